@@ -1,0 +1,360 @@
+//! Auto Scaling: groups, their instances and hooks, and the two calls that must not wait.
+
+use super::caller::{Caller, next_page};
+use super::calls::{
+    COMPLETE_LIFECYCLE_ACTION, DESCRIBE_AUTO_SCALING_GROUPS, DESCRIBE_AUTO_SCALING_INSTANCES, DESCRIBE_LIFECYCLE_HOOKS,
+    DESCRIBE_WARM_POOL, RECORD_LIFECYCLE_ACTION_HEARTBEAT,
+};
+use super::error::{AwsError, ErrorClass};
+use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, LifecycleHook, LifecycleState, RetentionAction};
+use ecs_drain_state::{ActionResult, CompletionAnswer};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names, or instance ids, in one call, and the size of pages of instances. (Source: Auto Scaling API reference,
+/// DescribeAutoScalingGroups, DescribeAutoScalingInstances and DescribeWarmPool.)
+const NAMES: usize = 50;
+const PAGE_OF_INSTANCES: i32 = 50;
+
+/// Groups of one page. (Source: Auto Scaling API reference, DescribeAutoScalingGroups: 100 at most.)
+const PAGE_OF_GROUPS: i32 = 100;
+
+/// A hook's heartbeat timeout where the answer has none. (Source: Auto Scaling API reference, PutLifecycleHook.)
+const DEFAULT_HEARTBEAT_TIMEOUT: u32 = 3600;
+
+/// The longest that heartbeats can hold an instance. (Source: Auto Scaling API reference, LifecycleHook: 48 hours, or
+/// 100 times the heartbeat timeout, whichever is smaller.)
+const LONGEST_WAIT: u32 = 172_800;
+
+/// A group. (Source: Auto Scaling API reference, AutoScalingGroup.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupView {
+    /// Its name.
+    pub name: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// Its instances, without those of its warm pool; empty if they were not asked for.
+    pub members: Vec<MemberView>,
+    /// ARNs of target groups that are attached to the group itself, sorted.
+    pub target_groups: Vec<String>,
+    /// Names of classic load balancers that are attached to the group itself, sorted.
+    pub classic: Vec<String>,
+    /// Whether it has a warm pool.
+    pub has_warm_pool: bool,
+    /// Whether an abandoned termination keeps the instance (`TerminateHookAbandon: retain`).
+    pub retains_abandoned: bool,
+    /// Whether the group is being deleted.
+    pub deleting: bool,
+}
+
+/// An instance of a group or of its warm pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    /// The EC2 instance's id.
+    pub instance_id: String,
+    /// Auto Scaling's word.
+    pub lifecycle_state: String,
+    /// Whether the group calls it healthy.
+    pub healthy: bool,
+}
+
+/// A lifecycle hook. (Source: Auto Scaling API reference, LifecycleHook.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookView {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds instances on their way out; otherwise, on their way in.
+    pub terminating: bool,
+    /// How long one heartbeat holds an instance.
+    pub heartbeat_timeout_seconds: u32,
+    /// How long heartbeats can hold an instance.
+    pub global_timeout_seconds: u32,
+    /// What happens when time runs out.
+    pub default_result: ActionResult,
+}
+
+/// What Auto Scaling answered to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// The hook's timer began anew.
+    Accepted,
+    /// `No active Lifecycle Action found`: our action is over, or has not begun.
+    NoActiveAction,
+}
+
+/// Auto Scaling in one account and region.
+#[derive(Clone, Debug)]
+pub struct AutoScaling {
+    client: aws_sdk_autoscaling::Client,
+    caller: Caller,
+}
+
+impl AutoScaling {
+    pub(super) fn new(client: aws_sdk_autoscaling::Client, caller: Caller) -> AutoScaling {
+        AutoScaling { client, caller }
+    }
+
+    /// These groups, or all; a name that does not exist is left out. Reading the instances is dearer (source: Auto
+    /// Scaling API reference, "Welcome").
+    ///
+    /// # Errors
+    /// When a page could not be read: a part of the list is never taken for the whole.
+    pub async fn groups(&self, names: Option<&[String]>, with_instances: bool) -> Result<Vec<GroupView>, AwsError> {
+        let mut groups = Vec::new();
+        match names {
+            None => self.groups_named(None, with_instances, &mut groups).await?,
+            Some(names) => {
+                for some in names.chunks(NAMES) {
+                    self.groups_named(Some(some.to_vec()), with_instances, &mut groups).await?;
+                }
+            }
+        }
+        Ok(groups)
+    }
+
+    async fn groups_named(
+        &self,
+        names: Option<Vec<String>>,
+        with_instances: bool,
+        groups: &mut Vec<GroupView>,
+    ) -> Result<(), AwsError> {
+        let call = &DESCRIBE_AUTO_SCALING_GROUPS;
+        let on = match names.as_deref() {
+            None => format!("region {}", self.caller.region),
+            Some(names) => format!("groups {}", names.join(", ")),
+        };
+        let mut token = None;
+        loop {
+            let request = self.client.describe_auto_scaling_groups().set_auto_scaling_group_names(names.clone());
+            let request = request.include_instances(with_instances).max_records(PAGE_OF_GROUPS);
+            let page = self.caller.make(call, &on, request.set_next_token(token.clone()).send()).await?;
+            token = next_page(call, &on, token.as_deref(), page.next_token())?;
+            groups.extend(page.auto_scaling_groups.unwrap_or_default().into_iter().filter_map(group));
+            if token.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The instances of a group's warm pool, which [`AutoScaling::groups`] does not show.
+    ///
+    /// # Errors
+    /// When a page could not be read. A group that does not exist has no pool.
+    pub async fn warm_pool(&self, group: &str) -> Result<Vec<MemberView>, AwsError> {
+        let on = of_group(group);
+        let mut members = Vec::new();
+        let mut token = None;
+        loop {
+            let request = self.client.describe_warm_pool().auto_scaling_group_name(group);
+            let request = request.max_records(PAGE_OF_INSTANCES).set_next_token(token.clone());
+            let page = match self.caller.make(&DESCRIBE_WARM_POOL, &on, request.send()).await {
+                Err(error) if group_is_gone(&error) => return Ok(Vec::new()),
+                answer => answer?,
+            };
+            token = next_page(&DESCRIBE_WARM_POOL, &on, token.as_deref(), page.next_token())?;
+            members.extend(page.instances.unwrap_or_default().into_iter().filter_map(member));
+            if token.is_none() {
+                return Ok(members);
+            }
+        }
+    }
+
+    /// These instances, each with the name of its group. One that is left out is in no group (any more): Auto Scaling
+    /// ignores ids that it does not know.
+    ///
+    /// # Errors
+    /// When a page could not be read.
+    pub async fn instances(&self, ids: &[String]) -> Result<Vec<(MemberView, String)>, AwsError> {
+        let call = &DESCRIBE_AUTO_SCALING_INSTANCES;
+        let mut found = Vec::new();
+        for some in ids.chunks(NAMES) {
+            let on = format!("instances {}", some.join(", "));
+            let mut token = None;
+            loop {
+                let request = self.client.describe_auto_scaling_instances().set_instance_ids(Some(some.to_vec()));
+                let request = request.max_records(PAGE_OF_INSTANCES).set_next_token(token.clone());
+                let page = self.caller.make(call, &on, request.send()).await?;
+                token = next_page(call, &on, token.as_deref(), page.next_token())?;
+                found.extend(page.auto_scaling_instances.unwrap_or_default().into_iter().filter_map(|details| {
+                    let member = MemberView {
+                        instance_id: details.instance_id?,
+                        lifecycle_state: details.lifecycle_state.unwrap_or_default(),
+                        healthy: is_healthy(details.health_status.as_deref()),
+                    };
+                    Some((member, details.auto_scaling_group_name?))
+                }));
+                if token.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The hooks of a group.
+    ///
+    /// # Errors
+    /// When they could not be read. A group that does not exist has no hook.
+    pub async fn hooks(&self, group: &str) -> Result<Vec<HookView>, AwsError> {
+        let request = self.client.describe_lifecycle_hooks().auto_scaling_group_name(group);
+        match self.caller.make(&DESCRIBE_LIFECYCLE_HOOKS, &of_group(group), request.send()).await {
+            Ok(answer) => Ok(answer.lifecycle_hooks.unwrap_or_default().into_iter().filter_map(hook).collect()),
+            Err(error) if group_is_gone(&error) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins a hook's timer anew for an instance.
+    ///
+    /// # Errors
+    /// When it is not known whether the heartbeat was taken.
+    pub async fn heartbeat(&self, group: &str, hook: &str, instance: &str) -> Result<Beat, AwsError> {
+        let request = self.client.record_lifecycle_action_heartbeat().auto_scaling_group_name(group);
+        let request = request.lifecycle_hook_name(hook).instance_id(instance);
+        let on = of_action(group, hook, instance);
+        match self.caller.make(&RECORD_LIFECYCLE_ACTION_HEARTBEAT, &on, request.send()).await {
+            Ok(_) => Ok(Beat::Accepted),
+            Err(error) if error.class == ErrorClass::NoActiveAction => Ok(Beat::NoActiveAction),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a hook's wait for an instance. Never answers [`CompletionAnswer::Failed`].
+    ///
+    /// # Errors
+    /// When it is not known whether the completion was taken.
+    pub async fn complete(
+        &self,
+        group: &str,
+        hook: &str,
+        instance: &str,
+        result: ActionResult,
+    ) -> Result<CompletionAnswer, AwsError> {
+        let request = self.client.complete_lifecycle_action().auto_scaling_group_name(group);
+        let request = request.lifecycle_hook_name(hook).instance_id(instance);
+        let request = request.lifecycle_action_result(result.as_str());
+        let on = of_action(group, hook, instance);
+        match self.caller.make(&COMPLETE_LIFECYCLE_ACTION, &on, request.send()).await {
+            Ok(_) => Ok(CompletionAnswer::Accepted),
+            Err(error) if error.class == ErrorClass::NoActiveAction => Ok(CompletionAnswer::NoActiveAction),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What a call on a group is about.
+fn of_group(group: &str) -> String {
+    format!("group {group}")
+}
+
+/// What a call on a lifecycle action is about.
+fn of_action(group: &str, hook: &str, instance: &str) -> String {
+    format!("instance {instance} (group {group}, hook {hook})")
+}
+
+/// `ValidationError` means anything; only the words tell. `AutoScalingGroup name not found` is Auto Scaling's, whatever
+/// follows it.
+fn group_is_gone(error: &AwsError) -> bool {
+    error.code.as_deref() == Some("ValidationError")
+        && error.message.to_ascii_lowercase().contains("autoscalinggroup name not found")
+}
+
+/// A health status other than `Unhealthy` is no reason to give an instance up. (Source: Auto Scaling API reference,
+/// Instance: `Healthy` or `Unhealthy`; AutoScalingInstanceDetails spells them in capitals.)
+fn is_healthy(status: Option<&str>) -> bool {
+    !status.is_some_and(|status| status.eq_ignore_ascii_case("unhealthy"))
+}
+
+fn member(from: Instance) -> Option<MemberView> {
+    Some(MemberView {
+        lifecycle_state: from.lifecycle_state.as_ref().map(LifecycleState::as_str).unwrap_or_default().to_owned(),
+        healthy: is_healthy(from.health_status.as_deref()),
+        instance_id: from.instance_id?,
+    })
+}
+
+fn group(from: AutoScalingGroup) -> Option<GroupView> {
+    let retention = from.instance_lifecycle_policy().and_then(|policy| policy.retention_triggers());
+    let retention = retention.and_then(|triggers| triggers.terminate_hook_abandon());
+    let tags =
+        from.tags().iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
+    // Balancers can be attached by their own calls or as traffic sources, which are shown apart.
+    let sources = |kind: &'static str| {
+        let sources = from.traffic_sources().iter().filter(move |source| source.r#type() == Some(kind));
+        sources.filter_map(|source| source.identifier().map(str::to_owned))
+    };
+    let target_groups: BTreeSet<String> = from.target_group_arns().iter().cloned().chain(sources("elbv2")).collect();
+    let classic: BTreeSet<String> = from.load_balancer_names().iter().cloned().chain(sources("elb")).collect();
+    Some(GroupView {
+        tags: tags.collect(),
+        target_groups: target_groups.into_iter().collect(),
+        classic: classic.into_iter().collect(),
+        has_warm_pool: from.warm_pool_configuration().is_some(),
+        retains_abandoned: retention == Some(&RetentionAction::Retain),
+        deleting: from.status().is_some(),
+        members: from.instances.unwrap_or_default().into_iter().filter_map(member).collect(),
+        name: from.auto_scaling_group_name?,
+    })
+}
+
+fn hook(from: LifecycleHook) -> Option<HookView> {
+    let positive = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).filter(|n| *n > 0);
+    let heartbeat = positive(from.heartbeat_timeout).unwrap_or(DEFAULT_HEARTBEAT_TIMEOUT);
+    let longest = heartbeat.saturating_mul(100).min(LONGEST_WAIT);
+    Some(HookView {
+        terminating: from.lifecycle_transition.as_deref() == Some("autoscaling:EC2_INSTANCE_TERMINATING"),
+        heartbeat_timeout_seconds: heartbeat,
+        global_timeout_seconds: positive(from.global_timeout).unwrap_or(longest),
+        // ABANDON is Auto Scaling's default.
+        default_result: match from.default_result.as_deref() {
+            Some("CONTINUE") => ActionResult::Continue,
+            Some(_) | None => ActionResult::Abandon,
+        },
+        name: from.lifecycle_hook_name?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use aws_sdk_autoscaling::types::{InstanceLifecyclePolicy, RetentionTriggers, TrafficSourceIdentifier};
+
+    #[test]
+    fn a_hook_without_numbers_has_the_documented_ones() {
+        let view = hook(LifecycleHook::builder().lifecycle_hook_name("h").heartbeat_timeout(30).build()).unwrap();
+        assert_eq!((view.heartbeat_timeout_seconds, view.global_timeout_seconds), (30, 3000));
+        assert_eq!(view.default_result, ActionResult::Abandon);
+        assert!(!view.terminating);
+        let view = hook(LifecycleHook::builder().lifecycle_hook_name("h").build()).unwrap();
+        assert_eq!((view.heartbeat_timeout_seconds, view.global_timeout_seconds), (3600, 172_800));
+    }
+
+    #[test]
+    fn a_group_shows_every_balancer_and_what_it_retains() {
+        let triggers = RetentionTriggers::builder().terminate_hook_abandon(RetentionAction::Retain).build();
+        let from = AutoScalingGroup::builder()
+            .auto_scaling_group_name("web")
+            .target_group_arns("b")
+            .traffic_sources(TrafficSourceIdentifier::builder().identifier("a").r#type("elbv2").build())
+            .traffic_sources(TrafficSourceIdentifier::builder().identifier("b").r#type("elbv2").build())
+            .traffic_sources(TrafficSourceIdentifier::builder().identifier("old").r#type("elb").build())
+            .instance_lifecycle_policy(InstanceLifecyclePolicy::builder().retention_triggers(triggers).build())
+            .instances(Instance::builder().instance_id("i-1").health_status("Unhealthy").build())
+            .build();
+        let view = group(from).unwrap();
+        assert_eq!(view.target_groups, ["a", "b"]);
+        assert_eq!(view.classic, ["old"]);
+        assert!(view.retains_abandoned && !view.deleting && !view.has_warm_pool);
+        assert!(!view.members[0].healthy);
+    }
+
+    #[test]
+    fn only_clear_words_make_a_group_gone() {
+        let mut error = AwsError::incomplete(&DESCRIBE_LIFECYCLE_HOOKS, "group g", "");
+        error.code = Some("ValidationError".to_owned());
+        error.message = "AutoScalingGroup name not found - no such group: g".to_owned();
+        assert!(group_is_gone(&error));
+        error.message = "1 validation error detected".to_owned();
+        assert!(!group_is_gone(&error));
+    }
+}

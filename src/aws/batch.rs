@@ -1,0 +1,93 @@
+//! What an answer says of each thing that was asked for, and of nothing else.
+
+use std::collections::BTreeMap;
+
+/// What a `Describe…` call says of a list of ids: each of them is in exactly one of these lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described<T> {
+    /// What exists, in the order asked.
+    pub found: Vec<T>,
+    /// What AWS says is unknown to it (`failures` with reason `MISSING`), as it was asked for.
+    pub missing: Vec<String>,
+    /// What nothing is known of, as it was asked for, and why: another reason, or no answer at all.
+    pub failed: Vec<(String, String)>,
+}
+
+impl<T> Default for Described<T> {
+    fn default() -> Self {
+        Described { found: Vec::new(), missing: Vec::new(), failed: Vec::new() }
+    }
+}
+
+impl<T> Described<T> {
+    /// Nothing of this exists.
+    pub(super) fn none_of(asked: &[String]) -> Described<T> {
+        Described { missing: asked.to_vec(), ..Described::default() }
+    }
+
+    /// Adds the answer to another batch.
+    pub(super) fn extend(&mut self, more: Described<T>) {
+        self.found.extend(more.found);
+        self.missing.extend(more.missing);
+        self.failed.extend(more.failed);
+    }
+
+    /// Sorts one batch's answer: `found` with the ARN or name of each, `failures` as ARN and reason.
+    ///
+    /// Ids are compared by what follows their last `/`: a failure may spell an ARN in the older form without the
+    /// cluster's name, and a service may be asked for by name and answered by ARN.
+    pub(super) fn sort(asked: &[String], found: Vec<(String, T)>, failures: &[(String, String)]) -> Described<T> {
+        let mut found: BTreeMap<String, T> = found.into_iter().map(|(arn, view)| (id(&arn).to_owned(), view)).collect();
+        let failures: BTreeMap<&str, &str> = failures.iter().map(|(arn, why)| (id(arn), why.as_str())).collect();
+        let mut sorted = Described::default();
+        for arn in asked {
+            match (found.remove(id(arn)), failures.get(id(arn))) {
+                (Some(view), _) => sorted.found.push(view),
+                (None, Some(&super::error::MISSING)) => sorted.missing.push(arn.clone()),
+                (None, Some(why)) => sorted.failed.push((arn.clone(), (*why).to_owned())),
+                (None, None) => sorted.failed.push((arn.clone(), "no answer".to_owned())),
+            }
+        }
+        sorted
+    }
+}
+
+/// What follows the last `/` of an ARN; a name is its own id.
+pub(super) fn id(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(ids: &[&str]) -> Vec<String> {
+        ids.iter().map(|id| (*id).to_owned()).collect()
+    }
+
+    #[test]
+    fn each_id_is_answered_once() {
+        let asked = owned(&["a/web/1", "a/web/2", "a/web/3", "a/web/4"]);
+        let found = vec![("a/web/3".to_owned(), 3), ("a/web/1".to_owned(), 1), ("a/web/9".to_owned(), 9)];
+        let failures = vec![("a/2".to_owned(), "MISSING".to_owned())];
+        let sorted = Described::sort(&asked, found, &failures);
+        assert_eq!(sorted.found, [1, 3]);
+        assert_eq!(sorted.missing, ["a/web/2"]);
+        assert_eq!(sorted.failed, [("a/web/4".to_owned(), "no answer".to_owned())]);
+    }
+
+    #[test]
+    fn another_reason_is_not_an_absence() {
+        let failures = vec![("1".to_owned(), "INTERNAL".to_owned())];
+        let sorted = Described::<u8>::sort(&owned(&["1"]), Vec::new(), &failures);
+        assert_eq!(sorted.failed, [("1".to_owned(), "INTERNAL".to_owned())]);
+        assert!(sorted.missing.is_empty());
+    }
+
+    #[test]
+    fn batches_add_up() {
+        let mut all = Described::sort(&owned(&["1"]), vec![("1".to_owned(), 1)], &[]);
+        all.extend(Described::none_of(&owned(&["2", "3"])));
+        assert_eq!((all.found.len(), all.missing.len(), all.failed.len()), (1, 2, 0));
+    }
+}

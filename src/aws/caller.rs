@@ -1,0 +1,98 @@
+//! How every call is made: in its turn, and with a failure that names the call.
+
+use super::calls::{ASSUME_ROLE, Call};
+use super::error::AwsError;
+use super::limiter::Limiter;
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use std::error::Error;
+use std::sync::Arc;
+
+/// What all clients of one session share.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    /// The account's number; `*` until it is known.
+    pub account: Arc<str>,
+    /// The region.
+    pub region: Arc<str>,
+    /// The role that is assumed, if one is.
+    pub role: Option<Arc<str>>,
+    /// The request rates.
+    pub limiter: Arc<Limiter>,
+}
+
+impl Caller {
+    /// Waits for the call's turn, makes it, and says what went wrong in our words.
+    pub async fn make<T, E>(
+        &self,
+        call: &'static Call,
+        on: &str,
+        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        self.limiter.ready(call).await;
+        request.await.map_err(|error| self.failed(call, on, &error))
+    }
+
+    fn failed<E>(&self, call: &'static Call, on: &str, error: &SdkError<E, HttpResponse>) -> AwsError
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let Some(assuming) = assuming(error) else {
+            return AwsError::of(call, on, &call.resource(&self.account, &self.region), error);
+        };
+        // The call was never sent: the credentials that it needs come from another call, and that one failed.
+        match &self.role {
+            Some(role) => AwsError::of(&ASSUME_ROLE, &format!("role {role}"), role, assuming),
+            None => {
+                let resource = ASSUME_ROLE.resource(&self.account, &self.region);
+                AwsError::of(&ASSUME_ROLE, "the role of the AWS profile", &resource, assuming)
+            }
+        }
+    }
+}
+
+/// The failed `AssumeRole` behind a failed call, if that is what it was.
+fn assuming<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a SdkError<AssumeRoleError, HttpResponse>> {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// The token of the next page. One that repeats itself would be followed for ever.
+pub(super) fn next_page(
+    call: &'static Call,
+    on: &str,
+    before: Option<&str>,
+    token: Option<&str>,
+) -> Result<Option<String>, AwsError> {
+    match token {
+        None | Some("") => Ok(None),
+        Some(token) if before == Some(token) => Err(AwsError::incomplete(call, on, "one page was answered twice")),
+        Some(token) => Ok(Some(token.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::aws::calls::LIST_TASKS;
+
+    #[test]
+    fn pages_end_and_do_not_repeat() {
+        assert_eq!(next_page(&LIST_TASKS, "cluster web", None, None).unwrap(), None);
+        assert_eq!(next_page(&LIST_TASKS, "cluster web", Some("a"), Some("")).unwrap(), None);
+        assert_eq!(next_page(&LIST_TASKS, "cluster web", Some("a"), Some("b")).unwrap().as_deref(), Some("b"));
+        assert!(next_page(&LIST_TASKS, "cluster web", Some("a"), Some("a")).is_err());
+    }
+}

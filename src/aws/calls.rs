@@ -1,0 +1,193 @@
+//! Every AWS call that this program makes: the source of its IAM policy, of its request rates, and of the first words
+//! of its error messages. A call that is not in [`ALL`] is not made.
+
+/// The calls that draw from one bucket of requests.
+///
+/// (Source for ECS: ECS API reference, "Request throttling for the Amazon ECS API"; for load balancers: Elastic Load
+/// Balancing user guide, "Request throttling", where the two generations have buckets apart.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// ECS "cluster read".
+    EcsClusterRead,
+    /// ECS "cluster resource read": container instances and tasks.
+    EcsClusterResourceRead,
+    /// ECS "cluster resource modify".
+    EcsClusterResourceModify,
+    /// ECS "service read".
+    EcsServiceRead,
+    /// Auto Scaling's reads.
+    AutoScalingRead,
+    /// Heartbeats: a bucket of their own here, so that they never queue behind a poll.
+    AutoScalingHeartbeat,
+    /// Completions: a bucket of their own here, so that ten thousand heartbeats after a restart do not delay one.
+    AutoScalingCompletion,
+    /// Reads of application, network and gateway load balancers.
+    Elbv2Read,
+    /// Reads of classic load balancers.
+    ElbRead,
+    /// STS: a call or two in a life.
+    Sts,
+    /// DynamoDB: limited by the table's capacity, not by a rate of calls.
+    DynamoDb,
+}
+
+/// One operation of one AWS service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The service as IAM's prefix spells it.
+    pub service: &'static str,
+    /// The operation, in the API's spelling.
+    pub operation: &'static str,
+    /// The IAM action that allows it.
+    pub iam_action: &'static str,
+    /// What the action is allowed on; `PARTITION`, `REGION` and `ACCOUNT` stand for themselves (see [`Call::resource`]).
+    /// (Source: Service Authorization Reference.)
+    pub iam_resource: &'static str,
+    /// Which bucket of requests it draws from.
+    pub family: Family,
+}
+
+impl Call {
+    /// What the action must be allowed on, in this account and region.
+    pub fn resource(&self, account: &str, region: &str) -> String {
+        self.iam_resource.replace("PARTITION", partition(region)).replace("REGION", region).replace("ACCOUNT", account)
+    }
+
+    /// The policy statement that allows this call on `resource`, as JSON on one line.
+    pub fn statement(&self, resource: &str) -> String {
+        format!(r#"{{"Effect":"Allow","Action":"{}","Resource":"{resource}"}}"#, self.iam_action)
+    }
+}
+
+/// The partition that a region belongs to. (Source: the SDK's `partitions.json`.)
+fn partition(region: &str) -> &'static str {
+    const PREFIXES: [(&str, &str); 6] = [
+        ("cn-", "aws-cn"),
+        ("us-gov-", "aws-us-gov"),
+        ("us-iso-", "aws-iso"),
+        ("us-isob-", "aws-iso-b"),
+        ("eu-isoe-", "aws-iso-e"),
+        ("us-isof-", "aws-iso-f"),
+    ];
+    PREFIXES.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
+}
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident = $service:literal $operation:literal on $resource:expr, $family:ident;)*) => {
+        $(
+            $(#[$doc])*
+            pub const $name: Call = Call {
+                service: $service,
+                operation: $operation,
+                iam_action: concat!($service, ":", $operation),
+                iam_resource: $resource,
+                family: Family::$family,
+            };
+        )*
+
+        /// All of them.
+        pub const ALL: &[&Call] = &[$(&$name),*];
+    };
+}
+
+const ANY: &str = "*";
+const CLUSTER: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:cluster/*";
+const CONTAINER_INSTANCE: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:container-instance/*";
+const TASK: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:task/*";
+const SERVICE: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:service/*";
+const GROUP: &str = "arn:PARTITION:autoscaling:REGION:ACCOUNT:autoScalingGroup:*:autoScalingGroupName/*";
+const ROLE: &str = "arn:PARTITION:iam::*:role/*";
+const TABLE: &str = "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/*";
+
+calls! {
+    /// Every cluster of the account and region.
+    LIST_CLUSTERS = "ecs" "ListClusters" on ANY, EcsClusterRead;
+    /// The container instances of some EC2 instances in one cluster.
+    LIST_CONTAINER_INSTANCES = "ecs" "ListContainerInstances" on CLUSTER, EcsClusterResourceRead;
+    /// What ECS says of container instances.
+    DESCRIBE_CONTAINER_INSTANCES = "ecs" "DescribeContainerInstances" on CONTAINER_INSTANCE, EcsClusterResourceRead;
+    /// Tasks, by what ECS wants of them.
+    LIST_TASKS = "ecs" "ListTasks" on CONTAINER_INSTANCE, EcsClusterResourceRead;
+    /// What ECS says of tasks.
+    DESCRIBE_TASKS = "ecs" "DescribeTasks" on TASK, EcsClusterResourceRead;
+    /// Where a service registers its tasks.
+    DESCRIBE_SERVICES = "ecs" "DescribeServices" on SERVICE, EcsServiceRead;
+    /// `DRAINING`, and back to `ACTIVE`.
+    UPDATE_CONTAINER_INSTANCES_STATE = "ecs" "UpdateContainerInstancesState" on CONTAINER_INSTANCE, EcsClusterResourceModify;
+    /// Standalone tasks whose grace is over.
+    STOP_TASK = "ecs" "StopTask" on TASK, EcsClusterResourceModify;
+    /// Strategy `deregister` only.
+    DEREGISTER_CONTAINER_INSTANCE = "ecs" "DeregisterContainerInstance" on CLUSTER, EcsClusterResourceModify;
+    /// Groups and their instances.
+    DESCRIBE_AUTO_SCALING_GROUPS = "autoscaling" "DescribeAutoScalingGroups" on ANY, AutoScalingRead;
+    /// Instances by id.
+    DESCRIBE_AUTO_SCALING_INSTANCES = "autoscaling" "DescribeAutoScalingInstances" on ANY, AutoScalingRead;
+    /// The instances of a warm pool, which DescribeAutoScalingGroups leaves out.
+    DESCRIBE_WARM_POOL = "autoscaling" "DescribeWarmPool" on ANY, AutoScalingRead;
+    /// The hooks of a group.
+    DESCRIBE_LIFECYCLE_HOOKS = "autoscaling" "DescribeLifecycleHooks" on ANY, AutoScalingRead;
+    /// A heartbeat.
+    RECORD_LIFECYCLE_ACTION_HEARTBEAT = "autoscaling" "RecordLifecycleActionHeartbeat" on GROUP, AutoScalingHeartbeat;
+    /// The end of a drain.
+    COMPLETE_LIFECYCLE_ACTION = "autoscaling" "CompleteLifecycleAction" on GROUP, AutoScalingCompletion;
+    /// Every target of a target group.
+    DESCRIBE_TARGET_HEALTH = "elasticloadbalancing" "DescribeTargetHealth" on ANY, Elbv2Read;
+    /// How long a target group drains.
+    DESCRIBE_TARGET_GROUP_ATTRIBUTES = "elasticloadbalancing" "DescribeTargetGroupAttributes" on ANY, Elbv2Read;
+    /// The instances of classic load balancers.
+    DESCRIBE_LOAD_BALANCERS = "elasticloadbalancing" "DescribeLoadBalancers" on ANY, ElbRead;
+    /// How long a classic load balancer drains.
+    DESCRIBE_LOAD_BALANCER_ATTRIBUTES = "elasticloadbalancing" "DescribeLoadBalancerAttributes" on ANY, ElbRead;
+    /// What a classic load balancer says of its instances.
+    DESCRIBE_INSTANCE_HEALTH = "elasticloadbalancing" "DescribeInstanceHealth" on ANY, ElbRead;
+    /// Whose credentials these are. Needs no permission.
+    GET_CALLER_IDENTITY = "sts" "GetCallerIdentity" on ANY, Sts;
+    /// Another account's scope.
+    ASSUME_ROLE = "sts" "AssumeRole" on ROLE, Sts;
+    /// A record or the lease.
+    GET_ITEM = "dynamodb" "GetItem" on TABLE, DynamoDb;
+    /// A new record.
+    PUT_ITEM = "dynamodb" "PutItem" on TABLE, DynamoDb;
+    /// A record's next version, or the lease's.
+    UPDATE_ITEM = "dynamodb" "UpdateItem" on TABLE, DynamoDb;
+    /// The lease, on the way out.
+    DELETE_ITEM = "dynamodb" "DeleteItem" on TABLE, DynamoDb;
+    /// Unfinished records; the table's indexes belong to its permission.
+    QUERY = "dynamodb" "Query" on TABLE, DynamoDb;
+    /// Whether the table is as it must be.
+    DESCRIBE_TABLE = "dynamodb" "DescribeTable" on TABLE, DynamoDb;
+    /// Whether finished records expire.
+    DESCRIBE_TIME_TO_LIVE = "dynamodb" "DescribeTimeToLive" on TABLE, DynamoDb;
+    /// `ecs-drain init` only.
+    CREATE_TABLE = "dynamodb" "CreateTable" on TABLE, DynamoDb;
+    /// `ecs-drain init` only.
+    UPDATE_TIME_TO_LIVE = "dynamodb" "UpdateTimeToLive" on TABLE, DynamoDb;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_list_names_each_call_once_and_no_write_to_a_load_balancer() {
+        let names: BTreeSet<&str> = ALL.iter().map(|call| call.iam_action).collect();
+        assert_eq!(names.len(), ALL.len());
+        let balancers = ALL.iter().filter(|call| call.service == "elasticloadbalancing");
+        assert!(balancers.into_iter().all(|call| call.operation.starts_with("Describe")));
+    }
+
+    #[test]
+    fn resources_are_of_the_account_the_region_and_its_partition() {
+        assert_eq!(
+            LIST_TASKS.resource("123456789012", "eu-west-1"),
+            "arn:aws:ecs:eu-west-1:123456789012:container-instance/*"
+        );
+        assert_eq!(
+            COMPLETE_LIFECYCLE_ACTION.resource("1", "cn-north-1"),
+            "arn:aws-cn:autoscaling:cn-north-1:1:autoScalingGroup:*:autoScalingGroupName/*"
+        );
+        assert_eq!(LIST_CLUSTERS.resource("1", "us-gov-west-1"), "*");
+        assert_eq!(LIST_CLUSTERS.statement("*"), r#"{"Effect":"Allow","Action":"ecs:ListClusters","Resource":"*"}"#);
+    }
+}

@@ -1,0 +1,237 @@
+//! What this program keeps of ECS's answers.
+
+use aws_sdk_ecs::types::{Attachment, Container, ContainerInstance, LoadBalancer, SchedulingStrategy, Service, Task};
+use ecs_drain_state::ContainerInstanceStatus;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+/// A container instance. (Source: ECS API reference, ContainerInstance.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerInstanceView {
+    /// Its ARN.
+    pub arn: String,
+    /// The EC2 instance that it is. Several container instances can be one EC2 instance.
+    pub ec2_instance_id: Option<String>,
+    /// Its status.
+    pub status: ContainerInstanceStatus,
+    /// Whether its agent is connected; where it is not, the states of its tasks are what they last were.
+    pub agent_connected: bool,
+    /// Tasks that ECS wants running. Tasks that are being stopped are in neither count.
+    pub running: u32,
+    /// Tasks in `PENDING`.
+    pub pending: u32,
+    /// Rises with every change that ECS also tells as an event.
+    pub version: i64,
+}
+
+impl ContainerInstanceView {
+    /// None of an answer that does not say whom it is about.
+    pub(super) fn read(from: ContainerInstance) -> Option<ContainerInstanceView> {
+        Some(ContainerInstanceView {
+            status: status(from.status.unwrap_or_default()),
+            ec2_instance_id: from.ec2_instance_id,
+            agent_connected: from.agent_connected,
+            running: count(from.running_tasks_count),
+            pending: count(from.pending_tasks_count),
+            version: from.version,
+            arn: from.container_instance_arn?,
+        })
+    }
+}
+
+fn status(word: String) -> ContainerInstanceStatus {
+    match word.as_str() {
+        "ACTIVE" => ContainerInstanceStatus::Active,
+        "DRAINING" => ContainerInstanceStatus::Draining,
+        "INACTIVE" => ContainerInstanceStatus::Inactive,
+        _ => ContainerInstanceStatus::Other(word),
+    }
+}
+
+/// A task. (Source: ECS API reference, Task.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskView {
+    /// Its ARN.
+    pub arn: String,
+    /// ARN of the container instance; none before it is placed.
+    pub container_instance: Option<String>,
+    /// ECS's word; empty where it says nothing. Only `STOPPED` means stopped.
+    pub last_status: String,
+    /// `RUNNING` or `STOPPED`.
+    pub desired_status: String,
+    /// `service:<name>` for a service's task; whoever calls RunTask may set any other string, or that one.
+    pub group: Option<String>,
+    /// A deployment's id for a service's task.
+    pub started_by: Option<String>,
+    /// Addresses of its own (network mode `awsvpc`), sorted.
+    pub ips: Vec<String>,
+    /// Ports of the instance that lead to it (network modes `bridge` and `host`), sorted.
+    pub host_ports: Vec<u16>,
+    /// `EC2`, `FARGATE`, …
+    pub launch_type: Option<String>,
+    /// When it became `STOPPED`.
+    pub stopped_at: Option<Timestamp>,
+    /// Rises with every change that ECS also tells as an event.
+    pub version: i64,
+}
+
+impl TaskView {
+    /// None of an answer that does not say whom it is about.
+    pub(super) fn read(from: Task) -> Option<TaskView> {
+        let containers = from.containers.unwrap_or_default();
+        Some(TaskView {
+            container_instance: from.container_instance_arn,
+            last_status: from.last_status.unwrap_or_default(),
+            desired_status: from.desired_status.unwrap_or_default(),
+            group: from.group,
+            started_by: from.started_by,
+            ips: ips(&from.attachments.unwrap_or_default(), &containers),
+            host_ports: host_ports(&containers),
+            launch_type: from.launch_type.map(|kind| kind.as_str().to_owned()),
+            stopped_at: from
+                .stopped_at
+                .and_then(|at| Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).unwrap_or_default()).ok()),
+            version: from.version,
+            arn: from.task_arn?,
+        })
+    }
+}
+
+/// The addresses of a task's own network interface: details of its attachment (`privateIPv4Address`, …) and, spelled
+/// otherwise (`privateIpv4Address`, `ipv6Address`), of its containers. Nothing that is not an address is kept.
+fn ips(attachments: &[Attachment], containers: &[Container]) -> Vec<String> {
+    let details = attachments.iter().flat_map(Attachment::details).filter_map(|detail| {
+        let name = detail.name()?.to_ascii_lowercase();
+        (name.ends_with("ipv4address") || name.ends_with("ipv6address")).then(|| detail.value()).flatten()
+    });
+    let interfaces = containers.iter().flat_map(Container::network_interfaces);
+    let own = interfaces.flat_map(|interface| [interface.private_ipv4_address(), interface.ipv6_address()]).flatten();
+    let ips: BTreeSet<&str> = details.chain(own).filter(|ip| ip.parse::<IpAddr>().is_ok()).collect();
+    ips.into_iter().map(str::to_owned).collect()
+}
+
+fn host_ports(containers: &[Container]) -> Vec<u16> {
+    let bindings = containers.iter().flat_map(Container::network_bindings);
+    let ports: BTreeSet<u16> = bindings
+        .flat_map(|binding| {
+            let port = binding.host_port().and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
+            let range = binding.host_port_range().and_then(port_range);
+            port.into_iter().chain(range.into_iter().flatten())
+        })
+        .collect();
+    ports.into_iter().collect()
+}
+
+/// Reads `32768-32770`.
+fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-')?;
+    Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+}
+
+/// A service. (Source: ECS API reference, Service.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceView {
+    /// Its name.
+    pub name: String,
+    /// Whether its scheduling strategy is `DAEMON`.
+    pub daemon: bool,
+    /// ARNs of every target group that it may register tasks in, sorted: the alternate ones of blue/green deployments
+    /// and those of its task sets too.
+    pub target_groups: Vec<String>,
+    /// Names of its classic load balancers, sorted.
+    pub classic: Vec<String>,
+    /// `minimumHealthyPercent`.
+    pub min_percent: Option<u32>,
+    /// `maximumPercent`. At 100, with a minimum of 100, draining never ends.
+    pub max_percent: Option<u32>,
+    /// Tasks that are wanted; of a daemon, as many as there are instances.
+    pub desired: u32,
+}
+
+impl ServiceView {
+    /// None of an answer that does not say whom it is about.
+    pub(super) fn read(from: Service) -> Option<ServiceView> {
+        let sets = from.task_sets().iter().flat_map(|set| set.load_balancers());
+        let balancers: Vec<&LoadBalancer> = from.load_balancers().iter().chain(sets).collect();
+        let alternate = |balancer: &&LoadBalancer| {
+            balancer.advanced_configuration()?.alternate_target_group_arn().map(str::to_owned)
+        };
+        let groups = balancers.iter().filter_map(|balancer| balancer.target_group_arn().map(str::to_owned));
+        let groups: BTreeSet<String> = groups.chain(balancers.iter().filter_map(alternate)).collect();
+        let classic = balancers.iter().filter_map(|balancer| balancer.load_balancer_name().map(str::to_owned));
+        let classic: BTreeSet<String> = classic.collect();
+        let percents = from.deployment_configuration();
+        Some(ServiceView {
+            daemon: from.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
+            target_groups: groups.into_iter().collect(),
+            classic: classic.into_iter().collect(),
+            min_percent: percents.and_then(|percents| percents.minimum_healthy_percent()).map(count),
+            max_percent: percents.and_then(|percents| percents.maximum_percent()).map(count),
+            desired: count(from.desired_count),
+            name: from.service_name?,
+        })
+    }
+}
+
+/// Counts are signed in the model and never negative.
+fn count(number: i32) -> u32 {
+    u32::try_from(number).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use aws_sdk_ecs::types::{AdvancedConfiguration, KeyValuePair, NetworkBinding, NetworkInterface, TaskSet};
+
+    #[test]
+    fn unknown_statuses_are_kept_and_mean_nothing() {
+        assert_eq!(status("DRAINING".to_owned()), ContainerInstanceStatus::Draining);
+        assert_eq!(status("DEREGISTERING".to_owned()), ContainerInstanceStatus::Other("DEREGISTERING".to_owned()));
+        assert_eq!(ContainerInstanceView::read(ContainerInstance::builder().build()), None);
+    }
+
+    #[test]
+    fn a_tasks_addresses_come_from_either_place() {
+        let detail = |name: &str, value: &str| KeyValuePair::builder().name(name).value(value).build();
+        let attachment = Attachment::builder()
+            .r#type("ElasticNetworkInterface")
+            .details(detail("privateIPv4Address", "10.0.0.7"))
+            .details(detail("macAddress", "0a:1b"))
+            .details(detail("subnetId", "subnet-1"))
+            .build();
+        let interface = NetworkInterface::builder().private_ipv4_address("10.0.0.7").ipv6_address("fd00::7").build();
+        let container = Container::builder().network_interfaces(interface).build();
+        let task = Task::builder().task_arn("t").attachments(attachment).containers(container).build();
+        assert_eq!(TaskView::read(task).unwrap().ips, ["10.0.0.7", "fd00::7"]);
+    }
+
+    #[test]
+    fn host_ports_are_single_or_in_ranges() {
+        let container = Container::builder()
+            .network_bindings(NetworkBinding::builder().host_port(32768).build())
+            .network_bindings(NetworkBinding::builder().host_port_range("40000-40002").build())
+            .network_bindings(NetworkBinding::builder().host_port_range("nonsense").build())
+            .build();
+        assert_eq!(host_ports(&[container]), [32768, 40000, 40001, 40002]);
+    }
+
+    #[test]
+    fn a_service_names_every_group_that_it_may_use() {
+        let advanced = AdvancedConfiguration::builder().alternate_target_group_arn("green").build();
+        let service = Service::builder()
+            .service_name("web")
+            .load_balancers(LoadBalancer::builder().target_group_arn("blue").advanced_configuration(advanced).build())
+            .load_balancers(LoadBalancer::builder().load_balancer_name("old").build())
+            .task_sets(
+                TaskSet::builder().load_balancers(LoadBalancer::builder().target_group_arn("set").build()).build(),
+            )
+            .build();
+        let view = ServiceView::read(service).unwrap();
+        assert_eq!(view.target_groups, ["blue", "green", "set"]);
+        assert_eq!(view.classic, ["old"]);
+        assert!(!view.daemon);
+    }
+}

@@ -1,0 +1,126 @@
+//! Classic load balancers: reads only. They know instances, not ports.
+
+use super::caller::{Caller, next_page};
+use super::calls::{DESCRIBE_INSTANCE_HEALTH, DESCRIBE_LOAD_BALANCER_ATTRIBUTES, DESCRIBE_LOAD_BALANCERS};
+use super::error::{AwsError, ErrorClass};
+use aws_sdk_elasticloadbalancing::types::Instance;
+use std::collections::BTreeMap;
+
+/// Names in one call: the second generation's limit. (The first one's is not documented.)
+const NAMES: usize = 20;
+
+/// How long connections drain where that is switched on and no time is given. (Source: classic load balancers' user
+/// guide, "Configure connection draining".)
+const DEFAULT_DRAINING: u32 = 300;
+
+/// The instances of each balancer that was asked for; None of one that does not exist.
+type Members = BTreeMap<String, Option<Vec<String>>>;
+
+/// Classic load balancers in one account and region.
+#[derive(Clone, Debug)]
+pub struct Elb {
+    client: aws_sdk_elasticloadbalancing::Client,
+    caller: Caller,
+}
+
+impl Elb {
+    pub(super) fn new(client: aws_sdk_elasticloadbalancing::Client, caller: Caller) -> Elb {
+        Elb { client, caller }
+    }
+
+    /// The ids of the EC2 instances that each balancer lists; None of a balancer that does not exist. Every name that
+    /// was asked for is in the answer.
+    ///
+    /// One unknown name makes AWS refuse the call: the batch that it is in is asked again in halves, until it stands alone.
+    ///
+    /// # Errors
+    /// When a batch could not be read, or the answer leaves a balancer out.
+    pub async fn members(&self, names: &[String]) -> Result<Members, AwsError> {
+        let mut members = Members::new();
+        let mut batches: Vec<&[String]> = names.chunks(NAMES).rev().collect();
+        while let Some(batch) = batches.pop() {
+            match self.members_of(batch).await {
+                Ok(some) => members.extend(some),
+                Err(error) if error.class == ErrorClass::NotFound => match batch {
+                    [one] => {
+                        members.insert(one.clone(), None);
+                    }
+                    several => {
+                        let (first, second) = several.split_at(several.len() / 2);
+                        batches.extend([second, first]);
+                    }
+                },
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(members)
+    }
+
+    async fn members_of(&self, names: &[String]) -> Result<Members, AwsError> {
+        let call = &DESCRIBE_LOAD_BALANCERS;
+        let on = format!("classic load balancers {}", names.join(", "));
+        let mut members = Members::new();
+        let mut marker = None;
+        loop {
+            let request = self.client.describe_load_balancers().set_load_balancer_names(Some(names.to_vec()));
+            let page = self.caller.make(call, &on, request.set_marker(marker.clone()).send()).await?;
+            marker = next_page(call, &on, marker.as_deref(), page.next_marker())?;
+            for balancer in page.load_balancer_descriptions.unwrap_or_default() {
+                let Some(name) = balancer.load_balancer_name else { continue };
+                let ids = balancer.instances.unwrap_or_default().into_iter().filter_map(|i| i.instance_id);
+                members.insert(name, Some(ids.collect()));
+            }
+            if marker.is_none() {
+                break;
+            }
+        }
+        match names.iter().find(|name| !members.contains_key(*name)) {
+            None => Ok(members),
+            Some(left_out) => Err(AwsError::incomplete(call, &on, &format!("the answer leaves {left_out} out"))),
+        }
+    }
+
+    /// How many seconds an instance that is deregistered drains: 0 where connections are cut at once; None if there is no
+    /// such balancer, or it does not say.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn draining_timeout(&self, name: &str) -> Result<Option<u32>, AwsError> {
+        let request = self.client.describe_load_balancer_attributes().load_balancer_name(name);
+        let answer =
+            match self.caller.make(&DESCRIBE_LOAD_BALANCER_ATTRIBUTES, &of_balancer(name), request.send()).await {
+                Ok(answer) => answer,
+                Err(error) if error.class == ErrorClass::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+        let draining = answer.load_balancer_attributes().and_then(|attributes| attributes.connection_draining());
+        Ok(draining.map(|draining| match (draining.enabled(), draining.timeout()) {
+            (false, _) => 0,
+            (true, timeout) => timeout.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(DEFAULT_DRAINING),
+        }))
+    }
+
+    /// Id, state and description of each instance. Only the description tells draining from in service, and gone from
+    /// unhealthy; terminated instances are left out. (Source: classic load balancers' user guide, "Configure connection
+    /// draining"; API reference 2012-06-01, DescribeInstanceHealth.)
+    ///
+    /// # Errors
+    /// When it could not be read, there is no such balancer, or it has never known one of the instances.
+    pub async fn instance_health(&self, name: &str, ids: &[String]) -> Result<Vec<(String, String, String)>, AwsError> {
+        if ids.is_empty() {
+            // Asked for none, AWS answers with all.
+            return Ok(Vec::new());
+        }
+        let instances = ids.iter().map(|id| Instance::builder().instance_id(id).build()).collect();
+        let request = self.client.describe_instance_health().load_balancer_name(name).set_instances(Some(instances));
+        let answer = self.caller.make(&DESCRIBE_INSTANCE_HEALTH, &of_balancer(name), request.send()).await?;
+        let states = answer.instance_states.unwrap_or_default().into_iter();
+        Ok(states
+            .filter_map(|s| Some((s.instance_id?, s.state.unwrap_or_default(), s.description.unwrap_or_default())))
+            .collect())
+    }
+}
+
+fn of_balancer(name: &str) -> String {
+    format!("classic load balancer {name}")
+}

@@ -1,0 +1,408 @@
+//! What can go wrong with a call: a closed set of classes, each with one treatment.
+//!
+//! Services spell the same trouble in different ways, and name much of it with codes that no model lists; here is the one
+//! table that reads them.
+
+use super::calls::{ASSUME_ROLE, Call};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use std::error::Error;
+use std::fmt;
+
+/// What a failure means for whoever made the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ErrorClass {
+    /// Too many requests, even after the SDK's retries.
+    Throttled,
+    /// IAM does not allow it.
+    Denied,
+    /// There are no credentials, or AWS does not accept them.
+    Credentials,
+    /// What the call was about does not exist.
+    NotFound,
+    /// `No active Lifecycle Action found …`: over, not begun, or another hook's.
+    NoActiveAction,
+    /// AWS understood the request and refuses it.
+    Invalid,
+    /// No answer, not a complete one, or one that says that the service is in trouble.
+    Unavailable,
+    /// Anything else.
+    Other,
+}
+
+impl ErrorClass {
+    /// All of them.
+    pub const ALL: [ErrorClass; 8] = [
+        ErrorClass::Throttled,
+        ErrorClass::Denied,
+        ErrorClass::Credentials,
+        ErrorClass::NotFound,
+        ErrorClass::NoActiveAction,
+        ErrorClass::Invalid,
+        ErrorClass::Unavailable,
+        ErrorClass::Other,
+    ];
+
+    /// Whether the same call can succeed later without anybody's doing.
+    pub const fn is_transient(self) -> bool {
+        match self {
+            ErrorClass::Throttled | ErrorClass::Unavailable => true,
+            ErrorClass::Denied
+            | ErrorClass::Credentials
+            | ErrorClass::NotFound
+            | ErrorClass::NoActiveAction
+            | ErrorClass::Invalid
+            | ErrorClass::Other => false,
+        }
+    }
+
+    /// One of a closed set of labels, for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ErrorClass::Throttled => "throttled",
+            ErrorClass::Denied => "denied",
+            ErrorClass::Credentials => "credentials",
+            ErrorClass::NotFound => "not-found",
+            ErrorClass::NoActiveAction => "no-active-action",
+            ErrorClass::Invalid => "invalid",
+            ErrorClass::Unavailable => "unavailable",
+            ErrorClass::Other => "other",
+        }
+    }
+
+    /// The class in a sentence's middle.
+    const fn words(self) -> &'static str {
+        match self {
+            ErrorClass::Throttled => "throttled by AWS",
+            ErrorClass::Denied => "denied by IAM",
+            ErrorClass::Credentials => "AWS does not accept the credentials, or there are none",
+            ErrorClass::NotFound => "does not exist",
+            ErrorClass::NoActiveAction => "no lifecycle action is active",
+            ErrorClass::Invalid => "refused by AWS",
+            ErrorClass::Unavailable => "no complete answer",
+            ErrorClass::Other => "failed",
+        }
+    }
+}
+
+/// A call that did not do its work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsError {
+    /// Which call.
+    pub call: &'static Call,
+    /// What it was about: `cluster web`, `group web-asg`, `target group arn:…`.
+    pub on: String,
+    /// What it means.
+    pub class: ErrorClass,
+    /// AWS's error code, or a failure's reason, if there was an answer.
+    pub code: Option<String>,
+    /// What AWS, or whatever stood in the way, says.
+    pub message: String,
+    /// The policy statement that would allow the call; only of [`ErrorClass::Denied`].
+    pub allow: Option<String>,
+}
+
+impl AwsError {
+    /// An answer that leaves out what was asked for, or says of a part of it that it could not be read.
+    pub fn incomplete(call: &'static Call, on: &str, reason: &str) -> AwsError {
+        AwsError {
+            call,
+            on: on.to_owned(),
+            class: ErrorClass::Unavailable,
+            code: None,
+            message: reason.to_owned(),
+            allow: None,
+        }
+    }
+
+    /// An entry of a `failures` list in an answer that is otherwise a success.
+    /// (Source: ECS developer guide, "API failure reasons".)
+    pub(super) fn failure(call: &'static Call, on: &str, reason: &str, detail: Option<&str>) -> AwsError {
+        let class = if reason == MISSING { ErrorClass::NotFound } else { ErrorClass::Invalid };
+        let (on, code, message) = (on.to_owned(), Some(reason.to_owned()), detail.unwrap_or_default().to_owned());
+        AwsError { call, on, class, code, message, allow: None }
+    }
+
+    /// What the SDK says of a failed call, as ours. `resource` is what IAM must allow it on.
+    pub(super) fn of<E>(call: &'static Call, on: &str, resource: &str, error: &SdkError<E, HttpResponse>) -> AwsError
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let code = error.code();
+        let status = error.raw_response().map(|response| response.status().as_u16());
+        // A failed connection has no message of its own; its causes do.
+        let message = error.message().map_or_else(|| chain(error), str::to_owned);
+        let class = match error {
+            SdkError::ServiceError(_) => classify(code, status, &message),
+            SdkError::DispatchFailure(failure) if failure.is_other() && message.contains("credential") => {
+                ErrorClass::Credentials
+            }
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+                ErrorClass::Unavailable
+            }
+            SdkError::ConstructionFailure(_) => ErrorClass::Invalid,
+            _ => ErrorClass::Other,
+        };
+        let allow = (class == ErrorClass::Denied).then(|| call.statement(resource));
+        AwsError { call, on: on.to_owned(), class, code: code.map(str::to_owned), message, allow }
+    }
+}
+
+impl fmt::Display for AwsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}: {}", self.call.iam_action, self.on, self.class.words())?;
+        match (self.code.as_deref(), self.message.as_str()) {
+            (None, "") => {}
+            (None, text) | (Some(text), "") => write!(f, " ({text})")?,
+            (Some(code), message) => write!(f, " ({code}: {message})")?,
+        }
+        if let Some(allow) = &self.allow {
+            write!(f, "; allow it with {allow}")?;
+            if *self.call == ASSUME_ROLE {
+                f.write_str(", and let the role's trust policy name this identity")?;
+            }
+        }
+        if self.class == ErrorClass::Credentials {
+            f.write_str(
+                "; check the task role, instance profile, AWS profile or AWS_* variables, and the machine's clock",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for AwsError {}
+
+/// The reason of a failure that means that the id is unknown.
+pub(super) const MISSING: &str = "MISSING";
+
+/// The SDK's own list (`aws_runtime::retries::classifiers::THROTTLING_ERRORS`, as far as these services can say it), and
+/// the codes that it does not know: [`UNKNOWN_THROTTLES`].
+const THROTTLES: [&str; 12] = [
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "RequestThrottledException",
+    "RequestThrottled",
+    "TooManyRequestsException",
+    "RequestLimitExceeded",
+    "BandwidthLimitExceeded",
+    "LimitExceededException",
+    "SlowDown",
+    "PriorRequestNotComplete",
+    "EC2ThrottledException",
+];
+
+/// Throttling that the SDK neither names so nor tries again. (Source: Auto Scaling API reference, "Welcome":
+/// `RateExceeded`; Elastic Load Balancing API reference 2012-06-01, DescribeLoadBalancers: `DependencyThrottle`.)
+pub(super) const UNKNOWN_THROTTLES: [&str; 2] = ["RateExceeded", "DependencyThrottle"];
+
+const DENIALS: [&str; 4] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"];
+
+/// (Source: "Common errors" of the services' API references.)
+const CREDENTIALS: [&str; 16] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidAccessKeyId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "IncompleteSignature",
+    "IncompleteSignatureException",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "AuthFailure",
+    "OptInRequired",
+    "RegionDisabledException",
+];
+
+/// Codes as they are on the wire; classic load balancers' differ from the names in the model.
+/// (Source: the API references of ECS and of both generations of Elastic Load Balancing.)
+const NOT_FOUND: [&str; 6] = [
+    "ClusterNotFoundException",
+    "ServiceNotFoundException",
+    "ResourceNotFoundException",
+    "TargetGroupNotFound",
+    "LoadBalancerNotFound",
+    "InvalidInstance",
+];
+
+/// Trouble on AWS's side, some of which comes with a status that does not say so.
+const TROUBLES: [&str; 9] = [
+    "ServerException",
+    "InternalFailure",
+    "InternalError",
+    "ServiceUnavailable",
+    "ServiceUnavailableException",
+    "RequestTimeout",
+    "RequestTimeoutException",
+    "ResourceContention",
+    "HealthUnavailable",
+];
+
+const REFUSALS: [&str; 9] = [
+    "ValidationError",
+    "ValidationException",
+    "InvalidParameterException",
+    "InvalidParameterValue",
+    "InvalidParameterCombination",
+    "InvalidInput",
+    "InvalidTarget",
+    "ClientException",
+    "MalformedPolicyDocument",
+];
+
+/// The class of an error answer.
+fn classify(code: Option<&str>, status: Option<u16>, message: &str) -> ErrorClass {
+    let by_status = match status {
+        Some(429) => ErrorClass::Throttled,
+        Some(500..) => ErrorClass::Unavailable,
+        Some(_) | None => ErrorClass::Other,
+    };
+    // An error without a code comes from something on the way: a proxy, a load balancer.
+    let Some(code) = code else { return by_status };
+    let message = message.to_ascii_lowercase();
+    if THROTTLES.contains(&code) || UNKNOWN_THROTTLES.contains(&code) {
+        ErrorClass::Throttled
+    } else if DENIALS.contains(&code) {
+        ErrorClass::Denied
+    } else if CREDENTIALS.contains(&code) {
+        ErrorClass::Credentials
+    } else if NOT_FOUND.contains(&code) {
+        ErrorClass::NotFound
+    } else if code == "ValidationError" && message.contains("no active lifecycle action found") {
+        // Auto Scaling has one code for everything; only the text tells this apart.
+        ErrorClass::NoActiveAction
+    } else if code == "InvalidParameterException" && message.contains("cluster is inactive") {
+        // A cluster is deleted only once no container instance is registered in it (source: ECS API reference,
+        // DeleteCluster); ECS remembers it for a while and then says ClusterNotFoundException.
+        ErrorClass::NotFound
+    } else if TROUBLES.contains(&code) {
+        ErrorClass::Unavailable
+    } else if REFUSALS.contains(&code) {
+        ErrorClass::Invalid
+    } else {
+        by_status
+    }
+}
+
+/// An error and its causes on one line, each thing once.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+    use super::*;
+    use crate::aws::calls;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_types::body::SdkBody;
+    use aws_smithy_types::error::ErrorMetadata;
+    use std::collections::BTreeSet;
+
+    fn answer(status: u16, code: Option<&str>, message: &str) -> SdkError<ErrorMetadata, HttpResponse> {
+        let mut metadata = ErrorMetadata::builder();
+        if let Some(code) = code {
+            metadata = metadata.code(code);
+        }
+        let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
+        SdkError::service_error(metadata.message(message).build(), response)
+    }
+
+    fn read(error: &SdkError<ErrorMetadata, HttpResponse>) -> AwsError {
+        AwsError::of(&calls::LIST_TASKS, "cluster web", &calls::LIST_TASKS.resource("1", "eu-west-1"), error)
+    }
+
+    #[test]
+    fn one_table_of_answers() {
+        let rows = [
+            (400, "ThrottlingException", "Rate exceeded", ErrorClass::Throttled),
+            (400, "Throttling", "Rate exceeded", ErrorClass::Throttled),
+            (400, "RateExceeded", "", ErrorClass::Throttled),
+            (400, "DependencyThrottle", "", ErrorClass::Throttled),
+            (503, "RequestLimitExceeded", "", ErrorClass::Throttled),
+            (400, "AccessDeniedException", "no", ErrorClass::Denied),
+            (403, "AccessDenied", "no", ErrorClass::Denied),
+            (403, "ExpiredToken", "old", ErrorClass::Credentials),
+            (400, "UnrecognizedClientException", "", ErrorClass::Credentials),
+            (400, "ClusterNotFoundException", "Cluster not found.", ErrorClass::NotFound),
+            (400, "InvalidParameterException", "The specified cluster is inactive. Specify…", ErrorClass::NotFound),
+            (400, "LoadBalancerNotFound", "", ErrorClass::NotFound),
+            (
+                400,
+                "ValidationError",
+                "No active Lifecycle Action found with instance ID i-1",
+                ErrorClass::NoActiveAction,
+            ),
+            (400, "ValidationError", "NO ACTIVE LIFECYCLE ACTION FOUND with token 1", ErrorClass::NoActiveAction),
+            (400, "ValidationError", "AutoScalingGroup name not found", ErrorClass::Invalid),
+            (400, "LimitExceeded", "a quota, not a rate", ErrorClass::Other),
+            (400, "ScalingActivityInProgress", "", ErrorClass::Other),
+            (500, "ResourceContention", "", ErrorClass::Unavailable),
+            (500, "HealthUnavailable", "", ErrorClass::Unavailable),
+            (400, "ServerException", "", ErrorClass::Unavailable),
+            (502, "SomethingNew", "", ErrorClass::Unavailable),
+        ];
+        for (status, code, message, class) in rows {
+            assert_eq!(read(&answer(status, Some(code), message)).class, class, "{code} {message}");
+        }
+        assert_eq!(read(&answer(429, None, "")).class, ErrorClass::Throttled);
+        assert_eq!(read(&answer(503, None, "<html>")).class, ErrorClass::Unavailable);
+        assert_eq!(read(&answer(404, None, "")).class, ErrorClass::Other);
+    }
+
+    #[test]
+    fn failures_without_an_answer() {
+        let lost = SdkError::dispatch_failure(ConnectorError::io("connection reset".into()));
+        let lost = read(&lost);
+        assert_eq!(lost.class, ErrorClass::Unavailable);
+        assert!(lost.to_string().contains("connection reset"), "{lost}");
+        assert_eq!(read(&SdkError::timeout_error("10 s")).class, ErrorClass::Unavailable);
+        let none = ConnectorError::other("no providers in chain provided credentials".into(), None);
+        let none = read(&SdkError::dispatch_failure(none));
+        assert_eq!(none.class, ErrorClass::Credentials);
+        assert!(none.to_string().contains("AWS_* variables"), "{none}");
+    }
+
+    #[test]
+    fn a_message_says_each_thing_once_and_what_to_do() {
+        assert_eq!(
+            read(&answer(400, Some("ThrottlingException"), "Rate exceeded")).to_string(),
+            "ecs:ListTasks on cluster web: throttled by AWS (ThrottlingException: Rate exceeded)"
+        );
+        assert_eq!(
+            read(&answer(400, Some("AccessDeniedException"), "not authorized")).to_string(),
+            "ecs:ListTasks on cluster web: denied by IAM (AccessDeniedException: not authorized); allow it with \
+             {\"Effect\":\"Allow\",\"Action\":\"ecs:ListTasks\",\
+             \"Resource\":\"arn:aws:ecs:eu-west-1:1:container-instance/*\"}"
+        );
+        assert_eq!(
+            AwsError::incomplete(&calls::DESCRIBE_TASKS, "arn:x", "no answer").to_string(),
+            "ecs:DescribeTasks on arn:x: no complete answer (no answer)"
+        );
+        let failure = AwsError::failure(&calls::STOP_TASK, "arn:x", MISSING, None);
+        assert_eq!(failure.class, ErrorClass::NotFound);
+        assert_eq!(failure.to_string(), "ecs:StopTask on arn:x: does not exist (MISSING)");
+    }
+
+    #[test]
+    fn labels_are_distinct() {
+        let names: BTreeSet<&str> = ErrorClass::ALL.iter().map(|class| class.name()).collect();
+        assert_eq!(names.len(), ErrorClass::ALL.len());
+    }
+}

@@ -1,0 +1,38 @@
+//! AWS as this program sees it: the only place, with `store` for DynamoDB, that names `aws_sdk_*`.
+//!
+//! Our types go in and come out, small, and with what they mean; pages, batch limits, request rates and the many names of
+//! the same trouble stay in here. What is absent is *said* to be absent (`missing`, `None`), and only where AWS says so;
+//! what could not be read is an error, never an empty list.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | [`calls`] | every call that is made: IAM policy, request rate, error messages |
+//! | [`mod@error`] | classes of failures, each with one treatment |
+//! | [`clients`] | credentials, timeouts, retries; a [`Session`] is one account and region |
+//! | [`limiter`] | half of AWS's published request rates |
+//! | [`ecs`], [`autoscaling`], [`elbv2`], [`elb`] | the services |
+
+pub mod autoscaling;
+pub mod calls;
+pub mod clients;
+pub mod ecs;
+pub mod elb;
+pub mod elbv2;
+pub mod error;
+pub mod limiter;
+
+mod batch;
+mod caller;
+
+#[cfg(test)]
+mod tests;
+
+pub use autoscaling::{AutoScaling, Beat, GroupView, HookView, MemberView};
+pub use batch::Described;
+pub use calls::{Call, Family};
+pub use clients::{Environment, Role, Session, connect};
+pub use ecs::{ContainerInstanceView, Desired, Ecs, ServiceView, State, TaskView};
+pub use elb::Elb;
+pub use elbv2::{Elbv2, TargetHealthView};
+pub use error::{AwsError, ErrorClass};
+pub use limiter::Limiter;

@@ -1,0 +1,31 @@
+//! `ecs-drain completions`: for shells.
+
+use crate::cli::{Cli, Failure};
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+use std::io::Write;
+
+const EXAMPLES: &str = "\
+Examples:
+  source <(ecs-drain completions bash)
+  ecs-drain completions zsh > \"${fpath[1]}/_ecs-drain\"
+  ecs-drain completions fish > ~/.config/fish/completions/ecs-drain.fish";
+
+/// What to print.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// Prints the completions.
+///
+/// # Errors
+/// The output cannot be written.
+pub fn run(args: &CompletionsArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    // Into memory first: the generator panics on an output that fails, and ours may be a pipe that was closed.
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "ecs-drain", &mut script);
+    Ok(out.write_all(&script)?)
+}

@@ -1,0 +1,93 @@
+//! `ecs-drain config`: check a configuration, print an example or the reference.
+
+use crate::cli::{Failure, Global};
+use crate::config::{Config, EXAMPLE, Given, Source, environment, keys};
+use clap::Subcommand;
+use std::io::Write;
+
+/// What to do with configurations.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read a configuration as `run` would, and report every mistake; reaches nothing in AWS
+    Check,
+    /// Print a complete commented configuration with every default
+    Example,
+    /// Print the reference of all keys, as Markdown
+    Reference,
+}
+
+/// Does it.
+///
+/// # Errors
+/// The configuration is refused, or the output cannot be written.
+pub fn run(command: &ConfigCommand, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+    match command {
+        ConfigCommand::Check => {
+            let config = global.load(&Given::default())?;
+            let origin = match global.source() {
+                Some(Source::File(path)) => path.display().to_string(),
+                Some(Source::Inline(_)) | None => "ECS_DRAIN_CONFIG_TOML".to_owned(),
+            };
+            writeln!(out, "{origin} is fine")?;
+            out.write_all(summary(&config).as_bytes())?;
+            for stray in stray_variables() {
+                writeln!(out, "warning: {stray}")?;
+            }
+        }
+        ConfigCommand::Example => out.write_all(EXAMPLE.as_bytes())?,
+        ConfigCommand::Reference => out.write_all(keys::reference().as_bytes())?,
+    }
+    Ok(())
+}
+
+/// What to say of this process's variables that look like ours and are not.
+pub fn stray_variables() -> Vec<String> {
+    environment::stray(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+}
+
+/// What a configuration comes to, in a few lines.
+pub fn summary(config: &Config) -> String {
+    let region = config.table.region.as_deref().map_or_else(String::new, |region| format!(" in {region}"));
+    let mut lines = vec![
+        format!("controller {}, table {}{region}", config.controller, config.table.name),
+        format!("dry run: {}", if config.dry_run { "yes, nothing is changed" } else { "no" }),
+    ];
+    for scope in &config.scopes {
+        let hooks: Vec<_> = scope.hooks.iter().map(String::as_str).collect();
+        let role = scope.role.as_ref().map_or_else(String::new, |role| format!(" as {}", role.arn));
+        let tags: Vec<_> =
+            scope.groups.tags.iter().map(|(key, value)| format!("{key}={}", value.as_deref().unwrap_or("*"))).collect();
+        let tags = if tags.is_empty() { String::new() } else { format!(" tagged {}", tags.join(", ")) };
+        lines.push(format!(
+            "scope {}{role}: hooks {}; clusters {}; groups {}{tags}",
+            scope.region,
+            hooks.join(", "),
+            scope.clusters,
+            scope.groups.names
+        ));
+    }
+    lines.push(match config.policies.overrides().len() {
+        0 => "one policy for all".to_owned(),
+        1 => "one policy with 1 override".to_owned(),
+        n => format!("one policy with {n} overrides"),
+    });
+    lines.iter().map(|line| format!("  {line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_configuration_in_a_few_lines() {
+        let text = "[table]\nregion = \"eu-west-1\"\n[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"a\", \"b\"]\n\
+                    groups = { tags = { team = \"*\" } }\n[[override]]\nclusters = [\"x\"]\npoll = \"9s\"\n";
+        let config = Config::parse(text, "x", &Given::default()).unwrap();
+        assert_eq!(
+            summary(&config),
+            "  controller default, table ecs-drain in eu-west-1\n  dry run: no\n  \
+             scope eu-west-1: hooks a, b; clusters *; groups * tagged team=*\n  one policy with 1 override\n"
+        );
+    }
+}

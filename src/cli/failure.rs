@@ -1,0 +1,113 @@
+//! How a command fails: what is said on standard error, and the exit code.
+
+use crate::config::ConfigError;
+use crate::store::StoreError;
+use std::error::Error;
+use std::process::ExitCode;
+
+/// Why a command failed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The arguments or the configuration are wrong. Exit code 2.
+    Usage(String),
+    /// Anything else. Exit code 1.
+    Failed(String),
+    /// Whoever read our output has gone, as `head` does. Nothing is said, and that is fine.
+    NobodyReads,
+}
+
+impl Failure {
+    /// The arguments are wrong.
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::Usage(message.into())
+    }
+
+    /// The command failed.
+    pub fn failed(message: impl Into<String>) -> Failure {
+        Failure::Failed(message.into())
+    }
+
+    /// The command failed because of this error.
+    pub fn because(error: &dyn Error) -> Failure {
+        Failure::Failed(chain(error))
+    }
+
+    /// Says it on standard error.
+    pub fn report(&self) -> ExitCode {
+        match self {
+            Failure::Usage(message) => {
+                eprintln!("error: {message}");
+                ExitCode::from(2)
+            }
+            Failure::Failed(message) => {
+                eprintln!("error: {message}");
+                ExitCode::FAILURE
+            }
+            Failure::NobodyReads => ExitCode::SUCCESS,
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Failure {
+        Failure::Usage(chain(&error))
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        Failure::because(&error)
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Failure {
+        Failure::because(&error)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        if error.kind() == std::io::ErrorKind::BrokenPipe { Failure::NobodyReads } else { Failure::because(&error) }
+    }
+}
+
+/// An error with all its causes, each said once: many errors repeat their cause in their own text.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{text}")]
+    struct Link {
+        text: &'static str,
+        source: Option<Box<Link>>,
+    }
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let last = Link { text: "no route to host", source: None };
+        let middle = Link { text: "connection failed: no route to host", source: Some(Box::new(last)) };
+        let first = Link { text: "cannot read the table", source: Some(Box::new(middle)) };
+        assert_eq!(chain(&first), "cannot read the table: connection failed: no route to host");
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        assert_eq!(Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe)), Failure::NobodyReads);
+    }
+}

@@ -1,0 +1,318 @@
+//! `ecs-drain get`: the drains, as a table. Reads the DynamoDB table and nothing else.
+
+use crate::cli::words::{Screen, age, when, word};
+use crate::cli::{Failure, Global, TableArgs};
+use crate::store::{Read, Store, StoreError};
+use clap::{Args, ValueEnum};
+use comfy_table::{ContentArrangement, Table, presets};
+use ecs_drain_state::{Phase, Record};
+use jiff::Timestamp;
+use std::io::Write;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  ecs-drain get                         the unfinished drains of the controller
+  ecs-drain get --watch                 the same, every two seconds
+  ecs-drain get --all                   finished ones too, and those of other controllers
+  ecs-drain get --cluster web -o wide
+  ecs-drain get --all -o json | jq '.[] | select(.outcome == \"TimedOut\") | .instance_id'";
+
+/// How long between two looks of `--watch`.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// Which drains, and how they are shown.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct GetArgs {
+    /// How to show them
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    pub output: Output,
+    /// Show finished drains too, and those of other controllers (reads the whole table)
+    #[arg(long, short)]
+    pub all: bool,
+    /// Only instances of this cluster, whichever controller drains them
+    #[arg(long, short, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Look again every two seconds, until it is interrupted
+    #[arg(long, short)]
+    pub watch: bool,
+    /// Which table.
+    #[command(flatten)]
+    pub table: TableArgs,
+}
+
+/// How records are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A line for each drain.
+    Table,
+    /// More columns.
+    Wide,
+    /// The records, as JSON.
+    Json,
+}
+
+/// Lists drains.
+///
+/// # Errors
+/// The table cannot be read.
+pub async fn run(args: &GetArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+    let store = global.store(&args.table).await?;
+    let screen = Screen::detect();
+    loop {
+        let text = match read(&store, args).await {
+            Ok(records) => show(&records, args, &store, screen)?,
+            // A look that failed for a moment does not end the watching.
+            Err(error) if args.watch && error.is_transient() => format!("{error}\n"),
+            Err(error) => return Err(error.into()),
+        };
+        if args.watch && screen.terminal {
+            // Home, and clear what is below.
+            write!(out, "\u{1b}[H\u{1b}[J")?;
+        }
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        if !args.watch {
+            return Ok(());
+        }
+        tokio::time::sleep(WATCH).await;
+    }
+}
+
+async fn read(store: &Store, args: &GetArgs) -> Result<Vec<(String, Read)>, StoreError> {
+    let mut records = match &args.cluster {
+        Some(cluster) => store.get_many(&store.by_cluster(cluster).await?).await?,
+        None if args.all => store.all().await?,
+        None => {
+            let keys: Vec<String> = store.unfinished().await?.into_iter().map(|unfinished| unfinished.key).collect();
+            store.get_many(&keys).await?
+        }
+    };
+    // The indexes lag: what has ended meanwhile is not shown. What cannot be read always is.
+    records.retain(|(_, read)| args.all || !matches!(read, Read::Record(record) if record.is_done()));
+    Ok(records)
+}
+
+fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen: Screen) -> Result<String, Failure> {
+    if args.output == Output::Json {
+        return json(records);
+    }
+    if records.is_empty() {
+        let hint = if args.all { "" } else { "; --all shows finished ones, and those of other controllers" };
+        let whose = match (&args.cluster, args.all) {
+            (Some(cluster), _) => format!("of cluster {cluster}"),
+            (None, true) => "at all".to_owned(),
+            (None, false) => format!("of controller {}", store.controller()),
+        };
+        return Ok(format!("no drains {whose} in table {}{hint}\n", store.table()));
+    }
+    Ok(table(records, args.output == Output::Wide, Timestamp::now(), screen))
+}
+
+/// The records as JSON; one that cannot be read is there too, with the reason in its place.
+///
+/// # Errors
+/// A record cannot be written as JSON.
+pub fn json(records: &[(String, Read)]) -> Result<String, Failure> {
+    let values: Vec<serde_json::Value> =
+        records.iter().map(|(key, read)| value(key, read)).collect::<Result<_, _>>()?;
+    Ok(format!("{}\n", serde_json::to_string_pretty(&values)?))
+}
+
+/// One record as JSON.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn value(key: &str, read: &Read) -> Result<serde_json::Value, serde_json::Error> {
+    match read {
+        Read::Record(record) => serde_json::to_value(record),
+        Read::Newer { schema } => Ok(serde_json::json!({ "key": key, "newer_schema": schema })),
+        Read::Unreadable { why } => Ok(serde_json::json!({ "key": key, "unreadable": why })),
+    }
+}
+
+const HEADINGS: [&str; 6] = ["INSTANCE", "CLUSTER", "PHASE", "SINCE", "WAITING FOR", "DEADLINE"];
+const MORE_HEADINGS: [&str; 8] =
+    ["ACCOUNT", "REGION", "GROUP", "HOOK", "ORIGIN", "TASKS LEFT", "TARGETS LEFT", "CONTROLLER"];
+
+/// The records as a table, those first that need a person, then the oldest.
+pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Screen) -> String {
+    let mut sorted: Vec<&(String, Read)> = records.iter().collect();
+    sorted.sort_by_key(|(key, read)| match read {
+        Read::Unreadable { .. } | Read::Newer { .. } => (0, Timestamp::MIN, key),
+        Read::Record(record) => (1 + i32::from(record.is_done()), record.created_at, key),
+    });
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(match screen.width {
+        Some(_) => ContentArrangement::Dynamic,
+        None => ContentArrangement::Disabled,
+    });
+    if let Some(width) = screen.width {
+        table.set_width(width);
+    }
+    table.set_header(HEADINGS.iter().chain(if wide { MORE_HEADINGS.as_slice() } else { &[] }));
+    for (key, read) in sorted {
+        table.add_row(row(key, read, wide, now));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    // A heading set off by colour is set off after the widths are counted.
+    table.trim_fmt().split_inclusive('\n').enumerate().fold(String::new(), |text, (i, line)| {
+        let line = line.trim_end();
+        text + &if i == 0 { screen.heading(line) } else { line.to_owned() } + "\n"
+    })
+}
+
+fn row(key: &str, read: &Read, wide: bool, now: Timestamp) -> Vec<String> {
+    let record = match read {
+        Read::Record(record) => record,
+        Read::Newer { schema } => {
+            return unread(
+                key,
+                wide,
+                &format!("written by a newer ecs-drain (schema {schema}), which alone may touch it"),
+            );
+        }
+        Read::Unreadable { why } => return unread(key, wide, &format!("cannot be read: {why}")),
+    };
+    let mut row = vec![
+        record.instance_id.clone(),
+        record.cluster.clone().unwrap_or_else(|| "-".to_owned()),
+        phase(record),
+        age(record.phase_since, now),
+        waiting_for(record),
+        deadline(record, now),
+    ];
+    if wide {
+        row.extend([
+            record.account.clone(),
+            record.region.clone(),
+            record.lifecycle.group.clone(),
+            record.lifecycle.hook.clone(),
+            word(&record.origin),
+            record.tasks_left_count.to_string(),
+            record.targets_left_count.to_string(),
+            record.controller.clone(),
+        ]);
+    }
+    row
+}
+
+/// A record that says nothing but its key.
+fn unread(key: &str, wide: bool, why: &str) -> Vec<String> {
+    let mut parts = key.split('/');
+    let (account, region) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let dash = || "-".to_owned();
+    let instance = parts.next().unwrap_or(key).to_owned();
+    let mut row = vec![instance, dash(), "?".to_owned(), dash(), why.to_owned(), dash()];
+    if wide {
+        row.extend([account.to_owned(), region.to_owned(), dash(), dash(), dash(), dash(), dash(), dash()]);
+    }
+    row
+}
+
+/// The phase; once it is done, how it ended.
+fn phase(record: &Record) -> String {
+    match record.outcome {
+        Some(outcome) if record.phase == Phase::Done => format!("Done: {outcome}"),
+        Some(_) | None => record.phase.to_string(),
+    }
+}
+
+/// What the drain waits for, and what went wrong, if the present step fails again and again.
+fn waiting_for(record: &Record) -> String {
+    match &record.last_error {
+        Some(error) if record.attempts > 0 && !record.is_done() => {
+            format!("{} (failed {}: {})", record.message, times(record.attempts), error.what)
+        }
+        Some(_) | None => record.message.clone(),
+    }
+}
+
+/// `once`, `3 times`.
+pub fn times(n: u32) -> String {
+    if n == 1 { "once".to_owned() } else { format!("{n} times") }
+}
+
+/// When the policy's deadline passes, or else the hook's own limit.
+fn deadline(record: &Record, now: Timestamp) -> String {
+    match record.deadline {
+        _ if record.is_done() => "-".to_owned(),
+        Some(deadline) => when(deadline, now),
+        None => format!("{} (hook)", when(record.global_limit, now)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::cli::samples::{done, now, unread, waiting};
+
+    fn records() -> Vec<(String, Read)> {
+        let mut records = vec![done(), waiting()];
+        records.extend(unread());
+        records
+    }
+
+    #[test]
+    fn a_line_for_each_drain_and_those_first_that_need_a_person() {
+        assert_eq!(table(&records(), false, now(), Screen::default()), "\
+INSTANCE    CLUSTER  PHASE           SINCE   WAITING FOR                                                                                     DEADLINE
+i-0bad      -        ?               -       cannot be read: phase is \"Wating\"                                                               -
+i-0new      -        ?               -       written by a newer ecs-drain (schema 7), which alone may touch it                               -
+i-0waiting  web      Waiting         3 min   task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)  in 47 h 55 min (hook)
+i-0done     web      Done: TimedOut  30 min  let go at its deadline                                                                          -
+");
+    }
+
+    #[test]
+    fn more_columns() {
+        assert_eq!(table(&records(), true, now(), Screen::default()), "\
+INSTANCE    CLUSTER  PHASE           SINCE   WAITING FOR                                                                                     DEADLINE               ACCOUNT       REGION     GROUP    HOOK       ORIGIN          TASKS LEFT  TARGETS LEFT  CONTROLLER
+i-0bad      -        ?               -       cannot be read: phase is \"Wating\"                                                               -                      123456789012  eu-west-1  -        -          -               -           -             -
+i-0new      -        ?               -       written by a newer ecs-drain (schema 7), which alone may touch it                               -                      123456789012  eu-west-1  -        -          -               -           -             -
+i-0waiting  web      Waiting         3 min   task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)  in 47 h 55 min (hook)  123456789012  eu-west-1  web-asg  ecs-drain  lifecycle-hook  3           1             default
+i-0done     web      Done: TimedOut  30 min  let go at its deadline                                                                          -                      123456789012  eu-west-1  web-asg  ecs-drain  lifecycle-hook  0           0             default
+");
+    }
+
+    #[test]
+    fn a_narrow_terminal_wraps_and_a_heading_is_set_off() {
+        let screen = Screen { width: Some(80), colour: true, terminal: true };
+        assert_eq!(
+            table(&records(), false, now(), screen),
+            "\
+\u{1b}[1mINSTANCE    CLUSTER  PHASE           SINCE   WAITING FOR       DEADLINE\u{1b}[0m
+i-0bad      -        ?               -       cannot be read:   -
+                                             phase is
+                                             \"Wating\"
+i-0new      -        ?               -       written by a      -
+                                             newer ecs-drain
+                                             (schema 7),
+                                             which alone may
+                                             touch it
+i-0waiting  web      Waiting         3 min   task 0a1b of      in 47 h 55 min
+                                             service shop and  (hook)
+                                             2 more (failed 2
+                                             times:
+                                             ecs:ListTasks on
+                                             cluster web:
+                                             throttled)
+i-0done     web      Done: TimedOut  30 min  let go at its     -
+                                             deadline
+"
+        );
+    }
+
+    #[test]
+    fn json_holds_every_record() {
+        let values: Vec<serde_json::Value> = serde_json::from_str(&json(&records()).unwrap()).unwrap();
+        assert_eq!(values[0]["outcome"], "TimedOut");
+        assert_eq!(values[1]["phase"], "Waiting");
+        assert_eq!(values[2], serde_json::json!({ "key": "123456789012/eu-west-1/i-0new", "newer_schema": 7 }));
+        assert_eq!(values[3]["unreadable"], "phase is \"Wating\"");
+    }
+}

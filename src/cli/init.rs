@@ -1,0 +1,44 @@
+//! `ecs-drain init`: create the table, or check it.
+
+use crate::cli::{Failure, Global, TableArgs};
+use crate::store::TableOptions;
+use clap::Args;
+use std::io::Write;
+
+const EXAMPLES: &str = "\
+Examples:
+  ecs-drain init                                   create table ecs-drain, or check it if it exists
+  ecs-drain init --check                           only check
+  ecs-drain init --table drains --deletion-protection
+
+Running it again changes nothing. The table is billed on demand; finished records expire by DynamoDB's TTL.";
+
+/// What to do about the table.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct InitArgs {
+    /// Create nothing; fail unless the table is there and as it must be
+    #[arg(long)]
+    pub check: bool,
+    /// Let nobody delete the table that is created before this is turned off
+    #[arg(long, conflicts_with = "check")]
+    pub deletion_protection: bool,
+    /// Which table.
+    #[command(flatten)]
+    pub table: TableArgs,
+}
+
+/// Creates or checks the table.
+///
+/// # Errors
+/// The table cannot be created, or is not as it must be.
+pub async fn run(args: &InitArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+    let store = global.store(&args.table).await?;
+    if args.check {
+        store.check().await?;
+    } else {
+        store.create_table(TableOptions { deletion_protection: args.deletion_protection }).await?;
+    }
+    writeln!(out, "table {} is ready", store.table())?;
+    Ok(())
+}

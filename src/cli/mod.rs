@@ -1,0 +1,223 @@
+//! The command line, one file a command. Nothing here decides anything about a drain: `run` hands a validated
+//! configuration to the controller, and the others read the table.
+//!
+//! | file | command |
+//! | --- | --- |
+//! | [`run`] | the controller |
+//! | [`demo`] | the controller against a simulated AWS |
+//! | [`init`] | create or check the table |
+//! | [`get`] | the drains, as a table |
+//! | [`describe`] | everything about one instance |
+//! | [`config`] | check a configuration, print an example or the reference |
+//! | [`completions`] | for shells |
+//! | [`failure`] | how a command fails, and its exit code |
+//! | [`words`] | times, widths and colour |
+
+pub mod completions;
+pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod describe;
+pub mod failure;
+pub mod get;
+pub mod init;
+pub mod run;
+#[cfg(test)]
+mod samples;
+pub mod words;
+
+pub use failure::Failure;
+
+use crate::aws::Environment;
+use crate::config::{Config, ConfigError, Given, Source, Table, table_only};
+use crate::store::Store;
+use crate::telemetry::{self, Format, Verbosity};
+use clap::{Args, Parser, Subcommand};
+use std::future::Future;
+use std::path::PathBuf;
+use tokio::task::LocalSet;
+
+const EXAMPLES: &str = "\
+Examples:
+  See it work, with nothing set up (a simulated AWS in this process):
+    ecs-drain demo
+
+  Set it up:
+    ecs-drain config example > ecs-drain.toml
+    ecs-drain config check --config ecs-drain.toml
+    ecs-drain init --config ecs-drain.toml
+    ecs-drain run --config ecs-drain.toml --dry-run
+
+  Look at it:
+    ecs-drain get --watch
+    ecs-drain describe i-0123456789abcdef0
+
+Exit codes: 0 fine, 1 failed, 2 wrong arguments or configuration.";
+
+/// Takes Amazon ECS container instances out of service before their Auto Scaling group terminates them.
+///
+/// An Auto Scaling group that is about to terminate an instance waits under a lifecycle hook. ecs-drain sees that, sets
+/// the container instance to DRAINING, waits until every task and every load-balancer registration is really gone, proves
+/// it, and only then lets the termination continue. What it does for each instance is one record in a DynamoDB table.
+#[derive(Debug, Parser)]
+#[command(name = "ecs-drain", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "For every command")]
+pub struct Global {
+    /// The configuration file; its text may come inline in ECS_DRAIN_CONFIG_TOML instead.
+    #[arg(long, global = true, value_name = "FILE", env = "ECS_DRAIN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// How much to log: a level for ecs-drain itself, or a list such as warn,ecs_drain=debug.
+    #[arg(long, global = true, value_name = "FILTER", env = "ECS_DRAIN_LOG")]
+    pub log: Option<String>,
+    /// How to log: auto is human on a terminal, json elsewhere.
+    #[arg(long, global = true, value_name = "FORMAT", env = "ECS_DRAIN_LOG_FORMAT", default_value = "auto")]
+    pub log_format: Format,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller until SIGTERM
+    Run(run::RunArgs),
+    /// Create the DynamoDB table, or check it
+    Init(init::InitArgs),
+    /// List the drains
+    Get(get::GetArgs),
+    /// Show everything about the drain of one instance, with its history
+    Describe(describe::DescribeArgs),
+    /// Check a configuration, print an example or the reference
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// Which table, and whose records in it. The commands that take these need no configuration file.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "The table")]
+pub struct TableArgs {
+    /// The table's name [default: the configuration's, else ecs-drain]
+    #[arg(long, value_name = "NAME", env = "ECS_DRAIN_TABLE")]
+    pub table: Option<String>,
+    /// The table's region [default: the configuration's, else the environment's]
+    #[arg(long, value_name = "REGION", env = "ECS_DRAIN_TABLE_REGION")]
+    pub table_region: Option<String>,
+    /// The name of the controller [default: the configuration's, else default]
+    #[arg(long, value_name = "NAME", env = "ECS_DRAIN_CONTROLLER")]
+    pub controller: Option<String>,
+}
+
+impl TableArgs {
+    /// The single values that win over a file.
+    pub fn given(&self) -> Given {
+        Given {
+            controller: self.controller.clone(),
+            table: self.table.clone(),
+            table_region: self.table_region.clone(),
+            dry_run: None,
+        }
+    }
+}
+
+impl Global {
+    /// Where the configuration is, if there is one. A named file wins over inline text.
+    pub fn source(&self) -> Option<Source> {
+        match &self.config {
+            Some(path) => Some(Source::File(path.clone())),
+            None => std::env::var("ECS_DRAIN_CONFIG_TOML").ok().filter(|text| !text.is_empty()).map(Source::Inline),
+        }
+    }
+
+    /// The whole configuration.
+    ///
+    /// # Errors
+    /// There is none, or it is refused.
+    pub fn load(&self, given: &Given) -> Result<Config, ConfigError> {
+        Config::load(&self.source().ok_or_else(ConfigError::absent)?, given)
+    }
+
+    /// The table, and the controller's name: from the configuration if there is one, else from flags and defaults.
+    fn table(&self, args: &TableArgs) -> Result<(String, Table), ConfigError> {
+        match self.source() {
+            Some(source) => Config::load(&source, &args.given()).map(|config| (config.controller, config.table)),
+            None => table_only(&args.given()),
+        }
+    }
+
+    /// The store in that table.
+    async fn store(&self, args: &TableArgs) -> Result<Store, Failure> {
+        let (controller, table) = self.table(args)?;
+        let sdk = Environment::default().load(table.region.as_deref()).await;
+        if sdk.region().is_none() {
+            return Err(Failure::usage(
+                "no region is given for the table: use --table-region, AWS_REGION, or a profile that has one",
+            ));
+        }
+        Ok(Store::connect(&sdk, &table.name, &controller))
+    }
+}
+
+/// Starts the log as the arguments say.
+///
+/// # Errors
+/// The filter is none.
+pub fn start_log(cli: &Cli) -> Result<(), Failure> {
+    let verbosity = if matches!(cli.command, Command::Run(_)) { Verbosity::Service } else { Verbosity::Command };
+    telemetry::init(cli.global.log.as_deref(), cli.global.log_format, verbosity)
+        .map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Does what the arguments say.
+///
+/// # Errors
+/// Why it could not be done.
+pub fn execute(cli: Cli) -> Result<(), Failure> {
+    let global = cli.global;
+    let out = &mut std::io::stdout();
+    match cli.command {
+        Command::Run(args) => block_on(run::run(&args, &global)),
+        Command::Init(args) => block_on(init::run(&args, &global, out)),
+        Command::Get(args) => block_on(get::run(&args, &global, out)),
+        Command::Describe(args) => block_on(describe::run(&args, &global, out)),
+        Command::Config(command) => config::run(&command, &global, out),
+        Command::Completions(args) => completions::run(&args, out),
+    }
+}
+
+/// Runs a future on a runtime of one thread: what is tested is what runs.
+fn block_on(future: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = LocalSet::new().block_on(&runtime, future);
+    // A blocking call that hangs (name resolution) must not hold up the end.
+    runtime.shutdown_background();
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_command_teaches_itself() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{} says nothing of itself", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! `ecs-drain run`: the controller, until it is told to stop.
+
+use crate::aws::Environment;
+use crate::cli::config::{stray_variables, summary};
+use crate::cli::{Failure, Global, TableArgs};
+use crate::config::Given;
+use crate::controller;
+use clap::Args;
+use clap::builder::BoolishValueParser;
+use std::future::Future;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+const EXAMPLES: &str = "\
+Examples:
+  ecs-drain run --config ecs-drain.toml
+  ecs-drain run --config ecs-drain.toml --dry-run      change nothing, say what would be done
+  ECS_DRAIN_CONFIG_TOML=\"$(cat ecs-drain.toml)\" ecs-drain run
+
+At SIGTERM or SIGINT work in hand is finished within `shutdown` (20 s), the lease is given back,
+and the exit code is 0. A second signal ends it at once: nothing is lost by that, since all that
+counts is in the table.";
+
+/// How to run the controller.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RunArgs {
+    /// Change nothing, in AWS and in the table; follow each drain to its end and say what would be done. DRYRUN, set to
+    /// any value, does the same
+    #[arg(
+        long,
+        env = "ECS_DRAIN_DRY_RUN",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub dry_run: Option<bool>,
+    /// Which table.
+    #[command(flatten)]
+    pub table: TableArgs,
+}
+
+impl RunArgs {
+    /// The single values that win over the file.
+    fn given(&self) -> Given {
+        // The name that the tool before this one knew: whatever its value is, nothing may be changed.
+        let dry_run = if std::env::var_os("DRYRUN").is_some() { Some(true) } else { self.dry_run };
+        Given { dry_run, ..self.table.given() }
+    }
+}
+
+/// Runs the controller.
+///
+/// # Errors
+/// The configuration is refused, or the controller ended by itself.
+pub async fn run(args: &RunArgs, global: &Global) -> Result<(), Failure> {
+    let config = global.load(&args.given())?;
+    let stop = stop_signal()?;
+    for line in summary(&config).lines() {
+        tracing::info!("{}", line.trim());
+    }
+    for stray in stray_variables() {
+        tracing::warn!("{stray}");
+    }
+    controller::run(config, Environment::default(), stop).await.map_err(|error| Failure::because(&error))
+}
+
+/// Resolves at the first SIGTERM or SIGINT; the second ends the process.
+fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let name = either(&mut terminate, &mut interrupt).await;
+        tracing::info!("{name}: finishing the work in hand; a second signal ends it at once");
+        tokio::task::spawn_local(async move {
+            let name = either(&mut terminate, &mut interrupt).await;
+            tracing::warn!("a second signal, {name}: ending at once");
+            std::process::exit(1);
+        });
+    })
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}

@@ -1,0 +1,97 @@
+//! Records for the tests of what is shown.
+
+use crate::store::Read;
+use ecs_drain_state::record::Opening;
+use ecs_drain_state::{
+    ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Obligation, Origin, Outcome, Phase,
+    Record, Strategy, Target, WaitKind,
+};
+use jiff::{SignedDuration, Timestamp};
+
+/// The moment at which the samples are looked at.
+pub fn now() -> Timestamp {
+    Timestamp::from_second(1_700_000_000).unwrap_or(Timestamp::MIN)
+}
+
+fn ago(minutes: i64) -> Timestamp {
+    now() - SignedDuration::from_mins(minutes)
+}
+
+fn opened(instance: &str, minutes_ago: i64, deadline: Option<SignedDuration>) -> Record {
+    let opening = Opening {
+        account: "123456789012".to_owned(),
+        region: "eu-west-1".to_owned(),
+        instance_id: instance.to_owned(),
+        controller: "default".to_owned(),
+        origin: Origin::LifecycleHook,
+        strategy: Strategy::Drain,
+        lifecycle: Lifecycle {
+            group: "web-asg".to_owned(),
+            hook: "ecs-drain".to_owned(),
+            kind: WaitKind::Terminating,
+            heartbeat_timeout_seconds: 3600,
+            global_timeout_seconds: 172_800,
+            default_result: ActionResult::Continue,
+        },
+        container_instances: vec![ContainerInstance {
+            cluster: "web".to_owned(),
+            arn: "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee".to_owned(),
+            draining_is_ours: true,
+            deregistered_at: None,
+        }],
+        deadline,
+    };
+    Record::open(opening, ago(minutes_ago))
+}
+
+/// A drain that waits for tasks, with a step that fails.
+pub fn waiting() -> (String, Read) {
+    let mut record = opened("i-0waiting", 5, None);
+    record.phase = Phase::Waiting;
+    record.phase_since = ago(3);
+    record.version = 4;
+    record.updated_at = ago(1);
+    record.why = "TasksLeft".to_owned();
+    record.message = "task 0a1b of service shop and 2 more".to_owned();
+    record.tasks_left = vec!["task 0a1b of service shop".to_owned(), "task 2c3d of service shop".to_owned()];
+    record.tasks_left_count = 3;
+    record.targets_left = vec!["i-0waiting in target group shop".to_owned()];
+    record.targets_left_count = 1;
+    record.obligations = vec![Obligation {
+        balancer: Balancer::TargetGroup(
+            "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/shop/0123".to_owned(),
+        ),
+        target: Target::Instance("i-0waiting".to_owned()),
+        delay_seconds: Some(300),
+        noted_at: ago(4),
+    }];
+    record.attempts = 2;
+    record.last_error = Some(LastError { at: ago(1), what: "ecs:ListTasks on cluster web: throttled".to_owned() });
+    record.note(ago(3), "ECS shows it DRAINING");
+    (record.key(), Read::Record(Box::new(record)))
+}
+
+/// A drain that has ended.
+pub fn done() -> (String, Read) {
+    let mut record = opened("i-0done", 90, Some(SignedDuration::from_hours(1)));
+    record.phase = Phase::Done;
+    record.phase_since = ago(30);
+    record.outcome = Some(Outcome::TimedOut);
+    record.intent = Some(Intent {
+        result: ActionResult::Continue,
+        outcome: Outcome::TimedOut,
+        reason: "the deadline passed".to_owned(),
+        at: ago(30),
+    });
+    record.message = "let go at its deadline".to_owned();
+    record.expires_at = Some(now().as_second() + 6 * 86400);
+    (record.key(), Read::Record(Box::new(record)))
+}
+
+/// Records that this program cannot read.
+pub fn unread() -> Vec<(String, Read)> {
+    vec![
+        ("123456789012/eu-west-1/i-0new".to_owned(), Read::Newer { schema: 7 }),
+        ("123456789012/eu-west-1/i-0bad".to_owned(), Read::Unreadable { why: "phase is \"Wating\"".to_owned() }),
+    ]
+}

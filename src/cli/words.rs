@@ -1,0 +1,106 @@
+//! Times, widths and colour, as people read them on a terminal.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use std::io::IsTerminal;
+
+/// What the output goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Screen {
+    /// How many columns it has; None: lines are as long as they are.
+    pub width: Option<u16>,
+    /// Whether headings are set off.
+    pub colour: bool,
+    /// Whether it is a terminal.
+    pub terminal: bool,
+}
+
+impl Screen {
+    /// The standard output of this process.
+    pub fn detect() -> Screen {
+        let terminal = std::io::stdout().is_terminal();
+        // COLUMNS is what a person or a test sets; a shell knows it but does not pass it on.
+        let width = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|width| *width >= 40);
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Screen { width, colour, terminal }
+    }
+
+    /// A heading.
+    pub fn heading(&self, text: &str) -> String {
+        if self.colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// How long ago something was: `45 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
+pub fn age(then: Timestamp, now: Timestamp) -> String {
+    length(now.duration_since(then))
+}
+
+/// A length of time, in two units at most. Rounded down; what lies in the future is `0 s`.
+pub fn length(span: SignedDuration) -> String {
+    let seconds = span.as_secs().max(0);
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    let two = |big: i64, unit: &str, small: i64, smaller: &str| match small {
+        0 => format!("{big} {unit}"),
+        _ => format!("{big} {unit} {small} {smaller}"),
+    };
+    match seconds {
+        ..60 => format!("{seconds} s"),
+        60..3600 => format!("{minutes} min"),
+        3600..=172_800 => two(hours, "h", minutes % 60, "min"),
+        _ => two(days, "d", hours % 24, "h"),
+    }
+}
+
+/// When something will be, or was: `in 40 min`, `12 min ago`.
+pub fn when(then: Timestamp, now: Timestamp) -> String {
+    if then >= now { format!("in {}", length(then.duration_since(now))) } else { format!("{} ago", age(then, now)) }
+}
+
+/// A moment for people who compare logs: ISO 8601, to the second.
+pub fn iso(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// One of the table's own words for a value, such as `lifecycle-hook`.
+pub fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(other) => other.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        let table = [
+            (-5, "0 s"),
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (3599, "59 min"),
+            (3600, "1 h"),
+            (7500, "2 h 5 min"),
+            (172_799, "47 h 59 min"),
+            (172_800, "48 h"),
+            (172_860, "2 d"),
+            (273_600, "3 d 4 h"),
+        ];
+        for (seconds, expected) in table {
+            assert_eq!(length(SignedDuration::from_secs(seconds)), expected);
+        }
+    }
+
+    #[test]
+    fn moments() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap_or(Timestamp::MIN);
+        let later = now + SignedDuration::from_mins(40);
+        assert_eq!(when(later, now), "in 40 min");
+        assert_eq!(when(now, later), "40 min ago");
+        assert_eq!(iso(now), "2023-11-14T22:13:20Z");
+    }
+}

@@ -1,0 +1,48 @@
+//! The environment variables that this program reads, and those that only look as if it did.
+
+use crate::config::error::nearest;
+
+/// Every variable of ours, and what it is for.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("ECS_DRAIN_CONFIG", "The configuration file (`--config`)"),
+    ("ECS_DRAIN_CONFIG_TOML", "The configuration's text, where there is no place for a file"),
+    ("ECS_DRAIN_CONTROLLER", "The controller's name (`--controller`)"),
+    ("ECS_DRAIN_TABLE", "The table's name (`--table`)"),
+    ("ECS_DRAIN_TABLE_REGION", "The table's region (`--table-region`)"),
+    ("ECS_DRAIN_DRY_RUN", "`true` or `false`: change nothing (`--dry-run`)"),
+    ("DRYRUN", "Set to any value, also to an empty one: change nothing, whatever flags and file say"),
+    ("ECS_DRAIN_LOG", "How much to log (`--log`)"),
+    ("ECS_DRAIN_LOG_FORMAT", "`auto`, `human` or `json` (`--log-format`)"),
+];
+
+/// What to say of variables that begin as ours do and that nobody reads: a misspelt one would otherwise go unnoticed.
+/// They are no mistake, since orchestrators make variables of service names.
+pub fn stray(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known = || VARIABLES.iter().map(|(name, _)| *name);
+    let mut stray: Vec<String> = names
+        .filter(|name| name.starts_with("ECS_DRAIN_") && !known().any(|known| known == name))
+        .map(|name| match nearest(&name, known()) {
+            Some(like) => format!("the variable {name} has no effect; did you mean {like}?"),
+            None => format!("the variable {name} has no effect"),
+        })
+        .collect();
+    stray.sort();
+    stray
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_variable_is_said() {
+        let names = ["PATH", "ECS_DRAIN_TABEL", "ECS_DRAIN_TABLE", "ECS_DRAIN_SOMETHING_ELSE_ENTIRELY"];
+        assert_eq!(
+            stray(names.into_iter().map(str::to_owned)),
+            [
+                "the variable ECS_DRAIN_SOMETHING_ELSE_ENTIRELY has no effect",
+                "the variable ECS_DRAIN_TABEL has no effect; did you mean ECS_DRAIN_TABLE?",
+            ]
+        );
+    }
+}

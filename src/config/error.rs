@@ -1,0 +1,136 @@
+//! Mistakes in a configuration, and how they are told: the file, the line, what was found, what is allowed.
+
+use std::fmt;
+use std::ops::Range;
+
+/// Why a configuration was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    origin: String,
+    problems: Vec<Problem>,
+}
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The line that it stands on, counted from 1; None where it stands on no line (a flag, something that is missing).
+    pub line: Option<usize>,
+    /// What was found, and what is allowed.
+    pub message: String,
+}
+
+impl ConfigError {
+    /// A refusal of the configuration that came from `origin`.
+    pub fn new(origin: impl Into<String>, problems: Vec<Problem>) -> ConfigError {
+        ConfigError { origin: origin.into(), problems }
+    }
+
+    /// The file could not be read.
+    pub fn unreadable(origin: String, error: &std::io::Error) -> ConfigError {
+        ConfigError::new(origin, vec![Problem { line: None, message: format!("cannot be read: {error}") }])
+    }
+
+    /// There is no configuration at all.
+    pub fn absent() -> ConfigError {
+        let message = "no configuration is given: name a file with --config (or ECS_DRAIN_CONFIG), or put its text \
+                       into ECS_DRAIN_CONFIG_TOML; `ecs-drain config example` prints one to start from";
+        ConfigError::new("", vec![Problem { line: None, message: message.to_owned() }])
+    }
+
+    /// The mistakes, in the order of their lines.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.problems.as_slice() {
+            [] => write!(f, "the configuration {} is refused", self.origin),
+            [one] => self.line(f, one),
+            many => {
+                write!(f, "the configuration has {} mistakes", many.len())?;
+                many.iter().try_for_each(|problem| {
+                    f.write_str("\n  ")?;
+                    self.line(f, problem)
+                })
+            }
+        }
+    }
+}
+
+impl ConfigError {
+    /// `FILE:LINE: message`, the form that editors turn into a link.
+    fn line(&self, f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
+        match (self.origin.as_str(), problem.line) {
+            ("", _) => f.write_str(&problem.message),
+            (origin, Some(line)) => write!(f, "{origin}:{line}: {}", problem.message),
+            (origin, None) => write!(f, "{origin}: {}", problem.message),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The mistakes found so far in one text.
+#[derive(Debug)]
+pub struct Problems {
+    origin: String,
+    /// Where each line begins, in bytes.
+    lines: Vec<usize>,
+    found: Vec<Problem>,
+}
+
+impl Problems {
+    /// None so far.
+    pub fn new(text: &str, origin: &str) -> Problems {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Problems { origin: origin.to_owned(), lines, found: Vec::new() }
+    }
+
+    /// Reports a mistake at a place in the text.
+    pub fn at(&mut self, place: &Range<usize>, message: impl Into<String>) {
+        let line = self.lines.partition_point(|begin| *begin <= place.start).max(1);
+        self.found.push(Problem { line: Some(line), message: message.into() });
+    }
+
+    /// Reports a mistake that has no place in the text.
+    pub fn anywhere(&mut self, message: impl Into<String>) {
+        self.found.push(Problem { line: None, message: message.into() });
+    }
+
+    /// The refusal, if there is anything to refuse.
+    pub fn finish(mut self) -> Option<ConfigError> {
+        self.found.sort();
+        self.found.dedup();
+        (!self.found.is_empty()).then(|| ConfigError::new(self.origin, self.found))
+    }
+}
+
+/// The one of `known` that is most like `word`, if any is like it.
+pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    // `At-Deadline` is `at_deadline`, and the names of variables are in capitals.
+    let plain = |word: &str| word.to_lowercase().replace('-', "_");
+    let word = plain(word);
+    known
+        .map(|name| (distance(&word, &plain(name)), name))
+        .filter(|(distance, name)| *distance <= name.len().max(word.len()) / 3)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// How many letters must be put in, taken out or changed to make `b` of `a` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (above, y) in row.iter_mut().skip(1).zip(&b) {
+            left = (diagonal + usize::from(x != *y)).min(left + 1).min(*above + 1);
+            diagonal = std::mem::replace(above, left);
+        }
+        row[0] = i + 1;
+    }
+    row.last().copied().unwrap_or_default()
+}

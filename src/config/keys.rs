@@ -1,0 +1,435 @@
+//! The one list of keys. The reference page, the messages about unknown keys, and the allowed spans all come from it.
+
+use crate::config::environment::VARIABLES;
+use crate::config::span::{Limits, words};
+use std::fmt;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// One key of the configuration file.
+#[derive(Debug)]
+pub struct Key {
+    /// The table that it stands in, without brackets; empty for the top of the file.
+    pub section: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub kind: Kind,
+    /// Its value where none is given, as TOML; empty where there is none, `required` where it must be given.
+    pub default: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// What a value looks like.
+#[derive(Debug)]
+pub enum Kind {
+    /// A string; what it names.
+    Text(&'static str),
+    /// `true` or `false`.
+    Flag,
+    /// A duration.
+    Span(&'static Limits),
+    /// A duration, or a word.
+    SpanOr(&'static Limits, &'static str),
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// An array of strings; what they name.
+    Names(&'static str),
+    /// A table with keys of its own; how it is written.
+    Table(&'static str),
+}
+
+const fn seconds(least: u64, most: u64, why_least: &'static str, why_most: &'static str) -> Limits {
+    Limits { least: Duration::from_secs(least), most: Duration::from_secs(most), why_least, why_most }
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+/// Source: Auto Scaling API reference, `PutLifecycleHook`: the global timeout is 48 hours or 100 times the heartbeat
+/// timeout, whichever is smaller.
+const WAITS_END: &str = "Auto Scaling ends every wait after 48 hours";
+const HEARTBEAT: &str = "a hook's heartbeat timeout can be as short as 30 s, and the first heartbeat needs a look";
+const PROOF: &str = "the proof that everything is gone must outlast reads that lag";
+
+/// `poll.groups`
+pub const POLL_GROUPS: Limits = seconds(1, 25, "", HEARTBEAT);
+/// `shutdown`
+pub const SHUTDOWN: Limits = seconds(1, 120, "", "ECS kills a container at the latest 120 s after it asked it to stop");
+/// `deadline`
+pub const DEADLINE: Limits = seconds(MINUTE, 48 * HOUR, "", WAITS_END);
+/// `standalone_tasks.stop_after`
+pub const STOP_AFTER: Limits = seconds(0, 48 * HOUR, "", WAITS_END);
+/// `not_in_cluster_after`
+pub const NOT_IN_CLUSTER_AFTER: Limits =
+    seconds(MINUTE, 48 * HOUR, "an instance may register late with its cluster", WAITS_END);
+/// `settle`
+pub const SETTLE: Limits = seconds(60, HOUR, PROOF, "");
+/// `looks_apart`
+pub const LOOKS_APART: Limits = seconds(10, HOUR, PROOF, "");
+/// `stuck_after`
+pub const STUCK_AFTER: Limits = seconds(MINUTE, 48 * HOUR, "", WAITS_END);
+/// `agent_grace`
+pub const AGENT_GRACE: Limits =
+    seconds(MINUTE, 48 * HOUR, "an agent is often disconnected for a moment, and tasks run on meanwhile", WAITS_END);
+/// `blind_margin`
+pub const BLIND_MARGIN: Limits = seconds(MINUTE, HOUR, "the last call needs time for its retries", "");
+/// `poll` of a policy
+pub const POLL: Limits = seconds(1, 5 * MINUTE, "", "");
+/// `keep_finished`
+pub const KEEP_FINISHED: Limits = seconds(HOUR, 365 * DAY, "", "");
+
+const POLICY: &str = "policy";
+
+/// Every key, in the order in which a file gives them. A policy's keys stand in `[policy]` and in each `[[override]]`.
+pub const KEYS: &[Key] = &[
+    Key {
+        section: "",
+        name: "controller",
+        kind: Kind::Text("name"),
+        default: "\"default\"",
+        meaning: "The name of this controller. Several can share one table; each works on its own records and holds a \
+                  lease of its own. Flag `--controller`, variable `ECS_DRAIN_CONTROLLER`.",
+    },
+    Key {
+        section: "",
+        name: "dry_run",
+        kind: Kind::Flag,
+        default: "false",
+        meaning: "Change nothing, in AWS and in the table; follow each drain to its end and say what would be done. \
+                  Flag `--dry-run`, variable `ECS_DRAIN_DRY_RUN` (`true` or `false`), or `DRYRUN` set to any value.",
+    },
+    Key {
+        section: "",
+        name: "shutdown",
+        kind: Kind::Span(&SHUTDOWN),
+        default: "\"20s\"",
+        meaning: "How long work in hand may take to finish after SIGTERM. Keep it below the task's `stopTimeout` (30 s \
+                  where none is set).",
+    },
+    Key {
+        section: "",
+        name: "table",
+        kind: Kind::Table("`[table]`"),
+        default: "",
+        meaning: "The DynamoDB table that holds the drain records.",
+    },
+    Key {
+        section: "",
+        name: "poll",
+        kind: Kind::Table("`[poll]`"),
+        default: "",
+        meaning: "How often to look for new work.",
+    },
+    Key {
+        section: "",
+        name: "scope",
+        kind: Kind::Table("`[[scope]]`, once for each"),
+        default: "required",
+        meaning: "An AWS account and region to work in. At least one.",
+    },
+    Key {
+        section: "",
+        name: "policy",
+        kind: Kind::Table("`[policy]`"),
+        default: "",
+        meaning: "The rules for every drain.",
+    },
+    Key {
+        section: "",
+        name: "override",
+        kind: Kind::Table("`[[override]]`, once for each"),
+        default: "",
+        meaning: "Other rules for some clusters or groups. They apply in the order of the file; a later one wins.",
+    },
+    Key {
+        section: "table",
+        name: "name",
+        kind: Kind::Text("table name"),
+        default: "\"ecs-drain\"",
+        meaning: "The table's name; `ecs-drain init` creates it. Flag `--table`, variable `ECS_DRAIN_TABLE`.",
+    },
+    Key {
+        section: "table",
+        name: "region",
+        kind: Kind::Text("region"),
+        default: "",
+        meaning: "The table's region; without it, the region of the environment (`AWS_REGION`, the profile). Flag \
+                  `--table-region`, variable `ECS_DRAIN_TABLE_REGION`.",
+    },
+    Key {
+        section: "poll",
+        name: "groups",
+        kind: Kind::Span(&POLL_GROUPS),
+        default: "\"15s\"",
+        meaning: "How long between two looks at the Auto Scaling groups of a scope.",
+    },
+    Key {
+        section: "scope",
+        name: "region",
+        kind: Kind::Text("region"),
+        default: "required",
+        meaning: "The AWS region, such as `eu-west-1`.",
+    },
+    Key {
+        section: "scope",
+        name: "hooks",
+        kind: Kind::Names("lifecycle hook names, exact"),
+        default: "required",
+        meaning: "The terminating lifecycle hooks that are ours. Only instances that wait under one of them are touched, \
+                  and only these hooks are completed. A hook that has one of these names and is not for termination is \
+                  ignored. Never `ecs-managed-draining-termination-hook`: that one is ECS's own.",
+    },
+    Key {
+        section: "scope",
+        name: "clusters",
+        kind: Kind::Names("cluster names or patterns"),
+        default: "[\"*\"]",
+        meaning: "The clusters to work in. `*` stands for any characters, `?` for one.",
+    },
+    Key {
+        section: "scope",
+        name: "groups",
+        kind: Kind::Table("`[scope.groups]` or `groups = { … }`"),
+        default: "",
+        meaning: "Which Auto Scaling groups to look at. A group must match its names and all its tags.",
+    },
+    Key {
+        section: "scope",
+        name: "role",
+        kind: Kind::Table("`[scope.role]` or `role = { … }`"),
+        default: "",
+        meaning: "An IAM role to assume for this scope, for another account.",
+    },
+    Key {
+        section: "scope.groups",
+        name: "names",
+        kind: Kind::Names("group names or patterns"),
+        default: "[\"*\"]",
+        meaning: "The names of the Auto Scaling groups.",
+    },
+    Key {
+        section: "scope.groups",
+        name: "tags",
+        kind: Kind::Table("`tags = { KEY = \"VALUE\" }`"),
+        default: "{}",
+        meaning: "Tags that a group must have. The value is exact; `\"*\"` means any value.",
+    },
+    Key {
+        section: "scope.role",
+        name: "arn",
+        kind: Kind::Text("role ARN"),
+        default: "required",
+        meaning: "The role's ARN, `arn:aws:iam::123456789012:role/ecs-drain`.",
+    },
+    Key {
+        section: "scope.role",
+        name: "external_id",
+        kind: Kind::Text("external id"),
+        default: "",
+        meaning: "The external id that the role's trust policy asks for.",
+    },
+    Key {
+        section: "override",
+        name: "clusters",
+        kind: Kind::Names("cluster names or patterns"),
+        default: "",
+        meaning: "The clusters that the override is for; without it, all. An instance in no cluster matches only \
+                  overrides without it.",
+    },
+    Key {
+        section: "override",
+        name: "groups",
+        kind: Kind::Names("group names or patterns"),
+        default: "",
+        meaning: "The Auto Scaling groups that the override is for; without it, all. With both, both must match.",
+    },
+    Key {
+        section: POLICY,
+        name: "strategy",
+        kind: Kind::OneOf(&["drain", "deregister"]),
+        default: "\"drain\"",
+        meaning: "`drain` sets the container instance to `DRAINING` and lets ECS move its service tasks. `deregister` does \
+                  that too, and then deregisters the container instance with force once its standalone tasks are gone.",
+    },
+    Key {
+        section: POLICY,
+        name: "daemon_tasks",
+        kind: Kind::OneOf(&["ignore", "wait"]),
+        default: "\"ignore\"",
+        meaning: "Whether tasks of daemon services hold a drain up: `ignore` lets them run until the instance ends.",
+    },
+    Key {
+        section: POLICY,
+        name: "standalone_tasks",
+        kind: Kind::Text("`\"wait\"`, or `{ stop_after = \"10m\" }`"),
+        default: "\"wait\"",
+        meaning: "What happens to tasks of no service, which `DRAINING` does not touch: wait for them, or stop them once \
+                  the drain has waited for them this long.",
+    },
+    Key {
+        section: POLICY,
+        name: "not_in_cluster",
+        kind: Kind::OneOf(&["complete", "hold"]),
+        default: "\"complete\"",
+        meaning: "What happens to an instance that waits under our hook and is in no cluster: its lifecycle action is \
+                  completed, or it is held until its hook's limit.",
+    },
+    Key {
+        section: POLICY,
+        name: "not_in_cluster_after",
+        kind: Kind::Span(&NOT_IN_CLUSTER_AFTER),
+        default: "\"10m\"",
+        meaning: "How long an instance must have been in no cluster before that is done.",
+    },
+    Key {
+        section: POLICY,
+        name: "deadline",
+        kind: Kind::SpanOr(&DEADLINE, "none"),
+        default: "\"none\"",
+        meaning: "How long a drain may take. `none`: as long as the hook allows, which is 48 hours or 100 heartbeat \
+                  timeouts, the smaller.",
+    },
+    Key {
+        section: POLICY,
+        name: "at_deadline",
+        kind: Kind::OneOf(&["continue", "abandon", "hold"]),
+        default: "\"hold\"",
+        meaning: "What happens when the deadline has passed: the instance is let go (`CONTINUE`), the wait is abandoned \
+                  (`ABANDON`, which also ends the waits under other hooks), or it is held on and reported.",
+    },
+    Key {
+        section: POLICY,
+        name: "stuck_after",
+        kind: Kind::Span(&STUCK_AFTER),
+        default: "\"15m\"",
+        meaning: "How long a drain may stand still before it is reported as stuck.",
+    },
+    Key {
+        section: POLICY,
+        name: "agent_grace",
+        kind: Kind::Span(&AGENT_GRACE),
+        default: "\"10m\"",
+        meaning: "How long the ECS agent must have been disconnected before the instance can be called dead. A dead \
+                  instance's tasks are not waited for; its load balancers are.",
+    },
+    Key {
+        section: POLICY,
+        name: "settle",
+        kind: Kind::Span(&SETTLE),
+        default: "\"60s\"",
+        meaning: "How long after ECS confirmed that nothing new can land the proof begins that everything is gone.",
+    },
+    Key {
+        section: POLICY,
+        name: "looks_apart",
+        kind: Kind::Span(&LOOKS_APART),
+        default: "\"10s\"",
+        meaning: "How far apart the two looks of that proof are, at least.",
+    },
+    Key {
+        section: POLICY,
+        name: "blind_margin",
+        kind: Kind::Span(&BLIND_MARGIN),
+        default: "\"5m\"",
+        meaning: "How long before its hook's limit a drain past its deadline does what `at_deadline` says although \
+                  nothing can be read.",
+    },
+    Key {
+        section: POLICY,
+        name: "poll",
+        kind: Kind::Span(&POLL),
+        default: "\"5s\"",
+        meaning: "How soon to look again while something is left.",
+    },
+    Key {
+        section: POLICY,
+        name: "keep_finished",
+        kind: Kind::Span(&KEEP_FINISHED),
+        default: "\"7d\"",
+        meaning: "How long a finished drain's record is kept (DynamoDB's TTL deletes it).",
+    },
+    Key {
+        section: "policy.standalone_tasks",
+        name: "stop_after",
+        kind: Kind::Span(&STOP_AFTER),
+        default: "required",
+        meaning: "How long a drain waits for standalone tasks before it stops them.",
+    },
+];
+
+/// The names of the keys that may stand in a section.
+pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
+    // An override may give every rule of a policy.
+    let inherits = section == "override";
+    KEYS.iter().filter(move |key| key.section == section || (inherits && key.section == POLICY)).map(|key| key.name)
+}
+
+/// The section in which a key of this name stands, if there is one.
+pub fn section_of(name: &str) -> Option<&'static str> {
+    KEYS.iter().find(|key| key.name == name).map(|key| key.section)
+}
+
+/// How the heading of a section is written.
+pub const fn heading(section: &str) -> &str {
+    match section.as_bytes() {
+        b"" => "the top of the file",
+        b"scope" => "[[scope]]",
+        b"override" => "[[override]]",
+        b"table" => "[table]",
+        b"poll" => "[poll]",
+        b"policy" => "[policy]",
+        b"scope.groups" => "[scope.groups]",
+        b"scope.role" => "[scope.role]",
+        _ => section,
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let range = |limits: &Limits| format!("duration, {} to {}", words(limits.least), words(limits.most));
+        match self {
+            Kind::Text(what) => f.write_str(what),
+            Kind::Flag => f.write_str("`true` or `false`"),
+            Kind::Span(limits) => f.write_str(&range(limits)),
+            Kind::SpanOr(limits, word) => write!(f, "{}; or `\"{word}\"`", range(limits)),
+            Kind::OneOf(words) => {
+                let words: Vec<_> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+                f.write_str(&words.join(", "))
+            }
+            Kind::Names(what) => write!(f, "array of {what}"),
+            Kind::Table(how) => write!(f, "table: {how}"),
+        }
+    }
+}
+
+/// The reference of all keys, as a page: what `ecs-drain config reference` prints and `docs/configuration.md` holds.
+pub fn reference() -> String {
+    let mut page = String::from(include_str!("reference.md"));
+    page.push_str("\n## Variables\n\n| variable | meaning |\n| --- | --- |\n");
+    for (name, meaning) in VARIABLES {
+        let _ = writeln!(page, "| `{name}` | {meaning}. |");
+    }
+    page.push_str("\n## Keys\n");
+    let mut section = None;
+    for key in KEYS {
+        if section != Some(key.section) {
+            section = Some(key.section);
+            let title = match key.section {
+                "" => "The top of the file".to_owned(),
+                POLICY => "`[policy]`, and each `[[override]]`".to_owned(),
+                "policy.standalone_tasks" => "`standalone_tasks = { … }`".to_owned(),
+                other => format!("`{}`", heading(other)),
+            };
+            let _ = write!(page, "\n### {title}\n\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
+        }
+        let default = match key.default {
+            "" | "required" => key.default.to_owned(),
+            value => format!("`{value}`"),
+        };
+        let kind = key.kind.to_string().replace('|', "\\|");
+        let _ = writeln!(page, "| `{}` | {kind} | {default} | {} |", key.name, key.meaning);
+    }
+    page
+}

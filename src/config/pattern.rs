@@ -1,0 +1,111 @@
+//! Names with wildcards: `*` stands for any number of characters, `?` for one. Everything else means itself, and case
+//! counts, as it does for names in AWS.
+
+use std::fmt;
+
+/// A list of names and patterns; a name is in it when any of them matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patterns(Vec<String>);
+
+impl Patterns {
+    /// Every name.
+    pub fn all() -> Patterns {
+        Patterns(vec!["*".to_owned()])
+    }
+
+    /// The names that any of `patterns` matches.
+    pub fn new(patterns: Vec<String>) -> Patterns {
+        Patterns(patterns)
+    }
+
+    /// Whether any pattern matches the name.
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| matches(pattern, name))
+    }
+
+    /// Whether every name matches.
+    pub fn is_all(&self) -> bool {
+        self.0.iter().any(|pattern| pattern == "*")
+    }
+
+    /// The names, if all of them are exact: then they need not be looked for.
+    pub fn exact(&self) -> Option<&[String]> {
+        self.0.iter().all(|pattern| !has_wildcard(pattern)).then_some(self.0.as_slice())
+    }
+}
+
+impl fmt::Display for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))
+    }
+}
+
+/// Whether a name is a pattern.
+pub fn has_wildcard(name: &str) -> bool {
+    name.contains(['*', '?'])
+}
+
+/// Whether a pattern matches a whole name. Linear in practice: only the last `*` is ever tried again.
+fn matches(pattern: &str, name: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    let name: Vec<char> = name.chars().collect();
+    let (mut p, mut n) = (0, 0);
+    // Where the last star stood, and where in the name what follows it was tried last.
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(c) if *c == '?' || Some(c) == name.get(n) => {
+                p += 1;
+                n += 1;
+            }
+            Some(_) | None => match star {
+                Some((at, tried)) => {
+                    p = at + 1;
+                    n = tried + 1;
+                    star = Some((at, tried + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.iter().skip(p).all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_names() {
+        let table = [
+            ("web", "web", true),
+            ("web", "web-1", false),
+            ("web-*", "web-1", true),
+            ("web-*", "web-", true),
+            ("*", "", true),
+            ("*-blue", "web-blue-blue", true),
+            ("*-blue", "web-blue-green", false),
+            ("w?b", "web", true),
+            ("w?b", "wb", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxcyyb", false),
+            ("Web", "web", false),
+            ("", "x", false),
+        ];
+        for (pattern, name, expected) in table {
+            assert_eq!(matches(pattern, name), expected, "{pattern} on {name}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_exact_only_without_wildcards() {
+        let exact = Patterns::new(vec!["a".to_owned(), "b".to_owned()]);
+        assert_eq!(exact.exact().map(<[String]>::len), Some(2));
+        assert!(exact.matches("b") && !exact.matches("c"));
+        assert_eq!(Patterns::all().exact(), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! The rules for a drain: a default, and overrides by cluster and group, in the order of the file.
+
+use crate::config::error::Problems;
+use crate::config::keys;
+use crate::config::pattern::Patterns;
+use crate::config::reader::{Fields, Node};
+use crate::config::scope::patterns;
+use ecs_drain_state::{AtDeadline, DaemonTasks, NotInCluster, Policy, StandaloneTasks, Strategy};
+use std::time::Duration;
+
+/// The rules for every drain.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policies {
+    default: Policy,
+    overrides: Vec<Override>,
+}
+
+/// Other rules for some clusters or groups.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    /// The clusters that it is for. None: all, and instances in no cluster.
+    pub clusters: Option<Patterns>,
+    /// The Auto Scaling groups that it is for. None: all.
+    pub groups: Option<Patterns>,
+    rules: Rules,
+}
+
+/// The rules that one section gives; what it does not give stays as it was.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Rules {
+    strategy: Option<Strategy>,
+    daemon_tasks: Option<DaemonTasks>,
+    standalone_tasks: Option<StandaloneTasks>,
+    not_in_cluster: Option<NotInCluster>,
+    not_in_cluster_after: Option<Duration>,
+    deadline: Option<Option<Duration>>,
+    at_deadline: Option<AtDeadline>,
+    settle: Option<Duration>,
+    looks_apart: Option<Duration>,
+    stuck_after: Option<Duration>,
+    agent_grace: Option<Duration>,
+    blind_margin: Option<Duration>,
+    poll: Option<Duration>,
+    keep_finished: Option<Duration>,
+}
+
+impl Policies {
+    /// The same rules for every drain.
+    pub fn uniform(policy: Policy) -> Policies {
+        Policies { default: policy, overrides: Vec::new() }
+    }
+
+    /// The rules that hold where no override does.
+    pub fn default_policy(&self) -> &Policy {
+        &self.default
+    }
+
+    /// The overrides, in the order of the file.
+    pub fn overrides(&self) -> &[Override] {
+        &self.overrides
+    }
+
+    /// The rules for a drain of an instance in this cluster (None: in no cluster) and this group.
+    pub fn for_drain(&self, cluster: Option<&str>, group: &str) -> Policy {
+        let mut policy = self.default.clone();
+        for other in self.overrides.iter().filter(|other| other.is_for(cluster, group)) {
+            other.rules.apply(&mut policy);
+        }
+        policy
+    }
+}
+
+impl Override {
+    fn is_for(&self, cluster: Option<&str>, group: &str) -> bool {
+        self.clusters.as_ref().is_none_or(|patterns| cluster.is_some_and(|name| patterns.matches(name)))
+            && self.groups.as_ref().is_none_or(|patterns| patterns.matches(group))
+    }
+}
+
+impl Rules {
+    fn apply(&self, policy: &mut Policy) {
+        fn set<T: Clone>(to: &mut T, from: &Option<T>) {
+            if let Some(value) = from {
+                to.clone_from(value);
+            }
+        }
+        set(&mut policy.strategy, &self.strategy);
+        set(&mut policy.daemon_tasks, &self.daemon_tasks);
+        set(&mut policy.standalone_tasks, &self.standalone_tasks);
+        set(&mut policy.not_in_cluster, &self.not_in_cluster);
+        set(&mut policy.not_in_cluster_after, &self.not_in_cluster_after);
+        set(&mut policy.deadline, &self.deadline);
+        set(&mut policy.at_deadline, &self.at_deadline);
+        set(&mut policy.settle, &self.settle);
+        set(&mut policy.looks_apart, &self.looks_apart);
+        set(&mut policy.stuck_after, &self.stuck_after);
+        set(&mut policy.agent_grace, &self.agent_grace);
+        set(&mut policy.blind_margin, &self.blind_margin);
+        set(&mut policy.poll, &self.poll);
+        set(&mut policy.keep_finished, &self.keep_finished);
+    }
+}
+
+/// Reads `[policy]` and every `[[override]]`.
+pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Policies {
+    let mut sections: Vec<(Fields<'_>, Rules)> = Vec::new();
+    let mut default = Policy::default();
+    if let Some(fields) = root.table("policy", "policy", problems) {
+        let rules = read(&fields, problems);
+        rules.apply(&mut default);
+        sections.push((fields, rules));
+    }
+    let mut overrides = Vec::new();
+    for fields in root.tables("override", "override", problems) {
+        let clusters = fields.get("clusters").and_then(|node| patterns(&node, problems));
+        let groups = fields.get("groups").and_then(|node| patterns(&node, problems));
+        if fields.get("clusters").is_none() && fields.get("groups").is_none() {
+            problems.at(
+                fields.place(),
+                format!("{} names neither clusters nor groups; rules for all belong in [policy]", fields.path()),
+            );
+        }
+        let rules = read(&fields, problems);
+        overrides.push(Override { clusters, groups, rules: rules.clone() });
+        sections.push((fields, rules));
+    }
+    check_deadlines(&sections, problems);
+    Policies { default, overrides }
+}
+
+fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
+    let mut span = |name: &str, limits| fields.get(name).and_then(|node| node.span(limits, problems));
+    let rules = Rules {
+        not_in_cluster_after: span("not_in_cluster_after", &keys::NOT_IN_CLUSTER_AFTER),
+        settle: span("settle", &keys::SETTLE),
+        looks_apart: span("looks_apart", &keys::LOOKS_APART),
+        stuck_after: span("stuck_after", &keys::STUCK_AFTER),
+        agent_grace: span("agent_grace", &keys::AGENT_GRACE),
+        blind_margin: span("blind_margin", &keys::BLIND_MARGIN),
+        poll: span("poll", &keys::POLL),
+        keep_finished: span("keep_finished", &keys::KEEP_FINISHED),
+        ..Rules::default()
+    };
+    let get = |name: &str| fields.get(name);
+    Rules {
+        strategy: get("strategy").and_then(|node| {
+            node.choice(&[("drain", Strategy::Drain), ("deregister", Strategy::Deregister)], problems)
+        }),
+        daemon_tasks: get("daemon_tasks")
+            .and_then(|node| node.choice(&[("ignore", DaemonTasks::Ignore), ("wait", DaemonTasks::Wait)], problems)),
+        standalone_tasks: get("standalone_tasks").and_then(|node| standalone_tasks(&node, problems)),
+        not_in_cluster: get("not_in_cluster").and_then(|node| {
+            node.choice(&[("complete", NotInCluster::Complete), ("hold", NotInCluster::Hold)], problems)
+        }),
+        deadline: get("deadline").and_then(|node| deadline(&node, problems)),
+        at_deadline: get("at_deadline").and_then(|node| node.choice(AT_DEADLINE, problems)),
+        ..rules
+    }
+}
+
+const AT_DEADLINE: &[(&str, AtDeadline)] =
+    &[("continue", AtDeadline::Continue), ("abandon", AtDeadline::Abandon), ("hold", AtDeadline::Hold)];
+
+fn standalone_tasks(node: &Node<'_>, problems: &mut Problems) -> Option<StandaloneTasks> {
+    if node.is_table() {
+        let fields = node.fields("policy.standalone_tasks", problems)?;
+        let after = fields.require("stop_after", problems)?.span(&keys::STOP_AFTER, problems)?;
+        return Some(StandaloneTasks::StopAfter(after));
+    }
+    match node.string(problems)? {
+        "wait" => Some(StandaloneTasks::Wait),
+        _ => {
+            node.refuse("it must be \"wait\" or { stop_after = \"10m\" }", problems);
+            None
+        }
+    }
+}
+
+fn deadline(node: &Node<'_>, problems: &mut Problems) -> Option<Option<Duration>> {
+    match node.string(problems)? {
+        "none" => Some(None),
+        _ => node.span(&keys::DEADLINE, problems).map(Some),
+    }
+}
+
+/// `at_deadline` says nothing where no deadline can ever hold: whoever wrote it expects something that will not happen.
+fn check_deadlines(sections: &[(Fields<'_>, Rules)], problems: &mut Problems) {
+    // An override may give one of the two and leave the other to another section.
+    let somewhere = sections.iter().any(|(_, rules)| matches!(rules.deadline, Some(Some(_))));
+    for (fields, rules) in sections {
+        let here = match rules.deadline {
+            Some(given) => given.is_some(),
+            // A deadline that was given, and refused, is reported once.
+            None => somewhere || fields.get("deadline").is_some(),
+        };
+        if let (Some(node), Some(_), false) = (fields.get("at_deadline"), rules.at_deadline, here) {
+            node.refuse("it has no effect without a deadline; give one, such as deadline = \"2h\"", problems);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Reads a tree of TOML value by value. Each mistake is reported with its place, what was found and what is allowed,
+//! and reading goes on.
+
+use crate::config::error::{Problems, nearest};
+use crate::config::keys;
+use crate::config::span::{self, Limits};
+use std::ops::Range;
+use std::time::Duration;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A file that is TOML; nothing else is known of it yet.
+#[derive(Debug)]
+pub struct File<'t>(Spanned<DeTable<'t>>);
+
+/// Parses the text. All syntax errors are reported; where there is one, nothing else is.
+pub fn parse<'t>(text: &'t str, problems: &mut Problems) -> Option<File<'t>> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let message = error.message().lines().collect::<Vec<_>>().join(", ");
+        problems.at(&error.span().unwrap_or(0..0), format!("this is not TOML: {message}"));
+    }
+    errors.is_empty().then_some(File(table))
+}
+
+impl File<'_> {
+    /// The top of the file.
+    pub fn root(&self, problems: &mut Problems) -> Fields<'_> {
+        Fields::open(self.0.get_ref(), "", "", 0..0, problems)
+    }
+}
+
+/// The keys of one table.
+#[derive(Debug)]
+pub struct Fields<'t> {
+    table: &'t DeTable<'t>,
+    /// How a person would say where this is, such as `policy` or `scope 2`.
+    path: String,
+    place: Range<usize>,
+}
+
+impl<'t> Fields<'t> {
+    /// Opens a table of the section; a key that does not belong there is reported.
+    fn open(
+        table: &'t DeTable<'t>,
+        section: &'static str,
+        path: &str,
+        place: Range<usize>,
+        problems: &mut Problems,
+    ) -> Fields<'t> {
+        for key in table.keys() {
+            let name = key.get_ref().as_ref();
+            if !keys::names(section).any(|known| known == name) {
+                problems.at(&key.span(), unknown(name, section));
+            }
+        }
+        Fields { table, path: path.to_owned(), place }
+    }
+
+    /// Where the table stands.
+    pub fn place(&self) -> &Range<usize> {
+        &self.place
+    }
+
+    /// What the table is called in messages.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The value of a key, if it is there.
+    pub fn get(&self, name: &str) -> Option<Node<'t>> {
+        let (_, value) = self.table.iter().find(|(key, _)| key.get_ref() == name)?;
+        Some(Node { value, path: self.join(name) })
+    }
+
+    /// The value of a key that must be there.
+    pub fn require(&self, name: &str, problems: &mut Problems) -> Option<Node<'t>> {
+        let node = self.get(name);
+        if node.is_none() {
+            problems.at(&self.place, format!("{} is missing", self.join(name)));
+        }
+        node
+    }
+
+    /// The table of a key, if it is there.
+    pub fn table(&self, name: &str, section: &'static str, problems: &mut Problems) -> Option<Fields<'t>> {
+        self.get(name)?.fields(section, problems)
+    }
+
+    /// The tables of a key that is written `[[name]]`, numbered from 1 in messages.
+    pub fn tables(&self, name: &str, section: &'static str, problems: &mut Problems) -> Vec<Fields<'t>> {
+        let Some(node) = self.get(name) else { return Vec::new() };
+        let Some(array) = node.value.get_ref().as_array() else {
+            node.refuse(&format!("it is written [[{name}]], with two brackets, once for each"), problems);
+            return Vec::new();
+        };
+        let nodes = array.iter().enumerate().map(|(i, value)| Node { value, path: format!("{name} {}", i + 1) });
+        nodes.filter_map(|node| node.fields(section, problems)).collect()
+    }
+
+    /// What a key of this table is called in messages.
+    fn join(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+/// What to say of a key that nobody knows.
+fn unknown(name: &str, section: &'static str) -> String {
+    let heading = keys::heading(section);
+    if let Some(like) = nearest(name, keys::names(section)) {
+        return format!("unknown key {name:?} in {heading}; did you mean {like:?}?");
+    }
+    match keys::section_of(name) {
+        Some(home) => format!("the key {name:?} does not belong in {heading}, but in {}", keys::heading(home)),
+        None => {
+            let known: Vec<_> = keys::names(section).collect();
+            format!("unknown key {name:?} in {heading}; the keys are {}", known.join(", "))
+        }
+    }
+}
+
+/// One value, and what it is called.
+#[derive(Debug)]
+pub struct Node<'t> {
+    value: &'t Spanned<DeValue<'t>>,
+    path: String,
+}
+
+impl<'t> Node<'t> {
+    /// Where the value stands.
+    pub fn place(&self) -> Range<usize> {
+        self.value.span()
+    }
+
+    /// Reports that the value is not allowed.
+    pub fn refuse(&self, allowed: &str, problems: &mut Problems) {
+        problems.at(&self.place(), format!("{} is {}: {allowed}", self.path, found(self.value.get_ref())));
+    }
+
+    /// A string, whatever is in it.
+    pub fn string(&self, problems: &mut Problems) -> Option<&'t str> {
+        let string = self.value.get_ref().as_str();
+        if string.is_none() {
+            self.refuse("it must be a string, in quotes", problems);
+        }
+        string
+    }
+
+    /// A string that `check` allows.
+    pub fn text(&self, check: fn(&str) -> Result<(), String>, problems: &mut Problems) -> Option<String> {
+        let text = self.string(problems)?;
+        match check(text) {
+            Ok(()) => Some(text.to_owned()),
+            Err(wrong) => {
+                self.refuse(&wrong, problems);
+                None
+            }
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn flag(&self, problems: &mut Problems) -> Option<bool> {
+        let flag = self.value.get_ref().as_bool();
+        if flag.is_none() {
+            self.refuse("it must be true or false, without quotes", problems);
+        }
+        flag
+    }
+
+    /// A duration within its limits.
+    pub fn span(&self, limits: &Limits, problems: &mut Problems) -> Option<Duration> {
+        let Some(text) = self.value.get_ref().as_str() else {
+            self.refuse("a duration is a string with a unit, such as \"90s\", \"10m\" or \"2h\"", problems);
+            return None;
+        };
+        let span = span::parse(text).and_then(|span| limits.check(span).map(|()| span));
+        match span {
+            Ok(span) => Some(span),
+            Err(wrong) => {
+                self.refuse(&wrong, problems);
+                None
+            }
+        }
+    }
+
+    /// One of a few words.
+    pub fn choice<T: Copy>(&self, choices: &[(&str, T)], problems: &mut Problems) -> Option<T> {
+        let chosen = self.value.get_ref().as_str().and_then(|text| choices.iter().find(|(word, _)| *word == text));
+        if chosen.is_none() {
+            let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+            self.refuse(&format!("it must be {}", either(&words)), problems);
+        }
+        chosen.map(|(_, value)| *value)
+    }
+
+    /// An array of strings, each with its place. An empty one is refused with `empty`.
+    pub fn strings(&self, empty: &str, problems: &mut Problems) -> Option<Vec<Node<'t>>> {
+        let Some(array) = self.value.get_ref().as_array() else {
+            let example = self.value.get_ref().as_str().unwrap_or("name");
+            self.refuse(&format!("it must be an array, such as [{example:?}]"), problems);
+            return None;
+        };
+        if array.is_empty() {
+            self.refuse(empty, problems);
+            return None;
+        }
+        Some(array.iter().map(|value| Node { value, path: format!("an entry of {}", self.path) }).collect())
+    }
+
+    /// Whether the value is a table.
+    pub fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
+    }
+
+    /// A table with the keys of a section.
+    pub fn fields(&self, section: &'static str, problems: &mut Problems) -> Option<Fields<'t>> {
+        let table = self.value.get_ref().as_table();
+        if table.is_none() {
+            self.refuse("it must be a table", problems);
+        }
+        table.map(|table| Fields::open(table, section, &self.path, self.place(), problems))
+    }
+
+    /// A table whose keys are the operator's own.
+    pub fn entries(&self, problems: &mut Problems) -> Vec<(String, Node<'t>)> {
+        let Some(table) = self.value.get_ref().as_table() else {
+            self.refuse("it must be a table, such as { team = \"web\" }", problems);
+            return Vec::new();
+        };
+        table
+            .iter()
+            .map(|(key, value)| {
+                let name = key.get_ref().to_string();
+                let path = format!("{}.{name}", self.path);
+                (name, Node { value, path })
+            })
+            .collect()
+    }
+}
+
+/// The value as a person would say it.
+fn found(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.as_str().to_owned(),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(array) if array.is_empty() => "an empty array".to_owned(),
+        DeValue::Array(_) => "an array".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}
+
+/// `a, b or c`.
+fn either(words: &[String]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.clone(),
+        [rest @ .., last] => format!("{} or {last}", rest.join(", ")),
+    }
+}

@@ -1,0 +1,183 @@
+//! Where the controller works: accounts and regions, and what in them is ours.
+
+use crate::aws::Role;
+use crate::config::error::Problems;
+use crate::config::names;
+use crate::config::pattern::{Patterns, has_wildcard};
+use crate::config::reader::{Fields, Node};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The hook that ECS itself installs for managed instance draining. It is ECS's to complete.
+/// (Source: ECS developer guide, managed instance draining.)
+pub const ECS_HOOK: &str = "ecs-managed-draining-termination-hook";
+
+/// One AWS account and region, and what in it is ours.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The region, such as `eu-west-1`.
+    pub region: String,
+    /// The role to assume. None: the credentials of the environment.
+    pub role: Option<Role>,
+    /// The clusters to work in, by name.
+    pub clusters: Patterns,
+    /// The Auto Scaling groups to look at.
+    pub groups: Groups,
+    /// The terminating lifecycle hooks that are ours, by exact name; at least one, never [`ECS_HOOK`].
+    pub hooks: BTreeSet<String>,
+}
+
+/// Which Auto Scaling groups to look at: a group must match its names and all its tags.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// By name.
+    pub names: Patterns,
+    /// By tag; None is any value.
+    pub tags: BTreeMap<String, Option<String>>,
+}
+
+impl Default for Groups {
+    fn default() -> Groups {
+        Groups { names: Patterns::all(), tags: BTreeMap::new() }
+    }
+}
+
+impl Groups {
+    /// Whether a group with this name and these tags is to be looked at.
+    pub fn selects(&self, name: &str, tags: &BTreeMap<String, String>) -> bool {
+        self.names.matches(name)
+            && self.tags.iter().all(|(key, wanted)| {
+                tags.get(key).is_some_and(|value| wanted.as_ref().is_none_or(|wanted| wanted == value))
+            })
+    }
+}
+
+/// Reads every `[[scope]]`.
+pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Vec<Scope> {
+    if root.get("scope").is_none() {
+        problems.anywhere("there is no [[scope]]: name at least one region and the hooks that are ours in it");
+    }
+    let mut seen: Vec<(String, Option<String>)> = Vec::new();
+    let mut scopes = Vec::new();
+    for fields in root.tables("scope", "scope", problems) {
+        let Some(scope) = read(&fields, problems) else { continue };
+        let place = (scope.region.clone(), scope.role.as_ref().map(|role| role.arn.clone()));
+        if seen.contains(&place) {
+            let role = place.1.map_or_else(|| "no role".to_owned(), |arn| format!("role {arn}"));
+            problems.at(
+                fields.place(),
+                format!("{} is a second scope with region {} and {role}: join the two", fields.path(), place.0),
+            );
+        } else {
+            seen.push(place);
+        }
+        scopes.push(scope);
+    }
+    scopes
+}
+
+fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Scope> {
+    let region = fields.require("region", problems).and_then(|node| node.text(names::region, problems));
+    let hooks = fields.require("hooks", problems).and_then(|node| hooks(&node, problems));
+    let clusters = match fields.get("clusters") {
+        Some(node) => patterns(&node, problems),
+        None => Some(Patterns::all()),
+    };
+    let groups = match fields.get("groups") {
+        Some(node) => node.fields("scope.groups", problems).and_then(|fields| groups(&fields, problems)),
+        None => Some(Groups::default()),
+    };
+    let role = match fields.get("role") {
+        Some(node) => Some(node.fields("scope.role", problems).and_then(|fields| role(&fields, problems))?),
+        None => None,
+    };
+    Some(Scope { region: region?, role, clusters: clusters?, groups: groups?, hooks: hooks? })
+}
+
+/// Names or patterns of clusters or groups.
+pub(super) fn patterns(node: &Node<'_>, problems: &mut Problems) -> Option<Patterns> {
+    let nodes = node.strings("an empty list matches nothing; leave the key out for all", problems)?;
+    // Every name is looked at before one that is wrong ends it, so that all mistakes are reported.
+    let names: Vec<Option<String>> = nodes.iter().map(|node| node.text(name_or_pattern, problems)).collect();
+    names.into_iter().collect::<Option<Vec<String>>>().map(Patterns::new)
+}
+
+fn name_or_pattern(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        Err("an empty name matches nothing".to_owned())
+    } else if text.starts_with("arn:") {
+        Err("give the name, not the ARN".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn hooks(node: &Node<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
+    let nodes =
+        node.strings("name at least one hook; without a hook of ours nothing would ever be drained", problems)?;
+    let names: Vec<Option<String>> = nodes.iter().map(|node| node.text(hook_name, problems)).collect();
+    names.into_iter().collect()
+}
+
+fn hook_name(name: &str) -> Result<(), String> {
+    if name == ECS_HOOK {
+        Err("this hook is ECS's own (managed instance draining), and only ECS may complete it; add a hook of your own \
+             to the group"
+            .to_owned())
+    } else if has_wildcard(name) {
+        Err("hooks are named exactly, without * and ?, so that nobody else's hook is ever completed".to_owned())
+    } else if name.is_empty() || name.len() > 255 {
+        Err("a hook's name has 1 to 255 characters".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn groups(fields: &Fields<'_>, problems: &mut Problems) -> Option<Groups> {
+    let names = match fields.get("names") {
+        Some(node) => patterns(&node, problems),
+        None => Some(Patterns::all()),
+    };
+    let mut tags = BTreeMap::new();
+    for (key, node) in fields.get("tags").map(|node| node.entries(problems)).unwrap_or_default() {
+        let value = node.text(tag_value, problems)?;
+        tags.insert(key, (value != "*").then_some(value));
+    }
+    Some(Groups { names: names?, tags })
+}
+
+fn tag_value(value: &str) -> Result<(), String> {
+    if value != "*" && value.contains('*') {
+        Err("a tag's value is exact, or \"*\" for any; patterns are for names".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn role(fields: &Fields<'_>, problems: &mut Problems) -> Option<Role> {
+    let arn = fields.require("arn", problems).and_then(|node| node.text(role_arn, problems));
+    let external_id = match fields.get("external_id") {
+        Some(node) => Some(node.text(external_id, problems)?),
+        None => None,
+    };
+    Some(Role { arn: arn?, external_id })
+}
+
+/// `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`. (Source: IAM user guide, IAM identifiers.)
+fn role_arn(arn: &str) -> Result<(), String> {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let well_formed = match parts.as_slice() {
+        ["arn", partition, "iam", "", account, resource] => {
+            partition.starts_with("aws")
+                && account.len() == 12
+                && account.chars().all(|c| c.is_ascii_digit())
+                && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty())
+        }
+        _ => false,
+    };
+    if well_formed { Ok(()) } else { Err("a role's ARN looks like \"arn:aws:iam::123456789012:role/NAME\"".to_owned()) }
+}
+
+/// (Source: STS API reference, `AssumeRole`, `ExternalId`: 2 to 1224 characters.)
+fn external_id(id: &str) -> Result<(), String> {
+    if (2..=1224).contains(&id.len()) { Ok(()) } else { Err("an external id has 2 to 1224 characters".to_owned()) }
+}

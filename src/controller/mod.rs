@@ -1,0 +1,384 @@
+//! The controller: loops that keep looking until the world is as it should be.
+//!
+//! | loop | how often | needs the lease |
+//! | --- | --- | --- |
+//! | groups | every `poll.groups`: reads every Auto Scaling group | no |
+//! | hold | when a heartbeat is due | no |
+//! | lease | every 3 s | it is the lease |
+//! | table | every 10 s: which drains are unfinished, and did someone else write them | no |
+//! | intake | after each look at the groups: opens records | yes |
+//! | search | when a drain wants it: every cluster, for all who want it at once | no |
+//! | passes | per cluster, as soon as one of its drains wants to be looked at | yes |
+//!
+//! Everything runs in one future on one thread: dropping it is a crash, and nothing is cleaned up on drop.
+
+mod clock;
+mod pass;
+mod records;
+mod scope;
+
+pub use clock::Clock;
+pub use records::Records;
+pub use scope::{Bells, Drain, OurHooks, ScopeState};
+
+use crate::aws::{AwsError, Environment};
+use crate::config::{self, Config};
+use crate::hold::hold;
+use crate::intake::Intake;
+use crate::observe::{read_groups, search};
+use crate::store::lease::RENEW_EVERY;
+use crate::store::{Ids, Lease, Read, Store, StoreError};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use ecs_drain_state::Mono;
+use futures_util::future::{Either, select};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+/// How often the table is asked which drains are unfinished.
+const TABLE: Duration = Duration::from_secs(10);
+/// How far apart searches of every cluster are, at least.
+const SEARCH: Duration = Duration::from_secs(5);
+/// How soon an account and region that could not be reached is tried again.
+const RECONNECT: Duration = Duration::from_secs(30);
+
+/// Why the controller could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The table is missing, or has another shape, or may not be used.
+    #[error(transparent)]
+    Table(#[from] StoreError),
+    /// No account and region could be reached, and waiting would not help.
+    #[error("cannot work in region {region}")]
+    Scope {
+        /// The region of the first scope that failed.
+        region: String,
+        /// What was answered.
+        #[source]
+        source: AwsError,
+    },
+}
+
+/// What all loops share.
+struct Shared {
+    config: Config,
+    clock: Clock,
+    records: Records,
+    /// Until when this replica may act; it is asked right before each act. Nothing: it does not lead.
+    leads_until: Cell<Option<Mono>>,
+}
+
+impl Shared {
+    /// Whether this replica may act now.
+    fn leads(&self) -> bool {
+        self.leads_until.get().is_some_and(|until| self.clock.mono() < until)
+    }
+}
+
+/// Runs until `shutdown`: then no new pass begins, work in hand may finish within [`Config::shutdown`], and the lease
+/// is released.
+///
+/// # Errors
+/// When it cannot begin: the table is missing or has another shape, or no scope can be reached and trying again would
+/// not help.
+pub async fn run(config: Config, environment: Environment, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+    run_with_ids(config, environment, Ids::random(), shutdown).await
+}
+
+/// As [`run`], with the source of the ids that name writes: a simulation wants the same ones again.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with_ids(
+    config: Config,
+    environment: Environment,
+    ids: Ids,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let clock = Clock::start(environment.time_source.clone());
+    let (records, lease) = if config.dry_run {
+        tracing::info!("dry run: nothing is changed in AWS or in the table");
+        (Records::Memory(Default::default()), None)
+    } else {
+        let sdk = environment.load(config.table.region.as_deref()).await;
+        let store = Store::connect(&sdk, &config.table.name, &config.controller).with_ids(ids);
+        match store.check().await {
+            Ok(()) => {}
+            // Holding needs no table: go on, and look again.
+            Err(error) if error.is_transient() => tracing::error!(%error, "the table does not answer; going on"),
+            Err(error) => return Err(error.into()),
+        }
+        let lease = Lease::new(&store);
+        (Records::Table(store), Some(lease))
+    };
+    let (reached, missing) = connect_all(&config, &environment).await?;
+    let leads_until = Cell::new(if lease.is_none() { Some(Mono::MAX) } else { None });
+    let shared = Shared { leads_until, config, clock, records };
+    let lease = lease.map(tokio::sync::Mutex::new);
+    tracing::info!(scopes = reached.len(), controller = shared.config.controller, "ecs-drain runs");
+
+    let stopping = Cell::new(false);
+    let loops = async {
+        let mut all = FuturesUnordered::new();
+        for scope in &reached {
+            all.push(Either::Left(run_scope(&shared, scope, &stopping)));
+        }
+        for scope in missing {
+            all.push(Either::Right(reach_later(&shared, &environment, scope, &stopping)));
+        }
+        let lease = lease_loop(&shared, lease.as_ref());
+        // None of them ends before the shutdown.
+        select(pin!(async { while all.next().await.is_some() {} }), pin!(lease)).await;
+    };
+    let mut loops = pin!(loops);
+    if let Either::Left(((), _)) = select(loops.as_mut(), pin!(shutdown)).await {
+        return Ok(());
+    }
+    tracing::info!("stopping: work in hand is finished first");
+    stopping.set(true);
+    for scope in &reached {
+        scope.bells.pass.notify_one();
+    }
+    if tokio::time::timeout(shared.config.shutdown, loops).await.is_err() {
+        tracing::warn!("work in hand did not finish in time; the next process goes on with it");
+    }
+    if let Some(lease) = &lease {
+        match lease.lock().await.release().await {
+            Ok(()) => tracing::info!("lease released"),
+            Err(error) => tracing::warn!(%error, "the lease was not released; it runs out by itself"),
+        }
+    }
+    Ok(())
+}
+
+/// Reaches every scope once. Those that fail are tried again later, unless all fail for a reason that will not pass.
+async fn connect_all(
+    config: &Config,
+    environment: &Environment,
+) -> Result<(Vec<ScopeState>, Vec<config::Scope>), RunError> {
+    let mut reached = Vec::new();
+    let mut missing = Vec::new();
+    let mut first_error = None;
+    for scope in &config.scopes {
+        match crate::aws::connect(environment, &scope.region, scope.role.as_ref()).await {
+            Ok(session) => {
+                tracing::info!(account = session.account, region = session.region, "reached");
+                reached.push(ScopeState::new(scope.clone(), session));
+            }
+            Err(error) => {
+                tracing::error!(region = scope.region, %error, "cannot reach this account and region; trying again");
+                let lasting = !error.class.is_transient();
+                missing.push(scope.clone());
+                if lasting && first_error.is_none() {
+                    first_error = Some((scope.region.clone(), error));
+                }
+            }
+        }
+    }
+    match first_error {
+        Some((region, source)) if reached.is_empty() => Err(RunError::Scope { region, source }),
+        _ => Ok((reached, missing)),
+    }
+}
+
+/// A scope that could not be reached at the start must not keep the others from working, and must not be forgotten.
+async fn reach_later(shared: &Shared, environment: &Environment, scope: config::Scope, stopping: &Cell<bool>) {
+    loop {
+        tokio::time::sleep(RECONNECT).await;
+        if stopping.get() {
+            return;
+        }
+        match crate::aws::connect(environment, &scope.region, scope.role.as_ref()).await {
+            Ok(session) => {
+                tracing::info!(account = session.account, region = session.region, "reached");
+                let state = ScopeState::new(scope, session);
+                return run_scope(shared, &state, stopping).await;
+            }
+            Err(error) => tracing::error!(region = scope.region, %error, "still cannot reach this account and region"),
+        }
+    }
+}
+
+/// Every loop of one scope, until the shutdown: passes end by themselves, the others with them.
+async fn run_scope(shared: &Shared, scope: &ScopeState, stopping: &Cell<bool>) {
+    let others = async {
+        tokio::join!(
+            groups_loop(shared, scope),
+            hold(scope, &shared.clock, shared.config.dry_run),
+            table_loop(shared, scope),
+            intake_loop(shared, scope, stopping),
+            search_loop(shared, scope),
+        )
+    };
+    select(pin!(pass::passes(shared, scope, stopping)), pin!(others)).await;
+}
+
+async fn groups_loop(shared: &Shared, scope: &ScopeState) {
+    let mut hooks = BTreeMap::new();
+    let mut backoff = backoff();
+    loop {
+        let wait = match read_groups(&scope.session, &shared.clock, &mut hooks).await {
+            Ok(view) => {
+                scope.forget_departed(&view);
+                *scope.groups.borrow_mut() = Some(view);
+                scope.bells.hold.notify_one();
+                scope.bells.intake.notify_one();
+                backoff = self::backoff();
+                shared.config.poll.groups
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot read the Auto Scaling groups; what was seen waiting is held on");
+                backoff.next().unwrap_or(shared.config.poll.groups)
+            }
+        };
+        tokio::time::sleep(wait).await;
+    }
+}
+
+async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) {
+    let Some(lease) = lease else { return std::future::pending().await };
+    let mut holder = None;
+    loop {
+        let answer = lease.lock().await.renew_or_take(shared.clock.mono()).await;
+        match answer {
+            Ok(view) => {
+                if view.holder != holder {
+                    tracing::info!(held = view.held, holder = view.holder, "the lease changed hands");
+                    holder.clone_from(&view.holder);
+                }
+                shared.leads_until.set(view.until.filter(|_| view.held));
+            }
+            // What was won lasts until its time is over.
+            Err(error) => tracing::error!(%error, "the lease could not be renewed"),
+        }
+        tokio::time::sleep(RENEW_EVERY).await;
+    }
+}
+
+/// Keeps this replica's copy of the unfinished records in step with the table. A replica that does not lead does it
+/// too: holding wants to know which drains are being completed.
+async fn table_loop(shared: &Shared, scope: &ScopeState) {
+    loop {
+        if let Err(error) = table_pass(shared, scope).await {
+            tracing::error!(%error, "cannot read the table; instances are held meanwhile");
+        }
+        tokio::time::sleep(TABLE).await;
+    }
+}
+
+async fn table_pass(shared: &Shared, scope: &ScopeState) -> Result<(), StoreError> {
+    let prefix = scope.prefix();
+    let listed: BTreeMap<String, u64> = shared
+        .records
+        .unfinished()
+        .await?
+        .into_iter()
+        .filter(|u| u.key.starts_with(&prefix))
+        .map(|u| (u.key, u.version))
+        .collect();
+    let mut changed: Vec<String> = {
+        let drains = scope.drains.borrow();
+        let newer = |key: &str, version: u64| drains.get(key).is_none_or(|d| d.record.version < version);
+        listed.iter().filter(|(key, version)| newer(key, **version)).map(|(key, _)| key.clone()).collect()
+    };
+    // The index lags: what it does not show (any more) is read itself.
+    changed.extend(scope.drains.borrow().keys().filter(|key| !listed.contains_key(*key)).cloned());
+    for key in changed {
+        reread(shared, scope, &key).await?;
+    }
+    Ok(())
+}
+
+/// Reads one record as it is now, and takes it over.
+async fn reread(shared: &Shared, scope: &ScopeState, key: &str) -> Result<(), StoreError> {
+    match shared.records.get(key).await? {
+        Some(Read::Record(record)) => {
+            scope.learn(*record, shared.clock.mono());
+            scope.bells.pass.notify_one();
+        }
+        Some(Read::Newer { schema }) => {
+            stand_still(scope, key, format!("its record has schema {schema}, which is newer than this program"));
+        }
+        Some(Read::Unreadable { why }) => stand_still(scope, key, why),
+        None => {
+            if scope.drains.borrow_mut().remove(key).is_some() {
+                tracing::error!(key, "its record was deleted; it is opened again if the instance still waits");
+            }
+            let instance = key.rsplit('/').next().unwrap_or(key);
+            scope.phases.borrow_mut().remove(instance);
+        }
+    }
+    Ok(())
+}
+
+/// A record that cannot be read stops that one drain, loudly, and loses nothing.
+fn stand_still(scope: &ScopeState, key: &str, what: String) {
+    scope.drains.borrow_mut().remove(key);
+    let instance = key.rsplit('/').next().unwrap_or(key);
+    scope.phases.borrow_mut().remove(instance);
+    let known = scope.unreadable.borrow_mut().insert(key.to_owned(), what.clone());
+    if known.as_ref() != Some(&what) {
+        tracing::error!(key, what, "this drain stands still; its instance is held. Repair or delete the record");
+    }
+}
+
+async fn intake_loop(shared: &Shared, scope: &ScopeState, stopping: &Cell<bool>) {
+    let intake = Intake::default();
+    loop {
+        scope.bells.intake.notified().await;
+        if shared.leads() && !stopping.get() {
+            intake.pass(&shared.config, scope, &shared.records, &shared.clock).await;
+        }
+    }
+}
+
+async fn search_loop(shared: &Shared, scope: &ScopeState) {
+    let mut backoff = backoff();
+    loop {
+        let due = scope.lookups.due(shared.clock.mono());
+        let mut wait = SEARCH;
+        if !due.is_empty() {
+            match search(&scope.session, &shared.clock, &due).await {
+                Ok(answers) => {
+                    scope.lookups.answer(answers);
+                    scope.bells.intake.notify_one();
+                    backoff = self::backoff();
+                }
+                Err(error) => {
+                    tracing::error!(%error, "cannot search every cluster; nothing is said of where an instance is");
+                    wait = wait.max(backoff.next().unwrap_or(SEARCH));
+                }
+            }
+            tokio::time::sleep(wait).await;
+            continue;
+        }
+        tokio::select! {
+            biased;
+            () = scope.bells.lookup.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// How long to wait after one failure more: doubling from a second to a minute, with jitter, for ever.
+fn backoff() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_secs(1))
+        .with_max_delay(Duration::from_secs(60))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// How long to wait after so many failures in a row.
+fn backoff_after(failures: u32) -> Duration {
+    backoff().nth(failures.min(8) as usize).unwrap_or(Duration::from_secs(60))
+}
+
+/// When a drain that has nothing else to say is looked at again.
+fn after(now: Mono, wait: Duration) -> Mono {
+    now + wait
+}

@@ -1,0 +1,315 @@
+//! A pass: one turn over one cluster. Observe all, decide each, save, act.
+
+use super::{Drain, ScopeState, Shared, after, backoff_after, reread};
+use crate::act::{Order, Report, act};
+use crate::observe::{Subject, observe};
+use crate::store::Saved;
+use ecs_drain_state::{Action, Decision, Mono, Observation, Policy, Record, after_completion, decide};
+use futures_util::future::{Either, select};
+use futures_util::stream::{self, FuturesUnordered, StreamExt};
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::time::Duration;
+use tracing::Instrument;
+
+/// Drains that want to be looked at this soon are taken along: their reads are shared.
+const TOGETHER: Duration = Duration::from_secs(2);
+/// How many records are written at once.
+const AT_ONCE: usize = 16;
+
+/// Passes over clusters, one per cluster at a time, until the shutdown and the end of those under way.
+pub(super) async fn passes(shared: &Shared, scope: &ScopeState, stopping: &Cell<bool>) {
+    let mut running = FuturesUnordered::new();
+    let mut busy = BTreeSet::new();
+    loop {
+        if stopping.get() && running.is_empty() {
+            return;
+        }
+        if shared.leads() && !stopping.get() {
+            for (cluster, keys) in due(scope, shared.clock.mono(), &busy) {
+                busy.insert(cluster.clone());
+                let span =
+                    tracing::info_span!("pass", cluster = cluster.as_deref().unwrap_or("-"), drains = keys.len());
+                running.push(
+                    async move {
+                        pass(shared, scope, &keys).await;
+                        cluster
+                    }
+                    .instrument(span),
+                );
+            }
+        }
+        let wait = next(scope, shared.clock.mono(), &busy);
+        let bell = pin!(scope.bells.pass.notified());
+        let idle = pin!(async {
+            select(bell, pin!(tokio::time::sleep(wait))).await;
+        });
+        if running.is_empty() {
+            idle.await;
+        } else if let Either::Left((Some(cluster), _)) = select(running.next(), idle).await {
+            busy.remove(&cluster);
+        }
+    }
+}
+
+/// The clusters with a drain that wants to be looked at now, and those of their drains that are taken along.
+fn due(scope: &ScopeState, now: Mono, busy: &BTreeSet<Option<String>>) -> BTreeMap<Option<String>, Vec<String>> {
+    let drains = scope.drains.borrow();
+    let mut clusters: BTreeMap<Option<String>, Vec<String>> = BTreeMap::new();
+    let is_due: BTreeSet<&Option<String>> =
+        drains.values().filter(|d| d.next <= now).map(|d| &d.record.cluster).collect();
+    for (key, drain) in drains.iter().filter(|(_, d)| d.next <= now + TOGETHER) {
+        if is_due.contains(&drain.record.cluster) && !busy.contains(&drain.record.cluster) {
+            clusters.entry(drain.record.cluster.clone()).or_default().push(key.clone());
+        }
+    }
+    clusters
+}
+
+/// How long until the next drain of a cluster that is not being passed over wants to be looked at.
+fn next(scope: &ScopeState, now: Mono, busy: &BTreeSet<Option<String>>) -> Duration {
+    let drains = scope.drains.borrow();
+    let next = drains.values().filter(|d| !busy.contains(&d.record.cluster)).map(|d| d.next).min();
+    // The lease can come at any time, and rings no bell.
+    let most = Duration::from_secs(1);
+    next.map_or(most, |next| next.saturating_sub(now)).clamp(Duration::from_millis(20), most)
+}
+
+/// One turn over the given drains of one cluster.
+async fn pass(shared: &Shared, scope: &ScopeState, keys: &[String]) {
+    let drains: Vec<Drain> = {
+        let all = scope.drains.borrow();
+        keys.iter().filter_map(|key| all.get(key)).cloned().collect()
+    };
+    let policies: Vec<Policy> = drains.iter().map(|d| policy(shared, &d.record)).collect();
+    let observations = {
+        let subjects: Vec<_> =
+            drains.iter().zip(&policies).map(|(d, policy)| Subject { record: &d.record, policy }).collect();
+        let groups = scope.groups.borrow().clone();
+        observe(&scope.session, &shared.clock, groups, &scope.lookups, &scope.caches, &subjects).await
+    };
+    let mut turns = Vec::with_capacity(drains.len());
+    for ((drain, policy), seen) in drains.into_iter().zip(policies).zip(observations) {
+        turns.push(turn(shared, scope, drain, policy, &seen));
+    }
+    let saved: Vec<_> = stream::iter(turns).map(|turn| save(shared, scope, turn)).buffered(AT_ONCE).collect().await;
+    let ready: Vec<Turn> = saved.into_iter().flatten().collect();
+    carry_out(shared, scope, ready).await;
+}
+
+/// One drain in a pass.
+struct Turn {
+    drain: Drain,
+    policy: Policy,
+    decision: Decision,
+}
+
+fn policy(shared: &Shared, record: &Record) -> Policy {
+    shared.config.policies.for_drain(record.cluster.as_deref(), &record.lifecycle.group)
+}
+
+/// Folds what was seen into the sightings, and decides.
+fn turn(shared: &Shared, scope: &ScopeState, mut drain: Drain, policy: Policy, seen: &Observation) -> Turn {
+    drain.sightings = drain.sightings.fold(&drain.record, seen, &policy);
+    let decision = decide(&drain.record, seen, &policy, &drain.sightings, shared.clock.now());
+    if let Some(since) = decision.lookup {
+        scope.lookups.want(&drain.record.instance_id, since);
+        scope.bells.lookup.notify_one();
+    }
+    say(&drain, &decision);
+    say_stuck(&mut drain, &policy, &decision, shared.clock.mono());
+    let key = drain.record.key();
+    if let Some(kept) = scope.drains.borrow_mut().get_mut(&key) {
+        kept.sightings = drain.sightings.clone();
+        kept.stuck_said = drain.stuck_said;
+        kept.next = after(shared.clock.mono(), decision.again);
+    }
+    Turn { drain, policy, decision }
+}
+
+/// Logs a decision when it changes something.
+fn say(drain: &Drain, decision: &Decision) {
+    let (before, now) = (&drain.record, &decision.record);
+    if before.phase != now.phase {
+        tracing::info!(
+            instance = now.instance_id,
+            group = now.lifecycle.group,
+            hook = now.lifecycle.hook,
+            cluster = now.cluster,
+            from = before.phase.name(),
+            phase = now.phase.name(),
+            why = decision.why.name(),
+            "{}",
+            decision.why
+        );
+    } else if before.why != decision.why.name() {
+        tracing::info!(
+            instance = now.instance_id,
+            phase = now.phase.name(),
+            why = decision.why.name(),
+            "{}",
+            decision.why
+        );
+    }
+}
+
+/// Says, again and again, that a drain does not move.
+fn say_stuck(drain: &mut Drain, policy: &Policy, decision: &Decision, now: Mono) {
+    let Some(since) = drain.sightings.progress else { return };
+    let said = drain.stuck_said.unwrap_or(since).max(since);
+    if decision.record.is_done() || now < said + policy.stuck_after {
+        return;
+    }
+    drain.stuck_said = Some(now);
+    let record = &decision.record;
+    tracing::warn!(
+        instance = record.instance_id,
+        phase = record.phase.name(),
+        why = decision.why.name(),
+        standing_still = %ecs_drain_state::why::Span(now.saturating_sub(since)),
+        hook_ends_it_at = %record.global_limit,
+        "stuck: {}",
+        decision.why
+    );
+}
+
+/// Writes the record if it must be written. None when it must not be acted on: the race was lost, or the table did not
+/// take it.
+async fn save(shared: &Shared, scope: &ScopeState, mut turn: Turn) -> Option<Turn> {
+    if !turn.decision.save {
+        // Only what is for display differs; it stays in memory until something else is written.
+        let key = turn.drain.record.key();
+        if let Some(kept) = scope.drains.borrow_mut().get_mut(&key) {
+            kept.record.why.clone_from(&turn.decision.record.why);
+        }
+        return Some(turn);
+    }
+    let saved = write(shared, scope, turn.decision.record.clone()).await?;
+    turn.decision.record = saved;
+    Some(turn)
+}
+
+/// Writes one record; None when that failed, in which case it is read again or tried again soon.
+async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Option<Record> {
+    record.updated_at = shared.clock.now();
+    let key = record.key();
+    match shared.records.save(record).await {
+        Ok(Saved::Saved(saved)) => {
+            scope.learn((*saved).clone(), shared.clock.mono());
+            Some(*saved)
+        }
+        Ok(Saved::LostRace) => {
+            tracing::debug!(key, "someone else wrote this record; reading it again");
+            if let Err(error) = reread(shared, scope, &key).await {
+                tracing::error!(key, %error, "cannot read a record again");
+            }
+            None
+        }
+        Err(error) => {
+            let mut drains = scope.drains.borrow_mut();
+            if let Some(drain) = drains.get_mut(&key) {
+                drain.failures = drain.failures.saturating_add(1);
+                drain.next = after(shared.clock.mono(), backoff_after(drain.failures));
+            }
+            tracing::error!(key, %error, "cannot write a record: nothing is done for this drain, its instance is held");
+            None
+        }
+    }
+}
+
+/// Does what was decided and saved, and writes down what came of it.
+async fn carry_out(shared: &Shared, scope: &ScopeState, turns: Vec<Turn>) {
+    let turns: Vec<_> = turns.into_iter().filter(|t| !t.decision.actions.is_empty()).collect();
+    if turns.is_empty() {
+        return;
+    }
+    if shared.config.dry_run {
+        for turn in &turns {
+            would_do(turn);
+        }
+        return;
+    }
+    // Someone else may lead by now. Acting twice is harmless by design; this makes it rare.
+    if !shared.leads() {
+        return;
+    }
+    let reports = {
+        let orders: Vec<_> =
+            turns.iter().map(|t| Order { record: &t.decision.record, actions: t.decision.actions.clone() }).collect();
+        act(&scope.session, &orders).await
+    };
+    let answers = turns.into_iter().zip(reports);
+    stream::iter(answers).for_each_concurrent(AT_ONCE, |(turn, report)| note(shared, scope, turn, report)).await;
+}
+
+fn would_do(turn: &Turn) {
+    let record = &turn.decision.record;
+    for action in &turn.decision.actions {
+        let what = match action {
+            Action::SetDraining { cluster, container_instance } => {
+                format!("set {container_instance} of cluster {cluster} to DRAINING")
+            }
+            Action::SetActive { cluster, container_instance } => {
+                format!("set {container_instance} of cluster {cluster} to ACTIVE")
+            }
+            Action::StopTask { cluster, task } => format!("stop task {task} of cluster {cluster}"),
+            Action::Deregister { cluster, container_instance } => {
+                format!("deregister {container_instance} of cluster {cluster} with force")
+            }
+            Action::Complete(intent) => format!(
+                "complete hook {} of group {} with {}",
+                record.lifecycle.hook, record.lifecycle.group, intent.result
+            ),
+        };
+        tracing::info!(instance = record.instance_id, phase = record.phase.name(), "dry run: would {what}");
+    }
+}
+
+/// Takes over what came of a drain's actions.
+async fn note(shared: &Shared, scope: &ScopeState, turn: Turn, report: Report) {
+    let record = &turn.decision.record;
+    let now = shared.clock.now();
+    let mut next = match &report.completion {
+        Some(answer) => after_completion(record, answer, &turn.policy, now),
+        None => record.clone(),
+    };
+    for error in &report.errors {
+        tracing::error!(instance = record.instance_id, phase = record.phase.name(), %error, "an action failed; it is tried again");
+    }
+    if let Some(error) = report.errors.first() {
+        fail(scope, &turn, shared.clock.mono());
+        let what = error.to_string();
+        let known = record.last_error.as_ref().is_some_and(|e| e.what == what);
+        if known {
+            // Said already; a record is not written for every attempt.
+            return;
+        }
+        next.last_error = Some(ecs_drain_state::LastError { at: now, what });
+        next.attempts = record.attempts.saturating_add(1);
+    } else if let Some(drain) = scope.drains.borrow_mut().get_mut(&record.key()) {
+        drain.failures = 0;
+    }
+    if next == *record {
+        return;
+    }
+    let done = next.is_done();
+    if let (Some(saved), true) = (write(shared, scope, next).await, done) {
+        tracing::info!(
+            instance = saved.instance_id,
+            group = saved.lifecycle.group,
+            hook = saved.lifecycle.hook,
+            cluster = saved.cluster,
+            phase = saved.phase.name(),
+            "{}",
+            saved.message
+        );
+    }
+}
+
+fn fail(scope: &ScopeState, turn: &Turn, now: Mono) {
+    if let Some(drain) = scope.drains.borrow_mut().get_mut(&turn.decision.record.key()) {
+        drain.failures = drain.failures.saturating_add(1);
+        drain.next = after(now, backoff_after(drain.failures).max(turn.decision.again));
+    }
+}

@@ -1,0 +1,85 @@
+//! Where records are kept: in the table, or, in a dry run, in a map that is gone with the process.
+//!
+//! A map was chosen over an embedded database behind the same store, because a dry run must not need more than a run:
+//! the map is forty lines, and what it does not do (conditions between processes) nobody in a dry run can need.
+
+use crate::store::{Read, Saved, Store, StoreError, UnfinishedKey};
+use ecs_drain_state::Record;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// The records of one controller.
+pub enum Records {
+    /// The table.
+    Table(Store),
+    /// A dry run.
+    Memory(RefCell<BTreeMap<String, Record>>),
+}
+
+impl Records {
+    /// Creates a record unless there is one.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn create(&self, record: Record) -> Result<Saved, StoreError> {
+        match self {
+            Records::Table(store) => store.create(record).await,
+            Records::Memory(map) => {
+                let mut map = map.borrow_mut();
+                if map.contains_key(&record.key()) {
+                    return Ok(Saved::LostRace);
+                }
+                Ok(Saved::Saved(Box::new(keep(&mut map, record))))
+            }
+        }
+    }
+
+    /// Writes a record over the version that it was read at.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn save(&self, record: Record) -> Result<Saved, StoreError> {
+        match self {
+            Records::Table(store) => store.save(record).await,
+            Records::Memory(map) => {
+                let mut map = map.borrow_mut();
+                if map.get(&record.key()).map(|r| r.version) != Some(record.version) {
+                    return Ok(Saved::LostRace);
+                }
+                Ok(Saved::Saved(Box::new(keep(&mut map, record))))
+            }
+        }
+    }
+
+    /// Reads a record as it is now.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn get(&self, key: &str) -> Result<Option<Read>, StoreError> {
+        match self {
+            Records::Table(store) => store.get(key).await,
+            Records::Memory(map) => Ok(map.borrow().get(key).cloned().map(|r| Read::Record(Box::new(r)))),
+        }
+    }
+
+    /// The keys and versions of this controller's unfinished records; they may lag behind.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn unfinished(&self) -> Result<Vec<UnfinishedKey>, StoreError> {
+        match self {
+            Records::Table(store) => store.unfinished().await,
+            Records::Memory(map) => {
+                let unfinished = map.borrow();
+                let unfinished = unfinished.values().filter(|r| !r.is_done());
+                Ok(unfinished.map(|r| UnfinishedKey { key: r.key(), version: r.version }).collect())
+            }
+        }
+    }
+}
+
+fn keep(map: &mut BTreeMap<String, Record>, mut record: Record) -> Record {
+    record.version += 1;
+    map.insert(record.key(), record.clone());
+    record
+}

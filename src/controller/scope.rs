@@ -1,0 +1,165 @@
+//! What the controller keeps of one account and region while it runs. All of it can be lost.
+
+use crate::aws::{HookView, Session};
+use crate::config;
+use crate::hold::Beats;
+use crate::observe::{Caches, GroupsView, Lookups, Member};
+use ecs_drain_state::{Mono, Phase, Record, Sightings};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use tokio::sync::Notify;
+
+/// One account and region.
+pub struct ScopeState {
+    /// What was configured.
+    pub config: config::Scope,
+    /// How AWS is reached.
+    pub session: Session,
+    /// The newest complete read of the groups.
+    pub groups: RefCell<Option<Rc<GroupsView>>>,
+    /// Searches for container instances.
+    pub lookups: Lookups,
+    /// What passes keep from one another.
+    pub caches: Caches,
+    /// The unfinished drains, by the record's key.
+    pub drains: RefCell<BTreeMap<String, Drain>>,
+    /// The last known phase of every instance that has a record, by EC2 instance id.
+    pub phases: RefCell<BTreeMap<String, Phase>>,
+    /// Records that cannot be read, with what was said of them: their drains stand still.
+    pub unreadable: RefCell<BTreeMap<String, String>>,
+    /// Told what changed, one bell for each loop.
+    pub bells: Bells,
+    /// Heartbeats.
+    pub beats: Beats,
+    /// Whether a first look at the groups has been made.
+    pub looked: Cell<bool>,
+}
+
+/// Bells that wake the loops of a scope: each has one listener, and one that is rung while its listener works is heard
+/// afterwards.
+#[derive(Default)]
+pub struct Bells {
+    /// The groups were read: heartbeats may be due.
+    pub hold: Notify,
+    /// The groups were read, or a search ended: a drain may begin.
+    pub intake: Notify,
+    /// A search is wanted.
+    pub lookup: Notify,
+    /// A drain changed: a pass may be due.
+    pub pass: Notify,
+}
+
+/// One unfinished drain, as this process knows it.
+#[derive(Clone, Debug)]
+pub struct Drain {
+    /// The record, as it was last read or written.
+    pub record: Record,
+    /// What this process has seen.
+    pub sightings: Sightings,
+    /// When to look again.
+    pub next: Mono,
+    /// How many passes in a row failed for this drain.
+    pub failures: u32,
+    /// When it was last said that this drain is stuck.
+    pub stuck_said: Option<Mono>,
+}
+
+/// Our hooks on a group.
+pub enum OurHooks<'a> {
+    /// Exactly one, as Auto Scaling describes it.
+    One(&'a HookView),
+    /// Several: a mistake in the configuration. All are held, none is completed.
+    Several(Vec<&'a HookView>),
+    /// The group was read and has none.
+    None,
+    /// The group's hooks could not be read.
+    Unknown,
+}
+
+impl ScopeState {
+    /// A scope in which nothing has been seen yet.
+    pub fn new(config: config::Scope, session: Session) -> ScopeState {
+        ScopeState {
+            config,
+            session,
+            groups: RefCell::default(),
+            lookups: Lookups::default(),
+            caches: Caches::default(),
+            drains: RefCell::default(),
+            phases: RefCell::default(),
+            unreadable: RefCell::default(),
+            bells: Bells::default(),
+            beats: Beats::default(),
+            looked: Cell::new(false),
+        }
+    }
+
+    /// Account and region, as they begin every key of this scope.
+    pub fn prefix(&self) -> String {
+        format!("{}/{}/", self.session.account, self.session.region)
+    }
+
+    /// The instances of selected groups that wait under a terminating hook of any name.
+    pub fn waiting(&self, view: &GroupsView) -> Vec<(String, Member)> {
+        view.members
+            .iter()
+            .filter(|(_, member)| crate::observe::is_waiting(&member.state))
+            .filter(|(_, member)| {
+                view.groups.get(&member.group).is_some_and(|g| self.config.groups.selects(&member.group, &g.tags))
+            })
+            .map(|(id, member)| (id.clone(), member.clone()))
+            .collect()
+    }
+
+    /// Which of a group's hooks are ours: terminating ones, by exact name.
+    pub fn our_hooks<'a>(&self, view: &'a GroupsView, group: &str) -> OurHooks<'a> {
+        let Some(info) = view.groups.get(group) else { return OurHooks::Unknown };
+        let Some(hooks) = info.hooks.known() else { return OurHooks::Unknown };
+        let mut ours: Vec<_> = hooks.iter().filter(|h| h.terminating && self.config.hooks.contains(&h.name)).collect();
+        match (ours.pop(), ours.is_empty()) {
+            (None, _) => OurHooks::None,
+            (Some(one), true) => OurHooks::One(one),
+            (Some(last), false) => {
+                ours.push(last);
+                OurHooks::Several(ours)
+            }
+        }
+    }
+
+    /// Takes over a record that was read or written.
+    pub fn learn(&self, record: Record, now: Mono) {
+        self.phases.borrow_mut().insert(record.instance_id.clone(), record.phase);
+        self.unreadable.borrow_mut().remove(&record.key());
+        let key = record.key();
+        if record.is_done() {
+            self.forget(&key, &record);
+            return;
+        }
+        let mut drains = self.drains.borrow_mut();
+        match drains.get_mut(&key) {
+            // The same drain: what was seen of it stays true, whoever wrote the record.
+            Some(drain) if drain.record.generation == record.generation => drain.record = record,
+            _ => {
+                let sightings = Sightings::default();
+                drains.insert(key, Drain { record, sightings, next: now, failures: 0, stuck_said: None });
+            }
+        }
+    }
+
+    /// Forgets what is only needed while a drain is unfinished.
+    fn forget(&self, key: &str, record: &Record) {
+        self.drains.borrow_mut().remove(key);
+        self.lookups.forget(&record.instance_id);
+        for mine in &record.container_instances {
+            self.caches.tasks.forget(&mine.arn);
+        }
+    }
+
+    /// Forgets phases of instances that no group shows any more.
+    pub fn forget_departed(&self, view: &GroupsView) {
+        let unfinished: BTreeSet<String> =
+            self.drains.borrow().values().map(|d| d.record.instance_id.clone()).collect();
+        self.phases.borrow_mut().retain(|id, _| view.members.contains_key(id) || unfinished.contains(id));
+    }
+}

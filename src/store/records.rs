@@ -1,0 +1,266 @@
+//! Drain records: create, save, read, find.
+
+use super::item::{self, Attributes};
+use super::lease::KEY_PREFIX as LEASE_PREFIX;
+use super::schema::{CLUSTER, CLUSTER_INDEX, KEY, UNFINISHED, UNFINISHED_INDEX, UNFINISHED_OF};
+use super::{Read, Store, StoreError};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure as OnRefusal};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use ecs_drain_state::Record;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+/// How many records one BatchGetItem may ask for. (Source: DynamoDB API reference, BatchGetItem.)
+const BATCH: usize = 100;
+
+/// What became of a write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Saved {
+    /// It is in the table: the record as it stands there, with its new version and write id.
+    Saved(Box<Record>),
+    /// Somebody else wrote first, or the record is gone. Drop what you think, read again, decide again.
+    LostRace,
+}
+
+/// An unfinished record as the index shows it: late by moments, so only a hint where to look.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnfinishedKey {
+    /// The record's key.
+    pub key: String,
+    /// The version that the index shows; 0 where it cannot be read.
+    pub version: u64,
+}
+
+impl Store {
+    /// Writes a record that is not in the table yet, as version 1.
+    ///
+    /// # Errors
+    /// As any call. After `Unavailable` the record may be there all the same: read it.
+    pub async fn create(&self, mut record: Record) -> Result<Saved, StoreError> {
+        const CALL: &str = "dynamodb:PutItem";
+        record.version = 1;
+        record.write_id = self.ids.next();
+        let item = item::from_record(&record).map_err(|why| self.place.other(CALL, why))?;
+        let answer = self
+            .records
+            .put_item()
+            .table_name(self.table())
+            .set_item(Some(item.into_iter().collect()))
+            .condition_expression("attribute_not_exists(#key)")
+            .expression_attribute_names("#key", KEY)
+            .return_values_on_condition_check_failure(OnRefusal::AllOld)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Saved::Saved(Box::new(record))),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(refusal)) => Ok(refused(record, refusal.item())),
+                _ => Err(self.place.failed(CALL, &error)),
+            },
+        }
+    }
+
+    /// Writes a record over the version that it was read with. Attributes that this program does not know stay.
+    ///
+    /// # Errors
+    /// As any call. After `Unavailable` the write may have happened all the same: read again.
+    pub async fn save(&self, mut record: Record) -> Result<Saved, StoreError> {
+        const CALL: &str = "dynamodb:UpdateItem";
+        let seen_version = AttributeValue::N(record.version.to_string());
+        let seen_write = AttributeValue::S(record.write_id);
+        record.version = record.version.saturating_add(1);
+        record.write_id = self.ids.next();
+        let key = record.key();
+        let item = item::from_record(&record).map_err(|why| self.place.other(CALL, why))?;
+        let (expression, names, values) = update(item);
+        let answer = self
+            .records
+            .update_item()
+            .table_name(self.table())
+            .key(KEY, AttributeValue::S(key))
+            .update_expression(expression)
+            .set_expression_attribute_names(Some(names))
+            .set_expression_attribute_values(Some(values))
+            // Without attribute_exists an update would bring a deleted record back to life.
+            .condition_expression("attribute_exists(#key) AND #version = :seen_version AND #write = :seen_write")
+            .expression_attribute_names("#key", KEY)
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_names("#write", "write_id")
+            .expression_attribute_values(":seen_version", seen_version)
+            .expression_attribute_values(":seen_write", seen_write)
+            .return_values_on_condition_check_failure(OnRefusal::AllOld)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(Saved::Saved(Box::new(record))),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => Ok(refused(record, refusal.item())),
+                _ => Err(self.place.failed(CALL, &error)),
+            },
+        }
+    }
+
+    /// Reads a record, strongly consistent. None when there is none.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn get(&self, key: &str) -> Result<Option<Read>, StoreError> {
+        let answer = self
+            .records
+            .get_item()
+            .table_name(self.table())
+            .key(KEY, AttributeValue::S(key.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.place.failed("dynamodb:GetItem", &error))?;
+        Ok(answer.item.as_ref().map(item::read))
+    }
+
+    /// Reads many records, strongly consistent, in the order of their keys. Those that do not exist are left out.
+    ///
+    /// # Errors
+    /// As any call; `Throttled` when DynamoDB keeps leaving keys unprocessed.
+    pub async fn get_many(&self, keys: &[String]) -> Result<Vec<(String, Read)>, StoreError> {
+        // A batch may not name a key twice.
+        let keys: Vec<&String> = keys.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let mut found = Vec::with_capacity(keys.len());
+        for batch in keys.chunks(BATCH) {
+            for item in self.get_batch(batch).await? {
+                if let Some(key) = item::key(&item) {
+                    found.push((key.to_owned(), item::read(&item)));
+                }
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(found)
+    }
+
+    async fn get_batch(&self, keys: &[&String]) -> Result<Vec<HashMap<String, AttributeValue>>, StoreError> {
+        const CALL: &str = "dynamodb:BatchGetItem";
+        let mut wanted = KeysAndAttributes::builder().consistent_read(true);
+        for key in keys {
+            wanted = wanted.keys(HashMap::from([(KEY.to_owned(), AttributeValue::S((*key).clone()))]));
+        }
+        let mut wanted = wanted.build().map_err(|error| self.place.other(CALL, error.to_string()))?;
+        let mut items = Vec::with_capacity(keys.len());
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_secs(2))
+            .with_max_times(8)
+            .build();
+        loop {
+            let request = self.records.batch_get_item().request_items(self.table(), wanted);
+            let mut answer = request.send().await.map_err(|error| self.place.failed(CALL, &error))?;
+            items.extend(answer.responses.as_mut().and_then(|found| found.remove(self.table())).unwrap_or_default());
+            let left = answer.unprocessed_keys.as_mut().and_then(|left| left.remove(self.table()));
+            wanted = match left {
+                Some(left) if !left.keys().is_empty() => left,
+                _ => return Ok(items),
+            };
+            let Some(pause) = pauses.next() else {
+                let why = format!("{} of {} keys stay unprocessed", wanted.keys().len(), keys.len());
+                return Err(StoreError::Throttled { call: CALL, table: self.table().to_owned(), why });
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The controller's unfinished records, as the index shows them.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn unfinished(&self) -> Result<Vec<UnfinishedKey>, StoreError> {
+        let items = self.query(UNFINISHED_INDEX, UNFINISHED_OF, &self.controller).await?;
+        let entry = |item: &HashMap<String, AttributeValue>| {
+            let version = item::version_in(item::string(item, UNFINISHED).unwrap_or_default());
+            item::key(item).map(|key| UnfinishedKey { key: key.to_owned(), version })
+        };
+        Ok(items.iter().filter_map(entry).collect())
+    }
+
+    /// The keys of all records, finished ones too, whose instance is (or was) in this cluster.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn by_cluster(&self, cluster: &str) -> Result<Vec<String>, StoreError> {
+        let items = self.query(CLUSTER_INDEX, CLUSTER, cluster).await?;
+        Ok(items.iter().filter_map(item::key).map(str::to_owned).collect())
+    }
+
+    async fn query(
+        &self,
+        index: &str,
+        hash: &str,
+        value: &str,
+    ) -> Result<Vec<HashMap<String, AttributeValue>>, StoreError> {
+        let mut pages = self
+            .records
+            .query()
+            .table_name(self.table())
+            .index_name(index)
+            .key_condition_expression("#hash = :hash")
+            .expression_attribute_names("#hash", hash)
+            .expression_attribute_values(":hash", AttributeValue::S(value.to_owned()))
+            .into_paginator()
+            .send();
+        let mut items = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.place.failed("dynamodb:Query", &error))?;
+            items.extend(page.items.unwrap_or_default());
+        }
+        Ok(items)
+    }
+
+    /// Every record of the table, other controllers' and finished ones too, in the order of their keys. Reads the whole
+    /// table: for people, not for a pass.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn all(&self) -> Result<Vec<(String, Read)>, StoreError> {
+        let scan = self.records.scan().table_name(self.table()).consistent_read(true);
+        let mut pages = scan.into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.place.failed("dynamodb:Scan", &error))?;
+            for item in page.items.unwrap_or_default() {
+                match item::key(&item) {
+                    Some(key) if !key.starts_with(LEASE_PREFIX) => found.push((key.to_owned(), item::read(&item))),
+                    Some(_) | None => {}
+                }
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(found)
+    }
+}
+
+/// What a refused condition means: our own success, if the stored write is the one that we just tried.
+fn refused(tried: Record, stored: Option<&HashMap<String, AttributeValue>>) -> Saved {
+    let ours = stored.and_then(|item| item::string(item, "write_id")).is_some_and(|id| id == tried.write_id);
+    if ours { Saved::Saved(Box::new(tried)) } else { Saved::LostRace }
+}
+
+/// The update that makes an item look like these attributes and leaves all others alone: expression, names, values.
+fn update(item: Attributes) -> (String, HashMap<String, String>, HashMap<String, AttributeValue>) {
+    let (mut names, mut values) = (HashMap::new(), HashMap::new());
+    let (mut set, mut remove) = (Vec::new(), Vec::new());
+    let absent = item::OPTIONAL.into_iter().filter(|name| !item.contains_key(*name));
+    for (n, name) in absent.enumerate() {
+        names.insert(format!("#r{n}"), name.to_owned());
+        remove.push(format!("#r{n}"));
+    }
+    for (n, (name, value)) in item.into_iter().filter(|(name, _)| name != KEY).enumerate() {
+        set.push(format!("#s{n} = :s{n}"));
+        names.insert(format!("#s{n}"), name);
+        values.insert(format!(":s{n}"), value);
+    }
+    let mut expression = format!("SET {}", set.join(", "));
+    if !remove.is_empty() {
+        expression.push_str(" REMOVE ");
+        expression.push_str(&remove.join(", "));
+    }
+    (expression, names, values)
+}

@@ -1,0 +1,79 @@
+//! What can end a drain in any phase: the instance is gone, our wait is over without us, the deadline has passed.
+
+use super::{Step, View, at_deadline};
+use crate::observation::Seen;
+use crate::phase::{Outcome, Phase};
+use crate::record::{Intent, Record, later};
+use crate::why::Why;
+use jiff::SignedDuration;
+
+/// How many complete passes must agree.
+const PASSES: u32 = 2;
+
+/// An ending that the world brought about.
+pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
+    if draft.is_done() {
+        return None;
+    }
+    let intended = draft.intent.as_ref().filter(|_| matches!(draft.phase, Phase::Completing | Phase::Returning));
+    if view.sightings.gone_passes >= PASSES {
+        let outcome = intended.map_or(Outcome::InstanceGone, |i| i.outcome);
+        return Some(Step::End(outcome, "the instance no longer exists".to_owned()));
+    }
+    if draft.phase == Phase::Returning {
+        return None;
+    }
+    match intended {
+        // Whether it was our call or time that ended the wait, our action is over, and we had decided to end it.
+        Some(intent) if view.sightings.past_wait_passes >= 1 && !draft.lifecycle.kind.lives_on() => {
+            Some(Step::End(intent.outcome, "Auto Scaling goes on".to_owned()))
+        }
+        None if view.sightings.past_wait_passes >= PASSES => {
+            Some(Step::End(Outcome::WaitLost, "the group shows it past the wait, and it was not us".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+/// The deadline decides only what would otherwise wait.
+pub(super) fn deadline(draft: &Record, view: &View<'_>, step: Step) -> Step {
+    let before_completing =
+        matches!(draft.phase, Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying);
+    let (Some(deadline), true) = (draft.deadline, before_completing) else { return step };
+    if view.now < deadline {
+        return step;
+    }
+    let (actions, why, again, search) = match step {
+        Step::Act(actions, why, again) => (actions, why, again, None),
+        Step::Wait(why, again) => (Vec::new(), why, again, None),
+        Step::Search(since, why, again) => (Vec::new(), why, again, Some(since)),
+        step @ (Step::Enter(..) | Step::Intend(_) | Step::End(..)) => return step,
+    };
+    let Some((result, outcome)) = at_deadline(view.policy) else {
+        let why = Why::HeldPastDeadline(Box::new(why));
+        return match search {
+            Some(since) => Step::Search(since, why, again),
+            None => Step::Act(actions, why, again),
+        };
+    };
+    let margin = SignedDuration::try_from(view.policy.blind_margin).unwrap_or(SignedDuration::ZERO);
+    let last_moment = later(draft.global_limit, -margin);
+    if is_complete(draft, view) && view.seen.begun_at >= deadline || view.now >= last_moment {
+        let reason = format!("its deadline {deadline} has passed; {why}");
+        return Step::Intend(Intent { result, outcome, reason, at: view.now });
+    }
+    match search {
+        Some(since) => Step::Search(since, why, again),
+        None => Step::Act(actions, why, again),
+    }
+}
+
+/// Whether every read came back, and everything that the record knows of was looked at.
+fn is_complete(draft: &Record, view: &View<'_>) -> bool {
+    let seen = view.seen;
+    matches!(seen.group, Seen::Yes(_))
+        && matches!(&seen.container_instances, Seen::Yes(all) if all.len() == draft.container_instances.len())
+        && matches!(seen.tasks, Seen::Yes(_))
+        && matches!(seen.obligations, Seen::Yes(_))
+        && matches!(&seen.targets, Seen::Yes(all) if all.len() == draft.obligations.len())
+}

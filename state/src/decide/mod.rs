@@ -1,0 +1,315 @@
+//! The decision: what to save, what then to do, and when to look again.
+//!
+//! [`decide`] is total and pure. It is one walk over the phases (a file each) until one of them has to wait for the
+//! world: a record may pass through several phases in one pass and is then written once. Whatever cannot be undone is
+//! returned in [`Decision::actions`], which the caller may carry out only after the record was saved.
+
+pub(crate) mod clear;
+mod completing;
+mod deregistering;
+mod endings;
+mod pending;
+mod returning;
+mod verifying;
+mod waiting;
+
+#[cfg(test)]
+mod tests;
+
+pub use clear::matters;
+
+use crate::Mono;
+use crate::observation::{LifecycleState, Observation, TargetSight};
+use crate::phase::{Outcome, Phase};
+use crate::policy::{AtDeadline, Policy};
+use crate::record::{Intent, LastError, Record, SHOWN, later};
+use crate::sightings::Sightings;
+use crate::why::{Left, Why};
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+/// How old the lists for display in a stored record may become while nothing else changes.
+const REFRESH: SignedDuration = SignedDuration::from_mins(5);
+
+/// Something to do to the world. Each may be asked for twice: done now, already done and gone are all successes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `UpdateContainerInstancesState` to `DRAINING`.
+    SetDraining {
+        /// Name of the cluster.
+        cluster: String,
+        /// ARN of the container instance.
+        container_instance: String,
+    },
+    /// `UpdateContainerInstancesState` back to `ACTIVE`.
+    SetActive {
+        /// Name of the cluster.
+        cluster: String,
+        /// ARN of the container instance.
+        container_instance: String,
+    },
+    /// `StopTask`, for a standalone task whose grace is over.
+    StopTask {
+        /// Name of the cluster.
+        cluster: String,
+        /// ARN of the task.
+        task: String,
+    },
+    /// `DeregisterContainerInstance` with force.
+    Deregister {
+        /// Name of the cluster.
+        cluster: String,
+        /// ARN of the container instance.
+        container_instance: String,
+    },
+    /// `CompleteLifecycleAction` by instance id.
+    Complete(Intent),
+}
+
+/// What a pass has to do for one drain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The record as it should be.
+    pub record: Record,
+    /// Whether it must be written before anything else is done.
+    pub save: bool,
+    /// What to do then.
+    pub actions: Vec<Action>,
+    /// When to look again, from now.
+    pub again: Duration,
+    /// A search of every cluster for this instance is needed, begun at this moment or later.
+    pub lookup: Option<Mono>,
+    /// Why it is where it is.
+    pub why: Why,
+}
+
+/// What came back from a `CompleteLifecycleAction`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompletionAnswer {
+    /// It succeeded.
+    Accepted,
+    /// `No active Lifecycle Action found with instance ID …`: our action is over already.
+    NoActiveAction,
+    /// Anything else; the text says what.
+    Failed(String),
+}
+
+/// What one phase makes of what was seen.
+enum Step {
+    /// Go on in another phase, at once.
+    Enter(Phase, String),
+    /// Save the intent and go on in Completing.
+    Intend(Intent),
+    /// Nothing is left to do.
+    End(Outcome, String),
+    /// Do this and look again.
+    Act(Vec<Action>, Why, Duration),
+    /// Look again.
+    Wait(Why, Duration),
+    /// Search every cluster, from this moment on, then look again.
+    Search(Mono, Why, Duration),
+}
+
+/// Everything that a phase may look at.
+struct View<'a> {
+    seen: &'a Observation,
+    policy: &'a Policy,
+    sightings: &'a Sightings,
+    now: Timestamp,
+}
+
+/// Decides one drain.
+///
+/// `sightings` must already hold `seen` (see [`Sightings::fold`]). `now` is the wall clock at the end of the
+/// observation.
+pub fn decide(record: &Record, seen: &Observation, policy: &Policy, sightings: &Sightings, now: Timestamp) -> Decision {
+    let view = View { seen, policy, sightings, now };
+    let mut draft = record.clone();
+    absorb(&mut draft, &view);
+    let mut decision = walk(&mut draft, &view);
+    // A finished record shows what was left when it was finished.
+    if !record.is_done() {
+        show_what_is_left(&mut draft, &view);
+    }
+    draft.explain(&decision.why);
+    decision.save = must_save(record, &draft, now);
+    decision.record = draft;
+    decision
+}
+
+/// Walks through the phases until one waits. Each phase is entered at most once a pass, so the walk ends.
+fn walk(draft: &mut Record, view: &View<'_>) -> Decision {
+    let mut met = vec![draft.phase];
+    loop {
+        let (actions, why, again, lookup) = match step(draft, view) {
+            Step::Enter(phase, note) if met.contains(&phase) => {
+                // It came from there in this very pass: what was seen is not enough to go on, so look again.
+                (Vec::new(), Why::Unknown(note), view.policy.poll, None)
+            }
+            Step::Enter(phase, note) => {
+                met.push(phase);
+                enter(draft, phase, note, view.now);
+                continue;
+            }
+            Step::Intend(intent) => {
+                met.push(Phase::Completing);
+                let note = format!("will tell Auto Scaling {}: {}", intent.result, intent.reason);
+                draft.intent = Some(intent);
+                enter(draft, Phase::Completing, note, view.now);
+                continue;
+            }
+            Step::End(outcome, note) => {
+                finish(draft, outcome, note, view);
+                (Vec::new(), Why::Done(outcome), view.policy.poll, None)
+            }
+            Step::Act(actions, why, again) => (actions, why, again, None),
+            Step::Wait(why, again) => (Vec::new(), why, again, None),
+            Step::Search(since, why, again) => (Vec::new(), why, again, Some(since)),
+        };
+        return Decision { record: draft.clone(), save: false, actions, again, lookup, why };
+    }
+}
+
+fn step(draft: &mut Record, view: &View<'_>) -> Step {
+    if let Some(end) = endings::check(draft, view) {
+        return end;
+    }
+    let step = match draft.phase {
+        Phase::Pending => pending::step(draft, view),
+        Phase::Deregistering => deregistering::step(draft, view),
+        Phase::Waiting => waiting::step(draft, view),
+        Phase::Verifying => verifying::step(draft, view),
+        Phase::Completing => completing::step(draft, view),
+        Phase::Returning => returning::step(draft, view),
+        Phase::Done => Step::Wait(Why::Done(draft.outcome.unwrap_or(Outcome::Drained)), Duration::from_secs(3600)),
+    };
+    endings::deadline(draft, view, step)
+}
+
+/// Takes over what was seen and cannot be seen again: registrations, and further container instances.
+fn absorb(draft: &mut Record, view: &View<'_>) {
+    if draft.is_done() {
+        return;
+    }
+    for found in view.seen.obligations.known().into_iter().flatten() {
+        match draft.obligations.iter_mut().find(|o| o.is_same(found)) {
+            Some(known) => known.delay_seconds = found.delay_seconds.or(known.delay_seconds),
+            None => draft.obligations.push(found.clone()),
+        }
+    }
+    for found in view.seen.lookup.iter().flat_map(|l| &l.found) {
+        if !draft.container_instances.iter().any(|c| c.arn == found.arn) {
+            draft.container_instances.push(found.clone());
+            draft.cluster.get_or_insert_with(|| found.cluster.clone());
+            draft.note(view.now, format!("found container instance {} of cluster {}", found.arn, found.cluster));
+        }
+    }
+    if let Some(crate::observation::GroupSight::Member {
+        hook: Some(hook), state: LifecycleState::Waiting(_), ..
+    }) = view.seen.group.known()
+    {
+        draft.lifecycle.heartbeat_timeout_seconds = hook.heartbeat_timeout_seconds;
+        draft.lifecycle.default_result = hook.default_result;
+    }
+}
+
+fn enter(draft: &mut Record, phase: Phase, note: String, now: Timestamp) {
+    debug_assert!(draft.phase.may_become(phase), "a drain cannot go from {} to {phase}", draft.phase);
+    draft.phase = phase;
+    draft.phase_since = now;
+    draft.attempts = 0;
+    if phase != Phase::Completing && phase != Phase::Returning && phase != Phase::Done {
+        draft.intent = None;
+    }
+    draft.note(now, note);
+}
+
+fn finish(draft: &mut Record, outcome: Outcome, note: String, view: &View<'_>) {
+    end(draft, outcome, note, view.policy.keep_finished, view.now);
+}
+
+fn end(draft: &mut Record, outcome: Outcome, note: String, keep: Duration, now: Timestamp) {
+    enter(draft, Phase::Done, note, now);
+    draft.outcome = Some(outcome);
+    let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+    draft.expires_at = Some(later(now, keep).as_second());
+}
+
+/// The record after Auto Scaling was told. It must be saved.
+pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Policy, now: Timestamp) -> Record {
+    let mut next = record.clone();
+    let Some(intent) = next.intent.clone() else { return next };
+    let note = match answer {
+        CompletionAnswer::Accepted => format!("Auto Scaling accepted {}", intent.result),
+        CompletionAnswer::NoActiveAction => "our lifecycle action is over already".to_owned(),
+        CompletionAnswer::Failed(what) => {
+            next.attempts = next.attempts.saturating_add(1);
+            next.last_error = Some(LastError { at: now, what: what.clone() });
+            return next;
+        }
+    };
+    if next.lifecycle.kind.lives_on() && next.container_instances.iter().any(|c| c.draining_is_ours) {
+        enter(&mut next, Phase::Returning, note, now);
+        next.explain(&Why::WaitingForReturn("completed".to_owned()));
+    } else {
+        end(&mut next, intent.outcome, note, policy.keep_finished, now);
+        next.explain(&Why::Done(intent.outcome));
+    }
+    next
+}
+
+fn show_what_is_left(draft: &mut Record, view: &View<'_>) {
+    if let Some(tasks) = view.seen.tasks.known() {
+        let left: Vec<_> = tasks.iter().filter(|t| clear::matters(t, view.policy)).map(clear::describe_task).collect();
+        draft.tasks_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        draft.tasks_left = left.into_iter().take(SHOWN).collect();
+    }
+    if let Some(targets) = view.seen.targets.known() {
+        let left: Vec<_> = draft
+            .obligations
+            .iter()
+            .zip(targets)
+            .filter_map(|(obligation, target)| match target {
+                TargetSight::Present { state, .. } => Some(format!("{obligation}: {state}")),
+                TargetSight::Gone => None,
+            })
+            .collect();
+        draft.targets_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        draft.targets_left = left.into_iter().take(SHOWN).collect();
+    }
+}
+
+/// A record is written when something changed that matters; what is only for display waits for that, or for
+/// [`REFRESH`].
+fn must_save(before: &Record, after: &Record, now: Timestamp) -> bool {
+    let durable = |record: &Record| {
+        let mut record = record.clone();
+        record.tasks_left = Vec::new();
+        record.tasks_left_count = 0;
+        record.targets_left = Vec::new();
+        record.targets_left_count = 0;
+        record.why = String::new();
+        record.message = String::new();
+        record
+    };
+    let display = |r: &Record| (r.tasks_left_count, r.targets_left_count, r.why.clone());
+    durable(before) != durable(after) || (display(before) != display(after) && later(before.updated_at, REFRESH) <= now)
+}
+
+/// What the policy says to tell Auto Scaling once the deadline has passed.
+fn at_deadline(policy: &Policy) -> Option<(crate::record::ActionResult, Outcome)> {
+    match policy.at_deadline {
+        AtDeadline::Continue => Some((crate::record::ActionResult::Continue, Outcome::TimedOut)),
+        AtDeadline::Abandon => Some((crate::record::ActionResult::Abandon, Outcome::Abandoned)),
+        AtDeadline::Hold => None,
+    }
+}
+
+fn unknown(what: &str, policy: &Policy) -> Step {
+    Step::Wait(Why::Unknown(what.to_owned()), policy.poll)
+}
+
+fn left_of(mut items: Vec<String>) -> Left {
+    let count = items.len();
+    Left { count, first: if items.is_empty() { String::new() } else { items.swap_remove(0) } }
+}

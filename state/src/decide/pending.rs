@@ -1,0 +1,65 @@
+//! Pending: we have seen the instance; nothing was done to it.
+
+use super::clear::NEW_INSTANCE;
+use super::{Step, View, unknown};
+use crate::observation::{ContainerInstanceStatus, Seen};
+use crate::phase::{Outcome, Phase};
+use crate::policy::NotInCluster;
+use crate::record::{ActionResult, Intent, Record, later};
+use crate::why::Why;
+use jiff::SignedDuration;
+use std::time::Duration;
+
+/// How far apart two searches of every cluster are, at least: a second one that begins earlier could read the same
+/// stale answer.
+pub(super) const SEARCHES_APART: Duration = Duration::from_secs(60);
+
+pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
+    if draft.container_instances.is_empty() {
+        return in_no_cluster(draft, view);
+    }
+    // What will have to be seen gone must be in the record before anything is done that makes it go.
+    if let Seen::Unknown(why) = &view.seen.obligations {
+        return unknown(why, view.policy);
+    }
+    match &view.seen.container_instances {
+        Seen::Unknown(why) => unknown(why, view.policy),
+        Seen::Yes(all) if all.len() != draft.container_instances.len() => unknown(NEW_INSTANCE, view.policy),
+        Seen::Yes(all) => {
+            for (mine, seen) in draft.container_instances.iter_mut().zip(all) {
+                mine.draining_is_ours |= seen.status == ContainerInstanceStatus::Active;
+            }
+            let note = match draft.obligations.len() {
+                0 => "no load balancer sends it traffic".to_owned(),
+                1 => "one load-balancer registration to see gone".to_owned(),
+                n => format!("{n} load-balancer registrations to see gone"),
+            };
+            Step::Enter(Phase::Deregistering, note)
+        }
+    }
+}
+
+/// "In no cluster" is said only after two complete searches of every cluster, a grace apart; then the policy decides.
+pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
+    let next_search = view.sightings.nowhere_last.map_or(Duration::ZERO, |last| last + SEARCHES_APART);
+    if view.policy.not_in_cluster == NotInCluster::Hold {
+        return Step::Search(next_search, Why::HeldNotInCluster, view.policy.poll);
+    }
+    let grace = SignedDuration::try_from(view.policy.not_in_cluster_after).unwrap_or(SignedDuration::MAX);
+    let due = later(draft.created_at, grace);
+    let twice = match (view.sightings.nowhere, view.sightings.nowhere_last) {
+        (Some(first), Some(last)) => last >= first + SEARCHES_APART,
+        _ => false,
+    };
+    if twice && view.now >= due {
+        return Step::Intend(Intent {
+            result: ActionResult::Continue,
+            outcome: Outcome::NotInCluster,
+            reason: "two complete searches found it in no cluster".to_owned(),
+            at: view.now,
+        });
+    }
+    let left = due.duration_since(view.now).unsigned_abs();
+    let left = if view.now >= due { Duration::ZERO } else { left };
+    Step::Search(next_search, Why::NotInCluster { left }, view.policy.poll)
+}

@@ -1,0 +1,45 @@
+//! Returning: the instance lives on (warm pool, new root volume). Once it is back in service, our `DRAINING` is undone.
+
+use super::{Action, Step, View, unknown};
+use crate::observation::{ContainerInstanceStatus, GroupSight, LifecycleState, Seen};
+use crate::phase::Outcome;
+use crate::record::Record;
+use crate::why::Why;
+use std::time::Duration;
+
+/// A warm pool keeps an instance for days: there is no hurry.
+const POLL: Duration = Duration::from_secs(60);
+
+pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
+    let outcome = draft.intent.as_ref().map_or(Outcome::Drained, |i| i.outcome);
+    match &view.seen.group {
+        Seen::Unknown(why) => return unknown(why, view.policy),
+        Seen::Yes(GroupSight::Member { state: LifecycleState::InService, .. }) => {}
+        // It cannot be the old wait, read late: that one was of another kind. The new one opens a drain of its own.
+        Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(kind), .. }) if !kind.lives_on() => {
+            return Step::End(outcome, "it does not come back: it waits to be terminated".to_owned());
+        }
+        Seen::Yes(GroupSight::Member { state, .. }) => {
+            return Step::Wait(Why::WaitingForReturn(state.to_string()), POLL);
+        }
+        Seen::Yes(GroupSight::Absent) => return Step::Wait(Why::WaitingForReturn("in no group".to_owned()), POLL),
+    }
+    let all = match &view.seen.container_instances {
+        Seen::Unknown(why) => return unknown(why, view.policy),
+        Seen::Yes(all) => all,
+    };
+    let ours: Vec<_> = draft.container_instances.iter().zip(all).filter(|(mine, _)| mine.draining_is_ours).collect();
+    let back = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Active || status.is_gone();
+    if ours.iter().all(|(_, seen)| back(&seen.status)) {
+        return Step::End(outcome, "it is in service again and ACTIVE".to_owned());
+    }
+    let actions: Vec<_> = ours
+        .iter()
+        .filter(|(_, seen)| seen.status == ContainerInstanceStatus::Draining && seen.agent_connected)
+        .map(|(mine, _)| Action::SetActive { cluster: mine.cluster.clone(), container_instance: mine.arn.clone() })
+        .collect();
+    if actions.is_empty() {
+        return Step::Wait(Why::WaitingForReturn("its agent is not connected yet".to_owned()), view.policy.poll);
+    }
+    Step::Act(actions, Why::AskedToReturn, view.policy.poll)
+}

@@ -1,0 +1,149 @@
+//! Completing: the intent is permission, not evidence.
+
+use super::fixture::check;
+
+/// The call is made again until our action is over; `No active` after our intent is success.
+#[test]
+fn asked_again_after_an_error() {
+    check(
+        "
+        0s   DRAINING         => Verifying saved search≥1s 5s LookingForRegistrations
+        61s                   => Verifying 10s SecondLook(10s)
+        71s  answer=error     => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        81s                   => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        91s  answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Done(Drained)
+        6 writes
+        ",
+    );
+}
+
+/// The process dies before the save: the proof is found again from the beginning.
+#[test]
+fn dies_before_the_intent_is_saved() {
+    check(
+        "
+        0s   DRAINING         => Verifying saved search≥1s 5s LookingForRegistrations
+        61s                   => Verifying 10s SecondLook(10s)
+        71s  dies-before-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        80s                   => Verifying search≥1m21s 5s LookingForRegistrations
+        85s                   => Verifying 10s Settling(56s)
+        141s                  => Verifying 10s SecondLook(10s)
+        151s                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        4 writes
+        ",
+    );
+}
+
+/// The process dies after the save: the next one completes with one look of its own, in this very pass.
+#[test]
+fn dies_after_the_intent_is_saved() {
+    check(
+        "
+        0s   DRAINING        => Verifying saved search≥1s 5s LookingForRegistrations
+        61s                  => Verifying 10s SecondLook(10s)
+        71s  dies-after-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        80s                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        4 writes
+        ",
+    );
+}
+
+/// That look is needed: unknown is no evidence, whatever the record permits.
+#[test]
+fn nothing_is_completed_blind() {
+    check(
+        "
+        0s   DRAINING found=web/10  => Verifying saved 5s Unknown(new)
+        61s                         => Verifying search≥1s 5s LookingForRegistrations
+        71s  dies-after-save        => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        80s  ci=?                   => Completing 5s Unknown(ci)
+        85s  DRAINING tasks=?       => Completing 5s Unknown(tasks)
+        90s  tasks=none found=?     => Completing 5s Unknown(found)
+        95s  found=web/10 targets=? => Completing 5s Unknown(targets)
+        # Whether the group can be read does not matter for the evidence.
+        100s targets=none group=?   => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        4 writes
+        ",
+    );
+}
+
+/// A task is back: the intent is dropped, and the proof is made anew.
+#[test]
+fn a_task_is_back() {
+    check(
+        "
+        0s   DRAINING           => Verifying saved search≥1s 5s LookingForRegistrations
+        61s                     => Verifying 10s SecondLook(10s)
+        71s  dies-after-save    => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        80s  tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
+        85s  tasks=none         => Verifying saved search≥1m21s 5s LookingForRegistrations
+        90s                     => Verifying 10s Settling(51s)
+        145s                    => Verifying 10s SecondLook(10s)
+        155s                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        7 writes
+        ",
+    );
+}
+
+/// A registration is back: the intent is dropped.
+#[test]
+fn a_target_is_back() {
+    check(
+        "
+        0s   DRAINING found=web/10 => Verifying saved 5s Unknown(new)
+        61s                        => Verifying search≥1s 5s LookingForRegistrations
+        71s  answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        81s  targets=web:draining  => Verifying saved 5s TargetsLeft(1)
+        86s  targets=none          => Verifying 10s SecondLook(10s)
+        96s                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        7 writes
+        ",
+    );
+}
+
+/// Someone undid our DRAINING: the intent is dropped, and it is drained again.
+#[test]
+fn active_again() {
+    check(
+        "
+        0s   DRAINING     => Verifying saved search≥1s 5s LookingForRegistrations
+        61s               => Verifying 10s SecondLook(10s)
+        71s  answer=error => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        81s  ACTIVE       => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        86s  DRAINING     => Verifying saved search≥1m27s 5s LookingForRegistrations
+        6 writes
+        ",
+    );
+}
+
+/// A registration that nobody has looked at yet keeps the call back until it was looked at.
+#[test]
+fn an_obligation_found_late() {
+    check(
+        "
+        0s   DRAINING              => Verifying saved search≥1s 5s LookingForRegistrations
+        61s                        => Verifying 10s SecondLook(10s)
+        71s  answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        81s  found=late/30         => Completing saved 5s Unknown(new)
+        86s  targets=late:draining => Verifying saved 5s TargetsLeft(1)
+        6 writes
+        ",
+    );
+}
+
+/// After a restart a dead instance's agent must be seen away past its grace again: it costs time, never proof.
+#[test]
+fn a_dead_instance_after_a_restart() {
+    check(
+        "
+        0s    DRAINING! tasks=web:RUNNING group=Terminating:Wait! => Waiting saved 5s TasksLeft(1)
+        602s                                                      => Verifying saved search≥1s 5s LookingForRegistrations
+        612s  answer=error                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        622s  restart                                             => Waiting saved 5s TasksLeft(1)
+        627s                                                      => Waiting 5s TasksLeft(1)
+        1223s                                                     => Verifying saved search≥10m23s 5s LookingForRegistrations
+        1233s answer=accepted                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        9 writes
+        ",
+    );
+}

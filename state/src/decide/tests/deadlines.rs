@@ -1,0 +1,226 @@
+//! Deadlines: what the policy says once they have passed, and never before.
+
+use super::fixture::check;
+
+/// `continue`: let go with the outcome TimedOut, on a complete look that began after the deadline.
+#[test]
+fn let_go_at_the_deadline() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s    ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                 => Waiting saved 5s TasksLeft(1)
+        # It ends after the deadline, but began before it.
+        599s                           => Waiting 5s TasksLeft(1)
+        600s                           => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        5 writes
+        ",
+    );
+}
+
+/// `abandon`: the same with ABANDON.
+#[test]
+fn abandoned_at_the_deadline() {
+    check(
+        "
+        policy deadline=10m at-deadline=abandon
+        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        600s                             => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Done(Abandoned)
+        4 writes
+        ",
+    );
+}
+
+/// `hold`, the default: it is said, and the drain goes on as before.
+#[test]
+fn held_past_the_deadline() {
+    check(
+        "
+        policy deadline=10m standalone=60s
+        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        600s                             => Waiting saved 5s HeldPastDeadline(TasksLeft(1))
+        605s  tasks=standalone:RUNNING   => Waiting saved StopTask(t1) 5s HeldPastDeadline(TasksLeft(1))
+        610s  tasks=none                 => Verifying saved search≥1s 5s HeldPastDeadline(LookingForRegistrations)
+        615s                             => Verifying 5s HeldPastDeadline(SecondLook(5s))
+        620s                             => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        7 writes
+        ",
+    );
+}
+
+/// It acts in every phase before Completing.
+#[test]
+fn the_deadline_in_pending() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s    ci=none => Pending search≥0s 5s NotInCluster(9m59s)
+        600s          => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        3 writes
+        ",
+    );
+}
+
+/// In Deregistering.
+#[test]
+fn the_deadline_in_deregistering() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s    ACTIVE => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        600s         => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        4 writes
+        ",
+    );
+}
+
+/// In Verifying.
+#[test]
+fn the_deadline_in_verifying() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s    DRAINING found=web/60 targets=web:draining => Verifying saved 5s Unknown(new)
+        70s                                              => Verifying 5s TargetsLeft(1)
+        600s                                             => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        4 writes
+        ",
+    );
+}
+
+/// A drain that is proven at its deadline has drained.
+#[test]
+fn proven_at_the_deadline() {
+    check(
+        "
+        policy deadline=71s at-deadline=continue
+        0s    DRAINING => Verifying saved search≥1s 5s LookingForRegistrations
+        61s            => Verifying 10s SecondLook(10s)
+        71s            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        4 writes
+        ",
+    );
+}
+
+/// Blind, it is held past the deadline until the hook's global limit (6000s) less the margin (300s).
+#[test]
+fn blind_past_the_deadline() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s    DRAINING tasks=web:RUNNING found=web/60 targets=web:healthy => Waiting saved 5s TasksLeft(1)
+        600s  group=?                                                     => Waiting saved 5s TasksLeft(1)
+        605s  group=Terminating:Wait ci=?                                 => Waiting 5s Unknown(ci)
+        610s  DRAINING tasks=?                                            => Waiting 5s Unknown(tasks)
+        615s  tasks=web:RUNNING targets=?                                 => Waiting 5s TasksLeft(1)
+        620s  targets=web:healthy found=?                                 => Waiting 5s TasksLeft(1)
+        5698s                                                             => Waiting 5s TasksLeft(1)
+        5699s                                                             => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        5 writes
+        ",
+    );
+}
+
+/// What was found but not looked at yet is not a complete look.
+#[test]
+fn a_new_registration_at_the_deadline_is_looked_at_first() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        600s  found=late/60              => Waiting saved 5s TasksLeft(1)
+        605s  targets=late:healthy       => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        5 writes
+        ",
+    );
+}
+
+/// Without a deadline nothing acts at the margin: the hook's own default result decides, and the record said so.
+#[test]
+fn blind_without_a_deadline() {
+    check(
+        "
+        policy at-deadline=continue
+        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5800s tasks=?                    => Waiting saved 5s Unknown(tasks)
+        3 writes
+        ",
+    );
+}
+
+/// `hold` is kept to the end, blind or not.
+#[test]
+fn blind_and_held() {
+    check(
+        "
+        policy deadline=10m at-deadline=hold
+        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5800s tasks=?                    => Waiting saved 5s HeldPastDeadline(Unknown(tasks))
+        3 writes
+        ",
+    );
+}
+
+/// An operator who extends the deadline while Auto Scaling is being told is obeyed: the intent is dropped.
+#[test]
+fn extended_while_completing() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        600s  answer=error               => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
+        610s  deadline=20m               => Waiting saved 5s TasksLeft(1)
+        615s                             => Waiting 5s TasksLeft(1)
+        1200s answer=accepted            => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        7 writes
+        ",
+    );
+}
+
+/// Or who takes it away.
+#[test]
+fn taken_away_while_completing() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        600s  answer=error               => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
+        610s  deadline=none              => Waiting saved 5s TasksLeft(1)
+        615s                             => Waiting 5s TasksLeft(1)
+        5 writes
+        ",
+    );
+}
+
+/// The evidence for TimedOut is the deadline: it is told again without a look, however much runs there.
+#[test]
+fn told_again_blind() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s    DRAINING tasks=web:RUNNING             => Waiting saved 5s TasksLeft(1)
+        600s  answer=error                           => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
+        610s  ci=? tasks=? targets=? found=? group=? => Completing Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
+        620s  answer=accepted                        => Completing Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        6 writes
+        ",
+    );
+}
+
+/// In no cluster, timed out, extended: it is in no cluster still, and is let go by that rule, not called drained.
+#[test]
+fn extended_while_in_no_cluster() {
+    check(
+        "
+        policy deadline=1m at-deadline=continue
+        0s    ci=none                     => Pending search≥0s 5s NotInCluster(9m59s)
+        60s   answer=error                => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
+        70s   deadline=1h answer=accepted => Waiting saved search≥2m 5s NotInCluster(8m49s)
+        75s                               => Waiting search≥2m 5s NotInCluster(8m44s)
+        135s                              => Waiting search≥3m15s 5s NotInCluster(7m44s)
+        200s                              => Waiting search≥4m20s 5s NotInCluster(6m39s)
+        599s                              => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
+        6 writes
+        ",
+    );
+}

@@ -1,0 +1,196 @@
+//! Pending and Deregistering, with both strategies.
+
+use super::fixture::check;
+
+/// `DRAINING` is asked for until ECS shows it; nothing is written in between.
+#[test]
+fn asked_until_ecs_shows_it() {
+    check(
+        "
+        0s  ACTIVE                     => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s                             => Deregistering SetDraining(c1) 5s AskedToDrain
+        10s                            => Deregistering SetDraining(c1) 5s AskedToDrain
+        15s DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        3 writes
+        ",
+    );
+}
+
+/// `REGISTERING` cannot be set to `DRAINING` and takes tasks soon: it is waited for, then asked.
+#[test]
+fn a_registering_instance_is_waited_for() {
+    check(
+        "
+        0s  REGISTERING                => Deregistering saved 5s AskedToDrain
+        5s  ACTIVE                     => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        10s DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        4 writes
+        ",
+    );
+}
+
+/// A container instance that is gone from its cluster takes no work either.
+#[test]
+fn gone_from_the_cluster_counts_as_draining() {
+    check(
+        "
+        0s  INACTIVE! => Verifying saved search≥1s 5s LookingForRegistrations
+        5s  MISSING   => Verifying 10s Settling(56s)
+        66s           => Verifying 10s SecondLook(10s)
+        76s           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        4 writes
+        ",
+    );
+}
+
+/// The record is saved before ECS is asked: a process that dies in between asks again, and the DRAINING stays ours.
+#[test]
+fn dies_before_and_after_the_first_save() {
+    check(
+        "
+        policy kind=returns-to-warm-pool
+        0s  ACTIVE dies-before-save => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  dies-after-save         => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        10s                         => Deregistering SetDraining(c1) 5s AskedToDrain
+        15s DRAINING                => Verifying saved search≥16s 5s LookingForRegistrations
+        20s                         => Verifying 10s Settling(56s)
+        76s                         => Verifying 10s SecondLook(10s)
+        86s                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        90s group=InService         => Returning SetActive(c1) 5s AskedToReturn
+        95s ACTIVE                  => Done(Drained) saved
+        6 writes
+        ",
+    );
+}
+
+/// Strategy `deregister` drains first, then deregisters with the obligations and the moment in the record; replica
+/// tasks go on running, so the longest delay is a floor.
+#[test]
+fn deregister_waits_for_the_longest_delay() {
+    check(
+        "
+        policy strategy=deregister
+        0s    ACTIVE tasks=web:RUNNING found=web/30,api/120 targets=web:healthy,api:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                                                                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        10s   MISSING tasks=none targets=none                                               => Waiting saved 5s LongestDelay(1m55s)
+        60s                                                                                 => Waiting 5s LongestDelay(1m5s)
+        125s                                                                                => Verifying saved search≥6s 5s LookingForRegistrations
+        126s                                                                                => Verifying 9s SecondLook(9s)
+        131s                                                                                => Verifying 4s SecondLook(4s)
+        136s                                                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        7 writes
+        ",
+    );
+}
+
+/// Of two container instances one is gone already: only the other one is deregistered.
+#[test]
+fn only_what_is_there_is_deregistered() {
+    check(
+        "
+        policy strategy=deregister opened=2
+        0s    ACTIVE,INACTIVE  => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING,MISSING => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        10s   MISSING,MISSING  => Verifying saved search≥6s 5s LookingForRegistrations
+        4 writes
+        ",
+    );
+}
+
+/// The delay that counts is the one that was read last; one that cannot be read any more is remembered.
+#[test]
+fn a_delay_that_changes() {
+    check(
+        "
+        policy strategy=deregister
+        0s    ACTIVE found=web/30    => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING found=web/600 => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        10s   MISSING found=web      => Waiting saved 5s LongestDelay(9m55s)
+        4 writes
+        ",
+    );
+}
+
+/// A balancer whose delay could not be read is given the default of five minutes.
+#[test]
+fn deregister_with_an_unknown_delay() {
+    check(
+        "
+        policy strategy=deregister
+        0s    ACTIVE found=web targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                             => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        10s   MISSING targets=none                 => Waiting saved 5s LongestDelay(4m55s)
+        300s                                       => Waiting 5s LongestDelay(5s)
+        306s                                       => Verifying saved search≥6s 5s LookingForRegistrations
+        5 writes
+        ",
+    );
+}
+
+/// A forced deregistration would hide standalone tasks, so they are waited for first.
+#[test]
+fn deregister_waits_for_standalone_tasks() {
+    check(
+        "
+        policy strategy=deregister
+        0s    ACTIVE tasks=standalone:RUNNING,web:RUNNING found=web/30 => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                                                 => Deregistering 5s BeforeDeregistration(1)
+        600s                                                           => Deregistering saved 5s BeforeDeregistration(1)
+        605s  tasks=standalone:DEPROVISIONING!,web:RUNNING             => Deregistering 5s BeforeDeregistration(1)
+        610s  tasks=web:RUNNING                                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        4 writes
+        ",
+    );
+}
+
+/// Or stopped, once their grace is over; deregistered only when they are really gone.
+#[test]
+fn deregister_stops_standalone_tasks_after_their_grace() {
+    check(
+        "
+        policy strategy=deregister standalone=60s
+        0s    ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                        => Deregistering 5s BeforeDeregistration(1)
+        59s                                   => Deregistering 5s BeforeDeregistration(1)
+        60s                                   => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
+        65s   tasks=standalone:DEACTIVATING!  => Deregistering 5s BeforeDeregistration(1)
+        70s   tasks=none                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        75s   INACTIVE                        => Verifying saved search≥6s 5s LookingForRegistrations
+        5 writes
+        ",
+    );
+}
+
+/// Obligations are noted once more just before the deregistration: a service that came late is not forgotten.
+#[test]
+fn deregister_notes_obligations_again() {
+    check(
+        "
+        policy strategy=deregister
+        0s    ACTIVE                        => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING found=?              => Deregistering 5s Unknown(found)
+        10s   found=late/600                => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        15s   MISSING targets=late:draining => Waiting saved 5s LongestDelay(9m55s)
+        611s                                => Verifying saved 5s TargetsLeft(1)
+        616s  targets=none                  => Verifying search≥6s 5s LookingForRegistrations
+        5 writes
+        ",
+    );
+}
+
+/// The deregistration is saved before ECS is asked; after a crash it is asked again, and its moment stays.
+#[test]
+fn deregister_dies_after_the_save() {
+    check(
+        "
+        policy strategy=deregister
+        0s    ACTIVE found=web/60      => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING dies-after-save => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        10s                            => Deregistering Deregister(c1) 5s AskedToDeregister
+        15s   MISSING                  => Waiting saved 5s LongestDelay(50s)
+        65s                            => Verifying saved search≥11s 5s LookingForRegistrations
+        66s                            => Verifying 5s Settling(5s)
+        5 writes
+        ",
+    );
+}

@@ -1,0 +1,197 @@
+//! What the world can end in any phase.
+
+use super::fixture::check;
+
+/// Gone is said after two complete passes: in no group, and ECS has lost it.
+#[test]
+fn the_instance_is_gone() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   MISSING group=absent     => Waiting saved 5s TasksLeft(1)
+        10s                           => Done(InstanceGone) saved
+        4 writes
+        ",
+    );
+}
+
+/// A disconnected agent is as good as a missing container instance, once no group has it.
+#[test]
+fn gone_with_its_agent_away() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s   DRAINING! group=absent     => Waiting 5s TasksLeft(1)
+        10s                             => Done(InstanceGone) saved
+        3 writes
+        ",
+    );
+}
+
+/// A read that failed in between neither counts nor breaks the row; being seen does.
+#[test]
+fn gone_needs_complete_passes() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING       => Waiting saved 5s TasksLeft(1)
+        5s   DRAINING! group=absent           => Waiting 5s TasksLeft(1)
+        10s  group=?                          => Waiting 5s TasksLeft(1)
+        15s  group=absent ci=?                => Waiting 5s Unknown(ci)
+        20s  group=Terminating:Wait DRAINING! => Waiting 5s TasksLeft(1)
+        25s  group=absent                     => Waiting 5s TasksLeft(1)
+        30s  group=?                          => Waiting 5s TasksLeft(1)
+        35s  group=absent                     => Done(InstanceGone) saved
+        3 writes
+        ",
+    );
+}
+
+/// Groups are read for all drains at once, and less often than a pass: the same answer counts once.
+#[test]
+fn the_same_answer_does_not_count_twice() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s   DRAINING! group=absent     => Waiting 5s TasksLeft(1)
+        10s  same-group                 => Waiting 5s TasksLeft(1)
+        15s                             => Done(InstanceGone) saved
+        3 writes
+        ",
+    );
+}
+
+/// In no group, but its agent is connected: something is wrong with what we see, and it is held.
+#[test]
+fn detached_but_alive_is_not_gone() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s   group=absent               => Waiting 5s TasksLeft(1)
+        10s                             => Waiting 5s TasksLeft(1)
+        2 writes
+        ",
+    );
+}
+
+/// Gone, also while nothing was done to it yet, and while it is in no cluster.
+#[test]
+fn gone_in_pending() {
+    check(
+        "
+        0s   ci=none group=absent => Pending search≥0s 5s NotInCluster(9m59s)
+        5s                        => Done(InstanceGone) saved
+        2 writes
+        ",
+    );
+}
+
+/// Gone while Auto Scaling was being told: it ended as was intended.
+#[test]
+fn gone_while_completing() {
+    check(
+        "
+        0s   DRAINING                     => Verifying saved search≥1s 5s LookingForRegistrations
+        61s                               => Verifying 10s SecondLook(10s)
+        71s  dies-after-save              => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        80s  tasks=? group=absent MISSING => Completing 5s Unknown(tasks)
+        85s                               => Done(Drained) saved
+        4 writes
+        ",
+    );
+}
+
+/// The wait was lost: another hook abandoned, or ours was deleted. Two passes must show it, and no intent of ours.
+#[test]
+fn the_wait_is_lost() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING           => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING group=Terminating:Proceed => Waiting saved 5s TasksLeft(1)
+        10s  group=Terminating:Wait             => Waiting 5s TasksLeft(1)
+        15s  group=Terminating:Proceed          => Waiting 5s TasksLeft(1)
+        20s  group=?                            => Waiting 5s TasksLeft(1)
+        25s  group=Terminated                   => Done(WaitLost) saved
+        4 writes
+        ",
+    );
+}
+
+/// The same answer counts once here too.
+#[test]
+fn the_same_answer_does_not_lose_the_wait() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s   group=Terminating:Proceed  => Waiting 5s TasksLeft(1)
+        10s  same-group                 => Waiting 5s TasksLeft(1)
+        15s                             => Done(WaitLost) saved
+        3 writes
+        ",
+    );
+}
+
+/// A group that keeps instances of abandoned hooks shows them as Retained: our wait is over.
+#[test]
+fn the_wait_is_lost_and_the_instance_retained() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s   group=Terminating:Retained => Waiting 5s TasksLeft(1)
+        10s                             => Done(WaitLost) saved
+        3 writes
+        ",
+    );
+}
+
+/// Past the wait with our intent saved: the call was made and its answer lost. One pass is enough.
+#[test]
+fn completed_and_the_answer_lost() {
+    check(
+        "
+        0s   DRAINING                          => Verifying saved search≥1s 5s LookingForRegistrations
+        61s                                    => Verifying 10s SecondLook(10s)
+        71s  answer=error                      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        81s  group=Terminating:Proceed tasks=? => Done(Drained) saved
+        5 writes
+        ",
+    );
+}
+
+/// Seen past the wait in the very pass that finds the proof: the action is over, and nothing is called.
+#[test]
+fn past_the_wait_at_the_moment_of_the_proof() {
+    check(
+        "
+        0s   DRAINING                  => Verifying saved search≥1s 5s LookingForRegistrations
+        61s                            => Verifying 10s SecondLook(10s)
+        71s  group=Terminating:Proceed => Done(Drained) saved
+        3 writes
+        ",
+    );
+}
+
+/// Seen past the wait in the very pass that would give up: nothing is called either.
+#[test]
+fn past_the_wait_at_the_deadline() {
+    check(
+        "
+        policy deadline=10m at-deadline=abandon
+        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        600s group=Terminating:Proceed  => Done(Abandoned) saved
+        3 writes
+        ",
+    );
+}
+
+/// A state that is newer than this program is not past the wait.
+#[test]
+fn an_unknown_lifecycle_state_ends_nothing() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s   group=Terminating:Thinking => Waiting 5s TasksLeft(1)
+        10s                             => Waiting 5s TasksLeft(1)
+        2 writes
+        ",
+    );
+}

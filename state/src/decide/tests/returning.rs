@@ -1,0 +1,140 @@
+//! Instances that live on after the wait: warm pools, new root volumes.
+
+use super::fixture::check;
+
+/// Once the group shows it in service and its agent is connected, our DRAINING is undone.
+#[test]
+fn back_from_the_warm_pool() {
+    check(
+        "
+        policy kind=returns-to-warm-pool
+        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                         => Verifying saved search≥6s 5s LookingForRegistrations
+        66s                                    => Verifying 10s SecondLook(10s)
+        76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s   DRAINING! group=Warmed:Stopped   => Returning 1m WaitingForReturn(Warmed:Stopped)
+        10h   group=InService                  => Returning 5s WaitingForReturn(its agent is not connected yet)
+        36005s DRAINING                        => Returning saved SetActive(c1) 5s AskedToReturn
+        36010s                                 => Returning SetActive(c1) 5s AskedToReturn
+        36015s ACTIVE                          => Done(Drained) saved
+        7 writes
+        ",
+    );
+}
+
+/// A DRAINING that was not ours is left as it is: done at once.
+#[test]
+fn a_draining_that_is_not_ours_is_left() {
+    check(
+        "
+        policy kind=replaces-root-volume
+        0s    DRAINING group=ReplacingRootVolume:Wait => Verifying saved search≥1s 5s LookingForRegistrations
+        61s                                           => Verifying 10s SecondLook(10s)
+        71s                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        4 writes
+        ",
+    );
+}
+
+/// Of two container instances only the one that we set to DRAINING is undone.
+#[test]
+fn only_ours_is_undone() {
+    check(
+        "
+        policy kind=replaces-root-volume opened=2
+        0s    ACTIVE,DRAINING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING,DRAINING                              => Verifying saved search≥6s 5s LookingForRegistrations
+        66s                                                  => Verifying 10s SecondLook(10s)
+        76s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s   group=InService                                => Returning SetActive(c1) 5s AskedToReturn
+        85s   ACTIVE,DRAINING                                => Done(Drained) saved
+        6 writes
+        ",
+    );
+}
+
+/// What was deregistered, or was lost, cannot be undone: the agent registers anew, as ACTIVE.
+#[test]
+fn a_deregistered_one_is_not_undone() {
+    check(
+        "
+        policy kind=returns-to-warm-pool strategy=deregister
+        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                         => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        10s   MISSING                          => Verifying saved search≥6s 5s LookingForRegistrations
+        66s                                    => Verifying 10s SecondLook(10s)
+        76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s   group=InService                  => Done(Drained) saved
+        7 writes
+        ",
+    );
+}
+
+/// Past the wait is no ending for an instance that lives on: it is completed (`No active`), then returned.
+#[test]
+fn the_answer_is_lost() {
+    check(
+        "
+        policy kind=returns-to-warm-pool
+        0s    ACTIVE group=Warmed:Pending:Wait      => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                              => Verifying saved search≥6s 5s LookingForRegistrations
+        66s                                         => Verifying 10s SecondLook(10s)
+        76s   dies-after-save                       => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        80s   group=Warmed:Stopped answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Returning
+        5 writes
+        ",
+    );
+}
+
+/// It is terminated from the pool: gone, as it was intended.
+#[test]
+fn terminated_from_the_pool() {
+    check(
+        "
+        policy kind=returns-to-warm-pool
+        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                         => Verifying saved search≥6s 5s LookingForRegistrations
+        66s                                    => Verifying 10s SecondLook(10s)
+        76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s   MISSING group=absent             => Returning 1m WaitingForReturn(in no group)
+        85s                                    => Done(Drained) saved
+        6 writes
+        ",
+    );
+}
+
+/// A new wait of another kind ends the return: the instance will not come back, and the new action opens a drain of
+/// its own.
+#[test]
+fn a_new_wait_from_the_pool() {
+    check(
+        "
+        policy kind=returns-to-warm-pool
+        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                         => Verifying saved search≥6s 5s LookingForRegistrations
+        66s                                    => Verifying 10s SecondLook(10s)
+        76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s   group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
+        85s   group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
+        90s   group=Warmed:Terminating:Wait    => Done(Drained) saved
+        6 writes
+        ",
+    );
+}
+
+/// Nothing is undone blind.
+#[test]
+fn nothing_is_undone_blind() {
+    check(
+        "
+        policy kind=returns-to-warm-pool
+        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                         => Verifying saved search≥6s 5s LookingForRegistrations
+        66s                                    => Verifying 10s SecondLook(10s)
+        76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s   group=?                          => Returning 5s Unknown(group)
+        85s   group=InService ci=?             => Returning 5s Unknown(ci)
+        5 writes
+        ",
+    );
+}

@@ -1,0 +1,188 @@
+//! Waiting: which tasks hold a drain up, and which are stopped.
+
+use super::fixture::check;
+
+/// ECS's counters leave these out; a task matters until it is `STOPPED`.
+#[test]
+fn every_status_but_stopped_holds() {
+    check(
+        "
+        0s  DRAINING tasks=web:PROVISIONING => Waiting saved 5s TasksLeft(1)
+        5s  tasks=web:PENDING               => Waiting 5s TasksLeft(1)
+        10s tasks=web:ACTIVATING            => Waiting 5s TasksLeft(1)
+        15s tasks=web:RUNNING               => Waiting 5s TasksLeft(1)
+        20s tasks=web:DEACTIVATING          => Waiting 5s TasksLeft(1)
+        25s tasks=web:STOPPING              => Waiting 5s TasksLeft(1)
+        30s tasks=web:DEPROVISIONING        => Waiting 5s TasksLeft(1)
+        35s tasks=web:A_STATUS_OF_NEXT_YEAR => Waiting 5s TasksLeft(1)
+        70s tasks=none                      => Verifying saved search≥1s 5s LookingForRegistrations
+        3 writes
+        ",
+    );
+}
+
+/// Daemons run until the instance ends: by default they hold nothing up.
+#[test]
+fn daemons_are_ignored() {
+    check(
+        "
+        0s  DRAINING tasks=daemon/log:RUNNING,web:RUNNING => Waiting saved 5s TasksLeft(1)
+        70s tasks=daemon/log:RUNNING                      => Verifying saved search≥1s 5s LookingForRegistrations
+        75s                                               => Verifying 5s SecondLook(5s)
+        80s                                               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        5 writes
+        ",
+    );
+}
+
+/// Unless the policy says to wait for them.
+#[test]
+fn daemons_are_waited_for_if_the_policy_says_so() {
+    check(
+        "
+        policy daemons=wait
+        0s  DRAINING tasks=daemon/log:RUNNING,web:RUNNING => Waiting saved 5s TasksLeft(2)
+        70s tasks=daemon/log:RUNNING                      => Waiting 5s TasksLeft(1)
+        75s tasks=none                                    => Verifying saved search≥1s 5s LookingForRegistrations
+        3 writes
+        ",
+    );
+}
+
+/// `DRAINING` does not touch standalone tasks: by default they are waited for, however long they run.
+#[test]
+fn standalone_tasks_are_waited_for() {
+    check(
+        "
+        0s  DRAINING tasks=standalone:RUNNING => Waiting saved 5s TasksLeft(1)
+        5h                                    => Waiting 5s TasksLeft(1)
+        2 writes
+        ",
+    );
+}
+
+/// With a grace they are stopped after it, counted from the beginning of Waiting. The order is in the record before
+/// StopTask, once for each task; one that is stopping already is not stopped again; service tasks never are.
+#[test]
+fn standalone_tasks_are_stopped_after_their_grace() {
+    check(
+        "
+        policy standalone=60s
+        0s   ACTIVE tasks=standalone:RUNNING,web:RUNNING,standalone:RUNNING,standalone:RUNNING! => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        10s  DRAINING                                                                           => Waiting saved 5s TasksLeft(4)
+        70s                                                                                     => Waiting saved StopTask(t1) StopTask(t3) 5s TasksLeft(4)
+        71s                                                                                     => Waiting StopTask(t1) StopTask(t3) 5s TasksLeft(4)
+        # The first StopTask was lost, the other one worked.
+        76s  tasks=standalone:RUNNING,web:RUNNING,standalone:RUNNING!                           => Waiting StopTask(t1) 5s TasksLeft(3)
+        81s  tasks=standalone:RUNNING!,web:RUNNING                                              => Waiting 5s TasksLeft(2)
+        86s  tasks=web:RUNNING                                                                  => Waiting 5s TasksLeft(1)
+        4 writes
+        ",
+    );
+}
+
+/// However many there are, the order is one line of the record's history, and is written once.
+#[test]
+fn fifty_standalone_tasks_are_one_note() {
+    check(
+        "
+        policy standalone=60s
+        0s   DRAINING tasks=standalone:RUNNING*50 => Waiting saved 5s TasksLeft(50)
+        60s  dies-after-save                      => Waiting saved 50 actions 5s TasksLeft(50)
+        65s                                       => Waiting 50 actions 5s TasksLeft(50)
+        70s                                       => Waiting 50 actions 5s TasksLeft(50)
+        75s  tasks=standalone:RUNNING*51          => Waiting saved 51 actions 5s TasksLeft(51)
+        80s                                       => Waiting 51 actions 5s TasksLeft(51)
+        4 writes
+        ",
+    );
+}
+
+/// The process dies between the save and StopTask: the next one asks, and writes nothing more.
+#[test]
+fn dies_before_stop_task() {
+    check(
+        "
+        policy standalone=60s
+        0s   DRAINING tasks=standalone:RUNNING => Waiting saved 5s TasksLeft(1)
+        60s  dies-after-save                   => Waiting saved StopTask(t1) 5s TasksLeft(1)
+        65s                                    => Waiting StopTask(t1) 5s TasksLeft(1)
+        3 writes
+        ",
+    );
+}
+
+/// Protected tasks are waited for like any other.
+#[test]
+fn protected_tasks_hold() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING~ => Waiting saved 5s TasksLeft(1)
+        20m                              => Waiting 5s TasksLeft(1)
+        2 writes
+        ",
+    );
+}
+
+/// Someone undid our DRAINING: it is drained again, and the record says so.
+#[test]
+fn active_again() {
+    check(
+        "
+        0s  ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                 => Waiting saved 5s TasksLeft(1)
+        10s ACTIVE                   => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        15s DRAINING                 => Waiting saved 5s TasksLeft(1)
+        5 writes
+        ",
+    );
+}
+
+/// A dead instance's tasks are frozen as RUNNING for ever; two witnesses excuse the wait for them: its agent has been
+/// away past its grace, and the group calls it unhealthy. Its targets are still waited for.
+#[test]
+fn a_dead_instance_excuses_its_tasks_not_its_targets() {
+    check(
+        "
+        0s    DRAINING tasks=web:RUNNING found=web/30 targets=web:draining => Waiting saved 5s TasksLeft(1)
+        5s    DRAINING! group=Terminating:Wait!                            => Waiting 5s TasksLeft(1)
+        600s                                                               => Waiting saved 5s TasksLeft(1)
+        605s                                                               => Verifying saved 5s TargetsLeft(1)
+        606s                                                               => Verifying 5s TargetsLeft(1)
+        611s                                                               => Verifying 5s TargetsLeft(1)
+        616s  targets=none                                                 => Verifying search≥1s 5s LookingForRegistrations
+        626s                                                               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        6 writes
+        ",
+    );
+}
+
+/// The other witness: a balancer says that the instance itself does not run. When the target is gone, so is that
+/// witness, and the tasks are waited for again.
+#[test]
+fn a_dead_instance_by_its_target() {
+    check(
+        "
+        0s    DRAINING! tasks=web:RUNNING found=web/30 targets=web:dead => Waiting saved 5s TasksLeft(1)
+        602s                                                            => Verifying saved 5s TargetsLeft(1)
+        607s  targets=none                                              => Waiting saved 5s TasksLeft(1)
+        4 writes
+        ",
+    );
+}
+
+/// One witness is not enough: a restarting agent and a failing health check are everyday things.
+#[test]
+fn one_sign_of_death_is_not_enough() {
+    check(
+        "
+        0s    DRAINING! tasks=web:RUNNING      => Waiting saved 5s TasksLeft(1)
+        20m                                    => Waiting 5s TasksLeft(1)
+        21m   DRAINING group=Terminating:Wait! => Waiting 5s TasksLeft(1)
+        # The agent came back: its grace begins anew.
+        22m   DRAINING!                        => Waiting 5s TasksLeft(1)
+        23m                                    => Waiting 5s TasksLeft(1)
+        2 writes
+        ",
+    );
+}

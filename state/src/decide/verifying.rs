@@ -1,0 +1,56 @@
+//! Verifying: no task is left; every registration must be seen gone, in two looks.
+
+use super::clear::{Remains, clear};
+use super::{Step, View, unknown};
+use crate::phase::{Outcome, Phase};
+use crate::record::{ActionResult, Intent, Record};
+use crate::why::Why;
+use std::time::Duration;
+
+pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
+    match clear(draft, view.seen, view.policy, view.sightings.agent_lost) {
+        Ok(()) => prove(draft, view),
+        Err(Remains::Unknown(why)) => unknown(&why, view.policy),
+        Err(Remains::TakesWork) => Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),
+        Err(Remains::Tasks(left)) => Step::Enter(Phase::Waiting, format!("a task came back: {left}")),
+        Err(Remains::Targets(left)) => Step::Wait(Why::TargetsLeft(left), view.policy.poll),
+    }
+}
+
+/// Everything is gone by this look. Two looks are needed, far enough apart, both begun long enough after ECS confirmed
+/// that nothing new can land: from then on a read that lags can only show too much, never too little.
+fn prove(draft: &Record, view: &View<'_>) -> Step {
+    let (sightings, policy) = (view.sightings, view.policy);
+    let Some(since) = sightings.takes_no_work else {
+        return Step::Wait(Why::Settling { left: policy.settle }, policy.poll);
+    };
+    // An agent that lost its state registers the same instance a second time, ACTIVE and unknown to this record.
+    match &view.seen.lookup {
+        Some(lookup) if lookup.begun >= since => {}
+        _ => return Step::Search(since, Why::LookingForRegistrations, policy.poll),
+    }
+    let Some(first) = sightings.clear else {
+        let left = (since + policy.settle).saturating_sub(view.seen.begun);
+        return Step::Wait(Why::Settling { left }, soon(left, policy.looks_apart));
+    };
+    let left = (first + policy.looks_apart).saturating_sub(view.seen.begun);
+    if !left.is_zero() {
+        return Step::Wait(Why::SecondLook { left }, soon(left, policy.looks_apart));
+    }
+    let registrations = match draft.obligations.len() {
+        0 => "it had no load-balancer registration".to_owned(),
+        1 => "its load-balancer registration was seen gone".to_owned(),
+        n => format!("its {n} load-balancer registrations were seen gone"),
+    };
+    Step::Intend(Intent {
+        result: ActionResult::Continue,
+        outcome: Outcome::Drained,
+        reason: format!("no task that matters is left, and {registrations}, in two looks"),
+        at: view.now,
+    })
+}
+
+/// Not sooner than in a second: a span of nothing would spin.
+fn soon(left: Duration, most: Duration) -> Duration {
+    left.clamp(Duration::from_secs(1), most.max(Duration::from_secs(1)))
+}

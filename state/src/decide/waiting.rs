@@ -1,0 +1,77 @@
+//! Waiting: no new work can land; the tasks that are there must end.
+
+use super::clear::{Remains, container_instances, tasks};
+use super::{Action, Step, View, pending, unknown};
+use crate::observation::{TaskKind, TaskSight};
+use crate::phase::Phase;
+use crate::policy::StandaloneTasks;
+use crate::record::{Record, later};
+use crate::why::Why;
+use jiff::SignedDuration;
+use std::time::Duration;
+
+/// How long a balancer is given when its delay could not be read: the default of a target group.
+/// (Source: ELBv2 API reference, `deregistration_delay.timeout_seconds`.)
+const DEFAULT_DELAY_SECONDS: u32 = 300;
+
+/// How a note begins that says which tasks are stopped: one note for all, because the history is short.
+const STOPPING: &str = "stopping tasks of no service, whose grace is over: ";
+
+pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
+    if draft.container_instances.is_empty() {
+        return pending::in_no_cluster(draft, view);
+    }
+    let remains = container_instances(draft, view.seen)
+        .and_then(|()| tasks(draft, view.seen, view.policy, view.sightings.agent_lost));
+    match remains {
+        Err(Remains::Unknown(why)) => return unknown(&why, view.policy),
+        Err(Remains::TakesWork) => return Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),
+        Err(Remains::Tasks(left)) => {
+            let tasks = view.seen.tasks.known().into_iter().flatten();
+            let standalone: Vec<_> = tasks.filter(|t| t.kind == TaskKind::Standalone).collect();
+            return stop_standalone(draft, &standalone, Why::TasksLeft(left), view);
+        }
+        // Registrations are the business of Verifying.
+        Err(Remains::Targets(_)) | Ok(()) => {}
+    }
+    let left = longest_delay_left(draft, view);
+    if !left.is_zero() {
+        return Step::Wait(Why::LongestDelay { left }, view.policy.poll);
+    }
+    Step::Enter(Phase::Verifying, "no task that matters is left".to_owned())
+}
+
+/// Waits for tasks; those of no service are stopped once the policy's grace is over. The grace counts from the
+/// beginning of the phase, and the order is in the record before it is given.
+pub(super) fn stop_standalone(draft: &mut Record, standalone: &[&TaskSight], why: Why, view: &View<'_>) -> Step {
+    let StandaloneTasks::StopAfter(grace) = view.policy.standalone_tasks else {
+        return Step::Wait(why, view.policy.poll);
+    };
+    let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
+    let running: Vec<_> = standalone.iter().filter(|t| !t.stopping).collect();
+    if running.is_empty() || view.now < later(draft.phase_since, grace) {
+        return Step::Wait(why, view.policy.poll);
+    }
+    let noted = |id: &str| {
+        let mut orders = draft.history.iter().filter_map(|e| e.what.strip_prefix(STOPPING));
+        orders.any(|ids| ids.split(' ').any(|known| known == id))
+    };
+    let new: Vec<_> = running.iter().map(|t| t.id()).filter(|id| !noted(id)).collect();
+    if !new.is_empty() {
+        let note = format!("{STOPPING}{}", new.join(" "));
+        draft.note(view.now, note);
+    }
+    let stop = |t: &&&TaskSight| Action::StopTask { cluster: t.cluster.clone(), task: t.arn.clone() };
+    Step::Act(running.iter().map(stop).collect(), why, view.policy.poll)
+}
+
+/// After a forced deregistration ECS's word about tasks is no evidence: the containers are given as long as the
+/// slowest balancer drains, so that none is cut off that still serves.
+fn longest_delay_left(draft: &Record, view: &View<'_>) -> Duration {
+    let Some(since) = draft.container_instances.iter().filter_map(|c| c.deregistered_at).max() else {
+        return Duration::ZERO;
+    };
+    let longest = draft.obligations.iter().map(|o| o.delay_seconds.unwrap_or(DEFAULT_DELAY_SECONDS)).max().unwrap_or(0);
+    let end = later(since, SignedDuration::from_secs(i64::from(longest)));
+    if view.now >= end { Duration::ZERO } else { end.duration_since(view.now).unsigned_abs() }
+}

@@ -1,0 +1,185 @@
+//! Where a drain stands, which move is legal, and how it can end.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Where a drain stands. What is said here is *true of the world* in that phase, not what was merely asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Phase {
+    /// We have seen the instance; nothing was done to it.
+    Pending,
+    /// The load-balancer registrations that must be seen gone are in the record; ECS is asked to place nothing more.
+    Deregistering,
+    /// ECS has shown that no new work can land on the instance; tasks are waited for.
+    Waiting,
+    /// No task that matters is left; every registration is looked for, twice.
+    Verifying,
+    /// The intent to complete is in the record; the lifecycle action is completed until it is over.
+    Completing,
+    /// The instance goes on living (warm pool, new root volume): our `DRAINING` is undone once it is back.
+    Returning,
+    /// Nothing is left to do. [`Outcome`] says how it ended.
+    Done,
+}
+
+impl Phase {
+    /// Every phase, in the order in which a drain meets them.
+    pub const ALL: [Phase; 7] = [
+        Phase::Pending,
+        Phase::Deregistering,
+        Phase::Waiting,
+        Phase::Verifying,
+        Phase::Completing,
+        Phase::Returning,
+        Phase::Done,
+    ];
+
+    /// The one table of legal moves.
+    ///
+    /// `Done → Pending` is the opening of a new generation. Every unfinished phase may end: the instance can vanish,
+    /// and the wait can be lost, at any moment.
+    pub const fn may_become(self, next: Phase) -> bool {
+        use Phase::*;
+        match self {
+            Pending => matches!(next, Deregistering | Completing | Done),
+            Deregistering => matches!(next, Waiting | Completing | Done),
+            Waiting => matches!(next, Deregistering | Verifying | Completing | Done),
+            Verifying => matches!(next, Deregistering | Waiting | Completing | Done),
+            Completing => matches!(next, Deregistering | Waiting | Returning | Done),
+            Returning => matches!(next, Done),
+            Done => matches!(next, Pending),
+        }
+    }
+
+    /// The next phase, if the move is legal.
+    ///
+    /// # Errors
+    /// The two phases, when the table does not allow the move: a mistake in `decide`, never in the world.
+    pub const fn step(self, next: Phase) -> Result<Phase, IllegalMove> {
+        if self.may_become(next) { Ok(next) } else { Err(IllegalMove { from: self, to: next }) }
+    }
+
+    /// The phase's name, as it stands in the table, the CLI, the log and the docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Phase::Pending => "Pending",
+            Phase::Deregistering => "Deregistering",
+            Phase::Waiting => "Waiting",
+            Phase::Verifying => "Verifying",
+            Phase::Completing => "Completing",
+            Phase::Returning => "Returning",
+            Phase::Done => "Done",
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A move that [`Phase::may_become`] does not allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IllegalMove {
+    /// The phase that the drain is in.
+    pub from: Phase,
+    /// The phase that was asked for.
+    pub to: Phase,
+}
+
+impl fmt::Display for IllegalMove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a drain cannot go from {} to {}", self.from, self.to)
+    }
+}
+
+impl std::error::Error for IllegalMove {}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Every task and every registration was seen gone; then the lifecycle action was completed.
+    Drained,
+    /// The deadline passed and the policy says `continue`.
+    TimedOut,
+    /// The deadline passed and the policy says `abandon`.
+    Abandoned,
+    /// An operator ordered the completion.
+    Released,
+    /// The instance is in no cluster of the scope, and the policy says to complete.
+    NotInCluster,
+    /// An operator cancelled it.
+    Cancelled,
+    /// The instance no longer exists.
+    InstanceGone,
+    /// Our lifecycle action ended without us: its hook was deleted, timed out, or another hook abandoned.
+    WaitLost,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Outcome; 8] = [
+        Outcome::Drained,
+        Outcome::TimedOut,
+        Outcome::Abandoned,
+        Outcome::Released,
+        Outcome::NotInCluster,
+        Outcome::Cancelled,
+        Outcome::InstanceGone,
+        Outcome::WaitLost,
+    ];
+
+    /// The outcome's name, as it stands in the table, the CLI, the log and the docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Drained => "Drained",
+            Outcome::TimedOut => "TimedOut",
+            Outcome::Abandoned => "Abandoned",
+            Outcome::Released => "Released",
+            Outcome::NotInCluster => "NotInCluster",
+            Outcome::Cancelled => "Cancelled",
+            Outcome::InstanceGone => "InstanceGone",
+            Outcome::WaitLost => "WaitLost",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole table of legal moves, so that a change of it is a change of this picture.
+    #[test]
+    fn legal_moves() {
+        let mut table = String::new();
+        for from in Phase::ALL {
+            let to: Vec<_> = Phase::ALL.into_iter().filter(|to| from.may_become(*to)).map(Phase::name).collect();
+            table.push_str(&format!("{from:<13} → {}\n", to.join(", ")));
+        }
+        assert_eq!(
+            table,
+            "\
+Pending       → Deregistering, Completing, Done
+Deregistering → Waiting, Completing, Done
+Waiting       → Deregistering, Verifying, Completing, Done
+Verifying     → Deregistering, Waiting, Completing, Done
+Completing    → Deregistering, Waiting, Returning, Done
+Returning     → Done
+Done          → Pending
+"
+        );
+    }
+
+    #[test]
+    fn an_illegal_move_names_both_phases() {
+        let error = Phase::Pending.step(Phase::Verifying).err().map(|e| e.to_string());
+        assert_eq!(error.as_deref(), Some("a drain cannot go from Pending to Verifying"));
+    }
+}

@@ -1,0 +1,105 @@
+//! What an operator has chosen for the drains of a cluster or group, validated: it cannot be wrong.
+
+use crate::record::Strategy;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The rules for one drain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// How instances are taken out of service.
+    pub strategy: Strategy,
+    /// Whether tasks of daemon services hold a drain up.
+    pub daemon_tasks: DaemonTasks,
+    /// What happens to tasks of no service.
+    pub standalone_tasks: StandaloneTasks,
+    /// What happens to an instance that is in no cluster.
+    pub not_in_cluster: NotInCluster,
+    /// How long an instance may be in no cluster before that is done.
+    pub not_in_cluster_after: Duration,
+    /// How long a drain may take. None: as long as the hook allows.
+    pub deadline: Option<Duration>,
+    /// What happens at the deadline.
+    pub at_deadline: AtDeadline,
+    /// How long after ECS confirmed that nothing new can land the first look of Verifying may begin: longer than any
+    /// read lags.
+    pub settle: Duration,
+    /// How far apart the two looks of Verifying are, at least.
+    pub looks_apart: Duration,
+    /// How long a drain may stand still before it is called stuck.
+    pub stuck_after: Duration,
+    /// How long an agent may be disconnected before the instance can be called dead.
+    pub agent_grace: Duration,
+    /// How long before the hook's global limit a blind drain does what `at_deadline` says.
+    pub blind_margin: Duration,
+    /// How soon to look again while something is left.
+    pub poll: Duration,
+    /// How long a finished record is kept.
+    pub keep_finished: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            strategy: Strategy::Drain,
+            daemon_tasks: DaemonTasks::Ignore,
+            standalone_tasks: StandaloneTasks::Wait,
+            not_in_cluster: NotInCluster::Complete,
+            not_in_cluster_after: Duration::from_secs(10 * 60),
+            deadline: None,
+            at_deadline: AtDeadline::Hold,
+            settle: Duration::from_secs(60),
+            looks_apart: Duration::from_secs(10),
+            stuck_after: Duration::from_secs(15 * 60),
+            agent_grace: Duration::from_secs(10 * 60),
+            blind_margin: Duration::from_secs(5 * 60),
+            poll: Duration::from_secs(5),
+            keep_finished: Duration::from_secs(7 * 24 * 3600),
+        }
+    }
+}
+
+/// Whether tasks of daemon services hold a drain up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DaemonTasks {
+    /// They run until the instance ends.
+    #[default]
+    Ignore,
+    /// They are waited for like any other.
+    Wait,
+}
+
+/// What happens to tasks of no service, which `DRAINING` does not touch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StandaloneTasks {
+    /// They are waited for, however long they run.
+    #[default]
+    Wait,
+    /// They are stopped once the drain has waited for them this long.
+    StopAfter(Duration),
+}
+
+/// What happens to an instance that is in no cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotInCluster {
+    /// Its lifecycle action is completed with `CONTINUE`.
+    #[default]
+    Complete,
+    /// It is held until its hook's limit.
+    Hold,
+}
+
+/// What happens when the deadline has passed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtDeadline {
+    /// The instance is let go (`CONTINUE`, outcome `TimedOut`).
+    Continue,
+    /// The wait is abandoned (`ABANDON`, outcome `Abandoned`).
+    Abandon,
+    /// It is held on and reported, until the hook's own limit decides.
+    #[default]
+    Hold,
+}

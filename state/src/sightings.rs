@@ -1,0 +1,115 @@
+//! What has been seen unbroken, and since when.
+//!
+//! Sightings are folded from observations and nothing else, and live in memory: losing them (a restart, another
+//! replica) only costs looking again. They are measured on the monotonic clock, so that a wall clock that jumps cannot
+//! make a wait shorter.
+
+use crate::Mono;
+use crate::decide::clear::{clear, container_instances};
+use crate::observation::{GroupSight, LifecycleState, Observation, Seen};
+use crate::policy::Policy;
+use crate::record::Record;
+
+/// What has been seen of one drain, unbroken, by this process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sightings {
+    /// Since when ECS has shown, at every look, that no new task can land on any of the container instances: the *end*
+    /// of the first such look, because the truth that it shows may be as young as that.
+    pub takes_no_work: Option<Mono>,
+    /// Since when everything was seen gone at every look: the *beginning* of the first such look that began late
+    /// enough ([`Policy::settle`] after `takes_no_work`).
+    pub clear: Option<Mono>,
+    /// When the newest answer of Auto Scaling that was counted here began: the same answer does not count twice.
+    pub group_begun: Option<Mono>,
+    /// In how many complete passes in a row the instance was in no group and dead in ECS.
+    pub gone_passes: u32,
+    /// In how many passes in a row the group showed the instance past the wait.
+    pub past_wait_passes: u32,
+    /// Since when complete searches of every cluster found nothing: the beginning of the first one.
+    pub nowhere: Option<Mono>,
+    /// The beginning of the newest such search.
+    pub nowhere_last: Option<Mono>,
+    /// Since when every agent of the instance was seen disconnected: the end of the first such look.
+    pub agent_lost: Option<Mono>,
+    /// How many tasks and targets were left at the last look that could tell.
+    pub left: Option<(usize, usize)>,
+    /// When that last became fewer, or this process first looked.
+    pub progress: Option<Mono>,
+}
+
+impl Sightings {
+    /// What is known after one more observation.
+    pub fn fold(&self, record: &Record, seen: &Observation, policy: &Policy) -> Sightings {
+        let takes_no_work = match container_instances(record, seen) {
+            Ok(()) => Some(self.takes_no_work.unwrap_or(seen.ended)),
+            // A look that failed breaks the chain too, and so does a container instance that was just found: what
+            // happened meanwhile was not seen.
+            Err(_) => None,
+        };
+        let late_enough = self.takes_no_work.is_some_and(|since| seen.begun >= since + policy.settle);
+        let agent_lost = match seen.container_instances.known() {
+            Some(all) if !all.is_empty() && all.iter().all(|c| !c.agent_connected) => {
+                Some(self.agent_lost.unwrap_or(seen.ended))
+            }
+            _ => None,
+        };
+        let clear_now = clear(record, seen, policy, agent_lost).is_ok();
+        let (nowhere, nowhere_last) = match &seen.lookup {
+            Some(lookup) if lookup.found.is_empty() => (Some(self.nowhere.unwrap_or(lookup.begun)), Some(lookup.begun)),
+            Some(_) => (None, None),
+            None => (self.nowhere, self.nowhere_last),
+        };
+        let is_new = self.group_begun.is_none_or(|last| seen.group_begun > last);
+        let left = left(record, seen, policy).or(self.left);
+        let progressed = match (self.left, left) {
+            (Some(before), Some(now)) => now.0 < before.0 || now.1 < before.1,
+            _ => false,
+        };
+        Sightings {
+            takes_no_work,
+            clear: if clear_now && (self.clear.is_some() || late_enough) {
+                Some(self.clear.unwrap_or(seen.begun))
+            } else {
+                None
+            },
+            group_begun: if is_new { Some(seen.group_begun) } else { self.group_begun },
+            gone_passes: match is_gone(seen) {
+                Some(true) => self.gone_passes + u32::from(is_new),
+                Some(false) => 0,
+                None => self.gone_passes,
+            },
+            past_wait_passes: match seen.group.known() {
+                Some(GroupSight::Member {
+                    state: LifecycleState::PastWait(_) | LifecycleState::Retained(_), ..
+                }) => self.past_wait_passes + u32::from(is_new),
+                Some(_) => 0,
+                None => self.past_wait_passes,
+            },
+            nowhere,
+            nowhere_last,
+            agent_lost,
+            left,
+            progress: if progressed { Some(seen.ended) } else { Some(self.progress.unwrap_or(seen.ended)) },
+        }
+    }
+}
+
+/// Whether the instance no longer exists: in no group, and ECS has lost it or its agent. None when that was not seen.
+fn is_gone(seen: &Observation) -> Option<bool> {
+    match (&seen.group, &seen.container_instances) {
+        (Seen::Yes(GroupSight::Member { .. }), _) => Some(false),
+        (Seen::Yes(GroupSight::Absent), Seen::Yes(all)) => {
+            Some(all.iter().all(|c| c.status.is_gone() || !c.agent_connected))
+        }
+        (Seen::Unknown(_), _) | (_, Seen::Unknown(_)) => None,
+    }
+}
+
+fn left(record: &Record, seen: &Observation, policy: &Policy) -> Option<(usize, usize)> {
+    let tasks = seen.tasks.known()?;
+    let targets = seen.targets.known()?;
+    Some((
+        tasks.iter().filter(|t| crate::decide::clear::matters(t, policy)).count(),
+        targets.iter().zip(&record.obligations).filter(|(t, _)| crate::decide::clear::is_present(t)).count(),
+    ))
+}

@@ -1,0 +1,174 @@
+//! The reason of a decision. One closed list feeds the record's message, the log, the CLI and the tests, so that they
+//! cannot disagree.
+
+use crate::phase::Outcome;
+use std::fmt;
+use std::time::Duration;
+
+/// Why a drain is where it is, and what it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Seen waiting; nothing was done to it yet.
+    Seen,
+    /// In no cluster, as far as complete reads of every cluster say; it may still register.
+    NotInCluster {
+        /// How much longer it is waited for.
+        left: Duration,
+    },
+    /// In no cluster, and the policy says to hold it.
+    HeldNotInCluster,
+    /// ECS was asked to place nothing more on the instance, and has not confirmed it.
+    AskedToDrain,
+    /// Strategy `deregister`: standalone tasks must end before ECS forgets the instance.
+    BeforeDeregistration {
+        /// How many are left, and the first of them.
+        tasks: Left,
+    },
+    /// Strategy `deregister`: ECS was asked to forget the container instance, and has not confirmed it.
+    AskedToDeregister,
+    /// Tasks that matter still run.
+    TasksLeft(Left),
+    /// Strategy `deregister`: containers may still run although ECS calls their tasks stopped.
+    LongestDelay {
+        /// How much longer they are given.
+        left: Duration,
+    },
+    /// Balancers still know the instance.
+    TargetsLeft(Left),
+    /// Everything is gone; the looks that prove it must be far enough from the moment when ECS stopped placing work.
+    Settling {
+        /// How much longer.
+        left: Duration,
+    },
+    /// Everything was seen gone once; the second look comes.
+    SecondLook {
+        /// How much longer.
+        left: Duration,
+    },
+    /// Every cluster is searched once more for a second registration of the instance.
+    LookingForRegistrations,
+    /// The intent is saved; Auto Scaling is told.
+    Completing(Outcome),
+    /// Something that the decision needs could not be read.
+    Unknown(String),
+    /// Someone made the container instance `ACTIVE` again.
+    ActiveAgain,
+    /// The deadline has passed, and the policy says to hold.
+    HeldPastDeadline(Box<Why>),
+    /// The instance lives on; its `DRAINING` is undone once it is back in service.
+    WaitingForReturn(String),
+    /// It is back, and ECS was asked to place tasks on it again.
+    AskedToReturn,
+    /// Nothing is left to do.
+    Done(Outcome),
+}
+
+/// Things that are still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// How many.
+    pub count: usize,
+    /// The first of them, in words.
+    pub first: String,
+}
+
+impl Why {
+    /// One word for it, from a closed list: what metrics and filters use.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Why::Seen => "Seen",
+            Why::NotInCluster { .. } => "NotInCluster",
+            Why::HeldNotInCluster => "HeldNotInCluster",
+            Why::AskedToDrain => "AskedToDrain",
+            Why::BeforeDeregistration { .. } => "BeforeDeregistration",
+            Why::AskedToDeregister => "AskedToDeregister",
+            Why::TasksLeft(_) => "TasksLeft",
+            Why::LongestDelay { .. } => "LongestDelay",
+            Why::TargetsLeft(_) => "TargetsLeft",
+            Why::Settling { .. } => "Settling",
+            Why::SecondLook { .. } => "SecondLook",
+            Why::LookingForRegistrations => "LookingForRegistrations",
+            Why::Completing(_) => "Completing",
+            Why::Unknown(_) => "Unknown",
+            Why::ActiveAgain => "ActiveAgain",
+            Why::HeldPastDeadline(_) => "HeldPastDeadline",
+            Why::WaitingForReturn(_) => "WaitingForReturn",
+            Why::AskedToReturn => "AskedToReturn",
+            Why::Done(_) => "Done",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Seen => f.write_str("seen waiting; nothing was done to it yet"),
+            Why::NotInCluster { left } => {
+                write!(f, "in no cluster; it is let go in {} unless it registers", Span(*left))
+            }
+            Why::HeldNotInCluster => f.write_str("in no cluster, and the policy says to hold it"),
+            Why::AskedToDrain => f.write_str("asked ECS to place nothing more on it; waiting for it to show DRAINING"),
+            Why::BeforeDeregistration { tasks } => write!(f, "before it is deregistered: {tasks}"),
+            Why::AskedToDeregister => f.write_str("asked ECS to deregister it; waiting for it to be gone"),
+            Why::TasksLeft(left) => write!(f, "{left}"),
+            Why::LongestDelay { left } => write!(
+                f,
+                "its containers may run on although ECS calls the tasks stopped; they are given another {}",
+                Span(*left)
+            ),
+            Why::TargetsLeft(left) => write!(f, "{left}"),
+            Why::Settling { left } => write!(f, "all is gone; the proof begins in {}", Span(*left)),
+            Why::SecondLook { left } => write!(f, "all is gone; the second look comes in {}", Span(*left)),
+            Why::LookingForRegistrations => {
+                f.write_str("all is gone; every cluster is searched once more for a second registration")
+            }
+            Why::Completing(outcome) => write!(f, "telling Auto Scaling to go on ({outcome})"),
+            Why::Unknown(what) => write!(f, "cannot tell: {what}"),
+            Why::ActiveAgain => f.write_str("someone made the container instance ACTIVE again; draining it once more"),
+            Why::HeldPastDeadline(why) => write!(f, "past its deadline, held by policy: {why}"),
+            Why::WaitingForReturn(state) => write!(f, "it lives on ({state}); waiting for it to be in service again"),
+            Why::AskedToReturn => f.write_str("back in service; asked ECS to make it ACTIVE again"),
+            Why::Done(outcome) => write!(
+                f,
+                "{}",
+                match outcome {
+                    Outcome::Drained => "drained: every task and registration was seen gone, and it was let go",
+                    Outcome::TimedOut => "let go at its deadline",
+                    Outcome::Abandoned => "abandoned at its deadline",
+                    Outcome::Released => "let go by order",
+                    Outcome::NotInCluster => "let go: it is in no cluster",
+                    Outcome::Cancelled => "cancelled",
+                    Outcome::InstanceGone => "the instance no longer exists",
+                    Outcome::WaitLost =>
+                        "its wait ended without us: the hook was deleted, timed out, or another hook abandoned",
+                }
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            0 | 1 => f.write_str(&self.first),
+            n => write!(f, "{} and {} more", self.first, n - 1),
+        }
+    }
+}
+
+/// A span as a person says it: `45 s`, `10 min`, `2 h 5 min`.
+pub struct Span(pub Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Rounded up: "0 s left" while something is left would be wrong.
+        let seconds = self.0.as_secs() + u64::from(self.0.subsec_nanos() > 0);
+        match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+            (0, 0, s) => write!(f, "{s} s"),
+            (0, m, 0) => write!(f, "{m} min"),
+            (0, m, s) => write!(f, "{m} min {s} s"),
+            (h, 0, _) => write!(f, "{h} h"),
+            (h, m, _) => write!(f, "{h} h {m} min"),
+        }
+    }
+}

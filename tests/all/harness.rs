@@ -1,0 +1,287 @@
+//! Runs the real controller against a simulated cloud in virtual time, kills it, starts it again, and reads the end.
+
+use aws_simulator::autoscaling::{Completion, LifecycleResult, Transition};
+use aws_simulator::spec::{GroupSpec, HookSpec};
+use aws_simulator::{BEGIN, Cloud, SimTime, Simulator, SimulatorConfig};
+use ecs_drain::aws::Environment;
+use ecs_drain::config::{Config, Given};
+use ecs_drain::controller::run_with_ids;
+use ecs_drain::store::{Ids, Read, Store, TableOptions};
+use ecs_drain_state::{Outcome, Record};
+use futures_util::future::join_all;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+pub const HOOK: &str = "ecs-drain";
+
+/// A configuration that any scenario can begin with.
+pub const CONFIG: &str = r#"
+controller = "test"
+[table]
+name = "drains"
+region = "us-east-1"
+[[scope]]
+region = "us-east-1"
+hooks = ["ecs-drain"]
+"#;
+
+/// What happens, and what must come of it.
+#[derive(Clone)]
+pub struct Scenario {
+    pub name: &'static str,
+    /// Added to [`CONFIG`].
+    pub config: &'static str,
+    /// Describes the world and what happens in it at its first moment; answers the instances that must be drained.
+    pub world: fn(&mut Cloud),
+    pub begin: fn(&mut Cloud),
+    /// Each instance that must end, and how.
+    pub ends: &'static [(&'static str, Outcome)],
+    /// How long it may take, in virtual time.
+    pub within: Duration,
+}
+
+/// How a scenario is run.
+pub struct Run {
+    pub replicas: usize,
+    pub seed: u64,
+    /// How long a killed replica stays dead.
+    pub restart: Duration,
+}
+
+impl Default for Run {
+    fn default() -> Run {
+        Run { replicas: 1, seed: 1, restart: Duration::from_secs(5) }
+    }
+}
+
+/// How it ended.
+pub struct Ended {
+    pub simulator: Simulator,
+    pub store: Store,
+    pub calls: u64,
+    pub lives: usize,
+    pub took: Duration,
+    /// Why the goal was not reached, if it was not.
+    pub late: Option<String>,
+}
+
+pub const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// A group of instances with these ids, in this cluster, under our hook.
+pub fn group(name: &str, cluster: &str, ids: &[&str]) -> GroupSpec {
+    GroupSpec {
+        name: name.to_owned(),
+        cluster: Some(cluster.to_owned()),
+        desired: u32::try_from(ids.len()).unwrap(),
+        hooks: vec![our_hook(seconds(3600))],
+        instance_ids: Some(ids.iter().map(|id| (*id).to_owned()).collect()),
+        launch_time: seconds(30),
+        ..GroupSpec::default()
+    }
+}
+
+pub fn our_hook(heartbeat_timeout: Duration) -> HookSpec {
+    hook(HOOK, heartbeat_timeout)
+}
+
+pub fn hook(name: &str, heartbeat_timeout: Duration) -> HookSpec {
+    HookSpec {
+        name: name.to_owned(),
+        transition: Transition::Terminating,
+        heartbeat_timeout,
+        default_result: LifecycleResult::Continue,
+    }
+}
+
+/// Runs a future in virtual time, the same one for the same seed.
+pub fn virtual_time<F: Future>(seed: u64, future: impl FnOnce() -> F) -> F::Output {
+    fastrand::seed(seed);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async { future().await })
+}
+
+/// The world of a scenario, with its table, before the controller runs.
+pub async fn set_up(scenario: &Scenario, seed: u64) -> (Simulator, Store) {
+    let simulator = Simulator::new(SimulatorConfig { seed, ..SimulatorConfig::default() }).expect("a simulator");
+    simulator.set_up(|cloud| {
+        cloud.checkers.our_hook(HOOK);
+        (scenario.world)(cloud);
+    });
+    let store = store(&simulator, "drains", "test").await;
+    store.create_table(TableOptions::default()).await.expect("a table");
+    (simulator, store)
+}
+
+/// A store of the test's own (with ids of its own), which is neither counted nor struck by faults.
+pub async fn store(simulator: &Simulator, table: &str, controller: &str) -> Store {
+    let environment = Environment {
+        http_client: Some(simulator.other_http_client("test")),
+        time_source: Some(simulator.time_source(0)),
+        isolated: true,
+        ..Environment::default()
+    };
+    Store::connect(&environment.load(Some("us-east-1")).await, table, controller)
+}
+
+/// How a replica reaches the simulated AWS.
+pub fn environment(simulator: &Simulator, name: &str, skew: &Arc<AtomicI64>) -> Environment {
+    Environment {
+        http_client: Some(simulator.http_client(name)),
+        time_source: Some(simulator.time_source_with(Arc::clone(skew))),
+        isolated: true,
+        ..Environment::default()
+    }
+}
+
+pub fn config(scenario: &Scenario) -> Config {
+    let text = format!("{CONFIG}{}", scenario.config);
+    Config::parse(&text, scenario.name, &Given::default()).expect("a valid configuration")
+}
+
+/// Runs a scenario to its end, or to the end of its time. `plan` says what goes wrong.
+pub fn run(scenario: &Scenario, how: &Run, plan: impl FnOnce(&mut Cloud)) -> Ended {
+    virtual_time(how.seed, || async {
+        let (simulator, store) = set_up(scenario, how.seed).await;
+        simulator.with(|cloud| {
+            plan(cloud);
+            (scenario.begin)(cloud);
+        });
+        let up = Rc::new(Cell::new(0));
+        let lives = Rc::new(Cell::new(0));
+        let replicas = (0..how.replicas).map(|n| replica(scenario, how, n, &simulator, &up, &lives));
+        let all = Box::pin(join_all(replicas));
+        let goal = Box::pin(goal(scenario, &simulator, &store));
+        let late = match futures_util::future::select(goal, all).await {
+            futures_util::future::Either::Left((late, _)) => late,
+            futures_util::future::Either::Right(_) => Some("every replica has ended".to_owned()),
+        };
+        let calls = simulator.peek(|cloud| cloud.controller_calls());
+        let took = simulator.now() - BEGIN;
+        Ended { calls, lives: lives.get(), took, late, simulator, store }
+    })
+}
+
+/// One replica, started again whenever it dies.
+async fn replica(
+    scenario: &Scenario,
+    how: &Run,
+    number: usize,
+    simulator: &Simulator,
+    up: &Cell<usize>,
+    lives: &Cell<usize>,
+) {
+    let name = format!("replica-{number}");
+    let skew = Arc::new(AtomicI64::new(0));
+    loop {
+        let crash = simulator.crash_notify(&name);
+        lives.set(lives.get() + 1);
+        up.set(up.get() + 1);
+        simulator.with(|cloud| cloud.set_replicas_up(up.get()));
+        let ids = Ids::seeded(how.seed ^ ((number as u64) << 32) ^ lives.get() as u64);
+        let life = run_with_ids(config(scenario), environment(simulator, &name, &skew), ids, std::future::pending());
+        tokio::select! {
+            biased;
+            () = crash.notified() => {}
+            ended = life => {
+                // A start can fail (the very first calls were struck): the service manager starts it again.
+                if let Err(error) = ended {
+                    tracing::info!(%error, "the controller did not start");
+                }
+            }
+        }
+        up.set(up.get() - 1);
+        simulator.with(|cloud| cloud.set_replicas_up(up.get()));
+        tokio::time::sleep(how.restart).await;
+    }
+}
+
+/// Waits until every instance of the scenario has ended as it must; says what is missing when time is over.
+async fn goal(scenario: &Scenario, simulator: &Simulator, store: &Store) -> Option<String> {
+    loop {
+        tokio::time::sleep(seconds(1)).await;
+        let missing = missing(scenario, simulator, store).await;
+        if missing.is_none() || simulator.now() - BEGIN > scenario.within {
+            return missing;
+        }
+    }
+}
+
+async fn missing(scenario: &Scenario, simulator: &Simulator, store: &Store) -> Option<String> {
+    for (instance, outcome) in scenario.ends {
+        let waits = simulator.with(|cloud| cloud.lifecycle_state(instance)).is_some_and(|state| state.ends_with(":Wait"));
+        if let Err(error) = store.check().await {
+            return Some(error.to_string());
+        }
+        match record(store, instance).await {
+            Some(record) if record.outcome == Some(*outcome) => {}
+            Some(record) => return Some(format!("{instance} is {} ({})", record.phase, record.message)),
+            None => return Some(format!("{instance} has no record")),
+        }
+        if waits && *outcome == Outcome::Drained && simulator.with(|cloud| our_completions(cloud, instance).is_empty()) {
+            return Some(format!("{instance} still waits under our hook"));
+        }
+    }
+    None
+}
+
+/// An instance's record as it is in the table.
+pub async fn record(store: &Store, instance: &str) -> Option<Record> {
+    match store.get(&format!("123456789012/us-east-1/{instance}")).await {
+        Ok(Some(Read::Record(record))) => Some(*record),
+        Ok(Some(other)) => panic!("an unreadable record: {other:?}"),
+        Ok(None) => None,
+        Err(error) => panic!("the test cannot read the table: {error}"),
+    }
+}
+
+/// How the actions of our hook ended for an instance.
+pub fn our_completions(cloud: &Cloud, instance: &str) -> Vec<Completion> {
+    cloud.completed(instance).into_iter().filter(|c| c.hook == HOOK).collect()
+}
+
+impl Ended {
+    /// Everything that must be true at the end of any scenario; the text says what is not.
+    pub fn complaint(&self) -> Option<String> {
+        let mut complaints: Vec<String> = self.late.iter().map(|l| format!("after {:?}: {l}", self.took)).collect();
+        self.simulator.peek(|cloud| {
+            complaints.extend(cloud.violations().iter().map(ToString::to_string));
+            complaints.extend(cloud.losses().iter().map(|loss| format!("lost: {loss:?}")));
+        });
+        if complaints.is_empty() { None } else { Some(complaints.join("\n")) }
+    }
+
+    /// Fails with the log of calls unless everything is as it must be.
+    #[track_caller]
+    pub fn expect_good(&self) {
+        if let Some(complaint) = self.complaint() {
+            panic!("{complaint}\n\n{}", self.calls_of(|_| true));
+        }
+    }
+
+    /// The log of calls, those of interest.
+    pub fn calls_of(&self, of: impl Fn(&str) -> bool) -> String {
+        self.simulator.peek(|cloud| {
+            let lines = cloud.log.entries().iter().map(ToString::to_string).filter(|l| of(l));
+            lines.collect::<Vec<_>>().join("\n")
+        })
+    }
+
+    /// How often the controller made this call.
+    pub fn count(&self, operation: &str) -> usize {
+        self.simulator.peek(|cloud| cloud.log.count(operation))
+    }
+
+    pub fn record(&self, instance: &str) -> Option<Record> {
+        virtual_time(0, || async { record(&self.store, instance).await })
+    }
+
+    pub fn at(&self, instance: &str) -> Option<SimTime> {
+        self.simulator.peek(|cloud| our_completions(cloud, instance).first().map(|c| c.at))
+    }
+}

@@ -1,0 +1,8 @@
+//! The one test binary: the real controller with the real SDK, against a simulated AWS.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod crash_matrix;
+mod harness;
+mod scenarios;
+mod store;

@@ -1,0 +1,92 @@
+"""The real binary against clouds that others wrote: moto (with our plug-in) and ministack's DynamoDB.
+
+    .tools/moto/bin/python tests/external/run.py [NAME...] [--keep-logs]
+
+`tests/run` makes `.tools` and calls this. Without names all scenarios are run. Every scenario runs at the same time as the others: most of a drain is waiting.
+"""
+
+import shutil
+import sys
+import threading
+import time
+import traceback
+
+import fleet
+from clouds import Clouds
+from scenarios import SCENARIOS, Controller, binary
+
+# Above the longest scenario's own limits.
+LIMIT = 900
+
+
+class Report:
+    """One line a check, and how many held."""
+
+    def __init__(self):
+        self.passed, self.failed, self.lock = 0, 0, threading.Lock()
+
+    def __call__(self, scenario, what, holds, detail=""):
+        with self.lock:
+            self.passed, self.failed = self.passed + holds, self.failed + (not holds)
+            print(f"{'ok  ' if holds else 'FAIL'} {scenario}: {what}", flush=True)
+            if not holds and detail != "":
+                print(f"     {detail}", flush=True)
+
+
+def in_thread(name, clouds, report):
+    """Runs a scenario; what goes wrong in it is a failure of its own."""
+
+    def run():
+        try:
+            SCENARIOS[name](clouds, report)
+        except Exception as error:  # whatever it was: the other scenarios go on
+            traceback.print_exc()
+            report(name, "ran to its end", False, error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return thread
+
+
+def prepare(clouds, report):
+    """The table, and what all fleets share."""
+    fleet.share(clouds)
+    first = Controller(clouds, "first")
+    code, told = first.say("init")
+    report("table", "`init` creates it", code == 0, told)
+    code, told = first.say("init")
+    report("table", "`init` again finds nothing to do", code == 0, told)
+    tables = clouds.aws("dynamodb", "list-tables", query="TableNames", cloud="table")
+    report("table", "it is there", tables == ["ecs-drain"], tables)
+
+
+def main():
+    """Runs everything; the exit code."""
+    if not binary().exists():
+        print(f"{binary()} is missing: cargo build --workspace --all-targets")
+        return 1
+    chosen = [name for name in sys.argv[1:] if not name.startswith("-")] or list(SCENARIOS)
+    if not set(chosen) <= set(SCENARIOS):
+        print(f"the scenarios are {', '.join(SCENARIOS)}")
+        return 2
+    report, clouds = Report(), Clouds()
+    try:
+        prepare(clouds, report)
+        until = time.monotonic() + LIMIT
+        threads = {name: in_thread(name, clouds, report) for name in chosen}
+        for name, thread in threads.items():
+            thread.join(max(0, until - time.monotonic()))
+            if thread.is_alive():
+                report(name, f"ended within {LIMIT} s", False)
+    finally:
+        clouds.close()
+        if report.failed or "--keep-logs" in sys.argv:
+            print(f"logs: {clouds.folder}")
+        else:
+            shutil.rmtree(clouds.folder, ignore_errors=True)
+    print(f"{report.passed} passed, {report.failed} failed")
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

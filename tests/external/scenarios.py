@@ -1,0 +1,275 @@
+"""What is shown against the clouds of others: one function a scenario, each with a fleet and a controller of its own."""
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from clouds import ENVIRONMENT, ROOT, wait_for
+from fleet import FOREIGN_HOOK, HOOK, Fleet
+
+# A drain takes 60 s from DRAINING to its first look and 10 s more to its second, whatever the cloud does.
+DRAIN = 240
+
+PHASES = ["Pending", "Deregistering", "Waiting", "Verifying", "Completing", "Done"]
+
+# The only calls of ours that may change anything.
+CHANGES = {"UpdateContainerInstancesState", "CompleteLifecycleAction", "RecordLifecycleActionHeartbeat"}
+
+
+def binary():
+    """The program under test."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+    return (target if target.is_absolute() else ROOT / target) / "debug" / "ecs-drain"
+
+
+class Controller:
+    """`ecs-drain run` for one fleet; started again as often as it is killed."""
+
+    def __init__(self, clouds, name):
+        self.clouds, self.name, self.child = clouds, name, None
+        self.config = clouds.folder / f"{name}.toml"
+        self.config.write_text(
+            f'controller = "{name}"\n'
+            '[table]\nname = "ecs-drain"\nregion = "us-east-1"\n'
+            '[poll]\ngroups = "2s"\n'
+            f'[[scope]]\nregion = "us-east-1"\nhooks = ["{HOOK}"]\ngroups = {{ names = ["{name}"] }}\n'
+            '[policy]\npoll = "1s"\n'
+        )
+        self.environment = {
+            "AWS_ENDPOINT_URL_ECS": clouds.moto,
+            "AWS_ENDPOINT_URL_AUTO_SCALING": clouds.moto,
+            "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING": clouds.moto,
+            "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2": clouds.moto,
+            "AWS_ENDPOINT_URL_STS": clouds.moto,
+            "AWS_ENDPOINT_URL_DYNAMODB": clouds.table.url,
+        }
+
+    def start(self):
+        """Starts the process; its id."""
+        command = [binary(), "run", "--config", self.config]
+        self.child = self.clouds.start(f"{self.name}-controller", command, **self.environment)
+        return self.child.pid
+
+    def say(self, *words):
+        """Runs another command of the program; what it prints."""
+        child = subprocess.run(
+            [binary(), *words, "--config", self.config],
+            env={**ENVIRONMENT, "HOME": str(self.clouds.folder), **self.environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        return child.returncode, child.stdout.decode() + child.stderr.decode()
+
+    def killed(self, seconds=150):
+        """Waits until the process is killed; whether it was."""
+        try:
+            return self.child.wait(seconds) == -signal.SIGKILL
+        except subprocess.TimeoutExpired:
+            return False
+
+    def stop(self):
+        """SIGTERM, as ECS does it; the exit code."""
+        self.child.terminate()
+        try:
+            return self.child.wait(40)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            return None
+
+
+class Scenario:
+    """A fleet, its controller, and what is checked of both."""
+
+    def __init__(self, clouds, report, name, size=2, **fleet):
+        self.clouds, self.report, self.name = clouds, report, name
+        self.fleet = Fleet(clouds, name, size, **fleet)
+        self.controller = Controller(clouds, name)
+
+    def check(self, what, holds, detail=""):
+        """Notes a check; whether it holds."""
+        self.report(self.name, what, bool(holds), detail)
+        return holds
+
+    def phase(self, instance):
+        """The phase that was last written."""
+        phases = self.clouds.table.phases(instance)
+        return phases[-1][1] if phases else None
+
+    def until_done(self, instance):
+        """Waits until the drain is done."""
+        done = wait_for(lambda: self.phase(instance) == "Done", DRAIN)
+        return self.check(f"{instance} is done", done, f"it is {self.phase(instance)} after {DRAIN} s")
+
+    def drained(self, instance):
+        """Everything that is true of every drain that went well."""
+        record = self.clouds.record(instance) or {}
+        end = (record.get("phase"), record.get("outcome"))
+        self.check("the table says Done, Drained", end == ("Done", "Drained"), f"{end}: {record.get('message')}")
+        events = [e for e in self.clouds.events(self.name) if e["instance"] == instance]
+        ours = [e for e in events if e["what"] == "completed" and e["hook"] == HOOK]
+        self.check("completed exactly once, with CONTINUE", [e["result"] for e in ours] == ["CONTINUE"], ours)
+        if not ours:
+            return
+        self.check("no task was left when it was completed", not ours[0]["tasks"], ours[0])
+        self.check("no target was left when it was completed", not ours[0]["targets"], ours[0])
+        intents = [at for at, phase in self.clouds.table.phases(instance) if phase == "Completing"]
+        # A write that was killed after DynamoDB had it counts: its time is that of the answer.
+        self.check("the intent was in the table before", intents and intents[0] <= ours[0]["at"], intents)
+        beats = [e["at"] for e in events if e["what"] == "heartbeat" and e["hook"] == HOOK]
+        self.check("heartbeats held it meanwhile", len(beats) >= 3, f"{len(beats)} heartbeats")
+        self.check("no time ran out", not [e for e in events if e["what"] == "expired"])
+
+    def untouched(self, instances):
+        """Nothing was done to the fleet's other instances, to another's hook, or to anything else."""
+        now, draining = self.fleet.members(), [e["container_instance"] for e in self.draining()]
+        for instance in instances:
+            state = (now.get(instance), self.fleet.status(instance), self.fleet.containers[instance] in draining)
+            self.check(f"{instance} is untouched", state == ("InService", "ACTIVE", False), state)
+        calls = [call for call in self.clouds.plugin("calls") if call["ours"] and self.name in call["body"]]
+        changes = {c["operation"] for c in calls if not c["operation"].startswith(("Describe", "List", "Get"))}
+        self.check("nothing else was changed", changes <= CHANGES, sorted(changes - CHANGES))
+        self.check("the foreign hook was never named", not any(FOREIGN_HOOK in call["body"] for call in calls))
+
+    def draining(self):
+        """Every change from ACTIVE to DRAINING in the fleet's cluster."""
+        return [e for e in self.clouds.plugin("events") if e["what"] == "draining" and e["cluster"] == self.name]
+
+    def gone(self, instance):
+        """Auto Scaling went on and the instance has left its group."""
+        gone = wait_for(lambda: instance not in self.fleet.members(), 15, every=1)
+        self.check(f"{instance} has left the group", gone, self.fleet.members())
+
+    def stops(self):
+        """The controller is still there, and goes when it is told to."""
+        code = self.controller.child.poll()
+        if self.check("the controller still runs", code is None, f"exit code {code}"):
+            code = self.controller.stop()
+            self.check("SIGTERM ends it with exit code 0", code == 0, f"exit code {code}")
+
+
+def plain(clouds, report):
+    """One instance, with a task of no service that ends after 20 s and targets that stay long after their tasks."""
+    it = Scenario(clouds, report, "plain", standalone=20, target=80)
+    it.controller.start()
+    leaving, staying = it.fleet.instances
+    it.fleet.terminate(leaving)
+    it.check("the group holds it in Terminating:Wait", it.fleet.members()[leaving] == "Terminating:Wait")
+    it.check("its container instance is DRAINING", wait_for(lambda: it.fleet.status(leaving) == "DRAINING", 40, 1))
+    waiting = wait_for(lambda: it.phase(leaving) == "Verifying", 120) and clouds.record(leaving)
+    it.check("it is Verifying while a target is left", waiting and waiting["phase"] == "Verifying", it.phase(leaving))
+    it.check("the group still holds it", it.fleet.members()[leaving] == "Terminating:Wait")
+    if it.until_done(leaving):
+        it.drained(leaving)
+        it.gone(leaving)
+    it.untouched([staying])
+    code, told = it.controller.say("describe", leaving)
+    it.check("`describe` tells how it ended", code == 0 and "Drained" in told, told)
+    code, told = it.controller.say("get", "-o", "json")
+    it.check("`get -o json` is JSON", code == 0 and leaving in told and json.loads(told) is not None, told)
+    it.stops()
+
+
+def killed_in_every_phase(clouds, report, when):
+    """SIGKILL at the write that enters each phase in turn, `before` or `after` DynamoDB has applied it."""
+    it = Scenario(clouds, report, f"phases-{when}")
+    leaving, staying = it.fleet.instances
+    it.fleet.terminate(leaving)
+    for number, phase in enumerate(PHASES):
+        clouds.table.kill_at(it.controller.start(), leaving, phase, when)
+        if not it.check(f"killed {when} it wrote {phase}", it.controller.killed(), f"it is {it.phase(leaving)}"):
+            it.controller.stop()
+            continue
+        expected = phase if when == "after" else (PHASES[number - 1] if number else None)
+        record = clouds.record(leaving)
+        found = record and record["phase"]
+        it.check(f"the table then says {expected}", found == expected, f"it says {found}")
+    it.controller.start()
+    if it.until_done(leaving):
+        it.drained(leaving)
+        it.gone(leaving)
+    # Started again after everything was over, it must find nothing to do.
+    time.sleep(15)
+    it.check("started again, it does nothing more", it.phase(leaving) == "Done", it.phase(leaving))
+    it.untouched([staying])
+    it.stops()
+
+
+def killed_at_calls(clouds, report):
+    """SIGKILL at chosen calls, before and after AWS has applied them."""
+    it = Scenario(clouds, report, "calls")
+    leaving, staying = it.fleet.instances
+    it.fleet.terminate(leaving)
+    for operation, when in [
+        ("RecordLifecycleActionHeartbeat", "after"),
+        ("UpdateContainerInstancesState", "before"),
+        ("UpdateContainerInstancesState", "after"),
+        ("DescribeTasks", "after"),
+        ("DescribeTargetHealth", "before"),
+        ("CompleteLifecycleAction", "before"),
+        ("CompleteLifecycleAction", "after"),
+    ]:
+        pid = it.controller.start()
+        clouds.plugin("kill", pid=pid, operation=operation, match=it.name, nth=1, when=when)
+        if not it.check(f"killed {when} {operation}", it.controller.killed(), f"it is {it.phase(leaving)}"):
+            it.controller.stop()
+    it.controller.start()
+    if it.until_done(leaving):
+        it.drained(leaving)
+        it.gone(leaving)
+    it.check("DRAINING was asked for once with effect", len(it.draining()) == 1, it.draining())
+    it.untouched([staying])
+    it.stops()
+
+
+def another_hook(clouds, report):
+    """The group has a second terminating hook, of someone else, which goes on holding the instance."""
+    it = Scenario(clouds, report, "another-hook", foreign_hook=True)
+    it.controller.start()
+    leaving, staying = it.fleet.instances
+    it.fleet.terminate(leaving)
+    if it.until_done(leaving):
+        it.drained(leaving)
+    time.sleep(30)
+    it.check("the other hook still holds it", it.fleet.members().get(leaving) == "Terminating:Wait")
+    it.check("and for us it stays done", it.phase(leaving) == "Done", it.phase(leaving))
+    it.untouched([staying])
+    clouds.aws(
+        *("autoscaling", "complete-lifecycle-action", "--auto-scaling-group-name", it.name, "--instance-id", leaving),
+        *("--lifecycle-hook-name", FOREIGN_HOOK, "--lifecycle-action-result", "CONTINUE"),
+    )
+    it.gone(leaving)
+    it.stops()
+
+
+def scale_in(clouds, report):
+    """The group's desired capacity goes from three to one: two instances at once, none replaced."""
+    it = Scenario(clouds, report, "scale-in", size=3)
+    it.controller.start()
+    clouds.aws(
+        "autoscaling", "set-desired-capacity", "--auto-scaling-group-name", it.name, "--desired-capacity", "1"
+    )
+    states = it.fleet.members()
+    leaving = [instance for instance, state in states.items() if state == "Terminating:Wait"]
+    it.check("two wait", len(leaving) == 2, states)
+    for instance in leaving:
+        if it.until_done(instance):
+            it.drained(instance)
+            it.gone(instance)
+    it.untouched([instance for instance in it.fleet.instances if instance not in leaving])
+    it.stops()
+
+
+SCENARIOS = {
+    "plain": plain,
+    "phases-after": functools.partial(killed_in_every_phase, when="after"),
+    "phases-before": functools.partial(killed_in_every_phase, when="before"),
+    "calls": killed_at_calls,
+    "another-hook": another_hook,
+    "scale-in": scale_in,
+}

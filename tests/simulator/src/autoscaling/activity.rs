@@ -1,0 +1,78 @@
+//! Scaling activities: what a group did, and why, in words.
+
+use super::AutoScaling;
+use crate::SimTime;
+
+/// A scaling activity.
+#[derive(Clone, Debug)]
+pub(super) struct Activity {
+    pub(super) id: String,
+    pub(super) description: String,
+    pub(super) cause: String,
+    pub(super) started_at: SimTime,
+    pub(super) ended_at: Option<SimTime>,
+    pub(super) status: Status,
+}
+
+/// How far an activity is. Source: Auto Scaling API reference, Activity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    InProgress,
+    WaitingForBalancers,
+    MidLifecycleAction,
+    Successful,
+    Cancelled,
+}
+
+impl Status {
+    /// `StatusCode`.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::InProgress => "InProgress",
+            Self::WaitingForBalancers => "WaitingForELBConnectionDraining",
+            Self::MidLifecycleAction => "MidLifecycleAction",
+            Self::Successful => "Successful",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+
+    /// `Progress`, in percent. A capture of a waiting terminating hook showed 60; the others are the simulator's.
+    pub(super) fn progress(self) -> u32 {
+        match self {
+            Self::InProgress => 30,
+            Self::WaitingForBalancers => 50,
+            Self::MidLifecycleAction => 60,
+            Self::Successful | Self::Cancelled => 100,
+        }
+    }
+
+    fn is_end(self) -> bool {
+        matches!(self, Self::Successful | Self::Cancelled)
+    }
+}
+
+impl AutoScaling {
+    /// Opens an activity that moves this instance; one that is still open ends as cancelled.
+    pub(super) fn open_activity(&mut self, now: SimTime, instance_id: &str, description: String, cause: String) {
+        self.report(now, instance_id, Status::Cancelled);
+        let id = super::ids::uuid(&mut self.rng);
+        let Some(member) = self.members.get_mut(instance_id) else { return };
+        let Some(group) = self.groups.get_mut(&member.group) else { return };
+        member.activity = Some(group.activities.len());
+        let status = Status::InProgress;
+        group.activities.push(Activity { id, description, cause, started_at: now, ended_at: None, status });
+    }
+
+    /// Says how far the activity that moves this instance is.
+    pub(super) fn report(&mut self, now: SimTime, instance_id: &str, status: Status) {
+        let Some(member) = self.members.get_mut(instance_id) else { return };
+        let Some(index) = member.activity else { return };
+        if status.is_end() {
+            member.activity = None;
+        }
+        if let Some(activity) = self.groups.get_mut(&member.group).and_then(|group| group.activities.get_mut(index)) {
+            activity.status = status;
+            activity.ended_at = status.is_end().then_some(now);
+        }
+    }
+}

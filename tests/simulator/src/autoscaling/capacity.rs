@@ -1,0 +1,183 @@
+//! How many instances a group has, and which it gives up.
+
+use super::member::Member;
+use super::state::{Journey, Stage};
+use super::{AutoScaling, ids, no_such_group};
+use crate::SimTime;
+use crate::wire::ApiError;
+use std::collections::BTreeMap;
+
+impl AutoScaling {
+    /// Makes a member, at once on this journey and stage. Returns its id.
+    pub(super) fn new_member(
+        &mut self,
+        now: SimTime,
+        group: &str,
+        id: Option<String>,
+        journey: Journey,
+        stage: Stage,
+    ) -> String {
+        let id = id.unwrap_or_else(|| ids::instance_id(&mut self.rng));
+        let launches = self.groups.get_mut(group).map_or(0, |group| {
+            group.members.insert(id.clone());
+            group.launches += 1;
+            group.launches
+        });
+        let zone = if launches % 2 == 1 { "a" } else { "b" };
+        let member = Member {
+            id: id.clone(),
+            group: group.to_owned(),
+            zone: format!("{}{zone}", crate::REGION),
+            journey,
+            stage,
+            launched_at: now,
+            stage_ends: None,
+            actions: Vec::new(),
+            joined_balancers: false,
+            leaving_balancers: false,
+            healthy: true,
+            protected: false,
+            dead: false,
+            death_noticed_at: None,
+            activity: None,
+            scheduled: None,
+        };
+        self.members.insert(id.clone(), member);
+        id
+    }
+
+    /// Launches or gives up instances until as many serve, or are about to, as are desired; then fills the warm pool.
+    pub(super) fn reconcile(&mut self, now: SimTime, name: &str) {
+        let Some(group) = self.groups.get(name) else { return };
+        let desired = group.spec.desired as usize;
+        let pool = group.spec.warm_pool.clone();
+        let serving = self.members_of(name).filter(|member| member.journey.counts()).count();
+        if serving < desired {
+            self.scale_out(now, name, desired - serving);
+        } else if serving > desired {
+            let reuse = pool.as_ref().is_some_and(|pool| pool.reuse_on_scale_in);
+            self.scale_in(now, name, serving - desired, reuse);
+        }
+        if let Some(pool) = pool {
+            let pooled = self
+                .members_of(name)
+                .filter(|member| matches!(member.journey, Journey::IntoPool | Journey::BackToPool))
+                .count();
+            for _ in pooled..pool.min_size as usize {
+                self.launch(now, name, Journey::IntoPool);
+            }
+        }
+    }
+
+    /// Starts instances of the warm pool, and launches the rest.
+    fn scale_out(&mut self, now: SimTime, name: &str, count: usize) {
+        let pooled: Vec<String> = self
+            .members_of(name)
+            .filter(|member| member.pooled())
+            .map(|member| member.id.clone())
+            .take(count)
+            .collect();
+        let launches = count - pooled.len();
+        for id in pooled {
+            self.begin(now, &id, Journey::IntoService, "a difference between desired and actual capacity");
+            self.reschedule(&id);
+        }
+        for _ in 0..launches {
+            self.launch(now, name, Journey::IntoService);
+        }
+    }
+
+    fn launch(&mut self, now: SimTime, name: &str, journey: Journey) {
+        let id = self.new_member(now, name, None, journey, Stage::Begun);
+        self.begin(now, &id, journey, "a difference between desired and actual capacity");
+        self.reschedule(&id);
+    }
+
+    /// Gives up instances: from the zone that has most, the oldest first, and none that is protected. If all are
+    /// protected, none. Source: EC2 Auto Scaling guide, "Default termination policy" and "Instance scale-in
+    /// protection".
+    fn scale_in(&mut self, now: SimTime, name: &str, count: usize, reuse: bool) {
+        let mut candidates: Vec<&Member> =
+            self.members_of(name).filter(|member| member.journey.counts() && !member.protected).collect();
+        // The last is given up first: in service before pending, then the oldest.
+        candidates.sort_by_key(|member| (member.in_service(), std::cmp::Reverse((member.launched_at, &member.id))));
+        let mut zones: BTreeMap<&str, Vec<&Member>> = BTreeMap::new();
+        for member in candidates {
+            zones.entry(&member.zone).or_default().push(member);
+        }
+        let mut chosen: Vec<String> = Vec::new();
+        for _ in 0..count {
+            let fullest = zones.values_mut().rev().max_by_key(|members| members.len());
+            let Some(member) = fullest.and_then(Vec::pop) else { break };
+            chosen.push(member.id.clone());
+        }
+        for id in chosen {
+            let served = self.members.get(&id).is_some_and(|member| member.in_service() && !member.dead);
+            let journey = if reuse && served { Journey::BackToPool } else { Journey::Out };
+            self.begin(now, &id, journey, "a difference between desired and actual capacity");
+            self.reschedule(&id);
+        }
+    }
+
+    pub(super) fn change_desired(&mut self, now: SimTime, name: &str, desired: u32) -> Result<(), ApiError> {
+        let group = self.groups.get_mut(name).ok_or_else(|| no_such_group(name))?;
+        let (min, max) = (group.spec.min, group.spec.max);
+        let problem = if desired > max {
+            Some(format!("New SetDesiredCapacity value {desired} is above max value {max} for the AutoScalingGroup."))
+        } else if desired < min {
+            Some(format!("New SetDesiredCapacity value {desired} is below min value {min} for the AutoScalingGroup."))
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            return Err(ApiError::validation_error(problem));
+        }
+        group.spec.desired = desired;
+        self.reconcile(now, name);
+        Ok(())
+    }
+
+    /// TerminateInstanceInAutoScalingGroup: asynchronous, held by hooks, not for a warm pool.
+    ///
+    /// A retained instance ends only this way, with a new activity and new tokens, and never with a decrement, since
+    /// it does not count any more. Source: EC2 Auto Scaling guide, "Manage retained instances", and published captures.
+    pub(super) fn begin_termination(&mut self, now: SimTime, id: &str, decrement: bool) -> Result<(), ApiError> {
+        let Some(member) = self.members.get(id) else {
+            return Err(ApiError::validation_error(format!(
+                "Instance Id not found - No managed instance found for instance ID: {id}"
+            )));
+        };
+        let retained = member.stage == Stage::Retained;
+        if member.journey.in_warm_pool() {
+            return Err(ApiError::validation_error(format!("The instance {id} is in a warm pool.")));
+        }
+        if member.journey == Journey::Out && !retained {
+            return Err(ApiError::bad_request(
+                "ScalingActivityInProgress",
+                format!("The instance {id} is being terminated already."),
+            ));
+        }
+        if retained && decrement {
+            return Err(ApiError::validation_error(format!(
+                "The instance {id} is retained and does not count towards the desired capacity."
+            )));
+        }
+        let name = member.group.clone();
+        if decrement {
+            let group = self.groups.get_mut(&name).ok_or_else(|| no_such_group(&name))?;
+            if group.spec.desired <= group.spec.min {
+                return Err(ApiError::validation_error(format!(
+                    "Currently, desiredSize equals minSize ({}). Terminating instance without replacement will violate \
+                     group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or lower \
+                     group's min size.",
+                    group.spec.min
+                )));
+            }
+            group.spec.desired -= 1;
+        }
+        self.begin(now, id, Journey::Out, "a user request");
+        self.reschedule(id);
+        self.reconcile(now, &name);
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! Identifiers that look real, drawn from the world's seed.
+
+/// An EC2 instance id: `i-0` and 16 hexadecimal digits.
+pub(super) fn instance_id(rng: &mut fastrand::Rng) -> String {
+    format!("i-0{:016x}", rng.u64(..))
+}
+
+/// A random UUID (version 4), as lifecycle action tokens and activity ids are.
+pub(super) fn uuid(rng: &mut fastrand::Rng) -> String {
+    let bits = rng.u128(..);
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        (bits >> 96) & 0xffff_ffff,
+        (bits >> 80) & 0xffff,
+        (bits >> 64) & 0x0fff,
+        ((bits >> 48) & 0x3fff) | 0x8000,
+        bits & 0xffff_ffff_ffff
+    )
+}

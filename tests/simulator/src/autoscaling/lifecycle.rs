@@ -1,0 +1,218 @@
+//! The machine that moves instances along their journeys.
+
+use super::activity::Status;
+use super::state::{Journey, Stage};
+use super::{AutoScaling, Effect};
+use crate::SimTime;
+use std::time::Duration;
+
+/// How long an instance stays `RootVolumeReplaced` before it boots. The simulator's choice.
+const ROOT_VOLUME_REPLACED: Duration = Duration::from_secs(5);
+
+impl AutoScaling {
+    /// Lets everything happen that is due, in the order of time, each thing at its own time.
+    pub(super) fn run_until(&mut self, now: SimTime) {
+        while let Some((at, _)) = self.agenda.first()
+            && *at <= now
+            && let Some((at, id)) = self.agenda.pop_first()
+        {
+            if let Some(member) = self.members.get_mut(&id) {
+                member.scheduled = None;
+            }
+            self.step(at, &id);
+            self.reschedule(&id);
+        }
+    }
+
+    /// Enters the moment of a member's next change in the agenda. To be called after every change to one.
+    pub(super) fn reschedule(&mut self, id: &str) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        let due = member.due();
+        if due == member.scheduled {
+            return;
+        }
+        if let Some(at) = member.scheduled {
+            self.agenda.remove(&(at, id.to_owned()));
+        }
+        member.scheduled = due;
+        if let Some(at) = due {
+            self.agenda.insert((at, id.to_owned()));
+        }
+    }
+
+    /// One member's change that is due.
+    fn step(&mut self, now: SimTime, id: &str) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        if member.death_noticed_at.is_some_and(|at| at <= now) {
+            member.death_noticed_at = None;
+            self.notice_death(now, id);
+        } else if member.stage_ends.is_some_and(|at| at <= now) {
+            member.stage_ends = None;
+            self.end_stage(now, id);
+        } else {
+            self.expire_actions(now, id);
+        }
+    }
+
+    /// Starts a journey. `cause` says what it responds to, in the words of a scaling activity.
+    pub(super) fn begin(&mut self, now: SimTime, id: &str, journey: Journey, cause: &str) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        let Some(group) = self.groups.get(&member.group) else { return };
+        member.journey = journey;
+        member.stage = Stage::Begun;
+        member.actions.clear();
+        member.stage_ends = Some(now + journey.time_to_begin(group.spec.launch_time));
+        let leaves = matches!(journey, Journey::Out | Journey::BackToPool) && member.joined_balancers;
+        if leaves {
+            member.joined_balancers = false;
+            member.leaving_balancers = true;
+            self.effects.push(Effect::LeaveBalancers {
+                group: member.group.clone(),
+                instance_id: id.to_owned(),
+                target_group_arns: group.spec.target_group_arns.clone(),
+                classic_names: group.spec.classic_names.clone(),
+            });
+        }
+        let (description, verb) = match journey {
+            Journey::IntoService | Journey::IntoPool => ("Launching a new EC2 instance", "was started"),
+            Journey::Out | Journey::OutOfPool => ("Terminating EC2 instance", "was taken out of service"),
+            Journey::BackToPool => ("Moving EC2 instance to the warm pool", "was taken out of service"),
+            Journey::RootVolume => ("Replacing the root volume of EC2 instance", "was taken out of service"),
+        };
+        let at = crate::wire::query::timestamp(self.start, now);
+        let cause = format!("At {at} instance {id} {verb} in response to {cause}.");
+        self.open_activity(now, id, format!("{description}: {id}"), cause);
+        if leaves {
+            self.report(now, id, Status::WaitingForBalancers);
+        }
+    }
+
+    /// The balancers attached to the group have let go.
+    pub(super) fn left_balancers(&mut self, now: SimTime, id: &str) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        if !std::mem::take(&mut member.leaving_balancers) {
+            return;
+        }
+        if member.stage == Stage::Begun && member.stage_ends.is_none() {
+            self.end_beginning(now, id);
+        }
+        self.reschedule(id);
+    }
+
+    fn end_stage(&mut self, now: SimTime, id: &str) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        match member.stage {
+            // Hooks hear of an instance only after the group's own balancers let go of it.
+            Stage::Begun if member.leaving_balancers => {}
+            Stage::Begun => self.end_beginning(now, id),
+            Stage::Proceed | Stage::Unheld => self.arrive(now, id),
+            // The only arrival that goes on by itself: a new root volume boots.
+            Stage::Arrived => self.begin(now, id, Journey::IntoService, "a root volume replacement"),
+            Stage::Wait | Stage::Retained => {}
+        }
+    }
+
+    fn end_beginning(&mut self, now: SimTime, id: &str) {
+        let held = self.open_actions(now, id);
+        let Some(member) = self.members.get_mut(id) else { return };
+        if member.journey == Journey::IntoService {
+            self.effects.push(Effect::Launched { group: member.group.clone(), instance_id: id.to_owned() });
+        }
+        if held {
+            member.stage = Stage::Wait;
+            self.report(now, id, Status::MidLifecycleAction);
+        } else {
+            member.stage = Stage::Unheld;
+            member.stage_ends = Some(now + member.journey.time_unheld());
+        }
+    }
+
+    /// All actions are over; `abandoned` if one of them ended with ABANDON.
+    ///
+    /// A terminating instance is terminated either way, unless its group retains abandoned ones; a launching one that
+    /// is abandoned is terminated and replaced. Source: Auto Scaling API reference, CompleteLifecycleAction and
+    /// RetentionTriggers. That only instances of the group itself are retained, that an abandoned return to the warm
+    /// pool ends in termination, and that an abandoned root volume replacement goes on, are the simulator's choices.
+    pub(super) fn end_wait(&mut self, now: SimTime, id: &str, abandoned: bool) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        let retains = self.groups.get(&member.group).is_some_and(|group| group.spec.terminate_hook_abandon_retain);
+        let group = member.group.clone();
+        let journey = match member.journey {
+            Journey::Out if abandoned && retains => {
+                member.stage = Stage::Retained;
+                self.report(now, id, Status::Cancelled);
+                return;
+            }
+            Journey::IntoService if abandoned => Journey::Out,
+            Journey::IntoPool | Journey::BackToPool if abandoned => Journey::OutOfPool,
+            other @ (Journey::IntoService
+            | Journey::Out
+            | Journey::IntoPool
+            | Journey::BackToPool
+            | Journey::OutOfPool
+            | Journey::RootVolume) => other,
+        };
+        let turned = member.journey != journey;
+        member.journey = journey;
+        member.stage = Stage::Proceed;
+        member.stage_ends = Some(now + journey.time_to_proceed());
+        self.report(now, id, Status::InProgress);
+        if turned {
+            self.reconcile(now, &group);
+        }
+    }
+
+    fn arrive(&mut self, now: SimTime, id: &str) {
+        self.report(now, id, Status::Successful);
+        let Some(member) = self.members.get_mut(id) else { return };
+        member.stage = Stage::Arrived;
+        member.actions.clear();
+        let group = member.group.clone();
+        let instance_id = id.to_owned();
+        match member.journey {
+            Journey::IntoService => self.join_balancers(id),
+            Journey::IntoPool => {}
+            Journey::BackToPool => self.effects.push(Effect::Stopped { group, instance_id }),
+            Journey::RootVolume => {
+                member.stage_ends = Some(now + ROOT_VOLUME_REPLACED);
+                self.effects.push(Effect::RootVolumeReplaced { group, instance_id });
+            }
+            Journey::Out | Journey::OutOfPool => {
+                self.members.remove(id);
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.members.remove(id);
+                }
+                self.effects.push(Effect::Terminated { group, instance_id });
+            }
+        }
+    }
+
+    /// Registers an instance in service with the balancers attached to its group, if there are any.
+    pub(super) fn join_balancers(&mut self, id: &str) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        let Some(group) = self.groups.get(&member.group) else { return };
+        if group.spec.has_balancers() && !member.joined_balancers {
+            member.joined_balancers = true;
+            self.effects.push(Effect::JoinBalancers {
+                group: member.group.clone(),
+                instance_id: id.to_owned(),
+                target_group_arns: group.spec.target_group_arns.clone(),
+                classic_names: group.spec.classic_names.clone(),
+            });
+        }
+    }
+
+    /// A health check finds the EC2 instance gone: it is unhealthy, and replaced. One that is leaving already goes on.
+    fn notice_death(&mut self, now: SimTime, id: &str) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        member.healthy = false;
+        let group = member.group.clone();
+        let journey = match member.journey {
+            Journey::IntoService | Journey::RootVolume => Journey::Out,
+            Journey::IntoPool | Journey::BackToPool => Journey::OutOfPool,
+            Journey::Out | Journey::OutOfPool => return,
+        };
+        self.begin(now, id, journey, "an EC2 health check indicating it has been terminated or stopped");
+        self.reconcile(now, &group);
+    }
+}

@@ -1,0 +1,58 @@
+//! One instance of a group.
+
+use super::hooks::Action;
+use super::state::{self, Journey, Stage};
+use crate::SimTime;
+
+/// An instance that belongs to a group or its warm pool.
+#[derive(Clone, Debug)]
+pub(super) struct Member {
+    pub(super) id: String,
+    pub(super) group: String,
+    pub(super) zone: String,
+    pub(super) journey: Journey,
+    pub(super) stage: Stage,
+    pub(super) launched_at: SimTime,
+    /// When the present stage ends by itself. A wait ends with its actions.
+    pub(super) stage_ends: Option<SimTime>,
+    pub(super) actions: Vec<Action>,
+    /// Registered with the balancers attached to the group.
+    pub(super) joined_balancers: bool,
+    /// Those balancers are still to let go of it.
+    pub(super) leaving_balancers: bool,
+    pub(super) healthy: bool,
+    pub(super) protected: bool,
+    /// The EC2 instance is terminated.
+    pub(super) dead: bool,
+    pub(super) death_noticed_at: Option<SimTime>,
+    /// The scaling activity that moves it, as an index into its group's.
+    pub(super) activity: Option<usize>,
+    /// Where it stands in the agenda.
+    pub(super) scheduled: Option<SimTime>,
+}
+
+impl Member {
+    /// AWS's name of its lifecycle state.
+    pub(super) fn state_name(&self) -> &'static str {
+        state::name(self.journey, self.stage)
+    }
+
+    pub(super) fn in_service(&self) -> bool {
+        self.journey == Journey::IntoService && self.stage == Stage::Arrived
+    }
+
+    /// Whether it rests in the warm pool, ready to be started.
+    pub(super) fn pooled(&self) -> bool {
+        matches!(self.journey, Journey::IntoPool | Journey::BackToPool) && self.stage == Stage::Arrived && !self.dead
+    }
+
+    /// When it next changes by itself.
+    pub(super) fn due(&self) -> Option<SimTime> {
+        let expiry = self.open_actions().map(|action| action.expires_at).min();
+        [self.stage_ends, self.death_noticed_at, expiry].into_iter().flatten().min()
+    }
+
+    pub(super) fn open_actions(&self) -> impl Iterator<Item = &Action> {
+        self.actions.iter().filter(|action| action.result.is_none())
+    }
+}

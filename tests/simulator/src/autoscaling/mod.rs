@@ -1,0 +1,329 @@
+//! EC2 Auto Scaling: groups, their instances, lifecycle hooks and warm pools.
+//!
+//! An instance is always on one *journey* (into service, out, back to the warm pool, …), and each journey has the same
+//! stages: it begins, waits for its hooks, proceeds, and arrives. AWS's lifecycle states are the names of these pairs;
+//! see [`state`]. The machine itself is in `lifecycle`, what a wait consists of in `hooks`, and how many instances a
+//! group wants in `capacity`.
+//!
+//! What a journey does to the rest of the world comes out of [`AutoScaling::advance`] as [`Effect`]s.
+
+mod activity;
+mod capacity;
+mod hooks;
+mod ids;
+mod lifecycle;
+mod member;
+mod read_api;
+mod spec;
+pub mod state;
+#[cfg(test)]
+mod tests;
+mod write_api;
+
+use crate::SimTime;
+use crate::wire::ApiError;
+use activity::Activity;
+use jiff::Timestamp;
+use member::Member;
+use state::{Journey, Stage};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use hooks::{Completion, How, LifecycleResult, PendingAction, Transition};
+pub use spec::{GroupSpec, HookSpec, WarmPoolSpec};
+
+/// Something that Auto Scaling did, or wants done, to the rest of the world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// An instance runs: it was launched, came out of the warm pool, or came back with a new root volume. The same
+    /// instance can be launched again in this sense.
+    Launched {
+        /// The group.
+        group: String,
+        /// The instance.
+        instance_id: String,
+    },
+    /// An instance was terminated and left its group.
+    Terminated {
+        /// The group.
+        group: String,
+        /// The instance.
+        instance_id: String,
+    },
+    /// An instance was stopped and rests in the warm pool.
+    Stopped {
+        /// The group.
+        group: String,
+        /// The instance.
+        instance_id: String,
+    },
+    /// An instance lost its root volume and boots from a new one; everything that ran on it is gone.
+    RootVolumeReplaced {
+        /// The group.
+        group: String,
+        /// The instance.
+        instance_id: String,
+    },
+    /// An instance came into service: the group registers it with the balancers that are attached to the group itself.
+    JoinBalancers {
+        /// The group.
+        group: String,
+        /// The instance.
+        instance_id: String,
+        /// The group's target groups.
+        target_group_arns: Vec<String>,
+        /// The group's classic load balancers.
+        classic_names: Vec<String>,
+    },
+    /// An instance is leaving: the group deregisters it from the balancers attached to the group, and waits for
+    /// [`AutoScaling::balancers_left`] before any hook hears of it. Source: EC2 Auto Scaling guide, "Lifecycle hooks
+    /// overview".
+    LeaveBalancers {
+        /// The group.
+        group: String,
+        /// The instance.
+        instance_id: String,
+        /// The group's target groups.
+        target_group_arns: Vec<String>,
+        /// The group's classic load balancers.
+        classic_names: Vec<String>,
+    },
+    /// A lifecycle action ran out of time; its hook's default result was applied.
+    HookTimedOut {
+        /// The group.
+        group: String,
+        /// The hook.
+        hook: String,
+        /// The instance.
+        instance_id: String,
+        /// The hook's default result.
+        result: LifecycleResult,
+    },
+}
+
+/// An instance of a group, as a test sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupInstance {
+    /// The EC2 instance id.
+    pub instance_id: String,
+    /// The availability zone.
+    pub availability_zone: String,
+    /// AWS's name of the lifecycle state.
+    pub lifecycle_state: String,
+    /// Whether Auto Scaling calls it healthy.
+    pub healthy: bool,
+    /// Whether it belongs to the warm pool, where DescribeAutoScalingGroups does not show it.
+    pub in_warm_pool: bool,
+}
+
+/// A group.
+#[derive(Clone, Debug)]
+struct Group {
+    spec: GroupSpec,
+    arn: String,
+    hooks: BTreeMap<String, HookSpec>,
+    members: BTreeSet<String>,
+    activities: Vec<Activity>,
+    launches: usize,
+}
+
+/// All Auto Scaling groups of one account and region.
+#[derive(Clone, Debug)]
+pub struct AutoScaling {
+    /// The most items that one page of a paged answer holds, below AWS's own limits of 50 and 100.
+    pub page_size: usize,
+    /// Whether DescribeAutoScalingInstances lists members of warm pools. AWS's documents do not say.
+    pub instances_list_warm_pool: bool,
+    start: Timestamp,
+    rng: fastrand::Rng,
+    groups: BTreeMap<String, Group>,
+    members: BTreeMap<String, Member>,
+    /// When which member next changes by itself; each member stands here at most once.
+    agenda: BTreeSet<(SimTime, String)>,
+    effects: Vec<Effect>,
+    completions: Vec<Completion>,
+}
+
+impl AutoScaling {
+    /// A region without groups. `start` is the wall time of the world's beginning; all ids and tokens follow from the
+    /// seed.
+    pub fn new(start: Timestamp, seed: u64) -> Self {
+        Self {
+            page_size: 100,
+            instances_list_warm_pool: true,
+            start,
+            rng: fastrand::Rng::with_seed(seed),
+            groups: BTreeMap::new(),
+            members: BTreeMap::new(),
+            agenda: BTreeSet::new(),
+            effects: Vec::new(),
+            completions: Vec::new(),
+        }
+    }
+
+    /// Makes a group whose desired instances are in service already, and whose warm pool is filled.
+    ///
+    /// The next [`advance`](Self::advance) reports them as [`Effect::Launched`].
+    pub fn add_group(&mut self, mut spec: GroupSpec) {
+        let name = spec.name.clone();
+        let hooks = std::mem::take(&mut spec.hooks).into_iter().map(|hook| (hook.name.clone(), hook)).collect();
+        let fixed = spec.instance_ids.take().unwrap_or_default();
+        let pooled = spec.warm_pool.as_ref().map_or(0, |pool| pool.min_size);
+        let wanted = spec.desired;
+        let arn = format!(
+            "arn:aws:autoscaling:{}:{}:autoScalingGroup:{}:autoScalingGroupName/{name}",
+            crate::REGION,
+            crate::ACCOUNT,
+            ids::uuid(&mut self.rng)
+        );
+        let group = Group { spec, arn, hooks, members: BTreeSet::new(), activities: Vec::new(), launches: 0 };
+        self.groups.insert(name.clone(), group);
+        let mut fixed = fixed.into_iter();
+        for _ in 0..wanted {
+            let id = self.new_member(SimTime::ZERO, &name, fixed.next(), Journey::IntoService, Stage::Arrived);
+            self.effects.push(Effect::Launched { group: name.clone(), instance_id: id.clone() });
+            self.join_balancers(&id);
+        }
+        for _ in 0..pooled {
+            self.new_member(SimTime::ZERO, &name, fixed.next(), Journey::IntoPool, Stage::Arrived);
+        }
+    }
+
+    /// Adds a lifecycle hook to a group, or changes it. Actions under way keep the times that they began with: what
+    /// AWS does with those is not documented. An unknown group is passed over.
+    pub fn put_hook(&mut self, group: &str, hook: HookSpec) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.hooks.insert(hook.name.clone(), hook);
+        }
+    }
+
+    /// Lets everything happen that is due, each thing at its own time, and returns what came of it.
+    pub fn advance(&mut self, now: SimTime) -> Vec<Effect> {
+        self.run_until(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The next moment at which something happens by itself: `now` while effects wait to be fetched.
+    pub fn next_event(&self, now: SimTime) -> Option<SimTime> {
+        if self.effects.is_empty() { self.agenda.first().map(|(at, _)| (*at).max(now)) } else { Some(now) }
+    }
+
+    /// The instances of a group and its warm pool, by id.
+    pub fn instances(&self, group: &str) -> Vec<GroupInstance> {
+        self.members_of(group)
+            .map(|member| GroupInstance {
+                instance_id: member.id.clone(),
+                availability_zone: member.zone.clone(),
+                lifecycle_state: member.state_name().to_owned(),
+                healthy: member.healthy,
+                in_warm_pool: member.journey.in_warm_pool(),
+            })
+            .collect()
+    }
+
+    /// The group that an instance belongs to.
+    pub fn group_of(&self, instance_id: &str) -> Option<&str> {
+        self.members.get(instance_id).map(|member| member.group.as_str())
+    }
+
+    /// A group as it was described, with its present sizes.
+    pub fn group(&self, name: &str) -> Option<&GroupSpec> {
+        self.groups.get(name).map(|group| &group.spec)
+    }
+
+    /// The names of all groups.
+    pub fn groups(&self) -> impl Iterator<Item = &str> {
+        self.groups.keys().map(String::as_str)
+    }
+
+    /// An instance's lifecycle state in AWS's words; nothing once it left its group.
+    pub fn lifecycle_state(&self, instance_id: &str) -> Option<String> {
+        self.members.get(instance_id).map(|member| member.state_name().to_owned())
+    }
+
+    /// Protects an instance from scale-in. It is no protection against TerminateInstanceInAutoScalingGroup or health
+    /// replacement. Source: EC2 Auto Scaling guide, "Instance scale-in protection".
+    pub fn protect(&mut self, instance_id: &str, protected: bool) {
+        if let Some(member) = self.members.get_mut(instance_id) {
+            member.protected = protected;
+        }
+    }
+
+    /// Terminates an instance through its group, as TerminateInstanceInAutoScalingGroup does: hooks hold it, and
+    /// unless the desired capacity is decremented, it is replaced.
+    pub fn terminate(&mut self, now: SimTime, instance_id: &str, decrement: bool) -> Result<(), ApiError> {
+        self.run_until(now);
+        self.begin_termination(now, instance_id, decrement)
+    }
+
+    /// Sets a group's desired capacity, within its limits.
+    pub fn set_desired(&mut self, now: SimTime, group: &str, desired: u32) -> Result<(), ApiError> {
+        self.run_until(now);
+        self.change_desired(now, group, desired)
+    }
+
+    /// The instance was terminated behind Auto Scaling's back: by EC2, by Spot, by its own shutdown. The group notices
+    /// after one to two minutes, calls it unhealthy, and then runs its terminating hooks on the dead instance.
+    /// Source: EC2 Auto Scaling guide, "Gracefully handle instance termination"; getsocial-rnd/ecs-drain-lambda#6.
+    pub fn ec2_terminated(&mut self, now: SimTime, instance_id: &str) {
+        self.run_until(now);
+        let notice = SimTime::from_secs(self.rng.u64(60..=120));
+        if let Some(member) = self.members.get_mut(instance_id)
+            && !member.dead
+        {
+            member.dead = true;
+            member.death_noticed_at = Some(now + notice);
+        }
+        self.reschedule(instance_id);
+    }
+
+    /// The balancers attached to the group itself have let go of a leaving instance: now its hooks may hear of it.
+    pub fn balancers_left(&mut self, now: SimTime, instance_id: &str) {
+        self.run_until(now);
+        self.left_balancers(now, instance_id);
+    }
+
+    /// Sends an instance in service to have its root volume replaced, as an instance refresh with the strategy
+    /// `ReplaceRootVolume` does: it keeps its id and comes back through the launching hooks. Returns whether it began.
+    /// Source: EC2 Auto Scaling guide, "Replace root volume".
+    pub fn replace_root_volume(&mut self, now: SimTime, instance_id: &str) -> bool {
+        self.run_until(now);
+        let in_service = self.members.get(instance_id).is_some_and(Member::in_service);
+        if in_service {
+            self.begin(now, instance_id, Journey::RootVolume, "an instance refresh");
+            self.reschedule(instance_id);
+        }
+        in_service
+    }
+
+    /// Deletes a group by force: its instances are terminated, and no hook holds them. AWS's documents say that hooks
+    /// do not apply; one published capture saw them apply.
+    pub fn delete_group(&mut self, now: SimTime, name: &str) {
+        self.run_until(now);
+        let Some(group) = self.groups.remove(name) else { return };
+        for id in group.members {
+            if let Some(member) = self.members.remove(&id) {
+                if let Some(at) = member.scheduled {
+                    self.agenda.remove(&(at, id.clone()));
+                }
+                self.effects.push(Effect::Terminated { group: name.to_owned(), instance_id: id });
+            }
+        }
+    }
+
+    /// Everything that ended a lifecycle action so far, in order.
+    pub fn completions(&self) -> &[Completion] {
+        &self.completions
+    }
+
+    fn members_of(&self, group: &str) -> impl Iterator<Item = &Member> {
+        self.groups.get(group).into_iter().flat_map(|group| &group.members).filter_map(|id| self.members.get(id))
+    }
+
+    fn require_group(&self, name: &str) -> Result<&Group, ApiError> {
+        self.groups.get(name).ok_or_else(|| no_such_group(name))
+    }
+}
+
+fn no_such_group(name: &str) -> ApiError {
+    ApiError::validation_error(format!("AutoScalingGroup name not found - no such group: {name}"))
+}

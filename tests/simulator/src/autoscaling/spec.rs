@@ -1,0 +1,112 @@
+//! How groups and hooks are described.
+
+use super::hooks::{LifecycleResult, Transition};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// An Auto Scaling group to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSpec {
+    /// The group's name.
+    pub name: String,
+    /// The ECS cluster that its instances join, if any.
+    pub cluster: Option<String>,
+    /// The fewest instances.
+    pub min: u32,
+    /// The most instances.
+    pub max: u32,
+    /// The desired capacity.
+    pub desired: u32,
+    /// The group's tags.
+    pub tags: BTreeMap<String, String>,
+    /// Its lifecycle hooks.
+    pub hooks: Vec<HookSpec>,
+    /// Target groups that are attached to the group itself, not to an ECS service.
+    pub target_group_arns: Vec<String>,
+    /// Classic load balancers that are attached to the group itself.
+    pub classic_names: Vec<String>,
+    /// `InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon` is `retain`: an instance whose terminating hook
+    /// ends with ABANDON is kept as `Terminating:Retained`. Source: Auto Scaling API reference, RetentionTriggers.
+    pub terminate_hook_abandon_retain: bool,
+    /// CPU units of one instance, as ECS counts them: 1024 a vCPU.
+    pub instance_cpu: u32,
+    /// Memory of one instance in MiB.
+    pub instance_memory: u32,
+    /// How long a new instance needs until it runs.
+    pub launch_time: Duration,
+    /// The warm pool, if the group has one.
+    pub warm_pool: Option<WarmPoolSpec>,
+    /// Fixed ids for the first instances, and after them for those of the warm pool; others are random.
+    pub instance_ids: Option<Vec<String>>,
+}
+
+impl Default for GroupSpec {
+    fn default() -> Self {
+        Self {
+            name: "group".to_owned(),
+            cluster: None,
+            min: 0,
+            max: 100,
+            desired: 0,
+            tags: BTreeMap::new(),
+            hooks: Vec::new(),
+            target_group_arns: Vec::new(),
+            classic_names: Vec::new(),
+            terminate_hook_abandon_retain: false,
+            instance_cpu: 4096,
+            instance_memory: 16_384,
+            launch_time: Duration::from_secs(60),
+            warm_pool: None,
+            instance_ids: None,
+        }
+    }
+}
+
+impl GroupSpec {
+    /// Whether balancers are attached to the group itself.
+    pub(super) fn has_balancers(&self) -> bool {
+        !self.target_group_arns.is_empty() || !self.classic_names.is_empty()
+    }
+}
+
+/// A warm pool of stopped instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WarmPoolSpec {
+    /// Whether instances that a scale-in takes out of service go back to the pool instead of being terminated.
+    pub reuse_on_scale_in: bool,
+    /// The fewest instances in the pool; it starts with as many.
+    pub min_size: u32,
+}
+
+/// A lifecycle hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HookSpec {
+    /// The hook's name.
+    pub name: String,
+    /// What it holds up.
+    pub transition: Transition,
+    /// How long an action may go without a heartbeat: 30 to 7200 s, by default 3600 s. Source: Auto Scaling API
+    /// reference, PutLifecycleHook.
+    pub heartbeat_timeout: Duration,
+    /// The result of an action that ran out of time; AWS's default is ABANDON.
+    pub default_result: LifecycleResult,
+}
+
+impl Default for HookSpec {
+    fn default() -> Self {
+        Self {
+            name: "hook".to_owned(),
+            transition: Transition::Terminating,
+            heartbeat_timeout: Duration::from_secs(3600),
+            default_result: LifecycleResult::Abandon,
+        }
+    }
+}
+
+impl HookSpec {
+    /// How long an action may last, whatever its heartbeats: the smaller of 48 hours and 100 heartbeat timeouts.
+    /// Source: Auto Scaling API reference, LifecycleHook.
+    pub fn global_timeout(&self) -> Duration {
+        Duration::from_secs(172_800).min(self.heartbeat_timeout * 100)
+    }
+}

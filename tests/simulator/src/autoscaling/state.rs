@@ -1,0 +1,136 @@
+//! Lifecycle states: where an instance is going, and how far it has come.
+//!
+//! | journey | begins | waits for hooks | proceeds | arrives |
+//! | --- | --- | --- | --- | --- |
+//! | into service | `Pending` | `Pending:Wait` | `Pending:Proceed` | `InService` |
+//! | out | `Terminating` | `Terminating:Wait` | `Terminating:Proceed` | terminated |
+//! | into the warm pool, new | `Warmed:Pending` | `Warmed:Pending:Wait` | `Warmed:Pending:Proceed` | `Warmed:Stopped` |
+//! | back to the warm pool | the same | the same, under *terminating* hooks | the same | `Warmed:Stopped` |
+//! | out of the warm pool | `Warmed:Terminating` | `Warmed:Terminating:Wait` | `Warmed:Terminating:Proceed` | terminated |
+//! | new root volume | `ReplacingRootVolume` | `ReplacingRootVolume:Wait` | `ReplacingRootVolume:Proceed` | `RootVolumeReplaced` |
+//!
+//! So a terminating hook does not always mean a termination. Source: Auto Scaling API reference, LifecycleState; EC2
+//! Auto Scaling guide, "Warm pool instance lifecycle" and "Replace root volume".
+
+use super::hooks::Transition;
+use std::time::Duration;
+
+/// Where an instance is going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Journey {
+    /// Into service: a launch, or a start from the warm pool.
+    IntoService,
+    /// Out of the group, to be terminated.
+    Out,
+    /// Into the warm pool, newly launched.
+    IntoPool,
+    /// Out of service and back to the warm pool, since the group reuses on scale-in.
+    BackToPool,
+    /// Out of the warm pool, to be terminated.
+    OutOfPool,
+    /// To a new root volume, and then into service again.
+    RootVolume,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It launches, or leaves the balancers attached to its group.
+    Begun,
+    /// Lifecycle actions hold it.
+    Wait,
+    /// All actions are over.
+    Proceed,
+    /// No hook applied: it goes on under the name of its beginning.
+    Unheld,
+    /// An action ended with ABANDON, and the group retains such instances.
+    Retained,
+    /// It arrived.
+    Arrived,
+}
+
+impl Journey {
+    /// Which hooks hold an instance on this journey.
+    pub fn transition(self) -> Transition {
+        match self {
+            Self::IntoService | Self::IntoPool => Transition::Launching,
+            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => Transition::Terminating,
+        }
+    }
+
+    /// Whether its instances belong to the warm pool, where DescribeAutoScalingGroups does not show them. Source: Auto
+    /// Scaling API reference, DescribeAutoScalingGroups.
+    pub fn in_warm_pool(self) -> bool {
+        match self {
+            Self::IntoPool | Self::BackToPool | Self::OutOfPool => true,
+            Self::IntoService | Self::Out | Self::RootVolume => false,
+        }
+    }
+
+    /// Whether its instances count towards the desired capacity.
+    pub fn counts(self) -> bool {
+        matches!(self, Self::IntoService | Self::RootVolume)
+    }
+
+    /// How long it takes from the beginning to the wait. Times are the simulator's own; AWS publishes none.
+    pub(super) fn time_to_begin(self, launch_time: Duration) -> Duration {
+        match self {
+            Self::IntoService | Self::IntoPool => launch_time,
+            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => Duration::from_secs(3),
+        }
+    }
+
+    /// How long it takes from the end of the wait to the arrival.
+    pub(super) fn time_to_proceed(self) -> Duration {
+        match self {
+            Self::IntoService | Self::IntoPool => Duration::from_secs(2),
+            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => Duration::from_secs(20),
+        }
+    }
+
+    /// The same where no hook applied.
+    pub(super) fn time_unheld(self) -> Duration {
+        match self {
+            Self::IntoService | Self::IntoPool => Duration::ZERO,
+            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => self.time_to_proceed(),
+        }
+    }
+}
+
+/// AWS's name of a lifecycle state.
+pub fn name(journey: Journey, stage: Stage) -> &'static str {
+    let [begun, wait, proceed, retained, arrived] = match journey {
+        Journey::IntoService => ["Pending", "Pending:Wait", "Pending:Proceed", "Pending", "InService"],
+        Journey::Out => {
+            ["Terminating", "Terminating:Wait", "Terminating:Proceed", "Terminating:Retained", "Terminated"]
+        }
+        Journey::IntoPool | Journey::BackToPool => [
+            "Warmed:Pending",
+            "Warmed:Pending:Wait",
+            "Warmed:Pending:Proceed",
+            "Warmed:Pending:Retained",
+            "Warmed:Stopped",
+        ],
+        Journey::OutOfPool => [
+            "Warmed:Terminating",
+            "Warmed:Terminating:Wait",
+            "Warmed:Terminating:Proceed",
+            "Warmed:Terminating:Retained",
+            "Warmed:Terminated",
+        ],
+        Journey::RootVolume => [
+            "ReplacingRootVolume",
+            "ReplacingRootVolume:Wait",
+            "ReplacingRootVolume:Proceed",
+            "ReplacingRootVolume",
+            "RootVolumeReplaced",
+        ],
+    };
+    match stage {
+        Stage::Begun | Stage::Unheld => begun,
+        Stage::Wait => wait,
+        Stage::Proceed => proceed,
+        Stage::Retained => retained,
+        Stage::Arrived => arrived,
+    }
+}

@@ -1,0 +1,227 @@
+//! Did the program under test keep its promises? Judged by the true world: containers and connections, never by what
+//! the APIs say.
+//!
+//! | checker | a violation is |
+//! | --- | --- |
+//! | premature completion | its `CompleteLifecycleAction` ended an action while a container that matters ran on the instance, or a balancer still sent or drained traffic there |
+//! | foreign hook touched | it completed, or sent a heartbeat to, a hook that is not ours |
+//! | foreign instance touched | it drained, deregistered or terminated an instance, or stopped a task there, that waits under no hook of ours and that no operator named |
+//! | hook expired | an action of our hook ran out of time although a replica was up for a whole heartbeat timeout |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::SimTime;
+use crate::autoscaling::How;
+use crate::cloud::World;
+use crate::log::clock;
+use crate::wire::json::{text, texts};
+use crate::wire::{Call, Service};
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// When.
+    pub at: SimTime,
+    /// Which promise.
+    pub checker: &'static str,
+    /// The EC2 instance, or what is known of it.
+    pub instance: String,
+    /// What happened.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {} {}", clock(self.at), self.checker, self.instance, self.text)
+    }
+}
+
+/// The checkers and what they were told.
+#[derive(Clone, Debug)]
+pub struct Checkers {
+    /// The hooks that the program under test may complete.
+    pub our_hooks: BTreeSet<String>,
+    /// Whether daemon tasks may still run at a completion.
+    pub ignore_daemons: bool,
+    premature_allowed: BTreeSet<String>,
+    operators: BTreeSet<String>,
+    expiry_allowed: BTreeSet<String>,
+    replicas: usize,
+    up_since: Option<SimTime>,
+    /// Instances whose action under one of our hooks has ended, however it did.
+    ended: BTreeSet<String>,
+    completions_seen: usize,
+    heartbeat_timeouts: BTreeMap<(String, String), Duration>,
+    violations: Vec<Violation>,
+}
+
+impl Default for Checkers {
+    fn default() -> Self {
+        Self {
+            our_hooks: BTreeSet::new(),
+            ignore_daemons: true,
+            premature_allowed: BTreeSet::new(),
+            operators: BTreeSet::new(),
+            expiry_allowed: BTreeSet::new(),
+            replicas: 0,
+            up_since: None,
+            ended: BTreeSet::new(),
+            completions_seen: 0,
+            heartbeat_timeouts: BTreeMap::new(),
+            violations: Vec::new(),
+        }
+    }
+}
+
+impl Checkers {
+    /// Names a hook as ours.
+    pub fn our_hook(&mut self, hook: impl Into<String>) {
+        self.our_hooks.insert(hook.into());
+    }
+
+    /// An operator ordered or configured an ending that need not wait for this instance.
+    pub fn may_be_premature(&mut self, instance_id: impl Into<String>) {
+        self.premature_allowed.insert(instance_id.into());
+    }
+
+    /// An operator named this instance.
+    pub fn allow_operator(&mut self, instance_id: impl Into<String>) {
+        self.operators.insert(instance_id.into());
+    }
+
+    /// This instance is left to its hook's timeout on purpose.
+    pub fn may_expire(&mut self, instance_id: impl Into<String>) {
+        self.expiry_allowed.insert(instance_id.into());
+    }
+
+    /// Says how many replicas of the program under test are up from now on.
+    pub fn set_replicas_up(&mut self, now: SimTime, replicas: usize) {
+        match (self.replicas, replicas) {
+            (0, 1..) => self.up_since = Some(now),
+            (_, 0) => self.up_since = None,
+            (1.., 1..) => {}
+        }
+        self.replicas = replicas;
+    }
+
+    /// What was broken so far.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    pub(crate) fn know_hook(&mut self, group: &str, hook: &str, heartbeat_timeout: Duration) {
+        self.heartbeat_timeouts.insert((group.to_owned(), hook.to_owned()), heartbeat_timeout);
+    }
+
+    fn violated(&mut self, at: SimTime, checker: &'static str, instance: &str, text: String) {
+        self.violations.push(Violation { at, checker, instance: instance.to_owned(), text });
+    }
+
+    /// Judges what a call is about to touch.
+    pub(crate) fn before(&mut self, now: SimTime, call: &Call, world: &World) {
+        match (call.service, call.operation.as_str()) {
+            (Service::AutoScaling, "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat") => {
+                let Some(form) = call.form() else { return };
+                let hook = form.get("LifecycleHookName").unwrap_or_default();
+                if !self.our_hooks.contains(hook) {
+                    let instance = form.get("InstanceId").unwrap_or("?").to_owned();
+                    self.violated(now, "foreign hook touched", &instance, format!("{} for {hook}", call.operation));
+                }
+            }
+            (Service::AutoScaling, "TerminateInstanceInAutoScalingGroup") => {
+                let instance = call.form().and_then(|form| form.get("InstanceId")).unwrap_or_default().to_owned();
+                self.touches(now, call, world, &instance, false);
+            }
+            (Service::Ecs, "UpdateContainerInstancesState" | "DeregisterContainerInstance" | "StopTask") => {
+                let Some(body) = call.json() else { return };
+                let undo = text(body, "status") == Some("ACTIVE");
+                for instance in instances_named(body, world) {
+                    self.touches(now, call, world, &instance, undo);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn touches(&mut self, now: SimTime, call: &Call, world: &World, instance: &str, undo: bool) {
+        let group = world.autoscaling.group_of(instance);
+        let ours = group.is_some_and(|group| {
+            self.our_hooks.iter().any(|hook| world.autoscaling.active_action(now, group, hook, instance))
+        });
+        // A request that was on its way when the wait ended: the instance is leaving, or has left.
+        let leaving = world
+            .autoscaling
+            .lifecycle_state(instance)
+            .is_none_or(|state| state.ends_with(":Proceed") || state.ends_with("Terminated"));
+        let was_ours = self.ended.contains(instance) && (undo || leaving);
+        if !ours && !was_ours && !self.operators.contains(instance) {
+            let state = world.autoscaling.lifecycle_state(instance).unwrap_or_else(|| "in no group".to_owned());
+            let text = format!("{} while it is {state}", call.operation);
+            self.violated(now, "foreign instance touched", instance, text);
+        }
+    }
+
+    /// Takes note of lifecycle actions that ended; `by_us`: through a call of the program under test.
+    pub(crate) fn completed(&mut self, now: SimTime, world: &World, by_us: bool) {
+        let completions = world.autoscaling.completions();
+        let new = completions.iter().skip(self.completions_seen);
+        let new: Vec<_> = new.filter(|completion| self.our_hooks.contains(&completion.hook)).cloned().collect();
+        self.completions_seen = completions.len();
+        for completion in new {
+            let instance = completion.instance_id;
+            if by_us && completion.how == How::Called && !self.premature_allowed.contains(&instance) {
+                for reason in self.reasons_to_wait(now, world, &instance) {
+                    self.violated(now, "premature completion", &instance, reason);
+                }
+            }
+            self.ended.insert(instance);
+        }
+    }
+
+    /// Why the instance must not go: what truly runs there, and what is truly sent there.
+    ///
+    /// Orphaned containers of services do not count by themselves: a forced deregistration leaves them running for
+    /// ever, and what matters is the traffic that they still get.
+    pub(crate) fn reasons_to_wait(&self, now: SimTime, world: &World, instance: &str) -> Vec<String> {
+        let containers = world.ecs.containers_running(instance);
+        let mut reasons: Vec<String> = containers
+            .iter()
+            .filter(|container| !(self.ignore_daemons && container.daemon))
+            .filter(|container| !(container.orphaned && container.service.is_some()))
+            .map(|container| {
+                let owner = container.service.as_deref().map_or("standalone".to_owned(), |s| format!("service {s}"));
+                format!("task {} ({owner}) runs, ECS says {}", container.task, container.last_status)
+            })
+            .collect();
+        let connections = world.elb.connections(now, instance, &world.ecs.addresses(instance));
+        // Traffic to a daemon that may be ignored is a connection all the same: the promise knows no exception there.
+        reasons.extend(connections.iter().map(|c| format!("{} still serves {}", c.balancer, c.target)));
+        reasons
+    }
+
+    /// An action ran out of time.
+    pub(crate) fn timed_out(&mut self, now: SimTime, group: &str, hook: &str, instance: &str) {
+        let timeout = self.heartbeat_timeouts.get(&(group.to_owned(), hook.to_owned())).copied();
+        let timeout = timeout.unwrap_or(Duration::from_secs(3600));
+        let up = self.up_since.is_some_and(|since| now.saturating_sub(since) >= timeout);
+        if up && self.our_hooks.contains(hook) && !self.expiry_allowed.contains(instance) {
+            let text = format!("{hook} of {group} ran out of time while a replica was up");
+            self.violated(now, "hook expired", instance, text);
+        }
+    }
+}
+
+/// The EC2 instances that an ECS call changes.
+fn instances_named(body: &Value, world: &World) -> BTreeSet<String> {
+    let cluster = text(body, "cluster").unwrap_or("default");
+    let cluster = cluster.rsplit('/').next().unwrap_or(cluster);
+    let mut container_instances = texts(body, "containerInstances");
+    container_instances.extend(text(body, "containerInstance"));
+    let named = container_instances.into_iter().filter_map(|id| world.ecs.ec2_of_instance(cluster, id));
+    let by_task = text(body, "task").and_then(|task| world.ecs.ec2_of_task(cluster, task));
+    named.chain(by_task).map(str::to_owned).collect()
+}

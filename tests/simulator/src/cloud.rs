@@ -1,0 +1,368 @@
+//! The world of one account and region, as a synchronous state machine: [`Cloud::handle`] takes a request at a moment
+//! and says how it goes back.
+//!
+//! Time is [`SimTime`]. It begins at zero so that a world can come into being: instances launch, tasks start, targets
+//! become healthy. The scenario itself begins at [`BEGIN`], an hour later, and logs count from there.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::checker::Checkers;
+use crate::dynamodb::{DynamoDb, Outage};
+use crate::fault::{CallInfo, Fault, FaultPlan, internal_error, throttled};
+use crate::limits::Limits;
+use crate::log::{Entry, Log};
+use crate::wire::json::error_body;
+use crate::wire::query::{xml_error, xml_response};
+use crate::wire::{ApiError, Body, Call, Service};
+pub use crate::wire::{Reply, Request};
+use crate::{ACCOUNT, REGION, SimTime, sts};
+
+mod past;
+mod scenario;
+mod world;
+
+use past::Past;
+pub use world::{Loss, World};
+
+/// When the scenario begins.
+pub const BEGIN: SimTime = SimTime::from_secs(3600);
+
+/// How an answer goes back to its caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// An answer.
+    Answer(Reply),
+    /// The connection breaks.
+    Lost,
+    /// No answer ever comes.
+    Never,
+    /// The caller dies here.
+    CallerDies,
+}
+
+/// The simulated cloud.
+#[derive(Debug)]
+pub struct Cloud {
+    /// ECS, load balancing and Auto Scaling. To act on them directly, pass [`Cloud::now`].
+    pub world: World,
+    /// The table's service.
+    pub dynamodb: DynamoDb,
+    /// What goes wrong.
+    pub faults: FaultPlan,
+    /// AWS's request rates; off unless enabled.
+    pub limits: Limits,
+    /// Every call.
+    pub log: Log,
+    /// Whether promises are kept.
+    pub checkers: Checkers,
+    start: Timestamp,
+    now: SimTime,
+    rng: fastrand::Rng,
+    /// Worlds of other accounts and regions: empty, and they stay so.
+    elsewhere: BTreeMap<(String, String), World>,
+    /// Requests that reach their service later.
+    late: VecDeque<(SimTime, Call)>,
+    past: Past,
+    losses: Vec<Loss>,
+    terminated: BTreeMap<String, SimTime>,
+    calls: u64,
+    controller_calls: u64,
+}
+
+impl Cloud {
+    /// An empty cloud. `start` is the wall time at which the scenario begins ([`BEGIN`]); everything that looks like
+    /// chance follows from the seed.
+    pub fn new(seed: u64, start: Timestamp) -> Result<Self, CloudError> {
+        Self::with_dynamodb(seed, start, DynamoDb::memory()?)
+    }
+
+    /// The same, with a table that survives in a file.
+    pub fn with_file(seed: u64, start: Timestamp, path: &Path) -> Result<Self, CloudError> {
+        Self::with_dynamodb(seed, start, DynamoDb::file(path)?)
+    }
+
+    fn with_dynamodb(seed: u64, start: Timestamp, dynamodb: DynamoDb) -> Result<Self, CloudError> {
+        let start = start.checked_sub(BEGIN)?;
+        Ok(Self {
+            world: World::new(ACCOUNT, REGION, start, seed),
+            dynamodb,
+            faults: FaultPlan::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+            checkers: Checkers::default(),
+            start,
+            now: SimTime::ZERO,
+            rng: fastrand::Rng::with_seed(seed ^ 0x0c10_0d5e_ed00),
+            elsewhere: BTreeMap::new(),
+            late: VecDeque::new(),
+            past: Past::default(),
+            losses: Vec::new(),
+            terminated: BTreeMap::new(),
+            calls: 0,
+            controller_calls: 0,
+        })
+    }
+
+    /// The wall time at [`SimTime`] zero, an hour before the scenario begins.
+    pub fn start(&self) -> Timestamp {
+        self.start
+    }
+
+    /// The moment that the world has reached.
+    pub fn now(&self) -> SimTime {
+        self.now
+    }
+
+    /// When something happens next by itself.
+    pub fn next_event(&self) -> Option<SimTime> {
+        let late = self.late.iter().map(|(at, _)| *at).min();
+        [self.world.next_event(self.now), late].into_iter().flatten().min()
+    }
+
+    /// Lets everything happen that happens by itself until then. Time never goes back: an earlier moment than
+    /// [`Cloud::now`] does nothing.
+    pub fn advance(&mut self, until: SimTime) {
+        while let Some(at) = self.next_event().filter(|at| *at <= until) {
+            let at = at.max(self.now);
+            self.remember(at);
+            self.now = at;
+            let happened = self.world.step(at, &mut self.checkers);
+            self.losses.extend(happened.losses);
+            self.terminated.extend(happened.terminated.into_iter().map(|instance| (instance, at)));
+            self.past.changed(at);
+            self.apply_late(at);
+        }
+        self.remember(until);
+        self.now = self.now.max(until);
+    }
+
+    /// Brings a freshly described world to rest: everything has launched, started and become healthy, and the
+    /// scenario begins.
+    pub fn settle(&mut self) {
+        self.advance(BEGIN);
+    }
+
+    /// Takes a request at a moment. Whatever it changes has been changed when this returns, whether or not anyone
+    /// waits for the answer.
+    pub fn handle(&mut self, now: SimTime, request: &Request) -> Delivery {
+        self.advance(now);
+        let call = Call::parse(request);
+        self.calls += 1;
+        let summary = call.summary();
+        let (number, fault) = self.strike(&call, &summary);
+        let (delivery, outcome) = self.deliver(&call, fault);
+        self.log.push(Entry {
+            n: self.calls,
+            number,
+            at: self.now,
+            caller: call.caller,
+            service: call.service,
+            operation: call.operation,
+            summary,
+            outcome,
+        });
+        delivery
+    }
+
+    /// Counts a call of the program under test, and finds out what strikes it.
+    fn strike(&mut self, call: &Call, summary: &str) -> (Option<u64>, Option<Fault>) {
+        if !call.controller {
+            return (None, None);
+        }
+        self.controller_calls += 1;
+        let of_operation = self.faults.count(&call.operation);
+        if self.faults.is_empty() {
+            return (Some(self.controller_calls), None);
+        }
+        let fault = self.faults.strike(&CallInfo {
+            number: self.controller_calls,
+            of_operation,
+            at: self.now,
+            caller: call.caller.clone(),
+            service: call.service,
+            operation: call.operation.clone(),
+            summary: summary.to_owned(),
+        });
+        (Some(self.controller_calls), fault)
+    }
+
+    fn deliver(&mut self, call: &Call, fault: Option<Fault>) -> (Delivery, String) {
+        if let Some(refusal) = fault.and_then(|fault| fault.refusal(call)) {
+            let reply = self.refuse(call, &refusal);
+            let outcome = describe(&reply);
+            return (Delivery::Answer(reply), outcome);
+        }
+        let outcome = fault.map(|fault| fault.to_string());
+        match fault {
+            None | Some(Fault::Stale(_) | Fault::Http500 | Fault::Throttle | Fault::AccessDenied) => {
+                let lag = match fault {
+                    Some(Fault::Stale(lag)) => Some(lag),
+                    _ => self.faults.read_lag().filter(|_| call.controller).map(|most| self.some_of(most)),
+                };
+                if call.service == Service::DynamoDb && self.dynamodb.outage(self.now) == Some(Outage::Hang) {
+                    return (Delivery::Never, "hangs: the table is away".to_owned());
+                }
+                let reply = self.answer(call, lag);
+                let told = outcome.map_or_else(|| describe(&reply), |o| format!("{} ({o})", describe(&reply)));
+                (Delivery::Answer(reply), told)
+            }
+            Some(Fault::FailBefore) => (Delivery::Lost, outcome.unwrap_or_default()),
+            Some(Fault::Hang) => (Delivery::Never, outcome.unwrap_or_default()),
+            Some(Fault::CrashBefore) => (Delivery::CallerDies, outcome.unwrap_or_default()),
+            Some(Fault::LateApply(by)) => {
+                self.late.push_back((self.now + by, call.clone()));
+                (Delivery::Lost, outcome.unwrap_or_default())
+            }
+            Some(Fault::FailAfter | Fault::HangAfter | Fault::CrashAfter) => {
+                let reply = self.answer(call, None);
+                let told = format!("{} ({})", describe(&reply), outcome.unwrap_or_default());
+                let delivery = match fault {
+                    Some(Fault::FailAfter) => Delivery::Lost,
+                    Some(Fault::HangAfter) => Delivery::Never,
+                    _ => Delivery::CallerDies,
+                };
+                (delivery, told)
+            }
+        }
+    }
+
+    fn some_of(&mut self, most: Duration) -> Duration {
+        Duration::from_millis(self.rng.u64(0..=u64::try_from(most.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The service's answer, with limits, checkers and the past.
+    fn answer(&mut self, call: &Call, lag: Option<Duration>) -> Reply {
+        let scope = format!("{}/{}", call.account, call.region);
+        if !self.limits.admit(self.now, &scope, call.service, &call.operation) {
+            return self.refuse(call, &throttled(call.service));
+        }
+        if let Body::Text(body) = &call.body {
+            return self.answer_dynamodb(call, &String::from_utf8_lossy(body));
+        }
+        if call.service == Service::Sts {
+            let result = sts::handle(self.start, self.now, call);
+            return self.reply(call, result);
+        }
+        let (now, start) = (self.now, self.start);
+        if (call.account.as_str(), call.region.as_str()) != (ACCOUNT, REGION) {
+            let key = (call.account.clone(), call.region.clone());
+            let empty = || World::new(&call.account, &call.region, start, 0);
+            let result = self.elsewhere.entry(key).or_insert_with(empty).answer(now, call);
+            return self.reply(call, result);
+        }
+        if call.is_read() {
+            let then = lag.map(|lag| now.saturating_sub(lag));
+            let result = match then.and_then(|then| self.past.at(then).map(|world| (then, world))) {
+                Some((then, world)) => world.answer(then, call),
+                None => self.world.answer(now, call),
+            };
+            return self.reply(call, result);
+        }
+        self.remember(now);
+        if call.controller {
+            self.checkers.before(now, call, &self.world);
+        }
+        let result = self.world.answer(now, call);
+        self.checkers.completed(now, &self.world, call.controller);
+        self.past.changed(now);
+        self.reply(call, result)
+    }
+
+    fn answer_dynamodb(&mut self, call: &Call, body: &str) -> Reply {
+        if self.dynamodb.outage(self.now).is_some() {
+            return self.refuse(call, &internal_error(Service::DynamoDb));
+        }
+        let (status, error, body) = match self.dynamodb.handle(self.now, &call.operation, body) {
+            Ok(body) => (200, None, body),
+            Err(refusal) => (refusal.status, Some(refusal.code), refusal.body),
+        };
+        Reply { status, content_type: "application/x-amz-json-1.0", request_id: self.request_id(), error, body }
+    }
+
+    fn refuse(&self, call: &Call, error: &ApiError) -> Reply {
+        self.reply(call, Err(error.clone()))
+    }
+
+    fn reply(&self, call: &Call, result: Result<String, ApiError>) -> Reply {
+        let request_id = self.request_id();
+        let json = matches!(call.body, Body::Json(_) | Body::Text(_));
+        let content_type = match (call.service, json) {
+            (Service::DynamoDb, _) => "application/x-amz-json-1.0",
+            (_, true) => "application/x-amz-json-1.1",
+            (_, false) => "text/xml",
+        };
+        let (status, error, body) = match result {
+            Ok(body) if json => (200, None, body),
+            Ok(body) => (200, None, xml_response(&call.operation, call.service.namespace(), &body, &request_id)),
+            Err(error) => {
+                let body = if json { error_body(&error) } else { xml_error(&error.code, &error.message, &request_id) };
+                (error.status, Some(error.code), body)
+            }
+        };
+        Reply { status, content_type, request_id, error, body }
+    }
+
+    fn request_id(&self) -> String {
+        format!("00000000-0000-4000-8000-{:012x}", self.calls)
+    }
+
+    fn apply_late(&mut self, now: SimTime) {
+        while let Some(at) = self.late.iter().position(|(at, _)| *at <= now) {
+            let Some((_, call)) = self.late.remove(at) else { return };
+            let reply = self.answer(&call, None);
+            self.log.push(Entry {
+                n: self.calls,
+                number: None,
+                at: now,
+                summary: call.summary(),
+                caller: call.caller,
+                service: call.service,
+                operation: call.operation,
+                outcome: format!("{} (applied late)", describe(&reply)),
+            });
+        }
+    }
+
+    fn remember(&mut self, now: SimTime) {
+        if self.faults.needs_past() {
+            self.past.remember(now, &self.world);
+        } else {
+            self.past.forget();
+        }
+    }
+}
+
+fn describe(reply: &Reply) -> String {
+    match &reply.error {
+        None => reply.status.to_string(),
+        Some(code) => format!("{} {code}", reply.status),
+    }
+}
+
+/// Why a cloud could not be made.
+#[derive(Debug)]
+pub struct CloudError(String);
+
+impl std::fmt::Display for CloudError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the simulated cloud could not be made: {}", self.0)
+    }
+}
+
+impl std::error::Error for CloudError {}
+
+impl From<dynoxide::DynoxideError> for CloudError {
+    fn from(error: dynoxide::DynoxideError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<jiff::Error> for CloudError {
+    fn from(error: jiff::Error) -> Self {
+        Self(error.to_string())
+    }
+}

@@ -1,0 +1,173 @@
+//! What scenarios do to the world, at the moment it has reached, and what tests ask of its truth.
+
+use std::time::Duration;
+
+use super::{Cloud, Loss};
+use crate::SimTime;
+use crate::autoscaling::{Completion, GroupSpec, HookSpec};
+use crate::checker::Violation;
+use crate::dynamodb::Outage;
+use crate::ecs::RunningContainer;
+use crate::elb::{ClassicSpec, TargetGroupSpec};
+use crate::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
+use crate::wire::ApiError;
+
+impl Cloud {
+    /// Makes a cluster.
+    pub fn add_cluster(&mut self, spec: &ClusterSpec) {
+        self.world.ecs.add_cluster(&spec.name);
+    }
+
+    /// Makes an Auto Scaling group with its hooks; its instances join the cluster that it names.
+    pub fn add_group(&mut self, spec: GroupSpec) {
+        for hook in &spec.hooks {
+            self.checkers.know_hook(&spec.name, &hook.name, hook.heartbeat_timeout);
+        }
+        self.world.autoscaling.add_group(spec);
+        self.change();
+    }
+
+    /// Adds or changes a hook.
+    pub fn put_hook(&mut self, group: &str, hook: HookSpec) {
+        self.checkers.know_hook(group, &hook.name, hook.heartbeat_timeout);
+        self.world.autoscaling.put_hook(group, hook);
+        self.change();
+    }
+
+    /// Makes a target group and answers its ARN.
+    pub fn add_target_group(&mut self, spec: TargetGroupSpec) -> String {
+        self.world.add_target_group(spec)
+    }
+
+    /// Makes a classic load balancer.
+    pub fn add_classic(&mut self, spec: ClassicSpec) {
+        self.world.elb.add_classic(spec);
+    }
+
+    /// Makes a service. Its target groups must be there already.
+    pub fn add_service(&mut self, spec: &ServiceSpec) {
+        self.world.ecs.add_service(self.now, &self.world.elb, spec);
+        self.change();
+    }
+
+    /// Starts a standalone task and answers its ARN; `None` if no instance takes it.
+    pub fn run_task(&mut self, spec: &StandaloneSpec) -> Option<String> {
+        // Instances of a group described just now have not registered yet.
+        self.advance(self.now);
+        let task = self.world.ecs.run_standalone(self.now, spec);
+        self.change();
+        task
+    }
+
+    /// Changes a service's desired count.
+    pub fn set_service_desired(&mut self, cluster: &str, service: &str, desired: u32) {
+        self.world.ecs.set_desired(self.now, cluster, service, desired);
+        self.change();
+    }
+
+    /// Terminates an instance through its group, as a scale-in does.
+    pub fn terminate(&mut self, instance_id: &str, decrement: bool) -> Result<(), ApiError> {
+        let result = self.world.autoscaling.terminate(self.now, instance_id, decrement);
+        self.change();
+        result
+    }
+
+    /// Sets a group's desired capacity.
+    pub fn set_group_desired(&mut self, group: &str, desired: u32) -> Result<(), ApiError> {
+        let result = self.world.autoscaling.set_desired(self.now, group, desired);
+        self.change();
+        result
+    }
+
+    /// The instance dies behind everyone's back: EC2, Spot, a power cut. Its group and ECS notice later.
+    pub fn kill_instance(&mut self, instance_id: &str) {
+        self.world.kill(self.now, instance_id);
+        self.change();
+    }
+
+    /// Connects or disconnects the ECS agents of an instance.
+    pub fn set_agent_connected(&mut self, instance_id: &str, connected: bool) {
+        self.world.ecs.set_agent_connected(instance_id, connected);
+        self.change();
+    }
+
+    /// Deletes a hook; actions that it holds end with `CONTINUE`.
+    pub fn delete_hook(&mut self, group: &str, hook: &str) {
+        self.world.autoscaling.delete_hook(self.now, group, hook);
+        self.checkers.completed(self.now, &self.world, false);
+        self.change();
+    }
+
+    /// Deletes a group by force.
+    pub fn delete_group(&mut self, group: &str) {
+        self.world.autoscaling.delete_group(self.now, group);
+        self.change();
+    }
+
+    /// Takes DynamoDB away for this long.
+    pub fn take_table_away(&mut self, span: Duration, outage: Outage) {
+        self.dynamodb.set_outage(self.now + span, outage);
+    }
+
+    /// Says how many replicas of the program under test are up from now on.
+    pub fn set_replicas_up(&mut self, replicas: usize) {
+        self.checkers.set_replicas_up(self.now, replicas);
+    }
+
+    fn change(&mut self) {
+        self.remember(self.now);
+        self.past.changed(self.now);
+    }
+
+    /// The promises broken so far.
+    pub fn violations(&self) -> &[Violation] {
+        self.checkers.violations()
+    }
+
+    /// The truth: containers that run on an instance.
+    pub fn containers_running(&self, instance_id: &str) -> Vec<RunningContainer> {
+        self.world.ecs.containers_running(instance_id)
+    }
+
+    /// The truth: why the instance must not go yet, in words; empty when nothing is left there.
+    pub fn reasons_to_wait(&self, instance_id: &str) -> Vec<String> {
+        self.checkers.reasons_to_wait(self.now, &self.world, instance_id)
+    }
+
+    /// The instance's lifecycle state; `None` once it left its group.
+    pub fn lifecycle_state(&self, instance_id: &str) -> Option<String> {
+        self.world.autoscaling.lifecycle_state(instance_id)
+    }
+
+    /// The instance's status in each cluster that knows it.
+    pub fn container_instance_status(&self, instance_id: &str) -> Vec<(String, &'static str)> {
+        let instances = self.world.ecs.instances_of(instance_id);
+        instances.map(|(cluster, instance)| (cluster.to_owned(), instance.status.as_str())).collect()
+    }
+
+    /// The ids of a group's instances, its warm pool included.
+    pub fn instance_ids(&self, group: &str) -> Vec<String> {
+        self.world.autoscaling.instances(group).into_iter().map(|instance| instance.instance_id).collect()
+    }
+
+    /// When the instance was terminated.
+    pub fn terminated_at(&self, instance_id: &str) -> Option<SimTime> {
+        self.terminated.get(instance_id).copied()
+    }
+
+    /// How the instance's lifecycle actions ended.
+    pub fn completed(&self, instance_id: &str) -> Vec<Completion> {
+        let completions = self.world.autoscaling.completions().iter();
+        completions.filter(|completion| completion.instance_id == instance_id).cloned().collect()
+    }
+
+    /// Instances that were terminated while something that matters ran there or was sent there, whoever is to blame.
+    pub fn losses(&self) -> &[Loss] {
+        &self.losses
+    }
+
+    /// How many calls the program under test has made.
+    pub fn controller_calls(&self) -> u64 {
+        self.controller_calls
+    }
+}

@@ -1,0 +1,199 @@
+//! ECS, load balancing and Auto Scaling together, and what each does to the others.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::BEGIN;
+use crate::SimTime;
+use crate::autoscaling::{AutoScaling, Effect};
+use crate::checker::Checkers;
+use crate::ecs::Ecs;
+use crate::elb::{LoadBalancing, Target, TargetGroupSpec};
+use crate::wire::{ApiError, Body, Call, Service};
+
+/// One account and region.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Amazon ECS.
+    pub ecs: Ecs,
+    /// Elastic Load Balancing.
+    pub elb: LoadBalancing,
+    /// EC2 Auto Scaling.
+    pub autoscaling: AutoScaling,
+    /// The default ports of target groups, by ARN: what a group's own instances are registered with.
+    ports: BTreeMap<String, u16>,
+    /// Instances that leave the balancers attached to their group.
+    leaving: Vec<Leaving>,
+}
+
+#[derive(Clone, Debug)]
+struct Leaving {
+    instance: String,
+    targets: Vec<(String, Target)>,
+    classics: Vec<String>,
+}
+
+/// An instance that was terminated while something that matters ran there or was sent there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// When.
+    pub at: SimTime,
+    /// The EC2 instance.
+    pub instance: String,
+    /// What was lost.
+    pub text: String,
+}
+
+/// What a step did that others keep account of.
+#[derive(Debug, Default)]
+pub(super) struct Happened {
+    pub(super) losses: Vec<Loss>,
+    pub(super) terminated: Vec<String>,
+}
+
+impl World {
+    /// An empty one; `start` is the wall time at [`SimTime`] zero.
+    pub fn new(account: &str, region: &str, start: Timestamp, seed: u64) -> Self {
+        Self {
+            ecs: Ecs::new(account, region, start, BEGIN, seed.wrapping_add(1)),
+            elb: LoadBalancing::new(start),
+            autoscaling: AutoScaling::new(start, seed.wrapping_add(2)),
+            ports: BTreeMap::new(),
+            leaving: Vec::new(),
+        }
+    }
+
+    pub(super) fn add_target_group(&mut self, spec: TargetGroupSpec) -> String {
+        let port = spec.port;
+        let arn = self.elb.add_target_group(spec);
+        self.ports.insert(arn.clone(), port);
+        arn
+    }
+
+    pub(super) fn next_event(&self, now: SimTime) -> Option<SimTime> {
+        let events = [self.ecs.next_event(), self.elb.next_event(now), self.autoscaling.next_event(now)];
+        events.into_iter().flatten().min()
+    }
+
+    /// Everything that is due at this moment.
+    pub(super) fn step(&mut self, now: SimTime, checkers: &mut Checkers) -> Happened {
+        let mut happened = Happened::default();
+        // What an effect does can bring the next one about at the same moment.
+        loop {
+            let effects = self.autoscaling.advance(now);
+            if effects.is_empty() {
+                break;
+            }
+            checkers.completed(now, self, false);
+            for effect in effects {
+                self.apply(now, effect, checkers, &mut happened);
+            }
+        }
+        self.elb.advance(now);
+        self.ecs.advance(now, &mut self.elb);
+        self.let_go(now);
+        happened
+    }
+
+    fn apply(&mut self, now: SimTime, effect: Effect, checkers: &mut Checkers, happened: &mut Happened) {
+        match effect {
+            Effect::Launched { group, instance_id } => self.launched(now, &group, &instance_id),
+            Effect::Stopped { instance_id, .. } => {
+                self.elb.instance_stopped(now, &instance_id, &self.ecs.addresses(&instance_id));
+                self.ecs.ec2_stopped(&instance_id);
+            }
+            Effect::RootVolumeReplaced { instance_id, .. } => {
+                // The agent's state was on that volume: the instance comes back as another container instance.
+                self.ecs.ec2_gone(now, &instance_id);
+            }
+            Effect::Terminated { instance_id, .. } => {
+                let reasons = checkers.reasons_to_wait(now, self, &instance_id);
+                happened.losses.extend(reasons.into_iter().map(|text| Loss {
+                    at: now,
+                    instance: instance_id.clone(),
+                    text,
+                }));
+                self.elb.instance_gone(now, &instance_id, &self.ecs.addresses(&instance_id));
+                self.ecs.ec2_gone(now, &instance_id);
+                happened.terminated.push(instance_id);
+            }
+            Effect::JoinBalancers { instance_id, target_group_arns, classic_names, .. } => {
+                for (arn, target) in self.targets(&instance_id, &target_group_arns) {
+                    self.elb.register_target(now, &arn, target);
+                }
+                for name in &classic_names {
+                    self.elb.register_classic(now, name, &instance_id);
+                }
+            }
+            Effect::LeaveBalancers { instance_id, target_group_arns, classic_names, .. } => {
+                let targets = self.targets(&instance_id, &target_group_arns);
+                for (arn, target) in &targets {
+                    self.elb.deregister_target(now, arn, target);
+                }
+                for name in &classic_names {
+                    self.elb.deregister_classic(now, name, &instance_id);
+                }
+                self.leaving.push(Leaving { instance: instance_id, targets, classics: classic_names });
+            }
+            Effect::HookTimedOut { group, hook, instance_id, .. } => {
+                checkers.timed_out(now, &group, &hook, &instance_id);
+            }
+        }
+    }
+
+    /// A launched instance's agent registers; one that was only stopped connects again.
+    fn launched(&mut self, now: SimTime, group: &str, instance_id: &str) {
+        self.elb.instance_started(now, instance_id, &self.ecs.addresses(instance_id));
+        let Some(spec) = self.autoscaling.group(group) else { return };
+        let Some(cluster) = spec.cluster.clone() else { return };
+        let (cpu, memory) = (spec.instance_cpu, spec.instance_memory);
+        let known = self.ecs.instances_of(instance_id).any(|(name, instance)| name == cluster && instance.stopped);
+        if known {
+            self.ecs.ec2_started(now, &mut self.elb, instance_id);
+        } else {
+            self.ecs.register_instance(now, &cluster, instance_id, cpu, memory);
+        }
+    }
+
+    /// Tells Auto Scaling about instances whose own balancers have let go of them.
+    fn let_go(&mut self, now: SimTime) {
+        let Self { elb, autoscaling, leaving, .. } = self;
+        leaving.retain(|left| {
+            let gone = left.targets.iter().all(|(arn, target)| elb.is_gone(now, arn, target))
+                && left.classics.iter().all(|name| elb.classic_is_gone(now, name, &left.instance));
+            if gone {
+                autoscaling.balancers_left(now, &left.instance);
+            }
+            !gone
+        });
+    }
+
+    fn targets(&self, instance: &str, arns: &[String]) -> Vec<(String, Target)> {
+        let target = |arn: &String| {
+            let port = self.ports.get(arn).copied().unwrap_or(80);
+            (arn.clone(), Target { id: instance.to_owned(), port })
+        };
+        arns.iter().map(target).collect()
+    }
+
+    /// The instance dies without anyone having asked.
+    pub(super) fn kill(&mut self, now: SimTime, instance_id: &str) {
+        self.elb.instance_gone(now, instance_id, &self.ecs.addresses(instance_id));
+        self.ecs.ec2_gone(now, instance_id);
+        self.autoscaling.ec2_terminated(now, instance_id);
+    }
+
+    /// One call's answer: JSON, or the XML inside the result.
+    pub(super) fn answer(&mut self, now: SimTime, call: &Call) -> Result<String, ApiError> {
+        match (&call.body, call.service) {
+            (Body::Json(body), Service::Ecs) => {
+                self.ecs.handle(now, &mut self.elb, &call.operation, body).map(|answer| answer.to_string())
+            }
+            (Body::Form(params), Service::AutoScaling) => self.autoscaling.handle(now, &call.operation, params),
+            (Body::Form(params), Service::ElbV2) => self.elb.handle_v2(now, &call.operation, params),
+            (Body::Form(params), Service::ElbClassic) => self.elb.handle_classic(now, &call.operation, params),
+            _ => Err(ApiError::unknown_action(&call.operation)),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! DynamoDB: the embedded database dynoxide, and what the real service adds to it: indexes that lag, and outages.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Duration;
+
+use dynoxide::{Database, DynoxideError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::SimTime;
+
+/// A refused call: the HTTP status and the JSON body that says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// The error's code.
+    pub code: String,
+    /// The body.
+    pub body: String,
+}
+
+/// What a table that is away answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// HTTP 500 `InternalServerError`, at once.
+    Error,
+    /// Nothing at all.
+    Hang,
+}
+
+/// The database.
+pub struct DynamoDb {
+    database: Database,
+    index: Option<LaggingIndex>,
+    outage: Option<(SimTime, Outage)>,
+}
+
+/// A second database that receives the same writes later, and answers what is asked of indexes.
+struct LaggingIndex {
+    database: Database,
+    lag: Duration,
+    waiting: VecDeque<(SimTime, String, String)>,
+}
+
+impl std::fmt::Debug for DynamoDb {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DynamoDb").field("outage", &self.outage).finish_non_exhaustive()
+    }
+}
+
+impl DynamoDb {
+    /// An empty database in memory.
+    pub fn memory() -> Result<Self, DynoxideError> {
+        Ok(Self { database: Database::memory()?, index: None, outage: None })
+    }
+
+    /// A database in a file, which survives the process.
+    pub fn file(path: &Path) -> Result<Self, DynoxideError> {
+        Ok(Self { database: Database::new(&path.to_string_lossy())?, index: None, outage: None })
+    }
+
+    /// Lets queries of indexes see the table as it was this long ago (source: DynamoDB developer guide, global
+    /// secondary indexes: eventually consistent, usually below a second, longer under failure). To be called before
+    /// the first table is made; later writes only are carried over.
+    pub fn set_index_lag(&mut self, lag: Duration) -> Result<(), DynoxideError> {
+        match &mut self.index {
+            Some(index) => index.lag = lag,
+            None => {
+                self.index = Some(LaggingIndex { database: Database::memory()?, lag, waiting: VecDeque::new() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the service away until then.
+    pub fn set_outage(&mut self, until: SimTime, outage: Outage) {
+        self.outage = Some((until, outage));
+    }
+
+    /// What a call meets now.
+    pub fn outage(&self, now: SimTime) -> Option<Outage> {
+        self.outage.and_then(|(until, outage)| (now < until).then_some(outage))
+    }
+
+    /// Answers one call; `body` is its JSON, and so is the answer.
+    pub fn handle(&mut self, now: SimTime, operation: &str, body: &str) -> Result<String, Refusal> {
+        let of_index = matches!(operation, "Query" | "Scan") && body.contains("\"IndexName\"");
+        let Some(index) = &mut self.index else { return dispatch(&self.database, operation, body) };
+        while index.waiting.front().is_some_and(|(at, ..)| at.saturating_add(index.lag) <= now) {
+            if let Some((_, operation, body)) = index.waiting.pop_front() {
+                // The same write on the same state has the same result: only those that succeeded are carried over.
+                let _ = dispatch(&index.database, &operation, &body);
+            }
+        }
+        if of_index {
+            return dispatch(&index.database, operation, body);
+        }
+        let answer = dispatch(&self.database, operation, body);
+        if answer.is_ok() {
+            if operation.ends_with("Table") && !operation.starts_with("Describe") {
+                let _ = dispatch(&index.database, operation, body);
+            } else if ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"]
+                .contains(&operation)
+            {
+                index.waiting.push_back((now, operation.to_owned(), body.to_owned()));
+            }
+        }
+        answer
+    }
+}
+
+/// One arm of [`dispatch`]: the request's and the answer's types follow from the method.
+macro_rules! call {
+    ($database:expr, $method:ident, $body:expr) => {
+        write(&$database.$method(parse($body)?).map_err(|error| refusal(&error))?)
+    };
+}
+
+fn dispatch(database: &Database, operation: &str, body: &str) -> Result<String, Refusal> {
+    match operation {
+        "CreateTable" => call!(database, create_table, body),
+        "DeleteTable" => call!(database, delete_table, body),
+        "DescribeTable" => call!(database, describe_table, body),
+        "UpdateTable" => call!(database, update_table, body),
+        "ListTables" => call!(database, list_tables, body),
+        "TagResource" => call!(database, tag_resource, body).map(|_| String::new()),
+        "UntagResource" => call!(database, untag_resource, body).map(|_| String::new()),
+        "ListTagsOfResource" => call!(database, list_tags_of_resource, body),
+        "PutItem" => call!(database, put_item, body),
+        "GetItem" => call!(database, get_item, body),
+        "UpdateItem" => call!(database, update_item, body),
+        "DeleteItem" => call!(database, delete_item, body),
+        "BatchGetItem" => call!(database, batch_get_item, body),
+        "BatchWriteItem" => call!(database, batch_write_item, body),
+        "Query" => call!(database, query, body),
+        "Scan" => call!(database, scan, body),
+        "TransactGetItems" => call!(database, transact_get_items, body),
+        "TransactWriteItems" => call!(database, transact_write_items, body),
+        "UpdateTimeToLive" => call!(database, update_time_to_live, body),
+        "DescribeTimeToLive" => call!(database, describe_time_to_live, body),
+        _ => Err(Refusal {
+            status: 400,
+            code: "UnknownOperationException".to_owned(),
+            body: r#"{"__type":"com.amazon.coral.service#UnknownOperationException"}"#.to_owned(),
+        }),
+    }
+}
+
+/// Reads a request. The database marks what DynamoDB itself calls a validation error in the parser's message.
+fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refusal> {
+    serde_json::from_str(body).map_err(|error| {
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or(&message);
+        let marked = ["VALIDATION:", "VALIDATION_REQUEST:"].iter().find_map(|mark| message.strip_prefix(mark));
+        let error = match marked {
+            Some(text) => DynoxideError::ValidationException(text.to_owned()),
+            None if message.starts_with("missing field") => DynoxideError::ValidationException(message.to_owned()),
+            None => DynoxideError::SerializationException(message.to_owned()),
+        };
+        refusal(&error)
+    })
+}
+
+fn write<T: Serialize>(answer: &T) -> Result<String, Refusal> {
+    serde_json::to_string(answer).map_err(|error| refusal(&DynoxideError::InternalServerError(error.to_string())))
+}
+
+fn refusal(error: &DynoxideError) -> Refusal {
+    let code = error.error_type().rsplit('#').next().unwrap_or_default();
+    Refusal { status: error.status_code(), code: code.to_owned(), body: error.to_json() }
+}

@@ -1,0 +1,234 @@
+//! Amazon ECS on EC2: what its API says, and what truly runs.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `model` | the nouns and their states |
+//! | `task` | the life of a task, from `PROVISIONING` to `STOPPED` |
+//! | `scheduler` | services: placement, draining, minimum and maximum healthy percent |
+//! | `instance` | container instances: registration, draining, deregistration, death |
+//! | `ops`, `describe` | the API's operations, and how they show the nouns |
+//!
+//! The state machine moves by timers only: [`Ecs::next_event`] says when, [`Ecs::advance`] moves it there.
+
+mod describe;
+mod instance;
+mod model;
+mod ops;
+mod scheduler;
+mod task;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub use instance::RunningContainer;
+use jiff::Timestamp;
+pub use model::{
+    Cluster, ContainerInstance, Definition, Eni, InstanceStatus, Registration, Service, ServiceEvent, Task, TaskStatus,
+    Timer, Timing,
+};
+pub use ops::is_read;
+
+use crate::SimTime;
+use crate::elb::LoadBalancing;
+use crate::spec::{Balancer, ServiceSpec, StandaloneSpec, TaskSpec};
+
+/// ECS in one account and region.
+#[derive(Clone, Debug)]
+pub struct Ecs {
+    clusters: BTreeMap<String, Cluster>,
+    definitions: BTreeMap<String, Definition>,
+    schedule: Schedule,
+    names: Names,
+    start: Timestamp,
+    /// When the scenario begins; working times of standalone tasks count from here at the earliest.
+    begin: SimTime,
+    /// How long ECS's own steps take.
+    pub timing: Timing,
+    /// The largest page of any listing. AWS's is 100; smaller ones make paging visible.
+    pub page_size: usize,
+    /// What `UpdateContainerInstancesState` answers for an `INACTIVE` instance is not documented: an entry in
+    /// `failures` (`false`), or an `InvalidParameterException` for the whole batch (`true`).
+    pub refuse_inactive_updates: bool,
+}
+
+/// The timers, in order of time and then of making.
+#[derive(Clone, Debug, Default)]
+struct Schedule {
+    timers: BTreeMap<(SimTime, u64), Timer>,
+    sequence: u64,
+}
+
+impl Schedule {
+    fn push(&mut self, at: SimTime, timer: Timer) {
+        self.sequence += 1;
+        self.timers.insert((at, self.sequence), timer);
+    }
+}
+
+/// Makes ids, addresses and ARNs.
+#[derive(Clone, Debug)]
+struct Names {
+    rng: fastrand::Rng,
+    account: String,
+    region: String,
+    addresses: u32,
+}
+
+impl Names {
+    fn hex32(&mut self) -> String {
+        format!("{:032x}", self.rng.u128(..))
+    }
+
+    fn digits(&mut self) -> u64 {
+        self.rng.u64(1_000_000_000_000_000_000..10_000_000_000_000_000_000)
+    }
+
+    /// An address that no other task ever had: 10.0.0.0/8, in order.
+    fn address(&mut self) -> String {
+        self.addresses += 1;
+        let [_, b, c, d] = (self.addresses + 255).to_be_bytes();
+        format!("10.{b}.{c}.{d}")
+    }
+
+    fn arn(&self, kind: &str, path: &str) -> String {
+        format!("arn:aws:ecs:{}:{}:{kind}/{path}", self.region, self.account)
+    }
+}
+
+impl Ecs {
+    /// An empty ECS. `start` is the wall time at [`SimTime`] zero, `begin` the moment at which the scenario begins.
+    pub fn new(account: &str, region: &str, start: Timestamp, begin: SimTime, seed: u64) -> Self {
+        Self {
+            clusters: BTreeMap::new(),
+            definitions: BTreeMap::new(),
+            schedule: Schedule::default(),
+            names: Names {
+                rng: fastrand::Rng::with_seed(seed),
+                account: account.to_owned(),
+                region: region.to_owned(),
+                addresses: 0,
+            },
+            start,
+            begin,
+            timing: Timing::default(),
+            page_size: 100,
+            refuse_inactive_updates: false,
+        }
+    }
+
+    /// A cluster by name.
+    pub fn cluster(&self, name: &str) -> Option<&Cluster> {
+        self.clusters.get(name)
+    }
+
+    /// All clusters.
+    pub fn clusters(&self) -> impl Iterator<Item = &Cluster> {
+        self.clusters.values()
+    }
+
+    /// Makes a cluster.
+    pub fn add_cluster(&mut self, name: &str) {
+        let cluster = Cluster { name: name.to_owned(), ..Cluster::default() };
+        self.clusters.entry(name.to_owned()).or_insert(cluster);
+    }
+
+    /// Makes a service; its tasks start as soon as there is room for them. A cluster that does not exist is made.
+    /// Target groups are given by name.
+    pub fn add_service(&mut self, now: SimTime, elb: &LoadBalancing, spec: &ServiceSpec) {
+        self.add_cluster(&spec.cluster);
+        let definition = self.define(&spec.name, &spec.task);
+        let (mut target_groups, mut classics) = (Vec::new(), Vec::new());
+        for balancer in &spec.load_balancers {
+            match balancer {
+                Balancer::TargetGroup(name) => target_groups.extend(elb.arn_of(name)),
+                Balancer::Classic(name) => classics.push(name.clone()),
+            }
+        }
+        let mut service = Service {
+            name: spec.name.clone(),
+            definition,
+            deployment: format!("ecs-svc/{}", self.names.digits()),
+            desired: spec.desired,
+            daemon: spec.daemon,
+            minimum_healthy_percent: spec.minimum_healthy_percent,
+            maximum_percent: spec.maximum_percent,
+            task: spec.task.clone(),
+            target_groups,
+            classics,
+            tasks: BTreeSet::new(),
+            events: VecDeque::new(),
+            created_at: now,
+            wake: None,
+            complained_at: None,
+        };
+        scheduler::wake(&mut self.schedule, &spec.cluster, &mut service, now);
+        if let Some(cluster) = self.clusters.get_mut(&spec.cluster) {
+            cluster.services.insert(spec.name.clone(), service);
+        }
+    }
+
+    /// Changes a service's desired count.
+    pub fn set_desired(&mut self, now: SimTime, cluster: &str, service: &str, desired: u32) {
+        if let Some(service) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service)) {
+            service.desired = desired;
+            scheduler::wake(&mut self.schedule, cluster, service, now);
+        }
+    }
+
+    /// Starts a standalone task and answers its ARN; `None` if no instance has room for it.
+    pub fn run_standalone(&mut self, now: SimTime, spec: &StandaloneSpec) -> Option<String> {
+        let definition = self.define(&spec.family, &spec.task);
+        let cluster = self.clusters.get(&spec.cluster)?;
+        let instance = match &spec.instance_id {
+            Some(ec2) => {
+                let mut registered = cluster.by_ec2.get(ec2)?.iter();
+                registered.rfind(|id| cluster.instances.get(*id).is_some_and(|i| i.agent_connected))?.clone()
+            }
+            None => scheduler::place(cluster, &spec.task, None)?,
+        };
+        let plan = task::Plan {
+            instance,
+            definition,
+            service: None,
+            daemon: false,
+            group: spec.group.clone().unwrap_or_else(|| format!("family:{}", spec.family)),
+            started_by: None,
+        };
+        let id = self.start_task(now, &spec.cluster, plan)?;
+        Some(self.names.arn("task", &format!("{}/{id}", spec.cluster)))
+    }
+
+    /// Registers a task definition, or finds the one that says the same; answers `family:revision`.
+    fn define(&mut self, family: &str, task: &TaskSpec) -> String {
+        let revision = 1 + self.definitions.values().filter(|d| d.family == family).count();
+        let key = format!("{family}:{revision}");
+        let revision = u32::try_from(revision).unwrap_or(u32::MAX);
+        let definition = Definition { family: family.to_owned(), revision, task: task.clone() };
+        self.definitions.insert(key.clone(), definition);
+        key
+    }
+
+    /// When something happens next by itself.
+    pub fn next_event(&self) -> Option<SimTime> {
+        self.schedule.timers.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Lets everything happen that is due by now; answers whether something did.
+    pub fn advance(&mut self, now: SimTime, elb: &mut LoadBalancing) -> bool {
+        let mut moved = false;
+        while let Some(entry) = self.schedule.timers.first_entry() {
+            let at = entry.key().0;
+            if at > now {
+                break;
+            }
+            let timer = entry.remove();
+            moved = true;
+            match timer {
+                Timer::Task { cluster, task } => self.step_task(at, elb, &cluster, &task),
+                Timer::Service { cluster, service } => self.reconcile(at, elb, &cluster, &service),
+                Timer::InstanceGone { cluster, instance } => self.notice_gone(at, elb, &cluster, &instance),
+                Timer::ForgetInstance { cluster, instance } => self.forget_instance(at, &cluster, &instance),
+            }
+        }
+        moved
+    }
+}

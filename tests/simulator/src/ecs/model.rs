@@ -1,0 +1,361 @@
+//! The nouns of ECS: cluster, container instance, service, task, and the states each can be in.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::SimTime;
+use crate::spec::{Network, TaskSpec};
+
+/// A cluster with everything in it. Keys are ids (the last part of an ARN), never ARNs.
+#[derive(Clone, Debug, Default)]
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// Its container instances by id.
+    pub instances: BTreeMap<String, ContainerInstance>,
+    /// EC2 instance id to container instance ids. More than one when an agent registered again
+    /// (source: amazon-ecs-agent#125).
+    pub by_ec2: BTreeMap<String, BTreeSet<String>>,
+    /// Its services by name.
+    pub services: BTreeMap<String, Service>,
+    /// Its tasks by id, stopped ones included while they can be described.
+    pub tasks: BTreeMap<String, Task>,
+}
+
+/// `ContainerInstance.status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceStatus {
+    /// Takes new tasks.
+    Active,
+    /// Takes no new tasks; service tasks are moved away.
+    Draining,
+    /// Deregistered. Never listed, described for about an hour more (source: ECS developer guide).
+    Inactive,
+}
+
+impl InstanceStatus {
+    /// The API's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
+}
+
+/// An EC2 instance's registration in a cluster.
+#[derive(Clone, Debug)]
+pub struct ContainerInstance {
+    /// Its id, 32 hex digits.
+    pub id: String,
+    /// The EC2 instance.
+    pub ec2_instance_id: String,
+    /// Its status.
+    pub status: InstanceStatus,
+    /// Whether ECS hears the agent. Without it task states freeze: what is `RUNNING` stays so, and the service does
+    /// not replace it (source: containers-roadmap#2040).
+    pub agent_connected: bool,
+    /// Whether the EC2 instance itself is alive: the truth behind `agent_connected`.
+    pub ec2_alive: bool,
+    /// The EC2 instance was stopped and may be started again (a warm pool).
+    pub stopped: bool,
+    /// When the agent registered.
+    pub registered_at: SimTime,
+    /// When it became `INACTIVE`.
+    pub deregistered_at: Option<SimTime>,
+    /// Registered CPU units.
+    pub cpu: u32,
+    /// Registered memory, MiB.
+    pub memory: u32,
+    /// CPU units held by tasks that are not `STOPPED`.
+    pub used_cpu: u32,
+    /// Memory held by tasks that are not `STOPPED`, MiB.
+    pub used_memory: u32,
+    /// Host ports held by tasks that are not `STOPPED`.
+    pub used_ports: BTreeSet<u16>,
+    /// Ids of its tasks, stopped ones included.
+    pub tasks: BTreeSet<String>,
+    /// Grows with every change that ECS would send an event about.
+    pub version: u64,
+    /// Tags, as `include: [TAGS]` shows them.
+    pub tags: BTreeMap<String, String>,
+    /// Attributes, for example `ecs.ami-id`.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl ContainerInstance {
+    /// Whether ECS may place a task of this size here now, and where not, why: ECS's words in a service event.
+    pub fn refuses(&self, spec: &TaskSpec) -> Option<&'static str> {
+        let port_taken = match spec.network {
+            Network::Bridge { host_port: 0, .. } | Network::Awsvpc { .. } => false,
+            Network::Bridge { host_port: port, .. } | Network::Host { container_port: port } => {
+                self.used_ports.contains(&port)
+            }
+        };
+        if self.status != InstanceStatus::Active {
+            Some("is not in the ACTIVE state")
+        } else if !self.agent_connected {
+            Some("has a disconnected agent")
+        } else if self.used_cpu + spec.cpu > self.cpu {
+            Some("has insufficient CPU units available")
+        } else if self.used_memory + spec.memory > self.memory {
+            Some("has insufficient memory available")
+        } else if port_taken {
+            Some("is already using a port required by your task")
+        } else {
+            None
+        }
+    }
+}
+
+/// `Task.lastStatus`, in the order of a task's life (source: ECS developer guide, task lifecycle).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TaskStatus {
+    /// Before the agent: a network interface is made.
+    Provisioning,
+    /// Waits for the agent.
+    Pending,
+    /// The agent starts containers; targets are registered.
+    Activating,
+    /// Runs.
+    Running,
+    /// Targets are deregistered; the containers still run and still answer.
+    Deactivating,
+    /// The agent has sent the stop signal.
+    Stopping,
+    /// The network interface is taken down.
+    Deprovisioning,
+    /// Over.
+    Stopped,
+}
+
+impl TaskStatus {
+    /// The API's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Pending => "PENDING",
+            Self::Activating => "ACTIVATING",
+            Self::Running => "RUNNING",
+            Self::Deactivating => "DEACTIVATING",
+            Self::Stopping => "STOPPING",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// Where a task's traffic comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// A target of a target group.
+    Target {
+        /// The group's ARN.
+        group: String,
+        /// The EC2 instance id or the task's address.
+        id: String,
+        /// The port.
+        port: u16,
+    },
+    /// The instance in a classic load balancer.
+    Classic {
+        /// The balancer's name.
+        name: String,
+    },
+}
+
+/// A task.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its id, 32 hex digits.
+    pub id: String,
+    /// Its container instance's id.
+    pub instance: String,
+    /// Its EC2 instance.
+    pub ec2_instance_id: String,
+    /// Its task definition, `family:revision`.
+    pub definition: String,
+    /// Its service; `None` for a standalone task.
+    pub service: Option<String>,
+    /// Whether that service is a daemon.
+    pub daemon: bool,
+    /// `group`.
+    pub group: String,
+    /// `startedBy`: the deployment id of a service task.
+    pub started_by: Option<String>,
+    /// `lastStatus`: what ECS says.
+    pub status: TaskStatus,
+    /// `desiredStatus` is `STOPPED` rather than `RUNNING`.
+    pub stop_wanted: bool,
+    /// The truth: its containers run on the instance.
+    pub containers_running: bool,
+    /// A forced deregistration cut it off from ECS: called `STOPPED` while its containers run on.
+    pub orphaned: bool,
+    /// `stopCode`.
+    pub stop_code: Option<&'static str>,
+    /// `stoppedReason`.
+    pub stopped_reason: Option<String>,
+    /// `createdAt`.
+    pub created_at: SimTime,
+    /// `startedAt`.
+    pub started_at: Option<SimTime>,
+    /// `stoppingAt`.
+    pub stopping_at: Option<SimTime>,
+    /// `executionStoppedAt`: the containers have ended.
+    pub execution_stopped_at: Option<SimTime>,
+    /// `stoppedAt`.
+    pub stopped_at: Option<SimTime>,
+    /// Its host port, if it has one.
+    pub host_port: Option<u16>,
+    /// Its address and network interface, for `awsvpc`.
+    pub eni: Option<Eni>,
+    /// Where it is, or was, registered.
+    pub registrations: Vec<Registration>,
+    /// Whether those have been deregistered.
+    pub deregistered: bool,
+    /// Scale-in protection, until then.
+    pub protected_until: Option<SimTime>,
+    /// When its next step is due; timers that come earlier are stale.
+    pub due: SimTime,
+    /// `version`.
+    pub version: u64,
+}
+
+/// The network interface of an `awsvpc` task.
+#[derive(Clone, Debug)]
+pub struct Eni {
+    /// `eni-…`.
+    pub id: String,
+    /// The attachment's id.
+    pub attachment: String,
+    /// The private IPv4 address.
+    pub address: String,
+    /// The interface was deleted.
+    pub deleted: bool,
+}
+
+/// A service event: what ECS tells people about its scheduling.
+#[derive(Clone, Debug)]
+pub struct ServiceEvent {
+    /// Its id.
+    pub id: String,
+    /// When.
+    pub at: SimTime,
+    /// The text.
+    pub message: String,
+}
+
+/// A service.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Its task definition, `family:revision`.
+    pub definition: String,
+    /// The deployment's id, `ecs-svc/<digits>`.
+    pub deployment: String,
+    /// Desired count (replicas).
+    pub desired: u32,
+    /// `DAEMON` rather than `REPLICA`.
+    pub daemon: bool,
+    /// `minimumHealthyPercent`.
+    pub minimum_healthy_percent: u32,
+    /// `maximumPercent`.
+    pub maximum_percent: u32,
+    /// What its tasks are.
+    pub task: TaskSpec,
+    /// Target group ARNs.
+    pub target_groups: Vec<String>,
+    /// Classic load balancer names.
+    pub classics: Vec<String>,
+    /// Ids of its tasks that are not `STOPPED`.
+    pub tasks: BTreeSet<String>,
+    /// The last 100 events, newest first.
+    pub events: VecDeque<ServiceEvent>,
+    /// When it was created.
+    pub created_at: SimTime,
+    /// When the scheduler looks at it next; `None` while it is settled.
+    pub wake: Option<SimTime>,
+    /// When it last said that it could not place a task.
+    pub complained_at: Option<SimTime>,
+}
+
+/// A task definition.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// `family`.
+    pub family: String,
+    /// `revision`.
+    pub revision: u32,
+    /// What it asks for.
+    pub task: TaskSpec,
+}
+
+/// Something the future holds.
+#[derive(Clone, Debug)]
+pub enum Timer {
+    /// A task's next step.
+    Task {
+        /// Cluster name.
+        cluster: String,
+        /// Task id.
+        task: String,
+    },
+    /// The scheduler looks at a service.
+    Service {
+        /// Cluster name.
+        cluster: String,
+        /// Service name.
+        service: String,
+    },
+    /// ECS notices that an instance with a connected agent is gone.
+    InstanceGone {
+        /// Cluster name.
+        cluster: String,
+        /// Container instance id.
+        instance: String,
+    },
+    /// An `INACTIVE` instance is forgotten.
+    ForgetInstance {
+        /// Cluster name.
+        cluster: String,
+        /// Container instance id.
+        instance: String,
+    },
+}
+
+/// How long ECS's own steps take. Estimates from daily experience, not from any document.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    /// Creating or deleting a network interface.
+    pub eni: Duration,
+    /// `PENDING`: until the agent takes a task up.
+    pub pending: Duration,
+    /// From `DEACTIVATING` until targets are really deregistered: in that state targets were seen still `healthy`
+    /// (source: aws-cdk#13506).
+    pub deregister: Duration,
+    /// How often ECS looks whether a target has drained, and the scheduler at an unsettled service.
+    pub poll: Duration,
+    /// How soon the scheduler reacts to a change.
+    pub react: Duration,
+    /// From the end of a connected EC2 instance to its deregistration.
+    pub instance_gone: Duration,
+    /// How long stopped tasks and inactive instances can be described (source: ECS API reference, DescribeTasks:
+    /// at least one hour).
+    pub memory: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            eni: Duration::from_secs(4),
+            pending: Duration::from_secs(2),
+            deregister: Duration::from_secs(2),
+            poll: Duration::from_secs(5),
+            react: Duration::from_secs(1),
+            instance_gone: Duration::from_secs(10),
+            memory: Duration::from_secs(3600),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The service scheduler: how many tasks, where, and what `DRAINING` does to them.
+//!
+//! On a `DRAINING` instance, tasks of services that do not run yet are stopped at once; running ones are replaced
+//! under the deployment's percentages: never fewer healthy tasks than the minimum (of the desired count, rounded
+//! up), never more tasks than the maximum (rounded down). With 100/100 nothing can ever move. Standalone tasks are
+//! left alone. Daemons go last, once no replica is left (sources: ECS API reference, UpdateContainerInstancesState
+//! and DeploymentConfiguration; ECS developer guide, container instance draining).
+//!
+//! Scale-in protection: no document says what draining does to a protected task. Here the scheduler leaves it alone
+//! until the protection ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::model::{Cluster, InstanceStatus, Service, ServiceEvent, TaskStatus, Timer};
+use super::task::{Plan, is_healthy};
+use super::{Ecs, Schedule};
+use crate::SimTime;
+use crate::elb::LoadBalancing;
+use crate::spec::TaskSpec;
+
+/// How many service events are kept (source: ECS API reference, Service: the last 100).
+const EVENTS: usize = 100;
+
+/// How often a service repeats that it cannot place a task. An assumption.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+const DRAINING_REASON: &str = "Task stopped because its container instance is DRAINING";
+
+/// Has the scheduler look at a service at that time, or earlier if it was going to.
+pub(super) fn wake(schedule: &mut Schedule, cluster: &str, service: &mut Service, at: SimTime) {
+    if service.wake.is_none_or(|wake| wake > at) {
+        service.wake = Some(at);
+        schedule.push(at, Timer::Service { cluster: cluster.to_owned(), service: service.name.clone() });
+    }
+}
+
+/// The instance for a new task: one with room, fewest tasks of the same service first, then fewest tasks.
+pub(super) fn place(cluster: &Cluster, spec: &TaskSpec, service: Option<&Service>) -> Option<String> {
+    let mut of_service: BTreeMap<&str, usize> = BTreeMap::new();
+    for task in service.into_iter().flat_map(|s| &s.tasks).filter_map(|id| cluster.tasks.get(id)) {
+        *of_service.entry(task.instance.as_str()).or_default() += 1;
+    }
+    let candidates = cluster.instances.values().filter(|instance| instance.refuses(spec).is_none());
+    let best = candidates.min_by_key(|i| (of_service.get(i.id.as_str()).copied(), i.tasks.len(), &i.id));
+    best.map(|instance| instance.id.clone())
+}
+
+/// A task as the scheduler sees it.
+struct Seen {
+    id: String,
+    created_at: SimTime,
+    running: bool,
+    healthy: bool,
+    draining: bool,
+    protected: bool,
+}
+
+impl Ecs {
+    /// The scheduler looks at one service and does what it may.
+    pub(super) fn reconcile(&mut self, now: SimTime, elb: &LoadBalancing, cluster_name: &str, service_name: &str) {
+        let Some(service) =
+            self.clusters.get_mut(cluster_name).and_then(|cluster| cluster.services.get_mut(service_name))
+        else {
+            return;
+        };
+        if service.wake != Some(now) {
+            return; // A stale timer.
+        }
+        service.wake = None;
+        let settled = if service.daemon {
+            self.reconcile_daemon(now, cluster_name, service_name)
+        } else {
+            self.reconcile_replica(now, elb, cluster_name, service_name)
+        };
+        let poll = self.timing.poll;
+        let service = self.clusters.get_mut(cluster_name).and_then(|cluster| cluster.services.get_mut(service_name));
+        if let Some(service) = service.filter(|_| !settled) {
+            wake(&mut self.schedule, cluster_name, service, now + poll);
+        }
+    }
+
+    fn reconcile_replica(&mut self, now: SimTime, elb: &LoadBalancing, cluster_name: &str, name: &str) -> bool {
+        let Some((cluster, service)) = self.look(cluster_name, name) else { return true };
+        let mut tasks: Vec<Seen> = seen(now, elb, cluster, service);
+        let desired = service.desired as usize;
+        let minimum = (desired * service.minimum_healthy_percent as usize).div_ceil(100);
+        let maximum = desired * service.maximum_percent as usize / 100;
+        let settled = tasks.len() == desired && tasks.iter().all(|t| t.healthy && !t.draining);
+        if settled {
+            return true;
+        }
+        let mut stops = Vec::new();
+        tasks.retain(|task| {
+            let stop = task.draining && !task.running;
+            if stop {
+                stops.push((task.id.clone(), DRAINING_REASON));
+            }
+            !stop
+        });
+        let kept = tasks.iter().filter(|t| !t.draining).count();
+        // Unhealthy and young tasks are the first to go when there are too many.
+        let mut surplus: Vec<&Seen> = tasks.iter().filter(|t| !t.draining && !t.protected).collect();
+        surplus.sort_by_key(|t| (t.healthy, t.running, std::cmp::Reverse(t.created_at), t.id.clone()));
+        let scaled_in: BTreeSet<&str> =
+            surplus.iter().take(kept.saturating_sub(desired)).map(|t| t.id.as_str()).collect();
+        stops.extend(scaled_in.iter().map(|id| ((*id).to_owned(), "Scaling activity initiated by deployment")));
+
+        let starts = desired.saturating_sub(kept).min(maximum.saturating_sub(tasks.len()));
+        let mut healthy = tasks.iter().filter(|t| t.healthy && !scaled_in.contains(t.id.as_str())).count();
+        for task in tasks.iter().filter(|t| t.draining && !t.protected) {
+            if !task.healthy || healthy > minimum {
+                healthy -= usize::from(task.healthy);
+                stops.push((task.id.clone(), DRAINING_REASON));
+            }
+        }
+        for (id, reason) in &stops {
+            self.stop_task(now, cluster_name, id, "ServiceSchedulerInitiated", reason);
+        }
+        self.report(now, cluster_name, name, "has stopped", stops.len(), "running tasks");
+        self.start_replicas(now, cluster_name, name, starts);
+        false
+    }
+
+    fn start_replicas(&mut self, now: SimTime, cluster_name: &str, name: &str, count: usize) {
+        let mut started = 0;
+        for _ in 0..count {
+            let Some((cluster, service)) = self.look(cluster_name, name) else { return };
+            let Some(instance) = place(cluster, &service.task, Some(service)) else {
+                self.complain(now, cluster_name, name);
+                break;
+            };
+            let plan = plan(service, instance);
+            self.start_task(now, cluster_name, plan);
+            started += 1;
+        }
+        self.report(now, cluster_name, name, "has started", started, "tasks");
+    }
+
+    fn reconcile_daemon(&mut self, now: SimTime, cluster_name: &str, name: &str) -> bool {
+        let Some((cluster, service)) = self.look(cluster_name, name) else { return true };
+        let running = service.tasks.iter().filter_map(|id| cluster.tasks.get(id)).filter(|t| !t.stop_wanted);
+        let covered: BTreeMap<&str, &str> = running.map(|t| (t.instance.as_str(), t.id.as_str())).collect();
+        let (mut starts, mut stops, mut settled, mut room) = (Vec::new(), Vec::new(), true, true);
+        for instance in cluster.instances.values() {
+            match (instance.status, covered.get(instance.id.as_str())) {
+                (InstanceStatus::Active, None) if instance.agent_connected => {
+                    settled = false;
+                    if instance.refuses(&service.task).is_none() {
+                        starts.push(plan(service, instance.id.clone()));
+                    } else {
+                        room = false;
+                    }
+                }
+                (InstanceStatus::Draining, Some(task)) => {
+                    settled = false;
+                    let replica_left = instance
+                        .tasks
+                        .iter()
+                        .filter_map(|id| cluster.tasks.get(id))
+                        .any(|t| t.service.is_some() && !t.daemon && t.status != TaskStatus::Stopped);
+                    if !replica_left {
+                        stops.push((*task).to_owned());
+                    }
+                }
+                (InstanceStatus::Active | InstanceStatus::Draining | InstanceStatus::Inactive, _) => {}
+            }
+        }
+        for id in stops {
+            self.stop_task(now, cluster_name, &id, "ServiceSchedulerInitiated", DRAINING_REASON);
+        }
+        for plan in starts {
+            self.start_task(now, cluster_name, plan);
+        }
+        if !room {
+            self.complain(now, cluster_name, name);
+        }
+        settled
+    }
+
+    fn look(&self, cluster: &str, service: &str) -> Option<(&Cluster, &Service)> {
+        let cluster = self.clusters.get(cluster)?;
+        Some((cluster, cluster.services.get(service)?))
+    }
+
+    /// Says in the service's events that a task found no place, in ECS's words.
+    fn complain(&mut self, now: SimTime, cluster_name: &str, name: &str) {
+        let Some((cluster, service)) = self.look(cluster_name, name) else { return };
+        if service.complained_at.is_some_and(|at| now < at + COMPLAINT_INTERVAL) {
+            return;
+        }
+        let refusals = cluster.instances.values().filter(|i| i.status != InstanceStatus::Inactive);
+        let closest = refusals.filter_map(|i| i.refuses(&service.task).map(|why| (i, why))).min_by_key(|(i, _)| {
+            // An ACTIVE instance that lacks room is closer than one that takes nothing at all.
+            (i.status != InstanceStatus::Active, i.used_cpu, &i.id)
+        });
+        let reason = closest.map_or_else(
+            || "Reason: No Container Instances were found in your cluster.".to_owned(),
+            |(instance, why)| format!("The closest matching container-instance {} {why}.", instance.id),
+        );
+        let message = format!(
+            "(service {name}) was unable to place a task because no container instance met all of its requirements. \
+             {reason} For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+        );
+        self.event(now, cluster_name, name, message);
+        if let Some(service) = self.clusters.get_mut(cluster_name).and_then(|c| c.services.get_mut(name)) {
+            service.complained_at = Some(now);
+        }
+    }
+
+    fn report(&mut self, now: SimTime, cluster: &str, name: &str, did: &str, count: usize, what: &str) {
+        if count > 0 {
+            self.event(now, cluster, name, format!("(service {name}) {did} {count} {what}."));
+        }
+    }
+
+    fn event(&mut self, now: SimTime, cluster: &str, name: &str, message: String) {
+        let id = self.names.hex32();
+        if let Some(service) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(name)) {
+            service.events.push_front(ServiceEvent { id, at: now, message });
+            service.events.truncate(EVENTS);
+        }
+    }
+}
+
+/// A service's tasks that it still wants, oldest first.
+fn seen(now: SimTime, elb: &LoadBalancing, cluster: &Cluster, service: &Service) -> Vec<Seen> {
+    let tasks = service.tasks.iter().filter_map(|id| cluster.tasks.get(id)).filter(|task| !task.stop_wanted);
+    let mut tasks: Vec<Seen> = tasks
+        .map(|task| {
+            let running = task.status == TaskStatus::Running;
+            let instance = cluster.instances.get(&task.instance);
+            Seen {
+                id: task.id.clone(),
+                created_at: task.created_at,
+                running,
+                healthy: running && is_healthy(now, elb, task),
+                draining: instance.is_some_and(|i| i.status == InstanceStatus::Draining),
+                protected: task.protected_until.is_some_and(|until| until > now),
+            }
+        })
+        .collect();
+    tasks.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+    tasks
+}
+
+fn plan(service: &Service, instance: String) -> Plan {
+    Plan {
+        instance,
+        definition: service.definition.clone(),
+        service: Some(service.name.clone()),
+        daemon: service.daemon,
+        group: format!("service:{}", service.name),
+        started_by: Some(service.deployment.clone()),
+    }
+}

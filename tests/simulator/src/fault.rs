@@ -1,0 +1,298 @@
+//! What goes wrong: a plan of rules that strike calls of the program under test.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::SimTime;
+use crate::wire::{ApiError, Call, Service};
+
+/// What happens to a call that a rule strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Connection error; the request was not applied.
+    FailBefore,
+    /// Connection error; the request was applied: its answer was lost.
+    FailAfter,
+    /// Connection error now; the request is applied this much later.
+    LateApply(Duration),
+    /// HTTP 500 in the service's own words; not applied.
+    Http500,
+    /// Throttled in the service's own words; not applied.
+    Throttle,
+    /// Never answered, not applied.
+    Hang,
+    /// Applied, never answered.
+    HangAfter,
+    /// Access denied in the service's own words; not applied.
+    AccessDenied,
+    /// A read is answered with the truth of this long ago, at most two minutes, and not before a rule of this kind was
+    /// in the plan. Changes, and DynamoDB, are answered as usual.
+    Stale(Duration),
+    /// The caller dies at this call, which is not applied.
+    CrashBefore,
+    /// The caller dies at this call, which is applied.
+    CrashAfter,
+}
+
+impl Fault {
+    /// Every kind once, with 30 seconds where one takes a time: for matrices of scenario, call and fault.
+    pub const ALL: [Self; 11] = [
+        Self::FailBefore,
+        Self::FailAfter,
+        Self::LateApply(Duration::from_secs(30)),
+        Self::Http500,
+        Self::Throttle,
+        Self::Hang,
+        Self::HangAfter,
+        Self::AccessDenied,
+        Self::Stale(Duration::from_secs(30)),
+        Self::CrashBefore,
+        Self::CrashAfter,
+    ];
+
+    /// The error that the service answers, for the kinds that are answers.
+    pub(crate) fn refusal(self, call: &Call) -> Option<ApiError> {
+        match self {
+            Self::Http500 => Some(internal_error(call.service)),
+            Self::Throttle => Some(throttled(call.service)),
+            Self::AccessDenied => Some(access_denied(call)),
+            Self::FailBefore
+            | Self::FailAfter
+            | Self::LateApply(_)
+            | Self::Hang
+            | Self::HangAfter
+            | Self::Stale(_)
+            | Self::CrashBefore
+            | Self::CrashAfter => None,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FailBefore => f.write_str("connection lost, not applied"),
+            Self::FailAfter => f.write_str("applied, answer lost"),
+            Self::LateApply(by) => write!(f, "connection lost, applied {}s later", by.as_secs()),
+            Self::Http500 => f.write_str("HTTP 500"),
+            Self::Throttle => f.write_str("throttled"),
+            Self::Hang => f.write_str("hangs, not applied"),
+            Self::HangAfter => f.write_str("applied, hangs"),
+            Self::AccessDenied => f.write_str("access denied"),
+            Self::Stale(by) => write!(f, "answered with the truth of {}s ago", by.as_secs()),
+            Self::CrashBefore => f.write_str("caller dies, not applied"),
+            Self::CrashAfter => f.write_str("applied, caller dies"),
+        }
+    }
+}
+
+/// The code with which each service throttles, HTTP 400 (sources: ECS developer guide, request throttling;
+/// keikoproj/upgrade-manager#142; aws-load-balancer-controller#1871; DynamoDB developer guide, error handling).
+pub fn throttled(service: Service) -> ApiError {
+    match service {
+        Service::AutoScaling | Service::ElbClassic | Service::ElbV2 | Service::Sts => {
+            ApiError::bad_request("Throttling", "Rate exceeded")
+        }
+        Service::Ecs | Service::Unknown => ApiError::bad_request("ThrottlingException", "Rate exceeded"),
+        Service::DynamoDb => ApiError::bad_request(
+            "ProvisionedThroughputExceededException",
+            "The level of configured provisioned throughput for the table was exceeded.",
+        ),
+    }
+}
+
+/// The code with which each service reports a fault of its own, HTTP 500.
+pub fn internal_error(service: Service) -> ApiError {
+    match service {
+        Service::Ecs => ApiError::internal("ServerException", "Service Unavailable. Please try again later."),
+        Service::DynamoDb => ApiError::internal("InternalServerError", "Internal server error"),
+        Service::AutoScaling | Service::ElbClassic | Service::ElbV2 | Service::Sts | Service::Unknown => {
+            ApiError::internal("InternalFailure", "The request processing has failed because of an unknown error.")
+        }
+    }
+}
+
+/// `AccessDeniedException` (400) from JSON services, `AccessDenied` (403) from Query services; the message names the
+/// action.
+pub fn access_denied(call: &Call) -> ApiError {
+    let message = format!(
+        "User: arn:aws:sts::{}:assumed-role/simulated/session is not authorized to perform: {}:{} because no \
+         identity-based policy allows the {}:{} action",
+        call.account,
+        call.service.iam_prefix(),
+        call.operation,
+        call.service.iam_prefix(),
+        call.operation
+    );
+    if call.service.is_json() {
+        ApiError::bad_request("AccessDeniedException", message)
+    } else {
+        ApiError::new(403, "AccessDenied", message)
+    }
+}
+
+/// A call, as rules see it.
+#[derive(Clone, Debug)]
+pub struct CallInfo {
+    /// Its number among all calls of the program under test, from 1, DynamoDB included.
+    pub number: u64,
+    /// Its number among those of the same operation, from 1.
+    pub of_operation: u64,
+    /// When.
+    pub at: SimTime,
+    /// Who.
+    pub caller: String,
+    /// The service.
+    pub service: Service,
+    /// The operation.
+    pub operation: String,
+    /// The ids that it names, as in the log.
+    pub summary: String,
+}
+
+/// Which calls a rule strikes.
+#[derive(Clone)]
+pub enum Matcher {
+    /// Every call.
+    Any,
+    /// The call with this number, from 1.
+    Number(u64),
+    /// Every call of this operation.
+    Operation(String),
+    /// The n-th call of this operation, from 1.
+    NthOf(String, u64),
+    /// Every call of this service.
+    Service(Service),
+    /// Every call of this caller.
+    Caller(String),
+    /// Whatever this says.
+    Predicate(Arc<dyn Fn(&CallInfo) -> bool + Send + Sync>),
+}
+
+impl Matcher {
+    fn matches(&self, info: &CallInfo) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Number(number) => info.number == *number,
+            Self::Operation(operation) => info.operation == *operation,
+            Self::NthOf(operation, n) => info.operation == *operation && info.of_operation == *n,
+            Self::Service(service) => info.service == *service,
+            Self::Caller(caller) => info.caller == *caller,
+            Self::Predicate(predicate) => predicate(info),
+        }
+    }
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("Any"),
+            Self::Number(number) => write!(f, "Number({number})"),
+            Self::Operation(operation) => write!(f, "Operation({operation})"),
+            Self::NthOf(operation, n) => write!(f, "NthOf({operation}, {n})"),
+            Self::Service(service) => write!(f, "Service({service:?})"),
+            Self::Caller(caller) => write!(f, "Caller({caller})"),
+            Self::Predicate(_) => f.write_str("Predicate"),
+        }
+    }
+}
+
+/// One rule of a plan.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Which calls.
+    pub matcher: Matcher,
+    /// Only in this span: from, until.
+    pub between: Option<(SimTime, SimTime)>,
+    /// How often it still strikes; `None`: always.
+    pub remaining: Option<u32>,
+    /// With what.
+    pub fault: Fault,
+}
+
+impl Rule {
+    /// Strikes always.
+    pub fn new(matcher: Matcher, fault: Fault) -> Self {
+        Self { matcher, between: None, remaining: None, fault }
+    }
+
+    /// Strikes the call with this number.
+    pub fn at_call(number: u64, fault: Fault) -> Self {
+        Self::new(Matcher::Number(number), fault)
+    }
+
+    /// Strikes every call of this operation.
+    pub fn on(operation: impl Into<String>, fault: Fault) -> Self {
+        Self::new(Matcher::Operation(operation.into()), fault)
+    }
+
+    /// Strikes at most this often.
+    pub fn times(mut self, times: u32) -> Self {
+        self.remaining = Some(times);
+        self
+    }
+
+    /// Strikes only in this span.
+    pub fn between(mut self, from: SimTime, until: SimTime) -> Self {
+        self.between = Some((from, until));
+        self
+    }
+}
+
+/// All that goes wrong. The first rule that matches a call strikes it.
+#[derive(Clone, Debug, Default)]
+pub struct FaultPlan {
+    rules: Vec<Rule>,
+    read_lag: Option<Duration>,
+    numbers: std::collections::BTreeMap<String, u64>,
+}
+
+impl FaultPlan {
+    /// Adds a rule.
+    pub fn add(&mut self, rule: Rule) {
+        self.rules.push(rule);
+    }
+
+    /// Removes every rule and the lag of reads; the counts go on.
+    pub fn clear(&mut self) {
+        self.rules.clear();
+        self.read_lag = None;
+    }
+
+    /// Lets every read (not DynamoDB's) lag by an amount of its own, at most this.
+    pub fn set_read_lag(&mut self, at_most: Option<Duration>) {
+        self.read_lag = at_most;
+    }
+
+    /// The most that any read may lag.
+    pub fn read_lag(&self) -> Option<Duration> {
+        self.read_lag
+    }
+
+    /// Whether answers from the past may be asked for.
+    pub(crate) fn needs_past(&self) -> bool {
+        self.read_lag.is_some() || self.rules.iter().any(|rule| matches!(rule.fault, Fault::Stale(_)))
+    }
+
+    /// Counts one more call of an operation.
+    pub(crate) fn count(&mut self, operation: &str) -> u64 {
+        let count = self.numbers.entry(operation.to_owned()).or_default();
+        *count += 1;
+        *count
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    pub(crate) fn strike(&mut self, info: &CallInfo) -> Option<Fault> {
+        let rule = self.rules.iter_mut().find(|rule| {
+            rule.remaining != Some(0)
+                && rule.between.is_none_or(|(from, until)| (from..until).contains(&info.at))
+                && rule.matcher.matches(info)
+        })?;
+        rule.remaining = rule.remaining.map(|n| n - 1);
+        Some(rule.fault)
+    }
+}

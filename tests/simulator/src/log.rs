@@ -1,0 +1,90 @@
+//! Every call, in order: what tests read when something went wrong, and what they count.
+
+use std::fmt;
+
+use crate::SimTime;
+use crate::cloud::BEGIN;
+use crate::wire::Service;
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number among all calls, from 1.
+    pub n: u64,
+    /// Its number among the calls of the program under test, which fault rules count by; `None`: someone else's.
+    pub number: Option<u64>,
+    /// When.
+    pub at: SimTime,
+    /// Who.
+    pub caller: String,
+    /// The service.
+    pub service: Service,
+    /// The operation.
+    pub operation: String,
+    /// The ids that it names.
+    pub summary: String,
+    /// What became of it: `200`, `400 ThrottlingException`, `applied, answer lost`.
+    pub outcome: String,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:>5} {} {:<8} {}.{} {} -> {}",
+            self.number.map_or_else(|| "-".to_owned(), |n| n.to_string()),
+            clock(self.at),
+            self.caller,
+            self.service.as_str(),
+            self.operation,
+            self.summary,
+            self.outcome
+        )
+    }
+}
+
+/// A moment as seconds since the scenario began, to the millisecond.
+pub fn clock(at: SimTime) -> String {
+    format!("{:>9.3}s", at.saturating_sub(BEGIN).as_secs_f64())
+}
+
+/// All calls so far.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    entries: Vec<Entry>,
+}
+
+impl Log {
+    /// The calls in order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// How many calls of an operation there were, whoever made them.
+    pub fn count(&self, operation: &str) -> usize {
+        self.entries.iter().filter(|entry| entry.operation == operation).count()
+    }
+
+    /// How many calls were throttled.
+    pub fn throttled(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.outcome.contains("Throttl")).count()
+    }
+
+    /// Forgets what was logged.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.entries.push(entry);
+    }
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for entry in &self.entries {
+            writeln!(f, "{entry}")?;
+        }
+        Ok(())
+    }
+}

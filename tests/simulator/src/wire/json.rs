@@ -1,0 +1,36 @@
+//! The JSON protocols: reading fields of a request, writing errors and times.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::ApiError;
+use crate::SimTime;
+
+/// A wall time as JSON 1.1 writes it: seconds since the epoch, with milliseconds as a fraction.
+pub fn epoch_seconds(start: Timestamp, at: SimTime) -> Value {
+    let millis = start.as_millisecond().saturating_add(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
+    // Exact: milliseconds of any date before the year 280000 fit into the 53 bits of a double.
+    #[allow(clippy::cast_precision_loss)]
+    let seconds = millis as f64 / 1000.0;
+    json!(seconds)
+}
+
+/// An error's body.
+pub fn error_body(error: &ApiError) -> String {
+    json!({ "__type": error.code, "message": error.message }).to_string()
+}
+
+/// A text field; absent and empty are the same.
+pub fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
+    body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// A text field that must be there.
+pub fn required<'a>(body: &'a Value, name: &str) -> Result<&'a str, ApiError> {
+    text(body, name).ok_or_else(|| ApiError::invalid_parameter(format!("{name} can not be blank.")))
+}
+
+/// A list of texts; absent is empty.
+pub fn texts<'a>(body: &'a Value, name: &str) -> Vec<&'a str> {
+    body.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+}

@@ -1,0 +1,294 @@
+//! A request on its way in: who asks which service of which account and region for what.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::query::Params;
+use crate::{ACCOUNT, REGION, sts};
+
+/// What a shell has read off the wire.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Who sent it: a name for the log.
+    pub caller: String,
+    /// Whether that is the program under test: its calls are counted, struck by faults and judged by checkers.
+    pub controller: bool,
+    /// The header `x-amz-target`.
+    pub target: Option<String>,
+    /// The header `authorization`, whose SigV4 credential scope names access key and region.
+    pub authorization: Option<String>,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What goes back over the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The header `content-type`.
+    pub content_type: &'static str,
+    /// The request's id, for the header `x-amzn-requestid`.
+    pub request_id: String,
+    /// The error's code, where it is one: for the log.
+    pub error: Option<String>,
+    /// The body.
+    pub body: String,
+}
+
+/// The services that are simulated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// Amazon ECS.
+    Ecs,
+    /// Amazon DynamoDB.
+    DynamoDb,
+    /// EC2 Auto Scaling.
+    AutoScaling,
+    /// Elastic Load Balancing, classic (2012-06-01).
+    ElbClassic,
+    /// Elastic Load Balancing v2 (2015-12-01).
+    ElbV2,
+    /// Security Token Service.
+    Sts,
+    /// Anything else.
+    Unknown,
+}
+
+impl Service {
+    /// The prefix of its IAM actions. Both generations of load balancing share one (source: Service Authorization
+    /// Reference).
+    pub fn iam_prefix(self) -> &'static str {
+        match self {
+            Self::Ecs => "ecs",
+            Self::DynamoDb => "dynamodb",
+            Self::AutoScaling => "autoscaling",
+            Self::ElbClassic | Self::ElbV2 => "elasticloadbalancing",
+            Self::Sts => "sts",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Its name in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ElbClassic => "elb",
+            Self::ElbV2 => "elbv2",
+            Self::Ecs | Self::DynamoDb | Self::AutoScaling | Self::Sts | Self::Unknown => self.iam_prefix(),
+        }
+    }
+
+    /// The XML namespace of a Query service's answers.
+    pub fn namespace(self) -> &'static str {
+        match self {
+            Self::AutoScaling => "http://autoscaling.amazonaws.com/doc/2011-01-01/",
+            Self::ElbClassic => "http://elasticloadbalancing.amazonaws.com/doc/2012-06-01/",
+            Self::ElbV2 => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
+            Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
+            Self::Ecs | Self::DynamoDb | Self::Unknown => "",
+        }
+    }
+
+    /// Whether it speaks one of the JSON protocols rather than Query.
+    pub fn is_json(self) -> bool {
+        matches!(self, Self::Ecs | Self::DynamoDb)
+    }
+}
+
+/// The parsed body.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// ECS.
+    Json(Value),
+    /// A Query service.
+    Form(Params),
+    /// DynamoDB: parsed by the database itself.
+    Text(Bytes),
+}
+
+/// A classified request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who sent it.
+    pub caller: String,
+    /// Whether that is the program under test.
+    pub controller: bool,
+    /// The service.
+    pub service: Service,
+    /// The operation's name.
+    pub operation: String,
+    /// The account that the access key belongs to.
+    pub account: String,
+    /// The region that the request was signed for.
+    pub region: String,
+    /// The parsed body.
+    pub body: Body,
+}
+
+impl Call {
+    /// Classifies a request. One that names nothing known becomes a call of [`Service::Unknown`].
+    pub fn parse(request: &Request) -> Self {
+        let (access_key, region) = scope(request.authorization.as_deref().unwrap_or_default());
+        let (service, operation, body) = match request.target.as_deref().and_then(|target| target.split_once('.')) {
+            Some((prefix, operation)) if prefix.starts_with("DynamoDB_") => {
+                (Service::DynamoDb, operation.to_owned(), Body::Text(request.body.clone()))
+            }
+            Some((prefix, operation)) => {
+                let ecs = prefix.starts_with("AmazonEC2ContainerService");
+                let body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+                (if ecs { Service::Ecs } else { Service::Unknown }, operation.to_owned(), Body::Json(body))
+            }
+            None => {
+                let params = Params::parse(&request.body);
+                let service = match params.version() {
+                    "2011-01-01" => Service::AutoScaling,
+                    "2012-06-01" => Service::ElbClassic,
+                    "2015-12-01" => Service::ElbV2,
+                    "2011-06-15" => Service::Sts,
+                    _ => Service::Unknown,
+                };
+                (service, params.action().to_owned(), Body::Form(params))
+            }
+        };
+        Self {
+            caller: request.caller.clone(),
+            controller: request.controller,
+            service,
+            operation,
+            account: sts::account_of(access_key).unwrap_or(ACCOUNT).to_owned(),
+            region: region.unwrap_or(REGION).to_owned(),
+            body,
+        }
+    }
+
+    /// Whether the operation only reads.
+    pub fn is_read(&self) -> bool {
+        let reads = ["Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet"];
+        reads.iter().any(|prefix| self.operation.starts_with(prefix))
+    }
+
+    /// A Query call's form.
+    pub fn form(&self) -> Option<&Params> {
+        match &self.body {
+            Body::Form(params) => Some(params),
+            Body::Json(_) | Body::Text(_) => None,
+        }
+    }
+
+    /// An ECS call's JSON.
+    pub fn json(&self) -> Option<&Value> {
+        match &self.body {
+            Body::Json(value) => Some(value),
+            Body::Form(_) | Body::Text(_) => None,
+        }
+    }
+
+    /// What it is about, for the log: the ids that it names.
+    pub fn summary(&self) -> String {
+        let mut summary = String::new();
+        let mut add = |name: &str, values: &[&str]| {
+            if values.is_empty() {
+                return;
+            }
+            let shown: Vec<&str> = values.iter().take(3).map(|v| v.rsplit('/').next().unwrap_or(v)).collect();
+            let more = if values.len() > 3 { format!(" and {} more", values.len() - 3) } else { String::new() };
+            let space = if summary.is_empty() { "" } else { " " };
+            summary.push_str(space);
+            summary.push_str(name);
+            summary.push('=');
+            summary.push_str(&shown.join(","));
+            summary.push_str(&more);
+        };
+        match &self.body {
+            Body::Json(body) => {
+                for name in JSON_FIELDS {
+                    match body.get(name) {
+                        Some(Value::String(text)) => add(name, &[text]),
+                        Some(Value::Array(list)) => {
+                            add(name, &list.iter().filter_map(Value::as_str).collect::<Vec<_>>())
+                        }
+                        Some(Value::Bool(flag)) => add(name, &[if *flag { "true" } else { "false" }]),
+                        Some(Value::Number(_) | Value::Object(_) | Value::Null) | None => {}
+                    }
+                }
+            }
+            Body::Form(params) => {
+                for name in FORM_FIELDS {
+                    add(name, &params.get(name).into_iter().collect::<Vec<_>>());
+                }
+                for name in FORM_LISTS {
+                    let values = params.list(name);
+                    add(name, &values.iter().map(String::as_str).collect::<Vec<_>>());
+                }
+            }
+            Body::Text(text) => {
+                let text = String::from_utf8_lossy(text);
+                for name in ["TableName", "IndexName"] {
+                    add(name, &string_field(&text, name).into_iter().collect::<Vec<_>>());
+                }
+                if let Some(key) = object_field(&text, "Key") {
+                    let _ = write!(summary, " Key={key}");
+                }
+            }
+        }
+        summary
+    }
+}
+
+const JSON_FIELDS: [&str; 12] = [
+    "cluster",
+    "clusters",
+    "containerInstance",
+    "containerInstances",
+    "task",
+    "tasks",
+    "services",
+    "serviceName",
+    "status",
+    "desiredStatus",
+    "filter",
+    "force",
+];
+
+const FORM_FIELDS: [&str; 8] = [
+    "AutoScalingGroupName",
+    "LifecycleHookName",
+    "InstanceId",
+    "LifecycleActionToken",
+    "LifecycleActionResult",
+    "TargetGroupArn",
+    "LoadBalancerName",
+    "RoleArn",
+];
+
+const FORM_LISTS: [&str; 4] = ["AutoScalingGroupNames", "InstanceIds", "TargetGroupArns", "LoadBalancerNames"];
+
+/// Access key and region of `AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, …`.
+fn scope(authorization: &str) -> (&str, Option<&str>) {
+    let scope = authorization.split("Credential=").nth(1).and_then(|rest| rest.split([',', ' ']).next());
+    let mut parts = scope.unwrap_or_default().split('/');
+    (parts.next().unwrap_or_default(), parts.nth(1).filter(|region| !region.is_empty()))
+}
+
+/// The first field of this name with a text value, found without parsing the whole.
+fn string_field<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    let after = json.split_once(&format!("\"{name}\":"))?.1.trim_start().strip_prefix('"')?;
+    after.split('"').next()
+}
+
+/// The first field of this name with an object value, shortened.
+fn object_field<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+    let after = json.split_once(&format!("\"{name}\":"))?.1.trim_start();
+    let mut depth = 0_usize;
+    let end = after.char_indices().find_map(|(at, c)| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        (depth == 0).then_some(at + 1)
+    })?;
+    after.get(..end.min(160))
+}
