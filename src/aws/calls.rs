@@ -146,13 +146,17 @@ calls! {
     ASSUME_ROLE = "sts" "AssumeRole" on ROLE, Sts;
     /// A record or the lease.
     GET_ITEM = "dynamodb" "GetItem" on TABLE, DynamoDb;
+    /// Records, many at once.
+    BATCH_GET_ITEM = "dynamodb" "BatchGetItem" on TABLE, DynamoDb;
     /// A new record.
     PUT_ITEM = "dynamodb" "PutItem" on TABLE, DynamoDb;
     /// A record's next version, or the lease's.
     UPDATE_ITEM = "dynamodb" "UpdateItem" on TABLE, DynamoDb;
     /// The lease, on the way out.
     DELETE_ITEM = "dynamodb" "DeleteItem" on TABLE, DynamoDb;
-    /// Unfinished records; the table's indexes belong to its permission.
+    /// All records, for a person who asks for them.
+    SCAN = "dynamodb" "Scan" on TABLE, DynamoDb;
+    /// Unfinished records; `table/*` stands for the table's indexes too.
     QUERY = "dynamodb" "Query" on TABLE, DynamoDb;
     /// Whether the table is as it must be.
     DESCRIBE_TABLE = "dynamodb" "DescribeTable" on TABLE, DynamoDb;

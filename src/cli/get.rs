@@ -4,7 +4,7 @@ use crate::cli::words::{Screen, age, when, word};
 use crate::cli::{Failure, Global, TableArgs};
 use crate::store::{Read, Store, StoreError};
 use clap::{Args, ValueEnum};
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use ecs_drain_state::{Phase, Record};
 use jiff::Timestamp;
 use std::io::Write;
@@ -155,8 +155,13 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
     for (key, read) in sorted {
         table.add_row(row(key, read, wide, now));
     }
-    for column in table.column_iter_mut() {
+    for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
+        // Only sentences are broken into lines: half an instance id helps nobody.
+        column.set_constraint(match HEADINGS.get(i) {
+            Some(&"WAITING FOR") => ColumnConstraint::LowerBoundary(Width::Fixed(24)),
+            Some(_) | None => ColumnConstraint::ContentWidth,
+        });
     }
     // A heading set off by colour is set off after the widths are counted.
     table.trim_fmt().split_inclusive('\n').enumerate().fold(String::new(), |text, (i, line)| {
@@ -281,28 +286,21 @@ i-0done     web      Done: TimedOut  30 min  let go at its deadline             
 
     #[test]
     fn a_narrow_terminal_wraps_and_a_heading_is_set_off() {
-        let screen = Screen { width: Some(80), colour: true, terminal: true };
+        let screen = Screen { width: Some(100), colour: true, terminal: true };
         assert_eq!(
             table(&records(), false, now(), screen),
             "\
-\u{1b}[1mINSTANCE    CLUSTER  PHASE           SINCE   WAITING FOR       DEADLINE\u{1b}[0m
-i-0bad      -        ?               -       cannot be read:   -
-                                             phase is
+\u{1b}[1mINSTANCE    CLUSTER  PHASE           SINCE   WAITING FOR                     DEADLINE\u{1b}[0m
+i-0bad      -        ?               -       cannot be read: phase is        -
                                              \"Wating\"
-i-0new      -        ?               -       written by a      -
-                                             newer ecs-drain
-                                             (schema 7),
-                                             which alone may
+i-0new      -        ?               -       written by a newer ecs-drain    -
+                                             (schema 7), which alone may
                                              touch it
-i-0waiting  web      Waiting         3 min   task 0a1b of      in 47 h 55 min
-                                             service shop and  (hook)
-                                             2 more (failed 2
-                                             times:
-                                             ecs:ListTasks on
-                                             cluster web:
+i-0waiting  web      Waiting         3 min   task 0a1b of service shop and   in 47 h 55 min (hook)
+                                             2 more (failed 2 times:
+                                             ecs:ListTasks on cluster web:
                                              throttled)
-i-0done     web      Done: TimedOut  30 min  let go at its     -
-                                             deadline
+i-0done     web      Done: TimedOut  30 min  let go at its deadline          -
 "
         );
     }
