@@ -82,8 +82,9 @@ impl Sightings {
                 Some(GroupSight::Member {
                     state: LifecycleState::PastWait(_) | LifecycleState::Retained(_), ..
                 }) => self.past_wait_passes + u32::from(is_new),
-                Some(_) => 0,
-                None => self.past_wait_passes,
+                Some(GroupSight::Member { .. }) => 0,
+                // An instance that leaves its group after the wait was past it once.
+                Some(GroupSight::Absent) | None => self.past_wait_passes,
             },
             nowhere,
             nowhere_last,

@@ -27,7 +27,7 @@ fn matrix(scenario: &Scenario) {
                     let ended = run(scenario, &Run::default(), |cloud| cloud.faults.add(Rule::at_call(*call, *fault)));
                     lives.fetch_add(ended.lives, Ordering::Relaxed);
                     if let Some(complaint) = ended.complaint() {
-                        failures.lock().unwrap().push((*call, *fault, complaint, ended.calls_of(|_| true)));
+                        failures.lock().unwrap().push((*call, *fault, complaint, ended.calls()));
                     }
                 }
             });
@@ -76,4 +76,5 @@ matrices!(
     another_hook,
     two_at_once,
     not_in_cluster,
+    deregister,
 );

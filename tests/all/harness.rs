@@ -222,7 +222,9 @@ async fn missing(scenario: &Scenario, store: &Store) -> Option<String> {
     for (instance, outcome) in scenario.ends {
         match store.get(&key(instance)).await {
             Ok(Some(Read::Record(record))) if record.outcome == Some(*outcome) => {}
-            Ok(Some(Read::Record(record))) => return Some(format!("{instance} is {} ({})", record.phase, record.message)),
+            Ok(Some(Read::Record(record))) => {
+                return Some(format!("{instance} is {} ({})", record.phase, record.message));
+            }
             Ok(Some(other)) => return Some(format!("{instance} has an unreadable record: {other:?}")),
             Ok(None) => return Some(format!("{instance} has no record")),
             Err(error) => return Some(error.to_string()),
@@ -265,15 +267,18 @@ impl Ended {
     #[track_caller]
     pub fn expect_good(&self) {
         if let Some(complaint) = self.complaint() {
-            panic!("{complaint}\n\n{}", self.calls_of(|_| true));
+            panic!("{complaint}\n\n{}", self.calls());
         }
     }
 
-    /// The log of calls, those of interest.
-    pub fn calls_of(&self, of: impl Fn(&str) -> bool) -> String {
+    /// The controller's calls, without those that only keep the lease and look for work.
+    pub fn calls(&self) -> String {
+        let dull = ["lease/", "IndexName=unfinished", "DescribeAutoScalingGroups"];
         self.simulator.peek(|cloud| {
-            let lines = cloud.log.entries().iter().map(ToString::to_string).filter(|l| of(l));
-            lines.collect::<Vec<_>>().join("\n")
+            let ours = cloud.log.entries().iter().filter(|e| e.number.is_some()).map(ToString::to_string);
+            let lines: Vec<_> = ours.filter(|l| !dull.iter().any(|d| l.contains(d)) || !l.ends_with("200")).collect();
+            let from = lines.len().saturating_sub(120);
+            lines[from..].join("\n")
         })
     }
 

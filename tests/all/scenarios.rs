@@ -143,9 +143,32 @@ pub const NOT_IN_CLUSTER: Scenario = Scenario {
     within: seconds(900),
 };
 
+/// The older way: deregistered with force, which ECS answers by calling the tasks stopped while they run.
+pub const DEREGISTER: Scenario = Scenario {
+    name: "deregister",
+    config: "[policy]\nstrategy = \"deregister\"\n",
+    world: |cloud| {
+        cloud.add_target_group(target_group("web", TargetGroupKind::Application, TargetType::Instance, seconds(60)));
+        cluster(cloud, &[A, B]);
+        cloud.add_service(&ServiceSpec::replica("web", "api", 2).target_group("web").times(seconds(5), seconds(5)));
+        cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(60))).unwrap();
+    },
+    begin: terminate_a,
+    ends: &[(A, Outcome::Drained)],
+    within: seconds(900),
+};
+
 /// Every story that the crash matrix tells again.
-pub const MATRIX: &[&Scenario] =
-    &[&PLAIN, &INSTANCE_TARGETS, &IP_AND_CLASSIC, &DAEMON_AND_STANDALONE, &ANOTHER_HOOK, &TWO_AT_ONCE, &NOT_IN_CLUSTER];
+pub const MATRIX: &[&Scenario] = &[
+    &PLAIN,
+    &INSTANCE_TARGETS,
+    &IP_AND_CLASSIC,
+    &DAEMON_AND_STANDALONE,
+    &ANOTHER_HOOK,
+    &TWO_AT_ONCE,
+    &NOT_IN_CLUSTER,
+    &DEREGISTER,
+];
 
 #[track_caller]
 fn good(scenario: &Scenario) -> crate::harness::Ended {
@@ -191,6 +214,16 @@ fn another_hook_is_left_alone_and_ours_is_done_while_it_holds() {
             assert_eq!((completion.hook.as_str(), completion.how), (HOOK, How::Called));
         }
     });
+}
+
+#[test]
+fn strategy_deregister_waits_for_the_longest_delay_because_ecs_calls_running_tasks_stopped() {
+    let ended = good(&DEREGISTER);
+    assert_eq!(ended.count("DeregisterContainerInstance"), 1);
+    let record = ended.record(A).unwrap();
+    let deregistered = record.container_instances[0].deregistered_at.unwrap();
+    let told = record.intent.unwrap().at;
+    assert!(told.duration_since(deregistered).as_secs() >= 60, "{deregistered} to {told}");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 | targets vanish at once | `draining` first; a classic load balancer says it in its description |
 | ListTasks shows all tasks where no desired status is asked for | RUNNING only, as AWS does |
 | DescribeTasks leaves out what it does not find | `failures` with MISSING |
+| a container's `cpu` and `memory` are numbers, which a typed client cannot read | strings, as in the API's model |
 
 Left as they are, because a client must stand them: ListContainerInstances ignores its filter, and so does ListTasks with
 a service's name.
@@ -133,6 +134,12 @@ AutoScalingResponse.record_lifecycle_action_heartbeat = record_lifecycle_action_
 # ECS. A task's status is what the world says; moto's own would move with each look.
 
 ecs.Task.status = property(lambda self: self._status, lambda self, value: setattr(self, "_status", value))
+
+
+@replaces(ecs.Container, "__init__")
+def container_init(old, self, task_def):
+    old(self, task_def)
+    self.cpu, self.memory = (None if size is None else str(size) for size in (self.cpu, self.memory))
 
 
 @replaces(ecs.EC2ContainerServiceBackend, "update_container_instances_state")

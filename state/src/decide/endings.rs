@@ -7,6 +7,9 @@ use crate::record::{Intent, Record, later};
 use crate::why::Why;
 use jiff::SignedDuration;
 
+/// Said when our wait has ended without us.
+pub(super) const PAST_THE_WAIT: &str = "the group shows it past the wait, and it was not us";
+
 /// How many complete passes must agree.
 const PASSES: u32 = 2;
 
@@ -15,9 +18,14 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
     if draft.is_done() {
         return None;
     }
-    let intended = draft.intent.as_ref().filter(|_| matches!(draft.phase, Phase::Completing | Phase::Returning));
+    // Only what was intended before this pass can have been told: an intent of this very pass has brought nothing about.
+    let intended = view.record.intent.as_ref().filter(|_| matches!(draft.phase, Phase::Completing | Phase::Returning));
     if view.sightings.gone_passes >= PASSES {
-        let outcome = intended.map_or(Outcome::InstanceGone, |i| i.outcome);
+        let outcome = match intended {
+            Some(intent) => intent.outcome,
+            None if view.sightings.past_wait_passes > 0 => Outcome::WaitLost,
+            None => Outcome::InstanceGone,
+        };
         return Some(Step::End(outcome, "the instance no longer exists".to_owned()));
     }
     if draft.phase == Phase::Returning {
@@ -29,7 +37,7 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
             Some(Step::End(intent.outcome, "Auto Scaling goes on".to_owned()))
         }
         None if view.sightings.past_wait_passes >= PASSES => {
-            Some(Step::End(Outcome::WaitLost, "the group shows it past the wait, and it was not us".to_owned()))
+            Some(Step::End(Outcome::WaitLost, PAST_THE_WAIT.to_owned()))
         }
         _ => None,
     }

@@ -112,6 +112,8 @@ enum Step {
 
 /// Everything that a phase may look at.
 struct View<'a> {
+    /// The record as it was read.
+    record: &'a Record,
     seen: &'a Observation,
     policy: &'a Policy,
     sightings: &'a Sightings,
@@ -123,7 +125,7 @@ struct View<'a> {
 /// `sightings` must already hold `seen` (see [`Sightings::fold`]). `now` is the wall clock at the end of the
 /// observation.
 pub fn decide(record: &Record, seen: &Observation, policy: &Policy, sightings: &Sightings, now: Timestamp) -> Decision {
-    let view = View { seen, policy, sightings, now };
+    let view = View { record, seen, policy, sightings, now };
     let mut draft = record.clone();
     absorb(&mut draft, &view);
     let mut decision = walk(&mut draft, &view);
@@ -150,6 +152,10 @@ fn walk(draft: &mut Record, view: &View<'_>) -> Decision {
                 met.push(phase);
                 enter(draft, phase, note, view.now);
                 continue;
+            }
+            // The wait is over without us: there is nothing left to tell, and it would claim what we did not do.
+            Step::Intend(_) if view.sightings.past_wait_passes > 0 => {
+                (Vec::new(), Why::Unknown(endings::PAST_THE_WAIT.to_owned()), view.policy.poll, None)
             }
             Step::Intend(intent) => {
                 met.push(Phase::Completing);

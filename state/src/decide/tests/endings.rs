@@ -157,14 +157,16 @@ fn completed_and_the_answer_lost() {
     );
 }
 
-/// Seen past the wait in the very pass that finds the proof: the action is over, and nothing is called.
+/// Seen past the wait in the very pass that finds the proof: the action is over and it was not us, so nothing is told or
+/// claimed.
 #[test]
 fn past_the_wait_at_the_moment_of_the_proof() {
     check(
         "
         0s   DRAINING                  => Verifying saved search≥1s 5s LookingForRegistrations
         61s                            => Verifying 10s SecondLook(10s)
-        71s  group=Terminating:Proceed => Done(Drained) saved
+        71s  group=Terminating:Proceed => Verifying 5s Unknown(the group shows it past the wait, and it was not us)
+        76s                            => Done(WaitLost) saved
         3 writes
         ",
     );
@@ -177,8 +179,9 @@ fn past_the_wait_at_the_deadline() {
         "
         policy deadline=10m at-deadline=abandon
         0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        600s group=Terminating:Proceed  => Done(Abandoned) saved
-        3 writes
+        600s group=Terminating:Proceed  => Waiting saved 5s Unknown(the group shows it past the wait, and it was not us)
+        605s                            => Done(WaitLost) saved
+        4 writes
         ",
     );
 }

@@ -1,0 +1,456 @@
+//! What the world and its people do to a drain: hooks and groups that vanish, instances that die, records that were
+//! edited by hand, configurations that name too much. Each gets a clear end, and nothing is lost.
+
+use crate::harness::{Ended, HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
+use crate::harness::{environment, set_up, virtual_time};
+use crate::scenarios::{A, B, INSTANCE_TARGETS, PLAIN};
+use aws_simulator::autoscaling::How;
+use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
+use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
+use ecs_drain::store::{Ids, Saved, Store};
+use ecs_drain_state::{Outcome, Phase, Record};
+use futures_util::future::{Either, select};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+/// A task of no service keeps the instance busy for so long that a test can do things meanwhile.
+fn busy(cloud: &mut Cloud, busy_for: Duration) {
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    cloud.add_group(group("web-group", "web", &[A, B]));
+    cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(busy_for)).unwrap();
+}
+
+const BUSY: Scenario =
+    Scenario { name: "busy", world: |cloud| busy(cloud, seconds(300)), within: seconds(1800), ..PLAIN };
+
+/// Runs one replica while `story` happens to it; the story's end is the end.
+fn while_running<F: Future>(scenario: &Scenario, story: impl FnOnce(Simulator, Store) -> F) -> (F::Output, Simulator) {
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(scenario, 1).await;
+        simulator.with(scenario.begin);
+        simulator.with(|cloud| cloud.set_replicas_up(1));
+        let skew = Arc::new(AtomicI64::new(0));
+        let config = crate::harness::config(scenario);
+        let environment = environment(&simulator, "replica-0", &skew);
+        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        match select(pin!(story(simulator.clone(), store)), pin!(life)).await {
+            Either::Left((output, _)) => (output, simulator),
+            Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
+        }
+    })
+}
+
+async fn until(simulator: &Simulator, what: &str, mut is_true: impl AsyncFnMut() -> bool) {
+    let begun = simulator.now();
+    while !is_true().await {
+        assert!(simulator.now() - begun < seconds(3 * 3600), "waited for three hours: {what}");
+        tokio::time::sleep(seconds(1)).await;
+    }
+}
+
+async fn until_phase(simulator: &Simulator, store: &Store, phase: Phase) -> Record {
+    let mut found = None;
+    until(simulator, phase.name(), async || {
+        found = record(store, A).await;
+        found.as_ref().is_some_and(|r| r.phase == phase)
+    })
+    .await;
+    found.unwrap()
+}
+
+#[track_caller]
+fn no_violation(simulator: &Simulator) {
+    simulator.peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
+}
+
+fn held(simulator: &Simulator) -> bool {
+    simulator.with(|cloud| {
+        cloud.lifecycle_state(A).as_deref() == Some("Terminating:Wait") && our_completions(cloud, A).is_empty()
+    })
+}
+
+#[test]
+fn a_hook_that_vanishes_ends_the_drain_as_lost() {
+    let scenario = Scenario { ends: &[(A, Outcome::WaitLost)], ..BUSY };
+    let (record, simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        simulator.with(|cloud| cloud.delete_hook("web-group", HOOK));
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert_eq!(record.outcome, Some(Outcome::WaitLost));
+    simulator.peek(|cloud| {
+        assert!(our_completions(cloud, A).iter().all(|c| c.how == How::HookDeleted));
+        assert_eq!(cloud.log.count("CompleteLifecycleAction"), 0, "nothing is told once the wait is lost");
+    });
+}
+
+#[test]
+fn a_group_that_is_deleted_ends_the_drain_as_gone() {
+    let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        simulator.with(|cloud| cloud.delete_group("web-group"));
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert!(matches!(record.outcome, Some(Outcome::InstanceGone | Outcome::WaitLost)), "{:?}", record.outcome);
+    simulator.peek(|cloud| assert_eq!(cloud.log.count("CompleteLifecycleAction"), 0));
+}
+
+#[test]
+fn an_instance_that_dies_in_mid_drain_is_not_waited_for_for_ever() {
+    let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        simulator.with(|cloud| cloud.kill_instance(A));
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert!(matches!(record.outcome, Some(Outcome::Drained | Outcome::InstanceGone)), "{:?}", record.outcome);
+    no_violation(&simulator);
+}
+
+/// Its agent was connected, so ECS has deregistered it by itself: it waits, and is in no cluster.
+#[test]
+fn an_instance_that_died_before_its_group_noticed_is_let_go() {
+    let scenario = Scenario {
+        begin: |cloud| cloud.kill_instance(A),
+        ends: &[(A, Outcome::NotInCluster)],
+        world: |cloud| {
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            cloud.add_group(group("web-group", "web", &[A, B]));
+            cloud.add_service(&ServiceSpec::replica("web", "api", 2));
+        },
+        within: seconds(3600),
+        ..PLAIN
+    };
+    run(&scenario, &Run::default(), |_| {}).expect_good();
+}
+
+#[test]
+fn an_instance_that_is_registered_twice_is_drained_twice() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            cloud.add_cluster(&ClusterSpec::new("batch"));
+            cloud.add_group(group("web-group", "web", &[A, B]));
+            let now = cloud.now();
+            cloud.world.ecs.register_instance(now, "batch", A, 1024, 2048);
+            cloud.run_task(&StandaloneSpec::new("batch", "job").on(A).duration(seconds(200))).unwrap();
+        },
+        ..PLAIN
+    };
+    let ended = run(&scenario, &Run::default(), |_| {});
+    ended.expect_good();
+    assert_eq!(ended.record(A).unwrap().container_instances.len(), 2);
+    assert!(ended.at(A).unwrap() >= BEGIN + seconds(200), "the task in the other cluster was waited for");
+}
+
+#[test]
+fn an_agent_that_registers_again_in_mid_drain_is_drained_too() {
+    let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        simulator.with(|cloud| {
+            let now = cloud.now();
+            cloud.world.ecs.register_instance(now, "web", A, 1024, 2048);
+            cloud.add_service(&ServiceSpec::replica("web", "late", 2));
+        });
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert_eq!(record.container_instances.len(), 2, "{record:#?}");
+    no_violation(&simulator);
+}
+
+#[test]
+fn two_of_our_hooks_on_one_group_hold_and_are_never_completed() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            let mut spec = group("web-group", "web", &[A, B]);
+            spec.hooks = vec![our_hook(seconds(60)), hook("ecs-drain-2", seconds(60))];
+            cloud.add_group(spec);
+            cloud.checkers.our_hook("ecs-drain-2");
+        },
+        ..PLAIN
+    };
+    let text = crate::harness::CONFIG.replace(r#"["ecs-drain"]"#, r#"["ecs-drain", "ecs-drain-2"]"#);
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&scenario, 1).await;
+        simulator.with(scenario.begin);
+        simulator.with(|cloud| cloud.set_replicas_up(1));
+        let config = ecs_drain::config::Config::parse(&text, "two", &Default::default()).unwrap();
+        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
+        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        select(pin!(tokio::time::sleep(seconds(1800))), pin!(life)).await;
+        assert!(held(&simulator), "both are held, far beyond their timeouts");
+        assert!(record(&store, A).await.is_none());
+        no_violation(&simulator);
+    });
+}
+
+/// A record that a person has broken stops that one drain; the instance is held; repaired, it goes on.
+#[test]
+fn a_record_edited_by_hand_stands_still_and_goes_on_when_it_is_repaired() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            let mut spec = group("web-group", "web", &[A, B]);
+            spec.hooks = vec![our_hook(seconds(60))];
+            cloud.add_group(spec);
+            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(120))).unwrap();
+        },
+        ..PLAIN
+    };
+    let (_, simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        break_phase(&simulator, "Wating").await;
+        tokio::time::sleep(seconds(900)).await;
+        assert!(held(&simulator), "held while nobody can read its record");
+        break_phase(&simulator, "Waiting").await;
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    no_violation(&simulator);
+}
+
+/// Writes a phase as a person would in the console, counting the version up so that the change is noticed.
+async fn break_phase(simulator: &Simulator, phase: &str) {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    let environment = ecs_drain::aws::Environment {
+        http_client: Some(simulator.other_http_client("person")),
+        time_source: Some(simulator.time_source(0)),
+        isolated: true,
+        ..Default::default()
+    };
+    let dynamodb = aws_sdk_dynamodb::Client::new(&environment.load(Some("us-east-1")).await);
+    dynamodb
+        .update_item()
+        .table_name("drains")
+        .key("key", AttributeValue::S(format!("123456789012/us-east-1/{A}")))
+        .update_expression("SET #p = :p ADD version :one")
+        .expression_attribute_names("#p", "phase")
+        .expression_attribute_values(":p", AttributeValue::S(phase.to_owned()))
+        .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+        .send()
+        .await
+        .unwrap();
+}
+
+#[test]
+fn a_record_that_is_deleted_in_mid_drain_is_opened_again() {
+    let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        delete_record(&simulator).await;
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert_eq!(record.outcome, Some(Outcome::Drained));
+    no_violation(&simulator);
+}
+
+async fn delete_record(simulator: &Simulator) {
+    let environment = ecs_drain::aws::Environment {
+        http_client: Some(simulator.other_http_client("person")),
+        time_source: Some(simulator.time_source(0)),
+        isolated: true,
+        ..Default::default()
+    };
+    let dynamodb = aws_sdk_dynamodb::Client::new(&environment.load(Some("us-east-1")).await);
+    let key = aws_sdk_dynamodb::types::AttributeValue::S(format!("123456789012/us-east-1/{A}"));
+    dynamodb.delete_item().table_name("drains").key("key", key).send().await.unwrap();
+}
+
+#[test]
+fn a_record_of_a_newer_program_is_left_alone_and_its_instance_held() {
+    let (_, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
+        let mut newer = until_phase(&simulator, &store, Phase::Waiting).await;
+        newer.schema = 2;
+        let Saved::Saved(newer) = store.save(newer).await.unwrap() else { panic!("a race was lost") };
+        tokio::time::sleep(seconds(1200)).await;
+        assert!(held(&simulator));
+        let version = newer.version;
+        assert!(matches!(store.get(&newer.key()).await.unwrap(), Some(ecs_drain::store::Read::Newer { schema: 2 })));
+        version
+    });
+    no_violation(&simulator);
+}
+
+#[test]
+fn a_service_that_can_never_be_replaced_is_held_not_let_go() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            let mut spec = group("web-group", "web", &[A, B]);
+            spec.hooks = vec![our_hook(seconds(300))];
+            cloud.add_group(spec);
+            cloud.add_service(&ServiceSpec::replica("web", "api", 2).percents(100, 100));
+        },
+        ..PLAIN
+    };
+    let (_, simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        tokio::time::sleep(seconds(2 * 3600)).await;
+        assert!(held(&simulator));
+        let record = record(&store, A).await.unwrap();
+        assert_eq!((record.phase, record.why.as_str()), (Phase::Waiting, "TasksLeft"));
+        assert!(record.version < 12, "nothing is written while it merely waits: {}", record.version);
+    });
+    no_violation(&simulator);
+}
+
+fn stuck_world(cloud: &mut Cloud) {
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    let mut spec = group("web-group", "web", &[A, B]);
+    spec.hooks = vec![our_hook(seconds(300)), hook("backup", seconds(7200))];
+    cloud.add_group(spec);
+    cloud.add_service(&ServiceSpec::replica("web", "api", 2).percents(100, 100));
+    cloud.checkers.may_be_premature(A);
+}
+
+#[test]
+fn at_its_deadline_an_instance_is_let_go_when_the_policy_says_continue() {
+    let scenario = Scenario {
+        config: "[policy]\ndeadline = \"20m\"\nat_deadline = \"continue\"\n",
+        world: stuck_world,
+        ends: &[(A, Outcome::TimedOut)],
+        within: seconds(1800),
+        ..PLAIN
+    };
+    let ended = run(&scenario, &Run::default(), |_| {});
+    assert_eq!(ended.late, None);
+    assert!(ended.at(A).unwrap() >= BEGIN + seconds(1200));
+    let record = ended.record(A).unwrap();
+    assert!(record.intent.unwrap().reason.contains("deadline"), "the order is in the record");
+    assert_eq!(ended.simulator.peek(|c| c.lifecycle_state(A)).as_deref(), Some("Terminating:Wait"), "others go on");
+}
+
+#[test]
+fn at_its_deadline_an_instance_is_abandoned_when_the_policy_says_so() {
+    let scenario = Scenario {
+        config: "[policy]\ndeadline = \"20m\"\nat_deadline = \"abandon\"\n",
+        world: stuck_world,
+        ends: &[(A, Outcome::Abandoned)],
+        within: seconds(1800),
+        ..PLAIN
+    };
+    let ended = run(&scenario, &Run::default(), |_| {});
+    assert_eq!(ended.late, None);
+    ended.simulator.peek(|cloud| {
+        assert_eq!(our_completions(cloud, A)[0].result, aws_simulator::autoscaling::LifecycleResult::Abandon);
+    });
+}
+
+/// A dry run follows the real world to its end and changes nothing in it.
+#[test]
+fn a_dry_run_changes_nothing() {
+    let scenario = Scenario { config: "", ..INSTANCE_TARGETS };
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&scenario, 1).await;
+        simulator.with(scenario.begin);
+        let given = ecs_drain::config::Given { dry_run: Some(true), ..Default::default() };
+        let config = ecs_drain::config::Config::parse(crate::harness::CONFIG, "dry", &given).unwrap();
+        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
+        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        select(pin!(tokio::time::sleep(seconds(1800))), pin!(life)).await;
+        assert!(store.all().await.unwrap().is_empty(), "nothing in the table");
+        simulator.peek(|cloud| {
+            for entry in cloud.log.entries().iter().filter(|e| e.number.is_some()) {
+                let reads = ["Describe", "List", "Get", "Query"];
+                assert!(reads.iter().any(|r| entry.operation.starts_with(r)), "a dry run made the call {entry}");
+            }
+            assert_eq!(cloud.container_instance_status(A)[0].1, "ACTIVE");
+        });
+    });
+}
+
+#[test]
+fn an_instance_of_a_cluster_that_is_not_configured_is_held_and_left_alone() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            let mut spec = group("web-group", "web", &[A, B]);
+            spec.hooks = vec![our_hook(seconds(60))];
+            cloud.add_group(spec);
+        },
+        ..PLAIN
+    };
+    let text = format!("{}clusters = [\"other-*\"]\n", crate::harness::CONFIG);
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&scenario, 1).await;
+        simulator.with(scenario.begin);
+        simulator.with(|cloud| cloud.set_replicas_up(1));
+        let config = ecs_drain::config::Config::parse(&text, "other", &Default::default()).unwrap();
+        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
+        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        select(pin!(tokio::time::sleep(seconds(1200))), pin!(life)).await;
+        assert!(held(&simulator));
+        assert!(record(&store, A).await.is_none());
+        simulator.peek(|cloud| assert_eq!(cloud.container_instance_status(A)[0].1, "ACTIVE"));
+    });
+}
+
+/// Someone makes the instance ACTIVE again in mid-drain, as another tool would.
+#[test]
+fn an_instance_made_active_again_is_drained_again() {
+    let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
+        let waiting = until_phase(&simulator, &store, Phase::Waiting).await;
+        let environment = ecs_drain::aws::Environment {
+            http_client: Some(simulator.other_http_client("person")),
+            time_source: Some(simulator.time_source(0)),
+            isolated: true,
+            ..Default::default()
+        };
+        let session = ecs_drain::aws::connect(&environment, "us-east-1", None).await.unwrap();
+        let arn = waiting.container_instances[0].arn.clone();
+        session.ecs.set_state("web", &[arn], ecs_drain::aws::State::Active).await.unwrap();
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert!(record.history.iter().any(|e| e.what.contains("ACTIVE again")), "{:#?}", record.history);
+    no_violation(&simulator);
+}
+
+/// A wall clock that jumps, both ways and by hours, shortens no wait.
+#[test]
+fn a_clock_that_jumps_lets_nothing_go_early() {
+    for jump in [-7200_000, 7200_000] {
+        virtual_time(1, || async {
+            let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
+            simulator.with(INSTANCE_TARGETS.begin);
+            simulator.with(|cloud| cloud.set_replicas_up(1));
+            let skew = Arc::new(AtomicI64::new(0));
+            let config = crate::harness::config(&INSTANCE_TARGETS);
+            let environment = environment(&simulator, "replica-0", &skew);
+            let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+            let story = async {
+                until_phase(&simulator, &store, Phase::Waiting).await;
+                skew.store(jump, Ordering::Relaxed);
+                until_phase(&simulator, &store, Phase::Done).await
+            };
+            match select(pin!(story), pin!(life)).await {
+                Either::Left((record, _)) => assert_eq!(record.outcome, Some(Outcome::Drained)),
+                Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
+            }
+            no_violation(&simulator);
+        });
+    }
+}
+
+/// Every kind of read is denied for ten minutes: nothing is concluded from it.
+#[test]
+fn reads_that_are_denied_for_a_while_cost_time_alone() {
+    let reads = [
+        "DescribeContainerInstances",
+        "ListTasks",
+        "DescribeTasks",
+        "DescribeServices",
+        "DescribeTargetHealth",
+        "DescribeAutoScalingGroups",
+        "DescribeLifecycleHooks",
+        "ListClusters",
+        "ListContainerInstances",
+    ];
+    for read in reads {
+        let ended: Ended = run(&Scenario { within: seconds(1800), ..INSTANCE_TARGETS }, &Run::default(), |cloud| {
+            cloud.faults.add(Rule::on(read, Fault::AccessDenied).between(BEGIN + seconds(1), BEGIN + seconds(600)));
+        });
+        if let Some(complaint) = ended.complaint() {
+            panic!("{read}: {complaint}");
+        }
+    }
+}
