@@ -48,9 +48,9 @@ const RECONNECT: Duration = Duration::from_secs(30);
 /// Why the controller could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The table is missing, or has another shape, or may not be used.
-    #[error(transparent)]
-    Table(#[from] StoreError),
+    /// Nobody says in which region the table is.
+    #[error("the table's region is not known: set `region` under [table], or AWS_REGION")]
+    NoRegion,
     /// No account and region could be reached, and waiting would not help.
     #[error("cannot work in region {region}")]
     Scope {
@@ -69,6 +69,8 @@ struct Shared {
     records: Records,
     /// Until when this replica may act; it is asked right before each act. Nothing: it does not lead.
     leads_until: Cell<Option<Mono>>,
+    /// Whether the table was found, in its right shape. Until then nothing but holding is done.
+    table_is_fit: Cell<bool>,
 }
 
 impl Shared {
@@ -82,8 +84,8 @@ impl Shared {
 /// is released.
 ///
 /// # Errors
-/// When it cannot begin: the table is missing or has another shape, or no scope can be reached and trying again would
-/// not help.
+/// When it cannot begin: no scope can be reached and trying again would not help, or nobody says in which region the
+/// table is. A table that is missing, or has another shape, is waited for: what waits under our hooks is held meanwhile.
 pub async fn run(config: Config, environment: Environment, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     run_with_ids(config, environment, Ids::random(), shutdown).await
 }
@@ -104,19 +106,17 @@ pub async fn run_with_ids(
         (Records::Memory(Default::default()), None)
     } else {
         let sdk = environment.load(config.table.region.as_deref()).await;
-        let store = Store::connect(&sdk, &config.table.name, &config.controller).with_ids(ids);
-        match store.check().await {
-            Ok(()) => {}
-            // Holding needs no table: go on, and look again.
-            Err(error) if error.is_transient() => tracing::error!(%error, "the table does not answer; going on"),
-            Err(error) => return Err(error.into()),
+        if sdk.region().is_none() {
+            return Err(RunError::NoRegion);
         }
+        let store = Store::connect(&sdk, &config.table.name, &config.controller).with_ids(ids);
         let lease = Lease::new(&store);
         (Records::Table(store), Some(lease))
     };
     let (reached, missing) = connect_all(&config, &environment).await?;
     let leads_until = Cell::new(if lease.is_none() { Some(Mono::MAX) } else { None });
-    let shared = Shared { leads_until, config, clock, records };
+    let table_is_fit = Cell::new(lease.is_none());
+    let shared = Shared { leads_until, table_is_fit, config, clock, records };
     let lease = lease.map(tokio::sync::Mutex::new);
     tracing::info!(scopes = reached.len(), controller = shared.config.controller, "ecs-drain runs");
 
@@ -238,8 +238,23 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState) {
     }
 }
 
+/// Waits for a table in its right shape. A controller without one still holds what waits: it must not exit, because
+/// nobody else would.
+async fn table_is_fit(shared: &Shared) {
+    while !shared.table_is_fit.get() {
+        match shared.records.check().await {
+            Ok(()) => shared.table_is_fit.set(true),
+            Err(error) => {
+                tracing::error!(%error, "no drain begins or goes on without the table; instances are held meanwhile");
+                tokio::time::sleep(TABLE).await;
+            }
+        }
+    }
+}
+
 async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) {
     let Some(lease) = lease else { return std::future::pending().await };
+    table_is_fit(shared).await;
     let mut holder = None;
     loop {
         let answer = lease.lock().await.renew_or_take(shared.clock.mono()).await;
@@ -262,6 +277,10 @@ async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) 
 /// too: holding wants to know which drains are being completed.
 async fn table_loop(shared: &Shared, scope: &ScopeState) {
     loop {
+        if !shared.table_is_fit.get() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
+        }
         if let Err(error) = table_pass(shared, scope).await {
             tracing::error!(%error, "cannot read the table; instances are held meanwhile");
         }

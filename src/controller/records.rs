@@ -17,6 +17,17 @@ pub enum Records {
 }
 
 impl Records {
+    /// Whether the table is there and as it must be.
+    ///
+    /// # Errors
+    /// When it is not, with what to do about it.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        match self {
+            Records::Table(store) => store.check().await,
+            Records::Memory(_) => Ok(()),
+        }
+    }
+
     /// Creates a record unless there is one.
     ///
     /// # Errors

@@ -47,9 +47,9 @@ pub enum StoreError {
         /// What came back.
         why: String,
     },
-    /// AWS does not accept the credentials.
+    /// AWS does not accept the credentials, or there are none.
     #[error(
-        "{call} on table {table}: AWS does not accept the credentials: {why}; check the task role, profile or AWS_* \
+        "{call} on table {table}: AWS does not accept the credentials, or there are none: {why}; check the task role, profile or AWS_* \
          variables, and the machine's clock"
     )]
     Credentials {
@@ -133,7 +133,10 @@ impl Place {
                     error,
                     SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_)
                 );
-                if lost || status.is_some_and(|status| status >= 500) {
+                let other = matches!(error, SdkError::DispatchFailure(failure) if failure.is_other());
+                if other && why.contains("credential") {
+                    StoreError::Credentials { call, table, why }
+                } else if lost || status.is_some_and(|status| status >= 500) {
                     StoreError::Unavailable { call, table, why }
                 } else {
                     StoreError::Other { call, table, why }

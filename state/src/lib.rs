@@ -39,5 +39,5 @@ pub use record::{
     ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Obligation, Origin, Record,
     Strategy, Target, WaitKind,
 };
-pub use sightings::Sightings;
+pub use sightings::{AgentLost, Sightings};
 pub use why::Why;

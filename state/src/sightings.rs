@@ -5,7 +5,7 @@
 //! make a wait shorter.
 
 use crate::Mono;
-use crate::decide::clear::{clear, container_instances};
+use crate::decide::clear::{clear, container_instances, is_stopped};
 use crate::observation::{GroupSight, LifecycleState, Observation, Seen};
 use crate::policy::Policy;
 use crate::record::Record;
@@ -29,12 +29,22 @@ pub struct Sightings {
     pub nowhere: Option<Mono>,
     /// The beginning of the newest such search.
     pub nowhere_last: Option<Mono>,
-    /// Since when every agent of the instance was seen disconnected: the end of the first such look.
-    pub agent_lost: Option<Mono>,
+    /// That every agent of the instance is disconnected.
+    pub agent_lost: Option<AgentLost>,
     /// How many tasks and targets were left at the last look that could tell.
     pub left: Option<(usize, usize)>,
     /// When that last became fewer, or this process first looked.
     pub progress: Option<Mono>,
+}
+
+/// Every agent of an instance is disconnected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentLost {
+    /// Since when: the end of the first such look.
+    pub since: Mono,
+    /// Whether a balancer has said since then that the instance is stopped or terminated. It stays said until an agent
+    /// is back: a balancer that drops the target falls silent.
+    pub stopped: bool,
 }
 
 impl Sightings {
@@ -49,7 +59,8 @@ impl Sightings {
         let late_enough = self.takes_no_work.is_some_and(|since| seen.begun >= since + policy.settle);
         let agent_lost = match seen.container_instances.known() {
             Some(all) if !all.is_empty() && all.iter().all(|c| !c.agent_connected) => {
-                Some(self.agent_lost.unwrap_or(seen.ended))
+                let before = self.agent_lost.unwrap_or(AgentLost { since: seen.ended, stopped: false });
+                Some(AgentLost { stopped: before.stopped || is_stopped(record, seen), ..before })
             }
             _ => None,
         };

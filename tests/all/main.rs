@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod crash_matrix;
+mod docs;
 mod harness;
+mod processes;
 mod scenarios;
 mod store;

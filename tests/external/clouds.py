@@ -245,9 +245,15 @@ class Clouds:
         finally:
             connection.close()
 
-    def events(self, group, what=None):
+    def disarm(self, pid):
+        """Takes back every kill of a process."""
+        self.plugin("disarm", pid=pid)
+        with self.table.lock:
+            self.table.kills = [kill for kill in self.table.kills if kill.pid != pid]
+
+    def events(self, group):
         """What happened to a group's instances, in order."""
-        return [e for e in self.plugin("events") if e.get("group") == group and what in (None, e["what"])]
+        return [event for event in self.plugin("events") if event.get("group") == group]
 
 
 def listens(port):

@@ -7,6 +7,7 @@ Besides AWS's own interfaces it answers, for the tests:
 | GET /plugin/calls, GET /plugin/events | what was called, and what happened |
 | POST /plugin/delays {"cluster": …, "replace": …} | how long things take in a cluster, see `Delays` |
 | POST /plugin/kill {"pid", "operation", "match", "nth", "when"} | ends a process at a chosen call, see `Kill` |
+| POST /plugin/disarm {"pid"} | takes that back |
 """
 
 import argparse
@@ -40,6 +41,9 @@ def control(request):
                 WORLD.delays[cluster] = Delays(**wanted)
             case "/plugin/kill":
                 WORLD.kills.append(Kill(**request.get_json()))
+            case "/plugin/disarm":
+                pid = request.get_json()["pid"]
+                WORLD.kills = [kill for kill in WORLD.kills if kill.pid != pid]
             case _:
                 return Response("no such request", status=404)
         return Response(json.dumps(answer), content_type="application/json")

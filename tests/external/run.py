@@ -6,6 +6,7 @@
 """
 
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -69,6 +70,8 @@ def main():
     if not set(chosen) <= set(SCENARIOS):
         print(f"the scenarios are {', '.join(SCENARIOS)}")
         return 2
+    # So that the children end too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report, clouds = Report(), Clouds()
     try:
         prepare(clouds, report)

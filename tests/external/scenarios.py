@@ -101,6 +101,14 @@ class Scenario:
         phases = self.clouds.table.phases(instance)
         return phases[-1][1] if phases else None
 
+    def killed(self, where, instance):
+        """Waits until the controller is killed there; otherwise stops it, and nothing may kill it any more."""
+        killed = self.check(f"killed {where}", self.controller.killed(), f"it is {self.phase(instance)}")
+        if not killed:
+            self.clouds.disarm(self.controller.child.pid)
+            self.controller.stop()
+        return killed
+
     def until_done(self, instance):
         """Waits until the drain is done."""
         done = wait_for(lambda: self.phase(instance) == "Done", DRAIN)
@@ -170,21 +178,21 @@ def plain(clouds, report):
     it.untouched([staying])
     code, told = it.controller.say("describe", leaving)
     it.check("`describe` tells how it ended", code == 0 and "Drained" in told, told)
-    code, told = it.controller.say("get", "-o", "json")
+    code, told = it.controller.say("get", "--all", "-o", "json")
     it.check("`get -o json` is JSON", code == 0 and leaving in told and json.loads(told) is not None, told)
     it.stops()
 
 
 def killed_in_every_phase(clouds, report, when):
     """SIGKILL at the write that enters each phase in turn, `before` or `after` DynamoDB has applied it."""
-    it = Scenario(clouds, report, f"phases-{when}")
+    # Tasks and targets outlast every new start, so that no phase is passed over: one pass may walk through several.
+    it = Scenario(clouds, report, f"phases-{when}", deactivating=45, target=45)
     leaving, staying = it.fleet.instances
     it.fleet.terminate(leaving)
     for number, phase in enumerate(PHASES):
         clouds.table.kill_at(it.controller.start(), leaving, phase, when)
-        if not it.check(f"killed {when} it wrote {phase}", it.controller.killed(), f"it is {it.phase(leaving)}"):
-            it.controller.stop()
-            continue
+        if not it.killed(f"{when} it wrote {phase}", leaving):
+            break
         expected = phase if when == "after" else (PHASES[number - 1] if number else None)
         record = clouds.record(leaving)
         found = record and record["phase"]
@@ -202,13 +210,14 @@ def killed_in_every_phase(clouds, report, when):
 
 def killed_at_calls(clouds, report):
     """SIGKILL at chosen calls, before and after AWS has applied them."""
-    it = Scenario(clouds, report, "calls")
+    it = Scenario(clouds, report, "calls", deactivating=45, target=45)
     leaving, staying = it.fleet.instances
     it.fleet.terminate(leaving)
     for operation, when in [
-        ("RecordLifecycleActionHeartbeat", "after"),
         ("UpdateContainerInstancesState", "before"),
         ("UpdateContainerInstancesState", "after"),
+        ("RecordLifecycleActionHeartbeat", "before"),
+        ("RecordLifecycleActionHeartbeat", "after"),
         ("DescribeTasks", "after"),
         ("DescribeTargetHealth", "before"),
         ("CompleteLifecycleAction", "before"),
@@ -216,8 +225,8 @@ def killed_at_calls(clouds, report):
     ]:
         pid = it.controller.start()
         clouds.plugin("kill", pid=pid, operation=operation, match=it.name, nth=1, when=when)
-        if not it.check(f"killed {when} {operation}", it.controller.killed(), f"it is {it.phase(leaving)}"):
-            it.controller.stop()
+        if not it.killed(f"{when} {operation}", leaving):
+            break
     it.controller.start()
     if it.until_done(leaving):
         it.drained(leaving)

@@ -1,10 +1,10 @@
 //! Is anything left? The one place that says so.
 
 use super::left_of;
-use crate::Mono;
 use crate::observation::{GroupSight, Observation, Seen, TargetSight, TaskKind, TaskSight};
 use crate::policy::{DaemonTasks, Policy};
 use crate::record::{Record, Target};
+use crate::sightings::AgentLost;
 use crate::why::Left;
 
 /// Said of a container instance that a search found after this pass had looked.
@@ -30,10 +30,10 @@ pub(crate) fn clear(
     record: &Record,
     seen: &Observation,
     policy: &Policy,
-    agent_lost: Option<Mono>,
+    agent_lost: Option<AgentLost>,
 ) -> Result<(), Remains> {
     container_instances(record, seen)?;
-    tasks(record, seen, policy, agent_lost)?;
+    tasks(seen, policy, agent_lost)?;
     targets(record, seen)
 }
 
@@ -56,13 +56,8 @@ fn found_another(record: &Record, seen: &Observation) -> bool {
 }
 
 /// Whether no task that matters is left, or the instance is dead.
-pub(crate) fn tasks(
-    record: &Record,
-    seen: &Observation,
-    policy: &Policy,
-    agent_lost: Option<Mono>,
-) -> Result<(), Remains> {
-    if is_dead(record, seen, policy, agent_lost) {
+pub(crate) fn tasks(seen: &Observation, policy: &Policy, agent_lost: Option<AgentLost>) -> Result<(), Remains> {
+    if is_dead(seen, policy, agent_lost) {
         return Ok(());
     }
     match &seen.tasks {
@@ -119,16 +114,17 @@ pub(crate) fn describe_task(task: &TaskSight) -> String {
 }
 
 /// Whether the instance is dead for all we can see, so that its tasks' states are frozen and need not be waited for:
-/// its agent has been disconnected for longer than the grace, *and* the group calls it unhealthy or a balancer says
-/// that it does not run. (Source: ECS leaves tasks `RUNNING` for ever when an agent is gone.)
-fn is_dead(record: &Record, seen: &Observation, policy: &Policy, agent_lost: Option<Mono>) -> bool {
-    if agent_lost.is_none_or(|since| seen.ended < since + policy.agent_grace) {
-        return false;
-    }
+/// its agent has been disconnected for longer than the grace, *and* the group calls it unhealthy or a balancer has said
+/// meanwhile that it does not run. (Source: ECS leaves tasks `RUNNING` for ever when an agent is gone.)
+fn is_dead(seen: &Observation, policy: &Policy, agent_lost: Option<AgentLost>) -> bool {
     let unhealthy = matches!(seen.group, Seen::Yes(GroupSight::Member { healthy: false, .. }));
-    unhealthy
-        || seen.targets.known().into_iter().flatten().zip(&record.obligations).any(|(target, obligation)| {
-            matches!(target, TargetSight::Present { instance_dead: true, .. })
-                && matches!(obligation.target, Target::Instance(_))
-        })
+    agent_lost.is_some_and(|lost| (lost.stopped || unhealthy) && seen.ended >= lost.since + policy.agent_grace)
+}
+
+/// Whether a balancer says that the instance is stopped or terminated (`Target.InvalidState`).
+pub(crate) fn is_stopped(record: &Record, seen: &Observation) -> bool {
+    seen.targets.known().into_iter().flatten().zip(&record.obligations).any(|(target, obligation)| {
+        matches!(target, TargetSight::Present { instance_dead: true, .. })
+            && matches!(obligation.target, Target::Instance(_))
+    })
 }

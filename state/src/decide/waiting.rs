@@ -22,7 +22,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         return pending::in_no_cluster(draft, view);
     }
     let remains = container_instances(draft, view.seen)
-        .and_then(|()| tasks(draft, view.seen, view.policy, view.sightings.agent_lost));
+        .and_then(|()| tasks(view.seen, view.policy, view.sightings.agent_lost));
     match remains {
         Err(Remains::Unknown(why)) => return unknown(&why, view.policy),
         Err(Remains::TakesWork) => return Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),

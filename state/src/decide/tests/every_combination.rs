@@ -6,7 +6,7 @@ use crate::observation::*;
 use crate::phase::{Outcome, Phase};
 use crate::policy::{AtDeadline, DaemonTasks, Policy, StandaloneTasks};
 use crate::record::{ActionResult, Intent, Record, Strategy, WaitKind, later};
-use crate::sightings::Sightings;
+use crate::sightings::{AgentLost, Sightings};
 use crate::why::Why;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
@@ -238,7 +238,7 @@ fn ripe() -> Sightings {
         past_wait_passes: 1,
         nowhere: at(1),
         nowhere_last: at(1990),
-        agent_lost: at(1),
+        agent_lost: at(1).map(|since| AgentLost { since, stopped: false }),
         ..Sightings::default()
     }
 }

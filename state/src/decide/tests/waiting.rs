@@ -157,16 +157,16 @@ fn a_dead_instance_excuses_its_tasks_not_its_targets() {
     );
 }
 
-/// The other witness: a balancer says that the instance itself does not run. When the target is gone, so is that
-/// witness, and the tasks are waited for again.
+/// The other witness: a balancer says that the instance itself does not run. What it has said stays said when it drops
+/// the target.
 #[test]
 fn a_dead_instance_by_its_target() {
     check(
         "
         0s    DRAINING! tasks=web:RUNNING found=web/30 targets=web:dead => Waiting saved 5s TasksLeft(1)
         602s                                                            => Verifying saved 5s TargetsLeft(1)
-        607s  targets=none                                              => Waiting saved 5s TasksLeft(1)
-        4 writes
+        607s  targets=none                                              => Verifying search≥1s 5s LookingForRegistrations
+        3 writes
         ",
     );
 }

@@ -1,0 +1,362 @@
+//! The pages that people read say what the program does: attributes, modules, phases, commands, configurations, links,
+//! and the edits of a record that the table's page allows.
+
+use crate::harness::{Scenario, config, environment, group, record, seconds, set_up, virtual_time};
+use crate::scenarios::{A, B, PLAIN};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_simulator::Simulator;
+use aws_simulator::spec::{ClusterSpec, StandaloneSpec};
+use clap::Parser;
+use ecs_drain::aws::Environment;
+use ecs_drain::cli::Cli;
+use ecs_drain::config::{Config, Given};
+use ecs_drain::store::{Ids, Lease, Store};
+use ecs_drain_state::{
+    ActionResult, Balancer, ContainerInstance, Intent, LastError, Mono, Obligation, Outcome, Phase, Record, Target,
+};
+use futures_util::future::{Either, select};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The part of a page under a heading, up to the next one of the same level.
+fn section<'p>(page: &'p str, heading: &str) -> &'p str {
+    let begin = page.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let level = heading.split(' ').next().unwrap_or_default();
+    let rest = &page[begin + heading.len() + 2..];
+    rest.find(&format!("\n{level} ")).map_or(rest, |end| &rest[..end])
+}
+
+/// Every page, with its path from the root.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for folder in [".", "docs", "docs/decisions"] {
+        let entries = fs::read_dir(root().join(folder)).unwrap();
+        let files = entries.map(|entry| Path::new(folder).join(entry.unwrap().file_name()));
+        pages.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    pages.sort();
+    pages
+}
+
+/// The text outside of code blocks, and the code blocks by language.
+fn split(page: &str) -> (String, Vec<(String, String)>) {
+    let (mut text, mut blocks, mut inside) = (String::new(), Vec::<(String, String)>::new(), false);
+    for line in page.lines() {
+        match (line.strip_prefix("```"), inside) {
+            (Some(_), true) => inside = false,
+            (Some(language), false) => {
+                inside = true;
+                blocks.push((language.to_owned(), String::new()));
+            }
+            (None, true) => blocks.last_mut().unwrap().1.extend([line, "\n"]),
+            (None, false) => text.extend([line, "\n"]),
+        }
+    }
+    (text, blocks)
+}
+
+/// A heading as the end of a link: lower case, hyphens for spaces, nothing else that is no letter or digit.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim_start_matches('#').trim().to_lowercase();
+    kept.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-').collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut broken = Vec::new();
+    for path in pages() {
+        let (text, _) = split(&page(path.to_str().unwrap()));
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.contains("://") {
+                continue;
+            }
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let found = root().join(&target).exists()
+                && (place.is_empty() || {
+                    let (text, _) = split(&page(target.to_str().unwrap()));
+                    text.lines().any(|line| line.starts_with('#') && anchor(line) == place)
+                });
+            if !found {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_decision_is_listed() {
+    let list = page("docs/decisions/README.md");
+    for path in pages().iter().filter(|path| path.starts_with("docs/decisions")) {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        assert!(name == "README.md" || list.contains(&format!("({name})")), "{name} is not listed");
+    }
+}
+
+#[test]
+fn the_architecture_names_every_module() {
+    let page = page("docs/architecture.md");
+    let map = section(&page, "## Code map");
+    let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let modules: Vec<_> = library.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert!(modules.len() > 5, "{modules:?}");
+    for module in modules {
+        let named = map.contains(&format!("`src/{module}/`")) || map.contains(&format!("`src/{module}.rs`"));
+        assert!(named, "the code map leaves out src/{module}");
+    }
+    for named in map.split('`').filter(|word| word.contains('/') || word.ends_with(".rs")) {
+        let is_there = root().join(named).exists() || root().join("state/src/decide").join(named).exists();
+        assert!(is_there, "the code map names {named}, which is not there");
+    }
+}
+
+#[test]
+fn the_readme_has_every_phase_and_outcome() {
+    let readme = page("README.md");
+    let phases = section(&readme, "## The phases");
+    let rows: Vec<&str> = phases.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let expected: Vec<&str> =
+        Phase::ALL.iter().map(|phase| phase.name()).chain(Outcome::ALL.iter().map(|outcome| outcome.name())).collect();
+    assert_eq!(rows, expected);
+}
+
+/// The reasons have no list in the code; the one match that names them is read.
+#[test]
+fn the_tables_page_has_every_reason() {
+    let code = fs::read_to_string(root().join("state/src/why.rs")).unwrap();
+    let (_, names) = code.split_once("pub fn name(&self)").unwrap();
+    let (names, _) = names.split_once("\n    }\n").unwrap();
+    let names: Vec<&str> = names.lines().filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\",")).collect();
+    let table = page("docs/table.md");
+    let rows = section(&table, "### Why").lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<Vec<_>>(), names);
+}
+
+/// Every command line of ours in a code block is one that the program takes.
+#[test]
+fn every_command_is_one_that_the_program_takes() {
+    let mut tried = 0;
+    for path in pages() {
+        let (_, blocks) = split(&page(path.to_str().unwrap()));
+        for line in blocks.iter().filter(|(language, _)| language == "sh").flat_map(|(_, block)| block.lines()) {
+            let line = line.strip_prefix("cargo run -- ").map_or_else(|| line.to_owned(), |l| format!("ecs-drain {l}"));
+            let line = line.split([';', '|', '>', '#']).next().unwrap_or_default();
+            if line.starts_with("ecs-drain ") {
+                tried += 1;
+                if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+                    panic!("{}: {line}: {error}", path.display());
+                }
+            }
+        }
+    }
+    assert!(tried > 8, "only {tried} commands were found");
+}
+
+#[test]
+fn every_configuration_is_valid() {
+    for path in pages() {
+        let (_, blocks) = split(&page(path.to_str().unwrap()));
+        for (_, text) in blocks.iter().filter(|(language, _)| language == "toml") {
+            let read = Config::parse(text, path.to_str().unwrap(), &Given::default());
+            assert!(read.is_ok(), "{}", read.err().unwrap());
+        }
+    }
+}
+
+/// A DynamoDB client of a person's, neither counted nor struck by faults.
+async fn person(simulator: &Simulator) -> Client {
+    let environment = Environment {
+        http_client: Some(simulator.other_http_client("person")),
+        time_source: Some(simulator.time_source(0)),
+        isolated: true,
+        ..Environment::default()
+    };
+    Client::new(&environment.load(Some("us-east-1")).await)
+}
+
+/// A record with everything that one can hold.
+fn full(mut record: Record) -> Record {
+    let at = record.created_at;
+    record.deadline = Some(at);
+    record.container_instances.push(ContainerInstance {
+        cluster: "web".into(),
+        arn: "arn:aws:ecs:us-east-1:123456789012:container-instance/web/0123".into(),
+        draining_is_ours: true,
+        deregistered_at: Some(at),
+    });
+    let balancers = [Balancer::TargetGroup("web".into()), Balancer::ClassicLoadBalancer("old".into())];
+    for (balancer, target) in balancers.into_iter().zip([Target::Ip("10.0.0.7".into()), Target::Instance(A.into())]) {
+        record.obligations.push(Obligation { balancer, target, delay_seconds: Some(300), noted_at: at });
+    }
+    let (result, outcome) = (ActionResult::Continue, Outcome::Drained);
+    record.intent = Some(Intent { result, outcome, reason: "all is gone".into(), at });
+    record.last_error = Some(LastError { at, what: "throttled".into() });
+    record
+}
+
+fn names(item: &HashMap<String, AttributeValue>, found: &mut BTreeSet<String>) {
+    let item: BTreeMap<_, _> = item.iter().collect();
+    for (name, value) in item {
+        found.insert(name.clone());
+        nested(value, found);
+    }
+}
+
+fn nested(value: &AttributeValue, found: &mut BTreeSet<String>) {
+    if let Ok(fields) = value.as_m() {
+        names(fields, found);
+    }
+    for value in value.as_l().into_iter().flatten() {
+        nested(value, found);
+    }
+}
+
+/// Every name that stands in the table, fields of maps too: of a record that is unfinished, of one that is done, and of
+/// a lease.
+#[test]
+fn every_attribute_is_on_the_tables_page() {
+    let found = virtual_time(1, || async {
+        let (simulator, store) = set_up(&LONG, 1).await;
+        let unfinished = full(sample("i-1"));
+        let done = Record {
+            phase: Phase::Done,
+            outcome: Some(Outcome::Drained),
+            expires_at: Some(1_800_000_000),
+            ..sample("i-2")
+        };
+        for record in [unfinished, done] {
+            store.create(record).await.unwrap();
+        }
+        Lease::named(&store, "a-host").renew_or_take(Mono::ZERO).await.unwrap();
+        let items = person(&simulator).await.scan().table_name("drains").send().await.unwrap().items.unwrap();
+        assert_eq!(items.len(), 3);
+        let mut found = BTreeSet::new();
+        items.iter().for_each(|item| names(item, &mut found));
+        found
+    });
+    assert!(found.contains("outcome") && found.contains("unfinished") && found.contains("lease_version"), "{found:?}");
+    let table = page("docs/table.md");
+    let missing: Vec<_> = found.iter().filter(|name| !table.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "docs/table.md leaves out {missing:?}");
+}
+
+fn sample(instance: &str) -> Record {
+    let lifecycle = ecs_drain_state::Lifecycle {
+        group: "web-group".into(),
+        hook: "ecs-drain".into(),
+        kind: ecs_drain_state::WaitKind::Terminating,
+        heartbeat_timeout_seconds: 3600,
+        global_timeout_seconds: 172_800,
+        default_result: ActionResult::Continue,
+    };
+    let opening = ecs_drain_state::record::Opening {
+        account: "123456789012".into(),
+        region: "us-east-1".into(),
+        instance_id: instance.into(),
+        controller: "test".into(),
+        origin: ecs_drain_state::Origin::LifecycleHook,
+        strategy: ecs_drain_state::Strategy::Drain,
+        lifecycle,
+        container_instances: Vec::new(),
+        deadline: None,
+    };
+    Record::open(opening, "2026-01-05T09:00:00Z".parse().unwrap())
+}
+
+/// An instance that a task of no service keeps busy for hours.
+const LONG: Scenario = Scenario {
+    name: "long",
+    world: |cloud| {
+        cloud.add_cluster(&ClusterSpec::new("web"));
+        cloud.add_group(group("web-group", "web", &[A, B]));
+        cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(20_000))).unwrap();
+        cloud.checkers.may_be_premature(A);
+    },
+    ..PLAIN
+};
+
+/// Edits the record of a drain that waits, as the table's page says, and answers the record a minute later.
+fn edited(scenario: &Scenario, expression: &str, values: fn(&Record) -> Vec<(&'static str, AttributeValue)>) -> Record {
+    let text = page("docs/table.md");
+    assert!(text.contains(expression), "docs/table.md does not say {expression}");
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(scenario, 1).await;
+        simulator.with(scenario.begin);
+        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
+        let life =
+            ecs_drain::controller::run_with_ids(config(scenario), environment, Ids::seeded(7), std::future::pending());
+        let story = async {
+            let waiting = until_waiting(&store).await;
+            let key = waiting.key();
+            let next = waiting.version + 1;
+            let text = |text: String| AttributeValue::S(text);
+            let number = |number: u64| AttributeValue::N(number.to_string());
+            let mut request = person(&simulator)
+                .await
+                .update_item()
+                .table_name("drains")
+                .key("key", text(key.clone()))
+                .condition_expression("version = :read")
+                .update_expression(expression)
+                .expression_attribute_values(":read", number(waiting.version))
+                .expression_attribute_values(":next", number(next))
+                .expression_attribute_values(":unfinished", text(format!("{key}@{next:012}")));
+            for (name, value) in values(&waiting) {
+                request = request.expression_attribute_values(name, value);
+            }
+            request.send().await.unwrap();
+            tokio::time::sleep(seconds(60)).await;
+            record(&store, A).await.unwrap()
+        };
+        match select(pin!(story), pin!(life)).await {
+            Either::Left((record, _)) => record,
+            Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
+        }
+    })
+}
+
+async fn until_waiting(store: &Store) -> Record {
+    for _ in 0..600 {
+        match record(store, A).await {
+            Some(record) if record.phase == Phase::Waiting => return record,
+            Some(_) | None => tokio::time::sleep(seconds(1)).await,
+        }
+    }
+    panic!("it does not come to Waiting");
+}
+
+#[test]
+fn a_deadline_that_a_person_sets_is_obeyed() {
+    let scenario = Scenario { config: "[policy]\ndeadline = \"5h\"\nat_deadline = \"continue\"\n", ..LONG };
+    let expression = "SET deadline = :deadline, version = :next, unfinished = :unfinished";
+    let record = edited(&scenario, expression, |r| vec![(":deadline", AttributeValue::S(r.phase_since.to_string()))]);
+    assert_eq!(record.outcome, Some(Outcome::TimedOut), "{}", record.message);
+}
+
+#[test]
+fn an_order_that_a_person_writes_is_carried_out() {
+    let expression = "SET phase = :phase, intent = :intent, version = :next, unfinished = :unfinished";
+    let record = edited(&LONG, expression, |record| {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let at = record.phase_since.to_string();
+        let fields = [("result", "CONTINUE"), ("outcome", "Released"), ("reason", "Ada: it may be cut"), ("at", &at)];
+        let intent = fields.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
+        vec![(":phase", text("Completing")), (":intent", AttributeValue::M(intent))]
+    });
+    assert_eq!(record.outcome, Some(Outcome::Released), "{}", record.message);
+    assert_eq!(record.intent.unwrap().reason, "Ada: it may be cut");
+}

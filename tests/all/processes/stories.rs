@@ -1,0 +1,203 @@
+//! Drains whose processes are killed and stopped, in real time. Nothing here measures time: a drain takes the 70 s that
+//! its proof takes, a dead process's lease 10 s more, and a busy machine whatever it needs.
+
+use super::rig::{Process, Rig, elapsed};
+use crate::harness::{group, our_hook, seconds};
+use crate::scenarios::{A, B, C};
+use aws_simulator::elb::{TargetGroupKind, TargetType};
+use aws_simulator::spec::{ClusterSpec, ServiceSpec, TargetGroupSpec};
+use aws_simulator::{Cloud, Fault, Rule};
+use ecs_drain_state::Phase;
+use jiff::Timestamp;
+use std::thread;
+use std::time::Duration;
+
+/// All stories, by name.
+pub const ALL: &[(&str, fn())] = &[
+    ("killed-in-every-phase", killed_in_every_phase),
+    ("killed-at-random", killed_at_random),
+    ("asked-to-stop", asked_to_stop),
+    ("two-at-once", two_at_once),
+];
+
+const COMPLETE: &str = "CompleteLifecycleAction";
+
+/// The instance that stays, where the tasks of the others go.
+const STAYS: &str = "i-0000000000000000d";
+
+/// Four instances behind an application load balancer. A task leaves in about twenty seconds: its replacement starts
+/// and becomes healthy, its target drains, its container stops.
+fn world(cloud: &mut Cloud) {
+    cloud.add_target_group(TargetGroupSpec {
+        name: "web".to_owned(),
+        kind: TargetGroupKind::Application,
+        target_type: TargetType::Instance,
+        port: 80,
+        deregistration_delay: seconds(5),
+        initial_time: seconds(5),
+        attached: true,
+        settle_time: None,
+    });
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    let mut spec = group("web-group", "web", &[A, B, C, STAYS]);
+    // Any process that lives for a few seconds must have sent a heartbeat.
+    spec.hooks = vec![our_hook(seconds(60))];
+    cloud.add_group(spec);
+    cloud.add_service(&ServiceSpec::replica("web", "api", 6).target_group("web").times(seconds(3), seconds(5)));
+}
+
+fn terminate(rig: &Rig, instance: &str) {
+    rig.simulator.with(|cloud| cloud.terminate(instance, true).unwrap());
+}
+
+fn is_done(rig: &Rig, instance: &str) -> bool {
+    rig.record(instance).is_some_and(|r| r.is_done())
+}
+
+/// One drain, whose process is killed in each phase in turn: while a call hangs that has no effect, while one hangs
+/// that has had its effect, or just so.
+fn killed_in_every_phase() {
+    let rig = Rig::with_table("killed-in-every-phase", "", world);
+    terminate(&rig, A);
+    let lives = [
+        // Nothing is done before the registrations are known, which come from the tasks.
+        (Phase::Pending, Some(("ListTasks", Fault::Hang))),
+        (Phase::Deregistering, Some(("UpdateContainerInstancesState", Fault::Hang))),
+        (Phase::Deregistering, Some(("UpdateContainerInstancesState", Fault::HangAfter))),
+        (Phase::Waiting, None),
+        (Phase::Verifying, None),
+        (Phase::Completing, Some((COMPLETE, Fault::Hang))),
+        (Phase::Completing, Some((COMPLETE, Fault::HangAfter))),
+    ];
+    for (phase, fault) in lives {
+        let struck = fault.map(|(operation, fault)| rig.strike(Rule::on(operation, fault)));
+        let process = rig.start();
+        rig.until_phase(A, phase);
+        if let Some(struck) = struck {
+            struck.happened(&rig);
+        }
+        process.kill();
+        let record = rig.record(A).unwrap();
+        println!("killed after {:?} in {}: {}", elapsed(&rig), record.phase, record.message);
+        assert_eq!(record.phase, phase, "it was killed while the table said so");
+        rig.mend();
+    }
+    let mut process = rig.start();
+    rig.until_phase(A, Phase::Done);
+    rig.expect_drained(A);
+    // Once more, with nothing left to do.
+    process.kill();
+    let told = rig.told(A);
+    process = rig.start();
+    rig.until("the lease", || rig.leader().filter(|holder| is_of(holder, &process)));
+    thread::sleep(Duration::from_secs(5));
+    assert!(process.runs(), "{}", process.log());
+    assert_eq!(rig.told(A), told, "a drain that is done is left alone");
+    rig.expect_drained(A);
+}
+
+/// Whether this holder of the lease is that process.
+fn is_of(holder: &str, process: &Process<'_>) -> bool {
+    holder.split('/').nth(1) == Some(&process.id().to_string())
+}
+
+/// Three drains of two processes that are killed at random moments: for a while every few seconds, and again when the
+/// first drain ends.
+/// `ECS_DRAIN_TEST_SEED` repeats a run's moments.
+fn killed_at_random() {
+    let given = std::env::var("ECS_DRAIN_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| Timestamp::now().as_second().unsigned_abs());
+    println!("the seed is {seed}: ECS_DRAIN_TEST_SEED={seed} repeats the moments at which processes are killed");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let rig = Rig::with_table("killed-at-random", "", world);
+    let instances = [A, B, C];
+    let starts: Vec<_> = instances.iter().map(|_| Duration::from_millis(random.u64(0..40_000))).collect();
+    let mut waiting: Vec<_> = instances.into_iter().zip(starts).collect();
+    let mut begin_due = |rig: &Rig| {
+        waiting.retain(|(instance, at)| {
+            let due = *at <= elapsed(rig);
+            if due {
+                terminate(rig, instance);
+            }
+            !due
+        });
+        waiting.is_empty()
+    };
+    // Two of them: a process that lives for less than the lease of a dead one never leads, and all would stand still.
+    let mut replicas = [rig.start(), rig.start()];
+    while !begin_due(&rig) || elapsed(&rig) < Duration::from_secs(70) {
+        thread::sleep(Duration::from_millis(random.u64(3_000..10_000)));
+        replicas[random.usize(..2)].replace();
+    }
+    rig.until("the first end", || instances.iter().find(|i| rig.told(i) > 0 || is_done(&rig, i)));
+    for _ in 0..3 {
+        thread::sleep(Duration::from_millis(random.u64(0..1_500)));
+        replicas[random.usize(..2)].replace();
+    }
+    rig.until("the end of all", || instances.iter().all(|i| is_done(&rig, i)).then_some(()));
+    for instance in instances {
+        rig.expect_drained(instance);
+    }
+}
+
+/// SIGTERM in mid-drain: while nothing is in hand, while a call hangs, and twice.
+fn asked_to_stop() {
+    let rig = Rig::with_table("asked-to-stop", "shutdown = \"5s\"\n", world);
+    terminate(&rig, A);
+    let mut first = rig.start();
+    rig.until_phase(A, Phase::Waiting);
+    first.terminate();
+    assert_eq!(first.ended().code(), Some(0), "{}", first.log());
+    assert!(first.log().contains("lease released"), "{}", first.log());
+    assert_eq!(rig.leader(), None, "the lease is free");
+    assert!(!is_done(&rig, A));
+
+    // The next one acts at once: the lease is its own from the first look on.
+    let hang = rig.strike(Rule::on("DescribeTargetHealth", Fault::Hang));
+    let mut second = rig.start();
+    rig.until("the lease", || rig.leader().filter(|holder| is_of(holder, &second)));
+    hang.happened(&rig);
+    let log = second.log();
+    let taken = log.lines().find(|line| line.contains("the lease changed hands")).unwrap_or_default();
+    assert!(taken.contains("held=true"), "{log}");
+    second.terminate();
+    assert_eq!(second.ended().code(), Some(0), "{}", second.log());
+    assert!(second.log().contains("work in hand did not finish in time"), "{}", second.log());
+    assert_eq!(rig.leader(), None, "the lease is free although a call hung");
+
+    // A second signal does not wait for anything.
+    rig.mend();
+    let hang = rig.strike(Rule::on("DescribeTargetHealth", Fault::Hang));
+    let mut third = rig.start();
+    hang.happened(&rig);
+    third.terminate();
+    rig.until("the first signal is heard", || third.log().contains("SIGTERM").then_some(()));
+    third.terminate();
+    assert_eq!(third.ended().code(), Some(1), "{}", third.log());
+    assert!(rig.leader().is_some(), "nobody released the lease");
+    rig.mend();
+
+    let _fourth = rig.start();
+    rig.until_phase(A, Phase::Done);
+    rig.expect_drained(A);
+}
+
+/// Two processes at once, as in a deployment. The one that leads is killed, and a third comes up.
+fn two_at_once() {
+    let rig = Rig::with_table("two-at-once", "", world);
+    terminate(&rig, A);
+    let mut replicas = [rig.start(), rig.start()];
+    rig.until_phase(A, Phase::Waiting);
+    let holder = rig.leader().unwrap();
+    let [leader, follower] = &mut replicas;
+    let (leader, follower) = if is_of(&holder, leader) { (leader, follower) } else { (follower, leader) };
+    assert!(is_of(&holder, leader), "{holder} is one of them");
+    terminate(&rig, B);
+    leader.replace();
+    rig.until("the other leads", || rig.leader().filter(|holder| is_of(holder, follower)));
+    for instance in [A, B] {
+        rig.until_phase(instance, Phase::Done);
+        rig.expect_drained(instance);
+    }
+    assert!(replicas.iter_mut().all(Process::runs));
+}
