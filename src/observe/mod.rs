@@ -62,10 +62,10 @@ pub async fn observe(
     let begun_at = clock.now();
     let absent = groups::confirm_absent(session, groups.as_deref(), subjects).await;
     let instances = container_instances(session, subjects).await;
+    let cuts: Vec<_> = subjects.iter().map(|s| cut_container_instances(s.record, &instances)).collect();
+    let looked = tasks::look(session, clock, caches, subjects, &cuts).await;
     let mut observations = Vec::with_capacity(subjects.len());
-    for subject in subjects {
-        let cut = cut_container_instances(subject.record, &instances);
-        let looked = tasks::look(session, clock, caches, subject, &cut).await;
+    for ((subject, cut), looked) in subjects.iter().zip(cuts).zip(looked) {
         let mut obligations = looked.obligations;
         groups::add_balancers_of_group(&mut obligations, groups.as_deref(), subject.record, begun_at);
         let (group, group_begun) = groups::sight(groups.as_deref(), &absent, subject.record, begun);

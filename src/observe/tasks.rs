@@ -3,17 +3,20 @@
 use super::{Caches, Counters, Subject, matters};
 use crate::aws::{Desired, ServiceView, Session, TaskView};
 use crate::controller::Clock;
-use ecs_drain_state::{Balancer, ContainerInstanceSight, Mono, Obligation, Seen, Target, TaskKind, TaskSight};
+use ecs_drain_state::{Balancer, ContainerInstanceSight, Mono, Obligation, Policy, Seen, Target, TaskKind, TaskSight};
+use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How long a listing that is known to show tasks may be shown again while ECS's counters say that tasks are there. An
-/// empty listing is never shown again.
+/// How long a listing is built upon while it shows tasks that matter. An empty listing is never shown again.
 const LISTING_LASTS: Mono = Mono::from_secs(60);
 
 /// How long a service's description is believed. What a task is bound to does not change; what new tasks get does.
 const SERVICES_LAST: Mono = Mono::from_secs(300);
+
+/// How many lists are read at once.
+const AT_ONCE: usize = 8;
 
 /// What was listed and described, by container instance and by cluster.
 #[derive(Default)]
@@ -29,6 +32,7 @@ impl TaskCache {
     }
 }
 
+/// Every task of a container instance, as it was listed, and as each was last described.
 #[derive(Clone)]
 struct Listing {
     read: Mono,
@@ -41,32 +45,82 @@ pub(super) struct Looked {
     pub(super) obligations: Seen<Vec<Obligation>>,
 }
 
-/// Looks at the tasks of one subject on all of its container instances.
+/// One container instance that is looked at.
+struct Place<'a> {
+    cluster: &'a str,
+    arn: &'a str,
+    policy: &'a Policy,
+    counters: Counters,
+    answer: Seen<Vec<TaskView>>,
+}
+
+/// What a place needs read.
+enum Need {
+    /// Nothing: tasks are there for certain.
+    Nothing,
+    /// The state of these tasks, which were not stopped when last described.
+    States(Vec<String>),
+    /// Everything, from the beginning.
+    Listing,
+}
+
+/// Looks at the tasks of every subject on all of its container instances, as few calls as it takes.
 pub(super) async fn look(
     session: &Session,
     clock: &Clock,
     caches: &Caches,
+    subjects: &[Subject<'_>],
+    instances: &[Seen<Vec<(ContainerInstanceSight, Counters)>>],
+) -> Vec<Looked> {
+    let mut places = Vec::new();
+    for (subject, instances) in subjects.iter().zip(instances) {
+        for (mine, (sight, counters)) in
+            subject.record.container_instances.iter().zip(instances.known().into_iter().flatten())
+        {
+            // ECS lists nothing for a container instance that it has forgotten; what was noted stays in the record.
+            if !sight.status.is_gone() {
+                let (policy, counters) = (subject.policy, *counters);
+                let answer = Seen::Unknown("not read yet".to_owned());
+                places.push(Place { cluster: &mine.cluster, arn: &mine.arn, policy, counters, answer });
+            }
+        }
+    }
+    read(session, clock, caches, &mut places).await;
+    let services = services(session, clock, caches, &places).await;
+    let answers: BTreeMap<&str, &Place<'_>> = places.iter().map(|place| (place.arn, place)).collect();
+    let now = clock.now();
+    subjects
+        .iter()
+        .zip(instances)
+        .map(|(subject, instances)| match instances {
+            Seen::Yes(_) => cut(subject, &answers, &services, now),
+            Seen::Unknown(why) => unknown(why.clone()),
+        })
+        .collect()
+}
+
+/// What the reads say of one subject.
+fn cut(
     subject: &Subject<'_>,
-    instances: &Seen<Vec<(ContainerInstanceSight, Counters)>>,
+    answers: &BTreeMap<&str, &Place<'_>>,
+    services: &Seen<BTreeMap<(String, String), ServiceView>>,
+    now: Timestamp,
 ) -> Looked {
-    let instances = match instances {
-        Seen::Yes(all) => all,
-        Seen::Unknown(why) => return unknown(why.clone()),
-    };
     let mut tasks = Vec::new();
     let mut obligations = Vec::new();
-    for (mine, (sight, counters)) in subject.record.container_instances.iter().zip(instances) {
-        let views = match listing(session, clock, caches, &mine.cluster, sight, *counters, subject).await {
-            Ok(views) => views,
-            Err(why) => return unknown(why),
+    for mine in &subject.record.container_instances {
+        let Some(place) = answers.get(mine.arn.as_str()) else { continue };
+        let views = match &place.answer {
+            Seen::Yes(views) => views,
+            Seen::Unknown(why) => return unknown(why.clone()),
         };
-        let services = match services(session, clock, caches, &mine.cluster, &views).await {
-            Ok(services) => services,
-            Err(why) => return unknown(why),
+        let services = match services {
+            Seen::Yes(services) => services,
+            Seen::Unknown(why) if views.iter().any(|v| service_name(v).is_some()) => return unknown(why.clone()),
+            Seen::Unknown(_) => &BTreeMap::new(),
         };
-        let now = clock.now();
-        for view in &views {
-            let service = service_name(view).and_then(|name| services.get(name));
+        for view in views {
+            let service = service_name(view).and_then(|name| services.get(&(mine.cluster.clone(), name.to_owned())));
             if let Some(service) = service {
                 add_obligations(&mut obligations, view, service, &subject.record.instance_id, now);
             }
@@ -82,95 +136,178 @@ fn unknown(why: String) -> Looked {
     Looked { tasks: Seen::Unknown(why.clone()), obligations: Seen::Unknown(why) }
 }
 
-/// Every task of a container instance: those that ECS wants running and those that it wants stopped, because a task
-/// that is being stopped leaves the first list before its containers have ended. Running ones are listed first, so that
-/// a task that changes over in between is in the second list. (Source: ECS API reference, ListTasks.)
-async fn listing(
+/// Reads what each place needs. A place whose known tasks have all stopped is listed anew in the same look: only a
+/// fresh listing can say that nothing is left.
+async fn read(session: &Session, clock: &Clock, caches: &Caches, places: &mut [Place<'_>]) {
+    let now = clock.mono();
+    let mut listed = Vec::new();
+    let mut asked = Vec::new();
+    for (index, place) in places.iter_mut().enumerate() {
+        match need(place, caches, now) {
+            Need::Nothing => place.answer = kept(caches, place.arn),
+            Need::States(arns) => asked.push((index, arns)),
+            Need::Listing => listed.push(index),
+        }
+    }
+    describe(session, caches, places, &asked).await;
+    let stopped = asked.iter().map(|(index, _)| *index).filter(|index| {
+        let place = &places[*index];
+        place.answer.known().is_some_and(|tasks| !tasks.iter().any(|t| is_left(t, caches, place)))
+    });
+    listed.extend(stopped.collect::<Vec<_>>());
+    let asked = list(session, clock, caches, places, &listed).await;
+    describe(session, caches, places, &asked).await;
+}
+
+/// ECS's counters leave out every task that is stopping, so they can never say that nothing is left; they can say that
+/// something is. A listing that shows tasks is built upon: nothing new can land on an instance that is drained, and
+/// while it is not, a new task is found within [`LISTING_LASTS`].
+fn need(place: &Place<'_>, caches: &Caches, now: Mono) -> Need {
+    let listings = caches.tasks.listings.borrow();
+    let Some(listing) = listings.get(place.arn).filter(|l| now < l.read + LISTING_LASTS) else {
+        return Need::Listing;
+    };
+    let running = listing.tasks.iter().filter(|t| t.last_status != "STOPPED");
+    let left: Vec<String> = running.clone().filter(|t| is_left(t, caches, place)).map(|t| t.arn.clone()).collect();
+    let ignored = running.count() - left.len();
+    if left.is_empty() {
+        Need::Listing
+    } else if usize::try_from(place.counters.live).unwrap_or(usize::MAX) > ignored {
+        Need::Nothing
+    } else {
+        Need::States(left)
+    }
+}
+
+/// Whether a task still holds its drain up, as far as is known.
+fn is_left(task: &TaskView, caches: &Caches, place: &Place<'_>) -> bool {
+    let services = caches.tasks.services.borrow();
+    let service = service_name(task)
+        .and_then(|name| services.get(&(place.cluster.to_owned(), name.to_owned())))
+        .and_then(|(_, view)| view.as_ref());
+    task.last_status != "STOPPED" && matters(&task_sight(task, service, place.cluster), place.policy)
+}
+
+fn kept(caches: &Caches, arn: &str) -> Seen<Vec<TaskView>> {
+    match caches.tasks.listings.borrow().get(arn) {
+        Some(listing) => Seen::Yes(listing.tasks.clone()),
+        None => Seen::Unknown(format!("the tasks of {arn} were not listed")),
+    }
+}
+
+/// Lists places anew: the tasks that ECS wants running and those that it wants stopped, because a task that is being
+/// stopped leaves the first list before its containers have ended. Running ones are listed first, so that a task that
+/// changes over in between is in the second list. (Source: ECS API reference, ListTasks.)
+async fn list(
     session: &Session,
     clock: &Clock,
     caches: &Caches,
-    cluster: &str,
-    sight: &ContainerInstanceSight,
-    counters: Counters,
-    subject: &Subject<'_>,
-) -> Result<Vec<TaskView>, String> {
-    if sight.status.is_gone() {
-        // ECS lists nothing for a container instance that it has forgotten; what was noted earlier stays in the record.
-        return Ok(Vec::new());
-    }
-    if let Some(again) = caches.tasks.listings.borrow().get(&sight.arn) {
-        let kept = again.tasks.iter().filter(|t| t.last_status != "STOPPED");
-        let daemons = kept.clone().filter(|t| !matters_by(t, caches, cluster, subject)).count();
-        let young = clock.mono() < again.read + LISTING_LASTS;
-        if young && kept.count() > daemons && usize::try_from(counters.live).unwrap_or(usize::MAX) > daemons {
-            return Ok(again.tasks.clone());
+    places: &mut [Place<'_>],
+    indices: &[usize],
+) -> Vec<(usize, Vec<String>)> {
+    let wanted: Vec<_> = indices.iter().map(|index| (*index, places[*index].cluster, places[*index].arn)).collect();
+    let lists: Vec<_> = stream::iter(wanted)
+        .map(|(index, cluster, arn)| async move {
+            let read = clock.mono();
+            let mut found = BTreeSet::new();
+            for desired in [Desired::Running, Desired::Stopped] {
+                found.extend(session.ecs.list_tasks(cluster, Some(arn), desired).await?);
+            }
+            Ok::<_, crate::aws::AwsError>((index, read, found))
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    let mut asked = Vec::new();
+    for (index, answer) in indices.iter().zip(lists) {
+        match answer {
+            Ok((index, read, found)) => {
+                let listing = Listing { read, tasks: Vec::new() };
+                caches.tasks.listings.borrow_mut().insert(places[index].arn.to_owned(), listing);
+                asked.push((index, found.into_iter().collect()));
+            }
+            Err(error) => {
+                caches.tasks.forget(places[*index].arn);
+                places[*index].answer = Seen::Unknown(error.to_string());
+            }
         }
     }
-    let read = clock.mono();
-    let mut arns = BTreeSet::new();
-    for desired in [Desired::Running, Desired::Stopped] {
-        let listed = session.ecs.list_tasks(cluster, Some(&sight.arn), desired).await.map_err(|e| e.to_string())?;
-        arns.extend(listed);
-    }
-    let arns: Vec<String> = arns.into_iter().collect();
-    let described = session.ecs.describe_tasks(cluster, &arns).await.map_err(|e| e.to_string())?;
-    if let Some((arn, reason)) = described.failed.first() {
-        return Err(format!("ecs:DescribeTasks said of {arn}: {reason}"));
-    }
-    // MISSING: a stopped task that ECS has forgotten since it was listed.
-    let tasks: Vec<_> = described
-        .found
-        .into_iter()
-        .filter(|t| t.container_instance.as_ref().is_none_or(|arn| *arn == sight.arn))
-        .collect();
-    caches.tasks.listings.borrow_mut().insert(sight.arn.clone(), Listing { read, tasks: tasks.clone() });
-    Ok(tasks)
+    asked
 }
 
-fn matters_by(task: &TaskView, caches: &Caches, cluster: &str, subject: &Subject<'_>) -> bool {
-    let services = caches.tasks.services.borrow();
-    let service = service_name(task)
-        .and_then(|name| services.get(&(cluster.to_owned(), name.to_owned())))
-        .and_then(|(_, view)| view.as_ref());
-    matters(&task_sight(task, service, cluster), subject.policy)
+/// Describes these tasks of these places, a hundred a call whatever place they are of, and takes them over.
+async fn describe(session: &Session, caches: &Caches, places: &mut [Place<'_>], asked: &[(usize, Vec<String>)]) {
+    let mut clusters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (index, arns) in asked {
+        clusters.entry(places[*index].cluster.to_owned()).or_default().extend(arns.iter().cloned());
+    }
+    let mut answers = BTreeMap::new();
+    for (cluster, arns) in clusters {
+        answers.insert(cluster.clone(), session.ecs.describe_tasks(&cluster, &arns).await);
+    }
+    for (index, arns) in asked {
+        let place = &mut places[*index];
+        let described = match answers.get(place.cluster) {
+            Some(Ok(described)) => described,
+            Some(Err(error)) => {
+                caches.tasks.forget(place.arn);
+                place.answer = Seen::Unknown(error.to_string());
+                continue;
+            }
+            None => continue,
+        };
+        if let Some((arn, reason)) = described.failed.iter().find(|(arn, _)| arns.contains(arn)) {
+            caches.tasks.forget(place.arn);
+            place.answer = Seen::Unknown(format!("ecs:DescribeTasks said of {arn}: {reason}"));
+            continue;
+        }
+        let mut listings = caches.tasks.listings.borrow_mut();
+        let Some(listing) = listings.get_mut(place.arn) else { continue };
+        // MISSING: a stopped task that ECS has forgotten since it was listed.
+        listing.tasks.retain(|t| !arns.contains(&t.arn));
+        let mine = described.found.iter().filter(|t| arns.contains(&t.arn));
+        listing
+            .tasks
+            .extend(mine.filter(|t| t.container_instance.as_deref().is_none_or(|arn| arn == place.arn)).cloned());
+        place.answer = Seen::Yes(listing.tasks.clone());
+    }
 }
 
-/// The services of these tasks, by name; one that no longer exists is left out.
+/// The services of the tasks of these places, by cluster and name; one that no longer exists is left out.
 async fn services(
     session: &Session,
     clock: &Clock,
     caches: &Caches,
-    cluster: &str,
-    tasks: &[TaskView],
-) -> Result<BTreeMap<String, ServiceView>, String> {
-    let names: BTreeSet<&str> = tasks.iter().filter_map(service_name).collect();
+    places: &[Place<'_>],
+) -> Seen<BTreeMap<(String, String), ServiceView>> {
     let now = clock.mono();
-    let stale: Vec<String> = {
-        let known = caches.tasks.services.borrow();
-        let fresh = |name: &str| {
-            known.get(&(cluster.to_owned(), name.to_owned())).is_some_and(|(read, _)| now < *read + SERVICES_LAST)
+    let mut stale: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for place in places {
+        for name in place.answer.known().into_iter().flatten().filter_map(service_name) {
+            let key = (place.cluster.to_owned(), name.to_owned());
+            let known = caches.tasks.services.borrow();
+            if known.get(&key).is_none_or(|(read, _)| now >= *read + SERVICES_LAST) {
+                stale.entry(place.cluster).or_default().insert(name);
+            }
+        }
+    }
+    for (cluster, names) in stale {
+        let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        let described = match session.ecs.describe_services(cluster, &names).await {
+            Ok(described) => described,
+            Err(error) => return Seen::Unknown(error.to_string()),
         };
-        names.iter().filter(|name| !fresh(name)).map(|name| (*name).to_owned()).collect()
-    };
-    if !stale.is_empty() {
-        let described = session.ecs.describe_services(cluster, &stale).await.map_err(|e| e.to_string())?;
         if let Some((name, reason)) = described.failed.first() {
-            return Err(format!("ecs:DescribeServices said of {name}: {reason}"));
+            return Seen::Unknown(format!("ecs:DescribeServices said of {name}: {reason}"));
         }
         let mut known = caches.tasks.services.borrow_mut();
-        for name in stale {
+        for name in names {
             let view = described.found.iter().find(|s| s.name == name).cloned();
             known.insert((cluster.to_owned(), name), (now, view));
         }
     }
     let known = caches.tasks.services.borrow();
-    Ok(names
-        .into_iter()
-        .filter_map(|name| {
-            let (_, view) = known.get(&(cluster.to_owned(), name.to_owned()))?;
-            Some((name.to_owned(), view.clone()?))
-        })
-        .collect())
+    Seen::Yes(known.iter().filter_map(|(key, (_, view))| Some((key.clone(), view.clone()?))).collect())
 }
 
 /// The service that a task says it belongs to.
