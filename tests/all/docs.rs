@@ -31,12 +31,13 @@ fn page(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The part of a page under a heading, up to the next one of the same level.
+/// The part of a page under a heading, up to the next one of the same level or above.
 fn section<'p>(page: &'p str, heading: &str) -> &'p str {
     let begin = page.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
-    let level = heading.split(' ').next().unwrap_or_default();
     let rest = &page[begin + heading.len() + 2..];
-    rest.find(&format!("\n{level} ")).map_or(rest, |end| &rest[..end])
+    let level = heading.split(' ').next().unwrap_or_default().len();
+    let ends = (1..=level).filter_map(|level| rest.find(&format!("\n{} ", "#".repeat(level))));
+    ends.min().map_or(rest, |end| &rest[..end])
 }
 
 /// Every page, with its path from the root.
