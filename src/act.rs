@@ -3,7 +3,11 @@
 
 use crate::aws::{AwsError, Session, State};
 use ecs_drain_state::{Action, CompletionAnswer, Record};
+use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
+
+/// How many drains are acted for at once; the actions of one drain are done in order.
+const AT_ONCE: usize = 16;
 
 /// What one drain wants done.
 pub struct Order<'a> {
@@ -27,11 +31,13 @@ pub struct Report {
 pub async fn act(session: &Session, orders: &[Order<'_>]) -> Vec<Report> {
     let mut reports: Vec<Report> = orders.iter().map(|_| Report::default()).collect();
     set_states(session, orders, &mut reports).await;
-    for (order, report) in orders.iter().zip(&mut reports) {
-        for action in &order.actions {
-            one(session, order.record, action, report).await;
-        }
-    }
+    stream::iter(orders.iter().zip(&mut reports))
+        .for_each_concurrent(AT_ONCE, |(order, report)| async move {
+            for action in &order.actions {
+                one(session, order.record, action, report).await;
+            }
+        })
+        .await;
     reports
 }
 

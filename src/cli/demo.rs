@@ -1,14 +1,37 @@
 //! `ecs-drain demo`: the real controller against a simulated AWS in this process.
 
+use crate::cli::words::Screen;
+use crate::cli::{Failure, Global};
 use crate::config::span;
+use crate::demo::{self, DemoError, Ending, Lines, Live, Options};
 use clap::Args;
+use jiff::Timestamp;
+use std::io;
 use std::time::Duration;
+use tracing::subscriber::{NoSubscriber, set_default};
 
 const EXAMPLES: &str = "\
 Examples:
   ecs-drain demo                       watch a dozen instances drain
   ecs-drain demo --kill-every 120s     kill the controller on the way, again and again
-  ecs-drain demo --serve               keep the simulated AWS on a port, for the aws command line";
+  ecs-drain demo --serve               keep the simulated AWS on a port, for the aws command line
+  ecs-drain demo --log info            plain lines, and the controller's log on standard error
+
+On a terminal it is a live table, elsewhere a line for each change of phase. NO_COLOR is honoured.
+The controller's log is off, unless --log (or ECS_DRAIN_LOG) asks for it.
+
+Exit codes: 0 all went well; 1 a promise was broken, an instance was not finished, or it was
+interrupted.";
+
+/// What the simulated clocks show at the beginning, 2026-01-05T09:00:00Z: some messages name a time, and the same seed
+/// tells the same story.
+const SOME_MONDAY: Timestamp = Timestamp::constant(1_767_603_600, 0);
+
+/// Where the table can be looked at while it fills: a full minute, so long before now that no time in it is still to come.
+fn a_while_ago() -> Timestamp {
+    let now = Timestamp::now().as_second();
+    Timestamp::from_second(now - now.rem_euclid(60) - 30 * 60).unwrap_or(SOME_MONDAY)
+}
 
 /// How to run the demonstration.
 #[derive(Clone, Debug, Args)]
@@ -17,18 +40,73 @@ pub struct DemoArgs {
     /// The seed of everything that is left to chance: the same seed is the same story
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// How many simulated seconds pass in a second, at most
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=600))]
-    pub speed: u32,
+    /// How many simulated seconds pass in a second, at most: 1 to 600, or max
+    #[arg(long, default_value = "20", value_name = "FACTOR", value_parser = speed)]
+    pub speed: Speed,
     /// Kill the controller and start it again, each time this much simulated time has passed, such as 120s
     #[arg(long, value_name = "DURATION", value_parser = kill_every)]
     pub kill_every: Option<Duration>,
-    /// Keep the simulated AWS and the table on loopback ports afterwards, and print commands that reach them
+    /// Put the simulated AWS on a loopback port, keep it there afterwards, and print commands that reach it
     #[arg(long)]
     pub serve: bool,
 }
 
+/// How many simulated seconds pass in a second, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speed(Option<u32>);
+
+fn speed(text: &str) -> Result<Speed, String> {
+    match text.parse::<u32>() {
+        _ if text == "max" => Ok(Speed(None)),
+        Ok(0) => Ok(Speed(None)),
+        Ok(speed @ 1..=600) => Ok(Speed(Some(speed))),
+        Ok(_) | Err(_) => Err("it must be a whole number from 1 to 600, or max".to_owned()),
+    }
+}
+
 fn kill_every(text: &str) -> Result<Duration, String> {
     let span = span::parse(text)?;
-    if span.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(span) }
+    if span < LEAST { Err("it must be at least 90s (a shorter life proves nothing)".to_owned()) } else { Ok(span) }
+}
+
+/// A life that is shorter never comes to an end with anything: a new controller waits for the dead one's lease, and
+/// the two looks of Verifying begin at least 60 s after it has seen for itself that an instance is draining.
+const LEAST: Duration = Duration::from_secs(90);
+
+/// Runs the demonstration.
+///
+/// # Errors
+/// A promise was broken, an instance was not finished, or nothing could be shown.
+pub fn run(args: &DemoArgs, global: &Global) -> Result<(), Failure> {
+    let screen = Screen::detect();
+    // A log would tear the live table; with one there are plain lines.
+    let logged = global.log.is_some();
+    let _quiet = (!logged).then(|| set_default(NoSubscriber::default()));
+    let options = Options {
+        seed: args.seed,
+        speed: args.speed.0,
+        kill_every: args.kill_every,
+        serve: args.serve,
+        start: if args.serve { a_while_ago() } else { SOME_MONDAY },
+    };
+    let out = io::stdout();
+    let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    let told = if screen.terminal && !dumb && !logged {
+        demo::run(&options, &mut Live::new(out, screen.colour))
+    } else {
+        demo::run(&options, &mut Lines::new(out))
+    };
+    judge(told)
+}
+
+fn judge(told: Result<Ending, DemoError>) -> Result<(), Failure> {
+    match told {
+        Ok(ending) => match ending.failures().len() {
+            0 => Ok(()),
+            1 => Err(Failure::failed("the demonstration failed; the line above says how")),
+            n => Err(Failure::failed(format!("the demonstration failed; the {n} lines above say how"))),
+        },
+        Err(DemoError::Io(error)) => Err(error.into()),
+        Err(error) => Err(Failure::because(&error)),
+    }
 }

@@ -169,10 +169,9 @@ async fn connect_all(
                 reached.push(ScopeState::new(scope.clone(), session));
             }
             Err(error) => {
-                tracing::error!(region = scope.region, %error, "cannot reach this account and region; trying again");
-                let lasting = !error.class.is_transient();
+                tracing::error!(region = scope.region, %error, "cannot reach this account and region");
                 missing.push(scope.clone());
-                if lasting && first_error.is_none() {
+                if !error.class.is_transient() && first_error.is_none() {
                     first_error = Some((scope.region.clone(), error));
                 }
             }

@@ -93,7 +93,14 @@ async fn pass(shared: &Shared, scope: &ScopeState, keys: &[String]) {
     for ((drain, policy), seen) in drains.into_iter().zip(policies).zip(observations) {
         turns.push(turn(shared, scope, drain, policy, &seen));
     }
-    let saved: Vec<_> = stream::iter(turns).map(|turn| save(shared, scope, turn)).buffered(AT_ONCE).collect().await;
+    let saved: Vec<_> = stream::iter(turns)
+        .map(|turn| {
+            let span = span(&turn.drain.record);
+            save(shared, scope, turn).instrument(span)
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
     let ready: Vec<Turn> = saved.into_iter().flatten().collect();
     carry_out(shared, scope, ready).await;
 }
@@ -109,8 +116,14 @@ fn policy(shared: &Shared, record: &Record) -> Policy {
     shared.config.policies.for_drain(record.cluster.as_deref(), &record.lifecycle.group)
 }
 
+/// The span of one drain: every line that is logged of it names the instance.
+fn span(record: &Record) -> tracing::Span {
+    tracing::info_span!("drain", instance = record.instance_id)
+}
+
 /// Folds what was seen into the sightings, and decides.
 fn turn(shared: &Shared, scope: &ScopeState, mut drain: Drain, policy: Policy, seen: &Observation) -> Turn {
+    let _entered = span(&drain.record).entered();
     drain.sightings = drain.sightings.fold(&drain.record, seen, &policy);
     let decision = decide(&drain.record, seen, &policy, &drain.sightings, shared.clock.now());
     if let Some(since) = decision.lookup {
@@ -128,12 +141,16 @@ fn turn(shared: &Shared, scope: &ScopeState, mut drain: Drain, policy: Policy, s
     Turn { drain, policy, decision }
 }
 
+/// Whether a decision differs from the one before.
+fn changes(drain: &Drain, decision: &Decision) -> bool {
+    drain.record.phase != decision.record.phase || drain.record.why != decision.why.name()
+}
+
 /// Logs a decision when it changes something.
 fn say(drain: &Drain, decision: &Decision) {
     let (before, now) = (&drain.record, &decision.record);
     if before.phase != now.phase {
         tracing::info!(
-            instance = now.instance_id,
             group = now.lifecycle.group,
             hook = now.lifecycle.hook,
             cluster = now.cluster,
@@ -143,14 +160,8 @@ fn say(drain: &Drain, decision: &Decision) {
             "{}",
             decision.why
         );
-    } else if before.why != decision.why.name() {
-        tracing::info!(
-            instance = now.instance_id,
-            phase = now.phase.name(),
-            why = decision.why.name(),
-            "{}",
-            decision.why
-        );
+    } else if changes(drain, decision) {
+        tracing::info!(phase = now.phase.name(), why = decision.why.name(), "{}", decision.why);
     }
 }
 
@@ -164,7 +175,6 @@ fn say_stuck(drain: &mut Drain, policy: &Policy, decision: &Decision, now: Mono)
     drain.stuck_said = Some(now);
     let record = &decision.record;
     tracing::warn!(
-        instance = record.instance_id,
         phase = record.phase.name(),
         why = decision.why.name(),
         standing_still = %ecs_drain_state::why::Span(now.saturating_sub(since)),
@@ -225,7 +235,8 @@ async fn carry_out(shared: &Shared, scope: &ScopeState, turns: Vec<Turn>) {
         return;
     }
     if shared.config.dry_run {
-        for turn in &turns {
+        // Said once, when the decision changes, and not at every look.
+        for turn in turns.iter().filter(|t| changes(&t.drain, &t.decision)) {
             would_do(turn);
         }
         return;
@@ -240,11 +251,17 @@ async fn carry_out(shared: &Shared, scope: &ScopeState, turns: Vec<Turn>) {
         act(&scope.session, &orders).await
     };
     let answers = turns.into_iter().zip(reports);
-    stream::iter(answers).for_each_concurrent(AT_ONCE, |(turn, report)| note(shared, scope, turn, report)).await;
+    stream::iter(answers)
+        .for_each_concurrent(AT_ONCE, |(turn, report)| {
+            let span = span(&turn.decision.record);
+            note(shared, scope, turn, report).instrument(span)
+        })
+        .await;
 }
 
 fn would_do(turn: &Turn) {
     let record = &turn.decision.record;
+    let _entered = span(record).entered();
     for action in &turn.decision.actions {
         let what = match action {
             Action::SetDraining { cluster, container_instance } => {
@@ -262,7 +279,7 @@ fn would_do(turn: &Turn) {
                 record.lifecycle.hook, record.lifecycle.group, intent.result
             ),
         };
-        tracing::info!(instance = record.instance_id, phase = record.phase.name(), "dry run: would {what}");
+        tracing::info!(phase = record.phase.name(), "dry run: would {what}");
     }
 }
 
@@ -275,7 +292,7 @@ async fn note(shared: &Shared, scope: &ScopeState, turn: Turn, report: Report) {
         None => record.clone(),
     };
     for error in &report.errors {
-        tracing::error!(instance = record.instance_id, phase = record.phase.name(), %error, "an action failed; it is tried again");
+        tracing::error!(phase = record.phase.name(), %error, "an action failed; it is tried again");
     }
     if let Some(error) = report.errors.first() {
         fail(scope, &turn, shared.clock.mono());
@@ -296,7 +313,6 @@ async fn note(shared: &Shared, scope: &ScopeState, turn: Turn, report: Report) {
     let done = next.is_done();
     if let (Some(saved), true) = (write(shared, scope, next).await, done) {
         tracing::info!(
-            instance = saved.instance_id,
             group = saved.lifecycle.group,
             hook = saved.lifecycle.hook,
             cluster = saved.cluster,

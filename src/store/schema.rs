@@ -91,7 +91,8 @@ impl Store {
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
             Err(error) => return Err(self.place.failed(CALL, &error)),
         }
-        self.wait_until_active().await?;
+        // A table that is not ours gets no TTL from us: it would delete what others keep there.
+        self.fit(problems(&self.wait_until_active().await?))?;
         self.turn_ttl_on().await?;
         self.check().await
     }
@@ -112,6 +113,10 @@ impl Store {
                 "its TTL is off, so that finished records stay for ever: `ecs-drain init` turns it on (on {EXPIRES_AT})"
             )),
         }
+        self.fit(problems)
+    }
+
+    fn fit(&self, problems: Vec<String>) -> Result<(), StoreError> {
         if problems.is_empty() { Ok(()) } else { Err(StoreError::Shape { table: self.table().to_owned(), problems }) }
     }
 
@@ -122,19 +127,17 @@ impl Store {
         answer.table.ok_or_else(|| self.place.other(CALL, "the answer describes no table"))
     }
 
-    async fn wait_until_active(&self) -> Result<(), StoreError> {
+    async fn wait_until_active(&self) -> Result<TableDescription, StoreError> {
         let mut status = None;
         for _ in 0..LOOKS {
             status = match self.describe().await {
+                Ok(description) if description.table_status == Some(TableStatus::Active) => return Ok(description),
                 Ok(description) => description.table_status,
                 // DescribeTable is eventually consistent: right after CreateTable the table may not be there yet.
                 // (Source: DynamoDB API reference, DescribeTable.)
                 Err(StoreError::Missing { .. }) => None,
                 Err(error) => return Err(error),
             };
-            if status == Some(TableStatus::Active) {
-                return Ok(());
-            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let status = status.map_or_else(|| "not there".to_owned(), |status| status.to_string());

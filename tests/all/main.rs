@@ -4,8 +4,11 @@
 
 mod bad_input;
 mod crash_matrix;
+#[cfg(feature = "demo")]
+mod demo;
 mod docs;
 mod harness;
+mod policy;
 mod processes;
 mod scenarios;
 mod store;

@@ -58,7 +58,7 @@ class Action:
 
 @dataclass
 class Kill:
-    """End process `pid` when our `nth` call of `operation` that mentions `match` comes: before or after it is applied."""
+    """End process `pid` at our `nth` call of `operation` that mentions `match`: `before` or `after` it is applied."""
 
     pid: int
     operation: str

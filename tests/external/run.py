@@ -2,7 +2,8 @@
 
     .tools/moto/bin/python tests/external/run.py [NAME...] [--keep-logs]
 
-`tests/run` makes `.tools` and calls this. Without names all scenarios are run. Every scenario runs at the same time as the others: most of a drain is waiting.
+`tests/run` makes `.tools` and calls this. Without names all scenarios are run. Every scenario runs at the same time as
+the others: most of a drain is waiting.
 """
 
 import shutil

@@ -57,6 +57,7 @@ fn a_table_of_another_shape_is_refused_and_left_alone() {
         let said = rig.say(command);
         assert!(error(&said, 1).starts_with(wrong), "{}", said.err);
     }
+    assert_eq!(rig.count("UpdateTimeToLive"), 0, "what others keep there is not made to expire");
     let mut process = rig.start();
     rig.until("the shape is told", || process.log().contains(wrong).then_some(()));
     assert!(process.runs(), "{}", process.log());

@@ -125,14 +125,19 @@ fn killed_at_random() {
     };
     // Two of them: a process that lives for less than the lease of a dead one never leads, and all would stand still.
     let mut replicas = [rig.start(), rig.start()];
+    let mut kill = |random: &mut fastrand::Rng| {
+        let which = random.usize(..2);
+        println!("replica {which} is killed after {:?}", elapsed(&rig));
+        replicas[which].replace();
+    };
     while !begin_due(&rig) || elapsed(&rig) < Duration::from_secs(70) {
         thread::sleep(Duration::from_millis(random.u64(3_000..10_000)));
-        replicas[random.usize(..2)].replace();
+        kill(&mut random);
     }
     rig.until("the first end", || instances.iter().find(|i| rig.told(i) > 0 || is_done(&rig, i)));
     for _ in 0..3 {
         thread::sleep(Duration::from_millis(random.u64(0..1_500)));
-        replicas[random.usize(..2)].replace();
+        kill(&mut random);
     }
     rig.until("the end of all", || instances.iter().all(|i| is_done(&rig, i)).then_some(()));
     for instance in instances {

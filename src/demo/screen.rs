@@ -1,0 +1,246 @@
+//! The live table on a terminal: redrawn in place, in one write a frame, with nothing but the oldest ANSI sequences.
+
+use super::ending::Ending;
+use super::view::{Opening, Row, Snapshot, View, clock, serving};
+use ecs_drain_state::{Outcome, Phase};
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+
+const HIDE_CURSOR: &str = "\u{1b}[?25l";
+const SHOW_CURSOR: &str = "\u{1b}[?25h";
+const CLEAR_LINE: &str = "\u{1b}[K";
+const CLEAR_BELOW: &str = "\u{1b}[J";
+const HOME: &str = "\u{1b}[H";
+
+/// What a terminal is taken for that does not say its size.
+const USUAL: Size = Size { columns: 80, lines: 24 };
+
+/// Below this many columns the counts give way to what is waited for.
+const NARROW: usize = 100;
+
+/// How large the terminal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Size {
+    columns: usize,
+    lines: usize,
+}
+
+/// The live table.
+#[derive(Debug)]
+pub struct Live<W: Write> {
+    out: W,
+    colour: bool,
+    resized: Resized,
+    size: Size,
+    /// How many lines of the last frame are above the cursor.
+    drawn: usize,
+    /// The last thing that happened to the controller.
+    news: String,
+}
+
+impl<W: Write> Live<W> {
+    /// Draws there; with colours, if they are wanted.
+    pub fn new(out: W, colour: bool) -> Live<W> {
+        Live { out, colour, resized: Resized::default(), size: USUAL, drawn: 0, news: String::new() }
+    }
+
+    fn frame(&self, snapshot: &Snapshot) -> Vec<Line> {
+        let done = snapshot.rows.iter().filter(|row| row.is_done()).count();
+        let controller = match (snapshot.up, snapshot.kills) {
+            (true, 0) => "controller runs".to_owned(),
+            (true, kills) => format!("controller runs (killed {kills}×)"),
+            (false, kills) => format!("CONTROLLER IS DEAD (killed {kills}×)"),
+        };
+        let status = format!(
+            "{:>6}   {done} of {} done   {controller}   {} AWS calls",
+            clock(snapshot.now),
+            snapshot.rows.len(),
+            snapshot.calls
+        );
+        let wide = self.size.columns >= NARROW;
+        let mut lines = vec![Line::new(status, if snapshot.up { BOLD } else { RED }), Line::new(String::new(), "")];
+        let counts = if wide { "TASKS  TARGETS  " } else { "" };
+        let heading =
+            format!("{:<19}  {:<7}  {:<14}  {:>5}  {counts}WAITING FOR", "INSTANCE", "CLUSTER", "PHASE", "SINCE");
+        lines.push(Line::new(heading, BOLD));
+        // Where there is no room for all, what has ended goes first.
+        let all = snapshot.rows.len() + lines.len() < self.size.lines;
+        let shown = snapshot.rows.iter().filter(|row| all || !row.is_done());
+        lines.extend(shown.map(|row| line(row, snapshot, wide)));
+        lines.push(Line::new(String::new(), ""));
+        if wide {
+            let legend = "TASKS and TARGETS are counted in the simulated world itself; the controller only has what the APIs say.";
+            lines.push(Line::new(legend.to_owned(), DIM));
+        }
+        lines.push(Line::new(self.news.clone(), DIM));
+        lines
+    }
+
+    /// Draws over the last frame: what does not fit is left out, since a terminal that scrolls cannot be drawn over.
+    fn draw(&mut self, mut lines: Vec<Line>) -> io::Result<()> {
+        let mut text = String::from(HIDE_CURSOR);
+        if let Some(size) = self.resized.look() {
+            if self.drawn > 0 && size != self.size {
+                // Where the old frame is now is anybody's guess.
+                text += HOME;
+                text += CLEAR_BELOW;
+                self.drawn = 0;
+            }
+            self.size = size;
+        }
+        lines.truncate(self.size.lines.saturating_sub(1));
+        if self.drawn > 0 {
+            text += &format!("\u{1b}[{}A\r", self.drawn);
+        }
+        for line in &lines {
+            text += &line.cut(self.size.columns, self.colour);
+            text += CLEAR_LINE;
+            text.push('\n');
+        }
+        text += CLEAR_BELOW;
+        self.drawn = lines.len();
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+}
+
+impl<W: Write> View for Live<W> {
+    fn begin(&mut self, opening: &Opening) -> io::Result<()> {
+        self.out.write_all(opening.text().as_bytes())?;
+        self.out.flush()
+    }
+
+    fn show(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        if let Some(last) = snapshot.happened.iter().rev().find(|happening| happening.row.is_none()) {
+            self.news = format!("{}  {}", clock(last.at), last.what);
+        }
+        let frame = self.frame(snapshot);
+        self.draw(frame)
+    }
+
+    fn end(&mut self, ending: &Ending, url: Option<&str>) -> io::Result<()> {
+        let served = url.map(|url| format!("\n{}", serving(url, ending))).unwrap_or_default();
+        write!(self.out, "{SHOW_CURSOR}\n{}{served}", ending.summary())?;
+        self.out.flush()
+    }
+}
+
+impl<W: Write> Drop for Live<W> {
+    fn drop(&mut self) {
+        // Whatever ended it: the terminal is left as it was. There may be none any more.
+        let _ = self.out.write_all(SHOW_CURSOR.as_bytes()).and_then(|()| self.out.flush());
+    }
+}
+
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "1;31";
+
+/// A line in one colour (as the parameters of the sequence that sets it) or, from `from` to `to`, in two.
+#[derive(Debug)]
+struct Line {
+    text: String,
+    colour: &'static str,
+    /// Columns that alone are coloured; None: all.
+    only: Option<(usize, usize)>,
+}
+
+impl Line {
+    fn new(text: String, colour: &'static str) -> Line {
+        Line { text, colour, only: None }
+    }
+
+    /// So many columns of it.
+    fn cut(&self, columns: usize, coloured: bool) -> String {
+        let mut chars: Vec<char> = self.text.chars().collect();
+        if chars.len() > columns {
+            chars.truncate(columns.saturating_sub(1));
+            if columns > 0 {
+                chars.push('…');
+            }
+        }
+        if !coloured || self.colour.is_empty() {
+            return chars.into_iter().collect();
+        }
+        let (from, to) = self.only.unwrap_or((0, chars.len()));
+        let part = |from: usize, to: usize| chars.iter().skip(from).take(to.saturating_sub(from)).collect::<String>();
+        let (before, within, after) = (part(0, from), part(from, to), part(to, chars.len()));
+        format!("{before}\u{1b}[{}m{within}\u{1b}[0m{after}", self.colour)
+    }
+}
+
+fn line(row: &Row, snapshot: &Snapshot, wide: bool) -> Line {
+    let since = row.since.map_or_else(|| "-".to_owned(), |since| clock(snapshot.now.saturating_sub(since)));
+    let counts = if wide { format!("{:>5}  {:>7}  ", count(row.tasks), count(row.targets)) } else { String::new() };
+    let word = row.word();
+    let text = format!(
+        "{:<19}  {:<7}  {word:<14}  {since:>5}  {counts}{}",
+        row.instance,
+        row.cluster,
+        short(&row.waiting_for)
+    );
+    // The phase stands after the instance and the cluster.
+    let only = if row.is_done() { None } else { Some((30, 30 + word.chars().count())) };
+    Line { text, colour: colour(row), only }
+}
+
+/// A sentence with the ids of tasks and the like, 32 hexadecimal digits, cut to what tells them apart on a screen.
+fn short(text: &str) -> String {
+    let shorter = |word: &str| match word.char_indices().nth(8) {
+        Some((end, _)) if word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit()) => word[..end].to_owned(),
+        Some(_) | None => word.to_owned(),
+    };
+    text.split(' ').map(shorter).collect::<Vec<_>>().join(" ")
+}
+
+fn count(n: usize) -> String {
+    if n == 0 { "·".to_owned() } else { n.to_string() }
+}
+
+fn colour(row: &Row) -> &'static str {
+    match (row.phase, row.outcome) {
+        (None, _) => DIM,
+        (Some(Phase::Pending), _) => "37",
+        (Some(Phase::Deregistering), _) => "33",
+        (Some(Phase::Waiting), _) => "36",
+        (Some(Phase::Verifying), _) => "35",
+        (Some(Phase::Completing | Phase::Returning), _) => "34",
+        (Some(Phase::Done), None | Some(Outcome::Drained)) => "32",
+        (Some(Phase::Done), Some(_)) => "33",
+    }
+}
+
+/// Asks the terminal for its size, at first and whenever it may have changed.
+#[derive(Debug, Default)]
+struct Resized {
+    signals: Option<tokio::signal::unix::Signal>,
+}
+
+impl Resized {
+    /// The terminal's size, if it may be another one than at the last look.
+    fn look(&mut self) -> Option<Size> {
+        use futures_util::FutureExt;
+        use tokio::signal::unix::{SignalKind, signal};
+        match &mut self.signals {
+            None => self.signals = signal(SignalKind::window_change()).ok(),
+            Some(signals) => {
+                signals.recv().now_or_never()?;
+            }
+        }
+        Some(size())
+    }
+}
+
+/// What `stty` says of the terminal, which asks for no code of ours that the compiler cannot check.
+fn size() -> Size {
+    let answer = || {
+        let terminal = std::fs::File::open("/dev/tty").ok()?;
+        let output = Command::new("stty").arg("size").stdin(terminal).stderr(Stdio::null()).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        let mut numbers = text.split_whitespace().map(|word| word.parse::<usize>().ok());
+        let (lines, columns) = (numbers.next()??, numbers.next()??);
+        // A serial line says 0 0.
+        (lines > 0 && columns > 0).then_some(Size { columns, lines })
+    };
+    answer().unwrap_or(USUAL)
+}

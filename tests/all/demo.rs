@@ -1,0 +1,49 @@
+//! `ecs-drain demo`, its whole story at full speed.
+
+use crate::harness::seconds;
+use ecs_drain::demo::{Ending, Lines, Options, run};
+use ecs_drain_state::Outcome;
+use jiff::Timestamp;
+use std::time::Duration;
+
+fn tell(seed: u64, kill_every: Option<Duration>) -> (Ending, String) {
+    let start = Timestamp::constant(1_767_603_600, 0);
+    let options = Options { seed, speed: None, kill_every, serve: false, start };
+    let mut lines = Lines::new(Vec::new());
+    let ending = run(&options, &mut lines).expect("a story");
+    (ending, String::from_utf8(lines.into_inner()).expect("text"))
+}
+
+#[track_caller]
+fn expect_good(ending: &Ending, text: &str) {
+    assert!(ending.failures().is_empty(), "{:#?}\n{text}", ending.failures());
+    assert_eq!(ending.finished(), 12, "{text}");
+    let timed_out = ending.outcomes().iter().filter(|outcome| **outcome == Some(Outcome::TimedOut)).count();
+    let drained = ending.outcomes().iter().filter(|outcome| **outcome == Some(Outcome::Drained)).count();
+    assert_eq!((drained, timed_out), (11, 1), "all are drained but the one with a deadline\n{text}");
+}
+
+#[test]
+fn a_dozen_instances_are_drained_and_the_same_seed_is_the_same_story() {
+    let (ending, text) = tell(1, None);
+    expect_good(&ending, &text);
+    assert_eq!(ending.kills, None);
+    assert!(ending.took > seconds(600), "the deadline was waited for");
+    let (_, again) = tell(1, None);
+    assert_eq!(text, again);
+}
+
+#[test]
+fn kills_cost_time_and_nothing_else() {
+    for (seed, every) in [(1, 120), (2, 90), (3, 95), (4, 150)] {
+        let (ending, text) = tell(seed, Some(seconds(every)));
+        expect_good(&ending, &text);
+        assert!(ending.kills >= Some(3), "{text}");
+    }
+}
+
+#[test]
+fn a_life_longer_than_the_story_is_no_kill() {
+    let (ending, text) = tell(5, Some(seconds(7200)));
+    assert_eq!(ending.failures(), ["the controller was to be killed, and everything had ended before"], "{text}");
+}
