@@ -58,7 +58,7 @@ pub enum RunError {
         region: String,
         /// What was answered.
         #[source]
-        source: AwsError,
+        source: Box<AwsError>,
     },
 }
 
@@ -178,7 +178,7 @@ async fn connect_all(
         }
     }
     match first_error {
-        Some((region, source)) if reached.is_empty() => Err(RunError::Scope { region, source }),
+        Some((region, error)) if reached.is_empty() => Err(RunError::Scope { region, source: Box::new(error) }),
         _ => Ok((reached, missing)),
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! | file | what it is |
 //! | --- | --- |
-//! | [`fleet`] | the simulated clusters, who leaves, and the controller's configuration |
-//! | [`pace`] | how the clock of the simulation is kept from running away |
-//! | [`play`] | the story itself: the controller's lives, and what is seen of it |
-//! | [`view`] | what is shown while it runs: plain lines, or a live table |
-//! | [`screen`] | the live table on a terminal |
-//! | [`ending`] | the summary, and whether all went well |
-//! | [`serve`] | the same simulated AWS on a port, for other processes |
+//! | `fleet` | the simulated clusters, who leaves, and the controller's configuration |
+//! | `pace` | how the clock of the simulation is kept from running away |
+//! | `play` | the story itself: the controller's lives, and what is seen of it |
+//! | `view` | what is shown while it runs: plain lines, or a live table |
+//! | `screen` | the live table on a terminal |
+//! | `ending` | the summary, and whether all went well |
+//! | `serve` | the same simulated AWS on a port, for other processes |
 //!
 //! With tests this is the only module that knows both the controller and the simulator. The controller in it is the one
 //! that runs in production: what differs is who answers its requests, and its clock.
@@ -60,11 +60,17 @@ pub enum DemoError {
     Table(#[from] StoreError),
     /// The controller ended by itself.
     #[error("the controller ended by itself: {0}")]
-    Controller(#[from] RunError),
+    Controller(Box<RunError>),
     /// Nothing can be shown, or no port can be had.
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// Someone pressed Ctrl-C before the end.
     #[error("interrupted before the end")]
     Interrupted,
+}
+
+impl From<RunError> for DemoError {
+    fn from(error: RunError) -> DemoError {
+        DemoError::Controller(Box::new(error))
+    }
 }

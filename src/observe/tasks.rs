@@ -18,11 +18,15 @@ const SERVICES_LAST: Mono = Mono::from_secs(300);
 /// How many lists are read at once.
 const AT_ONCE: usize = 8;
 
+/// A service: its cluster's name and its own.
+type ServiceKey = (String, String);
+
 /// What was listed and described, by container instance and by cluster.
 #[derive(Default)]
 pub struct TaskCache {
     listings: RefCell<BTreeMap<String, Listing>>,
-    services: RefCell<BTreeMap<(String, String), (Mono, Option<ServiceView>)>>,
+    /// By cluster and name: when it was described, and as what; None where it no longer exists.
+    services: RefCell<BTreeMap<ServiceKey, (Mono, Option<ServiceView>)>>,
 }
 
 impl TaskCache {
@@ -103,7 +107,7 @@ pub(super) async fn look(
 fn cut(
     subject: &Subject<'_>,
     answers: &BTreeMap<&str, &Place<'_>>,
-    services: &Seen<BTreeMap<(String, String), ServiceView>>,
+    services: &Seen<BTreeMap<ServiceKey, ServiceView>>,
     now: Timestamp,
 ) -> Looked {
     let mut tasks = Vec::new();
@@ -279,7 +283,7 @@ async fn services(
     clock: &Clock,
     caches: &Caches,
     places: &[Place<'_>],
-) -> Seen<BTreeMap<(String, String), ServiceView>> {
+) -> Seen<BTreeMap<ServiceKey, ServiceView>> {
     let now = clock.mono();
     let mut stale: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for place in places {

@@ -408,7 +408,7 @@ fn an_instance_made_active_again_is_drained_again() {
 /// A wall clock that jumps, both ways and by hours, shortens no wait.
 #[test]
 fn a_clock_that_jumps_lets_nothing_go_early() {
-    for jump in [-7200_000, 7200_000] {
+    for jump in [-7_200_000, 7_200_000] {
         virtual_time(1, || async {
             let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
             simulator.with(INSTANCE_TARGETS.begin);

@@ -12,10 +12,8 @@ fn allowed() -> BTreeMap<String, BTreeSet<String>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/iam/policy.json");
     let policy: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let texts = |value: &Value| -> Vec<String> {
-        match value {
-            Value::Array(all) => all.iter().map(|v| v.as_str().unwrap().to_owned()).collect(),
-            other => vec![other.as_str().unwrap().to_owned()],
-        }
+        let one = |v: &Value| v.as_str().unwrap().to_owned();
+        value.as_array().map_or_else(|| vec![one(value)], |all| all.iter().map(one).collect())
     };
     let mut allowed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for statement in policy["Statement"].as_array().unwrap() {
@@ -62,7 +60,8 @@ fn nothing_else_can_be_touched() {
             ),
             "ecs" => assert!(
                 reads
-                    || ["UpdateContainerInstancesState", "StopTask", "DeregisterContainerInstance"].contains(&operation),
+                    || ["UpdateContainerInstancesState", "StopTask", "DeregisterContainerInstance"]
+                        .contains(&operation),
                 "{action} changes more than a container instance"
             ),
             "dynamodb" | "sts" => {}

@@ -98,8 +98,12 @@ class Table:
                     if name.lower() not in ("content-length", "connection", "transfer-encoding", "server", "date"):
                         self.send_header(name, value)
                 self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                try:
+                    self.end_headers()
+                    self.wfile.write(answer)
+                except ConnectionError:
+                    # Who asked was killed elsewhere meanwhile.
+                    self.close_connection = True
 
             def log_message(self, *_):
                 pass
