@@ -92,6 +92,9 @@ pub enum Command {
     Run(run::RunArgs),
     /// Create the DynamoDB table, or check it
     Init(init::InitArgs),
+    /// Watch a dozen instances drain, in a simulated AWS in this process
+    #[cfg(feature = "demo")]
+    Demo(demo::DemoArgs),
     /// List the drains
     Get(get::GetArgs),
     /// Show everything about the drain of one instance, with its history
@@ -188,6 +191,8 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Run(args) => block_on(run::run(&args, &global)),
         Command::Init(args) => block_on(init::run(&args, &global, out)),
+        #[cfg(feature = "demo")]
+        Command::Demo(args) => demo::run(&args, &global),
         Command::Get(args) => block_on(get::run(&args, &global, out)),
         Command::Describe(args) => block_on(describe::run(&args, &global, out)),
         Command::Config(command) => config::run(&command, &global, out),

@@ -4,7 +4,6 @@ use super::ending::Ending;
 use super::view::{Opening, Row, Snapshot, View, clock, serving};
 use ecs_drain_state::{Outcome, Phase};
 use std::io::{self, Write};
-use std::process::{Command, Stdio};
 
 const HIDE_CURSOR: &str = "\u{1b}[?25l";
 const SHOW_CURSOR: &str = "\u{1b}[?25h";
@@ -231,16 +230,13 @@ impl Resized {
     }
 }
 
-/// What `stty` says of the terminal, which asks for no code of ours that the compiler cannot check.
+/// How large the terminal is.
 fn size() -> Size {
-    let answer = || {
-        let terminal = std::fs::File::open("/dev/tty").ok()?;
-        let output = Command::new("stty").arg("size").stdin(terminal).stderr(Stdio::null()).output().ok()?;
-        let text = String::from_utf8(output.stdout).ok()?;
-        let mut numbers = text.split_whitespace().map(|word| word.parse::<usize>().ok());
-        let (lines, columns) = (numbers.next()??, numbers.next()??);
+    match terminal_size::terminal_size() {
         // A serial line says 0 0.
-        (lines > 0 && columns > 0).then_some(Size { columns, lines })
-    };
-    answer().unwrap_or(USUAL)
+        Some((columns, lines)) if columns.0 > 0 && lines.0 > 0 => {
+            Size { columns: usize::from(columns.0), lines: usize::from(lines.0) }
+        }
+        _ => USUAL,
+    }
 }

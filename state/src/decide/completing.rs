@@ -23,7 +23,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         Outcome::NotInCluster => not_in_cluster(draft, intent, view),
         Outcome::TimedOut | Outcome::Abandoned => match draft.deadline {
             Some(deadline) if view.now < deadline => {
-                Step::Enter(Phase::Waiting, format!("its deadline is now {deadline}"))
+                Step::Enter(Phase::Waiting, format!("its deadline is now {deadline:.0}"))
             }
             Some(_) => tell(intent),
             None => Step::Enter(Phase::Waiting, "it has no deadline any more".to_owned()),

@@ -67,7 +67,7 @@ pub(super) fn deadline(draft: &Record, view: &View<'_>, step: Step) -> Step {
     let margin = SignedDuration::try_from(view.policy.blind_margin).unwrap_or(SignedDuration::ZERO);
     let last_moment = later(draft.global_limit, -margin);
     if is_complete(draft, view) && view.seen.begun_at >= deadline || view.now >= last_moment {
-        let reason = format!("its deadline {deadline} has passed; {why}");
+        let reason = format!("its deadline {deadline:.0} has passed; {why}");
         return Step::Intend(Intent { result, outcome, reason, at: view.now });
     }
     match search {
