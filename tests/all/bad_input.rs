@@ -3,7 +3,7 @@
 
 use crate::harness::{Ended, HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
 use crate::harness::{environment, set_up, virtual_time};
-use crate::scenarios::{A, B, INSTANCE_TARGETS, PLAIN};
+use crate::scenarios::{A, B, INSTANCE_TARGETS, IP_AND_CLASSIC, PLAIN};
 use aws_simulator::autoscaling::How;
 use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
 use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
@@ -453,4 +453,56 @@ fn reads_that_are_denied_for_a_while_cost_time_alone() {
             panic!("{read}: {complaint}");
         }
     }
+}
+
+/// A registration that outlives its task: someone registered the instance by hand, or a task died before ECS could
+/// deregister it. Nothing runs on the instance any more, and it still gets traffic.
+#[test]
+fn a_registration_that_outlives_its_task_is_waited_for() {
+    let stray = || aws_simulator::elb::Target { id: A.to_owned(), port: 9999 };
+    let (done, simulator) = while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
+        simulator.with(|cloud| {
+            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
+            cloud.world.elb.register_target(now, &arn, stray());
+        });
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        tokio::time::sleep(seconds(600)).await;
+        assert!(held(&simulator), "it still gets traffic");
+        let record = record(&store, A).await.unwrap();
+        assert_eq!((record.phase, record.why.as_str()), (Phase::Verifying, "TargetsLeft"));
+        assert!(record.message.contains("healthy on port 9999"), "{}", record.message);
+        simulator.with(|cloud| {
+            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
+            cloud.world.elb.deregister_target(now, &arn, &stray());
+        });
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert_eq!(done.outcome, Some(Outcome::Drained));
+    no_violation(&simulator);
+}
+
+/// The same on a classic load balancer, where `OutOfService` is not the same as gone.
+#[test]
+fn a_classic_load_balancer_is_waited_for_until_it_does_not_list_the_instance() {
+    let (done, simulator) = while_running(&IP_AND_CLASSIC, async |simulator: Simulator, store| {
+        simulator.with(|cloud| {
+            let now = cloud.now();
+            cloud.world.elb.register_classic(now, "old", A);
+        });
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        simulator.with(|cloud| {
+            // ECS has deregistered the instance with its task; someone registers it again.
+            let now = cloud.now();
+            cloud.world.elb.register_classic(now, "old", A);
+        });
+        tokio::time::sleep(seconds(300)).await;
+        assert!(held(&simulator));
+        simulator.with(|cloud| {
+            let now = cloud.now();
+            cloud.world.elb.deregister_classic(now, "old", A);
+        });
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert_eq!(done.outcome, Some(Outcome::Drained));
+    no_violation(&simulator);
 }
