@@ -226,6 +226,20 @@ fn strategy_deregister_waits_for_the_longest_delay_because_ecs_calls_running_tas
     assert!(told.duration_since(deregistered).as_secs() >= 60, "{deregistered} to {told}");
 }
 
+/// ECS's counters leave such a task out, and so does the default listing; peers let its instance go.
+#[test]
+fn a_task_that_takes_long_to_stop_is_waited_for_to_its_end() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cluster(cloud, &[A, B]);
+            cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(240)));
+        },
+        ..PLAIN
+    };
+    let ended = good(&scenario);
+    assert!(ended.at(A).unwrap() >= aws_simulator::BEGIN + seconds(240));
+}
+
 #[test]
 fn two_instances_share_their_reads() {
     good(&TWO_AT_ONCE);
