@@ -21,7 +21,8 @@ impl Screen {
         let terminal = std::io::stdout().is_terminal();
         // COLUMNS is what a person or a test sets; a shell knows it but does not pass it on.
         let set = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-        let width = set.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)).filter(|width| *width >= 40);
+        let width =
+            set.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)).filter(|width| *width >= 40);
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Screen { width, colour, terminal }
     }

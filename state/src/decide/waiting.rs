@@ -21,8 +21,8 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if draft.container_instances.is_empty() {
         return pending::in_no_cluster(draft, view);
     }
-    let remains = container_instances(draft, view.seen)
-        .and_then(|()| tasks(view.seen, view.policy, view.sightings.agent_lost));
+    let remains =
+        container_instances(draft, view.seen).and_then(|()| tasks(view.seen, view.policy, view.sightings.agent_lost));
     match remains {
         Err(Remains::Unknown(why)) => return unknown(&why, view.policy),
         Err(Remains::TakesWork) => return Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),
