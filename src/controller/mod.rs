@@ -304,6 +304,7 @@ async fn table_pass(shared: &Shared, scope: &ScopeState) -> Result<(), StoreErro
     };
     // The index lags: what it does not show (any more) is read itself.
     changed.extend(scope.drains.borrow().keys().filter(|key| !listed.contains_key(*key)).cloned());
+    changed.extend(scope.unreadable.borrow().keys().filter(|key| !listed.contains_key(*key)).cloned());
     for key in changed {
         reread(shared, scope, &key).await?;
     }
@@ -325,6 +326,7 @@ async fn reread(shared: &Shared, scope: &ScopeState, key: &str) -> Result<(), St
             if scope.drains.borrow_mut().remove(key).is_some() {
                 tracing::error!(key, "its record was deleted; it is opened again if the instance still waits");
             }
+            scope.unreadable.borrow_mut().remove(key);
             let instance = key.rsplit('/').next().unwrap_or(key);
             scope.phases.borrow_mut().remove(instance);
         }

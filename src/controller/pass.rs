@@ -4,7 +4,7 @@ use super::{Drain, ScopeState, Shared, after, backoff_after, reread};
 use crate::act::{Order, Report, act};
 use crate::observe::{Subject, observe};
 use crate::store::Saved;
-use ecs_drain_state::{Action, Decision, Mono, Observation, Policy, Record, after_completion, decide};
+use ecs_drain_state::{Action, Decision, Mono, Observation, Policy, Record, Sightings, after_completion, decide};
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use std::cell::Cell;
@@ -15,6 +15,9 @@ use tracing::Instrument;
 
 /// Drains that want to be looked at this soon are taken along: their reads are shared.
 const TOGETHER: Duration = Duration::from_secs(2);
+/// What was seen is unbroken only while looks follow one another: after a longer gap (this replica did not lead, or the
+/// process stood still) it is forgotten, which costs looking again. Longer than any back-off.
+const UNBROKEN: Duration = Duration::from_secs(90);
 /// How many records are written at once.
 const AT_ONCE: usize = 16;
 
@@ -124,6 +127,10 @@ fn span(record: &Record) -> tracing::Span {
 /// Folds what was seen into the sightings, and decides.
 fn turn(shared: &Shared, scope: &ScopeState, mut drain: Drain, policy: Policy, seen: &Observation) -> Turn {
     let _entered = span(&drain.record).entered();
+    if drain.looked.is_some_and(|at| seen.begun > at + UNBROKEN) {
+        drain.sightings = Sightings::default();
+    }
+    drain.looked = Some(seen.ended);
     drain.sightings = drain.sightings.fold(&drain.record, seen, &policy);
     let decision = decide(&drain.record, seen, &policy, &drain.sightings, shared.clock.now());
     if let Some(since) = decision.lookup {
@@ -135,6 +142,7 @@ fn turn(shared: &Shared, scope: &ScopeState, mut drain: Drain, policy: Policy, s
     let key = drain.record.key();
     if let Some(kept) = scope.drains.borrow_mut().get_mut(&key) {
         kept.sightings = drain.sightings.clone();
+        kept.looked = drain.looked;
         kept.stuck_said = drain.stuck_said;
         kept.next = after(shared.clock.mono(), decision.again);
     }

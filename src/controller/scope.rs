@@ -57,6 +57,8 @@ pub struct Drain {
     pub record: Record,
     /// What this process has seen.
     pub sightings: Sightings,
+    /// When the last look ended.
+    pub looked: Option<Mono>,
     /// When to look again.
     pub next: Mono,
     /// How many passes in a row failed for this drain.
@@ -142,7 +144,7 @@ impl ScopeState {
             Some(drain) if drain.record.generation == record.generation => drain.record = record,
             _ => {
                 let sightings = Sightings::default();
-                drains.insert(key, Drain { record, sightings, next: now, failures: 0, stuck_said: None });
+                drains.insert(key, Drain { record, sightings, looked: None, next: now, failures: 0, stuck_said: None });
             }
         }
     }

@@ -506,3 +506,45 @@ fn a_classic_load_balancer_is_waited_for_until_it_does_not_list_the_instance() {
     assert_eq!(done.outcome, Some(Outcome::Drained));
     no_violation(&simulator);
 }
+
+/// A record that nobody can read is deleted, as the log advises: its drain begins anew.
+#[test]
+fn an_unreadable_record_that_is_deleted_is_opened_again() {
+    let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        break_phase(&simulator, "Wating").await;
+        tokio::time::sleep(seconds(120)).await;
+        delete_record(&simulator).await;
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert_eq!(record.outcome, Some(Outcome::Drained));
+    no_violation(&simulator);
+}
+
+/// A process that stood still (SIGSTOP, a starved machine) wakes up believing that it leads. What it saw before is no
+/// proof of what happened meanwhile.
+#[test]
+fn a_process_that_stood_still_looks_again_before_it_lets_go() {
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
+        simulator.with(INSTANCE_TARGETS.begin);
+        let config = crate::harness::config(&INSTANCE_TARGETS);
+        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
+        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        let mut life = pin!(life);
+        match select(pin!(until_phase(&simulator, &store, Phase::Verifying)), life.as_mut()).await {
+            Either::Left(_) => {}
+            Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
+        }
+        // Not polled: it stands still, and the world goes on.
+        tokio::time::sleep(seconds(600)).await;
+        let woken = simulator.now();
+        let Either::Left((record, _)) = select(pin!(until_phase(&simulator, &store, Phase::Done)), life).await else {
+            panic!("the controller has ended")
+        };
+        assert_eq!(record.outcome, Some(Outcome::Drained));
+        let told = simulator.peek(|cloud| our_completions(cloud, A)[0].at);
+        assert!(told >= woken + seconds(70), "told {:?} after it woke", told - woken);
+        no_violation(&simulator);
+    });
+}
