@@ -317,3 +317,17 @@ fn a_denied_action_is_in_the_record_and_nothing_is_let_go() {
     assert!(error.contains("ecs:UpdateContainerInstancesState"), "{error}");
     assert_eq!(ended.count("CompleteLifecycleAction"), 0);
 }
+
+/// Another account's scope is reached through its role, and is another account's.
+#[test]
+fn a_scope_with_a_role_works_in_the_roles_account() {
+    crate::harness::virtual_time(1, || async {
+        let (simulator, _) = crate::harness::set_up(&PLAIN, 1).await;
+        let environment = crate::harness::environment(&simulator, "replica-0", &Default::default());
+        let arn = "arn:aws:iam::210987654321:role/ecs-drain".to_owned();
+        let role = ecs_drain::aws::Role { arn, external_id: Some("shared".to_owned()) };
+        let session = ecs_drain::aws::connect(&environment, "us-east-1", Some(&role)).await.unwrap();
+        assert_eq!(session.account, "210987654321");
+        assert!(session.ecs.list_clusters().await.unwrap().is_empty(), "the clusters of our own account are not seen");
+    });
+}
