@@ -548,3 +548,29 @@ fn a_process_that_stood_still_looks_again_before_it_lets_go() {
         no_violation(&simulator);
     });
 }
+
+/// The search for a second registration belongs to one proof: when the proof breaks, the next one searches again.
+#[test]
+fn a_registration_during_a_broken_proof_is_found() {
+    let stray = || aws_simulator::elb::Target { id: A.to_owned(), port: 9999 };
+    let (record, simulator) = while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        // The search has run, and the second look has not.
+        tokio::time::sleep(seconds(8)).await;
+        simulator.with(|cloud| {
+            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
+            cloud.world.elb.register_target(now, &arn, stray());
+        });
+        tokio::time::sleep(seconds(120)).await;
+        simulator.with(|cloud| {
+            let now = cloud.now();
+            cloud.world.ecs.register_instance(now, "web", A, 1024, 2048);
+            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(400))).unwrap();
+            let arn = cloud.world.elb.arn_of("web").unwrap();
+            cloud.world.elb.deregister_target(now, &arn, &stray());
+        });
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    no_violation(&simulator);
+    assert_eq!(record.container_instances.len(), 2, "{record:#?}");
+}

@@ -24,15 +24,16 @@ fn prove(draft: &Record, view: &View<'_>) -> Step {
     let Some(since) = sightings.takes_no_work else {
         return Step::Wait(Why::Settling { left: policy.settle }, policy.poll);
     };
-    // An agent that lost its state registers the same instance a second time, ACTIVE and unknown to this record.
-    match &view.seen.lookup {
-        Some(lookup) if lookup.begun >= since => {}
-        _ => return Step::Search(since, Why::LookingForRegistrations, policy.poll),
-    }
     let Some(first) = sightings.clear else {
         let left = (since + policy.settle).saturating_sub(view.seen.begun);
         return Step::Wait(Why::Settling { left }, soon(left, policy.looks_apart));
     };
+    // An agent that lost its state registers the same instance a second time, ACTIVE and unknown to this record: every
+    // cluster is searched between the two looks.
+    match &view.seen.lookup {
+        Some(lookup) if lookup.begun >= first => {}
+        _ => return Step::Search(first, Why::LookingForRegistrations, policy.poll),
+    }
     let left = (first + policy.looks_apart).saturating_sub(view.seen.begun);
     if !left.is_zero() {
         return Step::Wait(Why::SecondLook { left }, soon(left, policy.looks_apart));

@@ -7,8 +7,8 @@ use super::fixture::check;
 fn asked_again_after_an_error() {
     check(
         "
-        0s   DRAINING         => Verifying saved search≥1s 5s LookingForRegistrations
-        61s                   => Verifying 10s SecondLook(10s)
+        0s   DRAINING         => Verifying saved 10s Settling(1m1s)
+        61s                   => Verifying search≥1m1s 5s LookingForRegistrations
         71s  answer=error     => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         81s                   => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
         91s  answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Done(Drained)
@@ -22,12 +22,12 @@ fn asked_again_after_an_error() {
 fn dies_before_the_intent_is_saved() {
     check(
         "
-        0s   DRAINING         => Verifying saved search≥1s 5s LookingForRegistrations
-        61s                   => Verifying 10s SecondLook(10s)
+        0s   DRAINING         => Verifying saved 10s Settling(1m1s)
+        61s                   => Verifying search≥1m1s 5s LookingForRegistrations
         71s  dies-before-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        80s                   => Verifying search≥1m21s 5s LookingForRegistrations
+        80s                   => Verifying 10s Settling(1m1s)
         85s                   => Verifying 10s Settling(56s)
-        141s                  => Verifying 10s SecondLook(10s)
+        141s                  => Verifying search≥2m21s 5s LookingForRegistrations
         151s                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
@@ -39,8 +39,8 @@ fn dies_before_the_intent_is_saved() {
 fn dies_after_the_intent_is_saved() {
     check(
         "
-        0s   DRAINING        => Verifying saved search≥1s 5s LookingForRegistrations
-        61s                  => Verifying 10s SecondLook(10s)
+        0s   DRAINING        => Verifying saved 10s Settling(1m1s)
+        61s                  => Verifying search≥1m1s 5s LookingForRegistrations
         71s  dies-after-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
         80s                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
@@ -54,7 +54,7 @@ fn nothing_is_completed_blind() {
     check(
         "
         0s   DRAINING found=web/10  => Verifying saved 5s Unknown(new)
-        61s                         => Verifying search≥1s 5s LookingForRegistrations
+        61s                         => Verifying search≥1m1s 5s LookingForRegistrations
         71s  dies-after-save        => Completing saved Complete(CONTINUE,Drained) 10s Completing
         80s  ci=?                   => Completing 5s Unknown(ci)
         85s  DRAINING tasks=?       => Completing 5s Unknown(tasks)
@@ -72,13 +72,13 @@ fn nothing_is_completed_blind() {
 fn a_task_is_back() {
     check(
         "
-        0s   DRAINING           => Verifying saved search≥1s 5s LookingForRegistrations
-        61s                     => Verifying 10s SecondLook(10s)
+        0s   DRAINING           => Verifying saved 10s Settling(1m1s)
+        61s                     => Verifying search≥1m1s 5s LookingForRegistrations
         71s  dies-after-save    => Completing saved Complete(CONTINUE,Drained) 10s Completing
         80s  tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
-        85s  tasks=none         => Verifying saved search≥1m21s 5s LookingForRegistrations
+        85s  tasks=none         => Verifying saved 10s Settling(56s)
         90s                     => Verifying 10s Settling(51s)
-        145s                    => Verifying 10s SecondLook(10s)
+        145s                    => Verifying search≥2m25s 5s LookingForRegistrations
         155s                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
         ",
@@ -91,10 +91,10 @@ fn a_target_is_back() {
     check(
         "
         0s   DRAINING found=web/10 => Verifying saved 5s Unknown(new)
-        61s                        => Verifying search≥1s 5s LookingForRegistrations
+        61s                        => Verifying search≥1m1s 5s LookingForRegistrations
         71s  answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         81s  targets=web:draining  => Verifying saved 5s TargetsLeft(1)
-        86s  targets=none          => Verifying 10s SecondLook(10s)
+        86s  targets=none          => Verifying search≥1m26s 5s LookingForRegistrations
         96s                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         7 writes
         ",
@@ -106,11 +106,11 @@ fn a_target_is_back() {
 fn active_again() {
     check(
         "
-        0s   DRAINING     => Verifying saved search≥1s 5s LookingForRegistrations
-        61s               => Verifying 10s SecondLook(10s)
+        0s   DRAINING     => Verifying saved 10s Settling(1m1s)
+        61s               => Verifying search≥1m1s 5s LookingForRegistrations
         71s  answer=error => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         81s  ACTIVE       => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        86s  DRAINING     => Verifying saved search≥1m27s 5s LookingForRegistrations
+        86s  DRAINING     => Verifying saved 10s Settling(1m1s)
         6 writes
         ",
     );
@@ -121,8 +121,8 @@ fn active_again() {
 fn an_obligation_found_late() {
     check(
         "
-        0s   DRAINING              => Verifying saved search≥1s 5s LookingForRegistrations
-        61s                        => Verifying 10s SecondLook(10s)
+        0s   DRAINING              => Verifying saved 10s Settling(1m1s)
+        61s                        => Verifying search≥1m1s 5s LookingForRegistrations
         71s  answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         81s  found=late/30         => Completing saved 5s Unknown(new)
         86s  targets=late:draining => Verifying saved 5s TargetsLeft(1)
@@ -137,11 +137,11 @@ fn a_dead_instance_after_a_restart() {
     check(
         "
         0s    DRAINING! tasks=web:RUNNING group=Terminating:Wait! => Waiting saved 5s TasksLeft(1)
-        602s                                                      => Verifying saved search≥1s 5s LookingForRegistrations
+        602s                                                      => Verifying saved search≥10m2s 5s LookingForRegistrations
         612s  answer=error                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         622s  restart                                             => Waiting saved 5s TasksLeft(1)
         627s                                                      => Waiting 5s TasksLeft(1)
-        1223s                                                     => Verifying saved search≥10m23s 5s LookingForRegistrations
+        1223s                                                     => Verifying saved search≥20m23s 5s LookingForRegistrations
         1233s answer=accepted                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
         ",

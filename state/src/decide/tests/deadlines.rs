@@ -40,7 +40,7 @@ fn held_past_the_deadline() {
         0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
         600s                             => Waiting saved 5s HeldPastDeadline(TasksLeft(1))
         605s  tasks=standalone:RUNNING   => Waiting saved StopTask(t1) 5s HeldPastDeadline(TasksLeft(1))
-        610s  tasks=none                 => Verifying saved search≥1s 5s HeldPastDeadline(LookingForRegistrations)
+        610s  tasks=none                 => Verifying saved search≥10m10s 5s HeldPastDeadline(LookingForRegistrations)
         615s                             => Verifying 5s HeldPastDeadline(SecondLook(5s))
         620s                             => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
@@ -94,8 +94,8 @@ fn proven_at_the_deadline() {
     check(
         "
         policy deadline=71s at-deadline=continue
-        0s    DRAINING => Verifying saved search≥1s 5s LookingForRegistrations
-        61s            => Verifying 10s SecondLook(10s)
+        0s    DRAINING => Verifying saved 10s Settling(1m1s)
+        61s            => Verifying search≥1m1s 5s LookingForRegistrations
         71s            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",

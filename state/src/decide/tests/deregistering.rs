@@ -34,9 +34,9 @@ fn a_registering_instance_is_waited_for() {
 fn gone_from_the_cluster_counts_as_draining() {
     check(
         "
-        0s  INACTIVE! => Verifying saved search≥1s 5s LookingForRegistrations
+        0s  INACTIVE! => Verifying saved 10s Settling(1m1s)
         5s  MISSING   => Verifying 10s Settling(56s)
-        66s           => Verifying 10s SecondLook(10s)
+        66s           => Verifying search≥1m6s 5s LookingForRegistrations
         76s           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
@@ -52,9 +52,9 @@ fn dies_before_and_after_the_first_save() {
         0s  ACTIVE dies-before-save => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s  dies-after-save         => Deregistering saved SetDraining(c1) 5s AskedToDrain
         10s                         => Deregistering SetDraining(c1) 5s AskedToDrain
-        15s DRAINING                => Verifying saved search≥16s 5s LookingForRegistrations
+        15s DRAINING                => Verifying saved 10s Settling(1m1s)
         20s                         => Verifying 10s Settling(56s)
-        76s                         => Verifying 10s SecondLook(10s)
+        76s                         => Verifying search≥1m16s 5s LookingForRegistrations
         86s                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         90s group=InService         => Returning SetActive(c1) 5s AskedToReturn
         95s ACTIVE                  => Done(Drained) saved
@@ -74,7 +74,7 @@ fn deregister_waits_for_the_longest_delay() {
         5s    DRAINING                                                                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
         10s   MISSING tasks=none targets=none                                               => Waiting saved 5s LongestDelay(1m55s)
         60s                                                                                 => Waiting 5s LongestDelay(1m5s)
-        125s                                                                                => Verifying saved search≥6s 5s LookingForRegistrations
+        125s                                                                                => Verifying saved search≥2m5s 5s LookingForRegistrations
         126s                                                                                => Verifying 9s SecondLook(9s)
         131s                                                                                => Verifying 4s SecondLook(4s)
         136s                                                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -91,7 +91,7 @@ fn only_what_is_there_is_deregistered() {
         policy strategy=deregister opened=2
         0s    ACTIVE,INACTIVE  => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s    DRAINING,MISSING => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING,MISSING  => Verifying saved search≥6s 5s LookingForRegistrations
+        10s   MISSING,MISSING  => Verifying saved 10s Settling(56s)
         4 writes
         ",
     );
@@ -121,7 +121,7 @@ fn deregister_with_an_unknown_delay() {
         5s    DRAINING                             => Deregistering saved Deregister(c1) 5s AskedToDeregister
         10s   MISSING targets=none                 => Waiting saved 5s LongestDelay(4m55s)
         300s                                       => Waiting 5s LongestDelay(5s)
-        306s                                       => Verifying saved search≥6s 5s LookingForRegistrations
+        306s                                       => Verifying saved search≥5m 5s LookingForRegistrations
         5 writes
         ",
     );
@@ -155,7 +155,7 @@ fn deregister_stops_standalone_tasks_after_their_grace() {
         60s                                   => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
         65s   tasks=standalone:DEACTIVATING!  => Deregistering 5s BeforeDeregistration(1)
         70s   tasks=none                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        75s   INACTIVE                        => Verifying saved search≥6s 5s LookingForRegistrations
+        75s   INACTIVE                        => Verifying saved search≥1m10s 5s LookingForRegistrations
         5 writes
         ",
     );
@@ -172,7 +172,7 @@ fn deregister_notes_obligations_again() {
         10s   found=late/600                => Deregistering saved Deregister(c1) 5s AskedToDeregister
         15s   MISSING targets=late:draining => Waiting saved 5s LongestDelay(9m55s)
         611s                                => Verifying saved 5s TargetsLeft(1)
-        616s  targets=none                  => Verifying search≥6s 5s LookingForRegistrations
+        616s  targets=none                  => Verifying search≥10m16s 5s LookingForRegistrations
         5 writes
         ",
     );
@@ -188,7 +188,7 @@ fn deregister_dies_after_the_save() {
         5s    DRAINING dies-after-save => Deregistering saved Deregister(c1) 5s AskedToDeregister
         10s                            => Deregistering Deregister(c1) 5s AskedToDeregister
         15s   MISSING                  => Waiting saved 5s LongestDelay(50s)
-        65s                            => Verifying saved search≥11s 5s LookingForRegistrations
+        65s                            => Verifying saved 6s Settling(6s)
         66s                            => Verifying 5s Settling(5s)
         5 writes
         ",

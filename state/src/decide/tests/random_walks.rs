@@ -25,7 +25,7 @@ fn walk(seed: u64) -> bool {
     let mut chance = Chance(seed);
     let (mut drain, mut table, mut looks) = (Drain::open("", ""), Vec::new(), Vec::new());
     let (mut at, mut second) = (0, "MISSING");
-    for pass in 0..80 {
+    for pass in 0..160 {
         let first = if pass == 0 { "ACTIVE" } else { chance.pick(&["DRAINING"; 24], &["ACTIVE", "INACTIVE", "?"]) };
         second = match second {
             "MISSING" => chance.pick(&["MISSING"; 20], &["ACTIVE", "DRAINING"]),

@@ -9,8 +9,8 @@ fn back_from_the_warm_pool() {
         "
         policy kind=returns-to-warm-pool
         0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                         => Verifying saved search≥6s 5s LookingForRegistrations
-        66s                                    => Verifying 10s SecondLook(10s)
+        5s    DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                    => Verifying search≥1m6s 5s LookingForRegistrations
         76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         80s   DRAINING! group=Warmed:Stopped   => Returning 1m WaitingForReturn(Warmed:Stopped)
         10h   group=InService                  => Returning 5s WaitingForReturn(its agent is not connected yet)
@@ -28,8 +28,8 @@ fn a_draining_that_is_not_ours_is_left() {
     check(
         "
         policy kind=replaces-root-volume
-        0s    DRAINING group=ReplacingRootVolume:Wait => Verifying saved search≥1s 5s LookingForRegistrations
-        61s                                           => Verifying 10s SecondLook(10s)
+        0s    DRAINING group=ReplacingRootVolume:Wait => Verifying saved 10s Settling(1m1s)
+        61s                                           => Verifying search≥1m1s 5s LookingForRegistrations
         71s                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
@@ -43,8 +43,8 @@ fn only_ours_is_undone() {
         "
         policy kind=replaces-root-volume opened=2
         0s    ACTIVE,DRAINING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING,DRAINING                              => Verifying saved search≥6s 5s LookingForRegistrations
-        66s                                                  => Verifying 10s SecondLook(10s)
+        5s    DRAINING,DRAINING                              => Verifying saved 10s Settling(1m1s)
+        66s                                                  => Verifying search≥1m6s 5s LookingForRegistrations
         76s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         80s   group=InService                                => Returning SetActive(c1) 5s AskedToReturn
         85s   ACTIVE,DRAINING                                => Done(Drained) saved
@@ -61,8 +61,8 @@ fn a_deregistered_one_is_not_undone() {
         policy kind=returns-to-warm-pool strategy=deregister
         0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s    DRAINING                         => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING                          => Verifying saved search≥6s 5s LookingForRegistrations
-        66s                                    => Verifying 10s SecondLook(10s)
+        10s   MISSING                          => Verifying saved 10s Settling(56s)
+        66s                                    => Verifying search≥1m6s 5s LookingForRegistrations
         76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         80s   group=InService                  => Done(Drained) saved
         7 writes
@@ -77,8 +77,8 @@ fn the_answer_is_lost() {
         "
         policy kind=returns-to-warm-pool
         0s    ACTIVE group=Warmed:Pending:Wait      => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                              => Verifying saved search≥6s 5s LookingForRegistrations
-        66s                                         => Verifying 10s SecondLook(10s)
+        5s    DRAINING                              => Verifying saved 10s Settling(1m1s)
+        66s                                         => Verifying search≥1m6s 5s LookingForRegistrations
         76s   dies-after-save                       => Completing saved Complete(CONTINUE,Drained) 10s Completing
         80s   group=Warmed:Stopped answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Returning
         5 writes
@@ -93,8 +93,8 @@ fn terminated_from_the_pool() {
         "
         policy kind=returns-to-warm-pool
         0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                         => Verifying saved search≥6s 5s LookingForRegistrations
-        66s                                    => Verifying 10s SecondLook(10s)
+        5s    DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                    => Verifying search≥1m6s 5s LookingForRegistrations
         76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         80s   MISSING group=absent             => Returning 1m WaitingForReturn(in no group)
         85s                                    => Done(Drained) saved
@@ -111,8 +111,8 @@ fn a_new_wait_from_the_pool() {
         "
         policy kind=returns-to-warm-pool
         0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                         => Verifying saved search≥6s 5s LookingForRegistrations
-        66s                                    => Verifying 10s SecondLook(10s)
+        5s    DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                    => Verifying search≥1m6s 5s LookingForRegistrations
         76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         80s   group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
         85s   group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
@@ -129,8 +129,8 @@ fn nothing_is_undone_blind() {
         "
         policy kind=returns-to-warm-pool
         0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                         => Verifying saved search≥6s 5s LookingForRegistrations
-        66s                                    => Verifying 10s SecondLook(10s)
+        5s    DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                    => Verifying search≥1m6s 5s LookingForRegistrations
         76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         80s   group=?                          => Returning 5s Unknown(group)
         85s   group=InService ci=?             => Returning 5s Unknown(ci)

@@ -86,9 +86,9 @@ fn in_verifying() {
         75s  DRAINING tasks=?                           => Verifying 5s Unknown(tasks)
         80s  tasks=none found=?                         => Verifying 5s Unknown(found)
         85s  found=web/10 targets=?                     => Verifying 5s Unknown(targets)
-        90s  targets=none group=?                       => Verifying search≥1m16s 5s LookingForRegistrations
+        90s  targets=none group=?                       => Verifying 10s Settling(46s)
         95s                                             => Verifying 10s Settling(41s)
-        150s                                            => Verifying 10s SecondLook(10s)
+        150s                                            => Verifying search≥2m30s 5s LookingForRegistrations
         160s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",

@@ -8,10 +8,10 @@ fn two_looks() {
     check(
         "
         0s  ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING => Verifying saved search≥6s 5s LookingForRegistrations
+        5s  DRAINING => Verifying saved 10s Settling(1m1s)
         # A second before the settling is over is no look.
         65s          => Verifying 1s Settling(1s)
-        66s          => Verifying 10s SecondLook(10s)
+        66s          => Verifying search≥1m6s 5s LookingForRegistrations
         75s          => Verifying 1s SecondLook(1s)
         76s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
@@ -25,9 +25,9 @@ fn a_failed_look_breaks_the_proof() {
     check(
         "
         0s   DRAINING found=web/10 targets=web:draining => Verifying saved 5s Unknown(new)
-        70s  targets=none                               => Verifying search≥1s 5s LookingForRegistrations
+        70s  targets=none                               => Verifying search≥1m10s 5s LookingForRegistrations
         75s  targets=?                                  => Verifying 5s Unknown(targets)
-        80s  targets=none                               => Verifying 10s SecondLook(10s)
+        80s  targets=none                               => Verifying search≥1m20s 5s LookingForRegistrations
         85s                                             => Verifying 5s SecondLook(5s)
         90s                                             => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
@@ -41,9 +41,9 @@ fn a_target_comes_back() {
     check(
         "
         0s   DRAINING found=web/10 targets=web:draining => Verifying saved 5s Unknown(new)
-        70s  targets=none                               => Verifying search≥1s 5s LookingForRegistrations
+        70s  targets=none                               => Verifying search≥1m10s 5s LookingForRegistrations
         75s  targets=web:draining                       => Verifying 5s TargetsLeft(1)
-        80s  targets=none                               => Verifying 10s SecondLook(10s)
+        80s  targets=none                               => Verifying search≥1m20s 5s LookingForRegistrations
         89s                                             => Verifying 1s SecondLook(1s)
         90s                                             => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
@@ -56,10 +56,10 @@ fn a_target_comes_back() {
 fn a_task_comes_back() {
     check(
         "
-        0s   DRAINING          => Verifying saved search≥1s 5s LookingForRegistrations
-        61s                    => Verifying 10s SecondLook(10s)
+        0s   DRAINING          => Verifying saved 10s Settling(1m1s)
+        61s                    => Verifying search≥1m1s 5s LookingForRegistrations
         66s  tasks=web:PENDING => Waiting saved 5s TasksLeft(1)
-        71s  tasks=none        => Verifying saved 10s SecondLook(10s)
+        71s  tasks=none        => Verifying saved search≥1m11s 5s LookingForRegistrations
         80s                    => Verifying 1s SecondLook(1s)
         81s                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
@@ -72,13 +72,13 @@ fn a_task_comes_back() {
 fn active_again() {
     check(
         "
-        0s   DRAINING => Verifying saved search≥1s 5s LookingForRegistrations
-        61s           => Verifying 10s SecondLook(10s)
+        0s   DRAINING => Verifying saved 10s Settling(1m1s)
+        61s           => Verifying search≥1m1s 5s LookingForRegistrations
         66s  ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        71s  DRAINING => Verifying saved search≥1m12s 5s LookingForRegistrations
+        71s  DRAINING => Verifying saved 10s Settling(1m1s)
         76s           => Verifying 10s Settling(56s)
         131s          => Verifying 1s Settling(1s)
-        132s          => Verifying 10s SecondLook(10s)
+        132s          => Verifying search≥2m12s 5s LookingForRegistrations
         142s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
@@ -91,14 +91,14 @@ fn active_again() {
 fn a_second_registration_that_is_active() {
     check(
         "
-        0s   DRAINING                            => Verifying saved search≥1s 5s LookingForRegistrations
-        61s  DRAINING,ACTIVE                     => Verifying saved 5s Unknown(new)
-        66s                                      => Deregistering saved SetDraining(c2) 5s AskedToDrain
-        71s  DRAINING,ACTIVE                     => Deregistering SetDraining(c2) 5s AskedToDrain
+        0s   DRAINING                            => Verifying saved 10s Settling(1m1s)
+        61s  DRAINING,ACTIVE                     => Verifying search≥1m1s 5s LookingForRegistrations
+        66s                                      => Verifying saved 5s Unknown(new)
+        71s  DRAINING,ACTIVE                     => Deregistering saved SetDraining(c2) 5s AskedToDrain
         76s  DRAINING,DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        81s  tasks=none                          => Verifying saved search≥1m17s 5s LookingForRegistrations
+        81s  tasks=none                          => Verifying saved 10s Settling(56s)
         86s                                      => Verifying 10s Settling(51s)
-        137s                                     => Verifying 10s SecondLook(10s)
+        137s                                     => Verifying search≥2m17s 5s LookingForRegistrations
         147s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         8 writes
         ",
@@ -111,12 +111,12 @@ fn a_second_registration_that_is_active() {
 fn a_second_registration_that_drains_already() {
     check(
         "
-        0s   DRAINING          => Verifying saved search≥1s 5s LookingForRegistrations
-        61s  DRAINING,DRAINING => Verifying saved 5s Unknown(new)
-        66s                    => Verifying search≥1m7s 5s LookingForRegistrations
-        71s                    => Verifying 10s Settling(56s)
-        76s                    => Verifying 10s Settling(51s)
-        132s                   => Verifying 10s SecondLook(10s)
+        0s   DRAINING          => Verifying saved 10s Settling(1m1s)
+        61s  DRAINING,DRAINING => Verifying search≥1m1s 5s LookingForRegistrations
+        66s                    => Verifying saved 5s Unknown(new)
+        71s                    => Verifying 10s Settling(1m1s)
+        76s                    => Verifying 10s Settling(56s)
+        132s                   => Verifying search≥2m12s 5s LookingForRegistrations
         137s                   => Verifying 5s SecondLook(5s)
         142s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
@@ -129,12 +129,12 @@ fn a_second_registration_that_drains_already() {
 fn no_completion_without_the_search() {
     check(
         "
-        0s   DRAINING search=fails => Verifying saved search≥1s 5s LookingForRegistrations
-        61s                        => Verifying search≥1s 5s LookingForRegistrations
-        71s                        => Verifying search≥1s 5s LookingForRegistrations
-        10m                        => Verifying search≥1s 5s LookingForRegistrations
+        0s   DRAINING search=fails => Verifying saved 10s Settling(1m1s)
+        61s                        => Verifying search≥1m1s 5s LookingForRegistrations
+        71s                        => Verifying search≥1m1s 5s LookingForRegistrations
+        10m                        => Verifying saved search≥1m1s 5s LookingForRegistrations
         11m  search=works          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        4 writes
+        5 writes
         ",
     );
 }
@@ -144,11 +144,11 @@ fn no_completion_without_the_search() {
 fn an_obligation_found_late() {
     check(
         "
-        0s   DRAINING                            => Verifying saved search≥1s 5s LookingForRegistrations
-        61s                                      => Verifying 10s SecondLook(10s)
+        0s   DRAINING                            => Verifying saved 10s Settling(1m1s)
+        61s                                      => Verifying search≥1m1s 5s LookingForRegistrations
         66s  found=late/30 targets=late:draining => Verifying saved 5s Unknown(new)
         71s                                      => Verifying 5s TargetsLeft(1)
-        76s  targets=none                        => Verifying 10s SecondLook(10s)
+        76s  targets=none                        => Verifying search≥1m16s 5s LookingForRegistrations
         86s                                      => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
@@ -160,10 +160,10 @@ fn an_obligation_found_late() {
 fn an_obligation_found_late_and_gone() {
     check(
         "
-        0s   DRAINING      => Verifying saved search≥1s 5s LookingForRegistrations
-        61s                => Verifying 10s SecondLook(10s)
+        0s   DRAINING      => Verifying saved 10s Settling(1m1s)
+        61s                => Verifying search≥1m1s 5s LookingForRegistrations
         71s  found=late/30 => Verifying saved 5s Unknown(new)
-        76s                => Verifying 10s SecondLook(10s)
+        76s                => Verifying search≥1m16s 5s LookingForRegistrations
         86s                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
@@ -175,13 +175,13 @@ fn an_obligation_found_late_and_gone() {
 fn a_restart_costs_looking_again() {
     check(
         "
-        0s   DRAINING => Verifying saved search≥1s 5s LookingForRegistrations
-        61s           => Verifying 10s SecondLook(10s)
-        66s  restart  => Verifying search≥1m7s 5s LookingForRegistrations
+        0s   DRAINING => Verifying saved 10s Settling(1m1s)
+        61s           => Verifying search≥1m1s 5s LookingForRegistrations
+        66s  restart  => Verifying 10s Settling(1m1s)
         71s           => Verifying 10s Settling(56s)
         76s           => Verifying 10s Settling(51s)
         126s          => Verifying 1s Settling(1s)
-        127s          => Verifying 10s SecondLook(10s)
+        127s          => Verifying search≥2m7s 5s LookingForRegistrations
         137s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
@@ -193,12 +193,12 @@ fn a_restart_costs_looking_again() {
 fn a_clock_that_jumps() {
     check(
         "
-        0s   DRAINING  => Verifying saved search≥1s 5s LookingForRegistrations
-        5s   clock=+2h => Verifying saved 10s Settling(56s)
+        0s   DRAINING  => Verifying saved 10s Settling(1m1s)
+        5s   clock=+2h => Verifying 10s Settling(56s)
         10s  clock=-2h => Verifying 10s Settling(51s)
-        61s            => Verifying 10s SecondLook(10s)
+        61s            => Verifying search≥1m1s 5s LookingForRegistrations
         71s            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        5 writes
+        4 writes
         ",
     );
 }
