@@ -3,74 +3,17 @@
 
 use crate::harness::{Ended, HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
 use crate::harness::{environment, set_up, virtual_time};
-use crate::scenarios::{A, B, INSTANCE_TARGETS, IP_AND_CLASSIC, PLAIN};
+use crate::scenarios::{A, B, INSTANCE_TARGETS, PLAIN};
+use crate::story::{BUSY, break_phase, delete_record, held, no_violation, until_phase, while_running};
 use aws_simulator::autoscaling::How;
 use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
 use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
-use ecs_drain::store::{Ids, Saved, Store};
-use ecs_drain_state::{Outcome, Phase, Record};
+use ecs_drain::store::{Ids, Saved};
+use ecs_drain_state::{Outcome, Phase};
 use futures_util::future::{Either, select};
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
-
-/// A task of no service keeps the instance busy for so long that a test can do things meanwhile.
-fn busy(cloud: &mut Cloud, busy_for: Duration) {
-    cloud.add_cluster(&ClusterSpec::new("web"));
-    cloud.add_group(group("web-group", "web", &[A, B]));
-    cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(busy_for)).unwrap();
-}
-
-const BUSY: Scenario =
-    Scenario { name: "busy", world: |cloud| busy(cloud, seconds(300)), within: seconds(1800), ..PLAIN };
-
-/// Runs one replica while `story` happens to it; the story's end is the end.
-fn while_running<F: Future>(scenario: &Scenario, story: impl FnOnce(Simulator, Store) -> F) -> (F::Output, Simulator) {
-    virtual_time(1, || async {
-        let (simulator, store) = set_up(scenario, 1).await;
-        simulator.with(scenario.begin);
-        simulator.with(|cloud| cloud.set_replicas_up(1));
-        let skew = Arc::new(AtomicI64::new(0));
-        let config = crate::harness::config(scenario);
-        let environment = environment(&simulator, "replica-0", &skew);
-        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
-        match select(pin!(story(simulator.clone(), store)), pin!(life)).await {
-            Either::Left((output, _)) => (output, simulator),
-            Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
-        }
-    })
-}
-
-async fn until(simulator: &Simulator, what: &str, mut is_true: impl AsyncFnMut() -> bool) {
-    let begun = simulator.now();
-    while !is_true().await {
-        assert!(simulator.now() - begun < seconds(3 * 3600), "waited for three hours: {what}");
-        tokio::time::sleep(seconds(1)).await;
-    }
-}
-
-async fn until_phase(simulator: &Simulator, store: &Store, phase: Phase) -> Record {
-    let mut found = None;
-    until(simulator, phase.name(), async || {
-        found = record(store, A).await;
-        found.as_ref().is_some_and(|r| r.phase == phase)
-    })
-    .await;
-    found.unwrap()
-}
-
-#[track_caller]
-fn no_violation(simulator: &Simulator) {
-    simulator.peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
-}
-
-fn held(simulator: &Simulator) -> bool {
-    simulator.with(|cloud| {
-        cloud.lifecycle_state(A).as_deref() == Some("Terminating:Wait") && our_completions(cloud, A).is_empty()
-    })
-}
 
 #[test]
 fn a_hook_that_vanishes_ends_the_drain_as_lost() {
@@ -211,29 +154,6 @@ fn a_record_edited_by_hand_stands_still_and_goes_on_when_it_is_repaired() {
     no_violation(&simulator);
 }
 
-/// Writes a phase as a person would in the console, counting the version up so that the change is noticed.
-async fn break_phase(simulator: &Simulator, phase: &str) {
-    use aws_sdk_dynamodb::types::AttributeValue;
-    let environment = ecs_drain::aws::Environment {
-        http_client: Some(simulator.other_http_client("person")),
-        time_source: Some(simulator.time_source(0)),
-        isolated: true,
-        ..Default::default()
-    };
-    let dynamodb = aws_sdk_dynamodb::Client::new(&environment.load(Some("us-east-1")).await);
-    dynamodb
-        .update_item()
-        .table_name("drains")
-        .key("key", AttributeValue::S(format!("123456789012/us-east-1/{A}")))
-        .update_expression("SET #p = :p ADD version :one")
-        .expression_attribute_names("#p", "phase")
-        .expression_attribute_values(":p", AttributeValue::S(phase.to_owned()))
-        .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
-        .send()
-        .await
-        .unwrap();
-}
-
 #[test]
 fn a_record_that_is_deleted_in_mid_drain_is_opened_again() {
     let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
@@ -243,18 +163,6 @@ fn a_record_that_is_deleted_in_mid_drain_is_opened_again() {
     });
     assert_eq!(record.outcome, Some(Outcome::Drained));
     no_violation(&simulator);
-}
-
-async fn delete_record(simulator: &Simulator) {
-    let environment = ecs_drain::aws::Environment {
-        http_client: Some(simulator.other_http_client("person")),
-        time_source: Some(simulator.time_source(0)),
-        isolated: true,
-        ..Default::default()
-    };
-    let dynamodb = aws_sdk_dynamodb::Client::new(&environment.load(Some("us-east-1")).await);
-    let key = aws_sdk_dynamodb::types::AttributeValue::S(format!("123456789012/us-east-1/{A}"));
-    dynamodb.delete_item().table_name("drains").key("key", key).send().await.unwrap();
 }
 
 #[test]
@@ -455,58 +363,6 @@ fn reads_that_are_denied_for_a_while_cost_time_alone() {
     }
 }
 
-/// A registration that outlives its task: someone registered the instance by hand, or a task died before ECS could
-/// deregister it. Nothing runs on the instance any more, and it still gets traffic.
-#[test]
-fn a_registration_that_outlives_its_task_is_waited_for() {
-    let stray = || aws_simulator::elb::Target { id: A.to_owned(), port: 9999 };
-    let (done, simulator) = while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
-        simulator.with(|cloud| {
-            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
-            cloud.world.elb.register_target(now, &arn, stray());
-        });
-        until_phase(&simulator, &store, Phase::Verifying).await;
-        tokio::time::sleep(seconds(600)).await;
-        assert!(held(&simulator), "it still gets traffic");
-        let record = record(&store, A).await.unwrap();
-        assert_eq!((record.phase, record.why.as_str()), (Phase::Verifying, "TargetsLeft"));
-        assert!(record.message.contains("healthy on port 9999"), "{}", record.message);
-        simulator.with(|cloud| {
-            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
-            cloud.world.elb.deregister_target(now, &arn, &stray());
-        });
-        until_phase(&simulator, &store, Phase::Done).await
-    });
-    assert_eq!(done.outcome, Some(Outcome::Drained));
-    no_violation(&simulator);
-}
-
-/// The same on a classic load balancer, where `OutOfService` is not the same as gone.
-#[test]
-fn a_classic_load_balancer_is_waited_for_until_it_does_not_list_the_instance() {
-    let (done, simulator) = while_running(&IP_AND_CLASSIC, async |simulator: Simulator, store| {
-        simulator.with(|cloud| {
-            let now = cloud.now();
-            cloud.world.elb.register_classic(now, "old", A);
-        });
-        until_phase(&simulator, &store, Phase::Verifying).await;
-        simulator.with(|cloud| {
-            // ECS has deregistered the instance with its task; someone registers it again.
-            let now = cloud.now();
-            cloud.world.elb.register_classic(now, "old", A);
-        });
-        tokio::time::sleep(seconds(300)).await;
-        assert!(held(&simulator));
-        simulator.with(|cloud| {
-            let now = cloud.now();
-            cloud.world.elb.deregister_classic(now, "old", A);
-        });
-        until_phase(&simulator, &store, Phase::Done).await
-    });
-    assert_eq!(done.outcome, Some(Outcome::Drained));
-    no_violation(&simulator);
-}
-
 /// A record that nobody can read is deleted, as the log advises: its drain begins anew.
 #[test]
 fn an_unreadable_record_that_is_deleted_is_opened_again() {
@@ -519,58 +375,4 @@ fn an_unreadable_record_that_is_deleted_is_opened_again() {
     });
     assert_eq!(record.outcome, Some(Outcome::Drained));
     no_violation(&simulator);
-}
-
-/// A process that stood still (SIGSTOP, a starved machine) wakes up believing that it leads. What it saw before is no
-/// proof of what happened meanwhile.
-#[test]
-fn a_process_that_stood_still_looks_again_before_it_lets_go() {
-    virtual_time(1, || async {
-        let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
-        simulator.with(INSTANCE_TARGETS.begin);
-        let config = crate::harness::config(&INSTANCE_TARGETS);
-        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
-        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
-        let mut life = pin!(life);
-        match select(pin!(until_phase(&simulator, &store, Phase::Verifying)), life.as_mut()).await {
-            Either::Left(_) => {}
-            Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
-        }
-        // Not polled: it stands still, and the world goes on.
-        tokio::time::sleep(seconds(600)).await;
-        let woken = simulator.now();
-        let Either::Left((record, _)) = select(pin!(until_phase(&simulator, &store, Phase::Done)), life).await else {
-            panic!("the controller has ended")
-        };
-        assert_eq!(record.outcome, Some(Outcome::Drained));
-        let told = simulator.peek(|cloud| our_completions(cloud, A)[0].at);
-        assert!(told >= woken + seconds(70), "told {:?} after it woke", told - woken);
-        no_violation(&simulator);
-    });
-}
-
-/// The search for a second registration belongs to one proof: when the proof breaks, the next one searches again.
-#[test]
-fn a_registration_during_a_broken_proof_is_found() {
-    let stray = || aws_simulator::elb::Target { id: A.to_owned(), port: 9999 };
-    let (record, simulator) = while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
-        until_phase(&simulator, &store, Phase::Verifying).await;
-        // The search has run, and the second look has not.
-        tokio::time::sleep(seconds(8)).await;
-        simulator.with(|cloud| {
-            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
-            cloud.world.elb.register_target(now, &arn, stray());
-        });
-        tokio::time::sleep(seconds(120)).await;
-        simulator.with(|cloud| {
-            let now = cloud.now();
-            cloud.world.ecs.register_instance(now, "web", A, 1024, 2048);
-            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(400))).unwrap();
-            let arn = cloud.world.elb.arn_of("web").unwrap();
-            cloud.world.elb.deregister_target(now, &arn, &stray());
-        });
-        until_phase(&simulator, &store, Phase::Done).await
-    });
-    no_violation(&simulator);
-    assert_eq!(record.container_instances.len(), 2, "{record:#?}");
 }

@@ -10,5 +10,7 @@ mod docs;
 mod harness;
 mod policy;
 mod processes;
+mod proof;
 mod scenarios;
 mod store;
+mod story;

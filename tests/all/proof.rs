@@ -1,0 +1,120 @@
+//! What the proof that everything is gone must survive: registrations that outlive their tasks, a proof that breaks, a
+//! process that stood still.
+
+use crate::harness::{environment, our_completions, record, seconds, set_up, virtual_time};
+use crate::scenarios::{A, INSTANCE_TARGETS, IP_AND_CLASSIC};
+use crate::story::{held, no_violation, until_phase, while_running};
+use aws_simulator::Simulator;
+use aws_simulator::spec::StandaloneSpec;
+use ecs_drain::store::Ids;
+use ecs_drain_state::{Outcome, Phase};
+use futures_util::future::{Either, select};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+/// A registration that outlives its task: someone registered the instance by hand, or a task died before ECS could
+/// deregister it. Nothing runs on the instance any more, and it still gets traffic.
+#[test]
+fn a_registration_that_outlives_its_task_is_waited_for() {
+    let stray = || aws_simulator::elb::Target { id: A.to_owned(), port: 9999 };
+    let (done, simulator) = while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
+        simulator.with(|cloud| {
+            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
+            cloud.world.elb.register_target(now, &arn, stray());
+        });
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        tokio::time::sleep(seconds(600)).await;
+        assert!(held(&simulator), "it still gets traffic");
+        let record = record(&store, A).await.unwrap();
+        assert_eq!((record.phase, record.why.as_str()), (Phase::Verifying, "TargetsLeft"));
+        assert!(record.message.contains("healthy on port 9999"), "{}", record.message);
+        simulator.with(|cloud| {
+            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
+            cloud.world.elb.deregister_target(now, &arn, &stray());
+        });
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert_eq!(done.outcome, Some(Outcome::Drained));
+    no_violation(&simulator);
+}
+
+/// The same on a classic load balancer, where `OutOfService` is not the same as gone.
+#[test]
+fn a_classic_load_balancer_is_waited_for_until_it_does_not_list_the_instance() {
+    let (done, simulator) = while_running(&IP_AND_CLASSIC, async |simulator: Simulator, store| {
+        simulator.with(|cloud| {
+            let now = cloud.now();
+            cloud.world.elb.register_classic(now, "old", A);
+        });
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        simulator.with(|cloud| {
+            // ECS has deregistered the instance with its task; someone registers it again.
+            let now = cloud.now();
+            cloud.world.elb.register_classic(now, "old", A);
+        });
+        tokio::time::sleep(seconds(300)).await;
+        assert!(held(&simulator));
+        simulator.with(|cloud| {
+            let now = cloud.now();
+            cloud.world.elb.deregister_classic(now, "old", A);
+        });
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert_eq!(done.outcome, Some(Outcome::Drained));
+    no_violation(&simulator);
+}
+
+/// A process that stood still (SIGSTOP, a starved machine) wakes up believing that it leads. What it saw before is no
+/// proof of what happened meanwhile.
+#[test]
+fn a_process_that_stood_still_looks_again_before_it_lets_go() {
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
+        simulator.with(INSTANCE_TARGETS.begin);
+        let config = crate::harness::config(&INSTANCE_TARGETS);
+        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
+        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        let mut life = pin!(life);
+        match select(pin!(until_phase(&simulator, &store, Phase::Verifying)), life.as_mut()).await {
+            Either::Left(_) => {}
+            Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
+        }
+        // Not polled: it stands still, and the world goes on.
+        tokio::time::sleep(seconds(600)).await;
+        let woken = simulator.now();
+        let Either::Left((record, _)) = select(pin!(until_phase(&simulator, &store, Phase::Done)), life).await else {
+            panic!("the controller has ended")
+        };
+        assert_eq!(record.outcome, Some(Outcome::Drained));
+        let told = simulator.peek(|cloud| our_completions(cloud, A)[0].at);
+        assert!(told >= woken + seconds(70), "told {:?} after it woke", told - woken);
+        no_violation(&simulator);
+    });
+}
+
+/// The search for a second registration belongs to one proof: when the proof breaks, the next one searches again.
+#[test]
+fn a_registration_during_a_broken_proof_is_found() {
+    let stray = || aws_simulator::elb::Target { id: A.to_owned(), port: 9999 };
+    let (record, simulator) = while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        // The search has run, and the second look has not.
+        tokio::time::sleep(seconds(8)).await;
+        simulator.with(|cloud| {
+            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
+            cloud.world.elb.register_target(now, &arn, stray());
+        });
+        tokio::time::sleep(seconds(120)).await;
+        simulator.with(|cloud| {
+            let now = cloud.now();
+            cloud.world.ecs.register_instance(now, "web", A, 1024, 2048);
+            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(400))).unwrap();
+            let arn = cloud.world.elb.arn_of("web").unwrap();
+            cloud.world.elb.deregister_target(now, &arn, &stray());
+        });
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    no_violation(&simulator);
+    assert_eq!(record.container_instances.len(), 2, "{record:#?}");
+}

@@ -1,0 +1,108 @@
+//! Stories: one replica runs while things happen to it, to its instance, or to its record.
+
+use crate::harness::{Scenario, environment, group, our_completions, record, seconds, set_up, virtual_time};
+use crate::scenarios::{A, B, PLAIN};
+use aws_simulator::spec::{ClusterSpec, StandaloneSpec};
+use aws_simulator::{Cloud, Simulator};
+use ecs_drain::store::{Ids, Store};
+use ecs_drain_state::{Phase, Record};
+use futures_util::future::{Either, select};
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+/// A task of no service keeps the instance busy for so long that a test can do things meanwhile.
+pub fn busy(cloud: &mut Cloud, busy_for: Duration) {
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    cloud.add_group(group("web-group", "web", &[A, B]));
+    cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(busy_for)).unwrap();
+}
+
+pub const BUSY: Scenario =
+    Scenario { name: "busy", world: |cloud| busy(cloud, seconds(300)), within: seconds(1800), ..PLAIN };
+
+/// Runs one replica while `story` happens to it; the story's end is the end.
+pub fn while_running<F: Future>(
+    scenario: &Scenario,
+    story: impl FnOnce(Simulator, Store) -> F,
+) -> (F::Output, Simulator) {
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(scenario, 1).await;
+        simulator.with(scenario.begin);
+        simulator.with(|cloud| cloud.set_replicas_up(1));
+        let skew = Arc::new(AtomicI64::new(0));
+        let config = crate::harness::config(scenario);
+        let environment = environment(&simulator, "replica-0", &skew);
+        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        match select(pin!(story(simulator.clone(), store)), pin!(life)).await {
+            Either::Left((output, _)) => (output, simulator),
+            Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
+        }
+    })
+}
+
+pub async fn until(simulator: &Simulator, what: &str, mut is_true: impl AsyncFnMut() -> bool) {
+    let begun = simulator.now();
+    while !is_true().await {
+        assert!(simulator.now() - begun < seconds(3 * 3600), "waited for three hours: {what}");
+        tokio::time::sleep(seconds(1)).await;
+    }
+}
+
+pub async fn until_phase(simulator: &Simulator, store: &Store, phase: Phase) -> Record {
+    let mut found = None;
+    until(simulator, phase.name(), async || {
+        found = record(store, A).await;
+        found.as_ref().is_some_and(|r| r.phase == phase)
+    })
+    .await;
+    found.unwrap()
+}
+
+#[track_caller]
+pub fn no_violation(simulator: &Simulator) {
+    simulator.peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
+}
+
+pub fn held(simulator: &Simulator) -> bool {
+    simulator.with(|cloud| {
+        cloud.lifecycle_state(A).as_deref() == Some("Terminating:Wait") && our_completions(cloud, A).is_empty()
+    })
+}
+
+/// Writes a phase as a person would in the console, counting the version up so that the change is noticed.
+pub async fn break_phase(simulator: &Simulator, phase: &str) {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    let environment = ecs_drain::aws::Environment {
+        http_client: Some(simulator.other_http_client("person")),
+        time_source: Some(simulator.time_source(0)),
+        isolated: true,
+        ..Default::default()
+    };
+    let dynamodb = aws_sdk_dynamodb::Client::new(&environment.load(Some("us-east-1")).await);
+    dynamodb
+        .update_item()
+        .table_name("drains")
+        .key("key", AttributeValue::S(format!("123456789012/us-east-1/{A}")))
+        .update_expression("SET #p = :p ADD version :one")
+        .expression_attribute_names("#p", "phase")
+        .expression_attribute_values(":p", AttributeValue::S(phase.to_owned()))
+        .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+        .send()
+        .await
+        .unwrap();
+}
+
+pub async fn delete_record(simulator: &Simulator) {
+    let environment = ecs_drain::aws::Environment {
+        http_client: Some(simulator.other_http_client("person")),
+        time_source: Some(simulator.time_source(0)),
+        isolated: true,
+        ..Default::default()
+    };
+    let dynamodb = aws_sdk_dynamodb::Client::new(&environment.load(Some("us-east-1")).await);
+    let key = aws_sdk_dynamodb::types::AttributeValue::S(format!("123456789012/us-east-1/{A}"));
+    dynamodb.delete_item().table_name("drains").key("key", key).send().await.unwrap();
+}
