@@ -40,7 +40,7 @@ pub struct Subject<'a> {
 }
 
 /// What ECS says of the container instances of one cluster, by ARN; or why that is unknown.
-type Described1 = Seen<BTreeMap<String, Seen<(ContainerInstanceSight, Counters)>>>;
+type Answers = Seen<BTreeMap<String, Seen<(ContainerInstanceSight, Counters)>>>;
 
 /// ECS's own counters, which leave out every task that is stopping.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,7 +94,7 @@ pub async fn observe(
 }
 
 /// Describes every container instance of every subject, 100 a call, cluster by cluster.
-async fn container_instances(session: &Session, subjects: &[Subject<'_>]) -> BTreeMap<String, Described1> {
+async fn container_instances(session: &Session, subjects: &[Subject<'_>]) -> BTreeMap<String, Answers> {
     let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for mine in subjects.iter().flat_map(|s| &s.record.container_instances) {
         wanted.entry(&mine.cluster).or_default().insert(&mine.arn);
@@ -139,7 +139,7 @@ fn by_arn(described: Described<ContainerInstanceView>) -> BTreeMap<String, Seen<
 /// The sights of one record's container instances, in its order; unknown as soon as one of them is.
 fn cut_container_instances(
     record: &Record,
-    answers: &BTreeMap<String, Described1>,
+    answers: &BTreeMap<String, Answers>,
 ) -> Seen<Vec<(ContainerInstanceSight, Counters)>> {
     let mut all = Vec::with_capacity(record.container_instances.len());
     for mine in &record.container_instances {

@@ -2,9 +2,9 @@
 //! edited by hand, configurations that name too much. Each gets a clear end, and nothing is lost.
 
 use crate::harness::{Ended, HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
-use crate::harness::{environment, set_up, virtual_time};
+use crate::harness::{environment, set_up, somebody, virtual_time};
 use crate::scenarios::{A, B, INSTANCE_TARGETS, PLAIN};
-use crate::story::{BUSY, break_phase, delete_record, held, no_violation, until_phase, while_running};
+use crate::story::{BUSY, break_phase, delete_record, held, no_violation, run_for, until_phase, while_running};
 use aws_simulator::autoscaling::How;
 use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
 use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
@@ -121,9 +121,7 @@ fn two_of_our_hooks_on_one_group_hold_and_are_never_completed() {
         simulator.with(scenario.begin);
         simulator.with(|cloud| cloud.set_replicas_up(1));
         let config = ecs_drain::config::Config::parse(&text, "two", &Default::default()).unwrap();
-        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
-        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
-        select(pin!(tokio::time::sleep(seconds(1800))), pin!(life)).await;
+        run_for(&simulator, config, seconds(1800)).await;
         assert!(held(&simulator), "both are held, far beyond their timeouts");
         assert!(record(&store, A).await.is_none());
         no_violation(&simulator);
@@ -253,9 +251,7 @@ fn a_dry_run_changes_nothing() {
         simulator.with(scenario.begin);
         let given = ecs_drain::config::Given { dry_run: Some(true), ..Default::default() };
         let config = ecs_drain::config::Config::parse(crate::harness::CONFIG, "dry", &given).unwrap();
-        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
-        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
-        select(pin!(tokio::time::sleep(seconds(1800))), pin!(life)).await;
+        run_for(&simulator, config, seconds(1800)).await;
         assert!(store.all().await.unwrap().is_empty(), "nothing in the table");
         simulator.peek(|cloud| {
             for entry in cloud.log.entries().iter().filter(|e| e.number.is_some()) {
@@ -284,9 +280,7 @@ fn an_instance_of_a_cluster_that_is_not_configured_is_held_and_left_alone() {
         simulator.with(scenario.begin);
         simulator.with(|cloud| cloud.set_replicas_up(1));
         let config = ecs_drain::config::Config::parse(&text, "other", &Default::default()).unwrap();
-        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
-        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
-        select(pin!(tokio::time::sleep(seconds(1200))), pin!(life)).await;
+        run_for(&simulator, config, seconds(1200)).await;
         assert!(held(&simulator));
         assert!(record(&store, A).await.is_none());
         simulator.peek(|cloud| assert_eq!(cloud.container_instance_status(A)[0].1, "ACTIVE"));
@@ -298,13 +292,7 @@ fn an_instance_of_a_cluster_that_is_not_configured_is_held_and_left_alone() {
 fn an_instance_made_active_again_is_drained_again() {
     let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
         let waiting = until_phase(&simulator, &store, Phase::Waiting).await;
-        let environment = ecs_drain::aws::Environment {
-            http_client: Some(simulator.other_http_client("person")),
-            time_source: Some(simulator.time_source(0)),
-            isolated: true,
-            ..Default::default()
-        };
-        let session = ecs_drain::aws::connect(&environment, "us-east-1", None).await.unwrap();
+        let session = ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
         let arn = waiting.container_instances[0].arn.clone();
         session.ecs.set_state("web", &[arn], ecs_drain::aws::State::Active).await.unwrap();
         until_phase(&simulator, &store, Phase::Done).await

@@ -120,13 +120,17 @@ pub async fn set_up(scenario: &Scenario, seed: u64) -> (Simulator, Store) {
 
 /// A store of the test's own (with ids of its own), which is neither counted nor struck by faults.
 pub async fn store(simulator: &Simulator, table: &str, controller: &str) -> Store {
-    let environment = Environment {
-        http_client: Some(simulator.other_http_client("test")),
+    Store::connect(&somebody(simulator).load(Some("us-east-1")).await, table, controller)
+}
+
+/// How anyone else reaches the simulated AWS: the test itself, a person, another tool.
+pub fn somebody(simulator: &Simulator) -> Environment {
+    Environment {
+        http_client: Some(simulator.other_http_client("somebody")),
         time_source: Some(simulator.time_source(0)),
         isolated: true,
         ..Environment::default()
-    };
-    Store::connect(&environment.load(Some("us-east-1")).await, table, controller)
+    }
 }
 
 /// How a replica reaches the simulated AWS.

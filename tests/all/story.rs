@@ -1,9 +1,10 @@
 //! Stories: one replica runs while things happen to it, to its instance, or to its record.
 
-use crate::harness::{Scenario, environment, group, our_completions, record, seconds, set_up, virtual_time};
+use crate::harness::{Scenario, environment, group, our_completions, record, seconds, set_up, somebody, virtual_time};
 use crate::scenarios::{A, B, PLAIN};
 use aws_simulator::spec::{ClusterSpec, StandaloneSpec};
 use aws_simulator::{Cloud, Simulator};
+use ecs_drain::config::Config;
 use ecs_drain::store::{Ids, Store};
 use ecs_drain_state::{Phase, Record};
 use futures_util::future::{Either, select};
@@ -43,6 +44,15 @@ pub fn while_running<F: Future>(
     })
 }
 
+/// Runs one replica with this configuration for this long.
+pub async fn run_for(simulator: &Simulator, config: Config, span: Duration) {
+    let environment = environment(simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
+    let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+    if let Either::Right((ended, _)) = select(pin!(tokio::time::sleep(span)), pin!(life)).await {
+        panic!("the controller has ended: {ended:?}");
+    }
+}
+
 pub async fn until(simulator: &Simulator, what: &str, mut is_true: impl AsyncFnMut() -> bool) {
     let begun = simulator.now();
     while !is_true().await {
@@ -72,16 +82,15 @@ pub fn held(simulator: &Simulator) -> bool {
     })
 }
 
+/// The table, as a person reaches it.
+async fn dynamodb(simulator: &Simulator) -> aws_sdk_dynamodb::Client {
+    aws_sdk_dynamodb::Client::new(&somebody(simulator).load(Some("us-east-1")).await)
+}
+
 /// Writes a phase as a person would in the console, counting the version up so that the change is noticed.
 pub async fn break_phase(simulator: &Simulator, phase: &str) {
     use aws_sdk_dynamodb::types::AttributeValue;
-    let environment = ecs_drain::aws::Environment {
-        http_client: Some(simulator.other_http_client("person")),
-        time_source: Some(simulator.time_source(0)),
-        isolated: true,
-        ..Default::default()
-    };
-    let dynamodb = aws_sdk_dynamodb::Client::new(&environment.load(Some("us-east-1")).await);
+    let dynamodb = dynamodb(simulator).await;
     dynamodb
         .update_item()
         .table_name("drains")
@@ -96,13 +105,7 @@ pub async fn break_phase(simulator: &Simulator, phase: &str) {
 }
 
 pub async fn delete_record(simulator: &Simulator) {
-    let environment = ecs_drain::aws::Environment {
-        http_client: Some(simulator.other_http_client("person")),
-        time_source: Some(simulator.time_source(0)),
-        isolated: true,
-        ..Default::default()
-    };
-    let dynamodb = aws_sdk_dynamodb::Client::new(&environment.load(Some("us-east-1")).await);
+    let dynamodb = dynamodb(simulator).await;
     let key = aws_sdk_dynamodb::types::AttributeValue::S(format!("123456789012/us-east-1/{A}"));
     dynamodb.delete_item().table_name("drains").key("key", key).send().await.unwrap();
 }
