@@ -331,3 +331,51 @@ fn a_scope_with_a_role_works_in_the_roles_account() {
         assert!(session.ecs.list_clusters().await.unwrap().is_empty(), "the clusters of our own account are not seen");
     });
 }
+
+/// The table's index shows everything half a minute late.
+#[test]
+fn an_index_that_lags_costs_nothing() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.dynamodb.set_index_lag(seconds(30)).unwrap();
+            (TWO_AT_ONCE.world)(cloud);
+        },
+        ..TWO_AT_ONCE
+    };
+    for restart in [1, 2] {
+        let ended = run(&scenario, &Run { replicas: restart, ..Run::default() }, |cloud| {
+            // It dies in the middle: the next life begins with what the index shows.
+            cloud.faults.add(Rule::at_call(80, Fault::CrashAfter));
+        });
+        ended.expect_good();
+    }
+}
+
+/// Every list comes one item a page.
+#[test]
+fn every_page_of_every_list_is_read() {
+    let scenario = Scenario {
+        world: |cloud| {
+            (TWO_AT_ONCE.world)(cloud);
+            cloud.world.ecs.page_size = 1;
+            cloud.world.elb.page_size = 1;
+            cloud.world.autoscaling.page_size = 1;
+        },
+        ..TWO_AT_ONCE
+    };
+    good(&scenario);
+}
+
+/// AWS's published request rates hold, and no call meets them.
+#[test]
+fn no_call_is_throttled_at_awss_own_rates() {
+    let scenario = Scenario {
+        world: |cloud| {
+            (TWO_AT_ONCE.world)(cloud);
+            cloud.limits.enabled = true;
+        },
+        ..TWO_AT_ONCE
+    };
+    let ended = good(&scenario);
+    assert_eq!(ended.simulator.peek(|cloud| cloud.limits.throttled()), 0);
+}
