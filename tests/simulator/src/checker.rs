@@ -5,7 +5,11 @@
 //! | --- | --- |
 //! | premature completion | its `CompleteLifecycleAction` ended an action while a container that matters ran on the instance, or a balancer still sent or drained traffic there |
 //! | foreign hook touched | it completed, or sent a heartbeat to, a hook that is not ours |
-//! | foreign instance touched | it drained, deregistered or terminated an instance, or stopped a task there, that waits under no hook of ours and that no operator named |
+//! | foreign instance touched | it drained or deregistered an instance, or stopped a task there, that waits under no hook of ours and that no operator named |
+//! | task stopped | it stopped a service's task, or a standalone one that it was not allowed to stop, or too early |
+//! | foreign termination | it terminated an instance through its group without having been allowed to |
+//! | premature termination | it did so while a container that matters ran there, or a balancer still sent or drained traffic there |
+//! | DRAINING left behind | at the end, an instance that must be `ACTIVE` is not |
 //! | hook expired | an action of our hook ran out of time although a replica was up for a whole heartbeat timeout |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +21,7 @@ use serde_json::Value;
 use crate::SimTime;
 use crate::autoscaling::How;
 use crate::cloud::World;
+use crate::ecs::InstanceStatus;
 use crate::log::clock;
 use crate::wire::json::{text, texts};
 use crate::wire::{Call, Service};
@@ -49,6 +54,10 @@ pub struct Checkers {
     pub ignore_daemons: bool,
     premature_allowed: BTreeSet<String>,
     operators: BTreeSet<String>,
+    terminations_allowed: BTreeSet<String>,
+    must_be_active: BTreeSet<String>,
+    /// Standalone tasks may be stopped once their instance has been `DRAINING` for so long; `None`: never.
+    stops_allowed_after: Option<Duration>,
     expiry_allowed: BTreeSet<String>,
     replicas: usize,
     up_since: Option<SimTime>,
@@ -66,6 +75,9 @@ impl Default for Checkers {
             ignore_daemons: true,
             premature_allowed: BTreeSet::new(),
             operators: BTreeSet::new(),
+            terminations_allowed: BTreeSet::new(),
+            must_be_active: BTreeSet::new(),
+            stops_allowed_after: None,
             expiry_allowed: BTreeSet::new(),
             replicas: 0,
             up_since: None,
@@ -91,6 +103,22 @@ impl Checkers {
     /// An operator named this instance.
     pub fn allow_operator(&mut self, instance_id: impl Into<String>) {
         self.operators.insert(instance_id.into());
+    }
+
+    /// An operator ordered that this instance be terminated through its group.
+    pub fn allow_terminate(&mut self, instance_id: impl Into<String>) {
+        self.terminations_allowed.insert(instance_id.into());
+    }
+
+    /// Standalone tasks may be stopped once their instance has been `DRAINING` for so long. Tasks of services are
+    /// ECS's to stop, always.
+    pub fn allow_stop_tasks(&mut self, after: Duration) {
+        self.stops_allowed_after = Some(after);
+    }
+
+    /// At the end this instance must be `ACTIVE` wherever it is registered.
+    pub fn must_be_active(&mut self, instance_id: impl Into<String>) {
+        self.must_be_active.insert(instance_id.into());
     }
 
     /// This instance is left to its hook's timeout on purpose.
@@ -134,13 +162,16 @@ impl Checkers {
             }
             (Service::AutoScaling, "TerminateInstanceInAutoScalingGroup") => {
                 let instance = call.form().and_then(|form| form.get("InstanceId")).unwrap_or_default().to_owned();
-                self.touches(now, call, world, &instance, false);
+                self.terminates(now, call, world, &instance);
             }
             (Service::Ecs, "UpdateContainerInstancesState" | "DeregisterContainerInstance" | "StopTask") => {
                 let Some(body) = call.json() else { return };
                 let undo = text(body, "status") == Some("ACTIVE");
                 for instance in instances_named(body, world) {
                     self.touches(now, call, world, &instance, undo);
+                }
+                if call.operation == "StopTask" {
+                    self.stops(now, body, world);
                 }
             }
             _ => {}
@@ -163,6 +194,63 @@ impl Checkers {
             let text = format!("{} while it is {state}", call.operation);
             self.violated(now, "foreign instance touched", instance, text);
         }
+    }
+
+    /// A termination through the group is an operator's to order. One that is under way already, or a retained instance's
+    /// end, is asked for again without harm.
+    fn terminates(&mut self, now: SimTime, call: &Call, world: &World, instance: &str) {
+        let state = world.autoscaling.lifecycle_state(instance);
+        if !self.terminations_allowed.contains(instance) {
+            let state = state.as_deref().unwrap_or("in no group");
+            let text = format!("{} while it is {state}", call.operation);
+            self.violated(now, "foreign termination", instance, text);
+        }
+        let begins = state.is_some_and(|state| !state.starts_with("Terminating") || state == "Terminating:Retained");
+        if begins && !self.premature_allowed.contains(instance) {
+            for reason in self.reasons_to_wait(now, world, instance) {
+                self.violated(now, "premature termination", instance, reason);
+            }
+        }
+    }
+
+    fn stops(&mut self, now: SimTime, body: &Value, world: &World) {
+        let cluster = last(text(body, "cluster").unwrap_or("default"));
+        let task = text(body, "task").unwrap_or_default();
+        // One that is unknown, or stops already, is stopped again without harm.
+        let Some(service) = world.ecs.service_of_task(cluster, task) else { return };
+        let drained_for = world.ecs.draining_since(cluster, task).map(|since| now.saturating_sub(since));
+        let why = match (service, self.stops_allowed_after, drained_for) {
+            (Some(service), _, _) => format!("a task of service {service}"),
+            (None, None, _) => "a standalone task, never to be stopped".to_owned(),
+            (None, Some(_), None) => "a standalone task of an instance that is not DRAINING".to_owned(),
+            (None, Some(after), Some(span)) if span < after => {
+                format!("a standalone task, {span:?} into the draining instead of {after:?}")
+            }
+            (None, Some(_), Some(_)) => return,
+        };
+        let instance = world.ecs.ec2_of_task(cluster, task).unwrap_or("?").to_owned();
+        self.violated(now, "task stopped", &instance, format!("{}: {why}", last(task)));
+    }
+
+    /// What only the end shows.
+    pub(crate) fn left_behind(&self, now: SimTime, world: &World) -> Vec<Violation> {
+        let mut left = Vec::new();
+        for instance in &self.must_be_active {
+            let registered = world.ecs.instances_of(instance).filter(|(_, i)| i.status != InstanceStatus::Inactive);
+            let registered: Vec<(&str, &'static str)> = registered.map(|(c, i)| (c, i.status.as_str())).collect();
+            let wrong = registered.iter().filter(|(_, status)| *status != "ACTIVE");
+            let mut texts: Vec<String> = wrong.map(|(cluster, status)| format!("{status} in {cluster}")).collect();
+            if registered.is_empty() {
+                texts.push("registered nowhere".to_owned());
+            }
+            left.extend(texts.into_iter().map(|text| Violation {
+                at: now,
+                checker: "DRAINING left behind",
+                instance: instance.clone(),
+                text,
+            }));
+        }
+        left
     }
 
     /// Takes note of lifecycle actions that ended; `by_us`: through a call of the program under test.
@@ -215,10 +303,14 @@ impl Checkers {
     }
 }
 
+/// The last part of an ARN, or the id or name itself.
+fn last(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
 /// The EC2 instances that an ECS call changes.
 fn instances_named(body: &Value, world: &World) -> BTreeSet<String> {
-    let cluster = text(body, "cluster").unwrap_or("default");
-    let cluster = cluster.rsplit('/').next().unwrap_or(cluster);
+    let cluster = last(text(body, "cluster").unwrap_or("default"));
     let mut container_instances = texts(body, "containerInstances");
     container_instances.extend(text(body, "containerInstance"));
     let named = container_instances.into_iter().filter_map(|id| world.ecs.ec2_of_instance(cluster, id));

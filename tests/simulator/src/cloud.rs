@@ -12,20 +12,24 @@ use jiff::Timestamp;
 
 use crate::checker::Checkers;
 use crate::dynamodb::{DynamoDb, Outage};
+use crate::events::Events;
 use crate::fault::{CallInfo, Fault, FaultPlan, internal_error, throttled};
 use crate::limits::Limits;
 use crate::log::{Entry, Log};
+use crate::sqs::Sqs;
 use crate::wire::json::error_body;
 use crate::wire::query::{xml_error, xml_response};
 use crate::wire::{ApiError, Body, Call, Service};
 pub use crate::wire::{Reply, Request};
-use crate::{ACCOUNT, REGION, SimTime, sts};
+use crate::{ACCOUNT, REGION, SimTime, sqs, sts};
 
 mod past;
+mod queues;
 mod scenario;
 mod world;
 
 use past::Past;
+use queues::{LongPoll, is_here};
 pub use world::{Loss, World};
 
 /// When the scenario begins.
@@ -40,6 +44,8 @@ pub enum Delivery {
     Lost,
     /// No answer ever comes.
     Never,
+    /// A long poll: the answer comes later, to [`Cloud::collect`] with this number.
+    Waits(u64),
     /// The caller dies here.
     CallerDies,
 }
@@ -51,6 +57,10 @@ pub struct Cloud {
     pub world: World,
     /// The table's service.
     pub dynamodb: DynamoDb,
+    /// Queues.
+    pub sqs: Sqs,
+    /// What AWS tells the world, and what becomes of it on its way into queues.
+    pub events: Events,
     /// What goes wrong.
     pub faults: FaultPlan,
     /// AWS's request rates; off unless enabled.
@@ -66,6 +76,12 @@ pub struct Cloud {
     elsewhere: BTreeMap<(String, String), World>,
     /// Requests that reach their service later.
     late: VecDeque<(SimTime, Call)>,
+    /// Receives that wait, in the order of their calls.
+    polls: Vec<LongPoll>,
+    /// Answers of such receives, by number, until their callers come for them.
+    answered: BTreeMap<u64, (SimTime, Reply)>,
+    /// Instances that Spot has announced to take back.
+    reclaims: Vec<(SimTime, String)>,
     past: Past,
     losses: Vec<Loss>,
     terminated: BTreeMap<String, SimTime>,
@@ -90,6 +106,8 @@ impl Cloud {
         Ok(Self {
             world: World::new(ACCOUNT, REGION, start, seed),
             dynamodb,
+            sqs: Sqs::new(start, seed ^ 0x0050_0e0e),
+            events: Events::new(start, seed ^ 0x00e7_e475),
             faults: FaultPlan::default(),
             limits: Limits::default(),
             log: Log::default(),
@@ -99,6 +117,9 @@ impl Cloud {
             rng: fastrand::Rng::with_seed(seed ^ 0x0c10_0d5e_ed00),
             elsewhere: BTreeMap::new(),
             late: VecDeque::new(),
+            polls: Vec::new(),
+            answered: BTreeMap::new(),
+            reclaims: Vec::new(),
             past: Past::default(),
             losses: Vec::new(),
             terminated: BTreeMap::new(),
@@ -120,7 +141,7 @@ impl Cloud {
     /// When something happens next by itself.
     pub fn next_event(&self) -> Option<SimTime> {
         let late = self.late.iter().map(|(at, _)| *at).min();
-        [self.world.next_event(self.now), late].into_iter().flatten().min()
+        [self.world.next_event(self.now), late, self.next_message()].into_iter().flatten().min()
     }
 
     /// Lets everything happen that happens by itself until then. Time never goes back: an earlier moment than
@@ -134,7 +155,9 @@ impl Cloud {
             self.losses.extend(happened.losses);
             self.terminated.extend(happened.terminated.into_iter().map(|instance| (instance, at)));
             self.past.changed(at);
+            self.reclaim();
             self.apply_late(at);
+            self.tell();
         }
         self.remember(until);
         self.now = self.now.max(until);
@@ -165,6 +188,7 @@ impl Cloud {
             summary,
             outcome,
         });
+        self.tell();
         delivery
     }
 
@@ -205,6 +229,9 @@ impl Cloud {
                 };
                 if call.service == Service::DynamoDb && self.dynamodb.outage(self.now) == Some(Outage::Hang) {
                     return (Delivery::Never, "hangs: the table is away".to_owned());
+                }
+                if let Some(waits) = self.begin_poll(call) {
+                    return (waits, "waits for a message".to_owned());
                 }
                 let reply = self.answer(call, lag);
                 let told = outcome.map_or_else(|| describe(&reply), |o| format!("{} ({o})", describe(&reply)));
@@ -248,7 +275,11 @@ impl Cloud {
             return self.reply(call, result);
         }
         let (now, start) = (self.now, self.start);
-        if (call.account.as_str(), call.region.as_str()) != (ACCOUNT, REGION) {
+        if let (Service::Sqs, Body::Json(body), true) = (call.service, &call.body, is_here(call)) {
+            let result = self.sqs.handle(now, &call.operation, body).map(|answer| answer.to_string());
+            return self.reply(call, result);
+        }
+        if !is_here(call) {
             let key = (call.account.clone(), call.region.clone());
             let empty = || World::new(&call.account, &call.region, start, 0);
             let result = self.elsewhere.entry(key).or_insert_with(empty).answer(now, call);
@@ -280,7 +311,8 @@ impl Cloud {
             Ok(body) => (200, None, body),
             Err(refusal) => (refusal.status, Some(refusal.code), refusal.body),
         };
-        Reply { status, content_type: "application/x-amz-json-1.0", request_id: self.request_id(), error, body }
+        let content_type = "application/x-amz-json-1.0";
+        Reply { status, content_type, request_id: self.request_id(), error, query_error: None, body }
     }
 
     fn refuse(&self, call: &Call, error: &ApiError) -> Reply {
@@ -291,19 +323,31 @@ impl Cloud {
         let request_id = self.request_id();
         let json = matches!(call.body, Body::Json(_) | Body::Text(_));
         let content_type = match (call.service, json) {
-            (Service::DynamoDb, _) => "application/x-amz-json-1.0",
+            (Service::DynamoDb | Service::Sqs, _) => "application/x-amz-json-1.0",
             (_, true) => "application/x-amz-json-1.1",
             (_, false) => "text/xml",
+        };
+        let query_error = match &result {
+            Err(error) if call.service == Service::Sqs => {
+                let whose = if error.status < 500 { "Sender" } else { "Receiver" };
+                Some(format!("{};{whose}", sqs::query_code(&error.code)))
+            }
+            Ok(_) | Err(_) => None,
         };
         let (status, error, body) = match result {
             Ok(body) if json => (200, None, body),
             Ok(body) => (200, None, xml_response(&call.operation, call.service.namespace(), &body, &request_id)),
             Err(error) => {
-                let body = if json { error_body(&error) } else { xml_error(&error.code, &error.message, &request_id) };
+                let namespace = if call.service == Service::Sqs { "com.amazonaws.sqs#" } else { "" };
+                let body = if json {
+                    error_body(namespace, &error)
+                } else {
+                    xml_error(&error.code, &error.message, &request_id)
+                };
                 (error.status, Some(error.code), body)
             }
         };
-        Reply { status, content_type, request_id, error, body }
+        Reply { status, content_type, request_id, error, query_error, body }
     }
 
     fn request_id(&self) -> String {

@@ -59,6 +59,8 @@ struct Inner {
     created: Instant,
     start: Timestamp,
     latency: Duration,
+    /// Wakes calls that wait inside the cloud, whenever something was done to it.
+    acted: Notify,
 }
 
 impl fmt::Debug for Simulator {
@@ -80,6 +82,7 @@ impl Simulator {
             created: Instant::now(),
             start: config.start,
             latency: config.latency,
+            acted: Notify::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -91,24 +94,38 @@ impl Simulator {
 
     /// Describes a world and brings it to rest, before the scenario's first moment.
     pub fn set_up<R>(&self, describe: impl FnOnce(&mut Cloud) -> R) -> R {
-        let mut cloud = self.lock();
-        let result = describe(&mut cloud);
-        cloud.settle();
-        result
+        self.act(|cloud| {
+            let result = describe(cloud);
+            cloud.settle();
+            result
+        })
     }
 
     /// Acts on the cloud, or looks at it, as it is now.
     pub fn with<R>(&self, act: impl FnOnce(&mut Cloud) -> R) -> R {
         let now = self.now();
-        let mut cloud = self.lock();
-        cloud.advance(now);
-        act(&mut cloud)
+        self.act(|cloud| {
+            cloud.advance(now);
+            act(cloud)
+        })
     }
 
     /// Acts on the cloud as it was left, without letting time pass in it: for describing a world before
     /// [`Cloud::settle`], and for threads that have another clock.
     pub fn peek<R>(&self, act: impl FnOnce(&mut Cloud) -> R) -> R {
-        act(&mut self.lock())
+        self.act(act)
+    }
+
+    /// The moment that the world has reached.
+    pub(crate) fn reached(&self) -> SimTime {
+        self.lock().now()
+    }
+
+    /// Acts on the cloud, and lets those who wait in it look again.
+    fn act<R>(&self, act: impl FnOnce(&mut Cloud) -> R) -> R {
+        let result = act(&mut self.lock());
+        self.inner.acted.notify_waiters();
+        result
     }
 
     /// A client for the program under test: its calls are counted, struck by faults, and judged.
@@ -145,11 +162,33 @@ impl Simulator {
     }
 
     pub(crate) fn handle(&self, now: SimTime, request: &Request) -> Delivery {
-        let delivery = self.lock().handle(now, request);
+        let delivery = self.act(|cloud| cloud.handle(now, request));
         if delivery == Delivery::CallerDies {
             self.crash_notify(&request.caller).notify_one();
         }
         delivery
+    }
+
+    /// The answer to a call that waits inside the cloud. `now` says the time, and `pause` how long to sleep at most
+    /// between two moments; whatever is done to the cloud meanwhile ends the sleep.
+    pub(crate) async fn collect(
+        &self,
+        number: u64,
+        now: impl Fn() -> SimTime,
+        pause: impl Fn(SimTime, SimTime) -> Duration,
+    ) -> Delivery {
+        loop {
+            // Made before the question, so that nothing done after it is missed.
+            let acted = self.inner.acted.notified();
+            let asked_at = now();
+            let answer = self.lock().collect(asked_at, number);
+            match answer {
+                Ok(delivery) => return delivery,
+                Err(at) => {
+                    let _ = tokio::time::timeout(pause(asked_at, at), acted).await;
+                }
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Cloud> {
@@ -200,8 +239,15 @@ impl HttpConnector for Connector {
             body: Bytes::copy_from_slice(body),
         };
         let delivery = self.simulator.handle(self.simulator.now(), &request);
-        let latency = self.simulator.inner.latency;
+        let simulator = self.simulator.clone();
+        let latency = simulator.inner.latency;
         HttpConnectorFuture::new(async move {
+            let delivery = match delivery {
+                Delivery::Waits(number) => {
+                    simulator.collect(number, || simulator.now(), |now, at| at.saturating_sub(now)).await
+                }
+                Delivery::Answer(_) | Delivery::Lost | Delivery::Never | Delivery::CallerDies => delivery,
+            };
             match delivery {
                 Delivery::Answer(reply) => {
                     tokio::time::sleep(latency).await;
@@ -211,7 +257,7 @@ impl HttpConnector for Connector {
                     tokio::time::sleep(latency).await;
                     Err(ConnectorError::io("connection reset by the simulated network".into()))
                 }
-                Delivery::Never | Delivery::CallerDies => std::future::pending().await,
+                Delivery::Waits(_) | Delivery::Never | Delivery::CallerDies => std::future::pending().await,
             }
         })
     }
@@ -223,5 +269,87 @@ fn response(reply: Reply) -> Result<HttpResponse, ConnectorError> {
     let headers = response.headers_mut();
     headers.insert("content-type", reply.content_type);
     headers.insert("x-amzn-requestid", reply.request_id);
+    if let Some(code) = reply.query_error {
+        headers.insert("x-amzn-query-error", code);
+    }
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::sqs::QueueSpec;
+
+    fn simulator() -> (Simulator, String) {
+        let simulator = Simulator::new(SimulatorConfig::default()).unwrap();
+        let url = simulator.set_up(|cloud| cloud.add_queue(QueueSpec::new("events")));
+        (simulator, url)
+    }
+
+    /// What the SDK would send, and what it would read.
+    async fn receive(simulator: &Simulator, url: &str, wait: u64) -> Vec<String> {
+        let connector = Connector { simulator: simulator.clone(), caller: "a".to_owned(), controller: true };
+        let body = json!({ "QueueUrl": url, "WaitTimeSeconds": wait }).to_string();
+        let mut request = HttpRequest::new(SdkBody::from(body));
+        request.headers_mut().insert("x-amz-target", "AmazonSQS.ReceiveMessage");
+        let response = connector.call(request).await.unwrap();
+        let answer: Value = serde_json::from_slice(response.body().bytes().unwrap()).unwrap();
+        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+        messages.iter().map(|message| message["Body"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn elapsed(simulator: &Simulator) -> Duration {
+        simulator.now() - BEGIN
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_poll_ends_with_its_time_when_nothing_comes() {
+        let (simulator, url) = simulator();
+        assert!(receive(&simulator, &url, 20).await.is_empty());
+        assert_eq!(elapsed(&simulator), Duration::from_millis(20_020));
+        let log = simulator.with(|cloud| cloud.log.entries().to_vec());
+        assert_eq!(log.iter().map(|entry| entry.outcome.as_str()).collect::<Vec<_>>(), ["200"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_poll_ends_at_once_when_something_comes() {
+        let (simulator, url) = simulator();
+        let (received, ()) = tokio::join!(receive(&simulator, &url, 20), async {
+            tokio::time::sleep(Duration::from_secs(7)).await;
+            simulator.with(|cloud| cloud.send_message("events", "one")).unwrap();
+        });
+        assert_eq!(received, ["one"]);
+        assert_eq!(elapsed(&simulator), Duration::from_millis(7_020));
+        // Hidden until the visibility timeout is over, and no longer.
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        assert_eq!(receive(&simulator, &url, 20).await, ["one"]);
+        assert_eq!(elapsed(&simulator), Duration::from_millis(37_020));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_two_who_wait_each_message_has_one() {
+        let (simulator, url) = simulator();
+        let (first, second, ()) = tokio::join!(receive(&simulator, &url, 20), receive(&simulator, &url, 20), async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            simulator.with(|cloud| cloud.send_message("events", "one"));
+        });
+        assert_eq!((first.len(), second.len()), (1, 0));
+        assert_eq!(elapsed(&simulator), Duration::from_millis(20_020));
+    }
+
+    /// The request is on the server when its sender dies: the message is received by nobody, and comes again.
+    #[tokio::test(start_paused = true)]
+    async fn a_poll_whose_caller_is_gone_still_takes_the_message() {
+        let (simulator, url) = simulator();
+        let gone = tokio::time::timeout(Duration::from_secs(2), receive(&simulator, &url, 20)).await;
+        assert!(gone.is_err());
+        simulator.with(|cloud| cloud.send_message("events", "one"));
+        assert!(receive(&simulator, &url, 20).await.is_empty());
+        assert_eq!(receive(&simulator, &url, 20).await, ["one"]);
+        assert_eq!(simulator.with(|cloud| cloud.messages("events")[0].receive_count), 2);
+    }
 }

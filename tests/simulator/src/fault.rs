@@ -88,13 +88,15 @@ impl fmt::Display for Fault {
 }
 
 /// The code with which each service throttles, HTTP 400 (sources: ECS developer guide, request throttling;
-/// keikoproj/upgrade-manager#142; aws-load-balancer-controller#1871; DynamoDB developer guide, error handling).
+/// keikoproj/upgrade-manager#142; aws-load-balancer-controller#1871; DynamoDB developer guide, error handling; SQS 403 as in
+/// botocore's retry table).
 pub fn throttled(service: Service) -> ApiError {
     match service {
         Service::AutoScaling | Service::ElbClassic | Service::ElbV2 | Service::Sts => {
             ApiError::bad_request("Throttling", "Rate exceeded")
         }
         Service::Ecs | Service::Unknown => ApiError::bad_request("ThrottlingException", "Rate exceeded"),
+        Service::Sqs => ApiError::new(403, "RequestThrottled", "Request is throttled."),
         Service::DynamoDb => ApiError::bad_request(
             "ProvisionedThroughputExceededException",
             "The level of configured provisioned throughput for the table was exceeded.",
@@ -107,7 +109,12 @@ pub fn internal_error(service: Service) -> ApiError {
     match service {
         Service::Ecs => ApiError::internal("ServerException", "Service Unavailable. Please try again later."),
         Service::DynamoDb => ApiError::internal("InternalServerError", "Internal server error"),
-        Service::AutoScaling | Service::ElbClassic | Service::ElbV2 | Service::Sts | Service::Unknown => {
+        Service::AutoScaling
+        | Service::ElbClassic
+        | Service::ElbV2
+        | Service::Sqs
+        | Service::Sts
+        | Service::Unknown => {
             ApiError::internal("InternalFailure", "The request processing has failed because of an unknown error.")
         }
     }

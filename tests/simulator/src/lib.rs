@@ -1,4 +1,4 @@
-//! A simulated AWS: ECS on EC2, Auto Scaling, load balancers, DynamoDB and STS.
+//! A simulated AWS: ECS on EC2, Auto Scaling, load balancers, SQS and what feeds it, DynamoDB and STS.
 //!
 //! # The map
 //!
@@ -9,6 +9,7 @@
 //! | [`ecs`] | clusters, container instances, tasks and the service scheduler |
 //! | [`elb`] | Elastic Load Balancing, both generations |
 //! | [`autoscaling`] | groups, lifecycle hooks, warm pools |
+//! | [`sqs`], [`events`] | queues, and what AWS sends there: lifecycle notifications, Spot warnings, state changes |
 //! | [`dynamodb`], [`sts`] | the table's service (crate dynoxide), and identities |
 //! | [`wire`] | the JSON and Query protocols |
 //! | [`fault`], [`limits`] | what goes wrong on the way: a fault plan, stale reads, AWS's token buckets |
@@ -30,11 +31,14 @@ pub mod connector;
 pub mod dynamodb;
 pub mod ecs;
 pub mod elb;
+pub mod events;
 pub mod fault;
+mod ids;
 pub mod limits;
 pub mod log;
 pub mod server;
 pub mod spec;
+pub mod sqs;
 pub mod sts;
 pub mod wire;
 
@@ -50,5 +54,6 @@ pub const REGION: &str = "us-east-1";
 pub use checker::{Checkers, Violation};
 pub use cloud::{BEGIN, Cloud, CloudError, Delivery};
 pub use connector::{Simulator, SimulatorConfig};
+pub use events::{EventPlan, Feed};
 pub use fault::{Fault, FaultPlan, Matcher, Rule};
 pub use wire::{Reply, Request};

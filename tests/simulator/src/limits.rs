@@ -3,7 +3,8 @@
 //! ECS's rates are published (source: ECS API reference, request throttling), and Elastic Load Balancing's, where the
 //! two generations have buckets of their own and every call also draws from an account-wide one (source: Elastic Load
 //! Balancing user guide, API throttling). Auto Scaling's bucket is not published: 20 at once and 10 a second are an
-//! assumption of this simulator. DynamoDB and STS are not limited here.
+//! assumption of this simulator. DynamoDB, SQS and STS are not limited here: standard
+//! queues take a nearly unlimited number of calls (source: SQS developer guide, quotas).
 
 use std::collections::BTreeMap;
 
@@ -83,6 +84,6 @@ fn rates(service: Service, operation: &str) -> &'static [Rate] {
             _ => &[("elb account", 40.0, 10.0), ("elb modify", 20.0, 3.0)],
         },
         Service::AutoScaling => &[("autoscaling", 20.0, 10.0)],
-        Service::DynamoDb | Service::Sts | Service::Unknown => &[],
+        Service::DynamoDb | Service::Sqs | Service::Sts | Service::Unknown => &[],
     }
 }

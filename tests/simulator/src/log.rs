@@ -75,6 +75,13 @@ impl Log {
         self.entries.clear();
     }
 
+    /// Says what became of an earlier call after all.
+    pub(crate) fn amend(&mut self, n: u64, outcome: String) {
+        if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.n == n) {
+            entry.outcome = outcome;
+        }
+    }
+
     pub(crate) fn push(&mut self, entry: Entry) {
         self.entries.push(entry);
     }

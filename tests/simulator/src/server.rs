@@ -47,7 +47,24 @@ impl fmt::Debug for TimeScale {
     }
 }
 
-type Now = Arc<dyn Fn() -> SimTime + Send + Sync>;
+/// Where someone else moves the world's time: how often a call that waits looks whether it has come far enough.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The world's time as a request sees it.
+#[derive(Clone)]
+struct Clock {
+    now: Arc<dyn Fn() -> SimTime + Send + Sync>,
+    /// How much faster than this one's own clock it runs; `None`: nobody here knows.
+    factor: Option<u32>,
+}
+
+impl Clock {
+    /// How long to sleep here until it is that late there.
+    fn until(&self, now: SimTime, at: SimTime) -> Duration {
+        let factor = self.factor.filter(|factor| *factor > 0);
+        factor.map_or(TICK, |factor| (at.saturating_sub(now) / factor).max(Duration::from_millis(1)))
+    }
+}
 
 /// Serves until `shutdown` is ready. Connections are cut then.
 pub async fn serve_until(
@@ -56,7 +73,7 @@ pub async fn serve_until(
     time: TimeScale,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let now = now(&simulator, time);
+    let clock = clock(&simulator, time);
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -66,34 +83,34 @@ pub async fn serve_until(
             Some(_ended) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let (stream, _peer) = accepted?;
-                connections.spawn(connection(simulator.clone(), Arc::clone(&now), stream));
+                connections.spawn(connection(simulator.clone(), clock.clone(), stream));
             }
         }
     }
 }
 
-fn now(simulator: &Simulator, time: TimeScale) -> Now {
+fn clock(simulator: &Simulator, time: TimeScale) -> Clock {
     let simulator = simulator.clone();
     match time {
-        TimeScale::Real => Arc::new(move || simulator.now()),
+        TimeScale::Real => Clock { now: Arc::new(move || simulator.now()), factor: Some(1) },
         TimeScale::Accelerated(factor) => {
-            let (from, began) = (simulator.peek(|cloud| cloud.now()), tokio::time::Instant::now());
-            Arc::new(move || from + began.elapsed() * factor)
+            let (from, began) = (simulator.reached(), tokio::time::Instant::now());
+            Clock { now: Arc::new(move || from + began.elapsed() * factor), factor: Some(factor) }
         }
-        TimeScale::Follow => Arc::new(move || simulator.peek(|cloud| cloud.now())),
-        TimeScale::Custom(elapsed) => Arc::new(move || BEGIN + elapsed()),
+        TimeScale::Follow => Clock { now: Arc::new(move || simulator.reached()), factor: None },
+        TimeScale::Custom(elapsed) => Clock { now: Arc::new(move || BEGIN + elapsed()), factor: None },
     }
 }
 
-async fn connection(simulator: Simulator, now: Now, stream: TcpStream) {
-    let service = service_fn(move |request| answer(simulator.clone(), Arc::clone(&now), request));
+async fn connection(simulator: Simulator, clock: Clock, stream: TcpStream) {
+    let service = service_fn(move |request| answer(simulator.clone(), clock.clone(), request));
     // A connection that ends in an error is one that the peer, or a fault, has cut.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(
     simulator: Simulator,
-    now: Now,
+    clock: Clock,
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Full<Bytes>>, io::Error> {
     let header = |name: &str| request.headers().get(name)?.to_str().ok().map(str::to_owned);
@@ -104,18 +121,24 @@ async fn answer(
     let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
     let caller = if controller { "ecs-drain" } else { "other" }.to_owned();
     let request = Request { caller, controller, target, authorization, body };
-    match simulator.handle(now(), &request) {
+    let delivery = match simulator.handle((clock.now)(), &request) {
+        Delivery::Waits(number) => simulator.collect(number, || (clock.now)(), |now, at| clock.until(now, at)).await,
+        other @ (Delivery::Answer(_) | Delivery::Lost | Delivery::Never | Delivery::CallerDies) => other,
+    };
+    match delivery {
         Delivery::Answer(reply) => response(reply),
         Delivery::Lost => Err(io::Error::new(io::ErrorKind::ConnectionReset, "lost by the fault plan")),
-        Delivery::Never | Delivery::CallerDies => std::future::pending().await,
+        Delivery::Waits(_) | Delivery::Never | Delivery::CallerDies => std::future::pending().await,
     }
 }
 
 fn response(reply: Reply) -> Result<http::Response<Full<Bytes>>, io::Error> {
-    http::Response::builder()
+    let mut response = http::Response::builder()
         .status(reply.status)
         .header("content-type", reply.content_type)
-        .header("x-amzn-requestid", reply.request_id)
-        .body(Full::new(Bytes::from(reply.body)))
-        .map_err(io::Error::other)
+        .header("x-amzn-requestid", reply.request_id);
+    if let Some(code) = reply.query_error {
+        response = response.header("x-amzn-query-error", code);
+    }
+    response.body(Full::new(Bytes::from(reply.body))).map_err(io::Error::other)
 }

@@ -1,11 +1,13 @@
 //! How scenarios describe a world: clusters, services and standalone tasks.
 //!
-//! Groups, hooks and load balancers are described by the types of their own modules, re-exported here.
+//! Groups, hooks, load balancers and queues are described by the types of their own modules, re-exported here.
 
 use std::time::Duration;
 
 pub use crate::autoscaling::{GroupSpec, HookSpec, LifecycleResult, Transition, WarmPoolSpec};
 pub use crate::elb::{ClassicSpec, TargetGroupKind, TargetGroupSpec, TargetType};
+pub use crate::events::{EventPlan, Feed};
+pub use crate::sqs::QueueSpec;
 
 /// An ECS cluster.
 #[derive(Clone, Debug)]
@@ -103,6 +105,39 @@ impl Default for TaskSpec {
     }
 }
 
+/// `deploymentController.type`: who decides which of a service's tasks run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeploymentController {
+    /// ECS itself, by rolling updates.
+    #[default]
+    Ecs,
+    /// AWS CodeDeploy, blue and green, by task sets.
+    CodeDeploy,
+    /// Someone else, by task sets.
+    External,
+}
+
+impl DeploymentController {
+    /// The API's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ecs => "ECS",
+            Self::CodeDeploy => "CODE_DEPLOY",
+            Self::External => "EXTERNAL",
+        }
+    }
+}
+
+/// Where a service's tasks may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlacementConstraint {
+    /// `distinctInstance`: no two of them on one instance.
+    DistinctInstance,
+    /// `memberOf`: on instances that an expression of the cluster query language admits. The simulator reads
+    /// `attribute:name == value` and `attribute:name != value`; any other expression admits none.
+    MemberOf(String),
+}
+
 /// An ECS service.
 #[derive(Clone, Debug)]
 pub struct ServiceSpec {
@@ -122,6 +157,11 @@ pub struct ServiceSpec {
     pub task: TaskSpec,
     /// Where its tasks are registered.
     pub load_balancers: Vec<Balancer>,
+    /// Who deploys it. With another controller than ECS, the balancers stand in its task set only, and a drain goes by
+    /// the default percentages, whatever is set here (source: ECS API reference, DeploymentConfiguration).
+    pub controller: DeploymentController,
+    /// Where its tasks may run.
+    pub placement_constraints: Vec<PlacementConstraint>,
 }
 
 impl ServiceSpec {
@@ -137,6 +177,8 @@ impl ServiceSpec {
             maximum_percent: 200,
             task: TaskSpec::default(),
             load_balancers: Vec::new(),
+            controller: DeploymentController::Ecs,
+            placement_constraints: Vec::new(),
         }
     }
 
@@ -167,6 +209,24 @@ impl ServiceSpec {
     /// Registered in this classic load balancer.
     pub fn classic(mut self, name: impl Into<String>) -> Self {
         self.load_balancers.push(Balancer::Classic(name.into()));
+        self
+    }
+
+    /// Deployed by someone else, in one task set.
+    pub fn controller(mut self, controller: DeploymentController) -> Self {
+        self.controller = controller;
+        self
+    }
+
+    /// At most one task an instance.
+    pub fn distinct_instance(mut self) -> Self {
+        self.placement_constraints.push(PlacementConstraint::DistinctInstance);
+        self
+    }
+
+    /// Only on instances that the expression admits, for example `attribute:ecs.instance-type == m5.xlarge`.
+    pub fn member_of(mut self, expression: impl Into<String>) -> Self {
+        self.placement_constraints.push(PlacementConstraint::MemberOf(expression.into()));
         self
     }
 

@@ -55,7 +55,7 @@ impl AutoScaling {
     /// Opens an activity that moves this instance; one that is still open ends as cancelled.
     pub(super) fn open_activity(&mut self, now: SimTime, instance_id: &str, description: String, cause: String) {
         self.report(now, instance_id, Status::Cancelled);
-        let id = super::ids::uuid(&mut self.rng);
+        let id = crate::ids::uuid(&mut self.rng);
         let Some(member) = self.members.get_mut(instance_id) else { return };
         let Some(group) = self.groups.get_mut(&member.group) else { return };
         member.activity = Some(group.activities.len());

@@ -2,9 +2,9 @@
 
 use super::member::Member;
 use super::state::{Journey, Stage};
-use super::{AutoScaling, ids, no_such_group};
-use crate::SimTime;
+use super::{AutoScaling, no_such_group};
 use crate::wire::ApiError;
+use crate::{SimTime, ids};
 use std::collections::BTreeMap;
 
 impl AutoScaling {
@@ -30,6 +30,7 @@ impl AutoScaling {
             zone: format!("{}{zone}", crate::REGION),
             journey,
             stage,
+            origin: "EC2",
             launched_at: now,
             stage_ends: None,
             actions: Vec::new(),
@@ -85,6 +86,34 @@ impl AutoScaling {
         for _ in 0..launches {
             self.launch(now, name, Journey::IntoService);
         }
+    }
+
+    /// Takes one instance out of the warm pool into service, as a scale-out by one that chooses it does. Answers whether
+    /// it rested there.
+    pub(super) fn start_pooled(&mut self, now: SimTime, id: &str) -> bool {
+        let Some(member) = self.members.get(id).filter(|member| member.pooled()) else { return false };
+        if let Some(group) = self.groups.get_mut(&member.group) {
+            group.spec.desired += 1;
+        }
+        self.begin(now, id, Journey::IntoService, "a difference between desired and actual capacity");
+        self.reschedule(id);
+        true
+    }
+
+    /// Sends one instance in service back to the warm pool, as a scale-in by one that chooses it does. Answers whether
+    /// it was in service and its group reuses instances.
+    pub(super) fn pool(&mut self, now: SimTime, id: &str) -> bool {
+        let Some(member) = self.members.get(id).filter(|member| member.in_service() && !member.dead) else {
+            return false;
+        };
+        let Some(group) = self.groups.get_mut(&member.group) else { return false };
+        if !group.spec.warm_pool.as_ref().is_some_and(|pool| pool.reuse_on_scale_in) {
+            return false;
+        }
+        group.spec.desired = group.spec.desired.saturating_sub(1);
+        self.begin(now, id, Journey::BackToPool, "a difference between desired and actual capacity");
+        self.reschedule(id);
+        true
     }
 
     fn launch(&mut self, now: SimTime, name: &str, journey: Journey) {

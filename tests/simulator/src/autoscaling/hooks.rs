@@ -5,7 +5,7 @@
 //! instance draining"; EC2 Auto Scaling guide, "Lifecycle hooks".
 
 use super::state::Stage;
-use super::{AutoScaling, Effect, HookSpec};
+use super::{AutoScaling, Effect, HookSpec, notices};
 use crate::SimTime;
 use crate::wire::ApiError;
 
@@ -177,7 +177,8 @@ impl AutoScaling {
         let transition = member.journey.transition();
         for hook in group.hooks.values().filter(|hook| hook.transition == transition) {
             let expires_at = now + hook.heartbeat_timeout.min(hook.global_timeout());
-            let token = super::ids::uuid(&mut self.rng);
+            let token = crate::ids::uuid(&mut self.rng);
+            self.notices.extend(notices::action_begun(&group.arn, member, hook, &token));
             member.actions.push(Action { hook: hook.clone(), token, started_at: now, expires_at, result: None });
         }
         !member.actions.is_empty()

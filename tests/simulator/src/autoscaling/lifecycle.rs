@@ -58,6 +58,7 @@ impl AutoScaling {
     pub(super) fn begin(&mut self, now: SimTime, id: &str, journey: Journey, cause: &str) {
         let Some(member) = self.members.get_mut(id) else { return };
         let Some(group) = self.groups.get(&member.group) else { return };
+        member.origin = member.journey.origin_of(journey);
         member.journey = journey;
         member.stage = Stage::Begun;
         member.actions.clear();

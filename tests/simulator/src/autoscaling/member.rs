@@ -12,6 +12,8 @@ pub(super) struct Member {
     pub(super) zone: String,
     pub(super) journey: Journey,
     pub(super) stage: Stage,
+    /// Where it comes from: a lifecycle event's `Origin`.
+    pub(super) origin: &'static str,
     pub(super) launched_at: SimTime,
     /// When the present stage ends by itself. A wait ends with its actions.
     pub(super) stage_ends: Option<SimTime>,

@@ -3,16 +3,16 @@
 //! An instance is always on one *journey* (into service, out, back to the warm pool, …), and each journey has the same
 //! stages: it begins, waits for its hooks, proceeds, and arrives. AWS's lifecycle states are the names of these pairs;
 //! see [`state`]. The machine itself is in `lifecycle`, what a wait consists of in `hooks`, and how many instances a
-//! group wants in `capacity`.
+//! group wants in `capacity`; `notices` holds what it tells the world.
 //!
 //! What a journey does to the rest of the world comes out of [`AutoScaling::advance`] as [`Effect`]s.
 
 mod activity;
 mod capacity;
 mod hooks;
-mod ids;
 mod lifecycle;
 mod member;
+mod notices;
 mod read_api;
 mod spec;
 pub mod state;
@@ -21,12 +21,15 @@ mod tests;
 mod write_api;
 
 use crate::SimTime;
+use crate::events::Notice;
 use crate::wire::ApiError;
 use activity::Activity;
 use jiff::Timestamp;
 use member::Member;
 use state::{Journey, Stage};
 use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) use read_api::INSTANCE_TYPE;
 
 pub use hooks::{Completion, How, LifecycleResult, PendingAction, Transition};
 pub use spec::{GroupSpec, HookSpec, WarmPoolSpec};
@@ -140,6 +143,8 @@ pub struct AutoScaling {
     /// When which member next changes by itself; each member stands here at most once.
     agenda: BTreeSet<(SimTime, String)>,
     effects: Vec<Effect>,
+    /// What it has to tell and has not told yet.
+    notices: Vec<Notice>,
     completions: Vec<Completion>,
 }
 
@@ -156,6 +161,7 @@ impl AutoScaling {
             members: BTreeMap::new(),
             agenda: BTreeSet::new(),
             effects: Vec::new(),
+            notices: Vec::new(),
             completions: Vec::new(),
         }
     }
@@ -173,7 +179,7 @@ impl AutoScaling {
             "arn:aws:autoscaling:{}:{}:autoScalingGroup:{}:autoScalingGroupName/{name}",
             crate::REGION,
             crate::ACCOUNT,
-            ids::uuid(&mut self.rng)
+            crate::ids::uuid(&mut self.rng)
         );
         let group = Group { spec, arn, hooks, members: BTreeSet::new(), activities: Vec::new(), launches: 0 };
         self.groups.insert(name.clone(), group);
@@ -193,7 +199,13 @@ impl AutoScaling {
     pub fn put_hook(&mut self, group: &str, hook: HookSpec) {
         if let Some(group) = self.groups.get_mut(group) {
             group.hooks.insert(hook.name.clone(), hook);
+            self.notices.push(notices::test_notification(&group.spec.name, &group.arn));
         }
+    }
+
+    /// What it tells the world, in order; each thing once.
+    pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
     }
 
     /// Lets everything happen that is due, each thing at its own time, and returns what came of it.
@@ -233,6 +245,11 @@ impl AutoScaling {
     /// The names of all groups.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.groups.keys().map(String::as_str)
+    }
+
+    /// An instance's availability zone.
+    pub fn zone_of(&self, instance_id: &str) -> Option<&str> {
+        self.members.get(instance_id).map(|member| member.zone.as_str())
     }
 
     /// An instance's lifecycle state in AWS's words; nothing once it left its group.
@@ -293,6 +310,21 @@ impl AutoScaling {
             self.reschedule(instance_id);
         }
         in_service
+    }
+
+    /// Starts an instance that rests in the warm pool: desired capacity grows by one, and it comes into service through
+    /// the launching hooks. Returns whether it began.
+    pub fn start_from_pool(&mut self, now: SimTime, instance_id: &str) -> bool {
+        self.run_until(now);
+        self.start_pooled(now, instance_id)
+    }
+
+    /// Sends an instance in service back to the warm pool, as a scale-in by one does in a group that reuses instances:
+    /// it leaves through the *terminating* hooks, as `Warmed:Pending:Wait`. Returns whether it began.
+    /// Source: EC2 Auto Scaling guide, "Warm pool instance lifecycle".
+    pub fn return_to_pool(&mut self, now: SimTime, instance_id: &str) -> bool {
+        self.run_until(now);
+        self.pool(now, instance_id)
     }
 
     /// Deletes a group by force: its instances are terminated, and no hook holds them. AWS's documents say that hooks

@@ -8,7 +8,7 @@ use crate::wire::ApiError;
 use crate::wire::query::{Page, Params, Xml, timestamp};
 
 /// What EC2 calls the simulated instances.
-const INSTANCE_TYPE: &str = "m5.xlarge";
+pub(crate) const INSTANCE_TYPE: &str = "m5.xlarge";
 
 impl AutoScaling {
     /// Groups by name and by tags; an unknown name is just absent. Members of warm pools are not shown. Source: Auto

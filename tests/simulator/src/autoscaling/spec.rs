@@ -32,6 +32,12 @@ pub struct GroupSpec {
     pub instance_cpu: u32,
     /// Memory of one instance in MiB.
     pub instance_memory: u32,
+    /// The image of its instances, which ECS shows as the attribute `ecs.ami-id`.
+    pub ami_id: String,
+    /// The ECS capacity provider that the group belongs to.
+    pub capacity_provider: Option<String>,
+    /// Custom attributes that its instances' agents register with.
+    pub attributes: BTreeMap<String, String>,
     /// How long a new instance needs until it runs.
     pub launch_time: Duration,
     /// The warm pool, if the group has one.
@@ -55,6 +61,9 @@ impl Default for GroupSpec {
             terminate_hook_abandon_retain: false,
             instance_cpu: 4096,
             instance_memory: 16_384,
+            ami_id: "ami-0a1b2c3d4e5f60718".to_owned(),
+            capacity_provider: None,
+            attributes: BTreeMap::new(),
             launch_time: Duration::from_secs(60),
             warm_pool: None,
             instance_ids: None,

@@ -72,6 +72,27 @@ impl Journey {
         matches!(self, Self::IntoService | Self::RootVolume)
     }
 
+    /// `Origin` of a journey that follows this one: `EC2`, `AutoScalingGroup` or `WarmPool`. Source: EC2 Auto Scaling
+    /// guide, "Warm pool event types and patterns" and "Replace root volume".
+    pub(super) fn origin_of(self, next: Self) -> &'static str {
+        match (self, next) {
+            (_, Self::BackToPool | Self::RootVolume) | (Self::RootVolume, _) => "AutoScalingGroup",
+            (_, Self::OutOfPool) | (Self::BackToPool, Self::IntoService) => "WarmPool",
+            (Self::IntoPool, Self::IntoService) => "WarmPool",
+            (_, Self::Out) => "AutoScalingGroup",
+            (_, Self::IntoService | Self::IntoPool) => "EC2",
+        }
+    }
+
+    /// `Destination`, in the same words.
+    pub(super) fn destination(self) -> &'static str {
+        match self {
+            Self::IntoService | Self::RootVolume => "AutoScalingGroup",
+            Self::IntoPool | Self::BackToPool => "WarmPool",
+            Self::Out | Self::OutOfPool => "EC2",
+        }
+    }
+
     /// How long it takes from the beginning to the wait. Times are the simulator's own; AWS publishes none.
     pub(super) fn time_to_begin(self, launch_time: Duration) -> Duration {
         match self {

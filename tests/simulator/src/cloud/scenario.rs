@@ -7,7 +7,7 @@ use crate::SimTime;
 use crate::autoscaling::{Completion, GroupSpec, HookSpec};
 use crate::checker::Violation;
 use crate::dynamodb::Outage;
-use crate::ecs::RunningContainer;
+use crate::ecs::{RunningContainer, Trouble};
 use crate::elb::{ClassicSpec, TargetGroupSpec};
 use crate::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
 use crate::wire::ApiError;
@@ -65,6 +65,79 @@ impl Cloud {
         self.change();
     }
 
+    /// Lets new tasks of a service fail to start with this `stoppedReason`, for example `CannotPullContainerError: …`;
+    /// what runs is left alone.
+    pub fn fail_new_tasks(&mut self, cluster: &str, service: &str, reason: &str) {
+        self.trouble(cluster, service, Some(Trouble::NeverStart(reason.to_owned())));
+    }
+
+    /// Lets the targets of a service's new tasks fail their health checks: they run, and ECS stops them again.
+    pub fn fail_health_checks(&mut self, cluster: &str, service: &str) {
+        self.trouble(cluster, service, Some(Trouble::FailHealthChecks));
+    }
+
+    /// Lets new tasks of a service come up again.
+    pub fn heal(&mut self, cluster: &str, service: &str) {
+        self.trouble(cluster, service, None);
+    }
+
+    fn trouble(&mut self, cluster: &str, service: &str, trouble: Option<Trouble>) {
+        self.world.ecs.set_trouble(self.now, cluster, service, trouble);
+        self.change();
+    }
+
+    /// Takes all CPU that is left on a cluster's `ACTIVE` instances, but for these, with standalone tasks.
+    pub fn fill_cluster(&mut self, cluster: &str, except: &[&str]) {
+        self.advance(self.now);
+        self.world.ecs.fill(self.now, cluster, except);
+        self.change();
+    }
+
+    /// Sets an attribute of an instance, for placement constraints or as another `ecs.ami-id`.
+    pub fn set_attribute(&mut self, instance_id: &str, name: &str, value: &str) {
+        self.advance(self.now);
+        self.world.ecs.set_attribute(instance_id, name, value);
+        self.change();
+    }
+
+    /// Protects a service's task, given by id or ARN, from scale-in for so long. Answers whether it can be protected.
+    pub fn protect_task(&mut self, cluster: &str, task: &str, span: Duration) -> bool {
+        let protected = self.world.ecs.protect_task(cluster, task, self.now + span);
+        self.change();
+        protected
+    }
+
+    /// Protects every task of a service on an instance, and answers how many those are.
+    pub fn protect_service_on(&mut self, cluster: &str, service: &str, instance_id: &str, span: Duration) -> usize {
+        let running = self.world.ecs.containers_running(instance_id);
+        let here = running.iter().filter(|c| c.cluster == cluster && c.service.as_deref() == Some(service));
+        here.filter(|container| self.protect_task(cluster, &container.task, span)).count()
+    }
+
+    /// Sends an instance in service back to its group's warm pool, as a scale-in by one does where the group reuses
+    /// instances: it waits as `Warmed:Pending:Wait` under the terminating hooks.
+    pub fn return_to_warm_pool(&mut self, instance_id: &str) -> bool {
+        let began = self.world.autoscaling.return_to_pool(self.now, instance_id);
+        self.change();
+        began
+    }
+
+    /// Takes an instance that rests in the warm pool back into service: desired capacity grows by one, the instance
+    /// starts, and its agent connects again.
+    pub fn return_from_warm_pool(&mut self, instance_id: &str) -> bool {
+        let began = self.world.autoscaling.start_from_pool(self.now, instance_id);
+        self.change();
+        began
+    }
+
+    /// Sends an instance to have its root volume replaced, as an instance refresh does: it waits as
+    /// `ReplacingRootVolume:Wait`, and comes back under its own id as a new container instance.
+    pub fn replace_root_volume(&mut self, instance_id: &str) -> bool {
+        let began = self.world.autoscaling.replace_root_volume(self.now, instance_id);
+        self.change();
+        began
+    }
+
     /// Terminates an instance through its group, as a scale-in does.
     pub fn terminate(&mut self, instance_id: &str, decrement: bool) -> Result<(), ApiError> {
         let result = self.world.autoscaling.terminate(self.now, instance_id, decrement);
@@ -114,14 +187,22 @@ impl Cloud {
         self.checkers.set_replicas_up(self.now, replicas);
     }
 
-    fn change(&mut self) {
+    /// Something was done to the world.
+    pub(super) fn change(&mut self) {
         self.remember(self.now);
         self.past.changed(self.now);
+        self.tell();
     }
 
     /// The promises broken so far.
     pub fn violations(&self) -> &[Violation] {
         self.checkers.violations()
+    }
+
+    /// The promises broken so far, and those that only the end shows: a `DRAINING` that was left behind.
+    pub fn violations_at_end(&self) -> Vec<Violation> {
+        let left = self.checkers.left_behind(self.now, &self.world);
+        self.violations().iter().cloned().chain(left).collect()
     }
 
     /// The truth: containers that run on an instance.

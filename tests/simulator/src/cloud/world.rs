@@ -10,6 +10,7 @@ use crate::autoscaling::{AutoScaling, Effect};
 use crate::checker::Checkers;
 use crate::ecs::Ecs;
 use crate::elb::{LoadBalancing, Target, TargetGroupSpec};
+use crate::events::Notice;
 use crate::wire::{ApiError, Body, Call, Service};
 
 /// One account and region.
@@ -96,6 +97,13 @@ impl World {
         happened
     }
 
+    /// What the services tell, in order; each thing once.
+    pub(super) fn take_notices(&mut self, now: SimTime) -> Vec<Notice> {
+        let mut notices = self.autoscaling.take_notices();
+        notices.extend(self.ecs.take_notices(now));
+        notices
+    }
+
     fn apply(&mut self, now: SimTime, effect: Effect, checkers: &mut Checkers, happened: &mut Happened) {
         match effect {
             Effect::Launched { group, instance_id } => self.launched(now, &group, &instance_id),
@@ -152,7 +160,18 @@ impl World {
         if known {
             self.ecs.ec2_started(now, &mut self.elb, instance_id);
         } else {
+            let mut attributes = spec.attributes.clone();
+            attributes.insert("ecs.ami-id".to_owned(), spec.ami_id.clone());
+            let zone = self.autoscaling.zone_of(instance_id).unwrap_or("us-east-1a");
+            attributes.insert("ecs.availability-zone".to_owned(), zone.to_owned());
+            let provider = spec.capacity_provider.clone();
             self.ecs.register_instance(now, &cluster, instance_id, cpu, memory);
+            for (name, value) in &attributes {
+                self.ecs.set_attribute(instance_id, name, value);
+            }
+            if let Some(provider) = provider {
+                self.ecs.set_capacity_provider(instance_id, &provider);
+            }
         }
     }
 

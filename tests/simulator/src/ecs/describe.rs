@@ -1,9 +1,9 @@
-//! How the API shows clusters, container instances, tasks, services and task definitions.
+//! How the API shows clusters, container instances, tasks and task definitions.
 
 use serde_json::{Map, Value, json};
 
 use super::Ecs;
-use super::model::{Cluster, ContainerInstance, Definition, InstanceStatus, Service, Task, TaskStatus};
+use super::model::{Cluster, ContainerInstance, Definition, InstanceStatus, Task, TaskStatus};
 use crate::SimTime;
 use crate::spec::{Network, TaskSpec};
 use crate::wire::json::epoch_seconds;
@@ -29,7 +29,7 @@ impl Ecs {
         self.names.arn("task-definition", key)
     }
 
-    fn time(&self, at: SimTime) -> Value {
+    pub(super) fn time(&self, at: SimTime) -> Value {
         epoch_seconds(self.start, at)
     }
 
@@ -61,7 +61,7 @@ impl Ecs {
         let (running, pending) = counts(instance.tasks.iter().filter_map(|id| cluster.tasks.get(id)));
         let attributes = instance.attributes.iter().map(|(name, value)| json!({ "name": name, "value": value }));
         let tags = instance.tags.iter().filter(|_| tags).map(|(key, value)| json!({ "key": key, "value": value }));
-        json!({
+        let mut shown = json!({
             "containerInstanceArn": self.instance_arn(&cluster.name, &instance.id),
             "ec2InstanceId": instance.ec2_instance_id,
             "version": instance.version,
@@ -76,7 +76,11 @@ impl Ecs {
             "registeredAt": self.time(instance.registered_at),
             "attachments": [],
             "tags": tags.collect::<Vec<_>>(),
-        })
+        });
+        if let (Some(fields), Some(provider)) = (shown.as_object_mut(), &instance.capacity_provider) {
+            fields.insert("capacityProviderName".to_owned(), json!(provider));
+        }
+        shown
     }
 
     pub(super) fn show_task(&self, cluster: &Cluster, task: &Task) -> Value {
@@ -93,7 +97,14 @@ impl Ecs {
         put("launchType", "EC2".into());
         put("version", task.version.into());
         put("tags", json!([]));
-        let connected = cluster.instances.get(&task.instance).is_some_and(|i| i.agent_connected);
+        let instance = cluster.instances.get(&task.instance);
+        let connected = instance.is_some_and(|i| i.agent_connected);
+        if let Some(zone) = instance.and_then(|i| i.attributes.get("ecs.availability-zone")) {
+            put("availabilityZone", Value::String(zone.clone()));
+        }
+        if let Some(provider) = instance.and_then(|i| i.capacity_provider.as_ref()) {
+            put("capacityProviderName", Value::String(provider.clone()));
+        }
         put("connectivity", if connected { "CONNECTED" } else { "DISCONNECTED" }.into());
         if let Some(started_by) = &task.started_by {
             put("startedBy", Value::String(started_by.clone()));
@@ -105,6 +116,10 @@ impl Ecs {
             put("stoppedReason", Value::String(reason.clone()));
         }
         let definition = self.definitions.get(&task.definition);
+        if let Some(definition) = definition {
+            put("cpu", Value::String(definition.task.cpu.to_string()));
+            put("memory", Value::String(definition.task.memory.to_string()));
+        }
         put("containers", json!([self.show_container(cluster, task, definition)]));
         put("attachments", show_attachments(task));
         self.put_time(&mut map, "createdAt", Some(task.created_at));
@@ -141,56 +156,6 @@ impl Ecs {
         })
     }
 
-    pub(super) fn show_service(&self, cluster: &Cluster, service: &Service) -> Value {
-        let (running, pending) = counts(service.tasks.iter().filter_map(|id| cluster.tasks.get(id)));
-        let desired = if service.daemon {
-            cluster.instances.values().filter(|i| i.status == InstanceStatus::Active).count()
-        } else {
-            service.desired as usize
-        };
-        let port = service.task.network.container_port();
-        let groups = service
-            .target_groups
-            .iter()
-            .map(|arn| json!({ "targetGroupArn": arn, "containerName": "app", "containerPort": port }));
-        let classics = service
-            .classics
-            .iter()
-            .map(|name| json!({ "loadBalancerName": name, "containerName": "app", "containerPort": port }));
-        let events = service
-            .events
-            .iter()
-            .map(|event| json!({ "id": event.id, "createdAt": self.time(event.at), "message": event.message }));
-        let definition = self.definition_arn(&service.definition);
-        let created_at = self.time(service.created_at);
-        json!({
-            "serviceArn": self.service_arn(&cluster.name, &service.name),
-            "serviceName": service.name,
-            "clusterArn": self.cluster_arn(&cluster.name),
-            "status": "ACTIVE",
-            "desiredCount": desired, "runningCount": running, "pendingCount": pending,
-            "launchType": "EC2",
-            "taskDefinition": definition,
-            "schedulingStrategy": if service.daemon { "DAEMON" } else { "REPLICA" },
-            "deploymentController": { "type": "ECS" },
-            "deploymentConfiguration": {
-                "minimumHealthyPercent": service.minimum_healthy_percent,
-                "maximumPercent": service.maximum_percent,
-            },
-            "deployments": [{
-                "id": service.deployment, "status": "PRIMARY", "taskDefinition": definition,
-                "desiredCount": desired, "runningCount": running, "pendingCount": pending,
-                "createdAt": created_at, "updatedAt": created_at, "launchType": "EC2", "rolloutState": "COMPLETED",
-            }],
-            "loadBalancers": groups.chain(classics).collect::<Vec<_>>(),
-            "serviceRegistries": [],
-            "events": events.collect::<Vec<_>>(),
-            "createdAt": created_at,
-            "placementConstraints": [], "placementStrategy": [],
-            "enableECSManagedTags": false, "propagateTags": "NONE", "enableExecuteCommand": false,
-        })
-    }
-
     pub(super) fn show_definition(&self, definition: &Definition) -> Value {
         let TaskSpec { cpu, memory, network, .. } = &definition.task;
         let host_port = match network {
@@ -203,6 +168,7 @@ impl Ecs {
             "revision": definition.revision,
             "status": "ACTIVE",
             "networkMode": network.mode(),
+            "cpu": cpu.to_string(), "memory": memory.to_string(),
             "requiresCompatibilities": ["EC2"],
             "volumes": [], "placementConstraints": [],
             "containerDefinitions": [{
@@ -217,7 +183,7 @@ impl Ecs {
 }
 
 /// `runningTasksCount` and `pendingTasksCount`.
-fn counts<'a>(tasks: impl Iterator<Item = &'a Task>) -> (usize, usize) {
+pub(super) fn counts<'a>(tasks: impl Iterator<Item = &'a Task>) -> (usize, usize) {
     tasks.filter(|task| !task.stop_wanted).fold((0, 0), |(running, pending), task| {
         let is = |status| usize::from(task.status == status);
         (running + is(TaskStatus::Running), pending + is(TaskStatus::Pending))
@@ -253,6 +219,7 @@ fn show_attachments(task: &Task) -> Value {
         "details": [
             { "name": "subnetId", "value": "subnet-0a1b2c3d4e5f60718" },
             { "name": "networkInterfaceId", "value": eni.id },
+            { "name": "macAddress", "value": "0a:98:eb:a7:29:ba" },
             { "name": "privateIPv4Address", "value": eni.address },
         ],
     }])

@@ -31,19 +31,21 @@ impl Ecs {
     /// instance, it makes a second container instance, as a wiped agent does.
     pub fn register_instance(&mut self, now: SimTime, cluster_name: &str, ec2: &str, cpu: u32, memory: u32) -> String {
         self.add_cluster(cluster_name);
-        let Self { clusters, schedule, names, .. } = self;
+        let Self { clusters, schedule, names, changes, .. } = self;
         let id = names.hex32();
         let arn = names.arn("container-instance", &format!("{cluster_name}/{id}"));
         let attributes = [
             ("ecs.ami-id", "ami-0a1b2c3d4e5f60718"),
             ("ecs.availability-zone", "us-east-1a"),
-            ("ecs.instance-type", "m5.large"),
+            ("ecs.instance-type", crate::autoscaling::INSTANCE_TYPE),
             ("ecs.os-type", "linux"),
         ];
         let instance = ContainerInstance {
             id: id.clone(),
             ec2_instance_id: ec2.to_owned(),
             status: InstanceStatus::Active,
+            status_since: now,
+            capacity_provider: None,
             agent_connected: true,
             ec2_alive: true,
             stopped: false,
@@ -61,6 +63,7 @@ impl Ecs {
         };
         if let Some(cluster) = clusters.get_mut(cluster_name) {
             cluster.by_ec2.entry(ec2.to_owned()).or_default().insert(id.clone());
+            changes.instance(cluster_name, &id);
             cluster.instances.insert(id, instance);
             // Room for services that wait for it.
             for service in cluster.services.values_mut() {
@@ -72,10 +75,12 @@ impl Ecs {
 
     /// Sets an instance `ACTIVE` or `DRAINING` and has the services on it looked at.
     pub(super) fn set_status(&mut self, now: SimTime, cluster_name: &str, id: &str, status: InstanceStatus) {
-        let Self { clusters, schedule, timing, .. } = self;
+        let Self { clusters, schedule, timing, changes, .. } = self;
         let Some(cluster) = clusters.get_mut(cluster_name) else { return };
         let Some(instance) = cluster.instances.get_mut(id).filter(|instance| instance.status != status) else { return };
+        changes.instance(cluster_name, id);
         instance.status = status;
+        instance.status_since = now;
         instance.version += 1;
         let here = instance.tasks.iter().filter_map(|task| cluster.tasks.get(task)).filter_map(|t| t.service.clone());
         let here: BTreeSet<String> = here.collect();
@@ -129,10 +134,14 @@ impl Ecs {
 
     /// Connects or disconnects the agents of an EC2 instance.
     pub fn set_agent_connected(&mut self, ec2: &str, connected: bool) {
-        for instance in self.instances_of_mut(ec2) {
-            if instance.status != InstanceStatus::Inactive {
-                instance.agent_connected = connected && instance.ec2_alive;
-                instance.version += 1;
+        let Self { clusters, changes, .. } = self;
+        for cluster in clusters.values_mut() {
+            for (id, instance) in cluster.instances.iter_mut().filter(|(_, i)| i.ec2_instance_id == ec2) {
+                if instance.status != InstanceStatus::Inactive {
+                    changes.instance(&cluster.name, id);
+                    instance.agent_connected = connected && instance.ec2_alive;
+                    instance.version += 1;
+                }
             }
         }
     }
@@ -142,13 +151,15 @@ impl Ecs {
     /// DeregisterContainerInstance).
     pub fn ec2_gone(&mut self, now: SimTime, ec2: &str) {
         let noticed = now + self.timing.instance_gone;
-        let Self { clusters, schedule, timing, .. } = self;
+        let Self { clusters, schedule, timing, changes, .. } = self;
         for cluster in clusters.values_mut() {
             for id in cluster.by_ec2.get(ec2).into_iter().flatten() {
                 let Some(instance) = cluster.instances.get_mut(id) else { continue };
                 instance.ec2_alive = false;
                 if instance.agent_connected {
+                    changes.instance(&cluster.name, id);
                     instance.agent_connected = false;
+                    instance.version += 1;
                     let timer = Timer::InstanceGone { cluster: cluster.name.clone(), instance: id.clone() };
                     schedule.push(noticed, timer);
                 }
@@ -167,9 +178,12 @@ impl Ecs {
 
     /// The EC2 instance was stopped (a warm pool): its containers end, its agent goes silent.
     pub fn ec2_stopped(&mut self, ec2: &str) {
-        for cluster in self.clusters.values_mut() {
+        let Self { clusters, changes, .. } = self;
+        for cluster in clusters.values_mut() {
             for id in cluster.by_ec2.get(ec2).into_iter().flatten() {
                 let Some(instance) = cluster.instances.get_mut(id) else { continue };
+                changes.instance(&cluster.name, id);
+                instance.version += 1;
                 instance.agent_connected = false;
                 instance.ec2_alive = false;
                 instance.stopped = true;
@@ -185,12 +199,15 @@ impl Ecs {
     /// The EC2 instance runs again: its agent connects and reports what was running as stopped.
     pub fn ec2_started(&mut self, now: SimTime, elb: &mut LoadBalancing, ec2: &str) {
         let mut lost = Vec::new();
-        for cluster in self.clusters.values_mut() {
+        let Self { clusters, changes, .. } = self;
+        for cluster in clusters.values_mut() {
             for id in cluster.by_ec2.get(ec2).into_iter().flatten() {
                 let Some(instance) = cluster.instances.get_mut(id) else { continue };
                 if instance.status == InstanceStatus::Inactive || !instance.stopped {
                     continue;
                 }
+                changes.instance(&cluster.name, id);
+                instance.version += 1;
                 instance.stopped = false;
                 instance.ec2_alive = true;
                 instance.agent_connected = true;
@@ -238,10 +255,6 @@ impl Ecs {
             }
         }
         cluster.instances.remove(id);
-    }
-
-    fn instances_of_mut(&mut self, ec2: &str) -> impl Iterator<Item = &mut ContainerInstance> {
-        self.clusters.values_mut().flat_map(|c| c.instances.values_mut()).filter(move |i| i.ec2_instance_id == ec2)
     }
 
     /// The container instances of an EC2 instance, over all clusters, with their cluster's name.

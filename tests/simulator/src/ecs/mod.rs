@@ -6,24 +6,30 @@
 //! | `task` | the life of a task, from `PROVISIONING` to `STOPPED` |
 //! | `scheduler` | services: placement, draining, minimum and maximum healthy percent |
 //! | `instance` | container instances: registration, draining, deregistration, death |
-//! | `ops`, `describe` | the API's operations, and how they show the nouns |
+//! | `scenario` | what scenarios do to services, tasks and instances |
+//! | `changes` | state change events |
+//! | `ops`, `describe`, `describe_service` | the API's operations, and how they show the nouns |
 //!
 //! The state machine moves by timers only: [`Ecs::next_event`] says when, [`Ecs::advance`] moves it there.
 
+mod changes;
 mod describe;
+mod describe_service;
 mod instance;
 mod model;
 mod ops;
+mod scenario;
 mod scheduler;
 mod task;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use changes::Changes;
 pub use instance::RunningContainer;
 use jiff::Timestamp;
 pub use model::{
     Cluster, ContainerInstance, Definition, Eni, InstanceStatus, Registration, Service, ServiceEvent, Task, TaskStatus,
-    Timer, Timing,
+    Timer, Timing, Trouble,
 };
 pub use ops::is_read;
 
@@ -41,6 +47,7 @@ pub struct Ecs {
     start: Timestamp,
     /// When the scenario begins; working times of standalone tasks count from here at the earliest.
     begin: SimTime,
+    changes: Changes,
     /// How long ECS's own steps take.
     pub timing: Timing,
     /// The largest page of any listing. AWS's is 100; smaller ones make paging visible.
@@ -109,6 +116,7 @@ impl Ecs {
             },
             start,
             begin,
+            changes: Changes::default(),
             timing: Timing::default(),
             page_size: 100,
             refuse_inactive_updates: false,
@@ -149,6 +157,13 @@ impl Ecs {
             deployment: format!("ecs-svc/{}", self.names.digits()),
             desired: spec.desired,
             daemon: spec.daemon,
+            controller: spec.controller,
+            placement_constraints: spec.placement_constraints.clone(),
+            trouble: None,
+            failures: 0,
+            throttled_until: None,
+            impaired: false,
+            steady: false,
             minimum_healthy_percent: spec.minimum_healthy_percent,
             maximum_percent: spec.maximum_percent,
             task: spec.task.clone(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::SimTime;
-use crate::spec::{Network, TaskSpec};
+use crate::spec::{DeploymentController, Network, PlacementConstraint, TaskSpec};
 
 /// A cluster with everything in it. Keys are ids (the last part of an ARN), never ARNs.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +53,10 @@ pub struct ContainerInstance {
     pub ec2_instance_id: String,
     /// Its status.
     pub status: InstanceStatus,
+    /// Since when it has that status.
+    pub status_since: SimTime,
+    /// `capacityProviderName`.
+    pub capacity_provider: Option<String>,
     /// Whether ECS hears the agent. Without it task states freeze: what is `RUNNING` stays so, and the service does
     /// not replace it (source: containers-roadmap#2040).
     pub agent_connected: bool,
@@ -85,7 +89,8 @@ pub struct ContainerInstance {
 }
 
 impl ContainerInstance {
-    /// Whether ECS may place a task of this size here now, and where not, why: ECS's words in a service event.
+    /// Whether ECS may place a task of this size here now, and where not, why: ECS's words in a service event (source:
+    /// ECS developer guide, service event messages). An instance that is not `ACTIVE` is no candidate at all.
     pub fn refuses(&self, spec: &TaskSpec) -> Option<&'static str> {
         let port_taken = match spec.network {
             Network::Bridge { host_port: 0, .. } | Network::Awsvpc { .. } => false,
@@ -94,9 +99,9 @@ impl ContainerInstance {
             }
         };
         if self.status != InstanceStatus::Active {
-            Some("is not in the ACTIVE state")
+            Some("is no candidate")
         } else if !self.agent_connected {
-            Some("has a disconnected agent")
+            Some("encountered error \"AGENT\"")
         } else if self.used_cpu + spec.cpu > self.cpu {
             Some("has insufficient CPU units available")
         } else if self.used_memory + spec.memory > self.memory {
@@ -253,8 +258,22 @@ pub struct Service {
     pub name: String,
     /// Its task definition, `family:revision`.
     pub definition: String,
-    /// The deployment's id, `ecs-svc/<digits>`.
+    /// The id of its deployment, or of its task set: `ecs-svc/<digits>`.
     pub deployment: String,
+    /// Who deploys it.
+    pub controller: DeploymentController,
+    /// Where its tasks may run.
+    pub placement_constraints: Vec<PlacementConstraint>,
+    /// Why new tasks of it do not come up, if they do not.
+    pub trouble: Option<Trouble>,
+    /// How many tasks in a row failed to start.
+    pub failures: u32,
+    /// After failures to start, no task is started before then.
+    pub throttled_until: Option<SimTime>,
+    /// It said that it is unable to consistently start tasks.
+    pub impaired: bool,
+    /// It said that it has reached a steady state, and nothing has moved since.
+    pub steady: bool,
     /// Desired count (replicas).
     pub desired: u32,
     /// `DAEMON` rather than `REPLICA`.
@@ -279,6 +298,27 @@ pub struct Service {
     pub wake: Option<SimTime>,
     /// When it last said that it could not place a task.
     pub complained_at: Option<SimTime>,
+}
+
+impl Service {
+    /// Minimum and maximum healthy percent as a drain applies them: services of other deployment controllers than ECS go
+    /// by the defaults (source: ECS API reference, DeploymentConfiguration).
+    pub fn percents(&self) -> (u32, u32) {
+        match (self.controller, self.daemon) {
+            (DeploymentController::Ecs, _) => (self.minimum_healthy_percent, self.maximum_percent),
+            (DeploymentController::CodeDeploy | DeploymentController::External, false) => (100, 200),
+            (DeploymentController::CodeDeploy | DeploymentController::External, true) => (0, 100),
+        }
+    }
+}
+
+/// Why new tasks of a service do not come up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// They stop before they run, with this `stoppedReason`.
+    NeverStart(String),
+    /// They run, and their targets fail the health checks.
+    FailHealthChecks,
 }
 
 /// A task definition.
@@ -335,6 +375,8 @@ pub struct Timing {
     /// From `DEACTIVATING` until targets are really deregistered: in that state targets were seen still `healthy`
     /// (source: aws-cdk#13506).
     pub deregister: Duration,
+    /// How long a running task's targets may fail their health checks before ECS stops it.
+    pub health_checks: Duration,
     /// How often ECS looks whether a target has drained, and the scheduler at an unsettled service.
     pub poll: Duration,
     /// How soon the scheduler reacts to a change.
@@ -352,6 +394,7 @@ impl Default for Timing {
             eni: Duration::from_secs(4),
             pending: Duration::from_secs(2),
             deregister: Duration::from_secs(2),
+            health_checks: Duration::from_secs(30),
             poll: Duration::from_secs(5),
             react: Duration::from_secs(1),
             instance_gone: Duration::from_secs(10),

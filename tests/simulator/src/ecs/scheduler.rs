@@ -12,18 +12,28 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::model::{Cluster, InstanceStatus, Service, ServiceEvent, TaskStatus, Timer};
-use super::task::{Plan, is_healthy};
+use super::model::{Cluster, ContainerInstance, InstanceStatus, Service, ServiceEvent, TaskStatus, Timer};
+use super::task::{Plan, failing_group, is_healthy};
 use super::{Ecs, Schedule};
 use crate::SimTime;
 use crate::elb::LoadBalancing;
-use crate::spec::TaskSpec;
+use crate::spec::{PlacementConstraint, TaskSpec};
 
 /// How many service events are kept (source: ECS API reference, Service: the last 100).
 const EVENTS: usize = 100;
 
 /// How often a service repeats that it cannot place a task. An assumption.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// After so many failures in a row ECS says that it is unable to start tasks, and waits longer between attempts. The
+/// number is an assumption.
+const FAILURES: u32 = 3;
+
+/// The longest wait between attempts (source: ECS developer guide, service throttle logic).
+const LONGEST_THROTTLE: Duration = Duration::from_secs(27 * 60);
+
+/// How a message about trouble ends.
+const SEE_GUIDE: &str = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.";
 
 const DRAINING_REASON: &str = "Task stopped because its container instance is DRAINING";
 
@@ -41,9 +51,58 @@ pub(super) fn place(cluster: &Cluster, spec: &TaskSpec, service: Option<&Service
     for task in service.into_iter().flat_map(|s| &s.tasks).filter_map(|id| cluster.tasks.get(id)) {
         *of_service.entry(task.instance.as_str()).or_default() += 1;
     }
-    let candidates = cluster.instances.values().filter(|instance| instance.refuses(spec).is_none());
+    let candidates = cluster.instances.values().filter(|instance| refusal(cluster, instance, spec, service).is_none());
     let best = candidates.min_by_key(|i| (of_service.get(i.id.as_str()).copied(), i.tasks.len(), &i.id));
     best.map(|instance| instance.id.clone())
+}
+
+/// Why a task cannot be placed on an instance: its resources, or the service's constraints.
+fn refusal(
+    cluster: &Cluster,
+    instance: &ContainerInstance,
+    spec: &TaskSpec,
+    service: Option<&Service>,
+) -> Option<&'static str> {
+    let unsatisfied = |service: &Service| {
+        service.placement_constraints.iter().find_map(|constraint| match constraint {
+            // ECS's own words for this one are not published: they follow those of the other.
+            PlacementConstraint::DistinctInstance => {
+                let mut here = service.tasks.iter().filter_map(|id| cluster.tasks.get(id));
+                let taken = here.any(|task| task.instance == instance.id);
+                taken.then_some("encountered error \"DistinctInstance placement constraint unsatisfied.\"")
+            }
+            PlacementConstraint::MemberOf(expression) => (!admits(expression, &instance.attributes))
+                .then_some("encountered error \"MemberOf placement constraint unsatisfied.\""),
+        })
+    };
+    instance.refuses(spec).or_else(|| service.and_then(unsatisfied))
+}
+
+/// The part of the cluster query language that compares one attribute (source: ECS developer guide, cluster query
+/// language).
+fn admits(expression: &str, attributes: &BTreeMap<String, String>) -> bool {
+    let Some(rest) = expression.trim().strip_prefix("attribute:") else { return false };
+    let value = |name: &str| attributes.get(name.trim()).map(String::as_str);
+    if let Some((name, wanted)) = rest.split_once("==") {
+        value(name) == Some(wanted.trim())
+    } else if let Some((name, unwanted)) = rest.split_once("!=") {
+        value(name) != Some(unwanted.trim())
+    } else {
+        false
+    }
+}
+
+/// A task of a service came up, or failed to.
+pub(super) fn count_start(service: &mut Service, now: SimTime, poll: Duration, runs: bool, failed: bool) {
+    if runs {
+        (service.failures, service.throttled_until, service.impaired) = (0, None, false);
+    } else if failed {
+        service.failures += 1;
+        let doublings = service.failures.saturating_sub(FAILURES).min(10);
+        if service.failures >= FAILURES {
+            service.throttled_until = Some(now + (poll * 2_u32.pow(doublings)).min(LONGEST_THROTTLE));
+        }
+    }
 }
 
 /// A task as the scheduler sees it.
@@ -54,6 +113,9 @@ struct Seen {
     healthy: bool,
     draining: bool,
     protected: bool,
+    /// It has failed its health checks for too long: in this target group, at this port.
+    sick: Option<(String, u16)>,
+    ec2_instance_id: String,
 }
 
 impl Ecs {
@@ -68,6 +130,8 @@ impl Ecs {
             return; // A stale timer.
         }
         service.wake = None;
+        self.report_impaired(now, cluster_name, service_name);
+        let Some((_, service)) = self.look(cluster_name, service_name) else { return };
         let settled = if service.daemon {
             self.reconcile_daemon(now, cluster_name, service_name)
         } else {
@@ -82,21 +146,25 @@ impl Ecs {
 
     fn reconcile_replica(&mut self, now: SimTime, elb: &LoadBalancing, cluster_name: &str, name: &str) -> bool {
         let Some((cluster, service)) = self.look(cluster_name, name) else { return true };
-        let mut tasks: Vec<Seen> = seen(now, elb, cluster, service);
+        let mut tasks: Vec<Seen> = seen(now, elb, cluster, service, self.timing.health_checks);
         let desired = service.desired as usize;
-        let minimum = (desired * service.minimum_healthy_percent as usize).div_ceil(100);
-        let maximum = desired * service.maximum_percent as usize / 100;
+        let (minimum_percent, maximum_percent) = service.percents();
+        let minimum = (desired * minimum_percent as usize).div_ceil(100);
+        let maximum = desired * maximum_percent as usize / 100;
+        let throttled = service.throttled_until.is_some_and(|until| now < until);
         let settled = tasks.len() == desired && tasks.iter().all(|t| t.healthy && !t.draining);
+        self.report_steady(now, cluster_name, name, settled);
         if settled {
             return true;
         }
+        self.stop_sick(now, cluster_name, name, &tasks);
         let mut stops = Vec::new();
         tasks.retain(|task| {
             let stop = task.draining && !task.running;
             if stop {
                 stops.push((task.id.clone(), DRAINING_REASON));
             }
-            !stop
+            !stop && task.sick.is_none()
         });
         let kept = tasks.iter().filter(|t| !t.draining).count();
         // Unhealthy and young tasks are the first to go when there are too many.
@@ -117,13 +185,14 @@ impl Ecs {
         for (id, reason) in &stops {
             self.stop_task(now, cluster_name, id, "ServiceSchedulerInitiated", reason);
         }
-        self.report(now, cluster_name, name, "has stopped", stops.len(), "running tasks");
-        self.start_replicas(now, cluster_name, name, starts);
+        let stopped: Vec<String> = stops.into_iter().map(|(id, _)| id).collect();
+        self.report(now, cluster_name, name, "has stopped", "running tasks", &stopped);
+        self.start_replicas(now, cluster_name, name, if throttled { 0 } else { starts });
         false
     }
 
     fn start_replicas(&mut self, now: SimTime, cluster_name: &str, name: &str, count: usize) {
-        let mut started = 0;
+        let mut started = Vec::new();
         for _ in 0..count {
             let Some((cluster, service)) = self.look(cluster_name, name) else { return };
             let Some(instance) = place(cluster, &service.task, Some(service)) else {
@@ -131,14 +200,14 @@ impl Ecs {
                 break;
             };
             let plan = plan(service, instance);
-            self.start_task(now, cluster_name, plan);
-            started += 1;
+            started.extend(self.start_task(now, cluster_name, plan));
         }
-        self.report(now, cluster_name, name, "has started", started, "tasks");
+        self.report(now, cluster_name, name, "has started", "tasks", &started);
     }
 
     fn reconcile_daemon(&mut self, now: SimTime, cluster_name: &str, name: &str) -> bool {
         let Some((cluster, service)) = self.look(cluster_name, name) else { return true };
+        let throttled = service.throttled_until.is_some_and(|until| now < until);
         let running = service.tasks.iter().filter_map(|id| cluster.tasks.get(id)).filter(|t| !t.stop_wanted);
         let covered: BTreeMap<&str, &str> = running.map(|t| (t.instance.as_str(), t.id.as_str())).collect();
         let (mut starts, mut stops, mut settled, mut room) = (Vec::new(), Vec::new(), true, true);
@@ -146,7 +215,10 @@ impl Ecs {
             match (instance.status, covered.get(instance.id.as_str())) {
                 (InstanceStatus::Active, None) if instance.agent_connected => {
                     settled = false;
-                    if instance.refuses(&service.task).is_none() {
+                    if throttled {
+                        continue;
+                    }
+                    if refusal(cluster, instance, &service.task, Some(service)).is_none() {
                         starts.push(plan(service, instance.id.clone()));
                     } else {
                         room = false;
@@ -175,6 +247,7 @@ impl Ecs {
         if !room {
             self.complain(now, cluster_name, name);
         }
+        self.report_steady(now, cluster_name, name, settled);
         settled
     }
 
@@ -189,18 +262,20 @@ impl Ecs {
         if service.complained_at.is_some_and(|at| now < at + COMPLAINT_INTERVAL) {
             return;
         }
-        let refusals = cluster.instances.values().filter(|i| i.status != InstanceStatus::Inactive);
-        let closest = refusals.filter_map(|i| i.refuses(&service.task).map(|why| (i, why))).min_by_key(|(i, _)| {
-            // An ACTIVE instance that lacks room is closer than one that takes nothing at all.
-            (i.status != InstanceStatus::Active, i.used_cpu, &i.id)
-        });
+        let active = cluster.instances.values().filter(|i| i.status == InstanceStatus::Active);
+        let refused = active.filter_map(|i| Some((i, refusal(cluster, i, &service.task, Some(service))?)));
+        // The one with most room is the closest.
+        let closest = refused.min_by_key(|(instance, _)| (instance.used_cpu, &instance.id));
         let reason = closest.map_or_else(
             || "Reason: No Container Instances were found in your cluster.".to_owned(),
-            |(instance, why)| format!("The closest matching container-instance {} {why}.", instance.id),
+            |(instance, why)| {
+                let stop = if why.ends_with('"') { "" } else { "." };
+                format!("The closest matching (container-instance {}) {why}{stop}", instance.id)
+            },
         );
         let message = format!(
             "(service {name}) was unable to place a task because no container instance met all of its requirements. \
-             {reason} For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+             {reason} {SEE_GUIDE}"
         );
         self.event(now, cluster_name, name, message);
         if let Some(service) = self.clusters.get_mut(cluster_name).and_then(|c| c.services.get_mut(name)) {
@@ -208,9 +283,46 @@ impl Ecs {
         }
     }
 
-    fn report(&mut self, now: SimTime, cluster: &str, name: &str, did: &str, count: usize, what: &str) {
-        if count > 0 {
-            self.event(now, cluster, name, format!("(service {name}) {did} {count} {what}."));
+    fn report(&mut self, now: SimTime, cluster: &str, name: &str, did: &str, what: &str, tasks: &[String]) {
+        if !tasks.is_empty() {
+            let list: Vec<String> = tasks.iter().map(|id| format!("(task {id})")).collect();
+            let message = format!("(service {name}) {did} {} {what}: {}.", tasks.len(), list.join(" "));
+            self.event(now, cluster, name, message);
+        }
+    }
+
+    /// Once for each time that the service comes to rest.
+    fn report_steady(&mut self, now: SimTime, cluster: &str, name: &str, steady: bool) {
+        let service = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(name));
+        let news = service.is_some_and(|service| !std::mem::replace(&mut service.steady, steady) && steady);
+        if news {
+            self.event(now, cluster, name, format!("(service {name}) has reached a steady state."));
+        }
+    }
+
+    /// Once, when too many tasks in a row failed to start.
+    fn report_impaired(&mut self, now: SimTime, cluster: &str, name: &str) {
+        let service = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(name));
+        let news = service.is_some_and(|s| s.failures >= FAILURES && !std::mem::replace(&mut s.impaired, true));
+        if news {
+            let text = format!("(service {name}) is unable to consistently start tasks successfully. {SEE_GUIDE}");
+            self.event(now, cluster, name, text);
+        }
+    }
+
+    /// Stops tasks whose targets fail their health checks, and says so (source: ECS developer guide, service event
+    /// messages and stopped tasks errors).
+    fn stop_sick(&mut self, now: SimTime, cluster: &str, name: &str, tasks: &[Seen]) {
+        for task in tasks {
+            let Some((group, port)) = &task.sick else { continue };
+            let message = format!(
+                "(service {name}) (task {}) (instance {}) (port {port}) is unhealthy in (target-group {group}) due to \
+                 (reason Health checks failed).",
+                task.id, task.ec2_instance_id
+            );
+            self.event(now, cluster, name, message);
+            let reason = format!("Task failed ELB health checks in (target-group {group})");
+            self.stop_task(now, cluster, &task.id, "ServiceSchedulerInitiated", &reason);
         }
     }
 
@@ -224,7 +336,7 @@ impl Ecs {
 }
 
 /// A service's tasks that it still wants, oldest first.
-fn seen(now: SimTime, elb: &LoadBalancing, cluster: &Cluster, service: &Service) -> Vec<Seen> {
+fn seen(now: SimTime, elb: &LoadBalancing, cluster: &Cluster, service: &Service, patience: Duration) -> Vec<Seen> {
     let tasks = service.tasks.iter().filter_map(|id| cluster.tasks.get(id)).filter(|task| !task.stop_wanted);
     let mut tasks: Vec<Seen> = tasks
         .map(|task| {
@@ -237,6 +349,10 @@ fn seen(now: SimTime, elb: &LoadBalancing, cluster: &Cluster, service: &Service)
                 healthy: running && is_healthy(now, elb, task),
                 draining: instance.is_some_and(|i| i.status == InstanceStatus::Draining),
                 protected: task.protected_until.is_some_and(|until| until > now),
+                sick: Some(task)
+                    .filter(|task| running && task.started_at.is_some_and(|at| at + patience <= now))
+                    .and_then(|task| failing_group(now, elb, task)),
+                ec2_instance_id: task.ec2_instance_id.clone(),
             }
         })
         .collect();

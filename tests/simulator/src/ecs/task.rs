@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::Ecs;
-use super::model::{ContainerInstance, Eni, Registration, Task, TaskStatus, Timer, Timing};
+use super::model::{ContainerInstance, Eni, Registration, Task, TaskStatus, Timer, Timing, Trouble};
 use super::scheduler;
 use crate::SimTime;
 use crate::elb::{LoadBalancing, Target};
@@ -19,6 +19,9 @@ const FIRST_DYNAMIC_PORT: u16 = 32768;
 
 /// Steps of ECS that are too quick to matter.
 const MOMENT: Duration = Duration::from_secs(1);
+
+/// `stopCode` of a task whose containers never ran (source: ECS API reference, Task).
+const NEVER_STARTED: &str = "TaskFailedToStart";
 
 /// What to start, and where.
 pub(super) struct Plan {
@@ -33,7 +36,7 @@ pub(super) struct Plan {
 impl Ecs {
     /// Starts a task on an instance and answers its id. Resources are held from now until `STOPPED`.
     pub(super) fn start_task(&mut self, now: SimTime, cluster_name: &str, plan: Plan) -> Option<String> {
-        let Self { clusters, definitions, schedule, names, timing, .. } = self;
+        let Self { clusters, definitions, schedule, names, timing, changes, .. } = self;
         let cluster = clusters.get_mut(cluster_name)?;
         let spec = &definitions.get(&plan.definition)?.task;
         let instance = cluster.instances.get_mut(&plan.instance)?;
@@ -74,6 +77,9 @@ impl Ecs {
             version: 1,
         };
         instance.tasks.insert(id.clone());
+        instance.version += 1;
+        changes.task(cluster_name, &id);
+        changes.instance(cluster_name, &instance.id);
         if let Some(service) = task.service.as_ref().and_then(|name| cluster.services.get_mut(name)) {
             service.tasks.insert(id.clone());
         }
@@ -84,11 +90,12 @@ impl Ecs {
 
     /// Asks for a task's end: `desiredStatus` becomes `STOPPED` at once, the rest takes its time.
     pub(super) fn stop_task(&mut self, now: SimTime, cluster_name: &str, id: &str, code: &'static str, reason: &str) {
-        let Self { clusters, schedule, timing, .. } = self;
+        let Self { clusters, schedule, timing, changes, .. } = self;
         let Some(task) = clusters.get_mut(cluster_name).and_then(|c| c.tasks.get_mut(id)) else { return };
         if task.stop_wanted {
             return;
         }
+        changes.task(cluster_name, id);
         task.stop_wanted = true;
         task.stop_code = Some(code);
         task.stopped_reason = Some(reason.to_owned());
@@ -105,7 +112,7 @@ impl Ecs {
 
     /// Takes a task's next step.
     pub(super) fn step_task(&mut self, now: SimTime, elb: &mut LoadBalancing, cluster_name: &str, id: &str) {
-        let Self { clusters, definitions, schedule, timing, begin, .. } = self;
+        let Self { clusters, definitions, schedule, timing, begin, changes, .. } = self;
         let Some(cluster) = clusters.get_mut(cluster_name) else { return };
         let Some(task) = cluster.tasks.get_mut(id) else { return };
         let Some(definition) = definitions.get(&task.definition) else { return };
@@ -121,28 +128,33 @@ impl Ecs {
         }
         let agent = cluster.instances.get(&task.instance).is_some_and(|i| i.agent_connected);
         let service = task.service.as_ref().and_then(|name| cluster.services.get(name));
+        let trouble = service.and_then(|service| service.trouble.as_ref());
         if task.status == TaskStatus::Pending && agent {
             task.registrations = service.map(|s| registrations(task, s, &definition.task)).unwrap_or_default();
         }
         let before = task.status;
-        let wait = Step { now, begin: *begin, agent, spec: &definition.task, timing }.take(task, elb);
+        let wait = Step { now, begin: *begin, agent, spec: &definition.task, timing, trouble }.take(task, elb);
         if let Some(wait) = wait {
             task.due = now + wait;
             schedule.push(task.due, Timer::Task { cluster: cluster_name.to_owned(), task: id.to_owned() });
         }
         if task.status != before {
             task.version += 1;
-            let (instance_id, service) = (task.instance.clone(), task.service.clone());
-            if task.status == TaskStatus::Stopped {
+            changes.task(cluster_name, id);
+            let (instance_id, service, status) = (task.instance.clone(), task.service.clone(), task.status);
+            let failed = before == TaskStatus::Pending && task.stop_code == Some(NEVER_STARTED);
+            if status == TaskStatus::Stopped {
                 let port = task.host_port;
+                changes.instance(cluster_name, &instance_id);
                 if let Some(instance) = cluster.instances.get_mut(&instance_id) {
                     release(instance, &definition.task, port);
                 }
-                if let Some(service) = service.as_ref().and_then(|name| cluster.services.get_mut(name)) {
-                    service.tasks.remove(id);
-                }
             }
             if let Some(service) = service.and_then(|name| cluster.services.get_mut(&name)) {
+                if status == TaskStatus::Stopped {
+                    service.tasks.remove(id);
+                }
+                scheduler::count_start(service, now, timing.poll, status == TaskStatus::Running, failed);
                 scheduler::wake(schedule, cluster_name, service, now + timing.react);
             }
         }
@@ -158,7 +170,7 @@ impl Ecs {
         id: &str,
         ending: (Option<&'static str>, &str),
     ) {
-        let Self { clusters, definitions, schedule, timing, begin, .. } = self;
+        let Self { clusters, definitions, schedule, timing, begin, changes, .. } = self;
         let Some(cluster) = clusters.get_mut(cluster_name) else { return };
         let Some(task) = cluster.tasks.get_mut(id) else { return };
         if task.status == TaskStatus::Stopped {
@@ -175,6 +187,8 @@ impl Ecs {
         task.execution_stopped_at.get_or_insert(now);
         task.stopped_at = Some(now);
         task.version += 1;
+        changes.task(cluster_name, id);
+        changes.instance(cluster_name, &task.instance);
         if let Some(eni) = &mut task.eni {
             eni.deleted = true;
         }
@@ -207,6 +221,7 @@ struct Step<'a> {
     agent: bool,
     spec: &'a TaskSpec,
     timing: &'a Timing,
+    trouble: Option<&'a Trouble>,
 }
 
 impl Step<'_> {
@@ -222,10 +237,16 @@ impl Step<'_> {
                 Some(self.timing.poll)
             }
             TaskStatus::Pending => {
+                if let Some(Trouble::NeverStart(reason)) = self.trouble {
+                    return self.never_start(task, reason, down);
+                }
                 task.status = TaskStatus::Activating;
                 task.containers_running = true;
                 for registration in &task.registrations {
                     register(self.now, elb, registration, &task.ec2_instance_id);
+                    if self.trouble == Some(&Trouble::FailHealthChecks) {
+                        fail_health_checks(elb, registration);
+                    }
                 }
                 Some(self.spec.start_time)
             }
@@ -265,6 +286,17 @@ impl Step<'_> {
                 Some(self.timing.memory)
             }
         }
+    }
+
+    /// The agent cannot start the containers, for want of their image for example: nothing ran, nothing is registered.
+    fn never_start(&self, task: &mut Task, reason: &str, down: Duration) -> Option<Duration> {
+        task.registrations.clear();
+        task.stop_wanted = true;
+        task.stop_code = Some(NEVER_STARTED);
+        task.stopped_reason = Some(reason.to_owned());
+        task.stopping_at = Some(self.now);
+        task.status = TaskStatus::Deprovisioning;
+        Some(down)
     }
 
     /// The container exits by itself; ECS learns of it once it hears the agent.
@@ -333,6 +365,26 @@ fn register(now: SimTime, elb: &mut LoadBalancing, registration: &Registration, 
         }
         Registration::Classic { name } => elb.register_classic(now, name, ec2),
     }
+}
+
+fn fail_health_checks(elb: &mut LoadBalancing, registration: &Registration) {
+    match registration {
+        Registration::Target { group, id, port } => {
+            elb.set_unhealthy(group, &Target { id: id.clone(), port: *port }, true);
+        }
+        Registration::Classic { .. } => {}
+    }
+}
+
+/// The target group that calls a task's target unhealthy because it fails its health checks, and the target's port.
+pub(super) fn failing_group(now: SimTime, elb: &LoadBalancing, task: &Task) -> Option<(String, u16)> {
+    task.registrations.iter().find_map(|registration| match registration {
+        Registration::Target { group, id, port } => {
+            let target = Target { id: id.clone(), port: *port };
+            elb.fails_health_checks(now, group, &target).then(|| (group.clone(), *port))
+        }
+        Registration::Classic { .. } => None,
+    })
 }
 
 /// Deregisters a task everywhere it is registered.

@@ -203,6 +203,11 @@ impl LoadBalancing {
         self.groups.get(tg_arn).is_some_and(|group| group.health(now, target) == Health::Healthy)
     }
 
+    /// Whether a registered target fails its health checks.
+    pub fn fails_health_checks(&self, now: SimTime, tg_arn: &str, target: &Target) -> bool {
+        self.groups.get(tg_arn).is_some_and(|group| group.health(now, target) == Health::FailedHealthChecks)
+    }
+
     /// Lets the health checks of a registered target fail, or pass again.
     pub fn set_unhealthy(&mut self, tg_arn: &str, target: &Target, unhealthy: bool) {
         if let Some(group) = self.groups.get_mut(tg_arn) {

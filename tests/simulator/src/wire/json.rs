@@ -15,9 +15,9 @@ pub fn epoch_seconds(start: Timestamp, at: SimTime) -> Value {
     json!(seconds)
 }
 
-/// An error's body.
-pub fn error_body(error: &ApiError) -> String {
-    json!({ "__type": error.code, "message": error.message }).to_string()
+/// An error's body. Some services name the namespace of their shapes in it, with a `#` at its end.
+pub fn error_body(namespace: &str, error: &ApiError) -> String {
+    json!({ "__type": format!("{namespace}{}", error.code), "message": error.message }).to_string()
 }
 
 /// A text field; absent and empty are the same.

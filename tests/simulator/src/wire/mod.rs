@@ -1,6 +1,6 @@
 //! What crosses the wire: which service and operation a request names, and how answers and errors are written.
 //!
-//! Two protocols matter. *JSON 1.1/1.0* (ECS, DynamoDB) names the operation in the header `x-amz-target`; *Query*
+//! Two protocols matter. *JSON 1.1/1.0* (ECS, SQS, DynamoDB) names the operation in the header `x-amz-target`; *Query*
 //! (Auto Scaling, both load-balancing APIs, STS) in the form field `Action`, and the field `Version` says whose
 //! API it is.
 

@@ -34,6 +34,8 @@ pub struct Reply {
     pub request_id: String,
     /// The error's code, where it is one: for the log.
     pub error: Option<String>,
+    /// For an error of SQS, the header `x-amzn-query-error`: `<code>;Sender`.
+    pub query_error: Option<String>,
     /// The body.
     pub body: String,
 }
@@ -51,6 +53,8 @@ pub enum Service {
     ElbClassic,
     /// Elastic Load Balancing v2 (2015-12-01).
     ElbV2,
+    /// Amazon SQS.
+    Sqs,
     /// Security Token Service.
     Sts,
     /// Anything else.
@@ -66,6 +70,7 @@ impl Service {
             Self::DynamoDb => "dynamodb",
             Self::AutoScaling => "autoscaling",
             Self::ElbClassic | Self::ElbV2 => "elasticloadbalancing",
+            Self::Sqs => "sqs",
             Self::Sts => "sts",
             Self::Unknown => "unknown",
         }
@@ -76,7 +81,7 @@ impl Service {
         match self {
             Self::ElbClassic => "elb",
             Self::ElbV2 => "elbv2",
-            Self::Ecs | Self::DynamoDb | Self::AutoScaling | Self::Sts | Self::Unknown => self.iam_prefix(),
+            Self::Ecs | Self::DynamoDb | Self::AutoScaling | Self::Sqs | Self::Sts | Self::Unknown => self.iam_prefix(),
         }
     }
 
@@ -87,20 +92,20 @@ impl Service {
             Self::ElbClassic => "http://elasticloadbalancing.amazonaws.com/doc/2012-06-01/",
             Self::ElbV2 => "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/",
             Self::Sts => "https://sts.amazonaws.com/doc/2011-06-15/",
-            Self::Ecs | Self::DynamoDb | Self::Unknown => "",
+            Self::Ecs | Self::DynamoDb | Self::Sqs | Self::Unknown => "",
         }
     }
 
     /// Whether it speaks one of the JSON protocols rather than Query.
     pub fn is_json(self) -> bool {
-        matches!(self, Self::Ecs | Self::DynamoDb)
+        matches!(self, Self::Ecs | Self::DynamoDb | Self::Sqs)
     }
 }
 
 /// The parsed body.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// ECS.
+    /// ECS and SQS.
     Json(Value),
     /// A Query service.
     Form(Params),
@@ -136,9 +141,13 @@ impl Call {
                 (Service::DynamoDb, operation.to_owned(), Body::Text(request.body.clone()))
             }
             Some((prefix, operation)) => {
-                let ecs = prefix.starts_with("AmazonEC2ContainerService");
+                let service = match prefix {
+                    "AmazonSQS" => Service::Sqs,
+                    _ if prefix.starts_with("AmazonEC2ContainerService") => Service::Ecs,
+                    _ => Service::Unknown,
+                };
                 let body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
-                (if ecs { Service::Ecs } else { Service::Unknown }, operation.to_owned(), Body::Json(body))
+                (service, operation.to_owned(), Body::Json(body))
             }
             None => {
                 let params = Params::parse(&request.body);
@@ -177,7 +186,7 @@ impl Call {
         }
     }
 
-    /// An ECS call's JSON.
+    /// An ECS or SQS call's JSON.
     pub fn json(&self) -> Option<&Value> {
         match &self.body {
             Body::Json(value) => Some(value),
@@ -210,7 +219,8 @@ impl Call {
                             add(name, &list.iter().filter_map(Value::as_str).collect::<Vec<_>>())
                         }
                         Some(Value::Bool(flag)) => add(name, &[if *flag { "true" } else { "false" }]),
-                        Some(Value::Number(_) | Value::Object(_) | Value::Null) | None => {}
+                        Some(Value::Number(number)) => add(name, &[&number.to_string()]),
+                        Some(Value::Object(_) | Value::Null) | None => {}
                     }
                 }
             }
@@ -237,7 +247,7 @@ impl Call {
     }
 }
 
-const JSON_FIELDS: [&str; 12] = [
+const JSON_FIELDS: [&str; 15] = [
     "cluster",
     "clusters",
     "containerInstance",
@@ -250,6 +260,9 @@ const JSON_FIELDS: [&str; 12] = [
     "desiredStatus",
     "filter",
     "force",
+    "QueueName",
+    "QueueUrl",
+    "WaitTimeSeconds",
 ];
 
 const FORM_FIELDS: [&str; 8] = [

@@ -1,12 +1,12 @@
 //! Identifiers that look real, drawn from the world's seed.
 
 /// An EC2 instance id: `i-0` and 16 hexadecimal digits.
-pub(super) fn instance_id(rng: &mut fastrand::Rng) -> String {
+pub(crate) fn instance_id(rng: &mut fastrand::Rng) -> String {
     format!("i-0{:016x}", rng.u64(..))
 }
 
 /// A random UUID (version 4), as lifecycle action tokens and activity ids are.
-pub(super) fn uuid(rng: &mut fastrand::Rng) -> String {
+pub(crate) fn uuid(rng: &mut fastrand::Rng) -> String {
     let bits = rng.u128(..);
     format!(
         "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",

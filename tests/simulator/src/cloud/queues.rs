@@ -1,0 +1,156 @@
+//! Messages on their way into queues, and receives that wait for them.
+//!
+//! A long poll is a call that is taken now and answered later: by the message that comes, or by its own deadline. It
+//! waits *here*, so that a caller who has gone away meanwhile still takes the message along, as it does in AWS: hidden
+//! until its visibility timeout, and then there again.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Cloud, Delivery, describe};
+use crate::events::Notice;
+use crate::sqs::{Message, QueueSpec};
+use crate::wire::{Call, Service};
+use crate::{ACCOUNT, BEGIN, REGION, SimTime};
+
+/// How long an answer is kept for a caller that does not come for it.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// Spot's notice: an instance is gone this long after its warning (source: EC2 user guide, Spot Instance interruption
+/// notices).
+const SPOT_NOTICE: Duration = Duration::from_secs(120);
+
+/// A receive that waits.
+#[derive(Clone, Debug)]
+pub(super) struct LongPoll {
+    number: u64,
+    call: Call,
+    deadline: SimTime,
+}
+
+impl Cloud {
+    /// Makes a queue with its feeds and answers its URL. A dead-letter queue must be there already.
+    pub fn add_queue(&mut self, spec: QueueSpec) -> String {
+        self.events.feed(&spec.name, &spec.feeds);
+        if spec.feeds.contains(&crate::events::Feed::EventBridge) {
+            self.world.ecs.tell_changes();
+        }
+        self.sqs.add_queue(self.now, spec)
+    }
+
+    /// Puts a message into a queue, whatever it says: forged, broken, or meant for someone else. Answers its id, `None`
+    /// if there is no such queue.
+    pub fn send_message(&mut self, queue: &str, body: impl Into<String>) -> Option<String> {
+        let id = self.sqs.send(self.now, queue, body);
+        self.answer_polls();
+        id
+    }
+
+    /// What is left in a queue, hidden messages included.
+    pub fn messages(&self, queue: &str) -> Vec<Message> {
+        self.sqs.messages(queue)
+    }
+
+    /// What has gone to a queue's dead-letter queue.
+    pub fn dead_letters(&self, queue: &str) -> Vec<Message> {
+        self.sqs.dead_letter_of(queue).map(|name| self.sqs.messages(name)).unwrap_or_default()
+    }
+
+    /// Spot warns that it takes an instance back, and does so two minutes later: the EC2 instance is gone behind its
+    /// group's back, whatever runs there.
+    pub fn interrupt_spot(&mut self, instance_id: &str) {
+        let zone = self.world.autoscaling.zone_of(instance_id).unwrap_or("us-east-1a").to_owned();
+        self.events.publish(self.now, &Notice::spot_interruption(&zone, instance_id));
+        self.reclaims.push((self.now + SPOT_NOTICE, instance_id.to_owned()));
+    }
+
+    /// EC2 says that an instance is at a raised risk of interruption. Nothing else happens to it.
+    pub fn recommend_rebalance(&mut self, instance_id: &str) {
+        self.events.publish(self.now, &Notice::rebalance_recommendation(instance_id));
+    }
+
+    /// The answer to a call that [`Delivery::Waits`], if it has come by now; otherwise when to ask again. It may come
+    /// earlier, whenever anything is done to the cloud.
+    pub fn collect(&mut self, now: SimTime, number: u64) -> Result<Delivery, SimTime> {
+        self.advance(now);
+        match self.answered.remove(&number) {
+            Some((_, reply)) => Ok(Delivery::Answer(reply)),
+            None if self.polls.iter().any(|poll| poll.number == number) => {
+                let next = self.next_event().unwrap_or(self.now + KEPT);
+                Err(next.max(now + Duration::from_millis(1)))
+            }
+            // Nobody came for it in time.
+            None => Ok(Delivery::Lost),
+        }
+    }
+
+    /// When something happens next to messages and those who wait for them.
+    pub(super) fn next_message(&self) -> Option<SimTime> {
+        let visible = self.polls.iter().filter_map(|poll| self.sqs.next_visible(self.now, poll.call.json()?));
+        let deadlines = self.polls.iter().map(|poll| poll.deadline);
+        let reclaims = self.reclaims.iter().map(|(at, _)| *at);
+        visible.chain(deadlines).chain(reclaims).chain(self.events.next_event()).min()
+    }
+
+    /// What has come about now, and who gets it: notices go on their way, messages that are due arrive, and whoever
+    /// waited for one is answered.
+    pub(super) fn tell(&mut self) {
+        let notices = self.world.take_notices(self.now);
+        // A world that is being described tells nobody: queues are empty when the scenario begins.
+        if self.now >= BEGIN {
+            notices.iter().for_each(|notice| self.events.publish(self.now, notice));
+        }
+        for (queue, body) in self.events.arrived(self.now) {
+            self.sqs.send(self.now, &queue, body);
+        }
+        self.answer_polls();
+    }
+
+    /// Takes back the instances whose two minutes are over.
+    pub(super) fn reclaim(&mut self) {
+        while let Some(due) = self.reclaims.iter().position(|(at, _)| *at <= self.now) {
+            let (_, instance) = self.reclaims.remove(due);
+            self.world.kill(self.now, &instance);
+        }
+    }
+
+    /// Lets a call wait that would have to. A call that a fault strikes waits for nothing.
+    pub(super) fn begin_poll(&mut self, call: &Call) -> Option<Delivery> {
+        if call.service != Service::Sqs || !is_here(call) {
+            return None;
+        }
+        let deadline = self.sqs.waits_until(self.now, &call.operation, call.json()?)?;
+        let number = self.calls;
+        self.polls.push(LongPoll { number, call: call.clone(), deadline });
+        Some(Delivery::Waits(number))
+    }
+
+    fn answer_polls(&mut self) {
+        let now = self.now;
+        self.answered.retain(|_, (at, _)| now < *at + KEPT);
+        let (still, ready): (Vec<LongPoll>, Vec<LongPoll>) =
+            std::mem::take(&mut self.polls).into_iter().partition(|poll| {
+                let body = poll.call.json().unwrap_or(&Value::Null);
+                now < poll.deadline && self.sqs.waits_until(now, &poll.call.operation, body).is_some()
+            });
+        self.polls = still;
+        for poll in ready {
+            // Another receive, answered just now, may have taken what there was.
+            let body = poll.call.json().unwrap_or(&Value::Null);
+            if now < poll.deadline && self.sqs.waits_until(now, &poll.call.operation, body).is_some() {
+                self.polls.push(poll);
+                continue;
+            }
+            let reply = self.answer(&poll.call, None);
+            self.log.amend(poll.number, describe(&reply));
+            self.answered.insert(poll.number, (now, reply));
+        }
+        self.polls.sort_by_key(|poll| poll.number);
+    }
+}
+
+/// Whether a call is for the simulated account and region; all others have no queues.
+pub(super) fn is_here(call: &Call) -> bool {
+    (call.account.as_str(), call.region.as_str()) == (ACCOUNT, REGION)
+}

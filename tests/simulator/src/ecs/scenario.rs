@@ -1,0 +1,82 @@
+//! What scenarios do to services, tasks and instances, and AWS would not.
+
+use super::Ecs;
+use super::model::{InstanceStatus, Trouble};
+use super::ops::last;
+use super::scheduler;
+use crate::SimTime;
+use crate::spec::StandaloneSpec;
+
+impl Ecs {
+    /// Lets new tasks of a service fail, or come up again (`None`). What runs is left alone. Answers whether there is
+    /// such a service.
+    pub fn set_trouble(&mut self, now: SimTime, cluster: &str, service: &str, trouble: Option<Trouble>) -> bool {
+        let Some(found) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service)) else {
+            return false;
+        };
+        found.trouble = trouble;
+        if found.trouble.is_none() {
+            (found.failures, found.throttled_until, found.impaired) = (0, None, false);
+        }
+        scheduler::wake(&mut self.schedule, cluster, found, now);
+        true
+    }
+
+    /// Protects a service's task, given by id or ARN, from scale-in until then. Answers whether it is one that can be
+    /// protected.
+    pub fn protect_task(&mut self, cluster: &str, task: &str, until: SimTime) -> bool {
+        let task = self.clusters.get_mut(cluster).and_then(|c| c.tasks.get_mut(last(task)));
+        let Some(task) = task.filter(|task| task.service.is_some() && task.stopped_at.is_none()) else { return false };
+        task.protected_until = Some(until);
+        true
+    }
+
+    /// Sets an attribute of an EC2 instance's container instances.
+    pub fn set_attribute(&mut self, ec2: &str, name: &str, value: &str) {
+        for cluster in self.clusters.values_mut() {
+            for instance in cluster.instances.values_mut().filter(|instance| instance.ec2_instance_id == ec2) {
+                instance.attributes.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
+    /// Says which capacity provider an EC2 instance's container instances belong to.
+    pub fn set_capacity_provider(&mut self, ec2: &str, name: &str) {
+        for cluster in self.clusters.values_mut() {
+            for instance in cluster.instances.values_mut().filter(|instance| instance.ec2_instance_id == ec2) {
+                instance.capacity_provider = Some(name.to_owned());
+            }
+        }
+    }
+
+    /// Fills every `ACTIVE` instance of a cluster, but for these EC2 instances, with one standalone task that takes all
+    /// CPU that is left.
+    pub fn fill(&mut self, now: SimTime, cluster: &str, except: &[&str]) {
+        let Some(found) = self.clusters.get(cluster) else { return };
+        let instances = found.instances.values().filter(|instance| {
+            instance.status == InstanceStatus::Active
+                && instance.agent_connected
+                && !except.contains(&instance.ec2_instance_id.as_str())
+        });
+        let room = instances.map(|i| (i.ec2_instance_id.clone(), i.cpu.saturating_sub(i.used_cpu)));
+        let room: Vec<(String, u32)> = room.filter(|(_, cpu)| *cpu > 0).collect();
+        for (ec2, cpu) in room {
+            let mut spec = StandaloneSpec::new(cluster, "filler").on(ec2);
+            (spec.task.cpu, spec.task.memory) = (cpu, 0);
+            self.run_standalone(now, &spec);
+        }
+    }
+
+    /// Since when an EC2 instance has been `DRAINING` in the cluster of a task, given by id or ARN.
+    pub(crate) fn draining_since(&self, cluster: &str, task: &str) -> Option<SimTime> {
+        let cluster = self.clusters.get(cluster)?;
+        let instance = cluster.instances.get(&cluster.tasks.get(last(task))?.instance)?;
+        (instance.status == InstanceStatus::Draining).then_some(instance.status_since)
+    }
+
+    /// A task that has not been told to stop, given by id or ARN: its service, `None` inside for a standalone one.
+    pub(crate) fn service_of_task(&self, cluster: &str, task: &str) -> Option<Option<&str>> {
+        let task = self.clusters.get(cluster)?.tasks.get(last(task))?;
+        (!task.stop_wanted).then_some(task.service.as_deref())
+    }
+}
