@@ -53,7 +53,10 @@ async fn set_states(session: &Session, orders: &[Order<'_>], reports: &mut [Repo
                 Action::SetActive { cluster, container_instance } => {
                     active.entry(cluster).or_default().push((index, container_instance.clone()));
                 }
-                Action::StopTask { .. } | Action::Deregister { .. } | Action::Complete(_) => {}
+                Action::StopTask { .. }
+                | Action::Deregister { .. }
+                | Action::Complete(_)
+                | Action::Terminate { .. } => {}
             }
         }
     }
@@ -88,8 +91,9 @@ async fn one(session: &Session, record: &Record, action: &Action, report: &mut R
             session.ecs.stop_task(cluster, task, &reason).await
         }
         Action::Deregister { cluster, container_instance } => session.ecs.deregister(cluster, container_instance).await,
+        Action::Terminate { group, shrink } => session.autoscaling.terminate(group, &record.instance_id, *shrink).await,
         Action::Complete(intent) => {
-            let lifecycle = &record.lifecycle;
+            let Some(lifecycle) = &record.lifecycle else { return };
             let told =
                 session.urgent.complete(&lifecycle.group, &lifecycle.hook, &record.instance_id, intent.result).await;
             report.completion = Some(match told {

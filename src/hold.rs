@@ -80,8 +80,8 @@ fn due(scope: &ScopeState, now: Mono) -> Vec<Due> {
     let Some(view) = scope.groups.borrow().clone() else { return Vec::new() };
     let mut wanted = Vec::new();
     for (instance, member) in scope.waiting(&view) {
-        let phase = scope.phases.borrow().get(&instance).copied();
-        if phase == Some(Phase::Completing) {
+        let known = scope.phases.borrow().get(&instance).copied();
+        if known.is_some_and(|known| known.completing && !scope.is_braked(&instance)) {
             continue;
         }
         let hooks: Vec<(String, Option<Duration>)> = match scope.our_hooks(&view, &member.group) {
@@ -93,7 +93,7 @@ fn due(scope: &ScopeState, now: Mono) -> Vec<Due> {
             OurHooks::Unknown => scope.config.hooks.iter().map(|name| (name.clone(), None)).collect(),
         };
         for (hook, timeout) in hooks {
-            let done = phase == Some(Phase::Done);
+            let done = known.is_some_and(|known| known.phase == Phase::Done);
             wanted.push(Due { instance: instance.clone(), group: member.group.clone(), hook, timeout, done });
         }
     }

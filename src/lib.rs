@@ -12,6 +12,7 @@
 //! | [`config`] | file and environment → one validated, typed [`config::Config`] | reach AWS |
 //! | [`controller`] | passes over clusters, pacing, lease, shutdown | know a phase's rules |
 //! | [`intake`] | finds instances that wait under our hooks, opens their records | drain |
+//! | [`events`] | a message of the queue → an [`events::Event`] | believe it: an event is a nudge |
 //! | [`hold`] | heartbeats for what is seen waiting | need a record, a lease or the table |
 //! | [`observe`] | reads a cluster in batches, cuts an observation for each drain out of it | call an absence what is only unknown |
 //! | [`act`] | carries a decision's actions out | act before the record is saved |
@@ -28,6 +29,7 @@ pub mod config;
 pub mod controller;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod events;
 pub mod hold;
 pub mod intake;
 pub mod observe;

@@ -3,9 +3,10 @@
 use super::caller::{Caller, next_page};
 use super::calls::{
     COMPLETE_LIFECYCLE_ACTION, DESCRIBE_AUTO_SCALING_GROUPS, DESCRIBE_AUTO_SCALING_INSTANCES, DESCRIBE_LIFECYCLE_HOOKS,
-    DESCRIBE_WARM_POOL, RECORD_LIFECYCLE_ACTION_HEARTBEAT,
+    DESCRIBE_WARM_POOL, RECORD_LIFECYCLE_ACTION_HEARTBEAT, TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP,
 };
 use super::error::{AwsError, ErrorClass};
+use aws_sdk_autoscaling::config::retry::RetryConfig;
 use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, LifecycleHook, LifecycleState, RetentionAction};
 use ecs_drain_state::{ActionResult, CompletionAnswer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -238,6 +239,24 @@ impl AutoScaling {
             Err(error) if error.class == ErrorClass::NoActiveAction => Ok(CompletionAnswer::NoActiveAction),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl AutoScaling {
+    /// Asks a group to terminate an instance of it; its hooks hold the instance as in any termination. `shrink`: the
+    /// group's desired capacity is lowered by one, otherwise it launches another.
+    ///
+    /// The call is made once: when its answer is lost, only a look at the group can tell whether it was taken, and a
+    /// second one could lower the desired capacity twice.
+    ///
+    /// # Errors
+    /// When it was refused, or it is not known whether it was taken.
+    pub async fn terminate(&self, group: &str, instance: &str, shrink: bool) -> Result<(), AwsError> {
+        let once = aws_sdk_autoscaling::config::Builder::new().retry_config(RetryConfig::disabled());
+        let request = self.client.terminate_instance_in_auto_scaling_group().instance_id(instance);
+        let request = request.should_decrement_desired_capacity(shrink).customize().config_override(once);
+        let on = format!("instance {instance} (group {group})");
+        self.caller.make(&TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP, &on, request.send()).await.map(|_| ())
     }
 }
 

@@ -15,16 +15,24 @@ pub enum Family {
     EcsClusterResourceModify,
     /// ECS "service read".
     EcsServiceRead,
+    /// ECS "task definition read".
+    EcsTaskDefinitionRead,
+    /// ECS "task protection".
+    EcsTaskProtection,
     /// Auto Scaling's reads.
     AutoScalingRead,
     /// Heartbeats: a bucket of their own here, so that they never queue behind a poll.
     AutoScalingHeartbeat,
     /// Completions: a bucket of their own here, so that ten thousand heartbeats after a restart do not delay one.
     AutoScalingCompletion,
+    /// Terminations that an operator ordered.
+    AutoScalingTermination,
     /// Reads of application, network and gateway load balancers.
     Elbv2Read,
     /// Reads of classic load balancers.
     ElbRead,
+    /// SQS: no rate of calls is published for standard queues (source: SQS developer guide, "Message quotas").
+    Sqs,
     /// STS: a call or two in a life.
     Sts,
     /// DynamoDB: limited by the table's capacity, not by a rate of calls.
@@ -97,6 +105,8 @@ const TASK: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:task/*";
 const SERVICE: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:service/*";
 const GROUP: &str = "arn:PARTITION:autoscaling:REGION:ACCOUNT:autoScalingGroup:*:autoScalingGroupName/*";
 const ROLE: &str = "arn:PARTITION:iam::*:role/*";
+const TASK_DEFINITION: &str = "*";
+const QUEUE: &str = "arn:PARTITION:sqs:REGION:ACCOUNT:*";
 const TABLE: &str = "arn:PARTITION:dynamodb:REGION:ACCOUNT:table/*";
 
 calls! {
@@ -112,6 +122,12 @@ calls! {
     DESCRIBE_TASKS = "ecs" "DescribeTasks" on TASK, EcsClusterResourceRead;
     /// Where a service registers its tasks.
     DESCRIBE_SERVICES = "ecs" "DescribeServices" on SERVICE, EcsServiceRead;
+    /// How many container instances a cluster has: budgets in percent.
+    DESCRIBE_CLUSTERS = "ecs" "DescribeClusters" on CLUSTER, EcsClusterRead;
+    /// Until when tasks are protected from scale-in, for a drain that does not move.
+    GET_TASK_PROTECTION = "ecs" "GetTaskProtection" on TASK, EcsTaskProtection;
+    /// What a task needs, for a drain that does not move.
+    DESCRIBE_TASK_DEFINITION = "ecs" "DescribeTaskDefinition" on TASK_DEFINITION, EcsTaskDefinitionRead;
     /// `DRAINING`, and back to `ACTIVE`.
     UPDATE_CONTAINER_INSTANCES_STATE = "ecs" "UpdateContainerInstancesState" on CONTAINER_INSTANCE, EcsClusterResourceModify;
     /// Standalone tasks whose grace is over.
@@ -130,6 +146,10 @@ calls! {
     RECORD_LIFECYCLE_ACTION_HEARTBEAT = "autoscaling" "RecordLifecycleActionHeartbeat" on GROUP, AutoScalingHeartbeat;
     /// The end of a drain.
     COMPLETE_LIFECYCLE_ACTION = "autoscaling" "CompleteLifecycleAction" on GROUP, AutoScalingCompletion;
+    /// An operator's drain that ends with the instance's termination.
+    TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP = "autoscaling" "TerminateInstanceInAutoScalingGroup" on GROUP, AutoScalingTermination;
+    /// What protocol a target group speaks: network load balancers send new connections for a while.
+    DESCRIBE_TARGET_GROUPS = "elasticloadbalancing" "DescribeTargetGroups" on ANY, Elbv2Read;
     /// Every target of a target group.
     DESCRIBE_TARGET_HEALTH = "elasticloadbalancing" "DescribeTargetHealth" on ANY, Elbv2Read;
     /// How long a target group drains.
@@ -140,6 +160,10 @@ calls! {
     DESCRIBE_LOAD_BALANCER_ATTRIBUTES = "elasticloadbalancing" "DescribeLoadBalancerAttributes" on ANY, ElbRead;
     /// What a classic load balancer says of its instances.
     DESCRIBE_INSTANCE_HEALTH = "elasticloadbalancing" "DescribeInstanceHealth" on ANY, ElbRead;
+    /// Events of a scope, if it has a queue.
+    RECEIVE_MESSAGE = "sqs" "ReceiveMessage" on QUEUE, Sqs;
+    /// Events that were taken care of; ten a call.
+    DELETE_MESSAGE = "sqs" "DeleteMessage" on QUEUE, Sqs;
     /// Whose credentials these are. Needs no permission.
     GET_CALLER_IDENTITY = "sts" "GetCallerIdentity" on ANY, Sts;
     /// Another account's scope.

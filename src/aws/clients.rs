@@ -8,6 +8,7 @@ use super::elb::Elb;
 use super::elbv2::Elbv2;
 use super::error::{AwsError, UNKNOWN_THROTTLES};
 use super::limiter::Limiter;
+use super::sqs::Sqs;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::config::retry::{ClassifyRetry, RetryAction, RetryConfig, RetryPartition};
@@ -35,6 +36,13 @@ const URGENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A heartbeat or completion with its retries.
 const URGENT_OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// One attempt of a long poll, which a queue without messages answers after 20 seconds (source: SQS API reference,
+/// ReceiveMessage).
+const LONG_POLL_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// A long poll with its retries.
+const LONG_POLL_OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The SDK's default, written down because our timeouts are made for it.
 const ATTEMPTS: u32 = 3;
@@ -125,6 +133,8 @@ pub struct Session {
     pub elbv2: Elbv2,
     /// Classic load balancers.
     pub elb: Elb,
+    /// Queues of events.
+    pub sqs: Sqs,
 }
 
 /// Opens a session: assumes the role, if there is one, and asks whose credentials these are.
@@ -159,6 +169,9 @@ pub async fn connect(environment: &Environment, region: &str, role: Option<&Role
     let elb = aws_sdk_elasticloadbalancing::config::Builder::from(&sdk)
         .retry_classifier(UnknownThrottles)
         .retry_partition(partition("elb", life));
+    let sqs = aws_sdk_sqs::config::Builder::from(&sdk)
+        .timeout_config(timeouts(LONG_POLL_ATTEMPT_TIMEOUT, LONG_POLL_OPERATION_TIMEOUT))
+        .retry_partition(partition("sqs", life));
     Ok(Session {
         account,
         region: region.to_owned(),
@@ -166,7 +179,8 @@ pub async fn connect(environment: &Environment, region: &str, role: Option<&Role
         autoscaling: autoscaling("autoscaling", ATTEMPT_TIMEOUT, OPERATION_TIMEOUT),
         urgent: autoscaling("autoscaling-urgent", URGENT_ATTEMPT_TIMEOUT, URGENT_OPERATION_TIMEOUT),
         elbv2: Elbv2::new(aws_sdk_elasticloadbalancingv2::Client::from_conf(elbv2.build()), caller.clone()),
-        elb: Elb::new(aws_sdk_elasticloadbalancing::Client::from_conf(elb.build()), caller),
+        elb: Elb::new(aws_sdk_elasticloadbalancing::Client::from_conf(elb.build()), caller.clone()),
+        sqs: Sqs::new(aws_sdk_sqs::Client::from_conf(sqs.build()), caller),
     })
 }
 
@@ -193,6 +207,13 @@ async fn account(sdk: &SdkConfig, caller: &Caller, life: u64) -> Result<String, 
     };
     let identity = caller.make(&GET_CALLER_IDENTITY, &on, sts.get_caller_identity().send()).await?;
     identity.account.ok_or_else(|| AwsError::incomplete(&GET_CALLER_IDENTITY, &on, "the answer names no account"))
+}
+
+/// The ARN of the IAM identity whose credentials these are, if AWS says. Needs no permission. (Source: STS API reference,
+/// GetCallerIdentity.)
+pub async fn caller_arn(sdk: &SdkConfig) -> Option<String> {
+    let identity = aws_sdk_sts::Client::new(sdk).get_caller_identity().send().await;
+    identity.ok().and_then(|identity| identity.arn)
 }
 
 /// A number for each life of a controller in this process.

@@ -1,7 +1,7 @@
 //! Application, network and gateway load balancers: reads only. This program has no permission to change a target.
 
 use super::caller::Caller;
-use super::calls::{DESCRIBE_TARGET_GROUP_ATTRIBUTES, DESCRIBE_TARGET_HEALTH};
+use super::calls::{DESCRIBE_TARGET_GROUP_ATTRIBUTES, DESCRIBE_TARGET_GROUPS, DESCRIBE_TARGET_HEALTH};
 use super::error::{AwsError, ErrorClass};
 use aws_sdk_elasticloadbalancingv2::types::{TargetHealthDescription, TargetHealthReasonEnum, TargetHealthStateEnum};
 
@@ -56,6 +56,20 @@ impl Elbv2 {
         let Some(answer) = unless_absent(answer)? else { return Ok(None) };
         let delay = answer.attributes().iter().find(|a| a.key() == Some("deregistration_delay.timeout_seconds"));
         Ok(delay.and_then(|attribute| attribute.value()?.parse().ok()))
+    }
+
+    /// Whether a group speaks a network load balancer's protocol; None if there is no such group, or it does not say.
+    /// (Source: ELBv2 API reference, TargetGroup: `TCP`, `TLS`, `UDP`, `TCP_UDP` and `QUIC` are for network load
+    /// balancers, `HTTP` and `HTTPS` for application load balancers, `GENEVE` for gateways.)
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn is_network(&self, arn: &str) -> Result<Option<bool>, AwsError> {
+        let request = self.client.describe_target_groups().target_group_arns(arn);
+        let answer = self.caller.make(&DESCRIBE_TARGET_GROUPS, &of_group(arn), request.send()).await;
+        let Some(answer) = unless_absent(answer)? else { return Ok(None) };
+        let protocol = answer.target_groups().first().and_then(|group| group.protocol());
+        Ok(protocol.map(|protocol| !matches!(protocol.as_str(), "HTTP" | "HTTPS" | "GENEVE")))
     }
 }
 

@@ -19,33 +19,38 @@ struct Rate {
 
 impl Family {
     /// The families that are limited here.
-    const LIMITED: [Family; 9] = [
+    const LIMITED: [Family; 12] = [
         Family::EcsClusterRead,
         Family::EcsClusterResourceRead,
         Family::EcsClusterResourceModify,
         Family::EcsServiceRead,
+        Family::EcsTaskDefinitionRead,
+        Family::EcsTaskProtection,
         Family::AutoScalingRead,
         Family::AutoScalingHeartbeat,
         Family::AutoScalingCompletion,
+        Family::AutoScalingTermination,
         Family::Elbv2Read,
         Family::ElbRead,
     ];
 
     /// Half of AWS's rate. (Source for ECS: ECS API reference, "Request throttling for the Amazon ECS API": 20/s with
-    /// bursts of 50 and 100, changes 40/s with 100. For load balancers: Elastic Load Balancing user guide, "Request
+    /// bursts of 50 and 100, changes 40/s with 100, task protection 80/s with 200. For load balancers: Elastic Load Balancing user guide, "Request
     /// throttling": 10/s with bursts of 40, for the whole account, each generation.) Auto Scaling publishes no
     /// numbers (source: Auto Scaling API reference, "Welcome"): these are this program's own. Ten heartbeats
     /// a second hold 12,000 instances under hooks of an hour.
     fn rate(self) -> Option<Rate> {
         let (per_second, burst) = match self {
-            Family::EcsClusterRead => (10, 25),
+            Family::EcsClusterRead | Family::EcsTaskDefinitionRead => (10, 25),
+            Family::EcsTaskProtection => (40, 100),
             Family::EcsClusterResourceRead | Family::EcsServiceRead => (10, 50),
             Family::EcsClusterResourceModify => (20, 50),
             Family::Elbv2Read | Family::ElbRead => (5, 20),
             Family::AutoScalingRead => (5, 10),
             Family::AutoScalingHeartbeat => (10, 20),
             Family::AutoScalingCompletion => (10, 20),
-            Family::Sts | Family::DynamoDb => return None,
+            Family::AutoScalingTermination => (1, 5),
+            Family::Sqs | Family::Sts | Family::DynamoDb => return None,
         };
         Some(Rate { per_second, burst })
     }

@@ -10,7 +10,7 @@
 //! | [`mod@error`] | classes of failures, each with one treatment |
 //! | [`clients`] | credentials, timeouts, retries; a [`Session`] is one account and region |
 //! | [`limiter`] | half of AWS's published request rates |
-//! | [`ecs`], [`autoscaling`], [`elbv2`], [`elb`] | the services |
+//! | [`ecs`], [`autoscaling`], [`elbv2`], [`elb`], [`sqs`] | the services |
 
 pub mod autoscaling;
 pub mod calls;
@@ -20,6 +20,7 @@ pub mod elb;
 pub mod elbv2;
 pub mod error;
 pub mod limiter;
+pub mod sqs;
 
 mod batch;
 mod caller;
@@ -30,9 +31,10 @@ mod tests;
 pub use autoscaling::{AutoScaling, Beat, GroupView, HookView, MemberView};
 pub use batch::Described;
 pub use calls::{Call, Family};
-pub use clients::{Environment, Role, Session, connect};
+pub use clients::{Environment, Role, Session, caller_arn, connect};
 pub use ecs::{ContainerInstanceView, Desired, Ecs, ServiceView, State, TaskView};
 pub use elb::Elb;
 pub use elbv2::{Elbv2, TargetHealthView};
 pub use error::{AwsError, ErrorClass};
 pub use limiter::Limiter;
+pub use sqs::{Message, Sqs};

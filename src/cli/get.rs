@@ -1,11 +1,12 @@
 //! `ecs-drain get`: the drains, as a table. Reads the DynamoDB table and nothing else.
 
-use crate::cli::words::{Screen, age, when, word};
+use crate::cli::words::{Screen, age, when};
 use crate::cli::{Failure, Global, TableArgs};
+use crate::store::brake::{Brake, EVERYTHING};
 use crate::store::{Read, Store, StoreError};
 use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
-use ecs_drain_state::{Phase, Record};
+use ecs_drain_state::{Order, Origin, Phase, Record};
 use jiff::Timestamp;
 use std::io::Write;
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub async fn run(args: &GetArgs, global: &Global, out: &mut dyn Write) -> Result
     let screen = Screen::detect();
     loop {
         let text = match read(&store, args).await {
-            Ok(records) => show(&records, args, &store, screen)?,
+            Ok(records) => show(&records, args, &store, screen).await?,
             // A look that failed for a moment does not end the watching.
             Err(error) if args.watch && error.is_transient() => format!("{error}\n"),
             Err(error) => return Err(error.into()),
@@ -94,10 +95,12 @@ async fn read(store: &Store, args: &GetArgs) -> Result<Vec<(String, Read)>, Stor
     Ok(records)
 }
 
-fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen: Screen) -> Result<String, Failure> {
+async fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen: Screen) -> Result<String, Failure> {
+    let now = Timestamp::now();
     if args.output == Output::Json {
         return json(records);
     }
+    let braked = braked(store.brake().await, now);
     if records.is_empty() {
         let hint = if args.all { "" } else { "; --all shows finished ones, and those of other controllers" };
         let whose = match (&args.cluster, args.all) {
@@ -105,9 +108,21 @@ fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen: Scree
             (None, true) => "at all".to_owned(),
             (None, false) => format!("of controller {}", store.controller()),
         };
-        return Ok(format!("no drains {whose} in table {}{hint}\n", store.table()));
+        return Ok(format!("{braked}no drains {whose} in table {}{hint}\n", store.table()));
     }
-    Ok(table(records, args.output == Output::Wide, Timestamp::now(), screen))
+    Ok(braked + &table(records, args.output == Output::Wide, now, screen))
+}
+
+/// What is held as a whole, a line each.
+fn braked(brake: Result<Brake, StoreError>, now: Timestamp) -> String {
+    let line = |(place, order): (&String, &Order)| {
+        let what = if place == EVERYTHING { "everything".to_owned() } else { format!("cluster {place}") };
+        format!("held: {what}, by {order}, {} ago\n", age(order.at, now))
+    };
+    match brake {
+        Ok(brake) => brake.held.iter().map(line).collect(),
+        Err(error) => format!("held: everything, since what is held cannot be read: {error}\n"),
+    }
 }
 
 /// The records as JSON; one that cannot be read is there too, with the reason in its place.
@@ -133,8 +148,9 @@ pub fn value(key: &str, read: &Read) -> Result<serde_json::Value, serde_json::Er
 }
 
 const HEADINGS: [&str; 6] = ["INSTANCE", "CLUSTER", "PHASE", "SINCE", "WAITING FOR", "DEADLINE"];
-const MORE_HEADINGS: [&str; 8] =
-    ["ACCOUNT", "REGION", "GROUP", "HOOK", "ORIGIN", "TASKS LEFT", "TARGETS LEFT", "CONTROLLER"];
+/// Why the drain exists, and what comes after: shown where some drain has another origin than a hook of ours.
+const ORIGIN: &str = "ORIGIN";
+const MORE_HEADINGS: [&str; 7] = ["ACCOUNT", "REGION", "GROUP", "HOOK", "TASKS LEFT", "TARGETS LEFT", "CONTROLLER"];
 
 /// The records as a table, those first that need a person, then the oldest.
 pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Screen) -> String {
@@ -151,9 +167,15 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
     if let Some(width) = screen.width {
         table.set_width(width);
     }
-    table.set_header(HEADINGS.iter().chain(if wide { MORE_HEADINGS.as_slice() } else { &[] }));
+    let columns = Columns {
+        origin: wide
+            || records.iter().any(|(_, read)| matches!(read, Read::Record(r) if r.origin != Origin::LifecycleHook)),
+        more: wide,
+    };
+    let origin = columns.origin.then_some(&ORIGIN);
+    table.set_header(HEADINGS.iter().chain(origin).chain(if wide { MORE_HEADINGS.as_slice() } else { &[] }));
     for (key, read) in sorted {
-        table.add_row(row(key, read, wide, now));
+        table.add_row(row(key, read, columns, now));
     }
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
@@ -170,17 +192,24 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
     })
 }
 
-fn row(key: &str, read: &Read, wide: bool, now: Timestamp) -> Vec<String> {
+/// Which columns there are beside [`HEADINGS`].
+#[derive(Clone, Copy)]
+struct Columns {
+    origin: bool,
+    more: bool,
+}
+
+fn row(key: &str, read: &Read, columns: Columns, now: Timestamp) -> Vec<String> {
     let record = match read {
         Read::Record(record) => record,
         Read::Newer { schema } => {
             return unread(
                 key,
-                wide,
+                columns,
                 &format!("written by a newer ecs-drain (schema {schema}), which alone may touch it"),
             );
         }
-        Read::Unreadable { why } => return unread(key, wide, &format!("cannot be read: {why}")),
+        Read::Unreadable { why } => return unread(key, columns, &format!("cannot be read: {why}")),
     };
     let mut row = vec![
         record.instance_id.clone(),
@@ -190,13 +219,16 @@ fn row(key: &str, read: &Read, wide: bool, now: Timestamp) -> Vec<String> {
         waiting_for(record),
         deadline(record, now),
     ];
-    if wide {
+    let dash = || "-".to_owned();
+    if columns.origin {
+        row.push(origin(record));
+    }
+    if columns.more {
         row.extend([
             record.account.clone(),
             record.region.clone(),
-            record.lifecycle.group.clone(),
-            record.lifecycle.hook.clone(),
-            word(&record.origin),
+            record.group().map_or_else(dash, str::to_owned),
+            record.lifecycle.as_ref().map_or_else(dash, |lifecycle| lifecycle.hook.clone()),
             record.tasks_left_count.to_string(),
             record.targets_left_count.to_string(),
             record.controller.clone(),
@@ -206,14 +238,17 @@ fn row(key: &str, read: &Read, wide: bool, now: Timestamp) -> Vec<String> {
 }
 
 /// A record that says nothing but its key.
-fn unread(key: &str, wide: bool, why: &str) -> Vec<String> {
+fn unread(key: &str, columns: Columns, why: &str) -> Vec<String> {
     let mut parts = key.split('/');
     let (account, region) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let dash = || "-".to_owned();
     let instance = parts.next().unwrap_or(key).to_owned();
     let mut row = vec![instance, dash(), "?".to_owned(), dash(), why.to_owned(), dash()];
-    if wide {
-        row.extend([account.to_owned(), region.to_owned(), dash(), dash(), dash(), dash(), dash(), dash()]);
+    if columns.origin {
+        row.push(dash());
+    }
+    if columns.more {
+        row.extend([account.to_owned(), region.to_owned(), dash(), dash(), dash(), dash(), dash()]);
     }
     row
 }
@@ -226,14 +261,25 @@ fn phase(record: &Record) -> String {
     }
 }
 
-/// What the drain waits for, and what went wrong, if the present step fails again and again.
-fn waiting_for(record: &Record) -> String {
-    match &record.last_error {
-        Some(error) if record.attempts > 0 && !record.is_done() => {
-            format!("{} (failed {}: {})", record.message, times(record.attempts), error.what)
-        }
-        Some(_) | None => record.message.clone(),
+/// Why the drain exists and, where no hook of ours holds the instance, what comes after.
+fn origin(record: &Record) -> String {
+    match (record.then, &record.lifecycle) {
+        (Some(then), None) => format!("{}, {}", record.origin.name(), then.name()),
+        (Some(_) | None, _) => record.origin.name().to_owned(),
     }
+}
+
+/// What the drain waits for, and what went wrong, if the present step fails again and again; then, a line each, why it
+/// does not move (the message has the first cause).
+fn waiting_for(record: &Record) -> String {
+    if record.is_done() {
+        return record.message.clone();
+    }
+    let failed = record.last_error.as_ref().filter(|_| record.attempts > 0);
+    let failed =
+        failed.map_or_else(String::new, |error| format!(" (failed {}: {})", times(record.attempts), error.what));
+    let more: String = record.causes.iter().skip(1).map(|cause| format!("\n{}", cause.text)).collect();
+    format!("{}{failed}{more}", record.message)
 }
 
 /// `once`, `3 times`.
@@ -246,7 +292,7 @@ fn deadline(record: &Record, now: Timestamp) -> String {
     match record.deadline {
         _ if record.is_done() => "-".to_owned(),
         Some(deadline) => when(deadline, now),
-        None => format!("{} (hook)", when(record.global_limit, now)),
+        None => record.global_limit.map_or_else(|| "-".to_owned(), |limit| format!("{} (hook)", when(limit, now))),
     }
 }
 
@@ -254,7 +300,7 @@ fn deadline(record: &Record, now: Timestamp) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::cli::samples::{done, now, unread, waiting};
+    use crate::cli::samples::{asked, done, now, unread, waiting};
 
     fn records() -> Vec<(String, Read)> {
         let mut records = vec![done(), waiting()];
@@ -274,13 +320,48 @@ i-0done     web      Done: TimedOut  30 min  let go at its deadline             
     }
 
     #[test]
+    fn where_a_drain_has_another_origin_it_is_shown() {
+        let screen = Screen { width: Some(120), colour: false, terminal: true };
+        assert_eq!(
+            table(&[asked(), waiting()], false, now(), screen),
+            "\
+INSTANCE    CLUSTER  PHASE    SINCE   WAITING FOR                           DEADLINE               ORIGIN
+i-0asked    web      Waiting  19 min  held by bob@desk (incident):          -                      operator, terminate
+                                      heartbeats go on, and nothing else
+                                      is done until it is resumed; service
+                                      shop finds no room: 512 CPU units
+                                      are missing
+                                      task 0a1b is protected until 22:40
+i-0waiting  web      Waiting  3 min   task 0a1b of service shop and 2 more  in 47 h 55 min (hook)  lifecycle-hook
+                                      (failed 2 times: ecs:ListTasks on
+                                      cluster web: throttled)
+"
+        );
+    }
+
+    #[test]
+    fn what_is_held_as_a_whole_is_said_first() {
+        let order = Order { by: "Ada".to_owned(), reason: Some("incident".to_owned()), at: now() };
+        let held = [EVERYTHING, "123456789012/eu-west-1/web"].map(|place| (place.to_owned(), order.clone()));
+        let brake = Brake { held: held.into_iter().collect() };
+        assert_eq!(
+            braked(Ok(brake), now()),
+            "\
+held: everything, by Ada (incident), 0 s ago
+held: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
+"
+        );
+        assert_eq!(braked(Ok(Brake::default()), now()), "");
+    }
+
+    #[test]
     fn more_columns() {
         assert_eq!(table(&records(), true, now(), Screen::default()), "\
-INSTANCE    CLUSTER  PHASE           SINCE   WAITING FOR                                                                                     DEADLINE               ACCOUNT       REGION     GROUP    HOOK       ORIGIN          TASKS LEFT  TARGETS LEFT  CONTROLLER
-i-0bad      -        ?               -       cannot be read: phase is \"Wating\"                                                               -                      123456789012  eu-west-1  -        -          -               -           -             -
-i-0new      -        ?               -       written by a newer ecs-drain (schema 7), which alone may touch it                               -                      123456789012  eu-west-1  -        -          -               -           -             -
-i-0waiting  web      Waiting         3 min   task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)  in 47 h 55 min (hook)  123456789012  eu-west-1  web-asg  ecs-drain  lifecycle-hook  3           1             default
-i-0done     web      Done: TimedOut  30 min  let go at its deadline                                                                          -                      123456789012  eu-west-1  web-asg  ecs-drain  lifecycle-hook  0           0             default
+INSTANCE    CLUSTER  PHASE           SINCE   WAITING FOR                                                                                     DEADLINE               ORIGIN          ACCOUNT       REGION     GROUP    HOOK       TASKS LEFT  TARGETS LEFT  CONTROLLER
+i-0bad      -        ?               -       cannot be read: phase is \"Wating\"                                                               -                      -               123456789012  eu-west-1  -        -          -           -             -
+i-0new      -        ?               -       written by a newer ecs-drain (schema 7), which alone may touch it                               -                      -               123456789012  eu-west-1  -        -          -           -             -
+i-0waiting  web      Waiting         3 min   task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)  in 47 h 55 min (hook)  lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  3           1             default
+i-0done     web      Done: TimedOut  30 min  let go at its deadline                                                                          -                      lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  0           0             default
 ");
     }
 

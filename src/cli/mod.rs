@@ -1,5 +1,6 @@
-//! The command line, one file a command. Nothing here decides anything about a drain: `run` hands a validated
-//! configuration to the controller, and the others read the table.
+//! The command line. Nothing here decides anything about a drain: `run` hands a validated configuration to the
+//! controller, some commands read the table, and those that ask for something write requests to it, which the controller
+//! carries out.
 //!
 //! | file | command |
 //! | --- | --- |
@@ -8,22 +9,37 @@
 //! | [`init`] | create or check the table |
 //! | [`get`] | the drains, as a table |
 //! | [`describe`] | everything about one instance |
+//! | [`sheet`], [`find`] | one drain on a page; which record is meant |
+//! | [`drain`], [`select`] | ask for instances to be drained; which ones are meant |
+//! | [`orders`], [`hold`] | cancel, extend, retry, complete; hold and resume |
+//! | [`asking`], [`byhand`] | write requests and wait for the answers; the `aws` commands where no controller runs |
+//! | [`confirm`], [`who`] | ask on the terminal first; who asks |
 //! | [`config`] | check a configuration, print an example or the reference |
 //! | [`completions`] | for shells |
 //! | [`failure`] | how a command fails, and its exit code |
 //! | [`words`] | times, widths and colour |
 
+pub mod asking;
+pub mod byhand;
 pub mod completions;
 pub mod config;
+pub mod confirm;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod describe;
+pub mod drain;
 pub mod failure;
+pub mod find;
 pub mod get;
+pub mod hold;
 pub mod init;
+pub mod orders;
 pub mod run;
 #[cfg(test)]
 mod samples;
+pub mod select;
+pub mod sheet;
+pub mod who;
 pub mod words;
 
 pub use failure::Failure;
@@ -32,7 +48,9 @@ use crate::aws::Environment;
 use crate::config::{Config, ConfigError, Given, Source, Table, table_only};
 use crate::store::Store;
 use crate::telemetry::{self, Format, Verbosity};
+use aws_config::SdkConfig;
 use clap::{Args, Parser, Subcommand};
+use ecs_drain_state::What;
 use std::future::Future;
 use std::path::PathBuf;
 use tokio::task::LocalSet;
@@ -51,6 +69,11 @@ Examples:
   Look at it:
     ecs-drain get --watch
     ecs-drain describe i-0123456789abcdef0
+
+  Ask for something (the controller does it):
+    ecs-drain drain --cluster web --older-than 30d
+    ecs-drain cancel i-0123456789abcdef0
+    ecs-drain hold --everything --reason 'incident 4711'
 
 Exit codes: 0 fine, 1 failed, 2 wrong arguments or configuration.";
 
@@ -99,6 +122,22 @@ pub enum Command {
     Get(get::GetArgs),
     /// Show everything about the drain of one instance, with its history
     Describe(describe::DescribeArgs),
+    /// Drain instances that no group is terminating: some, or a fleet
+    Drain(drain::DrainArgs),
+    /// Give up drains that were asked for, and undo our DRAINING
+    #[command(after_help = orders::CANCEL)]
+    Cancel(orders::InstancesArgs),
+    /// Do nothing but heartbeats for an instance, a cluster, or everything
+    Hold(hold::HoldArgs),
+    /// Go on with what is held
+    Resume(hold::ResumeArgs),
+    /// Move deadlines to a later moment
+    Extend(orders::ExtendArgs),
+    /// Look at drains now, and try again what failed
+    #[command(after_help = orders::RETRY)]
+    Retry(orders::InstancesArgs),
+    /// Let an instance go now, whatever is left on it
+    Complete(orders::CompleteArgs),
     /// Check a configuration, print an example or the reference
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -160,6 +199,11 @@ impl Global {
 
     /// The store in that table.
     async fn store(&self, args: &TableArgs) -> Result<Store, Failure> {
+        Ok(self.connect(args).await?.1)
+    }
+
+    /// The SDK's configuration for that table's region, and the store in it.
+    async fn connect(&self, args: &TableArgs) -> Result<(SdkConfig, Store), Failure> {
         let (controller, table) = self.table(args)?;
         let sdk = Environment::default().load(table.region.as_deref()).await;
         if sdk.region().is_none() {
@@ -167,7 +211,8 @@ impl Global {
                 "no region is given for the table: use --table-region, AWS_REGION, or a profile that has one",
             ));
         }
-        Ok(Store::connect(&sdk, &table.name, &controller))
+        let store = Store::connect(&sdk, &table.name, &controller);
+        Ok((sdk, store))
     }
 }
 
@@ -195,6 +240,13 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Demo(args) => demo::run(&args, &global),
         Command::Get(args) => block_on(get::run(&args, &global, out)),
         Command::Describe(args) => block_on(describe::run(&args, &global, out)),
+        Command::Drain(args) => block_on(drain::run(&args, &global, out)),
+        Command::Cancel(args) => block_on(orders::simple(What::Cancel, &args, &global, out)),
+        Command::Hold(args) => block_on(hold::hold(&args, &global, out)),
+        Command::Resume(args) => block_on(hold::resume(&args, &global, out)),
+        Command::Extend(args) => block_on(orders::extend(&args, &global, out)),
+        Command::Retry(args) => block_on(orders::simple(What::Retry, &args, &global, out)),
+        Command::Complete(args) => block_on(orders::complete(&args, &global, out)),
         Command::Config(command) => config::run(&command, &global, out),
         Command::Completions(args) => completions::run(&args, out),
     }

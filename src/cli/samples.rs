@@ -3,8 +3,8 @@
 use crate::store::Read;
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{
-    ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Obligation, Origin, Outcome, Phase,
-    Record, Strategy, Target, WaitKind,
+    ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation, Order, Origin, Outcome,
+    Phase, Record, Strategy, Target, Then, WaitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -17,6 +17,23 @@ fn ago(minutes: i64) -> Timestamp {
     now() - SignedDuration::from_mins(minutes)
 }
 
+fn hooked() -> Lifecycle {
+    Lifecycle {
+        group: "web-asg".to_owned(),
+        hook: "ecs-drain".to_owned(),
+        kind: WaitKind::Terminating,
+        heartbeat_timeout_seconds: 3600,
+        global_timeout_seconds: 172_800,
+        default_result: ActionResult::Continue,
+        other_hooks: Vec::new(),
+        retains_abandoned: false,
+    }
+}
+
+fn order(by: &str, reason: &str, minutes_ago: i64) -> Order {
+    Order { by: by.to_owned(), reason: Some(reason.to_owned()), at: ago(minutes_ago) }
+}
+
 fn opened(instance: &str, minutes_ago: i64, deadline: Option<SignedDuration>) -> Record {
     let opening = Opening {
         account: "123456789012".to_owned(),
@@ -25,14 +42,10 @@ fn opened(instance: &str, minutes_ago: i64, deadline: Option<SignedDuration>) ->
         controller: "default".to_owned(),
         origin: Origin::LifecycleHook,
         strategy: Strategy::Drain,
-        lifecycle: Lifecycle {
-            group: "web-asg".to_owned(),
-            hook: "ecs-drain".to_owned(),
-            kind: WaitKind::Terminating,
-            heartbeat_timeout_seconds: 3600,
-            global_timeout_seconds: 172_800,
-            default_result: ActionResult::Continue,
-        },
+        lifecycle: Some(hooked()),
+        group: None,
+        then: None,
+        requested: None,
         container_instances: vec![ContainerInstance {
             cluster: "web".to_owned(),
             arn: "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee".to_owned(),
@@ -40,6 +53,7 @@ fn opened(instance: &str, minutes_ago: i64, deadline: Option<SignedDuration>) ->
             deregistered_at: None,
         }],
         deadline,
+        margin: SignedDuration::from_mins(5),
     };
     Record::open(opening, ago(minutes_ago))
 }
@@ -63,6 +77,8 @@ pub fn waiting() -> (String, Read) {
         ),
         target: Target::Instance("i-0waiting".to_owned()),
         delay_seconds: Some(300),
+        network: Some(false),
+        draining_since: Some(now() - SignedDuration::from_secs(160)),
         noted_at: ago(4),
     }];
     record.attempts = 2;
@@ -85,6 +101,54 @@ pub fn done() -> (String, Read) {
     });
     record.message = "let go at its deadline".to_owned();
     record.expires_at = Some(now().as_second() + 6 * 86400);
+    (record.key(), Read::Record(Box::new(record)))
+}
+
+/// An operator's drain that does not move, and is held.
+pub fn asked() -> (String, Read) {
+    let mut record = opened("i-0asked", 20, None);
+    record.origin = Origin::Operator;
+    record.lifecycle = None;
+    record.global_limit = None;
+    record.then = Some(Then::Terminate);
+    record.requested = Some(order("arn:aws:iam::123456789012:user/ada", "kernel update", 20));
+    record.held = Some(order("bob@desk", "incident", 2));
+    record.phase = Phase::Waiting;
+    record.phase_since = ago(19);
+    record.version = 3;
+    record.updated_at = ago(2);
+    record.causes = vec![
+        Note { name: "NoRoom".to_owned(), text: "service shop finds no room: 512 CPU units are missing".to_owned() },
+        Note { name: "ProtectedTask".to_owned(), text: "task 0a1b is protected until 22:40".to_owned() },
+    ];
+    record.why = "Held".to_owned();
+    record.message = "held by bob@desk (incident): heartbeats go on, and nothing else is done until it is resumed; \
+                      service shop finds no room: 512 CPU units are missing"
+        .to_owned();
+    record.tasks_left = vec!["task 0a1b of service shop".to_owned()];
+    record.tasks_left_count = 1;
+    record.history.truncate(1);
+    record.history[0].what = "asked for by arn:aws:iam::123456789012:user/ada (kernel update); container instance of \
+                              cluster web"
+        .to_owned();
+    record.note(ago(2), "held by bob@desk (incident)");
+    (record.key(), Read::Record(Box::new(record)))
+}
+
+/// One that its group keeps for a look, under a deadline that the hook's limit cut.
+pub fn retained() -> (String, Read) {
+    let mut record = opened("i-0kept", 180, Some(SignedDuration::from_hours(60)));
+    if let Some(lifecycle) = &mut record.lifecycle {
+        lifecycle.other_hooks = vec!["backup".to_owned(), "inventory".to_owned()];
+        lifecycle.retains_abandoned = true;
+    }
+    record.phase = Phase::Completing;
+    record.phase_since = ago(40);
+    record.retained_at = Some(ago(39));
+    record.why = "Retained".to_owned();
+    record.message = "abandoned at its deadline; its group keeps it (Terminating:Retained) for a look, until someone \
+                      terminates it"
+        .to_owned();
     (record.key(), Read::Record(Box::new(record)))
 }
 

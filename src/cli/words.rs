@@ -1,7 +1,6 @@
 //! Times, widths and colour, as people read them on a terminal.
 
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 use std::io::IsTerminal;
 
 /// What the output goes to.
@@ -62,15 +61,6 @@ pub fn when(then: Timestamp, now: Timestamp) -> String {
 /// A moment for people who compare logs: ISO 8601, to the second.
 pub fn iso(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// One of the table's own words for a value, such as `lifecycle-hook`.
-pub fn word(value: &impl Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        Ok(other) => other.to_string(),
-        Err(error) => error.to_string(),
-    }
 }
 
 #[cfg(test)]

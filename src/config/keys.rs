@@ -73,6 +73,8 @@ pub const STUCK_AFTER: Limits = seconds(MINUTE, 48 * HOUR, "", WAITS_END);
 /// `agent_grace`
 pub const AGENT_GRACE: Limits =
     seconds(MINUTE, 48 * HOUR, "an agent is often disconnected for a moment, and tasks run on meanwhile", WAITS_END);
+/// `network_settle`
+pub const NETWORK_SETTLE: Limits = seconds(0, HOUR, "", "");
 /// `blind_margin`
 pub const BLIND_MARGIN: Limits = seconds(MINUTE, HOUR, "the last call needs time for its retries", "");
 /// `poll` of a policy
@@ -197,6 +199,16 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "scope",
+        name: "queue",
+        kind: Kind::Text("queue URL"),
+        default: "",
+        meaning: "An SQS queue of this account and region with events: lifecycle notifications, spot interruption warnings, \
+                  rebalance recommendations, ECS task and container-instance state changes, from SNS or EventBridge. They \
+                  make what polling finds be found sooner; without a queue everything but spot and rebalance works by \
+                  polling.",
+    },
+    Key {
+        section: "scope",
         name: "role",
         kind: Kind::Table("`[scope.role]` or `role = { … }`"),
         default: "",
@@ -313,6 +325,48 @@ pub const KEYS: &[Key] = &[
         default: "\"10m\"",
         meaning: "How long the ECS agent must have been disconnected before the instance can be called dead. A dead \
                   instance's tasks are not waited for; its load balancers are.",
+    },
+    Key {
+        section: POLICY,
+        name: "disconnected_agent",
+        kind: Kind::OneOf(&["wait", "excuse-dead", "excuse"]),
+        default: "\"excuse-dead\"",
+        meaning: "Whether the tasks of an instance whose ECS agent has been disconnected for `agent_grace` are waited for; \
+                  nothing reports their state any more. `excuse-dead`: not once its Auto Scaling group calls the instance \
+                  unhealthy, or a load balancer says that it does not run. `wait`: always. `excuse`: never, although its \
+                  containers may be running.",
+    },
+    Key {
+        section: POLICY,
+        name: "network_settle",
+        kind: Kind::Span(&NETWORK_SETTLE),
+        default: "\"2m\"",
+        meaning: "How long a network load balancer is given after its target was first seen to leave: it can be sent new \
+                  connections meanwhile. `0s` gives it none.",
+    },
+    Key {
+        section: POLICY,
+        name: "max_concurrent",
+        kind: Kind::Text("a number, or a share of the cluster's container instances such as `\"10%\"`"),
+        default: "1",
+        meaning: "How many drains that an operator or a rebalance recommendation asked for go on at once in a cluster; the \
+                  others wait in Pending. A share is rounded down, to one at least.",
+    },
+    Key {
+        section: POLICY,
+        name: "max_concurrent_lifecycle",
+        kind: Kind::Text("as `max_concurrent`; or `\"none\"`"),
+        default: "\"none\"",
+        meaning: "The same for instances that wait under a lifecycle hook. The last half hour of their wait, or the last \
+                  half of a shorter one, is kept for the drain: then it begins whatever goes on.",
+    },
+    Key {
+        section: POLICY,
+        name: "rebalance",
+        kind: Kind::OneOf(&["ignore", "terminate", "keep"]),
+        default: "\"ignore\"",
+        meaning: "What an EC2 rebalance recommendation does: nothing; drain the instance and let its Auto Scaling group \
+                  replace it; or drain it and keep it. It needs a `queue`.",
     },
     Key {
         section: POLICY,

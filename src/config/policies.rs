@@ -5,7 +5,9 @@ use crate::config::keys;
 use crate::config::pattern::Patterns;
 use crate::config::reader::{Fields, Node};
 use crate::config::scope::patterns;
-use ecs_drain_state::{AtDeadline, DaemonTasks, NotInCluster, Policy, StandaloneTasks, Strategy};
+use ecs_drain_state::{
+    AtDeadline, Concurrency, DaemonTasks, LostAgent, NotInCluster, Policy, Rebalance, StandaloneTasks, Strategy,
+};
 use std::time::Duration;
 
 /// The rules for every drain.
@@ -39,6 +41,11 @@ struct Rules {
     looks_apart: Option<Duration>,
     stuck_after: Option<Duration>,
     agent_grace: Option<Duration>,
+    disconnected_agent: Option<LostAgent>,
+    network_settle: Option<Duration>,
+    max_concurrent: Option<Concurrency>,
+    max_concurrent_lifecycle: Option<Option<Concurrency>>,
+    rebalance: Option<Rebalance>,
     blind_margin: Option<Duration>,
     poll: Option<Duration>,
     keep_finished: Option<Duration>,
@@ -60,8 +67,8 @@ impl Policies {
         &self.overrides
     }
 
-    /// The rules for a drain of an instance in this cluster (None: in no cluster) and this group.
-    pub fn for_drain(&self, cluster: Option<&str>, group: &str) -> Policy {
+    /// The rules for a drain of an instance in this cluster and this Auto Scaling group (None: in none).
+    pub fn for_drain(&self, cluster: Option<&str>, group: Option<&str>) -> Policy {
         let mut policy = self.default.clone();
         for other in self.overrides.iter().filter(|other| other.is_for(cluster, group)) {
             other.rules.apply(&mut policy);
@@ -71,9 +78,9 @@ impl Policies {
 }
 
 impl Override {
-    fn is_for(&self, cluster: Option<&str>, group: &str) -> bool {
+    fn is_for(&self, cluster: Option<&str>, group: Option<&str>) -> bool {
         self.clusters.as_ref().is_none_or(|patterns| cluster.is_some_and(|name| patterns.matches(name)))
-            && self.groups.as_ref().is_none_or(|patterns| patterns.matches(group))
+            && self.groups.as_ref().is_none_or(|patterns| group.is_some_and(|name| patterns.matches(name)))
     }
 }
 
@@ -95,6 +102,11 @@ impl Rules {
         set(&mut policy.looks_apart, &self.looks_apart);
         set(&mut policy.stuck_after, &self.stuck_after);
         set(&mut policy.agent_grace, &self.agent_grace);
+        set(&mut policy.lost_agent, &self.disconnected_agent);
+        set(&mut policy.network_settle, &self.network_settle);
+        set(&mut policy.max_concurrent, &self.max_concurrent);
+        set(&mut policy.max_concurrent_lifecycle, &self.max_concurrent_lifecycle);
+        set(&mut policy.rebalance, &self.rebalance);
         set(&mut policy.blind_margin, &self.blind_margin);
         set(&mut policy.poll, &self.poll);
         set(&mut policy.keep_finished, &self.keep_finished);
@@ -136,6 +148,7 @@ fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
         looks_apart: span("looks_apart", &keys::LOOKS_APART),
         stuck_after: span("stuck_after", &keys::STUCK_AFTER),
         agent_grace: span("agent_grace", &keys::AGENT_GRACE),
+        network_settle: span("network_settle", &keys::NETWORK_SETTLE),
         blind_margin: span("blind_margin", &keys::BLIND_MARGIN),
         poll: span("poll", &keys::POLL),
         keep_finished: span("keep_finished", &keys::KEEP_FINISHED),
@@ -153,6 +166,11 @@ fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
             node.choice(&[("complete", NotInCluster::Complete), ("hold", NotInCluster::Hold)], problems)
         }),
         deadline: get("deadline").and_then(|node| deadline(&node, problems)),
+        disconnected_agent: get("disconnected_agent").and_then(|node| node.choice(DISCONNECTED_AGENT, problems)),
+        max_concurrent: get("max_concurrent").and_then(|node| concurrency(&node, problems)),
+        max_concurrent_lifecycle: get("max_concurrent_lifecycle")
+            .and_then(|node| if node.is_word("none") { Some(None) } else { concurrency(&node, problems).map(Some) }),
+        rebalance: get("rebalance").and_then(|node| node.choice(REBALANCE, problems)),
         at_deadline: get("at_deadline").and_then(|node| node.choice(AT_DEADLINE, problems)),
         ..rules
     }
@@ -160,6 +178,24 @@ fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
 
 const AT_DEADLINE: &[(&str, AtDeadline)] =
     &[("continue", AtDeadline::Continue), ("abandon", AtDeadline::Abandon), ("hold", AtDeadline::Hold)];
+
+const DISCONNECTED_AGENT: &[(&str, LostAgent)] =
+    &[("wait", LostAgent::Wait), ("excuse-dead", LostAgent::ExcuseDead), ("excuse", LostAgent::Excuse)];
+
+const REBALANCE: &[(&str, Rebalance)] =
+    &[("ignore", Rebalance::Ignore), ("terminate", Rebalance::Terminate), ("keep", Rebalance::Keep)];
+
+/// `3`, or `"10%"`.
+fn concurrency(node: &Node<'_>, problems: &mut Problems) -> Option<Concurrency> {
+    let count = node.number().filter(|n| *n >= 1).map(Concurrency::Count);
+    let percent = node.word().and_then(|text| text.strip_suffix('%')?.parse().ok());
+    let percent = percent.filter(|n| (1..=100).contains(n)).map(Concurrency::Percent);
+    let read = count.or(percent);
+    if read.is_none() {
+        node.refuse("it must be a number, 1 or more, or a share such as \"10%\"", problems);
+    }
+    read
+}
 
 fn standalone_tasks(node: &Node<'_>, problems: &mut Problems) -> Option<StandaloneTasks> {
     if node.is_table() {

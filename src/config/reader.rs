@@ -158,6 +158,29 @@ impl<'t> Node<'t> {
         }
     }
 
+    /// The string, if it is one.
+    pub fn word(&self) -> Option<&'t str> {
+        self.value.get_ref().as_str()
+    }
+
+    /// Whether it is this string.
+    pub fn is_word(&self, word: &str) -> bool {
+        self.word() == Some(word)
+    }
+
+    /// The number, if it is a whole one that is not negative.
+    pub fn number(&self) -> Option<u32> {
+        match self.value.get_ref() {
+            DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
+            DeValue::String(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
+        }
+    }
+
     /// `true` or `false`.
     pub fn flag(&self, problems: &mut Problems) -> Option<bool> {
         let flag = self.value.get_ref().as_bool();

@@ -22,6 +22,8 @@ pub struct Scope {
     pub clusters: Patterns,
     /// The Auto Scaling groups to look at.
     pub groups: Groups,
+    /// The URL of the queue with this scope's events, if there is one.
+    pub queue: Option<String>,
     /// The terminating lifecycle hooks that are ours, by exact name; at least one, never [`ECS_HOOK`].
     pub hooks: BTreeSet<String>,
 }
@@ -90,7 +92,29 @@ fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Scope> {
         Some(node) => Some(node.fields("scope.role", problems).and_then(|fields| role(&fields, problems))?),
         None => None,
     };
-    Some(Scope { region: region?, role, clusters: clusters?, groups: groups?, hooks: hooks? })
+    let queue = match fields.get("queue") {
+        Some(node) => Some(node.text(queue_url, problems)?),
+        None => None,
+    };
+    Some(Scope { region: region?, role, clusters: clusters?, groups: groups?, hooks: hooks?, queue })
+}
+
+/// `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`, or what a private endpoint makes of it. (Source: SQS developer guide,
+/// "Queue and message identifiers".)
+fn queue_url(url: &str) -> Result<(), String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let parts: Vec<&str> = rest.unwrap_or_default().split('/').collect();
+    let name_at_end = match parts.as_slice() {
+        [host, .., name] => !host.is_empty() && !name.is_empty(),
+        _ => false,
+    };
+    if !name_at_end {
+        Err("a queue's URL looks like \"https://sqs.eu-west-1.amazonaws.com/123456789012/ecs-drain\"".to_owned())
+    } else if url.ends_with(".fifo") {
+        Err("a FIFO queue cannot take events of Auto Scaling; make it a standard queue".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
 /// Names or patterns of clusters or groups.

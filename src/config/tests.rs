@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use ecs_drain_state::{AtDeadline, Policy, StandaloneTasks, Strategy};
+use ecs_drain_state::{AtDeadline, Concurrency, Policy, StandaloneTasks, Strategy};
 use std::collections::BTreeMap;
 
 const SCOPE: &str = "[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\n";
@@ -30,7 +30,7 @@ fn the_smallest_file_gives_the_defaults() {
     assert_eq!(config.controller, "default");
     assert_eq!(config.table, Table { name: "ecs-drain".to_owned(), region: None });
     assert_eq!(config.policies, Policies::default());
-    assert_eq!(config.policies.for_drain(Some("web"), "web-asg"), Policy::default());
+    assert_eq!(config.policies.for_drain(Some("web"), Some("web-asg")), Policy::default());
     assert_eq!(config.poll.groups, Duration::from_secs(15));
     assert_eq!(config.shutdown, Duration::from_secs(20));
     assert!(!config.dry_run);
@@ -161,16 +161,16 @@ fn everything_can_be_said() {
     assert!(groups.selects("a-ecs", &tags));
     assert!(!groups.selects("a-ec2", &tags) && !groups.selects("a-ecs", &BTreeMap::new()));
 
-    let policy = config.policies.for_drain(Some("other"), "x");
+    let policy = config.policies.for_drain(Some("other"), Some("x"));
     assert_eq!((policy.strategy, policy.deadline), (Strategy::Deregister, Some(Duration::from_secs(7200))));
     assert_eq!(policy.standalone_tasks, StandaloneTasks::StopAfter(Duration::from_secs(600)));
-    let web = config.policies.for_drain(Some("web"), "x");
+    let web = config.policies.for_drain(Some("web"), Some("x"));
     assert_eq!((web.deadline, web.at_deadline), (Some(Duration::from_secs(5400)), AtDeadline::Continue));
     // The later override wins, and what it does not give stays.
-    let spot = config.policies.for_drain(Some("web"), "web-spot");
+    let spot = config.policies.for_drain(Some("web"), Some("web-spot"));
     assert_eq!((spot.deadline, spot.at_deadline), (None, AtDeadline::Continue));
     // An instance in no cluster matches no override that names clusters.
-    assert_eq!(config.policies.for_drain(None, "x").at_deadline, AtDeadline::Hold);
+    assert_eq!(config.policies.for_drain(None, Some("x")).at_deadline, AtDeadline::Hold);
 }
 
 #[test]
@@ -308,4 +308,31 @@ fn the_table_alone_needs_no_file() {
     let (controller, table) = table_only(&Given::default()).unwrap();
     assert_eq!((controller.as_str(), table.name.as_str(), table.region), ("default", "ecs-drain", None));
     assert!(table_only(&Given { table: Some("x".to_owned()), ..Given::default() }).is_err());
+}
+
+#[test]
+fn budgets_are_numbers_or_shares() {
+    let policy = |line: &str| {
+        let config = parse(&format!("{SCOPE}[policy]\n{line}"));
+        config.policies.default_policy().clone()
+    };
+    assert_eq!(policy("max_concurrent = 3").max_concurrent, Concurrency::Count(3));
+    assert_eq!(policy("max_concurrent = \"10%\"").max_concurrent, Concurrency::Percent(10));
+    assert_eq!(policy("max_concurrent_lifecycle = \"none\"").max_concurrent_lifecycle, None);
+    assert_eq!(policy("max_concurrent_lifecycle = 5").max_concurrent_lifecycle, Some(Concurrency::Count(5)));
+    for wrong in ["0", "-1", "1.5", "\"0%\"", "\"101%\"", "\"many\"", "\"10\"", "true", "[1]"] {
+        let said = refusal(&format!("{SCOPE}[policy]\nmax_concurrent = {wrong}"));
+        assert!(said.contains("it must be a number, 1 or more, or a share such as \"10%\""), "{said}");
+    }
+}
+
+#[test]
+fn a_queue_is_a_url_of_a_standard_queue() {
+    let queue = |url: &str| format!("{SCOPE}queue = \"{url}\"");
+    let url = "https://sqs.eu-west-1.amazonaws.com/123456789012/ecs-drain";
+    assert_eq!(parse(&queue(url)).scopes[0].queue.as_deref(), Some(url));
+    for wrong in ["", "ecs-drain", "arn:aws:sqs:eu-west-1:1:x", "https://", "https://sqs/", "https:///1/x"] {
+        assert!(refusal(&queue(wrong)).contains("a queue's URL looks like"), "{wrong}");
+    }
+    assert!(refusal(&queue(&format!("{url}.fifo"))).contains("a FIFO queue cannot"));
 }

@@ -5,21 +5,26 @@
 //! | groups | every `poll.groups`: reads every Auto Scaling group | no |
 //! | hold | when a heartbeat is due | no |
 //! | lease | every 3 s | it is the lease |
-//! | table | every 10 s: which drains are unfinished, and did someone else write them | no |
+//! | table | every 10 s: which drains are unfinished, did someone else write them, who holds what | no |
+//! | requests | with the table: what operators asked for | yes |
+//! | events | where a scope has a queue: a long poll after another | yes |
 //! | intake | after each look at the groups: opens records | yes |
 //! | search | when a drain wants it: every cluster, for all who want it at once | no |
 //! | passes | per cluster, as soon as one of its drains wants to be looked at | yes |
 //!
 //! Everything runs in one future on one thread: dropping it is a crash, and nothing is cleaned up on drop.
 
+mod budget;
 mod clock;
+mod events;
 mod pass;
 mod records;
+mod requests;
 mod scope;
 
 pub use clock::Clock;
 pub use records::Records;
-pub use scope::{Bells, Drain, OurHooks, ScopeState};
+pub use scope::{Bells, Drain, Known, OurHooks, ScopeState};
 
 use crate::aws::{AwsError, Environment};
 use crate::config::{self, Config};
@@ -40,6 +45,8 @@ use std::time::Duration;
 
 /// How often the table is asked which drains are unfinished.
 const TABLE: Duration = Duration::from_secs(10);
+/// How far apart two looks at the groups are, at least, however many events come.
+const NUDGED: Duration = Duration::from_secs(2);
 /// How far apart searches of every cluster are, at least.
 const SEARCH: Duration = Duration::from_secs(5);
 /// How soon an account and region that could not be reached is tried again.
@@ -210,6 +217,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stopping: &Cell<bool>) {
             table_loop(shared, scope),
             intake_loop(shared, scope, stopping),
             search_loop(shared, scope),
+            events::events(shared, scope, stopping),
         )
     };
     select(pin!(pass::passes(shared, scope, stopping)), pin!(others)).await;
@@ -233,7 +241,13 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState) {
                 backoff.next().unwrap_or(shared.config.poll.groups)
             }
         };
-        tokio::time::sleep(wait).await;
+        // An event can make the next look come sooner, but never at once after the last one.
+        tokio::time::sleep(wait.min(NUDGED)).await;
+        tokio::select! {
+            biased;
+            () = scope.bells.groups.notified() => {}
+            () = tokio::time::sleep(wait.saturating_sub(NUDGED)) => {}
+        }
     }
 }
 
@@ -283,20 +297,24 @@ async fn table_loop(shared: &Shared, scope: &ScopeState) {
         if let Err(error) = table_pass(shared, scope).await {
             tracing::error!(%error, "cannot read the table; instances are held meanwhile");
         }
-        tokio::time::sleep(TABLE).await;
+        tokio::select! {
+            biased;
+            () = scope.bells.table.notified() => {}
+            () = tokio::time::sleep(TABLE) => {}
+        }
     }
 }
 
 async fn table_pass(shared: &Shared, scope: &ScopeState) -> Result<(), StoreError> {
+    // Who holds what comes first: nothing is done before it is known. What cannot be read holds everything.
+    let brake = shared.records.brake().await;
+    if let Ok(brake) = &brake {
+        *scope.brake.borrow_mut() = Some(brake.clone());
+    }
     let prefix = scope.prefix();
-    let listed: BTreeMap<String, u64> = shared
-        .records
-        .unfinished()
-        .await?
-        .into_iter()
-        .filter(|u| u.key.starts_with(&prefix))
-        .map(|u| (u.key, u.version))
-        .collect();
+    let work = shared.records.open_work().await?;
+    let listed: BTreeMap<String, u64> =
+        work.records.into_iter().filter(|u| u.key.starts_with(&prefix)).map(|u| (u.key, u.version)).collect();
     let mut changed: Vec<String> = {
         let drains = scope.drains.borrow();
         let newer = |key: &str, version: u64| drains.get(key).is_none_or(|d| d.record.version < version);
@@ -307,6 +325,10 @@ async fn table_pass(shared: &Shared, scope: &ScopeState) -> Result<(), StoreErro
     changed.extend(scope.unreadable.borrow().keys().filter(|key| !listed.contains_key(*key)).cloned());
     for key in changed {
         reread(shared, scope, &key).await?;
+    }
+    brake?;
+    if shared.leads() {
+        requests::carry_out(shared, scope, &work.requests).await?;
     }
     Ok(())
 }
@@ -365,6 +387,9 @@ async fn search_loop(shared: &Shared, scope: &ScopeState) {
                 Ok(answers) => {
                     scope.lookups.answer(answers);
                     scope.bells.intake.notify_one();
+                    if scope.requests_wait.take() {
+                        scope.bells.table.notify_one();
+                    }
                     backoff = self::backoff();
                 }
                 Err(error) => {

@@ -1,10 +1,13 @@
 //! A pass: one turn over one cluster. Observe all, decide each, save, act.
 
-use super::{Drain, ScopeState, Shared, after, backoff_after, reread};
+use super::{Drain, ScopeState, Shared, after, backoff_after, budget, reread};
 use crate::act::{Order, Report, act};
-use crate::observe::{Subject, observe};
+use crate::observe::{Stuck, Subject, observe};
 use crate::store::Saved;
-use ecs_drain_state::{Action, Decision, Mono, Observation, Policy, Record, Sightings, after_completion, decide};
+use ecs_drain_state::diagnosis::Cause;
+use ecs_drain_state::{
+    Action, Context, Decision, Mono, Note, Observation, Phase, Policy, Record, Sightings, after_completion, decide,
+};
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use std::cell::Cell;
@@ -18,6 +21,10 @@ const TOGETHER: Duration = Duration::from_secs(2);
 /// What was seen is unbroken only while looks follow one another: after a longer gap (this replica did not lead, or the
 /// process stood still) it is forgotten, which costs looking again. Longer than any back-off.
 const UNBROKEN: Duration = Duration::from_secs(90);
+/// How long a drain stands still before it is asked why.
+const STANDS_STILL: Duration = Duration::from_secs(120);
+/// How often it is asked then.
+const DIAGNOSE_EVERY: Duration = Duration::from_secs(120);
 /// How many records are written at once.
 const AT_ONCE: usize = 16;
 
@@ -90,12 +97,19 @@ async fn pass(shared: &Shared, scope: &ScopeState, keys: &[String]) {
         let subjects: Vec<_> =
             drains.iter().zip(&policies).map(|(d, policy)| Subject { record: &d.record, policy }).collect();
         let groups = scope.groups.borrow().clone();
-        observe(&scope.session, &shared.clock, groups, &scope.lookups, &scope.caches, &subjects).await
+        let hooks = &scope.config.hooks;
+        observe(&scope.session, &shared.clock, groups, &scope.lookups, &scope.caches, hooks, &subjects).await
     };
-    let mut turns = Vec::with_capacity(drains.len());
-    for ((drain, policy), seen) in drains.into_iter().zip(policies).zip(observations) {
-        turns.push(turn(shared, scope, drain, policy, &seen));
-    }
+    let mut looks: Vec<Look> = drains
+        .into_iter()
+        .zip(policies)
+        .zip(observations)
+        .map(|((drain, policy), seen)| fold(drain, policy, seen))
+        .collect();
+    diagnose(shared, scope, &mut looks).await;
+    let turns = budget::turns(shared, scope, &looks).await;
+    let turns: Vec<_> =
+        looks.into_iter().zip(turns).map(|(look, turn)| decide_one(shared, scope, look, turn)).collect();
     let saved: Vec<_> = stream::iter(turns)
         .map(|turn| {
             let span = span(&turn.drain.record);
@@ -108,7 +122,14 @@ async fn pass(shared: &Shared, scope: &ScopeState, keys: &[String]) {
     carry_out(shared, scope, ready).await;
 }
 
-/// One drain in a pass.
+/// One drain as it was just seen.
+pub(super) struct Look {
+    pub(super) drain: Drain,
+    pub(super) policy: Policy,
+    pub(super) seen: Observation,
+}
+
+/// One drain that was decided.
 struct Turn {
     drain: Drain,
     policy: Policy,
@@ -116,7 +137,7 @@ struct Turn {
 }
 
 fn policy(shared: &Shared, record: &Record) -> Policy {
-    shared.config.policies.for_drain(record.cluster.as_deref(), &record.lifecycle.group)
+    shared.config.policies.for_drain(record.cluster.as_deref(), record.group())
 }
 
 /// The span of one drain: every line that is logged of it names the instance.
@@ -124,15 +145,72 @@ fn span(record: &Record) -> tracing::Span {
     tracing::info_span!("drain", instance = record.instance_id)
 }
 
-/// Folds what was seen into the sightings, and decides.
-fn turn(shared: &Shared, scope: &ScopeState, mut drain: Drain, policy: Policy, seen: &Observation) -> Turn {
-    let _entered = span(&drain.record).entered();
+/// Folds what was seen into the sightings.
+fn fold(mut drain: Drain, policy: Policy, seen: Observation) -> Look {
     if drain.looked.is_some_and(|at| seen.begun > at + UNBROKEN) {
         drain.sightings = Sightings::default();
     }
     drain.looked = Some(seen.ended);
-    drain.sightings = drain.sightings.fold(&drain.record, seen, &policy);
-    let decision = decide(&drain.record, seen, &policy, &drain.sightings, shared.clock.now());
+    drain.sightings = drain.sightings.fold(&drain.record, &seen, &policy);
+    Look { drain, policy, seen }
+}
+
+/// Finds out why drains that have stood still for a while do not move, for all of them at once.
+async fn diagnose(shared: &Shared, scope: &ScopeState, looks: &mut [Look]) {
+    let now = shared.clock.mono();
+    let mut stuck = Vec::new();
+    for (index, look) in looks.iter_mut().enumerate() {
+        let drain = &mut look.drain;
+        let progress = drain.sightings.progress.unwrap_or(now);
+        let moved = drain.diagnosed.is_some_and(|at| progress > at);
+        let waits = matches!(drain.record.phase, Phase::Deregistering | Phase::Waiting | Phase::Verifying);
+        if moved || !waits {
+            drain.causes = Vec::new();
+            drain.diagnosed = None;
+        }
+        let stands_still = waits && now >= progress + STANDS_STILL;
+        if stands_still && drain.diagnosed.is_none_or(|at| now >= at + DIAGNOSE_EVERY) {
+            stuck.push(index);
+        }
+    }
+    if stuck.is_empty() {
+        return;
+    }
+    let causes = {
+        let subjects: Vec<_> = stuck.iter().map(|index| stuck_subject(shared, &looks[*index])).collect();
+        crate::observe::diagnose(&scope.session, &shared.clock, &scope.caches, &subjects).await
+    };
+    for index in stuck {
+        let drain = &mut looks[index].drain;
+        drain.diagnosed = Some(now);
+        drain.causes = causes.get(&drain.record.key()).into_iter().flatten().map(note_of).collect();
+    }
+}
+
+fn stuck_subject<'a>(shared: &Shared, look: &'a Look) -> Stuck<'a> {
+    let since = look.drain.sightings.agent_lost.map(|lost| lost.since);
+    let ago = since.map(|since| shared.clock.mono().saturating_sub(since));
+    let agent_lost_since = ago.and_then(|ago| shared.clock.now().checked_sub(ago).ok());
+    Stuck {
+        record: &look.drain.record,
+        policy: &look.policy,
+        tasks: &look.seen.tasks,
+        targets: &look.seen.targets,
+        agent_lost_since,
+    }
+}
+
+fn note_of(cause: &Cause) -> Note {
+    Note { name: cause.name().to_owned(), text: cause.to_string() }
+}
+
+/// Decides, and keeps what this process must remember until the next look.
+fn decide_one(shared: &Shared, scope: &ScopeState, look: Look, turn: ecs_drain_state::Turn) -> Turn {
+    let Look { mut drain, policy, seen } = look;
+    let _entered = span(&drain.record).entered();
+    let brake = scope.brake_on(&drain.record);
+    let context = Context { sightings: &drain.sightings, turn, brake: brake.as_deref(), causes: &drain.causes };
+    let decision = decide(&drain.record, &seen, &policy, &context, shared.clock.now());
     if let Some(since) = decision.lookup {
         scope.lookups.want(&drain.record.instance_id, since);
         scope.bells.lookup.notify_one();
@@ -144,6 +222,8 @@ fn turn(shared: &Shared, scope: &ScopeState, mut drain: Drain, policy: Policy, s
         kept.sightings = drain.sightings.clone();
         kept.looked = drain.looked;
         kept.stuck_said = drain.stuck_said;
+        kept.causes = drain.causes.clone();
+        kept.diagnosed = drain.diagnosed;
         kept.next = after(shared.clock.mono(), decision.again);
     }
     Turn { drain, policy, decision }
@@ -159,8 +239,8 @@ fn say(drain: &Drain, decision: &Decision) {
     let (before, now) = (&drain.record, &decision.record);
     if before.phase != now.phase {
         tracing::info!(
-            group = now.lifecycle.group,
-            hook = now.lifecycle.hook,
+            group = now.group(),
+            hook = now.lifecycle.as_ref().map(|l| l.hook.as_str()),
             cluster = now.cluster,
             from = before.phase.name(),
             phase = now.phase.name(),
@@ -186,9 +266,10 @@ fn say_stuck(drain: &mut Drain, policy: &Policy, decision: &Decision, now: Mono)
         phase = record.phase.name(),
         why = decision.why.name(),
         standing_still = %ecs_drain_state::why::Span(now.saturating_sub(since)),
-        hook_ends_it_at = %record.global_limit,
+        hook_ends_it_at = record.global_limit.map(|limit| limit.to_string()),
+        causes = record.causes.iter().map(|cause| cause.name.as_str()).collect::<Vec<_>>().join(","),
         "stuck: {}",
-        decision.why
+        record.message
     );
 }
 
@@ -282,9 +363,15 @@ fn would_do(turn: &Turn) {
             Action::Deregister { cluster, container_instance } => {
                 format!("deregister {container_instance} of cluster {cluster} with force")
             }
+            Action::Terminate { group, shrink } => {
+                let size = if *shrink { "lowering" } else { "keeping" };
+                format!("ask group {group} to terminate it, {size} its desired capacity")
+            }
             Action::Complete(intent) => format!(
                 "complete hook {} of group {} with {}",
-                record.lifecycle.hook, record.lifecycle.group, intent.result
+                record.lifecycle.as_ref().map_or("-", |l| &l.hook),
+                record.group().unwrap_or("-"),
+                intent.result
             ),
         };
         tracing::info!(phase = record.phase.name(), "dry run: would {what}");
@@ -321,8 +408,8 @@ async fn note(shared: &Shared, scope: &ScopeState, turn: Turn, report: Report) {
     let done = next.is_done();
     if let (Some(saved), true) = (write(shared, scope, next).await, done) {
         tracing::info!(
-            group = saved.lifecycle.group,
-            hook = saved.lifecycle.hook,
+            group = saved.group(),
+            hook = saved.lifecycle.as_ref().map(|l| l.hook.as_str()),
             cluster = saved.cluster,
             phase = saved.phase.name(),
             "{}",

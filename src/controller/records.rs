@@ -3,7 +3,7 @@
 //! A map was chosen over an embedded database behind the same store, because a dry run must not need more than a run:
 //! the map is forty lines, and what it does not do (conditions between processes) nobody in a dry run can need.
 
-use crate::store::{Read, Saved, Store, StoreError, UnfinishedKey};
+use crate::store::{Answer, Brake, OpenWork, Read, ReadRequest, Saved, Store, StoreError, UnfinishedKey};
 use ecs_drain_state::Record;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -73,18 +73,52 @@ impl Records {
         }
     }
 
-    /// The keys and versions of this controller's unfinished records; they may lag behind.
+    /// This controller's unfinished records and unanswered requests; they may lag behind. A dry run has no requests.
     ///
     /// # Errors
     /// When the table did not answer, or refused.
-    pub async fn unfinished(&self) -> Result<Vec<UnfinishedKey>, StoreError> {
+    pub async fn open_work(&self) -> Result<OpenWork, StoreError> {
         match self {
-            Records::Table(store) => store.unfinished().await,
+            Records::Table(store) => store.open_work().await,
             Records::Memory(map) => {
-                let unfinished = map.borrow();
-                let unfinished = unfinished.values().filter(|r| !r.is_done());
-                Ok(unfinished.map(|r| UnfinishedKey { key: r.key(), version: r.version }).collect())
+                let map = map.borrow();
+                let unfinished = map.values().filter(|r| !r.is_done());
+                let records = unfinished.map(|r| UnfinishedKey { key: r.key(), version: r.version }).collect();
+                Ok(OpenWork { records, requests: Vec::new() })
             }
+        }
+    }
+
+    /// Reads requests as they are now.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn requests(&self, keys: &[String]) -> Result<Vec<(String, ReadRequest)>, StoreError> {
+        match self {
+            Records::Table(store) if !keys.is_empty() => store.requests(keys).await,
+            Records::Table(_) | Records::Memory(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn answer(&self, key: &str, answer: &Answer) -> Result<(), StoreError> {
+        match self {
+            Records::Table(store) => store.answer(key, answer).await,
+            Records::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Who holds clusters, or everything.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused, or what stands there cannot be read.
+    pub async fn brake(&self) -> Result<Brake, StoreError> {
+        match self {
+            Records::Table(store) => store.brake().await,
+            Records::Memory(_) => Ok(Brake::default()),
         }
     }
 }

@@ -4,7 +4,8 @@ use crate::aws::{HookView, Session};
 use crate::config;
 use crate::hold::Beats;
 use crate::observe::{Caches, GroupsView, Lookups, Member};
-use ecs_drain_state::{Mono, Phase, Record, Sightings};
+use crate::store::Brake;
+use ecs_drain_state::{Mono, Note, Order, Phase, Record, Sightings};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -25,7 +26,13 @@ pub struct ScopeState {
     /// The unfinished drains, by the record's key.
     pub drains: RefCell<BTreeMap<String, Drain>>,
     /// The last known phase of every instance that has a record, by EC2 instance id.
-    pub phases: RefCell<BTreeMap<String, Phase>>,
+    pub phases: RefCell<BTreeMap<String, Known>>,
+    /// Who holds clusters, or everything. None until that was read: nothing is done before.
+    pub brake: RefCell<Option<Brake>>,
+    /// Whether a request waits for a search: the table is looked at again when it has ended.
+    pub requests_wait: Cell<bool>,
+    /// How many container instances each cluster has, and until when that is believed: budgets in percent.
+    pub sizes: RefCell<BTreeMap<String, (Mono, u32)>>,
     /// Records that cannot be read, with what was said of them: their drains stand still.
     pub unreadable: RefCell<BTreeMap<String, String>>,
     /// Told what changed, one bell for each loop.
@@ -34,6 +41,24 @@ pub struct ScopeState {
     pub beats: Beats,
     /// Whether a first look at the groups has been made.
     pub looked: Cell<bool>,
+}
+
+/// What holding and intake know of an instance's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its phase.
+    pub phase: Phase,
+    /// Whether its completion is under way, so that no heartbeat may lengthen its wait.
+    pub completing: bool,
+    /// Whether a lifecycle action is in the record.
+    pub has_lifecycle: bool,
+}
+
+impl Known {
+    /// What is known of a record.
+    pub fn of(record: &Record) -> Known {
+        Known { phase: record.phase, completing: record.is_completing(), has_lifecycle: record.lifecycle.is_some() }
+    }
 }
 
 /// Bells that wake the loops of a scope: each has one listener, and one that is rung while its listener works is heard
@@ -46,6 +71,10 @@ pub struct Bells {
     pub intake: Notify,
     /// A search is wanted.
     pub lookup: Notify,
+    /// The groups should be read now: an event says that something waits.
+    pub groups: Notify,
+    /// The table should be read now: a search has ended that a request waits for.
+    pub table: Notify,
     /// A drain changed: a pass may be due.
     pub pass: Notify,
 }
@@ -65,6 +94,26 @@ pub struct Drain {
     pub failures: u32,
     /// When it was last said that this drain is stuck.
     pub stuck_said: Option<Mono>,
+    /// Why it does not move, as far as was found out.
+    pub causes: Vec<Note>,
+    /// When that was last asked.
+    pub diagnosed: Option<Mono>,
+}
+
+impl Drain {
+    /// A drain of which this process has seen nothing yet, to be looked at now.
+    pub fn new(record: Record, now: Mono) -> Drain {
+        Drain {
+            record,
+            sightings: Sightings::default(),
+            looked: None,
+            next: now,
+            failures: 0,
+            stuck_said: None,
+            causes: Vec::new(),
+            diagnosed: None,
+        }
+    }
 }
 
 /// Our hooks on a group.
@@ -90,11 +139,34 @@ impl ScopeState {
             caches: Caches::default(),
             drains: RefCell::default(),
             phases: RefCell::default(),
+            brake: RefCell::default(),
+            requests_wait: Cell::new(false),
+            sizes: RefCell::default(),
             unreadable: RefCell::default(),
             bells: Bells::default(),
             beats: Beats::default(),
             looked: Cell::new(false),
         }
+    }
+
+    /// Who holds the clusters of a drain, or everything.
+    pub fn brake_on(&self, record: &Record) -> Option<String> {
+        let clusters: Vec<&str> = record.container_instances.iter().map(|c| c.cluster.as_str()).collect();
+        match self.brake.borrow().as_ref() {
+            None => Some("this process, until it has read who holds what".to_owned()),
+            Some(brake) => brake.on(&self.session.account, &self.session.region, &clusters).map(Order::to_string),
+        }
+    }
+
+    /// The same for an instance whose drain is unfinished.
+    pub fn is_braked(&self, instance: &str) -> bool {
+        let key = format!("{}{instance}", self.prefix());
+        self.drains.borrow().get(&key).is_some_and(|drain| self.brake_on(&drain.record).is_some())
+    }
+
+    /// Account and region, as a person says them.
+    pub fn place(&self) -> String {
+        format!("account {}, region {}", self.session.account, self.session.region)
     }
 
     /// Account and region, as they begin every key of this scope.
@@ -131,7 +203,7 @@ impl ScopeState {
 
     /// Takes over a record that was read or written.
     pub fn learn(&self, record: Record, now: Mono) {
-        self.phases.borrow_mut().insert(record.instance_id.clone(), record.phase);
+        self.phases.borrow_mut().insert(record.instance_id.clone(), Known::of(&record));
         self.unreadable.borrow_mut().remove(&record.key());
         let key = record.key();
         if record.is_done() {
@@ -143,8 +215,7 @@ impl ScopeState {
             // The same drain: what was seen of it stays true, whoever wrote the record.
             Some(drain) if drain.record.generation == record.generation => drain.record = record,
             _ => {
-                let sightings = Sightings::default();
-                drains.insert(key, Drain { record, sightings, looked: None, next: now, failures: 0, stuck_said: None });
+                drains.insert(key, Drain::new(record, now));
             }
         }
     }
@@ -153,6 +224,7 @@ impl ScopeState {
     fn forget(&self, key: &str, record: &Record) {
         self.drains.borrow_mut().remove(key);
         self.lookups.forget(&record.instance_id);
+        self.caches.balancers.forget(key);
         for mine in &record.container_instances {
             self.caches.tasks.forget(&mine.arn);
         }

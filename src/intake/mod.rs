@@ -1,15 +1,23 @@
-//! Where drains come from: instances that wait under our hooks become records. Nothing is drained here.
+//! Where drains come from: instances that wait under our hooks, and those that somebody or something else asked to have
+//! drained, become records. Nothing is drained here.
 
 use crate::aws::{Beat, HookView};
 use crate::config::Config;
-use crate::controller::{Clock, OurHooks, Records, ScopeState};
+use crate::controller::{Clock, Known, OurHooks, Records, ScopeState};
 use crate::observe::{GroupsView, Member};
 use crate::store::{Read, Saved, StoreError};
 use ecs_drain_state::record::Opening;
-use ecs_drain_state::{ContainerInstance, Lifecycle, LifecycleState, Mono, Origin, Phase, Record, WaitKind};
+use ecs_drain_state::{ContainerInstance, Lifecycle, LifecycleState, Mono, Origin, Phase, Policy, Record, WaitKind};
 use jiff::SignedDuration;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+
+mod asked;
+
+pub use asked::{Asked, Opened, open_asked};
+
+/// How a note begins that says that our action is over and another hook's is not.
+const STILL_HELD: &str = "still held by the group's other hooks:";
 
 /// What intake remembers, so that it says each thing once.
 #[derive(Default)]
@@ -18,26 +26,75 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Opens a record for every instance that waits under our hook and has none.
+    /// Opens a record for every instance that waits under our hook and has none; a drain that is under way without a
+    /// lifecycle action adopts it.
     pub async fn pass(&self, config: &Config, scope: &ScopeState, records: &Records, clock: &Clock) {
         let Some(view) = scope.groups.borrow().clone() else { return };
         for (instance, member) in scope.waiting(&view) {
             let known = scope.phases.borrow().get(&instance).copied();
             let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, &instance);
-            if known.is_some_and(|phase| phase != Phase::Done) || scope.unreadable.borrow().contains_key(&key) {
+            let has_lifecycle = known.is_some_and(|known| known.phase != Phase::Done && known.has_lifecycle);
+            if has_lifecycle || scope.unreadable.borrow().contains_key(&key) {
                 continue;
             }
             let LifecycleState::Waiting(kind) = LifecycleState::read(&member.state) else { continue };
             let Some(hook) = self.hook(scope, &view, &member) else { continue };
             if !may_open(scope, &instance, hook, kind, known) {
+                if known.is_some_and(|known| known.phase == Phase::Done) {
+                    self.say_still_held(scope, records, clock, &view, &instance, &member, hook).await;
+                }
+                continue;
+            }
+            let lifecycle = lifecycle(&view, &member, hook, kind);
+            if known.is_some_and(|known| known.phase != Phase::Done) {
+                if let Err(error) = adopt(config, scope, records, clock, &key, lifecycle).await {
+                    tracing::error!(instance, %error, "a drain cannot take over its lifecycle action; it is held meanwhile");
+                }
                 continue;
             }
             let Some(container_instances) = self.find(scope, &instance, view.begun) else { continue };
-            let opening = opening(config, scope, &instance, &member, hook, kind, container_instances);
+            let opening = opening(config, scope, &instance, lifecycle, container_instances);
             if let Err(error) = open(scope, records, clock, opening).await {
                 tracing::error!(instance, %error, "cannot open a drain; the instance is held meanwhile");
             }
         }
+    }
+
+    /// Our action is over, and the instance goes on waiting: another hook of its group holds it. That is Done for us, and
+    /// its record says so, once.
+    #[allow(clippy::too_many_arguments)]
+    async fn say_still_held(
+        &self,
+        scope: &ScopeState,
+        records: &Records,
+        clock: &Clock,
+        view: &GroupsView,
+        instance: &str,
+        member: &Member,
+        hook: &HookView,
+    ) {
+        let hooks = view.groups.get(&member.group).and_then(|group| group.hooks.known());
+        let others = hooks.into_iter().flatten().filter(|h| h.terminating && h.name != hook.name);
+        let others: Vec<&str> = others.map(|h| h.name.as_str()).collect();
+        let over = scope.beats.last(instance, &hook.name) == Some(Beat::NoActiveAction);
+        let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, instance);
+        if others.is_empty() || !over || self.said.borrow().contains(&format!("held {key}")) {
+            return;
+        }
+        let Ok(Some(Read::Record(record))) = records.get(&key).await else { return };
+        let note = format!("{STILL_HELD} {}", others.join(", "));
+        let known = record.history.iter().any(|event| event.what == note);
+        if record.is_done() && !known {
+            let mut next = *record;
+            next.message = format!("{}; {note}", next.message);
+            next.note(clock.now(), note.clone());
+            next.updated_at = clock.now();
+            match records.save(next).await {
+                Ok(_) => tracing::info!(instance, group = member.group, "{note}"),
+                Err(error) => return tracing::error!(instance, %error, "cannot write who still holds it"),
+            }
+        }
+        self.said.borrow_mut().insert(format!("held {key}"));
     }
 
     /// Our hook on the group, if there is exactly one.
@@ -95,8 +152,8 @@ impl Intake {
 ///
 /// A finished record is opened again only when two heartbeats have shown that our hook holds the instance once more.
 /// A state that a launching hook can show too needs one heartbeat that succeeded.
-fn may_open(scope: &ScopeState, instance: &str, hook: &HookView, kind: WaitKind, known: Option<Phase>) -> bool {
-    if known == Some(Phase::Done) {
+fn may_open(scope: &ScopeState, instance: &str, hook: &HookView, kind: WaitKind, known: Option<Known>) -> bool {
+    if known.is_some_and(|known| known.phase == Phase::Done) {
         return scope.beats.is_held_again(instance, &hook.name);
     }
     match kind {
@@ -107,17 +164,32 @@ fn may_open(scope: &ScopeState, instance: &str, hook: &HookView, kind: WaitKind,
     }
 }
 
+/// The lifecycle action that holds an instance under our hook.
+fn lifecycle(view: &GroupsView, member: &Member, hook: &HookView, kind: WaitKind) -> Lifecycle {
+    let info = view.groups.get(&member.group);
+    let hooks = info.and_then(|info| info.hooks.known()).into_iter().flatten();
+    let others = hooks.filter(|h| h.terminating && h.name != hook.name).map(|h| h.name.clone());
+    Lifecycle {
+        group: member.group.clone(),
+        hook: hook.name.clone(),
+        kind,
+        heartbeat_timeout_seconds: hook.heartbeat_timeout_seconds,
+        global_timeout_seconds: hook.global_timeout_seconds,
+        default_result: hook.default_result,
+        other_hooks: others.collect(),
+        retains_abandoned: info.is_some_and(|info| info.retains_abandoned),
+    }
+}
+
 fn opening(
     config: &Config,
     scope: &ScopeState,
     instance: &str,
-    member: &Member,
-    hook: &HookView,
-    kind: WaitKind,
+    lifecycle: Lifecycle,
     container_instances: Vec<ContainerInstance>,
 ) -> Opening {
     let cluster = container_instances.first().map(|c| c.cluster.as_str());
-    let policy = config.policies.for_drain(cluster, &member.group);
+    let policy = config.policies.for_drain(cluster, Some(&lifecycle.group));
     Opening {
         account: scope.session.account.clone(),
         region: scope.session.region.clone(),
@@ -125,16 +197,54 @@ fn opening(
         controller: config.controller.clone(),
         origin: Origin::LifecycleHook,
         strategy: policy.strategy,
-        lifecycle: Lifecycle {
-            group: member.group.clone(),
-            hook: hook.name.clone(),
-            kind,
-            heartbeat_timeout_seconds: hook.heartbeat_timeout_seconds,
-            global_timeout_seconds: hook.global_timeout_seconds,
-            default_result: hook.default_result,
-        },
+        group: Some(lifecycle.group.clone()),
+        lifecycle: Some(lifecycle),
+        then: None,
+        requested: None,
         container_instances,
-        deadline: policy.deadline.and_then(|d| SignedDuration::try_from(d).ok()),
+        deadline: deadline(&policy),
+        margin: margin(&policy),
+    }
+}
+
+/// How long a lifecycle action's drain may take.
+pub(crate) fn deadline(policy: &Policy) -> Option<SignedDuration> {
+    policy.deadline.and_then(|d| SignedDuration::try_from(d).ok())
+}
+
+/// How long before its hook's limit a deadline must be.
+pub(crate) fn margin(policy: &Policy) -> SignedDuration {
+    SignedDuration::try_from(policy.blind_margin).unwrap_or(SignedDuration::ZERO)
+}
+
+/// A drain that began without a lifecycle action takes it over: hook, deadline and ending become the action's.
+async fn adopt(
+    config: &Config,
+    scope: &ScopeState,
+    records: &Records,
+    clock: &Clock,
+    key: &str,
+    lifecycle: Lifecycle,
+) -> Result<(), StoreError> {
+    let known = scope.drains.borrow().get(key).map(|drain| drain.record.clone());
+    // A cancelled drain ends first; then the wait opens one of its own.
+    let Some(record) = known.filter(|r| r.lifecycle.is_none() && r.phase != Phase::Returning) else { return Ok(()) };
+    let policy = config.policies.for_drain(record.cluster.as_deref(), Some(&lifecycle.group));
+    let mut next = record.adopt(lifecycle, deadline(&policy), margin(&policy), clock.now());
+    next.updated_at = clock.now();
+    // After a lost race the record is read by the next look at the table.
+    if let Saved::Saved(saved) = records.save(next).await? {
+        tracing::info!(instance = saved.instance_id, group = saved.group(), "the drain takes over a lifecycle action");
+        scope.learn(*saved, clock.mono());
+        scope.bells.pass.notify_one();
+    }
+    Ok(())
+}
+
+/// A deadline that the hook cannot keep is a mistake of configuration that somebody should mend.
+fn say_cut(record: &Record) {
+    for event in record.history.iter().skip(1).filter(|event| event.at == record.created_at) {
+        tracing::warn!(instance = record.instance_id, group = record.group(), "{}", event.what);
     }
 }
 
@@ -149,9 +259,9 @@ async fn open(scope: &ScopeState, records: &Records, clock: &Clock, opening: Ope
         }
         Some(Read::Record(old)) => {
             let known = scope.phases.borrow().get(&old.instance_id).copied();
-            if known != Some(Phase::Done) {
+            if known.is_none_or(|known| known.phase != Phase::Done) {
                 // Finished, as another process knew: only heartbeats can tell whether it is held once more.
-                scope.phases.borrow_mut().insert(old.instance_id.clone(), Phase::Done);
+                scope.phases.borrow_mut().insert(old.instance_id.clone(), Known::of(&old));
                 return Ok(());
             }
             records.save(old.reopen(opening, now)).await?
@@ -172,12 +282,13 @@ async fn open(scope: &ScopeState, records: &Records, clock: &Clock, opening: Ope
         Saved::Saved(record) => {
             tracing::info!(
                 instance = record.instance_id,
-                group = record.lifecycle.group,
-                hook = record.lifecycle.hook,
+                group = record.group(),
+                hook = record.lifecycle.as_ref().map(|l| l.hook.as_str()),
                 cluster = record.cluster,
                 generation = record.generation,
                 "a drain begins"
             );
+            say_cut(&record);
             scope.learn(*record, clock.mono());
             scope.bells.pass.notify_one();
         }

@@ -1,6 +1,6 @@
 //! Who still sends traffic: one unfiltered look per target group and pass, however many instances share it.
 
-use super::{Caches, Subject, needs_targets};
+use super::{Caches, NETWORK_LOOKS_APART, Subject, needs_targets};
 use crate::aws::{Desired, Session, TargetHealthView};
 use crate::controller::Clock;
 use ecs_drain_state::{Balancer, Mono, Obligation, Observation, Record, Seen, Target, TargetSight};
@@ -10,13 +10,39 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Said of targets while tasks are left: their state decides nothing yet.
 pub(super) const NOT_NEEDED: &str = "the load balancers are looked at once no task is left";
 
-/// How long a delay is believed. It is shown, and is a floor for strategy `deregister`; nothing else hangs on it.
-const DELAYS_LAST: Mono = Mono::from_secs(3600);
+/// How long a delay, and a target group's kind, are believed. The delay is shown, and is a floor for strategy
+/// `deregister`; a kind never changes.
+const ATTRIBUTES_LAST: Mono = Mono::from_secs(3600);
 
-/// Delays that were read.
+/// How soon a balancer that did not say is asked again.
+const UNKNOWN_LASTS: Mono = Mono::from_secs(60);
+
+/// What was read of balancers.
 #[derive(Default)]
 pub struct BalancerCache {
-    delays: RefCell<BTreeMap<Balancer, (Mono, Option<u32>)>>,
+    /// With the moment until which they are believed.
+    attributes: RefCell<BTreeMap<Balancer, (Mono, Attributes)>>,
+    /// When the balancers of a drain were last looked at, by the record's key.
+    looked: RefCell<BTreeMap<String, Mono>>,
+}
+
+/// What rarely changes of a balancer; None where it is not known.
+#[derive(Clone, Copy, Default)]
+struct Attributes {
+    delay_seconds: Option<u32>,
+    network: Option<bool>,
+}
+
+impl BalancerCache {
+    /// Whether the last look at a drain's balancers is old.
+    pub(super) fn is_due(&self, key: &str, now: Mono) -> bool {
+        self.looked.borrow().get(key).is_none_or(|last| now >= *last + NETWORK_LOOKS_APART)
+    }
+
+    /// Forgets a drain that is done.
+    pub fn forget(&self, key: &str) {
+        self.looked.borrow_mut().remove(key);
+    }
 }
 
 /// What one look at every needed balancer says.
@@ -37,13 +63,14 @@ pub(super) async fn look(
     observations: &mut [Observation],
 ) {
     let needed: Vec<usize> = (0..subjects.len())
-        .filter(|i| needs_targets(subjects[*i].record, subjects[*i].policy, &observations[*i]))
+        .filter(|i| needs_targets(subjects[*i].record, subjects[*i].policy, &observations[*i], caches))
         .collect();
     let balancers: BTreeSet<&Balancer> =
         needed.iter().flat_map(|i| subjects[*i].record.obligations.iter().map(|o| &o.balancer)).collect();
     let looks = read(session, &needed, subjects, &balancers).await;
     for index in needed {
         let record = subjects[index].record;
+        caches.balancers.looked.borrow_mut().insert(record.key(), observations[index].begun);
         let mut targets = Vec::with_capacity(record.obligations.len());
         let mut unknown = None;
         for obligation in &record.obligations {
@@ -54,7 +81,7 @@ pub(super) async fn look(
         }
         observations[index].targets = unknown.map_or(Seen::Yes(targets), Seen::Unknown);
     }
-    fill_delays(session, clock, caches, observations).await;
+    fill_attributes(session, clock, caches, observations).await;
 }
 
 async fn read(session: &Session, needed: &[usize], subjects: &[Subject<'_>], balancers: &BTreeSet<&Balancer>) -> Looks {
@@ -191,28 +218,40 @@ async fn owned_elsewhere(session: &Session, record: &Record, ip: &str) -> Result
     Ok(false)
 }
 
-/// Adds how long each balancer drains. Unknown is no harm here: it is shown, or the default is assumed.
-async fn fill_delays(session: &Session, clock: &Clock, caches: &Caches, observations: &mut [Observation]) {
+/// Adds how long each balancer drains, and of what kind it is. Unknown is no harm here: the default is assumed, and that
+/// it is a network load balancer.
+async fn fill_attributes(session: &Session, clock: &Clock, caches: &Caches, observations: &mut [Observation]) {
     let now = clock.mono();
     for observation in observations {
         let Seen::Yes(obligations) = &mut observation.obligations else { continue };
         for obligation in obligations {
-            let known = caches.balancers.delays.borrow().get(&obligation.balancer).copied();
-            obligation.delay_seconds = match known {
-                Some((read, delay)) if now < read + DELAYS_LAST => delay,
+            let known = caches.balancers.attributes.borrow().get(&obligation.balancer).copied();
+            let attributes = match known {
+                Some((until, attributes)) if now < until => attributes,
                 _ => {
-                    let answer = match &obligation.balancer {
-                        Balancer::TargetGroup(arn) => session.elbv2.deregistration_delay(arn).await,
-                        Balancer::ClassicLoadBalancer(name) => session.elb.draining_timeout(name).await,
-                    };
-                    let delay = answer.unwrap_or_else(|error| {
-                        tracing::debug!(%error, "how long a balancer drains is not known");
-                        None
-                    });
-                    caches.balancers.delays.borrow_mut().insert(obligation.balancer.clone(), (now, delay));
-                    delay
+                    let (attributes, lasts) = attributes(session, &obligation.balancer).await;
+                    let kept = (now + lasts, attributes);
+                    caches.balancers.attributes.borrow_mut().insert(obligation.balancer.clone(), kept);
+                    attributes
                 }
             };
+            obligation.delay_seconds = attributes.delay_seconds;
+            obligation.network = attributes.network;
         }
     }
+}
+
+/// What a balancer says of itself, and how long that is believed.
+async fn attributes(session: &Session, balancer: &Balancer) -> (Attributes, Mono) {
+    let (delay, network) = match balancer {
+        Balancer::TargetGroup(arn) => {
+            (session.elbv2.deregistration_delay(arn).await, session.elbv2.is_network(arn).await)
+        }
+        Balancer::ClassicLoadBalancer(name) => (session.elb.draining_timeout(name).await, Ok(Some(false))),
+    };
+    let lasts = if delay.is_ok() && network.is_ok() { ATTRIBUTES_LAST } else { UNKNOWN_LASTS };
+    for error in delay.as_ref().err().into_iter().chain(network.as_ref().err()) {
+        tracing::debug!(%error, "how long a balancer drains, or of what kind it is, is not known");
+    }
+    (Attributes { delay_seconds: delay.ok().flatten(), network: network.ok().flatten() }, lasts)
 }

@@ -28,6 +28,8 @@ pub struct GroupInfo {
     pub target_groups: Vec<String>,
     /// Classic load balancers that are attached to the group itself, by name.
     pub classic: Vec<String>,
+    /// Whether it keeps an instance whose termination is abandoned.
+    pub retains_abandoned: bool,
     /// Its lifecycle hooks; unknown until an instance of it waits, so that idle groups cost no call.
     pub hooks: Seen<Vec<HookView>>,
 }
@@ -82,7 +84,13 @@ pub async fn read_groups(
             Some((_, hooks)) => hooks.clone(),
             None => Seen::Unknown("no instance of the group waits, so its hooks were not read".to_owned()),
         };
-        let info = GroupInfo { tags: group.tags, target_groups: group.target_groups, classic: group.classic, hooks };
+        let info = GroupInfo {
+            tags: group.tags,
+            target_groups: group.target_groups,
+            classic: group.classic,
+            retains_abandoned: group.retains_abandoned,
+            hooks,
+        };
         view.groups.insert(group.name, info);
     }
     hooks.retain(|name, _| view.groups.contains_key(name));
@@ -119,10 +127,11 @@ pub(super) fn sight(
     view: Option<&GroupsView>,
     asked: &Seen<BTreeMap<String, Member>>,
     record: &Record,
+    our_hooks: &BTreeSet<String>,
     now: Mono,
 ) -> (Seen<GroupSight>, Mono) {
     let Some(view) = view else { return (Seen::Unknown("the groups have not been read yet".to_owned()), now) };
-    let sight = |member: &Member| member_sight(member, view.groups.get(&member.group), &record.lifecycle.hook);
+    let sight = |member: &Member| member_sight(member, view.groups.get(&member.group), record, our_hooks);
     if let Some(member) = view.members.get(&record.instance_id) {
         return (Seen::Yes(sight(member)), view.begun);
     }
@@ -148,13 +157,9 @@ pub(super) fn add_balancers_of_group(
         *obligations = Seen::Unknown("the groups have not been read yet".to_owned());
         return;
     };
-    let Some(info) = view.groups.get(&record.lifecycle.group) else { return };
+    let Some(info) = record.group().and_then(|group| view.groups.get(group)) else { return };
     let target_groups = info.target_groups.iter().cloned().map(Balancer::TargetGroup);
     let classic = info.classic.iter().cloned().map(Balancer::ClassicLoadBalancer);
-    all.extend(target_groups.chain(classic).map(|balancer| Obligation {
-        balancer,
-        target: Target::Instance(record.instance_id.clone()),
-        delay_seconds: None,
-        noted_at: now,
-    }));
+    let target = || Target::Instance(record.instance_id.clone());
+    all.extend(target_groups.chain(classic).map(|balancer| Obligation::new(balancer, target(), now)));
 }

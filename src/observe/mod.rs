@@ -4,11 +4,13 @@
 //! many instances share it. A read that failed makes *unknown* whatever depended on it, and never an empty list.
 
 mod balancers;
+mod diagnosis;
 mod groups;
 mod lookup;
 mod tasks;
 
 pub use balancers::BalancerCache;
+pub use diagnosis::{DiagnosisCache, Stuck, diagnose};
 pub use groups::{GroupInfo, GroupsView, Member, read_groups};
 pub use lookup::{Lookups, search};
 pub use tasks::TaskCache;
@@ -16,8 +18,8 @@ pub use tasks::TaskCache;
 use crate::aws::{ContainerInstanceView, Described, Session};
 use crate::controller::Clock;
 use ecs_drain_state::{
-    ContainerInstanceSight, ContainerInstanceStatus, GroupSight, LifecycleState, Observation, Phase, Policy, Record,
-    Seen, TaskSight,
+    ContainerInstanceSight, ContainerInstanceStatus, GroupSight, HookSight, LifecycleState, Mono, Observation, Phase,
+    Policy, Record, Seen, TaskSight,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -29,6 +31,8 @@ pub struct Caches {
     pub tasks: TaskCache,
     /// Delays of target groups and balancers.
     pub balancers: BalancerCache,
+    /// Task definitions.
+    pub diagnosis: DiagnosisCache,
 }
 
 /// One drain that is to be observed.
@@ -56,6 +60,7 @@ pub async fn observe(
     groups: Option<Rc<GroupsView>>,
     lookups: &Lookups,
     caches: &Caches,
+    our_hooks: &BTreeSet<String>,
     subjects: &[Subject<'_>],
 ) -> Vec<Observation> {
     let begun = clock.mono();
@@ -68,7 +73,7 @@ pub async fn observe(
     for ((subject, cut), looked) in subjects.iter().zip(cuts).zip(looked) {
         let mut obligations = looked.obligations;
         groups::add_balancers_of_group(&mut obligations, groups.as_deref(), subject.record, begun_at);
-        let (group, group_begun) = groups::sight(groups.as_deref(), &absent, subject.record, begun);
+        let (group, group_begun) = groups::sight(groups.as_deref(), &absent, subject.record, our_hooks, begun);
         observations.push(Observation {
             begun,
             begun_at,
@@ -156,8 +161,13 @@ fn cut_container_instances(
     Seen::Yes(all)
 }
 
-/// Whether this look must include the balancers: only when nothing else is left can they decide anything.
-fn needs_targets(record: &Record, policy: &Policy, seen: &Observation) -> bool {
+/// How often network load balancers are looked at while tasks are left: only when a target was first seen to leave
+/// counts then.
+const NETWORK_LOOKS_APART: Mono = Mono::from_secs(30);
+
+/// Whether this look must include the balancers: when nothing else is left, for only then can they decide anything; and
+/// now and then while tasks are left, where a network load balancer's settle time runs from what is seen.
+fn needs_targets(record: &Record, policy: &Policy, seen: &Observation, caches: &Caches) -> bool {
     let no_task_left = seen.tasks.known().is_some_and(|tasks| !tasks.iter().any(|t| matters(t, policy)));
     let takes_no_work =
         seen.container_instances.known().is_some_and(|all| all.iter().all(|c| c.status.takes_no_work()));
@@ -166,6 +176,13 @@ fn needs_targets(record: &Record, policy: &Policy, seen: &Observation) -> bool {
     matches!(record.phase, Phase::Verifying | Phase::Completing)
         || past_deadline
         || (takes_no_work && (no_task_left || agent_lost))
+        || (takes_no_work && has_network(record, policy) && caches.balancers.is_due(&record.key(), seen.begun))
+}
+
+/// Whether a settle time can run that has not begun.
+fn has_network(record: &Record, policy: &Policy) -> bool {
+    let mut settling = record.obligations.iter().filter(|o| o.settles());
+    !policy.network_settle.is_zero() && settling.any(|o| o.draining_since.is_none())
 }
 
 fn matters(task: &TaskSight, policy: &Policy) -> bool {
@@ -177,16 +194,36 @@ pub fn is_waiting(state: &str) -> bool {
     matches!(LifecycleState::read(state), LifecycleState::Waiting(_))
 }
 
-/// What a group says, as far as a drain cares.
-fn member_sight(member: &Member, info: Option<&GroupInfo>, hook: &str) -> GroupSight {
-    let hook = info.and_then(|info| info.hooks.known()).into_iter().flatten().find(|h| h.name == hook);
+/// What a group says, as far as a drain cares. Our hook is the one that the drain's lifecycle action is held by, or any
+/// of ours while there is none.
+fn member_sight(
+    member: &Member,
+    info: Option<&GroupInfo>,
+    record: &Record,
+    our_hooks: &BTreeSet<String>,
+) -> GroupSight {
+    let is_ours = |name: &String| match &record.lifecycle {
+        Some(lifecycle) => lifecycle.hook == *name,
+        None => our_hooks.contains(name),
+    };
+    let hook = match info.map(|info| (&info.hooks, info.retains_abandoned)) {
+        None => Seen::Unknown(format!("group {} was not read", member.group)),
+        Some((Seen::Unknown(why), _)) => Seen::Unknown(why.clone()),
+        Some((Seen::Yes(hooks), retains_abandoned)) => {
+            let terminating = || hooks.iter().filter(|h| h.terminating);
+            Seen::Yes(terminating().find(|h| is_ours(&h.name)).map(|h| HookSight {
+                heartbeat_timeout_seconds: h.heartbeat_timeout_seconds,
+                global_timeout_seconds: h.global_timeout_seconds,
+                default_result: h.default_result,
+                others: terminating().filter(|h| !is_ours(&h.name)).map(|h| h.name.clone()).collect(),
+                retains_abandoned,
+            }))
+        }
+    };
     GroupSight::Member {
+        group: member.group.clone(),
         state: LifecycleState::read(&member.state),
         healthy: member.healthy,
-        hook: hook.map(|h| ecs_drain_state::HookSight {
-            heartbeat_timeout_seconds: h.heartbeat_timeout_seconds,
-            global_timeout_seconds: h.global_timeout_seconds,
-            default_result: h.default_result,
-        }),
+        hook,
     }
 }

@@ -365,7 +365,7 @@ fn add_obligations(
 }
 
 fn note(obligations: &mut Vec<Obligation>, balancer: Balancer, target: Target, now: Timestamp) {
-    let new = Obligation { balancer, target, delay_seconds: None, noted_at: now };
+    let new = Obligation::new(balancer, target, now);
     if !obligations.iter().any(|o| o.is_same(&new)) {
         obligations.push(new);
     }

@@ -10,6 +10,8 @@ use super::schema::{EXPIRES_AT, KEY, UNFINISHED, UNFINISHED_OF};
 use aws_sdk_dynamodb::types::AttributeValue;
 use ecs_drain_state::Record;
 use ecs_drain_state::record::SCHEMA;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value, json};
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,18 +19,35 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) type Attributes = BTreeMap<String, AttributeValue>;
 
 /// The attributes that a record may be without: a save removes those that it has not.
-pub(super) const OPTIONAL: [&str; 8] =
-    ["cluster", "deadline", EXPIRES_AT, "intent", "last_error", "outcome", UNFINISHED, UNFINISHED_OF];
+pub(super) const OPTIONAL: [&str; 20] = [
+    "cancel",
+    "causes",
+    "cluster",
+    "deadline",
+    EXPIRES_AT,
+    "global_limit",
+    "group",
+    "held",
+    "intent",
+    "last_error",
+    "lifecycle",
+    "outcome",
+    "release",
+    "requested",
+    "requests",
+    "retained_at",
+    "termination_asked_at",
+    "then",
+    UNFINISHED,
+    UNFINISHED_OF,
+];
 
 /// The item of a record.
 ///
 /// # Errors
 /// Why the record has no item. No record of this program's making is like that.
 pub(super) fn from_record(record: &Record) -> Result<Attributes, String> {
-    let Value::Object(fields) = serde_json::to_value(record).map_err(|error| error.to_string())? else {
-        return Err("a record is not a map of fields".to_owned());
-    };
-    let mut item: Attributes = fields.into_iter().map(|(name, value)| (name, to_attribute(value))).collect();
+    let mut item = attributes(record)?;
     let key = record.key();
     if !record.is_done() {
         item.insert(UNFINISHED_OF.to_owned(), AttributeValue::S(record.controller.clone()));
@@ -40,16 +59,42 @@ pub(super) fn from_record(record: &Record) -> Result<Attributes, String> {
     Ok(item)
 }
 
+/// The attributes of a value that is a map of fields.
+///
+/// # Errors
+/// It is none, or cannot be written.
+pub(super) fn attributes(value: &impl Serialize) -> Result<Attributes, String> {
+    let Value::Object(fields) = serde_json::to_value(value).map_err(|error| error.to_string())? else {
+        return Err("it is not a map of fields".to_owned());
+    };
+    Ok(fields.into_iter().map(|(name, value)| (name, to_attribute(value))).collect())
+}
+
 /// The record of an item.
 pub(super) fn read(item: &HashMap<String, AttributeValue>) -> Read {
-    let fields: Map<String, Value> = item.iter().map(|(name, value)| (name.clone(), from_attribute(value))).collect();
-    if let Some(schema) = fields.get("schema").and_then(Value::as_u64).filter(|schema| *schema > u64::from(SCHEMA)) {
+    if let Some(schema) = schema(item).filter(|schema| *schema > u64::from(SCHEMA)) {
         return Read::Newer { schema };
     }
-    match parse(fields) {
+    match record(item) {
         Ok(record) => Read::Record(record),
         Err(why) => Read::Unreadable { why },
     }
+}
+
+/// The schema that an item says it has.
+pub(super) fn schema(item: &HashMap<String, AttributeValue>) -> Option<u64> {
+    item.get("schema").map(from_attribute).as_ref().and_then(Value::as_u64)
+}
+
+/// What stands in an item; attributes that are not of it do no harm.
+///
+/// # Errors
+/// Which attribute cannot be read, and why.
+pub(super) fn parse<T: DeserializeOwned>(item: &HashMap<String, AttributeValue>) -> Result<T, String> {
+    let fields: Map<String, Value> = item.iter().map(|(name, value)| (name.clone(), from_attribute(value))).collect();
+    // By way of text, one attribute a line: serde's errors carry a line, and so the attribute's name can be told.
+    let text = serde_json::to_string_pretty(&fields).map_err(|error| error.to_string())?;
+    serde_json::from_str(&text).map_err(|error| complain(&text, &error))
 }
 
 /// The key of an item, if it has one.
@@ -68,11 +113,9 @@ pub(super) fn version_in(unfinished: &str) -> u64 {
     unfinished.rsplit_once('@').and_then(|(_, version)| version.parse().ok()).unwrap_or(0)
 }
 
-fn parse(fields: Map<String, Value>) -> Result<Box<Record>, String> {
-    let key = fields.get(KEY).and_then(Value::as_str).unwrap_or_default().to_owned();
-    // By way of text, one attribute a line: serde's errors carry a line, and so the attribute's name can be told.
-    let text = serde_json::to_string_pretty(&fields).map_err(|error| error.to_string())?;
-    let record: Record = serde_json::from_str(&text).map_err(|error| complain(&text, &error))?;
+fn record(item: &HashMap<String, AttributeValue>) -> Result<Box<Record>, String> {
+    let record: Record = parse(item)?;
+    let key = key(item).unwrap_or_default();
     if record.key() != key {
         return Err(format!("its key is {key}, but account, region and instance_id say {}", record.key()));
     }
@@ -142,8 +185,8 @@ mod tests {
 
     use super::*;
     use ecs_drain_state::{
-        ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Obligation, Origin, Outcome, Phase,
-        Strategy, Target, WaitKind, record::Opening,
+        ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation, Order, Origin,
+        Outcome, Phase, Strategy, Target, Then, WaitKind, record::Opening,
     };
     use jiff::{SignedDuration, Timestamp};
 
@@ -155,16 +198,13 @@ mod tests {
             controller: "main".into(),
             origin: Origin::LifecycleHook,
             strategy: Strategy::Drain,
-            lifecycle: Lifecycle {
-                group: "web".into(),
-                hook: "drain".into(),
-                kind: WaitKind::Terminating,
-                heartbeat_timeout_seconds: 3600,
-                global_timeout_seconds: 172_800,
-                default_result: ActionResult::Continue,
-            },
+            lifecycle: None,
+            group: None,
+            then: None,
+            requested: None,
             container_instances: Vec::new(),
             deadline: None,
+            margin: SignedDuration::ZERO,
         };
         Record { version: 1, ..Record::open(opening, "2026-01-02T03:04:05Z".parse().unwrap()) }
     }
@@ -173,6 +213,28 @@ mod tests {
     fn full() -> Record {
         let mut record = minimal();
         let at: Timestamp = "2026-01-02T03:04:05.678Z".parse().unwrap();
+        let order = Order { by: "Ada".into(), reason: Some("kernel".into()), at };
+        record.lifecycle = Some(Lifecycle {
+            group: "web".into(),
+            hook: "drain".into(),
+            kind: WaitKind::Terminating,
+            heartbeat_timeout_seconds: 3600,
+            global_timeout_seconds: 172_800,
+            default_result: ActionResult::Continue,
+            other_hooks: vec!["another".into()],
+            retains_abandoned: true,
+        });
+        record.group = Some("web".into());
+        record.then = Some(Then::TerminateAndShrink);
+        record.requested = Some(order.clone());
+        record.held = Some(order.clone());
+        record.cancel = Some(order.clone());
+        record.release = Some(order);
+        record.requests = vec!["20260102T030405678-1".into()];
+        record.termination_asked_at = Some(at);
+        record.retained_at = Some(at);
+        record.global_limit = Some(at);
+        record.causes = vec![Note { name: "NoRoom".into(), text: "no room".into() }];
         record.cluster = Some("web".into());
         record.container_instances = vec![ContainerInstance {
             cluster: "web".into(),
@@ -189,6 +251,8 @@ mod tests {
             balancer: Balancer::ClassicLoadBalancer("old".into()),
             target: Target::Instance("i-0123456789abcdef0".into()),
             delay_seconds: Some(300),
+            network: Some(true),
+            draining_since: Some(at),
             noted_at: at,
         }];
         record.tasks_left = vec!["arn:aws:ecs:eu-west-1:123456789012:task/web/1".into()];
@@ -282,8 +346,8 @@ missing field `account`"
 
     #[test]
     fn a_newer_record_is_left_alone_whatever_else_it_holds() {
-        let newer = HashMap::from([("schema".to_owned(), AttributeValue::N("2".into()))]);
-        assert_eq!(read(&newer), Read::Newer { schema: 2 });
+        let newer = HashMap::from([("schema".to_owned(), AttributeValue::N("3".into()))]);
+        assert_eq!(read(&newer), Read::Newer { schema: 3 });
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! The table: drain records and the lease, in DynamoDB.
+//! The table: drain records, what operators ask of them, and the lease, in DynamoDB.
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | `records` | create, save, read and find drain records |
+//! | [`requests`] | what operators ask, and the answers |
+//! | [`brake`] | what is held as a whole: everything, or a cluster |
 //! | [`lease`] | which replica acts |
 //! | [`schema`] | the table's keys and indexes: create it, check it |
 //! | `item` | a record as the table's item, and back, distrusting what is read |
@@ -21,15 +23,19 @@
 //!
 //! This module interprets a record in one way only: whether it is done, which decides on the sparse index and the TTL.
 
+pub mod brake;
 mod error;
 mod item;
 pub mod lease;
 mod records;
+pub mod requests;
 pub mod schema;
 
+pub use brake::Brake;
 pub use error::StoreError;
 pub use lease::{Lease, LeaseView};
-pub use records::{Saved, UnfinishedKey};
+pub use records::{OpenWork, Saved, UnfinishedKey};
+pub use requests::{Answer, Leader, ReadRequest};
 pub use schema::TableOptions;
 
 use aws_config::SdkConfig;

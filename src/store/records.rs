@@ -1,15 +1,15 @@
 //! Drain records: create, save, read, find.
 
 use super::item::{self, Attributes};
-use super::lease::KEY_PREFIX as LEASE_PREFIX;
 use super::schema::{CLUSTER, CLUSTER_INDEX, KEY, UNFINISHED, UNFINISHED_INDEX, UNFINISHED_OF};
 use super::{Read, Store, StoreError};
+use super::{brake, lease, requests};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure as OnRefusal};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use ecs_drain_state::Record;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 /// How many records one BatchGetItem may ask for. (Source: DynamoDB API reference, BatchGetItem.)
@@ -31,6 +31,15 @@ pub struct UnfinishedKey {
     pub key: String,
     /// The version that the index shows; 0 where it cannot be read.
     pub version: u64,
+}
+
+/// What a controller has to do, as the index shows it: late by moments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenWork {
+    /// The unfinished records.
+    pub records: Vec<UnfinishedKey>,
+    /// The keys of requests that have no answer, the oldest first.
+    pub requests: Vec<String>,
 }
 
 impl Store {
@@ -124,17 +133,25 @@ impl Store {
     /// # Errors
     /// As any call; `Throttled` when DynamoDB keeps leaving keys unprocessed.
     pub async fn get_many(&self, keys: &[String]) -> Result<Vec<(String, Read)>, StoreError> {
+        let items = self.get_items(keys).await?;
+        Ok(items.into_iter().map(|(key, item)| (key, item::read(&item))).collect())
+    }
+
+    /// The items of these keys, in the order of their keys.
+    pub(super) async fn get_items(
+        &self,
+        keys: &[String],
+    ) -> Result<BTreeMap<String, HashMap<String, AttributeValue>>, StoreError> {
         // A batch may not name a key twice.
         let keys: Vec<&String> = keys.iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let mut found = Vec::with_capacity(keys.len());
+        let mut found = BTreeMap::new();
         for batch in keys.chunks(BATCH) {
             for item in self.get_batch(batch).await? {
-                if let Some(key) = item::key(&item) {
-                    found.push((key.to_owned(), item::read(&item)));
+                if let Some(key) = item::key(&item).map(str::to_owned) {
+                    found.insert(key, item);
                 }
             }
         }
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(found)
     }
 
@@ -173,12 +190,27 @@ impl Store {
     /// # Errors
     /// As any call.
     pub async fn unfinished(&self) -> Result<Vec<UnfinishedKey>, StoreError> {
-        let items = self.query(UNFINISHED_INDEX, UNFINISHED_OF, &self.controller).await?;
-        let entry = |item: &HashMap<String, AttributeValue>| {
-            let version = item::version_in(item::string(item, UNFINISHED).unwrap_or_default());
-            item::key(item).map(|key| UnfinishedKey { key: key.to_owned(), version })
-        };
-        Ok(items.iter().filter_map(entry).collect())
+        Ok(self.open_work().await?.records)
+    }
+
+    /// All that the controller has to do, in one query: unfinished records, and requests without an answer.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn open_work(&self) -> Result<OpenWork, StoreError> {
+        let mut work = OpenWork::default();
+        for item in self.query(UNFINISHED_INDEX, UNFINISHED_OF, &self.controller).await? {
+            let Some(key) = item::key(&item).map(str::to_owned) else { continue };
+            if key.starts_with(requests::KEY_PREFIX) {
+                work.requests.push(key);
+            } else {
+                let version = item::version_in(item::string(&item, UNFINISHED).unwrap_or_default());
+                work.records.push(UnfinishedKey { key, version });
+            }
+        }
+        // The index answers in the order of its sort key already; this does not rely on it.
+        work.requests.sort();
+        Ok(work)
     }
 
     /// The keys of all records, finished ones too, whose instance is (or was) in this cluster.
@@ -226,15 +258,19 @@ impl Store {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.place.failed("dynamodb:Scan", &error))?;
             for item in page.items.unwrap_or_default() {
-                match item::key(&item) {
-                    Some(key) if !key.starts_with(LEASE_PREFIX) => found.push((key.to_owned(), item::read(&item))),
-                    Some(_) | None => {}
+                if let Some(key) = item::key(&item).filter(|key| is_record(key)) {
+                    found.push((key.to_owned(), item::read(&item)));
                 }
             }
         }
         found.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(found)
     }
+}
+
+/// Whether a key is that of a record. What is not begins with a word; a record's begins with 12 digits.
+fn is_record(key: &str) -> bool {
+    ![lease::KEY_PREFIX, requests::KEY_PREFIX, brake::KEY_PREFIX].iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// What a refused condition means: our own success, if the stored write is the one that we just tried.

@@ -2,10 +2,10 @@
 //!
 //! | attribute | what it is |
 //! | --- | --- |
-//! | `key` | partition key: `account/region/instance` of a record, `lease/controller` of a lease |
-//! | `unfinished_of`, `unfinished` | index `unfinished`: the controller's name, and the key with the record's version; only on unfinished records |
+//! | `key` | partition key: `account/region/instance` of a record, `lease/controller` of a lease, `request/controller/id` of a request, `brake/controller` of a brake |
+//! | `unfinished_of`, `unfinished` | index `unfinished`: the controller's name, and the key with the record's version; only on unfinished records and requests without an answer |
 //! | `cluster` | index `by_cluster`, with `key` |
-//! | `expires_at` | TTL, seconds since 1970; only on finished records |
+//! | `expires_at` | TTL, seconds since 1970; only on finished records, and on requests |
 
 use super::{Store, StoreError};
 use aws_sdk_dynamodb::types::{
@@ -17,10 +17,10 @@ use std::time::Duration;
 /// The partition key.
 pub const KEY: &str = "key";
 
-/// Hash key of the index of unfinished records: the controller's name.
+/// Hash key of the index of unfinished records and requests: the controller's name.
 pub const UNFINISHED_OF: &str = "unfinished_of";
 
-/// Sort key of the index of unfinished records: the record's key, `@` and its version in 12 digits.
+/// Sort key of the index of unfinished records and requests: the key, `@` and the version in 12 digits.
 pub const UNFINISHED: &str = "unfinished";
 
 /// The attribute that DynamoDB's TTL looks at.

@@ -80,13 +80,25 @@ pub enum GroupSight {
     Absent,
     /// In a group.
     Member {
+        /// Name of the group.
+        group: String,
         /// Where it stands in its lifecycle.
         state: LifecycleState,
         /// Whether the group calls it healthy.
         healthy: bool,
-        /// Our hook, if the group still has it.
-        hook: Option<HookSight>,
+        /// Our hook, if the group (still) has it.
+        hook: Seen<Option<HookSight>>,
     },
+}
+
+impl GroupSight {
+    /// Where it stands in its lifecycle, if it is in a group.
+    pub fn state(&self) -> Option<&LifecycleState> {
+        match self {
+            GroupSight::Absent => None,
+            GroupSight::Member { state, .. } => Some(state),
+        }
+    }
 }
 
 /// A lifecycle hook, as Auto Scaling describes it.
@@ -98,6 +110,10 @@ pub struct HookSight {
     pub global_timeout_seconds: u32,
     /// What happens then.
     pub default_result: ActionResult,
+    /// Names of the group's other terminating hooks.
+    pub others: Vec<String>,
+    /// Whether the group keeps an instance whose termination is abandoned.
+    pub retains_abandoned: bool,
 }
 
 /// Where an instance stands in its group, as far as we care.
@@ -111,7 +127,9 @@ pub enum LifecycleState {
     Retained(String),
     /// `InService`.
     InService,
-    /// Anything else: on the way to a wait, pending, standby, or a state that is newer than this program.
+    /// `Terminating` or `Warmed:Terminating`: on the way to a wait, if a hook holds it, or to its end.
+    Terminating,
+    /// Anything else: pending, standby, or a state that is newer than this program.
     Other(String),
 }
 
@@ -142,6 +160,7 @@ impl LifecycleState {
                 LifecycleState::Retained(word.to_owned())
             }
             "InService" => LifecycleState::InService,
+            "Terminating" | "Warmed:Terminating" => LifecycleState::Terminating,
             other => LifecycleState::Other(other.to_owned()),
         }
     }
@@ -156,6 +175,7 @@ impl fmt::Display for LifecycleState {
             LifecycleState::Waiting(WaitKind::ReturnsToWarmPool) => "Warmed:Pending:Wait",
             LifecycleState::Waiting(WaitKind::ReplacesRootVolume) => "ReplacingRootVolume:Wait",
             LifecycleState::InService => "InService",
+            LifecycleState::Terminating => "Terminating",
             LifecycleState::PastWait(word) | LifecycleState::Retained(word) | LifecycleState::Other(word) => word,
         })
     }

@@ -16,7 +16,7 @@ pub enum Phase {
     Verifying,
     /// The intent to complete is in the record; the lifecycle action is completed until it is over.
     Completing,
-    /// The instance goes on living (warm pool, new root volume): our `DRAINING` is undone once it is back.
+    /// The instance goes on living (warm pool, new root volume, a cancelled drain): our `DRAINING` is undone.
     Returning,
     /// Nothing is left to do. [`Outcome`] says how it ended.
     Done,
@@ -37,14 +37,14 @@ impl Phase {
     /// The one table of legal moves.
     ///
     /// `Done → Pending` is the opening of a new generation. Every unfinished phase may end: the instance can vanish,
-    /// and the wait can be lost, at any moment.
+    /// and the wait can be lost, at any moment. A drain that is cancelled goes through Returning.
     pub const fn may_become(self, next: Phase) -> bool {
         use Phase::*;
         match self {
             Pending => matches!(next, Deregistering | Completing | Done),
-            Deregistering => matches!(next, Waiting | Completing | Done),
-            Waiting => matches!(next, Deregistering | Verifying | Completing | Done),
-            Verifying => matches!(next, Deregistering | Waiting | Completing | Done),
+            Deregistering => matches!(next, Waiting | Completing | Returning | Done),
+            Waiting => matches!(next, Deregistering | Verifying | Completing | Returning | Done),
+            Verifying => matches!(next, Deregistering | Waiting | Completing | Returning | Done),
             Completing => matches!(next, Deregistering | Waiting | Returning | Done),
             Returning => matches!(next, Done),
             Done => matches!(next, Pending),
@@ -167,9 +167,9 @@ mod tests {
             table,
             "\
 Pending       → Deregistering, Completing, Done
-Deregistering → Waiting, Completing, Done
-Waiting       → Deregistering, Verifying, Completing, Done
-Verifying     → Deregistering, Waiting, Completing, Done
+Deregistering → Waiting, Completing, Returning, Done
+Waiting       → Deregistering, Verifying, Completing, Returning, Done
+Verifying     → Deregistering, Waiting, Completing, Returning, Done
 Completing    → Deregistering, Waiting, Returning, Done
 Returning     → Done
 Done          → Pending

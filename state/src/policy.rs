@@ -28,8 +28,18 @@ pub struct Policy {
     pub looks_apart: Duration,
     /// How long a drain may stand still before it is called stuck.
     pub stuck_after: Duration,
-    /// How long an agent may be disconnected before the instance can be called dead.
+    /// How long an agent may be disconnected before its tasks can be excused.
     pub agent_grace: Duration,
+    /// Whether the tasks of an instance whose agent is disconnected are waited for.
+    pub lost_agent: LostAgent,
+    /// How long after a network load balancer's target was first seen to leave it may still be sent new connections.
+    pub network_settle: Duration,
+    /// How many drains that no lifecycle action asked for (an operator's, a rebalance's) go on at once in a cluster.
+    pub max_concurrent: Concurrency,
+    /// How many of a lifecycle action's drains go on at once in a cluster. None: as many as there are.
+    pub max_concurrent_lifecycle: Option<Concurrency>,
+    /// What a rebalance recommendation does.
+    pub rebalance: Rebalance,
     /// How long before the hook's global limit a blind drain does what `at_deadline` says.
     pub blind_margin: Duration,
     /// How soon to look again while something is left.
@@ -52,6 +62,11 @@ impl Default for Policy {
             looks_apart: Duration::from_secs(10),
             stuck_after: Duration::from_secs(15 * 60),
             agent_grace: Duration::from_secs(10 * 60),
+            lost_agent: LostAgent::ExcuseDead,
+            network_settle: Duration::from_secs(120),
+            max_concurrent: Concurrency::Count(1),
+            max_concurrent_lifecycle: None,
+            rebalance: Rebalance::Ignore,
             blind_margin: Duration::from_secs(5 * 60),
             poll: Duration::from_secs(5),
             keep_finished: Duration::from_secs(7 * 24 * 3600),
@@ -102,4 +117,52 @@ pub enum AtDeadline {
     /// It is held on and reported, until the hook's own limit decides.
     #[default]
     Hold,
+}
+
+/// Whether the tasks of an instance whose agent has been disconnected for longer than the grace are waited for. Their
+/// states are frozen: nothing reports them any more. (Its load balancers are waited for in any case.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LostAgent {
+    /// They are waited for until the agent is back, or the deadline or the hook's limit decides.
+    Wait,
+    /// They are excused once something else than ECS calls the instance dead: its group says that it is unhealthy, or a
+    /// balancer that it does not run.
+    #[default]
+    ExcuseDead,
+    /// They are excused, although the instance may be alive and its containers running.
+    Excuse,
+}
+
+/// How many container instances of a cluster may drain at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// So many, at least one.
+    Count(u32),
+    /// So many percent of the cluster's container instances, rounded down, at least one.
+    Percent(u32),
+}
+
+impl Concurrency {
+    /// How many that is in a cluster of this size.
+    pub fn of(self, registered: u32) -> u32 {
+        match self {
+            Concurrency::Count(n) => n.max(1),
+            Concurrency::Percent(percent) => {
+                let part = u64::from(registered) * u64::from(percent) / 100;
+                u32::try_from(part).unwrap_or(u32::MAX).max(1)
+            }
+        }
+    }
+}
+
+/// What a rebalance recommendation does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rebalance {
+    /// Nothing: Auto Scaling's own capacity rebalancing comes with a lifecycle action.
+    #[default]
+    Ignore,
+    /// Drains the instance; then its group terminates and replaces it.
+    Terminate,
+    /// Drains the instance, which stays.
+    Keep,
 }

@@ -11,10 +11,13 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The schema that this program writes. A record with a higher one is left alone.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// How many events a record's history keeps; the first one (how it began) is never dropped.
 pub const HISTORY: usize = 40;
+
+/// How many ids of requests a record keeps.
+pub const REQUESTS: usize = 10;
 
 /// How many tasks and targets are listed for display. Obligations are never cut.
 pub const SHOWN: usize = 10;
@@ -44,8 +47,18 @@ pub struct Record {
     pub origin: Origin,
     /// How the instance is taken out of service.
     pub strategy: Strategy,
-    /// The lifecycle action that this drain is to complete.
-    pub lifecycle: Lifecycle,
+    /// The lifecycle action that this drain is to complete; None while no hook of ours holds the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Lifecycle>,
+    /// Name of the Auto Scaling group that the instance is in; None if it was in none when the drain began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// What comes after the drain, where no hook of ours holds the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub then: Option<Then>,
+    /// Who asked for the drain, if somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<Order>,
     /// Name of the instance's cluster; of the first one, if it is registered in several. None while it is in no cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
@@ -65,11 +78,32 @@ pub struct Record {
     pub deadline: Option<Timestamp>,
     /// When the hook's global limit ends the wait, whatever we do: 48 hours or 100 heartbeat timeouts after the wait
     /// began, the smaller. Counted from when we first saw it, so the true limit is not later.
-    /// (Source: Auto Scaling API reference, `GlobalTimeout`.)
-    pub global_limit: Timestamp,
+    /// (Source: Auto Scaling API reference, `GlobalTimeout`.) None while no hook of ours holds the instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub global_limit: Option<Timestamp>,
     /// What we are about to tell Auto Scaling, and why; written before it is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
+    /// When the group was last asked to terminate the instance: an operator's drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub termination_asked_at: Option<Timestamp>,
+    /// When the group was first seen to keep the instance as `Terminating:Retained` after our `ABANDON`. Its next
+    /// termination ends with `CONTINUE`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retained_at: Option<Timestamp>,
+    /// An operator holds this drain: heartbeats go on, nothing else is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Order>,
+    /// An operator cancels this drain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<Order>,
+    /// An operator ordered the completion, whatever is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Order>,
+    /// Ids of the requests that were carried out on this record, the newest last, [`REQUESTS`] at most: a request that
+    /// is read twice does nothing the second time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<String>,
     /// How the drain ended; only when `phase` is `Done`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
@@ -92,6 +126,9 @@ pub struct Record {
     pub why: String,
     /// The same in a sentence.
     pub message: String,
+    /// Why it does not move, as far as was found out; empty while it moves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Note>,
     /// How often the present step was tried in vain.
     #[serde(default)]
     pub attempts: u32,
@@ -100,6 +137,63 @@ pub struct Record {
     pub last_error: Option<LastError>,
     /// What happened, oldest first.
     pub history: Vec<Event>,
+}
+
+/// Why a drain does not move: one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// One word for it, from a closed list (see [`crate::diagnosis`]).
+    pub name: String,
+    /// The same in a sentence, with what to do about it.
+    pub text: String,
+}
+
+/// What an operator ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Who, as the CLI found it out: an IAM identity, or a user of a machine. It is not proof.
+    pub by: String,
+    /// Why, if they said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was asked for.
+    pub at: Timestamp,
+}
+
+/// `Ada (kernel update)`.
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Some(reason) => write!(f, "{} ({reason})", self.by),
+            None => f.write_str(&self.by),
+        }
+    }
+}
+
+/// What comes after a drain that no lifecycle action asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Then {
+    /// The Auto Scaling group terminates the instance, and replaces it: its desired capacity stays.
+    Terminate,
+    /// The Auto Scaling group terminates the instance and lowers its desired capacity by one.
+    TerminateAndShrink,
+    /// The instance stays, drained.
+    Keep,
+    /// Nothing is left to be done by us: what announced the drain ends the instance (a spot interruption).
+    Leave,
+}
+
+impl Then {
+    /// As it stands in the table and the docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Then::Terminate => "terminate",
+            Then::TerminateAndShrink => "terminate-and-shrink",
+            Then::Keep => "keep",
+            Then::Leave => "leave",
+        }
+    }
 }
 
 /// Why a drain exists.
@@ -114,6 +208,18 @@ pub enum Origin {
     SpotInterruption,
     /// A rebalance recommendation.
     Rebalance,
+}
+
+impl Origin {
+    /// The origin's name in the table, the CLI and the docs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Origin::LifecycleHook => "lifecycle-hook",
+            Origin::Operator => "operator",
+            Origin::SpotInterruption => "spot-interruption",
+            Origin::Rebalance => "rebalance",
+        }
+    }
 }
 
 /// How an instance is taken out of service.
@@ -174,6 +280,12 @@ pub struct Lifecycle {
     pub global_timeout_seconds: u32,
     /// What Auto Scaling does by itself when the time runs out.
     pub default_result: ActionResult,
+    /// Names of the group's other terminating hooks, which can hold the instance after ours is completed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_hooks: Vec<String>,
+    /// Whether the group keeps an instance whose termination is abandoned (`TerminateHookAbandon: retain`).
+    #[serde(default)]
+    pub retains_abandoned: bool,
 }
 
 /// What Auto Scaling is told, or does by itself: `CONTINUE` or `ABANDON`.
@@ -229,14 +341,38 @@ pub struct Obligation {
     /// How long the balancer drains a deregistered target, seconds; None when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<u32>,
+    /// Whether it is a network load balancer's target group, which can be sent new connections for a while after the
+    /// deregistration; None when it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<bool>,
+    /// When it was first seen to drain, or to be gone; None while it is in service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining_since: Option<Timestamp>,
     /// When this obligation was noted.
     pub noted_at: Timestamp,
 }
 
 impl Obligation {
+    /// A registration of which nothing else is known yet.
+    pub fn new(balancer: Balancer, target: Target, noted_at: Timestamp) -> Obligation {
+        Obligation { balancer, target, delay_seconds: None, network: None, draining_since: None, noted_at }
+    }
+
     /// Whether both name the same registration; delay and time do not count.
     pub fn is_same(&self, other: &Obligation) -> bool {
         self.balancer == other.balancer && self.target == other.target
+    }
+
+    /// Whether a network load balancer can be behind it, which is given a settle time: its target group's kind is not
+    /// known, or known to be that.
+    pub fn settles(&self) -> bool {
+        matches!(self.balancer, Balancer::TargetGroup(_)) && self.network != Some(false)
+    }
+
+    /// When the balancer will have drained it at the latest, once it was seen to drain and its delay is known.
+    pub fn drained_by(&self) -> Option<Timestamp> {
+        let delay = SignedDuration::from_secs(i64::from(self.delay_seconds?));
+        Some(later(self.draining_since?, delay))
     }
 }
 
@@ -333,32 +469,30 @@ pub struct Opening {
     pub origin: Origin,
     /// How the instance is taken out of service.
     pub strategy: Strategy,
-    /// The lifecycle action to complete.
-    pub lifecycle: Lifecycle,
+    /// The lifecycle action to complete; None where no hook of ours holds the instance.
+    pub lifecycle: Option<Lifecycle>,
+    /// Name of the Auto Scaling group that the instance is in.
+    pub group: Option<String>,
+    /// What comes after, where there is no lifecycle action.
+    pub then: Option<Then>,
+    /// Who asked for it.
+    pub requested: Option<Order>,
     /// The container instances found.
     pub container_instances: Vec<ContainerInstance>,
-    /// The policy's deadline, counted from now.
+    /// The policy's deadline, counted from now. It is for lifecycle actions alone.
     pub deadline: Option<SignedDuration>,
+    /// How long before the hook's global limit a deadline must be, at least: see [`latest_deadline`].
+    pub margin: SignedDuration,
 }
 
 impl Record {
     /// A new drain, in `Pending`. It is not yet stored: `version` is 0.
     pub fn open(opening: Opening, now: Timestamp) -> Record {
-        let limit = SignedDuration::from_secs(i64::from(opening.lifecycle.global_timeout_seconds));
-        let what = format!(
-            "seen waiting under hook {} of group {}; {}",
-            opening.lifecycle.hook,
-            opening.lifecycle.group,
-            match opening.container_instances.as_slice() {
-                [] => "in no cluster so far".to_owned(),
-                [one] => format!("container instance of cluster {}", one.cluster),
-                many => format!("registered {} times", many.len()),
-            }
-        );
-        Record {
+        let what = format!("{}; {}", why_opened(&opening), where_registered(&opening.container_instances));
+        let mut record = Record {
             cluster: opening.container_instances.first().map(|c| c.cluster.clone()),
-            deadline: opening.deadline.map(|d| later(now, d)),
-            global_limit: later(now, limit),
+            deadline: None,
+            global_limit: None,
             account: opening.account,
             region: opening.region,
             instance_id: opening.instance_id,
@@ -369,13 +503,22 @@ impl Record {
             schema: SCHEMA,
             origin: opening.origin,
             strategy: opening.strategy,
-            lifecycle: opening.lifecycle,
+            lifecycle: None,
+            group: opening.group,
+            then: opening.then,
+            requested: opening.requested,
             container_instances: opening.container_instances,
             phase: Phase::Pending,
             phase_since: now,
             created_at: now,
             updated_at: now,
             intent: None,
+            termination_asked_at: None,
+            retained_at: None,
+            held: None,
+            cancel: None,
+            release: None,
+            requests: Vec::new(),
             outcome: None,
             expires_at: None,
             obligations: Vec::new(),
@@ -385,15 +528,80 @@ impl Record {
             targets_left_count: 0,
             why: Why::Seen.name().to_owned(),
             message: Why::Seen.to_string(),
+            causes: Vec::new(),
             attempts: 0,
             last_error: None,
             history: vec![Event { at: now, phase: Phase::Pending, what }],
+        };
+        if let Some(lifecycle) = opening.lifecycle {
+            record.take_lifecycle(lifecycle, opening.deadline, opening.margin, now);
+        }
+        record
+    }
+
+    /// A lifecycle action holds the instance of a drain that began without one: hook, deadline and ending become the
+    /// lifecycle action's, the origin stays.
+    pub fn adopt(
+        &self,
+        lifecycle: Lifecycle,
+        deadline: Option<SignedDuration>,
+        margin: SignedDuration,
+        now: Timestamp,
+    ) -> Record {
+        let mut next = self.clone();
+        next.note(
+            now,
+            format!("group {} terminates it; hook {} holds it for this drain", lifecycle.group, lifecycle.hook),
+        );
+        next.take_lifecycle(lifecycle, deadline, margin, now);
+        next
+    }
+
+    fn take_lifecycle(
+        &mut self,
+        lifecycle: Lifecycle,
+        deadline: Option<SignedDuration>,
+        margin: SignedDuration,
+        now: Timestamp,
+    ) {
+        let limit = later(now, SignedDuration::from_secs(i64::from(lifecycle.global_timeout_seconds)));
+        self.global_limit = Some(limit);
+        self.group = Some(lifecycle.group.clone());
+        self.lifecycle = Some(lifecycle);
+        self.deadline = None;
+        if let Some(wanted) = deadline.map(|d| later(now, d)) {
+            self.set_deadline(wanted, margin, now);
+        }
+    }
+
+    /// Sets the deadline, cut to the last moment that the hook's global limit leaves; says so in the history when it
+    /// is cut.
+    pub fn set_deadline(&mut self, wanted: Timestamp, margin: SignedDuration, now: Timestamp) {
+        let latest = self.global_limit.map(|limit| latest_deadline(limit, margin, now));
+        let cut = latest.is_some_and(|latest| wanted > latest);
+        self.deadline = Some(latest.filter(|_| cut).unwrap_or(wanted));
+        if let (true, Some(deadline), Some(limit)) = (cut, self.deadline, self.global_limit) {
+            self.note(
+                now,
+                format!(
+                    "its deadline is cut from {wanted:.0} to {deadline:.0}: the hook itself ends the wait at {limit:.0}; a longer \
+                     heartbeat timeout gives it up to 48 h"
+                ),
+            );
         }
     }
 
     /// The same instance waits again after its last drain was done: a new generation over the finished record.
     pub fn reopen(&self, opening: Opening, now: Timestamp) -> Record {
         let mut next = Record::open(opening, now);
+        if self.then == Some(Then::Keep) && self.outcome == Some(Outcome::Drained) {
+            // It was kept drained, so what is DRAINING now is still ours to undo.
+            for mine in &mut next.container_instances {
+                let before = self.container_instances.iter().find(|c| c.arn == mine.arn);
+                mine.draining_is_ours = before.is_some_and(|c| c.draining_is_ours);
+            }
+        }
+        next.requests.clone_from(&self.requests);
         next.generation = self.generation + 1;
         next.version = self.version;
         next.write_id.clone_from(&self.write_id);
@@ -403,6 +611,28 @@ impl Record {
     /// The record's key in the table: account, region and instance.
     pub fn key(&self) -> String {
         key(&self.account, &self.region, &self.instance_id)
+    }
+
+    /// Remembers that a request was carried out on this record.
+    pub fn remember_request(&mut self, id: String) {
+        self.requests.push(id);
+        let extra = self.requests.len().saturating_sub(REQUESTS);
+        self.requests.drain(..extra);
+    }
+
+    /// Name of the instance's Auto Scaling group, as far as it is known.
+    pub fn group(&self) -> Option<&str> {
+        self.lifecycle.as_ref().map(|l| l.group.as_str()).or(self.group.as_deref())
+    }
+
+    /// Whether the instance goes on living once its lifecycle action is over.
+    pub fn lives_on(&self) -> bool {
+        self.lifecycle.as_ref().is_some_and(|l| l.kind.lives_on())
+    }
+
+    /// Whether hold must leave the instance alone: its completion is under way.
+    pub fn is_completing(&self) -> bool {
+        self.phase == Phase::Completing && self.held.is_none() && self.retained_at.is_none()
     }
 
     /// Whether nothing is left to do.
@@ -418,11 +648,39 @@ impl Record {
         self.history.push(Event { at, phase: self.phase, what: what.into() });
     }
 
-    /// Says why the drain is where it is.
+    /// Says why the drain is where it is, and, where that is known, why it does not move.
     pub fn explain(&mut self, why: &Why) {
         why.name().clone_into(&mut self.why);
-        self.message = why.to_string();
+        self.message = match self.causes.first() {
+            Some(cause) => format!("{why}; {}", cause.text),
+            None => why.to_string(),
+        };
     }
+}
+
+fn why_opened(opening: &Opening) -> String {
+    let asked = |order: &Option<Order>| order.as_ref().map_or_else(String::new, |order| format!(" by {order}"));
+    match (&opening.lifecycle, opening.origin) {
+        (Some(lifecycle), _) => format!("seen waiting under hook {} of group {}", lifecycle.hook, lifecycle.group),
+        (None, Origin::Operator) => format!("asked for{}", asked(&opening.requested)),
+        (None, Origin::SpotInterruption) => "a spot interruption was announced".to_owned(),
+        (None, Origin::Rebalance) => "a rebalance was recommended".to_owned(),
+        (None, Origin::LifecycleHook) => "seen waiting".to_owned(),
+    }
+}
+
+fn where_registered(container_instances: &[ContainerInstance]) -> String {
+    match container_instances {
+        [] => "in no cluster so far".to_owned(),
+        [one] => format!("container instance of cluster {}", one.cluster),
+        many => format!("registered {} times", many.len()),
+    }
+}
+
+/// The last moment that a deadline can have under a hook: its global limit less a margin for the last call, but no
+/// more than half of the time that is left is given up for the margin.
+pub fn latest_deadline(limit: Timestamp, margin: SignedDuration, now: Timestamp) -> Timestamp {
+    later(limit, -margin.min(limit.duration_since(now) / 2).max(SignedDuration::ZERO))
 }
 
 /// The key of an instance's record in the table.

@@ -6,9 +6,11 @@
 
 use crate::Mono;
 use crate::decide::clear::{clear, container_instances, is_stopped};
-use crate::observation::{GroupSight, LifecycleState, Observation, Seen};
+use crate::observation::{GroupSight, LifecycleState, Observation, Seen, TargetSight};
+use crate::phase::Outcome;
 use crate::policy::Policy;
 use crate::record::Record;
+use std::collections::BTreeMap;
 
 /// What has been seen of one drain, unbroken, by this process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,10 +31,18 @@ pub struct Sightings {
     pub nowhere: Option<Mono>,
     /// The beginning of the newest such search.
     pub nowhere_last: Option<Mono>,
+    /// Since when each registration has been seen to drain or to be gone, unbroken, by its name: the *end* of the first
+    /// such look, because the deregistration may be as young as that.
+    pub leaving: BTreeMap<String, Mono>,
+    /// A registration that was leaving, and was in service again at this look.
+    pub came_back: Option<String>,
     /// That every agent of the instance is disconnected.
     pub agent_lost: Option<AgentLost>,
-    /// How many tasks and targets were left at the last look that could tell.
-    pub left: Option<(usize, usize)>,
+    /// How many tasks that matter were left at the last look that could tell.
+    pub tasks_left: Option<usize>,
+    /// How many registrations were left at the last look that could tell: balancers are seldom looked at while tasks
+    /// are left.
+    pub targets_left: Option<usize>,
     /// When that last became fewer, or this process first looked.
     pub progress: Option<Mono>,
 }
@@ -64,6 +74,7 @@ impl Sightings {
             }
             _ => None,
         };
+        let (leaving, came_back) = self.leaving(record, seen);
         let clear_now = clear(record, seen, policy, agent_lost).is_ok();
         let (nowhere, nowhere_last) = match &seen.lookup {
             Some(lookup) if lookup.found.is_empty() => (Some(self.nowhere.unwrap_or(lookup.begun)), Some(lookup.begun)),
@@ -71,11 +82,11 @@ impl Sightings {
             None => (self.nowhere, self.nowhere_last),
         };
         let is_new = self.group_begun.is_none_or(|last| seen.group_begun > last);
-        let left = left(record, seen, policy).or(self.left);
-        let progressed = match (self.left, left) {
-            (Some(before), Some(now)) => now.0 < before.0 || now.1 < before.1,
-            _ => false,
-        };
+        let tasks_left = tasks_left(seen, policy).or(self.tasks_left);
+        let targets_left = targets_left(record, seen).or(self.targets_left);
+        let fewer =
+            |before: Option<usize>, now: Option<usize>| before.zip(now).is_some_and(|(before, now)| now < before);
+        let progressed = fewer(self.tasks_left, tasks_left) || fewer(self.targets_left, targets_left);
         Sightings {
             takes_no_work,
             clear: if clear_now && (self.clear.is_some() || late_enough) {
@@ -90,6 +101,8 @@ impl Sightings {
                 None => self.gone_passes,
             },
             past_wait_passes: match seen.group.known() {
+                // An instance that its group keeps after our ABANDON is not over: it is to be terminated yet.
+                Some(GroupSight::Member { state: LifecycleState::Retained(_), .. }) if was_abandoned(record) => 0,
                 Some(GroupSight::Member {
                     state: LifecycleState::PastWait(_) | LifecycleState::Retained(_), ..
                 }) => self.past_wait_passes + u32::from(is_new),
@@ -99,10 +112,38 @@ impl Sightings {
             },
             nowhere,
             nowhere_last,
+            leaving,
+            came_back,
             agent_lost,
-            left,
+            tasks_left,
+            targets_left,
             progress: if progressed { Some(seen.ended) } else { Some(self.progress.unwrap_or(seen.ended)) },
         }
+    }
+}
+
+fn was_abandoned(record: &Record) -> bool {
+    record.intent.as_ref().is_some_and(|intent| intent.outcome == Outcome::Abandoned)
+}
+
+impl Sightings {
+    fn leaving(&self, record: &Record, seen: &Observation) -> (BTreeMap<String, Mono>, Option<String>) {
+        let mut leaving = self.leaving.clone();
+        let mut came_back = None;
+        for (obligation, target) in record.obligations.iter().zip(seen.targets.known().into_iter().flatten()) {
+            let name = obligation.to_string();
+            match target {
+                TargetSight::Gone | TargetSight::Present { draining: true, .. } => {
+                    leaving.entry(name).or_insert(seen.ended);
+                }
+                TargetSight::Present { draining: false, state, .. } => {
+                    if leaving.remove(&name).is_some() {
+                        came_back = Some(format!("{name} is {state}"));
+                    }
+                }
+            }
+        }
+        (leaving, came_back)
     }
 }
 
@@ -117,11 +158,12 @@ fn is_gone(seen: &Observation) -> Option<bool> {
     }
 }
 
-fn left(record: &Record, seen: &Observation, policy: &Policy) -> Option<(usize, usize)> {
+fn tasks_left(seen: &Observation, policy: &Policy) -> Option<usize> {
     let tasks = seen.tasks.known()?;
+    Some(tasks.iter().filter(|t| crate::decide::clear::matters(t, policy)).count())
+}
+
+fn targets_left(record: &Record, seen: &Observation) -> Option<usize> {
     let targets = seen.targets.known()?;
-    Some((
-        tasks.iter().filter(|t| crate::decide::clear::matters(t, policy)).count(),
-        targets.iter().zip(&record.obligations).filter(|(t, _)| crate::decide::clear::is_present(t)).count(),
-    ))
+    Some(targets.iter().zip(&record.obligations).filter(|(t, _)| crate::decide::clear::is_present(t)).count())
 }

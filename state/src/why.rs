@@ -10,6 +10,17 @@ use std::time::Duration;
 pub enum Why {
     /// Seen waiting; nothing was done to it yet.
     Seen,
+    /// Its turn has not come: so many drains of its cluster may go on at once.
+    WaitsForTurn {
+        /// How many go on.
+        running: u32,
+        /// How many may.
+        limit: u32,
+        /// How many that wait come before it.
+        ahead: u32,
+    },
+    /// An operator holds it: heartbeats go on, nothing else is done.
+    Held(String),
     /// In no cluster, as far as complete reads of every cluster say; it may still register.
     NotInCluster {
         /// How much longer it is waited for.
@@ -35,6 +46,11 @@ pub enum Why {
     },
     /// Balancers still know the instance.
     TargetsLeft(Left),
+    /// Everything is gone; a network load balancer can send new connections for a while yet.
+    NetworkSettling {
+        /// How much longer.
+        left: Duration,
+    },
     /// Everything is gone; the looks that prove it must be far enough from the moment when ECS stopped placing work.
     Settling {
         /// How much longer.
@@ -49,6 +65,14 @@ pub enum Why {
     LookingForRegistrations,
     /// The intent is saved; Auto Scaling is told.
     Completing(Outcome),
+    /// Drained; its group was asked to terminate it.
+    TerminationAsked,
+    /// Its group terminates it, and our hook will hold it for a moment.
+    Terminating,
+    /// Drained; what announced the drain ends the instance.
+    WaitsForItsEnd,
+    /// Its group keeps it after our `ABANDON`, until someone terminates it.
+    Retained,
     /// Something that the decision needs could not be read.
     Unknown(String),
     /// Someone made the container instance `ACTIVE` again.
@@ -57,7 +81,7 @@ pub enum Why {
     HeldPastDeadline(Box<Why>),
     /// The instance lives on; its `DRAINING` is undone once it is back in service.
     WaitingForReturn(String),
-    /// It is back, and ECS was asked to place tasks on it again.
+    /// It is back, or its drain was cancelled, and ECS was asked to place tasks on it again.
     AskedToReturn,
     /// Nothing is left to do.
     Done(Outcome),
@@ -77,6 +101,8 @@ impl Why {
     pub fn name(&self) -> &'static str {
         match self {
             Why::Seen => "Seen",
+            Why::WaitsForTurn { .. } => "WaitsForTurn",
+            Why::Held(_) => "Held",
             Why::NotInCluster { .. } => "NotInCluster",
             Why::HeldNotInCluster => "HeldNotInCluster",
             Why::AskedToDrain => "AskedToDrain",
@@ -85,10 +111,15 @@ impl Why {
             Why::TasksLeft(_) => "TasksLeft",
             Why::LongestDelay { .. } => "LongestDelay",
             Why::TargetsLeft(_) => "TargetsLeft",
+            Why::NetworkSettling { .. } => "NetworkSettling",
             Why::Settling { .. } => "Settling",
             Why::SecondLook { .. } => "SecondLook",
             Why::LookingForRegistrations => "LookingForRegistrations",
             Why::Completing(_) => "Completing",
+            Why::TerminationAsked => "TerminationAsked",
+            Why::Terminating => "Terminating",
+            Why::WaitsForItsEnd => "WaitsForItsEnd",
+            Why::Retained => "Retained",
             Why::Unknown(_) => "Unknown",
             Why::ActiveAgain => "ActiveAgain",
             Why::HeldPastDeadline(_) => "HeldPastDeadline",
@@ -102,7 +133,15 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::Seen => f.write_str("seen waiting; nothing was done to it yet"),
+            Why::Seen => f.write_str("seen; nothing was done to it yet"),
+            Why::WaitsForTurn { running, limit, ahead } => {
+                write!(f, "waits for its turn: {running} of at most {limit} drains of its cluster go on")?;
+                match ahead {
+                    0 => f.write_str(", and it is the next"),
+                    n => write!(f, ", and {n} come before it"),
+                }
+            }
+            Why::Held(by) => write!(f, "held by {by}: heartbeats go on, and nothing else is done until it is resumed"),
             Why::NotInCluster { left } => {
                 write!(f, "in no cluster; it is let go in {} unless it registers", Span(*left))
             }
@@ -117,17 +156,29 @@ impl fmt::Display for Why {
                 Span(*left)
             ),
             Why::TargetsLeft(left) => write!(f, "{left}"),
+            Why::NetworkSettling { left } => {
+                write!(f, "all is gone; a network load balancer may send new connections for another {}", Span(*left))
+            }
             Why::Settling { left } => write!(f, "all is gone; the proof begins in {}", Span(*left)),
             Why::SecondLook { left } => write!(f, "all is gone; the second look comes in {}", Span(*left)),
             Why::LookingForRegistrations => {
                 f.write_str("all is gone; every cluster is searched once more for a second registration")
             }
             Why::Completing(outcome) => write!(f, "telling Auto Scaling to go on ({outcome})"),
+            Why::TerminationAsked => f.write_str("drained; its group was asked to terminate it"),
+            Why::Terminating => f.write_str("drained; its group terminates it"),
+            Why::WaitsForItsEnd => {
+                f.write_str("drained; waiting for the interruption that was announced, or for its group to take it")
+            }
+            Why::Retained => f.write_str(
+                "abandoned at its deadline; its group keeps it (Terminating:Retained) for a look, until someone \
+                 terminates it",
+            ),
             Why::Unknown(what) => write!(f, "cannot tell: {what}"),
             Why::ActiveAgain => f.write_str("someone made the container instance ACTIVE again; draining it once more"),
             Why::HeldPastDeadline(why) => write!(f, "past its deadline, held by policy: {why}"),
             Why::WaitingForReturn(state) => write!(f, "it lives on ({state}); waiting for it to be in service again"),
-            Why::AskedToReturn => f.write_str("back in service; asked ECS to make it ACTIVE again"),
+            Why::AskedToReturn => f.write_str("asked ECS to make it ACTIVE again"),
             Why::Done(outcome) => write!(
                 f,
                 "{}",
@@ -137,7 +188,7 @@ impl fmt::Display for Why {
                     Outcome::Abandoned => "abandoned at its deadline",
                     Outcome::Released => "let go by order",
                     Outcome::NotInCluster => "let go: it is in no cluster",
-                    Outcome::Cancelled => "cancelled",
+                    Outcome::Cancelled => "cancelled: our DRAINING was undone",
                     Outcome::InstanceGone => "the instance no longer exists",
                     Outcome::WaitLost =>
                         "its wait ended without us: the hook was deleted, timed out, or another hook abandoned",

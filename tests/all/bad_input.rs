@@ -167,12 +167,12 @@ fn a_record_that_is_deleted_in_mid_drain_is_opened_again() {
 fn a_record_of_a_newer_program_is_left_alone_and_its_instance_held() {
     let (_, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
         let mut newer = until_phase(&simulator, &store, Phase::Waiting).await;
-        newer.schema = 2;
+        newer.schema = ecs_drain_state::record::SCHEMA + 1;
         let Saved::Saved(newer) = store.save(newer).await.unwrap() else { panic!("a race was lost") };
         tokio::time::sleep(seconds(1200)).await;
         assert!(held(&simulator));
         let version = newer.version;
-        assert!(matches!(store.get(&newer.key()).await.unwrap(), Some(ecs_drain::store::Read::Newer { schema: 2 })));
+        assert!(matches!(store.get(&newer.key()).await.unwrap(), Some(ecs_drain::store::Read::Newer { schema: 3 })));
         version
     });
     no_violation(&simulator);

@@ -1,22 +1,44 @@
 //! The crash matrix: every scenario again, with the process dying, or a fault striking, at every single call.
+//!
+//! A call that only repeats an earlier one (the same read, or a renewal of the lease, with no record and nothing of AWS
+//! written since) is the same point in the life of a drain; of each such row the first and the last are tried. With
+//! `ECS_DRAIN_MATRIX=every` each call is.
 
 use crate::harness::{Run, Scenario, run};
 use crate::scenarios::MATRIX;
+use aws_simulator::log::Entry;
 use aws_simulator::{Fault, Rule};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most calls that a scenario of the matrix may make; larger fleets are simulated by seed instead.
 const MOST_CALLS: u64 = 400;
 
+/// The scenario with slower looks: fewer calls that repeat one another, and so fewer points that say the same.
+fn slower(scenario: &Scenario) -> Scenario {
+    let config = match scenario.config.split_once("[policy]\n") {
+        Some((before, rules)) if !rules.contains("poll = ") => format!("{before}[policy]\npoll = \"15s\"\n{rules}"),
+        Some(_) => scenario.config.to_owned(),
+        None => format!("{}[policy]\npoll = \"15s\"\n", scenario.config),
+    };
+    Scenario { config: config.leak(), ..scenario.clone() }
+}
+
 /// One scenario, every call, every kind of fault; on all cores.
 fn matrix(scenario: &Scenario) {
+    let scenario = &slower(scenario);
     let plain = run(scenario, &Run::default(), |_| {});
     plain.expect_good();
     let calls = plain.calls;
     assert!(calls <= MOST_CALLS, "{} makes {calls} calls, too many for an exhaustive matrix", scenario.name);
+    let tried = if std::env::var("ECS_DRAIN_MATRIX").is_ok_and(|which| which == "every") {
+        (1..=calls).collect()
+    } else {
+        plain.simulator.peek(|cloud| without_repeats(cloud.log.entries()))
+    };
     let points: Vec<(u64, Fault)> =
-        (1..=calls).flat_map(|call| Fault::ALL.into_iter().map(move |fault| (call, fault))).collect();
+        tried.iter().flat_map(|call| Fault::ALL.into_iter().map(move |fault| (*call, fault))).collect();
     let next = AtomicUsize::new(0);
     let lives = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
@@ -35,8 +57,9 @@ fn matrix(scenario: &Scenario) {
     });
     let failures = failures.into_inner().unwrap();
     let summary = format!(
-        "{}: {calls} calls x {} faults = {} points, {} lives, {} failed",
+        "{}: {calls} calls, {} that repeat no other x {} faults = {} points, {} lives, {} failed",
         scenario.name,
+        tried.len(),
         Fault::ALL.len(),
         points.len(),
         lives.into_inner(),
@@ -48,6 +71,31 @@ fn matrix(scenario: &Scenario) {
         let all: Vec<_> = failures.iter().map(|(call, fault, ..)| format!("{call} {fault}")).collect();
         panic!("{}: call {call}, {fault}:\n{complaint}\n\n{log}\n\nall failures: {}", scenario.name, all.join("; "));
     }
+}
+
+/// The numbers of the controller's calls, but for those in the middle of a row of the same.
+fn without_repeats(log: &[Entry]) -> BTreeSet<u64> {
+    let mut tried = BTreeSet::new();
+    // First and last of each row since the last write.
+    let mut rows: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
+    for entry in log {
+        let Some(number) = entry.number else { continue };
+        if writes(entry) {
+            tried.extend(std::mem::take(&mut rows).into_values().flat_map(|(first, last)| [first, last]));
+            tried.insert(number);
+        } else {
+            rows.entry((entry.operation.clone(), entry.summary.clone())).or_insert((number, number)).1 = number;
+        }
+    }
+    tried.extend(rows.into_values().flat_map(|(first, last)| [first, last]));
+    tried
+}
+
+/// Whether a call changes a record, or anything of AWS but how long an instance is held.
+fn writes(entry: &Entry) -> bool {
+    let reads = ["Describe", "List", "Get", "BatchGet", "Query", "Receive", "RecordLifecycleActionHeartbeat"];
+    let renews = entry.operation == "UpdateItem" && entry.summary.contains("lease/");
+    !renews && !reads.iter().any(|read| entry.operation.starts_with(read))
 }
 
 /// Leaves the summary where `tests/run` finds it: test runners hide what passing tests print.
@@ -86,4 +134,8 @@ matrices!(
     two_at_once,
     not_in_cluster,
     deregister,
+    operator_keep,
+    operator_terminate,
+    operator_cancel,
+    spot_interruption,
 );

@@ -11,9 +11,10 @@ use clap::Parser;
 use ecs_drain::aws::Environment;
 use ecs_drain::cli::Cli;
 use ecs_drain::config::{Config, Given};
-use ecs_drain::store::{Ids, Lease, Store};
+use ecs_drain::store::{Answer, Ids, Lease, Store};
 use ecs_drain_state::{
-    ActionResult, Balancer, ContainerInstance, Intent, LastError, Mono, Obligation, Outcome, Phase, Record, Target,
+    ActionResult, Balancer, ContainerInstance, Intent, LastError, Mono, Note, Obligation, Order, Outcome, Phase,
+    Record, Request, Target, Then, What,
 };
 use futures_util::future::{Either, select};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -147,6 +148,89 @@ fn the_tables_page_has_every_reason() {
     assert_eq!(rows.collect::<Vec<_>>(), names);
 }
 
+/// The rows of every table of a part of a page, as their cells, without heads and rules.
+fn rows(part: &str) -> Vec<Vec<String>> {
+    let lines: Vec<&str> = part.lines().collect();
+    let is_rule = |line: &&str| line.starts_with("| ---");
+    let heads = lines.iter().skip(1).map(is_rule).chain([false]);
+    let rows = lines.iter().zip(heads).filter(|(line, head)| line.starts_with("| ") && !head && !is_rule(line));
+    let cells = |row: &str| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+    rows.map(|(row, _)| cells(row)).collect()
+}
+
+/// The file of a test that is named `module::function` on the page of behaviour, and the function.
+fn place_of(test: &str) -> (PathBuf, &str) {
+    let (module, function) = test.rsplit_once("::").unwrap_or_else(|| panic!("{test} names no module"));
+    let base = match module.strip_prefix("decide::") {
+        Some(module) => root().join("state/src/decide/tests").join(module.replace("::", "/")),
+        None => root().join("tests/all").join(module.replace("::", "/")),
+    };
+    (base.with_extension("rs"), function)
+}
+
+/// The tests that a page names: words in code that are paths.
+fn tests_named(page: &str) -> BTreeSet<&str> {
+    page.split('`').skip(1).step_by(2).filter(|word| word.contains("::") && !word.ends_with("::")).collect()
+}
+
+/// Whether a file has this function, as a test.
+fn has_test(file: &Path, function: &str) -> bool {
+    let code = fs::read_to_string(file).unwrap_or_default();
+    let lines: Vec<&str> = code.lines().map(str::trim).collect();
+    lines.windows(2).any(|pair| pair[0] == "#[test]" && pair[1].starts_with(&format!("fn {function}(")))
+}
+
+#[test]
+fn every_test_that_the_page_of_behaviour_names_exists() {
+    let page = page("docs/behaviour.md");
+    let named = tests_named(&page);
+    assert!(named.len() > 60, "only {} tests were found", named.len());
+    let is_missing = |test: &&&str| {
+        let (file, function) = place_of(test);
+        !has_test(&file, function)
+    };
+    let missing: Vec<_> = named.iter().filter(is_missing).collect();
+    assert!(missing.is_empty(), "docs/behaviour.md names tests that are not there: {missing:#?}");
+}
+
+#[test]
+fn every_behaviour_on_the_page_has_a_test() {
+    let page = page("docs/behaviour.md");
+    for row in rows(&page).iter().filter(|row| row.len() == 4) {
+        assert!(!tests_named(&row[3]).is_empty(), "docs/behaviour.md has no test for: {}", row[0]);
+    }
+}
+
+/// Each story of `tests/all/behaviour` is told because of a row.
+#[test]
+fn every_story_of_behaviour_is_on_its_page() {
+    let page = page("docs/behaviour.md");
+    let named = tests_named(&page);
+    for entry in fs::read_dir(root().join("tests/all/behaviour")).unwrap() {
+        let file = entry.unwrap().path();
+        let code = fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = code.lines().collect();
+        let tests = lines.windows(2).filter(|pair| pair[0] == "#[test]").filter_map(|pair| pair[1].strip_prefix("fn "));
+        for test in tests.filter_map(|rest| rest.split('(').next()) {
+            let name = format!("behaviour::{}::{test}", file.file_stem().unwrap().to_str().unwrap());
+            assert!(named.contains(name.as_str()), "docs/behaviour.md leaves out {name}");
+        }
+    }
+}
+
+#[test]
+fn every_complaint_about_peers_is_answered_by_a_row() {
+    let page = page("docs/behaviour.md");
+    let complaints = rows(section(&page, "## What peers get wrong"));
+    assert!(complaints.len() > 20, "{}", complaints.len());
+    for complaint in complaints {
+        let (link, situation) = complaint[2].split_once("): ").unwrap_or_else(|| panic!("{complaint:?}"));
+        let heading = link.trim_start_matches('[').split(']').next().unwrap_or_default();
+        let known = rows(section(&page, &format!("## {heading}")));
+        assert!(known.iter().any(|row| row[0] == situation), "no row \"{situation}\" under {heading}");
+    }
+}
+
 /// Every command line of ours in a code block is one that the program takes.
 #[test]
 fn every_command_is_one_that_the_program_takes() {
@@ -201,12 +285,21 @@ fn full(mut record: Record) -> Record {
     });
     let balancers = [Balancer::TargetGroup("web".into()), Balancer::ClassicLoadBalancer("old".into())];
     for (balancer, target) in balancers.into_iter().zip([Target::Ip("10.0.0.7".into()), Target::Instance(A.into())]) {
-        record.obligations.push(Obligation { balancer, target, delay_seconds: Some(300), noted_at: at });
+        let (delay_seconds, network, draining_since) = (Some(300), Some(false), Some(at));
+        record.obligations.push(Obligation { balancer, target, delay_seconds, network, draining_since, noted_at: at });
     }
     let (result, outcome) = (ActionResult::Continue, Outcome::Drained);
     record.intent = Some(Intent { result, outcome, reason: "all is gone".into(), at });
     record.last_error = Some(LastError { at, what: "throttled".into() });
+    (record.held, record.cancel, record.release) = (Some(order()), Some(order()), Some(order()));
+    (record.termination_asked_at, record.retained_at) = (Some(at), Some(at));
+    record.remember_request("0123".into());
+    record.causes = vec![Note { name: "NoRoom".into(), text: "no other instance has room".into() }];
     record
+}
+
+fn order() -> Order {
+    Order { by: "Ada".into(), reason: Some("kernel".into()), at: "2026-01-05T09:00:00Z".parse().unwrap() }
 }
 
 fn names(item: &HashMap<String, AttributeValue>, found: &mut BTreeSet<String>) {
@@ -226,8 +319,8 @@ fn nested(value: &AttributeValue, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Every name that stands in the table, fields of maps too: of a record that is unfinished, of one that is done, and of
-/// a lease.
+/// Every name that stands in the table, fields of maps too: of a record that is unfinished, of one that is done, of a
+/// lease, of a request with its answer, and of a brake.
 #[test]
 fn every_attribute_is_on_the_tables_page() {
     let found = virtual_time(1, || async {
@@ -243,8 +336,13 @@ fn every_attribute_is_on_the_tables_page() {
             store.create(record).await.unwrap();
         }
         Lease::named(&store, "a-host").renew_or_take(Mono::ZERO).await.unwrap();
+        let request = asked();
+        store.ask(&request).await.unwrap();
+        let answer = Answer { text: "a drain begins".into(), refused: false, at: request.at };
+        store.answer(&ecs_drain::store::requests::key(&request), &answer).await.unwrap();
+        store.set_brake("*", Some(&order())).await.unwrap();
         let items = person(&simulator).await.scan().table_name("drains").send().await.unwrap().items.unwrap();
-        assert_eq!(items.len(), 3);
+        assert_eq!(items.len(), 5);
         let mut found = BTreeSet::new();
         items.iter().for_each(|item| names(item, &mut found));
         found
@@ -255,6 +353,22 @@ fn every_attribute_is_on_the_tables_page() {
     assert!(missing.is_empty(), "docs/table.md leaves out {missing:?}");
 }
 
+fn asked() -> Request {
+    Request {
+        id: "20260105T090000000-1".into(),
+        controller: "test".into(),
+        account: "123456789012".into(),
+        region: "us-east-1".into(),
+        instance_id: A.into(),
+        generation: 0,
+        what: What::Drain { then: Then::Keep },
+        by: "Ada".into(),
+        reason: Some("kernel".into()),
+        at: "2026-01-05T09:00:00Z".parse().unwrap(),
+        schema: ecs_drain_state::request::SCHEMA,
+    }
+}
+
 fn sample(instance: &str) -> Record {
     let lifecycle = ecs_drain_state::Lifecycle {
         group: "web-group".into(),
@@ -263,6 +377,8 @@ fn sample(instance: &str) -> Record {
         heartbeat_timeout_seconds: 3600,
         global_timeout_seconds: 172_800,
         default_result: ActionResult::Continue,
+        other_hooks: vec!["audit".into()],
+        retains_abandoned: true,
     };
     let opening = ecs_drain_state::record::Opening {
         account: "123456789012".into(),
@@ -271,9 +387,13 @@ fn sample(instance: &str) -> Record {
         controller: "test".into(),
         origin: ecs_drain_state::Origin::LifecycleHook,
         strategy: ecs_drain_state::Strategy::Drain,
-        lifecycle,
+        lifecycle: Some(lifecycle),
+        group: Some("web-group".into()),
+        then: Some(Then::Keep),
+        requested: Some(order()),
         container_instances: Vec::new(),
         deadline: None,
+        margin: jiff::SignedDuration::ZERO,
     };
     Record::open(opening, "2026-01-05T09:00:00Z".parse().unwrap())
 }
@@ -316,6 +436,9 @@ fn edited(scenario: &Scenario, expression: &str, values: fn(&Record) -> Vec<(&'s
                 .expression_attribute_values(":read", number(waiting.version))
                 .expression_attribute_values(":next", number(next))
                 .expression_attribute_values(":unfinished", text(format!("{key}@{next:012}")));
+            if expression.contains("#release") {
+                request = request.expression_attribute_names("#release", "release");
+            }
             for (name, value) in values(&waiting) {
                 request = request.expression_attribute_values(name, value);
             }
@@ -350,14 +473,13 @@ fn a_deadline_that_a_person_sets_is_obeyed() {
 
 #[test]
 fn an_order_that_a_person_writes_is_carried_out() {
-    let expression = "SET phase = :phase, intent = :intent, version = :next, unfinished = :unfinished";
+    let expression = "SET #release = :release, version = :next, unfinished = :unfinished";
     let record = edited(&LONG, expression, |record| {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
         let at = record.phase_since.to_string();
-        let fields = [("result", "CONTINUE"), ("outcome", "Released"), ("reason", "Ada: it may be cut"), ("at", &at)];
-        let intent = fields.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect();
-        vec![(":phase", text("Completing")), (":intent", AttributeValue::M(intent))]
+        let fields = [("by", "Ada"), ("reason", "it may be cut"), ("at", &at)];
+        let order = fields.into_iter().map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
+        vec![(":release", AttributeValue::M(order.collect()))]
     });
     assert_eq!(record.outcome, Some(Outcome::Released), "{}", record.message);
-    assert_eq!(record.intent.unwrap().reason, "Ada: it may be cut");
+    assert_eq!(record.intent.unwrap().reason, "ordered by Ada (it may be cut)");
 }

@@ -3,14 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod bad_input;
+mod behaviour;
 mod crash_matrix;
 #[cfg(feature = "demo")]
 mod demo;
 mod docs;
 mod harness;
+mod operators;
 mod policy;
 mod processes;
 mod proof;
+mod queue;
 mod scenarios;
 mod store;
 mod story;

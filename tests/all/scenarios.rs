@@ -1,6 +1,8 @@
 //! What a drain meets, each as a whole story on the simulated cloud.
 
-use crate::harness::{HOOK, Run, Scenario, group, hook, our_hook, run, seconds};
+use crate::harness::{HOOK, Run, Scenario, group, hook, nothing, our_hook, run, seconds};
+use crate::operators::{CANCEL, KEEP, TERMINATE};
+use crate::queue::SPOT;
 use aws_simulator::autoscaling::How;
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{ClassicSpec, ClusterSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec};
@@ -45,6 +47,7 @@ pub const PLAIN: Scenario = Scenario {
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
     within: seconds(900),
+    meanwhile: nothing,
 };
 
 /// Behind an application load balancer: instance targets on dynamic ports, several an instance.
@@ -59,6 +62,7 @@ pub const INSTANCE_TARGETS: Scenario = Scenario {
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
     within: seconds(900),
+    meanwhile: nothing,
 };
 
 /// awsvpc tasks behind a network load balancer, and a classic load balancer beside it.
@@ -79,6 +83,7 @@ pub const IP_AND_CLASSIC: Scenario = Scenario {
     },
     ends: &[(A, Outcome::Drained)],
     within: seconds(900),
+    meanwhile: nothing,
 };
 
 /// A daemon that runs to the end, and a task of no service that ends by itself.
@@ -93,6 +98,7 @@ pub const DAEMON_AND_STANDALONE: Scenario = Scenario {
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
     within: seconds(900),
+    meanwhile: nothing,
 };
 
 /// Another hook holds the instance too, and longer than ours.
@@ -109,6 +115,7 @@ pub const ANOTHER_HOOK: Scenario = Scenario {
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
     within: seconds(900),
+    meanwhile: nothing,
 };
 
 /// Two instances of one group at once.
@@ -126,6 +133,7 @@ pub const TWO_AT_ONCE: Scenario = Scenario {
     },
     ends: &[(A, Outcome::Drained), (B, Outcome::Drained)],
     within: seconds(900),
+    meanwhile: nothing,
 };
 
 /// The instance never joined a cluster.
@@ -141,6 +149,7 @@ pub const NOT_IN_CLUSTER: Scenario = Scenario {
     begin: terminate_a,
     ends: &[(A, Outcome::NotInCluster)],
     within: seconds(900),
+    meanwhile: nothing,
 };
 
 /// The older way: deregistered with force, which ECS answers by calling the tasks stopped while they run.
@@ -156,6 +165,7 @@ pub const DEREGISTER: Scenario = Scenario {
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
     within: seconds(900),
+    meanwhile: nothing,
 };
 
 /// Every story that the crash matrix tells again.
@@ -168,6 +178,10 @@ pub const MATRIX: &[&Scenario] = &[
     &TWO_AT_ONCE,
     &NOT_IN_CLUSTER,
     &DEREGISTER,
+    &KEEP,
+    &TERMINATE,
+    &CANCEL,
+    &SPOT,
 ];
 
 #[track_caller]

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod asked;
+
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -14,8 +16,8 @@ use aws_simulator::{Fault, Rule, Simulator, SimulatorConfig};
 use ecs_drain::store::{Ids, Lease, Read, Saved, Store, StoreError, TableOptions};
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{
-    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Mono, Obligation, Origin, Outcome,
-    Phase, Record, Strategy, Target, WaitKind,
+    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Mono, Note, Obligation, Order,
+    Origin, Outcome, Phase, Record, Strategy, Target, WaitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -39,6 +41,11 @@ pub async fn suite(sdk: &SdkConfig, run: &str) {
     table.only_unfinished_records_are_in_the_index().await;
     table.many_are_read_in_one_go().await;
     table.a_finished_record_is_opened_again().await;
+    table.a_request_is_answered_once().await;
+    table.requests_that_cannot_be_read_are_told().await;
+    table.one_query_gives_all_open_work().await;
+    table.the_brake_keeps_what_others_hold().await;
+    table.a_brake_that_cannot_be_read_is_an_error().await;
     table.a_lease_is_handed_over().await;
     table.a_lease_that_was_tampered_with_is_taken().await;
     table.raw.delete_table().table_name(table.store.table()).send().await.unwrap();
@@ -61,14 +68,19 @@ fn record(instance: &str) -> Record {
             controller: "main".into(),
             origin: Origin::LifecycleHook,
             strategy: Strategy::Drain,
-            lifecycle: Lifecycle {
+            lifecycle: Some(Lifecycle {
                 group: "web-asg".into(),
                 hook: "ecs-drain".into(),
                 kind: WaitKind::Terminating,
                 heartbeat_timeout_seconds: 3600,
                 global_timeout_seconds: 172_800,
                 default_result: ActionResult::Continue,
-            },
+                other_hooks: vec!["backup".into()],
+                retains_abandoned: false,
+            }),
+            group: None,
+            then: None,
+            requested: Some(order("Ada")),
             container_instances: vec![ContainerInstance {
                 cluster: "web".into(),
                 arn: "arn:aws:ecs:us-east-1:123456789012:container-instance/web/0123".into(),
@@ -76,6 +88,7 @@ fn record(instance: &str) -> Record {
                 deregistered_at: None,
             }],
             deadline: Some(SignedDuration::from_hours(2)),
+            margin: SignedDuration::from_mins(5),
         },
         now,
     );
@@ -87,8 +100,13 @@ fn record(instance: &str) -> Record {
         balancer: Balancer::TargetGroup("arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/1".into()),
         target: Target::Ip("10.0.0.7".into()),
         delay_seconds: Some(300),
+        network: Some(true),
+        draining_since: Some(now),
         noted_at: now,
     }];
+    record.held = Some(order("Bob"));
+    record.requests = vec!["20260105T090000250-1".into()];
+    record.causes = vec![Note { name: "NoRoom".into(), text: "there is no room".into() }];
     record.tasks_left = vec!["arn:aws:ecs:us-east-1:123456789012:task/web/1".into()];
     record.tasks_left_count = 1;
     record.intent = Some(Intent {
@@ -99,6 +117,10 @@ fn record(instance: &str) -> Record {
     });
     record.last_error = Some(LastError { at: now, what: "ecs:ListTasks on cluster web: throttled".into() });
     record
+}
+
+fn order(by: &str) -> Order {
+    Order { by: by.into(), reason: Some("kernel update".into()), at: "2026-01-05T09:00:00.25Z".parse().unwrap() }
 }
 
 fn saved(saved: Saved) -> Record {
@@ -289,8 +311,12 @@ impl Table {
             origin: done.origin,
             strategy: done.strategy,
             lifecycle: done.lifecycle.clone(),
+            group: None,
+            then: None,
+            requested: None,
             container_instances: done.container_instances.clone(),
             deadline: None,
+            margin: SignedDuration::ZERO,
         };
         let again = saved(self.store.save(done.reopen(opening, done.updated_at)).await.unwrap());
         assert_eq!((again.generation, again.version, again.phase), (2, 3, Phase::Pending));
@@ -302,11 +328,16 @@ impl Table {
         let at = Mono::from_secs;
         let replica = || Store::connect(&self.sdk, self.store.table(), "leased");
         let (mut a, mut b) = (Lease::named(&replica(), "a"), Lease::named(&replica(), "b"));
+        assert_eq!(replica().leader().await.unwrap(), None);
         assert!(a.renew_or_take(at(0)).await.unwrap().held);
+        let first = replica().leader().await.unwrap().unwrap();
+        assert_eq!(first.holder, a.holder());
         let view = b.renew_or_take(at(1000)).await.unwrap();
         assert_eq!((view.held, view.holder.as_deref()), (false, Some(a.holder())));
         // Renewed: b's wait begins again.
         assert!(a.renew_or_take(at(3)).await.unwrap().held);
+        let renewed = replica().leader().await.unwrap().unwrap();
+        assert!(renewed.holder == first.holder && renewed.renewal != first.renewal, "{renewed:?}");
         assert!(a.is_held(at(10)) && !a.is_held(at(11)), "less the margin");
         assert!(!b.renew_or_take(at(1009)).await.unwrap().held);
         assert!(!b.renew_or_take(at(1018)).await.unwrap().held);
@@ -361,6 +392,7 @@ fn show_value(value: &AttributeValue) -> String {
 /// What people see.
 const READABLE: &str = r#"account: "123456789012"
 attempts: 0
+causes: [{name: "NoRoom", text: "there is no room"}]
 cluster: "web"
 container_instances: [{arn: "arn:aws:ecs:us-east-1:123456789012:container-instance/web/0123", cluster: "web", draining_is_ours: true}]
 controller: "main"
@@ -368,19 +400,23 @@ created_at: "2026-01-05T09:00:00.25Z"
 deadline: "2026-01-05T11:00:00.25Z"
 generation: 1
 global_limit: "2026-01-07T09:00:00.25Z"
+group: "web-asg"
+held: {at: "2026-01-05T09:00:00.25Z", by: "Bob", reason: "kernel update"}
 history: [{at: "2026-01-05T09:00:00.25Z", phase: "Pending", what: "seen waiting"}]
 instance_id: "i-readable"
 intent: {at: "2026-01-05T09:00:00.25Z", outcome: "Drained", reason: "everything is gone", result: "CONTINUE"}
 key: "123456789012/us-east-1/i-readable"
 last_error: {at: "2026-01-05T09:00:00.25Z", what: "ecs:ListTasks on cluster web: throttled"}
-lifecycle: {default_result: "CONTINUE", global_timeout_seconds: 172800, group: "web-asg", heartbeat_timeout_seconds: 3600, hook: "ecs-drain", kind: "terminating"}
+lifecycle: {default_result: "CONTINUE", global_timeout_seconds: 172800, group: "web-asg", heartbeat_timeout_seconds: 3600, hook: "ecs-drain", kind: "terminating", other_hooks: ["backup"], retains_abandoned: false}
 message: "seen waiting"
-obligations: [{balancer: {target-group: "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/1"}, delay_seconds: 300, noted_at: "2026-01-05T09:00:00.25Z", target: {ip: "10.0.0.7"}}]
+obligations: [{balancer: {target-group: "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/1"}, delay_seconds: 300, draining_since: "2026-01-05T09:00:00.25Z", network: true, noted_at: "2026-01-05T09:00:00.25Z", target: {ip: "10.0.0.7"}}]
 origin: "lifecycle-hook"
 phase: "Completing"
 phase_since: "2026-01-05T09:00:00.25Z"
 region: "us-east-1"
-schema: 1
+requested: {at: "2026-01-05T09:00:00.25Z", by: "Ada", reason: "kernel update"}
+requests: ["20260105T090000250-1"]
+schema: 2
 strategy: "drain"
 targets_left: []
 targets_left_count: 0

@@ -109,3 +109,12 @@ pub async fn delete_record(simulator: &Simulator) {
     let key = aws_sdk_dynamodb::types::AttributeValue::S(format!("123456789012/us-east-1/{A}"));
     dynamodb.delete_item().table_name("drains").key("key", key).send().await.unwrap();
 }
+
+/// Writes a brake that nobody can read, as a person could in the console.
+pub async fn break_brake(simulator: &Simulator) {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    let dynamodb = dynamodb(simulator).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let item = dynamodb.put_item().table_name("drains").item("key", text("brake/test")).item("held", text("all"));
+    item.send().await.unwrap();
+}

@@ -4,9 +4,11 @@
 //! registered in it (source: ECS API reference, DeleteCluster). So reads of it answer that all is missing, or empty lists.
 
 mod changes;
+mod diagnosis;
 mod views;
 
 pub use changes::State;
+pub use diagnosis::{CapacityView, ServiceStateView, TaskDefinitionView};
 pub use views::{ContainerInstanceView, ServiceView, TaskView};
 
 use super::batch::Described;

@@ -1,9 +1,10 @@
 //! What this program keeps of ECS's answers.
 
+use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{Attachment, Container, ContainerInstance, LoadBalancer, SchedulingStrategy, Service, Task};
 use ecs_drain_state::ContainerInstanceStatus;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -22,6 +23,10 @@ pub struct ContainerInstanceView {
     pub running: u32,
     /// Tasks in `PENDING`.
     pub pending: u32,
+    /// Its attributes that have a value, such as `ecs.ami-id`.
+    pub attributes: BTreeMap<String, String>,
+    /// When it registered.
+    pub registered_at: Option<Timestamp>,
     /// Rises with every change that ECS also tells as an event.
     pub version: i64,
 }
@@ -29,19 +34,22 @@ pub struct ContainerInstanceView {
 impl ContainerInstanceView {
     /// None of an answer that does not say whom it is about.
     pub(super) fn read(from: ContainerInstance) -> Option<ContainerInstanceView> {
+        let attributes = from.attributes.unwrap_or_default().into_iter();
         Some(ContainerInstanceView {
             status: status(from.status.unwrap_or_default()),
             ec2_instance_id: from.ec2_instance_id,
             agent_connected: from.agent_connected,
             running: count(from.running_tasks_count),
             pending: count(from.pending_tasks_count),
+            registered_at: from.registered_at.as_ref().and_then(timestamp),
+            attributes: attributes.filter_map(|attribute| Some((attribute.name, attribute.value?))).collect(),
             version: from.version,
             arn: from.container_instance_arn?,
         })
     }
 }
 
-fn status(word: String) -> ContainerInstanceStatus {
+pub(super) fn status(word: String) -> ContainerInstanceStatus {
     match word.as_str() {
         "ACTIVE" => ContainerInstanceStatus::Active,
         "DRAINING" => ContainerInstanceStatus::Draining,
@@ -57,6 +65,8 @@ pub struct TaskView {
     pub arn: String,
     /// ARN of the container instance; none before it is placed.
     pub container_instance: Option<String>,
+    /// ARN of its task definition.
+    pub task_definition: Option<String>,
     /// ECS's word; empty where it says nothing. Only `STOPPED` means stopped.
     pub last_status: String,
     /// `RUNNING` or `STOPPED`.
@@ -71,6 +81,8 @@ pub struct TaskView {
     pub host_ports: Vec<u16>,
     /// `EC2`, `FARGATE`, …
     pub launch_type: Option<String>,
+    /// When it was told to stop.
+    pub stopping_at: Option<Timestamp>,
     /// When it became `STOPPED`.
     pub stopped_at: Option<Timestamp>,
     /// Rises with every change that ECS also tells as an event.
@@ -83,6 +95,7 @@ impl TaskView {
         let containers = from.containers.unwrap_or_default();
         Some(TaskView {
             container_instance: from.container_instance_arn,
+            task_definition: from.task_definition_arn,
             last_status: from.last_status.unwrap_or_default(),
             desired_status: from.desired_status.unwrap_or_default(),
             group: from.group,
@@ -90,13 +103,17 @@ impl TaskView {
             ips: ips(&from.attachments.unwrap_or_default(), &containers),
             host_ports: host_ports(&containers),
             launch_type: from.launch_type.map(|kind| kind.as_str().to_owned()),
-            stopped_at: from
-                .stopped_at
-                .and_then(|at| Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).unwrap_or_default()).ok()),
+            stopping_at: from.stopping_at.as_ref().and_then(timestamp),
+            stopped_at: from.stopped_at.as_ref().and_then(timestamp),
             version: from.version,
             arn: from.task_arn?,
         })
     }
+}
+
+/// None of a moment that no calendar has.
+pub(super) fn timestamp(at: &DateTime) -> Option<Timestamp> {
+    Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).unwrap_or_default()).ok()
 }
 
 /// The addresses of a task's own network interface: details of its attachment (`privateIPv4Address`, …) and, spelled
@@ -142,12 +159,6 @@ pub struct ServiceView {
     pub target_groups: Vec<String>,
     /// Names of its classic load balancers, sorted.
     pub classic: Vec<String>,
-    /// `minimumHealthyPercent`.
-    pub min_percent: Option<u32>,
-    /// `maximumPercent`. At 100, with a minimum of 100, draining never ends.
-    pub max_percent: Option<u32>,
-    /// Tasks that are wanted; of a daemon, as many as there are instances.
-    pub desired: u32,
 }
 
 impl ServiceView {
@@ -162,21 +173,17 @@ impl ServiceView {
         let groups: BTreeSet<String> = groups.chain(balancers.iter().filter_map(alternate)).collect();
         let classic = balancers.iter().filter_map(|balancer| balancer.load_balancer_name().map(str::to_owned));
         let classic: BTreeSet<String> = classic.collect();
-        let percents = from.deployment_configuration();
         Some(ServiceView {
             daemon: from.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
             target_groups: groups.into_iter().collect(),
             classic: classic.into_iter().collect(),
-            min_percent: percents.and_then(|percents| percents.minimum_healthy_percent()).map(count),
-            max_percent: percents.and_then(|percents| percents.maximum_percent()).map(count),
-            desired: count(from.desired_count),
             name: from.service_name?,
         })
     }
 }
 
 /// Counts are signed in the model and never negative.
-fn count(number: i32) -> u32 {
+pub(super) fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
 

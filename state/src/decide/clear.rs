@@ -2,10 +2,11 @@
 
 use super::left_of;
 use crate::observation::{GroupSight, Observation, Seen, TargetSight, TaskKind, TaskSight};
-use crate::policy::{DaemonTasks, Policy};
-use crate::record::{Record, Target};
+use crate::policy::{DaemonTasks, LostAgent, Policy};
+use crate::record::{Obligation, Record, Target};
 use crate::sightings::AgentLost;
-use crate::why::Left;
+use crate::why::{Left, Span};
+use jiff::Timestamp;
 
 /// Said of a container instance that a search found after this pass had looked.
 pub(super) const NEW_INSTANCE: &str = "a container instance was found that has not been looked at yet";
@@ -84,11 +85,25 @@ pub(crate) fn targets(record: &Record, seen: &Observation) -> Result<(), Remains
         .iter()
         .zip(targets)
         .filter_map(|(obligation, target)| match target {
-            TargetSight::Present { state, .. } => Some(format!("{obligation} is {state}")),
+            TargetSight::Present { state, draining, .. } => {
+                Some(describe_target(obligation, state, *draining, seen.begun_at))
+            }
             TargetSight::Gone => None,
         })
         .collect();
     if left.is_empty() { Ok(()) } else { Err(Remains::Targets(left_of(left))) }
+}
+
+/// `i-1 in target group web is draining, at most 140 s left`.
+pub(super) fn describe_target(obligation: &Obligation, state: &str, draining: bool, now: Timestamp) -> String {
+    match obligation.drained_by().filter(|_| draining) {
+        Some(by) if by > now => {
+            let left = by.duration_since(now).unsigned_abs();
+            format!("{obligation} is {state}, at most {} left", Span(left))
+        }
+        Some(by) => format!("{obligation} is {state}, past its delay since {by:.0}"),
+        None => format!("{obligation} is {state}"),
+    }
 }
 
 /// Whether a task holds its instance's drain up. Every task that was handed in is not `STOPPED`: `DEACTIVATING`,
@@ -109,16 +124,22 @@ pub(crate) fn describe_task(task: &TaskSight) -> String {
         TaskKind::Replica(service) | TaskKind::Daemon(service) => format!("of service {service}"),
         TaskKind::Standalone => "of no service".to_owned(),
     };
-    let protected = task.protected_until.map(|until| format!(", protected until {until}")).unwrap_or_default();
+    let protected =
+        task.protected_until.map(|until| format!(", protected from scale-in until {until:.0}")).unwrap_or_default();
     format!("task {} {of} is {}{protected}", task.id(), task.last_status)
 }
 
-/// Whether the instance is dead for all we can see, so that its tasks' states are frozen and need not be waited for:
-/// its agent has been disconnected for longer than the grace, *and* the group calls it unhealthy or a balancer has said
+/// Whether the instance's tasks are excused: its agent has been disconnected for longer than the grace, so that their
+/// states are frozen, *and*, unless the policy does without, the group calls it unhealthy or a balancer has said
 /// meanwhile that it does not run. (Source: ECS leaves tasks `RUNNING` for ever when an agent is gone.)
 fn is_dead(seen: &Observation, policy: &Policy, agent_lost: Option<AgentLost>) -> bool {
+    let Some(lost) = agent_lost.filter(|lost| seen.ended >= lost.since + policy.agent_grace) else { return false };
     let unhealthy = matches!(seen.group, Seen::Yes(GroupSight::Member { healthy: false, .. }));
-    agent_lost.is_some_and(|lost| (lost.stopped || unhealthy) && seen.ended >= lost.since + policy.agent_grace)
+    match policy.lost_agent {
+        LostAgent::Wait => false,
+        LostAgent::ExcuseDead => lost.stopped || unhealthy,
+        LostAgent::Excuse => true,
+    }
 }
 
 /// Whether a balancer says that the instance is stopped or terminated (`Target.InvalidState`).

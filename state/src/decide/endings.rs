@@ -23,7 +23,7 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
     if view.sightings.gone_passes >= PASSES {
         let outcome = match intended {
             Some(intent) => intent.outcome,
-            None if view.sightings.past_wait_passes > 0 => Outcome::WaitLost,
+            None if view.sightings.past_wait_passes > 0 && draft.lifecycle.is_some() => Outcome::WaitLost,
             None => Outcome::InstanceGone,
         };
         return Some(Step::End(outcome, "the instance no longer exists".to_owned()));
@@ -33,10 +33,10 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
     }
     match intended {
         // Whether it was our call or time that ended the wait, our action is over, and we had decided to end it.
-        Some(intent) if view.sightings.past_wait_passes >= 1 && !draft.lifecycle.kind.lives_on() => {
+        Some(intent) if view.sightings.past_wait_passes >= 1 && !draft.lives_on() => {
             Some(Step::End(intent.outcome, "Auto Scaling goes on".to_owned()))
         }
-        None if view.sightings.past_wait_passes >= PASSES => {
+        None if view.sightings.past_wait_passes >= PASSES && draft.lifecycle.is_some() => {
             Some(Step::End(Outcome::WaitLost, PAST_THE_WAIT.to_owned()))
         }
         _ => None,
@@ -57,7 +57,7 @@ pub(super) fn deadline(draft: &Record, view: &View<'_>, step: Step) -> Step {
         Step::Search(since, why, again) => (Vec::new(), why, again, Some(since)),
         step @ (Step::Enter(..) | Step::Intend(_) | Step::End(..)) => return step,
     };
-    let Some((result, outcome)) = at_deadline(view.policy) else {
+    let Some((result, outcome)) = at_deadline(draft, view.policy) else {
         let why = Why::HeldPastDeadline(Box::new(why));
         return match search {
             Some(since) => Step::Search(since, why, again),
@@ -65,9 +65,11 @@ pub(super) fn deadline(draft: &Record, view: &View<'_>, step: Step) -> Step {
         };
     };
     let margin = SignedDuration::try_from(view.policy.blind_margin).unwrap_or(SignedDuration::ZERO);
-    let last_moment = later(draft.global_limit, -margin);
-    if is_complete(draft, view) && view.seen.begun_at >= deadline || view.now >= last_moment {
-        let reason = format!("its deadline {deadline:.0} has passed; {why}");
+    let last_moment = draft.global_limit.map(|limit| later(limit, -margin));
+    let seen_whole = is_complete(draft, view) && view.seen.begun_at >= deadline;
+    if seen_whole || last_moment.is_some_and(|last| view.now >= last) {
+        let cause = view.causes.first().map_or_else(String::new, |cause| format!("; {}", cause.text));
+        let reason = format!("its deadline {deadline:.0} has passed; {why}{cause}");
         return Step::Intend(Intent { result, outcome, reason, at: view.now });
     }
     match search {

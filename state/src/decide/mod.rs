@@ -8,6 +8,7 @@ pub(crate) mod clear;
 mod completing;
 mod deregistering;
 mod endings;
+mod orders;
 mod pending;
 mod returning;
 mod verifying;
@@ -19,10 +20,10 @@ mod tests;
 pub use clear::matters;
 
 use crate::Mono;
-use crate::observation::{LifecycleState, Observation, TargetSight};
+use crate::observation::{GroupSight, LifecycleState, Observation, Seen, TargetSight};
 use crate::phase::{Outcome, Phase};
 use crate::policy::{AtDeadline, Policy};
-use crate::record::{Intent, LastError, Record, SHOWN, later};
+use crate::record::{ActionResult, Intent, LastError, Note, Obligation, Record, SHOWN, later};
 use crate::sightings::Sightings;
 use crate::why::{Left, Why};
 use jiff::{SignedDuration, Timestamp};
@@ -64,6 +65,13 @@ pub enum Action {
     },
     /// `CompleteLifecycleAction` by instance id.
     Complete(Intent),
+    /// `TerminateInstanceInAutoScalingGroup`.
+    Terminate {
+        /// Name of the group.
+        group: String,
+        /// Whether its desired capacity is lowered by one.
+        shrink: bool,
+    },
 }
 
 /// What a pass has to do for one drain.
@@ -110,6 +118,43 @@ enum Step {
     Search(Mono, Why, Duration),
 }
 
+/// Whether a drain's turn has come, by its cluster's budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Turn {
+    /// It may begin.
+    #[default]
+    Now,
+    /// It waits.
+    Wait {
+        /// How many drains of its kind go on in the cluster.
+        running: u32,
+        /// How many may.
+        limit: u32,
+        /// How many that wait come before it.
+        ahead: u32,
+    },
+}
+
+/// What is known of a drain beside its record and what was just seen of it. None of it is stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// What has been seen unbroken; it must already hold this observation (see [`Sightings::fold`]).
+    pub sightings: &'a Sightings,
+    /// Whether its turn has come.
+    pub turn: Turn,
+    /// Who holds its whole cluster, or everything, if someone does.
+    pub brake: Option<&'a str>,
+    /// Why it does not move, as far as was found out.
+    pub causes: &'a [Note],
+}
+
+impl<'a> Context<'a> {
+    /// Its turn has come, nobody holds it, and nothing is known of why it would not move.
+    pub fn new(sightings: &'a Sightings) -> Context<'a> {
+        Context { sightings, turn: Turn::Now, brake: None, causes: &[] }
+    }
+}
+
 /// Everything that a phase may look at.
 struct View<'a> {
     /// The record as it was read.
@@ -117,15 +162,16 @@ struct View<'a> {
     seen: &'a Observation,
     policy: &'a Policy,
     sightings: &'a Sightings,
+    turn: Turn,
+    brake: Option<&'a str>,
+    causes: &'a [Note],
     now: Timestamp,
 }
 
-/// Decides one drain.
-///
-/// `sightings` must already hold `seen` (see [`Sightings::fold`]). `now` is the wall clock at the end of the
-/// observation.
-pub fn decide(record: &Record, seen: &Observation, policy: &Policy, sightings: &Sightings, now: Timestamp) -> Decision {
-    let view = View { record, seen, policy, sightings, now };
+/// Decides one drain. `now` is the wall clock at the end of the observation.
+pub fn decide(record: &Record, seen: &Observation, policy: &Policy, context: &Context<'_>, now: Timestamp) -> Decision {
+    let Context { sightings, turn, brake, causes } = *context;
+    let view = View { record, seen, policy, sightings, turn, brake, causes, now };
     let mut draft = record.clone();
     absorb(&mut draft, &view);
     let mut decision = walk(&mut draft, &view);
@@ -133,6 +179,8 @@ pub fn decide(record: &Record, seen: &Observation, policy: &Policy, sightings: &
     if !record.is_done() {
         show_what_is_left(&mut draft, &view);
     }
+    let over = matches!(draft.phase, Phase::Completing | Phase::Returning | Phase::Done);
+    draft.causes = if over { Vec::new() } else { causes.to_vec() };
     draft.explain(&decision.why);
     decision.save = must_save(record, &draft, now);
     decision.record = draft;
@@ -154,7 +202,7 @@ fn walk(draft: &mut Record, view: &View<'_>) -> Decision {
                 continue;
             }
             // The wait is over without us: there is nothing left to tell, and it would claim what we did not do.
-            Step::Intend(_) if view.sightings.past_wait_passes > 0 => {
+            Step::Intend(_) if view.sightings.past_wait_passes > 0 && draft.lifecycle.is_some() => {
                 (Vec::new(), Why::Unknown(endings::PAST_THE_WAIT.to_owned()), view.policy.poll, None)
             }
             Step::Intend(intent) => {
@@ -180,6 +228,9 @@ fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if let Some(end) = endings::check(draft, view) {
         return end;
     }
+    if let Some(ordered) = orders::check(draft, view) {
+        return ordered;
+    }
     let step = match draft.phase {
         Phase::Pending => pending::step(draft, view),
         Phase::Deregistering => deregistering::step(draft, view),
@@ -199,8 +250,19 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
     }
     for found in view.seen.obligations.known().into_iter().flatten() {
         match draft.obligations.iter_mut().find(|o| o.is_same(found)) {
-            Some(known) => known.delay_seconds = found.delay_seconds.or(known.delay_seconds),
+            Some(known) => {
+                known.delay_seconds = found.delay_seconds.or(known.delay_seconds);
+                known.network = found.network.or(known.network);
+            }
             None => draft.obligations.push(found.clone()),
+        }
+    }
+    for (obligation, target) in draft.obligations.iter_mut().zip(view.seen.targets.known().into_iter().flatten()) {
+        match target {
+            TargetSight::Gone | TargetSight::Present { draining: true, .. } => {
+                obligation.draining_since.get_or_insert(view.now);
+            }
+            TargetSight::Present { draining: false, .. } => obligation.draining_since = None,
         }
     }
     for found in view.seen.lookup.iter().flat_map(|l| &l.found) {
@@ -210,12 +272,15 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
             draft.note(view.now, format!("found container instance {} of cluster {}", found.arn, found.cluster));
         }
     }
-    if let Some(crate::observation::GroupSight::Member {
-        hook: Some(hook), state: LifecycleState::Waiting(_), ..
-    }) = view.seen.group.known()
+    if let (
+        Some(GroupSight::Member { hook: Seen::Yes(Some(hook)), state: LifecycleState::Waiting(_), .. }),
+        Some(lifecycle),
+    ) = (view.seen.group.known(), &mut draft.lifecycle)
     {
-        draft.lifecycle.heartbeat_timeout_seconds = hook.heartbeat_timeout_seconds;
-        draft.lifecycle.default_result = hook.default_result;
+        lifecycle.heartbeat_timeout_seconds = hook.heartbeat_timeout_seconds;
+        lifecycle.default_result = hook.default_result;
+        lifecycle.other_hooks.clone_from(&hook.others);
+        lifecycle.retains_abandoned = hook.retains_abandoned;
     }
 }
 
@@ -237,6 +302,7 @@ fn finish(draft: &mut Record, outcome: Outcome, note: String, view: &View<'_>) {
 fn end(draft: &mut Record, outcome: Outcome, note: String, keep: Duration, now: Timestamp) {
     enter(draft, Phase::Done, note, now);
     draft.outcome = Some(outcome);
+    draft.causes = Vec::new();
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     draft.expires_at = Some(later(now, keep).as_second());
 }
@@ -254,7 +320,15 @@ pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Pol
             return next;
         }
     };
-    if next.lifecycle.kind.lives_on() && next.container_instances.iter().any(|c| c.draining_is_ours) {
+    let lifecycle = next.lifecycle.as_ref();
+    if intent.result == ActionResult::Abandon && lifecycle.is_some_and(|l| l.retains_abandoned) {
+        // What becomes of it is the group's to show: it keeps the instance, or another hook's result was quicker.
+        if next.history.last().is_none_or(|event| event.what != note) {
+            next.note(now, note);
+        }
+        return next;
+    }
+    if next.lives_on() && next.container_instances.iter().any(|c| c.draining_is_ours) {
         enter(&mut next, Phase::Returning, note, now);
         next.explain(&Why::WaitingForReturn("completed".to_owned()));
     } else {
@@ -276,12 +350,20 @@ fn show_what_is_left(draft: &mut Record, view: &View<'_>) {
             .iter()
             .zip(targets)
             .filter_map(|(obligation, target)| match target {
-                TargetSight::Present { state, .. } => Some(format!("{obligation}: {state}")),
+                TargetSight::Present { state, draining, .. } => Some(show_target(obligation, state, *draining)),
                 TargetSight::Gone => None,
             })
             .collect();
         draft.targets_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
         draft.targets_left = left.into_iter().take(SHOWN).collect();
+    }
+}
+
+/// As it stands in the table, where a span would grow old: with the moment by which it will be drained.
+fn show_target(obligation: &Obligation, state: &str, draining: bool) -> String {
+    match obligation.drained_by().filter(|_| draining) {
+        Some(by) => format!("{obligation}: {state}, until {by:.0} at most"),
+        None => format!("{obligation}: {state}"),
     }
 }
 
@@ -296,17 +378,30 @@ fn must_save(before: &Record, after: &Record, now: Timestamp) -> bool {
         record.targets_left_count = 0;
         record.why = String::new();
         record.message = String::new();
+        record.causes.iter_mut().for_each(|cause| cause.text = String::new());
+        // Since when a target leaves is for display, but where a settle time runs from it.
+        let shown = record.obligations.iter_mut().filter(|obligation| !obligation.settles());
+        shown.for_each(|obligation| obligation.draining_since = None);
         record
     };
+    // What can last for long, and says that somebody must act or that others come first, is written at once.
+    let lasting = |r: &Record| {
+        let names = ["Held", "HeldPastDeadline", "WaitsForTurn", "WaitsForItsEnd"];
+        names.contains(&r.why.as_str()).then(|| r.why.clone())
+    };
     let display = |r: &Record| (r.tasks_left_count, r.targets_left_count, r.why.clone());
-    durable(before) != durable(after) || (display(before) != display(after) && later(before.updated_at, REFRESH) <= now)
+    durable(before) != durable(after)
+        || lasting(before) != lasting(after)
+        || (display(before) != display(after) && later(before.updated_at, REFRESH) <= now)
 }
 
-/// What the policy says to tell Auto Scaling once the deadline has passed.
-fn at_deadline(policy: &Policy) -> Option<(crate::record::ActionResult, Outcome)> {
+/// What the policy says to tell Auto Scaling once the deadline has passed. An instance that its group has kept once is
+/// not abandoned a second time.
+fn at_deadline(draft: &Record, policy: &Policy) -> Option<(ActionResult, Outcome)> {
     match policy.at_deadline {
-        AtDeadline::Continue => Some((crate::record::ActionResult::Continue, Outcome::TimedOut)),
-        AtDeadline::Abandon => Some((crate::record::ActionResult::Abandon, Outcome::Abandoned)),
+        AtDeadline::Abandon if draft.retained_at.is_some() => Some((ActionResult::Continue, Outcome::TimedOut)),
+        AtDeadline::Continue => Some((ActionResult::Continue, Outcome::TimedOut)),
+        AtDeadline::Abandon => Some((ActionResult::Abandon, Outcome::Abandoned)),
         AtDeadline::Hold => None,
     }
 }

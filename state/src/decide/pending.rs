@@ -1,7 +1,7 @@
 //! Pending: we have seen the instance; nothing was done to it.
 
 use super::clear::NEW_INSTANCE;
-use super::{Step, View, unknown};
+use super::{Step, Turn, View, unknown};
 use crate::observation::{ContainerInstanceStatus, Seen};
 use crate::phase::{Outcome, Phase};
 use crate::policy::NotInCluster;
@@ -13,6 +13,12 @@ use std::time::Duration;
 /// How far apart two searches of every cluster are, at least: a second one that begins earlier could read the same
 /// stale answer.
 pub(super) const SEARCHES_APART: Duration = Duration::from_secs(60);
+
+/// How soon to ask again whether the turn has come.
+const TURN: Duration = Duration::from_secs(10);
+
+/// How much of a lifecycle action's time is kept for the drain itself: so much, or half of the time where that is less.
+const RESERVE: SignedDuration = SignedDuration::from_mins(30);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if draft.container_instances.is_empty() {
@@ -26,6 +32,9 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         Seen::Unknown(why) => unknown(why, view.policy),
         Seen::Yes(all) if all.len() != draft.container_instances.len() => unknown(NEW_INSTANCE, view.policy),
         Seen::Yes(all) => {
+            if let Some(why) = waits_for_turn(draft, view) {
+                return Step::Wait(why, TURN);
+            }
             for (mine, seen) in draft.container_instances.iter_mut().zip(all) {
                 mine.draining_is_ours |= seen.status == ContainerInstanceStatus::Active;
             }
@@ -39,8 +48,21 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
 }
 
+/// Whether its turn has not come. A lifecycle action's wait does not last for ever: in the last part of it (the reserve)
+/// the drain begins whatever the budget says.
+fn waits_for_turn(draft: &Record, view: &View<'_>) -> Option<Why> {
+    let Turn::Wait { running, limit, ahead } = view.turn else { return None };
+    let end = draft.deadline.into_iter().chain(draft.global_limit).min();
+    let reserve = end.map(|end| later(end, -RESERVE.min(end.duration_since(draft.created_at) / 2)));
+    let in_reserve = reserve.is_some_and(|reserve| view.now >= reserve);
+    (!in_reserve).then_some(Why::WaitsForTurn { running, limit, ahead })
+}
+
 /// "In no cluster" is said only after two complete searches of every cluster, a grace apart; then the policy decides.
 pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
+    if draft.lifecycle.is_none() {
+        return Step::End(Outcome::NotInCluster, "it is in no cluster any more".to_owned());
+    }
     let next_search = view.sightings.nowhere_last.map_or(Duration::ZERO, |last| last + SEARCHES_APART);
     if view.policy.not_in_cluster == NotInCluster::Hold {
         return Step::Search(next_search, Why::HeldNotInCluster, view.policy.poll);

@@ -1,16 +1,21 @@
-//! Returning: the instance lives on (warm pool, new root volume). Once it is back in service, our `DRAINING` is undone.
+//! Returning: the instance lives on. Our `DRAINING` is undone: once it is back in service (warm pool, new root volume), or
+//! at once (a cancelled drain).
 
 use super::{Action, Step, View, unknown};
 use crate::observation::{ContainerInstanceStatus, GroupSight, LifecycleState, Seen};
 use crate::phase::Outcome;
-use crate::record::Record;
+use crate::record::{Record, later};
 use crate::why::Why;
+use jiff::SignedDuration;
 use std::time::Duration;
 
 /// A warm pool keeps an instance for days: there is no hurry.
 const POLL: Duration = Duration::from_secs(60);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
+    if draft.cancel.is_some() {
+        return cancelled(draft, view);
+    }
     let outcome = draft.intent.as_ref().map_or(Outcome::Drained, |i| i.outcome);
     match &view.seen.group {
         Seen::Unknown(why) => return unknown(why, view.policy),
@@ -42,4 +47,32 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         return Step::Wait(Why::WaitingForReturn("its agent is not connected yet".to_owned()), view.policy.poll);
     }
     Step::Act(actions, Why::AskedToReturn, view.policy.poll)
+}
+
+/// A cancelled drain: what we made `DRAINING` is made `ACTIVE`, and asked for until no late word of ours can undo it.
+fn cancelled(draft: &Record, view: &View<'_>) -> Step {
+    if let Some(LifecycleState::Waiting(_) | LifecycleState::Terminating) =
+        view.seen.group.known().and_then(|group| group.state())
+    {
+        return Step::End(Outcome::Cancelled, "its group terminates it meanwhile".to_owned());
+    }
+    let all = match &view.seen.container_instances {
+        Seen::Unknown(why) => return unknown(why, view.policy),
+        Seen::Yes(all) => all,
+    };
+    let settle = SignedDuration::try_from(view.policy.settle).unwrap_or(SignedDuration::MAX);
+    let settled = view.now >= later(draft.phase_since, settle);
+    let ours: Vec<_> = draft.container_instances.iter().zip(all).filter(|(mine, _)| mine.draining_is_ours).collect();
+    let draining = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Draining;
+    if ours.is_empty() {
+        return Step::End(Outcome::Cancelled, "its DRAINING was not ours, and stays".to_owned());
+    }
+    if settled && !ours.iter().any(|(_, seen)| draining(&seen.status)) {
+        return Step::End(Outcome::Cancelled, "it is ACTIVE again".to_owned());
+    }
+    let actions = ours
+        .iter()
+        .filter(|(_, seen)| !seen.status.is_gone())
+        .map(|(mine, _)| Action::SetActive { cluster: mine.cluster.clone(), container_instance: mine.arn.clone() });
+    Step::Act(actions.collect(), Why::AskedToReturn, view.policy.looks_apart)
 }

@@ -1,6 +1,7 @@
 //! The rules of the decision, each as a table of passes (how to read one: [`fixture`]).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod causes;
 mod completing;
 mod deadlines;
 mod deregistering;
@@ -8,8 +9,13 @@ mod endings;
 mod every_combination;
 mod fixture;
 mod happy;
+mod lost_agent;
+mod network;
 mod not_in_cluster;
+mod operators;
+mod orders;
 mod random_walks;
+mod retained;
 mod returning;
 mod saves;
 mod sightings;

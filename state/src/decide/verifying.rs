@@ -3,11 +3,15 @@
 use super::clear::{Remains, clear};
 use super::{Step, View, unknown};
 use crate::phase::{Outcome, Phase};
-use crate::record::{ActionResult, Intent, Record};
+use crate::record::{ActionResult, Intent, Record, Then, later};
 use crate::why::Why;
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
+    if let Some(what) = &view.sightings.came_back {
+        return Step::Enter(Phase::Waiting, format!("it is in service again: {what}"));
+    }
     match clear(draft, view.seen, view.policy, view.sightings.agent_lost) {
         Ok(()) => prove(draft, view),
         Err(Remains::Unknown(why)) => unknown(&why, view.policy),
@@ -24,6 +28,10 @@ fn prove(draft: &Record, view: &View<'_>) -> Step {
     let Some(since) = sightings.takes_no_work else {
         return Step::Wait(Why::Settling { left: policy.settle }, policy.poll);
     };
+    let left = network_settle_left(draft, view);
+    if !left.is_zero() {
+        return Step::Wait(Why::NetworkSettling { left }, soon(left, policy.looks_apart));
+    }
     let Some(first) = sightings.clear else {
         let left = (since + policy.settle).saturating_sub(view.seen.begun);
         return Step::Wait(Why::Settling { left }, soon(left, policy.looks_apart));
@@ -38,6 +46,9 @@ fn prove(draft: &Record, view: &View<'_>) -> Step {
     if !left.is_zero() {
         return Step::Wait(Why::SecondLook { left }, soon(left, policy.looks_apart));
     }
+    if draft.lifecycle.is_none() && draft.then == Some(Then::Leave) {
+        return Step::Wait(Why::WaitsForItsEnd, policy.poll);
+    }
     let registrations = match draft.obligations.len() {
         0 => "it had no load-balancer registration".to_owned(),
         1 => "its load-balancer registration was seen gone".to_owned(),
@@ -49,6 +60,23 @@ fn prove(draft: &Record, view: &View<'_>) -> Step {
         reason: format!("no task that matters is left, and {registrations}, in two looks"),
         at: view.now,
     })
+}
+
+/// Network load balancers can send new connections for a while after a target was deregistered, even once it reads
+/// `unused`: as long as the policy says, counted from when it was first seen to leave. One whose kind is not known
+/// counts as one. (Source: network load balancers' user guide, "Deregistration delay": 120 s are recommended.)
+///
+/// It is longer than a process that is killed again and again may live, so what the record says counts too.
+fn network_settle_left(draft: &Record, view: &View<'_>) -> Duration {
+    let settle = SignedDuration::try_from(view.policy.network_settle).unwrap_or(SignedDuration::MAX);
+    let left = draft.obligations.iter().filter(|o| o.settles()).map(|obligation| {
+        let since = view.sightings.leaving.get(&obligation.to_string()).copied().unwrap_or(view.seen.ended);
+        let by_this_process = (since + view.policy.network_settle).saturating_sub(view.seen.begun);
+        let end = obligation.draining_since.map_or(Timestamp::MAX, |since| later(since, settle));
+        let by_record = end.duration_since(view.seen.begun_at).max(SignedDuration::ZERO).unsigned_abs();
+        by_this_process.min(by_record)
+    });
+    left.max().unwrap_or_default()
 }
 
 /// Not sooner than in a second: a span of nothing would spin.

@@ -6,7 +6,7 @@ use crate::observation::{TaskKind, TaskSight};
 use crate::phase::Phase;
 use crate::policy::StandaloneTasks;
 use crate::record::{Record, later};
-use crate::why::Why;
+use crate::why::{Left, Why};
 use jiff::SignedDuration;
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         }
         // Registrations are the business of Verifying.
         Err(Remains::Targets(_)) | Ok(()) => {}
+    }
+    // Looked at again from here on, like one that never left.
+    if let Some(what) = &view.sightings.came_back {
+        return Step::Wait(Why::TargetsLeft(Left { count: 1, first: what.clone() }), view.policy.poll);
     }
     let left = longest_delay_left(draft, view);
     if !left.is_zero() {

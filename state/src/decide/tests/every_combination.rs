@@ -1,11 +1,11 @@
 //! Every combination of a few sights, in every phase: what must never be decided, whatever is seen.
 
-use super::fixture::{container_instance, container_instance_sight, epoch, group, obligation, opened, task};
-use crate::decide::{Action, Decision, decide};
+use super::fixture::{ada, container_instance, container_instance_sight, epoch, group, obligation, opened, task};
+use crate::decide::{Action, Context, Decision, decide};
 use crate::observation::*;
 use crate::phase::{Outcome, Phase};
 use crate::policy::{AtDeadline, DaemonTasks, Policy, StandaloneTasks};
-use crate::record::{ActionResult, Intent, Record, Strategy, WaitKind, later};
+use crate::record::{ActionResult, Intent, Record, Strategy, Then, WaitKind, later};
 use crate::sightings::{AgentLost, Sightings};
 use crate::why::Why;
 use jiff::{SignedDuration, Timestamp};
@@ -26,7 +26,7 @@ struct Case {
 fn no_combination_breaks_a_rule() {
     let now = epoch() + ENDED;
     let (mut cases, mut passes, mut completed) = (Vec::new(), 0, 0);
-    for record in records() {
+    for record in records().into_iter().flat_map(with_orders) {
         for policy in policies() {
             let deadline = policy.deadline.map(|d| later(epoch(), SignedDuration::try_from(d).unwrap()));
             let record = Record { deadline, strategy: policy.strategy, ..record.clone() };
@@ -38,7 +38,7 @@ fn no_combination_breaks_a_rule() {
     for case in &cases {
         for seen in observations(&case.record) {
             let sightings = case.sightings.fold(&case.record, &seen, &case.policy);
-            let decision = decide(&case.record, &seen, &case.policy, &sightings, now);
+            let decision = decide(&case.record, &seen, &case.policy, &Context::new(&sightings), now);
             if let Err(rule) = judge(case, &seen, &sightings, &decision, now) {
                 panic!("{rule}:\nbefore {:#?}\nseen {seen:#?}\ndecided {decision:#?}", case.record);
             }
@@ -67,10 +67,12 @@ fn judge(
     }
     rule(at == after.phase, "every move is in the history")?;
     rule(!decision.again.is_zero(), "a pass must not spin")?;
-    rule(after.obligations.starts_with(&before.obligations), "an obligation is never forgotten")?;
+    let kept = before.obligations.iter().zip(&after.obligations).filter(|(b, a)| b.is_same(a)).count();
+    rule(kept == before.obligations.len(), "an obligation is never forgotten")?;
     rule(after.container_instances.len() >= before.container_instances.len(), "a registration is never forgotten")?;
-    let changed = (before.phase, &before.intent, &before.obligations, &before.container_instances)
-        != (after.phase, &after.intent, &after.obligations, &after.container_instances);
+    let durable =
+        |r: &Record| (r.phase, r.intent.clone(), r.obligations.len(), r.container_instances.clone(), r.cancel.clone());
+    let changed = durable(before) != durable(after);
     rule(decision.save || !changed, "what changed is saved")?;
     rule((after.phase == Phase::Done) == after.outcome.is_some(), "only Done has an outcome")?;
     let may_intend = matches!(after.phase, Phase::Completing | Phase::Returning | Phase::Done);
@@ -81,11 +83,33 @@ fn judge(
         let over = sightings.past_wait_passes >= if after.intent.is_some() { 1 } else { 2 };
         let returned = before.phase == Phase::Returning;
         rule(
-            sightings.gone_passes >= 2 || over || returned,
+            sightings.gone_passes >= 2 || over || returned || ends_without_action(case, seen, after),
             "a drain ends by itself only when the instance is gone or our action over",
         )?;
     }
+    if before.held.is_some() && before.phase != Phase::Done {
+        rule(decision.actions.is_empty(), "nothing is done while it is held")?;
+        rule(after.phase == before.phase || after.phase == Phase::Done, "nor decided")?;
+    }
     decision.actions.iter().try_for_each(|action| judge_action(action, case, seen, after, now))
+}
+
+/// A drain that no hook began ends without telling anybody: what is kept once it is proved drained, what is cancelled
+/// before anything was done, what an operator ends, and what its group terminates.
+fn ends_without_action(case: &Case, seen: &Observation, after: &Record) -> bool {
+    let keeps = matches!(after.then, Some(Then::Keep));
+    let ended = match after.outcome {
+        Some(Outcome::Drained) => keeps && all_is_gone(case, seen, after).is_ok(),
+        Some(Outcome::Released) => after.release.is_some() && keeps,
+        Some(Outcome::Cancelled) => {
+            let nothing_done = case.record.phase == Phase::Pending;
+            after.cancel.is_some() && (nothing_done || !after.container_instances.iter().any(|c| c.draining_is_ours))
+        }
+        Some(Outcome::NotInCluster) => after.container_instances.is_empty(),
+        Some(Outcome::TimedOut | Outcome::Abandoned) => after.deadline.is_some(),
+        Some(Outcome::InstanceGone | Outcome::WaitLost) | None => false,
+    };
+    after.lifecycle.is_none() && ended
 }
 
 fn judge_action(
@@ -106,7 +130,8 @@ fn judge_action(
         }
         Action::SetActive { container_instance: arn, .. } => {
             rule(after.phase == Phase::Returning, "only Returning undoes a DRAINING")?;
-            rule(status(arn).is_some_and(|c| c.agent_connected), "with its agent connected")?;
+            let cancelled = after.cancel.is_some();
+            rule(cancelled || status(arn).is_some_and(|c| c.agent_connected), "with its agent connected")?;
             rule(ours(arn).is_some_and(|c| c.draining_is_ours), "and only ours")
         }
         Action::StopTask { task, .. } => {
@@ -122,7 +147,20 @@ fn judge_action(
             let tasks = seen.tasks.known().ok_or("the tasks are known")?;
             rule(tasks.iter().all(|t| t.kind != TaskKind::Standalone), "no task of no service is hidden")
         }
+        Action::Terminate { .. } => {
+            rule(after.lifecycle.is_none(), "what a hook of ours holds is completed, not terminated")?;
+            rule(after.then == Some(Then::Terminate), "only where that was asked for")?;
+            rule(after.phase == Phase::Completing && after.termination_asked_at.is_some(), "it is in the record")?;
+            let in_group = matches!(&seen.group, Seen::Yes(GroupSight::Member { .. }));
+            rule(in_group, "it is in a group")?;
+            match after.intent.as_ref().map(|i| i.outcome) {
+                Some(Outcome::Drained) => all_is_gone(case, seen, after),
+                Some(Outcome::Released) => rule(after.release.is_some(), "it was ordered"),
+                _ => rule(after.deadline.is_some() || after.container_instances.is_empty(), "there is evidence"),
+            }
+        }
         Action::Complete(intent) => {
+            rule(after.lifecycle.is_some(), "a lifecycle action is completed")?;
             rule(after.phase == Phase::Completing, "only Completing completes")?;
             rule(after.intent.as_ref() == Some(intent), "the intent is in the record")?;
             match intent.outcome {
@@ -131,7 +169,7 @@ fn judge_action(
                     rule(after.deadline.is_some_and(|d| d <= now), "the deadline has passed")
                 }
                 Outcome::NotInCluster => rule(after.container_instances.is_empty(), "it is in no cluster"),
-                Outcome::Released => Ok(()),
+                Outcome::Released => rule(after.release.is_some(), "it was ordered"),
                 Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => Err("nothing is told then"),
             }
         }
@@ -206,6 +244,21 @@ fn records() -> Vec<Record> {
     records
 }
 
+/// The drain as it is, held, ordered to end, and as one that an operator asked for: to terminate, to keep, cancelled.
+fn with_orders(record: Record) -> Vec<Record> {
+    let operators = Record { lifecycle: None, global_limit: None, ..record.clone() };
+    let mut all = vec![
+        Record { held: Some(ada()), ..record.clone() },
+        Record { release: Some(ada()), ..record.clone() },
+        Record { then: Some(Then::Keep), ..operators.clone() },
+        Record { then: Some(Then::Keep), release: Some(ada()), ..operators.clone() },
+        Record { then: Some(Then::Terminate), ..operators.clone() },
+        Record { then: Some(Then::Terminate), cancel: Some(ada()), ..operators },
+    ];
+    all.insert(0, record);
+    all
+}
+
 fn intent(outcome: Outcome) -> Intent {
     let result = if outcome == Outcome::Abandoned { ActionResult::Abandon } else { ActionResult::Continue };
     Intent { result, outcome, reason: "it was decided".to_owned(), at: epoch() }
@@ -278,7 +331,7 @@ fn observations(record: &Record) -> Vec<Observation> {
                                 begun: BEGUN,
                                 begun_at: epoch() + BEGUN,
                                 ended: ENDED,
-                                group: group(group_word, 60),
+                                group: group(group_word, "60", false),
                                 group_begun: BEGUN,
                                 container_instances: seen(status, Vec::clone(&sights)),
                                 tasks: seen(task_word, words(task_word, |w| task(1, w))),

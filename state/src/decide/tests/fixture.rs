@@ -21,17 +21,24 @@
 //! | --- | --- | --- |
 //! | `ACTIVE`, `DRAINING,ACTIVE`, `ci=none` | the container instances c1, c2 … that exist; `!`: agent disconnected | `ACTIVE` |
 //! | `tasks=web:RUNNING,standalone:RUNNING` | service and status; `daemon/log:…`: a daemon; `!`: told to stop; `~`: protected; `*3`: three | `none` |
-//! | `found=web/60` | registrations that the services give it, with the balancer's delay in seconds | `none` |
+//! | `found=web/60` | registrations that the services give it, with the balancer's delay in seconds; `net-…`: a network one | `none` |
 //! | `targets=web:draining` | what the balancers say; a registration that is not named is gone; `dead`: `Target.InvalidState` | `none` |
 //! | `group=Terminating:Wait` | Auto Scaling's word, or `absent`; `!`: unhealthy | `Terminating:Wait` |
-//! | `hook=60` | the heartbeat timeout of our hook, in seconds | `60` |
+//! | `hook=60` | the heartbeat timeout of our hook, in seconds; `none`, or `?` | `60` |
+//! | `retains` | `yes`: the group keeps an instance whose termination is abandoned | `no` |
 //! | `search=fails` | a search of every cluster; else it finds the container instances that exist | `works` |
 //! | `answer=accepted` | what a completion is answered: `accepted`, `no-active` or `error` | `accepted` |
 //! | `clock=+1h` | how far the wall clock is off | `+0s` |
+//! | `turn=2/2+1` | so many go on, of so many, and so many wait before it; `now`: its turn has come | `now` |
+//! | `brake=Ada` | who holds everything | `none` |
+//! | `because=NoRoom` | what was found out of why it does not move | `none` |
 //!
 //! Any of the reads can be `?`: it failed. These words happen once: `restart` (this pass begins without memory),
 //! `dies-before-save` and `dies-after-save` (it ends there), `same-group` (Auto Scaling's answer is the one of the pass
-//! before), `deadline=20m` (an operator moved it, counted from 0s).
+//! before), `deadline=20m` (an operator moved it, counted from 0s), `hold`, `resume`, `cancel`, `complete-now` and
+//! `take-back` (an operator ordered it, or no longer does), `adopt` (intake gave the drain a lifecycle action).
+//!
+//! `policy then=keep` opens a drain that no hook began: `terminate`, `terminate-and-shrink`, `keep` or `leave`.
 
 mod show;
 mod words;
@@ -39,11 +46,11 @@ mod words;
 pub use show::show;
 pub use words::{container_instance, container_instance_sight, group, obligation, opened, task};
 
-use crate::decide::{Action, CompletionAnswer, Decision, after_completion, decide};
+use crate::decide::{Action, CompletionAnswer, Context, Decision, Turn, after_completion, decide};
 use crate::observation::{Lookup, Observation, Seen};
 use crate::phase::Phase;
 use crate::policy::Policy;
-use crate::record::{Record, WaitKind, later};
+use crate::record::{Note, Order, Origin, Record, Then, WaitKind, later};
 use crate::sightings::Sightings;
 use jiff::{SignedDuration, Timestamp};
 use show::{short, show_phase, show_sightings};
@@ -128,18 +135,33 @@ impl Drain {
             writes: 1,
         };
         let mut kind = WaitKind::Terminating;
+        let mut then = None;
         let mut opened_with = if first.contains("ci=none") { 0 } else { 1 };
         for word in policy_words.split_whitespace() {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("kind", "returns-to-warm-pool") => kind = WaitKind::ReturnsToWarmPool,
                 ("kind", "replaces-root-volume") => kind = WaitKind::ReplacesRootVolume,
                 ("opened", count) => opened_with = count.parse().unwrap(),
+                ("then", word) => {
+                    then = Some(match word {
+                        "terminate" => Then::Terminate,
+                        "terminate-and-shrink" => Then::TerminateAndShrink,
+                        "keep" => Then::Keep,
+                        "leave" => Then::Leave,
+                        other => panic!("no ending {other}"),
+                    });
+                }
                 (key, value) => set_policy(&mut drain.policy, key, value),
             }
         }
         drain.record = opened(kind, (1..=opened_with).map(container_instance).collect());
         drain.record.strategy = drain.policy.strategy;
         drain.record.deadline = drain.policy.deadline.map(|d| later(epoch(), SignedDuration::try_from(d).unwrap()));
+        if then.is_some() {
+            drain.record.origin = Origin::Operator;
+            (drain.record.then, drain.record.lifecycle) = (then, None);
+            (drain.record.global_limit, drain.record.deadline) = (None, None);
+        }
         drain
     }
 
@@ -159,13 +181,30 @@ impl Drain {
                 None if word == "restart" => self.restart(begun),
                 None if word.starts_with("dies-") => dies = word,
                 None if word == "same-group" => {}
+                None if word == "hold" => self.record.held = Some(ada()),
+                None if word == "resume" => self.record.held = None,
+                None if word == "cancel" => self.record.cancel = Some(ada()),
+                None if word == "complete-now" => self.record.release = Some(ada()),
+                None if word == "take-back" => self.record.release = None,
+                None if word == "adopt" => {
+                    let lifecycle = opened(WaitKind::Terminating, Vec::new()).lifecycle.unwrap();
+                    self.record = self.record.adopt(lifecycle, None, SignedDuration::ZERO, self.wall(begun));
+                }
                 None => drop(self.facts.insert("ci".to_owned(), word.to_owned())),
             }
         }
         let seen = self.observe(begun);
         let now = self.wall(begun + READING);
         self.sightings = self.sightings.fold(&self.record, &seen, &self.policy);
-        let decision = decide(&self.record, &seen, &self.policy, &self.sightings, now);
+        let brake = self.fact("brake", "none");
+        let causes = self.causes();
+        let context = Context {
+            sightings: &self.sightings,
+            turn: turn(&self.fact("turn", "now")),
+            brake: Some(brake.as_str()).filter(|b| *b != "none"),
+            causes: &causes,
+        };
+        let decision = decide(&self.record, &seen, &self.policy, &context, now);
         let mut text = right(self, &decision);
         if let Some(since) = decision.lookup {
             text = text.replace("search≥", &format!("search≥{}", short(self.born + since)));
@@ -216,6 +255,12 @@ impl Drain {
         self.writes += 1;
     }
 
+    fn causes(&self) -> Vec<Note> {
+        let words = self.fact("because", "none");
+        let names = words.split(',').filter(|word| *word != "none");
+        names.map(|name| Note { name: name.to_owned(), text: format!("because of {name}") }).collect()
+    }
+
     fn fact(&self, key: &str, otherwise: &str) -> String {
         self.facts.get(key).map_or(otherwise, String::as_str).to_owned()
     }
@@ -241,7 +286,11 @@ impl Drain {
             begun: mono,
             begun_at: self.wall(begun),
             ended: mono + READING,
-            group: group(&self.fact("group", "Terminating:Wait"), self.fact("hook", "60").parse().unwrap()),
+            group: group(
+                &self.fact("group", "Terminating:Wait"),
+                &self.fact("hook", "60"),
+                self.fact("retains", "no") == "yes",
+            ),
             group_begun: self.group_begun.saturating_sub(self.born),
             container_instances: map(list("ci", &ci), |words| {
                 // Only those that are in the record are looked at.
@@ -266,10 +315,24 @@ impl Drain {
 fn completion(action: &Action) -> Option<&crate::record::Intent> {
     match action {
         Action::Complete(intent) => Some(intent),
-        Action::SetDraining { .. } | Action::SetActive { .. } | Action::StopTask { .. } | Action::Deregister { .. } => {
-            None
-        }
+        Action::SetDraining { .. }
+        | Action::SetActive { .. }
+        | Action::StopTask { .. }
+        | Action::Deregister { .. }
+        | Action::Terminate { .. } => None,
     }
+}
+
+/// An operator's order.
+pub fn ada() -> Order {
+    Order { by: "Ada".to_owned(), reason: Some("kernel".to_owned()), at: epoch() }
+}
+
+/// Reads `2/2+1`, or `now`.
+fn turn(word: &str) -> Turn {
+    let Some((running, rest)) = word.split_once('/') else { return Turn::Now };
+    let (limit, ahead) = rest.split_once('+').unwrap();
+    Turn::Wait { running: running.parse().unwrap(), limit: limit.parse().unwrap(), ahead: ahead.parse().unwrap() }
 }
 
 fn exists(word: &str) -> bool {

@@ -58,5 +58,5 @@ fn the_hook_as_it_is_now() {
     drain.pass("0s DRAINING tasks=web:RUNNING hook=60", |_, decision| show(decision));
     let decided = drain.pass("5s hook=30", |_, decision| show(decision));
     assert_eq!(decided, "Waiting saved 5s TasksLeft(1)");
-    assert_eq!(drain.record.lifecycle.heartbeat_timeout_seconds, 30);
+    assert_eq!(drain.record.lifecycle.as_ref().unwrap().heartbeat_timeout_seconds, 30);
 }

@@ -115,3 +115,18 @@ fn progress() {
         ",
     );
 }
+
+/// Balancers are seldom looked at while tasks are left: fewer tasks are progress without them.
+#[test]
+fn progress_while_the_balancers_are_not_looked_at() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING,web:RUNNING found=web/60 targets=? => takes_no_work=1s progress=1s
+        10s  tasks=web:RUNNING                                             => takes_no_work=1s progress=11s
+        15s                                                                => takes_no_work=1s progress=11s
+        20s  tasks=none targets=web:draining                               => takes_no_work=1s progress=21s
+        85s  targets=none                                                  => takes_no_work=1s clear=1m25s progress=1m26s
+        3 writes
+        ",
+    );
+}

@@ -1,0 +1,179 @@
+//! What is read of a cluster for a drain that does not move: what its services allow, what their tasks need, what the
+//! other container instances have to offer, and which tasks are protected. All of it is asked for seldom.
+
+mod views;
+
+pub use views::{CapacityView, ServiceStateView, TaskDefinitionView};
+
+use super::{DESCRIBED, Ecs, PAGE, SERVICES, failures, of_cluster, unless_absent};
+use crate::aws::batch::Described;
+use crate::aws::caller::next_page;
+use crate::aws::calls::{
+    DESCRIBE_CLUSTERS, DESCRIBE_CONTAINER_INSTANCES, DESCRIBE_SERVICES, DESCRIBE_TASK_DEFINITION, GET_TASK_PROTECTION,
+    LIST_CONTAINER_INSTANCES, LIST_TASKS,
+};
+use crate::aws::error::{AwsError, MISSING};
+use aws_sdk_ecs::types::{ContainerInstanceStatus, DesiredStatus};
+use ecs_drain_state::diagnosis::Protection;
+use std::collections::BTreeMap;
+
+/// Tasks in one question for their protection. (Source: ECS API reference, GetTaskProtection.)
+const PROTECTED: usize = 100;
+
+/// What ECS says where a region has no task protection. (Source: ECS API reference, GetTaskProtection.)
+const UNSUPPORTED: &str = "UnsupportedFeatureException";
+
+impl Ecs {
+    /// How many container instances are registered in a cluster, `ACTIVE` and `DRAINING` ones. (Source: ECS API
+    /// reference, Cluster.) A cluster that is inactive, or that does not exist, has none.
+    ///
+    /// # Errors
+    /// When the cluster could not be read.
+    pub async fn registered_container_instances(&self, cluster: &str) -> Result<u32, AwsError> {
+        let on = of_cluster(cluster);
+        let request = self.client.describe_clusters().clusters(cluster);
+        let answer = self.caller.make(&DESCRIBE_CLUSTERS, &on, request.send()).await;
+        let Some(answer) = unless_absent(answer)? else { return Ok(0) };
+        match (answer.clusters().first(), failures(answer.failures()).first()) {
+            (Some(found), _) if found.status() == Some("INACTIVE") => Ok(0),
+            (Some(found), _) => Ok(u32::try_from(found.registered_container_instances_count()).unwrap_or_default()),
+            (None, Some((_, reason))) if reason == MISSING => Ok(0),
+            (None, Some((_, reason))) => Err(AwsError::failure(&DESCRIBE_CLUSTERS, &on, reason, None)),
+            (None, None) => Err(AwsError::incomplete(&DESCRIBE_CLUSTERS, &on, "the answer leaves it out")),
+        }
+    }
+
+    /// The ARNs of the container instances of a cluster that are `ACTIVE`, `most` of them; and whether there are more.
+    ///
+    /// # Errors
+    /// When a page could not be read. A cluster that does not exist is an empty list.
+    pub async fn active_container_instances(
+        &self,
+        cluster: &str,
+        most: usize,
+    ) -> Result<(Vec<String>, bool), AwsError> {
+        let on = of_cluster(cluster);
+        let mut arns = Vec::new();
+        let mut token = None;
+        loop {
+            let request = self.client.list_container_instances().cluster(cluster);
+            let request = request.status(ContainerInstanceStatus::Active).max_results(PAGE);
+            let request = request.set_next_token(token.clone());
+            let answer = self.caller.make(&LIST_CONTAINER_INSTANCES, &on, request.send()).await;
+            let Some(page) = unless_absent(answer)? else { return Ok((Vec::new(), false)) };
+            token = next_page(&LIST_CONTAINER_INSTANCES, &on, token.as_deref(), page.next_token())?;
+            arns.extend(page.container_instance_arns.unwrap_or_default());
+            if arns.len() > most || (arns.len() == most && token.is_some()) {
+                arns.truncate(most);
+                return Ok((arns, true));
+            }
+            if token.is_none() {
+                return Ok((arns, false));
+            }
+        }
+    }
+
+    /// What container instances have to offer.
+    ///
+    /// # Errors
+    /// When a batch could not be read. A cluster that does not exist misses them all.
+    pub async fn capacity(&self, cluster: &str, arns: &[String]) -> Result<Described<CapacityView>, AwsError> {
+        let on = of_cluster(cluster);
+        let mut described = Described::default();
+        for batch in arns.chunks(DESCRIBED) {
+            let request = self.client.describe_container_instances().cluster(cluster);
+            let request = request.set_container_instances(Some(batch.to_vec()));
+            let answer = self.caller.make(&DESCRIBE_CONTAINER_INSTANCES, &on, request.send()).await;
+            let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(arns)) };
+            let failures = failures(answer.failures());
+            let found = answer.container_instances.unwrap_or_default().into_iter();
+            let found = found.filter_map(CapacityView::read).map(|view| (view.facts.arn.clone(), view));
+            described.extend(Described::sort(batch, found.collect(), &failures));
+        }
+        Ok(described)
+    }
+
+    /// How services stand, by name.
+    ///
+    /// # Errors
+    /// When a batch could not be read. A cluster that does not exist misses them all.
+    pub async fn service_states(
+        &self,
+        cluster: &str,
+        names: &[String],
+    ) -> Result<Described<ServiceStateView>, AwsError> {
+        let on = of_cluster(cluster);
+        let mut described = Described::default();
+        for batch in names.chunks(SERVICES) {
+            let request = self.client.describe_services().cluster(cluster).set_services(Some(batch.to_vec()));
+            let answer = self.caller.make(&DESCRIBE_SERVICES, &on, request.send()).await;
+            let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(names)) };
+            let failures = failures(answer.failures());
+            let found = answer.services.unwrap_or_default().into_iter();
+            let found = found.filter_map(ServiceStateView::read).map(|view| (view.name.clone(), view));
+            described.extend(Described::sort(batch, found.collect(), &failures));
+        }
+        Ok(described)
+    }
+
+    /// The ARNs of the tasks of a service that ECS wants running.
+    ///
+    /// # Errors
+    /// When a page could not be read. A cluster, or a service, that does not exist is an empty list.
+    pub async fn list_tasks_of_service(&self, cluster: &str, service: &str) -> Result<Vec<String>, AwsError> {
+        let on = format!("service {service} of cluster {cluster}");
+        let mut arns = Vec::new();
+        let mut token = None;
+        loop {
+            let request = self.client.list_tasks().cluster(cluster).service_name(service).max_results(PAGE);
+            let request = request.desired_status(DesiredStatus::Running).set_next_token(token.clone());
+            let answer = self.caller.make(&LIST_TASKS, &on, request.send()).await;
+            let Some(page) = unless_absent(answer)? else { return Ok(Vec::new()) };
+            token = next_page(&LIST_TASKS, &on, token.as_deref(), page.next_token())?;
+            arns.extend(page.task_arns.unwrap_or_default());
+            if token.is_none() {
+                return Ok(arns);
+            }
+        }
+    }
+
+    /// What a task definition asks for. A revision never changes.
+    ///
+    /// # Errors
+    /// When it could not be read; ECS says ClientException of one that does not exist.
+    pub async fn task_definition(&self, arn: &str) -> Result<TaskDefinitionView, AwsError> {
+        let on = format!("task definition {arn}");
+        let request = self.client.describe_task_definition().task_definition(arn);
+        let answer = self.caller.make(&DESCRIBE_TASK_DEFINITION, &on, request.send()).await?;
+        let definition = answer.task_definition;
+        let definition = definition.ok_or_else(|| {
+            AwsError::incomplete(&DESCRIBE_TASK_DEFINITION, &on, "the answer leaves the task definition out")
+        })?;
+        Ok(TaskDefinitionView::read(definition))
+    }
+
+    /// Which of these tasks are protected from scale-in, by ARN. One that ECS does not answer for is left out: so are
+    /// all of them where the region has no task protection, or the cluster does not exist.
+    ///
+    /// # Errors
+    /// When a batch could not be read.
+    pub async fn task_protection(
+        &self,
+        cluster: &str,
+        tasks: &[String],
+    ) -> Result<BTreeMap<String, Protection>, AwsError> {
+        let on = of_cluster(cluster);
+        let mut protection = BTreeMap::new();
+        for batch in tasks.chunks(PROTECTED) {
+            let request = self.client.get_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec()));
+            let answer = match self.caller.make(&GET_TASK_PROTECTION, &on, request.send()).await {
+                Err(error) if error.code.as_deref() == Some(UNSUPPORTED) => return Ok(BTreeMap::new()),
+                answer => unless_absent(answer)?,
+            };
+            // A failure, of a task of no service for instance, says nothing about protection.
+            let Some(answer) = answer else { return Ok(BTreeMap::new()) };
+            protection.extend(answer.protected_tasks.unwrap_or_default().into_iter().filter_map(views::protection));
+        }
+        Ok(protection)
+    }
+}

@@ -1,0 +1,299 @@
+//! Asking the controller, and waiting for what it answers. A command acts on nothing itself: it writes requests to the
+//! table, and the controller that leads carries them out.
+
+use crate::cli::byhand;
+use crate::cli::{Failure, Global, TableArgs, who};
+use crate::config::span;
+use crate::store::{Answer, Leader, Store, StoreError, requests};
+use clap::Args;
+use ecs_drain_state::request::{EXPIRES_AFTER, SCHEMA};
+use ecs_drain_state::{ContainerInstance, Record, Request, What};
+use futures_util::future::try_join_all;
+use jiff::Timestamp;
+use std::io::Write;
+use std::time::Duration;
+
+/// How often to look for an answer.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How many requests are written at once.
+const AT_ONCE: usize = 16;
+
+/// For how many instances the commands by hand are printed.
+const SHOWN: usize = 3;
+
+/// What every command that asks has in common.
+#[derive(Clone, Debug, Args)]
+pub struct AskArgs {
+    /// How long to wait for the controller's answer, such as 30s; 0: not at all
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = wait)]
+    pub wait: Duration,
+    /// Which table.
+    #[command(flatten)]
+    pub table: TableArgs,
+}
+
+fn wait(text: &str) -> Result<Duration, String> {
+    if text == "0" { Ok(Duration::ZERO) } else { span::parse(text) }
+}
+
+/// Whom a request is about.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// AWS account.
+    pub account: String,
+    /// AWS region.
+    pub region: String,
+    /// EC2 instance id.
+    pub instance_id: String,
+    /// Its container instances, as far as they are known.
+    pub container_instances: Vec<ContainerInstance>,
+    /// Its record, if it has one.
+    pub record: Option<Record>,
+}
+
+impl Subject {
+    /// The instance of a record.
+    pub fn of(record: Record) -> Subject {
+        Subject {
+            account: record.account.clone(),
+            region: record.region.clone(),
+            instance_id: record.instance_id.clone(),
+            container_instances: record.container_instances.clone(),
+            record: Some(record),
+        }
+    }
+}
+
+/// Somebody who asks, at a table.
+pub struct Desk {
+    /// The table.
+    pub store: Store,
+    /// Who asks.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    wait: Duration,
+}
+
+/// One request that was made out, and how it would be done by hand.
+struct Slip {
+    request: Request,
+    by_hand: Vec<String>,
+}
+
+impl Desk {
+    /// Connects to the table, and finds out who asks.
+    ///
+    /// # Errors
+    /// The configuration is refused, or there is no region.
+    pub async fn open(global: &Global, args: &AskArgs, reason: Option<&str>) -> Result<Desk, Failure> {
+        let (sdk, store) = global.connect(&args.table).await?;
+        let by = who::asks(&sdk).await;
+        Ok(Desk { store, by, reason: reason.map(str::to_owned), wait: args.wait })
+    }
+
+    fn slip(&self, subject: &Subject, what: What, now: Timestamp) -> Slip {
+        let request = Request {
+            id: self.store.request_id(now),
+            controller: self.store.controller().to_owned(),
+            account: subject.account.clone(),
+            region: subject.region.clone(),
+            instance_id: subject.instance_id.clone(),
+            generation: subject.record.as_ref().map_or(0, |record| record.generation),
+            what,
+            by: self.by.clone(),
+            reason: self.reason.clone(),
+            at: now,
+            schema: SCHEMA,
+        };
+        let by_hand = byhand::commands(&request, subject.record.as_ref(), &subject.container_instances);
+        Slip { request, by_hand }
+    }
+
+    /// Writes a request for each, waits for the answers, and prints them, a line each.
+    ///
+    /// # Errors
+    /// One is refused or has no answer, or the table cannot be written or read.
+    pub async fn ask(&self, asked: &[(Subject, What)], out: &mut dyn Write) -> Result<(), Failure> {
+        let now = Timestamp::now();
+        let mut slips: Vec<Slip> = asked.iter().map(|(subject, what)| self.slip(subject, *what, now)).collect();
+        let leader = self.store.leader().await?;
+        for some in slips.chunks(AT_ONCE) {
+            try_join_all(some.iter().map(|slip| self.store.ask(&slip.request))).await?;
+        }
+        let Some(leader) = leader else {
+            out.write_all(absent(&self.nobody(), &slips, now).as_bytes())?;
+            return Err(Failure::failed("asked, and no controller is there to do it"));
+        };
+        if self.wait.is_zero() {
+            writeln!(out, "asked; `ecs-drain describe INSTANCE` shows what comes of it")?;
+            return Ok(());
+        }
+        let all = slips.len();
+        let mut refused = 0;
+        match tokio::time::timeout(self.wait, self.collect(&mut slips, &mut refused, out)).await {
+            Ok(done) => done?,
+            Err(_) => {
+                let text = match self.silent(&leader).await? {
+                    Some(nobody) => absent(&nobody, &slips, now),
+                    None => unanswered(&slips, &leader),
+                };
+                out.write_all(text.as_bytes())?;
+                return Err(Failure::failed(format!("{} of {all} without an answer", slips.len())));
+            }
+        }
+        match (refused, all) {
+            (0, _) => Ok(()),
+            (_, 1) => Err(Failure::failed("it was refused")),
+            (n, all) => Err(Failure::failed(format!("{n} of {all} refused"))),
+        }
+    }
+
+    /// Prints answers as they come, until each request has its own. Those that have are taken off the list.
+    async fn collect(&self, slips: &mut Vec<Slip>, refused: &mut usize, out: &mut dyn Write) -> Result<(), Failure> {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let keys: Vec<String> = slips.iter().map(|slip| requests::key(&slip.request)).collect();
+            let answers = match self.store.answers_of(&keys).await {
+                Ok(answers) => answers,
+                Err(error) if error.is_transient() => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let mut text = String::new();
+            slips.retain(|slip| match answers.get(&requests::key(&slip.request)) {
+                Some(answer) => {
+                    *refused += usize::from(answer.refused);
+                    text.push_str(&line(&slip.request, answer));
+                    false
+                }
+                None => true,
+            });
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
+            if slips.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn nobody(&self) -> String {
+        format!("no controller {:?} holds its lease in table {}", self.store.controller(), self.store.table())
+    }
+
+    /// Why no answer can come, if the lease shows that nobody is there.
+    async fn silent(&self, before: &Leader) -> Result<Option<String>, StoreError> {
+        // Shorter than that, a live holder may have had no reason to renew.
+        if self.wait < crate::store::lease::DURATION {
+            return Ok(None);
+        }
+        Ok(match self.store.leader().await? {
+            None => Some(self.nobody()),
+            Some(now) if now == *before => Some(format!(
+                "controller {:?} does not run: {} has not renewed its lease for {}",
+                self.store.controller(),
+                before.holder,
+                span::words(self.wait)
+            )),
+            Some(_) => None,
+        })
+    }
+}
+
+/// `i-0123: held: heartbeats go on …`.
+fn line(request: &Request, answer: &Answer) -> String {
+    let refused = if answer.refused { "refused: " } else { "" };
+    format!("{}: {refused}{}\n", request.instance_id, answer.text)
+}
+
+/// What is said where a controller runs and has not answered.
+fn unanswered(slips: &[Slip], leader: &Leader) -> String {
+    let lines = slips.iter().map(|slip| format!("{}: no answer yet\n", slip.request.instance_id));
+    let lines: String = lines.collect();
+    format!(
+        "{lines}The controller runs ({}), and carries a request out within {} minutes or not at all;\n`ecs-drain describe \
+         INSTANCE` shows what comes of it.\n",
+        leader.holder,
+        EXPIRES_AFTER.as_mins()
+    )
+}
+
+/// What is said where no controller is there: until when one could still do it, and how it is done by hand.
+fn absent(nobody: &str, slips: &[Slip], now: Timestamp) -> String {
+    let until = ecs_drain_state::record::later(now, EXPIRES_AFTER);
+    let mut text = format!(
+        "{nobody}.\nOne that starts before {until:.0} still carries {} out.",
+        if slips.len() == 1 { "it" } else { "them" }
+    );
+    let by_hand: Vec<&Slip> = slips.iter().filter(|slip| !slip.by_hand.is_empty()).collect();
+    if by_hand.is_empty() {
+        return text + "\n";
+    }
+    text.push_str(" By hand:\n\n");
+    for command in by_hand.iter().take(SHOWN).flat_map(|slip| &slip.by_hand) {
+        text.push_str(&format!("  {command}\n"));
+    }
+    match by_hand.len().saturating_sub(SHOWN) {
+        0 => text,
+        more => text + &format!("\nand likewise for {more} more.\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn slips(n: usize) -> Vec<Slip> {
+        let one = |n: usize| Slip {
+            request: Request {
+                id: n.to_string(),
+                controller: "main".to_owned(),
+                account: "1".to_owned(),
+                region: "eu-west-1".to_owned(),
+                instance_id: format!("i-{n}"),
+                generation: 1,
+                what: What::Hold,
+                by: "Ada".to_owned(),
+                reason: None,
+                at: Timestamp::UNIX_EPOCH,
+                schema: SCHEMA,
+            },
+            by_hand: vec![format!("aws do {n}")],
+        };
+        (0..n).map(one).collect()
+    }
+
+    #[test]
+    fn how_long_to_wait() {
+        assert_eq!(wait("0"), Ok(Duration::ZERO));
+        assert_eq!(wait("2m"), Ok(Duration::from_secs(120)));
+        assert!(wait("30").is_err() && wait("soon").is_err());
+    }
+
+    #[test]
+    fn without_a_controller_the_commands_are_told() {
+        assert_eq!(
+            absent("nobody is there", &slips(1), Timestamp::UNIX_EPOCH),
+            "\
+nobody is there.
+One that starts before 1970-01-01T00:15:00Z still carries it out. By hand:
+
+  aws do 0
+"
+        );
+        let many = absent("nobody is there", &slips(5), Timestamp::UNIX_EPOCH);
+        assert!(many.ends_with("  aws do 2\n\nand likewise for 2 more.\n"), "{many}");
+        let mut nothing = slips(1);
+        nothing[0].by_hand.clear();
+        assert!(absent("nobody is there", &nothing, Timestamp::UNIX_EPOCH).ends_with("carries it out.\n"));
+    }
+
+    #[test]
+    fn an_answer_is_a_line() {
+        let answer = Answer { text: "it is not held".to_owned(), refused: false, at: Timestamp::UNIX_EPOCH };
+        assert_eq!(line(&slips(1)[0].request, &answer), "i-0: it is not held\n");
+        let answer = Answer { refused: true, ..answer };
+        assert_eq!(line(&slips(1)[0].request, &answer), "i-0: refused: it is not held\n");
+    }
+}

@@ -1,0 +1,162 @@
+//! The `aws` commands that do by hand what a request asks of the controller, for when none runs.
+
+use ecs_drain_state::{ContainerInstance, Lifecycle, Record, Request, Then, What};
+
+/// The commands for a request; none where nothing has to be done by hand. `registered` are the container instances of the
+/// instance, as far as they are known.
+pub fn commands(request: &Request, record: Option<&Record>, registered: &[ContainerInstance]) -> Vec<String> {
+    let lifecycle = record.and_then(|record| record.lifecycle.as_ref());
+    match request.what {
+        What::Drain { then } => {
+            let mut commands: Vec<String> = registered.iter().map(|one| set_state(request, one, "DRAINING")).collect();
+            commands.extend(registered.iter().map(|one| look(request, one)));
+            commands.extend(terminate(request, Some(then)));
+            commands
+        }
+        What::Cancel => {
+            let ours = registered.iter().filter(|one| one.draining_is_ours && one.deregistered_at.is_none());
+            ours.map(|one| set_state(request, one, "ACTIVE")).collect()
+        }
+        // Without a controller nothing is done to it; only its wait runs out.
+        What::Hold | What::Extend { .. } => {
+            lifecycle.map(|lifecycle| heartbeat(request, lifecycle)).into_iter().collect()
+        }
+        What::Resume | What::Retry => Vec::new(),
+        What::Complete => match lifecycle {
+            Some(lifecycle) => vec![complete(request, lifecycle)],
+            None => terminate(request, record.and_then(|record| record.then)).into_iter().collect(),
+        },
+    }
+}
+
+fn set_state(request: &Request, one: &ContainerInstance, status: &str) -> String {
+    format!(
+        "aws ecs update-container-instances-state --region {} --cluster {} --container-instances {} --status {status}",
+        request.region,
+        word(&one.cluster),
+        word(&one.arn)
+    )
+}
+
+/// What is still there must be seen gone before the instance is terminated.
+fn look(request: &Request, one: &ContainerInstance) -> String {
+    format!(
+        "aws ecs list-tasks --region {} --cluster {} --container-instance {}   # wait until none is left",
+        request.region,
+        word(&one.cluster),
+        word(&one.arn)
+    )
+}
+
+fn terminate(request: &Request, then: Option<Then>) -> Option<String> {
+    let capacity = match then {
+        Some(Then::Terminate) => "--no-should-decrement-desired-capacity",
+        Some(Then::TerminateAndShrink) => "--should-decrement-desired-capacity",
+        Some(Then::Keep | Then::Leave) | None => return None,
+    };
+    Some(format!(
+        "aws autoscaling terminate-instance-in-auto-scaling-group --region {} --instance-id {} {capacity}",
+        request.region,
+        word(&request.instance_id)
+    ))
+}
+
+fn heartbeat(request: &Request, lifecycle: &Lifecycle) -> String {
+    format!("aws autoscaling record-lifecycle-action-heartbeat {}", action(request, lifecycle))
+}
+
+fn complete(request: &Request, lifecycle: &Lifecycle) -> String {
+    let action = action(request, lifecycle);
+    format!("aws autoscaling complete-lifecycle-action {action} --lifecycle-action-result CONTINUE")
+}
+
+fn action(request: &Request, lifecycle: &Lifecycle) -> String {
+    format!(
+        "--region {} --auto-scaling-group-name {} --lifecycle-hook-name {} --instance-id {}",
+        request.region,
+        word(&lifecycle.group),
+        word(&lifecycle.hook),
+        word(&request.instance_id)
+    )
+}
+
+/// A word for a shell, quoted where it must be.
+fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::samples::{asked, now, waiting};
+    use crate::store::Read;
+
+    fn said(what: What, read: &Read) -> String {
+        let Read::Record(record) = read else { return "not read".to_owned() };
+        let request = Request {
+            id: "1".to_owned(),
+            controller: record.controller.clone(),
+            account: record.account.clone(),
+            region: record.region.clone(),
+            instance_id: record.instance_id.clone(),
+            generation: record.generation,
+            what,
+            by: "Ada".to_owned(),
+            reason: None,
+            at: now(),
+            schema: ecs_drain_state::request::SCHEMA,
+        };
+        commands(&request, Some(record), &record.container_instances).join("\n")
+    }
+
+    const ARN: &str = "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee";
+
+    #[test]
+    fn by_hand() {
+        let (_, hooked) = waiting();
+        let (_, own) = asked();
+        let action = "--region eu-west-1 --auto-scaling-group-name web-asg --lifecycle-hook-name ecs-drain --instance-id i-0waiting";
+        assert_eq!(
+            said(What::Complete, &hooked),
+            format!("aws autoscaling complete-lifecycle-action {action} --lifecycle-action-result CONTINUE")
+        );
+        for what in [What::Hold, What::Extend { until: now() }] {
+            assert_eq!(said(what, &hooked), format!("aws autoscaling record-lifecycle-action-heartbeat {action}"));
+            assert_eq!(said(what, &own), "");
+        }
+        assert_eq!(said(What::Retry, &hooked), "");
+        assert_eq!(
+            said(What::Cancel, &own),
+            format!(
+                "aws ecs update-container-instances-state --region eu-west-1 --cluster web --container-instances {ARN} --status ACTIVE"
+            )
+        );
+        assert_eq!(
+            said(What::Complete, &own),
+            "aws autoscaling terminate-instance-in-auto-scaling-group --region eu-west-1 --instance-id i-0asked --no-should-decrement-desired-capacity"
+        );
+        assert_eq!(
+            said(What::Drain { then: Then::TerminateAndShrink }, &own),
+            format!(
+                "\
+aws ecs update-container-instances-state --region eu-west-1 --cluster web --container-instances {ARN} --status DRAINING
+aws ecs list-tasks --region eu-west-1 --cluster web --container-instance {ARN}   # wait until none is left
+aws autoscaling terminate-instance-in-auto-scaling-group --region eu-west-1 --instance-id i-0asked --should-decrement-desired-capacity"
+            )
+        );
+        assert_eq!(said(What::Drain { then: Then::Keep }, &own).lines().count(), 2);
+    }
+
+    #[test]
+    fn a_name_is_quoted_where_a_shell_would_read_it() {
+        assert_eq!(word("web-asg"), "web-asg");
+        assert_eq!(word("web asg"), "'web asg'");
+        assert_eq!(word("a'b;c"), r"'a'\''b;c'");
+        assert_eq!(word(""), "''");
+    }
+}

@@ -1,0 +1,53 @@
+//! Asking first, on a terminal.
+
+use crate::cli::Failure;
+use std::io::{self, IsTerminal, Write};
+
+/// Says what is about to be done and asks whether to go on; `yes` answers for a script.
+///
+/// # Errors
+/// The answer is no, or there is nobody to ask.
+pub fn confirm(question: &str, yes: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    out.write_all(question.as_bytes())?;
+    out.flush()?;
+    let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    verdict(yes, terminal, || {
+        eprint!("Go on? [y/N] ");
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map(|_| answer)
+    })
+}
+
+fn verdict(yes: bool, terminal: bool, ask: impl FnOnce() -> io::Result<String>) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !terminal {
+        return Err(Failure::usage(
+            "nothing was done: this is asked about first, and there is no terminal to ask on; give --yes",
+        ));
+    }
+    match ask()?.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::failed("not confirmed: nothing was done")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_goes_on() {
+        let answer = |text: &str| verdict(false, true, || Ok(text.to_owned()));
+        for text in ["y\n", "Y\n", "yes\n", " YES \r\n"] {
+            assert_eq!(answer(text), Ok(()), "{text:?}");
+        }
+        for text in ["", "\n", "n\n", "no\n", "yessir\n", "ja\n"] {
+            assert_eq!(answer(text), Err(Failure::failed("not confirmed: nothing was done")), "{text:?}");
+        }
+        let unread = || Err(io::Error::other("it is not asked"));
+        assert_eq!(verdict(true, false, unread), Ok(()));
+        assert!(matches!(verdict(false, false, unread), Err(Failure::Usage(_))));
+    }
+}

@@ -1,0 +1,334 @@
+//! `ecs-drain drain`: asks the controller to take instances out of service, one or a fleet. Reads ECS to find them, and
+//! changes nothing there itself.
+
+use crate::cli::asking::{AskArgs, Desk, Subject};
+use crate::cli::confirm::confirm;
+use crate::cli::select::{Chosen, Pick, Selection, Wanted, select};
+use crate::cli::{Failure, Global};
+use crate::config::{Patterns, span};
+use crate::store::Read;
+use clap::{ArgGroup, Args, ValueEnum};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
+use ecs_drain_state::{Record, Then, What};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  ecs-drain drain i-0123456789abcdef0                       drain it, then its group replaces it
+  ecs-drain drain i-0123456789abcdef0 --then keep           drain it, and leave it as it is
+  ecs-drain drain --cluster web --ami ami-0123456789abcdef0
+  ecs-drain drain --cluster 'web-*' --older-than 30d --reason 'kernel update'
+  ecs-drain drain --all-clusters --older-than 90d --yes     in a script
+  ecs-drain drain --cluster web --all --then terminate --shrink
+
+The controller carries it out, as many of a cluster at once as max_concurrent of its policy
+allows; `ecs-drain get` shows those that wait for their turn. Without one of --all, --ami and
+--older-than a cluster means every ACTIVE container instance of it. What is about to be drained is
+counted and asked about first; without a terminal --yes is needed. Clusters are those of the
+configuration's scopes.
+
+  --then terminate   once all is gone, its Auto Scaling group terminates and replaces it (the
+                     desired capacity stays); with --shrink the group wants one instance less
+  --then keep        it stays, DRAINING
+
+Undo it with `ecs-drain cancel`, stop everything with `ecs-drain hold --everything`.";
+
+/// Which instances, and what comes after.
+#[derive(Debug, Args)]
+#[command(
+    after_help = EXAMPLES,
+    group = ArgGroup::new("where").required(true).args(["instances", "cluster", "all_clusters"]),
+    group = ArgGroup::new("pick").args(["all", "ami", "older_than"]).conflicts_with("instances"),
+)]
+pub struct DrainArgs {
+    /// EC2 instance ids
+    #[arg(value_name = "INSTANCE")]
+    pub instances: Vec<String>,
+    /// Instances of this cluster; a name, or a pattern such as 'web-*'
+    #[arg(long, short, value_name = "NAME")]
+    pub cluster: Vec<String>,
+    /// Instances of every cluster of the configuration
+    #[arg(long)]
+    pub all_clusters: bool,
+    /// Every ACTIVE container instance of the clusters
+    #[arg(long)]
+    pub all: bool,
+    /// Those that run this image (their attribute ecs.ami-id)
+    #[arg(long, value_name = "AMI")]
+    pub ami: Option<String>,
+    /// Those that registered with ECS so long ago, such as 30d
+    #[arg(long, value_name = "DURATION", value_parser = span::parse)]
+    pub older_than: Option<Duration>,
+    /// What comes after
+    #[arg(long, value_name = "WHAT", default_value = "terminate")]
+    pub then: ThenArg,
+    /// With --then terminate: lower the group's desired capacity by one for each instance
+    #[arg(long)]
+    pub shrink: bool,
+    /// Do not ask first
+    #[arg(long, short)]
+    pub yes: bool,
+    /// Why; it stands in the records
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// How it is asked.
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+/// What comes after a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ThenArg {
+    /// Its Auto Scaling group terminates it
+    Terminate,
+    /// It stays, drained
+    Keep,
+}
+
+impl DrainArgs {
+    fn then(&self) -> Result<Then, Failure> {
+        match (self.then, self.shrink) {
+            (ThenArg::Terminate, false) => Ok(Then::Terminate),
+            (ThenArg::Terminate, true) => Ok(Then::TerminateAndShrink),
+            (ThenArg::Keep, false) => Ok(Then::Keep),
+            (ThenArg::Keep, true) => Err(Failure::usage("--shrink goes with --then terminate: nothing is terminated")),
+        }
+    }
+
+    fn wanted(&self) -> Result<Wanted, Failure> {
+        if !self.instances.is_empty() {
+            return match self.instances.iter().find(|id| !id.starts_with("i-")) {
+                None => Ok(Wanted::Instances(self.instances.clone())),
+                Some(other) => Err(Failure::usage(format!("{other:?} is no EC2 instance id; a cluster is --cluster"))),
+            };
+        }
+        let clusters = if self.all_clusters { Patterns::all() } else { Patterns::new(self.cluster.clone()) };
+        let pick = match (&self.ami, self.older_than) {
+            (Some(ami), _) => Pick::Ami(ami.clone()),
+            (None, Some(age)) => Pick::OlderThan(age),
+            (None, None) => Pick::All,
+        };
+        Ok(Wanted::Clusters(clusters, pick))
+    }
+}
+
+/// Asks for drains.
+///
+/// # Errors
+/// The instances cannot be found, it is not confirmed, or it cannot be asked, or is refused.
+pub async fn run(args: &DrainArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+    let (then, wanted) = (args.then()?, args.wanted()?);
+    let config = global.load(&args.ask.table.given())?;
+    let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
+    let selection = select(&config, &wanted, Timestamp::now()).await?;
+    if !selection.nowhere.is_empty() {
+        let nowhere = selection.nowhere.join(", ");
+        return Err(Failure::failed(format!(
+            "nothing was asked: in no cluster of the configuration's scopes: {nowhere}"
+        )));
+    }
+    let keys: Vec<String> = selection
+        .chosen
+        .values()
+        .map(|one| ecs_drain_state::record::key(&one.account, &one.region, &one.instance_id))
+        .collect();
+    let records: BTreeMap<String, Read> = desk.store.get_many(&keys).await?.into_iter().collect();
+    let plan = plan(&selection, &records, &wanted);
+    if plan.subjects.is_empty() {
+        return Err(Failure::failed(format!("nothing was asked: there is no instance to drain\n{}", plan.left_out())));
+    }
+    confirm(&question(&plan, &selection, then), args.yes, out)?;
+    let asked: Vec<(Subject, What)> = plan.subjects.into_iter().map(|one| (one, What::Drain { then })).collect();
+    desk.ask(&asked, out).await
+}
+
+/// What is asked for, and what is not.
+struct Plan {
+    subjects: Vec<Subject>,
+    /// How many of each cluster, by account, region and name.
+    counts: BTreeMap<(String, String, String), usize>,
+    /// How many are being drained already.
+    draining: usize,
+    /// Whose record cannot be read.
+    unread: Vec<String>,
+    unjudged: usize,
+}
+
+impl Plan {
+    /// A line for each kind of instance that is left out.
+    fn left_out(&self) -> String {
+        let kinds = [
+            (self.draining, "being drained already, and left out"),
+            (self.unjudged, "left out, for ECS does not say their image, or when they registered"),
+            (self.unread.len(), "left out, for their record cannot be read"),
+        ];
+        kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}\n")).collect()
+    }
+}
+
+fn plan(selection: &Selection, records: &BTreeMap<String, Read>, wanted: &Wanted) -> Plan {
+    let mut plan = Plan {
+        subjects: Vec::new(),
+        counts: BTreeMap::new(),
+        draining: 0,
+        unread: Vec::new(),
+        unjudged: selection.unjudged,
+    };
+    let named = matches!(wanted, Wanted::Instances(_));
+    for one in selection.chosen.values() {
+        let key = ecs_drain_state::record::key(&one.account, &one.region, &one.instance_id);
+        let record = match records.get(&key) {
+            Some(Read::Newer { .. } | Read::Unreadable { .. }) => {
+                plan.unread.push(one.instance_id.clone());
+                continue;
+            }
+            Some(Read::Record(record)) => Some(record.as_ref()),
+            None => None,
+        };
+        // Of a named instance the controller itself says how it stands.
+        if !named && record.is_some_and(|record| !record.is_done()) {
+            plan.draining += 1;
+            continue;
+        }
+        let place = (one.account.clone(), one.region.clone(), one.cluster.clone());
+        *plan.counts.entry(place).or_default() += 1;
+        plan.subjects.push(subject(one, record));
+    }
+    plan
+}
+
+fn subject(one: &Chosen, record: Option<&Record>) -> Subject {
+    Subject {
+        account: one.account.clone(),
+        region: one.region.clone(),
+        instance_id: one.instance_id.clone(),
+        container_instances: one.container_instances.clone(),
+        record: record.cloned(),
+    }
+}
+
+/// What is about to be asked for, counted by cluster.
+fn question(plan: &Plan, selection: &Selection, then: Then) -> String {
+    let after = match then {
+        Then::Terminate => "then its Auto Scaling group terminates and replaces each",
+        Then::TerminateAndShrink => "then its Auto Scaling group terminates each and wants one instance less",
+        Then::Keep | Then::Leave => "then each stays, DRAINING",
+    };
+    let count = match plan.subjects.len() {
+        1 => "1 instance is drained".to_owned(),
+        n => format!("{n} instances are drained"),
+    };
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["CLUSTER", "INSTANCES", "ACCOUNT", "REGION"]);
+    for ((account, region, cluster), n) in &plan.counts {
+        let size = selection.sizes.get(&(account.clone(), region.clone(), cluster.clone()));
+        let of = size.map_or_else(String::new, |size| format!(" of {size}"));
+        table.add_row([cluster.clone(), format!("{n}{of}"), account.clone(), region.clone()]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    let rows: String = table.trim_fmt().lines().map(|line| format!("  {}\n", line.trim_end())).collect();
+    format!("{count}, {after}:\n\n{rows}\n{}", plan.left_out())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::cli::samples::{done, waiting};
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn parse(line: &str) -> Option<DrainArgs> {
+        let words = std::iter::once("ecs-drain").chain(line.split(' '));
+        let Command::Drain(args) = Cli::try_parse_from(words).ok()?.command else { return None };
+        Some(args)
+    }
+
+    #[test]
+    fn what_is_meant() {
+        let wanted = |line: &str| parse(line).map(|args| args.wanted());
+        let clusters = |names: &[&str], pick: Pick| {
+            Some(Ok(Wanted::Clusters(Patterns::new(names.iter().map(|n| (*n).to_owned()).collect()), pick)))
+        };
+        let instances = Wanted::Instances(vec!["i-1".to_owned(), "i-2".to_owned()]);
+        assert_eq!(wanted("drain i-1 i-2"), Some(Ok(instances)));
+        assert!(matches!(wanted("drain web"), Some(Err(Failure::Usage(_)))));
+        assert_eq!(wanted("drain --cluster web"), clusters(&["web"], Pick::All));
+        assert_eq!(wanted("drain --cluster web-* -c jobs --all"), clusters(&["web-*", "jobs"], Pick::All));
+        assert_eq!(wanted("drain --all-clusters --ami ami-1"), clusters(&["*"], Pick::Ami("ami-1".to_owned())));
+        let month = Pick::OlderThan(Duration::from_secs(30 * 86_400));
+        assert_eq!(wanted("drain --cluster web --older-than 30d"), clusters(&["web"], month));
+        for line in [
+            "drain",
+            "drain --all",
+            "drain i-1 --cluster web",
+            "drain i-1 --ami ami-1",
+            "drain --cluster web --all-clusters",
+            "drain --cluster web --all --ami ami-1",
+            "drain --cluster web --ami ami-1 --older-than 30d",
+            "drain --cluster web --older-than soon",
+            "drain i-1 --then sleep",
+        ] {
+            assert!(wanted(line).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_comes_after() {
+        let then = |line: &str| parse(line).unwrap().then();
+        assert_eq!(then("drain i-1"), Ok(Then::Terminate));
+        assert_eq!(then("drain i-1 --shrink"), Ok(Then::TerminateAndShrink));
+        assert_eq!(then("drain i-1 --then keep"), Ok(Then::Keep));
+        assert!(matches!(then("drain i-1 --then keep --shrink"), Err(Failure::Usage(_))));
+    }
+
+    fn selection() -> Selection {
+        let place = |name: &str| ("123456789012".to_owned(), "eu-west-1".to_owned(), name.to_owned());
+        let mut selection = Selection { unjudged: 2, ..Selection::default() };
+        let instances =
+            [("web-blue", "i-1"), ("web-blue", "i-0done"), ("web-blue", "i-0waiting"), ("web-green", "i-2")];
+        for (cluster, id) in instances {
+            let chosen = Chosen {
+                account: "123456789012".to_owned(),
+                region: "eu-west-1".to_owned(),
+                cluster: cluster.to_owned(),
+                instance_id: id.to_owned(),
+                container_instances: Vec::new(),
+            };
+            selection.chosen.insert(place(id), chosen);
+        }
+        selection.sizes = BTreeMap::from([(place("web-blue"), 10), (place("web-green"), 1)]);
+        selection
+    }
+
+    #[test]
+    fn a_fleet_is_counted_by_cluster() {
+        let records = BTreeMap::from([waiting(), done()]);
+        let fleet = plan(&selection(), &records, &Wanted::Clusters(Patterns::all(), Pick::All));
+        let generations: Vec<_> =
+            fleet.subjects.iter().map(|one| one.record.as_ref().map(|record| record.generation)).collect();
+        assert_eq!(generations, [Some(1), None, None], "a finished record's generation is meant");
+        assert_eq!(
+            question(&fleet, &selection(), Then::Terminate),
+            "\
+3 instances are drained, then its Auto Scaling group terminates and replaces each:
+
+  CLUSTER    INSTANCES  ACCOUNT       REGION
+  web-blue   2 of 10    123456789012  eu-west-1
+  web-green  1 of 1     123456789012  eu-west-1
+
+1 being drained already, and left out
+2 left out, for ECS does not say their image, or when they registered
+"
+        );
+        let named = plan(&selection(), &records, &Wanted::Instances(Vec::new()));
+        assert_eq!(named.subjects.len(), 4, "of a named one the controller says how it stands");
+    }
+}

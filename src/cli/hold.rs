@@ -1,0 +1,193 @@
+//! `ecs-drain hold` and `resume`: the brake in an incident. An instance's drain is held by a request; a cluster, or
+//! everything, by an item of its own, which needs no controller to be written.
+
+use crate::aws::{self, Environment};
+use crate::cli::asking::{AskArgs, Desk};
+use crate::cli::orders::each;
+use crate::cli::{Failure, Global};
+use crate::config::Patterns;
+use crate::store::brake::{Brake, EVERYTHING, place};
+use clap::{ArgGroup, Args};
+use ecs_drain_state::{Order, What};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::io::Write;
+
+const HOLD: &str = "\
+Examples:
+  ecs-drain hold i-0123456789abcdef0 --reason 'looking at its disk'
+  ecs-drain hold --cluster web --reason 'incident 4711'
+  ecs-drain hold --cluster 123456789012/eu-west-1/web    needs no configuration and asks AWS nothing
+  ecs-drain hold --everything --reason 'incident 4711'
+
+Heartbeats go on, so that nothing is lost; nothing else is done, neither to drains that are under
+way nor to new ones, until `ecs-drain resume` with the same words. What Auto Scaling was told
+before is not called back, and a hook's own limit (48 hours or 100 heartbeat timeouts) stays.";
+
+const RESUME: &str = "\
+Examples:
+  ecs-drain resume i-0123456789abcdef0
+  ecs-drain resume --cluster web
+  ecs-drain resume --everything
+
+Each hold is its own: an instance that is held by its id stays so when its cluster is resumed.";
+
+/// What to hold.
+#[derive(Debug, Args)]
+#[command(after_help = HOLD)]
+pub struct HoldArgs {
+    /// What.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// What to resume.
+#[derive(Debug, Args)]
+#[command(after_help = RESUME)]
+pub struct ResumeArgs {
+    /// What.
+    #[command(flatten)]
+    pub place: PlaceArgs,
+}
+
+/// An instance, a cluster, or everything.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("where").required(true).args(["instances", "cluster", "everything"]))]
+pub struct PlaceArgs {
+    /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
+    #[arg(value_name = "INSTANCE")]
+    pub instances: Vec<String>,
+    /// All of a cluster: its name, a pattern such as 'web-*', or ACCOUNT/REGION/CLUSTER
+    #[arg(long, short, value_name = "NAME")]
+    pub cluster: Vec<String>,
+    /// All of the controller
+    #[arg(long)]
+    pub everything: bool,
+    /// Why; it is shown wherever the hold is
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// How it is asked.
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+/// Holds an instance, a cluster, or everything.
+///
+/// # Errors
+/// It cannot be asked, or is refused.
+pub async fn hold(args: &HoldArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+    let args = &args.place;
+    // Whatever may be wrong with a name is found before anything is written.
+    let mut places = if args.everything { vec![EVERYTHING.to_owned()] } else { Vec::new() };
+    for cluster in &args.cluster {
+        places.extend(clusters(cluster, args, global).await?);
+    }
+    let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
+    if places.is_empty() {
+        return each(&desk, &args.instances, |_| What::Hold, out).await;
+    }
+    let order = Order { by: desk.by.clone(), reason: desk.reason.clone(), at: Timestamp::now() };
+    for place in places {
+        desk.store.set_brake(&place, Some(&order)).await?;
+        writeln!(out, "{} is held: heartbeats go on, and nothing else, until it is resumed", called(&place))?;
+    }
+    Ok(())
+}
+
+/// Resumes an instance, a cluster, or everything.
+///
+/// # Errors
+/// It cannot be asked, is refused, or is not held.
+pub async fn resume(args: &ResumeArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+    let args = &args.place;
+    let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
+    if args.everything {
+        // Without reading first: an item that cannot be read can be let go of all the same.
+        desk.store.set_brake(EVERYTHING, None).await?;
+        writeln!(out, "{} is resumed", called(EVERYTHING))?;
+    }
+    for place in held(&desk.store.brake().await?, &args.cluster)? {
+        desk.store.set_brake(&place, None).await?;
+        writeln!(out, "{} is resumed", called(&place))?;
+    }
+    for (place, order) in &desk.store.brake().await?.held {
+        writeln!(out, "still held: {}, by {order}", called(place))?;
+    }
+    if args.instances.is_empty() { Ok(()) } else { each(&desk, &args.instances, |_| What::Resume, out).await }
+}
+
+fn called(place: &str) -> String {
+    if place == EVERYTHING { "everything".to_owned() } else { format!("cluster {place}") }
+}
+
+/// The places that are held and meant.
+fn held(brake: &Brake, wanted: &[String]) -> Result<BTreeSet<String>, Failure> {
+    let mut places = BTreeSet::new();
+    for name in wanted {
+        let pattern = Patterns::new(vec![name.clone()]);
+        let is_meant =
+            |place: &&String| *place == name || place.splitn(3, '/').nth(2).is_some_and(|c| pattern.matches(c));
+        let found: Vec<&String> = brake.held.keys().filter(is_meant).collect();
+        if found.is_empty() {
+            let all: Vec<String> = brake.held.keys().map(|place| called(place)).collect();
+            let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
+            return Err(Failure::failed(format!("cluster {name} is not held; held as a whole: {all}")));
+        }
+        places.extend(found.into_iter().cloned());
+    }
+    Ok(places)
+}
+
+/// The places that a cluster's name, or pattern, stands for.
+async fn clusters(name: &str, args: &PlaceArgs, global: &Global) -> Result<Vec<String>, Failure> {
+    let parts: Vec<&str> = name.split('/').collect();
+    if parts.len() == 3 && parts.iter().all(|part| !part.is_empty()) {
+        return Ok(vec![name.to_owned()]);
+    }
+    if parts.len() != 1 || name.is_empty() {
+        return Err(Failure::usage(format!("{name:?} is neither a cluster's name nor ACCOUNT/REGION/CLUSTER")));
+    }
+    if global.source().is_none() {
+        return Err(Failure::usage(format!(
+            "which cluster {name} is meant is looked up in the scopes of the configuration, and there is none: give \
+             --config, or name it as ACCOUNT/REGION/{name}"
+        )));
+    }
+    let config = global.load(&args.ask.table.given())?;
+    let wanted = Patterns::new(vec![name.to_owned()]);
+    let mut places = BTreeSet::new();
+    for scope in &config.scopes {
+        let because = |error: aws::AwsError| Failure::because(&error);
+        let session =
+            aws::connect(&Environment::default(), &scope.region, scope.role.as_ref()).await.map_err(because)?;
+        let all = session.ecs.list_clusters().await.map_err(because)?;
+        let names = all.iter().map(|arn| arn.rsplit('/').next().unwrap_or(arn));
+        let ours = names.filter(|name| wanted.matches(name) && scope.clusters.matches(name));
+        places.extend(ours.map(|name| place(&session.account, &session.region, name)));
+    }
+    if places.is_empty() {
+        return Err(Failure::failed(format!("no scope of the configuration has a cluster {name}")));
+    }
+    Ok(places.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::cli::samples::now;
+
+    #[test]
+    fn a_cluster_that_is_held_is_found_by_its_name() {
+        let order = Order { by: "Ada".to_owned(), reason: None, at: now() };
+        let places = ["*", "1/eu/web-a", "1/eu/web-b", "2/us/jobs"];
+        let brake = Brake { held: places.iter().map(|place| ((*place).to_owned(), order.clone())).collect() };
+        let found =
+            |name: &str| held(&brake, &[name.to_owned()]).map(|found| found.into_iter().collect::<Vec<_>>().join(" "));
+        assert_eq!(found("web-a").unwrap(), "1/eu/web-a");
+        assert_eq!(found("web-*").unwrap(), "1/eu/web-a 1/eu/web-b");
+        assert_eq!(found("2/us/jobs").unwrap(), "2/us/jobs");
+        let said = "cluster web is not held; held as a whole: everything, cluster 1/eu/web-a, cluster 1/eu/web-b, cluster 2/us/jobs";
+        assert_eq!(found("web"), Err(Failure::failed(said)));
+    }
+}

@@ -1,0 +1,280 @@
+//! Events: one long poll of the scope's queue after another, by the replica that leads.
+//!
+//! An event is a nudge: it makes a look come sooner, and is never believed. Only a spot interruption, or a rebalance
+//! recommendation where it is switched on, opens a drain, because nothing else shows it. A message is deleted once what
+//! it is about is in the table, or is seen not to be so; one that cannot be understood is left to the dead-letter queue.
+
+use super::{ScopeState, Shared, backoff};
+use crate::aws::Message;
+use crate::events::{Event, is_fresh, read};
+use crate::intake::{Asked, Opened, open_asked};
+use crate::observe::search;
+use ecs_drain_state::{ContainerInstance, Mono, Origin, Phase, Policy, Rebalance, Then};
+use jiff::{SignedDuration, Timestamp};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long one poll waits for a message: the longest that SQS allows. (Source: SQS API reference, ReceiveMessage.)
+const LONG_POLL: Duration = Duration::from_secs(20);
+/// How far apart two polls that find nothing are, at least, where a queue does not wait.
+const APART: Duration = Duration::from_secs(1);
+/// How long the records of lifecycle actions are waited for before their messages are left to come again: less than a
+/// queue hides them by default, 30 seconds.
+const RECORDS: Duration = Duration::from_secs(15);
+/// How old a message is that a look at the groups can prove wrong.
+const LAG: SignedDuration = SignedDuration::from_secs(30);
+/// How often it is looked meanwhile whether they are there.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Takes events for ever, if the scope has a queue. A dry run takes none: a message that is taken is hidden from others.
+pub(super) async fn events(shared: &Shared, scope: &ScopeState, stopping: &Cell<bool>) {
+    let Some(queue) = scope.config.queue.as_deref().filter(|_| !shared.config.dry_run) else {
+        return std::future::pending().await;
+    };
+    let mut pauses = backoff();
+    loop {
+        if !shared.leads() || stopping.get() {
+            tokio::time::sleep(APART).await;
+            continue;
+        }
+        let begun = shared.clock.mono();
+        match scope.session.sqs.receive(queue, LONG_POLL).await {
+            Ok(messages) if messages.is_empty() => {
+                let passed = shared.clock.mono().saturating_sub(begun);
+                tokio::time::sleep(APART.saturating_sub(passed)).await;
+            }
+            Ok(messages) => {
+                let taken = take(shared, scope, &messages, begun).await;
+                delete(scope, queue, &taken).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "no events can be taken; everything is found by polling, but later");
+                tokio::time::sleep(pauses.next().unwrap_or(Duration::from_secs(60))).await;
+                continue;
+            }
+        }
+        pauses = backoff();
+    }
+}
+
+async fn delete(scope: &ScopeState, queue: &str, taken: &[&Message]) {
+    if taken.is_empty() {
+        return;
+    }
+    match scope.session.sqs.delete(queue, taken).await {
+        Ok(failed) => {
+            for (message, error) in failed {
+                tracing::warn!(message, %error, "a message was not deleted; it comes again, and does no harm");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "messages were not deleted; they come again, and do no harm"),
+    }
+}
+
+/// A warning that opens a drain.
+struct Warning<'m> {
+    message: &'m Message,
+    instance_id: String,
+    origin: Origin,
+    at: Timestamp,
+}
+
+/// Takes messages; gives those that may be deleted.
+async fn take<'m>(shared: &Shared, scope: &ScopeState, messages: &'m [Message], begun: Mono) -> Vec<&'m Message> {
+    let (account, region) = (&scope.session.account, &scope.session.region);
+    let mut taken = Vec::new();
+    let mut waits: Vec<(&Message, String)> = Vec::new();
+    let mut warnings: Vec<Warning<'_>> = Vec::new();
+    for message in messages {
+        let event = match read(&message.body, account, region) {
+            Ok(event) => event,
+            Err(broken) => {
+                let (id, received) = (&message.id, message.receive_count);
+                tracing::warn!(message = id, received, why = %broken, "a message cannot be understood; it is left in the queue");
+                continue;
+            }
+        };
+        match event {
+            Event::LifecycleAction { instance_id, group, hook, .. } if is_ours(scope, &group, &hook) => {
+                waits.push((message, instance_id));
+            }
+            Event::SpotInterruption { instance_id, at, .. } if is_fresh(at, shared.clock.now()) => {
+                warnings.push(Warning { message, instance_id, origin: Origin::SpotInterruption, at });
+            }
+            Event::RebalanceRecommendation { instance_id, at } if is_fresh(at, shared.clock.now()) => {
+                warnings.push(Warning { message, instance_id, origin: Origin::Rebalance, at });
+            }
+            event @ (Event::LifecycleAction { .. }
+            | Event::TestNotification { .. }
+            | Event::SpotInterruption { .. }
+            | Event::RebalanceRecommendation { .. }
+            | Event::TaskChanged { .. }
+            | Event::ContainerInstanceChanged { .. }
+            | Event::NotForUs { .. }) => {
+                nudge(shared, scope, &event);
+                taken.push(message);
+            }
+        }
+    }
+    taken.extend(open(shared, scope, &warnings).await);
+    taken.extend(wait_for_records(shared, scope, waits, begun).await);
+    taken
+}
+
+/// Whether a lifecycle action can be ours; one of a group that has not been read yet can.
+fn is_ours(scope: &ScopeState, group: &str, hook: &str) -> bool {
+    let groups = scope.groups.borrow();
+    let info = groups.as_ref().and_then(|view| view.groups.get(group));
+    scope.config.hooks.contains(hook) && info.is_none_or(|info| scope.config.groups.selects(group, &info.tags))
+}
+
+/// Makes the next look at what an event is about come at once.
+fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
+    let is_about = |mine: &ContainerInstance, instance: &str| match event {
+        Event::TaskChanged { container_instance: Some(arn), .. } => is_same_arn(arn, &mine.arn),
+        Event::ContainerInstanceChanged { container_instance, instance_id, .. } => {
+            is_same_arn(container_instance, &mine.arn) || instance_id.as_deref() == Some(instance)
+        }
+        Event::TaskChanged { .. }
+        | Event::LifecycleAction { .. }
+        | Event::TestNotification { .. }
+        | Event::SpotInterruption { .. }
+        | Event::RebalanceRecommendation { .. }
+        | Event::NotForUs { .. } => false,
+    };
+    let now = shared.clock.mono();
+    let mut any = false;
+    for drain in scope.drains.borrow_mut().values_mut() {
+        let instance = &drain.record.instance_id;
+        if drain.failures == 0 && drain.record.container_instances.iter().any(|mine| is_about(mine, instance)) {
+            drain.next = drain.next.min(now);
+            any = true;
+        }
+    }
+    if any {
+        scope.bells.pass.notify_one();
+    }
+    match event {
+        Event::TestNotification { group } => tracing::info!(group, "Auto Scaling's test notification came through"),
+        Event::NotForUs { what } => tracing::debug!(what, "an event that is not for us"),
+        Event::LifecycleAction { instance_id, hook, .. } => {
+            tracing::debug!(instance = instance_id, hook, "a lifecycle action that is not ours");
+        }
+        Event::SpotInterruption { instance_id, at, .. } | Event::RebalanceRecommendation { instance_id, at } => {
+            tracing::info!(instance = instance_id, %at, "a warning that is too old, or too new, to act on");
+            scope.bells.groups.notify_one();
+        }
+        Event::TaskChanged { .. } | Event::ContainerInstanceChanged { .. } => {}
+    }
+}
+
+/// ARNs of container instances have an older form, without the cluster's name; the id at the end is the same.
+fn is_same_arn(a: &str, b: &str) -> bool {
+    a == b || a.rsplit('/').next() == b.rsplit('/').next()
+}
+
+/// Waits until each instance has a record, or is seen not to wait. Messages of others are left: they come again.
+async fn wait_for_records<'m>(
+    shared: &Shared,
+    scope: &ScopeState,
+    mut waits: Vec<(&'m Message, String)>,
+    begun: Mono,
+) -> Vec<&'m Message> {
+    let mut taken = Vec::new();
+    let until = shared.clock.mono() + RECORDS;
+    while !waits.is_empty() && shared.clock.mono() < until {
+        let now = shared.clock.now();
+        let settled = |message: &Message, instance: &str| {
+            let is_old = message.sent_at.is_some_and(|sent| now.duration_since(sent) >= LAG);
+            is_settled(scope, instance, begun, is_old)
+        };
+        let (ready, rest) = waits.into_iter().partition(|(message, instance)| settled(message, instance));
+        taken.extend(Vec::into_iter(ready).map(|(message, _)| message));
+        waits = rest;
+        if !waits.is_empty() {
+            scope.bells.groups.notify_one();
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+    taken
+}
+
+/// Whether a lifecycle action is taken care of: its drain is in the table, or a look at the groups that began after the
+/// message was taken shows that its instance does not wait (any more); a young message may only be ahead of what is read.
+fn is_settled(scope: &ScopeState, instance: &str, begun: Mono, is_old: bool) -> bool {
+    let known = scope.phases.borrow().get(instance).copied();
+    if known.is_some_and(|known| known.phase != Phase::Done && known.has_lifecycle) {
+        return true;
+    }
+    let groups = scope.groups.borrow();
+    let Some(view) = groups.as_ref().filter(|view| is_old && view.begun > begun) else { return false };
+    !view.members.get(instance).is_some_and(|member| crate::observe::is_waiting(&member.state))
+}
+
+/// Opens the drains that warnings ask for; gives the messages that are taken care of.
+async fn open<'m>(shared: &Shared, scope: &ScopeState, warnings: &[Warning<'m>]) -> Vec<&'m Message> {
+    if warnings.is_empty() || scope.groups.borrow().is_none() {
+        return Vec::new();
+    }
+    let ids: Vec<String> = warnings.iter().map(|warning| warning.instance_id.clone()).collect();
+    let found = match search(&scope.session, &shared.clock, &ids).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!(%error, "cannot search every cluster for instances that are to be taken away");
+            return Vec::new();
+        }
+    };
+    let mut taken = Vec::new();
+    for warning in warnings {
+        let found: BTreeMap<_, _> = found.iter().map(|(id, lookup)| (id.as_str(), &lookup.found)).collect();
+        let found = found.get(warning.instance_id.as_str()).map(|found| found.to_vec()).unwrap_or_default();
+        if one(shared, scope, warning, found).await {
+            taken.push(warning.message);
+        }
+    }
+    taken
+}
+
+/// Whether a warning is taken care of.
+async fn one(
+    shared: &Shared,
+    scope: &ScopeState,
+    warning: &Warning<'_>,
+    container_instances: Vec<ContainerInstance>,
+) -> bool {
+    let (instance, origin) = (&warning.instance_id, warning.origin.name());
+    let policy = policy(shared, scope, instance, &container_instances);
+    let then = match (warning.origin, policy.rebalance) {
+        (Origin::Rebalance, Rebalance::Ignore) => return true,
+        (Origin::Rebalance, Rebalance::Terminate) => Then::Terminate,
+        (Origin::Rebalance, Rebalance::Keep) => Then::Keep,
+        (Origin::SpotInterruption | Origin::Operator | Origin::LifecycleHook, _) => Then::Leave,
+    };
+    let asked = Asked {
+        instance_id: instance.clone(),
+        origin: warning.origin,
+        then,
+        requested: None,
+        request: Some(format!("{origin} {}", warning.at)),
+        container_instances,
+    };
+    match open_asked(&shared.config, scope, &shared.records, &shared.clock, asked).await {
+        Ok(Opened::Begins(_) | Opened::UnderWay(_) | Opened::Already(_)) => true,
+        Ok(Opened::Refused(why)) => {
+            tracing::info!(instance, origin, why, "not acted on");
+            true
+        }
+        Ok(Opened::NotNow) => false,
+        Err(error) => {
+            tracing::error!(instance, origin, %error, "cannot open a drain; its message comes again");
+            false
+        }
+    }
+}
+
+fn policy(shared: &Shared, scope: &ScopeState, instance: &str, found: &[ContainerInstance]) -> Policy {
+    let groups = scope.groups.borrow();
+    let group = groups.as_ref().and_then(|view| Some(view.members.get(instance)?.group.clone()));
+    shared.config.policies.for_drain(found.first().map(|c| c.cluster.as_str()), group.as_deref())
+}

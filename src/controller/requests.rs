@@ -1,0 +1,131 @@
+//! What operators asked for: each request is read, carried out on its instance's record, and answered. A request that is
+//! read twice does nothing the second time; one that is older than 15 minutes does nothing at all.
+
+use super::{ScopeState, Shared};
+use crate::intake::{Asked, Opened, margin, open_asked};
+use crate::store::{Answer, Read, ReadRequest, Saved, StoreError};
+use ecs_drain_state::request::{Applied, Request, What, apply};
+use ecs_drain_state::{Mono, Order, Origin, Record, Sightings};
+
+/// How long a search of every cluster is believed when a drain is opened.
+const SEARCH_LASTS: Mono = Mono::from_secs(60);
+
+/// Carries out the requests of this scope.
+pub(super) async fn carry_out(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Result<(), StoreError> {
+    for (key, read) in shared.records.requests(keys).await? {
+        match read {
+            ReadRequest::Request(request) => {
+                let here = request.account == scope.session.account && request.region == scope.session.region;
+                if here && let Some(answer) = one(shared, scope, &request).await? {
+                    say(&request, &answer);
+                    shared.records.answer(&key, &answer).await?;
+                }
+            }
+            ReadRequest::Unreadable { why } => {
+                tracing::error!(key, why, "a request cannot be read, and nothing is done");
+                let answer = Answer { text: why, refused: true, at: shared.clock.now() };
+                shared.records.answer(&key, &answer).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One request; None when it must wait for something and is tried again.
+async fn one(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<Option<Answer>, StoreError> {
+    let now = shared.clock.now();
+    let answer = |text: String, refused: bool| Some(Answer { text, refused, at: now });
+    let key = ecs_drain_state::record::key(&request.account, &request.region, &request.instance_id);
+    let record: Option<Record> = match shared.records.get(&key).await? {
+        None => None,
+        Some(Read::Record(record)) => Some(*record),
+        Some(Read::Newer { schema }) => {
+            return Ok(answer(format!("its record has schema {schema}, which is newer than this program"), true));
+        }
+        Some(Read::Unreadable { why }) => return Ok(answer(format!("its record cannot be read: {why}"), true)),
+    };
+    let policy = record.as_ref().map(|r| shared.config.policies.for_drain(r.cluster.as_deref(), r.group()));
+    let margin = margin(&policy.unwrap_or_else(|| shared.config.policies.default_policy().clone()));
+    match apply(request, record.as_ref(), margin, now) {
+        Applied::Already { answer: text } => Ok(answer(text, false)),
+        Applied::Refused { answer: text } => Ok(answer(text, true)),
+        Applied::Changed { record, answer: text } => {
+            let mut next = *record;
+            next.updated_at = now;
+            match shared.records.save(next).await? {
+                Saved::LostRace => Ok(None),
+                Saved::Saved(saved) => {
+                    let again = request.what == What::Retry;
+                    scope.learn(*saved, shared.clock.mono());
+                    look_now(shared, scope, &key, again);
+                    Ok(answer(text, false))
+                }
+            }
+        }
+        Applied::Open => open(shared, scope, request).await,
+    }
+}
+
+/// Opens the drain that was asked for, once every cluster was searched for its instance.
+async fn open(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<Option<Answer>, StoreError> {
+    let answer = |text: String, refused: bool| Some(Answer { text, refused, at: shared.clock.now() });
+    let What::Drain { then } = request.what else { return Ok(None) };
+    if scope.groups.borrow().is_none() {
+        return Ok(None);
+    }
+    let now = shared.clock.mono();
+    let lookup = scope.lookups.get(&request.instance_id).filter(|lookup| now < lookup.begun + SEARCH_LASTS);
+    let Some(lookup) = lookup else {
+        scope.lookups.want(&request.instance_id, now);
+        scope.requests_wait.set(true);
+        scope.bells.lookup.notify_one();
+        return Ok(None);
+    };
+    let asked = Asked {
+        instance_id: request.instance_id.clone(),
+        origin: Origin::Operator,
+        then,
+        requested: Some(Order { by: request.by.clone(), reason: request.reason.clone(), at: request.at }),
+        request: Some(request.id.clone()),
+        container_instances: lookup.found,
+    };
+    match open_asked(&shared.config, scope, &shared.records, &shared.clock, asked).await? {
+        Opened::Begins(record) => Ok(answer(format!("a drain begins (generation {})", record.generation), false)),
+        Opened::UnderWay(record) => Ok(answer(format!("a drain is under way already: {}", record.phase), true)),
+        Opened::Already(record) => Ok(answer(format!("that drain is over: {}", record.message), false)),
+        Opened::Refused(why) => {
+            scope.lookups.forget(&request.instance_id);
+            Ok(answer(why, true))
+        }
+        Opened::NotNow => Ok(None),
+    }
+}
+
+/// Looks at a drain at once; `afresh` also forgets its back-off and what was seen of it.
+fn look_now(shared: &Shared, scope: &ScopeState, key: &str, afresh: bool) {
+    if let Some(drain) = scope.drains.borrow_mut().get_mut(key) {
+        drain.next = shared.clock.mono();
+        if afresh {
+            drain.failures = 0;
+            drain.sightings = Sightings::default();
+            drain.diagnosed = None;
+            for mine in &drain.record.container_instances {
+                scope.caches.tasks.forget(&mine.arn);
+            }
+        }
+    }
+    scope.bells.groups.notify_one();
+    scope.bells.pass.notify_one();
+}
+
+fn say(request: &Request, answer: &Answer) {
+    tracing::info!(
+        instance = request.instance_id,
+        by = request.by,
+        reason = request.reason,
+        request = request.what.name(),
+        refused = answer.refused,
+        "{}",
+        answer.text
+    );
+}

@@ -1,0 +1,113 @@
+//! Drains that no hook of ours began: an operator's, a spot interruption's, a rebalance recommendation's.
+
+use super::{deadline, margin};
+use crate::config::Config;
+use crate::controller::{Clock, Records, ScopeState};
+use crate::store::{Read, Saved, StoreError};
+use ecs_drain_state::record::Opening;
+use ecs_drain_state::{ContainerInstance, Order, Origin, Record, Then};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// EC2 instance id.
+    pub instance_id: String,
+    /// Why.
+    pub origin: Origin,
+    /// What comes after it.
+    pub then: Then,
+    /// Who asked, if it was a person.
+    pub requested: Option<Order>,
+    /// The id of the request or event: it goes into the record, so that it is carried out once.
+    pub request: Option<String>,
+    /// The container instances that a complete search found.
+    pub container_instances: Vec<ContainerInstance>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug)]
+pub enum Opened {
+    /// A drain begins.
+    Begins(Box<Record>),
+    /// A drain of this instance is under way already.
+    UnderWay(Box<Record>),
+    /// This very thing was asked for before, and that drain is done.
+    Already(Box<Record>),
+    /// It cannot be drained, and why.
+    Refused(String),
+    /// Somebody else wrote its record meanwhile, or it cannot be read: try again later.
+    NotNow,
+}
+
+/// Opens a drain, unless one is under way. Only an instance of a configured cluster is ever touched.
+///
+/// # Errors
+/// When the table did not answer, or refused.
+pub async fn open_asked(
+    config: &Config,
+    scope: &ScopeState,
+    records: &Records,
+    clock: &Clock,
+    asked: Asked,
+) -> Result<Opened, StoreError> {
+    let instance = asked.instance_id.clone();
+    if asked.container_instances.is_empty() {
+        return Ok(Opened::Refused(format!("{instance} is in no cluster of {}", scope.place())));
+    }
+    if let Some(foreign) = asked.container_instances.iter().find(|c| !scope.config.clusters.matches(&c.cluster)) {
+        let cluster = &foreign.cluster;
+        return Ok(Opened::Refused(format!("{instance} is in cluster {cluster}, which the configuration leaves out")));
+    }
+    let group = scope.groups.borrow().as_ref().and_then(|view| Some(view.members.get(&instance)?.group.clone()));
+    let needs_group = matches!(asked.then, Then::Terminate | Then::TerminateAndShrink);
+    if needs_group && group.is_none() {
+        return Ok(Opened::Refused(format!(
+            "{instance} is in no Auto Scaling group, so none can terminate it: drain it with --then keep"
+        )));
+    }
+    let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, &instance);
+    let before = records.get(&key).await?;
+    let policy =
+        config.policies.for_drain(asked.container_instances.first().map(|c| c.cluster.as_str()), group.as_deref());
+    let opening = Opening {
+        account: scope.session.account.clone(),
+        region: scope.session.region.clone(),
+        instance_id: instance,
+        controller: config.controller.clone(),
+        origin: asked.origin,
+        strategy: policy.strategy,
+        lifecycle: None,
+        group,
+        then: Some(asked.then),
+        requested: asked.requested,
+        container_instances: asked.container_instances,
+        deadline: deadline(&policy),
+        margin: margin(&policy),
+    };
+    let now = clock.now();
+    let with_request = |mut record: Record| {
+        if let Some(id) = asked.request.clone() {
+            record.remember_request(id);
+        }
+        record
+    };
+    let is_known = |old: &Record| asked.request.as_ref().is_some_and(|id| old.requests.contains(id));
+    let saved = match before {
+        None => records.create(with_request(Record::open(opening, now))).await?,
+        Some(Read::Record(old)) if !old.is_done() => return Ok(Opened::UnderWay(old)),
+        Some(Read::Record(old)) if is_known(&old) => return Ok(Opened::Already(old)),
+        Some(Read::Record(old)) => records.save(with_request(old.reopen(opening, now))).await?,
+        Some(Read::Newer { .. } | Read::Unreadable { .. }) => return Ok(Opened::NotNow),
+    };
+    let Saved::Saved(record) = saved else { return Ok(Opened::NotNow) };
+    tracing::info!(
+        instance = record.instance_id,
+        cluster = record.cluster,
+        origin = record.origin.name(),
+        generation = record.generation,
+        "a drain begins"
+    );
+    scope.learn((*record).clone(), clock.mono());
+    scope.bells.pass.notify_one();
+    Ok(Opened::Begins(record))
+}

@@ -1,0 +1,249 @@
+//! Requests of operators, in the table: the CLI writes them, the controller answers them.
+//!
+//! A request stands in the index of unfinished records until it is answered, so that the controller's one query finds
+//! both. Each is deleted by the table's TTL a day after it was written or answered.
+//!
+//! # Guarantee
+//!
+//! An answer is written once: the first one stays. Whether a request was carried out is in the record that it changed
+//! (`requests`), so a controller that dies between the two finds that out, and answers.
+
+use super::schema::{EXPIRES_AT, KEY, UNFINISHED, UNFINISHED_OF};
+use super::{Store, StoreError, item, lease};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use ecs_drain_state::Request;
+use ecs_drain_state::request::SCHEMA;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+
+/// What the key of a request begins with. No record's key does: those begin with 12 digits.
+pub(super) const KEY_PREFIX: &str = "request/";
+
+/// How long a request stays, from when it was written or answered: long enough for whoever asks a colleague.
+const KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+const ANSWER: &str = "answer";
+
+/// A request as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadRequest {
+    /// It was understood.
+    Request(Box<Request>),
+    /// It cannot be understood: a newer program wrote it, or somebody by hand.
+    Unreadable {
+        /// Which attribute, and what is wrong with it.
+        why: String,
+    },
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// What whoever asked is told.
+    pub text: String,
+    /// Whether nothing was done.
+    pub refused: bool,
+    /// When it was answered.
+    pub at: Timestamp,
+}
+
+/// Who holds a controller's lease, as it stands in the table. Whether that process is alive is told only by a renewal
+/// that changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leader {
+    /// Its name: host and process id.
+    pub holder: String,
+    /// Different after each renewal.
+    pub renewal: String,
+}
+
+/// The key of a request in the table.
+pub fn key(request: &Request) -> String {
+    format!("{KEY_PREFIX}{}/{}", request.controller, request.id)
+}
+
+impl Store {
+    /// Writes a request to the controller that it names. One of the same id that is there already stays as it is.
+    ///
+    /// # Errors
+    /// As any call. After `Unavailable` the request may be there all the same.
+    pub async fn ask(&self, request: &Request) -> Result<(), StoreError> {
+        const CALL: &str = "dynamodb:PutItem";
+        let key = key(request);
+        let mut item = item::attributes(request).map_err(|why| self.place.other(CALL, why))?;
+        item.insert(UNFINISHED_OF.to_owned(), AttributeValue::S(request.controller.clone()));
+        item.insert(UNFINISHED.to_owned(), AttributeValue::S(format!("{key}@{:012}", 1)));
+        item.insert(EXPIRES_AT.to_owned(), expiry(request.at));
+        item.insert(KEY.to_owned(), AttributeValue::S(key));
+        let answer = self
+            .records
+            .put_item()
+            .table_name(self.table())
+            .set_item(Some(item.into_iter().collect()))
+            .condition_expression("attribute_not_exists(#key)")
+            .expression_attribute_names("#key", KEY)
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                // Ids are not used twice: this is our own write, whose answer was lost.
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(self.place.failed(CALL, &error)),
+            },
+        }
+    }
+
+    /// Reads requests, strongly consistent, in the order of their keys, which is that of their times. Those that are
+    /// answered or gone are left out: the index lags.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn requests(&self, keys: &[String]) -> Result<Vec<(String, ReadRequest)>, StoreError> {
+        let items = self.get_items(keys).await?;
+        let open = items.into_iter().filter(|(_, item)| !item.contains_key(ANSWER));
+        Ok(open.map(|(key, item)| (key, self.read_request(&item))).collect())
+    }
+
+    fn read_request(&self, item: &HashMap<String, AttributeValue>) -> ReadRequest {
+        let unreadable = |why: String| ReadRequest::Unreadable { why };
+        if let Some(schema) = item::schema(item).filter(|schema| *schema > u64::from(SCHEMA)) {
+            return unreadable(format!("a newer ecs-drain wrote it (schema {schema})"));
+        }
+        let request: Request = match item::parse(item) {
+            Ok(request) => request,
+            Err(why) => return unreadable(why),
+        };
+        let (is, says) = (item::key(item).unwrap_or_default(), key(&request));
+        if is != says {
+            return unreadable(format!("its key is {is}, but controller and id say {says}"));
+        }
+        if request.controller != self.controller {
+            return unreadable(format!("it is for controller {}, not for {}", request.controller, self.controller));
+        }
+        ReadRequest::Request(Box::new(request))
+    }
+
+    /// Answers a request and takes it out of the index. One that is answered already, or gone, stays as it is.
+    ///
+    /// # Errors
+    /// As any call; the request is then found again.
+    pub async fn answer(&self, key: &str, answer: &Answer) -> Result<(), StoreError> {
+        const CALL: &str = "dynamodb:UpdateItem";
+        let said = item::attributes(answer).map_err(|why| self.place.other(CALL, why))?;
+        let sent = self
+            .records
+            .update_item()
+            .table_name(self.table())
+            .key(KEY, AttributeValue::S(key.to_owned()))
+            .update_expression("SET #answer = :answer, #expires = :expires REMOVE #of, #unfinished")
+            // Without attribute_exists an update would bring a deleted request back to life.
+            .condition_expression("attribute_exists(#key) AND attribute_not_exists(#answer)")
+            .expression_attribute_names("#key", KEY)
+            .expression_attribute_names("#answer", ANSWER)
+            .expression_attribute_names("#expires", EXPIRES_AT)
+            .expression_attribute_names("#of", UNFINISHED_OF)
+            .expression_attribute_names("#unfinished", UNFINISHED)
+            .expression_attribute_values(":answer", AttributeValue::M(said.into_iter().collect()))
+            .expression_attribute_values(":expires", expiry(answer.at))
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(self.place.failed(CALL, &error)),
+            },
+        }
+    }
+
+    /// The answer to a request, strongly consistent. None while there is none.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn answer_of(&self, key: &str) -> Result<Option<Answer>, StoreError> {
+        Ok(self.answers_of(&[key.to_owned()]).await?.remove(key))
+    }
+
+    /// The answers to requests, by their keys, as far as there are any.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn answers_of(&self, keys: &[String]) -> Result<BTreeMap<String, Answer>, StoreError> {
+        let items = self.get_items(keys).await?;
+        let answered = items.into_iter().filter_map(|(key, item)| {
+            let said = item.get(ANSWER)?.as_m().ok().map(item::parse::<Answer>);
+            // An answer that cannot be read was edited: it says that there is one, and nothing more.
+            let unread = || Answer { text: "its answer cannot be read".to_owned(), refused: true, at: Timestamp::MIN };
+            Some((key, said.and_then(Result::ok).unwrap_or_else(unread)))
+        });
+        Ok(answered.collect())
+    }
+
+    /// Who holds this controller's lease. None when nobody does.
+    ///
+    /// # Errors
+    /// As any call.
+    pub async fn leader(&self) -> Result<Option<Leader>, StoreError> {
+        let key = format!("{}{}", lease::KEY_PREFIX, self.controller);
+        let items = self.get_items(std::slice::from_ref(&key)).await?;
+        let word = |name: &str| items.get(&key).and_then(|item| item::string(item, name)).map(str::to_owned);
+        Ok(word("holder").map(|holder| Leader { holder, renewal: word("lease_version").unwrap_or_default() }))
+    }
+
+    /// An id for a request that is made now; it sorts after those of earlier moments.
+    pub fn request_id(&self, now: Timestamp) -> String {
+        format!("{}-{}", now.strftime("%Y%m%dT%H%M%S%3f"), self.ids.next())
+    }
+}
+
+/// When a request that was written or answered then may be deleted.
+fn expiry(at: Timestamp) -> AttributeValue {
+    let seconds = ecs_drain_state::record::later(at, KEPT).as_second();
+    AttributeValue::N(seconds.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use ecs_drain_state::{Request, Then, What};
+    use jiff::Timestamp;
+
+    fn request(what: What) -> Request {
+        Request {
+            id: "20260105T090000000-1".into(),
+            controller: "main".into(),
+            account: "123456789012".into(),
+            region: "eu-west-1".into(),
+            instance_id: "i-1".into(),
+            generation: 1,
+            what,
+            by: "Ada".into(),
+            reason: None,
+            at: "2026-01-05T09:00:00Z".parse().unwrap(),
+            schema: super::SCHEMA,
+        }
+    }
+
+    #[test]
+    fn what_is_asked_as_it_is_written() {
+        let text = |what: What| serde_json::to_value(request(what)).unwrap()["what"].to_string();
+        let until: Timestamp = "2026-01-05T10:00:00Z".parse().unwrap();
+        assert_eq!(
+            text(What::Drain { then: Then::TerminateAndShrink }),
+            r#"{"drain":{"then":"terminate-and-shrink"}}"#
+        );
+        assert_eq!(text(What::Extend { until }), r#"{"extend":{"until":"2026-01-05T10:00:00Z"}}"#);
+        for what in [What::Cancel, What::Hold, What::Resume, What::Retry, What::Complete] {
+            assert_eq!(text(what), format!("{:?}", what.name()));
+        }
+        for what in [What::Cancel, What::Drain { then: Then::Keep }, What::Extend { until }] {
+            let there = serde_json::to_string(&request(what)).unwrap();
+            assert_eq!(serde_json::from_str::<Request>(&there).unwrap(), request(what));
+        }
+    }
+}

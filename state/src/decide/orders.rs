@@ -1,0 +1,93 @@
+//! What an operator ordered: hold, cancel, complete now. Orders stand in the record, so that whoever goes on with the
+//! drain obeys them too.
+
+use super::completing::LAG;
+use super::{Step, View};
+use crate::observation::LifecycleState;
+use crate::phase::{Outcome, Phase};
+use crate::record::{ActionResult, Intent, Order, Record, Then, later};
+use crate::why::Why;
+use std::time::Duration;
+
+/// How soon to look again at a drain that is held.
+const POLL: Duration = Duration::from_secs(10);
+
+/// What an order makes of the drain, before its phase is asked.
+pub(super) fn check(draft: &mut Record, view: &View<'_>) -> Option<Step> {
+    if draft.is_done() {
+        return None;
+    }
+    if let Some(by) = draft.held.as_ref().map(Order::to_string).or_else(|| view.brake.map(str::to_owned)) {
+        return Some(Step::Wait(Why::Held(by), POLL));
+    }
+    // Once it is being undone, Returning says how that ends.
+    if let (Some(order), true) = (draft.cancel.clone(), draft.phase != Phase::Returning || draft.lives_on()) {
+        match cannot_cancel(draft, view) {
+            None => return cancel(draft, &order),
+            Some(why) => {
+                draft.cancel = None;
+                draft.note(view.now, format!("not cancelled, although {order} asked for it: {why}"));
+            }
+        }
+    }
+    draft.release.clone().and_then(|order| release(draft, &order, view))
+}
+
+/// Why a drain cannot be cancelled (any more).
+fn cannot_cancel(draft: &Record, view: &View<'_>) -> Option<&'static str> {
+    if draft.lifecycle.is_some() {
+        return Some("its group is terminating it, and nothing can call that off; hold, extend or complete it");
+    }
+    if draft.container_instances.iter().any(|c| c.deregistered_at.is_some()) {
+        return Some("it was deregistered from its cluster, which cannot be undone");
+    }
+    if draft.termination_asked_at.is_some_and(|asked| view.now < later(asked, LAG)) {
+        return Some("its group was just asked to terminate it");
+    }
+    match view.seen.group.known().and_then(|group| group.state()) {
+        Some(LifecycleState::Waiting(_) | LifecycleState::Terminating | LifecycleState::PastWait(_)) => {
+            Some("its group is terminating it already")
+        }
+        _ => None,
+    }
+}
+
+/// Our `DRAINING` is undone in Returning; nothing was done in Pending.
+fn cancel(draft: &mut Record, order: &Order) -> Option<Step> {
+    let note = format!("cancelled by {order}");
+    match draft.phase {
+        Phase::Pending => Some(Step::End(Outcome::Cancelled, note)),
+        Phase::Returning => None,
+        Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing => {
+            draft.intent = None;
+            Some(Step::Enter(Phase::Returning, note))
+        }
+        Phase::Done => None,
+    }
+}
+
+/// The intent is in the record before anything is told, as for any other ending.
+fn release(draft: &mut Record, order: &Order, view: &View<'_>) -> Option<Step> {
+    let intent = Intent {
+        result: ActionResult::Continue,
+        outcome: Outcome::Released,
+        reason: format!("ordered by {order}"),
+        at: view.now,
+    };
+    match draft.phase {
+        Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying => {
+            let ends_here = draft.lifecycle.is_none() && matches!(draft.then, Some(Then::Keep | Then::Leave) | None);
+            Some(if ends_here {
+                Step::End(Outcome::Released, format!("ended by {order}; it stays as it is"))
+            } else {
+                Step::Intend(intent)
+            })
+        }
+        Phase::Completing if draft.intent.as_ref().is_none_or(|i| i.outcome != Outcome::Released) => {
+            draft.note(view.now, format!("will end now: {}", intent.reason));
+            draft.intent = Some(intent);
+            None
+        }
+        Phase::Completing | Phase::Returning | Phase::Done => None,
+    }
+}

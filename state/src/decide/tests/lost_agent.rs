@@ -1,0 +1,56 @@
+//! An agent that is disconnected: its tasks' states are frozen, and the policy says whether they are waited for.
+
+use super::fixture::check;
+
+/// Dead for all we can see: its group calls it unhealthy, so its tasks are excused after the grace.
+#[test]
+fn excused_once_its_group_calls_it_unhealthy() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING          => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                          => Waiting saved 5s TasksLeft(1)
+        10s  DRAINING! group=Terminating:Wait! => Waiting 5s TasksLeft(1)
+        609s                                   => Waiting 5s TasksLeft(1)
+        612s                                   => Verifying saved search≥10m12s 5s LookingForRegistrations
+        622s                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        632s                                   => Done(Drained)
+        6 writes
+        ",
+    );
+}
+
+/// The policy waits for them, whatever its group says.
+#[test]
+fn waited_for_by_policy() {
+    check(
+        "
+        policy lost-agent=wait
+        0s   ACTIVE tasks=web:RUNNING          => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                          => Waiting saved 5s TasksLeft(1)
+        10s  DRAINING! group=Terminating:Wait! => Waiting 5s TasksLeft(1)
+        609s                                   => Waiting 5s TasksLeft(1)
+        612s                                   => Waiting 5s TasksLeft(1)
+        622s                                   => Waiting 5s TasksLeft(1)
+        632s                                   => Waiting 5s TasksLeft(1)
+        3 writes
+        ",
+    );
+}
+
+/// The policy excuses them after the grace, although the instance may be alive.
+#[test]
+fn excused_by_policy() {
+    check(
+        "
+        policy lost-agent=excuse
+        0s   ACTIVE tasks=web:RUNNING         => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                         => Waiting saved 5s TasksLeft(1)
+        10s  DRAINING! group=Terminating:Wait => Waiting 5s TasksLeft(1)
+        609s                                  => Waiting 5s TasksLeft(1)
+        612s                                  => Verifying saved search≥10m12s 5s LookingForRegistrations
+        622s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        632s                                  => Done(Drained)
+        6 writes
+        ",
+    );
+}

@@ -1,0 +1,70 @@
+//! Network load balancers, which can send new connections for a while after a target was deregistered; and targets
+//! that come back.
+
+use super::fixture::check;
+
+/// Two minutes from when it was first seen to leave.
+#[test]
+fn two_minutes_from_the_first_sight() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING found=net-web/30 targets=net-web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                          => Waiting saved 5s TasksLeft(1)
+        30s  targets=net-web:draining                                          => Waiting saved 5s TasksLeft(1)
+        70s  tasks=none targets=none                                           => Verifying saved 10s NetworkSettling(1m21s)
+        140s                                                                   => Verifying 10s NetworkSettling(11s)
+        151s                                                                   => Verifying search≥1m10s 5s LookingForRegistrations
+        161s                                                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        7 writes
+        ",
+    );
+}
+
+/// A process that begins anew has not seen it leave; the record says when it did.
+#[test]
+fn a_restart_does_not_begin_it_again() {
+    check(
+        "
+        0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
+        100s targets=none restart                             => Verifying 10s NetworkSettling(26s)
+        221s                                                  => Verifying search≥3m41s 5s LookingForRegistrations
+        282s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        292s                                                  => Done(Drained)
+        5 writes
+        ",
+    );
+}
+
+/// The policy can do without.
+#[test]
+fn none_by_policy() {
+    check(
+        "
+        policy network-settle=0s
+        0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
+        66s  targets=none                                     => Verifying search≥1m6s 5s LookingForRegistrations
+        71s                                                   => Verifying 5s SecondLook(5s)
+        76s                                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        5 writes
+        ",
+    );
+}
+
+/// A target that comes back sends the drain from Verifying to Waiting: once, not at every look.
+#[test]
+fn a_target_that_comes_back() {
+    check(
+        "
+        0s   ACTIVE found=web/60 targets=web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                 => Verifying saved 5s TargetsLeft(1)
+        10s  targets=web:healthy                      => Waiting saved 5s TargetsLeft(1)
+        15s                                           => Verifying saved 5s TargetsLeft(1)
+        20s                                           => Verifying 5s TargetsLeft(1)
+        25s  targets=web:draining                     => Verifying 5s TargetsLeft(1)
+        30s  targets=web:healthy                      => Waiting saved 5s TargetsLeft(1)
+        6 writes
+        ",
+    );
+}

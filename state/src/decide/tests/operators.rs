@@ -1,0 +1,186 @@
+//! Drains that no hook of ours began: an operator's, a rebalance's, a spot interruption's.
+
+use super::fixture::check;
+
+/// Drained, and it stays: nothing is told, and its DRAINING is left.
+#[test]
+fn kept_drained() {
+    check(
+        "
+        policy then=keep
+        0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                                  => Waiting saved 5s TasksLeft(1)
+        60s  tasks=none targets=none                                                   => Verifying saved 6s Settling(6s)
+        66s                                                                            => Verifying search≥1m6s 5s LookingForRegistrations
+        71s                                                                            => Verifying 5s SecondLook(5s)
+        76s                                                                            => Done(Drained) saved
+        5 writes
+        ",
+    );
+}
+
+/// The group is asked to terminate it, once; a hook that is not ours may hold it then.
+#[test]
+fn terminated_through_its_group() {
+    check(
+        "
+        policy then=terminate
+        0s   ACTIVE group=InService        => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                      => Verifying saved 10s Settling(1m1s)
+        66s                                => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                => Completing saved Terminate(workers) 10s TerminationAsked
+        86s                                => Completing 5s TerminationAsked
+        96s  group=Terminating             => Completing 5s Terminating
+        100s group=Terminating:Wait hook=? => Completing 5s Unknown(hook)
+        105s hook=none                     => Done(Drained) saved
+        5 writes
+        ",
+    );
+}
+
+/// Asked twice, a group could lower its desired capacity twice: it is asked again only when a look that began a minute later shows that nothing came of it.
+#[test]
+fn asked_again_only_after_a_late_look() {
+    check(
+        "
+        policy then=terminate-and-shrink
+        0s   ACTIVE group=InService    => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                  => Verifying saved 10s Settling(1m1s)
+        66s                            => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                            => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        86s                            => Completing 5s TerminationAsked
+        130s same-group                => Completing 5s TerminationAsked
+        140s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        150s group=Terminating:Proceed => Done(Drained) saved
+        6 writes
+        ",
+    );
+}
+
+/// A process that dies between the record and the call asks after a minute.
+#[test]
+fn dies_before_asking() {
+    check(
+        "
+        policy then=terminate
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
+        66s                         => Verifying search≥1m6s 5s LookingForRegistrations
+        76s  dies-after-save        => Completing saved Terminate(workers) 10s TerminationAsked
+        80s                         => Completing 5s TerminationAsked
+        150s                        => Completing saved Terminate(workers) 10s TerminationAsked
+        5 writes
+        ",
+    );
+}
+
+/// Our own hook holds it: the drain takes the lifecycle action over, and completes it after one more look.
+#[test]
+fn its_own_termination_is_adopted() {
+    check(
+        "
+        policy then=terminate
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
+        66s                         => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                         => Completing saved Terminate(workers) 10s TerminationAsked
+        90s  group=Terminating:Wait => Completing 5s Terminating
+        95s  adopt                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        5 writes
+        ",
+    );
+}
+
+/// A scale-in that comes meanwhile is adopted too, and ends like any other.
+#[test]
+fn a_scale_in_is_adopted() {
+    check(
+        "
+        policy then=keep
+        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        20s  adopt group=Terminating:Wait             => Waiting 5s TasksLeft(1)
+        30s  tasks=none                               => Verifying saved 10s Settling(36s)
+        66s                                           => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        6 writes
+        ",
+    );
+}
+
+/// An instance that left its group cannot be terminated through it, and is not taken for gone while its agent is connected.
+#[test]
+fn no_group_any_more() {
+    check(
+        "
+        policy then=terminate
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
+        66s  group=absent           => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                         => Completing saved 5s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
+        86s  cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
+        150s ACTIVE                 => Done(Cancelled) saved
+        6 writes
+        ",
+    );
+}
+
+/// A spot interruption: drained, and then its end is waited for.
+#[test]
+fn a_spot_interruption() {
+    check(
+        "
+        policy then=leave
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
+        66s                         => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                         => Verifying saved 5s WaitsForItsEnd
+        120s INACTIVE group=absent  => Verifying 5s WaitsForItsEnd
+        125s                        => Done(InstanceGone) saved
+        5 writes
+        ",
+    );
+}
+
+/// Its group takes it before EC2 does.
+#[test]
+fn a_spot_interruption_meets_its_hook() {
+    check(
+        "
+        policy then=leave
+        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        50s  adopt group=Terminating:Wait tasks=none  => Verifying saved 10s Settling(16s)
+        66s                                           => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        6 writes
+        ",
+    );
+}
+
+/// Its turn comes by the budget. A lifecycle action's wait does not last for ever: in the last half of a short one the drain begins whatever goes on.
+#[test]
+fn waits_for_its_turn() {
+    check(
+        "
+        policy then=keep
+        0s   ACTIVE group=InService turn=1/1+2 => Pending saved 10s WaitsForTurn(1/1+2)
+        10s  turn=1/1+0                        => Pending 10s WaitsForTurn(1/1+0)
+        20s  turn=now                          => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        3 writes
+        ",
+    );
+}
+
+/// The reserve of a lifecycle action: the hook's limit is 6000 s after the beginning, half an hour of it is kept.
+#[test]
+fn the_reserve_begins() {
+    check(
+        "
+        0s    ACTIVE turn=5/5+0 => Pending saved 10s WaitsForTurn(5/5+0)
+        1h                      => Pending 10s WaitsForTurn(5/5+0)
+        4200s                   => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        3 writes
+        ",
+    );
+}

@@ -1,0 +1,212 @@
+//! What operators order: hold, resume, cancel, complete now.
+
+use super::fixture::check;
+
+/// A drain that is held does nothing, whatever is seen; resumed, it goes on where it was.
+#[test]
+fn held_and_resumed() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING hold            => Deregistering saved 10s Held(Ada (kernel))
+        10s  tasks=none               => Deregistering 10s Held(Ada (kernel))
+        66s                           => Deregistering 10s Held(Ada (kernel))
+        76s                           => Deregistering 10s Held(Ada (kernel))
+        86s  resume                   => Verifying saved search≥1m6s 5s LookingForRegistrations
+        96s                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        106s                          => Done(Drained)
+        6 writes
+        ",
+    );
+}
+
+/// The brake on a cluster, or on everything, does the same.
+#[test]
+fn the_brake() {
+    check(
+        "
+        0s   ACTIVE brake=Ada => Pending saved 10s Held(Ada)
+        10s  brake=none       => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        3 writes
+        ",
+    );
+}
+
+/// Also a deadline does not act on what is held, nor does an intent.
+#[test]
+fn held_past_its_deadline() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING hold            => Deregistering saved 10s Held(Ada (kernel))
+        11m                           => Deregistering 10s Held(Ada (kernel))
+        12m  resume answer=error      => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
+        13m  hold                     => Completing saved 10s Held(Ada (kernel))
+        14m  resume                   => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
+        8 writes
+        ",
+    );
+}
+
+/// What the world ends is over, held or not.
+#[test]
+fn held_and_gone() {
+    check(
+        "
+        0s  ACTIVE hold           => Pending saved 10s Held(Ada (kernel))
+        5s  INACTIVE group=absent => Pending 10s Held(Ada (kernel))
+        10s                       => Done(InstanceGone) saved
+        3 writes
+        ",
+    );
+}
+
+/// Nothing was done to it: cancelled at once.
+#[test]
+fn cancelled_while_pending() {
+    check(
+        "
+        policy then=keep
+        0s  ACTIVE group=InService turn=1/1+0 => Pending saved 10s WaitsForTurn(1/1+0)
+        10s cancel                            => Done(Cancelled) saved
+        3 writes
+        ",
+    );
+}
+
+/// Our DRAINING is undone, and asked for until no late word of ours can set it again.
+#[test]
+fn cancelled() {
+    check(
+        "
+        policy then=terminate
+        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        20s  cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
+        30s  ACTIVE                                   => Returning SetActive(c1) 10s AskedToReturn
+        81s                                           => Done(Cancelled) saved
+        5 writes
+        ",
+    );
+}
+
+/// A DRAINING that someone else set is left.
+#[test]
+fn cancelled_and_not_ours() {
+    check(
+        "
+        policy then=keep
+        0s   DRAINING tasks=web:RUNNING group=InService => Waiting saved 5s TasksLeft(1)
+        20s  cancel                                     => Done(Cancelled) saved
+        90s                                             => Done(Cancelled)
+        3 writes
+        ",
+    );
+}
+
+/// Its group terminates it: nothing can call that off, and the drain goes on.
+#[test]
+fn not_cancelled_under_a_hook() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING cancel          => Waiting saved 5s TasksLeft(1)
+        10s                           => Waiting 5s TasksLeft(1)
+        3 writes
+        ",
+    );
+}
+
+/// The same when its group took it before our hook held it.
+#[test]
+fn not_cancelled_once_its_group_takes_it() {
+    check(
+        "
+        policy then=keep
+        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING group=Terminating cancel        => Waiting saved 5s TasksLeft(1)
+        3 writes
+        ",
+    );
+}
+
+/// Deregistered from its cluster: that cannot be undone.
+#[test]
+fn not_cancelled_once_deregistered() {
+    check(
+        "
+        policy then=keep strategy=deregister
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        10s  cancel                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        4 writes
+        ",
+    );
+}
+
+/// Its group takes it while our DRAINING is being undone.
+#[test]
+fn taken_while_it_is_cancelled() {
+    check(
+        "
+        policy then=keep
+        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        20s  cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
+        30s  group=Terminating:Wait                   => Done(Cancelled) saved
+        5 writes
+        ",
+    );
+}
+
+/// Completed by order, whatever is left: the order is in the record before anything is told.
+#[test]
+fn completed_now() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING complete-now                                     => Completing saved Complete(CONTINUE,Released) 10s Completing; accepted: Done(Released)
+        4 writes
+        ",
+    );
+}
+
+/// An order that was taken back is no evidence.
+#[test]
+fn an_order_taken_back() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING           => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING complete-now answer=error => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing
+        15s  take-back                          => Waiting saved 5s TasksLeft(1)
+        5 writes
+        ",
+    );
+}
+
+/// A drain that would have kept its instance ends as it is.
+#[test]
+fn a_kept_one_ends_as_it_is() {
+    check(
+        "
+        policy then=keep
+        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING complete-now                    => Done(Released) saved
+        3 writes
+        ",
+    );
+}
+
+/// One that would have terminated it asks its group now.
+#[test]
+fn one_that_terminates_asks_now() {
+    check(
+        "
+        policy then=terminate
+        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING complete-now                    => Completing saved Terminate(workers) 10s TerminationAsked
+        3 writes
+        ",
+    );
+}

@@ -1,0 +1,86 @@
+//! Groups with `TerminateHookAbandon: retain`: an abandoned instance is kept for a look.
+
+use super::fixture::check;
+
+/// Kept until someone terminates it; then it is not abandoned a second time.
+#[test]
+fn kept_until_someone_terminates_it() {
+    check(
+        "
+        policy deadline=10m at-deadline=abandon
+        0s   ACTIVE tasks=web:RUNNING retains=yes   => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                               => Waiting saved 5s TasksLeft(1)
+        11m                                         => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
+        671s answer=no-active                       => Completing Complete(ABANDON,Abandoned) 10s Completing; no-active: Completing
+        690s group=Terminating:Retained             => Completing saved 10s Retained
+        2h                                          => Completing 10s Retained
+        3h   group=Terminating:Wait answer=accepted => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        10805s                                      => Done(TimedOut)
+        9 writes
+        ",
+    );
+}
+
+/// Its deadline has passed: it is let go at once, also when it was drained meanwhile.
+#[test]
+fn let_go_at_once_when_someone_terminates_it() {
+    check(
+        "
+        policy deadline=10m at-deadline=abandon
+        0s   ACTIVE tasks=web:RUNNING retains=yes  => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                              => Waiting saved 5s TasksLeft(1)
+        11m                                        => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
+        690s group=Terminating:Retained tasks=none => Completing saved 10s Retained
+        3h   group=Terminating:Wait                => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        10805s                                     => Done(TimedOut)
+        8 writes
+        ",
+    );
+}
+
+/// A wait that is read late is the old one.
+#[test]
+fn a_late_read_of_the_old_wait() {
+    check(
+        "
+        policy deadline=10m at-deadline=abandon
+        0s   ACTIVE tasks=web:RUNNING retains=yes => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                             => Waiting saved 5s TasksLeft(1)
+        11m                                       => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
+        690s group=Terminating:Retained           => Completing saved 10s Retained
+        700s group=Terminating:Wait               => Completing 10s Retained
+        6 writes
+        ",
+    );
+}
+
+/// A group that does not keep it: over as soon as Auto Scaling accepts.
+#[test]
+fn a_group_that_does_not_keep_it() {
+    check(
+        "
+        policy deadline=10m at-deadline=abandon
+        0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                 => Waiting saved 5s TasksLeft(1)
+        11m                           => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Done(Abandoned)
+        5 writes
+        ",
+    );
+}
+
+/// Terminated by EC2 itself while it was kept.
+#[test]
+fn gone_while_it_was_kept() {
+    check(
+        "
+        policy deadline=10m at-deadline=abandon
+        0s   ACTIVE tasks=web:RUNNING retains=yes => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                             => Waiting saved 5s TasksLeft(1)
+        11m                                       => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
+        690s group=Terminating:Retained           => Completing saved 10s Retained
+        700s INACTIVE group=absent                => Completing 10s Retained
+        710s                                      => Done(Abandoned) saved
+        7 writes
+        ",
+    );
+}

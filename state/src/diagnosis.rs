@@ -1,0 +1,167 @@
+//! Why a drain does not move, in words that a person can act on.
+//!
+//! A drain waits for others: for ECS to replace tasks, for containers to end, for balancers to drain. When it has stood
+//! still for a while, what can keep those from happening is read once ([`Facts`]), and [`diagnose`] says which of it
+//! does. Nothing is decided by a diagnosis: it is shown, and that is all.
+//!
+//! What was not read is not concluded from. An instance whose free memory is not known is never "without room", an
+//! expression that is not surely understood is shown and not judged, and a call that failed is a cause of its own.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `facts.rs` | what was read |
+//! | `cause.rs` | the causes and their words |
+//! | `service.rs` | whether ECS can replace a service's tasks: percentages, placement, events |
+//! | `expression.rs` | the cluster query language, as far as it can be judged |
+//! | `events.rs` | what ECS says by itself |
+
+mod cause;
+mod events;
+mod expression;
+mod facts;
+mod service;
+
+#[cfg(test)]
+mod tests;
+
+pub use cause::{Cause, Lack, Looked, Tasks};
+pub use facts::{
+    Constraint, Controller, EventFacts, Facts, InstanceFacts, Need, Others, Port, Protection, ServiceFacts, ServiceKey,
+    TargetFacts, TaskFacts,
+};
+
+use crate::observation::TaskKind;
+use crate::policy::{DaemonTasks, StandaloneTasks};
+use crate::record::later;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+
+/// The agent's `ECS_CONTAINER_STOP_TIMEOUT`, unless set. (Source: ECS API reference, StopTask.)
+const STOP_TIMEOUT: u32 = 30;
+
+/// How much longer than it may take a task's end is given before it is called overdue: for the steps between.
+const MARGIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// Everything that is known to keep the drain from moving, the most decisive first.
+pub fn diagnose(facts: &Facts, now: Timestamp) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    causes.extend(facts.agent_lost_since.map(|since| Cause::AgentDisconnected { since }));
+    causes.extend(of_services(facts, now));
+    causes.extend(protected(facts, now));
+    causes.extend(standalone(facts));
+    causes.extend(stopping(facts, now));
+    causes.extend(facts.targets.iter().filter_map(|target| of_target(facts, target, now)));
+    causes.extend(daemons(facts));
+    if !facts.throttled.is_empty() {
+        causes.push(Cause::Throttled { calls: facts.throttled.iter().cloned().collect() });
+    }
+    let unreadable = facts.unreadable.iter();
+    causes.extend(unreadable.map(|(action, error)| Cause::Unreadable { action: action.clone(), error: error.clone() }));
+    causes.sort_by_key(|cause| Cause::NAMES.iter().position(|name| *name == cause.name()));
+    causes.dedup();
+    causes
+}
+
+/// What keeps replica tasks that ECS has not told to stop.
+fn of_services(facts: &Facts, now: Timestamp) -> Vec<Cause> {
+    let staying = tasks(facts).iter().filter(|task| !task.stopping);
+    let names = staying.filter_map(|task| match &task.kind {
+        TaskKind::Replica(name) => Some((task.cluster.clone(), name.clone())),
+        TaskKind::Daemon(_) | TaskKind::Standalone => None,
+    });
+    let keys: BTreeSet<ServiceKey> = names.collect();
+    let known = keys.into_iter().filter_map(|key| Some((facts.services.get(&key)?, key)));
+    known
+        .flat_map(|(service, (cluster, name))| {
+            service::causes(&name, &cluster, service, facts.others.get(&cluster), now)
+        })
+        .collect()
+}
+
+/// The tasks that are known to be left.
+fn tasks(facts: &Facts) -> &[TaskFacts] {
+    facts.tasks.as_deref().unwrap_or_default()
+}
+
+/// The first of some tasks, and how many more there are.
+fn named(tasks: &[&TaskFacts]) -> Option<Tasks> {
+    let (first, rest) = tasks.split_first()?;
+    let service = match &first.kind {
+        TaskKind::Replica(name) | TaskKind::Daemon(name) => Some(name.clone()),
+        TaskKind::Standalone => None,
+    };
+    Some(Tasks { first: first.id.clone(), service, more: rest.len() })
+}
+
+/// Protection that has run out protects no more.
+fn protected(facts: &Facts, now: Timestamp) -> Option<Cause> {
+    let until = |task: &TaskFacts| match task.protection {
+        Protection::On { until } if !task.stopping && until.is_none_or(|until| until > now) => Some(until),
+        Protection::On { .. } | Protection::Off | Protection::Unknown => None,
+    };
+    let mut found: Vec<(&TaskFacts, Option<Timestamp>)> =
+        tasks(facts).iter().filter_map(|task| Some((task, until(task)?))).collect();
+    // The last to end comes first; one without an end is the last of all.
+    found.sort_by_key(|(_, until)| std::cmp::Reverse(until.unwrap_or(Timestamp::MAX)));
+    let longest = found.first()?.1;
+    let tasks: Vec<&TaskFacts> = found.into_iter().map(|(task, _)| task).collect();
+    Some(Cause::ProtectedTask { tasks: named(&tasks)?, until: longest })
+}
+
+fn standalone(facts: &Facts) -> Option<Cause> {
+    let tasks: Vec<&TaskFacts> =
+        tasks(facts).iter().filter(|t| !t.stopping && t.kind == TaskKind::Standalone).collect();
+    let stop_after = match facts.standalone_tasks {
+        StandaloneTasks::Wait => None,
+        StandaloneTasks::StopAfter(grace) => Some(grace),
+    };
+    Some(Cause::StandaloneTask { tasks: named(&tasks)?, stop_after })
+}
+
+/// Daemons hold a drain up only where the policy says so.
+fn daemons(facts: &Facts) -> Option<Cause> {
+    let is_daemon = |task: &&TaskFacts| !task.stopping && matches!(task.kind, TaskKind::Daemon(_));
+    let tasks: Vec<&TaskFacts> = match facts.daemon_tasks {
+        DaemonTasks::Wait => tasks(facts).iter().filter(is_daemon).collect(),
+        DaemonTasks::Ignore => Vec::new(),
+    };
+    Some(Cause::DaemonTask { tasks: named(&tasks)? })
+}
+
+/// Whether the task holds the drain up at all.
+fn matters(facts: &Facts, task: &TaskFacts) -> bool {
+    match (&task.kind, facts.daemon_tasks) {
+        (TaskKind::Daemon(_), DaemonTasks::Ignore) => false,
+        (TaskKind::Daemon(_), DaemonTasks::Wait) | (TaskKind::Replica(_) | TaskKind::Standalone, _) => true,
+    }
+}
+
+/// The tasks that are being stopped: the one that was told first.
+fn stopping(facts: &Facts, now: Timestamp) -> Option<Cause> {
+    let mut tasks: Vec<&TaskFacts> = tasks(facts).iter().filter(|t| t.stopping && matters(facts, t)).collect();
+    tasks.sort_by_key(|task| task.stopping_at.unwrap_or(Timestamp::MAX));
+    let first = tasks.first()?;
+    let (since, stop_timeout_seconds) = (first.stopping_at, first.stop_timeout_seconds);
+    let delay_seconds = facts.delay_seconds;
+    let allowed = delay_seconds.map(|delay| {
+        let seconds = i64::from(delay) + i64::from(stop_timeout_seconds.unwrap_or(STOP_TIMEOUT));
+        SignedDuration::from_secs(seconds) + MARGIN
+    });
+    let overdue = since.zip(allowed).is_some_and(|(since, allowed)| now > later(since, allowed));
+    let status = first.last_status.clone();
+    Some(Cause::StoppingLong { tasks: named(&tasks)?, status, since, delay_seconds, stop_timeout_seconds, overdue })
+}
+
+fn of_target(facts: &Facts, target: &TargetFacts, now: Timestamp) -> Option<Cause> {
+    let name = target.name.clone();
+    if target.draining {
+        let (delay_seconds, since) = (target.delay_seconds, target.draining_since);
+        let overdue = since
+            .zip(delay_seconds)
+            .is_some_and(|(since, delay)| now > later(since, SignedDuration::from_secs(i64::from(delay)) + MARGIN));
+        return Some(Cause::TargetDelay { target: name, delay_seconds, since, overdue });
+    }
+    // ECS deregisters the targets of its tasks when it stops them.
+    let no_task_left = facts.tasks.as_ref().is_some_and(|tasks| !tasks.iter().any(|task| matters(facts, task)));
+    no_task_left.then(|| Cause::TargetStays { target: name, state: events::foreign(&target.state) })
+}

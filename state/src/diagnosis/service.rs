@@ -1,0 +1,212 @@
+//! Whether ECS can replace a service's tasks: its percentages first, then a place for a replacement, then what ECS says
+//! of it by itself.
+
+use super::cause::{Cause, Lack, Looked};
+use super::events::{self, Complaint};
+use super::expression;
+use super::facts::{Constraint, Controller, InstanceFacts, Need, Others, Port, ServiceFacts};
+use jiff::Timestamp;
+
+/// What keeps tasks of this service, which ECS does not stop yet, on the instance.
+pub(super) fn causes(
+    name: &str,
+    cluster: &str,
+    service: &ServiceFacts,
+    others: Option<&Others>,
+    now: Timestamp,
+) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let percents = percents(service);
+    causes.extend(percents.and_then(|percents| cannot_replace(name, service, percents)));
+    let percentages_explain = !causes.is_empty();
+    if service.pending > 0 || service.running > service.desired {
+        // More than are wanted: the replacements are there, or on their way.
+        let (desired, running, pending) = (service.desired, service.running, service.pending);
+        causes.push(Cause::ReplacementNotReady { service: name.to_owned(), desired, running, pending });
+    } else if percents.is_some_and(|percents| must_start_first(service, percents)) {
+        causes.extend(others.and_then(|others| place(name, cluster, service, others)));
+        causes.extend(not_judged(name, service, others));
+    }
+    let place_explains = causes.iter().any(|cause| {
+        matches!(cause, Cause::NoOtherInstance { .. } | Cause::ConstraintUnmet { .. } | Cause::NoRoom { .. })
+    });
+    match events::complaint(&service.events, now) {
+        Some((Complaint::Percentages, _)) if percentages_explain => {}
+        Some((Complaint::Placement, _)) if place_explains => {}
+        Some((complaint, event)) => causes.push(events::cause(name, complaint, event)),
+        None => {}
+    }
+    causes
+}
+
+/// `minimumHealthyPercent` and `maximumPercent`.
+#[derive(Clone, Copy)]
+struct Percents {
+    minimum: u32,
+    maximum: u32,
+}
+
+/// What a replica service has that is given nothing. (Source: ECS API reference, DeploymentConfiguration.)
+const DEFAULT: Percents = Percents { minimum: 100, maximum: 200 };
+
+/// The percentages that count while an instance drains.
+fn percents(service: &ServiceFacts) -> Option<Percents> {
+    match service.controller {
+        Controller::Ecs => Some(Percents {
+            minimum: service.minimum_percent.unwrap_or(DEFAULT.minimum),
+            maximum: service.maximum_percent.unwrap_or(DEFAULT.maximum),
+        }),
+        Controller::Outside => Some(DEFAULT),
+        Controller::Other(_) => None,
+    }
+}
+
+/// The tasks that must stay healthy: rounded up. (Source: ECS API reference, DeploymentConfiguration.)
+fn at_least(service: &ServiceFacts, percents: Percents) -> u64 {
+    (u64::from(service.desired) * u64::from(percents.minimum)).div_ceil(100)
+}
+
+/// The tasks that may run or be pending: rounded down. (Source: the same.)
+fn at_most(service: &ServiceFacts, percents: Percents) -> u64 {
+    u64::from(service.desired) * u64::from(percents.maximum) / 100
+}
+
+/// ECS needs room for one step: to stop a task first, or to start one first.
+fn cannot_replace(name: &str, service: &ServiceFacts, percents: Percents) -> Option<Cause> {
+    let desired = u64::from(service.desired);
+    let all_there = u64::from(service.running) + u64::from(service.pending) <= desired;
+    let stuck = desired > 0 && at_least(service, percents) >= desired && at_most(service, percents) <= desired;
+    (stuck && all_there).then(|| Cause::ServiceCannotReplace {
+        service: name.to_owned(),
+        desired: service.desired,
+        minimum_percent: percents.minimum,
+        maximum_percent: percents.maximum,
+    })
+}
+
+/// Whether no task may stop before another one has started.
+fn must_start_first(service: &ServiceFacts, percents: Percents) -> bool {
+    service.desired > 0 && u64::from(service.running) <= at_least(service, percents)
+}
+
+/// Why there is no place for one more task of the service, if there is none.
+fn place(name: &str, cluster: &str, service: &ServiceFacts, others: &Others) -> Option<Cause> {
+    let open: Vec<&InstanceFacts> = others.instances.iter().filter(|i| i.agent_connected).collect();
+    if open.is_empty() {
+        let disconnected = others.instances.len();
+        return (!others.more).then(|| Cause::NoOtherInstance { cluster: cluster.to_owned(), disconnected });
+    }
+    let looked = Looked { count: open.len(), more: others.more };
+    let rules = rules(service);
+    let allowed: Vec<&InstanceFacts> =
+        open.iter().copied().filter(|i| rules.iter().all(|rule| rule.allows(service, i) != Some(false))).collect();
+    if allowed.is_empty() {
+        // One rule that leaves nothing by itself is the one to name.
+        let alone = rules.iter().find(|rule| open.iter().all(|i| rule.allows(service, i) == Some(false)));
+        let meant: Vec<&Rule<'_>> = match alone {
+            Some(rule) => vec![rule],
+            None => rules.iter().filter(|rule| open.iter().any(|i| rule.allows(service, i) == Some(false))).collect(),
+        };
+        let constraint = meant.into_iter().map(Rule::words).collect::<Vec<_>>().join(" and ");
+        return Some(Cause::ConstraintUnmet { service: name.to_owned(), constraint, looked });
+    }
+    let need = service.need.as_ref()?;
+    let mut lacking: Vec<(Vec<Lack>, &InstanceFacts)> =
+        allowed.into_iter().map(|instance| (lacks(need, instance), instance)).collect();
+    if lacking.iter().any(|(lacks, _)| lacks.is_empty()) {
+        return None;
+    }
+    lacking.sort_by_key(|(lacks, instance)| (lacks.len(), missing(lacks), instance.ec2_instance_id.clone()));
+    let (lacks, closest) = lacking.into_iter().next()?;
+    Some(Cause::NoRoom { service: name.to_owned(), closest: closest.ec2_instance_id.clone(), lacks, looked })
+}
+
+/// The rules that no other instance is seen to meet, and that cannot be judged of one of them.
+fn not_judged(name: &str, service: &ServiceFacts, others: Option<&Others>) -> Vec<Cause> {
+    let open: Vec<&InstanceFacts> =
+        others.into_iter().flat_map(|others| &others.instances).filter(|i| i.agent_connected).collect();
+    let open_question = |rule: &Rule<'_>| {
+        let allowed: Vec<Option<bool>> = open.iter().map(|i| rule.allows(service, i)).collect();
+        allowed.contains(&None) && !allowed.contains(&Some(true))
+    };
+    let rules = rules(service).into_iter().filter(open_question);
+    rules.map(|rule| Cause::ConstraintNotJudged { service: name.to_owned(), constraint: rule.words() }).collect()
+}
+
+/// Where a task may be placed.
+enum Rule<'a> {
+    /// The container instance has this attribute, with this value or with any.
+    Attribute(&'a str, Option<&'a str>),
+    /// A constraint of the service or of its task definition.
+    Constraint(&'a Constraint),
+}
+
+fn rules(service: &ServiceFacts) -> Vec<Rule<'_>> {
+    let need = service.need.as_ref();
+    let attributes = need.into_iter().flat_map(|need| &need.attributes);
+    let attributes = attributes.map(|(name, value)| Rule::Attribute(name, value.as_deref()));
+    let constraints = service.constraints.iter().chain(need.into_iter().flat_map(|need| &need.constraints));
+    attributes.chain(constraints.map(Rule::Constraint)).collect()
+}
+
+impl Rule<'_> {
+    /// None where that cannot be judged.
+    fn allows(&self, service: &ServiceFacts, instance: &InstanceFacts) -> Option<bool> {
+        match self {
+            Rule::Attribute(name, wanted) => Some(match instance.attributes.get(*name) {
+                Some(value) => wanted.is_none() || value.as_deref() == *wanted,
+                None => false,
+            }),
+            Rule::Constraint(Constraint::DistinctInstance) => {
+                service.placed_on.as_ref().map(|placed| !placed.contains(&instance.arn))
+            }
+            Rule::Constraint(Constraint::MemberOf(expression)) => expression::meets(expression, instance),
+            Rule::Constraint(Constraint::Other(_)) => None,
+        }
+    }
+
+    /// After "only where".
+    fn words(&self) -> String {
+        match self {
+            Rule::Attribute(name, None) => {
+                format!("attribute {} is there (its task definition requires it)", cut(name))
+            }
+            Rule::Attribute(name, Some(value)) => {
+                format!("attribute {} is {} (its task definition requires it)", cut(name), cut(value))
+            }
+            Rule::Constraint(Constraint::DistinctInstance) => {
+                "no other task of it runs (placement constraint distinctInstance)".to_owned()
+            }
+            Rule::Constraint(Constraint::MemberOf(expression)) => {
+                format!("\"{}\" holds (placement constraint memberOf)", cut(expression))
+            }
+            Rule::Constraint(Constraint::Other(kind)) => format!("its placement constraint {} holds", cut(kind)),
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    events::foreign(text)
+}
+
+/// What the instance is known to lack.
+fn lacks(need: &Need, instance: &InstanceFacts) -> Vec<Lack> {
+    let short = |needed: Option<u32>, left: Option<i64>| match (needed, left) {
+        (Some(needed), Some(left)) if left < i64::from(needed) => Some((needed, left)),
+        _ => None,
+    };
+    let cpu = short(need.cpu, instance.cpu).map(|(needed, left)| Lack::Cpu { needed, left });
+    let memory = short(need.memory, instance.memory).map(|(needed, left)| Lack::Memory { needed, left });
+    let taken = |port: &&Port| instance.ports_taken.as_ref().is_some_and(|taken| taken.contains(port));
+    let ports = need.ports.iter().filter(taken).map(|port| Lack::Port(*port));
+    cpu.into_iter().chain(memory).chain(ports).collect()
+}
+
+/// How much is missing, in units and MiB: only to find the closest of several.
+fn missing(lacks: &[Lack]) -> i64 {
+    let one = |lack: &Lack| match lack {
+        Lack::Cpu { needed, left } | Lack::Memory { needed, left } => i64::from(*needed).saturating_sub(*left),
+        Lack::Port(_) => 0,
+    };
+    lacks.iter().map(one).fold(0, i64::saturating_add)
+}

@@ -1,0 +1,141 @@
+//! Causes that have nothing to do with a service's replacement.
+
+use super::super::Cause;
+use super::{check, diagnose, now, read};
+
+#[test]
+fn a_lost_agent() {
+    check(
+        "agent-lost 10m",
+        "AgentDisconnected: its ECS agent has been disconnected since 2026-11-22T11:50:00Z: ECS can neither stop its tasks nor see them end; start the agent again (systemctl restart ecs), or terminate the instance if it is dead",
+    );
+}
+
+/// The last to end is named; what has run out, or is being stopped, protects no more.
+#[test]
+fn protected_tasks() {
+    check(
+        "
+        task t1 shop RUNNING protected=10m
+        task t2 shop RUNNING protected=2h
+        task t3 shop RUNNING protected=-1m
+        task t4 shop RUNNING unprotected
+        ",
+        "ProtectedTask: task t2 of service shop (like 1 more) is protected from scale-in until 2026-11-22T14:00:00Z, and AWS does not say that DRAINING ends that: wait, let the task end its protection, or end it with aws ecs update-task-protection --no-protection-enabled",
+    );
+    check(
+        "task t1 shop RUNNING protected=-",
+        "ProtectedTask: task t1 of service shop is protected from scale-in, and AWS does not say that DRAINING ends that: wait, let the task end its protection, or end it with aws ecs update-task-protection --no-protection-enabled",
+    );
+}
+
+#[test]
+fn standalone_tasks() {
+    check(
+        "
+        task t1 - RUNNING
+        task t2 - RUNNING
+        task t3 - RUNNING
+        ",
+        "StandaloneTask: task t1 (like 2 more) is of no service, so DRAINING does not touch it, and the policy waits for it: stop it with aws ecs stop-task, or set standalone_tasks = { stop_after = \"30m\" }",
+    );
+    check(
+        "policy standalone=30m\ntask t1 - RUNNING",
+        "StandaloneTask: task t1 is of no service, so DRAINING does not touch it, and the policy stops it once it has been waited for 30 min",
+    );
+}
+
+/// By default daemons hold nothing up, also while they are being stopped.
+#[test]
+fn daemons() {
+    check("task t1 daemon/log RUNNING\ntask t2 daemon/log STOPPING!", "");
+    check(
+        "policy daemons=wait\ntask t1 daemon/log RUNNING",
+        "DaemonTask: task t1 of service log is a daemon's, and the policy waits for it (daemon_tasks = \"wait\"): ECS stops daemons last, after the other services' tasks; daemon_tasks = \"ignore\" lets it run until the instance ends",
+    );
+}
+
+/// The one that was told first is named; overdue means: longer than delay, stop timeout and a minute.
+#[test]
+fn tasks_that_are_being_stopped() {
+    check(
+        "
+        delay 60
+        task t1 shop STOPPING! since=2m
+        task t2 shop STOPPING! since=209s timeout=90
+        ",
+        "StoppingLong: task t2 of service shop (like 1 more) was told to stop at 2026-11-22T11:56:31Z and is STOPPING: from the stop signal on, its containers get 1 min 30 s (stopTimeout) until they are killed",
+    );
+    check(
+        "
+        delay 60
+        task t2 shop STOPPING! since=211s timeout=90
+        ",
+        "StoppingLong: task t2 of service shop was told to stop at 2026-11-22T11:56:29Z and is STOPPING: from the stop signal on, its containers get 1 min 30 s (stopTimeout) until they are killed; that time is over: look at the agent and at Docker on the instance",
+    );
+    check(
+        "delay 0\ntask t1 - DEPROVISIONING! since=2m",
+        "StoppingLong: task t1 was told to stop at 2026-11-22T11:58:00Z and is DEPROVISIONING: its network interface is being detached and deleted; that time is over: look at the agent and at Docker on the instance",
+    );
+}
+
+#[test]
+fn targets() {
+    check(
+        "target shop draining drains=3m delay=300",
+        "TargetDelay: i-0 in target group shop has been draining since 2026-11-22T11:57:00Z: its balancer gives it the deregistration delay, 5 min",
+    );
+    check(
+        "target shop draining drains=421s delay=360",
+        "TargetDelay: i-0 in target group shop has been draining since 2026-11-22T11:52:59Z: its balancer gives it the deregistration delay, 6 min; that time is over: look at the balancer",
+    );
+    check(
+        "target shop draining",
+        "TargetDelay: i-0 in target group shop has been draining: its balancer gives it the deregistration delay",
+    );
+    check(
+        "target shop healthy\ntask t1 daemon/log RUNNING",
+        "TargetStays: i-0 in target group shop is healthy and nobody deregisters it, although no task is left: deregister it, if it was registered by hand",
+    );
+    // ECS deregisters it with the task.
+    check("target shop healthy\ntask t1 shop RUNNING", "");
+}
+
+/// The most decisive first, the least sure last.
+#[test]
+fn the_order() {
+    let facts = "
+        unreadable ecs:DescribeServices ecs:DescribeServices on cluster web: denied by IAM
+        throttled ecs:DescribeTasks
+        throttled ecs:ListTasks
+        agent-lost 10m
+        task t1 shop DEACTIVATING!
+        task t2 - RUNNING
+        task t3 shop RUNNING protected=1h
+        target shop draining
+        service shop desired=1 running=1 min=100 max=100
+    ";
+    let causes = diagnose(&read(facts), now());
+    let names: Vec<&str> = causes.iter().map(Cause::name).collect();
+    assert_eq!(
+        names,
+        [
+            "AgentDisconnected",
+            "ServiceCannotReplace",
+            "ProtectedTask",
+            "StandaloneTask",
+            "StoppingLong",
+            "TargetDelay",
+            "Throttled",
+            "Unreadable"
+        ]
+    );
+    check(
+        "throttled ecs:DescribeTasks\nthrottled ecs:ListTasks",
+        "Throttled: AWS throttles ecs:DescribeTasks, ecs:ListTasks: what is seen of this drain comes late; it is asked again",
+    );
+    check(
+        "unreadable ecs:DescribeServices ecs:DescribeServices on cluster web: denied by IAM",
+        "Unreadable: there may be another cause, not seen because of ecs:DescribeServices on cluster web: denied by IAM",
+    );
+}

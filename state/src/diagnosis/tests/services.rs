@@ -1,0 +1,333 @@
+//! Whether ECS can replace a service's tasks.
+
+use super::check;
+
+/// 100 and 100 is the trap that AWS documents; the numbers that would do are said.
+#[test]
+fn percentages_that_leave_no_step() {
+    check(
+        "
+        service shop desired=2 running=2 min=100 max=100
+        task t1 shop RUNNING
+        ",
+        "ServiceCannotReplace: service shop cannot replace a task: of 2 wanted, minimumHealthyPercent 100 lets none stop first (rounded up), and maximumPercent 100 lets none start first (rounded down); set maximumPercent to 150 or more, or minimumHealthyPercent to 50 or less",
+    );
+}
+
+/// One task: the minimum is rounded up to 1, the maximum down to 1.
+#[test]
+fn a_single_task_is_rounded_into_the_trap() {
+    check(
+        "
+        service shop desired=1 running=1 min=50 max=150
+        task t1 shop RUNNING
+        ",
+        "ServiceCannotReplace: service shop cannot replace a task: of 1 wanted, minimumHealthyPercent 50 lets none stop first (rounded up), and maximumPercent 150 lets none start first (rounded down); set maximumPercent to 200 or more, or minimumHealthyPercent to 0 or less",
+    );
+    check(
+        "
+        service shop desired=3 running=3 min=67 max=133
+        task t1 shop RUNNING
+        ",
+        "ServiceCannotReplace: service shop cannot replace a task: of 3 wanted, minimumHealthyPercent 67 lets none stop first (rounded up), and maximumPercent 133 lets none start first (rounded down); set maximumPercent to 134 or more, or minimumHealthyPercent to 66 or less",
+    );
+}
+
+/// The numbers that are said to do, do.
+#[test]
+fn one_step_is_enough() {
+    for percents in ["min=100 max=134", "min=66 max=100", "min=0 max=100", "", "min=100"] {
+        check(&format!("service shop desired=3 running=3 {percents}\ntask t1 shop RUNNING"), "");
+    }
+}
+
+/// CODE_DEPLOY and EXTERNAL: while an instance drains the defaults count, whatever the service shows. Of a controller
+/// that is newer than this program nothing is known.
+#[test]
+fn other_controllers() {
+    check("service shop desired=1 running=1 min=100 max=100 by=outside\ntask t1 shop RUNNING", "");
+    check("service shop desired=1 running=1 min=100 max=100 by=NEW\ntask t1 shop RUNNING\nothers", "");
+}
+
+/// With more running than wanted one may stop; with fewer, one may start; with none wanted, all may stop.
+#[test]
+fn percentages_are_no_cause_while_something_moves() {
+    check(
+        "service shop desired=0 running=1 min=100 max=100\ntask t1 shop RUNNING!",
+        "StoppingLong: task t1 of service shop was told to stop and is RUNNING: from the stop signal on, its containers get the agent's ECS_CONTAINER_STOP_TIMEOUT (30 s unless set) until they are killed",
+    );
+    check(
+        "
+        service shop desired=2 running=3 min=100 max=100
+        task t1 shop RUNNING
+        ",
+        "ReplacementNotReady: ECS has started replacements of service shop (2 wanted, 3 running, 0 pending) and stops the old tasks once they are healthy: look at what they wait for (image, network interface, capacity) and at their health checks",
+    );
+}
+
+/// Replacements count once they are healthy.
+#[test]
+fn replacements_that_are_not_ready() {
+    check(
+        "
+        service shop desired=2 running=2 pending=1
+        task t1 shop RUNNING
+        others
+        ",
+        "ReplacementNotReady: ECS has started replacements of service shop (2 wanted, 2 running, 1 pending) and stops the old tasks once they are healthy: look at what they wait for (image, network interface, capacity) and at their health checks",
+    );
+}
+
+#[test]
+fn no_other_instance() {
+    let service = "service shop desired=1 running=1\ntask t1 shop RUNNING\n";
+    check(
+        &format!("{service} others"),
+        "NoOtherInstance: cluster web has no other container instance that is ACTIVE, so a replacement has nowhere to go: add instances, or see why they do not register",
+    );
+    check(
+        &format!("{service} other i-1 away"),
+        "NoOtherInstance: the agent of the only other ACTIVE container instance of cluster web is disconnected, so a replacement has nowhere to go: add instances, or see why they do not register",
+    );
+    check(
+        &format!("{service} other i-1 away\nother i-2 away"),
+        "NoOtherInstance: the agents of all 2 other ACTIVE container instances of cluster web are disconnected, so a replacement has nowhere to go: add instances, or see why they do not register",
+    );
+}
+
+/// The closest lacks the fewest things, and of those least.
+#[test]
+fn no_room() {
+    check(
+        "
+        service shop desired=1 running=1
+        need shop cpu=512 memory=1024 tcp=8080
+        task t1 shop RUNNING
+        other i-1 cpu=128 memory=4000 taken=22
+        other i-2 cpu=256 memory=2000 taken=22
+        other i-3 cpu=1000 memory=512 taken=22,8080
+        other i-4 cpu=9000 memory=9000 away
+        ",
+        "NoRoom: of 3 other container instances none has room for a task of service shop: the closest, i-2, has 256 of the 512 CPU units; add instances, or let the task need less",
+    );
+    check(
+        "
+        service shop desired=1 running=1
+        need shop cpu=512 memory=1024 tcp=8080
+        task t1 shop RUNNING
+        others more
+        other i-3 cpu=1000 memory=512 taken=22,8080
+        ",
+        "NoRoom: of 1 other container instances (the cluster has more, not looked at) none has room for a task of service shop: the closest, i-3, has 512 of the 1024 MiB of memory and has port 8080/tcp taken; add instances, or let the task need less",
+    );
+}
+
+/// What is free to the last unit is room; UDP ports are others than TCP ports.
+#[test]
+fn just_enough_room() {
+    check(
+        "
+        service shop desired=1 running=1
+        need shop cpu=512 memory=1024 tcp=8080 udp=53
+        task t1 shop RUNNING
+        other i-1 cpu=128 memory=9000 taken=
+        other i-2 cpu=512 memory=1024 taken=22,53
+        ",
+        "",
+    );
+}
+
+/// A service that may run with fewer tasks for a while needs no room first.
+#[test]
+fn no_room_is_no_cause_where_a_task_may_stop_first() {
+    check(
+        "
+        service shop desired=2 running=2 min=50 max=100
+        need shop cpu=512
+        task t1 shop RUNNING
+        other i-1 cpu=128
+        ",
+        "",
+    );
+    // Now it may not: one of the two is gone.
+    check(
+        "
+        service shop desired=2 running=1 min=50 max=100
+        need shop cpu=512
+        task t1 shop RUNNING
+        other i-1 cpu=128
+        ",
+        "NoRoom: of 1 other container instance none has room for a task of service shop: the closest, i-1, has 128 of the 512 CPU units; add instances, or let the task need less",
+    );
+}
+
+/// Both are said: who mends the first meets the second.
+#[test]
+fn no_step_and_no_room() {
+    check(
+        "
+        service shop desired=1 running=1 min=100 max=100
+        need shop memory=512
+        event shop 5m (service shop) was unable to stop or start tasks during a deployment because of the service deployment configuration. Update the minimumHealthyPercent or maximumPercent value and try again.
+        task t1 shop RUNNING
+        other i-1 memory=128
+        ",
+        "
+        ServiceCannotReplace: service shop cannot replace a task: of 1 wanted, minimumHealthyPercent 100 lets none stop first (rounded up), and maximumPercent 100 lets none start first (rounded down); set maximumPercent to 200 or more, or minimumHealthyPercent to 0 or less
+        NoRoom: of 1 other container instance none has room for a task of service shop: the closest, i-1, has 128 of the 512 MiB of memory; add instances, or let the task need less
+        ",
+    );
+}
+
+#[test]
+fn a_constraint_that_nothing_meets() {
+    check(
+        "
+        service shop desired=1 running=1
+        where shop attribute:ecs.availability-zone == eu-west-1a
+        task t1 shop RUNNING
+        other i-1 attr=ecs.availability-zone:eu-west-1b
+        other i-2 attr=ecs.availability-zone:eu-west-1c
+        ",
+        "ConstraintUnmet: service shop may be placed only where \"attribute:ecs.availability-zone == eu-west-1a\" holds (placement constraint memberOf), and of 2 other container instances that is so on none; add such an instance, or change the rule",
+    );
+    check(
+        "
+        service shop desired=2 running=2 distinct placed=c0,c1
+        task t1 shop RUNNING
+        other i-1
+        ",
+        "ConstraintUnmet: service shop may be placed only where no other task of it runs (placement constraint distinctInstance), and of 1 other container instance that is so on none; add such an instance, or change the rule",
+    );
+    check(
+        "
+        service shop desired=1 running=1
+        need shop attr=com.amazonaws.ecs.capability.logging-driver.awslogs
+        task t1 shop RUNNING
+        other i-1 attr=ecs.os-type:linux
+        ",
+        "ConstraintUnmet: service shop may be placed only where attribute com.amazonaws.ecs.capability.logging-driver.awslogs is there (its task definition requires it), and of 1 other container instance that is so on none; add such an instance, or change the rule",
+    );
+}
+
+/// Each of two rules is met somewhere, both nowhere. A rule that all meet is not named.
+#[test]
+fn constraints_that_leave_nothing_together() {
+    check(
+        "
+        service shop desired=2 running=2 distinct placed=c0,c1
+        need shop attr=os:linux attr=disk:ssd where=attribute:disk~==~ssd
+        task t1 shop RUNNING
+        other i-1 attr=os:linux attr=disk:ssd
+        other i-2 attr=os:linux attr=disk:hdd
+        ",
+        "ConstraintUnmet: service shop may be placed only where attribute disk is ssd (its task definition requires it) and no other task of it runs (placement constraint distinctInstance) and \"attribute:disk == ssd\" holds (placement constraint memberOf), and of 2 other container instances that is so on none; add such an instance, or change the rule",
+    );
+}
+
+/// Room counts only where the task may be.
+#[test]
+fn room_where_it_may_not_be() {
+    check(
+        "
+        service shop desired=1 running=1
+        where shop attribute:disk == ssd
+        need shop cpu=512
+        task t1 shop RUNNING
+        other i-1 cpu=100 attr=disk:ssd
+        other i-2 cpu=9000 attr=disk:hdd
+        ",
+        "NoRoom: of 2 other container instances none has room for a task of service shop: the closest, i-1, has 100 of the 512 CPU units; add instances, or let the task need less",
+    );
+}
+
+/// Shown, not judged; and what has no room anyway has none.
+#[test]
+fn an_expression_that_cannot_be_judged() {
+    let service = "service shop desired=1 running=1\nwhere shop task:group == service:db\ntask t1 shop RUNNING\n";
+    let shown = "ConstraintNotJudged: service shop may be placed only where \"task:group == service:db\" holds (placement constraint memberOf), which cannot be judged from here: see whether another instance meets it";
+    check(&format!("{service} other i-1"), shown);
+    check(
+        &format!("{service} need shop cpu=512\nother i-1 cpu=1"),
+        &format!(
+            "NoRoom: of 1 other container instance none has room for a task of service shop: the closest, i-1, has 1 of the 512 CPU units; add instances, or let the task need less\n{shown}"
+        ),
+    );
+}
+
+/// ECS's own words, on one line, cut, and without what steers a terminal.
+#[test]
+fn what_ecs_says() {
+    check(
+        "
+        service shop desired=1 running=1
+        event shop 9m (service shop) has reached a steady state.
+        event shop 5m (service shop) is unable to\u{1b}[31m consistently\u{202e} start tasks successfully.
+        event shop 4m (service shop) has started 1 tasks: (task 0a1b).
+        task t1 shop RUNNING
+        ",
+        "ReplacementFails: ECS said of service shop at 2026-11-22T11:55:00Z: \"(service shop) is unable to [31m consistently start tasks successfully.\"; see the service's events, and why its newest tasks stopped",
+    );
+    let long = "x".repeat(300);
+    check(
+        &format!("service shop desired=1 running=1\nevent shop 5m failed {long}\ntask t1 shop RUNNING"),
+        &format!(
+            "ReplacementFails: ECS said of service shop at 2026-11-22T11:55:00Z: \"failed {}…\"; see the service's events, and why its newest tasks stopped",
+            &long[..193]
+        ),
+    );
+    check(
+        "
+        service shop desired=1 running=1
+        event shop 5m (service shop) operations are being throttled. Will try again later.
+        task t1 shop RUNNING
+        ",
+        "ServiceThrottled: ECS said at 2026-11-22T11:55:00Z that operations of service shop are throttled; it tries again by itself, and AWS Support can raise the limit",
+    );
+}
+
+/// A placement that failed is over when a task has started since; every complaint is, in the steady state, or after
+/// the six hours in which ECS would have repeated it.
+#[test]
+fn complaints_that_are_over() {
+    let no_place =
+        "(service shop) was unable to place a task because no container instance met all of its requirements.";
+    let service = "service shop desired=1 running=1\ntask t1 shop RUNNING\n";
+    let said = format!(
+        "ReplacementFails: ECS said of service shop at 2026-11-22T06:01:00Z: \"{no_place}\"; see the service's events, and why its newest tasks stopped"
+    );
+    check(&format!("{service} event shop 359m {no_place}"), &said);
+    check(&format!("{service} event shop 361m {no_place}"), "");
+    check(&format!("{service} event shop 9m {no_place}\nevent shop 5m (service shop) has started 1 tasks."), "");
+    check(&format!("{service} event shop 9m it failed\nevent shop 5m (service shop) has reached a steady state."), "");
+}
+
+/// What ECS says of the place is left out where the place itself was looked at.
+#[test]
+fn a_place_that_was_looked_at_explains_the_event() {
+    check(
+        "
+        service shop desired=1 running=1
+        need shop cpu=512
+        event shop 5m (service shop) was unable to place a task because no container instance met all of its requirements.
+        task t1 shop RUNNING
+        other i-1 cpu=1
+        ",
+        "NoRoom: of 1 other container instance none has room for a task of service shop: the closest, i-1, has 1 of the 512 CPU units; add instances, or let the task need less",
+    );
+}
+
+/// A task that ECS has told to stop needs no replacement any more; a service without a task here is not looked at.
+#[test]
+fn services_of_stopping_tasks_are_no_cause() {
+    check(
+        "
+        service shop desired=2 running=2 min=100 max=100
+        service till desired=1 running=1 min=100 max=100
+        task t1 shop DEACTIVATING! since=1m
+        delay 300
+        others
+        ",
+        "StoppingLong: task t1 of service shop was told to stop at 2026-11-22T11:59:00Z and is DEACTIVATING: its balancer drains it first, for the deregistration delay of 5 min; then its containers get the agent's ECS_CONTAINER_STOP_TIMEOUT (30 s unless set) to end",
+    );
+}

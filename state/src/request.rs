@@ -1,0 +1,426 @@
+//! What an operator asks of a drain, and what comes of it.
+//!
+//! A request is written to the table by a person's command, and carried out by the controller: it alone writes records,
+//! so that an order and a decision cannot overwrite each other. A request means one generation of one instance's drain,
+//! and is carried out within [`EXPIRES_AFTER`] or not at all: an order that was given to one situation must not strike
+//! another.
+//!
+//! [`apply`] is the whole of the rules, and pure. What a request says of itself (who, why, when) is not proof, and is
+//! foreign text.
+
+use crate::phase::{Outcome, Phase};
+use crate::record::{ContainerInstance, Order, Record, Then};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// The schema that this program writes. A request with a higher one is not carried out.
+pub const SCHEMA: u32 = 1;
+
+/// How far a request's time may be from now, in either direction: what is older has expired, and what is to come was
+/// written by a clock that is wrong.
+pub const EXPIRES_AFTER: SignedDuration = SignedDuration::from_mins(15);
+
+/// How many characters of a name, or of a reason, get into a record: it must fit into an item of the table.
+const LONGEST: usize = 500;
+
+/// What an operator asks for one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Names this request; ids of later requests sort after those of earlier ones.
+    pub id: String,
+    /// The name of the controller that is to carry it out.
+    pub controller: String,
+    /// AWS account, 12 digits.
+    pub account: String,
+    /// AWS region, such as `eu-west-1`.
+    pub region: String,
+    /// EC2 instance id, such as `i-0123456789abcdef0`.
+    pub instance_id: String,
+    /// The generation of the record that whoever asked had before them; 0: there was no record.
+    pub generation: u64,
+    /// What is asked for.
+    pub what: What,
+    /// Who, as the CLI found it out: an IAM identity, or a user of a machine. It is not proof.
+    pub by: String,
+    /// Why, if they said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When it was asked for.
+    pub at: Timestamp,
+    /// The shape of this request, see [`SCHEMA`].
+    pub schema: u32,
+}
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// Drain the instance, although no hook of ours holds it.
+    Drain {
+        /// What comes after.
+        then: Then,
+    },
+    /// Give the drain up and undo our `DRAINING`.
+    Cancel,
+    /// Do nothing for this drain but heartbeats.
+    Hold,
+    /// Go on with a drain that is held.
+    Resume,
+    /// Move the deadline to a later moment.
+    Extend {
+        /// The new deadline.
+        until: Timestamp,
+    },
+    /// Forget what failed, and look at once.
+    Retry,
+    /// End the wait now, whatever is left.
+    Complete,
+}
+
+impl What {
+    /// The name of the request in the table, the CLI and the docs.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            What::Drain { .. } => "drain",
+            What::Cancel => "cancel",
+            What::Hold => "hold",
+            What::Resume => "resume",
+            What::Extend { .. } => "extend",
+            What::Retry => "retry",
+            What::Complete => "complete",
+        }
+    }
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Applied {
+    /// It changes the record: save it, then answer.
+    Changed {
+        /// The record as it should be.
+        record: Box<Record>,
+        /// What whoever asked is told.
+        answer: String,
+    },
+    /// It is so already: answer, and save nothing.
+    Already {
+        /// What whoever asked is told.
+        answer: String,
+    },
+    /// It cannot be done: answer, and save nothing.
+    Refused {
+        /// What whoever asked is told: why, and what could be done instead.
+        answer: String,
+    },
+    /// A drain is asked for where none is unfinished: open one.
+    Open,
+}
+
+impl Request {
+    /// The key of the instance's record in the table.
+    pub fn record_key(&self) -> String {
+        crate::record::key(&self.account, &self.region, &self.instance_id)
+    }
+
+    /// Whether it is too late to carry it out, or its clock too wrong to be believed.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        now.duration_since(self.at).abs() > EXPIRES_AFTER
+    }
+
+    /// Who ordered it, why and when, as it gets into a record: cut, and without control characters, since it is shown on
+    /// terminals.
+    pub fn order(&self) -> Order {
+        Order { by: plain(&self.by), reason: self.reason.as_deref().map(plain).filter(|r| !r.is_empty()), at: self.at }
+    }
+}
+
+/// A line of text that nobody can play tricks with.
+fn plain(text: &str) -> String {
+    let text: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.trim().to_owned()
+}
+
+/// What comes of a request for an instance whose record is this, or that has none. `margin` is the policy's blind margin:
+/// see [`crate::record::latest_deadline`].
+pub fn apply(request: &Request, record: Option<&Record>, margin: SignedDuration, now: Timestamp) -> Applied {
+    if let Some(record) = record.filter(|record| record.requests.contains(&request.id)) {
+        return already(format!("it was carried out already; {}", standing(record)));
+    }
+    if request.expired(now) {
+        return refused(format!(
+            "it was asked for at {:.0}, more than {} minutes from now: ask again, and see that no clock is wrong",
+            request.at,
+            EXPIRES_AFTER.as_mins()
+        ));
+    }
+    if let What::Drain { then } = request.what {
+        return drain(request, then, record);
+    }
+    let Some(record) = record else {
+        return refused("it is not being drained".to_owned());
+    };
+    if let Some(answer) = other_generation(request, record) {
+        return refused(answer);
+    }
+    if record.is_done() {
+        return refused(is_done(record, request.what));
+    }
+    let (mut next, order) = (record.clone(), request.order());
+    let done = match request.what {
+        What::Drain { .. } | What::Cancel => cancel(&mut next, order, now),
+        What::Hold => hold(&mut next, order, now),
+        What::Resume => resume(&mut next, &order, now),
+        What::Extend { until } => extend(&mut next, &order, until, margin, now),
+        What::Retry => retry(&mut next, &order, now),
+        What::Complete => complete(&mut next, order, now),
+    };
+    match done {
+        Ok(answer) => {
+            carried_out(&mut next, request);
+            Applied::Changed { record: Box::new(next), answer }
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+/// Notes in a record that a request was carried out on it, so that it does nothing when it is read again. For a drain
+/// that a request opens, too.
+pub fn carried_out(record: &mut Record, request: &Request) {
+    record.remember_request(request.id.clone());
+}
+
+fn already(answer: String) -> Applied {
+    Applied::Already { answer }
+}
+
+fn refused(answer: String) -> Applied {
+    Applied::Refused { answer }
+}
+
+/// Where a drain stands, in a clause.
+fn standing(record: &Record) -> String {
+    match record.outcome {
+        Some(outcome) if record.is_done() => format!("its drain is done ({outcome})"),
+        Some(_) | None => format!("its drain is {} since {:.0}: {}", record.phase, record.phase_since, record.message),
+    }
+}
+
+fn other_generation(request: &Request, record: &Record) -> Option<String> {
+    (request.generation != record.generation).then(|| match request.generation {
+        0 => format!("there was no drain of it when this was asked for, and now there is one: {}", standing(record)),
+        meant => format!(
+            "generation {meant} of its drain was meant, and this is generation {}: {}",
+            record.generation,
+            standing(record)
+        ),
+    })
+}
+
+fn drain(request: &Request, then: Then, record: Option<&Record>) -> Applied {
+    let Some(record) = record else { return Applied::Open };
+    if record.is_done() {
+        return other_generation(request, record).map_or(Applied::Open, refused);
+    }
+    if record.cancel.is_some() || record.phase == Phase::Returning {
+        return refused(format!("its last drain is not over; ask again when it is: {}", standing(record)));
+    }
+    let same = match (&record.lifecycle, record.then) {
+        // Its group terminates it and replaces it: what was asked for is under way.
+        (Some(_), _) => then == Then::Terminate && !record.lives_on(),
+        (None, Some(now)) => now == then,
+        (None, None) => false,
+    };
+    match (same, &record.lifecycle, record.then) {
+        (true, ..) => already(format!("it is being drained already; {}", standing(record))),
+        (false, Some(lifecycle), _) => {
+            refused(format!("its group {} is terminating it; {}", lifecycle.group, standing(record)))
+        }
+        (false, None, Some(now)) => refused(format!(
+            "it is being drained to {}, not to {}: cancel that first; {}",
+            now.name(),
+            then.name(),
+            standing(record)
+        )),
+        (false, None, None) => refused(format!("it is being drained already; {}", standing(record))),
+    }
+}
+
+/// What is said to a request for a drain that is done.
+fn is_done(record: &Record, what: What) -> String {
+    let done = standing(record);
+    let kept = record.lifecycle.is_none()
+        && matches!(record.then, Some(Then::Keep | Then::Leave))
+        && matches!(record.outcome, Some(Outcome::Drained | Outcome::Released));
+    let commands: Vec<String> = record
+        .container_instances
+        .iter()
+        .filter(|one| one.draining_is_ours && one.deregistered_at.is_none())
+        .map(|one| make_active(record, one))
+        .collect();
+    if what == What::Cancel && kept && !commands.is_empty() {
+        format!("{done}, and it stays as it is. To place tasks on it again: {}", commands.join("; "))
+    } else {
+        format!("{done}; there is nothing to {}", what.name())
+    }
+}
+
+/// The command that makes a container instance `ACTIVE` again.
+fn make_active(record: &Record, one: &ContainerInstance) -> String {
+    format!(
+        "aws ecs update-container-instances-state --region {} --cluster {} --container-instances {} --status ACTIVE",
+        record.region, one.cluster, one.arn
+    )
+}
+
+/// Whether the drain is held, said at the end of an answer to what only happens once it goes on.
+fn once_resumed(record: &Record) -> String {
+    record.held.as_ref().map_or_else(String::new, |by| format!(", once it is resumed: it is held by {by}"))
+}
+
+fn cancel(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Applied> {
+    if next.lifecycle.is_some() {
+        let why =
+            "its group is terminating it, and no API calls that off: hold it, extend its deadline, or complete it";
+        return Err(refused(why.to_owned()));
+    }
+    if next.container_instances.iter().any(|one| one.deregistered_at.is_some()) {
+        return Err(refused("it was deregistered from its cluster, which cannot be undone".to_owned()));
+    }
+    if let Some(by) = &next.cancel {
+        return Err(already(format!("it is being cancelled already, by {by}")));
+    }
+    if next.phase == Phase::Returning {
+        return Err(already(format!("it is returning already; {}", standing(next))));
+    }
+    next.note(now, format!("its cancellation is asked for by {order}"));
+    next.cancel = Some(order);
+    let unless = if next.termination_asked_at.is_some() { ", unless its group is terminating it by now" } else { "" };
+    Ok(format!("its drain is cancelled, and our DRAINING undone{unless}{}", once_resumed(next)))
+}
+
+fn hold(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Applied> {
+    if let Some(by) = &next.held {
+        return Err(already(format!("it is held already, by {by}, since {:.0}", by.at)));
+    }
+    next.note(now, format!("held by {order}"));
+    next.held = Some(order);
+    let late = match &next.intent {
+        Some(_) if next.phase == Phase::Completing && next.retained_at.is_none() => {
+            " (it was about to be let go: what Auto Scaling was told before now is not called back)"
+        }
+        Some(_) | None => "",
+    };
+    let limit = next.global_limit.map_or_else(String::new, |at| format!("; its hook's limit stays {at:.0}"));
+    Ok(format!("held: heartbeats go on, and nothing else, until it is resumed{late}{limit}"))
+}
+
+fn resume(next: &mut Record, order: &Order, now: Timestamp) -> Result<String, Applied> {
+    match next.held.take() {
+        None => Err(already("it is not held".to_owned())),
+        Some(by) => {
+            next.note(now, format!("resumed by {order}; it was held by {by} since {:.0}", by.at));
+            Ok(format!("resumed; it was held by {by}"))
+        }
+    }
+}
+
+fn extend(
+    next: &mut Record,
+    order: &Order,
+    until: Timestamp,
+    margin: SignedDuration,
+    now: Timestamp,
+) -> Result<String, Applied> {
+    let Some(before) = next.deadline else {
+        let limit = next.global_limit.map_or_else(
+            || "it waits as long as it needs".to_owned(),
+            |at| format!("its hook's own limit, {at:.0}, cannot be moved"),
+        );
+        return Err(refused(format!("it has no deadline: {limit}")));
+    };
+    if until <= now {
+        return Err(refused(format!("{until:.0} is in the past")));
+    }
+    if until == before {
+        return Err(already(format!("its deadline is {before:.0} already")));
+    }
+    if until < before {
+        return Err(refused(format!("its deadline is {before:.0}, and it is only ever moved to a later moment")));
+    }
+    let told = told(next)?;
+    next.note(now, format!("its deadline is moved from {before:.0} to {until:.0} by {order}"));
+    next.set_deadline(until, margin, now);
+    match (next.deadline, next.global_limit) {
+        (Some(after), Some(limit)) if after < until && after <= before => Err(refused(format!(
+            "its deadline is {before:.0}, and its hook ends the wait at {limit:.0}: no later one is left"
+        ))),
+        (Some(after), Some(limit)) if after < until => Ok(format!(
+            "its deadline is now {after:.0}, and not {until:.0}: its hook itself ends the wait at {limit:.0}{told}"
+        )),
+        (Some(_) | None, _) => Ok(format!("its deadline is now {until:.0}; it was {before:.0}{told}")),
+    }
+}
+
+/// Whether a later deadline can still change anything: an intent that rests on the deadline is dropped when it is moved,
+/// any other is not.
+fn told(record: &Record) -> Result<&'static str, Applied> {
+    if record.phase == Phase::Returning {
+        return Err(refused(format!("its wait is over; {}", standing(record))));
+    }
+    if record.retained_at.is_some() {
+        return Err(refused("it was abandoned at its deadline, and its group keeps it for a look".to_owned()));
+    }
+    match &record.intent {
+        Some(intent) if record.phase == Phase::Completing => match intent.outcome {
+            Outcome::TimedOut | Outcome::Abandoned => {
+                Ok("; its old one had passed, and what Auto Scaling was told before now is not called back")
+            }
+            Outcome::Drained
+            | Outcome::Released
+            | Outcome::NotInCluster
+            | Outcome::Cancelled
+            | Outcome::InstanceGone
+            | Outcome::WaitLost => {
+                Err(refused(format!("it is being let go ({}), and no deadline has a say any more", intent.outcome)))
+            }
+        },
+        Some(_) | None => Ok(""),
+    }
+}
+
+fn retry(next: &mut Record, order: &Order, now: Timestamp) -> Result<String, Applied> {
+    let failed = next.last_error.take().filter(|_| next.attempts > 0);
+    next.attempts = 0;
+    next.note(now, format!("tried again at once, by order of {order}"));
+    let before = failed.map_or_else(String::new, |error| format!("; before: {}", error.what));
+    Ok(format!("it is looked at now{}{before}", once_resumed(next)))
+}
+
+fn complete(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Applied> {
+    if order.reason.is_none() {
+        return Err(refused("a reason is required: it stands in the record".to_owned()));
+    }
+    if let Some(by) = &next.release {
+        return Err(already(format!("its completion is ordered already, by {by}")));
+    }
+    if next.phase == Phase::Returning {
+        return Err(refused(format!("its wait is over already; {}", standing(next))));
+    }
+    next.note(now, format!("its completion, whatever is left, is ordered by {order}"));
+    next.release = Some(order);
+    let left = match (next.tasks_left_count, next.targets_left_count) {
+        (0, 0) => String::new(),
+        (tasks, targets) => {
+            format!("; when it was last looked at, {} and {} were left", of(tasks, "task"), of(targets, "registration"))
+        }
+    };
+    Ok(format!("it is let go now{}{left}", once_resumed(next)))
+}
+
+/// `1 task`, `3 tasks`.
+fn of(count: u32, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
+}
+
+#[cfg(test)]
+mod tests;

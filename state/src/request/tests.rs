@@ -1,0 +1,342 @@
+//! What comes of each request, as tables.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::*;
+use crate::record::{ActionResult, Intent, LastError, Lifecycle, Opening, Origin, Strategy, WaitKind};
+
+fn now() -> Timestamp {
+    "2026-01-05T09:00:00Z".parse().unwrap()
+}
+
+fn minutes(n: i64) -> Timestamp {
+    now() + SignedDuration::from_mins(n)
+}
+
+const MARGIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// A drain that waits: under our hook, with a deadline in an hour and a limit in two.
+fn hooked() -> Record {
+    let lifecycle = Lifecycle {
+        group: "web-group".into(),
+        hook: "ecs-drain".into(),
+        kind: WaitKind::Terminating,
+        heartbeat_timeout_seconds: 300,
+        global_timeout_seconds: 7200,
+        default_result: ActionResult::Continue,
+        other_hooks: Vec::new(),
+        retains_abandoned: false,
+    };
+    record(Origin::LifecycleHook, Some(lifecycle), None)
+}
+
+/// A drain that an operator asked for.
+fn asked(then: Then) -> Record {
+    record(Origin::Operator, None, Some(then))
+}
+
+fn record(origin: Origin, lifecycle: Option<Lifecycle>, then: Option<Then>) -> Record {
+    let opening = Opening {
+        account: "123456789012".into(),
+        region: "eu-west-1".into(),
+        instance_id: "i-1".into(),
+        controller: "main".into(),
+        origin,
+        strategy: Strategy::Drain,
+        lifecycle,
+        group: Some("web-group".into()),
+        then,
+        requested: None,
+        container_instances: vec![ContainerInstance {
+            cluster: "web".into(),
+            arn: "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c1".into(),
+            draining_is_ours: true,
+            deregistered_at: None,
+        }],
+        deadline: Some(SignedDuration::from_hours(1)),
+        margin: MARGIN,
+    };
+    let mut record = Record::open(opening, now());
+    record.phase = Phase::Waiting;
+    record.message = "task a of service shop is RUNNING".into();
+    record
+}
+
+fn intending(mut record: Record, outcome: Outcome) -> Record {
+    record.phase = Phase::Completing;
+    record.intent = Some(Intent { result: ActionResult::Continue, outcome, reason: "so".into(), at: now() });
+    record
+}
+
+fn done(mut record: Record, outcome: Outcome) -> Record {
+    record.phase = Phase::Done;
+    record.outcome = Some(outcome);
+    record
+}
+
+fn request(what: What) -> Request {
+    Request {
+        id: "20260105T090000000-1".into(),
+        controller: "main".into(),
+        account: "123456789012".into(),
+        region: "eu-west-1".into(),
+        instance_id: "i-1".into(),
+        generation: 1,
+        what,
+        by: "Ada".into(),
+        reason: Some("kernel".into()),
+        at: now(),
+        schema: SCHEMA,
+    }
+}
+
+fn tell(applied: &Applied) -> String {
+    match applied {
+        Applied::Changed { answer, .. } => format!("changed: {answer}"),
+        Applied::Already { answer } => format!("already: {answer}"),
+        Applied::Refused { answer } => format!("refused: {answer}"),
+        Applied::Open => "open".into(),
+    }
+}
+
+#[track_caller]
+fn check(table: &[(Option<Record>, What, &str)]) {
+    for (record, what, expected) in table {
+        let applied = apply(&request(*what), record.as_ref(), MARGIN, now());
+        assert_eq!(tell(&applied), *expected);
+        if let (Applied::Changed { record: next, .. }, Some(record)) = (&applied, record) {
+            assert_eq!(next.requests, ["20260105T090000000-1"]);
+            assert!(next.history.len() > record.history.len(), "who and why is in the history");
+            assert_eq!((next.version, next.generation, next.phase), (record.version, record.generation, record.phase));
+            assert!(matches!(apply(&request(*what), Some(next), MARGIN, now()), Applied::Already { .. }), "read twice");
+        }
+    }
+}
+
+const STANDS: &str = "its drain is Waiting since 2026-01-05T09:00:00Z: task a of service shop is RUNNING";
+
+#[test]
+fn a_drain() {
+    let drain = |then| What::Drain { then };
+    let cancelled = Record { cancel: Some(request(What::Cancel).order()), ..asked(Then::Keep) };
+    let again = Record { generation: 2, ..done(hooked(), Outcome::WaitLost) };
+    check(&[
+        (None, drain(Then::Keep), "open"),
+        (Some(done(hooked(), Outcome::WaitLost)), drain(Then::Keep), "open"),
+        (
+            Some(again),
+            drain(Then::Keep),
+            "refused: generation 1 of its drain was meant, and this is generation 2: its drain is done (WaitLost)",
+        ),
+        (Some(asked(Then::Keep)), drain(Then::Keep), &format!("already: it is being drained already; {STANDS}")),
+        (
+            Some(asked(Then::Keep)),
+            drain(Then::Terminate),
+            &format!("refused: it is being drained to keep, not to terminate: cancel that first; {STANDS}"),
+        ),
+        (Some(hooked()), drain(Then::Terminate), &format!("already: it is being drained already; {STANDS}")),
+        (
+            Some(hooked()),
+            drain(Then::TerminateAndShrink),
+            &format!("refused: its group web-group is terminating it; {STANDS}"),
+        ),
+        (Some(hooked()), drain(Then::Keep), &format!("refused: its group web-group is terminating it; {STANDS}")),
+        (
+            Some(cancelled),
+            drain(Then::Keep),
+            &format!("refused: its last drain is not over; ask again when it is: {STANDS}"),
+        ),
+    ]);
+}
+
+#[test]
+fn a_cancellation() {
+    let deregistered = |mut record: Record| {
+        record.container_instances[0].deregistered_at = Some(now());
+        record
+    };
+    let told = Record { termination_asked_at: Some(now()), ..intending(asked(Then::Terminate), Outcome::Drained) };
+    let held = Record { held: Some(Order { by: "Bob".into(), reason: None, at: now() }), ..asked(Then::Keep) };
+    check(&[
+        (None, What::Cancel, "refused: it is not being drained"),
+        (Some(asked(Then::Keep)), What::Cancel, "changed: its drain is cancelled, and our DRAINING undone"),
+        (
+            Some(held),
+            What::Cancel,
+            "changed: its drain is cancelled, and our DRAINING undone, once it is resumed: it is held by Bob",
+        ),
+        (
+            Some(told),
+            What::Cancel,
+            "changed: its drain is cancelled, and our DRAINING undone, unless its group is terminating it by now",
+        ),
+        (
+            Some(hooked()),
+            What::Cancel,
+            "refused: its group is terminating it, and no API calls that off: hold it, extend its deadline, or complete it",
+        ),
+        (
+            Some(deregistered(asked(Then::Keep))),
+            What::Cancel,
+            "refused: it was deregistered from its cluster, which cannot be undone",
+        ),
+        (
+            Some(done(hooked(), Outcome::Drained)),
+            What::Cancel,
+            "refused: its drain is done (Drained); there is nothing to cancel",
+        ),
+        (
+            Some(done(asked(Then::Keep), Outcome::Drained)),
+            What::Cancel,
+            "refused: its drain is done (Drained), and it stays as it is. To place tasks on it again: aws ecs update-container-instances-state --region eu-west-1 --cluster web --container-instances arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c1 --status ACTIVE",
+        ),
+        (
+            Some(done(asked(Then::Keep), Outcome::Cancelled)),
+            What::Cancel,
+            "refused: its drain is done (Cancelled); there is nothing to cancel",
+        ),
+    ]);
+}
+
+#[test]
+fn holding_and_resuming() {
+    let held = Record { held: Some(Order { by: "Bob".into(), reason: None, at: now() }), ..hooked() };
+    check(&[
+        (
+            Some(hooked()),
+            What::Hold,
+            "changed: held: heartbeats go on, and nothing else, until it is resumed; its hook's limit stays 2026-01-05T11:00:00Z",
+        ),
+        (
+            Some(intending(asked(Then::Terminate), Outcome::Drained)),
+            What::Hold,
+            "changed: held: heartbeats go on, and nothing else, until it is resumed (it was about to be let go: what Auto Scaling was told before now is not called back)",
+        ),
+        (Some(held.clone()), What::Hold, "already: it is held already, by Bob, since 2026-01-05T09:00:00Z"),
+        (Some(held), What::Resume, "changed: resumed; it was held by Bob"),
+        (Some(hooked()), What::Resume, "already: it is not held"),
+        (
+            Some(done(hooked(), Outcome::Drained)),
+            What::Hold,
+            "refused: its drain is done (Drained); there is nothing to hold",
+        ),
+    ]);
+}
+
+#[test]
+fn extending() {
+    let to = |n| What::Extend { until: minutes(n) };
+    let retained = Record { retained_at: Some(now()), ..intending(hooked(), Outcome::Abandoned) };
+    let at_the_limit = Record { deadline: Some(minutes(115)), ..hooked() };
+    check(&[
+        (Some(hooked()), to(90), "changed: its deadline is now 2026-01-05T10:30:00Z; it was 2026-01-05T10:00:00Z"),
+        (
+            Some(hooked()),
+            to(600),
+            "changed: its deadline is now 2026-01-05T10:55:00Z, and not 2026-01-05T19:00:00Z: its hook itself ends the wait at 2026-01-05T11:00:00Z",
+        ),
+        (
+            Some(at_the_limit),
+            to(600),
+            "refused: its deadline is 2026-01-05T10:55:00Z, and its hook ends the wait at 2026-01-05T11:00:00Z: no later one is left",
+        ),
+        (Some(hooked()), to(60), "already: its deadline is 2026-01-05T10:00:00Z already"),
+        (
+            Some(hooked()),
+            to(30),
+            "refused: its deadline is 2026-01-05T10:00:00Z, and it is only ever moved to a later moment",
+        ),
+        (Some(hooked()), to(-1), "refused: 2026-01-05T08:59:00Z is in the past"),
+        (
+            Some(Record { deadline: None, ..hooked() }),
+            to(90),
+            "refused: it has no deadline: its hook's own limit, 2026-01-05T11:00:00Z, cannot be moved",
+        ),
+        (Some(asked(Then::Keep)), to(90), "refused: it has no deadline: it waits as long as it needs"),
+        (
+            Some(intending(hooked(), Outcome::TimedOut)),
+            to(90),
+            "changed: its deadline is now 2026-01-05T10:30:00Z; it was 2026-01-05T10:00:00Z; its old one had passed, and what Auto Scaling was told before now is not called back",
+        ),
+        (
+            Some(intending(hooked(), Outcome::Drained)),
+            to(90),
+            "refused: it is being let go (Drained), and no deadline has a say any more",
+        ),
+        (Some(retained), to(90), "refused: it was abandoned at its deadline, and its group keeps it for a look"),
+    ]);
+}
+
+#[test]
+fn trying_again_and_completing() {
+    let failing = Record { attempts: 3, last_error: Some(LastError { at: now(), what: "denied".into() }), ..hooked() };
+    let ordered = Record { release: Some(Order { by: "Bob".into(), reason: None, at: now() }), ..hooked() };
+    let returning = Record { phase: Phase::Returning, ..hooked() };
+    check(&[
+        (Some(failing.clone()), What::Retry, "changed: it is looked at now; before: denied"),
+        (Some(hooked()), What::Retry, "changed: it is looked at now"),
+        (
+            Some(Record { tasks_left_count: 1, targets_left_count: 2, ..hooked() }),
+            What::Complete,
+            "changed: it is let go now; when it was last looked at, 1 task and 2 registrations were left",
+        ),
+        (Some(ordered), What::Complete, "already: its completion is ordered already, by Bob"),
+        (
+            Some(returning),
+            What::Complete,
+            "refused: its wait is over already; its drain is Returning since 2026-01-05T09:00:00Z: task a of service shop is RUNNING",
+        ),
+    ]);
+    let Applied::Changed { record, .. } = apply(&request(What::Retry), Some(&failing), MARGIN, now()) else { panic!() };
+    assert_eq!((record.attempts, record.last_error), (0, None));
+    for reason in [None, Some(" \n ".to_owned())] {
+        let unreasoned = Request { reason, ..request(What::Complete) };
+        let told = tell(&apply(&unreasoned, Some(&hooked()), MARGIN, now()));
+        assert_eq!(told, "refused: a reason is required: it stands in the record");
+    }
+}
+
+#[test]
+fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
+    let say = |request: &Request, record: Option<&Record>| tell(&apply(request, record, MARGIN, now()));
+    let unborn = Request { generation: 0, ..request(What::Hold) };
+    assert_eq!(
+        say(&unborn, Some(&hooked())),
+        format!("refused: there was no drain of it when this was asked for, and now there is one: {STANDS}")
+    );
+    let older = Request { generation: 4, ..request(What::Hold) };
+    assert_eq!(
+        say(&older, Some(&hooked())),
+        format!("refused: generation 4 of its drain was meant, and this is generation 1: {STANDS}")
+    );
+    for (age, expired) in [(-16, true), (-15, false), (0, false), (15, false), (16, true)] {
+        let request = Request { at: minutes(age), ..request(What::Drain { then: Then::Keep }) };
+        assert_eq!(request.expired(now()), expired, "{age}");
+        assert_eq!(say(&request, None) == "open", !expired, "{age}");
+    }
+    let late = Request { at: minutes(-16), ..request(What::Hold) };
+    assert_eq!(
+        say(&late, Some(&hooked())),
+        "refused: it was asked for at 2026-01-05T08:44:00Z, more than 15 minutes from now: ask again, and see that no clock is wrong"
+    );
+    // What was carried out is told so, however late it is read.
+    let carried = Record { requests: vec![late.id.clone()], ..hooked() };
+    assert_eq!(say(&late, Some(&carried)), format!("already: it was carried out already; {STANDS}"));
+}
+
+#[test]
+fn only_the_newest_ids_stay() {
+    let mut record = hooked();
+    for n in 0..15 {
+        carried_out(&mut record, &Request { id: n.to_string(), ..request(What::Hold) });
+    }
+    assert_eq!(record.requests, ["5", "6", "7", "8", "9", "10", "11", "12", "13", "14"]);
+}
+
+#[test]
+fn what_a_request_says_of_itself_is_cut_and_plain() {
+    let hostile = Request { by: "\u{1b}[2JAda\n".into(), reason: Some("x".repeat(1_000_000)), ..request(What::Hold) };
+    let order = hostile.order();
+    assert_eq!(order.by, "[2JAda");
+    assert_eq!(order.reason.map(|r| r.len()), Some(LONGEST));
+}

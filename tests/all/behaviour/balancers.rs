@@ -1,0 +1,227 @@
+//! Load balancers: every registration is seen gone, whoever made it and however it is named.
+
+use super::{
+    api, cluster, elapsed, good, stray, target_group, terminate, told, two_with, until_cause, until_ended,
+    until_record, world,
+};
+use crate::harness::{Scenario, group, seconds, somebody};
+use crate::scenarios::{A, B, C, IP_AND_CLASSIC, PLAIN};
+use crate::story::{held, until_phase};
+use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
+use aws_simulator::elb::{TargetGroupKind, TargetType};
+use aws_simulator::spec::{ClusterSpec, Network, TargetGroupSpec};
+use aws_simulator::{BEGIN, Cloud, Simulator};
+use ecs_drain_state::{Outcome, Phase, Target};
+use jiff::SignedDuration;
+use std::time::Duration;
+
+const D: &str = "i-0000000000000000d";
+
+/// Three tasks on the instance are three targets, and one registration of it.
+#[test]
+fn every_dynamic_port_counts() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_target_group(target_group("web", seconds(100)));
+            two_with(cloud, &api(6).target_group("web"));
+        },
+        begin: |cloud| {
+            assert_eq!(cloud.world.elb.connections(cloud.now(), A, &[]).len(), 3);
+            terminate(cloud, &[A]);
+        },
+        ..PLAIN
+    };
+    let ended = good(&scenario);
+    assert_eq!(ended.record(A).unwrap().obligations.len(), 1);
+    assert!(ended.at(A).unwrap() >= BEGIN + seconds(100));
+}
+
+#[test]
+fn every_target_group_of_a_service_is_seen_gone() {
+    let scenario = world(|cloud| {
+        cloud.add_target_group(target_group("web", seconds(10)));
+        cloud.add_target_group(target_group("admin", seconds(150)));
+        two_with(cloud, &api(2).target_group("web").target_group("admin"));
+    });
+    let ended = good(&scenario);
+    assert_eq!(ended.record(A).unwrap().obligations.len(), 2);
+    assert!(ended.at(A).unwrap() >= BEGIN + seconds(150));
+}
+
+#[test]
+fn the_address_of_an_awsvpc_task_is_seen_gone() {
+    let scenario = world(|cloud| {
+        let by_address = TargetGroupSpec { target_type: TargetType::Ip, ..target_group("web", seconds(100)) };
+        cloud.add_target_group(by_address);
+        two_with(cloud, &api(2).target_group("web").network(Network::Awsvpc { container_port: 8080 }));
+    });
+    let ended = good(&scenario);
+    let record = ended.record(A).unwrap();
+    assert!(matches!(record.obligations[0].target, Target::Ip(_)), "{:?}", record.obligations);
+    assert!(ended.at(A).unwrap() >= BEGIN + seconds(100));
+}
+
+/// ECS has deregistered the instance; someone registers it again, and the balancer calls it `OutOfService`.
+#[test]
+fn an_instance_that_a_classic_load_balancer_lists_as_out_of_service_is_not_gone() {
+    told(&IP_AND_CLASSIC, async |simulator: Simulator, store| {
+        // Its service may have run on the other instance.
+        simulator.with(|cloud| cloud.world.elb.register_classic(cloud.now(), "old", A));
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        simulator.with(|cloud| {
+            let now = cloud.now();
+            cloud.world.elb.register_classic(now, "old", A);
+            cloud.world.elb.instance_stopped(now, A, &[]);
+        });
+        let listed = until_record(&simulator, &store, "OutOfService", |r| r.message.contains("OutOfService")).await;
+        assert!(listed.message.contains("classic load balancer old"), "{}", listed.message);
+        assert!(held(&simulator));
+        simulator.with(|cloud| cloud.world.elb.deregister_classic(cloud.now(), "old", A));
+        until_ended(&simulator, &store, Outcome::Drained).await;
+    });
+}
+
+/// A balancer that knows the instance through its Auto Scaling group, and no service.
+fn balancer_of_the_group(cloud: &mut Cloud) {
+    let arn = cloud.add_target_group(target_group("edge", seconds(300)));
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    let mut spec = group("web-group", "web", &[A, B]);
+    spec.target_group_arns = vec![arn];
+    cloud.add_group(spec);
+    cloud.add_service(&api(2));
+}
+
+/// Auto Scaling deregisters the instance before its hooks hear of it: that is looked at, and not believed.
+#[test]
+fn a_balancer_attached_to_the_group_itself_is_looked_at_and_seen_gone() {
+    let ended = good(&world(balancer_of_the_group));
+    let record = ended.record(A).unwrap();
+    assert_eq!(record.obligations.len(), 1);
+    assert!(record.obligations[0].to_string().ends_with("in target group edge"));
+    assert!(ended.count("DescribeTargetHealth") >= 2, "in each look of the proof");
+}
+
+/// Someone registers the instance by hand, and takes that back at once: five minutes of draining begin.
+#[test]
+fn the_deregistration_delay_is_shown_with_what_is_left_of_it() {
+    told(&world(balancer_of_the_group), async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        change(&simulator, "edge", |cloud, arn| {
+            let now = cloud.now();
+            cloud.world.elb.register_target(now, arn, stray(80));
+            cloud.world.elb.deregister_target(now, arn, &stray(80));
+        });
+        let record = until_record(&simulator, &store, "draining", |r| r.message.contains("is draining")).await;
+        assert!(record.message.contains("in target group edge is draining"), "{}", record.message);
+        assert!(record.message.contains(", at most ") && record.message.contains(" left"), "{}", record.message);
+        let target = &record.targets_left[0];
+        assert!(target.contains("draining") && target.ends_with(" at most"), "{target}");
+        let (_, text) = until_cause(&simulator, &store, "TargetDelay").await;
+        assert!(text.contains("the deregistration delay, 5 min"), "{text}");
+        until_ended(&simulator, &store, Outcome::Drained).await;
+    });
+}
+
+/// Does something with a target group.
+fn change(simulator: &Simulator, name: &str, what: impl FnOnce(&mut Cloud, &str)) {
+    simulator.with(|cloud| {
+        let arn = cloud.world.elb.arn_of(name).unwrap();
+        what(cloud, &arn);
+    });
+}
+
+/// A network load balancer that sends new connections for so long after a deregistration.
+fn network(cloud: &mut Cloud, settle_time: Option<Duration>) {
+    let kind = TargetGroupKind::Network;
+    cloud.add_target_group(TargetGroupSpec { kind, settle_time, ..target_group("tcp", seconds(60)) });
+    two_with(cloud, &api(2).target_group("tcp"));
+}
+
+/// How long after its target was first seen to leave the instance was let go.
+fn settled(config: &'static str, world: fn(&mut Cloud)) -> SignedDuration {
+    let ended = good(&Scenario { config, world, ..PLAIN });
+    let record = ended.record(A).unwrap();
+    assert_eq!(record.obligations[0].network, Some(true));
+    record.intent.unwrap().at.duration_since(record.obligations[0].draining_since.unwrap())
+}
+
+/// The checkers see to it that no connection is cut off that comes although the target reads `unused`.
+#[test]
+fn a_network_load_balancer_is_given_two_minutes_after_its_target_left() {
+    let two_minutes = SignedDuration::from_mins(2);
+    let by_default = settled("", |cloud| network(cloud, Some(seconds(120))));
+    assert!(by_default >= two_minutes, "{by_default}");
+    let at_once = settled("[policy]\nnetwork_settle = \"0s\"\n", |cloud| network(cloud, None));
+    assert!(at_once < two_minutes, "the policy can give it none: {at_once}");
+}
+
+/// Registers or deregisters A as anyone can.
+async fn hand(simulator: &Simulator, register: bool) {
+    let elb = aws_sdk_elasticloadbalancingv2::Client::new(&somebody(simulator).load(Some("us-east-1")).await);
+    let arn = simulator.peek(|cloud| cloud.world.elb.arn_of("web").unwrap());
+    let target = TargetDescription::builder().id(A).port(9999).build();
+    if register {
+        elb.register_targets().target_group_arn(arn).targets(target).send().await.unwrap();
+    } else {
+        elb.deregister_targets().target_group_arn(arn).targets(target).send().await.unwrap();
+    }
+}
+
+#[test]
+fn a_target_that_comes_back_sends_the_drain_from_verifying_to_waiting() {
+    let scenario = world(|cloud| {
+        cloud.add_target_group(target_group("web", seconds(20)));
+        two_with(cloud, &api(2).target_group("web"));
+    });
+    told(&scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        tokio::time::sleep(seconds(10)).await;
+        hand(&simulator, true).await;
+        let (record, text) = until_cause(&simulator, &store, "TargetStays").await;
+        assert!(text.contains("nobody deregisters it"), "{text}");
+        let back = record.history.iter().find(|event| event.what.starts_with("it is in service again: "));
+        assert_eq!(back.map(|event| event.phase), Some(Phase::Waiting), "{:#?}", record.history);
+        assert!(held(&simulator));
+        hand(&simulator, false).await;
+        until_ended(&simulator, &store, Outcome::Drained).await;
+    });
+}
+
+#[test]
+fn a_target_group_deleted_in_mid_drain_is_gone() {
+    let scenario = world(|cloud| {
+        cloud.add_target_group(target_group("web", seconds(3600)));
+        two_with(cloud, &api(2).target_group("web"));
+    });
+    told(&scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        tokio::time::sleep(seconds(60)).await;
+        assert!(held(&simulator), "it drains for an hour");
+        change(&simulator, "web", |cloud, arn| assert!(cloud.world.elb.delete_target_group(arn)));
+        until_ended(&simulator, &store, Outcome::Drained).await;
+        assert!(elapsed(&simulator) < seconds(600));
+    });
+}
+
+/// How often a target group was looked at that four instances share, of which these go.
+fn looks(begin: fn(&mut Cloud), ends: &'static [(&'static str, Outcome)]) -> usize {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_target_group(target_group("web", seconds(40)));
+            cluster(cloud, &[A, B, C, D]);
+            cloud.add_service(&api(8).target_group("web"));
+        },
+        begin,
+        ends,
+        ..PLAIN
+    };
+    good(&scenario).count("DescribeTargetHealth")
+}
+
+#[test]
+fn a_target_group_is_read_once_a_pass_however_many_instances_share_it() {
+    let one = looks(|cloud| terminate(cloud, &[A]), &[(A, Outcome::Drained)]);
+    let all = &[(A, Outcome::Drained), (B, Outcome::Drained), (C, Outcome::Drained)];
+    let three = looks(|cloud| terminate(cloud, &[A, B, C]), all);
+    assert!(three < one * 2, "{one} for one instance, {three} for three");
+}

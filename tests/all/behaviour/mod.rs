@@ -1,0 +1,114 @@
+//! What a drain meets, one story for each row of `docs/behaviour.md`.
+
+mod balancers;
+mod endings;
+mod stuck;
+mod tasks;
+
+use crate::harness::{Ended, Run, Scenario, group, record, run, seconds};
+use crate::scenarios::{A, B, PLAIN};
+use crate::story::{until, while_running};
+use aws_simulator::elb::{Target, TargetGroupKind, TargetType};
+use aws_simulator::spec::{ClusterSpec, ServiceSpec, TargetGroupSpec};
+use aws_simulator::{Cloud, SimTime, Simulator};
+use ecs_drain::store::Store;
+use ecs_drain_state::{Outcome, Record};
+use std::time::Duration;
+
+/// Cluster `web` with the instances of one group, which has our hook.
+fn cluster(cloud: &mut Cloud, ids: &[&str]) {
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    cloud.add_group(group("web-group", "web", ids));
+}
+
+/// A replica service whose tasks come and go in seconds.
+fn api(desired: u32) -> ServiceSpec {
+    ServiceSpec::replica("web", "api", desired).times(seconds(5), seconds(5))
+}
+
+/// Two instances and this service.
+fn two_with(cloud: &mut Cloud, service: &ServiceSpec) {
+    cluster(cloud, &[A, B]);
+    cloud.add_service(service);
+}
+
+/// A target group of an Application Load Balancer, with instance targets.
+fn target_group(name: &str, delay: Duration) -> TargetGroupSpec {
+    TargetGroupSpec {
+        name: name.to_owned(),
+        kind: TargetGroupKind::Application,
+        target_type: TargetType::Instance,
+        port: 80,
+        deregistration_delay: delay,
+        initial_time: seconds(10),
+        attached: true,
+        settle_time: None,
+    }
+}
+
+/// A registration of A that no task accounts for.
+fn stray(port: u16) -> Target {
+    Target { id: A.to_owned(), port }
+}
+
+/// The group terminates these instances, all at this moment.
+fn terminate(cloud: &mut Cloud, ids: &[&str]) {
+    for id in ids {
+        cloud.terminate(id, true).unwrap();
+    }
+}
+
+/// Runs a scenario in which no promise may be broken.
+#[track_caller]
+fn good(scenario: &Scenario) -> Ended {
+    let ended = run(scenario, &Run::default(), |_| {});
+    ended.expect_good();
+    ended
+}
+
+/// Tells a story while one replica runs; no promise may be broken in it, and nothing lost or left behind by it.
+#[track_caller]
+fn told<F: Future>(scenario: &Scenario, story: impl FnOnce(Simulator, Store) -> F) -> F::Output {
+    let (output, simulator) = while_running(scenario, story);
+    simulator.peek(|cloud| {
+        assert!(cloud.violations_at_end().is_empty(), "{:?}", cloud.violations_at_end());
+        assert!(cloud.losses().is_empty(), "{:?}", cloud.losses());
+    });
+    output
+}
+
+/// A's record, as soon as it is so.
+async fn until_record(simulator: &Simulator, store: &Store, what: &str, is_so: impl Fn(&Record) -> bool) -> Record {
+    let mut found = None;
+    until(simulator, what, async || {
+        found = record(store, A).await.filter(|record| is_so(record));
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
+}
+
+/// A's record, as soon as it names this cause; with the cause's text.
+async fn until_cause(simulator: &Simulator, store: &Store, name: &str) -> (Record, String) {
+    let named = |record: &Record| record.causes.iter().find(|cause| cause.name == name).map(|cause| cause.text.clone());
+    let record = until_record(simulator, store, name, |record| named(record).is_some()).await;
+    let text = named(&record).unwrap();
+    (record, text)
+}
+
+/// A's record, once its drain has ended; it must have ended so.
+async fn until_ended(simulator: &Simulator, store: &Store, outcome: Outcome) -> Record {
+    let ended = until_record(simulator, store, outcome.name(), Record::is_done).await;
+    assert_eq!(ended.outcome, Some(outcome), "{}", ended.message);
+    ended
+}
+
+/// How long the scenario has gone on.
+fn elapsed(simulator: &Simulator) -> SimTime {
+    simulator.now() - aws_simulator::BEGIN
+}
+
+/// A plain scenario with another world.
+const fn world(world: fn(&mut Cloud)) -> Scenario {
+    Scenario { world, ..PLAIN }
+}

@@ -1,0 +1,453 @@
+//! What operators ask for, as whole stories: drains that end in a termination or keep the instance, budgets, and orders
+//! that change a drain on its way.
+
+use crate::harness::{Run, Scenario, config, group, nothing, our_completions, record, run, seconds};
+use crate::scenarios::{A, B, C, PLAIN};
+use crate::story::{until, until_phase, while_running};
+use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
+use aws_simulator::{Cloud, Simulator};
+use ecs_drain::store::requests::key as request_key;
+use ecs_drain::store::{Answer, Store};
+use ecs_drain_state::request::{Request, SCHEMA, What};
+use ecs_drain_state::{Order, Outcome, Phase, Record, Then};
+use futures_util::future::LocalBoxFuture;
+use jiff::{SignedDuration, Timestamp};
+
+const D: &str = "i-0000000000000000d";
+
+/// Three instances and a service that can move; nothing waits under a hook. Every instance may be drained by order.
+fn three(cloud: &mut Cloud) {
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    cloud.add_group(group("web-group", "web", &[A, B, C]));
+    cloud.add_service(&ServiceSpec::replica("web", "api", 3).times(seconds(5), seconds(5)));
+    for instance in [A, B, C] {
+        cloud.checkers.allow_operator(instance);
+    }
+}
+
+/// The wall clock.
+fn wall(simulator: &Simulator) -> Timestamp {
+    simulator.with(|cloud| cloud.start() + cloud.now())
+}
+
+/// Asked for by Ada at this moment, meaning the drain as it is now.
+async fn request(simulator: &Simulator, store: &Store, instance: &str, what: What) -> Request {
+    let known = record(store, instance).await;
+    let now = wall(simulator);
+    Request {
+        id: store.request_id(now),
+        controller: store.controller().to_owned(),
+        account: "123456789012".to_owned(),
+        region: "us-east-1".to_owned(),
+        instance_id: instance.to_owned(),
+        generation: known.map_or(0, |record| record.generation),
+        what,
+        by: "Ada".to_owned(),
+        reason: Some("kernel update".to_owned()),
+        at: now,
+        schema: SCHEMA,
+    }
+}
+
+/// Writes a request, and waits for its answer as the CLI does.
+async fn ask(simulator: &Simulator, store: &Store, instance: &str, what: What) -> Answer {
+    let request = request(simulator, store, instance, what).await;
+    send(store, &request).await
+}
+
+async fn send(store: &Store, request: &Request) -> Answer {
+    store.ask(request).await.unwrap();
+    loop {
+        if let Some(answer) = store.answer_of(&request_key(request)).await.unwrap() {
+            return answer;
+        }
+        tokio::time::sleep(seconds(1)).await;
+    }
+}
+
+fn drain(then: Then) -> What {
+    What::Drain { then }
+}
+
+/// Drained by order, and it stays.
+pub const KEEP: Scenario = Scenario {
+    name: "operator-keep",
+    config: "[policy]\npoll = \"15s\"\n",
+    world: three,
+    begin: |_| {},
+    ends: &[(A, Outcome::Drained)],
+    within: seconds(900),
+    meanwhile: keep_a,
+};
+
+fn keep_a<'a>(simulator: &'a Simulator, store: &'a Store) -> LocalBoxFuture<'a, ()> {
+    Box::pin(order_once(simulator, store, drain(Then::Keep)))
+}
+
+/// Writes the request once and goes: whoever carries it out, and whenever.
+async fn order_once(simulator: &Simulator, store: &Store, what: What) {
+    let request = request(simulator, store, A, what).await;
+    store.ask(&request).await.unwrap();
+}
+
+/// Drained by order, then terminated by its group, whose hook of ours holds it: the drain takes the lifecycle action over.
+pub const TERMINATE: Scenario = Scenario {
+    name: "operator-terminate",
+    config: "[policy]\npoll = \"15s\"\n",
+    world: |cloud| {
+        three(cloud);
+        cloud.checkers.allow_terminate(A);
+    },
+    begin: |_| {},
+    ends: &[(A, Outcome::Drained)],
+    within: seconds(900),
+    meanwhile: terminate_a_by_order,
+};
+
+fn terminate_a_by_order<'a>(simulator: &'a Simulator, store: &'a Store) -> LocalBoxFuture<'a, ()> {
+    Box::pin(order_once(simulator, store, drain(Then::TerminateAndShrink)))
+}
+
+/// Asked for, and cancelled once our DRAINING is set.
+pub const CANCEL: Scenario = Scenario {
+    name: "operator-cancel",
+    config: "[policy]\npoll = \"15s\"\n",
+    world: |cloud| {
+        three(cloud);
+        cloud.run_task(&StandaloneSpec::new("web", "job").on(A)).unwrap();
+        cloud.checkers.must_be_active(A);
+    },
+    begin: |_| {},
+    ends: &[(A, Outcome::Cancelled)],
+    within: seconds(900),
+    meanwhile: |simulator, store| Box::pin(drain_and_cancel(simulator, store)),
+};
+
+async fn drain_and_cancel(simulator: &Simulator, store: &Store) {
+    order_once(simulator, store, drain(Then::Keep)).await;
+    let waits = |record: Record| matches!(record.phase, Phase::Waiting | Phase::Deregistering);
+    while !record(store, A).await.is_some_and(waits) {
+        tokio::time::sleep(seconds(2)).await;
+    }
+    order_once(simulator, store, What::Cancel).await;
+}
+
+fn draining(simulator: &Simulator, instance: &str) -> bool {
+    simulator.with(|cloud| cloud.container_instance_status(instance).iter().any(|(_, status)| *status == "DRAINING"))
+}
+
+#[test]
+fn an_instance_is_drained_by_order_and_stays_drained() {
+    let ended = run(&KEEP, &Run::default(), |_| {});
+    ended.expect_good();
+    let record = ended.record(A).unwrap();
+    assert_eq!((record.requested.as_ref().map(|o| o.by.as_str()), record.then), (Some("Ada"), Some(Then::Keep)));
+    assert!(draining(&ended.simulator, A), "it stays DRAINING");
+    assert_eq!(ended.simulator.peek(|cloud| cloud.lifecycle_state(A)).as_deref(), Some("InService"));
+    assert_eq!(ended.count("TerminateInstanceInAutoScalingGroup") + ended.count("CompleteLifecycleAction"), 0);
+}
+
+#[test]
+fn an_instance_is_drained_by_order_and_terminated_through_its_group_once() {
+    let ended = run(&TERMINATE, &Run::default(), |_| {});
+    ended.expect_good();
+    assert_eq!(ended.count("TerminateInstanceInAutoScalingGroup"), 1);
+    let record = ended.record(A).unwrap();
+    assert!(record.lifecycle.is_some(), "the lifecycle action was taken over");
+    ended.simulator.peek(|cloud| {
+        assert_eq!(our_completions(cloud, A).len(), 1);
+        assert_eq!(cloud.instance_ids("web-group").iter().filter(|id| *id != A).count(), 2, "the group is smaller");
+    });
+}
+
+#[test]
+fn a_cancelled_drain_leaves_the_instance_active() {
+    let ended = run(&CANCEL, &Run::default(), |_| {});
+    ended.expect_good();
+    assert!(!draining(&ended.simulator, A));
+}
+
+/// At most one at a time; the others wait, and their records say for what.
+#[test]
+fn operators_drains_keep_to_the_budget_and_say_so() {
+    let scenario = Scenario { meanwhile: nothing, ..KEEP };
+    while_running(&scenario, |simulator, store| async move {
+        for instance in [A, B, C] {
+            let request = request(&simulator, &store, instance, drain(Then::Keep)).await;
+            store.ask(&request).await.unwrap();
+        }
+        let mut most = 0;
+        let mut said = Vec::new();
+        until(&simulator, "all three are drained", async || {
+            let now = simulator.with(|cloud| {
+                [A, B].iter().filter(|id| cloud.container_instance_status(id)[0].1 == "DRAINING").count()
+            });
+            let mut done = 0;
+            for instance in [A, B, C] {
+                let Some(record) = record(&store, instance).await else { continue };
+                done += usize::from(record.is_done());
+                if record.why == "WaitsForTurn" {
+                    said.push(record.message);
+                }
+            }
+            most = most.max(now.saturating_sub(done));
+            // The last one has nowhere to move its tasks to, so two are enough.
+            done == 2
+        })
+        .await;
+        assert!(most <= 1, "{most} went on at once");
+        assert!(said.iter().any(|m| m.contains("1 of at most 1 drains of its cluster go on")), "{said:?}");
+    });
+}
+
+/// An instance that its group terminates does not wait for an operator's drains.
+#[test]
+fn a_lifecycle_action_does_not_wait_for_an_operators_drain() {
+    let scenario = Scenario {
+        world: |cloud| {
+            three(cloud);
+            cloud.run_task(&StandaloneSpec::new("web", "job").on(B)).unwrap();
+        },
+        meanwhile: nothing,
+        ..KEEP
+    };
+    while_running(&scenario, |simulator, store| async move {
+        ask(&simulator, &store, B, drain(Then::Keep)).await;
+        simulator.with(|cloud| cloud.terminate(A, true).unwrap());
+        let done = until_phase(&simulator, &store, Phase::Done).await;
+        assert_eq!(done.outcome, Some(Outcome::Drained));
+        assert_ne!(record(&store, B).await.unwrap().phase, Phase::Done);
+    });
+}
+
+#[test]
+fn a_budget_can_be_a_share_of_the_cluster() {
+    let scenario = Scenario { config: "[policy]\nmax_concurrent = \"67%\"\npoll = \"15s\"\n", ..KEEP };
+    while_running(&scenario, |simulator, store| async move {
+        for instance in [A, B, C] {
+            simulator.with(|cloud| cloud.run_task(&StandaloneSpec::new("web", "job").on(instance)).unwrap());
+            let request = request(&simulator, &store, instance, drain(Then::Keep)).await;
+            store.ask(&request).await.unwrap();
+        }
+        tokio::time::sleep(seconds(120)).await;
+        let mut waiting = 0;
+        for instance in [A, B, C] {
+            waiting += usize::from(record(&store, instance).await.unwrap().phase == Phase::Pending);
+        }
+        assert_eq!(waiting, 1, "67 % of three is two");
+    });
+}
+
+/// Held: the heartbeats go on, nothing else does; also not the completion of what is drained already.
+#[test]
+fn a_drain_that_is_held_is_kept_waiting_and_goes_on_when_it_is_resumed() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            let mut spec = group("web-group", "web", &[A, B]);
+            spec.hooks = vec![crate::harness::our_hook(seconds(60))];
+            cloud.add_group(spec);
+            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(60))).unwrap();
+        },
+        ..PLAIN
+    };
+    let ((), simulator) = while_running(&scenario, |simulator, store| async move {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        let answer = ask(&simulator, &store, A, What::Hold).await;
+        assert!(!answer.refused, "{}", answer.text);
+        tokio::time::sleep(seconds(1800)).await;
+        assert!(crate::story::held(&simulator), "held far beyond its hook's timeout");
+        let record = record(&store, A).await.unwrap();
+        assert_eq!(record.held.map(|o| o.to_string()).as_deref(), Some("Ada (kernel update)"));
+        assert_eq!(record.why, "Held");
+        ask(&simulator, &store, A, What::Resume).await;
+        let done = until_phase(&simulator, &store, Phase::Done).await;
+        assert_eq!(done.outcome, Some(Outcome::Drained));
+    });
+    crate::story::no_violation(&simulator);
+}
+
+/// The brake in an incident: everything stands, and everything goes on.
+#[test]
+fn everything_is_held_and_goes_on() {
+    let ((), simulator) = while_running(&PLAIN, |simulator, store| async move {
+        let at = wall(&simulator);
+        let order = Order { by: "Ada".to_owned(), reason: Some("incident 7".to_owned()), at };
+        store.set_brake("*", Some(&order)).await.unwrap();
+        tokio::time::sleep(seconds(600)).await;
+        assert!(crate::story::held(&simulator));
+        let record = record(&store, A).await.unwrap();
+        assert!(record.message.contains("held by Ada (incident 7)"), "{}", record.message);
+        store.set_brake("*", None).await.unwrap();
+        let done = until_phase(&simulator, &store, Phase::Done).await;
+        assert_eq!(done.outcome, Some(Outcome::Drained));
+    });
+    crate::story::no_violation(&simulator);
+}
+
+/// A cluster that is held does not hold the others.
+#[test]
+fn another_clusters_brake_holds_nothing_here() {
+    while_running(&PLAIN, |simulator, store| async move {
+        let at = wall(&simulator);
+        let order = Order { by: "Ada".to_owned(), reason: None, at };
+        store.set_brake("123456789012/us-east-1/other", Some(&order)).await.unwrap();
+        until_phase(&simulator, &store, Phase::Done).await;
+    });
+}
+
+/// Fails safe: nobody knows what a brake that cannot be read was to hold.
+#[test]
+fn a_brake_that_cannot_be_read_holds_everything() {
+    let ((), simulator) = while_running(&PLAIN, |simulator, store| async move {
+        crate::story::break_brake(&simulator).await;
+        tokio::time::sleep(seconds(600)).await;
+        assert!(crate::story::held(&simulator));
+        drop(store);
+    });
+    crate::story::no_violation(&simulator);
+}
+
+#[test]
+fn a_drain_under_a_lifecycle_action_is_not_cancelled_and_the_answer_says_what_can_be_done() {
+    while_running(&crate::story::BUSY, |simulator, store| async move {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        let answer = ask(&simulator, &store, A, What::Cancel).await;
+        assert!(answer.refused);
+        assert!(answer.text.contains("no API calls that off"), "{}", answer.text);
+        assert_eq!(record(&store, A).await.unwrap().phase, Phase::Waiting, "it goes on");
+    });
+}
+
+#[test]
+fn a_deadline_is_extended_and_cut_to_the_hooks_own_limit() {
+    let scenario =
+        Scenario { config: "[policy]\ndeadline = \"5m\"\nat_deadline = \"continue\"\n", ..crate::story::BUSY };
+    let ((), simulator) = while_running(&scenario, |simulator, store| async move {
+        let waiting = until_phase(&simulator, &store, Phase::Waiting).await;
+        let until = waiting.deadline.unwrap() + SignedDuration::from_mins(10);
+        let answer = ask(&simulator, &store, A, What::Extend { until }).await;
+        assert!(!answer.refused, "{}", answer.text);
+        let far = waiting.created_at + SignedDuration::from_hours(100);
+        let answer = ask(&simulator, &store, A, What::Extend { until: far }).await;
+        assert!(answer.text.contains("its hook itself ends the wait at"), "{}", answer.text);
+        let done = until_phase(&simulator, &store, Phase::Done).await;
+        assert_eq!(done.outcome, Some(Outcome::Drained), "the first deadline did not end it");
+    });
+    crate::story::no_violation(&simulator);
+}
+
+/// With a reason that is recorded before the call.
+#[test]
+fn a_drain_is_completed_by_order_whatever_is_left() {
+    let scenario = Scenario {
+        world: |cloud| {
+            crate::story::busy(cloud, seconds(20_000));
+            cloud.checkers.may_be_premature(A);
+        },
+        ..crate::story::BUSY
+    };
+    let ((), simulator) = while_running(&scenario, |simulator, store| async move {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        let without = Request { reason: None, ..request(&simulator, &store, A, What::Complete).await };
+        assert!(send(&store, &without).await.refused, "a reason is required");
+        ask(&simulator, &store, A, What::Complete).await;
+        let done = until_phase(&simulator, &store, Phase::Done).await;
+        assert_eq!(done.outcome, Some(Outcome::Released));
+        assert!(done.intent.unwrap().reason.contains("Ada (kernel update)"));
+    });
+    simulator.peek(|cloud| assert_eq!(our_completions(cloud, A).len(), 1));
+}
+
+/// A record that fails again and again is looked at at once.
+#[test]
+fn retry_forgets_what_failed() {
+    while_running(&PLAIN, |simulator, store| async move {
+        use aws_simulator::{Fault, Rule};
+        simulator.with(|cloud| cloud.faults.add(Rule::on("UpdateContainerInstancesState", Fault::AccessDenied)));
+        until(&simulator, "it has failed", async || {
+            record(&store, A).await.is_some_and(|record| record.last_error.is_some())
+        })
+        .await;
+        tokio::time::sleep(seconds(600)).await;
+        simulator.with(|cloud| cloud.faults.clear());
+        ask(&simulator, &store, A, What::Retry).await;
+        tokio::time::sleep(seconds(10)).await;
+        let record = record(&store, A).await.unwrap();
+        assert!(record.phase > Phase::Deregistering, "{} {:?}", record.phase, record.last_error);
+        assert_eq!(record.last_error, None);
+    });
+}
+
+/// A request that was read twice, is older than fifteen minutes, means another drain, or names an instance of nobody.
+#[test]
+fn requests_that_must_not_be_carried_out_are_refused() {
+    let scenario = Scenario { meanwhile: nothing, ..KEEP };
+    let ((), simulator) = while_running(&scenario, |simulator, store| async move {
+        let old = request(&simulator, &store, A, drain(Then::Keep)).await;
+        let old = Request { at: old.at - SignedDuration::from_mins(16), ..old };
+        let meant = Request { generation: 7, ..request(&simulator, &store, B, What::Hold).await };
+        let nobodys = request(&simulator, &store, D, drain(Then::Keep)).await;
+        let foreign =
+            Request { instance_id: "*".to_owned(), ..request(&simulator, &store, D, drain(Then::Keep)).await };
+        for request in [old, meant, nobodys, foreign] {
+            let answer = send(&store, &request).await;
+            assert!(answer.refused, "{:?}: {}", request.what, answer.text);
+        }
+        assert_eq!(record(&store, A).await, None, "nothing was opened");
+    });
+    crate::story::no_violation(&simulator);
+    simulator.peek(|cloud| assert_eq!(cloud.log.count("UpdateContainerInstancesState"), 0));
+}
+
+/// An instance of a cluster that the configuration leaves out is nobody's to touch, whoever asks.
+#[test]
+fn a_cluster_that_is_not_configured_is_not_touched() {
+    let scenario = Scenario { config: "clusters = [\"jobs\"]\n", meanwhile: nothing, ..KEEP };
+    assert_eq!(config(&scenario).scopes.len(), 1);
+    while_running(&scenario, |simulator, store| async move {
+        let answer = ask(&simulator, &store, A, drain(Then::Keep)).await;
+        assert!(answer.refused && answer.text.contains("which the configuration leaves out"), "{}", answer.text);
+    });
+}
+
+/// A group that comes for the instance in the middle of an operator's drain: one drain, ended as a lifecycle action's.
+#[test]
+fn a_scale_in_in_the_middle_of_an_operators_drain_is_taken_over() {
+    let scenario = Scenario {
+        world: |cloud| {
+            three(cloud);
+            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(240))).unwrap();
+        },
+        meanwhile: nothing,
+        ..KEEP
+    };
+    let (done, simulator) = while_running(&scenario, |simulator, store| async move {
+        ask(&simulator, &store, A, drain(Then::Keep)).await;
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        simulator.with(|cloud| cloud.terminate(A, true).unwrap());
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert_eq!((done.generation, done.outcome), (1, Some(Outcome::Drained)));
+    assert_eq!(done.origin, ecs_drain_state::Origin::Operator, "why it began stays");
+    simulator.peek(|cloud| assert_eq!(our_completions(cloud, A).len(), 1));
+    crate::story::no_violation(&simulator);
+}
+
+/// Drained and kept, and then its group takes it: the next generation finds it drained.
+#[test]
+fn a_kept_instance_is_let_go_by_the_next_lifecycle_action() {
+    let scenario = Scenario { meanwhile: nothing, ..KEEP };
+    let (done, simulator) = while_running(&scenario, |simulator, store| async move {
+        ask(&simulator, &store, A, drain(Then::Keep)).await;
+        until_phase(&simulator, &store, Phase::Done).await;
+        simulator.with(|cloud| cloud.terminate(A, true).unwrap());
+        until(&simulator, "the next generation is done", async || {
+            record(&store, A).await.is_some_and(|r| r.generation == 2 && r.is_done())
+        })
+        .await;
+        record(&store, A).await.unwrap()
+    });
+    assert_eq!(done.outcome, Some(Outcome::Drained));
+    crate::story::no_violation(&simulator);
+}

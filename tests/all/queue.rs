@@ -1,0 +1,285 @@
+//! Events through a queue, end to end: they make things happen sooner, and whatever is wrong with them does no harm.
+
+mod foreign;
+mod warnings;
+
+pub use warnings::SPOT;
+
+use crate::harness::{CONFIG, Ended, Run, Scenario, record, run, seconds, set_up, virtual_time};
+use crate::scenarios::{A, PLAIN, TWO_AT_ONCE};
+use crate::story::{busy, no_violation, run_for, until, until_phase, while_running};
+use aws_simulator::dynamodb::Outage;
+use aws_simulator::spec::QueueSpec;
+use aws_simulator::{BEGIN, Cloud, EventPlan, Fault, Feed, Rule, Simulator};
+use ecs_drain::config::{Config, Given};
+use ecs_drain_state::{Phase, Record};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+pub const QUEUE: &str = "ecs-drain";
+const DEAD: &str = "ecs-drain-dead";
+
+/// Without events the groups are looked at as rarely as can be configured; the rest of a configuration follows.
+macro_rules! polled {
+    ($($more:literal)?) => {
+        concat!("[poll]\ngroups = \"25s\"\n" $(, $more)?)
+    };
+}
+
+/// The same with a queue. What comes first in a scenario's configuration belongs to the scope.
+macro_rules! queued {
+    ($($more:literal)?) => {
+        concat!(
+            "queue = \"https://sqs.us-east-1.amazonaws.com/123456789012/ecs-drain\"\n",
+            "[poll]\ngroups = \"25s\"\n"
+            $(, $more)?
+        )
+    };
+}
+pub(crate) use queued;
+
+const FEEDS: [Feed; 3] = [Feed::Sns { raw: true }, Feed::Sns { raw: false }, Feed::EventBridge];
+
+/// One instance of a replica service is terminated.
+const POLLED: Scenario = Scenario { name: "polled", config: polled!(), ..PLAIN };
+const QUEUED: Scenario = Scenario { name: "queued", config: queued!(), ..PLAIN };
+
+/// The queue, and where messages go that nobody can read.
+pub fn add_queue(cloud: &mut Cloud, feed: Feed) {
+    cloud.add_queue(QueueSpec::new(DEAD));
+    cloud.add_queue(QueueSpec::new(QUEUE).feed(feed).redrive(3, DEAD));
+}
+
+/// The queue fed by EventBridge, as most will have it.
+pub fn add_bus(cloud: &mut Cloud) {
+    add_queue(cloud, Feed::EventBridge);
+}
+
+/// Puts messages into the queue.
+fn send(simulator: &Simulator, bodies: &[String]) {
+    simulator.with(|cloud| {
+        for body in bodies {
+            cloud.send_message(QUEUE, body.clone()).unwrap();
+        }
+    });
+}
+
+/// The wall clock.
+fn wall(simulator: &Simulator) -> Timestamp {
+    simulator.with(|cloud| cloud.start() + cloud.now())
+}
+
+/// What is left in the queue, hidden messages included.
+fn left(simulator: &Simulator) -> Vec<String> {
+    simulator.with(|cloud| cloud.messages(QUEUE).into_iter().map(|message| message.body).collect())
+}
+
+/// How long after the scenario's begin a drain began.
+fn begun(simulator: &Simulator, drain: &Record) -> Duration {
+    let begin = simulator.peek(|cloud| cloud.start() + BEGIN);
+    drain.created_at.duration_since(begin).unsigned_abs()
+}
+
+#[test]
+fn a_lifecycle_notification_makes_the_drain_begin_at_once_however_it_comes() {
+    let polled = run(&POLLED, &Run::default(), |_| {});
+    polled.expect_good();
+    let begun = |ended: &Ended| begun(&ended.simulator, &ended.record(A).unwrap());
+    for feed in FEEDS {
+        let ended = run(&QUEUED, &Run::default(), |cloud| add_queue(cloud, feed));
+        ended.expect_good();
+        assert!(begun(&ended) < seconds(10), "{feed:?}: {:?}", begun(&ended));
+        assert!(begun(&ended) + seconds(10) < begun(&polled), "{:?} by polling", begun(&polled));
+        assert_eq!(left(&ended.simulator), [""; 0], "{feed:?}");
+    }
+}
+
+#[test]
+fn a_message_stays_in_the_queue_until_its_drain_is_in_the_table() {
+    let scenario = Scenario { begin: |cloud| add_queue(cloud, Feed::Sns { raw: true }), ..QUEUED };
+    let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        // By now it leads, and listens.
+        tokio::time::sleep(seconds(10)).await;
+        simulator.with(|cloud| {
+            cloud.take_table_away(seconds(60), Outage::Error);
+            cloud.terminate(A, true).unwrap();
+        });
+        tokio::time::sleep(seconds(61)).await;
+        // The replica has stopped leading meanwhile, and leads again in a moment.
+        assert!(record(&store, A).await.is_none());
+        let received = simulator.with(|cloud| cloud.messages(QUEUE)[0].receive_count);
+        assert!(received > 0, "it was taken, and left");
+        until_phase(&simulator, &store, Phase::Deregistering).await;
+        until(&simulator, "the message is deleted", async || left(&simulator).is_empty()).await;
+        until_phase(&simulator, &store, Phase::Done).await;
+    });
+    no_violation(&simulator);
+    assert_eq!(simulator.with(|cloud| cloud.dead_letters(QUEUE).len()), 0);
+}
+
+#[test]
+fn events_that_are_lost_doubled_late_or_out_of_order_change_no_drains_end() {
+    let scenario = Scenario {
+        config: queued!(),
+        // Until what is late has come too.
+        meanwhile: |_, _| Box::pin(tokio::time::sleep(seconds(900))),
+        ..TWO_AT_ONCE
+    };
+    let usual = EventPlan::default();
+    let plans = [
+        EventPlan { lose: 1.0, ..usual.clone() },
+        EventPlan { lose: 0.5, duplicate: 0.5, ..usual.clone() },
+        EventPlan { duplicate: 1.0, ..usual },
+        EventPlan { lose: 0.1, duplicate: 0.5, delay: (seconds(0), seconds(300)) },
+    ];
+    for plan in plans {
+        for seed in 1..=3 {
+            let ended = run(&scenario, &Run { seed, ..Run::default() }, |cloud| {
+                add_bus(cloud);
+                cloud.events.plan = plan.clone();
+            });
+            assert_eq!(ended.complaint(), None, "{plan:?}, seed {seed}\n{}", ended.calls());
+            assert_eq!(ended.count("CompleteLifecycleAction"), 2, "{plan:?}, seed {seed}");
+            assert_eq!(left(&ended.simulator), [""; 0], "{plan:?}, seed {seed}");
+        }
+    }
+}
+
+/// How long after the last container's end the drain goes on.
+fn noticed(scenario: &Scenario) -> Duration {
+    let (late, simulator) = while_running(scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        until(&simulator, "the task ends", async || simulator.with(|cloud| cloud.containers_running(A).is_empty()))
+            .await;
+        let ended = simulator.now();
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        simulator.now() - ended
+    });
+    no_violation(&simulator);
+    late
+}
+
+#[test]
+fn the_end_of_a_task_is_noticed_within_seconds_although_drains_are_polled_once_a_minute() {
+    let polled =
+        Scenario { config: polled!("[policy]\npoll = \"1m\"\n"), world: |cloud| busy(cloud, seconds(100)), ..PLAIN };
+    let queued = Scenario {
+        config: queued!("[policy]\npoll = \"1m\"\n"),
+        world: |cloud| {
+            add_bus(cloud);
+            busy(cloud, seconds(100));
+        },
+        ..PLAIN
+    };
+    let (polled, queued) = (noticed(&polled), noticed(&queued));
+    assert!(queued < seconds(10), "with events after {queued:?}");
+    assert!(queued + seconds(10) < polled, "without after {polled:?}");
+}
+
+/// What this thread logs from now on, as text.
+struct Said {
+    text: Arc<Mutex<Vec<u8>>>,
+    _until_dropped: tracing::subscriber::DefaultGuard,
+}
+
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Page {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Said {
+    fn from_now_on() -> Said {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let page = Arc::clone(&text);
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Page(Arc::clone(&page))).finish();
+        Said { text, _until_dropped: tracing::subscriber::set_default(log) }
+    }
+
+    fn lines(&self, about: &str) -> Vec<String> {
+        let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(about)).map(str::to_owned).collect()
+    }
+}
+
+const NO_EVENTS: &str = "no events can be taken; everything is found by polling, but later";
+
+#[track_caller]
+fn goes_on_by_polling(said_too: &str, plan: impl FnOnce(&mut Cloud)) {
+    let said = Said::from_now_on();
+    run(&QUEUED, &Run::default(), plan).expect_good();
+    let lines = said.lines(NO_EVENTS);
+    assert!(lines.iter().any(|line| line.contains(said_too)), "{lines:?}");
+    // A whole drain takes a minute and a half: the pauses grow.
+    assert!(lines.len() < 15, "said {} times", lines.len());
+}
+
+#[test]
+fn a_queue_that_does_not_exist_is_said_and_polling_goes_on() {
+    goes_on_by_polling("check the region, the account and the name", |_| {});
+}
+
+#[test]
+fn a_queue_that_vanishes_is_said_and_polling_goes_on() {
+    goes_on_by_polling("check the region, the account and the name", |cloud| {
+        add_bus(cloud);
+        assert!(cloud.sqs.delete_queue(QUEUE));
+    });
+}
+
+#[test]
+fn a_queue_that_is_denied_is_said_with_the_statement_that_would_allow_it_and_polling_goes_on() {
+    goes_on_by_polling("sqs:ReceiveMessage", |cloud| {
+        add_bus(cloud);
+        cloud.faults.add(Rule::on("ReceiveMessage", Fault::AccessDenied));
+    });
+}
+
+/// Every message comes again and again, and is taken again and again.
+#[test]
+fn messages_that_may_not_be_deleted_do_no_harm() {
+    let said = Said::from_now_on();
+    let ended = run(&QUEUED, &Run::default(), |cloud| {
+        add_bus(cloud);
+        cloud.faults.add(Rule::on("DeleteMessageBatch", Fault::AccessDenied));
+    });
+    ended.expect_good();
+    assert_eq!(ended.count("CompleteLifecycleAction"), 1);
+    assert!(!said.lines("messages were not deleted; they come again, and do no harm").is_empty());
+}
+
+#[test]
+fn only_the_replica_that_leads_takes_messages() {
+    let ended = run(&QUEUED, &Run { replicas: 2, ..Run::default() }, add_bus);
+    ended.expect_good();
+    let takers: BTreeSet<String> = ended.simulator.peek(|cloud| {
+        let calls = cloud.log.entries().iter().filter(|entry| entry.operation == "ReceiveMessage");
+        calls.map(|entry| entry.caller.clone()).collect()
+    });
+    assert_eq!(takers.len(), 1, "{takers:?}");
+    assert_eq!(left(&ended.simulator), [""; 0]);
+}
+
+#[test]
+fn a_dry_run_takes_no_messages() {
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&QUEUED, 1).await;
+        simulator.with(add_bus);
+        simulator.with(QUEUED.begin);
+        let given = Given { dry_run: Some(true), ..Given::default() };
+        let config = Config::parse(&format!("{CONFIG}{}", QUEUED.config), "dry", &given).unwrap();
+        run_for(&simulator, config, seconds(300)).await;
+        assert!(record(&store, A).await.is_none());
+        assert_eq!(simulator.with(|cloud| cloud.log.count("ReceiveMessage")), 0);
+        assert!(!left(&simulator).is_empty(), "they are there for whoever runs in earnest");
+    });
+}

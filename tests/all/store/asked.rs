@@ -1,0 +1,163 @@
+//! What operators ask, in the table: requests with their answers, and the brake.
+
+use super::{Table, order, record, saved, show, text};
+use aws_sdk_dynamodb::types::AttributeValue;
+use ecs_drain::store::requests::key as request_key;
+use ecs_drain::store::{Answer, Brake, OpenWork, ReadRequest, Store, UnfinishedKey};
+use ecs_drain_state::{Record, Request, Then, What};
+use jiff::SignedDuration;
+use std::time::Duration;
+
+/// What an operator asks of controller `main`.
+fn request(id: &str) -> Request {
+    Request {
+        id: id.into(),
+        controller: "main".into(),
+        account: "123456789012".into(),
+        region: "us-east-1".into(),
+        instance_id: "i-asked".into(),
+        generation: 0,
+        what: What::Drain { then: Then::Terminate },
+        by: "Ada".into(),
+        reason: Some("kernel update".into()),
+        at: "2026-01-05T09:00:00.25Z".parse().unwrap(),
+        schema: ecs_drain_state::request::SCHEMA,
+    }
+}
+
+impl Table {
+    pub(super) async fn a_request_is_answered_once(&self) {
+        let asked = request("20260105T090000250-1");
+        let key = request_key(&asked);
+        self.store.ask(&asked).await.unwrap();
+        assert_eq!(show(&self.item(&key).await), REQUEST);
+        // The same once more, as after an answer that was lost.
+        self.store.ask(&asked).await.unwrap();
+        let read = |key: &String, request: &Request| (key.clone(), ReadRequest::Request(Box::new(request.clone())));
+        assert_eq!(self.store.requests(std::slice::from_ref(&key)).await.unwrap(), [read(&key, &asked)]);
+        assert_eq!(self.store.answer_of(&key).await.unwrap(), None);
+
+        let at = asked.at + SignedDuration::from_secs(5);
+        let answer = Answer { text: "held".into(), refused: false, at };
+        self.store.answer(&key, &answer).await.unwrap();
+        self.store.answer(&key, &Answer { text: "again".into(), refused: true, at }).await.unwrap();
+        assert_eq!(self.store.answer_of(&key).await.unwrap(), Some(answer));
+        assert_eq!(self.store.requests(std::slice::from_ref(&key)).await.unwrap(), []);
+        let item = self.item(&key).await;
+        assert!(!item.contains_key("unfinished") && !item.contains_key("unfinished_of"), "{item:?}");
+        assert_eq!(item.get("expires_at"), Some(&AttributeValue::N((at.as_second() + 86_400).to_string())));
+        // One that is gone is not brought back to life, and those of later moments come later.
+        self.store.answer("request/main/gone", &Answer { text: "x".into(), refused: true, at }).await.unwrap();
+        assert_eq!(self.store.answer_of("request/main/gone").await.unwrap(), None);
+        let (earlier, later) = (self.store.request_id(asked.at), self.store.request_id(at));
+        assert!(earlier < later && earlier.starts_with("20260105T090000250-"), "{earlier} {later}");
+    }
+
+    pub(super) async fn requests_that_cannot_be_read_are_told(&self) {
+        let mut keys = Vec::new();
+        for id in ["20260105T090001000-1", "20260105T090002000-1", "20260105T090003000-1", "20260105T090004000-1"] {
+            let asked = request(id);
+            self.store.ask(&asked).await.unwrap();
+            keys.push(request_key(&asked));
+        }
+        self.edit(&keys[0], "what", text("explode")).await;
+        self.edit(&keys[1], "schema", AttributeValue::N("7".into())).await;
+        self.edit(&keys[2], "controller", text("another")).await;
+        keys.push("request/main/unknown".into());
+        let why = |read: ReadRequest| match read {
+            ReadRequest::Request(request) => format!("{} is fine", request.id),
+            ReadRequest::Unreadable { why } => why,
+        };
+        let read: Vec<String> = self.store.requests(&keys).await.unwrap().into_iter().map(|(_, r)| why(r)).collect();
+        assert_eq!(
+            read.join("\n"),
+            "\
+attribute what: unknown variant `explode`, expected one of `drain`, `cancel`, `hold`, `resume`, `extend`, `retry`, `complete`
+a newer ecs-drain wrote it (schema 7)
+its key is request/main/20260105T090003000-1, but controller and id say request/another/20260105T090003000-1
+20260105T090004000-1 is fine"
+        );
+        for key in keys {
+            let answer = Answer { text: "cannot be read".into(), refused: true, at: request("x").at };
+            self.store.answer(&key, &answer).await.unwrap();
+        }
+    }
+
+    pub(super) async fn one_query_gives_all_open_work(&self) {
+        let store = Store::connect(&self.sdk, self.store.table(), "busy");
+        let record = Record { controller: "busy".into(), ..record("i-busy") };
+        let key = saved(store.create(record).await.unwrap()).key();
+        let asked = ["20260105T090002000-2", "20260105T090001000-1"];
+        let asked = asked.map(|id| Request { controller: "busy".into(), ..request(id) });
+        for request in &asked {
+            store.ask(request).await.unwrap();
+        }
+        let expected = OpenWork {
+            records: vec![UnfinishedKey { key, version: 1 }],
+            requests: asked.iter().rev().map(request_key).collect(),
+        };
+        let mut work = OpenWork::default();
+        for _ in 0..50 {
+            work = store.open_work().await.unwrap();
+            if work == expected {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!(work, expected);
+        assert_eq!(store.unfinished().await.unwrap(), expected.records);
+        let all = store.all().await.unwrap();
+        assert!(!all.iter().any(|(key, _)| key.starts_with("request")), "a request is no record");
+    }
+
+    pub(super) async fn the_brake_keeps_what_others_hold(&self) {
+        let here = || Store::connect(&self.sdk, self.store.table(), "braked");
+        let (ada, bob) = (here(), here());
+        assert_eq!(ada.brake().await.unwrap(), Brake::default());
+        ada.set_brake("*", None).await.unwrap();
+        assert!(self.item("brake/braked").await.is_empty(), "nothing to let go of is nothing");
+        ada.set_brake("123456789012/us-east-1/web", Some(&order("Ada"))).await.unwrap();
+        bob.set_brake("*", Some(&order("Bob"))).await.unwrap();
+        assert_eq!(show(&self.item("brake/braked").await), BRAKE);
+        let brake = ada.brake().await.unwrap();
+        assert_eq!(brake.on("123456789012", "us-east-1", &["jobs"]), Some(&order("Bob")));
+        bob.set_brake("*", None).await.unwrap();
+        bob.set_brake("*", None).await.unwrap();
+        let brake = ada.brake().await.unwrap();
+        assert_eq!(brake.on("123456789012", "us-east-1", &["web"]), Some(&order("Ada")));
+        assert_eq!(brake.on("123456789012", "us-east-1", &["jobs"]), None);
+        assert_eq!(self.store.brake().await.unwrap(), Brake::default(), "another controller's");
+        assert!(!self.store.all().await.unwrap().iter().any(|(key, _)| key.starts_with("brake")));
+    }
+
+    pub(super) async fn a_brake_that_cannot_be_read_is_an_error(&self) {
+        let store = Store::connect(&self.sdk, self.store.table(), "broken");
+        self.edit("brake/broken", "held", text("everything")).await;
+        let error = store.brake().await.unwrap_err();
+        assert!(error.to_string().ends_with("item brake/broken: attribute held is not a map"), "{error}");
+        assert!(!error.is_transient());
+    }
+}
+
+/// A request, as people see it.
+const REQUEST: &str = r#"account: "123456789012"
+at: "2026-01-05T09:00:00.25Z"
+by: "Ada"
+controller: "main"
+expires_at: 1767690000
+generation: 0
+id: "20260105T090000250-1"
+instance_id: "i-asked"
+key: "request/main/20260105T090000250-1"
+reason: "kernel update"
+region: "us-east-1"
+schema: 1
+unfinished: "request/main/20260105T090000250-1@000000000001"
+unfinished_of: "main"
+what: {drain: {then: "terminate"}}
+"#;
+
+/// A brake, as people see it.
+const BRAKE: &str = r#"held: {*: {at: "2026-01-05T09:00:00.25Z", by: "Bob", reason: "kernel update"}, 123456789012/us-east-1/web: {at: "2026-01-05T09:00:00.25Z", by: "Ada", reason: "kernel update"}}
+key: "brake/braked"
+"#;
