@@ -16,6 +16,9 @@ use std::time::Duration;
 /// How often to look for an answer.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// How long a controller is given that may just be starting.
+const STARTS_WITHIN: Duration = Duration::from_secs(3);
+
 /// How many requests are written at once.
 const AT_ONCE: usize = 16;
 
@@ -118,9 +121,16 @@ impl Desk {
     pub async fn ask(&self, asked: &[(Subject, What)], out: &mut dyn Write) -> Result<(), Failure> {
         let now = Timestamp::now();
         let mut slips: Vec<Slip> = asked.iter().map(|(subject, what)| self.slip(subject, *what, now)).collect();
-        let leader = self.store.leader().await?;
+        let mut leader = self.store.leader().await?;
         for some in slips.chunks(AT_ONCE) {
             try_join_all(some.iter().map(|slip| self.store.ask(&slip.request))).await?;
+        }
+        // One that has just been started takes the lease within moments.
+        let patience = STARTS_WITHIN.min(self.wait);
+        let asked = tokio::time::Instant::now();
+        while leader.is_none() && asked.elapsed() < patience {
+            tokio::time::sleep(LOOK_EVERY).await;
+            leader = self.store.leader().await?;
         }
         let Some(leader) = leader else {
             out.write_all(absent(&self.nobody(), &slips, now).as_bytes())?;

@@ -45,7 +45,7 @@ pub(super) async fn events(shared: &Shared, scope: &ScopeState, stopping: &Cell<
                 tokio::time::sleep(APART.saturating_sub(passed)).await;
             }
             Ok(messages) => {
-                let taken = take(shared, scope, &messages, begun).await;
+                let taken = take(shared, scope, &messages).await;
                 delete(scope, queue, &taken).await;
             }
             Err(error) => {
@@ -81,7 +81,8 @@ struct Warning<'m> {
 }
 
 /// Takes messages; gives those that may be deleted.
-async fn take<'m>(shared: &Shared, scope: &ScopeState, messages: &'m [Message], begun: Mono) -> Vec<&'m Message> {
+async fn take<'m>(shared: &Shared, scope: &ScopeState, messages: &'m [Message]) -> Vec<&'m Message> {
+    let received = shared.clock.mono();
     let (account, region) = (&scope.session.account, &scope.session.region);
     let mut taken = Vec::new();
     let mut waits: Vec<(&Message, String)> = Vec::new();
@@ -118,7 +119,7 @@ async fn take<'m>(shared: &Shared, scope: &ScopeState, messages: &'m [Message], 
         }
     }
     taken.extend(open(shared, scope, &warnings).await);
-    taken.extend(wait_for_records(shared, scope, waits, begun).await);
+    taken.extend(wait_for_records(shared, scope, waits, received).await);
     taken
 }
 
@@ -179,19 +180,25 @@ async fn wait_for_records<'m>(
     shared: &Shared,
     scope: &ScopeState,
     mut waits: Vec<(&'m Message, String)>,
-    begun: Mono,
+    received: Mono,
 ) -> Vec<&'m Message> {
     let mut taken = Vec::new();
     let until = shared.clock.mono() + RECORDS;
     while !waits.is_empty() && shared.clock.mono() < until {
-        let now = shared.clock.now();
-        let settled = |message: &Message, instance: &str| {
-            let is_old = message.sent_at.is_some_and(|sent| now.duration_since(sent) >= LAG);
-            is_settled(scope, instance, begun, is_old)
-        };
-        let (ready, rest) = waits.into_iter().partition(|(message, instance)| settled(message, instance));
-        taken.extend(Vec::into_iter(ready).map(|(message, _)| message));
-        waits = rest;
+        waits.retain(|(message, instance)| match standing(scope, instance, received) {
+            Standing::Recorded => {
+                taken.push(*message);
+                false
+            }
+            Standing::NotWaiting => {
+                // A young message may only be ahead of what is read: it is left, and comes again.
+                if message.sent_at.is_some_and(|sent| shared.clock.now().duration_since(sent) >= LAG) {
+                    taken.push(*message);
+                }
+                false
+            }
+            Standing::NotYet => true,
+        });
         if !waits.is_empty() {
             scope.bells.groups.notify_one();
             tokio::time::sleep(LOOK).await;
@@ -200,16 +207,29 @@ async fn wait_for_records<'m>(
     taken
 }
 
-/// Whether a lifecycle action is taken care of: its drain is in the table, or a look at the groups that began after the
-/// message was taken shows that its instance does not wait (any more); a young message may only be ahead of what is read.
-fn is_settled(scope: &ScopeState, instance: &str, begun: Mono, is_old: bool) -> bool {
+/// What has become of a lifecycle action that a message tells of.
+enum Standing {
+    /// Its drain is in the table.
+    Recorded,
+    /// A look at the groups that began after the message was taken does not show its instance waiting.
+    NotWaiting,
+    /// Neither, so far.
+    NotYet,
+}
+
+fn standing(scope: &ScopeState, instance: &str, received: Mono) -> Standing {
     let known = scope.phases.borrow().get(instance).copied();
     if known.is_some_and(|known| known.phase != Phase::Done && known.has_lifecycle) {
-        return true;
+        return Standing::Recorded;
     }
     let groups = scope.groups.borrow();
-    let Some(view) = groups.as_ref().filter(|view| is_old && view.begun > begun) else { return false };
-    !view.members.get(instance).is_some_and(|member| crate::observe::is_waiting(&member.state))
+    match groups.as_ref().filter(|view| view.begun > received).map(|view| view.members.get(instance)) {
+        None => Standing::NotYet,
+        Some(Some(member)) if crate::observe::is_waiting(&member.state) => Standing::NotYet,
+        // Its drain was quicker than the message.
+        Some(_) if known.is_some_and(|known| known.has_lifecycle) => Standing::Recorded,
+        Some(_) => Standing::NotWaiting,
+    }
 }
 
 /// Opens the drains that warnings ask for; gives the messages that are taken care of.

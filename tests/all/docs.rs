@@ -242,13 +242,21 @@ fn every_command_is_one_that_the_program_takes() {
             let line = line.split([';', '|', '>', '#']).next().unwrap_or_default();
             if line.starts_with("ecs-drain ") {
                 tried += 1;
-                if let Err(error) = Cli::try_parse_from(line.split_whitespace()) {
+                if let Err(error) = Cli::try_parse_from(shell_words(line)) {
                     panic!("{}: {line}: {error}", path.display());
                 }
             }
         }
     }
     assert!(tried > 8, "only {tried} commands were found");
+}
+
+/// The words of a command line, those in single quotes as one.
+fn shell_words(line: &str) -> Vec<String> {
+    let parts: Vec<&str> = line.split('\'').collect();
+    let plain = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let quoted = |(n, text): (usize, &&str)| if n % 2 == 1 { vec![(*text).to_owned()] } else { plain(text) };
+    parts.iter().enumerate().flat_map(quoted).collect()
 }
 
 #[test]

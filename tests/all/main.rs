@@ -8,6 +8,7 @@ mod crash_matrix;
 #[cfg(feature = "demo")]
 mod demo;
 mod docs;
+mod endings;
 mod harness;
 mod operators;
 mod policy;

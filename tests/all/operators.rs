@@ -26,12 +26,12 @@ fn three(cloud: &mut Cloud) {
 }
 
 /// The wall clock.
-fn wall(simulator: &Simulator) -> Timestamp {
+pub fn wall(simulator: &Simulator) -> Timestamp {
     simulator.with(|cloud| cloud.start() + cloud.now())
 }
 
 /// Asked for by Ada at this moment, meaning the drain as it is now.
-async fn request(simulator: &Simulator, store: &Store, instance: &str, what: What) -> Request {
+pub async fn request(simulator: &Simulator, store: &Store, instance: &str, what: What) -> Request {
     let known = record(store, instance).await;
     let now = wall(simulator);
     Request {
@@ -50,7 +50,7 @@ async fn request(simulator: &Simulator, store: &Store, instance: &str, what: Wha
 }
 
 /// Writes a request, and waits for its answer as the CLI does.
-async fn ask(simulator: &Simulator, store: &Store, instance: &str, what: What) -> Answer {
+pub async fn ask(simulator: &Simulator, store: &Store, instance: &str, what: What) -> Answer {
     let request = request(simulator, store, instance, what).await;
     send(store, &request).await
 }
@@ -85,7 +85,7 @@ fn keep_a<'a>(simulator: &'a Simulator, store: &'a Store) -> LocalBoxFuture<'a, 
 }
 
 /// Writes the request once and goes: whoever carries it out, and whenever.
-async fn order_once(simulator: &Simulator, store: &Store, what: What) {
+pub async fn order_once(simulator: &Simulator, store: &Store, what: What) {
     let request = request(simulator, store, A, what).await;
     store.ask(&request).await.unwrap();
 }

@@ -13,7 +13,6 @@ use aws_simulator::spec::QueueSpec;
 use aws_simulator::{BEGIN, Cloud, EventPlan, Fault, Feed, Rule, Simulator};
 use ecs_drain::config::{Config, Given};
 use ecs_drain_state::{Phase, Record};
-use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -65,11 +64,6 @@ fn send(simulator: &Simulator, bodies: &[String]) {
             cloud.send_message(QUEUE, body.clone()).unwrap();
         }
     });
-}
-
-/// The wall clock.
-fn wall(simulator: &Simulator) -> Timestamp {
-    simulator.with(|cloud| cloud.start() + cloud.now())
 }
 
 /// What is left in the queue, hidden messages included.

@@ -1,5 +1,6 @@
 //! What a drain meets, each as a whole story on the simulated cloud.
 
+use crate::endings::{ABANDONED_AND_RETAINED, BACK_FROM_THE_WARM_POOL, COMPLETED_BY_ORDER, STANDALONE_STOPPED};
 use crate::harness::{HOOK, Run, Scenario, group, hook, nothing, our_hook, run, seconds};
 use crate::operators::{CANCEL, KEEP, TERMINATE};
 use crate::queue::SPOT;
@@ -182,6 +183,10 @@ pub const MATRIX: &[&Scenario] = &[
     &TERMINATE,
     &CANCEL,
     &SPOT,
+    &STANDALONE_STOPPED,
+    &ABANDONED_AND_RETAINED,
+    &BACK_FROM_THE_WARM_POOL,
+    &COMPLETED_BY_ORDER,
 ];
 
 #[track_caller]

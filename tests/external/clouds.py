@@ -232,8 +232,12 @@ class Clouds:
         return json.loads(done.stdout or "null")
 
     def record(self, instance):
-        """The drain record of an instance, read from the table by the aws command line; words only."""
-        key = json.dumps({"key": {"S": f"{ACCOUNT}/{REGION}/{instance}"}})
+        """The drain record of an instance, words only."""
+        return self.item(f"{ACCOUNT}/{REGION}/{instance}")
+
+    def item(self, key):
+        """An item of the table, read by the aws command line; words only."""
+        key = json.dumps({"key": {"S": key}})
         item = self.aws(
             "dynamodb", "get-item", "--table-name", "ecs-drain", "--consistent-read", "--key", key, cloud="table"
         )

@@ -6,6 +6,8 @@ All of it is made with the `aws` command line. Every name is the fleet's, so tha
 import json
 import threading
 
+from clouds import ACCOUNT, REGION
+
 HOOK = "ecs-drain"
 FOREIGN_HOOK = "someone-elses"
 TEMPLATE = "container-instances"
@@ -31,8 +33,11 @@ def share(clouds):
 class Fleet:
     """A cluster of `size` container instances under our hook. How long things take in it: see the plug-in's `Delays`."""
 
-    def __init__(self, clouds, name, size, foreign_hook=False, **delays):
+    def __init__(self, clouds, name, size, foreign_hook=False, notified=False, **delays):
         self.clouds, self.name = clouds, name
+        self.queue = self.dead = self.topic = self.subscription = None
+        if notified:
+            self.make_queue()
         self.make_cluster(delays)
         self.make_balancers()
         self.make_group(size, [HOOK, FOREIGN_HOOK] if foreign_hook else [HOOK])
@@ -57,6 +62,46 @@ class Fleet:
             *("--listeners", "Protocol=http,LoadBalancerPort=80,InstancePort=80"),
         )
 
+    def make_queue(self):
+        """A topic for our hook, the queue that is subscribed to it, and a dead-letter queue."""
+        sqs = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
+        self.dead = self.clouds.aws("sqs", "create-queue", "--queue-name", f"{self.name}-dead", query="QueueUrl")
+        redrive = json.dumps({"deadLetterTargetArn": f"{sqs}:{self.name}-dead", "maxReceiveCount": "2"})
+        self.queue = self.clouds.aws(
+            *("sqs", "create-queue", "--queue-name", self.name),
+            *("--attributes", json.dumps({"RedrivePolicy": redrive})),
+            query="QueueUrl",
+        )
+        self.topic = self.clouds.aws("sns", "create-topic", "--name", self.name, query="TopicArn")
+        self.subscription = self.clouds.aws(
+            *("sns", "subscribe", "--topic-arn", self.topic, "--protocol", "sqs"),
+            *("--notification-endpoint", f"{sqs}:{self.name}"),
+            query="SubscriptionArn",
+        )
+
+    def deliver_raw(self):
+        """From now on messages come without SNS's envelope."""
+        self.clouds.aws(
+            *("sns", "set-subscription-attributes", "--subscription-arn", self.subscription),
+            *("--attribute-name", "RawMessageDelivery", "--attribute-value", "true"),
+        )
+
+    def messages(self):
+        """How many messages are in the queue, hidden ones included."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        counts = self.clouds.aws(
+            *("sqs", "get-queue-attributes", "--queue-url", self.queue, "--attribute-names", *names), query="Attributes"
+        )
+        return sum(int(counts[name]) for name in names)
+
+    def send(self, body):
+        """Puts a message into the queue, whatever it says."""
+        self.clouds.aws("sqs", "send-message", "--queue-url", self.queue, "--message-body", body)
+
+    def dead_letters(self):
+        """What is in the dead-letter queue and was not read before."""
+        return self.clouds.aws("sqs", "receive-message", "--queue-url", self.dead, query="Messages[].Body") or []
+
     def make_group(self, size, hooks):
         """The Auto Scaling group and its terminating hooks."""
         self.clouds.aws(
@@ -64,11 +109,14 @@ class Fleet:
             *("--launch-template", f"LaunchTemplateName={TEMPLATE},Version=$Latest", "--min-size", "0"),
             *("--max-size", "9", "--desired-capacity", size, "--vpc-zone-identifier", self.clouds.subnet),
         )
+        role = f"arn:aws:iam::{ACCOUNT}:role/notifies"
+        target = ["--notification-target-arn", self.topic, "--role-arn", role] if self.topic else []
         for hook in hooks:
             self.clouds.aws(
                 *("autoscaling", "put-lifecycle-hook", "--auto-scaling-group-name", self.name),
                 *("--lifecycle-hook-name", hook, "--heartbeat-timeout", "60" if hook == HOOK else "3600"),
                 *("--lifecycle-transition", "autoscaling:EC2_INSTANCE_TERMINATING", "--default-result", "ABANDON"),
+                *target,
             )
 
     def register(self, instance):

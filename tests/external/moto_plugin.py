@@ -5,6 +5,7 @@
 | terminates an instance at once, whatever hooks its group has | a terminating hook holds it in `Terminating:Wait` |
 | no CompleteLifecycleAction, no RecordLifecycleActionHeartbeat | both, with AWS's errors; heartbeat and global timeout, default result |
 | DescribeLifecycleHooks invents a target, a role and a global timeout | its real values |
+| hooks notify nobody | a hook's SNS topic is told of each action, and of the hook itself, as by AWS |
 | `DRAINING` changes nothing but the status | service tasks leave, in AWS's states, with time |
 | targets vanish at once | `draining` first; a classic load balancer says it in its description |
 | ListTasks shows all tasks where no desired status is asked for | RUNNING only, as AWS does |
@@ -15,6 +16,7 @@ Left as they are, because a client must stand them: ListContainerInstances ignor
 a service's name.
 """
 
+import contextlib
 import functools
 
 from moto.autoscaling import models as autoscaling
@@ -47,13 +49,18 @@ def replaces(owner, name):
 @replaces(BaseResponse, "call_action")
 def call_action(old, self):
     operation = self._get_action()
-    with WORLD.lock:
+    with contextlib.ExitStack() as held:
+        held.enter_context(WORLD.lock)
         WORLD.settle()
         agent = self.headers.get("User-Agent", "") + self.headers.get("X-Amz-User-Agent", "")
-        kill = WORLD.called(operation, agent, f"{self.body}{dict(self.querystring)}")
+        signed = self.headers.get("Authorization", "")
+        kill = WORLD.called(operation, agent, signed, f"{self.body}{dict(self.querystring)}")
         if kill and kill.when == "before":
             WORLD.kill(kill)
             return 503, {}, ""
+        if operation == "ReceiveMessage":
+            # A long poll waits, and nobody else waits for it.
+            held.close()
         answer = old(self)
         if kill:
             WORLD.kill(kill)
@@ -68,6 +75,22 @@ def hook_init(old, self, *args, **kwargs):
     old(self, *args, **kwargs)
     self.role_arn = self.notification_target_arn = None
     self.global_timeout = min(172800, 100 * self.heartbeat_timeout)
+
+
+@replaces(AutoScalingResponse, "put_lifecycle_hook")
+def put_lifecycle_hook(old, self):
+    answer = old(self)
+    group = self._get_param("AutoScalingGroupName")
+    hook = self.autoscaling_backend.lifecycle_hooks[f"{group}_{self._get_param('LifecycleHookName')}"]
+    hook.notification_target_arn = self._get_param("NotificationTargetARN")
+    hook.role_arn = self._get_param("RoleARN")
+    WORLD.notify(
+        hook,
+        f'Auto Scaling: test notification for group "{group}"',
+        AutoScalingGroupARN=self.autoscaling_backend.autoscaling_groups[group].arn,
+        Event="autoscaling:TEST_NOTIFICATION",
+    )
+    return answer
 
 
 @replaces(autoscaling.AutoScalingBackend, "terminate_instance")

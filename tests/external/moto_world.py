@@ -8,12 +8,15 @@ It also keeps what the tests judge by: every call, and the true state of an inst
 
 import heapq
 import itertools
+import json
 import os
+import re
 import signal
 import threading
 import time
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
 from moto.autoscaling.exceptions import ValidationError
 from moto.autoscaling.models import autoscaling_backends
@@ -22,6 +25,7 @@ from moto.ec2 import ec2_backends
 from moto.ecs.models import ecs_backends
 from moto.elb.models import elb_backends
 from moto.elbv2.models import elbv2_backends
+from moto.sns.models import sns_backends
 
 REGION = "us-east-1"
 
@@ -106,10 +110,11 @@ class World:
 
     # Calls.
 
-    def called(self, operation, agent, body):
-        """Notes a call; the kill that it sets off, if any."""
-        ours = OUR_AGENT in agent
-        self.calls.append({"at": time.time(), "operation": operation, "ours": ours, "body": body})
+    def called(self, operation, agent, authorization, body):
+        """Notes a call, and whose access key signed it; the kill that it sets off, if any."""
+        ours, key = OUR_AGENT in agent, re.search(r"Credential=([^/]+)/", authorization)
+        by = key and key[1]
+        self.calls.append({"at": time.time(), "operation": operation, "ours": ours, "by": by, "body": body})
         hit = None
         for kill in self.kills if ours else []:
             if kill.operation == operation and kill.match in body:
@@ -148,8 +153,35 @@ class World:
             for hook in hooks
         }
         self.event("waiting", group=group.name, instance=key[1], hooks=[hook.name for hook in hooks])
-        for name in self.actions[key]:
+        for name, action in self.actions[key].items():
             self.watch(key, name)
+            self.notify(
+                action.hook,
+                f"Auto Scaling:  Lifecycle action 'TERMINATING' for instance {key[1]} in progress.",
+                LifecycleActionToken=action.token,
+                LifecycleHookName=name,
+                EC2InstanceId=key[1],
+                LifecycleTransition=action.hook.lifecycle_transition,
+                Origin="AutoScalingGroup",
+                Destination="EC2",
+            )
+
+    def notify(self, hook, subject, **fields):
+        """Tells the hook's topic something, if it has one. (Source of the fields: EC2 Auto Scaling user guide, "Prepare
+        to add a lifecycle hook".)"""
+        if hook.notification_target_arn is None:
+            return
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        message = {
+            "AccountId": DEFAULT_ACCOUNT_ID,
+            "RequestId": str(uuid.uuid4()),
+            "AutoScalingGroupName": hook.auto_scaling_group_name,
+            "Service": "AWS Auto Scaling",
+            "Time": now,
+            **fields,
+        }
+        topics = sns_backends[DEFAULT_ACCOUNT_ID][REGION]
+        topics.publish(json.dumps(message), hook.notification_target_arn, subject=subject)
 
     def watch(self, key, name):
         """Applies the default result when the action's time is over."""

@@ -14,10 +14,14 @@ from fleet import FOREIGN_HOOK, HOOK, Fleet
 # A drain takes 60 s from DRAINING to its first look and 10 s more to its second, whatever the cloud does.
 DRAIN = 240
 
+# How far apart two looks at the groups are, at least, where a queue is to make them come sooner.
+RARELY = 25
+
 PHASES = ["Pending", "Deregistering", "Waiting", "Verifying", "Completing", "Done"]
 
 # The only calls of ours that may change anything.
 CHANGES = {"UpdateContainerInstancesState", "CompleteLifecycleAction", "RecordLifecycleActionHeartbeat"}
+CHANGES |= {"ReceiveMessage", "DeleteMessageBatch"}
 
 
 def binary():
@@ -29,23 +33,28 @@ def binary():
 class Controller:
     """`ecs-drain run` for one fleet; started again as often as it is killed."""
 
-    def __init__(self, clouds, name):
+    def __init__(self, clouds, name, queue=None, policy=""):
         self.clouds, self.name, self.child = clouds, name, None
+        groups = f"{RARELY}s" if queue else "2s"
+        events = f'queue = "{queue}"\n' if queue else ""
         self.config = clouds.folder / f"{name}.toml"
         self.config.write_text(
             f'controller = "{name}"\n'
             '[table]\nname = "ecs-drain"\nregion = "us-east-1"\n'
-            '[poll]\ngroups = "2s"\n'
+            f'[poll]\ngroups = "{groups}"\n'
             f'[[scope]]\nregion = "us-east-1"\nhooks = ["{HOOK}"]\ngroups = {{ names = ["{name}"] }}\n'
-            '[policy]\npoll = "1s"\n'
+            f'{events}[policy]\npoll = "1s"\n{policy}'
         )
         self.environment = {
             "AWS_ENDPOINT_URL_ECS": clouds.moto,
             "AWS_ENDPOINT_URL_AUTO_SCALING": clouds.moto,
             "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING": clouds.moto,
             "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2": clouds.moto,
+            "AWS_ENDPOINT_URL_SQS": clouds.moto,
             "AWS_ENDPOINT_URL_STS": clouds.moto,
             "AWS_ENDPOINT_URL_DYNAMODB": clouds.table.url,
+            # Its calls are known by it.
+            "AWS_ACCESS_KEY_ID": name,
         }
 
     def start(self):
@@ -86,10 +95,10 @@ class Controller:
 class Scenario:
     """A fleet, its controller, and what is checked of both."""
 
-    def __init__(self, clouds, report, name, size=2, **fleet):
+    def __init__(self, clouds, report, name, size=2, policy="", **fleet):
         self.clouds, self.report, self.name = clouds, report, name
         self.fleet = Fleet(clouds, name, size, **fleet)
-        self.controller = Controller(clouds, name)
+        self.controller = Controller(clouds, name, self.fleet.queue, policy)
 
     def check(self, what, holds, detail=""):
         """Notes a check; whether it holds."""
@@ -143,6 +152,39 @@ class Scenario:
         changes = {c["operation"] for c in calls if not c["operation"].startswith(("Describe", "List", "Get"))}
         self.check("nothing else was changed", changes <= CHANGES, sorted(changes - CHANGES))
         self.check("the foreign hook was never named", not any(FOREIGN_HOOK in call["body"] for call in calls))
+
+    def looks(self):
+        """When the controller looked at the groups."""
+        calls = self.clouds.plugin("calls")
+        return [c["at"] for c in calls if c["by"] == self.name and c["operation"] == "DescribeAutoScalingGroups"]
+
+    def told_of(self, leaving):
+        """The group terminates an instance just after it was looked at; a message makes the next look come sooner than
+        it would come by itself."""
+        looked = len(self.looks())
+        wait_for(lambda: len(self.looks()) > looked, 2 * RARELY, every=0.5)
+        self.fleet.terminate(leaving)
+        begun = wait_for(lambda: self.phase(leaving), 2 * RARELY)
+        events = self.clouds.events(self.name)
+        waits = next(e["at"] for e in events if e["what"] == "waiting" and e["instance"] == leaving)
+        looks = self.looks()
+        before, after = [at for at in looks if at < waits][-1:], [at for at in looks if at >= waits][:1]
+        apart = after[0] - before[0] if before and after else None
+        self.check("a message begins its drain, not a poll", begun and apart and apart < RARELY, f"{apart} s apart")
+
+    def asks(self, *words):
+        """An operator's command, which the controller answers."""
+        code, told = self.controller.say(*words)
+        self.check(f"`{words[0]}` is carried out", code == 0, told)
+
+    def ended(self, instance, outcome, status):
+        """How an operator's drain ended, and what became of its instance."""
+        if self.until_done(instance):
+            record = self.clouds.record(instance)
+            end, expected = (record["outcome"], self.fleet.status(instance)), (outcome, status)
+            self.check(f"{instance} ends as {outcome}, {status}", end == expected, f"{end}: {record['message']}")
+            self.check(f"{instance} was drained for an operator", record["origin"] == "operator", record["origin"])
+            self.check(f"{instance} is in service", self.fleet.members().get(instance) == "InService")
 
     def draining(self):
         """Every change from ACTIVE to DRAINING in the fleet's cluster."""
@@ -274,6 +316,55 @@ def scale_in(clouds, report):
     it.stops()
 
 
+def events(clouds, report):
+    """The hook's notifications through SNS and SQS: the first one in SNS's envelope, the second one raw."""
+    it = Scenario(clouds, report, "events", size=3, notified=True)
+    first, second, staying = it.fleet.instances
+    it.check("the queue has the hook's test message", it.fleet.messages() == 1, it.fleet.messages())
+    it.fleet.send("{ broken")
+    it.controller.start()
+    it.told_of(first)
+    it.fleet.deliver_raw()
+    it.told_of(second)
+    for leaving in (first, second):
+        if it.until_done(leaving):
+            it.drained(leaving)
+            it.gone(leaving)
+    emptied = wait_for(lambda: it.fleet.messages() == 0, 120, every=1)
+    it.check("no message is left in the queue", emptied, it.fleet.messages())
+    dead = it.fleet.dead_letters()
+    it.check("the broken one, and no other, is in the dead-letter queue", dead == ["{ broken"], dead)
+    it.untouched([staying])
+    it.stops()
+
+
+def operator(clouds, report):
+    """An operator drains two instances by the command line: one is held for a moment and stays, one is cancelled."""
+    it = Scenario(clouds, report, "operator", size=3, policy="max_concurrent = 2\n", standalone=20)
+    kept, cancelled, staying = it.fleet.instances
+    it.controller.start()
+    it.check("the controller leads", wait_for(lambda: clouds.item("lease/operator"), 40, every=1))
+    it.asks("drain", kept, cancelled, "--then", "keep", "--yes", "--reason", "new image")
+    for instance in (kept, cancelled):
+        draining = wait_for(lambda: it.fleet.status(instance) == "DRAINING", 40, every=1)
+        it.check(f"{instance} is DRAINING", draining, it.fleet.status(instance))
+    it.asks("hold", kept)
+    held = wait_for(lambda: "held" in (clouds.record(kept) or {}).get("message", ""), 30, every=1)
+    it.check("its record says that it is held", held, clouds.record(kept))
+    code, told = it.controller.say("get")
+    it.check("`get` shows both", code == 0 and kept in told and cancelled in told, told)
+    it.asks("cancel", cancelled)
+    it.asks("resume", kept)
+    it.ended(kept, "Drained", "DRAINING")
+    it.ended(cancelled, "Cancelled", "ACTIVE")
+    code, told = it.controller.say("describe", kept)
+    it.check("`describe` tells who asked and why", code == 0 and "new image" in told and "Drained" in told, told)
+    completed = [e for e in clouds.events(it.name) if e["what"] in ("waiting", "completed")]
+    it.check("nothing was terminated", not completed, completed)
+    it.untouched([staying])
+    it.stops()
+
+
 SCENARIOS = {
     "plain": plain,
     "phases-after": functools.partial(killed_in_every_phase, when="after"),
@@ -281,4 +372,6 @@ SCENARIOS = {
     "calls": killed_at_calls,
     "another-hook": another_hook,
     "scale-in": scale_in,
+    "events": events,
+    "operator": operator,
 }

@@ -2,15 +2,15 @@
 //! recommendations, which do where the policy says so.
 
 use super::foreign::spot;
-use super::{add_bus, begun, left, queued, send, wall};
+use super::{add_bus, begun, left, queued, send};
 use crate::harness::{Run, Scenario, group, nothing, our_completions, record, run, seconds};
+use crate::operators::{order_once, wall};
 use crate::scenarios::{A, B, C};
 use crate::story::{no_violation, until, until_phase, while_running};
 use aws_simulator::spec::{ClusterSpec, HookSpec, ServiceSpec};
 use aws_simulator::{BEGIN, Cloud, EventPlan, Simulator};
-use ecs_drain::store::Store;
-use ecs_drain_state::request::{Request, SCHEMA, What};
-use ecs_drain_state::{Origin, Outcome, Phase, Record, Then};
+use ecs_drain_state::request::What;
+use ecs_drain_state::{Origin, Outcome, Phase, Then};
 use jiff::SignedDuration;
 
 /// Three instances under these hooks, and a service that can move. A warning is leave to touch the instance.
@@ -167,25 +167,6 @@ fn a_warning_that_is_ten_minutes_old_opens_no_drain() {
     no_violation(&simulator);
 }
 
-/// Writes an operator's request for what stands in the table.
-async fn ask(simulator: &Simulator, store: &Store, record: &Record, what: What) {
-    let at = wall(simulator);
-    let request = Request {
-        id: store.request_id(at),
-        controller: record.controller.clone(),
-        account: record.account.clone(),
-        region: record.region.clone(),
-        instance_id: record.instance_id.clone(),
-        generation: record.generation,
-        what,
-        by: "Ada".to_owned(),
-        reason: None,
-        at,
-        schema: SCHEMA,
-    };
-    store.ask(&request).await.unwrap();
-}
-
 #[test]
 fn a_warning_that_comes_again_after_its_drain_was_cancelled_opens_no_other() {
     let scenario = Scenario {
@@ -198,8 +179,8 @@ fn a_warning_that_comes_again_after_its_drain_was_cancelled_opens_no_other() {
     let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
         let warning = spot(A, &wall(&simulator).to_string());
         send(&simulator, std::slice::from_ref(&warning));
-        let drain = until_phase(&simulator, &store, Phase::Verifying).await;
-        ask(&simulator, &store, &drain, What::Cancel).await;
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        order_once(&simulator, &store, What::Cancel).await;
         let drain = until_phase(&simulator, &store, Phase::Done).await;
         assert_eq!(drain.outcome, Some(Outcome::Cancelled));
         send_and_wait(&simulator, &warning).await;

@@ -100,6 +100,11 @@ impl Checkers {
         self.premature_allowed.insert(instance_id.into());
     }
 
+    /// Whether it was said of this instance that its ending need not wait.
+    pub fn is_premature_allowed(&self, instance_id: &str) -> bool {
+        self.premature_allowed.contains(instance_id)
+    }
+
     /// An operator named this instance.
     pub fn allow_operator(&mut self, instance_id: impl Into<String>) {
         self.operators.insert(instance_id.into());

@@ -1,0 +1,97 @@
+//! Endings that act on AWS, as scenarios of the crash matrix.
+
+use crate::harness::{Scenario, group, seconds};
+use crate::operators::order_once;
+use crate::scenarios::{A, B, PLAIN};
+use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec, WarmPoolSpec};
+use aws_simulator::{Cloud, Simulator};
+use ecs_drain::store::Store;
+use ecs_drain_state::Outcome;
+use ecs_drain_state::request::What;
+
+fn cluster(cloud: &mut Cloud) {
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    cloud.add_group(group("web-group", "web", &[A, B]));
+}
+
+/// A task of no service is stopped once its grace is over.
+pub const STANDALONE_STOPPED: Scenario = Scenario {
+    name: "standalone-stopped",
+    config: "[policy]\nstandalone_tasks = { stop_after = \"20s\" }\n",
+    world: |cloud| {
+        cluster(cloud);
+        cloud.run_task(&StandaloneSpec::new("web", "job").on(A)).unwrap();
+        cloud.checkers.allow_stop_tasks(seconds(20));
+    },
+    ..PLAIN
+};
+
+/// Abandoned at its deadline, kept by its group for a look, and terminated by someone afterwards.
+pub const ABANDONED_AND_RETAINED: Scenario = Scenario {
+    name: "abandoned-and-retained",
+    config: "[policy]\ndeadline = \"1m\"\nat_deadline = \"abandon\"\n",
+    world: |cloud| {
+        cloud.add_cluster(&ClusterSpec::new("web"));
+        let mut spec = group("web-group", "web", &[A, B]);
+        spec.terminate_hook_abandon_retain = true;
+        cloud.add_group(spec);
+        cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
+        cloud.checkers.may_be_premature(A);
+    },
+    ends: &[(A, Outcome::TimedOut)],
+    meanwhile: |simulator, _| Box::pin(terminate_what_is_retained(simulator)),
+    ..PLAIN
+};
+
+async fn terminate_what_is_retained(simulator: &Simulator) {
+    until_state(simulator, "Terminating:Retained").await;
+    tokio::time::sleep(seconds(90)).await;
+    simulator.with(|cloud| cloud.terminate(A, false).unwrap());
+}
+
+async fn until_state(simulator: &Simulator, state: &str) {
+    while simulator.with(|cloud| cloud.lifecycle_state(A)).as_deref() != Some(state) {
+        tokio::time::sleep(seconds(1)).await;
+    }
+}
+
+/// Back to its warm pool, and used again: what we made `DRAINING` is `ACTIVE` in the end.
+pub const BACK_FROM_THE_WARM_POOL: Scenario = Scenario {
+    name: "back-from-the-warm-pool",
+    world: |cloud| {
+        cloud.add_cluster(&ClusterSpec::new("web"));
+        let mut spec = group("web-group", "web", &[A, B]);
+        spec.warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 });
+        cloud.add_group(spec);
+        cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(5)));
+        cloud.checkers.must_be_active(A);
+    },
+    begin: |cloud| assert!(cloud.return_to_warm_pool(A)),
+    meanwhile: |simulator, _| Box::pin(use_again(simulator)),
+    ..PLAIN
+};
+
+async fn use_again(simulator: &Simulator) {
+    until_state(simulator, "Warmed:Stopped").await;
+    assert!(simulator.with(|cloud| cloud.return_from_warm_pool(A)));
+}
+
+/// Let go by order, whatever runs there.
+pub const COMPLETED_BY_ORDER: Scenario = Scenario {
+    name: "completed-by-order",
+    world: |cloud| {
+        cluster(cloud);
+        cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
+        cloud.checkers.may_be_premature(A);
+    },
+    ends: &[(A, Outcome::Released)],
+    meanwhile: |simulator, store| Box::pin(order_the_end(simulator, store)),
+    ..PLAIN
+};
+
+async fn order_the_end(simulator: &Simulator, store: &Store) {
+    while crate::harness::record(store, A).await.is_none() {
+        tokio::time::sleep(seconds(5)).await;
+    }
+    order_once(simulator, store, What::Complete).await;
+}
