@@ -630,9 +630,10 @@ impl Record {
         self.lifecycle.as_ref().is_some_and(|l| l.kind.lives_on())
     }
 
-    /// Whether hold must leave the instance alone: its completion is under way.
+    /// Whether hold must leave the instance alone: the completion of its lifecycle action is under way.
     pub fn is_completing(&self) -> bool {
-        self.phase == Phase::Completing && self.held.is_none() && self.retained_at.is_none()
+        let is_under_way = self.lifecycle.is_some() && self.retained_at.is_none();
+        self.phase == Phase::Completing && is_under_way && self.held.is_none()
     }
 
     /// Whether nothing is left to do.

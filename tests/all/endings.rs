@@ -2,24 +2,19 @@
 
 use crate::harness::{Scenario, group, seconds};
 use crate::operators::order_once;
-use crate::scenarios::{A, B, PLAIN};
+use crate::scenarios::{A, B, PLAIN, cluster};
+use aws_simulator::Simulator;
 use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec, WarmPoolSpec};
-use aws_simulator::{Cloud, Simulator};
 use ecs_drain::store::Store;
 use ecs_drain_state::Outcome;
 use ecs_drain_state::request::What;
-
-fn cluster(cloud: &mut Cloud) {
-    cloud.add_cluster(&ClusterSpec::new("web"));
-    cloud.add_group(group("web-group", "web", &[A, B]));
-}
 
 /// A task of no service is stopped once its grace is over.
 pub const STANDALONE_STOPPED: Scenario = Scenario {
     name: "standalone-stopped",
     config: "[policy]\nstandalone_tasks = { stop_after = \"20s\" }\n",
     world: |cloud| {
-        cluster(cloud);
+        cluster(cloud, &[A, B]);
         cloud.run_task(&StandaloneSpec::new("web", "job").on(A)).unwrap();
         cloud.checkers.allow_stop_tasks(seconds(20));
     },
@@ -80,7 +75,7 @@ async fn use_again(simulator: &Simulator) {
 pub const COMPLETED_BY_ORDER: Scenario = Scenario {
     name: "completed-by-order",
     world: |cloud| {
-        cluster(cloud);
+        cluster(cloud, &[A, B]);
         cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
         cloud.checkers.may_be_premature(A);
     },

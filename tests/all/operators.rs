@@ -12,6 +12,7 @@ use ecs_drain_state::request::{Request, SCHEMA, What};
 use ecs_drain_state::{Order, Outcome, Phase, Record, Then};
 use futures_util::future::LocalBoxFuture;
 use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
 
 const D: &str = "i-0000000000000000d";
 
@@ -398,6 +399,29 @@ fn requests_that_must_not_be_carried_out_are_refused() {
     });
     crate::story::no_violation(&simulator);
     simulator.peek(|cloud| assert_eq!(cloud.log.count("UpdateContainerInstancesState"), 0));
+}
+
+/// Its own termination puts it under our hook: it is held from the first moment, also while no record can say so.
+#[test]
+fn an_instance_that_is_terminated_by_order_is_held_although_the_table_is_away() {
+    let scenario = Scenario {
+        world: |cloud| {
+            (TERMINATE.world)(cloud);
+            cloud.put_hook("web-group", crate::harness::our_hook(seconds(60)));
+        },
+        meanwhile: |simulator, store| Box::pin(terminate_and_lose_the_table(simulator, store)),
+        within: seconds(1800),
+        ..TERMINATE
+    };
+    run(&scenario, &Run::default(), |_| {}).expect_good();
+}
+
+async fn terminate_and_lose_the_table(simulator: &Simulator, store: &Store) {
+    order_once(simulator, store, drain(Then::Terminate)).await;
+    while simulator.with(|cloud| cloud.lifecycle_state(A)).as_deref() == Some("InService") {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    simulator.with(|cloud| cloud.take_table_away(seconds(600), aws_simulator::dynamodb::Outage::Error));
 }
 
 /// An instance of a cluster that the configuration leaves out is nobody's to touch, whoever asks.

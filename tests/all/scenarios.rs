@@ -15,12 +15,14 @@ pub const A: &str = "i-0000000000000000a";
 pub const B: &str = "i-0000000000000000b";
 pub const C: &str = "i-0000000000000000c";
 
-fn cluster(cloud: &mut Cloud, ids: &[&str]) {
+/// Cluster `web` with the instances of one group, which has our hook.
+pub fn cluster(cloud: &mut Cloud, ids: &[&str]) {
     cloud.add_cluster(&ClusterSpec::new("web"));
     cloud.add_group(group("web-group", "web", ids));
 }
 
-fn target_group(name: &str, kind: TargetGroupKind, target_type: TargetType, delay: Duration) -> TargetGroupSpec {
+/// A target group that its load balancer sends traffic to.
+pub fn target_group(name: &str, kind: TargetGroupKind, target_type: TargetType, delay: Duration) -> TargetGroupSpec {
     TargetGroupSpec {
         name: name.to_owned(),
         kind,

@@ -5,12 +5,11 @@ mod views;
 
 pub use views::{CapacityView, ServiceStateView, TaskDefinitionView};
 
-use super::{DESCRIBED, Ecs, PAGE, SERVICES, failures, of_cluster, unless_absent};
+use super::{Ecs, PAGE, failures, of_cluster, unless_absent};
 use crate::aws::batch::Described;
 use crate::aws::caller::next_page;
 use crate::aws::calls::{
-    DESCRIBE_CLUSTERS, DESCRIBE_CONTAINER_INSTANCES, DESCRIBE_SERVICES, DESCRIBE_TASK_DEFINITION, GET_TASK_PROTECTION,
-    LIST_CONTAINER_INSTANCES, LIST_TASKS,
+    DESCRIBE_CLUSTERS, DESCRIBE_TASK_DEFINITION, GET_TASK_PROTECTION, LIST_CONTAINER_INSTANCES, LIST_TASKS,
 };
 use crate::aws::error::{AwsError, MISSING};
 use aws_sdk_ecs::types::{ContainerInstanceStatus, DesiredStatus};
@@ -78,19 +77,8 @@ impl Ecs {
     /// # Errors
     /// When a batch could not be read. A cluster that does not exist misses them all.
     pub async fn capacity(&self, cluster: &str, arns: &[String]) -> Result<Described<CapacityView>, AwsError> {
-        let on = of_cluster(cluster);
-        let mut described = Described::default();
-        for batch in arns.chunks(DESCRIBED) {
-            let request = self.client.describe_container_instances().cluster(cluster);
-            let request = request.set_container_instances(Some(batch.to_vec()));
-            let answer = self.caller.make(&DESCRIBE_CONTAINER_INSTANCES, &on, request.send()).await;
-            let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(arns)) };
-            let failures = failures(answer.failures());
-            let found = answer.container_instances.unwrap_or_default().into_iter();
-            let found = found.filter_map(CapacityView::read).map(|view| (view.facts.arn.clone(), view));
-            described.extend(Described::sort(batch, found.collect(), &failures));
-        }
-        Ok(described)
+        let read = |from| CapacityView::read(from).map(|view| (view.facts.arn.clone(), view));
+        self.container_instances_as(cluster, arns, read).await
     }
 
     /// How services stand, by name.
@@ -102,18 +90,8 @@ impl Ecs {
         cluster: &str,
         names: &[String],
     ) -> Result<Described<ServiceStateView>, AwsError> {
-        let on = of_cluster(cluster);
-        let mut described = Described::default();
-        for batch in names.chunks(SERVICES) {
-            let request = self.client.describe_services().cluster(cluster).set_services(Some(batch.to_vec()));
-            let answer = self.caller.make(&DESCRIBE_SERVICES, &on, request.send()).await;
-            let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(names)) };
-            let failures = failures(answer.failures());
-            let found = answer.services.unwrap_or_default().into_iter();
-            let found = found.filter_map(ServiceStateView::read).map(|view| (view.name.clone(), view));
-            described.extend(Described::sort(batch, found.collect(), &failures));
-        }
-        Ok(described)
+        let read = |from| ServiceStateView::read(from).map(|view| (view.name.clone(), view));
+        self.services_as(cluster, names, read).await
     }
 
     /// The ARNs of the tasks of a service that ECS wants running.

@@ -18,7 +18,7 @@ use super::calls::{
     LIST_TASKS,
 };
 use super::error::{AwsError, ErrorClass};
-use aws_sdk_ecs::types::{DesiredStatus, Failure};
+use aws_sdk_ecs::types::{ContainerInstance, DesiredStatus, Failure, Service};
 use std::collections::BTreeSet;
 
 /// Ids in one filter of ListContainerInstances: 50 of them are 1 KB; AWS documents no limit.
@@ -117,19 +117,8 @@ impl Ecs {
         cluster: &str,
         arns: &[String],
     ) -> Result<Described<ContainerInstanceView>, AwsError> {
-        let on = of_cluster(cluster);
-        let mut described = Described::default();
-        for batch in arns.chunks(DESCRIBED) {
-            let request = self.client.describe_container_instances().cluster(cluster);
-            let request = request.set_container_instances(Some(batch.to_vec()));
-            let answer = self.caller.make(&DESCRIBE_CONTAINER_INSTANCES, &on, request.send()).await;
-            let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(arns)) };
-            let failures = failures(answer.failures());
-            let found = answer.container_instances.unwrap_or_default().into_iter();
-            let found = found.filter_map(ContainerInstanceView::read).map(|view| (view.arn.clone(), view));
-            described.extend(Described::sort(batch, found.collect(), &failures));
-        }
-        Ok(described)
+        let read = |from| ContainerInstanceView::read(from).map(|view| (view.arn.clone(), view));
+        self.container_instances_as(cluster, arns, read).await
     }
 
     /// The ARNs of the tasks of a cluster, or of one container instance in it, of which ECS wants this.
@@ -187,6 +176,38 @@ impl Ecs {
     /// # Errors
     /// When a batch could not be read. A cluster that does not exist misses them all.
     pub async fn describe_services(&self, cluster: &str, names: &[String]) -> Result<Described<ServiceView>, AwsError> {
+        let read = |from| ServiceView::read(from).map(|view| (view.name.clone(), view));
+        self.services_as(cluster, names, read).await
+    }
+
+    /// Container instances, as `read` sees them: each with its ARN.
+    async fn container_instances_as<T>(
+        &self,
+        cluster: &str,
+        arns: &[String],
+        read: impl Fn(ContainerInstance) -> Option<(String, T)>,
+    ) -> Result<Described<T>, AwsError> {
+        let on = of_cluster(cluster);
+        let mut described = Described::default();
+        for batch in arns.chunks(DESCRIBED) {
+            let request = self.client.describe_container_instances().cluster(cluster);
+            let request = request.set_container_instances(Some(batch.to_vec()));
+            let answer = self.caller.make(&DESCRIBE_CONTAINER_INSTANCES, &on, request.send()).await;
+            let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(arns)) };
+            let failures = failures(answer.failures());
+            let found = answer.container_instances.unwrap_or_default().into_iter();
+            described.extend(Described::sort(batch, found.filter_map(&read).collect(), &failures));
+        }
+        Ok(described)
+    }
+
+    /// Services, as `read` sees them: each with its name.
+    async fn services_as<T>(
+        &self,
+        cluster: &str,
+        names: &[String],
+        read: impl Fn(Service) -> Option<(String, T)>,
+    ) -> Result<Described<T>, AwsError> {
         let on = of_cluster(cluster);
         let mut described = Described::default();
         for batch in names.chunks(SERVICES) {
@@ -195,8 +216,7 @@ impl Ecs {
             let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(names)) };
             let failures = failures(answer.failures());
             let found = answer.services.unwrap_or_default().into_iter();
-            let found = found.filter_map(ServiceView::read).map(|view| (view.name.clone(), view));
-            described.extend(Described::sort(batch, found.collect(), &failures));
+            described.extend(Described::sort(batch, found.filter_map(&read).collect(), &failures));
         }
         Ok(described)
     }

@@ -52,14 +52,7 @@ fn a_group_can_have_a_deadline_of_its_own() {
 /// Let go early is what was configured: what the instance loses is not ours to answer for.
 const ABANDONED: Scenario = Scenario {
     config: "[policy]\ndeadline = \"10m\"\nat_deadline = \"abandon\"\n",
-    world: |cloud| {
-        cloud.add_cluster(&ClusterSpec::new("web"));
-        let mut spec = group("web-group", "web", &[A, B]);
-        spec.terminate_hook_abandon_retain = true;
-        cloud.add_group(spec);
-        cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
-        cloud.checkers.may_be_premature(A);
-    },
+    world: crate::endings::ABANDONED_AND_RETAINED.world,
     ..PLAIN
 };
 

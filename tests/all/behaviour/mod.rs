@@ -5,21 +5,15 @@ mod endings;
 mod stuck;
 mod tasks;
 
-use crate::harness::{Ended, Run, Scenario, group, record, run, seconds};
-use crate::scenarios::{A, B, PLAIN};
+use crate::harness::{Ended, Run, Scenario, record, run, seconds};
+use crate::scenarios::{self, A, B, PLAIN, cluster};
 use crate::story::{until, while_running};
 use aws_simulator::elb::{Target, TargetGroupKind, TargetType};
-use aws_simulator::spec::{ClusterSpec, ServiceSpec, TargetGroupSpec};
+use aws_simulator::spec::{ServiceSpec, TargetGroupSpec};
 use aws_simulator::{Cloud, SimTime, Simulator};
 use ecs_drain::store::Store;
 use ecs_drain_state::{Outcome, Record};
 use std::time::Duration;
-
-/// Cluster `web` with the instances of one group, which has our hook.
-fn cluster(cloud: &mut Cloud, ids: &[&str]) {
-    cloud.add_cluster(&ClusterSpec::new("web"));
-    cloud.add_group(group("web-group", "web", ids));
-}
 
 /// A replica service whose tasks come and go in seconds.
 fn api(desired: u32) -> ServiceSpec {
@@ -34,16 +28,7 @@ fn two_with(cloud: &mut Cloud, service: &ServiceSpec) {
 
 /// A target group of an Application Load Balancer, with instance targets.
 fn target_group(name: &str, delay: Duration) -> TargetGroupSpec {
-    TargetGroupSpec {
-        name: name.to_owned(),
-        kind: TargetGroupKind::Application,
-        target_type: TargetType::Instance,
-        port: 80,
-        deregistration_delay: delay,
-        initial_time: seconds(10),
-        attached: true,
-        settle_time: None,
-    }
+    scenarios::target_group(name, TargetGroupKind::Application, TargetType::Instance, delay)
 }
 
 /// A registration of A that no task accounts for.
