@@ -67,6 +67,12 @@ impl Policies {
         &self.overrides
     }
 
+    /// Whether a rebalance recommendation can do anything anywhere.
+    pub fn act_on_rebalance(&self) -> bool {
+        let given = self.overrides.iter().filter_map(|other| other.rules.rebalance);
+        given.chain([self.default.rebalance]).any(|rebalance| rebalance != Rebalance::Ignore)
+    }
+
     /// The rules for a drain of an instance in this cluster and this Auto Scaling group (None: in none).
     pub fn for_drain(&self, cluster: Option<&str>, group: Option<&str>) -> Policy {
         let mut policy = self.default.clone();

@@ -103,6 +103,8 @@ async fn take<'m>(shared: &Shared, scope: &ScopeState, messages: &'m [Message]) 
             Event::SpotInterruption { instance_id, at, .. } if is_fresh(at, shared.clock.now()) => {
                 warnings.push(Warning { message, instance_id, origin: Origin::SpotInterruption, at });
             }
+            // Where nothing can come of it, no cluster is searched for its instance.
+            Event::RebalanceRecommendation { .. } if !shared.config.policies.act_on_rebalance() => taken.push(message),
             Event::RebalanceRecommendation { instance_id, at } if is_fresh(at, shared.clock.now()) => {
                 warnings.push(Warning { message, instance_id, origin: Origin::Rebalance, at });
             }

@@ -5,7 +5,7 @@ use super::{ScopeState, Shared};
 use crate::intake::{Asked, Opened, margin, open_asked};
 use crate::store::{Answer, Read, ReadRequest, Saved, StoreError};
 use ecs_drain_state::request::{Applied, Request, What, apply};
-use ecs_drain_state::{Mono, Order, Origin, Record, Sightings};
+use ecs_drain_state::{Mono, Origin, Record, Sightings};
 
 /// How long a search of every cluster is believed when a drain is opened.
 const SEARCH_LASTS: Mono = Mono::from_secs(60);
@@ -85,7 +85,7 @@ async fn open(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<
         instance_id: request.instance_id.clone(),
         origin: Origin::Operator,
         then,
-        requested: Some(Order { by: request.by.clone(), reason: request.reason.clone(), at: request.at }),
+        requested: Some(request.order()),
         request: Some(request.id.clone()),
         container_instances: lookup.found,
     };

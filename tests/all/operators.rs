@@ -424,6 +424,23 @@ async fn terminate_and_lose_the_table(simulator: &Simulator, store: &Store) {
     simulator.with(|cloud| cloud.take_table_away(seconds(600), aws_simulator::dynamodb::Outage::Error));
 }
 
+/// Whoever may write the table can write anything: what a request says of itself is cut, and without control characters.
+#[test]
+fn what_a_request_says_of_itself_is_plain_in_the_record() {
+    let scenario = Scenario { meanwhile: nothing, ..KEEP };
+    while_running(&scenario, |simulator, store| async move {
+        let request = request(&simulator, &store, A, drain(Then::Keep)).await;
+        let loud = format!("\u{1b}[31mAda\n{}", "a".repeat(100_000));
+        let answer = send(&store, &Request { by: loud.clone(), reason: Some(loud), ..request }).await;
+        assert!(!answer.refused, "{}", answer.text);
+        let record = record(&store, A).await.unwrap();
+        let texts = record.history.iter().map(|event| &event.what).chain([&record.requested.as_ref().unwrap().by]);
+        for text in texts {
+            assert!(text.len() < 2000 && !text.contains(|c: char| c.is_control()), "{text:?}");
+        }
+    });
+}
+
 /// An instance of a cluster that the configuration leaves out is nobody's to touch, whoever asks.
 #[test]
 fn a_cluster_that_is_not_configured_is_not_touched() {
