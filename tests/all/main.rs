@@ -9,6 +9,7 @@ mod crash_matrix;
 mod demo;
 mod docs;
 mod endings;
+mod fleets;
 mod harness;
 mod operators;
 mod policy;

@@ -1,7 +1,9 @@
 //! Verifying: no task is left; every registration must be seen gone, in two looks.
 
 use super::clear::{Remains, clear};
+use super::pending::SEARCHES_APART;
 use super::{Step, View, unknown};
+use crate::observation::TargetSight;
 use crate::phase::{Outcome, Phase};
 use crate::record::{ActionResult, Intent, Record, Then, later};
 use crate::why::Why;
@@ -17,8 +19,20 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         Err(Remains::Unknown(why)) => unknown(&why, view.policy),
         Err(Remains::TakesWork) => Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),
         Err(Remains::Tasks(left)) => Step::Enter(Phase::Waiting, format!("a task came back: {left}")),
+        Err(Remains::Targets(left)) if is_in_service(view) => {
+            // What nobody deregisters may belong to a second registration of the instance that is not known yet.
+            let last = view.seen.lookup.as_ref().map(|lookup| lookup.begun);
+            let next = last.map_or(view.seen.begun, |last| last + SEARCHES_APART);
+            Step::Search(next, Why::TargetsLeft(left), view.policy.poll)
+        }
         Err(Remains::Targets(left)) => Step::Wait(Why::TargetsLeft(left), view.policy.poll),
     }
+}
+
+/// Whether a balancer still sends traffic to the instance.
+fn is_in_service(view: &View<'_>) -> bool {
+    let mut targets = view.seen.targets.known().into_iter().flatten();
+    targets.any(|target| matches!(target, TargetSight::Present { draining: false, .. }))
 }
 
 /// Everything is gone by this look. Two looks are needed, far enough apart, both begun long enough after ECS confirmed

@@ -60,8 +60,8 @@ fn a_target_that_comes_back() {
         0s   ACTIVE found=web/60 targets=web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                 => Verifying saved 5s TargetsLeft(1)
         10s  targets=web:healthy                      => Waiting saved 5s TargetsLeft(1)
-        15s                                           => Verifying saved 5s TargetsLeft(1)
-        20s                                           => Verifying 5s TargetsLeft(1)
+        15s                                           => Verifying saved search≥15s 5s TargetsLeft(1)
+        20s                                           => Verifying search≥1m20s 5s TargetsLeft(1)
         25s  targets=web:draining                     => Verifying 5s TargetsLeft(1)
         30s  targets=web:healthy                      => Waiting saved 5s TargetsLeft(1)
         6 writes

@@ -202,3 +202,20 @@ fn a_clock_that_jumps() {
         ",
     );
 }
+
+/// A target that nobody deregisters can be that of a second registration which the record does not know, and whose own
+/// task keeps the proof, and with it its search, from ever coming: so it is searched for.
+#[test]
+fn a_target_in_service_makes_it_look_for_another_registration() {
+    check(
+        "
+        0s   ACTIVE found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                => Verifying saved search≥5s 5s TargetsLeft(1)
+        10s  DRAINING,ACTIVE                         => Verifying saved 5s Unknown(new)
+        15s                                          => Deregistering saved SetDraining(c2) 5s AskedToDrain
+        20s  DRAINING,DRAINING tasks=log:RUNNING     => Waiting saved 5s TasksLeft(1)
+        90s  tasks=none targets=none                 => Verifying saved search≥1m30s 5s LookingForRegistrations
+        7 writes
+        ",
+    );
+}

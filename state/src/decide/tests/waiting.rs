@@ -164,8 +164,8 @@ fn a_dead_instance_by_its_target() {
     check(
         "
         0s    DRAINING! tasks=web:RUNNING found=web/30 targets=web:dead => Waiting saved 5s TasksLeft(1)
-        602s                                                            => Verifying saved 5s TargetsLeft(1)
-        607s  targets=none                                              => Verifying search≥10m7s 5s LookingForRegistrations
+        602s                                                            => Verifying saved search≥10m2s 5s TargetsLeft(1)
+        607s  targets=none                                              => Verifying 10s SecondLook(10s)
         3 writes
         ",
     );

@@ -102,7 +102,7 @@ impl TargetGroup {
                 let open = registration
                     .deregistered_at
                     .is_none_or(|at| now < at + self.spec.deregistration_delay || now < at + settle);
-                self.spec.attached && registration.fate == Fate::Running && open
+                self.spec.attached && registration.fate == Fate::Running && registration.reachable && open
             })
             .map(|(target, _)| target)
     }

@@ -128,13 +128,14 @@ fn an_unhealthy_target_still_counts_as_connected() {
 }
 
 #[test]
-fn the_addresses_of_a_dead_instance_stay_registered() {
+fn the_addresses_of_a_dead_instance_stay_registered_and_serve_nobody() {
     let mut elb = LoadBalancing::new(START.parse().unwrap());
     let arn = elb.add_target_group(TargetGroupSpec { target_type: TargetType::Ip, ..TargetGroupSpec::default() });
     elb.register_target(at(0), &arn, target("10.0.0.1", 80));
     elb.instance_gone(at(20), "i-1", &["10.0.0.1".to_owned()]);
     assert_eq!(health(&mut elb, at(60), &arn, &[]), ["unhealthy Target.Timeout"]);
-    assert_eq!(connected(&elb, at(60)), ["targets 10.0.0.1:80"]);
+    assert!(!elb.is_gone(at(60), &arn, &target("10.0.0.1", 80)));
+    assert!(connected(&elb, at(60)).is_empty(), "as for an instance target whose instance is dead");
 }
 
 #[test]

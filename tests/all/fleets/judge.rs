@@ -1,0 +1,115 @@
+//! What is wrong at the end of a fleet: broken promises, losses, and what has not ended.
+
+use super::plan::{Asked, Happening, Plan};
+use super::play::Fleet;
+use crate::harness::{HOOK, seconds};
+use aws_simulator::{BEGIN, Cloud, SimTime};
+use ecs_drain::store::{Read, Store};
+use ecs_drain_state::{Outcome, Record};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Something that must not be.
+#[derive(Clone, Debug)]
+pub struct Complaint {
+    /// Which promise: what stays the same while a plan is made smaller.
+    pub kind: String,
+    pub text: String,
+}
+
+impl Complaint {
+    pub fn new(kind: &str, text: String) -> Complaint {
+        Complaint { kind: kind.to_owned(), text }
+    }
+
+    pub fn unfinished(record: &Record) -> Complaint {
+        let Record { instance_id, phase, message, .. } = record;
+        Complaint::new("unfinished", format!("{instance_id} is {phase}: {message} ({:?})", record.last_error))
+    }
+}
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.text)
+    }
+}
+
+/// Instances that wait while an action of our hook holds them.
+pub fn waiting_under_our_hook(cloud: &Cloud) -> Vec<Complaint> {
+    let (now, groups) = (cloud.now(), &cloud.world.autoscaling);
+    let mut waiting = Vec::new();
+    for group in groups.groups() {
+        let ids = cloud.instance_ids(group).into_iter();
+        for id in ids.filter(|id| groups.active_action(now, group, HOOK, id)) {
+            let state = cloud.lifecycle_state(&id).unwrap_or_default();
+            waiting.push(Complaint::new("waits", format!("{id} is {state} under our hook")));
+        }
+    }
+    waiting
+}
+
+/// Every record, as it is in the table.
+async fn records(store: &Store) -> Vec<Record> {
+    let all = store.all().await.expect("the table can be read");
+    let read = all.into_iter().map(|(key, read)| match read {
+        Read::Record(record) => *record,
+        other => panic!("{key} has an unreadable record: {other:?}"),
+    });
+    read.collect()
+}
+
+/// The drains that have not ended.
+pub async fn unfinished(store: &Store) -> Vec<Record> {
+    records(store).await.into_iter().filter(|record| !record.is_done()).collect()
+}
+
+/// Everything that is wrong.
+pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Complaint> {
+    let records = records(&fleet.store).await;
+    let excused = |instance: &str, at: SimTime| may_lose(fleet.plan, &records, instance, at);
+    fleet.simulator.with(|cloud| {
+        for record in &records {
+            if must_be_active(cloud, record) {
+                cloud.checkers.must_be_active(&record.instance_id);
+            }
+        }
+        for broken in cloud.violations_at_end() {
+            if !(broken.checker.starts_with("premature") && excused(&broken.instance, broken.at)) {
+                complaints.push(Complaint::new(broken.checker, broken.to_string()));
+            }
+        }
+        let losses = cloud.losses().iter().filter(|loss| !excused(&loss.instance, loss.at));
+        complaints.extend(losses.map(|loss| Complaint::new("lost", format!("{loss:?}"))));
+    });
+    complaints
+}
+
+/// What was let go by order, or by a deadline that was configured, may lose something.
+fn may_lose(plan: &Plan, records: &[Record], of: &str, when: SimTime) -> bool {
+    let ordered = plan.script.iter().any(|(at, what)| match what {
+        Happening::Order { instance, what: Asked::Complete } => instance == of && when >= BEGIN + seconds(*at),
+        _ => false,
+    });
+    // An earlier generation may have ended so, where another's hook held the instance on.
+    let timed_out = |record: &Record| record.outcome == Some(Outcome::TimedOut) || record.generation > 1;
+    let late = |record: &Record| record.instance_id == of && timed_out(record);
+    ordered || (plan.rules.deadline.is_some() && records.iter().any(late))
+}
+
+/// How the drains of a fleet have ended.
+pub async fn outcomes(store: &Store) -> BTreeMap<&'static str, usize> {
+    let mut outcomes = BTreeMap::new();
+    for outcome in records(store).await.iter().filter_map(|record| record.outcome) {
+        *outcomes.entry(outcome.name()).or_default() += 1;
+    }
+    outcomes
+}
+
+/// A cancelled drain leaves no `DRAINING` of ours behind on an instance that lives on.
+fn must_be_active(cloud: &Cloud, record: &Record) -> bool {
+    let ours = |one: &ecs_drain_state::ContainerInstance| one.draining_is_ours && one.deregistered_at.is_none();
+    record.outcome == Some(Outcome::Cancelled)
+        && cloud.lifecycle_state(&record.instance_id).as_deref() == Some("InService")
+        && !record.container_instances.is_empty()
+        && record.container_instances.iter().all(ours)
+}

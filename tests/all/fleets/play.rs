@@ -1,0 +1,315 @@
+//! Plays a plan in virtual time, and judges what came of it.
+
+use super::judge::{Complaint, judge, outcomes, unfinished, waiting_under_our_hook};
+use super::plan::{Asked, Happening, Plan, Replica, Task};
+use super::world::{config, run_task, set_up};
+use crate::harness::{environment, our_completions, seconds, virtual_time};
+use crate::operators::{request, wall};
+use aws_simulator::{BEGIN, Cloud, EventPlan, Simulator};
+use ecs_drain::controller::run_with_ids;
+use ecs_drain::store::{Ids, Store};
+use ecs_drain_state::request::What;
+use ecs_drain_state::{Order, Then};
+use futures_util::future::{Either, join, join_all, select};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::future::{pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+/// Every drain is Done, and nothing waits under our hook, at the latest so long after faults have stopped.
+pub const WITHIN: Duration = Duration::from_secs(3600);
+
+/// The least time that is played after that: what was still on its way arrives.
+const AFTER: Duration = Duration::from_secs(150);
+
+/// What came of a plan.
+pub struct Played {
+    pub complaints: Vec<Complaint>,
+    pub took: Duration,
+    pub calls: u64,
+    pub lives: usize,
+    /// How drains ended, each instance's last one.
+    pub outcomes: BTreeMap<&'static str, usize>,
+    pub simulator: Simulator,
+}
+
+/// A running fleet.
+pub struct Fleet<'p> {
+    pub plan: &'p Plan,
+    pub simulator: Simulator,
+    pub store: Store,
+    begun: Instant,
+    seats: Vec<Seat>,
+    lives: Cell<usize>,
+}
+
+/// Where a replica runs, one life after another.
+struct Seat {
+    name: String,
+    skew: Arc<AtomicI64>,
+    lives: Cell<bool>,
+    /// It stands still until then.
+    stopped: Cell<Instant>,
+}
+
+/// Plays it to its end; the same plan has the same end.
+pub fn play(plan: &Plan) -> Played {
+    virtual_time(plan.seed, || async {
+        let (simulator, store) = set_up(plan).await;
+        let begun = Instant::now();
+        let seats = plan.replicas.iter().enumerate().map(|(n, replica)| Seat {
+            name: format!("replica-{n}"),
+            skew: Arc::new(AtomicI64::new(replica.skew)),
+            lives: Cell::new(false),
+            stopped: Cell::new(begun),
+        });
+        let fleet = Fleet { plan, simulator, store, begun, seats: seats.collect(), lives: Cell::new(0) };
+        let replicas = pin!(join_all(plan.replicas.iter().zip(&fleet.seats).map(|(it, seat)| fleet.replica(it, seat))));
+        let late = match select(pin!(fleet.story()), replicas).await {
+            Either::Left((late, _)) => late,
+            Either::Right(_) => vec![Complaint::new("ended", "every controller has ended".to_owned())],
+        };
+        let complaints = judge(&fleet, late).await;
+        let calls = fleet.simulator.peek(|cloud| cloud.controller_calls());
+        Played {
+            complaints,
+            took: fleet.simulator.now() - BEGIN,
+            calls,
+            lives: fleet.lives.get(),
+            outcomes: outcomes(&fleet.store).await,
+            simulator: fleet.simulator.clone(),
+        }
+    })
+}
+
+impl Fleet<'_> {
+    /// One replica, started again whenever it dies, until it retires.
+    async fn replica(&self, replica: &Replica, seat: &Seat) {
+        let retires = replica.retires.map(|at| self.begun + seconds(at));
+        let crash = self.simulator.crash_notify(&seat.name);
+        sleep_until(self.begun + seconds(replica.starts)).await;
+        while retires.is_none_or(|at| Instant::now() < at) {
+            self.lives.set(self.lives.get() + 1);
+            let ids = Ids::seeded(self.plan.seed ^ ((self.lives.get() as u64) << 32));
+            let shutdown = async {
+                match retires {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            let environment = environment(&self.simulator, &seat.name, &seat.skew);
+            let life = run_with_ids(config(self.plan), environment, ids, shutdown);
+            seat.stopped.set(Instant::now());
+            self.is_up(seat, true);
+            tokio::select! {
+                biased;
+                () = crash.notified() => {}
+                _ = unless_stopped(&seat.stopped, life) => {}
+            }
+            self.is_up(seat, false);
+            sleep(seconds(replica.restart)).await;
+        }
+    }
+
+    /// Says who is up: a replica that stands still is not.
+    fn is_up(&self, seat: &Seat, up: bool) {
+        seat.lives.set(up);
+        let now = Instant::now();
+        let up = self.seats.iter().filter(|seat| seat.lives.get() && seat.stopped.get() <= now).count();
+        self.simulator.with(|cloud| cloud.set_replicas_up(up));
+    }
+
+    /// Everything that happens, then calm, then the end; the answer is what has not ended.
+    async fn story(&self) -> Vec<Complaint> {
+        let script = self.plan.script.iter().map(|(at, what)| async {
+            sleep_until(self.begun + seconds(*at)).await;
+            self.happens(what).await;
+        });
+        join(join_all(script), sleep_until(self.begun + seconds(self.plan.calm_at))).await;
+        self.simulator.with(|cloud| calm(self.plan, cloud));
+        self.brake(false).await;
+        self.end().await
+    }
+
+    async fn happens(&self, what: &Happening) {
+        match what {
+            Happening::Order { instance, what } => self.order(instance, *what).await,
+            Happening::Brake { on } => self.brake(*on).await,
+            Happening::Kill { replica } => {
+                if let Some(seat) = self.seats.get(*replica).filter(|seat| seat.lives.get()) {
+                    self.simulator.crash_notify(&seat.name).notify_one();
+                }
+            }
+            Happening::Stop { replica, span } => {
+                let Some(seat) = self.seats.get(*replica).filter(|seat| seat.lives.get()) else { return };
+                seat.stopped.set(Instant::now() + seconds(*span));
+                self.is_up(seat, true);
+                sleep(seconds(*span)).await;
+                self.is_up(seat, seat.lives.get());
+            }
+            Happening::ClockJumps { replica, by } => {
+                if let Some(seat) = self.seats.get(*replica) {
+                    seat.skew.fetch_add(*by, Ordering::Relaxed);
+                }
+            }
+            what => self.simulator.with(|cloud| happens_in_aws(cloud, self.plan, what)),
+        }
+    }
+
+    /// An operator's order; one who cannot write it now tries again.
+    pub async fn order(&self, instance: &str, asked: Asked) {
+        let (what, leave) = match asked {
+            Asked::Drain(then) => (What::Drain { then }, true),
+            Asked::Cancel => (What::Cancel, false),
+            Asked::Hold => (What::Hold, false),
+            Asked::Resume => (What::Resume, false),
+            Asked::Retry => (What::Retry, false),
+            Asked::Complete => (What::Complete, false),
+        };
+        self.simulator.with(|cloud| {
+            if leave {
+                cloud.checkers.allow_operator(instance);
+            }
+            if matches!(asked, Asked::Drain(Then::Terminate | Then::TerminateAndShrink)) {
+                cloud.checkers.allow_terminate(instance);
+            }
+        });
+        loop {
+            self.table().await;
+            let request = request(&self.simulator, &self.store, instance, what).await;
+            if self.store.ask(&request).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    async fn brake(&self, on: bool) {
+        let order = Order { by: "Ada".to_owned(), reason: Some("incident".to_owned()), at: wall(&self.simulator) };
+        loop {
+            self.table().await;
+            if self.store.set_brake("*", on.then_some(&order)).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until the table is there.
+    async fn table(&self) {
+        while self.simulator.with(|cloud| cloud.dynamodb.outage(cloud.now()).is_some()) {
+            sleep(seconds(5)).await;
+        }
+    }
+
+    /// Waits until everything has ended, and resumes what is still held; says what has not ended in time.
+    async fn end(&self) -> Vec<Complaint> {
+        let calm = Instant::now();
+        loop {
+            sleep(seconds(30)).await;
+            let held = self.simulator.with(|cloud| waiting_under_our_hook(cloud));
+            let unfinished = unfinished(&self.store).await;
+            let late: Vec<Complaint> = held.into_iter().chain(unfinished.iter().map(Complaint::unfinished)).collect();
+            if (late.is_empty() && calm.elapsed() >= AFTER) || calm.elapsed() > WITHIN {
+                return late;
+            }
+            for record in unfinished.iter().filter(|record| record.held.is_some()) {
+                self.order(&record.instance_id, Asked::Resume).await;
+            }
+        }
+    }
+}
+
+/// Polls a life only while it is not stopped: it stands still, as after SIGSTOP, and goes on as if nothing had been.
+async fn unless_stopped<F: Future>(stopped: &Cell<Instant>, life: F) -> F::Output {
+    let mut life = pin!(life);
+    let mut wake: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|context| {
+        let until = stopped.get();
+        if Instant::now() >= until {
+            return life.as_mut().poll(context);
+        }
+        let sleep = wake.insert(Box::pin(sleep_until(until)));
+        match sleep.as_mut().poll(context) {
+            Poll::Ready(()) => life.as_mut().poll(context),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Faults stop, and whatever was broken is mended.
+fn calm(plan: &Plan, cloud: &mut Cloud) {
+    cloud.faults.clear();
+    cloud.events.plan = EventPlan::default();
+    cloud.take_table_away(Duration::ZERO, aws_simulator::dynamodb::Outage::Error);
+    for instance in plan.groups.iter().flat_map(|group| &group.instances) {
+        cloud.set_agent_connected(instance, true);
+    }
+    for service in &plan.services {
+        cloud.heal(&service.cluster, &service.name);
+    }
+}
+
+fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
+    use aws_simulator::dynamodb::Outage;
+    let is_there = |cloud: &Cloud, instance: &str| cloud.lifecycle_state(instance).is_some();
+    match what {
+        Happening::Terminate { instance, shrink } => {
+            // Refused for one that has left.
+            let _ = cloud.terminate(instance, *shrink);
+        }
+        Happening::Capacity { group, desired } => {
+            let _ = cloud.set_group_desired(group, *desired);
+        }
+        Happening::Agent { instance, connected } => cloud.set_agent_connected(instance, *connected),
+        Happening::Spot { instance } if is_there(cloud, instance) => {
+            cloud.checkers.allow_operator(instance);
+            cloud.interrupt_spot(instance);
+        }
+        Happening::Rebalance { instance } if is_there(cloud, instance) => {
+            if plan.rules.rebalance != "ignore" {
+                cloud.checkers.allow_operator(instance);
+            }
+            if plan.rules.rebalance == "terminate" {
+                cloud.checkers.allow_terminate(instance);
+            }
+            cloud.recommend_rebalance(instance);
+        }
+        Happening::Desired { cluster, service, desired } => cloud.set_service_desired(cluster, service, *desired),
+        Happening::Trouble { cluster, service } => cloud.fail_new_tasks(cluster, service, "CannotPullContainerError"),
+        Happening::Heal { cluster, service } => cloud.heal(cluster, service),
+        Happening::Protect { cluster, service, instance, span } => {
+            cloud.protect_service_on(cluster, service, instance, seconds(*span));
+        }
+        // Once our action is over, what another's hook still holds is not ours to look after.
+        Happening::RegistersAgain { cluster, instance }
+            if our_completions(cloud, instance).is_empty() && is_there(cloud, instance) =>
+        {
+            let now = cloud.now();
+            cloud.world.ecs.register_instance(now, cluster, instance, 2048, 4096);
+        }
+        // Nothing is placed on an instance that drains.
+        Happening::RunTask(task) if is_active(cloud, task) => run_task(cloud, task),
+        Happening::TableAway { span, hangs } => {
+            cloud.take_table_away(seconds(*span), if *hangs { Outage::Hang } else { Outage::Error });
+        }
+        Happening::Spot { .. }
+        | Happening::Rebalance { .. }
+        | Happening::RegistersAgain { .. }
+        | Happening::RunTask(_)
+        | Happening::Order { .. }
+        | Happening::Kill { .. }
+        | Happening::Stop { .. }
+        | Happening::ClockJumps { .. }
+        | Happening::Brake { .. } => {}
+    }
+}
+
+fn is_active(cloud: &Cloud, task: &Task) -> bool {
+    let known = cloud.container_instance_status(&task.instance);
+    known.iter().any(|(cluster, status)| *cluster == task.cluster && *status == "ACTIVE")
+}

@@ -1,0 +1,140 @@
+//! Makes a plan that fails smaller, as long as the same kind of complaint stays.
+
+use super::plan::Plan;
+
+/// How often a smaller plan is tried at most.
+const TRIES: usize = 150;
+
+/// The smallest plan found for which `fails` stays true.
+pub fn shrink(plan: Plan, mut fails: impl FnMut(&Plan) -> bool) -> Plan {
+    let mut smallest = plan;
+    let mut tries = 0;
+    loop {
+        let before = size(&smallest);
+        for part in PARTS {
+            // Big pieces first, then smaller ones, then each item alone.
+            let mut piece = part.len(&smallest).max(1);
+            while piece > 0 {
+                let mut from = 0;
+                while from < part.len(&smallest) {
+                    tries += 1;
+                    if tries > TRIES {
+                        return smallest;
+                    }
+                    let smaller = part.without(&smallest, from, piece);
+                    if size(&smaller) < size(&smallest) && fails(&smaller) {
+                        smallest = smaller;
+                    } else {
+                        from += piece;
+                    }
+                }
+                piece /= 2;
+            }
+        }
+        if size(&smallest) == before {
+            return smallest;
+        }
+    }
+}
+
+/// A list that items can be left out of.
+#[derive(Clone, Copy)]
+enum Part {
+    Faults,
+    Script,
+    Replicas,
+    Tasks,
+    Services,
+    Groups,
+    Instances,
+    Lags,
+}
+
+const PARTS: [Part; 8] = [
+    Part::Faults,
+    Part::Script,
+    Part::Replicas,
+    Part::Tasks,
+    Part::Services,
+    Part::Groups,
+    Part::Instances,
+    Part::Lags,
+];
+
+/// How many things a plan has.
+fn size(plan: &Plan) -> usize {
+    PARTS.iter().map(|part| part.len(plan)).sum()
+}
+
+fn cut<T>(items: &mut Vec<T>, from: usize, piece: usize) {
+    let until = (from + piece).min(items.len());
+    items.drain(from.min(until)..until);
+}
+
+impl Part {
+    fn len(self, plan: &Plan) -> usize {
+        match self {
+            Part::Faults => plan.faults.len(),
+            Part::Script => plan.script.len(),
+            // The first one never retires: somebody must be there.
+            Part::Replicas => plan.replicas.len() - 1,
+            Part::Tasks => plan.tasks.len(),
+            Part::Services => plan.services.len(),
+            Part::Groups => plan.groups.len(),
+            Part::Instances => plan.groups.iter().map(|group| group.instances.len()).sum(),
+            Part::Lags => {
+                usize::from(plan.read_lag.is_some())
+                    + usize::from(plan.index_lag > 0)
+                    + usize::from(plan.queue.is_some())
+                    + usize::from(plan.rules.deregister)
+            }
+        }
+    }
+
+    fn without(self, plan: &Plan, from: usize, piece: usize) -> Plan {
+        let mut plan = plan.clone();
+        match self {
+            Part::Faults => cut(&mut plan.faults, from, piece),
+            Part::Script => cut(&mut plan.script, from, piece),
+            Part::Replicas => cut(&mut plan.replicas, from + 1, piece),
+            Part::Tasks => cut(&mut plan.tasks, from, piece),
+            Part::Services => cut(&mut plan.services, from, piece),
+            Part::Groups => cut(&mut plan.groups, from, piece),
+            Part::Instances => {
+                let mut number = 0;
+                for group in &mut plan.groups {
+                    group.instances.retain(|_| {
+                        number += 1;
+                        !(from + 1..=from + piece).contains(&number)
+                    });
+                }
+                plan.groups.retain(|group| !group.instances.is_empty());
+            }
+            Part::Lags => {
+                // In the order of what makes a story hard to read.
+                if plan.read_lag.take().is_none()
+                    && std::mem::take(&mut plan.index_lag) == 0
+                    && plan.queue.take().is_none()
+                {
+                    plan.rules.deregister = false;
+                }
+            }
+        }
+        plan
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::plan;
+    use super::*;
+
+    #[test]
+    fn what_does_not_matter_is_left_out() {
+        let full = plan(3);
+        let kept = full.groups[0].instances[0].clone();
+        let has = |plan: &Plan| plan.groups.iter().any(|group| group.instances.contains(&kept));
+        let small = shrink(full, has);
+        assert_eq!(size(&small), 2, "one group of one instance: {small}");
+    }
+}

@@ -1,0 +1,149 @@
+//! A plan's world: its configuration, its clouds, and what goes wrong with calls.
+
+use super::plan::{Balancing, Delivery, On, Plan, Service, Strike, Task};
+use crate::harness::{CONFIG, HOOK, group, hook, our_hook, seconds, store};
+use crate::queue::{QUEUE, add_bus};
+use aws_simulator::elb::{TargetGroupKind, TargetType};
+use aws_simulator::spec::{ClassicSpec, ClusterSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec};
+use aws_simulator::{BEGIN, Cloud, EventPlan, Rule, Simulator, SimulatorConfig};
+use ecs_drain::config::{Config, Given};
+use ecs_drain::store::{Store, TableOptions};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// The cloud of a plan, with its table, before any controller runs.
+pub async fn set_up(plan: &Plan) -> (Simulator, Store) {
+    let config = SimulatorConfig { seed: plan.seed, ..SimulatorConfig::default() };
+    let simulator = Simulator::new(config).expect("a simulator");
+    simulator.set_up(|cloud| describe(plan, cloud));
+    let store = store(&simulator, "drains", "test").await;
+    store.create_table(TableOptions::default()).await.expect("a table");
+    simulator.with(|cloud| {
+        plan.faults.iter().for_each(|strike| cloud.faults.add(rule(strike)));
+        cloud.faults.set_read_lag(plan.read_lag.map(seconds));
+        if let Some(Delivery { lose, duplicate, late }) = plan.queue {
+            let delay = (Duration::from_millis(200), seconds(late));
+            cloud.events.plan = EventPlan { lose, duplicate, delay };
+        }
+    });
+    (simulator, store)
+}
+
+pub fn config(plan: &Plan) -> Config {
+    Config::parse(&config_text(plan), "fleet", &Given::default()).expect("a valid configuration")
+}
+
+fn config_text(plan: &Plan) -> String {
+    let rules = &plan.rules;
+    let mut text = CONFIG.to_owned();
+    if plan.queue.is_some() {
+        let _ = writeln!(text, "queue = \"https://sqs.us-east-1.amazonaws.com/123456789012/{QUEUE}\"");
+    }
+    let _ = writeln!(text, "[policy]\nagent_grace = \"1m\"\nnot_in_cluster_after = \"2m\"\npoll = \"{}s\"", rules.poll);
+    let _ = writeln!(text, "max_concurrent = {}", rules.max_concurrent);
+    let _ = writeln!(text, "max_concurrent_lifecycle = {}", rules.max_concurrent_lifecycle);
+    let _ = writeln!(text, "rebalance = \"{}\"", rules.rebalance);
+    if rules.deregister {
+        text.push_str("strategy = \"deregister\"\n");
+    }
+    if let Some(after) = rules.stop_after {
+        let _ = writeln!(text, "standalone_tasks = {{ stop_after = \"{after}s\" }}");
+    }
+    if let Some(deadline) = rules.deadline {
+        let _ = writeln!(text, "deadline = \"{deadline}s\"\nat_deadline = \"continue\"");
+    }
+    text
+}
+
+fn describe(plan: &Plan, cloud: &mut Cloud) {
+    cloud.checkers.our_hook(HOOK);
+    if let Some(after) = plan.rules.stop_after {
+        // The grace outlives processes, so that wall clocks measure it.
+        cloud.checkers.allow_stop_tasks(seconds(after).saturating_sub(plan.clocks_disagree()));
+    }
+    if plan.index_lag > 0 {
+        cloud.dynamodb.set_index_lag(seconds(plan.index_lag)).expect("a lagging index");
+    }
+    if plan.queue.is_some() {
+        add_bus(cloud);
+    }
+    for (number, cluster) in plan.clusters.iter().enumerate() {
+        cloud.add_cluster(&ClusterSpec::new(cluster));
+        // Room for everything, on an instance that nobody touches.
+        let mut rest = group(&format!("{cluster}-rest"), cluster, &[&format!("i-{:017x}", 0xf00 + number)]);
+        rest.hooks.clear();
+        (rest.instance_cpu, rest.instance_memory) = (65_536, 262_144);
+        cloud.add_group(rest);
+    }
+    for spec in &plan.groups {
+        let ids: Vec<&str> = spec.instances.iter().map(String::as_str).collect();
+        let mut made = group(&spec.name, "", &ids);
+        made.cluster.clone_from(&spec.cluster);
+        made.hooks = vec![our_hook(seconds(spec.heartbeat_timeout))];
+        made.hooks.extend(spec.other_hook.map(|timeout| hook("backup", seconds(timeout))));
+        cloud.add_group(made);
+    }
+    for (number, service) in plan.services.iter().enumerate() {
+        add_service(cloud, service, u16::try_from(number).unwrap_or_default());
+    }
+    for task in &plan.tasks {
+        run_task(cloud, task);
+    }
+}
+
+fn add_service(cloud: &mut Cloud, service: &Service, number: u16) {
+    let Service { cluster, name, .. } = service;
+    let balancer = format!("{cluster}-{name}");
+    let mut spec = if service.daemon {
+        ServiceSpec::daemon(cluster, name)
+    } else {
+        let (minimum, maximum) = service.percents;
+        ServiceSpec::replica(cluster, name, service.desired).percents(minimum, maximum)
+    };
+    spec = spec.size(service.cpu, 128).times(seconds(service.start), seconds(service.stop));
+    let targets = TargetGroupSpec {
+        name: balancer.clone(),
+        deregistration_delay: seconds(service.delay),
+        ..TargetGroupSpec::default()
+    };
+    match service.balancing {
+        Balancing::None => {}
+        Balancing::Application => {
+            cloud.add_target_group(targets);
+            spec = spec.target_group(balancer);
+        }
+        Balancing::Network { settle } => {
+            let settle_time = Some(seconds(settle));
+            let kind = TargetGroupKind::Network;
+            cloud.add_target_group(TargetGroupSpec { kind, target_type: TargetType::Ip, settle_time, ..targets });
+            spec = spec.target_group(balancer).network(Network::Awsvpc { container_port: 8080 });
+        }
+        Balancing::Classic => {
+            let connection_draining = (service.delay > 0).then(|| seconds(service.delay));
+            cloud.add_classic(ClassicSpec { name: balancer.clone(), connection_draining });
+            let host_port = 8000 + number;
+            spec = spec.classic(balancer).network(Network::Bridge { container_port: 8080, host_port });
+        }
+    }
+    cloud.add_service(&spec);
+}
+
+/// Where the instance is there and has room.
+pub fn run_task(cloud: &mut Cloud, task: &Task) {
+    let mut spec = StandaloneSpec::new(&task.cluster, "job").on(&task.instance);
+    spec.task.duration = task.works.map(seconds);
+    spec.task.stop_time = seconds(task.stop);
+    (spec.task.cpu, spec.task.memory) = (64, 64);
+    cloud.run_task(&spec);
+}
+
+fn rule(strike: &Strike) -> Rule {
+    let fault = strike.fault;
+    match strike.on {
+        On::Call(number) => Rule::at_call(number, fault),
+        On::Nth(operation, n) => Rule::new(aws_simulator::Matcher::NthOf(operation.to_owned(), n), fault),
+        On::Every(operation, from, until) => {
+            Rule::on(operation, fault).between(BEGIN + seconds(from), BEGIN + seconds(until))
+        }
+    }
+}
