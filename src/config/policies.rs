@@ -6,7 +6,7 @@ use crate::config::pattern::Patterns;
 use crate::config::reader::{Fields, Node};
 use crate::config::scope::patterns;
 use ecs_drain_state::{
-    AtDeadline, Concurrency, DaemonTasks, LostAgent, NotInCluster, Policy, Rebalance, StandaloneTasks, Strategy,
+    AtDeadline, Concurrency, DaemonTasks, DisconnectedAgent, NotInCluster, Policy, Rebalance, StandaloneTasks, Strategy,
 };
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ struct Rules {
     looks_apart: Option<Duration>,
     stuck_after: Option<Duration>,
     agent_grace: Option<Duration>,
-    disconnected_agent: Option<LostAgent>,
+    disconnected_agent: Option<DisconnectedAgent>,
     network_settle: Option<Duration>,
     max_concurrent: Option<Concurrency>,
     max_concurrent_lifecycle: Option<Option<Concurrency>>,
@@ -108,7 +108,7 @@ impl Rules {
         set(&mut policy.looks_apart, &self.looks_apart);
         set(&mut policy.stuck_after, &self.stuck_after);
         set(&mut policy.agent_grace, &self.agent_grace);
-        set(&mut policy.lost_agent, &self.disconnected_agent);
+        set(&mut policy.disconnected_agent, &self.disconnected_agent);
         set(&mut policy.network_settle, &self.network_settle);
         set(&mut policy.max_concurrent, &self.max_concurrent);
         set(&mut policy.max_concurrent_lifecycle, &self.max_concurrent_lifecycle);
@@ -185,8 +185,11 @@ fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
 const AT_DEADLINE: &[(&str, AtDeadline)] =
     &[("continue", AtDeadline::Continue), ("abandon", AtDeadline::Abandon), ("hold", AtDeadline::Hold)];
 
-const DISCONNECTED_AGENT: &[(&str, LostAgent)] =
-    &[("wait", LostAgent::Wait), ("excuse-dead", LostAgent::ExcuseDead), ("excuse", LostAgent::Excuse)];
+const DISCONNECTED_AGENT: &[(&str, DisconnectedAgent)] = &[
+    ("wait", DisconnectedAgent::Wait),
+    ("excuse-dead", DisconnectedAgent::ExcuseDead),
+    ("excuse", DisconnectedAgent::Excuse),
+];
 
 const REBALANCE: &[(&str, Rebalance)] =
     &[("ignore", Rebalance::Ignore), ("terminate", Rebalance::Terminate), ("keep", Rebalance::Keep)];

@@ -37,7 +37,9 @@ pub use observation::{
     TargetSight, TaskKind, TaskSight,
 };
 pub use phase::{Outcome, Phase};
-pub use policy::{AtDeadline, Concurrency, DaemonTasks, LostAgent, NotInCluster, Policy, Rebalance, StandaloneTasks};
+pub use policy::{
+    AtDeadline, Concurrency, DaemonTasks, DisconnectedAgent, NotInCluster, Policy, Rebalance, StandaloneTasks,
+};
 pub use record::{
     ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Note, Obligation, Order, Origin,
     Record, Strategy, Target, Then, WaitKind,

@@ -31,7 +31,7 @@ pub struct Policy {
     /// How long an agent may be disconnected before its tasks can be excused.
     pub agent_grace: Duration,
     /// Whether the tasks of an instance whose agent is disconnected are waited for.
-    pub lost_agent: LostAgent,
+    pub disconnected_agent: DisconnectedAgent,
     /// How long after a network load balancer's target was first seen to leave it may still be sent new connections.
     pub network_settle: Duration,
     /// How many drains that no lifecycle action asked for (an operator's, a rebalance's) go on at once in a cluster.
@@ -62,7 +62,7 @@ impl Default for Policy {
             looks_apart: Duration::from_secs(10),
             stuck_after: Duration::from_secs(15 * 60),
             agent_grace: Duration::from_secs(10 * 60),
-            lost_agent: LostAgent::ExcuseDead,
+            disconnected_agent: DisconnectedAgent::ExcuseDead,
             network_settle: Duration::from_secs(120),
             max_concurrent: Concurrency::Count(1),
             max_concurrent_lifecycle: None,
@@ -122,7 +122,7 @@ pub enum AtDeadline {
 /// Whether the tasks of an instance whose agent has been disconnected for longer than the grace are waited for. Their
 /// states are frozen: nothing reports them any more. (Its load balancers are waited for in any case.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LostAgent {
+pub enum DisconnectedAgent {
     /// They are waited for until the agent is back, or the deadline or the hook's limit decides.
     Wait,
     /// They are excused once something else than ECS calls the instance dead: its group says that it is unhealthy, or a

@@ -2,7 +2,7 @@
 
 use super::left_of;
 use crate::observation::{GroupSight, Observation, Seen, TargetSight, TaskKind, TaskSight};
-use crate::policy::{DaemonTasks, LostAgent, Policy};
+use crate::policy::{DaemonTasks, DisconnectedAgent, Policy};
 use crate::record::{Obligation, Record, Target};
 use crate::sightings::AgentLost;
 use crate::why::{Left, Span};
@@ -135,10 +135,10 @@ pub(crate) fn describe_task(task: &TaskSight) -> String {
 fn is_dead(seen: &Observation, policy: &Policy, agent_lost: Option<AgentLost>) -> bool {
     let Some(lost) = agent_lost.filter(|lost| seen.ended >= lost.since + policy.agent_grace) else { return false };
     let unhealthy = matches!(seen.group, Seen::Yes(GroupSight::Member { healthy: false, .. }));
-    match policy.lost_agent {
-        LostAgent::Wait => false,
-        LostAgent::ExcuseDead => lost.stopped || unhealthy,
-        LostAgent::Excuse => true,
+    match policy.disconnected_agent {
+        DisconnectedAgent::Wait => false,
+        DisconnectedAgent::ExcuseDead => lost.stopped || unhealthy,
+        DisconnectedAgent::Excuse => true,
     }
 }
 
