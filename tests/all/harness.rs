@@ -1,9 +1,8 @@
 //! Runs the real controller against a simulated cloud in virtual time, kills it, starts it again, and reads the end.
 
-use aws_simulator::autoscaling::{Completion, LifecycleResult, Transition};
-use aws_simulator::spec::{GroupSpec, HookSpec};
+pub use ecs_drain_simulation::harness::*;
+
 use aws_simulator::{BEGIN, Cloud, SimTime, Simulator, SimulatorConfig};
-use ecs_drain::aws::Environment;
 use ecs_drain::config::{Config, Given};
 use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Read, Store, TableOptions};
@@ -14,19 +13,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
-
-pub const HOOK: &str = "ecs-drain";
-
-/// A configuration that any scenario can begin with.
-pub const CONFIG: &str = r#"
-controller = "test"
-[table]
-name = "drains"
-region = "us-east-1"
-[[scope]]
-region = "us-east-1"
-hooks = ["ecs-drain"]
-"#;
 
 /// What happens, and what must come of it.
 #[derive(Clone)]
@@ -75,44 +61,6 @@ pub struct Ended {
     pub late: Option<String>,
 }
 
-pub const fn seconds(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-/// A group of instances with these ids, in this cluster, under our hook.
-pub fn group(name: &str, cluster: &str, ids: &[&str]) -> GroupSpec {
-    GroupSpec {
-        name: name.to_owned(),
-        cluster: Some(cluster.to_owned()),
-        desired: u32::try_from(ids.len()).unwrap(),
-        hooks: vec![our_hook(seconds(3600))],
-        instance_ids: Some(ids.iter().map(|id| (*id).to_owned()).collect()),
-        launch_time: seconds(30),
-        ..GroupSpec::default()
-    }
-}
-
-pub fn our_hook(heartbeat_timeout: Duration) -> HookSpec {
-    hook(HOOK, heartbeat_timeout)
-}
-
-pub fn hook(name: &str, heartbeat_timeout: Duration) -> HookSpec {
-    HookSpec {
-        name: name.to_owned(),
-        transition: Transition::Terminating,
-        heartbeat_timeout,
-        default_result: LifecycleResult::Continue,
-    }
-}
-
-/// Runs a future in virtual time, the same one for the same seed.
-pub fn virtual_time<F: Future>(seed: u64, future: impl FnOnce() -> F) -> F::Output {
-    fastrand::seed(seed);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
-    runtime.block_on(async { future().await })
-}
-
 /// The world of a scenario, with its table, before the controller runs.
 pub async fn set_up(scenario: &Scenario, seed: u64) -> (Simulator, Store) {
     let simulator = Simulator::new(SimulatorConfig { seed, ..SimulatorConfig::default() }).expect("a simulator");
@@ -123,31 +71,6 @@ pub async fn set_up(scenario: &Scenario, seed: u64) -> (Simulator, Store) {
     let store = store(&simulator, "drains", "test").await;
     store.create_table(TableOptions::default()).await.expect("a table");
     (simulator, store)
-}
-
-/// A store of the test's own (with ids of its own), which is neither counted nor struck by faults.
-pub async fn store(simulator: &Simulator, table: &str, controller: &str) -> Store {
-    Store::connect(&somebody(simulator).load(Some("us-east-1")).await, table, controller)
-}
-
-/// How anyone else reaches the simulated AWS: the test itself, a person, another tool.
-pub fn somebody(simulator: &Simulator) -> Environment {
-    Environment {
-        http_client: Some(simulator.other_http_client("somebody")),
-        time_source: Some(simulator.time_source(0)),
-        isolated: true,
-        ..Environment::default()
-    }
-}
-
-/// How a replica reaches the simulated AWS.
-pub fn environment(simulator: &Simulator, name: &str, skew: &Arc<AtomicI64>) -> Environment {
-    Environment {
-        http_client: Some(simulator.http_client(name)),
-        time_source: Some(simulator.time_source_with(Arc::clone(skew))),
-        isolated: true,
-        ..Environment::default()
-    }
 }
 
 pub fn config(scenario: &Scenario) -> Config {
@@ -253,25 +176,6 @@ async fn missing(scenario: &Scenario, store: &Store) -> Option<String> {
         }
     }
     None
-}
-
-fn key(instance: &str) -> String {
-    format!("123456789012/us-east-1/{instance}")
-}
-
-/// An instance's record as it is in the table.
-pub async fn record(store: &Store, instance: &str) -> Option<Record> {
-    match store.get(&key(instance)).await {
-        Ok(Some(Read::Record(record))) => Some(*record),
-        Ok(Some(other)) => panic!("an unreadable record: {other:?}"),
-        Ok(None) => None,
-        Err(error) => panic!("the test cannot read the table: {error}"),
-    }
-}
-
-/// How the actions of our hook ended for an instance.
-pub fn our_completions(cloud: &Cloud, instance: &str) -> Vec<Completion> {
-    cloud.completed(instance).into_iter().filter(|c| c.hook == HOOK).collect()
 }
 
 impl Ended {

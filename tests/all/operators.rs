@@ -1,17 +1,17 @@
 //! What operators ask for, as whole stories: drains that end in a termination or keep the instance, budgets, and orders
 //! that change a drain on its way.
 
-use crate::harness::{Run, Scenario, config, group, nothing, our_completions, record, run, seconds};
+use crate::harness::{Run, Scenario, config, group, nothing, our_completions, record, request, run, seconds, wall};
 use crate::scenarios::{A, B, C, PLAIN};
 use crate::story::{until, until_phase, while_running};
 use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
 use aws_simulator::{Cloud, Simulator};
 use ecs_drain::store::requests::key as request_key;
 use ecs_drain::store::{Answer, Store};
-use ecs_drain_state::request::{Request, SCHEMA, What};
+use ecs_drain_state::request::{Request, What};
 use ecs_drain_state::{Order, Outcome, Phase, Record, Then};
 use futures_util::future::LocalBoxFuture;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use std::time::Duration;
 
 const D: &str = "i-0000000000000000d";
@@ -23,30 +23,6 @@ fn three(cloud: &mut Cloud) {
     cloud.add_service(&ServiceSpec::replica("web", "api", 3).times(seconds(5), seconds(5)));
     for instance in [A, B, C] {
         cloud.checkers.allow_operator(instance);
-    }
-}
-
-/// The wall clock.
-pub fn wall(simulator: &Simulator) -> Timestamp {
-    simulator.with(|cloud| cloud.start() + cloud.now())
-}
-
-/// Asked for by Ada at this moment, meaning the drain as it is now.
-pub async fn request(simulator: &Simulator, store: &Store, instance: &str, what: What) -> Request {
-    let known = record(store, instance).await;
-    let now = wall(simulator);
-    Request {
-        id: store.request_id(now),
-        controller: store.controller().to_owned(),
-        account: "123456789012".to_owned(),
-        region: "us-east-1".to_owned(),
-        instance_id: instance.to_owned(),
-        generation: known.map_or(0, |record| record.generation),
-        what,
-        by: "Ada".to_owned(),
-        reason: Some("kernel update".to_owned()),
-        at: now,
-        schema: SCHEMA,
     }
 }
 

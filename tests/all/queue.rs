@@ -5,11 +5,12 @@ mod warnings;
 
 pub use warnings::SPOT;
 
-use crate::harness::{CONFIG, Ended, Run, Scenario, record, run, seconds, set_up, virtual_time};
+use crate::harness::{
+    CONFIG, Ended, QUEUE, Run, Scenario, add_bus, add_queue, record, run, seconds, set_up, virtual_time,
+};
 use crate::scenarios::{A, PLAIN, TWO_AT_ONCE};
 use crate::story::{busy, no_violation, run_for, until, until_phase, while_running};
 use aws_simulator::dynamodb::Outage;
-use aws_simulator::spec::QueueSpec;
 use aws_simulator::{BEGIN, Cloud, EventPlan, Fault, Feed, Rule, Simulator};
 use ecs_drain::config::{Config, Given};
 use ecs_drain_state::{Phase, Record};
@@ -17,9 +18,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-pub const QUEUE: &str = "ecs-drain";
-const DEAD: &str = "ecs-drain-dead";
 
 /// Without events the groups are looked at as rarely as can be configured; the rest of a configuration follows.
 macro_rules! polled {
@@ -45,17 +43,6 @@ const FEEDS: [Feed; 3] = [Feed::Sns { raw: true }, Feed::Sns { raw: false }, Fee
 /// One instance of a replica service is terminated.
 const POLLED: Scenario = Scenario { name: "polled", config: polled!(), ..PLAIN };
 const QUEUED: Scenario = Scenario { name: "queued", config: queued!(), ..PLAIN };
-
-/// The queue, and where messages go that nobody can read.
-pub fn add_queue(cloud: &mut Cloud, feed: Feed) {
-    cloud.add_queue(QueueSpec::new(DEAD));
-    cloud.add_queue(QueueSpec::new(QUEUE).feed(feed).redrive(3, DEAD));
-}
-
-/// The queue fed by EventBridge, as most will have it.
-pub fn add_bus(cloud: &mut Cloud) {
-    add_queue(cloud, Feed::EventBridge);
-}
 
 /// Puts messages into the queue.
 fn send(simulator: &Simulator, bodies: &[String]) {

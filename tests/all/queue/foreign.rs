@@ -1,8 +1,8 @@
 //! Messages that are broken, forged, or meant for someone else: whoever may write to the queue can write anything.
 
-use super::{DEAD, add_bus, left, queued, send};
-use crate::harness::{HOOK, Scenario, group, record, seconds};
-use crate::operators::wall;
+use super::{left, queued, send};
+use crate::harness::wall;
+use crate::harness::{DEAD, HOOK, Scenario, add_bus, group, record, seconds};
 use crate::scenarios::{A, B, PLAIN};
 use crate::story::{no_violation, until, until_phase, while_running};
 use aws_simulator::spec::{ClusterSpec, ServiceSpec};

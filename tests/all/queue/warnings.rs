@@ -3,8 +3,8 @@
 
 use super::foreign::spot;
 use super::{add_bus, begun, left, queued, send};
-use crate::harness::{Run, Scenario, group, nothing, our_completions, record, run, seconds};
-use crate::operators::{order_once, wall};
+use crate::harness::{Run, Scenario, group, nothing, our_completions, record, run, seconds, wall};
+use crate::operators::order_once;
 use crate::scenarios::{A, B, C};
 use crate::story::{no_violation, until, until_phase, while_running};
 use aws_simulator::spec::{ClusterSpec, HookSpec, ServiceSpec};

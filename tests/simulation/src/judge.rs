@@ -1,8 +1,8 @@
 //! What is wrong at the end of a fleet: broken promises, losses, and what has not ended.
 
-use super::plan::{Asked, Happening, Plan};
-use super::play::Fleet;
 use crate::harness::{HOOK, seconds};
+use crate::plan::{Asked, Happening, Plan};
+use crate::play::Fleet;
 use aws_simulator::{BEGIN, Cloud, SimTime};
 use ecs_drain::store::{Read, Store};
 use ecs_drain_state::{Outcome, Record};
@@ -14,17 +14,29 @@ use std::fmt;
 pub struct Complaint {
     /// Which promise: what stays the same while a plan is made smaller.
     pub kind: String,
+    /// Whose, where it is one instance's.
+    pub instance: String,
     pub text: String,
 }
 
 impl Complaint {
+    /// About no instance in particular.
     pub fn new(kind: &str, text: String) -> Complaint {
-        Complaint { kind: kind.to_owned(), text }
+        Complaint { kind: kind.to_owned(), instance: String::new(), text }
+    }
+
+    /// About one instance.
+    pub fn of(kind: &str, instance: &str, text: String) -> Complaint {
+        Complaint { instance: instance.to_owned(), ..Complaint::new(kind, text) }
     }
 
     pub fn unfinished(record: &Record) -> Complaint {
         let Record { instance_id, phase, message, .. } = record;
-        Complaint::new("unfinished", format!("{instance_id} is {phase}: {message} ({:?})", record.last_error))
+        Complaint::of(
+            "unfinished",
+            instance_id,
+            format!("{instance_id} is {phase}: {message} ({:?})", record.last_error),
+        )
     }
 }
 
@@ -42,7 +54,7 @@ pub fn waiting_under_our_hook(cloud: &Cloud) -> Vec<Complaint> {
         let ids = cloud.instance_ids(group).into_iter();
         for id in ids.filter(|id| groups.active_action(now, group, HOOK, id)) {
             let state = cloud.lifecycle_state(&id).unwrap_or_default();
-            waiting.push(Complaint::new("waits", format!("{id} is {state} under our hook")));
+            waiting.push(Complaint::of("waits", &id, format!("{id} is {state} under our hook")));
         }
     }
     waiting
@@ -75,11 +87,11 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
         }
         for broken in cloud.violations_at_end() {
             if !(broken.checker.starts_with("premature") && excused(&broken.instance, broken.at)) {
-                complaints.push(Complaint::new(broken.checker, broken.to_string()));
+                complaints.push(Complaint::of(broken.checker, &broken.instance, broken.to_string()));
             }
         }
         let losses = cloud.losses().iter().filter(|loss| !excused(&loss.instance, loss.at));
-        complaints.extend(losses.map(|loss| Complaint::new("lost", format!("{loss:?}"))));
+        complaints.extend(losses.map(|loss| Complaint::of("lost", &loss.instance, format!("{loss:?}"))));
     });
     complaints
 }

@@ -1,10 +1,9 @@
 //! Plays a plan in virtual time, and judges what came of it.
 
-use super::judge::{Complaint, judge, outcomes, unfinished, waiting_under_our_hook};
-use super::plan::{Asked, Happening, Plan, Replica, Task};
-use super::world::{config, run_task, set_up};
-use crate::harness::{environment, our_completions, seconds, virtual_time};
-use crate::operators::{request, wall};
+use crate::harness::{environment, our_completions, request, seconds, virtual_time, wall};
+use crate::judge::{Complaint, judge, outcomes, unfinished, waiting_under_our_hook};
+use crate::plan::{Asked, Happening, Plan, Replica, Task};
+use crate::world::{config, run_task, set_up};
 use aws_simulator::{BEGIN, Cloud, EventPlan, Simulator};
 use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Store};

@@ -1,8 +1,7 @@
 //! A plan's world: its configuration, its clouds, and what goes wrong with calls.
 
-use super::plan::{Balancing, Delivery, On, Plan, Service, Strike, Task};
-use crate::harness::{CONFIG, HOOK, group, hook, our_hook, seconds, store};
-use crate::queue::{QUEUE, add_bus};
+use crate::harness::{CONFIG, HOOK, QUEUE, add_bus, group, hook, our_hook, seconds, store};
+use crate::plan::{Balancing, Delivery, On, Plan, Service, Strike, Task};
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{ClassicSpec, ClusterSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec};
 use aws_simulator::{BEGIN, Cloud, EventPlan, Rule, Simulator, SimulatorConfig};

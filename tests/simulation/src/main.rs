@@ -1,0 +1,89 @@
+//! Plays fleets by seed. Exit status 1: a promise was broken.
+
+// What is printed is what this program is for; its rate is counted in real time.
+#![allow(clippy::disallowed_methods)]
+
+use clap::Parser;
+use ecs_drain_simulation::judge::Complaint;
+use ecs_drain_simulation::many::{Many, play_all};
+use ecs_drain_simulation::plan::plan;
+use ecs_drain_simulation::play::play;
+use ecs_drain_simulation::story::story;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Whole fleets from seeds: the real controller against the simulated AWS, with everything that can go wrong.
+///
+/// A fleet that fails is printed with what was broken; the first one is made smaller and told call by call.
+#[derive(Parser)]
+#[command(name = "simulation")]
+struct Arguments {
+    /// How many fleets.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The seed of the first one.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Stop at the first that fails.
+    #[arg(long)]
+    until_failure: bool,
+    /// Do not make the first that fails smaller.
+    #[arg(long)]
+    no_story: bool,
+    /// Only this one: print its plan, and what came of it.
+    #[arg(long, conflicts_with_all = ["seeds", "from", "until_failure"])]
+    seed: Option<u64>,
+    /// With --seed: print every call.
+    #[arg(long, requires = "seed")]
+    log: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let many = match arguments.seed {
+        Some(seed) => one(seed, arguments.log),
+        None => several(&arguments),
+    };
+    let Some((seed, complaints)) = many.failed.first_key_value() else {
+        return ExitCode::SUCCESS;
+    };
+    if let (Some(first), false) = (complaints.first(), arguments.no_story) {
+        println!("\nseed {seed}, {}", story(*seed, first));
+    }
+    ExitCode::FAILURE
+}
+
+fn one(seed: u64, log: bool) -> Many {
+    println!("{}", plan(seed));
+    if log {
+        println!("{}", play(&plan(seed)).simulator.peek(|cloud| cloud.log.to_string()));
+    }
+    let many = play_all(seed..=seed, false, |_, _| {});
+    report(&many);
+    many
+}
+
+fn several(arguments: &Arguments) -> Many {
+    let last = arguments.from.saturating_add(arguments.seeds.saturating_sub(1));
+    let progress = Mutex::new((Instant::now(), 0));
+    let tell = |seed: u64, complaints: &[Complaint]| {
+        for complaint in complaints {
+            println!("seed {seed}: {complaint}");
+        }
+        let Ok(mut progress) = progress.lock() else { return };
+        progress.1 += 1;
+        if progress.0.elapsed() >= Duration::from_secs(30) {
+            progress.0 = Instant::now();
+            eprintln!("{} of {} fleets", progress.1, arguments.seeds);
+        }
+    };
+    let many = play_all(arguments.from..=last, arguments.until_failure, tell);
+    report(&many);
+    many
+}
+
+fn report(many: &Many) {
+    print!("{}", many.tally);
+    println!("{} failed", many.failed.len());
+}

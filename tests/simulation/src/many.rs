@@ -1,0 +1,133 @@
+//! Many seeds on all cores, and what was played in figures.
+
+// Fleets per second are counted in real time.
+#![allow(clippy::disallowed_methods)]
+
+use crate::judge::Complaint;
+use crate::plan::{Plan, plan};
+use crate::play::{Played, play};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How the log says what struck a call; where one is part of another, the longer comes first.
+pub const KINDS: [&str; 13] = [
+    "connection lost, not applied",
+    "applied, answer lost",
+    "s later",
+    "applied, hangs",
+    "applied, caller dies",
+    "caller dies, not applied",
+    "hangs, not applied",
+    "the table is away",
+    "with the truth of",
+    "AccessDenied",
+    "500 ",
+    "Throttl",
+    "ProvisionedThroughputExceeded",
+];
+
+/// What was played, in figures.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// How many fleets.
+    pub fleets: u64,
+    /// In real time.
+    pub wall: Duration,
+    /// In virtual time, all fleets one after the other.
+    pub took: Duration,
+    /// Calls of controllers.
+    pub calls: u64,
+    /// How often a controller was started.
+    pub lives: usize,
+    /// How drains ended.
+    pub outcomes: BTreeMap<&'static str, usize>,
+    /// Calls that something struck, by what it was.
+    pub faults: BTreeMap<&'static str, usize>,
+}
+
+impl Tally {
+    fn count(&mut self, played: &Played) {
+        self.fleets += 1;
+        self.took += played.took;
+        self.calls += played.calls;
+        self.lives += played.lives;
+        for (outcome, times) in &played.outcomes {
+            *self.outcomes.entry(outcome).or_default() += times;
+        }
+        played.simulator.peek(|cloud| {
+            for entry in cloud.log.entries().iter().filter(|entry| entry.number.is_some()) {
+                if let Some(kind) = KINDS.iter().find(|kind| entry.outcome.contains(**kind)) {
+                    *self.faults.entry(kind).or_default() += 1;
+                }
+            }
+        });
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { fleets, calls, lives, .. } = self;
+        let (wall, hours) = (self.wall.as_secs_f64(), self.took.as_secs_f64() / 3600.0);
+        let rate = *fleets as f64 / wall;
+        writeln!(
+            f,
+            "{fleets} fleets in {wall:.0} s ({rate:.1}/s), {hours:.0} virtual hours, {calls} calls, {lives} lives"
+        )?;
+        writeln!(f, "how drains ended:")?;
+        self.outcomes.iter().try_for_each(|(outcome, times)| writeln!(f, "{times:>9} {outcome}"))?;
+        writeln!(f, "calls struck:")?;
+        self.faults.iter().try_for_each(|(kind, times)| writeln!(f, "{times:>9} {}", kind.trim()))
+    }
+}
+
+/// What came of many seeds.
+#[derive(Debug, Default)]
+pub struct Many {
+    /// Those that failed, in order.
+    pub failed: BTreeMap<u64, Vec<Complaint>>,
+    /// All of them, in figures.
+    pub tally: Tally,
+}
+
+/// Plays these seeds on all cores, all of them or until one fails. `tell` hears of each seed that was played.
+pub fn play_all(seeds: RangeInclusive<u64>, stop_early: bool, tell: impl Fn(u64, &[Complaint]) + Sync) -> Many {
+    let began = Instant::now();
+    let (next, last) = (AtomicU64::new(*seeds.start()), *seeds.end());
+    let many = Mutex::new(Many::default());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed > last || (stop_early && !many.lock().unwrap().failed.is_empty()) {
+                        return;
+                    }
+                    let complaints = complaints(&plan(seed), |played| many.lock().unwrap().tally.count(played));
+                    tell(seed, &complaints);
+                    if !complaints.is_empty() {
+                        many.lock().unwrap().failed.insert(seed, complaints);
+                    }
+                }
+            });
+        }
+    });
+    let mut many = many.into_inner().unwrap();
+    many.tally.wall = began.elapsed();
+    many
+}
+
+/// Plays a plan; a panic anywhere is a complaint like any other.
+pub fn complaints(plan: &Plan, played: impl FnOnce(&Played)) -> Vec<Complaint> {
+    match catch_unwind(AssertUnwindSafe(|| play(plan))) {
+        Ok(all) => {
+            played(&all);
+            all.complaints
+        }
+        Err(_) => vec![Complaint::new("panic", "see above".to_owned())],
+    }
+}

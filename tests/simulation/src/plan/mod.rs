@@ -1,0 +1,262 @@
+//! What a fleet is and what happens to it: a plain value that follows from its seed, can be printed, and can be made
+//! smaller.
+
+mod dice;
+
+pub use dice::{can_move, plan};
+
+use aws_simulator::Fault;
+use ecs_drain_state::Then;
+use std::fmt;
+use std::time::Duration;
+
+/// Everything about one run. Times are seconds since the scenario began.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub rules: Rules,
+    pub clusters: Vec<String>,
+    pub services: Vec<Service>,
+    pub tasks: Vec<Task>,
+    pub groups: Vec<Group>,
+    pub replicas: Vec<Replica>,
+    /// What happens, and when.
+    pub script: Vec<(u64, Happening)>,
+    pub faults: Vec<Strike>,
+    /// The most that a read may lag while faults last.
+    pub read_lag: Option<u64>,
+    /// How far the table's index is behind, to the end.
+    pub index_lag: u64,
+    /// Events through a queue, and what becomes of them while faults last.
+    pub queue: Option<Delivery>,
+    /// When faults stop, and nothing more happens.
+    pub calm_at: u64,
+}
+
+/// The one policy of the fleet.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub deregister: bool,
+    /// Standalone tasks are stopped after so long; `None`: waited for.
+    pub stop_after: Option<u64>,
+    /// At this deadline instances are let go whatever is left.
+    pub deadline: Option<u64>,
+    pub max_concurrent: &'static str,
+    pub max_concurrent_lifecycle: &'static str,
+    pub rebalance: &'static str,
+    pub poll: u64,
+}
+
+/// Where a service's tasks are registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balancing {
+    None,
+    /// Instance targets on dynamic ports behind an application load balancer.
+    Application,
+    /// Targets by address behind a network load balancer, which may send connections for so long afterwards.
+    Network {
+        settle: u64,
+    },
+    /// A fixed port behind a classic load balancer.
+    Classic,
+}
+
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub cluster: String,
+    pub name: String,
+    pub daemon: bool,
+    pub desired: u32,
+    pub percents: (u32, u32),
+    pub cpu: u32,
+    pub start: u64,
+    pub stop: u64,
+    pub balancing: Balancing,
+    /// How long its balancer drains a target.
+    pub delay: u64,
+}
+
+/// A task of no service.
+#[derive(Clone, Debug)]
+pub struct Task {
+    pub cluster: String,
+    pub instance: String,
+    /// How long it works; `None`: until it is stopped.
+    pub works: Option<u64>,
+    pub stop: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Group {
+    pub name: String,
+    /// `None`: its instances join no cluster.
+    pub cluster: Option<String>,
+    pub instances: Vec<String>,
+    pub heartbeat_timeout: u64,
+    /// Another's hook holds its instances for so long.
+    pub other_hook: Option<u64>,
+}
+
+/// A controller. The first one never retires.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    pub starts: u64,
+    /// When it is asked to shut down, as by a deployment.
+    pub retires: Option<u64>,
+    /// How far its clock is off, in milliseconds.
+    pub skew: i64,
+    /// How long it stays dead.
+    pub restart: u64,
+}
+
+/// What becomes of events on their way to the queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    pub lose: f64,
+    pub duplicate: f64,
+    pub late: u64,
+}
+
+/// What happens at one moment. What names an instance that is not there (any more) does nothing.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// A scale-in of this very instance.
+    Terminate {
+        instance: String,
+        shrink: bool,
+    },
+    /// The group chooses.
+    Capacity {
+        group: String,
+        desired: u32,
+    },
+    Agent {
+        instance: String,
+        connected: bool,
+    },
+    /// Spot warns, and takes the instance two minutes later.
+    Spot {
+        instance: String,
+    },
+    Rebalance {
+        instance: String,
+    },
+    Order {
+        instance: String,
+        what: Asked,
+    },
+    Desired {
+        cluster: String,
+        service: String,
+        desired: u32,
+    },
+    /// New tasks of the service do not start until it is healed.
+    Trouble {
+        cluster: String,
+        service: String,
+    },
+    Heal {
+        cluster: String,
+        service: String,
+    },
+    /// Its tasks there are protected from scale-in for so long.
+    Protect {
+        cluster: String,
+        service: String,
+        instance: String,
+        span: u64,
+    },
+    /// The agent lost its state, and registers the instance once more.
+    RegistersAgain {
+        cluster: String,
+        instance: String,
+    },
+    RunTask(Task),
+    /// The controller dies.
+    Kill {
+        replica: usize,
+    },
+    /// The controller stands still for so long, and goes on believing what it did.
+    Stop {
+        replica: usize,
+        span: u64,
+    },
+    ClockJumps {
+        replica: usize,
+        by: i64,
+    },
+    TableAway {
+        span: u64,
+        hangs: bool,
+    },
+    /// Everything is held.
+    Brake {
+        on: bool,
+    },
+}
+
+/// What an operator asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Drain(Then),
+    Cancel,
+    Hold,
+    Resume,
+    Retry,
+    Complete,
+}
+
+/// One thing that goes wrong with calls.
+#[derive(Clone, Debug)]
+pub struct Strike {
+    pub on: On,
+    pub fault: Fault,
+}
+
+/// Which calls it strikes.
+#[derive(Clone, Debug)]
+pub enum On {
+    /// The n-th of all.
+    Call(u64),
+    /// The n-th of an operation.
+    Nth(&'static str, u64),
+    /// Every one of an operation in this span.
+    Every(&'static str, u64, u64),
+}
+
+impl Plan {
+    /// How far two looks at a wall clock disagree at most: of two replicas, or before and after a jump.
+    pub fn clocks_disagree(&self) -> Duration {
+        let offsets = self.replicas.iter().enumerate().flat_map(|(n, replica)| {
+            let jumps = self.script.iter().filter_map(move |(_, what)| match what {
+                Happening::ClockJumps { replica, by } if *replica == n => Some(*by),
+                _ => None,
+            });
+            let after = jumps.scan(replica.skew, |skew, by| {
+                *skew += by;
+                Some(*skew)
+            });
+            std::iter::once(replica.skew).chain(after)
+        });
+        let offsets: Vec<i64> = offsets.collect();
+        let (least, most) = (offsets.iter().min(), offsets.iter().max());
+        Duration::from_millis(least.zip(most).map_or(0, |(least, most)| most.abs_diff(*least)))
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { seed, rules, clusters, calm_at, read_lag, index_lag, queue, .. } = self;
+        writeln!(f, "seed {seed}, calm at {calm_at} s, clusters {clusters:?}")?;
+        writeln!(f, "reads lag {read_lag:?}, index lags {index_lag}, queue {queue:?}\n{rules:?}")?;
+        let mut lines = |kind: &str, items: Vec<String>| -> fmt::Result {
+            items.iter().try_for_each(|item| writeln!(f, "  {kind} {item}"))
+        };
+        lines("", self.groups.iter().map(|item| format!("{item:?}")).collect())?;
+        lines("", self.services.iter().map(|item| format!("{item:?}")).collect())?;
+        lines("", self.tasks.iter().map(|item| format!("{item:?}")).collect())?;
+        lines("", self.replicas.iter().map(|item| format!("{item:?}")).collect())?;
+        lines("at", self.script.iter().map(|(at, what)| format!("{at:>4} s {what:?}")).collect())?;
+        lines("", self.faults.iter().map(|item| format!("{item:?}")).collect())
+    }
+}
