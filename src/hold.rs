@@ -38,12 +38,26 @@ struct State {
     /// How many in a row succeeded while the record was Done.
     accepted_when_done: u32,
     failing: bool,
+    /// Whether one was sent, or a dry run would have sent one.
+    tried: bool,
 }
 
 impl Beats {
     /// What the last heartbeat for this instance under this hook said.
     pub fn last(&self, instance: &str, hook: &str) -> Option<Beat> {
         self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).and_then(|s| s.last)
+    }
+
+    /// Whether an action of this hook can hold the instance: the last heartbeat that was answered was accepted, or none
+    /// that was tried has been answered. Not before the first one was tried, which is at first sight.
+    pub fn may_hold(&self, instance: &str, hook: &str) -> bool {
+        let states = self.0.borrow();
+        let state = states.get(&(instance.to_owned(), hook.to_owned()));
+        state.is_some_and(|state| match state.last {
+            Some(Beat::Accepted) => true,
+            Some(Beat::NoActiveAction) => false,
+            None => state.tried,
+        })
     }
 
     /// Whether two heartbeats in a row succeeded although the record is Done: our hook holds the instance once more.
@@ -104,7 +118,7 @@ fn due(scope: &ScopeState, now: Mono) -> Vec<Due> {
         let key = (due.instance.clone(), due.hook.clone());
         let mut state = old.get(&key).cloned().unwrap_or_else(|| {
             let spread = if first_look { SPREAD.mul_f64(fastrand::f64()) } else { Duration::ZERO };
-            State { due: now + spread, last: None, accepted_when_done: 0, failing: false }
+            State { due: now + spread, last: None, accepted_when_done: 0, failing: false, tried: false }
         });
         if !due.done {
             state.accepted_when_done = 0;
@@ -130,12 +144,14 @@ async fn beat(scope: &ScopeState, clock: &Clock, due: Due, dry_run: bool) {
         tracing::info!(instance = due.instance, hook = due.hook, "dry run: would send a heartbeat");
         if let Some(state) = scope.beats.0.borrow_mut().get_mut(&key) {
             state.due = begun + third;
+            tried(scope, state);
         }
         return;
     }
     let answer = scope.session.urgent.heartbeat(&due.group, &due.hook, &due.instance).await;
     let mut states = scope.beats.0.borrow_mut();
     let Some(state) = states.get_mut(&key) else { return };
+    tried(scope, state);
     match answer {
         Ok(Beat::Accepted) => {
             if state.failing {
@@ -164,6 +180,13 @@ async fn beat(scope: &ScopeState, clock: &Clock, due: Due, dry_run: bool) {
             }
             state.failing = true;
         }
+    }
+}
+
+/// A drain may begin once the first heartbeat was tried.
+fn tried(scope: &ScopeState, state: &mut State) {
+    if !std::mem::replace(&mut state.tried, true) {
+        scope.bells.intake.notify_one();
     }
 }
 

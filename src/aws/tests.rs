@@ -1,7 +1,7 @@
 //! The SDK with another end of the line: what is really sent, and what is made of real answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::{AwsError, Beat, Environment, ErrorClass, Role, Session, State, connect};
+use super::{AwsError, Beat, Desired, Environment, ErrorClass, Role, Session, State, connect};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
@@ -149,6 +149,22 @@ async fn an_absent_cluster_is_empty_and_a_denied_one_is_an_error() {
             r#"{"Effect":"Allow","Action":"ecs:ListContainerInstances","Resource":"arn:aws:ecs:eu-west-1:123456789012:cluster/*"}"#
         )
     );
+}
+
+/// A proxy between us and AWS can lose a body and still say 200.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_lost_its_body_is_no_empty_list() {
+    for lost in ["", "{}"] {
+        let (session, _) = session(move |_| (200, lost.to_owned())).await;
+        assert!(session.ecs.list_clusters().await.is_err());
+        assert!(session.ecs.list_container_instances("web", &names(&["i-1"])).await.is_err());
+        assert!(session.ecs.list_tasks("web", None, Desired::Running).await.is_err());
+        assert!(session.elbv2.target_health("arn:aws:elasticloadbalancing:tg").await.is_err());
+        assert!(session.autoscaling.groups(None, true).await.is_err());
+        assert!(session.autoscaling.hooks("group").await.is_err());
+    }
+    let (session, _) = session(|_| (200, r#"{"taskArns":[]}"#.to_owned())).await;
+    assert!(session.ecs.list_tasks("web", None, Desired::Running).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]

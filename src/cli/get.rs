@@ -1,6 +1,6 @@
 //! `ecs-drain get`: the drains, as a table. Reads the DynamoDB table and nothing else.
 
-use crate::cli::words::{Screen, age, when};
+use crate::cli::words::{Screen, age, plain, when};
 use crate::cli::{Failure, Global, TableArgs};
 use crate::store::brake::{Brake, EVERYTHING};
 use crate::store::{Read, Store, StoreError};
@@ -175,7 +175,9 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
     let origin = columns.origin.then_some(&ORIGIN);
     table.set_header(HEADINGS.iter().chain(origin).chain(if wide { MORE_HEADINGS.as_slice() } else { &[] }));
     for (key, read) in sorted {
-        table.add_row(row(key, read, columns, now));
+        // Line breaks stay: those of `waiting_for` are ours, and any other breaks no more than its own cell.
+        let cell = |text: String| text.split('\n').map(plain).collect::<Vec<_>>().join("\n");
+        table.add_row(row(key, read, columns, now).into_iter().map(cell));
     }
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));

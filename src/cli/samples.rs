@@ -51,6 +51,7 @@ fn opened(instance: &str, minutes_ago: i64, deadline: Option<SignedDuration>) ->
             arn: "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee".to_owned(),
             draining_is_ours: true,
             deregistered_at: None,
+            gone_for_seconds: 0,
         }],
         deadline,
         margin: SignedDuration::from_mins(5),
@@ -79,6 +80,8 @@ pub fn waiting() -> (String, Read) {
         delay_seconds: Some(300),
         network: Some(false),
         draining_since: Some(now() - SignedDuration::from_secs(160)),
+        left_for_seconds: 0,
+        of_group_alone: false,
         noted_at: ago(4),
     }];
     record.attempts = 2;

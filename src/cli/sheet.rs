@@ -1,7 +1,7 @@
 //! Everything about one drain on a page: what `describe` prints.
 
 use crate::cli::get::times;
-use crate::cli::words::{Screen, age, iso, length, when};
+use crate::cli::words::{Screen, age, iso, length, plain, when};
 use crate::store::Read;
 use ecs_drain_state::why::Span;
 use ecs_drain_state::{Lifecycle, Obligation, Order, Phase, Record, Then, WaitKind};
@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 
 /// Everything about a drain, for people.
 pub fn sheet(key: &str, read: &Read, now: Timestamp, screen: Screen) -> String {
+    let key = plain(key);
     match read {
         Read::Record(record) => Sheet::new(screen).record(record, now),
         Read::Newer { schema } => format!(
@@ -38,7 +39,7 @@ impl Sheet {
     }
 
     fn line(&mut self, name: &str, value: impl AsRef<str>) {
-        let _ = writeln!(self.text, "{:<NAMES$}{}", format!("{name}:"), value.as_ref());
+        let _ = writeln!(self.text, "{:<NAMES$}{}", format!("{name}:"), plain(value.as_ref()));
     }
 
     /// A list; nothing where it is empty.
@@ -47,7 +48,7 @@ impl Sheet {
         if entries.peek().is_some() {
             let _ = writeln!(self.text, "\n{}", self.screen.heading(heading));
             for entry in entries {
-                let _ = writeln!(self.text, "  {entry}");
+                let _ = writeln!(self.text, "  {}", plain(&entry));
             }
         }
     }

@@ -63,9 +63,25 @@ pub fn iso(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// A text from the table on one line: what steers a terminal, or turns the direction of writing, becomes a space. Whoever
+/// may write to the table could otherwise draw lines that we never printed.
+pub fn plain(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn foreign_text_steers_no_terminal() {
+        assert_eq!(plain("Ünïcode, 日本"), "Ünïcode, 日本");
+        assert_eq!(plain("a\u{1b}[31m\r\nPhase: Done\u{202e}\u{0}"), "a [31m  Phase: Done  ");
+    }
 
     #[test]
     fn lengths_of_time() {

@@ -230,6 +230,11 @@ impl<'t> Node<'t> {
         Some(array.iter().map(|value| Node { value, path: format!("an entry of {}", self.path) }).collect())
     }
 
+    /// Whether the value is an array without entries.
+    pub fn is_empty_array(&self) -> bool {
+        self.value.get_ref().as_array().is_some_and(|array| array.is_empty())
+    }
+
     /// Whether the value is a table.
     pub fn is_table(&self) -> bool {
         self.value.get_ref().is_table()
@@ -254,11 +259,17 @@ impl<'t> Node<'t> {
             .iter()
             .map(|(key, value)| {
                 let name = key.get_ref().to_string();
-                let path = format!("{}.{name}", self.path);
+                let path = format!("{}.{}", self.path, written(&name));
                 (name, Node { value, path })
             })
             .collect()
     }
+}
+
+/// A key as it is written: in quotes, where it must be.
+fn written(name: &str) -> String {
+    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if bare { name.to_owned() } else { format!("{name:?}") }
 }
 
 /// The value as a person would say it.

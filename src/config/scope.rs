@@ -55,8 +55,11 @@ impl Groups {
 
 /// Reads every `[[scope]]`.
 pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Vec<Scope> {
-    if root.get("scope").is_none() {
-        problems.anywhere("there is no [[scope]]: name at least one region and the hooks that are ours in it");
+    const NONE: &str = "there is no [[scope]]: name at least one region and the hooks that are ours in it";
+    match root.get("scope") {
+        None => problems.anywhere(NONE),
+        Some(node) if node.is_empty_array() => problems.at(&node.place(), NONE),
+        Some(_) => {}
     }
     let mut seen: Vec<(String, Option<String>)> = Vec::new();
     let mut scopes = Vec::new();
@@ -88,12 +91,9 @@ fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Scope> {
         Some(node) => node.fields("scope.groups", problems).and_then(|fields| groups(&fields, problems)),
         None => Some(Groups::default()),
     };
+    let queue = fields.get("queue").and_then(|node| node.text(queue_url, problems));
     let role = match fields.get("role") {
         Some(node) => Some(node.fields("scope.role", problems).and_then(|fields| role(&fields, problems))?),
-        None => None,
-    };
-    let queue = match fields.get("queue") {
-        Some(node) => Some(node.text(queue_url, problems)?),
         None => None,
     };
     Some(Scope { region: region?, role, clusters: clusters?, groups: groups?, hooks: hooks?, queue })
@@ -108,7 +108,7 @@ fn queue_url(url: &str) -> Result<(), String> {
         [host, .., name] => !host.is_empty() && !name.is_empty(),
         _ => false,
     };
-    if !name_at_end {
+    if !name_at_end || !is_plain(url) {
         Err("a queue's URL looks like \"https://sqs.eu-west-1.amazonaws.com/123456789012/ecs-drain\"".to_owned())
     } else if url.ends_with(".fifo") {
         Err("a FIFO queue cannot take events of Auto Scaling; make it a standard queue".to_owned())
@@ -163,8 +163,10 @@ fn groups(fields: &Fields<'_>, problems: &mut Problems) -> Option<Groups> {
     };
     let mut tags = BTreeMap::new();
     for (key, node) in fields.get("tags").map(|node| node.entries(problems)).unwrap_or_default() {
-        let value = node.text(tag_value, problems)?;
-        tags.insert(key, (value != "*").then_some(value));
+        // One that is wrong is reported, and those after it are looked at all the same.
+        if let Some(value) = node.text(tag_value, problems) {
+            tags.insert(key, (value != "*").then_some(value));
+        }
     }
     Some(Groups { names: names?, tags })
 }
@@ -186,15 +188,21 @@ fn role(fields: &Fields<'_>, problems: &mut Problems) -> Option<Role> {
     Some(Role { arn: arn?, external_id })
 }
 
+/// What URLs, and paths and names of IAM, are made of. (Source: IAM API reference, `pathType`, `roleNameType`.)
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`. (Source: IAM user guide, IAM identifiers.)
 fn role_arn(arn: &str) -> Result<(), String> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let well_formed = match parts.as_slice() {
         ["arn", partition, "iam", "", account, resource] => {
             partition.starts_with("aws")
+                && is_plain(partition)
                 && account.len() == 12
                 && account.chars().all(|c| c.is_ascii_digit())
-                && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty())
+                && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty() && is_plain(name))
         }
         _ => false,
     };

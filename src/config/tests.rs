@@ -336,3 +336,28 @@ fn a_queue_is_a_url_of_a_standard_queue() {
     }
     assert!(refusal(&queue(&format!("{url}.fifo"))).contains("a FIFO queue cannot"));
 }
+
+/// Otherwise it would start, and work nowhere.
+#[test]
+fn an_empty_list_of_scopes_is_no_scope() {
+    let said = "test.toml:2: there is no [[scope]]: name at least one region and the hooks that are ours in it";
+    assert_eq!(refusal("\nscope = []\n"), said);
+}
+
+#[test]
+fn every_mistake_is_told_on_one_line_whatever_it_quotes() {
+    let scope = |more: &str| refusal(&format!("{SCOPE}{more}\n"));
+    assert_eq!(
+        scope(r#"groups = { tags = { "a\nb\u001b[31m" = 1, "" = 2 } }"#),
+        "the configuration has 2 mistakes\n  \
+         test.toml:4: scope 1.groups.tags.\"\" is 2: it must be a string, in quotes\n  \
+         test.toml:4: scope 1.groups.tags.\"a\\nb\\u{1b}[31m\" is 1: it must be a string, in quotes"
+    );
+    let role = scope(r#"role = { arn = "arn:aws:iam::123456789012:role/a\nb" }"#);
+    assert!(
+        role.starts_with("test.toml:4: scope 1.role.arn is \"arn:aws:iam::123456789012:role/a\\nb\": a role's"),
+        "{role}"
+    );
+    let queue = scope(r#"queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/a b""#);
+    assert!(queue.contains("a queue's URL looks like"), "{queue}");
+}

@@ -24,6 +24,8 @@ const APART: Duration = Duration::from_secs(1);
 const RECORDS: Duration = Duration::from_secs(15);
 /// How old a message is that a look at the groups can prove wrong.
 const LAG: SignedDuration = SignedDuration::from_secs(30);
+/// How far apart two looks at a drain are, at least, that events ask for: an instance with many tasks sends many.
+const NUDGES_APART: Duration = Duration::from_secs(2);
 /// How often it is looked meanwhile whether they are there.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -132,7 +134,7 @@ fn is_ours(scope: &ScopeState, group: &str, hook: &str) -> bool {
     scope.config.hooks.contains(hook) && info.is_none_or(|info| scope.config.groups.selects(group, &info.tags))
 }
 
-/// Makes the next look at what an event is about come at once.
+/// Makes the next look at what an event is about come at once, or soon after the last one.
 fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
     let is_about = |mine: &ContainerInstance, instance: &str| match event {
         Event::TaskChanged { container_instance: Some(arn), .. } => is_same_arn(arn, &mine.arn),
@@ -151,7 +153,8 @@ fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
     for drain in scope.drains.borrow_mut().values_mut() {
         let instance = &drain.record.instance_id;
         if drain.failures == 0 && drain.record.container_instances.iter().any(|mine| is_about(mine, instance)) {
-            drain.next = drain.next.min(now);
+            let soonest = drain.looked.map_or(now, |looked| now.max(looked + NUDGES_APART));
+            drain.next = drain.next.min(soonest);
             any = true;
         }
     }

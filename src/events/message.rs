@@ -307,8 +307,9 @@ impl Ours<'_> {
     fn ecs_arn(&self, field: &str, arn: String, kind: &str) -> Result<String, Broken> {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         let ours = |parts: &[&str]| match parts {
-            ["arn", _, "ecs", region, account, resource] => {
-                *region == self.region
+            ["arn", partition, "ecs", region, account, resource] => {
+                is_partition(partition)
+                    && *region == self.region
                     && *account == self.account
                     && resource.strip_prefix(kind).is_some_and(|id| !id.is_empty() && id.bytes().all(is_of_an_id))
             }
@@ -387,6 +388,11 @@ fn name(field: &str, name: String) -> Result<String, Broken> {
 fn time(field: &str, value: Field) -> Result<Timestamp, Broken> {
     let text = value.required(field)?;
     text.parse().map_err(|_| broken(format!("{field} is no time: {}", shown(&text))))
+}
+
+/// `aws`, `aws-us-gov`, `aws-cn` and their like. (Source: IAM user guide, "Amazon Resource Names (ARNs)".)
+fn is_partition(text: &str) -> bool {
+    text.starts_with("aws") && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// What ids and names of ECS are made of, and the slashes between them. (Source: ECS API reference, CreateCluster.)

@@ -216,6 +216,19 @@ fn another_account_or_region_is_not_ours() {
 }
 
 #[test]
+fn an_arn_of_no_partition_is_broken() {
+    let text = include_str!("../../tests/all/events/task.eventbridge.json");
+    for partition in ["aws", "aws-us-gov", "aws-cn", "aws-iso-b"] {
+        let text = text.replace("\"arn:aws:", &format!("\"arn:{partition}:"));
+        assert!(matches!(ours(&text), Ok(Event::TaskChanged { .. })), "{partition}");
+    }
+    for partition in ["", "Aws", "aw\u{fffd}", "\\u001b[31maws", "aws aws", "aws/"] {
+        let text = text.replace("\"arn:aws:", &format!("\"arn:{partition}:"));
+        assert!(ours(&text).unwrap_err().why.starts_with("clusterArn is no cluster/"), "{partition}");
+    }
+}
+
+#[test]
 fn a_part_of_a_message_is_broken() {
     for sample in samples() {
         for text in [sample.text.to_owned(), in_sns(sample.text)] {

@@ -45,14 +45,21 @@ impl Intake {
                 }
                 continue;
             }
+            let may_hold = scope.beats.may_hold(&instance, &hook.name);
             let lifecycle = lifecycle(&view, &member, hook, kind);
             if known.is_some_and(|known| known.phase != Phase::Done) {
+                if !may_hold {
+                    continue;
+                }
                 if let Err(error) = adopt(config, scope, records, clock, &key, lifecycle).await {
                     tracing::error!(instance, %error, "a drain cannot take over its lifecycle action; it is held meanwhile");
                 }
                 continue;
             }
-            let Some(container_instances) = self.find(scope, &instance, view.begun) else { continue };
+            // The search goes on meanwhile.
+            let Some(container_instances) = self.find(scope, &instance, view.begun).filter(|_| may_hold) else {
+                continue;
+            };
             let opening = opening(config, scope, &instance, lifecycle, container_instances);
             if let Err(error) = open(scope, records, clock, opening).await {
                 tracing::error!(instance, %error, "cannot open a drain; the instance is held meanwhile");
@@ -151,13 +158,16 @@ impl Intake {
 /// Whether a record may be opened now.
 ///
 /// A finished record is opened again only when two heartbeats have shown that our hook holds the instance once more.
-/// A state that a launching hook can show too needs one heartbeat that succeeded.
+/// A state that a launching hook can show too needs one heartbeat that succeeded. An instance that waits since before its
+/// group got our hook is another hook's: a heartbeat for it finds no action of ours.
 fn may_open(scope: &ScopeState, instance: &str, hook: &HookView, kind: WaitKind, known: Option<Known>) -> bool {
     if known.is_some_and(|known| known.phase == Phase::Done) {
         return scope.beats.is_held_again(instance, &hook.name);
     }
     match kind {
-        WaitKind::Terminating | WaitKind::WarmedTerminating => true,
+        WaitKind::Terminating | WaitKind::WarmedTerminating => {
+            scope.beats.last(instance, &hook.name) != Some(Beat::NoActiveAction)
+        }
         WaitKind::ReturnsToWarmPool | WaitKind::ReplacesRootVolume => {
             scope.beats.last(instance, &hook.name) == Some(Beat::Accepted)
         }

@@ -161,5 +161,6 @@ pub(super) fn add_balancers_of_group(
     let target_groups = info.target_groups.iter().cloned().map(Balancer::TargetGroup);
     let classic = info.classic.iter().cloned().map(Balancer::ClassicLoadBalancer);
     let target = || Target::Instance(record.instance_id.clone());
-    all.extend(target_groups.chain(classic).map(|balancer| Obligation::new(balancer, target(), now)));
+    let of_group = |balancer| Obligation { of_group_alone: true, ..Obligation::new(balancer, target(), now) };
+    all.extend(target_groups.chain(classic).map(of_group));
 }

@@ -93,9 +93,12 @@ impl Store {
     }
 }
 
-/// What stands in the item. Attributes of others do no harm; a place that is none would hold nothing, although
-/// somebody wrote it to hold something.
-fn read(item: &HashMap<String, AttributeValue>) -> Result<Brake, String> {
+/// The brake of an item. Attributes of others do no harm; a place that is none would hold nothing, although somebody
+/// wrote it to hold something.
+///
+/// # Errors
+/// Which attribute cannot be read, and why.
+pub fn read(item: &HashMap<String, AttributeValue>) -> Result<Brake, String> {
     let Some(held) = item.get(HELD) else { return Ok(Brake::default()) };
     let entries = held.as_m().map_err(|_| format!("attribute {HELD} is not a map"))?;
     let entries: BTreeMap<_, _> = entries.iter().collect();

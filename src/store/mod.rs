@@ -7,7 +7,7 @@
 //! | [`brake`] | what is held as a whole: everything, or a cluster |
 //! | [`lease`] | which replica acts |
 //! | [`schema`] | the table's keys and indexes: create it, check it |
-//! | `item` | a record as the table's item, and back, distrusting what is read |
+//! | [`item`] | a record as the table's item, and back, distrusting what is read |
 //! | `error` | what can go wrong, and what to do about it |
 //!
 //! # Rely and guarantee
@@ -25,7 +25,7 @@
 
 pub mod brake;
 mod error;
-mod item;
+pub mod item;
 pub mod lease;
 mod records;
 pub mod requests;

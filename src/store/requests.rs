@@ -8,6 +8,7 @@
 //! An answer is written once: the first one stays. Whether a request was carried out is in the record that it changed
 //! (`requests`), so a controller that dies between the two finds that out, and answers.
 
+use super::item::Attributes;
 use super::schema::{EXPIRES_AT, KEY, UNFINISHED, UNFINISHED_OF};
 use super::{Store, StoreError, item, lease};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -65,6 +66,44 @@ pub fn key(request: &Request) -> String {
     format!("{KEY_PREFIX}{}/{}", request.controller, request.id)
 }
 
+/// The item of a request.
+///
+/// # Errors
+/// Why the request has no item. No request of this program's making is like that.
+pub fn item_of(request: &Request) -> Result<Attributes, String> {
+    let key = key(request);
+    let mut item = item::attributes(request)?;
+    item.insert(UNFINISHED_OF.to_owned(), AttributeValue::S(request.controller.clone()));
+    item.insert(UNFINISHED.to_owned(), AttributeValue::S(format!("{key}@{:012}", 1)));
+    item.insert(EXPIRES_AT.to_owned(), expiry(request.at));
+    item.insert(KEY.to_owned(), AttributeValue::S(key));
+    Ok(item)
+}
+
+/// The request of an item, for this controller.
+pub fn read(item: &HashMap<String, AttributeValue>, controller: &str) -> ReadRequest {
+    let unreadable = |why: String| ReadRequest::Unreadable { why };
+    if let Some(schema) = item::schema(item).filter(|schema| *schema > u64::from(SCHEMA)) {
+        return unreadable(format!("a newer ecs-drain wrote it (schema {schema})"));
+    }
+    let request: Request = match item::parse(item) {
+        Ok(request) => request,
+        Err(why) => return unreadable(why),
+    };
+    if request.schema != SCHEMA {
+        return unreadable(format!("attribute schema: there is no schema {}", request.schema));
+    }
+    let (is, says) = (item::key(item).unwrap_or_default(), key(&request));
+    if is != says {
+        let (is, says) = (item::shown(is), item::shown(&says));
+        return unreadable(format!("its key is {is}, but controller and id say {says}"));
+    }
+    if request.controller != controller {
+        return unreadable(format!("it is for controller {}, not for {controller}", item::shown(&request.controller)));
+    }
+    ReadRequest::Request(Box::new(request))
+}
+
 impl Store {
     /// Writes a request to the controller that it names. One of the same id that is there already stays as it is.
     ///
@@ -72,12 +111,7 @@ impl Store {
     /// As any call. After `Unavailable` the request may be there all the same.
     pub async fn ask(&self, request: &Request) -> Result<(), StoreError> {
         const CALL: &str = "dynamodb:PutItem";
-        let key = key(request);
-        let mut item = item::attributes(request).map_err(|why| self.place.other(CALL, why))?;
-        item.insert(UNFINISHED_OF.to_owned(), AttributeValue::S(request.controller.clone()));
-        item.insert(UNFINISHED.to_owned(), AttributeValue::S(format!("{key}@{:012}", 1)));
-        item.insert(EXPIRES_AT.to_owned(), expiry(request.at));
-        item.insert(KEY.to_owned(), AttributeValue::S(key));
+        let item = item_of(request).map_err(|why| self.place.other(CALL, why))?;
         let answer = self
             .records
             .put_item()
@@ -105,26 +139,7 @@ impl Store {
     pub async fn requests(&self, keys: &[String]) -> Result<Vec<(String, ReadRequest)>, StoreError> {
         let items = self.get_items(keys).await?;
         let open = items.into_iter().filter(|(_, item)| !item.contains_key(ANSWER));
-        Ok(open.map(|(key, item)| (key, self.read_request(&item))).collect())
-    }
-
-    fn read_request(&self, item: &HashMap<String, AttributeValue>) -> ReadRequest {
-        let unreadable = |why: String| ReadRequest::Unreadable { why };
-        if let Some(schema) = item::schema(item).filter(|schema| *schema > u64::from(SCHEMA)) {
-            return unreadable(format!("a newer ecs-drain wrote it (schema {schema})"));
-        }
-        let request: Request = match item::parse(item) {
-            Ok(request) => request,
-            Err(why) => return unreadable(why),
-        };
-        let (is, says) = (item::key(item).unwrap_or_default(), key(&request));
-        if is != says {
-            return unreadable(format!("its key is {is}, but controller and id say {says}"));
-        }
-        if request.controller != self.controller {
-            return unreadable(format!("it is for controller {}, not for {}", request.controller, self.controller));
-        }
-        ReadRequest::Request(Box::new(request))
+        Ok(open.map(|(key, item)| (key, read(&item, &self.controller))).collect())
     }
 
     /// Answers a request and takes it out of the index. One that is answered already, or gone, stays as it is.

@@ -3,12 +3,28 @@
 //! It holds what cannot be seen again (obligations, the intent, that a `DRAINING` is ours) and, for people, what was
 //! last seen. There is no other truth: a process that starts with this record and the world goes on as if it had never
 //! stopped.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `origin` | why a drain exists, how it is done, what comes after, who ordered it |
+//! | `lifecycle` | the lifecycle action that it is to complete, and the intent to |
+//! | `obligation` | the registrations that must be seen gone first |
+//! | `opening` | how a record begins: opened, adopted by a lifecycle action, opened again; its deadline |
+
+mod lifecycle;
+mod obligation;
+mod opening;
+mod origin;
+
+pub use lifecycle::{ActionResult, Intent, Lifecycle, WaitKind};
+pub use obligation::{Balancer, Obligation, Target};
+pub use opening::{Opening, latest_deadline};
+pub use origin::{Order, Origin, Strategy, Then};
 
 use crate::phase::{Outcome, Phase};
 use crate::why::Why;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
 /// The schema that this program writes. A record with a higher one is left alone.
 pub const SCHEMA: u32 = 2;
@@ -139,182 +155,6 @@ pub struct Record {
     pub history: Vec<Event>,
 }
 
-/// Why a drain does not move: one cause.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    /// One word for it, from a closed list (see [`crate::diagnosis`]).
-    pub name: String,
-    /// The same in a sentence, with what to do about it.
-    pub text: String,
-}
-
-/// What an operator ordered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// Who, as the CLI found it out: an IAM identity, or a user of a machine. It is not proof.
-    pub by: String,
-    /// Why, if they said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// When it was asked for.
-    pub at: Timestamp,
-}
-
-/// `Ada (kernel update)`.
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.reason {
-            Some(reason) => write!(f, "{} ({reason})", self.by),
-            None => f.write_str(&self.by),
-        }
-    }
-}
-
-/// What comes after a drain that no lifecycle action asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Then {
-    /// The Auto Scaling group terminates the instance, and replaces it: its desired capacity stays.
-    Terminate,
-    /// The Auto Scaling group terminates the instance and lowers its desired capacity by one.
-    TerminateAndShrink,
-    /// The instance stays, drained.
-    Keep,
-    /// Nothing is left to be done by us: what announced the drain ends the instance (a spot interruption).
-    Leave,
-}
-
-impl Then {
-    /// As it stands in the table and the docs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Then::Terminate => "terminate",
-            Then::TerminateAndShrink => "terminate-and-shrink",
-            Then::Keep => "keep",
-            Then::Leave => "leave",
-        }
-    }
-}
-
-/// Why a drain exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Origin {
-    /// An Auto Scaling group waits to terminate the instance under our hook.
-    LifecycleHook,
-    /// An operator asked for it.
-    Operator,
-    /// A spot interruption warning.
-    SpotInterruption,
-    /// A rebalance recommendation.
-    Rebalance,
-}
-
-impl Origin {
-    /// The origin's name in the table, the CLI and the docs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Origin::LifecycleHook => "lifecycle-hook",
-            Origin::Operator => "operator",
-            Origin::SpotInterruption => "spot-interruption",
-            Origin::Rebalance => "rebalance",
-        }
-    }
-}
-
-/// How an instance is taken out of service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// Set the container instance to `DRAINING` and let ECS move its service tasks.
-    #[default]
-    Drain,
-    /// As `drain`, then deregister the container instance with force once standalone tasks are gone.
-    Deregister,
-}
-
-impl Strategy {
-    /// The strategy's name in configuration, table and docs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Strategy::Drain => "drain",
-            Strategy::Deregister => "deregister",
-        }
-    }
-}
-
-/// What a termination-hook wait will become when it is completed.
-/// (Source: Amazon EC2 Auto Scaling user guide, lifecycle states; warm pools; replace root volume.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WaitKind {
-    /// `Terminating:Wait`: the instance is terminated.
-    Terminating,
-    /// `Warmed:Terminating:Wait`: a member of the warm pool is terminated.
-    WarmedTerminating,
-    /// `Warmed:Pending:Wait`: the instance goes back to the warm pool and may be used again.
-    ReturnsToWarmPool,
-    /// `ReplacingRootVolume:Wait`: the instance gets a new root volume and comes back.
-    ReplacesRootVolume,
-}
-
-impl WaitKind {
-    /// Whether the instance goes on living after the wait, so that our `DRAINING` must be undone.
-    pub const fn lives_on(self) -> bool {
-        matches!(self, WaitKind::ReturnsToWarmPool | WaitKind::ReplacesRootVolume)
-    }
-}
-
-/// The lifecycle action that a drain is to complete.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lifecycle {
-    /// Name of the Auto Scaling group.
-    pub group: String,
-    /// Name of our terminating hook.
-    pub hook: String,
-    /// What the wait becomes when it is completed.
-    pub kind: WaitKind,
-    /// The hook's heartbeat timeout, seconds.
-    pub heartbeat_timeout_seconds: u32,
-    /// The hook's global timeout, seconds.
-    pub global_timeout_seconds: u32,
-    /// What Auto Scaling does by itself when the time runs out.
-    pub default_result: ActionResult,
-    /// Names of the group's other terminating hooks, which can hold the instance after ours is completed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub other_hooks: Vec<String>,
-    /// Whether the group keeps an instance whose termination is abandoned (`TerminateHookAbandon: retain`).
-    #[serde(default)]
-    pub retains_abandoned: bool,
-}
-
-/// What Auto Scaling is told, or does by itself: `CONTINUE` or `ABANDON`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ActionResult {
-    /// Go on; other hooks of the group still decide for themselves.
-    #[serde(rename = "CONTINUE")]
-    Continue,
-    /// Go on at once, skipping the other hooks; a group with `TerminateHookAbandon: retain` keeps the instance.
-    #[serde(rename = "ABANDON")]
-    Abandon,
-}
-
-impl ActionResult {
-    /// As Auto Scaling spells it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ActionResult::Continue => "CONTINUE",
-            ActionResult::Abandon => "ABANDON",
-        }
-    }
-}
-
-impl fmt::Display for ActionResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// One registration of the EC2 instance with ECS.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ContainerInstance {
@@ -329,109 +169,19 @@ pub struct ContainerInstance {
     /// no evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deregistered_at: Option<Timestamp>,
+    /// For how long it has been watched gone from its cluster since then, by the monotonic clocks of all processes that
+    /// watched, one after the other; seconds.
+    #[serde(default, skip_serializing_if = "obligation::is_zero")]
+    pub gone_for_seconds: u32,
 }
 
-/// A registration with a load balancer that must be seen gone before completion.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Obligation {
-    /// Who sends the traffic.
-    pub balancer: Balancer,
-    /// Whom it is sent to.
-    pub target: Target,
-    /// How long the balancer drains a deregistered target, seconds; None when it is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delay_seconds: Option<u32>,
-    /// Whether it is a network load balancer's target group, which can be sent new connections for a while after the
-    /// deregistration; None when it is not known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<bool>,
-    /// When it was first seen to drain, or to be gone; None while it is in service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub draining_since: Option<Timestamp>,
-    /// When this obligation was noted.
-    pub noted_at: Timestamp,
-}
-
-impl Obligation {
-    /// A registration of which nothing else is known yet.
-    pub fn new(balancer: Balancer, target: Target, noted_at: Timestamp) -> Obligation {
-        Obligation { balancer, target, delay_seconds: None, network: None, draining_since: None, noted_at }
-    }
-
-    /// Whether both name the same registration; delay and time do not count.
-    pub fn is_same(&self, other: &Obligation) -> bool {
-        self.balancer == other.balancer && self.target == other.target
-    }
-
-    /// Whether a network load balancer can be behind it, which is given a settle time: its target group's kind is not
-    /// known, or known to be that.
-    pub fn settles(&self) -> bool {
-        matches!(self.balancer, Balancer::TargetGroup(_)) && self.network != Some(false)
-    }
-
-    /// When the balancer will have drained it at the latest, once it was seen to drain and its delay is known.
-    pub fn drained_by(&self) -> Option<Timestamp> {
-        let delay = SignedDuration::from_secs(i64::from(self.delay_seconds?));
-        Some(later(self.draining_since?, delay))
-    }
-}
-
-impl fmt::Display for Obligation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in {}", self.target, self.balancer)
-    }
-}
-
-/// Something that sends traffic to an instance.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Balancer {
-    /// A target group of an Application or Network Load Balancer, by ARN.
-    TargetGroup(String),
-    /// A classic load balancer, by name.
-    ClassicLoadBalancer(String),
-}
-
-impl fmt::Display for Balancer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            // arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID: the name says enough to a person.
-            Balancer::TargetGroup(arn) => write!(f, "target group {}", arn.split('/').nth(1).unwrap_or(arn)),
-            Balancer::ClassicLoadBalancer(name) => write!(f, "classic load balancer {name}"),
-        }
-    }
-}
-
-/// The instance as a balancer knows it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Target {
-    /// The EC2 instance itself, on whatever port: dynamic host ports make several targets of one instance.
-    Instance(String),
-    /// The address of a task's own network interface, on whatever port.
-    Ip(String),
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Target::Instance(id) | Target::Ip(id) => f.write_str(id),
-        }
-    }
-}
-
-/// What we are about to tell Auto Scaling. It is permission, not evidence: for [`Outcome::Drained`] each call also
-/// needs a look of the same pass that shows everything still gone.
+/// Why a drain does not move: one cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intent {
-    /// `CONTINUE` or `ABANDON`.
-    pub result: ActionResult,
-    /// What the drain's outcome will be.
-    pub outcome: Outcome,
-    /// Why, in a sentence.
-    pub reason: String,
-    /// When it was decided.
-    pub at: Timestamp,
+pub struct Note {
+    /// One word for it, from a closed list (see [`crate::diagnosis`]).
+    pub name: String,
+    /// The same in a sentence, with what to do about it.
+    pub text: String,
 }
 
 /// Something that went wrong, kept for the operator.
@@ -454,160 +204,7 @@ pub struct Event {
     pub what: String,
 }
 
-/// What is needed to open a drain.
-#[derive(Clone, Debug)]
-pub struct Opening {
-    /// AWS account.
-    pub account: String,
-    /// AWS region.
-    pub region: String,
-    /// EC2 instance id.
-    pub instance_id: String,
-    /// Name of the controller.
-    pub controller: String,
-    /// Why the drain exists.
-    pub origin: Origin,
-    /// How the instance is taken out of service.
-    pub strategy: Strategy,
-    /// The lifecycle action to complete; None where no hook of ours holds the instance.
-    pub lifecycle: Option<Lifecycle>,
-    /// Name of the Auto Scaling group that the instance is in.
-    pub group: Option<String>,
-    /// What comes after, where there is no lifecycle action.
-    pub then: Option<Then>,
-    /// Who asked for it.
-    pub requested: Option<Order>,
-    /// The container instances found.
-    pub container_instances: Vec<ContainerInstance>,
-    /// The policy's deadline, counted from now. It is for lifecycle actions alone.
-    pub deadline: Option<SignedDuration>,
-    /// How long before the hook's global limit a deadline must be, at least: see [`latest_deadline`].
-    pub margin: SignedDuration,
-}
-
 impl Record {
-    /// A new drain, in `Pending`. It is not yet stored: `version` is 0.
-    pub fn open(opening: Opening, now: Timestamp) -> Record {
-        let what = format!("{}; {}", why_opened(&opening), where_registered(&opening.container_instances));
-        let mut record = Record {
-            cluster: opening.container_instances.first().map(|c| c.cluster.clone()),
-            deadline: None,
-            global_limit: None,
-            account: opening.account,
-            region: opening.region,
-            instance_id: opening.instance_id,
-            controller: opening.controller,
-            generation: 1,
-            version: 0,
-            write_id: String::new(),
-            schema: SCHEMA,
-            origin: opening.origin,
-            strategy: opening.strategy,
-            lifecycle: None,
-            group: opening.group,
-            then: opening.then,
-            requested: opening.requested,
-            container_instances: opening.container_instances,
-            phase: Phase::Pending,
-            phase_since: now,
-            created_at: now,
-            updated_at: now,
-            intent: None,
-            termination_asked_at: None,
-            retained_at: None,
-            held: None,
-            cancel: None,
-            release: None,
-            requests: Vec::new(),
-            outcome: None,
-            expires_at: None,
-            obligations: Vec::new(),
-            tasks_left: Vec::new(),
-            tasks_left_count: 0,
-            targets_left: Vec::new(),
-            targets_left_count: 0,
-            why: Why::Seen.name().to_owned(),
-            message: Why::Seen.to_string(),
-            causes: Vec::new(),
-            attempts: 0,
-            last_error: None,
-            history: vec![Event { at: now, phase: Phase::Pending, what }],
-        };
-        if let Some(lifecycle) = opening.lifecycle {
-            record.take_lifecycle(lifecycle, opening.deadline, opening.margin, now);
-        }
-        record
-    }
-
-    /// A lifecycle action holds the instance of a drain that began without one: hook, deadline and ending become the
-    /// lifecycle action's, the origin stays.
-    pub fn adopt(
-        &self,
-        lifecycle: Lifecycle,
-        deadline: Option<SignedDuration>,
-        margin: SignedDuration,
-        now: Timestamp,
-    ) -> Record {
-        let mut next = self.clone();
-        next.note(
-            now,
-            format!("group {} terminates it; hook {} holds it for this drain", lifecycle.group, lifecycle.hook),
-        );
-        next.take_lifecycle(lifecycle, deadline, margin, now);
-        next
-    }
-
-    fn take_lifecycle(
-        &mut self,
-        lifecycle: Lifecycle,
-        deadline: Option<SignedDuration>,
-        margin: SignedDuration,
-        now: Timestamp,
-    ) {
-        let limit = later(now, SignedDuration::from_secs(i64::from(lifecycle.global_timeout_seconds)));
-        self.global_limit = Some(limit);
-        self.group = Some(lifecycle.group.clone());
-        self.lifecycle = Some(lifecycle);
-        self.deadline = None;
-        if let Some(wanted) = deadline.map(|d| later(now, d)) {
-            self.set_deadline(wanted, margin, now);
-        }
-    }
-
-    /// Sets the deadline, cut to the last moment that the hook's global limit leaves; says so in the history when it
-    /// is cut.
-    pub fn set_deadline(&mut self, wanted: Timestamp, margin: SignedDuration, now: Timestamp) {
-        let latest = self.global_limit.map(|limit| latest_deadline(limit, margin, now));
-        let cut = latest.is_some_and(|latest| wanted > latest);
-        self.deadline = Some(latest.filter(|_| cut).unwrap_or(wanted));
-        if let (true, Some(deadline), Some(limit)) = (cut, self.deadline, self.global_limit) {
-            self.note(
-                now,
-                format!(
-                    "its deadline is cut from {wanted:.0} to {deadline:.0}: the hook itself ends the wait at {limit:.0}; a longer \
-                     heartbeat timeout gives it up to 48 h"
-                ),
-            );
-        }
-    }
-
-    /// The same instance waits again after its last drain was done: a new generation over the finished record.
-    pub fn reopen(&self, opening: Opening, now: Timestamp) -> Record {
-        let mut next = Record::open(opening, now);
-        if self.then == Some(Then::Keep) && self.outcome == Some(Outcome::Drained) {
-            // It was kept drained, so what is DRAINING now is still ours to undo.
-            for mine in &mut next.container_instances {
-                let before = self.container_instances.iter().find(|c| c.arn == mine.arn);
-                mine.draining_is_ours = before.is_some_and(|c| c.draining_is_ours);
-            }
-        }
-        next.requests.clone_from(&self.requests);
-        next.generation = self.generation + 1;
-        next.version = self.version;
-        next.write_id.clone_from(&self.write_id);
-        next
-    }
-
     /// The record's key in the table: account, region and instance.
     pub fn key(&self) -> String {
         key(&self.account, &self.region, &self.instance_id)
@@ -623,6 +220,15 @@ impl Record {
     /// Name of the instance's Auto Scaling group, as far as it is known.
     pub fn group(&self) -> Option<&str> {
         self.lifecycle.as_ref().map(|l| l.group.as_str()).or(self.group.as_deref())
+    }
+
+    /// Whether a registration has to be seen gone before this drain goes on. An order to terminate the instance does not
+    /// wait for what the group itself undoes when it is told: it leaves its own balancers, and waits until they have
+    /// drained the instance, before any hook hears of it. (Source: Amazon EC2 Auto Scaling user guide, "How Elastic Load
+    /// Balancing works with Auto Scaling": deregistration and connection draining come before the hook.)
+    pub fn waits_for(&self, obligation: &Obligation) -> bool {
+        let terminates = matches!(self.then, Some(Then::Terminate | Then::TerminateAndShrink));
+        !(obligation.of_group_alone && terminates && self.lifecycle.is_none())
     }
 
     /// Whether the instance goes on living once its lifecycle action is over.
@@ -657,31 +263,6 @@ impl Record {
             None => why.to_string(),
         };
     }
-}
-
-fn why_opened(opening: &Opening) -> String {
-    let asked = |order: &Option<Order>| order.as_ref().map_or_else(String::new, |order| format!(" by {order}"));
-    match (&opening.lifecycle, opening.origin) {
-        (Some(lifecycle), _) => format!("seen waiting under hook {} of group {}", lifecycle.hook, lifecycle.group),
-        (None, Origin::Operator) => format!("asked for{}", asked(&opening.requested)),
-        (None, Origin::SpotInterruption) => "a spot interruption was announced".to_owned(),
-        (None, Origin::Rebalance) => "a rebalance was recommended".to_owned(),
-        (None, Origin::LifecycleHook) => "seen waiting".to_owned(),
-    }
-}
-
-fn where_registered(container_instances: &[ContainerInstance]) -> String {
-    match container_instances {
-        [] => "in no cluster so far".to_owned(),
-        [one] => format!("container instance of cluster {}", one.cluster),
-        many => format!("registered {} times", many.len()),
-    }
-}
-
-/// The last moment that a deadline can have under a hook: its global limit less a margin for the last call, but no
-/// more than half of the time that is left is given up for the margin.
-pub fn latest_deadline(limit: Timestamp, margin: SignedDuration, now: Timestamp) -> Timestamp {
-    later(limit, -margin.min(limit.duration_since(now) / 2).max(SignedDuration::ZERO))
 }
 
 /// The key of an instance's record in the table.

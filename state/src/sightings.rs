@@ -11,6 +11,7 @@ use crate::phase::Outcome;
 use crate::policy::Policy;
 use crate::record::Record;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What has been seen of one drain, unbroken, by this process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,9 +32,10 @@ pub struct Sightings {
     pub nowhere: Option<Mono>,
     /// The beginning of the newest such search.
     pub nowhere_last: Option<Mono>,
-    /// Since when each registration has been seen to drain or to be gone, unbroken, by its name: the *end* of the first
-    /// such look, because the deregistration may be as young as that.
-    pub leaving: BTreeMap<String, Mono>,
+    /// Each registration that has been seen to drain or to be gone, unbroken, by its name.
+    pub leaving: BTreeMap<String, Watch>,
+    /// Each container instance that has been seen gone from its cluster, unbroken, by its ARN.
+    pub gone: BTreeMap<String, Watch>,
     /// A registration that was leaving, and was in service again at this look.
     pub came_back: Option<String>,
     /// That every agent of the instance is disconnected.
@@ -45,6 +47,23 @@ pub struct Sightings {
     pub targets_left: Option<usize>,
     /// When that last became fewer, or this process first looked.
     pub progress: Option<Mono>,
+}
+
+/// How long something has been so, without trust in a wall clock: what is in the record of earlier processes, and what
+/// this one has watched itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// What the record said when this process began to watch.
+    pub before: Duration,
+    /// The *end* of the first look that showed it, because it may be as young as that.
+    pub since: Mono,
+}
+
+impl Watch {
+    /// For how long, at this moment.
+    pub fn span(&self, now: Mono) -> Duration {
+        self.before + now.saturating_sub(self.since)
+    }
 }
 
 /// Every agent of an instance is disconnected.
@@ -113,6 +132,7 @@ impl Sightings {
             nowhere,
             nowhere_last,
             leaving,
+            gone: self.gone(record, seen),
             came_back,
             agent_lost,
             tasks_left,
@@ -127,14 +147,15 @@ fn was_abandoned(record: &Record) -> bool {
 }
 
 impl Sightings {
-    fn leaving(&self, record: &Record, seen: &Observation) -> (BTreeMap<String, Mono>, Option<String>) {
+    fn leaving(&self, record: &Record, seen: &Observation) -> (BTreeMap<String, Watch>, Option<String>) {
         let mut leaving = self.leaving.clone();
         let mut came_back = None;
         for (obligation, target) in record.obligations.iter().zip(seen.targets.known().into_iter().flatten()) {
             let name = obligation.to_string();
             match target {
                 TargetSight::Gone | TargetSight::Present { draining: true, .. } => {
-                    leaving.entry(name).or_insert(seen.ended);
+                    let before = Duration::from_secs(u64::from(obligation.left_for_seconds));
+                    leaving.entry(name).or_insert(Watch { before, since: seen.ended });
                 }
                 TargetSight::Present { draining: false, state, .. } => {
                     if leaving.remove(&name).is_some() {
@@ -144,6 +165,16 @@ impl Sightings {
             }
         }
         (leaving, came_back)
+    }
+
+    fn gone(&self, record: &Record, seen: &Observation) -> BTreeMap<String, Watch> {
+        let Some(sights) = seen.container_instances.known() else { return self.gone.clone() };
+        let all = record.container_instances.iter().zip(sights);
+        let gone = all.filter(|(_, sight)| sight.status.is_gone()).map(|(one, _)| {
+            let before = Duration::from_secs(u64::from(one.gone_for_seconds));
+            (one.arn.clone(), self.gone.get(&one.arn).copied().unwrap_or(Watch { before, since: seen.ended }))
+        });
+        gone.collect()
     }
 }
 

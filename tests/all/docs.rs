@@ -161,11 +161,15 @@ fn rows(part: &str) -> Vec<Vec<String>> {
 /// The file of a test that is named `module::function` on the page of behaviour, and the function.
 fn place_of(test: &str) -> (PathBuf, &str) {
     let (module, function) = test.rsplit_once("::").unwrap_or_else(|| panic!("{test} names no module"));
-    let base = match module.strip_prefix("decide::") {
-        Some(module) => root().join("state/src/decide/tests").join(module.replace("::", "/")),
-        None => root().join("tests/all").join(module.replace("::", "/")),
+    let (folder, module) = match module.split_once("::") {
+        Some(("decide", module)) => ("state/src/decide/tests", module),
+        Some(("checker", _)) => ("tests/simulator/src", module),
+        Some(("aws", _)) => ("src", module),
+        _ => ("tests/all", module),
     };
-    (base.with_extension("rs"), function)
+    let base = root().join(folder).join(module.replace("::", "/"));
+    let file = base.with_extension("rs");
+    (if file.exists() { file } else { base.join("mod.rs") }, function)
 }
 
 /// The tests that a page names: words in code that are paths.
@@ -181,16 +185,18 @@ fn has_test(file: &Path, function: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_the_page_of_behaviour_names_exists() {
-    let page = page("docs/behaviour.md");
-    let named = tests_named(&page);
-    assert!(named.len() > 60, "only {} tests were found", named.len());
-    let is_missing = |test: &&&str| {
-        let (file, function) = place_of(test);
-        !has_test(&file, function)
-    };
-    let missing: Vec<_> = named.iter().filter(is_missing).collect();
-    assert!(missing.is_empty(), "docs/behaviour.md names tests that are not there: {missing:#?}");
+fn every_test_that_the_pages_name_exists() {
+    for (name, least) in [("docs/behaviour.md", 60), ("docs/reliability.md", 15)] {
+        let page = page(name);
+        let named = tests_named(&page);
+        assert!(named.len() > least, "{name}: only {} tests were found", named.len());
+        let is_missing = |test: &&&str| {
+            let (file, function) = place_of(test);
+            !has_test(&file, function)
+        };
+        let missing: Vec<_> = named.iter().filter(is_missing).collect();
+        assert!(missing.is_empty(), "{name} names tests that are not there: {missing:#?}");
+    }
 }
 
 #[test]
@@ -290,11 +296,19 @@ fn full(mut record: Record) -> Record {
         arn: "arn:aws:ecs:us-east-1:123456789012:container-instance/web/0123".into(),
         draining_is_ours: true,
         deregistered_at: Some(at),
+        gone_for_seconds: 0,
     });
     let balancers = [Balancer::TargetGroup("web".into()), Balancer::ClassicLoadBalancer("old".into())];
     for (balancer, target) in balancers.into_iter().zip([Target::Ip("10.0.0.7".into()), Target::Instance(A.into())]) {
         let (delay_seconds, network, draining_since) = (Some(300), Some(false), Some(at));
-        record.obligations.push(Obligation { balancer, target, delay_seconds, network, draining_since, noted_at: at });
+        record.obligations.push(Obligation {
+            delay_seconds,
+            network,
+            draining_since,
+            left_for_seconds: 60,
+            of_group_alone: true,
+            ..Obligation::new(balancer, target, at)
+        });
     }
     let (result, outcome) = (ActionResult::Continue, Outcome::Drained);
     record.intent = Some(Intent { result, outcome, reason: "all is gone".into(), at });

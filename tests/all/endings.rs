@@ -44,7 +44,7 @@ async fn terminate_what_is_retained(simulator: &Simulator) {
     simulator.with(|cloud| cloud.terminate(A, false).unwrap());
 }
 
-async fn until_state(simulator: &Simulator, state: &str) {
+pub async fn until_state(simulator: &Simulator, state: &str) {
     while simulator.with(|cloud| cloud.lifecycle_state(A)).as_deref() != Some(state) {
         tokio::time::sleep(seconds(1)).await;
     }

@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod behaviour;
+mod bugs;
+mod conformance;
 mod crash_matrix;
 #[cfg(feature = "demo")]
 mod demo;
@@ -11,6 +13,8 @@ mod docs;
 mod endings;
 mod fleets;
 mod harness;
+mod hostile;
+mod night;
 mod operators;
 mod policy;
 mod processes;

@@ -42,7 +42,7 @@ async fn send(store: &Store, request: &Request) -> Answer {
     }
 }
 
-fn drain(then: Then) -> What {
+pub fn drain(then: Then) -> What {
     What::Drain { then }
 }
 

@@ -3,22 +3,37 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | `rig` | the cloud on its socket, and processes that do not outlive their test |
+//! | `rig` | the cloud on its socket |
+//! | `process` | processes that do not outlive their test |
 //! | `stories` | drains whose processes are killed and stopped |
+//! | `phases` | drains in every phase, whose process stands still or is asked to stop |
+//! | `network` | drains over connections that break, garble and lie |
+//! | `full_disk` | a table whose disk is full |
+//! | `soak` | hours of it, with an eye on memory |
 //! | `starts` | what a user is told when something is missing, and the commands that read the table |
 
+#[cfg(target_os = "linux")]
+mod full_disk;
+mod network;
+mod phases;
+mod process;
 mod rig;
+#[cfg(target_os = "linux")]
+mod soak;
 mod starts;
 mod stories;
 
 use std::thread;
 
 /// Every story at once: they mostly sleep, and the test runner gives a test that sleeps one of as many places as there
-/// are processors.
+/// are processors. `ECS_DRAIN_TEST_STORY` leaves only those with this text in their names.
 #[test]
 fn processes_are_killed_and_stopped_and_every_drain_goes_on() {
-    let running: Vec<_> = stories::ALL
-        .iter()
+    let only = std::env::var("ECS_DRAIN_TEST_STORY").unwrap_or_default();
+    let chosen: Vec<_> = stories::ALL.iter().filter(|(name, _)| name.contains(&only)).collect();
+    assert!(!chosen.is_empty(), "no story is called {only}");
+    let running: Vec<_> = chosen
+        .into_iter()
         .map(|(name, story)| (name, thread::Builder::new().name((*name).to_owned()).spawn(story).unwrap()))
         .collect();
     let failed: Vec<_> = running.into_iter().filter_map(|(name, story)| story.join().err().map(|_| *name)).collect();

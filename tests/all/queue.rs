@@ -3,14 +3,15 @@
 mod foreign;
 mod warnings;
 
-pub use warnings::SPOT;
+pub use warnings::{SPOT, warned};
 
 use crate::harness::{
     CONFIG, Ended, QUEUE, Run, Scenario, add_bus, add_queue, record, run, seconds, set_up, virtual_time,
 };
-use crate::scenarios::{A, PLAIN, TWO_AT_ONCE};
+use crate::scenarios::{A, B, PLAIN, TWO_AT_ONCE, cluster};
 use crate::story::{busy, no_violation, run_for, until, until_phase, while_running};
 use aws_simulator::dynamodb::Outage;
+use aws_simulator::spec::ServiceSpec;
 use aws_simulator::{BEGIN, Cloud, EventPlan, Fault, Feed, Rule, Simulator};
 use ecs_drain::config::{Config, Given};
 use ecs_drain_state::{Phase, Record};
@@ -263,4 +264,27 @@ fn a_dry_run_takes_no_messages() {
         assert_eq!(simulator.with(|cloud| cloud.log.count("ReceiveMessage")), 0);
         assert!(!left(&simulator).is_empty(), "they are there for whoever runs in earnest");
     });
+}
+
+/// Each of the tasks that leave sends several events; a look for every one would be a burst of calls.
+#[test]
+fn an_instance_with_many_tasks_is_not_looked_at_for_each_of_their_events() {
+    let scenario = Scenario {
+        world: |cloud| {
+            add_bus(cloud);
+            cluster(cloud, &[A, B]);
+            let tasks = ServiceSpec::replica("web", "api", 40).size(64, 64).percents(50, 200);
+            cloud.add_service(&tasks.times(seconds(5), seconds(20)));
+        },
+        ..QUEUED
+    };
+    let ended = run(&scenario, &Run::default(), |_| {});
+    ended.expect_good();
+    let looks: Vec<Duration> = ended.simulator.peek(|cloud| {
+        let all = cloud.log.entries().iter().filter(|entry| entry.operation == "DescribeContainerInstances");
+        all.map(|entry| entry.at).collect()
+    });
+    let first = looks[0];
+    let soon = looks.iter().filter(|at| **at < first + seconds(60)).count();
+    assert!(soon <= 31, "{soon} looks in a minute");
 }

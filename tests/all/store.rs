@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod arbitrary;
 mod asked;
+mod hostile;
 
 use aws_config::retry::RetryConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -86,6 +88,7 @@ fn record(instance: &str) -> Record {
                 arn: "arn:aws:ecs:us-east-1:123456789012:container-instance/web/0123".into(),
                 draining_is_ours: true,
                 deregistered_at: None,
+                gone_for_seconds: 0,
             }],
             deadline: Some(SignedDuration::from_hours(2)),
             margin: SignedDuration::from_mins(5),
@@ -102,6 +105,8 @@ fn record(instance: &str) -> Record {
         delay_seconds: Some(300),
         network: Some(true),
         draining_since: Some(now),
+        left_for_seconds: 0,
+        of_group_alone: false,
         noted_at: now,
     }];
     record.held = Some(order("Bob"));

@@ -3,6 +3,7 @@
 | moto 5.2.1 | with this file |
 | --- | --- |
 | terminates an instance at once, whatever hooks its group has | a terminating hook holds it in `Terminating:Wait` |
+| shrinks a group below its smallest size | refuses, in AWS's words |
 | no CompleteLifecycleAction, no RecordLifecycleActionHeartbeat | both, with AWS's errors; heartbeat and global timeout, default result |
 | DescribeLifecycleHooks invents a target, a role and a global timeout | its real values |
 | hooks notify nobody | a hook's SNS topic is told of each action, and of the hook itself, as by AWS |
@@ -99,6 +100,12 @@ def terminate_instance(_, self, instance_id, should_decrement):
         for state in group.instance_states:
             if state.instance.id == instance_id:
                 before = group.desired_capacity
+                if should_decrement and before <= group.min_size:
+                    raise ValidationError(
+                        f"Currently, desiredSize equals minSize ({before}). Terminating instance without replacement "
+                        "will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to "
+                        "false or lower group's min size."
+                    )
                 if state.lifecycle_state == "InService":
                     WORLD.begin_termination(group, state)
                     if should_decrement:

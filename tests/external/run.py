@@ -1,4 +1,5 @@
-"""The real binary against clouds that others wrote: moto (with our plug-in) and ministack's DynamoDB.
+"""The real binary against clouds that others wrote: moto (with our plug-in) and ministack's DynamoDB. Beside it, those
+clouds and our simulator against AWS: the scenario `conformance`.
 
     .tools/moto/bin/python tests/external/run.py [NAME...] [--keep-logs]
 
@@ -15,7 +16,10 @@ import traceback
 
 import fleet
 from clouds import Clouds
+from conformance import conformance
 from scenarios import SCENARIOS, Controller, binary
+
+ALL = {**SCENARIOS, "conformance": conformance}
 
 # Above the longest scenario's own limits.
 LIMIT = 900
@@ -40,7 +44,7 @@ def in_thread(name, clouds, report):
 
     def run():
         try:
-            SCENARIOS[name](clouds, report)
+            ALL[name](clouds, report)
         except Exception as error:  # whatever it was: the other scenarios go on
             traceback.print_exc()
             report(name, "ran to its end", False, error)
@@ -67,9 +71,9 @@ def main():
     if not binary().exists():
         print(f"{binary()} is missing: cargo build --workspace --all-targets")
         return 1
-    chosen = [name for name in sys.argv[1:] if not name.startswith("-")] or list(SCENARIOS)
-    if not set(chosen) <= set(SCENARIOS):
-        print(f"the scenarios are {', '.join(SCENARIOS)}")
+    chosen = [name for name in sys.argv[1:] if not name.startswith("-")] or list(ALL)
+    if not set(chosen) <= set(ALL):
+        print(f"the scenarios are {', '.join(ALL)}")
         return 2
     # So that the children end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

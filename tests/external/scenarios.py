@@ -24,10 +24,15 @@ CHANGES = {"UpdateContainerInstancesState", "CompleteLifecycleAction", "RecordLi
 CHANGES |= {"ReceiveMessage", "DeleteMessageBatch"}
 
 
+def target():
+    """Where cargo builds."""
+    folder = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
+    return folder if folder.is_absolute() else ROOT / folder
+
+
 def binary():
     """The program under test."""
-    target = Path(os.environ.get("CARGO_TARGET_DIR", "target"))
-    return (target if target.is_absolute() else ROOT / target) / "debug" / "ecs-drain"
+    return target() / "debug" / "ecs-drain"
 
 
 class Controller:

@@ -14,7 +14,7 @@ pub use views::{ContainerInstanceView, ServiceView, TaskView};
 use super::batch::Described;
 use super::caller::{Caller, next_page};
 use super::calls::{
-    DESCRIBE_CONTAINER_INSTANCES, DESCRIBE_SERVICES, DESCRIBE_TASKS, LIST_CLUSTERS, LIST_CONTAINER_INSTANCES,
+    Call, DESCRIBE_CONTAINER_INSTANCES, DESCRIBE_SERVICES, DESCRIBE_TASKS, LIST_CLUSTERS, LIST_CONTAINER_INSTANCES,
     LIST_TASKS,
 };
 use super::error::{AwsError, ErrorClass};
@@ -67,7 +67,7 @@ impl Ecs {
             let request = self.client.list_clusters().max_results(PAGE).set_next_token(token.clone());
             let page = self.caller.make(&LIST_CLUSTERS, &on, request.send()).await?;
             token = next_page(&LIST_CLUSTERS, &on, token.as_deref(), page.next_token())?;
-            arns.extend(page.cluster_arns.unwrap_or_default());
+            arns.extend(whole(&LIST_CLUSTERS, &on, page.cluster_arns)?);
             if token.is_none() {
                 return Ok(arns);
             }
@@ -101,7 +101,7 @@ impl Ecs {
             let request = request.max_results(PAGE).set_next_token(token.clone());
             let page = self.caller.make(&LIST_CONTAINER_INSTANCES, &on, request.send()).await?;
             token = next_page(&LIST_CONTAINER_INSTANCES, &on, token.as_deref(), page.next_token())?;
-            arns.extend(page.container_instance_arns.unwrap_or_default());
+            arns.extend(whole(&LIST_CONTAINER_INSTANCES, &on, page.container_instance_arns)?);
             if token.is_none() {
                 return Ok(arns);
             }
@@ -145,7 +145,7 @@ impl Ecs {
             let answer = self.caller.make(&LIST_TASKS, &on, request.send()).await;
             let Some(page) = unless_absent(answer)? else { return Ok(Vec::new()) };
             token = next_page(&LIST_TASKS, &on, token.as_deref(), page.next_token())?;
-            arns.extend(page.task_arns.unwrap_or_default());
+            arns.extend(whole(&LIST_TASKS, &on, page.task_arns)?);
             if token.is_none() {
                 return Ok(arns);
             }
@@ -234,6 +234,13 @@ fn unless_absent<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsError> 
         Err(error) if error.class == ErrorClass::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A list that ECS always sends, `[]` where it is empty. (Source: convox/rack#1908, `listTasks Data: { taskArns: [] }`; so
+/// does every client that indexes the answer by the list's name.) An answer without it was lost on its way: the SDK
+/// reads an empty body as `{}`.
+fn whole<T>(call: &'static Call, on: &str, list: Option<Vec<T>>) -> Result<Vec<T>, AwsError> {
+    list.ok_or_else(|| AwsError::incomplete(call, on, "the answer leaves the list out"))
 }
 
 /// The ARN and the reason of each entry of `failures`.

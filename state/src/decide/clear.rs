@@ -84,6 +84,7 @@ pub(crate) fn targets(record: &Record, seen: &Observation) -> Result<(), Remains
         .obligations
         .iter()
         .zip(targets)
+        .filter(|(obligation, _)| record.waits_for(obligation))
         .filter_map(|(obligation, target)| match target {
             TargetSight::Present { state, draining, .. } => {
                 Some(describe_target(obligation, state, *draining, seen.begun_at))

@@ -24,13 +24,17 @@ use crate::observation::{GroupSight, LifecycleState, Observation, Seen, TargetSi
 use crate::phase::{Outcome, Phase};
 use crate::policy::{AtDeadline, Policy};
 use crate::record::{ActionResult, Intent, LastError, Note, Obligation, Record, SHOWN, later};
-use crate::sightings::Sightings;
+use crate::sightings::{Sightings, Watch};
 use crate::why::{Left, Why};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 /// How old the lists for display in a stored record may become while nothing else changes.
 const REFRESH: SignedDuration = SignedDuration::from_mins(5);
+
+/// How much of what a process has watched may be lost when it is killed, seconds: a span that must be watched is
+/// written as often as that.
+const WATCHED: u32 = 30;
 
 /// Something to do to the world. Each may be asked for twice: done now, already done and gone are all successes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,6 +257,7 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
             Some(known) => {
                 known.delay_seconds = found.delay_seconds.or(known.delay_seconds);
                 known.network = found.network.or(known.network);
+                known.of_group_alone &= found.of_group_alone;
             }
             None => draft.obligations.push(found.clone()),
         }
@@ -262,7 +267,21 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
             TargetSight::Gone | TargetSight::Present { draining: true, .. } => {
                 obligation.draining_since.get_or_insert(view.now);
             }
-            TargetSight::Present { draining: false, .. } => obligation.draining_since = None,
+            TargetSight::Present { draining: false, .. } => {
+                obligation.draining_since = None;
+                obligation.left_for_seconds = 0;
+            }
+        }
+    }
+    for obligation in draft.obligations.iter_mut().filter(|obligation| obligation.settles()) {
+        if let Some(watch) = view.sightings.leaving.get(&obligation.to_string()) {
+            obligation.left_for_seconds = watched(watch, view, view.policy.network_settle);
+        }
+    }
+    let longest = waiting::longest_delay(draft);
+    for one in draft.container_instances.iter_mut().filter(|one| one.deregistered_at.is_some()) {
+        if let Some(watch) = view.sightings.gone.get(&one.arn) {
+            one.gone_for_seconds = watched(watch, view, longest);
         }
     }
     for found in view.seen.lookup.iter().flat_map(|l| &l.found) {
@@ -282,6 +301,11 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
         lifecycle.other_hooks.clone_from(&hook.others);
         lifecycle.retains_abandoned = hook.retains_abandoned;
     }
+}
+
+/// For how many seconds something has been watched, as far as it is asked for.
+fn watched(watch: &Watch, view: &View<'_>, most: Duration) -> u32 {
+    u32::try_from(watch.span(view.seen.begun).min(most).as_secs()).unwrap_or(u32::MAX)
 }
 
 fn enter(draft: &mut Record, phase: Phase, note: String, now: Timestamp) {
@@ -379,9 +403,14 @@ fn must_save(before: &Record, after: &Record, now: Timestamp) -> bool {
         record.why = String::new();
         record.message = String::new();
         record.causes.iter_mut().for_each(|cause| cause.text = String::new());
-        // Since when a target leaves is for display, but where a settle time runs from it.
-        let shown = record.obligations.iter_mut().filter(|obligation| !obligation.settles());
-        shown.for_each(|obligation| obligation.draining_since = None);
+        record.obligations.iter_mut().for_each(|obligation| {
+            obligation.left_for_seconds /= WATCHED;
+            // Since when a target leaves is written at once only where a settle time begins with it.
+            if !obligation.settles() {
+                obligation.draining_since = None;
+            }
+        });
+        record.container_instances.iter_mut().for_each(|one| one.gone_for_seconds /= WATCHED);
         record
     };
     // What can last for long, and says that somebody must act or that others come first, is written at once.

@@ -5,9 +5,8 @@ use super::pending::SEARCHES_APART;
 use super::{Step, View, unknown};
 use crate::observation::TargetSight;
 use crate::phase::{Outcome, Phase};
-use crate::record::{ActionResult, Intent, Record, Then, later};
+use crate::record::{ActionResult, Intent, Record, Then};
 use crate::why::Why;
-use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
@@ -80,15 +79,13 @@ fn prove(draft: &Record, view: &View<'_>) -> Step {
 /// `unused`: as long as the policy says, counted from when it was first seen to leave. One whose kind is not known
 /// counts as one. (Source: network load balancers' user guide, "Deregistration delay": 120 s are recommended.)
 ///
-/// It is longer than a process that is killed again and again may live, so what the record says counts too.
+/// It is longer than a process that is killed again and again may live, so what earlier ones watched counts too.
 fn network_settle_left(draft: &Record, view: &View<'_>) -> Duration {
-    let settle = SignedDuration::try_from(view.policy.network_settle).unwrap_or(SignedDuration::MAX);
-    let left = draft.obligations.iter().filter(|o| o.settles()).map(|obligation| {
-        let since = view.sightings.leaving.get(&obligation.to_string()).copied().unwrap_or(view.seen.ended);
-        let by_this_process = (since + view.policy.network_settle).saturating_sub(view.seen.begun);
-        let end = obligation.draining_since.map_or(Timestamp::MAX, |since| later(since, settle));
-        let by_record = end.duration_since(view.seen.begun_at).max(SignedDuration::ZERO).unsigned_abs();
-        by_this_process.min(by_record)
+    let settling = draft.obligations.iter().filter(|o| o.settles() && draft.waits_for(o));
+    let left = settling.map(|obligation| {
+        let watched = view.sightings.leaving.get(&obligation.to_string());
+        let span = watched.map_or(Duration::ZERO, |watch| watch.span(view.seen.begun));
+        view.policy.network_settle.saturating_sub(span)
     });
     left.max().unwrap_or_default()
 }

@@ -70,12 +70,17 @@ pub(super) fn stop_standalone(draft: &mut Record, standalone: &[&TaskSight], why
 }
 
 /// After a forced deregistration ECS's word about tasks is no evidence: the containers are given as long as the
-/// slowest balancer drains, so that none is cut off that still serves.
+/// slowest balancer drains, so that none is cut off that still serves. It counts from when the container instance was
+/// seen gone.
 fn longest_delay_left(draft: &Record, view: &View<'_>) -> Duration {
-    let Some(since) = draft.container_instances.iter().filter_map(|c| c.deregistered_at).max() else {
-        return Duration::ZERO;
-    };
-    let longest = draft.obligations.iter().map(|o| o.delay_seconds.unwrap_or(DEFAULT_DELAY_SECONDS)).max().unwrap_or(0);
-    let end = later(since, SignedDuration::from_secs(i64::from(longest)));
-    if view.now >= end { Duration::ZERO } else { end.duration_since(view.now).unsigned_abs() }
+    let deregistered = draft.container_instances.iter().filter(|c| c.deregistered_at.is_some());
+    let watched = |arn: &String| view.sightings.gone.get(arn).map_or(Duration::ZERO, |w| w.span(view.seen.begun));
+    let Some(shortest) = deregistered.map(|c| watched(&c.arn)).min() else { return Duration::ZERO };
+    longest_delay(draft).saturating_sub(shortest)
+}
+
+/// How long the slowest of its balancers drains a target.
+pub(super) fn longest_delay(draft: &Record) -> Duration {
+    let delays = draft.obligations.iter().map(|o| o.delay_seconds.unwrap_or(DEFAULT_DELAY_SECONDS));
+    Duration::from_secs(u64::from(delays.max().unwrap_or(0)))
 }

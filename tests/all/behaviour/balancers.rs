@@ -4,14 +4,15 @@ use super::{
     api, cluster, elapsed, good, stray, target_group, terminate, told, two_with, until_cause, until_ended,
     until_record, world,
 };
-use crate::harness::{Scenario, group, seconds, somebody};
+use crate::harness::{Scenario, group, our_completions, record, seconds, somebody};
+use crate::operators::{drain, order_once};
 use crate::scenarios::{A, B, C, IP_AND_CLASSIC, PLAIN};
-use crate::story::{held, until_phase};
+use crate::story::{held, until_phase, while_running};
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{ClusterSpec, Network, TargetGroupSpec};
 use aws_simulator::{BEGIN, Cloud, Simulator};
-use ecs_drain_state::{Outcome, Phase, Target};
+use ecs_drain_state::{Outcome, Phase, Record, Target, Then};
 use jiff::SignedDuration;
 use std::time::Duration;
 
@@ -99,6 +100,44 @@ fn a_balancer_attached_to_the_group_itself_is_looked_at_and_seen_gone() {
     assert_eq!(record.obligations.len(), 1);
     assert!(record.obligations[0].to_string().ends_with("in target group edge"));
     assert!(ended.count("DescribeTargetHealth") >= 2, "in each look of the proof");
+}
+
+/// Drained by order in a group with a balancer of its own.
+fn ordered(then: Then) -> (Record, Simulator) {
+    let scenario = Scenario {
+        world: |cloud| {
+            balancer_of_the_group(cloud);
+            cloud.checkers.allow_operator(A);
+            cloud.checkers.allow_terminate(A);
+        },
+        begin: |_| {},
+        ..PLAIN
+    };
+    while_running(&scenario, async |simulator: Simulator, store| {
+        order_once(&simulator, &store, drain(then)).await;
+        tokio::time::sleep(seconds(900)).await;
+        record(&store, A).await.unwrap()
+    })
+}
+
+/// The group leaves its balancer when it is told, and nobody does before.
+#[test]
+fn an_order_to_terminate_does_not_wait_for_the_groups_own_balancer() {
+    let (record, simulator) = ordered(Then::TerminateAndShrink);
+    assert_eq!(record.outcome, Some(Outcome::Drained), "{}", record.message);
+    simulator.peek(|cloud| {
+        assert_eq!(cloud.violations_at_end(), []);
+        assert!(cloud.losses().is_empty(), "{:?}", cloud.losses());
+        assert_eq!(our_completions(cloud, A).len(), 1);
+    });
+}
+
+#[test]
+fn a_kept_instance_is_held_while_the_groups_own_balancer_lists_it() {
+    let (record, simulator) = ordered(Then::Keep);
+    assert_eq!((record.phase, record.why.as_str()), (Phase::Verifying, "TargetsLeft"));
+    assert!(record.message.contains("in target group edge is healthy"), "{}", record.message);
+    simulator.peek(|cloud| assert_eq!(cloud.violations_at_end(), []));
 }
 
 /// Someone registers the instance by hand, and takes that back at once: five minutes of draining begin.

@@ -1,6 +1,7 @@
 //! Endings other than the plain one: deadlines, instances that cannot report, other hooks, instances that live on.
 
 use super::{api, cluster, elapsed, stray, target_group, terminate, told, two_with, until_ended, until_record, world};
+use crate::endings::until_state;
 use crate::harness::{Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
 use crate::scenarios::{A, ANOTHER_HOOK, B, C, PLAIN};
 use crate::story::{held, until, until_phase, while_running};
@@ -222,6 +223,29 @@ fn an_instance_that_another_hook_goes_on_holding_is_done_for_us_and_says_so() {
             let ours: Vec<_> = cloud.completed(A).into_iter().map(|c| (c.hook, c.result)).collect();
             assert_eq!(ours, [(crate::harness::HOOK.to_owned(), LifecycleResult::Continue)]);
         });
+    });
+}
+
+/// The group gets our hook while another's holds the instance already: no action of ours holds it.
+#[test]
+fn an_instance_that_waits_since_before_its_group_had_our_hook_is_left_alone() {
+    let scenario = world(|cloud| {
+        cloud.add_cluster(&ClusterSpec::new("web"));
+        let mut spec = group("web-group", "web", &[A, B]);
+        spec.hooks = vec![hook("backup", seconds(3600))];
+        cloud.add_group(spec);
+        cloud.add_service(&api(2));
+    });
+    told(&scenario, async |simulator: Simulator, store| {
+        until_state(&simulator, "Terminating:Wait").await;
+        simulator.with(|cloud| cloud.put_hook("web-group", our_hook(seconds(600))));
+        tokio::time::sleep(seconds(900)).await;
+        assert_eq!(record(&store, A).await, None);
+        let status = simulator.with(|cloud| cloud.container_instance_status(A));
+        assert_eq!(status, [("web".to_owned(), "ACTIVE")]);
+        // The next one is ours.
+        simulator.with(|cloud| cloud.terminate(B, true).unwrap());
+        until(&simulator, "B is drained", async || record(&store, B).await.is_some_and(|b| b.is_done())).await;
     });
 }
 

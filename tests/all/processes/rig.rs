@@ -1,20 +1,26 @@
 //! What a test with real processes needs: the simulated cloud on a socket of this machine, in real time, its table in a
 //! file, and processes that do not outlive the test.
 
+use super::process::{Process, Said};
 use crate::harness::{CONFIG, HOOK, our_completions, record, store};
 use aws_simulator::autoscaling::{Completion, How};
+use aws_simulator::proxy::Proxy;
 use aws_simulator::server::{TimeScale, serve_until};
 use aws_simulator::{BEGIN, Cloud, Rule, Simulator, SimulatorConfig};
+use ecs_drain::aws::Environment;
 use ecs_drain::store::Store;
 use ecs_drain_state::{Outcome, Phase, Record};
 use jiff::Timestamp;
+use std::cell::RefCell;
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::pin::Pin;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -32,13 +38,17 @@ pub const LONG: Duration = Duration::from_secs(300);
 /// A simulated cloud on a socket, and a folder for the processes that use it.
 pub struct Rig {
     pub simulator: Simulator,
-    url: String,
+    address: SocketAddr,
+    /// Where controllers find the cloud, if that is not its own address.
+    between: Option<SocketAddr>,
+    /// Where the table is, if it is not in that cloud.
+    table_url: RefCell<Option<String>>,
     folder: PathBuf,
     runtime: Runtime,
-    store: Store,
+    store: RefCell<Store>,
     started: AtomicUsize,
     up: AtomicUsize,
-    server: Option<Server>,
+    servers: Vec<Server>,
 }
 
 impl Rig {
@@ -61,16 +71,19 @@ impl Rig {
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let store = runtime.block_on(store(&simulator, TABLE, CONTROLLER));
-        let (url, server) = serve(&simulator);
+        let cloud = simulator.clone();
+        let (address, server) = serve(|listener, stopped| serve_until(cloud, listener, TimeScale::Real, stopped));
         Rig {
             simulator,
-            url,
+            address,
+            between: None,
+            table_url: RefCell::new(None),
             folder,
             runtime,
-            store,
+            store: RefCell::new(store),
             started: AtomicUsize::new(0),
             up: AtomicUsize::new(0),
-            server: Some(server),
+            servers: vec![server],
         }
     }
 
@@ -82,17 +95,45 @@ impl Rig {
         rig
     }
 
-    /// The configuration file.
-    pub fn config(&self) -> PathBuf {
-        self.folder.join("ecs-drain.toml")
+    /// Puts a proxy between the cloud and every controller that is started from now on.
+    pub fn put_between(&mut self, seed: u64) -> Proxy {
+        let proxy = Proxy::new(self.address, seed);
+        let serving = proxy.clone();
+        let (address, server) = serve(|listener, stopped| serving.serve_until(listener, stopped));
+        self.between = Some(address);
+        self.servers.push(server);
+        proxy
     }
 
-    /// The program, pointed at the simulated cloud; nothing of this machine's own AWS set-up gets in.
+    /// Takes the table from this other DynamoDB.
+    pub fn use_table_of(&self, url: &str) {
+        let there = Environment { endpoint_url: Some(url.to_owned()), isolated: true, ..Environment::default() };
+        let sdk = self.runtime.block_on(there.load(Some("us-east-1")));
+        self.store.replace(Store::connect(&sdk, TABLE, CONTROLLER));
+        self.table_url.replace(Some(url.to_owned()));
+    }
+
+    /// A file in the folder of this rig.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.file("ecs-drain.toml")
+    }
+
+    /// The program, or the one that `ECS_DRAIN_BIN` names, pointed at the simulated cloud; nothing of this machine's own
+    /// AWS set-up gets in.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ecs-drain"));
+        let binary = std::env::var_os("ECS_DRAIN_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_ecs-drain").into());
+        let mut command = Command::new(binary);
         command.args(arguments).arg("--config").arg(self.config());
         command.env_clear();
-        command.env("AWS_ENDPOINT_URL", &self.url);
+        command.env("AWS_ENDPOINT_URL", format!("http://{}", self.address));
+        if let Some(url) = &*self.table_url.borrow() {
+            command.env("AWS_ENDPOINT_URL_DYNAMODB", url);
+        }
         command.env("AWS_ACCESS_KEY_ID", "AKIASIMULATED").env("AWS_SECRET_ACCESS_KEY", "simulated");
         command.env("AWS_REGION", "us-east-1").env("AWS_EC2_METADATA_DISABLED", "true");
         command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
@@ -105,17 +146,22 @@ impl Rig {
         let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
         let (out, err) = (self.folder.join(format!("{number}.out")), self.folder.join(format!("{number}.err")));
         command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
-        Process { rig: self, child: command.spawn().unwrap(), counts: false, out, err }
+        Process::new(self, command.spawn().unwrap(), out, err)
     }
 
     /// Starts `ecs-drain run`.
     pub fn start(&self) -> Process<'_> {
+        self.start_with_log("debug")
+    }
+
+    /// Starts `ecs-drain run` with a log of this level.
+    pub fn start_with_log(&self, level: &str) -> Process<'_> {
         let mut command = self.command(&["run"]);
-        command.env("ECS_DRAIN_LOG", "debug").env("ECS_DRAIN_LOG_FORMAT", "human");
-        let mut process = self.spawn(command);
-        process.counts = true;
-        self.count_up(|up| up + 1);
-        process
+        command.env("ECS_DRAIN_LOG", level).env("ECS_DRAIN_LOG_FORMAT", "human");
+        if let Some(between) = self.between {
+            command.env("AWS_ENDPOINT_URL", format!("http://{between}"));
+        }
+        self.spawn(command).counted()
     }
 
     /// Runs a command to its end.
@@ -130,7 +176,8 @@ impl Rig {
         Said { code: status.code(), out: process.out(), err: process.log() }
     }
 
-    fn count_up(&self, change: impl Fn(usize) -> usize) {
+    /// Says how many controllers are up.
+    pub fn count_up(&self, change: impl Fn(usize) -> usize) {
         let up = self.up.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |up| Some(change(up))).unwrap();
         self.simulator.with(|cloud| cloud.set_replicas_up(change(up)));
     }
@@ -150,7 +197,7 @@ impl Rig {
 
     /// The record of an instance, as it is in the table.
     pub fn record(&self, instance: &str) -> Option<Record> {
-        self.runtime.block_on(record(&self.store, instance))
+        self.runtime.block_on(record(&self.store.borrow(), instance))
     }
 
     /// Waits until the table shows an instance in this phase.
@@ -172,6 +219,12 @@ impl Rig {
     /// Nothing goes wrong any more.
     pub fn mend(&self) {
         self.simulator.with(|cloud| cloud.faults.clear());
+    }
+
+    /// Waits until this process holds the lease.
+    #[track_caller]
+    pub fn until_leads(&self, process: &Process<'_>) {
+        self.until("the lease", || self.leader().filter(|holder| process.is_holder(holder)));
     }
 
     /// Who holds the lease, as `host/process/random`.
@@ -207,13 +260,24 @@ impl Rig {
     pub fn expect_drained(&self, instance: &str) {
         let record = self.record(instance).unwrap();
         assert_eq!((record.phase, record.outcome), (Phase::Done, Some(Outcome::Drained)), "{}", record.message);
+        let ended: Vec<Completion> = self.simulator.with(|cloud| our_completions(cloud, instance));
+        assert!(matches!(ended.as_slice(), [one] if one.how == How::Called), "{instance}: {ended:?}");
+        self.expect_kept();
+    }
+
+    /// No promise was broken, and no process has panicked.
+    #[track_caller]
+    pub fn expect_kept(&self) {
         self.simulator.with(|cloud| {
-            let ended: Vec<Completion> = our_completions(cloud, instance);
-            assert!(matches!(ended.as_slice(), [one] if one.how == How::Called), "{instance}: {ended:?}");
-            let broken: Vec<_> = cloud.violations().iter().map(ToString::to_string).collect();
+            let broken: Vec<_> = cloud.violations_at_end().iter().map(ToString::to_string).collect();
             assert!(broken.is_empty(), "{}", broken.join("\n"));
             assert!(cloud.losses().is_empty(), "{:?}", cloud.losses());
         });
+        for number in 1..=self.started.load(Ordering::Relaxed) {
+            let said = fs::read_to_string(self.file(&format!("{number}.err"))).unwrap_or_default();
+            let panicked = said.lines().find(|line| line.contains("panicked"));
+            assert!(panicked.is_none(), "process {number}: {}", panicked.unwrap_or_default());
+        }
     }
 }
 
@@ -238,29 +302,34 @@ impl Struck {
 
 type Server = (oneshot::Sender<()>, thread::JoinHandle<std::io::Result<()>>);
 
-/// Serves the cloud from a thread of its own, with its own runtime.
-fn serve(simulator: &Simulator) -> (String, Server) {
+/// Serves something on a free port of this machine, from a thread of its own, with its own runtime.
+fn serve<F>(serve: impl FnOnce(TcpListener, Stopped) -> F + Send + 'static) -> (SocketAddr, Server)
+where
+    F: Future<Output = std::io::Result<()>>,
+{
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.set_nonblocking(true).unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (stop, stopped) = oneshot::channel();
-    let simulator = simulator.clone();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
     let server = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let stopped = async {
+            let stopped: Stopped = Box::pin(async {
                 let _ = stopped.await;
-            };
-            serve_until(simulator, listener, TimeScale::Real, stopped).await
+            });
+            serve(TcpListener::from_std(listener)?, stopped).await
         })
     });
-    (url, (stop, server))
+    (address, (stop, server))
 }
+
+/// Ready when a server is to end.
+type Stopped = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if let Some((stop, server)) = self.server.take() {
+        // The outer ones first.
+        while let Some((stop, server)) = self.servers.pop() {
             let _ = stop.send(());
             let _ = server.join();
         }
@@ -270,86 +339,6 @@ impl Drop for Rig {
             eprintln!("what the processes said, and calls.txt, are in {}", self.folder.display());
         } else {
             let _ = fs::remove_dir_all(&self.folder);
-        }
-    }
-}
-
-/// What a command said, and its exit code; none if a signal ended it.
-#[derive(Debug)]
-pub struct Said {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
-}
-
-/// A process. It is killed when this goes out of scope, also by a failed assertion.
-pub struct Process<'r> {
-    rig: &'r Rig,
-    child: Child,
-    counts: bool,
-    out: PathBuf,
-    err: PathBuf,
-}
-
-impl Process<'_> {
-    /// Its id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// SIGKILL: it has no chance to do anything. Back once it is gone.
-    pub fn kill(self) {
-        drop(self);
-    }
-
-    /// SIGKILL, and another one in its place.
-    pub fn replace(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        *self = self.rig.start();
-    }
-
-    /// SIGTERM.
-    pub fn terminate(&self) {
-        let kill = format!("kill -s TERM {}", self.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    }
-
-    /// Whether it still runs.
-    pub fn runs(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    /// Waits until it ends by itself.
-    #[track_caller]
-    pub fn ended(&mut self) -> ExitStatus {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(began.elapsed() < LONG, "it does not end:\n{}", self.log());
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// What it wrote to standard output so far.
-    pub fn out(&self) -> String {
-        fs::read_to_string(&self.out).unwrap()
-    }
-
-    /// What it wrote to standard error so far.
-    pub fn log(&self) -> String {
-        fs::read_to_string(&self.err).unwrap()
-    }
-}
-
-impl Drop for Process<'_> {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if self.counts {
-            self.rig.count_up(|up| up - 1);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a user is told, word by word and with which exit code, when the program cannot begin; and the commands that
 //! create and read the table.
 
-use super::rig::{Rig, Said, TABLE};
+use super::process::Said;
+use super::rig::{Rig, TABLE};
 use crate::harness::{CONFIG, group};
 use crate::scenarios::{A, B};
 use aws_simulator::spec::{ClusterSpec, ServiceSpec};

@@ -1,14 +1,17 @@
 //! Drains whose processes are killed and stopped, in real time. Nothing here measures time: a drain takes the 70 s that
 //! its proof takes, a dead process's lease 10 s more, and a busy machine whatever it needs.
 
-use super::rig::{Process, Rig, elapsed};
+#[cfg(target_os = "linux")]
+use super::full_disk;
+use super::network::seed;
+use super::rig::{Rig, elapsed};
+use super::{network, phases};
 use crate::harness::{group, our_hook, seconds};
 use crate::scenarios::{A, B, C};
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{ClusterSpec, ServiceSpec, TargetGroupSpec};
 use aws_simulator::{Cloud, Fault, Rule};
 use ecs_drain_state::Phase;
-use jiff::Timestamp;
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +21,12 @@ pub const ALL: &[(&str, fn())] = &[
     ("killed-at-random", killed_at_random),
     ("asked-to-stop", asked_to_stop),
     ("two-at-once", two_at_once),
+    ("through-a-bad-network", network::through_a_bad_network),
+    ("answers-lose-their-bodies", network::answers_lose_their_bodies),
+    ("stands-still-in-every-phase", phases::stands_still_in_every_phase),
+    ("asked-to-stop-in-every-phase", phases::asked_to_stop_in_every_phase),
+    #[cfg(target_os = "linux")]
+    ("a-full-disk", full_disk::a_full_disk),
 ];
 
 const COMPLETE: &str = "CompleteLifecycleAction";
@@ -27,7 +36,7 @@ const STAYS: &str = "i-0000000000000000d";
 
 /// Four instances behind an application load balancer. A task leaves in about twenty seconds: its replacement starts
 /// and becomes healthy, its target drains, its container stops.
-fn world(cloud: &mut Cloud) {
+pub fn world(cloud: &mut Cloud) {
     cloud.add_target_group(TargetGroupSpec {
         name: "web".to_owned(),
         kind: TargetGroupKind::Application,
@@ -46,11 +55,11 @@ fn world(cloud: &mut Cloud) {
     cloud.add_service(&ServiceSpec::replica("web", "api", 6).target_group("web").times(seconds(3), seconds(5)));
 }
 
-fn terminate(rig: &Rig, instance: &str) {
+pub fn terminate(rig: &Rig, instance: &str) {
     rig.simulator.with(|cloud| cloud.terminate(instance, true).unwrap());
 }
 
-fn is_done(rig: &Rig, instance: &str) -> bool {
+pub fn is_done(rig: &Rig, instance: &str) -> bool {
     rig.record(instance).is_some_and(|r| r.is_done())
 }
 
@@ -89,24 +98,18 @@ fn killed_in_every_phase() {
     process.kill();
     let told = rig.told(A);
     process = rig.start();
-    rig.until("the lease", || rig.leader().filter(|holder| is_of(holder, &process)));
+    rig.until_leads(&process);
     thread::sleep(Duration::from_secs(5));
     assert!(process.runs(), "{}", process.log());
     assert_eq!(rig.told(A), told, "a drain that is done is left alone");
     rig.expect_drained(A);
 }
 
-/// Whether this holder of the lease is that process.
-fn is_of(holder: &str, process: &Process<'_>) -> bool {
-    holder.split('/').nth(1) == Some(&process.id().to_string())
-}
-
 /// Three drains of two processes that are killed at random moments: for a while every few seconds, and again when the
 /// first drain ends.
 /// `ECS_DRAIN_TEST_SEED` repeats a run's moments.
 fn killed_at_random() {
-    let given = std::env::var("ECS_DRAIN_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| Timestamp::now().as_second().unsigned_abs());
+    let seed = seed();
     println!("the seed is {seed}: ECS_DRAIN_TEST_SEED={seed} repeats the moments at which processes are killed");
     let mut random = fastrand::Rng::with_seed(seed);
     let rig = Rig::with_table("killed-at-random", "", world);
@@ -160,7 +163,7 @@ fn asked_to_stop() {
     // The next one acts at once: the lease is its own from the first look on.
     let hang = rig.strike(Rule::on("DescribeTargetHealth", Fault::Hang));
     let mut second = rig.start();
-    rig.until("the lease", || rig.leader().filter(|holder| is_of(holder, &second)));
+    rig.until_leads(&second);
     hang.happened(&rig);
     let log = second.log();
     let taken = log.lines().find(|line| line.contains("the lease changed hands")).unwrap_or_default();
@@ -191,18 +194,19 @@ fn asked_to_stop() {
 fn two_at_once() {
     let rig = Rig::with_table("two-at-once", "", world);
     terminate(&rig, A);
-    let mut replicas = [rig.start(), rig.start()];
+    let (first, second) = (rig.start(), rig.start());
     rig.until_phase(A, Phase::Waiting);
     let holder = rig.leader().unwrap();
-    let [leader, follower] = &mut replicas;
-    let (leader, follower) = if is_of(&holder, leader) { (leader, follower) } else { (follower, leader) };
-    assert!(is_of(&holder, leader), "{holder} is one of them");
+    let (leader, mut follower) = if first.is_holder(&holder) { (first, second) } else { (second, first) };
+    assert!(leader.is_holder(&holder), "{holder} is one of them");
     terminate(&rig, B);
-    leader.replace();
-    rig.until("the other leads", || rig.leader().filter(|holder| is_of(holder, follower)));
+    leader.kill();
+    // The third comes afterwards: a lease that is free belongs to whoever looks first.
+    rig.until_leads(&follower);
+    let mut third = rig.start();
     for instance in [A, B] {
         rig.until_phase(instance, Phase::Done);
         rig.expect_drained(instance);
     }
-    assert!(replicas.iter_mut().all(Process::runs));
+    assert!(follower.runs() && third.runs());
 }

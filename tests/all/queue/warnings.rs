@@ -26,11 +26,16 @@ fn three(cloud: &mut Cloud, hooks: Option<Vec<HookSpec>>) {
     }
 }
 
+/// What a warned instance stands in.
+pub fn warned(cloud: &mut Cloud) {
+    three(cloud, None);
+}
+
 /// Spot takes an instance back two minutes after its warning: its tasks have moved before that.
 const TAKEN: Scenario = Scenario {
     name: "spot-taken",
     config: queued!(),
-    world: |cloud| three(cloud, None),
+    world: warned,
     begin: |cloud| cloud.interrupt_spot(A),
     ends: &[(A, Outcome::Drained)],
     within: seconds(900),

@@ -15,6 +15,9 @@ use std::time::Duration;
 /// The hook of every run.
 pub const HOOK: &str = "ecs-drain";
 
+/// Those of a fleet's groups; each group has one of them.
+pub const HOOKS: [&str; 2] = [HOOK, "ecs-drain-2"];
+
 /// A configuration that any scenario can begin with.
 pub const CONFIG: &str = r#"
 controller = "test"
@@ -109,9 +112,9 @@ pub async fn record(store: &Store, instance: &str) -> Option<Record> {
     }
 }
 
-/// How the actions of our hook ended for an instance.
+/// How the actions of our hooks ended for an instance.
 pub fn our_completions(cloud: &Cloud, instance: &str) -> Vec<Completion> {
-    cloud.completed(instance).into_iter().filter(|c| c.hook == HOOK).collect()
+    cloud.completed(instance).into_iter().filter(|c| HOOKS.contains(&c.hook.as_str())).collect()
 }
 
 /// The wall clock.

@@ -1,13 +1,18 @@
 //! What is wrong at the end of a fleet: broken promises, losses, and what has not ended.
 
-use crate::harness::{HOOK, seconds};
+use crate::harness::{HOOKS, our_completions, seconds};
 use crate::plan::{Asked, Happening, Plan};
 use crate::play::Fleet;
+use aws_simulator::autoscaling::How;
 use aws_simulator::{BEGIN, Cloud, SimTime};
 use ecs_drain::store::{Read, Store};
 use ecs_drain_state::{Outcome, Record};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
+
+/// How long a pass takes, at most, from its first look at the container instance to the completion.
+const MADE_ACTIVE: Duration = Duration::from_secs(15);
 
 /// Something that must not be.
 #[derive(Clone, Debug)]
@@ -52,7 +57,8 @@ pub fn waiting_under_our_hook(cloud: &Cloud) -> Vec<Complaint> {
     let mut waiting = Vec::new();
     for group in groups.groups() {
         let ids = cloud.instance_ids(group).into_iter();
-        for id in ids.filter(|id| groups.active_action(now, group, HOOK, id)) {
+        let held = |id: &String| HOOKS.iter().any(|hook| groups.active_action(now, group, hook, id));
+        for id in ids.filter(held) {
             let state = cloud.lifecycle_state(&id).unwrap_or_default();
             waiting.push(Complaint::of("waits", &id, format!("{id} is {state} under our hook")));
         }
@@ -86,11 +92,19 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
             }
         }
         for broken in cloud.violations_at_end() {
-            if !(broken.checker.starts_with("premature") && excused(&broken.instance, broken.at)) {
+            let is_excused = match broken.checker {
+                checker if checker.starts_with("premature") => {
+                    excused(&broken.instance, broken.at)
+                        || was_just_made_active(fleet.plan, &broken.instance, broken.at)
+                }
+                _ => false,
+            };
+            if !is_excused {
                 complaints.push(Complaint::of(broken.checker, &broken.instance, broken.to_string()));
             }
         }
         let losses = cloud.losses().iter().filter(|loss| !excused(&loss.instance, loss.at));
+        let losses = losses.filter(|loss| !hook_was_deleted(fleet.plan, cloud, &loss.instance));
         complaints.extend(losses.map(|loss| Complaint::of("lost", &loss.instance, format!("{loss:?}"))));
     });
     complaints
@@ -103,9 +117,26 @@ fn may_lose(plan: &Plan, records: &[Record], of: &str, when: SimTime) -> bool {
         _ => false,
     });
     // An earlier generation may have ended so, where another's hook held the instance on.
-    let timed_out = |record: &Record| record.outcome == Some(Outcome::TimedOut) || record.generation > 1;
+    let late = [Some(Outcome::TimedOut), Some(Outcome::Abandoned)];
+    let timed_out = |record: &Record| late.contains(&record.outcome) || record.generation > 1;
     let late = |record: &Record| record.instance_id == of && timed_out(record);
     ordered || (plan.rules.deadline.is_some() && records.iter().any(late))
+}
+
+/// Whether an instance was let go because someone deleted its group's hook.
+fn hook_was_deleted(plan: &Plan, cloud: &Cloud, instance: &str) -> bool {
+    plan.script.iter().any(|(_, what)| matches!(what, Happening::HookDeleted { .. }))
+        && our_completions(cloud, instance).last().is_none_or(|last| last.how != How::Called)
+}
+
+/// Whether someone had just made the instance `ACTIVE`: what lands on it then can be there before any read shows it.
+fn was_just_made_active(plan: &Plan, of: &str, when: SimTime) -> bool {
+    let unseen = seconds(plan.read_lag.unwrap_or(0)) + MADE_ACTIVE;
+    plan.script.iter().any(|(at, what)| {
+        let begun = BEGIN + seconds(*at);
+        matches!(what, Happening::ByHand { instance, active: true } if instance == of)
+            && (begun..begun + unseen).contains(&when)
+    })
 }
 
 /// How the drains of a fleet have ended.
@@ -117,10 +148,11 @@ pub async fn outcomes(store: &Store) -> BTreeMap<&'static str, usize> {
     outcomes
 }
 
-/// A cancelled drain leaves no `DRAINING` of ours behind on an instance that lives on.
+/// No `DRAINING` of ours is left behind on an instance that lives on: one whose drain was cancelled, that was in a warm
+/// pool, or that has a new root volume.
 fn must_be_active(cloud: &Cloud, record: &Record) -> bool {
     let ours = |one: &ecs_drain_state::ContainerInstance| one.draining_is_ours && one.deregistered_at.is_none();
-    record.outcome == Some(Outcome::Cancelled)
+    (record.outcome == Some(Outcome::Cancelled) || record.lives_on())
         && cloud.lifecycle_state(&record.instance_id).as_deref() == Some("InService")
         && !record.container_instances.is_empty()
         && record.container_instances.iter().all(ours)

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How the log says what struck a call; where one is part of another, the longer comes first.
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 15] = [
     "connection lost, not applied",
     "applied, answer lost",
     "s later",
@@ -25,6 +25,8 @@ pub const KINDS: [&str; 13] = [
     "hangs, not applied",
     "the table is away",
     "with the truth of",
+    "a part of the answer",
+    "one entry failed",
     "AccessDenied",
     "500 ",
     "Throttl",

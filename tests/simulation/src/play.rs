@@ -1,15 +1,17 @@
 //! Plays a plan in virtual time, and judges what came of it.
 
-use crate::harness::{environment, our_completions, request, seconds, virtual_time, wall};
+use crate::harness::{environment, hook, our_completions, request, seconds, virtual_time, wall};
 use crate::judge::{Complaint, judge, outcomes, unfinished, waiting_under_our_hook};
 use crate::plan::{Asked, Happening, Plan, Replica, Task};
 use crate::world::{config, run_task, set_up};
-use aws_simulator::{BEGIN, Cloud, EventPlan, Simulator};
+use aws_simulator::ecs::InstanceStatus;
+use aws_simulator::{BEGIN, Cloud, EventPlan, RefreshSpec, Simulator};
 use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Store};
 use ecs_drain_state::request::What;
 use ecs_drain_state::{Order, Then};
 use futures_util::future::{Either, join, join_all, select};
+use jiff::SignedDuration;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
@@ -58,8 +60,14 @@ struct Seat {
 
 /// Plays it to its end; the same plan has the same end.
 pub fn play(plan: &Plan) -> Played {
+    play_logged(plan, false)
+}
+
+/// The same; with digests of what is said in each call in the log, or without.
+pub fn play_logged(plan: &Plan, contents: bool) -> Played {
     virtual_time(plan.seed, || async {
         let (simulator, store) = set_up(plan).await;
+        simulator.with(|cloud| cloud.log.contents = contents);
         let begun = Instant::now();
         let seats = plan.replicas.iter().enumerate().map(|(n, replica)| Seat {
             name: format!("replica-{n}"),
@@ -167,6 +175,10 @@ impl Fleet<'_> {
             Asked::Cancel => (What::Cancel, false),
             Asked::Hold => (What::Hold, false),
             Asked::Resume => (What::Resume, false),
+            Asked::Extend(span) => {
+                let until = wall(&self.simulator) + SignedDuration::from_secs(i64::try_from(span).unwrap_or_default());
+                (What::Extend { until }, false)
+            }
             Asked::Retry => (What::Retry, false),
             Asked::Complete => (What::Complete, false),
         };
@@ -215,10 +227,26 @@ impl Fleet<'_> {
             if (late.is_empty() && calm.elapsed() >= AFTER) || calm.elapsed() > WITHIN {
                 return late;
             }
-            for record in unfinished.iter().filter(|record| record.held.is_some()) {
-                self.order(&record.instance_id, Asked::Resume).await;
+            for record in &unfinished {
+                self.simulator.with(|cloud| move_on(cloud, &record.instance_id));
+                if record.held.is_some() {
+                    self.order(&record.instance_id, Asked::Resume).await;
+                }
             }
         }
+    }
+}
+
+/// Someone uses again what rests in a warm pool, and ends what is kept for a look.
+fn move_on(cloud: &mut Cloud, instance: &str) {
+    match cloud.lifecycle_state(instance).as_deref() {
+        Some("Warmed:Stopped") => {
+            cloud.return_from_warm_pool(instance);
+        }
+        Some("Terminating:Retained") => {
+            let _ = cloud.terminate(instance, false);
+        }
+        _ => {}
     }
 }
 
@@ -251,6 +279,9 @@ fn calm(plan: &Plan, cloud: &mut Cloud) {
     for service in &plan.services {
         cloud.heal(&service.cluster, &service.name);
     }
+    for group in &plan.groups {
+        cloud.capacity_comes_back(&group.name);
+    }
 }
 
 fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
@@ -263,6 +294,47 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
         }
         Happening::Capacity { group, desired } => {
             let _ = cloud.set_group_desired(group, *desired);
+        }
+        Happening::ToPool { instance } => {
+            cloud.return_to_warm_pool(instance);
+        }
+        Happening::FromPool { instance } => {
+            cloud.return_from_warm_pool(instance);
+        }
+        Happening::RootVolume { instance } => {
+            cloud.replace_root_volume(instance);
+        }
+        Happening::Refresh { group, healthy, warmup } => {
+            let spec = RefreshSpec {
+                min_healthy_percentage: *healthy,
+                instance_warmup: seconds(*warmup),
+                ..RefreshSpec::default()
+            };
+            cloud.start_instance_refresh(group, spec);
+        }
+        Happening::RefreshCancelled { group } => {
+            cloud.cancel_instance_refresh(group);
+        }
+        Happening::CapacityOut { group } => {
+            cloud.capacity_runs_out(group);
+        }
+        Happening::CapacityBack { group } => {
+            cloud.capacity_comes_back(group);
+        }
+        Happening::ByHand { instance, active } => {
+            let status = if *active { InstanceStatus::Active } else { InstanceStatus::Draining };
+            cloud.set_container_instance_state(instance, status);
+        }
+        Happening::Dies { instance } if is_there(cloud, instance) => cloud.kill_instance(instance),
+        Happening::HookDeleted { group } => {
+            if let Some(group) = plan.group(group) {
+                cloud.delete_hook(&group.name, &group.hook);
+            }
+        }
+        Happening::HookPut { group } => {
+            if let Some(group) = plan.group(group) {
+                cloud.put_hook(&group.name, hook(&group.hook, seconds(group.heartbeat_timeout)));
+            }
         }
         Happening::Agent { instance, connected } => cloud.set_agent_connected(instance, *connected),
         Happening::Spot { instance } if is_there(cloud, instance) => {
@@ -297,6 +369,7 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
             cloud.take_table_away(seconds(*span), if *hangs { Outage::Hang } else { Outage::Error });
         }
         Happening::Spot { .. }
+        | Happening::Dies { .. }
         | Happening::Rebalance { .. }
         | Happening::RegistersAgain { .. }
         | Happening::RunTask(_)

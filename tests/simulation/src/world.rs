@@ -1,21 +1,26 @@
 //! A plan's world: its configuration, its clouds, and what goes wrong with calls.
 
-use crate::harness::{CONFIG, HOOK, QUEUE, add_bus, group, hook, our_hook, seconds, store};
-use crate::plan::{Balancing, Delivery, On, Plan, Service, Strike, Task};
+use crate::harness::{CONFIG, HOOK, HOOKS, QUEUE, add_bus, group, hook, seconds, store};
+use crate::plan::{Balancing, Delivery, Group, On, Plan, Service, Strike, Task};
 use aws_simulator::elb::{TargetGroupKind, TargetType};
-use aws_simulator::spec::{ClassicSpec, ClusterSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec};
-use aws_simulator::{BEGIN, Cloud, EventPlan, Rule, Simulator, SimulatorConfig};
+use aws_simulator::spec::{ClassicSpec, ClusterSpec, DeploymentController, Network, ServiceSpec, StandaloneSpec};
+use aws_simulator::spec::{TargetGroupSpec, WarmPoolSpec};
+use aws_simulator::{BEGIN, Cloud, EventPlan, RecordRules, Rule, Simulator, SimulatorConfig};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Store, TableOptions};
+use ecs_drain_state::Phase;
 use std::fmt::Write as _;
 use std::time::Duration;
+
+/// The table of every fleet.
+const TABLE: &str = "drains";
 
 /// The cloud of a plan, with its table, before any controller runs.
 pub async fn set_up(plan: &Plan) -> (Simulator, Store) {
     let config = SimulatorConfig { seed: plan.seed, ..SimulatorConfig::default() };
     let simulator = Simulator::new(config).expect("a simulator");
     simulator.set_up(|cloud| describe(plan, cloud));
-    let store = store(&simulator, "drains", "test").await;
+    let store = store(&simulator, TABLE, "test").await;
     store.create_table(TableOptions::default()).await.expect("a table");
     simulator.with(|cloud| {
         plan.faults.iter().for_each(|strike| cloud.faults.add(rule(strike)));
@@ -34,7 +39,7 @@ pub fn config(plan: &Plan) -> Config {
 
 fn config_text(plan: &Plan) -> String {
     let rules = &plan.rules;
-    let mut text = CONFIG.to_owned();
+    let mut text = CONFIG.replace(&format!("{:?}", [HOOK]), &format!("{HOOKS:?}"));
     if plan.queue.is_some() {
         let _ = writeln!(text, "queue = \"https://sqs.us-east-1.amazonaws.com/123456789012/{QUEUE}\"");
     }
@@ -48,14 +53,20 @@ fn config_text(plan: &Plan) -> String {
     if let Some(after) = rules.stop_after {
         let _ = writeln!(text, "standalone_tasks = {{ stop_after = \"{after}s\" }}");
     }
-    if let Some(deadline) = rules.deadline {
-        let _ = writeln!(text, "deadline = \"{deadline}s\"\nat_deadline = \"continue\"");
+    if let Some((deadline, then)) = rules.deadline {
+        let _ = writeln!(text, "deadline = \"{deadline}s\"\nat_deadline = \"{then}\"");
     }
     text
 }
 
 fn describe(plan: &Plan, cloud: &mut Cloud) {
-    cloud.checkers.our_hook(HOOK);
+    for hook in HOOKS {
+        cloud.checkers.our_hook(hook);
+    }
+    cloud.checkers.records(record_rules());
+    // Whether our hook is on a group is read every two minutes, and the answer may lag.
+    cloud.checkers.ends_unnoticed_for = seconds(180);
+    cloud.limits.enabled = plan.limits;
     if let Some(after) = plan.rules.stop_after {
         // The grace outlives processes, so that wall clocks measure it.
         cloud.checkers.allow_stop_tasks(seconds(after).saturating_sub(plan.clocks_disagree()));
@@ -74,20 +85,61 @@ fn describe(plan: &Plan, cloud: &mut Cloud) {
         (rest.instance_cpu, rest.instance_memory) = (65_536, 262_144);
         cloud.add_group(rest);
     }
-    for spec in &plan.groups {
-        let ids: Vec<&str> = spec.instances.iter().map(String::as_str).collect();
-        let mut made = group(&spec.name, "", &ids);
-        made.cluster.clone_from(&spec.cluster);
-        made.hooks = vec![our_hook(seconds(spec.heartbeat_timeout))];
-        made.hooks.extend(spec.other_hook.map(|timeout| hook("backup", seconds(timeout))));
-        cloud.add_group(made);
-    }
+    plan.groups.iter().for_each(|group| add_group(cloud, group));
     for (number, service) in plan.services.iter().enumerate() {
         add_service(cloud, service, u16::try_from(number).unwrap_or_default());
     }
     for task in &plan.tasks {
         run_task(cloud, task);
     }
+}
+
+/// What must be true of every write of a record.
+fn record_rules() -> RecordRules {
+    let from = Phase::ALL.into_iter().filter(|phase| *phase != Phase::Done);
+    let moves = from.flat_map(|from| {
+        let to = Phase::ALL.into_iter().filter(move |to| from.may_become(*to));
+        to.map(move |to| (from.name(), to.name()))
+    });
+    RecordRules {
+        table: TABLE,
+        key: "key",
+        others: &["lease/", "request/", "brake/"],
+        phase: "phase",
+        version: "version",
+        generation: "generation",
+        intent: ("intent", "result"),
+        first: Phase::Pending.name(),
+        last: Phase::Done.name(),
+        completing: Phase::Completing.name(),
+        moves: moves.collect(),
+        through: &["Deregistering", "Waiting", "Verifying"],
+        noted_before: &[("TerminateInstanceInAutoScalingGroup", "termination_asked_at")],
+        deregistered: ("container_instances", "arn", "deregistered_at"),
+    }
+}
+
+fn add_group(cloud: &mut Cloud, spec: &Group) {
+    let ids: Vec<&str> = spec.instances.iter().map(String::as_str).collect();
+    let mut made = group(&spec.name, "", &ids);
+    made.cluster.clone_from(&spec.cluster);
+    made.hooks = vec![hook(&spec.hook, seconds(spec.heartbeat_timeout))];
+    made.hooks.extend(spec.other_hook.map(|timeout| hook("backup", seconds(timeout))));
+    made.terminate_hook_abandon_retain = spec.retains;
+    if let Some(pool) = &spec.warm_pool {
+        let min_size = u32::try_from(pool.rest.len()).unwrap_or_default();
+        made.warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: pool.reuse, min_size });
+        made.instance_ids.get_or_insert_default().extend(pool.rest.iter().cloned());
+    }
+    if let Some(delay) = spec.attached {
+        let targets = TargetGroupSpec {
+            name: spec.name.clone(),
+            deregistration_delay: seconds(delay),
+            ..TargetGroupSpec::default()
+        };
+        made.target_group_arns = vec![cloud.add_target_group(targets)];
+    }
+    cloud.add_group(made);
 }
 
 fn add_service(cloud: &mut Cloud, service: &Service, number: u16) {
@@ -105,6 +157,9 @@ fn add_service(cloud: &mut Cloud, service: &Service, number: u16) {
         deregistration_delay: seconds(service.delay),
         ..TargetGroupSpec::default()
     };
+    if service.external {
+        spec = spec.controller(DeploymentController::External);
+    }
     match service.balancing {
         Balancing::None => {}
         Balancing::Application => {

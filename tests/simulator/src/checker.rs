@@ -11,6 +11,19 @@
 //! | premature termination | it did so while a container that matters ran there, or a balancer still sent or drained traffic there |
 //! | DRAINING left behind | at the end, an instance that must be `ACTIVE` is not |
 //! | hook expired | an action of our hook ran out of time although a replica was up for a whole heartbeat timeout |
+//!
+//! And, where [`Checkers::records`] says what its records look like, by what stands in its table:
+//!
+//! | checker | a violation is |
+//! | --- | --- |
+//! | illegal phase move | a write moved a record to a phase that may not follow the one it had |
+//! | version going back | a write did not count the version up by one; a generation went back, was left out, or began before the last one had ended |
+//! | record deleted | it deleted a record |
+//! | unsaved completion | it sent `CompleteLifecycleAction` while the record did not say that it was about to |
+//! | wrong result sent | the record said so, with another result |
+//! | unsaved act | it sent another call that its record must have noted first, and had not |
+
+mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,6 +38,9 @@ use crate::ecs::InstanceStatus;
 use crate::log::clock;
 use crate::wire::json::{text, texts};
 use crate::wire::{Call, Service};
+
+pub use records::RecordRules;
+pub(crate) use records::{RecordKey, Sent};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,10 +77,15 @@ pub struct Checkers {
     expiry_allowed: BTreeSet<String>,
     replicas: usize,
     up_since: Option<SimTime>,
-    /// Instances whose action under one of our hooks has ended, however it did.
-    ended: BTreeSet<String>,
+    /// How long the program under test may go on believing that an action of our hook holds an instance after the hook
+    /// was deleted, or the action ran out of time: nobody is told of either. An instance that leaves, or is made
+    /// `ACTIVE` again, may be touched at any time. None unless said.
+    pub ends_unnoticed_for: Duration,
+    /// Instances whose action under one of our hooks has ended, and when it did without a completion.
+    ended: BTreeMap<String, Option<SimTime>>,
     completions_seen: usize,
     heartbeat_timeouts: BTreeMap<(String, String), Duration>,
+    record_rules: Option<RecordRules>,
     violations: Vec<Violation>,
 }
 
@@ -81,9 +102,11 @@ impl Default for Checkers {
             expiry_allowed: BTreeSet::new(),
             replicas: 0,
             up_since: None,
-            ended: BTreeSet::new(),
+            ends_unnoticed_for: Duration::ZERO,
+            ended: BTreeMap::new(),
             completions_seen: 0,
             heartbeat_timeouts: BTreeMap::new(),
+            record_rules: None,
             violations: Vec::new(),
         }
     }
@@ -193,7 +216,8 @@ impl Checkers {
             .autoscaling
             .lifecycle_state(instance)
             .is_none_or(|state| state.ends_with(":Proceed") || state.ends_with("Terminated"));
-        let was_ours = self.ended.contains(instance) && (undo || leaving);
+        let unnoticed = |at: &Option<SimTime>| at.is_some_and(|at| now < at + self.ends_unnoticed_for);
+        let was_ours = self.ended.get(instance).is_some_and(|at| undo || leaving || unnoticed(at));
         if !ours && !was_ours && !self.operators.contains(instance) {
             let state = world.autoscaling.lifecycle_state(instance).unwrap_or_else(|| "in no group".to_owned());
             let text = format!("{} while it is {state}", call.operation);
@@ -212,7 +236,11 @@ impl Checkers {
         }
         let begins = state.is_some_and(|state| !state.starts_with("Terminating") || state == "Terminating:Retained");
         if begins && !self.premature_allowed.contains(instance) {
-            for reason in self.reasons_to_wait(now, world, instance) {
+            // The group leaves its own balancers and waits until they have drained the instance, before it goes on.
+            // (Source: Auto Scaling user guide, "How Elastic Load Balancing works with Auto Scaling".)
+            let own = world.autoscaling.group_of(instance).map(|group| world.balancers_of_group(group));
+            let own = own.unwrap_or_default();
+            for reason in self.reasons(now, world, instance, |balancer| !own.contains(balancer)) {
                 self.violated(now, "premature termination", instance, reason);
             }
         }
@@ -271,7 +299,7 @@ impl Checkers {
                     self.violated(now, "premature completion", &instance, reason);
                 }
             }
-            self.ended.insert(instance);
+            self.ended.insert(instance, (completion.how != How::Called).then_some(completion.at));
         }
     }
 
@@ -280,6 +308,11 @@ impl Checkers {
     /// Orphaned containers of services do not count by themselves: a forced deregistration leaves them running for
     /// ever, and what matters is the traffic that they still get.
     pub(crate) fn reasons_to_wait(&self, now: SimTime, world: &World, instance: &str) -> Vec<String> {
+        self.reasons(now, world, instance, |_| true)
+    }
+
+    /// The same, for the balancers that count.
+    fn reasons(&self, now: SimTime, world: &World, instance: &str, counts: impl Fn(&String) -> bool) -> Vec<String> {
         let containers = world.ecs.containers_running(instance);
         let mut reasons: Vec<String> = containers
             .iter()
@@ -292,7 +325,8 @@ impl Checkers {
             .collect();
         let connections = world.elb.connections(now, instance, &world.ecs.addresses(instance));
         // Traffic to a daemon that may be ignored is a connection all the same: the promise knows no exception there.
-        reasons.extend(connections.iter().map(|c| format!("{} still serves {}", c.balancer, c.target)));
+        let connections = connections.iter().filter(|c| counts(&c.balancer));
+        reasons.extend(connections.map(|c| format!("{} still serves {}", c.balancer, c.target)));
         reasons
     }
 

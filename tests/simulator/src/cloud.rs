@@ -17,19 +17,23 @@ use crate::fault::{CallInfo, Fault, FaultPlan, internal_error, throttled};
 use crate::limits::Limits;
 use crate::log::{Entry, Log};
 use crate::sqs::Sqs;
-use crate::wire::json::error_body;
-use crate::wire::query::{xml_error, xml_response};
-use crate::wire::{ApiError, Body, Call, Service};
+use crate::wire::{Body, Call, Service};
 pub use crate::wire::{Reply, Request};
-use crate::{ACCOUNT, REGION, SimTime, sqs, sts};
+use crate::{ACCOUNT, REGION, SimTime, sts};
 
+mod part;
 mod past;
 mod queues;
+mod records;
+mod reply;
 mod scenario;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use past::Past;
 use queues::{LongPoll, is_here};
+use reply::describe;
 pub use world::{Loss, World};
 
 /// When the scenario begins.
@@ -177,7 +181,20 @@ impl Cloud {
         self.calls += 1;
         let summary = call.summary();
         let (number, fault) = self.strike(&call, &summary);
-        let (delivery, outcome) = self.deliver(&call, fault);
+        self.sent(&call);
+        let (delivery, lost, outcome) = self.deliver(&call, fault);
+        let answer = match &delivery {
+            Delivery::Answer(reply) => Some(reply),
+            Delivery::Lost | Delivery::Never | Delivery::Waits(_) | Delivery::CallerDies => lost.as_ref(),
+        };
+        self.enter(number, call, summary, outcome, answer);
+        self.tell();
+        delivery
+    }
+
+    /// Writes a call into the log; `answer` is what its service made of it, whether or not that arrives.
+    fn enter(&mut self, number: Option<u64>, call: Call, summary: String, outcome: String, answer: Option<&Reply>) {
+        let (listed, contents) = self.log.look(&call, answer);
         self.log.push(Entry {
             n: self.calls,
             number,
@@ -187,9 +204,9 @@ impl Cloud {
             operation: call.operation,
             summary,
             outcome,
+            listed,
+            contents,
         });
-        self.tell();
-        delivery
     }
 
     /// Counts a call of the program under test, and finds out what strikes it.
@@ -214,47 +231,63 @@ impl Cloud {
         (Some(self.controller_calls), fault)
     }
 
-    fn deliver(&mut self, call: &Call, fault: Option<Fault>) -> (Delivery, String) {
+    /// How a call goes back, an answer that was made and got lost, and what the log says.
+    fn deliver(&mut self, call: &Call, fault: Option<Fault>) -> (Delivery, Option<Reply>, String) {
         if let Some(refusal) = fault.and_then(|fault| fault.refusal(call)) {
             let reply = self.refuse(call, &refusal);
             let outcome = describe(&reply);
-            return (Delivery::Answer(reply), outcome);
+            return (Delivery::Answer(reply), None, outcome);
         }
-        let outcome = fault.map(|fault| fault.to_string());
+        let outcome = fault.map(|fault| fault.to_string()).unwrap_or_default();
         match fault {
-            None | Some(Fault::Stale(_) | Fault::Http500 | Fault::Throttle | Fault::AccessDenied) => {
-                let lag = match fault {
-                    Some(Fault::Stale(lag)) => Some(lag),
-                    _ => self.faults.read_lag().filter(|_| call.controller).map(|most| self.some_of(most)),
-                };
-                if call.service == Service::DynamoDb && self.dynamodb.outage(self.now) == Some(Outage::Hang) {
-                    return (Delivery::Never, "hangs: the table is away".to_owned());
-                }
-                if let Some(waits) = self.begin_poll(call) {
-                    return (waits, "waits for a message".to_owned());
-                }
-                let reply = self.answer(call, lag);
-                let told = outcome.map_or_else(|| describe(&reply), |o| format!("{} ({o})", describe(&reply)));
-                (Delivery::Answer(reply), told)
-            }
-            Some(Fault::FailBefore) => (Delivery::Lost, outcome.unwrap_or_default()),
-            Some(Fault::Hang) => (Delivery::Never, outcome.unwrap_or_default()),
-            Some(Fault::CrashBefore) => (Delivery::CallerDies, outcome.unwrap_or_default()),
+            None
+            | Some(
+                Fault::Stale(_)
+                | Fault::PartialPage
+                | Fault::Failures
+                | Fault::Http500
+                | Fault::Throttle
+                | Fault::AccessDenied,
+            ) => self.deliver_answer(call, fault, &outcome),
+            Some(Fault::FailBefore) => (Delivery::Lost, None, outcome),
+            Some(Fault::Hang) => (Delivery::Never, None, outcome),
+            Some(Fault::CrashBefore) => (Delivery::CallerDies, None, outcome),
             Some(Fault::LateApply(by)) => {
                 self.late.push_back((self.now + by, call.clone()));
-                (Delivery::Lost, outcome.unwrap_or_default())
+                (Delivery::Lost, None, outcome)
             }
             Some(Fault::FailAfter | Fault::HangAfter | Fault::CrashAfter) => {
                 let reply = self.answer(call, None);
-                let told = format!("{} ({})", describe(&reply), outcome.unwrap_or_default());
+                let told = format!("{} ({outcome})", describe(&reply));
                 let delivery = match fault {
                     Some(Fault::FailAfter) => Delivery::Lost,
                     Some(Fault::HangAfter) => Delivery::Never,
                     _ => Delivery::CallerDies,
                 };
-                (delivery, told)
+                (delivery, Some(reply), told)
             }
         }
+    }
+
+    /// An answer that arrives, whatever is wrong with what it says.
+    fn deliver_answer(&mut self, call: &Call, fault: Option<Fault>, told: &str) -> (Delivery, Option<Reply>, String) {
+        let lag = match fault {
+            Some(Fault::Stale(lag)) => Some(lag),
+            _ => self.faults.read_lag().filter(|_| call.controller).map(|most| self.some_of(most)),
+        };
+        if call.service == Service::DynamoDb && self.dynamodb.outage(self.now) == Some(Outage::Hang) {
+            return (Delivery::Never, None, "hangs: the table is away".to_owned());
+        }
+        if let Some(waits) = self.begin_poll(call) {
+            return (waits, None, "waits for a message".to_owned());
+        }
+        let reply = match fault {
+            Some(Fault::PartialPage) => self.partial_page(call, lag),
+            Some(Fault::Failures) => self.with_failure(call, lag),
+            _ => self.answer(call, lag),
+        };
+        let told = if told.is_empty() { describe(&reply) } else { format!("{} ({told})", describe(&reply)) };
+        (Delivery::Answer(reply), None, told)
     }
 
     fn some_of(&mut self, most: Duration) -> Duration {
@@ -307,7 +340,15 @@ impl Cloud {
         if self.dynamodb.outage(self.now).is_some() {
             return self.refuse(call, &internal_error(Service::DynamoDb));
         }
-        let (status, error, body) = match self.dynamodb.handle(self.now, &call.operation, body) {
+        let written = self.about_to_write(call, body);
+        let answer = match call.page_size {
+            None => self.dynamodb.handle(self.now, &call.operation, body),
+            Some(_) => self.dynamodb.handle_in_part(self.now, &call.operation, body),
+        };
+        if answer.is_ok() {
+            self.has_written(written);
+        }
+        let (status, error, body) = match answer {
             Ok(body) => (200, None, body),
             Err(refusal) => (refusal.status, Some(refusal.code), refusal.body),
         };
@@ -315,59 +356,12 @@ impl Cloud {
         Reply { status, content_type, request_id: self.request_id(), error, query_error: None, body }
     }
 
-    fn refuse(&self, call: &Call, error: &ApiError) -> Reply {
-        self.reply(call, Err(error.clone()))
-    }
-
-    fn reply(&self, call: &Call, result: Result<String, ApiError>) -> Reply {
-        let request_id = self.request_id();
-        let json = matches!(call.body, Body::Json(_) | Body::Text(_));
-        let content_type = match (call.service, json) {
-            (Service::DynamoDb | Service::Sqs, _) => "application/x-amz-json-1.0",
-            (_, true) => "application/x-amz-json-1.1",
-            (_, false) => "text/xml",
-        };
-        let query_error = match &result {
-            Err(error) if call.service == Service::Sqs => {
-                let whose = if error.status < 500 { "Sender" } else { "Receiver" };
-                Some(format!("{};{whose}", sqs::query_code(&error.code)))
-            }
-            Ok(_) | Err(_) => None,
-        };
-        let (status, error, body) = match result {
-            Ok(body) if json => (200, None, body),
-            Ok(body) => (200, None, xml_response(&call.operation, call.service.namespace(), &body, &request_id)),
-            Err(error) => {
-                let namespace = if call.service == Service::Sqs { "com.amazonaws.sqs#" } else { "" };
-                let body = if json {
-                    error_body(namespace, &error)
-                } else {
-                    xml_error(&error.code, &error.message, &request_id)
-                };
-                (error.status, Some(error.code), body)
-            }
-        };
-        Reply { status, content_type, request_id, error, query_error, body }
-    }
-
-    fn request_id(&self) -> String {
-        format!("00000000-0000-4000-8000-{:012x}", self.calls)
-    }
-
     fn apply_late(&mut self, now: SimTime) {
         while let Some(at) = self.late.iter().position(|(at, _)| *at <= now) {
             let Some((_, call)) = self.late.remove(at) else { return };
             let reply = self.answer(&call, None);
-            self.log.push(Entry {
-                n: self.calls,
-                number: None,
-                at: now,
-                summary: call.summary(),
-                caller: call.caller,
-                service: call.service,
-                operation: call.operation,
-                outcome: format!("{} (applied late)", describe(&reply)),
-            });
+            let (summary, outcome) = (call.summary(), format!("{} (applied late)", describe(&reply)));
+            self.enter(None, call, summary, outcome, Some(&reply));
         }
     }
 
@@ -377,13 +371,6 @@ impl Cloud {
         } else {
             self.past.forget();
         }
-    }
-}
-
-fn describe(reply: &Reply) -> String {
-    match &reply.error {
-        None => reply.status.to_string(),
-        Some(code) => format!("{} {code}", reply.status),
     }
 }
 

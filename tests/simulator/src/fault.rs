@@ -1,11 +1,16 @@
 //! What goes wrong: a plan of rules that strike calls of the program under test.
 
+pub(crate) mod part;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::SimTime;
-use crate::wire::{ApiError, Call, Service};
+use crate::log::Entry;
+use crate::wire::{ApiError, Call, Service, is_read};
 
 /// What happens to a call that a rule strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +34,16 @@ pub enum Fault {
     /// A read is answered with the truth of this long ago, at most two minutes, and not before a rule of this kind was
     /// in the plan. Changes, and DynamoDB, are answered as usual.
     Stale(Duration),
+    /// A listing is answered in part, with a token for the rest: its first page is empty, a further one holds one item.
+    /// BatchGetItem processes one key and leaves the others unprocessed. AWS says of every listing that a page may be
+    /// short, or empty, with more to come (sources: ECS API reference, `nextToken`; DynamoDB API reference, Query and
+    /// BatchGetItem).
+    PartialPage,
+    /// One of the things that a description names is an entry in `failures` instead, for another reason than `MISSING`;
+    /// one container instance of a change of state is refused so, and stays as it is. AWS names no other reason for
+    /// these calls, and does not say that there is none (source: ECS developer guide, API failure reasons): `INTERNAL`
+    /// is the simulator's.
+    Failures,
     /// The caller dies at this call, which is not applied.
     CrashBefore,
     /// The caller dies at this call, which is applied.
@@ -37,7 +52,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind once, with 30 seconds where one takes a time: for matrices of scenario, call and fault.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::FailBefore,
         Self::FailAfter,
         Self::LateApply(Duration::from_secs(30)),
@@ -47,9 +62,37 @@ impl Fault {
         Self::HangAfter,
         Self::AccessDenied,
         Self::Stale(Duration::from_secs(30)),
+        Self::PartialPage,
+        Self::Failures,
         Self::CrashBefore,
         Self::CrashAfter,
     ];
+
+    /// Whether it would have changed anything about this call: a listing can only be answered in part where there was
+    /// something to list. Every call can get lost.
+    pub fn applies_to(self, call: &Entry) -> bool {
+        self.strikes(call.service, &call.operation)
+            && (call.listed || !matches!(self, Self::PartialPage | Self::Failures))
+    }
+
+    /// Whether it can strike calls of this operation at all. A rule passes over those that it cannot.
+    pub fn strikes(self, service: Service, operation: &str) -> bool {
+        match self {
+            Self::Stale(_) => is_read(operation) && service != Service::DynamoDb,
+            Self::PartialPage => part::paged(operation).is_some(),
+            Self::Failures => service == Service::Ecs && part::failing(operation).is_some(),
+            Self::FailBefore
+            | Self::FailAfter
+            | Self::LateApply(_)
+            | Self::Http500
+            | Self::Throttle
+            | Self::Hang
+            | Self::HangAfter
+            | Self::AccessDenied
+            | Self::CrashBefore
+            | Self::CrashAfter => true,
+        }
+    }
 
     /// The error that the service answers, for the kinds that are answers.
     pub(crate) fn refusal(self, call: &Call) -> Option<ApiError> {
@@ -63,6 +106,8 @@ impl Fault {
             | Self::Hang
             | Self::HangAfter
             | Self::Stale(_)
+            | Self::PartialPage
+            | Self::Failures
             | Self::CrashBefore
             | Self::CrashAfter => None,
         }
@@ -81,6 +126,8 @@ impl fmt::Display for Fault {
             Self::HangAfter => f.write_str("applied, hangs"),
             Self::AccessDenied => f.write_str("access denied"),
             Self::Stale(by) => write!(f, "answered with the truth of {}s ago", by.as_secs()),
+            Self::PartialPage => f.write_str("a part of the answer"),
+            Self::Failures => f.write_str("one entry failed"),
             Self::CrashBefore => f.write_str("caller dies, not applied"),
             Self::CrashAfter => f.write_str("applied, caller dies"),
         }
@@ -297,6 +344,7 @@ impl FaultPlan {
         let rule = self.rules.iter_mut().find(|rule| {
             rule.remaining != Some(0)
                 && rule.between.is_none_or(|(from, until)| (from..until).contains(&info.at))
+                && rule.fault.strikes(info.service, &info.operation)
                 && rule.matcher.matches(info)
         })?;
         rule.remaining = rule.remaining.map(|n| n - 1);

@@ -15,6 +15,7 @@
 //! | [`fault`], [`limits`] | what goes wrong on the way: a fault plan, stale reads, AWS's token buckets |
 //! | [`log`], [`checker`] | what was called, and whether the promises held, judged by the true world |
 //! | [`connector`], [`server`] | two thin shells: the AWS SDK's HTTP connector, and a socket |
+//! | [`proxy`] | what networks do, before that socket |
 //!
 //! # Rules
 //!
@@ -28,6 +29,7 @@ pub mod autoscaling;
 pub mod checker;
 pub mod cloud;
 pub mod connector;
+mod digest;
 pub mod dynamodb;
 pub mod ecs;
 pub mod elb;
@@ -36,10 +38,13 @@ pub mod fault;
 mod ids;
 pub mod limits;
 pub mod log;
+pub mod proxy;
 pub mod server;
 pub mod spec;
 pub mod sqs;
 pub mod sts;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
 /// Time since the start of the simulated world. Wall time is [`cloud::Cloud::start`] plus this.
@@ -51,7 +56,8 @@ pub const ACCOUNT: &str = "123456789012";
 /// The region of the simulated world. A request signed for another one sees an empty world.
 pub const REGION: &str = "us-east-1";
 
-pub use checker::{Checkers, Violation};
+pub use autoscaling::{RefreshSpec, RefreshStatus};
+pub use checker::{Checkers, RecordRules, Violation};
 pub use cloud::{BEGIN, Cloud, CloudError, Delivery};
 pub use connector::{Simulator, SimulatorConfig};
 pub use events::{EventPlan, Feed};

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use crate::SimTime;
 use crate::cloud::BEGIN;
-use crate::wire::Service;
+use crate::fault::part;
+use crate::wire::{Call, Reply, Service};
+use crate::{SimTime, digest};
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,11 @@ pub struct Entry {
     pub summary: String,
     /// What became of it: `200`, `400 ThrottlingException`, `applied, answer lost`.
     pub outcome: String,
+    /// Whether its answer lists anything that could be on a page of its own, or fail alone: what
+    /// [`Fault::PartialPage`](crate::Fault::PartialPage) and [`Fault::Failures`](crate::Fault::Failures) take away.
+    pub listed: bool,
+    /// Digests of what was asked and answered, where [`Log::contents`] wants them; no answer was made: zero.
+    pub contents: Option<(u32, u32)>,
 }
 
 impl fmt::Display for Entry {
@@ -39,7 +45,11 @@ impl fmt::Display for Entry {
             self.operation,
             self.summary,
             self.outcome
-        )
+        )?;
+        match self.contents {
+            Some((asked, answered)) => write!(f, " #{asked:08x}/{answered:08x}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -51,6 +61,9 @@ pub fn clock(at: SimTime) -> String {
 /// All calls so far.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
+    /// Whether a line ends with digests of request and answer, so that the same log means the same contents. Off unless
+    /// enabled: it costs.
+    pub contents: bool,
     entries: Vec<Entry>,
 }
 
@@ -76,10 +89,21 @@ impl Log {
     }
 
     /// Says what became of an earlier call after all.
-    pub(crate) fn amend(&mut self, n: u64, outcome: String) {
+    pub(crate) fn amend(&mut self, n: u64, outcome: String, answer: &str) {
         if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.n == n) {
             entry.outcome = outcome;
+            if let Some((_, answered)) = &mut entry.contents {
+                *answered = digest::of_answer(answer);
+            }
         }
+    }
+
+    /// What an entry says of contents: whether its answer lists anything, and the digests, where they are wanted.
+    /// `answer` is what the service made of the call, whether or not that arrived.
+    pub(crate) fn look(&self, call: &Call, answer: Option<&Reply>) -> (bool, Option<(u32, u32)>) {
+        let listed = answer.is_some_and(|reply| reply.error.is_none() && part::lists(call, &reply.body));
+        let answered = || answer.map_or(0, |reply| digest::of_answer(&reply.body));
+        (listed, self.contents.then(|| (digest::of_request(call), answered())))
     }
 
     pub(crate) fn push(&mut self, entry: Entry) {

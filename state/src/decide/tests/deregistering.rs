@@ -72,13 +72,13 @@ fn deregister_waits_for_the_longest_delay() {
         policy strategy=deregister
         0s    ACTIVE tasks=web:RUNNING found=web/30,api/120 targets=web:healthy,api:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s    DRAINING                                                                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING tasks=none targets=none                                               => Waiting saved 5s LongestDelay(1m55s)
-        60s                                                                                 => Waiting 5s LongestDelay(1m5s)
-        125s                                                                                => Verifying saved search≥2m5s 5s LookingForRegistrations
-        126s                                                                                => Verifying 9s SecondLook(9s)
-        131s                                                                                => Verifying 4s SecondLook(4s)
+        10s   MISSING tasks=none targets=none                                               => Waiting saved 5s LongestDelay(2m)
+        60s                                                                                 => Waiting saved 5s LongestDelay(1m11s)
+        125s                                                                                => Waiting saved 5s LongestDelay(6s)
+        126s                                                                                => Waiting 5s LongestDelay(5s)
+        131s                                                                                => Verifying saved search≥2m5s 5s LookingForRegistrations
         136s                                                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        7 writes
+        9 writes
         ",
     );
 }
@@ -105,8 +105,27 @@ fn a_delay_that_changes() {
         policy strategy=deregister
         0s    ACTIVE found=web/30    => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s    DRAINING found=web/600 => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING found=web      => Waiting saved 5s LongestDelay(9m55s)
+        10s   MISSING found=web      => Waiting saved 5s LongestDelay(10m)
         4 writes
+        ",
+    );
+}
+
+/// The floor is measured by what was watched: a wall clock that jumps does not make it shorter, and a restart begins it
+/// again by half a minute at most.
+#[test]
+fn deregister_waits_as_long_whatever_the_wall_clock_says() {
+    check(
+        "
+        policy strategy=deregister
+        0s    ACTIVE found=web/100 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        10s   MISSING targets=none                     => Waiting saved 5s LongestDelay(1m40s)
+        45s   clock=+1h                                => Waiting saved 5s LongestDelay(1m6s)
+        50s   restart                                  => Waiting 5s LongestDelay(1m6s)
+        100s                                           => Waiting saved 5s LongestDelay(17s)
+        120s                                           => Verifying saved search≥2m 5s LookingForRegistrations
+        7 writes
         ",
     );
 }
@@ -119,9 +138,9 @@ fn deregister_with_an_unknown_delay() {
         policy strategy=deregister
         0s    ACTIVE found=web targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s    DRAINING                             => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING targets=none                 => Waiting saved 5s LongestDelay(4m55s)
-        300s                                       => Waiting 5s LongestDelay(5s)
-        306s                                       => Verifying saved search≥5m 5s LookingForRegistrations
+        10s   MISSING targets=none                 => Waiting saved 5s LongestDelay(5m)
+        300s                                       => Waiting saved 5s LongestDelay(11s)
+        306s                                       => Waiting 5s LongestDelay(5s)
         5 writes
         ",
     );
@@ -170,10 +189,10 @@ fn deregister_notes_obligations_again() {
         0s    ACTIVE                        => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s    DRAINING found=?              => Deregistering 5s Unknown(found)
         10s   found=late/600                => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        15s   MISSING targets=late:draining => Waiting saved 5s LongestDelay(9m55s)
-        611s                                => Verifying saved 5s TargetsLeft(1)
-        616s  targets=none                  => Verifying search≥10m16s 5s LookingForRegistrations
-        5 writes
+        15s   MISSING targets=late:draining => Waiting saved 5s LongestDelay(10m)
+        611s                                => Waiting saved 5s LongestDelay(5s)
+        616s  targets=none                  => Verifying saved search≥10m16s 5s LookingForRegistrations
+        6 writes
         ",
     );
 }
@@ -187,9 +206,9 @@ fn deregister_dies_after_the_save() {
         0s    ACTIVE found=web/60      => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s    DRAINING dies-after-save => Deregistering saved Deregister(c1) 5s AskedToDeregister
         10s                            => Deregistering Deregister(c1) 5s AskedToDeregister
-        15s   MISSING                  => Waiting saved 5s LongestDelay(50s)
-        65s                            => Verifying saved 6s Settling(6s)
-        66s                            => Verifying 5s Settling(5s)
+        15s   MISSING                  => Waiting saved 5s LongestDelay(1m)
+        65s                            => Waiting saved 5s LongestDelay(11s)
+        66s                            => Waiting 5s LongestDelay(10s)
         5 writes
         ",
     );

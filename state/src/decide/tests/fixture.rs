@@ -21,7 +21,7 @@
 //! | --- | --- | --- |
 //! | `ACTIVE`, `DRAINING,ACTIVE`, `ci=none` | the container instances c1, c2 … that exist; `!`: agent disconnected | `ACTIVE` |
 //! | `tasks=web:RUNNING,standalone:RUNNING` | service and status; `daemon/log:…`: a daemon; `!`: told to stop; `~`: protected; `*3`: three | `none` |
-//! | `found=web/60` | registrations that the services give it, with the balancer's delay in seconds; `net-…`: a network one | `none` |
+//! | `found=web/60` | registrations that the services give it, with the balancer's delay in seconds; `net-…`: a network one, `group-…`: the group's own | `none` |
 //! | `targets=web:draining` | what the balancers say; a registration that is not named is gone; `dead`: `Target.InvalidState` | `none` |
 //! | `group=Terminating:Wait` | Auto Scaling's word, or `absent`; `!`: unhealthy | `Terminating:Wait` |
 //! | `hook=60` | the heartbeat timeout of our hook, in seconds; `none`, or `?` | `60` |

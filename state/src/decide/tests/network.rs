@@ -10,27 +10,57 @@ fn two_minutes_from_the_first_sight() {
         "
         0s   ACTIVE tasks=web:RUNNING found=net-web/30 targets=net-web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                                          => Waiting saved 5s TasksLeft(1)
-        30s  targets=net-web:draining                                          => Waiting saved 5s TasksLeft(1)
+        30s  targets=net-web:draining                                          => Waiting 5s TasksLeft(1)
         70s  tasks=none targets=none                                           => Verifying saved 10s NetworkSettling(1m21s)
-        140s                                                                   => Verifying 10s NetworkSettling(11s)
-        151s                                                                   => Verifying search≥1m10s 5s LookingForRegistrations
+        140s                                                                   => Verifying saved 10s NetworkSettling(11s)
+        151s                                                                   => Verifying saved search≥1m10s 5s LookingForRegistrations
         161s                                                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        7 writes
+        8 writes
         ",
     );
 }
 
-/// A process that begins anew has not seen it leave; the record says when it did.
+/// A process that begins anew has not seen it leave; the record says for how long earlier ones have watched it.
 #[test]
 fn a_restart_does_not_begin_it_again() {
     check(
         "
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
-        100s targets=none restart                             => Verifying 10s NetworkSettling(26s)
-        221s                                                  => Verifying search≥3m41s 5s LookingForRegistrations
-        282s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        292s                                                  => Done(Drained)
+        40s                                                   => Verifying saved 5s TargetsLeft(1)
+        70s  targets=none                                     => Verifying saved 10s NetworkSettling(56s)
+        100s restart                                          => Verifying 10s NetworkSettling(56s)
+        151s                                                  => Verifying saved 6s NetworkSettling(6s)
+        162s                                                  => Verifying saved search≥2m42s 5s LookingForRegistrations
+        173s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        9 writes
+        ",
+    );
+}
+
+/// What nobody watched does not count, whatever the wall clock says.
+#[test]
+fn what_nobody_watched_does_not_count() {
+    check(
+        "
+        0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
+        600s targets=none restart                             => Verifying saved 10s NetworkSettling(2m)
+        4 writes
+        ",
+    );
+}
+
+/// A wall clock that jumps makes it neither shorter nor longer, in this process or the next.
+#[test]
+fn a_wall_clock_that_jumps_changes_nothing() {
+    check(
+        "
+        0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
+        40s  clock=+1h                                        => Verifying saved 5s TargetsLeft(1)
+        70s  targets=none restart                             => Verifying 10s NetworkSettling(1m26s)
+        100s clock=-1h                                        => Verifying saved 10s NetworkSettling(57s)
         5 writes
         ",
     );

@@ -38,6 +38,42 @@ fn terminated_through_its_group() {
     );
 }
 
+/// A group leaves its own balancers when it is told to terminate the instance, and nobody does before: that is not waited
+/// for, but once the instance waits under our hook it is seen gone like any other.
+#[test]
+fn what_the_group_itself_undoes_is_not_waited_for_before_it_is_told() {
+    check(
+        "
+        policy then=terminate
+        0s   ACTIVE found=group-web/60 targets=group-web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                            => Verifying saved 10s Settling(1m1s)
+        66s                                                                      => Verifying search≥1m6s 5s LookingForRegistrations
+        71s                                                                      => Verifying 5s SecondLook(5s)
+        76s                                                                      => Completing saved Terminate(workers) 10s TerminationAsked
+        80s  group=Terminating                                                   => Completing 5s Terminating
+        90s  group=Terminating:Wait adopt targets=group-web:draining             => Verifying saved 5s TargetsLeft(1)
+        160s targets=none                                                        => Verifying search≥2m40s 5s LookingForRegistrations
+        170s                                                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        180s                                                                     => Done(Drained)
+        7 writes
+        ",
+    );
+}
+
+/// What a service registered beside it is the service's to end, and is waited for.
+#[test]
+fn what_a_service_registered_is_waited_for_before_the_group_is_told() {
+    check(
+        "
+        policy then=terminate
+        0s   ACTIVE found=group-web/60,web/60 targets=group-web:healthy,web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                                               => Verifying saved search≥5s 5s TargetsLeft(1)
+        76s                                                                                         => Verifying search≥2m16s 5s TargetsLeft(1)
+        3 writes
+        ",
+    );
+}
+
 /// Asked twice, a group could lower its desired capacity twice: it is asked again only when a look that began a minute later shows that nothing came of it.
 #[test]
 fn asked_again_only_after_a_late_look() {

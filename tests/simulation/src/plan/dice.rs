@@ -1,6 +1,7 @@
 //! The fleet of a seed.
 
-use super::{Asked, Balancing, Delivery, Group, Happening, On, Plan, Replica, Rules, Service, Strike, Task};
+use super::{Asked, Balancing, Delivery, Group, Happening, On, Plan, Replica, Rules, Service, Strike, Task, WarmPool};
+use crate::harness::HOOKS;
 use aws_simulator::Fault;
 use ecs_drain_state::Then;
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub fn plan(seed: u64) -> Plan {
         read_lag: dice.often(40).then(|| dice.among(5, 60)),
         index_lag: if dice.often(30) { dice.among(1, 30) } else { 0 },
         queue: dice.often(60).then(|| dice.delivery()),
+        limits: dice.often(30),
         rules,
         clusters,
         groups,
@@ -64,9 +66,11 @@ pub fn plan(seed: u64) -> Plan {
     plan
 }
 
-/// Whether Spot takes this instance at some time.
-fn spot_takes(script: &[(u64, Happening)], of: &str) -> bool {
-    script.iter().any(|(_, what)| matches!(what, Happening::Spot { instance } if instance == of))
+/// Whether Spot takes this instance at some time, or EC2 loses it.
+fn dies(script: &[(u64, Happening)], of: &str) -> bool {
+    script
+        .iter()
+        .any(|(_, what)| matches!(what, Happening::Spot { instance } | Happening::Dies { instance } if instance == of))
 }
 
 /// Chance, all of it from the seed.
@@ -90,7 +94,7 @@ impl Dice {
         Rules {
             deregister: self.often(15),
             stop_after: self.often(40).then(|| self.among(0, 90)),
-            deadline: self.often(10).then(|| self.among(300, 900)),
+            deadline: self.often(20).then(|| (self.among(120, 900), self.one(&["continue", "abandon", "hold"]))),
             max_concurrent: self.one(&["1", "2", "\"50%\""]),
             max_concurrent_lifecycle: self.one(&["\"none\"", "\"none\"", "2", "\"50%\""]),
             rebalance: self.one(&["ignore", "keep", "terminate"]),
@@ -99,12 +103,19 @@ impl Dice {
     }
 
     fn group(&mut self, number: u64, clusters: &[String]) -> Group {
+        let id = |n: u64| format!("i-{:017x}", ((number + 1) << 8) | n);
         Group {
             name: format!("g{number}"),
             cluster: (!self.often(5)).then(|| self.one(clusters)),
-            instances: (0..self.among(2, 6)).map(|n| format!("i-{:017x}", ((number + 1) << 8) | n)).collect(),
+            instances: (0..self.among(2, 6)).map(id).collect(),
+            hook: self.one(&HOOKS).to_owned(),
             heartbeat_timeout: self.one(&[300, 600, 3600]),
             other_hook: self.often(25).then(|| self.among(60, 400)),
+            warm_pool: self
+                .often(25)
+                .then(|| WarmPool { rest: (0x80..0x80 + self.among(0, 2)).map(id).collect(), reuse: self.often(50) }),
+            retains: self.often(30),
+            attached: self.often(15).then(|| self.one(&[0, 20, 90])),
         }
     }
 
@@ -140,6 +151,7 @@ impl Dice {
             stop: self.one(&[1, 5, 30, 90]),
             balancing,
             delay: self.one(&[0, 10, 30, 120]),
+            external: self.often(10) && matches!(balancing, Balancing::Application | Balancing::Network { .. }),
         }
     }
 
@@ -206,7 +218,7 @@ impl Dice {
             self.happening(plan, at, &mut script);
         }
         // A dead instance whose agent ECS did not hear is a registration for ever, with tasks and targets.
-        let is_taken = |of: &str| spot_takes(&script, of);
+        let is_taken = |of: &str| dies(&script, of);
         let unheard = |what: &Happening| matches!(what, Happening::Agent { instance, .. } if is_taken(instance));
         let mut script: Vec<_> = script.iter().filter(|(_, what)| !unheard(what)).cloned().collect();
         script.sort_by_key(|(at, _)| *at);
@@ -224,8 +236,35 @@ impl Dice {
         let replica = self.0.usize(..plan.replicas.len());
         let later = (at + self.among(5, 150)).min(plan.calm_at - 1);
         match self.among(0, 99) {
-            0..30 => script.push((at, Happening::Terminate { instance, shrink: self.often(60) })),
-            30..35 => {
+            0..22 => script.push((at, Happening::Terminate { instance, shrink: self.often(60) })),
+            // Whether a group takes such an instance from its own balancers is not documented.
+            22..24 if group.attached.is_none() => script.push((at, Happening::RootVolume { instance })),
+            22..24 => script.push((at, Happening::Terminate { instance, shrink: false })),
+            24..26 => script.push((at, Happening::Dies { instance })),
+            26..30 if group.warm_pool.is_some() => {
+                if let Some(pool) = &group.warm_pool {
+                    script.push((at, Happening::ToPool { instance: instance.clone() }));
+                    let other = pool.rest.first().cloned().unwrap_or_else(|| instance.clone());
+                    script.push((later, Happening::FromPool { instance: other }));
+                }
+            }
+            26..28 => {
+                let (healthy, warmup) = (self.one(&[50, 90, 100]), self.among(5, 60));
+                script.push((at, Happening::Refresh { group: group.name.clone(), healthy, warmup }));
+                if self.often(30) {
+                    script.push((later, Happening::RefreshCancelled { group: group.name }));
+                }
+            }
+            28..30 => {
+                script.push((at, Happening::CapacityOut { group: group.name.clone() }));
+                script.push((later, Happening::CapacityBack { group: group.name }));
+            }
+            30..31 => script.push((at, Happening::ByHand { instance, active: self.often(70) })),
+            31..32 => {
+                script.push((at, Happening::HookDeleted { group: group.name.clone() }));
+                script.push((later, Happening::HookPut { group: group.name }));
+            }
+            32..35 => {
                 let desired = self.among(1, group.instances.len() as u64) as u32;
                 script.push((at, Happening::Capacity { group: group.name, desired }));
             }
@@ -233,9 +272,12 @@ impl Dice {
                 script.push((at, Happening::Agent { instance: instance.clone(), connected: false }));
                 script.push((later, Happening::Agent { instance, connected: true }));
             }
-            40..60 => self.orders(&instance, at, later, script),
+            40..60 => self.orders(&instance, group.attached.is_some(), at, later, script),
             60..65 => script.push((at, Happening::Spot { instance })),
-            65..69 => script.push((at, Happening::Rebalance { instance })),
+            65..69 if group.attached.is_none() || plan.rules.rebalance != "keep" => {
+                script.push((at, Happening::Rebalance { instance }));
+            }
+            65..69 => script.push((at, Happening::Spot { instance })),
             69..73 => {
                 let desired = self.desired();
                 if service.balancing != Balancing::Classic && can_move(desired, service.percents) {
@@ -265,12 +307,16 @@ impl Dice {
     }
 
     /// Operators order something, and may change their minds.
-    fn orders(&mut self, instance: &str, at: u64, later: u64, script: &mut Vec<(u64, Happening)>) {
+    ///
+    /// Nobody takes an instance that is kept from a balancer of its group, so that no such drain ends by itself.
+    fn orders(&mut self, instance: &str, attached: bool, at: u64, later: u64, script: &mut Vec<(u64, Happening)>) {
         let mut order =
             |at: u64, what: Asked| script.push((at, Happening::Order { instance: instance.to_owned(), what }));
-        let drain = Asked::Drain(self.one(&[Then::Keep, Then::Keep, Then::Terminate, Then::TerminateAndShrink]));
+        let then = self.one(&[Then::Keep, Then::Keep, Then::Terminate, Then::TerminateAndShrink]);
+        let drain = Asked::Drain(if attached { Then::TerminateAndShrink } else { then });
         let between = self.among(at, later);
-        match self.among(0, 9) {
+        match self.among(0, 10) {
+            10 => order(at, Asked::Extend(self.among(60, 1200))),
             0..4 => order(at, drain),
             4..7 => {
                 order(at, drain);

@@ -29,6 +29,8 @@ pub struct Plan {
     pub index_lag: u64,
     /// Events through a queue, and what becomes of them while faults last.
     pub queue: Option<Delivery>,
+    /// AWS's published request rates hold.
+    pub limits: bool,
     /// When faults stop, and nothing more happens.
     pub calm_at: u64,
 }
@@ -39,8 +41,8 @@ pub struct Rules {
     pub deregister: bool,
     /// Standalone tasks are stopped after so long; `None`: waited for.
     pub stop_after: Option<u64>,
-    /// At this deadline instances are let go whatever is left.
-    pub deadline: Option<u64>,
+    /// What is done so long after a drain began.
+    pub deadline: Option<(u64, &'static str)>,
     pub max_concurrent: &'static str,
     pub max_concurrent_lifecycle: &'static str,
     pub rebalance: &'static str,
@@ -74,6 +76,8 @@ pub struct Service {
     pub balancing: Balancing,
     /// How long its balancer drains a target.
     pub delay: u64,
+    /// Deployed by an external controller: its registrations stand in a task set.
+    pub external: bool,
 }
 
 /// A task of no service.
@@ -92,9 +96,25 @@ pub struct Group {
     /// `None`: its instances join no cluster.
     pub cluster: Option<String>,
     pub instances: Vec<String>,
+    /// Which of our hooks it has.
+    pub hook: String,
     pub heartbeat_timeout: u64,
     /// Another's hook holds its instances for so long.
     pub other_hook: Option<u64>,
+    pub warm_pool: Option<WarmPool>,
+    /// What is abandoned is kept for a look.
+    pub retains: bool,
+    /// A balancer sends traffic to the instances themselves, and drains a target for so long.
+    pub attached: Option<u64>,
+}
+
+/// Stopped instances that a group can start quickly.
+#[derive(Clone, Debug)]
+pub struct WarmPool {
+    /// Those that rest there in the beginning.
+    pub rest: Vec<String>,
+    /// Scale-ins send instances back there.
+    pub reuse: bool,
 }
 
 /// A controller. The first one never retires.
@@ -133,6 +153,48 @@ pub enum Happening {
     Agent {
         instance: String,
         connected: bool,
+    },
+    /// Sent back to the warm pool, whatever the group's own rules say.
+    ToPool {
+        instance: String,
+    },
+    FromPool {
+        instance: String,
+    },
+    RootVolume {
+        instance: String,
+    },
+    /// EC2 loses the instance: everything on it is gone at once.
+    Dies {
+        instance: String,
+    },
+    /// Someone deletes the group's hook, which lets go of what it holds, and puts it back later.
+    HookDeleted {
+        group: String,
+    },
+    HookPut {
+        group: String,
+    },
+    /// All instances of the group are replaced, so many percent of them healthy at any time.
+    Refresh {
+        group: String,
+        healthy: u32,
+        warmup: u64,
+    },
+    RefreshCancelled {
+        group: String,
+    },
+    /// EC2 has no more instances for the group.
+    CapacityOut {
+        group: String,
+    },
+    CapacityBack {
+        group: String,
+    },
+    /// Someone sets the instance to `ACTIVE`, or to `DRAINING`, by hand.
+    ByHand {
+        instance: String,
+        active: bool,
     },
     /// Spot warns, and takes the instance two minutes later.
     Spot {
@@ -202,6 +264,8 @@ pub enum Asked {
     Cancel,
     Hold,
     Resume,
+    /// So many seconds from then on.
+    Extend(u64),
     Retry,
     Complete,
 }
@@ -225,6 +289,11 @@ pub enum On {
 }
 
 impl Plan {
+    /// A group by its name.
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+
     /// How far two looks at a wall clock disagree at most: of two replicas, or before and after a jump.
     pub fn clocks_disagree(&self) -> Duration {
         let offsets = self.replicas.iter().enumerate().flat_map(|(n, replica)| {

@@ -12,6 +12,8 @@ pub(super) struct Activity {
     pub(super) started_at: SimTime,
     pub(super) ended_at: Option<SimTime>,
     pub(super) status: Status,
+    /// `StatusMessage`: why it failed.
+    pub(super) message: Option<String>,
 }
 
 /// How far an activity is. Source: Auto Scaling API reference, Activity.
@@ -22,6 +24,7 @@ pub(super) enum Status {
     MidLifecycleAction,
     Successful,
     Cancelled,
+    Failed,
 }
 
 impl Status {
@@ -33,6 +36,7 @@ impl Status {
             Self::MidLifecycleAction => "MidLifecycleAction",
             Self::Successful => "Successful",
             Self::Cancelled => "Cancelled",
+            Self::Failed => "Failed",
         }
     }
 
@@ -42,12 +46,12 @@ impl Status {
             Self::InProgress => 30,
             Self::WaitingForBalancers => 50,
             Self::MidLifecycleAction => 60,
-            Self::Successful | Self::Cancelled => 100,
+            Self::Successful | Self::Cancelled | Self::Failed => 100,
         }
     }
 
     fn is_end(self) -> bool {
-        matches!(self, Self::Successful | Self::Cancelled)
+        matches!(self, Self::Successful | Self::Cancelled | Self::Failed)
     }
 }
 
@@ -60,7 +64,32 @@ impl AutoScaling {
         let Some(group) = self.groups.get_mut(&member.group) else { return };
         member.activity = Some(group.activities.len());
         let status = Status::InProgress;
-        group.activities.push(Activity { id, description, cause, started_at: now, ended_at: None, status });
+        let message = None;
+        group.activities.push(Activity { id, description, cause, started_at: now, ended_at: None, status, message });
+    }
+
+    /// A launch for which EC2 had no capacity. The words are EC2's (source: EC2 Auto Scaling guide, "Troubleshoot
+    /// instance launch failures").
+    pub(super) fn fail_launch(&mut self, now: SimTime, name: &str) {
+        let id = crate::ids::uuid(&mut self.rng);
+        let at = crate::wire::query::timestamp(self.start, now);
+        let Some(group) = self.groups.get_mut(name) else { return };
+        let (zone, kind) = (format!("{}a", crate::REGION), super::INSTANCE_TYPE);
+        let message = format!(
+            "We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone}). Our \
+             system will be working on provisioning additional capacity. Launching EC2 instance failed."
+        );
+        group.activities.push(Activity {
+            id,
+            description: format!("Launching a new EC2 instance.  Status Reason: {message}"),
+            cause: format!(
+                "At {at} an instance was started in response to a difference between desired and actual capacity."
+            ),
+            started_at: now,
+            ended_at: Some(now),
+            status: Status::Failed,
+            message: Some(message),
+        });
     }
 
     /// Says how far the activity that moves this instance is.

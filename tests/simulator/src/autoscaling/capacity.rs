@@ -1,11 +1,17 @@
 //! How many instances a group has, and which it gives up.
 
 use super::member::Member;
+use super::refresh::Refresh;
 use super::state::{Journey, Stage};
 use super::{AutoScaling, no_such_group};
 use crate::wire::ApiError;
 use crate::{SimTime, ids};
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long after a launch that failed the next one is tried. AWS tries again by itself and publishes no interval
+/// (source: EC2 Auto Scaling guide, "Troubleshoot instance launch failures"): the simulator's choice.
+const RETRY: Duration = Duration::from_secs(60);
 
 impl AutoScaling {
     /// Makes a member, at once on this journey and stage. Returns its id.
@@ -32,6 +38,7 @@ impl AutoScaling {
             stage,
             origin: "EC2",
             launched_at: now,
+            arrived_at: now,
             stage_ends: None,
             actions: Vec::new(),
             joined_balancers: false,
@@ -50,7 +57,8 @@ impl AutoScaling {
     /// Launches or gives up instances until as many serve, or are about to, as are desired; then fills the warm pool.
     pub(super) fn reconcile(&mut self, now: SimTime, name: &str) {
         let Some(group) = self.groups.get(name) else { return };
-        let desired = group.spec.desired as usize;
+        let surplus = group.refresh.as_ref().map_or(0, Refresh::surplus);
+        let desired = group.spec.desired as usize + surplus;
         let pool = group.spec.warm_pool.clone();
         let serving = self.members_of(name).filter(|member| member.journey.counts()).count();
         if serving < desired {
@@ -64,9 +72,7 @@ impl AutoScaling {
                 .members_of(name)
                 .filter(|member| matches!(member.journey, Journey::IntoPool | Journey::BackToPool))
                 .count();
-            for _ in pooled..pool.min_size as usize {
-                self.launch(now, name, Journey::IntoPool);
-            }
+            self.launch(now, name, Journey::IntoPool, (pool.min_size as usize).saturating_sub(pooled));
         }
     }
 
@@ -83,9 +89,7 @@ impl AutoScaling {
             self.begin(now, &id, Journey::IntoService, "a difference between desired and actual capacity");
             self.reschedule(&id);
         }
-        for _ in 0..launches {
-            self.launch(now, name, Journey::IntoService);
-        }
+        self.launch(now, name, Journey::IntoService, launches);
     }
 
     /// Takes one instance out of the warm pool into service, as a scale-out by one that chooses it does. Answers whether
@@ -116,10 +120,29 @@ impl AutoScaling {
         true
     }
 
-    fn launch(&mut self, now: SimTime, name: &str, journey: Journey) {
-        let id = self.new_member(now, name, None, journey, Stage::Begun);
-        self.begin(now, &id, journey, "a difference between desired and actual capacity");
-        self.reschedule(&id);
+    /// Launches so many instances; where EC2 has no capacity for them, one failed activity says so, and it is tried
+    /// again later.
+    fn launch(&mut self, now: SimTime, name: &str, journey: Journey, count: usize) {
+        if count > 0 && self.groups.get(name).is_some_and(|group| group.out_of_capacity) {
+            self.fail_launch(now, name);
+            self.wake_at(name, now + RETRY);
+            return;
+        }
+        for _ in 0..count {
+            let id = self.new_member(now, name, None, journey, Stage::Begun);
+            self.begin(now, &id, journey, "a difference between desired and actual capacity");
+            self.reschedule(&id);
+        }
+    }
+
+    /// EC2 has no capacity for what this group launches (`InsufficientInstanceCapacity`), or has it again. Meanwhile the
+    /// group stays below what is desired; instances that its warm pool has can still be started. What is under way goes
+    /// on. Answers whether there is such a group.
+    pub fn set_out_of_capacity(&mut self, now: SimTime, name: &str, out: bool) -> bool {
+        self.run_until(now);
+        let Some(group) = self.groups.get_mut(name) else { return false };
+        group.out_of_capacity = out;
+        true
     }
 
     /// Gives up instances: from the zone that has most, the oldest first, and none that is protected. If all are

@@ -4,6 +4,7 @@
 //! is over when all are. CONTINUE lets the others finish; ABANDON ends them at once. Source: Amazon ECS guide, "Managed
 //! instance draining"; EC2 Auto Scaling guide, "Lifecycle hooks".
 
+use super::member::Member;
 use super::state::Stage;
 use super::{AutoScaling, Effect, HookSpec, notices};
 use crate::SimTime;
@@ -147,6 +148,12 @@ impl AutoScaling {
                 global_expires_at: action.global_expires_at(),
             })
             .collect()
+    }
+
+    /// The instance that the action with this token holds.
+    pub(crate) fn held_by_token(&self, token: &str) -> Option<&str> {
+        let held = |member: &&Member| member.open_actions().any(|action| action.token == token);
+        self.members.values().find(held).map(|member| member.id.as_str())
     }
 
     /// Deletes a hook. Its outstanding actions end at once: those of a terminating hook with CONTINUE, those of a

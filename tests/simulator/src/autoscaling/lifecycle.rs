@@ -4,6 +4,7 @@ use super::activity::Status;
 use super::state::{Journey, Stage};
 use super::{AutoScaling, Effect};
 use crate::SimTime;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long an instance stays `RootVolumeReplaced` before it boots. The simulator's choice.
@@ -12,16 +13,41 @@ const ROOT_VOLUME_REPLACED: Duration = Duration::from_secs(5);
 impl AutoScaling {
     /// Lets everything happen that is due, in the order of time, each thing at its own time.
     pub(super) fn run_until(&mut self, now: SimTime) {
-        while let Some((at, _)) = self.agenda.first()
-            && *at <= now
-            && let Some((at, id)) = self.agenda.pop_first()
-        {
-            if let Some(member) = self.members.get_mut(&id) {
-                member.scheduled = None;
+        loop {
+            let due = |set: &BTreeSet<(SimTime, String)>| set.first().map(|(at, _)| *at).filter(|at| *at <= now);
+            let (member, group) = (due(&self.agenda), due(&self.wakes));
+            let member_first = member.is_some_and(|member| group.is_none_or(|group| member <= group));
+            if member_first && let Some((at, id)) = self.agenda.pop_first() {
+                if let Some(member) = self.members.get_mut(&id) {
+                    member.scheduled = None;
+                }
+                self.step(at, &id);
+                self.reschedule(&id);
+            } else if group.is_some()
+                && let Some((at, name)) = self.wakes.pop_first()
+            {
+                if let Some(group) = self.groups.get_mut(&name) {
+                    group.wake = None;
+                }
+                self.reconcile(at, &name);
+                self.go_on_refreshing(at, &name);
+            } else {
+                return;
             }
-            self.step(at, &id);
-            self.reschedule(&id);
         }
+    }
+
+    /// Has a group looked at again then, or earlier.
+    pub(super) fn wake_at(&mut self, name: &str, at: SimTime) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        if let Some(earlier) = group.wake {
+            if earlier <= at {
+                return;
+            }
+            self.wakes.remove(&(earlier, name.to_owned()));
+        }
+        group.wake = Some(at);
+        self.wakes.insert((at, name.to_owned()));
     }
 
     /// Enters the moment of a member's next change in the agenda. To be called after every change to one.
@@ -167,6 +193,7 @@ impl AutoScaling {
         self.report(now, id, Status::Successful);
         let Some(member) = self.members.get_mut(id) else { return };
         member.stage = Stage::Arrived;
+        member.arrived_at = now;
         member.actions.clear();
         let group = member.group.clone();
         let instance_id = id.to_owned();

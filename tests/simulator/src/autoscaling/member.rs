@@ -15,6 +15,8 @@ pub(super) struct Member {
     /// Where it comes from: a lifecycle event's `Origin`.
     pub(super) origin: &'static str,
     pub(super) launched_at: SimTime,
+    /// When it last arrived where it was going.
+    pub(super) arrived_at: SimTime,
     /// When the present stage ends by itself. A wait ends with its actions.
     pub(super) stage_ends: Option<SimTime>,
     pub(super) actions: Vec<Action>,

@@ -14,6 +14,7 @@ mod lifecycle;
 mod member;
 mod notices;
 mod read_api;
+mod refresh;
 mod spec;
 pub mod state;
 #[cfg(test)]
@@ -26,12 +27,14 @@ use crate::wire::ApiError;
 use activity::Activity;
 use jiff::Timestamp;
 use member::Member;
+use refresh::Refresh;
 use state::{Journey, Stage};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use read_api::INSTANCE_TYPE;
 
 pub use hooks::{Completion, How, LifecycleResult, PendingAction, Transition};
+pub use refresh::{RefreshSpec, RefreshStatus};
 pub use spec::{GroupSpec, HookSpec, WarmPoolSpec};
 
 /// Something that Auto Scaling did, or wants done, to the rest of the world.
@@ -127,6 +130,11 @@ struct Group {
     members: BTreeSet<String>,
     activities: Vec<Activity>,
     launches: usize,
+    /// EC2 has no capacity for its launches.
+    out_of_capacity: bool,
+    refresh: Option<Refresh>,
+    /// Where it stands among `wakes`.
+    wake: Option<SimTime>,
 }
 
 /// All Auto Scaling groups of one account and region.
@@ -142,6 +150,8 @@ pub struct AutoScaling {
     members: BTreeMap<String, Member>,
     /// When which member next changes by itself; each member stands here at most once.
     agenda: BTreeSet<(SimTime, String)>,
+    /// When which group is looked at again by itself; each group stands here at most once.
+    wakes: BTreeSet<(SimTime, String)>,
     effects: Vec<Effect>,
     /// What it has to tell and has not told yet.
     notices: Vec<Notice>,
@@ -160,6 +170,7 @@ impl AutoScaling {
             groups: BTreeMap::new(),
             members: BTreeMap::new(),
             agenda: BTreeSet::new(),
+            wakes: BTreeSet::new(),
             effects: Vec::new(),
             notices: Vec::new(),
             completions: Vec::new(),
@@ -181,7 +192,17 @@ impl AutoScaling {
             crate::ACCOUNT,
             crate::ids::uuid(&mut self.rng)
         );
-        let group = Group { spec, arn, hooks, members: BTreeSet::new(), activities: Vec::new(), launches: 0 };
+        let group = Group {
+            spec,
+            arn,
+            hooks,
+            members: BTreeSet::new(),
+            activities: Vec::new(),
+            launches: 0,
+            out_of_capacity: false,
+            refresh: None,
+            wake: None,
+        };
         self.groups.insert(name.clone(), group);
         let mut fixed = fixed.into_iter();
         for _ in 0..wanted {
@@ -216,7 +237,11 @@ impl AutoScaling {
 
     /// The next moment at which something happens by itself: `now` while effects wait to be fetched.
     pub fn next_event(&self, now: SimTime) -> Option<SimTime> {
-        if self.effects.is_empty() { self.agenda.first().map(|(at, _)| (*at).max(now)) } else { Some(now) }
+        if !self.effects.is_empty() {
+            return Some(now);
+        }
+        let next = [self.agenda.first(), self.wakes.first()].into_iter().flatten().map(|(at, _)| *at).min();
+        next.map(|at| at.max(now))
     }
 
     /// The instances of a group and its warm pool, by id.
@@ -332,6 +357,9 @@ impl AutoScaling {
     pub fn delete_group(&mut self, now: SimTime, name: &str) {
         self.run_until(now);
         let Some(group) = self.groups.remove(name) else { return };
+        if let Some(at) = group.wake {
+            self.wakes.remove(&(at, name.to_owned()));
+        }
         for id in group.members {
             if let Some(member) = self.members.remove(&id) {
                 if let Some(at) = member.scheduled {

@@ -188,6 +188,7 @@ impl AutoScaling {
             .element("StartTime", timestamp(self.start, activity.started_at))
             .optional("EndTime", activity.ended_at.map(|at| timestamp(self.start, at)))
             .element("StatusCode", activity.status.code())
+            .optional("StatusMessage", activity.message.as_deref())
             .element("Progress", activity.status.progress())
             .element("Details", "{}");
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Cloud, Delivery, describe};
+use super::reply::describe;
+use super::{Cloud, Delivery};
 use crate::events::Notice;
 use crate::sqs::{Message, QueueSpec};
 use crate::wire::{Call, Service};
@@ -143,7 +144,7 @@ impl Cloud {
                 continue;
             }
             let reply = self.answer(&poll.call, None);
-            self.log.amend(poll.number, describe(&reply));
+            self.log.amend(poll.number, describe(&reply), &reply.body);
             self.answered.insert(poll.number, (now, reply));
         }
         self.polls.sort_by_key(|poll| poll.number);

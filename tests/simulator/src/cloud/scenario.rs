@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{Cloud, Loss};
 use crate::SimTime;
-use crate::autoscaling::{Completion, GroupSpec, HookSpec};
+use crate::autoscaling::{Completion, GroupSpec, HookSpec, RefreshSpec, RefreshStatus};
 use crate::checker::Violation;
 use crate::dynamodb::Outage;
-use crate::ecs::{RunningContainer, Trouble};
+use crate::ecs::{InstanceStatus, RunningContainer, Trouble};
 use crate::elb::{ClassicSpec, TargetGroupSpec};
 use crate::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
 use crate::wire::ApiError;
@@ -150,6 +150,48 @@ impl Cloud {
         let result = self.world.autoscaling.set_desired(self.now, group, desired);
         self.change();
         result
+    }
+
+    /// EC2 has no capacity for what a group launches: it stays below its desired capacity and tries again every minute.
+    pub fn capacity_runs_out(&mut self, group: &str) -> bool {
+        self.set_capacity(group, true)
+    }
+
+    /// EC2 has capacity for the group again; its next try succeeds.
+    pub fn capacity_comes_back(&mut self, group: &str) -> bool {
+        self.set_capacity(group, false)
+    }
+
+    fn set_capacity(&mut self, group: &str, out: bool) -> bool {
+        let known = self.world.autoscaling.set_out_of_capacity(self.now, group, out);
+        self.change();
+        known
+    }
+
+    /// Begins to replace all instances of a group, some at a time. Answers whether it began.
+    pub fn start_instance_refresh(&mut self, group: &str, spec: RefreshSpec) -> bool {
+        let began = self.world.autoscaling.start_instance_refresh(self.now, group, spec);
+        self.change();
+        began
+    }
+
+    /// Cancels a group's instance refresh: no other instance is replaced. Answers whether there was one.
+    pub fn cancel_instance_refresh(&mut self, group: &str) -> bool {
+        let cancelled = self.world.autoscaling.cancel_instance_refresh(self.now, group);
+        self.change();
+        cancelled
+    }
+
+    /// How far a group's last instance refresh is.
+    pub fn instance_refresh(&self, group: &str) -> Option<RefreshStatus> {
+        self.world.autoscaling.instance_refresh(group)
+    }
+
+    /// Someone sets an instance `ACTIVE` or `DRAINING` by hand, wherever it is registered. Answers in how many places.
+    pub fn set_container_instance_state(&mut self, instance_id: &str, status: InstanceStatus) -> usize {
+        let registered = self.world.ecs.set_instance_state(self.now, instance_id, status);
+        self.change();
+        registered
     }
 
     /// The instance dies behind everyone's back: EC2, Spot, a power cut. Its group and ECS notice later.

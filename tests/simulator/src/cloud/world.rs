@@ -188,6 +188,13 @@ impl World {
         });
     }
 
+    /// The names of the balancers that are attached to a group itself.
+    pub(crate) fn balancers_of_group(&self, group: &str) -> Vec<String> {
+        let Some(spec) = self.autoscaling.group(group) else { return Vec::new() };
+        let target_groups = spec.target_group_arns.iter().filter_map(|arn| self.elb.name_of(arn));
+        target_groups.map(str::to_owned).chain(spec.classic_names.iter().cloned()).collect()
+    }
+
     fn targets(&self, instance: &str, arns: &[String]) -> Vec<(String, Target)> {
         let target = |arn: &String| {
             let port = self.ports.get(arn).copied().unwrap_or(80);
@@ -205,6 +212,24 @@ impl World {
 
     /// One call's answer: JSON, or the XML inside the result.
     pub(super) fn answer(&mut self, now: SimTime, call: &Call) -> Result<String, ApiError> {
+        let Some(size) = call.page_size else { return self.dispatch(now, call) };
+        let usual = self.swap_page_sizes([size; 3]);
+        let answer = self.dispatch(now, call);
+        self.swap_page_sizes(usual);
+        answer
+    }
+
+    /// Sets the page sizes of all services and answers what they were.
+    fn swap_page_sizes(&mut self, sizes: [usize; 3]) -> [usize; 3] {
+        let [ecs, elb, autoscaling] = sizes;
+        [
+            std::mem::replace(&mut self.ecs.page_size, ecs),
+            std::mem::replace(&mut self.elb.page_size, elb),
+            std::mem::replace(&mut self.autoscaling.page_size, autoscaling),
+        ]
+    }
+
+    fn dispatch(&mut self, now: SimTime, call: &Call) -> Result<String, ApiError> {
         match (&call.body, call.service) {
             (Body::Json(body), Service::Ecs) => {
                 self.ecs.handle(now, &mut self.elb, &call.operation, body).map(|answer| answer.to_string())

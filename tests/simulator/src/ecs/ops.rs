@@ -343,7 +343,7 @@ impl Ecs {
                 None => return Err(ApiError::invalid_parameter("Invalid token.")),
             },
         };
-        Ok(Page { size: size.min(self.page_size).max(1), after })
+        Ok(Page { size: size.min(self.page_size), after })
     }
 }
 
@@ -359,7 +359,8 @@ impl Page {
     fn answer<'a>(&self, name: &str, mut ids: impl Iterator<Item = &'a str>, arn: impl Fn(&str) -> String) -> Value {
         let page: Vec<&str> = ids.by_ref().take(self.size).collect();
         let arns: Vec<String> = page.iter().map(|id| arn(id)).collect();
-        let more = ids.next().and_then(|_| page.last()).map(|last| format!("{TOKEN}{last}"));
+        let last = page.last().copied().or(self.after.as_deref()).unwrap_or_default();
+        let more = ids.next().map(|_| format!("{TOKEN}{last}"));
         match more {
             None => json!({ name: arns }),
             Some(token) => json!({ name: arns, "nextToken": token }),

@@ -31,6 +31,21 @@ impl Ecs {
         true
     }
 
+    /// Sets an EC2 instance `ACTIVE` or `DRAINING` wherever it is registered, as a person or another tool does. Answers
+    /// how many container instances those are: none for `INACTIVE`, which nobody can ask for.
+    pub fn set_instance_state(&mut self, now: SimTime, ec2: &str, status: InstanceStatus) -> usize {
+        if status == InstanceStatus::Inactive {
+            return 0;
+        }
+        let registered = self.instances_of(ec2).filter(|(_, instance)| instance.status != InstanceStatus::Inactive);
+        let registered: Vec<(String, String)> =
+            registered.map(|(cluster, instance)| (cluster.to_owned(), instance.id.clone())).collect();
+        for (cluster, id) in &registered {
+            self.set_status(now, cluster, id, status);
+        }
+        registered.len()
+    }
+
     /// Sets an attribute of an EC2 instance's container instances.
     pub fn set_attribute(&mut self, ec2: &str, name: &str, value: &str) {
         for cluster in self.clusters.values_mut() {

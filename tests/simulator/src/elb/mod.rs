@@ -171,6 +171,11 @@ impl LoadBalancing {
         self.groups.values().find(|group| group.spec.name == name).map(|group| group.arn.clone())
     }
 
+    /// The name of the target group with this ARN.
+    pub fn name_of(&self, arn: &str) -> Option<&str> {
+        self.groups.values().find(|group| group.arn == arn).map(|group| group.spec.name.as_str())
+    }
+
     /// Registers a target. One that is registered stays as it is; one that drains is registered anew.
     ///
     /// An unknown group is passed over, as ECS passes over a group that was deleted under it.

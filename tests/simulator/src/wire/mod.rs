@@ -10,7 +10,7 @@ mod request;
 
 use std::fmt;
 
-pub use request::{Body, Call, Reply, Request, Service};
+pub use request::{Body, Call, Reply, Request, Service, is_read};
 
 /// An error as AWS answers it: the code is what callers branch on, the message is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -37,6 +37,11 @@ impl Params {
         Self { fields: pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect() }
     }
 
+    /// All fields in the order of their names.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The value of a field; an empty value counts as absent.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(String::as_str).filter(|value| !value.is_empty())
@@ -248,19 +253,20 @@ impl<T> Page<T> {
     /// Cuts a page out of items that stand in the order of their keys.
     ///
     /// The token names the last key of the page, so that what comes or goes between two pages neither repeats nor
-    /// hides another item. A token that this simulator did not write is the caller's error: `None` comes back.
+    /// hides another item. A token that this simulator did not write is the caller's error: `None` comes back. A page
+    /// of no size is empty, with a token where something would be on it.
     pub fn cut(items: impl IntoIterator<Item = (String, T)>, size: usize, token: Option<&str>) -> Option<Self> {
         let after = match token {
             Some(token) => Some(read_token(token)?),
             None => None,
         };
         let mut page = Self { items: Vec::new(), next: None };
-        let mut last = String::new();
+        let mut last = after.clone().unwrap_or_default();
         for (key, item) in items {
             if after.as_ref().is_some_and(|after| key <= *after) {
                 continue;
             }
-            if page.items.len() == size.max(1) {
+            if page.items.len() == size {
                 page.next = Some(write_token(&last));
                 break;
             }
@@ -271,9 +277,9 @@ impl<T> Page<T> {
     }
 }
 
-/// A key as an opaque token: its bytes in hexadecimal.
+/// A key as an opaque token: its bytes in hexadecimal, after a letter, so that no token is empty.
 fn write_token(key: &str) -> String {
-    key.bytes().fold(String::new(), |mut token, byte| {
+    key.bytes().fold("t".to_owned(), |mut token, byte| {
         // Writing to a String cannot fail.
         let _ = write!(token, "{byte:02x}");
         token
@@ -281,6 +287,7 @@ fn write_token(key: &str) -> String {
 }
 
 fn read_token(token: &str) -> Option<String> {
+    let token = token.strip_prefix('t')?;
     if !token.len().is_multiple_of(2) {
         return None;
     }
@@ -359,6 +366,20 @@ mod tests {
         assert_eq!(second.items, ["bb", "c", "d"]);
         assert_eq!(second.next, None);
         assert_eq!(Page::cut(items(&["a"]), 1, Some("nonsense")), None);
+        assert_eq!(Page::cut(items(&["a"]), 1, Some("tonsense")), None);
+    }
+
+    #[test]
+    fn an_empty_page_hides_nothing() {
+        let items = |names: &[&'static str]| names.iter().map(|name| ((*name).to_owned(), *name)).collect::<Vec<_>>();
+        let empty = Page::cut(items(&["a", "b"]), 0, None).unwrap();
+        assert!(empty.items.is_empty() && empty.next.is_some());
+        let rest = Page::cut(items(&["a", "b"]), 9, empty.next.as_deref()).unwrap();
+        assert_eq!((rest.items, rest.next), (vec!["a", "b"], None));
+        let first = Page::cut(items(&["a", "b"]), 1, None).unwrap();
+        let empty = Page::cut(items(&["a", "b"]), 0, first.next.as_deref()).unwrap();
+        assert_eq!(empty.next, first.next, "what was read is not read again");
+        assert_eq!(Page::cut(items(&[]), 0, None).unwrap().next, None);
     }
 
     #[test]

@@ -130,6 +130,8 @@ pub struct Call {
     pub region: String,
     /// The parsed body.
     pub body: Body,
+    /// The most items that a page of its answer holds, where a fault says so; 0: an empty page.
+    pub(crate) page_size: Option<usize>,
 }
 
 impl Call {
@@ -169,13 +171,13 @@ impl Call {
             account: sts::account_of(access_key).unwrap_or(ACCOUNT).to_owned(),
             region: region.unwrap_or(REGION).to_owned(),
             body,
+            page_size: None,
         }
     }
 
     /// Whether the operation only reads.
     pub fn is_read(&self) -> bool {
-        let reads = ["Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet"];
-        reads.iter().any(|prefix| self.operation.starts_with(prefix))
+        is_read(&self.operation)
     }
 
     /// A Query call's form.
@@ -245,6 +247,12 @@ impl Call {
         }
         summary
     }
+}
+
+/// Whether an operation only reads, of whichever service.
+pub fn is_read(operation: &str) -> bool {
+    let reads = ["Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet"];
+    reads.iter().any(|prefix| operation.starts_with(prefix))
 }
 
 const JSON_FIELDS: [&str; 15] = [

@@ -1,0 +1,118 @@
+//! The registrations with load balancers that must be seen gone before a drain's completion.
+
+use super::later;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A registration with a load balancer that must be seen gone before completion.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Obligation {
+    /// Who sends the traffic.
+    pub balancer: Balancer,
+    /// Whom it is sent to.
+    pub target: Target,
+    /// How long the balancer drains a deregistered target, seconds; None when it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_seconds: Option<u32>,
+    /// Whether it is a network load balancer's target group, which can be sent new connections for a while after the
+    /// deregistration; None when it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<bool>,
+    /// When it was first seen to drain, or to be gone; None while it is in service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining_since: Option<Timestamp>,
+    /// For how long it has been watched leaving, by the monotonic clocks of all processes that watched, one after the
+    /// other; seconds. It is what a settle time is measured by: a wall clock that jumps cannot make one shorter.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_for_seconds: u32,
+    /// Whether the Auto Scaling group's own attachment to the balancer is all that accounts for it: the group takes the
+    /// instance out of there when it terminates it, and nobody does before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_group_alone: bool,
+    /// When this obligation was noted.
+    pub noted_at: Timestamp,
+}
+
+/// What is zero is not written.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+pub(super) fn is_zero(seconds: &u32) -> bool {
+    *seconds == 0
+}
+
+impl Obligation {
+    /// A registration of which nothing else is known yet.
+    pub fn new(balancer: Balancer, target: Target, noted_at: Timestamp) -> Obligation {
+        Obligation {
+            balancer,
+            target,
+            delay_seconds: None,
+            network: None,
+            draining_since: None,
+            left_for_seconds: 0,
+            of_group_alone: false,
+            noted_at,
+        }
+    }
+
+    /// Whether both name the same registration; delay and time do not count.
+    pub fn is_same(&self, other: &Obligation) -> bool {
+        self.balancer == other.balancer && self.target == other.target
+    }
+
+    /// Whether a network load balancer can be behind it, which is given a settle time: its target group's kind is not
+    /// known, or known to be that.
+    pub fn settles(&self) -> bool {
+        matches!(self.balancer, Balancer::TargetGroup(_)) && self.network != Some(false)
+    }
+
+    /// When the balancer will have drained it at the latest, once it was seen to drain and its delay is known.
+    pub fn drained_by(&self) -> Option<Timestamp> {
+        let delay = SignedDuration::from_secs(i64::from(self.delay_seconds?));
+        Some(later(self.draining_since?, delay))
+    }
+}
+
+impl fmt::Display for Obligation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.target, self.balancer)
+    }
+}
+
+/// Something that sends traffic to an instance.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balancer {
+    /// A target group of an Application or Network Load Balancer, by ARN.
+    TargetGroup(String),
+    /// A classic load balancer, by name.
+    ClassicLoadBalancer(String),
+}
+
+impl fmt::Display for Balancer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID: the name says enough to a person.
+            Balancer::TargetGroup(arn) => write!(f, "target group {}", arn.split('/').nth(1).unwrap_or(arn)),
+            Balancer::ClassicLoadBalancer(name) => write!(f, "classic load balancer {name}"),
+        }
+    }
+}
+
+/// The instance as a balancer knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// The EC2 instance itself, on whatever port: dynamic host ports make several targets of one instance.
+    Instance(String),
+    /// The address of a task's own network interface, on whatever port.
+    Ip(String),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Instance(id) | Target::Ip(id) => f.write_str(id),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! How a record begins: opened, adopted by a lifecycle action, opened again; and the deadline that comes with it.
+
+use super::{ContainerInstance, Event, Lifecycle, Order, Origin, Record, SCHEMA, Strategy, Then, later};
+use crate::phase::{Outcome, Phase};
+use crate::why::Why;
+use jiff::{SignedDuration, Timestamp};
+
+/// What is needed to open a drain.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// AWS account.
+    pub account: String,
+    /// AWS region.
+    pub region: String,
+    /// EC2 instance id.
+    pub instance_id: String,
+    /// Name of the controller.
+    pub controller: String,
+    /// Why the drain exists.
+    pub origin: Origin,
+    /// How the instance is taken out of service.
+    pub strategy: Strategy,
+    /// The lifecycle action to complete; None where no hook of ours holds the instance.
+    pub lifecycle: Option<Lifecycle>,
+    /// Name of the Auto Scaling group that the instance is in.
+    pub group: Option<String>,
+    /// What comes after, where there is no lifecycle action.
+    pub then: Option<Then>,
+    /// Who asked for it.
+    pub requested: Option<Order>,
+    /// The container instances found.
+    pub container_instances: Vec<ContainerInstance>,
+    /// The policy's deadline, counted from now. It is for lifecycle actions alone.
+    pub deadline: Option<SignedDuration>,
+    /// How long before the hook's global limit a deadline must be, at least: see [`latest_deadline`].
+    pub margin: SignedDuration,
+}
+
+impl Record {
+    /// A new drain, in `Pending`. It is not yet stored: `version` is 0.
+    pub fn open(opening: Opening, now: Timestamp) -> Record {
+        let what = format!("{}; {}", why_opened(&opening), where_registered(&opening.container_instances));
+        let mut record = Record {
+            cluster: opening.container_instances.first().map(|c| c.cluster.clone()),
+            deadline: None,
+            global_limit: None,
+            account: opening.account,
+            region: opening.region,
+            instance_id: opening.instance_id,
+            controller: opening.controller,
+            generation: 1,
+            version: 0,
+            write_id: String::new(),
+            schema: SCHEMA,
+            origin: opening.origin,
+            strategy: opening.strategy,
+            lifecycle: None,
+            group: opening.group,
+            then: opening.then,
+            requested: opening.requested,
+            container_instances: opening.container_instances,
+            phase: Phase::Pending,
+            phase_since: now,
+            created_at: now,
+            updated_at: now,
+            intent: None,
+            termination_asked_at: None,
+            retained_at: None,
+            held: None,
+            cancel: None,
+            release: None,
+            requests: Vec::new(),
+            outcome: None,
+            expires_at: None,
+            obligations: Vec::new(),
+            tasks_left: Vec::new(),
+            tasks_left_count: 0,
+            targets_left: Vec::new(),
+            targets_left_count: 0,
+            why: Why::Seen.name().to_owned(),
+            message: Why::Seen.to_string(),
+            causes: Vec::new(),
+            attempts: 0,
+            last_error: None,
+            history: vec![Event { at: now, phase: Phase::Pending, what }],
+        };
+        if let Some(lifecycle) = opening.lifecycle {
+            record.take_lifecycle(lifecycle, opening.deadline, opening.margin, now);
+        }
+        record
+    }
+
+    /// A lifecycle action holds the instance of a drain that began without one: hook, deadline and ending become the
+    /// lifecycle action's, the origin stays.
+    pub fn adopt(
+        &self,
+        lifecycle: Lifecycle,
+        deadline: Option<SignedDuration>,
+        margin: SignedDuration,
+        now: Timestamp,
+    ) -> Record {
+        let mut next = self.clone();
+        next.note(
+            now,
+            format!("group {} terminates it; hook {} holds it for this drain", lifecycle.group, lifecycle.hook),
+        );
+        next.take_lifecycle(lifecycle, deadline, margin, now);
+        next
+    }
+
+    fn take_lifecycle(
+        &mut self,
+        lifecycle: Lifecycle,
+        deadline: Option<SignedDuration>,
+        margin: SignedDuration,
+        now: Timestamp,
+    ) {
+        let limit = later(now, SignedDuration::from_secs(i64::from(lifecycle.global_timeout_seconds)));
+        self.global_limit = Some(limit);
+        self.group = Some(lifecycle.group.clone());
+        self.lifecycle = Some(lifecycle);
+        self.deadline = None;
+        if let Some(wanted) = deadline.map(|d| later(now, d)) {
+            self.set_deadline(wanted, margin, now);
+        }
+    }
+
+    /// Sets the deadline, cut to the last moment that the hook's global limit leaves; says so in the history when it
+    /// is cut.
+    pub fn set_deadline(&mut self, wanted: Timestamp, margin: SignedDuration, now: Timestamp) {
+        let latest = self.global_limit.map(|limit| latest_deadline(limit, margin, now));
+        let cut = latest.is_some_and(|latest| wanted > latest);
+        self.deadline = Some(latest.filter(|_| cut).unwrap_or(wanted));
+        if let (true, Some(deadline), Some(limit)) = (cut, self.deadline, self.global_limit) {
+            self.note(
+                now,
+                format!(
+                    "its deadline is cut from {wanted:.0} to {deadline:.0}: the hook itself ends the wait at {limit:.0}; a longer \
+                     heartbeat timeout gives it up to 48 h"
+                ),
+            );
+        }
+    }
+
+    /// The same instance waits again after its last drain was done: a new generation over the finished record.
+    pub fn reopen(&self, opening: Opening, now: Timestamp) -> Record {
+        let mut next = Record::open(opening, now);
+        if self.then == Some(Then::Keep) && self.outcome == Some(Outcome::Drained) {
+            // It was kept drained, so what is DRAINING now is still ours to undo.
+            for mine in &mut next.container_instances {
+                let before = self.container_instances.iter().find(|c| c.arn == mine.arn);
+                mine.draining_is_ours = before.is_some_and(|c| c.draining_is_ours);
+            }
+        }
+        next.requests.clone_from(&self.requests);
+        next.generation = self.generation.saturating_add(1);
+        next.version = self.version;
+        next.write_id.clone_from(&self.write_id);
+        next
+    }
+}
+
+/// The last moment that a deadline can have under a hook: its global limit less a margin for the last call, but no
+/// more than half of the time that is left is given up for the margin.
+pub fn latest_deadline(limit: Timestamp, margin: SignedDuration, now: Timestamp) -> Timestamp {
+    later(limit, -margin.min(limit.duration_since(now) / 2).max(SignedDuration::ZERO))
+}
+
+fn why_opened(opening: &Opening) -> String {
+    let asked = |order: &Option<Order>| order.as_ref().map_or_else(String::new, |order| format!(" by {order}"));
+    match (&opening.lifecycle, opening.origin) {
+        (Some(lifecycle), _) => format!("seen waiting under hook {} of group {}", lifecycle.hook, lifecycle.group),
+        (None, Origin::Operator) => format!("asked for{}", asked(&opening.requested)),
+        (None, Origin::SpotInterruption) => "a spot interruption was announced".to_owned(),
+        (None, Origin::Rebalance) => "a rebalance was recommended".to_owned(),
+        (None, Origin::LifecycleHook) => "seen waiting".to_owned(),
+    }
+}
+
+fn where_registered(container_instances: &[ContainerInstance]) -> String {
+    match container_instances {
+        [] => "in no cluster so far".to_owned(),
+        [one] => format!("container instance of cluster {}", one.cluster),
+        many => format!("registered {} times", many.len()),
+    }
+}

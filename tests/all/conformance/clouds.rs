@@ -1,0 +1,145 @@
+//! The clouds, and how all checks are run on one.
+
+use super::Check;
+use super::differs;
+use super::told::{Complaint, Told};
+use super::world::{Made, Network, World};
+use aws_simulator::server::{TimeScale, serve_until};
+use aws_simulator::{Simulator, SimulatorConfig};
+use ecs_drain::aws::Environment;
+use futures_util::stream::{self, Stream, StreamExt};
+use serde::Deserialize;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+
+/// What checks are run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cloud {
+    /// Ours, behind the SDK's connector, in virtual time.
+    Simulator,
+    /// Ours, on a socket, some times faster than real time.
+    Socket,
+    /// moto, with the plug-in of tests/external.
+    Moto,
+    /// ministack.
+    Ministack,
+}
+
+impl Cloud {
+    /// Its name in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cloud::Simulator => "simulator",
+            Cloud::Socket => "socket",
+            Cloud::Moto => "moto",
+            Cloud::Ministack => "ministack",
+        }
+    }
+}
+
+/// A cloud that somebody else has started.
+#[derive(Deserialize)]
+pub struct Elsewhere {
+    cloud: Cloud,
+    url: String,
+    vpc: String,
+    subnet: String,
+}
+
+/// What came of each check, in their order; None where the cloud has no such service.
+pub type Results = Vec<Option<Told>>;
+
+/// How much faster than the clock here the simulator behind a socket runs.
+const PACE: u32 = 20;
+
+/// How many checks are under way at once on a cloud that has a socket: most of a check is waiting.
+const AT_ONCE: usize = 24;
+
+/// How long a check may take, by the clock of its cloud.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// Every check on a simulator of its own, in virtual time.
+pub fn simulator(checks: &[Check]) -> Results {
+    let run = |check: &Check| {
+        fastrand::seed(1);
+        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async {
+            let simulator = Simulator::new(SimulatorConfig::default()).expect("a simulator");
+            simulator.set_up(|_| ());
+            let environment = Environment {
+                http_client: Some(simulator.other_http_client("a check")),
+                time_source: Some(simulator.time_source(0)),
+                isolated: true,
+                ..Environment::default()
+            };
+            let world = World::new(environment, "check", Made::Told(simulator), 1).await;
+            within(LIMIT, check, &world).await
+        })
+    };
+    checks.iter().map(|check| Some(run(check))).collect()
+}
+
+/// Every check on a simulator of its own, behind a socket of its own.
+fn socket(checks: &[Check]) -> Results {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let run = async |check: &Check| {
+        let simulator = Simulator::new(SimulatorConfig::default()).expect("a simulator");
+        simulator.set_up(|_| ());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let time = TimeScale::Accelerated(PACE);
+        let served = serve_until(simulator.clone(), listener, time, std::future::pending());
+        let checked = async {
+            let world = World::new(at(&url), "check", Made::Told(simulator), PACE).await;
+            within(LIMIT / PACE, check, &world).await
+        };
+        tokio::select! {
+            biased;
+            told = checked => told,
+            ended = served => Err(Complaint(format!("the simulator is served no more: {ended:?}"))),
+        }
+    };
+    runtime.block_on(async {
+        stream::iter(checks).map(|check| async { Some(run(check).await) }).buffered(4).collect().await
+    })
+}
+
+/// Every check on a cloud that is elsewhere, in names of its own.
+fn elsewhere(checks: &[Check], there: &Elsewhere) -> Results {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let run = async |n: usize, check: &Check| {
+        if differs::lacks(there.cloud, check.service).is_some() {
+            return None;
+        }
+        let network = Network { vpc: there.vpc.clone(), subnet: there.subnet.clone() };
+        let world = World::new(at(&there.url), &format!("check{n}"), Made::Asked(network), 1).await;
+        Some(within(LIMIT, check, &world).await)
+    };
+    let all = stream::iter(checks.iter().enumerate()).map(async |(n, check)| (n, run(n, check).await));
+    runtime.block_on(in_order(all.buffer_unordered(AT_ONCE)))
+}
+
+/// Every check on every cloud.
+pub fn all(checks: &[Check], others: &[Elsewhere]) -> Vec<(Cloud, Results)> {
+    let mut all = vec![(Cloud::Simulator, simulator(checks)), (Cloud::Socket, socket(checks))];
+    all.extend(others.iter().map(|there| (there.cloud, elsewhere(checks, there))));
+    all
+}
+
+async fn in_order(results: impl Stream<Item = (usize, Option<Told>)>) -> Results {
+    let mut results: Vec<_> = results.collect().await;
+    results.sort_by_key(|(n, _)| *n);
+    results.into_iter().map(|(_, told)| told).collect()
+}
+
+fn at(url: &str) -> Environment {
+    Environment { endpoint_url: Some(url.to_owned()), isolated: true, ..Environment::default() }
+}
+
+async fn within(limit: Duration, check: &Check, world: &World) -> Told {
+    let told = tokio::time::timeout(limit, (check.run)(world)).await;
+    told.unwrap_or_else(|_| Err(Complaint(format!("no end after {limit:?}"))))
+}

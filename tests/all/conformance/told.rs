@@ -1,0 +1,105 @@
+//! What a check says of a cloud: nothing, or a complaint in words.
+
+use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
+use std::error::Error;
+use std::fmt::{self, Debug};
+
+/// How a cloud differs from what a check states.
+#[derive(Debug)]
+pub struct Complaint(pub String);
+
+/// What came of a check.
+pub type Told<T = ()> = Result<T, Complaint>;
+
+impl fmt::Display for Complaint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A call that must succeed and does not.
+impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E>> for Complaint {
+    fn from(error: SdkError<E>) -> Complaint {
+        Complaint(format!("a call that must succeed failed: {}", Refusal::of(&error)))
+    }
+}
+
+/// Complains unless a condition holds.
+macro_rules! ensure {
+    ($holds:expr, $($words:tt)+) => {
+        if !$holds {
+            return Err($crate::conformance::told::Complaint(format!($($words)+)));
+        }
+    };
+}
+pub(super) use ensure;
+
+/// Complains unless both are the same.
+pub fn same<T: PartialEq<U> + Debug, U: Debug>(what: &str, got: T, wanted: U) -> Told {
+    if got == wanted { Ok(()) } else { Err(Complaint(format!("{what}: {got:?} instead of {wanted:?}"))) }
+}
+
+/// An error answer.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The HTTP status; 0 where there was no answer.
+    status: u16,
+    /// The error's code as the SDK reads it off the wire; empty where there is none.
+    code: String,
+    message: String,
+}
+
+impl Refusal {
+    fn of<E: ProvideErrorMetadata + Error + 'static>(error: &SdkError<E>) -> Refusal {
+        let mut message = error.message().unwrap_or_default().to_owned();
+        if error.code().is_none() {
+            let mut cause = Some(error as &dyn Error);
+            while let Some(error) = cause {
+                message = format!("{message} {error}");
+                cause = error.source();
+            }
+        }
+        Refusal {
+            status: error.raw_response().map_or(0, |answer| answer.status().as_u16()),
+            code: error.code().unwrap_or_default().to_owned(),
+            message: message.trim().to_owned(),
+        }
+    }
+
+    /// Complains unless this is the status and the code.
+    pub fn is(&self, status: u16, code: &str) -> Told {
+        ensure!(self.status == status && self.code == code, "refused with {self} instead of {status} {code}");
+        Ok(())
+    }
+
+    /// Complains unless this is the status and one of the codes.
+    pub fn is_one_of(&self, status: u16, codes: &[&str]) -> Told {
+        let right = self.status == status && codes.contains(&self.code.as_str());
+        ensure!(right, "refused with {self} instead of {status} and one of {codes:?}");
+        Ok(())
+    }
+
+    /// Complains unless the message has these words, in small or in capital letters.
+    pub fn says(&self, words: &str) -> Told {
+        let has = self.message.to_ascii_lowercase().contains(&words.to_ascii_lowercase());
+        ensure!(has, "refused with {self}, which does not say {words:?}");
+        Ok(())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.status, self.code, self.message)
+    }
+}
+
+/// The error answer of a call that must be refused.
+pub fn refused<T: Debug, E>(call: &str, answer: Result<T, SdkError<E>>) -> Told<Refusal>
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    match answer {
+        Ok(answer) => Err(Complaint(format!("{call} succeeded: {answer:?}"))),
+        Err(error) => Ok(Refusal::of(&error)),
+    }
+}

@@ -1,0 +1,261 @@
+//! What checks are made on. How it comes into being is the only thing here that depends on the cloud: the simulator is
+//! told, every other cloud is asked through its API.
+
+use super::told::{Complaint, Told, ensure};
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_sdk_ecs::types::Task;
+use aws_simulator::Simulator;
+use ecs_drain::aws::Environment;
+use std::time::Duration;
+
+/// The hook under which every group is, unless a check wants others.
+pub const HOOK: &str = "ecs-drain";
+
+/// How long a target, or an instance of a classic load balancer, drains.
+pub const DRAINS: Duration = Duration::from_secs(5);
+
+/// A cloud, and names of this world's own in it.
+pub struct World {
+    pub ecs: aws_sdk_ecs::Client,
+    pub autoscaling: aws_sdk_autoscaling::Client,
+    pub elbv2: aws_sdk_elasticloadbalancingv2::Client,
+    pub elb: aws_sdk_elasticloadbalancing::Client,
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    pub sqs: aws_sdk_sqs::Client,
+    /// What the names of everything in it begin with: letters and digits, at most 20.
+    pub name: String,
+    pub(super) made: Made,
+    /// How much faster than the clock here its time runs.
+    pub(super) pace: u32,
+}
+
+/// How things are made.
+pub(super) enum Made {
+    /// The simulator is told.
+    Told(Simulator),
+    /// The API is asked; targets and balancers are in this network.
+    Asked(Network),
+}
+
+/// Where balancers stand; nothing of the program, and no SDK of it, can find that out.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub vpc: String,
+    pub subnet: String,
+}
+
+/// An EC2 instance that is a container instance.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// The container instance's ARN.
+    pub arn: String,
+    /// The EC2 instance's id.
+    pub ec2: String,
+}
+
+/// A cluster, and an Auto Scaling group whose instances are in it.
+pub struct Fleet {
+    pub cluster: String,
+    pub group: String,
+    pub members: Vec<Member>,
+}
+
+/// What a fleet is to be like.
+pub struct Wanted<'a> {
+    /// The group's smallest size.
+    pub min: i32,
+    pub hooks: &'a [Hook],
+    /// A target group that is attached to the group itself.
+    pub target_group: Option<&'a str>,
+    /// One instance that rests in a warm pool.
+    pub warm_pool: bool,
+    /// An abandoned termination keeps the instance.
+    pub retains: bool,
+}
+
+impl Default for Wanted<'_> {
+    fn default() -> Self {
+        Wanted { min: 0, hooks: &[(HOOK, 3600, "CONTINUE")], target_group: None, warm_pool: false, retains: false }
+    }
+}
+
+/// A terminating lifecycle hook: its name, heartbeat timeout in seconds, and default result.
+pub type Hook = (&'static str, i32, &'static str);
+
+/// A service with one task, behind a target group and a classic load balancer.
+pub struct Service {
+    pub name: String,
+    /// The task's ARN.
+    pub task: String,
+    /// Where it runs.
+    pub member: Member,
+    /// The target group's ARN.
+    pub target_group: String,
+    /// The classic load balancer's name.
+    pub classic: String,
+}
+
+impl World {
+    pub(super) async fn new(environment: Environment, name: &str, made: Made, pace: u32) -> World {
+        // One attempt a call: what a cloud answers is to be seen.
+        let sdk = environment.load(Some("us-east-1")).await;
+        let sdk: SdkConfig = sdk.to_builder().retry_config(RetryConfig::disabled()).build();
+        // A long poll lasts longer than the attempts of other calls may.
+        let sqs = aws_sdk_sqs::config::Builder::from(&sdk)
+            .timeout_config(aws_sdk_sqs::config::timeout::TimeoutConfig::disabled());
+        World {
+            ecs: aws_sdk_ecs::Client::new(&sdk),
+            autoscaling: aws_sdk_autoscaling::Client::new(&sdk),
+            elbv2: aws_sdk_elasticloadbalancingv2::Client::new(&sdk),
+            elb: aws_sdk_elasticloadbalancing::Client::new(&sdk),
+            dynamodb: aws_sdk_dynamodb::Client::new(&sdk),
+            sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
+            name: name.to_owned(),
+            made,
+            pace,
+        }
+    }
+
+    /// Lets so many seconds pass there.
+    pub async fn pass(&self, seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds) / self.pace).await;
+    }
+
+    /// Asks until there is an answer; complains after so many seconds there.
+    pub async fn until<T>(&self, what: &str, seconds: u64, ask: impl AsyncFn() -> Told<Option<T>>) -> Told<T> {
+        for _ in 0..=seconds {
+            if let Some(answer) = ask().await? {
+                return Ok(answer);
+            }
+            self.pass(1).await;
+        }
+        Err(Complaint(format!("{what}: not within {seconds} s")))
+    }
+
+    /// An ECS task; None of one that ECS does not know.
+    pub async fn task(&self, cluster: &str, arn: &str) -> Told<Option<Task>> {
+        let answer = self.ecs.describe_tasks().cluster(cluster).tasks(arn).send().await?;
+        Ok(answer.tasks.unwrap_or_default().pop())
+    }
+
+    /// The `lastStatus` of a task.
+    pub async fn last_status(&self, cluster: &str, arn: &str) -> Told<String> {
+        let task = self.task(cluster, arn).await?;
+        Ok(task.and_then(|task| task.last_status).unwrap_or_default())
+    }
+
+    /// The lifecycle state of an instance; None of one that is in no group.
+    pub async fn lifecycle_state(&self, instance: &str) -> Told<Option<String>> {
+        let answer = self.autoscaling.describe_auto_scaling_instances().instance_ids(instance).send().await?;
+        Ok(answer.auto_scaling_instances().first().and_then(|found| found.lifecycle_state()).map(str::to_owned))
+    }
+
+    /// Terminates an instance through its group, and waits until hooks hold it.
+    pub async fn held(&self, instance: &str) -> Told {
+        let terminate = self.autoscaling.terminate_instance_in_auto_scaling_group().instance_id(instance);
+        terminate.should_decrement_desired_capacity(true).send().await?;
+        self.until("Terminating:Wait", 60, async || {
+            let state = self.lifecycle_state(instance).await?;
+            Ok((state.as_deref() == Some("Terminating:Wait")).then_some(()))
+        })
+        .await
+    }
+
+    /// Terminates an instance through its group, under our hook alone, and waits until the group has it no more.
+    pub async fn end(&self, fleet: &Fleet, instance: &str) -> Told {
+        self.held(instance).await?;
+        let complete = self.autoscaling.complete_lifecycle_action().auto_scaling_group_name(&fleet.group);
+        let complete = complete.lifecycle_hook_name(HOOK).instance_id(instance).lifecycle_action_result("CONTINUE");
+        complete.send().await?;
+        self.until("gone from its group", 90, async || {
+            Ok(self.lifecycle_state(instance).await?.is_none().then_some(()))
+        })
+        .await
+    }
+
+    /// Waits until nothing holds an instance any more.
+    pub async fn let_go(&self, instance: &str) -> Told {
+        self.until("past Terminating:Wait", 90, async || {
+            let state = self.lifecycle_state(instance).await?;
+            Ok((state.as_deref() != Some("Terminating:Wait")).then_some(()))
+        })
+        .await
+    }
+
+    /// The states of a target group's targets, unfiltered: id, port, state and reason.
+    pub async fn targets(&self, arn: &str) -> Told<Vec<(String, i32, String, String)>> {
+        let answer = self.elbv2.describe_target_health().target_group_arn(arn).send().await?;
+        let states = answer.target_health_descriptions().iter().map(|described| {
+            let (target, health) = (described.target(), described.target_health());
+            (
+                target.and_then(|target| target.id()).unwrap_or_default().to_owned(),
+                target.and_then(|target| target.port()).unwrap_or_default(),
+                health.and_then(|health| health.state()).map(|state| state.as_str()).unwrap_or_default().to_owned(),
+                health.and_then(|health| health.reason()).map(|reason| reason.as_str()).unwrap_or_default().to_owned(),
+            )
+        });
+        Ok(states.collect())
+    }
+
+    /// A task of no service on a container instance, running; its ARN.
+    pub async fn standalone(&self, fleet: &Fleet, member: &Member) -> Told<String> {
+        let task = self.start(fleet, member, "batch", "family:batch", "somebody").await?;
+        self.running(&fleet.cluster, &task).await?;
+        Ok(task)
+    }
+
+    /// A task of no service that has a network interface of its own, running; its ARN.
+    pub async fn standalone_with_address(&self, fleet: &Fleet) -> Told<String> {
+        let task = self.run_with_address(fleet).await?;
+        self.running(&fleet.cluster, &task).await?;
+        Ok(task)
+    }
+
+    async fn running(&self, cluster: &str, task: &str) -> Told {
+        self.until("a task that runs", 60, async || {
+            Ok((self.last_status(cluster, task).await? == "RUNNING").then_some(()))
+        })
+        .await
+    }
+
+    /// The container instances of a cluster, in the order of their ARNs.
+    pub(super) async fn members(&self, cluster: &str) -> Told<Vec<Member>> {
+        let arns = self.ecs.list_container_instances().cluster(cluster).send().await?.container_instance_arns;
+        let request = self.ecs.describe_container_instances().cluster(cluster).set_container_instances(arns);
+        let mut members: Vec<Member> = request
+            .send()
+            .await?
+            .container_instances
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|found| Some(Member { arn: found.container_instance_arn?, ec2: found.ec2_instance_id? }))
+            .collect();
+        members.sort();
+        Ok(members)
+    }
+
+    /// A service with one task, behind both kinds of balancers, at rest.
+    pub async fn service(&self, fleet: &Fleet) -> Told<Service> {
+        let target_group = self.target_group("web", true).await?;
+        let classic = self.classic("web").await?;
+        self.make_service(fleet, &target_group, &classic).await?;
+        let task = self
+            .until("a task of the service", 60, async || {
+                let tasks = self.ecs.list_tasks().cluster(&fleet.cluster).service_name("web").send().await?;
+                Ok(tasks.task_arns.unwrap_or_default().pop())
+            })
+            .await?;
+        self.running(&fleet.cluster, &task).await?;
+        self.until("a healthy target", 60, async || {
+            let healthy = |target: &(String, i32, String, String)| target.2 == "healthy";
+            Ok(self.targets(&target_group).await?.iter().any(healthy).then_some(()))
+        })
+        .await?;
+        let on = self.task(&fleet.cluster, &task).await?.and_then(|task| task.container_instance_arn);
+        let member = fleet.members.iter().find(|member| Some(&member.arn) == on.as_ref()).cloned();
+        ensure!(member.is_some(), "the task runs on {on:?}, which is in no group");
+        let member = member.unwrap();
+        Ok(Service { name: "web".to_owned(), task, member, target_group, classic })
+    }
+}

@@ -1,0 +1,353 @@
+//! Items that others wrote: older and newer programs, people who edit, and records larger than a table takes.
+
+use super::arbitrary;
+use super::{readable, saved, simulated, simulator, text};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use ecs_drain::store::item::{from_record, read};
+use ecs_drain::store::{Brake, Read, ReadRequest, Saved, Store, StoreError, TableOptions, requests};
+use ecs_drain_state::record::{HISTORY, SCHEMA};
+use ecs_drain_state::{Balancer, ContainerInstance, Event, Note, Obligation, Order, Phase, Record, Target};
+use jiff::Timestamp;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+type Item = HashMap<String, AttributeValue>;
+
+/// A runner that tries the same cases in every run, and writes no file.
+fn runner(cases: u32) -> TestRunner {
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+}
+
+fn item(record: &Record) -> Item {
+    from_record(record).unwrap().into_iter().collect()
+}
+
+#[test]
+fn every_record_is_the_same_after_the_table() {
+    let run = runner(400).run(&arbitrary::record(), |record| {
+        let there = item(&record);
+        assert_eq!(read(&there), Read::Record(Box::new(record.clone())));
+        assert_eq!(there.contains_key("unfinished"), record.phase != Phase::Done);
+        assert!(record.phase == Phase::Done || !there.contains_key("expires_at"));
+        Ok(())
+    });
+    run.unwrap();
+}
+
+#[test]
+fn every_record_of_schema_1_becomes_the_same_of_this_schema() {
+    let run = runner(200).run(&arbitrary::schema_1(), |(old, new)| {
+        let mut there = item(&old);
+        // What the first release did not write at all.
+        there.remove("group");
+        if let Some(AttributeValue::M(lifecycle)) = there.get_mut("lifecycle") {
+            lifecycle.remove("retains_abandoned");
+        }
+        assert_eq!(there["schema"], AttributeValue::N("1".into()));
+        assert_eq!(read(&there), Read::Record(Box::new(new.clone())));
+        assert_eq!(item(&new)["schema"], AttributeValue::N(SCHEMA.to_string()));
+        Ok(())
+    });
+    run.unwrap();
+}
+
+#[test]
+fn every_request_is_the_same_after_the_table() {
+    let run = runner(200).run(&arbitrary::request(), |request| {
+        let there: Item = requests::item_of(&request).unwrap().into_iter().collect();
+        let again = requests::read(&there, &request.controller);
+        assert_eq!(again, ReadRequest::Request(Box::new(request)));
+        Ok(())
+    });
+    run.unwrap();
+}
+
+/// A store in the simulator's DynamoDB, and a client that goes past it.
+async fn table() -> (Store, Client) {
+    let sdk = simulated(&simulator()).await;
+    let store = Store::connect(&sdk, "drains", "main");
+    store.create_table(TableOptions::default()).await.unwrap();
+    (store, Client::new(&sdk))
+}
+
+async fn put(raw: &Client, item: Item) {
+    raw.put_item().table_name("drains").set_item(Some(item)).send().await.unwrap();
+}
+
+/// As [`every_record_is_the_same_after_the_table`], by way of DynamoDB's own numbers, sets and maps.
+#[tokio::test(start_paused = true)]
+async fn every_record_and_brake_is_the_same_after_dynamodb() {
+    use proptest::strategy::{Strategy, ValueTree};
+    let (store, _) = table().await;
+    let mut runner = runner(1);
+    for n in 0..60 {
+        let record = arbitrary::record().new_tree(&mut runner).unwrap().current();
+        let record = Record { instance_id: format!("i-{n}"), ..record };
+        let first = saved(store.create(record).await.unwrap());
+        assert_eq!(readable(store.get(&first.key()).await.unwrap()), first);
+        // Saved over with everything else in it: nothing of what was there before stays.
+        let other = arbitrary::record().new_tree(&mut runner).unwrap().current();
+        let Record { account, region, instance_id, version, write_id, .. } = first;
+        let next =
+            saved(store.save(Record { account, region, instance_id, version, write_id, ..other }).await.unwrap());
+        assert_eq!(readable(store.get(&next.key()).await.unwrap()), next);
+    }
+    let mut expected = Brake::default();
+    for _ in 0..10 {
+        for (place, order) in arbitrary::held().new_tree(&mut runner).unwrap().current() {
+            store.set_brake(&place, Some(&order)).await.unwrap();
+            expected.held.insert(place, order);
+        }
+        assert_eq!(store.brake().await.unwrap(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_of_schema_1_is_written_as_this_schema() {
+    let (store, raw) = table().await;
+    let old = Record { schema: 1, group: None, version: 7, ..super::record("i-old") };
+    let key = old.key();
+    put(&raw, item(&old)).await;
+    let first = readable(store.get(&key).await.unwrap());
+    assert_eq!(first, Record { schema: SCHEMA, group: Some("web-asg".into()), ..old });
+    saved(store.save(first).await.unwrap());
+    let there = raw.get_item().table_name("drains").key("key", text(&key)).send().await.unwrap().item.unwrap();
+    assert_eq!(there["schema"], AttributeValue::N(SCHEMA.to_string()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_of_a_newer_schema_is_never_written_over() {
+    let (store, raw) = table().await;
+    let ours = saved(store.create(super::record("i-newer")).await.unwrap());
+    let key = ours.key();
+    // A newer program takes the drain over, with a phase and fields that this one does not know.
+    let mut newer = item(&Record { schema: SCHEMA + 1, version: 2, write_id: "theirs".into(), ..ours.clone() });
+    newer.insert("phase".into(), text("Rehearsing"));
+    newer.insert("obligations".into(), AttributeValue::M(HashMap::new()));
+    put(&raw, newer.clone()).await;
+    assert_eq!(store.get(&key).await.unwrap(), Some(Read::Newer { schema: u64::from(SCHEMA) + 1 }));
+    assert_eq!(
+        store.get_many(std::slice::from_ref(&key)).await.unwrap()[0].1,
+        Read::Newer { schema: u64::from(SCHEMA) + 1 }
+    );
+    assert_eq!(store.save(ours.clone()).await.unwrap(), Saved::LostRace);
+    assert_eq!(store.create(ours).await.unwrap(), Saved::LostRace);
+    let there = raw.get_item().table_name("drains").key("key", text(&key)).send().await.unwrap().item.unwrap();
+    assert_eq!(there, newer);
+}
+
+/// Foreign attributes stay; what is foreign inside of an attribute of ours goes with the next save of that attribute.
+#[tokio::test(start_paused = true)]
+async fn what_others_add_to_a_record_stays_and_what_they_add_inside_of_it_goes() {
+    let (store, raw) = table().await;
+    let mut there = item(&Record { version: 1, ..super::record("i-noted") });
+    there.insert("note".into(), AttributeValue::Ss(vec!["ask Ada".into()]));
+    let Some(AttributeValue::M(lifecycle)) = there.get_mut("lifecycle") else { panic!("it has one") };
+    lifecycle.insert("note".into(), text("ask Bob"));
+    put(&raw, there).await;
+    let first = readable(store.get("123456789012/us-east-1/i-noted").await.unwrap());
+    let key = saved(store.save(first).await.unwrap()).key();
+    let there = raw.get_item().table_name("drains").key("key", text(&key)).send().await.unwrap().item.unwrap();
+    assert_eq!(there["note"], AttributeValue::Ss(vec!["ask Ada".into()]));
+    assert!(!there["lifecycle"].as_m().unwrap().contains_key("note"));
+}
+
+/// Without these a record is another record; all others must be there. (`attempts` is 0 where it is not there.)
+const OPTIONAL: [&str; 19] = [
+    "attempts",
+    "cancel",
+    "causes",
+    "cluster",
+    "deadline",
+    "expires_at",
+    "global_limit",
+    "group",
+    "held",
+    "intent",
+    "last_error",
+    "lifecycle",
+    "outcome",
+    "release",
+    "requested",
+    "requests",
+    "retained_at",
+    "termination_asked_at",
+    "then",
+];
+
+/// Done, and with everything that a record can have.
+fn full() -> Record {
+    let at: Timestamp = "2026-01-05T09:00:00Z".parse().unwrap();
+    let order = Some(Order { by: "Ada".into(), reason: None, at });
+    Record {
+        phase: Phase::Done,
+        outcome: Some(ecs_drain_state::Outcome::Drained),
+        expires_at: Some(1_800_000_000),
+        then: Some(ecs_drain_state::Then::Keep),
+        cancel: order.clone(),
+        release: order,
+        retained_at: Some(at),
+        termination_asked_at: Some(at),
+        ..super::record("i-full")
+    }
+}
+
+#[test]
+fn a_record_without_one_of_its_attributes_is_told_by_its_name() {
+    let whole: BTreeMap<String, AttributeValue> = item(&full()).into_iter().collect();
+    let optional: BTreeSet<&str> = OPTIONAL.into_iter().collect();
+    let mut missed = 0;
+    for name in whole.keys() {
+        let mut there: Item = whole.clone().into_iter().collect();
+        there.remove(name);
+        match read(&there) {
+            Read::Record(record) => {
+                assert!(optional.contains(name.as_str()), "{name} was not missed");
+                // The rest is as it was.
+                let again = item(&record);
+                let same = |other: &&String| *other == name || again.get(*other) == whole.get(*other);
+                assert!(whole.keys().all(|other| same(&other)), "without {name} it is another record");
+            }
+            Read::Unreadable { why } => {
+                assert!(!optional.contains(name.as_str()), "{name}: {why}");
+                assert!(
+                    why.contains(&format!("`{name}`")) || (name == "key" && why.starts_with("its key is ")),
+                    "{why}"
+                );
+                missed += 1;
+            }
+            Read::Newer { .. } => panic!("it is not newer"),
+        }
+    }
+    assert_eq!(missed, whole.len() - OPTIONAL.len(), "of {} attributes", whole.len());
+}
+
+/// Values of every kind that DynamoDB has, and of sizes that nobody expects.
+fn hostile_values() -> Vec<AttributeValue> {
+    let deep = (0..30).fold(AttributeValue::L(Vec::new()), |inside, n| match n % 2 {
+        0 => AttributeValue::L(vec![inside]),
+        _ => AttributeValue::M(HashMap::from([("a".to_owned(), inside)])),
+    });
+    vec![
+        AttributeValue::Null(true),
+        AttributeValue::Bool(true),
+        AttributeValue::N("-1".into()),
+        AttributeValue::N("1e125".into()),
+        AttributeValue::N("18446744073709551616".into()),
+        AttributeValue::N("0.5".into()),
+        text(""),
+        text("\u{0}\u{1b}[31m\u{202e}\r\n"),
+        text(&"x".repeat(390_000)),
+        AttributeValue::B(Blob::new([0, 255])),
+        AttributeValue::Bs(vec![Blob::new([0])]),
+        AttributeValue::Ns(vec!["1".into()]),
+        AttributeValue::M(HashMap::new()),
+        AttributeValue::M(HashMap::from([("Pending".to_owned(), text("x"))])),
+        AttributeValue::L(vec![AttributeValue::Null(true)]),
+        AttributeValue::L(vec![AttributeValue::M(HashMap::new())]),
+        deep,
+    ]
+}
+
+#[test]
+fn a_record_with_one_hostile_attribute_is_read_or_told_by_its_name() {
+    let whole: BTreeMap<String, AttributeValue> = item(&full()).into_iter().collect();
+    let (mut read_so, mut told) = (0, 0);
+    for name in whole.keys() {
+        for value in hostile_values() {
+            let mut there: Item = whole.clone().into_iter().collect();
+            there.insert(name.clone(), value.clone());
+            match read(&there) {
+                // What is read is what stands there: null is absent, a set is a list, and all else is itself.
+                Read::Record(record) => {
+                    let again = item(&record).remove(name);
+                    let absent = value == AttributeValue::Null(true) && again.is_none();
+                    let set = matches!(value, AttributeValue::Ns(_));
+                    assert!(absent || set || again == Some(value.clone()), "{name}: {value:?} became {again:?}");
+                    read_so += 1;
+                }
+                Read::Unreadable { why } => {
+                    let key = ["key", "account", "region", "instance_id"].contains(&name.as_str());
+                    assert!(
+                        why.starts_with(&format!("attribute {name}: ")) || (key && why.contains("key is ")),
+                        "{why}"
+                    );
+                    told += 1;
+                }
+                Read::Newer { schema } => panic!("{name}: {value:?} made it newer: {schema}"),
+            }
+        }
+    }
+    assert!(read_so > 30 && told > 600, "{read_so} read, {told} told");
+}
+
+/// A record with this many obligations, their texts as long as names can be.
+fn with_obligations(n: usize) -> Record {
+    let at: Timestamp = "2026-01-05T09:00:00.123456789Z".parse().unwrap();
+    let obligation = |n: usize| {
+        let group = format!(
+            "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:targetgroup/{}/{n:016x}",
+            "g".repeat(32)
+        );
+        let target = Target::Ip(format!("2600:1f13:0abc:def0:1234:5678:{:04x}:{:04x}", n / 5, n % 5));
+        Obligation {
+            delay_seconds: Some(3600),
+            network: Some(false),
+            draining_since: Some(at),
+            ..Obligation::new(Balancer::TargetGroup(group), target, at)
+        }
+    };
+    Record { obligations: (0..n).map(obligation).collect(), ..super::record("i-large") }
+}
+
+/// 120 tasks with an interface of their own (the most that an instance takes; source: ECS developer guide, "Increasing
+/// Amazon ECS Linux container instance network interfaces"), each in five target groups (the most that a service takes;
+/// source: ECS developer guide, "Registering multiple target groups with a service"), each task with a cause of its own,
+/// and every text as long as it gets.
+#[tokio::test(start_paused = true)]
+async fn the_largest_record_that_can_come_about_fits_into_the_table() {
+    let (store, _) = table().await;
+    let mut record = with_obligations(600);
+    let at = record.created_at;
+    let (order, arn) = ("ä".repeat(500), format!("arn:aws:ecs:us-gov-west-1:123456789012:task/{}/0", "c".repeat(255)));
+    let order = Some(Order { by: order.clone(), reason: Some(order), at });
+    (record.held, record.cancel, record.release, record.requested) =
+        (order.clone(), order.clone(), order.clone(), order);
+    record.causes = vec![Note { name: "ReplacementFails".into(), text: "x".repeat(1_000) }; 120];
+    record.history = vec![Event { at, phase: Phase::Completing, what: "x".repeat(1_500) }; HISTORY];
+    record.tasks_left = vec![arn.clone(); 10];
+    record.container_instances = vec![
+        ContainerInstance {
+            cluster: "c".repeat(255),
+            arn,
+            draining_is_ours: true,
+            deregistered_at: Some(at),
+            gone_for_seconds: 7
+        };
+        4
+    ];
+    let first = saved(store.create(record).await.unwrap());
+    let next = saved(store.save(first).await.unwrap());
+    assert_eq!(readable(store.get(&next.key()).await.unwrap()), next);
+}
+
+/// DynamoDB takes items of 400 KB. What is larger is refused as a whole, by name; what stood there stays.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_too_large_for_the_table_is_refused_and_never_cut() {
+    let (store, _) = table().await;
+    let fits = saved(store.create(with_obligations(1_000)).await.unwrap());
+    let grown = Record { obligations: with_obligations(3_000).obligations, ..fits.clone() };
+    let error = store.save(grown.clone()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Other { .. }) && !error.is_transient(), "{error}");
+    let said = error.to_string();
+    assert!(
+        said.starts_with("dynamodb:UpdateItem on table drains: ValidationException: ") && said.contains("size"),
+        "{said}"
+    );
+    assert_eq!(readable(store.get(&fits.key()).await.unwrap()), fits);
+    let error = store.create(Record { instance_id: "i-other".into(), ..grown }).await.unwrap_err();
+    assert!(error.to_string().starts_with("dynamodb:PutItem on table drains: ValidationException: "), "{error}");
+}

@@ -1,0 +1,6 @@
+//! See `ecs_drain_fuzz::arn`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    ecs_drain_fuzz::arn(data);
+});

@@ -1,0 +1,216 @@
+//! Items of the table, as anybody may write or edit them who may write to the table: records, requests, brakes.
+
+use super::{assert_plain, item};
+use aws_sdk_dynamodb::types::AttributeValue;
+use ecs_drain::cli::words::Screen;
+use ecs_drain::cli::{get, sheet};
+use ecs_drain::store::{Read, ReadRequest, brake, requests};
+use ecs_drain_state::request::apply;
+use ecs_drain_state::{
+    ContainerInstanceSight, ContainerInstanceStatus, Context, GroupSight, LifecycleState, Mono, Observation, Policy,
+    Record, Request, Seen, Sightings, TargetSight, Then, WaitKind, What, decide,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Every item is a record, is newer, or is refused with the reason. What is read as a record is of this schema, is
+/// written and read back the same, can be decided on and shown, and keeps to the table of legal moves.
+pub fn record(data: &[u8]) -> bool {
+    let Some(item) = item::parse(data) else { return false };
+    let read = ecs_drain::store::item::read(&item);
+    show(&read);
+    match read {
+        Read::Record(record) => {
+            survives(&record);
+            decide_on(&record);
+            order(&record);
+            true
+        }
+        Read::Newer { schema } => {
+            assert!(schema > u64::from(ecs_drain_state::record::SCHEMA));
+            false
+        }
+        Read::Unreadable { why } => {
+            assert_plain(&why);
+            false
+        }
+    }
+}
+
+/// What is written is the record, and reading it back changes nothing.
+pub fn survives(record: &Record) {
+    assert_eq!(record.schema, ecs_drain_state::record::SCHEMA, "an older record was not brought up");
+    let written = ecs_drain::store::item::from_record(record).expect("what was read can be written");
+    // A TTL on an unfinished record is what nobody may want: the next save removes it.
+    let expires_at = record.expires_at.filter(|_| record.is_done());
+    let kept = Record { expires_at, ..record.clone() };
+    let item: HashMap<String, AttributeValue> = written.clone().into_iter().collect();
+    assert_eq!(ecs_drain::store::item::read(&item), Read::Record(Box::new(kept.clone())));
+    assert_eq!(ecs_drain::store::item::from_record(&kept).as_ref(), Ok(&written), "a second save changes it");
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_767_600_000).expect("a moment in 2026")
+}
+
+fn show(read: &Read) {
+    let screen = Screen { width: Some(80), colour: false, terminal: false };
+    for text in [
+        sheet::sheet("123456789012/us-east-1/i-0", read, now(), screen),
+        get::table(&[("123456789012/us-east-1/i-0".to_owned(), read.clone())], true, now(), screen),
+    ] {
+        let steers = |c: char| c.is_control() && c != '\n';
+        assert!(!text.contains(steers), "what people see steers their terminal: {text:?}");
+    }
+    get::value("123456789012/us-east-1/i-0", read).expect("what was read can be printed");
+}
+
+/// Nothing known; everything gone, and the instance held; the instance gone; the instance back in service.
+fn observations(record: &Record) -> [Observation; 4] {
+    let unknown = || "not read".to_owned();
+    let blind = Observation {
+        begun: Mono::from_secs(1_000),
+        begun_at: now(),
+        ended: Mono::from_secs(1_001),
+        group: Seen::Unknown(unknown()),
+        group_begun: Mono::from_secs(999),
+        container_instances: Seen::Unknown(unknown()),
+        tasks: Seen::Unknown(unknown()),
+        obligations: Seen::Unknown(unknown()),
+        targets: Seen::Unknown(unknown()),
+        lookup: None,
+    };
+    let each = |status: ContainerInstanceStatus| {
+        let sight =
+            |arn: &String| ContainerInstanceSight { arn: arn.clone(), status: status.clone(), agent_connected: true };
+        Seen::Yes(record.container_instances.iter().map(|one| sight(&one.arn)).collect())
+    };
+    let member = |state: LifecycleState| {
+        let hook = Seen::Yes(None);
+        Seen::Yes(GroupSight::Member { group: "web-asg".to_owned(), state, healthy: true, hook })
+    };
+    let clear = Observation {
+        group: member(LifecycleState::Waiting(record.lifecycle.as_ref().map_or(WaitKind::Terminating, |l| l.kind))),
+        container_instances: each(ContainerInstanceStatus::Draining),
+        tasks: Seen::Yes(Vec::new()),
+        obligations: Seen::Yes(Vec::new()),
+        targets: Seen::Yes(record.obligations.iter().map(|_| TargetSight::Gone).collect()),
+        ..blind.clone()
+    };
+    let gone = Observation {
+        group: Seen::Yes(GroupSight::Absent),
+        container_instances: each(ContainerInstanceStatus::Missing),
+        ..clear.clone()
+    };
+    let back = Observation {
+        group: member(LifecycleState::InService),
+        container_instances: each(ContainerInstanceStatus::Active),
+        ..clear.clone()
+    };
+    [blind, clear, gone, back]
+}
+
+/// Several looks in a row at a world that stays as it is.
+fn decide_on(record: &Record) {
+    let policy = Policy::default();
+    for seen in observations(record) {
+        let (mut record, mut sightings) = (record.clone(), Sightings::default());
+        for look in 0..4_u32 {
+            let later = Duration::from_secs(120) * look;
+            let seen = Observation {
+                begun: seen.begun + later,
+                ended: seen.ended + later,
+                group_begun: seen.group_begun + later,
+                ..seen.clone()
+            };
+            let now = now() + SignedDuration::from_secs(120) * i32::try_from(look).expect("a few looks");
+            sightings = sightings.fold(&record, &seen, &policy);
+            let decision = decide(&record, &seen, &policy, &Context::new(&sightings), now);
+            let next = decision.record;
+            assert_eq!(next.key(), record.key(), "a drain became another's");
+            assert!(!record.is_done() || next.is_done(), "a drain that is done begins again by itself");
+            assert!(next.obligations.len() >= record.obligations.len(), "obligations only grow");
+            survives(&next);
+            record = next;
+        }
+    }
+}
+
+/// What people may ask of it.
+fn order(record: &Record) {
+    let until = now() + SignedDuration::from_hours(1);
+    let drain = What::Drain { then: Then::Keep };
+    let all = [drain, What::Cancel, What::Hold, What::Resume, What::Extend { until }, What::Retry, What::Complete];
+    for what in all {
+        let request = Request {
+            id: "20260105T080000000-1".to_owned(),
+            controller: record.controller.clone(),
+            account: record.account.clone(),
+            region: record.region.clone(),
+            instance_id: record.instance_id.clone(),
+            generation: record.generation,
+            what,
+            by: "Ada".to_owned(),
+            reason: None,
+            at: now(),
+            schema: ecs_drain_state::request::SCHEMA,
+        };
+        carry_out(&request, Some(record));
+    }
+}
+
+fn carry_out(request: &Request, record: Option<&Record>) {
+    use ecs_drain_state::Applied;
+    match apply(request, record, SignedDuration::from_mins(5), now()) {
+        Applied::Changed { record, answer } => {
+            survives(&record);
+            assert!(!answer.is_empty());
+        }
+        Applied::Already { answer } | Applied::Refused { answer } => assert!(!answer.is_empty()),
+        Applied::Open => {}
+    }
+}
+
+/// Every item is a request, or is refused with the reason; what is read is written and read back the same, and what it
+/// says of itself gets into a record as one plain line. Read as a brake, it holds what it says, or is refused.
+pub fn request(data: &[u8]) -> bool {
+    let Some(item) = item::parse(data) else { return false };
+    braked(&item);
+    let says = item.get("controller").and_then(|value| value.as_s().ok()).map_or("main", String::as_str);
+    match requests::read(&item, says) {
+        ReadRequest::Request(request) => {
+            let written = requests::item_of(&request).expect("what was read can be written");
+            let again: HashMap<String, AttributeValue> = written.into_iter().collect();
+            assert_eq!(requests::read(&again, &request.controller), ReadRequest::Request(request.clone()));
+            let order = request.order();
+            let said = [Some(order.by.clone()), order.reason.clone()];
+            for text in said.into_iter().flatten() {
+                assert!(!text.contains(char::is_control) && text.chars().count() <= 500, "{text:?}");
+            }
+            let other = requests::read(&again, "another");
+            assert!(request.controller == "another" || matches!(other, ReadRequest::Unreadable { .. }));
+            carry_out(&request, None);
+            true
+        }
+        ReadRequest::Unreadable { why } => {
+            assert_plain(&why);
+            false
+        }
+    }
+}
+
+fn braked(item: &HashMap<String, AttributeValue>) {
+    match brake::read(item) {
+        Ok(brake) => {
+            let held = item.get("held").map_or(0, |held| held.as_m().expect("it was read").len());
+            assert_eq!(brake.held.len(), held, "a place that somebody holds was dropped");
+            for place in brake.held.keys().filter(|place| *place != brake::EVERYTHING) {
+                let parts: Vec<&str> = place.split('/').collect();
+                let [account, region, cluster] = parts[..] else { panic!("it holds nothing: {place:?}") };
+                assert!(brake.on(account, region, &[cluster]).is_some());
+            }
+        }
+        Err(why) => assert_plain(&why),
+    }
+}

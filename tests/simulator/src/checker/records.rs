@@ -1,0 +1,267 @@
+//! Is what the program under test writes into its own table in order? Judged at every write that DynamoDB applies, by
+//! the item before and after it, and at every call that the program must have noted in its record first.
+//!
+//! The simulator knows nothing of that program: a [`RecordRules`] says what its records look like, and which moves are
+//! legal.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Checkers, last};
+use crate::SimTime;
+use crate::wire::json::text;
+
+/// What the program under test keeps in its table. A record is about one instance, and its key is the account, the
+/// region and the instance's id, joined by `/`.
+#[derive(Clone, Debug)]
+pub struct RecordRules {
+    /// The table's name.
+    pub table: &'static str,
+    /// Its partition key, a text.
+    pub key: &'static str,
+    /// What the keys of items begin with that are no records.
+    pub others: &'static [&'static str],
+    /// The attribute with the phase.
+    pub phase: &'static str,
+    /// The attribute that counts writes, one at a time, from 1.
+    pub version: &'static str,
+    /// The attribute that counts the drains of an instance, one at a time; another one begins where the last has ended.
+    pub generation: &'static str,
+    /// The attribute that holds what is about to be told to Auto Scaling, and the field in it with the result.
+    pub intent: (&'static str, &'static str),
+    /// The phase in which a generation begins.
+    pub first: &'static str,
+    /// The phase in which a generation has ended.
+    pub last: &'static str,
+    /// The phase in which a lifecycle action may be completed.
+    pub completing: &'static str,
+    /// Which phase may follow which within a generation. Every phase may follow itself.
+    pub moves: BTreeSet<(&'static str, &'static str)>,
+    /// The phases that one write may pass through on its way to another: what is seen at once is written once.
+    pub through: &'static [&'static str],
+    /// Operations of Auto Scaling that name an instance, each with the attribute that its record must have first.
+    pub noted_before: &'static [(&'static str, &'static str)],
+    /// The list of an instance's registrations with ECS, the field of each with its ARN, and the field that it must have
+    /// before it is deregistered.
+    pub deregistered: (&'static str, &'static str, &'static str),
+}
+
+/// A record, as far as it is judged.
+#[derive(Debug, PartialEq, Eq)]
+struct Stored<'a> {
+    phase: &'a str,
+    version: Option<u64>,
+    generation: Option<u64>,
+    result: Option<&'a str>,
+}
+
+impl RecordRules {
+    /// The key of an instance's record.
+    fn key_of(account: &str, region: &str, instance: &str) -> String {
+        format!("{account}/{region}/{instance}")
+    }
+
+    fn read<'a>(&self, item: &'a Value) -> Stored<'a> {
+        let number = |name: &str| item.get(name)?.get("N")?.as_str()?.parse().ok();
+        let (intent, result) = self.intent;
+        let result = item.get(intent).and_then(|intent| intent.get("M")?.get(result)?.get("S")?.as_str());
+        let phase = item.get(self.phase).and_then(|phase| phase.get("S")?.as_str()).unwrap_or("no phase");
+        Stored { phase, version: number(self.version), generation: number(self.generation), result }
+    }
+
+    /// The keys of the records that a write of DynamoDB names.
+    fn named(&self, operation: &str, body: &str) -> Vec<String> {
+        let wanted = ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"];
+        if !wanted.contains(&operation) {
+            return Vec::new();
+        }
+        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        let entries = |list: &Value| list.as_array().cloned().unwrap_or_default();
+        let writes: Vec<Value> = match operation {
+            "TransactWriteItems" => {
+                let items = entries(&body["TransactItems"]).into_iter();
+                let one = |item: Value| ["Put", "Update", "Delete"].iter().find_map(|kind| item.get(*kind).cloned());
+                items.filter_map(one).filter(|write| self.is_of_table(write)).collect()
+            }
+            "BatchWriteItem" => {
+                let items = entries(&body["RequestItems"][self.table]).into_iter();
+                items.flat_map(|item| [item["PutRequest"].clone(), item["DeleteRequest"].clone()]).collect()
+            }
+            _ if self.is_of_table(&body) => vec![body],
+            _ => Vec::new(),
+        };
+        let key = |write: &Value| {
+            let key = ["Key", "Item"].iter().find_map(|place| write.get(*place)?.get(self.key)?.get("S")?.as_str())?;
+            (!self.others.iter().any(|other| key.starts_with(other))).then(|| key.to_owned())
+        };
+        writes.iter().filter_map(key).collect()
+    }
+
+    /// A table is named by its name or its ARN.
+    fn is_of_table(&self, write: &Value) -> bool {
+        text(write, "TableName").map(last) == Some(self.table)
+    }
+
+    /// What is wrong with a write that was applied: which promise it breaks, and how.
+    fn wrong(&self, before: Option<&Value>, after: Option<&Value>) -> Vec<(&'static str, String)> {
+        let (before, after) = match (before, after) {
+            (None, None) => return Vec::new(),
+            (Some(before), Some(after)) if before == after => return Vec::new(),
+            (Some(_), None) => return vec![("record deleted", "by the program itself".to_owned())],
+            (before, Some(after)) => (before.map(|item| self.read(item)), self.read(after)),
+        };
+        let mut wrong = Vec::new();
+        let (was, versions) = match &before {
+            None => ("nothing", (Some(0), after.version)),
+            Some(before) => (before.phase, (before.version, after.version)),
+        };
+        if !grows(versions.0, versions.1) {
+            wrong.push(("version going back", format!("version {} → {}", shown(versions.0), shown(versions.1))));
+        }
+        let same = before.as_ref().is_some_and(|before| before.generation == after.generation);
+        if let Some(before) = before.as_ref().filter(|_| !same) {
+            let (one, other) = (before.generation, after.generation);
+            if !grows(one, other) || before.phase != self.last {
+                let text = format!("generation {} → {} of one that is {was}", shown(one), shown(other));
+                wrong.push(("version going back", text));
+            }
+        }
+        let legal = match same {
+            true => was == after.phase || self.may_become(was, after.phase),
+            false => after.phase == self.first,
+        };
+        if !legal {
+            wrong.push(("illegal phase move", format!("{was} → {}", after.phase)));
+        }
+        wrong
+    }
+
+    /// Whether a record can go from one phase to the other in one write.
+    fn may_become(&self, from: &str, to: &str) -> bool {
+        let (mut met, mut next) = (BTreeSet::new(), vec![from]);
+        while let Some(phase) = next.pop() {
+            let follows = |other: &str| self.moves.iter().any(|(one, after)| *one == phase && *after == other);
+            if follows(to) {
+                return true;
+            }
+            next.extend(self.through.iter().filter(|through| follows(through) && met.insert(**through)));
+        }
+        false
+    }
+
+    /// What is wrong with a call for this instance, given its record at the moment in which the call is sent.
+    fn unnoted(&self, sent: &Sent<'_>, record: Option<&Value>) -> Option<(&'static str, String)> {
+        let Sent { operation, what: result, .. } = *sent;
+        let stored = record.map(|item| self.read(item));
+        let phase = stored.as_ref().map_or("no record", |stored| stored.phase);
+        if operation == "CompleteLifecycleAction" {
+            let sent = result.unwrap_or("no result");
+            let saved = stored.as_ref().and_then(|stored| stored.result);
+            return match saved {
+                Some(saved) if phase == self.completing && saved == sent => None,
+                Some(saved) if phase == self.completing => {
+                    Some(("wrong result sent", format!("{sent}, and the record says {saved}")))
+                }
+                _ => Some(("unsaved completion", format!("{sent} while the record says {phase}"))),
+            };
+        }
+        if operation == "DeregisterContainerInstance" {
+            let named = result.unwrap_or("no container instance");
+            let noted = record.is_some_and(|item| self.notes_deregistration(item, named));
+            return (!noted).then(|| ("unsaved act", format!("{operation} of {named} that no record notes ({phase})")));
+        }
+        let (_, attribute) = self.noted_before.iter().find(|(noted, _)| *noted == operation)?;
+        let noted = record.is_some_and(|item| item.get(*attribute).is_some());
+        (!noted).then(|| ("unsaved act", format!("{operation} without {attribute} in a record ({phase})")))
+    }
+}
+
+impl RecordRules {
+    /// Whether a record says that this container instance is to be deregistered.
+    fn notes_deregistration(&self, item: &Value, container_instance: &str) -> bool {
+        let (list, arn, noted) = self.deregistered;
+        let registrations = item.get(list).and_then(|list| list.get("L")?.as_array()).into_iter().flatten();
+        registrations.filter_map(|one| one.get("M")).any(|one| {
+            let id = one.get(arn).and_then(|arn| arn.get("S")?.as_str()).map(last);
+            id == Some(last(container_instance)) && one.get(noted).is_some()
+        })
+    }
+}
+
+fn grows(before: Option<u64>, after: Option<u64>) -> bool {
+    before.zip(after).is_some_and(|(before, after)| after == before + 1)
+}
+
+fn shown(number: Option<u64>) -> String {
+    number.map_or_else(|| "?".to_owned(), |number| number.to_string())
+}
+
+impl Checkers {
+    /// From now on, what is written into the table is judged too.
+    pub fn records(&mut self, rules: RecordRules) {
+        self.record_rules = Some(rules);
+    }
+
+    /// The keys of the records that a call is about to write, and the table and key attribute to read them with.
+    pub(crate) fn records_named(&self, operation: &str, body: &str) -> Vec<RecordKey> {
+        let rules = self.record_rules.iter();
+        let keys = rules.flat_map(|rules| rules.named(operation, body).into_iter().map(|key| rules.place(key)));
+        keys.collect()
+    }
+
+    /// Where the record of an instance is, if records are judged.
+    pub(crate) fn record_of(&self, account: &str, region: &str, instance: &str) -> Option<RecordKey> {
+        let key = RecordRules::key_of(account, region, instance);
+        self.record_rules.as_ref().map(|rules| rules.place(key))
+    }
+
+    /// A write was applied.
+    pub(crate) fn written(&mut self, now: SimTime, key: &RecordKey, before: Option<&Value>, after: Option<&Value>) {
+        let Some(rules) = &self.record_rules else { return };
+        for (checker, text) in rules.wrong(before, after) {
+            self.violated(now, checker, last(&key.value), text);
+        }
+    }
+
+    /// Whether a call has to be noted in a record before it is sent.
+    pub(crate) fn wants_noted(&self, operation: &str) -> bool {
+        let noted = |rules: &RecordRules| rules.noted_before.iter().any(|(noted, _)| *noted == operation);
+        let always = ["CompleteLifecycleAction", "DeregisterContainerInstance"].contains(&operation);
+        always || self.record_rules.as_ref().is_some_and(noted)
+    }
+
+    /// A call that must have been noted is sent.
+    pub(crate) fn sends(&mut self, now: SimTime, sent: &Sent<'_>, record: Option<&Value>) {
+        let Some(rules) = &self.record_rules else { return };
+        if let Some((checker, text)) = rules.unnoted(sent, record) {
+            self.violated(now, checker, sent.instance, text);
+        }
+    }
+}
+
+impl RecordRules {
+    fn place(&self, value: String) -> RecordKey {
+        RecordKey { table: self.table, attribute: self.key, value }
+    }
+}
+
+/// Where a record is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordKey {
+    pub(crate) table: &'static str,
+    pub(crate) attribute: &'static str,
+    pub(crate) value: String,
+}
+
+/// A call about one instance.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent<'a> {
+    pub(crate) operation: &'a str,
+    pub(crate) instance: &'a str,
+    /// The result of a lifecycle action, or the container instance.
+    pub(crate) what: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Answers that hold a part of what was asked for, where a fault says so.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Cloud;
+use crate::fault::part::{add_failure, fail_one, refuse_one};
+use crate::wire::json::text;
+use crate::wire::{Body, Call, Reply};
+
+impl Cloud {
+    /// One page with less on it than there is: an empty first one, or one item of those that follow.
+    pub(super) fn partial_page(&mut self, call: &Call, lag: Option<Duration>) -> Reply {
+        let further = match &call.body {
+            Body::Json(body) => text(body, "nextToken").is_some(),
+            Body::Form(params) => params.get("NextToken").or(params.get("Marker")).is_some(),
+            // DynamoDB's answers are cut by what stands before the database.
+            Body::Text(_) => false,
+        };
+        let call = Call { page_size: Some(usize::from(further)), ..call.clone() };
+        self.answer(&call, lag)
+    }
+
+    /// An answer of which one entry failed.
+    pub(super) fn with_failure(&mut self, call: &Call, lag: Option<Duration>) -> Reply {
+        let number = self.calls;
+        if call.operation == "UpdateContainerInstancesState" {
+            return self.refuse_state(call, number);
+        }
+        let mut reply = self.answer(call, lag);
+        if reply.error.is_none()
+            && let Some(body) = fail_one(&call.operation, &reply.body, number)
+        {
+            reply.body = body;
+        }
+        reply
+    }
+
+    /// A change of state of all container instances but one.
+    fn refuse_state(&mut self, call: &Call, number: u64) -> Reply {
+        let mut rest = call.clone();
+        let (refused, others) = match &mut rest.body {
+            Body::Json(body) => {
+                (refuse_one(body, number), body.get("containerInstances").and_then(Value::as_array).map_or(0, Vec::len))
+            }
+            Body::Form(_) | Body::Text(_) => (None, 0),
+        };
+        let Some(refused) = refused else { return self.answer(call, None) };
+        let mut reply = if others > 0 {
+            self.answer(&rest, None)
+        } else {
+            self.reply(call, Ok(json!({ "containerInstances": [], "failures": [] }).to_string()))
+        };
+        if reply.error.is_none()
+            && let Ok(mut body) = serde_json::from_str(&reply.body)
+        {
+            add_failure(&mut body, &refused);
+            reply.body = body.to_string();
+        }
+        reply
+    }
+}

@@ -1,0 +1,93 @@
+//! Answers that hold a part of what was asked for: which operations can give them, and what they look like.
+
+use serde_json::{Value, json};
+
+use crate::wire::json::text;
+use crate::wire::{Body, Call};
+
+/// Why an entry failed. AWS's own list of reasons for these calls has `MISSING` only, which means something else.
+const REASON: &str = "INTERNAL";
+
+/// What the answer of a listing holds when it lists nothing; `None` for what is no listing. (Both generations of load
+/// balancing have a DescribeLoadBalancers.)
+pub(crate) fn paged(operation: &str) -> Option<&'static [&'static str]> {
+    match operation {
+        "ListClusters" => Some(&["\"clusterArns\":[]"]),
+        "ListContainerInstances" => Some(&["\"containerInstanceArns\":[]"]),
+        "ListServices" => Some(&["\"serviceArns\":[]"]),
+        "ListTasks" => Some(&["\"taskArns\":[]"]),
+        "DescribeAutoScalingGroups" => Some(&["<AutoScalingGroups></AutoScalingGroups>"]),
+        "DescribeAutoScalingInstances" => Some(&["<AutoScalingInstances></AutoScalingInstances>"]),
+        "DescribeScalingActivities" => Some(&["<Activities></Activities>"]),
+        "DescribeWarmPool" => Some(&["<Instances></Instances>"]),
+        "DescribeTargetGroups" => Some(&["<TargetGroups></TargetGroups>"]),
+        "DescribeLoadBalancers" => {
+            Some(&["<LoadBalancers></LoadBalancers>", "<LoadBalancerDescriptions></LoadBalancerDescriptions>"])
+        }
+        "Query" | "Scan" => Some(&["\"Count\":0"]),
+        "BatchGetItem" => Some(&[]),
+        _ => None,
+    }
+}
+
+/// The list of an answer whose entries can be `failures` instead, and the field with an entry's ARN.
+pub(crate) fn failing(operation: &str) -> Option<(&'static str, &'static str)> {
+    match operation {
+        "DescribeClusters" => Some(("clusters", "clusterArn")),
+        "DescribeContainerInstances" | "UpdateContainerInstancesState" => {
+            Some(("containerInstances", "containerInstanceArn"))
+        }
+        "DescribeServices" => Some(("services", "serviceArn")),
+        "DescribeTasks" => Some(("tasks", "taskArn")),
+        "GetTaskProtection" => Some(("protectedTasks", "taskArn")),
+        _ => None,
+    }
+}
+
+/// Whether an answer lists something that a part of it would lack.
+pub(crate) fn lists(call: &Call, answer: &str) -> bool {
+    match (call.operation.as_str(), failing(&call.operation), paged(&call.operation)) {
+        ("BatchGetItem", ..) => match &call.body {
+            Body::Text(body) => serde_json::from_slice(body).is_ok_and(|request| keys(&request) > 1),
+            Body::Json(_) | Body::Form(_) => false,
+        },
+        (_, Some((list, _)), _) => answer.contains(list) && !answer.contains(&format!("\"{list}\":[]")),
+        (_, None, Some(empty)) => !empty.iter().any(|empty| answer.contains(empty)),
+        (_, None, None) => false,
+    }
+}
+
+/// How many keys a BatchGetItem names.
+fn keys(request: &Value) -> usize {
+    let tables = request.get("RequestItems").and_then(Value::as_object).into_iter().flatten();
+    tables.filter_map(|(_, table)| table.get("Keys").and_then(Value::as_array)).map(Vec::len).sum()
+}
+
+/// Makes one entry of a description, chosen by this number, a failure.
+pub(crate) fn fail_one(operation: &str, answer: &str, number: u64) -> Option<String> {
+    let (list, arn) = failing(operation)?;
+    let mut answer: Value = serde_json::from_str(answer).ok()?;
+    let entries = answer.get_mut(list).and_then(Value::as_array_mut).filter(|entries| !entries.is_empty())?;
+    let chosen = entries.remove(choose(number, entries.len()));
+    add_failure(&mut answer, text(&chosen, arn).unwrap_or_default());
+    Some(answer.to_string())
+}
+
+/// Takes one container instance, chosen by this number, out of a change of state, and answers its ARN.
+pub(crate) fn refuse_one(body: &mut Value, number: u64) -> Option<String> {
+    let asked = body.get_mut("containerInstances").and_then(Value::as_array_mut).filter(|asked| !asked.is_empty())?;
+    asked.remove(choose(number, asked.len())).as_str().map(str::to_owned)
+}
+
+/// Adds an entry to an answer's `failures`.
+pub(crate) fn add_failure(answer: &mut Value, arn: &str) {
+    let failure = json!({ "arn": arn, "reason": REASON, "detail": "simulated" });
+    match answer.get_mut("failures").and_then(Value::as_array_mut) {
+        Some(failures) => failures.push(failure),
+        None => answer["failures"] = json!([failure]),
+    }
+}
+
+fn choose(number: u64, of: usize) -> usize {
+    usize::try_from(number).unwrap_or_default() % of.max(1)
+}
