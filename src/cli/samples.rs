@@ -51,6 +51,7 @@ fn opened(instance: &str, minutes_ago: i64, deadline: Option<SignedDuration>) ->
             arn: "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee".to_owned(),
             draining_is_ours: true,
             deregistered_at: None,
+            drained_for_seconds: 0,
             gone_for_seconds: 0,
         }],
         deadline,

@@ -158,6 +158,7 @@ fn take(
             arn: view.arn,
             draining_is_ours: false,
             deregistered_at: None,
+            drained_for_seconds: 0,
             gone_for_seconds: 0,
         };
         let chosen = selection.chosen.entry(place(&id)).or_insert_with(|| Chosen {

@@ -75,6 +75,7 @@ pub async fn search(session: &Session, clock: &Clock, ids: &[String]) -> Result<
                     arn: view.arn,
                     draining_is_ours: false,
                     deregistered_at: None,
+                    drained_for_seconds: 0,
                     gone_for_seconds: 0,
                 });
             }

@@ -169,7 +169,11 @@ pub struct ContainerInstance {
     /// no evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deregistered_at: Option<Timestamp>,
-    /// For how long it has been watched gone from its cluster since then, by the monotonic clocks of all processes that
+    /// For how long it has been watched `DRAINING` or gone, by the monotonic clocks of all processes that watched, one
+    /// after the other; seconds. Written where the grace of standalone tasks is measured by it.
+    #[serde(default, skip_serializing_if = "obligation::is_zero")]
+    pub drained_for_seconds: u32,
+    /// For how long it has been watched gone from its cluster since it was deregistered, by the monotonic clocks of all processes that
     /// watched, one after the other; seconds.
     #[serde(default, skip_serializing_if = "obligation::is_zero")]
     pub gone_for_seconds: u32,

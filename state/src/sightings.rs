@@ -6,10 +6,10 @@
 
 use crate::Mono;
 use crate::decide::clear::{clear, container_instances, is_stopped};
-use crate::observation::{GroupSight, LifecycleState, Observation, Seen, TargetSight};
+use crate::observation::{ContainerInstanceStatus, GroupSight, LifecycleState, Observation, Seen, TargetSight};
 use crate::phase::Outcome;
 use crate::policy::Policy;
-use crate::record::Record;
+use crate::record::{ContainerInstance, Record};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct Sightings {
     pub nowhere_last: Option<Mono>,
     /// Each registration that has been seen to drain or to be gone, unbroken, by its name.
     pub leaving: BTreeMap<String, Watch>,
+    /// Each container instance that has been seen taking no new task, unbroken, by its ARN.
+    pub drained: BTreeMap<String, Watch>,
     /// Each container instance that has been seen gone from its cluster, unbroken, by its ARN.
     pub gone: BTreeMap<String, Watch>,
     /// A registration that was leaving, and was in service again at this look.
@@ -132,7 +134,14 @@ impl Sightings {
             nowhere,
             nowhere_last,
             leaving,
-            gone: self.gone(record, seen),
+            drained: watches(
+                &self.drained,
+                record,
+                seen,
+                |status| status.takes_no_work(),
+                |one| one.drained_for_seconds,
+            ),
+            gone: watches(&self.gone, record, seen, |status| status.is_gone(), |one| one.gone_for_seconds),
             came_back,
             agent_lost,
             tasks_left,
@@ -166,16 +175,24 @@ impl Sightings {
         }
         (leaving, came_back)
     }
+}
 
-    fn gone(&self, record: &Record, seen: &Observation) -> BTreeMap<String, Watch> {
-        let Some(sights) = seen.container_instances.known() else { return self.gone.clone() };
-        let all = record.container_instances.iter().zip(sights);
-        let gone = all.filter(|(_, sight)| sight.status.is_gone()).map(|(one, _)| {
-            let before = Duration::from_secs(u64::from(one.gone_for_seconds));
-            (one.arn.clone(), self.gone.get(&one.arn).copied().unwrap_or(Watch { before, since: seen.ended }))
-        });
-        gone.collect()
-    }
+/// For how long each container instance has been so; a look that failed breaks nothing, since nothing can be so for a
+/// moment only.
+fn watches(
+    known: &BTreeMap<String, Watch>,
+    record: &Record,
+    seen: &Observation,
+    is_so: fn(&ContainerInstanceStatus) -> bool,
+    before: fn(&ContainerInstance) -> u32,
+) -> BTreeMap<String, Watch> {
+    let Some(sights) = seen.container_instances.known() else { return known.clone() };
+    let so = record.container_instances.iter().zip(sights).filter(|(_, sight)| is_so(&sight.status));
+    let watches = so.map(|(one, _)| {
+        let before = Duration::from_secs(u64::from(before(one)));
+        (one.arn.clone(), known.get(&one.arn).copied().unwrap_or(Watch { before, since: seen.ended }))
+    });
+    watches.collect()
 }
 
 /// Whether the instance no longer exists: in no group, and ECS has lost it or its agent. None when that was not seen.

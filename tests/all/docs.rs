@@ -296,6 +296,7 @@ fn full(mut record: Record) -> Record {
         arn: "arn:aws:ecs:us-east-1:123456789012:container-instance/web/0123".into(),
         draining_is_ours: true,
         deregistered_at: Some(at),
+        drained_for_seconds: 0,
         gone_for_seconds: 0,
     });
     let balancers = [Balancer::TargetGroup("web".into()), Balancer::ClassicLoadBalancer("old".into())];

@@ -88,6 +88,7 @@ fn record(instance: &str) -> Record {
                 arn: "arn:aws:ecs:us-east-1:123456789012:container-instance/web/0123".into(),
                 draining_is_ours: true,
                 deregistered_at: None,
+                drained_for_seconds: 0,
                 gone_for_seconds: 0,
             }],
             deadline: Some(SignedDuration::from_hours(2)),

@@ -59,6 +59,7 @@ fn full() -> Record {
         arn: "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/0123".into(),
         draining_is_ours: true,
         deregistered_at: Some(at),
+        drained_for_seconds: 0,
         gone_for_seconds: 0,
     }];
     record.deadline = at.checked_add(SignedDuration::from_hours(1)).ok();

@@ -278,10 +278,14 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
             obligation.left_for_seconds = watched(watch, view, view.policy.network_settle);
         }
     }
-    let longest = waiting::longest_delay(draft);
-    for one in draft.container_instances.iter_mut().filter(|one| one.deregistered_at.is_some()) {
-        if let Some(watch) = view.sightings.gone.get(&one.arn) {
-            one.gone_for_seconds = watched(watch, view, longest);
+    if view.seen.container_instances.known().is_some() {
+        let (longest, grace) = (waiting::longest_delay(draft), waiting::grace(view.policy).unwrap_or_default());
+        let seconds = |watch: Option<&Watch>, most| watch.map_or(0, |watch| watched(watch, view, most));
+        for one in &mut draft.container_instances {
+            one.drained_for_seconds = seconds(view.sightings.drained.get(&one.arn), grace);
+            if one.deregistered_at.is_some() {
+                one.gone_for_seconds = seconds(view.sightings.gone.get(&one.arn), longest);
+            }
         }
     }
     for found in view.seen.lookup.iter().flat_map(|l| &l.found) {
@@ -410,7 +414,10 @@ fn must_save(before: &Record, after: &Record, now: Timestamp) -> bool {
                 obligation.draining_since = None;
             }
         });
-        record.container_instances.iter_mut().for_each(|one| one.gone_for_seconds /= WATCHED);
+        record.container_instances.iter_mut().for_each(|one| {
+            one.drained_for_seconds /= WATCHED;
+            one.gone_for_seconds /= WATCHED;
+        });
         record
     };
     // What can last for long, and says that somebody must act or that others come first, is written at once.

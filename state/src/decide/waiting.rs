@@ -4,10 +4,10 @@ use super::clear::{Remains, container_instances, tasks};
 use super::{Action, Step, View, pending, unknown};
 use crate::observation::{TaskKind, TaskSight};
 use crate::phase::Phase;
-use crate::policy::StandaloneTasks;
-use crate::record::{Record, later};
+use crate::policy::{Policy, StandaloneTasks};
+use crate::record::Record;
+use crate::sightings::Watch;
 use crate::why::{Left, Why};
-use jiff::SignedDuration;
 use std::time::Duration;
 
 /// How long a balancer is given when its delay could not be read: the default of a target group.
@@ -45,15 +45,13 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     Step::Enter(Phase::Verifying, "no task that matters is left".to_owned())
 }
 
-/// Waits for tasks; those of no service are stopped once the policy's grace is over. The grace counts from the
-/// beginning of the phase, and the order is in the record before it is given.
+/// Waits for tasks; those of no service are stopped once the policy's grace is over. The grace counts from when ECS was
+/// seen to place nothing more on the instance, and the order is in the record before it is given.
 pub(super) fn stop_standalone(draft: &mut Record, standalone: &[&TaskSight], why: Why, view: &View<'_>) -> Step {
-    let StandaloneTasks::StopAfter(grace) = view.policy.standalone_tasks else {
-        return Step::Wait(why, view.policy.poll);
-    };
-    let grace = SignedDuration::try_from(grace).unwrap_or(SignedDuration::MAX);
+    let Some(grace) = grace(view.policy) else { return Step::Wait(why, view.policy.poll) };
     let running: Vec<_> = standalone.iter().filter(|t| !t.stopping).collect();
-    if running.is_empty() || view.now < later(draft.phase_since, grace) {
+    let shortest = draft.container_instances.iter().map(|one| span(view.sightings.drained.get(&one.arn), view)).min();
+    if running.is_empty() || shortest.is_none_or(|span| span < grace) {
         return Step::Wait(why, view.policy.poll);
     }
     let noted = |id: &str| {
@@ -74,9 +72,21 @@ pub(super) fn stop_standalone(draft: &mut Record, standalone: &[&TaskSight], why
 /// seen gone.
 fn longest_delay_left(draft: &Record, view: &View<'_>) -> Duration {
     let deregistered = draft.container_instances.iter().filter(|c| c.deregistered_at.is_some());
-    let watched = |arn: &String| view.sightings.gone.get(arn).map_or(Duration::ZERO, |w| w.span(view.seen.begun));
-    let Some(shortest) = deregistered.map(|c| watched(&c.arn)).min() else { return Duration::ZERO };
+    let watched = deregistered.map(|one| span(view.sightings.gone.get(&one.arn), view));
+    let Some(shortest) = watched.min() else { return Duration::ZERO };
     longest_delay(draft).saturating_sub(shortest)
+}
+
+/// After how long standalone tasks are stopped, if they are.
+pub(super) fn grace(policy: &Policy) -> Option<Duration> {
+    match policy.standalone_tasks {
+        StandaloneTasks::StopAfter(grace) => Some(grace),
+        StandaloneTasks::Wait => None,
+    }
+}
+
+fn span(watch: Option<&Watch>, view: &View<'_>) -> Duration {
+    watch.map_or(Duration::ZERO, |watch| watch.span(view.seen.begun))
 }
 
 /// How long the slowest of its balancers drains a target.

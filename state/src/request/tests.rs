@@ -52,6 +52,7 @@ fn record(origin: Origin, lifecycle: Option<Lifecycle>, then: Option<Then>) -> R
             arn: "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c1".into(),
             draining_is_ours: true,
             deregistered_at: None,
+            drained_for_seconds: 0,
             gone_for_seconds: 0,
         }],
         deadline: Some(SignedDuration::from_hours(1)),

@@ -70,9 +70,17 @@ fn lifecycle() -> impl Strategy<Value = Lifecycle> {
 }
 
 fn container_instance() -> impl Strategy<Value = ContainerInstance> {
-    let watched = any::<u32>();
-    (text(), text(), any::<bool>(), of(moment()), watched).prop_map(|(cluster, arn, ours, at, gone_for_seconds)| {
-        ContainerInstance { cluster, arn, draining_is_ours: ours, deregistered_at: at, gone_for_seconds }
+    let watched = (any::<u32>(), any::<u32>());
+    (text(), text(), any::<bool>(), of(moment()), watched).prop_map(|(cluster, arn, ours, at, watched)| {
+        let (drained_for_seconds, gone_for_seconds) = watched;
+        ContainerInstance {
+            cluster,
+            arn,
+            draining_is_ours: ours,
+            deregistered_at: at,
+            drained_for_seconds,
+            gone_for_seconds,
+        }
     })
 }
 

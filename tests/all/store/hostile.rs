@@ -325,6 +325,7 @@ async fn the_largest_record_that_can_come_about_fits_into_the_table() {
             arn,
             draining_is_ours: true,
             deregistered_at: Some(at),
+            drained_for_seconds: 9,
             gone_for_seconds: 7
         };
         4

@@ -68,8 +68,7 @@ fn describe(plan: &Plan, cloud: &mut Cloud) {
     cloud.checkers.ends_unnoticed_for = seconds(180);
     cloud.limits.enabled = plan.limits;
     if let Some(after) = plan.rules.stop_after {
-        // The grace outlives processes, so that wall clocks measure it.
-        cloud.checkers.allow_stop_tasks(seconds(after).saturating_sub(plan.clocks_disagree()));
+        cloud.checkers.allow_stop_tasks(seconds(after));
     }
     if plan.index_lag > 0 {
         cloud.dynamodb.set_index_lag(seconds(plan.index_lag)).expect("a lagging index");

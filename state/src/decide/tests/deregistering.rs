@@ -162,6 +162,25 @@ fn deregister_waits_for_standalone_tasks() {
     );
 }
 
+/// The grace begins when ECS is seen to place nothing more there, however long that takes.
+#[test]
+fn the_grace_of_standalone_tasks_begins_with_draining() {
+    check(
+        "
+        policy strategy=deregister standalone=60s
+        0s    ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        50s                                   => Deregistering SetDraining(c1) 5s AskedToDrain
+        55s   DRAINING                        => Deregistering 5s BeforeDeregistration(1)
+        66s   clock=+1h                       => Deregistering saved 5s BeforeDeregistration(1)
+        87s                                   => Deregistering saved 5s BeforeDeregistration(1)
+        90s   restart                         => Deregistering 5s BeforeDeregistration(1)
+        118s                                  => Deregistering 5s BeforeDeregistration(1)
+        122s                                  => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
+        5 writes
+        ",
+    );
+}
+
 /// Or stopped, once their grace is over; deregistered only when they are really gone.
 #[test]
 fn deregister_stops_standalone_tasks_after_their_grace() {
@@ -170,12 +189,12 @@ fn deregister_stops_standalone_tasks_after_their_grace() {
         policy strategy=deregister standalone=60s
         0s    ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s    DRAINING                        => Deregistering 5s BeforeDeregistration(1)
-        59s                                   => Deregistering 5s BeforeDeregistration(1)
-        60s                                   => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
-        65s   tasks=standalone:DEACTIVATING!  => Deregistering 5s BeforeDeregistration(1)
+        65s                                   => Deregistering saved 5s BeforeDeregistration(1)
+        66s                                   => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
+        68s   tasks=standalone:DEACTIVATING!  => Deregistering 5s BeforeDeregistration(1)
         70s   tasks=none                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
         75s   INACTIVE                        => Verifying saved search≥1m10s 5s LookingForRegistrations
-        5 writes
+        6 writes
         ",
     );
 }

@@ -10,12 +10,12 @@ fn two_minutes_from_the_first_sight() {
         "
         0s   ACTIVE tasks=web:RUNNING found=net-web/30 targets=net-web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                                          => Waiting saved 5s TasksLeft(1)
-        30s  targets=net-web:draining                                          => Waiting 5s TasksLeft(1)
+        30s  targets=net-web:draining                                          => Waiting saved 5s TasksLeft(1)
         70s  tasks=none targets=none                                           => Verifying saved 10s NetworkSettling(1m21s)
         140s                                                                   => Verifying saved 10s NetworkSettling(11s)
         151s                                                                   => Verifying saved search≥1m10s 5s LookingForRegistrations
         161s                                                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        8 writes
+        9 writes
         ",
     );
 }

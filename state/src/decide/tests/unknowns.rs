@@ -68,10 +68,10 @@ fn nothing_is_stopped_blind() {
         "
         policy standalone=60s
         0s   DRAINING tasks=standalone:RUNNING => Waiting saved 5s TasksLeft(1)
-        70s  tasks=?                           => Waiting 5s Unknown(tasks)
+        70s  tasks=?                           => Waiting saved 5s Unknown(tasks)
         75s  tasks=standalone:RUNNING ci=?     => Waiting 5s Unknown(ci)
         80s  DRAINING                          => Waiting saved StopTask(t1) 5s TasksLeft(1)
-        3 writes
+        4 writes
         ",
     );
 }

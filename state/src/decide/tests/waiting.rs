@@ -70,13 +70,13 @@ fn standalone_tasks_are_stopped_after_their_grace() {
         policy standalone=60s
         0s   ACTIVE tasks=standalone:RUNNING,web:RUNNING,standalone:RUNNING,standalone:RUNNING! => Deregistering saved SetDraining(c1) 5s AskedToDrain
         10s  DRAINING                                                                           => Waiting saved 5s TasksLeft(4)
-        70s                                                                                     => Waiting saved StopTask(t1) StopTask(t3) 5s TasksLeft(4)
-        71s                                                                                     => Waiting StopTask(t1) StopTask(t3) 5s TasksLeft(4)
+        70s                                                                                     => Waiting saved 5s TasksLeft(4)
+        71s                                                                                     => Waiting saved StopTask(t1) StopTask(t3) 5s TasksLeft(4)
         # The first StopTask was lost, the other one worked.
         76s  tasks=standalone:RUNNING,web:RUNNING,standalone:RUNNING!                           => Waiting StopTask(t1) 5s TasksLeft(3)
         81s  tasks=standalone:RUNNING!,web:RUNNING                                              => Waiting 5s TasksLeft(2)
         86s  tasks=web:RUNNING                                                                  => Waiting 5s TasksLeft(1)
-        4 writes
+        5 writes
         ",
     );
 }
@@ -88,8 +88,8 @@ fn fifty_standalone_tasks_are_one_note() {
         "
         policy standalone=60s
         0s   DRAINING tasks=standalone:RUNNING*50 => Waiting saved 5s TasksLeft(50)
-        60s  dies-after-save                      => Waiting saved 50 actions 5s TasksLeft(50)
-        65s                                       => Waiting 50 actions 5s TasksLeft(50)
+        66s  dies-after-save                      => Waiting saved 50 actions 5s TasksLeft(50)
+        68s                                       => Waiting 50 actions 5s TasksLeft(50)
         70s                                       => Waiting 50 actions 5s TasksLeft(50)
         75s  tasks=standalone:RUNNING*51          => Waiting saved 51 actions 5s TasksLeft(51)
         80s                                       => Waiting 51 actions 5s TasksLeft(51)
@@ -105,8 +105,8 @@ fn dies_before_stop_task() {
         "
         policy standalone=60s
         0s   DRAINING tasks=standalone:RUNNING => Waiting saved 5s TasksLeft(1)
-        60s  dies-after-save                   => Waiting saved StopTask(t1) 5s TasksLeft(1)
-        65s                                    => Waiting StopTask(t1) 5s TasksLeft(1)
+        66s  dies-after-save                   => Waiting saved StopTask(t1) 5s TasksLeft(1)
+        68s                                    => Waiting StopTask(t1) 5s TasksLeft(1)
         3 writes
         ",
     );

@@ -195,8 +195,10 @@ impl Dice {
             Fault::LateApply(_) => Fault::LateApply(Duration::from_secs(self.among(1, 45))),
             // A policy that someone changes, and changes back.
             Fault::AccessDenied => return self.spell(calm_at, Fault::AccessDenied),
-            Fault::Throttle if self.often(50) => return self.spell(calm_at, Fault::Throttle),
-            other => other,
+            // Nobody dies for minutes on end.
+            fault @ (Fault::CrashBefore | Fault::CrashAfter) => fault,
+            fault if self.often(30) => return self.spell(calm_at, fault),
+            fault => fault,
         };
         let on = if self.often(60) {
             On::Nth(self.one(&OPERATIONS), self.among(1, 12))
@@ -208,7 +210,8 @@ impl Dice {
 
     fn spell(&mut self, calm_at: u64, fault: Fault) -> Strike {
         let from = self.among(0, calm_at - 60);
-        Strike { on: On::Every(self.one(&OPERATIONS), from, from + self.among(5, 60)), fault }
+        let until = (from + self.among(5, 150)).min(calm_at);
+        Strike { on: On::Every(self.one(&OPERATIONS), from, until), fault }
     }
 
     fn script(&mut self, plan: &Plan) -> Vec<(u64, Happening)> {
@@ -298,7 +301,10 @@ impl Dice {
             85..90 => script.push((at, Happening::Kill { replica })),
             90..93 => script.push((at, Happening::Stop { replica, span: self.among(5, 120) })),
             93..95 => script.push((at, Happening::ClockJumps { replica, by: self.0.i64(-600_000..=600_000) })),
-            95..98 => script.push((at, Happening::TableAway { span: self.among(5, 200), hangs: self.often(40) })),
+            95..98 => {
+                let span = self.among(5, 200) * self.one(&[1, 1, 2]);
+                script.push((at, Happening::TableAway { span, hangs: self.often(40) }));
+            }
             _ => {
                 script.push((at, Happening::Brake { on: true }));
                 script.push((later, Happening::Brake { on: false }));

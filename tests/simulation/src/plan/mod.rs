@@ -8,7 +8,6 @@ pub use dice::{can_move, plan};
 use aws_simulator::Fault;
 use ecs_drain_state::Then;
 use std::fmt;
-use std::time::Duration;
 
 /// Everything about one run. Times are seconds since the scenario began.
 #[derive(Clone, Debug)]
@@ -292,24 +291,6 @@ impl Plan {
     /// A group by its name.
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == name)
-    }
-
-    /// How far two looks at a wall clock disagree at most: of two replicas, or before and after a jump.
-    pub fn clocks_disagree(&self) -> Duration {
-        let offsets = self.replicas.iter().enumerate().flat_map(|(n, replica)| {
-            let jumps = self.script.iter().filter_map(move |(_, what)| match what {
-                Happening::ClockJumps { replica, by } if *replica == n => Some(*by),
-                _ => None,
-            });
-            let after = jumps.scan(replica.skew, |skew, by| {
-                *skew += by;
-                Some(*skew)
-            });
-            std::iter::once(replica.skew).chain(after)
-        });
-        let offsets: Vec<i64> = offsets.collect();
-        let (least, most) = (offsets.iter().min(), offsets.iter().max());
-        Duration::from_millis(least.zip(most).map_or(0, |(least, most)| most.abs_diff(*least)))
     }
 }
 

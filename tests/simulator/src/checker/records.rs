@@ -158,11 +158,11 @@ impl RecordRules {
         if operation == "CompleteLifecycleAction" {
             let sent = result.unwrap_or("no result");
             let saved = stored.as_ref().and_then(|stored| stored.result);
+            // Another replica that has not read what the first one wrote may send the same once more.
+            let is_saved = [self.completing, self.last].contains(&phase);
             return match saved {
-                Some(saved) if phase == self.completing && saved == sent => None,
-                Some(saved) if phase == self.completing => {
-                    Some(("wrong result sent", format!("{sent}, and the record says {saved}")))
-                }
+                Some(saved) if is_saved && saved == sent => None,
+                Some(saved) if is_saved => Some(("wrong result sent", format!("{sent}, and the record says {saved}"))),
                 _ => Some(("unsaved completion", format!("{sent} while the record says {phase}"))),
             };
         }

@@ -181,6 +181,9 @@ fn a_completion_is_saved_before_it_is_sent() {
         completes(Some(&completing("CONTINUE")), "ABANDON"),
         ["wrong result sent: i-1 ABANDON, and the record says CONTINUE"]
     );
+    let mut told_already = completing("CONTINUE");
+    told_already["phase"] = json!({ "S": "Done" });
+    assert!(completes(Some(&told_already), "CONTINUE").is_empty(), "by another replica, a moment ago");
     let without = record("Completing", 3, 1);
     let unsaved = |phase: &str| vec![format!("unsaved completion: i-1 CONTINUE while the record says {phase}")];
     assert_eq!(completes(Some(&without), "CONTINUE"), unsaved("Completing"));
