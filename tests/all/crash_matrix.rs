@@ -4,7 +4,8 @@
 //! since, is the same point in the life of a drain, and every renewal of the lease is the same: of each such row the first
 //! is tried with every kind of fault, and the last with those whose harm depends on when they strike: death, silence, and
 //! an old truth. A read changes nothing, so that it is the same whether it was lost before or after it was
-//! applied; only a read of AWS can be answered with an old truth, and only a list with a part of it. With
+//! applied; a call that did not come through, one that was throttled and one that failed are tried again alike, so that
+//! reads meet one of the three in turn; only a read of AWS can be answered with an old truth, and only a list with a part of it. With
 //! `ECS_DRAIN_MATRIX=every` each call is tried with each kind of fault.
 
 use crate::harness::{Ended, Run, Scenario, run};
@@ -79,7 +80,7 @@ fn points(plain: &Ended) -> Vec<(u64, Fault)> {
         for (number, call) in calls {
             let is_tried = |fault: &Fault| {
                 every
-                    || differs(*fault, call)
+                    || differs(*fault, call, number)
                         && tried.get(&number).is_some_and(|repeats| !repeats || depends_on_when(*fault))
             };
             points.extend(Fault::ALL.into_iter().filter(is_tried).map(|fault| (number, fault)));
@@ -88,20 +89,18 @@ fn points(plain: &Ended) -> Vec<(u64, Fault)> {
     })
 }
 
-/// Whether a fault at this call can differ from every other kind that is tried at it.
-fn differs(fault: Fault, call: &Entry) -> bool {
+/// Whether a fault at this call, by its number, can differ from every other kind that is tried at it.
+fn differs(fault: Fault, call: &Entry, number: u64) -> bool {
     // A message that is received is hidden from then on.
     let is_read = !changes(call) && call.operation != "ReceiveMessage";
     match fault {
         Fault::FailAfter | Fault::LateApply(_) | Fault::HangAfter | Fault::CrashAfter => !is_read,
         // Only reads of AWS lag; only what is listed can be on a page of its own, or fail alone.
         Fault::Stale(_) | Fault::PartialPage | Fault::Failures => fault.applies_to(call),
-        Fault::FailBefore
-        | Fault::Http500
-        | Fault::Throttle
-        | Fault::Hang
-        | Fault::AccessDenied
-        | Fault::CrashBefore => true,
+        Fault::FailBefore => !is_read || number % 3 == 0,
+        Fault::Http500 => !is_read || number % 3 == 1,
+        Fault::Throttle => !is_read || number % 3 == 2,
+        Fault::Hang | Fault::AccessDenied | Fault::CrashBefore => true,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whole fleets from a seed, as many as fit into an ordinary run; `cargo run -p ecs-drain-simulation` plays more.
+//! Whole fleets from a seed, as many as fit into an ordinary run; `cargo run --bin simulation` plays more.
 
 // Most questions here are about one kind of happening or fault out of many.
 #![allow(clippy::wildcard_enum_match_arm)]

@@ -3,8 +3,8 @@
 //! everything must end.
 //!
 //! ```sh
-//! cargo run --release -p ecs-drain-simulation -- --seeds 10000
-//! cargo run --release -p ecs-drain-simulation -- --seed 7
+//! cargo run --release --bin simulation -- --seeds 10000
+//! cargo run --release --bin simulation -- --seed 7
 //! ```
 //!
 //! | module | what it is |

@@ -22,7 +22,7 @@ pub fn story(seed: u64, first: &Complaint) -> String {
         let of = played.complaints.iter().find(|complaint| complaint.kind == first.kind);
         let _ = writeln!(text, "\n{}", calls(&played, of.map_or("", |complaint| complaint.instance.as_str())));
     }
-    let _ = write!(text, "\ncargo run --release -p ecs-drain-simulation -- --seed {seed}");
+    let _ = write!(text, "\ncargo run --release --bin simulation -- --seed {seed}");
     text
 }
 
