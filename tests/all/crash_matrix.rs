@@ -93,13 +93,14 @@ fn points(plain: &Ended) -> Vec<(u64, Fault)> {
 fn differs(fault: Fault, call: &Entry, number: u64) -> bool {
     // A message that is received is hidden from then on.
     let is_read = !changes(call) && call.operation != "ReceiveMessage";
+    let turn = number % 3;
     match fault {
         Fault::FailAfter | Fault::LateApply(_) | Fault::HangAfter | Fault::CrashAfter => !is_read,
         // Only reads of AWS lag; only what is listed can be on a page of its own, or fail alone.
         Fault::Stale(_) | Fault::PartialPage | Fault::Failures => fault.applies_to(call),
-        Fault::FailBefore => !is_read || number % 3 == 0,
-        Fault::Http500 => !is_read || number % 3 == 1,
-        Fault::Throttle => !is_read || number % 3 == 2,
+        Fault::FailBefore => !is_read || turn == 0,
+        Fault::Http500 => !is_read || turn == 1,
+        Fault::Throttle => !is_read || turn == 2,
         Fault::Hang | Fault::AccessDenied | Fault::CrashBefore => true,
     }
 }

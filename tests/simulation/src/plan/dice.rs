@@ -3,7 +3,6 @@
 use super::{Balancing, Delivery, Group, Happening, On, Plan, Replica, Rules, Service, Strike, Task, WarmPool};
 use crate::harness::HOOKS;
 use aws_simulator::Fault;
-use ecs_drain_state::Then;
 use std::time::Duration;
 
 /// The operations that faults are aimed at.
@@ -65,13 +64,6 @@ pub fn plan(seed: u64) -> Plan {
     plan.script = dice.script(&plan);
     plan.faults = (0..dice.among(0, 25)).map(|_| dice.strike(&plan)).collect();
     plan
-}
-
-/// Whether Spot takes this instance at some time, or EC2 loses it.
-fn dies(script: &[(u64, Happening)], of: &str) -> bool {
-    script
-        .iter()
-        .any(|(_, what)| matches!(what, Happening::Spot { instance } | Happening::Dies { instance } if instance == of))
 }
 
 /// Chance, all of it from the seed.
