@@ -1,12 +1,11 @@
 //! The crash matrix: every scenario again, with the process dying, or a fault striking, at every single call.
 //!
 //! What cannot differ is tried once. A read that only repeats an earlier one, with no record and nothing of AWS written
-//! since, is the same point in the life of a drain, and every renewal of the lease is the same: of each such row the first
-//! is tried with every kind of fault, and the last with those whose harm depends on when they strike: death, silence, and
-//! an old truth. A read changes nothing, so that it is the same whether it was lost before or after it was
-//! applied; a call that did not come through, one that was throttled and one that failed are tried again alike, so that
-//! reads meet one of the three in turn; only a read of AWS can be answered with an old truth, and only a list with a part of it. With
-//! `ECS_DRAIN_MATRIX=every` each call is tried with each kind of fault.
+//! since, is the same point in the life of a drain, and every renewal of the lease is the same: of each such row the last
+//! is tried with nothing but what depends on when it strikes, death and an old truth. A read changes nothing, so that it
+//! is the same whether it was lost before or after it was applied; and what it does not survive is tried again alike, so
+//! that reads meet those kinds of fault in turn. Only a read of AWS can be answered with an old truth, and only a list with
+//! a part of it. With `ECS_DRAIN_MATRIX=every` each call is tried with each kind of fault.
 
 use crate::harness::{Ended, Run, Scenario, run};
 use crate::night::NIGHTLY;
@@ -93,21 +92,25 @@ fn points(plain: &Ended) -> Vec<(u64, Fault)> {
 fn differs(fault: Fault, call: &Entry, number: u64) -> bool {
     // A message that is received is hidden from then on.
     let is_read = !changes(call) && call.operation != "ReceiveMessage";
-    let turn = number % 3;
+    let (turn, other_turn) = (number % 3, number % 2);
     match fault {
         Fault::FailAfter | Fault::LateApply(_) | Fault::HangAfter | Fault::CrashAfter => !is_read,
         // Only reads of AWS lag; only what is listed can be on a page of its own, or fail alone.
-        Fault::Stale(_) | Fault::PartialPage | Fault::Failures => fault.applies_to(call),
+        Fault::Stale(_) => fault.applies_to(call),
+        Fault::PartialPage => fault.applies_to(call) && other_turn == 0,
+        Fault::Failures => fault.applies_to(call) && (other_turn == 1 || !is_read),
         Fault::FailBefore => !is_read || turn == 0,
         Fault::Http500 => !is_read || turn == 1,
         Fault::Throttle => !is_read || turn == 2,
-        Fault::Hang | Fault::AccessDenied | Fault::CrashBefore => true,
+        Fault::Hang => !is_read || other_turn == 0,
+        Fault::AccessDenied => !is_read || other_turn == 1,
+        Fault::CrashBefore => true,
     }
 }
 
 /// Whether the harm of a fault at the last call of a row may be another than at its first.
 fn depends_on_when(fault: Fault) -> bool {
-    matches!(fault, Fault::CrashBefore | Fault::CrashAfter | Fault::Hang | Fault::HangAfter | Fault::Stale(_))
+    matches!(fault, Fault::CrashBefore | Fault::CrashAfter | Fault::Stale(_))
 }
 
 /// The numbers of the controller's calls, but for those in the middle of a row of the same; and whether each only repeats

@@ -174,14 +174,17 @@ fn place_of(test: &str) -> (PathBuf, &str) {
 
 /// The tests that a page names: words in code that are paths.
 fn tests_named(page: &str) -> BTreeSet<&str> {
-    page.split('`').skip(1).step_by(2).filter(|word| word.contains("::") && !word.ends_with("::")).collect()
+    let words = page.split('`').skip(1).step_by(2);
+    words.filter(|word| word.contains("::") && !word.ends_with("::") && !word.contains(char::is_whitespace)).collect()
 }
 
 /// Whether a file has this function, as a test.
 fn has_test(file: &Path, function: &str) -> bool {
     let code = fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<&str> = code.lines().map(str::trim).collect();
-    lines.windows(2).any(|pair| pair[0] == "#[test]" && pair[1].starts_with(&format!("fn {function}(")))
+    let is_test = |line: &str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+    let heads = [format!("fn {function}("), format!("async fn {function}(")];
+    lines.windows(2).any(|pair| is_test(pair[0]) && heads.iter().any(|head| pair[1].starts_with(head)))
 }
 
 #[test]

@@ -177,7 +177,10 @@ pub fn decide(record: &Record, seen: &Observation, policy: &Policy, context: &Co
     let Context { sightings, turn, brake, causes } = *context;
     let view = View { record, seen, policy, sightings, turn, brake, causes, now };
     let mut draft = record.clone();
-    absorb(&mut draft, &view);
+    if !draft.is_done() {
+        absorb(&mut draft, &view);
+        absorb_spans(&mut draft, &view);
+    }
     let mut decision = walk(&mut draft, &view);
     // A finished record shows what was left when it was finished.
     if !record.is_done() {
@@ -249,9 +252,6 @@ fn step(draft: &mut Record, view: &View<'_>) -> Step {
 
 /// Takes over what was seen and cannot be seen again: registrations, and further container instances.
 fn absorb(draft: &mut Record, view: &View<'_>) {
-    if draft.is_done() {
-        return;
-    }
     for found in view.seen.obligations.known().into_iter().flatten() {
         match draft.obligations.iter_mut().find(|o| o.is_same(found)) {
             Some(known) => {
@@ -262,6 +262,27 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
             None => draft.obligations.push(found.clone()),
         }
     }
+    for found in view.seen.lookup.iter().flat_map(|l| &l.found) {
+        if !draft.container_instances.iter().any(|c| c.arn == found.arn) {
+            draft.container_instances.push(found.clone());
+            draft.cluster.get_or_insert_with(|| found.cluster.clone());
+            draft.note(view.now, format!("found container instance {} of cluster {}", found.arn, found.cluster));
+        }
+    }
+    if let (
+        Some(GroupSight::Member { hook: Seen::Yes(Some(hook)), state: LifecycleState::Waiting(_), .. }),
+        Some(lifecycle),
+    ) = (view.seen.group.known(), &mut draft.lifecycle)
+    {
+        lifecycle.heartbeat_timeout_seconds = hook.heartbeat_timeout_seconds;
+        lifecycle.default_result = hook.default_result;
+        lifecycle.other_hooks.clone_from(&hook.others);
+        lifecycle.retains_abandoned = hook.retains_abandoned;
+    }
+}
+
+/// Takes over for how long what must be watched was watched.
+fn absorb_spans(draft: &mut Record, view: &View<'_>) {
     for (obligation, target) in draft.obligations.iter_mut().zip(view.seen.targets.known().into_iter().flatten()) {
         match target {
             TargetSight::Gone | TargetSight::Present { draining: true, .. } => {
@@ -287,23 +308,6 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
                 one.gone_for_seconds = seconds(view.sightings.gone.get(&one.arn), longest);
             }
         }
-    }
-    for found in view.seen.lookup.iter().flat_map(|l| &l.found) {
-        if !draft.container_instances.iter().any(|c| c.arn == found.arn) {
-            draft.container_instances.push(found.clone());
-            draft.cluster.get_or_insert_with(|| found.cluster.clone());
-            draft.note(view.now, format!("found container instance {} of cluster {}", found.arn, found.cluster));
-        }
-    }
-    if let (
-        Some(GroupSight::Member { hook: Seen::Yes(Some(hook)), state: LifecycleState::Waiting(_), .. }),
-        Some(lifecycle),
-    ) = (view.seen.group.known(), &mut draft.lifecycle)
-    {
-        lifecycle.heartbeat_timeout_seconds = hook.heartbeat_timeout_seconds;
-        lifecycle.default_result = hook.default_result;
-        lifecycle.other_hooks.clone_from(&hook.others);
-        lifecycle.retains_abandoned = hook.retains_abandoned;
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::harness::{HOOKS, our_completions, seconds};
 use crate::plan::{Asked, Happening, Plan};
 use crate::play::Fleet;
-use aws_simulator::autoscaling::How;
+use aws_simulator::autoscaling::{Completion, How, LifecycleResult};
 use aws_simulator::{BEGIN, Cloud, SimTime};
 use ecs_drain::store::{Read, Store};
 use ecs_drain_state::{Outcome, Record};
@@ -87,8 +87,8 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
     let excused = |instance: &str, at: SimTime| may_lose(fleet.plan, &records, instance, at);
     fleet.simulator.with(|cloud| {
         for record in &records {
-            if must_be_active(cloud, record) {
-                cloud.checkers.must_be_active(&record.instance_id);
+            if must_be_undone(cloud, record) {
+                cloud.checkers.must_be_undone(&record.instance_id);
             }
         }
         for broken in cloud.violations_at_end() {
@@ -103,6 +103,7 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
                 complaints.push(Complaint::of(broken.checker, &broken.instance, broken.to_string()));
             }
         }
+        complaints.extend(abandoned(fleet.plan, cloud));
         let losses = cloud.losses().iter().filter(|loss| !excused(&loss.instance, loss.at));
         let losses = losses.filter(|loss| !hook_was_deleted(fleet.plan, cloud, &loss.instance));
         complaints.extend(losses.map(|loss| Complaint::of("lost", &loss.instance, format!("{loss:?}"))));
@@ -148,12 +149,21 @@ pub async fn outcomes(store: &Store) -> BTreeMap<&'static str, usize> {
     outcomes
 }
 
-/// No `DRAINING` of ours is left behind on an instance that lives on: one whose drain was cancelled, that was in a warm
-/// pool, or that has a new root volume.
-fn must_be_active(cloud: &Cloud, record: &Record) -> bool {
-    let ours = |one: &ecs_drain_state::ContainerInstance| one.draining_is_ours && one.deregistered_at.is_none();
-    (record.outcome == Some(Outcome::Cancelled) || record.lives_on())
-        && cloud.lifecycle_state(&record.instance_id).as_deref() == Some("InService")
-        && !record.container_instances.is_empty()
-        && record.container_instances.iter().all(ours)
+/// Whether no `DRAINING` of ours may be left behind: the instance lives on because its drain was cancelled, it was in a
+/// warm pool, or it has a new root volume.
+fn must_be_undone(cloud: &Cloud, record: &Record) -> bool {
+    let lives_on = record.outcome == Some(Outcome::Cancelled) || record.lives_on();
+    lives_on && record.is_done() && cloud.lifecycle_state(&record.instance_id).as_deref() == Some("InService")
+}
+
+/// Nothing but a deadline, where the policy says so, ends with `ABANDON`.
+fn abandoned(plan: &Plan, cloud: &Cloud) -> Vec<Complaint> {
+    let may_be = plan.rules.deadline.is_some_and(|(_, then)| then == "abandon");
+    let completions = cloud.world.autoscaling.completions().iter();
+    let ours = completions.filter(|one| one.how == How::Called && HOOKS.contains(&one.hook.as_str()));
+    let wrong = ours.filter(|one| one.result == LifecycleResult::Abandon && !may_be);
+    let complaint = |one: &Completion| {
+        Complaint::of("wrong result sent", &one.instance_id, format!("{one:?}, and no policy says so"))
+    };
+    wrong.map(complaint).collect()
 }

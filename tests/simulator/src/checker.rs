@@ -9,7 +9,8 @@
 //! | task stopped | it stopped a service's task, or a standalone one that it was not allowed to stop, or too early |
 //! | foreign termination | it terminated an instance through its group without having been allowed to |
 //! | premature termination | it did so while a container that matters ran there, or a balancer still sent or drained traffic there |
-//! | DRAINING left behind | at the end, an instance that must be `ACTIVE` is not |
+//! | DRAINING left behind | at the end, an instance that must be `ACTIVE` is not, or one whose `DRAINING` must be undone is not |
+//! | foreign DRAINING undone | it set an instance to `ACTIVE` that someone else had set to `DRAINING` |
 //! | hook expired | an action of our hook ran out of time although a replica was up for a whole heartbeat timeout |
 //!
 //! And, where [`Checkers::records`] says what its records look like, by what stands in its table:
@@ -23,6 +24,7 @@
 //! | wrong result sent | the record said so, with another result |
 //! | unsaved act | it sent another call that its record must have noted first, and had not |
 
+mod draining;
 mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +74,8 @@ pub struct Checkers {
     operators: BTreeSet<String>,
     terminations_allowed: BTreeSet<String>,
     must_be_active: BTreeSet<String>,
+    must_be_undone: BTreeSet<String>,
+    draining: draining::Draining,
     /// Standalone tasks may be stopped once their instance has been `DRAINING` for so long; `None`: never.
     stops_allowed_after: Option<Duration>,
     expiry_allowed: BTreeSet<String>,
@@ -98,6 +102,8 @@ impl Default for Checkers {
             operators: BTreeSet::new(),
             terminations_allowed: BTreeSet::new(),
             must_be_active: BTreeSet::new(),
+            must_be_undone: BTreeSet::new(),
+            draining: draining::Draining::default(),
             stops_allowed_after: None,
             expiry_allowed: BTreeSet::new(),
             replicas: 0,
@@ -200,6 +206,8 @@ impl Checkers {
                 }
                 if call.operation == "StopTask" {
                     self.stops(now, body, world);
+                } else if call.operation == "UpdateContainerInstancesState" {
+                    self.sets_states(now, body, world);
                 }
             }
             _ => {}
@@ -267,7 +275,7 @@ impl Checkers {
 
     /// What only the end shows.
     pub(crate) fn left_behind(&self, now: SimTime, world: &World) -> Vec<Violation> {
-        let mut left = Vec::new();
+        let mut left = self.not_undone(now, world);
         for instance in &self.must_be_active {
             let registered = world.ecs.instances_of(instance).filter(|(_, i)| i.status != InstanceStatus::Inactive);
             let registered: Vec<(&str, &'static str)> = registered.map(|(c, i)| (c, i.status.as_str())).collect();

@@ -1,0 +1,78 @@
+//! Whose `DRAINING` is it? Followed call by call, and never taken from what the program under test writes down.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{Checkers, Violation, last};
+use crate::SimTime;
+use crate::cloud::World;
+use crate::ecs::InstanceStatus;
+use crate::wire::json::{text, texts};
+
+/// Container instances, by id, and who set them to `DRAINING`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Draining {
+    /// The program under test did.
+    ours: BTreeSet<String>,
+    /// Someone made them `ACTIVE` while they were: what the program makes of that is a matter of when it looks.
+    meddled: BTreeSet<String>,
+}
+
+impl Checkers {
+    /// The program sets states of container instances.
+    pub(super) fn sets_states(&mut self, now: SimTime, body: &Value, world: &World) {
+        let cluster = last(text(body, "cluster").unwrap_or("default"));
+        for id in texts(body, "containerInstances").into_iter().map(last) {
+            let Some(instance) = world.ecs.ec2_of_instance(cluster, id) else { continue };
+            let status = world.ecs.instances_of(instance).find(|(_, one)| one.id == id).map(|(_, one)| one.status);
+            match (text(body, "status"), status) {
+                (Some("DRAINING"), Some(InstanceStatus::Active)) => {
+                    self.draining.ours.insert(id.to_owned());
+                }
+                (Some("ACTIVE"), Some(InstanceStatus::Draining)) => {
+                    let was_ours = self.draining.ours.remove(id) || self.draining.meddled.contains(id);
+                    if !was_ours {
+                        let text = format!("{id} of {cluster} was set to DRAINING by someone else");
+                        self.violated(now, "foreign DRAINING undone", instance, text);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Someone else sets the state of all container instances of an instance.
+    pub(crate) fn set_by_hand(&mut self, instance: &str, status: InstanceStatus, world: &World) {
+        if status == InstanceStatus::Active {
+            let ids = world.ecs.instances_of(instance).map(|(_, one)| one.id.clone());
+            for id in ids.filter(|id| self.draining.ours.contains(id)) {
+                self.draining.meddled.insert(id);
+            }
+        }
+    }
+
+    /// At the end nothing that the program set to `DRAINING` may be left so on this instance.
+    pub fn must_be_undone(&mut self, instance_id: impl Into<String>) {
+        self.must_be_undone.insert(instance_id.into());
+    }
+
+    /// What was left behind.
+    pub(super) fn not_undone(&self, now: SimTime, world: &World) -> Vec<Violation> {
+        let mut left = Vec::new();
+        for instance in &self.must_be_undone {
+            let ours = world.ecs.instances_of(instance).filter(|(_, one)| {
+                one.status == InstanceStatus::Draining
+                    && self.draining.ours.contains(&one.id)
+                    && !self.draining.meddled.contains(&one.id)
+            });
+            left.extend(ours.map(|(cluster, one)| Violation {
+                at: now,
+                checker: "DRAINING left behind",
+                instance: instance.clone(),
+                text: format!("{} of {cluster} is DRAINING, by the program", one.id),
+            }));
+        }
+        left
+    }
+}
