@@ -18,6 +18,7 @@
 //! | [`act`] | carries a decision's actions out | act before the record is saved |
 //! | [`store`] | drain records and the lease in DynamoDB | interpret a record |
 //! | [`aws`] | the only place that names `aws_sdk_*` (with `store` for DynamoDB): our types in and out, error classes | hide a failure |
+//! | [`quote`] | text from outside, in sentences of ours | |
 //! | [`telemetry`] | logs | |
 //!
 //! Nothing here sleeps inside a pass, and there is no truth in memory: whatever a process knows, it can lose.
@@ -33,5 +34,6 @@ pub mod events;
 pub mod hold;
 pub mod intake;
 pub mod observe;
+pub mod quote;
 pub mod store;
 pub mod telemetry;

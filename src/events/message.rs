@@ -414,16 +414,5 @@ fn broken(why: impl Into<String>) -> Broken {
 
 /// The beginning of a text from outside, fit for a line of a log.
 fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(SHOWN) {
-        if character == ' ' || character.is_ascii_graphic() {
-            shown.push(character);
-        } else {
-            shown.extend(character.escape_default());
-        }
-    }
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
+    crate::quote::shown(text, SHOWN)
 }

@@ -164,20 +164,9 @@ fn complain(text: &str, error: &serde_json::Error) -> String {
     }
 }
 
-/// The beginning of a text that may quote an item: on one line, and with nothing in it that steers a terminal.
+/// The beginning of a text that may quote an item.
 pub(super) fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(SHOWN) {
-        if character == ' ' || character.is_ascii_graphic() {
-            shown.push(character);
-        } else {
-            shown.extend(character.escape_default());
-        }
-    }
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
-    }
-    shown
+    crate::quote::shown(text, SHOWN)
 }
 
 fn to_attribute(value: Value) -> AttributeValue {
