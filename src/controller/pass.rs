@@ -221,6 +221,7 @@ fn decide_one(shared: &Shared, scope: &ScopeState, look: Look, turn: ecs_drain_s
     if let Some(kept) = scope.drains.borrow_mut().get_mut(&key) {
         kept.sightings = drain.sightings.clone();
         kept.looked = drain.looked;
+        decision.why.name().clone_into(&mut kept.why);
         kept.stuck_said = drain.stuck_said;
         kept.causes = drain.causes.clone();
         kept.diagnosed = drain.diagnosed;
@@ -231,7 +232,7 @@ fn decide_one(shared: &Shared, scope: &ScopeState, look: Look, turn: ecs_drain_s
 
 /// Whether a decision differs from the one before.
 fn changes(drain: &Drain, decision: &Decision) -> bool {
-    drain.record.phase != decision.record.phase || drain.record.why != decision.why.name()
+    drain.record.phase != decision.record.phase || drain.why != decision.why.name()
 }
 
 /// Logs a decision when it changes something.
@@ -277,11 +278,6 @@ fn say_stuck(drain: &mut Drain, policy: &Policy, decision: &Decision, now: Mono)
 /// take it.
 async fn save(shared: &Shared, scope: &ScopeState, mut turn: Turn) -> Option<Turn> {
     if !turn.decision.save {
-        // Only what is for display differs; it stays in memory until something else is written.
-        let key = turn.drain.record.key();
-        if let Some(kept) = scope.drains.borrow_mut().get_mut(&key) {
-            kept.record.why.clone_from(&turn.decision.record.why);
-        }
         return Some(turn);
     }
     let saved = write(shared, scope, turn.decision.record.clone()).await?;

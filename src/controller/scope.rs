@@ -92,6 +92,8 @@ pub struct Drain {
     pub next: Mono,
     /// How many passes in a row failed for this drain.
     pub failures: u32,
+    /// Why it was where it was at the last look, as was said in the log: the record may say so later.
+    pub why: String,
     /// When it was last said that this drain is stuck.
     pub stuck_said: Option<Mono>,
     /// Why it does not move, as far as was found out.
@@ -104,6 +106,7 @@ impl Drain {
     /// A drain of which this process has seen nothing yet, to be looked at now.
     pub fn new(record: Record, now: Mono) -> Drain {
         Drain {
+            why: record.why.clone(),
             record,
             sightings: Sightings::default(),
             looked: None,

@@ -84,6 +84,7 @@ pub async fn observe(
                 Seen::Yes(all) => Seen::Yes(all.into_iter().map(|(sight, _)| sight).collect()),
                 Seen::Unknown(why) => Seen::Unknown(why),
             },
+            tasks_listed: looked.listed,
             tasks: looked.tasks,
             obligations,
             targets: Seen::Unknown(balancers::NOT_NEEDED.to_owned()),

@@ -3,7 +3,9 @@
 use super::{Caches, Counters, Subject, matters};
 use crate::aws::{Desired, ServiceView, Session, TaskView};
 use crate::controller::Clock;
-use ecs_drain_state::{Balancer, ContainerInstanceSight, Mono, Obligation, Policy, Seen, Target, TaskKind, TaskSight};
+use ecs_drain_state::{
+    Balancer, ContainerInstanceSight, Mono, Obligation, Policy, Seen, Strategy, Target, TaskKind, TaskSight,
+};
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use std::cell::RefCell;
@@ -11,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a listing is built upon while it shows tasks that matter. An empty listing is never shown again.
 const LISTING_LASTS: Mono = Mono::from_secs(60);
+
+/// The same where nothing can be listed any more once it is deregistered, so that a late listing is needed.
+const LISTING_LASTS_BEFORE_DEREGISTRATION: Mono = Mono::from_secs(10);
 
 /// How long a service's description is believed. What a task is bound to does not change; what new tasks get does.
 const SERVICES_LAST: Mono = Mono::from_secs(300);
@@ -45,6 +50,8 @@ struct Listing {
 
 /// What one look at an instance's tasks says.
 pub(super) struct Looked {
+    /// When the oldest listing began that the rest is cut from.
+    pub(super) listed: Mono,
     pub(super) tasks: Seen<Vec<TaskSight>>,
     pub(super) obligations: Seen<Vec<Obligation>>,
 }
@@ -55,6 +62,8 @@ struct Place<'a> {
     arn: &'a str,
     policy: &'a Policy,
     counters: Counters,
+    /// How long a listing of its tasks is built upon.
+    listing_lasts: Mono,
     answer: Seen<Vec<TaskView>>,
 }
 
@@ -85,22 +94,36 @@ pub(super) async fn look(
             if !sight.status.is_gone() {
                 let (policy, counters) = (subject.policy, *counters);
                 let answer = Seen::Unknown("not read yet".to_owned());
-                places.push(Place { cluster: &mine.cluster, arn: &mine.arn, policy, counters, answer });
+                let listing_lasts = match subject.record.strategy {
+                    Strategy::Drain => LISTING_LASTS,
+                    Strategy::Deregister => LISTING_LASTS_BEFORE_DEREGISTRATION,
+                };
+                places.push(Place { cluster: &mine.cluster, arn: &mine.arn, policy, counters, listing_lasts, answer });
             }
         }
     }
     read(session, clock, caches, &mut places).await;
     let services = services(session, clock, caches, &places).await;
     let answers: BTreeMap<&str, &Place<'_>> = places.iter().map(|place| (place.arn, place)).collect();
-    let now = clock.now();
+    let (now, ended) = (clock.now(), clock.mono());
     subjects
         .iter()
         .zip(instances)
         .map(|(subject, instances)| match instances {
-            Seen::Yes(_) => cut(subject, &answers, &services, now),
+            Seen::Yes(_) => Looked {
+                listed: oldest(caches, subject, &answers).unwrap_or(ended),
+                ..cut(subject, &answers, &services, now)
+            },
             Seen::Unknown(why) => unknown(why.clone()),
         })
         .collect()
+}
+
+/// When the oldest listing began that was made of those of a subject's container instances that are there.
+fn oldest(caches: &Caches, subject: &Subject<'_>, answers: &BTreeMap<&str, &Place<'_>>) -> Option<Mono> {
+    let listings = caches.tasks.listings.borrow();
+    let there = subject.record.container_instances.iter().filter(|one| answers.contains_key(one.arn.as_str()));
+    there.filter_map(|one| Some(listings.get(&one.arn)?.read)).min()
 }
 
 /// What the reads say of one subject.
@@ -133,11 +156,11 @@ fn cut(
             }
         }
     }
-    Looked { tasks: Seen::Yes(tasks), obligations: Seen::Yes(obligations) }
+    Looked { listed: Mono::ZERO, tasks: Seen::Yes(tasks), obligations: Seen::Yes(obligations) }
 }
 
 fn unknown(why: String) -> Looked {
-    Looked { tasks: Seen::Unknown(why.clone()), obligations: Seen::Unknown(why) }
+    Looked { listed: Mono::ZERO, tasks: Seen::Unknown(why.clone()), obligations: Seen::Unknown(why) }
 }
 
 /// Reads what each place needs. A place whose known tasks have all stopped is listed anew in the same look: only a
@@ -168,7 +191,7 @@ async fn read(session: &Session, clock: &Clock, caches: &Caches, places: &mut [P
 /// while it is not, a new task is found within [`LISTING_LASTS`].
 fn need(place: &Place<'_>, caches: &Caches, now: Mono) -> Need {
     let listings = caches.tasks.listings.borrow();
-    let Some(listing) = listings.get(place.arn).filter(|l| now < l.read + LISTING_LASTS) else {
+    let Some(listing) = listings.get(place.arn).filter(|l| now < l.read + place.listing_lasts) else {
         return Need::Listing;
     };
     let running = listing.tasks.iter().filter(|t| t.last_status != "STOPPED");

@@ -53,6 +53,9 @@ pub struct Observation {
     pub group_begun: Mono,
     /// One for each container instance in the record, in that order.
     pub container_instances: Seen<Vec<ContainerInstanceSight>>,
+    /// When the oldest listing began that `tasks` and `obligations` are cut from: a listing that shows tasks is built upon
+    /// for a while, and what was placed since is not in it.
+    pub tasks_listed: Mono,
     /// Every task on those container instances whose `lastStatus` is not `STOPPED`, whatever its desired status.
     pub tasks: Seen<Vec<TaskSight>>,
     /// The registrations that the services of the instance's tasks, also of those that stopped lately, and the Auto

@@ -15,6 +15,8 @@ mod lifecycle;
 mod obligation;
 mod opening;
 mod origin;
+#[cfg(test)]
+mod tests;
 
 pub use lifecycle::{ActionResult, Intent, Lifecycle, WaitKind};
 pub use obligation::{Balancer, Obligation, Target};

@@ -7,11 +7,14 @@
 use crate::Mono;
 use crate::decide::clear::{clear, container_instances, is_stopped};
 use crate::observation::{ContainerInstanceStatus, GroupSight, LifecycleState, Observation, Seen, TargetSight};
-use crate::phase::Outcome;
+use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
 use crate::record::{ContainerInstance, Record};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Longer than any read lags.
+pub(crate) const READS_LAG: Duration = Duration::from_secs(60);
 
 /// What has been seen of one drain, unbroken, by this process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +29,8 @@ pub struct Sightings {
     pub group_begun: Option<Mono>,
     /// In how many complete passes in a row the instance was in no group and dead in ECS.
     pub gone_passes: u32,
+    /// What the group has shown of the instance, unbroken.
+    pub shown: Option<Shown>,
     /// In how many passes in a row the group showed the instance past the wait.
     pub past_wait_passes: u32,
     /// Since when complete searches of every cluster found nothing: the beginning of the first one.
@@ -68,6 +73,25 @@ impl Watch {
     }
 }
 
+/// A state that the group has shown at every look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The state.
+    pub state: LifecycleState,
+    /// Whether the drain was Returning all the while.
+    pub returning: bool,
+    /// The *end* of the first such look.
+    pub since: Mono,
+}
+
+impl Shown {
+    /// Whether a look that began at this moment cannot have read the state from before the first one: then it is so, and
+    /// is not the past.
+    pub fn is_present(&self, look: Mono) -> bool {
+        look >= self.since + READS_LAG
+    }
+}
+
 /// Every agent of an instance is disconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentLost {
@@ -103,6 +127,7 @@ impl Sightings {
             None => (self.nowhere, self.nowhere_last),
         };
         let is_new = self.group_begun.is_none_or(|last| seen.group_begun > last);
+        let shown = self.shown(record, seen);
         let tasks_left = tasks_left(seen, policy).or(self.tasks_left);
         let targets_left = targets_left(record, seen).or(self.targets_left);
         let fewer =
@@ -127,10 +152,17 @@ impl Sightings {
                 Some(GroupSight::Member {
                     state: LifecycleState::PastWait(_) | LifecycleState::Retained(_), ..
                 }) => self.past_wait_passes + u32::from(is_new),
+                // It was in service before the wait too: that look may have been of then.
+                Some(GroupSight::Member { state: LifecycleState::InService, .. })
+                    if record.lives_on() && shown.as_ref().is_some_and(|shown| shown.is_present(seen.group_begun)) =>
+                {
+                    self.past_wait_passes + u32::from(is_new)
+                }
                 Some(GroupSight::Member { .. }) => 0,
                 // An instance that leaves its group after the wait was past it once.
                 Some(GroupSight::Absent) | None => self.past_wait_passes,
             },
+            shown,
             nowhere,
             nowhere_last,
             leaving,
@@ -156,6 +188,15 @@ fn was_abandoned(record: &Record) -> bool {
 }
 
 impl Sightings {
+    /// A look that failed breaks nothing: what it did not see was seen before and after.
+    fn shown(&self, record: &Record, seen: &Observation) -> Option<Shown> {
+        let Some(group) = seen.group.known() else { return self.shown.clone() };
+        let state = group.state()?;
+        let returning = record.phase == Phase::Returning;
+        let before = self.shown.as_ref().filter(|before| before.state == *state && before.returning == returning);
+        Some(before.cloned().unwrap_or(Shown { state: state.clone(), returning, since: seen.ended }))
+    }
+
     fn leaving(&self, record: &Record, seen: &Observation) -> (BTreeMap<String, Watch>, Option<String>) {
         let mut leaving = self.leaving.clone();
         let mut came_back = None;

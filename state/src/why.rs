@@ -37,6 +37,11 @@ pub enum Why {
     },
     /// Strategy `deregister`: ECS was asked to forget the container instance, and has not confirmed it.
     AskedToDeregister,
+    /// Strategy `deregister`: its tasks are listed once more, late enough that none is left out.
+    ListsOnceMore {
+        /// How long until then.
+        left: Duration,
+    },
     /// Tasks that matter still run.
     TasksLeft(Left),
     /// Strategy `deregister`: containers may still run although ECS calls their tasks stopped.
@@ -107,6 +112,7 @@ impl Why {
             Why::HeldNotInCluster => "HeldNotInCluster",
             Why::AskedToDrain => "AskedToDrain",
             Why::BeforeDeregistration { .. } => "BeforeDeregistration",
+            Why::ListsOnceMore { .. } => "ListsOnceMore",
             Why::AskedToDeregister => "AskedToDeregister",
             Why::TasksLeft(_) => "TasksLeft",
             Why::LongestDelay { .. } => "LongestDelay",
@@ -148,6 +154,9 @@ impl fmt::Display for Why {
             Why::HeldNotInCluster => f.write_str("in no cluster, and the policy says to hold it"),
             Why::AskedToDrain => f.write_str("asked ECS to place nothing more on it; waiting for it to show DRAINING"),
             Why::BeforeDeregistration { tasks } => write!(f, "before it is deregistered: {tasks}"),
+            Why::ListsOnceMore { left } => {
+                write!(f, "before it is deregistered, its tasks are listed once more, in {}", Span(*left))
+            }
             Why::AskedToDeregister => f.write_str("asked ECS to deregister it; waiting for it to be gone"),
             Why::TasksLeft(left) => write!(f, "{left}"),
             Why::LongestDelay { left } => write!(

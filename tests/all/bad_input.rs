@@ -364,3 +364,19 @@ fn an_unreadable_record_that_is_deleted_is_opened_again() {
     assert_eq!(record.outcome, Some(Outcome::Drained));
     no_violation(&simulator);
 }
+
+/// What holds a drain up can change without anything else: the record says so minutes later, not never.
+#[test]
+fn a_drain_that_cannot_look_any_more_says_so_in_its_record() {
+    while_running(&BUSY, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        simulator.with(|cloud| {
+            cloud.faults.add(Rule::on("ListTasks", Fault::AccessDenied));
+            cloud.faults.add(Rule::on("DescribeTasks", Fault::AccessDenied));
+        });
+        tokio::time::sleep(seconds(420)).await;
+        let record = record(&store, A).await.unwrap();
+        assert_eq!(record.why, "Unknown", "{}", record.message);
+        assert!(record.message.contains("AccessDenied"), "{}", record.message);
+    });
+}

@@ -2,11 +2,12 @@
 //! `deregister` then also takes the container instance out of its cluster.
 
 use super::clear::{NEW_INSTANCE, describe_task};
-use super::{Action, Step, View, left_of, unknown, waiting};
+use super::{Action, Step, View, left_of, soon, unknown, waiting};
 use crate::observation::{ContainerInstanceSight, ContainerInstanceStatus, Seen, TaskKind};
 use crate::phase::Phase;
 use crate::record::{Record, Strategy};
 use crate::why::Why;
+use std::time::Duration;
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if draft.container_instances.is_empty() {
@@ -55,6 +56,12 @@ fn deregister(draft: &mut Record, all: &[ContainerInstanceSight], view: &View<'_
         let why = Why::BeforeDeregistration { tasks: left_of(standalone.iter().map(|t| describe_task(t)).collect()) };
         return waiting::stop_standalone(draft, &standalone, why, view);
     }
+    // A read that lags can leave out what was placed in the last moments before DRAINING, and once it is deregistered no
+    // listing names that any more.
+    let left = left_to_list(view);
+    if !left.is_zero() {
+        return Step::Wait(Why::ListsOnceMore { left }, soon(left, view.policy.poll));
+    }
     let mut actions = Vec::new();
     for (mine, seen) in draft.container_instances.iter_mut().zip(all) {
         if !seen.status.is_gone() {
@@ -63,4 +70,10 @@ fn deregister(draft: &mut Record, all: &[ContainerInstanceSight], view: &View<'_
         }
     }
     Step::Act(actions, Why::AskedToDeregister, view.policy.poll)
+}
+
+/// How long it takes until a listing begins that cannot leave anything out.
+fn left_to_list(view: &View<'_>) -> Duration {
+    let Some(since) = view.sightings.takes_no_work else { return view.policy.settle };
+    (since + view.policy.settle).saturating_sub(view.seen.tasks_listed)
 }

@@ -1,7 +1,7 @@
 //! What can end a drain in any phase: the instance is gone, our wait is over without us, the deadline has passed.
 
 use super::{Step, View, at_deadline};
-use crate::observation::Seen;
+use crate::observation::{LifecycleState, Seen};
 use crate::phase::{Outcome, Phase};
 use crate::record::{Intent, Record, later};
 use crate::why::Why;
@@ -36,11 +36,27 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
         Some(intent) if view.sightings.past_wait_passes >= 1 && !draft.lives_on() => {
             Some(Step::End(intent.outcome, "Auto Scaling goes on".to_owned()))
         }
-        None if view.sightings.past_wait_passes >= PASSES && draft.lifecycle.is_some() => {
-            Some(Step::End(Outcome::WaitLost, PAST_THE_WAIT.to_owned()))
+        None if view.sightings.past_wait_passes >= PASSES && draft.lifecycle.is_some() => Some(wait_lost(draft)),
+        None if is_in_service(draft, view) => {
+            let why = "the group shows it InService: its wait may be over, or that was read late";
+            Some(Step::Wait(Why::Unknown(why.to_owned()), view.policy.poll))
         }
         _ => None,
     }
+}
+
+/// An instance that lives on is not left `DRAINING` by us.
+fn wait_lost(draft: &Record) -> Step {
+    if draft.lives_on() && draft.container_instances.iter().any(|one| one.draining_is_ours) {
+        return Step::Enter(Phase::Returning, PAST_THE_WAIT.to_owned());
+    }
+    Step::End(Outcome::WaitLost, PAST_THE_WAIT.to_owned())
+}
+
+/// An instance that lives on after its wait may serve again: nothing is done to it until it is known to wait.
+fn is_in_service(draft: &Record, view: &View<'_>) -> bool {
+    let shown = view.sightings.shown.as_ref().map(|shown| &shown.state);
+    draft.lives_on() && shown == Some(&LifecycleState::InService)
 }
 
 /// The deadline decides only what would otherwise wait.

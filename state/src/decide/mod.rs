@@ -15,7 +15,7 @@ mod verifying;
 mod waiting;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use clear::matters;
 
@@ -444,6 +444,11 @@ fn at_deadline(draft: &Record, policy: &Policy) -> Option<(ActionResult, Outcome
         AtDeadline::Abandon => Some((ActionResult::Abandon, Outcome::Abandoned)),
         AtDeadline::Hold => None,
     }
+}
+
+/// Not sooner than in a second: a span of nothing would spin.
+fn soon(left: Duration, most: Duration) -> Duration {
+    left.clamp(Duration::from_secs(1), most.max(Duration::from_secs(1)))
 }
 
 fn unknown(what: &str, policy: &Policy) -> Step {

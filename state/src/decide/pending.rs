@@ -2,7 +2,7 @@
 
 use super::clear::NEW_INSTANCE;
 use super::{Step, Turn, View, unknown};
-use crate::observation::{ContainerInstanceStatus, Seen};
+use crate::observation::Seen;
 use crate::phase::{Outcome, Phase};
 use crate::policy::NotInCluster;
 use crate::record::{ActionResult, Intent, Record, later};
@@ -31,12 +31,9 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     match &view.seen.container_instances {
         Seen::Unknown(why) => unknown(why, view.policy),
         Seen::Yes(all) if all.len() != draft.container_instances.len() => unknown(NEW_INSTANCE, view.policy),
-        Seen::Yes(all) => {
+        Seen::Yes(_) => {
             if let Some(why) = waits_for_turn(draft, view) {
                 return Step::Wait(why, TURN);
-            }
-            for (mine, seen) in draft.container_instances.iter_mut().zip(all) {
-                mine.draining_is_ours |= seen.status == ContainerInstanceStatus::Active;
             }
             let note = match draft.obligations.len() {
                 0 => "no load balancer sends it traffic".to_owned(),

@@ -16,13 +16,21 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if draft.cancel.is_some() {
         return cancelled(draft, view);
     }
-    let outcome = draft.intent.as_ref().map_or(Outcome::Drained, |i| i.outcome);
+    // Without an intent, our action ended without us.
+    let outcome = draft.intent.as_ref().map_or(Outcome::WaitLost, |i| i.outcome);
     match &view.seen.group {
         Seen::Unknown(why) => return unknown(why, view.policy),
         Seen::Yes(GroupSight::Member { state: LifecycleState::InService, .. }) => {}
         // It cannot be the old wait, read late: that one was of another kind. The new one opens a drain of its own.
         Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(kind), .. }) if !kind.lives_on() => {
             return Step::End(outcome, "it does not come back: it waits to be terminated".to_owned());
+        }
+        // Of the same kind, it is the old one until a look that began long enough after has shown it too. What is
+        // DRAINING stays ours: the new drain takes that over.
+        Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(_), .. })
+            if view.sightings.shown.as_ref().is_some_and(|s| s.returning && s.is_present(view.seen.group_begun)) =>
+        {
+            return Step::End(outcome, "it waits once more".to_owned());
         }
         Seen::Yes(GroupSight::Member { state, .. }) => {
             return Step::Wait(Why::WaitingForReturn(state.to_string()), POLL);
@@ -35,17 +43,19 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     };
     let ours: Vec<_> = draft.container_instances.iter().zip(all).filter(|(mine, _)| mine.draining_is_ours).collect();
     let back = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Active || status.is_gone();
-    if ours.iter().all(|(_, seen)| back(&seen.status)) {
+    // Where our action ended without us, DRAINING may have been asked for a moment ago, and be seen late.
+    let settled = draft.intent.is_some() || is_settled(draft, view);
+    if settled && ours.iter().all(|(_, seen)| back(&seen.status)) {
+        draft.container_instances.iter_mut().for_each(|mine| mine.draining_is_ours = false);
         return Step::End(outcome, "it is in service again and ACTIVE".to_owned());
     }
-    let actions: Vec<_> = ours
+    // Whether its agent is connected is no matter: the status is ECS's own, and nothing is placed without an agent. An
+    // instance that has a new root volume may have registered anew, and that agent never comes back.
+    let actions = ours
         .iter()
-        .filter(|(_, seen)| seen.status == ContainerInstanceStatus::Draining && seen.agent_connected)
+        .filter(|(_, seen)| seen.status == ContainerInstanceStatus::Draining || !(settled || seen.status.is_gone()))
         .map(|(mine, _)| Action::SetActive { cluster: mine.cluster.clone(), container_instance: mine.arn.clone() })
         .collect();
-    if actions.is_empty() {
-        return Step::Wait(Why::WaitingForReturn("its agent is not connected yet".to_owned()), view.policy.poll);
-    }
     Step::Act(actions, Why::AskedToReturn, view.policy.poll)
 }
 
@@ -60,8 +70,7 @@ fn cancelled(draft: &Record, view: &View<'_>) -> Step {
         Seen::Unknown(why) => return unknown(why, view.policy),
         Seen::Yes(all) => all,
     };
-    let settle = SignedDuration::try_from(view.policy.settle).unwrap_or(SignedDuration::MAX);
-    let settled = view.now >= later(draft.phase_since, settle);
+    let settled = is_settled(draft, view);
     let ours: Vec<_> = draft.container_instances.iter().zip(all).filter(|(mine, _)| mine.draining_is_ours).collect();
     let draining = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Draining;
     if ours.is_empty() {
@@ -75,4 +84,10 @@ fn cancelled(draft: &Record, view: &View<'_>) -> Step {
         .filter(|(_, seen)| !seen.status.is_gone())
         .map(|(mine, _)| Action::SetActive { cluster: mine.cluster.clone(), container_instance: mine.arn.clone() });
     Step::Act(actions.collect(), Why::AskedToReturn, view.policy.looks_apart)
+}
+
+/// Whether whatever we asked for before is seen by now.
+fn is_settled(draft: &Record, view: &View<'_>) -> bool {
+    let settle = SignedDuration::try_from(view.policy.settle).unwrap_or(SignedDuration::MAX);
+    view.now >= later(draft.phase_since, settle)
 }

@@ -2,7 +2,7 @@
 
 use super::clear::{Remains, clear};
 use super::pending::SEARCHES_APART;
-use super::{Step, View, unknown};
+use super::{Step, View, soon, unknown};
 use crate::observation::TargetSight;
 use crate::phase::{Outcome, Phase};
 use crate::record::{ActionResult, Intent, Record, Then};
@@ -88,9 +88,4 @@ fn network_settle_left(draft: &Record, view: &View<'_>) -> Duration {
         view.policy.network_settle.saturating_sub(span)
     });
     left.max().unwrap_or_default()
-}
-
-/// Not sooner than in a second: a span of nothing would spin.
-fn soon(left: Duration, most: Duration) -> Duration {
-    left.clamp(Duration::from_secs(1), most.max(Duration::from_secs(1)))
 }

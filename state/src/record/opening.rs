@@ -145,8 +145,9 @@ impl Record {
     /// The same instance waits again after its last drain was done: a new generation over the finished record.
     pub fn reopen(&self, opening: Opening, now: Timestamp) -> Record {
         let mut next = Record::open(opening, now);
-        if self.then == Some(Then::Keep) && self.outcome == Some(Outcome::Drained) {
-            // It was kept drained, so what is DRAINING now is still ours to undo.
+        let kept = self.then == Some(Then::Keep) && self.outcome == Some(Outcome::Drained);
+        if kept || self.lives_on() {
+            // It was kept drained, or waits once more before it was made ACTIVE: what is DRAINING is still ours to undo.
             for mine in &mut next.container_instances {
                 let before = self.container_instances.iter().find(|c| c.arn == mine.arn);
                 mine.draining_is_ours = before.is_some_and(|c| c.draining_is_ours);

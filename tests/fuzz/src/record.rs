@@ -75,6 +75,7 @@ fn observations(record: &Record) -> [Observation; 4] {
         ended: Mono::from_secs(1_001),
         group: Seen::Unknown(unknown()),
         group_begun: Mono::from_secs(999),
+        tasks_listed: Mono::from_secs(1_000),
         container_instances: Seen::Unknown(unknown()),
         tasks: Seen::Unknown(unknown()),
         obligations: Seen::Unknown(unknown()),
@@ -122,6 +123,7 @@ fn decide_on(record: &Record) {
                 begun: seen.begun + later,
                 ended: seen.ended + later,
                 group_begun: seen.group_begun + later,
+                tasks_listed: seen.tasks_listed + later,
                 ..seen.clone()
             };
             let now = now() + SignedDuration::from_secs(120) * i32::try_from(look).expect("a few looks");

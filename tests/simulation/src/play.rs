@@ -2,7 +2,7 @@
 
 use crate::harness::{environment, hook, our_completions, request, seconds, virtual_time, wall};
 use crate::judge::{Complaint, judge, outcomes, unfinished, waiting_under_our_hook};
-use crate::plan::{Asked, Happening, Plan, Replica, Task};
+use crate::plan::{Asked, Balancing, Happening, Plan, Replica, Task};
 use crate::world::{config, run_task, set_up};
 use aws_simulator::ecs::InstanceStatus;
 use aws_simulator::{BEGIN, Cloud, EventPlan, RefreshSpec, Simulator};
@@ -358,7 +358,9 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
         }
         // Once our action is over, what another's hook still holds is not ours to look after.
         Happening::RegistersAgain { cluster, instance }
-            if our_completions(cloud, instance).is_empty() && is_there(cloud, instance) =>
+            if our_completions(cloud, instance).is_empty()
+                && is_there(cloud, instance)
+                && !has_fixed_ports(plan, cluster) =>
         {
             let now = cloud.now();
             cloud.world.ecs.register_instance(now, cluster, instance, 2048, 4096);
@@ -379,6 +381,12 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
         | Happening::ClockJumps { .. }
         | Happening::Brake { .. } => {}
     }
+}
+
+/// Whether a service of a cluster needs one port of its instances: none of them can run two of its tasks then, also not
+/// one that is registered twice.
+fn has_fixed_ports(plan: &Plan, cluster: &str) -> bool {
+    plan.services.iter().any(|service| service.cluster == cluster && service.balancing == Balancing::Classic)
 }
 
 fn is_active(cloud: &Cloud, task: &Task) -> bool {

@@ -1,11 +1,11 @@
 //! A plan's world: its configuration, its clouds, and what goes wrong with calls.
 
 use crate::harness::{CONFIG, HOOK, HOOKS, QUEUE, add_bus, group, hook, seconds, store};
-use crate::plan::{Balancing, Delivery, Group, On, Plan, Service, Strike, Task};
+use crate::plan::{Asked, Balancing, Delivery, Group, Happening, On, Plan, Service, Strike, Task};
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{ClassicSpec, ClusterSpec, DeploymentController, Network, ServiceSpec, StandaloneSpec};
 use aws_simulator::spec::{TargetGroupSpec, WarmPoolSpec};
-use aws_simulator::{BEGIN, Cloud, EventPlan, RecordRules, Rule, Simulator, SimulatorConfig};
+use aws_simulator::{BEGIN, Budget, Cloud, EventPlan, RecordRules, Rule, Simulator, SimulatorConfig};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Store, TableOptions};
 use ecs_drain_state::Phase;
@@ -63,7 +63,7 @@ fn describe(plan: &Plan, cloud: &mut Cloud) {
     for hook in HOOKS {
         cloud.checkers.our_hook(hook);
     }
-    cloud.checkers.records(record_rules());
+    cloud.checkers.records(record_rules().with_budget(budget(plan)));
     // Whether our hook is on a group is read every two minutes, and the answer may lag.
     cloud.checkers.ends_unnoticed_for = seconds(180);
     cloud.limits.enabled = plan.limits;
@@ -114,7 +114,23 @@ fn record_rules() -> RecordRules {
         moves: moves.collect(),
         through: &["Deregistering", "Waiting", "Verifying"],
         noted_before: &[("TerminateInstanceInAutoScalingGroup", "termination_asked_at")],
+        held: "held",
+        budget: None,
         deregistered: ("container_instances", "arn", "deregistered_at"),
+    }
+}
+
+/// How many drains of a cluster may go on at once. A share of the cluster is not judged: how large that is, is known late.
+fn budget(plan: &Plan) -> Budget {
+    // In the last part of its time a lifecycle action's drain begins whatever the budget says.
+    let extended = |what: &Happening| matches!(what, Happening::Order { what: Asked::Extend(_), .. });
+    let hurry = plan.rules.deadline.is_some() || plan.script.iter().any(|(_, what)| extended(what));
+    Budget {
+        cluster: "cluster",
+        lifecycle: "lifecycle",
+        exempt: ("origin", "spot-interruption"),
+        of_lifecycle: plan.rules.max_concurrent_lifecycle.parse().ok().filter(|_| !hurry),
+        of_others: plan.rules.max_concurrent.parse().ok(),
     }
 }
 

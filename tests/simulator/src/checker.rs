@@ -8,6 +8,7 @@
 //! | foreign instance touched | it drained or deregistered an instance, or stopped a task there, that waits under no hook of ours and that no operator named |
 //! | task stopped | it stopped a service's task, or a standalone one that it was not allowed to stop, or too early |
 //! | foreign termination | it terminated an instance through its group without having been allowed to |
+//! | terminated twice | it asked a group to terminate an instance that the group was terminating at its request |
 //! | premature termination | it did so while a container that matters ran there, or a balancer still sent or drained traffic there |
 //! | DRAINING left behind | at the end, an instance that must be `ACTIVE` is not, or one whose `DRAINING` must be undone is not |
 //! | foreign DRAINING undone | it set an instance to `ACTIVE` that someone else had set to `DRAINING` |
@@ -23,8 +24,12 @@
 //! | unsaved completion | it sent `CompleteLifecycleAction` while the record did not say that it was about to |
 //! | wrong result sent | the record said so, with another result |
 //! | unsaved act | it sent another call that its record must have noted first, and had not |
+//! | held, and touched | it changed something of an instance whose drain had been held for more than two minutes |
+//! | more than the budget | a drain began while as many of its kind went on in its cluster as may |
+//! | opened again | a drain was opened again for a lifecycle action, and no action of our hook held the instance |
 
 mod draining;
+mod drains;
 mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +46,7 @@ use crate::log::clock;
 use crate::wire::json::{text, texts};
 use crate::wire::{Call, Service};
 
+pub use drains::Budget;
 pub use records::RecordRules;
 pub(crate) use records::{RecordKey, Sent};
 
@@ -76,6 +82,7 @@ pub struct Checkers {
     must_be_active: BTreeSet<String>,
     must_be_undone: BTreeSet<String>,
     draining: draining::Draining,
+    drains: drains::Drains,
     /// Standalone tasks may be stopped once their instance has been `DRAINING` for so long; `None`: never.
     stops_allowed_after: Option<Duration>,
     expiry_allowed: BTreeSet<String>,
@@ -104,6 +111,7 @@ impl Default for Checkers {
             must_be_active: BTreeSet::new(),
             must_be_undone: BTreeSet::new(),
             draining: draining::Draining::default(),
+            drains: drains::Drains::default(),
             stops_allowed_after: None,
             expiry_allowed: BTreeSet::new(),
             replicas: 0,
@@ -242,7 +250,9 @@ impl Checkers {
             let text = format!("{} while it is {state}", call.operation);
             self.violated(now, "foreign termination", instance, text);
         }
-        let begins = state.is_some_and(|state| !state.starts_with("Terminating") || state == "Terminating:Retained");
+        let begins = |state: &String| !state.starts_with("Terminating") || state == "Terminating:Retained";
+        let (begins, under_way) = (state.as_ref().is_some_and(begins), state.as_ref().is_some_and(|s| !begins(s)));
+        self.terminates_once(now, instance, begins, under_way);
         if begins && !self.premature_allowed.contains(instance) {
             // The group leaves its own balancers and waits until they have drained the instance, before it goes on.
             // (Source: Auto Scaling user guide, "How Elastic Load Balancing works with Auto Scaling".)
@@ -356,7 +366,7 @@ fn last(arn: &str) -> &str {
 }
 
 /// The EC2 instances that an ECS call changes.
-fn instances_named(body: &Value, world: &World) -> BTreeSet<String> {
+pub(crate) fn instances_named(body: &Value, world: &World) -> BTreeSet<String> {
     let cluster = last(text(body, "cluster").unwrap_or("default"));
     let mut container_instances = texts(body, "containerInstances");
     container_instances.extend(text(body, "containerInstance"));

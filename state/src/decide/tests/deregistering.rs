@@ -70,14 +70,15 @@ fn deregister_waits_for_the_longest_delay() {
     check(
         "
         policy strategy=deregister
-        0s    ACTIVE tasks=web:RUNNING found=web/30,api/120 targets=web:healthy,api:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                                                                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING tasks=none targets=none                                               => Waiting saved 5s LongestDelay(2m)
-        60s                                                                                 => Waiting saved 5s LongestDelay(1m11s)
-        125s                                                                                => Waiting saved 5s LongestDelay(6s)
-        126s                                                                                => Waiting 5s LongestDelay(5s)
-        131s                                                                                => Verifying saved search≥2m5s 5s LookingForRegistrations
-        136s                                                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s   ACTIVE tasks=web:RUNNING found=web/30,api/120 targets=web:healthy,api:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                                      => Deregistering 5s ListsOnceMore(1m1s)
+        66s                                                                                => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        71s  MISSING tasks=none targets=none                                               => Waiting saved 5s LongestDelay(2m)
+        121s                                                                               => Waiting saved 5s LongestDelay(1m11s)
+        186s                                                                               => Waiting saved 5s LongestDelay(6s)
+        187s                                                                               => Waiting 5s LongestDelay(5s)
+        192s                                                                               => Verifying saved search≥1m11s 5s LookingForRegistrations
+        197s                                                                               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
         ",
     );
@@ -89,9 +90,10 @@ fn only_what_is_there_is_deregistered() {
     check(
         "
         policy strategy=deregister opened=2
-        0s    ACTIVE,INACTIVE  => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING,MISSING => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING,MISSING  => Verifying saved 10s Settling(56s)
+        0s  ACTIVE,INACTIVE  => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING,MISSING => Deregistering 5s ListsOnceMore(1m1s)
+        66s                  => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        71s MISSING,MISSING  => Verifying saved search≥1m6s 5s LookingForRegistrations
         4 writes
         ",
     );
@@ -103,10 +105,11 @@ fn a_delay_that_changes() {
     check(
         "
         policy strategy=deregister
-        0s    ACTIVE found=web/30    => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING found=web/600 => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING found=web      => Waiting saved 5s LongestDelay(10m)
-        4 writes
+        0s  ACTIVE found=web/30    => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING found=web/600 => Deregistering saved 5s ListsOnceMore(1m1s)
+        66s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        71s MISSING found=web      => Waiting saved 5s LongestDelay(10m)
+        5 writes
         ",
     );
 }
@@ -118,13 +121,14 @@ fn deregister_waits_as_long_whatever_the_wall_clock_says() {
     check(
         "
         policy strategy=deregister
-        0s    ACTIVE found=web/100 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING targets=none                     => Waiting saved 5s LongestDelay(1m40s)
-        45s   clock=+1h                                => Waiting saved 5s LongestDelay(1m6s)
-        50s   restart                                  => Waiting 5s LongestDelay(1m6s)
-        100s                                           => Waiting saved 5s LongestDelay(17s)
-        120s                                           => Verifying saved search≥2m 5s LookingForRegistrations
+        0s   ACTIVE found=web/100 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                 => Deregistering 5s ListsOnceMore(1m1s)
+        66s                                           => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        71s  MISSING targets=none                     => Waiting saved 5s LongestDelay(1m40s)
+        106s clock=+1h                                => Waiting saved 5s LongestDelay(1m6s)
+        111s restart                                  => Waiting 5s LongestDelay(1m6s)
+        161s                                          => Waiting saved 5s LongestDelay(17s)
+        181s                                          => Verifying saved search≥3m1s 5s LookingForRegistrations
         7 writes
         ",
     );
@@ -136,11 +140,12 @@ fn deregister_with_an_unknown_delay() {
     check(
         "
         policy strategy=deregister
-        0s    ACTIVE found=web targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                             => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING targets=none                 => Waiting saved 5s LongestDelay(5m)
-        300s                                       => Waiting saved 5s LongestDelay(11s)
-        306s                                       => Waiting 5s LongestDelay(5s)
+        0s   ACTIVE found=web targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                             => Deregistering 5s ListsOnceMore(1m1s)
+        66s                                       => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        71s  MISSING targets=none                 => Waiting saved 5s LongestDelay(5m)
+        361s                                      => Waiting saved 5s LongestDelay(11s)
+        367s                                      => Waiting 5s LongestDelay(5s)
         5 writes
         ",
     );
@@ -152,11 +157,11 @@ fn deregister_waits_for_standalone_tasks() {
     check(
         "
         policy strategy=deregister
-        0s    ACTIVE tasks=standalone:RUNNING,web:RUNNING found=web/30 => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                                                 => Deregistering 5s BeforeDeregistration(1)
-        600s                                                           => Deregistering saved 5s BeforeDeregistration(1)
-        605s  tasks=standalone:DEPROVISIONING!,web:RUNNING             => Deregistering 5s BeforeDeregistration(1)
-        610s  tasks=web:RUNNING                                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        0s   ACTIVE tasks=standalone:RUNNING,web:RUNNING found=web/30 => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                 => Deregistering 5s BeforeDeregistration(1)
+        600s                                                          => Deregistering saved 5s BeforeDeregistration(1)
+        605s tasks=standalone:DEPROVISIONING!,web:RUNNING             => Deregistering 5s BeforeDeregistration(1)
+        610s tasks=web:RUNNING                                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
         4 writes
         ",
     );
@@ -168,14 +173,14 @@ fn the_grace_of_standalone_tasks_begins_with_draining() {
     check(
         "
         policy strategy=deregister standalone=60s
-        0s    ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        50s                                   => Deregistering SetDraining(c1) 5s AskedToDrain
-        55s   DRAINING                        => Deregistering 5s BeforeDeregistration(1)
-        66s   clock=+1h                       => Deregistering saved 5s BeforeDeregistration(1)
-        87s                                   => Deregistering saved 5s BeforeDeregistration(1)
-        90s   restart                         => Deregistering 5s BeforeDeregistration(1)
-        118s                                  => Deregistering 5s BeforeDeregistration(1)
-        122s                                  => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
+        0s   ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        50s                                  => Deregistering SetDraining(c1) 5s AskedToDrain
+        55s  DRAINING                        => Deregistering 5s BeforeDeregistration(1)
+        66s  clock=+1h                       => Deregistering saved 5s BeforeDeregistration(1)
+        87s                                  => Deregistering saved 5s BeforeDeregistration(1)
+        90s  restart                         => Deregistering 5s BeforeDeregistration(1)
+        118s                                 => Deregistering 5s BeforeDeregistration(1)
+        122s                                 => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
         5 writes
         ",
     );
@@ -187,13 +192,13 @@ fn deregister_stops_standalone_tasks_after_their_grace() {
     check(
         "
         policy strategy=deregister standalone=60s
-        0s    ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                        => Deregistering 5s BeforeDeregistration(1)
-        65s                                   => Deregistering saved 5s BeforeDeregistration(1)
-        66s                                   => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
-        68s   tasks=standalone:DEACTIVATING!  => Deregistering 5s BeforeDeregistration(1)
-        70s   tasks=none                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        75s   INACTIVE                        => Verifying saved search≥1m10s 5s LookingForRegistrations
+        0s  ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                        => Deregistering 5s BeforeDeregistration(1)
+        65s                                 => Deregistering saved 5s BeforeDeregistration(1)
+        66s                                 => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
+        68s tasks=standalone:DEACTIVATING!  => Deregistering 5s BeforeDeregistration(1)
+        70s tasks=none                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        75s INACTIVE                        => Verifying saved search≥1m10s 5s LookingForRegistrations
         6 writes
         ",
     );
@@ -205,13 +210,14 @@ fn deregister_notes_obligations_again() {
     check(
         "
         policy strategy=deregister
-        0s    ACTIVE                        => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING found=?              => Deregistering 5s Unknown(found)
-        10s   found=late/600                => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        15s   MISSING targets=late:draining => Waiting saved 5s LongestDelay(10m)
-        611s                                => Waiting saved 5s LongestDelay(5s)
-        616s  targets=none                  => Verifying saved search≥10m16s 5s LookingForRegistrations
-        6 writes
+        0s   ACTIVE                        => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING found=?              => Deregistering 5s Unknown(found)
+        10s  found=late/600                => Deregistering saved 5s ListsOnceMore(56s)
+        66s                                => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        71s  MISSING targets=late:draining => Waiting saved 5s LongestDelay(10m)
+        667s                               => Waiting saved 5s LongestDelay(5s)
+        672s targets=none                  => Verifying saved search≥11m12s 5s LookingForRegistrations
+        7 writes
         ",
     );
 }
@@ -222,12 +228,14 @@ fn deregister_dies_after_the_save() {
     check(
         "
         policy strategy=deregister
-        0s    ACTIVE found=web/60      => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING dies-after-save => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s                            => Deregistering Deregister(c1) 5s AskedToDeregister
-        15s   MISSING                  => Waiting saved 5s LongestDelay(1m)
-        65s                            => Waiting saved 5s LongestDelay(11s)
-        66s                            => Waiting 5s LongestDelay(10s)
+        0s   ACTIVE found=web/60 => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING            => Deregistering 5s ListsOnceMore(1m1s)
+        66s  dies-after-save     => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        71s                      => Deregistering 5s ListsOnceMore(1m1s)
+        132s                     => Deregistering Deregister(c1) 5s AskedToDeregister
+        137s MISSING             => Waiting saved 5s LongestDelay(1m)
+        187s                     => Waiting saved 5s LongestDelay(11s)
+        188s                     => Waiting 5s LongestDelay(10s)
         5 writes
         ",
     );

@@ -7,9 +7,9 @@ use super::fixture::check;
 fn the_instance_is_gone() {
     check(
         "
-        0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   MISSING group=absent     => Waiting saved 5s TasksLeft(1)
-        10s                           => Done(InstanceGone) saved
+        0s  ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  MISSING group=absent     => Waiting saved 5s TasksLeft(1)
+        10s                          => Done(InstanceGone) saved
         4 writes
         ",
     );
@@ -20,9 +20,9 @@ fn the_instance_is_gone() {
 fn gone_with_its_agent_away() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        5s   DRAINING! group=absent     => Waiting 5s TasksLeft(1)
-        10s                             => Done(InstanceGone) saved
+        0s  DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s  DRAINING! group=absent     => Waiting 5s TasksLeft(1)
+        10s                            => Done(InstanceGone) saved
         3 writes
         ",
     );
@@ -33,14 +33,14 @@ fn gone_with_its_agent_away() {
 fn gone_needs_complete_passes() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING       => Waiting saved 5s TasksLeft(1)
-        5s   DRAINING! group=absent           => Waiting 5s TasksLeft(1)
-        10s  group=?                          => Waiting 5s TasksLeft(1)
-        15s  group=absent ci=?                => Waiting 5s Unknown(ci)
-        20s  group=Terminating:Wait DRAINING! => Waiting 5s TasksLeft(1)
-        25s  group=absent                     => Waiting 5s TasksLeft(1)
-        30s  group=?                          => Waiting 5s TasksLeft(1)
-        35s  group=absent                     => Done(InstanceGone) saved
+        0s  DRAINING tasks=web:RUNNING       => Waiting saved 5s TasksLeft(1)
+        5s  DRAINING! group=absent           => Waiting 5s TasksLeft(1)
+        10s group=?                          => Waiting 5s TasksLeft(1)
+        15s group=absent ci=?                => Waiting 5s Unknown(ci)
+        20s group=Terminating:Wait DRAINING! => Waiting 5s TasksLeft(1)
+        25s group=absent                     => Waiting 5s TasksLeft(1)
+        30s group=?                          => Waiting 5s TasksLeft(1)
+        35s group=absent                     => Done(InstanceGone) saved
         3 writes
         ",
     );
@@ -51,10 +51,10 @@ fn gone_needs_complete_passes() {
 fn the_same_answer_does_not_count_twice() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        5s   DRAINING! group=absent     => Waiting 5s TasksLeft(1)
-        10s  same-group                 => Waiting 5s TasksLeft(1)
-        15s                             => Done(InstanceGone) saved
+        0s  DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s  DRAINING! group=absent     => Waiting 5s TasksLeft(1)
+        10s same-group                 => Waiting 5s TasksLeft(1)
+        15s                            => Done(InstanceGone) saved
         3 writes
         ",
     );
@@ -65,9 +65,9 @@ fn the_same_answer_does_not_count_twice() {
 fn detached_but_alive_is_not_gone() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        5s   group=absent               => Waiting 5s TasksLeft(1)
-        10s                             => Waiting 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s  group=absent               => Waiting 5s TasksLeft(1)
+        10s                            => Waiting 5s TasksLeft(1)
         2 writes
         ",
     );
@@ -78,8 +78,8 @@ fn detached_but_alive_is_not_gone() {
 fn gone_in_pending() {
     check(
         "
-        0s   ci=none group=absent => Pending search≥0s 5s NotInCluster(9m59s)
-        5s                        => Done(InstanceGone) saved
+        0s ci=none group=absent => Pending search≥0s 5s NotInCluster(9m59s)
+        5s                      => Done(InstanceGone) saved
         2 writes
         ",
     );
@@ -90,11 +90,11 @@ fn gone_in_pending() {
 fn gone_while_completing() {
     check(
         "
-        0s   DRAINING                     => Verifying saved 10s Settling(1m1s)
-        61s                               => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  dies-after-save              => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        80s  tasks=? group=absent MISSING => Completing 5s Unknown(tasks)
-        85s                               => Done(Drained) saved
+        0s  DRAINING                     => Verifying saved 10s Settling(1m1s)
+        61s                              => Verifying search≥1m1s 5s LookingForRegistrations
+        71s dies-after-save              => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        80s tasks=? group=absent MISSING => Completing 5s Unknown(tasks)
+        85s                              => Done(Drained) saved
         4 writes
         ",
     );
@@ -105,12 +105,12 @@ fn gone_while_completing() {
 fn the_wait_is_lost() {
     check(
         "
-        0s   ACTIVE tasks=web:RUNNING           => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING group=Terminating:Proceed => Waiting saved 5s TasksLeft(1)
-        10s  group=Terminating:Wait             => Waiting 5s TasksLeft(1)
-        15s  group=Terminating:Proceed          => Waiting 5s TasksLeft(1)
-        20s  group=?                            => Waiting 5s TasksLeft(1)
-        25s  group=Terminated                   => Done(WaitLost) saved
+        0s  ACTIVE tasks=web:RUNNING           => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING group=Terminating:Proceed => Waiting saved 5s TasksLeft(1)
+        10s group=Terminating:Wait             => Waiting 5s TasksLeft(1)
+        15s group=Terminating:Proceed          => Waiting 5s TasksLeft(1)
+        20s group=?                            => Waiting 5s TasksLeft(1)
+        25s group=Terminated                   => Done(WaitLost) saved
         4 writes
         ",
     );
@@ -121,10 +121,10 @@ fn the_wait_is_lost() {
 fn the_same_answer_does_not_lose_the_wait() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        5s   group=Terminating:Proceed  => Waiting 5s TasksLeft(1)
-        10s  same-group                 => Waiting 5s TasksLeft(1)
-        15s                             => Done(WaitLost) saved
+        0s  DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s  group=Terminating:Proceed  => Waiting 5s TasksLeft(1)
+        10s same-group                 => Waiting 5s TasksLeft(1)
+        15s                            => Done(WaitLost) saved
         3 writes
         ",
     );
@@ -135,9 +135,9 @@ fn the_same_answer_does_not_lose_the_wait() {
 fn the_wait_is_lost_and_the_instance_retained() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        5s   group=Terminating:Retained => Waiting 5s TasksLeft(1)
-        10s                             => Done(WaitLost) saved
+        0s  DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s  group=Terminating:Retained => Waiting 5s TasksLeft(1)
+        10s                            => Done(WaitLost) saved
         3 writes
         ",
     );
@@ -148,10 +148,10 @@ fn the_wait_is_lost_and_the_instance_retained() {
 fn completed_and_the_answer_lost() {
     check(
         "
-        0s   DRAINING                          => Verifying saved 10s Settling(1m1s)
-        61s                                    => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  answer=error                      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        81s  group=Terminating:Proceed tasks=? => Done(Drained) saved
+        0s  DRAINING                          => Verifying saved 10s Settling(1m1s)
+        61s                                   => Verifying search≥1m1s 5s LookingForRegistrations
+        71s answer=error                      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        81s group=Terminating:Proceed tasks=? => Done(Drained) saved
         5 writes
         ",
     );
@@ -163,10 +163,10 @@ fn completed_and_the_answer_lost() {
 fn past_the_wait_at_the_moment_of_the_proof() {
     check(
         "
-        0s   DRAINING                  => Verifying saved 10s Settling(1m1s)
-        61s                            => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  group=Terminating:Proceed => Verifying 5s Unknown(the group shows it past the wait, and it was not us)
-        76s                            => Done(WaitLost) saved
+        0s  DRAINING                  => Verifying saved 10s Settling(1m1s)
+        61s                           => Verifying search≥1m1s 5s LookingForRegistrations
+        71s group=Terminating:Proceed => Verifying 5s Unknown(the group shows it past the wait, and it was not us)
+        76s                           => Done(WaitLost) saved
         3 writes
         ",
     );
@@ -191,10 +191,25 @@ fn past_the_wait_at_the_deadline() {
 fn an_unknown_lifecycle_state_ends_nothing() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        5s   group=Terminating:Thinking => Waiting 5s TasksLeft(1)
-        10s                             => Waiting 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        5s  group=Terminating:Thinking => Waiting 5s TasksLeft(1)
+        10s                            => Waiting 5s TasksLeft(1)
         2 writes
+        ",
+    );
+}
+
+/// It was past the wait, and then it was gone: that was not us.
+#[test]
+fn past_the_wait_and_gone() {
+    check(
+        "
+        0s  ACTIVE tasks=web:RUNNING  => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                  => Waiting saved 5s TasksLeft(1)
+        10s group=Terminating:Proceed => Waiting 5s TasksLeft(1)
+        15s MISSING group=absent      => Waiting 5s TasksLeft(1)
+        20s                           => Done(WaitLost) saved
+        4 writes
         ",
     );
 }

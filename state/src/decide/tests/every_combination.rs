@@ -131,7 +131,9 @@ fn judge_action(
         Action::SetActive { container_instance: arn, .. } => {
             rule(after.phase == Phase::Returning, "only Returning undoes a DRAINING")?;
             let cancelled = after.cancel.is_some();
-            rule(cancelled || status(arn).is_some_and(|c| c.agent_connected), "with its agent connected")?;
+            let state = seen.group.known().and_then(|group| group.state());
+            rule(cancelled || state == Some(&LifecycleState::InService), "once it is in service")?;
+            rule(status(arn).is_some_and(|c| !c.status.is_gone()), "of what is there")?;
             rule(ours(arn).is_some_and(|c| c.draining_is_ours), "and only ours")
         }
         Action::StopTask { task, .. } => {
@@ -333,6 +335,7 @@ fn observations(record: &Record) -> Vec<Observation> {
                                 ended: ENDED,
                                 group: group(group_word, "60", false),
                                 group_begun: BEGUN,
+                                tasks_listed: BEGUN,
                                 container_instances: seen(status, Vec::clone(&sights)),
                                 tasks: seen(task_word, words(task_word, |w| task(1, w))),
                                 obligations: seen(found_word, words(found_word, obligation)),

@@ -292,6 +292,7 @@ impl Drain {
                 self.fact("retains", "no") == "yes",
             ),
             group_begun: self.group_begun.saturating_sub(self.born),
+            tasks_listed: mono,
             container_instances: map(list("ci", &ci), |words| {
                 // Only those that are in the record are looked at.
                 let asked = self.record.container_instances.len();

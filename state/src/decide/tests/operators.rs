@@ -8,12 +8,12 @@ fn kept_drained() {
     check(
         "
         policy then=keep
-        0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                                  => Waiting saved 5s TasksLeft(1)
-        60s  tasks=none targets=none                                                   => Verifying saved 6s Settling(6s)
-        66s                                                                            => Verifying search≥1m6s 5s LookingForRegistrations
-        71s                                                                            => Verifying 5s SecondLook(5s)
-        76s                                                                            => Done(Drained) saved
+        0s  ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                                                                  => Waiting saved 5s TasksLeft(1)
+        60s tasks=none targets=none                                                   => Verifying saved 6s Settling(6s)
+        66s                                                                           => Verifying search≥1m6s 5s LookingForRegistrations
+        71s                                                                           => Verifying 5s SecondLook(5s)
+        76s                                                                           => Done(Drained) saved
         5 writes
         ",
     );
@@ -66,9 +66,9 @@ fn what_a_service_registered_is_waited_for_before_the_group_is_told() {
     check(
         "
         policy then=terminate
-        0s   ACTIVE found=group-web/60,web/60 targets=group-web:healthy,web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                                               => Verifying saved search≥5s 5s TargetsLeft(1)
-        76s                                                                                         => Verifying search≥2m16s 5s TargetsLeft(1)
+        0s  ACTIVE found=group-web/60,web/60 targets=group-web:healthy,web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                                                                               => Verifying saved search≥5s 5s TargetsLeft(1)
+        76s                                                                                        => Verifying search≥2m16s 5s TargetsLeft(1)
         3 writes
         ",
     );
@@ -116,12 +116,12 @@ fn its_own_termination_is_adopted() {
     check(
         "
         policy then=terminate
-        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                         => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                         => Completing saved Terminate(workers) 10s TerminationAsked
-        90s  group=Terminating:Wait => Completing 5s Terminating
-        95s  adopt                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s  ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING               => Verifying saved 10s Settling(1m1s)
+        66s                        => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                        => Completing saved Terminate(workers) 10s TerminationAsked
+        90s group=Terminating:Wait => Completing 5s Terminating
+        95s adopt                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -133,12 +133,12 @@ fn a_scale_in_is_adopted() {
     check(
         "
         policy then=keep
-        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
-        20s  adopt group=Terminating:Wait             => Waiting 5s TasksLeft(1)
-        30s  tasks=none                               => Verifying saved 10s Settling(36s)
-        66s                                           => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        20s adopt group=Terminating:Wait             => Waiting 5s TasksLeft(1)
+        30s tasks=none                               => Verifying saved 10s Settling(36s)
+        66s                                          => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );
@@ -184,11 +184,11 @@ fn a_spot_interruption_meets_its_hook() {
     check(
         "
         policy then=leave
-        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
-        50s  adopt group=Terminating:Wait tasks=none  => Verifying saved 10s Settling(16s)
-        66s                                           => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        50s adopt group=Terminating:Wait tasks=none  => Verifying saved 10s Settling(16s)
+        66s                                          => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );
@@ -200,9 +200,9 @@ fn waits_for_its_turn() {
     check(
         "
         policy then=keep
-        0s   ACTIVE group=InService turn=1/1+2 => Pending saved 10s WaitsForTurn(1/1+2)
-        10s  turn=1/1+0                        => Pending 10s WaitsForTurn(1/1+0)
-        20s  turn=now                          => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        0s  ACTIVE group=InService turn=1/1+2 => Pending saved 10s WaitsForTurn(1/1+2)
+        10s turn=1/1+0                        => Pending 10s WaitsForTurn(1/1+0)
+        20s turn=now                          => Deregistering saved SetDraining(c1) 5s AskedToDrain
         3 writes
         ",
     );
@@ -216,6 +216,20 @@ fn the_reserve_begins() {
         0s    ACTIVE turn=5/5+0 => Pending saved 10s WaitsForTurn(5/5+0)
         1h                      => Pending 10s WaitsForTurn(5/5+0)
         4200s                   => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        3 writes
+        ",
+    );
+}
+
+/// Half of a short time is kept.
+#[test]
+fn the_reserve_of_a_short_time_is_half_of_it() {
+    check(
+        "
+        policy deadline=20m at-deadline=continue
+        0s   ACTIVE turn=2/2+1 => Pending saved 10s WaitsForTurn(2/2+1)
+        595s                   => Pending 10s WaitsForTurn(2/2+1)
+        10m                    => Deregistering saved SetDraining(c1) 5s AskedToDrain
         3 writes
         ",
     );

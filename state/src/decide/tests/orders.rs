@@ -25,8 +25,8 @@ fn held_and_resumed() {
 fn the_brake() {
     check(
         "
-        0s   ACTIVE brake=Ada => Pending saved 10s Held(Ada)
-        10s  brake=none       => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        0s  ACTIVE brake=Ada => Pending saved 10s Held(Ada)
+        10s brake=none       => Deregistering saved SetDraining(c1) 5s AskedToDrain
         3 writes
         ",
     );
@@ -38,12 +38,12 @@ fn held_past_its_deadline() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING hold            => Deregistering saved 10s Held(Ada (kernel))
-        11m                           => Deregistering 10s Held(Ada (kernel))
-        12m  resume answer=error      => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
-        13m  hold                     => Completing saved 10s Held(Ada (kernel))
-        14m  resume                   => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
+        0s  ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING hold            => Deregistering saved 10s Held(Ada (kernel))
+        11m                          => Deregistering 10s Held(Ada (kernel))
+        12m resume answer=error      => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
+        13m hold                     => Completing saved 10s Held(Ada (kernel))
+        14m resume                   => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         8 writes
         ",
     );
@@ -81,11 +81,11 @@ fn cancelled() {
     check(
         "
         policy then=terminate
-        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
-        20s  cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
-        30s  ACTIVE                                   => Returning SetActive(c1) 10s AskedToReturn
-        81s                                           => Done(Cancelled) saved
+        0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        20s cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
+        30s ACTIVE                                   => Returning SetActive(c1) 10s AskedToReturn
+        81s                                          => Done(Cancelled) saved
         5 writes
         ",
     );
@@ -97,9 +97,9 @@ fn cancelled_and_not_ours() {
     check(
         "
         policy then=keep
-        0s   DRAINING tasks=web:RUNNING group=InService => Waiting saved 5s TasksLeft(1)
-        20s  cancel                                     => Done(Cancelled) saved
-        90s                                             => Done(Cancelled)
+        0s  DRAINING tasks=web:RUNNING group=InService => Waiting saved 5s TasksLeft(1)
+        20s cancel                                     => Done(Cancelled) saved
+        90s                                            => Done(Cancelled)
         3 writes
         ",
     );
@@ -110,9 +110,9 @@ fn cancelled_and_not_ours() {
 fn not_cancelled_under_a_hook() {
     check(
         "
-        0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING cancel          => Waiting saved 5s TasksLeft(1)
-        10s                           => Waiting 5s TasksLeft(1)
+        0s  ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING cancel          => Waiting saved 5s TasksLeft(1)
+        10s                          => Waiting 5s TasksLeft(1)
         3 writes
         ",
     );
@@ -124,8 +124,8 @@ fn not_cancelled_once_its_group_takes_it() {
     check(
         "
         policy then=keep
-        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING group=Terminating cancel        => Waiting saved 5s TasksLeft(1)
+        0s ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s DRAINING group=Terminating cancel        => Waiting saved 5s TasksLeft(1)
         3 writes
         ",
     );
@@ -137,9 +137,10 @@ fn not_cancelled_once_deregistered() {
     check(
         "
         policy then=keep strategy=deregister
-        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s  cancel                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        0s  ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING               => Deregistering 5s ListsOnceMore(1m1s)
+        66s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        71s cancel                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
         4 writes
         ",
     );
@@ -151,10 +152,10 @@ fn taken_while_it_is_cancelled() {
     check(
         "
         policy then=keep
-        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
-        20s  cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
-        30s  group=Terminating:Wait                   => Done(Cancelled) saved
+        0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        20s cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
+        30s group=Terminating:Wait                   => Done(Cancelled) saved
         5 writes
         ",
     );
@@ -165,8 +166,8 @@ fn taken_while_it_is_cancelled() {
 fn completed_now() {
     check(
         "
-        0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING complete-now                                     => Completing saved Complete(CONTINUE,Released) 10s Completing; accepted: Done(Released)
+        0s ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s DRAINING complete-now                                     => Completing saved Complete(CONTINUE,Released) 10s Completing; accepted: Done(Released)
         4 writes
         ",
     );
@@ -177,9 +178,9 @@ fn completed_now() {
 fn an_order_taken_back() {
     check(
         "
-        0s   ACTIVE tasks=web:RUNNING           => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING complete-now answer=error => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing
-        15s  take-back                          => Waiting saved 5s TasksLeft(1)
+        0s  ACTIVE tasks=web:RUNNING           => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING complete-now answer=error => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing
+        15s take-back                          => Waiting saved 5s TasksLeft(1)
         5 writes
         ",
     );
@@ -191,8 +192,8 @@ fn a_kept_one_ends_as_it_is() {
     check(
         "
         policy then=keep
-        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING complete-now                    => Done(Released) saved
+        0s ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s DRAINING complete-now                    => Done(Released) saved
         3 writes
         ",
     );
@@ -204,9 +205,43 @@ fn one_that_terminates_asks_now() {
     check(
         "
         policy then=terminate
-        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING complete-now                    => Completing saved Terminate(workers) 10s TerminationAsked
+        0s ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s DRAINING complete-now                    => Completing saved Terminate(workers) 10s TerminationAsked
         3 writes
+        ",
+    );
+}
+
+/// What was asked of its group is not known for a minute: only then it is cancelled, if nothing came of it.
+#[test]
+fn not_cancelled_while_its_group_may_have_heard() {
+    check(
+        "
+        policy then=terminate
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
+        66s                         => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                         => Completing saved Terminate(workers) 10s TerminationAsked
+        86s  cancel                 => Completing saved 5s TerminationAsked
+        136s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
+        137s cancel                 => Returning SetActive(c1) 10s AskedToReturn
+        6 writes
+        ",
+    );
+}
+
+/// A completion that does not get through is ordered: it is the order's then, and no longer needs everything gone.
+#[test]
+fn completed_now_while_it_is_being_completed() {
+    check(
+        "
+        0s   DRAINING          => Verifying saved 10s Settling(1m1s)
+        61s                    => Verifying search≥1m1s 5s LookingForRegistrations
+        71s  answer=error      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        81s  complete-now      => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing
+        91s  tasks=web:RUNNING => Completing Complete(CONTINUE,Released) 10s Completing; error: Completing
+        101s answer=accepted   => Completing Complete(CONTINUE,Released) 10s Completing; accepted: Done(Released)
+        8 writes
         ",
     );
 }

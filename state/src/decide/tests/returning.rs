@@ -2,21 +2,22 @@
 
 use super::fixture::check;
 
-/// Once the group shows it in service and its agent is connected, our DRAINING is undone.
+/// Once the group shows it in service, our DRAINING is undone, also while its agent is not connected: the one of the new
+/// root volume may have registered anew.
 #[test]
 fn back_from_the_warm_pool() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                    => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s   DRAINING! group=Warmed:Stopped   => Returning 1m WaitingForReturn(Warmed:Stopped)
-        10h   group=InService                  => Returning 5s WaitingForReturn(its agent is not connected yet)
-        36005s DRAINING                        => Returning saved SetActive(c1) 5s AskedToReturn
-        36010s                                 => Returning SetActive(c1) 5s AskedToReturn
-        36015s ACTIVE                          => Done(Drained) saved
+        0s     ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s     DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                     => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s    DRAINING! group=Warmed:Stopped   => Returning 1m WaitingForReturn(Warmed:Stopped)
+        10h    group=InService                  => Returning saved SetActive(c1) 5s AskedToReturn
+        36005s DRAINING                         => Returning SetActive(c1) 5s AskedToReturn
+        36010s                                  => Returning SetActive(c1) 5s AskedToReturn
+        36015s ACTIVE                           => Done(Drained) saved
         7 writes
         ",
     );
@@ -28,9 +29,9 @@ fn a_draining_that_is_not_ours_is_left() {
     check(
         "
         policy kind=replaces-root-volume
-        0s    DRAINING group=ReplacingRootVolume:Wait => Verifying saved 10s Settling(1m1s)
-        61s                                           => Verifying search≥1m1s 5s LookingForRegistrations
-        71s                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s  DRAINING group=ReplacingRootVolume:Wait => Verifying saved 10s Settling(1m1s)
+        61s                                         => Verifying search≥1m1s 5s LookingForRegistrations
+        71s                                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -42,12 +43,12 @@ fn only_ours_is_undone() {
     check(
         "
         policy kind=replaces-root-volume opened=2
-        0s    ACTIVE,DRAINING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING,DRAINING                              => Verifying saved 10s Settling(1m1s)
-        66s                                                  => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s   group=InService                                => Returning SetActive(c1) 5s AskedToReturn
-        85s   ACTIVE,DRAINING                                => Done(Drained) saved
+        0s  ACTIVE,DRAINING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING,DRAINING                              => Verifying saved 10s Settling(1m1s)
+        66s                                                => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s group=InService                                => Returning SetActive(c1) 5s AskedToReturn
+        85s ACTIVE,DRAINING                                => Done(Drained) saved
         6 writes
         ",
     );
@@ -59,12 +60,12 @@ fn a_deregistered_one_is_not_undone() {
     check(
         "
         policy kind=returns-to-warm-pool strategy=deregister
-        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                         => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        10s   MISSING                          => Verifying saved 10s Settling(56s)
-        66s                                    => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s   group=InService                  => Done(Drained) saved
+        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                         => Deregistering 5s ListsOnceMore(1m1s)
+        66s                                   => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        71s  MISSING                          => Verifying saved search≥1m6s 5s LookingForRegistrations
+        127s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        141s group=InService                  => Done(Drained) saved
         7 writes
         ",
     );
@@ -76,11 +77,11 @@ fn the_answer_is_lost() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s    ACTIVE group=Warmed:Pending:Wait      => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                              => Verifying saved 10s Settling(1m1s)
-        66s                                         => Verifying search≥1m6s 5s LookingForRegistrations
-        76s   dies-after-save                       => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        80s   group=Warmed:Stopped answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Returning
+        0s  ACTIVE group=Warmed:Pending:Wait      => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                              => Verifying saved 10s Settling(1m1s)
+        66s                                       => Verifying search≥1m6s 5s LookingForRegistrations
+        76s dies-after-save                       => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        80s group=Warmed:Stopped answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Returning
         5 writes
         ",
     );
@@ -92,12 +93,12 @@ fn terminated_from_the_pool() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                    => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s   MISSING group=absent             => Returning 1m WaitingForReturn(in no group)
-        85s                                    => Done(Drained) saved
+        0s  ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                  => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s MISSING group=absent             => Returning 1m WaitingForReturn(in no group)
+        85s                                  => Done(Drained) saved
         6 writes
         ",
     );
@@ -110,13 +111,13 @@ fn a_new_wait_from_the_pool() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                    => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s   group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
-        85s   group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
-        90s   group=Warmed:Terminating:Wait    => Done(Drained) saved
+        0s  ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                  => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
+        85s group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
+        90s group=Warmed:Terminating:Wait    => Done(Drained) saved
         6 writes
         ",
     );
@@ -128,13 +129,91 @@ fn nothing_is_undone_blind() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                    => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s   group=?                          => Returning 5s Unknown(group)
-        85s   group=InService ci=?             => Returning 5s Unknown(ci)
+        0s  ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                  => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s group=?                          => Returning 5s Unknown(group)
+        85s group=InService ci=?             => Returning 5s Unknown(ci)
         5 writes
+        ",
+    );
+}
+
+/// Our hook was deleted in mid-wait, say, and the instance serves again: the drain ends, and our DRAINING is undone. That
+/// it is in service counts only once it cannot have been read from before the wait.
+#[test]
+fn the_wait_was_lost_and_it_serves_again() {
+    check(
+        "
+        policy kind=replaces-root-volume
+        0s   ACTIVE tasks=web:RUNNING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                => Waiting saved 5s TasksLeft(1)
+        10s  group=InService                                         => Waiting 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        25s                                                          => Waiting 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        75s                                                          => Waiting 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        80s                                                          => Returning saved SetActive(c1) 5s AskedToReturn
+        85s  ACTIVE                                                  => Returning SetActive(c1) 5s AskedToReturn
+        145s                                                         => Done(WaitLost) saved
+        5 writes
+        ",
+    );
+}
+
+/// The same when it went back to its warm pool: once it is in service, our DRAINING is undone.
+#[test]
+fn the_wait_was_lost_and_it_is_in_the_pool() {
+    check(
+        "
+        policy kind=returns-to-warm-pool
+        0s     ACTIVE tasks=web:RUNNING group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s     DRAINING                                           => Waiting saved 5s TasksLeft(1)
+        10s    group=Warmed:Pending:Proceed                       => Waiting 5s TasksLeft(1)
+        25s    group=Warmed:Stopped                               => Returning saved 1m WaitingForReturn(Warmed:Stopped)
+        10h    group=InService                                    => Returning saved SetActive(c1) 5s AskedToReturn
+        36005s ACTIVE                                             => Done(WaitLost) saved
+        6 writes
+        ",
+    );
+}
+
+/// While it may be in service, nothing is done to it.
+#[test]
+fn in_service_is_not_touched() {
+    check(
+        "
+        policy kind=replaces-root-volume
+        0s   ACTIVE tasks=web:RUNNING group=InService => Pending 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        30s  group=ReplacingRootVolume:Wait           => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        35s  group=InService                          => Deregistering 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        70s  group=?                                  => Deregistering 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        100s                                          => Deregistering 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        105s group=InService                          => Deregistering 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        110s                                          => Returning saved SetActive(c1) 5s AskedToReturn
+        115s ACTIVE                                   => Returning SetActive(c1) 5s AskedToReturn
+        175s                                          => Done(WaitLost) saved
+        4 writes
+        ",
+    );
+}
+
+/// It waits once more before it was seen in service: that is a new drain, which takes over that its DRAINING is ours. A
+/// look that may be of the old wait tells nothing.
+#[test]
+fn it_waits_once_more() {
+    check(
+        "
+        policy kind=returns-to-warm-pool
+        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                   => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        80s  group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
+        130s                                  => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
+        140s group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
+        300s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
+        365s                                  => Done(Drained) saved
+        6 writes
         ",
     );
 }

@@ -7,10 +7,10 @@ use super::fixture::check;
 fn in_pending() {
     check(
         "
-        0s   ACTIVE found=?                   => Pending 5s Unknown(found)
-        5s   ci=? found=none                  => Pending 5s Unknown(ci)
+        0s  ACTIVE found=?                   => Pending 5s Unknown(found)
+        5s  ci=? found=none                  => Pending 5s Unknown(ci)
         # Neither tasks nor targets nor the group are needed to ask for DRAINING.
-        10s  ACTIVE tasks=? targets=? group=? => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        10s ACTIVE tasks=? targets=? group=? => Deregistering saved SetDraining(c1) 5s AskedToDrain
         2 writes
         ",
     );
@@ -21,11 +21,11 @@ fn in_pending() {
 fn in_deregistering() {
     check(
         "
-        0s   ACTIVE           => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   ci=?             => Deregistering 5s Unknown(ci)
-        10s  ACTIVE found=?   => Deregistering 5s Unknown(found)
-        15s  found=none       => Deregistering SetDraining(c1) 5s AskedToDrain
-        20s  DRAINING tasks=? => Waiting saved 5s Unknown(tasks)
+        0s  ACTIVE           => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  ci=?             => Deregistering 5s Unknown(ci)
+        10s ACTIVE found=?   => Deregistering 5s Unknown(found)
+        15s found=none       => Deregistering SetDraining(c1) 5s AskedToDrain
+        20s DRAINING tasks=? => Waiting saved 5s Unknown(tasks)
         3 writes
         ",
     );
@@ -37,11 +37,12 @@ fn in_deregistering_by_strategy() {
     check(
         "
         policy strategy=deregister
-        0s   ACTIVE             => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING tasks=?   => Deregistering 5s Unknown(tasks)
-        10s  tasks=none found=? => Deregistering 5s Unknown(found)
-        15s  found=none ci=?    => Deregistering 5s Unknown(ci)
-        20s  DRAINING           => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        0s  ACTIVE             => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING tasks=?   => Deregistering 5s Unknown(tasks)
+        10s tasks=none found=? => Deregistering 5s Unknown(found)
+        15s found=none ci=?    => Deregistering 5s Unknown(ci)
+        20s DRAINING           => Deregistering 5s ListsOnceMore(1m1s)
+        81s                    => Deregistering saved Deregister(c1) 5s AskedToDeregister
         3 writes
         ",
     );
@@ -52,10 +53,10 @@ fn in_deregistering_by_strategy() {
 fn in_waiting() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING                  => Waiting saved 5s TasksLeft(1)
-        5s   ci=?                                        => Waiting 5s Unknown(ci)
-        10s  DRAINING tasks=?                            => Waiting 5s Unknown(tasks)
-        15s  tasks=web:RUNNING group=? targets=? found=? => Waiting 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING                  => Waiting saved 5s TasksLeft(1)
+        5s  ci=?                                        => Waiting 5s Unknown(ci)
+        10s DRAINING tasks=?                            => Waiting 5s Unknown(tasks)
+        15s tasks=web:RUNNING group=? targets=? found=? => Waiting 5s TasksLeft(1)
         2 writes
         ",
     );
@@ -67,10 +68,10 @@ fn nothing_is_stopped_blind() {
     check(
         "
         policy standalone=60s
-        0s   DRAINING tasks=standalone:RUNNING => Waiting saved 5s TasksLeft(1)
-        70s  tasks=?                           => Waiting saved 5s Unknown(tasks)
-        75s  tasks=standalone:RUNNING ci=?     => Waiting 5s Unknown(ci)
-        80s  DRAINING                          => Waiting saved StopTask(t1) 5s TasksLeft(1)
+        0s  DRAINING tasks=standalone:RUNNING => Waiting saved 5s TasksLeft(1)
+        70s tasks=?                           => Waiting saved 5s Unknown(tasks)
+        75s tasks=standalone:RUNNING ci=?     => Waiting 5s Unknown(ci)
+        80s DRAINING                          => Waiting saved StopTask(t1) 5s TasksLeft(1)
         4 writes
         ",
     );

@@ -32,6 +32,20 @@ const OPERATIONS: [&str; 23] = [
     "UpdateItem",
 ];
 
+/// What shows whether anything is left on an instance: it can fail for longer than both looks of a drain take. Heartbeats,
+/// and what shows that they are needed, cannot fail for longer than a hook waits.
+const LOOKS: [&str; 9] = [
+    "DescribeContainerInstances",
+    "DescribeInstanceHealth",
+    "DescribeServices",
+    "DescribeTargetHealth",
+    "DescribeTasks",
+    "ListClusters",
+    "ListContainerInstances",
+    "ListTasks",
+    "UpdateContainerInstancesState",
+];
+
 /// Whether such a service can be moved at all: it may stop a task first, or start one first.
 pub fn can_move(desired: u32, (minimum, maximum): (u32, u32)) -> bool {
     desired == 0 || (desired * minimum).div_ceil(100) < desired || desired * maximum / 100 > desired
@@ -209,7 +223,11 @@ impl Dice {
             true => self.among(0, plan.calm_at - 60),
             false => self.one(&begun) + self.among(0, 90),
         };
-        let until = (from + self.among(5, 150)).min(plan.calm_at);
-        Strike { on: On::Every(self.one(&OPERATIONS), from, until), fault }
+        let (operation, span) = if self.often(40) {
+            (self.one(&LOOKS), self.among(150, 400))
+        } else {
+            (self.one(&OPERATIONS), self.among(5, 150))
+        };
+        Strike { on: On::Every(operation, from, (from + span).min(plan.calm_at)), fault }
     }
 }

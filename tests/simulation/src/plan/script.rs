@@ -186,9 +186,9 @@ impl Dice {
                 let between = self.among(at, later);
                 let mut script = vec![order(at, drain), order(between, Asked::Cancel)];
                 if self.often(30) {
-                    // Set by someone else before: that is not ours to undo.
+                    // Set by someone else long enough before: that is not ours to undo.
                     let by_hand = Happening::ByHand { instance: scene.instance.clone(), active: false };
-                    script.push((at.saturating_sub(20), by_hand));
+                    script.push((at.saturating_sub(130), by_hand));
                 }
                 if self.often(50) {
                     script.push(order(later, drain));

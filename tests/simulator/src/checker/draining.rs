@@ -1,6 +1,7 @@
 //! Whose `DRAINING` is it? Followed call by call, and never taken from what the program under test writes down.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -10,6 +11,11 @@ use crate::cloud::World;
 use crate::ecs::InstanceStatus;
 use crate::wire::json::{text, texts};
 
+/// Who finds `DRAINING` so soon after someone else has set it may have read `ACTIVE` before: a read can lag by a minute,
+/// and what follows from it takes its time. Nothing that ECS answers tells whose it is then. The same is true of one that
+/// was set so soon after the program under test has undone its own.
+const AT_ONCE: Duration = Duration::from_secs(120);
+
 /// Container instances, by id, and who set them to `DRAINING`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draining {
@@ -17,6 +23,10 @@ pub(super) struct Draining {
     ours: BTreeSet<String>,
     /// Someone made them `ACTIVE` while they were: what the program makes of that is a matter of when it looks.
     meddled: BTreeSet<String>,
+    /// When someone else last set them to `DRAINING`.
+    by_hand: BTreeMap<String, SimTime>,
+    /// When the program under test last undid it.
+    undone: BTreeMap<String, SimTime>,
 }
 
 impl Checkers {
@@ -30,7 +40,13 @@ impl Checkers {
                 (Some("DRAINING"), Some(InstanceStatus::Active)) => {
                     self.draining.ours.insert(id.to_owned());
                 }
+                (Some("DRAINING"), Some(InstanceStatus::Draining)) => {
+                    if self.draining.by_hand.get(id).is_some_and(|set| now.saturating_sub(*set) < AT_ONCE) {
+                        self.draining.meddled.insert(id.to_owned());
+                    }
+                }
                 (Some("ACTIVE"), Some(InstanceStatus::Draining)) => {
+                    self.draining.undone.insert(id.to_owned(), now);
                     let was_ours = self.draining.ours.remove(id) || self.draining.meddled.contains(id);
                     if !was_ours {
                         let text = format!("{id} of {cluster} was set to DRAINING by someone else");
@@ -43,10 +59,14 @@ impl Checkers {
     }
 
     /// Someone else sets the state of all container instances of an instance.
-    pub(crate) fn set_by_hand(&mut self, instance: &str, status: InstanceStatus, world: &World) {
-        if status == InstanceStatus::Active {
-            let ids = world.ecs.instances_of(instance).map(|(_, one)| one.id.clone());
-            for id in ids.filter(|id| self.draining.ours.contains(id)) {
+    pub(crate) fn set_by_hand(&mut self, now: SimTime, instance: &str, status: InstanceStatus, world: &World) {
+        for id in world.ecs.instances_of(instance).map(|(_, one)| one.id.clone()) {
+            if status == InstanceStatus::Draining {
+                if self.draining.undone.get(&id).is_some_and(|undone| now.saturating_sub(*undone) < AT_ONCE) {
+                    self.draining.meddled.insert(id.clone());
+                }
+                self.draining.by_hand.insert(id, now);
+            } else if status == InstanceStatus::Active && self.draining.ours.contains(&id) {
                 self.draining.meddled.insert(id);
             }
         }

@@ -8,8 +8,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::drains::Budget;
 use super::{Checkers, last};
 use crate::SimTime;
+use crate::cloud::World;
 use crate::wire::json::text;
 
 /// What the program under test keeps in its table. A record is about one instance, and its key is the account, the
@@ -42,6 +44,10 @@ pub struct RecordRules {
     pub through: &'static [&'static str],
     /// Operations of Auto Scaling that name an instance, each with the attribute that its record must have first.
     pub noted_before: &'static [(&'static str, &'static str)],
+    /// The attribute that a record has while an operator holds its drain.
+    pub held: &'static str,
+    /// How many drains may go on at once, if that is judged.
+    pub budget: Option<Budget>,
     /// The list of an instance's registrations with ECS, the field of each with its ARN, and the field that it must have
     /// before it is deregistered.
     pub deregistered: (&'static str, &'static str, &'static str),
@@ -49,10 +55,10 @@ pub struct RecordRules {
 
 /// A record, as far as it is judged.
 #[derive(Debug, PartialEq, Eq)]
-struct Stored<'a> {
-    phase: &'a str,
+pub(super) struct Stored<'a> {
+    pub(super) phase: &'a str,
     version: Option<u64>,
-    generation: Option<u64>,
+    pub(super) generation: Option<u64>,
     result: Option<&'a str>,
 }
 
@@ -62,7 +68,7 @@ impl RecordRules {
         format!("{account}/{region}/{instance}")
     }
 
-    fn read<'a>(&self, item: &'a Value) -> Stored<'a> {
+    pub(super) fn read<'a>(&self, item: &'a Value) -> Stored<'a> {
         let number = |name: &str| item.get(name)?.get("N")?.as_str()?.parse().ok();
         let (intent, result) = self.intent;
         let result = item.get(intent).and_then(|intent| intent.get("M")?.get(result)?.get("S")?.as_str());
@@ -217,26 +223,38 @@ impl Checkers {
     }
 
     /// A write was applied.
-    pub(crate) fn written(&mut self, now: SimTime, key: &RecordKey, before: Option<&Value>, after: Option<&Value>) {
+    pub(crate) fn written(
+        &mut self,
+        now: SimTime,
+        key: &RecordKey,
+        before: Option<&Value>,
+        after: Option<&Value>,
+        world: &World,
+    ) {
         let Some(rules) = &self.record_rules else { return };
         for (checker, text) in rules.wrong(before, after) {
             self.violated(now, checker, last(&key.value), text);
         }
+        if let Some(after) = after {
+            self.among_drains(now, key, before, after, world);
+        }
     }
 
-    /// Whether a call has to be noted in a record before it is sent.
-    pub(crate) fn wants_noted(&self, operation: &str) -> bool {
+    /// Whether a call is judged by the record of its instance, as it is when the call is sent.
+    pub(crate) fn judges_sent(&self, operation: &str) -> bool {
         let noted = |rules: &RecordRules| rules.noted_before.iter().any(|(noted, _)| *noted == operation);
-        let always = ["CompleteLifecycleAction", "DeregisterContainerInstance"].contains(&operation);
-        always || self.record_rules.as_ref().is_some_and(noted)
+        let always =
+            ["CompleteLifecycleAction", "DeregisterContainerInstance", "StopTask", "UpdateContainerInstancesState"];
+        always.contains(&operation) || self.record_rules.as_ref().is_some_and(noted)
     }
 
-    /// A call that must have been noted is sent.
-    pub(crate) fn sends(&mut self, now: SimTime, sent: &Sent<'_>, record: Option<&Value>) {
+    /// A call that is judged by the record of its instance is sent.
+    pub(crate) fn sends(&mut self, now: SimTime, sent: &Sent<'_>, key: &RecordKey, record: Option<&Value>) {
         let Some(rules) = &self.record_rules else { return };
         if let Some((checker, text)) = rules.unnoted(sent, record) {
             self.violated(now, checker, sent.instance, text);
         }
+        self.acts_on(now, sent.operation, sent.instance, &key.value);
     }
 }
 

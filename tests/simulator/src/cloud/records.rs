@@ -1,9 +1,11 @@
 //! What the checkers of records are shown: the table before and after a write, and at the moment of a call.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::Cloud;
-use crate::checker::{RecordKey, Sent};
+use crate::checker::{RecordKey, Sent, instances_named};
 use crate::wire::json::text;
 use crate::wire::{Body, Call, Service};
 
@@ -27,33 +29,30 @@ impl Cloud {
     pub(super) fn has_written(&mut self, written: Vec<Written>) {
         for Written { key, before } in written {
             let after = self.record(&key);
-            self.checkers.written(self.now, &key, before.as_ref(), after.as_ref());
+            self.checkers.written(self.now, &key, before.as_ref(), after.as_ref(), &self.world);
         }
     }
 
     /// The program under test sends a call, whether or not it arrives.
     pub(super) fn sent(&mut self, call: &Call) {
-        if !call.controller || !self.checkers.wants_noted(&call.operation) {
+        if !call.controller || !self.checkers.judges_sent(&call.operation) {
             return;
         }
-        let (instance, what) = match (&call.body, call.service) {
+        let (instances, what) = match (&call.body, call.service) {
             (Body::Form(form), Service::AutoScaling) => {
                 let by_token = || self.world.autoscaling.held_by_token(form.get("LifecycleActionToken")?);
-                (form.get("InstanceId").or_else(by_token), form.get("LifecycleActionResult"))
+                let instance = form.get("InstanceId").or_else(by_token).map(str::to_owned);
+                (instance.into_iter().collect(), form.get("LifecycleActionResult"))
             }
-            (Body::Json(body), Service::Ecs) => {
-                let named = text(body, "containerInstance");
-                let cluster = text(body, "cluster").unwrap_or("default");
-                let cluster = cluster.rsplit('/').next().unwrap_or(cluster);
-                (named.and_then(|named| self.world.ecs.ec2_of_instance(cluster, named)), named)
-            }
-            _ => (None, None),
+            (Body::Json(body), Service::Ecs) => (instances_named(body, &self.world), text(body, "containerInstance")),
+            _ => (BTreeSet::new(), None),
         };
-        let Some(instance) = instance else { return };
-        let Some(key) = self.checkers.record_of(&call.account, &call.region, instance) else { return };
-        let sent = Sent { operation: &call.operation, instance, what };
-        let record = self.record(&key);
-        self.checkers.sends(self.now, &sent, record.as_ref());
+        for instance in instances {
+            let Some(key) = self.checkers.record_of(&call.account, &call.region, &instance) else { return };
+            let sent = Sent { operation: &call.operation, instance: &instance, what };
+            let record = self.record(&key);
+            self.checkers.sends(self.now, &sent, &key, record.as_ref());
+        }
     }
 
     fn record(&self, key: &RecordKey) -> Option<Value> {

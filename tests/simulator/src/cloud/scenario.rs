@@ -189,7 +189,7 @@ impl Cloud {
 
     /// Someone sets an instance `ACTIVE` or `DRAINING` by hand, wherever it is registered. Answers in how many places.
     pub fn set_container_instance_state(&mut self, instance_id: &str, status: InstanceStatus) -> usize {
-        self.checkers.set_by_hand(instance_id, status, &self.world);
+        self.checkers.set_by_hand(self.now, instance_id, status, &self.world);
         let registered = self.world.ecs.set_instance_state(self.now, instance_id, status);
         self.change();
         registered

@@ -5,6 +5,7 @@
 //! deregistered, and ECS waits until the load balancer calls them unused before it sends the stop signal, while the
 //! containers go on answering. Steps of the agent wait for the agent: without it a task's state freezes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Ecs;
@@ -36,6 +37,7 @@ pub(super) struct Plan {
 impl Ecs {
     /// Starts a task on an instance and answers its id. Resources are held from now until `STOPPED`.
     pub(super) fn start_task(&mut self, now: SimTime, cluster_name: &str, plan: Plan) -> Option<String> {
+        let taken = self.ports_taken(cluster_name, &plan.instance);
         let Self { clusters, definitions, schedule, names, timing, changes, .. } = self;
         let cluster = clusters.get_mut(cluster_name)?;
         let spec = &definitions.get(&plan.definition)?.task;
@@ -68,7 +70,7 @@ impl Ecs {
             stopping_at: None,
             execution_stopped_at: None,
             stopped_at: None,
-            host_port: hold(instance, spec),
+            host_port: hold(instance, spec, &taken),
             eni,
             registrations: Vec::new(),
             deregistered: false,
@@ -86,6 +88,13 @@ impl Ecs {
         cluster.tasks.insert(id.clone(), task);
         schedule.push(due, Timer::Task { cluster: cluster_name.to_owned(), task: id.clone() });
         Some(id)
+    }
+
+    /// The host ports in use on the EC2 instance of a container instance: all registrations of it share them.
+    fn ports_taken(&self, cluster: &str, instance: &str) -> BTreeSet<u16> {
+        let instance = self.clusters.get(cluster).and_then(|cluster| cluster.instances.get(instance));
+        let registered = instance.map(|one| self.instances_of(&one.ec2_instance_id)).into_iter().flatten();
+        registered.flat_map(|(_, one)| &one.used_ports).copied().collect()
     }
 
     /// Asks for a task's end: `desiredStatus` becomes `STOPPED` at once, the rest takes its time.
@@ -320,16 +329,14 @@ fn working_end(task: &Task, spec: &TaskSpec, begin: SimTime) -> Option<SimTime> 
     Some(task.started_at?.max(begin) + spec.duration?)
 }
 
-/// Takes CPU, memory and the host port; answers the port.
-fn hold(instance: &mut ContainerInstance, spec: &TaskSpec) -> Option<u16> {
+/// Takes CPU, memory and the host port; answers the port. `taken`: the ports of its EC2 instance that are in use.
+fn hold(instance: &mut ContainerInstance, spec: &TaskSpec, taken: &BTreeSet<u16>) -> Option<u16> {
     instance.used_cpu += spec.cpu;
     instance.used_memory += spec.memory;
     let port = match spec.network {
         Network::Awsvpc { .. } => return None,
         // The lowest free one: a port is used again soon after its task has gone (source: amazon-ecs-agent#500).
-        Network::Bridge { host_port: 0, .. } => {
-            (FIRST_DYNAMIC_PORT..=u16::MAX).find(|port| !instance.used_ports.contains(port))?
-        }
+        Network::Bridge { host_port: 0, .. } => (FIRST_DYNAMIC_PORT..=u16::MAX).find(|port| !taken.contains(port))?,
         Network::Bridge { host_port, .. } => host_port,
         Network::Host { container_port } => container_port,
     };

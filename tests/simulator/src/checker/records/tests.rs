@@ -29,6 +29,8 @@ fn rules() -> RecordRules {
         ]),
         through: &["Waiting", "Verifying"],
         noted_before: &[("TerminateInstanceInAutoScalingGroup", "asked_at")],
+        held: "held",
+        budget: None,
         deregistered: ("registrations", "arn", "deregistered_at"),
     }
 }
@@ -228,6 +230,121 @@ fn a_deregistration_is_noted_before_it_is_sent() {
     assert!(deregisters("deregistered_at", false).is_empty());
     assert_eq!(deregisters("seen_at", false), ["unsaved act"]);
     assert_eq!(deregisters("deregistered_at", true), ["unsaved act"]);
+}
+
+/// A cloud whose budgets are judged: one drain at once, of those that no lifecycle action holds.
+fn with_budget(of_lifecycle: Option<usize>) -> Cloud {
+    let mut cloud = with(None);
+    let budget = Budget {
+        cluster: "cluster",
+        lifecycle: "lifecycle",
+        exempt: ("origin", "spot"),
+        of_lifecycle,
+        of_others: Some(1),
+    };
+    cloud.checkers.records(rules().with_budget(budget));
+    cloud
+}
+
+/// A record of an instance of this cluster, with one more attribute.
+fn drain_of(instance: &str, cluster: &str, phase: &str, version: u64, more: (&str, &str)) -> Value {
+    let mut record = record(phase, version, 1);
+    record["key"] = json!({ "S": format!("123456789012/us-east-1/{instance}") });
+    record["cluster"] = json!({ "S": cluster });
+    record[more.0] = json!({ "S": more.1 });
+    record
+}
+
+#[test]
+fn no_more_drains_of_a_kind_begin_in_a_cluster_than_its_budget_allows() {
+    let second = |cluster: &str, more: (&str, &str), of_lifecycle: Option<usize>| {
+        let mut cloud = with_budget(of_lifecycle);
+        for (instance, cluster) in [("i-1", "web"), ("i-2", cluster)] {
+            ask(&mut cloud, "PutItem", &put(&drain_of(instance, cluster, "Pending", 1, more)));
+            ask(&mut cloud, "PutItem", &put(&drain_of(instance, cluster, "Waiting", 2, more)));
+        }
+        broken(&cloud)
+    };
+    let asked = ("origin", "operator");
+    let too_many = vec!["more than the budget: i-2 1 of its kind go on in web already".to_owned()];
+    assert_eq!(second("web", asked, None), too_many);
+    assert!(second("batch", asked, None).is_empty(), "another cluster");
+    assert!(second("web", ("origin", "spot"), None).is_empty(), "waits for no turn");
+    assert!(second("web", ("lifecycle", "hook"), None).is_empty(), "any number");
+    assert_eq!(second("web", ("lifecycle", "hook"), Some(1)), too_many);
+
+    let mut cloud = with_budget(None);
+    for (instance, phase, version) in [
+        ("i-1", "Pending", 1),
+        ("i-1", "Completing", 2),
+        ("i-1", "Done", 3),
+        ("i-2", "Pending", 1),
+        ("i-2", "Waiting", 2),
+    ] {
+        ask(&mut cloud, "PutItem", &put(&drain_of(instance, "web", phase, version, asked)));
+    }
+    assert!(broken(&cloud).is_empty(), "the first has ended");
+}
+
+#[test]
+fn a_drain_that_is_held_is_left_alone() {
+    let stops_after = |seconds: u64, held: bool| {
+        let mut cloud = with_budget(None);
+        cloud.checkers.allow_operator("i-1");
+        let mut record = record("Waiting", 2, 1);
+        ask(&mut cloud, "PutItem", &put(&record));
+        record["version"] = json!({ "N": "3" });
+        if held {
+            record["held"] = json!({ "S": "by Ada" });
+        }
+        ask(&mut cloud, "PutItem", &put(&record));
+        cloud.advance(cloud.now() + SimTime::from_secs(seconds));
+        let (_, instance) = cloud.world.ecs.instances_of("i-1").next().unwrap();
+        let call = json!({ "cluster": "web", "containerInstances": [instance.id], "status": "DRAINING" });
+        ecs(&mut cloud, "UpdateContainerInstancesState", &call);
+        let checkers = broken(&cloud);
+        checkers.iter().filter(|broken| broken.starts_with("held, and touched: i-1")).count()
+    };
+    assert_eq!(stops_after(300, true), 1);
+    assert_eq!(stops_after(60, true), 0, "it may not be known yet");
+    assert_eq!(stops_after(300, false), 0);
+}
+
+#[test]
+fn a_drain_is_opened_again_only_while_a_hook_of_ours_holds_its_instance() {
+    let opens_again = |waits: bool, lifecycle: bool| {
+        let mut cloud = with_budget(None);
+        if waits {
+            cloud.terminate("i-1", false).unwrap();
+            cloud.advance(cloud.now() + SimTime::from_secs(10));
+        }
+        ask(&mut cloud, "PutItem", &put(&record("Pending", 1, 1)));
+        ask(&mut cloud, "PutItem", &put(&record("Done", 2, 1)));
+        let mut again = record("Pending", 3, 2);
+        if lifecycle {
+            again["lifecycle"] = json!({ "M": {} });
+        }
+        ask(&mut cloud, "PutItem", &put(&again));
+        broken(&cloud).into_iter().filter(|broken| broken.starts_with("opened again")).collect::<Vec<_>>()
+    };
+    assert!(opens_again(true, true).is_empty());
+    assert_eq!(opens_again(false, true), ["opened again: i-1 no action of ours holds it"]);
+    assert!(opens_again(false, false).is_empty(), "an operator's");
+}
+
+#[test]
+fn a_group_is_asked_once_to_terminate_an_instance() {
+    let mut cloud = with(None);
+    cloud.checkers.allow_terminate("i-1");
+    cloud.checkers.may_be_premature("i-1");
+    let mut noted = record("Pending", 1, 1);
+    noted["asked_at"] = json!({ "S": "2026-01-05T09:00:00Z" });
+    ask(&mut cloud, "PutItem", &put(&noted));
+    let fields = [("InstanceId", "i-1"), ("ShouldDecrementDesiredCapacity", "true")];
+    autoscaling(&mut cloud, "TerminateInstanceInAutoScalingGroup", &fields);
+    assert!(broken(&cloud).is_empty());
+    autoscaling(&mut cloud, "TerminateInstanceInAutoScalingGroup", &fields);
+    assert_eq!(broken(&cloud), ["terminated twice: i-1 asked once more, while the first request is being carried out"]);
 }
 
 #[test]

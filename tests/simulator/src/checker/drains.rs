@@ -1,0 +1,148 @@
+//! What no single write shows: how many drains go on at once, whether one that is held is left alone, whether one is
+//! opened again without need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::records::{RecordKey, RecordRules};
+use super::{Checkers, last};
+use crate::SimTime;
+use crate::cloud::World;
+
+/// For how long a replica may go on without knowing that a drain is held: it reads the table every minute.
+const NOTICED: Duration = Duration::from_secs(120);
+
+/// How many drains of a cluster may go on at once: those of lifecycle actions, and all others.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    /// The attribute that names the cluster.
+    pub cluster: &'static str,
+    /// The attribute that only drains have whose instance a lifecycle action holds.
+    pub lifecycle: &'static str,
+    /// The attribute that says why a drain exists, and the word for those that wait for no turn.
+    pub exempt: (&'static str, &'static str),
+    /// How many of lifecycle actions; `None`: any number.
+    pub of_lifecycle: Option<usize>,
+    /// How many others; `None`: any number.
+    pub of_others: Option<usize>,
+}
+
+/// What is known of the records so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Drains {
+    /// The drains that go on, by key, and which budget each counts towards.
+    going: BTreeMap<String, Kind>,
+    /// Since when drains are held, by key.
+    held: BTreeMap<String, SimTime>,
+    /// Instances that the program under test has asked a group to terminate, and that the group then began to terminate.
+    terminated: BTreeSet<String>,
+}
+
+/// Drains of one kind in one cluster share a budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Kind {
+    cluster: Option<String>,
+    lifecycle: bool,
+    exempt: bool,
+}
+
+impl Budget {
+    fn kind(&self, item: &Value) -> Kind {
+        let word = |name: &str| item.get(name)?.get("S")?.as_str();
+        let (why, exempt) = self.exempt;
+        let lifecycle = item.get(self.lifecycle).is_some();
+        Kind {
+            cluster: word(self.cluster).map(str::to_owned),
+            lifecycle,
+            exempt: !lifecycle && word(why) == Some(exempt),
+        }
+    }
+
+    fn limit(&self, kind: &Kind) -> Option<usize> {
+        match (kind.exempt, kind.lifecycle) {
+            (true, _) => None,
+            (false, true) => self.of_lifecycle,
+            (false, false) => self.of_others,
+        }
+    }
+}
+
+impl Checkers {
+    /// A record was written: what that means among all of them.
+    pub(super) fn among_drains(
+        &mut self,
+        now: SimTime,
+        key: &RecordKey,
+        before: Option<&Value>,
+        after: &Value,
+        world: &World,
+    ) {
+        let Some(rules) = &self.record_rules else { return };
+        let Some(budget) = &rules.budget else { return };
+        let (was, is, kind) = (before.map(|item| rules.read(item)), rules.read(after), budget.kind(after));
+        let instance = last(&key.value);
+        let mut wrong = Vec::new();
+        let begins = rules.through.contains(&is.phase) && was.as_ref().is_some_and(|was| was.phase == rules.first);
+        let others = self.drains.going.iter().filter(|(other, of)| **other != key.value && **of == kind).count();
+        if begins && budget.limit(&kind).is_some_and(|limit| others >= limit) {
+            let cluster = kind.cluster.as_deref().unwrap_or("no cluster");
+            wrong.push(("more than the budget", format!("{others} of its kind go on in {cluster} already")));
+        }
+        let again = was.as_ref().is_some_and(|was| was.generation < is.generation);
+        if again && kind.lifecycle && !self.may_be_held(now, world, instance) {
+            wrong.push(("opened again", "no action of ours holds it".to_owned()));
+        }
+        let (goes_on, held) = (![rules.first, rules.last].contains(&is.phase), after.get(rules.held).is_some());
+        if goes_on {
+            self.drains.going.insert(key.value.clone(), kind);
+        } else {
+            self.drains.going.remove(&key.value);
+        }
+        if held {
+            self.drains.held.entry(key.value.clone()).or_insert(now);
+        } else {
+            self.drains.held.remove(&key.value);
+        }
+        for (checker, text) in wrong {
+            self.violated(now, checker, instance, text);
+        }
+    }
+
+    /// Whether one of our hooks holds the instance, or did so a moment ago, as far as anybody can know.
+    fn may_be_held(&self, now: SimTime, world: &World, instance: &str) -> bool {
+        let group = world.autoscaling.group_of(instance);
+        let ours =
+            |group| self.our_hooks.iter().any(|hook| world.autoscaling.active_action(now, group, hook, instance));
+        let unnoticed = |at: &Option<SimTime>| at.is_some_and(|at| now < at + self.ends_unnoticed_for);
+        group.is_some_and(ours) || self.ended.get(instance).is_some_and(unnoticed)
+    }
+
+    /// A call is sent that changes something of this instance.
+    pub(super) fn acts_on(&mut self, now: SimTime, operation: &str, instance: &str, key: &str) {
+        let since = self.drains.held.get(key).copied();
+        if let Some(since) = since.filter(|since| now.saturating_sub(*since) > NOTICED) {
+            let text = format!("{operation}, although it has been held for {:?}", now.saturating_sub(since));
+            self.violated(now, "held, and touched", instance, text);
+        }
+    }
+
+    /// The group is told to terminate an instance. `under_way`: it does so already.
+    pub(super) fn terminates_once(&mut self, now: SimTime, instance: &str, begins: bool, under_way: bool) {
+        if under_way && self.drains.terminated.contains(instance) {
+            let text = "asked once more, while the first request is being carried out".to_owned();
+            self.violated(now, "terminated twice", instance, text);
+        }
+        if begins {
+            self.drains.terminated.insert(instance.to_owned());
+        }
+    }
+}
+
+impl RecordRules {
+    /// Judges budgets too.
+    pub fn with_budget(self, budget: Budget) -> RecordRules {
+        RecordRules { budget: Some(budget), ..self }
+    }
+}
