@@ -6,7 +6,9 @@
 
 use crate::Mono;
 use crate::decide::clear::{clear, container_instances, is_stopped};
-use crate::observation::{ContainerInstanceStatus, GroupSight, LifecycleState, Observation, Seen, TargetSight};
+use crate::observation::{
+    ContainerInstanceSight, ContainerInstanceStatus, GroupSight, LifecycleState, Observation, Seen, TargetSight,
+};
 use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
 use crate::record::{ContainerInstance, Record};
@@ -113,7 +115,7 @@ impl Sightings {
         };
         let late_enough = self.takes_no_work.is_some_and(|since| seen.begun >= since + policy.settle);
         let agent_lost = match seen.container_instances.known() {
-            Some(all) if !all.is_empty() && all.iter().all(|c| !c.agent_connected) => {
+            Some(all) if is_agent_lost(all) => {
                 let before = self.agent_lost.unwrap_or(AgentLost { since: seen.ended, stopped: false });
                 Some(AgentLost { stopped: before.stopped || is_stopped(record, seen), ..before })
             }
@@ -181,6 +183,12 @@ impl Sightings {
             progress: if progressed { Some(seen.ended) } else { Some(self.progress.unwrap_or(seen.ended)) },
         }
     }
+}
+
+/// One that is gone from its cluster has no agent that could come back.
+fn is_agent_lost(all: &[ContainerInstanceSight]) -> bool {
+    let mut there = all.iter().filter(|one| !one.status.is_gone()).peekable();
+    there.peek().is_some() && there.all(|one| !one.agent_connected)
 }
 
 fn was_abandoned(record: &Record) -> bool {

@@ -60,6 +60,10 @@ fn retained(draft: &mut Record, view: &View<'_>) -> Option<Step> {
             draft.note(view.now, Why::Retained.to_string());
             Some(Step::Wait(Why::Retained, AGAIN))
         }
+        // It was not kept, and it lives on.
+        (Some(state), None) if draft.lives_on() && view.sightings.past_wait_passes > 0 => {
+            Some(Step::Enter(Phase::Returning, format!("its group shows it {state}")))
+        }
         // A wait that is read late is the old one.
         (Some(LifecycleState::Waiting(_)), Some(since)) if view.now >= later(since, LAG) => {
             Some(Step::Enter(Phase::Waiting, "someone terminates it; this time it ends with CONTINUE".to_owned()))

@@ -23,7 +23,7 @@ use crate::Mono;
 use crate::observation::{GroupSight, LifecycleState, Observation, Seen, TargetSight};
 use crate::phase::{Outcome, Phase};
 use crate::policy::{AtDeadline, Policy};
-use crate::record::{ActionResult, Intent, LastError, Note, Obligation, Record, SHOWN, later};
+use crate::record::{ActionResult, Intent, LastError, Lifecycle, Note, Obligation, Record, SHOWN, later};
 use crate::sightings::{Sightings, Watch};
 use crate::why::{Left, Why};
 use jiff::{SignedDuration, Timestamp};
@@ -353,7 +353,7 @@ pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Pol
         }
     };
     let lifecycle = next.lifecycle.as_ref();
-    if intent.result == ActionResult::Abandon && lifecycle.is_some_and(|l| l.retains_abandoned) {
+    if intent.result == ActionResult::Abandon && lifecycle.is_some_and(Lifecycle::may_be_retained) {
         // What becomes of it is the group's to show: it keeps the instance, or another hook's result was quicker.
         if next.history.last().is_none_or(|event| event.what != note) {
             next.note(now, note);

@@ -50,6 +50,14 @@ pub struct Lifecycle {
     pub retains_abandoned: bool,
 }
 
+impl Lifecycle {
+    /// Whether the group may keep the instance once its action is abandoned. There is no such state for a new root
+    /// volume. (Source: Auto Scaling API reference, `LifecycleState`.)
+    pub const fn may_be_retained(&self) -> bool {
+        self.retains_abandoned && !matches!(self.kind, WaitKind::ReplacesRootVolume)
+    }
+}
+
 /// What Auto Scaling is told, or does by itself: `CONTINUE` or `ABANDON`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActionResult {

@@ -8,7 +8,7 @@
 //! | foreign instance touched | it drained or deregistered an instance, or stopped a task there, that waits under no hook of ours and that no operator named |
 //! | task stopped | it stopped a service's task, or a standalone one that it was not allowed to stop, or too early |
 //! | foreign termination | it terminated an instance through its group without having been allowed to |
-//! | terminated twice | it asked a group to terminate an instance that the group was terminating at its request |
+//! | terminated twice | it asked a group to terminate an instance, and to want one less, while the group did so at its request |
 //! | premature termination | it did so while a container that matters ran there, or a balancer still sent or drained traffic there |
 //! | DRAINING left behind | at the end, an instance that must be `ACTIVE` is not, or one whose `DRAINING` must be undone is not |
 //! | foreign DRAINING undone | it set an instance to `ACTIVE` that someone else had set to `DRAINING` |
@@ -252,7 +252,8 @@ impl Checkers {
         }
         let begins = |state: &String| !state.starts_with("Terminating") || state == "Terminating:Retained";
         let (begins, under_way) = (state.as_ref().is_some_and(begins), state.as_ref().is_some_and(|s| !begins(s)));
-        self.terminates_once(now, instance, begins, under_way);
+        let shrinks = call.form().and_then(|form| form.get("ShouldDecrementDesiredCapacity")) == Some("true");
+        self.shrinks_once(now, instance, begins, under_way && shrinks);
         if begins && !self.premature_allowed.contains(instance) {
             // The group leaves its own balancers and waits until they have drained the instance, before it goes on.
             // (Source: Auto Scaling user guide, "How Elastic Load Balancing works with Auto Scaling".)

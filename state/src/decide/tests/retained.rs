@@ -84,3 +84,37 @@ fn gone_while_it_was_kept() {
         ",
     );
 }
+
+/// A group keeps nothing that waits for a new root volume: it comes back, whatever was told.
+#[test]
+fn a_new_root_volume_is_not_kept() {
+    check(
+        "
+        policy kind=replaces-root-volume deadline=10m at-deadline=abandon
+        0s   ACTIVE tasks=web:RUNNING retains=yes group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                            => Waiting saved 5s TasksLeft(1)
+        601s                                                                     => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Returning
+        611s group=InService                                                     => Returning SetActive(c1) 5s AskedToReturn
+        616s ACTIVE                                                              => Done(Abandoned) saved
+        6 writes
+        ",
+    );
+}
+
+/// An instance that goes back to its warm pool may be kept; where the group shows that it was not, it comes back.
+#[test]
+fn one_that_is_in_its_warm_pool_was_not_kept() {
+    check(
+        "
+        policy kind=returns-to-warm-pool deadline=10m at-deadline=abandon
+        0s   ACTIVE tasks=web:RUNNING retains=yes group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                       => Waiting saved 5s TasksLeft(1)
+        601s                                                                => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
+        611s answer=no-active                                               => Completing Complete(ABANDON,Abandoned) 10s Completing; no-active: Completing
+        621s group=Warmed:Stopped                                           => Returning saved 1m WaitingForReturn(Warmed:Stopped)
+        10h  group=InService                                                => Returning saved SetActive(c1) 5s AskedToReturn
+        36005s ACTIVE                                                       => Done(Abandoned) saved
+        9 writes
+        ",
+    );
+}

@@ -130,3 +130,18 @@ fn progress_while_the_balancers_are_not_looked_at() {
         ",
     );
 }
+
+/// A container instance that is gone from its cluster has no agent to lose: of two, the one that is there counts.
+#[test]
+fn what_is_gone_has_no_agent() {
+    check(
+        "
+        policy opened=2
+        0s   INACTIVE!,MISSING   => takes_no_work=1s progress=1s
+        5s   INACTIVE!,DRAINING  => takes_no_work=1s progress=1s
+        10s  INACTIVE!,DRAINING! => takes_no_work=1s agent_lost=11s progress=1s
+        15s  MISSING,MISSING     => takes_no_work=1s progress=1s
+        2 writes
+        ",
+    );
+}

@@ -29,6 +29,18 @@ pub(super) struct Draining {
     undone: BTreeMap<String, SimTime>,
 }
 
+impl Draining {
+    /// Whether someone else has set it so a moment ago.
+    fn was_just_set(&self, now: SimTime, id: &str) -> bool {
+        self.by_hand.get(id).is_some_and(|set| now.saturating_sub(*set) < AT_ONCE)
+    }
+
+    /// Whether the program under test has undone its own a moment ago.
+    fn was_just_undone(&self, now: SimTime, id: &str) -> bool {
+        self.undone.get(id).is_some_and(|undone| now.saturating_sub(*undone) < AT_ONCE)
+    }
+}
+
 impl Checkers {
     /// The program sets states of container instances.
     pub(super) fn sets_states(&mut self, now: SimTime, body: &Value, world: &World) {
@@ -40,10 +52,8 @@ impl Checkers {
                 (Some("DRAINING"), Some(InstanceStatus::Active)) => {
                     self.draining.ours.insert(id.to_owned());
                 }
-                (Some("DRAINING"), Some(InstanceStatus::Draining)) => {
-                    if self.draining.by_hand.get(id).is_some_and(|set| now.saturating_sub(*set) < AT_ONCE) {
-                        self.draining.meddled.insert(id.to_owned());
-                    }
+                (Some("DRAINING"), Some(InstanceStatus::Draining)) if self.draining.was_just_set(now, id) => {
+                    self.draining.meddled.insert(id.to_owned());
                 }
                 (Some("ACTIVE"), Some(InstanceStatus::Draining)) => {
                     self.draining.undone.insert(id.to_owned(), now);
@@ -62,7 +72,7 @@ impl Checkers {
     pub(crate) fn set_by_hand(&mut self, now: SimTime, instance: &str, status: InstanceStatus, world: &World) {
         for id in world.ecs.instances_of(instance).map(|(_, one)| one.id.clone()) {
             if status == InstanceStatus::Draining {
-                if self.draining.undone.get(&id).is_some_and(|undone| now.saturating_sub(*undone) < AT_ONCE) {
+                if self.draining.was_just_undone(now, &id) {
                     self.draining.meddled.insert(id.clone());
                 }
                 self.draining.by_hand.insert(id, now);

@@ -128,9 +128,9 @@ impl Checkers {
         }
     }
 
-    /// The group is told to terminate an instance. `under_way`: it does so already.
-    pub(super) fn terminates_once(&mut self, now: SimTime, instance: &str, begins: bool, under_way: bool) {
-        if under_way && self.drains.terminated.contains(instance) {
+    /// The group is told to terminate an instance. `again`: and to want one less, while it terminates the instance already.
+    pub(super) fn shrinks_once(&mut self, now: SimTime, instance: &str, begins: bool, again: bool) {
+        if again && self.drains.terminated.contains(instance) {
             let text = "asked once more, while the first request is being carried out".to_owned();
             self.violated(now, "terminated twice", instance, text);
         }
