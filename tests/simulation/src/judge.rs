@@ -97,6 +97,7 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
                     excused(&broken.instance, broken.at)
                         || was_just_made_active(fleet.plan, &broken.instance, broken.at)
                 }
+                "task stopped" => was_just_made_active(fleet.plan, &broken.instance, broken.at),
                 _ => false,
             };
             if !is_excused {
@@ -106,6 +107,7 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
         complaints.extend(abandoned(fleet.plan, cloud));
         let losses = cloud.losses().iter().filter(|loss| !excused(&loss.instance, loss.at));
         let losses = losses.filter(|loss| !hook_was_deleted(fleet.plan, cloud, &loss.instance));
+        let losses = losses.filter(|loss| !was_made_active_after_us(fleet.plan, cloud, &loss.instance));
         complaints.extend(losses.map(|loss| Complaint::of("lost", &loss.instance, format!("{loss:?}"))));
     });
     complaints
@@ -130,9 +132,18 @@ fn hook_was_deleted(plan: &Plan, cloud: &Cloud, instance: &str) -> bool {
         && our_completions(cloud, instance).last().is_none_or(|last| last.how != How::Called)
 }
 
+/// Whether someone made the instance `ACTIVE` when we had let it go, and another's hook held it on.
+fn was_made_active_after_us(plan: &Plan, cloud: &Cloud, of: &str) -> bool {
+    let Some(let_go) = our_completions(cloud, of).last().map(|last| last.at) else { return false };
+    plan.script.iter().any(|(at, what)| {
+        matches!(what, Happening::ByHand { instance, active: true } if instance == of) && BEGIN + seconds(*at) > let_go
+    })
+}
+
 /// Whether someone had just made the instance `ACTIVE`: what lands on it then can be there before any read shows it.
 fn was_just_made_active(plan: &Plan, of: &str, when: SimTime) -> bool {
-    let unseen = seconds(plan.read_lag.unwrap_or(0)) + MADE_ACTIVE;
+    // A single read may lag by up to a minute in any fleet.
+    let unseen = seconds(60) + MADE_ACTIVE;
     plan.script.iter().any(|(at, what)| {
         let begun = BEGIN + seconds(*at);
         matches!(what, Happening::ByHand { instance, active: true } if instance == of)

@@ -349,12 +349,16 @@ impl Checkers {
         reasons
     }
 
-    /// An action ran out of time.
+    /// An action ran out of time. One that is being completed may: nothing is left then that it should hold the instance
+    /// for.
     pub(crate) fn timed_out(&mut self, now: SimTime, group: &str, hook: &str, instance: &str) {
         let timeout = self.heartbeat_timeouts.get(&(group.to_owned(), hook.to_owned())).copied();
         let timeout = timeout.unwrap_or(Duration::from_secs(3600));
         let up = self.up_since.is_some_and(|since| now.saturating_sub(since) >= timeout);
-        if up && self.our_hooks.contains(hook) && !self.expiry_allowed.contains(instance) {
+        if up
+            && self.our_hooks.contains(hook)
+            && !(self.expiry_allowed.contains(instance) || self.is_being_completed(instance))
+        {
             let text = format!("{hook} of {group} ran out of time while a replica was up");
             self.violated(now, "hook expired", instance, text);
         }

@@ -2,11 +2,12 @@
 
 use super::fixture::{check, container_instance, epoch, obligation, opened};
 use crate::decide::clear::{describe_target, is_stopped};
-use crate::decide::{CompletionAnswer, after_completion, show_target};
+use crate::decide::{CompletionAnswer, Context, after_completion, decide, show_target};
 use crate::observation::{Observation, Seen, TargetSight};
 use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
 use crate::record::{ActionResult, Intent, Obligation, Target, WaitKind, later};
+use crate::sightings::Sightings;
 use jiff::SignedDuration;
 use std::time::Duration;
 
@@ -76,6 +77,24 @@ fn the_same_answer_is_noted_once() {
     assert_eq!(once.history.len(), record.history.len() + 1);
     assert_eq!(told(&once, &CompletionAnswer::Accepted), once);
     assert_eq!(told(&once, &CompletionAnswer::NoActiveAction).history.len(), once.history.len() + 1);
+}
+
+/// What a service accounts for too is waited for, in whatever order the two are seen.
+#[test]
+fn a_registration_of_a_service_too_is_not_the_groups_alone() {
+    let absorbed = |known, found| {
+        let with = |of_group_alone| Obligation { of_group_alone, ..obligation("web") };
+        let mut record = opened(WaitKind::Terminating, vec![container_instance(1)]);
+        record.obligations.push(with(known));
+        let seen =
+            Observation { obligations: Seen::Yes(vec![with(found)]), ..seen(Seen::Unknown("not read".to_owned())) };
+        let sightings = Sightings::default();
+        let decision = decide(&record, &seen, &Policy::default(), &Context::new(&sightings), epoch());
+        decision.record.obligations[0].of_group_alone
+    };
+    assert!(absorbed(true, true));
+    assert!(!absorbed(true, false));
+    assert!(!absorbed(false, true));
 }
 
 /// For how long a registration was watched is written every half minute, and not at each look.

@@ -34,7 +34,7 @@ const OPERATIONS: [&str; 23] = [
 
 /// What shows whether anything is left on an instance: it can fail for longer than both looks of a drain take. Heartbeats,
 /// and what shows that they are needed, cannot fail for longer than a hook waits.
-const LOOKS: [&str; 9] = [
+pub(super) const LOOKS: [&str; 9] = [
     "DescribeContainerInstances",
     "DescribeInstanceHealth",
     "DescribeServices",
@@ -77,6 +77,9 @@ pub fn plan(seed: u64) -> Plan {
     plan.tasks = (0..dice.among(0, 3)).filter_map(|_| dice.task(&plan)).collect();
     plan.script = dice.script(&plan);
     plan.faults = (0..dice.among(0, 25)).map(|_| dice.strike(&plan)).collect();
+    if dice.often(50) {
+        dice.plot(&mut plan);
+    }
     plan
 }
 

@@ -2,6 +2,7 @@
 //! smaller.
 
 mod dice;
+mod plot;
 mod script;
 
 pub use dice::{can_move, plan};

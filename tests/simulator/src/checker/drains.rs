@@ -34,6 +34,8 @@ pub struct Budget {
 pub(super) struct Drains {
     /// The drains that go on, by key, and which budget each counts towards.
     going: BTreeMap<String, Kind>,
+    /// Instances whose action is about to be completed.
+    completing: BTreeSet<String>,
     /// Since when drains are held, by key.
     held: BTreeMap<String, SimTime>,
     /// Instances that the program under test has asked a group to terminate, and that the group then began to terminate.
@@ -95,6 +97,11 @@ impl Checkers {
             wrong.push(("opened again", "no action of ours holds it".to_owned()));
         }
         let (goes_on, held) = (![rules.first, rules.last].contains(&is.phase), after.get(rules.held).is_some());
+        if is.phase == rules.completing {
+            self.drains.completing.insert(instance.to_owned());
+        } else {
+            self.drains.completing.remove(instance);
+        }
         if goes_on {
             self.drains.going.insert(key.value.clone(), kind);
         } else {
@@ -117,6 +124,11 @@ impl Checkers {
             |group| self.our_hooks.iter().any(|hook| world.autoscaling.active_action(now, group, hook, instance));
         let unnoticed = |at: &Option<SimTime>| at.is_some_and(|at| now < at + self.ends_unnoticed_for);
         group.is_some_and(ours) || self.ended.get(instance).is_some_and(unnoticed)
+    }
+
+    /// Whether the program under test tries to complete the action that holds this instance.
+    pub(super) fn is_being_completed(&self, instance: &str) -> bool {
+        self.drains.completing.contains(instance)
     }
 
     /// A call is sent that changes something of this instance.
