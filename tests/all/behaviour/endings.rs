@@ -2,7 +2,7 @@
 
 use super::{api, cluster, elapsed, stray, target_group, terminate, told, two_with, until_ended, until_record, world};
 use crate::endings::until_state;
-use crate::harness::{Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
+use crate::harness::{HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
 use crate::scenarios::{A, ANOTHER_HOOK, B, C, PLAIN};
 use crate::story::{held, until, until_phase, while_running};
 use aws_simulator::autoscaling::LifecycleResult;
@@ -281,6 +281,19 @@ fn an_instance_that_gets_a_new_root_volume_is_active_when_it_is_back() {
     told(&scenario, async |simulator: Simulator, store| {
         until_phase(&simulator, &store, Phase::Returning).await;
         until_ended(&simulator, &store, Outcome::Drained).await;
+        assert_eq!(simulator.with(|cloud| cloud.lifecycle_state(A)).as_deref(), Some("InService"));
+    });
+}
+
+/// It gets its volume and serves again, because its hook is deleted in mid-wait: its drain ends, and nothing is left
+/// behind.
+#[test]
+fn an_instance_that_lives_on_is_let_be_when_its_wait_is_lost() {
+    let scenario = Scenario { begin: |cloud| assert!(cloud.replace_root_volume(A)), ..world(lives_on) };
+    told(&scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        simulator.with(|cloud| cloud.delete_hook("web-group", HOOK));
+        until_ended(&simulator, &store, Outcome::WaitLost).await;
         assert_eq!(simulator.with(|cloud| cloud.lifecycle_state(A)).as_deref(), Some("InService"));
     });
 }

@@ -26,8 +26,8 @@ impl Leaving {
 impl Dice {
     /// Adds a plot to a plan.
     pub(super) fn plot(&mut self, plan: &mut Plan) {
-        let in_clusters = plan.groups.iter().filter_map(|group| Some((group, group.cluster.clone()?)));
-        let Some((group, cluster)) = in_clusters.last() else { return };
+        let mut in_clusters = plan.groups.iter().filter_map(|group| Some((group, group.cluster.clone()?)));
+        let Some((group, cluster)) = in_clusters.next_back() else { return };
         let (instance, at) = (self.one(&group.instances), self.among(5, plan.calm_at - 180));
         let leaving = Leaving { cluster, instance, at };
         let terminate = Happening::Terminate { instance: leaving.instance.clone(), shrink: self.often(50) };
