@@ -10,6 +10,7 @@ use super::{Action, Step, View, unknown};
 use crate::observation::{GroupSight, LifecycleState, Seen};
 use crate::phase::{Outcome, Phase};
 use crate::record::{Intent, Record, Then, later};
+use crate::sightings::READS_LAG;
 use crate::why::Why;
 use jiff::SignedDuration;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use std::time::Duration;
 /// How soon to ask again after a call that did not end our action.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Longer than any read lags.
-pub(super) const LAG: SignedDuration = SignedDuration::from_secs(60);
+/// [`READS_LAG`], for the wall clock.
+pub(super) const LAG: SignedDuration = SignedDuration::from_secs(READS_LAG.as_secs().cast_signed());
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     let Some(intent) = draft.intent.clone() else {
