@@ -12,6 +12,7 @@ use crate::observation::{
 use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
 use crate::record::{ContainerInstance, Record};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -45,6 +46,9 @@ pub struct Sightings {
     pub drained: BTreeMap<String, Watch>,
     /// Each container instance that has been seen gone from its cluster, unbroken, by its ARN.
     pub gone: BTreeMap<String, Watch>,
+    /// When the record says that the group was asked to terminate the instance, and the end of the first look at which it
+    /// said so: the record's own time is another machine's, maybe.
+    pub termination_asked: Option<(Timestamp, Mono)>,
     /// A registration that was leaving, and was in service again at this look.
     pub came_back: Option<String>,
     /// That every agent of the instance is disconnected.
@@ -176,12 +180,23 @@ impl Sightings {
                 |one| one.drained_for_seconds,
             ),
             gone: watches(&self.gone, record, seen, |status| status.is_gone(), |one| one.gone_for_seconds),
+            termination_asked: record.termination_asked_at.map(|at| {
+                let before = self.termination_asked.filter(|(known, _)| *known == at);
+                before.unwrap_or((at, seen.ended))
+            }),
             came_back,
             agent_lost,
             tasks_left,
             targets_left,
             progress: if progressed { Some(seen.ended) } else { Some(self.progress.unwrap_or(seen.ended)) },
         }
+    }
+}
+
+impl Sightings {
+    /// Whether a look at the group that began at this moment shows what came of asking it to terminate the instance.
+    pub(crate) fn shows_termination(&self, look: Mono) -> bool {
+        self.termination_asked.is_some_and(|(_, since)| look >= since + READS_LAG)
     }
 }
 

@@ -98,7 +98,8 @@ fn differs(fault: Fault, call: &Entry, number: u64) -> bool {
         // Only reads of AWS lag; only what is listed can be on a page of its own, or fail alone.
         Fault::Stale(_) => fault.applies_to(call),
         Fault::PartialPage => fault.applies_to(call) && other_turn == 0,
-        Fault::Failures => fault.applies_to(call) && (other_turn == 1 || !is_read),
+        Fault::Failures => fault.applies_to(call) && (turn == 1 || !is_read),
+        Fault::LeavesOut => fault.applies_to(call) && turn == 2,
         Fault::FailBefore => !is_read || turn == 0,
         Fault::Http500 => !is_read || turn == 1,
         Fault::Throttle => !is_read || turn == 2,

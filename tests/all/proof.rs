@@ -4,8 +4,8 @@
 use crate::harness::{environment, our_completions, record, seconds, set_up, virtual_time};
 use crate::scenarios::{A, INSTANCE_TARGETS, IP_AND_CLASSIC};
 use crate::story::{held, no_violation, until_phase, while_running};
-use aws_simulator::Simulator;
 use aws_simulator::spec::StandaloneSpec;
+use aws_simulator::{Fault, Rule, Simulator};
 use ecs_drain::store::Ids;
 use ecs_drain_state::{Outcome, Phase};
 use futures_util::future::{Either, select};
@@ -117,4 +117,24 @@ fn a_registration_during_a_broken_proof_is_found() {
     });
     no_violation(&simulator);
     assert_eq!(record.container_instances.len(), 2, "{record:#?}");
+}
+
+/// While Auto Scaling cannot be told, an agent that lost its state registers the instance once more, and it works again.
+#[test]
+fn a_registration_while_auto_scaling_cannot_be_told_is_found() {
+    let (record, simulator) = while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
+        simulator.with(|cloud| cloud.faults.add(Rule::on("CompleteLifecycleAction", Fault::Http500)));
+        until_phase(&simulator, &store, Phase::Completing).await;
+        tokio::time::sleep(seconds(30)).await;
+        simulator.with(|cloud| {
+            let now = cloud.now();
+            cloud.world.ecs.register_instance(now, "web", A, 1024, 2048);
+            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(400))).unwrap();
+        });
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        simulator.with(|cloud| cloud.faults.clear());
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    no_violation(&simulator);
+    assert_eq!((record.container_instances.len(), record.outcome), (2, Some(Outcome::Drained)), "{record:#?}");
 }

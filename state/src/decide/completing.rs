@@ -9,17 +9,12 @@ use super::pending::SEARCHES_APART;
 use super::{Action, Step, View, unknown};
 use crate::observation::{GroupSight, LifecycleState, Seen};
 use crate::phase::{Outcome, Phase};
-use crate::record::{Intent, Record, Then, later};
-use crate::sightings::READS_LAG;
+use crate::record::{Intent, Record, Then};
 use crate::why::Why;
-use jiff::SignedDuration;
 use std::time::Duration;
 
 /// How soon to ask again after a call that did not end our action.
 const AGAIN: Duration = Duration::from_secs(10);
-
-/// [`READS_LAG`], for the wall clock.
-pub(super) const LAG: SignedDuration = SignedDuration::from_secs(READS_LAG.as_secs().cast_signed());
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     let Some(intent) = draft.intent.clone() else {
@@ -66,12 +61,17 @@ fn retained(draft: &mut Record, view: &View<'_>) -> Option<Step> {
             Some(Step::Enter(Phase::Returning, format!("its group shows it {state}")))
         }
         // A wait that is read late is the old one.
-        (Some(LifecycleState::Waiting(_)), Some(since)) if view.now >= later(since, LAG) => {
+        (Some(LifecycleState::Waiting(_)), Some(_)) if is_shown_now(view) => {
             Some(Step::Enter(Phase::Waiting, "someone terminates it; this time it ends with CONTINUE".to_owned()))
         }
         (_, Some(_)) => Some(Step::Wait(Why::Retained, AGAIN)),
         (_, None) => None,
     }
+}
+
+/// Whether the group has shown the instance as it does for longer than a read lags.
+fn is_shown_now(view: &View<'_>) -> bool {
+    view.sightings.shown.as_ref().is_some_and(|shown| shown.is_present(view.seen.group_begun))
 }
 
 fn drained(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
@@ -101,6 +101,9 @@ fn not_in_cluster(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
 /// instance, where that was asked for.
 fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     if draft.lifecycle.is_some() {
+        if let Some(search) = search_first(&intent, view) {
+            return search;
+        }
         let why = Why::Completing(intent.outcome);
         return Step::Act(vec![Action::Complete(intent)], why, AGAIN);
     }
@@ -127,17 +130,26 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
             Step::End(intent.outcome, format!("group {group} terminates it; a hook that is not ours holds it"))
         }
         (LifecycleState::Terminating, _) => Step::Wait(Why::Terminating, view.policy.poll),
-        _ => ask_to_terminate(draft, group.clone(), shrink, view),
+        _ => ask_to_terminate(draft, &intent, group.clone(), shrink, view),
     }
+}
+
+/// While Auto Scaling cannot be told, an agent may register its instance a second time, and tasks land there: that a
+/// search found nothing more is evidence for a minute.
+fn search_first(intent: &Intent, view: &View<'_>) -> Option<Step> {
+    let is_fresh = |begun: Duration| view.seen.begun <= begun + SEARCHES_APART;
+    let needed = intent.outcome == Outcome::Drained && !view.seen.lookup.as_ref().is_some_and(|l| is_fresh(l.begun));
+    needed.then_some(Step::Search(view.seen.begun, Why::LookingForRegistrations, view.policy.poll))
 }
 
 /// Asks the group, and asks again only once a look that began well after shows that nothing came of it: asked twice, a
 /// group could lower its desired capacity twice.
-fn ask_to_terminate(draft: &mut Record, group: String, shrink: bool, view: &View<'_>) -> Step {
-    let age = SignedDuration::try_from(view.seen.ended.saturating_sub(view.seen.group_begun));
-    let looked_at = later(view.now, -age.unwrap_or(SignedDuration::MAX));
-    if draft.termination_asked_at.is_some_and(|asked| looked_at < later(asked, LAG)) {
+fn ask_to_terminate(draft: &mut Record, intent: &Intent, group: String, shrink: bool, view: &View<'_>) -> Step {
+    if draft.termination_asked_at.is_some() && !view.sightings.shows_termination(view.seen.group_begun) {
         return Step::Wait(Why::TerminationAsked, view.policy.poll);
+    }
+    if let Some(search) = search_first(intent, view) {
+        return search;
     }
     draft.termination_asked_at = Some(view.now);
     Step::Act(vec![Action::Terminate { group, shrink }], Why::TerminationAsked, AGAIN)

@@ -1,11 +1,10 @@
 //! What an operator ordered: hold, cancel, complete now. Orders stand in the record, so that whoever goes on with the
 //! drain obeys them too.
 
-use super::completing::LAG;
 use super::{Step, View};
 use crate::observation::LifecycleState;
 use crate::phase::{Outcome, Phase};
-use crate::record::{ActionResult, Intent, Order, Record, Then, later};
+use crate::record::{ActionResult, Intent, Order, Record, Then};
 use crate::why::Why;
 use std::time::Duration;
 
@@ -41,7 +40,7 @@ fn cannot_cancel(draft: &Record, view: &View<'_>) -> Option<&'static str> {
     if draft.container_instances.iter().any(|c| c.deregistered_at.is_some()) {
         return Some("it was deregistered from its cluster, which cannot be undone");
     }
-    if draft.termination_asked_at.is_some_and(|asked| view.now < later(asked, LAG)) {
+    if draft.termination_asked_at.is_some() && !view.sightings.shows_termination(view.seen.group_begun) {
         return Some("its group was just asked to terminate it");
     }
     match view.seen.group.known().and_then(|group| group.state()) {

@@ -1,7 +1,7 @@
 //! What is wrong at the end of a fleet: broken promises, losses, and what has not ended.
 
 use crate::harness::{HOOKS, our_completions, seconds};
-use crate::plan::{Asked, Happening, Plan};
+use crate::plan::{Asked, Group, Happening, On, Plan, Strike};
 use crate::play::Fleet;
 use aws_simulator::autoscaling::{Completion, How, LifecycleResult};
 use aws_simulator::{BEGIN, Cloud, SimTime};
@@ -11,8 +11,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+/// How far any single read may lag, in any fleet.
+const LAG: Duration = Duration::from_secs(60);
+
 /// How long a pass takes, at most, from its first look at the container instance to the completion.
-const MADE_ACTIVE: Duration = Duration::from_secs(15);
+const PASS: Duration = Duration::from_secs(15);
+
+/// How old the search may be that shows no further registration of an instance, when its completion is sent.
+const SEARCHED: Duration = Duration::from_secs(60);
 
 /// Something that must not be.
 #[derive(Clone, Debug)]
@@ -93,11 +99,14 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
         }
         for broken in cloud.violations_at_end() {
             let is_excused = match broken.checker {
+                "hook expired" => works_again_while_told_late(fleet.plan, &broken.instance, broken.at),
                 checker if checker.starts_with("premature") => {
-                    excused(&broken.instance, broken.at)
-                        || was_just_made_active(fleet.plan, &broken.instance, broken.at)
+                    excused(&broken.instance, broken.at) || cannot_be_seen(fleet.plan, &broken.instance, broken.at)
                 }
-                "task stopped" => was_just_made_active(fleet.plan, &broken.instance, broken.at),
+                "task stopped" => {
+                    was_just_made_active(fleet.plan, &broken.instance, broken.at)
+                        || was_active_in_between(fleet.plan, &broken.instance, broken.at)
+                }
                 _ => false,
             };
             if !is_excused {
@@ -107,7 +116,7 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
         complaints.extend(abandoned(fleet.plan, cloud));
         let losses = cloud.losses().iter().filter(|loss| !excused(&loss.instance, loss.at));
         let losses = losses.filter(|loss| !hook_was_deleted(fleet.plan, cloud, &loss.instance));
-        let losses = losses.filter(|loss| !was_made_active_after_us(fleet.plan, cloud, &loss.instance));
+        let losses = losses.filter(|loss| !came_after_us(fleet.plan, cloud, &loss.instance));
         complaints.extend(losses.map(|loss| Complaint::of("lost", &loss.instance, format!("{loss:?}"))));
     });
     complaints
@@ -132,22 +141,77 @@ fn hook_was_deleted(plan: &Plan, cloud: &Cloud, instance: &str) -> bool {
         && our_completions(cloud, instance).last().is_none_or(|last| last.how != How::Called)
 }
 
-/// Whether someone made the instance `ACTIVE` when we had let it go, and another's hook held it on.
-fn was_made_active_after_us(plan: &Plan, cloud: &Cloud, of: &str) -> bool {
-    let Some(let_go) = our_completions(cloud, of).last().map(|last| last.at) else { return false };
-    plan.script.iter().any(|(at, what)| {
+/// Whether someone made the instance `ACTIVE` when we had let it go, and another's hook held it on; or so shortly before
+/// that we could not see it.
+fn came_after_us(plan: &Plan, cloud: &Cloud, of: &str) -> bool {
+    let completions = our_completions(cloud, of);
+    let Some((let_go, how)) = completions.last().map(|last| (last.at, last.how)) else { return false };
+    let made_active = plan.script.iter().any(|(at, what)| {
         matches!(what, Happening::ByHand { instance, active: true } if instance == of) && BEGIN + seconds(*at) > let_go
-    })
+    });
+    let ran_out = how == How::TimedOut && works_again_while_told_late(plan, of, let_go);
+    made_active || ran_out || cannot_be_seen(plan, of, let_go)
+}
+
+/// Whether the instance was made `ACTIVE` again, or registered again, less than a hook's time before. While its drain was
+/// Completing nobody sent heartbeats, so that little time may be left; and heartbeats may fail just then.
+fn works_again_while_told_late(plan: &Plan, of: &str, when: SimTime) -> bool {
+    let group = plan.groups.iter().find(|group| group.instances.iter().any(|id| id == of));
+    let timeout = group.map_or(Duration::ZERO, |group| seconds(group.heartbeat_timeout));
+    let fails = |strike: &Strike| matches!(strike.on, On::Every("CompleteLifecycleAction", ..));
+    plan.faults.iter().any(fails)
+        && happened_within(plan, when, timeout, |what| match what {
+            Happening::ByHand { instance, active: true } | Happening::RegistersAgain { instance, .. } => instance == of,
+            _ => false,
+        })
+}
+
+/// Whether something may run on the instance that no read can show at that moment.
+fn cannot_be_seen(plan: &Plan, of: &str, when: SimTime) -> bool {
+    was_just_made_active(plan, of, when) || was_just_registered_again(plan, of, when)
 }
 
 /// Whether someone had just made the instance `ACTIVE`: what lands on it then can be there before any read shows it.
 fn was_just_made_active(plan: &Plan, of: &str, when: SimTime) -> bool {
-    // A single read may lag by up to a minute in any fleet.
-    let unseen = seconds(60) + MADE_ACTIVE;
-    plan.script.iter().any(|(at, what)| {
+    happened_within(
+        plan,
+        when,
+        LAG + PASS,
+        |what| matches!(what, Happening::ByHand { instance, active: true } if instance == of),
+    )
+}
+
+/// Whether someone made the instance `ACTIVE` and then `DRAINING` again: where nobody looked in between, the grace of
+/// what was begun there counts from the `DRAINING` before.
+fn was_active_in_between(plan: &Plan, of: &str, when: SimTime) -> bool {
+    let by_hand = |to: bool| {
+        let mut times = plan.script.iter().filter_map(move |(at, what)| match what {
+            Happening::ByHand { instance, active } if instance == of && *active == to => Some(BEGIN + seconds(*at)),
+            _ => None,
+        });
+        times.find(|at| *at <= when)
+    };
+    by_hand(true).zip(by_hand(false)).is_some_and(|(active, draining)| active < draining)
+}
+
+/// Whether the instance had just been registered a second time: no search can show that yet, nor what lands there. One
+/// that was in no cluster before is searched for in another way, and is found.
+fn was_just_registered_again(plan: &Plan, of: &str, when: SimTime) -> bool {
+    let joins_late = |group: &Group| group.cluster.is_none() && group.instances.iter().any(|id| id == of);
+    !plan.groups.iter().any(joins_late)
+        && happened_within(
+            plan,
+            when,
+            LAG + SEARCHED + PASS,
+            |what| matches!(what, Happening::RegistersAgain { instance, .. } if instance == of),
+        )
+}
+
+/// Whether something happened at most so long before.
+fn happened_within(plan: &Plan, when: SimTime, span: Duration, what: impl Fn(&Happening) -> bool) -> bool {
+    plan.script.iter().any(|(at, happening)| {
         let begun = BEGIN + seconds(*at);
-        matches!(what, Happening::ByHand { instance, active: true } if instance == of)
-            && (begun..begun + unseen).contains(&when)
+        what(happening) && (begun..begun + span).contains(&when)
     })
 }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How the log says what struck a call; where one is part of another, the longer comes first.
-pub const KINDS: [&str; 15] = [
+pub const KINDS: [&str; 16] = [
     "connection lost, not applied",
     "applied, answer lost",
     "s later",
@@ -27,6 +27,7 @@ pub const KINDS: [&str; 15] = [
     "with the truth of",
     "a part of the answer",
     "one entry failed",
+    "one entry left out",
     "AccessDenied",
     "500 ",
     "Throttl",

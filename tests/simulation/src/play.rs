@@ -1,13 +1,13 @@
 //! Plays a plan in virtual time, and judges what came of it.
 
-use crate::harness::{environment, hook, our_completions, request, seconds, virtual_time, wall};
+use crate::harness::{environment, hook, key, our_completions, request, seconds, virtual_time, wall};
 use crate::judge::{Complaint, judge, outcomes, unfinished, waiting_under_our_hook};
 use crate::plan::{Asked, Balancing, Happening, Plan, Replica, Task};
 use crate::world::{config, run_task, set_up};
 use aws_simulator::ecs::InstanceStatus;
 use aws_simulator::{BEGIN, Cloud, EventPlan, RefreshSpec, Simulator};
 use ecs_drain::controller::run_with_ids;
-use ecs_drain::store::{Ids, Store};
+use ecs_drain::store::{Ids, Read, Store};
 use ecs_drain_state::request::What;
 use ecs_drain_state::{Order, Then};
 use futures_util::future::{Either, join, join_all, select};
@@ -164,6 +164,7 @@ impl Fleet<'_> {
                     seat.skew.fetch_add(*by, Ordering::Relaxed);
                 }
             }
+            Happening::RecordWritten { instance } => self.write_record(instance).await,
             what => self.simulator.with(|cloud| happens_in_aws(cloud, self.plan, what)),
         }
     }
@@ -196,6 +197,13 @@ impl Fleet<'_> {
             if self.store.ask(&request).await.is_ok() {
                 return;
             }
+        }
+    }
+
+    /// Somebody else writes a record as it is: from then on it has another version. Nobody insists on it.
+    async fn write_record(&self, instance: &str) {
+        if let Ok(Some(Read::Record(record))) = self.store.get(&key(instance)).await {
+            let _ = self.store.save(*record).await;
         }
     }
 
@@ -379,6 +387,7 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
         | Happening::Kill { .. }
         | Happening::Stop { .. }
         | Happening::ClockJumps { .. }
+        | Happening::RecordWritten { .. }
         | Happening::Brake { .. } => {}
     }
 }

@@ -5,11 +5,14 @@ use crate::plan::{Asked, Balancing, Delivery, Group, Happening, On, Plan, Servic
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{ClassicSpec, ClusterSpec, DeploymentController, Network, ServiceSpec, StandaloneSpec};
 use aws_simulator::spec::{TargetGroupSpec, WarmPoolSpec};
-use aws_simulator::{BEGIN, Budget, Cloud, EventPlan, RecordRules, Rule, Simulator, SimulatorConfig};
+use aws_simulator::{
+    BEGIN, Budget, CallInfo, Cloud, EventPlan, Matcher, RecordRules, Rule, Simulator, SimulatorConfig,
+};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Store, TableOptions};
 use ecs_drain_state::Phase;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The table of every fleet.
@@ -210,9 +213,19 @@ fn rule(strike: &Strike) -> Rule {
     let fault = strike.fault;
     match strike.on {
         On::Call(number) => Rule::at_call(number, fault),
-        On::Nth(operation, n) => Rule::new(aws_simulator::Matcher::NthOf(operation.to_owned(), n), fault),
+        On::Nth(operation, n) => Rule::new(Matcher::NthOf(operation.to_owned(), n), fault),
         On::Every(operation, from, until) => {
             Rule::on(operation, fault).between(BEGIN + seconds(from), BEGIN + seconds(until))
         }
+        On::Share(operation, from, until, percent) => {
+            let chosen = move |info: &CallInfo| info.operation == operation && falls(info.of_operation) < percent;
+            let rule = Rule::new(Matcher::Predicate(Arc::new(chosen)), fault);
+            rule.between(BEGIN + seconds(from), BEGIN + seconds(until))
+        }
     }
+}
+
+/// A number below a hundred that looks like chance, the same one for the same call.
+fn falls(number: u64) -> u64 {
+    fastrand::Rng::with_seed(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).u64(..100)
 }

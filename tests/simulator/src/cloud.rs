@@ -245,6 +245,7 @@ impl Cloud {
                 Fault::Stale(_)
                 | Fault::PartialPage
                 | Fault::Failures
+                | Fault::LeavesOut
                 | Fault::Http500
                 | Fault::Throttle
                 | Fault::AccessDenied,
@@ -284,6 +285,7 @@ impl Cloud {
         let reply = match fault {
             Some(Fault::PartialPage) => self.partial_page(call, lag),
             Some(Fault::Failures) => self.with_failure(call, lag),
+            Some(Fault::LeavesOut) => self.with_one_left_out(call, lag),
             _ => self.answer(call, lag),
         };
         let told = if told.is_empty() { describe(&reply) } else { format!("{} ({told})", describe(&reply)) };

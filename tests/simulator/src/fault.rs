@@ -44,6 +44,9 @@ pub enum Fault {
     /// these calls, and does not say that there is none (source: ECS developer guide, API failure reasons): `INTERNAL`
     /// is the simulator's.
     Failures,
+    /// A description leaves one of the things that it was asked for out, and has no entry in `failures` for it either. No
+    /// document of AWS rules that out.
+    LeavesOut,
     /// The caller dies at this call, which is not applied.
     CrashBefore,
     /// The caller dies at this call, which is applied.
@@ -52,7 +55,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind once, with 30 seconds where one takes a time: for matrices of scenario, call and fault.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::FailBefore,
         Self::FailAfter,
         Self::LateApply(Duration::from_secs(30)),
@@ -64,6 +67,7 @@ impl Fault {
         Self::Stale(Duration::from_secs(30)),
         Self::PartialPage,
         Self::Failures,
+        Self::LeavesOut,
         Self::CrashBefore,
         Self::CrashAfter,
     ];
@@ -72,7 +76,7 @@ impl Fault {
     /// something to list. Every call can get lost.
     pub fn applies_to(self, call: &Entry) -> bool {
         self.strikes(call.service, &call.operation)
-            && (call.listed || !matches!(self, Self::PartialPage | Self::Failures))
+            && (call.listed || !matches!(self, Self::PartialPage | Self::Failures | Self::LeavesOut))
     }
 
     /// Whether it can strike calls of this operation at all. A rule passes over those that it cannot.
@@ -81,6 +85,7 @@ impl Fault {
             Self::Stale(_) => is_read(operation) && service != Service::DynamoDb,
             Self::PartialPage => part::paged(operation).is_some(),
             Self::Failures => service == Service::Ecs && part::failing(operation).is_some(),
+            Self::LeavesOut => Self::Failures.strikes(service, operation) && is_read(operation),
             Self::FailBefore
             | Self::FailAfter
             | Self::LateApply(_)
@@ -108,6 +113,7 @@ impl Fault {
             | Self::Stale(_)
             | Self::PartialPage
             | Self::Failures
+            | Self::LeavesOut
             | Self::CrashBefore
             | Self::CrashAfter => None,
         }
@@ -128,6 +134,7 @@ impl fmt::Display for Fault {
             Self::Stale(by) => write!(f, "answered with the truth of {}s ago", by.as_secs()),
             Self::PartialPage => f.write_str("a part of the answer"),
             Self::Failures => f.write_str("one entry failed"),
+            Self::LeavesOut => f.write_str("one entry left out"),
             Self::CrashBefore => f.write_str("caller dies, not applied"),
             Self::CrashAfter => f.write_str("applied, caller dies"),
         }

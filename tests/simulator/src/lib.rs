@@ -61,5 +61,5 @@ pub use checker::{Budget, Checkers, RecordRules, Violation};
 pub use cloud::{BEGIN, Cloud, CloudError, Delivery};
 pub use connector::{Simulator, SimulatorConfig};
 pub use events::{EventPlan, Feed};
-pub use fault::{Fault, FaultPlan, Matcher, Rule};
+pub use fault::{CallInfo, Fault, FaultPlan, Matcher, Rule};
 pub use wire::{Reply, Request};

@@ -34,7 +34,7 @@ fn dies_before_the_intent_is_saved() {
     );
 }
 
-/// The process dies after the save: the next one completes with one look of its own, in this very pass.
+/// The process dies after the save: the next one searches every cluster, and completes with a look of its own.
 #[test]
 fn dies_after_the_intent_is_saved() {
     check(
@@ -42,7 +42,8 @@ fn dies_after_the_intent_is_saved() {
         0s   DRAINING        => Verifying saved 10s Settling(1m1s)
         61s                  => Verifying search≥1m1s 5s LookingForRegistrations
         71s  dies-after-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        80s                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        80s                  => Completing search≥1m20s 5s LookingForRegistrations
+        85s                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -61,7 +62,9 @@ fn nothing_is_completed_blind() {
         90s  tasks=none found=?     => Completing 5s Unknown(found)
         95s  found=web/10 targets=? => Completing 5s Unknown(targets)
         # Whether the group can be read does not matter for the evidence.
-        100s targets=none group=?   => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        100s targets=none group=?   => Completing search≥1m40s 5s LookingForRegistrations
+        105s search=fails           => Completing search≥1m45s 5s LookingForRegistrations
+        110s search=works           => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -144,6 +147,25 @@ fn a_dead_instance_after_a_restart() {
         1223s                                                     => Verifying saved search≥20m23s 5s LookingForRegistrations
         1233s answer=accepted                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
+        ",
+    );
+}
+
+/// While Auto Scaling cannot be told, an agent may register its instance once more, and tasks land there: after a minute
+/// every cluster is searched again before it is asked again.
+#[test]
+fn an_old_search_is_no_evidence() {
+    check(
+        "
+        0s   DRAINING                             => Verifying saved 10s Settling(1m1s)
+        61s                                       => Verifying search≥1m1s 5s LookingForRegistrations
+        71s  answer=error                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        130s                                      => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        135s                                      => Completing search≥2m15s 5s LookingForRegistrations
+        190s DRAINING,ACTIVE                      => Completing saved 5s Unknown(new)
+        195s                                      => Deregistering saved SetDraining(c2) 5s AskedToDrain
+        200s DRAINING,DRAINING tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
+        8 writes
         ",
     );
 }

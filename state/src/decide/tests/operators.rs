@@ -85,10 +85,31 @@ fn asked_again_only_after_a_late_look() {
         66s                            => Verifying search≥1m6s 5s LookingForRegistrations
         76s                            => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
         86s                            => Completing 5s TerminationAsked
-        130s same-group                => Completing 5s TerminationAsked
-        140s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
-        150s group=Terminating:Proceed => Done(Drained) saved
+        146s                           => Completing 5s TerminationAsked
+        148s same-group                => Completing 5s TerminationAsked
+        150s                           => Completing search≥2m30s 5s LookingForRegistrations
+        155s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        160s group=Terminating:Proceed => Done(Drained) saved
         6 writes
+        ",
+    );
+}
+
+/// The minute is counted by whoever waits: when it was asked is another process's word, whose clock may be behind.
+#[test]
+fn asked_again_no_sooner_by_a_clock_that_is_ahead() {
+    check(
+        "
+        policy then=terminate-and-shrink
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
+        66s                         => Verifying search≥1m6s 5s LookingForRegistrations
+        76s                         => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        80s  restart clock=+2m      => Completing 5s TerminationAsked
+        140s                        => Completing 5s TerminationAsked
+        141s                        => Completing search≥2m21s 5s LookingForRegistrations
+        146s                        => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        5 writes
         ",
     );
 }
@@ -104,7 +125,8 @@ fn dies_before_asking() {
         66s                         => Verifying search≥1m6s 5s LookingForRegistrations
         76s  dies-after-save        => Completing saved Terminate(workers) 10s TerminationAsked
         80s                         => Completing 5s TerminationAsked
-        150s                        => Completing saved Terminate(workers) 10s TerminationAsked
+        150s                        => Completing search≥2m30s 5s LookingForRegistrations
+        155s                        => Completing saved Terminate(workers) 10s TerminationAsked
         5 writes
         ",
     );

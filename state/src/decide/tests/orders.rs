@@ -223,9 +223,11 @@ fn not_cancelled_while_its_group_may_have_heard() {
         66s                         => Verifying search≥1m6s 5s LookingForRegistrations
         76s                         => Completing saved Terminate(workers) 10s TerminationAsked
         86s  cancel                 => Completing saved 5s TerminationAsked
-        136s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
-        137s cancel                 => Returning SetActive(c1) 10s AskedToReturn
-        6 writes
+        # Also where a wall clock says that it was asked long ago.
+        100s clock=+1h cancel       => Completing saved 5s TerminationAsked
+        146s clock=+0s cancel       => Completing saved 5s TerminationAsked
+        147s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
+        8 writes
         ",
     );
 }

@@ -14,8 +14,10 @@ fn kept_until_someone_terminates_it() {
         671s answer=no-active                       => Completing Complete(ABANDON,Abandoned) 10s Completing; no-active: Completing
         690s group=Terminating:Retained             => Completing saved 10s Retained
         2h                                          => Completing 10s Retained
-        3h   group=Terminating:Wait answer=accepted => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
-        10805s                                      => Done(TimedOut)
+        3h   group=Terminating:Wait answer=accepted => Completing 10s Retained
+        10860s                                      => Completing 10s Retained
+        10861s                                      => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        10866s                                      => Done(TimedOut)
         9 writes
         ",
     );
@@ -31,8 +33,9 @@ fn let_go_at_once_when_someone_terminates_it() {
         5s   DRAINING                              => Waiting saved 5s TasksLeft(1)
         11m                                        => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
         690s group=Terminating:Retained tasks=none => Completing saved 10s Retained
-        3h   group=Terminating:Wait                => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
-        10805s                                     => Done(TimedOut)
+        3h   group=Terminating:Wait                => Completing 10s Retained
+        10861s                                     => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
+        10866s                                     => Done(TimedOut)
         8 writes
         ",
     );

@@ -81,7 +81,8 @@ fn the_answer_is_lost() {
         5s  DRAINING                              => Verifying saved 10s Settling(1m1s)
         66s                                       => Verifying search≥1m6s 5s LookingForRegistrations
         76s dies-after-save                       => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        80s group=Warmed:Stopped answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Returning
+        80s group=Warmed:Stopped answer=no-active => Completing search≥1m20s 5s LookingForRegistrations
+        85s                                       => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Returning
         5 writes
         ",
     );

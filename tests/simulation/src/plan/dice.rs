@@ -6,7 +6,7 @@ use aws_simulator::Fault;
 use std::time::Duration;
 
 /// The operations that faults are aimed at.
-const OPERATIONS: [&str; 23] = [
+const OPERATIONS: [&str; 25] = [
     "BatchGetItem",
     "CompleteLifecycleAction",
     "DeregisterContainerInstance",
@@ -16,7 +16,9 @@ const OPERATIONS: [&str; 23] = [
     "DescribeContainerInstances",
     "DescribeInstanceHealth",
     "DescribeLifecycleHooks",
+    "DescribeLoadBalancers",
     "DescribeServices",
+    "DescribeTargetGroups",
     "DescribeTargetHealth",
     "DescribeTasks",
     "GetItem",
@@ -34,9 +36,10 @@ const OPERATIONS: [&str; 23] = [
 
 /// What shows whether anything is left on an instance: it can fail for longer than both looks of a drain take. Heartbeats,
 /// and what shows that they are needed, cannot fail for longer than a hook waits.
-pub(super) const LOOKS: [&str; 9] = [
+pub(super) const LOOKS: [&str; 10] = [
     "DescribeContainerInstances",
     "DescribeInstanceHealth",
+    "DescribeLoadBalancers",
     "DescribeServices",
     "DescribeTargetHealth",
     "DescribeTasks",
@@ -77,8 +80,10 @@ pub fn plan(seed: u64) -> Plan {
     plan.tasks = (0..dice.among(0, 3)).filter_map(|_| dice.task(&plan)).collect();
     plan.script = dice.script(&plan);
     plan.faults = (0..dice.among(0, 25)).map(|_| dice.strike(&plan)).collect();
-    if dice.often(50) {
-        dice.plot(&mut plan);
+    match dice.among(0, 99) {
+        0..25 => dice.plot(&mut plan),
+        25..65 => dice.stage(&mut plan),
+        _ => {}
     }
     plan
 }

@@ -4,6 +4,7 @@
 mod dice;
 mod plot;
 mod script;
+mod stage;
 
 pub use dice::{can_move, plan};
 
@@ -252,6 +253,10 @@ pub enum Happening {
         span: u64,
         hangs: bool,
     },
+    /// Someone else writes the instance's record, without changing what it says.
+    RecordWritten {
+        instance: String,
+    },
     /// Everything is held.
     Brake {
         on: bool,
@@ -287,6 +292,8 @@ pub enum On {
     Nth(&'static str, u64),
     /// Every one of an operation in this span.
     Every(&'static str, u64, u64),
+    /// So many in a hundred of an operation, in this span.
+    Share(&'static str, u64, u64, u64),
 }
 
 impl Plan {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Cloud;
-use crate::fault::part::{add_failure, fail_one, refuse_one};
+use crate::fault::part::{add_failure, fail_one, leave_one_out, refuse_one};
 use crate::wire::json::text;
 use crate::wire::{Body, Call, Reply};
 
@@ -28,9 +28,20 @@ impl Cloud {
         if call.operation == "UpdateContainerInstancesState" {
             return self.refuse_state(call, number);
         }
+        self.changed(call, lag, |body| fail_one(&call.operation, body, number))
+    }
+
+    /// An answer that says nothing of one of the things that were asked for.
+    pub(super) fn with_one_left_out(&mut self, call: &Call, lag: Option<Duration>) -> Reply {
+        let number = self.calls;
+        self.changed(call, lag, |body| leave_one_out(&call.operation, body, number))
+    }
+
+    /// The answer as it is changed on the way, unless it is an error.
+    fn changed(&mut self, call: &Call, lag: Option<Duration>, change: impl FnOnce(&str) -> Option<String>) -> Reply {
         let mut reply = self.answer(call, lag);
         if reply.error.is_none()
-            && let Some(body) = fail_one(&call.operation, &reply.body, number)
+            && let Some(body) = change(&reply.body)
         {
             reply.body = body;
         }

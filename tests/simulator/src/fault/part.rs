@@ -65,12 +65,23 @@ fn keys(request: &Value) -> usize {
 
 /// Makes one entry of a description, chosen by this number, a failure.
 pub(crate) fn fail_one(operation: &str, answer: &str, number: u64) -> Option<String> {
+    let (mut answer, arn) = without_one(operation, answer, number)?;
+    add_failure(&mut answer, &arn);
+    Some(answer.to_string())
+}
+
+/// Leaves one entry of a description out, chosen by this number.
+pub(crate) fn leave_one_out(operation: &str, answer: &str, number: u64) -> Option<String> {
+    without_one(operation, answer, number).map(|(answer, _)| answer.to_string())
+}
+
+/// A description without one of its entries, and the ARN of that.
+fn without_one(operation: &str, answer: &str, number: u64) -> Option<(Value, String)> {
     let (list, arn) = failing(operation)?;
     let mut answer: Value = serde_json::from_str(answer).ok()?;
     let entries = answer.get_mut(list).and_then(Value::as_array_mut).filter(|entries| !entries.is_empty())?;
     let chosen = entries.remove(choose(number, entries.len()));
-    add_failure(&mut answer, text(&chosen, arn).unwrap_or_default());
-    Some(answer.to_string())
+    Some((answer, text(&chosen, arn).unwrap_or_default().to_owned()))
 }
 
 /// Takes one container instance, chosen by this number, out of a change of state, and answers its ARN.

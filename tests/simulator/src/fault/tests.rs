@@ -89,6 +89,19 @@ fn an_entry_that_failed_is_in_the_answer_once_and_is_not_missing() {
 }
 
 #[test]
+fn an_entry_that_is_left_out_is_nowhere_in_the_answer() {
+    let mut cloud = with(Fault::LeavesOut);
+    let tasks = ecs(&mut cloud, "ListTasks", &json!({ "cluster": CLUSTER }))["taskArns"].clone();
+    let answer = ecs(&mut cloud, "DescribeTasks", &json!({ "cluster": CLUSTER, "tasks": tasks }));
+    assert_eq!(outcome(&cloud), "200 (one entry left out)");
+    assert_eq!((list(&answer, "tasks").len(), list(&answer, "failures").len()), (5, 0));
+    let arns = ecs(&mut cloud, "ListContainerInstances", &json!({ "cluster": CLUSTER }));
+    let set = json!({ "cluster": CLUSTER, "status": "DRAINING", "containerInstances": arns["containerInstanceArns"] });
+    let answer = ecs(&mut cloud, "UpdateContainerInstancesState", &set);
+    assert_eq!(list(&answer, "containerInstances").len(), 3, "a change is answered whole");
+}
+
+#[test]
 fn a_container_instance_that_is_refused_stays_as_it_is() {
     let mut cloud = with(Fault::Failures);
     let arns =

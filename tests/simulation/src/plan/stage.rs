@@ -1,0 +1,206 @@
+//! Stages: a cluster of its own with one instance that nothing else happens to, and one drama on it. Each is the
+//! situation in which one mistake does harm, and which chance would bring about once in many thousand fleets.
+
+use super::dice::{Dice, LOOKS};
+use super::{Asked, Balancing, Group, Happening, On, Plan, Service, Strike, Task};
+use crate::harness::HOOK;
+use aws_simulator::Fault;
+use std::time::Duration;
+
+const CLUSTER: &str = "stage";
+const INSTANCE: &str = "i-00000000000000e01";
+const SERVICE: &str = "s0";
+
+/// Ways in which a look can fail for long, or say too little.
+const BLIND: [Fault; 7] = [
+    Fault::AccessDenied,
+    Fault::FailBefore,
+    Fault::Failures,
+    Fault::LeavesOut,
+    Fault::Http500,
+    Fault::PartialPage,
+    Fault::Throttle,
+];
+
+/// Ways in which a call can get no answer for long.
+const UNANSWERED: [Fault; 4] = [Fault::AccessDenied, Fault::FailBefore, Fault::Http500, Fault::Throttle];
+
+/// A read is answered with the truth of a minute ago.
+const LATE: Fault = Fault::Stale(Duration::from_secs(60));
+
+/// A task of no service on the stage, which works for so long.
+fn job(works: u64) -> Happening {
+    Happening::RunTask(Task { cluster: CLUSTER.to_owned(), instance: INSTANCE.to_owned(), works: Some(works), stop: 1 })
+}
+
+fn by_hand(active: bool) -> Happening {
+    Happening::ByHand { instance: INSTANCE.to_owned(), active }
+}
+
+fn registers_again() -> Happening {
+    Happening::RegistersAgain { cluster: CLUSTER.to_owned(), instance: INSTANCE.to_owned() }
+}
+
+fn order(what: Asked) -> Happening {
+    Happening::Order { instance: INSTANCE.to_owned(), what }
+}
+
+impl Dice {
+    /// Adds a stage to a plan, and a drama on it.
+    pub(super) fn stage(&mut self, plan: &mut Plan) {
+        plan.clusters.push(CLUSTER.to_owned());
+        plan.groups.push(Group {
+            name: CLUSTER.to_owned(),
+            cluster: Some(CLUSTER.to_owned()),
+            instances: vec![INSTANCE.to_owned()],
+            hook: HOOK.to_owned(),
+            heartbeat_timeout: 3600,
+            other_hook: None,
+            warm_pool: None,
+            retains: false,
+            attached: None,
+        });
+        plan.rules.poll = 5;
+        let at = self.among(30, 60);
+        plan.script.push((at, Happening::Terminate { instance: INSTANCE.to_owned(), shrink: self.often(50) }));
+        match self.among(0, 99) {
+            0..10 => self.placed_unseen(plan, at),
+            10..20 => self.changed_during_a_standstill(plan, at),
+            20..30 => self.made_active_while_blind(plan, at),
+            30..40 => self.joins_its_cluster_late(plan, at),
+            40..55 => self.a_balancer_cannot_be_looked_at(plan, at),
+            55..65 => self.its_description_fails_now_and_then(plan, at),
+            65..75 => self.a_look_fails(plan, at),
+            75..85 => self.registers_while_told_late(plan, at),
+            85..95 => self.ends_while_held(plan, at),
+            _ => self.record_written_by_others(plan, at),
+        }
+        plan.script.sort_by_key(|(at, _)| *at);
+        let last = plan.script.last().map_or(0, |(at, _)| *at);
+        plan.calm_at = plan.calm_at.max(last + 60);
+    }
+
+    /// A service behind an application load balancer, whose targets drain for long.
+    fn on_stage(&mut self, desired: u32) -> Service {
+        Service {
+            cluster: CLUSTER.to_owned(),
+            name: SERVICE.to_owned(),
+            daemon: false,
+            desired,
+            // It may stop a task first: also where a port is taken.
+            percents: (50, 100),
+            cpu: 128,
+            start: self.among(1, 3),
+            stop: self.among(1, 5),
+            balancing: Balancing::Application,
+            delay: self.among(200, 300),
+            external: false,
+        }
+    }
+
+    /// All reads of this kind are answered with the truth of a minute ago.
+    fn late(&mut self, plan: &mut Plan, operation: &'static str, from: u64, until: u64) {
+        self.fails(plan, On::Every(operation, from, until), &[LATE]);
+    }
+
+    /// A task of a service lands in the moment before the drain, and no listing shows it for a minute.
+    fn placed_unseen(&mut self, plan: &mut Plan, at: u64) {
+        plan.rules.deregister = self.often(50);
+        let service = self.on_stage(0);
+        plan.services.push(service);
+        let (cluster, service) = (CLUSTER.to_owned(), SERVICE.to_owned());
+        plan.script.push((at - self.among(0, 5), Happening::Desired { cluster, service, desired: 2 }));
+        self.late(plan, "ListTasks", at - 30, at + 300);
+    }
+
+    /// The controller stands still; meanwhile the instance is made `ACTIVE`, gets work, and is `DRAINING` again.
+    fn changed_during_a_standstill(&mut self, plan: &mut Plan, at: u64) {
+        plan.replicas.truncate(1);
+        plan.script.push((at - 20, job(125)));
+        plan.script.push((at + self.among(40, 55), Happening::Stop { replica: 0, span: 150 }));
+        plan.script.push((at + 70, by_hand(true)));
+        plan.script.push((at + self.among(180, 186), job(300)));
+        plan.script.push((at + 188, by_hand(false)));
+        self.late(plan, "ListTasks", at, at + 400);
+    }
+
+    /// The container instance cannot be looked at; meanwhile it is made `ACTIVE` and gets work, which no listing shows
+    /// for a minute.
+    fn made_active_while_blind(&mut self, plan: &mut Plan, at: u64) {
+        plan.script.push((at - 20, job(120)));
+        plan.script.push((at + 90, by_hand(true)));
+        plan.script.push((at + self.among(168, 172), job(300)));
+        self.fails(plan, On::Every("DescribeContainerInstances", at + 88, at + 175), &UNANSWERED);
+        self.late(plan, "ListTasks", at, at + 400);
+    }
+
+    /// The instance joins its cluster just before it leaves, so that a search can miss it.
+    fn joins_its_cluster_late(&mut self, plan: &mut Plan, at: u64) {
+        if let Some(group) = plan.groups.last_mut() {
+            group.cluster = None;
+        }
+        let joins = at - self.among(4, 10);
+        plan.script.push((joins, registers_again()));
+        plan.script.push((joins + 2, job(400)));
+        self.late(plan, "ListContainerInstances", at - 20, at + 300);
+    }
+
+    /// No task that matters is left, and the balancer that drains a daemon's target cannot be asked. (ECS stops a task
+    /// only once its targets have drained: nothing but a daemon, which is not waited for, shows a mistake here.)
+    fn a_balancer_cannot_be_looked_at(&mut self, plan: &mut Plan, at: u64) {
+        let (balancing, operation) = self
+            .one(&[(Balancing::Application, "DescribeTargetHealth"), (Balancing::Classic, "DescribeLoadBalancers")]);
+        plan.services.push(Service { daemon: true, balancing, ..self.on_stage(1) });
+        self.fails(plan, On::Every(operation, at, at + 320), &UNANSWERED);
+    }
+
+    /// The container instance, which is busy, cannot be described most of the time.
+    fn its_description_fails_now_and_then(&mut self, plan: &mut Plan, at: u64) {
+        plan.script.push((at - 20, job(400)));
+        let on = On::Share("DescribeContainerInstances", at + 5, at + 320, self.among(50, 80));
+        self.fails(plan, on, &[Fault::AccessDenied, Fault::AccessDenied, Fault::Failures, Fault::LeavesOut]);
+    }
+
+    /// One of the looks fails, always or now and then, until long after the drain could have ended.
+    fn a_look_fails(&mut self, plan: &mut Plan, at: u64) {
+        plan.script.push((at - 20, job(400)));
+        let from = at + self.among(0, 40);
+        let (operation, until) = (self.one(&LOOKS), from + 300);
+        let on = match self.often(50) {
+            true => On::Every(operation, from, until),
+            false => On::Share(operation, from, until, self.among(50, 80)),
+        };
+        self.fails(plan, on, &BLIND);
+    }
+
+    /// Calls fail in one of these ways; before whatever else is planned for them.
+    fn fails(&mut self, plan: &mut Plan, on: On, ways: &[Fault]) {
+        if let On::Every(_, _, until) | On::Share(_, _, until, _) = on {
+            plan.calm_at = plan.calm_at.max(until);
+        }
+        plan.faults.insert(0, Strike { on, fault: self.one(ways) });
+    }
+
+    /// Auto Scaling cannot be told for some time, and meanwhile the agent registers the instance once more, and it works.
+    fn registers_while_told_late(&mut self, plan: &mut Plan, at: u64) {
+        self.fails(plan, On::Every("CompleteLifecycleAction", at, at + 480), &UNANSWERED);
+        let again = at + self.among(200, 300);
+        plan.script.push((again, registers_again()));
+        plan.script.push((again + 3, job(500)));
+    }
+
+    /// All that the instance does ends while its drain is held.
+    fn ends_while_held(&mut self, plan: &mut Plan, at: u64) {
+        plan.script.push((at - 10, job(180)));
+        plan.script.push((at + 25, order(Asked::Hold)));
+        plan.script.push((at + 330, order(Asked::Resume)));
+    }
+
+    /// Somebody else writes the record again and again while the drain is about to end.
+    fn record_written_by_others(&mut self, plan: &mut Plan, at: u64) {
+        let from = at + self.among(60, 75);
+        for n in 0..30 {
+            plan.script.push((from + 2 * n, Happening::RecordWritten { instance: INSTANCE.to_owned() }));
+        }
+    }
+}
