@@ -39,12 +39,20 @@ impl TaskCache {
     pub fn forget(&self, container_instance: &str) {
         self.listings.borrow_mut().remove(container_instance);
     }
+
+    /// Has a container instance listed anew at the next look. What is known of its tasks stays known.
+    fn list_again(&self, container_instance: &str) {
+        if let Some(listing) = self.listings.borrow_mut().get_mut(container_instance) {
+            listing.read = None;
+        }
+    }
 }
 
 /// Every task of a container instance, as it was listed, and as each was last described.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Listing {
-    read: Mono,
+    /// When it was read; None where it was not read to its end: then it only names tasks that must still be asked for.
+    read: Option<Mono>,
     tasks: Vec<TaskView>,
 }
 
@@ -123,7 +131,7 @@ pub(super) async fn look(
 fn oldest(caches: &Caches, subject: &Subject<'_>, answers: &BTreeMap<&str, &Place<'_>>) -> Option<Mono> {
     let listings = caches.tasks.listings.borrow();
     let there = subject.record.container_instances.iter().filter(|one| answers.contains_key(one.arn.as_str()));
-    there.filter_map(|one| Some(listings.get(&one.arn)?.read)).min()
+    there.filter_map(|one| listings.get(&one.arn)?.read).min()
 }
 
 /// What the reads say of one subject.
@@ -191,7 +199,8 @@ async fn read(session: &Session, clock: &Clock, caches: &Caches, places: &mut [P
 /// while it is not, a new task is found within [`LISTING_LASTS`].
 fn need(place: &Place<'_>, caches: &Caches, now: Mono) -> Need {
     let listings = caches.tasks.listings.borrow();
-    let Some(listing) = listings.get(place.arn).filter(|l| now < l.read + place.listing_lasts) else {
+    let is_young = |listing: &&Listing| listing.read.is_some_and(|read| now < read + place.listing_lasts);
+    let Some(listing) = listings.get(place.arn).filter(is_young) else {
         return Need::Listing;
     };
     let running = listing.tasks.iter().filter(|t| t.last_status != "STOPPED");
@@ -225,6 +234,8 @@ fn kept(caches: &Caches, arn: &str) -> Seen<Vec<TaskView>> {
 /// Lists places anew: the tasks that ECS wants running and those that it wants stopped, because a task that is being
 /// stopped leaves the first list before its containers have ended. Running ones are listed first, so that a task that
 /// changes over in between is in the second list. (Source: ECS API reference, ListTasks.)
+///
+/// Where the two reads lag, it can be in neither all the same: a task that is known is asked for until it has stopped.
 async fn list(
     session: &Session,
     clock: &Clock,
@@ -248,13 +259,16 @@ async fn list(
     let mut asked = Vec::new();
     for (index, answer) in indices.iter().zip(lists) {
         match answer {
-            Ok((index, read, found)) => {
-                let listing = Listing { read, tasks: Vec::new() };
-                caches.tasks.listings.borrow_mut().insert(places[index].arn.to_owned(), listing);
+            Ok((index, read, mut found)) => {
+                let mut listings = caches.tasks.listings.borrow_mut();
+                let listing = listings.entry(places[index].arn.to_owned()).or_default();
+                listing.read = Some(read);
+                listing.tasks.retain(|task| task.last_status != "STOPPED");
+                found.extend(listing.tasks.iter().map(|task| task.arn.clone()));
                 asked.push((index, found.into_iter().collect()));
             }
             Err(error) => {
-                caches.tasks.forget(places[*index].arn);
+                caches.tasks.list_again(places[*index].arn);
                 places[*index].answer = Seen::Unknown(error.to_string());
             }
         }
@@ -277,14 +291,14 @@ async fn describe(session: &Session, caches: &Caches, places: &mut [Place<'_>], 
         let described = match answers.get(place.cluster) {
             Some(Ok(described)) => described,
             Some(Err(error)) => {
-                caches.tasks.forget(place.arn);
+                caches.tasks.list_again(place.arn);
                 place.answer = Seen::Unknown(error.to_string());
                 continue;
             }
             None => continue,
         };
         if let Some((arn, reason)) = described.failed.iter().find(|(arn, _)| arns.contains(arn)) {
-            caches.tasks.forget(place.arn);
+            caches.tasks.list_again(place.arn);
             place.answer = Seen::Unknown(format!("ecs:DescribeTasks said of {arn}: {reason}"));
             continue;
         }

@@ -25,8 +25,11 @@ pub struct Sightings {
     /// Since when ECS has shown, at every look, that no new task can land on any of the container instances: the *end*
     /// of the first such look, because the truth that it shows may be as young as that.
     pub takes_no_work: Option<Mono>,
+    /// The *beginning* of the first listing of tasks that began late enough ([`Policy::settle`] after `takes_no_work`).
+    /// Whatever it showed is asked for by name until it has stopped.
+    pub listed: Option<Mono>,
     /// Since when everything was seen gone at every look: the *beginning* of the first such look that began late
-    /// enough ([`Policy::settle`] after `takes_no_work`).
+    /// enough.
     pub clear: Option<Mono>,
     /// When the newest answer of Auto Scaling that was counted here began: the same answer does not count twice.
     pub group_begun: Option<Mono>,
@@ -117,6 +120,10 @@ impl Sightings {
             // happened meanwhile was not seen.
             Err(_) => None,
         };
+        let listed = self.takes_no_work.filter(|_| takes_no_work.is_some()).and_then(|since| {
+            let is_late = seen.tasks.known().is_some() && seen.tasks_listed >= since + policy.settle;
+            self.listed.or(is_late.then_some(seen.tasks_listed))
+        });
         let late_enough = self.takes_no_work.is_some_and(|since| seen.begun >= since + policy.settle);
         let agent_lost = match seen.container_instances.known() {
             Some(all) if is_agent_lost(all) => {
@@ -141,6 +148,7 @@ impl Sightings {
         let progressed = fewer(self.tasks_left, tasks_left) || fewer(self.targets_left, targets_left);
         Sightings {
             takes_no_work,
+            listed,
             clear: if clear_now && (self.clear.is_some() || late_enough) {
                 Some(self.clear.unwrap_or(seen.begun))
             } else {
@@ -194,6 +202,21 @@ impl Sightings {
 }
 
 impl Sightings {
+    /// How long it takes, after this look, until one can begin whose listing of tasks overlooks nothing.
+    ///
+    /// A listing is two reads, of the tasks that ECS wants running and of those that it wants stopped, and each may lag by
+    /// its own amount: a task that began to stop within the lag can be in neither. What the first listing overlooked for
+    /// that reason is in every one that begins [`Policy::settle`] later; and what it showed is followed by name.
+    pub(crate) fn listing_left(&self, seen: &Observation, policy: &Policy) -> Duration {
+        let Some(since) = self.takes_no_work else { return policy.settle * 2 };
+        let is_gone = |all: &Vec<ContainerInstanceSight>| all.iter().all(|one| one.status.is_gone());
+        if seen.container_instances.known().is_some_and(is_gone) {
+            // Nothing can be listed any more.
+            return Duration::ZERO;
+        }
+        (self.listed.unwrap_or(since + policy.settle) + policy.settle).saturating_sub(seen.tasks_listed)
+    }
+
     /// Whether a look at the group that began at this moment shows what came of asking it to terminate the instance.
     pub(crate) fn shows_termination(&self, look: Mono) -> bool {
         self.termination_asked.is_some_and(|(_, since)| look >= since + READS_LAG)

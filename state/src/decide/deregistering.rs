@@ -7,7 +7,6 @@ use crate::observation::{ContainerInstanceSight, ContainerInstanceStatus, Seen, 
 use crate::phase::Phase;
 use crate::record::{Record, Strategy};
 use crate::why::Why;
-use std::time::Duration;
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if draft.container_instances.is_empty() {
@@ -58,7 +57,7 @@ fn deregister(draft: &mut Record, all: &[ContainerInstanceSight], view: &View<'_
     }
     // A read that lags can leave out what was placed in the last moments before DRAINING, and once it is deregistered no
     // listing names that any more.
-    let left = left_to_list(view);
+    let left = view.sightings.listing_left(view.seen, view.policy);
     if !left.is_zero() {
         return Step::Wait(Why::ListsOnceMore { left }, soon(left, view.policy.poll));
     }
@@ -70,10 +69,4 @@ fn deregister(draft: &mut Record, all: &[ContainerInstanceSight], view: &View<'_
         }
     }
     Step::Act(actions, Why::AskedToDeregister, view.policy.poll)
-}
-
-/// How long it takes until a listing begins that cannot leave anything out.
-fn left_to_list(view: &View<'_>) -> Duration {
-    let Some(since) = view.sightings.takes_no_work else { return view.policy.settle };
-    (since + view.policy.settle).saturating_sub(view.seen.tasks_listed)
 }

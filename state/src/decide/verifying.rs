@@ -35,7 +35,8 @@ fn is_in_service(view: &View<'_>) -> bool {
 }
 
 /// Everything is gone by this look. Two looks are needed, far enough apart, both begun long enough after ECS confirmed
-/// that nothing new can land: from then on a read that lags can only show too much, never too little.
+/// that nothing new can land: from then on a read that lags can only show too much, never too little. Two reads that lag
+/// can still overlook a task that changes over from the one list to the other; the last look is late enough for that too.
 fn prove(draft: &Record, view: &View<'_>) -> Step {
     let (sightings, policy) = (view.sightings, view.policy);
     let Some(since) = sightings.takes_no_work else {
@@ -49,13 +50,17 @@ fn prove(draft: &Record, view: &View<'_>) -> Step {
         let left = (since + policy.settle).saturating_sub(view.seen.begun);
         return Step::Wait(Why::Settling { left }, soon(left, policy.looks_apart));
     };
+    let apart = (first + policy.looks_apart).saturating_sub(view.seen.begun);
+    let left = apart.max(sightings.listing_left(view.seen, policy));
+    if left > policy.looks_apart {
+        return Step::Wait(Why::SecondLook { left }, soon(left - policy.looks_apart, policy.looks_apart));
+    }
     // An agent that lost its state registers the same instance a second time, ACTIVE and unknown to this record: every
     // cluster is searched between the two looks.
     match &view.seen.lookup {
         Some(lookup) if lookup.begun >= first => {}
         _ => return Step::Search(first, Why::LookingForRegistrations, policy.poll),
     }
-    let left = (first + policy.looks_apart).saturating_sub(view.seen.begun);
     if !left.is_zero() {
         return Step::Wait(Why::SecondLook { left }, soon(left, policy.looks_apart));
     }

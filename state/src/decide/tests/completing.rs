@@ -8,10 +8,11 @@ fn asked_again_after_an_error() {
     check(
         "
         0s   DRAINING         => Verifying saved 10s Settling(1m1s)
-        61s                   => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  answer=error     => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        81s                   => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        91s  answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Done(Drained)
+        61s                   => Verifying 10s SecondLook(1m)
+        111s                  => Verifying search≥1m1s 5s LookingForRegistrations
+        121s answer=error     => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        131s                  => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        141s answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Done(Drained)
         6 writes
         ",
     );
@@ -23,12 +24,14 @@ fn dies_before_the_intent_is_saved() {
     check(
         "
         0s   DRAINING         => Verifying saved 10s Settling(1m1s)
-        61s                   => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  dies-before-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        80s                   => Verifying 10s Settling(1m1s)
-        85s                   => Verifying 10s Settling(56s)
-        141s                  => Verifying search≥2m21s 5s LookingForRegistrations
-        151s                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s                   => Verifying 10s SecondLook(1m)
+        111s                  => Verifying search≥1m1s 5s LookingForRegistrations
+        121s dies-before-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        130s                  => Verifying 10s Settling(1m1s)
+        135s                  => Verifying 10s Settling(56s)
+        191s                  => Verifying 10s SecondLook(1m)
+        241s                  => Verifying search≥3m11s 5s LookingForRegistrations
+        251s                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -40,10 +43,11 @@ fn dies_after_the_intent_is_saved() {
     check(
         "
         0s   DRAINING        => Verifying saved 10s Settling(1m1s)
-        61s                  => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  dies-after-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        80s                  => Completing search≥1m20s 5s LookingForRegistrations
-        85s                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s                  => Verifying 10s SecondLook(1m)
+        111s                 => Verifying search≥1m1s 5s LookingForRegistrations
+        121s dies-after-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        130s                 => Completing search≥2m10s 5s LookingForRegistrations
+        135s                 => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -55,16 +59,17 @@ fn nothing_is_completed_blind() {
     check(
         "
         0s   DRAINING found=web/10  => Verifying saved 5s Unknown(new)
-        61s                         => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  dies-after-save        => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        80s  ci=?                   => Completing 5s Unknown(ci)
-        85s  DRAINING tasks=?       => Completing 5s Unknown(tasks)
-        90s  tasks=none found=?     => Completing 5s Unknown(found)
-        95s  found=web/10 targets=? => Completing 5s Unknown(targets)
+        61s                         => Verifying 10s SecondLook(1m)
+        111s                        => Verifying search≥1m1s 5s LookingForRegistrations
+        121s dies-after-save        => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        130s ci=?                   => Completing 5s Unknown(ci)
+        135s DRAINING tasks=?       => Completing 5s Unknown(tasks)
+        140s tasks=none found=?     => Completing 5s Unknown(found)
+        145s found=web/10 targets=? => Completing 5s Unknown(targets)
         # Whether the group can be read does not matter for the evidence.
-        100s targets=none group=?   => Completing search≥1m40s 5s LookingForRegistrations
-        105s search=fails           => Completing search≥1m45s 5s LookingForRegistrations
-        110s search=works           => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        150s targets=none group=?   => Completing search≥2m30s 5s LookingForRegistrations
+        155s search=fails           => Completing search≥2m35s 5s LookingForRegistrations
+        160s search=works           => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -76,13 +81,15 @@ fn a_task_is_back() {
     check(
         "
         0s   DRAINING           => Verifying saved 10s Settling(1m1s)
-        61s                     => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  dies-after-save    => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        80s  tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
-        85s  tasks=none         => Verifying saved 10s Settling(56s)
-        90s                     => Verifying 10s Settling(51s)
-        145s                    => Verifying search≥2m25s 5s LookingForRegistrations
-        155s                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s                     => Verifying 10s SecondLook(1m)
+        111s                    => Verifying search≥1m1s 5s LookingForRegistrations
+        121s dies-after-save    => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        130s tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
+        135s tasks=none         => Verifying saved 10s Settling(56s)
+        140s                    => Verifying 10s Settling(51s)
+        195s                    => Verifying 10s SecondLook(1m)
+        245s                    => Verifying search≥3m15s 5s LookingForRegistrations
+        255s                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
         ",
     );
@@ -94,11 +101,12 @@ fn a_target_is_back() {
     check(
         "
         0s   DRAINING found=web/10 => Verifying saved 5s Unknown(new)
-        61s                        => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        81s  targets=web:draining  => Verifying saved 5s TargetsLeft(1)
-        86s  targets=none          => Verifying search≥1m26s 5s LookingForRegistrations
-        96s                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        61s                        => Verifying 10s SecondLook(1m)
+        111s                       => Verifying search≥1m1s 5s LookingForRegistrations
+        121s answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        131s targets=web:draining  => Verifying saved 5s TargetsLeft(1)
+        136s targets=none          => Verifying search≥2m16s 5s LookingForRegistrations
+        146s                       => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         7 writes
         ",
     );
@@ -110,10 +118,11 @@ fn active_again() {
     check(
         "
         0s   DRAINING     => Verifying saved 10s Settling(1m1s)
-        61s               => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  answer=error => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        81s  ACTIVE       => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        86s  DRAINING     => Verifying saved 10s Settling(1m1s)
+        61s               => Verifying 10s SecondLook(1m)
+        111s              => Verifying search≥1m1s 5s LookingForRegistrations
+        121s answer=error => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        131s ACTIVE       => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        136s DRAINING     => Verifying saved 10s Settling(1m1s)
         6 writes
         ",
     );
@@ -125,10 +134,11 @@ fn an_obligation_found_late() {
     check(
         "
         0s   DRAINING              => Verifying saved 10s Settling(1m1s)
-        61s                        => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        81s  found=late/30         => Completing saved 5s Unknown(new)
-        86s  targets=late:draining => Verifying saved 5s TargetsLeft(1)
+        61s                        => Verifying 10s SecondLook(1m)
+        111s                       => Verifying search≥1m1s 5s LookingForRegistrations
+        121s answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        131s found=late/30         => Completing saved 5s Unknown(new)
+        136s targets=late:draining => Verifying saved 5s TargetsLeft(1)
         6 writes
         ",
     );
@@ -140,12 +150,14 @@ fn a_dead_instance_after_a_restart() {
     check(
         "
         0s    DRAINING! tasks=web:RUNNING group=Terminating:Wait! => Waiting saved 5s TasksLeft(1)
-        602s                                                      => Verifying saved search≥10m2s 5s LookingForRegistrations
-        612s  answer=error                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        622s  restart                                             => Waiting saved 5s TasksLeft(1)
-        627s                                                      => Waiting 5s TasksLeft(1)
-        1223s                                                     => Verifying saved search≥20m23s 5s LookingForRegistrations
-        1233s answer=accepted                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        602s                                                      => Verifying saved 10s SecondLook(1m)
+        652s                                                      => Verifying search≥10m2s 5s LookingForRegistrations
+        662s  answer=error                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        672s  restart                                             => Waiting saved 5s TasksLeft(1)
+        677s                                                      => Waiting 5s TasksLeft(1)
+        1273s                                                     => Verifying saved 10s SecondLook(1m)
+        1323s                                                     => Verifying search≥21m13s 5s LookingForRegistrations
+        1333s answer=accepted                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
         ",
     );
@@ -158,13 +170,14 @@ fn an_old_search_is_no_evidence() {
     check(
         "
         0s   DRAINING                             => Verifying saved 10s Settling(1m1s)
-        61s                                       => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  answer=error                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        130s                                      => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        135s                                      => Completing search≥2m15s 5s LookingForRegistrations
-        190s DRAINING,ACTIVE                      => Completing saved 5s Unknown(new)
-        195s                                      => Deregistering saved SetDraining(c2) 5s AskedToDrain
-        200s DRAINING,DRAINING tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
+        61s                                       => Verifying 10s SecondLook(1m)
+        111s                                      => Verifying search≥1m1s 5s LookingForRegistrations
+        121s answer=error                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        180s                                      => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        185s                                      => Completing search≥3m5s 5s LookingForRegistrations
+        240s DRAINING,ACTIVE                      => Completing saved 5s Unknown(new)
+        245s                                      => Deregistering saved SetDraining(c2) 5s AskedToDrain
+        250s DRAINING,DRAINING tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
         8 writes
         ",
     );

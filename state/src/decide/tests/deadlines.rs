@@ -37,12 +37,13 @@ fn held_past_the_deadline() {
     check(
         "
         policy deadline=10m standalone=60s
-        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        600s                             => Waiting saved 5s HeldPastDeadline(TasksLeft(1))
-        605s  tasks=standalone:RUNNING   => Waiting saved StopTask(t1) 5s HeldPastDeadline(TasksLeft(1))
-        610s  tasks=none                 => Verifying saved search≥10m10s 5s HeldPastDeadline(LookingForRegistrations)
-        615s                             => Verifying 5s HeldPastDeadline(SecondLook(5s))
-        620s                             => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        600s                            => Waiting saved 5s HeldPastDeadline(TasksLeft(1))
+        605s tasks=standalone:RUNNING   => Waiting saved StopTask(t1) 5s HeldPastDeadline(TasksLeft(1))
+        610s tasks=none                 => Verifying saved 10s HeldPastDeadline(SecondLook(50s))
+        650s                            => Verifying search≥10m10s 5s HeldPastDeadline(LookingForRegistrations)
+        655s                            => Verifying 5s HeldPastDeadline(SecondLook(5s))
+        660s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
         ",
     );
@@ -93,10 +94,11 @@ fn the_deadline_in_verifying() {
 fn proven_at_the_deadline() {
     check(
         "
-        policy deadline=71s at-deadline=continue
-        0s    DRAINING => Verifying saved 10s Settling(1m1s)
-        61s            => Verifying search≥1m1s 5s LookingForRegistrations
-        71s            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        policy deadline=121s at-deadline=continue
+        0s   DRAINING => Verifying saved 10s Settling(1m1s)
+        61s           => Verifying 10s SecondLook(1m)
+        111s          => Verifying search≥1m1s 5s LookingForRegistrations
+        121s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );

@@ -49,15 +49,16 @@ fn dies_before_and_after_the_first_save() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s  ACTIVE dies-before-save => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  dies-after-save         => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        10s                         => Deregistering SetDraining(c1) 5s AskedToDrain
-        15s DRAINING                => Verifying saved 10s Settling(1m1s)
-        20s                         => Verifying 10s Settling(56s)
-        76s                         => Verifying search≥1m16s 5s LookingForRegistrations
-        86s                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        90s group=InService         => Returning SetActive(c1) 5s AskedToReturn
-        95s ACTIVE                  => Done(Drained) saved
+        0s   ACTIVE dies-before-save => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   dies-after-save         => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        10s                          => Deregistering SetDraining(c1) 5s AskedToDrain
+        15s  DRAINING                => Verifying saved 10s Settling(1m1s)
+        20s                          => Verifying 10s Settling(56s)
+        76s                          => Verifying 10s SecondLook(1m)
+        126s                         => Verifying search≥1m16s 5s LookingForRegistrations
+        136s                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        140s group=InService         => Returning SetActive(c1) 5s AskedToReturn
+        145s ACTIVE                  => Done(Drained) saved
         6 writes
         ",
     );
@@ -71,14 +72,15 @@ fn deregister_waits_for_the_longest_delay() {
         "
         policy strategy=deregister
         0s   ACTIVE tasks=web:RUNNING found=web/30,api/120 targets=web:healthy,api:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                                      => Deregistering 5s ListsOnceMore(1m1s)
-        66s                                                                                => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        71s  MISSING tasks=none targets=none                                               => Waiting saved 5s LongestDelay(2m)
-        121s                                                                               => Waiting saved 5s LongestDelay(1m11s)
-        186s                                                                               => Waiting saved 5s LongestDelay(6s)
-        187s                                                                               => Waiting 5s LongestDelay(5s)
-        192s                                                                               => Verifying saved search≥1m11s 5s LookingForRegistrations
-        197s                                                                               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        5s   DRAINING                                                                      => Deregistering 5s ListsOnceMore(2m1s)
+        66s                                                                                => Deregistering 5s ListsOnceMore(1m)
+        126s                                                                               => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING tasks=none targets=none                                               => Waiting saved 5s LongestDelay(2m)
+        181s                                                                               => Waiting saved 5s LongestDelay(1m11s)
+        246s                                                                               => Waiting saved 5s LongestDelay(6s)
+        247s                                                                               => Waiting 5s LongestDelay(5s)
+        252s                                                                               => Verifying saved search≥2m11s 5s LookingForRegistrations
+        257s                                                                               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
         ",
     );
@@ -90,10 +92,11 @@ fn only_what_is_there_is_deregistered() {
     check(
         "
         policy strategy=deregister opened=2
-        0s  ACTIVE,INACTIVE  => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING,MISSING => Deregistering 5s ListsOnceMore(1m1s)
-        66s                  => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        71s MISSING,MISSING  => Verifying saved search≥1m6s 5s LookingForRegistrations
+        0s   ACTIVE,INACTIVE  => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING,MISSING => Deregistering 5s ListsOnceMore(2m1s)
+        66s                   => Deregistering 5s ListsOnceMore(1m)
+        126s                  => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING,MISSING  => Verifying saved search≥1m6s 5s LookingForRegistrations
         4 writes
         ",
     );
@@ -105,10 +108,11 @@ fn a_delay_that_changes() {
     check(
         "
         policy strategy=deregister
-        0s  ACTIVE found=web/30    => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING found=web/600 => Deregistering saved 5s ListsOnceMore(1m1s)
-        66s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        71s MISSING found=web      => Waiting saved 5s LongestDelay(10m)
+        0s   ACTIVE found=web/30    => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING found=web/600 => Deregistering saved 5s ListsOnceMore(2m1s)
+        66s                         => Deregistering 5s ListsOnceMore(1m)
+        126s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING found=web      => Waiting saved 5s LongestDelay(10m)
         5 writes
         ",
     );
@@ -122,13 +126,14 @@ fn deregister_waits_as_long_whatever_the_wall_clock_says() {
         "
         policy strategy=deregister
         0s   ACTIVE found=web/100 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Deregistering 5s ListsOnceMore(1m1s)
-        66s                                           => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        71s  MISSING targets=none                     => Waiting saved 5s LongestDelay(1m40s)
-        106s clock=+1h                                => Waiting saved 5s LongestDelay(1m6s)
-        111s restart                                  => Waiting 5s LongestDelay(1m6s)
-        161s                                          => Waiting saved 5s LongestDelay(17s)
-        181s                                          => Verifying saved search≥3m1s 5s LookingForRegistrations
+        5s   DRAINING                                 => Deregistering 5s ListsOnceMore(2m1s)
+        66s                                           => Deregistering 5s ListsOnceMore(1m)
+        126s                                          => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING targets=none                     => Waiting saved 5s LongestDelay(1m40s)
+        166s clock=+1h                                => Waiting saved 5s LongestDelay(1m6s)
+        171s restart                                  => Waiting 5s LongestDelay(1m6s)
+        221s                                          => Waiting saved 5s LongestDelay(17s)
+        241s                                          => Verifying saved search≥4m1s 5s LookingForRegistrations
         7 writes
         ",
     );
@@ -141,11 +146,12 @@ fn deregister_with_an_unknown_delay() {
         "
         policy strategy=deregister
         0s   ACTIVE found=web targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                             => Deregistering 5s ListsOnceMore(1m1s)
-        66s                                       => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        71s  MISSING targets=none                 => Waiting saved 5s LongestDelay(5m)
-        361s                                      => Waiting saved 5s LongestDelay(11s)
-        367s                                      => Waiting 5s LongestDelay(5s)
+        5s   DRAINING                             => Deregistering 5s ListsOnceMore(2m1s)
+        66s                                       => Deregistering 5s ListsOnceMore(1m)
+        126s                                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING targets=none                 => Waiting saved 5s LongestDelay(5m)
+        421s                                      => Waiting saved 5s LongestDelay(11s)
+        427s                                      => Waiting 5s LongestDelay(5s)
         5 writes
         ",
     );
@@ -161,7 +167,8 @@ fn deregister_waits_for_standalone_tasks() {
         5s   DRAINING                                                 => Deregistering 5s BeforeDeregistration(1)
         600s                                                          => Deregistering saved 5s BeforeDeregistration(1)
         605s tasks=standalone:DEPROVISIONING!,web:RUNNING             => Deregistering 5s BeforeDeregistration(1)
-        610s tasks=web:RUNNING                                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        610s tasks=web:RUNNING                                        => Deregistering 5s ListsOnceMore(50s)
+        660s                                                          => Deregistering saved Deregister(c1) 5s AskedToDeregister
         4 writes
         ",
     );
@@ -192,13 +199,14 @@ fn deregister_stops_standalone_tasks_after_their_grace() {
     check(
         "
         policy strategy=deregister standalone=60s
-        0s  ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                        => Deregistering 5s BeforeDeregistration(1)
-        65s                                 => Deregistering saved 5s BeforeDeregistration(1)
-        66s                                 => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
-        68s tasks=standalone:DEACTIVATING!  => Deregistering 5s BeforeDeregistration(1)
-        70s tasks=none                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        75s INACTIVE                        => Verifying saved search≥1m10s 5s LookingForRegistrations
+        0s   ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                        => Deregistering 5s BeforeDeregistration(1)
+        65s                                  => Deregistering saved 5s BeforeDeregistration(1)
+        66s                                  => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
+        68s  tasks=standalone:DEACTIVATING!  => Deregistering 5s BeforeDeregistration(1)
+        70s  tasks=none                      => Deregistering 5s ListsOnceMore(56s)
+        126s                                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s INACTIVE                        => Verifying saved search≥1m10s 5s LookingForRegistrations
         6 writes
         ",
     );
@@ -212,11 +220,12 @@ fn deregister_notes_obligations_again() {
         policy strategy=deregister
         0s   ACTIVE                        => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING found=?              => Deregistering 5s Unknown(found)
-        10s  found=late/600                => Deregistering saved 5s ListsOnceMore(56s)
-        66s                                => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        71s  MISSING targets=late:draining => Waiting saved 5s LongestDelay(10m)
-        667s                               => Waiting saved 5s LongestDelay(5s)
-        672s targets=none                  => Verifying saved search≥11m12s 5s LookingForRegistrations
+        10s  found=late/600                => Deregistering saved 5s ListsOnceMore(1m56s)
+        66s                                => Deregistering 5s ListsOnceMore(1m)
+        126s                               => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING targets=late:draining => Waiting saved 5s LongestDelay(10m)
+        727s                               => Waiting saved 5s LongestDelay(5s)
+        732s targets=none                  => Verifying saved search≥12m12s 5s LookingForRegistrations
         7 writes
         ",
     );
@@ -229,14 +238,16 @@ fn deregister_dies_after_the_save() {
         "
         policy strategy=deregister
         0s   ACTIVE found=web/60 => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING            => Deregistering 5s ListsOnceMore(1m1s)
-        66s  dies-after-save     => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        71s                      => Deregistering 5s ListsOnceMore(1m1s)
-        132s                     => Deregistering Deregister(c1) 5s AskedToDeregister
-        137s MISSING             => Waiting saved 5s LongestDelay(1m)
-        187s                     => Waiting saved 5s LongestDelay(11s)
-        188s                     => Waiting 5s LongestDelay(10s)
-        5 writes
+        5s   DRAINING            => Deregistering 5s ListsOnceMore(2m1s)
+        66s                      => Deregistering 5s ListsOnceMore(1m)
+        126s dies-after-save     => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s                     => Deregistering 5s ListsOnceMore(2m1s)
+        192s                     => Deregistering 5s ListsOnceMore(1m)
+        252s                     => Deregistering Deregister(c1) 5s AskedToDeregister
+        257s MISSING             => Waiting saved 5s LongestDelay(1m)
+        317s                     => Waiting saved 5s LongestDelay(1s)
+        318s                     => Verifying saved search≥3m12s 5s LookingForRegistrations
+        6 writes
         ",
     );
 }

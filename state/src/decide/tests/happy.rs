@@ -11,9 +11,10 @@ fn one_task_behind_one_target_group() {
         5s   DRAINING                                                  => Waiting saved 5s TasksLeft(1)
         40s  tasks=web:DEACTIVATING targets=web:draining               => Waiting 5s TasksLeft(1)
         100s tasks=none                                                => Verifying saved 5s TargetsLeft(1)
-        105s targets=none                                              => Verifying search≥1m45s 5s LookingForRegistrations
-        110s                                                           => Verifying 5s SecondLook(5s)
-        115s                                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        105s targets=none                                              => Verifying 10s SecondLook(55s)
+        150s                                                           => Verifying search≥1m45s 5s LookingForRegistrations
+        155s                                                           => Verifying 5s SecondLook(5s)
+        160s                                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );
@@ -24,12 +25,13 @@ fn one_task_behind_one_target_group() {
 fn an_idle_instance() {
     check(
         "
-        0s  ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING => Verifying saved 10s Settling(1m1s)
-        10s          => Verifying 10s Settling(56s)
-        15s          => Verifying 10s Settling(51s)
-        66s          => Verifying search≥1m6s 5s LookingForRegistrations
-        76s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s   ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING => Verifying saved 10s Settling(1m1s)
+        10s           => Verifying 10s Settling(56s)
+        15s           => Verifying 10s Settling(51s)
+        66s           => Verifying 10s SecondLook(1m)
+        116s          => Verifying search≥1m6s 5s LookingForRegistrations
+        126s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );

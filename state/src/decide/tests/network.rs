@@ -31,8 +31,9 @@ fn a_restart_does_not_begin_it_again() {
         70s  targets=none                                     => Verifying saved 10s NetworkSettling(56s)
         100s restart                                          => Verifying 10s NetworkSettling(56s)
         151s                                                  => Verifying saved 6s NetworkSettling(6s)
-        162s                                                  => Verifying saved search≥2m42s 5s LookingForRegistrations
-        173s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        162s                                                  => Verifying saved 10s SecondLook(1m)
+        212s                                                  => Verifying search≥2m42s 5s LookingForRegistrations
+        223s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
         ",
     );
@@ -74,9 +75,10 @@ fn none_by_policy() {
         policy network-settle=0s
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
-        66s  targets=none                                     => Verifying search≥1m6s 5s LookingForRegistrations
-        71s                                                   => Verifying 5s SecondLook(5s)
-        76s                                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        66s  targets=none                                     => Verifying 10s SecondLook(1m)
+        116s                                                  => Verifying search≥1m6s 5s LookingForRegistrations
+        121s                                                  => Verifying 5s SecondLook(5s)
+        126s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );

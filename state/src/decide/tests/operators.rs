@@ -8,12 +8,13 @@ fn kept_drained() {
     check(
         "
         policy then=keep
-        0s  ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                                                                  => Waiting saved 5s TasksLeft(1)
-        60s tasks=none targets=none                                                   => Verifying saved 6s Settling(6s)
-        66s                                                                           => Verifying search≥1m6s 5s LookingForRegistrations
-        71s                                                                           => Verifying 5s SecondLook(5s)
-        76s                                                                           => Done(Drained) saved
+        0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                                  => Waiting saved 5s TasksLeft(1)
+        60s  tasks=none targets=none                                                   => Verifying saved 6s Settling(6s)
+        66s                                                                            => Verifying 10s SecondLook(1m)
+        116s                                                                           => Verifying search≥1m6s 5s LookingForRegistrations
+        121s                                                                           => Verifying 5s SecondLook(5s)
+        126s                                                                           => Done(Drained) saved
         5 writes
         ",
     );
@@ -27,12 +28,13 @@ fn terminated_through_its_group() {
         policy then=terminate
         0s   ACTIVE group=InService        => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                      => Verifying saved 10s Settling(1m1s)
-        66s                                => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                => Completing saved Terminate(workers) 10s TerminationAsked
-        86s                                => Completing 5s TerminationAsked
-        96s  group=Terminating             => Completing 5s Terminating
-        100s group=Terminating:Wait hook=? => Completing 5s Unknown(hook)
-        105s hook=none                     => Done(Drained) saved
+        66s                                => Verifying 10s SecondLook(1m)
+        116s                               => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                               => Completing saved Terminate(workers) 10s TerminationAsked
+        136s                               => Completing 5s TerminationAsked
+        146s group=Terminating             => Completing 5s Terminating
+        150s group=Terminating:Wait hook=? => Completing 5s Unknown(hook)
+        155s hook=none                     => Done(Drained) saved
         5 writes
         ",
     );
@@ -47,14 +49,15 @@ fn what_the_group_itself_undoes_is_not_waited_for_before_it_is_told() {
         policy then=terminate
         0s   ACTIVE found=group-web/60 targets=group-web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                                            => Verifying saved 10s Settling(1m1s)
-        66s                                                                      => Verifying search≥1m6s 5s LookingForRegistrations
-        71s                                                                      => Verifying 5s SecondLook(5s)
-        76s                                                                      => Completing saved Terminate(workers) 10s TerminationAsked
-        80s  group=Terminating                                                   => Completing 5s Terminating
-        90s  group=Terminating:Wait adopt targets=group-web:draining             => Verifying saved 5s TargetsLeft(1)
-        160s targets=none                                                        => Verifying search≥2m40s 5s LookingForRegistrations
-        170s                                                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        180s                                                                     => Done(Drained)
+        66s                                                                      => Verifying 10s SecondLook(1m)
+        116s                                                                     => Verifying search≥1m6s 5s LookingForRegistrations
+        121s                                                                     => Verifying 5s SecondLook(5s)
+        126s                                                                     => Completing saved Terminate(workers) 10s TerminationAsked
+        130s group=Terminating                                                   => Completing 5s Terminating
+        140s group=Terminating:Wait adopt targets=group-web:draining             => Verifying saved 5s TargetsLeft(1)
+        210s targets=none                                                        => Verifying search≥3m30s 5s LookingForRegistrations
+        220s                                                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        230s                                                                     => Done(Drained)
         7 writes
         ",
     );
@@ -82,14 +85,15 @@ fn asked_again_only_after_a_late_look() {
         policy then=terminate-and-shrink
         0s   ACTIVE group=InService    => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                  => Verifying saved 10s Settling(1m1s)
-        66s                            => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                            => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
-        86s                            => Completing 5s TerminationAsked
-        146s                           => Completing 5s TerminationAsked
-        148s same-group                => Completing 5s TerminationAsked
-        150s                           => Completing search≥2m30s 5s LookingForRegistrations
-        155s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
-        160s group=Terminating:Proceed => Done(Drained) saved
+        66s                            => Verifying 10s SecondLook(1m)
+        116s                           => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        136s                           => Completing 5s TerminationAsked
+        196s                           => Completing 5s TerminationAsked
+        198s same-group                => Completing 5s TerminationAsked
+        200s                           => Completing search≥3m20s 5s LookingForRegistrations
+        205s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        210s group=Terminating:Proceed => Done(Drained) saved
         6 writes
         ",
     );
@@ -103,12 +107,13 @@ fn asked_again_no_sooner_by_a_clock_that_is_ahead() {
         policy then=terminate-and-shrink
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                         => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                         => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
-        80s  restart clock=+2m      => Completing 5s TerminationAsked
-        140s                        => Completing 5s TerminationAsked
-        141s                        => Completing search≥2m21s 5s LookingForRegistrations
-        146s                        => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        66s                         => Verifying 10s SecondLook(1m)
+        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                        => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        130s restart clock=+2m      => Completing 5s TerminationAsked
+        190s                        => Completing 5s TerminationAsked
+        191s                        => Completing search≥3m11s 5s LookingForRegistrations
+        196s                        => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
         5 writes
         ",
     );
@@ -122,11 +127,12 @@ fn dies_before_asking() {
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                         => Verifying search≥1m6s 5s LookingForRegistrations
-        76s  dies-after-save        => Completing saved Terminate(workers) 10s TerminationAsked
-        80s                         => Completing 5s TerminationAsked
-        150s                        => Completing search≥2m30s 5s LookingForRegistrations
-        155s                        => Completing saved Terminate(workers) 10s TerminationAsked
+        66s                         => Verifying 10s SecondLook(1m)
+        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
+        126s dies-after-save        => Completing saved Terminate(workers) 10s TerminationAsked
+        130s                        => Completing 5s TerminationAsked
+        200s                        => Completing search≥3m20s 5s LookingForRegistrations
+        205s                        => Completing saved Terminate(workers) 10s TerminationAsked
         5 writes
         ",
     );
@@ -138,12 +144,13 @@ fn its_own_termination_is_adopted() {
     check(
         "
         policy then=terminate
-        0s  ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                        => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                        => Completing saved Terminate(workers) 10s TerminationAsked
-        90s group=Terminating:Wait => Completing 5s Terminating
-        95s adopt                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
+        66s                         => Verifying 10s SecondLook(1m)
+        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                        => Completing saved Terminate(workers) 10s TerminationAsked
+        140s group=Terminating:Wait => Completing 5s Terminating
+        145s adopt                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -155,12 +162,13 @@ fn a_scale_in_is_adopted() {
     check(
         "
         policy then=keep
-        0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                                 => Waiting saved 5s TasksLeft(1)
-        20s adopt group=Terminating:Wait             => Waiting 5s TasksLeft(1)
-        30s tasks=none                               => Verifying saved 10s Settling(36s)
-        66s                                          => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        20s  adopt group=Terminating:Wait             => Waiting 5s TasksLeft(1)
+        30s  tasks=none                               => Verifying saved 10s Settling(36s)
+        66s                                           => Verifying 10s SecondLook(1m)
+        116s                                          => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );
@@ -174,10 +182,11 @@ fn no_group_any_more() {
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s  group=absent           => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                         => Completing saved 5s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
-        86s  cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
-        150s ACTIVE                 => Done(Cancelled) saved
+        66s  group=absent           => Verifying 10s SecondLook(1m)
+        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                        => Completing saved 5s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
+        136s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
+        200s ACTIVE                 => Done(Cancelled) saved
         6 writes
         ",
     );
@@ -191,10 +200,11 @@ fn a_spot_interruption() {
         policy then=leave
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                         => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                         => Verifying saved 5s WaitsForItsEnd
-        120s INACTIVE group=absent  => Verifying 5s WaitsForItsEnd
-        125s                        => Done(InstanceGone) saved
+        66s                         => Verifying 10s SecondLook(1m)
+        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                        => Verifying saved 5s WaitsForItsEnd
+        170s INACTIVE group=absent  => Verifying 5s WaitsForItsEnd
+        175s                        => Done(InstanceGone) saved
         5 writes
         ",
     );
@@ -206,11 +216,12 @@ fn a_spot_interruption_meets_its_hook() {
     check(
         "
         policy then=leave
-        0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                                 => Waiting saved 5s TasksLeft(1)
-        50s adopt group=Terminating:Wait tasks=none  => Verifying saved 10s Settling(16s)
-        66s                                          => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        50s  adopt group=Terminating:Wait tasks=none  => Verifying saved 10s Settling(16s)
+        66s                                           => Verifying 10s SecondLook(1m)
+        116s                                          => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );

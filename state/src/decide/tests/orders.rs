@@ -12,9 +12,10 @@ fn held_and_resumed() {
         10s  tasks=none               => Deregistering 10s Held(Ada (kernel))
         66s                           => Deregistering 10s Held(Ada (kernel))
         76s                           => Deregistering 10s Held(Ada (kernel))
-        86s  resume                   => Verifying saved search≥1m6s 5s LookingForRegistrations
-        96s                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        106s                          => Done(Drained)
+        86s  resume                   => Verifying saved 10s SecondLook(40s)
+        116s                          => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        136s                          => Done(Drained)
         6 writes
         ",
     );
@@ -137,10 +138,11 @@ fn not_cancelled_once_deregistered() {
     check(
         "
         policy then=keep strategy=deregister
-        0s  ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING               => Deregistering 5s ListsOnceMore(1m1s)
-        66s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        71s cancel                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Deregistering 5s ListsOnceMore(2m1s)
+        66s                         => Deregistering 5s ListsOnceMore(1m)
+        126s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s cancel                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
         4 writes
         ",
     );
@@ -220,13 +222,14 @@ fn not_cancelled_while_its_group_may_have_heard() {
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                         => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                         => Completing saved Terminate(workers) 10s TerminationAsked
-        86s  cancel                 => Completing saved 5s TerminationAsked
+        66s                         => Verifying 10s SecondLook(1m)
+        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                        => Completing saved Terminate(workers) 10s TerminationAsked
+        136s cancel                 => Completing saved 5s TerminationAsked
         # Also where a wall clock says that it was asked long ago.
-        100s clock=+1h cancel       => Completing saved 5s TerminationAsked
-        146s clock=+0s cancel       => Completing saved 5s TerminationAsked
-        147s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
+        150s clock=+1h cancel       => Completing saved 5s TerminationAsked
+        196s clock=+0s cancel       => Completing saved 5s TerminationAsked
+        197s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
         8 writes
         ",
     );
@@ -238,11 +241,12 @@ fn completed_now_while_it_is_being_completed() {
     check(
         "
         0s   DRAINING          => Verifying saved 10s Settling(1m1s)
-        61s                    => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  answer=error      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        81s  complete-now      => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing
-        91s  tasks=web:RUNNING => Completing Complete(CONTINUE,Released) 10s Completing; error: Completing
-        101s answer=accepted   => Completing Complete(CONTINUE,Released) 10s Completing; accepted: Done(Released)
+        61s                    => Verifying 10s SecondLook(1m)
+        111s                   => Verifying search≥1m1s 5s LookingForRegistrations
+        121s answer=error      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        131s complete-now      => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing
+        141s tasks=web:RUNNING => Completing Complete(CONTINUE,Released) 10s Completing; error: Completing
+        151s answer=accepted   => Completing Complete(CONTINUE,Released) 10s Completing; accepted: Done(Released)
         8 writes
         ",
     );

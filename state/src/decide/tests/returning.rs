@@ -11,13 +11,14 @@ fn back_from_the_warm_pool() {
         policy kind=returns-to-warm-pool
         0s     ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s     DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                     => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s    DRAINING! group=Warmed:Stopped   => Returning 1m WaitingForReturn(Warmed:Stopped)
+        66s                                     => Verifying 10s SecondLook(1m)
+        116s                                    => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        130s   DRAINING! group=Warmed:Stopped   => Returning 1m WaitingForReturn(Warmed:Stopped)
         10h    group=InService                  => Returning saved SetActive(c1) 5s AskedToReturn
-        36005s DRAINING                         => Returning SetActive(c1) 5s AskedToReturn
-        36010s                                  => Returning SetActive(c1) 5s AskedToReturn
-        36015s ACTIVE                           => Done(Drained) saved
+        36055s DRAINING                         => Returning SetActive(c1) 5s AskedToReturn
+        36060s                                  => Returning SetActive(c1) 5s AskedToReturn
+        36065s ACTIVE                           => Done(Drained) saved
         7 writes
         ",
     );
@@ -29,9 +30,10 @@ fn a_draining_that_is_not_ours_is_left() {
     check(
         "
         policy kind=replaces-root-volume
-        0s  DRAINING group=ReplacingRootVolume:Wait => Verifying saved 10s Settling(1m1s)
-        61s                                         => Verifying search≥1m1s 5s LookingForRegistrations
-        71s                                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s   DRAINING group=ReplacingRootVolume:Wait => Verifying saved 10s Settling(1m1s)
+        61s                                          => Verifying 10s SecondLook(1m)
+        111s                                         => Verifying search≥1m1s 5s LookingForRegistrations
+        121s                                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -43,12 +45,13 @@ fn only_ours_is_undone() {
     check(
         "
         policy kind=replaces-root-volume opened=2
-        0s  ACTIVE,DRAINING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING,DRAINING                              => Verifying saved 10s Settling(1m1s)
-        66s                                                => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s group=InService                                => Returning SetActive(c1) 5s AskedToReturn
-        85s ACTIVE,DRAINING                                => Done(Drained) saved
+        0s   ACTIVE,DRAINING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING,DRAINING                              => Verifying saved 10s Settling(1m1s)
+        66s                                                 => Verifying 10s SecondLook(1m)
+        116s                                                => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        130s group=InService                                => Returning SetActive(c1) 5s AskedToReturn
+        135s ACTIVE,DRAINING                                => Done(Drained) saved
         6 writes
         ",
     );
@@ -61,11 +64,12 @@ fn a_deregistered_one_is_not_undone() {
         "
         policy kind=returns-to-warm-pool strategy=deregister
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Deregistering 5s ListsOnceMore(1m1s)
-        66s                                   => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        71s  MISSING                          => Verifying saved search≥1m6s 5s LookingForRegistrations
-        127s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        141s group=InService                  => Done(Drained) saved
+        5s   DRAINING                         => Deregistering 5s ListsOnceMore(2m1s)
+        66s                                   => Deregistering 5s ListsOnceMore(1m)
+        126s                                  => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING                          => Verifying saved search≥1m6s 5s LookingForRegistrations
+        187s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        201s group=InService                  => Done(Drained) saved
         7 writes
         ",
     );
@@ -77,12 +81,13 @@ fn the_answer_is_lost() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s  ACTIVE group=Warmed:Pending:Wait      => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                              => Verifying saved 10s Settling(1m1s)
-        66s                                       => Verifying search≥1m6s 5s LookingForRegistrations
-        76s dies-after-save                       => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        80s group=Warmed:Stopped answer=no-active => Completing search≥1m20s 5s LookingForRegistrations
-        85s                                       => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Returning
+        0s   ACTIVE group=Warmed:Pending:Wait      => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                              => Verifying saved 10s Settling(1m1s)
+        66s                                        => Verifying 10s SecondLook(1m)
+        116s                                       => Verifying search≥1m6s 5s LookingForRegistrations
+        126s dies-after-save                       => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        130s group=Warmed:Stopped answer=no-active => Completing search≥2m10s 5s LookingForRegistrations
+        135s                                       => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Returning
         5 writes
         ",
     );
@@ -94,12 +99,13 @@ fn terminated_from_the_pool() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s  ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                  => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s MISSING group=absent             => Returning 1m WaitingForReturn(in no group)
-        85s                                  => Done(Drained) saved
+        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                   => Verifying 10s SecondLook(1m)
+        116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        130s MISSING group=absent             => Returning 1m WaitingForReturn(in no group)
+        135s                                  => Done(Drained) saved
         6 writes
         ",
     );
@@ -112,13 +118,14 @@ fn a_new_wait_from_the_pool() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s  ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                  => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
-        85s group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
-        90s group=Warmed:Terminating:Wait    => Done(Drained) saved
+        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                   => Verifying 10s SecondLook(1m)
+        116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        130s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
+        135s group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
+        140s group=Warmed:Terminating:Wait    => Done(Drained) saved
         6 writes
         ",
     );
@@ -130,12 +137,13 @@ fn nothing_is_undone_blind() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s  ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                  => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s group=?                          => Returning 5s Unknown(group)
-        85s group=InService ci=?             => Returning 5s Unknown(ci)
+        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                         => Verifying saved 10s Settling(1m1s)
+        66s                                   => Verifying 10s SecondLook(1m)
+        116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        130s group=?                          => Returning 5s Unknown(group)
+        135s group=InService ci=?             => Returning 5s Unknown(ci)
         5 writes
         ",
     );
@@ -207,13 +215,14 @@ fn it_waits_once_more() {
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                   => Verifying search≥1m6s 5s LookingForRegistrations
-        76s                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        80s  group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
-        130s                                  => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
-        140s group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
-        300s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
-        365s                                  => Done(Drained) saved
+        66s                                   => Verifying 10s SecondLook(1m)
+        116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        130s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
+        180s                                  => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
+        190s group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
+        350s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
+        415s                                  => Done(Drained) saved
         6 writes
         ",
     );

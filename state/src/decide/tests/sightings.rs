@@ -88,11 +88,12 @@ fn a_found_container_instance_breaks_the_chains() {
     check(
         "
         0s   DRAINING          => takes_no_work=1s progress=1s
-        61s  DRAINING,DRAINING => takes_no_work=1s clear=1m1s progress=1s
-        66s                    => progress=1s
-        71s                    => takes_no_work=1m12s progress=1s
-        131s                   => takes_no_work=1m12s progress=1s
-        132s                   => takes_no_work=1m12s clear=2m12s progress=1s
+        61s                    => takes_no_work=1s clear=1m1s progress=1s
+        111s DRAINING,DRAINING => takes_no_work=1s clear=1m1s progress=1s
+        116s                   => progress=1s
+        121s                   => takes_no_work=2m2s progress=1s
+        181s                   => takes_no_work=2m2s progress=1s
+        182s                   => takes_no_work=2m2s clear=3m2s progress=1s
         3 writes
         ",
     );

@@ -37,12 +37,13 @@ fn in_deregistering_by_strategy() {
     check(
         "
         policy strategy=deregister
-        0s  ACTIVE             => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING tasks=?   => Deregistering 5s Unknown(tasks)
-        10s tasks=none found=? => Deregistering 5s Unknown(found)
-        15s found=none ci=?    => Deregistering 5s Unknown(ci)
-        20s DRAINING           => Deregistering 5s ListsOnceMore(1m1s)
-        81s                    => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        0s   ACTIVE             => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING tasks=?   => Deregistering 5s Unknown(tasks)
+        10s  tasks=none found=? => Deregistering 5s Unknown(found)
+        15s  found=none ci=?    => Deregistering 5s Unknown(ci)
+        20s  DRAINING           => Deregistering 5s ListsOnceMore(2m1s)
+        81s                     => Deregistering 5s ListsOnceMore(1m)
+        141s                    => Deregistering saved Deregister(c1) 5s AskedToDeregister
         3 writes
         ",
     );
@@ -89,8 +90,9 @@ fn in_verifying() {
         85s  found=web/10 targets=?                     => Verifying 5s Unknown(targets)
         90s  targets=none group=?                       => Verifying 10s Settling(46s)
         95s                                             => Verifying 10s Settling(41s)
-        150s                                            => Verifying search≥2m30s 5s LookingForRegistrations
-        160s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        150s                                            => Verifying 10s SecondLook(1m)
+        200s                                            => Verifying search≥2m30s 5s LookingForRegistrations
+        210s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );

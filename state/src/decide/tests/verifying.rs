@@ -7,13 +7,14 @@ use super::fixture::check;
 fn two_looks() {
     check(
         "
-        0s  ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING => Verifying saved 10s Settling(1m1s)
+        0s   ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING => Verifying saved 10s Settling(1m1s)
         # A second before the settling is over is no look.
-        65s          => Verifying 1s Settling(1s)
-        66s          => Verifying search≥1m6s 5s LookingForRegistrations
-        75s          => Verifying 1s SecondLook(1s)
-        76s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        65s           => Verifying 1s Settling(1s)
+        66s           => Verifying 10s SecondLook(1m)
+        116s          => Verifying search≥1m6s 5s LookingForRegistrations
+        125s          => Verifying 1s SecondLook(1s)
+        126s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -25,11 +26,12 @@ fn a_failed_look_breaks_the_proof() {
     check(
         "
         0s   DRAINING found=web/10 targets=web:draining => Verifying saved 5s Unknown(new)
-        70s  targets=none                               => Verifying search≥1m10s 5s LookingForRegistrations
-        75s  targets=?                                  => Verifying 5s Unknown(targets)
-        80s  targets=none                               => Verifying search≥1m20s 5s LookingForRegistrations
-        85s                                             => Verifying 5s SecondLook(5s)
-        90s                                             => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        70s  targets=none                               => Verifying 10s SecondLook(1m)
+        120s                                            => Verifying search≥1m10s 5s LookingForRegistrations
+        125s targets=?                                  => Verifying 5s Unknown(targets)
+        130s targets=none                               => Verifying search≥2m10s 5s LookingForRegistrations
+        135s                                            => Verifying 5s SecondLook(5s)
+        140s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -41,11 +43,12 @@ fn a_target_comes_back() {
     check(
         "
         0s   DRAINING found=web/10 targets=web:draining => Verifying saved 5s Unknown(new)
-        70s  targets=none                               => Verifying search≥1m10s 5s LookingForRegistrations
-        75s  targets=web:draining                       => Verifying 5s TargetsLeft(1)
-        80s  targets=none                               => Verifying search≥1m20s 5s LookingForRegistrations
-        89s                                             => Verifying 1s SecondLook(1s)
-        90s                                             => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        70s  targets=none                               => Verifying 10s SecondLook(1m)
+        120s                                            => Verifying search≥1m10s 5s LookingForRegistrations
+        125s targets=web:draining                       => Verifying 5s TargetsLeft(1)
+        130s targets=none                               => Verifying search≥2m10s 5s LookingForRegistrations
+        139s                                            => Verifying 1s SecondLook(1s)
+        140s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -57,11 +60,12 @@ fn a_task_comes_back() {
     check(
         "
         0s   DRAINING          => Verifying saved 10s Settling(1m1s)
-        61s                    => Verifying search≥1m1s 5s LookingForRegistrations
-        66s  tasks=web:PENDING => Waiting saved 5s TasksLeft(1)
-        71s  tasks=none        => Verifying saved search≥1m11s 5s LookingForRegistrations
-        80s                    => Verifying 1s SecondLook(1s)
-        81s                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s                    => Verifying 10s SecondLook(1m)
+        111s                   => Verifying search≥1m1s 5s LookingForRegistrations
+        116s tasks=web:PENDING => Waiting saved 5s TasksLeft(1)
+        121s tasks=none        => Verifying saved search≥2m1s 5s LookingForRegistrations
+        130s                   => Verifying 1s SecondLook(1s)
+        131s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );
@@ -73,13 +77,15 @@ fn active_again() {
     check(
         "
         0s   DRAINING => Verifying saved 10s Settling(1m1s)
-        61s           => Verifying search≥1m1s 5s LookingForRegistrations
-        66s  ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        71s  DRAINING => Verifying saved 10s Settling(1m1s)
-        76s           => Verifying 10s Settling(56s)
-        131s          => Verifying 1s Settling(1s)
-        132s          => Verifying search≥2m12s 5s LookingForRegistrations
-        142s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s           => Verifying 10s SecondLook(1m)
+        111s          => Verifying search≥1m1s 5s LookingForRegistrations
+        116s ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        121s DRAINING => Verifying saved 10s Settling(1m1s)
+        126s          => Verifying 10s Settling(56s)
+        181s          => Verifying 1s Settling(1s)
+        182s          => Verifying 10s SecondLook(1m)
+        232s          => Verifying search≥3m2s 5s LookingForRegistrations
+        242s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );
@@ -92,14 +98,16 @@ fn a_second_registration_that_is_active() {
     check(
         "
         0s   DRAINING                            => Verifying saved 10s Settling(1m1s)
-        61s  DRAINING,ACTIVE                     => Verifying search≥1m1s 5s LookingForRegistrations
-        66s                                      => Verifying saved 5s Unknown(new)
-        71s  DRAINING,ACTIVE                     => Deregistering saved SetDraining(c2) 5s AskedToDrain
-        76s  DRAINING,DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        81s  tasks=none                          => Verifying saved 10s Settling(56s)
-        86s                                      => Verifying 10s Settling(51s)
-        137s                                     => Verifying search≥2m17s 5s LookingForRegistrations
-        147s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s  DRAINING,ACTIVE                     => Verifying 10s SecondLook(1m)
+        111s                                     => Verifying search≥1m1s 5s LookingForRegistrations
+        116s                                     => Verifying saved 5s Unknown(new)
+        121s DRAINING,ACTIVE                     => Deregistering saved SetDraining(c2) 5s AskedToDrain
+        126s DRAINING,DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        131s tasks=none                          => Verifying saved 10s Settling(56s)
+        136s                                     => Verifying 10s Settling(51s)
+        187s                                     => Verifying 10s SecondLook(1m)
+        237s                                     => Verifying search≥3m7s 5s LookingForRegistrations
+        247s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         8 writes
         ",
     );
@@ -112,13 +120,15 @@ fn a_second_registration_that_drains_already() {
     check(
         "
         0s   DRAINING          => Verifying saved 10s Settling(1m1s)
-        61s  DRAINING,DRAINING => Verifying search≥1m1s 5s LookingForRegistrations
-        66s                    => Verifying saved 5s Unknown(new)
-        71s                    => Verifying 10s Settling(1m1s)
-        76s                    => Verifying 10s Settling(56s)
-        132s                   => Verifying search≥2m12s 5s LookingForRegistrations
-        137s                   => Verifying 5s SecondLook(5s)
-        142s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s  DRAINING,DRAINING => Verifying 10s SecondLook(1m)
+        111s                   => Verifying search≥1m1s 5s LookingForRegistrations
+        116s                   => Verifying saved 5s Unknown(new)
+        121s                   => Verifying 10s Settling(1m1s)
+        126s                   => Verifying 10s Settling(56s)
+        182s                   => Verifying 10s SecondLook(1m)
+        232s                   => Verifying search≥3m2s 5s LookingForRegistrations
+        237s                   => Verifying 5s SecondLook(5s)
+        242s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -130,8 +140,9 @@ fn no_completion_without_the_search() {
     check(
         "
         0s   DRAINING search=fails => Verifying saved 10s Settling(1m1s)
-        61s                        => Verifying search≥1m1s 5s LookingForRegistrations
-        71s                        => Verifying search≥1m1s 5s LookingForRegistrations
+        61s                        => Verifying 10s SecondLook(1m)
+        111s                       => Verifying search≥1m1s 5s LookingForRegistrations
+        121s                       => Verifying search≥1m1s 5s LookingForRegistrations
         10m                        => Verifying saved search≥1m1s 5s LookingForRegistrations
         11m  search=works          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
@@ -145,11 +156,12 @@ fn an_obligation_found_late() {
     check(
         "
         0s   DRAINING                            => Verifying saved 10s Settling(1m1s)
-        61s                                      => Verifying search≥1m1s 5s LookingForRegistrations
-        66s  found=late/30 targets=late:draining => Verifying saved 5s Unknown(new)
-        71s                                      => Verifying 5s TargetsLeft(1)
-        76s  targets=none                        => Verifying search≥1m16s 5s LookingForRegistrations
-        86s                                      => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s                                      => Verifying 10s SecondLook(1m)
+        111s                                     => Verifying search≥1m1s 5s LookingForRegistrations
+        116s found=late/30 targets=late:draining => Verifying saved 5s Unknown(new)
+        121s                                     => Verifying 5s TargetsLeft(1)
+        126s targets=none                        => Verifying search≥2m6s 5s LookingForRegistrations
+        136s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -161,10 +173,11 @@ fn an_obligation_found_late_and_gone() {
     check(
         "
         0s   DRAINING      => Verifying saved 10s Settling(1m1s)
-        61s                => Verifying search≥1m1s 5s LookingForRegistrations
-        71s  found=late/30 => Verifying saved 5s Unknown(new)
-        76s                => Verifying search≥1m16s 5s LookingForRegistrations
-        86s                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s                => Verifying 10s SecondLook(1m)
+        111s               => Verifying search≥1m1s 5s LookingForRegistrations
+        121s found=late/30 => Verifying saved 5s Unknown(new)
+        126s               => Verifying search≥2m6s 5s LookingForRegistrations
+        136s               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -176,13 +189,15 @@ fn a_restart_costs_looking_again() {
     check(
         "
         0s   DRAINING => Verifying saved 10s Settling(1m1s)
-        61s           => Verifying search≥1m1s 5s LookingForRegistrations
-        66s  restart  => Verifying 10s Settling(1m1s)
-        71s           => Verifying 10s Settling(56s)
-        76s           => Verifying 10s Settling(51s)
-        126s          => Verifying 1s Settling(1s)
-        127s          => Verifying search≥2m7s 5s LookingForRegistrations
-        137s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s           => Verifying 10s SecondLook(1m)
+        111s          => Verifying search≥1m1s 5s LookingForRegistrations
+        116s restart  => Verifying 10s Settling(1m1s)
+        121s          => Verifying 10s Settling(56s)
+        126s          => Verifying 10s Settling(51s)
+        176s          => Verifying 1s Settling(1s)
+        177s          => Verifying 10s SecondLook(1m)
+        227s          => Verifying search≥2m57s 5s LookingForRegistrations
+        237s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -196,8 +211,9 @@ fn a_clock_that_jumps() {
         0s   DRAINING  => Verifying saved 10s Settling(1m1s)
         5s   clock=+2h => Verifying 10s Settling(56s)
         10s  clock=-2h => Verifying 10s Settling(51s)
-        61s            => Verifying search≥1m1s 5s LookingForRegistrations
-        71s            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        61s            => Verifying 10s SecondLook(1m)
+        111s           => Verifying search≥1m1s 5s LookingForRegistrations
+        121s           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -214,8 +230,40 @@ fn a_target_in_service_makes_it_look_for_another_registration() {
         10s  DRAINING,ACTIVE                         => Verifying saved 5s Unknown(new)
         15s                                          => Deregistering saved SetDraining(c2) 5s AskedToDrain
         20s  DRAINING,DRAINING tasks=log:RUNNING     => Waiting saved 5s TasksLeft(1)
-        90s  tasks=none targets=none                 => Verifying saved search≥1m30s 5s LookingForRegistrations
+        90s  tasks=none targets=none                 => Verifying saved 10s SecondLook(1m)
+        140s                                         => Verifying search≥1m30s 5s LookingForRegistrations
         7 writes
+        ",
+    );
+}
+
+/// Of two lists that lag a task can be in neither, while it changes over from the one to the other: the last look begins a
+/// minute after the first listing that was late enough. Tasks that are left meanwhile cost nothing more.
+#[test]
+fn the_last_look_is_a_minute_after_the_first_late_listing() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        61s                             => Waiting 5s TasksLeft(1)
+        80s  tasks=none                 => Verifying saved 10s SecondLook(41s)
+        125s                            => Verifying search≥1m20s 5s LookingForRegistrations
+        135s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        5 writes
+        ",
+    );
+}
+
+/// A listing that fails later takes nothing from that: what the first one showed is asked for by name.
+#[test]
+fn a_failed_listing_does_not_begin_that_minute_anew() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        61s                             => Waiting 5s TasksLeft(1)
+        100s tasks=?                    => Waiting 5s Unknown(tasks)
+        125s tasks=none                 => Verifying saved search≥2m5s 5s LookingForRegistrations
+        135s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        5 writes
         ",
     );
 }
