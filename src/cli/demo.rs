@@ -13,7 +13,7 @@ use tracing::subscriber::{NoSubscriber, set_default};
 const EXAMPLES: &str = "\
 Examples:
   ecs-drain demo                       watch a dozen instances drain
-  ecs-drain demo --kill-every 120s     kill the controller on the way, again and again
+  ecs-drain demo --kill-every 3m       kill the controller on the way, again and again
   ecs-drain demo --serve               keep the simulated AWS on a port, for the aws command line
   ecs-drain demo --log info            plain lines, and the controller's log on standard error
 
@@ -43,7 +43,7 @@ pub struct DemoArgs {
     /// How many simulated seconds pass in a second, at most: 1 to 600, or max
     #[arg(long, default_value = "20", value_name = "FACTOR", value_parser = speed)]
     pub speed: Speed,
-    /// Kill the controller and start it again, each time this much simulated time has passed, such as 120s
+    /// Kill the controller and start it again, each time this much simulated time has passed, such as 3m
     #[arg(long, value_name = "DURATION", value_parser = kill_every)]
     pub kill_every: Option<Duration>,
     /// Put the simulated AWS on a loopback port, keep it there afterwards, and print commands that reach it
@@ -66,12 +66,12 @@ fn speed(text: &str) -> Result<Speed, String> {
 
 fn kill_every(text: &str) -> Result<Duration, String> {
     let span = span::parse(text)?;
-    if span < LEAST { Err("it must be at least 90s (a shorter life proves nothing)".to_owned()) } else { Ok(span) }
+    if span < LEAST { Err("it must be at least 150s (a shorter life proves nothing)".to_owned()) } else { Ok(span) }
 }
 
 /// A life that is shorter never comes to an end with anything: a new controller waits for the dead one's lease, and
-/// the two looks of Verifying begin at least 60 s after it has seen for itself that an instance is draining.
-const LEAST: Duration = Duration::from_secs(90);
+/// the last look of Verifying begins two minutes after it has seen for itself that an instance is draining.
+const LEAST: Duration = Duration::from_secs(150);
 
 /// Runs the demonstration.
 ///

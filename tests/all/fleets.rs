@@ -66,7 +66,7 @@ fn plans_hold_every_kind_of_fault_and_of_happening() {
         .collect();
     happenings.sort();
     happenings.dedup();
-    assert_eq!(happenings.len(), 29, "{happenings:?}");
+    assert_eq!(happenings.len(), 30, "{happenings:?}");
 }
 
 #[test]

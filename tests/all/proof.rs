@@ -1,11 +1,11 @@
 //! What the proof that everything is gone must survive: registrations that outlive their tasks, a proof that breaks, a
 //! process that stood still.
 
-use crate::harness::{environment, our_completions, record, seconds, set_up, virtual_time};
-use crate::scenarios::{A, INSTANCE_TARGETS, IP_AND_CLASSIC};
+use crate::harness::{Scenario, environment, our_completions, record, seconds, set_up, somebody, virtual_time};
+use crate::scenarios::{A, INSTANCE_TARGETS, IP_AND_CLASSIC, PLAIN};
 use crate::story::{held, no_violation, until_phase, while_running};
 use aws_simulator::spec::StandaloneSpec;
-use aws_simulator::{Fault, Rule, Simulator};
+use aws_simulator::{BEGIN, CallInfo, Cloud, Fault, Matcher, Rule, Simulator};
 use ecs_drain::store::Ids;
 use ecs_drain_state::{Outcome, Phase};
 use futures_util::future::{Either, select};
@@ -137,4 +137,58 @@ fn a_registration_while_auto_scaling_cannot_be_told_is_found() {
     });
     no_violation(&simulator);
     assert_eq!((record.container_instances.len(), record.outcome), (2, Some(Outcome::Drained)), "{record:#?}");
+}
+
+/// A task of no service that takes four minutes to stop.
+fn slow_job(cloud: &mut Cloud) -> String {
+    let mut job = StandaloneSpec::new("web", "job").on(A);
+    job.task.stop_time = seconds(240);
+    cloud.run_task(&job).unwrap()
+}
+
+/// Every list of those tasks that ECS wants in this state is answered with the truth of a minute ago.
+fn listed_late(desired: &'static str) -> Rule {
+    let of_desired = move |call: &CallInfo| call.operation == "ListTasks" && call.summary.contains(desired);
+    Rule::new(Matcher::Predicate(Arc::new(of_desired)), Fault::Stale(seconds(60)))
+}
+
+/// A task that is told to stop has left the list of those that run, and comes late to the list of those that stop: it was
+/// known before, and is followed by name.
+#[test]
+fn a_known_task_that_two_late_lists_overlook_is_waited_for() {
+    let scenario = Scenario {
+        config: "[policy]\nstandalone_tasks = { stop_after = \"5m\" }\n",
+        world: |cloud| {
+            (PLAIN.world)(cloud);
+            slow_job(cloud);
+            cloud.checkers.allow_stop_tasks(seconds(300));
+        },
+        ..PLAIN
+    };
+    let (record, simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        simulator.with(|cloud| cloud.faults.add(listed_late("desiredStatus=STOPPED")));
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    no_violation(&simulator);
+    assert_eq!(record.outcome, Some(Outcome::Drained));
+}
+
+/// The same for one that no list has shown before it was told to stop.
+#[test]
+fn a_task_that_two_late_lists_overlook_is_waited_for() {
+    let (record, simulator) = while_running(&PLAIN, async |simulator: Simulator, store| {
+        simulator.with(|cloud| {
+            let until = cloud.now() + seconds(70);
+            cloud.faults.add(listed_late("desiredStatus=STOPPED"));
+            cloud.faults.add(listed_late("desiredStatus=RUNNING").between(BEGIN, until));
+        });
+        let job = simulator.with(slow_job);
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        tokio::time::sleep(seconds(15)).await;
+        let ecs = aws_sdk_ecs::Client::new(&somebody(&simulator).load(Some("us-east-1")).await);
+        ecs.stop_task().cluster("web").task(job).send().await.unwrap();
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    no_violation(&simulator);
+    assert_eq!(record.outcome, Some(Outcome::Drained));
 }

@@ -9,6 +9,9 @@ use crate::record::{ActionResult, Intent, Record, Then};
 use crate::why::Why;
 use std::time::Duration;
 
+/// How often to look while nothing but time is missing: only to notice that something came back.
+const WHILE_SETTLING: Duration = Duration::from_secs(30);
+
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if let Some(what) = &view.sightings.came_back {
         return Step::Enter(Phase::Waiting, format!("it is in service again: {what}"));
@@ -44,16 +47,16 @@ fn prove(draft: &Record, view: &View<'_>) -> Step {
     };
     let left = network_settle_left(draft, view);
     if !left.is_zero() {
-        return Step::Wait(Why::NetworkSettling { left }, soon(left, policy.looks_apart));
+        return Step::Wait(Why::NetworkSettling { left }, soon(left, WHILE_SETTLING));
     }
     let Some(first) = sightings.clear else {
         let left = (since + policy.settle).saturating_sub(view.seen.begun);
-        return Step::Wait(Why::Settling { left }, soon(left, policy.looks_apart));
+        return Step::Wait(Why::Settling { left }, soon(left, WHILE_SETTLING));
     };
     let apart = (first + policy.looks_apart).saturating_sub(view.seen.begun);
     let left = apart.max(sightings.listing_left(view.seen, policy));
     if left > policy.looks_apart {
-        return Step::Wait(Why::SecondLook { left }, soon(left - policy.looks_apart, policy.looks_apart));
+        return Step::Wait(Why::SecondLook { left }, soon(left - policy.looks_apart, WHILE_SETTLING));
     }
     // An agent that lost its state registers the same instance a second time, ACTIVE and unknown to this record: every
     // cluster is searched between the two looks.

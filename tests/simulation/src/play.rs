@@ -375,6 +375,7 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
         }
         // Nothing is placed on an instance that drains.
         Happening::RunTask(task) if is_active(cloud, task) => run_task(cloud, task),
+        Happening::StopTasks { instance } => cloud.stop_standalone_tasks(instance),
         Happening::TableAway { span, hangs } => {
             cloud.take_table_away(seconds(*span), if *hangs { Outage::Hang } else { Outage::Error });
         }

@@ -222,6 +222,11 @@ fn rule(strike: &Strike) -> Rule {
             let rule = Rule::new(Matcher::Predicate(Arc::new(chosen)), fault);
             rule.between(BEGIN + seconds(from), BEGIN + seconds(until))
         }
+        On::Listing(desired, from, until) => {
+            let of_state = move |call: &CallInfo| call.operation == "ListTasks" && call.summary.contains(desired);
+            let rule = Rule::new(Matcher::Predicate(Arc::new(of_state)), fault);
+            rule.between(BEGIN + seconds(from), BEGIN + seconds(until))
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use super::fixture::check;
 fn asked_again_after_an_error() {
     check(
         "
-        0s   DRAINING         => Verifying saved 10s Settling(1m1s)
-        61s                   => Verifying 10s SecondLook(1m)
+        0s   DRAINING         => Verifying saved 30s Settling(1m1s)
+        61s                   => Verifying 30s SecondLook(1m)
         111s                  => Verifying search≥1m1s 5s LookingForRegistrations
         121s answer=error     => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         131s                  => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
@@ -23,13 +23,13 @@ fn asked_again_after_an_error() {
 fn dies_before_the_intent_is_saved() {
     check(
         "
-        0s   DRAINING         => Verifying saved 10s Settling(1m1s)
-        61s                   => Verifying 10s SecondLook(1m)
+        0s   DRAINING         => Verifying saved 30s Settling(1m1s)
+        61s                   => Verifying 30s SecondLook(1m)
         111s                  => Verifying search≥1m1s 5s LookingForRegistrations
         121s dies-before-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        130s                  => Verifying 10s Settling(1m1s)
-        135s                  => Verifying 10s Settling(56s)
-        191s                  => Verifying 10s SecondLook(1m)
+        130s                  => Verifying 30s Settling(1m1s)
+        135s                  => Verifying 30s Settling(56s)
+        191s                  => Verifying 30s SecondLook(1m)
         241s                  => Verifying search≥3m11s 5s LookingForRegistrations
         251s                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
@@ -42,8 +42,8 @@ fn dies_before_the_intent_is_saved() {
 fn dies_after_the_intent_is_saved() {
     check(
         "
-        0s   DRAINING        => Verifying saved 10s Settling(1m1s)
-        61s                  => Verifying 10s SecondLook(1m)
+        0s   DRAINING        => Verifying saved 30s Settling(1m1s)
+        61s                  => Verifying 30s SecondLook(1m)
         111s                 => Verifying search≥1m1s 5s LookingForRegistrations
         121s dies-after-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
         130s                 => Completing search≥2m10s 5s LookingForRegistrations
@@ -59,7 +59,7 @@ fn nothing_is_completed_blind() {
     check(
         "
         0s   DRAINING found=web/10  => Verifying saved 5s Unknown(new)
-        61s                         => Verifying 10s SecondLook(1m)
+        61s                         => Verifying 30s SecondLook(1m)
         111s                        => Verifying search≥1m1s 5s LookingForRegistrations
         121s dies-after-save        => Completing saved Complete(CONTINUE,Drained) 10s Completing
         130s ci=?                   => Completing 5s Unknown(ci)
@@ -80,14 +80,14 @@ fn nothing_is_completed_blind() {
 fn a_task_is_back() {
     check(
         "
-        0s   DRAINING           => Verifying saved 10s Settling(1m1s)
-        61s                     => Verifying 10s SecondLook(1m)
+        0s   DRAINING           => Verifying saved 30s Settling(1m1s)
+        61s                     => Verifying 30s SecondLook(1m)
         111s                    => Verifying search≥1m1s 5s LookingForRegistrations
         121s dies-after-save    => Completing saved Complete(CONTINUE,Drained) 10s Completing
         130s tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
-        135s tasks=none         => Verifying saved 10s Settling(56s)
-        140s                    => Verifying 10s Settling(51s)
-        195s                    => Verifying 10s SecondLook(1m)
+        135s tasks=none         => Verifying saved 30s Settling(56s)
+        140s                    => Verifying 30s Settling(51s)
+        195s                    => Verifying 30s SecondLook(1m)
         245s                    => Verifying search≥3m15s 5s LookingForRegistrations
         255s                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
@@ -101,7 +101,7 @@ fn a_target_is_back() {
     check(
         "
         0s   DRAINING found=web/10 => Verifying saved 5s Unknown(new)
-        61s                        => Verifying 10s SecondLook(1m)
+        61s                        => Verifying 30s SecondLook(1m)
         111s                       => Verifying search≥1m1s 5s LookingForRegistrations
         121s answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         131s targets=web:draining  => Verifying saved 5s TargetsLeft(1)
@@ -117,12 +117,12 @@ fn a_target_is_back() {
 fn active_again() {
     check(
         "
-        0s   DRAINING     => Verifying saved 10s Settling(1m1s)
-        61s               => Verifying 10s SecondLook(1m)
+        0s   DRAINING     => Verifying saved 30s Settling(1m1s)
+        61s               => Verifying 30s SecondLook(1m)
         111s              => Verifying search≥1m1s 5s LookingForRegistrations
         121s answer=error => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         131s ACTIVE       => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        136s DRAINING     => Verifying saved 10s Settling(1m1s)
+        136s DRAINING     => Verifying saved 30s Settling(1m1s)
         6 writes
         ",
     );
@@ -133,8 +133,8 @@ fn active_again() {
 fn an_obligation_found_late() {
     check(
         "
-        0s   DRAINING              => Verifying saved 10s Settling(1m1s)
-        61s                        => Verifying 10s SecondLook(1m)
+        0s   DRAINING              => Verifying saved 30s Settling(1m1s)
+        61s                        => Verifying 30s SecondLook(1m)
         111s                       => Verifying search≥1m1s 5s LookingForRegistrations
         121s answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         131s found=late/30         => Completing saved 5s Unknown(new)
@@ -150,12 +150,12 @@ fn a_dead_instance_after_a_restart() {
     check(
         "
         0s    DRAINING! tasks=web:RUNNING group=Terminating:Wait! => Waiting saved 5s TasksLeft(1)
-        602s                                                      => Verifying saved 10s SecondLook(1m)
+        602s                                                      => Verifying saved 30s SecondLook(1m)
         652s                                                      => Verifying search≥10m2s 5s LookingForRegistrations
         662s  answer=error                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         672s  restart                                             => Waiting saved 5s TasksLeft(1)
         677s                                                      => Waiting 5s TasksLeft(1)
-        1273s                                                     => Verifying saved 10s SecondLook(1m)
+        1273s                                                     => Verifying saved 30s SecondLook(1m)
         1323s                                                     => Verifying search≥21m13s 5s LookingForRegistrations
         1333s answer=accepted                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
@@ -169,8 +169,8 @@ fn a_dead_instance_after_a_restart() {
 fn an_old_search_is_no_evidence() {
     check(
         "
-        0s   DRAINING                             => Verifying saved 10s Settling(1m1s)
-        61s                                       => Verifying 10s SecondLook(1m)
+        0s   DRAINING                             => Verifying saved 30s Settling(1m1s)
+        61s                                       => Verifying 30s SecondLook(1m)
         111s                                      => Verifying search≥1m1s 5s LookingForRegistrations
         121s answer=error                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         180s                                      => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing

@@ -40,7 +40,7 @@ fn held_past_the_deadline() {
         0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
         600s                            => Waiting saved 5s HeldPastDeadline(TasksLeft(1))
         605s tasks=standalone:RUNNING   => Waiting saved StopTask(t1) 5s HeldPastDeadline(TasksLeft(1))
-        610s tasks=none                 => Verifying saved 10s HeldPastDeadline(SecondLook(50s))
+        610s tasks=none                 => Verifying saved 30s HeldPastDeadline(SecondLook(50s))
         650s                            => Verifying search≥10m10s 5s HeldPastDeadline(LookingForRegistrations)
         655s                            => Verifying 5s HeldPastDeadline(SecondLook(5s))
         660s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -95,8 +95,8 @@ fn proven_at_the_deadline() {
     check(
         "
         policy deadline=121s at-deadline=continue
-        0s   DRAINING => Verifying saved 10s Settling(1m1s)
-        61s           => Verifying 10s SecondLook(1m)
+        0s   DRAINING => Verifying saved 30s Settling(1m1s)
+        61s           => Verifying 30s SecondLook(1m)
         111s          => Verifying search≥1m1s 5s LookingForRegistrations
         121s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes

@@ -34,8 +34,8 @@ fn a_registering_instance_is_waited_for() {
 fn gone_from_the_cluster_counts_as_draining() {
     check(
         "
-        0s  INACTIVE! => Verifying saved 10s Settling(1m1s)
-        5s  MISSING   => Verifying 10s Settling(56s)
+        0s  INACTIVE! => Verifying saved 30s Settling(1m1s)
+        5s  MISSING   => Verifying 30s Settling(56s)
         66s           => Verifying search≥1m6s 5s LookingForRegistrations
         76s           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
@@ -52,9 +52,9 @@ fn dies_before_and_after_the_first_save() {
         0s   ACTIVE dies-before-save => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   dies-after-save         => Deregistering saved SetDraining(c1) 5s AskedToDrain
         10s                          => Deregistering SetDraining(c1) 5s AskedToDrain
-        15s  DRAINING                => Verifying saved 10s Settling(1m1s)
-        20s                          => Verifying 10s Settling(56s)
-        76s                          => Verifying 10s SecondLook(1m)
+        15s  DRAINING                => Verifying saved 30s Settling(1m1s)
+        20s                          => Verifying 30s Settling(56s)
+        76s                          => Verifying 30s SecondLook(1m)
         126s                         => Verifying search≥1m16s 5s LookingForRegistrations
         136s                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         140s group=InService         => Returning SetActive(c1) 5s AskedToReturn

@@ -90,8 +90,8 @@ fn gone_in_pending() {
 fn gone_while_completing() {
     check(
         "
-        0s   DRAINING                     => Verifying saved 10s Settling(1m1s)
-        61s                               => Verifying 10s SecondLook(1m)
+        0s   DRAINING                     => Verifying saved 30s Settling(1m1s)
+        61s                               => Verifying 30s SecondLook(1m)
         111s                              => Verifying search≥1m1s 5s LookingForRegistrations
         121s dies-after-save              => Completing saved Complete(CONTINUE,Drained) 10s Completing
         130s tasks=? group=absent MISSING => Completing 5s Unknown(tasks)
@@ -149,8 +149,8 @@ fn the_wait_is_lost_and_the_instance_retained() {
 fn completed_and_the_answer_lost() {
     check(
         "
-        0s   DRAINING                          => Verifying saved 10s Settling(1m1s)
-        61s                                    => Verifying 10s SecondLook(1m)
+        0s   DRAINING                          => Verifying saved 30s Settling(1m1s)
+        61s                                    => Verifying 30s SecondLook(1m)
         111s                                   => Verifying search≥1m1s 5s LookingForRegistrations
         121s answer=error                      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         131s group=Terminating:Proceed tasks=? => Done(Drained) saved
@@ -165,8 +165,8 @@ fn completed_and_the_answer_lost() {
 fn past_the_wait_at_the_moment_of_the_proof() {
     check(
         "
-        0s   DRAINING                  => Verifying saved 10s Settling(1m1s)
-        61s                            => Verifying 10s SecondLook(1m)
+        0s   DRAINING                  => Verifying saved 30s Settling(1m1s)
+        61s                            => Verifying 30s SecondLook(1m)
         111s                           => Verifying search≥1m1s 5s LookingForRegistrations
         121s group=Terminating:Proceed => Verifying 5s Unknown(the group shows it past the wait, and it was not us)
         126s                           => Done(WaitLost) saved

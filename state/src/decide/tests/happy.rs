@@ -11,7 +11,7 @@ fn one_task_behind_one_target_group() {
         5s   DRAINING                                                  => Waiting saved 5s TasksLeft(1)
         40s  tasks=web:DEACTIVATING targets=web:draining               => Waiting 5s TasksLeft(1)
         100s tasks=none                                                => Verifying saved 5s TargetsLeft(1)
-        105s targets=none                                              => Verifying 10s SecondLook(55s)
+        105s targets=none                                              => Verifying 30s SecondLook(55s)
         150s                                                           => Verifying search≥1m45s 5s LookingForRegistrations
         155s                                                           => Verifying 5s SecondLook(5s)
         160s                                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -26,10 +26,10 @@ fn an_idle_instance() {
     check(
         "
         0s   ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING => Verifying saved 10s Settling(1m1s)
-        10s           => Verifying 10s Settling(56s)
-        15s           => Verifying 10s Settling(51s)
-        66s           => Verifying 10s SecondLook(1m)
+        5s   DRAINING => Verifying saved 30s Settling(1m1s)
+        10s           => Verifying 30s Settling(56s)
+        15s           => Verifying 30s Settling(51s)
+        66s           => Verifying 30s SecondLook(1m)
         116s          => Verifying search≥1m6s 5s LookingForRegistrations
         126s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes

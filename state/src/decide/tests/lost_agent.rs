@@ -11,7 +11,7 @@ fn excused_once_its_group_calls_it_unhealthy() {
         5s   DRAINING                          => Waiting saved 5s TasksLeft(1)
         10s  DRAINING! group=Terminating:Wait! => Waiting 5s TasksLeft(1)
         609s                                   => Waiting 5s TasksLeft(1)
-        612s                                   => Verifying saved 10s SecondLook(57s)
+        612s                                   => Verifying saved 30s SecondLook(57s)
         659s                                   => Verifying search≥10m12s 5s LookingForRegistrations
         669s                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         679s                                   => Done(Drained)
@@ -48,7 +48,7 @@ fn excused_by_policy() {
         5s   DRAINING                         => Waiting saved 5s TasksLeft(1)
         10s  DRAINING! group=Terminating:Wait => Waiting 5s TasksLeft(1)
         609s                                  => Waiting 5s TasksLeft(1)
-        612s                                  => Verifying saved 10s SecondLook(57s)
+        612s                                  => Verifying saved 30s SecondLook(57s)
         659s                                  => Verifying search≥10m12s 5s LookingForRegistrations
         669s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         679s                                  => Done(Drained)

@@ -11,8 +11,8 @@ fn two_minutes_from_the_first_sight() {
         0s   ACTIVE tasks=web:RUNNING found=net-web/30 targets=net-web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                                          => Waiting saved 5s TasksLeft(1)
         30s  targets=net-web:draining                                          => Waiting saved 5s TasksLeft(1)
-        70s  tasks=none targets=none                                           => Verifying saved 10s NetworkSettling(1m21s)
-        140s                                                                   => Verifying saved 10s NetworkSettling(11s)
+        70s  tasks=none targets=none                                           => Verifying saved 30s NetworkSettling(1m21s)
+        140s                                                                   => Verifying saved 11s NetworkSettling(11s)
         151s                                                                   => Verifying saved search≥1m10s 5s LookingForRegistrations
         161s                                                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
@@ -28,10 +28,10 @@ fn a_restart_does_not_begin_it_again() {
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
         40s                                                   => Verifying saved 5s TargetsLeft(1)
-        70s  targets=none                                     => Verifying saved 10s NetworkSettling(56s)
-        100s restart                                          => Verifying 10s NetworkSettling(56s)
+        70s  targets=none                                     => Verifying saved 30s NetworkSettling(56s)
+        100s restart                                          => Verifying 30s NetworkSettling(56s)
         151s                                                  => Verifying saved 6s NetworkSettling(6s)
-        162s                                                  => Verifying saved 10s SecondLook(1m)
+        162s                                                  => Verifying saved 30s SecondLook(1m)
         212s                                                  => Verifying search≥2m42s 5s LookingForRegistrations
         223s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
@@ -46,7 +46,7 @@ fn what_nobody_watched_does_not_count() {
         "
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
-        600s targets=none restart                             => Verifying saved 10s NetworkSettling(2m)
+        600s targets=none restart                             => Verifying saved 30s NetworkSettling(2m)
         4 writes
         ",
     );
@@ -60,8 +60,8 @@ fn a_wall_clock_that_jumps_changes_nothing() {
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
         40s  clock=+1h                                        => Verifying saved 5s TargetsLeft(1)
-        70s  targets=none restart                             => Verifying 10s NetworkSettling(1m26s)
-        100s clock=-1h                                        => Verifying saved 10s NetworkSettling(57s)
+        70s  targets=none restart                             => Verifying 30s NetworkSettling(1m26s)
+        100s clock=-1h                                        => Verifying saved 30s NetworkSettling(57s)
         5 writes
         ",
     );
@@ -75,7 +75,7 @@ fn none_by_policy() {
         policy network-settle=0s
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
-        66s  targets=none                                     => Verifying 10s SecondLook(1m)
+        66s  targets=none                                     => Verifying 30s SecondLook(1m)
         116s                                                  => Verifying search≥1m6s 5s LookingForRegistrations
         121s                                                  => Verifying 5s SecondLook(5s)
         126s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)

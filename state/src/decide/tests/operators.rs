@@ -11,7 +11,7 @@ fn kept_drained() {
         0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                                                  => Waiting saved 5s TasksLeft(1)
         60s  tasks=none targets=none                                                   => Verifying saved 6s Settling(6s)
-        66s                                                                            => Verifying 10s SecondLook(1m)
+        66s                                                                            => Verifying 30s SecondLook(1m)
         116s                                                                           => Verifying search≥1m6s 5s LookingForRegistrations
         121s                                                                           => Verifying 5s SecondLook(5s)
         126s                                                                           => Done(Drained) saved
@@ -27,8 +27,8 @@ fn terminated_through_its_group() {
         "
         policy then=terminate
         0s   ACTIVE group=InService        => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                      => Verifying saved 10s Settling(1m1s)
-        66s                                => Verifying 10s SecondLook(1m)
+        5s   DRAINING                      => Verifying saved 30s Settling(1m1s)
+        66s                                => Verifying 30s SecondLook(1m)
         116s                               => Verifying search≥1m6s 5s LookingForRegistrations
         126s                               => Completing saved Terminate(workers) 10s TerminationAsked
         136s                               => Completing 5s TerminationAsked
@@ -48,8 +48,8 @@ fn what_the_group_itself_undoes_is_not_waited_for_before_it_is_told() {
         "
         policy then=terminate
         0s   ACTIVE found=group-web/60 targets=group-web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                            => Verifying saved 10s Settling(1m1s)
-        66s                                                                      => Verifying 10s SecondLook(1m)
+        5s   DRAINING                                                            => Verifying saved 30s Settling(1m1s)
+        66s                                                                      => Verifying 30s SecondLook(1m)
         116s                                                                     => Verifying search≥1m6s 5s LookingForRegistrations
         121s                                                                     => Verifying 5s SecondLook(5s)
         126s                                                                     => Completing saved Terminate(workers) 10s TerminationAsked
@@ -84,8 +84,8 @@ fn asked_again_only_after_a_late_look() {
         "
         policy then=terminate-and-shrink
         0s   ACTIVE group=InService    => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                  => Verifying saved 10s Settling(1m1s)
-        66s                            => Verifying 10s SecondLook(1m)
+        5s   DRAINING                  => Verifying saved 30s Settling(1m1s)
+        66s                            => Verifying 30s SecondLook(1m)
         116s                           => Verifying search≥1m6s 5s LookingForRegistrations
         126s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
         136s                           => Completing 5s TerminationAsked
@@ -106,8 +106,8 @@ fn asked_again_no_sooner_by_a_clock_that_is_ahead() {
         "
         policy then=terminate-and-shrink
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                         => Verifying 10s SecondLook(1m)
+        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        66s                         => Verifying 30s SecondLook(1m)
         116s                        => Verifying search≥1m6s 5s LookingForRegistrations
         126s                        => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
         130s restart clock=+2m      => Completing 5s TerminationAsked
@@ -126,8 +126,8 @@ fn dies_before_asking() {
         "
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                         => Verifying 10s SecondLook(1m)
+        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        66s                         => Verifying 30s SecondLook(1m)
         116s                        => Verifying search≥1m6s 5s LookingForRegistrations
         126s dies-after-save        => Completing saved Terminate(workers) 10s TerminationAsked
         130s                        => Completing 5s TerminationAsked
@@ -145,8 +145,8 @@ fn its_own_termination_is_adopted() {
         "
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                         => Verifying 10s SecondLook(1m)
+        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        66s                         => Verifying 30s SecondLook(1m)
         116s                        => Verifying search≥1m6s 5s LookingForRegistrations
         126s                        => Completing saved Terminate(workers) 10s TerminationAsked
         140s group=Terminating:Wait => Completing 5s Terminating
@@ -165,8 +165,8 @@ fn a_scale_in_is_adopted() {
         0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
         20s  adopt group=Terminating:Wait             => Waiting 5s TasksLeft(1)
-        30s  tasks=none                               => Verifying saved 10s Settling(36s)
-        66s                                           => Verifying 10s SecondLook(1m)
+        30s  tasks=none                               => Verifying saved 30s Settling(36s)
+        66s                                           => Verifying 30s SecondLook(1m)
         116s                                          => Verifying search≥1m6s 5s LookingForRegistrations
         126s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
@@ -181,8 +181,8 @@ fn no_group_any_more() {
         "
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s  group=absent           => Verifying 10s SecondLook(1m)
+        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        66s  group=absent           => Verifying 30s SecondLook(1m)
         116s                        => Verifying search≥1m6s 5s LookingForRegistrations
         126s                        => Completing saved 5s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
         136s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
@@ -199,8 +199,8 @@ fn a_spot_interruption() {
         "
         policy then=leave
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                         => Verifying 10s SecondLook(1m)
+        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        66s                         => Verifying 30s SecondLook(1m)
         116s                        => Verifying search≥1m6s 5s LookingForRegistrations
         126s                        => Verifying saved 5s WaitsForItsEnd
         170s INACTIVE group=absent  => Verifying 5s WaitsForItsEnd
@@ -218,8 +218,8 @@ fn a_spot_interruption_meets_its_hook() {
         policy then=leave
         0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
-        50s  adopt group=Terminating:Wait tasks=none  => Verifying saved 10s Settling(16s)
-        66s                                           => Verifying 10s SecondLook(1m)
+        50s  adopt group=Terminating:Wait tasks=none  => Verifying saved 16s Settling(16s)
+        66s                                           => Verifying 30s SecondLook(1m)
         116s                                          => Verifying search≥1m6s 5s LookingForRegistrations
         126s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes

@@ -12,7 +12,7 @@ fn held_and_resumed() {
         10s  tasks=none               => Deregistering 10s Held(Ada (kernel))
         66s                           => Deregistering 10s Held(Ada (kernel))
         76s                           => Deregistering 10s Held(Ada (kernel))
-        86s  resume                   => Verifying saved 10s SecondLook(40s)
+        86s  resume                   => Verifying saved 30s SecondLook(40s)
         116s                          => Verifying search≥1m6s 5s LookingForRegistrations
         126s                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         136s                          => Done(Drained)
@@ -221,8 +221,8 @@ fn not_cancelled_while_its_group_may_have_heard() {
         "
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 10s Settling(1m1s)
-        66s                         => Verifying 10s SecondLook(1m)
+        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        66s                         => Verifying 30s SecondLook(1m)
         116s                        => Verifying search≥1m6s 5s LookingForRegistrations
         126s                        => Completing saved Terminate(workers) 10s TerminationAsked
         136s cancel                 => Completing saved 5s TerminationAsked
@@ -240,8 +240,8 @@ fn not_cancelled_while_its_group_may_have_heard() {
 fn completed_now_while_it_is_being_completed() {
     check(
         "
-        0s   DRAINING          => Verifying saved 10s Settling(1m1s)
-        61s                    => Verifying 10s SecondLook(1m)
+        0s   DRAINING          => Verifying saved 30s Settling(1m1s)
+        61s                    => Verifying 30s SecondLook(1m)
         111s                   => Verifying search≥1m1s 5s LookingForRegistrations
         121s answer=error      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         131s complete-now      => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing

@@ -10,8 +10,8 @@ fn back_from_the_warm_pool() {
         "
         policy kind=returns-to-warm-pool
         0s     ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s     DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                     => Verifying 10s SecondLook(1m)
+        5s     DRAINING                         => Verifying saved 30s Settling(1m1s)
+        66s                                     => Verifying 30s SecondLook(1m)
         116s                                    => Verifying search≥1m6s 5s LookingForRegistrations
         126s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s   DRAINING! group=Warmed:Stopped   => Returning 1m WaitingForReturn(Warmed:Stopped)
@@ -30,8 +30,8 @@ fn a_draining_that_is_not_ours_is_left() {
     check(
         "
         policy kind=replaces-root-volume
-        0s   DRAINING group=ReplacingRootVolume:Wait => Verifying saved 10s Settling(1m1s)
-        61s                                          => Verifying 10s SecondLook(1m)
+        0s   DRAINING group=ReplacingRootVolume:Wait => Verifying saved 30s Settling(1m1s)
+        61s                                          => Verifying 30s SecondLook(1m)
         111s                                         => Verifying search≥1m1s 5s LookingForRegistrations
         121s                                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
@@ -46,8 +46,8 @@ fn only_ours_is_undone() {
         "
         policy kind=replaces-root-volume opened=2
         0s   ACTIVE,DRAINING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING,DRAINING                              => Verifying saved 10s Settling(1m1s)
-        66s                                                 => Verifying 10s SecondLook(1m)
+        5s   DRAINING,DRAINING                              => Verifying saved 30s Settling(1m1s)
+        66s                                                 => Verifying 30s SecondLook(1m)
         116s                                                => Verifying search≥1m6s 5s LookingForRegistrations
         126s                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s group=InService                                => Returning SetActive(c1) 5s AskedToReturn
@@ -82,8 +82,8 @@ fn the_answer_is_lost() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait      => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                              => Verifying saved 10s Settling(1m1s)
-        66s                                        => Verifying 10s SecondLook(1m)
+        5s   DRAINING                              => Verifying saved 30s Settling(1m1s)
+        66s                                        => Verifying 30s SecondLook(1m)
         116s                                       => Verifying search≥1m6s 5s LookingForRegistrations
         126s dies-after-save                       => Completing saved Complete(CONTINUE,Drained) 10s Completing
         130s group=Warmed:Stopped answer=no-active => Completing search≥2m10s 5s LookingForRegistrations
@@ -100,8 +100,8 @@ fn terminated_from_the_pool() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                   => Verifying 10s SecondLook(1m)
+        5s   DRAINING                         => Verifying saved 30s Settling(1m1s)
+        66s                                   => Verifying 30s SecondLook(1m)
         116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
         126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s MISSING group=absent             => Returning 1m WaitingForReturn(in no group)
@@ -119,8 +119,8 @@ fn a_new_wait_from_the_pool() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                   => Verifying 10s SecondLook(1m)
+        5s   DRAINING                         => Verifying saved 30s Settling(1m1s)
+        66s                                   => Verifying 30s SecondLook(1m)
         116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
         126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
@@ -138,8 +138,8 @@ fn nothing_is_undone_blind() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                   => Verifying 10s SecondLook(1m)
+        5s   DRAINING                         => Verifying saved 30s Settling(1m1s)
+        66s                                   => Verifying 30s SecondLook(1m)
         116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
         126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s group=?                          => Returning 5s Unknown(group)
@@ -214,8 +214,8 @@ fn it_waits_once_more() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Verifying saved 10s Settling(1m1s)
-        66s                                   => Verifying 10s SecondLook(1m)
+        5s   DRAINING                         => Verifying saved 30s Settling(1m1s)
+        66s                                   => Verifying 30s SecondLook(1m)
         116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
         126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)

@@ -88,9 +88,9 @@ fn in_verifying() {
         75s  DRAINING tasks=?                           => Verifying 5s Unknown(tasks)
         80s  tasks=none found=?                         => Verifying 5s Unknown(found)
         85s  found=web/10 targets=?                     => Verifying 5s Unknown(targets)
-        90s  targets=none group=?                       => Verifying 10s Settling(46s)
-        95s                                             => Verifying 10s Settling(41s)
-        150s                                            => Verifying 10s SecondLook(1m)
+        90s  targets=none group=?                       => Verifying 30s Settling(46s)
+        95s                                             => Verifying 30s Settling(41s)
+        150s                                            => Verifying 30s SecondLook(1m)
         200s                                            => Verifying search≥2m30s 5s LookingForRegistrations
         210s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes

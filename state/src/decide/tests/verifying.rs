@@ -8,10 +8,10 @@ fn two_looks() {
     check(
         "
         0s   ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING => Verifying saved 10s Settling(1m1s)
+        5s   DRAINING => Verifying saved 30s Settling(1m1s)
         # A second before the settling is over is no look.
         65s           => Verifying 1s Settling(1s)
-        66s           => Verifying 10s SecondLook(1m)
+        66s           => Verifying 30s SecondLook(1m)
         116s          => Verifying search≥1m6s 5s LookingForRegistrations
         125s          => Verifying 1s SecondLook(1s)
         126s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -26,7 +26,7 @@ fn a_failed_look_breaks_the_proof() {
     check(
         "
         0s   DRAINING found=web/10 targets=web:draining => Verifying saved 5s Unknown(new)
-        70s  targets=none                               => Verifying 10s SecondLook(1m)
+        70s  targets=none                               => Verifying 30s SecondLook(1m)
         120s                                            => Verifying search≥1m10s 5s LookingForRegistrations
         125s targets=?                                  => Verifying 5s Unknown(targets)
         130s targets=none                               => Verifying search≥2m10s 5s LookingForRegistrations
@@ -43,7 +43,7 @@ fn a_target_comes_back() {
     check(
         "
         0s   DRAINING found=web/10 targets=web:draining => Verifying saved 5s Unknown(new)
-        70s  targets=none                               => Verifying 10s SecondLook(1m)
+        70s  targets=none                               => Verifying 30s SecondLook(1m)
         120s                                            => Verifying search≥1m10s 5s LookingForRegistrations
         125s targets=web:draining                       => Verifying 5s TargetsLeft(1)
         130s targets=none                               => Verifying search≥2m10s 5s LookingForRegistrations
@@ -59,8 +59,8 @@ fn a_target_comes_back() {
 fn a_task_comes_back() {
     check(
         "
-        0s   DRAINING          => Verifying saved 10s Settling(1m1s)
-        61s                    => Verifying 10s SecondLook(1m)
+        0s   DRAINING          => Verifying saved 30s Settling(1m1s)
+        61s                    => Verifying 30s SecondLook(1m)
         111s                   => Verifying search≥1m1s 5s LookingForRegistrations
         116s tasks=web:PENDING => Waiting saved 5s TasksLeft(1)
         121s tasks=none        => Verifying saved search≥2m1s 5s LookingForRegistrations
@@ -76,14 +76,14 @@ fn a_task_comes_back() {
 fn active_again() {
     check(
         "
-        0s   DRAINING => Verifying saved 10s Settling(1m1s)
-        61s           => Verifying 10s SecondLook(1m)
+        0s   DRAINING => Verifying saved 30s Settling(1m1s)
+        61s           => Verifying 30s SecondLook(1m)
         111s          => Verifying search≥1m1s 5s LookingForRegistrations
         116s ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        121s DRAINING => Verifying saved 10s Settling(1m1s)
-        126s          => Verifying 10s Settling(56s)
+        121s DRAINING => Verifying saved 30s Settling(1m1s)
+        126s          => Verifying 30s Settling(56s)
         181s          => Verifying 1s Settling(1s)
-        182s          => Verifying 10s SecondLook(1m)
+        182s          => Verifying 30s SecondLook(1m)
         232s          => Verifying search≥3m2s 5s LookingForRegistrations
         242s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
@@ -97,15 +97,15 @@ fn active_again() {
 fn a_second_registration_that_is_active() {
     check(
         "
-        0s   DRAINING                            => Verifying saved 10s Settling(1m1s)
-        61s  DRAINING,ACTIVE                     => Verifying 10s SecondLook(1m)
+        0s   DRAINING                            => Verifying saved 30s Settling(1m1s)
+        61s  DRAINING,ACTIVE                     => Verifying 30s SecondLook(1m)
         111s                                     => Verifying search≥1m1s 5s LookingForRegistrations
         116s                                     => Verifying saved 5s Unknown(new)
         121s DRAINING,ACTIVE                     => Deregistering saved SetDraining(c2) 5s AskedToDrain
         126s DRAINING,DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        131s tasks=none                          => Verifying saved 10s Settling(56s)
-        136s                                     => Verifying 10s Settling(51s)
-        187s                                     => Verifying 10s SecondLook(1m)
+        131s tasks=none                          => Verifying saved 30s Settling(56s)
+        136s                                     => Verifying 30s Settling(51s)
+        187s                                     => Verifying 30s SecondLook(1m)
         237s                                     => Verifying search≥3m7s 5s LookingForRegistrations
         247s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         8 writes
@@ -119,13 +119,13 @@ fn a_second_registration_that_is_active() {
 fn a_second_registration_that_drains_already() {
     check(
         "
-        0s   DRAINING          => Verifying saved 10s Settling(1m1s)
-        61s  DRAINING,DRAINING => Verifying 10s SecondLook(1m)
+        0s   DRAINING          => Verifying saved 30s Settling(1m1s)
+        61s  DRAINING,DRAINING => Verifying 30s SecondLook(1m)
         111s                   => Verifying search≥1m1s 5s LookingForRegistrations
         116s                   => Verifying saved 5s Unknown(new)
-        121s                   => Verifying 10s Settling(1m1s)
-        126s                   => Verifying 10s Settling(56s)
-        182s                   => Verifying 10s SecondLook(1m)
+        121s                   => Verifying 30s Settling(1m1s)
+        126s                   => Verifying 30s Settling(56s)
+        182s                   => Verifying 30s SecondLook(1m)
         232s                   => Verifying search≥3m2s 5s LookingForRegistrations
         237s                   => Verifying 5s SecondLook(5s)
         242s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -139,8 +139,8 @@ fn a_second_registration_that_drains_already() {
 fn no_completion_without_the_search() {
     check(
         "
-        0s   DRAINING search=fails => Verifying saved 10s Settling(1m1s)
-        61s                        => Verifying 10s SecondLook(1m)
+        0s   DRAINING search=fails => Verifying saved 30s Settling(1m1s)
+        61s                        => Verifying 30s SecondLook(1m)
         111s                       => Verifying search≥1m1s 5s LookingForRegistrations
         121s                       => Verifying search≥1m1s 5s LookingForRegistrations
         10m                        => Verifying saved search≥1m1s 5s LookingForRegistrations
@@ -155,8 +155,8 @@ fn no_completion_without_the_search() {
 fn an_obligation_found_late() {
     check(
         "
-        0s   DRAINING                            => Verifying saved 10s Settling(1m1s)
-        61s                                      => Verifying 10s SecondLook(1m)
+        0s   DRAINING                            => Verifying saved 30s Settling(1m1s)
+        61s                                      => Verifying 30s SecondLook(1m)
         111s                                     => Verifying search≥1m1s 5s LookingForRegistrations
         116s found=late/30 targets=late:draining => Verifying saved 5s Unknown(new)
         121s                                     => Verifying 5s TargetsLeft(1)
@@ -172,8 +172,8 @@ fn an_obligation_found_late() {
 fn an_obligation_found_late_and_gone() {
     check(
         "
-        0s   DRAINING      => Verifying saved 10s Settling(1m1s)
-        61s                => Verifying 10s SecondLook(1m)
+        0s   DRAINING      => Verifying saved 30s Settling(1m1s)
+        61s                => Verifying 30s SecondLook(1m)
         111s               => Verifying search≥1m1s 5s LookingForRegistrations
         121s found=late/30 => Verifying saved 5s Unknown(new)
         126s               => Verifying search≥2m6s 5s LookingForRegistrations
@@ -188,14 +188,14 @@ fn an_obligation_found_late_and_gone() {
 fn a_restart_costs_looking_again() {
     check(
         "
-        0s   DRAINING => Verifying saved 10s Settling(1m1s)
-        61s           => Verifying 10s SecondLook(1m)
+        0s   DRAINING => Verifying saved 30s Settling(1m1s)
+        61s           => Verifying 30s SecondLook(1m)
         111s          => Verifying search≥1m1s 5s LookingForRegistrations
-        116s restart  => Verifying 10s Settling(1m1s)
-        121s          => Verifying 10s Settling(56s)
-        126s          => Verifying 10s Settling(51s)
+        116s restart  => Verifying 30s Settling(1m1s)
+        121s          => Verifying 30s Settling(56s)
+        126s          => Verifying 30s Settling(51s)
         176s          => Verifying 1s Settling(1s)
-        177s          => Verifying 10s SecondLook(1m)
+        177s          => Verifying 30s SecondLook(1m)
         227s          => Verifying search≥2m57s 5s LookingForRegistrations
         237s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
@@ -208,10 +208,10 @@ fn a_restart_costs_looking_again() {
 fn a_clock_that_jumps() {
     check(
         "
-        0s   DRAINING  => Verifying saved 10s Settling(1m1s)
-        5s   clock=+2h => Verifying 10s Settling(56s)
-        10s  clock=-2h => Verifying 10s Settling(51s)
-        61s            => Verifying 10s SecondLook(1m)
+        0s   DRAINING  => Verifying saved 30s Settling(1m1s)
+        5s   clock=+2h => Verifying 30s Settling(56s)
+        10s  clock=-2h => Verifying 30s Settling(51s)
+        61s            => Verifying 30s SecondLook(1m)
         111s           => Verifying search≥1m1s 5s LookingForRegistrations
         121s           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
@@ -230,7 +230,7 @@ fn a_target_in_service_makes_it_look_for_another_registration() {
         10s  DRAINING,ACTIVE                         => Verifying saved 5s Unknown(new)
         15s                                          => Deregistering saved SetDraining(c2) 5s AskedToDrain
         20s  DRAINING,DRAINING tasks=log:RUNNING     => Waiting saved 5s TasksLeft(1)
-        90s  tasks=none targets=none                 => Verifying saved 10s SecondLook(1m)
+        90s  tasks=none targets=none                 => Verifying saved 30s SecondLook(1m)
         140s                                         => Verifying search≥1m30s 5s LookingForRegistrations
         7 writes
         ",
@@ -245,7 +245,7 @@ fn the_last_look_is_a_minute_after_the_first_late_listing() {
         "
         0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
         61s                             => Waiting 5s TasksLeft(1)
-        80s  tasks=none                 => Verifying saved 10s SecondLook(41s)
+        80s  tasks=none                 => Verifying saved 30s SecondLook(41s)
         125s                            => Verifying search≥1m20s 5s LookingForRegistrations
         135s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes

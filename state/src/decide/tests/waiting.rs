@@ -15,7 +15,7 @@ fn every_status_but_stopped_holds() {
         25s  tasks=web:STOPPING              => Waiting 5s TasksLeft(1)
         30s  tasks=web:DEPROVISIONING        => Waiting 5s TasksLeft(1)
         35s  tasks=web:A_STATUS_OF_NEXT_YEAR => Waiting 5s TasksLeft(1)
-        70s  tasks=none                      => Verifying saved 10s SecondLook(1m)
+        70s  tasks=none                      => Verifying saved 30s SecondLook(1m)
         120s                                 => Verifying search≥1m10s 5s LookingForRegistrations
         3 writes
         ",
@@ -28,7 +28,7 @@ fn daemons_are_ignored() {
     check(
         "
         0s   DRAINING tasks=daemon/log:RUNNING,web:RUNNING => Waiting saved 5s TasksLeft(1)
-        70s  tasks=daemon/log:RUNNING                      => Verifying saved 10s SecondLook(1m)
+        70s  tasks=daemon/log:RUNNING                      => Verifying saved 30s SecondLook(1m)
         120s                                               => Verifying search≥1m10s 5s LookingForRegistrations
         125s                                               => Verifying 5s SecondLook(5s)
         130s                                               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -45,7 +45,7 @@ fn daemons_are_waited_for_if_the_policy_says_so() {
         policy daemons=wait
         0s   DRAINING tasks=daemon/log:RUNNING,web:RUNNING => Waiting saved 5s TasksLeft(2)
         70s  tasks=daemon/log:RUNNING                      => Waiting 5s TasksLeft(1)
-        75s  tasks=none                                    => Verifying saved 10s SecondLook(55s)
+        75s  tasks=none                                    => Verifying saved 30s SecondLook(55s)
         120s                                               => Verifying search≥1m15s 5s LookingForRegistrations
         3 writes
         ",
@@ -153,7 +153,7 @@ fn a_dead_instance_excuses_its_tasks_not_its_targets() {
         605s                                                              => Verifying saved 5s TargetsLeft(1)
         606s                                                              => Verifying 5s TargetsLeft(1)
         611s                                                              => Verifying 5s TargetsLeft(1)
-        616s targets=none                                                 => Verifying 10s SecondLook(44s)
+        616s targets=none                                                 => Verifying 30s SecondLook(44s)
         650s                                                              => Verifying search≥10m16s 5s LookingForRegistrations
         660s                                                              => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
@@ -169,7 +169,7 @@ fn a_dead_instance_by_its_target() {
         "
         0s   DRAINING! tasks=web:RUNNING found=web/30 targets=web:dead => Waiting saved 5s TasksLeft(1)
         602s                                                           => Verifying saved search≥10m2s 5s TargetsLeft(1)
-        607s targets=none                                              => Verifying 10s SecondLook(55s)
+        607s targets=none                                              => Verifying 30s SecondLook(55s)
         3 writes
         ",
     );

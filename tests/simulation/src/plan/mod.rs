@@ -236,6 +236,10 @@ pub enum Happening {
         instance: String,
     },
     RunTask(Task),
+    /// Someone stops the tasks of no service that run there.
+    StopTasks {
+        instance: String,
+    },
     /// The controller dies.
     Kill {
         replica: usize,
@@ -294,6 +298,8 @@ pub enum On {
     Every(&'static str, u64, u64),
     /// So many in a hundred of an operation, in this span.
     Share(&'static str, u64, u64, u64),
+    /// Every listing of tasks that ECS wants in this state, in this span.
+    Listing(&'static str, u64, u64),
 }
 
 impl Plan {

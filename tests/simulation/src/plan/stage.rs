@@ -70,7 +70,8 @@ impl Dice {
             30..40 => self.joins_its_cluster_late(plan, at),
             40..55 => self.a_balancer_cannot_be_looked_at(plan, at),
             55..65 => self.its_description_fails_now_and_then(plan, at),
-            65..75 => self.a_look_fails(plan, at),
+            65..70 => self.a_look_fails(plan, at),
+            70..75 => self.stops_unseen(plan, at),
             75..85 => self.registers_while_told_late(plan, at),
             85..95 => self.ends_while_held(plan, at),
             _ => self.record_written_by_others(plan, at),
@@ -175,7 +176,7 @@ impl Dice {
 
     /// Calls fail in one of these ways; before whatever else is planned for them.
     fn fails(&mut self, plan: &mut Plan, on: On, ways: &[Fault]) {
-        if let On::Every(_, _, until) | On::Share(_, _, until, _) = on {
+        if let On::Every(_, _, until) | On::Share(_, _, until, _) | On::Listing(_, _, until) = on {
             plan.calm_at = plan.calm_at.max(until);
         }
         plan.faults.insert(0, Strike { on, fault: self.one(ways) });
@@ -187,6 +188,23 @@ impl Dice {
         let again = at + self.among(200, 300);
         plan.script.push((again, registers_again()));
         plan.script.push((again + 3, job(500)));
+    }
+
+    /// A task takes long to stop, and two lists that lag overlook it meanwhile: the one of the tasks that run no longer
+    /// has it, the one of those that stop has it a minute late. Nothing has shown it before; or its drain has known it.
+    fn stops_unseen(&mut self, plan: &mut Plan, at: u64) {
+        let task = Task { cluster: CLUSTER.to_owned(), instance: INSTANCE.to_owned(), works: Some(900), stop: 200 };
+        plan.script.push((at - self.among(0, 3), Happening::RunTask(task)));
+        plan.rules.stop_after = None;
+        let stops = if self.often(50) {
+            let seen_from = at + self.among(65, 75);
+            self.fails(plan, On::Listing("desiredStatus=RUNNING", at - 30, seen_from), &[LATE]);
+            at + self.among(30, 60)
+        } else {
+            at + self.among(150, 200)
+        };
+        plan.script.push((stops, Happening::StopTasks { instance: INSTANCE.to_owned() }));
+        self.fails(plan, On::Listing("desiredStatus=STOPPED", at, at + 400), &[LATE]);
     }
 
     /// All that the instance does ends while its drain is held.

@@ -59,6 +59,15 @@ impl Cloud {
         task
     }
 
+    /// Someone stops every standalone task on an instance, as with StopTask.
+    pub fn stop_standalone_tasks(&mut self, instance_id: &str) {
+        let running = self.world.ecs.containers_running(instance_id);
+        for container in running.iter().filter(|container| container.service.is_none()) {
+            self.world.ecs.stop_by_hand(self.now, &container.cluster, &container.task);
+        }
+        self.change();
+    }
+
     /// Changes a service's desired count.
     pub fn set_service_desired(&mut self, cluster: &str, service: &str, desired: u32) {
         self.world.ecs.set_desired(self.now, cluster, service, desired);

@@ -31,6 +31,11 @@ impl Ecs {
         true
     }
 
+    /// Someone stops a task, given by id or ARN, as with StopTask.
+    pub fn stop_by_hand(&mut self, now: SimTime, cluster: &str, task: &str) {
+        self.stop_task(now, cluster, last(task), "UserInitiated", "Task stopped by user");
+    }
+
     /// Sets an EC2 instance `ACTIVE` or `DRAINING` wherever it is registered, as a person or another tool does. Answers
     /// how many container instances those are: none for `INACTIVE`, which nobody can ask for.
     pub fn set_instance_state(&mut self, now: SimTime, ec2: &str, status: InstanceStatus) -> usize {
