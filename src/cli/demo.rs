@@ -66,12 +66,12 @@ fn speed(text: &str) -> Result<Speed, String> {
 
 fn kill_every(text: &str) -> Result<Duration, String> {
     let span = span::parse(text)?;
-    if span < LEAST { Err("it must be at least 150s (a shorter life proves nothing)".to_owned()) } else { Ok(span) }
+    if span < LEAST { Err("it must be at least 3m (a shorter life proves nothing)".to_owned()) } else { Ok(span) }
 }
 
 /// A life that is shorter never comes to an end with anything: a new controller waits for the dead one's lease, and
 /// the last look of Verifying begins two minutes after it has seen for itself that an instance is draining.
-const LEAST: Duration = Duration::from_secs(150);
+const LEAST: Duration = Duration::from_secs(180);
 
 /// Runs the demonstration.
 ///

@@ -2,7 +2,7 @@
 //! process that stood still.
 
 use crate::harness::{Scenario, environment, our_completions, record, seconds, set_up, somebody, virtual_time};
-use crate::scenarios::{A, INSTANCE_TARGETS, IP_AND_CLASSIC, PLAIN};
+use crate::scenarios::{A, B, INSTANCE_TARGETS, IP_AND_CLASSIC, PLAIN, cluster};
 use crate::story::{held, no_violation, until_phase, while_running};
 use aws_simulator::spec::StandaloneSpec;
 use aws_simulator::{BEGIN, CallInfo, Cloud, Fault, Matcher, Rule, Simulator};
@@ -176,7 +176,8 @@ fn a_known_task_that_two_late_lists_overlook_is_waited_for() {
 /// The same for one that no list has shown before it was told to stop.
 #[test]
 fn a_task_that_two_late_lists_overlook_is_waited_for() {
-    let (record, simulator) = while_running(&PLAIN, async |simulator: Simulator, store| {
+    let idle = Scenario { world: |cloud| cluster(cloud, &[A, B]), ..PLAIN };
+    let (record, simulator) = while_running(&idle, async |simulator: Simulator, store| {
         simulator.with(|cloud| {
             let until = cloud.now() + seconds(70);
             cloud.faults.add(listed_late("desiredStatus=STOPPED"));
