@@ -74,10 +74,10 @@ fn in_every_phase<'r>(rig: &'r Rig, fault: Fault) -> (Process<'r>, Process<'r>) 
         terminate(rig, instance);
     }
     assert!(rig.simulator.with(|cloud| cloud.return_to_warm_pool(RETURNING)));
-    // The proof takes 70 s. The other one begins its own in the middle of it.
+    // The proof takes two minutes. The other one begins its own in the course of it.
     rig.until_phase(COMPLETING, Phase::Verifying);
     let begun = rig.simulator.now();
-    rig.until("half of the proof", || (rig.simulator.now() > begun + seconds(35)).then_some(()));
+    rig.until("a part of the proof", || (rig.simulator.now() > begun + seconds(35)).then_some(()));
     terminate(rig, VERIFYING);
     rig.until("a drain in each phase", || {
         let there = |place: &Place| rig.record(place.leaves).is_some_and(|record| record.phase == place.phase);

@@ -1,5 +1,5 @@
-//! Drains whose processes are killed and stopped, in real time. Nothing here measures time: a drain takes the 70 s that
-//! its proof takes, a dead process's lease 10 s more, and a busy machine whatever it needs.
+//! Drains whose processes are killed and stopped, in real time. Nothing here measures time: a drain takes the two minutes
+//! that its proof takes, a dead process's lease 10 s more, and a busy machine whatever it needs.
 
 #[cfg(target_os = "linux")]
 use super::full_disk;

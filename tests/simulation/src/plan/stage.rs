@@ -71,9 +71,9 @@ impl Dice {
             40..55 => self.a_balancer_cannot_be_looked_at(plan, at),
             55..65 => self.its_description_fails_now_and_then(plan, at),
             65..70 => self.a_look_fails(plan, at),
-            70..75 => self.stops_unseen(plan, at),
-            75..85 => self.registers_while_told_late(plan, at),
-            85..95 => self.ends_while_held(plan, at),
+            70..80 => self.stops_unseen(plan, at),
+            80..88 => self.registers_while_told_late(plan, at),
+            88..95 => self.ends_while_held(plan, at),
             _ => self.record_written_by_others(plan, at),
         }
         plan.script.sort_by_key(|(at, _)| *at);
@@ -194,12 +194,12 @@ impl Dice {
     /// has it, the one of those that stop has it a minute late. Nothing has shown it before; or its drain has known it.
     fn stops_unseen(&mut self, plan: &mut Plan, at: u64) {
         let task = Task { cluster: CLUSTER.to_owned(), instance: INSTANCE.to_owned(), works: Some(900), stop: 200 };
-        plan.script.push((at - self.among(0, 3), Happening::RunTask(task)));
+        let placed = at - self.among(0, 3);
+        plan.script.push((placed, Happening::RunTask(task)));
         plan.rules.stop_after = None;
         let stops = if self.often(50) {
-            let seen_from = at + self.among(65, 75);
-            self.fails(plan, On::Listing("desiredStatus=RUNNING", at - 30, seen_from), &[LATE]);
-            at + self.among(30, 60)
+            self.fails(plan, On::Listing("desiredStatus=RUNNING", at - 30, placed + 59), &[LATE]);
+            at + self.among(42, 52)
         } else {
             at + self.among(150, 200)
         };
