@@ -11,8 +11,8 @@ from pathlib import Path
 from clouds import ENVIRONMENT, ROOT, wait_for
 from fleet import FOREIGN_HOOK, HOOK, Fleet
 
-# A drain takes 60 s from DRAINING to its first look and 10 s more to its second, whatever the cloud does.
-DRAIN = 240
+# A drain takes 60 s from DRAINING to its first look and 60 s more to its last, whatever the cloud does.
+DRAIN = 300
 
 # How far apart two looks at the groups are, at least, where a queue is to make them come sooner.
 RARELY = 25
@@ -80,7 +80,7 @@ class Controller:
         )
         return child.returncode, child.stdout.decode() + child.stderr.decode()
 
-    def killed(self, seconds=150):
+    def killed(self, seconds=DRAIN):
         """Waits until the process is killed; whether it was."""
         try:
             return self.child.wait(seconds) == -signal.SIGKILL

@@ -68,8 +68,9 @@ impl Dice {
             10..20 => self.changed_during_a_standstill(plan, at),
             20..30 => self.made_active_while_blind(plan, at),
             30..40 => self.joins_its_cluster_late(plan, at),
-            40..55 => self.a_balancer_cannot_be_looked_at(plan, at),
-            55..65 => self.its_description_fails_now_and_then(plan, at),
+            40..52 => self.a_balancer_cannot_be_looked_at(plan, at),
+            52..57 => self.a_network_balancer_settles_late(plan),
+            57..65 => self.its_description_fails_now_and_then(plan, at),
             65..70 => self.a_look_fails(plan, at),
             70..80 => self.stops_unseen(plan, at),
             80..88 => self.registers_while_told_late(plan, at),
@@ -153,6 +154,15 @@ impl Dice {
             .one(&[(Balancing::Application, "DescribeTargetHealth"), (Balancing::Classic, "DescribeLoadBalancers")]);
         plan.services.push(Service { daemon: true, balancing, ..self.on_stage(1) });
         self.fails(plan, On::Every(operation, at, at + 320), &UNANSWERED);
+    }
+
+    /// A network load balancer loses its target late in the drain, and goes on sending connections for a while.
+    fn a_network_balancer_settles_late(&mut self, plan: &mut Plan) {
+        let service = self.on_stage(2);
+        let balancing = Balancing::Network { settle: self.among(100, 115) };
+        // Another task must run before the one on the stage may stop.
+        let (percents, start) = ((100, 200), self.among(80, 110));
+        plan.services.push(Service { balancing, percents, start, delay: self.among(0, 5), ..service });
     }
 
     /// The container instance, which is busy, cannot be described most of the time.
