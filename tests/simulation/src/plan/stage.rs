@@ -206,7 +206,6 @@ impl Dice {
         let task = Task { cluster: CLUSTER.to_owned(), instance: INSTANCE.to_owned(), works: Some(900), stop: 200 };
         let placed = at - self.among(0, 3);
         plan.script.push((placed, Happening::RunTask(task)));
-        plan.rules.stop_after = None;
         let stops = if self.often(50) {
             self.fails(plan, On::Listing("desiredStatus=RUNNING", at - 30, placed + 59), &[LATE]);
             at + self.among(42, 52)
