@@ -25,6 +25,8 @@ pub struct Scenario {
     pub begin: fn(&mut Cloud),
     /// Each instance that must end, and how.
     pub ends: &'static [(&'static str, Outcome)],
+    /// How they may end as well, where the fault that strikes decides it.
+    pub or: Option<Outcome>,
     /// How long it may take, in virtual time.
     pub within: Duration,
     /// What people do meanwhile.
@@ -166,7 +168,8 @@ fn is_held(cloud: &Cloud, instance: &str) -> bool {
 async fn missing(scenario: &Scenario, store: &Store) -> Option<String> {
     for (instance, outcome) in scenario.ends {
         match store.get(&key(instance)).await {
-            Ok(Some(Read::Record(record))) if record.outcome.is_some_and(|ended| says(ended, *outcome)) => {}
+            Ok(Some(Read::Record(record)))
+                if record.outcome.is_some_and(|ended| ended == *outcome || scenario.or == Some(ended)) => {}
             Ok(Some(Read::Record(record))) => {
                 return Some(format!("{instance} is {} ({})", record.phase, record.message));
             }
@@ -176,12 +179,6 @@ async fn missing(scenario: &Scenario, store: &Store) -> Option<String> {
         }
     }
     None
-}
-
-/// Whether a drain ended as it should. An instance whose wait was lost can be gone before two looks have shown it past the
-/// wait: then that is what is known.
-fn says(ended: Outcome, wanted: Outcome) -> bool {
-    ended == wanted || (wanted, ended) == (Outcome::WaitLost, Outcome::InstanceGone)
 }
 
 impl Ended {

@@ -198,6 +198,8 @@ const HOOK_DELETED: Scenario = Scenario {
         cloud.checkers.may_be_premature(A);
     },
     ends: &[(A, Outcome::WaitLost)],
+    // It can be gone before two looks have shown it past its wait: then that is what is known.
+    or: Some(Outcome::InstanceGone),
     meanwhile: |simulator, store| Box::pin(delete_the_hooks(simulator, store)),
     ..PLAIN
 };

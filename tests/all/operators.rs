@@ -53,6 +53,7 @@ pub const KEEP: Scenario = Scenario {
     world: three,
     begin: |_| {},
     ends: &[(A, Outcome::Drained)],
+    or: None,
     within: seconds(900),
     meanwhile: keep_a,
 };
@@ -77,6 +78,7 @@ pub const TERMINATE: Scenario = Scenario {
     },
     begin: |_| {},
     ends: &[(A, Outcome::Drained)],
+    or: None,
     within: seconds(900),
     meanwhile: terminate_a_by_order,
 };
@@ -96,6 +98,7 @@ pub const CANCEL: Scenario = Scenario {
     },
     begin: |_| {},
     ends: &[(A, Outcome::Cancelled)],
+    or: None,
     within: seconds(900),
     meanwhile: |simulator, store| Box::pin(drain_and_cancel(simulator, store)),
 };

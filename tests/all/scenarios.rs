@@ -49,6 +49,7 @@ pub const PLAIN: Scenario = Scenario {
     },
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
+    or: None,
     within: seconds(900),
     meanwhile: nothing,
 };
@@ -64,6 +65,7 @@ pub const INSTANCE_TARGETS: Scenario = Scenario {
     },
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
+    or: None,
     within: seconds(900),
     meanwhile: nothing,
 };
@@ -85,6 +87,7 @@ pub const IP_AND_CLASSIC: Scenario = Scenario {
         cloud.terminate(A, true).unwrap();
     },
     ends: &[(A, Outcome::Drained)],
+    or: None,
     within: seconds(900),
     meanwhile: nothing,
 };
@@ -100,6 +103,7 @@ pub const DAEMON_AND_STANDALONE: Scenario = Scenario {
     },
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
+    or: None,
     within: seconds(900),
     meanwhile: nothing,
 };
@@ -117,6 +121,7 @@ pub const ANOTHER_HOOK: Scenario = Scenario {
     },
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
+    or: None,
     within: seconds(900),
     meanwhile: nothing,
 };
@@ -135,6 +140,7 @@ pub const TWO_AT_ONCE: Scenario = Scenario {
         cloud.terminate(B, true).unwrap();
     },
     ends: &[(A, Outcome::Drained), (B, Outcome::Drained)],
+    or: None,
     within: seconds(900),
     meanwhile: nothing,
 };
@@ -151,6 +157,7 @@ pub const NOT_IN_CLUSTER: Scenario = Scenario {
     },
     begin: terminate_a,
     ends: &[(A, Outcome::NotInCluster)],
+    or: None,
     within: seconds(900),
     meanwhile: nothing,
 };
@@ -167,6 +174,7 @@ pub const DEREGISTER: Scenario = Scenario {
     },
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
+    or: None,
     within: seconds(900),
     meanwhile: nothing,
 };

@@ -38,6 +38,7 @@ const TAKEN: Scenario = Scenario {
     world: warned,
     begin: |cloud| cloud.interrupt_spot(A),
     ends: &[(A, Outcome::Drained)],
+    or: None,
     within: seconds(900),
     meanwhile: nothing,
 };

@@ -67,6 +67,9 @@ pub enum How {
     HookDeleted,
     /// Another hook of the same instance ended with ABANDON.
     OtherAbandoned,
+    /// Its instance was sent elsewhere in mid-wait: terminated while it waited for a new root volume. That the action ends
+    /// then, and without its hook's result, is the simulator's choice.
+    Overtaken,
 }
 
 /// The end of a lifecycle action.
@@ -231,6 +234,21 @@ impl AutoScaling {
                 result,
             });
             self.finish(now, instance_id, &hook, result, How::TimedOut);
+        }
+    }
+
+    /// Ends the open actions of an instance that sets out elsewhere.
+    pub(super) fn overtake_actions(&mut self, now: SimTime, instance_id: &str) {
+        let Some(member) = self.members.get_mut(instance_id) else { return };
+        for action in std::mem::take(&mut member.actions).into_iter().filter(|action| action.result.is_none()) {
+            self.completions.push(Completion {
+                at: now,
+                group: member.group.clone(),
+                hook: action.hook.name,
+                instance_id: instance_id.to_owned(),
+                result: action.hook.default_result,
+                how: How::Overtaken,
+            });
         }
     }
 

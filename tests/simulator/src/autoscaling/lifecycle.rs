@@ -82,12 +82,12 @@ impl AutoScaling {
 
     /// Starts a journey. `cause` says what it responds to, in the words of a scaling activity.
     pub(super) fn begin(&mut self, now: SimTime, id: &str, journey: Journey, cause: &str) {
+        self.overtake_actions(now, id);
         let Some(member) = self.members.get_mut(id) else { return };
         let Some(group) = self.groups.get(&member.group) else { return };
         member.origin = member.journey.origin_of(journey);
         member.journey = journey;
         member.stage = Stage::Begun;
-        member.actions.clear();
         member.stage_ends = Some(now + journey.time_to_begin(group.spec.launch_time));
         let leaves = matches!(journey, Journey::Out | Journey::BackToPool) && member.joined_balancers;
         if leaves {

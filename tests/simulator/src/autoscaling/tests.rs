@@ -211,6 +211,20 @@ fn deleting_a_hook_continues_what_it_held() {
 }
 
 #[test]
+fn an_action_is_over_when_its_instance_is_sent_elsewhere() {
+    let mut asg = world(with_hook());
+    assert!(asg.replace_root_volume(at(10), "i-1"));
+    asg.advance(at(13));
+    assert_eq!(state(&asg, "i-1"), "ReplacingRootVolume:Wait");
+    asg.terminate(at(20), "i-1", false).unwrap();
+    assert_eq!(asg.pending_actions("i-1"), []);
+    let [completion] = asg.completions() else { panic!("one completion") };
+    assert_eq!((completion.at, completion.how), (at(20), How::Overtaken));
+    asg.advance(at(23));
+    assert_eq!((state(&asg, "i-1").as_str(), asg.pending_actions("i-1").len()), ("Terminating:Wait", 1));
+}
+
+#[test]
 fn attached_balancers_are_left_before_the_hook_hears_of_it() {
     let mut asg = world(GroupSpec { target_group_arns: vec!["arn:tg".to_owned()], ..with_hook() });
     asg.terminate(at(10), "i-1", false).unwrap();

@@ -219,7 +219,6 @@ impl Cloud {
     /// Deletes a hook; actions that it holds end with `CONTINUE`.
     pub fn delete_hook(&mut self, group: &str, hook: &str) {
         self.world.autoscaling.delete_hook(self.now, group, hook);
-        self.checkers.completed(self.now, &self.world, false);
         self.change();
     }
 
@@ -241,6 +240,8 @@ impl Cloud {
 
     /// Something was done to the world.
     pub(super) fn change(&mut self) {
+        // Not at the next call: what that one touches is judged before it is carried out.
+        self.checkers.completed(self.now, &self.world, false);
         self.remember(self.now);
         self.past.changed(self.now);
         self.tell();
