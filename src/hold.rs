@@ -9,6 +9,7 @@
 
 use crate::aws::Beat;
 use crate::controller::{Clock, OurHooks, ScopeState};
+use crate::metrics::HeartbeatResult;
 use ecs_drain_state::{Mono, Phase};
 use futures_util::stream::{self, StreamExt};
 use std::cell::RefCell;
@@ -149,6 +150,11 @@ async fn beat(scope: &ScopeState, clock: &Clock, due: Due, dry_run: bool) {
         return;
     }
     let answer = scope.session.urgent.heartbeat(&due.group, &due.hook, &due.instance).await;
+    scope.metrics.heartbeat(match &answer {
+        Ok(Beat::Accepted) => HeartbeatResult::Accepted,
+        Ok(Beat::NoActiveAction) => HeartbeatResult::NoActiveAction,
+        Err(_) => HeartbeatResult::Failed,
+    });
     let mut states = scope.beats.0.borrow_mut();
     let Some(state) = states.get_mut(&key) else { return };
     tried(scope, state);

@@ -3,6 +3,7 @@
 use super::calls::{ASSUME_ROLE, Call};
 use super::error::AwsError;
 use super::limiter::Limiter;
+use crate::metrics::Metrics;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -21,6 +22,8 @@ pub(super) struct Caller {
     pub role: Option<Arc<str>>,
     /// The request rates.
     pub limiter: Arc<Limiter>,
+    /// Where calls are counted.
+    pub metrics: Metrics,
 }
 
 impl Caller {
@@ -35,7 +38,10 @@ impl Caller {
         E: ProvideErrorMetadata + Error + 'static,
     {
         self.limiter.ready(call).await;
-        request.await.map_err(|error| self.failed(call, on, &error))
+        let answer = request.await.map_err(|error| self.failed(call, on, &error));
+        let result = answer.as_ref().map_or_else(|error| error.class.name(), |_| "ok");
+        self.metrics.call(call.service, call.operation, result);
+        answer
     }
 
     fn failed<E>(&self, call: &'static Call, on: &str, error: &SdkError<E, HttpResponse>) -> AwsError

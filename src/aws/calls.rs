@@ -53,6 +53,8 @@ pub struct Call {
     pub iam_resource: &'static str,
     /// Which bucket of requests it draws from.
     pub family: Family,
+    /// What it is made for, in a few words.
+    pub why: &'static str,
 }
 
 impl Call {
@@ -68,7 +70,7 @@ impl Call {
 }
 
 /// The partition that a region belongs to. (Source: the SDK's `partitions.json`.)
-fn partition(region: &str) -> &'static str {
+pub(crate) fn partition(region: &str) -> &'static str {
     const PREFIXES: [(&str, &str); 6] = [
         ("cn-", "aws-cn"),
         ("us-gov-", "aws-us-gov"),
@@ -81,15 +83,16 @@ fn partition(region: &str) -> &'static str {
 }
 
 macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident = $service:literal $operation:literal on $resource:expr, $family:ident;)*) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $service:literal $operation:literal on $resource:expr, $family:ident;)*) => {
         $(
-            $(#[$doc])*
+            $(#[doc = $doc])+
             pub const $name: Call = Call {
                 service: $service,
                 operation: $operation,
                 iam_action: concat!($service, ":", $operation),
                 iam_resource: $resource,
                 family: Family::$family,
+                why: concat!($($doc),+),
             };
         )*
 

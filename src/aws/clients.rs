@@ -9,6 +9,7 @@ use super::elbv2::Elbv2;
 use super::error::{AwsError, UNKNOWN_THROTTLES};
 use super::limiter::Limiter;
 use super::sqs::Sqs;
+use crate::metrics::Metrics;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ecs::config::retry::{ClassifyRetry, RetryAction, RetryConfig, RetryPartition};
@@ -61,6 +62,8 @@ pub struct Environment {
     /// Simulation: nothing is read from this machine's `AWS_*` variables, and credentials are made up where none are
     /// given. (The jitter of the SDK's retries comes from `fastrand`, which a simulation seeds.)
     pub isolated: bool,
+    /// Where calls are counted.
+    pub metrics: Metrics,
 }
 
 impl Environment {
@@ -151,6 +154,7 @@ pub async fn connect(environment: &Environment, region: &str, role: Option<&Role
         region: region.into(),
         role: role.map(|role| role.arn.as_str().into()),
         limiter: Arc::new(Limiter::new()),
+        metrics: environment.metrics.clone(),
     };
     let life = life();
     let account = account(&sdk, &caller, life).await?;

@@ -257,7 +257,7 @@ const REFUSALS: [&str; 9] = [
 ];
 
 /// The class of an error answer.
-fn classify(code: Option<&str>, status: Option<u16>, message: &str) -> ErrorClass {
+pub(crate) fn classify(code: Option<&str>, status: Option<u16>, message: &str) -> ErrorClass {
     let by_status = match status {
         Some(429) => ErrorClass::Throttled,
         Some(500..) => ErrorClass::Unavailable,

@@ -22,6 +22,7 @@ const KMS_DECRYPT: Call = Call {
     iam_action: "kms:Decrypt",
     iam_resource: "arn:PARTITION:kms:REGION:ACCOUNT:key/*",
     family: Family::Sqs,
+    why: "What an encrypted queue needs of its key",
 };
 
 /// A message that was received, and that others do not see until the queue's visibility timeout is over.
@@ -69,6 +70,34 @@ impl Sqs {
         let answer = self.caller.make(&RECEIVE_MESSAGE, &of_queue(queue_url), request.send()).await;
         let answer = answer.map_err(|error| self.explain(queue_url, error))?;
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(message).collect())
+    }
+
+    /// Whether messages may be received: asks for one, which is visible again at once. It counts as a receive of that
+    /// message. True: there was one.
+    ///
+    /// # Errors
+    /// When the queue could not be asked.
+    pub async fn may_receive(&self, queue_url: &str) -> Result<bool, AwsError> {
+        let request = self.client.receive_message().queue_url(queue_url).max_number_of_messages(1);
+        let request = request.visibility_timeout(0).wait_time_seconds(0);
+        let answer = self.caller.make(&RECEIVE_MESSAGE, &of_queue(queue_url), request.send()).await;
+        let answer = answer.map_err(|error| self.explain(queue_url, error))?;
+        Ok(!answer.messages().is_empty())
+    }
+
+    /// Whether messages may be deleted: names one that cannot exist.
+    ///
+    /// # Errors
+    /// When the queue could not be asked.
+    pub async fn may_delete(&self, queue_url: &str) -> Result<(), AwsError> {
+        let none = || "none".to_owned();
+        let nothing = Message { id: none(), receipt: none(), body: none(), receive_count: 0, sent_at: None };
+        match self.delete_batch(queue_url, &[&nothing]).await {
+            Ok(_) => Ok(()),
+            // The handle is none, which only somebody who may delete is told.
+            Err(error) if error.class == ErrorClass::Invalid || error.class == ErrorClass::Other => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes messages, ten a call; answers those that are still there, by id, with the reason. A message that is gone

@@ -15,6 +15,9 @@
 //! | [`asking`], [`byhand`] | write requests and wait for the answers; the `aws` commands where no controller runs |
 //! | [`confirm`], [`who`] | ask on the terminal first; who asks |
 //! | [`config`] | check a configuration, print an example or the reference |
+//! | [`doctor`], [`hooks`] | whether a configuration can work; which groups have the hook |
+//! | [`healthcheck`] | for container engines: does the process beside this one live |
+//! | [`iam`] | the least IAM policy for a configuration |
 //! | [`completions`] | for shells |
 //! | [`failure`] | how a command fails, and its exit code |
 //! | [`words`] | times, widths and colour |
@@ -27,11 +30,15 @@ pub mod confirm;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod describe;
+pub mod doctor;
 pub mod drain;
 pub mod failure;
 pub mod find;
 pub mod get;
+pub mod healthcheck;
 pub mod hold;
+pub mod hooks;
+pub mod iam;
 pub mod init;
 pub mod orders;
 pub mod run;
@@ -118,6 +125,10 @@ pub enum Command {
     /// Watch a dozen instances drain, in a simulated AWS in this process
     #[cfg(feature = "demo")]
     Demo(demo::DemoArgs),
+    /// Try a configuration as it would be used: permissions, table, queue, groups and hooks
+    Doctor(doctor::DoctorArgs),
+    /// List the groups and their lifecycle hooks, and print what puts ours there
+    Hooks(hooks::HooksArgs),
     /// List the drains
     Get(get::GetArgs),
     /// Show everything about the drain of one instance, with its history
@@ -141,6 +152,10 @@ pub enum Command {
     /// Check a configuration, print an example or the reference
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Ask the controller in this container whether it lives: exit code 0 or 1
+    Healthcheck(healthcheck::HealthcheckArgs),
+    /// Print the least IAM policy for a configuration
+    Iam(iam::IamArgs),
     /// Print completions for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -167,7 +182,7 @@ impl TableArgs {
             controller: self.controller.clone(),
             table: self.table.clone(),
             table_region: self.table_region.clone(),
-            dry_run: None,
+            ..Given::default()
         }
     }
 }
@@ -238,6 +253,8 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Init(args) => block_on(init::run(&args, &global, out)),
         #[cfg(feature = "demo")]
         Command::Demo(args) => demo::run(&args, &global),
+        Command::Doctor(args) => block_on(doctor::run(&args, &global, out)),
+        Command::Hooks(args) => block_on(hooks::run(&args, &global, out)),
         Command::Get(args) => block_on(get::run(&args, &global, out)),
         Command::Describe(args) => block_on(describe::run(&args, &global, out)),
         Command::Drain(args) => block_on(drain::run(&args, &global, out)),
@@ -248,6 +265,8 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Retry(args) => block_on(orders::simple(What::Retry, &args, &global, out)),
         Command::Complete(args) => block_on(orders::complete(&args, &global, out)),
         Command::Config(command) => config::run(&command, &global, out),
+        Command::Healthcheck(args) => block_on(healthcheck::run(&args, &global, out)),
+        Command::Iam(args) => iam::run(&args, &global, out),
         Command::Completions(args) => completions::run(&args, out),
     }
 }

@@ -36,6 +36,20 @@ pub struct RunArgs {
         value_parser = BoolishValueParser::new()
     )]
     pub dry_run: Option<bool>,
+    /// Serve /healthz, /readyz and /metrics on this address, such as 127.0.0.1:8080
+    #[arg(long, value_name = "ADDRESS", env = "ECS_DRAIN_LISTEN")]
+    pub listen: Option<String>,
+    /// Write a line of metrics a minute to standard output, in CloudWatch's embedded metric format
+    #[arg(
+        long,
+        env = "ECS_DRAIN_CLOUDWATCH_METRICS",
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub cloudwatch_metrics: Option<bool>,
     /// Which table.
     #[command(flatten)]
     pub table: TableArgs,
@@ -46,7 +60,8 @@ impl RunArgs {
     fn given(&self) -> Given {
         // The name that the tool before this one knew: whatever its value is, nothing may be changed.
         let dry_run = if std::env::var_os("DRYRUN").is_some() { Some(true) } else { self.dry_run };
-        Given { dry_run, ..self.table.given() }
+        let listen = self.listen.clone().filter(|address| !address.is_empty());
+        Given { dry_run, listen, cloudwatch_metrics: self.cloudwatch_metrics, ..self.table.given() }
     }
 }
 

@@ -10,6 +10,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("ECS_DRAIN_TABLE", "The table's name (`--table`)"),
     ("ECS_DRAIN_TABLE_REGION", "The table's region (`--table-region`)"),
     ("ECS_DRAIN_DRY_RUN", "`true` or `false`: change nothing (`--dry-run`)"),
+    ("ECS_DRAIN_LISTEN", "Where health and metrics are served (`--listen`)"),
+    ("ECS_DRAIN_CLOUDWATCH_METRICS", "`true` or `false`: metrics for CloudWatch (`--cloudwatch-metrics`)"),
     ("DRYRUN", "Set to any value, also to an empty one: change nothing, whatever flags and file say"),
     ("ECS_DRAIN_LOG", "How much to log (`--log`)"),
     ("ECS_DRAIN_LOG_FORMAT", "`auto`, `human` or `json` (`--log-format`)"),

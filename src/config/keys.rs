@@ -112,6 +112,23 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: "",
+        name: "listen",
+        kind: Kind::Text("address and port"),
+        default: "",
+        meaning: "Where `/healthz`, `/readyz` and `/metrics` are served, such as `127.0.0.1:8080`; without it nothing \
+                  listens. Flag `--listen`, variable `ECS_DRAIN_LISTEN`.",
+    },
+    Key {
+        section: "",
+        name: "cloudwatch_metrics",
+        kind: Kind::Flag,
+        default: "false",
+        meaning: "Write a line of metrics a minute to standard output, in CloudWatch's embedded metric format: where \
+                  the log goes to CloudWatch Logs, metrics are made of it. Flag `--cloudwatch-metrics`, variable \
+                  `ECS_DRAIN_CLOUDWATCH_METRICS` (`true` or `false`).",
+    },
+    Key {
+        section: "",
         name: "table",
         kind: Kind::Table("`[table]`"),
         default: "",
@@ -374,7 +391,8 @@ pub const KEYS: &[Key] = &[
         name: "settle",
         kind: Kind::Span(&SETTLE),
         default: "\"60s\"",
-        meaning: "How long after ECS confirmed that nothing new can land the proof begins that everything is gone.",
+        meaning: "How long after ECS confirmed that nothing new can land the proof begins that everything is gone. Its \
+                  last look comes at least as long after the first listing of tasks that was made so late.",
     },
     Key {
         section: POLICY,

@@ -37,6 +37,7 @@ pub use scope::{Groups, Scope};
 
 use error::Problems;
 use reader::Fields;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,6 +61,10 @@ pub struct Config {
     pub poll: Polling,
     /// How long work in hand may take to finish after SIGTERM.
     pub shutdown: Duration,
+    /// Where health and metrics are served. None: nowhere.
+    pub listen: Option<SocketAddr>,
+    /// Whether metrics are written to standard output for CloudWatch.
+    pub cloudwatch_metrics: bool,
 }
 
 /// The DynamoDB table that holds the drain records.
@@ -109,6 +114,10 @@ pub struct Given {
     pub table_region: Option<String>,
     /// `--dry-run`, `ECS_DRAIN_DRY_RUN` or `DRYRUN`.
     pub dry_run: Option<bool>,
+    /// `--listen` or `ECS_DRAIN_LISTEN`.
+    pub listen: Option<String>,
+    /// `--cloudwatch-metrics` or `ECS_DRAIN_CLOUDWATCH_METRICS`.
+    pub cloudwatch_metrics: Option<bool>,
 }
 
 impl Config {
@@ -156,6 +165,9 @@ fn read(root: &Fields<'_>, given: &Given, problems: &mut Problems) -> Config {
     let groups = poll.as_ref().and_then(|p| p.get("groups")).and_then(|node| node.span(&keys::POLL_GROUPS, problems));
     let shutdown = root.get("shutdown").and_then(|node| node.span(&keys::SHUTDOWN, problems));
     let dry_run = root.get("dry_run").and_then(|node| node.flag(problems));
+    let listen = root.get("listen").and_then(|node| node.text(names::address, problems));
+    let listen = given_name(given.listen.as_deref(), "--listen", names::address, problems).or(listen);
+    let cloudwatch_metrics = root.get("cloudwatch_metrics").and_then(|node| node.flag(problems));
     Config {
         controller: given_name(given.controller.as_deref(), "--controller", names::controller_name, problems)
             .or(controller)
@@ -172,6 +184,8 @@ fn read(root: &Fields<'_>, given: &Given, problems: &mut Problems) -> Config {
         dry_run: given.dry_run.or(dry_run).unwrap_or(false),
         poll: Polling { groups: groups.unwrap_or(DEFAULT_POLL_GROUPS) },
         shutdown: shutdown.unwrap_or(DEFAULT_SHUTDOWN),
+        listen: listen.and_then(|address| address.parse().ok()),
+        cloudwatch_metrics: given.cloudwatch_metrics.or(cloudwatch_metrics).unwrap_or(false),
     }
 }
 

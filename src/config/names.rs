@@ -13,6 +13,19 @@ pub fn controller_name(name: &str) -> Result<(), String> {
     }
 }
 
+/// Where to listen.
+///
+/// # Errors
+/// What is allowed.
+pub fn address(text: &str) -> Result<(), String> {
+    match text.parse::<std::net::SocketAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err("an address to listen on is an IP address and a port, such as \"127.0.0.1:8080\", or \
+                       \"0.0.0.0:8080\" for every interface"
+            .to_owned()),
+    }
+}
+
 /// What DynamoDB allows as a table's name. (Source: DynamoDB API reference, `CreateTable`, `TableName`.)
 ///
 /// # Errors

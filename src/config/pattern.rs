@@ -18,6 +18,11 @@ impl Patterns {
         Patterns(patterns)
     }
 
+    /// The names and patterns themselves.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
     /// Whether any pattern matches the name.
     pub fn matches(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| matches(pattern, name))

@@ -69,8 +69,23 @@ impl Policies {
 
     /// Whether a rebalance recommendation can do anything anywhere.
     pub fn act_on_rebalance(&self) -> bool {
-        let given = self.overrides.iter().filter_map(|other| other.rules.rebalance);
-        given.chain([self.default.rebalance]).any(|rebalance| rebalance != Rebalance::Ignore)
+        self.anywhere(self.default.rebalance, |rules| rules.rebalance, |rebalance| *rebalance != Rebalance::Ignore)
+    }
+
+    /// Whether container instances are deregistered anywhere.
+    pub fn deregister(&self) -> bool {
+        self.anywhere(self.default.strategy, |rules| rules.strategy, |strategy| *strategy == Strategy::Deregister)
+    }
+
+    /// Whether standalone tasks are stopped anywhere.
+    pub fn stop_standalone_tasks(&self) -> bool {
+        let default = self.default.standalone_tasks;
+        self.anywhere(default, |rules| rules.standalone_tasks, |tasks| *tasks != StandaloneTasks::Wait)
+    }
+
+    /// Whether a rule is such by default, or in any override.
+    fn anywhere<T>(&self, default: T, given: fn(&Rules) -> Option<T>, is_so: fn(&T) -> bool) -> bool {
+        self.overrides.iter().filter_map(|other| given(&other.rules)).chain([default]).any(|rule| is_so(&rule))
     }
 
     /// The rules for a drain of an instance in this cluster and this Auto Scaling group (None: in none).

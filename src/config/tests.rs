@@ -180,6 +180,7 @@ fn single_values_win_over_the_file() {
         table: Some("other".to_owned()),
         table_region: Some("eu-north-1".to_owned()),
         dry_run: Some(true),
+        ..Given::default()
     };
     let config = Config::parse(&format!("controller = \"blue\"\n{SCOPE}"), "test.toml", &given).unwrap();
     assert_eq!((config.controller.as_str(), config.table.name.as_str()), ("green", "other"));

@@ -24,12 +24,15 @@ mod scope;
 
 pub use clock::Clock;
 pub use records::Records;
-pub use scope::{Bells, Drain, Known, OurHooks, ScopeState};
+pub use scope::{Bells, Drain, Known, OurHooks, ScopeState, Unread};
 
 use crate::aws::{AwsError, Environment};
 use crate::config::{self, Config};
+use crate::health::Health;
 use crate::hold::hold;
+use crate::http::Server;
 use crate::intake::Intake;
+use crate::metrics::{Metrics, cloudwatch};
 use crate::observe::{read_groups, search};
 use crate::store::lease::RENEW_EVERY;
 use crate::store::{Ids, Lease, Read, Store, StoreError};
@@ -40,6 +43,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::io::Write;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -49,6 +53,10 @@ const TABLE: Duration = Duration::from_secs(10);
 const NUDGED: Duration = Duration::from_secs(2);
 /// How far apart searches of every cluster are, at least.
 const SEARCH: Duration = Duration::from_secs(5);
+/// How often gauges are taken.
+const GAUGES: Duration = Duration::from_secs(5);
+/// How often a line of metrics is written for CloudWatch, whose metrics have a point a minute.
+const LINE: Duration = Duration::from_secs(60);
 /// How soon an account and region that could not be reached is tried again.
 const RECONNECT: Duration = Duration::from_secs(30);
 
@@ -58,6 +66,15 @@ pub enum RunError {
     /// Nobody says in which region the table is.
     #[error("the table's region is not known: set `region` under [table], or AWS_REGION")]
     NoRegion,
+    /// The address cannot be had.
+    #[error("cannot listen on {address} (`listen`): {source}")]
+    Listen {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// No account and region could be reached, and waiting would not help.
     #[error("cannot work in region {region}")]
     Scope {
@@ -78,6 +95,8 @@ struct Shared {
     leads_until: Cell<Option<Mono>>,
     /// Whether the table was found, in its right shape. Until then nothing but holding is done.
     table_is_fit: Cell<bool>,
+    metrics: Metrics,
+    health: Health,
 }
 
 impl Shared {
@@ -108,6 +127,29 @@ pub async fn run_with_ids(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let clock = Clock::start(environment.time_source.clone());
+    let health = Health::new(clock.clone());
+    let Some(address) = config.listen else {
+        return work(config, environment, ids, clock, health, shutdown).await;
+    };
+    let server = Server::listen(address, health.clone(), environment.metrics.clone(), clock.clone()).await;
+    let server = server.map_err(|source| RunError::Listen { address, source })?;
+    tracing::info!(address = %server.address, "serving /healthz, /readyz and /metrics");
+    // It answers from the first second on, and while the work in hand is finished.
+    let work = work(config, environment, ids, clock, health, shutdown);
+    match select(pin!(work), pin!(server.serve())).await {
+        Either::Left((ended, _)) => ended,
+        Either::Right((never, _)) => match never {},
+    }
+}
+
+async fn work(
+    config: Config,
+    environment: Environment,
+    ids: Ids,
+    clock: Clock,
+    health: Health,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     let (records, lease) = if config.dry_run {
         tracing::info!("dry run: nothing is changed in AWS or in the table");
         (Records::Memory(Default::default()), None)
@@ -116,14 +158,19 @@ pub async fn run_with_ids(
         if sdk.region().is_none() {
             return Err(RunError::NoRegion);
         }
-        let store = Store::connect(&sdk, &config.table.name, &config.controller).with_ids(ids);
+        let store = Store::counted(&sdk, &config.table.name, &config.controller, &environment.metrics).with_ids(ids);
         let lease = Lease::new(&store);
         (Records::Table(store), Some(lease))
     };
-    let (reached, missing) = connect_all(&config, &environment).await?;
+    let (reached, missing) = connect_all(&config, &environment, &health).await?;
+    health.missing(missing.len());
     let leads_until = Cell::new(if lease.is_none() { Some(Mono::MAX) } else { None });
     let table_is_fit = Cell::new(lease.is_none());
-    let shared = Shared { leads_until, table_is_fit, config, clock, records };
+    if table_is_fit.get() {
+        health.table_is_fit();
+    }
+    let metrics = environment.metrics.clone();
+    let shared = Shared { leads_until, table_is_fit, config, clock, records, metrics, health };
     let lease = lease.map(tokio::sync::Mutex::new);
     tracing::info!(scopes = reached.len(), controller = shared.config.controller, "ecs-drain runs");
 
@@ -137,8 +184,9 @@ pub async fn run_with_ids(
             all.push(Either::Right(reach_later(&shared, &environment, scope, &stopping)));
         }
         let lease = lease_loop(&shared, lease.as_ref());
+        let lines = lines_loop(&shared);
         // None of them ends before the shutdown.
-        select(pin!(async { while all.next().await.is_some() {} }), pin!(lease)).await;
+        select(pin!(async { while all.next().await.is_some() {} }), select(pin!(lease), pin!(lines))).await;
     };
     let mut loops = pin!(loops);
     if let Either::Left(((), _)) = select(loops.as_mut(), pin!(shutdown)).await {
@@ -165,6 +213,7 @@ pub async fn run_with_ids(
 async fn connect_all(
     config: &Config,
     environment: &Environment,
+    health: &Health,
 ) -> Result<(Vec<ScopeState>, Vec<config::Scope>), RunError> {
     let mut reached = Vec::new();
     let mut missing = Vec::new();
@@ -173,7 +222,7 @@ async fn connect_all(
         match crate::aws::connect(environment, &scope.region, scope.role.as_ref()).await {
             Ok(session) => {
                 tracing::info!(account = session.account, region = session.region, "reached");
-                reached.push(ScopeState::new(scope.clone(), session));
+                reached.push(ScopeState::new(scope.clone(), session, environment.metrics.clone(), health.clone()));
             }
             Err(error) => {
                 tracing::error!(region = scope.region, %error, "cannot reach this account and region");
@@ -200,7 +249,8 @@ async fn reach_later(shared: &Shared, environment: &Environment, scope: config::
         match crate::aws::connect(environment, &scope.region, scope.role.as_ref()).await {
             Ok(session) => {
                 tracing::info!(account = session.account, region = session.region, "reached");
-                let state = ScopeState::new(scope, session);
+                shared.health.found();
+                let state = ScopeState::new(scope, session, shared.metrics.clone(), shared.health.clone());
                 return run_scope(shared, &state, stopping).await;
             }
             Err(error) => tracing::error!(region = scope.region, %error, "still cannot reach this account and region"),
@@ -217,6 +267,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stopping: &Cell<bool>) {
             table_loop(shared, scope),
             intake_loop(shared, scope, stopping),
             search_loop(shared, scope),
+            gauges_loop(shared, scope),
             events::events(shared, scope, stopping),
         )
     };
@@ -231,6 +282,7 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState) {
             Ok(view) => {
                 scope.forget_departed(&view);
                 *scope.groups.borrow_mut() = Some(view);
+                scope.health.looked_at_groups(&scope.prefix(), true);
                 scope.bells.hold.notify_one();
                 scope.bells.intake.notify_one();
                 backoff = self::backoff();
@@ -238,6 +290,7 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState) {
             }
             Err(error) => {
                 tracing::error!(%error, "cannot read the Auto Scaling groups; what was seen waiting is held on");
+                scope.health.looked_at_groups(&scope.prefix(), false);
                 backoff.next().unwrap_or(shared.config.poll.groups)
             }
         };
@@ -256,7 +309,10 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState) {
 async fn table_is_fit(shared: &Shared) {
     while !shared.table_is_fit.get() {
         match shared.records.check().await {
-            Ok(()) => shared.table_is_fit.set(true),
+            Ok(()) => {
+                shared.table_is_fit.set(true);
+                shared.health.table_is_fit();
+            }
             Err(error) => {
                 tracing::error!(%error, "no drain begins or goes on without the table; instances are held meanwhile");
                 tokio::time::sleep(TABLE).await;
@@ -283,6 +339,30 @@ async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) 
             Err(error) => tracing::error!(%error, "the lease could not be renewed"),
         }
         tokio::time::sleep(RENEW_EVERY).await;
+    }
+}
+
+/// Takes pictures of a scope, for gauges.
+async fn gauges_loop(shared: &Shared, scope: &ScopeState) {
+    loop {
+        // In a dry run nobody acts.
+        shared.metrics.leads(shared.leads() && !shared.config.dry_run);
+        shared.metrics.picture(&scope.session.account, &scope.session.region, scope.picture());
+        tokio::time::sleep(GAUGES).await;
+    }
+}
+
+/// Writes metrics for CloudWatch to standard output, where they are asked for.
+async fn lines_loop(shared: &Shared) {
+    if !shared.config.cloudwatch_metrics {
+        return std::future::pending().await;
+    }
+    let mut lines = cloudwatch::Lines::default();
+    loop {
+        tokio::time::sleep(LINE).await;
+        let line = lines.next(&shared.metrics, &shared.config.controller, shared.clock.now());
+        // Nobody reads it: that is no reason to stop draining.
+        let _ = writeln!(std::io::stdout(), "{line}");
     }
 }
 
@@ -341,9 +421,9 @@ async fn reread(shared: &Shared, scope: &ScopeState, key: &str) -> Result<(), St
             scope.bells.pass.notify_one();
         }
         Some(Read::Newer { schema }) => {
-            stand_still(scope, key, format!("its record has schema {schema}, which is newer than this program"));
+            stand_still(scope, key, Unread::newer(schema));
         }
-        Some(Read::Unreadable { why }) => stand_still(scope, key, why),
+        Some(Read::Unreadable { why }) => stand_still(scope, key, Unread { what: why, newer: false }),
         None => {
             if scope.drains.borrow_mut().remove(key).is_some() {
                 tracing::error!(key, "its record was deleted; it is opened again if the instance still waits");
@@ -357,12 +437,22 @@ async fn reread(shared: &Shared, scope: &ScopeState, key: &str) -> Result<(), St
 }
 
 /// A record that cannot be read stops that one drain, loudly, and loses nothing.
-fn stand_still(scope: &ScopeState, key: &str, what: String) {
+fn stand_still(scope: &ScopeState, key: &str, unread: Unread) {
     scope.drains.borrow_mut().remove(key);
     let instance = key.rsplit('/').next().unwrap_or(key);
     scope.phases.borrow_mut().remove(instance);
-    let known = scope.unreadable.borrow_mut().insert(key.to_owned(), what.clone());
-    if known.as_ref() != Some(&what) {
+    let known = scope.unreadable.borrow_mut().insert(key.to_owned(), unread.clone());
+    let Unread { what, newer } = &unread;
+    if known.as_ref() == Some(&unread) {
+        // Said already.
+    } else if *newer {
+        // During an upgrade this is as it should be: the newer process goes on with it.
+        tracing::warn!(
+            key,
+            what,
+            "this process leaves this drain alone; its instance is held. A newer one goes on with it"
+        );
+    } else {
         tracing::error!(key, what, "this drain stands still; its instance is held. Repair or delete the record");
     }
 }

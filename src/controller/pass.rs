@@ -43,13 +43,16 @@ pub(super) async fn passes(shared: &Shared, scope: &ScopeState, stopping: &Cell<
                     tracing::info_span!("pass", cluster = cluster.as_deref().unwrap_or("-"), drains = keys.len());
                 running.push(
                     async move {
+                        let begun = shared.clock.mono();
                         pass(shared, scope, &keys).await;
+                        scope.metrics.pass(shared.clock.mono().saturating_sub(begun));
                         cluster
                     }
                     .instrument(span),
                 );
             }
         }
+        scope.health.passes_move(&scope.prefix());
         let wait = next(scope, shared.clock.mono(), &busy);
         let bell = pin!(scope.bells.pass.notified());
         let idle = pin!(async {
@@ -217,11 +220,13 @@ fn decide_one(shared: &Shared, scope: &ScopeState, look: Look, turn: ecs_drain_s
     }
     say(&drain, &decision);
     say_stuck(&mut drain, &policy, &decision, shared.clock.mono());
+    drain.stuck &= brake.is_none();
     let key = drain.record.key();
     if let Some(kept) = scope.drains.borrow_mut().get_mut(&key) {
         kept.sightings = drain.sightings.clone();
         kept.looked = drain.looked;
         decision.why.name().clone_into(&mut kept.why);
+        kept.stuck = drain.stuck;
         kept.stuck_said = drain.stuck_said;
         kept.causes = drain.causes.clone();
         kept.diagnosed = drain.diagnosed;
@@ -254,9 +259,17 @@ fn say(drain: &Drain, decision: &Decision) {
     }
 }
 
+/// Whether somebody should look at a drain that has stood still for so long. One that waits for its turn, that somebody
+/// holds, or whose instance its group keeps or uses again, stands still as it should.
+fn is_stuck(record: &Record, standing_still: Duration, policy: &Policy) -> bool {
+    let works = matches!(record.phase, Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing);
+    works && record.held.is_none() && record.retained_at.is_none() && standing_still >= policy.stuck_after
+}
+
 /// Says, again and again, that a drain does not move.
 fn say_stuck(drain: &mut Drain, policy: &Policy, decision: &Decision, now: Mono) {
     let Some(since) = drain.sightings.progress else { return };
+    drain.stuck = is_stuck(&decision.record, now.saturating_sub(since), policy);
     let said = drain.stuck_said.unwrap_or(since).max(since);
     if decision.record.is_done() || now < said + policy.stuck_after {
         return;
@@ -289,8 +302,10 @@ async fn save(shared: &Shared, scope: &ScopeState, mut turn: Turn) -> Option<Tur
 async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Option<Record> {
     record.updated_at = shared.clock.now();
     let key = record.key();
+    let before = scope.drains.borrow().get(&key).map(|drain| (drain.record.phase, drain.record.phase_since));
     match shared.records.save(record).await {
         Ok(Saved::Saved(saved)) => {
+            scope.metrics.moved(before, &saved);
             scope.learn((*saved).clone(), shared.clock.mono());
             Some(*saved)
         }

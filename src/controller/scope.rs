@@ -2,7 +2,9 @@
 
 use crate::aws::{HookView, Session};
 use crate::config;
+use crate::health::Health;
 use crate::hold::Beats;
+use crate::metrics::{Metrics, Picture};
 use crate::observe::{Caches, GroupsView, Lookups, Member};
 use crate::store::Brake;
 use ecs_drain_state::{Mono, Note, Order, Phase, Record, Sightings};
@@ -34,13 +36,33 @@ pub struct ScopeState {
     /// How many container instances each cluster has, and until when that is believed: budgets in percent.
     pub sizes: RefCell<BTreeMap<String, (Mono, u32)>>,
     /// Records that cannot be read, with what was said of them: their drains stand still.
-    pub unreadable: RefCell<BTreeMap<String, String>>,
+    pub unreadable: RefCell<BTreeMap<String, Unread>>,
     /// Told what changed, one bell for each loop.
     pub bells: Bells,
     /// Heartbeats.
     pub beats: Beats,
     /// Whether a first look at the groups has been made.
     pub looked: Cell<bool>,
+    /// Where things are counted.
+    pub metrics: Metrics,
+    /// Where the loops say that they are alive.
+    pub health: Health,
+}
+
+/// A record that this process does not act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Why not.
+    pub what: String,
+    /// Whether a newer program wrote it, which goes on with it.
+    pub newer: bool,
+}
+
+impl Unread {
+    /// One of a newer schema.
+    pub fn newer(schema: u64) -> Unread {
+        Unread { what: format!("its record has schema {schema}, which is newer than this program"), newer: true }
+    }
 }
 
 /// What holding and intake know of an instance's record.
@@ -94,6 +116,8 @@ pub struct Drain {
     pub failures: u32,
     /// Why it was where it was at the last look, as was said in the log: the record may say so later.
     pub why: String,
+    /// Whether it is stuck: without progress for `stuck_after`.
+    pub stuck: bool,
     /// When it was last said that this drain is stuck.
     pub stuck_said: Option<Mono>,
     /// Why it does not move, as far as was found out.
@@ -112,6 +136,7 @@ impl Drain {
             looked: None,
             next: now,
             failures: 0,
+            stuck: false,
             stuck_said: None,
             causes: Vec::new(),
             diagnosed: None,
@@ -133,7 +158,7 @@ pub enum OurHooks<'a> {
 
 impl ScopeState {
     /// A scope in which nothing has been seen yet.
-    pub fn new(config: config::Scope, session: Session) -> ScopeState {
+    pub fn new(config: config::Scope, session: Session, metrics: Metrics, health: Health) -> ScopeState {
         ScopeState {
             config,
             session,
@@ -149,6 +174,8 @@ impl ScopeState {
             bells: Bells::default(),
             beats: Beats::default(),
             looked: Cell::new(false),
+            metrics,
+            health,
         }
     }
 
@@ -165,6 +192,27 @@ impl ScopeState {
     pub fn is_braked(&self, instance: &str) -> bool {
         let key = format!("{}{instance}", self.prefix());
         self.drains.borrow().get(&key).is_some_and(|drain| self.brake_on(&drain.record).is_some())
+    }
+
+    /// What it looks like now.
+    pub fn picture(&self) -> Picture {
+        let mut picture = Picture::default();
+        for drain in self.drains.borrow().values() {
+            picture.add(&drain.record, drain.stuck);
+        }
+        let view = self.groups.borrow().clone();
+        let waiting = view.map_or(0, |view| self.held(&view));
+        let broken = self.unreadable.borrow().values().filter(|unread| !unread.newer).count();
+        picture.unreadable = u32::try_from(broken).unwrap_or(u32::MAX);
+        picture.waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        picture
+    }
+
+    /// How many instances wait in groups that have a hook of ours.
+    fn held(&self, view: &GroupsView) -> usize {
+        let ours =
+            |member: &Member| matches!(self.our_hooks(view, &member.group), OurHooks::One(_) | OurHooks::Several(_));
+        self.waiting(view).iter().filter(|(_, member)| ours(member)).count()
     }
 
     /// Account and region, as a person says them.

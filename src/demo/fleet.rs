@@ -66,7 +66,7 @@ pub fn describe(cloud: &mut Cloud, seed: u64) {
                 name: HOOK.to_owned(),
                 transition: Transition::Terminating,
                 heartbeat_timeout: seconds(300),
-                default_result: LifecycleResult::Abandon,
+                default_result: LifecycleResult::Continue,
             }],
             launch_time: seconds(30),
             instance_ids: Some(ids(group, size, seed)),

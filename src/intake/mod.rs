@@ -3,7 +3,7 @@
 
 use crate::aws::{Beat, HookView};
 use crate::config::Config;
-use crate::controller::{Clock, Known, OurHooks, Records, ScopeState};
+use crate::controller::{Clock, Known, OurHooks, Records, ScopeState, Unread};
 use crate::observe::{GroupsView, Member};
 use crate::store::{Read, Saved, StoreError};
 use ecs_drain_state::record::Opening;
@@ -277,14 +277,14 @@ async fn open(scope: &ScopeState, records: &Records, clock: &Clock, opening: Ope
             records.save(old.reopen(opening, now)).await?
         }
         Some(Read::Newer { schema }) => {
-            let what = format!("its record has schema {schema}, which is newer than this program");
-            tracing::error!(key, "{what}: the instance is held, and left to the newer program");
-            scope.unreadable.borrow_mut().insert(key, what);
+            let unread = Unread::newer(schema);
+            tracing::warn!(key, "{}: the instance is held, and left to the newer program", unread.what);
+            scope.unreadable.borrow_mut().insert(key, unread);
             return Ok(());
         }
         Some(Read::Unreadable { why }) => {
             tracing::error!(key, why, "its record cannot be read: the instance is held, and this drain stands still");
-            scope.unreadable.borrow_mut().insert(key, why);
+            scope.unreadable.borrow_mut().insert(key, Unread { what: why, newer: false });
             return Ok(());
         }
     };

@@ -8,6 +8,8 @@
 //! | [`lease`] | which replica acts |
 //! | [`schema`] | the table's keys and indexes: create it, check it |
 //! | [`item`] | a record as the table's item, and back, distrusting what is read |
+//! | `counting` | counts calls |
+//! | `probe` | is each kind of call allowed |
 //! | `error` | what can go wrong, and what to do about it |
 //!
 //! # Rely and guarantee
@@ -24,9 +26,11 @@
 //! This module interprets a record in one way only: whether it is done, which decides on the sparse index and the TTL.
 
 pub mod brake;
+mod counting;
 mod error;
 pub mod item;
 pub mod lease;
+mod probe;
 mod records;
 pub mod requests;
 pub mod schema;
@@ -38,6 +42,7 @@ pub use records::{OpenWork, Saved, UnfinishedKey};
 pub use requests::{Answer, Leader, ReadRequest};
 pub use schema::TableOptions;
 
+use crate::metrics::Metrics;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
@@ -100,9 +105,16 @@ pub enum Read {
 impl Store {
     /// A store in this table, for the controller of this name. Makes no call.
     pub fn connect(sdk: &SdkConfig, table: &str, controller: &str) -> Store {
+        Store::counted(sdk, table, controller, &Metrics::default())
+    }
+
+    /// The same, with its calls counted.
+    pub fn counted(sdk: &SdkConfig, table: &str, controller: &str, metrics: &Metrics) -> Store {
+        let client =
+            |partition, attempts, attempt, operation| client(sdk, metrics, partition, attempts, attempt, operation);
         Store {
-            records: client(sdk, "ecs-drain records", 4, RECORD_ATTEMPT, RECORD_OPERATION),
-            urgent: client(sdk, "ecs-drain lease", 3, LEASE_ATTEMPT, LEASE_OPERATION),
+            records: client("ecs-drain records", 4, RECORD_ATTEMPT, RECORD_OPERATION),
+            urgent: client("ecs-drain lease", 3, LEASE_ATTEMPT, LEASE_OPERATION),
             place: error::Place {
                 table: table.to_owned(),
                 region: sdk.region().map_or_else(|| "no region".to_owned(), |region| region.to_string()),
@@ -133,7 +145,14 @@ impl Store {
 
 /// A client of its own, with its own connect, attempt and operation timeouts (the SDK's default has no limit on a call)
 /// and its own retry quota (the SDK's default is one for the whole process).
-fn client(sdk: &SdkConfig, partition: &'static str, attempts: u32, attempt: Duration, operation: Duration) -> Client {
+fn client(
+    sdk: &SdkConfig,
+    metrics: &Metrics,
+    partition: &'static str,
+    attempts: u32,
+    attempt: Duration,
+    operation: Duration,
+) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(attempt)
@@ -151,6 +170,7 @@ fn client(sdk: &SdkConfig, partition: &'static str, attempts: u32, attempt: Dura
         .timeout_config(timeouts)
         .retry_config(retries)
         .retry_partition(RetryPartition::custom(partition).build())
+        .interceptor(counting::Counting(metrics.clone()))
         // Measures wall time, which stands still in a simulation; the attempt's timeout takes its place.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();

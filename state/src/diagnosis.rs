@@ -29,6 +29,7 @@ pub use facts::{
     Constraint, Controller, EventFacts, Facts, InstanceFacts, Need, Others, Port, Protection, ServiceFacts, ServiceKey,
     TargetFacts, TaskFacts,
 };
+pub use service::can_never_replace;
 
 use crate::observation::TaskKind;
 use crate::policy::{DaemonTasks, StandaloneTasks};

@@ -10,10 +10,12 @@ mod crash_matrix;
 #[cfg(feature = "demo")]
 mod demo;
 mod docs;
+mod doctor;
 mod endings;
 mod fleets;
 mod harness;
 mod hostile;
+mod metrics;
 mod night;
 mod operators;
 mod policy;
@@ -23,3 +25,4 @@ mod queue;
 mod scenarios;
 mod store;
 mod story;
+mod templates;

@@ -8,12 +8,14 @@
 //! | `stories` | drains whose processes are killed and stopped |
 //! | `phases` | drains in every phase, whose process stands still or is asked to stop |
 //! | `network` | drains over connections that break, garble and lie |
+//! | `health` | what it answers to those who watch over it |
 //! | `full_disk` | a table whose disk is full |
 //! | `soak` | hours of it, with an eye on memory |
 //! | `starts` | what a user is told when something is missing, and the commands that read the table |
 
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod health;
 mod network;
 mod phases;
 mod process;

@@ -71,6 +71,11 @@ fn at_most(service: &ServiceFacts, percents: Percents) -> u64 {
     u64::from(service.desired) * u64::from(percents.maximum) / 100
 }
 
+/// Why no drain of an instance with a task of this service can ever end, whatever room there is elsewhere, if that is so.
+pub fn can_never_replace(name: &str, service: &ServiceFacts) -> Option<Cause> {
+    percents(service).and_then(|percents| cannot_replace(name, service, percents))
+}
+
 /// ECS needs room for one step: to stop a task first, or to start one first.
 fn cannot_replace(name: &str, service: &ServiceFacts, percents: Percents) -> Option<Cause> {
     let desired = u64::from(service.desired);

@@ -1,0 +1,83 @@
+//! `ecs-drain healthcheck`: what a container's health check runs. It asks the controller beside it, and needs no shell
+//! and no curl in the image.
+
+use crate::cli::{Failure, Global};
+use crate::config::Given;
+use clap::Args;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const EXAMPLES: &str = "\
+Examples:
+  ecs-drain healthcheck                              of the address in ECS_DRAIN_LISTEN, or `listen`
+  ecs-drain healthcheck --listen 127.0.0.1:8080
+  ecs-drain healthcheck --ready                      /readyz instead of /healthz
+
+Use the first as a container's health check. A controller that is not ready (no table, say) still holds
+instances: restarting it would help nobody.";
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How much of an answer is read.
+const MOST: u64 = 64 * 1024;
+
+/// Whom to ask, and what.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct HealthcheckArgs {
+    /// Where the controller listens [default: the configuration's]
+    #[arg(long, value_name = "ADDRESS", env = "ECS_DRAIN_LISTEN")]
+    pub listen: Option<String>,
+    /// Whether it is ready, not only alive
+    #[arg(long)]
+    pub ready: bool,
+}
+
+/// Asks.
+///
+/// # Errors
+/// There is nothing to ask, it does not answer, or it does not say that it is fine.
+pub async fn run(args: &HealthcheckArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+    let address = match &args.listen {
+        Some(text) => text.parse().map_err(|_| Failure::usage(format!("{text:?} is no IP address with a port")))?,
+        None => global.load(&Given::default())?.listen.ok_or_else(|| {
+            Failure::usage("the controller listens nowhere: set `listen`, --listen or ECS_DRAIN_LISTEN for both")
+        })?,
+    };
+    let path = if args.ready { "/readyz" } else { "/healthz" };
+    let (status, text) = tokio::time::timeout(PATIENCE, ask(reachable(address), path))
+        .await
+        .map_err(|_| Failure::failed(format!("http://{address}{path} did not answer within {} s", PATIENCE.as_secs())))?
+        .map_err(|error| Failure::failed(format!("http://{address}{path}: {error}")))?;
+    if status == 200 {
+        write!(out, "{text}")?;
+        Ok(())
+    } else {
+        Err(Failure::failed(format!("http://{address}{path} says {status}: {}", text.trim())))
+    }
+}
+
+/// Where something that listens on every interface can be reached.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => address,
+    }
+}
+
+/// One GET, in the version of HTTP that ends an answer with its connection: status and body.
+async fn ask(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(MOST).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    status.map(|status| (status, body.to_owned())).ok_or_else(|| std::io::Error::other("that is no answer of HTTP"))
+}

@@ -1,0 +1,217 @@
+//! `ecs-drain hooks`: the groups of the configuration and their lifecycle hooks, and what puts ours there.
+//!
+//! It changes nothing itself: a hook belongs to whatever made its group, and a template that does not know of it would
+//! take it away again.
+
+use crate::aws::{self, Environment, GroupView, HookView};
+use crate::cli::words::plain;
+use crate::cli::{Failure, Global};
+use crate::config::{Given, Patterns};
+use crate::doctor::hooks::HEARTBEAT_TIMEOUT;
+use clap::{Args, ValueEnum};
+use comfy_table::{ContentArrangement, Table, presets};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::Write;
+
+const EXAMPLES: &str = "\
+Examples:
+  ecs-drain hooks --config ecs-drain.toml                     the groups, their hooks, and aws commands
+  ecs-drain hooks --config ecs-drain.toml --group 'web-*'
+  ecs-drain hooks --config ecs-drain.toml --print terraform   or cloudformation, or none
+
+Exit codes: 0 when every group has one hook of ours, as it should be; 1 when one has not.";
+
+/// In which language to say what is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Print {
+    /// Commands of the aws command line.
+    #[default]
+    Aws,
+    /// Resources of a CloudFormation template.
+    Cloudformation,
+    /// Resources of a Terraform module.
+    Terraform,
+    /// Only the list.
+    None,
+}
+
+/// Which groups.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct HooksArgs {
+    /// Only groups of these names or patterns
+    #[arg(long, value_name = "NAME")]
+    pub group: Vec<String>,
+    /// How to print what puts a missing or wrong hook right
+    #[arg(long, value_name = "HOW", default_value = "aws")]
+    pub print: Print,
+}
+
+/// One group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    region: String,
+    group: String,
+    state: State,
+    others: Vec<String>,
+}
+
+/// How our hook stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// As it should be.
+    Right(String),
+    /// There, and not as it should be: its name, and what is wrong.
+    Wrong(String, String),
+    /// Not there.
+    Missing,
+    /// Several of ours.
+    Several(Vec<String>),
+}
+
+impl State {
+    fn words(&self) -> String {
+        match self {
+            State::Right(name) => format!("{name}: right"),
+            State::Wrong(name, why) => format!("{name}: {why}"),
+            State::Missing => "missing".to_owned(),
+            State::Several(names) => format!("several: {}", names.join(", ")),
+        }
+    }
+}
+
+/// Lists them.
+///
+/// # Errors
+/// The configuration is refused, something could not be read, or a group is not as it should be.
+pub async fn run(args: &HooksArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+    let config = global.load(&Given::default())?;
+    let wanted = if args.group.is_empty() { Patterns::all() } else { Patterns::new(args.group.clone()) };
+    let environment = Environment::default();
+    let mut rows = Vec::new();
+    let mut fixes = Vec::new();
+    for scope in &config.scopes {
+        let because = |error: aws::AwsError| Failure::because(&error);
+        let session = aws::connect(&environment, &scope.region, scope.role.as_ref()).await.map_err(because)?;
+        let groups = session.autoscaling.groups(None, false).await.map_err(because)?;
+        for group in groups.iter().filter(|g| wanted.matches(&g.name) && scope.groups.selects(&g.name, &g.tags)) {
+            let hooks = session.autoscaling.hooks(&group.name).await.map_err(because)?;
+            let row = row(&session.region, group, &hooks, &scope.hooks);
+            let first = scope.hooks.first().map_or("ecs-drain", String::as_str);
+            fixes.extend(fix(&row, first, args.print));
+            rows.push(row);
+        }
+    }
+    out.write_all(page(&rows, &fixes, args.print).as_bytes())?;
+    match rows.iter().filter(|row| !matches!(row.state, State::Right(_))).count() {
+        0 => Ok(()),
+        1 => Err(Failure::failed("1 group has no hook of ours as it should be")),
+        n => Err(Failure::failed(format!("{n} groups have no hook of ours as it should be"))),
+    }
+}
+
+fn row(region: &str, group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> Row {
+    let named: Vec<&HookView> = hooks.iter().filter(|hook| ours.contains(&hook.name)).collect();
+    let state = match named.as_slice() {
+        [] => State::Missing,
+        [hook] => match wrong(hook) {
+            None => State::Right(hook.name.clone()),
+            Some(why) => State::Wrong(hook.name.clone(), why),
+        },
+        several => State::Several(several.iter().map(|hook| hook.name.clone()).collect()),
+    };
+    let others = hooks.iter().filter(|hook| hook.terminating && !ours.contains(&hook.name));
+    Row {
+        region: region.to_owned(),
+        group: group.name.clone(),
+        state,
+        others: others.map(|hook| hook.name.clone()).collect(),
+    }
+}
+
+/// What is not as it should be.
+fn wrong(hook: &HookView) -> Option<String> {
+    let mut wrong = Vec::new();
+    if !hook.terminating {
+        wrong.push("it holds launches".to_owned());
+    }
+    if hook.default_result != ecs_drain_state::ActionResult::Continue {
+        wrong.push("its default result is ABANDON".to_owned());
+    }
+    if hook.heartbeat_timeout_seconds < 300 {
+        wrong.push(format!("its heartbeat timeout is {} s", hook.heartbeat_timeout_seconds));
+    }
+    (!wrong.is_empty()).then(|| wrong.join(", "))
+}
+
+/// What puts a row right; nothing for one that is, or that only a person can.
+fn fix(row: &Row, first: &str, print: Print) -> Option<String> {
+    let hook = match &row.state {
+        State::Missing => first,
+        State::Wrong(name, _) => name,
+        State::Right(_) | State::Several(_) => return None,
+    };
+    let Row { region, group, .. } = row;
+    let id: String = group.chars().filter(char::is_ascii_alphanumeric).collect();
+    let label: String = group.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    Some(match print {
+        Print::Aws => format!(
+            "aws autoscaling put-lifecycle-hook --region {region} --auto-scaling-group-name {} \\\n  \
+             --lifecycle-hook-name {hook} --lifecycle-transition autoscaling:EC2_INSTANCE_TERMINATING \\\n  \
+             --heartbeat-timeout {HEARTBEAT_TIMEOUT} --default-result CONTINUE\n",
+            shell(group)
+        ),
+        Print::Cloudformation => format!(
+            "EcsDrainHook{id}:\n  Type: AWS::AutoScaling::LifecycleHook\n  Properties:\n    \
+             AutoScalingGroupName: {group:?}\n    LifecycleHookName: {hook}\n    \
+             LifecycleTransition: autoscaling:EC2_INSTANCE_TERMINATING\n    \
+             HeartbeatTimeout: {HEARTBEAT_TIMEOUT}\n    DefaultResult: CONTINUE\n"
+        ),
+        Print::Terraform => format!(
+            "resource \"aws_autoscaling_lifecycle_hook\" \"ecs_drain_{label}\" {{\n  \
+             name                   = {hook:?}\n  autoscaling_group_name = {group:?}\n  \
+             lifecycle_transition   = \"autoscaling:EC2_INSTANCE_TERMINATING\"\n  \
+             heartbeat_timeout      = {HEARTBEAT_TIMEOUT}\n  default_result         = \"CONTINUE\"\n}}\n"
+        ),
+        Print::None => return None,
+    })
+}
+
+/// A group's name may have blanks and quotes in it.
+fn shell(name: &str) -> String {
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
+    if plain { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
+}
+
+fn page(rows: &[Row], fixes: &[String], print: Print) -> String {
+    if rows.is_empty() {
+        return "no Auto Scaling group is selected\n".to_owned();
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["GROUP", "REGION", "OUR HOOK", "OTHERS"]);
+    for row in rows {
+        let others = if row.others.is_empty() { "-".to_owned() } else { row.others.join(", ") };
+        table.add_row([plain(&row.group), row.region.clone(), row.state.words(), plain(&others)]);
+    }
+    let mut page: String = table.lines().map(|line| format!("{}\n", line.trim())).collect();
+    if !fixes.is_empty() {
+        let how = match print {
+            Print::Aws => {
+                "These commands put them right. Where a template made the group, change the template instead."
+            }
+            Print::Cloudformation => "Beside the group in its own template:",
+            Print::Terraform => "Beside the group in its own module:",
+            Print::None => "",
+        };
+        let _ = write!(page, "\n{how}\n\n{}", fixes.join("\n"));
+    }
+    if rows.iter().any(|row| matches!(row.state, State::Several(_))) {
+        page.push_str(
+            "\nOf several hooks of ours, leave one. Deleting a hook lets the instances go that wait under it: see first \
+             that none does.\n",
+        );
+    }
+    page
+}

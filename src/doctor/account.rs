@@ -1,0 +1,264 @@
+//! One scope: credentials, permissions, clusters, groups, queue.
+
+use super::{Finding, Section, hooks, permission};
+use crate::aws::ecs::State;
+use crate::aws::{self, Desired, Environment, GroupView, Session};
+use crate::config::{Config, Scope};
+use ecs_drain_state::ActionResult;
+use ecs_drain_state::diagnosis::can_never_replace;
+use std::collections::BTreeSet;
+
+/// An instance that nobody has.
+const INSTANCE: &str = "i-00000000000000000";
+
+/// The id of a task, or of a container instance, that nobody has.
+const ID: &str = "00000000000000000000000000000000";
+
+/// How many container instances of a cluster are looked at for the services on them.
+const SAMPLE: usize = 20;
+
+/// Looks at one account and region.
+pub async fn examine(config: &Config, scope: &Scope, environment: &Environment) -> Section {
+    let role = scope.role.as_ref().map_or_else(String::new, |role| format!(", role {}", role.arn));
+    let session = match aws::connect(environment, &scope.region, scope.role.as_ref()).await {
+        Ok(session) => session,
+        Err(error) => {
+            let place = format!("scope {}{role}", scope.region);
+            return Section { place, findings: vec![Finding::broken(error.to_string())] };
+        }
+    };
+    let place = format!("scope {}, account {}{role}", session.region, session.account);
+    let mut look = Look { config, scope, session: &session, findings: Vec::new() };
+    look.say(Finding::fine("credentials are accepted"));
+    let clusters = look.clusters().await;
+    let groups = look.groups().await;
+    look.balancers(&groups).await;
+    look.changes(&clusters, &groups).await;
+    look.queue().await;
+    Section { place, findings: look.findings }
+}
+
+struct Look<'a> {
+    config: &'a Config,
+    scope: &'a Scope,
+    session: &'a Session,
+    findings: Vec<Finding>,
+}
+
+/// A selected group, with the hook of ours that it has.
+struct Chosen {
+    group: GroupView,
+    hook: Option<String>,
+}
+
+impl Look<'_> {
+    fn say(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    /// Says whether a call was allowed, and gives its answer.
+    fn tried<T>(&mut self, action: &str, answer: Result<T, aws::AwsError>) -> Option<T> {
+        match answer {
+            Ok(answer) => {
+                self.say(Finding::fine(format!("allowed: {action}")));
+                Some(answer)
+            }
+            Err(error) => {
+                self.say(permission::<T>(action, Err(error)));
+                None
+            }
+        }
+    }
+
+    /// The selected clusters, and whether what is read of them can be read.
+    async fn clusters(&mut self) -> Vec<String> {
+        let ecs = &self.session.ecs;
+        let Some(arns) = self.tried("ecs:ListClusters", ecs.list_clusters().await) else { return Vec::new() };
+        let names = arns.iter().map(|arn| arn.rsplit('/').next().unwrap_or(arn).to_owned());
+        let chosen: Vec<String> = names.filter(|name| self.scope.clusters.matches(name)).collect();
+        if chosen.is_empty() {
+            let text = format!("none of the {} clusters here is selected by {}", arns.len(), self.scope.clusters);
+            self.say(Finding::warning(text, "correct `clusters` of this scope, or its region or account"));
+        } else {
+            self.say(Finding::note(format!("{} of {} clusters are selected", chosen.len(), arns.len())));
+        }
+        // What nobody has is asked for where there is no cluster: what is allowed shows all the same.
+        let first = chosen.first().map_or("ecs-drain-doctor", String::as_str);
+        self.tried("ecs:DescribeClusters", ecs.registered_container_instances(first).await);
+        self.tried("ecs:ListContainerInstances", ecs.list_container_instances(first, &[INSTANCE.to_owned()]).await);
+        let nobody = [self.arn("container-instance", first)];
+        self.tried("ecs:DescribeContainerInstances", ecs.describe_container_instances(first, &nobody).await);
+        self.tried("ecs:ListTasks", ecs.list_tasks(first, Some(&nobody[0]), Desired::Running).await);
+        let task = [self.arn("task", first)];
+        self.tried("ecs:DescribeTasks", ecs.describe_tasks(first, &task).await);
+        self.tried("ecs:GetTaskProtection", ecs.task_protection(first, &task).await);
+        self.tried("ecs:DescribeServices", ecs.service_states(first, &["ecs-drain-doctor".to_owned()]).await);
+        self.tried("ecs:DescribeTaskDefinition", ecs.task_definition("ecs-drain-doctor:1").await);
+        for cluster in &chosen {
+            if let Err(error) = self.services(cluster).await {
+                self.say(Finding::warning(
+                    format!("cannot look at the services of cluster {cluster}: {error}"),
+                    "see there",
+                ));
+            }
+        }
+        chosen
+    }
+
+    /// Services on the cluster's instances whose tasks can never be replaced.
+    async fn services(&mut self, cluster: &str) -> Result<(), aws::AwsError> {
+        let ecs = &self.session.ecs;
+        let (arns, more) = ecs.active_container_instances(cluster, SAMPLE).await?;
+        let mut tasks = BTreeSet::new();
+        for arn in &arns {
+            tasks.extend(ecs.list_tasks(cluster, Some(arn), Desired::Running).await?);
+        }
+        let tasks: Vec<String> = tasks.into_iter().collect();
+        let described = ecs.describe_tasks(cluster, &tasks).await?;
+        let service = |group: &String| group.strip_prefix("service:").map(str::to_owned);
+        let services = described.found.iter().filter_map(|task| task.group.as_ref().and_then(service));
+        let services: Vec<String> = services.collect::<BTreeSet<String>>().into_iter().collect();
+        let states = ecs.service_states(cluster, &services).await?;
+        let mut stuck = 0;
+        for state in &states.found {
+            if let Some(cause) = can_never_replace(&state.name, &state.facts) {
+                stuck += 1;
+                let advice =
+                    "let maximumPercent be more than 100, or minimumHealthyPercent less, or give its drains a deadline";
+                self.say(Finding::warning(format!("cluster {cluster}: {cause}"), advice));
+            }
+        }
+        if stuck == 0 {
+            let of = if more { format!(", of its first {SAMPLE} instances") } else { String::new() };
+            let text = format!(
+                "cluster {cluster}: {} instances, {} services{of}: all can be drained",
+                arns.len(),
+                services.len()
+            );
+            self.say(Finding::fine(text));
+        }
+        Ok(())
+    }
+
+    /// The selected groups and their hooks.
+    async fn groups(&mut self) -> Vec<Chosen> {
+        let autoscaling = &self.session.autoscaling;
+        self.tried("autoscaling:DescribeAutoScalingInstances", autoscaling.instances(&[INSTANCE.to_owned()]).await);
+        let Some(all) = self.tried("autoscaling:DescribeAutoScalingGroups", autoscaling.groups(None, false).await)
+        else {
+            return Vec::new();
+        };
+        let count = all.len();
+        let selected: Vec<GroupView> =
+            all.into_iter().filter(|group| self.scope.groups.selects(&group.name, &group.tags)).collect();
+        if selected.is_empty() {
+            let text = format!("none of the {count} Auto Scaling groups here is selected by `groups`");
+            self.say(Finding::warning(text, "correct `groups` of this scope, or its region or account"));
+        }
+        let first = selected.first().map_or("ecs-drain-doctor", |group| group.name.as_str());
+        self.tried("autoscaling:DescribeWarmPool", autoscaling.warm_pool(first).await);
+        if selected.is_empty() {
+            self.tried("autoscaling:DescribeLifecycleHooks", autoscaling.hooks(first).await);
+        }
+        let mut chosen = Vec::new();
+        for (number, group) in selected.into_iter().enumerate() {
+            let answer = autoscaling.hooks(&group.name).await;
+            let answer = match (number, answer) {
+                (0, answer) => self.tried("autoscaling:DescribeLifecycleHooks", answer),
+                (_, Ok(hooks)) => Some(hooks),
+                (_, Err(error)) => {
+                    self.say(Finding::warning(error.to_string(), "try again"));
+                    None
+                }
+            };
+            let Some(hooks) = answer else { continue };
+            for finding in hooks::judge(&group, &hooks, &self.scope.hooks) {
+                self.say(finding);
+            }
+            let ours = hooks.into_iter().find(|hook| hook.terminating && self.scope.hooks.contains(&hook.name));
+            chosen.push(Chosen { group, hook: ours.map(|hook| hook.name) });
+        }
+        if !chosen.is_empty() && chosen.iter().all(|chosen| chosen.hook.is_none()) {
+            let names: Vec<&str> = self.scope.hooks.iter().map(String::as_str).collect();
+            let text = format!("no selected group has a hook of ours ({}): nothing would be drained", names.join(", "));
+            self.say(Finding::failure(text, "`ecs-drain hooks` prints what puts it there"));
+        }
+        chosen
+    }
+
+    async fn balancers(&mut self, groups: &[Chosen]) {
+        let (elbv2, elb) = (&self.session.elbv2, &self.session.elb);
+        let own = groups.iter().flat_map(|chosen| &chosen.group.target_groups).next();
+        let nobody = format!(
+            "arn:{}:elasticloadbalancing:{}:{}:targetgroup/ecs-drain-doctor/0000000000000000",
+            aws::calls::partition(&self.session.region),
+            self.session.region,
+            self.session.account
+        );
+        let target_group = own.map_or(nobody.as_str(), String::as_str);
+        self.tried("elasticloadbalancing:DescribeTargetGroups", elbv2.is_network(target_group).await);
+        self.tried("elasticloadbalancing:DescribeTargetHealth", elbv2.target_health(target_group).await);
+        self.tried(
+            "elasticloadbalancing:DescribeTargetGroupAttributes",
+            elbv2.deregistration_delay(target_group).await,
+        );
+        let own = groups.iter().flat_map(|chosen| &chosen.group.classic).next();
+        let classic = own.map_or("ecs-drain-doctor", String::as_str);
+        self.tried("elasticloadbalancing:DescribeLoadBalancers", elb.members(&[classic.to_owned()]).await);
+        self.tried("elasticloadbalancing:DescribeLoadBalancerAttributes", elb.draining_timeout(classic).await);
+        self.tried(
+            "elasticloadbalancing:DescribeInstanceHealth",
+            elb.instance_health(classic, &[INSTANCE.to_owned()]).await,
+        );
+    }
+
+    /// Whether what changes something is allowed: asked of things that do not exist.
+    async fn changes(&mut self, clusters: &[String], groups: &[Chosen]) {
+        let (ecs, urgent) = (&self.session.ecs, &self.session.urgent);
+        match groups.iter().find_map(|chosen| Some((chosen.group.name.as_str(), chosen.hook.as_deref()?))) {
+            Some((group, hook)) => {
+                self.tried("autoscaling:RecordLifecycleActionHeartbeat", urgent.heartbeat(group, hook, INSTANCE).await);
+                let answer = urgent.complete(group, hook, INSTANCE, ActionResult::Continue).await;
+                self.tried("autoscaling:CompleteLifecycleAction", answer);
+                let answer = urgent.terminate(group, INSTANCE, false).await;
+                self.tried("autoscaling:TerminateInstanceInAutoScalingGroup", answer);
+            }
+            None => self.say(Finding::note(
+                "heartbeats and completions were not tried: that needs a group with a hook of ours",
+            )),
+        }
+        let Some(cluster) = clusters.first() else {
+            self.say(Finding::note("changes in ECS were not tried: that needs a cluster"));
+            return;
+        };
+        let nobody = [self.arn("container-instance", cluster)];
+        let answer = ecs.set_state(cluster, &nobody, State::Draining).await;
+        let answer = answer.and_then(|mut each| each.pop().map_or(Ok(()), |(_, answer)| answer));
+        self.tried("ecs:UpdateContainerInstancesState", answer);
+        if self.config.policies.stop_standalone_tasks() {
+            let answer = ecs.stop_task(cluster, &self.arn("task", cluster), "ecs-drain doctor").await;
+            self.tried("ecs:StopTask", answer);
+        }
+        if self.config.policies.deregister() {
+            self.tried("ecs:DeregisterContainerInstance", ecs.deregister(cluster, &nobody[0]).await);
+        }
+    }
+
+    async fn queue(&mut self) {
+        let sqs = &self.session.sqs;
+        let Some(url) = &self.scope.queue else {
+            self.say(Finding::note(
+                "no queue: everything but spot interruptions and rebalance recommendations is found by polling",
+            ));
+            return;
+        };
+        self.tried("sqs:ReceiveMessage", sqs.may_receive(url).await);
+        self.tried("sqs:DeleteMessage", sqs.may_delete(url).await);
+    }
+
+    /// The ARN of something that nobody has.
+    fn arn(&self, kind: &str, cluster: &str) -> String {
+        let Session { account, region, .. } = self.session;
+        format!("arn:{}:ecs:{region}:{account}:{kind}/{cluster}/{ID}", aws::calls::partition(region))
+    }
+}

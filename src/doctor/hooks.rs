@@ -1,0 +1,201 @@
+//! A group and its lifecycle hooks: ours there, right, alone of its kind; and what would put it right.
+
+use super::Finding;
+use crate::aws::{GroupView, HookView};
+use crate::config::scope::ECS_HOOK;
+use ecs_drain_state::ActionResult;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What we advise. An hour reaches Auto Scaling's 48 hours (100 heartbeats) with ease, and an instance waits no longer
+/// than that where no controller runs.
+pub const HEARTBEAT_TIMEOUT: u32 = 3600;
+
+/// With calls that fail for minutes, a shorter timeout can run out.
+const SHORT: u32 = 300;
+
+/// A wait that ends sooner than this is too short for many a drain.
+const SHORT_WAIT: u32 = 3600;
+
+/// What is to be said of a group's hooks.
+pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> Vec<Finding> {
+    let name = &group.name;
+    let mut findings = Vec::new();
+    let here: Vec<&HookView> = hooks.iter().filter(|hook| hook.terminating && ours.contains(&hook.name)).collect();
+    match here.as_slice() {
+        [] => findings.push(Finding::warning(
+            format!("group {name}: no terminating hook of ours; its instances go without being drained"),
+            format!("`ecs-drain hooks --group {name}` prints what puts it there; or leave the group out of `groups`"),
+        )),
+        [hook] => findings.push(Finding::fine(format!(
+            "group {name}: hook {}, heartbeat timeout {}, {} when nobody decides",
+            hook.name,
+            words(hook.heartbeat_timeout_seconds),
+            hook.default_result.as_str()
+        ))),
+        several => findings.push(Finding::failure(
+            format!(
+                "group {name}: {} hooks of ours ({}); its instances are held, and not drained",
+                several.len(),
+                names(several)
+            ),
+            "leave one of them, once no instance waits: deleting a hook lets its waiting instances go",
+        )),
+    }
+    for hook in &here {
+        findings.extend(about_ours(name, hook));
+    }
+    for hook in hooks.iter().filter(|hook| !hook.terminating && ours.contains(&hook.name)) {
+        findings.push(Finding::warning(
+            format!("group {name}: hook {} holds launches, not terminations", hook.name),
+            "give the hook for terminations another name, or this one",
+        ));
+    }
+    for hook in hooks.iter().filter(|hook| hook.terminating && !ours.contains(&hook.name)) {
+        findings.push(about_others(name, hook));
+    }
+    let own = group.target_groups.len() + group.classic.len();
+    if own > 0 {
+        findings.push(Finding::note(format!(
+            "group {name}: {own} load balancers are attached to the group itself; it leaves them before the hook holds \
+             an instance, and they are looked at as well"
+        )));
+    }
+    if group.retains_abandoned {
+        findings.push(Finding::note(format!(
+            "group {name}: keeps instances whose termination is abandoned (Terminating:Retained), until somebody \
+             terminates them"
+        )));
+    }
+    findings
+}
+
+fn about_ours(group: &str, hook: &HookView) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if hook.global_timeout_seconds < SHORT_WAIT {
+        findings.push(Finding::warning(
+            format!(
+                "group {group}: hook {} ends every wait after {}: 100 heartbeat timeouts",
+                hook.name,
+                words(hook.global_timeout_seconds)
+            ),
+            format!("a heartbeat timeout of {HEARTBEAT_TIMEOUT} s reaches Auto Scaling's 48 hours"),
+        ));
+    } else if hook.heartbeat_timeout_seconds < SHORT {
+        findings.push(Finding::warning(
+            format!(
+                "group {group}: hook {} runs out {} after the last heartbeat: trouble of some minutes lets its instances go",
+                hook.name,
+                words(hook.heartbeat_timeout_seconds)
+            ),
+            format!("make the heartbeat timeout {HEARTBEAT_TIMEOUT} s"),
+        ));
+    }
+    if hook.default_result == ActionResult::Abandon {
+        findings.push(Finding::warning(
+            format!(
+                "group {group}: hook {} abandons when nobody decides; that ends the waits under all other hooks",
+                hook.name
+            ),
+            "make its default result CONTINUE; AWS's own default is ABANDON, so it must be given",
+        ));
+    }
+    findings
+}
+
+fn about_others(group: &str, hook: &HookView) -> Finding {
+    if hook.name == ECS_HOOK {
+        return Finding::note(format!(
+            "group {group}: managed instance draining is on; ECS drains under a hook of its own, beside ours"
+        ));
+    }
+    if hook.default_result == ActionResult::Abandon {
+        return Finding::warning(
+            format!(
+                "group {group}: hook {}, which is not ours, abandons when nobody decides: that ends our wait, whatever \
+                 runs (outcome WaitLost)",
+                hook.name
+            ),
+            "ask its owner for CONTINUE",
+        );
+    }
+    Finding::note(format!(
+        "group {group}: hook {} is not ours and holds instances beside it; an ABANDON of its owner would end our wait",
+        hook.name
+    ))
+}
+
+fn names(hooks: &[&HookView]) -> String {
+    hooks.iter().map(|hook| hook.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn words(seconds: u32) -> String {
+    crate::config::span::words(Duration::from_secs(u64::from(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Verdict;
+    use std::collections::BTreeMap;
+
+    fn group() -> GroupView {
+        GroupView {
+            name: "web".to_owned(),
+            tags: BTreeMap::new(),
+            members: Vec::new(),
+            target_groups: Vec::new(),
+            classic: Vec::new(),
+            has_warm_pool: false,
+            retains_abandoned: false,
+            deleting: false,
+        }
+    }
+
+    fn hook(name: &str) -> HookView {
+        HookView {
+            name: name.to_owned(),
+            terminating: true,
+            heartbeat_timeout_seconds: 3600,
+            global_timeout_seconds: 172_800,
+            default_result: ActionResult::Continue,
+        }
+    }
+
+    fn judged(hooks: &[HookView]) -> Vec<(Verdict, String)> {
+        let ours = BTreeSet::from(["ecs-drain".to_owned(), "ecs-drain-2".to_owned()]);
+        judge(&group(), hooks, &ours).into_iter().map(|finding| (finding.verdict, finding.text)).collect()
+    }
+
+    #[test]
+    fn one_hook_of_ours_is_as_it_should_be() {
+        assert_eq!(
+            judged(&[hook("ecs-drain")]),
+            [(
+                Verdict::Fine,
+                "group web: hook ecs-drain, heartbeat timeout 1h, CONTINUE when nobody decides".to_owned()
+            )]
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        let launch = HookView { terminating: false, ..hook("ecs-drain") };
+        let short = HookView { heartbeat_timeout_seconds: 30, global_timeout_seconds: 3000, ..hook("ecs-drain") };
+        let abandons = HookView { default_result: ActionResult::Abandon, ..hook("ecs-drain") };
+        let others = HookView { default_result: ActionResult::Abandon, ..hook("backup") };
+        let worst = |hooks: &[HookView]| judged(hooks).into_iter().max();
+        let said = |hooks: &[HookView], verdict: Verdict, words: &str| {
+            let all = judged(hooks);
+            assert!(all.iter().any(|(v, text)| *v == verdict && text.contains(words)), "{words}: {all:?}");
+        };
+        said(&[], Verdict::Warning, "no terminating hook of ours");
+        said(&[launch], Verdict::Warning, "holds launches");
+        said(&[hook("ecs-drain"), hook("ecs-drain-2")], Verdict::Failure, "2 hooks of ours (ecs-drain, ecs-drain-2)");
+        said(&[short], Verdict::Warning, "ends every wait after 50m");
+        said(&[abandons], Verdict::Warning, "abandons when nobody decides; that ends the waits");
+        said(&[hook("ecs-drain"), others], Verdict::Warning, "hook backup, which is not ours, abandons");
+        said(&[hook("ecs-drain"), hook(ECS_HOOK)], Verdict::Note, "managed instance draining is on");
+        assert_eq!(worst(&[hook("ecs-drain"), hook("backup")]).map(|(verdict, _)| verdict), Some(Verdict::Note));
+    }
+}

@@ -1,0 +1,132 @@
+//! The same for CloudWatch: one line of JSON a minute on standard output, in its embedded metric format. Where the
+//! container's log goes to CloudWatch Logs, the metrics are made of it, without an agent.
+//!
+//! (Source: CloudWatch user guide, "Specification: Embedded metric format": the `_aws` member, 100 metrics and 30
+//! dimensions a line at most.)
+
+use super::{Counted, Metrics, Picture};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+/// The namespace of every metric.
+pub const NAMESPACE: &str = "ecs-drain";
+
+/// Writes one line after another: counters count from the line before.
+#[derive(Debug, Default)]
+pub struct Lines {
+    before: Counted,
+}
+
+impl Lines {
+    /// The next line.
+    pub fn next(&mut self, metrics: &Metrics, controller: &str, now: Timestamp) -> String {
+        let counted = metrics.counted();
+        let before = std::mem::replace(&mut self.before, counted);
+        let picture = metrics.all_pictures();
+        let age = picture.oldest.map_or(0, |oldest| now.duration_since(oldest).as_secs().max(0));
+        let sum = |counts: &mut dyn Iterator<Item = u32>| -> u64 { counts.map(u64::from).sum() };
+        let more = |now: u64, then: u64| now.saturating_sub(then);
+        let values = [
+            ("Leads", "Count", u64::from(metrics.is_leading())),
+            ("UnfinishedDrains", "Count", sum(&mut picture.drains.values().copied())),
+            ("StuckDrains", "Count", sum(&mut picture.stuck.values().copied())),
+            ("OldestUnfinishedSeconds", "Seconds", u64::try_from(age).unwrap_or(0)),
+            ("UnreadableRecords", "Count", u64::from(picture.unreadable)),
+            ("WaitingInstances", "Count", u64::from(picture.waiting)),
+            ("FinishedDrains", "Count", more(counted.finished, before.finished)),
+            ("WaitsLost", "Count", more(counted.waits_lost, before.waits_lost)),
+            ("EndedByDeadline", "Count", more(counted.ended_by_deadline, before.ended_by_deadline)),
+            ("Heartbeats", "Count", more(counted.heartbeats, before.heartbeats)),
+            ("HeartbeatFailures", "Count", more(counted.heartbeat_failures, before.heartbeat_failures)),
+            ("Calls", "Count", more(counted.calls, before.calls)),
+            ("CallErrors", "Count", more(counted.call_errors, before.call_errors)),
+            ("Throttles", "Count", more(counted.throttles, before.throttles)),
+            ("Passes", "Count", more(counted.passes, before.passes)),
+        ];
+        let named: Vec<Value> = values.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+        let mut line = Map::new();
+        line.insert(
+            "_aws".to_owned(),
+            json!({
+                "Timestamp": now.as_millisecond(),
+                "CloudWatchMetrics": [{
+                    "Namespace": NAMESPACE,
+                    "Dimensions": [["Controller"]],
+                    "Metrics": named,
+                }],
+            }),
+        );
+        line.insert("Controller".to_owned(), json!(controller));
+        line.extend(values.iter().map(|(name, _, value)| ((*name).to_owned(), json!(value))));
+        Value::Object(line).to_string()
+    }
+}
+
+impl Metrics {
+    /// Every scope in one picture.
+    fn all_pictures(&self) -> Picture {
+        let mut all = Picture::default();
+        for picture in self.pictures().values() {
+            for (of, count) in &picture.drains {
+                *all.drains.entry(of.clone()).or_default() += count;
+            }
+            for (cluster, count) in &picture.stuck {
+                *all.stuck.entry(cluster.clone()).or_default() += count;
+            }
+            all.oldest = [all.oldest, picture.oldest].into_iter().flatten().min();
+            all.unreadable += picture.unreadable;
+            all.waiting += picture.waiting;
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::metrics::HeartbeatResult;
+    use ecs_drain_state::Phase;
+
+    fn line(lines: &mut Lines, metrics: &Metrics, now: Timestamp) -> Value {
+        serde_json::from_str(&lines.next(metrics, "blue", now)).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_what_cloudwatch_reads() {
+        let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+        let metrics = Metrics::default();
+        let mut picture = Picture { unreadable: 2, waiting: 3, ..Picture::default() };
+        picture.drains.insert(("web".to_owned(), Phase::Waiting), 4);
+        picture.stuck.insert("web".to_owned(), 1);
+        picture.oldest = Some("2026-01-02T03:03:05Z".parse().unwrap());
+        metrics.picture("123456789012", "eu-west-1", picture);
+        metrics.leads(true);
+        let line = line(&mut Lines::default(), &metrics, now);
+        assert_eq!(line["_aws"]["Timestamp"], 1_767_323_045_000_i64);
+        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!((&metrics["Namespace"], &metrics["Dimensions"]), (&json!("ecs-drain"), &json!([["Controller"]])));
+        // Each metric that is announced has its value beside it, and the dimension has, too.
+        for metric in metrics["Metrics"].as_array().unwrap() {
+            assert!(line[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
+        }
+        assert_eq!(line["Controller"], "blue");
+        let told = ["Leads", "UnfinishedDrains", "StuckDrains", "OldestUnfinishedSeconds", "UnreadableRecords"];
+        assert_eq!(told.map(|name| line[name].as_u64().unwrap()), [1, 4, 1, 60, 2]);
+    }
+
+    #[test]
+    fn counters_count_from_the_line_before() {
+        let now = Timestamp::UNIX_EPOCH;
+        let (metrics, mut lines) = (Metrics::default(), Lines::default());
+        metrics.heartbeat(HeartbeatResult::Failed);
+        metrics.heartbeat(HeartbeatResult::Accepted);
+        for result in ["ok", "not-found", "denied", "throttled", "conflict"] {
+            metrics.call("ecs", "ListTasks", result);
+        }
+        let names = ["Heartbeats", "HeartbeatFailures", "Calls", "CallErrors", "Throttles"];
+        let told = |line: Value| names.map(|name| line[name].as_u64().unwrap());
+        assert_eq!(told(line(&mut lines, &metrics, now)), [2, 1, 5, 2, 1]);
+        assert_eq!(told(line(&mut lines, &metrics, now)), [0; 5]);
+    }
+}

@@ -1,0 +1,398 @@
+//! What a monitoring system is told: numbers, for Prometheus and for CloudWatch.
+//!
+//! Counters are counted where things happen. Gauges are a picture of each scope, taken every few seconds ([`Picture`]),
+//! so that nothing has to be undone when a drain ends or a record is deleted. Labels are bounded: phases, outcomes, calls
+//! and classes of failures are closed sets, and beyond [`CLUSTERS`] clusters the rest is called [`OTHERS`].
+
+pub mod cloudwatch;
+
+use crate::aws::ErrorClass;
+use ecs_drain_state::{Outcome, Phase, Record};
+use jiff::Timestamp;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How many clusters of a scope have a label of their own.
+pub const CLUSTERS: usize = 200;
+
+/// The label of all clusters beyond those.
+pub const OTHERS: &str = "(others)";
+
+/// The label of drains of instances in no cluster.
+pub const NO_CLUSTER: &str = "(none)";
+
+/// How long a phase or a drain takes: from seconds to the 48 hours after which Auto Scaling ends every wait.
+/// (Source: Auto Scaling API reference, `PutLifecycleHook`.)
+const SPANS: [f64; 12] =
+    [10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0, 172_800.0];
+
+/// How long a pass takes.
+const PASSES: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// What a heartbeat came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeartbeatResult {
+    /// Auto Scaling lengthened the wait.
+    Accepted,
+    /// Our action does not hold the instance.
+    NoActiveAction,
+    /// It was not answered, or refused.
+    Failed,
+}
+
+impl HeartbeatResult {
+    const fn name(self) -> &'static str {
+        match self {
+            HeartbeatResult::Accepted => "accepted",
+            HeartbeatResult::NoActiveAction => "no-active-action",
+            HeartbeatResult::Failed => "failed",
+        }
+    }
+}
+
+/// What one scope looks like at a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picture {
+    /// How many unfinished drains there are, by cluster and phase.
+    pub drains: BTreeMap<(String, Phase), u32>,
+    /// How many of them are stuck, by cluster.
+    pub stuck: BTreeMap<String, u32>,
+    /// When the oldest of them was opened.
+    pub oldest: Option<Timestamp>,
+    /// How many records cannot be read.
+    pub unreadable: u32,
+    /// How many instances wait under our hooks.
+    pub waiting: u32,
+}
+
+impl Picture {
+    /// Adds an unfinished drain.
+    pub fn add(&mut self, record: &Record, stuck: bool) {
+        let cluster = record.cluster.clone().unwrap_or_else(|| NO_CLUSTER.to_owned());
+        *self.drains.entry((cluster.clone(), record.phase)).or_default() += 1;
+        if stuck {
+            *self.stuck.entry(cluster).or_default() += 1;
+        }
+        self.oldest = Some(self.oldest.map_or(record.created_at, |oldest| oldest.min(record.created_at)));
+    }
+
+    /// The name of each cluster as a label says it.
+    fn labels(&self) -> BTreeMap<&str, &str> {
+        let clusters: BTreeSet<&str> = self.drains.keys().map(|(cluster, _)| cluster.as_str()).collect();
+        let named = |(number, name)| (name, if number < CLUSTERS { name } else { OTHERS });
+        clusters.into_iter().enumerate().map(named).collect()
+    }
+}
+
+/// How many of each thing there have been so far, whatever their labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counted {
+    finished: u64,
+    waits_lost: u64,
+    ended_by_deadline: u64,
+    heartbeats: u64,
+    heartbeat_failures: u64,
+    calls: u64,
+    call_errors: u64,
+    throttles: u64,
+    passes: u64,
+}
+
+/// Whether a call failed in a way that somebody should look at: what is absent, or was over already, is an answer.
+fn is_error(result: &str) -> bool {
+    !["ok", "conflict", "not-found", "no-active-action"].contains(&result)
+}
+
+/// Labels, by name.
+type Labels = Vec<(&'static str, String)>;
+
+fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
+    pairs.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
+}
+
+/// The numbers of one process. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    calls: Family<Labels, Counter>,
+    heartbeats: Family<Labels, Counter>,
+    passes: Histogram,
+    finished: Family<Labels, Counter>,
+    took: Family<Labels, Histogram>,
+    in_phase: Family<Labels, Histogram>,
+    margin: Histogram,
+    leads: Gauge,
+    drains: Family<Labels, Gauge>,
+    stuck: Family<Labels, Gauge>,
+    oldest: Family<Labels, Gauge>,
+    unreadable: Family<Labels, Gauge>,
+    waiting: Family<Labels, Gauge>,
+    counted: Mutex<Counted>,
+    /// Clusters that counters name.
+    named: Mutex<BTreeSet<String>>,
+    /// By account and region.
+    pictures: Mutex<BTreeMap<(String, String), Picture>>,
+}
+
+impl Default for Inner {
+    fn default() -> Inner {
+        let spans: fn() -> Histogram = || Histogram::new(SPANS);
+        let mut inner = Inner {
+            registry: Registry::with_prefix("ecs_drain"),
+            calls: Family::default(),
+            heartbeats: Family::default(),
+            passes: Histogram::new(PASSES),
+            finished: Family::default(),
+            took: Family::new_with_constructor(spans),
+            in_phase: Family::new_with_constructor(spans),
+            margin: spans(),
+            leads: Gauge::default(),
+            drains: Family::default(),
+            stuck: Family::default(),
+            oldest: Family::default(),
+            unreadable: Family::default(),
+            waiting: Family::default(),
+            counted: Mutex::default(),
+            named: Mutex::default(),
+            pictures: Mutex::default(),
+        };
+        inner.register();
+        inner
+    }
+}
+
+impl Inner {
+    fn register(&mut self) {
+        let all = &mut self.registry;
+        all.register("drains", "Unfinished drains, by cluster and phase", self.drains.clone());
+        all.register("drains_stuck", "Unfinished drains without progress for stuck_after", self.stuck.clone());
+        let help = "Age of the oldest unfinished drain";
+        all.register_with_unit("drains_oldest", help, Unit::Seconds, self.oldest.clone());
+        all.register(
+            "records_unreadable",
+            "Records that cannot be read: their drains stand still",
+            self.unreadable.clone(),
+        );
+        all.register("instances_waiting", "Instances that wait under a hook of ours", self.waiting.clone());
+        all.register("drains_finished", "Drains that have ended, by outcome", self.finished.clone());
+        let help = "From the opening of a drain to its end, by outcome";
+        all.register_with_unit("drain_duration", help, Unit::Seconds, self.took.clone());
+        let help = "How long drains were in a phase that they have left";
+        all.register_with_unit("phase_duration", help, Unit::Seconds, self.in_phase.clone());
+        let help = "What was left until the deadline, or the hook's limit, when a drain was completed";
+        all.register_with_unit("deadline_margin", help, Unit::Seconds, self.margin.clone());
+        all.register("heartbeats", "Heartbeats, by result", self.heartbeats.clone());
+        all.register("aws_calls", "Calls to AWS with all their attempts, by result", self.calls.clone());
+        all.register_with_unit("pass_duration", "Turns over a cluster", Unit::Seconds, self.passes.clone());
+        all.register("leads", "Whether this process holds the lease, and acts", self.leads.clone());
+        let build: Family<Labels, Gauge> = Family::default();
+        build.get_or_create(&labels([("version", env!("CARGO_PKG_VERSION"))])).set(1);
+        all.register("build_info", "The program's version", build);
+    }
+}
+
+impl Metrics {
+    /// A call was made. `result` is `ok`, `conflict` for a condition of DynamoDB that did not hold, or a class of failure.
+    pub fn call(&self, service: &str, operation: &str, result: &str) {
+        let of = labels([("service", service), ("operation", operation), ("result", result)]);
+        self.0.calls.get_or_create(&of).inc();
+        self.count(|counted| {
+            counted.calls += 1;
+            counted.call_errors += u64::from(is_error(result));
+            counted.throttles += u64::from(result == ErrorClass::Throttled.name());
+        });
+    }
+
+    /// A heartbeat was sent.
+    pub fn heartbeat(&self, result: HeartbeatResult) {
+        self.0.heartbeats.get_or_create(&labels([("result", result.name())])).inc();
+        self.count(|counted| {
+            counted.heartbeats += 1;
+            counted.heartbeat_failures += u64::from(result == HeartbeatResult::Failed);
+        });
+    }
+
+    /// A pass over a cluster has ended.
+    pub fn pass(&self, took: Duration) {
+        self.0.passes.observe(took.as_secs_f64());
+        self.count(|counted| counted.passes += 1);
+    }
+
+    /// Whether this process leads now.
+    pub fn leads(&self, leads: bool) {
+        self.0.leads.set(i64::from(leads));
+    }
+
+    /// A record was written: what it left behind, and how it ended, if it did.
+    pub fn moved(&self, before: Option<(Phase, Timestamp)>, record: &Record) {
+        if let Some((phase, since)) = before.filter(|(phase, _)| *phase != record.phase) {
+            let spent = seconds_between(since, record.phase_since);
+            self.0.in_phase.get_or_create(&labels([("phase", phase.name())])).observe(spent);
+        }
+        let Some(outcome) = record.outcome.filter(|_| before.is_some_and(|(phase, _)| phase != Phase::Done)) else {
+            return;
+        };
+        let cluster = record.cluster.as_deref().unwrap_or(NO_CLUSTER);
+        self.0
+            .finished
+            .get_or_create(&labels([("cluster", &self.label_of(cluster)), ("outcome", outcome.name())]))
+            .inc();
+        self.count(|counted| {
+            counted.finished += 1;
+            counted.waits_lost += u64::from(outcome == Outcome::WaitLost);
+            counted.ended_by_deadline += u64::from(matches!(outcome, Outcome::TimedOut | Outcome::Abandoned));
+        });
+        let took = seconds_between(record.created_at, record.phase_since);
+        self.0.took.get_or_create(&labels([("outcome", outcome.name())])).observe(took);
+        let end = [record.deadline, record.global_limit].into_iter().flatten().min();
+        if let (Outcome::Drained, Some(end)) = (outcome, end) {
+            self.0.margin.observe(seconds_between(record.phase_since, end));
+        }
+    }
+
+    fn count(&self, add: impl FnOnce(&mut Counted)) {
+        add(&mut self.0.counted.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn counted(&self) -> Counted {
+        *self.0.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_leading(&self) -> bool {
+        self.0.leads.get() == 1
+    }
+
+    /// The label of a cluster in a counter, which outlives the cluster's drains.
+    fn label_of(&self, cluster: &str) -> String {
+        // Counters cannot be taken back, so the first ones keep their names.
+        let mut named = self.0.named.lock().unwrap_or_else(PoisonError::into_inner);
+        if named.len() < CLUSTERS {
+            named.insert(cluster.to_owned());
+        }
+        if named.contains(cluster) { cluster.to_owned() } else { OTHERS.to_owned() }
+    }
+
+    /// What a scope looks like now.
+    pub fn picture(&self, account: &str, region: &str, picture: Picture) {
+        self.pictures().insert((account.to_owned(), region.to_owned()), picture);
+    }
+
+    fn pictures(&self) -> MutexGuard<'_, BTreeMap<(String, String), Picture>> {
+        // What another thread left half done is a picture all the same; the next one replaces it.
+        self.0.pictures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything as text, in the OpenMetrics format, which Prometheus reads. (Source: OpenMetrics 1.0, "Text format".)
+    ///
+    /// # Errors
+    /// None that a string can cause.
+    pub fn text(&self, now: Timestamp) -> Result<String, std::fmt::Error> {
+        // Held to the end: two readers must not clear each other's gauges.
+        let pictures = self.pictures();
+        for gauge in [&self.0.drains, &self.0.stuck, &self.0.oldest, &self.0.unreadable, &self.0.waiting] {
+            gauge.clear();
+        }
+        for ((account, region), picture) in pictures.iter() {
+            self.draw(account, region, picture, now);
+        }
+        let mut text = String::new();
+        text::encode(&mut text, &self.0.registry)?;
+        Ok(text)
+    }
+
+    fn draw(&self, account: &str, region: &str, picture: &Picture, now: Timestamp) {
+        let place = labels([("account", account), ("region", region)]);
+        let of = |more: &[(&'static str, &str)]| -> Labels {
+            place.iter().cloned().chain(more.iter().map(|(name, value)| (*name, (*value).to_owned()))).collect()
+        };
+        let names = picture.labels();
+        let name = |cluster: &str| names.get(cluster).copied().unwrap_or(OTHERS);
+        for ((cluster, phase), count) in &picture.drains {
+            let labels = of(&[("cluster", name(cluster)), ("phase", phase.name())]);
+            self.0.drains.get_or_create(&labels).inc_by(i64::from(*count));
+        }
+        for (cluster, count) in &picture.stuck {
+            self.0.stuck.get_or_create(&of(&[("cluster", name(cluster))])).inc_by(i64::from(*count));
+        }
+        let age = picture.oldest.map_or(0, |oldest| now.duration_since(oldest).as_secs().max(0));
+        self.0.oldest.get_or_create(&place).set(age);
+        self.0.unreadable.get_or_create(&place).set(i64::from(picture.unreadable));
+        self.0.waiting.get_or_create(&place).set(i64::from(picture.waiting));
+    }
+}
+
+fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn now() -> Timestamp {
+        "2026-01-02T03:04:05Z".parse().unwrap()
+    }
+
+    /// The lines of the samples, in order.
+    fn samples(metrics: &Metrics) -> Vec<String> {
+        let text = metrics.text(now()).unwrap();
+        assert!(text.ends_with("# EOF\n"));
+        let mut lines: Vec<String> = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn gauges_are_what_is_there_now() {
+        let metrics = Metrics::default();
+        let mut picture =
+            Picture { waiting: 1, oldest: Some("2026-01-02T03:03:05Z".parse().unwrap()), ..Picture::default() };
+        picture.drains.insert(("web".to_owned(), Phase::Waiting), 2);
+        picture.stuck.insert("web".to_owned(), 1);
+        metrics.picture("1", "eu-west-1", picture);
+        let told = samples(&metrics);
+        for line in [
+            "ecs_drain_drains{account=\"1\",region=\"eu-west-1\",cluster=\"web\",phase=\"Waiting\"} 2",
+            "ecs_drain_drains_stuck{account=\"1\",region=\"eu-west-1\",cluster=\"web\"} 1",
+            "ecs_drain_drains_oldest_seconds{account=\"1\",region=\"eu-west-1\"} 60",
+            "ecs_drain_instances_waiting{account=\"1\",region=\"eu-west-1\"} 1",
+        ] {
+            assert!(told.contains(&line.to_owned()), "{line}\n{}", told.join("\n"));
+        }
+        // What has ended is not shown any more, and not added to what comes.
+        metrics.picture("1", "eu-west-1", Picture::default());
+        let told = samples(&metrics);
+        assert!(!told.iter().any(|line| line.starts_with("ecs_drain_drains{")), "{}", told.join("\n"));
+        assert!(told.contains(&"ecs_drain_drains_oldest_seconds{account=\"1\",region=\"eu-west-1\"} 0".to_owned()));
+    }
+
+    #[test]
+    fn labels_are_bounded() {
+        let metrics = Metrics::default();
+        let mut picture = Picture::default();
+        for number in 0..1_000 {
+            picture.drains.insert((format!("cluster-{number:04}"), Phase::Waiting), 1);
+        }
+        metrics.picture("1", "eu-west-1", picture);
+        let told = samples(&metrics);
+        let drains: Vec<&String> = told.iter().filter(|line| line.starts_with("ecs_drain_drains{")).collect();
+        assert_eq!(drains.len(), CLUSTERS + 1);
+        assert!(drains.iter().any(|line| line.contains("cluster=\"(others)\"") && line.ends_with(" 800")));
+        for number in 0..1_000 {
+            let _ = metrics.label_of(&format!("cluster-{number:04}"));
+        }
+        assert_eq!(metrics.label_of("cluster-0000"), "cluster-0000");
+        assert_eq!(metrics.label_of("cluster-0999"), OTHERS);
+    }
+}

@@ -1,0 +1,48 @@
+//! Whether each kind of call on the table is allowed, found out without changing anything: reads are made, and writes
+//! carry a condition that cannot hold.
+
+use super::schema::KEY;
+use super::{Store, StoreError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+
+/// A key that nobody has: no kind of item begins so.
+const NOBODY: &str = "doctor/nobody";
+
+/// The condition that cannot hold for it.
+const EXISTS: &str = "attribute_exists(#key)";
+
+impl Store {
+    /// Makes each kind of call that a controller makes on a table that is as it must be, by IAM action.
+    pub async fn probe(&self) -> Vec<(&'static str, Result<(), StoreError>)> {
+        let key = || AttributeValue::S(NOBODY.to_owned());
+        let put = self.records.put_item().table_name(self.table()).item(KEY, key());
+        let put = put.condition_expression(EXISTS).expression_attribute_names("#key", KEY);
+        let update = self.records.update_item().table_name(self.table()).key(KEY, key());
+        let update = update.update_expression("SET #nothing = :nothing").condition_expression(EXISTS);
+        let update = update.expression_attribute_names("#key", KEY).expression_attribute_names("#nothing", "nothing");
+        let update = update.expression_attribute_values(":nothing", AttributeValue::Bool(true));
+        let delete = self.records.delete_item().table_name(self.table()).key(KEY, key());
+        let delete = delete.condition_expression(EXISTS).expression_attribute_names("#key", KEY);
+        vec![
+            ("dynamodb:GetItem", self.get(NOBODY).await.map(|_| ())),
+            ("dynamodb:BatchGetItem", self.get_many(&[NOBODY.to_owned()]).await.map(|_| ())),
+            ("dynamodb:Query", self.unfinished().await.map(|_| ())),
+            ("dynamodb:PutItem", self.refused("dynamodb:PutItem", put.send().await)),
+            ("dynamodb:UpdateItem", self.refused("dynamodb:UpdateItem", update.send().await)),
+            ("dynamodb:DeleteItem", self.refused("dynamodb:DeleteItem", delete.send().await)),
+        ]
+    }
+
+    /// What a write says that is refused for its condition.
+    fn refused<T, E>(&self, call: &'static str, answer: Result<T, SdkError<E>>) -> Result<(), StoreError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(()),
+            Err(error) => Err(self.place.failed(call, &error)),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `ecs-drain doctor`: what it says of a world that works, and of each that does not. It is watched by the same checkers
+//! as a controller: it changes nothing.
+
+use crate::harness::{CONFIG, QUEUE, Scenario, add_queue, environment, group, seconds, set_up, store, virtual_time};
+use crate::scenarios::{A, B, PLAIN, cluster};
+use aws_simulator::spec::{ClusterSpec, ServiceSpec};
+use aws_simulator::{Cloud, Fault, Feed, Rule, Simulator};
+use ecs_drain::config::{Config, Given};
+use ecs_drain::doctor::{Finding, Section, Verdict, examine};
+use ecs_drain::iam::{Whom, policy, subject};
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+/// Every feature that needs a permission of its own, but a role.
+const EVERYTHING: &str = "queue = \"https://sqs.us-east-1.amazonaws.com/123456789012/ecs-drain\"\n[policy]\n\
+                          strategy = \"deregister\"\nstandalone_tasks = { stop_after = \"1h\" }\n";
+
+fn works(cloud: &mut Cloud) {
+    cluster(cloud, &[A, B]);
+    cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(5)));
+    add_queue(cloud, Feed::Sns { raw: true });
+    cloud.send_message(QUEUE, "a message".to_owned()).unwrap();
+}
+
+fn config(more: &str) -> Config {
+    Config::parse(&format!("{CONFIG}{more}"), "doctor", &Given::default()).unwrap()
+}
+
+async fn look(simulator: &Simulator, more: &str) -> Vec<Section> {
+    examine(&config(more), &environment(simulator, "doctor", &Arc::new(AtomicI64::new(0)))).await
+}
+
+fn examined(world: fn(&mut Cloud), more: &str) -> Vec<Section> {
+    virtual_time(1, || async {
+        let (simulator, _) = set_up(&Scenario { world, ..PLAIN }, 1).await;
+        look(&simulator, more).await
+    })
+}
+
+fn findings(sections: &[Section]) -> Vec<&Finding> {
+    sections.iter().flat_map(|section| &section.findings).collect()
+}
+
+/// What is worse than a note.
+fn wrong(sections: &[Section]) -> Vec<String> {
+    let wrong = findings(sections).into_iter().filter(|finding| finding.verdict >= Verdict::Warning);
+    wrong.map(|finding| finding.text.clone()).collect()
+}
+
+#[track_caller]
+fn says(sections: &[Section], verdict: Verdict, words: &str) -> Finding {
+    let all = findings(sections);
+    let found = all.iter().find(|finding| finding.verdict == verdict && finding.text.contains(words));
+    (*found.unwrap_or_else(|| panic!("nothing says {words:?}: {all:#?}"))).clone()
+}
+
+#[test]
+fn what_works_has_nothing_to_put_right_and_nothing_is_changed() {
+    virtual_time(1, || async {
+        let (simulator, before) = set_up(&Scenario { world: works, ..PLAIN }, 1).await;
+        // What it asks for to see whether it may, of an instance that nobody has.
+        simulator.with(|cloud| cloud.checkers.allow_terminate("i-00000000000000000"));
+        let sections = look(&simulator, EVERYTHING).await;
+        assert_eq!(wrong(&sections), [""; 0]);
+        says(&sections, Verdict::Fine, "cluster web: 2 instances, 1 services: all can be drained");
+        says(&sections, Verdict::Fine, "group web-group: hook ecs-drain");
+        assert_eq!(before.all().await.unwrap(), []);
+        simulator.with(|cloud| {
+            assert_eq!(cloud.violations(), []);
+            assert_eq!(cloud.lifecycle_state(A).as_deref(), Some("InService"));
+            // Seen, and still there for whoever it is for.
+            assert_eq!(cloud.messages(QUEUE).len(), 1);
+        });
+        let session = ecs_drain::aws::connect(&crate::harness::somebody(&simulator), "us-east-1", None).await.unwrap();
+        let (active, _) = session.ecs.active_container_instances("web", 10).await.unwrap();
+        assert_eq!(active.len(), 2, "both are ACTIVE");
+    });
+}
+
+#[test]
+fn each_permission_that_is_missing_is_named() {
+    let allowed = policy(&subject(&config(EVERYTHING), Whom::Controller, "123456789012", "us-east-1"));
+    let actions: Vec<&str> = allowed.statement.iter().flat_map(|statement| statement.action.clone()).collect();
+    assert!(actions.len() >= 35, "{actions:?}");
+    for action in actions {
+        let operation = match action.split_once(':').unwrap().1 {
+            // IAM has one action for both operations. (Source: Service Authorization Reference, SQS.)
+            "DeleteMessage" => "DeleteMessageBatch",
+            operation => operation,
+        };
+        virtual_time(1, || async {
+            let (simulator, _) = set_up(&Scenario { world: works, ..PLAIN }, 1).await;
+            simulator.with(|cloud| cloud.faults.add(Rule::on(operation, Fault::AccessDenied)));
+            let sections = look(&simulator, EVERYTHING).await;
+            let found = says(&sections, Verdict::Failure, action);
+            let line = format!("allow it with {{\"Effect\":\"Allow\",\"Action\":\"{action}\"");
+            assert!(found.text.contains(&line), "{}", found.text);
+        });
+    }
+}
+
+#[test]
+fn what_is_off_is_not_asked_for() {
+    let sections = examined(works, "");
+    assert_eq!(wrong(&sections), [""; 0]);
+    for action in ["ecs:StopTask", "ecs:DeregisterContainerInstance", "sqs:ReceiveMessage"] {
+        assert!(!findings(&sections).iter().any(|finding| finding.text.contains(action)), "{action}");
+    }
+}
+
+#[test]
+fn a_service_whose_tasks_can_never_move_is_named() {
+    let sections = examined(
+        |cloud| {
+            cluster(cloud, &[A, B]);
+            cloud.add_service(&ServiceSpec::replica("web", "api", 2).percents(100, 100));
+        },
+        "",
+    );
+    let found = says(&sections, Verdict::Warning, "service api cannot replace a task");
+    assert!(found.text.contains("minimumHealthyPercent 100"), "{}", found.text);
+}
+
+#[test]
+fn groups_without_our_hook_are_named_and_fail_when_there_is_no_other() {
+    fn without(cloud: &mut Cloud) {
+        cloud.add_cluster(&ClusterSpec::new("web"));
+        let mut bare = group("bare", "web", &[A]);
+        bare.hooks.clear();
+        cloud.add_group(bare);
+    }
+    let sections = examined(without, "");
+    says(&sections, Verdict::Warning, "group bare: no terminating hook of ours");
+    says(&sections, Verdict::Failure, "no selected group has a hook of ours (ecs-drain)");
+    let sections = examined(
+        |cloud| {
+            without(cloud);
+            cloud.add_group(group("web-group", "web", &[B]));
+        },
+        "",
+    );
+    says(&sections, Verdict::Warning, "group bare: no terminating hook of ours");
+    assert!(findings(&sections).iter().all(|finding| finding.verdict < Verdict::Failure), "{:#?}", findings(&sections));
+}
+
+#[test]
+fn clusters_and_groups_that_do_not_exist_are_said() {
+    let sections = examined(works, "clusters = [\"wbe\"]\ngroups = { names = [\"none-*\"] }\n");
+    says(&sections, Verdict::Warning, "none of the 1 clusters here is selected by wbe");
+    says(&sections, Verdict::Warning, "none of the 1 Auto Scaling groups here is selected");
+}
+
+#[test]
+fn a_missing_table_is_said_once() {
+    virtual_time(1, || async {
+        let simulator = Simulator::new(aws_simulator::SimulatorConfig::default()).unwrap();
+        simulator.set_up(works);
+        let sections = look(&simulator, "").await;
+        assert_eq!(sections[0].findings.len(), 1, "{:#?}", sections[0]);
+        says(&sections, Verdict::Failure, "create it with `ecs-drain init`");
+        // The rest is looked at all the same.
+        says(&sections, Verdict::Fine, "group web-group: hook ecs-drain");
+        let _ = store(&simulator, "drains", "test").await;
+    });
+}

@@ -1,0 +1,265 @@
+//! The policies of the templates under `deploy/` are written from the program's own list of calls: a call that is new
+//! there and not in a template fails a test, and so does a permission that nobody needs any more.
+//!
+//! `ECS_DRAIN_WRITE=1 cargo test --test all templates` writes them anew.
+
+use ecs_drain::iam::{self, Need, On, Place, SHAPES, Shape, Subject, policy};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// What a controller needs, in the account of its table.
+const CONTROLLER: &[Need] =
+    &[Need::Every, Need::Termination, Need::StopAfter, Need::Deregister, Need::Queue, Need::Role, Need::Table];
+
+/// What the role of a member account needs.
+const MEMBER: &[Need] = &[Need::Every, Need::Termination, Need::StopAfter, Need::Deregister, Need::Queue];
+
+fn shapes(needs: &[Need]) -> impl Iterator<Item = &'static Shape> {
+    SHAPES.iter().filter(|shape| needs.contains(&shape.need))
+}
+
+/// Its calls in the order of their actions, with what they are made for.
+fn actions(shape: &Shape) -> Vec<(&'static str, &'static str)> {
+    let mut actions: Vec<_> = shape.calls.iter().map(|call| (call.iam_action, call.why.trim())).collect();
+    actions.sort_unstable();
+    actions
+}
+
+/// The statements as a CloudFormation template has them, 14 blanks in.
+fn cloudformation(needs: &[Need]) -> String {
+    let mut text = String::new();
+    for shape in shapes(needs) {
+        let condition = match shape.need {
+            Need::Termination => Some("MayTerminate"),
+            Need::StopAfter => Some("MayStopTask"),
+            Need::Deregister => Some("MayDeregister"),
+            Need::Queue => Some("HasQueue"),
+            Need::Role => Some("HasMemberRoles"),
+            Need::Every | Need::Table | Need::Reader | Need::Operator | Need::Init => None,
+        };
+        let mut lines = vec![format!("- Sid: {}", shape.sid), "  Effect: Allow".into(), "  Action:".into()];
+        for (action, why) in actions(shape) {
+            lines.extend([format!("    # {why}"), format!("    - {action}")]);
+        }
+        lines.extend(cloudformation_resource(shape.on).into_iter().map(|line| format!("  {line}")));
+        if let Some(condition) = condition {
+            lines = lines.into_iter().map(|line| format!("  {line}")).collect();
+            lines.splice(0..0, ["- !If".to_owned(), format!("  - {condition}")]);
+            lines.push("  - !Ref AWS::NoValue".to_owned());
+        }
+        for line in lines {
+            let _ = writeln!(text, "{:14}{line}", "");
+        }
+    }
+    text
+}
+
+fn cloudformation_resource(on: On) -> Vec<String> {
+    const ECS: &str = "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}";
+    const TABLE: &str = "!Sub arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${TableName}";
+    let ecs = |rest: &str| vec![format!("Resource: !Sub {ECS}:{rest}")];
+    match on {
+        On::Anything => vec![r#"Resource: "*""#.to_owned()],
+        On::Clusters => ecs("cluster/*"),
+        On::ContainerInstances => ecs("container-instance/*"),
+        On::Tasks => ecs("task/*"),
+        On::Services => ecs("service/*"),
+        On::ChosenClusters => ecs("cluster/${ClusterNames}"),
+        On::ContainerInstancesOfChosen => ecs("container-instance/${ClusterNames}/*"),
+        On::TasksOfChosen => ecs("task/${ClusterNames}/*"),
+        On::ChosenGroups => vec![
+            r#"Resource: !Sub "arn:${AWS::Partition}:autoscaling:${AWS::Region}:${AWS::AccountId}:\"#.to_owned(),
+            r#"  autoScalingGroup:*:autoScalingGroupName/${GroupNames}""#.to_owned(),
+        ],
+        On::Table => vec![format!("Resource: {TABLE}")],
+        On::TableAndIndexes => {
+            vec!["Resource:".to_owned(), format!("  - {TABLE}"), format!("  - {TABLE}/index/*")]
+        }
+        On::Queue => vec!["Resource: !GetAtt EventQueue.Arn".to_owned()],
+        On::Roles => vec!["Resource: !Ref MemberRoleArns".to_owned()],
+    }
+}
+
+/// The statements as the Terraform module has them: those that allow nothing are left out there.
+fn terraform() -> String {
+    let mut text = String::from("  statements = [\n");
+    for shape in shapes(CONTROLLER) {
+        let _ = writeln!(text, "    {{\n      sid = \"{}\"\n      actions = [", shape.sid);
+        for (action, why) in actions(shape) {
+            let _ = writeln!(text, "        # {why}\n        \"{action}\",");
+        }
+        let resources = terraform_resources(shape.on);
+        let resources = match shape.need {
+            Need::Termination => format!("var.allow_terminate ? {resources} : []"),
+            Need::StopAfter => format!("var.allow_stop_task ? {resources} : []"),
+            Need::Deregister => format!("var.allow_deregister ? {resources} : []"),
+            Need::Every | Need::Table | Need::Queue | Need::Role | Need::Reader | Need::Operator | Need::Init => {
+                resources.to_owned()
+            }
+        };
+        let _ = writeln!(text, "      ]\n      resources = {resources}\n    }},");
+    }
+    text.push_str("  ]\n");
+    text
+}
+
+fn terraform_resources(on: On) -> &'static str {
+    match on {
+        On::Anything => r#"["*"]"#,
+        On::Clusters => r#"["${local.ecs}:cluster/*"]"#,
+        On::ContainerInstances => r#"["${local.ecs}:container-instance/*"]"#,
+        On::Tasks => r#"["${local.ecs}:task/*"]"#,
+        On::Services => r#"["${local.ecs}:service/*"]"#,
+        On::ChosenClusters => "local.chosen_clusters",
+        On::ContainerInstancesOfChosen => "local.chosen_container_instances",
+        On::TasksOfChosen => "local.chosen_tasks",
+        On::ChosenGroups => "local.chosen_groups",
+        On::Table => "var.table_arns",
+        On::TableAndIndexes => r#"flatten([for table in var.table_arns : [table, "${table}/index/*"]])"#,
+        On::Queue => "var.queue_arns",
+        On::Roles => "var.role_arns",
+    }
+}
+
+/// Everything that anybody can need, with the words that `README.md` has replaced.
+fn whole() -> String {
+    let place = Place {
+        partition: "aws".to_owned(),
+        region: "REGION".to_owned(),
+        account: "ACCOUNT".to_owned(),
+        clusters: vec!["*".to_owned()],
+        groups: vec!["*".to_owned()],
+        tags: BTreeMap::new(),
+        queue: Some("arn:aws:sqs:REGION:ACCOUNT:ecs-drain".to_owned()),
+    };
+    let subject = Subject {
+        needs: CONTROLLER.iter().copied().collect::<BTreeSet<Need>>(),
+        places: vec![place],
+        table: "arn:aws:dynamodb:REGION:ACCOUNT:table/ecs-drain".to_owned(),
+        roles: vec!["arn:aws:iam::*:role/ecs-drain".to_owned()],
+    };
+    serde_json::to_string_pretty(&policy(&subject)).unwrap() + "\n"
+}
+
+fn at(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy").join(path)
+}
+
+/// Compares what stands between two marks, or writes it.
+fn compare(path: &str, between: Option<(&str, &str)>, wanted: &str) {
+    let file = at(path);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (from, to) = match between {
+        None => (0, text.len()),
+        Some((begin, end)) => {
+            let from = text.find(begin).unwrap_or_else(|| panic!("{path} has no line {begin:?}"));
+            let from = from + text[from..].find('\n').unwrap() + 1;
+            let to = text.find(end).unwrap_or_else(|| panic!("{path} has no line {end:?}"));
+            (from, text[..to].rfind('\n').unwrap() + 1)
+        }
+    };
+    if &text[from..to] == wanted {
+        return;
+    }
+    if std::env::var_os("ECS_DRAIN_WRITE").is_some() {
+        std::fs::write(&file, format!("{}{wanted}{}", &text[..from], &text[to..])).unwrap();
+        return;
+    }
+    panic!("deploy/{path} is not what the program needs; ECS_DRAIN_WRITE=1 cargo test --test all templates writes it");
+}
+
+const MARKS: Option<(&str, &str)> = Some(("# BEGIN policy", "# END policy"));
+
+#[test]
+fn the_policy_of_the_stack_is_what_a_controller_needs() {
+    compare("cloudformation/ecs-drain.yaml", MARKS, &cloudformation(CONTROLLER));
+}
+
+#[test]
+fn the_policy_of_a_member_account_is_what_its_scopes_need() {
+    compare("cloudformation/member.yaml", MARKS, &cloudformation(MEMBER));
+}
+
+#[test]
+fn the_policy_of_the_module_is_what_a_controller_needs() {
+    compare("terraform/modules/policy/main.tf", MARKS, &terraform());
+}
+
+#[test]
+fn the_policy_to_read_is_all_that_a_controller_can_need() {
+    compare("iam/policy.json", None, &whole());
+}
+
+/// What IAM can limit, as the Service Authorization Reference has it (tables "Actions, resources, and condition keys" of
+/// ECS, EC2 Auto Scaling, Elastic Load Balancing, SQS, STS, DynamoDB): by action, the resource type's ARN without its
+/// name. What is not here knows no resource, and must be allowed on `*`.
+const LIMITED: &[(&str, &str)] = &[
+    ("ecs:DescribeClusters", "ecs:cluster/"),
+    ("ecs:ListContainerInstances", "ecs:cluster/"),
+    ("ecs:DeregisterContainerInstance", "ecs:cluster/"),
+    ("ecs:DescribeContainerInstances", "ecs:container-instance/"),
+    ("ecs:UpdateContainerInstancesState", "ecs:container-instance/"),
+    ("ecs:ListTasks", "ecs:container-instance/"),
+    ("ecs:DescribeTasks", "ecs:task/"),
+    ("ecs:StopTask", "ecs:task/"),
+    ("ecs:GetTaskProtection", "ecs:task/"),
+    ("ecs:DescribeServices", "ecs:service/"),
+    ("autoscaling:CompleteLifecycleAction", "autoscaling:autoScalingGroup:"),
+    ("autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:autoScalingGroup:"),
+    ("autoscaling:TerminateInstanceInAutoScalingGroup", "autoscaling:autoScalingGroup:"),
+    ("sqs:ReceiveMessage", "sqs:"),
+    ("sqs:DeleteMessage", "sqs:"),
+    ("sts:AssumeRole", "iam:role/"),
+    ("dynamodb:BatchGetItem", "dynamodb:table/"),
+    ("dynamodb:CreateTable", "dynamodb:table/"),
+    ("dynamodb:DeleteItem", "dynamodb:table/"),
+    ("dynamodb:DescribeTable", "dynamodb:table/"),
+    ("dynamodb:DescribeTimeToLive", "dynamodb:table/"),
+    ("dynamodb:GetItem", "dynamodb:table/"),
+    ("dynamodb:PutItem", "dynamodb:table/"),
+    ("dynamodb:Query", "dynamodb:table/"),
+    ("dynamodb:Scan", "dynamodb:table/"),
+    ("dynamodb:UpdateItem", "dynamodb:table/"),
+    ("dynamodb:UpdateTimeToLive", "dynamodb:table/"),
+];
+
+#[test]
+fn each_action_is_allowed_on_what_iam_can_limit_it_to() {
+    let limited: BTreeMap<&str, &str> = LIMITED.iter().copied().collect();
+    let config = "[table]\nregion = \"eu-west-1\"\n[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"h\"]\n\
+                  queue = \"https://sqs.eu-west-1.amazonaws.com/123456789012/q\"\nclusters = [\"web\"]\n\
+                  groups = { names = [\"g\"], tags = { team = \"a\" } }\n[[scope]]\nregion = \"eu-west-1\"\n\
+                  hooks = [\"h\"]\nrole = { arn = \"arn:aws:iam::210987654321:role/r\" }\n[policy]\n\
+                  strategy = \"deregister\"\nstandalone_tasks = { stop_after = \"1h\" }\n";
+    let config = ecs_drain::config::Config::parse(config, "x", &Default::default()).unwrap();
+    let whoms = [iam::Whom::Controller, iam::Whom::Operator, iam::Whom::Reader, iam::Whom::Init];
+    let mut seen = BTreeSet::new();
+    for whom in whoms {
+        for statement in policy(&iam::subject(&config, whom, "123456789012", "eu-west-1")).statement {
+            for action in &statement.action {
+                seen.insert(*action);
+                for resource in &statement.resource {
+                    // arn:aws:ecs:eu-west-1:123456789012:cluster/web → ecs:cluster/web
+                    let parts: Vec<&str> = resource.splitn(6, ':').collect();
+                    match (limited.get(action), parts.as_slice()) {
+                        (None, ["*"]) => {}
+                        (Some(kind), [_, _, service, _, _, rest]) => {
+                            assert!(format!("{service}:{rest}").starts_with(kind), "{action} on {resource}");
+                        }
+                        _ => panic!("{action} on {resource}"),
+                    }
+                }
+                // (Source: Service Authorization Reference, EC2 Auto Scaling: the only condition key that is used here.)
+                let tags =
+                    statement.condition.values().flatten().all(|(key, _)| {
+                        key.starts_with("autoscaling:ResourceTag/") && action.starts_with("autoscaling:")
+                    });
+                assert!(tags, "{action}: {:?}", statement.condition);
+            }
+        }
+    }
+    // Each of the table was looked at: none stands there for nothing.
+    let unused: Vec<_> = limited.keys().filter(|action| !seen.contains(*action)).collect();
+    assert!(unused.is_empty(), "{unused:?}");
+}
