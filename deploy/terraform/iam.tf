@@ -1,0 +1,110 @@
+# Two roles. The execution role is ECS's: it fetches the image and writes the log. The task role is the program's.
+
+locals {
+  # (Source: ECS developer guide, "Amazon ECS task IAM role", on the confused deputy.)
+  trust_of_tasks = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "ecs-tasks.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+      Condition = {
+        StringEquals = { "aws:SourceAccount" = local.account_id }
+        ArnLike      = { "aws:SourceArn" = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:*" }
+      }
+    }]
+  })
+}
+
+module "policy" {
+  source = "./modules/policy"
+
+  partition        = local.partition
+  account_id       = local.account_id
+  region           = local.region
+  clusters         = var.clusters
+  group_names      = var.group_names
+  allow_deregister = local.deregisters
+  allow_stop_task  = local.stops_tasks
+  allow_terminate  = var.allow_terminate
+  queue_arns       = module.queue[*].arn
+  table_arns       = [local.table_arn]
+  role_arns        = [for member in var.members : member.role_arn]
+}
+
+locals {
+  # Whoever reads or writes a table with a key of the account's needs the key too, through DynamoDB. These are what
+  # DynamoDB asks for in the table's use; CreateGrant is for whoever creates it. (Source: DynamoDB developer guide,
+  # "DynamoDB encryption at rest: How it works", on customer managed keys.)
+  table_key_statements = var.table_kms_key_arn == null ? [] : [{
+    Sid    = "UseTheTablesKey"
+    Effect = "Allow"
+    Action = [
+      "kms:Decrypt",
+      "kms:DescribeKey",
+      "kms:Encrypt",
+      "kms:GenerateDataKey*",
+      "kms:ReEncrypt*",
+    ]
+    Resource  = [var.table_kms_key_arn]
+    Condition = { StringLike = { "kms:ViaService" = "dynamodb.${local.region}.amazonaws.com*" } }
+  }]
+
+  task_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = concat(module.policy.statements, local.table_key_statements)
+  })
+
+  execution_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [{
+        Sid      = "WriteTheLog"
+        Effect   = "Allow"
+        Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+        Resource = ["${aws_cloudwatch_log_group.this.arn}:*"]
+      }],
+      var.ecr_repository_arn == null ? [] : [
+        {
+          Sid      = "SignInToEcr"
+          Effect   = "Allow"
+          Action   = ["ecr:GetAuthorizationToken"]
+          Resource = ["*"]
+        },
+        {
+          Sid      = "PullTheImage"
+          Effect   = "Allow"
+          Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+          Resource = [var.ecr_repository_arn]
+        },
+      ]
+    )
+  })
+}
+
+# Roles are the account's, not the region's: the region in the name lets each region have its own controller.
+resource "aws_iam_role" "task" {
+  name                 = "${var.name}-task-${local.region}"
+  description          = "What ecs-drain may do"
+  assume_role_policy   = local.trust_of_tasks
+  permissions_boundary = var.permissions_boundary_arn
+}
+
+resource "aws_iam_role_policy" "task" {
+  name   = "ecs-drain"
+  role   = aws_iam_role.task.id
+  policy = local.task_policy
+}
+
+resource "aws_iam_role" "execution" {
+  name                 = "${var.name}-execution-${local.region}"
+  description          = "What ECS may do to start ecs-drain"
+  assume_role_policy   = local.trust_of_tasks
+  permissions_boundary = var.permissions_boundary_arn
+}
+
+resource "aws_iam_role_policy" "execution" {
+  name   = "start"
+  role   = aws_iam_role.execution.id
+  policy = local.execution_policy
+}

@@ -1,0 +1,64 @@
+# What the controller needs in a member account, for one region: a role that its task role may assume, and a queue of
+# events. The table stays in the controller's account.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  # The attribute's name depends on the provider's version; the id is the region's name in all of them.
+  region = data.aws_region.current.id
+}
+
+module "queue" {
+  source = "../queue"
+  count  = var.create_queue ? 1 : 0
+
+  name             = var.name
+  clusters         = var.clusters
+  sns_topics       = var.sns_topics
+  create_alarm     = var.create_alarm
+  alarm_topic_arns = var.alarm_topic_arns
+}
+
+module "policy" {
+  source = "../policy"
+
+  partition        = data.aws_partition.current.partition
+  account_id       = data.aws_caller_identity.current.account_id
+  region           = local.region
+  clusters         = var.clusters
+  group_names      = var.group_names
+  allow_deregister = var.allow_deregister
+  allow_stop_task  = var.allow_stop_task
+  allow_terminate  = var.allow_terminate
+  queue_arns       = module.queue[*].arn
+  table_arns       = []
+  role_arns        = []
+}
+
+# Roles are the account's, not the region's: the region in the name lets each region have its own member.
+resource "aws_iam_role" "this" {
+  name                 = "${var.name}-member-${local.region}"
+  description          = "What ecs-drain may do in this account and region"
+  permissions_boundary = var.permissions_boundary_arn
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { AWS = var.controller_role_arn }
+      Action    = "sts:AssumeRole"
+      Condition = { StringEquals = { "sts:ExternalId" = var.external_id } }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "this" {
+  name = "ecs-drain"
+  role = aws_iam_role.this.id
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = module.policy.statements
+  })
+}

@@ -1,0 +1,185 @@
+# A queue of events for one scope, its dead-letter queue, and the EventBridge rules and SNS subscriptions that feed it.
+# What comes through it is only a nudge: polling finds everything that matters, later.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  partition  = data.aws_partition.current.partition
+  account_id = data.aws_caller_identity.current.account_id
+  # The attribute's name depends on the provider's version; the id is the region's name in all of them.
+  region = data.aws_region.current.id
+
+  # EventBridge can match a list of exact ARNs. Patterns are not translated, and a long list is not either: an event
+  # pattern has 2,048 characters. The program itself ignores events of clusters that are not selected.
+  # (Source: EventBridge API reference, PutRule.)
+  exact_clusters = (
+    length(var.clusters) <= 10 && alltrue([for cluster in var.clusters : length(regexall("[*?]", cluster)) == 0])
+  )
+
+  rules = {
+    autoscaling = {
+      description = "Instances that wait under a terminating lifecycle hook"
+      pattern = {
+        source        = ["aws.autoscaling"]
+        "detail-type" = ["EC2 Instance-terminate Lifecycle Action"]
+      }
+    }
+    ec2 = {
+      description = "Spot interruption warnings and rebalance recommendations"
+      pattern = {
+        source = ["aws.ec2"]
+        "detail-type" = [
+          "EC2 Spot Instance Interruption Warning",
+          "EC2 Instance Rebalance Recommendation",
+        ]
+      }
+    }
+    ecs = {
+      description = "State changes of container instances and of the tasks on them"
+      pattern = {
+        source        = ["aws.ecs"]
+        "detail-type" = ["ECS Task State Change", "ECS Container Instance State Change"]
+        # Tasks on Fargate have no container instance. (Source: EventBridge user guide, "Exists matching".)
+        detail = merge(
+          { containerInstanceArn = [{ exists = true }] },
+          local.exact_clusters ? {
+            clusterArn = [
+              for cluster in var.clusters :
+              "arn:${local.partition}:ecs:${local.region}:${local.account_id}:cluster/${cluster}"
+            ]
+          } : {}
+        )
+      }
+    }
+  }
+
+  deny_without_tls = {
+    Sid       = "DenyWithoutTls"
+    Effect    = "Deny"
+    Principal = "*"
+    Action    = "sqs:*"
+    Condition = { Bool = { "aws:SecureTransport" = "false" } }
+  }
+
+  # Whoever may send can have an instance drained as if spot took it: nobody else may. A statement that allows nothing
+  # is left out.
+  senders = [
+    {
+      sid     = "SendFromTheseRules"
+      service = "events.amazonaws.com"
+      sources = [for rule in aws_cloudwatch_event_rule.this : rule.arn]
+    },
+    {
+      sid     = "SendFromTheseTopics"
+      service = "sns.amazonaws.com"
+      sources = values(var.sns_topics)
+    },
+  ]
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        for sender in local.senders : {
+          Sid       = sender.sid
+          Effect    = "Allow"
+          Principal = { Service = sender.service }
+          Action    = "sqs:SendMessage"
+          Resource  = aws_sqs_queue.events.arn
+          Condition = { ArnEquals = { "aws:SourceArn" = sender.sources } }
+        } if length(sender.sources) > 0
+      ],
+      [merge(local.deny_without_tls, { Resource = aws_sqs_queue.events.arn })]
+    )
+  })
+
+  dead_letter_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [merge(local.deny_without_tls, { Resource = aws_sqs_queue.dead_letters.arn })]
+  })
+}
+
+resource "aws_sqs_queue" "events" {
+  name = var.name
+
+  visibility_timeout_seconds = 60
+  # A day: an old nudge is worth nothing.
+  message_retention_seconds = 86400
+  sqs_managed_sse_enabled   = true
+
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead_letters.arn
+    maxReceiveCount     = 5
+  })
+}
+
+# Messages that were received five times and not deleted.
+resource "aws_sqs_queue" "dead_letters" {
+  name = "${var.name}-dead-letters"
+
+  # Two weeks, the longest that SQS allows. (Source: SQS API reference, SetQueueAttributes.)
+  message_retention_seconds = 1209600
+  sqs_managed_sse_enabled   = true
+}
+
+resource "aws_sqs_queue_policy" "events" {
+  queue_url = aws_sqs_queue.events.id
+  policy    = local.policy
+}
+
+resource "aws_sqs_queue_policy" "dead_letters" {
+  queue_url = aws_sqs_queue.dead_letters.id
+  policy    = local.dead_letter_policy
+}
+
+resource "aws_cloudwatch_event_rule" "this" {
+  for_each = local.rules
+
+  name          = "${var.name}-${each.key}"
+  description   = "${each.value.description}, for ecs-drain"
+  event_pattern = jsonencode(each.value.pattern)
+}
+
+resource "aws_cloudwatch_event_target" "this" {
+  for_each = local.rules
+
+  rule      = aws_cloudwatch_event_rule.this[each.key].name
+  target_id = "queue"
+  arn       = aws_sqs_queue.events.arn
+
+  # Without the policy EventBridge could not deliver yet.
+  depends_on = [aws_sqs_queue_policy.events]
+}
+
+resource "aws_sns_topic_subscription" "this" {
+  for_each = var.sns_topics
+
+  topic_arn = each.value
+  protocol  = "sqs"
+  endpoint  = aws_sqs_queue.events.arn
+
+  depends_on = [aws_sqs_queue_policy.events]
+}
+
+resource "aws_cloudwatch_metric_alarm" "dead_letters" {
+  count = var.create_alarm ? 1 : 0
+
+  alarm_name        = "${var.name}-dead-letters"
+  alarm_description = "What to do: docs/operations.md, Messages in the dead-letter queue."
+
+  namespace   = "AWS/SQS"
+  metric_name = "ApproximateNumberOfMessagesVisible"
+  dimensions  = { QueueName = aws_sqs_queue.dead_letters.name }
+
+  statistic           = "Maximum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+
+  alarm_actions = var.alarm_topic_arns
+  ok_actions    = var.alarm_topic_arns
+}

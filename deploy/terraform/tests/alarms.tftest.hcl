@@ -1,0 +1,55 @@
+# What somebody is called for.
+
+mock_provider "aws" {
+  source = "./tests/mocks"
+}
+
+variables {
+  image            = "registry.example/ecs-drain:1.2.3"
+  vpc_id           = "vpc-0123456789abcdef0"
+  subnet_ids       = ["subnet-0123456789abcdef0"]
+  controller       = "blue"
+  alarm_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:alarms"]
+}
+
+run "alarms" {
+  assert {
+    condition = {
+      for name, alarm in aws_cloudwatch_metric_alarm.this : name => join(" ", [
+        alarm.statistic, alarm.comparison_operator, alarm.threshold,
+        alarm.datapoints_to_alarm, "of", alarm.evaluation_periods, alarm.treat_missing_data
+      ])
+      } == {
+      StuckDrains       = "Maximum GreaterThanThreshold 0 3 of 3 notBreaching"
+      HeartbeatFailures = "Sum GreaterThanThreshold 0 3 of 5 notBreaching"
+      UnreadableRecords = "Maximum GreaterThanThreshold 0 1 of 1 notBreaching"
+      CallErrors        = "Sum GreaterThanThreshold 20 5 of 5 notBreaching"
+      WaitsLost         = "Sum GreaterThanThreshold 0 1 of 1 notBreaching"
+      Leads             = "Sum LessThanThreshold 1 5 of 5 breaching"
+    }
+    error_message = "The alarms, and when each is breached."
+  }
+
+  assert {
+    condition = alltrue([
+      for name, alarm in aws_cloudwatch_metric_alarm.this : (
+        alarm.namespace == "ecs-drain" && alarm.metric_name == name && alarm.period == 60 &&
+        alarm.dimensions == tomap({ Controller = "blue" }) &&
+        alarm.alarm_actions == toset(["arn:aws:sns:eu-west-1:123456789012:alarms"]) &&
+        alarm.ok_actions == toset(["arn:aws:sns:eu-west-1:123456789012:alarms"])
+      )
+    ])
+    error_message = "They look at this controller's metrics, minute by minute, and notify the topic."
+  }
+}
+
+run "none" {
+  variables {
+    create_alarms = false
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.this) == 0
+    error_message = "No alarm is asked for."
+  }
+}
