@@ -17,9 +17,10 @@ import traceback
 import fleet
 from clouds import Clouds
 from conformance import conformance
+from permissions import permissions
 from scenarios import SCENARIOS, Controller, binary
 
-ALL = {**SCENARIOS, "conformance": conformance}
+ALL = {**SCENARIOS, "conformance": conformance, "permissions": permissions}
 
 # Above the longest scenario's own limits.
 LIMIT = 900

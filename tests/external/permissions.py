@@ -1,0 +1,172 @@
+"""The least policy, on a cloud that enforces policies: ministack with `AUTH=true`.
+
+`ecs-drain iam` prints the policy, a user gets it, and `ecs-drain doctor` makes every call with that user's key: none may
+be denied. Then each action is taken away in turn, and the doctor must name it.
+
+ministack matches the resources of DynamoDB and SQS, and of the calls that name a group. It asks for `*` in most of ECS
+and for a termination, which names the instance alone; those are widened to `*` here, and tests/all/templates.rs checks
+what they are limited to. It also has an action of its own for a batch of deletions, where AWS has none.
+"""
+
+import json
+import subprocess
+
+from clouds import ACCOUNT, ENVIRONMENT, REGION, TOOLS, free_port, listens, wait_for
+from scenarios import binary
+
+USER = "ecs-drain"
+
+CONFIGURATION = """\
+[table]
+name = "ecs-drain"
+region = "us-east-1"
+[[scope]]
+region = "us-east-1"
+hooks = ["ecs-drain"]
+queue = "http://127.0.0.1:{port}/{account}/ecs-drain"
+[policy]
+strategy = "deregister"
+standalone_tasks = {{ stop_after = "1h" }}
+"""
+
+
+class Guarded:
+    """A ministack that asks whether a call is allowed."""
+
+    def __init__(self, clouds):
+        self.clouds, self.port = clouds, free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        clouds.start(
+            "ministack-guarded",
+            [TOOLS / "ministack/bin/ministack"],
+            BIND_HOST="127.0.0.1",
+            GATEWAY_PORT=str(self.port),
+            MINISTACK_ACCOUNT_ID=ACCOUNT,
+            IOT_MTLS_ENABLED="0",
+            SFTP_ENABLED="0",
+            LOG_LEVEL="WARNING",
+            AUTH="true",
+        )
+        if not wait_for(lambda: listens(self.port), 30):
+            raise RuntimeError(f"nothing listens on port {self.port} after 30 s; see {clouds.folder}")
+        self.config = clouds.folder / "permissions.toml"
+        self.config.write_text(CONFIGURATION.format(port=self.port, account=ACCOUNT))
+        self.key = ("test", "test")
+
+    def run(self, command, key):
+        """Runs a command with somebody's key; its exit code and what it prints."""
+        environment = {
+            **ENVIRONMENT,
+            "HOME": str(self.clouds.folder),
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": key[0],
+            "AWS_SECRET_ACCESS_KEY": key[1],
+        }
+        done = subprocess.run(
+            [str(word) for word in command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def aws(self, *words):
+        """The aws command line, as root; its answer."""
+        command = [TOOLS / "moto/bin/aws", "--endpoint-url", self.url, *words, "--output", "json"]
+        code, out, err = self.run(command, ("test", "test"))
+        if code != 0:
+            raise RuntimeError(f"aws {' '.join(words)}: {err.strip()}")
+        return json.loads(out or "null")
+
+    def ours(self, *words):
+        """Our program; exit code, output, errors."""
+        return self.run([binary(), *words, "--config", self.config], self.key)
+
+    def allow(self, policy):
+        """Gives the user this policy, and no other."""
+        document = json.dumps(as_ministack_reads_it(policy))
+        self.aws(
+            "iam", "put-user-policy", "--user-name", USER, "--policy-name", USER, "--policy-document", document
+        )
+
+    def failures(self):
+        """What the doctor says does not work."""
+        _, out, err = self.ours("doctor", "-o", "json")
+        try:
+            sections = json.loads(out)
+        except ValueError:
+            return [err.strip()]
+        return [f["text"] for section in sections for f in section["findings"] if f["verdict"] == "failure"]
+
+
+def populate(guarded):
+    """A cluster, a group with our hook, a queue, the table; and a user with a key."""
+    guarded.aws("ecs", "create-cluster", "--cluster-name", "web")
+    template = json.dumps({"ImageId": "ami-12345678", "InstanceType": "t3.micro"})
+    guarded.aws("ec2", "create-launch-template", "--launch-template-name", "web", "--launch-template-data", template)
+    guarded.aws(
+        *"autoscaling create-auto-scaling-group --auto-scaling-group-name web --min-size 0 --max-size 1".split(),
+        *"--desired-capacity 0 --launch-template LaunchTemplateName=web --availability-zones us-east-1a".split(),
+    )
+    guarded.aws(
+        *"autoscaling put-lifecycle-hook --auto-scaling-group-name web --lifecycle-hook-name ecs-drain".split(),
+        *"--lifecycle-transition autoscaling:EC2_INSTANCE_TERMINATING --heartbeat-timeout 3600".split(),
+        *"--default-result CONTINUE".split(),
+    )
+    guarded.aws("sqs", "create-queue", "--queue-name", "ecs-drain")
+    code, _, err = guarded.ours("init")
+    if code != 0:
+        raise RuntimeError(f"init: {err}")
+    guarded.aws("iam", "create-user", "--user-name", USER)
+    key = guarded.aws("iam", "create-access-key", "--user-name", USER)["AccessKey"]
+    guarded.key = (key["AccessKeyId"], key["SecretAccessKey"])
+
+
+# Statements that ministack knows no resource for.
+WIDENED = ("ecs:", "autoscaling:TerminateInstanceInAutoScalingGroup")
+
+
+def as_ministack_reads_it(policy):
+    """The same policy in ministack's words."""
+    statements = []
+    for statement in policy["Statement"]:
+        actions = list(statement["Action"])
+        if "sqs:DeleteMessage" in actions:
+            actions.append("sqs:DeleteMessageBatch")
+        widened = any(action.startswith(WIDENED) for action in actions)
+        statements.append({**statement, "Action": actions, **({"Resource": "*"} if widened else {})})
+    return {**policy, "Statement": statements}
+
+
+def without(policy, action):
+    """The policy without one action."""
+    left = [{**s, "Action": [a for a in s["Action"] if a != action]} for s in policy["Statement"]]
+    return {**policy, "Statement": [statement for statement in left if statement["Action"]]}
+
+
+def permissions(clouds, report):
+    """The scenario."""
+
+    def check(what, holds, detail=""):
+        report("permissions", what, bool(holds), detail)
+
+    guarded = Guarded(clouds)
+    populate(guarded)
+    code, out, err = guarded.ours("iam", "--account", ACCOUNT)
+    check("`iam` prints a policy", code == 0, err)
+    policy = json.loads(out)
+    other = {"Effect": "Allow", "Action": ["s3:ListAllMyBuckets"], "Resource": "*"}
+    guarded.allow({"Version": "2012-10-17", "Statement": [other]})
+    check("without it nothing is allowed", guarded.failures() != [])
+    guarded.allow(policy)
+    failures = guarded.failures()
+    check("with it everything is", failures == [], failures)
+    actions = sorted({action for statement in policy["Statement"] for action in statement["Action"]})
+    check("it has every action", len(actions) >= 35, actions)
+    for action in actions:
+        guarded.allow(without(policy, action))
+        failures = guarded.failures()
+        named = [text for text in failures if f'allow it with {{"Effect":"Allow","Action":"{action}"' in text]
+        check(f"{action} is named when it is taken away", named, failures)
