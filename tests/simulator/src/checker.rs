@@ -89,8 +89,8 @@ pub struct Checkers {
     replicas: usize,
     up_since: Option<SimTime>,
     /// How long the program under test may go on believing that an action of our hook holds an instance after the hook
-    /// was deleted, or the action ran out of time: nobody is told of either. An instance that leaves, or is made
-    /// `ACTIVE` again, may be touched at any time. None unless said.
+    /// was deleted, or the action ran out of time: nobody is told of either. An instance that leaves, that another's hook
+    /// holds on in its termination, or that is made `ACTIVE` again, may be touched at any time. None unless said.
     pub ends_unnoticed_for: Duration,
     /// Instances whose action under one of our hooks has ended, and when it did without a completion.
     ended: BTreeMap<String, Option<SimTime>>,
@@ -233,7 +233,12 @@ impl Checkers {
             .lifecycle_state(instance)
             .is_none_or(|state| state.ends_with(":Proceed") || state.ends_with("Terminated"));
         let unnoticed = |at: &Option<SimTime>| at.is_some_and(|at| now < at + self.ends_unnoticed_for);
-        let was_ours = self.ended.get(instance).is_some_and(|at| undo || leaving || unnoticed(at));
+        // Our wait ended by itself, and another's hook holds the instance on. No API calls a termination back: a drain
+        // that has begun may go on to its end.
+        let held_on = |at: &Option<SimTime>| {
+            at.is_some() && world.autoscaling.lifecycle_state(instance).as_deref() == Some("Terminating:Wait")
+        };
+        let was_ours = self.ended.get(instance).is_some_and(|at| undo || leaving || unnoticed(at) || held_on(at));
         if !ours && !was_ours && !self.operators.contains(instance) {
             let state = world.autoscaling.lifecycle_state(instance).unwrap_or_else(|| "in no group".to_owned());
             let text = format!("{} while it is {state}", call.operation);
