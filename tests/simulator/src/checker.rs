@@ -92,8 +92,11 @@ pub struct Checkers {
     /// was deleted, or the action ran out of time: nobody is told of either. An instance that leaves, that another's hook
     /// holds on in its termination, or that is made `ACTIVE` again, may be touched at any time. None unless said.
     pub ends_unnoticed_for: Duration,
-    /// Instances whose action under one of our hooks has ended, and when it did without a completion.
+    /// Instances whose action under one of our hooks has ended; and when it did, if the program under test was not told:
+    /// without a completion of its own, or with one whose answer was lost.
     ended: BTreeMap<String, Option<SimTime>>,
+    /// Whether the answer to the call that is carried out is lost.
+    pub(crate) answer_is_lost: bool,
     completions_seen: usize,
     heartbeat_timeouts: BTreeMap<(String, String), Duration>,
     record_rules: Option<RecordRules>,
@@ -118,6 +121,7 @@ impl Default for Checkers {
             up_since: None,
             ends_unnoticed_for: Duration::ZERO,
             ended: BTreeMap::new(),
+            answer_is_lost: false,
             completions_seen: 0,
             heartbeat_timeouts: BTreeMap::new(),
             record_rules: None,
@@ -323,7 +327,16 @@ impl Checkers {
                     self.violated(now, "premature completion", &instance, reason);
                 }
             }
-            self.ended.insert(instance, (completion.how != How::Called).then_some(completion.at));
+            let told = by_us && completion.how == How::Called && !self.answer_is_lost;
+            self.ended.insert(instance, (!told).then_some(completion.at));
+        }
+    }
+
+    /// A completion is answered with `No active Lifecycle Action`: now the program under test knows that it is over.
+    pub(crate) fn told_it_is_over(&mut self, call: &Call) {
+        let instance = call.form().and_then(|form| form.get("InstanceId")).unwrap_or_default();
+        if let Some(at) = self.ended.get_mut(instance).filter(|_| !self.answer_is_lost) {
+            *at = None;
         }
     }
 

@@ -250,15 +250,21 @@ impl Cloud {
                 | Fault::Throttle
                 | Fault::AccessDenied,
             ) => self.deliver_answer(call, fault, &outcome),
-            Some(Fault::FailBefore) => (Delivery::Lost, None, outcome),
-            Some(Fault::Hang) => (Delivery::Never, None, outcome),
+            Some(Fault::FailBefore) => {
+                self.checkers.asked_in_vain(self.now, call);
+                (Delivery::Lost, None, outcome)
+            }
+            Some(Fault::Hang) => {
+                self.checkers.asked_in_vain(self.now, call);
+                (Delivery::Never, None, outcome)
+            }
             Some(Fault::CrashBefore) => (Delivery::CallerDies, None, outcome),
             Some(Fault::LateApply(by)) => {
                 self.late.push_back((self.now + by, call.clone()));
                 (Delivery::Lost, None, outcome)
             }
             Some(Fault::FailAfter | Fault::HangAfter | Fault::CrashAfter) => {
-                let reply = self.answer(call, None);
+                let reply = self.answer_in_vain(call);
                 let told = format!("{} ({outcome})", describe(&reply));
                 let delivery = match fault {
                     Some(Fault::FailAfter) => Delivery::Lost,
@@ -334,6 +340,9 @@ impl Cloud {
         }
         let result = self.world.answer(now, call);
         self.checkers.completed(now, &self.world, call.controller);
+        if call.controller && call.operation == "CompleteLifecycleAction" && result.is_err() {
+            self.checkers.told_it_is_over(call);
+        }
         self.past.changed(now);
         self.reply(call, result)
     }
@@ -358,10 +367,18 @@ impl Cloud {
         Reply { status, content_type, request_id: self.request_id(), error, query_error: None, body }
     }
 
+    /// Carries a call out whose answer nobody will get.
+    fn answer_in_vain(&mut self, call: &Call) -> Reply {
+        self.checkers.answer_is_lost = true;
+        let reply = self.answer(call, None);
+        self.checkers.answer_is_lost = false;
+        reply
+    }
+
     fn apply_late(&mut self, now: SimTime) {
         while let Some(at) = self.late.iter().position(|(at, _)| *at <= now) {
             let Some((_, call)) = self.late.remove(at) else { return };
-            let reply = self.answer(&call, None);
+            let reply = self.answer_in_vain(&call);
             let (summary, outcome) = (call.summary(), format!("{} (applied late)", describe(&reply)));
             self.enter(None, call, summary, outcome, Some(&reply));
         }

@@ -24,11 +24,13 @@ impl Scene<'_> {
     }
 }
 
-/// Whether Spot takes this instance at some time, or EC2 loses it.
-fn dies(script: &Script, of: &str) -> bool {
-    script
-        .iter()
-        .any(|(_, what)| matches!(what, Happening::Spot { instance } | Happening::Dies { instance } if instance == of))
+/// Whether Spot takes this instance at some time, EC2 loses it, or an operator lets it go whatever is on it.
+fn is_taken(script: &Script, of: &str) -> bool {
+    script.iter().any(|(_, what)| match what {
+        Happening::Spot { instance } | Happening::Dies { instance } => instance == of,
+        Happening::Order { instance, what: Asked::Complete } => instance == of,
+        _ => false,
+    })
 }
 
 impl Dice {
@@ -42,8 +44,8 @@ impl Dice {
             script.extend(self.happening(&Scene { plan, group, instance, at, later }));
         }
         // A dead instance whose agent ECS did not hear is a registration for ever, with tasks and targets.
-        let is_taken = |of: &str| dies(&script, of);
-        let unheard = |what: &Happening| matches!(what, Happening::Agent { instance, .. } if is_taken(instance));
+        let unheard =
+            |what: &Happening| matches!(what, Happening::Agent { instance, .. } if is_taken(&script, instance));
         let mut script: Script = script.iter().filter(|(_, what)| !unheard(what)).cloned().collect();
         script.sort_by_key(|(at, _)| *at);
         script

@@ -9,11 +9,12 @@ use super::{Checkers, Violation, last};
 use crate::SimTime;
 use crate::cloud::World;
 use crate::ecs::InstanceStatus;
+use crate::wire::Call;
 use crate::wire::json::{text, texts};
 
 /// Who finds `DRAINING` so soon after someone else has set it may have read `ACTIVE` before: a read can lag by a minute,
 /// and what follows from it takes its time. Nothing that ECS answers tells whose it is then. The same is true of one that
-/// was set so soon after the program under test has undone its own.
+/// was set so soon after the program under test has undone its own, or has asked for it and got no answer.
 const AT_ONCE: Duration = Duration::from_secs(120);
 
 /// Container instances, by id, and who set them to `DRAINING`.
@@ -27,6 +28,8 @@ pub(super) struct Draining {
     by_hand: BTreeMap<String, SimTime>,
     /// When the program under test last undid it.
     undone: BTreeMap<String, SimTime>,
+    /// When the program under test last asked for it, and the call was lost.
+    asked: BTreeMap<String, SimTime>,
 }
 
 impl Draining {
@@ -35,9 +38,10 @@ impl Draining {
         self.by_hand.get(id).is_some_and(|set| now.saturating_sub(*set) < AT_ONCE)
     }
 
-    /// Whether the program under test has undone its own a moment ago.
-    fn was_just_undone(&self, now: SimTime, id: &str) -> bool {
-        self.undone.get(id).is_some_and(|undone| now.saturating_sub(*undone) < AT_ONCE)
+    /// Whether the program under test has undone its own a moment ago, or has asked for it and got no answer.
+    fn may_be_taken_for_ours(&self, now: SimTime, id: &str) -> bool {
+        let of = [self.undone.get(id), self.asked.get(id)];
+        of.into_iter().flatten().any(|at| now.saturating_sub(*at) < AT_ONCE)
     }
 }
 
@@ -68,11 +72,20 @@ impl Checkers {
         }
     }
 
+    /// The program has asked for something, and nothing came of it, nor an answer.
+    pub(crate) fn asked_in_vain(&mut self, now: SimTime, call: &Call) {
+        let Some(body) = call.json().filter(|_| call.operation == "UpdateContainerInstancesState") else { return };
+        if call.controller && text(body, "status") == Some("DRAINING") {
+            let ids = texts(body, "containerInstances").into_iter().map(|id| last(id).to_owned());
+            self.draining.asked.extend(ids.map(|id| (id, now)));
+        }
+    }
+
     /// Someone else sets the state of all container instances of an instance.
     pub(crate) fn set_by_hand(&mut self, now: SimTime, instance: &str, status: InstanceStatus, world: &World) {
         for id in world.ecs.instances_of(instance).map(|(_, one)| one.id.clone()) {
             if status == InstanceStatus::Draining {
-                if self.draining.was_just_undone(now, &id) {
+                if self.draining.may_be_taken_for_ours(now, &id) {
                     self.draining.meddled.insert(id.clone());
                 }
                 self.draining.by_hand.insert(id, now);
