@@ -215,3 +215,86 @@ fn page(rows: &[Row], fixes: &[String], print: Print) -> String {
     }
     page
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use ecs_drain_state::ActionResult;
+    use std::collections::BTreeMap;
+
+    fn group(name: &str) -> GroupView {
+        GroupView {
+            name: name.to_owned(),
+            tags: BTreeMap::new(),
+            members: Vec::new(),
+            target_groups: Vec::new(),
+            classic: Vec::new(),
+            has_warm_pool: false,
+            retains_abandoned: false,
+            deleting: false,
+        }
+    }
+
+    fn hook(name: &str) -> HookView {
+        HookView {
+            name: name.to_owned(),
+            terminating: true,
+            heartbeat_timeout_seconds: 3600,
+            global_timeout_seconds: 172_800,
+            default_result: ActionResult::Continue,
+        }
+    }
+
+    fn of(name: &str, hooks: &[HookView]) -> Row {
+        row("eu-west-1", &group(name), hooks, &BTreeSet::from(["ecs-drain".to_owned(), "ecs-drain-2".to_owned()]))
+    }
+
+    #[test]
+    fn a_hook_is_right_wrong_missing_or_one_too_many() {
+        let launch = HookView { terminating: false, ..hook("ecs-drain") };
+        let worst =
+            HookView { default_result: ActionResult::Abandon, heartbeat_timeout_seconds: 30, ..hook("ecs-drain") };
+        let told = |hooks: &[HookView]| of("web", hooks).state.words();
+        assert_eq!(told(&[hook("ecs-drain"), hook("backup")]), "ecs-drain: right");
+        assert_eq!(told(&[hook("backup")]), "missing");
+        assert_eq!(told(&[launch]), "ecs-drain: it holds launches");
+        assert_eq!(told(&[worst]), "ecs-drain: its default result is ABANDON, its heartbeat timeout is 30 s");
+        assert_eq!(told(&[hook("ecs-drain"), hook("ecs-drain-2")]), "several: ecs-drain, ecs-drain-2");
+        assert_eq!(of("web", &[hook("ecs-drain"), hook("backup")]).others, ["backup"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_printed_in_the_language_that_is_asked_for() {
+        let missing = of("it's web", &[]);
+        let print = |how| fix(&missing, "ecs-drain", how).unwrap_or_default();
+        assert_eq!(
+            print(Print::Aws),
+            "aws autoscaling put-lifecycle-hook --region eu-west-1 --auto-scaling-group-name 'it'\\''s web' \\\n  \
+             --lifecycle-hook-name ecs-drain --lifecycle-transition autoscaling:EC2_INSTANCE_TERMINATING \\\n  \
+             --heartbeat-timeout 3600 --default-result CONTINUE\n"
+        );
+        assert!(
+            print(Print::Cloudformation).starts_with("EcsDrainHookitsweb:\n  Type: AWS::AutoScaling::LifecycleHook\n")
+        );
+        assert!(
+            print(Print::Terraform)
+                .starts_with("resource \"aws_autoscaling_lifecycle_hook\" \"ecs_drain_it_s_web\" {\n")
+        );
+        assert_eq!(print(Print::None), "");
+        assert_eq!(fix(&of("web", &[hook("ecs-drain")]), "ecs-drain", Print::Aws), None, "it is right");
+        let several = of("web", &[hook("ecs-drain"), hook("ecs-drain-2")]);
+        assert_eq!(fix(&several, "ecs-drain", Print::Aws), None, "which one goes is for a person to say");
+    }
+
+    #[test]
+    fn the_page_says_what_to_do() {
+        let rows = [of("web", &[hook("ecs-drain")]), of("batch", &[hook("ecs-drain"), hook("ecs-drain-2")])];
+        let told = page(&rows, &[], Print::Aws);
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(lines[0].starts_with("GROUP") && lines[0].ends_with("OTHERS"), "{told}");
+        assert!(lines[1].starts_with("web") && lines[1].contains("ecs-drain: right"), "{told}");
+        assert!(told.contains("Deleting a hook lets the instances go that wait under it"), "{told}");
+        assert_eq!(page(&[], &[], Print::Aws), "no Auto Scaling group is selected\n");
+    }
+}

@@ -3,6 +3,8 @@
 //!
 //! `ECS_DRAIN_WRITE=1 cargo test --test all templates` writes them anew.
 
+use ecs_drain::config::environment::VARIABLES;
+use ecs_drain::config::{Config, Given};
 use ecs_drain::iam::{self, Need, On, Place, SHAPES, Shape, Subject, policy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -232,7 +234,7 @@ fn each_action_is_allowed_on_what_iam_can_limit_it_to() {
                   groups = { names = [\"g\"], tags = { team = \"a\" } }\n[[scope]]\nregion = \"eu-west-1\"\n\
                   hooks = [\"h\"]\nrole = { arn = \"arn:aws:iam::210987654321:role/r\" }\n[policy]\n\
                   strategy = \"deregister\"\nstandalone_tasks = { stop_after = \"1h\" }\n";
-    let config = ecs_drain::config::Config::parse(config, "x", &Default::default()).unwrap();
+    let config = Config::parse(config, "x", &Given::default()).unwrap();
     let whoms = [iam::Whom::Controller, iam::Whom::Operator, iam::Whom::Reader, iam::Whom::Init];
     let mut seen = BTreeSet::new();
     for whom in whoms {
@@ -262,4 +264,127 @@ fn each_action_is_allowed_on_what_iam_can_limit_it_to() {
     // Each of the table was looked at: none stands there for nothing.
     let unused: Vec<_> = limited.keys().filter(|action| !seen.contains(*action)).collect();
     assert!(unused.is_empty(), "{unused:?}");
+}
+
+/// Every file of the templates and the image.
+fn files(folder: &std::path::Path, into: &mut Vec<PathBuf>) {
+    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() && !name.starts_with('.') {
+            files(&path, into);
+        } else if path.is_file() {
+            into.push(path);
+        }
+    }
+}
+
+/// Every word of a text that begins so.
+fn words<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    text.match_indices(prefix).map(|(at, _)| {
+        let rest = &text[at..];
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        &rest[..end]
+    })
+}
+
+#[test]
+fn the_templates_set_no_variable_that_nobody_reads() {
+    let known: BTreeSet<&str> = VARIABLES.iter().map(|(name, _)| *name).collect();
+    let mut all = Vec::new();
+    files(&at(""), &mut all);
+    assert!(all.len() > 30, "{all:?}");
+    for path in all {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        // What the tests of this repository read is not the program's.
+        for name in words(&text, "ECS_DRAIN_").filter(|name| *name != "ECS_DRAIN_WRITE") {
+            assert!(known.contains(name), "{}: {name}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_alarm_is_of_a_number_that_is_written() {
+    let metrics = ecs_drain::metrics::Metrics::default();
+    let line =
+        ecs_drain::metrics::cloudwatch::Lines::default().next(&metrics, "x", "2026-01-05T09:00:00Z".parse().unwrap());
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let mut alarms = 0;
+    for path in ["cloudformation/ecs-drain.yaml", "terraform/alarms.tf"] {
+        let text = std::fs::read_to_string(at(path)).unwrap();
+        for name in text.lines().filter_map(|line| line.trim().strip_prefix("MetricName: ")) {
+            assert!(line.get(name).is_some() || name.starts_with("Approximate"), "{path}: {name}");
+            alarms += 1;
+        }
+        for name in ["StuckDrains", "HeartbeatFailures", "Leads", "UnreadableRecords", "CallErrors", "WaitsLost"] {
+            assert!(line.get(name).is_some() && text.contains(name), "{path}: {name}");
+        }
+    }
+    assert!(alarms >= 7, "{alarms}");
+}
+
+/// What `!Sub` makes of the configuration in the stack's template, with the parameters' defaults or these.
+fn configuration_of_the_stack(given: &[(&str, &str)]) -> String {
+    let template = std::fs::read_to_string(at("cloudformation/ecs-drain.yaml")).unwrap();
+    let from = template.find("                  [[scope]]\n").unwrap();
+    let to = from + template[from..].find("\n                - Hooks:").unwrap();
+    let text: String = template[from..to].lines().map(|line| format!("{}\n", line.trim())).collect();
+    let defaults = [
+        ("AWS::Region", "eu-west-1"),
+        ("Hooks", "ecs-drain"),
+        ("ClusterNames", "*"),
+        ("GroupNames", "*"),
+        ("QueueLine", ""),
+        ("Strategy", "drain"),
+        ("StandaloneTasks", "\"wait\""),
+        ("ExtraConfiguration", ""),
+    ];
+    let text =
+        given.iter().chain(&defaults).fold(text, |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
+    assert!(!text.contains("${"), "{text}");
+    text
+}
+
+#[test]
+fn the_configuration_in_the_stack_is_one() {
+    let plain = Config::parse(&configuration_of_the_stack(&[]), "the stack", &Given::default()).unwrap();
+    assert_eq!(plain.scopes.len(), 1);
+    assert!(!plain.policies.deregister() && !plain.policies.stop_standalone_tasks());
+    let full = configuration_of_the_stack(&[
+        ("Hooks", "a\", \"b"),
+        ("QueueLine", "queue = \"https://sqs.eu-west-1.amazonaws.com/123456789012/ecs-drain\""),
+        ("Strategy", "deregister"),
+        ("StandaloneTasks", "{ stop_after = \"1h\" }"),
+        ("ExtraConfiguration", "deadline = \"6h\"\n[[scope]]\nregion = \"eu-west-2\"\nhooks = [\"a\"]"),
+    ]);
+    let full = Config::parse(&full, "the stack", &Given::default()).unwrap();
+    assert_eq!((full.scopes.len(), full.scopes[0].hooks.len()), (2, 2));
+    assert!(full.policies.deregister() && full.policies.stop_standalone_tasks());
+    assert!(full.policies.default_policy().deadline.is_some());
+}
+
+#[test]
+fn the_table_of_the_stack_is_the_one_that_the_program_checks_for() {
+    use ecs_drain::store::schema;
+    let template = std::fs::read_to_string(at("cloudformation/ecs-drain.yaml")).unwrap();
+    let from = template.find("    Type: AWS::DynamoDB::Table").unwrap();
+    let table = &template[from..from + template[from..].find("\n\n").unwrap()];
+    let key = |name: &str, kind: &str| format!("{{ AttributeName: {name}, KeyType: {kind} }}");
+    for line in [
+        key(schema::KEY, "HASH"),
+        format!("IndexName: {}", schema::UNFINISHED_INDEX),
+        key(schema::UNFINISHED_OF, "HASH"),
+        key(schema::UNFINISHED, "RANGE"),
+        format!("IndexName: {}", schema::CLUSTER_INDEX),
+        key(schema::CLUSTER, "HASH"),
+        key(schema::KEY, "RANGE"),
+        format!("AttributeName: {}\n        Enabled: true", schema::EXPIRES_AT),
+        "BillingMode: PAY_PER_REQUEST".to_owned(),
+        "DeletionProtectionEnabled: true".to_owned(),
+        "PointInTimeRecoveryEnabled: true".to_owned(),
+    ] {
+        assert!(table.contains(&line), "{line} is not in\n{table}");
+    }
+    assert_eq!(table.matches("ProjectionType: KEYS_ONLY").count(), 2);
 }
