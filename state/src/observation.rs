@@ -167,6 +167,21 @@ impl LifecycleState {
             other => LifecycleState::Other(other.to_owned()),
         }
     }
+
+    /// Whether the instance is on its way out, and nothing holds it: before the wait, or past it.
+    pub fn is_terminating(&self) -> bool {
+        match self {
+            LifecycleState::Terminating => true,
+            LifecycleState::PastWait(word) => {
+                let word = word.strip_prefix("Warmed:").unwrap_or(word);
+                matches!(word, "Terminating:Proceed" | "Terminated")
+            }
+            LifecycleState::Waiting(_)
+            | LifecycleState::Retained(_)
+            | LifecycleState::InService
+            | LifecycleState::Other(_) => false,
+        }
+    }
 }
 
 /// As Auto Scaling spells it.

@@ -129,7 +129,8 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         (LifecycleState::Waiting(_), Seen::Yes(None)) => {
             Step::End(intent.outcome, format!("group {group} terminates it; a hook that is not ours holds it"))
         }
-        (LifecycleState::Terminating, _) => Step::Wait(Why::Terminating, view.policy.poll),
+        // It was on its way out already; asking again could lower the desired capacity a second time.
+        (state, _) if state.is_terminating() => Step::Wait(Why::Terminating, view.policy.poll),
         _ => ask_to_terminate(draft, &intent, group.clone(), shrink, view),
     }
 }

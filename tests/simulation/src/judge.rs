@@ -6,7 +6,7 @@ use crate::play::Fleet;
 use aws_simulator::autoscaling::{Completion, How, LifecycleResult};
 use aws_simulator::{BEGIN, Cloud, SimTime};
 use ecs_drain::store::{Read, Store};
-use ecs_drain_state::{Outcome, Record};
+use ecs_drain_state::{Outcome, Record, Then};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -93,7 +93,7 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
     let excused = |instance: &str, at: SimTime| may_lose(fleet.plan, &records, instance, at);
     fleet.simulator.with(|cloud| {
         for record in &records {
-            if must_be_undone(cloud, record) {
+            if must_be_undone(fleet.plan, cloud, record) {
                 cloud.checkers.must_be_undone(&record.instance_id);
             }
         }
@@ -225,10 +225,21 @@ pub async fn outcomes(store: &Store) -> BTreeMap<&'static str, usize> {
 }
 
 /// Whether no `DRAINING` of ours may be left behind: the instance lives on because its drain was cancelled, it was in a
-/// warm pool, or it has a new root volume.
-fn must_be_undone(cloud: &Cloud, record: &Record) -> bool {
+/// warm pool, or it has a new root volume. A drain that found it `DRAINING`, as an earlier one was to leave it, leaves it
+/// so as well.
+fn must_be_undone(plan: &Plan, cloud: &Cloud, record: &Record) -> bool {
     let lives_on = record.outcome == Some(Outcome::Cancelled) || record.lives_on();
-    lives_on && record.is_done() && cloud.lifecycle_state(&record.instance_id).as_deref() == Some("InService")
+    let kept = record.generation > 1 && may_be_kept(plan, &record.instance_id);
+    lives_on && !kept && record.is_done() && cloud.lifecycle_state(&record.instance_id).as_deref() == Some("InService")
+}
+
+/// Whether a drain that was asked for leaves its instance `DRAINING`.
+fn may_be_kept(plan: &Plan, of: &str) -> bool {
+    plan.script.iter().any(|(_, what)| match what {
+        Happening::Order { instance, what: Asked::Drain(Then::Keep) } => instance == of,
+        Happening::Rebalance { instance } => instance == of && plan.rules.rebalance == "keep",
+        _ => false,
+    })
 }
 
 /// Nothing but a deadline, where the policy says so, ends with `ABANDON`.

@@ -40,6 +40,23 @@ fn terminated_through_its_group() {
     );
 }
 
+/// It was on its way out before it was asked for: held by another's hook, and then past that too.
+#[test]
+fn a_group_that_terminates_it_already_is_not_asked() {
+    check(
+        "
+        policy then=terminate
+        0s   DRAINING group=Terminating:Wait => Verifying saved 30s Settling(1m1s)
+        5s                                   => Verifying 30s Settling(56s)
+        66s                                  => Verifying 30s SecondLook(1m)
+        116s                                 => Verifying search≥1m6s 5s LookingForRegistrations
+        126s group=Terminating:Proceed       => Completing saved 5s Terminating
+        136s                                 => Done(Drained) saved
+        4 writes
+        ",
+    );
+}
+
 /// A group leaves its own balancers when it is told to terminate the instance, and nobody does before: that is not waited
 /// for, but once the instance waits under our hook it is seen gone like any other.
 #[test]

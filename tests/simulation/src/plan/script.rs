@@ -24,11 +24,14 @@ impl Scene<'_> {
     }
 }
 
-/// Whether Spot takes this instance at some time, EC2 loses it, or an operator lets it go whatever is on it.
-fn is_taken(script: &Script, of: &str) -> bool {
+/// Whether this instance can go although ECS does not hear its agent: Spot takes it, EC2 loses it, an operator lets it go
+/// whatever is on it, or its group has no hook for a while.
+fn is_taken(plan: &Plan, script: &Script, of: &str) -> bool {
+    let member = |name: &String| plan.groups.iter().any(|g| g.name == *name && g.instances.iter().any(|i| i == of));
     script.iter().any(|(_, what)| match what {
         Happening::Spot { instance } | Happening::Dies { instance } => instance == of,
         Happening::Order { instance, what: Asked::Complete } => instance == of,
+        Happening::HookDeleted { group } => member(group),
         _ => false,
     })
 }
@@ -45,7 +48,7 @@ impl Dice {
         }
         // A dead instance whose agent ECS did not hear is a registration for ever, with tasks and targets.
         let unheard =
-            |what: &Happening| matches!(what, Happening::Agent { instance, .. } if is_taken(&script, instance));
+            |what: &Happening| matches!(what, Happening::Agent { instance, .. } if is_taken(plan, &script, instance));
         let mut script: Script = script.iter().filter(|(_, what)| !unheard(what)).cloned().collect();
         script.sort_by_key(|(at, _)| *at);
         script
