@@ -99,6 +99,7 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
         }
         for broken in cloud.violations_at_end() {
             let is_excused = match broken.checker {
+                "foreign instance touched" => nobody_says_whose(fleet.plan, &broken.instance),
                 "hook expired" => works_again_while_told_late(fleet.plan, &broken.instance, broken.at),
                 checker if checker.starts_with("premature") => {
                     excused(&broken.instance, broken.at) || cannot_be_seen(fleet.plan, &broken.instance, broken.at)
@@ -133,6 +134,15 @@ fn may_lose(plan: &Plan, records: &[Record], of: &str, when: SimTime) -> bool {
     let timed_out = |record: &Record| late.contains(&record.outcome) || record.generation > 1;
     let late = |record: &Record| record.instance_id == of && timed_out(record);
     ordered || (plan.rules.deadline.is_some() && records.iter().any(late))
+}
+
+/// Whether an instance can wait under another's hook alone, in a group that has ours again, while heartbeats fail: only
+/// their answer tells whose wait it is, and until there is one it is taken for ours.
+fn nobody_says_whose(plan: &Plan, of: &str) -> bool {
+    let member = |name: &String| plan.groups.iter().any(|g| g.name == *name && g.instances.iter().any(|i| i == of));
+    let fails = |strike: &Strike| matches!(strike.on, On::Every("RecordLifecycleActionHeartbeat", ..));
+    let without = |what: &Happening| matches!(what, Happening::HookDeleted { group } if member(group));
+    plan.faults.iter().any(fails) && plan.script.iter().any(|(_, what)| without(what))
 }
 
 /// Whether an instance was let go because someone deleted its group's hook.
