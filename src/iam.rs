@@ -15,8 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What needs a statement. A policy leaves out those of what is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// Every controller, in each of its accounts.
-    Every,
+    /// Every controller, in each of its accounts; it changes nothing, and is all that a dry run needs.
+    Look,
+    /// Every controller that does more than look.
+    Act,
     /// Every controller, in the account of its table.
     Table,
     /// Drains that end with a termination: those that an operator asks for, and rebalance recommendations with `terminate`.
@@ -85,7 +87,7 @@ pub struct Shape {
 pub const SHAPES: &[Shape] = &[
     Shape {
         sid: "ReadWhatHasNoArnOfItsOwn",
-        need: Need::Every,
+        need: Need::Look,
         on: On::Anything,
         calls: &[
             &calls::DESCRIBE_AUTO_SCALING_GROUPS,
@@ -104,32 +106,32 @@ pub const SHAPES: &[Shape] = &[
     },
     Shape {
         sid: "FindContainerInstances",
-        need: Need::Every,
+        need: Need::Look,
         on: On::Clusters,
         calls: &[&calls::LIST_CONTAINER_INSTANCES, &calls::DESCRIBE_CLUSTERS],
     },
     Shape {
         sid: "ReadContainerInstances",
-        need: Need::Every,
+        need: Need::Look,
         on: On::ContainerInstances,
         calls: &[&calls::DESCRIBE_CONTAINER_INSTANCES, &calls::LIST_TASKS],
     },
     Shape {
         sid: "ReadTasks",
-        need: Need::Every,
+        need: Need::Look,
         on: On::Tasks,
         calls: &[&calls::DESCRIBE_TASKS, &calls::GET_TASK_PROTECTION],
     },
-    Shape { sid: "ReadServices", need: Need::Every, on: On::Services, calls: &[&calls::DESCRIBE_SERVICES] },
+    Shape { sid: "ReadServices", need: Need::Look, on: On::Services, calls: &[&calls::DESCRIBE_SERVICES] },
     Shape {
         sid: "SetDraining",
-        need: Need::Every,
+        need: Need::Act,
         on: On::ContainerInstancesOfChosen,
         calls: &[&calls::UPDATE_CONTAINER_INSTANCES_STATE],
     },
     Shape {
         sid: "HoldAndCompleteLifecycleActions",
-        need: Need::Every,
+        need: Need::Act,
         on: On::ChosenGroups,
         calls: &[&calls::RECORD_LIFECYCLE_ACTION_HEARTBEAT, &calls::COMPLETE_LIFECYCLE_ACTION],
     },
@@ -358,6 +360,8 @@ pub enum Whom<'a> {
     Controller,
     /// A role of the configuration's scopes, which the process assumes.
     Role(&'a str),
+    /// A process that runs with `dry_run`: it needs no table, and no queue.
+    DryRun,
     /// People who ask for something.
     Operator,
     /// People who look.
@@ -372,13 +376,14 @@ pub fn subject(config: &Config, whom: Whom<'_>, account: &str, table_region: &st
     let role = |scope: &Scope| scope.role.as_ref().map(|role| role.arn.clone());
     let chosen = |scope: &&Scope| match whom {
         Whom::Role(arn) => role(scope).as_deref() == Some(arn),
-        Whom::Controller | Whom::Operator | Whom::Reader | Whom::Init => scope.role.is_none(),
+        Whom::Controller | Whom::DryRun | Whom::Operator | Whom::Reader | Whom::Init => scope.role.is_none(),
     };
     let places: Vec<Place> = config.scopes.iter().filter(chosen).map(|scope| place(scope, account)).collect();
     let roles: BTreeSet<String> = config.scopes.iter().filter_map(role).collect();
     let mut needs = BTreeSet::new();
     let works = [
-        (Need::Every, true),
+        (Need::Look, true),
+        (Need::Act, true),
         (Need::Termination, true),
         (Need::StopAfter, config.policies.stop_standalone_tasks()),
         (Need::Deregister, config.policies.deregister()),
@@ -390,6 +395,7 @@ pub fn subject(config: &Config, whom: Whom<'_>, account: &str, table_region: &st
             needs.extend(works.chain([Need::Table, Need::Role]));
         }
         Whom::Role(_) => needs.extend(works),
+        Whom::DryRun => needs.extend([Need::Look, Need::Role]),
         Whom::Operator => needs.extend([Need::Reader, Need::Operator, Need::Role]),
         Whom::Reader => needs.extend([Need::Reader]),
         Whom::Init => needs.extend([Need::Init]),
@@ -538,6 +544,18 @@ mod tests {
             allowed["ecs:UpdateContainerInstancesState"],
             BTreeSet::from(["arn:aws-us-gov:ecs:us-gov-west-1:999999999999:container-instance/far/*".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_dry_run_can_change_nothing() {
+        let dry = of(SMALL, Whom::DryRun);
+        let allowed = allowed(&dry);
+        assert!(allowed.contains_key("ecs:ListTasks") && !allowed.keys().any(|action| action.starts_with("dynamodb:")));
+        for action in allowed.keys() {
+            let operation = action.split_once(':').unwrap().1;
+            let reads = ["List", "Describe", "Get"].iter().any(|word| operation.starts_with(word));
+            assert!(reads, "{action}");
+        }
     }
 
     #[test]

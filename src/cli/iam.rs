@@ -8,6 +8,7 @@ use std::io::Write;
 const EXAMPLES: &str = "\
 Examples:
   ecs-drain iam --config ecs-drain.toml                   for the task role of the controller
+  ecs-drain iam --config ecs-drain.toml --for dry-run     for a dry run: nothing but reads
   ecs-drain iam --config ecs-drain.toml --for operator    for people who drain, cancel, hold
   ecs-drain iam --config ecs-drain.toml --role arn:aws:iam::210987654321:role/ecs-drain
 
@@ -21,6 +22,8 @@ pub enum For {
     /// The process that runs `ecs-drain run`.
     #[default]
     Controller,
+    /// A process that runs `ecs-drain run --dry-run`, and can change nothing.
+    DryRun,
     /// People who ask for something: drain, cancel, hold, resume, extend, retry, complete.
     Operator,
     /// People who look: get, describe.
@@ -73,6 +76,7 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
             Whom::Role(arn)
         }
         (None, For::Controller) => Whom::Controller,
+        (None, For::DryRun) => Whom::DryRun,
         (None, For::Operator) => Whom::Operator,
         (None, For::Reader) => Whom::Reader,
         (None, For::Init) => Whom::Init,
@@ -81,7 +85,7 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
     let region = config.table.region.clone().or_else(|| std::env::var("AWS_REGION").ok());
     let region = match (region, whom) {
         (Some(region), _) => region,
-        (None, Whom::Role(_)) => "*".to_owned(),
+        (None, Whom::Role(_) | Whom::DryRun) => "*".to_owned(),
         (None, Whom::Controller | Whom::Operator | Whom::Reader | Whom::Init) => {
             return Err(Failure::usage(
                 "the table's region is not known: set `region` under [table], --table-region, or AWS_REGION",

@@ -11,11 +11,19 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// What a controller needs, in the account of its table.
-const CONTROLLER: &[Need] =
-    &[Need::Every, Need::Termination, Need::StopAfter, Need::Deregister, Need::Queue, Need::Role, Need::Table];
+const CONTROLLER: &[Need] = &[
+    Need::Look,
+    Need::Act,
+    Need::Termination,
+    Need::StopAfter,
+    Need::Deregister,
+    Need::Queue,
+    Need::Role,
+    Need::Table,
+];
 
 /// What the role of a member account needs.
-const MEMBER: &[Need] = &[Need::Every, Need::Termination, Need::StopAfter, Need::Deregister, Need::Queue];
+const MEMBER: &[Need] = &[Need::Look, Need::Act, Need::Termination, Need::StopAfter, Need::Deregister, Need::Queue];
 
 fn shapes(needs: &[Need]) -> impl Iterator<Item = &'static Shape> {
     SHAPES.iter().filter(|shape| needs.contains(&shape.need))
@@ -38,7 +46,7 @@ fn cloudformation(needs: &[Need]) -> String {
             Need::Deregister => Some("MayDeregister"),
             Need::Queue => Some("HasQueue"),
             Need::Role => Some("HasMemberRoles"),
-            Need::Every | Need::Table | Need::Reader | Need::Operator | Need::Init => None,
+            Need::Look | Need::Act | Need::Table | Need::Reader | Need::Operator | Need::Init => None,
         };
         let mut lines = vec![format!("- Sid: {}", shape.sid), "  Effect: Allow".into(), "  Action:".into()];
         for (action, why) in actions(shape) {
@@ -96,9 +104,14 @@ fn terraform() -> String {
             Need::Termination => format!("var.allow_terminate ? {resources} : []"),
             Need::StopAfter => format!("var.allow_stop_task ? {resources} : []"),
             Need::Deregister => format!("var.allow_deregister ? {resources} : []"),
-            Need::Every | Need::Table | Need::Queue | Need::Role | Need::Reader | Need::Operator | Need::Init => {
-                resources.to_owned()
-            }
+            Need::Look
+            | Need::Act
+            | Need::Table
+            | Need::Queue
+            | Need::Role
+            | Need::Reader
+            | Need::Operator
+            | Need::Init => resources.to_owned(),
         };
         let _ = writeln!(text, "      ]\n      resources = {resources}\n    }},");
     }
