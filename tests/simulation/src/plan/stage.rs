@@ -74,7 +74,8 @@ impl Dice {
             65..70 => self.a_look_fails(plan, at),
             70..80 => self.stops_unseen(plan, at),
             80..88 => self.registers_while_told_late(plan, at),
-            88..95 => self.ends_while_held(plan, at),
+            88..92 => self.ends_while_held(plan, at),
+            92..97 => is_not_heard_for_long(plan, at),
             _ => self.record_written_by_others(plan, at),
         }
         plan.script.sort_by_key(|(at, _)| *at);
@@ -115,14 +116,15 @@ impl Dice {
         self.late(plan, "ListTasks", at - 30, at + 300);
     }
 
-    /// The controller stands still; meanwhile the instance is made `ACTIVE`, gets work, and is `DRAINING` again.
+    /// The controller stands still, once it has listed tasks late enough for its proof; meanwhile the instance is made
+    /// `ACTIVE`, gets work, and is `DRAINING` again.
     fn changed_during_a_standstill(&mut self, plan: &mut Plan, at: u64) {
         plan.replicas.truncate(1);
         plan.script.push((at - 20, job(125)));
-        plan.script.push((at + self.among(40, 55), Happening::Stop { replica: 0, span: 150 }));
-        plan.script.push((at + 70, by_hand(true)));
-        plan.script.push((at + self.among(180, 186), job(300)));
-        plan.script.push((at + 188, by_hand(false)));
+        plan.script.push((at + self.among(92, 104), Happening::Stop { replica: 0, span: 150 }));
+        plan.script.push((at + 112, by_hand(true)));
+        plan.script.push((at + self.among(234, 240), job(300)));
+        plan.script.push((at + 241, by_hand(false)));
         self.late(plan, "ListTasks", at, at + 400);
     }
 
@@ -168,6 +170,10 @@ impl Dice {
     /// The container instance, which is busy, cannot be described most of the time.
     fn its_description_fails_now_and_then(&mut self, plan: &mut Plan, at: u64) {
         plan.script.push((at - 20, job(400)));
+        if self.often(40) {
+            // From the beginning, so that nothing is known of what runs there.
+            return self.fails(plan, On::Every("DescribeContainerInstances", at, at + 320), &UNANSWERED);
+        }
         let on = On::Share("DescribeContainerInstances", at + 5, at + 320, self.among(50, 80));
         self.fails(plan, on, &[Fault::AccessDenied, Fault::AccessDenied, Fault::Failures, Fault::LeavesOut]);
     }
@@ -230,4 +236,12 @@ impl Dice {
             plan.script.push((from + 2 * n, Happening::RecordWritten { instance: INSTANCE.to_owned() }));
         }
     }
+}
+
+/// ECS does not hear the agent of an instance that is busy and well.
+fn is_not_heard_for_long(plan: &mut Plan, at: u64) {
+    let agent = |connected| Happening::Agent { instance: INSTANCE.to_owned(), connected };
+    plan.script.push((at - 20, job(400)));
+    plan.script.push((at + 10, agent(false)));
+    plan.script.push((at + 330, agent(true)));
 }
