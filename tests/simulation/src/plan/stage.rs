@@ -171,8 +171,9 @@ impl Dice {
     fn its_description_fails_now_and_then(&mut self, plan: &mut Plan, at: u64) {
         plan.script.push((at - 20, job(400)));
         if self.often(40) {
-            // From the beginning, so that nothing is known of what runs there.
-            return self.fails(plan, On::Every("DescribeContainerInstances", at, at + 320), &UNANSWERED);
+            // From the beginning, so that nothing is known of what runs there; now and then a search gets through.
+            let on = On::Share("DescribeContainerInstances", at, at + 320, 92);
+            return self.fails(plan, on, &[Fault::AccessDenied]);
         }
         let on = On::Share("DescribeContainerInstances", at + 5, at + 320, self.among(50, 80));
         self.fails(plan, on, &[Fault::AccessDenied, Fault::AccessDenied, Fault::Failures, Fault::LeavesOut]);
