@@ -7,7 +7,7 @@ use crate::aws::{self, Environment, GroupView, HookView};
 use crate::cli::words::plain;
 use crate::cli::{Failure, Global};
 use crate::config::{Given, Patterns};
-use crate::doctor::hooks::HEARTBEAT_TIMEOUT;
+use crate::doctor::hooks::{HEARTBEAT_TIMEOUT, SHORT};
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 use std::collections::BTreeSet;
@@ -139,7 +139,7 @@ fn wrong(hook: &HookView) -> Option<String> {
     if hook.default_result != ecs_drain_state::ActionResult::Continue {
         wrong.push("its default result is ABANDON".to_owned());
     }
-    if hook.heartbeat_timeout_seconds < 300 {
+    if hook.heartbeat_timeout_seconds < SHORT {
         wrong.push(format!("its heartbeat timeout is {} s", hook.heartbeat_timeout_seconds));
     }
     (!wrong.is_empty()).then(|| wrong.join(", "))

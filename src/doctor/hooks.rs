@@ -11,8 +11,8 @@ use std::time::Duration;
 /// than that where no controller runs.
 pub const HEARTBEAT_TIMEOUT: u32 = 3600;
 
-/// With calls that fail for minutes, a shorter timeout can run out.
-const SHORT: u32 = 300;
+/// With calls that fail for minutes, a shorter timeout (in seconds) can run out.
+pub const SHORT: u32 = 300;
 
 /// A wait that ends sooner than this is too short for many a drain.
 const SHORT_WAIT: u32 = 3600;
