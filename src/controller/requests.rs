@@ -4,7 +4,7 @@
 use super::{ScopeState, Shared};
 use crate::intake::{Asked, Opened, margin, open_asked};
 use crate::store::{Answer, Read, ReadRequest, Saved, StoreError};
-use ecs_drain_state::request::{Applied, Request, What, apply};
+use ecs_drain_state::request::{Applied, Circumstances, Request, What, apply};
 use ecs_drain_state::{Mono, Origin, Record, Sightings};
 
 /// How long a search of every cluster is believed when a drain is opened.
@@ -46,7 +46,8 @@ async fn one(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<O
     };
     let policy = record.as_ref().map(|r| shared.config.policies.for_drain(r.cluster.as_deref(), r.group()));
     let margin = margin(&policy.unwrap_or_else(|| shared.config.policies.default_policy().clone()));
-    match apply(request, record.as_ref(), margin, now) {
+    let brake = record.as_ref().and_then(|record| scope.brake_on(record));
+    match apply(request, record.as_ref(), &Circumstances { margin, brake: brake.as_deref(), now }) {
         Applied::Already { answer: text } => Ok(answer(text, false)),
         Applied::Refused { answer: text } => Ok(answer(text, true)),
         Applied::Changed { record, answer: text } => {

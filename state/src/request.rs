@@ -140,9 +140,20 @@ fn plain(text: &str) -> String {
     text.trim().to_owned()
 }
 
-/// What comes of a request for an instance whose record is this, or that has none. `margin` is the policy's blind margin:
-/// see [`crate::record::latest_deadline`].
-pub fn apply(request: &Request, record: Option<&Record>, margin: SignedDuration, now: Timestamp) -> Applied {
+/// What a request meets, beside the record that it is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances<'a> {
+    /// The policy's blind margin: see [`crate::record::latest_deadline`].
+    pub margin: SignedDuration,
+    /// Who holds the clusters of the drain, or everything.
+    pub brake: Option<&'a str>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What comes of a request for an instance whose record is this, or that has none.
+pub fn apply(request: &Request, record: Option<&Record>, around: &Circumstances<'_>) -> Applied {
+    let now = around.now;
     if let Some(record) = record.filter(|record| record.requests.contains(&request.id)) {
         return already(format!("it was carried out already; {}", standing(record)));
     }
@@ -167,12 +178,12 @@ pub fn apply(request: &Request, record: Option<&Record>, margin: SignedDuration,
     }
     let (mut next, order) = (record.clone(), request.order());
     let done = match request.what {
-        What::Drain { .. } | What::Cancel => cancel(&mut next, order, now),
+        What::Drain { .. } | What::Cancel => cancel(&mut next, order, around),
         What::Hold => hold(&mut next, order, now),
-        What::Resume => resume(&mut next, &order, now),
-        What::Extend { until } => extend(&mut next, &order, until, margin, now),
-        What::Retry => retry(&mut next, &order, now),
-        What::Complete => complete(&mut next, order, now),
+        What::Resume => resume(&mut next, &order, around),
+        What::Extend { until } => extend(&mut next, &order, until, around.margin, now),
+        What::Retry => retry(&mut next, &order, around),
+        What::Complete => complete(&mut next, order, around),
     };
     match done {
         Ok(answer) => {
@@ -273,11 +284,15 @@ fn make_active(record: &Record, one: &ContainerInstance) -> String {
 }
 
 /// Whether the drain is held, said at the end of an answer to what only happens once it goes on.
-fn once_resumed(record: &Record) -> String {
-    record.held.as_ref().map_or_else(String::new, |by| format!(", once it is resumed: it is held by {by}"))
+fn once_resumed(record: &Record, brake: Option<&str>) -> String {
+    match (&record.held, brake) {
+        (Some(by), _) => format!(", once it is resumed: it is held by {by}"),
+        (None, Some(by)) => format!(", once its cluster, or everything, is resumed: that is held by {by}"),
+        (None, None) => String::new(),
+    }
 }
 
-fn cancel(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Applied> {
+fn cancel(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result<String, Applied> {
     if next.lifecycle.is_some() {
         let why =
             "its group is terminating it, and no API calls that off: hold it, extend its deadline, or complete it";
@@ -292,10 +307,10 @@ fn cancel(next: &mut Record, order: Order, now: Timestamp) -> Result<String, App
     if next.phase == Phase::Returning {
         return Err(already(format!("it is returning already; {}", standing(next))));
     }
-    next.note(now, format!("its cancellation is asked for by {order}"));
+    next.note(around.now, format!("its cancellation is asked for by {order}"));
     next.cancel = Some(order);
     let unless = if next.termination_asked_at.is_some() { ", unless its group is terminating it by now" } else { "" };
-    Ok(format!("its drain is cancelled, and our DRAINING undone{unless}{}", once_resumed(next)))
+    Ok(format!("its drain is cancelled, and our DRAINING undone{unless}{}", once_resumed(next, around.brake)))
 }
 
 fn hold(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Applied> {
@@ -314,12 +329,13 @@ fn hold(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Appli
     Ok(format!("held: heartbeats go on, and nothing else, until it is resumed{late}{limit}"))
 }
 
-fn resume(next: &mut Record, order: &Order, now: Timestamp) -> Result<String, Applied> {
+fn resume(next: &mut Record, order: &Order, around: &Circumstances<'_>) -> Result<String, Applied> {
     match next.held.take() {
         None => Err(already("it is not held".to_owned())),
         Some(by) => {
-            next.note(now, format!("resumed by {order}; it was held by {by} since {:.0}", by.at));
-            Ok(format!("resumed; it was held by {by}"))
+            next.note(around.now, format!("resumed by {order}; it was held by {by} since {:.0}", by.at));
+            let still = once_resumed(next, around.brake);
+            Ok(format!("resumed; it was held by {by}{still}"))
         }
     }
 }
@@ -388,15 +404,15 @@ fn told(record: &Record) -> Result<&'static str, Applied> {
     }
 }
 
-fn retry(next: &mut Record, order: &Order, now: Timestamp) -> Result<String, Applied> {
+fn retry(next: &mut Record, order: &Order, around: &Circumstances<'_>) -> Result<String, Applied> {
     let failed = next.last_error.take().filter(|_| next.attempts > 0);
     next.attempts = 0;
-    next.note(now, format!("tried again at once, by order of {order}"));
+    next.note(around.now, format!("tried again at once, by order of {order}"));
     let before = failed.map_or_else(String::new, |error| format!("; before: {}", error.what));
-    Ok(format!("it is looked at now{}{before}", once_resumed(next)))
+    Ok(format!("it is looked at now{}{before}", once_resumed(next, around.brake)))
 }
 
-fn complete(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Applied> {
+fn complete(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result<String, Applied> {
     if order.reason.is_none() {
         return Err(refused("a reason is required: it stands in the record".to_owned()));
     }
@@ -406,7 +422,7 @@ fn complete(next: &mut Record, order: Order, now: Timestamp) -> Result<String, A
     if next.phase == Phase::Returning {
         return Err(refused(format!("its wait is over already; {}", standing(next))));
     }
-    next.note(now, format!("its completion, whatever is left, is ordered by {order}"));
+    next.note(around.now, format!("its completion, whatever is left, is ordered by {order}"));
     next.release = Some(order);
     let left = match (next.tasks_left_count, next.targets_left_count) {
         (0, 0) => String::new(),
@@ -414,7 +430,7 @@ fn complete(next: &mut Record, order: Order, now: Timestamp) -> Result<String, A
             format!("; when it was last looked at, {} and {} were left", of(tasks, "task"), of(targets, "registration"))
         }
     };
-    Ok(format!("it is let go now{}{left}", once_resumed(next)))
+    Ok(format!("it is let go now{}{left}", once_resumed(next, around.brake)))
 }
 
 /// `1 task`, `3 tasks`.

@@ -15,6 +15,10 @@ fn minutes(n: i64) -> Timestamp {
 
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
+fn around(brake: Option<&str>) -> Circumstances<'_> {
+    Circumstances { margin: MARGIN, brake, now: now() }
+}
+
 /// A drain that waits: under our hook, with a deadline in an hour and a limit in two.
 fn hooked() -> Record {
     let lifecycle = Lifecycle {
@@ -104,13 +108,13 @@ fn tell(applied: &Applied) -> String {
 #[track_caller]
 fn check(table: &[(Option<Record>, What, &str)]) {
     for (record, what, expected) in table {
-        let applied = apply(&request(*what), record.as_ref(), MARGIN, now());
+        let applied = apply(&request(*what), record.as_ref(), &around(None));
         assert_eq!(tell(&applied), *expected);
         if let (Applied::Changed { record: next, .. }, Some(record)) = (&applied, record) {
             assert_eq!(next.requests, ["20260105T090000000-1"]);
             assert!(next.history.len() > record.history.len(), "who and why is in the history");
             assert_eq!((next.version, next.generation, next.phase), (record.version, record.generation, record.phase));
-            assert!(matches!(apply(&request(*what), Some(next), MARGIN, now()), Applied::Already { .. }), "read twice");
+            assert!(matches!(apply(&request(*what), Some(next), &around(None)), Applied::Already { .. }), "read twice");
         }
     }
 }
@@ -289,18 +293,39 @@ fn trying_again_and_completing() {
             "refused: its wait is over already; its drain is Returning since 2026-01-05T09:00:00Z: task a of service shop is RUNNING",
         ),
     ]);
-    let Applied::Changed { record, .. } = apply(&request(What::Retry), Some(&failing), MARGIN, now()) else { panic!() };
+    let Applied::Changed { record, .. } = apply(&request(What::Retry), Some(&failing), &around(None)) else { panic!() };
     assert_eq!((record.attempts, record.last_error), (0, None));
     for reason in [None, Some(" \n ".to_owned())] {
         let unreasoned = Request { reason, ..request(What::Complete) };
-        let told = tell(&apply(&unreasoned, Some(&hooked()), MARGIN, now()));
+        let told = tell(&apply(&unreasoned, Some(&hooked()), &around(None)));
         assert_eq!(told, "refused: a reason is required: it stands in the record");
     }
 }
 
 #[test]
+fn under_a_brake_an_answer_says_what_it_waits_for() {
+    let say = |what, record: Record| tell(&apply(&request(what), Some(&record), &around(Some("Bob"))));
+    let waits = "once its cluster, or everything, is resumed: that is held by Bob";
+    let held = || Some(Order { by: "Ada".into(), reason: None, at: now() });
+    assert_eq!(
+        say(What::Cancel, asked(Then::Keep)),
+        format!("changed: its drain is cancelled, and our DRAINING undone, {waits}")
+    );
+    assert_eq!(say(What::Complete, hooked()), format!("changed: it is let go now, {waits}"));
+    assert_eq!(say(What::Retry, hooked()), format!("changed: it is looked at now, {waits}"));
+    assert_eq!(
+        say(What::Resume, Record { held: held(), ..hooked() }),
+        format!("changed: resumed; it was held by Ada, {waits}")
+    );
+    assert_eq!(
+        say(What::Retry, Record { held: held(), ..hooked() }),
+        "changed: it is looked at now, once it is resumed: it is held by Ada"
+    );
+}
+
+#[test]
 fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
-    let say = |request: &Request, record: Option<&Record>| tell(&apply(request, record, MARGIN, now()));
+    let say = |request: &Request, record: Option<&Record>| tell(&apply(request, record, &around(None)));
     let unborn = Request { generation: 0, ..request(What::Hold) };
     assert_eq!(
         say(&unborn, Some(&hooked())),

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use ecs_drain::cli::words::Screen;
 use ecs_drain::cli::{get, sheet};
 use ecs_drain::store::{Read, ReadRequest, brake, requests};
-use ecs_drain_state::request::apply;
+use ecs_drain_state::request::{Circumstances, apply};
 use ecs_drain_state::{
     ContainerInstanceSight, ContainerInstanceStatus, Context, GroupSight, LifecycleState, Mono, Observation, Policy,
     Record, Request, Seen, Sightings, TargetSight, Then, WaitKind, What, decide,
@@ -164,7 +164,8 @@ fn order(record: &Record) {
 
 fn carry_out(request: &Request, record: Option<&Record>) {
     use ecs_drain_state::Applied;
-    match apply(request, record, SignedDuration::from_mins(5), now()) {
+    let around = Circumstances { margin: SignedDuration::from_mins(5), brake: None, now: now() };
+    match apply(request, record, &around) {
         Applied::Changed { record, answer } => {
             survives(&record);
             assert!(!answer.is_empty());

@@ -170,9 +170,9 @@ impl Dice {
     /// The container instance, which is busy, cannot be described most of the time.
     fn its_description_fails_now_and_then(&mut self, plan: &mut Plan, at: u64) {
         plan.script.push((at - 20, job(400)));
-        if self.often(40) {
-            // From the beginning, so that nothing is known of what runs there; now and then a search gets through.
-            let on = On::Share("DescribeContainerInstances", at, at + 320, 92);
+        if self.often(60) {
+            // Once the drain goes on, so that several looks in a row can fail; now and then a search gets through.
+            let on = On::Share("DescribeContainerInstances", at + 40, at + 360, 75);
             return self.fails(plan, on, &[Fault::AccessDenied]);
         }
         let on = On::Share("DescribeContainerInstances", at + 5, at + 320, self.among(50, 80));
