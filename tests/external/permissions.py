@@ -1,18 +1,24 @@
-"""The least policy, on a cloud that enforces policies: ministack with `AUTH=true`.
+"""The least policy, on clouds that enforce policies.
 
-`ecs-drain iam` prints the policy, a user gets it, and `ecs-drain doctor` makes every call with that user's key: none may
-be denied. Then each action is taken away in turn, and the doctor must name it.
+`permissions`, on ministack with `AUTH=true`: `ecs-drain iam` prints the policy, a user gets it, and `ecs-drain doctor`
+makes every call with that user's key: none may be denied. Then each action is taken away in turn, and the doctor must
+name it.
+
+`enforced`, on a moto that enforces the list of actions (it knows no resource but `*`, and no condition): a controller and
+an operator with the keys of such users drain two instances, and make nearly every call that the controller ever makes.
 
 ministack matches the resources of DynamoDB and SQS, and of the calls that name a group. It asks for `*` in most of ECS
 and for a termination, which names the instance alone; those are widened to `*` here, and tests/all/templates.rs checks
 what they are limited to. It also has an action of its own for a batch of deletions, where AWS has none.
 """
 
+import http.client
 import json
 import subprocess
 
-from clouds import ACCOUNT, ENVIRONMENT, REGION, TOOLS, free_port, listens, wait_for
-from scenarios import binary
+import fleet
+from clouds import ACCOUNT, ENVIRONMENT, HERE, REGION, TOOLS, Clouds, Table, free_port, listens, wait_for
+from scenarios import DRAIN, Scenario, binary
 
 USER = "ecs-drain"
 
@@ -124,6 +130,9 @@ def populate(guarded):
     guarded.key = (key["AccessKeyId"], key["SecretAccessKey"])
 
 
+# What the clouds of others call a batch of deletions; on AWS sqs:DeleteMessage allows it.
+BATCH = "sqs:DeleteMessageBatch"
+
 # Statements that ministack knows no resource for.
 WIDENED = ("ecs:", "autoscaling:TerminateInstanceInAutoScalingGroup")
 
@@ -134,7 +143,7 @@ def as_ministack_reads_it(policy):
     for statement in policy["Statement"]:
         actions = list(statement["Action"])
         if "sqs:DeleteMessage" in actions:
-            actions.append("sqs:DeleteMessageBatch")
+            actions.append(BATCH)
         widened = any(action.startswith(WIDENED) for action in actions)
         statements.append({**statement, "Action": actions, **({"Resource": "*"} if widened else {})})
     return {**policy, "Statement": statements}
@@ -170,3 +179,84 @@ def permissions(clouds, report):
         failures = guarded.failures()
         named = [text for text in failures if f'allow it with {{"Effect":"Allow","Action":"{action}"' in text]
         check(f"{action} is named when it is taken away", named, failures)
+
+
+class Enforcing(Clouds):
+    """A moto of its own, with our plug-in, that also has the table; it enforces policies when it is told to."""
+
+    def __init__(self, clouds):
+        self.folder, self.children = clouds.folder, clouds.children
+        self.moto_port = free_port()
+        self.moto = f"http://127.0.0.1:{self.moto_port}"
+        self.table = Table(self.moto_port)
+        self.start(
+            "moto-enforcing", [TOOLS / "moto/bin/python", HERE / "moto_server.py", "-p", self.moto_port], cwd=HERE
+        )
+        if not wait_for(lambda: listens(self.moto_port), 30):
+            raise RuntimeError(f"nothing listens on port {self.moto_port} after 30 s; see {self.folder}")
+
+    def enforce(self, on):
+        """Whether a call needs a policy from now on."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.moto_port, timeout=30)
+        try:
+            connection.request("POST", "/moto-api/reset-auth", "0" if on else "inf", {"Content-Type": "text/plain"})
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise RuntimeError(f"reset-auth: {answer.status} {answer.read()}")
+        finally:
+            connection.close()
+
+    def user(self, name, policy):
+        """Makes a user with a policy; the variables of its key."""
+        document = {**policy, "Statement": [{**s, "Resource": "*"} for s in policy["Statement"]]}
+        self.aws("iam", "create-user", "--user-name", name)
+        self.aws(
+            *("iam", "put-user-policy", "--user-name", name, "--policy-name", name),
+            *("--policy-document", json.dumps(document)),
+        )
+        key = self.aws("iam", "create-access-key", "--user-name", name)["AccessKey"]
+        return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+# Actions that only `doctor` needs, or that these two drains have no occasion for.
+NO_OCCASION = set()
+
+
+def enforced(clouds, report):
+    """One instance leaves its group, one is drained and terminated by an operator, and nothing is denied."""
+    enforcing = Enforcing(clouds)
+    fleet.share(enforcing)
+    policy = 'strategy = "deregister"\nstandalone_tasks = { stop_after = "5s" }\n'
+    it = Scenario(enforcing, report, "enforced", size=3, policy=policy, notified=True, standalone=None)
+    enforcing.aws(
+        *("elbv2", "modify-target-group-attributes", "--target-group-arn", it.fleet.target_group),
+        *("--attributes", "Key=deregistration_delay.timeout_seconds,Value=30"),
+    )
+    code, told = it.controller.say("init")
+    it.check("`init` makes the table", code == 0, told)
+    printed = {whom: it.controller.say("iam", "--for", whom) for whom in ("controller", "operator")}
+    policies = {whom: json.loads(told) for whom, (_, told) in printed.items()}
+    allowed = {action for statement in policies["controller"]["Statement"] for action in statement["Action"]}
+    policies["controller"]["Statement"].append({"Effect": "Allow", "Action": [BATCH]})
+    keys = {whom: enforcing.user(whom, policies[whom]) for whom in policies}
+    leaving, ordered, staying = it.fleet.instances
+    it.fleet.terminate(leaving)
+    enforcing.enforce(True)
+    it.controller.environment |= keys["controller"]
+    it.controller.start()
+    it.controller.environment |= keys["operator"]
+    it.until_done(leaving)
+    it.asks("drain", ordered, "--then", "terminate", "--yes", "--reason", "new image")
+    it.until_done(ordered)
+    it.stops()
+    enforcing.enforce(False)
+    it.drained(leaving)
+    it.drained(ordered)
+    log = (enforcing.folder / "enforced-controller.log").read_text()
+    denied = [line for line in log.splitlines() if "denied" in line.lower() or "not authorized" in line.lower()]
+    it.check("nothing was denied", not denied, denied[:3])
+    key = keys["controller"]["AWS_ACCESS_KEY_ID"]
+    called = {call["operation"] for call in enforcing.plugin("calls") if call["by"] == key}
+    never = {action for action in allowed if action.split(":")[1] not in called}
+    it.check("every action of the policy was used", never <= NO_OCCASION, sorted(never - NO_OCCASION))
+    it.check("the third instance is untouched", it.fleet.members().get(staying) == "InService")
