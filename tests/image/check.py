@@ -3,10 +3,11 @@
 
     tests/image/check.py [BINARY]        for example target/release/ecs-drain
 
-Of the Dockerfile: that its last stage is what deploy/image/README.md promises, and that its builder is in step with
-Cargo.toml. Of the binary: that it needs nothing that the base image does not have, and that it answers in an empty
-root: nothing there but itself and its libraries, all of it read-only, as user 65532, without environment, network,
-/proc, /dev and /tmp. That last part needs root (sudo); without, it is left out, and that is said.
+Of the Dockerfile: that its last stage is what deploy/image/README.md promises, that its builder is in step with
+Cargo.toml, and that the licences of what is linked in are found. Of the binary: that it needs nothing that the base
+image does not have, and that it answers in an empty root: nothing there but itself and its libraries, all of it
+read-only, as user 65532, without environment, network, /proc, /dev and /tmp. That last part needs root (sudo); without,
+it is left out, and that is said.
 """
 
 import json
@@ -21,6 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy/image/Dockerfile"
+LICENCES = ROOT / "deploy/image/licences"
 MANIFEST = tomllib.loads((ROOT / "Cargo.toml").read_text())
 USER = "65532:65532"
 PROGRAM = "/usr/local/bin/ecs-drain"
@@ -38,6 +40,9 @@ LIBRARIES = {
 # The oldest host that the released binary is for: Amazon Linux 2023. The builder has 2.36, the base image 2.41.
 # Source: Amazon Linux 2023 user guide, "Core toolchain packages glibc, gcc, binutils".
 GLIBC = (2, 34)
+
+# Crates whose packages have no licence text in them: CRATES says what their manifests say.
+BRING_NONE = {"base64-simd", "vsimd"}
 
 # The smallest configuration of the README.
 CONFIGURATION = '[[scope]]\nregion = "eu-west-1"\nhooks = ["ecs-drain"]\n'
@@ -71,6 +76,7 @@ def main():
     report = Report()
     dockerfile(report)
     context(report)
+    licences(report)
     if len(sys.argv) == 2:
         binary = Path(sys.argv[1]).resolve()
         libraries = linked(report, binary)
@@ -134,11 +140,29 @@ def context(report):
     lines = Path(f"{DOCKERFILE}.dockerignore").read_text().splitlines()
     let_in = [line[1:] for line in lines if line.startswith("!")]
     members = [member for member in MANIFEST["workspace"]["members"] if member != "."]
-    wanted = ["Cargo.toml", "Cargo.lock", "LICENSE", "src", *members]
+    wanted = ["Cargo.toml", "Cargo.lock", "LICENSE", "deploy/image/licences", "src", *members]
     missing = [one for one in wanted if one not in let_in]
     report.check("Dockerfile.dockerignore lets in what the build reads", not missing, missing)
     extra = [one for one in let_in if one not in wanted]
     report.check("and nothing else", not extra, extra)
+
+
+def licences(report):
+    """Every crate that is linked in has its licence texts in the image."""
+    with tempfile.TemporaryDirectory() as folder:
+        if shutil.which("cargo") is None:
+            report.left_out("the licences", "there is no cargo")
+            return
+        ended = subprocess.run([LICENCES, folder], capture_output=True, text=True, check=False)
+        if "build first" in ended.stderr:
+            report.left_out("the licences", ended.stderr.strip())
+            return
+        report.check("deploy/image/licences finds every crate", ended.returncode == 0, ended.stderr.strip())
+        texts = {path.name for path in Path(folder).iterdir()} - {"CRATES"}
+        crates = [line.rsplit(": ", 1) for line in (Path(folder) / "CRATES").read_text().splitlines()]
+        without = {crate.split()[0] for crate, named in crates if not set(named.split()) <= texts}
+        named = ", ".join(sorted(BRING_NONE))
+        report.check(f"every licence is there, but for those of {named}", without == BRING_NONE, without)
 
 
 def linked(report, binary):
