@@ -7,7 +7,7 @@ use crate::aws::{self, Environment, GroupView, HookView};
 use crate::cli::words::plain;
 use crate::cli::{Failure, Global};
 use crate::config::{Given, Patterns};
-use crate::doctor::hooks::{HEARTBEAT_TIMEOUT, SHORT};
+use crate::doctor::hooks::{Fault, HEARTBEAT_TIMEOUT, faults};
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 use std::collections::BTreeSet;
@@ -132,16 +132,14 @@ fn row(region: &str, group: &GroupView, hooks: &[HookView], ours: &BTreeSet<Stri
 
 /// What is not as it should be.
 fn wrong(hook: &HookView) -> Option<String> {
-    let mut wrong = Vec::new();
-    if !hook.terminating {
-        wrong.push("it holds launches".to_owned());
-    }
-    if hook.default_result != ecs_drain_state::ActionResult::Continue {
-        wrong.push("its default result is ABANDON".to_owned());
-    }
-    if hook.heartbeat_timeout_seconds < SHORT {
-        wrong.push(format!("its heartbeat timeout is {} s", hook.heartbeat_timeout_seconds));
-    }
+    let words = |fault| match fault {
+        Fault::HoldsLaunches => "it holds launches".to_owned(),
+        Fault::Abandons => "its default result is ABANDON".to_owned(),
+        Fault::EndsSoon | Fault::RunsOutSoon => {
+            format!("its heartbeat timeout is {} s", hook.heartbeat_timeout_seconds)
+        }
+    };
+    let wrong: Vec<String> = faults(hook).into_iter().map(words).collect();
     (!wrong.is_empty()).then(|| wrong.join(", "))
 }
 
@@ -254,12 +252,12 @@ mod tests {
     fn a_hook_is_right_wrong_missing_or_one_too_many() {
         let launch = HookView { terminating: false, ..hook("ecs-drain") };
         let worst =
-            HookView { default_result: ActionResult::Abandon, heartbeat_timeout_seconds: 30, ..hook("ecs-drain") };
+            HookView { default_result: ActionResult::Abandon, heartbeat_timeout_seconds: 60, ..hook("ecs-drain") };
         let told = |hooks: &[HookView]| of("web", hooks).state.words();
         assert_eq!(told(&[hook("ecs-drain"), hook("backup")]), "ecs-drain: right");
         assert_eq!(told(&[hook("backup")]), "missing");
         assert_eq!(told(&[launch]), "ecs-drain: it holds launches");
-        assert_eq!(told(&[worst]), "ecs-drain: its default result is ABANDON, its heartbeat timeout is 30 s");
+        assert_eq!(told(&[worst]), "ecs-drain: its heartbeat timeout is 60 s, its default result is ABANDON");
         assert_eq!(told(&[hook("ecs-drain"), hook("ecs-drain-2")]), "several: ecs-drain, ecs-drain-2");
         assert_eq!(of("web", &[hook("ecs-drain"), hook("backup")]).others, ["backup"]);
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub const HEARTBEAT_TIMEOUT: u32 = 3600;
 
 /// With calls that fail for minutes, a shorter timeout (in seconds) can run out.
-pub const SHORT: u32 = 300;
+const SHORT: u32 = 300;
 
 /// A wait that ends sooner than this is too short for many a drain.
 const SHORT_WAIT: u32 = 3600;
@@ -43,13 +43,10 @@ pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> 
         )),
     }
     for hook in &here {
-        findings.extend(about_ours(name, hook));
+        findings.extend(faults(hook).into_iter().map(|fault| finding(name, hook, fault)));
     }
     for hook in hooks.iter().filter(|hook| !hook.terminating && ours.contains(&hook.name)) {
-        findings.push(Finding::warning(
-            format!("group {name}: hook {} holds launches, not terminations", hook.name),
-            "give the hook for terminations another name, or this one",
-        ));
+        findings.push(finding(name, hook, Fault::HoldsLaunches));
     }
     for hook in hooks.iter().filter(|hook| hook.terminating && !ours.contains(&hook.name)) {
         findings.push(about_others(name, hook));
@@ -70,37 +67,59 @@ pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> 
     findings
 }
 
-fn about_ours(group: &str, hook: &HookView) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if hook.global_timeout_seconds < SHORT_WAIT {
-        findings.push(Finding::warning(
+/// What can be wrong with a hook of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is a hook for launches.
+    HoldsLaunches,
+    /// Auto Scaling ends every wait under it too soon for many a drain.
+    EndsSoon,
+    /// It runs out soon after the last heartbeat.
+    RunsOutSoon,
+    /// Its default result is `ABANDON`.
+    Abandons,
+}
+
+/// What is wrong with a hook that has a name of ours.
+pub fn faults(hook: &HookView) -> Vec<Fault> {
+    let ends_soon = hook.global_timeout_seconds < SHORT_WAIT;
+    let faults = [
+        (!hook.terminating, Fault::HoldsLaunches),
+        (ends_soon, Fault::EndsSoon),
+        (!ends_soon && hook.heartbeat_timeout_seconds < SHORT, Fault::RunsOutSoon),
+        (hook.default_result == ActionResult::Abandon, Fault::Abandons),
+    ];
+    faults.into_iter().filter_map(|(is_so, fault)| is_so.then_some(fault)).collect()
+}
+
+fn finding(group: &str, hook: &HookView, fault: Fault) -> Finding {
+    let name = &hook.name;
+    match fault {
+        Fault::HoldsLaunches => Finding::warning(
+            format!("group {group}: hook {name} holds launches, not terminations"),
+            "give the hook for terminations another name, or this one",
+        ),
+        Fault::EndsSoon => Finding::warning(
             format!(
-                "group {group}: hook {} ends every wait after {}: 100 heartbeat timeouts",
-                hook.name,
+                "group {group}: hook {name} ends every wait after {}: 100 heartbeat timeouts",
                 words(hook.global_timeout_seconds)
             ),
             format!("a heartbeat timeout of {HEARTBEAT_TIMEOUT} s reaches Auto Scaling's 48 hours"),
-        ));
-    } else if hook.heartbeat_timeout_seconds < SHORT {
-        findings.push(Finding::warning(
+        ),
+        Fault::RunsOutSoon => Finding::warning(
             format!(
-                "group {group}: hook {} runs out {} after the last heartbeat: trouble of some minutes lets its instances go",
-                hook.name,
+                "group {group}: hook {name} runs out {} after the last heartbeat: trouble of some minutes lets its instances go",
                 words(hook.heartbeat_timeout_seconds)
             ),
             format!("make the heartbeat timeout {HEARTBEAT_TIMEOUT} s"),
-        ));
-    }
-    if hook.default_result == ActionResult::Abandon {
-        findings.push(Finding::warning(
+        ),
+        Fault::Abandons => Finding::warning(
             format!(
-                "group {group}: hook {} abandons when nobody decides; that ends the waits under all other hooks",
-                hook.name
+                "group {group}: hook {name} abandons when nobody decides; that ends the waits under all other hooks"
             ),
             "make its default result CONTINUE; AWS's own default is ABANDON, so it must be given",
-        ));
+        ),
     }
-    findings
 }
 
 fn about_others(group: &str, hook: &HookView) -> Finding {
