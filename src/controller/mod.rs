@@ -38,6 +38,7 @@ use crate::observe::{read_groups, search};
 use crate::store::lease::RENEW_EVERY;
 use crate::store::{Ids, Lease, Store};
 use backon::{BackoffBuilder, ExponentialBuilder};
+use clock::Pulse;
 use ecs_drain_state::Mono;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -89,6 +90,7 @@ pub enum RunError {
 struct Shared {
     config: Config,
     clock: Clock,
+    pulse: Pulse,
     records: Records,
     /// Until when this replica may act; it is asked right before each act. Nothing: it does not lead.
     leads_until: Cell<Option<Mono>>,
@@ -169,7 +171,8 @@ async fn work(
         health.table_is_fit();
     }
     let metrics = environment.metrics.clone();
-    let shared = Shared { leads_until, table_is_fit, config, clock, records, metrics, health };
+    let pulse = Pulse::default();
+    let shared = Shared { leads_until, table_is_fit, config, clock, pulse, records, metrics, health };
     let lease = lease.map(tokio::sync::Mutex::new);
     tracing::info!(scopes = reached.len(), controller = shared.config.controller, "ecs-drain runs");
 

@@ -1,6 +1,6 @@
 //! A pass: one turn over one cluster. Observe all, decide each, save, act.
 
-use super::{Drain, ScopeState, Shared, after, backoff_after, budget, reread};
+use super::{Drain, ScopeState, Shared, after, backoff_after, budget, table};
 use crate::act::{Order, Report, act};
 use crate::observe::{Stuck, Subject, observe};
 use crate::store::Saved;
@@ -19,7 +19,8 @@ use tracing::Instrument;
 /// Drains that want to be looked at this soon are taken along: their reads are shared.
 const TOGETHER: Duration = Duration::from_secs(2);
 /// What was seen is unbroken only while looks follow one another: after a longer gap (this replica did not lead, or the
-/// process stood still) it is forgotten, which costs looking again. Longer than any back-off.
+/// process stood still) it is forgotten, which costs looking again. Longer than any back-off. A standstill in the middle
+/// of a look is no gap between two: [`Pulse`](super::clock::Pulse) finds it.
 const UNBROKEN: Duration = Duration::from_secs(90);
 /// How long a drain stands still before it is asked why.
 const STANDS_STILL: Duration = Duration::from_secs(120);
@@ -52,6 +53,7 @@ pub(super) async fn passes(shared: &Shared, scope: &ScopeState, stopping: &Cell<
                 );
             }
         }
+        shared.pulse.beat(shared.clock.mono());
         scope.health.passes_move(&scope.prefix());
         let wait = next(scope, shared.clock.mono(), &busy);
         let bell = pin!(scope.bells.pass.notified());
@@ -96,6 +98,7 @@ async fn pass(shared: &Shared, scope: &ScopeState, keys: &[String]) {
         keys.iter().filter_map(|key| all.get(key)).cloned().collect()
     };
     let policies: Vec<Policy> = drains.iter().map(|d| policy(shared, &d.record)).collect();
+    let begun = shared.clock.mono();
     let observations = {
         let subjects: Vec<_> =
             drains.iter().zip(&policies).map(|(d, policy)| Subject { record: &d.record, policy }).collect();
@@ -103,6 +106,17 @@ async fn pass(shared: &Shared, scope: &ScopeState, keys: &[String]) {
         let hooks = &scope.config.hooks;
         observe(&scope.session, &shared.clock, groups, &scope.lookups, &scope.caches, hooks, &subjects).await
     };
+    let ended = shared.clock.mono();
+    if shared.pulse.stood_still_since(begun, ended) {
+        tracing::warn!(
+            "this process stood still while it looked; what it saw does not belong together, and it looks again"
+        );
+        for drain in scope.drains.borrow_mut().values_mut().filter(|drain| keys.contains(&drain.record.key())) {
+            drain.sightings = Sightings::default();
+            drain.next = ended;
+        }
+        return;
+    }
     let mut looks: Vec<Look> = drains
         .into_iter()
         .zip(policies)
@@ -311,7 +325,7 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
         }
         Ok(Saved::LostRace) => {
             tracing::debug!(key, "someone else wrote this record; reading it again");
-            if let Err(error) = reread(shared, scope, &key).await {
+            if let Err(error) = table::reread(shared, scope, &key).await {
                 tracing::error!(key, %error, "cannot read a record again");
             }
             None

@@ -73,7 +73,7 @@ async fn pass(shared: &Shared, scope: &ScopeState) -> Result<(), StoreError> {
 }
 
 /// Reads one record as it is now, and takes it over.
-async fn reread(shared: &Shared, scope: &ScopeState, key: &str) -> Result<(), StoreError> {
+pub(super) async fn reread(shared: &Shared, scope: &ScopeState, key: &str) -> Result<(), StoreError> {
     match shared.records.get(key).await? {
         Some(Read::Record(record)) => {
             scope.learn(*record, shared.clock.mono());

@@ -4,14 +4,16 @@
 use crate::harness::{Scenario, environment, our_completions, record, seconds, set_up, somebody, virtual_time};
 use crate::scenarios::{A, B, INSTANCE_TARGETS, IP_AND_CLASSIC, PLAIN, cluster};
 use crate::story::{held, no_violation, until_phase, while_running};
+use aws_simulator::ecs::InstanceStatus;
 use aws_simulator::spec::StandaloneSpec;
-use aws_simulator::{BEGIN, CallInfo, Cloud, Fault, Matcher, Rule, Simulator};
+use aws_simulator::{BEGIN, CallInfo, Cloud, Fault, Matcher, Rule, SimTime, Simulator};
 use ecs_drain::store::Ids;
-use ecs_drain_state::{Outcome, Phase};
+use ecs_drain_state::{Outcome, Phase, Record};
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 /// A registration that outlives its task: someone registered the instance by hand, or a task died before ECS could
 /// deregister it. Nothing runs on the instance any more, and it still gets traffic.
@@ -65,31 +67,67 @@ fn a_classic_load_balancer_is_waited_for_until_it_does_not_list_the_instance() {
     no_violation(&simulator);
 }
 
-/// A process that stood still (SIGSTOP, a starved machine) wakes up believing that it leads. What it saw before is no
-/// proof of what happened meanwhile.
+/// Runs a controller until its drain is Verifying and it has just called `operation`, lets it stand still while
+/// `meanwhile` happens to the world, and lets it go on until the drain is done. Not polled: it stands still (SIGSTOP, a
+/// starved machine), and wakes up believing that it leads.
+async fn stands_still(operation: &str, meanwhile: impl AsyncFnOnce(&Simulator)) -> (Record, Simulator, SimTime) {
+    let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
+    simulator.with(INSTANCE_TARGETS.begin);
+    let config = crate::harness::config(&INSTANCE_TARGETS);
+    let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
+    let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+    let mut life = pin!(life);
+    let just_called = pin!(async {
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        let calls = || simulator.peek(|cloud| cloud.log.count(operation));
+        let before = calls();
+        while calls() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    if let Either::Right((ended, _)) = select(just_called, life.as_mut()).await {
+        panic!("the controller has ended: {ended:?}");
+    }
+    meanwhile(&simulator).await;
+    let woken = simulator.now();
+    let Either::Left((record, _)) = select(pin!(until_phase(&simulator, &store, Phase::Done)), life).await else {
+        panic!("the controller has ended")
+    };
+    (record, simulator.clone(), woken)
+}
+
+/// What a process saw before it stood still is no proof of what happened meanwhile.
 #[test]
 fn a_process_that_stood_still_looks_again_before_it_lets_go() {
     virtual_time(1, || async {
-        let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
-        simulator.with(INSTANCE_TARGETS.begin);
-        let config = crate::harness::config(&INSTANCE_TARGETS);
-        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
-        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
-        let mut life = pin!(life);
-        match select(pin!(until_phase(&simulator, &store, Phase::Verifying)), life.as_mut()).await {
-            Either::Left(_) => {}
-            Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
-        }
-        // Not polled: it stands still, and the world goes on.
-        tokio::time::sleep(seconds(600)).await;
-        let woken = simulator.now();
-        let Either::Left((record, _)) = select(pin!(until_phase(&simulator, &store, Phase::Done)), life).await else {
-            panic!("the controller has ended")
-        };
+        let still = async |_: &Simulator| tokio::time::sleep(seconds(600)).await;
+        let (record, simulator, woken) = stands_still("UpdateItem", still).await;
         assert_eq!(record.outcome, Some(Outcome::Drained));
         let told = simulator.peek(|cloud| our_completions(cloud, A)[0].at);
         assert!(told >= woken + seconds(70), "told {:?} after it woke", told - woken);
         no_violation(&simulator);
+    });
+}
+
+/// The same in the middle of a look: what it read before and after does not belong together. Meanwhile the instance was
+/// `ACTIVE` for some minutes, and no list shows yet what was placed on it.
+#[test]
+fn a_process_that_stood_still_in_the_middle_of_a_look_looks_again() {
+    virtual_time(1, || async {
+        let active_meanwhile = async |simulator: &Simulator| {
+            let late = Rule::on("ListTasks", Fault::Stale(seconds(60)));
+            let set = |status| simulator.with(|cloud| cloud.set_container_instance_state(A, status));
+            simulator.with(|cloud| cloud.faults.add(late));
+            set(InstanceStatus::Active);
+            tokio::time::sleep(seconds(140)).await;
+            simulator
+                .with(|cloud| cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(300))).unwrap());
+            set(InstanceStatus::Draining);
+            tokio::time::sleep(seconds(5)).await;
+        };
+        let (record, simulator, _) = stands_still("DescribeContainerInstances", active_meanwhile).await;
+        no_violation(&simulator);
+        assert_eq!(record.outcome, Some(Outcome::Drained));
     });
 }
 
