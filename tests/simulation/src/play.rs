@@ -5,6 +5,7 @@ use crate::judge::{Complaint, judge, outcomes, unfinished, waiting_under_our_hoo
 use crate::plan::{Asked, Balancing, Happening, Plan, Replica, Task};
 use crate::world::{config, run_task, set_up};
 use aws_simulator::ecs::InstanceStatus;
+use aws_simulator::log::Entry;
 use aws_simulator::{BEGIN, Cloud, EventPlan, RefreshSpec, Simulator};
 use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Read, Store};
@@ -152,8 +153,11 @@ impl Fleet<'_> {
                     self.simulator.crash_notify(&seat.name).notify_one();
                 }
             }
-            Happening::Stop { replica, span } => {
+            Happening::Stop { replica, span, amid } => {
                 let Some(seat) = self.seats.get(*replica).filter(|seat| seat.lives.get()) else { return };
+                if let Some(cluster) = amid {
+                    self.looks(seat, cluster).await;
+                }
                 seat.stopped.set(Instant::now() + seconds(*span));
                 self.is_up(seat, true);
                 sleep(seconds(*span)).await;
@@ -166,6 +170,21 @@ impl Fleet<'_> {
             }
             Happening::RecordWritten { instance } => self.write_record(instance).await,
             what => self.simulator.with(|cloud| happens_in_aws(cloud, self.plan, what)),
+        }
+    }
+
+    /// Waits until a replica has just asked for container instances of a cluster; for a minute at most.
+    async fn looks(&self, seat: &Seat, cluster: &str) {
+        let from = self.simulator.peek(|cloud| cloud.log.entries().len());
+        let until = Instant::now() + seconds(60);
+        let of_cluster = format!("cluster={cluster} ");
+        let asks = |entry: &Entry| {
+            entry.operation == "DescribeContainerInstances"
+                && entry.caller == seat.name
+                && entry.summary.contains(&of_cluster)
+        };
+        while Instant::now() < until && !self.simulator.peek(|cloud| cloud.log.entries().iter().skip(from).any(asks)) {
+            sleep(Duration::from_millis(5)).await;
         }
     }
 

@@ -248,6 +248,8 @@ pub enum Happening {
     Stop {
         replica: usize,
         span: u64,
+        /// Not at once, but in the middle of its next look at this cluster.
+        amid: Option<&'static str>,
     },
     ClockJumps {
         replica: usize,

@@ -164,7 +164,7 @@ impl Dice {
         let replica = self.0.usize(..scene.plan.replicas.len());
         match self.among(0, 14) {
             0..5 => vec![(at, Happening::Kill { replica })],
-            5..8 => vec![(at, Happening::Stop { replica, span: self.among(5, 120) })],
+            5..8 => vec![(at, Happening::Stop { replica, span: self.among(5, 120), amid: None })],
             8..10 => vec![(at, Happening::ClockJumps { replica, by: self.0.i64(-600_000..=600_000) })],
             10..13 => {
                 // Sometimes for longer than a heartbeat timeout.

@@ -121,9 +121,11 @@ impl Dice {
     fn changed_during_a_standstill(&mut self, plan: &mut Plan, at: u64) {
         plan.replicas.truncate(1);
         plan.script.push((at - 20, job(125)));
-        plan.script.push((at + self.among(92, 104), Happening::Stop { replica: 0, span: 150 }));
+        let (stops, works) = (at + self.among(92, 104), at + self.among(234, 240));
+        let amid = self.often(50).then_some(CLUSTER);
+        plan.script.push((stops, Happening::Stop { replica: 0, span: 150, amid }));
         plan.script.push((at + 112, by_hand(true)));
-        plan.script.push((at + self.among(234, 240), job(300)));
+        plan.script.push((works, job(300)));
         plan.script.push((at + 241, by_hand(false)));
         self.late(plan, "ListTasks", at, at + 400);
     }
