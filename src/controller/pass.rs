@@ -111,9 +111,12 @@ async fn pass(shared: &Shared, scope: &ScopeState, keys: &[String]) {
         tracing::warn!(
             "this process stood still while it looked; what it saw does not belong together, and it looks again"
         );
-        for drain in scope.drains.borrow_mut().values_mut().filter(|drain| keys.contains(&drain.record.key())) {
-            drain.sightings = Sightings::default();
-            drain.next = ended;
+        let mut drains = scope.drains.borrow_mut();
+        for key in keys {
+            if let Some(drain) = drains.get_mut(key) {
+                drain.sightings = Sightings::default();
+                drain.next = ended;
+            }
         }
         return;
     }
