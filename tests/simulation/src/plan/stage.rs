@@ -116,18 +116,20 @@ impl Dice {
         self.late(plan, "ListTasks", at - 30, at + 300);
     }
 
-    /// The controller stands still, once it has listed tasks late enough for its proof; meanwhile the instance is made
-    /// `ACTIVE`, gets work, and is `DRAINING` again.
+    /// The controller stands still, once it has listed tasks late enough for its proof: between two looks, or in the
+    /// middle of one. Meanwhile the instance is made `ACTIVE`, gets work, and is `DRAINING` again.
     fn changed_during_a_standstill(&mut self, plan: &mut Plan, at: u64) {
-        plan.replicas.truncate(1);
-        plan.script.push((at - 20, job(125)));
-        let (stops, works) = (at + self.among(92, 104), at + self.among(234, 240));
+        nothing_else_befalls_the_controller(plan);
+        // The jobs must not be stopped before.
+        plan.rules.stop_after = plan.rules.stop_after.map(|after| after.max(300));
+        plan.script.push((at - 20, job(170)));
+        let (stops, works) = (at + self.among(130, 140), at + self.among(268, 274));
         let amid = self.often(50).then_some(CLUSTER);
         plan.script.push((stops, Happening::Stop { replica: 0, span: 150, amid }));
-        plan.script.push((at + 112, by_hand(true)));
+        plan.script.push((at + 152, by_hand(true)));
         plan.script.push((works, job(300)));
-        plan.script.push((at + 241, by_hand(false)));
-        self.late(plan, "ListTasks", at, at + 400);
+        plan.script.push((at + 275, by_hand(false)));
+        self.late(plan, "ListTasks", at, at + 440);
     }
 
     /// The container instance cannot be looked at; meanwhile it is made `ACTIVE` and gets work, which no listing shows
@@ -247,4 +249,15 @@ fn is_not_heard_for_long(plan: &mut Plan, at: u64) {
     plan.script.push((at - 20, job(400)));
     plan.script.push((at + 10, agent(false)));
     plan.script.push((at + 330, agent(true)));
+}
+
+/// One controller, up from the beginning, whose calls do not fail: for a drama that needs each look at its moment.
+fn nothing_else_befalls_the_controller(plan: &mut Plan) {
+    plan.replicas.truncate(1);
+    for replica in &mut plan.replicas {
+        (replica.starts, replica.retires) = (0, None);
+    }
+    plan.faults.clear();
+    let befalls = |what: &Happening| matches!(what, Happening::Kill { .. } | Happening::Stop { .. });
+    plan.script.retain(|(_, what)| !befalls(what));
 }
