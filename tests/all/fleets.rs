@@ -11,7 +11,7 @@ use ecs_drain_simulation::shrink::{shrink, size};
 use ecs_drain_simulation::story::story;
 
 /// How many fleets every run of the tests plays.
-const SOME: u64 = 60;
+const SOME: u64 = 200;
 
 #[test]
 fn some_fleets() {
