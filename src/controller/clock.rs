@@ -58,10 +58,10 @@ impl Pulse {
         self.last.set(now);
     }
 
-    /// Whether it has stood still at any time since then.
+    /// Whether it has stood still at any time since then. What begins in the moment in which it wakes begins afterwards.
     pub fn stood_still_since(&self, then: Mono, now: Mono) -> bool {
         self.beat(now);
-        self.woke.get().is_some_and(|woke| woke >= then)
+        self.woke.get().is_some_and(|woke| woke > then)
     }
 }
 
@@ -80,6 +80,7 @@ mod tests {
         assert!(pulse.stood_still_since(at(40), at(100)), "nothing for 54 s, also where nobody was there to beat");
         pulse.beat(at(101));
         assert!(pulse.stood_still_since(at(99), at(102)), "a look that began before it woke");
+        assert!(!pulse.stood_still_since(at(100), at(103)), "one that began in the moment in which it woke");
         assert!(!pulse.stood_still_since(at(101), at(103)), "one that began afterwards");
     }
 }

@@ -18,7 +18,7 @@ fn protected_tasks() {
         "
         task t1 shop RUNNING protected=10m
         task t2 shop RUNNING protected=2h
-        task t3 shop RUNNING protected=-1m
+        task t3 shop RUNNING protected=0s
         task t4 shop RUNNING unprotected
         ",
         "ProtectedTask: task t2 of service shop (like 1 more) is protected from scale-in until 2026-11-22T14:00:00Z, and AWS does not say that DRAINING ends that: wait, let the task end its protection, or end it with aws ecs update-task-protection --no-protection-enabled",
@@ -50,7 +50,7 @@ fn standalone_tasks() {
 fn daemons() {
     check("task t1 daemon/log RUNNING\ntask t2 daemon/log STOPPING!", "");
     check(
-        "policy daemons=wait\ntask t1 daemon/log RUNNING",
+        "policy daemons=wait\ntask t1 daemon/log RUNNING\ntask t2 shop RUNNING",
         "DaemonTask: task t1 of service log is a daemon's, and the policy waits for it (daemon_tasks = \"wait\"): ECS stops daemons last, after the other services' tasks; daemon_tasks = \"ignore\" lets it run until the instance ends",
     );
 }
@@ -62,9 +62,9 @@ fn tasks_that_are_being_stopped() {
         "
         delay 60
         task t1 shop STOPPING! since=2m
-        task t2 shop STOPPING! since=209s timeout=90
+        task t2 shop STOPPING! since=210s timeout=90
         ",
-        "StoppingLong: task t2 of service shop (like 1 more) was told to stop at 2026-11-22T11:56:31Z and is STOPPING: from the stop signal on, its containers get 1 min 30 s (stopTimeout) until they are killed",
+        "StoppingLong: task t2 of service shop (like 1 more) was told to stop at 2026-11-22T11:56:30Z and is STOPPING: from the stop signal on, its containers get 1 min 30 s (stopTimeout) until they are killed",
     );
     check(
         "
@@ -82,8 +82,8 @@ fn tasks_that_are_being_stopped() {
 #[test]
 fn targets() {
     check(
-        "target shop draining drains=3m delay=300",
-        "TargetDelay: i-0 in target group shop has been draining since 2026-11-22T11:57:00Z: its balancer gives it the deregistration delay, 5 min",
+        "target shop draining drains=360s delay=300",
+        "TargetDelay: i-0 in target group shop has been draining since 2026-11-22T11:54:00Z: its balancer gives it the deregistration delay, 5 min",
     );
     check(
         "target shop draining drains=421s delay=360",
