@@ -208,7 +208,7 @@ impl Sightings {
     /// its own amount: a task that began to stop within the lag can be in neither. What the first listing overlooked for
     /// that reason is in every one that begins [`Policy::settle`] later; and what it showed is followed by name.
     pub(crate) fn listing_left(&self, seen: &Observation, policy: &Policy) -> Duration {
-        let Some(since) = self.takes_no_work else { return policy.settle * 2 };
+        let Some(since) = self.takes_no_work else { return policy.settle };
         let is_gone = |all: &Vec<ContainerInstanceSight>| all.iter().all(|one| one.status.is_gone());
         if seen.container_instances.known().is_some_and(is_gone) {
             // Nothing can be listed any more.

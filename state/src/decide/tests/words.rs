@@ -1,4 +1,4 @@
-//! What is said of registrations, and what is written once only.
+//! What is said of registrations and spans, and what is written once only.
 
 use super::fixture::{check, container_instance, epoch, obligation, opened};
 use crate::decide::clear::{describe_target, is_stopped};
@@ -8,8 +8,27 @@ use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
 use crate::record::{ActionResult, Intent, Obligation, Target, WaitKind, later};
 use crate::sightings::Sightings;
+use crate::why::Span;
 use jiff::SignedDuration;
 use std::time::Duration;
+
+/// What is left is never said to be less than it is.
+#[test]
+fn a_span() {
+    for (milliseconds, said) in [
+        (0, "0 s"),
+        (1, "1 s"),
+        (45_000, "45 s"),
+        (45_001, "46 s"),
+        (600_000, "10 min"),
+        (659_001, "11 min"),
+        (661_000, "11 min 1 s"),
+        (3_600_000, "1 h"),
+        (7_500_000, "2 h 5 min"),
+    ] {
+        assert_eq!(Span(Duration::from_millis(milliseconds)).to_string(), said);
+    }
+}
 
 /// With how long its balancer drains it yet, or since when that time is over, where that is known.
 #[test]
