@@ -12,6 +12,7 @@ fn back_from_the_warm_pool() {
         0s     ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s     DRAINING                         => Verifying saved 30s Settling(1m1s)
         66s                                     => Verifying 30s SecondLook(1m)
+        96s                                     => Verifying 20s SecondLook(30s)
         116s                                    => Verifying search≥1m6s 5s LookingForRegistrations
         126s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s   DRAINING! group=Warmed:Stopped   => Returning 1m WaitingForReturn(Warmed:Stopped)
@@ -52,6 +53,25 @@ fn only_ours_is_undone() {
         126s                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s group=InService                                => Returning SetActive(c1) 5s AskedToReturn
         135s ACTIVE,DRAINING                                => Done(Drained) saved
+        6 writes
+        ",
+    );
+}
+
+/// Of two that we set to DRAINING, the one that is back already is not asked for again.
+#[test]
+fn what_is_back_is_not_undone_again() {
+    check(
+        "
+        policy kind=replaces-root-volume opened=2
+        0s   ACTIVE,ACTIVE group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) SetDraining(c2) 5s AskedToDrain
+        5s   DRAINING,DRAINING                            => Verifying saved 30s Settling(1m1s)
+        66s                                               => Verifying 30s SecondLook(1m)
+        116s                                              => Verifying search≥1m6s 5s LookingForRegistrations
+        126s                                              => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        130s group=InService                              => Returning SetActive(c1) SetActive(c2) 5s AskedToReturn
+        135s ACTIVE,DRAINING                              => Returning SetActive(c2) 5s AskedToReturn
+        140s ACTIVE,ACTIVE                                => Done(Drained) saved
         6 writes
         ",
     );
