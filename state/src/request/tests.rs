@@ -207,12 +207,14 @@ fn a_cancellation() {
 #[test]
 fn holding_and_resuming() {
     let held = Record { held: Some(Order { by: "Bob".into(), reason: None, at: now() }), ..hooked() };
+    let returning = Record { phase: Phase::Returning, ..intending(hooked(), Outcome::Drained) };
+    let retained = Record { retained_at: Some(now()), ..intending(hooked(), Outcome::Abandoned) };
+    let only_held = "changed: held: heartbeats go on, and nothing else, until it is resumed; its hook's limit stays 2026-01-05T11:00:00Z";
     check(&[
-        (
-            Some(hooked()),
-            What::Hold,
-            "changed: held: heartbeats go on, and nothing else, until it is resumed; its hook's limit stays 2026-01-05T11:00:00Z",
-        ),
+        // Nothing of it is about to be let go.
+        (Some(returning), What::Hold, only_held),
+        (Some(retained), What::Hold, only_held),
+        (Some(hooked()), What::Hold, only_held),
         (
             Some(intending(asked(Then::Terminate), Outcome::Drained)),
             What::Hold,
@@ -281,6 +283,8 @@ fn trying_again_and_completing() {
     check(&[
         (Some(failing.clone()), What::Retry, "changed: it is looked at now; before: denied"),
         (Some(hooked()), What::Retry, "changed: it is looked at now"),
+        // What failed once and went well since is not said.
+        (Some(Record { attempts: 0, ..failing.clone() }), What::Retry, "changed: it is looked at now"),
         (
             Some(Record { tasks_left_count: 1, targets_left_count: 2, ..hooked() }),
             What::Complete,
@@ -349,6 +353,11 @@ fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
     // What was carried out is told so, however late it is read.
     let carried = Record { requests: vec![late.id.clone()], ..hooked() };
     assert_eq!(say(&late, Some(&carried)), format!("already: it was carried out already; {STANDS}"));
+}
+
+#[test]
+fn it_is_of_the_record_of_its_instance() {
+    assert_eq!(request(What::Hold).record_key(), hooked().key());
 }
 
 #[test]
