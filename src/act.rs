@@ -1,113 +1,267 @@
-//! Carries out what was decided, after it was saved. Done now, already done and gone are all successes: whether the
-//! world has changed is seen by the next look, never concluded from an answer.
+//! Carries out what was decided and saved. Done now, already done and gone are all successes: whether the world has changed
+//! is read, never concluded from an answer.
+//!
+//! Calls queue for their rate, so what is sent is chosen after the permit is there, and the [guard](Actor::may_send) is asked
+//! then. A drain that the guard refuses drops out and is decided anew. Nothing is sent twice by the SDK.
 
-use crate::aws::{AwsError, Session, State};
+use crate::aws::calls::{
+    COMPLETE_LIFECYCLE_ACTION, DEREGISTER_CONTAINER_INSTANCE, STOP_TASK, TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP,
+    UPDATE_CONTAINER_INSTANCES_STATE,
+};
+use crate::aws::{AwsError, Permit, Session, State};
+use crate::clock::{Clock, Leadership};
+use crate::fleet::{Fleet, Slot};
 use ecs_drain_state::{Action, CompletionAnswer, Record};
-use futures_util::stream::{self, StreamExt};
-use std::collections::BTreeMap;
+use futures_util::future::{LocalBoxFuture, join_all};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
 
-/// How many drains are acted for at once; the actions of one drain are done in order.
-const AT_ONCE: usize = 16;
+/// Container instances in one change. (Source: ECS API reference, UpdateContainerInstancesState.)
+const IN_A_CHANGE: usize = 10;
 
-/// What one drain wants done.
-pub struct Order<'a> {
-    /// Its record, as it was saved.
-    pub record: &'a Record,
-    /// What to do, in order.
-    pub actions: Vec<Action>,
-}
+/// How old what is known of a record may be when a call is made that cannot be undone: it is read again before.
+const KNOWN_LASTS: Duration = Duration::from_secs(10);
 
-/// What came of it, for one drain.
-#[derive(Debug, Default)]
+/// How often it is looked whether something may be done that could not be a moment ago.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What came of one action.
+#[derive(Debug)]
 pub struct Report {
-    /// What Auto Scaling answered, if it was told.
-    pub completion: Option<CompletionAnswer>,
-    /// What failed. The next pass tries again.
-    pub errors: Vec<AwsError>,
+    /// The drain's key.
+    pub key: String,
+    /// What was done.
+    pub action: Action,
+    /// What Auto Scaling answered, where it was told of the end of a lifecycle action.
+    pub answer: Result<Option<CompletionAnswer>, AwsError>,
 }
 
-/// Carries out the orders of one pass; the answer has one report for each, in the same order. Container instances of
-/// one cluster are changed together, ten a call.
-pub async fn act(session: &Session, orders: &[Order<'_>]) -> Vec<Report> {
-    let mut reports: Vec<Report> = orders.iter().map(|_| Report::default()).collect();
-    set_states(session, orders, &mut reports).await;
-    stream::iter(orders.iter().zip(&mut reports))
-        .for_each_concurrent(AT_ONCE, |(order, report)| async move {
-            for action in &order.actions {
-                one(session, order.record, action, report).await;
+/// What acting needs.
+pub struct Actor<'a> {
+    /// How AWS is reached.
+    pub session: &'a Session,
+    /// The clock.
+    pub clock: &'a Clock,
+    /// The drains.
+    pub fleet: &'a Fleet,
+    /// Only a replica that leads acts.
+    pub leadership: &'a Leadership,
+    /// Whether a drain's cluster, or everything, is paused.
+    pub paused: &'a dyn Fn(&Record) -> bool,
+    /// Reads a drain's record again.
+    pub confirm: &'a dyn Fn(String) -> LocalBoxFuture<'a, ()>,
+    /// Where it is told what came of an action.
+    pub reports: UnboundedSender<Report>,
+}
+
+/// Which actions one kind of worker does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Does {
+    States,
+    Tasks,
+    Terminations,
+    Completions,
+}
+
+impl Does {
+    const fn workers(self) -> usize {
+        match self {
+            Does::States => 4,
+            Does::Tasks => 8,
+            Does::Terminations => 2,
+            Does::Completions => 16,
+        }
+    }
+
+    const fn takes(self, action: &Action) -> bool {
+        match action {
+            Action::SetDraining { .. } | Action::SetActive { .. } => matches!(self, Does::States),
+            Action::StopTask { .. } | Action::Deregister { .. } => matches!(self, Does::Tasks),
+            Action::Terminate { .. } => matches!(self, Does::Terminations),
+            Action::Complete(_) => matches!(self, Does::Completions),
+        }
+    }
+}
+
+impl Actor<'_> {
+    /// Acts for ever.
+    pub async fn run(&self) {
+        let all = [Does::States, Does::Tasks, Does::Terminations, Does::Completions];
+        let workers = all.into_iter().flat_map(|does| (0..does.workers()).map(move |_| self.work(does)));
+        join_all(workers.collect::<Vec<_>>()).await;
+    }
+
+    async fn work(&self, does: Does) {
+        loop {
+            let Some((key, action)) = self.first(does) else {
+                tokio::select! {
+                    biased;
+                    () = self.fleet.act.notified() => {}
+                    () = tokio::time::sleep(TICK) => {}
+                }
+                continue;
+            };
+            if !self.is_known(&key, &action) {
+                (self.confirm)(key).await;
+                continue;
             }
+            match does {
+                Does::States => self.set_states().await,
+                Does::Tasks | Does::Terminations | Does::Completions => self.one(does, &action).await,
+            }
+        }
+    }
+
+    /// The first drain that waits for such an action and passes the guard now.
+    fn first(&self, does: Does) -> Option<(String, Action)> {
+        let now = self.clock.mono();
+        self.fleet.first_to_do(now, |key, slot, action| {
+            (does.takes(action) && self.may_send(slot, action)).then(|| (key.to_owned(), action.clone()))
         })
-        .await;
-    reports
-}
+    }
 
-async fn set_states(session: &Session, orders: &[Order<'_>], reports: &mut [Report]) {
-    let mut draining: BTreeMap<&str, Vec<(usize, String)>> = BTreeMap::new();
-    let mut active: BTreeMap<&str, Vec<(usize, String)>> = BTreeMap::new();
-    for (index, order) in orders.iter().enumerate() {
-        for action in &order.actions {
-            match action {
-                Action::SetDraining { cluster, container_instance } => {
-                    draining.entry(cluster).or_default().push((index, container_instance.clone()));
-                }
-                Action::SetActive { cluster, container_instance } => {
-                    active.entry(cluster).or_default().push((index, container_instance.clone()));
-                }
-                Action::StopTask { .. }
-                | Action::Deregister { .. }
-                | Action::Complete(_)
-                | Action::Terminate { .. } => {}
+    /// Asked right before each call: this replica leads, nothing is paused, the record is the one that was decided on (the
+    /// slot drops its actions with any other), and the evidence holds now. A process that stood still finds its evidence old.
+    fn may_send(&self, slot: &Slot, action: &Action) -> bool {
+        let now = self.clock.both();
+        self.leadership.leads()
+            && !(self.paused)(&slot.drain.record)
+            && slot.drain.may_send(action, &slot.policy, now).is_ok()
+    }
+
+    /// Whether the record was written or read lately enough for this action.
+    fn is_known(&self, key: &str, action: &Action) -> bool {
+        match action {
+            Action::SetDraining { .. } | Action::SetActive { .. } | Action::StopTask { .. } => true,
+            Action::Complete(_) | Action::Terminate { .. } | Action::Deregister { .. } => {
+                let now = self.clock.mono();
+                self.fleet.with(key, |slot| now.since(slot.known_at) <= KNOWN_LASTS).unwrap_or(true)
             }
         }
     }
-    for (state, wanted) in [(State::Draining, draining), (State::Active, active)] {
-        for (cluster, wanted) in wanted {
-            let arns: Vec<String> = wanted.iter().map(|(_, arn)| arn.clone()).collect();
-            match session.ecs.set_state(cluster, &arns, state).await {
-                Ok(answers) => {
-                    for (arn, answer) in answers {
-                        let owner = wanted.iter().find(|(_, a)| *a == arn);
-                        if let (Some((index, _)), Err(error)) = (owner, answer) {
-                            reports[*index].errors.push(error);
-                        }
-                    }
-                }
-                Err(error) => {
-                    for (index, _) in &wanted {
-                        reports[*index].errors.push(error.clone());
-                    }
-                }
+
+    async fn one(&self, does: Does, action: &Action) {
+        let call = match action {
+            Action::StopTask { .. } => &STOP_TASK,
+            Action::Deregister { .. } => &DEREGISTER_CONTAINER_INSTANCE,
+            Action::Terminate { .. } => &TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP,
+            Action::Complete(_) | Action::SetDraining { .. } | Action::SetActive { .. } => &COMPLETE_LIFECYCLE_ACTION,
+        };
+        let permit = self.session.permit(call).await;
+        // Chosen anew: of the same call, so that the permit is for it.
+        let same = std::mem::discriminant(action);
+        let now = self.clock.mono();
+        let chosen = self.fleet.first_to_do(now, |key, slot, action| {
+            let fits = does.takes(action) && std::mem::discriminant(action) == same;
+            let known = now.since(slot.known_at) <= KNOWN_LASTS || matches!(action, Action::StopTask { .. });
+            (fits && known && self.may_send(slot, action))
+                .then(|| (key.to_owned(), action.clone(), slot.drain.record.clone()))
+        });
+        let Some((key, action, record)) = chosen else { return };
+        self.fleet.begin_action(&key, &action, now);
+        let answer = self.send(permit, &record, &action).await;
+        self.report(key, action, answer);
+    }
+
+    async fn send(
+        &self,
+        permit: Permit,
+        record: &Record,
+        action: &Action,
+    ) -> Result<Option<CompletionAnswer>, AwsError> {
+        let instance = &record.instance_id;
+        match action {
+            Action::StopTask { cluster, task } => {
+                let reason = format!("ecs-drain: {instance} is taken out of service");
+                self.session.ecs.stop(permit, cluster, task, &reason).await.map(|()| None)
             }
+            Action::Deregister { cluster, container_instance } => {
+                self.session.ecs.deregister_one(permit, cluster, container_instance).await.map(|()| None)
+            }
+            Action::Terminate { group, shrink } => {
+                self.session.autoscaling.terminate_one(permit, group, instance, *shrink).await.map(|()| None)
+            }
+            Action::Complete(intent) => {
+                let Some(lifecycle) = &record.lifecycle else { return Ok(None) };
+                let (group, hook) = (&lifecycle.group, &lifecycle.hook);
+                self.session.urgent.complete_action(permit, group, hook, instance, intent.result).await.map(Some)
+            }
+            // Sent for many at once.
+            Action::SetDraining { .. } | Action::SetActive { .. } => Ok(None),
         }
     }
-}
 
-async fn one(session: &Session, record: &Record, action: &Action, report: &mut Report) {
-    let answer = match action {
-        // Done above, for all drains of a cluster at once.
-        Action::SetDraining { .. } | Action::SetActive { .. } => return,
-        Action::StopTask { cluster, task } => {
-            let reason = format!("ecs-drain: {} is taken out of service", record.instance_id);
-            session.ecs.stop_task(cluster, task, &reason).await
-        }
-        Action::Deregister { cluster, container_instance } => session.ecs.deregister(cluster, container_instance).await,
-        Action::Terminate { group, shrink } => session.autoscaling.terminate(group, &record.instance_id, *shrink).await,
-        Action::Complete(intent) => {
-            let Some(lifecycle) = &record.lifecycle else { return };
-            let told =
-                session.urgent.complete(&lifecycle.group, &lifecycle.hook, &record.instance_id, intent.result).await;
-            report.completion = Some(match told {
-                Ok(answer) => answer,
-                Err(error) => {
-                    let what = error.to_string();
-                    report.errors.push(error);
-                    CompletionAnswer::Failed(what)
-                }
+    /// Changes container instances of one cluster together, ten a call.
+    async fn set_states(&self) {
+        let permit = self.session.permit(&UPDATE_CONTAINER_INSTANCES_STATE).await;
+        let mut batch: Vec<(String, Action, String)> = Vec::new();
+        let mut place: Option<(String, State)> = None;
+        let mut met = BTreeSet::new();
+        while batch.len() < IN_A_CHANGE {
+            let now = self.clock.mono();
+            let next = self.fleet.first_to_do(now, |key, slot, action| {
+                let (cluster, arn, state) = change(action)?;
+                let fits = place.as_ref().is_none_or(|(of, to)| of == cluster && *to == state);
+                let new = !met.contains(arn);
+                (fits && new && self.may_send(slot, action))
+                    .then(|| (key.to_owned(), action.clone(), cluster.to_owned(), arn.to_owned(), state))
             });
-            return;
+            let Some((key, action, cluster, arn, state)) = next else { break };
+            place = Some((cluster, state));
+            met.insert(arn.clone());
+            self.fleet.begin_action(&key, &action, now);
+            batch.push((key, action, arn));
         }
-    };
-    if let Err(error) = answer {
-        report.errors.push(error);
+        if let Some((cluster, state)) = place {
+            self.change(permit, &cluster, state, batch).await;
+        }
+    }
+
+    /// One that ECS refuses does not hold up the others: the batch that it is in is sent again in halves, until it stands
+    /// alone.
+    async fn change(&self, permit: Permit, cluster: &str, state: State, batch: Vec<(String, Action, String)>) {
+        let mut permit = Some(permit);
+        let mut batches = vec![batch];
+        while let Some(mut batch) = batches.pop() {
+            let permit = match permit.take() {
+                Some(permit) => permit,
+                None => self.session.permit(&UPDATE_CONTAINER_INSTANCES_STATE).await,
+            };
+            let arns: Vec<String> = batch.iter().map(|(_, _, arn)| arn.clone()).collect();
+            match self.session.ecs.set_state_of(permit, cluster, &arns, state).await {
+                Ok(answers) => {
+                    let mut answers: Vec<_> = answers.into_iter().collect();
+                    for (key, action, arn) in batch {
+                        let found = answers.iter().position(|(of, _)| *of == arn);
+                        let answer = found.map_or(Ok(()), |index| answers.swap_remove(index).1);
+                        self.report(key, action, answer.map(|()| None));
+                    }
+                }
+                Err(error) if error.blames_a_member() && batch.len() > 1 => {
+                    let second = batch.split_off(batch.len() / 2);
+                    batches.extend([second, batch]);
+                }
+                Err(error) => {
+                    for (key, action, _) in batch {
+                        self.report(key, action, Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    fn report(&self, key: String, action: Action, answer: Result<Option<CompletionAnswer>, AwsError>) {
+        // Nobody listens only once the controller has stopped.
+        let _ = self.reports.send(Report { key, action, answer });
+    }
+}
+
+/// The change of a container instance's state that an action is.
+fn change(action: &Action) -> Option<(&str, &str, State)> {
+    match action {
+        Action::SetDraining { cluster, container_instance } => Some((cluster, container_instance, State::Draining)),
+        Action::SetActive { cluster, container_instance } => Some((cluster, container_instance, State::Active)),
+        Action::StopTask { .. } | Action::Deregister { .. } | Action::Complete(_) | Action::Terminate { .. } => None,
     }
 }

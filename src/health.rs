@@ -4,7 +4,7 @@
 //! what waits under our hooks is held meanwhile. *Ready* means that it could do its work now: the table was found, and
 //! each account and region was reached and its groups listed once.
 
-use crate::controller::Clock;
+use crate::clock::Clock;
 use ecs_drain_state::Mono;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,7 +92,7 @@ impl Health {
         for (place, scope) in &self.state().scopes {
             let place = place.trim_end_matches('/');
             let mut say = |what: &str, at: Mono, limit: Duration| {
-                let ago = now.saturating_sub(at);
+                let ago = now.since(at);
                 if ago > limit {
                     still.push(format!("{place}: {what} have not moved for {} s", ago.as_secs()));
                 }

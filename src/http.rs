@@ -6,8 +6,11 @@
 //! | `/healthz` | 200 while the loops go on, 503 with what stands still |
 //! | `/readyz` | 200 once the table was found and every scope was listed, 503 with what is missing |
 //! | `/metrics` | the numbers, for Prometheus |
+//!
+//! A connection serves one request and has a time to do it in, and there are few of them: whoever connects and says
+//! nothing would else use up the process's file descriptors, which the connections to AWS need too.
 
-use crate::controller::Clock;
+use crate::clock::Clock;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use axum::Router;
@@ -15,13 +18,31 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use tokio::net::TcpListener;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
 
 /// The media type of [`Metrics::text`]. (Source: OpenMetrics 1.0, "Content type".)
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What connections may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// How many there are at once; others wait in the kernel's queue.
+    connections: usize,
+    /// From the first byte of a request that is awaited to the last byte of its answer.
+    connection: Duration,
+    /// After a connection could not be accepted, for want of file descriptors for example.
+    pause: Duration,
+}
+
+const LIMITS: Limits = Limits { connections: 32, connection: Duration::from_secs(10), pause: Duration::from_secs(1) };
 
 #[derive(Clone)]
 struct Told {
@@ -51,12 +72,34 @@ impl Server {
 
     /// Answers for ever.
     pub async fn serve(self) -> Infallible {
-        if let Err(error) = axum::serve(self.listener, self.answers).await {
-            tracing::error!(%error, "health and metrics are not served any more");
-        }
-        // That is no reason to stop draining.
-        std::future::pending().await
+        serve(&self.listener, &self.answers, LIMITS).await
     }
+}
+
+async fn serve(listener: &TcpListener, answers: &Router, limits: Limits) -> Infallible {
+    let mut open = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            Some(()) = open.next(), if !open.is_empty() => {}
+            accepted = listener.accept(), if open.len() < limits.connections => match accepted {
+                Ok((stream, _)) => open.push(answer(stream, answers.clone(), limits.connection)),
+                Err(error) => {
+                    // No reason to stop draining: those that are open go on after the pause.
+                    tracing::warn!(%error, "a connection for health or metrics was not accepted");
+                    tokio::time::sleep(limits.pause).await;
+                }
+            },
+        }
+    }
+}
+
+/// Answers one request. Whoever asked sees what came of it; there is nobody else to tell.
+async fn answer(stream: TcpStream, answers: Router, span: Duration) {
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(answers));
+    let _ = tokio::time::timeout(span, connection).await;
 }
 
 fn router(told: Told) -> Router {
@@ -79,5 +122,60 @@ fn numbers(told: &Told) -> Response {
     match told.metrics.text(told.clock.now()) {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use futures_util::future::{Either, select};
+    use std::pin::pin;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const SMALL: Limits =
+        Limits { connections: 2, connection: Duration::from_millis(200), pause: Duration::from_millis(10) };
+
+    /// Runs a story against a server with small limits.
+    async fn served<T>(story: impl AsyncFnOnce(SocketAddr) -> T) -> T {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answers = Router::new().route("/healthz", get(|| async { "ok\n" }));
+        match select(pin!(story(address)), pin!(serve(&listener, &answers, SMALL))).await {
+            Either::Left((told, _)) => told,
+            Either::Right((never, _)) => match never {},
+        }
+    }
+
+    async fn ask(address: SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: here\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn an_answer_ends_its_connection() {
+        let answer = served(ask).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("ok\n"), "{answer}");
+        assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn whoever_says_nothing_is_cut_off_and_keeps_nobody_out_for_longer() {
+        served(async |address| {
+            let mut silent = Vec::new();
+            for beginning in ["", "GET /healthz HTTP/1.1\r\n", ""] {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                stream.write_all(beginning.as_bytes()).await.unwrap();
+                silent.push(stream);
+            }
+            assert!(ask(address).await.ends_with("ok\n"));
+            let mut said = Vec::new();
+            silent[0].read_to_end(&mut said).await.unwrap();
+            assert!(said.is_empty());
+        })
+        .await;
     }
 }

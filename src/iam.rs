@@ -7,205 +7,14 @@
 //! for in every cluster, and its group is read before its tags are known. (Source for what can be limited at all: Service
 //! Authorization Reference, the tables of ECS, EC2 Auto Scaling, DynamoDB, SQS and STS.)
 
-use crate::aws::calls::{self, Call};
+mod shapes;
+
+pub use shapes::{FREE, Need, On, SHAPES, Shape};
+
+use crate::aws::calls;
 use crate::config::{Config, Scope};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What needs a statement. A policy leaves out those of what is not used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Need {
-    /// Every controller, in each of its accounts; it changes nothing, and is all that a dry run needs.
-    Look,
-    /// Every controller that does more than look.
-    Act,
-    /// Every controller, in the account of its table.
-    Table,
-    /// Drains that end with a termination: those that an operator asks for, and rebalance recommendations with `terminate`.
-    Termination,
-    /// A policy with `standalone_tasks = { stop_after = … }`.
-    StopAfter,
-    /// A policy with `strategy = "deregister"`.
-    Deregister,
-    /// A scope with a `queue`.
-    Queue,
-    /// A scope with a `role`.
-    Role,
-    /// A person who looks: `get`, `describe`.
-    Reader,
-    /// A person who asks for something: `drain`, `cancel`, `hold` and their kin. They look too.
-    Operator,
-    /// Whoever creates the table: `init`.
-    Init,
-}
-
-/// What a statement allows its calls on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum On {
-    /// `*`: these calls know no resource.
-    Anything,
-    /// Every cluster.
-    Clusters,
-    /// The container instances of every cluster.
-    ContainerInstances,
-    /// The tasks of every cluster.
-    Tasks,
-    /// The services of every cluster.
-    Services,
-    /// The chosen clusters.
-    ChosenClusters,
-    /// The container instances of the chosen clusters.
-    ContainerInstancesOfChosen,
-    /// The tasks of the chosen clusters.
-    TasksOfChosen,
-    /// The chosen groups, by name and by tag.
-    ChosenGroups,
-    /// The table.
-    Table,
-    /// The table and its indexes.
-    TableAndIndexes,
-    /// The scope's queue.
-    Queue,
-    /// The roles of the scopes.
-    Roles,
-}
-
-/// A statement before it is known for whom it is.
-#[derive(Debug)]
-pub struct Shape {
-    /// Its name.
-    pub sid: &'static str,
-    /// What needs it.
-    pub need: Need,
-    /// What it allows its calls on.
-    pub on: On,
-    /// What it allows.
-    pub calls: &'static [&'static Call],
-}
-
-/// Every statement there is.
-pub const SHAPES: &[Shape] = &[
-    Shape {
-        sid: "ReadWhatHasNoArnOfItsOwn",
-        need: Need::Look,
-        on: On::Anything,
-        calls: &[
-            &calls::DESCRIBE_AUTO_SCALING_GROUPS,
-            &calls::DESCRIBE_AUTO_SCALING_INSTANCES,
-            &calls::DESCRIBE_LIFECYCLE_HOOKS,
-            &calls::DESCRIBE_WARM_POOL,
-            &calls::LIST_CLUSTERS,
-            &calls::DESCRIBE_TASK_DEFINITION,
-            &calls::DESCRIBE_TARGET_GROUPS,
-            &calls::DESCRIBE_TARGET_GROUP_ATTRIBUTES,
-            &calls::DESCRIBE_TARGET_HEALTH,
-            &calls::DESCRIBE_LOAD_BALANCERS,
-            &calls::DESCRIBE_LOAD_BALANCER_ATTRIBUTES,
-            &calls::DESCRIBE_INSTANCE_HEALTH,
-        ],
-    },
-    Shape {
-        sid: "FindContainerInstances",
-        need: Need::Look,
-        on: On::Clusters,
-        calls: &[&calls::LIST_CONTAINER_INSTANCES, &calls::DESCRIBE_CLUSTERS],
-    },
-    Shape {
-        sid: "ReadContainerInstances",
-        need: Need::Look,
-        on: On::ContainerInstances,
-        calls: &[&calls::DESCRIBE_CONTAINER_INSTANCES, &calls::LIST_TASKS],
-    },
-    Shape {
-        sid: "ReadTasks",
-        need: Need::Look,
-        on: On::Tasks,
-        calls: &[&calls::DESCRIBE_TASKS, &calls::GET_TASK_PROTECTION],
-    },
-    Shape { sid: "ReadServices", need: Need::Look, on: On::Services, calls: &[&calls::DESCRIBE_SERVICES] },
-    Shape {
-        sid: "SetDraining",
-        need: Need::Act,
-        on: On::ContainerInstancesOfChosen,
-        calls: &[&calls::UPDATE_CONTAINER_INSTANCES_STATE],
-    },
-    Shape {
-        sid: "HoldAndCompleteLifecycleActions",
-        need: Need::Act,
-        on: On::ChosenGroups,
-        calls: &[&calls::RECORD_LIFECYCLE_ACTION_HEARTBEAT, &calls::COMPLETE_LIFECYCLE_ACTION],
-    },
-    Shape {
-        sid: "OnlyForOperatorsDrainsThatTerminate",
-        need: Need::Termination,
-        on: On::ChosenGroups,
-        calls: &[&calls::TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP],
-    },
-    Shape {
-        sid: "OnlyForStandaloneTasksStopAfter",
-        need: Need::StopAfter,
-        on: On::TasksOfChosen,
-        calls: &[&calls::STOP_TASK],
-    },
-    Shape {
-        sid: "OnlyForStrategyDeregister",
-        need: Need::Deregister,
-        on: On::ChosenClusters,
-        calls: &[&calls::DEREGISTER_CONTAINER_INSTANCE],
-    },
-    Shape {
-        sid: "OnlyForScopesWithAQueue",
-        need: Need::Queue,
-        on: On::Queue,
-        calls: &[&calls::RECEIVE_MESSAGE, &calls::DELETE_MESSAGE],
-    },
-    Shape { sid: "OnlyForScopesWithARole", need: Need::Role, on: On::Roles, calls: &[&calls::ASSUME_ROLE] },
-    Shape {
-        sid: "KeepRecordsAndLease",
-        need: Need::Table,
-        on: On::Table,
-        calls: &[
-            &calls::DESCRIBE_TABLE,
-            &calls::DESCRIBE_TIME_TO_LIVE,
-            &calls::GET_ITEM,
-            &calls::BATCH_GET_ITEM,
-            &calls::PUT_ITEM,
-            &calls::UPDATE_ITEM,
-            &calls::DELETE_ITEM,
-        ],
-    },
-    Shape { sid: "FindRecordsThroughIndexes", need: Need::Table, on: On::TableAndIndexes, calls: &[&calls::QUERY] },
-    Shape {
-        sid: "LookAtDrains",
-        need: Need::Reader,
-        on: On::TableAndIndexes,
-        calls: &[&calls::BATCH_GET_ITEM, &calls::QUERY],
-    },
-    Shape { sid: "OnlyForGetAll", need: Need::Reader, on: On::Table, calls: &[&calls::SCAN] },
-    Shape { sid: "AskForDrains", need: Need::Operator, on: On::Table, calls: &[&calls::PUT_ITEM, &calls::UPDATE_ITEM] },
-    Shape { sid: "FindClusters", need: Need::Operator, on: On::Anything, calls: &[&calls::LIST_CLUSTERS] },
-    Shape { sid: "FindInstances", need: Need::Operator, on: On::Clusters, calls: &[&calls::LIST_CONTAINER_INSTANCES] },
-    Shape {
-        sid: "ReadInstances",
-        need: Need::Operator,
-        on: On::ContainerInstances,
-        calls: &[&calls::DESCRIBE_CONTAINER_INSTANCES],
-    },
-    Shape {
-        sid: "CreateAndCheckTheTable",
-        need: Need::Init,
-        on: On::Table,
-        calls: &[
-            &calls::CREATE_TABLE,
-            &calls::UPDATE_TIME_TO_LIVE,
-            &calls::DESCRIBE_TABLE,
-            &calls::DESCRIBE_TIME_TO_LIVE,
-        ],
-    },
-];
-
-/// Calls that need no permission. (Source: STS API reference, GetCallerIdentity.)
-pub const FREE: &[&Call] = &[&calls::GET_CALLER_IDENTITY];
 
 /// One account and region as a policy names it. The words may be placeholders, such as a template's variables.
 #[derive(Clone, Debug)]
@@ -287,6 +96,8 @@ pub fn policy(subject: &Subject) -> Document {
             | On::ContainerInstances
             | On::Tasks
             | On::Services
+            | On::ServiceRevisions
+            | On::ServiceDeployments
             | On::ChosenClusters
             | On::ContainerInstancesOfChosen
             | On::TasksOfChosen
@@ -323,6 +134,8 @@ fn resources(on: On, place: &Place) -> Vec<String> {
         On::ContainerInstances => vec![ecs("container-instance", "*")],
         On::Tasks => vec![ecs("task", "*")],
         On::Services => vec![ecs("service", "*")],
+        On::ServiceRevisions => vec![ecs("service-revision", "*")],
+        On::ServiceDeployments => vec![ecs("service-deployment", "*")],
         On::ChosenClusters => place.clusters.iter().map(|name| ecs("cluster", name)).collect(),
         On::ContainerInstancesOfChosen => of_chosen("container-instance"),
         On::TasksOfChosen => of_chosen("task"),

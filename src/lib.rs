@@ -2,46 +2,63 @@
 //! them. This is the map of the crate, and the rules between its modules.
 //!
 //! ```text
-//! cli → controller → { intake, hold, observe, act, store } → aws
-//!                     all → ecs-drain-state, which knows neither AWS nor tokio
+//! main → cli → demo → controller, doctor, iam
+//! controller → act, events, heartbeat, http, intake, reader   (none of which imports another, or the controller)
+//! these → scope → fleet, records → store → aws → config, health, metrics → clock, quote
+//! all → ecs-drain-state, which knows neither AWS nor tokio
 //! ```
+//!
+//! A module imports only what is to the right of it or further down. `tests/all/arrows.rs` has every arrow, and the few that
+//! still point the other way.
+//!
+//! A drain goes round like this: **facts** (what AWS last said, with its date) → `decide` → a record to **commit**, **needs**
+//! for the reader, and actions, which pass the **guard** right before each call. docs/architecture.md tells it in full.
 //!
 //! | module | what it does | what it must not do |
 //! | --- | --- | --- |
 //! | [`cli`] | one file a command | decide anything about a drain |
 //! | [`config`] | file and environment → one validated, typed [`config::Config`] | reach AWS |
-//! | [`controller`] | passes over clusters, pacing, lease, shutdown | know a phase's rules |
-//! | [`intake`] | finds instances that wait under our hooks, opens their records | drain |
+//! | [`controller`] | the loops: turns and commits, table, requests, events, lease, shutdown | know a phase's rules |
+//! | [`intake`] | finds instances that wait under an ecs-drain hook, opens their records | drain |
 //! | [`events`] | a message of the queue → an [`events::Event`] | believe it: an event is a nudge |
-//! | [`doctor`] | tries a configuration as it would be used | change anything |
+//! | [`heartbeat`] | heartbeats for what is seen waiting, until the completion is accepted | need a record, a lease or the table |
+//! | [`reader`] | makes the reads that drains need, and turns answers into their facts | call an absence what is only unknown |
+//! | [`act`] | chooses, checks and sends the calls that change something | act before the record is saved, or without the guard |
+//! | [`scope`] | what the controller keeps of one account and region | keep what cannot be lost |
+//! | [`fleet`] | a slot for each unfinished drain, and the queues over them | make a call |
+//! | [`records`] | records in the table, or in a map for a dry run | interpret a record |
+//! | [`store`] | records, requests, the brake and the lease in DynamoDB | interpret a record |
+//! | [`aws`] | the only place that names `aws_sdk_*` (with `store` for DynamoDB): its own types in and out, error classes, request rates | hide a failure |
+//! | [`clock`] | the one clock, and until when this replica leads | |
 //! | [`health`], [`metrics`], [`http`] | whether it lives and is ready, its numbers, and who may ask | change anything |
-//! | [`hold`] | heartbeats for what is seen waiting | need a record, a lease or the table |
-//! | [`observe`] | reads a cluster in batches, cuts an observation for each drain out of it | call an absence what is only unknown |
-//! | [`act`] | carries a decision's actions out | act before the record is saved |
-//! | [`store`] | drain records and the lease in DynamoDB | interpret a record |
-//! | [`aws`] | the only place that names `aws_sdk_*` (with `store` for DynamoDB): our types in and out, error classes | hide a failure |
+//! | [`doctor`] | tries a configuration as it would be used | change anything |
 //! | [`iam`] | the least IAM policy, from the list of calls | reach AWS |
-//! | [`quote`] | text from outside, in sentences of ours | |
+//! | [`quote`] | text from outside, quoted in a sentence | |
 //! | [`telemetry`] | logs | |
+//! | `demo` | the command `demo`: the controller against the simulator (feature `demo`) | be in a released binary |
 //!
-//! Nothing here sleeps inside a pass, and there is no truth in memory: whatever a process knows, it can lose.
+//! Nothing here sleeps inside a decision or a commit, and there is no truth in memory: whatever a process knows, it can lose.
 
 pub mod act;
 pub mod aws;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod controller;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
 pub mod events;
+pub mod fleet;
 pub mod health;
-pub mod hold;
+pub mod heartbeat;
 pub mod http;
 pub mod iam;
 pub mod intake;
 pub mod metrics;
-pub mod observe;
 pub mod quote;
+pub mod reader;
+pub mod records;
+pub mod scope;
 pub mod store;
 pub mod telemetry;

@@ -1,5 +1,7 @@
 //! Auto Scaling: groups, their instances and hooks, and the two calls that must not wait.
 
+mod changes;
+
 use super::caller::{Caller, next_page};
 use super::calls::{
     COMPLETE_LIFECYCLE_ACTION, DESCRIBE_AUTO_SCALING_GROUPS, DESCRIBE_AUTO_SCALING_INSTANCES, DESCRIBE_LIFECYCLE_HOOKS,

@@ -2,7 +2,7 @@
 
 use super::calls::{ASSUME_ROLE, Call};
 use super::error::AwsError;
-use super::limiter::Limiter;
+use super::limiter::{Limiter, Permit};
 use crate::metrics::Metrics;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -37,8 +37,32 @@ impl Caller {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        self.limiter.ready(call).await;
+        let permit = self.permit(call).await;
+        self.send(permit, call, on, request).await
+    }
+
+    /// Waits for the call's turn.
+    pub async fn permit(&self, call: &'static Call) -> Permit {
+        self.limiter.permit(call).await
+    }
+
+    /// Makes a call whose turn it is, and says what went wrong in our words. A permit for another call is a mistake of
+    /// this program, which would send more than the call's rate.
+    pub async fn send<T, E>(
+        &self,
+        permit: Permit,
+        call: &'static Call,
+        on: &str,
+        request: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, AwsError>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        debug_assert_eq!(permit.call(), call);
         let answer = request.await.map_err(|error| self.failed(call, on, &error));
+        if let Err(error) = &answer {
+            tracing::debug!("{error:#}");
+        }
         let result = answer.as_ref().map_or_else(|error| error.class.name(), |_| "ok");
         self.metrics.call(call.service, call.operation, result);
         answer

@@ -15,6 +15,10 @@ pub enum Family {
     EcsClusterResourceModify,
     /// ECS "service read".
     EcsServiceRead,
+    /// ECS "service revision read".
+    EcsServiceRevisionRead,
+    /// ECS "service deployment read".
+    EcsServiceDeploymentRead,
     /// ECS "task definition read".
     EcsTaskDefinitionRead,
     /// ECS "task protection".
@@ -69,14 +73,16 @@ impl Call {
     }
 }
 
-/// The partition that a region belongs to. (Source: the SDK's `partitions.json`.)
+/// Returns the partition that a region belongs to. (Source: the SDK's `partitions.json`; `aws-eusc` is the European
+/// Sovereign Cloud.)
 pub(crate) fn partition(region: &str) -> &'static str {
-    const PREFIXES: [(&str, &str); 6] = [
+    const PREFIXES: [(&str, &str); 7] = [
         ("cn-", "aws-cn"),
         ("us-gov-", "aws-us-gov"),
         ("us-iso-", "aws-iso"),
         ("us-isob-", "aws-iso-b"),
         ("eu-isoe-", "aws-iso-e"),
+        ("eusc-", "aws-eusc"),
         ("us-isof-", "aws-iso-f"),
     ];
     PREFIXES.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
@@ -106,6 +112,8 @@ const CLUSTER: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:cluster/*";
 const CONTAINER_INSTANCE: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:container-instance/*";
 const TASK: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:task/*";
 const SERVICE: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:service/*";
+const SERVICE_DEPLOYMENT: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:service-deployment/*";
+const SERVICE_REVISION: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:service-revision/*";
 const GROUP: &str = "arn:PARTITION:autoscaling:REGION:ACCOUNT:autoScalingGroup:*:autoScalingGroupName/*";
 const ROLE: &str = "arn:PARTITION:iam::*:role/*";
 const TASK_DEFINITION: &str = "*";
@@ -125,6 +133,10 @@ calls! {
     DESCRIBE_TASKS = "ecs" "DescribeTasks" on TASK, EcsClusterResourceRead;
     /// Where a service registers its tasks.
     DESCRIBE_SERVICES = "ecs" "DescribeServices" on SERVICE, EcsServiceRead;
+    /// Where a service registered its tasks before its load balancers were changed, while tasks of then are left.
+    DESCRIBE_SERVICE_REVISIONS = "ecs" "DescribeServiceRevisions" on SERVICE_REVISION, EcsServiceRevisionRead;
+    /// Whether a service's deployment is paused or bakes, for a drain that does not move.
+    DESCRIBE_SERVICE_DEPLOYMENTS = "ecs" "DescribeServiceDeployments" on SERVICE_DEPLOYMENT, EcsServiceDeploymentRead;
     /// How many container instances a cluster has: budgets in percent.
     DESCRIBE_CLUSTERS = "ecs" "DescribeClusters" on CLUSTER, EcsClusterRead;
     /// Until when tasks are protected from scale-in, for a drain that does not move.
@@ -206,6 +218,23 @@ mod tests {
         assert_eq!(names.len(), ALL.len());
         let balancers = ALL.iter().filter(|call| call.service == "elasticloadbalancing");
         assert!(balancers.into_iter().all(|call| call.operation.starts_with("Describe")));
+    }
+
+    #[test]
+    fn every_region_has_a_partition() {
+        for (region, of) in [
+            ("eu-west-1", "aws"),
+            ("cn-north-1", "aws-cn"),
+            ("us-gov-west-1", "aws-us-gov"),
+            ("us-iso-east-1", "aws-iso"),
+            ("us-isob-east-1", "aws-iso-b"),
+            ("eu-isoe-west-1", "aws-iso-e"),
+            ("us-isof-south-1", "aws-iso-f"),
+            ("eusc-de-east-1", "aws-eusc"),
+            ("eu-south-2", "aws"),
+        ] {
+            assert_eq!(partition(region), of, "{region}");
+        }
     }
 
     #[test]

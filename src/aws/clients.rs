@@ -2,12 +2,12 @@
 
 use super::autoscaling::AutoScaling;
 use super::caller::Caller;
-use super::calls::GET_CALLER_IDENTITY;
+use super::calls::{Call, GET_CALLER_IDENTITY};
 use super::ecs::Ecs;
 use super::elb::Elb;
 use super::elbv2::Elbv2;
 use super::error::{AwsError, UNKNOWN_THROTTLES};
-use super::limiter::Limiter;
+use super::limiter::{Limiter, Permit};
 use super::sqs::Sqs;
 use crate::metrics::Metrics;
 use aws_config::sts::AssumeRoleProvider;
@@ -138,6 +138,15 @@ pub struct Session {
     pub elb: Elb,
     /// Queues of events.
     pub sqs: Sqs,
+    limiter: Arc<Limiter>,
+}
+
+impl Session {
+    /// Waits until this call may begin, and gives its turn out. Calls of one family begin in the order in which they
+    /// asked; one that gives up while it waits has taken no turn.
+    pub async fn permit(&self, call: &'static Call) -> Permit {
+        self.limiter.permit(call).await
+    }
 }
 
 /// Opens a session: assumes the role, if there is one, and asks whose credentials these are.
@@ -177,6 +186,7 @@ pub async fn connect(environment: &Environment, region: &str, role: Option<&Role
         .timeout_config(timeouts(LONG_POLL_ATTEMPT_TIMEOUT, LONG_POLL_OPERATION_TIMEOUT))
         .retry_partition(partition("sqs", life));
     Ok(Session {
+        limiter: caller.limiter.clone(),
         account,
         region: region.to_owned(),
         ecs: Ecs::new(aws_sdk_ecs::Client::from_conf(ecs.build()), caller.clone()),

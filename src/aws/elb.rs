@@ -3,6 +3,7 @@
 use super::caller::{Caller, next_page};
 use super::calls::{DESCRIBE_INSTANCE_HEALTH, DESCRIBE_LOAD_BALANCER_ATTRIBUTES, DESCRIBE_LOAD_BALANCERS};
 use super::error::{AwsError, ErrorClass};
+use super::limiter::Permit;
 use aws_sdk_elasticloadbalancing::types::Instance;
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ const NAMES: usize = 20;
 const DEFAULT_DRAINING: u32 = 300;
 
 /// The instances of each balancer that was asked for; None of one that does not exist.
-type Members = BTreeMap<String, Option<Vec<String>>>;
+pub type Members = BTreeMap<String, Option<Vec<String>>>;
 
 /// Classic load balancers in one account and region.
 #[derive(Clone, Debug)]
@@ -31,15 +32,35 @@ impl Elb {
     /// The ids of the EC2 instances that each balancer lists; None of a balancer that does not exist. Every name that
     /// was asked for is in the answer.
     ///
-    /// One unknown name makes AWS refuse the call: the batch that it is in is asked again in halves, until it stands alone.
-    ///
     /// # Errors
     /// When a batch could not be read, or the answer leaves a balancer out.
     pub async fn members(&self, names: &[String]) -> Result<Members, AwsError> {
         let mut members = Members::new();
+        for batch in names.chunks(NAMES) {
+            let permit = self.caller.permit(&DESCRIBE_LOAD_BALANCERS).await;
+            members.extend(self.listed(permit, batch).await?);
+        }
+        Ok(members)
+    }
+
+    /// Lists the ids of the EC2 instances of each of at most 20 balancers; None of a balancer that does not exist.
+    /// Every name that was asked for is in the answer.
+    ///
+    /// One unknown name makes AWS refuse the call: the batch is asked again in halves, each in a turn of its own, until
+    /// that name stands alone.
+    ///
+    /// # Errors
+    /// When a part of the batch could not be read, or the answer leaves a balancer out.
+    pub async fn listed(&self, permit: Permit, names: &[String]) -> Result<Members, AwsError> {
+        let mut members = Members::new();
+        let mut permit = Some(permit);
         let mut batches: Vec<&[String]> = names.chunks(NAMES).rev().collect();
         while let Some(batch) = batches.pop() {
-            match self.members_of(batch).await {
+            let permit = match permit.take() {
+                Some(permit) => permit,
+                None => self.caller.permit(&DESCRIBE_LOAD_BALANCERS).await,
+            };
+            match self.members_of(permit, batch).await {
                 Ok(some) => members.extend(some),
                 Err(error) if error.class == ErrorClass::NotFound => match batch {
                     [one] => {
@@ -56,14 +77,14 @@ impl Elb {
         Ok(members)
     }
 
-    async fn members_of(&self, names: &[String]) -> Result<Members, AwsError> {
+    async fn members_of(&self, mut permit: Permit, names: &[String]) -> Result<Members, AwsError> {
         let call = &DESCRIBE_LOAD_BALANCERS;
         let on = format!("classic load balancers {}", names.join(", "));
         let mut members = Members::new();
         let mut marker = None;
         loop {
             let request = self.client.describe_load_balancers().set_load_balancer_names(Some(names.to_vec()));
-            let page = self.caller.make(call, &on, request.set_marker(marker.clone()).send()).await?;
+            let page = self.caller.send(permit, call, &on, request.set_marker(marker.clone()).send()).await?;
             marker = next_page(call, &on, marker.as_deref(), page.next_marker())?;
             for balancer in page.load_balancer_descriptions.unwrap_or_default() {
                 let Some(name) = balancer.load_balancer_name else { continue };
@@ -73,6 +94,7 @@ impl Elb {
             if marker.is_none() {
                 break;
             }
+            permit = self.caller.permit(call).await;
         }
         match names.iter().find(|name| !members.contains_key(*name)) {
             None => Ok(members),

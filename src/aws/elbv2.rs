@@ -3,7 +3,11 @@
 use super::caller::Caller;
 use super::calls::{DESCRIBE_TARGET_GROUP_ATTRIBUTES, DESCRIBE_TARGET_GROUPS, DESCRIBE_TARGET_HEALTH};
 use super::error::{AwsError, ErrorClass};
-use aws_sdk_elasticloadbalancingv2::types::{TargetHealthDescription, TargetHealthReasonEnum, TargetHealthStateEnum};
+use super::limiter::Permit;
+use aws_sdk_elasticloadbalancingv2::types::{
+    ProtocolEnum, TargetHealthDescription, TargetHealthReasonEnum, TargetHealthStateEnum,
+};
+use std::collections::BTreeMap;
 
 /// A target as its group shows it. (Source: ELBv2 API reference, TargetHealthDescription.)
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +44,8 @@ impl Elbv2 {
     /// # Errors
     /// When it could not be read.
     pub async fn target_health(&self, arn: &str) -> Result<Option<Vec<TargetHealthView>>, AwsError> {
-        let request = self.client.describe_target_health().target_group_arn(arn);
-        let answer = self.caller.make(&DESCRIBE_TARGET_HEALTH, &of_group(arn), request.send()).await;
-        let Some(answer) = unless_absent(answer)? else { return Ok(None) };
-        Ok(Some(answer.target_health_descriptions.unwrap_or_default().into_iter().map(target).collect()))
+        let permit = self.caller.permit(&DESCRIBE_TARGET_HEALTH).await;
+        self.targets(permit, arn).await
     }
 
     /// How many seconds a target that is deregistered drains; None if there is no such group, or it does not say.
@@ -59,8 +61,6 @@ impl Elbv2 {
     }
 
     /// Whether a group speaks a network load balancer's protocol; None if there is no such group, or it does not say.
-    /// (Source: ELBv2 API reference, TargetGroup: `TCP`, `TLS`, `UDP`, `TCP_UDP` and `QUIC` are for network load
-    /// balancers, `HTTP` and `HTTPS` for application load balancers, `GENEVE` for gateways.)
     ///
     /// # Errors
     /// When it could not be read.
@@ -69,8 +69,69 @@ impl Elbv2 {
         let answer = self.caller.make(&DESCRIBE_TARGET_GROUPS, &of_group(arn), request.send()).await;
         let Some(answer) = unless_absent(answer)? else { return Ok(None) };
         let protocol = answer.target_groups().first().and_then(|group| group.protocol());
-        Ok(protocol.map(|protocol| !matches!(protocol.as_str(), "HTTP" | "HTTPS" | "GENEVE")))
+        Ok(protocol.map(is_network))
     }
+}
+
+/// Groups in one description. (Source: ELBv2 API reference, DescribeTargetGroups: 20 ARNs, elsewhere 400 of a page.)
+const GROUPS: usize = 20;
+
+/// Single calls, by the permit of one turn.
+impl Elbv2 {
+    /// Lists every target of a group, unfiltered; None if there is no such group.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn targets(&self, permit: Permit, arn: &str) -> Result<Option<Vec<TargetHealthView>>, AwsError> {
+        let request = self.client.describe_target_health().target_group_arn(arn);
+        let answer = self.caller.send(permit, &DESCRIBE_TARGET_HEALTH, &of_group(arn), request.send()).await;
+        let Some(answer) = unless_absent(answer)? else { return Ok(None) };
+        Ok(Some(answer.target_health_descriptions.unwrap_or_default().into_iter().map(target).collect()))
+    }
+
+    /// Reads whether each of at most 20 groups speaks a network load balancer's protocol, by ARN. A group that does not exist,
+    /// or that names no protocol, is left out.
+    ///
+    /// One unknown group makes AWS refuse the call: the batch that it is in is asked again in halves, each in a turn of
+    /// its own, until it stands alone.
+    ///
+    /// # Errors
+    /// When a part of the batch could not be read.
+    pub async fn group_kinds(&self, permit: Permit, arns: &[String]) -> Result<BTreeMap<String, bool>, AwsError> {
+        let call = &DESCRIBE_TARGET_GROUPS;
+        let mut kinds = BTreeMap::new();
+        let mut permit = Some(permit);
+        let mut batches: Vec<&[String]> = arns.chunks(GROUPS).rev().collect();
+        while let Some(batch) = batches.pop() {
+            let permit = match permit.take() {
+                Some(permit) => permit,
+                None => self.caller.permit(call).await,
+            };
+            let on = format!("target groups {}", batch.join(", "));
+            let request = self.client.describe_target_groups().set_target_group_arns(Some(batch.to_vec()));
+            match unless_absent(self.caller.send(permit, call, &on, request.send()).await)? {
+                Some(answer) => {
+                    kinds.extend(answer.target_groups.unwrap_or_default().into_iter().filter_map(|group| {
+                        let network = group.protocol().map(is_network)?;
+                        Some((group.target_group_arn?, network))
+                    }))
+                }
+                None if batch.len() > 1 => {
+                    let (first, second) = batch.split_at(batch.len() / 2);
+                    batches.extend([second, first]);
+                }
+                None => {}
+            }
+        }
+        Ok(kinds)
+    }
+}
+
+/// Returns whether a protocol is a network load balancer's. (Source: ELBv2 API reference, TargetGroup: `TCP`, `TLS`, `UDP`,
+/// `TCP_UDP` and `QUIC` are for network load balancers, `HTTP` and `HTTPS` for application load balancers, `GENEVE` for
+/// gateways.)
+fn is_network(protocol: &ProtocolEnum) -> bool {
+    !matches!(protocol.as_str(), "HTTP" | "HTTPS" | "GENEVE")
 }
 
 fn of_group(arn: &str) -> String {

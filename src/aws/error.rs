@@ -1,9 +1,16 @@
 //! What can go wrong with a call: a closed set of classes, each with one treatment.
 //!
-//! Services spell the same trouble in different ways, and name much of it with codes that no model lists; here is the one
-//! table that reads them.
+//! Services spell the same trouble in different ways, and name much of it with codes that no model lists; [`codes`] is
+//! the one table that reads them, DynamoDB's among them.
+
+mod codes;
+
+pub(super) use codes::UNKNOWN_THROTTLES;
+pub(crate) use codes::classify;
 
 use super::calls::{ASSUME_ROLE, Call};
+use crate::quote::chain;
+use aws_sdk_ecs::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -100,7 +107,9 @@ pub struct AwsError {
     /// What AWS, or whatever stood in the way, says.
     pub message: String,
     /// The policy statement that would allow the call; only of [`ErrorClass::Denied`].
-    pub allow: Option<String>,
+    pub allow: Option<Box<str>>,
+    /// The id that AWS gave the request, if there was an answer: what AWS's support asks for.
+    pub request_id: Option<Box<str>>,
 }
 
 impl AwsError {
@@ -113,6 +122,25 @@ impl AwsError {
             code: None,
             message: reason.to_owned(),
             allow: None,
+            request_id: None,
+        }
+    }
+
+    /// A call that failed in this program before it was sent, or because of its answer, and not by AWS's doing.
+    pub(crate) fn own(call: &'static Call, on: &str, reason: &str) -> AwsError {
+        AwsError { class: ErrorClass::Other, ..AwsError::incomplete(call, on, reason) }
+    }
+
+    /// Returns whether a batch can have failed for one of its members, so that the rest of it may succeed alone. (IAM can
+    /// allow container instances one by one.)
+    pub fn blames_a_member(&self) -> bool {
+        match self.class {
+            ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Other => true,
+            ErrorClass::Throttled
+            | ErrorClass::Credentials
+            | ErrorClass::NotFound
+            | ErrorClass::NoActiveAction
+            | ErrorClass::Unavailable => false,
         }
     }
 
@@ -121,11 +149,11 @@ impl AwsError {
     pub(super) fn failure(call: &'static Call, on: &str, reason: &str, detail: Option<&str>) -> AwsError {
         let class = if reason == MISSING { ErrorClass::NotFound } else { ErrorClass::Invalid };
         let (on, code, message) = (on.to_owned(), Some(reason.to_owned()), detail.unwrap_or_default().to_owned());
-        AwsError { call, on, class, code, message, allow: None }
+        AwsError { call, on, class, code, message, allow: None, request_id: None }
     }
 
     /// What the SDK says of a failed call, as ours. `resource` is what IAM must allow it on.
-    pub(super) fn of<E>(call: &'static Call, on: &str, resource: &str, error: &SdkError<E, HttpResponse>) -> AwsError
+    pub(crate) fn of<E>(call: &'static Call, on: &str, resource: &str, error: &SdkError<E, HttpResponse>) -> AwsError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -144,11 +172,14 @@ impl AwsError {
             SdkError::ConstructionFailure(_) => ErrorClass::Invalid,
             _ => ErrorClass::Other,
         };
-        let allow = (class == ErrorClass::Denied).then(|| call.statement(resource));
-        AwsError { call, on: on.to_owned(), class, code: code.map(str::to_owned), message, allow }
+        let allow = (class == ErrorClass::Denied).then(|| call.statement(resource).into_boxed_str());
+        let request_id = error.request_id().map(Box::from);
+        AwsError { call, on: on.to_owned(), class, code: code.map(str::to_owned), message, allow, request_id }
     }
 }
 
+/// `{}` is the same text for the same trouble, so that it can be stored and compared; `{:#}` adds the request's id, which
+/// is another each time.
 impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}: {}", self.call.iam_action, self.on, self.class.words())?;
@@ -168,7 +199,10 @@ impl fmt::Display for AwsError {
                 "; check the task role, instance profile, AWS profile or AWS_* variables, and the machine's clock",
             )?;
         }
-        Ok(())
+        match &self.request_id {
+            Some(id) if f.alternate() => write!(f, "; request id {id}"),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -176,134 +210,6 @@ impl Error for AwsError {}
 
 /// The reason of a failure that means that the id is unknown.
 pub(super) const MISSING: &str = "MISSING";
-
-/// The SDK's own list (`aws_runtime::retries::classifiers::THROTTLING_ERRORS`, as far as these services can say it), and
-/// the codes that it does not know: [`UNKNOWN_THROTTLES`].
-const THROTTLES: [&str; 12] = [
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "RequestThrottledException",
-    "RequestThrottled",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-    "BandwidthLimitExceeded",
-    "LimitExceededException",
-    "SlowDown",
-    "PriorRequestNotComplete",
-    "EC2ThrottledException",
-];
-
-/// Throttling that the SDK neither names so nor tries again. (Source: Auto Scaling API reference, "Welcome":
-/// `RateExceeded`; Elastic Load Balancing API reference 2012-06-01, DescribeLoadBalancers: `DependencyThrottle`.)
-pub(super) const UNKNOWN_THROTTLES: [&str; 2] = ["RateExceeded", "DependencyThrottle"];
-
-const DENIALS: [&str; 4] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"];
-
-/// (Source: "Common errors" of the services' API references.)
-const CREDENTIALS: [&str; 16] = [
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidClientTokenId",
-    "InvalidAccessKeyId",
-    "UnrecognizedClientException",
-    "SignatureDoesNotMatch",
-    "InvalidSignatureException",
-    "IncompleteSignature",
-    "IncompleteSignatureException",
-    "MissingAuthenticationToken",
-    "MissingAuthenticationTokenException",
-    "RequestExpired",
-    "RequestTimeTooSkewed",
-    "AuthFailure",
-    "OptInRequired",
-    "RegionDisabledException",
-];
-
-/// Codes as they are on the wire; classic load balancers' differ from the names in the model.
-/// (Source: the API references of ECS and of both generations of Elastic Load Balancing.)
-const NOT_FOUND: [&str; 6] = [
-    "ClusterNotFoundException",
-    "ServiceNotFoundException",
-    "ResourceNotFoundException",
-    "TargetGroupNotFound",
-    "LoadBalancerNotFound",
-    "InvalidInstance",
-];
-
-/// Trouble on AWS's side, some of which comes with a status that does not say so.
-const TROUBLES: [&str; 9] = [
-    "ServerException",
-    "InternalFailure",
-    "InternalError",
-    "ServiceUnavailable",
-    "ServiceUnavailableException",
-    "RequestTimeout",
-    "RequestTimeoutException",
-    "ResourceContention",
-    "HealthUnavailable",
-];
-
-const REFUSALS: [&str; 9] = [
-    "ValidationError",
-    "ValidationException",
-    "InvalidParameterException",
-    "InvalidParameterValue",
-    "InvalidParameterCombination",
-    "InvalidInput",
-    "InvalidTarget",
-    "ClientException",
-    "MalformedPolicyDocument",
-];
-
-/// The class of an error answer.
-pub(crate) fn classify(code: Option<&str>, status: Option<u16>, message: &str) -> ErrorClass {
-    let by_status = match status {
-        Some(429) => ErrorClass::Throttled,
-        Some(500..) => ErrorClass::Unavailable,
-        Some(_) | None => ErrorClass::Other,
-    };
-    // An error without a code comes from something on the way: a proxy, a load balancer.
-    let Some(code) = code else { return by_status };
-    let message = message.to_ascii_lowercase();
-    if THROTTLES.contains(&code) || UNKNOWN_THROTTLES.contains(&code) {
-        ErrorClass::Throttled
-    } else if DENIALS.contains(&code) {
-        ErrorClass::Denied
-    } else if CREDENTIALS.contains(&code) {
-        ErrorClass::Credentials
-    } else if NOT_FOUND.contains(&code) {
-        ErrorClass::NotFound
-    } else if code == "ValidationError" && message.contains("no active lifecycle action found") {
-        // Auto Scaling has one code for everything; only the text tells this apart.
-        ErrorClass::NoActiveAction
-    } else if code == "InvalidParameterException" && message.contains("cluster is inactive") {
-        // A cluster is deleted only once no container instance is registered in it (source: ECS API reference,
-        // DeleteCluster); ECS remembers it for a while and then says ClusterNotFoundException.
-        ErrorClass::NotFound
-    } else if TROUBLES.contains(&code) {
-        ErrorClass::Unavailable
-    } else if REFUSALS.contains(&code) {
-        ErrorClass::Invalid
-    } else {
-        by_status
-    }
-}
-
-/// An error and its causes on one line, each thing once.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
-}
 
 #[cfg(test)]
 mod tests {
@@ -326,44 +232,6 @@ mod tests {
 
     fn read(error: &SdkError<ErrorMetadata, HttpResponse>) -> AwsError {
         AwsError::of(&calls::LIST_TASKS, "cluster web", &calls::LIST_TASKS.resource("1", "eu-west-1"), error)
-    }
-
-    #[test]
-    fn one_table_of_answers() {
-        let rows = [
-            (400, "ThrottlingException", "Rate exceeded", ErrorClass::Throttled),
-            (400, "Throttling", "Rate exceeded", ErrorClass::Throttled),
-            (400, "RateExceeded", "", ErrorClass::Throttled),
-            (400, "DependencyThrottle", "", ErrorClass::Throttled),
-            (503, "RequestLimitExceeded", "", ErrorClass::Throttled),
-            (400, "AccessDeniedException", "no", ErrorClass::Denied),
-            (403, "AccessDenied", "no", ErrorClass::Denied),
-            (403, "ExpiredToken", "old", ErrorClass::Credentials),
-            (400, "UnrecognizedClientException", "", ErrorClass::Credentials),
-            (400, "ClusterNotFoundException", "Cluster not found.", ErrorClass::NotFound),
-            (400, "InvalidParameterException", "The specified cluster is inactive. Specify…", ErrorClass::NotFound),
-            (400, "LoadBalancerNotFound", "", ErrorClass::NotFound),
-            (
-                400,
-                "ValidationError",
-                "No active Lifecycle Action found with instance ID i-1",
-                ErrorClass::NoActiveAction,
-            ),
-            (400, "ValidationError", "NO ACTIVE LIFECYCLE ACTION FOUND with token 1", ErrorClass::NoActiveAction),
-            (400, "ValidationError", "AutoScalingGroup name not found", ErrorClass::Invalid),
-            (400, "LimitExceeded", "a quota, not a rate", ErrorClass::Other),
-            (400, "ScalingActivityInProgress", "", ErrorClass::Other),
-            (500, "ResourceContention", "", ErrorClass::Unavailable),
-            (500, "HealthUnavailable", "", ErrorClass::Unavailable),
-            (400, "ServerException", "", ErrorClass::Unavailable),
-            (502, "SomethingNew", "", ErrorClass::Unavailable),
-        ];
-        for (status, code, message, class) in rows {
-            assert_eq!(read(&answer(status, Some(code), message)).class, class, "{code} {message}");
-        }
-        assert_eq!(read(&answer(429, None, "")).class, ErrorClass::Throttled);
-        assert_eq!(read(&answer(503, None, "<html>")).class, ErrorClass::Unavailable);
-        assert_eq!(read(&answer(404, None, "")).class, ErrorClass::Other);
     }
 
     #[test]
@@ -398,6 +266,17 @@ mod tests {
         let failure = AwsError::failure(&calls::STOP_TASK, "arn:x", MISSING, None);
         assert_eq!(failure.class, ErrorClass::NotFound);
         assert_eq!(failure.to_string(), "ecs:StopTask on arn:x: does not exist (MISSING)");
+    }
+
+    #[test]
+    fn a_requests_id_is_told_where_nothing_is_compared() {
+        let metadata = ErrorMetadata::builder().code("ValidationError").message("no").build();
+        let mut response = HttpResponse::new(400.try_into().unwrap(), SdkBody::empty());
+        response.headers_mut().insert("x-amzn-requestid", "5f-1");
+        let error = read(&SdkError::service_error(metadata, response));
+        assert_eq!(error.to_string(), "ecs:ListTasks on cluster web: refused by AWS (ValidationError: no)");
+        assert_eq!(format!("{error:#}"), format!("{error}; request id 5f-1"));
+        assert_eq!(chain(&error), format!("{error:#}"));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! | [`calls`] | every call that is made: IAM policy, request rate, error messages |
 //! | [`mod@error`] | classes of failures, each with one treatment |
 //! | [`clients`] | credentials, timeouts, retries; a [`Session`] is one account and region |
-//! | [`limiter`] | half of AWS's published request rates |
+//! | [`limiter`] | half of AWS's published request rates; a [`Permit`] is one call's turn |
 //! | [`ecs`], [`autoscaling`], [`elbv2`], [`elb`], [`sqs`] | the services |
 
 pub mod autoscaling;
@@ -32,9 +32,9 @@ pub use autoscaling::{AutoScaling, Beat, GroupView, HookView, MemberView};
 pub use batch::Described;
 pub use calls::{Call, Family};
 pub use clients::{Environment, Role, Session, caller_arn, connect};
-pub use ecs::{ContainerInstanceView, Desired, Ecs, ServiceView, State, TaskView};
+pub use ecs::{ContainerInstanceView, Desired, Ecs, RevisionView, ServiceView, State, TaskView};
 pub use elb::Elb;
 pub use elbv2::{Elbv2, TargetHealthView};
 pub use error::{AwsError, ErrorClass};
-pub use limiter::Limiter;
+pub use limiter::{Limiter, Permit};
 pub use sqs::{Message, Sqs};

@@ -140,6 +140,7 @@ impl Sqs {
                     code: Some(entry.code().to_owned()),
                     message: entry.message().unwrap_or_default().to_owned(),
                     allow: None,
+                    request_id: None,
                 },
             };
             Some((message.id.clone(), error))
@@ -174,7 +175,7 @@ impl Sqs {
             "KMS.AccessDeniedException" | "KmsAccessDenied" => {
                 error.class = ErrorClass::Denied;
                 let key = KMS_DECRYPT.resource(&self.caller.account, &self.caller.region);
-                error.allow = Some(KMS_DECRYPT.statement(&key));
+                error.allow = Some(KMS_DECRYPT.statement(&key).into_boxed_str());
                 "the policy of the key that encrypts the queue must allow it too"
             }
             code if code.starts_with("KMS.") || code.starts_with("Kms") => {
@@ -183,7 +184,7 @@ impl Sqs {
             }
             _ if error.class == ErrorClass::Denied && error.call.service == "sqs" => {
                 if let Some(arn) = self.arn(error.call, queue_url) {
-                    error.allow = Some(error.call.statement(&arn));
+                    error.allow = Some(error.call.statement(&arn).into_boxed_str());
                 }
                 "a queue of another account must allow it in its own policy too"
             }

@@ -1,6 +1,8 @@
 //! The SDK with another end of the line: what is really sent, and what is made of real answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod permits;
+
 use super::{AwsError, Beat, Desired, Environment, ErrorClass, Role, Session, State, connect};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,

@@ -1,5 +1,6 @@
 //! The `aws` commands that do by hand what a request asks of the controller, for when none runs.
 
+use crate::quote::word;
 use ecs_drain_state::{ContainerInstance, Lifecycle, Record, Request, Then, What};
 
 /// The commands for a request; none where nothing has to be done by hand. `registered` are the container instances of the
@@ -80,16 +81,6 @@ fn action(request: &Request, lifecycle: &Lifecycle) -> String {
     )
 }
 
-/// A word for a shell, quoted where it must be.
-fn word(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,13 +141,5 @@ aws autoscaling terminate-instance-in-auto-scaling-group --region eu-west-1 --in
             )
         );
         assert_eq!(said(What::Drain { then: Then::Keep }, &own).lines().count(), 2);
-    }
-
-    #[test]
-    fn a_name_is_quoted_where_a_shell_would_read_it() {
-        assert_eq!(word("web-asg"), "web-asg");
-        assert_eq!(word("web asg"), "'web asg'");
-        assert_eq!(word("a'b;c"), r"'a'\''b;c'");
-        assert_eq!(word(""), "''");
     }
 }

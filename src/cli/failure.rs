@@ -1,6 +1,7 @@
 //! How a command fails: what is said on standard error, and the exit code.
 
 use crate::config::ConfigError;
+use crate::quote::chain;
 use crate::store::StoreError;
 use std::error::Error;
 use std::process::ExitCode;
@@ -72,39 +73,9 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// An error with all its causes, each said once: many errors repeat their cause in their own text.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("{text}")]
-    struct Link {
-        text: &'static str,
-        source: Option<Box<Link>>,
-    }
-
-    #[test]
-    fn each_cause_is_said_once() {
-        let last = Link { text: "no route to host", source: None };
-        let middle = Link { text: "connection failed: no route to host", source: Some(Box::new(last)) };
-        let first = Link { text: "cannot read the table", source: Some(Box::new(middle)) };
-        assert_eq!(chain(&first), "cannot read the table: connection failed: no route to host");
-    }
 
     #[test]
     fn a_reader_that_has_gone_is_no_failure() {

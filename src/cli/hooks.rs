@@ -8,6 +8,7 @@ use crate::cli::words::plain;
 use crate::cli::{Failure, Global};
 use crate::config::{Given, Patterns};
 use crate::doctor::hooks::{Fault, HEARTBEAT_TIMEOUT, faults};
+use crate::quote::word;
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 use std::collections::BTreeSet;
@@ -158,7 +159,7 @@ fn fix(row: &Row, first: &str, print: Print) -> Option<String> {
             "aws autoscaling put-lifecycle-hook --region {region} --auto-scaling-group-name {} \\\n  \
              --lifecycle-hook-name {hook} --lifecycle-transition autoscaling:EC2_INSTANCE_TERMINATING \\\n  \
              --heartbeat-timeout {HEARTBEAT_TIMEOUT} --default-result CONTINUE\n",
-            shell(group)
+            word(group)
         ),
         Print::Cloudformation => format!(
             "EcsDrainHook{id}:\n  Type: AWS::AutoScaling::LifecycleHook\n  Properties:\n    \
@@ -174,12 +175,6 @@ fn fix(row: &Row, first: &str, print: Print) -> Option<String> {
         ),
         Print::None => return None,
     })
-}
-
-/// A group's name may have blanks and quotes in it.
-fn shell(name: &str) -> String {
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
-    if plain { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
 }
 
 fn page(rows: &[Row], fixes: &[String], print: Print) -> String {

@@ -3,8 +3,7 @@
 use crate::aws::{self, ContainerInstanceView, Environment, Session};
 use crate::cli::Failure;
 use crate::config::{Config, Patterns, Scope};
-use crate::controller::Clock;
-use crate::observe;
+use crate::reader;
 use ecs_drain_state::{ContainerInstance, ContainerInstanceStatus};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -87,11 +86,10 @@ pub async fn select(config: &Config, wanted: &Wanted, now: Timestamp) -> Result<
 }
 
 async fn named(session: &Session, scope: &Scope, ids: &[String], selection: &mut Selection) -> Result<(), Failure> {
-    let clock = Clock::start(None);
-    let found = observe::search(session, &clock, ids).await.map_err(|error| Failure::because(&error))?;
-    for (id, lookup) in found {
-        let Some(first) = lookup.found.first() else { continue };
-        if !lookup.found.iter().any(|one| scope.clusters.matches(&one.cluster)) {
+    let found = reader::search(session, ids).await.map_err(|error| Failure::because(&error))?;
+    for (id, found) in found {
+        let Some(first) = found.first() else { continue };
+        if !found.iter().any(|one| scope.clusters.matches(&one.cluster)) {
             return Err(Failure::failed(format!(
                 "{id} is in cluster {}, which is not among those of the configuration ({})",
                 first.cluster, scope.clusters
@@ -102,7 +100,7 @@ async fn named(session: &Session, scope: &Scope, ids: &[String], selection: &mut
             region: session.region.clone(),
             cluster: first.cluster.clone(),
             instance_id: id.clone(),
-            container_instances: lookup.found,
+            container_instances: found,
         };
         selection.chosen.insert((session.account.clone(), session.region.clone(), id), chosen);
     }

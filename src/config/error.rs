@@ -113,24 +113,8 @@ pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&
     let plain = |word: &str| word.to_lowercase().replace('-', "_");
     let word = plain(word);
     known
-        .map(|name| (distance(&word, &plain(name)), name))
+        .map(|name| (strsim::levenshtein(&word, &plain(name)), name))
         .filter(|(distance, name)| *distance <= name.len().max(word.len()) / 3)
         .min()
         .map(|(_, name)| name)
-}
-
-/// How many letters must be put in, taken out or changed to make `b` of `a` (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (above, y) in row.iter_mut().skip(1).zip(&b) {
-            left = (diagonal + usize::from(x != *y)).min(left + 1).min(*above + 1);
-            diagonal = std::mem::replace(above, left);
-        }
-        row[0] = i + 1;
-    }
-    row.last().copied().unwrap_or_default()
 }

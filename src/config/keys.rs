@@ -64,8 +64,8 @@ pub const STOP_AFTER: Limits = seconds(0, 48 * HOUR, "", WAITS_END);
 /// `not_in_cluster_after`
 pub const NOT_IN_CLUSTER_AFTER: Limits =
     seconds(MINUTE, 48 * HOUR, "an instance may register late with its cluster", WAITS_END);
-/// `settle`
-pub const SETTLE: Limits = seconds(60, HOUR, PROOF, "");
+/// `read_lag`
+pub const READ_LAG: Limits = seconds(60, HOUR, PROOF, "");
 /// `looks_apart`
 pub const LOOKS_APART: Limits = seconds(10, HOUR, PROOF, "");
 /// `stuck_after`
@@ -388,18 +388,18 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         section: POLICY,
-        name: "settle",
-        kind: Kind::Span(&SETTLE),
+        name: "read_lag",
+        kind: Kind::Span(&READ_LAG),
         default: "\"60s\"",
-        meaning: "How long after ECS confirmed that nothing new can land the proof begins that everything is gone. Its \
-                  last look comes at least as long after the first listing of tasks that was made so late.",
+        meaning: "The longest that a read of AWS may lag behind the truth. The proof that everything is gone waits so long \
+                  after nothing new can land, and again between its two lists of tasks.",
     },
     Key {
         section: POLICY,
         name: "looks_apart",
         kind: Kind::Span(&LOOKS_APART),
         default: "\"10s\"",
-        meaning: "How far apart the two looks of that proof are, at least.",
+        meaning: "How far apart the two reads are, at least, that show a target gone.",
     },
     Key {
         section: POLICY,

@@ -37,7 +37,7 @@ struct Rules {
     not_in_cluster_after: Option<Duration>,
     deadline: Option<Option<Duration>>,
     at_deadline: Option<AtDeadline>,
-    settle: Option<Duration>,
+    read_lag: Option<Duration>,
     looks_apart: Option<Duration>,
     stuck_after: Option<Duration>,
     agent_grace: Option<Duration>,
@@ -119,7 +119,7 @@ impl Rules {
         set(&mut policy.not_in_cluster_after, &self.not_in_cluster_after);
         set(&mut policy.deadline, &self.deadline);
         set(&mut policy.at_deadline, &self.at_deadline);
-        set(&mut policy.settle, &self.settle);
+        set(&mut policy.read_lag, &self.read_lag);
         set(&mut policy.looks_apart, &self.looks_apart);
         set(&mut policy.stuck_after, &self.stuck_after);
         set(&mut policy.agent_grace, &self.agent_grace);
@@ -165,7 +165,7 @@ fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
     let mut span = |name: &str, limits| fields.get(name).and_then(|node| node.span(limits, problems));
     let rules = Rules {
         not_in_cluster_after: span("not_in_cluster_after", &keys::NOT_IN_CLUSTER_AFTER),
-        settle: span("settle", &keys::SETTLE),
+        read_lag: span("read_lag", &keys::READ_LAG),
         looks_apart: span("looks_apart", &keys::LOOKS_APART),
         stuck_after: span("stuck_after", &keys::STUCK_AFTER),
         agent_grace: span("agent_grace", &keys::AGENT_GRACE),

@@ -224,7 +224,7 @@ region = \"Ireland\"
 hooks = [\"ecs-drain-*\", \"ecs-managed-draining-termination-hook\"]
 clusters = \"web\"
 [policy]
-settle = \"5s\"
+read_lag = \"5s\"
 deadline = \"3d\"
 daemon_tasks = true
 ";
@@ -240,7 +240,7 @@ else's hook is ever completed
   test.toml:5: an entry of scope 1.hooks is \"ecs-managed-draining-termination-hook\": this hook is ECS's own (managed \
 instance draining), and only ECS may complete it; add a hook of your own to the group
   test.toml:6: scope 1.clusters is \"web\": it must be an array, such as [\"web\"]
-  test.toml:8: policy.settle is \"5s\": it must be at least 1m (the proof that everything is gone must outlast reads \
+  test.toml:8: policy.read_lag is \"5s\": it must be at least 1m (the proof that everything is gone must outlast reads \
 that lag)
   test.toml:9: policy.deadline is \"3d\": it may be at most 48h (Auto Scaling ends every wait after 48 hours)
   test.toml:10: policy.daemon_tasks is true: it must be \"ignore\" or \"wait\""

@@ -4,15 +4,13 @@
 //! recommendation where it is switched on, opens a drain, because nothing else shows it. A message is deleted once what
 //! it is about is in the table, or is seen not to be so; one that cannot be understood is left to the dead-letter queue.
 
-use super::{ScopeState, Shared, backoff};
+use super::{Shared, Stop, backoff};
 use crate::aws::Message;
 use crate::events::{Event, is_fresh, read};
 use crate::intake::{Asked, Opened, open_asked};
-use crate::observe::search;
-use ecs_drain_state::{ContainerInstance, Mono, Origin, Phase, Policy, Rebalance, Then};
+use crate::scope::ScopeState;
+use ecs_drain_state::{ContainerInstance, Kind, Mono, Origin, Phase, Policy, Rebalance, Then};
 use jiff::{SignedDuration, Timestamp};
-use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long one poll waits for a message: the longest that SQS allows. (Source: SQS API reference, ReceiveMessage.)
@@ -26,24 +24,26 @@ const RECORDS: Duration = Duration::from_secs(15);
 const LAG: SignedDuration = SignedDuration::from_secs(30);
 /// How far apart two looks at a drain are, at least, that events ask for: an instance with many tasks sends many.
 const NUDGES_APART: Duration = Duration::from_secs(2);
+/// How long the search for instances that are to be taken away is waited for before their messages are left to come again.
+const SEARCHED: Duration = Duration::from_secs(90);
 /// How often it is looked meanwhile whether they are there.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Takes events for ever, if the scope has a queue. A dry run takes none: a message that is taken is hidden from others.
-pub(super) async fn events(shared: &Shared, scope: &ScopeState, stopping: &Cell<bool>) {
+pub(super) async fn events(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let Some(queue) = scope.config.queue.as_deref().filter(|_| !shared.config.dry_run) else {
         return std::future::pending().await;
     };
     let mut pauses = backoff();
     loop {
-        if !shared.leads() || stopping.get() {
+        if !shared.leadership.leads() || stop.is_now() {
             tokio::time::sleep(APART).await;
             continue;
         }
         let begun = shared.clock.mono();
         match scope.session.sqs.receive(queue, LONG_POLL).await {
             Ok(messages) if messages.is_empty() => {
-                let passed = shared.clock.mono().saturating_sub(begun);
+                let passed = shared.clock.mono().since(begun);
                 tokio::time::sleep(APART.saturating_sub(passed)).await;
             }
             Ok(messages) => {
@@ -149,17 +149,19 @@ fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
         | Event::NotForUs { .. } => false,
     };
     let now = shared.clock.mono();
-    let mut any = false;
-    for drain in scope.drains.borrow_mut().values_mut() {
-        let instance = &drain.record.instance_id;
-        if drain.failures == 0 && drain.record.container_instances.iter().any(|mine| is_about(mine, instance)) {
-            let soonest = drain.looked.map_or(now, |looked| now.max(looked + NUDGES_APART));
-            drain.next = drain.next.min(soonest);
-            any = true;
+    let about: Vec<String> = {
+        let slots = scope.fleet.slots();
+        let about = slots.iter().filter(|(_, slot)| {
+            let record = &slot.drain.record;
+            record.container_instances.iter().any(|mine| is_about(mine, &record.instance_id))
+        });
+        about.map(|(key, _)| key.clone()).collect()
+    };
+    for key in about {
+        scope.fleet.nudge(&key, Kind::Status, now, NUDGES_APART);
+        if matches!(event, Event::TaskChanged { .. }) {
+            scope.fleet.nudge(&key, Kind::Tasks, now, NUDGES_APART);
         }
-    }
-    if any {
-        scope.bells.pass.notify_one();
     }
     match event {
         Event::TestNotification { group } => tracing::info!(group, "Auto Scaling's test notification came through"),
@@ -228,9 +230,9 @@ fn standing(scope: &ScopeState, instance: &str, received: Mono) -> Standing {
         return Standing::Recorded;
     }
     let groups = scope.groups.borrow();
-    match groups.as_ref().filter(|view| view.begun > received).map(|view| view.members.get(instance)) {
+    match groups.as_ref().filter(|view| view.read.began > received).map(|view| view.members.get(instance)) {
         None => Standing::NotYet,
-        Some(Some(member)) if crate::observe::is_waiting(&member.state) => Standing::NotYet,
+        Some(Some(member)) if crate::reader::is_waiting(&member.state) => Standing::NotYet,
         // Its drain was quicker than the message.
         Some(_) if known.is_some_and(|known| known.has_lifecycle) => Standing::Recorded,
         Some(_) => Standing::NotWaiting,
@@ -242,20 +244,30 @@ async fn open<'m>(shared: &Shared, scope: &ScopeState, warnings: &[Warning<'m>])
     if warnings.is_empty() || scope.groups.borrow().is_none() {
         return Vec::new();
     }
-    let ids: Vec<String> = warnings.iter().map(|warning| warning.instance_id.clone()).collect();
-    let found = match search(&scope.session, &shared.clock, &ids).await {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::error!(%error, "cannot search every cluster for instances that are to be taken away");
-            return Vec::new();
-        }
-    };
-    let mut taken = Vec::new();
+    let since = shared.clock.mono();
     for warning in warnings {
-        let found: BTreeMap<_, _> = found.iter().map(|(id, lookup)| (id.as_str(), &lookup.found)).collect();
-        let found = found.get(warning.instance_id.as_str()).map(|found| found.to_vec()).unwrap_or_default();
-        if one(shared, scope, warning, found).await {
-            taken.push(warning.message);
+        scope.searches.want(&warning.instance_id, since);
+    }
+    let mut left: Vec<&Warning<'m>> = warnings.iter().collect();
+    let mut taken = Vec::new();
+    while !left.is_empty() && shared.clock.mono() < since + SEARCHED {
+        let mut later = Vec::new();
+        for warning in left {
+            let search = scope.searches.get(&warning.instance_id).filter(|search| search.read.began >= since);
+            // Nowhere is said only after complete reads.
+            match search.filter(|search| !search.found.is_empty() || search.unread.is_empty()) {
+                None => later.push(warning),
+                Some(search) => {
+                    if one(shared, scope, warning, search.found).await {
+                        taken.push(warning.message);
+                    }
+                }
+            }
+        }
+        left = later;
+        if !left.is_empty() {
+            let answered = scope.searches.answered.notified();
+            let _ = tokio::time::timeout(LOOK, answered).await;
         }
     }
     taken

@@ -2,48 +2,44 @@
 //!
 //! | loop | how often | needs the lease |
 //! | --- | --- | --- |
-//! | groups | every `poll.groups`: reads every Auto Scaling group | no |
-//! | hold | when a heartbeat is due | no |
+//! | groups | every `poll.groups`: reads every Auto Scaling group, and tells the drains | no |
+//! | heartbeats | when one is due | no |
 //! | lease | every 3 s | it is the lease |
-//! | table | every 10 s: which drains are unfinished, did someone else write them, who holds what | no |
+//! | table | every 10 s: which drains are unfinished, did somebody else write them | no |
+//! | pauses | every 3 s: who paused what | no |
 //! | requests | with the table: what operators asked for | yes |
 //! | events | where a scope has a queue: a long poll after another | yes |
-//! | intake | after each look at the groups: opens records | yes |
-//! | search | when a drain wants it: every cluster, for all who want it at once | no |
-//! | passes | per cluster, as soon as one of its drains wants to be looked at | yes |
+//! | intake | after each read of the groups, and each search: opens records | yes |
+//! | turns | when a drain has something new, or its time has come: decides and commits | yes |
+//! | reader, act | when a drain needs a read, or has an action to do | yes |
 //!
 //! Everything runs in one future on one thread: dropping it is a crash, and nothing is cleaned up on drop.
 
-mod budget;
-mod clock;
 mod events;
-mod pass;
-mod records;
 mod requests;
-mod scope;
 mod table;
+mod turns;
 
-pub use clock::Clock;
-pub use records::Records;
-pub use scope::{Bells, Drain, Known, OurHooks, ScopeState, Unread};
-
+use crate::act::Actor;
 use crate::aws::{AwsError, Environment};
+use crate::clock::{Clock, Leadership};
 use crate::config::{self, Config};
 use crate::health::Health;
-use crate::hold::hold;
+use crate::heartbeat::beat;
 use crate::http::Server;
 use crate::intake::Intake;
 use crate::metrics::{Metrics, cloudwatch};
-use crate::observe::{read_groups, search};
+use crate::reader::{self, GroupsView, Reader, read_groups};
+use crate::records::Records;
+use crate::scope::ScopeState;
 use crate::store::lease::RENEW_EVERY;
 use crate::store::{Ids, Lease, Store};
 use backon::{BackoffBuilder, ExponentialBuilder};
-use clock::Pulse;
-use ecs_drain_state::Mono;
-use futures_util::future::{Either, select};
+use ecs_drain_state::{Answer, Mono, Record};
+use futures_util::future::{Either, LocalBoxFuture, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::Write;
 use std::pin::pin;
@@ -51,12 +47,14 @@ use std::time::Duration;
 
 /// How far apart two looks at the groups are, at least, however many events come.
 const NUDGED: Duration = Duration::from_secs(2);
-/// How far apart searches of every cluster are, at least.
-const SEARCH: Duration = Duration::from_secs(5);
 /// How often gauges are taken.
 const GAUGES: Duration = Duration::from_secs(5);
 /// How often a line of metrics is written for CloudWatch, whose metrics have a point a minute.
 const LINE: Duration = Duration::from_secs(60);
+/// How long the lease may take to be released.
+const RELEASE: Duration = Duration::from_secs(3);
+/// How long an account and region may take to answer at the start.
+const CONNECT: Duration = Duration::from_secs(5);
 /// How soon an account and region that could not be reached is tried again.
 const RECONNECT: Duration = Duration::from_secs(30);
 
@@ -75,6 +73,14 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// Two entries of the configuration are one place: each would fight over the other's drains.
+    #[error("two [[scope]] entries lead to account {account}, region {region}: leave one of them")]
+    SameScope {
+        /// The account.
+        account: String,
+        /// The region.
+        region: String,
+    },
     /// No account and region could be reached, and waiting would not help.
     #[error("cannot work in region {region}")]
     Scope {
@@ -90,21 +96,13 @@ pub enum RunError {
 struct Shared {
     config: Config,
     clock: Clock,
-    pulse: Pulse,
     records: Records,
-    /// Until when this replica may act; it is asked right before each act. Nothing: it does not lead.
-    leads_until: Cell<Option<Mono>>,
+    /// Whether this replica may act.
+    leadership: Leadership,
     /// Whether the table was found, in its right shape. Until then nothing but holding is done.
     table_is_fit: Cell<bool>,
     metrics: Metrics,
     health: Health,
-}
-
-impl Shared {
-    /// Whether this replica may act now.
-    fn leads(&self) -> bool {
-        self.leads_until.get().is_some_and(|until| self.clock.mono() < until)
-    }
 }
 
 /// Runs until `shutdown`: then no new pass begins, work in hand may finish within [`Config::shutdown`], and the lease
@@ -165,128 +163,235 @@ async fn work(
     };
     let (reached, missing) = connect_all(&config, &environment, &health).await?;
     health.missing(missing.len());
-    let leads_until = Cell::new(if lease.is_none() { Some(Mono::MAX) } else { None });
+    let leadership = Leadership::none(clock.clone());
+    if lease.is_none() {
+        leadership.set(Some(Mono::NEVER));
+    }
     let table_is_fit = Cell::new(lease.is_none());
     if table_is_fit.get() {
         health.table_is_fit();
     }
     let metrics = environment.metrics.clone();
-    let pulse = Pulse::default();
-    let shared = Shared { leads_until, table_is_fit, config, clock, pulse, records, metrics, health };
+    let shared = Shared { leadership, table_is_fit, config, clock, records, metrics, health };
     let lease = lease.map(tokio::sync::Mutex::new);
     tracing::info!(scopes = reached.len(), controller = shared.config.controller, "ecs-drain runs");
 
-    let stopping = Cell::new(false);
-    let loops = async {
-        let mut all = FuturesUnordered::new();
+    let stop = Stop::default();
+    {
+        let loops = async {
+            let mut all = FuturesUnordered::new();
+            for scope in &reached {
+                all.push(Either::Left(run_scope(&shared, scope, &stop)));
+            }
+            for scope in missing {
+                all.push(Either::Right(reach_later(&shared, &environment, scope, &stop)));
+            }
+            let lease = lease_loop(&shared, lease.as_ref());
+            let lines = lines_loop(&shared);
+            // None of them ends before the shutdown.
+            select(pin!(async { while all.next().await.is_some() {} }), select(pin!(lease), pin!(lines))).await;
+        };
+        let mut loops = pin!(loops);
+        if let Either::Left(((), _)) = select(loops.as_mut(), pin!(shutdown)).await {
+            return Ok(());
+        }
+        tracing::info!("stopping: work in hand is finished first");
+        stop.now();
         for scope in &reached {
-            all.push(Either::Left(run_scope(&shared, scope, &stopping)));
+            scope.fleet.turn.notify_one();
         }
-        for scope in missing {
-            all.push(Either::Right(reach_later(&shared, &environment, scope, &stopping)));
+        if tokio::time::timeout(shared.config.shutdown, loops).await.is_err() {
+            tracing::warn!("work in hand did not finish in time; the next process goes on with it");
         }
-        let lease = lease_loop(&shared, lease.as_ref());
-        let lines = lines_loop(&shared);
-        // None of them ends before the shutdown.
-        select(pin!(async { while all.next().await.is_some() {} }), select(pin!(lease), pin!(lines))).await;
-    };
-    let mut loops = pin!(loops);
-    if let Either::Left(((), _)) = select(loops.as_mut(), pin!(shutdown)).await {
-        return Ok(());
+        // The loops are gone from here on: none of them can hold the lease while it is released.
     }
-    tracing::info!("stopping: work in hand is finished first");
-    stopping.set(true);
-    for scope in &reached {
-        scope.bells.pass.notify_one();
-    }
-    if tokio::time::timeout(shared.config.shutdown, loops).await.is_err() {
-        tracing::warn!("work in hand did not finish in time; the next process goes on with it");
-    }
-    if let Some(lease) = &lease {
-        match lease.lock().await.release().await {
-            Ok(()) => tracing::info!("lease released"),
-            Err(error) => tracing::warn!(%error, "the lease was not released; it runs out by itself"),
+    if let Some(lease) = lease {
+        match tokio::time::timeout(RELEASE, lease.into_inner().release()).await {
+            Ok(Ok(())) => tracing::info!("lease released"),
+            Ok(Err(error)) => tracing::warn!(%error, "the lease was not released; it runs out by itself"),
+            Err(_) => tracing::warn!("the lease was not released in time; it runs out by itself"),
         }
     }
     Ok(())
 }
 
-/// Reaches every scope once. Those that fail are tried again later, unless all fail for a reason that will not pass.
+/// That the process is to end.
+#[derive(Default)]
+pub(crate) struct Stop {
+    stopping: Cell<bool>,
+    bell: tokio::sync::Notify,
+}
+
+impl Stop {
+    fn now(&self) {
+        self.stopping.set(true);
+        self.bell.notify_waiters();
+    }
+
+    fn is_now(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Waits so long, or until the process is to end; gives whether it is.
+    async fn or_after(&self, wait: Duration) -> bool {
+        let rung = self.bell.notified();
+        if self.is_now() {
+            return true;
+        }
+        let _ = tokio::time::timeout(wait, rung).await;
+        self.is_now()
+    }
+}
+
+/// Reaches every scope once, all at the same time. Those that fail are tried again later, unless all fail for a reason that
+/// will not pass.
 async fn connect_all(
     config: &Config,
     environment: &Environment,
     health: &Health,
 ) -> Result<(Vec<ScopeState>, Vec<config::Scope>), RunError> {
-    let mut reached = Vec::new();
+    let connect = |scope: &config::Scope| {
+        let scope = scope.clone();
+        async move {
+            let answer = crate::aws::connect(environment, &scope.region, scope.role.as_ref());
+            // One that hangs must not keep the others from sending heartbeats.
+            let answer = tokio::time::timeout(CONNECT, answer).await;
+            (scope, answer)
+        }
+    };
+    let answers = futures_util::future::join_all(config.scopes.iter().map(connect)).await;
+    let mut reached: Vec<ScopeState> = Vec::new();
     let mut missing = Vec::new();
-    let mut first_error = None;
-    for scope in &config.scopes {
-        match crate::aws::connect(environment, &scope.region, scope.role.as_ref()).await {
-            Ok(session) => {
-                tracing::info!(account = session.account, region = session.region, "reached");
-                reached.push(ScopeState::new(scope.clone(), session, environment.metrics.clone(), health.clone()));
-            }
-            Err(error) => {
-                tracing::error!(region = scope.region, %error, "cannot reach this account and region");
-                missing.push(scope.clone());
-                if !error.class.is_transient() && first_error.is_none() {
-                    first_error = Some((scope.region.clone(), error));
+    let mut denied = None;
+    for (scope, answer) in answers {
+        match answer {
+            Ok(Ok(session)) => {
+                let place = (session.account.clone(), session.region.clone());
+                if reached.iter().any(|other| (other.session.account.clone(), other.session.region.clone()) == place) {
+                    return Err(RunError::SameScope { account: place.0, region: place.1 });
                 }
+                tracing::info!(account = session.account, region = session.region, "reached");
+                let (policies, metrics) = (config.policies.clone(), environment.metrics.clone());
+                reached.push(ScopeState::new(scope, policies, session, metrics, health.clone()));
+            }
+            Ok(Err(error)) => {
+                tracing::error!(region = scope.region, %error, "cannot reach this account and region");
+                if !error.class.is_transient() && denied.is_none() {
+                    denied = Some((missing.len(), scope.region.clone(), error));
+                } else if error.class.is_transient() {
+                    denied = denied.map(|(_, region, error)| (usize::MAX, region, error));
+                }
+                missing.push(scope);
+            }
+            Err(_) => {
+                tracing::error!(region = scope.region, "this account and region does not answer; it is tried again");
+                missing.push(scope);
             }
         }
     }
-    match first_error {
-        Some((region, error)) if reached.is_empty() => Err(RunError::Scope { region, source: Box::new(error) }),
+    match denied {
+        Some((_, region, error))
+            if reached.is_empty() && missing.len() == config.scopes.len() && missing.len() == 1 =>
+        {
+            Err(RunError::Scope { region, source: Box::new(error) })
+        }
         _ => Ok((reached, missing)),
     }
 }
 
 /// A scope that could not be reached at the start must not keep the others from working, and must not be forgotten.
-async fn reach_later(shared: &Shared, environment: &Environment, scope: config::Scope, stopping: &Cell<bool>) {
+async fn reach_later(shared: &Shared, environment: &Environment, scope: config::Scope, stop: &Stop) {
     loop {
-        tokio::time::sleep(RECONNECT).await;
-        if stopping.get() {
+        if stop.or_after(RECONNECT).await {
             return;
         }
-        match crate::aws::connect(environment, &scope.region, scope.role.as_ref()).await {
+        let answer = {
+            let connect = crate::aws::connect(environment, &scope.region, scope.role.as_ref());
+            match select(pin!(connect), pin!(stop.or_after(Duration::MAX))).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right(_) => return,
+            }
+        };
+        match answer {
             Ok(session) => {
                 tracing::info!(account = session.account, region = session.region, "reached");
                 shared.health.found();
-                let state = ScopeState::new(scope, session, shared.metrics.clone(), shared.health.clone());
-                return run_scope(shared, &state, stopping).await;
+                let (policies, metrics) = (shared.config.policies.clone(), shared.metrics.clone());
+                let state = ScopeState::new(scope, policies, session, metrics, shared.health.clone());
+                return run_scope(shared, &state, stop).await;
             }
-            Err(error) => tracing::error!(region = scope.region, %error, "still cannot reach this account and region"),
+            Err(error) => {
+                tracing::error!(region = scope.region, %error, "still cannot reach this account and region");
+            }
         }
     }
 }
 
-/// Every loop of one scope, until the shutdown: passes end by themselves, the others with them.
-async fn run_scope(shared: &Shared, scope: &ScopeState, stopping: &Cell<bool>) {
-    let others = async {
-        tokio::join!(
-            groups_loop(shared, scope),
-            hold(scope, &shared.clock, shared.config.dry_run),
-            table::keep_in_step(shared, scope),
-            intake_loop(shared, scope, stopping),
-            search_loop(shared, scope),
-            gauges_loop(shared, scope),
-            events::events(shared, scope, stopping),
-        )
+/// Every loop of one scope, until the shutdown: turns end by themselves, the others with them.
+async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
+    let (reports, incoming) = tokio::sync::mpsc::unbounded_channel();
+    let paused = |record: &Record| scope.brake_on(record).is_some();
+    let confirm = |key: String| -> LocalBoxFuture<'_, ()> {
+        Box::pin(async move {
+            if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
+                tracing::error!(key, %error, "cannot read a record again: nothing is done for this drain");
+                scope.fleet.not_written(&key, shared.clock.mono());
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        })
     };
-    select(pin!(pass::passes(shared, scope, stopping)), pin!(others)).await;
+    let actor = Actor {
+        session: &scope.session,
+        clock: &shared.clock,
+        fleet: &scope.fleet,
+        leadership: &shared.leadership,
+        paused: &paused,
+        confirm: &confirm,
+        reports,
+    };
+    let reader = Reader {
+        session: &scope.session,
+        clock: &shared.clock,
+        fleet: &scope.fleet,
+        searches: &scope.searches,
+        caches: &scope.caches,
+        leadership: &shared.leadership,
+    };
+    let acting = async { if shared.config.dry_run { std::future::pending().await } else { actor.run().await } };
+    // Each has its place on the heap: together they would be more than a thread's stack holds.
+    let others: [LocalBoxFuture<'_, ()>; 11] = [
+        Box::pin(groups_loop(shared, scope)),
+        Box::pin(beat(scope, &shared.clock, &shared.leadership, shared.config.dry_run)),
+        Box::pin(table::keep_in_step(shared, scope)),
+        Box::pin(table::watch_pauses(shared, scope)),
+        Box::pin(intake_loop(shared, scope, stop)),
+        Box::pin(reader.run()),
+        Box::pin(acting),
+        Box::pin(turns::read_sizes(shared, scope)),
+        Box::pin(turns::find_causes(shared, scope)),
+        Box::pin(gauges_loop(shared, scope)),
+        Box::pin(events::events(shared, scope, stop)),
+    ];
+    let turns = Box::pin(turns::turns(shared, scope, incoming, stop));
+    select(turns, futures_util::future::join_all(others)).await;
 }
 
 async fn groups_loop(shared: &Shared, scope: &ScopeState) {
     let mut hooks = BTreeMap::new();
     let mut backoff = backoff();
     loop {
-        let wait = match read_groups(&scope.session, &shared.clock, &mut hooks).await {
+        let selects = |name: &str, tags: &BTreeMap<String, String>| scope.config.groups.selects(name, tags);
+        let wait = match read_groups(&scope.session, &shared.clock, &mut hooks, selects).await {
             Ok(view) => {
                 scope.forget_departed(&view);
-                *scope.groups.borrow_mut() = Some(view);
+                scope.searches.retain(|id| view.members.contains_key(id) || scope.phases.borrow().contains_key(id));
+                scope.caches.prune(shared.clock.mono());
+                let before = scope.groups.borrow_mut().replace(view.clone());
+                *scope.previous.borrow_mut() = before;
                 scope.health.looked_at_groups(&scope.prefix(), true);
                 scope.bells.hold.notify_one();
                 scope.bells.intake.notify_one();
+                tell_drains(shared, scope, &view).await;
                 backoff = self::backoff();
                 shared.config.poll.groups
             }
@@ -306,6 +411,30 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState) {
     }
 }
 
+/// Tells every drain what the groups show of its instance. An instance is absent only if Auto Scaling says so when it is
+/// asked for by id too.
+async fn tell_drains(shared: &Shared, scope: &ScopeState, view: &GroupsView) {
+    let records: Vec<Record> = scope.fleet.slots().values().map(|slot| slot.drain.record.clone()).collect();
+    let gone = records.iter().filter(|record| !view.members.contains_key(&record.instance_id));
+    let gone: BTreeSet<String> = gone.map(|record| record.instance_id.clone()).collect();
+    let gone: Vec<String> = gone.into_iter().collect();
+    let asked = reader::absent(&scope.session, &gone).await;
+    let now = shared.clock.now();
+    for record in records {
+        let key = record.key();
+        let sight = reader::sight(view, &asked, &record, &scope.config.hooks);
+        let attached = reader::attachments(view, &record, now);
+        scope.fleet.with(&key, |slot| {
+            let known = &slot.drain.facts.targets;
+            let new = attached.iter().any(|one| !known.iter().any(|target| target.obligation.is_same(one)));
+            if new {
+                slot.drain.heed(&slot.policy, view.read, Answer::Registrations(attached));
+            }
+        });
+        scope.fleet.answer(&key, view.read, Answer::Group(sight));
+    }
+}
+
 async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) {
     let Some(lease) = lease else { return std::future::pending().await };
     table::is_fit(shared).await;
@@ -318,7 +447,7 @@ async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) 
                     tracing::info!(held = view.held, holder = view.holder, "the lease changed hands");
                     holder.clone_from(&view.holder);
                 }
-                shared.leads_until.set(view.until.filter(|_| view.held));
+                shared.leadership.set(view.until.filter(|_| view.held));
             }
             // What was won lasts until its time is over.
             Err(error) => tracing::error!(%error, "the lease could not be renewed"),
@@ -331,7 +460,7 @@ async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) 
 async fn gauges_loop(shared: &Shared, scope: &ScopeState) {
     loop {
         // In a dry run nobody acts.
-        shared.metrics.leads(shared.leads() && !shared.config.dry_run);
+        shared.metrics.leads(shared.leadership.leads() && !shared.config.dry_run);
         shared.metrics.picture(&scope.session.account, &scope.session.region, scope.picture());
         tokio::time::sleep(GAUGES).await;
     }
@@ -351,44 +480,39 @@ async fn lines_loop(shared: &Shared) {
     }
 }
 
-async fn intake_loop(shared: &Shared, scope: &ScopeState, stopping: &Cell<bool>) {
+async fn intake_loop(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let intake = Intake::default();
     loop {
-        scope.bells.intake.notified().await;
-        if shared.leads() && !stopping.get() {
+        tokio::select! {
+            biased;
+            () = scope.bells.intake.notified() => {}
+            () = scope.searches.answered.notified() => {}
+        }
+        if shared.leadership.leads() && !stop.is_now() {
             intake.pass(&shared.config, scope, &shared.records, &shared.clock).await;
+            // What has just begun need not wait for the next look at the groups.
+            let view = scope.groups.borrow().clone();
+            if let Some(view) = view {
+                tell_new_drains(shared, scope, &view);
+            }
         }
     }
 }
 
-async fn search_loop(shared: &Shared, scope: &ScopeState) {
-    let mut backoff = backoff();
-    loop {
-        let due = scope.lookups.due(shared.clock.mono());
-        let mut wait = SEARCH;
-        if !due.is_empty() {
-            match search(&scope.session, &shared.clock, &due).await {
-                Ok(answers) => {
-                    scope.lookups.answer(answers);
-                    scope.bells.intake.notify_one();
-                    if scope.requests_wait.take() {
-                        scope.bells.table.notify_one();
-                    }
-                    backoff = self::backoff();
-                }
-                Err(error) => {
-                    tracing::error!(%error, "cannot search every cluster; nothing is said of where an instance is");
-                    wait = wait.max(backoff.next().unwrap_or(SEARCH));
-                }
-            }
-            tokio::time::sleep(wait).await;
-            continue;
-        }
-        tokio::select! {
-            biased;
-            () = scope.bells.lookup.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
+/// Tells drains that have just begun what the groups showed last.
+fn tell_new_drains(shared: &Shared, scope: &ScopeState, view: &GroupsView) {
+    let new: Vec<Record> = {
+        let slots = scope.fleet.slots();
+        let new = slots.values().filter(|slot| slot.drain.facts.group.sight.is_none());
+        new.map(|slot| slot.drain.record.clone())
+            .filter(|record| view.members.contains_key(&record.instance_id))
+            .collect()
+    };
+    for record in new {
+        let sight = reader::sight(view, &ecs_drain_state::Seen::Yes(BTreeMap::new()), &record, &scope.config.hooks);
+        let attached = reader::attachments(view, &record, shared.clock.now());
+        scope.fleet.answer(&record.key(), view.read, Answer::Registrations(attached));
+        scope.fleet.answer(&record.key(), view.read, Answer::Group(sight));
     }
 }
 
@@ -400,14 +524,4 @@ fn backoff() -> impl Iterator<Item = Duration> {
         .with_jitter()
         .without_max_times()
         .build()
-}
-
-/// How long to wait after so many failures in a row.
-fn backoff_after(failures: u32) -> Duration {
-    backoff().nth(failures.min(8) as usize).unwrap_or(Duration::from_secs(60))
-}
-
-/// When a drain that has nothing else to say is looked at again.
-fn after(now: Mono, wait: Duration) -> Mono {
-    now + wait
 }

@@ -1,14 +1,16 @@
 //! What operators asked for: each request is read, carried out on its instance's record, and answered. A request that is
 //! read twice does nothing the second time; one that is older than 15 minutes does nothing at all.
 
-use super::{ScopeState, Shared};
+use super::Shared;
 use crate::intake::{Asked, Opened, margin, open_asked};
+use crate::scope::ScopeState;
 use crate::store::{Answer, Read, ReadRequest, Saved, StoreError};
 use ecs_drain_state::request::{Applied, Circumstances, Request, What, apply};
-use ecs_drain_state::{Mono, Origin, Record, Sightings};
+use ecs_drain_state::{Origin, Record};
+use std::time::Duration;
 
-/// How long a search of every cluster is believed when a drain is opened.
-const SEARCH_LASTS: Mono = Mono::from_secs(60);
+/// How long a search of every cluster is believed, from its end, when a drain is opened.
+const SEARCH_LASTS: Duration = Duration::from_secs(60);
 
 /// Carries out the requests of this scope.
 pub(super) async fn carry_out(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Result<(), StoreError> {
@@ -36,6 +38,10 @@ async fn one(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<O
     let now = shared.clock.now();
     let answer = |text: String, refused: bool| Some(Answer { text, refused, at: now });
     let key = ecs_drain_state::record::key(&request.account, &request.region, &request.instance_id);
+    if scope.fleet.with(&key, |slot| slot.acting).unwrap_or(false) {
+        // It is answered once no call of the drain is under way, so that the answer is true.
+        return Ok(None);
+    }
     let record: Option<Record> = match shared.records.get(&key).await? {
         None => None,
         Some(Read::Record(record)) => Some(*record),
@@ -75,11 +81,10 @@ async fn open(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<
         return Ok(None);
     }
     let now = shared.clock.mono();
-    let lookup = scope.lookups.get(&request.instance_id).filter(|lookup| now < lookup.begun + SEARCH_LASTS);
-    let Some(lookup) = lookup else {
-        scope.lookups.want(&request.instance_id, now);
-        scope.requests_wait.set(true);
-        scope.bells.lookup.notify_one();
+    // Measured from the end of the search: one of hundreds of clusters can take minutes.
+    let lookup = scope.searches.get(&request.instance_id).filter(|search| now < search.read.ended + SEARCH_LASTS);
+    let Some(lookup) = lookup.filter(|search| !search.found.is_empty() || search.unread.is_empty()) else {
+        scope.searches.want(&request.instance_id, now);
         return Ok(None);
     };
     let asked = Asked {
@@ -95,7 +100,7 @@ async fn open(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<
         Opened::UnderWay(record) => Ok(answer(format!("a drain is under way already: {}", record.phase), true)),
         Opened::Already(record) => Ok(answer(format!("that drain is over: {}", record.message), false)),
         Opened::Refused(why) => {
-            scope.lookups.forget(&request.instance_id);
+            scope.searches.forget(&request.instance_id);
             Ok(answer(why, true))
         }
         Opened::NotNow => Ok(None),
@@ -104,19 +109,12 @@ async fn open(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<
 
 /// Looks at a drain at once; `afresh` also forgets its back-off and what was seen of it.
 fn look_now(shared: &Shared, scope: &ScopeState, key: &str, afresh: bool) {
-    if let Some(drain) = scope.drains.borrow_mut().get_mut(key) {
-        drain.next = shared.clock.mono();
-        if afresh {
-            drain.failures = 0;
-            drain.sightings = Sightings::default();
-            drain.diagnosed = None;
-            for mine in &drain.record.container_instances {
-                scope.caches.tasks.forget(&mine.arn);
-            }
-        }
+    if afresh {
+        scope.fleet.read_anew(key, shared.clock.mono());
+    } else {
+        scope.fleet.freshen(key);
     }
     scope.bells.groups.notify_one();
-    scope.bells.pass.notify_one();
 }
 
 fn say(request: &Request, answer: &Answer) {

@@ -1,12 +1,16 @@
 //! The table, as this replica knows it: which drains are unfinished, did someone else write them, who holds what.
 
-use super::{ScopeState, Shared, Unread, requests};
+use super::{Shared, requests};
+use crate::scope::{ScopeState, Unread};
 use crate::store::{Read, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How often the table is asked which drains are unfinished.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// How often it is read what is paused.
+const PAUSES: Duration = Duration::from_secs(3);
 
 /// Waits for a table in its right shape. A controller without one still holds what waits: it must not exit, because
 /// nobody else would.
@@ -26,78 +30,104 @@ pub(super) async fn is_fit(shared: &Shared) {
 }
 
 /// Keeps this replica's copy of the unfinished records in step with the table. A replica that does not lead does it
-/// too: holding wants to know which drains are being completed.
+/// too: heartbeats want to know which drains are done.
 pub(super) async fn keep_in_step(shared: &Shared, scope: &ScopeState) {
     loop {
         if !shared.table_is_fit.get() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         }
-        if let Err(error) = pass(shared, scope).await {
-            tracing::error!(%error, "cannot read the table; instances are held meanwhile");
-        }
+        pass(shared, scope).await;
         tokio::select! {
             biased;
             () = scope.bells.table.notified() => {}
+            () = scope.searches.answered.notified() => {}
             () = tokio::time::sleep(EVERY) => {}
         }
     }
 }
 
-async fn pass(shared: &Shared, scope: &ScopeState) -> Result<(), StoreError> {
-    // Who holds what comes first: nothing is done before it is known. What cannot be read holds everything.
-    let brake = shared.records.brake().await;
-    if let Ok(brake) = &brake {
-        *scope.brake.borrow_mut() = Some(brake.clone());
+/// Reads for ever who has paused what. It has a loop of its own, so that a pause works within seconds however much else is to
+/// be read. What cannot be read leaves what was known; nothing is done before it was read once.
+pub(super) async fn watch_pauses(shared: &Shared, scope: &ScopeState) {
+    let mut failing = false;
+    loop {
+        if shared.table_is_fit.get() {
+            match shared.records.brake().await {
+                Ok(brake) => {
+                    failing = false;
+                    let changed = scope.brake.borrow().as_ref() != Some(&brake);
+                    if changed {
+                        *scope.brake.borrow_mut() = Some(brake);
+                        scope.fleet.freshen_all();
+                    }
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::error!(%error, "cannot read what is paused; what was known holds");
+                    }
+                }
+            }
+        }
+        tokio::time::sleep(PAUSES).await;
     }
+}
+
+/// One look at the table. What fails concerns only itself.
+async fn pass(shared: &Shared, scope: &ScopeState) {
+    let work = match shared.records.open_work().await {
+        Ok(work) => work,
+        Err(error) => return tracing::error!(%error, "cannot read the table; instances are held meanwhile"),
+    };
     let prefix = scope.prefix();
-    let work = shared.records.open_work().await?;
     let listed: BTreeMap<String, u64> =
         work.records.into_iter().filter(|u| u.key.starts_with(&prefix)).map(|u| (u.key, u.version)).collect();
     let mut changed: Vec<String> = {
-        let drains = scope.drains.borrow();
-        let newer = |key: &str, version: u64| drains.get(key).is_none_or(|d| d.record.version < version);
+        let slots = scope.fleet.slots();
+        let newer = |key: &str, version: u64| slots.get(key).is_none_or(|slot| slot.drain.record.version < version);
         listed.iter().filter(|(key, version)| newer(key, **version)).map(|(key, _)| key.clone()).collect()
     };
     // The index lags: what it does not show (any more) is read itself.
-    changed.extend(scope.drains.borrow().keys().filter(|key| !listed.contains_key(*key)).cloned());
+    changed.extend(scope.fleet.slots().keys().filter(|key| !listed.contains_key(*key)).cloned());
     changed.extend(scope.unreadable.borrow().keys().filter(|key| !listed.contains_key(*key)).cloned());
-    for key in changed {
-        reread(shared, scope, &key).await?;
+    // What was written by this process a moment ago need not be read.
+    changed.sort();
+    changed.dedup();
+    if let Err(error) = reread(shared, scope, &changed).await {
+        tracing::error!(%error, "cannot read records again");
     }
-    brake?;
-    if shared.leads() {
-        requests::carry_out(shared, scope, &work.requests).await?;
+    if shared.leadership.leads()
+        && let Err(error) = requests::carry_out(shared, scope, &work.requests).await
+    {
+        tracing::error!(%error, "cannot carry requests out; they are tried again");
     }
-    Ok(())
 }
 
-/// Reads one record as it is now, and takes it over.
-pub(super) async fn reread(shared: &Shared, scope: &ScopeState, key: &str) -> Result<(), StoreError> {
-    match shared.records.get(key).await? {
-        Some(Read::Record(record)) => {
-            scope.learn(*record, shared.clock.mono());
-            scope.bells.pass.notify_one();
+/// Reads records as they are now, and takes them over.
+pub(super) async fn reread(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Result<(), StoreError> {
+    let mut missing: BTreeSet<&String> = keys.iter().collect();
+    for (key, read) in shared.records.get_many(keys).await? {
+        missing.remove(&key);
+        match read {
+            Read::Record(record) => scope.learn(*record, shared.clock.mono()),
+            Read::Newer { schema } => stand_still(scope, &key, Unread::newer(schema)),
+            Read::Unreadable { why } => stand_still(scope, &key, Unread { what: why, newer: false }),
         }
-        Some(Read::Newer { schema }) => {
-            stand_still(scope, key, Unread::newer(schema));
+    }
+    for key in missing {
+        if scope.fleet.forget(key) {
+            tracing::error!(key, "its record was deleted; it is opened again if the instance still waits");
         }
-        Some(Read::Unreadable { why }) => stand_still(scope, key, Unread { what: why, newer: false }),
-        None => {
-            if scope.drains.borrow_mut().remove(key).is_some() {
-                tracing::error!(key, "its record was deleted; it is opened again if the instance still waits");
-            }
-            scope.unreadable.borrow_mut().remove(key);
-            let instance = key.rsplit('/').next().unwrap_or(key);
-            scope.phases.borrow_mut().remove(instance);
-        }
+        scope.unreadable.borrow_mut().remove(key);
+        let instance = key.rsplit('/').next().unwrap_or(key);
+        scope.phases.borrow_mut().remove(instance);
     }
     Ok(())
 }
 
 /// A record that cannot be read stops that one drain, loudly, and loses nothing.
 fn stand_still(scope: &ScopeState, key: &str, unread: Unread) {
-    scope.drains.borrow_mut().remove(key);
+    scope.fleet.forget(key);
     let instance = key.rsplit('/').next().unwrap_or(key);
     scope.phases.borrow_mut().remove(instance);
     let known = scope.unreadable.borrow_mut().insert(key.to_owned(), unread.clone());

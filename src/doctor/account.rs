@@ -24,7 +24,7 @@ pub async fn examine(config: &Config, scope: &Scope, environment: &Environment) 
         Ok(session) => session,
         Err(error) => {
             let place = format!("scope {}{role}", scope.region);
-            return Section { place, findings: vec![Finding::broken(error.to_string())] };
+            return Section { place, findings: vec![Finding::broken(format!("{error:#}"))] };
         }
     };
     let place = format!("scope {}, account {}{role}", session.region, session.account);
@@ -93,11 +93,16 @@ impl Look<'_> {
         self.tried("ecs:DescribeTasks", ecs.describe_tasks(first, &task).await);
         self.tried("ecs:GetTaskProtection", ecs.task_protection(first, &task).await);
         self.tried("ecs:DescribeServices", ecs.service_states(first, &["ecs-drain-doctor".to_owned()]).await);
+        let deployment = [self.arn("service-deployment", &format!("{first}/ecs-drain-doctor"))];
+        self.tried("ecs:DescribeServiceDeployments", ecs.service_deployments(&deployment).await);
+        let permit = self.session.permit(&aws::calls::DESCRIBE_SERVICE_REVISIONS).await;
+        let revision = [self.arn("service-revision", &format!("{first}/ecs-drain-doctor"))];
+        self.tried("ecs:DescribeServiceRevisions", ecs.revisions(permit, &revision).await);
         self.tried("ecs:DescribeTaskDefinition", ecs.task_definition("ecs-drain-doctor:1").await);
         for cluster in &chosen {
             if let Err(error) = self.services(cluster).await {
                 self.say(Finding::warning(
-                    format!("cannot look at the services of cluster {cluster}: {error}"),
+                    format!("cannot look at the services of cluster {cluster}: {error:#}"),
                     "see there",
                 ));
             }
@@ -167,7 +172,7 @@ impl Look<'_> {
                 (0, answer) => self.tried("autoscaling:DescribeLifecycleHooks", answer),
                 (_, Ok(hooks)) => Some(hooks),
                 (_, Err(error)) => {
-                    self.say(Finding::warning(error.to_string(), "try again"));
+                    self.say(Finding::warning(format!("{error:#}"), "try again"));
                     None
                 }
             };

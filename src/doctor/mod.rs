@@ -102,16 +102,16 @@ async fn table(config: &Config, environment: &Environment) -> Section {
     match store.check().await {
         Ok(()) => findings.push(Finding::fine("it is there, with its indexes and its TTL")),
         Err(error) => {
-            findings.push(Finding::broken(error.to_string()));
+            findings.push(Finding::broken(format!("{error:#}")));
             // Without a table no other answer would mean anything.
-            if matches!(error, StoreError::Missing { .. } | StoreError::Credentials { .. }) {
+            if matches!(error, StoreError::Missing { .. }) || error.class() == Some(ErrorClass::Credentials) {
                 return Section { place, findings };
             }
         }
     }
     findings.extend(store.probe().await.into_iter().map(|(action, answer)| match answer {
         Ok(()) => Finding::fine(format!("allowed: {action}")),
-        Err(error) => Finding::broken(error.to_string()),
+        Err(error) => Finding::broken(format!("{error:#}")),
     }));
     if let Ok(leader) = store.leader().await {
         findings.push(match leader {
@@ -132,9 +132,9 @@ fn permission<T>(action: &str, answer: Result<T, AwsError>) -> Finding {
             ErrorClass::NotFound | ErrorClass::NoActiveAction | ErrorClass::Invalid => {
                 Finding::fine(format!("allowed: {action}"))
             }
-            ErrorClass::Denied | ErrorClass::Credentials => Finding::broken(error.to_string()),
+            ErrorClass::Denied | ErrorClass::Credentials => Finding::broken(format!("{error:#}")),
             ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::Other => {
-                Finding::warning(format!("cannot tell whether {action} is allowed: {error}"), "try again")
+                Finding::warning(format!("cannot tell whether {action} is allowed: {error:#}"), "try again")
             }
         },
     }

@@ -1,8 +1,10 @@
 //! Drains that no hook of ours began: an operator's, a spot interruption's, a rebalance recommendation's.
 
 use super::{deadline, margin};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::controller::{Clock, Records, ScopeState};
+use crate::records::Records;
+use crate::scope::ScopeState;
 use crate::store::{Read, Saved, StoreError};
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{ContainerInstance, Order, Origin, Record, Then};
@@ -108,6 +110,5 @@ pub async fn open_asked(
         "a drain begins"
     );
     scope.learn((*record).clone(), clock.mono());
-    scope.bells.pass.notify_one();
     Ok(Opened::Begins(record))
 }

@@ -2,12 +2,15 @@
 //! drained, become records. Nothing is drained here.
 
 use crate::aws::{Beat, HookView};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::controller::{Clock, Known, OurHooks, Records, ScopeState, Unread};
-use crate::observe::{GroupsView, Member};
+use crate::reader::{GroupsView, Member};
+use crate::records::Records;
+use crate::scope::{Known, OurHooks, ScopeState, Unread};
 use crate::store::{Read, Saved, StoreError};
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{ContainerInstance, Lifecycle, LifecycleState, Mono, Origin, Phase, Policy, Record, WaitKind};
+use futures_util::stream::{self, StreamExt};
 use jiff::SignedDuration;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -15,6 +18,9 @@ use std::collections::BTreeSet;
 mod asked;
 
 pub use asked::{Asked, Opened, open_asked};
+
+/// How many drains are opened at once.
+const AT_ONCE: usize = 32;
 
 /// How a note begins that says that our action is over and another hook's is not.
 const STILL_HELD: &str = "still held by the group's other hooks:";
@@ -30,6 +36,7 @@ impl Intake {
     /// lifecycle action adopts it.
     pub async fn pass(&self, config: &Config, scope: &ScopeState, records: &Records, clock: &Clock) {
         let Some(view) = scope.groups.borrow().clone() else { return };
+        let mut opening_now = Vec::new();
         for (instance, member) in scope.waiting(&view) {
             let known = scope.phases.borrow().get(&instance).copied();
             let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, &instance);
@@ -57,14 +64,19 @@ impl Intake {
                 continue;
             }
             // The search goes on meanwhile.
-            let Some(container_instances) = self.find(scope, &instance, view.begun).filter(|_| may_hold) else {
+            let Some(container_instances) = self.find(scope, &instance, view.read.began).filter(|_| may_hold) else {
                 continue;
             };
-            let opening = opening(config, scope, &instance, lifecycle, container_instances);
-            if let Err(error) = open(scope, records, clock, opening).await {
-                tracing::error!(instance, %error, "cannot open a drain; the instance is held meanwhile");
-            }
+            opening_now.push(opening(config, scope, &instance, lifecycle, container_instances));
         }
+        stream::iter(opening_now)
+            .for_each_concurrent(AT_ONCE, |opening| async move {
+                let instance = opening.instance_id.clone();
+                if let Err(error) = open(self, scope, records, clock, opening).await {
+                    tracing::error!(instance, %error, "cannot open a drain; the instance is held meanwhile");
+                }
+            })
+            .await;
     }
 
     /// Our action is over, and the instance goes on waiting: another hook of its group holds it. That is Done for us, and
@@ -128,9 +140,11 @@ impl Intake {
 
     /// The container instances of an instance, once every cluster has been searched for it; None to leave it alone.
     fn find(&self, scope: &ScopeState, instance: &str, since: Mono) -> Option<Vec<ContainerInstance>> {
-        let Some(lookup) = scope.lookups.get(instance) else {
-            scope.lookups.want(instance, since);
-            scope.bells.lookup.notify_one();
+        // Nowhere is said only after complete reads.
+        let known = scope.searches.get(instance).filter(|search| !search.found.is_empty() || search.unread.is_empty());
+        let Some(lookup) = known else {
+            let again = scope.searches.get(instance).map_or(since, |search| search.read.ended);
+            scope.searches.want(instance, again);
             return None;
         };
         let selected = |c: &ContainerInstance| scope.config.clusters.matches(&c.cluster);
@@ -236,7 +250,7 @@ async fn adopt(
     key: &str,
     lifecycle: Lifecycle,
 ) -> Result<(), StoreError> {
-    let known = scope.drains.borrow().get(key).map(|drain| drain.record.clone());
+    let known = scope.fleet.record(key);
     // A cancelled drain ends first; then the wait opens one of its own.
     let Some(record) = known.filter(|r| r.lifecycle.is_none() && r.phase != Phase::Returning) else { return Ok(()) };
     let policy = config.policies.for_drain(record.cluster.as_deref(), Some(&lifecycle.group));
@@ -246,7 +260,6 @@ async fn adopt(
     if let Saved::Saved(saved) = records.save(next).await? {
         tracing::info!(instance = saved.instance_id, group = saved.group(), "the drain takes over a lifecycle action");
         scope.learn(*saved, clock.mono());
-        scope.bells.pass.notify_one();
     }
     Ok(())
 }
@@ -258,11 +271,38 @@ fn say_cut(record: &Record) {
     }
 }
 
-async fn open(scope: &ScopeState, records: &Records, clock: &Clock, opening: Opening) -> Result<(), StoreError> {
+async fn open(
+    intake: &Intake,
+    scope: &ScopeState,
+    records: &Records,
+    clock: &Clock,
+    opening: Opening,
+) -> Result<(), StoreError> {
     let key = ecs_drain_state::record::key(&opening.account, &opening.region, &opening.instance_id);
-    let now = clock.now();
-    let saved = match records.get(&key).await? {
+    let (now, controller) = (clock.now(), opening.controller.clone());
+    // Most have no record: it is written at once, and read only where there is one.
+    let is_known = scope.phases.borrow().contains_key(&opening.instance_id);
+    let created = match is_known {
+        true => Saved::LostRace,
+        false => records.create(Record::open(opening.clone(), now)).await?,
+    };
+    let before = match &created {
+        Saved::Saved(_) => None,
+        Saved::LostRace => records.get(&key).await?,
+    };
+    let saved = match before {
+        None if matches!(created, Saved::Saved(_)) => created,
         None => records.create(Record::open(opening, now)).await?,
+        Some(Read::Record(old)) if !old.is_done() && old.controller != controller => {
+            intake.once(format!("foreign {key}"), || {
+                tracing::error!(
+                    instance = old.instance_id,
+                    controller = old.controller,
+                    "its unfinished drain is another controller's: it is held, and left to that one"
+                );
+            });
+            return Ok(());
+        }
         Some(Read::Record(old)) if !old.is_done() => {
             scope.learn(*old, clock.mono());
             return Ok(());
@@ -300,7 +340,6 @@ async fn open(scope: &ScopeState, records: &Records, clock: &Clock, opening: Ope
             );
             say_cut(&record);
             scope.learn(*record, clock.mono());
-            scope.bells.pass.notify_one();
         }
         // Another replica was faster; its record is read by the next look at the table.
         Saved::LostRace => {}

@@ -126,6 +126,7 @@ struct Inner {
     registry: Registry,
     calls: Family<Labels, Counter>,
     heartbeats: Family<Labels, Counter>,
+    heartbeats_late: Histogram,
     passes: Histogram,
     finished: Family<Labels, Counter>,
     took: Family<Labels, Histogram>,
@@ -151,6 +152,7 @@ impl Default for Inner {
             registry: Registry::with_prefix("ecs_drain"),
             calls: Family::default(),
             heartbeats: Family::default(),
+            heartbeats_late: Histogram::new(PASSES),
             passes: Histogram::new(PASSES),
             finished: Family::default(),
             took: Family::new_with_constructor(spans),
@@ -185,6 +187,8 @@ impl Inner {
         );
         all.register("instances_waiting", "Instances that wait under a hook of ours", self.waiting.clone());
         all.register("drains_finished", "Drains that have ended, by outcome", self.finished.clone());
+        let help = "How long after they were due heartbeats were sent";
+        all.register_with_unit("heartbeat_lateness", help, Unit::Seconds, self.heartbeats_late.clone());
         let help = "From the opening of a drain to its end, by outcome";
         all.register_with_unit("drain_duration", help, Unit::Seconds, self.took.clone());
         let help = "How long drains were in a phase that they have left";
@@ -222,7 +226,12 @@ impl Metrics {
         });
     }
 
-    /// A pass over a cluster has ended.
+    /// A heartbeat is sent, so long after it was due.
+    pub fn heartbeat_late(&self, late: Duration) {
+        self.0.heartbeats_late.observe(late.as_secs_f64());
+    }
+
+    /// A round of turns has ended.
     pub fn pass(&self, took: Duration) {
         self.0.passes.observe(took.as_secs_f64());
         self.count(|counted| counted.passes += 1);

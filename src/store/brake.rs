@@ -5,6 +5,7 @@
 
 use super::schema::KEY;
 use super::{Store, StoreError, item};
+use crate::aws::calls::{BATCH_GET_ITEM, Call, UPDATE_ITEM};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ecs_drain_state::Order;
@@ -48,9 +49,7 @@ impl Store {
         let items = self.get_items(std::slice::from_ref(&key)).await?;
         match items.get(&key) {
             None => Ok(Brake::default()),
-            Some(item) => {
-                read(item).map_err(|why| self.place.other("dynamodb:BatchGetItem", format!("item {key}: {why}")))
-            }
+            Some(item) => read(item).map_err(|why| self.place.other(&BATCH_GET_ITEM, format!("item {key}: {why}"))),
         }
     }
 
@@ -59,7 +58,7 @@ impl Store {
     /// # Errors
     /// As any call. After `Unavailable` it may have happened all the same; asking again does no harm.
     pub async fn set_brake(&self, place: &str, order: Option<&Order>) -> Result<(), StoreError> {
-        const CALL: &str = "dynamodb:UpdateItem";
+        const CALL: &Call = &UPDATE_ITEM;
         let update = || {
             let update = self.records.update_item().table_name(self.table());
             update.key(KEY, AttributeValue::S(self.brake_key())).expression_attribute_names("#held", HELD)

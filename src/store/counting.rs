@@ -39,7 +39,6 @@ fn failure(context: &FinalizerInterceptorContextRef<'_>) -> &'static str {
     match kind.map(|kind| kind.rsplit('#').next().unwrap_or(kind)) {
         // A condition of ours that did not hold: somebody else was faster.
         Some("ConditionalCheckFailedException" | "TransactionCanceledException") => "conflict",
-        Some("ProvisionedThroughputExceededException") => classify(Some("ThrottlingException"), None, "").name(),
         code => classify(code, Some(response.status().as_u16()), "").name(),
     }
 }

@@ -18,6 +18,7 @@
 
 use super::schema::KEY;
 use super::{Store, StoreError, item};
+use crate::aws::calls::{DELETE_ITEM, GET_ITEM, PUT_ITEM, UPDATE_ITEM};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -139,7 +140,7 @@ impl Lease {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
                 Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(()),
-                _ => Err(self.store.place.failed("dynamodb:DeleteItem", &error)),
+                _ => Err(self.store.place.failed(&DELETE_ITEM, &error)),
             },
         }
     }
@@ -173,7 +174,7 @@ impl Lease {
                     self.state.lost();
                     Ok(false)
                 }
-                _ => Err(self.store.place.failed("dynamodb:UpdateItem", &error)),
+                _ => Err(self.store.place.failed(&UPDATE_ITEM, &error)),
             },
         }
     }
@@ -181,7 +182,7 @@ impl Lease {
     async fn look(&self) -> Result<Option<Seen>, StoreError> {
         let request = self.store.urgent.get_item().table_name(self.store.table()).key(KEY, self.key());
         let answer = request.consistent_read(true).send().await;
-        let answer = answer.map_err(|error| self.store.place.failed("dynamodb:GetItem", &error))?;
+        let answer = answer.map_err(|error| self.store.place.failed(&GET_ITEM, &error))?;
         Ok(answer.item.as_ref().map(Seen::read))
     }
 
@@ -220,7 +221,7 @@ impl Lease {
                     // Another was quicker: the next look sees who.
                     Some(_) | None => {}
                 },
-                _ => return Err(self.store.place.failed("dynamodb:PutItem", &error)),
+                _ => return Err(self.store.place.failed(&PUT_ITEM, &error)),
             },
         }
         Ok(())
@@ -329,7 +330,7 @@ impl LeaseState {
         }
         match &self.seen {
             Some((before, since)) if *before == now_seen => {
-                if now.saturating_sub(*since) >= now_seen.duration {
+                if now.since(*since) >= now_seen.duration {
                     return Step::Take { over: now_seen.version };
                 }
             }
@@ -344,7 +345,7 @@ mod tests {
     use super::*;
 
     fn at(seconds: u64) -> Mono {
-        Mono::from_secs(seconds)
+        Mono::at(Duration::from_secs(seconds))
     }
 
     fn seen(holder: &str, version: &str) -> Option<Seen> {
@@ -395,7 +396,7 @@ mod tests {
         assert_eq!(read("0"), DURATION);
         assert_eq!(read("-5"), DURATION);
         assert_eq!(read("99999999"), LONGEST);
-        assert_eq!(read("30"), at(30));
+        assert_eq!(read("30"), Duration::from_secs(30));
         let empty = Seen::read(&HashMap::new());
         assert_eq!((empty.holder.as_str(), empty.version, empty.duration), ("unreadable", None, DURATION));
     }

@@ -3,6 +3,7 @@
 
 use super::schema::KEY;
 use super::{Store, StoreError};
+use crate::aws::calls::{BATCH_GET_ITEM, Call, DELETE_ITEM, GET_ITEM, PUT_ITEM, QUERY, UPDATE_ITEM};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -25,17 +26,17 @@ impl Store {
         let delete = self.records.delete_item().table_name(self.table()).key(KEY, key());
         let delete = delete.condition_expression(EXISTS).expression_attribute_names("#key", KEY);
         vec![
-            ("dynamodb:GetItem", self.get(NOBODY).await.map(|_| ())),
-            ("dynamodb:BatchGetItem", self.get_many(&[NOBODY.to_owned()]).await.map(|_| ())),
-            ("dynamodb:Query", self.unfinished().await.map(|_| ())),
-            ("dynamodb:PutItem", self.refused("dynamodb:PutItem", put.send().await)),
-            ("dynamodb:UpdateItem", self.refused("dynamodb:UpdateItem", update.send().await)),
-            ("dynamodb:DeleteItem", self.refused("dynamodb:DeleteItem", delete.send().await)),
+            (GET_ITEM.iam_action, self.get(NOBODY).await.map(|_| ())),
+            (BATCH_GET_ITEM.iam_action, self.get_many(&[NOBODY.to_owned()]).await.map(|_| ())),
+            (QUERY.iam_action, self.unfinished().await.map(|_| ())),
+            (PUT_ITEM.iam_action, self.refused(&PUT_ITEM, put.send().await)),
+            (UPDATE_ITEM.iam_action, self.refused(&UPDATE_ITEM, update.send().await)),
+            (DELETE_ITEM.iam_action, self.refused(&DELETE_ITEM, delete.send().await)),
         ]
     }
 
     /// What a write says that is refused for its condition.
-    fn refused<T, E>(&self, call: &'static str, answer: Result<T, SdkError<E>>) -> Result<(), StoreError>
+    fn refused<T, E>(&self, call: &'static Call, answer: Result<T, SdkError<E>>) -> Result<(), StoreError>
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {

@@ -4,6 +4,7 @@ use super::item::{self, Attributes};
 use super::schema::{CLUSTER, CLUSTER_INDEX, KEY, UNFINISHED, UNFINISHED_INDEX, UNFINISHED_OF};
 use super::{Read, Store, StoreError};
 use super::{brake, lease, requests};
+use crate::aws::calls::{BATCH_GET_ITEM, Call, GET_ITEM, PUT_ITEM, QUERY, SCAN, UPDATE_ITEM};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure as OnRefusal};
@@ -48,7 +49,7 @@ impl Store {
     /// # Errors
     /// As any call. After `Unavailable` the record may be there all the same: read it.
     pub async fn create(&self, mut record: Record) -> Result<Saved, StoreError> {
-        const CALL: &str = "dynamodb:PutItem";
+        const CALL: &Call = &PUT_ITEM;
         record.version = 1;
         record.write_id = self.ids.next();
         let item = item::from_record(&record).map_err(|why| self.place.other(CALL, why))?;
@@ -76,7 +77,7 @@ impl Store {
     /// # Errors
     /// As any call. After `Unavailable` the write may have happened all the same: read again.
     pub async fn save(&self, mut record: Record) -> Result<Saved, StoreError> {
-        const CALL: &str = "dynamodb:UpdateItem";
+        const CALL: &Call = &UPDATE_ITEM;
         let seen_version = AttributeValue::N(record.version.to_string());
         let seen_write = AttributeValue::S(record.write_id);
         record.version = record.version.saturating_add(1);
@@ -124,7 +125,7 @@ impl Store {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| self.place.failed("dynamodb:GetItem", &error))?;
+            .map_err(|error| self.place.failed(&GET_ITEM, &error))?;
         Ok(answer.item.as_ref().map(item::read))
     }
 
@@ -156,7 +157,7 @@ impl Store {
     }
 
     async fn get_batch(&self, keys: &[&String]) -> Result<Vec<HashMap<String, AttributeValue>>, StoreError> {
-        const CALL: &str = "dynamodb:BatchGetItem";
+        const CALL: &Call = &BATCH_GET_ITEM;
         let mut wanted = KeysAndAttributes::builder().consistent_read(true);
         for key in keys {
             wanted = wanted.keys(HashMap::from([(KEY.to_owned(), AttributeValue::S((*key).clone()))]));
@@ -179,7 +180,7 @@ impl Store {
             };
             let Some(pause) = pauses.next() else {
                 let why = format!("{} of {} keys stay unprocessed", wanted.keys().len(), keys.len());
-                return Err(StoreError::Throttled { call: CALL, table: self.table().to_owned(), why });
+                return Err(self.place.throttled(CALL, &why));
             };
             tokio::time::sleep(pause).await;
         }
@@ -240,7 +241,7 @@ impl Store {
             .send();
         let mut items = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.place.failed("dynamodb:Query", &error))?;
+            let page = page.map_err(|error| self.place.failed(&QUERY, &error))?;
             items.extend(page.items.unwrap_or_default());
         }
         Ok(items)
@@ -256,7 +257,7 @@ impl Store {
         let mut pages = scan.into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.place.failed("dynamodb:Scan", &error))?;
+            let page = page.map_err(|error| self.place.failed(&SCAN, &error))?;
             for item in page.items.unwrap_or_default() {
                 if let Some(key) = item::key(&item).filter(|key| is_record(key)) {
                     found.push((key.to_owned(), item::read(&item)));

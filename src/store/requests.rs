@@ -11,6 +11,7 @@
 use super::item::Attributes;
 use super::schema::{EXPIRES_AT, KEY, UNFINISHED, UNFINISHED_OF};
 use super::{Store, StoreError, item, lease};
+use crate::aws::calls::{Call, PUT_ITEM, UPDATE_ITEM};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -110,7 +111,7 @@ impl Store {
     /// # Errors
     /// As any call. After `Unavailable` the request may be there all the same.
     pub async fn ask(&self, request: &Request) -> Result<(), StoreError> {
-        const CALL: &str = "dynamodb:PutItem";
+        const CALL: &Call = &PUT_ITEM;
         let item = item_of(request).map_err(|why| self.place.other(CALL, why))?;
         let answer = self
             .records
@@ -147,7 +148,7 @@ impl Store {
     /// # Errors
     /// As any call; the request is then found again.
     pub async fn answer(&self, key: &str, answer: &Answer) -> Result<(), StoreError> {
-        const CALL: &str = "dynamodb:UpdateItem";
+        const CALL: &Call = &UPDATE_ITEM;
         let said = item::attributes(answer).map_err(|why| self.place.other(CALL, why))?;
         let sent = self
             .records

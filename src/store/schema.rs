@@ -8,6 +8,7 @@
 //! | `expires_at` | TTL, seconds since 1970; only on finished records, and on requests |
 
 use super::{Store, StoreError};
+use crate::aws::calls::{CREATE_TABLE, Call, DESCRIBE_TABLE, DESCRIBE_TIME_TO_LIVE, UPDATE_TIME_TO_LIVE};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, IndexStatus, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
@@ -58,7 +59,7 @@ impl Store {
     /// # Errors
     /// As any call; `Shape` when an existing table is not as it must be.
     pub async fn create_table(&self, options: TableOptions) -> Result<(), StoreError> {
-        const CALL: &str = "dynamodb:CreateTable";
+        const CALL: &Call = &CREATE_TABLE;
         let bad = |error: aws_sdk_dynamodb::error::BuildError| self.place.other(CALL, error.to_string());
         let mut request = self
             .records
@@ -121,7 +122,7 @@ impl Store {
     }
 
     async fn describe(&self) -> Result<TableDescription, StoreError> {
-        const CALL: &str = "dynamodb:DescribeTable";
+        const CALL: &Call = &DESCRIBE_TABLE;
         let answer = self.records.describe_table().table_name(self.table()).send().await;
         let answer = answer.map_err(|error| self.place.failed(CALL, &error))?;
         answer.table.ok_or_else(|| self.place.other(CALL, "the answer describes no table"))
@@ -147,13 +148,13 @@ impl Store {
 
     async fn ttl(&self) -> Result<(Option<TimeToLiveStatus>, Option<String>), StoreError> {
         let answer = self.records.describe_time_to_live().table_name(self.table()).send().await;
-        let answer = answer.map_err(|error| self.place.failed("dynamodb:DescribeTimeToLive", &error))?;
+        let answer = answer.map_err(|error| self.place.failed(&DESCRIBE_TIME_TO_LIVE, &error))?;
         let ttl = answer.time_to_live_description;
         Ok(ttl.map_or((None, None), |ttl| (ttl.time_to_live_status, ttl.attribute_name)))
     }
 
     async fn turn_ttl_on(&self) -> Result<(), StoreError> {
-        const CALL: &str = "dynamodb:UpdateTimeToLive";
+        const CALL: &Call = &UPDATE_TIME_TO_LIVE;
         // Asking for what is already so is an error in DynamoDB.
         if let (Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling), _) = self.ttl().await? {
             return Ok(());

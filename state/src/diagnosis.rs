@@ -10,8 +10,9 @@
 //! | file | what |
 //! | --- | --- |
 //! | `facts.rs` | what was read |
-//! | `cause.rs` | the causes and their words |
+//! | `cause.rs`, `words.rs` | the causes and their words |
 //! | `service.rs` | whether ECS can replace a service's tasks: percentages, placement, events |
+//! | `rollout.rs` | whether a deployment of the service keeps tasks |
 //! | `expression.rs` | the cluster query language, as far as it can be judged |
 //! | `events.rs` | what ECS says by itself |
 
@@ -19,21 +20,23 @@ mod cause;
 mod events;
 mod expression;
 mod facts;
+mod rollout;
 mod service;
+mod words;
 
 #[cfg(test)]
 mod tests;
 
 pub use cause::{Cause, Lack, Looked, Tasks};
 pub use facts::{
-    Constraint, Controller, EventFacts, Facts, InstanceFacts, Need, Others, Port, Protection, ServiceFacts, ServiceKey,
-    TargetFacts, TaskFacts,
+    Constraint, Controller, DeploymentFacts, EventFacts, Facts, HookTimeout, InstanceFacts, Need, Others, PauseFacts,
+    Port, Protection, RolloutFacts, ServiceFacts, ServiceKey, TargetFacts, TaskFacts,
 };
 pub use service::can_never_replace;
 
-use crate::observation::TaskKind;
 use crate::policy::{DaemonTasks, StandaloneTasks};
 use crate::record::later;
+use crate::sight::TaskKind;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 

@@ -8,34 +8,36 @@
 //! | [`phase`] | where a drain stands, which move is legal, how it can end |
 //! | [`record`] | the durable state of one drain: what is written to the table |
 //! | [`request`] | what an operator asks of a drain, and what comes of it |
-//! | [`observation`] | the facts about one instance at one moment, unknown ones said to be unknown |
+//! | [`sight`] | what AWS says of one thing; what absence means |
+//! | [`facts`] | what AWS was last seen to say of one drain's instance, and when: memory that may be lost |
+//! | [`proof`] | whether everything is gone, and if not, which evidence is missing |
 //! | [`policy`] | what an operator has chosen |
-//! | [`sightings`] | what has been seen unbroken, and since when: memory that may be lost |
 //! | [`why`] | the reason of a decision, in the same words everywhere |
-//! | [`decide()`](decide::decide) | record + observation + policy + sightings + now → what to save, then do, and when to look again |
-//!
-//! Two clocks appear, and they are different types. A [`jiff::Timestamp`] is what a person reads and what deadlines are
-//! made of. A [`Mono`] is time since the process began: spans of waiting are measured with it, so that a wall clock that
-//! jumps cannot shorten a wait.
+//! | [`decide()`](decide::decide) | record + facts + policy + now → what to save, then do, and what to read next |
+//! | [`needs`] | what a drain wants read, from when, and how urgently |
+//! | [`budget`] | whose turn it is |
+//! | [`drain`] | the whole of it: one drain as one value |
+//! | [`time`] | two clocks, as two types |
 
+pub mod budget;
 pub mod decide;
 pub mod diagnosis;
-pub mod observation;
+pub mod drain;
+pub mod facts;
+pub mod needs;
 pub mod phase;
 pub mod policy;
+pub mod proof;
 pub mod record;
 pub mod request;
-pub mod sightings;
+pub mod sight;
+pub mod time;
 pub mod why;
 
-/// Monotonic time since this process began. Never stored, never compared between processes.
-pub type Mono = std::time::Duration;
-
 pub use decide::{Action, CompletionAnswer, Context, Decision, Turn, after_completion, decide};
-pub use observation::{
-    ContainerInstanceSight, ContainerInstanceStatus, GroupSight, HookSight, LifecycleState, Lookup, Observation, Seen,
-    TargetSight, TaskKind, TaskSight,
-};
+pub use drain::Drain;
+pub use facts::{Answer, Facts, Kind, TaskAnswer, Wanted, matters};
+pub use needs::{Class, Need, Needs};
 pub use phase::{Outcome, Phase};
 pub use policy::{
     AtDeadline, Concurrency, DaemonTasks, DisconnectedAgent, NotInCluster, Policy, Rebalance, StandaloneTasks,
@@ -45,5 +47,9 @@ pub use record::{
     Record, Strategy, Target, Then, WaitKind,
 };
 pub use request::{Applied, Request, What};
-pub use sightings::{AgentLost, Sightings};
+pub use sight::{
+    ContainerInstanceSight, ContainerInstanceStatus, GroupSight, HookSight, LifecycleState, Seen, TargetSight,
+    TaskKind, TaskSight,
+};
+pub use time::{Mono, Now, Read, Run, Watch};
 pub use why::Why;

@@ -37,11 +37,12 @@ impl Phase {
     /// The one table of legal moves.
     ///
     /// `Done → Pending` is the opening of a new generation. Every unfinished phase may end: the instance can vanish,
-    /// and the wait can be lost, at any moment. A drain that is cancelled goes through Returning.
+    /// and the wait can be lost, at any moment. A drain that is cancelled goes through Returning, and so does one whose wait
+    /// was lost before it began, where a `DRAINING` of the drain before it is still ours to undo.
     pub const fn may_become(self, next: Phase) -> bool {
         use Phase::*;
         match self {
-            Pending => matches!(next, Deregistering | Completing | Done),
+            Pending => matches!(next, Deregistering | Completing | Returning | Done),
             Deregistering => matches!(next, Waiting | Completing | Returning | Done),
             Waiting => matches!(next, Deregistering | Verifying | Completing | Returning | Done),
             Verifying => matches!(next, Deregistering | Waiting | Completing | Returning | Done),
@@ -166,7 +167,7 @@ mod tests {
         assert_eq!(
             table,
             "\
-Pending       → Deregistering, Completing, Done
+Pending       → Deregistering, Completing, Returning, Done
 Deregistering → Waiting, Completing, Returning, Done
 Waiting       → Deregistering, Verifying, Completing, Returning, Done
 Verifying     → Deregistering, Waiting, Completing, Returning, Done

@@ -21,10 +21,9 @@ pub struct Policy {
     pub deadline: Option<Duration>,
     /// What happens at the deadline.
     pub at_deadline: AtDeadline,
-    /// How long after ECS confirmed that nothing new can land the first look of Verifying may begin: longer than any
-    /// read lags.
-    pub settle: Duration,
-    /// How far apart the two looks of Verifying are, at least.
+    /// The longest that a read may lag behind the truth.
+    pub read_lag: Duration,
+    /// How far apart the two reads are, at least, that show a target gone.
     pub looks_apart: Duration,
     /// How long a drain may stand still before it is called stuck.
     pub stuck_after: Duration,
@@ -58,7 +57,7 @@ impl Default for Policy {
             not_in_cluster_after: Duration::from_secs(10 * 60),
             deadline: None,
             at_deadline: AtDeadline::Hold,
-            settle: Duration::from_secs(60),
+            read_lag: Duration::from_secs(60),
             looks_apart: Duration::from_secs(10),
             stuck_after: Duration::from_secs(15 * 60),
             agent_grace: Duration::from_secs(10 * 60),

@@ -34,6 +34,9 @@ pub const SCHEMA: u32 = 2;
 /// How many events a record's history keeps; the first one (how it began) is never dropped.
 pub const HISTORY: usize = 40;
 
+/// How long a completion is refused until heartbeats end.
+pub const REFUSED_FOR_GOOD: SignedDuration = SignedDuration::from_mins(10);
+
 /// How many ids of requests a record keeps.
 pub const REQUESTS: usize = 10;
 
@@ -102,6 +105,9 @@ pub struct Record {
     /// What we are about to tell Auto Scaling, and why; written before it is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
+    /// Since when Auto Scaling has refused the completion for want of a permission, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_since: Option<Timestamp>,
     /// When the group was last asked to terminate the instance: an operator's drain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_asked_at: Option<Timestamp>,
@@ -129,6 +135,9 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
 
+    /// Standalone tasks that ecs-drain decided to stop, by the last part of their ARN.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stopped_tasks: Vec<String>,
     /// Every registration that must be seen gone before completion. Only grows; never cut.
     pub obligations: Vec<Obligation>,
     /// The tasks that were still there when this was written, the first [`SHOWN`] of them.
@@ -158,7 +167,7 @@ pub struct Record {
 }
 
 /// One registration of the EC2 instance with ECS.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ContainerInstance {
     /// Name of the cluster.
     pub cluster: String,
@@ -242,10 +251,12 @@ impl Record {
         self.lifecycle.as_ref().is_some_and(|l| l.kind.lives_on())
     }
 
-    /// Whether hold must leave the instance alone: the completion of its lifecycle action is under way.
-    pub fn is_completing(&self) -> bool {
-        let is_under_way = self.lifecycle.is_some() && self.retained_at.is_none();
-        self.phase == Phase::Completing && is_under_way && self.held.is_none()
+    /// Returns whether the completion of its lifecycle action has been refused for so long, although the evidence was
+    /// there, that heartbeats end, and the hook's own result ends the wait.
+    pub fn is_refused_for_good(&self) -> bool {
+        let refused_for = self.refused_since.map(|since| self.updated_at.duration_since(since));
+        let long = refused_for.is_some_and(|span| span >= REFUSED_FOR_GOOD);
+        self.phase == Phase::Completing && long && self.held.is_none()
     }
 
     /// Whether nothing is left to do.

@@ -136,6 +136,19 @@ impl Why {
     }
 }
 
+impl Why {
+    /// Returns whether a drain can stay so for long, because somebody must act or others come first: then the record says
+    /// so at once.
+    pub fn lasts(&self) -> bool {
+        Why::name_lasts(self.name())
+    }
+
+    /// The same by [`Why::name`].
+    pub(crate) fn name_lasts(name: &str) -> bool {
+        ["Held", "HeldPastDeadline", "WaitsForTurn", "WaitsForItsEnd"].contains(&name)
+    }
+}
+
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

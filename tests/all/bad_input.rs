@@ -371,7 +371,7 @@ fn a_drain_that_cannot_look_any_more_says_so_in_its_record() {
     while_running(&BUSY, async |simulator: Simulator, store| {
         until_phase(&simulator, &store, Phase::Waiting).await;
         simulator.with(|cloud| {
-            cloud.faults.add(Rule::on("ListTasks", Fault::AccessDenied));
+            cloud.faults.add(Rule::on("DescribeContainerInstances", Fault::AccessDenied));
             cloud.faults.add(Rule::on("DescribeTasks", Fault::AccessDenied));
         });
         tokio::time::sleep(seconds(420)).await;

@@ -24,6 +24,7 @@ fn some_fleets() {
     if let Some((seed, complaints)) = many.failed.first_key_value() {
         panic!("{} fleets failed; seed {seed}, {}", many.failed.len(), story(*seed, &complaints[0]));
     }
+    assert!(many.mended.is_empty(), "no longer fail, and must leave expected-failures.txt: {:?}", many.mended);
     // Something was really drained, and really went wrong.
     for outcome in ["Drained", "Cancelled", "Released"] {
         assert!(many.tally.outcomes.contains_key(outcome), "no drain ended as {outcome}");

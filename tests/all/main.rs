@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod arrows;
 mod bad_input;
 mod behaviour;
 mod bugs;
@@ -22,6 +23,7 @@ mod policy;
 mod processes;
 mod proof;
 mod queue;
+mod reach;
 mod scenarios;
 mod store;
 mod story;

@@ -91,7 +91,7 @@ fn what_does_not_move_shows_as_stuck_and_old() {
         ..PLAIN
     };
     let (_, text, _) =
-        numbers(&scenario, |_| {}, async |simulator, _| simulator.now() > aws_simulator::BEGIN + seconds(400));
+        numbers(&scenario, |_| {}, async |simulator, _| simulator.now() > aws_simulator::BEGIN + seconds(2000));
     let of = "account=\"123456789012\",region=\"us-east-1\"";
     assert_eq!(value(&text, &format!("ecs_drain_drains{{{of},cluster=\"web\",phase=\"Waiting\"}}")), 1.0);
     assert_eq!(value(&text, &format!("ecs_drain_drains_stuck{{{of},cluster=\"web\"}}")), 1.0);
@@ -104,10 +104,12 @@ fn what_does_not_move_shows_as_stuck_and_old() {
 fn calls_that_fail_are_counted_by_what_was_wrong() {
     let scenario = Scenario { config: queued!(), ..PLAIN };
     let plan = |cloud: &mut aws_simulator::Cloud| {
+        // Heartbeats are due every twenty seconds.
+        cloud.put_hook("web-group", crate::harness::our_hook(seconds(60)));
         cloud.faults.add(Rule::on("RecordLifecycleActionHeartbeat", Fault::AccessDenied));
     };
     let (metrics, text, simulator) =
-        numbers(&scenario, plan, async |simulator, _| simulator.now() > aws_simulator::BEGIN + seconds(120));
+        numbers(&scenario, plan, async |simulator, _| simulator.now() > aws_simulator::BEGIN + seconds(50));
     let denied = "service=\"autoscaling\",operation=\"RecordLifecycleActionHeartbeat\",result=\"denied\"";
     assert!(value(&text, &format!("ecs_drain_aws_calls_total{{{denied}}}")) >= 1.0);
     assert!(value(&text, "ecs_drain_heartbeats_total{result=\"failed\"}") >= 1.0);

@@ -89,11 +89,12 @@ fn a_message_stays_in_the_queue_until_its_drain_is_in_the_table() {
             cloud.take_table_away(seconds(60), Outage::Error);
             cloud.terminate(A, true).unwrap();
         });
-        tokio::time::sleep(seconds(61)).await;
-        // The replica has stopped leading meanwhile, and leads again in a moment.
-        assert!(record(&store, A).await.is_none());
+        tokio::time::sleep(seconds(59)).await;
+        // The replica has stopped leading meanwhile.
+        assert!(!left(&simulator).is_empty(), "nothing is recorded yet");
         let received = simulator.with(|cloud| cloud.messages(QUEUE)[0].receive_count);
         assert!(received > 0, "it was taken, and left");
+        tokio::time::sleep(seconds(2)).await;
         until_phase(&simulator, &store, Phase::Deregistering).await;
         until(&simulator, "the message is deleted", async || left(&simulator).is_empty()).await;
         until_phase(&simulator, &store, Phase::Done).await;
@@ -158,7 +159,7 @@ fn the_end_of_a_task_is_noticed_within_seconds_although_drains_are_polled_once_a
     };
     let (polled, queued) = (noticed(&polled), noticed(&queued));
     assert!(queued < seconds(10), "with events after {queued:?}");
-    assert!(queued + seconds(10) < polled, "without after {polled:?}");
+    assert!(queued < polled && polled < seconds(15), "without after {polled:?}");
 }
 
 /// What this thread logs from now on, as text.

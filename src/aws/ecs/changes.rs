@@ -4,6 +4,10 @@ use super::{Ecs, failures, of_cluster};
 use crate::aws::batch::id;
 use crate::aws::calls::{DEREGISTER_CONTAINER_INSTANCE, STOP_TASK, UPDATE_CONTAINER_INSTANCES_STATE};
 use crate::aws::error::{AwsError, ErrorClass};
+use crate::aws::limiter::Permit;
+use aws_sdk_ecs::config::retry::RetryConfig;
+use aws_sdk_ecs::operation::update_container_instances_state::UpdateContainerInstancesStateOutput;
+use aws_sdk_ecs::operation::update_container_instances_state::builders::UpdateContainerInstancesStateFluentBuilder;
 use aws_sdk_ecs::types::ContainerInstanceStatus;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +28,7 @@ pub enum State {
 }
 
 /// What came of one change, by ARN.
-type Answers = Vec<(String, Result<(), AwsError>)>;
+pub type Answers = Vec<(String, Result<(), AwsError>)>;
 
 impl Ecs {
     /// Sets container instances of one cluster to a state, ten a call. One that ECS refuses does not hold up the others:
@@ -38,7 +42,7 @@ impl Ecs {
         while let Some(batch) = batches.pop() {
             match self.set_batch(cluster, batch, state).await {
                 Ok(some) => answers.extend(some),
-                Err(error) if !blames_a_member(error.class) => return Err(error),
+                Err(error) if !error.blames_a_member() => return Err(error),
                 Err(error) => match batch {
                     [one] => answers.push((one.clone(), Err(error))),
                     several => {
@@ -52,24 +56,23 @@ impl Ecs {
     }
 
     async fn set_batch(&self, cluster: &str, batch: &[String], state: State) -> Result<Answers, AwsError> {
+        let request = self.state_change(cluster, batch, state);
+        let answer = self.caller.make(&UPDATE_CONTAINER_INSTANCES_STATE, &of_cluster(cluster), request.send()).await?;
+        Ok(by_member(batch, &answer))
+    }
+
+    fn state_change(
+        &self,
+        cluster: &str,
+        batch: &[String],
+        state: State,
+    ) -> UpdateContainerInstancesStateFluentBuilder {
         let status = match state {
             State::Draining => ContainerInstanceStatus::Draining,
             State::Active => ContainerInstanceStatus::Active,
         };
-        let call = &UPDATE_CONTAINER_INSTANCES_STATE;
         let request = self.client.update_container_instances_state().cluster(cluster).status(status);
-        let request = request.set_container_instances(Some(batch.to_vec()));
-        let answer = self.caller.make(call, &of_cluster(cluster), request.send()).await?;
-        let failures = failures(answer.failures());
-        let failures: BTreeMap<&str, &str> = failures.iter().map(|(arn, why)| (id(arn), why.as_str())).collect();
-        let changed = answer.container_instances().iter().filter_map(|instance| instance.container_instance_arn());
-        let changed: BTreeSet<&str> = changed.map(id).collect();
-        let one = |arn: &String| match failures.get(id(arn)) {
-            Some(reason) => Err(AwsError::failure(call, arn, reason, None)),
-            None if changed.contains(id(arn)) => Ok(()),
-            None => Err(AwsError::incomplete(call, arn, "the answer leaves it out")),
-        };
-        Ok(batch.iter().map(|arn| (arn.clone(), one(arn))).collect())
+        request.set_container_instances(Some(batch.to_vec()))
     }
 
     /// Stops a task, which its service, if it has one, starts again elsewhere. Its end is seen later.
@@ -96,16 +99,81 @@ impl Ecs {
     }
 }
 
-/// Whether a batch can have failed for one of its members. (IAM can allow container instances one by one.)
-fn blames_a_member(class: ErrorClass) -> bool {
-    match class {
-        ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Other => true,
-        ErrorClass::Throttled
-        | ErrorClass::Credentials
-        | ErrorClass::NotFound
-        | ErrorClass::NoActiveAction
-        | ErrorClass::Unavailable => false,
+/// Calls that are sent once, by the permit of one turn: the SDK's retries would pass by the limiter, and by whatever was
+/// checked right before the first attempt.
+impl Ecs {
+    /// Sets at most ten container instances of one cluster to a state; the answer has each of them once, in the order
+    /// asked.
+    ///
+    /// # Errors
+    /// When the batch was refused as a whole, or it is not known whether it was taken. Where
+    /// [`AwsError::blames_a_member`], smaller batches may succeed.
+    pub async fn set_state_of(
+        &self,
+        permit: Permit,
+        cluster: &str,
+        arns: &[String],
+        state: State,
+    ) -> Result<Answers, AwsError> {
+        if arns.is_empty() {
+            return Ok(Answers::new());
+        }
+        let request = self.state_change(cluster, arns, state).customize().config_override(once());
+        let call = &UPDATE_CONTAINER_INSTANCES_STATE;
+        let answer = self.caller.send(permit, call, &of_cluster(cluster), request.send()).await?;
+        Ok(by_member(arns, &answer))
     }
+
+    /// Stops a task, which its service, if it has one, starts again elsewhere. Its end is seen later.
+    ///
+    /// # Errors
+    /// When it is not known whether the call was taken, or it was refused. A task that is stopped, or that ECS does not
+    /// know, is a success.
+    pub async fn stop(&self, permit: Permit, cluster: &str, task: &str, reason: &str) -> Result<(), AwsError> {
+        let reason: String = reason.chars().take(REASON).collect();
+        let request = self.client.stop_task().cluster(cluster).task(task).reason(reason);
+        let request = request.customize().config_override(once());
+        let answer = self.caller.send(permit, &STOP_TASK, &format!("task {task}"), request.send()).await;
+        answer.map(|_| ()).or_else(unless_gone)
+    }
+
+    /// Takes a container instance out of its cluster, with force: its tasks run on, and ECS forgets them.
+    ///
+    /// # Errors
+    /// When it is not known whether the call was taken, or it was refused. A container instance that is inactive, or that
+    /// ECS does not know, is a success.
+    pub async fn deregister_one(
+        &self,
+        permit: Permit,
+        cluster: &str,
+        container_instance: &str,
+    ) -> Result<(), AwsError> {
+        let request = self.client.deregister_container_instance().cluster(cluster).force(true);
+        let request = request.container_instance(container_instance).customize().config_override(once());
+        let on = format!("container instance {container_instance}");
+        let answer = self.caller.send(permit, &DEREGISTER_CONTAINER_INSTANCE, &on, request.send()).await;
+        answer.map(|_| ()).or_else(unless_gone)
+    }
+}
+
+/// One attempt, whatever comes of it.
+fn once() -> aws_sdk_ecs::config::Builder {
+    aws_sdk_ecs::config::Builder::new().retry_config(RetryConfig::disabled())
+}
+
+/// The answer to a change of several, by member.
+fn by_member(batch: &[String], answer: &UpdateContainerInstancesStateOutput) -> Answers {
+    let call = &UPDATE_CONTAINER_INSTANCES_STATE;
+    let failures = failures(answer.failures());
+    let failures: BTreeMap<&str, &str> = failures.iter().map(|(arn, why)| (id(arn), why.as_str())).collect();
+    let changed = answer.container_instances().iter().filter_map(|instance| instance.container_instance_arn());
+    let changed: BTreeSet<&str> = changed.map(id).collect();
+    let one = |arn: &String| match failures.get(id(arn)) {
+        Some(reason) => Err(AwsError::failure(call, arn, reason, None)),
+        None if changed.contains(id(arn)) => Ok(()),
+        None => Err(AwsError::incomplete(call, arn, "the answer leaves it out")),
+    };
+    batch.iter().map(|arn| (arn.clone(), one(arn))).collect()
 }
 
 /// What is gone already need not be ended. ECS has no code of its own for an unknown task or container instance: it says

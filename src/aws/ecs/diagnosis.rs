@@ -1,6 +1,7 @@
 //! What is read of a cluster for a drain that does not move: what its services allow, what their tasks need, what the
 //! other container instances have to offer, and which tasks are protected. All of it is asked for seldom.
 
+mod rollout;
 mod views;
 
 pub use views::{CapacityView, ServiceStateView, TaskDefinitionView};
@@ -9,12 +10,17 @@ use super::{Ecs, PAGE, failures, of_cluster, unless_absent};
 use crate::aws::batch::Described;
 use crate::aws::caller::next_page;
 use crate::aws::calls::{
-    DESCRIBE_CLUSTERS, DESCRIBE_TASK_DEFINITION, GET_TASK_PROTECTION, LIST_CONTAINER_INSTANCES, LIST_TASKS,
+    DESCRIBE_CLUSTERS, DESCRIBE_SERVICE_DEPLOYMENTS, DESCRIBE_TASK_DEFINITION, GET_TASK_PROTECTION,
+    LIST_CONTAINER_INSTANCES, LIST_TASKS,
 };
 use crate::aws::error::{AwsError, MISSING};
+use crate::aws::limiter::Permit;
 use aws_sdk_ecs::types::{ContainerInstanceStatus, DesiredStatus};
-use ecs_drain_state::diagnosis::Protection;
+use ecs_drain_state::diagnosis::{DeploymentFacts, Protection};
 use std::collections::BTreeMap;
+
+/// Service deployments in one description. (Source: ECS API reference, DescribeServiceDeployments.)
+const DEPLOYMENTS: usize = 20;
 
 /// Tasks in one question for their protection. (Source: ECS API reference, GetTaskProtection.)
 const PROTECTED: usize = 100;
@@ -40,6 +46,19 @@ impl Ecs {
             (None, Some((_, reason))) => Err(AwsError::failure(&DESCRIBE_CLUSTERS, &on, reason, None)),
             (None, None) => Err(AwsError::incomplete(&DESCRIBE_CLUSTERS, &on, "the answer leaves it out")),
         }
+    }
+
+    /// How many tasks a cluster runs, or is about to.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn running_tasks(&self, permit: Permit, cluster: &str) -> Result<usize, AwsError> {
+        let on = of_cluster(cluster);
+        let request = self.client.describe_clusters().clusters(cluster);
+        let answer = self.caller.send(permit, &DESCRIBE_CLUSTERS, &on, request.send()).await?;
+        let tasks =
+            answer.clusters().first().map_or(0, |found| found.running_tasks_count() + found.pending_tasks_count());
+        Ok(usize::try_from(tasks).unwrap_or_default())
     }
 
     /// The ARNs of the container instances of a cluster that are `ACTIVE`, `most` of them; and whether there are more.
@@ -92,6 +111,26 @@ impl Ecs {
     ) -> Result<Described<ServiceStateView>, AwsError> {
         let read = |from| ServiceStateView::read(from).map(|view| (view.name.clone(), view));
         self.services_as(cluster, names, read).await
+    }
+
+    /// Describes service deployments, of any cluster.
+    ///
+    /// # Errors
+    /// When a batch could not be read.
+    pub async fn service_deployments(&self, arns: &[String]) -> Result<Described<DeploymentFacts>, AwsError> {
+        let call = &DESCRIBE_SERVICE_DEPLOYMENTS;
+        let mut described = Described::default();
+        for batch in arns.chunks(DEPLOYMENTS) {
+            let request = self.client.describe_service_deployments();
+            let request = request.set_service_deployment_arns(Some(batch.to_vec()));
+            let on = format!("service deployments {}", batch.join(", "));
+            let answer = self.caller.make(call, &on, request.send()).await?;
+            let failures = failures(answer.failures());
+            let found = answer.service_deployments.unwrap_or_default().into_iter();
+            let found = found.filter_map(rollout::deployment).map(|facts| (facts.arn.clone(), facts));
+            described.extend(Described::sort(batch, found.collect(), &failures));
+        }
+        Ok(described)
     }
 
     /// The ARNs of the tasks of a service that ECS wants running.

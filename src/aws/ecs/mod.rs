@@ -5,11 +5,12 @@
 
 mod changes;
 mod diagnosis;
+mod reads;
 mod views;
 
 pub use changes::State;
 pub use diagnosis::{CapacityView, ServiceStateView, TaskDefinitionView};
-pub use views::{ContainerInstanceView, ServiceView, TaskView};
+pub use views::{ContainerInstanceView, RevisionView, ServiceView, TaskView};
 
 use super::batch::Described;
 use super::caller::{Caller, next_page};
@@ -18,7 +19,8 @@ use super::calls::{
     LIST_TASKS,
 };
 use super::error::{AwsError, ErrorClass};
-use aws_sdk_ecs::types::{ContainerInstance, DesiredStatus, Failure, Service};
+use super::limiter::Permit;
+use aws_sdk_ecs::types::{ContainerInstance, Failure, Service};
 use std::collections::BTreeSet;
 
 /// Ids in one filter of ListContainerInstances: 50 of them are 1 KB; AWS documents no limit.
@@ -82,30 +84,10 @@ impl Ecs {
     pub async fn list_container_instances(&self, cluster: &str, ec2_ids: &[String]) -> Result<Vec<String>, AwsError> {
         let mut arns = BTreeSet::new();
         for ids in ec2_ids.chunks(IDS_IN_A_FILTER) {
-            match self.list_container_instances_of(cluster, ids).await {
-                Ok(some) => arns.extend(some),
-                Err(error) if error.class == ErrorClass::NotFound => return Ok(Vec::new()),
-                Err(error) => return Err(error),
-            }
+            let permit = self.caller.permit(&LIST_CONTAINER_INSTANCES).await;
+            arns.extend(self.registered(permit, cluster, ids).await?);
         }
         Ok(arns.into_iter().collect())
-    }
-
-    async fn list_container_instances_of(&self, cluster: &str, ids: &[String]) -> Result<Vec<String>, AwsError> {
-        let on = of_cluster(cluster);
-        let filter = format!("ec2InstanceId in [{}]", ids.join(", "));
-        let mut arns = Vec::new();
-        let mut token = None;
-        loop {
-            let request = self.client.list_container_instances().cluster(cluster).filter(&filter);
-            let request = request.max_results(PAGE).set_next_token(token.clone());
-            let page = self.caller.make(&LIST_CONTAINER_INSTANCES, &on, request.send()).await?;
-            token = next_page(&LIST_CONTAINER_INSTANCES, &on, token.as_deref(), page.next_token())?;
-            arns.extend(whole(&LIST_CONTAINER_INSTANCES, &on, page.container_instance_arns)?);
-            if token.is_none() {
-                return Ok(arns);
-            }
-        }
     }
 
     /// What ECS says of container instances.
@@ -131,25 +113,8 @@ impl Ecs {
         container_instance: Option<&str>,
         desired: Desired,
     ) -> Result<Vec<String>, AwsError> {
-        let on = of_cluster(cluster);
-        let status = match desired {
-            Desired::Running => DesiredStatus::Running,
-            Desired::Stopped => DesiredStatus::Stopped,
-        };
-        let mut arns = Vec::new();
-        let mut token = None;
-        loop {
-            let request = self.client.list_tasks().cluster(cluster).desired_status(status.clone()).max_results(PAGE);
-            let request = request.set_container_instance(container_instance.map(str::to_owned));
-            let request = request.set_next_token(token.clone());
-            let answer = self.caller.make(&LIST_TASKS, &on, request.send()).await;
-            let Some(page) = unless_absent(answer)? else { return Ok(Vec::new()) };
-            token = next_page(&LIST_TASKS, &on, token.as_deref(), page.next_token())?;
-            arns.extend(whole(&LIST_TASKS, &on, page.task_arns)?);
-            if token.is_none() {
-                return Ok(arns);
-            }
-        }
+        let permit = self.caller.permit(&LIST_TASKS).await;
+        self.tasks_of(permit, cluster, container_instance, desired).await
     }
 
     /// What ECS says of tasks. A task that was seen once and is missing now has stopped, an hour ago or earlier.
@@ -157,16 +122,10 @@ impl Ecs {
     /// # Errors
     /// When a batch could not be read. A cluster that does not exist misses them all.
     pub async fn describe_tasks(&self, cluster: &str, arns: &[String]) -> Result<Described<TaskView>, AwsError> {
-        let on = of_cluster(cluster);
         let mut described = Described::default();
         for batch in arns.chunks(DESCRIBED) {
-            let request = self.client.describe_tasks().cluster(cluster).set_tasks(Some(batch.to_vec()));
-            let answer = self.caller.make(&DESCRIBE_TASKS, &on, request.send()).await;
-            let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(arns)) };
-            let failures = failures(answer.failures());
-            let found = answer.tasks.unwrap_or_default().into_iter();
-            let found = found.filter_map(TaskView::read).map(|view| (view.arn.clone(), view));
-            described.extend(Described::sort(batch, found.collect(), &failures));
+            let permit = self.caller.permit(&DESCRIBE_TASKS).await;
+            described.extend(self.tasks(permit, cluster, batch).await?);
         }
         Ok(described)
     }
@@ -176,8 +135,12 @@ impl Ecs {
     /// # Errors
     /// When a batch could not be read. A cluster that does not exist misses them all.
     pub async fn describe_services(&self, cluster: &str, names: &[String]) -> Result<Described<ServiceView>, AwsError> {
-        let read = |from| ServiceView::read(from).map(|view| (view.name.clone(), view));
-        self.services_as(cluster, names, read).await
+        let mut described = Described::default();
+        for batch in names.chunks(SERVICES) {
+            let permit = self.caller.permit(&DESCRIBE_SERVICES).await;
+            described.extend(self.services(permit, cluster, batch).await?);
+        }
+        Ok(described)
     }
 
     /// Container instances, as `read` sees them: each with its ARN.
@@ -187,18 +150,33 @@ impl Ecs {
         arns: &[String],
         read: impl Fn(ContainerInstance) -> Option<(String, T)>,
     ) -> Result<Described<T>, AwsError> {
-        let on = of_cluster(cluster);
         let mut described = Described::default();
         for batch in arns.chunks(DESCRIBED) {
-            let request = self.client.describe_container_instances().cluster(cluster);
-            let request = request.set_container_instances(Some(batch.to_vec()));
-            let answer = self.caller.make(&DESCRIBE_CONTAINER_INSTANCES, &on, request.send()).await;
-            let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(arns)) };
-            let failures = failures(answer.failures());
-            let found = answer.container_instances.unwrap_or_default().into_iter();
-            described.extend(Described::sort(batch, found.filter_map(&read).collect(), &failures));
+            let permit = self.caller.permit(&DESCRIBE_CONTAINER_INSTANCES).await;
+            described.extend(self.container_instances_in(permit, cluster, batch, &read).await?);
         }
         Ok(described)
+    }
+
+    /// One batch of container instances, as `read` sees them: each with its ARN.
+    async fn container_instances_in<T>(
+        &self,
+        permit: Permit,
+        cluster: &str,
+        arns: &[String],
+        read: impl Fn(ContainerInstance) -> Option<(String, T)>,
+    ) -> Result<Described<T>, AwsError> {
+        if arns.is_empty() {
+            return Ok(Described::default());
+        }
+        let request = self.client.describe_container_instances().cluster(cluster);
+        let request = request.set_container_instances(Some(arns.to_vec()));
+        let on = of_cluster(cluster);
+        let answer = self.caller.send(permit, &DESCRIBE_CONTAINER_INSTANCES, &on, request.send()).await;
+        let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(arns)) };
+        let failures = failures(answer.failures());
+        let found = answer.container_instances.unwrap_or_default().into_iter();
+        Ok(Described::sort(arns, found.filter_map(read).collect(), &failures))
     }
 
     /// Services, as `read` sees them: each with its name.
@@ -208,17 +186,31 @@ impl Ecs {
         names: &[String],
         read: impl Fn(Service) -> Option<(String, T)>,
     ) -> Result<Described<T>, AwsError> {
-        let on = of_cluster(cluster);
         let mut described = Described::default();
         for batch in names.chunks(SERVICES) {
-            let request = self.client.describe_services().cluster(cluster).set_services(Some(batch.to_vec()));
-            let answer = self.caller.make(&DESCRIBE_SERVICES, &on, request.send()).await;
-            let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(names)) };
-            let failures = failures(answer.failures());
-            let found = answer.services.unwrap_or_default().into_iter();
-            described.extend(Described::sort(batch, found.filter_map(&read).collect(), &failures));
+            let permit = self.caller.permit(&DESCRIBE_SERVICES).await;
+            described.extend(self.services_in(permit, cluster, batch, &read).await?);
         }
         Ok(described)
+    }
+
+    /// One batch of services, as `read` sees them: each with its name.
+    async fn services_in<T>(
+        &self,
+        permit: Permit,
+        cluster: &str,
+        names: &[String],
+        read: impl Fn(Service) -> Option<(String, T)>,
+    ) -> Result<Described<T>, AwsError> {
+        if names.is_empty() {
+            return Ok(Described::default());
+        }
+        let request = self.client.describe_services().cluster(cluster).set_services(Some(names.to_vec()));
+        let answer = self.caller.send(permit, &DESCRIBE_SERVICES, &of_cluster(cluster), request.send()).await;
+        let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(names)) };
+        let failures = failures(answer.failures());
+        let found = answer.services.unwrap_or_default().into_iter();
+        Ok(Described::sort(names, found.filter_map(read).collect(), &failures))
     }
 }
 

@@ -1,7 +1,10 @@
 //! What this program keeps of ECS's answers.
 
 use aws_sdk_ecs::primitives::DateTime;
-use aws_sdk_ecs::types::{Attachment, Container, ContainerInstance, LoadBalancer, SchedulingStrategy, Service, Task};
+use aws_sdk_ecs::types::{
+    Attachment, Container, ContainerInstance, DeploymentRolloutState, LoadBalancer, ResolvedConfiguration,
+    SchedulingStrategy, Service, ServiceRevision, Task,
+};
 use ecs_drain_state::ContainerInstanceStatus;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +57,7 @@ pub(super) fn status(word: String) -> ContainerInstanceStatus {
         "ACTIVE" => ContainerInstanceStatus::Active,
         "DRAINING" => ContainerInstanceStatus::Draining,
         "INACTIVE" => ContainerInstanceStatus::Inactive,
+        "REGISTRATION_FAILED" => ContainerInstanceStatus::RegistrationFailed,
         _ => ContainerInstanceStatus::Other(word),
     }
 }
@@ -154,32 +158,82 @@ pub struct ServiceView {
     pub name: String,
     /// Whether its scheduling strategy is `DAEMON`.
     pub daemon: bool,
-    /// ARNs of every target group that it may register tasks in, sorted: the alternate ones of blue/green deployments
-    /// and those of its task sets too.
+    /// ARNs of every target group that its tasks may be registered in, sorted: the alternate ones of blue/green
+    /// deployments, those of its task sets, and those of [`ServiceView::revisions`] too.
     pub target_groups: Vec<String>,
     /// Names of its classic load balancers, sorted.
     pub classic: Vec<String>,
+    /// ARNs of its current revisions, where tasks may run that are registered otherwise than the service now says: there
+    /// are several, or a deployment is in progress. Else empty.
+    pub revisions: Vec<String>,
 }
 
 impl ServiceView {
     /// None of an answer that does not say whom it is about.
     pub(super) fn read(from: Service) -> Option<ServiceView> {
         let sets = from.task_sets().iter().flat_map(|set| set.load_balancers());
-        let balancers: Vec<&LoadBalancer> = from.load_balancers().iter().chain(sets).collect();
-        let alternate = |balancer: &&LoadBalancer| {
-            balancer.advanced_configuration()?.alternate_target_group_arn().map(str::to_owned)
-        };
-        let groups = balancers.iter().filter_map(|balancer| balancer.target_group_arn().map(str::to_owned));
-        let groups: BTreeSet<String> = groups.chain(balancers.iter().filter_map(alternate)).collect();
-        let classic = balancers.iter().filter_map(|balancer| balancer.load_balancer_name().map(str::to_owned));
-        let classic: BTreeSet<String> = classic.collect();
+        let (target_groups, classic) = registrations(from.load_balancers().iter().chain(sets));
+        let rolls_out =
+            from.deployments().iter().any(|one| one.rollout_state() == Some(&DeploymentRolloutState::InProgress));
+        let revisions = from.current_service_revisions();
+        let several = revisions.len() > 1 || from.deployments().len() > 1 || rolls_out;
+        let revisions = revisions.iter().filter(|_| several).filter_map(|revision| revision.arn().map(str::to_owned));
         Some(ServiceView {
             daemon: from.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
-            target_groups: groups.into_iter().collect(),
+            revisions: revisions.collect(),
+            target_groups: target_groups.into_iter().collect(),
             classic: classic.into_iter().collect(),
             name: from.service_name?,
         })
     }
+
+    /// Adds the registrations of one of its revisions.
+    pub(super) fn add(&mut self, revision: &RevisionView) {
+        for (mine, more) in [(&mut self.target_groups, &revision.target_groups), (&mut self.classic, &revision.classic)]
+        {
+            mine.extend(more.iter().cloned());
+            mine.sort();
+            mine.dedup();
+        }
+    }
+}
+
+/// A revision of a service: what its tasks were made of, and where they are registered as long as they run. It never
+/// changes. (Source: ECS API reference, ServiceRevision.)
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RevisionView {
+    /// Its ARN.
+    pub arn: String,
+    /// ARNs of its target groups, sorted, the alternate ones of blue/green deployments too.
+    pub target_groups: Vec<String>,
+    /// Names of its classic load balancers, sorted.
+    pub classic: Vec<String>,
+}
+
+impl RevisionView {
+    /// None of an answer that does not say whom it is about.
+    pub(super) fn read(from: ServiceRevision) -> Option<RevisionView> {
+        let (mut target_groups, classic) = registrations(from.load_balancers().iter());
+        let resolved = from.resolved_configuration().map(ResolvedConfiguration::load_balancers).unwrap_or_default();
+        target_groups.extend(resolved.iter().filter_map(|one| one.target_group_arn().map(str::to_owned)));
+        Some(RevisionView {
+            target_groups: target_groups.into_iter().collect(),
+            classic: classic.into_iter().collect(),
+            arn: from.service_revision_arn?,
+        })
+    }
+}
+
+/// The target groups, alternate ones included, and the classic load balancers that are configured.
+fn registrations<'a>(balancers: impl Iterator<Item = &'a LoadBalancer>) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut groups, mut classic) = (BTreeSet::new(), BTreeSet::new());
+    for balancer in balancers {
+        let advanced = balancer.advanced_configuration();
+        let alternate = advanced.and_then(|advanced| advanced.alternate_target_group_arn());
+        groups.extend(balancer.target_group_arn().into_iter().chain(alternate).map(str::to_owned));
+        classic.extend(balancer.load_balancer_name().map(str::to_owned));
+    }
+    (groups, classic)
 }
 
 /// Counts are signed in the model and never negative.
@@ -191,7 +245,11 @@ pub(super) fn count(number: i32) -> u32 {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use aws_sdk_ecs::types::{AdvancedConfiguration, KeyValuePair, NetworkBinding, NetworkInterface, TaskSet};
+    use aws_sdk_ecs::types::builders::ServiceBuilder;
+    use aws_sdk_ecs::types::{
+        AdvancedConfiguration, Deployment, KeyValuePair, NetworkBinding, NetworkInterface,
+        ServiceCurrentRevisionSummary, ServiceRevisionLoadBalancer, TaskSet,
+    };
 
     #[test]
     fn unknown_statuses_are_kept_and_mean_nothing() {
@@ -239,6 +297,40 @@ mod tests {
         let view = ServiceView::read(service).unwrap();
         assert_eq!(view.target_groups, ["blue", "green", "set"]);
         assert_eq!(view.classic, ["old"]);
-        assert!(!view.daemon);
+        assert!(!view.daemon && view.revisions.is_empty());
+    }
+
+    #[test]
+    fn revisions_are_asked_for_while_tasks_of_several_can_run() {
+        let revision = |arn: &str| ServiceCurrentRevisionSummary::builder().arn(arn).build();
+        let deployment = |state| Deployment::builder().rollout_state(state).build();
+        let service = || Service::builder().service_name("web").current_service_revisions(revision("r/1"));
+        let asked = |service: ServiceBuilder| ServiceView::read(service.build()).unwrap().revisions;
+        let done = deployment(DeploymentRolloutState::Completed);
+        assert!(asked(service().deployments(done.clone())).is_empty());
+        assert_eq!(asked(service().deployments(deployment(DeploymentRolloutState::InProgress))), ["r/1"]);
+        assert_eq!(asked(service().deployments(done.clone()).deployments(done.clone())), ["r/1"]);
+        assert_eq!(asked(service().current_service_revisions(revision("r/2")).deployments(done)), ["r/1", "r/2"]);
+    }
+
+    #[test]
+    fn a_revisions_registrations_are_added() {
+        let resolved = ServiceRevisionLoadBalancer::builder().target_group_arn("tg/resolved").build();
+        let revision = ServiceRevision::builder()
+            .service_revision_arn("r/1")
+            .load_balancers(LoadBalancer::builder().target_group_arn("tg/old").build())
+            .load_balancers(LoadBalancer::builder().load_balancer_name("classic").build())
+            .resolved_configuration(ResolvedConfiguration::builder().load_balancers(resolved).build())
+            .build();
+        let service = Service::builder()
+            .service_name("web")
+            .load_balancers(LoadBalancer::builder().target_group_arn("tg/new").build())
+            .build();
+        let mut view = ServiceView::read(service).unwrap();
+        let revision = RevisionView::read(revision).unwrap();
+        view.add(&revision);
+        view.add(&revision);
+        assert_eq!(view.target_groups, ["tg/new", "tg/old", "tg/resolved"]);
+        assert_eq!(view.classic, ["classic"]);
     }
 }

@@ -1,98 +1,125 @@
 //! Is anything left? The one place that says so.
 
 use super::left_of;
-use crate::observation::{GroupSight, Observation, Seen, TargetSight, TaskKind, TaskSight};
-use crate::policy::{DaemonTasks, DisconnectedAgent, Policy};
-use crate::record::{Obligation, Record, Target};
-use crate::sightings::AgentLost;
+use crate::facts::{Facts, Kind, TargetFacts, matters};
+use crate::policy::Policy;
+use crate::record::{Obligation, Record};
+use crate::sight::{TargetSight, TaskKind, TaskSight, id};
+use crate::time::{Mono, Now};
 use crate::why::{Left, Span};
 use jiff::Timestamp;
+use std::time::Duration;
 
-/// Said of a container instance that a search found after this pass had looked.
-pub(super) const NEW_INSTANCE: &str = "a container instance was found that has not been looked at yet";
+/// How old what was read last may be while it cannot be read again, until that is what a drain waits for.
+const STALE: Duration = Duration::from_secs(90);
 
-/// Why one look does not show everything gone.
-#[derive(Debug, PartialEq)]
+/// How the reason ends for something that was found and not read yet.
+pub(crate) const NOT_YET: &str = "has not been looked at yet";
+
+/// Why not everything is gone.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Remains {
-    /// Something needed could not be read, or was not looked at yet.
+    /// Something needed could not be read, or was not read yet.
     Unknown(String),
     /// A container instance takes new tasks.
     TakesWork,
     /// Tasks that matter are there.
     Tasks(Left),
-    /// Registrations are there.
+    /// Targets are there.
     Targets(Left),
 }
 
-/// Whether everything is gone by one look: container instances first, then tasks, then targets.
+/// Whether everything is gone by what was read last: container instances first, then tasks, then targets.
 ///
 /// A dead instance excuses the wait for its tasks, whose states are frozen, never the wait for its targets.
-pub(crate) fn clear(
-    record: &Record,
-    seen: &Observation,
-    policy: &Policy,
-    agent_lost: Option<AgentLost>,
-) -> Result<(), Remains> {
-    container_instances(record, seen)?;
-    tasks(seen, policy, agent_lost)?;
-    targets(record, seen)
+pub(crate) fn clear(record: &Record, facts: &Facts, policy: &Policy, now: Now) -> Result<(), Remains> {
+    container_instances(record, facts, now.mono)?;
+    tasks(facts, policy, now.mono)?;
+    targets(record, facts, now.wall)
 }
 
 /// Whether no new work can land.
-pub(crate) fn container_instances(record: &Record, seen: &Observation) -> Result<(), Remains> {
-    match &seen.container_instances {
-        Seen::Unknown(why) => Err(Remains::Unknown(why.clone())),
-        Seen::Yes(all) if all.len() != record.container_instances.len() || found_another(record, seen) => {
-            Err(Remains::Unknown(NEW_INSTANCE.to_owned()))
-        }
-        Seen::Yes(all) if all.iter().all(|c| c.status.takes_no_work()) => Ok(()),
-        Seen::Yes(_) => Err(Remains::TakesWork),
+pub(crate) fn container_instances(record: &Record, facts: &Facts, now: Mono) -> Result<(), Remains> {
+    if !facts.search.found.is_empty() {
+        return Err(Remains::Unknown(format!("a container instance was found that {NOT_YET}")));
     }
-}
-
-/// Whether a search found a container instance that is not in the record yet, so that this pass has not looked at it.
-fn found_another(record: &Record, seen: &Observation) -> bool {
-    let found = seen.lookup.iter().flat_map(|l| &l.found);
-    found.into_iter().any(|f| !record.container_instances.iter().any(|c| c.arn == f.arn))
+    for mine in &record.container_instances {
+        let Some((read, sight)) = facts.of(&mine.arn).and_then(|one| one.sight.as_ref()) else {
+            return Err(not_read(facts, Kind::Status, "a container instance"));
+        };
+        if now.since(read.ended) > STALE
+            && let Some((at, why)) = facts.trouble.get(&Kind::Status)
+            && *at > read.ended
+        {
+            return Err(Remains::Unknown(why.clone()));
+        }
+        if !sight.status.takes_no_work() {
+            return Err(Remains::TakesWork);
+        }
+    }
+    Ok(())
 }
 
 /// Whether no task that matters is left, or the instance is dead.
-pub(crate) fn tasks(seen: &Observation, policy: &Policy, agent_lost: Option<AgentLost>) -> Result<(), Remains> {
-    if is_dead(seen, policy, agent_lost) {
+pub(crate) fn tasks(facts: &Facts, policy: &Policy, now: Mono) -> Result<(), Remains> {
+    if facts.is_dead(policy, now) {
         return Ok(());
     }
-    match &seen.tasks {
-        Seen::Unknown(why) => Err(Remains::Unknown(why.clone())),
-        Seen::Yes(tasks) => {
-            let left: Vec<_> = tasks.iter().filter(|t| matters(t, policy)).map(describe_task).collect();
-            if left.is_empty() { Ok(()) } else { Err(Remains::Tasks(left_of(left))) }
+    let unlisted = facts.instances.iter().any(|one| !one.is_gone() && one.discovered.is_none());
+    if unlisted {
+        return Err(not_read(facts, Kind::Running, "its list of tasks"));
+    }
+    let mut left = Vec::new();
+    for (arn, task) in facts.tasks_there() {
+        match &task.sight {
+            None => return Err(not_read(facts, Kind::Tasks, &format!("task {}", id(arn)))),
+            Some((_, sight)) if matters(sight, policy) => left.push(describe_task(arn, sight)),
+            Some(_) => {}
         }
+    }
+    if left.is_empty() { Ok(()) } else { Err(Remains::Tasks(left_of(left))) }
+}
+
+/// Whether the targets of every known task are known, so that nothing is forgotten once its tasks have gone.
+pub(crate) fn registrations_known(facts: &Facts) -> Result<(), Remains> {
+    if facts.group.sight.is_none() {
+        return Err(Remains::Unknown("the groups have not been read yet".to_owned()));
+    }
+    if facts.instances.iter().any(|one| !one.is_gone() && one.discovered.is_none()) {
+        return Err(not_read(facts, Kind::Running, "its list of tasks"));
+    }
+    let there = |on: usize| facts.instances.get(on).is_none_or(|one| !one.is_gone());
+    let mut tasks = facts.tasks.iter().filter(|(_, task)| there(task.on));
+    match tasks.find(|(_, task)| !task.registrations_known) {
+        Some((arn, _)) => Err(not_read(facts, Kind::Tasks, &format!("task {}", id(arn)))),
+        None => Ok(()),
     }
 }
 
-/// Whether no registration is left.
-pub(crate) fn targets(record: &Record, seen: &Observation) -> Result<(), Remains> {
-    let (found, targets) = match (&seen.obligations, &seen.targets) {
-        (Seen::Unknown(why), _) | (_, Seen::Unknown(why)) => return Err(Remains::Unknown(why.clone())),
-        (Seen::Yes(found), Seen::Yes(targets)) => (found, targets),
-    };
-    let new = found.iter().any(|f| !record.obligations.iter().any(|o| o.is_same(f)));
-    if new || targets.len() != record.obligations.len() {
-        return Err(Remains::Unknown("a registration was found that has not been looked at yet".to_owned()));
+/// Whether no target is left.
+pub(crate) fn targets(record: &Record, facts: &Facts, now: Timestamp) -> Result<(), Remains> {
+    registrations_known(facts)?;
+    let is_new = |target: &TargetFacts| !record.obligations.iter().any(|o| o.is_same(&target.obligation));
+    if facts.targets.iter().any(is_new) {
+        return Err(Remains::Unknown(format!("a target was found that {NOT_YET}")));
     }
-    let left: Vec<_> = record
-        .obligations
-        .iter()
-        .zip(targets)
-        .filter(|(obligation, _)| record.waits_for(obligation))
-        .filter_map(|(obligation, target)| match target {
-            TargetSight::Present { state, draining, .. } => {
-                Some(describe_target(obligation, state, *draining, seen.begun_at))
+    let mut left = Vec::new();
+    for obligation in record.obligations.iter().filter(|obligation| record.waits_for(obligation)) {
+        match facts.target(obligation).and_then(|target| target.sight.as_ref()) {
+            None => return Err(not_read(facts, Kind::Targets, &obligation.to_string())),
+            Some((_, TargetSight::Gone)) => {}
+            Some((_, TargetSight::Present { state, draining, .. })) => {
+                left.push(describe_target(obligation, state, *draining, now));
             }
-            TargetSight::Gone => None,
-        })
-        .collect();
+        }
+    }
     if left.is_empty() { Ok(()) } else { Err(Remains::Targets(left_of(left))) }
+}
+
+/// Says why something is not known: what came back when it was read last, or that it was not read yet.
+fn not_read(facts: &Facts, kind: Kind, what: &str) -> Remains {
+    let why = facts.trouble.get(&kind).map(|(_, why)| why.clone());
+    Remains::Unknown(why.unwrap_or_else(|| format!("{what} {NOT_YET}")))
 }
 
 /// `i-1 in target group web is draining, at most 140 s left`.
@@ -107,46 +134,12 @@ pub(super) fn describe_target(obligation: &Obligation, state: &str, draining: bo
     }
 }
 
-/// Whether a task holds its instance's drain up. Every task that was handed in is not `STOPPED`: `DEACTIVATING`,
-/// `STOPPING` and `DEPROVISIONING` count, although ECS's own counters leave them out.
-pub fn matters(task: &TaskSight, policy: &Policy) -> bool {
-    match (&task.kind, policy.daemon_tasks) {
-        (TaskKind::Daemon(_), DaemonTasks::Ignore) => false,
-        (TaskKind::Daemon(_), DaemonTasks::Wait) | (TaskKind::Replica(_) | TaskKind::Standalone, _) => true,
-    }
-}
-
-pub(crate) fn is_present(target: &TargetSight) -> bool {
-    matches!(target, TargetSight::Present { .. })
-}
-
-pub(crate) fn describe_task(task: &TaskSight) -> String {
+pub(crate) fn describe_task(arn: &str, task: &TaskSight) -> String {
     let of = match &task.kind {
         TaskKind::Replica(service) | TaskKind::Daemon(service) => format!("of service {service}"),
         TaskKind::Standalone => "of no service".to_owned(),
     };
     let protected =
         task.protected_until.map(|until| format!(", protected from scale-in until {until:.0}")).unwrap_or_default();
-    format!("task {} {of} is {}{protected}", task.id(), task.last_status)
-}
-
-/// Whether the instance's tasks are excused: its agent has been disconnected for longer than the grace, so that their
-/// states are frozen, *and*, unless the policy does without, the group calls it unhealthy or a balancer has said
-/// meanwhile that it does not run. (Source: ECS leaves tasks `RUNNING` for ever when an agent is gone.)
-fn is_dead(seen: &Observation, policy: &Policy, agent_lost: Option<AgentLost>) -> bool {
-    let Some(lost) = agent_lost.filter(|lost| seen.ended >= lost.since + policy.agent_grace) else { return false };
-    let unhealthy = matches!(seen.group, Seen::Yes(GroupSight::Member { healthy: false, .. }));
-    match policy.disconnected_agent {
-        DisconnectedAgent::Wait => false,
-        DisconnectedAgent::ExcuseDead => lost.stopped || unhealthy,
-        DisconnectedAgent::Excuse => true,
-    }
-}
-
-/// Whether a balancer says that the instance is stopped or terminated (`Target.InvalidState`).
-pub(crate) fn is_stopped(record: &Record, seen: &Observation) -> bool {
-    seen.targets.known().into_iter().flatten().zip(&record.obligations).any(|(target, obligation)| {
-        matches!(target, TargetSight::Present { instance_dead: true, .. })
-            && matches!(obligation.target, Target::Instance(_))
-    })
+    format!("task {} {of} is {}{protected}", id(arn), task.last_status)
 }

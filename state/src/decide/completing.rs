@@ -4,12 +4,15 @@
 //! The intent is permission, not evidence. Each call for `Drained` also needs this very look to show everything still
 //! gone; for the other outcomes the evidence is read again from the record.
 
-use super::clear::{Remains, clear};
-use super::pending::SEARCHES_APART;
-use super::{Action, Step, View, unknown};
-use crate::observation::{GroupSight, LifecycleState, Seen};
+use super::clear::Remains;
+use super::{Action, Step, View, need, unknown};
+use crate::facts::Kind;
+use crate::needs::Class;
 use crate::phase::{Outcome, Phase};
+use crate::proof::{Verdict, judge};
 use crate::record::{Intent, Record, Then};
+use crate::sight::{GroupSight, LifecycleState, Seen};
+use crate::time::Mono;
 use crate::why::Why;
 use std::time::Duration;
 
@@ -39,7 +42,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
 /// A deadline that was moved or taken away is no evidence any more.
 fn timed_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     match draft.deadline {
-        Some(deadline) if view.now < deadline => {
+        Some(deadline) if view.now.wall < deadline => {
             Step::Enter(Phase::Waiting, format!("its deadline is now {deadline:.0}"))
         }
         Some(_) => carry_out(draft, intent, view),
@@ -50,18 +53,18 @@ fn timed_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
 /// A group with `TerminateHookAbandon: retain` keeps the instance after our `ABANDON`, until someone terminates it: that
 /// is a new wait under our hook. (Source: Amazon EC2 Auto Scaling user guide, instance lifecycle policy.)
 fn retained(draft: &mut Record, view: &View<'_>) -> Option<Step> {
-    match (view.seen.group.known().and_then(|group| group.state()), draft.retained_at) {
+    match (view.facts.group.state(), draft.retained_at) {
         (Some(LifecycleState::Retained(_)), None) => {
-            draft.retained_at = Some(view.now);
-            draft.note(view.now, Why::Retained.to_string());
+            draft.retained_at = Some(view.now.wall);
+            draft.note(view.now.wall, Why::Retained.to_string());
             Some(Step::Wait(Why::Retained, AGAIN))
         }
         // It was not kept, and it lives on.
-        (Some(state), None) if draft.lives_on() && view.sightings.past_wait_passes > 0 => {
+        (Some(state), None) if draft.lives_on() && view.facts.group.past_wait_reads > 0 => {
             Some(Step::Enter(Phase::Returning, format!("its group shows it {state}")))
         }
         // A wait that is read late is the old one.
-        (Some(LifecycleState::Waiting(_)), Some(_)) if is_shown_now(view) => {
+        (Some(LifecycleState::Waiting(_)), Some(_)) if view.facts.group.is_present(view.policy) => {
             Some(Step::Enter(Phase::Waiting, "someone terminates it; this time it ends with CONTINUE".to_owned()))
         }
         (_, Some(_)) => Some(Step::Wait(Why::Retained, AGAIN)),
@@ -69,17 +72,13 @@ fn retained(draft: &mut Record, view: &View<'_>) -> Option<Step> {
     }
 }
 
-/// Whether the group has shown the instance as it does for longer than a read lags.
-fn is_shown_now(view: &View<'_>) -> bool {
-    view.sightings.shown.as_ref().is_some_and(|shown| shown.is_present(view.seen.group_begun))
-}
-
 fn drained(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
-    match clear(draft, view.seen, view.policy, view.sightings.agent_lost) {
-        Ok(()) => carry_out(draft, intent, view),
-        Err(Remains::Unknown(why)) => unknown(&why, view.policy),
-        Err(Remains::TakesWork) => Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),
-        Err(Remains::Tasks(left) | Remains::Targets(left)) => {
+    match judge(draft, view.facts, view.policy, view.now) {
+        Verdict::Proved => carry_out(draft, intent, view),
+        Verdict::Missing(_, _, needs) => Step::Read(needs, Why::Completing(intent.outcome), AGAIN),
+        Verdict::Remains(Remains::Unknown(why)) => unknown(&why, view.policy),
+        Verdict::Remains(Remains::TakesWork) => Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),
+        Verdict::Remains(Remains::Tasks(left) | Remains::Targets(left)) => {
             Step::Enter(Phase::Waiting, format!("it is not gone: {left}"))
         }
     }
@@ -90,20 +89,17 @@ fn not_in_cluster(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         return Step::Enter(Phase::Deregistering, "it is in a cluster after all".to_owned());
     }
     // While Auto Scaling cannot be told it may register after all: an old search is no evidence.
-    let next_search = view.sightings.nowhere_last.map_or(Duration::ZERO, |last| last + SEARCHES_APART);
-    if view.seen.begun < next_search {
+    let next = view.facts.search.nowhere.map_or(Mono::START, |(_, last)| last + view.policy.read_lag);
+    if view.now.mono < next {
         return carry_out(draft, intent, view);
     }
-    Step::Search(next_search, Why::Completing(intent.outcome), view.policy.poll)
+    Step::Read(need(Kind::Sweep, next, Class::Finish), Why::Completing(intent.outcome), view.policy.poll)
 }
 
 /// Tells Auto Scaling: that our lifecycle action is over, or, in a drain that nobody's hook began, to terminate the
 /// instance, where that was asked for.
 fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     if draft.lifecycle.is_some() {
-        if let Some(search) = search_first(&intent, view) {
-            return search;
-        }
         let why = Why::Completing(intent.outcome);
         return Step::Act(vec![Action::Complete(intent)], why, AGAIN);
     }
@@ -114,8 +110,8 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
             return Step::End(intent.outcome, "it stays, drained".to_owned());
         }
     };
-    let (group, state, hook) = match &view.seen.group {
-        Seen::Unknown(why) => return unknown(why, view.policy),
+    let (group, state, hook) = match view.facts.group.seen() {
+        Seen::Unknown(why) => return unknown(&why, view.policy),
         Seen::Yes(GroupSight::Absent) => {
             let what = "it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it";
             return unknown(what, view.policy);
@@ -131,27 +127,16 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         }
         // It was on its way out already; asking again could lower the desired capacity a second time.
         (state, _) if state.is_terminating() => Step::Wait(Why::Terminating, view.policy.poll),
-        _ => ask_to_terminate(draft, &intent, group.clone(), shrink, view),
+        _ => ask_to_terminate(draft, group.clone(), shrink, view),
     }
-}
-
-/// While Auto Scaling cannot be told, an agent may register its instance a second time, and tasks land there: that a
-/// search found nothing more is evidence for a minute.
-fn search_first(intent: &Intent, view: &View<'_>) -> Option<Step> {
-    let is_fresh = |begun: Duration| view.seen.begun <= begun + SEARCHES_APART;
-    let needed = intent.outcome == Outcome::Drained && !view.seen.lookup.as_ref().is_some_and(|l| is_fresh(l.begun));
-    needed.then_some(Step::Search(view.seen.begun, Why::LookingForRegistrations, view.policy.poll))
 }
 
 /// Asks the group, and asks again only once a look that began well after shows that nothing came of it: asked twice, a
 /// group could lower its desired capacity twice.
-fn ask_to_terminate(draft: &mut Record, intent: &Intent, group: String, shrink: bool, view: &View<'_>) -> Step {
-    if draft.termination_asked_at.is_some() && !view.sightings.shows_termination(view.seen.group_begun) {
+fn ask_to_terminate(draft: &mut Record, group: String, shrink: bool, view: &View<'_>) -> Step {
+    if draft.termination_asked_at.is_some() && !view.facts.group.shows_termination(view.policy) {
         return Step::Wait(Why::TerminationAsked, view.policy.poll);
     }
-    if let Some(search) = search_first(intent, view) {
-        return search;
-    }
-    draft.termination_asked_at = Some(view.now);
+    draft.termination_asked_at = Some(view.now.wall);
     Step::Act(vec![Action::Terminate { group, shrink }], Why::TerminationAsked, AGAIN)
 }

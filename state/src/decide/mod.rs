@@ -1,4 +1,4 @@
-//! The decision: what to save, what then to do, and when to look again.
+//! The decision: what to save, what then to do, and what to read next.
 //!
 //! [`decide`] is total and pure. It is one walk over the phases (a file each) until one of them has to wait for the
 //! world: a record may pass through several phases in one pass and is then written once. Whatever cannot be undone is
@@ -13,24 +13,27 @@ mod pending;
 mod returning;
 mod verifying;
 mod waiting;
+mod wants;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use clear::matters;
-
-use crate::Mono;
-use crate::observation::{GroupSight, LifecycleState, Observation, Seen, TargetSight};
-use crate::phase::{Outcome, Phase};
+use crate::facts::{Facts, Kind, matters};
+use crate::needs::{Class, Needs};
+use crate::phase::{IllegalMove, Outcome, Phase};
 use crate::policy::{AtDeadline, Policy};
 use crate::record::{ActionResult, Intent, LastError, Lifecycle, Note, Obligation, Record, SHOWN, later};
-use crate::sightings::{Sightings, Watch};
+use crate::sight::{GroupSight, LifecycleState, Seen, TargetSight};
+use crate::time::{Mono, Now, Watch};
 use crate::why::{Left, Why};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
 /// How old the lists for display in a stored record may become while nothing else changes.
 const REFRESH: SignedDuration = SignedDuration::from_mins(5);
+
+/// The same where what is left is now the targets, no longer the tasks.
+const REFRESH_WHY: SignedDuration = SignedDuration::from_mins(1);
 
 /// How much of what a process has watched may be lost when it is killed, seconds: a span that must be watched is
 /// written as often as that.
@@ -87,12 +90,15 @@ pub struct Decision {
     pub save: bool,
     /// What to do then.
     pub actions: Vec<Action>,
-    /// When to look again, from now.
+    /// When to decide again at the latest, from now: time alone may change the decision.
     pub again: Duration,
-    /// A search of every cluster for this instance is needed, begun at this moment or later.
-    pub lookup: Option<Mono>,
+    /// What to read.
+    pub needs: Needs,
     /// Why it is where it is.
     pub why: Why,
+    /// A move that the table of phases does not allow: a mistake of this program. The drain stands still in the phase it is
+    /// in, and whoever carries this decision out must say so loudly.
+    pub fault: Option<IllegalMove>,
 }
 
 /// What came back from a `CompleteLifecycleAction`.
@@ -102,6 +108,8 @@ pub enum CompletionAnswer {
     Accepted,
     /// `No active Lifecycle Action found with instance ID …`: our action is over already.
     NoActiveAction,
+    /// It is not allowed; the text says what is missing.
+    Denied(String),
     /// Anything else; the text says what.
     Failed(String),
 }
@@ -114,12 +122,12 @@ enum Step {
     Intend(Intent),
     /// Nothing is left to do.
     End(Outcome, String),
-    /// Do this and look again.
+    /// Do this, and decide again.
     Act(Vec<Action>, Why, Duration),
-    /// Look again.
+    /// Decide again.
     Wait(Why, Duration),
-    /// Search every cluster, from this moment on, then look again.
-    Search(Mono, Why, Duration),
+    /// Read this beside what the phase wants, and decide again.
+    Read(Needs, Why, Duration),
 }
 
 /// Whether a drain's turn has come, by its cluster's budget.
@@ -139,11 +147,9 @@ pub enum Turn {
     },
 }
 
-/// What is known of a drain beside its record and what was just seen of it. None of it is stored.
-#[derive(Clone, Copy, Debug)]
+/// What is known of a drain beside its record and its facts. None of it is stored.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
-    /// What has been seen unbroken; it must already hold this observation (see [`Sightings::fold`]).
-    pub sightings: &'a Sightings,
     /// Whether its turn has come.
     pub turn: Turn,
     /// Who holds its whole cluster, or everything, if someone does.
@@ -152,36 +158,29 @@ pub struct Context<'a> {
     pub causes: &'a [Note],
 }
 
-impl<'a> Context<'a> {
-    /// Its turn has come, nobody holds it, and nothing is known of why it would not move.
-    pub fn new(sightings: &'a Sightings) -> Context<'a> {
-        Context { sightings, turn: Turn::Now, brake: None, causes: &[] }
-    }
-}
-
 /// Everything that a phase may look at.
 struct View<'a> {
     /// The record as it was read.
     record: &'a Record,
-    seen: &'a Observation,
+    facts: &'a Facts,
     policy: &'a Policy,
-    sightings: &'a Sightings,
     turn: Turn,
     brake: Option<&'a str>,
     causes: &'a [Note],
-    now: Timestamp,
+    now: Now,
 }
 
-/// Decides one drain. `now` is the wall clock at the end of the observation.
-pub fn decide(record: &Record, seen: &Observation, policy: &Policy, context: &Context<'_>, now: Timestamp) -> Decision {
-    let Context { sightings, turn, brake, causes } = *context;
-    let view = View { record, seen, policy, sightings, turn, brake, causes, now };
+/// Decides one drain.
+pub fn decide(record: &Record, facts: &Facts, policy: &Policy, context: &Context<'_>, now: Now) -> Decision {
+    let Context { turn, brake, causes } = *context;
+    let view = View { record, facts, policy, turn, brake, causes, now };
     let mut draft = record.clone();
     if !draft.is_done() {
         absorb(&mut draft, &view);
         absorb_spans(&mut draft, &view);
     }
     let mut decision = walk(&mut draft, &view);
+    decision.needs = decision.needs.and(wants::of(&draft, &view));
     // A finished record shows what was left when it was finished.
     if !record.is_done() {
         show_what_is_left(&mut draft, &view);
@@ -189,7 +188,7 @@ pub fn decide(record: &Record, seen: &Observation, policy: &Policy, context: &Co
     let over = matches!(draft.phase, Phase::Completing | Phase::Returning | Phase::Done);
     draft.causes = if over { Vec::new() } else { causes.to_vec() };
     draft.explain(&decision.why);
-    decision.save = must_save(record, &draft, now);
+    decision.save = must_save(record, &draft, &decision.why, now.wall);
     decision.record = draft;
     decision
 }
@@ -198,36 +197,54 @@ pub fn decide(record: &Record, seen: &Observation, policy: &Policy, context: &Co
 fn walk(draft: &mut Record, view: &View<'_>) -> Decision {
     let mut met = vec![draft.phase];
     loop {
-        let (actions, why, again, lookup) = match step(draft, view) {
+        let (actions, why, again, needs) = match step(draft, view) {
             Step::Enter(phase, note) if met.contains(&phase) => {
                 // It came from there in this very pass: what was seen is not enough to go on, so look again.
-                (Vec::new(), Why::Unknown(note), view.policy.poll, None)
+                (Vec::new(), Why::Unknown(note), view.policy.poll, Needs::default())
             }
             Step::Enter(phase, note) => {
                 met.push(phase);
-                enter(draft, phase, note, view.now);
-                continue;
+                match enter(draft, phase, note, view.now.wall) {
+                    Ok(()) => continue,
+                    Err(fault) => return standstill(draft, fault, view.policy),
+                }
             }
             // The wait is over without us: there is nothing left to tell, and it would claim what we did not do.
-            Step::Intend(_) if view.sightings.past_wait_passes > 0 && draft.lifecycle.is_some() => {
-                (Vec::new(), Why::Unknown(endings::PAST_THE_WAIT.to_owned()), view.policy.poll, None)
+            Step::Intend(_) if view.facts.group.past_wait_reads > 0 && draft.lifecycle.is_some() => {
+                let why = Why::Unknown(endings::PAST_THE_WAIT.to_owned());
+                (Vec::new(), why, view.policy.poll, Needs::default())
             }
             Step::Intend(intent) => {
                 met.push(Phase::Completing);
                 let note = format!("will tell Auto Scaling {}: {}", intent.result, intent.reason);
-                draft.intent = Some(intent);
-                enter(draft, Phase::Completing, note, view.now);
+                match enter(draft, Phase::Completing, note, view.now.wall) {
+                    Ok(()) => draft.intent = Some(intent),
+                    Err(fault) => return standstill(draft, fault, view.policy),
+                }
                 continue;
             }
-            Step::End(outcome, note) => {
-                finish(draft, outcome, note, view);
-                (Vec::new(), Why::Done(outcome), view.policy.poll, None)
-            }
-            Step::Act(actions, why, again) => (actions, why, again, None),
-            Step::Wait(why, again) => (Vec::new(), why, again, None),
-            Step::Search(since, why, again) => (Vec::new(), why, again, Some(since)),
+            Step::End(outcome, note) => match end(draft, outcome, note, view.policy.keep_finished, view.now.wall) {
+                Ok(()) => (Vec::new(), Why::Done(outcome), view.policy.poll, Needs::default()),
+                Err(fault) => return standstill(draft, fault, view.policy),
+            },
+            Step::Act(actions, why, again) => (actions, why, again, Needs::default()),
+            Step::Wait(why, again) => (Vec::new(), why, again, Needs::default()),
+            Step::Read(needs, why, again) => (Vec::new(), why, again, needs),
         };
-        return Decision { record: draft.clone(), save: false, actions, again, lookup, why };
+        return Decision { record: draft.clone(), save: false, actions, again, needs, why, fault: None };
+    }
+}
+
+/// Nothing is done after a mistake of ours: the drain stays where it is, and is decided again.
+fn standstill(draft: &Record, fault: IllegalMove, policy: &Policy) -> Decision {
+    Decision {
+        record: draft.clone(),
+        save: false,
+        actions: Vec::new(),
+        again: policy.poll,
+        needs: Needs::default(),
+        why: Why::Unknown(format!("a mistake in ecs-drain: {fault}")),
+        fault: Some(fault),
     }
 }
 
@@ -250,9 +267,9 @@ fn step(draft: &mut Record, view: &View<'_>) -> Step {
     endings::deadline(draft, view, step)
 }
 
-/// Takes over what was seen and cannot be seen again: registrations, and further container instances.
+/// Takes over what was seen and cannot be seen again: targets, and further container instances.
 fn absorb(draft: &mut Record, view: &View<'_>) {
-    for found in view.seen.obligations.known().into_iter().flatten() {
+    for found in view.facts.targets.iter().map(|target| &target.obligation) {
         match draft.obligations.iter_mut().find(|o| o.is_same(found)) {
             Some(known) => {
                 known.delay_seconds = found.delay_seconds.or(known.delay_seconds);
@@ -262,17 +279,18 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
             None => draft.obligations.push(found.clone()),
         }
     }
-    for found in view.seen.lookup.iter().flat_map(|l| &l.found) {
+    for found in &view.facts.search.found {
         if !draft.container_instances.iter().any(|c| c.arn == found.arn) {
             draft.container_instances.push(found.clone());
             draft.cluster.get_or_insert_with(|| found.cluster.clone());
-            draft.note(view.now, format!("found container instance {} of cluster {}", found.arn, found.cluster));
+            let what = format!("found container instance {} of cluster {}", found.arn, found.cluster);
+            draft.note(view.now.wall, what);
         }
     }
     if let (
         Some(GroupSight::Member { hook: Seen::Yes(Some(hook)), state: LifecycleState::Waiting(_), .. }),
         Some(lifecycle),
-    ) = (view.seen.group.known(), &mut draft.lifecycle)
+    ) = (view.facts.group.known(), &mut draft.lifecycle)
     {
         lifecycle.heartbeat_timeout_seconds = hook.heartbeat_timeout_seconds;
         lifecycle.default_result = hook.default_result;
@@ -283,60 +301,56 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
 
 /// Takes over for how long what must be watched was watched.
 fn absorb_spans(draft: &mut Record, view: &View<'_>) {
-    for (obligation, target) in draft.obligations.iter_mut().zip(view.seen.targets.known().into_iter().flatten()) {
-        match target {
-            TargetSight::Gone | TargetSight::Present { draining: true, .. } => {
-                obligation.draining_since.get_or_insert(view.now);
+    for obligation in &mut draft.obligations {
+        let Some(target) = view.facts.target(obligation) else { continue };
+        match &target.sight {
+            Some((_, TargetSight::Gone | TargetSight::Present { draining: true, .. })) => {
+                obligation.draining_since.get_or_insert(view.now.wall);
             }
-            TargetSight::Present { draining: false, .. } => {
+            Some((_, TargetSight::Present { draining: false, .. })) => {
                 obligation.draining_since = None;
                 obligation.left_for_seconds = 0;
             }
+            None => {}
+        }
+        if let (true, Some(watch)) = (obligation.settles(), target.leaving) {
+            obligation.left_for_seconds = watched(&watch, view, view.policy.network_settle);
         }
     }
-    for obligation in draft.obligations.iter_mut().filter(|obligation| obligation.settles()) {
-        if let Some(watch) = view.sightings.leaving.get(&obligation.to_string()) {
-            obligation.left_for_seconds = watched(watch, view, view.policy.network_settle);
-        }
-    }
-    if view.seen.container_instances.known().is_some() {
-        let (longest, grace) = (waiting::longest_delay(draft), waiting::grace(view.policy).unwrap_or_default());
-        let seconds = |watch: Option<&Watch>, most| watch.map_or(0, |watch| watched(watch, view, most));
-        for one in &mut draft.container_instances {
-            one.drained_for_seconds = seconds(view.sightings.drained.get(&one.arn), grace);
-            if one.deregistered_at.is_some() {
-                one.gone_for_seconds = seconds(view.sightings.gone.get(&one.arn), longest);
-            }
+    let (longest, grace) = (waiting::longest_delay(draft), waiting::grace(view.policy).unwrap_or_default());
+    for one in &mut draft.container_instances {
+        let Some(facts) = view.facts.of(&one.arn).filter(|facts| facts.sight.is_some()) else { continue };
+        let seconds = |watch: Option<Watch>, most| watch.map_or(0, |watch| watched(&watch, view, most));
+        one.drained_for_seconds = seconds(facts.draining, grace);
+        if one.deregistered_at.is_some() {
+            one.gone_for_seconds = seconds(facts.left, longest);
         }
     }
 }
 
 /// For how many seconds something has been watched, as far as it is asked for.
 fn watched(watch: &Watch, view: &View<'_>, most: Duration) -> u32 {
-    u32::try_from(watch.span(view.seen.begun).min(most).as_secs()).unwrap_or(u32::MAX)
+    u32::try_from(watch.span(view.now.mono).min(most).as_secs()).unwrap_or(u32::MAX)
 }
 
-fn enter(draft: &mut Record, phase: Phase, note: String, now: Timestamp) {
-    debug_assert!(draft.phase.may_become(phase), "a drain cannot go from {} to {phase}", draft.phase);
-    draft.phase = phase;
+fn enter(draft: &mut Record, phase: Phase, note: String, now: Timestamp) -> Result<(), IllegalMove> {
+    draft.phase = draft.phase.step(phase)?;
     draft.phase_since = now;
     draft.attempts = 0;
     if phase != Phase::Completing && phase != Phase::Returning && phase != Phase::Done {
-        draft.intent = None;
+        (draft.intent, draft.refused_since) = (None, None);
     }
     draft.note(now, note);
+    Ok(())
 }
 
-fn finish(draft: &mut Record, outcome: Outcome, note: String, view: &View<'_>) {
-    end(draft, outcome, note, view.policy.keep_finished, view.now);
-}
-
-fn end(draft: &mut Record, outcome: Outcome, note: String, keep: Duration, now: Timestamp) {
-    enter(draft, Phase::Done, note, now);
+fn end(draft: &mut Record, outcome: Outcome, note: String, keep: Duration, now: Timestamp) -> Result<(), IllegalMove> {
+    enter(draft, Phase::Done, note, now)?;
     draft.outcome = Some(outcome);
     draft.causes = Vec::new();
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     draft.expires_at = Some(later(now, keep).as_second());
+    Ok(())
 }
 
 /// The record after Auto Scaling was told. It must be saved.
@@ -346,7 +360,10 @@ pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Pol
     let note = match answer {
         CompletionAnswer::Accepted => format!("Auto Scaling accepted {}", intent.result),
         CompletionAnswer::NoActiveAction => "our lifecycle action is over already".to_owned(),
-        CompletionAnswer::Failed(what) => {
+        CompletionAnswer::Denied(what) | CompletionAnswer::Failed(what) => {
+            if matches!(answer, CompletionAnswer::Denied(_)) {
+                next.refused_since.get_or_insert(now);
+            }
             next.attempts = next.attempts.saturating_add(1);
             next.last_error = Some(LastError { at: now, what: what.clone() });
             return next;
@@ -360,32 +377,38 @@ pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Pol
         }
         return next;
     }
-    if next.lives_on() && next.container_instances.iter().any(|c| c.draining_is_ours) {
-        enter(&mut next, Phase::Returning, note, now);
-        next.explain(&Why::WaitingForReturn("completed".to_owned()));
+    let (moved, why) = if next.lives_on() && next.container_instances.iter().any(|c| c.draining_is_ours) {
+        let moved = enter(&mut next, Phase::Returning, note, now);
+        (moved, Why::WaitingForReturn("completed".to_owned()))
     } else {
-        end(&mut next, intent.outcome, note, policy.keep_finished, now);
-        next.explain(&Why::Done(intent.outcome));
+        let moved = end(&mut next, intent.outcome, note, policy.keep_finished, now);
+        (moved, Why::Done(intent.outcome))
+    };
+    match moved {
+        Ok(()) => next.explain(&why),
+        Err(fault) => next.last_error = Some(LastError { at: now, what: format!("a mistake in ecs-drain: {fault}") }),
     }
     next
 }
 
 fn show_what_is_left(draft: &mut Record, view: &View<'_>) {
-    if let Some(tasks) = view.seen.tasks.known() {
-        let left: Vec<_> = tasks.iter().filter(|t| clear::matters(t, view.policy)).map(clear::describe_task).collect();
+    let facts = view.facts;
+    let listed = facts.instances.iter().all(|one| one.discovered.is_some() || one.is_gone());
+    if listed && !facts.instances.is_empty() {
+        let there = facts.tasks_there().filter_map(|(arn, task)| Some((arn, &task.sight.as_ref()?.1)));
+        let left: Vec<_> = there.filter(|(_, task)| matters(task, view.policy)).collect();
         draft.tasks_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
-        draft.tasks_left = left.into_iter().take(SHOWN).collect();
+        draft.tasks_left = left.iter().take(SHOWN).map(|(arn, task)| clear::describe_task(arn, task)).collect();
     }
-    if let Some(targets) = view.seen.targets.known() {
-        let left: Vec<_> = draft
-            .obligations
-            .iter()
-            .zip(targets)
-            .filter_map(|(obligation, target)| match target {
-                TargetSight::Present { state, draining, .. } => Some(show_target(obligation, state, *draining)),
-                TargetSight::Gone => None,
-            })
-            .collect();
+    let sights: Vec<_> =
+        draft.obligations.iter().map(|o| facts.target(o).and_then(|target| target.sight.as_ref())).collect();
+    if sights.iter().all(Option::is_some) {
+        let left = draft.obligations.iter().zip(sights.iter().flatten());
+        let left = left.filter_map(|(obligation, (_, sight))| match sight {
+            TargetSight::Present { state, draining, .. } => Some(show_target(obligation, state, *draining)),
+            TargetSight::Gone => None,
+        });
+        let left: Vec<_> = left.collect();
         draft.targets_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
         draft.targets_left = left.into_iter().take(SHOWN).collect();
     }
@@ -401,7 +424,7 @@ fn show_target(obligation: &Obligation, state: &str, draining: bool) -> String {
 
 /// A record is written when something changed that matters; what is only for display waits for that, or for
 /// [`REFRESH`].
-fn must_save(before: &Record, after: &Record, now: Timestamp) -> bool {
+fn must_save(before: &Record, after: &Record, why: &Why, now: Timestamp) -> bool {
     let durable = |record: &Record| {
         let mut record = record.clone();
         record.tasks_left = Vec::new();
@@ -412,9 +435,13 @@ fn must_save(before: &Record, after: &Record, now: Timestamp) -> bool {
         record.message = String::new();
         record.causes.iter_mut().for_each(|cause| cause.text = String::new());
         record.obligations.iter_mut().for_each(|obligation| {
-            obligation.left_for_seconds /= WATCHED;
+            // A balancer whose kind is not known yet is written once it is.
+            let settles = obligation.settles() && obligation.network.is_some();
+            obligation.left_for_seconds = if settles { obligation.left_for_seconds / WATCHED } else { 0 };
+            // What rarely changes of a balancer is read again by whoever goes on.
+            (obligation.delay_seconds, obligation.network) = (None, None);
             // Since when a target leaves is written at once only where a settle time begins with it.
-            if !obligation.settles() {
+            if !settles {
                 obligation.draining_since = None;
             }
         });
@@ -424,15 +451,16 @@ fn must_save(before: &Record, after: &Record, now: Timestamp) -> bool {
         });
         record
     };
-    // What can last for long, and says that somebody must act or that others come first, is written at once.
-    let lasting = |r: &Record| {
-        let names = ["Held", "HeldPastDeadline", "WaitsForTurn", "WaitsForItsEnd"];
-        names.contains(&r.why.as_str()).then(|| r.why.clone())
-    };
+    // What can last for long, and says that somebody must act or that others come first, is written at once, and so is
+    // that it is over.
+    let lasting = before.why != after.why && (why.lasts() || Why::name_lasts(&before.why));
     let display = |r: &Record| (r.tasks_left_count, r.targets_left_count, r.why.clone());
     durable(before) != durable(after)
-        || lasting(before) != lasting(after)
+        || lasting
         || (display(before) != display(after) && later(before.updated_at, REFRESH) <= now)
+        || (before.why != after.why
+            && matches!(why, Why::TargetsLeft(_))
+            && later(before.updated_at, REFRESH_WHY) <= now)
 }
 
 /// What the policy says to tell Auto Scaling once the deadline has passed. An instance that its group has kept once is
@@ -449,6 +477,13 @@ fn at_deadline(draft: &Record, policy: &Policy) -> Option<(ActionResult, Outcome
 /// Not sooner than in a second: a span of nothing would spin.
 fn soon(left: Duration, most: Duration) -> Duration {
     left.clamp(Duration::from_secs(1), most.max(Duration::from_secs(1)))
+}
+
+/// A need of one read, from this moment.
+fn need(kind: Kind, from: Mono, class: Class) -> Needs {
+    let mut needs = Needs::default();
+    needs.want(kind, from, class);
+    needs
 }
 
 fn unknown(what: &str, policy: &Policy) -> Step {

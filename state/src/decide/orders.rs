@@ -2,9 +2,9 @@
 //! drain obeys them too.
 
 use super::{Step, View};
-use crate::observation::LifecycleState;
 use crate::phase::{Outcome, Phase};
 use crate::record::{ActionResult, Intent, Order, Record, Then};
+use crate::sight::LifecycleState;
 use crate::why::Why;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) fn check(draft: &mut Record, view: &View<'_>) -> Option<Step> {
             None => return cancel(draft, &order),
             Some(why) => {
                 draft.cancel = None;
-                draft.note(view.now, format!("not cancelled, although {order} asked for it: {why}"));
+                draft.note(view.now.wall, format!("not cancelled, although {order} asked for it: {why}"));
             }
         }
     }
@@ -40,10 +40,10 @@ fn cannot_cancel(draft: &Record, view: &View<'_>) -> Option<&'static str> {
     if draft.container_instances.iter().any(|c| c.deregistered_at.is_some()) {
         return Some("it was deregistered from its cluster, which cannot be undone");
     }
-    if draft.termination_asked_at.is_some() && !view.sightings.shows_termination(view.seen.group_begun) {
+    if draft.termination_asked_at.is_some() && !view.facts.group.shows_termination(view.policy) {
         return Some("its group was just asked to terminate it");
     }
-    match view.seen.group.known().and_then(|group| group.state()) {
+    match view.facts.group.state() {
         Some(LifecycleState::Waiting(_) | LifecycleState::Terminating | LifecycleState::PastWait(_)) => {
             Some("its group is terminating it already")
         }
@@ -71,7 +71,7 @@ fn release(draft: &mut Record, order: &Order, view: &View<'_>) -> Option<Step> {
         result: ActionResult::Continue,
         outcome: Outcome::Released,
         reason: format!("ordered by {order}"),
-        at: view.now,
+        at: view.now.wall,
     };
     match draft.phase {
         Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying => {
@@ -83,7 +83,7 @@ fn release(draft: &mut Record, order: &Order, view: &View<'_>) -> Option<Step> {
             })
         }
         Phase::Completing if draft.intent.as_ref().is_none_or(|i| i.outcome != Outcome::Released) => {
-            draft.note(view.now, format!("will end now: {}", intent.reason));
+            draft.note(view.now.wall, format!("will end now: {}", intent.reason));
             draft.intent = Some(intent);
             None
         }

@@ -1,10 +1,12 @@
 //! Returning: the instance lives on. Our `DRAINING` is undone: once it is back in service (warm pool, new root volume), or
 //! at once (a cancelled drain).
 
+use super::wants::passed_at;
 use super::{Action, Step, View, unknown};
-use crate::observation::{ContainerInstanceStatus, GroupSight, LifecycleState, Seen};
+use crate::facts::InstanceFacts;
 use crate::phase::Outcome;
-use crate::record::{Record, later};
+use crate::record::{ContainerInstance, Record, later};
+use crate::sight::{ContainerInstanceStatus, GroupSight, LifecycleState, Seen};
 use crate::why::Why;
 use jiff::SignedDuration;
 use std::time::Duration;
@@ -18,8 +20,8 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
     // Without an intent, our action ended without us.
     let outcome = draft.intent.as_ref().map_or(Outcome::WaitLost, |i| i.outcome);
-    match &view.seen.group {
-        Seen::Unknown(why) => return unknown(why, view.policy),
+    match view.facts.group.seen() {
+        Seen::Unknown(why) => return unknown(&why, view.policy),
         Seen::Yes(GroupSight::Member { state: LifecycleState::InService, .. }) => {}
         // It cannot be the old wait, read late: that one was of another kind. The new one opens a drain of its own.
         Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(kind), .. }) if !kind.lives_on() => {
@@ -28,7 +30,8 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         // Of the same kind, it is the old one until a look that began long enough after has shown it too. What is
         // DRAINING stays ours: the new drain takes that over.
         Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(_), .. })
-            if view.sightings.shown.as_ref().is_some_and(|s| s.returning && s.is_present(view.seen.group_begun)) =>
+            if view.facts.group.shown.as_ref().is_some_and(|s| s.returning)
+                && view.facts.group.is_present(view.policy) =>
         {
             return Step::End(outcome, "it waits once more".to_owned());
         }
@@ -37,15 +40,11 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         }
         Seen::Yes(GroupSight::Absent) => return Step::Wait(Why::WaitingForReturn("in no group".to_owned()), POLL),
     }
-    let all = match &view.seen.container_instances {
-        Seen::Unknown(why) => return unknown(why, view.policy),
-        Seen::Yes(all) => all,
-    };
-    let ours: Vec<_> = draft.container_instances.iter().zip(all).filter(|(mine, _)| mine.draining_is_ours).collect();
+    let Some(ours) = ours(draft, view) else { return unknown(UNREAD, view.policy) };
     let back = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Active || status.is_gone();
-    // Where our action ended without us, DRAINING may have been asked for a moment ago, and be seen late.
-    let settled = draft.intent.is_some() || is_settled(draft, view);
-    if settled && ours.iter().all(|(_, seen)| back(&seen.status)) {
+    // Where our action ended before DRAINING was seen, it may have been asked for a moment ago, and be seen late.
+    let settled = outcome == Outcome::Drained || is_settled(draft, view);
+    if settled && ours.iter().all(|(_, status)| back(status)) {
         draft.container_instances.iter_mut().for_each(|mine| mine.draining_is_ours = false);
         return Step::End(outcome, "it is in service again and ACTIVE".to_owned());
     }
@@ -53,7 +52,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     // instance that has a new root volume may have registered anew, and that agent never comes back.
     let actions = ours
         .iter()
-        .filter(|(_, seen)| seen.status == ContainerInstanceStatus::Draining || !(settled || seen.status.is_gone()))
+        .filter(|(_, status)| *status == ContainerInstanceStatus::Draining || !(settled || status.is_gone()))
         .map(|(mine, _)| Action::SetActive { cluster: mine.cluster.clone(), container_instance: mine.arn.clone() })
         .collect();
     Step::Act(actions, Why::AskedToReturn, view.policy.poll)
@@ -61,33 +60,43 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
 
 /// A cancelled drain: what we made `DRAINING` is made `ACTIVE`, and asked for until no late word of ours can undo it.
 fn cancelled(draft: &Record, view: &View<'_>) -> Step {
-    if let Some(LifecycleState::Waiting(_) | LifecycleState::Terminating) =
-        view.seen.group.known().and_then(|group| group.state())
-    {
+    if let Some(LifecycleState::Waiting(_) | LifecycleState::Terminating) = view.facts.group.state() {
         return Step::End(Outcome::Cancelled, "its group terminates it meanwhile".to_owned());
     }
-    let all = match &view.seen.container_instances {
-        Seen::Unknown(why) => return unknown(why, view.policy),
-        Seen::Yes(all) => all,
-    };
     let settled = is_settled(draft, view);
-    let ours: Vec<_> = draft.container_instances.iter().zip(all).filter(|(mine, _)| mine.draining_is_ours).collect();
+    let Some(ours) = ours(draft, view) else { return unknown(UNREAD, view.policy) };
     let draining = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Draining;
     if ours.is_empty() {
         return Step::End(Outcome::Cancelled, "its DRAINING was not ours, and stays".to_owned());
     }
-    if settled && !ours.iter().any(|(_, seen)| draining(&seen.status)) {
+    if settled && !ours.iter().any(|(_, status)| draining(status)) {
         return Step::End(Outcome::Cancelled, "it is ACTIVE again".to_owned());
     }
     let actions = ours
         .iter()
-        .filter(|(_, seen)| !seen.status.is_gone())
+        .filter(|(_, status)| !status.is_gone())
         .map(|(mine, _)| Action::SetActive { cluster: mine.cluster.clone(), container_instance: mine.arn.clone() });
     Step::Act(actions.collect(), Why::AskedToReturn, view.policy.looks_apart)
 }
 
-/// Whether whatever we asked for before is seen by now.
+/// Whether what was read last of each container instance whose `DRAINING` is ours shows whatever we asked for before.
 fn is_settled(draft: &Record, view: &View<'_>) -> bool {
-    let settle = SignedDuration::try_from(view.policy.settle).unwrap_or(SignedDuration::MAX);
-    view.now >= later(draft.phase_since, settle)
+    let lag = SignedDuration::try_from(view.policy.read_lag).unwrap_or(SignedDuration::MAX);
+    let Some(seen_from) = passed_at(later(draft.phase_since, lag), view) else { return false };
+    let mut ours = draft.container_instances.iter().filter(|mine| mine.draining_is_ours);
+    ours.all(|mine| {
+        let sight = view.facts.of(&mine.arn).and_then(|one| one.sight.as_ref());
+        sight.is_some_and(|(read, _)| read.began >= seen_from)
+    })
+}
+
+/// Said while the status of a container instance was not read since this process began.
+const UNREAD: &str = "its container instances have not been looked at yet";
+
+/// The container instances whose `DRAINING` is to be undone, with what ECS says of each; None before that was read.
+fn ours(draft: &Record, view: &View<'_>) -> Option<Vec<(ContainerInstance, ContainerInstanceStatus)>> {
+    let status = |mine: &ContainerInstance| view.facts.of(&mine.arn).and_then(InstanceFacts::status).cloned();
+    let all = draft.container_instances.iter().map(|mine| Some((mine.clone(), status(mine)?)));
+    let all: Option<Vec<_>> = all.collect();
+    Some(all?.into_iter().filter(|(mine, _)| mine.draining_is_ours).collect())
 }

@@ -1,12 +1,14 @@
 //! Waiting: no new work can land; the tasks that are there must end.
 
 use super::clear::{Remains, container_instances, tasks};
+use super::deregistering::is_standalone;
 use super::{Action, Step, View, pending, unknown};
-use crate::observation::{TaskKind, TaskSight};
+use crate::facts::{Facts, InstanceFacts, TargetFacts};
 use crate::phase::Phase;
 use crate::policy::{Policy, StandaloneTasks};
 use crate::record::Record;
-use crate::sightings::Watch;
+use crate::sight::{TargetSight, TaskSight, id};
+use crate::time::{Mono, Watch};
 use crate::why::{Left, Why};
 use std::time::Duration;
 
@@ -14,57 +16,84 @@ use std::time::Duration;
 /// (Source: ELBv2 API reference, `deregistration_delay.timeout_seconds`.)
 const DEFAULT_DELAY_SECONDS: u32 = 300;
 
-/// How a note begins that says which tasks are stopped: one note for all, because the history is short.
-const STOPPING: &str = "stopping tasks of no service, whose grace is over: ";
-
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if draft.container_instances.is_empty() {
         return pending::in_no_cluster(draft, view);
     }
-    let remains =
-        container_instances(draft, view.seen).and_then(|()| tasks(view.seen, view.policy, view.sightings.agent_lost));
+    let remains = container_instances(draft, view.facts, view.now.mono)
+        .and_then(|()| tasks(view.facts, view.policy, view.now.mono));
     match remains {
         Err(Remains::Unknown(why)) => return unknown(&why, view.policy),
         Err(Remains::TakesWork) => return Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),
         Err(Remains::Tasks(left)) => {
-            let tasks = view.seen.tasks.known().into_iter().flatten();
-            let standalone: Vec<_> = tasks.filter(|t| t.kind == TaskKind::Standalone).collect();
-            return stop_standalone(draft, &standalone, Why::TasksLeft(left), view);
+            return stop_standalone(draft, &standalone(view.facts), Why::TasksLeft(left), view);
         }
-        // Registrations are the business of Verifying.
+        // Targets are the business of Verifying.
         Err(Remains::Targets(_)) | Ok(()) => {}
     }
-    // Looked at again from here on, like one that never left.
-    if let Some(what) = &view.sightings.came_back {
-        return Step::Wait(Why::TargetsLeft(Left { count: 1, first: what.clone() }), view.policy.poll);
+    // Read again from here on, like one that never left.
+    if let Some(what) = came_back(view.facts) {
+        return Step::Wait(Why::TargetsLeft(Left { count: 1, first: what }), view.policy.poll);
     }
     let left = longest_delay_left(draft, view);
     if !left.is_zero() {
-        return Step::Wait(Why::LongestDelay { left }, view.policy.poll);
+        return Step::Wait(Why::LongestDelay { left }, left.min(view.policy.poll));
     }
     Step::Enter(Phase::Verifying, "no task that matters is left".to_owned())
 }
 
-/// Waits for tasks; those of no service are stopped once the policy's grace is over. The grace counts from when ECS was
-/// seen to place nothing more on the instance, and the order is in the record before it is given.
-pub(super) fn stop_standalone(draft: &mut Record, standalone: &[&TaskSight], why: Why, view: &View<'_>) -> Step {
+/// The target that was leaving, and was in service again when it was last read.
+pub(super) fn came_back(facts: &Facts) -> Option<String> {
+    let target = facts.targets.iter().find(|target: &&TargetFacts| target.came_back)?;
+    match &target.sight {
+        Some((_, TargetSight::Present { state, .. })) => Some(format!("{} is {state}", target.obligation)),
+        Some((_, TargetSight::Gone)) | None => None,
+    }
+}
+
+/// The standalone tasks that are left: ARN, ARN of the container instance, and what ECS says.
+pub(super) fn standalone(facts: &Facts) -> Vec<(&str, &str, &TaskSight)> {
+    let tasks = facts.tasks_there().filter_map(|(arn, task)| {
+        let on = facts.instances.get(task.on)?;
+        Some((arn, on.arn.as_str(), &task.sight.as_ref()?.1))
+    });
+    tasks.filter(|(_, _, task)| is_standalone(&task.kind)).collect()
+}
+
+/// Waits for tasks; standalone ones are stopped once the policy's grace is over. The grace counts from when ECS was seen to
+/// place nothing more on the instance, and the order is in the record before it is given.
+pub(super) fn stop_standalone(
+    draft: &mut Record,
+    standalone: &[(&str, &str, &TaskSight)],
+    why: Why,
+    view: &View<'_>,
+) -> Step {
     let Some(grace) = grace(view.policy) else { return Step::Wait(why, view.policy.poll) };
-    let running: Vec<_> = standalone.iter().filter(|t| !t.stopping).collect();
-    let shortest = draft.container_instances.iter().map(|one| span(view.sightings.drained.get(&one.arn), view)).min();
-    if running.is_empty() || shortest.is_none_or(|span| span < grace) {
+    let running: Vec<_> = standalone.iter().filter(|(_, _, task)| !task.stopping).collect();
+    let spans = draft.container_instances.iter().map(|one| {
+        let facts = view.facts.of(&one.arn);
+        span(facts.and_then(|facts| facts.draining), view.now.mono)
+    });
+    if running.is_empty() || spans.min().is_none_or(|span| span < grace) {
         return Step::Wait(why, view.policy.poll);
     }
-    let noted = |id: &str| {
-        let mut orders = draft.history.iter().filter_map(|e| e.what.strip_prefix(STOPPING));
-        orders.any(|ids| ids.split(' ').any(|known| known == id))
-    };
-    let new: Vec<_> = running.iter().map(|t| t.id()).filter(|id| !noted(id)).collect();
+    let new: Vec<&str> = running
+        .iter()
+        .map(|(arn, ..)| id(arn))
+        .filter(|id| !draft.stopped_tasks.iter().any(|known| known == id))
+        .collect();
     if !new.is_empty() {
-        let note = format!("{STOPPING}{}", new.join(" "));
-        draft.note(view.now, note);
+        let note = format!("stopping tasks of no service, whose grace is over: {}", new.join(" "));
+        let new: Vec<String> = new.into_iter().map(str::to_owned).collect();
+        draft.note(view.now.wall, note);
+        draft.stopped_tasks.extend(new);
     }
-    let stop = |t: &&&TaskSight| Action::StopTask { cluster: t.cluster.clone(), task: t.arn.clone() };
-    Step::Act(running.iter().map(stop).collect(), why, view.policy.poll)
+    let clusters =
+        |arn: &str| draft.container_instances.iter().find(|one| one.arn == arn).map(|one| one.cluster.clone());
+    let stop = running
+        .iter()
+        .filter_map(|(arn, on, _)| Some(Action::StopTask { cluster: clusters(on)?, task: (*arn).to_owned() }));
+    Step::Act(stop.collect(), why, view.policy.poll)
 }
 
 /// After a forced deregistration ECS's word about tasks is no evidence: the containers are given as long as the
@@ -72,8 +101,10 @@ pub(super) fn stop_standalone(draft: &mut Record, standalone: &[&TaskSight], why
 /// seen gone.
 fn longest_delay_left(draft: &Record, view: &View<'_>) -> Duration {
     let deregistered = draft.container_instances.iter().filter(|c| c.deregistered_at.is_some());
-    let watched = deregistered.map(|one| span(view.sightings.gone.get(&one.arn), view));
-    let Some(shortest) = watched.min() else { return Duration::ZERO };
+    let facts = |arn: &str| view.facts.of(arn).and_then(|one: &InstanceFacts| one.left);
+    let Some(shortest) = deregistered.map(|one| span(facts(&one.arn), view.now.mono)).min() else {
+        return Duration::ZERO;
+    };
     longest_delay(draft).saturating_sub(shortest)
 }
 
@@ -85,8 +116,8 @@ pub(super) fn grace(policy: &Policy) -> Option<Duration> {
     }
 }
 
-fn span(watch: Option<&Watch>, view: &View<'_>) -> Duration {
-    watch.map_or(Duration::ZERO, |watch| watch.span(view.seen.begun))
+fn span(watch: Option<Watch>, now: Mono) -> Duration {
+    watch.map_or(Duration::ZERO, |watch| watch.span(now))
 }
 
 /// How long the slowest of its balancers drains a target.

@@ -1,11 +1,7 @@
-//! The causes, and what is said of each: what stands in the way, in numbers, and what ends it.
-//!
-//! Texts name moments, not spans, so that the same cause has the same text at the next look.
+//! The causes: what stands in the way, in numbers.
 
-use super::facts::Port;
-use crate::why::Span;
+use super::facts::{HookTimeout, Port};
 use jiff::Timestamp;
-use std::fmt;
 use std::time::Duration;
 
 /// Why a drain does not move.
@@ -69,6 +65,37 @@ pub enum Cause {
         service: String,
         /// When ECS said so.
         at: Timestamp,
+    },
+    /// The service's deployment waits for someone to continue it.
+    DeploymentPaused {
+        /// Name of the service.
+        service: String,
+        /// ARN of the service deployment.
+        deployment: String,
+        /// Id of the hook that pauses it.
+        hook: String,
+        /// The deployment's lifecycle stage, in ECS's word.
+        stage: String,
+        /// When the hook times out, if ECS says so.
+        until: Option<Timestamp>,
+        /// What ECS does then.
+        then: HookTimeout,
+    },
+    /// The service's deployment has shifted the traffic, and keeps the tasks of the old revision for its bake time.
+    DeploymentBaking {
+        /// Name of the service.
+        service: String,
+        /// ARN of the service deployment.
+        deployment: String,
+        /// The bake time, minutes, if it is known.
+        minutes: Option<u32>,
+    },
+    /// The service's last deployment was completed before the tasks of the old revision were gone.
+    CleanupDeferred {
+        /// Name of the service.
+        service: String,
+        /// How many revisions of it have tasks.
+        revisions: usize,
     },
     /// Tasks are protected from scale-in.
     ProtectedTask {
@@ -156,7 +183,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every name, the most decisive first.
-    pub const NAMES: [&str; 17] = [
+    pub const NAMES: [&str; 20] = [
         "AgentDisconnected",
         "ServiceCannotReplace",
         "NoOtherInstance",
@@ -164,6 +191,9 @@ impl Cause {
         "NoRoom",
         "ReplacementFails",
         "ServiceThrottled",
+        "DeploymentPaused",
+        "DeploymentBaking",
+        "CleanupDeferred",
         "ProtectedTask",
         "StandaloneTask",
         "TargetStays",
@@ -186,6 +216,9 @@ impl Cause {
             Cause::NoRoom { .. } => "NoRoom",
             Cause::ReplacementFails { .. } => "ReplacementFails",
             Cause::ServiceThrottled { .. } => "ServiceThrottled",
+            Cause::DeploymentPaused { .. } => "DeploymentPaused",
+            Cause::DeploymentBaking { .. } => "DeploymentBaking",
+            Cause::CleanupDeferred { .. } => "CleanupDeferred",
             Cause::ProtectedTask { .. } => "ProtectedTask",
             Cause::StandaloneTask { .. } => "StandaloneTask",
             Cause::TargetStays { .. } => "TargetStays",
@@ -239,203 +272,4 @@ pub enum Lack {
     },
     /// A port that is taken.
     Port(Port),
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Cause::AgentDisconnected { since } => write!(
-                f,
-                "its ECS agent has been disconnected since {since:.0}: ECS can neither stop its tasks nor see them end; \
-                 start the agent again (systemctl restart ecs), or terminate the instance if it is dead"
-            ),
-            Cause::ServiceCannotReplace { service, desired, minimum_percent, maximum_percent } => {
-                cannot_replace(f, service, *desired, *minimum_percent, *maximum_percent)
-            }
-            Cause::NoOtherInstance { cluster, disconnected } => no_other(f, cluster, *disconnected),
-            Cause::ConstraintUnmet { service, constraint, looked } => write!(
-                f,
-                "service {service} may be placed only where {constraint}, and of {looked} that is so on none; add such an \
-                 instance, or change the rule"
-            ),
-            Cause::NoRoom { service, closest, lacks, looked } => write!(
-                f,
-                "of {looked} none has room for a task of service {service}: the closest, {closest}, {}; add instances, or \
-                 let the task need less",
-                list(lacks)
-            ),
-            Cause::ReplacementFails { service, at, text } => {
-                write!(
-                    f,
-                    "ECS said of service {service} at {at:.0}: \"{text}\"; see the service's events, and why its newest \
-                     tasks stopped"
-                )
-            }
-            Cause::ServiceThrottled { service, at } => write!(
-                f,
-                "ECS said at {at:.0} that operations of service {service} are throttled; it tries again by itself, and \
-                 AWS Support can raise the limit"
-            ),
-            Cause::ProtectedTask { tasks, until } => protected(f, tasks, *until),
-            Cause::StandaloneTask { tasks, stop_after } => standalone(f, tasks, *stop_after),
-            Cause::TargetStays { target, state } => write!(
-                f,
-                "{target} is {state} and nobody deregisters it, although no task is left: deregister it, if it was \
-                 registered by hand"
-            ),
-            Cause::StoppingLong { .. } => self.stopping(f),
-            Cause::ReplacementNotReady { service, desired, running, pending } => write!(
-                f,
-                "ECS has started replacements of service {service} ({desired} wanted, {running} running, {pending} \
-                 pending) and stops the old tasks once they are healthy: look at what they wait for (image, network \
-                 interface, capacity) and at their health checks"
-            ),
-            Cause::TargetDelay { target, delay_seconds, since, overdue } => {
-                write!(f, "{target} has been draining")?;
-                since.map_or(Ok(()), |since| write!(f, " since {since:.0}"))?;
-                f.write_str(": its balancer gives it the deregistration delay")?;
-                delay_seconds.map_or(Ok(()), |seconds| write!(f, ", {}", span(seconds)))?;
-                f.write_str(if *overdue { "; that time is over: look at the balancer" } else { "" })
-            }
-            Cause::DaemonTask { tasks } => write!(
-                f,
-                "{tasks} is a daemon's, and the policy waits for it (daemon_tasks = \"wait\"): ECS stops daemons last, \
-                 after the other services' tasks; daemon_tasks = \"ignore\" lets it run until the instance ends"
-            ),
-            Cause::ConstraintNotJudged { service, constraint } => write!(
-                f,
-                "service {service} may be placed only where {constraint}, which cannot be judged from here: see \
-                 whether another instance meets it"
-            ),
-            Cause::Throttled { calls } => {
-                write!(
-                    f,
-                    "AWS throttles {}: what is seen of this drain comes late; it is asked again",
-                    calls.join(", ")
-                )
-            }
-            Cause::Unreadable { error, .. } => write!(f, "there may be another cause, not seen because of {error}"),
-        }
-    }
-}
-
-impl Cause {
-    /// A task that is being stopped: first its balancer drains it, then its containers get the stop signal.
-    /// (Source: ECS developer guide, task lifecycle; ECS API reference, StopTask.)
-    fn stopping(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cause::StoppingLong { tasks, status, since, delay_seconds, stop_timeout_seconds, overdue } = self else {
-            return Ok(());
-        };
-        write!(f, "{tasks} was told to stop")?;
-        since.map_or(Ok(()), |since| write!(f, " at {since:.0}"))?;
-        write!(f, " and is {status}: ")?;
-        let timeout = match stop_timeout_seconds {
-            Some(seconds) => format!("{} (stopTimeout)", span(*seconds)),
-            None => "the agent's ECS_CONTAINER_STOP_TIMEOUT (30 s unless set)".to_owned(),
-        };
-        match (status.as_str(), delay_seconds.filter(|seconds| *seconds > 0)) {
-            ("DEACTIVATING", Some(seconds)) => write!(
-                f,
-                "its balancer drains it first, for the deregistration delay of {}; then its containers get {timeout} \
-                 to end",
-                span(seconds)
-            )?,
-            ("DEACTIVATING", None) => write!(
-                f,
-                "its balancer drains it first, for the deregistration delay; then its containers get {timeout} to end"
-            )?,
-            ("DEPROVISIONING", _) => f.write_str("its network interface is being detached and deleted")?,
-            _ => write!(f, "from the stop signal on, its containers get {timeout} until they are killed")?,
-        }
-        if *overdue {
-            f.write_str("; that time is over: look at the agent and at Docker on the instance")?;
-        }
-        Ok(())
-    }
-}
-
-/// ECS needs room for one step: to stop one task below the desired count, or to start one above it.
-fn cannot_replace(f: &mut fmt::Formatter<'_>, service: &str, desired: u32, minimum: u32, maximum: u32) -> fmt::Result {
-    let (desired64, more) = (u64::from(desired), u64::from(desired) + 1);
-    let raise = (more * 100).div_ceil(desired64.max(1));
-    let lower = desired64.saturating_sub(1) * 100 / desired64.max(1);
-    write!(
-        f,
-        "service {service} cannot replace a task: of {desired} wanted, minimumHealthyPercent {minimum} lets none stop \
-         first (rounded up), and maximumPercent {maximum} lets none start first (rounded down); set maximumPercent to \
-         {raise} or more, or minimumHealthyPercent to {lower} or less"
-    )
-}
-
-fn no_other(f: &mut fmt::Formatter<'_>, cluster: &str, disconnected: usize) -> fmt::Result {
-    match disconnected {
-        0 => write!(f, "cluster {cluster} has no other container instance that is ACTIVE")?,
-        1 => write!(f, "the agent of the only other ACTIVE container instance of cluster {cluster} is disconnected")?,
-        n => write!(f, "the agents of all {n} other ACTIVE container instances of cluster {cluster} are disconnected")?,
-    }
-    f.write_str(", so a replacement has nowhere to go: add instances, or see why they do not register")
-}
-
-fn protected(f: &mut fmt::Formatter<'_>, tasks: &Tasks, until: Option<Timestamp>) -> fmt::Result {
-    write!(f, "{tasks} is protected from scale-in")?;
-    until.map_or(Ok(()), |until| write!(f, " until {until:.0}"))?;
-    f.write_str(
-        ", and AWS does not say that DRAINING ends that: wait, let the task end its protection, or end it with \
-         aws ecs update-task-protection --no-protection-enabled",
-    )
-}
-
-fn standalone(f: &mut fmt::Formatter<'_>, tasks: &Tasks, stop_after: Option<Duration>) -> fmt::Result {
-    write!(f, "{tasks} is of no service, so DRAINING does not touch it, and ")?;
-    match stop_after {
-        Some(grace) => write!(f, "the policy stops it once it has been waited for {}", Span(grace)),
-        None => f.write_str(
-            "the policy waits for it: stop it with aws ecs stop-task, or set standalone_tasks = { stop_after = \"30m\" }",
-        ),
-    }
-}
-
-fn span(seconds: u32) -> Span {
-    Span(Duration::from_secs(u64::from(seconds)))
-}
-
-fn list(lacks: &[Lack]) -> String {
-    lacks.iter().map(Lack::to_string).collect::<Vec<_>>().join(" and ")
-}
-
-impl fmt::Display for Tasks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {}", self.first)?;
-        self.service.as_ref().map_or(Ok(()), |service| write!(f, " of service {service}"))?;
-        if self.more > 0 { write!(f, " (like {} more)", self.more) } else { Ok(()) }
-    }
-}
-
-impl fmt::Display for Looked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.count, self.more) {
-            (1, false) => f.write_str("1 other container instance"),
-            (n, false) => write!(f, "{n} other container instances"),
-            (n, true) => write!(f, "{n} other container instances (the cluster has more, not looked at)"),
-        }
-    }
-}
-
-impl fmt::Display for Lack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Lack::Cpu { needed, left } => write!(f, "has {left} of the {needed} CPU units"),
-            Lack::Memory { needed, left } => write!(f, "has {left} of the {needed} MiB of memory"),
-            Lack::Port(port) => write!(f, "has port {port} taken"),
-        }
-    }
-}
-
-impl fmt::Display for Port {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Port::Tcp(port) => write!(f, "{port}/tcp"),
-            Port::Udp(port) => write!(f, "{port}/udp"),
-        }
-    }
 }

@@ -1,8 +1,8 @@
 //! What was read for a diagnosis. Whatever is `None` (or missing from a map) was not read, or not answered: no cause is
 //! ever concluded from it.
 
-use crate::observation::TaskKind;
 use crate::policy::{DaemonTasks, StandaloneTasks};
+use crate::sight::TaskKind;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,6 +88,8 @@ pub struct ServiceFacts {
     pub maximum_percent: Option<u32>,
     /// Its placement constraints.
     pub constraints: Vec<Constraint>,
+    /// How far its deployments are.
+    pub rollout: RolloutFacts,
     /// What ECS said of it lately, in any order.
     pub events: Vec<EventFacts>,
     /// What a new task of it needs; None where its task definition could not be read.
@@ -95,6 +97,55 @@ pub struct ServiceFacts {
     /// The ARNs of the container instances that hold tasks of it which ECS wants running; None where that was not read
     /// (it matters for `distinctInstance` alone).
     pub placed_on: Option<BTreeSet<String>>,
+}
+
+/// How far the deployments of a service are. (Source: ECS API reference, Service and DeploymentConfiguration.)
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RolloutFacts {
+    /// Whether one is in progress (`rolloutState` is `IN_PROGRESS`).
+    pub in_progress: bool,
+    /// How many revisions of the service have tasks.
+    pub revisions: usize,
+    /// Whether a deployment may be complete before the old tasks are gone (`sourceServiceRevisionCleanup` is `DEFERRED`).
+    pub cleanup_deferred: bool,
+    /// `bakeTimeInMinutes`, if the service has one.
+    pub bake_minutes: Option<u32>,
+    /// The one in progress; None where there is none, or it was not read.
+    pub deployment: Option<DeploymentFacts>,
+}
+
+/// A service deployment. (Source: ECS API reference, ServiceDeployment.)
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeploymentFacts {
+    /// Its ARN.
+    pub arn: String,
+    /// `lifecycleStage`, in ECS's word; empty where it has none.
+    pub stage: String,
+    /// The hook that it waits for, if one has the status `AWAITING_ACTION`.
+    pub pause: Option<PauseFacts>,
+}
+
+/// A hook that pauses a deployment. (Source: ECS API reference, DeploymentLifecycleHookDetail.)
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PauseFacts {
+    /// Its id.
+    pub hook: String,
+    /// When it times out, if ECS says so.
+    pub until: Option<Timestamp>,
+    /// What ECS does then.
+    pub then: HookTimeout,
+}
+
+/// What ECS does when a hook of a deployment times out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HookTimeout {
+    /// ECS does not say.
+    #[default]
+    Unknown,
+    /// `CONTINUE`.
+    Continue,
+    /// `ROLLBACK`.
+    RollBack,
 }
 
 /// Who deploys a service. (Source: ECS API reference, DeploymentController.)

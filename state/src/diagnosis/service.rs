@@ -3,8 +3,8 @@
 
 use super::cause::{Cause, Lack, Looked};
 use super::events::{self, Complaint};
-use super::expression;
 use super::facts::{Constraint, Controller, InstanceFacts, Need, Others, Port, ServiceFacts};
+use super::{expression, rollout};
 use jiff::Timestamp;
 
 /// What keeps tasks of this service, which ECS does not stop yet, on the instance.
@@ -19,6 +19,7 @@ pub(super) fn causes(
     let percents = percents(service);
     causes.extend(percents.and_then(|percents| cannot_replace(name, service, percents)));
     let percentages_explain = !causes.is_empty();
+    causes.extend(rollout::cause(name, service));
     if service.pending > 0 || service.running > service.desired {
         // More than are wanted: the replacements are there, or on their way.
         let (desired, running, pending) = (service.desired, service.running, service.pending);

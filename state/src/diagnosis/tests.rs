@@ -7,6 +7,7 @@
 //!                                    protected=2h (from now), protected=-, unprotected, since=5m (told to stop), timeout=120
 //! tasks unknown
 //! service NAME desired=2 running=2 [pending=1] [min=100] [max=100] [by=outside|other] [distinct] [placed=c1,c2]
+//! rollout NAME [progress] [stage=BAKE_TIME] [hook=h] [until=2h] [then=rollback|continue] [bake=60] [deferred] [revisions=2]
 //! where NAME EXPRESSION              a memberOf constraint of the service
 //! need NAME [cpu=256] [memory=512] [tcp=80] [udp=53] [attr=a] [attr=a:b]
 //! event NAME 5m TEXT                 said that long ago
@@ -21,6 +22,7 @@
 
 mod causes;
 mod expressions;
+mod rollouts;
 mod services;
 mod unread;
 
@@ -71,6 +73,7 @@ fn read(table: &str) -> Facts {
             "service" => {
                 facts.services.insert(key(words[0]), service(&words));
             }
+            "rollout" => facts.services.get_mut(&key(words[0])).unwrap().rollout = rollout(&words),
             "where" => {
                 let (name, expression) = rest.split_once(' ').unwrap();
                 let constraint = Constraint::MemberOf(expression.to_owned());
@@ -175,6 +178,29 @@ fn service(words: &[&str]) -> ServiceFacts {
         }
     }
     service
+}
+
+fn rollout(words: &[&str]) -> RolloutFacts {
+    let mut rollout = RolloutFacts::default();
+    for (name, value) in pairs(&words[1..]) {
+        let deployment = || DeploymentFacts { arn: "arn:d".to_owned(), ..DeploymentFacts::default() };
+        let pause = |rollout: &mut RolloutFacts, change: &dyn Fn(&mut PauseFacts)| {
+            change(rollout.deployment.get_or_insert_with(deployment).pause.get_or_insert_default());
+        };
+        match name {
+            "progress" => rollout.in_progress = true,
+            "stage" => rollout.deployment.get_or_insert_with(deployment).stage = value.to_owned(),
+            "hook" => pause(&mut rollout, &|pause| pause.hook = value.to_owned()),
+            "until" => pause(&mut rollout, &|pause| pause.until = now().checked_add(span(value)).ok()),
+            "then" if value == "continue" => pause(&mut rollout, &|pause| pause.then = HookTimeout::Continue),
+            "then" => pause(&mut rollout, &|pause| pause.then = HookTimeout::RollBack),
+            "bake" => rollout.bake_minutes = value.parse().ok(),
+            "deferred" => rollout.cleanup_deferred = true,
+            "revisions" => rollout.revisions = value.parse().unwrap(),
+            other => panic!("no such word: {other}"),
+        }
+    }
+    rollout
 }
 
 fn attribute(text: &str) -> (String, Option<String>) {

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// What a termination-hook wait will become when it is completed.
 /// (Source: Amazon EC2 Auto Scaling user guide, lifecycle states; warm pools; replace root volume.)
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WaitKind {
     /// `Terminating:Wait`: the instance is terminated.
@@ -59,7 +59,7 @@ impl Lifecycle {
 }
 
 /// What Auto Scaling is told, or does by itself: `CONTINUE` or `ABANDON`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ActionResult {
     /// Go on; other hooks of the group still decide for themselves.
     #[serde(rename = "CONTINUE")]

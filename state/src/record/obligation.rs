@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A registration with a load balancer that must be seen gone before completion.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Obligation {
     /// Who sends the traffic.
     pub balancer: Balancer,
@@ -80,7 +80,7 @@ impl fmt::Display for Obligation {
 }
 
 /// Something that sends traffic to an instance.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Balancer {
     /// A target group of an Application or Network Load Balancer, by ARN.
@@ -100,7 +100,7 @@ impl fmt::Display for Balancer {
 }
 
 /// The instance as a balancer knows it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// The EC2 instance itself, on whatever port: dynamic host ports make several targets of one instance.

@@ -28,17 +28,21 @@ fn its_group_is_the_lifecycle_actions_or_else_the_one_it_was_found_in() {
     assert_eq!(record.group(), Some("found"));
 }
 
-/// Heartbeats stop for what is being completed, and for nothing else: not for a drain that is held or that its group
-/// keeps, and not where there is no lifecycle action.
+/// Ten minutes of a completion that is not allowed end the heartbeats; a drain that is paused, or that was not refused, is
+/// kept waiting.
 #[test]
-fn only_a_lifecycle_action_that_is_being_completed_is_left_alone() {
-    let mut completing = a_record();
-    completing.phase = Phase::Completing;
-    assert!(completing.is_completing());
-    assert!(!Record { phase: Phase::Verifying, ..completing.clone() }.is_completing());
-    assert!(!Record { lifecycle: None, ..completing.clone() }.is_completing());
-    assert!(!Record { retained_at: Some(epoch()), ..completing.clone() }.is_completing());
-    assert!(!Record { held: Some(ada()), ..completing }.is_completing());
+fn a_completion_that_is_refused_for_good() {
+    let refused = Record {
+        phase: Phase::Completing,
+        refused_since: Some(epoch()),
+        updated_at: epoch() + SignedDuration::from_mins(10),
+        ..opened(WaitKind::Terminating, Vec::new())
+    };
+    assert!(refused.is_refused_for_good());
+    assert!(!Record { updated_at: epoch() + SignedDuration::from_mins(9), ..refused.clone() }.is_refused_for_good());
+    assert!(!Record { refused_since: None, ..refused.clone() }.is_refused_for_good());
+    assert!(!Record { phase: Phase::Verifying, ..refused.clone() }.is_refused_for_good());
+    assert!(!Record { held: Some(ada()), ..refused }.is_refused_for_good());
 }
 
 /// The first line says how it began, and is kept.

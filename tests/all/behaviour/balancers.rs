@@ -10,7 +10,7 @@ use crate::scenarios::{A, B, C, IP_AND_CLASSIC, PLAIN};
 use crate::story::{held, until_phase, while_running};
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 use aws_simulator::elb::{TargetGroupKind, TargetType};
-use aws_simulator::spec::{ClusterSpec, Network, TargetGroupSpec};
+use aws_simulator::spec::{Balancer, ClusterSpec, Network, TargetGroupSpec};
 use aws_simulator::{BEGIN, Cloud, Simulator};
 use ecs_drain_state::{Outcome, Phase, Record, Target, Then};
 use jiff::SignedDuration;
@@ -47,6 +47,34 @@ fn every_target_group_of_a_service_is_seen_gone() {
     let ended = good(&scenario);
     assert_eq!(ended.record(A).unwrap().obligations.len(), 2);
     assert!(ended.at(A).unwrap() >= BEGIN + seconds(150));
+}
+
+/// A deployment changed the service's target group and was complete before the old tasks were gone. They stay registered
+/// in the old group, which only their revision names, and which drains for longer than the new one. (Source: ECS
+/// developer guide, early success criteria.)
+#[test]
+fn tasks_of_an_earlier_revision_stay_registered_where_that_revision_says() {
+    let changed = world(|cloud| {
+        cloud.add_target_group(target_group("old", seconds(150)));
+        cloud.add_target_group(target_group("new", seconds(10)));
+        two_with(cloud, &api(2).target_group("old"));
+    });
+    let changed = Scenario {
+        begin: |cloud| {
+            assert!(cloud.change_balancers("web", "api", &[Balancer::TargetGroup("new".to_owned())]));
+            terminate(cloud, &[A]);
+        },
+        ..changed
+    };
+    let deregistered = Scenario { config: "[policy]\nstrategy = \"deregister\"\n", ..changed.clone() };
+    for scenario in [changed, deregistered] {
+        let ended = good(&scenario);
+        assert!(ended.count("DescribeServiceRevisions") > 0);
+        let record = ended.record(A).unwrap();
+        let groups: Vec<String> = record.obligations.iter().map(|o| o.balancer.to_string()).collect();
+        assert!(groups.iter().any(|group| *group == "target group old"), "{groups:?}");
+        assert!(ended.at(A).unwrap() >= BEGIN + seconds(150));
+    }
 }
 
 #[test]
@@ -262,5 +290,5 @@ fn a_target_group_is_read_once_a_pass_however_many_instances_share_it() {
     let one = looks(|cloud| terminate(cloud, &[A]), &[(A, Outcome::Drained)]);
     let all = &[(A, Outcome::Drained), (B, Outcome::Drained), (C, Outcome::Drained)];
     let three = looks(|cloud| terminate(cloud, &[A, B, C]), all);
-    assert!(three < one * 2, "{one} for one instance, {three} for three");
+    assert!(three <= one * 2, "{one} for one instance, {three} for three");
 }

@@ -170,11 +170,16 @@ fn a_stopped_instance_is_not_waited_for_although_ecs_calls_its_task_running() {
     });
     told(&scenario, async |simulator: Simulator, store| {
         until_phase(&simulator, &store, Phase::Waiting).await;
+        let arn = simulator.peek(|cloud| cloud.world.elb.arn_of("web").unwrap());
         simulator.with(|cloud| {
             let now = cloud.now();
+            // ECS takes the unhealthy task's target out at once: another one says for long enough that A is stopped.
+            cloud.world.elb.register_target(now, &arn, stray(9999));
             cloud.world.elb.instance_stopped(now, A, &[]);
             cloud.world.ecs.ec2_stopped(A);
         });
+        tokio::time::sleep(seconds(120)).await;
+        simulator.with(|cloud| cloud.world.elb.deregister_target(cloud.now(), &arn, &stray(9999)));
         until_ended(&simulator, &store, Outcome::Drained).await;
         assert!(elapsed(&simulator) >= seconds(600));
     });

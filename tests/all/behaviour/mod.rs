@@ -66,7 +66,10 @@ fn told<F: Future>(scenario: &Scenario, story: impl FnOnce(Simulator, Store) -> 
 async fn until_record(simulator: &Simulator, store: &Store, what: &str, is_so: impl Fn(&Record) -> bool) -> Record {
     let mut found = None;
     until(simulator, what, async || {
-        found = record(store, A).await.filter(|record| is_so(record));
+        let last = record(store, A).await;
+        let too_long = simulator.now() > aws_simulator::BEGIN + seconds(2 * 3600);
+        assert!(!too_long, "waited for two hours: {what}: {last:#?}");
+        found = last.filter(|record| is_so(record));
         found.is_some()
     })
     .await;

@@ -57,9 +57,33 @@ fn causes_vanish_once_the_drain_moves_again() {
     told(&FULL, async |simulator: Simulator, store| {
         until_cause(&simulator, &store, "NoRoom").await;
         simulator.with(|cloud| cloud.set_group_desired("web-group", 2).unwrap());
-        let moves = |record: &Record| record.causes.is_empty() && !record.is_done();
+        let moves = |record: &Record| record.causes.is_empty();
         let record = until_record(&simulator, &store, "no cause", moves).await;
         assert!(!record.message.contains("room"), "{}", record.message);
+        until_ended(&simulator, &store, Outcome::Drained).await;
+    });
+}
+
+/// What `DRAINING` does to the tasks of a service whose deployment waits is not documented; here they stay.
+#[test]
+fn a_paused_deployment_is_named_with_what_continues_it() {
+    let scenario = Scenario {
+        world: |cloud| two_with(cloud, &api(2)),
+        begin: |cloud| {
+            assert!(cloud.pause_deployment("web", "api", Some(seconds(86_400))));
+            terminate(cloud, &[A]);
+        },
+        ..PLAIN
+    };
+    told(&scenario, async |simulator: Simulator, store| {
+        let (_, text) = until_cause(&simulator, &store, "DeploymentPaused").await;
+        let told = "the deployment of service api is paused at POST_TEST_TRAFFIC_SHIFT by hook ecs-pause-1 until ";
+        assert!(
+            text.starts_with(told) && text.contains(", when ECS rolls it back; continue it with aws ecs "),
+            "{text}"
+        );
+        assert!(held(&simulator));
+        simulator.with(|cloud| assert!(cloud.pause_deployment("web", "api", None)));
         until_ended(&simulator, &store, Outcome::Drained).await;
     });
 }

@@ -92,8 +92,8 @@ fn an_unknown_key_is_told_with_its_line_and_the_nearest_key() {
 fn an_impossible_value_is_told_with_its_line_and_what_is_allowed() {
     refused(
         "impossible-value",
-        "[policy]\nsettle = \"5s\"\n",
-        "policy.settle is \"5s\": it must be at least 1m (the proof that everything is gone must outlast reads that lag)",
+        "[policy]\nread_lag = \"5s\"\n",
+        "policy.read_lag is \"5s\": it must be at least 1m (the proof that everything is gone must outlast reads that lag)",
     );
 }
 
@@ -120,11 +120,11 @@ fn denied(name: &str, operation: &str) -> Rig {
 #[test]
 fn a_denied_table_is_told_with_the_policy_line_that_allows_it() {
     let rig = denied("denied-table", "DescribeTable");
-    let told = "dynamodb:DescribeTable on table drains is denied; allow it with \
-                {\"Effect\":\"Allow\",\"Action\":\"dynamodb:DescribeTable\",\
-                \"Resource\":\"arn:aws:dynamodb:us-east-1:*:table/drains\"} (AccessDeniedException: ";
+    let told = "dynamodb:DescribeTable on table drains: denied by IAM (AccessDeniedException: ";
+    let allowed = "; allow it with {\"Effect\":\"Allow\",\"Action\":\"dynamodb:DescribeTable\",\
+                   \"Resource\":\"arn:aws:dynamodb:us-east-1:*:table/drains\"}";
     let said = rig.say(&["init", "--check"]);
-    assert!(error(&said, 1).starts_with(told), "{}", said.err);
+    assert!(error(&said, 1).starts_with(told) && said.err.contains(allowed), "{}", said.err);
     // The process waits until it is allowed, and then begins.
     let process = rig.start();
     rig.until("the denial is told", || process.log().contains(told).then_some(()));

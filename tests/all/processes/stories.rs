@@ -161,7 +161,9 @@ fn asked_to_stop() {
     assert!(!is_done(&rig, A));
 
     // The next one acts at once: the lease is its own from the first look on.
-    let hang = rig.strike(Rule::on("DescribeTargetHealth", Fault::Hang));
+    // What is only read is let go of at once: a change hangs.
+    terminate(&rig, B);
+    let hang = rig.strike(Rule::on("UpdateContainerInstancesState", Fault::Hang));
     let mut second = rig.start();
     rig.until_leads(&second);
     hang.happened(&rig);
@@ -175,7 +177,7 @@ fn asked_to_stop() {
 
     // A second signal does not wait for anything.
     rig.mend();
-    let hang = rig.strike(Rule::on("DescribeTargetHealth", Fault::Hang));
+    let hang = rig.strike(Rule::on("UpdateContainerInstancesState", Fault::Hang));
     let mut third = rig.start();
     hang.happened(&rig);
     third.terminate();

@@ -78,6 +78,7 @@ fn an_instance_that_spot_takes_back_is_drained_before_that() {
         assert!(begun(&simulator, &done) < seconds(5), "{}", done.created_at);
         assert_eq!((done.outcome, done.generation), (Some(Outcome::Drained), 1));
         assert!(done.lifecycle.is_some(), "it took the lifecycle action over");
+        until(&simulator, "the messages are deleted", async || left(&simulator).is_empty()).await;
         drained
     });
     assert!(drained < seconds(120), "{drained:?}");
@@ -114,7 +115,7 @@ fn the_drain_of_an_instance_that_spot_takes_ends_with_it_where_no_hook_of_ours_i
 /// The proof that everything is gone takes longer than EC2 waits.
 #[test]
 fn a_drain_that_spot_overtakes_is_taken_over_by_the_lifecycle_action() {
-    let scenario = Scenario { config: queued!("[policy]\nsettle = \"5m\"\n"), ..TAKEN };
+    let scenario = Scenario { config: queued!("[policy]\nread_lag = \"5m\"\n"), ..TAKEN };
     let ended = run(&scenario, &Run::default(), |_| {});
     ended.expect_good();
     let record = ended.record(A).unwrap();

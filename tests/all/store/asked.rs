@@ -134,7 +134,7 @@ its key is request/main/20260105T090003000-1, but controller and id say request/
         let store = Store::connect(&self.sdk, self.store.table(), "broken");
         self.edit("brake/broken", "held", text("everything")).await;
         let error = store.brake().await.unwrap_err();
-        assert!(error.to_string().ends_with("item brake/broken: attribute held is not a map"), "{error}");
+        assert!(error.to_string().ends_with("item brake/broken: attribute held is not a map)"), "{error}");
         assert!(!error.is_transient());
     }
 }

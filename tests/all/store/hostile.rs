@@ -5,8 +5,9 @@ use super::{readable, saved, simulated, simulator, text};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use ecs_drain::aws::ErrorClass;
 use ecs_drain::store::item::{from_record, read};
-use ecs_drain::store::{Brake, Read, ReadRequest, Saved, Store, StoreError, TableOptions, requests};
+use ecs_drain::store::{Brake, Read, ReadRequest, Saved, Store, TableOptions, requests};
 use ecs_drain_state::record::{HISTORY, SCHEMA};
 use ecs_drain_state::{Balancer, ContainerInstance, Event, Note, Obligation, Order, Phase, Record, Target};
 use jiff::Timestamp;
@@ -342,13 +343,17 @@ async fn a_record_that_is_too_large_for_the_table_is_refused_and_never_cut() {
     let fits = saved(store.create(with_obligations(1_000)).await.unwrap());
     let grown = Record { obligations: with_obligations(3_000).obligations, ..fits.clone() };
     let error = store.save(grown.clone()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Other { .. }) && !error.is_transient(), "{error}");
+    assert!(error.class() == Some(ErrorClass::Invalid) && !error.is_transient(), "{error}");
     let said = error.to_string();
     assert!(
-        said.starts_with("dynamodb:UpdateItem on table drains: ValidationException: ") && said.contains("size"),
+        said.starts_with("dynamodb:UpdateItem on table drains: refused by AWS (ValidationException: ")
+            && said.contains("size"),
         "{said}"
     );
     assert_eq!(readable(store.get(&fits.key()).await.unwrap()), fits);
     let error = store.create(Record { instance_id: "i-other".into(), ..grown }).await.unwrap_err();
-    assert!(error.to_string().starts_with("dynamodb:PutItem on table drains: ValidationException: "), "{error}");
+    assert!(
+        error.to_string().starts_with("dynamodb:PutItem on table drains: refused by AWS (ValidationException: "),
+        "{error}"
+    );
 }

@@ -4,7 +4,7 @@ use super::{ACCOUNT, REGION, assert_plain, message};
 use ecs_drain::config::{Config, Given, names};
 use ecs_drain::events::{Event, read};
 use ecs_drain_state::record::key;
-use ecs_drain_state::{Balancer, Obligation, Target, TaskKind, TaskSight};
+use ecs_drain_state::{Balancer, Obligation, Target};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -101,13 +101,5 @@ fn shown(text: &str) {
         assert!(obligation.to_string().starts_with(&format!("{text} in ")));
         assert!(obligation.is_same(&obligation.clone()));
     }
-    let task = TaskSight {
-        arn: text.to_owned(),
-        cluster: "web".to_owned(),
-        last_status: "RUNNING".to_owned(),
-        stopping: false,
-        kind: TaskKind::Standalone,
-        protected_until: None,
-    };
-    assert!(text.ends_with(task.id()));
+    assert!(text.ends_with(ecs_drain_state::sight::id(text)));
 }

@@ -36,7 +36,7 @@ fn assert_right(config: &Config) {
         for (cluster, group) in [(None, None), (Some(""), Some("")), (Some("web"), Some("web-asg"))] {
             let policy = config.policies.for_drain(cluster, group);
             let spans = [
-                keys::SETTLE.check(policy.settle),
+                keys::READ_LAG.check(policy.read_lag),
                 keys::LOOKS_APART.check(policy.looks_apart),
                 keys::BLIND_MARGIN.check(policy.blind_margin),
                 keys::POLL.check(policy.poll),

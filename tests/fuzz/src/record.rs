@@ -7,8 +7,8 @@ use ecs_drain::cli::{get, sheet};
 use ecs_drain::store::{Read, ReadRequest, brake, requests};
 use ecs_drain_state::request::{Circumstances, apply};
 use ecs_drain_state::{
-    ContainerInstanceSight, ContainerInstanceStatus, Context, GroupSight, LifecycleState, Mono, Observation, Policy,
-    Record, Request, Seen, Sightings, TargetSight, Then, WaitKind, What, decide,
+    Answer, ContainerInstanceSight, ContainerInstanceStatus, Context, Drain, GroupSight, Kind, LifecycleState, Mono,
+    Now, Policy, Record, Request, Seen, TargetSight, Then, WaitKind, Wanted, What,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -66,75 +66,62 @@ fn show(read: &Read) {
     get::value("123456789012/us-east-1/i-0", read).expect("what was read can be printed");
 }
 
-/// Nothing known; everything gone, and the instance held; the instance gone; the instance back in service.
-fn observations(record: &Record) -> [Observation; 4] {
+/// Nothing known; everything gone, and the instance held; the instance gone; the instance back in service: what each read of
+/// such a world answers.
+fn worlds(record: &Record) -> [Vec<Answer>; 4] {
     let unknown = || "not read".to_owned();
-    let blind = Observation {
-        begun: Mono::from_secs(1_000),
-        begun_at: now(),
-        ended: Mono::from_secs(1_001),
-        group: Seen::Unknown(unknown()),
-        group_begun: Mono::from_secs(999),
-        tasks_listed: Mono::from_secs(1_000),
-        container_instances: Seen::Unknown(unknown()),
-        tasks: Seen::Unknown(unknown()),
-        obligations: Seen::Unknown(unknown()),
-        targets: Seen::Unknown(unknown()),
-        lookup: None,
-    };
-    let each = |status: ContainerInstanceStatus| {
-        let sight =
-            |arn: &String| ContainerInstanceSight { arn: arn.clone(), status: status.clone(), agent_connected: true };
-        Seen::Yes(record.container_instances.iter().map(|one| sight(&one.arn)).collect())
-    };
+    let blind = Kind::ALL.into_iter().map(|kind| Answer::Failed(kind, unknown())).collect();
     let member = |state: LifecycleState| {
         let hook = Seen::Yes(None);
-        Seen::Yes(GroupSight::Member { group: "web-asg".to_owned(), state, healthy: true, hook })
+        Answer::Group(Seen::Yes(GroupSight::Member { group: "web-asg".to_owned(), state, healthy: true, hook }))
     };
-    let clear = Observation {
-        group: member(LifecycleState::Waiting(record.lifecycle.as_ref().map_or(WaitKind::Terminating, |l| l.kind))),
-        container_instances: each(ContainerInstanceStatus::Draining),
-        tasks: Seen::Yes(Vec::new()),
-        obligations: Seen::Yes(Vec::new()),
-        targets: Seen::Yes(record.obligations.iter().map(|_| TargetSight::Gone).collect()),
-        ..blind.clone()
+    let world = |group: Answer, status: ContainerInstanceStatus| {
+        let sight = |status: &ContainerInstanceStatus| ContainerInstanceSight {
+            status: status.clone(),
+            agent_connected: true,
+            live: 0,
+            version: 1,
+        };
+        let mut answers = vec![group];
+        for one in &record.container_instances {
+            let of = one.arn.clone();
+            answers.push(Answer::Status { of: of.clone(), sight: sight(&status) });
+            for wanted in [Wanted::Running, Wanted::Stopped] {
+                answers.push(Answer::List { of: of.clone(), wanted, tasks: Vec::new() });
+            }
+        }
+        let gone = record.obligations.iter().map(|o| (o.balancer.clone(), o.target.clone(), TargetSight::Gone));
+        answers.push(Answer::Targets(gone.collect()));
+        answers.push(Answer::Search { unread: Vec::new(), found: Vec::new() });
+        answers
     };
-    let gone = Observation {
-        group: Seen::Yes(GroupSight::Absent),
-        container_instances: each(ContainerInstanceStatus::Missing),
-        ..clear.clone()
-    };
-    let back = Observation {
-        group: member(LifecycleState::InService),
-        container_instances: each(ContainerInstanceStatus::Active),
-        ..clear.clone()
-    };
+    let kind = record.lifecycle.as_ref().map_or(WaitKind::Terminating, |l| l.kind);
+    let clear = world(member(LifecycleState::Waiting(kind)), ContainerInstanceStatus::Draining);
+    let gone = world(Answer::Group(Seen::Yes(GroupSight::Absent)), ContainerInstanceStatus::Missing);
+    let back = world(member(LifecycleState::InService), ContainerInstanceStatus::Active);
     [blind, clear, gone, back]
 }
 
 /// Several looks in a row at a world that stays as it is.
 fn decide_on(record: &Record) {
     let policy = Policy::default();
-    for seen in observations(record) {
-        let (mut record, mut sightings) = (record.clone(), Sightings::default());
+    for answers in worlds(record) {
+        let mut drain = Drain::new(record.clone(), Mono::START);
         for look in 0..4_u32 {
-            let later = Duration::from_secs(120) * look;
-            let seen = Observation {
-                begun: seen.begun + later,
-                ended: seen.ended + later,
-                group_begun: seen.group_begun + later,
-                tasks_listed: seen.tasks_listed + later,
-                ..seen.clone()
-            };
-            let now = now() + SignedDuration::from_secs(120) * i32::try_from(look).expect("a few looks");
-            sightings = sightings.fold(&record, &seen, &policy);
-            let decision = decide(&record, &seen, &policy, &Context::new(&sightings), now);
+            let began = Mono::at(Duration::from_secs(1_000) + Duration::from_secs(120) * look);
+            let read = ecs_drain_state::Read { began, ended: began + Duration::from_secs(1) };
+            for answer in answers.clone() {
+                drain.heed(&policy, read, answer);
+            }
+            let wall = now() + SignedDuration::from_secs(120) * i32::try_from(look).expect("a few looks");
+            let before = drain.record.clone();
+            let decision = drain.decide(&policy, &Context::default(), Now { mono: read.ended, wall });
             let next = decision.record;
-            assert_eq!(next.key(), record.key(), "a drain became another's");
-            assert!(!record.is_done() || next.is_done(), "a drain that is done begins again by itself");
-            assert!(next.obligations.len() >= record.obligations.len(), "obligations only grow");
+            assert_eq!(next.key(), before.key(), "a drain became another's");
+            assert!(!before.is_done() || next.is_done(), "a drain that is done begins again by itself");
+            assert!(next.obligations.len() >= before.obligations.len(), "obligations only grow");
             survives(&next);
-            record = next;
+            drain.take(next, read.ended);
         }
     }
 }

@@ -41,6 +41,11 @@ impl Complaint {
         Complaint { instance: instance.to_owned(), ..Complaint::new(kind, text) }
     }
 
+    /// What has not ended in a wide fleet was too slow at AWS's rates, whatever else may be wrong with it.
+    pub fn in_a_fleet(self, plan: &Plan) -> Complaint {
+        if plan.is_wide() { Complaint { kind: "too slow".to_owned(), ..self } } else { self }
+    }
+
     pub fn unfinished(record: &Record) -> Complaint {
         let Record { instance_id, phase, message, .. } = record;
         Complaint::of(

@@ -85,5 +85,8 @@ fn several(arguments: &Arguments) -> Many {
 
 fn report(many: &Many) {
     print!("{}", many.tally);
-    println!("{} failed", many.failed.len());
+    println!("{} failed, {} more as expected", many.failed.len(), many.expected.len());
+    if !many.mended.is_empty() {
+        println!("expected to fail, and have not: {:?} (tests/simulation/expected-failures.txt)", many.mended);
+    }
 }

@@ -252,7 +252,7 @@ impl Fleet<'_> {
             let unfinished = unfinished(&self.store).await;
             let late: Vec<Complaint> = held.into_iter().chain(unfinished.iter().map(Complaint::unfinished)).collect();
             if (late.is_empty() && calm.elapsed() >= AFTER) || calm.elapsed() > WITHIN {
-                return late;
+                return late.into_iter().map(|late| late.in_a_fleet(self.plan)).collect();
             }
             for record in &unfinished {
                 self.simulator.with(|cloud| move_on(cloud, &record.instance_id));

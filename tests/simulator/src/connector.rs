@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -58,7 +58,8 @@ struct Inner {
     crashes: Mutex<BTreeMap<String, Arc<Notify>>>,
     created: Instant,
     start: Timestamp,
-    latency: Duration,
+    /// How long an answer takes, in milliseconds.
+    latency: AtomicU64,
     /// Wakes calls that wait inside the cloud, whenever something was done to it.
     acted: Notify,
 }
@@ -81,10 +82,22 @@ impl Simulator {
             crashes: Mutex::default(),
             created: Instant::now(),
             start: config.start,
-            latency: config.latency,
+            latency: AtomicU64::default(),
             acted: Notify::new(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let simulator = Self { inner: Arc::new(inner) };
+        simulator.set_latency(config.latency);
+        Ok(simulator)
+    }
+
+    /// From now on an answer takes so long, to the millisecond.
+    pub fn set_latency(&self, latency: Duration) {
+        let milliseconds = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+        self.inner.latency.store(milliseconds, Ordering::Relaxed);
+    }
+
+    fn latency(&self) -> Duration {
+        Duration::from_millis(self.inner.latency.load(Ordering::Relaxed))
     }
 
     /// The present moment: [`BEGIN`] and what tokio's clock has counted since.
@@ -240,7 +253,7 @@ impl HttpConnector for Connector {
         };
         let delivery = self.simulator.handle(self.simulator.now(), &request);
         let simulator = self.simulator.clone();
-        let latency = simulator.inner.latency;
+        let latency = simulator.latency();
         HttpConnectorFuture::new(async move {
             let delivery = match delivery {
                 Delivery::Waits(number) => {

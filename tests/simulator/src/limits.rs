@@ -55,6 +55,11 @@ impl Limits {
     }
 }
 
+/// The buckets that a call of an operation draws from: the name of each, and its refill in calls per second.
+pub fn families(service: Service, operation: &str) -> impl Iterator<Item = (&'static str, f64)> {
+    rates(service, operation).iter().map(|&(name, _, refill)| (name, refill))
+}
+
 fn rates(service: Service, operation: &str) -> &'static [Rate] {
     match service {
         Service::Ecs => match operation {
@@ -65,6 +70,8 @@ fn rates(service: Service, operation: &str) -> &'static [Rate] {
             | "ListContainerInstances"
             | "ListTasks" => &[("ecs cluster resource read", 100.0, 20.0)],
             "DescribeServices" | "ListServices" => &[("ecs service read", 100.0, 20.0)],
+            "DescribeServiceDeployments" => &[("ecs service deployment read", 50.0, 20.0)],
+            "DescribeServiceRevisions" => &[("ecs service revision read", 50.0, 20.0)],
             "DescribeTaskDefinition" => &[("ecs task definition read", 50.0, 20.0)],
             "GetTaskProtection" | "UpdateTaskProtection" => &[("ecs task protection", 200.0, 80.0)],
             _ => &[("ecs cluster resource modify", 100.0, 40.0)],

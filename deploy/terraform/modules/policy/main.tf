@@ -87,6 +87,22 @@ locals {
       resources = ["${local.ecs}:service/*"]
     },
     {
+      sid = "ReadServiceRevisions"
+      actions = [
+        # Where a service registered its tasks before its load balancers were changed, while tasks of then are left.
+        "ecs:DescribeServiceRevisions",
+      ]
+      resources = ["${local.ecs}:service-revision/*"]
+    },
+    {
+      sid = "ReadServiceDeployments"
+      actions = [
+        # Whether a service's deployment is paused or bakes, for a drain that does not move.
+        "ecs:DescribeServiceDeployments",
+      ]
+      resources = ["${local.ecs}:service-deployment/*"]
+    },
+    {
       sid = "SetDraining"
       actions = [
         # `DRAINING`, and back to `ACTIVE`.

@@ -1,6 +1,7 @@
 //! What is kept of ECS's answers for a drain that does not move.
 
 use super::super::views::{count, status, timestamp};
+use super::rollout;
 use aws_sdk_ecs::types::{
     Attribute, ContainerDefinition, ContainerInstance, NetworkMode, PlacementConstraint, PortMapping, ProtectedTask,
     Resource, Service, TaskDefinition, TransportProtocol,
@@ -64,6 +65,8 @@ pub struct ServiceStateView {
     pub name: String,
     /// ARN of the task definition that new tasks get.
     pub task_definition: Option<String>,
+    /// ARN of the service deployment that is in progress, if one is.
+    pub deployment: Option<String>,
     /// What the answer itself says.
     pub facts: ServiceFacts,
 }
@@ -80,6 +83,7 @@ impl ServiceStateView {
             minimum_percent: percents.and_then(|percents| percents.minimum_healthy_percent()).map(count),
             maximum_percent: percents.and_then(|percents| percents.maximum_percent()).map(count),
             constraints: from.placement_constraints().iter().map(constraint).collect(),
+            rollout: rollout::of_service(&from),
             events: from.events().iter().filter_map(event).collect(),
             need: None,
             placed_on: None,
@@ -89,6 +93,7 @@ impl ServiceStateView {
         let definition = primary.and_then(|set| set.task_definition()).or(from.task_definition());
         Some(ServiceStateView {
             task_definition: definition.map(str::to_owned),
+            deployment: from.current_service_deployment().filter(|_| rollout::in_progress(&from)).map(str::to_owned),
             name: from.service_name.clone()?,
             facts,
         })

@@ -1,6 +1,6 @@
 //! Why a drain does not move, as it stands in the record.
 
-use super::fixture::{Drain, check, show};
+use super::fixture::{Played, check, show};
 
 /// Found out while nothing else changes: written once, and again only when the causes are others.
 #[test]
@@ -8,11 +8,11 @@ fn causes_are_written_when_they_change() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                 => Waiting saved 5s TasksLeft(1)
+        5s   DRAINING                 => Waiting saved search≥1m6s 5s TasksLeft(1)
         2m   because=NoRoom           => Waiting saved 5s TasksLeft(1)
         3m                            => Waiting 5s TasksLeft(1)
         4m   because=NoRoom,Protected => Waiting saved 5s TasksLeft(1)
-        5m   because=none tasks=none  => Verifying saved search≥5m 5s LookingForRegistrations
+        5m   because=none tasks=none  => Verifying saved 1s SecondLook(0s)
         6 writes
         ",
     );
@@ -21,9 +21,9 @@ fn causes_are_written_when_they_change() {
 /// The sentence that a person reads says both: what it waits for, and why that does not come.
 #[test]
 fn the_message_says_both() {
-    let mut drain = Drain::open("", "");
+    let mut played = Played::open("", "");
     for line in ["0s ACTIVE tasks=web:RUNNING", "5s DRAINING", "2m because=NoRoom"] {
-        drain.pass(line, |_, decision| show(decision));
+        played.pass(line, show);
     }
-    assert_eq!(drain.record.message, "task t1 of service web is RUNNING; because of NoRoom");
+    assert_eq!(played.drain.record.message, "task t1 of service web is RUNNING; because of NoRoom");
 }

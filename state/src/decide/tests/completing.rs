@@ -7,10 +7,10 @@ use super::fixture::check;
 fn asked_again_after_an_error() {
     check(
         "
-        0s   DRAINING         => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING         => Verifying saved search≥1m1s 30s Settling(1m)
         61s                   => Verifying 30s SecondLook(1m)
-        111s                  => Verifying search≥1m1s 5s LookingForRegistrations
-        121s answer=error     => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        111s                  => Verifying 10s SecondLook(10s)
+        122s answer=error     => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         131s                  => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
         141s answer=no-active => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Done(Drained)
         6 writes
@@ -23,15 +23,15 @@ fn asked_again_after_an_error() {
 fn dies_before_the_intent_is_saved() {
     check(
         "
-        0s   DRAINING         => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING         => Verifying saved search≥1m1s 30s Settling(1m)
         61s                   => Verifying 30s SecondLook(1m)
-        111s                  => Verifying search≥1m1s 5s LookingForRegistrations
-        121s dies-before-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        130s                  => Verifying 30s Settling(1m1s)
-        135s                  => Verifying 30s Settling(56s)
+        111s                  => Verifying 10s SecondLook(10s)
+        122s dies-before-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        130s                  => Verifying search≥3m11s 30s Settling(1m)
+        135s                  => Verifying search≥3m11s 30s Settling(55s)
         191s                  => Verifying 30s SecondLook(1m)
-        241s                  => Verifying search≥3m11s 5s LookingForRegistrations
-        251s                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        241s                  => Verifying 10s SecondLook(10s)
+        252s                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -42,12 +42,14 @@ fn dies_before_the_intent_is_saved() {
 fn dies_after_the_intent_is_saved() {
     check(
         "
-        0s   DRAINING        => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING        => Verifying saved search≥1m1s 30s Settling(1m)
         61s                  => Verifying 30s SecondLook(1m)
-        111s                 => Verifying search≥1m1s 5s LookingForRegistrations
-        121s dies-after-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        130s                 => Completing search≥2m10s 5s LookingForRegistrations
-        135s                 => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        111s                 => Verifying 10s SecondLook(10s)
+        122s dies-after-save => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        130s                 => Completing search≥3m11s 10s Completing
+        135s                 => Completing search≥3m11s 10s Completing
+        191s                 => Completing 10s Completing
+        252s                 => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -58,18 +60,20 @@ fn dies_after_the_intent_is_saved() {
 fn nothing_is_completed_blind() {
     check(
         "
-        0s   DRAINING found=web/10  => Verifying saved 5s Unknown(new)
-        61s                         => Verifying 30s SecondLook(1m)
-        111s                        => Verifying search≥1m1s 5s LookingForRegistrations
-        121s dies-after-save        => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        130s ci=?                   => Completing 5s Unknown(ci)
-        135s DRAINING tasks=?       => Completing 5s Unknown(tasks)
-        140s tasks=none found=?     => Completing 5s Unknown(found)
-        145s found=web/10 targets=? => Completing 5s Unknown(targets)
+        0s   DRAINING found=web/10       => Verifying saved search≥1m1s 30s Settling(1m)
+        61s                              => Verifying 30s SecondLook(1m)
+        111s                             => Verifying 10s SecondLook(10s)
+        122s dies-after-save             => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        130s ci=?                        => Completing 5s Unknown(ci)
+        135s DRAINING tasks=?            => Completing search≥3m16s 10s Completing
+        140s tasks=none found=?          => Completing search≥3m16s 10s Completing
+        145s found=web/10 targets=?      => Completing search≥3m16s 10s Completing
         # Whether the group can be read does not matter for the evidence.
-        150s targets=none group=?   => Completing search≥2m30s 5s LookingForRegistrations
-        155s search=fails           => Completing search≥2m35s 5s LookingForRegistrations
-        160s search=works           => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        155s targets=none group=?        => Completing search≥3m16s 10s Completing
+        160s search=fails                => Completing search≥3m16s 10s Completing
+        191s search=works                => Completing search≥3m16s 10s Completing
+        252s ci=?                        => Completing 10s Completing
+        253s DRAINING tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
         4 writes
         ",
     );
@@ -80,16 +84,16 @@ fn nothing_is_completed_blind() {
 fn a_task_is_back() {
     check(
         "
-        0s   DRAINING           => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING           => Verifying saved search≥1m1s 30s Settling(1m)
         61s                     => Verifying 30s SecondLook(1m)
-        111s                    => Verifying search≥1m1s 5s LookingForRegistrations
-        121s dies-after-save    => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        130s tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
-        135s tasks=none         => Verifying saved 30s Settling(56s)
-        140s                    => Verifying 30s Settling(51s)
+        111s                    => Verifying 10s SecondLook(10s)
+        122s dies-after-save    => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        130s tasks=web:STOPPING => Waiting saved search≥3m11s 5s TasksLeft(1)
+        135s tasks=none         => Verifying saved search≥3m11s 30s Settling(55s)
+        140s                    => Verifying search≥3m11s 30s Settling(50s)
         195s                    => Verifying 30s SecondLook(1m)
-        245s                    => Verifying search≥3m15s 5s LookingForRegistrations
-        255s                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        245s                    => Verifying 10s SecondLook(10s)
+        256s                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
         ",
     );
@@ -100,14 +104,16 @@ fn a_task_is_back() {
 fn a_target_is_back() {
     check(
         "
-        0s   DRAINING found=web/10 => Verifying saved 5s Unknown(new)
+        0s   DRAINING found=web/10 => Verifying saved search≥1m1s 30s Settling(1m)
         61s                        => Verifying 30s SecondLook(1m)
-        111s                       => Verifying search≥1m1s 5s LookingForRegistrations
-        121s answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        131s targets=web:draining  => Verifying saved 5s TargetsLeft(1)
-        136s targets=none          => Verifying search≥2m16s 5s LookingForRegistrations
-        146s                       => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        7 writes
+        111s                       => Verifying 10s SecondLook(10s)
+        122s answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        131s targets=web:draining  => Verifying saved 30s TargetsLeft(1)
+        136s targets=none          => Verifying 30s SecondLook(55s)
+        146s                       => Verifying 30s SecondLook(45s)
+        191s                       => Verifying 1s SecondLook(0s)
+        197s                       => Verifying 9s SecondLook(9s)
+        5 writes
         ",
     );
 }
@@ -117,12 +123,12 @@ fn a_target_is_back() {
 fn active_again() {
     check(
         "
-        0s   DRAINING     => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING     => Verifying saved search≥1m1s 30s Settling(1m)
         61s               => Verifying 30s SecondLook(1m)
-        111s              => Verifying search≥1m1s 5s LookingForRegistrations
-        121s answer=error => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        111s              => Verifying 10s SecondLook(10s)
+        122s answer=error => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         131s ACTIVE       => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        136s DRAINING     => Verifying saved 30s Settling(1m1s)
+        136s DRAINING     => Verifying saved search≥3m17s 30s Settling(1m)
         6 writes
         ",
     );
@@ -133,13 +139,16 @@ fn active_again() {
 fn an_obligation_found_late() {
     check(
         "
-        0s   DRAINING              => Verifying saved 30s Settling(1m1s)
-        61s                        => Verifying 30s SecondLook(1m)
-        111s                       => Verifying search≥1m1s 5s LookingForRegistrations
-        121s answer=error          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        131s found=late/30         => Completing saved 5s Unknown(new)
-        136s targets=late:draining => Verifying saved 5s TargetsLeft(1)
-        6 writes
+        0s   DRAINING                                               => Verifying saved search≥1m1s 30s Settling(1m)
+        61s                                                         => Verifying 30s SecondLook(1m)
+        111s                                                        => Verifying 10s SecondLook(10s)
+        122s answer=error                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        131s tasks=late:RUNNING! found=late/30 targets=late:healthy => Waiting saved 5s TasksLeft(1)
+        136s tasks=none targets=none                                => Verifying saved 1s SecondLook(0s)
+        191s                                                        => Verifying 1s SecondLook(0s)
+        192s                                                        => Verifying 9s SecondLook(9s)
+        202s                                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        8 writes
         ",
     );
 }
@@ -149,15 +158,15 @@ fn an_obligation_found_late() {
 fn a_dead_instance_after_a_restart() {
     check(
         "
-        0s    DRAINING! tasks=web:RUNNING group=Terminating:Wait! => Waiting saved 5s TasksLeft(1)
+        0s    DRAINING! tasks=web:RUNNING group=Terminating:Wait! => Waiting saved search≥1m1s 5s TasksLeft(1)
         602s                                                      => Verifying saved 30s SecondLook(1m)
-        652s                                                      => Verifying search≥10m2s 5s LookingForRegistrations
-        662s  answer=error                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        672s  restart                                             => Waiting saved 5s TasksLeft(1)
-        677s                                                      => Waiting 5s TasksLeft(1)
+        652s                                                      => Verifying 10s SecondLook(10s)
+        663s  answer=error                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        672s  restart                                             => Waiting saved search≥12m13s 5s TasksLeft(1)
+        677s                                                      => Waiting search≥12m13s 5s TasksLeft(1)
         1273s                                                     => Verifying saved 30s SecondLook(1m)
-        1323s                                                     => Verifying search≥21m13s 5s LookingForRegistrations
-        1333s answer=accepted                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        1323s                                                     => Verifying 10s SecondLook(10s)
+        1334s answer=accepted                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         9 writes
         ",
     );
@@ -169,15 +178,16 @@ fn a_dead_instance_after_a_restart() {
 fn an_old_search_is_no_evidence() {
     check(
         "
-        0s   DRAINING                             => Verifying saved 30s Settling(1m1s)
-        61s                                       => Verifying 30s SecondLook(1m)
-        111s                                      => Verifying search≥1m1s 5s LookingForRegistrations
-        121s answer=error                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        180s                                      => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        185s                                      => Completing search≥3m5s 5s LookingForRegistrations
-        240s DRAINING,ACTIVE                      => Completing saved 5s Unknown(new)
-        245s                                      => Deregistering saved SetDraining(c2) 5s AskedToDrain
-        250s DRAINING,DRAINING tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
+        0s   DRAINING                              => Verifying saved search≥1m1s 30s Settling(1m)
+        61s                                        => Verifying 30s SecondLook(1m)
+        111s                                       => Verifying 10s SecondLook(10s)
+        122s answer=error                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        180s                                       => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        185s                                       => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        240s DRAINING!,ACTIVE                      => Completing search≥5m1s 10s Completing
+        300s                                       => Completing search≥5m1s 10s Completing
+        310s DRAINING!,DRAINING tasks=web:STOPPING => Completing saved 5s Unknown(new)
+        320s                                       => Waiting saved search≥6m21s 5s TasksLeft(1)
         8 writes
         ",
     );

@@ -9,7 +9,7 @@ fn let_go_at_the_deadline() {
         "
         policy deadline=10m at-deadline=continue
         0s    ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                 => Waiting saved 5s TasksLeft(1)
+        5s    DRAINING                 => Waiting saved search≥1m6s 5s TasksLeft(1)
         # It ends after the deadline, but began before it.
         599s                           => Waiting 5s TasksLeft(1)
         600s                           => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
@@ -24,7 +24,7 @@ fn abandoned_at_the_deadline() {
     check(
         "
         policy deadline=10m at-deadline=abandon
-        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
         600s                             => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Done(Abandoned)
         4 writes
         ",
@@ -37,13 +37,13 @@ fn held_past_the_deadline() {
     check(
         "
         policy deadline=10m standalone=60s
-        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
         600s                            => Waiting saved 5s HeldPastDeadline(TasksLeft(1))
-        605s tasks=standalone:RUNNING   => Waiting saved StopTask(t1) 5s HeldPastDeadline(TasksLeft(1))
+        605s tasks=standalone:RUNNING   => Waiting saved StopTask(t2) 5s HeldPastDeadline(TasksLeft(1))
         610s tasks=none                 => Verifying saved 30s HeldPastDeadline(SecondLook(50s))
-        650s                            => Verifying search≥10m10s 5s HeldPastDeadline(LookingForRegistrations)
+        650s                            => Verifying 10s HeldPastDeadline(SecondLook(10s))
         655s                            => Verifying 5s HeldPastDeadline(SecondLook(5s))
-        660s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        661s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
         ",
     );
@@ -55,7 +55,7 @@ fn the_deadline_in_pending() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    ci=none => Pending search≥0s 5s NotInCluster(9m59s)
+        0s    ci=none => Pending search≥1s 5s NotInCluster(9m59s)
         600s          => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         3 writes
         ",
@@ -81,8 +81,8 @@ fn the_deadline_in_verifying() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING found=web/60 targets=web:draining => Verifying saved 5s Unknown(new)
-        70s                                              => Verifying 5s TargetsLeft(1)
+        0s    DRAINING found=web/60 targets=web:draining => Verifying saved search≥1m1s 30s TargetsLeft(1)
+        70s                                              => Verifying 30s TargetsLeft(1)
         600s                                             => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         4 writes
         ",
@@ -95,10 +95,10 @@ fn proven_at_the_deadline() {
     check(
         "
         policy deadline=121s at-deadline=continue
-        0s   DRAINING => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING => Verifying saved search≥1m1s 30s Settling(1m)
         61s           => Verifying 30s SecondLook(1m)
-        111s          => Verifying search≥1m1s 5s LookingForRegistrations
-        121s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        111s          => Verifying 10s SecondLook(10s)
+        122s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -110,15 +110,15 @@ fn blind_past_the_deadline() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING found=web/60 targets=web:healthy => Waiting saved 5s TasksLeft(1)
-        600s  group=?                                                     => Waiting saved 5s TasksLeft(1)
-        605s  group=Terminating:Wait ci=?                                 => Waiting 5s Unknown(ci)
-        610s  DRAINING tasks=?                                            => Waiting 5s Unknown(tasks)
-        615s  tasks=web:RUNNING targets=?                                 => Waiting 5s TasksLeft(1)
-        620s  targets=web:healthy found=?                                 => Waiting 5s TasksLeft(1)
-        5698s                                                             => Waiting 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING found=web/60 targets=web:healthy => Waiting saved search≥1m1s 5s TasksLeft(1)
+        600s group=? ci=? tasks=? targets=?                               => Waiting saved 5s Unknown(ci)
+        605s  group=Terminating:Wait                                      => Waiting 5s Unknown(ci)
+        610s DRAINING                                                     => Waiting 5s TasksLeft(1)
+        615s tasks=web:RUNNING                                            => Waiting 5s TasksLeft(1)
+        620s same-group                                                   => Waiting 5s TasksLeft(1)
+        5698s                                                             => Waiting saved 5s TasksLeft(1)
         5699s                                                             => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
-        5 writes
+        6 writes
         ",
     );
 }
@@ -129,8 +129,8 @@ fn a_new_registration_at_the_deadline_is_looked_at_first() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        600s  found=late/60              => Waiting saved 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        600s found=late/60 targets=?     => Waiting saved 5s TasksLeft(1)
         605s  targets=late:healthy       => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         5 writes
         ",
@@ -143,9 +143,9 @@ fn blind_without_a_deadline() {
     check(
         "
         policy at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        5800s tasks=?                    => Waiting saved 5s Unknown(tasks)
-        3 writes
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        5800s tasks=?                    => Waiting 5s TasksLeft(1)
+        2 writes
         ",
     );
 }
@@ -156,8 +156,8 @@ fn blind_and_held() {
     check(
         "
         policy deadline=10m at-deadline=hold
-        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        5800s tasks=?                    => Waiting saved 5s HeldPastDeadline(Unknown(tasks))
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        5800s tasks=?                    => Waiting saved 5s HeldPastDeadline(TasksLeft(1))
         3 writes
         ",
     );
@@ -169,7 +169,7 @@ fn extended_while_completing() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
         600s  answer=error               => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         610s  deadline=20m               => Waiting saved 5s TasksLeft(1)
         615s                             => Waiting 5s TasksLeft(1)
@@ -185,7 +185,7 @@ fn taken_away_while_completing() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
         600s  answer=error               => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         610s  deadline=none              => Waiting saved 5s TasksLeft(1)
         615s                             => Waiting 5s TasksLeft(1)
@@ -200,7 +200,7 @@ fn told_again_blind() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING             => Waiting saved 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING             => Waiting saved search≥1m1s 5s TasksLeft(1)
         600s  answer=error                           => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         610s  ci=? tasks=? targets=? found=? group=? => Completing Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         620s  answer=accepted                        => Completing Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
@@ -215,7 +215,7 @@ fn extended_while_in_no_cluster() {
     check(
         "
         policy deadline=1m at-deadline=continue
-        0s    ci=none                     => Pending search≥0s 5s NotInCluster(9m59s)
+        0s    ci=none                     => Pending search≥1s 5s NotInCluster(9m59s)
         60s   answer=error                => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         70s   deadline=1h answer=accepted => Waiting saved search≥2m 5s NotInCluster(8m49s)
         75s                               => Waiting search≥2m 5s NotInCluster(8m44s)

@@ -1,210 +1,179 @@
 //! Every combination of a few sights, in every phase: what must never be decided, whatever is seen.
 
+mod judge;
+
 use super::fixture::{ada, container_instance, container_instance_sight, epoch, group, obligation, opened, task};
-use crate::decide::{Action, Context, Decision, decide};
-use crate::observation::*;
+use crate::decide::{Action, Context};
+use crate::drain::Drain;
+use crate::facts::{Answer, TaskAnswer, Wanted};
 use crate::phase::{Outcome, Phase};
 use crate::policy::{AtDeadline, DaemonTasks, Policy, StandaloneTasks};
 use crate::record::{ActionResult, Intent, Record, Strategy, Then, WaitKind, later};
-use crate::sightings::{AgentLost, Sightings};
+use crate::sight::{Seen, TargetSight};
+use crate::time::{Mono, Now, Read};
 use crate::why::Why;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
+use judge::judge;
 use std::time::Duration;
 
-/// When the look begins and ends; the drains are older than every span of the policy.
-const BEGUN: Duration = Duration::from_secs(2000);
-const ENDED: Duration = Duration::from_secs(2001);
+/// When it is decided; the drains are older than every span of the policy.
+const NOW: u64 = 2001;
 
 /// A drain as it stands before the look.
 struct Case {
-    record: Record,
+    drain: Drain,
     policy: Policy,
-    sightings: Sightings,
+    /// Whether everything was seen gone before, for long and as often as it takes.
+    ripe: bool,
+}
+
+/// What one look shows; `?` is what it did not ask.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// Of each container instance.
+    status: &'static str,
+    /// The one task that is there; empty for none.
+    task: &'static str,
+    /// A registration.
+    found: &'static str,
+    /// What the balancer says of it.
+    target: &'static str,
+    group: &'static str,
+    /// Whether a search found one container instance more.
+    second: bool,
 }
 
 #[test]
 fn no_combination_breaks_a_rule() {
-    let now = epoch() + ENDED;
-    let (mut cases, mut passes, mut completed) = (Vec::new(), 0, 0);
-    for record in records().into_iter().flat_map(with_orders) {
-        for policy in policies() {
-            let deadline = policy.deadline.map(|d| later(epoch(), SignedDuration::try_from(d).unwrap()));
-            let record = Record { deadline, strategy: policy.strategy, ..record.clone() };
-            for sightings in [Sightings::default(), ripe()] {
-                cases.push(Case { record: record.clone(), policy: policy.clone(), sightings });
-            }
-        }
-    }
-    for case in &cases {
-        for seen in observations(&case.record) {
-            let sightings = case.sightings.fold(&case.record, &seen, &case.policy);
-            let decision = decide(&case.record, &seen, &case.policy, &Context::new(&sightings), now);
-            if let Err(rule) = judge(case, &seen, &sightings, &decision, now) {
-                panic!("{rule}:\nbefore {:#?}\nseen {seen:#?}\ndecided {decision:#?}", case.record);
+    let now = Now { mono: second(NOW), wall: epoch() + Duration::from_secs(NOW) };
+    let (mut passes, mut completed, mut refused) = (0, 0, 0);
+    for case in cases() {
+        for look in looks(&case.drain.record) {
+            let mut drain = case.drain.clone();
+            answers(&look, &drain).into_iter().for_each(|answer| drain.heed(&case.policy, at(NOW - 1), answer));
+            let decision = drain.decide(&case.policy, &Context::default(), now);
+            if let Err(rule) = judge(&case, &look, &drain, &decision) {
+                panic!(
+                    "{rule}:\nbefore {:#?}\nripe {}, seen {look:#?}\ndecided {decision:#?}",
+                    drain.record, case.ripe
+                );
             }
             passes += 1;
             completed += u32::from(decision.actions.iter().any(|a| matches!(a, Action::Complete(_))));
+            // The guard agrees with what was decided a moment ago; a stop may be decided by what is older than it takes.
+            drain.take(decision.record.clone(), now.mono);
+            for action in &decision.actions {
+                let sent = drain.may_send(action, &case.policy, now);
+                refused += u32::from(sent.is_err());
+                let reversible = matches!(action, Action::StopTask { .. } | Action::SetDraining { .. });
+                assert!(sent.is_ok() || reversible, "{action:?} is decided and refused: {sent:?}, {look:?}");
+            }
         }
     }
     // A rule that nothing reaches proves nothing.
-    assert!(passes > 100_000 && completed > 1_000, "{passes} passes, {completed} completed");
+    assert!(passes > 100_000 && completed > 1_000, "{passes} passes, {completed} completed, {refused} refused");
 }
 
-fn judge(
-    case: &Case,
-    seen: &Observation,
-    sightings: &Sightings,
-    decision: &Decision,
-    now: Timestamp,
-) -> Result<(), &'static str> {
-    let (before, after) = (&case.record, &decision.record);
-    let rule = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(rule) };
-    let moves: Vec<_> = after.history[before.history.len()..].iter().map(|e| e.phase).collect();
-    let mut at = before.phase;
-    for next in moves {
-        rule(next == at || at.may_become(next), "a move must be legal")?;
-        at = next;
-    }
-    rule(at == after.phase, "every move is in the history")?;
-    rule(!decision.again.is_zero(), "a pass must not spin")?;
-    let kept = before.obligations.iter().zip(&after.obligations).filter(|(b, a)| b.is_same(a)).count();
-    rule(kept == before.obligations.len(), "an obligation is never forgotten")?;
-    rule(after.container_instances.len() >= before.container_instances.len(), "a registration is never forgotten")?;
-    let durable =
-        |r: &Record| (r.phase, r.intent.clone(), r.obligations.len(), r.container_instances.clone(), r.cancel.clone());
-    let changed = durable(before) != durable(after);
-    rule(decision.save || !changed, "what changed is saved")?;
-    rule((after.phase == Phase::Done) == after.outcome.is_some(), "only Done has an outcome")?;
-    let may_intend = matches!(after.phase, Phase::Completing | Phase::Returning | Phase::Done);
-    rule(after.intent.is_none() || may_intend || !changed, "an intent that is dropped is out of the record")?;
-    let untouched = after.phase == Phase::Done && decision.actions.is_empty() && !decision.save;
-    rule(before.phase != Phase::Done || untouched, "Done is done")?;
-    if before.phase != Phase::Done && after.phase == Phase::Done {
-        let over = sightings.past_wait_passes >= if after.intent.is_some() { 1 } else { 2 };
-        let returned = before.phase == Phase::Returning;
-        rule(
-            sightings.gone_passes >= 2 || over || returned || ends_without_action(case, seen, after),
-            "a drain ends by itself only when the instance is gone or our action over",
-        )?;
-    }
-    if before.held.is_some() && before.phase != Phase::Done {
-        rule(decision.actions.is_empty(), "nothing is done while it is held")?;
-        rule(after.phase == before.phase || after.phase == Phase::Done, "nor decided")?;
-    }
-    decision.actions.iter().try_for_each(|action| judge_action(action, case, seen, after, now))
+fn second(second: u64) -> Mono {
+    Mono::at(Duration::from_secs(second))
 }
 
-/// A drain that no hook began ends without telling anybody: what is kept once it is proved drained, what is cancelled
-/// before anything was done, what an operator ends, and what its group terminates.
-fn ends_without_action(case: &Case, seen: &Observation, after: &Record) -> bool {
-    let keeps = matches!(after.then, Some(Then::Keep));
-    let ended = match after.outcome {
-        Some(Outcome::Drained) => keeps && all_is_gone(case, seen, after).is_ok(),
-        Some(Outcome::Released) => after.release.is_some() && keeps,
-        Some(Outcome::Cancelled) => {
-            let nothing_done = case.record.phase == Phase::Pending;
-            after.cancel.is_some() && (nothing_done || !after.container_instances.iter().any(|c| c.draining_is_ours))
-        }
-        Some(Outcome::NotInCluster) => after.container_instances.is_empty(),
-        Some(Outcome::TimedOut | Outcome::Abandoned) => after.deadline.is_some(),
-        Some(Outcome::InstanceGone | Outcome::WaitLost) | None => false,
-    };
-    after.lifecycle.is_none() && ended
+fn at(began: u64) -> Read {
+    Read { began: second(began), ended: second(began + 1) }
 }
 
-fn judge_action(
-    action: &Action,
-    case: &Case,
-    seen: &Observation,
-    after: &Record,
-    now: Timestamp,
-) -> Result<(), &'static str> {
-    let rule = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(rule) };
-    let status = |arn: &str| seen.container_instances.known().and_then(|all| all.iter().find(|c| c.arn == arn));
-    let ours = |arn: &str| after.container_instances.iter().find(|c| c.arn == arn);
-    match action {
-        Action::SetDraining { container_instance: arn, .. } => {
-            rule(status(arn).is_some_and(|c| c.status == ContainerInstanceStatus::Active), "only ACTIVE is drained")?;
-            rule(ours(arn).is_some_and(|c| c.draining_is_ours), "a DRAINING that we ask for is ours")?;
-            rule(seen.obligations.known().is_some(), "the obligations are known before anything goes")
-        }
-        Action::SetActive { container_instance: arn, .. } => {
-            rule(after.phase == Phase::Returning, "only Returning undoes a DRAINING")?;
-            let cancelled = after.cancel.is_some();
-            let state = seen.group.known().and_then(|group| group.state());
-            rule(cancelled || state == Some(&LifecycleState::InService), "once it is in service")?;
-            rule(status(arn).is_some_and(|c| !c.status.is_gone()), "of what is there")?;
-            rule(ours(arn).is_some_and(|c| c.draining_is_ours), "and only ours")
-        }
-        Action::StopTask { task, .. } => {
-            rule(case.policy.standalone_tasks != StandaloneTasks::Wait, "only if the policy says so")?;
-            let mut tasks = seen.tasks.known().into_iter().flatten();
-            let stoppable = |t: &TaskSight| t.arn == *task && t.kind == TaskKind::Standalone && !t.stopping;
-            rule(tasks.any(stoppable), "only a running task of no service is stopped")
-        }
-        Action::Deregister { container_instance: arn, .. } => {
-            rule(case.record.strategy == Strategy::Deregister, "only by that strategy")?;
-            rule(ours(arn).is_some_and(|c| c.deregistered_at.is_some()), "its moment is in the record")?;
-            rule(seen.obligations.known().is_some(), "the obligations are known")?;
-            let tasks = seen.tasks.known().ok_or("the tasks are known")?;
-            rule(tasks.iter().all(|t| t.kind != TaskKind::Standalone), "no task of no service is hidden")
-        }
-        Action::Terminate { .. } => {
-            rule(after.lifecycle.is_none(), "what a hook of ours holds is completed, not terminated")?;
-            rule(after.then == Some(Then::Terminate), "only where that was asked for")?;
-            rule(after.phase == Phase::Completing && after.termination_asked_at.is_some(), "it is in the record")?;
-            let in_group = matches!(&seen.group, Seen::Yes(GroupSight::Member { .. }));
-            rule(in_group, "it is in a group")?;
-            match after.intent.as_ref().map(|i| i.outcome) {
-                Some(Outcome::Drained) => all_is_gone(case, seen, after),
-                Some(Outcome::Released) => rule(after.release.is_some(), "it was ordered"),
-                _ => rule(after.deadline.is_some() || after.container_instances.is_empty(), "there is evidence"),
-            }
-        }
-        Action::Complete(intent) => {
-            rule(after.lifecycle.is_some(), "a lifecycle action is completed")?;
-            rule(after.phase == Phase::Completing, "only Completing completes")?;
-            rule(after.intent.as_ref() == Some(intent), "the intent is in the record")?;
-            match intent.outcome {
-                Outcome::Drained => all_is_gone(case, seen, after),
-                Outcome::TimedOut | Outcome::Abandoned => {
-                    rule(after.deadline.is_some_and(|d| d <= now), "the deadline has passed")
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (n, policy) in policies().into_iter().enumerate() {
+        for record in records() {
+            // What an order does is the same by every policy.
+            for record in if n == 0 { with_orders(record) } else { vec![record] } {
+                let deadline = policy.deadline.map(|d| later(epoch(), SignedDuration::try_from(d).unwrap()));
+                let record = Record { deadline, strategy: policy.strategy, ..record };
+                for ripe in [false, true] {
+                    let mut drain = Drain::new(record.clone(), Mono::START);
+                    if ripe {
+                        ripen(&mut drain, &policy);
+                    }
+                    cases.push(Case { drain, policy: policy.clone(), ripe });
                 }
-                Outcome::NotInCluster => rule(after.container_instances.is_empty(), "it is in no cluster"),
-                Outcome::Released => rule(after.release.is_some(), "it was ordered"),
-                Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => Err("nothing is told then"),
             }
         }
     }
+    cases
 }
 
-/// The evidence for `Drained`, said once more in other words than the code's.
-fn all_is_gone(case: &Case, seen: &Observation, after: &Record) -> Result<(), &'static str> {
-    let instances = seen.container_instances.known().ok_or("the container instances are known")?;
-    let tasks = seen.tasks.known();
-    let found = seen.obligations.known().ok_or("the obligations are known")?;
-    let targets = seen.targets.known().ok_or("the targets are known")?;
-    if instances.is_empty() || instances.len() != after.container_instances.len() {
-        return Err("every container instance was looked at");
+/// Everything was seen for long, by agents that are away, and the groups once each: one more look decides.
+fn ripen(drain: &mut Drain, policy: &Policy) {
+    let arns: Vec<_> = drain.record.container_instances.iter().map(|one| one.arn.clone()).collect();
+    let status = |of: &String| Answer::Status { of: of.clone(), sight: container_instance_sight("DRAINING!", 0, 1) };
+    let list = |of: &String, wanted| Answer::List { of: of.clone(), wanted, tasks: Vec::new() };
+    let target = || Answer::Targets(vec![(obligation("web").balancer, obligation("web").target, TargetSight::Gone)]);
+    let search = |found| Answer::Search { unread: Vec::new(), found };
+    let found = || drain_of(&arns);
+    let mut history = vec![(1, search(found()))];
+    history.extend(arns.iter().map(|of| (1, status(of))));
+    history.extend(arns.iter().map(|of| (1500, list(of, Wanted::Running))));
+    history.push((1500, target()));
+    history.extend(arns.iter().map(|of| (1950, list(of, Wanted::Stopped))));
+    history.extend([(1980, target()), (1990, search(found()))]);
+    let returns = drain.record.phase == Phase::Returning;
+    let groups = if returns { ["Warmed:Stopped", "absent"] } else { ["Terminating:Proceed", "absent"] };
+    history
+        .extend([1985, 1990].into_iter().zip(groups).map(|(at, word)| (at, Answer::Group(group(word, "60", false)))));
+    history.extend(arns.iter().map(|of| (1993, status(of))));
+    history.into_iter().for_each(|(began, answer)| drain.heed(policy, at(began), answer));
+}
+
+fn drain_of(arns: &[String]) -> Vec<crate::record::ContainerInstance> {
+    (1..=arns.len()).map(container_instance).collect()
+}
+
+/// The answers of a look.
+fn answers(look: &Look, drain: &Drain) -> Vec<Answer> {
+    let registered = drain.record.container_instances.len();
+    let mut all = Vec::new();
+    let arns: Vec<_> = drain.record.container_instances.iter().map(|one| one.arn.clone()).collect();
+    let gone = look.status == "INACTIVE";
+    if look.status != "?" {
+        let live = u32::from(look.task.ends_with("RUNNING"));
+        let version = if look.task.is_empty() || look.task == "?" { 1 } else { 2 };
+        let sight = || container_instance_sight(look.status, live, version);
+        all.extend(arns.iter().map(|of| Answer::Status { of: of.clone(), sight: sight() }));
     }
-    use ContainerInstanceStatus::*;
-    if !instances.iter().all(|c| matches!(c.status, Draining | Inactive | Missing)) {
-        return Err("nothing new can land");
+    if look.task != "?" && !gone {
+        let stops = look.task.ends_with("STOPPING");
+        for of in &arns {
+            for wanted in [Wanted::Running, Wanted::Stopped] {
+                let named = !look.task.is_empty() && stops == (wanted == Wanted::Stopped) && of == "c1";
+                let tasks = if named { vec!["t1".to_owned()] } else { Vec::new() };
+                all.push(Answer::List { of: of.clone(), wanted, tasks });
+            }
+        }
+        if !look.task.is_empty() && !arns.is_empty() {
+            let known = TaskAnswer::Found(task(look.task), Seen::Yes(vec![obligation("web")]));
+            all.push(Answer::Tasks(vec![("t1".to_owned(), known)]));
+        }
     }
-    let unhealthy = matches!(&seen.group, Seen::Yes(GroupSight::Member { healthy: false, .. }));
-    let away = case.sightings.agent_lost.is_some() && instances.iter().all(|c| !c.agent_connected);
-    let daemons_hold = case.policy.daemon_tasks == DaemonTasks::Wait;
-    let holds = |t: &TaskSight| daemons_hold || !matches!(t.kind, TaskKind::Daemon(_));
-    if tasks.is_none_or(|all| all.iter().any(holds)) && !(unhealthy && away) {
-        return Err("no task that matters is left");
+    if look.found != "?" {
+        all.push(Answer::Registrations(vec![obligation(look.found)]));
     }
-    if targets.len() != after.obligations.len() || !targets.iter().all(|t| *t == TargetSight::Gone) {
-        return Err("every target was seen gone");
+    let state = |state: &str| TargetSight::Present { state: state.to_owned(), draining: true, instance_dead: false };
+    match look.target {
+        "?" => {}
+        word => {
+            let sight = if word == "gone" { TargetSight::Gone } else { state(word) };
+            all.push(Answer::Targets(vec![(obligation("web").balancer, obligation("web").target, sight)]));
+        }
     }
-    if found.iter().any(|f| !case.record.obligations.iter().any(|o| o.is_same(f))) {
-        return Err("every obligation was looked at");
+    if look.group != "?" {
+        all.push(Answer::Group(group(look.group, "60", false)));
     }
-    Ok(())
+    if look.second {
+        let found = (1..=registered + 1).map(container_instance).collect();
+        all.push(Answer::Search { unread: Vec::new(), found });
+    }
+    all
 }
 
 /// A drain in every phase, with every intent, registered once, twice or nowhere.
@@ -282,79 +251,30 @@ fn policies() -> Vec<Policy> {
     ]
 }
 
-/// Everything was seen for long, and once: one more look decides.
-fn ripe() -> Sightings {
-    let at = |seconds| Some(Duration::from_secs(seconds));
-    Sightings {
-        takes_no_work: at(1),
-        clear: at(1500),
-        group_begun: at(1990),
-        gone_passes: 1,
-        past_wait_passes: 1,
-        nowhere: at(1),
-        nowhere_last: at(1990),
-        agent_lost: at(1).map(|since| AgentLost { since, stopped: false }),
-        ..Sightings::default()
-    }
-}
-
 /// All combinations of the sights that make a difference to such a drain.
-fn observations(record: &Record) -> Vec<Observation> {
-    let registered = record.container_instances.len();
-    let statuses: &[&str] = match registered {
-        0 => &["?", ""],
+fn looks(record: &Record) -> Vec<Look> {
+    let statuses: &[&str] = match record.container_instances.len() {
+        0 => &["?"],
         _ => &["?", "ACTIVE", "DRAINING", "DRAINING!", "INACTIVE", "REGISTERING"],
     };
     let tasks = ["?", "", "web:STOPPING", "standalone:RUNNING", "daemon/log:RUNNING"];
-    let found = ["?", "web/60", "late/60"];
-    let targets = [
-        Seen::Unknown("not read".to_owned()),
-        Seen::Yes(vec![TargetSight::Gone]),
-        Seen::Yes(vec![TargetSight::Present { state: "draining".to_owned(), draining: true, instance_dead: false }]),
-    ];
     let groups = if record.phase == Phase::Returning {
         ["?", "InService", "Warmed:Stopped", "Terminating:Wait", "absent"]
     } else {
         ["?", "Terminating:Wait", "Terminating:Wait!", "Terminating:Proceed", "absent"]
     };
-    let same = (1..=registered).map(container_instance).collect();
-    let more = (1..=registered + 1).map(container_instance).collect();
-    let begun = Duration::from_secs(1990);
-    let lookups = [None, Some(Lookup { begun, found: same }), Some(Lookup { begun, found: more })];
     let mut all = Vec::new();
     for status in statuses {
-        let sights = (1..=registered).map(|n| container_instance_sight(n, status)).collect();
-        for task_word in tasks {
-            for found_word in found {
-                for target in &targets {
-                    for group_word in groups {
-                        for lookup in &lookups {
-                            all.push(Observation {
-                                begun: BEGUN,
-                                begun_at: epoch() + BEGUN,
-                                ended: ENDED,
-                                group: group(group_word, "60", false),
-                                group_begun: BEGUN,
-                                tasks_listed: BEGUN,
-                                container_instances: seen(status, Vec::clone(&sights)),
-                                tasks: seen(task_word, words(task_word, |w| task(1, w))),
-                                obligations: seen(found_word, words(found_word, obligation)),
-                                targets: target.clone(),
-                                lookup: lookup.clone(),
-                            });
-                        }
+        for task in tasks {
+            for found in ["?", "late/60"] {
+                for target in ["?", "gone", "draining"] {
+                    for group in groups {
+                        let look = |second| Look { status, task, found, target, group, second };
+                        all.extend([false, true].map(look));
                     }
                 }
             }
         }
     }
     all
-}
-
-fn seen<T>(word: &str, fact: T) -> Seen<T> {
-    if word == "?" { Seen::Unknown("not read".to_owned()) } else { Seen::Yes(fact) }
-}
-
-fn words<T>(word: &str, read: fn(&str) -> T) -> Vec<T> {
-    if word.is_empty() || word == "?" { Vec::new() } else { vec![read(word)] }
 }

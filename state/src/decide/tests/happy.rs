@@ -8,13 +8,13 @@ fn one_task_behind_one_target_group() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                  => Waiting saved 5s TasksLeft(1)
-        40s  tasks=web:DEACTIVATING targets=web:draining               => Waiting 5s TasksLeft(1)
-        100s tasks=none                                                => Verifying saved 5s TargetsLeft(1)
+        5s   DRAINING                                                  => Waiting saved search≥1m6s 5s TasksLeft(1)
+        40s  tasks=web:DEACTIVATING targets=web:draining               => Waiting search≥1m6s 5s TasksLeft(1)
+        100s tasks=none                                                => Verifying saved 30s TargetsLeft(1)
         105s targets=none                                              => Verifying 30s SecondLook(55s)
-        150s                                                           => Verifying search≥1m45s 5s LookingForRegistrations
+        150s                                                           => Verifying 10s SecondLook(10s)
         155s                                                           => Verifying 5s SecondLook(5s)
-        160s                                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        161s                                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );
@@ -26,12 +26,12 @@ fn an_idle_instance() {
     check(
         "
         0s   ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING => Verifying saved 30s Settling(1m1s)
-        10s           => Verifying 30s Settling(56s)
-        15s           => Verifying 30s Settling(51s)
+        5s   DRAINING => Verifying saved search≥1m6s 30s Settling(1m)
+        10s           => Verifying search≥1m6s 30s Settling(55s)
+        15s           => Verifying search≥1m6s 30s Settling(50s)
         66s           => Verifying 30s SecondLook(1m)
-        116s          => Verifying search≥1m6s 5s LookingForRegistrations
-        126s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        116s          => Verifying 10s SecondLook(10s)
+        127s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -42,8 +42,8 @@ fn an_idle_instance() {
 fn already_draining() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        5s                             => Waiting 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        5s                             => Waiting search≥1m1s 5s TasksLeft(1)
         2 writes
         ",
     );
@@ -57,8 +57,11 @@ fn registered_twice() {
         policy opened=2
         0s  ACTIVE,ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) SetDraining(c2) 5s AskedToDrain
         5s  DRAINING,ACTIVE                 => Deregistering SetDraining(c2) 5s AskedToDrain
-        10s DRAINING,DRAINING               => Waiting saved 5s TasksLeft(1)
-        3 writes
+        10s DRAINING,DRAINING               => Waiting saved search≥1m11s 5s TasksLeft(1)
+        30s tasks=none                      => Verifying saved search≥1m11s 30s Settling(40s)
+        71s                                 => Verifying 30s SecondLook(1m)
+        132s                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        6 writes
         ",
     );
 }

@@ -8,12 +8,12 @@ fn excused_once_its_group_calls_it_unhealthy() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING          => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                          => Waiting saved 5s TasksLeft(1)
-        10s  DRAINING! group=Terminating:Wait! => Waiting 5s TasksLeft(1)
+        5s   DRAINING                          => Waiting saved search≥1m6s 5s TasksLeft(1)
+        10s  DRAINING! group=Terminating:Wait! => Waiting search≥1m11s 5s TasksLeft(1)
         609s                                   => Waiting 5s TasksLeft(1)
         612s                                   => Verifying saved 30s SecondLook(57s)
-        659s                                   => Verifying search≥10m12s 5s LookingForRegistrations
-        669s                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        659s                                   => Verifying 10s SecondLook(10s)
+        670s                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         679s                                   => Done(Drained)
         6 writes
         ",
@@ -27,8 +27,8 @@ fn waited_for_by_policy() {
         "
         policy lost-agent=wait
         0s   ACTIVE tasks=web:RUNNING          => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                          => Waiting saved 5s TasksLeft(1)
-        10s  DRAINING! group=Terminating:Wait! => Waiting 5s TasksLeft(1)
+        5s   DRAINING                          => Waiting saved search≥1m6s 5s TasksLeft(1)
+        10s  DRAINING! group=Terminating:Wait! => Waiting search≥1m11s 5s TasksLeft(1)
         609s                                   => Waiting 5s TasksLeft(1)
         612s                                   => Waiting 5s TasksLeft(1)
         622s                                   => Waiting 5s TasksLeft(1)
@@ -45,12 +45,12 @@ fn excused_by_policy() {
         "
         policy lost-agent=excuse
         0s   ACTIVE tasks=web:RUNNING         => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Waiting saved 5s TasksLeft(1)
-        10s  DRAINING! group=Terminating:Wait => Waiting 5s TasksLeft(1)
+        5s   DRAINING                         => Waiting saved search≥1m6s 5s TasksLeft(1)
+        10s  DRAINING! group=Terminating:Wait => Waiting search≥1m11s 5s TasksLeft(1)
         609s                                  => Waiting 5s TasksLeft(1)
         612s                                  => Verifying saved 30s SecondLook(57s)
-        659s                                  => Verifying search≥10m12s 5s LookingForRegistrations
-        669s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        659s                                  => Verifying 10s SecondLook(10s)
+        670s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         679s                                  => Done(Drained)
         6 writes
         ",

@@ -9,13 +9,13 @@ fn two_minutes_from_the_first_sight() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING found=net-web/30 targets=net-web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                          => Waiting saved 5s TasksLeft(1)
-        30s  targets=net-web:draining                                          => Waiting saved 5s TasksLeft(1)
-        70s  tasks=none targets=none                                           => Verifying saved 30s NetworkSettling(1m21s)
-        140s                                                                   => Verifying saved 11s NetworkSettling(11s)
-        151s                                                                   => Verifying saved search≥1m10s 5s LookingForRegistrations
-        161s                                                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        9 writes
+        5s   DRAINING                                                          => Waiting saved search≥1m6s 5s TasksLeft(1)
+        30s  targets=net-web:draining                                          => Waiting saved search≥1m6s 5s TasksLeft(1)
+        70s  tasks=none targets=none                                           => Verifying saved 30s NetworkSettling(1m20s)
+        140s                                                                   => Verifying saved 10s NetworkSettling(10s)
+        149s                                                                   => Verifying 1s NetworkSettling(1s)
+        151s                                                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        8 writes
         ",
     );
 }
@@ -26,15 +26,15 @@ fn a_restart_does_not_begin_it_again() {
     check(
         "
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
-        40s                                                   => Verifying saved 5s TargetsLeft(1)
-        70s  targets=none                                     => Verifying saved 30s NetworkSettling(56s)
-        100s restart                                          => Verifying 30s NetworkSettling(56s)
-        151s                                                  => Verifying saved 6s NetworkSettling(6s)
-        162s                                                  => Verifying saved 30s SecondLook(1m)
-        212s                                                  => Verifying search≥2m42s 5s LookingForRegistrations
+        5s   DRAINING                                         => Verifying saved search≥1m6s 30s TargetsLeft(1)
+        40s                                                   => Verifying saved search≥1m6s 30s TargetsLeft(1)
+        70s  targets=none                                     => Verifying saved 30s NetworkSettling(50s)
+        100s restart                                          => Verifying search≥2m41s 30s NetworkSettling(50s)
+        151s                                                  => Verifying saved search≥2m41s 9s Settling(9s)
+        162s                                                  => Verifying 30s SecondLook(1m)
+        212s                                                  => Verifying 10s SecondLook(10s)
         223s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        9 writes
+        8 writes
         ",
     );
 }
@@ -45,8 +45,8 @@ fn what_nobody_watched_does_not_count() {
     check(
         "
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
-        600s targets=none restart                             => Verifying saved 30s NetworkSettling(2m)
+        5s   DRAINING                                         => Verifying saved search≥1m6s 30s TargetsLeft(1)
+        600s targets=none restart                             => Verifying saved search≥11m1s 30s NetworkSettling(1m55s)
         4 writes
         ",
     );
@@ -58,10 +58,10 @@ fn a_wall_clock_that_jumps_changes_nothing() {
     check(
         "
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
-        40s  clock=+1h                                        => Verifying saved 5s TargetsLeft(1)
-        70s  targets=none restart                             => Verifying 30s NetworkSettling(1m26s)
-        100s clock=-1h                                        => Verifying saved 30s NetworkSettling(57s)
+        5s   DRAINING                                         => Verifying saved search≥1m6s 30s TargetsLeft(1)
+        40s  clock=+1h                                        => Verifying saved search≥1m6s 30s TargetsLeft(1)
+        70s  targets=none restart                             => Verifying search≥2m11s 30s NetworkSettling(1m20s)
+        100s clock=-1h                                        => Verifying saved search≥2m11s 30s NetworkSettling(50s)
         5 writes
         ",
     );
@@ -74,11 +74,11 @@ fn none_by_policy() {
         "
         policy network-settle=0s
         0s   ACTIVE found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                         => Verifying saved 5s TargetsLeft(1)
+        5s   DRAINING                                         => Verifying saved search≥1m6s 30s TargetsLeft(1)
         66s  targets=none                                     => Verifying 30s SecondLook(1m)
-        116s                                                  => Verifying search≥1m6s 5s LookingForRegistrations
+        116s                                                  => Verifying 10s SecondLook(10s)
         121s                                                  => Verifying 5s SecondLook(5s)
-        126s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        127s                                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -90,12 +90,12 @@ fn a_target_that_comes_back() {
     check(
         "
         0s   ACTIVE found=web/60 targets=web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Verifying saved 5s TargetsLeft(1)
-        10s  targets=web:healthy                      => Waiting saved 5s TargetsLeft(1)
-        15s                                           => Verifying saved search≥15s 5s TargetsLeft(1)
-        20s                                           => Verifying search≥1m20s 5s TargetsLeft(1)
-        25s  targets=web:draining                     => Verifying 5s TargetsLeft(1)
-        30s  targets=web:healthy                      => Waiting saved 5s TargetsLeft(1)
+        5s   DRAINING                                 => Verifying saved search≥1m6s 30s TargetsLeft(1)
+        10s  targets=web:healthy                      => Waiting saved search≥1m6s 5s TargetsLeft(1)
+        15s                                           => Verifying saved search≥16s 30s TargetsLeft(1)
+        20s                                           => Verifying search≥1m6s 30s TargetsLeft(1)
+        25s  targets=web:draining                     => Verifying search≥1m6s 30s TargetsLeft(1)
+        30s  targets=web:healthy                      => Waiting saved search≥1m6s 5s TargetsLeft(1)
         6 writes
         ",
     );

@@ -9,12 +9,12 @@ fn kept_drained() {
         "
         policy then=keep
         0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                                  => Waiting saved 5s TasksLeft(1)
-        60s  tasks=none targets=none                                                   => Verifying saved 6s Settling(6s)
+        5s   DRAINING                                                                  => Waiting saved search≥1m6s 5s TasksLeft(1)
+        60s  tasks=none targets=none                                                   => Verifying saved search≥1m6s 5s Settling(5s)
         66s                                                                            => Verifying 30s SecondLook(1m)
-        116s                                                                           => Verifying search≥1m6s 5s LookingForRegistrations
+        116s                                                                           => Verifying 10s SecondLook(10s)
         121s                                                                           => Verifying 5s SecondLook(5s)
-        126s                                                                           => Done(Drained) saved
+        127s                                                                           => Done(Drained) saved
         5 writes
         ",
     );
@@ -27,10 +27,10 @@ fn terminated_through_its_group() {
         "
         policy then=terminate
         0s   ACTIVE group=InService        => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                      => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING                      => Verifying saved search≥1m6s 30s Settling(1m)
         66s                                => Verifying 30s SecondLook(1m)
-        116s                               => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                               => Completing saved Terminate(workers) 10s TerminationAsked
+        116s                               => Verifying 10s SecondLook(10s)
+        127s                               => Completing saved Terminate(workers) 10s TerminationAsked
         136s                               => Completing 5s TerminationAsked
         146s group=Terminating             => Completing 5s Terminating
         150s group=Terminating:Wait hook=? => Completing 5s Unknown(hook)
@@ -46,11 +46,11 @@ fn a_group_that_terminates_it_already_is_not_asked() {
     check(
         "
         policy then=terminate
-        0s   DRAINING group=Terminating:Wait => Verifying saved 30s Settling(1m1s)
-        5s                                   => Verifying 30s Settling(56s)
+        0s   DRAINING group=Terminating:Wait => Verifying saved search≥1m1s 30s Settling(1m)
+        5s                                   => Verifying search≥1m1s 30s Settling(55s)
         66s                                  => Verifying 30s SecondLook(1m)
-        116s                                 => Verifying search≥1m6s 5s LookingForRegistrations
-        126s group=Terminating:Proceed       => Completing saved 5s Terminating
+        116s                                 => Verifying 10s SecondLook(10s)
+        127s group=Terminating:Proceed       => Completing saved 5s Terminating
         136s                                 => Done(Drained) saved
         4 writes
         ",
@@ -65,14 +65,14 @@ fn what_the_group_itself_undoes_is_not_waited_for_before_it_is_told() {
         "
         policy then=terminate
         0s   ACTIVE found=group-web/60 targets=group-web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                            => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING                                                            => Verifying saved search≥1m6s 30s Settling(1m)
         66s                                                                      => Verifying 30s SecondLook(1m)
-        116s                                                                     => Verifying search≥1m6s 5s LookingForRegistrations
+        116s                                                                     => Verifying 10s SecondLook(10s)
         121s                                                                     => Verifying 5s SecondLook(5s)
-        126s                                                                     => Completing saved Terminate(workers) 10s TerminationAsked
+        127s                                                                     => Completing saved Terminate(workers) 10s TerminationAsked
         130s group=Terminating                                                   => Completing 5s Terminating
-        140s group=Terminating:Wait adopt targets=group-web:draining             => Verifying saved 5s TargetsLeft(1)
-        210s targets=none                                                        => Verifying search≥3m30s 5s LookingForRegistrations
+        140s group=Terminating:Wait adopt targets=group-web:draining             => Verifying saved 30s TargetsLeft(1)
+        210s targets=none                                                        => Verifying 9s SecondLook(9s)
         220s                                                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         230s                                                                     => Done(Drained)
         7 writes
@@ -87,8 +87,8 @@ fn what_a_service_registered_is_waited_for_before_the_group_is_told() {
         "
         policy then=terminate
         0s  ACTIVE found=group-web/60,web/60 targets=group-web:healthy,web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                                                                               => Verifying saved search≥5s 5s TargetsLeft(1)
-        76s                                                                                        => Verifying search≥2m16s 5s TargetsLeft(1)
+        5s  DRAINING                                                                               => Verifying saved search≥6s 30s TargetsLeft(1)
+        76s                                                                                        => Verifying search≥2m16s 30s TargetsLeft(1)
         3 writes
         ",
     );
@@ -101,16 +101,16 @@ fn asked_again_only_after_a_late_look() {
         "
         policy then=terminate-and-shrink
         0s   ACTIVE group=InService    => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                  => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING                  => Verifying saved search≥1m6s 30s Settling(1m)
         66s                            => Verifying 30s SecondLook(1m)
-        116s                           => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        116s                           => Verifying 10s SecondLook(10s)
+        127s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
         136s                           => Completing 5s TerminationAsked
-        196s                           => Completing 5s TerminationAsked
-        198s same-group                => Completing 5s TerminationAsked
-        200s                           => Completing search≥3m20s 5s LookingForRegistrations
-        205s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
-        210s group=Terminating:Proceed => Done(Drained) saved
+        217s                           => Completing 5s TerminationAsked
+        219s same-group                => Completing 5s TerminationAsked
+        230s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        235s                           => Completing 5s TerminationAsked
+        240s group=Terminating:Proceed => Done(Drained) saved
         6 writes
         ",
     );
@@ -123,14 +123,15 @@ fn asked_again_no_sooner_by_a_clock_that_is_ahead() {
         "
         policy then=terminate-and-shrink
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING               => Verifying saved search≥1m6s 30s Settling(1m)
         66s                         => Verifying 30s SecondLook(1m)
-        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                        => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
-        130s restart clock=+2m      => Completing 5s TerminationAsked
-        190s                        => Completing 5s TerminationAsked
-        191s                        => Completing search≥3m11s 5s LookingForRegistrations
-        196s                        => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        116s                        => Verifying 10s SecondLook(10s)
+        127s                        => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
+        130s restart clock=+2m      => Completing search≥3m11s 10s Completing
+        190s                        => Completing search≥3m11s 10s Completing
+        191s                        => Completing 10s Completing
+        251s                        => Completing 10s Completing
+        252s                        => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
         5 writes
         ",
     );
@@ -143,13 +144,13 @@ fn dies_before_asking() {
         "
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING               => Verifying saved search≥1m6s 30s Settling(1m)
         66s                         => Verifying 30s SecondLook(1m)
-        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
-        126s dies-after-save        => Completing saved Terminate(workers) 10s TerminationAsked
-        130s                        => Completing 5s TerminationAsked
-        200s                        => Completing search≥3m20s 5s LookingForRegistrations
-        205s                        => Completing saved Terminate(workers) 10s TerminationAsked
+        116s                        => Verifying 10s SecondLook(10s)
+        127s dies-after-save        => Completing saved Terminate(workers) 10s TerminationAsked
+        130s                        => Completing search≥3m11s 10s Completing
+        200s                        => Completing 10s Completing
+        261s                        => Completing saved Terminate(workers) 10s TerminationAsked
         5 writes
         ",
     );
@@ -162,10 +163,10 @@ fn its_own_termination_is_adopted() {
         "
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING               => Verifying saved search≥1m6s 30s Settling(1m)
         66s                         => Verifying 30s SecondLook(1m)
-        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                        => Completing saved Terminate(workers) 10s TerminationAsked
+        116s                        => Verifying 10s SecondLook(10s)
+        127s                        => Completing saved Terminate(workers) 10s TerminationAsked
         140s group=Terminating:Wait => Completing 5s Terminating
         145s adopt                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
@@ -180,12 +181,12 @@ fn a_scale_in_is_adopted() {
         "
         policy then=keep
         0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
-        20s  adopt group=Terminating:Wait             => Waiting 5s TasksLeft(1)
-        30s  tasks=none                               => Verifying saved 30s Settling(36s)
+        5s   DRAINING                                 => Waiting saved search≥1m6s 5s TasksLeft(1)
+        20s  adopt group=Terminating:Wait             => Waiting search≥1m6s 5s TasksLeft(1)
+        30s  tasks=none                               => Verifying saved search≥1m6s 30s Settling(35s)
         66s                                           => Verifying 30s SecondLook(1m)
-        116s                                          => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        116s                                          => Verifying 10s SecondLook(10s)
+        127s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );
@@ -198,10 +199,10 @@ fn no_group_any_more() {
         "
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING               => Verifying saved search≥1m6s 30s Settling(1m)
         66s  group=absent           => Verifying 30s SecondLook(1m)
-        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                        => Completing saved 5s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
+        116s                        => Verifying 10s SecondLook(10s)
+        127s                        => Completing saved 5s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
         136s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
         200s ACTIVE                 => Done(Cancelled) saved
         6 writes
@@ -216,13 +217,13 @@ fn a_spot_interruption() {
         "
         policy then=leave
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING               => Verifying saved search≥1m6s 30s Settling(1m)
         66s                         => Verifying 30s SecondLook(1m)
-        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                        => Verifying saved 5s WaitsForItsEnd
-        170s INACTIVE group=absent  => Verifying 5s WaitsForItsEnd
+        116s                        => Verifying 10s SecondLook(10s)
+        127s                        => Verifying saved 30s WaitsForItsEnd
+        170s INACTIVE group=absent  => Verifying saved search≥3m51s 30s LookingForRegistrations
         175s                        => Done(InstanceGone) saved
-        5 writes
+        6 writes
         ",
     );
 }
@@ -234,11 +235,11 @@ fn a_spot_interruption_meets_its_hook() {
         "
         policy then=leave
         0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Waiting saved 5s TasksLeft(1)
-        50s  adopt group=Terminating:Wait tasks=none  => Verifying saved 16s Settling(16s)
+        5s   DRAINING                                 => Waiting saved search≥1m6s 5s TasksLeft(1)
+        50s  adopt group=Terminating:Wait tasks=none  => Verifying saved search≥1m6s 15s Settling(15s)
         66s                                           => Verifying 30s SecondLook(1m)
-        116s                                          => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        116s                                          => Verifying 10s SecondLook(10s)
+        127s                                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );

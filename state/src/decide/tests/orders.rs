@@ -12,10 +12,10 @@ fn held_and_resumed() {
         10s  tasks=none               => Deregistering 10s Held(Ada (kernel))
         66s                           => Deregistering 10s Held(Ada (kernel))
         76s                           => Deregistering 10s Held(Ada (kernel))
-        86s  resume                   => Verifying saved 30s SecondLook(40s)
-        116s                          => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        136s                          => Done(Drained)
+        86s  resume                   => Verifying saved search≥1m27s 30s SecondLook(40s)
+        116s                          => Verifying 10s SecondLook(10s)
+        127s                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        137s                          => Done(Drained)
         6 writes
         ",
     );
@@ -83,7 +83,7 @@ fn cancelled() {
         "
         policy then=terminate
         0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        5s  DRAINING                                 => Waiting saved search≥1m6s 5s TasksLeft(1)
         20s cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
         30s ACTIVE                                   => Returning SetActive(c1) 10s AskedToReturn
         81s                                          => Done(Cancelled) saved
@@ -98,7 +98,7 @@ fn cancelled_and_not_ours() {
     check(
         "
         policy then=keep
-        0s  DRAINING tasks=web:RUNNING group=InService => Waiting saved 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING group=InService => Waiting saved search≥1m1s 5s TasksLeft(1)
         20s cancel                                     => Done(Cancelled) saved
         90s                                            => Done(Cancelled)
         3 writes
@@ -112,8 +112,8 @@ fn not_cancelled_under_a_hook() {
     check(
         "
         0s  ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING cancel          => Waiting saved 5s TasksLeft(1)
-        10s                          => Waiting 5s TasksLeft(1)
+        5s  DRAINING cancel          => Waiting saved search≥1m6s 5s TasksLeft(1)
+        10s                          => Waiting search≥1m6s 5s TasksLeft(1)
         3 writes
         ",
     );
@@ -126,7 +126,7 @@ fn not_cancelled_once_its_group_takes_it() {
         "
         policy then=keep
         0s ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s DRAINING group=Terminating cancel        => Waiting saved 5s TasksLeft(1)
+        5s DRAINING group=Terminating cancel        => Waiting saved search≥1m6s 5s TasksLeft(1)
         3 writes
         ",
     );
@@ -139,9 +139,9 @@ fn not_cancelled_once_deregistered() {
         "
         policy then=keep strategy=deregister
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Deregistering 5s ListsOnceMore(2m1s)
+        5s   DRAINING               => Deregistering 5s ListsOnceMore(1m)
         66s                         => Deregistering 5s ListsOnceMore(1m)
-        126s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        127s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
         131s cancel                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
         4 writes
         ",
@@ -155,7 +155,7 @@ fn taken_while_it_is_cancelled() {
         "
         policy then=keep
         0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                                 => Waiting saved 5s TasksLeft(1)
+        5s  DRAINING                                 => Waiting saved search≥1m6s 5s TasksLeft(1)
         20s cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
         30s group=Terminating:Wait                   => Done(Cancelled) saved
         5 writes
@@ -182,7 +182,7 @@ fn an_order_taken_back() {
         "
         0s  ACTIVE tasks=web:RUNNING           => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s  DRAINING complete-now answer=error => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing
-        15s take-back                          => Waiting saved 5s TasksLeft(1)
+        15s take-back                          => Waiting saved search≥1m6s 5s TasksLeft(1)
         5 writes
         ",
     );
@@ -221,15 +221,15 @@ fn not_cancelled_while_its_group_may_have_heard() {
         "
         policy then=terminate
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING               => Verifying saved search≥1m6s 30s Settling(1m)
         66s                         => Verifying 30s SecondLook(1m)
-        116s                        => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                        => Completing saved Terminate(workers) 10s TerminationAsked
+        116s                        => Verifying 10s SecondLook(10s)
+        127s                        => Completing saved Terminate(workers) 10s TerminationAsked
         136s cancel                 => Completing saved 5s TerminationAsked
         # Also where a wall clock says that it was asked long ago.
         150s clock=+1h cancel       => Completing saved 5s TerminationAsked
-        196s clock=+0s cancel       => Completing saved 5s TerminationAsked
-        197s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
+        217s clock=+0s cancel       => Completing saved 5s TerminationAsked
+        218s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
         8 writes
         ",
     );
@@ -240,10 +240,10 @@ fn not_cancelled_while_its_group_may_have_heard() {
 fn completed_now_while_it_is_being_completed() {
     check(
         "
-        0s   DRAINING          => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING          => Verifying saved search≥1m1s 30s Settling(1m)
         61s                    => Verifying 30s SecondLook(1m)
-        111s                   => Verifying search≥1m1s 5s LookingForRegistrations
-        121s answer=error      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
+        111s                   => Verifying 10s SecondLook(10s)
+        122s answer=error      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         131s complete-now      => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing
         141s tasks=web:RUNNING => Completing Complete(CONTINUE,Released) 10s Completing; error: Completing
         151s answer=accepted   => Completing Complete(CONTINUE,Released) 10s Completing; accepted: Done(Released)

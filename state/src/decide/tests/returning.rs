@@ -1,6 +1,7 @@
 //! Instances that live on after the wait: warm pools, new root volumes.
 
-use super::fixture::check;
+use super::fixture::{Played, check, check_needs, show};
+use crate::time::Mono;
 
 /// Once the group shows it in service, our DRAINING is undone, also while its agent is not connected: the one of the new
 /// root volume may have registered anew.
@@ -10,11 +11,11 @@ fn back_from_the_warm_pool() {
         "
         policy kind=returns-to-warm-pool
         0s     ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s     DRAINING                         => Verifying saved 30s Settling(1m1s)
+        5s     DRAINING                         => Verifying saved search≥1m6s 30s Settling(1m)
         66s                                     => Verifying 30s SecondLook(1m)
-        96s                                     => Verifying 20s SecondLook(30s)
-        116s                                    => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        96s                                     => Verifying 30s SecondLook(30s)
+        116s                                    => Verifying 10s SecondLook(10s)
+        127s                                    => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s   DRAINING! group=Warmed:Stopped   => Returning 1m WaitingForReturn(Warmed:Stopped)
         10h    group=InService                  => Returning saved SetActive(c1) 5s AskedToReturn
         36055s DRAINING                         => Returning SetActive(c1) 5s AskedToReturn
@@ -31,10 +32,10 @@ fn a_draining_that_is_not_ours_is_left() {
     check(
         "
         policy kind=replaces-root-volume
-        0s   DRAINING group=ReplacingRootVolume:Wait => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING group=ReplacingRootVolume:Wait => Verifying saved search≥1m1s 30s Settling(1m)
         61s                                          => Verifying 30s SecondLook(1m)
-        111s                                         => Verifying search≥1m1s 5s LookingForRegistrations
-        121s                                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        111s                                         => Verifying 10s SecondLook(10s)
+        122s                                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -47,10 +48,10 @@ fn only_ours_is_undone() {
         "
         policy kind=replaces-root-volume opened=2
         0s   ACTIVE,DRAINING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING,DRAINING                              => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING,DRAINING                              => Verifying saved search≥1m6s 30s Settling(1m)
         66s                                                 => Verifying 30s SecondLook(1m)
-        116s                                                => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        116s                                                => Verifying 10s SecondLook(10s)
+        127s                                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s group=InService                                => Returning SetActive(c1) 5s AskedToReturn
         135s ACTIVE,DRAINING                                => Done(Drained) saved
         6 writes
@@ -65,10 +66,10 @@ fn what_is_back_is_not_undone_again() {
         "
         policy kind=replaces-root-volume opened=2
         0s   ACTIVE,ACTIVE group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) SetDraining(c2) 5s AskedToDrain
-        5s   DRAINING,DRAINING                            => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING,DRAINING                            => Verifying saved search≥1m6s 30s Settling(1m)
         66s                                               => Verifying 30s SecondLook(1m)
-        116s                                              => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                                              => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        116s                                              => Verifying 10s SecondLook(10s)
+        127s                                              => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s group=InService                              => Returning SetActive(c1) SetActive(c2) 5s AskedToReturn
         135s ACTIVE,DRAINING                              => Returning SetActive(c2) 5s AskedToReturn
         140s ACTIVE,ACTIVE                                => Done(Drained) saved
@@ -84,11 +85,11 @@ fn a_deregistered_one_is_not_undone() {
         "
         policy kind=returns-to-warm-pool strategy=deregister
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Deregistering 5s ListsOnceMore(2m1s)
+        5s   DRAINING                         => Deregistering 5s ListsOnceMore(1m)
         66s                                   => Deregistering 5s ListsOnceMore(1m)
-        126s                                  => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        131s MISSING                          => Verifying saved search≥1m6s 5s LookingForRegistrations
-        187s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        127s                                  => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING                          => Verifying saved search≥3m12s 30s LookingForRegistrations
+        192s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         201s group=InService                  => Done(Drained) saved
         7 writes
         ",
@@ -102,12 +103,14 @@ fn the_answer_is_lost() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait      => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                              => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING                              => Verifying saved search≥1m6s 30s Settling(1m)
         66s                                        => Verifying 30s SecondLook(1m)
-        116s                                       => Verifying search≥1m6s 5s LookingForRegistrations
-        126s dies-after-save                       => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        130s group=Warmed:Stopped answer=no-active => Completing search≥2m10s 5s LookingForRegistrations
-        135s                                       => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Returning
+        116s                                       => Verifying 10s SecondLook(10s)
+        127s dies-after-save                       => Completing saved Complete(CONTINUE,Drained) 10s Completing
+        130s group=Warmed:Stopped answer=no-active => Completing search≥3m11s 10s Completing
+        135s                                       => Completing search≥3m11s 10s Completing
+        191s                                       => Completing 10s Completing
+        252s                                       => Completing Complete(CONTINUE,Drained) 10s Completing; no-active: Returning
         5 writes
         ",
     );
@@ -120,10 +123,10 @@ fn terminated_from_the_pool() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING                         => Verifying saved search≥1m6s 30s Settling(1m)
         66s                                   => Verifying 30s SecondLook(1m)
-        116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        116s                                  => Verifying 10s SecondLook(10s)
+        127s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s MISSING group=absent             => Returning 1m WaitingForReturn(in no group)
         135s                                  => Done(Drained) saved
         6 writes
@@ -139,10 +142,10 @@ fn a_new_wait_from_the_pool() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING                         => Verifying saved search≥1m6s 30s Settling(1m)
         66s                                   => Verifying 30s SecondLook(1m)
-        116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        116s                                  => Verifying 10s SecondLook(10s)
+        127s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
         135s group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
         140s group=Warmed:Terminating:Wait    => Done(Drained) saved
@@ -158,12 +161,12 @@ fn nothing_is_undone_blind() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING                         => Verifying saved search≥1m6s 30s Settling(1m)
         66s                                   => Verifying 30s SecondLook(1m)
-        116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        116s                                  => Verifying 10s SecondLook(10s)
+        127s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s group=?                          => Returning 5s Unknown(group)
-        135s group=InService ci=?             => Returning 5s Unknown(ci)
+        135s group=InService ci=?             => Returning SetActive(c1) 5s AskedToReturn
         5 writes
         ",
     );
@@ -177,12 +180,12 @@ fn the_wait_was_lost_and_it_serves_again() {
         "
         policy kind=replaces-root-volume
         0s   ACTIVE tasks=web:RUNNING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                => Waiting saved 5s TasksLeft(1)
-        10s  group=InService                                         => Waiting 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        25s                                                          => Waiting 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        5s   DRAINING                                                => Waiting saved search≥1m6s 5s TasksLeft(1)
+        10s  group=InService                                         => Waiting search≥1m6s 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        25s                                                          => Waiting search≥1m6s 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
         75s                                                          => Waiting 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
         80s                                                          => Returning saved SetActive(c1) 5s AskedToReturn
-        85s  ACTIVE                                                  => Returning SetActive(c1) 5s AskedToReturn
+        86s  ACTIVE                                                  => Returning SetActive(c1) 5s AskedToReturn
         145s                                                         => Done(WaitLost) saved
         5 writes
         ",
@@ -196,8 +199,8 @@ fn the_wait_was_lost_and_it_is_in_the_pool() {
         "
         policy kind=returns-to-warm-pool
         0s     ACTIVE tasks=web:RUNNING group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s     DRAINING                                           => Waiting saved 5s TasksLeft(1)
-        10s    group=Warmed:Pending:Proceed                       => Waiting 5s TasksLeft(1)
+        5s     DRAINING                                           => Waiting saved search≥1m6s 5s TasksLeft(1)
+        10s    group=Warmed:Pending:Proceed                       => Waiting search≥1m6s 5s TasksLeft(1)
         25s    group=Warmed:Stopped                               => Returning saved 1m WaitingForReturn(Warmed:Stopped)
         10h    group=InService                                    => Returning saved SetActive(c1) 5s AskedToReturn
         36005s ACTIVE                                             => Done(WaitLost) saved
@@ -234,16 +237,70 @@ fn it_waits_once_more() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING                         => Verifying saved search≥1m6s 30s Settling(1m)
         66s                                   => Verifying 30s SecondLook(1m)
-        116s                                  => Verifying search≥1m6s 5s LookingForRegistrations
-        126s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
+        116s                                  => Verifying 10s SecondLook(10s)
+        127s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
         130s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
         180s                                  => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
-        190s group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
+        191s group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
         350s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
         415s                                  => Done(Drained) saved
         6 writes
+        ",
+    );
+}
+
+/// Its next wait is lost before that drain began: what is DRAINING since the drain before is still undone.
+#[test]
+fn the_wait_is_lost_in_pending() {
+    let mut played = Played::open("kind=returns-to-warm-pool", "ACTIVE");
+    let mut record = played.drain.record.clone();
+    record.container_instances[0].draining_is_ours = true;
+    played.drain.take(record, Mono::START);
+    let table = [
+        ("0s DRAINING group=Warmed:Pending:Wait turn=1/1+0", "Pending saved 10s WaitsForTurn(1/1+0)"),
+        ("5s group=Warmed:Stopped", "Pending 10s WaitsForTurn(1/1+0)"),
+        ("10s", "Returning saved 1m WaitingForReturn(Warmed:Stopped)"),
+        ("90s group=InService", "Returning SetActive(c1) 5s AskedToReturn"),
+        ("95s ACTIVE", "Done(WaitLost) saved"),
+    ];
+    for (line, decided) in table {
+        assert_eq!(played.pass(line, show), decided, "at {line}");
+    }
+}
+
+/// What was read last before the pool says nothing of now: DRAINING, asked for a moment before the wait was lost, is undone.
+#[test]
+fn an_old_word_of_active_is_no_evidence() {
+    check(
+        "
+        policy kind=returns-to-warm-pool
+        0s    ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    ci=? group=Warmed:Stopped        => Deregistering SetDraining(c1) 5s AskedToDrain
+        10s                                    => Returning saved 1m WaitingForReturn(Warmed:Stopped)
+        2h    group=InService                  => Returning saved SetActive(c1) 5s AskedToReturn
+        2h5s  DRAINING                         => Returning SetActive(c1) 5s AskedToReturn
+        2h10s ACTIVE                           => Done(WaitLost) saved
+        5 writes
+        ",
+    );
+}
+
+/// A warm pool's instance that is terminated there has an agent that nobody looks at: it is looked at once no group has it.
+#[test]
+fn gone_from_the_pool_is_looked_at() {
+    check_needs(
+        "
+        policy kind=returns-to-warm-pool
+        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering Status≥6s/Begin
+        5s   DRAINING                         => Verifying Status≥36s/Begin Running≥1m6s/Finish Sweep≥1m6s/Finish
+        66s                                   => Verifying Status≥1m37s/Begin Stopped≥2m7s/Finish
+        127s                                  => Completing Status≥2m16s/Finish; accepted: Returning
+        130s group=Warmed:Stopped             => Returning nothing
+        2h   group=absent                     => Returning Status≥2h31s/Show
+        2h5s DRAINING!                        => Returning Status≥2h36s/Show
+        5 writes
         ",
     );
 }

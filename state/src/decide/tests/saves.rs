@@ -1,6 +1,6 @@
 //! What is written, and how often: at most eight times, and never while it merely waits.
 
-use super::fixture::{Drain, check, show};
+use super::fixture::{Played, check, show};
 
 /// Tasks and targets that go one by one write nothing for five minutes, then what is left is refreshed.
 #[test]
@@ -8,8 +8,8 @@ fn a_shrinking_list_is_refreshed_after_five_minutes() {
     check(
         "
         0s    ACTIVE tasks=web:RUNNING,web:RUNNING,web:RUNNING found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                                                                          => Waiting saved 5s TasksLeft(3)
-        10s   tasks=web:RUNNING,web:RUNNING                                                     => Waiting 5s TasksLeft(2)
+        5s    DRAINING                                                                          => Waiting saved search≥1m6s 5s TasksLeft(3)
+        10s   tasks=web:RUNNING,web:RUNNING                                                     => Waiting search≥1m6s 5s TasksLeft(2)
         305s  tasks=web:RUNNING                                                                 => Waiting saved 5s TasksLeft(1)
         310s                                                                                    => Waiting 5s TasksLeft(1)
         400s  tasks=web:DEACTIVATING targets=web:draining                                       => Waiting 5s TasksLeft(1)
@@ -26,7 +26,7 @@ fn an_hour_of_waiting() {
     check(
         "
         0s    ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                 => Waiting saved 5s TasksLeft(1)
+        5s    DRAINING                 => Waiting saved search≥1m6s 5s TasksLeft(1)
         10m                            => Waiting 5s TasksLeft(1)
         20m                            => Waiting 5s TasksLeft(1)
         1h                             => Waiting 5s TasksLeft(1)
@@ -40,12 +40,13 @@ fn an_hour_of_waiting() {
 fn unknowns_are_written_once_in_five_minutes() {
     check(
         "
-        0s    ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                 => Waiting saved 5s TasksLeft(1)
-        10s   tasks=?                  => Waiting 5s Unknown(tasks)
-        15s   tasks=web:RUNNING        => Waiting 5s TasksLeft(1)
-        310s  tasks=?                  => Waiting saved 5s Unknown(tasks)
-        315s  tasks=web:RUNNING        => Waiting 5s TasksLeft(1)
+        0s    ACTIVE tasks=web:RUNNING              => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s    DRAINING                              => Waiting saved search≥1m6s 5s TasksLeft(1)
+        10s   tasks=web:RUNNING,web:RUNNING found=? => Waiting search≥1m6s 5s TasksLeft(2)
+        15s   found=none                            => Waiting search≥1m6s 5s TasksLeft(2)
+        100s  ci=?                                  => Waiting 5s TasksLeft(2)
+        306s                                        => Waiting saved 5s Unknown(ci)
+        311s  DRAINING                              => Waiting 5s TasksLeft(2)
         4 writes
         ",
     );
@@ -54,9 +55,9 @@ fn unknowns_are_written_once_in_five_minutes() {
 /// A hook that is changed while it holds the instance: the record follows, so that heartbeats come in time.
 #[test]
 fn the_hook_as_it_is_now() {
-    let mut drain = Drain::open("", "");
-    drain.pass("0s DRAINING tasks=web:RUNNING hook=60", |_, decision| show(decision));
-    let decided = drain.pass("5s hook=30", |_, decision| show(decision));
-    assert_eq!(decided, "Waiting saved 5s TasksLeft(1)");
-    assert_eq!(drain.record.lifecycle.as_ref().unwrap().heartbeat_timeout_seconds, 30);
+    let mut played = Played::open("", "");
+    played.pass("0s DRAINING tasks=web:RUNNING hook=60", show);
+    let decided = played.pass("5s hook=30", show);
+    assert_eq!(decided, "Waiting saved search≥1m1s 5s TasksLeft(1)");
+    assert_eq!(played.drain.record.lifecycle.as_ref().unwrap().heartbeat_timeout_seconds, 30);
 }

@@ -7,10 +7,10 @@ use super::fixture::check;
 fn in_pending() {
     check(
         "
-        0s  ACTIVE found=?                   => Pending 5s Unknown(found)
-        5s  ci=? found=none                  => Pending 5s Unknown(ci)
+        0s ACTIVE tasks=web:RUNNING found=?  => Pending 5s Unknown(found)
+        5s ci=? found=none                   => Deregistering saved SetDraining(c1) 5s AskedToDrain
         # Neither tasks nor targets nor the group are needed to ask for DRAINING.
-        10s ACTIVE tasks=? targets=? group=? => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        10s ACTIVE tasks=? targets=? group=? => Deregistering SetDraining(c1) 5s AskedToDrain
         2 writes
         ",
     );
@@ -21,11 +21,11 @@ fn in_pending() {
 fn in_deregistering() {
     check(
         "
-        0s  ACTIVE           => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  ci=?             => Deregistering 5s Unknown(ci)
-        10s ACTIVE found=?   => Deregistering 5s Unknown(found)
-        15s found=none       => Deregistering SetDraining(c1) 5s AskedToDrain
-        20s DRAINING tasks=? => Waiting saved 5s Unknown(tasks)
+        0s  ACTIVE                           => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s ci=?                              => Deregistering SetDraining(c1) 5s AskedToDrain
+        10s ACTIVE tasks=web:RUNNING found=? => Deregistering 5s Unknown(found)
+        15s found=none                       => Deregistering SetDraining(c1) 5s AskedToDrain
+        20s DRAINING tasks=?                 => Waiting saved search≥1m21s 5s TasksLeft(1)
         3 writes
         ",
     );
@@ -37,13 +37,13 @@ fn in_deregistering_by_strategy() {
     check(
         "
         policy strategy=deregister
-        0s   ACTIVE             => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING tasks=?   => Deregistering 5s Unknown(tasks)
-        10s  tasks=none found=? => Deregistering 5s Unknown(found)
-        15s  found=none ci=?    => Deregistering 5s Unknown(ci)
-        20s  DRAINING           => Deregistering 5s ListsOnceMore(2m1s)
-        81s                     => Deregistering 5s ListsOnceMore(1m)
-        141s                    => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        0s   ACTIVE                   => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING tasks=?         => Deregistering 5s ListsOnceMore(1m)
+        10s tasks=web:RUNNING found=? => Deregistering 5s Unknown(found)
+        15s  found=none ci=?          => Deregistering 5s ListsOnceMore(55s)
+        20s  DRAINING                 => Deregistering 5s ListsOnceMore(50s)
+        81s                           => Deregistering 5s ListsOnceMore(1m)
+        142s                          => Deregistering saved Deregister(c1) 5s AskedToDeregister
         3 writes
         ",
     );
@@ -54,10 +54,13 @@ fn in_deregistering_by_strategy() {
 fn in_waiting() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING                  => Waiting saved 5s TasksLeft(1)
-        5s  ci=?                                        => Waiting 5s Unknown(ci)
-        10s DRAINING tasks=?                            => Waiting 5s Unknown(tasks)
-        15s tasks=web:RUNNING group=? targets=? found=? => Waiting 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING                          => Waiting saved search≥1m1s 5s TasksLeft(1)
+        5s  ci=?                                                => Waiting search≥1m1s 5s TasksLeft(1)
+        10s DRAINING tasks=?                                    => Waiting search≥1m1s 5s TasksLeft(1)
+        15s tasks=web:RUNNING group=? targets=? found=?         => Waiting search≥1m1s 5s TasksLeft(1)
+        20s ci=? found=none targets=none group=Terminating:Wait => Waiting search≥1m1s 5s TasksLeft(1)
+        105s                                                    => Waiting 5s TasksLeft(1)
+        110s DRAINING                                           => Waiting 5s TasksLeft(1)
         2 writes
         ",
     );
@@ -69,11 +72,11 @@ fn nothing_is_stopped_blind() {
     check(
         "
         policy standalone=60s
-        0s  DRAINING tasks=standalone:RUNNING => Waiting saved 5s TasksLeft(1)
-        70s tasks=?                           => Waiting saved 5s Unknown(tasks)
-        75s tasks=standalone:RUNNING ci=?     => Waiting 5s Unknown(ci)
-        80s DRAINING                          => Waiting saved StopTask(t1) 5s TasksLeft(1)
-        4 writes
+        0s  DRAINING tasks=standalone:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        70s tasks=?                           => Waiting saved StopTask(t1) 5s TasksLeft(1)
+        75s tasks=standalone:RUNNING ci=?     => Waiting StopTask(t1) 5s TasksLeft(1)
+        80s DRAINING                          => Waiting StopTask(t1) 5s TasksLeft(1)
+        3 writes
         ",
     );
 }
@@ -83,16 +86,14 @@ fn nothing_is_stopped_blind() {
 fn in_verifying() {
     check(
         "
-        0s   DRAINING found=web/10 targets=web:draining => Verifying saved 5s Unknown(new)
-        70s  targets=none ci=?                          => Verifying 5s Unknown(ci)
-        75s  DRAINING tasks=?                           => Verifying 5s Unknown(tasks)
-        80s  tasks=none found=?                         => Verifying 5s Unknown(found)
-        85s  found=web/10 targets=?                     => Verifying 5s Unknown(targets)
-        90s  targets=none group=?                       => Verifying 30s Settling(46s)
-        95s                                             => Verifying 30s Settling(41s)
-        150s                                            => Verifying 30s SecondLook(1m)
-        200s                                            => Verifying search≥2m30s 5s LookingForRegistrations
-        210s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        0s   DRAINING found=web/10 targets=web:draining => Verifying saved search≥1m1s 30s TargetsLeft(1)
+        70s  targets=none ci=?                          => Verifying 30s SecondLook(1m)
+        75s DRAINING tasks=?                           => Verifying 30s SecondLook(55s)
+        80s  tasks=none found=?                         => Verifying 30s SecondLook(50s)
+        85s  found=web/10 targets=?                     => Verifying 30s SecondLook(45s)
+        90s  targets=none group=?                       => Verifying 30s SecondLook(40s)
+        95s                                             => Verifying 30s SecondLook(35s)
+        150s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );

@@ -8,13 +8,13 @@ fn two_looks() {
     check(
         "
         0s   ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING => Verifying saved 30s Settling(1m1s)
+        5s   DRAINING => Verifying saved search≥1m6s 30s Settling(1m)
         # A second before the settling is over is no look.
-        65s           => Verifying 1s Settling(1s)
+        65s           => Verifying search≥1m6s 1s Settling(0s)
         66s           => Verifying 30s SecondLook(1m)
-        116s          => Verifying search≥1m6s 5s LookingForRegistrations
+        116s          => Verifying 10s SecondLook(10s)
         125s          => Verifying 1s SecondLook(1s)
-        126s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        127s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -25,13 +25,11 @@ fn two_looks() {
 fn a_failed_look_breaks_the_proof() {
     check(
         "
-        0s   DRAINING found=web/10 targets=web:draining => Verifying saved 5s Unknown(new)
+        0s   DRAINING found=web/10 targets=web:draining => Verifying saved search≥1m1s 30s TargetsLeft(1)
         70s  targets=none                               => Verifying 30s SecondLook(1m)
-        120s                                            => Verifying search≥1m10s 5s LookingForRegistrations
-        125s targets=?                                  => Verifying 5s Unknown(targets)
-        130s targets=none                               => Verifying search≥2m10s 5s LookingForRegistrations
-        135s                                            => Verifying 5s SecondLook(5s)
-        140s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        120s                                            => Verifying 10s SecondLook(10s)
+        125s targets=?                                  => Verifying 5s SecondLook(5s)
+        131s targets=none                               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -42,13 +40,14 @@ fn a_failed_look_breaks_the_proof() {
 fn a_target_comes_back() {
     check(
         "
-        0s   DRAINING found=web/10 targets=web:draining => Verifying saved 5s Unknown(new)
+        0s   DRAINING found=web/10 targets=web:draining => Verifying saved search≥1m1s 30s TargetsLeft(1)
         70s  targets=none                               => Verifying 30s SecondLook(1m)
-        120s                                            => Verifying search≥1m10s 5s LookingForRegistrations
-        125s targets=web:draining                       => Verifying 5s TargetsLeft(1)
-        130s targets=none                               => Verifying search≥2m10s 5s LookingForRegistrations
-        139s                                            => Verifying 1s SecondLook(1s)
-        140s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        120s                                            => Verifying 10s SecondLook(10s)
+        125s targets=web:draining                       => Verifying 30s TargetsLeft(1)
+        131s targets=none                               => Verifying 30s SecondLook(54s)
+        185s                                            => Verifying 1s SecondLook(0s)
+        186s                                            => Verifying 9s SecondLook(9s)
+        196s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -59,13 +58,14 @@ fn a_target_comes_back() {
 fn a_task_comes_back() {
     check(
         "
-        0s   DRAINING          => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING          => Verifying saved search≥1m1s 30s Settling(1m)
         61s                    => Verifying 30s SecondLook(1m)
-        111s                   => Verifying search≥1m1s 5s LookingForRegistrations
+        111s                   => Verifying 10s SecondLook(10s)
         116s tasks=web:PENDING => Waiting saved 5s TasksLeft(1)
-        121s tasks=none        => Verifying saved search≥2m1s 5s LookingForRegistrations
-        130s                   => Verifying 1s SecondLook(1s)
-        131s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        122s tasks=none        => Verifying saved 30s Settling(54s)
+        130s                   => Verifying 30s Settling(46s)
+        177s                   => Verifying 30s SecondLook(1m)
+        238s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );
@@ -76,16 +76,16 @@ fn a_task_comes_back() {
 fn active_again() {
     check(
         "
-        0s   DRAINING => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING => Verifying saved search≥1m1s 30s Settling(1m)
         61s           => Verifying 30s SecondLook(1m)
-        111s          => Verifying search≥1m1s 5s LookingForRegistrations
+        111s          => Verifying 10s SecondLook(10s)
         116s ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        121s DRAINING => Verifying saved 30s Settling(1m1s)
-        126s          => Verifying 30s Settling(56s)
-        181s          => Verifying 1s Settling(1s)
-        182s          => Verifying 30s SecondLook(1m)
-        232s          => Verifying search≥3m2s 5s LookingForRegistrations
-        242s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        122s DRAINING => Verifying saved search≥3m3s 30s Settling(1m)
+        126s          => Verifying search≥3m3s 30s Settling(56s)
+        181s          => Verifying search≥3m3s 1s Settling(1s)
+        183s          => Verifying 30s SecondLook(1m)
+        233s          => Verifying 10s SecondLook(10s)
+        244s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         6 writes
         ",
     );
@@ -97,17 +97,17 @@ fn active_again() {
 fn a_second_registration_that_is_active() {
     check(
         "
-        0s   DRAINING                            => Verifying saved 30s Settling(1m1s)
-        61s  DRAINING,ACTIVE                     => Verifying 30s SecondLook(1m)
-        111s                                     => Verifying search≥1m1s 5s LookingForRegistrations
-        116s                                     => Verifying saved 5s Unknown(new)
-        121s DRAINING,ACTIVE                     => Deregistering saved SetDraining(c2) 5s AskedToDrain
-        126s DRAINING,DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
-        131s tasks=none                          => Verifying saved 30s Settling(56s)
-        136s                                     => Verifying 30s Settling(51s)
+        0s   DRAINING                            => Verifying saved search≥1m1s 30s Settling(1m)
+        61s  DRAINING,ACTIVE                     => Verifying saved 5s Unknown(new)
+        111s                                     => Deregistering saved SetDraining(c2) 5s AskedToDrain
+        116s                                     => Deregistering SetDraining(c2) 5s AskedToDrain
+        122s DRAINING,ACTIVE                     => Deregistering SetDraining(c2) 5s AskedToDrain
+        126s DRAINING,DRAINING tasks=web:RUNNING => Waiting saved search≥3m7s 5s TasksLeft(1)
+        131s tasks=none                          => Verifying saved search≥3m7s 30s Settling(55s)
+        136s                                     => Verifying search≥3m7s 30s Settling(50s)
         187s                                     => Verifying 30s SecondLook(1m)
-        237s                                     => Verifying search≥3m7s 5s LookingForRegistrations
-        247s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        237s                                     => Verifying 10s SecondLook(10s)
+        248s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         8 writes
         ",
     );
@@ -119,16 +119,16 @@ fn a_second_registration_that_is_active() {
 fn a_second_registration_that_drains_already() {
     check(
         "
-        0s   DRAINING          => Verifying saved 30s Settling(1m1s)
-        61s  DRAINING,DRAINING => Verifying 30s SecondLook(1m)
-        111s                   => Verifying search≥1m1s 5s LookingForRegistrations
-        116s                   => Verifying saved 5s Unknown(new)
-        121s                   => Verifying 30s Settling(1m1s)
-        126s                   => Verifying 30s Settling(56s)
+        0s   DRAINING          => Verifying saved search≥1m1s 30s Settling(1m)
+        61s  DRAINING,DRAINING => Verifying saved 5s Unknown(new)
+        111s                   => Verifying search≥2m52s 30s Settling(1m)
+        116s                   => Verifying search≥2m52s 30s Settling(55s)
+        122s                   => Verifying search≥2m52s 30s Settling(49s)
+        126s                   => Verifying search≥2m52s 30s Settling(45s)
         182s                   => Verifying 30s SecondLook(1m)
-        232s                   => Verifying search≥3m2s 5s LookingForRegistrations
+        232s                   => Verifying 10s SecondLook(10s)
         237s                   => Verifying 5s SecondLook(5s)
-        242s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        243s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -139,11 +139,11 @@ fn a_second_registration_that_drains_already() {
 fn no_completion_without_the_search() {
     check(
         "
-        0s   DRAINING search=fails => Verifying saved 30s Settling(1m1s)
-        61s                        => Verifying 30s SecondLook(1m)
-        111s                       => Verifying search≥1m1s 5s LookingForRegistrations
-        121s                       => Verifying search≥1m1s 5s LookingForRegistrations
-        10m                        => Verifying saved search≥1m1s 5s LookingForRegistrations
+        0s   DRAINING search=fails => Verifying saved search≥1m1s 30s Settling(1m)
+        61s                        => Verifying search≥1m2s 30s SecondLook(1m)
+        111s                       => Verifying search≥1m52s 10s SecondLook(10s)
+        122s                       => Verifying search≥2m3s 1s LookingForRegistrations
+        10m                        => Verifying saved search≥10m1s 1s LookingForRegistrations
         11m  search=works          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
@@ -155,13 +155,15 @@ fn no_completion_without_the_search() {
 fn an_obligation_found_late() {
     check(
         "
-        0s   DRAINING                            => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING                            => Verifying saved search≥1m1s 30s Settling(1m)
         61s                                      => Verifying 30s SecondLook(1m)
-        111s                                     => Verifying search≥1m1s 5s LookingForRegistrations
-        116s found=late/30 targets=late:draining => Verifying saved 5s Unknown(new)
-        121s                                     => Verifying 5s TargetsLeft(1)
-        126s targets=none                        => Verifying search≥2m6s 5s LookingForRegistrations
-        136s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        111s                                     => Verifying 10s SecondLook(10s)
+        116s found=late/30 targets=late:draining => Verifying saved 30s TargetsLeft(1)
+        122s                                     => Verifying 30s TargetsLeft(1)
+        126s targets=none                        => Verifying 30s SecondLook(50s)
+        176s                                     => Verifying 1s SecondLook(0s)
+        177s                                     => Verifying 9s SecondLook(9s)
+        187s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -172,12 +174,14 @@ fn an_obligation_found_late() {
 fn an_obligation_found_late_and_gone() {
     check(
         "
-        0s   DRAINING      => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING      => Verifying saved search≥1m1s 30s Settling(1m)
         61s                => Verifying 30s SecondLook(1m)
-        111s               => Verifying search≥1m1s 5s LookingForRegistrations
-        121s found=late/30 => Verifying saved 5s Unknown(new)
-        126s               => Verifying search≥2m6s 5s LookingForRegistrations
-        136s               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        111s               => Verifying 10s SecondLook(10s)
+        122s found=late/30 => Verifying saved 30s SecondLook(1m)
+        126s               => Verifying 30s SecondLook(56s)
+        182s               => Verifying 1s SecondLook(0s)
+        183s               => Verifying 9s SecondLook(9s)
+        193s               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -188,16 +192,16 @@ fn an_obligation_found_late_and_gone() {
 fn a_restart_costs_looking_again() {
     check(
         "
-        0s   DRAINING => Verifying saved 30s Settling(1m1s)
+        0s   DRAINING => Verifying saved search≥1m1s 30s Settling(1m)
         61s           => Verifying 30s SecondLook(1m)
-        111s          => Verifying search≥1m1s 5s LookingForRegistrations
-        116s restart  => Verifying 30s Settling(1m1s)
-        121s          => Verifying 30s Settling(56s)
-        126s          => Verifying 30s Settling(51s)
-        176s          => Verifying 1s Settling(1s)
+        111s          => Verifying 10s SecondLook(10s)
+        116s restart  => Verifying search≥2m57s 30s Settling(1m)
+        122s          => Verifying search≥2m57s 30s Settling(54s)
+        126s          => Verifying search≥2m57s 30s Settling(50s)
+        176s          => Verifying search≥2m57s 1s Settling(0s)
         177s          => Verifying 30s SecondLook(1m)
-        227s          => Verifying search≥2m57s 5s LookingForRegistrations
-        237s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        227s          => Verifying 10s SecondLook(10s)
+        238s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -208,12 +212,12 @@ fn a_restart_costs_looking_again() {
 fn a_clock_that_jumps() {
     check(
         "
-        0s   DRAINING  => Verifying saved 30s Settling(1m1s)
-        5s   clock=+2h => Verifying 30s Settling(56s)
-        10s  clock=-2h => Verifying 30s Settling(51s)
+        0s   DRAINING  => Verifying saved search≥1m1s 30s Settling(1m)
+        5s   clock=+2h => Verifying search≥1m1s 30s Settling(55s)
+        10s  clock=-2h => Verifying search≥1m1s 30s Settling(50s)
         61s            => Verifying 30s SecondLook(1m)
-        111s           => Verifying search≥1m1s 5s LookingForRegistrations
-        121s           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        111s           => Verifying 10s SecondLook(10s)
+        122s           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
     );
@@ -226,13 +230,14 @@ fn a_target_in_service_makes_it_look_for_another_registration() {
     check(
         "
         0s   ACTIVE found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                => Verifying saved search≥5s 5s TargetsLeft(1)
-        10s  DRAINING,ACTIVE                         => Verifying saved 5s Unknown(new)
+        5s   DRAINING                                => Verifying saved search≥6s 30s TargetsLeft(1)
+        10s  DRAINING,ACTIVE                         => Verifying saved search≥1m6s 5s Unknown(new)
         15s                                          => Deregistering saved SetDraining(c2) 5s AskedToDrain
-        20s  DRAINING,DRAINING tasks=log:RUNNING     => Waiting saved 5s TasksLeft(1)
+        20s  DRAINING,DRAINING tasks=log:RUNNING     => Waiting saved search≥1m21s 5s TasksLeft(1)
         90s  tasks=none targets=none                 => Verifying saved 30s SecondLook(1m)
-        140s                                         => Verifying search≥1m30s 5s LookingForRegistrations
-        7 writes
+        140s                                         => Verifying 10s SecondLook(10s)
+        151s                                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        9 writes
         ",
     );
 }
@@ -243,11 +248,11 @@ fn a_target_in_service_makes_it_look_for_another_registration() {
 fn the_last_look_is_a_minute_after_the_first_late_listing() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
         61s                             => Waiting 5s TasksLeft(1)
         80s  tasks=none                 => Verifying saved 30s SecondLook(41s)
-        125s                            => Verifying search≥1m20s 5s LookingForRegistrations
-        135s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        121s                            => Verifying 1s SecondLook(0s)
+        122s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
     );
@@ -258,10 +263,10 @@ fn the_last_look_is_a_minute_after_the_first_late_listing() {
 fn a_failed_listing_does_not_begin_that_minute_anew() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING => Waiting saved 5s TasksLeft(1)
+        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
         61s                             => Waiting 5s TasksLeft(1)
-        100s tasks=?                    => Waiting 5s Unknown(tasks)
-        125s tasks=none                 => Verifying saved search≥2m5s 5s LookingForRegistrations
+        100s tasks=?                    => Waiting 5s TasksLeft(1)
+        125s tasks=none                 => Verifying saved 1s SecondLook(0s)
         135s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",

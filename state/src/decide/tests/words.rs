@@ -1,13 +1,15 @@
 //! What is said of registrations and spans, and what is written once only.
 
-use super::fixture::{check, container_instance, epoch, obligation, opened};
-use crate::decide::clear::{describe_target, is_stopped};
-use crate::decide::{CompletionAnswer, Context, after_completion, decide, show_target};
-use crate::observation::{Observation, Seen, TargetSight};
+use super::fixture::{check, container_instance, container_instance_sight, epoch, obligation, opened};
+use crate::decide::clear::describe_target;
+use crate::decide::{CompletionAnswer, Context, after_completion, show_target};
+use crate::drain::Drain;
+use crate::facts::Answer;
 use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
 use crate::record::{ActionResult, Intent, Obligation, Target, WaitKind, later};
-use crate::sightings::Sightings;
+use crate::sight::TargetSight;
+use crate::time::{Mono, Now, Read};
 use crate::why::Span;
 use jiff::SignedDuration;
 use std::time::Duration;
@@ -51,36 +53,30 @@ fn a_registration_that_drains() {
     assert_eq!(show_target(&leaving, "healthy", false), "i-1 in target group web: healthy");
 }
 
-/// Only a target that is the instance itself can say that the instance does not run.
+/// Only a target that is the instance itself can say that the instance does not run, and only while its agent is away.
 #[test]
 fn a_stopped_instance_is_said_by_its_own_target() {
-    let dead = |target: Target, instance_dead| {
+    let stopped = |target: Target, status: &str, instance_dead| {
         let mut record = opened(WaitKind::Terminating, vec![container_instance(1)]);
-        record.obligations.push(Obligation { target, ..obligation("web") });
-        let target = TargetSight::Present { state: "unused".to_owned(), draining: false, instance_dead };
-        is_stopped(&record, &seen(Seen::Yes(vec![target])))
+        record.obligations.push(Obligation { target: target.clone(), ..obligation("web") });
+        let mut drain = Drain::new(record, Mono::START);
+        let sight = container_instance_sight(status, 0, 1);
+        drain.heed(&Policy::default(), read(1), Answer::Status { of: "c1".to_owned(), sight });
+        let sight = TargetSight::Present { state: "unused".to_owned(), draining: false, instance_dead };
+        let targets = vec![(obligation("web").balancer, target, sight)];
+        drain.heed(&Policy::default(), read(2), Answer::Targets(targets));
+        drain.facts.stopped
     };
     let (instance, address) = (|| Target::Instance("i-1".to_owned()), || Target::Ip("10.0.0.1".to_owned()));
-    assert!(dead(instance(), true));
-    assert!(!dead(instance(), false));
-    assert!(!dead(address(), true));
+    assert!(stopped(instance(), "DRAINING!", true));
+    assert!(!stopped(instance(), "DRAINING", true));
+    assert!(!stopped(instance(), "DRAINING!", false));
+    assert!(!stopped(address(), "DRAINING!", true));
 }
 
-fn seen(targets: Seen<Vec<TargetSight>>) -> Observation {
-    let unknown = || "not read".to_owned();
-    Observation {
-        begun: Duration::ZERO,
-        begun_at: epoch(),
-        ended: Duration::ZERO,
-        group: Seen::Unknown(unknown()),
-        group_begun: Duration::ZERO,
-        container_instances: Seen::Unknown(unknown()),
-        tasks_listed: Duration::ZERO,
-        tasks: Seen::Unknown(unknown()),
-        obligations: Seen::Unknown(unknown()),
-        targets,
-        lookup: None,
-    }
+fn read(second: u64) -> Read {
+    let began = Mono::at(Duration::from_secs(second));
+    Read { began, ended: began }
 }
 
 /// A group that keeps what is abandoned may be told many times.
@@ -105,10 +101,10 @@ fn a_registration_of_a_service_too_is_not_the_groups_alone() {
         let with = |of_group_alone| Obligation { of_group_alone, ..obligation("web") };
         let mut record = opened(WaitKind::Terminating, vec![container_instance(1)]);
         record.obligations.push(with(known));
-        let seen =
-            Observation { obligations: Seen::Yes(vec![with(found)]), ..seen(Seen::Unknown("not read".to_owned())) };
-        let sightings = Sightings::default();
-        let decision = decide(&record, &seen, &Policy::default(), &Context::new(&sightings), epoch());
+        let mut drain = Drain::new(record, Mono::START);
+        drain.heed(&Policy::default(), read(1), Answer::Registrations(vec![with(found)]));
+        let now = Now { mono: read(1).ended, wall: epoch() };
+        let decision = drain.decide(&Policy::default(), &Context::default(), now);
         decision.record.obligations[0].of_group_alone
     };
     assert!(absorbed(true, true));
@@ -122,12 +118,24 @@ fn what_is_watched_is_written_now_and_then() {
     check(
         "
         0s  ACTIVE tasks=web:RUNNING found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                                                           => Waiting saved 5s TasksLeft(1)
-        10s                                                                    => Waiting 5s TasksLeft(1)
-        20s                                                                    => Waiting 5s TasksLeft(1)
-        36s                                                                    => Waiting saved 5s TasksLeft(1)
-        41s                                                                    => Waiting 5s TasksLeft(1)
+        5s  DRAINING                                                           => Waiting saved search≥1m6s 5s TasksLeft(1)
+        10s                                                                    => Waiting search≥1m6s 5s TasksLeft(1)
+        20s                                                                    => Waiting search≥1m6s 5s TasksLeft(1)
+        36s                                                                    => Waiting saved search≥1m6s 5s TasksLeft(1)
+        41s                                                                    => Waiting search≥1m6s 5s TasksLeft(1)
         4 writes
         ",
     );
+}
+
+/// A move that the table of phases does not allow is a mistake of this program: it is refused and said, not carried out.
+#[test]
+fn an_answer_that_comes_too_late_moves_nothing() {
+    let mut record = opened(WaitKind::Terminating, vec![container_instance(1)]);
+    record.phase = Phase::Done;
+    let (result, outcome) = (ActionResult::Continue, Outcome::Drained);
+    record.intent = Some(Intent { result, outcome, reason: "all is gone".to_owned(), at: epoch() });
+    let after = after_completion(&record, &CompletionAnswer::Accepted, &Policy::default(), epoch());
+    assert_eq!((after.phase, after.history.len()), (Phase::Done, record.history.len()));
+    assert_eq!(after.last_error.unwrap().what, "a mistake in ecs-drain: a drain cannot go from Done to Done");
 }

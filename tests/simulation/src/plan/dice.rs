@@ -54,6 +54,9 @@ pub fn can_move(desired: u32, (minimum, maximum): (u32, u32)) -> bool {
     desired == 0 || (desired * minimum).div_ceil(100) < desired || desired * maximum / 100 > desired
 }
 
+/// How many fleets in a thousand are wide: each takes as long as many others.
+const WIDE_IN_THOUSAND: u64 = 25;
+
 /// The fleet of a seed. What it leaves out on purpose is written down in docs/reliability.md.
 pub fn plan(seed: u64) -> Plan {
     let mut dice = Dice(fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
@@ -84,6 +87,11 @@ pub fn plan(seed: u64) -> Plan {
         0..25 => dice.plot(&mut plan),
         25..65 => dice.stage(&mut plan),
         _ => {}
+    }
+    // Dice of their own: all other fleets stay what they are.
+    let mut wide = Dice(fastrand::Rng::with_seed(seed ^ 0x0077_1de0));
+    if wide.among(1, 1000) <= WIDE_IN_THOUSAND {
+        wide.widen(&mut plan);
     }
     plan
 }

@@ -5,6 +5,7 @@ mod dice;
 mod plot;
 mod script;
 mod stage;
+mod wide;
 
 pub use dice::{can_move, plan};
 
@@ -305,6 +306,11 @@ pub enum On {
 }
 
 impl Plan {
+    /// Whether so much happens at once that AWS's rates are what decides how long it takes.
+    pub fn is_wide(&self) -> bool {
+        self.limits && self.clusters.len() >= wide::WIDE
+    }
+
     /// A group by its name.
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == name)

@@ -75,6 +75,8 @@ pub enum How {
 /// The end of a lifecycle action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
+    /// When the action had begun.
+    pub began_at: SimTime,
     /// When.
     pub at: SimTime,
     /// The group.
@@ -242,6 +244,7 @@ impl AutoScaling {
         let Some(member) = self.members.get_mut(instance_id) else { return };
         for action in std::mem::take(&mut member.actions).into_iter().filter(|action| action.result.is_none()) {
             self.completions.push(Completion {
+                began_at: action.started_at,
                 at: now,
                 group: member.group.clone(),
                 hook: action.hook.name,
@@ -263,6 +266,7 @@ impl AutoScaling {
             };
             action.result = Some(result);
             self.completions.push(Completion {
+                began_at: action.started_at,
                 at: now,
                 group: member.group.clone(),
                 hook: action.hook.name.clone(),

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{Cloud, Loss};
+use super::{Cloud, Loss, World};
 use crate::SimTime;
 use crate::autoscaling::{Completion, GroupSpec, HookSpec, RefreshSpec, RefreshStatus};
 use crate::checker::Violation;
 use crate::dynamodb::Outage;
 use crate::ecs::{InstanceStatus, RunningContainer, Trouble};
 use crate::elb::{ClassicSpec, TargetGroupSpec};
-use crate::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
+use crate::spec::{Balancer, ClusterSpec, ServiceSpec, StandaloneSpec};
 use crate::wire::ApiError;
 
 impl Cloud {
@@ -107,6 +107,24 @@ impl Cloud {
         self.advance(self.now);
         self.world.ecs.set_attribute(instance_id, name, value);
         self.change();
+    }
+
+    /// Changes the load balancers of a service; tasks that run stay registered where they are, until something stops
+    /// them. Answers whether there is such a service.
+    pub fn change_balancers(&mut self, cluster: &str, service: &str, balancers: &[Balancer]) -> bool {
+        let World { ecs, elb, .. } = &mut self.world;
+        let changed = ecs.change_balancers(self.now, elb, cluster, service, balancers);
+        self.change();
+        changed
+    }
+
+    /// A deployment of a service waits at a pause hook for so long, or goes on (`None`). Its tasks stay where they are
+    /// meanwhile. Answers whether there is such a service.
+    pub fn pause_deployment(&mut self, cluster: &str, service: &str, span: Option<Duration>) -> bool {
+        let until = span.map(|span| self.now + span);
+        let paused = self.world.ecs.pause_deployment(self.now, cluster, service, until);
+        self.change();
+        paused
     }
 
     /// Protects a service's task, given by id or ARN, from scale-in for so long. Answers whether it can be protected.

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::Ecs;
 use super::describe::counts;
 use super::model::{Cluster, InstanceStatus, Service};
+use super::ops::{found_and_missing, limited};
+use super::{Ecs, Revision};
 use crate::spec::{DeploymentController, PlacementConstraint};
+use crate::wire::ApiError;
 
 /// How many of a service's tasks there are, and should be.
 struct Counts {
@@ -35,13 +37,18 @@ impl Ecs {
         });
         let (deployments, balancers, task_sets) = match service.controller {
             DeploymentController::Ecs => {
-                (json!([self.show_deployment(service, &counted)]), balancers(service), json!([]))
+                (json!([self.show_deployment(service, &counted)]), balancers(service, &service.revision()), json!([]))
             }
             DeploymentController::CodeDeploy | DeploymentController::External => {
                 (json!([]), json!([]), json!([self.show_task_set(cluster, service, &counted)]))
             }
         };
         let (minimum, maximum) = service.percents();
+        let mut configuration = json!({ "minimumHealthyPercent": minimum, "maximumPercent": maximum });
+        if !service.earlier.is_empty() {
+            let early = json!({ "enable": true, "healthyPercent": 100, "sourceServiceRevisionCleanup": "DEFERRED" });
+            configuration["earlySuccessCriteria"] = early;
+        }
         json!({
             "serviceArn": self.service_arn(&cluster.name, &service.name),
             "serviceName": service.name,
@@ -52,8 +59,10 @@ impl Ecs {
             "taskDefinition": self.definition_arn(&service.definition),
             "schedulingStrategy": if service.daemon { "DAEMON" } else { "REPLICA" },
             "deploymentController": { "type": service.controller.as_str() },
-            "deploymentConfiguration": { "minimumHealthyPercent": minimum, "maximumPercent": maximum },
+            "deploymentConfiguration": configuration,
             "deployments": deployments,
+            "currentServiceDeployment": self.deployment_arn(cluster, service),
+            "currentServiceRevisions": self.show_current_revisions(cluster, service),
             "taskSets": task_sets,
             "loadBalancers": balancers,
             "serviceRegistries": [],
@@ -64,14 +73,100 @@ impl Ecs {
         })
     }
 
+    /// The revisions that have tasks, and the newest (source: ECS API reference, ServiceCurrentRevisionSummary). Services
+    /// of other controllers than ECS have none.
+    fn show_current_revisions(&self, cluster: &Cluster, service: &Service) -> Value {
+        if service.controller != DeploymentController::Ecs {
+            return json!([]);
+        }
+        let newest = service.revision();
+        let shown = service.earlier.iter().chain([&newest]).filter_map(|revision| {
+            let tasks = service.tasks.iter().filter_map(|id| cluster.tasks.get(id));
+            let mine = tasks.filter(|task| service.revision_of(task).deployment == revision.deployment);
+            let (running, pending) = counts(mine);
+            (revision.deployment == newest.deployment || running + pending > 0).then(|| {
+                json!({
+                    "arn": self.revision_arn(cluster, service, revision),
+                    "requestedTaskCount": running + pending, "runningTaskCount": running, "pendingTaskCount": pending,
+                })
+            })
+        });
+        Value::Array(shown.collect())
+    }
+
+    /// One for each service: that of the revision which it has now.
+    pub(super) fn describe_service_deployments(&self, body: &Value) -> Result<Value, ApiError> {
+        let arns = limited(body, "serviceDeploymentArns", 20)?;
+        if arns.is_empty() {
+            return Err(ApiError::invalid_parameter("Service deployment ARNs cannot be empty."));
+        }
+        let services = || self.clusters().flat_map(|c| c.services.values().map(move |service| (c, service)));
+        Ok(found_and_missing("serviceDeployments", &arns, |arn| {
+            let found = services().find(|(cluster, service)| self.deployment_arn(cluster, service) == arn);
+            let shown = found.map(|(cluster, service)| {
+                let hooks = service.paused_until.map(|until| {
+                    json!({
+                        "hookId": "ecs-pause-1", "targetType": "PAUSE", "status": "AWAITING_ACTION",
+                        "expiresAt": self.time(until), "timeoutAction": "ROLLBACK",
+                    })
+                });
+                json!({
+                    "serviceDeploymentArn": arn,
+                    "serviceArn": self.service_arn(&cluster.name, &service.name),
+                    "clusterArn": self.cluster_arn(&cluster.name),
+                    "status": if hooks.is_some() { "IN_PROGRESS" } else { "SUCCESSFUL" },
+                    "lifecycleStage": if hooks.is_some() { "POST_TEST_TRAFFIC_SHIFT" } else { "CLEAN_UP" },
+                    "lifecycleHookDetails": hooks.into_iter().collect::<Vec<_>>(),
+                    "createdAt": self.time(service.deployed_at),
+                })
+            });
+            shown.ok_or_else(|| arn.to_owned())
+        }))
+    }
+
+    fn deployment_arn(&self, cluster: &Cluster, service: &Service) -> String {
+        let digits = service.deployment.trim_start_matches("ecs-svc/");
+        self.names.arn("service-deployment", &format!("{}/{}/{digits}", cluster.name, service.name))
+    }
+
+    pub(super) fn describe_service_revisions(&self, body: &Value) -> Result<Value, ApiError> {
+        let arns = limited(body, "serviceRevisionArns", 20)?;
+        if arns.is_empty() {
+            return Err(ApiError::invalid_parameter("Service revision ARNs cannot be empty."));
+        }
+        let services = || self.clusters().flat_map(|c| c.services.values().map(move |service| (c, service)));
+        Ok(found_and_missing("serviceRevisions", &arns, |arn| {
+            let shown = services().find_map(|(cluster, service)| {
+                let all = service.earlier.iter().cloned().chain([service.revision()]);
+                let revision = all.into_iter().find(|one| self.revision_arn(cluster, service, one) == arn)?;
+                Some(json!({
+                    "serviceRevisionArn": arn,
+                    "serviceArn": self.service_arn(&cluster.name, &service.name),
+                    "clusterArn": self.cluster_arn(&cluster.name),
+                    "taskDefinition": self.definition_arn(&revision.definition),
+                    "launchType": "EC2",
+                    "loadBalancers": balancers(service, &revision),
+                    "createdAt": self.time(revision.created_at),
+                }))
+            });
+            shown.ok_or_else(|| arn.to_owned())
+        }))
+    }
+
+    fn revision_arn(&self, cluster: &Cluster, service: &Service, revision: &Revision) -> String {
+        let digits = revision.deployment.trim_start_matches("ecs-svc/");
+        self.names.arn("service-revision", &format!("{}/{}/{digits}", cluster.name, service.name))
+    }
+
     fn show_deployment(&self, service: &Service, counted: &Counts) -> Value {
-        let created_at = self.time(service.created_at);
+        let created_at = self.time(service.deployed_at);
         json!({
             "id": service.deployment, "status": "PRIMARY",
             "taskDefinition": self.definition_arn(&service.definition),
             "desiredCount": counted.desired, "runningCount": counted.running, "pendingCount": counted.pending,
             "failedTasks": service.failures,
-            "createdAt": created_at, "updatedAt": created_at, "launchType": "EC2", "rolloutState": "COMPLETED",
+            "createdAt": created_at, "updatedAt": created_at, "launchType": "EC2",
+            "rolloutState": if service.paused_until.is_some() { "IN_PROGRESS" } else { "COMPLETED" },
         })
     }
 
@@ -94,7 +189,7 @@ impl Ecs {
             "computedDesiredCount": counted.desired,
             "runningCount": counted.running, "pendingCount": counted.pending,
             "createdAt": created_at, "updatedAt": created_at, "launchType": "EC2",
-            "loadBalancers": balancers(service),
+            "loadBalancers": balancers(service, &service.revision()),
             "serviceRegistries": [],
             "scale": { "value": 100.0, "unit": "PERCENT" },
             "stabilityStatus": if steady { "STEADY_STATE" } else { "STABILIZING" },
@@ -108,13 +203,13 @@ impl Ecs {
     }
 }
 
-fn balancers(service: &Service) -> Value {
+fn balancers(service: &Service, revision: &Revision) -> Value {
     let port = service.task.network.container_port();
-    let groups = service
+    let groups = revision
         .target_groups
         .iter()
         .map(|arn| json!({ "targetGroupArn": arn, "containerName": "app", "containerPort": port }));
-    let classics = service
+    let classics = revision
         .classics
         .iter()
         .map(|name| json!({ "loadBalancerName": name, "containerName": "app", "containerPort": port }));

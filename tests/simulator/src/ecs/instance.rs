@@ -75,10 +75,13 @@ impl Ecs {
 
     /// Sets an instance `ACTIVE` or `DRAINING` and has the services on it looked at.
     pub(super) fn set_status(&mut self, now: SimTime, cluster_name: &str, id: &str, status: InstanceStatus) {
-        let Self { clusters, schedule, timing, changes, .. } = self;
+        let Self { clusters, schedule, timing, changes, truths, .. } = self;
         let Some(cluster) = clusters.get_mut(cluster_name) else { return };
         let Some(instance) = cluster.instances.get_mut(id).filter(|instance| instance.status != status) else { return };
         changes.instance(cluster_name, id);
+        if status == InstanceStatus::Draining {
+            truths.entry(instance.ec2_instance_id.clone()).or_default().draining_at.get_or_insert(now);
+        }
         instance.status = status;
         instance.status_since = now;
         instance.version += 1;

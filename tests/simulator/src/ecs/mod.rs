@@ -6,6 +6,7 @@
 //! | `task` | the life of a task, from `PROVISIONING` to `STOPPED` |
 //! | `scheduler` | services: placement, draining, minimum and maximum healthy percent |
 //! | `instance` | container instances: registration, draining, deregistration, death |
+//! | `revision` | what a service was before its load balancers were changed |
 //! | `scenario` | what scenarios do to services, tasks and instances |
 //! | `changes` | state change events |
 //! | `ops`, `describe`, `describe_service` | the API's operations, and how they show the nouns |
@@ -18,6 +19,7 @@ mod describe_service;
 mod instance;
 mod model;
 mod ops;
+mod revision;
 mod scenario;
 mod scheduler;
 mod task;
@@ -29,9 +31,10 @@ pub use instance::RunningContainer;
 use jiff::Timestamp;
 pub use model::{
     Cluster, ContainerInstance, Definition, Eni, InstanceStatus, Registration, Service, ServiceEvent, Task, TaskStatus,
-    Timer, Timing, Trouble,
+    Timer, Timing, Trouble, Truth,
 };
 pub use ops::is_read;
+pub use revision::Revision;
 
 use crate::SimTime;
 use crate::elb::LoadBalancing;
@@ -42,12 +45,16 @@ use crate::spec::{Balancer, ServiceSpec, StandaloneSpec, TaskSpec};
 pub struct Ecs {
     clusters: BTreeMap<String, Cluster>,
     definitions: BTreeMap<String, Definition>,
+    /// How many definitions each family has.
+    revisions: BTreeMap<String, u32>,
     schedule: Schedule,
     names: Names,
     start: Timestamp,
     /// When the scenario begins; working times of standalone tasks count from here at the earliest.
     begin: SimTime,
     changes: Changes,
+    /// By EC2 instance; never forgotten.
+    truths: BTreeMap<String, Truth>,
     /// How long ECS's own steps take.
     pub timing: Timing,
     /// The largest page of any listing. AWS's is 100; smaller ones make paging visible.
@@ -101,12 +108,25 @@ impl Names {
     }
 }
 
+/// ARNs of target groups, and names of classic load balancers.
+fn named(elb: &LoadBalancing, balancers: &[Balancer]) -> (Vec<String>, Vec<String>) {
+    let (mut target_groups, mut classics) = (Vec::new(), Vec::new());
+    for balancer in balancers {
+        match balancer {
+            Balancer::TargetGroup(name) => target_groups.extend(elb.arn_of(name)),
+            Balancer::Classic(name) => classics.push(name.clone()),
+        }
+    }
+    (target_groups, classics)
+}
+
 impl Ecs {
     /// An empty ECS. `start` is the wall time at [`SimTime`] zero, `begin` the moment at which the scenario begins.
     pub fn new(account: &str, region: &str, start: Timestamp, begin: SimTime, seed: u64) -> Self {
         Self {
             clusters: BTreeMap::new(),
             definitions: BTreeMap::new(),
+            revisions: BTreeMap::new(),
             schedule: Schedule::default(),
             names: Names {
                 rng: fastrand::Rng::with_seed(seed),
@@ -117,6 +137,7 @@ impl Ecs {
             start,
             begin,
             changes: Changes::default(),
+            truths: BTreeMap::new(),
             timing: Timing::default(),
             page_size: 100,
             refuse_inactive_updates: false,
@@ -133,6 +154,11 @@ impl Ecs {
         self.clusters.values()
     }
 
+    /// What truly became of an EC2 instance so far, over all its registrations, forgotten ones included.
+    pub fn truth(&self, ec2: &str) -> Truth {
+        self.truths.get(ec2).copied().unwrap_or_default()
+    }
+
     /// Makes a cluster.
     pub fn add_cluster(&mut self, name: &str) {
         let cluster = Cluster { name: name.to_owned(), ..Cluster::default() };
@@ -144,13 +170,7 @@ impl Ecs {
     pub fn add_service(&mut self, now: SimTime, elb: &LoadBalancing, spec: &ServiceSpec) {
         self.add_cluster(&spec.cluster);
         let definition = self.define(&spec.name, &spec.task);
-        let (mut target_groups, mut classics) = (Vec::new(), Vec::new());
-        for balancer in &spec.load_balancers {
-            match balancer {
-                Balancer::TargetGroup(name) => target_groups.extend(elb.arn_of(name)),
-                Balancer::Classic(name) => classics.push(name.clone()),
-            }
-        }
+        let (target_groups, classics) = named(elb, &spec.load_balancers);
         let mut service = Service {
             name: spec.name.clone(),
             definition,
@@ -169,9 +189,12 @@ impl Ecs {
             task: spec.task.clone(),
             target_groups,
             classics,
+            paused_until: None,
+            earlier: Vec::new(),
             tasks: BTreeSet::new(),
             events: VecDeque::new(),
             created_at: now,
+            deployed_at: now,
             wake: None,
             complained_at: None,
         };
@@ -198,7 +221,7 @@ impl Ecs {
                 let mut registered = cluster.by_ec2.get(ec2)?.iter();
                 registered.rfind(|id| cluster.instances.get(*id).is_some_and(|i| i.agent_connected))?.clone()
             }
-            None => scheduler::place(cluster, &spec.task, None)?,
+            None => scheduler::place(cluster, &spec.task)?,
         };
         let plan = task::Plan {
             instance,
@@ -212,11 +235,12 @@ impl Ecs {
         Some(self.names.arn("task", &format!("{}/{id}", spec.cluster)))
     }
 
-    /// Registers a task definition, or finds the one that says the same; answers `family:revision`.
+    /// Registers a task definition and answers `family:revision`.
     fn define(&mut self, family: &str, task: &TaskSpec) -> String {
-        let revision = 1 + self.definitions.values().filter(|d| d.family == family).count();
+        let revision = self.revisions.entry(family.to_owned()).or_default();
+        *revision += 1;
+        let revision = *revision;
         let key = format!("{family}:{revision}");
-        let revision = u32::try_from(revision).unwrap_or(u32::MAX);
         let definition = Definition { family: family.to_owned(), revision, task: task.clone() };
         self.definitions.insert(key.clone(), definition);
         key

@@ -170,6 +170,15 @@ pub enum Registration {
     },
 }
 
+/// Moments in the life of an EC2 instance that ECS itself soon forgets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Truth {
+    /// When a container instance of it was first set to `DRAINING`.
+    pub draining_at: Option<SimTime>,
+    /// When a task on it last became `STOPPED`.
+    pub last_stop: Option<SimTime>,
+}
+
 /// A task.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -187,7 +196,7 @@ pub struct Task {
     pub daemon: bool,
     /// `group`.
     pub group: String,
-    /// `startedBy`: the deployment id of a service task.
+    /// `startedBy`: the deployment id of a service task. It says which revision of the service the task is of.
     pub started_by: Option<String>,
     /// `lastStatus`: what ECS says.
     pub status: TaskStatus,
@@ -288,12 +297,18 @@ pub struct Service {
     pub target_groups: Vec<String>,
     /// Classic load balancer names.
     pub classics: Vec<String>,
+    /// A deployment in progress waits for someone, until then; ECS then rolls it back.
+    pub paused_until: Option<SimTime>,
+    /// What it was before its load balancers were changed, the oldest first. What it is now is not among them.
+    pub earlier: Vec<super::Revision>,
     /// Ids of its tasks that are not `STOPPED`.
     pub tasks: BTreeSet<String>,
     /// The last 100 events, newest first.
     pub events: VecDeque<ServiceEvent>,
     /// When it was created.
     pub created_at: SimTime,
+    /// When its present deployment began.
+    pub deployed_at: SimTime,
     /// When the scheduler looks at it next; `None` while it is settled.
     pub wake: Option<SimTime>,
     /// When it last said that it could not place a task.

@@ -47,6 +47,8 @@ impl Ecs {
             "RunTask" => self.run_task(now, body),
             "ListServices" => self.list_services(body),
             "DescribeServices" => self.describe_services(body),
+            "DescribeServiceDeployments" => self.describe_service_deployments(body),
+            "DescribeServiceRevisions" => self.describe_service_revisions(body),
             "DescribeTaskDefinition" => self.describe_task_definition(body),
             "GetTaskProtection" => self.get_task_protection(now, body),
             "UpdateTaskProtection" => self.update_task_protection(now, body),
@@ -372,7 +374,7 @@ fn after(page: &Page) -> std::ops::Bound<&str> {
     page.after.as_deref().map_or(Unbounded, Excluded)
 }
 
-fn limited<'a>(body: &'a Value, name: &str, limit: usize) -> Result<Vec<&'a str>, ApiError> {
+pub(super) fn limited<'a>(body: &'a Value, name: &str, limit: usize) -> Result<Vec<&'a str>, ApiError> {
     let given = texts(body, name);
     if given.len() > limit {
         return Err(ApiError::invalid_parameter(format!("{name} can have at most {limit} items.")));
@@ -380,7 +382,7 @@ fn limited<'a>(body: &'a Value, name: &str, limit: usize) -> Result<Vec<&'a str>
     Ok(given)
 }
 
-fn found_and_missing(name: &str, ids: &[&str], show: impl Fn(&str) -> Result<Value, String>) -> Value {
+pub(super) fn found_and_missing(name: &str, ids: &[&str], show: impl Fn(&str) -> Result<Value, String>) -> Value {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for id in ids {
         match show(id) {

@@ -1,11 +1,11 @@
 //! What scenarios do to services, tasks and instances, and AWS would not.
 
-use super::Ecs;
-use super::model::{InstanceStatus, Trouble};
+use super::model::{ContainerInstance, InstanceStatus, Trouble};
 use super::ops::last;
-use super::scheduler;
+use super::{Ecs, named, scheduler};
 use crate::SimTime;
-use crate::spec::StandaloneSpec;
+use crate::elb::LoadBalancing;
+use crate::spec::{Balancer, StandaloneSpec};
 
 impl Ecs {
     /// Lets new tasks of a service fail, or come up again (`None`). What runs is left alone. Answers whether there is
@@ -18,6 +18,43 @@ impl Ecs {
         if found.trouble.is_none() {
             (found.failures, found.throttled_until, found.impaired) = (0, None, false);
         }
+        scheduler::wake(&mut self.schedule, cluster, found, now);
+        true
+    }
+
+    /// Registers the tasks that a service starts from now on in these balancers, by a rolling deployment that is complete
+    /// before the old tasks are gone: those stay as they are, registered where they were, until something stops them
+    /// (source: ECS API reference, DeploymentEarlySuccessCriteria, `DEFERRED`). Answers whether there is such a service.
+    pub fn change_balancers(
+        &mut self,
+        now: SimTime,
+        elb: &LoadBalancing,
+        cluster: &str,
+        service: &str,
+        balancers: &[Balancer],
+    ) -> bool {
+        let Some(found) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service)) else {
+            return false;
+        };
+        let before = found.revision();
+        // Derived from the one before, so that no other id of the scenario changes.
+        found.deployment = format!("{}{}", before.deployment, found.earlier.len() + 1);
+        found.earlier.push(before);
+        (found.target_groups, found.classics) = named(elb, balancers);
+        found.deployed_at = now;
+        scheduler::wake(&mut self.schedule, cluster, found, now);
+        true
+    }
+
+    /// A deployment of a service waits at a pause hook until then (source: ECS developer guide, pause hooks), or goes on
+    /// (`None`). Answers whether there is such a service.
+    ///
+    /// No document says what `DRAINING` does to tasks of a service whose deployment is paused. Here they stay.
+    pub fn pause_deployment(&mut self, now: SimTime, cluster: &str, service: &str, until: Option<SimTime>) -> bool {
+        let Some(found) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service)) else {
+            return false;
+        };
+        found.paused_until = until;
         scheduler::wake(&mut self.schedule, cluster, found, now);
         true
     }
@@ -53,18 +90,22 @@ impl Ecs {
 
     /// Sets an attribute of an EC2 instance's container instances.
     pub fn set_attribute(&mut self, ec2: &str, name: &str, value: &str) {
-        for cluster in self.clusters.values_mut() {
-            for instance in cluster.instances.values_mut().filter(|instance| instance.ec2_instance_id == ec2) {
-                instance.attributes.insert(name.to_owned(), value.to_owned());
-            }
-        }
+        self.each_registration(ec2, |instance| {
+            instance.attributes.insert(name.to_owned(), value.to_owned());
+        });
     }
 
     /// Says which capacity provider an EC2 instance's container instances belong to.
     pub fn set_capacity_provider(&mut self, ec2: &str, name: &str) {
+        self.each_registration(ec2, |instance| instance.capacity_provider = Some(name.to_owned()));
+    }
+
+    fn each_registration(&mut self, ec2: &str, mut change: impl FnMut(&mut ContainerInstance)) {
         for cluster in self.clusters.values_mut() {
-            for instance in cluster.instances.values_mut().filter(|instance| instance.ec2_instance_id == ec2) {
-                instance.capacity_provider = Some(name.to_owned());
+            for id in cluster.by_ec2.get(ec2).into_iter().flatten() {
+                if let Some(instance) = cluster.instances.get_mut(id) {
+                    change(instance);
+                }
             }
         }
     }

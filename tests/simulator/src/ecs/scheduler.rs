@@ -45,15 +45,41 @@ pub(super) fn wake(schedule: &mut Schedule, cluster: &str, service: &mut Service
     }
 }
 
-/// The instance for a new task: one with room, fewest tasks of the same service first, then fewest tasks.
-pub(super) fn place(cluster: &Cluster, spec: &TaskSpec, service: Option<&Service>) -> Option<String> {
-    let mut of_service: BTreeMap<&str, usize> = BTreeMap::new();
-    for task in service.into_iter().flat_map(|s| &s.tasks).filter_map(|id| cluster.tasks.get(id)) {
-        *of_service.entry(task.instance.as_str()).or_default() += 1;
+/// The instance for a new standalone task: one with room, fewest tasks first.
+pub(super) fn place(cluster: &Cluster, spec: &TaskSpec) -> Option<String> {
+    let candidates = cluster.instances.values().filter(|instance| refusal(cluster, instance, spec, None).is_none());
+    candidates.min_by_key(|instance| (instance.tasks.len(), &instance.id)).map(|instance| instance.id.clone())
+}
+
+/// Where new tasks of a service go: instances with room, fewest tasks of the same service first, then fewest tasks.
+struct Places(BTreeSet<Place>);
+
+/// Tasks of the service there, if any; all tasks there; and the instance.
+type Place = (Option<usize>, usize, String);
+
+impl Places {
+    fn new(cluster: &Cluster, service: &Service) -> Self {
+        let mut of_service: BTreeMap<&str, usize> = BTreeMap::new();
+        for task in service.tasks.iter().filter_map(|id| cluster.tasks.get(id)) {
+            *of_service.entry(task.instance.as_str()).or_default() += 1;
+        }
+        let candidates = cluster.instances.values();
+        let candidates = candidates.filter(|i| refusal(cluster, i, &service.task, Some(service)).is_none());
+        Self(candidates.map(|i| (of_service.get(i.id.as_str()).copied(), i.tasks.len(), i.id.clone())).collect())
     }
-    let candidates = cluster.instances.values().filter(|instance| refusal(cluster, instance, spec, service).is_none());
-    let best = candidates.min_by_key(|i| (of_service.get(i.id.as_str()).copied(), i.tasks.len(), &i.id));
-    best.map(|instance| instance.id.clone())
+
+    /// Takes the best place.
+    fn take(&mut self) -> Option<Place> {
+        self.0.pop_first()
+    }
+
+    /// A task was started in a place that was taken: it changes no other one.
+    fn filled(&mut self, cluster: &Cluster, service: &Service, (of_service, _, id): Place) {
+        let Some(instance) = cluster.instances.get(&id) else { return };
+        if refusal(cluster, instance, &service.task, Some(service)).is_none() {
+            self.0.insert((Some(of_service.unwrap_or_default() + 1), instance.tasks.len(), id));
+        }
+    }
 }
 
 /// Why a task cannot be placed on an instance: its resources, or the service's constraints.
@@ -132,7 +158,10 @@ impl Ecs {
         service.wake = None;
         self.report_impaired(now, cluster_name, service_name);
         let Some((_, service)) = self.look(cluster_name, service_name) else { return };
-        let settled = if service.daemon {
+        let paused = service.paused_until.is_some_and(|until| now < until);
+        let settled = if paused {
+            false
+        } else if service.daemon {
             self.reconcile_daemon(now, cluster_name, service_name)
         } else {
             self.reconcile_replica(now, elb, cluster_name, service_name)
@@ -193,14 +222,19 @@ impl Ecs {
 
     fn start_replicas(&mut self, now: SimTime, cluster_name: &str, name: &str, count: usize) {
         let mut started = Vec::new();
+        let Some((cluster, service)) = self.look(cluster_name, name).filter(|_| count > 0) else { return };
+        let mut places = Places::new(cluster, service);
         for _ in 0..count {
-            let Some((cluster, service)) = self.look(cluster_name, name) else { return };
-            let Some(instance) = place(cluster, &service.task, Some(service)) else {
+            let Some((_, service)) = self.look(cluster_name, name) else { return };
+            let Some(place) = places.take() else {
                 self.complain(now, cluster_name, name);
                 break;
             };
-            let plan = plan(service, instance);
+            let plan = plan(service, place.2.clone());
             started.extend(self.start_task(now, cluster_name, plan));
+            if let Some((cluster, service)) = self.look(cluster_name, name) {
+                places.filled(cluster, service, place);
+            }
         }
         self.report(now, cluster_name, name, "has started", "tasks", &started);
     }

@@ -121,7 +121,7 @@ impl Ecs {
 
     /// Takes a task's next step.
     pub(super) fn step_task(&mut self, now: SimTime, elb: &mut LoadBalancing, cluster_name: &str, id: &str) {
-        let Self { clusters, definitions, schedule, timing, begin, changes, .. } = self;
+        let Self { clusters, definitions, schedule, timing, begin, changes, truths, .. } = self;
         let Some(cluster) = clusters.get_mut(cluster_name) else { return };
         let Some(task) = cluster.tasks.get_mut(id) else { return };
         let Some(definition) = definitions.get(&task.definition) else { return };
@@ -139,7 +139,8 @@ impl Ecs {
         let service = task.service.as_ref().and_then(|name| cluster.services.get(name));
         let trouble = service.and_then(|service| service.trouble.as_ref());
         if task.status == TaskStatus::Pending && agent {
-            task.registrations = service.map(|s| registrations(task, s, &definition.task)).unwrap_or_default();
+            let revision = service.map(|service| service.revision_of(task));
+            task.registrations = revision.map(|r| registrations(task, &r, &definition.task)).unwrap_or_default();
         }
         let before = task.status;
         let wait = Step { now, begin: *begin, agent, spec: &definition.task, timing, trouble }.take(task, elb);
@@ -153,6 +154,7 @@ impl Ecs {
             let (instance_id, service, status) = (task.instance.clone(), task.service.clone(), task.status);
             let failed = before == TaskStatus::Pending && task.stop_code == Some(NEVER_STARTED);
             if status == TaskStatus::Stopped {
+                truths.entry(task.ec2_instance_id.clone()).or_default().last_stop = Some(now);
                 let port = task.host_port;
                 changes.instance(cluster_name, &instance_id);
                 if let Some(instance) = cluster.instances.get_mut(&instance_id) {
@@ -179,12 +181,13 @@ impl Ecs {
         id: &str,
         ending: (Option<&'static str>, &str),
     ) {
-        let Self { clusters, definitions, schedule, timing, begin, changes, .. } = self;
+        let Self { clusters, definitions, schedule, timing, begin, changes, truths, .. } = self;
         let Some(cluster) = clusters.get_mut(cluster_name) else { return };
         let Some(task) = cluster.tasks.get_mut(id) else { return };
         if task.status == TaskStatus::Stopped {
             return;
         }
+        truths.entry(task.ec2_instance_id.clone()).or_default().last_stop = Some(now);
         if !task.deregistered {
             deregister(now, elb, task);
         }
@@ -355,14 +358,14 @@ fn release(instance: &mut ContainerInstance, spec: &TaskSpec, port: Option<u16>)
 
 /// Where a service's task is to be registered: `ip` targets by the task's address, `instance` targets by host port,
 /// classic load balancers by instance.
-fn registrations(task: &Task, service: &super::Service, spec: &TaskSpec) -> Vec<Registration> {
+fn registrations(task: &Task, revision: &super::Revision, spec: &TaskSpec) -> Vec<Registration> {
     let (id, port) = match (&task.eni, task.host_port) {
         (Some(eni), _) => (eni.address.clone(), spec.network.container_port()),
         (None, port) => (task.ec2_instance_id.clone(), port.unwrap_or_else(|| spec.network.container_port())),
     };
     let targets =
-        service.target_groups.iter().map(|group| Registration::Target { group: group.clone(), id: id.clone(), port });
-    targets.chain(service.classics.iter().map(|name| Registration::Classic { name: name.clone() })).collect()
+        revision.target_groups.iter().map(|group| Registration::Target { group: group.clone(), id: id.clone(), port });
+    targets.chain(revision.classics.iter().map(|name| Registration::Classic { name: name.clone() })).collect()
 }
 
 fn register(now: SimTime, elb: &mut LoadBalancing, registration: &Registration, ec2: &str) {

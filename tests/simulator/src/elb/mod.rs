@@ -173,7 +173,7 @@ impl LoadBalancing {
 
     /// The name of the target group with this ARN.
     pub fn name_of(&self, arn: &str) -> Option<&str> {
-        self.groups.values().find(|group| group.arn == arn).map(|group| group.spec.name.as_str())
+        self.groups.get(arn).map(|group| group.spec.name.as_str())
     }
 
     /// Registers a target. One that is registered stays as it is; one that drains is registered anew.

@@ -38,6 +38,8 @@ pub(crate) fn failing(operation: &str) -> Option<(&'static str, &'static str)> {
             Some(("containerInstances", "containerInstanceArn"))
         }
         "DescribeServices" => Some(("services", "serviceArn")),
+        "DescribeServiceDeployments" => Some(("serviceDeployments", "serviceDeploymentArn")),
+        "DescribeServiceRevisions" => Some(("serviceRevisions", "serviceRevisionArn")),
         "DescribeTasks" => Some(("tasks", "taskArn")),
         "GetTaskProtection" => Some(("protectedTasks", "taskArn")),
         _ => None,

@@ -1,0 +1,456 @@
+//! Turns: a drain in which something is new, or whose time has come, is decided; its record is committed; what was decided
+//! is handed to `act`. There is one place that writes a drain's record after it was opened: [`write`].
+
+use super::{Shared, Stop, table};
+use crate::act::Report;
+use crate::aws::ErrorClass;
+use crate::reader::{Stuck, diagnose};
+use crate::scope::ScopeState;
+use crate::store::Saved;
+use ecs_drain_state::budget::Budgets;
+use ecs_drain_state::diagnosis::Cause;
+use ecs_drain_state::{
+    Action, CompletionAnswer, Context, Decision, LastError, Mono, Note, Phase, Policy, Record, Turn, after_completion,
+};
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::Instrument;
+
+/// How many records are written at once.
+const WRITES: usize = 48;
+/// The longest time without a turn.
+const MOST: Duration = Duration::from_secs(1);
+/// How many drains are decided before others may do something.
+const AT_A_TIME: usize = 200;
+/// How long a drain has stood still before it is asked why.
+const STANDS_STILL: Duration = Duration::from_secs(120);
+/// How far apart two such questions are for one drain.
+const DIAGNOSE_EVERY: Duration = Duration::from_secs(120);
+/// How many drains are diagnosed at once: what is read serves all that share a cluster.
+const DIAGNOSED: usize = 100;
+/// How long a cluster's size is believed.
+const SIZES_LAST: Duration = Duration::from_secs(60);
+
+/// One record to be written, and what follows.
+type Write<'a> = LocalBoxFuture<'a, ()>;
+
+/// Takes turns until the shutdown: then no turn begins any more, and what is being written is waited for.
+pub(super) async fn turns(shared: &Shared, scope: &ScopeState, mut reports: UnboundedReceiver<Report>, stop: &Stop) {
+    let mut writes: FuturesUnordered<Write<'_>> = FuturesUnordered::new();
+    let mut waiting: VecDeque<Write<'_>> = VecDeque::new();
+    loop {
+        scope.health.passes_move(&scope.prefix());
+        while let Ok(report) = reports.try_recv() {
+            waiting.push_back(Box::pin(take_report(shared, scope, report)));
+        }
+        if stop.is_now() && writes.is_empty() && waiting.is_empty() && !is_acting(scope) {
+            return;
+        }
+        if shared.leadership.leads() && !stop.is_now() && scope.brake.borrow().is_some() {
+            let begun = shared.clock.mono();
+            let due = scope.fleet.due(begun);
+            for some in due.chunks(AT_A_TIME) {
+                for key in decide_all(shared, scope, some) {
+                    waiting.push_back(Box::pin(commit(shared, scope, key)));
+                }
+                tokio::task::yield_now().await;
+            }
+            if !due.is_empty() {
+                scope.metrics.pass(shared.clock.mono().since(begun));
+            }
+        }
+        while writes.len() < WRITES
+            && let Some(write) = waiting.pop_front()
+        {
+            writes.push(write);
+        }
+        let now = shared.clock.mono();
+        let wait = scope.fleet.next_wake().map_or(MOST, |wake| wake.since(now)).clamp(Duration::from_millis(10), MOST);
+        tokio::select! {
+            biased;
+            Some(()) = writes.next(), if !writes.is_empty() => {}
+            Some(report) = reports.recv() => waiting.push_back(Box::pin(take_report(shared, scope, report))),
+            () = scope.fleet.turn.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+fn is_acting(scope: &ScopeState) -> bool {
+    scope.fleet.slots().values().any(|slot| slot.acting)
+}
+
+/// A decision whose record must be written first.
+struct Commit {
+    key: String,
+    decision: Decision,
+}
+
+/// Decides these drains; gives those whose record must be written.
+fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commit> {
+    let mut budgets = None;
+    let mut commits = Vec::new();
+    for key in keys {
+        let Some(turn) = turn(shared, scope, key, &mut budgets) else { continue };
+        let Some(decision) = decide_one(shared, scope, key, turn) else { continue };
+        if decision.save {
+            let began = decision.record.phase != Phase::Pending;
+            if let (true, Some(budgets), Some(before)) = (began, &mut budgets, scope.fleet.record(key)) {
+                // A turn that was granted counts at once.
+                budgets.grant(&before);
+            }
+            scope.fleet.with(key, |slot| slot.committing = true);
+            commits.push(Commit { key: key.clone(), decision });
+        } else {
+            take_plan(shared, scope, key, decision);
+        }
+    }
+    commits
+}
+
+/// Whether a drain's turn has come. Counted anew where a drain waits for one.
+fn turn(shared: &Shared, scope: &ScopeState, key: &str, budgets: &mut Option<Budgets>) -> Option<Turn> {
+    let slots = scope.fleet.slots();
+    let slot = slots.get(key)?;
+    if slot.drain.record.phase != Phase::Pending {
+        return Some(Turn::Now);
+    }
+    let budgets = budgets.get_or_insert_with(|| {
+        // One that is being written has had its turn.
+        Budgets::of(slots.values().map(|slot| &slot.drain.record))
+    });
+    for other in slots.values().filter(|other| other.committing && other.drain.record.phase == Phase::Pending) {
+        budgets.grant(&other.drain.record);
+    }
+    let registered = size_of(shared, scope, &slot.drain.record, &slot.policy);
+    Some(budgets.turn(&slot.drain.record, &slot.policy, registered))
+}
+
+/// How many container instances a drain's cluster has, if its turn depends on it. One that is not known counts as a small
+/// one, and is asked for.
+fn size_of(shared: &Shared, scope: &ScopeState, record: &Record, policy: &Policy) -> u32 {
+    let (true, Some(cluster)) = (Budgets::needs_size(record, policy), &record.cluster) else { return 0 };
+    let now = shared.clock.mono();
+    let known = scope.sizes.borrow().get(cluster).copied();
+    if known.is_none_or(|(until, _)| now >= until) {
+        scope.sizes_wanted.borrow_mut().insert(cluster.clone());
+        scope.bells.sizes.notify_one();
+    }
+    known.map_or(0, |(_, size)| size)
+}
+
+/// Reads, for ever, how large clusters are whose budgets are in percent.
+pub(super) async fn read_sizes(shared: &Shared, scope: &ScopeState) {
+    loop {
+        scope.bells.sizes.notified().await;
+        let wanted = std::mem::take(&mut *scope.sizes_wanted.borrow_mut());
+        for cluster in wanted {
+            match scope.session.ecs.registered_container_instances(&cluster).await {
+                Ok(size) => {
+                    let until = shared.clock.mono() + SIZES_LAST;
+                    scope.sizes.borrow_mut().insert(cluster, (until, size));
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the size of a cluster is not known; one drain at once goes on in it");
+                }
+            }
+        }
+        scope.fleet.freshen_all();
+    }
+}
+
+/// The span of one drain: every line that is logged of it names the instance.
+fn span(record: &Record) -> tracing::Span {
+    tracing::info_span!("drain", instance = record.instance_id)
+}
+
+fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Option<Decision> {
+    let now = shared.clock.both();
+    let (decision, before, policy, progress) = {
+        let slots = scope.fleet.slots();
+        let slot = slots.get(key)?;
+        let brake = scope.brake_on(&slot.drain.record);
+        let progress = slot.drain.facts.progress.at;
+        // One that has moved since it was asked why it does not, is not held up by that.
+        let moved = slot.diagnosed.is_none_or(|asked| progress.is_some_and(|progress| progress > asked));
+        let causes = if moved { &[] } else { slot.causes.as_slice() };
+        let context = Context { turn, brake: brake.as_deref(), causes };
+        let decision = slot.drain.decide(&slot.policy, &context, now);
+        (decision, slot.drain.record.clone(), slot.policy.clone(), progress)
+    };
+    let _entered = span(&before).entered();
+    if let Some(fault) = &decision.fault {
+        tracing::error!(%fault, "a mistake in this program: this drain stands still, and its instance is held");
+    }
+    let paused = scope.brake_on(&before).is_some();
+    scope.fleet.with(key, |slot| {
+        say(&before, &slot.why, &decision);
+        decision.why.name().clone_into(&mut slot.why);
+        let standing = progress.map(|since| now.mono.since(since)).unwrap_or_default();
+        slot.stuck = is_stuck(&decision.record, standing, &policy) && !paused;
+        let said = slot.stuck_said.max(progress).unwrap_or(now.mono);
+        if !decision.record.is_done() && progress.is_some() && now.mono >= said + policy.stuck_after {
+            slot.stuck_said = Some(now.mono);
+            say_stuck(&decision, standing);
+        }
+    });
+    Some(decision)
+}
+
+/// Takes over what a decision said whose record is as it is in the table.
+fn take_plan(shared: &Shared, scope: &ScopeState, key: &str, decision: Decision) {
+    let now = shared.clock.mono();
+    scope.fleet.plan(key, decision.needs, now + decision.again);
+    if shared.config.dry_run {
+        let new = scope.fleet.with(key, |slot| slot.sent.is_empty() && !decision.actions.is_empty());
+        if new == Some(true) {
+            would_do(&decision);
+            scope.fleet.with(key, |slot| slot.sent = decision.actions.iter().map(|a| (a.clone(), now)).collect());
+        }
+        return;
+    }
+    scope.fleet.order(key, decision.actions, now);
+}
+
+/// Writes a decision's record, and takes over its plan.
+async fn commit(shared: &Shared, scope: &ScopeState, commit: Commit) {
+    let Commit { key, decision } = commit;
+    let span = span(&decision.record);
+    let saved = write(shared, scope, decision.record.clone()).instrument(span).await;
+    scope.fleet.with(&key, |slot| slot.committing = false);
+    if let Some(saved) = saved {
+        if shared.config.dry_run {
+            scope.fleet.with(&key, |slot| slot.sent.clear());
+        }
+        take_plan(shared, scope, &key, Decision { record: saved, save: false, ..decision });
+        scope.fleet.freshen(&key);
+    }
+}
+
+/// Whether a decision differs from the one before.
+fn changes(before: &Record, why: &str, decision: &Decision) -> bool {
+    before.phase != decision.record.phase || why != decision.why.name()
+}
+
+/// Logs a decision when it changes something.
+fn say(before: &Record, why: &str, decision: &Decision) {
+    let now = &decision.record;
+    if before.phase != now.phase {
+        tracing::info!(
+            group = now.group(),
+            hook = now.lifecycle.as_ref().map(|l| l.hook.as_str()),
+            cluster = now.cluster,
+            from = before.phase.name(),
+            phase = now.phase.name(),
+            why = decision.why.name(),
+            "{}",
+            decision.why
+        );
+    } else if changes(before, why, decision) {
+        tracing::info!(phase = now.phase.name(), why = decision.why.name(), "{}", decision.why);
+    }
+}
+
+/// Whether somebody should look at a drain that has stood still for so long. One that waits for its turn, that somebody
+/// paused, or whose instance its group keeps or uses again, stands still as it should.
+fn is_stuck(record: &Record, standing_still: Duration, policy: &Policy) -> bool {
+    let works = matches!(record.phase, Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing);
+    works && record.held.is_none() && record.retained_at.is_none() && standing_still >= policy.stuck_after
+}
+
+/// Says, again and again, that a drain does not move.
+fn say_stuck(decision: &Decision, standing_still: Duration) {
+    let record = &decision.record;
+    tracing::warn!(
+        phase = record.phase.name(),
+        why = decision.why.name(),
+        standing_still = %ecs_drain_state::why::Span(standing_still),
+        hook_ends_it_at = record.global_limit.map(|limit| limit.to_string()),
+        causes = record.causes.iter().map(|cause| cause.name.as_str()).collect::<Vec<_>>().join(","),
+        "stuck: {}",
+        record.message
+    );
+}
+
+/// Writes one record; None when that failed, in which case it is read again or decided again soon.
+async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Option<Record> {
+    record.updated_at = shared.clock.now();
+    let key = record.key();
+    let before = scope.fleet.record(&key).map(|known| (known.phase, known.phase_since));
+    match shared.records.save(record).await {
+        Ok(Saved::Saved(saved)) => {
+            scope.metrics.moved(before, &saved);
+            scope.learn((*saved).clone(), shared.clock.mono());
+            Some(*saved)
+        }
+        Ok(Saved::LostRace) => {
+            tracing::debug!(key, "someone else wrote this record; reading it again");
+            if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
+                tracing::error!(key, %error, "cannot read a record again");
+                scope.fleet.not_written(&key, shared.clock.mono());
+            }
+            None
+        }
+        Err(error) => {
+            scope.fleet.not_written(&key, shared.clock.mono());
+            tracing::error!(key, %error, "cannot write a record: nothing is done for this drain, its instance is held");
+            None
+        }
+    }
+}
+
+fn would_do(decision: &Decision) {
+    let record = &decision.record;
+    let _entered = span(record).entered();
+    for action in &decision.actions {
+        let what = match action {
+            Action::SetDraining { cluster, container_instance } => {
+                format!("set {container_instance} of cluster {cluster} to DRAINING")
+            }
+            Action::SetActive { cluster, container_instance } => {
+                format!("set {container_instance} of cluster {cluster} to ACTIVE")
+            }
+            Action::StopTask { cluster, task } => format!("stop task {task} of cluster {cluster}"),
+            Action::Deregister { cluster, container_instance } => {
+                format!("deregister {container_instance} of cluster {cluster} with force")
+            }
+            Action::Terminate { group, shrink } => {
+                let size = if *shrink { "lowering" } else { "keeping" };
+                format!("ask group {group} to terminate it, {size} its desired capacity")
+            }
+            Action::Complete(intent) => format!(
+                "complete hook {} of group {} with {}",
+                record.lifecycle.as_ref().map_or("-", |l| &l.hook),
+                record.group().unwrap_or("-"),
+                intent.result
+            ),
+        };
+        tracing::info!(phase = record.phase.name(), "dry run: would {what}");
+    }
+}
+
+/// Takes over what came of an action.
+async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
+    let Report { key, action, answer } = report;
+    let failed = answer.is_err();
+    let Some(record) = scope.fleet.record(&key) else { return };
+    let span = span(&record);
+    async {
+        let now = shared.clock.now();
+        let policy = scope.fleet.with(&key, |slot| slot.policy.clone()).unwrap_or_default();
+        let mut next = record.clone();
+        match (&action, &answer) {
+            (Action::Complete(_), Ok(Some(answer))) => next = after_completion(&record, answer, &policy, now),
+            (_, Ok(_)) => next.attempts = if record.attempts > 0 { 0 } else { record.attempts },
+            (action, Err(error)) => {
+                tracing::error!(phase = record.phase.name(), %error, "an action failed; it is tried again");
+                let what = error.to_string();
+                let known = record.last_error.as_ref().is_some_and(|known| known.what == what);
+                if matches!(action, Action::Complete(_)) {
+                    let denied = error.class == ErrorClass::Denied;
+                    let answer = if denied { CompletionAnswer::Denied(what) } else { CompletionAnswer::Failed(what) };
+                    next = after_completion(&record, &answer, &policy, now);
+                } else {
+                    next.last_error = Some(LastError { at: now, what });
+                    next.attempts = record.attempts.saturating_add(1);
+                }
+                // Said already; a record is not written for every attempt, but for the one by which heartbeats end.
+                let ends = Record { updated_at: now, ..next.clone() }.is_refused_for_good();
+                if known && (!ends || record.is_refused_for_good()) {
+                    next = record.clone();
+                }
+            }
+        }
+        // Cleared with the next change.
+        if next.attempts == 0 {
+            next.attempts = record.attempts;
+        }
+        if next != record {
+            scope.fleet.with(&key, |slot| slot.committing = true);
+            let done = next.is_done();
+            let saved = write(shared, scope, next).await;
+            scope.fleet.with(&key, |slot| slot.committing = false);
+            if let (Some(saved), true) = (saved, done) {
+                tracing::info!(
+                    group = saved.group(),
+                    hook = saved.lifecycle.as_ref().map(|l| l.hook.as_str()),
+                    cluster = saved.cluster,
+                    phase = saved.phase.name(),
+                    "{}",
+                    saved.message
+                );
+            }
+        }
+    }
+    .instrument(span)
+    .await;
+    scope.fleet.end_action(&key, &action, shared.clock.mono(), failed);
+}
+
+/// Finds out, for ever, why drains that have stood still for a while do not move.
+pub(super) async fn find_causes(shared: &Shared, scope: &ScopeState) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        if !shared.leadership.leads() {
+            continue;
+        }
+        let now = shared.clock.mono();
+        let stuck = standing_still(shared, scope, now);
+        if stuck.is_empty() {
+            continue;
+        }
+        let subjects: Vec<&Stuck> = stuck.values().collect();
+        let causes = diagnose(&scope.session, &shared.clock, &scope.caches.diagnosis, &subjects).await;
+        for key in stuck.keys() {
+            let notes: Vec<Note> = causes.get(key).into_iter().flatten().map(note_of).collect();
+            scope.fleet.with(key, |slot| slot.causes = notes);
+            scope.fleet.freshen(key);
+        }
+    }
+}
+
+/// The drains that are to be asked why they stand still, the one that was asked the longest ago first. One that moves, or
+/// that nobody waits for, forgets what was found out.
+fn standing_still(shared: &Shared, scope: &ScopeState, now: Mono) -> BTreeMap<String, Stuck> {
+    let keys: Vec<String> = scope.fleet.slots().keys().cloned().collect();
+    let mut due = Vec::new();
+    for key in keys {
+        let asked = scope.fleet.with(&key, |slot| {
+            let record = &slot.drain.record;
+            let progress = slot.drain.facts.progress.at?;
+            let waits = matches!(record.phase, Phase::Deregistering | Phase::Waiting | Phase::Verifying);
+            if !waits || slot.diagnosed.is_some_and(|at| progress > at) {
+                (slot.causes, slot.diagnosed) = (Vec::new(), None);
+            }
+            // One whose tasks' targets drain, as long as their balancers take for it, waits as it should.
+            let drains = record.phase == Phase::Waiting
+                && slot.drain.facts.targets.iter().any(|target| target.drains_until().is_some_and(|by| by > now));
+            let stands = waits && record.held.is_none() && !drains && now >= progress + STANDS_STILL;
+            (stands && slot.diagnosed.is_none_or(|at| now >= at + DIAGNOSE_EVERY)).then_some(slot.diagnosed)
+        });
+        if let Some(Some(before)) = asked {
+            due.push((before, key));
+        }
+    }
+    due.sort();
+    let mut stuck = BTreeMap::new();
+    for (_, key) in due.into_iter().take(DIAGNOSED) {
+        let subject = scope.fleet.with(&key, |slot| {
+            slot.diagnosed = Some(now);
+            let lost = slot.drain.facts.away_since().map(|since| now.since(since));
+            let lost_since = lost.and_then(|ago| shared.clock.now().checked_sub(ago).ok());
+            Stuck::of(&slot.drain.record, &slot.policy, &slot.drain.facts, lost_since)
+        });
+        if let Some(subject) = subject {
+            stuck.insert(key, subject);
+        }
+    }
+    stuck
+}
+
+fn note_of(cause: &Cause) -> Note {
+    Note { name: cause.name().to_owned(), text: cause.to_string() }
+}

@@ -1,0 +1,492 @@
+//! The drains of one account and region, as this process knows them: each has a slot, which always shows the last committed
+//! record. What arrives while a slot is busy waits in it. All of it can be lost.
+//!
+//! A slot is wanted by three: the controller's turns decide it, the reader reads what it needs, and `act` carries out what
+//! was decided. Each has its queue here, so that none has to look through ten thousand drains to find the next.
+
+use crate::config::Policies;
+use ecs_drain_state::{Action, Answer, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record};
+use std::cell::{Ref, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How soon a failed read is tried again; it doubles with each failure in a row.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How soon what was done is done again where nothing came of it.
+const SENT: Duration = Duration::from_secs(10);
+
+/// The longest time between two tries of a read that fails.
+const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
+
+/// One drain, and what this process is doing about it.
+#[derive(Debug)]
+pub struct Slot {
+    /// The drain.
+    pub drain: Drain,
+    /// The rules for it.
+    pub policy: Policy,
+    /// What was decided and saved, and is to be done; each is sent once.
+    pub actions: Vec<Action>,
+    /// Whether a call that changes something is under way for it.
+    pub acting: bool,
+    /// Whether its record is being written.
+    pub committing: bool,
+    /// How many writes of its record failed in a row, and until when it is left alone for that.
+    unwritten: (u32, Mono),
+    /// How many of its actions failed in a row.
+    pub failures: u32,
+    /// When an action may be sent again at the soonest.
+    pub act_from: Mono,
+    /// What was sent lately, and when: it is not sent again before there was time to see what came of it.
+    pub sent: Vec<(Action, Mono)>,
+    /// Since when something is to be done.
+    todo_since: Option<Mono>,
+    /// Why it was where it was when it was last decided, as was said in the log.
+    pub why: String,
+    /// Whether it is stuck: without progress for `stuck_after`.
+    pub stuck: bool,
+    /// When it was last said that it is stuck.
+    pub stuck_said: Option<Mono>,
+    /// Why it does not move, as far as was found out.
+    pub causes: Vec<Note>,
+    /// When that was last asked.
+    pub diagnosed: Option<Mono>,
+    /// When its record was last written or read from the table.
+    pub known_at: Mono,
+    reads: BTreeMap<Kind, Reads>,
+    wake: Option<Mono>,
+}
+
+/// How reads of one kind go for one drain.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reads {
+    busy: bool,
+    failures: u32,
+    not_before: Mono,
+    queued: Option<(Mono, Mono)>,
+}
+
+/// What becomes of a drain that is offered for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// It is taken.
+    Take,
+    /// It stays in the queue.
+    Leave,
+    /// It stays, and no other is offered.
+    Stop,
+}
+
+/// The reads of one kind that are wanted.
+#[derive(Debug, Default)]
+struct Queue {
+    /// By the moment from which they are wanted.
+    later: BTreeSet<(Mono, String)>,
+    /// Those that are wanted now, by when they are due.
+    ready: BTreeSet<(Mono, String)>,
+}
+
+/// The drains of one account and region.
+pub struct Fleet {
+    policies: Policies,
+    slots: RefCell<BTreeMap<String, Slot>>,
+    queues: RefCell<BTreeMap<Kind, Queue>>,
+    /// Slots in which something is new.
+    fresh: RefCell<BTreeSet<String>>,
+    /// When slots are to be decided although nothing is new.
+    wakes: RefCell<BTreeSet<(Mono, String)>>,
+    /// Slots in which something is to be done, by since when.
+    todo: RefCell<BTreeSet<(Mono, String)>>,
+    /// Rung when a slot is to be decided.
+    pub turn: Notify,
+    /// Rung when something is to be done.
+    pub act: Notify,
+    wanted: BTreeMap<Kind, Notify>,
+}
+
+impl Fleet {
+    /// No drain is known.
+    pub fn new(policies: Policies) -> Fleet {
+        Fleet {
+            policies,
+            slots: RefCell::default(),
+            queues: RefCell::new(Kind::ALL.into_iter().map(|kind| (kind, Queue::default())).collect()),
+            fresh: RefCell::default(),
+            wakes: RefCell::default(),
+            todo: RefCell::default(),
+            turn: Notify::new(),
+            act: Notify::new(),
+            wanted: Kind::ALL.into_iter().map(|kind| (kind, Notify::new())).collect(),
+        }
+    }
+
+    /// Every slot, by the record's key.
+    pub fn slots(&self) -> Ref<'_, BTreeMap<String, Slot>> {
+        self.slots.borrow()
+    }
+
+    /// Does something with one slot; None if there is no such drain.
+    pub fn with<T>(&self, key: &str, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        self.slots.borrow_mut().get_mut(key).map(change)
+    }
+
+    /// Its record, as it was last committed.
+    pub fn record(&self, key: &str) -> Option<Record> {
+        self.slots.borrow().get(key).map(|slot| slot.drain.record.clone())
+    }
+
+    /// Takes over an unfinished record that was written, or read from the table. One that is older than what is known, as
+    /// a read that overlapped a write shows it, changes nothing.
+    pub fn learn(&self, record: Record, now: Mono) {
+        let key = record.key();
+        let policy = self.policies.for_drain(record.cluster.as_deref(), record.group());
+        {
+            let mut slots = self.slots.borrow_mut();
+            match slots.get_mut(&key) {
+                Some(slot) => {
+                    let known = &slot.drain.record;
+                    if (record.generation, record.version) < (known.generation, known.version) {
+                        return;
+                    }
+                    if record.version != known.version {
+                        // What was decided was decided on another version.
+                        slot.actions.clear();
+                        unlist(&self.todo, slot, &key);
+                    }
+                    slot.unwritten = (0, Mono::START);
+                    slot.drain.take(record, now);
+                    (slot.policy, slot.known_at) = (policy, now);
+                }
+                None => {
+                    slots.insert(key.clone(), Slot::new(record, policy, now));
+                }
+            }
+        }
+        self.freshen(&key);
+    }
+
+    /// Forgets a drain that is done, or whose record is gone.
+    pub fn forget(&self, key: &str) -> bool {
+        let Some(slot) = self.slots.borrow_mut().remove(key) else { return false };
+        let mut slot = slot;
+        unlist(&self.todo, &mut slot, key);
+        let mut queues = self.queues.borrow_mut();
+        for (kind, reads) in &slot.reads {
+            dequeue(&mut queues, *kind, reads.queued, key);
+        }
+        if let Some(wake) = slot.wake {
+            self.wakes.borrow_mut().remove(&(wake, key.to_owned()));
+        }
+        self.fresh.borrow_mut().remove(key);
+        true
+    }
+
+    /// Has a slot decided soon: something is new.
+    pub fn freshen(&self, key: &str) {
+        self.fresh.borrow_mut().insert(key.to_owned());
+        self.turn.notify_one();
+    }
+
+    /// Has every slot decided soon.
+    pub fn freshen_all(&self) {
+        self.fresh.borrow_mut().extend(self.slots.borrow().keys().cloned());
+        self.turn.notify_one();
+    }
+
+    /// The slots that are to be decided now and are not busy.
+    pub fn due(&self, now: Mono) -> Vec<String> {
+        let mut due: BTreeSet<String> = std::mem::take(&mut *self.fresh.borrow_mut());
+        {
+            let mut wakes = self.wakes.borrow_mut();
+            let later = wakes.split_off(&(now + Duration::from_nanos(1), String::new()));
+            due.extend(std::mem::replace(&mut *wakes, later).into_iter().map(|(_, key)| key));
+        }
+        let slots = self.slots.borrow();
+        due.retain(|key| slots.contains_key(key));
+        let (busy, free): (Vec<_>, Vec<_>) =
+            due.into_iter().partition(|key| slots.get(key).is_some_and(|slot| slot.is_busy(now)));
+        self.fresh.borrow_mut().extend(busy);
+        free
+    }
+
+    /// A record could not be written: its drain is left alone for a while, the longer the more often that failed.
+    pub fn not_written(&self, key: &str, now: Mono) {
+        self.with(key, |slot| {
+            let failures = slot.unwritten.0.saturating_add(1);
+            let jitter = Duration::from_millis(fastrand::u64(..2000));
+            let at = now + backoff(failures) + jitter;
+            slot.unwritten = (failures, at);
+            let mut wakes = self.wakes.borrow_mut();
+            if let Some(before) = slot.wake.replace(at) {
+                wakes.remove(&(before, key.to_owned()));
+            }
+            wakes.insert((at, key.to_owned()));
+        });
+    }
+
+    /// When the next slot is to be decided although nothing is new.
+    pub fn next_wake(&self) -> Option<Mono> {
+        self.wakes.borrow().first().map(|(at, _)| *at)
+    }
+
+    /// Takes over what a decision said beside its record: what is to be read, and when to decide again.
+    pub fn plan(&self, key: &str, needs: Needs, wake: Mono) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get_mut(key) else { return };
+        let mut wakes = self.wakes.borrow_mut();
+        if let Some(before) = slot.wake.replace(wake) {
+            wakes.remove(&(before, key.to_owned()));
+        }
+        wakes.insert((wake, key.to_owned()));
+        let mut queues = self.queues.borrow_mut();
+        for kind in Kind::ALL {
+            let reads = slot.reads.entry(kind).or_default();
+            dequeue(&mut queues, kind, reads.queued.take(), key);
+            let (Some(need), false) = (needs.of(kind), reads.busy) else { continue };
+            let from = need.from.max(reads.not_before);
+            let due = from + need.class.patience();
+            reads.queued = Some((from, due));
+            if let Some(queue) = queues.get_mut(&kind) {
+                queue.later.insert((from, key.to_owned()));
+            }
+            if let Some(bell) = self.wanted.get(&kind) {
+                bell.notify_waiters();
+            }
+        }
+    }
+
+    /// Takes over what is to be done for a drain. An order to terminate stands until it was sent: its moment is in the record,
+    /// and it is not given again before there was time to see what came of it.
+    pub fn order(&self, key: &str, mut actions: Vec<Action>, now: Mono) {
+        self.with(key, |slot| {
+            slot.sent.retain(|(_, at)| now < *at + SENT);
+            let unsent = slot.actions.drain(..).filter(|action| matches!(action, Action::Terminate { .. }));
+            actions.extend(unsent.filter(|_| slot.drain.record.phase == Phase::Completing).take(1));
+            actions.dedup();
+            slot.actions = actions;
+            if slot.actions.is_empty() {
+                unlist(&self.todo, slot, key);
+            } else if slot.todo_since.is_none() {
+                slot.todo_since = Some(now);
+                self.todo.borrow_mut().insert((now, key.to_owned()));
+            }
+            if !slot.actions.is_empty() {
+                self.act.notify_waiters();
+            }
+        });
+    }
+
+    /// The first drain, by since when it waits, for which `choose` finds an action that may be sent now.
+    pub fn first_to_do<T>(&self, now: Mono, mut choose: impl FnMut(&str, &Slot, &Action) -> Option<T>) -> Option<T> {
+        let slots = self.slots.borrow();
+        for (_, key) in self.todo.borrow().iter() {
+            let Some(slot) = slots.get(key).filter(|slot| !slot.acting && !slot.committing && slot.act_from <= now)
+            else {
+                continue;
+            };
+            let unsent = |action: &&Action| !slot.sent.iter().any(|(sent, at)| sent == *action && now < *at + SENT);
+            if let Some(chosen) = slot.actions.iter().filter(unsent).find_map(|action| choose(key, slot, action)) {
+                return Some(chosen);
+            }
+        }
+        None
+    }
+
+    /// An action is sent now.
+    pub fn begin_action(&self, key: &str, action: &Action, now: Mono) {
+        self.with(key, |slot| {
+            slot.acting = true;
+            slot.sent.push((action.clone(), now));
+        });
+    }
+
+    /// It has ended. What failed is tried again later, the later the more often it failed.
+    pub fn end_action(&self, key: &str, action: &Action, now: Mono, failed: bool) {
+        self.with(key, |slot| {
+            slot.acting = false;
+            slot.actions.retain(|other| other != action);
+            if slot.actions.is_empty() {
+                unlist(&self.todo, slot, key);
+            }
+            slot.failures = if failed { slot.failures.saturating_add(1) } else { 0 };
+            if failed {
+                slot.sent.retain(|(sent, _)| sent != action);
+                let jitter = Duration::from_millis(fastrand::u64(..1000));
+                slot.act_from = now + backoff(slot.failures) + jitter;
+            }
+        });
+        self.freshen(key);
+    }
+
+    /// When the next read of a kind is wanted; None while none is.
+    pub fn next(&self, kind: Kind) -> Option<Mono> {
+        let queues = self.queues.borrow();
+        let queue = queues.get(&kind)?;
+        if queue.ready.is_empty() { queue.later.first().map(|(from, _)| *from) } else { Some(Mono::START) }
+    }
+
+    /// The bell of a kind of read.
+    pub fn bell(&self, kind: Kind) -> Option<&Notify> {
+        self.wanted.get(&kind)
+    }
+
+    /// Takes drains that want this kind of read now out of its queue, the most urgent first; then, up to `soon` from now, those
+    /// that will want it. `choose` says of each whether it is taken.
+    pub fn pick(
+        &self,
+        kind: Kind,
+        now: Mono,
+        soon: Duration,
+        mut choose: impl FnMut(&str, &Slot) -> Choice,
+    ) -> Vec<String> {
+        let mut taken = Vec::new();
+        {
+            let mut queues = self.queues.borrow_mut();
+            let Some(queue) = queues.get_mut(&kind) else { return Vec::new() };
+            let slots = self.slots.borrow();
+            let later = queue.later.split_off(&(now + Duration::from_nanos(1), String::new()));
+            for (from, key) in std::mem::replace(&mut queue.later, later) {
+                let queued = slots.get(&key).and_then(|slot| slot.reads.get(&kind)?.queued);
+                queue.ready.insert((queued.map_or(from, |(_, due)| due), key));
+            }
+            let soon = queue.later.range(..(now + soon, String::new()));
+            for (_, key) in queue.ready.iter().chain(soon) {
+                let Some(slot) = slots.get(key) else { continue };
+                match choose(key, slot) {
+                    Choice::Take => taken.push(key.clone()),
+                    Choice::Leave => {}
+                    Choice::Stop => break,
+                }
+            }
+        }
+        for key in &taken {
+            self.begin_read(kind, key);
+        }
+        taken
+    }
+
+    /// Takes the most urgent drain that wants this kind of read now.
+    pub fn pick_first(&self, kind: Kind, now: Mono) -> Option<String> {
+        let mut any = false;
+        let first = |_: &str, _: &Slot| if std::mem::replace(&mut any, true) { Choice::Stop } else { Choice::Take };
+        self.pick(kind, now, Duration::ZERO, first).pop()
+    }
+
+    /// Has something read soon that an event says has changed, if the drain wants it at all; not sooner than `apart` after it
+    /// was read last.
+    pub fn nudge(&self, key: &str, kind: Kind, now: Mono, apart: Duration) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get_mut(key) else { return };
+        let facts = &slot.drain.facts;
+        let last = match kind {
+            Kind::Tasks => {
+                facts.tasks.values().filter_map(|task| task.sight.as_ref().map(|(read, _)| read.ended)).max()
+            }
+            Kind::Status | Kind::Running | Kind::Stopped | Kind::Targets | Kind::Own | Kind::Sweep => {
+                facts.instances.iter().filter_map(|one| one.sight.as_ref().map(|(read, _)| read.ended)).max()
+            }
+        };
+        let Some(reads) = slot.reads.get_mut(&kind).filter(|reads| !reads.busy && reads.failures == 0) else { return };
+        let Some((from, due)) = reads.queued else { return };
+        let soonest = last.map_or(now, |last| now.max(last + apart));
+        if soonest >= from {
+            return;
+        }
+        let mut queues = self.queues.borrow_mut();
+        dequeue(&mut queues, kind, Some((from, due)), key);
+        let patience = due.since(from);
+        reads.queued = Some((soonest, soonest + patience));
+        if let Some(queue) = queues.get_mut(&kind) {
+            queue.later.insert((soonest, key.to_owned()));
+        }
+        if let Some(bell) = self.wanted.get(&kind) {
+            bell.notify_waiters();
+        }
+    }
+
+    /// Takes a drain out of the queue: the read is about to be made.
+    fn begin_read(&self, kind: Kind, key: &str) {
+        let mut slots = self.slots.borrow_mut();
+        let Some(slot) = slots.get_mut(key) else { return };
+        let reads = slot.reads.entry(kind).or_default();
+        reads.busy = true;
+        dequeue(&mut self.queues.borrow_mut(), kind, reads.queued.take(), key);
+    }
+
+    /// A read has ended for this drain. One that failed is made again later, the later the more often it failed.
+    pub fn end_read(&self, kind: Kind, key: &str, now: Mono, failed: bool) {
+        self.with(key, |slot| {
+            let reads = slot.reads.entry(kind).or_default();
+            reads.busy = false;
+            reads.failures = if failed { reads.failures.saturating_add(1) } else { 0 };
+            reads.not_before = if failed { now + backoff(reads.failures) } else { Mono::START };
+        });
+        self.freshen(key);
+    }
+
+    /// Hands an answer to a drain.
+    pub fn answer(&self, key: &str, read: Read, answer: Answer) {
+        self.with(key, |slot| slot.drain.heed(&slot.policy, read, answer));
+        self.freshen(key);
+    }
+
+    /// Forgets what was read of a drain, and every back-off: somebody asks to begin anew.
+    pub fn read_anew(&self, key: &str, now: Mono) {
+        self.with(key, |slot| {
+            slot.drain = Drain::new(slot.drain.record.clone(), now);
+            slot.reads.values_mut().for_each(|reads| (reads.failures, reads.not_before) = (0, Mono::START));
+            (slot.failures, slot.act_from, slot.diagnosed) = (0, Mono::START, None);
+        });
+        self.freshen(key);
+    }
+}
+
+impl Slot {
+    /// Whether it is left alone for now.
+    fn is_busy(&self, now: Mono) -> bool {
+        self.committing || self.acting || now < self.unwritten.1
+    }
+
+    fn new(record: Record, policy: Policy, now: Mono) -> Slot {
+        Slot {
+            why: record.why.clone(),
+            drain: Drain::new(record, now),
+            policy,
+            actions: Vec::new(),
+            acting: false,
+            committing: false,
+            unwritten: (0, Mono::START),
+            failures: 0,
+            act_from: Mono::START,
+            sent: Vec::new(),
+            todo_since: None,
+            stuck: false,
+            stuck_said: None,
+            causes: Vec::new(),
+            diagnosed: None,
+            known_at: now,
+            reads: BTreeMap::new(),
+            wake: None,
+        }
+    }
+}
+
+/// How long after so many failures in a row something is tried again.
+fn backoff(failures: u32) -> Duration {
+    AGAIN.saturating_mul(1 << failures.saturating_sub(1).min(5)).min(AGAIN_AT_MOST)
+}
+
+fn unlist(todo: &RefCell<BTreeSet<(Mono, String)>>, slot: &mut Slot, key: &str) {
+    if let Some(since) = slot.todo_since.take() {
+        todo.borrow_mut().remove(&(since, key.to_owned()));
+    }
+}
+
+fn dequeue(queues: &mut BTreeMap<Kind, Queue>, kind: Kind, queued: Option<(Mono, Mono)>, key: &str) {
+    if let (Some((from, due)), Some(queue)) = (queued, queues.get_mut(&kind)) {
+        queue.later.remove(&(from, key.to_owned()));
+        queue.ready.remove(&(due, key.to_owned()));
+    }
+}

@@ -1,0 +1,304 @@
+//! Heartbeats: whatever is seen waiting under an ecs-drain hook is kept waiting, until Auto Scaling has accepted the
+//! completion.
+//!
+//! They need no record, no lease and no table. Any replica that sees an instance waiting sends them: at first sight, unless
+//! the wait was seen to begin, and then at the hook's rhythm. When the last one was is memory only; after a restart one is
+//! sent at once. So an hour without the table, a record that cannot be read, or a lease that a dead process still holds
+//! cost time, not instances.
+//!
+//! They share Auto Scaling's rate. The next one is chosen once its turn has come: that whose wait would end first. A call
+//! that hangs takes no other's turn.
+//!
+//! A heartbeat is also the only probe there is for whether the hook's action is still open: no API lists them.
+
+use crate::aws::Beat;
+use crate::aws::calls::RECORD_LIFECYCLE_ACTION_HEARTBEAT;
+use crate::clock::{Clock, Leadership};
+use crate::metrics::HeartbeatResult;
+use crate::reader::{GroupsView, Member, is_waiting};
+use crate::scope::{OurHooks, ScopeState};
+use ecs_drain_state::{LifecycleState, Mono, Phase};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The first heartbeats after a start are spread over this long.
+const SPREAD: Duration = Duration::from_secs(1);
+/// A hook's timeout where it could not be read: the shortest that Auto Scaling allows.
+/// (Source: Auto Scaling API reference, `PutLifecycleHook`: 30 to 7200 seconds.)
+const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(30);
+/// From which span on a heartbeat at half of the hook's timeout is early enough.
+const LONG: Duration = Duration::from_secs(30 * 60);
+/// How soon to try again after a failure.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How soon to probe again when the hook's action was not open.
+const PROBE: Duration = Duration::from_secs(30);
+/// How many heartbeats are under way at once, at most: so many are sent while one that hangs runs out of its time.
+const AT_ONCE: usize = 200;
+
+/// One instance under one hook.
+type Key = (String, String);
+
+/// What is known of heartbeats, by instance and hook.
+#[derive(Default)]
+pub struct Beats(RefCell<BTreeMap<Key, State>>);
+
+#[derive(Clone, Debug)]
+struct State {
+    group: String,
+    timeout: Duration,
+    /// Whether its drain is Done, so that a heartbeat is a probe.
+    done: bool,
+    due: Mono,
+    /// When the wait ends by itself, as far as is known.
+    expires: Mono,
+    last: Option<Beat>,
+    /// How many in a row succeeded while the record was Done.
+    accepted_when_done: u32,
+    failing: bool,
+    /// Whether a drain may begin: one was sent, or the wait was seen to begin.
+    tried: bool,
+    flying: bool,
+}
+
+impl Beats {
+    /// What the last heartbeat for this instance under this hook was answered.
+    pub fn last(&self, instance: &str, hook: &str) -> Option<Beat> {
+        self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).and_then(|s| s.last)
+    }
+
+    /// Returns whether an action of this hook can hold the instance: the last heartbeat that was answered was accepted, or
+    /// none that was tried has been answered. Not before the first one was tried, or the wait was seen to begin.
+    pub fn may_hold(&self, instance: &str, hook: &str) -> bool {
+        let states = self.0.borrow();
+        let state = states.get(&(instance.to_owned(), hook.to_owned()));
+        state.is_some_and(|state| match state.last {
+            Some(Beat::Accepted) => true,
+            Some(Beat::NoActiveAction) => false,
+            None => state.tried,
+        })
+    }
+
+    /// Returns whether two heartbeats in a row succeeded although the record is Done: the hook holds the instance again.
+    pub fn is_held_again(&self, instance: &str, hook: &str) -> bool {
+        self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).is_some_and(|s| s.accepted_when_done >= 2)
+    }
+
+    fn next_due(&self) -> Option<Mono> {
+        self.0.borrow().values().filter(|state| !state.flying).map(|state| state.due).min()
+    }
+
+    /// The one that is due and whose wait would end first.
+    fn first(&self, now: Mono) -> Option<Key> {
+        let states = self.0.borrow();
+        let due = states.iter().filter(|(_, state)| !state.flying && state.due <= now);
+        due.min_by_key(|(_, state)| state.expires).map(|(key, _)| key.clone())
+    }
+}
+
+/// Sends heartbeats for ever.
+pub async fn beat(scope: &ScopeState, clock: &Clock, leadership: &Leadership, dry_run: bool) {
+    let mut flying = FuturesUnordered::new();
+    loop {
+        refresh(scope, clock.mono());
+        let now = clock.mono();
+        let due = scope.beats.next_due();
+        let turn = async {
+            match due {
+                Some(due) if due <= now => scope.session.permit(&RECORD_LIFECYCLE_ACTION_HEARTBEAT).await,
+                _ => std::future::pending().await,
+            }
+        };
+        let wait = due.map_or(Duration::from_secs(60), |due| due.since(now)).max(Duration::from_millis(50));
+        tokio::select! {
+            biased;
+            Some(()) = flying.next(), if !flying.is_empty() => {}
+            permit = turn, if flying.len() < AT_ONCE => {
+                let now = clock.mono();
+                if let Some(key) = scope.beats.first(now) {
+                    start(scope, &key, now);
+                    flying.push(send(scope, clock, leadership, permit, key, dry_run));
+                }
+            }
+            () = scope.bells.hold.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+fn start(scope: &ScopeState, key: &Key, now: Mono) {
+    if let Some(state) = scope.beats.0.borrow_mut().get_mut(key) {
+        state.flying = true;
+        scope.metrics.heartbeat_late(now.since(state.due));
+    }
+}
+
+/// How long after a heartbeat the next one is due: a third of the hook's timeout, or half where that is long enough. A
+/// replica that does not lead leaves it to the leader until two thirds.
+fn rhythm(timeout: Duration, leads: bool) -> Duration {
+    match (leads, timeout / 2) {
+        (false, _) => timeout * 2 / 3,
+        (true, half) if half >= LONG => half,
+        (true, _) => timeout / 3,
+    }
+}
+
+/// Takes over what waits now, and forgets what no longer does.
+fn refresh(scope: &ScopeState, now: Mono) {
+    let Some(view) = scope.groups.borrow().clone() else { return };
+    let known_view = scope.beaten.replace(Some(view.read.began));
+    if known_view == Some(view.read.began) && !scope.bells.phases.replace(false) {
+        return;
+    }
+    let first_look = known_view.is_none();
+    let previous = scope.previous.borrow().clone();
+    let mut states = scope.beats.0.borrow_mut();
+    let mut old = std::mem::take(&mut *states);
+    for (instance, member, hook, timeout) in wanted(scope, &view) {
+        let known = scope.phases.borrow().get(&instance).copied();
+        if known.is_some_and(|known| known.refused) && !scope.is_braked(&instance) {
+            continue;
+        }
+        let key = (instance, hook);
+        let began = previous.as_deref().filter(|_| !first_look).and_then(|before| began(before, &key, &member));
+        let mut state = old.remove(&key).unwrap_or_else(|| {
+            let spread = if first_look { SPREAD.mul_f64(fastrand::f64()) } else { Duration::ZERO };
+            let (due, since) = match began {
+                Some(since) => ((since + rhythm(timeout, true)).max(now), since),
+                None => (now + spread, now),
+            };
+            State {
+                group: member.group.clone(),
+                timeout,
+                done: false,
+                due,
+                expires: since + timeout,
+                last: None,
+                accepted_when_done: 0,
+                failing: false,
+                tried: began.is_some(),
+                flying: false,
+            }
+        });
+        if state.tried && state.last.is_none() {
+            scope.bells.intake.notify_one();
+        }
+        state.done = known.is_some_and(|known| known.phase == Phase::Done);
+        if !state.done {
+            state.accepted_when_done = 0;
+        }
+        state.timeout = timeout;
+        states.insert(key, state);
+    }
+    // What is under way is answered yet.
+    states.extend(old.into_iter().filter(|(_, state)| state.flying));
+}
+
+/// Every instance that waits, with each hook that may hold it.
+fn wanted(scope: &ScopeState, view: &GroupsView) -> Vec<(String, Member, String, Duration)> {
+    let mut wanted = Vec::new();
+    for (instance, member) in scope.waiting(view) {
+        let hooks: Vec<(String, Duration)> = match scope.our_hooks(view, &member.group) {
+            OurHooks::One(hook) => vec![(hook.name.clone(), seconds(hook.heartbeat_timeout_seconds))],
+            OurHooks::Several(hooks) => {
+                hooks.iter().map(|h| (h.name.clone(), seconds(h.heartbeat_timeout_seconds))).collect()
+            }
+            OurHooks::None => Vec::new(),
+            OurHooks::Unknown => scope.config.hooks.iter().map(|name| (name.clone(), UNKNOWN_TIMEOUT)).collect(),
+        };
+        wanted.extend(hooks.into_iter().map(|(hook, timeout)| (instance.clone(), member.clone(), hook, timeout)));
+    }
+    // The hook of an unfinished drain, also where the configuration has changed since it began.
+    for slot in scope.fleet.slots().values() {
+        let record = &slot.drain.record;
+        let Some(lifecycle) = &record.lifecycle else { continue };
+        let member = view.members.get(&record.instance_id).filter(|member| is_waiting(&member.state));
+        let Some(member) = member.filter(|member| member.group == lifecycle.group) else { continue };
+        if wanted.iter().any(|(id, _, hook, _)| *id == record.instance_id && *hook == lifecycle.hook) {
+            continue;
+        }
+        let known = view.groups.get(&member.group).and_then(|info| info.hooks.known());
+        if known.is_none_or(|hooks| hooks.iter().any(|hook| hook.name == lifecycle.hook)) {
+            let timeout = seconds(lifecycle.heartbeat_timeout_seconds);
+            wanted.push((record.instance_id.clone(), member.clone(), lifecycle.hook.clone(), timeout));
+        }
+    }
+    wanted
+}
+
+/// Since when an instance waits, at the soonest, if the wait was seen to begin: the groups were read before, and showed it
+/// on its way to the wait, and the hook on its group. A state that a launching hook can show too is probed.
+fn began(before: &GroupsView, (instance, hook): &Key, member: &Member) -> Option<Mono> {
+    let LifecycleState::Waiting(kind) = LifecycleState::read(&member.state) else { return None };
+    let hooks = before.groups.get(&member.group)?.hooks.known()?;
+    hooks.iter().find(|known| known.name == *hook && known.terminating)?;
+    let known = before.members.get(instance)?;
+    (!kind.lives_on() && known.group == member.group && !is_waiting(&known.state)).then_some(before.read.began)
+}
+
+async fn send(
+    scope: &ScopeState,
+    clock: &Clock,
+    leadership: &Leadership,
+    permit: crate::aws::Permit,
+    key: Key,
+    dry_run: bool,
+) {
+    let (instance, hook) = (&key.0, &key.1);
+    let Some((group, done)) = scope.beats.0.borrow().get(&key).map(|s| (s.group.clone(), s.done)) else { return };
+    let begun = clock.mono();
+    let answer = if dry_run {
+        tracing::info!(instance, hook, "dry run: would send a heartbeat");
+        None
+    } else {
+        Some(scope.session.urgent.beat(permit, &group, hook, instance).await)
+    };
+    if let Some(answer) = &answer {
+        scope.metrics.heartbeat(match answer {
+            Ok(Beat::Accepted) => HeartbeatResult::Accepted,
+            Ok(Beat::NoActiveAction) => HeartbeatResult::NoActiveAction,
+            Err(_) => HeartbeatResult::Failed,
+        });
+    }
+    let mut states = scope.beats.0.borrow_mut();
+    let Some(state) = states.get_mut(&key) else { return };
+    state.flying = false;
+    let third = state.timeout / 3;
+    let next = begun + rhythm(state.timeout, leadership.leads());
+    if !std::mem::replace(&mut state.tried, true) {
+        scope.bells.intake.notify_one();
+    }
+    match answer {
+        None => state.due = next,
+        Some(Ok(Beat::Accepted)) => {
+            if state.failing {
+                tracing::info!(instance, hook, "heartbeats are accepted again");
+            }
+            state.failing = false;
+            state.last = Some(Beat::Accepted);
+            state.accepted_when_done += u32::from(done);
+            // A finished drain is probed twice, a moment apart, before it is opened again.
+            state.due = if done { begun + AGAIN.min(third) } else { next };
+            state.expires = begun + state.timeout;
+            tracing::debug!(instance, hook, "heartbeat");
+        }
+        Some(Ok(Beat::NoActiveAction)) => {
+            state.last = Some(Beat::NoActiveAction);
+            state.accepted_when_done = 0;
+            state.due = begun + PROBE.min(third.max(AGAIN));
+            tracing::debug!(instance, hook, "the hook does not hold it");
+        }
+        Some(Err(error)) => {
+            state.due = clock.mono() + AGAIN.min(third);
+            if !state.failing {
+                tracing::error!(instance, hook, %error, "a heartbeat failed; the hook's timeout runs on");
+            }
+            state.failing = true;
+        }
+    }
+}
+
+fn seconds(n: u32) -> Duration {
+    Duration::from_secs(u64::from(n))
+}

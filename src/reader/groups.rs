@@ -1,0 +1,213 @@
+//! What Auto Scaling says: every group and its members, read for all drains at once.
+
+use crate::aws::{HookView, Session};
+use crate::clock::Clock;
+use ecs_drain_state::{Balancer, GroupSight, HookSight, LifecycleState, Mono, Obligation, Read, Record, Seen, Target};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// One complete read of every Auto Scaling group of a scope.
+#[derive(Debug)]
+pub struct GroupsView {
+    /// When it was made.
+    pub read: Read,
+    /// Groups whose warm pool could not be read: nothing is said of their members that are not shown.
+    pub unread: BTreeSet<String>,
+    /// Every group, by name.
+    pub groups: BTreeMap<String, GroupInfo>,
+    /// Every instance of a group or of its warm pool, by EC2 instance id.
+    pub members: BTreeMap<String, Member>,
+}
+
+/// What is known of one group.
+#[derive(Clone, Debug)]
+pub struct GroupInfo {
+    /// The group's tags.
+    pub tags: BTreeMap<String, String>,
+    /// Target groups that are attached to the group itself, by ARN.
+    pub target_groups: Vec<String>,
+    /// Classic load balancers that are attached to the group itself, by name.
+    pub classic: Vec<String>,
+    /// Whether it keeps an instance whose termination is abandoned.
+    pub retains_abandoned: bool,
+    /// Its lifecycle hooks.
+    pub hooks: Seen<Vec<HookView>>,
+}
+
+/// An instance as its group shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Name of the group.
+    pub group: String,
+    /// Auto Scaling's `LifecycleState`.
+    pub state: String,
+    /// Whether the group calls it healthy.
+    pub healthy: bool,
+}
+
+/// How long the hooks of a group are believed.
+const HOOKS_LAST: Duration = Duration::from_secs(120);
+
+/// The same while none of its instances waits: they are known before one does.
+const IDLE_HOOKS_LAST: Duration = Duration::from_secs(1800);
+
+/// Hooks that were read, by group, with when.
+pub type HooksCache = BTreeMap<String, (Mono, Seen<Vec<HookView>>)>;
+
+/// Reads every group, the warm pools, and the hooks of selected groups: often where an instance waits.
+///
+/// # Errors
+/// When the list of groups could not be read completely: then nothing is said of any instance. A warm pool that cannot be
+/// read concerns its group alone.
+pub async fn read_groups(
+    session: &Session,
+    clock: &Clock,
+    hooks: &mut HooksCache,
+    selects: impl Fn(&str, &BTreeMap<String, String>) -> bool,
+) -> Result<Rc<GroupsView>, crate::aws::AwsError> {
+    let begun = clock.mono();
+    let mut view = GroupsView {
+        read: Read { began: begun, ended: begun },
+        unread: BTreeSet::new(),
+        groups: BTreeMap::new(),
+        members: BTreeMap::new(),
+    };
+    for group in session.autoscaling.groups(None, true).await? {
+        // DescribeAutoScalingGroups leaves the members of a warm pool out.
+        let selected = selects(&group.name, &group.tags);
+        let pool = match group.has_warm_pool && selected {
+            false => Vec::new(),
+            true => session.autoscaling.warm_pool(&group.name).await.unwrap_or_else(|error| {
+                tracing::error!(group = group.name, %error, "cannot read a warm pool; nothing is said of its instances");
+                view.unread.insert(group.name.clone());
+                Vec::new()
+            }),
+        };
+        let mut waits = false;
+        for member in group.members.into_iter().chain(pool) {
+            waits |= selected && is_waiting(&member.lifecycle_state);
+            let state = Member { group: group.name.clone(), state: member.lifecycle_state, healthy: member.healthy };
+            view.members.insert(member.instance_id, state);
+        }
+        let known = hooks.get(&group.name);
+        let lasts = if waits { HOOKS_LAST } else { IDLE_HOOKS_LAST };
+        let fresh = known.is_some_and(|(read, hooks)| begun < *read + lasts && (hooks.known().is_some() || !waits));
+        if selected && !fresh {
+            let answer = match session.autoscaling.hooks(&group.name).await {
+                Ok(all) => Seen::Yes(all),
+                Err(error) => Seen::Unknown(error.to_string()),
+            };
+            hooks.insert(group.name.clone(), (begun, answer));
+        }
+        let hooks = match hooks.get(&group.name) {
+            Some((_, hooks)) => hooks.clone(),
+            None => Seen::Unknown("the group is not selected, so its hooks were not read".to_owned()),
+        };
+        let info = GroupInfo {
+            tags: group.tags,
+            target_groups: group.target_groups,
+            classic: group.classic,
+            retains_abandoned: group.retains_abandoned,
+            hooks,
+        };
+        view.groups.insert(group.name, info);
+    }
+    hooks.retain(|name, _| view.groups.contains_key(name));
+    view.read.ended = clock.mono();
+    Ok(Rc::new(view))
+}
+
+/// Asks `DescribeAutoScalingInstances` for instances that the groups do not show: only if that agrees is one absent. Gives
+/// every instance that was found, or why that is unknown.
+pub async fn absent(session: &Session, ids: &[String]) -> Seen<BTreeMap<String, Member>> {
+    if ids.is_empty() {
+        return Seen::Yes(BTreeMap::new());
+    }
+    match session.autoscaling.instances(ids).await {
+        Ok(found) => Seen::Yes(
+            found
+                .into_iter()
+                .map(|(m, group)| (m.instance_id, Member { group, state: m.lifecycle_state, healthy: m.healthy }))
+                .collect(),
+        ),
+        Err(error) => Seen::Unknown(error.to_string()),
+    }
+}
+
+/// What Auto Scaling says of one drain's instance. `asked` is what [`absent`] answered for those that the groups do not
+/// show.
+pub fn sight(
+    view: &GroupsView,
+    asked: &Seen<BTreeMap<String, Member>>,
+    record: &Record,
+    our_hooks: &BTreeSet<String>,
+) -> Seen<GroupSight> {
+    let sight = |member: &Member| member_sight(member, view.groups.get(&member.group), record, our_hooks);
+    if let Some(member) = view.members.get(&record.instance_id) {
+        return if view.unread.contains(&member.group) {
+            Seen::Unknown(format!("the warm pool of group {} could not be read", member.group))
+        } else {
+            Seen::Yes(sight(member))
+        };
+    }
+    match asked {
+        Seen::Yes(found) => match found.get(&record.instance_id) {
+            Some(member) => Seen::Yes(sight(member)),
+            None if view.unread.is_empty() => Seen::Yes(GroupSight::Absent),
+            None => Seen::Unknown("a warm pool could not be read".to_owned()),
+        },
+        Seen::Unknown(why) => Seen::Unknown(why.clone()),
+    }
+}
+
+/// What a group says, as far as a drain cares. The drain's hook is the one that its lifecycle action is held by, or any of
+/// the configured ones while there is none.
+fn member_sight(
+    member: &Member,
+    info: Option<&GroupInfo>,
+    record: &Record,
+    our_hooks: &BTreeSet<String>,
+) -> GroupSight {
+    let is_ours = |name: &String| match &record.lifecycle {
+        Some(lifecycle) => lifecycle.hook == *name,
+        None => our_hooks.contains(name),
+    };
+    let hook = match info.map(|info| (&info.hooks, info.retains_abandoned)) {
+        None => Seen::Unknown(format!("group {} was not read", member.group)),
+        Some((Seen::Unknown(why), _)) => Seen::Unknown(why.clone()),
+        Some((Seen::Yes(hooks), retains_abandoned)) => {
+            let terminating = || hooks.iter().filter(|h| h.terminating);
+            Seen::Yes(terminating().find(|h| is_ours(&h.name)).map(|h| HookSight {
+                heartbeat_timeout_seconds: h.heartbeat_timeout_seconds,
+                global_timeout_seconds: h.global_timeout_seconds,
+                default_result: h.default_result,
+                others: terminating().filter(|h| !is_ours(&h.name)).map(|h| h.name.clone()).collect(),
+                retains_abandoned,
+            }))
+        }
+    };
+    GroupSight::Member {
+        group: member.group.clone(),
+        state: LifecycleState::read(&member.state),
+        healthy: member.healthy,
+        hook,
+    }
+}
+
+/// The targets that a group's own attachments give an instance. (Auto Scaling deregisters it from them before the wait
+/// begins; that is looked at, not believed.)
+pub fn attachments(view: &GroupsView, record: &Record, now: Timestamp) -> Vec<Obligation> {
+    let Some(info) = record.group().and_then(|group| view.groups.get(group)) else { return Vec::new() };
+    let target_groups = info.target_groups.iter().cloned().map(Balancer::TargetGroup);
+    let classic = info.classic.iter().cloned().map(Balancer::ClassicLoadBalancer);
+    let target = || Target::Instance(record.instance_id.clone());
+    let of_group = |balancer| Obligation { of_group_alone: true, ..Obligation::new(balancer, target(), now) };
+    target_groups.chain(classic).map(of_group).collect()
+}
+
+/// Returns whether a group's word is a wait that a terminating hook holds.
+pub fn is_waiting(state: &str) -> bool {
+    matches!(LifecycleState::read(state), LifecycleState::Waiting(_))
+}

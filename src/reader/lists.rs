@@ -1,0 +1,165 @@
+//! Lists of tasks: by container instance, which is evidence; or, where that is fewer calls, of a whole cluster, to discover
+//! what its instances run.
+
+use super::tasks::{IN_A_CALL, discover};
+use super::{Reader, workers};
+use crate::aws::Desired;
+use crate::aws::calls::{DESCRIBE_CLUSTERS, LIST_TASKS};
+use crate::fleet::{Choice, Slot};
+use ecs_drain_state::facts::InstanceFacts;
+use ecs_drain_state::{Answer, Kind, Mono, Wanted};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How many calls of either list wait for their turn at once, at most.
+const WORKERS: usize = 3;
+
+/// How long the number of a cluster's tasks is believed: it only decides which way of listing is fewer calls.
+const SIZES_LAST: Duration = Duration::from_secs(60);
+
+/// How much sooner than wanted a drain's tasks are discovered where the whole cluster is listed anyway.
+const SOON: Duration = Duration::from_secs(3);
+
+/// How many tasks each cluster has, and when that was read.
+#[derive(Default)]
+pub(super) struct Sizes(RefCell<BTreeMap<String, (Mono, usize)>>);
+
+/// One list that is wanted.
+struct Wish {
+    key: String,
+    cluster: String,
+    arn: String,
+    /// Whether nothing is known of its tasks yet.
+    discovers: bool,
+}
+
+pub(super) async fn sweep(reader: &Reader<'_>) {
+    tokio::join!(one(reader, Kind::Running), one(reader, Kind::Stopped));
+}
+
+async fn one(reader: &Reader<'_>, kind: Kind) {
+    workers(WORKERS, || async {
+        loop {
+            reader.wanted(kind).await;
+            let Some(wish) = first(reader, kind) else {
+                tokio::time::sleep(super::IDLE).await;
+                continue;
+            };
+            if wish.discovers && kind == Kind::Running && is_cheaper(reader, &wish.cluster).await {
+                whole_cluster(reader, wish).await;
+            } else {
+                list(reader, kind, wish).await;
+            }
+        }
+    })
+    .await;
+}
+
+async fn list(reader: &Reader<'_>, kind: Kind, wish: Wish) {
+    let (desired, wanted) = match kind {
+        Kind::Stopped => (Desired::Stopped, Wanted::Stopped),
+        Kind::Running | Kind::Status | Kind::Tasks | Kind::Targets | Kind::Own | Kind::Sweep => {
+            (Desired::Running, Wanted::Running)
+        }
+    };
+    let (permit, began) = reader.turn(&LIST_TASKS).await;
+    match reader.session.ecs.tasks_of(permit, &wish.cluster, Some(&wish.arn), desired).await {
+        Ok(tasks) => {
+            reader.fleet.answer(&wish.key, reader.read(began), Answer::List { of: wish.arn, wanted, tasks });
+            reader.ended(kind, [&wish.key]);
+        }
+        Err(error) => reader.failed(kind, [&wish.key], began, &error),
+    }
+}
+
+/// The most urgent drain's container instance whose list is missing, or the oldest.
+fn first(reader: &Reader<'_>, kind: Kind) -> Option<Wish> {
+    let key = reader.fleet.pick_first(kind, reader.clock.mono())?;
+    let wish = reader.fleet.with(&key, |slot| wish(kind, &key, slot)).flatten();
+    if wish.is_none() {
+        reader.ended(kind, [&key]);
+    }
+    wish
+}
+
+fn wish(kind: Kind, key: &str, slot: &Slot) -> Option<Wish> {
+    let (facts, record) = (&slot.drain.facts, &slot.drain.record);
+    let there = facts.instances.iter().enumerate().filter(|(_, one)| !one.is_gone());
+    let read = |index: usize, one: &InstanceFacts| {
+        let list = if kind == Kind::Stopped {
+            facts.list_b(index, &slot.policy)
+        } else {
+            one.running.or(one.discovered.filter(|_| one.closed.is_none()))
+        };
+        list.map_or(Mono::START, |read| read.began)
+    };
+    let (_, one) = there.min_by_key(|(index, one)| read(*index, one))?;
+    let mine = record.container_instances.iter().find(|mine| mine.arn == one.arn)?;
+    Some(Wish {
+        key: key.to_owned(),
+        cluster: mine.cluster.clone(),
+        arn: mine.arn.clone(),
+        discovers: one.discovered.is_none(),
+    })
+}
+
+/// The drains of a cluster that want to discover their tasks, or will in a moment; `take` takes them out of the queue.
+fn discovering(reader: &Reader<'_>, cluster: &str, take: bool) -> Vec<Wish> {
+    let mut wishes = Vec::new();
+    reader.fleet.pick(Kind::Running, reader.clock.mono(), SOON, |key, slot| {
+        match wish(Kind::Running, key, slot).filter(|wish| wish.discovers && wish.cluster == cluster) {
+            Some(wish) => {
+                wishes.push(wish);
+                if take { Choice::Take } else { Choice::Leave }
+            }
+            None => Choice::Leave,
+        }
+    });
+    wishes
+}
+
+/// Whether the whole cluster is listed and described with fewer calls than its drains' container instances one by one.
+async fn is_cheaper(reader: &Reader<'_>, cluster: &str) -> bool {
+    let drains = discovering(reader, cluster, false).len() + 1;
+    if drains < 4 {
+        return false;
+    }
+    let now = reader.clock.mono();
+    let known = reader.caches.lists.0.borrow().get(cluster).copied();
+    let tasks = match known.filter(|(read, _)| now < *read + SIZES_LAST) {
+        Some((_, tasks)) => tasks,
+        None => {
+            let (permit, _) = reader.turn(&DESCRIBE_CLUSTERS).await;
+            let Ok(tasks) = reader.session.ecs.running_tasks(permit, cluster).await else { return false };
+            reader.caches.lists.0.borrow_mut().insert(cluster.to_owned(), (now, tasks));
+            tasks
+        }
+    };
+    // One page more, for those that have begun since.
+    2 * (tasks / IN_A_CALL + 1) < drains
+}
+
+async fn whole_cluster(reader: &Reader<'_>, wish: Wish) {
+    let cluster = wish.cluster.clone();
+    let (permit, began) = reader.turn(&LIST_TASKS).await;
+    let mut wishes = discovering(reader, &cluster, true);
+    wishes.push(wish);
+    let keys: Vec<String> = wishes.iter().map(|wish| wish.key.clone()).collect();
+    let tasks = match reader.session.ecs.tasks_of(permit, &cluster, None, Desired::Running).await {
+        Ok(arns) => discover(reader, &cluster, &arns).await,
+        Err(error) => Err(error),
+    };
+    let mut tasks = match tasks {
+        Ok(tasks) => tasks,
+        Err(error) => return reader.failed(Kind::Running, &keys, began, &error),
+    };
+    let read = reader.read(began);
+    for wish in wishes {
+        let found = tasks.remove(&wish.arn).unwrap_or_default();
+        let arns = found.iter().map(|(arn, _)| arn.clone()).collect();
+        reader.fleet.answer(&wish.key, read, Answer::Discovered { of: wish.arn, tasks: arns });
+        reader.fleet.answer(&wish.key, read, Answer::Tasks(found));
+    }
+    reader.ended(Kind::Running, &keys);
+}

@@ -1,0 +1,153 @@
+//! Makes the reads that drains want, and turns the answers into their facts.
+//!
+//! There is a sweep for each kind of read. Its workers wait until a drain wants it, take the most urgent drains that fit
+//! into one call, wait for their turn at the request rate, and hand the answer to the drains that it concerns. One call
+//! serves every drain that it can: 100 container instances, 100 tasks, one target group. The number of workers is what a
+//! sweep can have waiting at the rate limit, which serves first come, first served: so it is the sweep's share of the rate,
+//! and what it does not use is left to the others.
+//!
+//! | module | kind of read |
+//! | --- | --- |
+//! | `status` | what ECS says of container instances |
+//! | `tasks` | tasks by name, with the targets that their services register |
+//! | `lists` | the tasks of a container instance, or of a cluster where that is fewer calls |
+//! | `targets` | target groups and classic load balancers |
+//! | [`search`] | which container instances an EC2 instance is |
+//! | `groups` | Auto Scaling groups, for all drains at once |
+//! | `diagnosis` | why drains do not move |
+
+mod balancers;
+mod diagnosis;
+mod groups;
+mod lists;
+mod search;
+mod services;
+mod status;
+mod targets;
+mod tasks;
+
+pub use diagnosis::{DiagnosisCache, Stuck, StuckTask, diagnose};
+pub use groups::{GroupInfo, GroupsView, HooksCache, Member, absent, attachments, is_waiting, read_groups, sight};
+pub use search::{Found, Searches, search};
+
+use crate::aws::{AwsError, Call, Session};
+use crate::clock::{Clock, Leadership};
+use crate::fleet::Fleet;
+use balancers::BalancerCache;
+use ecs_drain_state::{Answer, Kind, Mono, Read};
+use futures_util::future::{LocalBoxFuture, join_all};
+use services::ServiceCache;
+use std::time::Duration;
+
+/// How often a worker looks whether there is work, although nobody rang.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a worker rests that found nothing to do after all.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// What one account and region keeps between reads. Losing it costs calls, nothing else.
+#[derive(Default)]
+pub struct Caches {
+    services: ServiceCache,
+    balancers: BalancerCache,
+    owners: targets::Owners,
+    lists: lists::Sizes,
+    /// Task definitions.
+    pub diagnosis: DiagnosisCache,
+}
+
+impl Caches {
+    /// Forgets what has not been used for long.
+    pub fn prune(&self, now: Mono) {
+        self.services.prune(now);
+        self.balancers.prune(now);
+    }
+}
+
+/// What the sweeps of one account and region share.
+pub struct Reader<'a> {
+    /// How AWS is reached.
+    pub session: &'a Session,
+    /// The clock.
+    pub clock: &'a Clock,
+    /// The drains.
+    pub fleet: &'a Fleet,
+    /// Searches for container instances.
+    pub searches: &'a Searches,
+    /// What is kept between reads.
+    pub caches: &'a Caches,
+    /// Only a replica that leads reads for drains.
+    pub leadership: &'a Leadership,
+}
+
+impl Reader<'_> {
+    /// Reads for ever.
+    pub async fn run(&self) {
+        let sweeps: [LocalBoxFuture<'_, ()>; 6] = [
+            Box::pin(status::sweep(self)),
+            Box::pin(tasks::sweep(self)),
+            Box::pin(lists::sweep(self)),
+            Box::pin(targets::sweep(self)),
+            Box::pin(search::sweep(self)),
+            Box::pin(balancers::fill(self)),
+        ];
+        join_all(sweeps).await;
+    }
+
+    /// Waits until a drain wants this kind of read, and this replica leads.
+    async fn wanted(&self, kind: Kind) {
+        loop {
+            let now = self.clock.mono();
+            let next = if self.leadership.leads() { self.fleet.next(kind) } else { None };
+            if next.is_some_and(|next| next <= now) {
+                return;
+            }
+            let wait = next.map_or(TICK, |next| next.since(now)).clamp(Duration::from_millis(10), TICK);
+            let bell = async {
+                match self.fleet.bell(kind) {
+                    Some(bell) => bell.notified().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = bell => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Waits for this call's turn; gives the moment from which its answer counts.
+    async fn turn(&self, call: &'static Call) -> (crate::aws::Permit, Mono) {
+        let permit = self.session.permit(call).await;
+        (permit, self.clock.mono())
+    }
+
+    /// The read that began then and ends now.
+    fn read(&self, began: Mono) -> Read {
+        Read { began, ended: self.clock.mono() }
+    }
+
+    /// A read failed for these drains.
+    fn failed<'k>(&self, kind: Kind, keys: impl IntoIterator<Item = &'k String>, began: Mono, error: &AwsError) {
+        let read = self.read(began);
+        tracing::debug!(%error, "a read failed; it is made again");
+        for key in keys {
+            self.fleet.answer(key, read, Answer::Failed(kind, error.to_string()));
+            self.fleet.end_read(kind, key, read.ended, true);
+        }
+    }
+
+    /// A read has ended for these drains.
+    fn ended<'k>(&self, kind: Kind, keys: impl IntoIterator<Item = &'k String>) {
+        let now = self.clock.mono();
+        for key in keys {
+            self.fleet.end_read(kind, key, now, false);
+        }
+    }
+}
+
+/// Runs so many workers of a sweep.
+async fn workers<F: Future<Output = ()>>(count: usize, worker: impl Fn() -> F) {
+    join_all((0..count).map(|_| worker())).await;
+}

@@ -1,0 +1,137 @@
+//! What ECS says of container instances: a hundred a call, of one cluster.
+
+use super::{Reader, workers};
+use crate::aws::calls::DESCRIBE_CONTAINER_INSTANCES;
+use crate::aws::{ContainerInstanceView, Described};
+use crate::fleet::{Choice, Slot};
+use ecs_drain_state::{Answer, ContainerInstanceSight, Kind, Mono, Phase, Read};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How many calls wait for their turn at once, at most.
+const WORKERS: usize = 4;
+
+/// Container instances in one call. (Source: ECS API reference, DescribeContainerInstances.)
+const IN_A_CALL: usize = 100;
+
+/// How much sooner than wanted a status is read where a call is made anyway.
+const SOON: Duration = Duration::from_secs(4);
+
+/// One container instance of one drain.
+struct Item {
+    key: String,
+    arn: String,
+}
+
+pub(super) async fn sweep(reader: &Reader<'_>) {
+    workers(WORKERS, || async {
+        loop {
+            reader.wanted(Kind::Status).await;
+            let Some((cluster, mut batch)) = first(reader) else {
+                tokio::time::sleep(super::IDLE).await;
+                continue;
+            };
+            let (permit, began) = reader.turn(&DESCRIBE_CONTAINER_INSTANCES).await;
+            fill(reader, &cluster, &mut batch);
+            let keys: BTreeSet<String> = batch.iter().map(|item| item.key.clone()).collect();
+            ride_along(reader, &cluster, &keys, &mut batch);
+            let arns: BTreeSet<String> = batch.iter().map(|item| item.arn.clone()).collect();
+            let arns: Vec<String> = arns.into_iter().collect();
+            match reader.session.ecs.container_instances(permit, &cluster, &arns).await {
+                Ok(described) => {
+                    hand_out(reader, reader.read(began), &batch, &described);
+                    reader.ended(Kind::Status, &keys);
+                }
+                Err(error) => reader.failed(Kind::Status, &keys, began, &error),
+            }
+        }
+    })
+    .await;
+}
+
+/// The most urgent drain, and the cluster of that of its container instances whose status is the oldest.
+fn first(reader: &Reader<'_>) -> Option<(String, Vec<Item>)> {
+    let key = reader.fleet.pick_first(Kind::Status, reader.clock.mono())?;
+    let mut batch = Vec::new();
+    let cluster = reader.fleet.with(&key, |slot| {
+        let facts = &slot.drain.facts;
+        let read = |arn: &str| facts.of(arn).and_then(|one| Some(one.sight.as_ref()?.0.began)).unwrap_or(Mono::START);
+        let oldest = slot.drain.record.container_instances.iter().min_by_key(|mine| read(&mine.arn))?;
+        batch.extend(items(&key, slot, &oldest.cluster).take(IN_A_CALL));
+        Some(oldest.cluster.clone())
+    });
+    match cluster.flatten() {
+        Some(cluster) => Some((cluster, batch)),
+        // A drain without a container instance has no status.
+        None => {
+            reader.ended(Kind::Status, [&key]);
+            None
+        }
+    }
+}
+
+/// Fills the call with other drains of the cluster.
+fn fill(reader: &Reader<'_>, cluster: &str, batch: &mut Vec<Item>) {
+    reader.fleet.pick(Kind::Status, reader.clock.mono(), SOON, |key, slot| {
+        if batch.len() >= IN_A_CALL {
+            return Choice::Stop;
+        }
+        let before = batch.len();
+        batch.extend(items(key, slot, cluster));
+        if batch.len() > IN_A_CALL {
+            batch.truncate(before);
+        }
+        if batch.len() > before { Choice::Take } else { Choice::Leave }
+    });
+}
+
+/// Fills what is left of the call with other drains of the cluster that are about to be completed.
+fn ride_along(reader: &Reader<'_>, cluster: &str, keys: &BTreeSet<String>, batch: &mut Vec<Item>) {
+    let now = reader.clock.mono();
+    for (key, slot) in reader.fleet.slots().iter() {
+        if batch.len() >= IN_A_CALL {
+            return;
+        }
+        let near = matches!(slot.drain.record.phase, Phase::Verifying | Phase::Completing);
+        let old = |read: &Read| now.since(read.ended) >= SOON;
+        let old = slot.drain.facts.instances.iter().any(|one| one.sight.as_ref().is_none_or(|(read, _)| old(read)));
+        if near && old && !keys.contains(key) {
+            let before = batch.len();
+            batch.extend(items(key, slot, cluster));
+            if batch.len() > IN_A_CALL {
+                batch.truncate(before);
+            }
+        }
+    }
+}
+
+fn items<'a>(key: &'a str, slot: &'a Slot, cluster: &'a str) -> impl Iterator<Item = Item> + 'a {
+    let mine = slot.drain.record.container_instances.iter().filter(move |mine| mine.cluster == cluster);
+    mine.map(move |mine| Item { key: key.to_owned(), arn: mine.arn.clone() })
+}
+
+fn hand_out(reader: &Reader<'_>, read: Read, batch: &[Item], described: &Described<ContainerInstanceView>) {
+    let found: BTreeMap<&str, &ContainerInstanceView> =
+        described.found.iter().map(|view| (view.arn.as_str(), view)).collect();
+    for item in batch {
+        let found = found.get(item.arn.as_str()).copied();
+        let failed = described.failed.iter().find(|(arn, _)| *arn == item.arn);
+        let answer = match (found, failed) {
+            (Some(view), _) => Answer::Status { of: item.arn.clone(), sight: sight(view) },
+            (None, Some((arn, reason))) => {
+                Answer::Failed(Kind::Status, format!("ecs:DescribeContainerInstances said of {arn}: {reason}"))
+            }
+            (None, None) => Answer::Status { of: item.arn.clone(), sight: ContainerInstanceSight::MISSING },
+        };
+        reader.fleet.answer(&item.key, read, answer);
+    }
+}
+
+pub(super) fn sight(view: &ContainerInstanceView) -> ContainerInstanceSight {
+    ContainerInstanceSight {
+        status: view.status.clone(),
+        agent_connected: view.agent_connected,
+        live: view.running.saturating_add(view.pending),
+        version: view.version,
+    }
+}

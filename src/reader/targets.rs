@@ -1,0 +1,260 @@
+//! Who still sends traffic: one unfiltered look for each target group, however many drains share it.
+
+use super::tasks::IN_A_CALL;
+use super::{Reader, workers};
+use crate::aws::calls::{DESCRIBE_LOAD_BALANCERS, DESCRIBE_TARGET_HEALTH, DESCRIBE_TASKS, LIST_TASKS};
+use crate::aws::{AwsError, Desired, TargetHealthView};
+use crate::fleet::{Choice, Slot};
+use ecs_drain_state::{Answer, Balancer, Kind, Mono, Obligation, Phase, Read, Target, TargetSight};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How many calls wait for their turn at once, at most.
+const WORKERS: usize = 4;
+
+/// How long it is believed which tasks of a cluster own which addresses.
+const OWNERS_LAST: Duration = Duration::from_secs(30);
+
+/// Which container instance runs the task that owns an address, in one cluster.
+type ByAddress = BTreeMap<String, String>;
+
+/// What the sweep of targets remembers.
+#[derive(Default)]
+pub(super) struct Owners {
+    /// The owners of addresses by cluster, and when that was read.
+    owners: RefCell<BTreeMap<String, (Mono, ByAddress)>>,
+    /// The balancers that are being asked.
+    asked: RefCell<BTreeSet<Balancer>>,
+}
+
+/// What a balancer says: None where it does not exist.
+enum Said {
+    Targets(Option<Vec<TargetHealthView>>),
+    /// The instances that it lists, and its words for those of drains.
+    Classic(Option<Vec<String>>, BTreeMap<String, String>),
+}
+
+pub(super) async fn sweep(reader: &Reader<'_>) {
+    workers(WORKERS, || async {
+        loop {
+            reader.wanted(Kind::Targets).await;
+            let Some((key, balancer)) = first(reader) else {
+                tokio::time::sleep(super::IDLE).await;
+                continue;
+            };
+            let (answer, began) = ask(reader, &balancer).await;
+            reader.caches.owners.asked.borrow_mut().remove(&balancer);
+            let mut keys = sharing(reader, &balancer);
+            match answer {
+                Ok(said) => {
+                    hand_out(reader, reader.read(began), &keys, &balancer, &said).await;
+                    reader.ended(Kind::Targets, [&key]);
+                }
+                Err(error) => {
+                    keys.insert(key.clone());
+                    let read = reader.read(began);
+                    for other in keys.iter().filter(|other| **other != key) {
+                        reader.fleet.answer(other, read, Answer::Failed(Kind::Targets, error.to_string()));
+                    }
+                    reader.failed(Kind::Targets, [&key], began, &error);
+                }
+            }
+        }
+    })
+    .await;
+}
+
+/// The most urgent drain, and that of its balancers which was read the longest ago, as far as another look can matter.
+fn first(reader: &Reader<'_>) -> Option<(String, Balancer)> {
+    let mut asked = reader.caches.owners.asked.borrow_mut();
+    let mut balancer = None;
+    let mut done = false;
+    let taken = reader.fleet.pick(Kind::Targets, reader.clock.mono(), Duration::ZERO, |_, slot| {
+        if done {
+            return Choice::Stop;
+        }
+        let record = &slot.drain.record;
+        let mine = slot.drain.facts.targets.iter().filter(|target| record.waits_for(&target.obligation));
+        let oldest = mine.min_by_key(|target| target.read().map_or(Mono::START, |read| read.began));
+        let oldest = oldest.map(|target| target.obligation.balancer.clone());
+        // What another worker asks is answered for all.
+        if oldest.as_ref().is_some_and(|oldest| asked.contains(oldest)) {
+            return Choice::Leave;
+        }
+        (balancer, done) = (oldest, true);
+        Choice::Take
+    });
+    let key = taken.into_iter().next()?;
+    match balancer {
+        Some(balancer) => {
+            asked.insert(balancer.clone());
+            Some((key, balancer))
+        }
+        None => {
+            drop(asked);
+            reader.ended(Kind::Targets, [&key]);
+            None
+        }
+    }
+}
+
+/// Every drain that has a target there.
+fn sharing(reader: &Reader<'_>, balancer: &Balancer) -> BTreeSet<String> {
+    let has = |slot: &Slot| slot.drain.facts.targets.iter().any(|target| target.obligation.balancer == *balancer);
+    reader.fleet.slots().iter().filter(|(_, slot)| has(slot)).map(|(key, _)| key.clone()).collect()
+}
+
+async fn ask(reader: &Reader<'_>, balancer: &Balancer) -> (Result<Said, AwsError>, Mono) {
+    match balancer {
+        Balancer::TargetGroup(arn) => {
+            let (permit, began) = reader.turn(&DESCRIBE_TARGET_HEALTH).await;
+            (reader.session.elbv2.targets(permit, arn).await.map(Said::Targets), began)
+        }
+        Balancer::ClassicLoadBalancer(name) => {
+            let (permit, began) = reader.turn(&DESCRIBE_LOAD_BALANCERS).await;
+            let answer = reader.session.elb.listed(permit, std::slice::from_ref(name)).await;
+            let members = match answer {
+                Ok(mut members) => members.remove(name).flatten(),
+                Err(error) => return (Err(error), began),
+            };
+            let words = words(reader, name, members.as_deref()).await;
+            (Ok(Said::Classic(members, words)), began)
+        }
+    }
+}
+
+/// What a classic load balancer says of those drained instances that it still lists; for display alone, so a failure only
+/// leaves the words out.
+async fn words(reader: &Reader<'_>, name: &str, members: Option<&[String]>) -> BTreeMap<String, String> {
+    let ours: Vec<String> = {
+        let slots = reader.fleet.slots();
+        let ids: BTreeSet<&str> = slots.values().map(|slot| slot.drain.record.instance_id.as_str()).collect();
+        members.into_iter().flatten().filter(|id| ids.contains(id.as_str())).cloned().collect()
+    };
+    if ours.is_empty() {
+        return BTreeMap::new();
+    }
+    match reader.session.elb.instance_health(name, &ours).await {
+        Ok(states) => {
+            states.into_iter().map(|(id, state, description)| (id, format!("{state} ({description})"))).collect()
+        }
+        Err(error) => {
+            tracing::debug!(%error, "no words for a classic load balancer's instances");
+            BTreeMap::new()
+        }
+    }
+}
+
+async fn hand_out(reader: &Reader<'_>, read: Read, keys: &BTreeSet<String>, balancer: &Balancer, said: &Said) {
+    for key in keys {
+        let targets: Vec<Obligation> = {
+            let slots = reader.fleet.slots();
+            let Some(slot) = slots.get(key) else { continue };
+            let mine = slot.drain.facts.targets.iter().map(|target| &target.obligation);
+            mine.filter(|one| one.balancer == *balancer).cloned().collect()
+        };
+        let mut sights = Vec::with_capacity(targets.len());
+        for obligation in targets {
+            let sight = sight(&obligation.target, said);
+            let sight = match (&obligation.target, &sight) {
+                (Target::Ip(ip), TargetSight::Present { draining: false, .. }) => {
+                    let elsewhere = owned_elsewhere(reader, key, ip).await;
+                    if elsewhere { TargetSight::Gone } else { sight }
+                }
+                (Target::Ip(_) | Target::Instance(_), _) => sight,
+            };
+            sights.push((obligation.balancer, obligation.target, sight));
+        }
+        reader.fleet.answer(key, read, Answer::Targets(sights));
+    }
+}
+
+fn sight(target: &Target, said: &Said) -> TargetSight {
+    let (Target::Instance(id) | Target::Ip(id)) = target;
+    match said {
+        // TargetGroupNotFound: nothing can be routed through a group that does not exist.
+        Said::Targets(None) | Said::Classic(None, _) => TargetSight::Gone,
+        Said::Targets(Some(health)) => {
+            // Every port counts: dynamic host ports make several targets of one instance.
+            let mine: Vec<_> = health.iter().filter(|t| t.id == *id && !is_not_registered(t)).collect();
+            let worst = mine.iter().find(|t| t.state != "draining").or(mine.first());
+            worst.map_or(TargetSight::Gone, |target| present(target))
+        }
+        Said::Classic(Some(members), words) if members.contains(id) => {
+            let state = words.get(id).cloned().unwrap_or_else(|| "still listed".to_owned());
+            let draining = state.contains("deregistration currently in progress");
+            TargetSight::Present { state, draining, instance_dead: false }
+        }
+        Said::Classic(Some(_), _) => TargetSight::Gone,
+    }
+}
+
+/// `unused` has four meanings; this is the only one that proves a deregistration.
+/// (Source: ELBv2 API reference, `TargetHealth.Reason`.)
+fn is_not_registered(target: &TargetHealthView) -> bool {
+    target.state == "unused" && target.reason.as_deref() == Some("Target.NotRegistered")
+}
+
+fn present(target: &TargetHealthView) -> TargetSight {
+    let reason = target.reason.as_deref();
+    let port = target.port.map(|p| format!(" on port {p}")).unwrap_or_default();
+    TargetSight::Present {
+        state: match reason {
+            Some(reason) => format!("{} ({reason}){port}", target.state),
+            None => format!("{}{port}", target.state),
+        },
+        draining: target.state == "draining",
+        instance_dead: reason == Some("Target.InvalidState"),
+    }
+}
+
+/// Addresses are used again: one that a running task on another instance owns now is not the drain's any more. Asked only
+/// where nothing else is left, and of one list of the cluster for all.
+async fn owned_elsewhere(reader: &Reader<'_>, key: &str, ip: &str) -> bool {
+    let asked = reader.fleet.with(key, |slot| {
+        let record = &slot.drain.record;
+        let due = matches!(record.phase, Phase::Verifying | Phase::Completing);
+        let clusters: BTreeSet<String> = record.container_instances.iter().map(|mine| mine.cluster.clone()).collect();
+        let arns: BTreeSet<String> = record.container_instances.iter().map(|mine| mine.arn.clone()).collect();
+        due.then_some((clusters, arns))
+    });
+    let Some((clusters, arns)) = asked.flatten() else { return false };
+    for cluster in clusters {
+        let known = |now: Mono| {
+            let owners = reader.caches.owners.owners.borrow();
+            let fresh = owners.get(&cluster).filter(|(read, _)| now < *read + OWNERS_LAST);
+            fresh.map(|(_, owners)| owners.get(ip).cloned())
+        };
+        let owner = match known(reader.clock.mono()) {
+            Some(owner) => owner,
+            None => match owners(reader, &cluster).await {
+                Ok(()) => known(reader.clock.mono()).flatten(),
+                Err(error) => {
+                    tracing::debug!(%error, "whose an address is cannot be told; it counts as the drain's");
+                    None
+                }
+            },
+        };
+        if let Some(owner) = owner {
+            return !arns.contains(&owner);
+        }
+    }
+    false
+}
+
+async fn owners(reader: &Reader<'_>, cluster: &str) -> Result<(), AwsError> {
+    let (permit, began) = reader.turn(&LIST_TASKS).await;
+    let arns = reader.session.ecs.tasks_of(permit, cluster, None, Desired::Running).await?;
+    let mut owners = ByAddress::new();
+    for batch in arns.chunks(IN_A_CALL) {
+        let (permit, _) = reader.turn(&DESCRIBE_TASKS).await;
+        for task in reader.session.ecs.tasks(permit, cluster, batch).await?.found {
+            if let (Some(on), "RUNNING") = (&task.container_instance, task.last_status.as_str()) {
+                owners.extend(task.ips.iter().map(|ip| (ip.clone(), on.clone())));
+            }
+        }
+    }
+    reader.caches.owners.owners.borrow_mut().insert(cluster.to_owned(), (began, owners));
+    Ok(())
+}

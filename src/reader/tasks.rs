@@ -1,0 +1,226 @@
+//! Tasks by name, a hundred a call, with the targets that their services register for them.
+
+use super::services::{know, service_name};
+use super::{Reader, workers};
+use crate::aws::calls::DESCRIBE_TASKS;
+use crate::aws::{Described, ServiceView, TaskView};
+use crate::fleet::{Choice, Slot};
+use ecs_drain_state::{Answer, Balancer, Kind, Mono, Obligation, Read, Seen, Target, TaskAnswer, TaskKind, TaskSight};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How many calls wait for their turn at once, at most.
+const WORKERS: usize = 4;
+
+/// Tasks in one call. (Source: ECS API reference, DescribeTasks.)
+pub(super) const IN_A_CALL: usize = 100;
+
+/// How much sooner than wanted tasks are read where a call is made anyway.
+const SOON: Duration = Duration::from_secs(3);
+
+/// The tasks of one drain that are asked for.
+type Asked = BTreeMap<String, Vec<String>>;
+
+pub(super) async fn sweep(reader: &Reader<'_>) {
+    workers(WORKERS, || async {
+        loop {
+            reader.wanted(Kind::Tasks).await;
+            let Some((cluster, mut asked)) = first(reader) else {
+                tokio::time::sleep(super::IDLE).await;
+                continue;
+            };
+            let (permit, began) = reader.turn(&DESCRIBE_TASKS).await;
+            fill(reader, &cluster, &mut asked);
+            let arns: BTreeSet<String> = asked.values().flatten().cloned().collect();
+            let arns: Vec<String> = arns.into_iter().collect();
+            match reader.session.ecs.tasks(permit, &cluster, &arns).await {
+                Ok(described) => {
+                    let read = reader.read(began);
+                    let answers = answers(reader, &cluster, &described).await;
+                    for (key, arns) in &asked {
+                        hand_out(reader, read, key, arns, &answers, &described);
+                    }
+                    reader.ended(Kind::Tasks, asked.keys());
+                }
+                Err(error) => reader.failed(Kind::Tasks, asked.keys(), began, &error),
+            }
+        }
+    })
+    .await;
+}
+
+fn first(reader: &Reader<'_>) -> Option<(String, Asked)> {
+    let key = reader.fleet.pick_first(Kind::Tasks, reader.clock.mono())?;
+    let mut all = reader.fleet.with(&key, |slot| unstopped(slot)).unwrap_or_default();
+    all.sort();
+    let Some((_, _, cluster)) = all.first().cloned() else {
+        reader.ended(Kind::Tasks, [&key]);
+        return None;
+    };
+    // Of more than a call can hold, those that were read the longest ago.
+    let mine = all.into_iter().filter(|(.., of)| *of == cluster).take(IN_A_CALL).map(|(_, arn, _)| arn);
+    let asked = Asked::from([(key, mine.collect())]);
+    Some((cluster, asked))
+}
+
+/// Fills the call with the tasks of other drains in the cluster.
+fn fill(reader: &Reader<'_>, cluster: &str, asked: &mut Asked) {
+    let mut room = IN_A_CALL.saturating_sub(asked.values().map(Vec::len).sum());
+    reader.fleet.pick(Kind::Tasks, reader.clock.mono(), SOON, |key, slot| {
+        if room == 0 {
+            return Choice::Stop;
+        }
+        if slot.drain.record.container_instances.iter().all(|mine| mine.cluster != cluster) {
+            return Choice::Leave;
+        }
+        let mine: Vec<String> =
+            unstopped(slot).into_iter().filter(|(.., of)| of == cluster).map(|(_, arn, _)| arn).collect();
+        if mine.is_empty() || mine.len() > room {
+            return Choice::Leave;
+        }
+        room -= mine.len();
+        asked.insert(key.to_owned(), mine);
+        Choice::Take
+    });
+}
+
+/// The tasks of a drain that have not been seen stopped, or whose targets are not known: when each was read last, its ARN,
+/// and its cluster.
+fn unstopped(slot: &Slot) -> Vec<(Mono, String, String)> {
+    let (facts, record) = (&slot.drain.facts, &slot.drain.record);
+    let cluster = |on: usize| {
+        let arn = &facts.instances.get(on)?.arn;
+        record.container_instances.iter().find(|mine| mine.arn == *arn).map(|mine| mine.cluster.clone())
+    };
+    let open = facts.tasks.iter().filter(|(_, task)| task.stopped.is_none() || !task.registrations_known);
+    let read = |sight: &Option<(Read, TaskSight)>| sight.as_ref().map_or(Mono::START, |(read, _)| read.began);
+    open.filter_map(|(arn, task)| Some((read(&task.sight), arn.clone(), cluster(task.on)?))).collect()
+}
+
+/// What is told of each task, by its ARN: the container instance that it is on, what it does, and its registrations.
+type Answers = BTreeMap<String, (Option<String>, TaskSight, Seen<Vec<(Balancer, Option<String>)>>)>;
+
+/// What each task that was found is, and what its service registers for it.
+async fn answers(reader: &Reader<'_>, cluster: &str, described: &Described<TaskView>) -> Answers {
+    let unknown = know(reader, cluster, &described.found).await;
+    let mut answers = BTreeMap::new();
+    for view in &described.found {
+        let name = service_name(view);
+        let service = name.and_then(|name| reader.caches.services.get(cluster, name)).flatten();
+        let balancers = match name.and_then(|name| unknown.get(name)) {
+            Some(why) => Seen::Unknown(why.clone()),
+            None => Seen::Yes(service.as_deref().map_or_else(Vec::new, |service| registers(view, service))),
+        };
+        let sight = task_sight(view, service.as_deref());
+        answers.insert(view.arn.clone(), (view.container_instance.clone(), sight, balancers));
+    }
+    answers
+}
+
+fn hand_out(
+    reader: &Reader<'_>,
+    read: Read,
+    key: &str,
+    arns: &[String],
+    answers: &Answers,
+    described: &Described<TaskView>,
+) {
+    let Some(record) = reader.fleet.record(key) else { return };
+    let now = reader.clock.now();
+    let mut tasks = Vec::new();
+    let mut failed = None;
+    for arn in arns {
+        if let Some((_, sight, balancers)) = answers.get(arn) {
+            let found = obligations(reader, balancers, &record.instance_id, now);
+            tasks.push((arn.clone(), TaskAnswer::Found(sight.clone(), found)));
+        } else if let Some((_, reason)) = described.failed.iter().find(|(failed, _)| failed == arn) {
+            failed = Some(format!("ecs:DescribeTasks said of {arn}: {reason}"));
+        } else {
+            tasks.push((arn.clone(), TaskAnswer::Missing));
+        }
+    }
+    reader.fleet.answer(key, read, Answer::Tasks(tasks));
+    if let Some(why) = failed {
+        reader.fleet.answer(key, read, Answer::Failed(Kind::Tasks, why));
+    }
+}
+
+fn obligations(
+    reader: &Reader<'_>,
+    balancers: &Seen<Vec<(Balancer, Option<String>)>>,
+    instance_id: &str,
+    now: Timestamp,
+) -> Seen<Vec<Obligation>> {
+    match balancers {
+        Seen::Unknown(why) => Seen::Unknown(why.clone()),
+        Seen::Yes(all) => Seen::Yes(
+            all.iter()
+                .map(|(balancer, ip)| {
+                    let target = ip.clone().map_or_else(|| Target::Instance(instance_id.to_owned()), Target::Ip);
+                    reader.caches.balancers.complete(Obligation::new(balancer.clone(), target, now))
+                })
+                .collect(),
+        ),
+    }
+}
+
+/// Discovers tasks of a whole cluster: describes these, and tells each drain which are on its container instances.
+pub(super) async fn discover(
+    reader: &Reader<'_>,
+    cluster: &str,
+    arns: &[String],
+) -> Result<BTreeMap<String, Vec<(String, TaskAnswer)>>, crate::aws::AwsError> {
+    let mut by_instance: BTreeMap<String, Vec<(String, TaskAnswer)>> = BTreeMap::new();
+    // Whose EC2 instance that is, matters for the drains' own alone.
+    let ec2: BTreeMap<String, String> = {
+        let slots = reader.fleet.slots();
+        let all = slots.values().flat_map(|slot| {
+            let record = &slot.drain.record;
+            record.container_instances.iter().map(|mine| (mine.arn.clone(), record.instance_id.clone()))
+        });
+        all.collect()
+    };
+    for batch in arns.chunks(IN_A_CALL) {
+        let (permit, _) = reader.turn(&DESCRIBE_TASKS).await;
+        let described = reader.session.ecs.tasks(permit, cluster, batch).await?;
+        let now = reader.clock.now();
+        let answers = answers(reader, cluster, &described).await;
+        for (arn, (on, sight, balancers)) in answers {
+            let Some(on) = on else { continue };
+            let Some(ec2) = ec2.get(&on) else { continue };
+            let found = obligations(reader, &balancers, ec2, now);
+            by_instance.entry(on).or_default().push((arn, TaskAnswer::Found(sight, found)));
+        }
+    }
+    Ok(by_instance)
+}
+
+/// What a task's service has registered for it: its own address where it has one (awsvpc), else the instance.
+///
+/// Stopped tasks count too, as long as ECS remembers them: a registration can outlive its task.
+fn registers(task: &TaskView, service: &ServiceView) -> Vec<(Balancer, Option<String>)> {
+    let targets: Vec<Option<String>> =
+        if task.ips.is_empty() { vec![None] } else { task.ips.iter().cloned().map(Some).collect() };
+    let groups = service.target_groups.iter().map(|arn| Balancer::TargetGroup(arn.clone()));
+    let groups = groups.flat_map(|balancer| targets.iter().map(move |target| (balancer.clone(), target.clone())));
+    let classic = service.classic.iter().map(|name| (Balancer::ClassicLoadBalancer(name.clone()), None));
+    groups.chain(classic).collect()
+}
+
+fn task_sight(task: &TaskView, service: Option<&ServiceView>) -> TaskSight {
+    // Whoever calls RunTask may set any group. Only a deployment's id in `startedBy` makes a task the service's own,
+    // and only then is it believed to be a daemon, which may be ignored.
+    let deployed = task.started_by.as_deref().is_some_and(|by| by.starts_with("ecs-svc/"));
+    let kind = match (service_name(task), service) {
+        (Some(name), Some(service)) if service.daemon && deployed => TaskKind::Daemon(name.to_owned()),
+        (Some(name), _) => TaskKind::Replica(name.to_owned()),
+        (None, _) => TaskKind::Standalone,
+    };
+    TaskSight {
+        last_status: task.last_status.clone(),
+        stopping: task.desired_status == "STOPPED",
+        kind,
+        protected_until: None,
+    }
+}

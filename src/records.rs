@@ -1,0 +1,146 @@
+//! Where records are kept: in the table, or, in a dry run, in a map that is gone with the process.
+//!
+//! A map was chosen over an embedded database behind the same store, because a dry run must not need more than a run:
+//! the map is forty lines, and what it does not do (conditions between processes) nobody in a dry run can need.
+
+use crate::store::{Answer, Brake, OpenWork, Read, ReadRequest, Saved, Store, StoreError, UnfinishedKey};
+use ecs_drain_state::Record;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// The records of one controller.
+pub enum Records {
+    /// The table.
+    Table(Store),
+    /// A dry run.
+    Memory(RefCell<BTreeMap<String, Record>>),
+}
+
+impl Records {
+    /// Whether the table is there and as it must be.
+    ///
+    /// # Errors
+    /// When it is not, with what to do about it.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        match self {
+            Records::Table(store) => store.check().await,
+            Records::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Creates a record unless there is one.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn create(&self, record: Record) -> Result<Saved, StoreError> {
+        match self {
+            Records::Table(store) => store.create(record).await,
+            Records::Memory(map) => {
+                let mut map = map.borrow_mut();
+                if map.contains_key(&record.key()) {
+                    return Ok(Saved::LostRace);
+                }
+                Ok(Saved::Saved(Box::new(keep(&mut map, record))))
+            }
+        }
+    }
+
+    /// Writes a record over the version that it was read at.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn save(&self, record: Record) -> Result<Saved, StoreError> {
+        match self {
+            Records::Table(store) => store.save(record).await,
+            Records::Memory(map) => {
+                let mut map = map.borrow_mut();
+                if map.get(&record.key()).map(|r| r.version) != Some(record.version) {
+                    return Ok(Saved::LostRace);
+                }
+                Ok(Saved::Saved(Box::new(keep(&mut map, record))))
+            }
+        }
+    }
+
+    /// Reads a record as it is now.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn get(&self, key: &str) -> Result<Option<Read>, StoreError> {
+        match self {
+            Records::Table(store) => store.get(key).await,
+            Records::Memory(map) => Ok(map.borrow().get(key).cloned().map(|r| Read::Record(Box::new(r)))),
+        }
+    }
+
+    /// Reads many records as they are now; one that does not exist is left out.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn get_many(&self, keys: &[String]) -> Result<Vec<(String, Read)>, StoreError> {
+        match self {
+            Records::Table(store) if !keys.is_empty() => store.get_many(keys).await,
+            Records::Table(_) => Ok(Vec::new()),
+            Records::Memory(map) => {
+                let map = map.borrow();
+                let found = keys.iter().filter_map(|key| Some((key.clone(), map.get(key).cloned()?)));
+                Ok(found.map(|(key, record)| (key, Read::Record(Box::new(record)))).collect())
+            }
+        }
+    }
+
+    /// This controller's unfinished records and unanswered requests; they may lag behind. A dry run has no requests.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn open_work(&self) -> Result<OpenWork, StoreError> {
+        match self {
+            Records::Table(store) => store.open_work().await,
+            Records::Memory(map) => {
+                let map = map.borrow();
+                let unfinished = map.values().filter(|r| !r.is_done());
+                let records = unfinished.map(|r| UnfinishedKey { key: r.key(), version: r.version }).collect();
+                Ok(OpenWork { records, requests: Vec::new() })
+            }
+        }
+    }
+
+    /// Reads requests as they are now.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn requests(&self, keys: &[String]) -> Result<Vec<(String, ReadRequest)>, StoreError> {
+        match self {
+            Records::Table(store) if !keys.is_empty() => store.requests(keys).await,
+            Records::Table(_) | Records::Memory(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn answer(&self, key: &str, answer: &Answer) -> Result<(), StoreError> {
+        match self {
+            Records::Table(store) => store.answer(key, answer).await,
+            Records::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Who holds clusters, or everything.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused, or what stands there cannot be read.
+    pub async fn brake(&self) -> Result<Brake, StoreError> {
+        match self {
+            Records::Table(store) => store.brake().await,
+            Records::Memory(_) => Ok(Brake::default()),
+        }
+    }
+}
+
+fn keep(map: &mut BTreeMap<String, Record>, mut record: Record) -> Record {
+    record.version += 1;
+    map.insert(record.key(), record.clone());
+    record
+}

@@ -1,0 +1,249 @@
+//! What the controller keeps of one account and region while it runs. All of it can be lost.
+
+use crate::aws::{HookView, Session};
+use crate::config;
+use crate::fleet::Fleet;
+use crate::health::Health;
+use crate::heartbeat::Beats;
+use crate::metrics::{Metrics, Picture};
+use crate::reader::{Caches, GroupsView, Member, Searches};
+use crate::store::Brake;
+use ecs_drain_state::{Mono, Order, Phase, Record};
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use tokio::sync::Notify;
+
+/// One account and region.
+pub struct ScopeState {
+    /// What was configured.
+    pub config: config::Scope,
+    /// How AWS is reached.
+    pub session: Session,
+    /// The newest complete read of the groups.
+    pub groups: RefCell<Option<Rc<GroupsView>>>,
+    /// Searches for container instances.
+    pub searches: Searches,
+    /// What is kept between reads.
+    pub caches: Caches,
+    /// The unfinished drains.
+    pub fleet: Fleet,
+    /// The last known phase of every instance that has a record, by EC2 instance id.
+    pub phases: RefCell<BTreeMap<String, Known>>,
+    /// Who holds clusters, or everything. None until that was read: nothing is done before.
+    pub brake: RefCell<Option<Brake>>,
+    /// How many container instances each cluster has, and until when that is believed: budgets in percent.
+    pub sizes: RefCell<BTreeMap<String, (Mono, u32)>>,
+    /// Clusters whose size is to be read.
+    pub sizes_wanted: RefCell<BTreeSet<String>>,
+    /// Records that cannot be read, with what was said of them: their drains stand still.
+    pub unreadable: RefCell<BTreeMap<String, Unread>>,
+    /// Told what changed, one bell for each loop.
+    pub bells: Bells,
+    /// Heartbeats.
+    pub beats: Beats,
+    /// The complete read of the groups before the newest.
+    pub previous: RefCell<Option<Rc<GroupsView>>>,
+    /// The beginning of the read of the groups that heartbeats know.
+    pub beaten: Cell<Option<Mono>>,
+    /// Where things are counted.
+    pub metrics: Metrics,
+    /// Where the loops say that they are alive.
+    pub health: Health,
+}
+
+/// A record that this process does not act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Why not.
+    pub what: String,
+    /// Whether a newer program wrote it, which goes on with it.
+    pub newer: bool,
+}
+
+impl Unread {
+    /// One of a newer schema.
+    pub fn newer(schema: u64) -> Unread {
+        Unread { what: format!("its record has schema {schema}, which is newer than this program"), newer: true }
+    }
+}
+
+/// What heartbeats and intake know of an instance's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its phase.
+    pub phase: Phase,
+    /// Whether its completion has been refused for so long that its hook's own result is to end the wait.
+    pub refused: bool,
+    /// Whether a lifecycle action is in the record.
+    pub has_lifecycle: bool,
+}
+
+impl Known {
+    /// What is known of a record.
+    pub fn of(record: &Record) -> Known {
+        Known { phase: record.phase, refused: record.is_refused_for_good(), has_lifecycle: record.lifecycle.is_some() }
+    }
+}
+
+/// Bells that wake the loops of a scope: each has one listener, and one that is rung while its listener works is heard
+/// afterwards.
+#[derive(Default)]
+pub struct Bells {
+    /// The groups were read: heartbeats may be due.
+    pub hold: Notify,
+    /// Whether a drain has come to another phase since heartbeats last asked.
+    pub phases: Cell<bool>,
+    /// The groups were read, or a search ended: a drain may begin.
+    pub intake: Notify,
+    /// The groups should be read now: an event says that something waits.
+    pub groups: Notify,
+    /// The table should be read now.
+    pub table: Notify,
+    /// A cluster's size is wanted.
+    pub sizes: Notify,
+}
+
+/// Our hooks on a group.
+pub enum OurHooks<'a> {
+    /// Exactly one, as Auto Scaling describes it.
+    One(&'a HookView),
+    /// Several: a mistake in the configuration. All are held, none is completed.
+    Several(Vec<&'a HookView>),
+    /// The group was read and has none.
+    None,
+    /// The group's hooks could not be read.
+    Unknown,
+}
+
+impl ScopeState {
+    /// A scope in which nothing has been seen yet.
+    pub fn new(
+        config: config::Scope,
+        policies: config::Policies,
+        session: Session,
+        metrics: Metrics,
+        health: Health,
+    ) -> ScopeState {
+        ScopeState {
+            config,
+            session,
+            groups: RefCell::default(),
+            searches: Searches::default(),
+            caches: Caches::default(),
+            fleet: Fleet::new(policies),
+            phases: RefCell::default(),
+            brake: RefCell::default(),
+            sizes: RefCell::default(),
+            sizes_wanted: RefCell::default(),
+            unreadable: RefCell::default(),
+            bells: Bells::default(),
+            beats: Beats::default(),
+            previous: RefCell::default(),
+            beaten: Cell::default(),
+            metrics,
+            health,
+        }
+    }
+
+    /// Who holds the clusters of a drain, or everything.
+    pub fn brake_on(&self, record: &Record) -> Option<String> {
+        let clusters: Vec<&str> = record.container_instances.iter().map(|c| c.cluster.as_str()).collect();
+        match self.brake.borrow().as_ref() {
+            None => Some("this process, until it has read who holds what".to_owned()),
+            Some(brake) => brake.on(&self.session.account, &self.session.region, &clusters).map(Order::to_string),
+        }
+    }
+
+    /// The same for an instance whose drain is unfinished.
+    pub fn is_braked(&self, instance: &str) -> bool {
+        let key = format!("{}{instance}", self.prefix());
+        self.fleet.record(&key).is_some_and(|record| self.brake_on(&record).is_some())
+    }
+
+    /// What it looks like now.
+    pub fn picture(&self) -> Picture {
+        let mut picture = Picture::default();
+        for slot in self.fleet.slots().values() {
+            picture.add(&slot.drain.record, slot.stuck);
+        }
+        let view = self.groups.borrow().clone();
+        let waiting = view.map_or(0, |view| self.held(&view));
+        let broken = self.unreadable.borrow().values().filter(|unread| !unread.newer).count();
+        picture.unreadable = u32::try_from(broken).unwrap_or(u32::MAX);
+        picture.waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
+        picture
+    }
+
+    /// How many instances wait in groups that have a hook of ours.
+    fn held(&self, view: &GroupsView) -> usize {
+        let ours =
+            |member: &Member| matches!(self.our_hooks(view, &member.group), OurHooks::One(_) | OurHooks::Several(_));
+        self.waiting(view).iter().filter(|(_, member)| ours(member)).count()
+    }
+
+    /// Account and region, as a person says them.
+    pub fn place(&self) -> String {
+        format!("account {}, region {}", self.session.account, self.session.region)
+    }
+
+    /// Account and region, as they begin every key of this scope.
+    pub fn prefix(&self) -> String {
+        format!("{}/{}/", self.session.account, self.session.region)
+    }
+
+    /// The instances of selected groups that wait under a terminating hook of any name.
+    pub fn waiting(&self, view: &GroupsView) -> Vec<(String, Member)> {
+        view.members
+            .iter()
+            .filter(|(_, member)| crate::reader::is_waiting(&member.state))
+            .filter(|(_, member)| {
+                view.groups.get(&member.group).is_some_and(|g| self.config.groups.selects(&member.group, &g.tags))
+            })
+            .map(|(id, member)| (id.clone(), member.clone()))
+            .collect()
+    }
+
+    /// Which of a group's hooks are ours: terminating ones, by exact name.
+    pub fn our_hooks<'a>(&self, view: &'a GroupsView, group: &str) -> OurHooks<'a> {
+        let Some(info) = view.groups.get(group) else { return OurHooks::Unknown };
+        let Some(hooks) = info.hooks.known() else { return OurHooks::Unknown };
+        let mut ours: Vec<_> = hooks.iter().filter(|h| h.terminating && self.config.hooks.contains(&h.name)).collect();
+        match (ours.pop(), ours.is_empty()) {
+            (None, _) => OurHooks::None,
+            (Some(one), true) => OurHooks::One(one),
+            (Some(last), false) => {
+                ours.push(last);
+                OurHooks::Several(ours)
+            }
+        }
+    }
+
+    /// Takes over a record that was read or written.
+    pub fn learn(&self, record: Record, now: Mono) {
+        let known = Known::of(&record);
+        if self.phases.borrow_mut().insert(record.instance_id.clone(), known) != Some(known) {
+            self.bells.phases.set(true);
+        }
+        self.unreadable.borrow_mut().remove(&record.key());
+        let key = record.key();
+        if record.is_done() {
+            self.forget(&key, &record);
+            return;
+        }
+        self.fleet.learn(record, now);
+    }
+
+    /// Forgets what is only needed while a drain is unfinished.
+    fn forget(&self, key: &str, record: &Record) {
+        self.fleet.forget(key);
+        self.searches.forget(&record.instance_id);
+    }
+
+    /// Forgets phases of instances that no group shows any more.
+    pub fn forget_departed(&self, view: &GroupsView) {
+        let unfinished: BTreeSet<String> =
+            self.fleet.slots().values().map(|slot| slot.drain.record.instance_id.clone()).collect();
+        self.phases.borrow_mut().retain(|id, _| view.members.contains_key(id) || unfinished.contains(id));
+    }
+}

@@ -1,0 +1,167 @@
+//! What each phase wants read, from when, and how urgently.
+
+use super::fixture::check_needs as check;
+
+/// Nothing is wanted of a drain that cannot go on: it waits for its turn, is paused, or rests in a warm pool.
+#[test]
+fn nothing_where_nothing_can_be_done() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING turn=1/1+0 => Pending nothing
+        10s  turn=now                            => Deregistering Status≥16s/Begin
+        15s  DRAINING hold                       => Deregistering nothing
+        1h                                       => Deregistering nothing
+        2h   resume                              => Waiting Status≥2h16s/Begin Tasks≥2h5m1s/Show Sweep≥2h1s/Show
+        2h1s brake=Ada                           => Waiting nothing
+        6 writes
+        ",
+    );
+}
+
+/// Two hours later the instance is in service again: its status is wanted, to undo DRAINING.
+#[test]
+fn nothing_in_a_warm_pool() {
+    check(
+        "
+        policy kind=returns-to-warm-pool
+        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering Status≥6s/Begin
+        5s   DRAINING                         => Verifying Status≥36s/Begin Running≥1m6s/Finish Sweep≥1m6s/Finish
+        66s                                   => Verifying Status≥1m37s/Begin Stopped≥2m7s/Finish
+        127s                                  => Completing Status≥2m16s/Finish; accepted: Returning
+        130s group=Warmed:Stopped             => Returning nothing
+        2h                                    => Returning nothing
+        3h   group=InService                  => Returning Status≥3h6s/Begin
+        3h5s ACTIVE                           => Done(Drained) nothing
+        7 writes
+        ",
+    );
+}
+
+/// What can be read ahead is: list (a), the sweep, the targets; tasks by name while the counters show that some stop; list
+/// (b) once nothing is left.
+#[test]
+fn a_whole_drain() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING,api:RUNNING found=web/60 targets=web:healthy => Deregistering Status≥6s/Begin
+        5s   DRAINING                                                              => Waiting Status≥21s/Begin Tasks≥5m6s/Show Running≥1m6s/Show Targets≥36s/Show Sweep≥1m6s/Show
+        30s  tasks=web:RUNNING,api:STOPPING                                        => Waiting Status≥46s/Begin Tasks≥5m31s/Show Running≥1m6s/Show Targets≥1m1s/Show Sweep≥1m6s/Show
+        66s  tasks=web:RUNNING targets=web:draining                                => Waiting Status≥1m22s/Begin Tasks≥6m7s/Show Targets≥1m30s/Show
+        90s  tasks=web:STOPPING                                                    => Waiting Status≥2m1s/Begin Tasks≥1m35s/Finish Targets≥1m34s/Show
+        100s                                                                       => Waiting Status≥2m11s/Begin Tasks≥1m45s/Finish Targets≥1m44s/Show
+        130s targets=none                                                          => Waiting Status≥2m41s/Begin Tasks≥2m15s/Finish
+        135s tasks=none                                                            => Verifying Status≥2m46s/Begin Stopped≥2m16s/Finish
+        136s                                                                       => Verifying Status≥2m47s/Begin Targets≥2m20s/Finish
+        146s answer=error                                                          => Completing Status≥2m35s/Finish; error: Completing
+        150s                                                                       => Completing Status≥2m39s/Finish; error: Completing
+        7 writes
+        ",
+    );
+}
+
+/// A spot interruption leaves two minutes: ECS is asked to drain before anything is listed, and comes first everywhere.
+#[test]
+fn a_spot_interruption_wants_only_the_status_first() {
+    check(
+        "
+        policy then=leave origin=spot
+        0s   ci=? tasks=? group=? => Pending Status≥0s/Spot
+        1s   ACTIVE               => Deregistering Status≥7s/Spot
+        5s   DRAINING             => Waiting Status≥36s/Begin Running≥7s/Begin Sweep≥1m6s/Show
+        10s  tasks=web:RUNNING    => Waiting Status≥26s/Begin Tasks≥5m11s/Show Running≥1m11s/Show Sweep≥1m6s/Show
+        3 writes
+        ",
+    );
+}
+
+/// By the older strategy its tasks are waited for before ECS forgets them; nothing is listed of what is gone.
+#[test]
+fn deregistered() {
+    check(
+        "
+        policy strategy=deregister
+        0s   ACTIVE tasks=standalone:RUNNING found=web/60 targets=web:healthy => Deregistering Status≥6s/Begin Tasks≥5m1s/Show
+        5s   DRAINING                                                         => Deregistering Status≥11s/Begin Tasks≥5m6s/Show
+        10s  tasks=none                                                       => Deregistering Status≥16s/Begin Running≥1m6s/Finish
+        66s                                                                   => Deregistering Status≥1m12s/Begin Stopped≥2m7s/Finish
+        127s                                                                  => Deregistering Status≥2m13s/Begin
+        130s INACTIVE                                                         => Waiting Status≥2m41s/Begin Targets≥2m41s/Show Sweep≥3m11s/Show
+        200s targets=none                                                     => Verifying Status≥3m51s/Begin Targets≥3m30s/Finish
+        5 writes
+        ",
+    );
+}
+
+/// A deadline acts on what was read after it passed: everything is wanted from then.
+#[test]
+fn at_its_deadline() {
+    check(
+        "
+        policy deadline=10m at-deadline=continue
+        0s   DRAINING tasks=web:RUNNING found=web/60 targets=web:healthy => Waiting Status≥16s/Begin Tasks≥5m1s/Show Running≥1m1s/Show Targets≥31s/Show Sweep≥1m1s/Show
+        599s                                                             => Waiting Status≥10m/Begin Tasks≥10m/Begin Running≥10m/Begin Targets≥10m/Begin
+        601s ci=? tasks=? targets=?                                      => Waiting Status≥10m/Begin Tasks≥10m/Begin Running≥10m/Begin Targets≥10m/Begin
+        605s DRAINING tasks=web:RUNNING targets=web:healthy              => Completing nothing; accepted: Done(TimedOut)
+        4 writes
+        ",
+    );
+}
+
+/// In no cluster: it is searched for, no more often than reads lag.
+#[test]
+fn in_no_cluster() {
+    check(
+        "
+        0s   ci=none      => Pending Sweep≥1s/Begin
+        5s                => Pending Sweep≥1m5s/Begin
+        65s               => Pending Sweep≥2m5s/Begin
+        70s  search=fails => Pending Sweep≥2m5s/Begin
+        130s              => Pending Sweep≥2m11s/Begin
+        1 writes
+        ",
+    );
+}
+
+/// While every agent is away the states of its tasks are frozen: they are read now and then.
+#[test]
+fn agents_away() {
+    check(
+        "
+        0s   DRAINING! tasks=web:RUNNING found=web/60 targets=web:draining => Waiting Status≥16s/Begin Tasks≥1m1s/Show Running≥1m1s/Show Targets≥5s/Show Sweep≥1m1s/Show
+        10s                                                                => Waiting Status≥26s/Begin Tasks≥1m11s/Show Running≥1m1s/Show Targets≥15s/Show Sweep≥1m1s/Show
+        70s                                                                => Waiting Status≥1m26s/Begin Tasks≥2m11s/Show Targets≥1m19s/Show
+        605s group=Terminating:Wait!                                       => Verifying Status≥10m36s/Begin Targets≥10m36s/Finish Sweep≥10m6s/Show
+        3 writes
+        ",
+    );
+}
+
+/// What waits to be completed is read again before it is too old for the call.
+#[test]
+fn while_a_call_fails() {
+    check(
+        "
+        0s   DRAINING     => Verifying Status≥31s/Begin Running≥1m1s/Finish Sweep≥1m1s/Finish
+        61s               => Verifying Status≥1m32s/Begin Stopped≥2m2s/Finish
+        122s answer=error => Completing Status≥2m11s/Finish; error: Completing
+        130s ci=?         => Completing Status≥2m11s/Finish; error: Completing
+        135s              => Completing Status≥2m16s/Finish
+        140s DRAINING     => Completing Status≥2m29s/Finish; error: Completing
+        230s ci=? tasks=? => Completing Status≥3m51s/Finish
+        235s DRAINING     => Completing Status≥4m4s/Finish; error: Completing
+        7 writes
+        ",
+    );
+}
+
+/// An operator's drain that was completed otherwise than by its proof needs none.
+#[test]
+fn released() {
+    check(
+        "
+        0s DRAINING tasks=web:RUNNING => Waiting Status≥16s/Begin Tasks≥5m1s/Show Running≥1m1s/Show Sweep≥1m1s/Show
+        5s complete-now answer=error  => Completing nothing; error: Completing
+        4 writes
+        ",
+    );
+}

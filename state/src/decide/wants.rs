@@ -1,0 +1,286 @@
+//! What each phase wants read. A drain that waits for its turn, is paused, retained, or rests in a warm pool wants nothing
+//! but its group's state, which is read for all drains at once, until the group does not have it any more.
+
+use super::clear::Remains;
+use super::pending::{is_urgent, waits_for_turn};
+use super::{View, clear};
+use crate::facts::{InstanceFacts, Kind, TargetFacts, TaskFacts, matters};
+use crate::needs::{Class, Needs};
+use crate::phase::{Outcome, Phase};
+use crate::proof::{self, STATUS_LASTS, Verdict};
+use crate::record::{Record, Strategy};
+use crate::sight::{GroupSight, LifecycleState, TargetSight};
+use crate::time::{Mono, Read};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// How often the status is read while ECS's counters show running tasks.
+const WHILE_TASKS_RUN: Duration = Duration::from_secs(15);
+
+/// How often it is read while nothing but time is missing: only to notice that something came back.
+const KEEP: Duration = Duration::from_secs(30);
+
+/// How long the first list of a drain's tasks waits for the drains that begin with it.
+const TOGETHER: Duration = Duration::from_millis(1500);
+
+/// How often targets are read that nobody deregisters.
+const IN_SERVICE: Duration = Duration::from_secs(30);
+
+/// How soon a task is read again once it is expected to be gone; it grows with the time that has passed.
+const HOT: Duration = Duration::from_secs(4);
+
+/// The same for a target: one read serves all that share its group.
+const HOT_TARGETS: Duration = Duration::from_secs(3);
+
+/// What a drain wants read in its phase.
+pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
+    let wants = Wants { draft, view, now: view.now.mono };
+    // Whether an instance that its group does not have exists at all, ECS says: a drain of none ends, whatever holds it up.
+    let absent = view.facts.group.known() == Some(&GroupSight::Absent);
+    let lost = if absent { wants.status(KEEP, Class::Show) } else { Needs::default() };
+    if draft.is_done() {
+        return Needs::default();
+    }
+    if draft.held.is_some() || view.brake.is_some() {
+        return lost;
+    }
+    let mut needs = match draft.phase {
+        Phase::Pending if draft.container_instances.is_empty() || waits_for_turn(draft, view).is_some() => {
+            Needs::default()
+        }
+        Phase::Pending => wants.begin(),
+        Phase::Deregistering => wants.close(),
+        Phase::Waiting => wants.wait(),
+        Phase::Verifying => wants.prove(),
+        Phase::Completing => wants.complete(),
+        Phase::Returning => wants.come_back(),
+        Phase::Done => Needs::default(),
+    };
+    needs = needs.and(lost);
+    if let (Some(deadline), true) = (draft.deadline, draft.phase < Phase::Completing) {
+        needs = needs.and(wants.decide_at(deadline));
+    }
+    if is_urgent(draft) && draft.phase < Phase::Waiting { needs.at_least(Class::Spot) } else { needs }
+}
+
+struct Wants<'a> {
+    draft: &'a Record,
+    view: &'a View<'a>,
+    now: Mono,
+}
+
+impl Wants<'_> {
+    fn there(&self) -> impl Iterator<Item = (usize, &InstanceFacts)> {
+        self.view.facts.instances.iter().enumerate().filter(|(_, one)| !one.is_gone())
+    }
+
+    /// The status of every container instance, at least so often.
+    fn status(&self, every: Duration, class: Class) -> Needs {
+        let mut needs = Needs::default();
+        for one in &self.view.facts.instances {
+            let from = one.sight.as_ref().map_or(Mono::START, |(read, _)| read.ended + every);
+            needs.want(Kind::Status, from, class);
+        }
+        needs
+    }
+
+    /// The list of each container instance's tasks, once, and every task by name that was only listed.
+    fn discover(&self, class: Class) -> Needs {
+        let mut needs = Needs::default();
+        let unlisted = self.there().filter(|(_, one)| one.discovered.is_none());
+        // From the first of the reads that show it so: it may be read again before the moment is over.
+        if let Some(since) = unlisted.filter_map(|(_, one)| one.unchanged.map(|run| run.first.ended)).max() {
+            // Others of a wave come a moment later: a list of their whole cluster may serve them all.
+            needs.want(Kind::Running, since + TOGETHER, class);
+        }
+        let new = |(_, task): &(&str, &TaskFacts)| task.sight.is_none() || !task.registrations_known;
+        let unknown = self.view.facts.tasks.values().any(|task| task.stopped.is_some() && !task.registrations_known);
+        let listed = self.view.facts.tasks_there().filter(new).map(|(_, task)| task.listed.ended);
+        if let Some(listed) = listed.min() {
+            needs.want(Kind::Tasks, listed, class);
+        } else if unknown {
+            needs.want(Kind::Tasks, Mono::START, class);
+        }
+        needs
+    }
+
+    fn begin(&self) -> Needs {
+        let status = self.status(KEEP, Class::Begin);
+        if is_urgent(self.draft) { status } else { status.and(self.discover(Class::Begin)) }
+    }
+
+    fn close(&self) -> Needs {
+        let needs = self.status(self.view.policy.poll, Class::Begin);
+        if is_urgent(self.draft) {
+            return needs;
+        }
+        let needs = needs.and(self.discover(Class::Begin));
+        match self.draft.strategy {
+            Strategy::Drain => needs,
+            // Its tasks are waited for before ECS forgets them.
+            Strategy::Deregister => needs.and(self.tasks()),
+        }
+    }
+
+    fn wait(&self) -> Needs {
+        let every = if self.may_run() { WHILE_TASKS_RUN } else { KEEP };
+        let needs = self.status(every, Class::Begin).and(self.discover(Class::Begin)).and(self.tasks());
+        needs.and(self.targets(Class::Show)).and(proof::ahead(self.draft, self.view.facts, self.view.policy, self.now))
+    }
+
+    fn prove(&self) -> Needs {
+        let needs = self.status(KEEP, Class::Begin).and(self.discover(Class::Finish)).and(self.targets(Class::Finish));
+        needs.and(proof::ahead(self.draft, self.view.facts, self.view.policy, self.now))
+    }
+
+    fn complete(&self) -> Needs {
+        match self.draft.intent.as_ref().map(|intent| intent.outcome) {
+            Some(Outcome::Drained) if self.draft.retained_at.is_none() => {}
+            _ => return Needs::default(),
+        }
+        // What the call needs is read again before it grows old, as long as it waits for its turn.
+        let fresh = self.status(STATUS_LASTS.mul_f32(0.8), Class::Finish).and(self.discover(Class::Finish));
+        match proof::judge(self.draft, self.view.facts, self.view.policy, self.view.now) {
+            Verdict::Proved => fresh,
+            Verdict::Missing(_, _, needs) => needs,
+            Verdict::Remains(Remains::Unknown(_)) => fresh.and(self.targets(Class::Finish)),
+            Verdict::Remains(_) => Needs::default(),
+        }
+    }
+
+    fn come_back(&self) -> Needs {
+        let state = self.view.facts.group.state();
+        let wanted = self.draft.cancel.is_some() || state == Some(&LifecycleState::InService);
+        if wanted { self.status(self.view.policy.poll, Class::Begin) } else { Needs::default() }
+    }
+
+    /// Whether ECS's counters name tasks beside those that do not matter.
+    fn may_run(&self) -> bool {
+        self.there().any(|(index, one)| {
+            let live = one.sight.as_ref().map_or(0, |(_, sight)| sight.live);
+            live > self.view.facts.ignored(index, self.view.policy)
+        })
+    }
+
+    /// Its tasks by name: once ECS's counters name no task that matters, which leave out every task that is stopping; and
+    /// now and then when the counters show that some have begun to stop.
+    fn tasks(&self) -> Needs {
+        let facts = self.view.facts;
+        let mut needs = Needs::default();
+        let sights = facts.tasks_there().filter_map(|(_, task)| task.sight.as_ref());
+        let left: Vec<_> = sights.filter(|(_, sight)| matters(sight, self.view.policy)).collect();
+        let Some(last) = left.iter().map(|(read, _)| read.ended).min() else { return needs };
+        if facts.all_away() {
+            // Their states are frozen until an agent is back.
+            needs.want(Kind::Tasks, last + KEEP * 2, Class::Show);
+            return needs;
+        }
+        if self.may_run() {
+            let running = left.iter().filter(|(_, sight)| !sight.stopping).count();
+            let live: usize =
+                self.there().filter_map(|(_, one)| one.sight.as_ref()).map(|(_, sight)| sight.live as usize).sum();
+            let ignored: usize = self.there().map(|(index, _)| facts.ignored(index, self.view.policy) as usize).sum();
+            let every = if live < running + ignored { KEEP } else { KEEP * 10 };
+            needs.want(Kind::Tasks, last + every, Class::Show);
+            return needs;
+        }
+        // A task stops only once its targets are drained. (Source: ECS developer guide, load balancer connection draining.)
+        let drained = facts.targets.iter().filter_map(|target| self.drains_until(target)).max();
+        let drained = drained.filter(|at| *at > self.now);
+        let since = facts.progress.at.unwrap_or(Mono::START).max(drained.unwrap_or(Mono::START));
+        let from = match drained {
+            Some(at) => (last + HOT).max(at.min(last + KEEP * 2)),
+            None => last + patiently(self.now.since(since), HOT),
+        };
+        needs.want(Kind::Tasks, from, Class::Finish);
+        needs
+    }
+
+    /// When a target that drains has drained at the soonest, if its delay is known.
+    fn drains_until(&self, target: &TargetFacts) -> Option<Mono> {
+        let Some((_, TargetSight::Present { draining: true, .. })) = &target.sight else { return None };
+        let delay = Duration::from_secs(u64::from(target.obligation.delay_seconds?));
+        let closed = self.view.facts.instances.iter().filter_map(|one| one.closed).map(|run| run.first.began).min();
+        let began = target.in_service.map(|read| read.began).max(closed)?;
+        Some(began + delay)
+    }
+
+    /// Its targets: once, to see them registered; then when they can be gone.
+    fn targets(&self, class: Class) -> Needs {
+        let mut needs = Needs::default();
+        if self.view.facts.instances.iter().any(|one| one.closed.is_none()) {
+            return needs;
+        }
+        for target in self.view.facts.targets.iter().filter(|target| self.draft.waits_for(&target.obligation)) {
+            let Some((read, sight)) = &target.sight else {
+                needs.want(Kind::Targets, Mono::START, class);
+                continue;
+            };
+            let from = match sight {
+                TargetSight::Gone => continue,
+                // A balancer may say that the instance does not run.
+                TargetSight::Present { .. } if self.view.facts.all_away() => {
+                    let away = self.view.facts.away_since().map_or(Duration::ZERO, |since| self.now.since(since));
+                    read.ended + patiently(away, HOT)
+                }
+                TargetSight::Present { draining: false, .. } => read.ended + IN_SERVICE,
+                TargetSight::Present { draining: true, .. } => {
+                    let due = self.drains_until(target).unwrap_or(Mono::START);
+                    let late = self.now.since(due.max(target.leaving.map_or(Mono::START, |watch| watch.since)));
+                    // Its group may be deleted meanwhile.
+                    due.min(read.ended + KEEP * 4).max(read.ended + patiently(late, HOT_TARGETS))
+                }
+            };
+            needs.want(Kind::Targets, from, class);
+        }
+        needs
+    }
+
+    /// A deadline acts only on what was read after it passed.
+    fn decide_at(&self, deadline: Timestamp) -> Needs {
+        let mut needs = Needs::default();
+        let Some(passed) = passed_at(deadline, self.view) else { return needs };
+        let facts = self.view.facts;
+        let old = |read: Option<Read>| read.is_none_or(|read| read.began < passed);
+        if facts.instances.iter().any(|one| old(one.sight.as_ref().map(|(read, _)| *read))) {
+            needs.want(Kind::Status, passed, Class::Begin);
+        }
+        if self.there().any(|(_, one)| old(one.discovered)) {
+            needs.want(Kind::Running, passed, Class::Begin);
+        }
+        if facts.tasks_there().any(|(_, task)| old(task.sight.as_ref().map(|(read, _)| *read))) {
+            needs.want(Kind::Tasks, passed, Class::Begin);
+        }
+        if facts.targets.iter().any(|target| old(target.read())) {
+            needs.want(Kind::Targets, passed, Class::Begin);
+        }
+        needs
+    }
+}
+
+/// The monotonic moment at which a deadline passed, if it has.
+pub(super) fn passed_at(deadline: Timestamp, view: &View<'_>) -> Option<Mono> {
+    let ago = Duration::try_from(view.now.wall.duration_since(deadline)).ok()?;
+    Some(view.now.mono.before(ago))
+}
+
+/// Soon at first, then the longer the longer it has taken.
+fn patiently(so_far: Duration, soonest: Duration) -> Duration {
+    (so_far / 8).clamp(soonest, KEEP)
+}
+
+/// Whether every read came back after a moment, and everything that the record knows of was read.
+pub(super) fn is_complete_since(draft: &Record, view: &View<'_>, passed: Mono) -> bool {
+    let facts = view.facts;
+    let young = |read: Option<Read>| read.is_some_and(|read| read.began >= passed);
+    let group = facts.group.known().is_some();
+    let instances = draft.container_instances.iter().all(|mine| {
+        let one = facts.of(&mine.arn);
+        one.is_some_and(|one| {
+            young(one.sight.as_ref().map(|(read, _)| *read)) && (one.is_gone() || young(one.discovered))
+        })
+    });
+    let tasks = facts.tasks_there().all(|(_, task)| young(task.sight.as_ref().map(|(read, _)| *read)));
+    let targets = draft.obligations.iter().all(|o| young(facts.target(o).and_then(TargetFacts::read)));
+    group && instances && tasks && targets && clear::registrations_known(facts).is_ok()
+}

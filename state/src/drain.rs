@@ -1,0 +1,144 @@
+//! One drain as one value: its record, which is durable, and its facts, which may be lost.
+
+#[cfg(test)]
+mod tests;
+
+use crate::decide::{Action, Context, Decision, decide};
+use crate::facts::{Answer, Facts, InstanceFacts};
+use crate::phase::{Outcome, Phase};
+use crate::policy::Policy;
+use crate::proof::{self, Verdict};
+use crate::record::{Intent, Record};
+use crate::sight::{ContainerInstanceStatus, TaskKind};
+use crate::time::{Mono, Now, Read};
+use std::time::Duration;
+
+/// How long after it was decided an instance's termination may be asked for.
+pub(crate) const SENT_WITHIN: Duration = Duration::from_secs(30);
+
+/// How old what was read may be when a change that can be undone is made by it.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// One drain.
+#[derive(Clone, Debug)]
+pub struct Drain {
+    /// The record, as it was last committed.
+    pub record: Record,
+    /// What AWS was last seen to say.
+    pub facts: Facts,
+}
+
+/// Why a call is not sent after all, although it was decided. The drain is decided anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal(pub &'static str);
+
+impl Drain {
+    /// A drain of which this process has read nothing yet.
+    pub fn new(record: Record, now: Mono) -> Drain {
+        let mut drain = Drain { facts: Facts::default(), record };
+        drain.facts.saved(&drain.record, now);
+        drain
+    }
+
+    /// Takes over one answer of AWS.
+    pub fn heed(&mut self, policy: &Policy, read: Read, answer: Answer) {
+        self.facts.note(&self.record, policy, read, answer);
+    }
+
+    /// Takes over the record that was written or read. Another generation is another drain: nothing is known of it.
+    pub fn take(&mut self, record: Record, now: Mono) {
+        if record.generation != self.record.generation {
+            self.facts = Facts::default();
+        }
+        self.record = record;
+        self.facts.saved(&self.record, now);
+    }
+
+    /// Decides what to save, then do, and what to read next.
+    pub fn decide(&self, policy: &Policy, context: &Context<'_>, now: Now) -> Decision {
+        decide(&self.record, &self.facts, policy, context, now)
+    }
+
+    /// Returns whether an action that was decided may be sent at this moment: asked again right before each call, because
+    /// calls queue for their rate. The caller has asked before whether it leads, and whether anything is paused.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn may_send(&self, action: &Action, policy: &Policy, now: Now) -> Result<(), Refusal> {
+        if self.record.held.is_some() {
+            return Err(Refusal("the drain is paused"));
+        }
+        match action {
+            Action::SetDraining { container_instance, .. } => {
+                let one = self.young(container_instance, now.mono)?;
+                let active = one.status() == Some(&ContainerInstanceStatus::Active);
+                ensure(active && self.record.phase == Phase::Deregistering, "the container instance is not ACTIVE")
+            }
+            Action::SetActive { container_instance, .. } => {
+                let ours =
+                    self.record.container_instances.iter().any(|c| c.arn == *container_instance && c.draining_is_ours);
+                ensure(ours && self.record.phase == Phase::Returning, "its DRAINING is not to be undone")
+            }
+            Action::StopTask { task, .. } => self.may_stop(task, now.mono),
+            Action::Deregister { container_instance, .. } => {
+                self.young(container_instance, now.mono)?;
+                let noted =
+                    |c: &&crate::record::ContainerInstance| c.arn == *container_instance && c.deregistered_at.is_some();
+                let noted = self.record.container_instances.iter().find(noted).is_some();
+                ensure(noted && self.record.phase == Phase::Deregistering, "its deregistration is not in the record")?;
+                let missing = proof::lists_missing(&self.record, &self.facts, policy, now.mono);
+                ensure(missing.is_none(), "its tasks have to be listed again")
+            }
+            Action::Terminate { .. } => {
+                ensure(self.record.termination_asked_at.is_some(), "the order to terminate is not in the record")?;
+                ensure(self.record.lifecycle.is_none(), "a lifecycle hook holds it by now")?;
+                // What came of it is read for a while from when it was decided: a call that is sent late could be sent twice.
+                let asked = self.facts.group.termination_asked.is_some_and(|(_, at)| now.mono.since(at) <= SENT_WITHIN);
+                ensure(asked, "the order to terminate was given too long ago")?;
+                let intent = self.record.intent.as_ref().ok_or(Refusal("there is no intent in the record"))?;
+                self.may_end(intent, policy, now)
+            }
+            Action::Complete(intent) => {
+                ensure(self.record.intent.as_ref() == Some(intent), "another intent is in the record")?;
+                self.may_end(intent, policy, now)
+            }
+        }
+    }
+
+    /// Intent is permission, not evidence.
+    fn may_end(&self, intent: &Intent, policy: &Policy, now: Now) -> Result<(), Refusal> {
+        ensure(self.record.phase == Phase::Completing, "the drain is not being completed")?;
+        match intent.outcome {
+            Outcome::Drained => {
+                let verdict = proof::judge(&self.record, &self.facts, policy, now);
+                ensure(verdict == Verdict::Proved, "the proof does not hold any more")
+            }
+            Outcome::TimedOut | Outcome::Abandoned => {
+                let passed = self.record.deadline.is_some_and(|deadline| deadline <= now.wall);
+                ensure(passed, "its deadline has not passed")
+            }
+            Outcome::NotInCluster => ensure(self.record.container_instances.is_empty(), "it is in a cluster after all"),
+            Outcome::Released => ensure(self.record.release.is_some(), "nobody orders its completion any more"),
+            Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => Err(Refusal("no call ends a drain so")),
+        }
+    }
+
+    fn may_stop(&self, task: &str, now: Mono) -> Result<(), Refusal> {
+        let known = self.facts.tasks.get(task).ok_or(Refusal("the task is not known any more"))?;
+        let on = self.facts.instances.get(known.on).ok_or(Refusal("the task is on no container instance"))?;
+        self.young(&on.arn, now)?;
+        ensure(on.status().is_some_and(ContainerInstanceStatus::takes_no_work), "its container instance takes tasks")?;
+        let (_, sight) = known.sight.as_ref().ok_or(Refusal("the task has stopped"))?;
+        ensure(sight.kind == TaskKind::Standalone && !sight.stopping, "the task is not one to be stopped")
+    }
+
+    fn young(&self, container_instance: &str, now: Mono) -> Result<&InstanceFacts, Refusal> {
+        let one = self.facts.of(container_instance);
+        let young = one.filter(|one| one.sight.as_ref().is_some_and(|(read, _)| now.since(read.began) <= YOUNG));
+        young.ok_or(Refusal("its status was not read lately"))
+    }
+}
+
+fn ensure(holds: bool, why: &'static str) -> Result<(), Refusal> {
+    if holds { Ok(()) } else { Err(Refusal(why)) }
+}

@@ -1,0 +1,100 @@
+//! What a drain wants read next: for each kind of read, from when, and how urgently. Nothing is read that no drain wants,
+//! so this is where the number of calls is decided.
+
+use crate::facts::Kind;
+use crate::time::Mono;
+use std::time::Duration;
+
+/// How urgent a read is. The order of reads is by due time plus the patience of their class, so that none starves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// An instance that is taken away in two minutes.
+    Spot,
+    /// It can finish a drain.
+    Finish,
+    /// It can begin one, or keeps its proof unbroken.
+    Begin,
+    /// It shows how far one is, or is needed later.
+    Show,
+}
+
+impl Class {
+    /// How long such a read may wait behind others that are due later.
+    pub const fn patience(self) -> Duration {
+        match self {
+            Class::Spot => Duration::ZERO,
+            Class::Finish => Duration::from_secs(120),
+            Class::Begin => Duration::from_secs(130),
+            Class::Show => Duration::from_secs(240),
+        }
+    }
+}
+
+/// One read that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Need {
+    /// The read must not begin before this.
+    pub from: Mono,
+    /// How urgent it is.
+    pub class: Class,
+}
+
+impl Need {
+    /// The moment by which it should have begun: reads go in this order.
+    pub fn due(&self) -> Mono {
+        self.from + self.class.patience()
+    }
+}
+
+/// What a drain wants read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Needs([Option<Need>; Kind::ALL.len()]);
+
+impl Needs {
+    /// What is wanted of this kind.
+    pub fn of(&self, kind: Kind) -> Option<Need> {
+        self.0[kind as usize]
+    }
+
+    /// Adds a need; of two of one kind the one that is due first stays.
+    pub fn want(&mut self, kind: Kind, from: Mono, class: Class) {
+        let need = Need { from, class };
+        let slot = &mut self.0[kind as usize];
+        *slot = Some(slot.map_or(need, |known| if need.due() < known.due() { need } else { known }));
+    }
+
+    /// The same without this kind.
+    pub fn without(mut self, kind: Kind) -> Needs {
+        self.0[kind as usize] = None;
+        self
+    }
+
+    /// The same, none from before this moment.
+    pub fn not_before(mut self, moment: Mono) -> Needs {
+        for need in self.0.iter_mut().flatten() {
+            need.from = need.from.max(moment);
+        }
+        self
+    }
+
+    /// The same, at least as urgent as this.
+    pub fn at_least(mut self, class: Class) -> Needs {
+        for need in self.0.iter_mut().flatten() {
+            need.class = need.class.min(class);
+        }
+        self
+    }
+
+    /// What either wants.
+    pub fn and(mut self, other: Needs) -> Needs {
+        for (kind, need) in other.iter() {
+            self.want(kind, need.from, need.class);
+        }
+        self
+    }
+
+    /// Everything that is wanted.
+    pub fn iter(&self) -> impl Iterator<Item = (Kind, Need)> + '_ {
+        Kind::ALL.into_iter().filter_map(|kind| Some((kind, self.of(kind)?)))
+    }
+}

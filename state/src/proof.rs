@@ -1,0 +1,257 @@
+//! Is a drain proved, and if not, what is missing? Record, facts, policy and now decide that, and nothing else.
+//!
+//! What a read showed to be there counts from the read's end; what it showed absent, from its beginning. A read lags by at
+//! most [`Policy::read_lag`], each by an amount of its own. The conditions are those of docs/decisions/0016; the functions
+//! below have their names.
+
+use crate::decide::clear::{Remains, clear};
+use crate::facts::{Facts, InstanceFacts, Kind, TargetFacts};
+use crate::needs::{Class, Needs};
+use crate::policy::Policy;
+use crate::record::Record;
+use crate::time::{Mono, Now};
+use crate::why::Why;
+use std::time::Duration;
+
+/// How old the status of a container instance may be when a call is sent.
+pub const STATUS_LASTS: Duration = Duration::from_secs(10);
+
+/// How old the list of tasks wanted `STOPPED` may be when a call is sent, where the container instance has changed since.
+pub const LISTS_LAST: Duration = Duration::from_secs(60);
+
+/// The same where its version says that nothing was placed, started or stopped since; and how old a search may be where an
+/// agent is away, or the longer time of two searches.
+pub const UNCHANGED_LASTS: Duration = Duration::from_secs(5 * 60);
+
+/// How old the last read of a target may be when a call is sent.
+pub const TARGETS_LAST: Duration = Duration::from_secs(5 * 60);
+
+/// What the evidence says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// Everything is gone, by evidence that holds now.
+    Proved,
+    /// Nothing is seen left, and evidence is missing: why, for how long at least, and what must be read.
+    Missing(Why, Duration, Needs),
+    /// Something is left, or not known.
+    Remains(Remains),
+}
+
+/// Judges the evidence as it is now.
+pub(crate) fn judge(record: &Record, facts: &Facts, policy: &Policy, now: Now) -> Verdict {
+    if let Err(remains) = clear(record, facts, policy, now) {
+        return Verdict::Remains(remains);
+    }
+    let proof = Proof { record, facts, policy, now: now.mono };
+    // What takes long first; then what must be fresh at the call, so that it is not read in vain.
+    let lasting = [proof.settled(), proof.listed(), proof.unrouted(), proof.alone(), proof.searched_once()];
+    let young = [proof.listed_lately(), proof.searched_lately()];
+    let last = [proof.still_so(), proof.counted()];
+    for stage in [&lasting[..], &young[..], &last[..]] {
+        let mut gaps = stage.iter().flatten();
+        if let Some(first) = gaps.next() {
+            let needs = gaps.fold(first.needs, |needs, gap| needs.and(gap.needs));
+            return Verdict::Missing(first.why.clone(), first.left, needs);
+        }
+    }
+    Verdict::Proved
+}
+
+/// What can be read in good time, while something is still left, so that the proof does not wait for it at the end.
+pub(crate) fn ahead(record: &Record, facts: &Facts, policy: &Policy, now: Mono) -> Needs {
+    let proof = Proof { record, facts, policy, now };
+    let mut needs = Needs::default();
+    for one in facts.instances.iter().filter(|one| !one.is_gone()) {
+        if let (Some(_), None) = (one.closed, one.running) {
+            needs.want(Kind::Running, one.list_from + policy.read_lag, Class::Show);
+        }
+    }
+    if facts.instances.iter().all(|one| one.closed.is_some())
+        && let Some(gap) = proof.alone()
+    {
+        for (kind, need) in gap.needs.iter() {
+            needs.want(kind, need.from, Class::Show);
+        }
+    }
+    needs
+}
+
+/// Which lists are missing until nothing that was placed can have been overlooked, and how long that takes at least.
+pub(crate) fn lists_missing(record: &Record, facts: &Facts, policy: &Policy, now: Mono) -> Option<(Duration, Needs)> {
+    let gap = Proof { record, facts, policy, now }.listed()?;
+    Some((gap.left, gap.needs))
+}
+
+/// One piece of evidence that is missing.
+struct Gap {
+    why: Why,
+    /// How long it takes at least until it can be there.
+    left: Duration,
+    needs: Needs,
+}
+
+impl Gap {
+    /// Both, and why of the one that takes longer: a list (a) is followed by a list (b).
+    fn and(self, other: Gap) -> Gap {
+        let needs = self.needs.and(other.needs);
+        let settles = |gap: &Gap| matches!(gap.why, Why::Settling { .. });
+        let longer = (settles(&self), self.left) >= (settles(&other), other.left);
+        Gap { needs, ..if longer { self } else { other } }
+    }
+}
+
+struct Proof<'a> {
+    record: &'a Record,
+    facts: &'a Facts,
+    policy: &'a Policy,
+    now: Mono,
+}
+
+impl Proof<'_> {
+    fn gap(&self, kind: Kind, from: Mono, why: impl FnOnce(Duration) -> Why) -> Gap {
+        let left = from.since(self.now);
+        let mut needs = Needs::default();
+        needs.want(kind, from.max(self.now), Class::Finish);
+        Gap { why: why(left), left, needs }
+    }
+
+    /// Container instances whose tasks can still be listed.
+    fn listable(&self) -> impl Iterator<Item = (usize, &InstanceFacts)> {
+        self.facts.instances.iter().enumerate().filter(|(_, one)| !one.is_gone())
+    }
+
+    /// 2: list (a), of the tasks wanted `RUNNING`, a lag after the run of 1 began; then list (b), of those wanted
+    /// `STOPPED`, a lag after (a) ended and after every task that was known was seen stopped.
+    fn listed(&self) -> Option<Gap> {
+        let lag = self.policy.read_lag;
+        let gaps = self.listable().filter_map(|(index, one)| {
+            one.closed?;
+            let Some(running) = one.running else {
+                let from = one.list_from + lag;
+                return Some(self.gap(Kind::Running, from, |left| Why::Settling { left }));
+            };
+            let missing = self.facts.list_b(index, self.policy).is_none();
+            missing.then(|| self.gap(Kind::Stopped, running.ended + lag, |left| Why::SecondLook { left }))
+        });
+        gaps.reduce(Gap::and)
+    }
+
+    /// 4: every target was seen gone twice, the second time after 3.
+    fn unrouted(&self) -> Option<Gap> {
+        let waited_for = self.facts.targets.iter().filter(|target| self.record.waits_for(&target.obligation));
+        let missing = waited_for.filter_map(|target| self.target_from(target));
+        let from = missing.max()?;
+        let gap = self.gap(Kind::Targets, from, |left| Why::SecondLook { left });
+        // Until the lists leave nothing, no look is the second: those between would be in vain.
+        let is_early =
+            self.facts.emptied.is_none() && self.facts.targets.iter().all(|target| target.gone_since.is_some());
+        Some(if is_early { Gap { needs: Needs::default(), ..gap } } else { gap })
+    }
+
+    /// From when a target must be read (again); None if it is proved gone.
+    fn target_from(&self, target: &TargetFacts) -> Option<Mono> {
+        let Some(last) = target.gone.map(|run| run.last) else { return Some(self.now) };
+        let Some(first) = target.gone_since else { return Some(self.facts.seen_gone_from(target, self.policy)) };
+        let apart = first.began + self.policy.looks_apart;
+        let Some(emptied) = self.facts.emptied else { return Some(apart) };
+        let second = apart.max(emptied);
+        if last.began < second {
+            return Some(second);
+        }
+        (self.now.since(last.began) > TARGETS_LAST).then_some(self.now)
+    }
+
+    /// 5: every cluster was searched for other registrations since nothing new can land. An agent that registers anew leaves
+    /// the registration that is known without an agent: while one is away, or gone, a search begun since counts, and it must
+    /// be young. Clusters that cannot be read hold up only such drains.
+    fn alone(&self) -> Option<Gap> {
+        let lag = self.policy.read_lag;
+        let closed = self.facts.instances.iter().filter_map(|one| one.closed).map(|run| run.first.ended + lag).max();
+        let left = self.facts.instances.iter().filter_map(|one| match (one.gone, one.away) {
+            (Some(gone), _) => Some(gone.first.ended + lag),
+            (None, Some(away)) if one.is_away() => Some(away.first.ended + lag),
+            (None, _) => None,
+        });
+        let left = left.max();
+        let from = closed.max(left).unwrap_or(self.now);
+        let gap = |from| self.gap(Kind::Sweep, from, |_| Why::LookingForRegistrations);
+        let Some(sweep) = self.facts.search.sweep.filter(|sweep| sweep.began >= from) else { return Some(gap(from)) };
+        left?;
+        let lasts = UNCHANGED_LASTS.max(sweep.ended.since(sweep.began) * 2);
+        let unread = !self.facts.search.unread.is_empty() && !self.facts.is_dead(self.policy, self.now);
+        if unread {
+            return Some(gap(sweep.ended + LISTS_LAST));
+        }
+        self.is_old(sweep.began, lasts).then(|| gap(self.now))
+    }
+
+    /// 2, at the call: list (b) is young, or nothing has changed since.
+    fn listed_lately(&self) -> Option<Gap> {
+        let old = |index: usize, one: &InstanceFacts| {
+            let Some(list) = self.facts.list_b(index, self.policy) else { return true };
+            // The list is of a time when the version was that already, although it lags.
+            let unchanged = one.unchanged.is_some_and(|run| run.first.ended + self.policy.read_lag <= list.began);
+            self.is_old(list.began, if unchanged { UNCHANGED_LASTS } else { LISTS_LAST })
+        };
+        let any = self.listable().any(|(index, one)| old(index, one));
+        any.then(|| self.gap(Kind::Stopped, self.now, |left| Why::SecondLook { left }))
+    }
+
+    /// 5, in good time: its own clusters are searched when list (b) is made, so that the call need not wait for it.
+    fn searched_once(&self) -> Option<Gap> {
+        let since = self.facts.emptied?.before(LISTS_LAST);
+        let old = self.facts.search.own.is_none_or(|read| read.began < since);
+        old.then(|| self.gap(Kind::Own, self.now, |_| Why::LookingForRegistrations))
+    }
+
+    /// 5, at the call: its own clusters were searched lately.
+    fn searched_lately(&self) -> Option<Gap> {
+        let old = self.facts.search.own.is_none_or(|read| self.is_old(read.began, LISTS_LAST));
+        old.then(|| self.gap(Kind::Own, self.now, |_| Why::LookingForRegistrations))
+    }
+
+    /// 6: the status of every container instance is young.
+    fn still_so(&self) -> Option<Gap> {
+        let old = |one: &InstanceFacts| one.closed.is_none_or(|run| self.is_old(run.last.began, STATUS_LASTS));
+        let any = self.facts.instances.iter().any(old);
+        any.then(|| self.gap(Kind::Status, self.now, |left| Why::SecondLook { left }))
+    }
+
+    /// 6: its counters name nothing that matters, unless a list says otherwise that began the lag after the container instance
+    /// last changed, and after its last known task was seen stopped: the counters of a dead agent stay for ever.
+    fn counted(&self) -> Option<Gap> {
+        if self.facts.is_dead(self.policy, self.now) {
+            return None;
+        }
+        let from = self.listable().filter_map(|(index, one)| {
+            let (live, run) = (one.sight.as_ref()?.1.live, one.unchanged?);
+            let mine = self.facts.tasks.values().filter(|task| task.on == index);
+            let stopped = mine.filter_map(|task| task.stopped.map(|read| read.ended)).max();
+            let from = (run.first.ended + self.policy.read_lag).max(stopped.unwrap_or(Mono::START));
+            let known = self.facts.ignored(index, self.policy);
+            (live > known && one.discovered.is_none_or(|list| list.began < from)).then_some(from)
+        });
+        let from = from.max()?;
+        Some(self.gap(Kind::Running, from, |left| Why::SecondLook { left }))
+    }
+
+    fn is_old(&self, began: Mono, lasts: Duration) -> bool {
+        self.now.since(began) > lasts
+    }
+
+    /// Network load balancers can send new connections for a while after a target was deregistered, even once it reads
+    /// `unused`: as long as the policy says, counted from when it was first seen to leave. One whose kind is not known
+    /// counts as one. (Source: network load balancers' user guide, "Deregistration delay": 120 s are recommended.)
+    ///
+    /// It is longer than a process that is killed again and again may live, so what earlier ones watched counts too.
+    fn settled(&self) -> Option<Gap> {
+        let settling = self.record.obligations.iter().filter(|o| o.settles() && self.record.waits_for(o));
+        let left = settling.map(|obligation| {
+            let watched = self.facts.target(obligation).and_then(|target| target.leaving);
+            let span = watched.map_or(Duration::ZERO, |watch| watch.span(self.now));
+            self.policy.network_settle.saturating_sub(span)
+        });
+        let left = left.max().filter(|left| !left.is_zero())?;
+        Some(Gap { why: Why::NetworkSettling { left }, left, needs: Needs::default() })
+    }
+}

@@ -1,0 +1,188 @@
+//! Which module of the program imports which: the arrows of docs/architecture.md, read from the `crate::` paths of every file
+//! under `src/`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every module, with the modules that it imports. A row imports only modules of later rows, so that no cycle can come. The
+/// table is what the code has today: an arrow that is new, or that nothing needs any more, is changed here too.
+const ARROWS: &[(&str, &str)] = &[
+    ("cli", "aws config controller demo doctor iam quote reader store telemetry"),
+    ("demo", "aws config controller store"),
+    ("controller", "act aws clock config events health heartbeat http intake metrics reader records scope store"),
+    ("doctor", "aws config store"),
+    ("iam", "aws config"),
+    ("act", "aws clock fleet"),
+    ("events", "quote"),
+    ("heartbeat", "aws clock metrics scope"),
+    ("http", "clock health metrics"),
+    ("intake", "aws clock config records scope store"),
+    ("reader", "aws clock fleet"),
+    ("scope", "aws config fleet health metrics store"),
+    ("fleet", "config"),
+    ("records", "store"),
+    ("store", "aws metrics quote"),
+    ("aws", "metrics quote"),
+    ("config", ""),
+    ("health", "clock"),
+    ("metrics", ""),
+    ("clock", ""),
+    ("quote", ""),
+    ("telemetry", ""),
+];
+
+/// Modules that are beside each other: none of them imports another.
+const BESIDE: &[&[&str]] = &[
+    &["controller", "doctor", "iam"],
+    &["act", "events", "heartbeat", "http", "intake", "reader"],
+    &["fleet", "records"],
+    &["config", "health", "metrics"],
+    &["clock", "quote", "telemetry"],
+];
+
+/// The arrows that go against the order, each with its reason. This list is there to be emptied.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("scope", "heartbeat", "it keeps `Beats`; with heartbeat → scope this is a cycle"),
+    ("scope", "reader", "it keeps `Caches`, `Searches` and `GroupsView`"),
+    ("heartbeat", "reader", "`GroupsView` and `Member` stand beside the code that reads the groups"),
+    ("intake", "reader", "the same"),
+    ("metrics", "aws", "calls are counted by `ErrorClass`; with aws → metrics this is a cycle"),
+    ("config", "aws", "a scope's `Role` is defined beside the code that assumes it"),
+];
+
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The files under `src/`, each with its module and its text without comments. Tests may import what they like.
+fn sources() -> Vec<(String, String)> {
+    let source = root().join("src");
+    let mut found = Vec::new();
+    files(&source, &mut found);
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+    let sources = found.into_iter().filter(|path| !is_test(path)).map(|path| {
+        let first = path.strip_prefix(&source).unwrap().iter().next().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let text: Vec<&str> = text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect();
+        (first.trim_end_matches(".rs").to_owned(), text.join("\n"))
+    });
+    sources.collect()
+}
+
+/// The modules that a text names after `crate::`, in groups too.
+fn named(text: &str) -> BTreeSet<String> {
+    let mut named = BTreeSet::new();
+    for rest in text.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            None => drop(named.insert(word(rest))),
+            Some(group) => named.extend(heads(group)),
+        }
+    }
+    named
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The first word of each entry of a group, up to its closing brace.
+fn heads(group: &str) -> Vec<String> {
+    let (mut heads, mut depth, mut begins) = (Vec::new(), 0, true);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => begins = true,
+            _ if begins && c.is_alphabetic() => {
+                heads.push(word(&group[at..]));
+                begins = false;
+            }
+            _ => {}
+        }
+    }
+    heads
+}
+
+fn imports() -> Imports {
+    let mut imports = Imports::new();
+    for (module, text) in sources() {
+        let of = imports.entry(module.clone()).or_default();
+        of.extend(named(&text).into_iter().filter(|other| *other != module));
+    }
+    imports
+}
+
+#[test]
+fn a_group_of_imports_is_read() {
+    let text = "use crate::{aws::{Call, Family}, clock::Clock,\n    scope};\nfn f(_: crate::fleet::Fleet) {}";
+    assert_eq!(named(text).into_iter().collect::<Vec<_>>(), ["aws", "clock", "fleet", "scope"]);
+}
+
+#[test]
+fn every_import_is_an_arrow_and_every_arrow_an_import() {
+    let mut expected: Imports = ARROWS.iter().map(|(module, _)| ((*module).to_owned(), BTreeSet::new())).collect();
+    let listed =
+        ARROWS.iter().flat_map(|(module, others)| others.split_whitespace().map(move |other| (*module, other)));
+    for (module, other) in listed.chain(EXCEPTIONS.iter().map(|(module, other, _)| (*module, *other))) {
+        expected.entry(module.to_owned()).or_default().insert(other.to_owned());
+    }
+    let mut found = imports();
+    assert!(found.remove("lib").unwrap_or_default().is_empty(), "lib.rs is the map, and imports nothing");
+    assert!(found.remove("main").unwrap_or_default().is_empty(), "main.rs is another crate");
+    let arrows = |imports: &Imports| -> BTreeSet<String> {
+        imports.iter().flat_map(|(module, all)| all.iter().map(move |other| format!("{module} → {other}"))).collect()
+    };
+    let (found_arrows, expected_arrows) = (arrows(&found), arrows(&expected));
+    let new: Vec<_> = found_arrows.difference(&expected_arrows).collect();
+    let gone: Vec<_> = expected_arrows.difference(&found_arrows).collect();
+    assert!(new.is_empty(), "imports that are not in the table of arrows: {new:?}");
+    assert!(gone.is_empty(), "arrows that no import needs any more: {gone:?}");
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "modules");
+}
+
+/// So there is no cycle, but for the exceptions.
+#[test]
+fn arrows_point_one_way() {
+    let place =
+        |module: &str| ARROWS.iter().position(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module}"));
+    let beside = |a: &str, b: &str| BESIDE.iter().any(|all| all.contains(&a) && all.contains(&b));
+    let is_right = |module: &str, other: &str| place(module) < place(other) && !beside(module, other);
+    for (module, others) in ARROWS {
+        for other in others.split_whitespace() {
+            assert!(is_right(module, other), "{module} → {other} goes against the order");
+        }
+    }
+    for (module, other, why) in EXCEPTIONS {
+        assert!(!is_right(module, other), "{module} → {other} is no exception: {why}");
+    }
+}
+
+#[test]
+fn main_knows_only_the_command_line() {
+    let main = fs::read_to_string(root().join("src/main.rs")).unwrap();
+    let known: BTreeSet<String> = main.split("ecs_drain::").skip(1).map(word).collect();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), ["cli"]);
+}
+
+/// Types of the SDK stay at the edge.
+#[test]
+fn only_aws_and_store_name_the_sdk() {
+    let names: BTreeSet<String> =
+        sources().into_iter().filter(|(_, text)| text.contains("aws_sdk_")).map(|(module, _)| module).collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["aws", "store"]);
+}

@@ -1,0 +1,45 @@
+//! The bench's quick scenarios: how far the controller reaches at AWS's published request rates, by calls, throttled
+//! calls, hooks and virtual times. `cargo run --profile bench-run --bin bench` plays all of them, and measures memory.
+
+use ecs_drain_bench::play::play;
+use ecs_drain_bench::report::report;
+use ecs_drain_bench::scenario::Scenario;
+use ecs_drain_bench::table::scenarios;
+use std::collections::BTreeSet;
+
+/// Plays a scenario and compares the bounds that it misses with those that it is expected to miss: one that is reached
+/// must leave the list.
+fn misses_as_expected(scenario: &Scenario) {
+    let figures = play(scenario, None, &|_, _| {});
+    println!("{}", report(scenario, &figures));
+    let missed: BTreeSet<&str> = figures.misses(scenario).into_iter().map(|(name, _)| name).collect();
+    // Memory is measured by the program alone.
+    let expected: BTreeSet<&str> = scenario.expected_misses.iter().copied().filter(|name| *name != "memory").collect();
+    assert_eq!(missed, expected, "missed, and expected to be missed: {}", scenario.name);
+}
+
+/// One test for each quick scenario, so that they run beside each other.
+macro_rules! quick {
+    ($($test:ident: $name:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            let scenario = scenarios().into_iter().find(|scenario| scenario.name == $name);
+            misses_as_expected(&scenario.expect("a scenario of this name"));
+        })*
+
+        #[test]
+        fn every_quick_scenario_is_played() {
+            let quick: Vec<&str> = scenarios().iter().filter(|one| one.quick).map(|one| one.name).collect();
+            assert_eq!(quick, [$($name),*]);
+        }
+    };
+}
+
+quick! {
+    ten_drains: "wave-10",
+    a_hundred_drains: "wave-100",
+    a_hundred_drains_with_events: "events-100",
+    awsvpc_tasks_behind_a_network_load_balancer: "network",
+    fifty_drains_in_ten_clusters: "wave-50-in-10",
+    thirty_clusters: "wave-30-in-30",
+}

@@ -1,0 +1,79 @@
+//! Plays scenarios at AWS's published request rates and holds the controller against the table of its reach.
+
+mod allocator;
+
+use allocator::Counting;
+use clap::Parser;
+use ecs_drain_bench::play::play;
+use ecs_drain_bench::report::{Entry, report};
+use ecs_drain_bench::scenario::Scenario;
+use ecs_drain_bench::table::scenarios;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Plays scenarios at AWS's published request rates and compares the controller with the table of its reach.
+#[derive(Parser)]
+struct Options {
+    /// Play this scenario only; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<String>,
+    /// List the scenarios
+    #[arg(long)]
+    list: bool,
+    /// Play a minute's choice
+    #[arg(long)]
+    quick: bool,
+    /// Give a scenario up after so many seconds of real time
+    #[arg(long, value_name = "SECONDS")]
+    patience: Option<u64>,
+    /// Write the figures as JSON, for tests/bench/report.py
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let all = scenarios();
+    if let Some(unknown) = options.scenario.iter().find(|name| !all.iter().any(|one| one.name == **name)) {
+        eprintln!("bench: no scenario {unknown}; see --list");
+        return ExitCode::from(2);
+    }
+    let named = |one: &Scenario| options.scenario.is_empty() || options.scenario.iter().any(|name| name == one.name);
+    let chosen: Vec<Scenario> = all.into_iter().filter(|one| named(one) && (one.quick || !options.quick)).collect();
+    if options.list {
+        chosen.iter().for_each(|one| println!("{:<22} {}", one.name, one.about));
+        return ExitCode::SUCCESS;
+    }
+    let mut played = Vec::new();
+    let mut as_expected = true;
+    for scenario in &chosen {
+        Counting::begin();
+        let progress = |at: u64, ended: usize| {
+            if at.is_multiple_of(300) {
+                eprintln!("{}: {ended} ended after {at} s", scenario.name);
+            }
+        };
+        let mut figures = play(scenario, options.patience.map(Duration::from_secs), &progress);
+        figures.memory = Some(Counting::most() as f64 / f64::from(1 << 20));
+        println!("{}", report(scenario, &figures));
+        as_expected &= figures.misses(scenario).iter().all(|(name, _)| scenario.expected_misses.contains(name));
+        played.push(figures);
+    }
+    if let Some(path) = options.json
+        && let Err(error) = write(&path, chosen.iter().zip(&played).map(|(one, figures)| Entry::of(one, figures)))
+    {
+        eprintln!("bench: cannot write {}: {error}", path.display());
+        return ExitCode::from(2);
+    }
+    if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn write<'a>(path: &PathBuf, entries: impl Iterator<Item = Entry<'a>>) -> std::io::Result<()> {
+    serde_json::to_writer_pretty(File::create(path)?, &entries.collect::<Vec<_>>())?;
+    Ok(())
+}

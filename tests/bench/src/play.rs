@@ -1,0 +1,195 @@
+//! Plays a scenario with the real controller, in virtual time.
+
+// How long the playing takes is real time.
+#![allow(clippy::disallowed_methods)]
+
+use crate::figures::{Drain, Figures, Spent};
+use crate::owner;
+use crate::scenario::{Plot, Scenario};
+use crate::tally::Tally;
+use crate::world::{LEAD, config, drains, others, set_up};
+use aws_simulator::autoscaling::Completion;
+use aws_simulator::dynamodb::Outage;
+use aws_simulator::{Cloud, SimTime, Simulator};
+use ecs_drain::controller::run_with_ids;
+use ecs_drain::store::{Ids, Store};
+use ecs_drain_simulation::harness::{environment, request, seconds, virtual_time};
+use ecs_drain_state::Then;
+use ecs_drain_state::request::What;
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::{Duration, Instant as Wall};
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How often the scenario looks whether it is over.
+const LOOK: Duration = seconds(20);
+
+/// So long after the first event the controller has seen who waits, and calls may become slow.
+const SEEN: Duration = seconds(40);
+
+/// What is told while a scenario is played: virtual seconds since the first event, and how many drains have ended.
+pub type Progress<'p> = &'p dyn Fn(u64, usize);
+
+/// Plays it to its end; the same scenario has the same end, unless it is given up after `patience` of real time.
+pub fn play(scenario: &Scenario, patience: Option<Duration>, progress: Progress<'_>) -> Figures {
+    let (wall, spent) = (Wall::now(), owner::spent());
+    let figures = virtual_time(1, || async {
+        let (simulator, store) = set_up(scenario).await;
+        let stage = Stage { scenario, simulator, store, began: Instant::now() + LEAD, wall, patience, progress };
+        let mut environment = environment(&stage.simulator, "replica", &Arc::new(AtomicI64::new(0)));
+        environment.http_client = environment.http_client.map(owner::beyond);
+        stage.simulator.with(|cloud| cloud.set_replicas_up(1));
+        let life = run_with_ids(config(scenario), environment, Ids::seeded(1), pending());
+        tokio::select! {
+            biased;
+            ended = owner::controller(life) => panic!("the controller has ended: {ended:?}"),
+            figures = pin!(stage.story()) => figures,
+        }
+    });
+    let spent = Spent { wall: wall.elapsed().as_secs_f64(), controller: (owner::spent() - spent).as_secs_f64() };
+    Figures { spent, ..figures }
+}
+
+struct Stage<'s> {
+    scenario: &'s Scenario,
+    simulator: Simulator,
+    store: Store,
+    /// When the first event is.
+    began: Instant,
+    /// When the playing began.
+    wall: Wall,
+    patience: Option<Duration>,
+    progress: Progress<'s>,
+}
+
+impl Stage<'_> {
+    /// What happens, until it is over; the answer is what came of it.
+    async fn story(&self) -> Figures {
+        let before = self.before().await;
+        // Calls count from here on.
+        self.simulator.with(|cloud| cloud.log.clear());
+        let (from, began) = (self.simulator.now(), Instant::now());
+        let mut tally = Tally::default();
+        let noticed = self.happens(began, &mut tally).await;
+        let until = began + seconds(self.scenario.limit);
+        let drains = drains(&self.scenario.layout);
+        let mut ended = Ended { seen: before, of: BTreeMap::new() };
+        let (mut over, mut gave_up) = (false, false);
+        while Instant::now() < until && !over && !gave_up {
+            sleep(LOOK).await;
+            self.simulator.with(|cloud| {
+                tally.take(cloud);
+                ended.look(cloud);
+            });
+            over = self.scenario.plot.ends() && ended.of.len() >= drains.len();
+            gave_up = self.patience.is_some_and(|patience| self.wall.elapsed() > patience);
+            (self.progress)(began.elapsed().as_secs(), ended.of.len());
+        }
+        let floor = match self.scenario.plot {
+            Plot::TableAway { from: away, span } => from + seconds(away + span),
+            Plot::Wave | Plot::FailingCalls | Plot::Rollout | Plot::Resting | Plot::Spot { .. } | Plot::Held => {
+                SimTime::ZERO
+            }
+        };
+        self.simulator.with(|cloud| {
+            let drain = |id: &String| {
+                let truth = cloud.world.ecs.truth(id);
+                let waits = cloud.world.autoscaling.pending_actions(id).first().map(|action| action.started_at);
+                let end = ended.of.get(id);
+                let began = noticed.get(id).copied().or(end.map(|end| end.began_at)).or(waits);
+                Drain { began, draining: truth.draining_at, idle: truth.last_stop, end: end.cloned(), floor }
+            };
+            let drains: Vec<Drain> = drains.iter().map(drain).collect();
+            Figures { gave_up, ..Figures::of(self.scenario, &drains, &tally, cloud, from) }
+        })
+    }
+
+    /// What must have happened before the first event; the answer is how many lifecycle actions have ended by then.
+    async fn before(&self) -> usize {
+        sleep_until(self.began).await;
+        if self.scenario.plot != Plot::Resting {
+            return 0;
+        }
+        let rest = others(&self.scenario.layout);
+        self.simulator.with(|cloud| {
+            let returned = rest.iter().filter(|id| cloud.return_to_warm_pool(id)).count();
+            assert_eq!(returned, rest.len(), "every instance returns to the pool");
+        });
+        let rests = |cloud: &mut Cloud| cloud.world.autoscaling.completions().len() >= rest.len();
+        let until = Instant::now() + seconds(self.scenario.limit);
+        while Instant::now() < until && !self.simulator.with(rests) {
+            sleep(LOOK).await;
+        }
+        // What the last of them still needs.
+        sleep(seconds(600)).await;
+        self.simulator.with(|cloud| cloud.world.autoscaling.completions().len())
+    }
+
+    /// Makes everything happen. Answers when instances were announced whose wait has not begun.
+    async fn happens(&self, began: Instant, tally: &mut Tally) -> BTreeMap<String, SimTime> {
+        let drains = drains(&self.scenario.layout);
+        let mut noticed = BTreeMap::new();
+        match self.scenario.plot {
+            Plot::Wave | Plot::FailingCalls | Plot::Resting => self.terminate(&drains),
+            Plot::Held => {
+                self.terminate(&drains);
+                sleep_until(began + SEEN).await;
+                self.simulator.set_latency(Duration::from_millis(self.scenario.layout.latency));
+            }
+            Plot::TableAway { from, span } => {
+                self.terminate(&drains);
+                sleep_until(began + seconds(from)).await;
+                self.simulator.with(|cloud| {
+                    tally.take(cloud);
+                    cloud.take_table_away(seconds(span), Outage::Error);
+                });
+            }
+            Plot::Rollout => {
+                for id in &drains {
+                    self.simulator.with(|cloud| {
+                        cloud.checkers.allow_operator(id);
+                        cloud.checkers.allow_terminate(id);
+                    });
+                    let what = What::Drain { then: Then::TerminateAndShrink };
+                    let request = request(&self.simulator, &self.store, id, what).await;
+                    self.store.ask(&request).await.expect("a request");
+                }
+            }
+            Plot::Spot { over } => {
+                for (number, id) in drains.iter().enumerate() {
+                    sleep_until(began + seconds(over) * u32::try_from(number).unwrap() / drains.len() as u32).await;
+                    noticed.insert(id.clone(), self.simulator.now());
+                    self.simulator.with(|cloud| {
+                        cloud.checkers.allow_operator(id);
+                        cloud.interrupt_spot(id);
+                    });
+                }
+            }
+        }
+        noticed
+    }
+
+    /// The groups scale in.
+    fn terminate(&self, drains: &[String]) {
+        self.simulator.with(|cloud| drains.iter().for_each(|id| cloud.terminate(id, true).expect("a member")));
+    }
+}
+
+/// Lifecycle actions that have ended, each instance's last one.
+struct Ended {
+    seen: usize,
+    of: BTreeMap<String, Completion>,
+}
+
+impl Ended {
+    fn look(&mut self, cloud: &Cloud) {
+        let completions = cloud.world.autoscaling.completions();
+        for completion in completions.iter().skip(self.seen) {
+            self.of.insert(completion.instance_id.clone(), completion.clone());
+        }
+        self.seen = completions.len();
+    }
+}

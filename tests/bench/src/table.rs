@@ -1,0 +1,200 @@
+//! All scenarios. Bounds are those of the design's table "Reach" where it names one.
+
+use crate::scenario::{Balancing, Bounds, Job, Layout, Plot, Scenario};
+
+/// How long a drain alone takes from the wait's beginning to its completion, in seconds: 300 s for the targets, and what
+/// ECS and the proof add.
+const ALONE: f64 = 345.0;
+
+/// A wave of a thousand may take so much longer than a drain alone.
+const WAVE: f64 = ALONE + 180.0;
+
+const fn layout(clusters: usize, drains: usize) -> Layout {
+    Layout {
+        clusters,
+        instances: drains,
+        drains,
+        tasks: 10,
+        target_groups: 2 * clusters,
+        balancing: Balancing::Application,
+        heartbeat_timeout: 3600,
+        job: Job::None,
+        queue: false,
+        latency: 20,
+    }
+}
+
+/// What holds everywhere: no call is throttled, and half of AWS's rates are left to others.
+const ANYWHERE: Bounds = Bounds {
+    throttled: Some(0),
+    calls: None,
+    writes: None,
+    per_minute: None,
+    busiest: Some(50.0),
+    lag: None,
+    slowest: None,
+    draining: None,
+    whole: None,
+    memory: None,
+};
+
+/// One application load balancer's drain: at most eight writes.
+const fn lag(seconds: f64) -> Bounds {
+    Bounds { lag: Some(seconds), writes: Some(8.0), ..ANYWHERE }
+}
+
+const fn wave(name: &'static str, about: &'static str, layout: Layout, bounds: Bounds) -> Scenario {
+    Scenario { name, about, quick: false, layout, plot: Plot::Wave, limit: 3 * 3600, bounds, expected_misses: &[] }
+}
+
+/// All scenarios, the small ones first.
+pub fn scenarios() -> Vec<Scenario> {
+    let mut all = waves();
+    all.extend(spread());
+    all.extend(others());
+    all.extend(heartbeats());
+    for scenario in &mut all {
+        scenario.expected_misses = expected_misses(scenario.name);
+    }
+    all
+}
+
+fn waves() -> Vec<Scenario> {
+    let thousand = Bounds { whole: Some(WAVE), calls: Some(5.0), ..lag(180.0) };
+    let network = Layout { drains: 10, target_groups: 1, balancing: Balancing::Network, ..layout(1, 100) };
+    vec![
+        wave("wave-1", "one drain", layout(1, 1), lag(15.0)),
+        Scenario { quick: true, ..wave("wave-10", "10 drains in one cluster", layout(1, 10), lag(15.0)) },
+        Scenario { quick: true, ..wave("wave-100", "100 drains in one cluster", layout(1, 100), lag(15.0)) },
+        Scenario {
+            quick: true,
+            ..wave(
+                "events-100",
+                "100 drains in one cluster, with a queue of events",
+                Layout { queue: true, ..layout(1, 100) },
+                lag(12.0),
+            )
+        },
+        wave("wave-300", "300 drains in one cluster", layout(1, 300), lag(45.0)),
+        wave("wave-1000", "1,000 drains in one cluster", layout(1, 1000), thousand),
+        wave("wave-1000-in-10", "1,000 drains in ten clusters", layout(10, 1000), thousand),
+        Scenario {
+            quick: true,
+            ..wave(
+                "network",
+                "10 drains in a cluster of 1,000 awsvpc tasks behind a network load balancer",
+                network,
+                Bounds { writes: Some(12.0), ..ANYWHERE },
+            )
+        },
+    ]
+}
+
+fn spread() -> Vec<Scenario> {
+    let large = Layout { target_groups: 60, job: Job::Ends(3000), ..layout(50, 10_000) };
+    vec![
+        Scenario { quick: true, ..wave("wave-50-in-10", "50 drains in ten clusters", layout(10, 50), lag(15.0)) },
+        wave("wave-60-in-20", "60 drains in twenty clusters", layout(20, 60), lag(30.0)),
+        Scenario {
+            quick: true,
+            ..wave("wave-30-in-30", "one drain in each of 30 clusters", layout(30, 30), lag(30.0))
+        },
+        wave("wave-100-in-100", "one drain in each of 100 clusters", layout(100, 100), lag(60.0)),
+        wave(
+            "wave-700-in-700",
+            "one drain in each of 700 clusters, a target group or two each",
+            Layout { target_groups: 1050, ..layout(700, 700) },
+            lag(360.0),
+        ),
+        Scenario {
+            limit: 2 * 3600,
+            ..wave(
+                "spread-10000",
+                "10,000 drains over 50 clusters and 60 target groups, endings spread over 50 minutes",
+                large,
+                Bounds { memory: Some(64.0), ..lag(45.0) },
+            )
+        },
+    ]
+}
+
+fn others() -> Vec<Scenario> {
+    let away = |name, about, drains, clusters| {
+        let layout = Layout { job: Job::Ends(7200), target_groups: clusters, ..layout(clusters, drains) };
+        Scenario {
+            plot: Plot::TableAway { from: 600, span: 3600 },
+            limit: 4 * 3600,
+            ..wave(name, about, layout, Bounds { slowest: Some(900.0), ..ANYWHERE })
+        }
+    };
+    vec![
+        Scenario {
+            plot: Plot::FailingCalls,
+            ..wave(
+                "failing-300-in-10",
+                "300 drains in ten clusters, one call in a hundred fails",
+                layout(10, 300),
+                lag(45.0),
+            )
+        },
+        away("table-away-1000", "1,000 drains in ten clusters, an hour without the table", 1000, 10),
+        away("table-away-10000", "10,000 drains in 50 clusters, an hour without the table", 10_000, 50),
+        Scenario {
+            plot: Plot::Rollout,
+            limit: 2 * 3600,
+            ..wave(
+                "rollout-500",
+                "an operator's rollout of 500, one at a time; two hours of it",
+                layout(1, 500),
+                Bounds { per_minute: Some(60.0), ..ANYWHERE },
+            )
+        },
+        Scenario {
+            plot: Plot::Resting,
+            ..wave(
+                "resting-300",
+                "10 drains while 300 instances rest in a warm pool",
+                Layout { drains: 10, ..layout(1, 310) },
+                Bounds { per_minute: Some(60.0), ..lag(15.0) },
+            )
+        },
+        Scenario {
+            plot: Plot::Spot { over: 120 },
+            limit: 300,
+            ..wave(
+                "spot-1000",
+                "1,000 Spot interruptions in two minutes, told by the queue",
+                Layout { queue: true, ..layout(10, 1000) },
+                Bounds { draining: Some(20.0), busiest: None, ..ANYWHERE },
+            )
+        },
+    ]
+}
+
+fn heartbeats() -> Vec<Scenario> {
+    let held = |name, about, layout: Layout, limit| {
+        let layout = Layout { tasks: 1, target_groups: 0, job: Job::Endless, ..layout };
+        Scenario {
+            plot: Plot::Held,
+            limit,
+            ..wave(name, about, layout, Bounds { throttled: Some(0), busiest: None, ..ANYWHERE })
+        }
+    };
+    let hour = layout(12, 12_000);
+    let minute = Layout { heartbeat_timeout: 60, ..layout(1, 200) };
+    let slow = |layout| Layout { latency: 15_000, ..layout };
+    vec![
+        held("heartbeats-12000", "12,000 instances under hooks of an hour, for two hours", hour, 2 * 3600),
+        held("heartbeats-12000-slow", "the same while every call takes 15 s", slow(hour), 2 * 3600),
+        held("heartbeats-200", "200 instances under hooks of 60 s, for twenty minutes", minute, 1200),
+        held("heartbeats-200-slow", "the same while every call takes 15 s", slow(minute), 1200),
+    ]
+}
+
+/// What today's controller is known to miss.
+fn expected_misses(name: &str) -> &'static [&'static str] {
+    match name {
+        "wave-100" | "events-100" => &["lag"],
+        _ => &[],
+    }
+}

@@ -1,0 +1,63 @@
+//! What the call log says.
+
+use aws_simulator::log::Entry;
+use aws_simulator::wire::Service;
+use aws_simulator::{BEGIN, Cloud, limits};
+use std::collections::BTreeMap;
+
+/// Calls of the controller, counted as they leave the log.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// By service and operation.
+    pub calls: BTreeMap<String, u64>,
+    /// Those of DynamoDB that read.
+    pub reads: u64,
+    /// Those of DynamoDB that write something else than the lease.
+    pub writes: u64,
+    /// Those of other services, without SQS.
+    pub others: u64,
+    /// Those that AWS throttled.
+    pub throttled: u64,
+    /// By rate family, and by minute.
+    minutes: BTreeMap<&'static str, (f64, BTreeMap<u64, u64>)>,
+}
+
+impl Tally {
+    /// Counts what is in the log, and empties it.
+    pub fn take(&mut self, cloud: &mut Cloud) {
+        cloud.log.entries().iter().filter(|entry| entry.number.is_some()).for_each(|entry| self.count(entry));
+        cloud.log.clear();
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        *self.calls.entry(format!("{}.{}", entry.service.as_str(), entry.operation)).or_default() += 1;
+        self.throttled += u64::from(entry.outcome.contains("Throttl"));
+        let reads = aws_simulator::wire::is_read(&entry.operation);
+        match entry.service {
+            Service::DynamoDb if reads => self.reads += 1,
+            Service::DynamoDb if entry.summary.contains("lease/") || entry.operation.contains("Table") => {}
+            Service::DynamoDb => self.writes += 1,
+            Service::Sqs => {}
+            Service::Ecs
+            | Service::AutoScaling
+            | Service::ElbClassic
+            | Service::ElbV2
+            | Service::Sts
+            | Service::Unknown => self.others += 1,
+        }
+        let minute = entry.at.saturating_sub(BEGIN).as_secs() / 60;
+        for (family, rate) in limits::families(entry.service, &entry.operation) {
+            let (_, minutes) = self.minutes.entry(family).or_insert_with(|| (rate, BTreeMap::new()));
+            *minutes.entry(minute).or_default() += 1;
+        }
+    }
+
+    /// The highest use of each rate family in any minute, in percent of AWS's rate.
+    pub fn busiest(&self) -> BTreeMap<&'static str, f64> {
+        let highest = |(rate, minutes): &(f64, BTreeMap<u64, u64>)| {
+            let most = minutes.values().max().copied().unwrap_or_default();
+            100.0 * most as f64 / (60.0 * rate)
+        };
+        self.minutes.iter().map(|(family, use_of)| (*family, highest(use_of))).collect()
+    }
+}
