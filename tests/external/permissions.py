@@ -225,6 +225,8 @@ NO_OCCASION = {
     "autoscaling:DescribeWarmPool",
     # A drain that does not move, and is asked why.
     "ecs:DescribeClusters",
+    "ecs:DescribeServiceDeployments",
+    "ecs:DescribeServiceRevisions",
     "ecs:DescribeTaskDefinition",
     "ecs:GetTaskProtection",
     # The plug-in's classic load balancer says in its description what it knows.
