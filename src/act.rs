@@ -10,7 +10,7 @@ use crate::aws::calls::{
 };
 use crate::aws::{AwsError, Permit, Session, State};
 use crate::clock::{Clock, Leadership};
-use crate::fleet::{Fleet, Slot};
+use crate::fleet::{Fleet, Slot, Work};
 use ecs_drain_state::{Action, CompletionAnswer, Record};
 use futures_util::future::{LocalBoxFuture, join_all};
 use std::collections::BTreeSet;
@@ -55,46 +55,26 @@ pub struct Actor<'a> {
     pub reports: UnboundedSender<Report>,
 }
 
-/// Which actions one kind of worker does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Does {
-    States,
-    Tasks,
-    Terminations,
-    Completions,
-}
-
-impl Does {
-    const fn workers(self) -> usize {
-        match self {
-            Does::States => 4,
-            Does::Tasks => 8,
-            Does::Terminations => 2,
-            Does::Completions => 16,
-        }
-    }
-
-    const fn takes(self, action: &Action) -> bool {
-        match action {
-            Action::SetDraining { .. } | Action::SetActive { .. } => matches!(self, Does::States),
-            Action::StopTask { .. } | Action::Deregister { .. } => matches!(self, Does::Tasks),
-            Action::Terminate { .. } => matches!(self, Does::Terminations),
-            Action::Complete(_) => matches!(self, Does::Completions),
-        }
+/// How many calls of a kind are under way or wait for their turn at once, at most.
+const fn workers(work: Work) -> usize {
+    match work {
+        Work::States => 4,
+        Work::Tasks => 8,
+        Work::Terminations => 2,
+        Work::Completions => 16,
     }
 }
 
 impl Actor<'_> {
     /// Acts for ever.
     pub async fn run(&self) {
-        let all = [Does::States, Does::Tasks, Does::Terminations, Does::Completions];
-        let workers = all.into_iter().flat_map(|does| (0..does.workers()).map(move |_| self.work(does)));
+        let workers = Work::ALL.into_iter().flat_map(|work| (0..workers(work)).map(move |_| self.work(work)));
         join_all(workers.collect::<Vec<_>>()).await;
     }
 
-    async fn work(&self, does: Does) {
+    async fn work(&self, work: Work) {
         loop {
-            let Some((key, action)) = self.first(does) else {
+            let Some((key, action)) = self.first(work) else {
                 tokio::select! {
                     biased;
                     () = self.fleet.act.notified() => {}
@@ -106,18 +86,18 @@ impl Actor<'_> {
                 (self.confirm)(key).await;
                 continue;
             }
-            match does {
-                Does::States => self.set_states().await,
-                Does::Tasks | Does::Terminations | Does::Completions => self.one(does, &action).await,
+            match work {
+                Work::States => self.set_states().await,
+                Work::Tasks | Work::Terminations | Work::Completions => self.one(work, &action).await,
             }
         }
     }
 
     /// The first drain that waits for such an action and passes the guard now.
-    fn first(&self, does: Does) -> Option<(String, Action)> {
+    fn first(&self, work: Work) -> Option<(String, Action)> {
         let now = self.clock.mono();
-        self.fleet.first_to_do(now, |key, slot, action| {
-            (does.takes(action) && self.may_send(slot, action)).then(|| (key.to_owned(), action.clone()))
+        self.fleet.first_to_do(work, now, |key, slot, action| {
+            self.may_send(slot, action).then(|| (key.to_owned(), action.clone()))
         })
     }
 
@@ -141,7 +121,7 @@ impl Actor<'_> {
         }
     }
 
-    async fn one(&self, does: Does, action: &Action) {
+    async fn one(&self, work: Work, action: &Action) {
         let call = match action {
             Action::StopTask { .. } => &STOP_TASK,
             Action::Deregister { .. } => &DEREGISTER_CONTAINER_INSTANCE,
@@ -152,8 +132,8 @@ impl Actor<'_> {
         // Chosen anew: of the same call, so that the permit is for it.
         let same = std::mem::discriminant(action);
         let now = self.clock.mono();
-        let chosen = self.fleet.first_to_do(now, |key, slot, action| {
-            let fits = does.takes(action) && std::mem::discriminant(action) == same;
+        let chosen = self.fleet.first_to_do(work, now, |key, slot, action| {
+            let fits = std::mem::discriminant(action) == same;
             let known = now.since(slot.known_at) <= KNOWN_LASTS || matches!(action, Action::StopTask { .. });
             (fits && known && self.may_send(slot, action))
                 .then(|| (key.to_owned(), action.clone(), slot.drain.record.clone()))
@@ -200,7 +180,7 @@ impl Actor<'_> {
         let mut met = BTreeSet::new();
         while batch.len() < IN_A_CHANGE {
             let now = self.clock.mono();
-            let next = self.fleet.first_to_do(now, |key, slot, action| {
+            let next = self.fleet.first_to_do(Work::States, now, |key, slot, action| {
                 let (cluster, arn, state) = change(action)?;
                 let fits = place.as_ref().is_none_or(|(of, to)| of == cluster && *to == state);
                 let new = !met.contains(arn);

@@ -34,6 +34,11 @@ impl Clock {
         Mono::at(self.begun.elapsed())
     }
 
+    /// The runtime's name for a moment.
+    pub fn instant(&self, at: Mono) -> Instant {
+        self.begun.checked_add(at.since_start()).unwrap_or(self.begun)
+    }
+
     /// Both.
     pub fn both(&self) -> Now {
         Now { mono: self.mono(), wall: self.now() }

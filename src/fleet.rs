@@ -4,6 +4,10 @@
 //! A slot is wanted by three: the controller's turns decide it, the reader reads what it needs, and `act` carries out what
 //! was decided. Each has its queue here, so that none has to look through ten thousand drains to find the next.
 
+mod todo;
+
+pub use todo::Work;
+
 use crate::config::Policies;
 use ecs_drain_state::{Action, Answer, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record};
 use std::cell::{Ref, RefCell};
@@ -13,9 +17,6 @@ use tokio::sync::Notify;
 
 /// How soon a failed read is tried again; it doubles with each failure in a row.
 const AGAIN: Duration = Duration::from_secs(5);
-
-/// How soon what was done is done again where nothing came of it.
-const SENT: Duration = Duration::from_secs(10);
 
 /// The longest time between two tries of a read that fails.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
@@ -35,14 +36,9 @@ pub struct Slot {
     pub committing: bool,
     /// How many writes of its record failed in a row, and until when it is left alone for that.
     unwritten: (u32, Mono),
-    /// How many of its actions failed in a row.
-    pub failures: u32,
-    /// When an action may be sent again at the soonest.
-    pub act_from: Mono,
-    /// What was sent lately, and when: it is not sent again before there was time to see what came of it.
-    pub sent: Vec<(Action, Mono)>,
-    /// Since when something is to be done.
-    todo_since: Option<Mono>,
+    /// What would have been done in a dry run, as was said in the log.
+    pub would: Vec<Action>,
+    tasks: todo::Tasks,
     /// Why it was where it was when it was last decided, as was said in the log.
     pub why: String,
     /// Whether it is stuck: without progress for `stuck_after`.
@@ -66,6 +62,8 @@ struct Reads {
     failures: u32,
     not_before: Mono,
     queued: Option<(Mono, Mono)>,
+    /// By when the read under way was due.
+    due: Option<Mono>,
 }
 
 /// What becomes of a drain that is offered for a call.
@@ -88,6 +86,17 @@ struct Queue {
     ready: BTreeSet<(Mono, String)>,
 }
 
+impl Queue {
+    /// Moves what is wanted by now.
+    fn ripen(&mut self, kind: Kind, now: Mono, slots: &BTreeMap<String, Slot>) {
+        let later = self.later.split_off(&(now + Duration::from_nanos(1), String::new()));
+        for (from, key) in std::mem::replace(&mut self.later, later) {
+            let queued = slots.get(&key).and_then(|slot| slot.reads.get(&kind)?.queued);
+            self.ready.insert((queued.map_or(from, |(_, due)| due), key));
+        }
+    }
+}
+
 /// The drains of one account and region.
 pub struct Fleet {
     policies: Policies,
@@ -97,8 +106,8 @@ pub struct Fleet {
     fresh: RefCell<BTreeSet<String>>,
     /// When slots are to be decided although nothing is new.
     wakes: RefCell<BTreeSet<(Mono, String)>>,
-    /// Slots in which something is to be done, by since when.
-    todo: RefCell<BTreeSet<(Mono, String)>>,
+    /// Slots in which something is to be done.
+    todo: todo::Todo,
     /// Rung when a slot is to be decided.
     pub turn: Notify,
     /// Rung when something is to be done.
@@ -115,7 +124,7 @@ impl Fleet {
             queues: RefCell::new(Kind::ALL.into_iter().map(|kind| (kind, Queue::default())).collect()),
             fresh: RefCell::default(),
             wakes: RefCell::default(),
-            todo: RefCell::default(),
+            todo: todo::Todo::default(),
             turn: Notify::new(),
             act: Notify::new(),
             wanted: Kind::ALL.into_iter().map(|kind| (kind, Notify::new())).collect(),
@@ -153,7 +162,7 @@ impl Fleet {
                     if record.version != known.version {
                         // What was decided was decided on another version.
                         slot.actions.clear();
-                        unlist(&self.todo, slot, &key);
+                        self.todo.list(&key, slot, now);
                     }
                     slot.unwritten = (0, Mono::START);
                     slot.drain.take(record, now);
@@ -169,9 +178,9 @@ impl Fleet {
 
     /// Forgets a drain that is done, or whose record is gone.
     pub fn forget(&self, key: &str) -> bool {
-        let Some(slot) = self.slots.borrow_mut().remove(key) else { return false };
-        let mut slot = slot;
-        unlist(&self.todo, &mut slot, key);
+        let Some(mut slot) = self.slots.borrow_mut().remove(key) else { return false };
+        slot.actions.clear();
+        self.todo.list(key, &mut slot, Mono::START);
         let mut queues = self.queues.borrow_mut();
         for (kind, reads) in &slot.reads {
             dequeue(&mut queues, *kind, reads.queued, key);
@@ -246,7 +255,7 @@ impl Fleet {
             dequeue(&mut queues, kind, reads.queued.take(), key);
             let (Some(need), false) = (needs.of(kind), reads.busy) else { continue };
             let from = need.from.max(reads.not_before);
-            let due = from + need.class.patience();
+            let due = need.due.max(from);
             reads.queued = Some((from, due));
             if let Some(queue) = queues.get_mut(&kind) {
                 queue.later.insert((from, key.to_owned()));
@@ -261,44 +270,35 @@ impl Fleet {
     /// and it is not given again before there was time to see what came of it.
     pub fn order(&self, key: &str, mut actions: Vec<Action>, now: Mono) {
         self.with(key, |slot| {
-            slot.sent.retain(|(_, at)| now < *at + SENT);
+            slot.tasks.forget_old(&slot.drain.facts, now);
             let unsent = slot.actions.drain(..).filter(|action| matches!(action, Action::Terminate { .. }));
             actions.extend(unsent.filter(|_| slot.drain.record.phase == Phase::Completing).take(1));
             actions.dedup();
             slot.actions = actions;
-            if slot.actions.is_empty() {
-                unlist(&self.todo, slot, key);
-            } else if slot.todo_since.is_none() {
-                slot.todo_since = Some(now);
-                self.todo.borrow_mut().insert((now, key.to_owned()));
-            }
+            self.todo.list(key, slot, now);
             if !slot.actions.is_empty() {
                 self.act.notify_waiters();
             }
         });
     }
 
-    /// The first drain, by since when it waits, for which `choose` finds an action that may be sent now.
-    pub fn first_to_do<T>(&self, now: Mono, mut choose: impl FnMut(&str, &Slot, &Action) -> Option<T>) -> Option<T> {
+    /// The first drain, by since when it waits, for which `choose` finds an action of this kind that may be sent now.
+    pub fn first_to_do<T>(
+        &self,
+        work: Work,
+        now: Mono,
+        choose: impl FnMut(&str, &Slot, &Action) -> Option<T>,
+    ) -> Option<T> {
         let slots = self.slots.borrow();
-        for (_, key) in self.todo.borrow().iter() {
-            let Some(slot) = slots.get(key).filter(|slot| !slot.acting && !slot.committing && slot.act_from <= now)
-            else {
-                continue;
-            };
-            let unsent = |action: &&Action| !slot.sent.iter().any(|(sent, at)| sent == *action && now < *at + SENT);
-            if let Some(chosen) = slot.actions.iter().filter(unsent).find_map(|action| choose(key, slot, action)) {
-                return Some(chosen);
-            }
-        }
-        None
+        self.todo.first(work, now, |key| slots.get(key), choose)
     }
 
     /// An action is sent now.
     pub fn begin_action(&self, key: &str, action: &Action, now: Mono) {
         self.with(key, |slot| {
             slot.acting = true;
-            slot.sent.push((action.clone(), now));
+            slot.tasks.begin(action, now);
+            self.todo.list(key, slot, now);
         });
     }
 
@@ -307,15 +307,8 @@ impl Fleet {
         self.with(key, |slot| {
             slot.acting = false;
             slot.actions.retain(|other| other != action);
-            if slot.actions.is_empty() {
-                unlist(&self.todo, slot, key);
-            }
-            slot.failures = if failed { slot.failures.saturating_add(1) } else { 0 };
-            if failed {
-                slot.sent.retain(|(sent, _)| sent != action);
-                let jitter = Duration::from_millis(fastrand::u64(..1000));
-                slot.act_from = now + backoff(slot.failures) + jitter;
-            }
+            slot.tasks.end(action, now, failed);
+            self.todo.list(key, slot, now);
         });
         self.freshen(key);
     }
@@ -325,6 +318,14 @@ impl Fleet {
         let queues = self.queues.borrow();
         let queue = queues.get(&kind)?;
         if queue.ready.is_empty() { queue.later.first().map(|(from, _)| *from) } else { Some(Mono::START) }
+    }
+
+    /// When the read of a kind that is the most urgent is due, of those that are wanted now.
+    pub fn next_due(&self, kind: Kind, now: Mono) -> Option<Mono> {
+        let mut queues = self.queues.borrow_mut();
+        let queue = queues.get_mut(&kind)?;
+        queue.ripen(kind, now, &self.slots.borrow());
+        queue.ready.first().map(|(due, _)| *due)
     }
 
     /// The bell of a kind of read.
@@ -346,11 +347,7 @@ impl Fleet {
             let mut queues = self.queues.borrow_mut();
             let Some(queue) = queues.get_mut(&kind) else { return Vec::new() };
             let slots = self.slots.borrow();
-            let later = queue.later.split_off(&(now + Duration::from_nanos(1), String::new()));
-            for (from, key) in std::mem::replace(&mut queue.later, later) {
-                let queued = slots.get(&key).and_then(|slot| slot.reads.get(&kind)?.queued);
-                queue.ready.insert((queued.map_or(from, |(_, due)| due), key));
-            }
+            queue.ripen(kind, now, &slots);
             let soon = queue.later.range(..(now + soon, String::new()));
             for (_, key) in queue.ready.iter().chain(soon) {
                 let Some(slot) = slots.get(key) else { continue };
@@ -412,6 +409,7 @@ impl Fleet {
         let Some(slot) = slots.get_mut(key) else { return };
         let reads = slot.reads.entry(kind).or_default();
         reads.busy = true;
+        reads.due = reads.queued.map(|(_, due)| due);
         dequeue(&mut self.queues.borrow_mut(), kind, reads.queued.take(), key);
     }
 
@@ -437,13 +435,21 @@ impl Fleet {
         self.with(key, |slot| {
             slot.drain = Drain::new(slot.drain.record.clone(), now);
             slot.reads.values_mut().for_each(|reads| (reads.failures, reads.not_before) = (0, Mono::START));
-            (slot.failures, slot.act_from, slot.diagnosed) = (0, Mono::START, None);
+            slot.tasks.forget_failures();
+            slot.diagnosed = None;
+            self.todo.list(key, slot, now);
         });
         self.freshen(key);
     }
 }
 
 impl Slot {
+    /// By when a read of this kind that is wanted, or under way, is due.
+    pub fn due(&self, kind: Kind) -> Option<Mono> {
+        let reads = self.reads.get(&kind)?;
+        reads.queued.map(|(_, due)| due).or(reads.due)
+    }
+
     /// Whether it is left alone for now.
     fn is_busy(&self, now: Mono) -> bool {
         self.committing || self.acting || now < self.unwritten.1
@@ -458,10 +464,8 @@ impl Slot {
             acting: false,
             committing: false,
             unwritten: (0, Mono::START),
-            failures: 0,
-            act_from: Mono::START,
-            sent: Vec::new(),
-            todo_since: None,
+            would: Vec::new(),
+            tasks: todo::Tasks::default(),
             stuck: false,
             stuck_said: None,
             causes: Vec::new(),
@@ -476,12 +480,6 @@ impl Slot {
 /// How long after so many failures in a row something is tried again.
 fn backoff(failures: u32) -> Duration {
     AGAIN.saturating_mul(1 << failures.saturating_sub(1).min(5)).min(AGAIN_AT_MOST)
-}
-
-fn unlist(todo: &RefCell<BTreeSet<(Mono, String)>>, slot: &mut Slot, key: &str) {
-    if let Some(since) = slot.todo_since.take() {
-        todo.borrow_mut().remove(&(since, key.to_owned()));
-    }
 }
 
 fn dequeue(queues: &mut BTreeMap<Kind, Queue>, kind: Kind, queued: Option<(Mono, Mono)>, key: &str) {

@@ -155,7 +155,7 @@ fn refresh(scope: &ScopeState, now: Mono) {
     let previous = scope.previous.borrow().clone();
     let mut states = scope.beats.0.borrow_mut();
     let mut old = std::mem::take(&mut *states);
-    for (instance, member, hook, timeout) in wanted(scope, &view) {
+    for ((instance, hook), (member, timeout)) in wanted(scope, &view) {
         let known = scope.phases.borrow().get(&instance).copied();
         if known.is_some_and(|known| known.refused) && !scope.is_braked(&instance) {
             continue;
@@ -196,8 +196,8 @@ fn refresh(scope: &ScopeState, now: Mono) {
 }
 
 /// Every instance that waits, with each hook that may hold it.
-fn wanted(scope: &ScopeState, view: &GroupsView) -> Vec<(String, Member, String, Duration)> {
-    let mut wanted = Vec::new();
+fn wanted(scope: &ScopeState, view: &GroupsView) -> BTreeMap<Key, (Member, Duration)> {
+    let mut wanted = BTreeMap::new();
     for (instance, member) in scope.waiting(view) {
         let hooks: Vec<(String, Duration)> = match scope.our_hooks(view, &member.group) {
             OurHooks::One(hook) => vec![(hook.name.clone(), seconds(hook.heartbeat_timeout_seconds))],
@@ -207,7 +207,7 @@ fn wanted(scope: &ScopeState, view: &GroupsView) -> Vec<(String, Member, String,
             OurHooks::None => Vec::new(),
             OurHooks::Unknown => scope.config.hooks.iter().map(|name| (name.clone(), UNKNOWN_TIMEOUT)).collect(),
         };
-        wanted.extend(hooks.into_iter().map(|(hook, timeout)| (instance.clone(), member.clone(), hook, timeout)));
+        wanted.extend(hooks.into_iter().map(|(hook, timeout)| ((instance.clone(), hook), (member.clone(), timeout))));
     }
     // The hook of an unfinished drain, also where the configuration has changed since it began.
     for slot in scope.fleet.slots().values() {
@@ -215,13 +215,14 @@ fn wanted(scope: &ScopeState, view: &GroupsView) -> Vec<(String, Member, String,
         let Some(lifecycle) = &record.lifecycle else { continue };
         let member = view.members.get(&record.instance_id).filter(|member| is_waiting(&member.state));
         let Some(member) = member.filter(|member| member.group == lifecycle.group) else { continue };
-        if wanted.iter().any(|(id, _, hook, _)| *id == record.instance_id && *hook == lifecycle.hook) {
+        let key = (record.instance_id.clone(), lifecycle.hook.clone());
+        if wanted.contains_key(&key) {
             continue;
         }
         let known = view.groups.get(&member.group).and_then(|info| info.hooks.known());
         if known.is_none_or(|hooks| hooks.iter().any(|hook| hook.name == lifecycle.hook)) {
             let timeout = seconds(lifecycle.heartbeat_timeout_seconds);
-            wanted.push((record.instance_id.clone(), member.clone(), lifecycle.hook.clone(), timeout));
+            wanted.insert(key, (member.clone(), timeout));
         }
     }
     wanted

@@ -21,6 +21,7 @@ use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A connection inside AWS is made in milliseconds; one that takes longer is better tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -146,6 +147,11 @@ impl Session {
     /// asked; one that gives up while it waits has taken no turn.
     pub async fn permit(&self, call: &'static Call) -> Permit {
         self.limiter.permit(call).await
+    }
+
+    /// The same for a call that is due at this moment: it goes before those of its family that are due later.
+    pub async fn permit_by(&self, call: &'static Call, due: Instant) -> Permit {
+        self.limiter.permit_by(call, due).await
     }
 }
 

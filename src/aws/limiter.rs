@@ -4,10 +4,9 @@
 
 use super::calls::{Call, Family};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// All of Auto Scaling's calls together. It publishes no rate (source: Auto Scaling API reference, "Welcome"): this is what
@@ -67,10 +66,11 @@ impl Family {
         Some(Rate { per_second, burst })
     }
 
-    /// Heartbeats and completions go before Auto Scaling's other calls.
-    fn lane(self) -> Lane {
+    /// How long a call may wait behind others of its rate that are asked for later, where nobody says otherwise: heartbeats
+    /// and completions go before Auto Scaling's other calls.
+    fn patience(self) -> Duration {
         match self {
-            Family::AutoScalingHeartbeat | Family::AutoScalingCompletion => Lane::First,
+            Family::AutoScalingRead | Family::AutoScalingTermination => Duration::from_secs(3),
             Family::EcsClusterRead
             | Family::EcsClusterResourceRead
             | Family::EcsClusterResourceModify
@@ -79,96 +79,106 @@ impl Family {
             | Family::EcsServiceDeploymentRead
             | Family::EcsTaskDefinitionRead
             | Family::EcsTaskProtection
-            | Family::AutoScalingRead
-            | Family::AutoScalingTermination
+            | Family::AutoScalingHeartbeat
+            | Family::AutoScalingCompletion
             | Family::Elbv2Read
             | Family::ElbRead
             | Family::Sqs
             | Family::Sts
-            | Family::DynamoDb => Lane::Second,
+            | Family::DynamoDb => Duration::ZERO,
         }
     }
 }
 
-/// Which of the calls that share a bucket go first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lane {
-    /// What must not wait: heartbeats and completions.
-    First,
-    /// Everything else: it waits for the first lane, but not for ever.
-    Second,
-}
-
-/// How long a call of the second lane waits for the first lane, at most.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// A token bucket, as the moment at which it would be full again: one number holds both its tokens and the time they were
-/// counted at.
+/// A token bucket. Who waits for a token is served in the order in which the calls are due.
 #[derive(Debug)]
 struct Bucket {
     /// Time for one token.
     interval: Duration,
     /// Time for a full bucket.
     depth: Duration,
-    full_at: std::sync::Mutex<Option<Instant>>,
-    /// Whoever waits in a lane, in the order of asking.
-    first: Mutex<()>,
-    second: Mutex<()>,
-    /// How many wait in the first lane.
-    pressing: AtomicUsize,
+    state: Mutex<State>,
 }
 
-/// One that waits in the first lane; it is counted until it has its token or gives up.
-struct Pressing<'a>(&'a AtomicUsize);
+#[derive(Debug, Default)]
+struct State {
+    /// The moment at which the bucket would be full again: one number holds both its tokens and the time they were counted at.
+    full_at: Option<Instant>,
+    /// Whoever waits, by when the call is due, then in the order of asking; each with a bell.
+    waiting: BTreeMap<(Instant, u64), Arc<Notify>>,
+    asked: u64,
+}
 
-impl Drop for Pressing<'_> {
+impl State {
+    fn wake_first(&self) {
+        if let Some(bell) = self.waiting.values().next() {
+            bell.notify_one();
+        }
+    }
+}
+
+/// A place among those that wait; it is left with a token, or by giving up.
+struct Place<'a> {
+    bucket: &'a Bucket,
+    key: (Instant, u64),
+    bell: Arc<Notify>,
+}
+
+impl<'a> Place<'a> {
+    fn take(bucket: &'a Bucket, due: Instant) -> Place<'a> {
+        let bell = Arc::new(Notify::new());
+        let mut state = bucket.state();
+        state.asked += 1;
+        let key = (due, state.asked);
+        state.waiting.insert(key, Arc::clone(&bell));
+        drop(state);
+        Place { bucket, key, bell }
+    }
+}
+
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut state = self.bucket.state();
+        state.waiting.remove(&self.key);
+        state.wake_first();
     }
 }
 
 impl Bucket {
     fn new(rate: Rate) -> Bucket {
         let interval = Duration::from_secs(1) / rate.per_second.max(1);
-        Bucket {
-            interval,
-            depth: interval * rate.burst.max(1),
-            full_at: std::sync::Mutex::default(),
-            first: Mutex::default(),
-            second: Mutex::default(),
-            pressing: AtomicUsize::new(0),
-        }
+        Bucket { interval, depth: interval * rate.burst.max(1), state: Mutex::default() }
     }
 
-    /// Waits for a token and takes it: in each lane whoever came first goes first, and one that gives up has taken nothing.
-    async fn take(&self, lane: Lane) {
-        let (_pressing, _turn) = match lane {
-            Lane::First => {
-                self.pressing.fetch_add(1, Ordering::Relaxed);
-                let pressing = Pressing(&self.pressing);
-                (Some(pressing), self.first.lock().await)
-            }
-            Lane::Second => (None, self.second.lock().await),
-        };
-        let since = Instant::now();
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a token and takes it; one that gives up has taken nothing.
+    async fn take(&self, due: Instant) {
+        let place = Place::take(self, due);
         loop {
-            let now = Instant::now();
             let wait = {
-                let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
-                let after = full_at.map_or(now, |full_at| full_at.max(now)) + self.interval;
+                let mut state = self.state();
+                let now = Instant::now();
+                let first = state.waiting.keys().next() == Some(&place.key);
+                let after = state.full_at.map_or(now, |full_at| full_at.max(now)) + self.interval;
                 let early = after.checked_duration_since(now + self.depth).filter(|early| !early.is_zero());
-                let yields = lane == Lane::Second
-                    && self.pressing.load(Ordering::Relaxed) > 0
-                    && now.duration_since(since) < PATIENCE;
-                match early.or(yields.then_some(self.interval)) {
-                    None => {
-                        *full_at = Some(after);
+                match (first, early) {
+                    (true, None) => {
+                        state.full_at = Some(after);
                         return;
                     }
-                    Some(wait) => wait,
+                    (true, wait) => wait,
+                    (false, _) => None,
                 }
             };
-            tokio::time::sleep(wait).await;
+            let bell = place.bell.notified();
+            match wait {
+                // One that comes and is due sooner takes this token; one that is given back rings.
+                Some(wait) => drop(tokio::time::timeout(wait, bell).await),
+                None => bell.await,
+            }
         }
     }
 }
@@ -181,9 +191,19 @@ impl Bucket {
 #[must_use = "a permit that is not used takes the turn of a call that would have been"]
 pub struct Permit {
     call: &'static Call,
+    bucket: Option<Arc<Bucket>>,
 }
 
 impl Permit {
+    /// Gives the turn back: there is nothing to be sent after all.
+    pub fn give_back(self) {
+        if let Some(bucket) = self.bucket {
+            let mut state = bucket.state();
+            state.full_at = state.full_at.and_then(|full_at| full_at.checked_sub(bucket.interval));
+            state.wake_first();
+        }
+    }
+
     /// Returns the call whose turn it is.
     pub fn call(&self) -> &'static Call {
         self.call
@@ -209,17 +229,18 @@ impl Limiter {
         Limiter { buckets: Family::LIMITED.into_iter().filter_map(bucket).collect() }
     }
 
-    /// Returns when this call may begin. Calls of one family begin in the order in which they asked.
-    pub async fn ready(&self, call: &Call) {
-        if let Some(bucket) = self.buckets.get(&call.family) {
-            bucket.take(call.family.lane()).await;
-        }
+    /// Waits for this call's turn, and gives it out.
+    pub async fn permit(&self, call: &'static Call) -> Permit {
+        self.permit_by(call, Instant::now() + call.family.patience()).await
     }
 
-    /// Waits for this call's turn, as [`Limiter::ready`] does, and gives it out.
-    pub async fn permit(&self, call: &'static Call) -> Permit {
-        self.ready(call).await;
-        Permit { call }
+    /// The same for a call that is due at this moment: of the calls that share a rate that goes first which is due first.
+    pub async fn permit_by(&self, call: &'static Call, due: Instant) -> Permit {
+        let bucket = self.buckets.get(&call.family);
+        if let Some(bucket) = bucket {
+            bucket.take(due).await;
+        }
+        Permit { call, bucket: bucket.map(Arc::clone) }
     }
 }
 
@@ -246,11 +267,11 @@ mod tests {
         let limiter = Limiter::new();
         let begun = Instant::now();
         for _ in 0..20 {
-            limiter.ready(&calls::DESCRIBE_TARGET_HEALTH).await;
+            let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
         }
         assert_eq!(begun.elapsed(), Duration::ZERO);
         for _ in 0..10 {
-            limiter.ready(&calls::DESCRIBE_TARGET_HEALTH).await;
+            let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
         }
         let spent = begun.elapsed();
         assert!(spent >= Duration::from_secs(2) && spent < Duration::from_millis(2050), "{spent:?}");
@@ -260,15 +281,15 @@ mod tests {
     async fn after_a_pause_the_bucket_is_full_again_and_never_fuller() {
         let limiter = Limiter::new();
         for _ in 0..20 {
-            limiter.ready(&calls::DESCRIBE_TARGET_HEALTH).await;
+            let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
         }
         tokio::time::sleep(Duration::from_secs(3600)).await;
         let begun = Instant::now();
         for _ in 0..20 {
-            limiter.ready(&calls::DESCRIBE_TARGET_HEALTH).await;
+            let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
         }
         assert_eq!(begun.elapsed(), Duration::ZERO);
-        limiter.ready(&calls::DESCRIBE_TARGET_HEALTH).await;
+        let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
         assert!(begun.elapsed() >= Duration::from_millis(200));
     }
 
@@ -277,17 +298,17 @@ mod tests {
     async fn a_completion_goes_before_polls() {
         let limiter = Limiter::new();
         for _ in 0..AUTO_SCALING.burst {
-            limiter.ready(&calls::DESCRIBE_AUTO_SCALING_GROUPS).await;
+            let _ = limiter.permit(&calls::DESCRIBE_AUTO_SCALING_GROUPS).await;
         }
         let begun = Instant::now();
         let polls = async {
             for _ in 0..5 {
-                limiter.ready(&calls::DESCRIBE_AUTO_SCALING_GROUPS).await;
+                let _ = limiter.permit(&calls::DESCRIBE_AUTO_SCALING_GROUPS).await;
             }
             begun.elapsed()
         };
         let completion = async {
-            limiter.ready(&calls::COMPLETE_LIFECYCLE_ACTION).await;
+            let _ = limiter.permit(&calls::COMPLETE_LIFECYCLE_ACTION).await;
             begun.elapsed()
         };
         let (polls, completion) = tokio::join!(polls, completion);
@@ -296,19 +317,50 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_turn_that_is_given_back_is_anothers() {
+        let limiter = Limiter::new();
+        for _ in 0..20 {
+            let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
+        }
+        let begun = Instant::now();
+        for _ in 0..100 {
+            limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await.give_back();
+        }
+        let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
+        assert!(begun.elapsed() <= Duration::from_millis(200), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_due_first_goes_first_whoever_asked_first() {
+        let limiter = Limiter::new();
+        for _ in 0..20 {
+            let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
+        }
+        let begun = Instant::now();
+        let ask = async |after: u64| {
+            let due = begun + Duration::from_secs(after);
+            let _ = limiter.permit_by(&calls::DESCRIBE_TARGET_HEALTH, due).await;
+            (begun.elapsed().as_millis(), after)
+        };
+        let mut served: [_; 4] = tokio::join!(ask(30), ask(10), ask(20), ask(5)).into();
+        served.sort_unstable();
+        assert_eq!(served.map(|(_, due)| due), [5, 10, 20, 30], "{served:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_that_gives_up_has_taken_nothing() {
         let limiter = Limiter::new();
         for _ in 0..20 {
-            limiter.ready(&calls::DESCRIBE_TARGET_HEALTH).await;
+            let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
         }
         let begun = Instant::now();
         for _ in 0..100 {
             let given_up =
-                tokio::time::timeout(Duration::from_millis(1), limiter.ready(&calls::DESCRIBE_TARGET_HEALTH));
+                tokio::time::timeout(Duration::from_millis(1), limiter.permit(&calls::DESCRIBE_TARGET_HEALTH));
             assert!(given_up.await.is_err() || begun.elapsed() >= Duration::from_millis(199));
         }
         let late = begun.elapsed();
-        limiter.ready(&calls::DESCRIBE_TARGET_HEALTH).await;
+        let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
         assert!(begun.elapsed() <= late.max(Duration::from_millis(200)) + Duration::from_millis(200));
     }
 }

@@ -9,12 +9,18 @@ use crate::aws::Message;
 use crate::events::{Event, is_fresh, read};
 use crate::intake::{Asked, Opened, open_asked};
 use crate::scope::ScopeState;
+use ecs_drain_state::needs::Class;
 use ecs_drain_state::{ContainerInstance, Kind, Mono, Origin, Phase, Policy, Rebalance, Then};
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
+use tokio::sync::mpsc::Sender;
 
 /// How long one poll waits for a message: the longest that SQS allows. (Source: SQS API reference, ReceiveMessage.)
 const LONG_POLL: Duration = Duration::from_secs(20);
+/// How many batches of messages are worked on at once.
+const AT_ONCE: usize = 64;
 /// How far apart two polls that find nothing are, at least, where a queue does not wait.
 const APART: Duration = Duration::from_secs(1);
 /// How long the records of lifecycle actions are waited for before their messages are left to come again: less than a
@@ -34,8 +40,20 @@ pub(super) async fn events(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let Some(queue) = scope.config.queue.as_deref().filter(|_| !shared.config.dry_run) else {
         return std::future::pending().await;
     };
+    // What one message waits for must not hold up those behind it. A message is received only once there is room for it.
+    let (send, received) = tokio::sync::mpsc::channel::<Vec<Message>>(1);
+    let received = stream::unfold(received, |mut received| async { Some((received.recv().await?, received)) });
+    let taking = received.for_each_concurrent(AT_ONCE, |messages| async move {
+        let taken = take(shared, scope, &messages).await;
+        delete(scope, queue, &taken).await;
+    });
+    tokio::join!(poll(shared, scope, stop, queue, send), taking);
+}
+
+/// Receives for ever, as long as this replica leads.
+async fn poll(shared: &Shared, scope: &ScopeState, stop: &Stop, queue: &str, send: Sender<Vec<Message>>) {
     let mut pauses = backoff();
-    loop {
+    while let Ok(room) = send.reserve().await {
         if !shared.leadership.leads() || stop.is_now() {
             tokio::time::sleep(APART).await;
             continue;
@@ -46,10 +64,7 @@ pub(super) async fn events(shared: &Shared, scope: &ScopeState, stop: &Stop) {
                 let passed = shared.clock.mono().since(begun);
                 tokio::time::sleep(APART.saturating_sub(passed)).await;
             }
-            Ok(messages) => {
-                let taken = take(shared, scope, &messages).await;
-                delete(scope, queue, &taken).await;
-            }
+            Ok(messages) => room.send(messages),
             Err(error) => {
                 tracing::error!(%error, "no events can be taken; everything is found by polling, but later");
                 tokio::time::sleep(pauses.next().unwrap_or(Duration::from_secs(60))).await;
@@ -246,24 +261,22 @@ async fn open<'m>(shared: &Shared, scope: &ScopeState, warnings: &[Warning<'m>])
     }
     let since = shared.clock.mono();
     for warning in warnings {
-        scope.searches.want(&warning.instance_id, since);
+        scope.searches.want(&warning.instance_id, since, Class::Spot);
     }
     let mut left: Vec<&Warning<'m>> = warnings.iter().collect();
     let mut taken = Vec::new();
     while !left.is_empty() && shared.clock.mono() < since + SEARCHED {
-        let mut later = Vec::new();
+        let (mut later, mut found) = (Vec::new(), Vec::new());
         for warning in left {
             let search = scope.searches.get(&warning.instance_id).filter(|search| search.read.began >= since);
             // Nowhere is said only after complete reads.
             match search.filter(|search| !search.found.is_empty() || search.unread.is_empty()) {
                 None => later.push(warning),
-                Some(search) => {
-                    if one(shared, scope, warning, search.found).await {
-                        taken.push(warning.message);
-                    }
-                }
+                Some(search) => found.push((warning, search.found)),
             }
         }
+        let opened = join_all(found.into_iter().map(|(warning, found)| one(shared, scope, warning, found))).await;
+        taken.extend(opened.into_iter().flatten());
         left = later;
         if !left.is_empty() {
             let answered = scope.searches.answered.notified();
@@ -273,17 +286,17 @@ async fn open<'m>(shared: &Shared, scope: &ScopeState, warnings: &[Warning<'m>])
     taken
 }
 
-/// Whether a warning is taken care of.
-async fn one(
+/// Opens the drain that a warning asks for; gives its message once it is taken care of.
+async fn one<'m>(
     shared: &Shared,
     scope: &ScopeState,
-    warning: &Warning<'_>,
+    warning: &Warning<'m>,
     container_instances: Vec<ContainerInstance>,
-) -> bool {
+) -> Option<&'m Message> {
     let (instance, origin) = (&warning.instance_id, warning.origin.name());
     let policy = policy(shared, scope, instance, &container_instances);
     let then = match (warning.origin, policy.rebalance) {
-        (Origin::Rebalance, Rebalance::Ignore) => return true,
+        (Origin::Rebalance, Rebalance::Ignore) => return Some(warning.message),
         (Origin::Rebalance, Rebalance::Terminate) => Then::Terminate,
         (Origin::Rebalance, Rebalance::Keep) => Then::Keep,
         (Origin::SpotInterruption | Origin::Operator | Origin::LifecycleHook, _) => Then::Leave,
@@ -297,15 +310,15 @@ async fn one(
         container_instances,
     };
     match open_asked(&shared.config, scope, &shared.records, &shared.clock, asked).await {
-        Ok(Opened::Begins(_) | Opened::UnderWay(_) | Opened::Already(_)) => true,
+        Ok(Opened::Begins(_) | Opened::UnderWay(_) | Opened::Already(_)) => Some(warning.message),
         Ok(Opened::Refused(why)) => {
             tracing::info!(instance, origin, why, "not acted on");
-            true
+            Some(warning.message)
         }
-        Ok(Opened::NotNow) => false,
+        Ok(Opened::NotNow) => None,
         Err(error) => {
             tracing::error!(instance, origin, %error, "cannot open a drain; its message comes again");
-            false
+            None
         }
     }
 }

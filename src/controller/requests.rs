@@ -5,6 +5,7 @@ use super::Shared;
 use crate::intake::{Asked, Opened, margin, open_asked};
 use crate::scope::ScopeState;
 use crate::store::{Answer, Read, ReadRequest, Saved, StoreError};
+use ecs_drain_state::needs::Class;
 use ecs_drain_state::request::{Applied, Circumstances, Request, What, apply};
 use ecs_drain_state::{Origin, Record};
 use std::time::Duration;
@@ -84,7 +85,7 @@ async fn open(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<
     // Measured from the end of the search: one of hundreds of clusters can take minutes.
     let lookup = scope.searches.get(&request.instance_id).filter(|search| now < search.read.ended + SEARCH_LASTS);
     let Some(lookup) = lookup.filter(|search| !search.found.is_empty() || search.unread.is_empty()) else {
-        scope.searches.want(&request.instance_id, now);
+        scope.searches.want(&request.instance_id, now, Class::Begin);
         return Ok(None);
     };
     let asked = Asked {

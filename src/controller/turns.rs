@@ -111,22 +111,23 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
     commits
 }
 
-/// Whether a drain's turn has come. Counted anew where a drain waits for one.
+/// Whether a drain's turn has come. All drains are counted once for all that are decided together, and only where one of
+/// them keeps to a budget.
 fn turn(shared: &Shared, scope: &ScopeState, key: &str, budgets: &mut Option<Budgets>) -> Option<Turn> {
     let slots = scope.fleet.slots();
     let slot = slots.get(key)?;
-    if slot.drain.record.phase != Phase::Pending {
+    let record = &slot.drain.record;
+    if !Budgets::limit(record, &slot.policy) {
         return Some(Turn::Now);
     }
     let budgets = budgets.get_or_insert_with(|| {
+        let mut budgets = Budgets::of(slots.values().map(|slot| &slot.drain.record));
         // One that is being written has had its turn.
-        Budgets::of(slots.values().map(|slot| &slot.drain.record))
+        let begin = slots.values().filter(|other| other.committing && other.drain.record.phase == Phase::Pending);
+        begin.for_each(|other| budgets.grant(&other.drain.record));
+        budgets
     });
-    for other in slots.values().filter(|other| other.committing && other.drain.record.phase == Phase::Pending) {
-        budgets.grant(&other.drain.record);
-    }
-    let registered = size_of(shared, scope, &slot.drain.record, &slot.policy);
-    Some(budgets.turn(&slot.drain.record, &slot.policy, registered))
+    Some(budgets.turn(record, &slot.policy, size_of(shared, scope, record, &slot.policy)))
 }
 
 /// How many container instances a drain's cluster has, if its turn depends on it. One that is not known counts as a small
@@ -205,10 +206,10 @@ fn take_plan(shared: &Shared, scope: &ScopeState, key: &str, decision: Decision)
     let now = shared.clock.mono();
     scope.fleet.plan(key, decision.needs, now + decision.again);
     if shared.config.dry_run {
-        let new = scope.fleet.with(key, |slot| slot.sent.is_empty() && !decision.actions.is_empty());
+        let new = scope.fleet.with(key, |slot| slot.would.is_empty() && !decision.actions.is_empty());
         if new == Some(true) {
             would_do(&decision);
-            scope.fleet.with(key, |slot| slot.sent = decision.actions.iter().map(|a| (a.clone(), now)).collect());
+            scope.fleet.with(key, |slot| slot.would = decision.actions);
         }
         return;
     }
@@ -223,7 +224,7 @@ async fn commit(shared: &Shared, scope: &ScopeState, commit: Commit) {
     scope.fleet.with(&key, |slot| slot.committing = false);
     if let Some(saved) = saved {
         if shared.config.dry_run {
-            scope.fleet.with(&key, |slot| slot.sent.clear());
+            scope.fleet.with(&key, |slot| slot.would.clear());
         }
         take_plan(shared, scope, &key, Decision { record: saved, save: false, ..decision });
         scope.fleet.freshen(&key);

@@ -8,6 +8,7 @@ use crate::reader::{GroupsView, Member};
 use crate::records::Records;
 use crate::scope::{Known, OurHooks, ScopeState, Unread};
 use crate::store::{Read, Saved, StoreError};
+use ecs_drain_state::needs::Class;
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{ContainerInstance, Lifecycle, LifecycleState, Mono, Origin, Phase, Policy, Record, WaitKind};
 use futures_util::stream::{self, StreamExt};
@@ -143,8 +144,10 @@ impl Intake {
         // Nowhere is said only after complete reads.
         let known = scope.searches.get(instance).filter(|search| !search.found.is_empty() || search.unread.is_empty());
         let Some(lookup) = known else {
-            let again = scope.searches.get(instance).map_or(since, |search| search.read.ended);
-            scope.searches.want(instance, again);
+            if !scope.searches.is_wanted(instance) {
+                let again = scope.searches.get(instance).map_or(since, |search| search.read.ended);
+                scope.searches.want(instance, again, Class::Begin);
+            }
             return None;
         };
         let selected = |c: &ContainerInstance| scope.config.clusters.matches(&c.cluster);

@@ -61,7 +61,7 @@ pub(super) async fn fill(reader: &Reader<'_>) {
             })
             .collect();
         for batch in groups.chunks(IN_A_CALL) {
-            let (permit, _) = reader.turn(&DESCRIBE_TARGET_GROUPS).await;
+            let (permit, _) = reader.turn(&DESCRIBE_TARGET_GROUPS, reader.clock.mono()).await;
             let kinds = reader.session.elbv2.group_kinds(permit, batch).await.unwrap_or_else(|error| {
                 tracing::debug!(%error, "of what kind target groups are is not known");
                 BTreeMap::new()

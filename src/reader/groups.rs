@@ -1,6 +1,6 @@
 //! What Auto Scaling says: every group and its members, read for all drains at once.
 
-use crate::aws::{HookView, Session};
+use crate::aws::{GroupView, HookView, Session};
 use crate::clock::Clock;
 use ecs_drain_state::{Balancer, GroupSight, HookSight, LifecycleState, Mono, Obligation, Read, Record, Seen, Target};
 use jiff::Timestamp;
@@ -53,6 +53,10 @@ const HOOKS_LAST: Duration = Duration::from_secs(120);
 /// The same while none of its instances waits: they are known before one does.
 const IDLE_HOOKS_LAST: Duration = Duration::from_secs(1800);
 
+/// How many groups' hooks are read again in one look, at most, those that were read the longest ago first: where many groups
+/// wait at once, heartbeats and completions need the rate.
+const AGAIN_AT_ONCE: usize = 20;
+
 /// Hooks that were read, by group, with when.
 pub type HooksCache = BTreeMap<String, (Mono, Seen<Vec<HookView>>)>;
 
@@ -74,7 +78,9 @@ pub async fn read_groups(
         groups: BTreeMap::new(),
         members: BTreeMap::new(),
     };
-    for group in session.autoscaling.groups(None, true).await? {
+    let groups = session.autoscaling.groups(None, true).await?;
+    let again = stale(&groups, hooks, begun);
+    for group in groups {
         // DescribeAutoScalingGroups leaves the members of a warm pool out.
         let selected = selects(&group.name, &group.tags);
         let pool = match group.has_warm_pool && selected {
@@ -91,10 +97,9 @@ pub async fn read_groups(
             let state = Member { group: group.name.clone(), state: member.lifecycle_state, healthy: member.healthy };
             view.members.insert(member.instance_id, state);
         }
-        let known = hooks.get(&group.name);
-        let lasts = if waits { HOOKS_LAST } else { IDLE_HOOKS_LAST };
-        let fresh = known.is_some_and(|(read, hooks)| begun < *read + lasts && (hooks.known().is_some() || !waits));
-        if selected && !fresh {
+        // What could not be read is asked again where it matters.
+        let known = hooks.get(&group.name).is_some_and(|(_, hooks)| hooks.known().is_some() || !waits);
+        if selected && (!known || again.contains(&group.name)) {
             let answer = match session.autoscaling.hooks(&group.name).await {
                 Ok(all) => Seen::Yes(all),
                 Err(error) => Seen::Unknown(error.to_string()),
@@ -117,6 +122,20 @@ pub async fn read_groups(
     hooks.retain(|name, _| view.groups.contains_key(name));
     view.read.ended = clock.mono();
     Ok(Rc::new(view))
+}
+
+/// The groups whose hooks are to be read again.
+fn stale(groups: &[GroupView], hooks: &HooksCache, now: Mono) -> BTreeSet<String> {
+    let mut stale: Vec<(Mono, &str)> = Vec::new();
+    for group in groups {
+        let Some((read, _)) = hooks.get(&group.name) else { continue };
+        let waits = group.members.iter().any(|member| is_waiting(&member.lifecycle_state));
+        if now >= *read + if waits { HOOKS_LAST } else { IDLE_HOOKS_LAST } {
+            stale.push((*read, &group.name));
+        }
+    }
+    stale.sort_unstable();
+    stale.into_iter().take(AGAIN_AT_ONCE).map(|(_, name)| name.to_owned()).collect()
 }
 
 /// Asks `DescribeAutoScalingInstances` for instances that the groups do not show: only if that agrees is one absent. Gives

@@ -3,13 +3,13 @@
 
 use super::tasks::{IN_A_CALL, discover};
 use super::{Reader, workers};
-use crate::aws::Desired;
 use crate::aws::calls::{DESCRIBE_CLUSTERS, LIST_TASKS};
+use crate::aws::{Desired, Permit};
 use crate::fleet::{Choice, Slot};
 use ecs_drain_state::facts::InstanceFacts;
 use ecs_drain_state::{Answer, Kind, Mono, Wanted};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How many calls of either list wait for their turn at once, at most.
@@ -21,9 +21,14 @@ const SIZES_LAST: Duration = Duration::from_secs(60);
 /// How much sooner than wanted a drain's tasks are discovered where the whole cluster is listed anyway.
 const SOON: Duration = Duration::from_secs(3);
 
-/// How many tasks each cluster has, and when that was read.
+/// What is known of clusters.
 #[derive(Default)]
-pub(super) struct Sizes(RefCell<BTreeMap<String, (Mono, usize)>>);
+pub(super) struct Clusters {
+    /// How many tasks each has, and when that was read.
+    sizes: RefCell<BTreeMap<String, (Mono, usize)>>,
+    /// Those of which all tasks are being listed.
+    listed: RefCell<BTreeSet<String>>,
+}
 
 /// One list that is wanted.
 struct Wish {
@@ -32,6 +37,8 @@ struct Wish {
     arn: String,
     /// Whether nothing is known of its tasks yet.
     discovers: bool,
+    /// By when it is due.
+    due: Mono,
 }
 
 pub(super) async fn sweep(reader: &Reader<'_>) {
@@ -41,29 +48,32 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
 async fn one(reader: &Reader<'_>, kind: Kind) {
     workers(WORKERS, || async {
         loop {
-            reader.wanted(kind).await;
+            let (permit, began) = reader.turn_of(kind, &LIST_TASKS).await;
             let Some(wish) = first(reader, kind) else {
+                permit.give_back();
                 tokio::time::sleep(super::IDLE).await;
                 continue;
             };
             if wish.discovers && kind == Kind::Running && is_cheaper(reader, &wish.cluster).await {
-                whole_cluster(reader, wish).await;
+                let cluster = wish.cluster.clone();
+                reader.caches.lists.listed.borrow_mut().insert(cluster.clone());
+                whole_cluster(reader, permit, wish).await;
+                reader.caches.lists.listed.borrow_mut().remove(&cluster);
             } else {
-                list(reader, kind, wish).await;
+                list(reader, kind, (permit, began), wish).await;
             }
         }
     })
     .await;
 }
 
-async fn list(reader: &Reader<'_>, kind: Kind, wish: Wish) {
+async fn list(reader: &Reader<'_>, kind: Kind, (permit, began): (Permit, Mono), wish: Wish) {
     let (desired, wanted) = match kind {
         Kind::Stopped => (Desired::Stopped, Wanted::Stopped),
         Kind::Running | Kind::Status | Kind::Tasks | Kind::Targets | Kind::Own | Kind::Sweep => {
             (Desired::Running, Wanted::Running)
         }
     };
-    let (permit, began) = reader.turn(&LIST_TASKS).await;
     match reader.session.ecs.tasks_of(permit, &wish.cluster, Some(&wish.arn), desired).await {
         Ok(tasks) => {
             reader.fleet.answer(&wish.key, reader.read(began), Answer::List { of: wish.arn, wanted, tasks });
@@ -75,10 +85,24 @@ async fn list(reader: &Reader<'_>, kind: Kind, wish: Wish) {
 
 /// The most urgent drain's container instance whose list is missing, or the oldest.
 fn first(reader: &Reader<'_>, kind: Kind) -> Option<Wish> {
-    let key = reader.fleet.pick_first(kind, reader.clock.mono())?;
-    let wish = reader.fleet.with(&key, |slot| wish(kind, &key, slot)).flatten();
+    let mut first = None;
+    let listed = reader.caches.lists.listed.borrow();
+    let taken = reader.fleet.pick(kind, reader.clock.mono(), Duration::ZERO, |key, slot| {
+        if first.is_some() {
+            return Choice::Stop;
+        }
+        let wish = wish(kind, key, slot);
+        // A list of its whole cluster is under way: whoever still wants to discover afterwards shares the next one.
+        if wish.as_ref().is_some_and(|wish| wish.discovers && listed.contains(&wish.cluster)) {
+            return Choice::Leave;
+        }
+        first = Some(wish);
+        Choice::Take
+    });
+    drop(listed);
+    let wish = first?;
     if wish.is_none() {
-        reader.ended(kind, [&key]);
+        reader.ended(kind, &taken);
     }
     wish
 }
@@ -101,6 +125,7 @@ fn wish(kind: Kind, key: &str, slot: &Slot) -> Option<Wish> {
         cluster: mine.cluster.clone(),
         arn: mine.arn.clone(),
         discovers: one.discovered.is_none(),
+        due: slot.due(kind).unwrap_or_default(),
     })
 }
 
@@ -126,13 +151,13 @@ async fn is_cheaper(reader: &Reader<'_>, cluster: &str) -> bool {
         return false;
     }
     let now = reader.clock.mono();
-    let known = reader.caches.lists.0.borrow().get(cluster).copied();
+    let known = reader.caches.lists.sizes.borrow().get(cluster).copied();
     let tasks = match known.filter(|(read, _)| now < *read + SIZES_LAST) {
         Some((_, tasks)) => tasks,
         None => {
-            let (permit, _) = reader.turn(&DESCRIBE_CLUSTERS).await;
+            let (permit, _) = reader.turn(&DESCRIBE_CLUSTERS, reader.clock.mono()).await;
             let Ok(tasks) = reader.session.ecs.running_tasks(permit, cluster).await else { return false };
-            reader.caches.lists.0.borrow_mut().insert(cluster.to_owned(), (now, tasks));
+            reader.caches.lists.sizes.borrow_mut().insert(cluster.to_owned(), (now, tasks));
             tasks
         }
     };
@@ -140,14 +165,14 @@ async fn is_cheaper(reader: &Reader<'_>, cluster: &str) -> bool {
     2 * (tasks / IN_A_CALL + 1) < drains
 }
 
-async fn whole_cluster(reader: &Reader<'_>, wish: Wish) {
-    let cluster = wish.cluster.clone();
-    let (permit, began) = reader.turn(&LIST_TASKS).await;
+async fn whole_cluster(reader: &Reader<'_>, permit: Permit, wish: Wish) {
+    let (cluster, due) = (wish.cluster.clone(), wish.due);
+    let began = reader.clock.mono();
     let mut wishes = discovering(reader, &cluster, true);
     wishes.push(wish);
     let keys: Vec<String> = wishes.iter().map(|wish| wish.key.clone()).collect();
     let tasks = match reader.session.ecs.tasks_of(permit, &cluster, None, Desired::Running).await {
-        Ok(arns) => discover(reader, &cluster, &arns).await,
+        Ok(arns) => discover(reader, &cluster, &arns, due).await,
         Err(error) => Err(error),
     };
     let mut tasks = match tasks {

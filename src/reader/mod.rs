@@ -2,9 +2,8 @@
 //!
 //! There is a sweep for each kind of read. Its workers wait until a drain wants it, take the most urgent drains that fit
 //! into one call, wait for their turn at the request rate, and hand the answer to the drains that it concerns. One call
-//! serves every drain that it can: 100 container instances, 100 tasks, one target group. The number of workers is what a
-//! sweep can have waiting at the rate limit, which serves first come, first served: so it is the sweep's share of the rate,
-//! and what it does not use is left to the others.
+//! serves every drain that it can: 100 container instances, 100 tasks, one target group. At the rate limit those go first
+//! whose calls are due first, whatever kind they are of; workers bound how many of a kind wait there.
 //!
 //! | module | kind of read |
 //! | --- | --- |
@@ -12,6 +11,7 @@
 //! | `tasks` | tasks by name, with the targets that their services register |
 //! | `lists` | the tasks of a container instance, or of a cluster where that is fewer calls |
 //! | `targets` | target groups and classic load balancers |
+//! | `round` | which clusters know an EC2 instance: all of them, one after the other |
 //! | [`search`] | which container instances an EC2 instance is |
 //! | `groups` | Auto Scaling groups, for all drains at once |
 //! | `diagnosis` | why drains do not move |
@@ -20,6 +20,7 @@ mod balancers;
 mod diagnosis;
 mod groups;
 mod lists;
+mod round;
 mod search;
 mod services;
 mod status;
@@ -51,7 +52,7 @@ pub struct Caches {
     services: ServiceCache,
     balancers: BalancerCache,
     owners: targets::Owners,
-    lists: lists::Sizes,
+    lists: lists::Clusters,
     /// Task definitions.
     pub diagnosis: DiagnosisCache,
 }
@@ -61,6 +62,7 @@ impl Caches {
     pub fn prune(&self, now: Mono) {
         self.services.prune(now);
         self.balancers.prune(now);
+        self.owners.prune(now);
     }
 }
 
@@ -117,10 +119,40 @@ impl Reader<'_> {
         }
     }
 
-    /// Waits for this call's turn; gives the moment from which its answer counts.
-    async fn turn(&self, call: &'static Call) -> (crate::aws::Permit, Mono) {
-        let permit = self.session.permit(call).await;
+    /// Waits for the turn of a call that is due at this moment; gives the moment from which its answer counts.
+    async fn turn(&self, call: &'static Call, due: Mono) -> (crate::aws::Permit, Mono) {
+        let permit = self.session.permit_by(call, self.clock.instant(due)).await;
         (permit, self.clock.mono())
+    }
+
+    /// Waits until a drain wants this kind of read and it is this call's turn; gives the moment from which its answer counts.
+    /// What becomes more urgent meanwhile moves the call ahead. Which drains are read is chosen afterwards.
+    async fn turn_of(&self, kind: Kind, call: &'static Call) -> (crate::aws::Permit, Mono) {
+        loop {
+            self.wanted(kind).await;
+            let Some(due) = self.fleet.next_due(kind, self.clock.mono()) else {
+                tokio::time::sleep(IDLE).await;
+                continue;
+            };
+            tokio::select! {
+                biased;
+                turn = self.turn(call, due) => return turn,
+                () = self.more_urgent(kind, due) => {}
+            }
+        }
+    }
+
+    /// Waits until a drain wants this kind of read more urgently.
+    async fn more_urgent(&self, kind: Kind, due: Mono) {
+        loop {
+            match self.fleet.bell(kind) {
+                Some(bell) => drop(tokio::time::timeout(TICK, bell.notified()).await),
+                None => std::future::pending().await,
+            }
+            if self.fleet.next_due(kind, self.clock.mono()).is_some_and(|next| next < due) {
+                return;
+            }
+        }
     }
 
     /// The read that began then and ends now.

@@ -1,22 +1,20 @@
 //! Which container instances are one EC2 instance? No API says so directly: every cluster is asked, for all who want to
 //! know at once. A cluster that cannot be read is named, and concerns only itself.
 
+use super::round::{self, Round};
 use super::{Reader, workers};
-use crate::aws::calls::{DESCRIBE_CLUSTERS, DESCRIBE_CONTAINER_INSTANCES, LIST_CLUSTERS, LIST_CONTAINER_INSTANCES};
+use crate::aws::calls::{DESCRIBE_CONTAINER_INSTANCES, LIST_CONTAINER_INSTANCES};
 use crate::aws::{AwsError, Permit, Session};
 use crate::fleet::Choice;
+use ecs_drain_state::needs::Class;
 use ecs_drain_state::{Answer, ContainerInstance, Kind, Mono, Phase, Read};
-use futures_util::stream::{self, StreamExt};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How far apart two searches of one worker are, at least: whoever wants one meanwhile joins the next.
+/// How lately a drain's own clusters were searched for it not to ride along.
 const APART: Duration = Duration::from_secs(2);
-
-/// How many searches go on at once: a long one must not keep an instance waiting that is taken away in two minutes.
-const SEARCHES: usize = 2;
 
 /// How many searches of drains' own clusters wait for their turn at once, at most.
 const OWN: usize = 3;
@@ -24,13 +22,10 @@ const OWN: usize = 3;
 /// How much sooner than wanted a drain's own clusters are searched where a call is made anyway.
 const SOON: Duration = Duration::from_secs(10);
 
-/// How many clusters are asked at once.
-const AT_ONCE: usize = 4;
-
 /// EC2 instances in one filter: 50 of them are 1 KB; AWS documents no limit.
 const IN_A_FILTER: usize = 50;
 
-/// Names of clusters, or container instances, in one call. (Source: ECS API reference, DescribeClusters.)
+/// Container instances in one call. (Source: ECS API reference, DescribeContainerInstances.)
 const IN_A_CALL: usize = 100;
 
 /// How many container instances' EC2 ids are kept; beyond that all are read again in time.
@@ -50,22 +45,41 @@ pub struct Found {
 /// Searches for instances that have no drain yet, and the newest answers.
 #[derive(Default)]
 pub struct Searches {
-    wanted: RefCell<BTreeMap<String, Mono>>,
+    /// From when on a search must begin, and by when it is due.
+    wanted: RefCell<BTreeMap<String, (Mono, Mono)>>,
     found: RefCell<BTreeMap<String, Found>>,
     /// Which EC2 instance each container instance is: that never changes.
     ec2: RefCell<BTreeMap<String, String>>,
-    bell: Notify,
+    pub(super) round: Round,
+    pub(super) bell: Notify,
     /// Rung when a search has ended.
     pub answered: Notify,
 }
 
 impl Searches {
     /// Asks for a search that begins at `since` or later.
-    pub fn want(&self, instance_id: &str, since: Mono) {
+    pub fn want(&self, instance_id: &str, since: Mono, class: Class) {
         if self.found.borrow().get(instance_id).is_none_or(|found| found.read.began < since) {
-            self.wanted.borrow_mut().insert(instance_id.to_owned(), since);
-            self.bell.notify_one();
+            let due = since + class.patience();
+            let mut wanted = self.wanted.borrow_mut();
+            let due = wanted.get(instance_id).map_or(due, |(_, known)| due.min(*known));
+            wanted.insert(instance_id.to_owned(), (since, due));
+            self.bell.notify_waiters();
         }
+    }
+
+    /// Returns whether a search for an instance that has no drain is asked for, or under way.
+    pub fn is_wanted(&self, instance_id: &str) -> bool {
+        self.wanted.borrow().contains_key(instance_id) || self.round.seeks(instance_id)
+    }
+
+    /// Asks again for what could not be searched, unless somebody does already.
+    pub(super) fn put_back(&self, instance_id: &str, since: Mono) {
+        self.wanted.borrow_mut().entry(instance_id.to_owned()).or_insert((since, since));
+    }
+
+    pub(super) fn answer(&self, instance_id: String, found: Found) {
+        self.found.borrow_mut().insert(instance_id, found);
     }
 
     /// The newest search for an instance.
@@ -84,13 +98,16 @@ impl Searches {
         self.found.borrow_mut().retain(|id, _| keep(id));
     }
 
-    fn due(&self, now: Mono) -> Vec<String> {
-        self.wanted.borrow().iter().filter(|(_, since)| **since <= now).map(|(id, _)| id.clone()).collect()
+    /// Takes the instances that are to be searched for now, each with when that is due.
+    pub(super) fn take_due(&self, now: Mono) -> Vec<(String, Mono)> {
+        let mut wanted = self.wanted.borrow_mut();
+        let taken = wanted.extract_if(.., |_, (since, _)| *since <= now);
+        taken.map(|(id, (_, due))| (id, due)).collect()
     }
 }
 
 pub(super) async fn sweep(reader: &Reader<'_>) {
-    tokio::join!(everywhere(reader), own(reader));
+    tokio::join!(round::go(reader), own(reader));
 }
 
 /// Searches the clusters in which drains' container instances are registered, for all drains of a cluster that want it
@@ -98,16 +115,15 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
 async fn own(reader: &Reader<'_>) {
     workers(OWN, || async {
         loop {
-            reader.wanted(Kind::Own).await;
-            let Some(first) = reader.fleet.pick_first(Kind::Own, reader.clock.mono()) else {
-                tokio::time::sleep(super::IDLE).await;
+            let (permit, began) = reader.turn_of(Kind::Own, &LIST_CONTAINER_INSTANCES).await;
+            let first = reader.fleet.pick_first(Kind::Own, began);
+            let Some((first, record)) = first.and_then(|key| Some((key.clone(), reader.fleet.record(&key)?))) else {
+                permit.give_back();
                 continue;
             };
-            let Some(record) = reader.fleet.record(&first) else { continue };
             let clusters: BTreeSet<String> =
                 record.container_instances.iter().map(|mine| mine.cluster.clone()).collect();
             let mut keys = BTreeMap::from([(first, record.instance_id)]);
-            let (permit, began) = reader.turn(&LIST_CONTAINER_INSTANCES).await;
             reader.fleet.pick(Kind::Own, reader.clock.mono(), SOON, |key, slot| {
                 let record = &slot.drain.record;
                 if keys.len() >= IN_A_FILTER {
@@ -126,7 +142,7 @@ async fn own(reader: &Reader<'_>) {
             let mut found = ById::new();
             let mut failed = None;
             for cluster in &clusters {
-                match filtered(reader, permit.take(), cluster, &ids).await {
+                match filtered(reader, permit.take(), began, cluster, &ids).await {
                     Ok(some) => some.into_iter().for_each(|(id, one)| found.entry(id).or_default().push(one)),
                     Err(error) => failed = Some(error),
                 }
@@ -163,159 +179,52 @@ fn ride_along(reader: &Reader<'_>, clusters: &BTreeSet<String>, keys: &mut BTree
     }
 }
 
-async fn everywhere(reader: &Reader<'_>) {
-    workers(SEARCHES, || async {
-        loop {
-            wait(reader).await;
-            let now = reader.clock.mono();
-            let keys = reader.fleet.pick(Kind::Sweep, now, Duration::ZERO, |_, _| Choice::Take);
-            let fresh = reader.searches.due(now);
-            for id in &fresh {
-                reader.searches.wanted.borrow_mut().remove(id);
-            }
-            let of_drains = keys.iter().filter_map(|key| reader.fleet.record(key).map(|record| record.instance_id));
-            let ids: BTreeSet<String> = of_drains.chain(fresh.iter().cloned()).collect();
-            if ids.is_empty() {
-                continue;
-            }
-            match every_cluster(reader, &ids).await {
-                Ok((read, unread, mut found)) => {
-                    for key in &keys {
-                        let Some(record) = reader.fleet.record(key) else { continue };
-                        let found = found.get(&record.instance_id).cloned().unwrap_or_default();
-                        reader.fleet.answer(key, read, Answer::Search { unread: unread.clone(), found });
-                    }
-                    reader.ended(Kind::Sweep, &keys);
-                    for id in fresh {
-                        let found = found.remove(&id).unwrap_or_default();
-                        let answer = Found { read, unread: unread.clone(), found };
-                        reader.searches.found.borrow_mut().insert(id, answer);
-                    }
-                    reader.searches.answered.notify_waiters();
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the clusters cannot be searched; where instances are is not known");
-                    reader.failed(Kind::Sweep, &keys, now, &error);
-                    let again = reader.clock.mono() + APART * 3;
-                    let mut wanted = reader.searches.wanted.borrow_mut();
-                    for id in fresh {
-                        wanted.entry(id).or_insert(again);
-                    }
-                }
-            }
-            tokio::time::sleep(APART).await;
-        }
-    })
-    .await;
-}
-
-/// Waits until somebody wants a search, and this replica leads.
-async fn wait(reader: &Reader<'_>) {
-    loop {
-        let now = reader.clock.mono();
-        let wanted =
-            !reader.searches.due(now).is_empty() || reader.fleet.next(Kind::Sweep).is_some_and(|next| next <= now);
-        if wanted && reader.leadership.leads() {
-            return;
-        }
-        tokio::select! {
-            biased;
-            () = reader.searches.bell.notified() => {}
-            () = tokio::time::sleep(super::TICK) => {}
-        }
-    }
-}
-
 /// What was found, by EC2 instance id.
 type ById = BTreeMap<String, Vec<ContainerInstance>>;
 
-/// Searches every cluster for these instances.
-///
-/// # Errors
-/// When not even the clusters could be listed.
-async fn every_cluster(reader: &Reader<'_>, ids: &BTreeSet<String>) -> Result<(Read, Vec<String>, ById), AwsError> {
-    let (permit, began) = reader.turn(&LIST_CLUSTERS).await;
-    let clusters = reader.session.ecs.clusters(permit).await?;
-    let mut sizes = BTreeMap::new();
-    // Worth asking only where filters would take more than one call a cluster, or many clusters may be empty.
-    if ids.len() > IN_A_FILTER || clusters.len() > IN_A_FILTER {
-        for batch in clusters.chunks(IN_A_CALL) {
-            let (permit, _) = reader.turn(&DESCRIBE_CLUSTERS).await;
-            match reader.session.ecs.cluster_sizes(permit, batch).await {
-                Ok(some) => sizes.extend(some),
-                Err(error) => tracing::debug!(%error, "how large clusters are is not known"),
-            }
-        }
-    }
-    let ids: Vec<String> = ids.iter().cloned().collect();
-    let sizes = &sizes;
-    let asked = stream::iter(&clusters)
-        .map(|cluster| {
-            let ids = &ids;
-            async move { (cluster, one_cluster(reader, cluster, ids, sizes.get(cluster).copied()).await) }
-        })
-        .buffer_unordered(AT_ONCE);
-    let answers: Vec<_> = asked.collect().await;
-    let (mut unread, mut found) = (Vec::new(), ById::new());
-    for (cluster, answer) in answers {
-        match answer {
-            Ok(some) => some.into_iter().for_each(|(id, one)| found.entry(id).or_default().push(one)),
-            Err(error) => {
-                tracing::warn!(cluster, %error, "a cluster cannot be searched");
-                unread.push(cluster.clone());
-            }
-        }
-    }
-    found.values_mut().for_each(|all| all.sort());
-    unread.sort();
-    Ok((reader.read(began), unread, found))
-}
-
-async fn one_cluster(
+/// Which of these EC2 instances are in a cluster: by filters, or by listing the whole cluster where that is fewer calls.
+pub(super) async fn one_cluster(
     reader: &Reader<'_>,
+    permit: Permit,
+    due: Mono,
     cluster: &str,
     ids: &[String],
     size: Option<u32>,
 ) -> Result<Vec<(String, ContainerInstance)>, AwsError> {
-    let ecs = &reader.session.ecs;
     let filters = ids.len().div_ceil(IN_A_FILTER);
     let pages = size.map(|size| (size as usize).div_ceil(IN_A_CALL));
-    let mut arns = BTreeSet::new();
-    if size == Some(0) {
-        // Most clusters of many accounts run on Fargate alone.
-        return Ok(Vec::new());
-    }
     if pages.is_some_and(|pages| pages.max(1) < filters) {
-        let (permit, _) = reader.turn(&LIST_CONTAINER_INSTANCES).await;
-        arns.extend(ecs.registered(permit, cluster, &[]).await?);
-    } else {
-        let mut found = Vec::new();
-        for some in ids.chunks(IN_A_FILTER) {
-            found.extend(filtered(reader, None, cluster, some).await?);
-        }
-        return Ok(found);
+        let arns = reader.session.ecs.registered(permit, cluster, &[]).await?;
+        return matched(reader, due, cluster, arns.into_iter().collect(), ids).await;
     }
-    matched(reader, cluster, arns, ids).await
+    let mut permit = Some(permit);
+    let mut found = Vec::new();
+    for some in ids.chunks(IN_A_FILTER) {
+        found.extend(filtered(reader, permit.take(), due, cluster, some).await?);
+    }
+    Ok(found)
 }
 
 /// The container instances of at most fifty EC2 instances in a cluster.
 async fn filtered(
     reader: &Reader<'_>,
     permit: Option<Permit>,
+    due: Mono,
     cluster: &str,
     ids: &[String],
 ) -> Result<Vec<(String, ContainerInstance)>, AwsError> {
     let permit = match permit {
         Some(permit) => permit,
-        None => reader.turn(&LIST_CONTAINER_INSTANCES).await.0,
+        None => reader.turn(&LIST_CONTAINER_INSTANCES, due).await.0,
     };
     let arns = reader.session.ecs.registered(permit, cluster, ids).await?;
-    matched(reader, cluster, arns.into_iter().collect(), ids).await
+    matched(reader, due, cluster, arns.into_iter().collect(), ids).await
 }
 
 /// A filter narrows the answer, it does not prove it: which EC2 instance each container instance is, is matched here.
 async fn matched(
     reader: &Reader<'_>,
+    due: Mono,
     cluster: &str,
     arns: BTreeSet<String>,
     ids: &[String],
@@ -323,7 +232,7 @@ async fn matched(
     let known = |arn: &String| reader.searches.ec2.borrow().get(arn).cloned();
     let new: Vec<String> = arns.iter().filter(|arn| known(arn).is_none()).cloned().collect();
     for batch in new.chunks(IN_A_CALL) {
-        let (permit, _) = reader.turn(&DESCRIBE_CONTAINER_INSTANCES).await;
+        let (permit, _) = reader.turn(&DESCRIBE_CONTAINER_INSTANCES, due).await;
         let described = reader.session.ecs.container_instances(permit, cluster, batch).await?;
         if let Some((arn, reason)) = described.failed.into_iter().next() {
             return Err(AwsError::incomplete(&DESCRIBE_CONTAINER_INSTANCES, &arn, &reason));

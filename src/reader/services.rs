@@ -55,7 +55,7 @@ pub(super) async fn know(reader: &Reader<'_>, cluster: &str, tasks: &[TaskView])
     };
     let mut unknown = BTreeMap::new();
     for batch in stale.chunks(IN_A_CALL) {
-        let (permit, began) = reader.turn(&DESCRIBE_SERVICES).await;
+        let (permit, began) = reader.turn(&DESCRIBE_SERVICES, reader.clock.mono()).await;
         let answer = reader.session.ecs.services(permit, cluster, batch).await;
         let described = match answer {
             Ok(described) => described,

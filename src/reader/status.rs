@@ -15,7 +15,10 @@ const WORKERS: usize = 4;
 const IN_A_CALL: usize = 100;
 
 /// How much sooner than wanted a status is read where a call is made anyway.
-const SOON: Duration = Duration::from_secs(4);
+const SOON: Duration = Duration::from_secs(10);
+
+/// How old the status of a drain that is about to be completed is at least for it to be read along.
+const RIDES_AFTER: Duration = Duration::from_secs(4);
 
 /// One container instance of one drain.
 struct Item {
@@ -26,12 +29,11 @@ struct Item {
 pub(super) async fn sweep(reader: &Reader<'_>) {
     workers(WORKERS, || async {
         loop {
-            reader.wanted(Kind::Status).await;
+            let (permit, began) = reader.turn_of(Kind::Status, &DESCRIBE_CONTAINER_INSTANCES).await;
             let Some((cluster, mut batch)) = first(reader) else {
-                tokio::time::sleep(super::IDLE).await;
+                permit.give_back();
                 continue;
             };
-            let (permit, began) = reader.turn(&DESCRIBE_CONTAINER_INSTANCES).await;
             fill(reader, &cluster, &mut batch);
             let keys: BTreeSet<String> = batch.iter().map(|item| item.key.clone()).collect();
             ride_along(reader, &cluster, &keys, &mut batch);
@@ -93,7 +95,7 @@ fn ride_along(reader: &Reader<'_>, cluster: &str, keys: &BTreeSet<String>, batch
             return;
         }
         let near = matches!(slot.drain.record.phase, Phase::Verifying | Phase::Completing);
-        let old = |read: &Read| now.since(read.ended) >= SOON;
+        let old = |read: &Read| now.since(read.ended) >= RIDES_AFTER;
         let old = slot.drain.facts.instances.iter().any(|one| one.sight.as_ref().is_none_or(|(read, _)| old(read)));
         if near && old && !keys.contains(key) {
             let before = batch.len();

@@ -13,6 +13,11 @@ use std::time::Duration;
 /// How many calls wait for their turn at once, at most.
 const WORKERS: usize = 4;
 
+/// How many drains a look at one balancer serves for each second that it waits after the last one, and how long it waits at
+/// most: what a wave of drains wants within a moment is read for all of them at once.
+const DRAINS_A_SECOND: u32 = 50;
+const APART: Duration = Duration::from_secs(5);
+
 /// How long it is believed which tasks of a cluster own which addresses.
 const OWNERS_LAST: Duration = Duration::from_secs(30);
 
@@ -26,6 +31,14 @@ pub(super) struct Owners {
     owners: RefCell<BTreeMap<String, (Mono, ByAddress)>>,
     /// The balancers that are being asked.
     asked: RefCell<BTreeSet<Balancer>>,
+    /// When each balancer may be asked again, at the soonest.
+    next: RefCell<BTreeMap<Balancer, Mono>>,
+}
+
+impl Owners {
+    pub(super) fn prune(&self, now: Mono) {
+        self.next.borrow_mut().retain(|_, next| *next > now);
+    }
 }
 
 /// What a balancer says: None where it does not exist.
@@ -39,13 +52,20 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
     workers(WORKERS, || async {
         loop {
             reader.wanted(Kind::Targets).await;
-            let Some((key, balancer)) = first(reader) else {
-                tokio::time::sleep(super::IDLE).await;
-                continue;
+            let (key, balancer) = match first(reader) {
+                Ok(first) => first,
+                Err(wait) => {
+                    tokio::time::sleep(wait.clamp(super::IDLE, super::TICK)).await;
+                    continue;
+                }
             };
-            let (answer, began) = ask(reader, &balancer).await;
+            let due = reader.fleet.with(&key, |slot| slot.due(Kind::Targets)).flatten().unwrap_or_default();
+            let (answer, began) = ask(reader, &balancer, due).await;
             reader.caches.owners.asked.borrow_mut().remove(&balancer);
             let mut keys = sharing(reader, &balancer);
+            let apart = Duration::from_secs(1).saturating_mul(u32::try_from(keys.len()).unwrap_or(u32::MAX));
+            let next = began + (apart / DRAINS_A_SECOND).min(APART);
+            reader.caches.owners.next.borrow_mut().insert(balancer.clone(), next);
             match answer {
                 Ok(said) => {
                     hand_out(reader, reader.read(began), &keys, &balancer, &said).await;
@@ -65,12 +85,15 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
     .await;
 }
 
-/// The most urgent drain, and that of its balancers which was read the longest ago, as far as another look can matter.
-fn first(reader: &Reader<'_>) -> Option<(String, Balancer)> {
+/// The most urgent drain, and that of its balancers which was read the longest ago; else how long to wait.
+fn first(reader: &Reader<'_>) -> Result<(String, Balancer), Duration> {
+    let now = reader.clock.mono();
     let mut asked = reader.caches.owners.asked.borrow_mut();
+    let next = reader.caches.owners.next.borrow();
     let mut balancer = None;
+    let mut wait = Duration::MAX;
     let mut done = false;
-    let taken = reader.fleet.pick(Kind::Targets, reader.clock.mono(), Duration::ZERO, |_, slot| {
+    let taken = reader.fleet.pick(Kind::Targets, now, Duration::ZERO, |_, slot| {
         if done {
             return Choice::Stop;
         }
@@ -82,19 +105,24 @@ fn first(reader: &Reader<'_>) -> Option<(String, Balancer)> {
         if oldest.as_ref().is_some_and(|oldest| asked.contains(oldest)) {
             return Choice::Leave;
         }
+        if let Some(next) = oldest.as_ref().and_then(|oldest| next.get(oldest)).filter(|next| **next > now) {
+            wait = wait.min(next.since(now));
+            return Choice::Leave;
+        }
         (balancer, done) = (oldest, true);
         Choice::Take
     });
-    let key = taken.into_iter().next()?;
+    // What another worker asks is answered soon.
+    let key = taken.into_iter().next().ok_or(if wait == Duration::MAX { super::IDLE } else { wait })?;
     match balancer {
         Some(balancer) => {
             asked.insert(balancer.clone());
-            Some((key, balancer))
+            Ok((key, balancer))
         }
         None => {
             drop(asked);
             reader.ended(Kind::Targets, [&key]);
-            None
+            Err(Duration::ZERO)
         }
     }
 }
@@ -105,14 +133,14 @@ fn sharing(reader: &Reader<'_>, balancer: &Balancer) -> BTreeSet<String> {
     reader.fleet.slots().iter().filter(|(_, slot)| has(slot)).map(|(key, _)| key.clone()).collect()
 }
 
-async fn ask(reader: &Reader<'_>, balancer: &Balancer) -> (Result<Said, AwsError>, Mono) {
+async fn ask(reader: &Reader<'_>, balancer: &Balancer, due: Mono) -> (Result<Said, AwsError>, Mono) {
     match balancer {
         Balancer::TargetGroup(arn) => {
-            let (permit, began) = reader.turn(&DESCRIBE_TARGET_HEALTH).await;
+            let (permit, began) = reader.turn(&DESCRIBE_TARGET_HEALTH, due).await;
             (reader.session.elbv2.targets(permit, arn).await.map(Said::Targets), began)
         }
         Balancer::ClassicLoadBalancer(name) => {
-            let (permit, began) = reader.turn(&DESCRIBE_LOAD_BALANCERS).await;
+            let (permit, began) = reader.turn(&DESCRIBE_LOAD_BALANCERS, due).await;
             let answer = reader.session.elb.listed(permit, std::slice::from_ref(name)).await;
             let members = match answer {
                 Ok(mut members) => members.remove(name).flatten(),
@@ -147,6 +175,10 @@ async fn words(reader: &Reader<'_>, name: &str, members: Option<&[String]>) -> B
 }
 
 async fn hand_out(reader: &Reader<'_>, read: Read, keys: &BTreeSet<String>, balancer: &Balancer, said: &Said) {
+    let worst = match said {
+        Said::Targets(Some(health)) => worst(health),
+        Said::Targets(None) | Said::Classic(..) => BTreeMap::new(),
+    };
     for key in keys {
         let targets: Vec<Obligation> = {
             let slots = reader.fleet.slots();
@@ -156,7 +188,7 @@ async fn hand_out(reader: &Reader<'_>, read: Read, keys: &BTreeSet<String>, bala
         };
         let mut sights = Vec::with_capacity(targets.len());
         for obligation in targets {
-            let sight = sight(&obligation.target, said);
+            let sight = sight(&obligation.target, said, &worst);
             let sight = match (&obligation.target, &sight) {
                 (Target::Ip(ip), TargetSight::Present { draining: false, .. }) => {
                     let elsewhere = owned_elsewhere(reader, key, ip).await;
@@ -170,17 +202,25 @@ async fn hand_out(reader: &Reader<'_>, read: Read, keys: &BTreeSet<String>, bala
     }
 }
 
-fn sight(target: &Target, said: &Said) -> TargetSight {
+/// What a target group says of each target, by its id: of several ports that which is not drained yet.
+fn worst(health: &[TargetHealthView]) -> BTreeMap<&str, &TargetHealthView> {
+    let mut worst: BTreeMap<&str, &TargetHealthView> = BTreeMap::new();
+    for target in health.iter().filter(|target| !is_not_registered(target)) {
+        let known = worst.entry(target.id.as_str()).or_insert(target);
+        if known.state == "draining" {
+            *known = target;
+        }
+    }
+    worst
+}
+
+fn sight(target: &Target, said: &Said, worst: &BTreeMap<&str, &TargetHealthView>) -> TargetSight {
     let (Target::Instance(id) | Target::Ip(id)) = target;
     match said {
         // TargetGroupNotFound: nothing can be routed through a group that does not exist.
         Said::Targets(None) | Said::Classic(None, _) => TargetSight::Gone,
-        Said::Targets(Some(health)) => {
-            // Every port counts: dynamic host ports make several targets of one instance.
-            let mine: Vec<_> = health.iter().filter(|t| t.id == *id && !is_not_registered(t)).collect();
-            let worst = mine.iter().find(|t| t.state != "draining").or(mine.first());
-            worst.map_or(TargetSight::Gone, |target| present(target))
-        }
+        // Every port counts: dynamic host ports make several targets of one instance.
+        Said::Targets(Some(_)) => worst.get(id.as_str()).map_or(TargetSight::Gone, |target| present(target)),
         Said::Classic(Some(members), words) if members.contains(id) => {
             let state = words.get(id).cloned().unwrap_or_else(|| "still listed".to_owned());
             let draining = state.contains("deregistration currently in progress");
@@ -244,11 +284,11 @@ async fn owned_elsewhere(reader: &Reader<'_>, key: &str, ip: &str) -> bool {
 }
 
 async fn owners(reader: &Reader<'_>, cluster: &str) -> Result<(), AwsError> {
-    let (permit, began) = reader.turn(&LIST_TASKS).await;
+    let (permit, began) = reader.turn(&LIST_TASKS, reader.clock.mono()).await;
     let arns = reader.session.ecs.tasks_of(permit, cluster, None, Desired::Running).await?;
     let mut owners = ByAddress::new();
     for batch in arns.chunks(IN_A_CALL) {
-        let (permit, _) = reader.turn(&DESCRIBE_TASKS).await;
+        let (permit, _) = reader.turn(&DESCRIBE_TASKS, reader.clock.mono()).await;
         for task in reader.session.ecs.tasks(permit, cluster, batch).await?.found {
             if let (Some(on), "RUNNING") = (&task.container_instance, task.last_status.as_str()) {
                 owners.extend(task.ips.iter().map(|ip| (ip.clone(), on.clone())));

@@ -17,7 +17,7 @@ const WORKERS: usize = 4;
 pub(super) const IN_A_CALL: usize = 100;
 
 /// How much sooner than wanted tasks are read where a call is made anyway.
-const SOON: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(8);
 
 /// The tasks of one drain that are asked for.
 type Asked = BTreeMap<String, Vec<String>>;
@@ -25,12 +25,11 @@ type Asked = BTreeMap<String, Vec<String>>;
 pub(super) async fn sweep(reader: &Reader<'_>) {
     workers(WORKERS, || async {
         loop {
-            reader.wanted(Kind::Tasks).await;
+            let (permit, began) = reader.turn_of(Kind::Tasks, &DESCRIBE_TASKS).await;
             let Some((cluster, mut asked)) = first(reader) else {
-                tokio::time::sleep(super::IDLE).await;
+                permit.give_back();
                 continue;
             };
-            let (permit, began) = reader.turn(&DESCRIBE_TASKS).await;
             fill(reader, &cluster, &mut asked);
             let arns: BTreeSet<String> = asked.values().flatten().cloned().collect();
             let arns: Vec<String> = arns.into_iter().collect();
@@ -170,6 +169,7 @@ pub(super) async fn discover(
     reader: &Reader<'_>,
     cluster: &str,
     arns: &[String],
+    due: Mono,
 ) -> Result<BTreeMap<String, Vec<(String, TaskAnswer)>>, crate::aws::AwsError> {
     let mut by_instance: BTreeMap<String, Vec<(String, TaskAnswer)>> = BTreeMap::new();
     // Whose EC2 instance that is, matters for the drains' own alone.
@@ -182,7 +182,7 @@ pub(super) async fn discover(
         all.collect()
     };
     for batch in arns.chunks(IN_A_CALL) {
-        let (permit, _) = reader.turn(&DESCRIBE_TASKS).await;
+        let (permit, _) = reader.turn(&DESCRIBE_TASKS, due).await;
         let described = reader.session.ecs.tasks(permit, cluster, batch).await?;
         let now = reader.clock.now();
         let answers = answers(reader, cluster, &described).await;

@@ -6,8 +6,7 @@
 //! What comes back is not trusted: somebody may have edited it. Whatever stands there, reading ends with a [`Read`], in
 //! words that are fit for a log and a terminal.
 //!
-//! What is read is a record of this program's schema: an older one becomes one here, and is written as one with its next
-//! save, so that a program that does not know what was added leaves it alone from then on.
+//! A record of a newer schema is left alone: [`Read::Newer`].
 
 use super::Read;
 use super::schema::{EXPIRES_AT, KEY, UNFINISHED, UNFINISHED_OF};
@@ -26,7 +25,7 @@ const SHOWN: usize = 300;
 pub type Attributes = BTreeMap<String, AttributeValue>;
 
 /// The attributes that a record may be without: a save removes those that it has not.
-pub(super) const OPTIONAL: [&str; 20] = [
+pub(super) const OPTIONAL: [&str; 22] = [
     "cancel",
     "causes",
     "cluster",
@@ -39,10 +38,12 @@ pub(super) const OPTIONAL: [&str; 20] = [
     "last_error",
     "lifecycle",
     "outcome",
+    "refused_since",
     "release",
     "requested",
     "requests",
     "retained_at",
+    "stopped_tasks",
     "termination_asked_at",
     "then",
     UNFINISHED,
@@ -129,21 +130,8 @@ fn record(item: &HashMap<String, AttributeValue>) -> Result<Record, String> {
     }
     match record.schema {
         SCHEMA => Ok(record),
-        1 => from_schema_1(record),
         other => Err(format!("attribute schema: there is no schema {other}")),
     }
-}
-
-/// A record of schema 1, as this program knows it. There each drain had a lifecycle action, which named its group.
-fn from_schema_1(record: Record) -> Result<Record, String> {
-    let Some(lifecycle) = &record.lifecycle else {
-        return Err("missing field `lifecycle`, which every record of schema 1 has".to_owned());
-    };
-    if record.global_limit.is_none() {
-        return Err("missing field `global_limit`, which every record of schema 1 has".to_owned());
-    }
-    let group = record.group.clone().or_else(|| Some(lifecycle.group.clone()));
-    Ok(Record { schema: SCHEMA, group, ..record })
 }
 
 /// Which attribute cannot be read, and why.

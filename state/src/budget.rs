@@ -73,10 +73,15 @@ impl Budgets {
     pub fn grant(&mut self, record: &Record) {
         let Some(kind) = kind(record) else { return };
         let place = self.places.entry((record.cluster.clone(), kind)).or_default();
-        let key = record.key();
-        let before = place.waiting.len();
-        place.waiting.retain(|(_, other)| *other != key);
-        place.running += u32::from(place.waiting.len() < before);
+        if let Ok(index) = place.waiting.binary_search(&(record.created_at, record.key())) {
+            place.waiting.remove(index);
+            place.running += 1;
+        }
+    }
+
+    /// Returns whether a budget limits when this drain begins.
+    pub fn limit(record: &Record, policy: &Policy) -> bool {
+        record.phase == Phase::Pending && kind(record).is_some_and(|kind| limit(policy, kind).is_some())
     }
 
     /// Returns whether a drain's turn depends on how many container instances its cluster has.

@@ -5,11 +5,15 @@ use crate::facts::Kind;
 use crate::time::Mono;
 use std::time::Duration;
 
-/// How urgent a read is. The order of reads is by due time plus the patience of their class, so that none starves.
+/// How urgent a read is. The order of reads is by the moment from which they are wanted plus the patience of their class, so
+/// that none starves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// An instance that is taken away in two minutes.
     Spot,
+    /// Nothing else is missing. What was read before grows old meanwhile: a drain that has come so far goes on before others
+    /// follow, or a wave of them would read everything again and again.
+    Last,
     /// It can finish a drain.
     Finish,
     /// It can begin one, or keeps its proof unbroken.
@@ -22,10 +26,10 @@ impl Class {
     /// How long such a read may wait behind others that are due later.
     pub const fn patience(self) -> Duration {
         match self {
-            Class::Spot => Duration::ZERO,
-            Class::Finish => Duration::from_secs(120),
-            Class::Begin => Duration::from_secs(130),
-            Class::Show => Duration::from_secs(240),
+            Class::Spot | Class::Last => Duration::ZERO,
+            Class::Finish => Duration::from_secs(150),
+            Class::Begin => Duration::from_secs(180),
+            Class::Show => Duration::from_secs(360),
         }
     }
 }
@@ -37,14 +41,12 @@ pub struct Need {
     pub from: Mono,
     /// How urgent it is.
     pub class: Class,
+    /// The moment by which it should have begun: reads go in this order.
+    pub due: Mono,
 }
 
-impl Need {
-    /// The moment by which it should have begun: reads go in this order.
-    pub fn due(&self) -> Mono {
-        self.from + self.class.patience()
-    }
-}
+/// How much older than a read that is to begin a drain its drain counts at most.
+const OLDER: Duration = Duration::from_secs(120);
 
 /// What a drain wants read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,9 +60,21 @@ impl Needs {
 
     /// Adds a need; of two of one kind the one that is due first stays.
     pub fn want(&mut self, kind: Kind, from: Mono, class: Class) {
-        let need = Need { from, class };
+        self.put(kind, Need { from, class, due: from + class.patience() });
+    }
+
+    fn put(&mut self, kind: Kind, need: Need) {
         let slot = &mut self.0[kind as usize];
-        *slot = Some(slot.map_or(need, |known| if need.due() < known.due() { need } else { known }));
+        *slot = Some(slot.map_or(need, |known| if need.due < known.due { need } else { known }));
+    }
+
+    /// The same for a drain that began at this moment: what it needs to be begun goes before what younger ones need. So at
+    /// the limits one drain after the other gets going, and not all of them at the end.
+    pub fn of_one_since(mut self, began: Mono) -> Needs {
+        for need in self.0.iter_mut().flatten().filter(|need| need.class == Class::Begin) {
+            need.due = need.due.min(began.max(need.from.before(OLDER)) + need.class.patience());
+        }
+        self
     }
 
     /// The same without this kind.
@@ -73,6 +87,7 @@ impl Needs {
     pub fn not_before(mut self, moment: Mono) -> Needs {
         for need in self.0.iter_mut().flatten() {
             need.from = need.from.max(moment);
+            need.due = need.due.max(need.from);
         }
         self
     }
@@ -81,6 +96,7 @@ impl Needs {
     pub fn at_least(mut self, class: Class) -> Needs {
         for need in self.0.iter_mut().flatten() {
             need.class = need.class.min(class);
+            need.due = need.due.min(need.from + need.class.patience());
         }
         self
     }
@@ -88,7 +104,7 @@ impl Needs {
     /// What either wants.
     pub fn and(mut self, other: Needs) -> Needs {
         for (kind, need) in other.iter() {
-            self.want(kind, need.from, need.class);
+            self.put(kind, need);
         }
         self
     }

@@ -28,6 +28,8 @@ pub const TARGETS_LAST: Duration = Duration::from_secs(5 * 60);
 
 /// What the evidence says.
 #[derive(Clone, Debug, PartialEq)]
+// Made once for a decision, and never kept.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Verdict {
     /// Everything is gone, by evidence that holds now.
     Proved,
@@ -47,10 +49,10 @@ pub(crate) fn judge(record: &Record, facts: &Facts, policy: &Policy, now: Now) -
     let lasting = [proof.settled(), proof.listed(), proof.unrouted(), proof.alone(), proof.searched_once()];
     let young = [proof.listed_lately(), proof.searched_lately()];
     let last = [proof.still_so(), proof.counted()];
-    for stage in [&lasting[..], &young[..], &last[..]] {
+    for (stage, class) in [(&lasting[..], Class::Finish), (&young[..], Class::Last), (&last[..], Class::Last)] {
         let mut gaps = stage.iter().flatten();
         if let Some(first) = gaps.next() {
-            let needs = gaps.fold(first.needs, |needs, gap| needs.and(gap.needs));
+            let needs = gaps.fold(first.needs, |needs, gap| needs.and(gap.needs)).at_least(class);
             return Verdict::Missing(first.why.clone(), first.left, needs);
         }
     }

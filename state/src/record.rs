@@ -29,7 +29,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// The schema that this program writes. A record with a higher one is left alone.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 1;
 
 /// How many events a record's history keeps; the first one (how it began) is never dropped.
 pub const HISTORY: usize = 40;

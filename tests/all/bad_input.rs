@@ -172,7 +172,7 @@ fn a_record_of_a_newer_program_is_left_alone_and_its_instance_held() {
         tokio::time::sleep(seconds(1200)).await;
         assert!(held(&simulator));
         let version = newer.version;
-        assert!(matches!(store.get(&newer.key()).await.unwrap(), Some(ecs_drain::store::Read::Newer { schema: 3 })));
+        assert!(matches!(store.get(&newer.key()).await.unwrap(), Some(ecs_drain::store::Read::Newer { schema: 2 })));
         version
     });
     no_violation(&simulator);

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// Plays a scenario and compares the bounds that it misses with those that it is expected to miss: one that is reached
 /// must leave the list.
 fn misses_as_expected(scenario: &Scenario) {
-    let figures = play(scenario, None, &|_, _| {});
+    let figures = play(scenario, None, &|_, _| {}, |_| {});
     println!("{}", report(scenario, &figures));
     let missed: BTreeSet<&str> = figures.misses(scenario).into_iter().map(|(name, _)| name).collect();
     // Memory is measured by the program alone.

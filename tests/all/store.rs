@@ -423,7 +423,7 @@ phase_since: "2026-01-05T09:00:00.25Z"
 region: "us-east-1"
 requested: {at: "2026-01-05T09:00:00.25Z", by: "Ada", reason: "kernel update"}
 requests: ["20260105T090000250-1"]
-schema: 2
+schema: 1
 strategy: "drain"
 targets_left: []
 targets_left_count: 0

@@ -115,6 +115,8 @@ pub enum CompletionAnswer {
 }
 
 /// What one phase makes of what was seen.
+// Made once for a decision, and never kept.
+#[allow(clippy::large_enum_variant)]
 enum Step {
     /// Go on in another phase, at once.
     Enter(Phase, String),

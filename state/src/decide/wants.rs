@@ -30,7 +30,7 @@ const IN_SERVICE: Duration = Duration::from_secs(30);
 const HOT: Duration = Duration::from_secs(4);
 
 /// The same for a target: one read serves all that share its group.
-const HOT_TARGETS: Duration = Duration::from_secs(3);
+const HOT_TARGETS: Duration = Duration::from_secs(1);
 
 /// What a drain wants read in its phase.
 pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
@@ -60,7 +60,11 @@ pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
     if let (Some(deadline), true) = (draft.deadline, draft.phase < Phase::Completing) {
         needs = needs.and(wants.decide_at(deadline));
     }
-    if is_urgent(draft) && draft.phase < Phase::Waiting { needs.at_least(Class::Spot) } else { needs }
+    if is_urgent(draft) && draft.phase < Phase::Waiting {
+        return needs.at_least(Class::Spot);
+    }
+    let age = Duration::try_from(view.now.wall.duration_since(draft.created_at)).unwrap_or_default();
+    needs.of_one_since(view.now.mono.before(age))
 }
 
 struct Wants<'a> {
@@ -124,12 +128,12 @@ impl Wants<'_> {
 
     fn wait(&self) -> Needs {
         let every = if self.may_run() { WHILE_TASKS_RUN } else { KEEP };
-        let needs = self.status(every, Class::Begin).and(self.discover(Class::Begin)).and(self.tasks());
+        let needs = self.status(every, Class::Show).and(self.discover(Class::Begin)).and(self.tasks());
         needs.and(self.targets(Class::Show)).and(proof::ahead(self.draft, self.view.facts, self.view.policy, self.now))
     }
 
     fn prove(&self) -> Needs {
-        let needs = self.status(KEEP, Class::Begin).and(self.discover(Class::Finish)).and(self.targets(Class::Finish));
+        let needs = self.status(KEEP, Class::Show).and(self.discover(Class::Finish)).and(self.targets(Class::Finish));
         needs.and(proof::ahead(self.draft, self.view.facts, self.view.policy, self.now))
     }
 
@@ -189,11 +193,22 @@ impl Wants<'_> {
         let drained = drained.filter(|at| *at > self.now);
         let since = facts.progress.at.unwrap_or(Mono::START).max(drained.unwrap_or(Mono::START));
         let from = match drained {
-            Some(at) => (last + HOT).max(at.min(last + KEEP * 2)),
-            None => last + patiently(self.now.since(since), HOT),
+            Some(at) => (last + HOT).max(at.min(last + KEEP * 4)),
+            // ECS deregisters its targets within moments.
+            None if self.may_be_drained() => last + KEEP,
+            None => last + patiently(self.now.since(since), 8, HOT),
         };
         needs.want(Kind::Tasks, from, Class::Finish);
         needs
+    }
+
+    /// Whether it was closed a moment ago and has a target that was not seen to drain yet.
+    fn may_be_drained(&self) -> bool {
+        let closed = self.view.facts.instances.iter().filter_map(|one| one.closed).map(|run| run.first.ended).max();
+        let early = closed.is_some_and(|closed| self.now.since(closed) < KEEP * 2);
+        let awaited = |target: &&TargetFacts| self.draft.waits_for(&target.obligation);
+        let whole = |target: &TargetFacts| !matches!(&target.sight, Some((_, TargetSight::Gone)));
+        early && self.view.facts.targets.iter().filter(awaited).any(whole)
     }
 
     /// When a target that drains has drained at the soonest, if its delay is known.
@@ -221,14 +236,14 @@ impl Wants<'_> {
                 // A balancer may say that the instance does not run.
                 TargetSight::Present { .. } if self.view.facts.all_away() => {
                     let away = self.view.facts.away_since().map_or(Duration::ZERO, |since| self.now.since(since));
-                    read.ended + patiently(away, HOT)
+                    read.ended + patiently(away, 8, HOT)
                 }
                 TargetSight::Present { draining: false, .. } => read.ended + IN_SERVICE,
                 TargetSight::Present { draining: true, .. } => {
                     let due = self.drains_until(target).unwrap_or(Mono::START);
                     let late = self.now.since(due.max(target.leaving.map_or(Mono::START, |watch| watch.since)));
                     // Its group may be deleted meanwhile.
-                    due.min(read.ended + KEEP * 4).max(read.ended + patiently(late, HOT_TARGETS))
+                    due.min(read.ended + KEEP * 4).max(read.ended + patiently(late, 4, HOT_TARGETS))
                 }
             };
             needs.want(Kind::Targets, from, class);
@@ -265,8 +280,8 @@ pub(super) fn passed_at(deadline: Timestamp, view: &View<'_>) -> Option<Mono> {
 }
 
 /// Soon at first, then the longer the longer it has taken.
-fn patiently(so_far: Duration, soonest: Duration) -> Duration {
-    (so_far / 8).clamp(soonest, KEEP)
+fn patiently(so_far: Duration, part: u32, soonest: Duration) -> Duration {
+    (so_far / part).clamp(soonest, KEEP)
 }
 
 /// Whether every read came back after a moment, and everything that the record knows of was read.

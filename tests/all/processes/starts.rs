@@ -35,7 +35,9 @@ fn a_process_without_its_table_names_init_and_holds_what_waits() {
     }
     rig.simulator.with(|cloud| cloud.terminate(A, true).unwrap());
     // A wait that was seen to begin needs its first heartbeat later: here it began before the process did.
-    rig.until("it waits", || (rig.simulator.with(|cloud| cloud.lifecycle_state(A))? == "Terminating:Wait").then_some(()));
+    rig.until("it waits", || {
+        (rig.simulator.with(|cloud| cloud.lifecycle_state(A))? == "Terminating:Wait").then_some(())
+    });
     let mut process = rig.start();
     rig.until("a heartbeat", || (rig.count("RecordLifecycleActionHeartbeat") > 0).then_some(()));
     rig.until("the missing table is told", || process.log().contains(MISSING).then_some(()));

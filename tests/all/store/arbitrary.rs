@@ -173,7 +173,7 @@ pub fn record() -> impl Strategy<Value = Record> {
     let stands = (phase(), moment(), moment(), moment(), of(moment()), of(moment()), of(moment()), of(moment()));
     let lists = (vec(container_instance(), 0..3), vec(obligation(), 0..4), vec(event(), 0..4), vec(text(), 0..3));
     let orders = (of(order()), of(order()), of(order()), vec(name(), 0..3));
-    let ends = (of(intent()), of(outcome()), of(any::<i64>()));
+    let ends = (of(intent()), of(outcome()), of(any::<i64>()), of(moment()), vec(name(), 0..3));
     let left = (vec(text(), 0..3), any::<u32>(), any::<u32>(), any::<u32>());
     let note = (text(), text()).prop_map(|(name, text)| Note { name, text });
     let error = (moment(), text()).prop_map(|(at, what)| LastError { at, what });
@@ -201,6 +201,8 @@ pub fn record() -> impl Strategy<Value = Record> {
             outcome: ends.1,
             // Nothing unfinished may ever expire.
             expires_at: ends.2.filter(|_| stands.0 == Phase::Done),
+            refused_since: ends.3,
+            stopped_tasks: ends.4,
             targets_left: left.0,
             tasks_left_count: left.1,
             targets_left_count: left.2,
@@ -212,32 +214,6 @@ pub fn record() -> impl Strategy<Value = Record> {
             ..record
         },
     )
-}
-
-/// A record as the first release could have it, and the same of this schema.
-pub fn schema_1() -> impl Strategy<Value = (Record, Record)> {
-    (record(), lifecycle(), moment()).prop_map(|(record, lifecycle, limit)| {
-        let new = |o: &Obligation| Obligation::new(o.balancer.clone(), o.target.clone(), o.noted_at);
-        let unknown =
-            |obligation: &Obligation| Obligation { delay_seconds: obligation.delay_seconds, ..new(obligation) };
-        let known = Record {
-            group: Some(lifecycle.group.clone()),
-            lifecycle: Some(Lifecycle { other_hooks: Vec::new(), retains_abandoned: false, ..lifecycle }),
-            global_limit: Some(limit),
-            obligations: record.obligations.iter().map(unknown).collect(),
-            then: None,
-            requested: None,
-            termination_asked_at: None,
-            retained_at: None,
-            held: None,
-            cancel: None,
-            release: None,
-            requests: Vec::new(),
-            causes: Vec::new(),
-            ..record
-        };
-        (Record { schema: 1, group: None, ..known.clone() }, known)
-    })
 }
 
 /// What an operator can ask.

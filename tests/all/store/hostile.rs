@@ -39,23 +39,6 @@ fn every_record_is_the_same_after_the_table() {
 }
 
 #[test]
-fn every_record_of_schema_1_becomes_the_same_of_this_schema() {
-    let run = runner(200).run(&arbitrary::schema_1(), |(old, new)| {
-        let mut there = item(&old);
-        // What the first release did not write at all.
-        there.remove("group");
-        if let Some(AttributeValue::M(lifecycle)) = there.get_mut("lifecycle") {
-            lifecycle.remove("retains_abandoned");
-        }
-        assert_eq!(there["schema"], AttributeValue::N("1".into()));
-        assert_eq!(read(&there), Read::Record(Box::new(new.clone())));
-        assert_eq!(item(&new)["schema"], AttributeValue::N(SCHEMA.to_string()));
-        Ok(())
-    });
-    run.unwrap();
-}
-
-#[test]
 fn every_request_is_the_same_after_the_table() {
     let run = runner(200).run(&arbitrary::request(), |request| {
         let there: Item = requests::item_of(&request).unwrap().into_iter().collect();
@@ -104,19 +87,6 @@ async fn every_record_and_brake_is_the_same_after_dynamodb() {
         }
         assert_eq!(store.brake().await.unwrap(), expected);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_record_of_schema_1_is_written_as_this_schema() {
-    let (store, raw) = table().await;
-    let old = Record { schema: 1, group: None, version: 7, ..super::record("i-old") };
-    let key = old.key();
-    put(&raw, item(&old)).await;
-    let first = readable(store.get(&key).await.unwrap());
-    assert_eq!(first, Record { schema: SCHEMA, group: Some("web-asg".into()), ..old });
-    saved(store.save(first).await.unwrap());
-    let there = raw.get_item().table_name("drains").key("key", text(&key)).send().await.unwrap().item.unwrap();
-    assert_eq!(there["schema"], AttributeValue::N(SCHEMA.to_string()));
 }
 
 #[tokio::test(start_paused = true)]

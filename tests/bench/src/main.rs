@@ -3,12 +3,14 @@
 mod allocator;
 
 use allocator::Counting;
+use aws_simulator::log::Entry;
 use clap::Parser;
 use ecs_drain_bench::play::play;
-use ecs_drain_bench::report::{Entry, report};
+use ecs_drain_bench::report::{self, report};
 use ecs_drain_bench::scenario::Scenario;
 use ecs_drain_bench::table::scenarios;
 use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,6 +33,9 @@ struct Options {
     /// Give a scenario up after so many seconds of real time
     #[arg(long, value_name = "SECONDS")]
     patience: Option<u64>,
+    /// Write every call that the controller makes, with its moment
+    #[arg(long, value_name = "FILE")]
+    calls: Option<PathBuf>,
     /// Write the figures as JSON, for tests/bench/report.py
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -49,6 +54,13 @@ fn main() -> ExitCode {
         chosen.iter().for_each(|one| println!("{:<22} {}", one.name, one.about));
         return ExitCode::SUCCESS;
     }
+    let mut calls = match options.calls.as_ref().map(File::create).transpose() {
+        Ok(file) => file.map(BufWriter::new),
+        Err(error) => {
+            eprintln!("bench: cannot write the calls: {error}");
+            return ExitCode::from(2);
+        }
+    };
     let mut played = Vec::new();
     let mut as_expected = true;
     for scenario in &chosen {
@@ -58,14 +70,21 @@ fn main() -> ExitCode {
                 eprintln!("{}: {ended} ended after {at} s", scenario.name);
             }
         };
-        let mut figures = play(scenario, options.patience.map(Duration::from_secs), &progress);
+        let each = |entry: &Entry| {
+            if let Some(file) = calls.as_mut() {
+                // Whoever wants them sees that they are not whole.
+                let _ = writeln!(file, "{entry}");
+            }
+        };
+        let mut figures = play(scenario, options.patience.map(Duration::from_secs), &progress, each);
         figures.memory = Some(Counting::most() as f64 / f64::from(1 << 20));
         println!("{}", report(scenario, &figures));
         as_expected &= figures.misses(scenario).iter().all(|(name, _)| scenario.expected_misses.contains(name));
         played.push(figures);
     }
     if let Some(path) = options.json
-        && let Err(error) = write(&path, chosen.iter().zip(&played).map(|(one, figures)| Entry::of(one, figures)))
+        && let Err(error) =
+            write(&path, chosen.iter().zip(&played).map(|(one, figures)| report::Entry::of(one, figures)))
     {
         eprintln!("bench: cannot write {}: {error}", path.display());
         return ExitCode::from(2);
@@ -73,7 +92,7 @@ fn main() -> ExitCode {
     if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn write<'a>(path: &PathBuf, entries: impl Iterator<Item = Entry<'a>>) -> std::io::Result<()> {
+fn write<'a>(path: &PathBuf, entries: impl Iterator<Item = report::Entry<'a>>) -> std::io::Result<()> {
     serde_json::to_writer_pretty(File::create(path)?, &entries.collect::<Vec<_>>())?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::tally::Tally;
 use crate::world::{LEAD, config, drains, others, set_up};
 use aws_simulator::autoscaling::Completion;
 use aws_simulator::dynamodb::Outage;
+use aws_simulator::log::Entry;
 use aws_simulator::{Cloud, SimTime, Simulator};
 use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Store};
@@ -33,8 +34,14 @@ const SEEN: Duration = seconds(40);
 /// What is told while a scenario is played: virtual seconds since the first event, and how many drains have ended.
 pub type Progress<'p> = &'p dyn Fn(u64, usize);
 
-/// Plays it to its end; the same scenario has the same end, unless it is given up after `patience` of real time.
-pub fn play(scenario: &Scenario, patience: Option<Duration>, progress: Progress<'_>) -> Figures {
+/// Plays it to its end; the same scenario has the same end, unless it is given up after `patience` of real time. `each` is
+/// shown every call of the controller.
+pub fn play(
+    scenario: &Scenario,
+    patience: Option<Duration>,
+    progress: Progress<'_>,
+    mut each: impl FnMut(&Entry),
+) -> Figures {
     let (wall, spent) = (Wall::now(), owner::spent());
     let figures = virtual_time(1, || async {
         let (simulator, store) = set_up(scenario).await;
@@ -46,7 +53,7 @@ pub fn play(scenario: &Scenario, patience: Option<Duration>, progress: Progress<
         tokio::select! {
             biased;
             ended = owner::controller(life) => panic!("the controller has ended: {ended:?}"),
-            figures = pin!(stage.story()) => figures,
+            figures = pin!(stage.story(&mut each)) => figures,
         }
     });
     let spent = Spent { wall: wall.elapsed().as_secs_f64(), controller: (owner::spent() - spent).as_secs_f64() };
@@ -67,13 +74,13 @@ struct Stage<'s> {
 
 impl Stage<'_> {
     /// What happens, until it is over; the answer is what came of it.
-    async fn story(&self) -> Figures {
+    async fn story(&self, each: &mut dyn FnMut(&Entry)) -> Figures {
         let before = self.before().await;
         // Calls count from here on.
         self.simulator.with(|cloud| cloud.log.clear());
         let (from, began) = (self.simulator.now(), Instant::now());
         let mut tally = Tally::default();
-        let noticed = self.happens(began, &mut tally).await;
+        let noticed = self.happens(began, &mut tally, each).await;
         let until = began + seconds(self.scenario.limit);
         let drains = drains(&self.scenario.layout);
         let mut ended = Ended { seen: before, of: BTreeMap::new() };
@@ -81,7 +88,7 @@ impl Stage<'_> {
         while Instant::now() < until && !over && !gave_up {
             sleep(LOOK).await;
             self.simulator.with(|cloud| {
-                tally.take(cloud);
+                tally.take(cloud, each);
                 ended.look(cloud);
             });
             over = self.scenario.plot.ends() && ended.of.len() >= drains.len();
@@ -129,7 +136,12 @@ impl Stage<'_> {
     }
 
     /// Makes everything happen. Answers when instances were announced whose wait has not begun.
-    async fn happens(&self, began: Instant, tally: &mut Tally) -> BTreeMap<String, SimTime> {
+    async fn happens(
+        &self,
+        began: Instant,
+        tally: &mut Tally,
+        each: &mut dyn FnMut(&Entry),
+    ) -> BTreeMap<String, SimTime> {
         let drains = drains(&self.scenario.layout);
         let mut noticed = BTreeMap::new();
         match self.scenario.plot {
@@ -143,7 +155,7 @@ impl Stage<'_> {
                 self.terminate(&drains);
                 sleep_until(began + seconds(from)).await;
                 self.simulator.with(|cloud| {
-                    tally.take(cloud);
+                    tally.take(cloud, each);
                     cloud.take_table_away(seconds(span), Outage::Error);
                 });
             }

@@ -19,13 +19,16 @@ pub struct Tally {
     /// Those that AWS throttled.
     pub throttled: u64,
     /// By rate family, and by minute.
-    minutes: BTreeMap<&'static str, (f64, BTreeMap<u64, u64>)>,
+    minutes: BTreeMap<&'static str, (limits::Rate, BTreeMap<u64, u64>)>,
 }
 
 impl Tally {
-    /// Counts what is in the log, and empties it.
-    pub fn take(&mut self, cloud: &mut Cloud) {
-        cloud.log.entries().iter().filter(|entry| entry.number.is_some()).for_each(|entry| self.count(entry));
+    /// Counts what is in the log, shows each call to `each`, and empties it.
+    pub fn take(&mut self, cloud: &mut Cloud, each: &mut dyn FnMut(&Entry)) {
+        for entry in cloud.log.entries().iter().filter(|entry| entry.number.is_some()) {
+            self.count(entry);
+            each(entry);
+        }
         cloud.log.clear();
     }
 
@@ -46,17 +49,18 @@ impl Tally {
             | Service::Unknown => self.others += 1,
         }
         let minute = entry.at.saturating_sub(BEGIN).as_secs() / 60;
-        for (family, rate) in limits::families(entry.service, &entry.operation) {
-            let (_, minutes) = self.minutes.entry(family).or_insert_with(|| (rate, BTreeMap::new()));
+        for rate in limits::families(entry.service, &entry.operation) {
+            let (_, minutes) = self.minutes.entry(rate.family).or_insert_with(|| (*rate, BTreeMap::new()));
             *minutes.entry(minute).or_default() += 1;
         }
     }
 
-    /// The highest use of each rate family in any minute, in percent of AWS's rate.
+    /// The highest use of each rate family in any minute, in percent of what AWS lets through in one: a full bucket, and what
+    /// flows into it meanwhile.
     pub fn busiest(&self) -> BTreeMap<&'static str, f64> {
-        let highest = |(rate, minutes): &(f64, BTreeMap<u64, u64>)| {
+        let highest = |(rate, minutes): &(limits::Rate, BTreeMap<u64, u64>)| {
             let most = minutes.values().max().copied().unwrap_or_default();
-            100.0 * most as f64 / (60.0 * rate)
+            100.0 * most as f64 / rate.in_a_minute()
         };
         self.minutes.iter().map(|(family, use_of)| (*family, highest(use_of))).collect()
     }

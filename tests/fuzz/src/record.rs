@@ -40,7 +40,7 @@ pub fn record(data: &[u8]) -> bool {
 
 /// What is written is the record, and reading it back changes nothing.
 pub fn survives(record: &Record) {
-    assert_eq!(record.schema, ecs_drain_state::record::SCHEMA, "an older record was not brought up");
+    assert_eq!(record.schema, ecs_drain_state::record::SCHEMA, "a record of another schema was read");
     let written = ecs_drain::store::item::from_record(record).expect("what was read can be written");
     // A TTL on an unfinished record is what nobody may want: the next save removes it.
     let expires_at = record.expires_at.filter(|_| record.is_done());

@@ -11,8 +11,27 @@ use std::collections::BTreeMap;
 use crate::SimTime;
 use crate::wire::Service;
 
-/// A bucket's name, size, and refill per second.
-type Rate = (&'static str, f64, f64);
+/// A bucket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Its name.
+    pub family: &'static str,
+    /// Calls at once, after a pause.
+    pub burst: f64,
+    /// Calls a second, in the long run.
+    pub per_second: f64,
+}
+
+impl Rate {
+    const fn new(family: &'static str, burst: f64, per_second: f64) -> Rate {
+        Rate { family, burst, per_second }
+    }
+
+    /// How many calls get through in a minute that begins with a full bucket.
+    pub fn in_a_minute(self) -> f64 {
+        self.burst + 60.0 * self.per_second
+    }
+}
 
 /// The buckets and what is left in them.
 #[derive(Clone, Debug, Default)]
@@ -29,12 +48,12 @@ impl Limits {
         if !self.enabled {
             return true;
         }
-        let rates = rates(service, operation);
+        let rates = families(service, operation);
         let admitted = rates.iter().all(|rate| self.level(now, scope, rate) >= 1.0);
         if admitted {
             for rate in rates {
                 let level = self.level(now, scope, rate);
-                self.buckets.insert((scope.to_owned(), rate.0), (now, level - 1.0));
+                self.buckets.insert((scope.to_owned(), rate.family), (now, level - 1.0));
             }
         } else {
             self.throttled += 1;
@@ -47,50 +66,50 @@ impl Limits {
         self.throttled
     }
 
-    fn level(&self, now: SimTime, scope: &str, &(name, size, refill): &Rate) -> f64 {
-        match self.buckets.get(&(scope.to_owned(), name)) {
-            None => size,
-            Some((at, level)) => (level + now.saturating_sub(*at).as_secs_f64() * refill).min(size),
+    fn level(&self, now: SimTime, scope: &str, rate: &Rate) -> f64 {
+        match self.buckets.get(&(scope.to_owned(), rate.family)) {
+            None => rate.burst,
+            Some((at, level)) => (level + now.saturating_sub(*at).as_secs_f64() * rate.per_second).min(rate.burst),
         }
     }
 }
 
-/// The buckets that a call of an operation draws from: the name of each, and its refill in calls per second.
-pub fn families(service: Service, operation: &str) -> impl Iterator<Item = (&'static str, f64)> {
-    rates(service, operation).iter().map(|&(name, _, refill)| (name, refill))
-}
-
-fn rates(service: Service, operation: &str) -> &'static [Rate] {
+/// The buckets that a call of an operation draws from.
+pub fn families(service: Service, operation: &str) -> &'static [Rate] {
     match service {
         Service::Ecs => match operation {
-            "DescribeClusters" | "ListClusters" => &[("ecs cluster read", 50.0, 20.0)],
+            "DescribeClusters" | "ListClusters" => const { &[Rate::new("ecs cluster read", 50.0, 20.0)] },
             "DescribeContainerInstances"
             | "DescribeTasks"
             | "ListAttributes"
             | "ListContainerInstances"
-            | "ListTasks" => &[("ecs cluster resource read", 100.0, 20.0)],
-            "DescribeServices" | "ListServices" => &[("ecs service read", 100.0, 20.0)],
-            "DescribeServiceDeployments" => &[("ecs service deployment read", 50.0, 20.0)],
-            "DescribeServiceRevisions" => &[("ecs service revision read", 50.0, 20.0)],
-            "DescribeTaskDefinition" => &[("ecs task definition read", 50.0, 20.0)],
-            "GetTaskProtection" | "UpdateTaskProtection" => &[("ecs task protection", 200.0, 80.0)],
-            _ => &[("ecs cluster resource modify", 100.0, 40.0)],
+            | "ListTasks" => const { &[Rate::new("ecs cluster resource read", 100.0, 20.0)] },
+            "DescribeServices" | "ListServices" => const { &[Rate::new("ecs service read", 100.0, 20.0)] },
+            "DescribeServiceDeployments" => const { &[Rate::new("ecs service deployment read", 50.0, 20.0)] },
+            "DescribeServiceRevisions" => const { &[Rate::new("ecs service revision read", 50.0, 20.0)] },
+            "DescribeTaskDefinition" => const { &[Rate::new("ecs task definition read", 50.0, 20.0)] },
+            "GetTaskProtection" | "UpdateTaskProtection" => const { &[Rate::new("ecs task protection", 200.0, 80.0)] },
+            _ => const { &[Rate::new("ecs cluster resource modify", 100.0, 40.0)] },
         },
         Service::ElbV2 => match operation {
             "RegisterTargets" | "DeregisterTargets" => {
-                &[("elbv2 account", 40.0, 10.0), ("elbv2 registration", 20.0, 4.0)]
+                const { &[Rate::new("elbv2 account", 40.0, 10.0), Rate::new("elbv2 registration", 20.0, 4.0)] }
             }
-            _ if operation.starts_with("Describe") => &[("elbv2 account", 40.0, 10.0), ("elbv2 read", 40.0, 10.0)],
-            _ => &[("elbv2 account", 40.0, 10.0), ("elbv2 modify", 20.0, 3.0)],
+            _ if operation.starts_with("Describe") => {
+                const { &[Rate::new("elbv2 account", 40.0, 10.0), Rate::new("elbv2 read", 40.0, 10.0)] }
+            }
+            _ => const { &[Rate::new("elbv2 account", 40.0, 10.0), Rate::new("elbv2 modify", 20.0, 3.0)] },
         },
         Service::ElbClassic => match operation {
             "RegisterInstancesWithLoadBalancer" | "DeregisterInstancesFromLoadBalancer" => {
-                &[("elb account", 40.0, 10.0), ("elb registration", 20.0, 4.0)]
+                const { &[Rate::new("elb account", 40.0, 10.0), Rate::new("elb registration", 20.0, 4.0)] }
             }
-            _ if operation.starts_with("Describe") => &[("elb account", 40.0, 10.0), ("elb read", 40.0, 10.0)],
-            _ => &[("elb account", 40.0, 10.0), ("elb modify", 20.0, 3.0)],
+            _ if operation.starts_with("Describe") => {
+                const { &[Rate::new("elb account", 40.0, 10.0), Rate::new("elb read", 40.0, 10.0)] }
+            }
+            _ => const { &[Rate::new("elb account", 40.0, 10.0), Rate::new("elb modify", 20.0, 3.0)] },
         },
-        Service::AutoScaling => &[("autoscaling", 20.0, 10.0)],
+        Service::AutoScaling => const { &[Rate::new("autoscaling", 20.0, 10.0)] },
         Service::DynamoDb | Service::Sqs | Service::Sts | Service::Unknown => &[],
     }
 }
