@@ -64,6 +64,8 @@ struct Reads {
     queued: Option<(Mono, Mono)>,
     /// By when the read under way was due.
     due: Option<Mono>,
+    /// When the last read ended.
+    ended: Mono,
 }
 
 /// What becomes of a drain that is offered for a call.
@@ -241,7 +243,7 @@ impl Fleet {
     }
 
     /// Takes over what a decision said beside its record: what is to be read, and when to decide again.
-    pub fn plan(&self, key: &str, needs: Needs, wake: Mono) {
+    pub fn plan(&self, key: &str, needs: Needs, wake: Mono, now: Mono) {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(key) else { return };
         let mut wakes = self.wakes.borrow_mut();
@@ -252,10 +254,16 @@ impl Fleet {
         let mut queues = self.queues.borrow_mut();
         for kind in Kind::ALL {
             let reads = slot.reads.entry(kind).or_default();
-            dequeue(&mut queues, kind, reads.queued.take(), key);
+            let before = reads.queued.take();
+            dequeue(&mut queues, kind, before, key);
             let (Some(need), false) = (needs.of(kind), reads.busy) else { continue };
             let from = need.from.max(reads.not_before);
+            // What has been wanted for a while has waited for as long, although it is decided anew again and again.
+            let waited = before.filter(|(since, _)| *since <= now && from <= now);
             let due = need.due.max(from);
+            // What the last read did not give, others go before.
+            let again = if reads.ended > need.from { reads.ended + need.class.patience() } else { due };
+            let due = waited.map_or(due.max(again), |(_, waited)| waited.min(due.max(again)));
             reads.queued = Some((from, due));
             if let Some(queue) = queues.get_mut(&kind) {
                 queue.later.insert((from, key.to_owned()));
@@ -417,7 +425,7 @@ impl Fleet {
     pub fn end_read(&self, kind: Kind, key: &str, now: Mono, failed: bool) {
         self.with(key, |slot| {
             let reads = slot.reads.entry(kind).or_default();
-            reads.busy = false;
+            (reads.busy, reads.ended) = (false, now);
             reads.failures = if failed { reads.failures.saturating_add(1) } else { 0 };
             reads.not_before = if failed { now + backoff(reads.failures) } else { Mono::START };
         });

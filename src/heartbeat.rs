@@ -51,7 +51,7 @@ struct State {
     /// Whether its drain is Done, so that a heartbeat is a probe.
     done: bool,
     due: Mono,
-    /// When the wait ends by itself, as far as is known.
+    /// When the wait ends by itself, if the last heartbeat was applied: by this they are sent.
     expires: Mono,
     last: Option<Beat>,
     /// How many in a row succeeded while the record was Done.
@@ -292,6 +292,8 @@ async fn send(
         }
         Some(Err(error)) => {
             state.due = clock.mono() + AGAIN.min(third);
+            // It can have been applied. Counted as if it was, so that those that fail do not go before all others for ever.
+            state.expires = begun + state.timeout;
             if !state.failing {
                 tracing::error!(instance, hook, %error, "a heartbeat failed; the hook's timeout runs on");
             }

@@ -26,10 +26,17 @@ use tokio::time::Instant;
 /// A connection inside AWS is made in milliseconds; one that takes longer is better tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One attempt of a poll. A full page of Auto Scaling groups can take seconds; the SDK itself would wait for ever.
+/// One attempt of a read. The SDK itself would wait for ever.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A poll with its retries: three attempts and the SDK's backoff (at most 1 s, then 2 s) between them.
+/// One attempt to read Auto Scaling groups: a service that is slow for everybody is waited for, since retries would pass by
+/// the request rate that heartbeats need.
+const GROUPS_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The same with its retries.
+const GROUPS_OPERATION_TIMEOUT: Duration = Duration::from_secs(70);
+
+/// A read with its retries: three attempts and the SDK's backoff (at most 1 s, then 2 s) between them.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// One attempt of a heartbeat or completion. The shortest hook waits for 30 seconds and is beaten every 10 (source: Auto
@@ -196,7 +203,7 @@ pub async fn connect(environment: &Environment, region: &str, role: Option<&Role
         account,
         region: region.to_owned(),
         ecs: Ecs::new(aws_sdk_ecs::Client::from_conf(ecs.build()), caller.clone()),
-        autoscaling: autoscaling("autoscaling", ATTEMPT_TIMEOUT, OPERATION_TIMEOUT),
+        autoscaling: autoscaling("autoscaling", GROUPS_ATTEMPT_TIMEOUT, GROUPS_OPERATION_TIMEOUT),
         urgent: autoscaling("autoscaling-urgent", URGENT_ATTEMPT_TIMEOUT, URGENT_OPERATION_TIMEOUT),
         elbv2: Elbv2::new(aws_sdk_elasticloadbalancingv2::Client::from_conf(elbv2.build()), caller.clone()),
         elb: Elb::new(aws_sdk_elasticloadbalancing::Client::from_conf(elb.build()), caller.clone()),

@@ -204,7 +204,7 @@ fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Opt
 /// Takes over what a decision said whose record is as it is in the table.
 fn take_plan(shared: &Shared, scope: &ScopeState, key: &str, decision: Decision) {
     let now = shared.clock.mono();
-    scope.fleet.plan(key, decision.needs, now + decision.again);
+    scope.fleet.plan(key, decision.needs, now + decision.again, now);
     if shared.config.dry_run {
         let new = scope.fleet.with(key, |slot| slot.would.is_empty() && !decision.actions.is_empty());
         if new == Some(true) {

@@ -51,7 +51,7 @@ pub struct Member {
 const HOOKS_LAST: Duration = Duration::from_secs(120);
 
 /// The same while none of its instances waits: they are known before one does.
-const IDLE_HOOKS_LAST: Duration = Duration::from_secs(1800);
+const IDLE_HOOKS_LAST: Duration = Duration::from_secs(300);
 
 /// How many groups' hooks are read again in one look, at most, those that were read the longest ago first: where many groups
 /// wait at once, heartbeats and completions need the rate.
@@ -78,11 +78,11 @@ pub async fn read_groups(
         groups: BTreeMap::new(),
         members: BTreeMap::new(),
     };
-    let groups = session.autoscaling.groups(None, true).await?;
-    let again = stale(&groups, hooks, begun);
-    for group in groups {
-        // DescribeAutoScalingGroups leaves the members of a warm pool out.
+    let mut groups: Vec<(GroupView, Use)> = Vec::new();
+    for mut group in session.autoscaling.groups(None, true).await? {
         let selected = selects(&group.name, &group.tags);
+        let mut waits = false;
+        // DescribeAutoScalingGroups leaves the members of a warm pool out.
         let pool = match group.has_warm_pool && selected {
             false => Vec::new(),
             true => session.autoscaling.warm_pool(&group.name).await.unwrap_or_else(|error| {
@@ -91,15 +91,18 @@ pub async fn read_groups(
                 Vec::new()
             }),
         };
-        let mut waits = false;
-        for member in group.members.into_iter().chain(pool) {
+        for member in std::mem::take(&mut group.members).into_iter().chain(pool) {
             waits |= selected && is_waiting(&member.lifecycle_state);
             let state = Member { group: group.name.clone(), state: member.lifecycle_state, healthy: member.healthy };
             view.members.insert(member.instance_id, state);
         }
+        groups.push((group, Use { selected, waits }));
+    }
+    let again = stale(&groups, hooks, begun);
+    for (group, of) in groups {
         // What could not be read is asked again where it matters.
-        let known = hooks.get(&group.name).is_some_and(|(_, hooks)| hooks.known().is_some() || !waits);
-        if selected && (!known || again.contains(&group.name)) {
+        let known = hooks.get(&group.name).is_some_and(|(_, hooks)| hooks.known().is_some() || !of.waits);
+        if of.selected && (!known || again.contains(&group.name)) {
             let answer = match session.autoscaling.hooks(&group.name).await {
                 Ok(all) => Seen::Yes(all),
                 Err(error) => Seen::Unknown(error.to_string()),
@@ -124,13 +127,20 @@ pub async fn read_groups(
     Ok(Rc::new(view))
 }
 
+/// How a group matters.
+struct Use {
+    /// The configuration names it.
+    selected: bool,
+    /// An instance of it, or of its warm pool, waits.
+    waits: bool,
+}
+
 /// The groups whose hooks are to be read again.
-fn stale(groups: &[GroupView], hooks: &HooksCache, now: Mono) -> BTreeSet<String> {
+fn stale(groups: &[(GroupView, Use)], hooks: &HooksCache, now: Mono) -> BTreeSet<String> {
     let mut stale: Vec<(Mono, &str)> = Vec::new();
-    for group in groups {
+    for (group, of) in groups {
         let Some((read, _)) = hooks.get(&group.name) else { continue };
-        let waits = group.members.iter().any(|member| is_waiting(&member.lifecycle_state));
-        if now >= *read + if waits { HOOKS_LAST } else { IDLE_HOOKS_LAST } {
+        if now >= *read + if of.waits { HOOKS_LAST } else { IDLE_HOOKS_LAST } {
             stale.push((*read, &group.name));
         }
     }

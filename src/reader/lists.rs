@@ -54,12 +54,18 @@ async fn one(reader: &Reader<'_>, kind: Kind) {
                 tokio::time::sleep(super::IDLE).await;
                 continue;
             };
-            if wish.discovers && kind == Kind::Running && is_cheaper(reader, &wish.cluster).await {
-                let cluster = wish.cluster.clone();
-                reader.caches.lists.listed.borrow_mut().insert(cluster.clone());
+            if !wish.discovers || kind != Kind::Running {
+                list(reader, kind, (permit, began), wish).await;
+                continue;
+            }
+            let cluster = wish.cluster.clone();
+            reader.caches.lists.listed.borrow_mut().insert(cluster.clone());
+            let cheaper = is_cheaper(reader, &cluster).await;
+            if cheaper {
                 whole_cluster(reader, permit, wish).await;
                 reader.caches.lists.listed.borrow_mut().remove(&cluster);
             } else {
+                reader.caches.lists.listed.borrow_mut().remove(&cluster);
                 list(reader, kind, (permit, began), wish).await;
             }
         }
@@ -83,7 +89,7 @@ async fn list(reader: &Reader<'_>, kind: Kind, (permit, began): (Permit, Mono), 
     }
 }
 
-/// The most urgent drain's container instance whose list is missing, or the oldest.
+/// The most urgent drain's container instance that was listed the longest ago.
 fn first(reader: &Reader<'_>, kind: Kind) -> Option<Wish> {
     let mut first = None;
     let listed = reader.caches.lists.listed.borrow();
@@ -109,16 +115,13 @@ fn first(reader: &Reader<'_>, kind: Kind) -> Option<Wish> {
 
 fn wish(kind: Kind, key: &str, slot: &Slot) -> Option<Wish> {
     let (facts, record) = (&slot.drain.facts, &slot.drain.record);
-    let there = facts.instances.iter().enumerate().filter(|(_, one)| !one.is_gone());
-    let read = |index: usize, one: &InstanceFacts| {
-        let list = if kind == Kind::Stopped {
-            facts.list_b(index, &slot.policy)
-        } else {
-            one.running.or(one.discovered.filter(|_| one.closed.is_none()))
-        };
+    let there = facts.instances.iter().filter(|one| !one.is_gone());
+    // Whichever is missing: each has its turn.
+    let read = |one: &InstanceFacts| {
+        let list = if kind == Kind::Stopped { one.stopped } else { one.discovered };
         list.map_or(Mono::START, |read| read.began)
     };
-    let (_, one) = there.min_by_key(|(index, one)| read(*index, one))?;
+    let one = there.min_by_key(|one| read(one))?;
     let mine = record.container_instances.iter().find(|mine| mine.arn == one.arn)?;
     Some(Wish {
         key: key.to_owned(),

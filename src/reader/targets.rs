@@ -15,7 +15,7 @@ const WORKERS: usize = 4;
 
 /// How many drains a look at one balancer serves for each second that it waits after the last one, and how long it waits at
 /// most: what a wave of drains wants within a moment is read for all of them at once.
-const DRAINS_A_SECOND: u32 = 50;
+const DRAINS_A_SECOND: u32 = 40;
 const APART: Duration = Duration::from_secs(5);
 
 /// How long it is believed which tasks of a cluster own which addresses.

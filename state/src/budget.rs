@@ -91,12 +91,14 @@ impl Budgets {
     }
 }
 
-/// Whether a drain takes a place. One that rests in a warm pool, or is kept by its group for a look, has nothing left to do.
+/// Whether a drain takes a place. One that rests in a warm pool, or is kept by its group for a look, has nothing left to do;
+/// one that was cancelled takes its place until its instance can run tasks again.
 fn goes_on(record: &Record) -> bool {
     match record.phase {
         Phase::Deregistering | Phase::Waiting | Phase::Verifying => true,
         Phase::Completing => record.retained_at.is_none(),
-        Phase::Pending | Phase::Returning | Phase::Done => false,
+        Phase::Returning => record.lifecycle.is_none(),
+        Phase::Pending | Phase::Done => false,
     }
 }
 

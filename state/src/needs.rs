@@ -46,7 +46,7 @@ pub struct Need {
 }
 
 /// How much older than a read that is to begin a drain its drain counts at most.
-const OLDER: Duration = Duration::from_secs(120);
+const OLDER: Duration = Duration::from_secs(600);
 
 /// What a drain wants read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

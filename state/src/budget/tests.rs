@@ -88,7 +88,7 @@ fn what_takes_no_place() {
         ("hook:Waiting hook:Pending operator:Pending", "now now now"),
         ("adopted:Waiting operator:Pending", "now now"),
         // A cancelled drain is being undone.
-        ("operator:Returning operator:Pending", "now now"),
+        ("operator:Returning operator:Pending", "now 1/1+0"),
     ] {
         assert_eq!(turns(&one, 10, drains), told, "{drains}");
     }

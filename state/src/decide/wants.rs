@@ -109,7 +109,8 @@ impl Wants<'_> {
     }
 
     fn begin(&self) -> Needs {
-        let status = self.status(KEEP, Class::Begin);
+        let unread = self.view.facts.instances.iter().any(|one| one.sight.is_none());
+        let status = self.status(KEEP, if unread { Class::Begin } else { Class::Show });
         if is_urgent(self.draft) { status } else { status.and(self.discover(Class::Begin)) }
     }
 
@@ -193,9 +194,9 @@ impl Wants<'_> {
         let drained = drained.filter(|at| *at > self.now);
         let since = facts.progress.at.unwrap_or(Mono::START).max(drained.unwrap_or(Mono::START));
         let from = match drained {
-            Some(at) => (last + HOT).max(at.min(last + KEEP * 4)),
+            Some(at) => (last + HOT).max(at.min(last + KEEP * 10)),
             // ECS deregisters its targets within moments.
-            None if self.may_be_drained() => last + KEEP,
+            None if self.may_be_drained() => last + KEEP * 2,
             None => last + patiently(self.now.since(since), 8, HOT),
         };
         needs.want(Kind::Tasks, from, Class::Finish);

@@ -20,6 +20,9 @@ const PASS: Duration = Duration::from_secs(15);
 /// How old the search may be that shows no further registration of an instance, when its completion is sent.
 const SEARCHED: Duration = Duration::from_secs(60);
 
+/// For how long the hooks of a group in which nothing waits are believed, seconds.
+const HOOKS_LAST: u64 = 300;
+
 /// Something that must not be.
 #[derive(Clone, Debug)]
 pub struct Complaint {
@@ -104,7 +107,9 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
         }
         for broken in cloud.violations_at_end() {
             let is_excused = match broken.checker {
-                "foreign instance touched" => nobody_says_whose(fleet.plan, &broken.instance),
+                "foreign instance touched" => {
+                    nobody_says_whose(fleet.plan, &broken.instance) || was_without_unseen(fleet.plan, &broken.instance)
+                }
                 "hook expired" => works_again_while_told_late(fleet.plan, &broken.instance, broken.at),
                 checker if checker.starts_with("premature") => {
                     excused(&broken.instance, broken.at) || cannot_be_seen(fleet.plan, &broken.instance, broken.at)
@@ -148,6 +153,18 @@ fn nobody_says_whose(plan: &Plan, of: &str) -> bool {
     let fails = |strike: &Strike| matches!(strike.on, On::Every("RecordLifecycleActionHeartbeat", ..));
     let without = |what: &Happening| matches!(what, Happening::HookDeleted { group } if member(group));
     plan.faults.iter().any(fails) && plan.script.iter().any(|(_, what)| without(what))
+}
+
+/// Whether its group was without our hook for so short a time that no read of its hooks need have shown that: a wait that
+/// began meanwhile is taken for ours, because our hook was there before it and after it.
+fn was_without_unseen(plan: &Plan, of: &str) -> bool {
+    let member = |name: &String| plan.groups.iter().any(|g| g.name == *name && g.instances.iter().any(|i| i == of));
+    let deleted =
+        plan.script.iter().filter(|(_, what)| matches!(what, Happening::HookDeleted { group } if member(group)));
+    let put = |from: u64, to: u64, what: &Happening| {
+        matches!(what, Happening::HookPut { group } if member(group)) && from < to && to - from <= HOOKS_LAST
+    };
+    deleted.into_iter().any(|(from, _)| plan.script.iter().any(|(to, what)| put(*from, *to, what)))
 }
 
 /// Whether an instance was let go because someone deleted its group's hook.

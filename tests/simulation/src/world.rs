@@ -114,6 +114,7 @@ fn record_rules() -> RecordRules {
         first: Phase::Pending.name(),
         last: Phase::Done.name(),
         completing: Phase::Completing.name(),
+        returning: Phase::Returning.name(),
         moves: moves.collect(),
         through: &["Deregistering", "Waiting", "Verifying"],
         noted_before: &[("TerminateInstanceInAutoScalingGroup", "termination_asked_at")],

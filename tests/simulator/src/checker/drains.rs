@@ -96,7 +96,9 @@ impl Checkers {
         if again && kind.lifecycle && !self.may_be_held(now, world, instance) {
             wrong.push(("opened again", "no action of ours holds it".to_owned()));
         }
-        let (goes_on, held) = (![rules.first, rules.last].contains(&is.phase), after.get(rules.held).is_some());
+        let rests = is.phase == rules.returning && kind.lifecycle;
+        let goes_on = ![rules.first, rules.last].contains(&is.phase) && !rests;
+        let held = after.get(rules.held).is_some();
         if is.phase == rules.completing {
             self.drains.completing.insert(instance.to_owned());
         } else {

@@ -38,6 +38,8 @@ pub struct RecordRules {
     pub last: &'static str,
     /// The phase in which a lifecycle action may be completed.
     pub completing: &'static str,
+    /// The phase in which an instance rests whose lifecycle action is over: it takes no place in a budget.
+    pub returning: &'static str,
     /// Which phase may follow which within a generation. Every phase may follow itself.
     pub moves: BTreeSet<(&'static str, &'static str)>,
     /// The phases that one write may pass through on its way to another: what is seen at once is written once.

@@ -20,6 +20,7 @@ fn rules() -> RecordRules {
         first: "Pending",
         last: "Done",
         completing: "Completing",
+        returning: "Returning",
         moves: BTreeSet::from([
             ("Pending", "Waiting"),
             ("Waiting", "Verifying"),
