@@ -203,7 +203,9 @@ impl Proof<'_> {
     fn searched_once(&self) -> Option<Gap> {
         let since = self.facts.emptied?.before(LISTS_LAST);
         let old = self.facts.search.own.is_none_or(|read| read.began < since);
-        old.then(|| self.gap(Kind::Own, self.now, |_| Why::LookingForRegistrations))
+        // One call serves fifty: it does not wait behind the lists of all others.
+        let gap = || self.gap(Kind::Own, self.now, |_| Why::LookingForRegistrations);
+        old.then(|| Gap { needs: gap().needs.at_least(Class::Last), ..gap() })
     }
 
     /// 5, at the call: its own clusters were searched lately.
