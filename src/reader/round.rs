@@ -13,9 +13,8 @@ use std::time::Duration;
 /// How many clusters are asked at once.
 const AT_ONCE: usize = 4;
 
-/// How much longer than a round took none is begun for drains that can wait, and how long at most: one can serve many.
+/// How much longer than a round took none is begun for drains that can wait: one can serve many of them.
 const REST: u32 = 3;
-const REST_AT_MOST: Duration = Duration::from_secs(120);
 
 /// How soon clusters are listed again where that failed.
 const AGAIN: Duration = Duration::from_secs(6);
@@ -141,7 +140,7 @@ impl State {
         let done = |rider: &mut Rider| rider.counted && clusters.iter().all(|(_, number)| rider.has_seen(*number));
         let arrived: Vec<Rider> = self.riders.extract_if(.., done).collect();
         if !arrived.is_empty() && self.riders.is_empty() {
-            self.rests_until = now + (now.since(self.began) * REST).min(REST_AT_MOST);
+            self.rests_until = now + now.since(self.began) * REST;
         }
         arrived
     }
