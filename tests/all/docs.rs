@@ -162,7 +162,7 @@ fn rows(part: &str) -> Vec<Vec<String>> {
 fn place_of(test: &str) -> (PathBuf, &str) {
     let (module, function) = test.rsplit_once("::").unwrap_or_else(|| panic!("{test} names no module"));
     match module {
-        "facts" | "drain" => return (root().join(format!("state/src/{module}/tests.rs")), function),
+        "budget" | "facts" | "drain" => return (root().join(format!("state/src/{module}/tests.rs")), function),
         "model" => return (root().join("state/tests/model/main.rs"), function),
         _ => {}
     }
