@@ -13,13 +13,13 @@
 
 use crate::aws::Beat;
 use crate::aws::calls::RECORD_LIFECYCLE_ACTION_HEARTBEAT;
+use crate::beats::{Key, State};
 use crate::clock::{Clock, Leadership};
 use crate::metrics::HeartbeatResult;
-use crate::reader::{GroupsView, Member, is_waiting};
+use crate::groups::{GroupsView, Member, is_waiting};
 use crate::scope::{OurHooks, ScopeState};
 use ecs_drain_state::{LifecycleState, Mono, Phase};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -36,66 +36,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 const PROBE: Duration = Duration::from_secs(30);
 /// How many heartbeats are under way at once, at most: so many are sent while one that hangs runs out of its time.
 const AT_ONCE: usize = 200;
-
-/// One instance under one hook.
-type Key = (String, String);
-
-/// What is known of heartbeats, by instance and hook.
-#[derive(Default)]
-pub struct Beats(RefCell<BTreeMap<Key, State>>);
-
-#[derive(Clone, Debug)]
-struct State {
-    group: String,
-    timeout: Duration,
-    /// Whether its drain is Done, so that a heartbeat is a probe.
-    done: bool,
-    due: Mono,
-    /// When the wait ends by itself, if the last heartbeat was applied: by this they are sent.
-    expires: Mono,
-    last: Option<Beat>,
-    /// How many in a row succeeded while the record was Done.
-    accepted_when_done: u32,
-    failing: bool,
-    /// Whether a drain may begin: one was sent, or the wait was seen to begin.
-    tried: bool,
-    flying: bool,
-}
-
-impl Beats {
-    /// What the last heartbeat for this instance under this hook was answered.
-    pub fn last(&self, instance: &str, hook: &str) -> Option<Beat> {
-        self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).and_then(|s| s.last)
-    }
-
-    /// Returns whether an action of this hook can hold the instance: the last heartbeat that was answered was accepted, or
-    /// none that was tried has been answered. Not before the first one was tried, or the wait was seen to begin.
-    pub fn may_hold(&self, instance: &str, hook: &str) -> bool {
-        let states = self.0.borrow();
-        let state = states.get(&(instance.to_owned(), hook.to_owned()));
-        state.is_some_and(|state| match state.last {
-            Some(Beat::Accepted) => true,
-            Some(Beat::NoActiveAction) => false,
-            None => state.tried,
-        })
-    }
-
-    /// Returns whether two heartbeats in a row succeeded although the record is Done: the hook holds the instance again.
-    pub fn is_held_again(&self, instance: &str, hook: &str) -> bool {
-        self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).is_some_and(|s| s.accepted_when_done >= 2)
-    }
-
-    fn next_due(&self) -> Option<Mono> {
-        self.0.borrow().values().filter(|state| !state.flying).map(|state| state.due).min()
-    }
-
-    /// The one that is due and whose wait would end first.
-    fn first(&self, now: Mono) -> Option<Key> {
-        let states = self.0.borrow();
-        let due = states.iter().filter(|(_, state)| !state.flying && state.due <= now);
-        due.min_by_key(|(_, state)| state.expires).map(|(key, _)| key.clone())
-    }
-}
 
 /// Sends heartbeats for ever.
 pub async fn beat(scope: &ScopeState, clock: &Clock, leadership: &Leadership, dry_run: bool) {

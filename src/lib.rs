@@ -4,12 +4,11 @@
 //! ```text
 //! main → cli → demo → controller, doctor, iam
 //! controller → act, events, heartbeat, http, intake, reader   (none of which imports another, or the controller)
-//! these → scope → fleet, records → store → aws → config, health, metrics → clock, quote
+//! these → scope → beats, fleet, groups, records, searches → store → aws → config, health, metrics → clock, quote
 //! all → ecs-drain-state, which knows neither AWS nor tokio
 //! ```
 //!
-//! A module imports only what is to the right of it or further down. `tests/all/arrows.rs` has every arrow, and the few that
-//! still point the other way.
+//! A module imports only what is to the right of it or further down. `tests/all/arrows.rs` has every arrow.
 //!
 //! A drain goes round like this: **facts** (what AWS last said, with its date) → `decide` → a record to **commit**, **needs**
 //! for the reader, and actions, which pass the **guard** right before each call. docs/architecture.md tells it in full.
@@ -26,6 +25,7 @@
 //! | [`act`] | chooses, checks and sends the calls that change something | act before the record is saved, or without the guard |
 //! | [`scope`] | what the controller keeps of one account and region | keep what cannot be lost |
 //! | [`fleet`] | a slot for each unfinished drain, and the queues over them | make a call |
+//! | [`beats`], [`groups`], [`searches`] | what heartbeats, the last read of the groups, and searches have shown | make a call |
 //! | [`records`] | records in the table, or in a map for a dry run | interpret a record |
 //! | [`store`] | records, requests, the brake and the lease in DynamoDB | interpret a record |
 //! | [`aws`] | the only place that names `aws_sdk_*` (with `store` for DynamoDB): its own types in and out, error classes, request rates | hide a failure |
@@ -41,6 +41,7 @@
 
 pub mod act;
 pub mod aws;
+pub mod beats;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -50,6 +51,7 @@ pub mod demo;
 pub mod doctor;
 pub mod events;
 pub mod fleet;
+pub mod groups;
 pub mod health;
 pub mod heartbeat;
 pub mod http;
@@ -60,5 +62,6 @@ pub mod quote;
 pub mod reader;
 pub mod records;
 pub mod scope;
+pub mod searches;
 pub mod store;
 pub mod telemetry;

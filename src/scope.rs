@@ -4,9 +4,10 @@ use crate::aws::{HookView, Session};
 use crate::config;
 use crate::fleet::Fleet;
 use crate::health::Health;
-use crate::heartbeat::Beats;
+use crate::beats::Beats;
 use crate::metrics::{Metrics, Picture};
-use crate::reader::{Caches, GroupsView, Member, Searches};
+use crate::groups::{GroupsView, Member};
+use crate::searches::Searches;
 use crate::store::Brake;
 use ecs_drain_state::{Mono, Order, Phase, Record};
 use std::cell::{Cell, RefCell};
@@ -24,8 +25,6 @@ pub struct ScopeState {
     pub groups: RefCell<Option<Rc<GroupsView>>>,
     /// Searches for container instances.
     pub searches: Searches,
-    /// What is kept between reads.
-    pub caches: Caches,
     /// The unfinished drains.
     pub fleet: Fleet,
     /// The last known phase of every instance that has a record, by EC2 instance id.
@@ -130,7 +129,6 @@ impl ScopeState {
             session,
             groups: RefCell::default(),
             searches: Searches::default(),
-            caches: Caches::default(),
             fleet: Fleet::new(policies),
             phases: RefCell::default(),
             brake: RefCell::default(),
@@ -196,7 +194,7 @@ impl ScopeState {
     pub fn waiting(&self, view: &GroupsView) -> Vec<(String, Member)> {
         view.members
             .iter()
-            .filter(|(_, member)| crate::reader::is_waiting(&member.state))
+            .filter(|(_, member)| crate::groups::is_waiting(&member.state))
             .filter(|(_, member)| {
                 view.groups.get(&member.group).is_some_and(|g| self.config.groups.selects(&member.group, &g.tags))
             })

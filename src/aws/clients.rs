@@ -9,6 +9,7 @@ use super::elbv2::Elbv2;
 use super::error::{AwsError, UNKNOWN_THROTTLES};
 use super::limiter::{Limiter, Permit};
 use super::sqs::Sqs;
+use crate::config::Role;
 use crate::metrics::Metrics;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
@@ -115,15 +116,6 @@ fn timeouts(attempt: Duration, operation: Duration) -> TimeoutConfig {
         .operation_attempt_timeout(attempt)
         .operation_timeout(operation)
         .build()
-}
-
-/// A role that gives the credentials for a scope, in this account or another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Role {
-    /// Its ARN.
-    pub arn: String,
-    /// The external id that its trust policy asks for, if it does.
-    pub external_id: Option<String>,
 }
 
 /// One account and region. Clones share their clients and their request rates.

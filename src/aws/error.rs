@@ -67,7 +67,7 @@ impl ErrorClass {
     /// One of a closed set of labels, for logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
-            ErrorClass::Throttled => "throttled",
+            ErrorClass::Throttled => crate::metrics::THROTTLED,
             ErrorClass::Denied => "denied",
             ErrorClass::Credentials => "credentials",
             ErrorClass::NotFound => "not-found",

@@ -31,7 +31,7 @@ mod tests;
 pub use autoscaling::{AutoScaling, Beat, GroupView, HookView, MemberView};
 pub use batch::Described;
 pub use calls::{Call, Family};
-pub use clients::{Environment, Role, Session, caller_arn, connect};
+pub use clients::{Environment, Session, caller_arn, connect};
 pub use ecs::{ContainerInstanceView, Desired, Ecs, RevisionView, ServiceView, State, TaskView};
 pub use elb::Elb;
 pub use elbv2::{Elbv2, TargetHealthView};

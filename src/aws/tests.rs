@@ -3,7 +3,8 @@
 
 mod permits;
 
-use super::{AwsError, Beat, Desired, Environment, ErrorClass, Role, Session, State, connect};
+use super::{AwsError, Beat, Desired, Environment, ErrorClass, Session, State, connect};
+use crate::config::Role;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };

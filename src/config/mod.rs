@@ -33,7 +33,7 @@ mod tests;
 pub use error::{ConfigError, Problem};
 pub use pattern::Patterns;
 pub use policies::{Override, Policies};
-pub use scope::{Groups, Scope};
+pub use scope::{Groups, Role, Scope};
 
 use error::Problems;
 use reader::Fields;

@@ -1,6 +1,5 @@
 //! Where the controller works: accounts and regions, and what in them is ours.
 
-use crate::aws::Role;
 use crate::config::error::Problems;
 use crate::config::names;
 use crate::config::pattern::{Patterns, has_wildcard};
@@ -10,6 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The hook that ECS itself installs for managed instance draining. It is ECS's to complete.
 /// (Source: ECS developer guide, managed instance draining.)
 pub const ECS_HOOK: &str = "ecs-managed-draining-termination-hook";
+
+/// A role that gives the credentials for a scope, in this account or another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Its ARN.
+    pub arn: String,
+    /// The external id that its trust policy asks for, if it does.
+    pub external_id: Option<String>,
+}
 
 /// One AWS account and region, and what in it is ours.
 #[derive(Clone, Debug)]

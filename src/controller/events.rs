@@ -247,7 +247,7 @@ fn standing(scope: &ScopeState, instance: &str, received: Mono) -> Standing {
     let groups = scope.groups.borrow();
     match groups.as_ref().filter(|view| view.read.began > received).map(|view| view.members.get(instance)) {
         None => Standing::NotYet,
-        Some(Some(member)) if crate::reader::is_waiting(&member.state) => Standing::NotYet,
+        Some(Some(member)) if crate::groups::is_waiting(&member.state) => Standing::NotYet,
         // Its drain was quicker than the message.
         Some(_) if known.is_some_and(|known| known.has_lifecycle) => Standing::Recorded,
         Some(_) => Standing::NotWaiting,

@@ -29,7 +29,8 @@ use crate::heartbeat::beat;
 use crate::http::Server;
 use crate::intake::Intake;
 use crate::metrics::{Metrics, cloudwatch};
-use crate::reader::{self, GroupsView, Reader, read_groups};
+use crate::groups::GroupsView;
+use crate::reader::{self, Caches, Reader, read_groups};
 use crate::records::Records;
 use crate::scope::ScopeState;
 use crate::store::lease::RENEW_EVERY;
@@ -349,18 +350,19 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
         confirm: &confirm,
         reports,
     };
+    let caches = Caches::default();
     let reader = Reader {
         session: &scope.session,
         clock: &shared.clock,
         fleet: &scope.fleet,
         searches: &scope.searches,
-        caches: &scope.caches,
+        caches: &caches,
         leadership: &shared.leadership,
     };
     let acting = async { if shared.config.dry_run { std::future::pending().await } else { actor.run().await } };
     // Each has its place on the heap: together they would be more than a thread's stack holds.
     let others: [LocalBoxFuture<'_, ()>; 11] = [
-        Box::pin(groups_loop(shared, scope)),
+        Box::pin(groups_loop(shared, scope, &caches)),
         Box::pin(beat(scope, &shared.clock, &shared.leadership, shared.config.dry_run)),
         Box::pin(table::keep_in_step(shared, scope)),
         Box::pin(table::watch_pauses(shared, scope)),
@@ -368,7 +370,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
         Box::pin(reader.run()),
         Box::pin(acting),
         Box::pin(turns::read_sizes(shared, scope)),
-        Box::pin(turns::find_causes(shared, scope)),
+        Box::pin(turns::find_causes(shared, scope, &caches)),
         Box::pin(gauges_loop(shared, scope)),
         Box::pin(events::events(shared, scope, stop)),
     ];
@@ -376,7 +378,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     select(turns, futures_util::future::join_all(others)).await;
 }
 
-async fn groups_loop(shared: &Shared, scope: &ScopeState) {
+async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
     let mut hooks = BTreeMap::new();
     let mut backoff = backoff();
     loop {
@@ -385,7 +387,7 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState) {
             Ok(view) => {
                 scope.forget_departed(&view);
                 scope.searches.retain(|id| view.members.contains_key(id) || scope.phases.borrow().contains_key(id));
-                scope.caches.prune(shared.clock.mono());
+                caches.prune(shared.clock.mono());
                 let before = scope.groups.borrow_mut().replace(view.clone());
                 *scope.previous.borrow_mut() = before;
                 scope.health.looked_at_groups(&scope.prefix(), true);

@@ -4,7 +4,7 @@
 use super::{Shared, Stop, table};
 use crate::act::Report;
 use crate::aws::ErrorClass;
-use crate::reader::{Stuck, diagnose};
+use crate::reader::{Caches, Stuck, diagnose};
 use crate::scope::ScopeState;
 use crate::store::Saved;
 use ecs_drain_state::budget::Budgets;
@@ -392,7 +392,7 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
 }
 
 /// Finds out, for ever, why drains that have stood still for a while do not move.
-pub(super) async fn find_causes(shared: &Shared, scope: &ScopeState) {
+pub(super) async fn find_causes(shared: &Shared, scope: &ScopeState, caches: &Caches) {
     loop {
         tokio::time::sleep(Duration::from_secs(5)).await;
         if !shared.leadership.leads() {
@@ -404,7 +404,7 @@ pub(super) async fn find_causes(shared: &Shared, scope: &ScopeState) {
             continue;
         }
         let subjects: Vec<&Stuck> = stuck.values().collect();
-        let causes = diagnose(&scope.session, &shared.clock, &scope.caches.diagnosis, &subjects).await;
+        let causes = diagnose(&scope.session, &shared.clock, &caches.diagnosis, &subjects).await;
         for key in stuck.keys() {
             let notes: Vec<Note> = causes.get(key).into_iter().flatten().map(note_of).collect();
             scope.fleet.with(key, |slot| slot.causes = notes);

@@ -4,7 +4,7 @@
 use crate::aws::{Beat, HookView};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::reader::{GroupsView, Member};
+use crate::groups::{GroupsView, Member};
 use crate::records::Records;
 use crate::scope::{Known, OurHooks, ScopeState, Unread};
 use crate::store::{Read, Saved, StoreError};

@@ -6,7 +6,6 @@
 
 pub mod cloudwatch;
 
-use crate::aws::ErrorClass;
 use ecs_drain_state::{Outcome, Phase, Record};
 use jiff::Timestamp;
 use prometheus_client::encoding::text;
@@ -205,6 +204,9 @@ impl Inner {
     }
 }
 
+/// The result of a call that was throttled.
+pub const THROTTLED: &str = "throttled";
+
 impl Metrics {
     /// A call was made. `result` is `ok`, `conflict` for a condition of DynamoDB that did not hold, or a class of failure.
     pub fn call(&self, service: &str, operation: &str, result: &str) {
@@ -213,7 +215,7 @@ impl Metrics {
         self.count(|counted| {
             counted.calls += 1;
             counted.call_errors += u64::from(is_error(result));
-            counted.throttles += u64::from(result == ErrorClass::Throttled.name());
+            counted.throttles += u64::from(result == THROTTLED);
         });
     }
 

@@ -2,50 +2,12 @@
 
 use crate::aws::{GroupView, HookView, Session};
 use crate::clock::Clock;
+use crate::groups::{GroupInfo, GroupsView, Member, is_waiting};
 use ecs_drain_state::{Balancer, GroupSight, HookSight, LifecycleState, Mono, Obligation, Read, Record, Seen, Target};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
-
-/// One complete read of every Auto Scaling group of a scope.
-#[derive(Debug)]
-pub struct GroupsView {
-    /// When it was made.
-    pub read: Read,
-    /// Groups whose warm pool could not be read: nothing is said of their members that are not shown.
-    pub unread: BTreeSet<String>,
-    /// Every group, by name.
-    pub groups: BTreeMap<String, GroupInfo>,
-    /// Every instance of a group or of its warm pool, by EC2 instance id.
-    pub members: BTreeMap<String, Member>,
-}
-
-/// What is known of one group.
-#[derive(Clone, Debug)]
-pub struct GroupInfo {
-    /// The group's tags.
-    pub tags: BTreeMap<String, String>,
-    /// Target groups that are attached to the group itself, by ARN.
-    pub target_groups: Vec<String>,
-    /// Classic load balancers that are attached to the group itself, by name.
-    pub classic: Vec<String>,
-    /// Whether it keeps an instance whose termination is abandoned.
-    pub retains_abandoned: bool,
-    /// Its lifecycle hooks.
-    pub hooks: Seen<Vec<HookView>>,
-}
-
-/// An instance as its group shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Name of the group.
-    pub group: String,
-    /// Auto Scaling's `LifecycleState`.
-    pub state: String,
-    /// Whether the group calls it healthy.
-    pub healthy: bool,
-}
 
 /// How long the hooks of a group are believed.
 const HOOKS_LAST: Duration = Duration::from_secs(120);
@@ -234,9 +196,4 @@ pub fn attachments(view: &GroupsView, record: &Record, now: Timestamp) -> Vec<Ob
     let target = || Target::Instance(record.instance_id.clone());
     let of_group = |balancer| Obligation { of_group_alone: true, ..Obligation::new(balancer, target(), now) };
     target_groups.chain(classic).map(of_group).collect()
-}
-
-/// Returns whether a group's word is a wait that a terminating hook holds.
-pub fn is_waiting(state: &str) -> bool {
-    matches!(LifecycleState::read(state), LifecycleState::Waiting(_))
 }

@@ -28,16 +28,19 @@ mod targets;
 mod tasks;
 
 pub use diagnosis::{DiagnosisCache, Stuck, StuckTask, diagnose};
-pub use groups::{GroupInfo, GroupsView, HooksCache, Member, absent, attachments, is_waiting, read_groups, sight};
-pub use search::{Found, Searches, search};
+pub use groups::{HooksCache, absent, attachments, read_groups, sight};
+pub use search::search;
 
 use crate::aws::{AwsError, Call, Session};
 use crate::clock::{Clock, Leadership};
 use crate::fleet::Fleet;
+use crate::searches::Searches;
 use balancers::BalancerCache;
 use ecs_drain_state::{Answer, Kind, Mono, Read};
 use futures_util::future::{LocalBoxFuture, join_all};
 use services::ServiceCache;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How often a worker looks whether there is work, although nobody rang.
@@ -53,6 +56,9 @@ pub struct Caches {
     balancers: BalancerCache,
     owners: targets::Owners,
     lists: lists::Clusters,
+    /// Which EC2 instance each container instance is: that never changes.
+    ec2: RefCell<BTreeMap<String, String>>,
+    round: round::Round,
     /// Task definitions.
     pub diagnosis: DiagnosisCache,
 }

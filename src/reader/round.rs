@@ -2,9 +2,10 @@
 //! for from the next cluster on, and stays until every cluster was asked: so one round serves all, however they come.
 
 use super::Reader;
-use super::search::{Found, one_cluster};
+use super::search::one_cluster;
 use crate::aws::calls::{DESCRIBE_CLUSTERS, LIST_CLUSTERS, LIST_CONTAINER_INSTANCES};
 use crate::fleet::Choice;
+use crate::searches::Found;
 use ecs_drain_state::{Answer, ContainerInstance, Kind, Mono, Read};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ const AGAIN: Duration = Duration::from_secs(6);
 const IN_A_CALL: usize = 100;
 
 /// Who looks for an instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Who {
     /// The drain with this key.
     Drain(String),
@@ -85,13 +86,6 @@ struct State {
     rests_until: Mono,
 }
 
-impl Round {
-    /// Returns whether somebody is part of it who asks for an instance without a drain.
-    pub(super) fn seeks(&self, instance: &str) -> bool {
-        self.0.borrow().riders.iter().any(|rider| rider.who == Who::Search && rider.instance == instance)
-    }
-}
-
 /// What is done next.
 enum Step {
     /// The clusters are listed.
@@ -151,7 +145,7 @@ pub(super) async fn go(reader: &Reader<'_>) {
     super::workers(AT_ONCE, || async {
         loop {
             board(reader);
-            let step = reader.searches.round.0.borrow_mut().next();
+            let step = reader.caches.round.0.borrow_mut().next();
             match step {
                 Step::List => list(reader).await,
                 Step::Ask(cluster, number) => ask(reader, &cluster, number).await,
@@ -177,7 +171,7 @@ fn board(reader: &Reader<'_>) {
         return;
     }
     let now = reader.clock.mono();
-    let mut state = reader.searches.round.0.borrow_mut();
+    let mut state = reader.caches.round.0.borrow_mut();
     let fresh = reader.searches.take_due(now);
     let begins = state.riders.is_empty();
     let overdue = |due: Option<Mono>| due.is_some_and(|due| due <= now);
@@ -221,12 +215,12 @@ fn board(reader: &Reader<'_>) {
 /// clusters that run on Fargate alone.
 async fn list(reader: &Reader<'_>) {
     let (permit, began) = reader.turn(&LIST_CLUSTERS, reader.clock.mono()).await;
-    let came = reader.searches.round.0.borrow().came;
+    let came = reader.caches.round.0.borrow().came;
     let clusters = match reader.session.ecs.clusters(permit).await {
         Ok(clusters) => clusters,
         Err(error) => {
             tracing::error!(%error, "the clusters cannot be searched; where instances are is not known");
-            let mut state = reader.searches.round.0.borrow_mut();
+            let mut state = reader.caches.round.0.borrow_mut();
             state.lists = false;
             let left: Vec<Rider> = state.riders.extract_if(.., |rider| !rider.counted && rider.number < came).collect();
             drop(state);
@@ -250,7 +244,7 @@ async fn list(reader: &Reader<'_>) {
         }
     }
     let arrived = {
-        let mut state = reader.searches.round.0.borrow_mut();
+        let mut state = reader.caches.round.0.borrow_mut();
         let State { numbers, riders, .. } = &mut *state;
         let numbered = |name: String| {
             let new = numbers.len();
@@ -273,10 +267,10 @@ async fn list(reader: &Reader<'_>) {
 /// Asks one cluster for all who need it.
 async fn ask(reader: &Reader<'_>, cluster: &str, number: usize) {
     let (permit, due) = loop {
-        let due = reader.searches.round.0.borrow().due(number);
+        let due = reader.caches.round.0.borrow().due(number);
         // Who comes meanwhile is asked for too, and can be in a hurry.
         let hurry = async {
-            while reader.searches.round.0.borrow().due(number) >= due {
+            while reader.caches.round.0.borrow().due(number) >= due {
                 reader.searches.bell.notified().await;
                 board(reader);
             }
@@ -288,12 +282,12 @@ async fn ask(reader: &Reader<'_>, cluster: &str, number: usize) {
         }
     };
     let (ids, size, came) = {
-        let state = reader.searches.round.0.borrow();
+        let state = reader.caches.round.0.borrow();
         (state.asking(number), state.sizes.get(cluster).copied(), state.came)
     };
     if ids.is_empty() {
         permit.give_back();
-        reader.searches.round.0.borrow_mut().asked.remove(&number);
+        reader.caches.round.0.borrow_mut().asked.remove(&number);
         return;
     }
     let ids: Vec<String> = ids.into_iter().collect();
@@ -310,7 +304,7 @@ async fn ask(reader: &Reader<'_>, cluster: &str, number: usize) {
         }
     };
     let arrived = {
-        let mut state = reader.searches.round.0.borrow_mut();
+        let mut state = reader.caches.round.0.borrow_mut();
         state.asked.remove(&number);
         for rider in state.riders.iter_mut().filter(|rider| rider.number < came) {
             if rider.has_seen(number) {

@@ -1,17 +1,14 @@
 //! Which container instances are one EC2 instance? No API says so directly: every cluster is asked, for all who want to
 //! know at once. A cluster that cannot be read is named, and concerns only itself.
 
-use super::round::{self, Round};
+use super::round;
 use super::{Reader, workers};
 use crate::aws::calls::{DESCRIBE_CONTAINER_INSTANCES, LIST_CONTAINER_INSTANCES};
 use crate::aws::{AwsError, Permit, Session};
 use crate::fleet::Choice;
-use ecs_drain_state::needs::Class;
 use ecs_drain_state::{Answer, ContainerInstance, Kind, Mono, Phase, Read};
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// How lately a drain's own clusters were searched for it not to ride along.
 const APART: Duration = Duration::from_secs(2);
@@ -30,81 +27,6 @@ const IN_A_CALL: usize = 100;
 
 /// How many container instances' EC2 ids are kept; beyond that all are read again in time.
 const KEPT: usize = 50_000;
-
-/// What a search found of one instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// When the search was made.
-    pub read: Read,
-    /// The clusters that could not be read.
-    pub unread: Vec<String>,
-    /// Every container instance of it, in the others.
-    pub found: Vec<ContainerInstance>,
-}
-
-/// Searches for instances that have no drain yet, and the newest answers.
-#[derive(Default)]
-pub struct Searches {
-    /// From when on a search must begin, and by when it is due.
-    wanted: RefCell<BTreeMap<String, (Mono, Mono)>>,
-    found: RefCell<BTreeMap<String, Found>>,
-    /// Which EC2 instance each container instance is: that never changes.
-    ec2: RefCell<BTreeMap<String, String>>,
-    pub(super) round: Round,
-    pub(super) bell: Notify,
-    /// Rung when a search has ended.
-    pub answered: Notify,
-}
-
-impl Searches {
-    /// Asks for a search that begins at `since` or later.
-    pub fn want(&self, instance_id: &str, since: Mono, class: Class) {
-        if self.found.borrow().get(instance_id).is_none_or(|found| found.read.began < since) {
-            let due = since + class.patience();
-            let mut wanted = self.wanted.borrow_mut();
-            let due = wanted.get(instance_id).map_or(due, |(_, known)| due.min(*known));
-            wanted.insert(instance_id.to_owned(), (since, due));
-            self.bell.notify_waiters();
-        }
-    }
-
-    /// Returns whether a search for an instance that has no drain is asked for, or under way.
-    pub fn is_wanted(&self, instance_id: &str) -> bool {
-        self.wanted.borrow().contains_key(instance_id) || self.round.seeks(instance_id)
-    }
-
-    /// Asks again for what could not be searched, unless somebody does already.
-    pub(super) fn put_back(&self, instance_id: &str, since: Mono) {
-        self.wanted.borrow_mut().entry(instance_id.to_owned()).or_insert((since, since));
-    }
-
-    pub(super) fn answer(&self, instance_id: String, found: Found) {
-        self.found.borrow_mut().insert(instance_id, found);
-    }
-
-    /// The newest search for an instance.
-    pub fn get(&self, instance_id: &str) -> Option<Found> {
-        self.found.borrow().get(instance_id).cloned()
-    }
-
-    /// Forgets an instance whose drain is done, or that need not be known any more.
-    pub fn forget(&self, instance_id: &str) {
-        self.wanted.borrow_mut().remove(instance_id);
-        self.found.borrow_mut().remove(instance_id);
-    }
-
-    /// Forgets every instance but these.
-    pub fn retain(&self, keep: impl Fn(&str) -> bool) {
-        self.found.borrow_mut().retain(|id, _| keep(id));
-    }
-
-    /// Takes the instances that are to be searched for now, each with when that is due.
-    pub(super) fn take_due(&self, now: Mono) -> Vec<(String, Mono)> {
-        let mut wanted = self.wanted.borrow_mut();
-        let taken = wanted.extract_if(.., |_, (since, _)| *since <= now);
-        taken.map(|(id, (_, due))| (id, due)).collect()
-    }
-}
 
 pub(super) async fn sweep(reader: &Reader<'_>) {
     tokio::join!(round::go(reader), own(reader));
@@ -229,7 +151,7 @@ async fn matched(
     arns: BTreeSet<String>,
     ids: &[String],
 ) -> Result<Vec<(String, ContainerInstance)>, AwsError> {
-    let known = |arn: &String| reader.searches.ec2.borrow().get(arn).cloned();
+    let known = |arn: &String| reader.caches.ec2.borrow().get(arn).cloned();
     let new: Vec<String> = arns.iter().filter(|arn| known(arn).is_none()).cloned().collect();
     for batch in new.chunks(IN_A_CALL) {
         let (permit, _) = reader.turn(&DESCRIBE_CONTAINER_INSTANCES, due).await;
@@ -237,7 +159,7 @@ async fn matched(
         if let Some((arn, reason)) = described.failed.into_iter().next() {
             return Err(AwsError::incomplete(&DESCRIBE_CONTAINER_INSTANCES, &arn, &reason));
         }
-        let mut all = reader.searches.ec2.borrow_mut();
+        let mut all = reader.caches.ec2.borrow_mut();
         if all.len() > KEPT {
             all.clear();
         }

@@ -10,20 +10,23 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &str)] = &[
     ("cli", "aws config controller demo doctor iam quote reader store telemetry"),
     ("demo", "aws config controller store"),
-    ("controller", "act aws clock config events health heartbeat http intake metrics reader records scope store"),
+    ("controller", "act aws clock config events groups health heartbeat http intake metrics reader records scope store"),
     ("doctor", "aws config store"),
     ("iam", "aws config"),
     ("act", "aws clock fleet"),
     ("events", "quote"),
-    ("heartbeat", "aws clock metrics scope"),
+    ("heartbeat", "aws beats clock groups metrics scope"),
     ("http", "clock health metrics"),
-    ("intake", "aws clock config records scope store"),
-    ("reader", "aws clock fleet"),
-    ("scope", "aws config fleet health metrics store"),
+    ("intake", "aws clock config groups records scope store"),
+    ("reader", "aws clock fleet groups searches"),
+    ("scope", "aws beats config fleet groups health metrics searches store"),
+    ("beats", "aws"),
     ("fleet", "config"),
+    ("groups", "aws"),
     ("records", "store"),
+    ("searches", ""),
     ("store", "aws metrics quote"),
-    ("aws", "metrics quote"),
+    ("aws", "config metrics quote"),
     ("config", ""),
     ("health", "clock"),
     ("metrics", ""),
@@ -36,19 +39,9 @@ const ARROWS: &[(&str, &str)] = &[
 const BESIDE: &[&[&str]] = &[
     &["controller", "doctor", "iam"],
     &["act", "events", "heartbeat", "http", "intake", "reader"],
-    &["fleet", "records"],
+    &["beats", "fleet", "groups", "records", "searches"],
     &["config", "health", "metrics"],
     &["clock", "quote", "telemetry"],
-];
-
-/// The arrows that go against the order, each with its reason. This list is there to be emptied.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("scope", "heartbeat", "it keeps `Beats`; with heartbeat → scope this is a cycle"),
-    ("scope", "reader", "it keeps `Caches`, `Searches` and `GroupsView`"),
-    ("heartbeat", "reader", "`GroupsView` and `Member` stand beside the code that reads the groups"),
-    ("intake", "reader", "the same"),
-    ("metrics", "aws", "calls are counted by `ErrorClass`; with aws → metrics this is a cycle"),
-    ("config", "aws", "a scope's `Role` is defined beside the code that assumes it"),
 ];
 
 type Imports = BTreeMap<String, BTreeSet<String>>;
@@ -138,7 +131,7 @@ fn every_import_is_an_arrow_and_every_arrow_an_import() {
     let mut expected: Imports = ARROWS.iter().map(|(module, _)| ((*module).to_owned(), BTreeSet::new())).collect();
     let listed =
         ARROWS.iter().flat_map(|(module, others)| others.split_whitespace().map(move |other| (*module, other)));
-    for (module, other) in listed.chain(EXCEPTIONS.iter().map(|(module, other, _)| (*module, *other))) {
+    for (module, other) in listed {
         expected.entry(module.to_owned()).or_default().insert(other.to_owned());
     }
     let mut found = imports();
@@ -155,7 +148,7 @@ fn every_import_is_an_arrow_and_every_arrow_an_import() {
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "modules");
 }
 
-/// So there is no cycle, but for the exceptions.
+/// So there is no cycle.
 #[test]
 fn arrows_point_one_way() {
     let place =
@@ -166,9 +159,6 @@ fn arrows_point_one_way() {
         for other in others.split_whitespace() {
             assert!(is_right(module, other), "{module} → {other} goes against the order");
         }
-    }
-    for (module, other, why) in EXCEPTIONS {
-        assert!(!is_right(module, other), "{module} → {other} is no exception: {why}");
     }
 }
 

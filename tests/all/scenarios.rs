@@ -356,7 +356,7 @@ fn a_scope_with_a_role_works_in_the_roles_account() {
         let (simulator, _) = crate::harness::set_up(&PLAIN, 1).await;
         let environment = crate::harness::environment(&simulator, "replica-0", &Default::default());
         let arn = "arn:aws:iam::210987654321:role/ecs-drain".to_owned();
-        let role = ecs_drain::aws::Role { arn, external_id: Some("shared".to_owned()) };
+        let role = ecs_drain::config::Role { arn, external_id: Some("shared".to_owned()) };
         let session = ecs_drain::aws::connect(&environment, "us-east-1", Some(&role)).await.unwrap();
         assert_eq!(session.account, "210987654321");
         assert!(session.ecs.list_clusters().await.unwrap().is_empty(), "the clusters of our own account are not seen");
