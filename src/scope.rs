@@ -1,12 +1,12 @@
 //! What the controller keeps of one account and region while it runs. All of it can be lost.
 
 use crate::aws::{HookView, Session};
+use crate::beats::Beats;
 use crate::config;
 use crate::fleet::Fleet;
-use crate::health::Health;
-use crate::beats::Beats;
-use crate::metrics::{Metrics, Picture};
 use crate::groups::{GroupsView, Member};
+use crate::health::Health;
+use crate::metrics::{Metrics, Picture};
 use crate::searches::Searches;
 use crate::store::Brake;
 use ecs_drain_state::{Mono, Order, Phase, Record};

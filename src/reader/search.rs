@@ -6,7 +6,7 @@ use super::{Reader, workers};
 use crate::aws::calls::{DESCRIBE_CONTAINER_INSTANCES, LIST_CONTAINER_INSTANCES};
 use crate::aws::{AwsError, Permit, Session};
 use crate::fleet::Choice;
-use ecs_drain_state::{Answer, ContainerInstance, Kind, Mono, Phase, Read};
+use ecs_drain_state::{Answer, ContainerInstance, Kind, Mono, Phase};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

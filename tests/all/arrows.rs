@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &str)] = &[
     ("cli", "aws config controller demo doctor iam quote reader store telemetry"),
     ("demo", "aws config controller store"),
-    ("controller", "act aws clock config events groups health heartbeat http intake metrics reader records scope store"),
+    (
+        "controller",
+        "act aws clock config events groups health heartbeat http intake metrics reader records scope store",
+    ),
     ("doctor", "aws config store"),
     ("iam", "aws config"),
     ("act", "aws clock fleet"),
