@@ -16,6 +16,7 @@
 //! Everything runs in one future on one thread: dropping it is a crash, and nothing is cleaned up on drop.
 
 mod events;
+mod reach;
 mod requests;
 mod table;
 mod turns;
@@ -23,7 +24,7 @@ mod turns;
 use crate::act::Actor;
 use crate::aws::{AwsError, Environment};
 use crate::clock::{Clock, Leadership};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::groups::GroupsView;
 use crate::health::Health;
 use crate::heartbeat::beat;
@@ -54,10 +55,6 @@ const GAUGES: Duration = Duration::from_secs(5);
 const LINE: Duration = Duration::from_secs(60);
 /// How long the lease may take to be released.
 const RELEASE: Duration = Duration::from_secs(3);
-/// How long an account and region may take to answer at the start.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How soon an account and region that could not be reached is tried again.
-const RECONNECT: Duration = Duration::from_secs(30);
 
 /// Why the controller could not run.
 #[derive(Debug, thiserror::Error)]
@@ -162,7 +159,7 @@ async fn work(
         let lease = Lease::new(&store);
         (Records::Table(store), Some(lease))
     };
-    let (reached, missing) = connect_all(&config, &environment, &health).await?;
+    let (reached, missing) = reach::at_start(&config, &environment, &health).await?;
     health.missing(missing.len());
     let leadership = Leadership::none(clock.clone());
     if lease.is_none() {
@@ -185,7 +182,7 @@ async fn work(
                 all.push(Either::Left(run_scope(&shared, scope, &stop)));
             }
             for scope in missing {
-                all.push(Either::Right(reach_later(&shared, &environment, scope, &stop)));
+                all.push(Either::Right(reach::later(&shared, &environment, scope, &stop)));
             }
             let lease = lease_loop(&shared, lease.as_ref());
             let lines = lines_loop(&shared);
@@ -241,90 +238,6 @@ impl Stop {
         }
         let _ = tokio::time::timeout(wait, rung).await;
         self.is_now()
-    }
-}
-
-/// Reaches every scope once, all at the same time. Those that fail are tried again later, unless all fail for a reason that
-/// will not pass.
-async fn connect_all(
-    config: &Config,
-    environment: &Environment,
-    health: &Health,
-) -> Result<(Vec<ScopeState>, Vec<config::Scope>), RunError> {
-    let connect = |scope: &config::Scope| {
-        let scope = scope.clone();
-        async move {
-            let answer = crate::aws::connect(environment, &scope.region, scope.role.as_ref());
-            // One that hangs must not keep the others from sending heartbeats.
-            let answer = tokio::time::timeout(CONNECT, answer).await;
-            (scope, answer)
-        }
-    };
-    let answers = futures_util::future::join_all(config.scopes.iter().map(connect)).await;
-    let mut reached: Vec<ScopeState> = Vec::new();
-    let mut missing = Vec::new();
-    let mut denied = None;
-    for (scope, answer) in answers {
-        match answer {
-            Ok(Ok(session)) => {
-                let place = (session.account.clone(), session.region.clone());
-                if reached.iter().any(|other| (other.session.account.clone(), other.session.region.clone()) == place) {
-                    return Err(RunError::SameScope { account: place.0, region: place.1 });
-                }
-                tracing::info!(account = session.account, region = session.region, "reached");
-                let (policies, metrics) = (config.policies.clone(), environment.metrics.clone());
-                reached.push(ScopeState::new(scope, policies, session, metrics, health.clone()));
-            }
-            Ok(Err(error)) => {
-                tracing::error!(region = scope.region, %error, "cannot reach this account and region");
-                if !error.class.is_transient() && denied.is_none() {
-                    denied = Some((missing.len(), scope.region.clone(), error));
-                } else if error.class.is_transient() {
-                    denied = denied.map(|(_, region, error)| (usize::MAX, region, error));
-                }
-                missing.push(scope);
-            }
-            Err(_) => {
-                tracing::error!(region = scope.region, "this account and region does not answer; it is tried again");
-                missing.push(scope);
-            }
-        }
-    }
-    match denied {
-        Some((_, region, error))
-            if reached.is_empty() && missing.len() == config.scopes.len() && missing.len() == 1 =>
-        {
-            Err(RunError::Scope { region, source: Box::new(error) })
-        }
-        _ => Ok((reached, missing)),
-    }
-}
-
-/// A scope that could not be reached at the start must not keep the others from working, and must not be forgotten.
-async fn reach_later(shared: &Shared, environment: &Environment, scope: config::Scope, stop: &Stop) {
-    loop {
-        if stop.or_after(RECONNECT).await {
-            return;
-        }
-        let answer = {
-            let connect = crate::aws::connect(environment, &scope.region, scope.role.as_ref());
-            match select(pin!(connect), pin!(stop.or_after(Duration::MAX))).await {
-                Either::Left((answer, _)) => answer,
-                Either::Right(_) => return,
-            }
-        };
-        match answer {
-            Ok(session) => {
-                tracing::info!(account = session.account, region = session.region, "reached");
-                shared.health.found();
-                let (policies, metrics) = (shared.config.policies.clone(), shared.metrics.clone());
-                let state = ScopeState::new(scope, policies, session, metrics, shared.health.clone());
-                return run_scope(shared, &state, stop).await;
-            }
-            Err(error) => {
-                tracing::error!(region = scope.region, %error, "still cannot reach this account and region");
-            }
-        }
     }
 }
 
