@@ -38,7 +38,7 @@ pub struct Slot {
     unwritten: (u32, Mono),
     /// What would have been done in a dry run, as was said in the log.
     pub would: Vec<Action>,
-    tasks: todo::Tasks,
+    dispatch: todo::Dispatch,
     /// Why it was where it was when it was last decided, as was said in the log.
     pub why: String,
     /// Whether it is stuck: without progress for `stuck_after`.
@@ -278,7 +278,7 @@ impl Fleet {
     /// and it is not given again before there was time to see what came of it.
     pub fn order(&self, key: &str, mut actions: Vec<Action>, now: Mono) {
         self.with(key, |slot| {
-            slot.tasks.forget_old(&slot.drain.facts, now);
+            slot.dispatch.forget_old(&slot.drain.facts, now);
             let unsent = slot.actions.drain(..).filter(|action| matches!(action, Action::Terminate { .. }));
             actions.extend(unsent.filter(|_| slot.drain.record.phase == Phase::Completing).take(1));
             actions.dedup();
@@ -305,7 +305,7 @@ impl Fleet {
     pub fn begin_action(&self, key: &str, action: &Action, now: Mono) {
         self.with(key, |slot| {
             slot.acting = true;
-            slot.tasks.begin(action, now);
+            slot.dispatch.begin(action, now);
             self.todo.list(key, slot, now);
         });
     }
@@ -315,7 +315,7 @@ impl Fleet {
         self.with(key, |slot| {
             slot.acting = false;
             slot.actions.retain(|other| other != action);
-            slot.tasks.end(action, now, failed);
+            slot.dispatch.end(action, now, failed);
             self.todo.list(key, slot, now);
         });
         self.freshen(key);
@@ -443,7 +443,7 @@ impl Fleet {
         self.with(key, |slot| {
             slot.drain = Drain::new(slot.drain.record.clone(), now);
             slot.reads.values_mut().for_each(|reads| (reads.failures, reads.not_before) = (0, Mono::START));
-            slot.tasks.forget_failures();
+            slot.dispatch.forget_failures();
             slot.diagnosed = None;
             self.todo.list(key, slot, now);
         });
@@ -473,7 +473,7 @@ impl Slot {
             committing: false,
             unwritten: (0, Mono::START),
             would: Vec::new(),
-            tasks: todo::Tasks::default(),
+            dispatch: todo::Dispatch::default(),
             stuck: false,
             stuck_said: None,
             causes: Vec::new(),

@@ -142,8 +142,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Waits until this call may begin, and gives its turn out. Calls of one family begin in the order in which they
-    /// asked; one that gives up while it waits has taken no turn.
+    /// Waits until this call may begin, and gives its turn out: of the calls that share a rate, that which is due first. One that
+    /// gives up while it waits has taken no turn.
     pub async fn permit(&self, call: &'static Call) -> Permit {
         self.limiter.permit(call).await
     }

@@ -44,8 +44,7 @@ impl Family {
     /// Half of AWS's rate. (Source for ECS: ECS API reference, "Request throttling for the Amazon ECS API": 20/s with
     /// bursts of 50 (clusters, service revisions and deployments, task definitions) and 100, changes 40/s with 100, task protection 80/s with 200. For load balancers: Elastic Load Balancing user guide, "Request
     /// throttling": 10/s with bursts of 40, for the whole account, each generation.) Auto Scaling publishes no
-    /// numbers (source: Auto Scaling API reference, "Welcome"): these are this program's own. Ten heartbeats
-    /// a second hold 12,000 instances under hooks of an hour.
+    /// numbers (source: Auto Scaling API reference, "Welcome"): see [`AUTO_SCALING`].
     fn rate(self) -> Option<Rate> {
         let (per_second, burst) = match self {
             Family::EcsClusterRead

@@ -47,7 +47,7 @@ pub(super) struct Todo(RefCell<BTreeSet<(Work, Mono, String)>>);
 
 /// What one drain has to do, and what came of it.
 #[derive(Debug, Default)]
-pub(super) struct Tasks {
+pub(super) struct Dispatch {
     /// Since when something is to be done.
     since: Option<Mono>,
     /// How many actions failed in a row.
@@ -60,7 +60,7 @@ pub(super) struct Tasks {
     listed: Vec<(Work, Mono)>,
 }
 
-impl Tasks {
+impl Dispatch {
     /// When an action may be sent.
     fn from(&self, action: &Action) -> Mono {
         let lasts = if Work::of(action) == Work::States { CHANGED } else { SENT };
@@ -104,20 +104,20 @@ impl Todo {
     /// Puts a slot where its actions and what was sent of them say.
     pub(super) fn list(&self, key: &str, slot: &mut Slot, now: Mono) {
         let mut todo = self.0.borrow_mut();
-        for (work, at) in slot.tasks.listed.drain(..) {
+        for (work, at) in slot.dispatch.listed.drain(..) {
             todo.remove(&(work, at, key.to_owned()));
         }
-        slot.tasks.since = if slot.actions.is_empty() { None } else { slot.tasks.since.or(Some(now)) };
+        slot.dispatch.since = if slot.actions.is_empty() { None } else { slot.dispatch.since.or(Some(now)) };
         for work in Work::ALL {
             let mine = slot.actions.iter().filter(|action| Work::of(action) == work);
-            if let Some(at) = mine.map(|action| slot.tasks.from(action)).min() {
-                slot.tasks.listed.push((work, at));
+            if let Some(at) = mine.map(|action| slot.dispatch.from(action)).min() {
+                slot.dispatch.listed.push((work, at));
                 todo.insert((work, at, key.to_owned()));
             }
         }
     }
 
-    /// The first drain that has such work now, and is not `busy`, for which `choose` finds an action.
+    /// The first drain that has such work now, and nothing under way, for which `choose` finds an action.
     pub(super) fn first<'s, T>(
         &self,
         work: Work,
@@ -129,8 +129,7 @@ impl Todo {
         let from = (work, Mono::START, String::new());
         for (_, _, key) in todo.range(from..).take_while(|(of, at, _)| *of == work && *at <= now) {
             let Some(slot) = slot(key).filter(|slot| !slot.acting && !slot.committing) else { continue };
-            let mine = slot.actions.iter().filter(|a| Work::of(a) == work && slot.tasks.from(a) <= now);
-            let mut mine = mine;
+            let mut mine = slot.actions.iter().filter(|a| Work::of(a) == work && slot.dispatch.from(a) <= now);
             if let Some(chosen) = mine.find_map(|action| choose(key, slot, action)) {
                 return Some(chosen);
             }

@@ -204,8 +204,8 @@ impl Proof<'_> {
         let since = self.facts.emptied?.before(LISTS_LAST);
         let old = self.facts.search.own.is_none_or(|read| read.began < since);
         // One call serves fifty: it does not wait behind the lists of all others.
-        let gap = || self.gap(Kind::Own, self.now, |_| Why::LookingForRegistrations);
-        old.then(|| Gap { needs: gap().needs.at_least(Class::Last), ..gap() })
+        let gap = self.gap(Kind::Own, self.now, |_| Why::LookingForRegistrations);
+        old.then(|| Gap { needs: gap.needs.at_least(Class::Last), ..gap })
     }
 
     /// 5, at the call: its own clusters were searched lately.
