@@ -280,7 +280,7 @@ impl Fleet {
         self.with(key, |slot| {
             slot.dispatch.forget_old(&slot.drain.facts, now);
             let unsent = slot.actions.drain(..).filter(|action| matches!(action, Action::Terminate { .. }));
-            actions.extend(unsent.filter(|_| slot.drain.record.phase == Phase::Completing).take(1));
+            actions.extend(unsent.filter(|_| slot.drain.record.phase() == Phase::Completing).take(1));
             actions.dedup();
             slot.actions = actions;
             self.todo.list(key, slot, now);
@@ -465,7 +465,7 @@ impl Slot {
 
     fn new(record: Record, policy: Policy, now: Mono) -> Slot {
         Slot {
-            why: record.why.clone(),
+            why: record.shown.why.clone(),
             drain: Drain::new(record, now),
             policy,
             actions: Vec::new(),

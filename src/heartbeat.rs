@@ -97,7 +97,7 @@ fn refresh(scope: &ScopeState, now: Mono) {
     let mut old = std::mem::take(&mut *states);
     for ((instance, hook), (member, timeout)) in wanted(scope, &view) {
         let known = scope.phases.borrow().get(&instance).copied();
-        if known.is_some_and(|known| known.refused) && !scope.is_braked(&instance) {
+        if known.is_some_and(|known| known.refused) && !scope.is_paused(&instance) {
             continue;
         }
         let key = (instance, hook);

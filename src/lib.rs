@@ -27,7 +27,7 @@
 //! | [`fleet`] | a slot for each unfinished drain, and the queues over them | make a call |
 //! | [`beats`], [`groups`], [`searches`] | what heartbeats, the last read of the groups, and searches have shown | make a call |
 //! | [`records`] | records in the table, or in a map for a dry run | interpret a record |
-//! | [`store`] | records, requests, the brake and the lease in DynamoDB | interpret a record |
+//! | [`store`] | records, requests, pauses and the lease in DynamoDB | interpret a record |
 //! | [`aws`] | the only place that names `aws_sdk_*` (with `store` for DynamoDB): its own types in and out, error classes, request rates | hide a failure |
 //! | [`clock`] | the one clock, and until when this replica leads | |
 //! | [`health`], [`metrics`], [`http`] | whether it lives and is ready, its numbers, and who may ask | change anything |

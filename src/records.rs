@@ -3,7 +3,7 @@
 //! A map was chosen over an embedded database behind the same store, because a dry run must not need more than a run:
 //! the map is forty lines, and what it does not do (conditions between processes) nobody in a dry run can need.
 
-use crate::store::{Answer, Brake, OpenWork, Read, ReadRequest, Saved, Store, StoreError, UnfinishedKey};
+use crate::store::{Answer, OpenWork, Pauses, Read, ReadRequest, Saved, Store, StoreError, UnfinishedKey};
 use ecs_drain_state::Record;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -127,14 +127,14 @@ impl Records {
         }
     }
 
-    /// Who holds clusters, or everything.
+    /// What is paused as a whole.
     ///
     /// # Errors
-    /// When the table did not answer, or refused, or what stands there cannot be read.
-    pub async fn brake(&self) -> Result<Brake, StoreError> {
+    /// When the table did not answer, or refused.
+    pub async fn pauses(&self) -> Result<Pauses, StoreError> {
         match self {
-            Records::Table(store) => store.brake().await,
-            Records::Memory(_) => Ok(Brake::default()),
+            Records::Table(store) => store.pauses().await,
+            Records::Memory(_) => Ok(Pauses::default()),
         }
     }
 }

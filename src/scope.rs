@@ -8,7 +8,7 @@ use crate::groups::{GroupsView, Member};
 use crate::health::Health;
 use crate::metrics::{Metrics, Picture};
 use crate::searches::Searches;
-use crate::store::Brake;
+use crate::store::Pauses;
 use ecs_drain_state::{Mono, Order, Phase, Record};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +30,7 @@ pub struct ScopeState {
     /// The last known phase of every instance that has a record, by EC2 instance id.
     pub phases: RefCell<BTreeMap<String, Known>>,
     /// Who holds clusters, or everything. None until that was read: nothing is done before.
-    pub brake: RefCell<Option<Brake>>,
+    pub paused: RefCell<Option<Pauses>>,
     /// How many container instances each cluster has, and until when that is believed: budgets in percent.
     pub sizes: RefCell<BTreeMap<String, (Mono, u32)>>,
     /// Clusters whose size is to be read.
@@ -81,7 +81,11 @@ pub struct Known {
 impl Known {
     /// What is known of a record.
     pub fn of(record: &Record) -> Known {
-        Known { phase: record.phase, refused: record.is_refused_for_good(), has_lifecycle: record.lifecycle.is_some() }
+        Known {
+            phase: record.phase(),
+            refused: record.is_refused_for_good(),
+            has_lifecycle: record.lifecycle.is_some(),
+        }
     }
 }
 
@@ -131,7 +135,7 @@ impl ScopeState {
             searches: Searches::default(),
             fleet: Fleet::new(policies),
             phases: RefCell::default(),
-            brake: RefCell::default(),
+            paused: RefCell::default(),
             sizes: RefCell::default(),
             sizes_wanted: RefCell::default(),
             unreadable: RefCell::default(),
@@ -145,18 +149,18 @@ impl ScopeState {
     }
 
     /// Who holds the clusters of a drain, or everything.
-    pub fn brake_on(&self, record: &Record) -> Option<String> {
+    pub fn paused_on(&self, record: &Record) -> Option<String> {
         let clusters: Vec<&str> = record.container_instances.iter().map(|c| c.cluster.as_str()).collect();
-        match self.brake.borrow().as_ref() {
+        match self.paused.borrow().as_ref() {
             None => Some("this process, until it has read who holds what".to_owned()),
-            Some(brake) => brake.on(&self.session.account, &self.session.region, &clusters).map(Order::to_string),
+            Some(pauses) => pauses.on(&self.session.account, &self.session.region, &clusters).map(Order::to_string),
         }
     }
 
     /// The same for an instance whose drain is unfinished.
-    pub fn is_braked(&self, instance: &str) -> bool {
+    pub fn is_paused(&self, instance: &str) -> bool {
         let key = format!("{}{instance}", self.prefix());
-        self.fleet.record(&key).is_some_and(|record| self.brake_on(&record).is_some())
+        self.fleet.record(&key).is_some_and(|record| self.paused_on(&record).is_some())
     }
 
     /// What it looks like now.

@@ -103,6 +103,7 @@ impl Desk {
             account: subject.account.clone(),
             region: subject.region.clone(),
             instance_id: subject.instance_id.clone(),
+            cluster: subject.container_instances.first().map(|one| one.cluster.clone()),
             generation: subject.record.as_ref().map_or(0, |record| record.generation),
             what,
             by: self.by.clone(),
@@ -210,7 +211,7 @@ impl Desk {
     }
 }
 
-/// `i-0123: held: heartbeats go on …`.
+/// `i-0123: paused: heartbeats go on …`.
 fn line(request: &Request, answer: &Answer) -> String {
     let refused = if answer.refused { "refused: " } else { "" };
     format!("{}: {refused}{}\n", request.instance_id, answer.text)
@@ -262,8 +263,9 @@ mod tests {
                 account: "1".to_owned(),
                 region: "eu-west-1".to_owned(),
                 instance_id: format!("i-{n}"),
+                cluster: None,
                 generation: 1,
-                what: What::Hold,
+                what: What::Pause,
                 by: "Ada".to_owned(),
                 reason: None,
                 at: Timestamp::UNIX_EPOCH,
@@ -301,9 +303,9 @@ One that starts before 1970-01-01T00:15:00Z still carries it out. By hand:
 
     #[test]
     fn an_answer_is_a_line() {
-        let answer = Answer { text: "it is not held".to_owned(), refused: false, at: Timestamp::UNIX_EPOCH };
-        assert_eq!(line(&slips(1)[0].request, &answer), "i-0: it is not held\n");
+        let answer = Answer { text: "it is not paused".to_owned(), refused: false, at: Timestamp::UNIX_EPOCH };
+        assert_eq!(line(&slips(1)[0].request, &answer), "i-0: it is not paused\n");
         let answer = Answer { refused: true, ..answer };
-        assert_eq!(line(&slips(1)[0].request, &answer), "i-0: refused: it is not held\n");
+        assert_eq!(line(&slips(1)[0].request, &answer), "i-0: refused: it is not paused\n");
     }
 }

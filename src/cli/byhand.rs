@@ -19,11 +19,11 @@ pub fn commands(request: &Request, record: Option<&Record>, registered: &[Contai
             ours.map(|one| set_state(request, one, "ACTIVE")).collect()
         }
         // Without a controller nothing is done to it; only its wait runs out.
-        What::Hold | What::Extend { .. } => {
+        What::Pause | What::Extend { .. } => {
             lifecycle.map(|lifecycle| heartbeat(request, lifecycle)).into_iter().collect()
         }
         What::Resume | What::Retry => Vec::new(),
-        What::Complete => match lifecycle {
+        What::Force => match lifecycle {
             Some(lifecycle) => vec![complete(request, lifecycle)],
             None => terminate(request, record.and_then(|record| record.then)).into_iter().collect(),
         },
@@ -95,6 +95,7 @@ mod tests {
             account: record.account.clone(),
             region: record.region.clone(),
             instance_id: record.instance_id.clone(),
+            cluster: None,
             generation: record.generation,
             what,
             by: "Ada".to_owned(),
@@ -113,10 +114,10 @@ mod tests {
         let (_, own) = asked();
         let action = "--region eu-west-1 --auto-scaling-group-name web-asg --lifecycle-hook-name ecs-drain --instance-id i-0waiting";
         assert_eq!(
-            said(What::Complete, &hooked),
+            said(What::Force, &hooked),
             format!("aws autoscaling complete-lifecycle-action {action} --lifecycle-action-result CONTINUE")
         );
-        for what in [What::Hold, What::Extend { until: now() }] {
+        for what in [What::Pause, What::Extend { until: now() }] {
             assert_eq!(said(what, &hooked), format!("aws autoscaling record-lifecycle-action-heartbeat {action}"));
             assert_eq!(said(what, &own), "");
         }
@@ -128,7 +129,7 @@ mod tests {
             )
         );
         assert_eq!(
-            said(What::Complete, &own),
+            said(What::Force, &own),
             "aws autoscaling terminate-instance-in-auto-scaling-group --region eu-west-1 --instance-id i-0asked --no-should-decrement-desired-capacity"
         );
         assert_eq!(

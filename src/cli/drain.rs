@@ -34,7 +34,7 @@ configuration's scopes.
                      desired capacity stays); with --shrink the group wants one instance less
   --then keep        it stays, DRAINING
 
-Undo it with `ecs-drain cancel`, stop everything with `ecs-drain hold --everything`.";
+Undo it with `ecs-drain cancel`, stop everything with `ecs-drain pause --everything`.";
 
 /// Which instances, and what comes after.
 #[derive(Debug, Args)]

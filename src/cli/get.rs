@@ -1,8 +1,9 @@
 //! `ecs-drain get`: the drains, as a table. Reads the DynamoDB table and nothing else.
 
+use crate::cli::pause::called;
 use crate::cli::words::{Screen, age, plain, when};
 use crate::cli::{Failure, Global, TableArgs};
-use crate::store::brake::{Brake, EVERYTHING};
+use crate::store::pauses::Pauses;
 use crate::store::{Read, Store, StoreError};
 use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
@@ -100,7 +101,7 @@ async fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen:
     if args.output == Output::Json {
         return json(records);
     }
-    let braked = braked(store.brake().await, now);
+    let paused = paused(store.pauses().await, now);
     if records.is_empty() {
         let hint = if args.all { "" } else { "; --all shows finished ones, and those of other controllers" };
         let whose = match (&args.cluster, args.all) {
@@ -108,20 +109,19 @@ async fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen:
             (None, true) => "at all".to_owned(),
             (None, false) => format!("of controller {}", store.controller()),
         };
-        return Ok(format!("{braked}no drains {whose} in table {}{hint}\n", store.table()));
+        return Ok(format!("{paused}no drains {whose} in table {}{hint}\n", store.table()));
     }
-    Ok(braked + &table(records, args.output == Output::Wide, now, screen))
+    Ok(paused + &table(records, args.output == Output::Wide, now, screen))
 }
 
-/// What is held as a whole, a line each.
-fn braked(brake: Result<Brake, StoreError>, now: Timestamp) -> String {
+/// What is paused as a whole, a line each.
+fn paused(pauses: Result<Pauses, StoreError>, now: Timestamp) -> String {
     let line = |(place, order): (&String, &Order)| {
-        let what = if place == EVERYTHING { "everything".to_owned() } else { format!("cluster {place}") };
-        format!("held: {what}, by {order}, {} ago\n", age(order.at, now))
+        format!("paused: {}, by {order}, {} ago\n", called(place), age(order.at, now))
     };
-    match brake {
-        Ok(brake) => brake.held.iter().map(line).collect(),
-        Err(error) => format!("held: everything, since what is held cannot be read: {error}\n"),
+    match pauses {
+        Ok(pauses) => pauses.places.iter().map(line).collect(),
+        Err(error) => format!("paused: perhaps; it cannot be read what is: {error}\n"),
     }
 }
 
@@ -231,8 +231,8 @@ fn row(key: &str, read: &Read, columns: Columns, now: Timestamp) -> Vec<String> 
             record.region.clone(),
             record.group().map_or_else(dash, str::to_owned),
             record.lifecycle.as_ref().map_or_else(dash, |lifecycle| lifecycle.hook.clone()),
-            record.tasks_left_count.to_string(),
-            record.targets_left_count.to_string(),
+            record.shown.tasks_left_count.to_string(),
+            record.shown.targets_left_count.to_string(),
             record.controller.clone(),
         ]);
     }
@@ -257,9 +257,9 @@ fn unread(key: &str, columns: Columns, why: &str) -> Vec<String> {
 
 /// The phase; once it is done, how it ended.
 fn phase(record: &Record) -> String {
-    match record.outcome {
-        Some(outcome) if record.phase == Phase::Done => format!("Done: {outcome}"),
-        Some(_) | None => record.phase.to_string(),
+    match record.outcome() {
+        Some(outcome) if record.phase() == Phase::Done => format!("Done: {outcome}"),
+        Some(_) | None => record.phase().to_string(),
     }
 }
 
@@ -275,13 +275,13 @@ fn origin(record: &Record) -> String {
 /// does not move (the message has the first cause).
 fn waiting_for(record: &Record) -> String {
     if record.is_done() {
-        return record.message.clone();
+        return record.shown.message.clone();
     }
     let failed = record.last_error.as_ref().filter(|_| record.attempts > 0);
     let failed =
         failed.map_or_else(String::new, |error| format!(" (failed {}: {})", times(record.attempts), error.what));
-    let more: String = record.causes.iter().skip(1).map(|cause| format!("\n{}", cause.text)).collect();
-    format!("{}{failed}{more}", record.message)
+    let more: String = record.shown.causes.iter().skip(1).map(|cause| format!("\n{}", cause.text)).collect();
+    format!("{}{failed}{more}", record.shown.message)
 }
 
 /// `once`, `3 times`.
@@ -328,7 +328,7 @@ i-0done     web      Done: TimedOut  30 min  let go at its deadline             
             table(&[asked(), waiting()], false, now(), screen),
             "\
 INSTANCE    CLUSTER  PHASE    SINCE   WAITING FOR                           DEADLINE               ORIGIN
-i-0asked    web      Waiting  19 min  held by bob@desk (incident):          -                      operator, terminate
+i-0asked    web      Waiting  19 min  paused by bob@desk (incident):        -                      operator, terminate
                                       heartbeats go on, and nothing else
                                       is done until it is resumed; service
                                       shop finds no room: 512 CPU units
@@ -342,18 +342,18 @@ i-0waiting  web      Waiting  3 min   task 0a1b of service shop and 2 more  in 4
     }
 
     #[test]
-    fn what_is_held_as_a_whole_is_said_first() {
+    fn what_is_paused_as_a_whole_is_said_first() {
         let order = Order { by: "Ada".to_owned(), reason: Some("incident".to_owned()), at: now() };
-        let held = [EVERYTHING, "123456789012/eu-west-1/web"].map(|place| (place.to_owned(), order.clone()));
-        let brake = Brake { held: held.into_iter().collect() };
+        let places = ["*", "123456789012/eu-west-1/web"].map(|place| (place.to_owned(), order.clone()));
+        let pauses = Pauses { places: places.into_iter().collect() };
         assert_eq!(
-            braked(Ok(brake), now()),
+            paused(Ok(pauses), now()),
             "\
-held: everything, by Ada (incident), 0 s ago
-held: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
+paused: everything, by Ada (incident), 0 s ago
+paused: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
 "
         );
-        assert_eq!(braked(Ok(Brake::default()), now()), "");
+        assert_eq!(paused(Ok(Pauses::default()), now()), "");
     }
 
     #[test]

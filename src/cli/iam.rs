@@ -9,7 +9,7 @@ const EXAMPLES: &str = "\
 Examples:
   ecs-drain iam --config ecs-drain.toml                   for the task role of the controller
   ecs-drain iam --config ecs-drain.toml --for dry-run     for a dry run: nothing but reads
-  ecs-drain iam --config ecs-drain.toml --for operator    for people who drain, cancel, hold
+  ecs-drain iam --config ecs-drain.toml --for operator    for people who drain, cancel, pause
   ecs-drain iam --config ecs-drain.toml --role arn:aws:iam::210987654321:role/ecs-drain
 
 A policy has what the configuration uses, and nothing else: no ecs:StopTask without stop_after, no
@@ -24,7 +24,7 @@ pub enum For {
     Controller,
     /// A process that runs `ecs-drain run --dry-run`, and can change nothing.
     DryRun,
-    /// People who ask for something: drain, cancel, hold, resume, extend, retry, complete.
+    /// People who ask for something: drain, cancel, pause, resume, extend, retry, force.
     Operator,
     /// People who look: get, describe.
     Reader,

@@ -11,7 +11,7 @@
 //! | [`describe`] | everything about one instance |
 //! | [`sheet`], [`find`] | one drain on a page; which record is meant |
 //! | [`drain`], [`select`] | ask for instances to be drained; which ones are meant |
-//! | [`orders`], [`hold`] | cancel, extend, retry, complete; hold and resume |
+//! | [`orders`], [`pause`] | cancel, extend, retry, force; pause and resume |
 //! | [`asking`], [`byhand`] | write requests and wait for the answers; the `aws` commands where no controller runs |
 //! | [`confirm`], [`who`] | ask on the terminal first; who asks |
 //! | [`config`] | check a configuration, print an example or the reference |
@@ -36,11 +36,11 @@ pub mod failure;
 pub mod find;
 pub mod get;
 pub mod healthcheck;
-pub mod hold;
 pub mod hooks;
 pub mod iam;
 pub mod init;
 pub mod orders;
+pub mod pause;
 pub mod run;
 #[cfg(test)]
 mod samples;
@@ -80,7 +80,7 @@ Examples:
   Ask for something (the controller does it):
     ecs-drain drain --cluster web --older-than 30d
     ecs-drain cancel i-0123456789abcdef0
-    ecs-drain hold --everything --reason 'incident 4711'
+    ecs-drain pause --everything --reason 'incident 4711'
 
 Exit codes: 0 fine, 1 failed, 2 wrong arguments or configuration.";
 
@@ -139,16 +139,16 @@ pub enum Command {
     #[command(after_help = orders::CANCEL)]
     Cancel(orders::InstancesArgs),
     /// Do nothing but heartbeats for an instance, a cluster, or everything
-    Hold(hold::HoldArgs),
-    /// Go on with what is held
-    Resume(hold::ResumeArgs),
+    Pause(pause::PauseArgs),
+    /// Go on with what is paused
+    Resume(pause::ResumeArgs),
     /// Move deadlines to a later moment
     Extend(orders::ExtendArgs),
     /// Look at drains now, and try again what failed
     #[command(after_help = orders::RETRY)]
     Retry(orders::InstancesArgs),
-    /// Let an instance go now, whatever is left on it
-    Complete(orders::CompleteArgs),
+    /// End the wait of an instance now, whatever is left on it
+    Force(orders::ForceArgs),
     /// Check a configuration, print an example or the reference
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -259,11 +259,11 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Describe(args) => block_on(describe::run(&args, &global, out)),
         Command::Drain(args) => block_on(drain::run(&args, &global, out)),
         Command::Cancel(args) => block_on(orders::simple(What::Cancel, &args, &global, out)),
-        Command::Hold(args) => block_on(hold::hold(&args, &global, out)),
-        Command::Resume(args) => block_on(hold::resume(&args, &global, out)),
+        Command::Pause(args) => block_on(pause::pause(&args, &global, out)),
+        Command::Resume(args) => block_on(pause::resume(&args, &global, out)),
         Command::Extend(args) => block_on(orders::extend(&args, &global, out)),
         Command::Retry(args) => block_on(orders::simple(What::Retry, &args, &global, out)),
-        Command::Complete(args) => block_on(orders::complete(&args, &global, out)),
+        Command::Force(args) => block_on(orders::force(&args, &global, out)),
         Command::Config(command) => config::run(&command, &global, out),
         Command::Healthcheck(args) => block_on(healthcheck::run(&args, &global, out)),
         Command::Iam(args) => iam::run(&args, &global, out),

@@ -1,4 +1,4 @@
-//! `ecs-drain cancel`, `extend`, `retry`, `complete`: what can be asked of a drain that is under way. They need no
+//! `ecs-drain cancel`, `extend`, `retry`, `force`: what can be asked of a drain that is under way. They need no
 //! configuration file.
 
 use crate::cli::asking::{AskArgs, Desk, Subject};
@@ -22,7 +22,7 @@ Examples:
 
 Only a drain that no lifecycle action asked for can be cancelled: an operator's, a rebalance's. A
 DRAINING that is ours is undone, anybody else's stays. Where a group is terminating the instance
-already, no API calls that off: hold it, extend its deadline, or complete it.";
+already, no API calls that off: pause it, extend its deadline, or force it.";
 
 /// What `retry --help` says at its end.
 pub const RETRY: &str = "\
@@ -39,11 +39,11 @@ Examples:
 --by counts from the deadline, or from now if that has passed. A deadline is only ever moved to a
 later moment, and cut to what the hook's own limit leaves: the answer says so.";
 
-const COMPLETE: &str = "\
+const FORCE: &str = "\
 Examples:
-  ecs-drain complete i-0123456789abcdef0 --now --reason 'the job may be cut, says Bob'
+  ecs-drain force i-0123456789abcdef0 --now --reason 'the job may be cut, says Bob'
 
-The instance is let go whatever still runs on it or is still sent to it, as outcome Released. The
+The instance is let go whatever still runs on it or is still sent to it, as outcome Forced. The
 reason is required; it stands in the record. What was left at the last look is said first, and it
 is asked about on a terminal; --yes answers for a script.";
 
@@ -84,14 +84,11 @@ pub struct ExtendArgs {
 
 /// Which instance to let go.
 #[derive(Debug, Args)]
-#[command(after_help = COMPLETE)]
-pub struct CompleteArgs {
+#[command(after_help = FORCE)]
+pub struct ForceArgs {
     /// The EC2 instance id, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE")]
     pub instance: String,
-    /// Now, whatever is left
-    #[arg(long, required = true)]
-    pub now: bool,
     /// Why; it stands in the record
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
@@ -136,7 +133,7 @@ fn later_by(deadline: Option<Timestamp>, by: Duration, now: Timestamp) -> Timest
 ///
 /// # Errors
 /// It is not confirmed, cannot be asked, or is refused.
-pub async fn complete(args: &CompleteArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub async fn force(args: &ForceArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     if args.reason.trim().is_empty() {
         return Err(Failure::usage("--reason is empty: say why, it stands in the record"));
     }
@@ -150,7 +147,7 @@ pub async fn complete(args: &CompleteArgs, global: &Global, out: &mut dyn Write)
     if !record.is_done() {
         confirm(&what_is_left(&record, Timestamp::now()), args.yes, out)?;
     }
-    desk.ask(&[(Subject::of(record), What::Complete)], out).await
+    desk.ask(&[(Subject::of(record), What::Force)], out).await
 }
 
 /// What is given up when an instance is let go now.
@@ -172,9 +169,9 @@ fn what_is_left(record: &Record, now: Timestamp) -> String {
         "{} is let go whatever is left on it: {end}.\nLeft when this was last written, {} ago, in phase {}:\n{}{}",
         record.instance_id,
         age(record.updated_at, now),
-        record.phase,
-        of(record.tasks_left_count, "tasks", &record.tasks_left),
-        of(record.targets_left_count, "registrations with load balancers", &record.targets_left),
+        record.phase(),
+        of(record.shown.tasks_left_count, "tasks", &record.shown.tasks_left),
+        of(record.shown.targets_left_count, "registrations with load balancers", &record.shown.targets_left),
     )
 }
 
@@ -246,12 +243,12 @@ mod tests {
             ("cancel i-1 i-2 --reason x", true),
             ("cancel", false),
             ("retry i-1 --wait 0", true),
-            ("hold i-1", true),
-            ("hold --cluster web --cluster jobs", true),
-            ("hold --everything", true),
-            ("hold", false),
-            ("hold i-1 --everything", false),
-            ("hold --cluster web --everything", false),
+            ("pause i-1", true),
+            ("pause --cluster web --cluster jobs", true),
+            ("pause --everything", true),
+            ("pause", false),
+            ("pause i-1 --everything", false),
+            ("pause --cluster web --everything", false),
             ("resume --cluster web", true),
             ("extend i-1 --by 2h", true),
             ("extend i-1 --until 2026-01-05T18:00:00Z", true),
@@ -259,10 +256,9 @@ mod tests {
             ("extend i-1 --until tomorrow", false),
             ("extend i-1", false),
             ("extend i-1 --by 2h --until 2026-01-05T18:00:00Z", false),
-            ("complete i-1 --now --reason x", true),
-            ("complete i-1 --reason x", false),
-            ("complete i-1 --now", false),
-            ("complete i-1 i-2 --now --reason x", false),
+            ("force i-1 --reason x", true),
+            ("force i-1", false),
+            ("force i-1 i-2 --reason x", false),
         ];
         for (line, taken) in lines {
             let words = std::iter::once("ecs-drain").chain(line.split(' '));

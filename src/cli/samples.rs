@@ -4,7 +4,7 @@ use crate::store::Read;
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{
     ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation, Order, Origin, Outcome,
-    Phase, Record, Strategy, Target, Then, WaitKind,
+    Record, Stage, Strategy, Target, Then, WaitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -63,16 +63,16 @@ fn opened(instance: &str, minutes_ago: i64, deadline: Option<SignedDuration>) ->
 /// A drain that waits for tasks, with a step that fails.
 pub fn waiting() -> (String, Read) {
     let mut record = opened("i-0waiting", 5, None);
-    record.phase = Phase::Waiting;
+    record.stage = Stage::Waiting;
     record.phase_since = ago(3);
     record.version = 4;
     record.updated_at = ago(1);
-    record.why = "TasksLeft".to_owned();
-    record.message = "task 0a1b of service shop and 2 more".to_owned();
-    record.tasks_left = vec!["task 0a1b of service shop".to_owned(), "task 2c3d of service shop".to_owned()];
-    record.tasks_left_count = 3;
-    record.targets_left = vec!["i-0waiting in target group shop".to_owned()];
-    record.targets_left_count = 1;
+    record.shown.why = "TasksLeft".to_owned();
+    record.shown.message = "task 0a1b of service shop and 2 more".to_owned();
+    record.shown.tasks_left = vec!["task 0a1b of service shop".to_owned(), "task 2c3d of service shop".to_owned()];
+    record.shown.tasks_left_count = 3;
+    record.shown.targets_left = vec!["i-0waiting in target group shop".to_owned()];
+    record.shown.targets_left_count = 1;
     record.obligations = vec![Obligation {
         balancer: Balancer::TargetGroup(
             "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/shop/0123".to_owned(),
@@ -91,24 +91,24 @@ pub fn waiting() -> (String, Read) {
     (record.key(), Read::Record(Box::new(record)))
 }
 
+fn intent(result: ActionResult, outcome: Outcome, minutes_ago: i64) -> Intent {
+    Intent { result, outcome, reason: "the deadline passed".to_owned(), at: ago(minutes_ago) }
+}
+
 /// A drain that has ended.
 pub fn done() -> (String, Read) {
     let mut record = opened("i-0done", 90, Some(SignedDuration::from_hours(1)));
-    record.phase = Phase::Done;
-    record.phase_since = ago(30);
-    record.outcome = Some(Outcome::TimedOut);
-    record.intent = Some(Intent {
-        result: ActionResult::Continue,
+    record.stage = Stage::Done {
         outcome: Outcome::TimedOut,
-        reason: "the deadline passed".to_owned(),
-        at: ago(30),
-    });
-    record.message = "let go at its deadline".to_owned();
-    record.expires_at = Some(now().as_second() + 6 * 86400);
+        intent: Some(intent(ActionResult::Continue, Outcome::TimedOut, 30)),
+        expires_at: now().as_second() + 6 * 86400,
+    };
+    record.phase_since = ago(30);
+    record.shown.message = "let go at its deadline".to_owned();
     (record.key(), Read::Record(Box::new(record)))
 }
 
-/// An operator's drain that does not move, and is held.
+/// An operator's drain that does not move, and is paused.
 pub fn asked() -> (String, Read) {
     let mut record = opened("i-0asked", 20, None);
     record.origin = Origin::Operator;
@@ -116,26 +116,27 @@ pub fn asked() -> (String, Read) {
     record.global_limit = None;
     record.then = Some(Then::Terminate);
     record.requested = Some(order("arn:aws:iam::123456789012:user/ada", "kernel update", 20));
-    record.held = Some(order("bob@desk", "incident", 2));
-    record.phase = Phase::Waiting;
+    record.orders.pause = Some(order("bob@desk", "incident", 2));
+    record.stage = Stage::Waiting;
     record.phase_since = ago(19);
     record.version = 3;
     record.updated_at = ago(2);
-    record.causes = vec![
+    record.shown.causes = vec![
         Note { name: "NoRoom".to_owned(), text: "service shop finds no room: 512 CPU units are missing".to_owned() },
         Note { name: "ProtectedTask".to_owned(), text: "task 0a1b is protected until 22:40".to_owned() },
     ];
-    record.why = "Held".to_owned();
-    record.message = "held by bob@desk (incident): heartbeats go on, and nothing else is done until it is resumed; \
+    record.shown.why = "Paused".to_owned();
+    record.shown.message =
+        "paused by bob@desk (incident): heartbeats go on, and nothing else is done until it is resumed; \
                       service shop finds no room: 512 CPU units are missing"
-        .to_owned();
-    record.tasks_left = vec!["task 0a1b of service shop".to_owned()];
-    record.tasks_left_count = 1;
+            .to_owned();
+    record.shown.tasks_left = vec!["task 0a1b of service shop".to_owned()];
+    record.shown.tasks_left_count = 1;
     record.history.truncate(1);
     record.history[0].what = "asked for by arn:aws:iam::123456789012:user/ada (kernel update); container instance of \
                               cluster web"
         .to_owned();
-    record.note(ago(2), "held by bob@desk (incident)");
+    record.note(ago(2), "paused by bob@desk (incident)");
     (record.key(), Read::Record(Box::new(record)))
 }
 
@@ -146,13 +147,15 @@ pub fn retained() -> (String, Read) {
         lifecycle.other_hooks = vec!["backup".to_owned(), "inventory".to_owned()];
         lifecycle.retains_abandoned = true;
     }
-    record.phase = Phase::Completing;
+    record.stage =
+        Stage::Completing { intent: intent(ActionResult::Abandon, Outcome::Abandoned, 40), refused_since: None };
     record.phase_since = ago(40);
     record.retained_at = Some(ago(39));
-    record.why = "Retained".to_owned();
-    record.message = "abandoned at its deadline; its group keeps it (Terminating:Retained) for a look, until someone \
+    record.shown.why = "Retained".to_owned();
+    record.shown.message =
+        "abandoned at its deadline; its group keeps it (Terminating:Retained) for a look, until someone \
                       terminates it"
-        .to_owned();
+            .to_owned();
     (record.key(), Read::Record(Box::new(record)))
 }
 

@@ -4,7 +4,7 @@ use crate::cli::get::times;
 use crate::cli::words::{Screen, age, iso, length, plain, when};
 use crate::store::Read;
 use ecs_drain_state::why::Span;
-use ecs_drain_state::{Lifecycle, Obligation, Order, Phase, Record, Then, WaitKind};
+use ecs_drain_state::{Lifecycle, Obligation, Order, Phase, Record, Stage, Then, WaitKind};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt::Write as _;
 
@@ -32,6 +32,12 @@ struct Sheet {
 
 /// How wide the names are.
 const NAMES: usize = 16;
+
+/// When a record expires, once its drain is done.
+fn expiry(record: &Record) -> Option<Timestamp> {
+    let Stage::Done { expires_at, .. } = record.stage else { return None };
+    Timestamp::from_second(expires_at).ok()
+}
 
 impl Sheet {
     fn new(screen: Screen) -> Sheet {
@@ -65,13 +71,13 @@ impl Sheet {
     fn standing(&mut self, record: &Record, now: Timestamp) {
         let at = |at: Timestamp| format!("{} ({} ago)", iso(at), age(at, now));
         self.line("Instance", format!("{} in {}, account {}", record.instance_id, record.region, record.account));
-        match record.outcome {
+        match record.outcome() {
             Some(outcome) => {
-                self.line("Phase", format!("{}: {outcome}, since {}", record.phase, at(record.phase_since)))
+                self.line("Phase", format!("{}: {outcome}, since {}", record.phase(), at(record.phase_since)))
             }
-            None => self.line("Phase", format!("{}, since {}", record.phase, at(record.phase_since))),
+            None => self.line("Phase", format!("{}, since {}", record.phase(), at(record.phase_since))),
         }
-        self.line(if record.is_done() { "Ended" } else { "Waiting for" }, &record.message);
+        self.line(if record.is_done() { "Ended" } else { "Waiting for" }, &record.shown.message);
         self.orders(record, now);
         if let Some(next) = next(record) {
             self.line("Next", next);
@@ -81,7 +87,7 @@ impl Sheet {
                 if record.attempts > 0 { format!(", {} in a row", times(record.attempts)) } else { String::new() };
             self.line("Last error", format!("{}{tried}: {}", at(error.at), error.what));
         }
-        if let Some(intent) = &record.intent {
+        if let Some(intent) = &record.intent() {
             self.line(
                 "Intent",
                 format!(
@@ -98,7 +104,11 @@ impl Sheet {
     /// What people ordered, and what became of the group's word.
     fn orders(&mut self, record: &Record, now: Timestamp) {
         let at = |at: Timestamp| format!("{} ({} ago)", iso(at), age(at, now));
-        let orders = [("Held by", &record.held), ("Cancelled by", &record.cancel), ("Let go by", &record.release)];
+        let orders = [
+            ("Paused by", &record.orders.pause),
+            ("Cancelled by", &record.orders.cancel),
+            ("Forced by", &record.orders.force),
+        ];
         for (name, order) in orders {
             if let Some(order) = order {
                 self.line(name, format!("{order}, {}", at(order.at)));
@@ -121,7 +131,7 @@ impl Sheet {
             let result = lifecycle.default_result;
             self.line("Hook's limit", format!("{}; then Auto Scaling decides: {result}", at(limit)));
         }
-        if let Some(expires) = record.expires_at.and_then(|seconds| Timestamp::from_second(seconds).ok()) {
+        if let Some(expires) = expiry(record) {
             self.line("Record expires", at(expires));
         }
     }
@@ -169,7 +179,10 @@ impl Sheet {
     }
 
     fn lists(&mut self, record: &Record, now: Timestamp) {
-        self.list("Why it does not move", record.causes.iter().map(|cause| format!("{}: {}", cause.name, cause.text)));
+        self.list(
+            "Why it does not move",
+            record.shown.causes.iter().map(|cause| format!("{}: {}", cause.name, cause.text)),
+        );
         self.list(
             "Container instances",
             record.container_instances.iter().map(|one| {
@@ -180,12 +193,12 @@ impl Sheet {
             }),
         );
         self.list(
-            &format!("Tasks left ({})", record.tasks_left_count),
-            shown(&record.tasks_left, record.tasks_left_count),
+            &format!("Tasks left ({})", record.shown.tasks_left_count),
+            shown(&record.shown.tasks_left, record.shown.tasks_left_count),
         );
         self.list(
-            &format!("Registrations left ({})", record.targets_left_count),
-            shown(&record.targets_left, record.targets_left_count),
+            &format!("Registrations left ({})", record.shown.targets_left_count),
+            shown(&record.shown.targets_left, record.shown.targets_left_count),
         );
         self.list(
             &format!("Registrations that must be seen gone ({})", record.obligations.len()),
@@ -211,7 +224,7 @@ fn shown(names: &[String], count: u32) -> Vec<String> {
 /// How long a balancer drains a registration, and how much of that is left.
 fn draining(one: &Obligation, record: &Record, now: Timestamp) -> String {
     let Some(delay) = one.delay_seconds else { return String::new() };
-    let left = one.drained_by().filter(|_| record.targets_left_count > 0 && !record.is_done());
+    let left = one.drained_by().filter(|_| record.shown.targets_left_count > 0 && !record.is_done());
     let left = left.and_then(|end| std::time::Duration::try_from(end.duration_since(now)).ok());
     let left = left.map_or_else(String::new, |left| format!("; at most {} left", Span(left)));
     format!(" (drains for {}{left})", length(SignedDuration::from_secs(i64::from(delay))))
@@ -242,10 +255,10 @@ const fn then_words(then: Then) -> &'static str {
 
 /// What happens next in each phase.
 fn next(record: &Record) -> Option<&'static str> {
-    if record.held.is_some() && !record.is_done() {
+    if record.orders.pause.is_some() && !record.is_done() {
         return Some("nothing, until it is resumed");
     }
-    match record.phase {
+    match record.phase() {
         Phase::Pending => Some("ECS is asked to place nothing more on it"),
         Phase::Deregistering => Some("once ECS shows that nothing new can land: wait for its tasks"),
         Phase::Waiting => Some("once every task that matters is STOPPED: see that every registration is gone, twice"),
@@ -264,7 +277,7 @@ fn next(record: &Record) -> Option<&'static str> {
         }
         Phase::Completing if record.lifecycle.is_some() => Some("once the lifecycle action is over: done"),
         Phase::Completing => Some("once its group terminates it: done"),
-        Phase::Returning if record.cancel.is_some() => Some("once ECS shows it ACTIVE again: done"),
+        Phase::Returning if record.orders.cancel.is_some() => Some("once ECS shows it ACTIVE again: done"),
         Phase::Returning => Some("once the instance is back in service: make it ACTIVE again"),
         Phase::Done => None,
     }
@@ -356,8 +369,8 @@ History
         assert_eq!(sheet(&key, &read, now(), Screen::default()), "\
 Instance:       i-0asked in eu-west-1, account 123456789012
 Phase:          Waiting, since 2023-11-14T21:54:20Z (19 min ago)
-Waiting for:    held by bob@desk (incident): heartbeats go on, and nothing else is done until it is resumed; service shop finds no room: 512 CPU units are missing
-Held by:        bob@desk (incident), 2023-11-14T22:11:20Z (2 min ago)
+Waiting for:    paused by bob@desk (incident): heartbeats go on, and nothing else is done until it is resumed; service shop finds no room: 512 CPU units are missing
+Paused by:      bob@desk (incident), 2023-11-14T22:11:20Z (2 min ago)
 Next:           nothing, until it is resumed
 Deadline:       none
 Origin:         operator; asked for by arn:aws:iam::123456789012:user/ada (kernel update), 2023-11-14T21:53:20Z (20 min ago)
@@ -379,7 +392,7 @@ Tasks left (1)
 
 History
   2023-11-14T21:53:20Z  Pending        asked for by arn:aws:iam::123456789012:user/ada (kernel update); container instance of cluster web
-  2023-11-14T22:11:20Z  Waiting        held by bob@desk (incident)
+  2023-11-14T22:11:20Z  Waiting        paused by bob@desk (incident)
 ");
     }
 
@@ -392,6 +405,7 @@ Phase:          Completing, since 2023-11-14T21:33:20Z (40 min ago)
 Waiting for:    abandoned at its deadline; its group keeps it (Terminating:Retained) for a look, until someone terminates it
 Retained:       since 2023-11-14T21:34:20Z (39 min ago)
 Next:           once someone terminates it: its next wait ends with CONTINUE
+Intent:         ABANDON, to end as Abandoned, decided 2023-11-14T21:33:20Z (40 min ago): the deadline passed
 Deadline:       2023-11-16T19:08:20Z (in 44 h 55 min); cut to what the hook's limit leaves
 Hook's limit:   2023-11-16T19:13:20Z (in 45 h); then Auto Scaling decides: CONTINUE
 Origin:         lifecycle-hook

@@ -244,7 +244,7 @@ impl Stop {
 /// Every loop of one scope, until the shutdown: turns end by themselves, the others with them.
 async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let (reports, incoming) = tokio::sync::mpsc::unbounded_channel();
-    let paused = |record: &Record| scope.brake_on(record).is_some();
+    let paused = |record: &Record| scope.paused_on(record).is_some();
     let confirm = |key: String| -> LocalBoxFuture<'_, ()> {
         Box::pin(async move {
             if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {

@@ -6,7 +6,7 @@ use crate::intake::{Asked, Opened, margin, open_asked};
 use crate::scope::ScopeState;
 use crate::store::{Answer, Read, ReadRequest, Saved, StoreError};
 use ecs_drain_state::needs::Class;
-use ecs_drain_state::request::{Applied, Circumstances, Request, What, apply};
+use ecs_drain_state::request::{Applied, Circumstances, Request, What, apply, other_cluster};
 use ecs_drain_state::{Origin, Record};
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ async fn one(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<O
     };
     let policy = record.as_ref().map(|r| shared.config.policies.for_drain(r.cluster.as_deref(), r.group()));
     let margin = margin(&policy.unwrap_or_else(|| shared.config.policies.default_policy().clone()));
-    let brake = record.as_ref().and_then(|record| scope.brake_on(record));
-    match apply(request, record.as_ref(), &Circumstances { margin, brake: brake.as_deref(), now }) {
+    let paused = record.as_ref().and_then(|record| scope.paused_on(record));
+    match apply(request, record.as_ref(), &Circumstances { margin, paused: paused.as_deref(), now }) {
         Applied::Already { answer: text } => Ok(answer(text, false)),
         Applied::Refused { answer: text } => Ok(answer(text, true)),
         Applied::Changed { record, answer: text } => {
@@ -88,6 +88,9 @@ async fn open(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<
         scope.searches.want(&request.instance_id, now, Class::Begin);
         return Ok(None);
     };
+    if let Some(why) = other_cluster(request, &lookup.found) {
+        return Ok(answer(why, true));
+    }
     let asked = Asked {
         instance_id: request.instance_id.clone(),
         origin: Origin::Operator,
@@ -98,8 +101,8 @@ async fn open(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<
     };
     match open_asked(&shared.config, scope, &shared.records, &shared.clock, asked).await? {
         Opened::Begins(record) => Ok(answer(format!("a drain begins (generation {})", record.generation), false)),
-        Opened::UnderWay(record) => Ok(answer(format!("a drain is under way already: {}", record.phase), true)),
-        Opened::Already(record) => Ok(answer(format!("that drain is over: {}", record.message), false)),
+        Opened::UnderWay(record) => Ok(answer(format!("a drain is under way already: {}", record.phase()), true)),
+        Opened::Already(record) => Ok(answer(format!("that drain is over: {}", record.shown.message), false)),
         Opened::Refused(why) => {
             scope.searches.forget(&request.instance_id);
             Ok(answer(why, true))

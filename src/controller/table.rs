@@ -53,12 +53,12 @@ pub(super) async fn watch_pauses(shared: &Shared, scope: &ScopeState) {
     let mut failing = false;
     loop {
         if shared.table_is_fit.get() {
-            match shared.records.brake().await {
-                Ok(brake) => {
+            match shared.records.pauses().await {
+                Ok(pauses) => {
                     failing = false;
-                    let changed = scope.brake.borrow().as_ref() != Some(&brake);
+                    let changed = scope.paused.borrow().as_ref() != Some(&pauses);
                     if changed {
-                        *scope.brake.borrow_mut() = Some(brake);
+                        *scope.paused.borrow_mut() = Some(pauses);
                         scope.fleet.freshen_all();
                     }
                 }

@@ -49,7 +49,7 @@ pub(super) async fn turns(shared: &Shared, scope: &ScopeState, mut reports: Unbo
         if stop.is_now() && writes.is_empty() && waiting.is_empty() && !is_acting(scope) {
             return;
         }
-        if shared.leadership.leads() && !stop.is_now() && scope.brake.borrow().is_some() {
+        if shared.leadership.leads() && !stop.is_now() && scope.paused.borrow().is_some() {
             let begun = shared.clock.mono();
             let due = scope.fleet.due(begun);
             for some in due.chunks(AT_A_TIME) {
@@ -97,7 +97,7 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
         let Some(turn) = turn(shared, scope, key, &mut budgets) else { continue };
         let Some(decision) = decide_one(shared, scope, key, turn) else { continue };
         if decision.save {
-            let began = decision.record.phase != Phase::Pending;
+            let began = decision.record.phase() != Phase::Pending;
             if let (true, Some(budgets), Some(before)) = (began, &mut budgets, scope.fleet.record(key)) {
                 // A turn that was granted counts at once.
                 budgets.grant(&before);
@@ -123,7 +123,7 @@ fn turn(shared: &Shared, scope: &ScopeState, key: &str, budgets: &mut Option<Bud
     let budgets = budgets.get_or_insert_with(|| {
         let mut budgets = Budgets::of(slots.values().map(|slot| &slot.drain.record));
         // One that is being written has had its turn.
-        let begin = slots.values().filter(|other| other.committing && other.drain.record.phase == Phase::Pending);
+        let begin = slots.values().filter(|other| other.committing && other.drain.record.phase() == Phase::Pending);
         begin.for_each(|other| budgets.grant(&other.drain.record));
         budgets
     });
@@ -173,12 +173,12 @@ fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Opt
     let (decision, before, policy, progress) = {
         let slots = scope.fleet.slots();
         let slot = slots.get(key)?;
-        let brake = scope.brake_on(&slot.drain.record);
+        let paused = scope.paused_on(&slot.drain.record);
         let progress = slot.drain.facts.progress.at;
         // One that has moved since it was asked why it does not, is not held up by that.
         let moved = slot.diagnosed.is_none_or(|asked| progress.is_some_and(|progress| progress > asked));
         let causes = if moved { &[] } else { slot.causes.as_slice() };
-        let context = Context { turn, brake: brake.as_deref(), causes };
+        let context = Context { turn, paused: paused.as_deref(), causes };
         let decision = slot.drain.decide(&slot.policy, &context, now);
         (decision, slot.drain.record.clone(), slot.policy.clone(), progress)
     };
@@ -186,7 +186,7 @@ fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Opt
     if let Some(fault) = &decision.fault {
         tracing::error!(%fault, "a mistake in this program: this drain stands still, and its instance is held");
     }
-    let paused = scope.brake_on(&before).is_some();
+    let paused = scope.paused_on(&before).is_some();
     scope.fleet.with(key, |slot| {
         say(&before, &slot.why, &decision);
         decision.why.name().clone_into(&mut slot.why);
@@ -233,46 +233,46 @@ async fn commit(shared: &Shared, scope: &ScopeState, commit: Commit) {
 
 /// Whether a decision differs from the one before.
 fn changes(before: &Record, why: &str, decision: &Decision) -> bool {
-    before.phase != decision.record.phase || why != decision.why.name()
+    before.phase() != decision.record.phase() || why != decision.why.name()
 }
 
 /// Logs a decision when it changes something.
 fn say(before: &Record, why: &str, decision: &Decision) {
     let now = &decision.record;
-    if before.phase != now.phase {
+    if before.phase() != now.phase() {
         tracing::info!(
             group = now.group(),
             hook = now.lifecycle.as_ref().map(|l| l.hook.as_str()),
             cluster = now.cluster,
-            from = before.phase.name(),
-            phase = now.phase.name(),
+            from = before.phase().name(),
+            phase = now.phase().name(),
             why = decision.why.name(),
             "{}",
             decision.why
         );
     } else if changes(before, why, decision) {
-        tracing::info!(phase = now.phase.name(), why = decision.why.name(), "{}", decision.why);
+        tracing::info!(phase = now.phase().name(), why = decision.why.name(), "{}", decision.why);
     }
 }
 
 /// Whether somebody should look at a drain that has stood still for so long. One that waits for its turn, that somebody
 /// paused, or whose instance its group keeps or uses again, stands still as it should.
 fn is_stuck(record: &Record, standing_still: Duration, policy: &Policy) -> bool {
-    let works = matches!(record.phase, Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing);
-    works && record.held.is_none() && record.retained_at.is_none() && standing_still >= policy.stuck_after
+    let works = matches!(record.phase(), Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing);
+    works && record.orders.pause.is_none() && record.retained_at.is_none() && standing_still >= policy.stuck_after
 }
 
 /// Says, again and again, that a drain does not move.
 fn say_stuck(decision: &Decision, standing_still: Duration) {
     let record = &decision.record;
     tracing::warn!(
-        phase = record.phase.name(),
+        phase = record.phase().name(),
         why = decision.why.name(),
         standing_still = %ecs_drain_state::why::Span(standing_still),
         hook_ends_it_at = record.global_limit.map(|limit| limit.to_string()),
-        causes = record.causes.iter().map(|cause| cause.name.as_str()).collect::<Vec<_>>().join(","),
+        causes = record.shown.causes.iter().map(|cause| cause.name.as_str()).collect::<Vec<_>>().join(","),
         "stuck: {}",
-        record.message
+        record.shown.message
     );
 }
 
@@ -280,7 +280,7 @@ fn say_stuck(decision: &Decision, standing_still: Duration) {
 async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Option<Record> {
     record.updated_at = shared.clock.now();
     let key = record.key();
-    let before = scope.fleet.record(&key).map(|known| (known.phase, known.phase_since));
+    let before = scope.fleet.record(&key).map(|known| (known.phase(), known.phase_since));
     match shared.records.save(record).await {
         Ok(Saved::Saved(saved)) => {
             scope.metrics.moved(before, &saved);
@@ -329,7 +329,7 @@ fn would_do(decision: &Decision) {
                 intent.result
             ),
         };
-        tracing::info!(phase = record.phase.name(), "dry run: would {what}");
+        tracing::info!(phase = record.phase().name(), "dry run: would {what}");
     }
 }
 
@@ -347,7 +347,7 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
             (Action::Complete(_), Ok(Some(answer))) => next = after_completion(&record, answer, &policy, now),
             (_, Ok(_)) => next.attempts = if record.attempts > 0 { 0 } else { record.attempts },
             (action, Err(error)) => {
-                tracing::error!(phase = record.phase.name(), %error, "an action failed; it is tried again");
+                tracing::error!(phase = record.phase().name(), %error, "an action failed; it is tried again");
                 let what = error.to_string();
                 let known = record.last_error.as_ref().is_some_and(|known| known.what == what);
                 if matches!(action, Action::Complete(_)) {
@@ -379,9 +379,9 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
                     group = saved.group(),
                     hook = saved.lifecycle.as_ref().map(|l| l.hook.as_str()),
                     cluster = saved.cluster,
-                    phase = saved.phase.name(),
+                    phase = saved.phase().name(),
                     "{}",
-                    saved.message
+                    saved.shown.message
                 );
             }
         }
@@ -422,14 +422,14 @@ fn standing_still(shared: &Shared, scope: &ScopeState, now: Mono) -> BTreeMap<St
         let asked = scope.fleet.with(&key, |slot| {
             let record = &slot.drain.record;
             let progress = slot.drain.facts.progress.at?;
-            let waits = matches!(record.phase, Phase::Deregistering | Phase::Waiting | Phase::Verifying);
+            let waits = matches!(record.phase(), Phase::Deregistering | Phase::Waiting | Phase::Verifying);
             if !waits || slot.diagnosed.is_some_and(|at| progress > at) {
                 (slot.causes, slot.diagnosed) = (Vec::new(), None);
             }
             // One whose tasks' targets drain, as long as their balancers take for it, waits as it should.
-            let drains = record.phase == Phase::Waiting
+            let drains = record.phase() == Phase::Waiting
                 && slot.drain.facts.targets.iter().any(|target| target.drains_until().is_some_and(|by| by > now));
-            let stands = waits && record.held.is_none() && !drains && now >= progress + STANDS_STILL;
+            let stands = waits && record.orders.pause.is_none() && !drains && now >= progress + STANDS_STILL;
             (stands && slot.diagnosed.is_none_or(|at| now >= at + DIAGNOSE_EVERY)).then_some(slot.diagnosed)
         });
         if let Some(Some(before)) = asked {

@@ -35,7 +35,7 @@ impl Ending {
 
     /// How each instance ended, as far as it did.
     pub fn outcomes(&self) -> Vec<Option<Outcome>> {
-        self.records.iter().map(|(_, record)| record.as_ref().and_then(|record| record.outcome)).collect()
+        self.records.iter().map(|(_, record)| record.as_ref().and_then(|record| record.outcome())).collect()
     }
 
     /// What went wrong; empty when all went well.
@@ -45,7 +45,12 @@ impl Ending {
             match record {
                 Some(record) if record.is_done() => {}
                 Some(record) => {
-                    failures.push(format!("{} is still {}: {}", leaving.instance, record.phase, record.message));
+                    failures.push(format!(
+                        "{} is still {}: {}",
+                        leaving.instance,
+                        record.phase(),
+                        record.shown.message
+                    ));
                 }
                 None => failures.push(format!("{} has no record that can be read", leaving.instance)),
             }
@@ -100,7 +105,7 @@ impl Ending {
             let spent = record.as_ref().map(time_in_phases).unwrap_or_default();
             row.extend(PHASES.iter().map(|phase| spent.get(phase).map_or_else(|| "-".to_owned(), |t| clock(*t))));
             row.push(clock(spent.values().sum()));
-            let outcome = record.as_ref().and_then(|record| record.outcome);
+            let outcome = record.as_ref().and_then(|record| record.outcome());
             row.push(outcome.map_or_else(|| "not finished".to_owned(), |outcome| outcome.to_string()));
             rows.push(row);
         }

@@ -143,10 +143,10 @@ impl Row {
 
     /// Takes over what the record says.
     pub fn tell(&mut self, record: &Record, start: Timestamp) {
-        self.phase = Some(record.phase);
-        self.outcome = record.outcome;
+        self.phase = Some(record.phase());
+        self.outcome = record.outcome();
         self.since = Some(since(start, record.phase_since));
-        self.waiting_for.clone_from(&record.message);
+        self.waiting_for.clone_from(&record.shown.message);
     }
 
     /// Whether its drain has ended.

@@ -23,7 +23,7 @@ pub enum Need {
     Role,
     /// A person who looks: `get`, `describe`.
     Reader,
-    /// A person who asks for something: `drain`, `cancel`, `hold` and their kin. They look too.
+    /// A person who asks for something: `drain`, `cancel`, `pause` and their kin. They look too.
     Operator,
     /// Whoever creates the table: `init`.
     Init,

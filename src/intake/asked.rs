@@ -93,7 +93,7 @@ pub async fn open_asked(
         }
         record
     };
-    let is_known = |old: &Record| asked.request.as_ref().is_some_and(|id| old.requests.contains(id));
+    let is_known = |old: &Record| asked.request.as_ref().is_some_and(|id| old.orders.requests.contains(id));
     let saved = match before {
         None => records.create(with_request(Record::open(opening, now))).await?,
         Some(Read::Record(old)) if !old.is_done() => return Ok(Opened::UnderWay(old)),

@@ -106,7 +106,7 @@ impl Intake {
         let known = record.history.iter().any(|event| event.what == note);
         if record.is_done() && !known {
             let mut next = *record;
-            next.message = format!("{}; {note}", next.message);
+            next.shown.message = format!("{}; {note}", next.shown.message);
             next.note(clock.now(), note.clone());
             next.updated_at = clock.now();
             match records.save(next).await {
@@ -255,7 +255,7 @@ async fn adopt(
 ) -> Result<(), StoreError> {
     let known = scope.fleet.record(key);
     // A cancelled drain ends first; then the wait opens one of its own.
-    let Some(record) = known.filter(|r| r.lifecycle.is_none() && r.phase != Phase::Returning) else { return Ok(()) };
+    let Some(record) = known.filter(|r| r.lifecycle.is_none() && r.phase() != Phase::Returning) else { return Ok(()) };
     let policy = config.policies.for_drain(record.cluster.as_deref(), Some(&lifecycle.group));
     let mut next = record.adopt(lifecycle, deadline(&policy), margin(&policy), clock.now());
     next.updated_at = clock.now();

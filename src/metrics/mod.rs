@@ -75,7 +75,7 @@ impl Picture {
     /// Adds an unfinished drain.
     pub fn add(&mut self, record: &Record, stuck: bool) {
         let cluster = record.cluster.clone().unwrap_or_else(|| NO_CLUSTER.to_owned());
-        *self.drains.entry((cluster.clone(), record.phase)).or_default() += 1;
+        *self.drains.entry((cluster.clone(), record.phase())).or_default() += 1;
         if stuck {
             *self.stuck.entry(cluster).or_default() += 1;
         }
@@ -246,11 +246,11 @@ impl Metrics {
 
     /// A record was written: what it left behind, and how it ended, if it did.
     pub fn moved(&self, before: Option<(Phase, Timestamp)>, record: &Record) {
-        if let Some((phase, since)) = before.filter(|(phase, _)| *phase != record.phase) {
+        if let Some((phase, since)) = before.filter(|(phase, _)| *phase != record.phase()) {
             let spent = seconds_between(since, record.phase_since);
             self.0.in_phase.get_or_create(&labels([("phase", phase.name())])).observe(spent);
         }
-        let Some(outcome) = record.outcome.filter(|_| before.is_some_and(|(phase, _)| phase != Phase::Done)) else {
+        let Some(outcome) = record.outcome().filter(|_| before.is_some_and(|(phase, _)| phase != Phase::Done)) else {
             return;
         };
         let cluster = record.cluster.as_deref().unwrap_or(NO_CLUSTER);

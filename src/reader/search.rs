@@ -93,7 +93,7 @@ fn ride_along(reader: &Reader<'_>, clusters: &BTreeSet<String>, keys: &mut BTree
             }
             let record = &slot.drain.record;
             let lately = slot.drain.facts.search.own.is_some_and(|read| reader.clock.mono().since(read.began) < APART);
-            let near = phases.contains(&record.phase) && !lately;
+            let near = phases.contains(&record.phase()) && !lately;
             if near && record.container_instances.iter().all(|mine| clusters.contains(&mine.cluster)) {
                 keys.entry(key.clone()).or_insert_with(|| record.instance_id.clone());
             }

@@ -94,7 +94,7 @@ fn ride_along(reader: &Reader<'_>, cluster: &str, keys: &BTreeSet<String>, batch
         if batch.len() >= IN_A_CALL {
             return;
         }
-        let near = matches!(slot.drain.record.phase, Phase::Verifying | Phase::Completing);
+        let near = matches!(slot.drain.record.phase(), Phase::Verifying | Phase::Completing);
         let old = |read: &Read| now.since(read.ended) >= RIDES_AFTER;
         let old = slot.drain.facts.instances.iter().any(|one| one.sight.as_ref().is_none_or(|(read, _)| old(read)));
         if near && old && !keys.contains(key) {

@@ -254,7 +254,7 @@ fn present(target: &TargetHealthView) -> TargetSight {
 async fn owned_elsewhere(reader: &Reader<'_>, key: &str, ip: &str) -> bool {
     let asked = reader.fleet.with(key, |slot| {
         let record = &slot.drain.record;
-        let due = matches!(record.phase, Phase::Verifying | Phase::Completing);
+        let due = matches!(record.phase(), Phase::Verifying | Phase::Completing);
         let clusters: BTreeSet<String> = record.container_instances.iter().map(|mine| mine.cluster.clone()).collect();
         let arns: BTreeSet<String> = record.container_instances.iter().map(|mine| mine.arn.clone()).collect();
         due.then_some((clusters, arns))

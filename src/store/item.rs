@@ -31,15 +31,15 @@ pub(super) const OPTIONAL: [&str; 22] = [
     "cluster",
     "deadline",
     EXPIRES_AT,
+    "force",
     "global_limit",
     "group",
-    "held",
     "intent",
     "last_error",
     "lifecycle",
     "outcome",
+    "pause",
     "refused_since",
-    "release",
     "requested",
     "requests",
     "retained_at",
@@ -128,10 +128,7 @@ fn record(item: &HashMap<String, AttributeValue>) -> Result<Record, String> {
         let says = shown(&record.key());
         return Err(format!("its key is {}, but account, region and instance_id say {says}", shown(key)));
     }
-    match record.schema {
-        SCHEMA => Ok(record),
-        other => Err(format!("attribute schema: there is no schema {other}")),
-    }
+    Ok(record)
 }
 
 /// Which attribute cannot be read, and why.

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `records` | create, save, read and find drain records |
 //! | [`requests`] | what operators ask, and the answers |
-//! | [`brake`] | what is held as a whole: everything, or a cluster |
+//! | [`pauses`] | what is paused as a whole: everything, an account and region, or a cluster |
 //! | [`lease`] | which replica acts |
 //! | [`schema`] | the table's keys and indexes: create it, check it |
 //! | [`item`] | a record as the table's item, and back, distrusting what is read |
@@ -25,19 +25,19 @@
 //!
 //! This module interprets a record in one way only: whether it is done, which decides on the sparse index and the TTL.
 
-pub mod brake;
 mod counting;
 mod error;
 pub mod item;
 pub mod lease;
+pub mod pauses;
 mod probe;
 mod records;
 pub mod requests;
 pub mod schema;
 
-pub use brake::Brake;
 pub use error::StoreError;
 pub use lease::{Lease, LeaseView};
+pub use pauses::Pauses;
 pub use records::{OpenWork, Saved, UnfinishedKey};
 pub use requests::{Answer, Leader, ReadRequest};
 pub use schema::TableOptions;

@@ -3,7 +3,7 @@
 use super::item::{self, Attributes};
 use super::schema::{CLUSTER, CLUSTER_INDEX, KEY, UNFINISHED, UNFINISHED_INDEX, UNFINISHED_OF};
 use super::{Read, Store, StoreError};
-use super::{brake, lease, requests};
+use super::{lease, pauses, requests};
 use crate::aws::calls::{BATCH_GET_ITEM, Call, GET_ITEM, PUT_ITEM, QUERY, SCAN, UPDATE_ITEM};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -39,7 +39,7 @@ pub struct UnfinishedKey {
 pub struct OpenWork {
     /// The unfinished records.
     pub records: Vec<UnfinishedKey>,
-    /// The keys of requests that have no answer, the oldest first.
+    /// The keys of requests that have no answer.
     pub requests: Vec<String>,
 }
 
@@ -204,13 +204,11 @@ impl Store {
             let Some(key) = item::key(&item).map(str::to_owned) else { continue };
             if key.starts_with(requests::KEY_PREFIX) {
                 work.requests.push(key);
-            } else {
+            } else if is_record(&key) {
                 let version = item::version_in(item::string(&item, UNFINISHED).unwrap_or_default());
                 work.records.push(UnfinishedKey { key, version });
             }
         }
-        // The index answers in the order of its sort key already; this does not rely on it.
-        work.requests.sort();
         Ok(work)
     }
 
@@ -271,7 +269,7 @@ impl Store {
 
 /// Whether a key is that of a record. What is not begins with a word; a record's begins with 12 digits.
 fn is_record(key: &str) -> bool {
-    ![lease::KEY_PREFIX, requests::KEY_PREFIX, brake::KEY_PREFIX].iter().any(|prefix| key.starts_with(prefix))
+    ![lease::KEY_PREFIX, requests::KEY_PREFIX, pauses::KEY_PREFIX].iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// What a refused condition means: our own success, if the stored write is the one that we just tried.

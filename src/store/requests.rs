@@ -1,5 +1,9 @@
 //! Requests of operators, in the table: the CLI writes them, the controller answers them.
 //!
+//! The key of each begins with the verb and names the cluster, so that IAM can grant one verb, or one team's clusters
+//! (`dynamodb:LeadingKeys`): `request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`, with `-` for a cluster that is not known. The
+//! controller compares the cluster with the instance's own.
+//!
 //! A request stands in the index of unfinished records until it is answered, so that the controller's one query finds
 //! both. Each is deleted by the table's TTL a day after it was written or answered.
 //!
@@ -64,7 +68,9 @@ pub struct Leader {
 
 /// The key of a request in the table.
 pub fn key(request: &Request) -> String {
-    format!("{KEY_PREFIX}{}/{}", request.controller, request.id)
+    let Request { controller, what, account, region, cluster, id, .. } = request;
+    let cluster = cluster.as_deref().unwrap_or("-");
+    format!("{KEY_PREFIX}{controller}/{}/{account}/{region}/{cluster}/{id}", what.name())
 }
 
 /// The item of a request.
@@ -95,9 +101,12 @@ pub fn read(item: &HashMap<String, AttributeValue>, controller: &str) -> ReadReq
         return unreadable(format!("attribute schema: there is no schema {}", request.schema));
     }
     let (is, says) = (item::key(item).unwrap_or_default(), key(&request));
-    if is != says {
+    // With a slash in one of them, a key would be allowed to whoever may ask for other clusters.
+    let parts = [&request.account, &request.region, &request.id].into_iter().chain(&request.cluster);
+    let plain = parts.into_iter().all(|part| !part.is_empty() && !part.contains('/'));
+    if is != says || !plain {
         let (is, says) = (item::shown(is), item::shown(&says));
-        return unreadable(format!("its key is {is}, but controller and id say {says}"));
+        return unreadable(format!("its key is {is}, but its attributes say {says}"));
     }
     if request.controller != controller {
         return unreadable(format!("it is for controller {}, not for {controller}", item::shown(&request.controller)));
@@ -132,7 +141,7 @@ impl Store {
         }
     }
 
-    /// Reads requests, strongly consistent, in the order of their keys, which is that of their times. Those that are
+    /// Reads requests, strongly consistent, in the order of their ids, which is that of their times. Those that are
     /// answered or gone are left out: the index lags.
     ///
     /// # Errors
@@ -140,7 +149,9 @@ impl Store {
     pub async fn requests(&self, keys: &[String]) -> Result<Vec<(String, ReadRequest)>, StoreError> {
         let items = self.get_items(keys).await?;
         let open = items.into_iter().filter(|(_, item)| !item.contains_key(ANSWER));
-        Ok(open.map(|(key, item)| (key, read(&item, &self.controller))).collect())
+        let mut open: Vec<_> = open.map(|(key, item)| (key, read(&item, &self.controller))).collect();
+        open.sort_by_cached_key(|(key, _)| key.rsplit('/').next().map(str::to_owned));
+        Ok(open)
     }
 
     /// Answers a request and takes it out of the index. One that is answered already, or gone, stays as it is.
@@ -236,6 +247,7 @@ mod tests {
             account: "123456789012".into(),
             region: "eu-west-1".into(),
             instance_id: "i-1".into(),
+            cluster: None,
             generation: 1,
             what,
             by: "Ada".into(),
@@ -254,7 +266,7 @@ mod tests {
             r#"{"drain":{"then":"terminate-and-shrink"}}"#
         );
         assert_eq!(text(What::Extend { until }), r#"{"extend":{"until":"2026-01-05T10:00:00Z"}}"#);
-        for what in [What::Cancel, What::Hold, What::Resume, What::Retry, What::Complete] {
+        for what in [What::Cancel, What::Pause, What::Resume, What::Retry, What::Force] {
             assert_eq!(text(what), format!("{:?}", what.name()));
         }
         for what in [What::Cancel, What::Drain { then: Then::Keep }, What::Extend { until }] {

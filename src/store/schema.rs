@@ -2,8 +2,8 @@
 //!
 //! | attribute | what it is |
 //! | --- | --- |
-//! | `key` | partition key: `account/region/instance` of a record, `lease/controller` of a lease, `request/controller/id` of a request, `brake/controller` of a brake |
-//! | `unfinished_of`, `unfinished` | index `unfinished`: the controller's name, and the key with the record's version; only on unfinished records and requests without an answer |
+//! | `key` | partition key: `account/region/instance` of a record, `lease/controller` of a lease; requests and pauses in [`super::requests`] and [`super::pauses`] |
+//! | `unfinished_of`, `unfinished` | index `unfinished`: the controller's name, and the key with the record's version; only on unfinished records, requests without an answer, and pauses |
 //! | `cluster` | index `by_cluster`, with `key` |
 //! | `expires_at` | TTL, seconds since 1970; only on finished records, and on requests |
 

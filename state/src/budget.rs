@@ -42,7 +42,7 @@ impl Budgets {
             let Some(kind) = kind(record) else { continue };
             let place = budgets.places.entry((record.cluster.clone(), kind)).or_default();
             // One that is paused before it began does not keep the others from beginning.
-            if record.phase == Phase::Pending && record.held.is_none() {
+            if record.phase() == Phase::Pending && record.orders.pause.is_none() {
                 place.waiting.push((record.created_at, record.key()));
             } else if goes_on(record) {
                 place.running += 1;
@@ -55,8 +55,9 @@ impl Budgets {
     /// Returns whether a drain's turn has come; `registered` is how many container instances its cluster has. It comes when
     /// fewer than the limit go on and none that was asked for earlier waits for the same place.
     pub fn turn(&self, record: &Record, policy: &Policy, registered: u32) -> Turn {
-        let budget =
-            kind(record).filter(|_| record.phase == Phase::Pending).and_then(|kind| Some((kind, limit(policy, kind)?)));
+        let budget = kind(record)
+            .filter(|_| record.phase() == Phase::Pending)
+            .and_then(|kind| Some((kind, limit(policy, kind)?)));
         let Some((kind, budget)) = budget else { return Turn::Now };
         let (limit, place) = (budget.of(registered), self.places.get(&(record.cluster.clone(), kind)));
         let Some(place) = place else { return Turn::Now };
@@ -81,20 +82,20 @@ impl Budgets {
 
     /// Returns whether a budget limits when this drain begins.
     pub fn limit(record: &Record, policy: &Policy) -> bool {
-        record.phase == Phase::Pending && kind(record).is_some_and(|kind| limit(policy, kind).is_some())
+        record.phase() == Phase::Pending && kind(record).is_some_and(|kind| limit(policy, kind).is_some())
     }
 
     /// Returns whether a drain's turn depends on how many container instances its cluster has.
     pub fn needs_size(record: &Record, policy: &Policy) -> bool {
         let limit = kind(record).and_then(|kind| limit(policy, kind));
-        record.phase == Phase::Pending && matches!(limit, Some(Concurrency::Percent(_)))
+        record.phase() == Phase::Pending && matches!(limit, Some(Concurrency::Percent(_)))
     }
 }
 
 /// Whether a drain takes a place. One that rests in a warm pool, or is kept by its group for a look, has nothing left to do;
 /// one that was cancelled takes its place until its instance can run tasks again.
 fn goes_on(record: &Record) -> bool {
-    match record.phase {
+    match record.phase() {
         Phase::Deregistering | Phase::Waiting | Phase::Verifying => true,
         Phase::Completing => record.retained_at.is_none(),
         Phase::Returning => record.lifecycle.is_none(),

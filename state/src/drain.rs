@@ -65,19 +65,19 @@ impl Drain {
     /// # Errors
     /// Why it may not.
     pub fn may_send(&self, action: &Action, policy: &Policy, now: Now) -> Result<(), Refusal> {
-        if self.record.held.is_some() {
+        if self.record.orders.pause.is_some() {
             return Err(Refusal("the drain is paused"));
         }
         match action {
             Action::SetDraining { container_instance, .. } => {
                 let one = self.young(container_instance, now.mono)?;
                 let active = one.status() == Some(&ContainerInstanceStatus::Active);
-                ensure(active && self.record.phase == Phase::Deregistering, "the container instance is not ACTIVE")
+                ensure(active && self.record.phase() == Phase::Deregistering, "the container instance is not ACTIVE")
             }
             Action::SetActive { container_instance, .. } => {
                 let ours =
                     self.record.container_instances.iter().any(|c| c.arn == *container_instance && c.draining_is_ours);
-                ensure(ours && self.record.phase == Phase::Returning, "its DRAINING is not to be undone")
+                ensure(ours && self.record.phase() == Phase::Returning, "its DRAINING is not to be undone")
             }
             Action::StopTask { task, .. } => self.may_stop(task, now.mono),
             Action::Deregister { container_instance, .. } => {
@@ -85,7 +85,10 @@ impl Drain {
                 let noted =
                     |c: &&crate::record::ContainerInstance| c.arn == *container_instance && c.deregistered_at.is_some();
                 let noted = self.record.container_instances.iter().find(noted).is_some();
-                ensure(noted && self.record.phase == Phase::Deregistering, "its deregistration is not in the record")?;
+                ensure(
+                    noted && self.record.phase() == Phase::Deregistering,
+                    "its deregistration is not in the record",
+                )?;
                 let missing = proof::lists_missing(&self.record, &self.facts, policy, now.mono);
                 ensure(missing.is_none(), "its tasks have to be listed again")
             }
@@ -95,11 +98,11 @@ impl Drain {
                 // What came of it is read for a while from when it was decided: a call that is sent late could be sent twice.
                 let asked = self.facts.group.termination_asked.is_some_and(|(_, at)| now.mono.since(at) <= SENT_WITHIN);
                 ensure(asked, "the order to terminate was given too long ago")?;
-                let intent = self.record.intent.as_ref().ok_or(Refusal("there is no intent in the record"))?;
+                let intent = self.record.intent().ok_or(Refusal("there is no intent in the record"))?;
                 self.may_end(intent, policy, now)
             }
             Action::Complete(intent) => {
-                ensure(self.record.intent.as_ref() == Some(intent), "another intent is in the record")?;
+                ensure(self.record.intent() == Some(intent), "another intent is in the record")?;
                 self.may_end(intent, policy, now)
             }
         }
@@ -107,7 +110,7 @@ impl Drain {
 
     /// Intent is permission, not evidence.
     fn may_end(&self, intent: &Intent, policy: &Policy, now: Now) -> Result<(), Refusal> {
-        ensure(self.record.phase == Phase::Completing, "the drain is not being completed")?;
+        ensure(self.record.phase() == Phase::Completing, "the drain is not being completed")?;
         match intent.outcome {
             Outcome::Drained => {
                 let verdict = proof::judge(&self.record, &self.facts, policy, now);
@@ -118,7 +121,7 @@ impl Drain {
                 ensure(passed, "its deadline has not passed")
             }
             Outcome::NotInCluster => ensure(self.record.container_instances.is_empty(), "it is in a cluster after all"),
-            Outcome::Released => ensure(self.record.release.is_some(), "nobody orders its completion any more"),
+            Outcome::Forced => ensure(self.record.orders.force.is_some(), "nobody orders its completion any more"),
             Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => Err(Refusal("no call ends a drain so")),
         }
     }

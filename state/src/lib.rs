@@ -43,8 +43,8 @@ pub use policy::{
     AtDeadline, Concurrency, DaemonTasks, DisconnectedAgent, NotInCluster, Policy, Rebalance, StandaloneTasks,
 };
 pub use record::{
-    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Note, Obligation, Order, Origin,
-    Record, Strategy, Target, Then, WaitKind,
+    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Note, Obligation, Order, Orders,
+    Origin, Record, Shown, Stage, Strategy, Target, Then, WaitKind,
 };
 pub use request::{Applied, Request, What};
 pub use sight::{

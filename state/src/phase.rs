@@ -107,7 +107,7 @@ pub enum Outcome {
     /// The deadline passed and the policy says `abandon`.
     Abandoned,
     /// An operator ordered the completion.
-    Released,
+    Forced,
     /// The instance is in no cluster of the scope, and the policy says to complete.
     NotInCluster,
     /// An operator cancelled it.
@@ -124,7 +124,7 @@ impl Outcome {
         Outcome::Drained,
         Outcome::TimedOut,
         Outcome::Abandoned,
-        Outcome::Released,
+        Outcome::Forced,
         Outcome::NotInCluster,
         Outcome::Cancelled,
         Outcome::InstanceGone,
@@ -137,7 +137,7 @@ impl Outcome {
             Outcome::Drained => "Drained",
             Outcome::TimedOut => "TimedOut",
             Outcome::Abandoned => "Abandoned",
-            Outcome::Released => "Released",
+            Outcome::Forced => "Forced",
             Outcome::NotInCluster => "NotInCluster",
             Outcome::Cancelled => "Cancelled",
             Outcome::InstanceGone => "InstanceGone",

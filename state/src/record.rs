@@ -9,12 +9,16 @@
 //! | `origin` | why a drain exists, how it is done, what comes after, who ordered it |
 //! | `lifecycle` | the lifecycle action that it is to complete, and the intent to |
 //! | `obligation` | the registrations that must be seen gone first |
+//! | `stage` | where it stands, with what only that stage has |
+//! | `item` | the attributes as they are in the table |
 //! | `opening` | how a record begins: opened, adopted by a lifecycle action, opened again; its deadline |
 
+mod item;
 mod lifecycle;
 mod obligation;
 mod opening;
 mod origin;
+mod stage;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +26,7 @@ pub use lifecycle::{ActionResult, Intent, Lifecycle, WaitKind};
 pub use obligation::{Balancer, Obligation, Target};
 pub use opening::{Opening, latest_deadline};
 pub use origin::{Order, Origin, Strategy, Then};
+pub use stage::Stage;
 
 use crate::phase::{Outcome, Phase};
 use crate::why::Why;
@@ -44,8 +49,10 @@ pub const REQUESTS: usize = 10;
 pub const SHOWN: usize = 10;
 
 /// The durable state of one drain.
+///
+/// What stands here decides, but for [`Shown`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "item::Item", into = "item::Item")]
 pub struct Record {
     /// AWS account, 12 digits.
     pub account: String,
@@ -61,85 +68,84 @@ pub struct Record {
     pub version: u64,
     /// Names the last write, so that a writer whose answer was lost recognises its own success.
     pub write_id: String,
-    /// The shape of this record, see [`SCHEMA`].
-    pub schema: u32,
-
-    /// Why the drain exists.
-    pub origin: Origin,
-    /// How the instance is taken out of service.
-    pub strategy: Strategy,
-    /// The lifecycle action that this drain is to complete; None while no hook of ours holds the instance.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lifecycle: Option<Lifecycle>,
-    /// Name of the Auto Scaling group that the instance is in; None if it was in none when the drain began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// What comes after the drain, where no hook of ours holds the instance.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub then: Option<Then>,
-    /// Who asked for the drain, if somebody did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requested: Option<Order>,
-    /// Name of the instance's cluster; of the first one, if it is registered in several. None while it is in no cluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<String>,
-    /// All container instances of this EC2 instance, in all clusters.
-    pub container_instances: Vec<ContainerInstance>,
-
-    /// Where the drain stands.
-    pub phase: Phase,
-    /// When that phase was entered.
-    pub phase_since: Timestamp,
     /// When this generation began.
     pub created_at: Timestamp,
     /// When this record was last written.
     pub updated_at: Timestamp,
+
+    /// Why the drain exists.
+    pub origin: Origin,
+    /// Who asked for it, if somebody did.
+    pub requested: Option<Order>,
+    /// How the instance is taken out of service.
+    pub strategy: Strategy,
+    /// The lifecycle action that this drain is to complete; None while no hook of ours holds the instance.
+    pub lifecycle: Option<Lifecycle>,
+    /// Name of the Auto Scaling group that the instance is in; None if it was in none when the drain began.
+    pub group: Option<String>,
+    /// What comes after the drain, where no hook of ours holds the instance.
+    pub then: Option<Then>,
+
+    /// Where the drain stands.
+    pub stage: Stage,
+    /// When that was entered.
+    pub phase_since: Timestamp,
     /// When the policy's deadline passes, if it sets one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
     /// When the hook's global limit ends the wait, whatever we do: 48 hours or 100 heartbeat timeouts after the wait
     /// began, the smaller. Counted from when we first saw it, so the true limit is not later.
     /// (Source: Auto Scaling API reference, `GlobalTimeout`.) None while no hook of ours holds the instance.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub global_limit: Option<Timestamp>,
-    /// What we are about to tell Auto Scaling, and why; written before it is told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub intent: Option<Intent>,
-    /// Since when Auto Scaling has refused the completion for want of a permission, if it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused_since: Option<Timestamp>,
     /// When the group was last asked to terminate the instance: an operator's drain.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub termination_asked_at: Option<Timestamp>,
     /// When the group was first seen to keep the instance as `Terminating:Retained` after our `ABANDON`. Its next
     /// termination ends with `CONTINUE`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retained_at: Option<Timestamp>,
-    /// An operator holds this drain: heartbeats go on, nothing else is done.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held: Option<Order>,
-    /// An operator cancels this drain.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cancel: Option<Order>,
-    /// An operator ordered the completion, whatever is left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub release: Option<Order>,
-    /// Ids of the requests that were carried out on this record, the newest last, [`REQUESTS`] at most: a request that
-    /// is read twice does nothing the second time.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub requests: Vec<String>,
-    /// How the drain ended; only when `phase` is `Done`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<Outcome>,
-    /// When the record may be deleted, in seconds since 1970 (DynamoDB's TTL); only when `phase` is `Done`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<i64>,
+    /// What an operator ordered.
+    pub orders: Orders,
 
-    /// Standalone tasks that ecs-drain decided to stop, by the last part of their ARN.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub stopped_tasks: Vec<String>,
+    /// Name of the instance's cluster; of the first one, if it is registered in several. None while it is in no cluster.
+    pub cluster: Option<String>,
+    /// All container instances of this EC2 instance, in all clusters.
+    pub container_instances: Vec<ContainerInstance>,
     /// Every registration that must be seen gone before completion. Only grows; never cut.
     pub obligations: Vec<Obligation>,
+    /// Standalone tasks that ecs-drain decided to stop, by the last part of their ARN.
+    pub stopped_tasks: Vec<String>,
+
+    /// How often the present step was tried in vain.
+    pub attempts: u32,
+    /// The last thing that went wrong.
+    pub last_error: Option<LastError>,
+    /// What happened, oldest first.
+    pub history: Vec<Event>,
+    /// What was last seen, for people.
+    pub shown: Shown,
+}
+
+/// What an operator ordered for one drain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// The drain is paused: heartbeats go on, nothing else is done.
+    pub pause: Option<Order>,
+    /// It is given up.
+    pub cancel: Option<Order>,
+    /// Its wait ends now, whatever is left.
+    pub force: Option<Order>,
+    /// Ids of the requests that were carried out on this record, the newest last, [`REQUESTS`] at most: a request that
+    /// is read twice does nothing the second time.
+    pub requests: Vec<String>,
+}
+
+/// What was last seen, for people. Nothing is decided by it, and it is written with what is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// Why the drain is where it is, one word (see [`Why::name`]).
+    pub why: String,
+    /// The same in a sentence.
+    pub message: String,
+    /// Why it does not move, as far as was found out; empty while it moves.
+    pub causes: Vec<Note>,
     /// The tasks that were still there when this was written, the first [`SHOWN`] of them.
     pub tasks_left: Vec<String>,
     /// How many tasks that matter were still there.
@@ -148,22 +154,6 @@ pub struct Record {
     pub targets_left: Vec<String>,
     /// How many registrations were still there.
     pub targets_left_count: u32,
-
-    /// Why the drain is where it is, one word (see [`Why::name`]).
-    pub why: String,
-    /// The same in a sentence.
-    pub message: String,
-    /// Why it does not move, as far as was found out; empty while it moves.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub causes: Vec<Note>,
-    /// How often the present step was tried in vain.
-    #[serde(default)]
-    pub attempts: u32,
-    /// The last thing that went wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<LastError>,
-    /// What happened, oldest first.
-    pub history: Vec<Event>,
 }
 
 /// One registration of the EC2 instance with ECS.
@@ -225,11 +215,26 @@ impl Record {
         key(&self.account, &self.region, &self.instance_id)
     }
 
+    /// The phase that it is in.
+    pub const fn phase(&self) -> Phase {
+        self.stage.phase()
+    }
+
+    /// What Auto Scaling is to be told, or was.
+    pub const fn intent(&self) -> Option<&Intent> {
+        self.stage.intent()
+    }
+
+    /// How it ended, once it is done.
+    pub const fn outcome(&self) -> Option<Outcome> {
+        if let Stage::Done { outcome, .. } = &self.stage { Some(*outcome) } else { None }
+    }
+
     /// Remembers that a request was carried out on this record.
     pub fn remember_request(&mut self, id: String) {
-        self.requests.push(id);
-        let extra = self.requests.len().saturating_sub(REQUESTS);
-        self.requests.drain(..extra);
+        self.orders.requests.push(id);
+        let extra = self.orders.requests.len().saturating_sub(REQUESTS);
+        self.orders.requests.drain(..extra);
     }
 
     /// Name of the instance's Auto Scaling group, as far as it is known.
@@ -254,14 +259,13 @@ impl Record {
     /// Returns whether the completion of its lifecycle action has been refused for so long, although the evidence was
     /// there, that heartbeats end, and the hook's own result ends the wait.
     pub fn is_refused_for_good(&self) -> bool {
-        let refused_for = self.refused_since.map(|since| self.updated_at.duration_since(since));
-        let long = refused_for.is_some_and(|span| span >= REFUSED_FOR_GOOD);
-        self.phase == Phase::Completing && long && self.held.is_none()
+        let Stage::Completing { refused_since: Some(since), .. } = self.stage else { return false };
+        self.updated_at.duration_since(since) >= REFUSED_FOR_GOOD && self.orders.pause.is_none()
     }
 
     /// Whether nothing is left to do.
     pub fn is_done(&self) -> bool {
-        self.phase == Phase::Done
+        matches!(self.stage, Stage::Done { .. })
     }
 
     /// Adds a line to the history, dropping the oldest but the first when it is full.
@@ -269,13 +273,13 @@ impl Record {
         if self.history.len() >= HISTORY {
             self.history.remove(1);
         }
-        self.history.push(Event { at, phase: self.phase, what: what.into() });
+        self.history.push(Event { at, phase: self.phase(), what: what.into() });
     }
 
     /// Says why the drain is where it is, and, where that is known, why it does not move.
     pub fn explain(&mut self, why: &Why) {
-        why.name().clone_into(&mut self.why);
-        self.message = match self.causes.first() {
+        why.name().clone_into(&mut self.shown.why);
+        self.shown.message = match self.shown.causes.first() {
             Some(cause) => format!("{why}; {}", cause.text),
             None => why.to_string(),
         };

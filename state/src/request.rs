@@ -36,6 +36,9 @@ pub struct Request {
     pub region: String,
     /// EC2 instance id, such as `i-0123456789abcdef0`.
     pub instance_id: String,
+    /// Name of the cluster that its container instance is in, as whoever asked had it before them: for whom they may ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// The generation of the record that whoever asked had before them; 0: there was no record.
     pub generation: u64,
     /// What is asked for.
@@ -63,8 +66,8 @@ pub enum What {
     /// Give the drain up and undo our `DRAINING`.
     Cancel,
     /// Do nothing for this drain but heartbeats.
-    Hold,
-    /// Go on with a drain that is held.
+    Pause,
+    /// Go on with a drain that is paused.
     Resume,
     /// Move the deadline to a later moment.
     Extend {
@@ -74,7 +77,7 @@ pub enum What {
     /// Forget what failed, and look at once.
     Retry,
     /// End the wait now, whatever is left.
-    Complete,
+    Force,
 }
 
 impl What {
@@ -83,11 +86,11 @@ impl What {
         match self {
             What::Drain { .. } => "drain",
             What::Cancel => "cancel",
-            What::Hold => "hold",
+            What::Pause => "pause",
             What::Resume => "resume",
             What::Extend { .. } => "extend",
             What::Retry => "retry",
-            What::Complete => "complete",
+            What::Force => "force",
         }
     }
 }
@@ -145,8 +148,8 @@ fn plain(text: &str) -> String {
 pub struct Circumstances<'a> {
     /// The policy's blind margin: see [`crate::record::latest_deadline`].
     pub margin: SignedDuration,
-    /// Who holds the clusters of the drain, or everything.
-    pub brake: Option<&'a str>,
+    /// Who pauses the clusters of the drain, or everything.
+    pub paused: Option<&'a str>,
     /// The time.
     pub now: Timestamp,
 }
@@ -154,7 +157,7 @@ pub struct Circumstances<'a> {
 /// What comes of a request for an instance whose record is this, or that has none.
 pub fn apply(request: &Request, record: Option<&Record>, around: &Circumstances<'_>) -> Applied {
     let now = around.now;
-    if let Some(record) = record.filter(|record| record.requests.contains(&request.id)) {
+    if let Some(record) = record.filter(|record| record.orders.requests.contains(&request.id)) {
         return already(format!("it was carried out already; {}", standing(record)));
     }
     if request.expired(now) {
@@ -176,14 +179,17 @@ pub fn apply(request: &Request, record: Option<&Record>, around: &Circumstances<
     if record.is_done() {
         return refused(is_done(record, request.what));
     }
+    if let Some(answer) = other_cluster(request, &record.container_instances) {
+        return refused(answer);
+    }
     let (mut next, order) = (record.clone(), request.order());
     let done = match request.what {
         What::Drain { .. } | What::Cancel => cancel(&mut next, order, around),
-        What::Hold => hold(&mut next, order, now),
+        What::Pause => pause(&mut next, order, now),
         What::Resume => resume(&mut next, &order, around),
         What::Extend { until } => extend(&mut next, &order, until, around.margin, now),
         What::Retry => retry(&mut next, &order, around),
-        What::Complete => complete(&mut next, order, around),
+        What::Force => force(&mut next, order, around),
     };
     match done {
         Ok(answer) => {
@@ -192,6 +198,18 @@ pub fn apply(request: &Request, record: Option<&Record>, around: &Circumstances<
         }
         Err(refusal) => refusal,
     }
+}
+
+/// Why a request may not be carried out that names a cluster which the instance is not in: whoever wrote it may be allowed
+/// to ask for that cluster alone. One that names none was allowed to ask for all.
+pub fn other_cluster(request: &Request, registered: &[ContainerInstance]) -> Option<String> {
+    let named = request.cluster.as_deref()?;
+    if registered.iter().any(|one| one.cluster == named) {
+        return None;
+    }
+    let clusters: Vec<&str> = registered.iter().map(|one| one.cluster.as_str()).collect();
+    let is = if clusters.is_empty() { "no cluster".to_owned() } else { format!("cluster {}", clusters.join(" and ")) };
+    Some(format!("it was asked for as one of cluster {named}, and it is in {is}"))
 }
 
 /// Notes in a record that a request was carried out on it, so that it does nothing when it is read again. For a drain
@@ -210,9 +228,11 @@ fn refused(answer: String) -> Applied {
 
 /// Where a drain stands, in a clause.
 fn standing(record: &Record) -> String {
-    match record.outcome {
+    match record.outcome() {
         Some(outcome) if record.is_done() => format!("its drain is done ({outcome})"),
-        Some(_) | None => format!("its drain is {} since {:.0}: {}", record.phase, record.phase_since, record.message),
+        Some(_) | None => {
+            format!("its drain is {} since {:.0}: {}", record.phase(), record.phase_since, record.shown.message)
+        }
     }
 }
 
@@ -232,7 +252,7 @@ fn drain(request: &Request, then: Then, record: Option<&Record>) -> Applied {
     if record.is_done() {
         return other_generation(request, record).map_or(Applied::Open, refused);
     }
-    if record.cancel.is_some() || record.phase == Phase::Returning {
+    if record.orders.cancel.is_some() || record.phase() == Phase::Returning {
         return refused(format!("its last drain is not over; ask again when it is: {}", standing(record)));
     }
     let same = match (&record.lifecycle, record.then) {
@@ -261,7 +281,7 @@ fn is_done(record: &Record, what: What) -> String {
     let done = standing(record);
     let kept = record.lifecycle.is_none()
         && matches!(record.then, Some(Then::Keep | Then::Leave))
-        && matches!(record.outcome, Some(Outcome::Drained | Outcome::Released));
+        && matches!(record.outcome(), Some(Outcome::Drained | Outcome::Forced));
     let commands: Vec<String> = record
         .container_instances
         .iter()
@@ -283,59 +303,58 @@ fn make_active(record: &Record, one: &ContainerInstance) -> String {
     )
 }
 
-/// Whether the drain is held, said at the end of an answer to what only happens once it goes on.
-fn once_resumed(record: &Record, brake: Option<&str>) -> String {
-    match (&record.held, brake) {
-        (Some(by), _) => format!(", once it is resumed: it is held by {by}"),
-        (None, Some(by)) => format!(", once its cluster, or everything, is resumed: that is held by {by}"),
+/// Whether the drain is paused, said at the end of an answer to what only happens once it goes on.
+fn once_resumed(record: &Record, paused: Option<&str>) -> String {
+    match (&record.orders.pause, paused) {
+        (Some(by), _) => format!(", once it is resumed: it is paused by {by}"),
+        (None, Some(by)) => format!(", once its cluster, or everything, is resumed: that is paused by {by}"),
         (None, None) => String::new(),
     }
 }
 
 fn cancel(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result<String, Applied> {
     if next.lifecycle.is_some() {
-        let why =
-            "its group is terminating it, and no API calls that off: hold it, extend its deadline, or complete it";
+        let why = "its group is terminating it, and no API calls that off: pause it, extend its deadline, or force it";
         return Err(refused(why.to_owned()));
     }
     if next.container_instances.iter().any(|one| one.deregistered_at.is_some()) {
         return Err(refused("it was deregistered from its cluster, which cannot be undone".to_owned()));
     }
-    if let Some(by) = &next.cancel {
+    if let Some(by) = &next.orders.cancel {
         return Err(already(format!("it is being cancelled already, by {by}")));
     }
-    if next.phase == Phase::Returning {
+    if next.phase() == Phase::Returning {
         return Err(already(format!("it is returning already; {}", standing(next))));
     }
     next.note(around.now, format!("its cancellation is asked for by {order}"));
-    next.cancel = Some(order);
+    next.orders.cancel = Some(order);
     let unless = if next.termination_asked_at.is_some() { ", unless its group is terminating it by now" } else { "" };
-    Ok(format!("its drain is cancelled, and our DRAINING undone{unless}{}", once_resumed(next, around.brake)))
+    Ok(format!("its drain is cancelled, and our DRAINING undone{unless}{}", once_resumed(next, around.paused)))
 }
 
-fn hold(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Applied> {
-    if let Some(by) = &next.held {
-        return Err(already(format!("it is held already, by {by}, since {:.0}", by.at)));
+fn pause(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Applied> {
+    if let Some(by) = &next.orders.pause {
+        return Err(already(format!("it is paused already, by {by}, since {:.0}", by.at)));
     }
-    next.note(now, format!("held by {order}"));
-    next.held = Some(order);
-    let late = match &next.intent {
-        Some(_) if next.phase == Phase::Completing && next.retained_at.is_none() => {
+    next.note(now, format!("paused by {order}"));
+    next.orders.pause = Some(order);
+    let late = match &next.intent() {
+        Some(_) if next.phase() == Phase::Completing && next.retained_at.is_none() => {
             " (it was about to be let go: what Auto Scaling was told before now is not called back)"
         }
         Some(_) | None => "",
     };
     let limit = next.global_limit.map_or_else(String::new, |at| format!("; its hook's limit stays {at:.0}"));
-    Ok(format!("held: heartbeats go on, and nothing else, until it is resumed{late}{limit}"))
+    Ok(format!("paused: heartbeats go on, and nothing else, until it is resumed{late}{limit}"))
 }
 
 fn resume(next: &mut Record, order: &Order, around: &Circumstances<'_>) -> Result<String, Applied> {
-    match next.held.take() {
-        None => Err(already("it is not held".to_owned())),
+    match next.orders.pause.take() {
+        None => Err(already("it is not paused".to_owned())),
         Some(by) => {
-            next.note(around.now, format!("resumed by {order}; it was held by {by} since {:.0}", by.at));
-            let still = once_resumed(next, around.brake);
-            Ok(format!("resumed; it was held by {by}{still}"))
+            next.note(around.now, format!("resumed by {order}; it was paused by {by} since {:.0}", by.at));
+            let still = once_resumed(next, around.paused);
+            Ok(format!("resumed; it was paused by {by}{still}"))
         }
     }
 }
@@ -380,19 +399,19 @@ fn extend(
 /// Whether a later deadline can still change anything: an intent that rests on the deadline is dropped when it is moved,
 /// any other is not.
 fn told(record: &Record) -> Result<&'static str, Applied> {
-    if record.phase == Phase::Returning {
+    if record.phase() == Phase::Returning {
         return Err(refused(format!("its wait is over; {}", standing(record))));
     }
     if record.retained_at.is_some() {
         return Err(refused("it was abandoned at its deadline, and its group keeps it for a look".to_owned()));
     }
-    match &record.intent {
-        Some(intent) if record.phase == Phase::Completing => match intent.outcome {
+    match &record.intent() {
+        Some(intent) if record.phase() == Phase::Completing => match intent.outcome {
             Outcome::TimedOut | Outcome::Abandoned => {
                 Ok("; its old one had passed, and what Auto Scaling was told before now is not called back")
             }
             Outcome::Drained
-            | Outcome::Released
+            | Outcome::Forced
             | Outcome::NotInCluster
             | Outcome::Cancelled
             | Outcome::InstanceGone
@@ -409,28 +428,28 @@ fn retry(next: &mut Record, order: &Order, around: &Circumstances<'_>) -> Result
     next.attempts = 0;
     next.note(around.now, format!("tried again at once, by order of {order}"));
     let before = failed.map_or_else(String::new, |error| format!("; before: {}", error.what));
-    Ok(format!("it is looked at now{}{before}", once_resumed(next, around.brake)))
+    Ok(format!("it is looked at now{}{before}", once_resumed(next, around.paused)))
 }
 
-fn complete(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result<String, Applied> {
+fn force(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result<String, Applied> {
     if order.reason.is_none() {
         return Err(refused("a reason is required: it stands in the record".to_owned()));
     }
-    if let Some(by) = &next.release {
-        return Err(already(format!("its completion is ordered already, by {by}")));
+    if let Some(by) = &next.orders.force {
+        return Err(already(format!("its wait is ended by force already, by {by}")));
     }
-    if next.phase == Phase::Returning {
+    if next.phase() == Phase::Returning {
         return Err(refused(format!("its wait is over already; {}", standing(next))));
     }
-    next.note(around.now, format!("its completion, whatever is left, is ordered by {order}"));
-    next.release = Some(order);
-    let left = match (next.tasks_left_count, next.targets_left_count) {
+    next.note(around.now, format!("its wait ends by force, whatever is left, ordered by {order}"));
+    next.orders.force = Some(order);
+    let left = match (next.shown.tasks_left_count, next.shown.targets_left_count) {
         (0, 0) => String::new(),
         (tasks, targets) => {
             format!("; when it was last looked at, {} and {} were left", of(tasks, "task"), of(targets, "registration"))
         }
     };
-    Ok(format!("it is let go now{}{left}", once_resumed(next, around.brake)))
+    Ok(format!("it is let go now{}{left}", once_resumed(next, around.paused)))
 }
 
 /// `1 task`, `3 tasks`.

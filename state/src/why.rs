@@ -19,8 +19,8 @@ pub enum Why {
         /// How many that wait come before it.
         ahead: u32,
     },
-    /// An operator holds it: heartbeats go on, nothing else is done.
-    Held(String),
+    /// An operator pauses it: heartbeats go on, nothing else is done.
+    Paused(String),
     /// In no cluster, as far as complete reads of every cluster say; it may still register.
     NotInCluster {
         /// How much longer it is waited for.
@@ -107,7 +107,7 @@ impl Why {
         match self {
             Why::Seen => "Seen",
             Why::WaitsForTurn { .. } => "WaitsForTurn",
-            Why::Held(_) => "Held",
+            Why::Paused(_) => "Paused",
             Why::NotInCluster { .. } => "NotInCluster",
             Why::HeldNotInCluster => "HeldNotInCluster",
             Why::AskedToDrain => "AskedToDrain",
@@ -145,7 +145,7 @@ impl Why {
 
     /// The same by [`Why::name`].
     pub(crate) fn name_lasts(name: &str) -> bool {
-        ["Held", "HeldPastDeadline", "WaitsForTurn", "WaitsForItsEnd"].contains(&name)
+        ["Paused", "HeldPastDeadline", "WaitsForTurn", "WaitsForItsEnd"].contains(&name)
     }
 }
 
@@ -160,7 +160,9 @@ impl fmt::Display for Why {
                     n => write!(f, ", and {n} come before it"),
                 }
             }
-            Why::Held(by) => write!(f, "held by {by}: heartbeats go on, and nothing else is done until it is resumed"),
+            Why::Paused(by) => {
+                write!(f, "paused by {by}: heartbeats go on, and nothing else is done until it is resumed")
+            }
             Why::NotInCluster { left } => {
                 write!(f, "in no cluster; it is let go in {} unless it registers", Span(*left))
             }
@@ -208,7 +210,7 @@ impl fmt::Display for Why {
                     Outcome::Drained => "drained: every task and registration was seen gone, and it was let go",
                     Outcome::TimedOut => "let go at its deadline",
                     Outcome::Abandoned => "abandoned at its deadline",
-                    Outcome::Released => "let go by order",
+                    Outcome::Forced => "let go by order",
                     Outcome::NotInCluster => "let go: it is in no cluster",
                     Outcome::Cancelled => "cancelled: our DRAINING was undone",
                     Outcome::InstanceGone => "the instance no longer exists",

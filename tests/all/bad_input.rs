@@ -4,11 +4,13 @@
 use crate::harness::{Ended, HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
 use crate::harness::{environment, set_up, somebody, virtual_time};
 use crate::scenarios::{A, B, INSTANCE_TARGETS, PLAIN};
-use crate::story::{BUSY, break_phase, delete_record, held, no_violation, run_for, until_phase, while_running};
+use crate::story::{
+    BUSY, break_phase, delete_record, held, no_violation, run_for, until_phase, while_running, write_schema,
+};
 use aws_simulator::autoscaling::How;
 use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
 use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
-use ecs_drain::store::{Ids, Saved};
+use ecs_drain::store::Ids;
 use ecs_drain_state::{Outcome, Phase};
 use futures_util::future::{Either, select};
 use std::pin::pin;
@@ -23,7 +25,7 @@ fn a_hook_that_vanishes_ends_the_drain_as_lost() {
         simulator.with(|cloud| cloud.delete_hook("web-group", HOOK));
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert_eq!(record.outcome, Some(Outcome::WaitLost));
+    assert_eq!(record.outcome(), Some(Outcome::WaitLost));
     simulator.peek(|cloud| {
         assert!(our_completions(cloud, A).iter().all(|c| c.how == How::HookDeleted));
         assert_eq!(cloud.log.count("CompleteLifecycleAction"), 0, "nothing is told once the wait is lost");
@@ -37,7 +39,7 @@ fn a_group_that_is_deleted_ends_the_drain_as_gone() {
         simulator.with(|cloud| cloud.delete_group("web-group"));
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert!(matches!(record.outcome, Some(Outcome::InstanceGone | Outcome::WaitLost)), "{:?}", record.outcome);
+    assert!(matches!(record.outcome(), Some(Outcome::InstanceGone | Outcome::WaitLost)), "{:?}", record.outcome());
     simulator.peek(|cloud| assert_eq!(cloud.log.count("CompleteLifecycleAction"), 0));
 }
 
@@ -48,7 +50,7 @@ fn an_instance_that_dies_in_mid_drain_is_not_waited_for_for_ever() {
         simulator.with(|cloud| cloud.kill_instance(A));
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert!(matches!(record.outcome, Some(Outcome::Drained | Outcome::InstanceGone)), "{:?}", record.outcome);
+    assert!(matches!(record.outcome(), Some(Outcome::Drained | Outcome::InstanceGone)), "{:?}", record.outcome());
     no_violation(&simulator);
 }
 
@@ -159,19 +161,18 @@ fn a_record_that_is_deleted_in_mid_drain_is_opened_again() {
         delete_record(&simulator).await;
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert_eq!(record.outcome, Some(Outcome::Drained));
+    assert_eq!(record.outcome(), Some(Outcome::Drained));
     no_violation(&simulator);
 }
 
 #[test]
 fn a_record_of_a_newer_program_is_left_alone_and_its_instance_held() {
     let (_, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
-        let mut newer = until_phase(&simulator, &store, Phase::Waiting).await;
-        newer.schema = ecs_drain_state::record::SCHEMA + 1;
-        let Saved::Saved(newer) = store.save(newer).await.unwrap() else { panic!("a race was lost") };
+        let newer = until_phase(&simulator, &store, Phase::Waiting).await;
+        write_schema(&simulator, 2).await;
         tokio::time::sleep(seconds(1200)).await;
         assert!(held(&simulator));
-        let version = newer.version;
+        let version = newer.version + 1;
         assert!(matches!(store.get(&newer.key()).await.unwrap(), Some(ecs_drain::store::Read::Newer { schema: 2 })));
         version
     });
@@ -194,7 +195,7 @@ fn a_service_that_can_never_be_replaced_is_held_not_let_go() {
         tokio::time::sleep(seconds(2 * 3600)).await;
         assert!(held(&simulator));
         let record = record(&store, A).await.unwrap();
-        assert_eq!((record.phase, record.why.as_str()), (Phase::Waiting, "TasksLeft"));
+        assert_eq!((record.phase(), record.shown.why.as_str()), (Phase::Waiting, "TasksLeft"));
         assert!(record.version < 12, "nothing is written while it merely waits: {}", record.version);
     });
     no_violation(&simulator);
@@ -222,7 +223,7 @@ fn at_its_deadline_an_instance_is_let_go_when_the_policy_says_continue() {
     assert_eq!(ended.late, None);
     assert!(ended.at(A).unwrap() >= BEGIN + seconds(1200));
     let record = ended.record(A).unwrap();
-    assert!(record.intent.unwrap().reason.contains("deadline"), "the order is in the record");
+    assert!(record.intent().unwrap().reason.contains("deadline"), "the order is in the record");
     assert_eq!(ended.simulator.peek(|c| c.lifecycle_state(A)).as_deref(), Some("Terminating:Wait"), "others go on");
 }
 
@@ -319,7 +320,7 @@ fn a_clock_that_jumps_lets_nothing_go_early() {
                 until_phase(&simulator, &store, Phase::Done).await
             };
             match select(pin!(story), pin!(life)).await {
-                Either::Left((record, _)) => assert_eq!(record.outcome, Some(Outcome::Drained)),
+                Either::Left((record, _)) => assert_eq!(record.outcome(), Some(Outcome::Drained)),
                 Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
             }
             no_violation(&simulator);
@@ -361,7 +362,7 @@ fn an_unreadable_record_that_is_deleted_is_opened_again() {
         delete_record(&simulator).await;
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert_eq!(record.outcome, Some(Outcome::Drained));
+    assert_eq!(record.outcome(), Some(Outcome::Drained));
     no_violation(&simulator);
 }
 
@@ -376,7 +377,7 @@ fn a_drain_that_cannot_look_any_more_says_so_in_its_record() {
         });
         tokio::time::sleep(seconds(420)).await;
         let record = record(&store, A).await.unwrap();
-        assert_eq!(record.why, "Unknown", "{}", record.message);
-        assert!(record.message.contains("AccessDenied"), "{}", record.message);
+        assert_eq!(record.shown.why, "Unknown", "{}", record.shown.message);
+        assert!(record.shown.message.contains("AccessDenied"), "{}", record.shown.message);
     });
 }

@@ -188,7 +188,7 @@ matrices!(MATRIX, BY_DAY:
     standalone_stopped,
     abandoned_and_retained,
     back_from_the_warm_pool,
-    completed_by_order,
+    forced,
 );
 
 // Too long for every run: these are for the night.
@@ -214,7 +214,7 @@ matrices!(NIGHTLY, BY_NIGHT:
     #[ignore = "nightly"]
     deadline,
     #[ignore = "nightly"]
-    held,
+    paused,
     #[ignore = "nightly"]
     hook_deleted,
     #[ignore = "nightly"]

@@ -14,7 +14,7 @@ use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Answer, Ids, Lease, Store};
 use ecs_drain_state::{
     ActionResult, Balancer, ContainerInstance, Intent, LastError, Mono, Note, Obligation, Order, Outcome, Phase,
-    Record, Request, Target, Then, What,
+    Record, Request, Stage, Target, Then, What,
 };
 use futures_util::future::{Either, select};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -320,13 +320,14 @@ fn full(mut record: Record) -> Record {
         });
     }
     let (result, outcome) = (ActionResult::Continue, Outcome::Drained);
-    record.intent = Some(Intent { result, outcome, reason: "all is gone".into(), at });
+    let intent = Intent { result, outcome, reason: "all is gone".into(), at };
+    record.stage = Stage::Completing { intent, refused_since: Some(at) };
     record.last_error = Some(LastError { at, what: "throttled".into() });
-    (record.held, record.cancel, record.release) = (Some(order()), Some(order()), Some(order()));
+    (record.orders.pause, record.orders.cancel, record.orders.force) = (Some(order()), Some(order()), Some(order()));
     (record.termination_asked_at, record.retained_at) = (Some(at), Some(at));
-    (record.refused_since, record.stopped_tasks) = (Some(at), vec!["0a1b".into()]);
+    record.stopped_tasks = vec!["0a1b".into()];
     record.remember_request("0123".into());
-    record.causes = vec![Note { name: "NoRoom".into(), text: "no other instance has room".into() }];
+    record.shown.causes = vec![Note { name: "NoRoom".into(), text: "no other instance has room".into() }];
     record
 }
 
@@ -352,16 +353,14 @@ fn nested(value: &AttributeValue, found: &mut BTreeSet<String>) {
 }
 
 /// Every name that stands in the table, fields of maps too: of a record that is unfinished, of one that is done, of a
-/// lease, of a request with its answer, and of a brake.
+/// lease, of a request with its answer, and of a pause.
 #[test]
 fn every_attribute_is_on_the_tables_page() {
     let found = virtual_time(1, || async {
         let (simulator, store) = set_up(&LONG, 1).await;
         let unfinished = full(sample("i-1"));
         let done = Record {
-            phase: Phase::Done,
-            outcome: Some(Outcome::Drained),
-            expires_at: Some(1_800_000_000),
+            stage: Stage::Done { outcome: Outcome::Drained, intent: None, expires_at: 1_800_000_000 },
             ..sample("i-2")
         };
         for record in [unfinished, done] {
@@ -372,7 +371,7 @@ fn every_attribute_is_on_the_tables_page() {
         store.ask(&request).await.unwrap();
         let answer = Answer { text: "a drain begins".into(), refused: false, at: request.at };
         store.answer(&ecs_drain::store::requests::key(&request), &answer).await.unwrap();
-        store.set_brake("*", Some(&order())).await.unwrap();
+        store.set_pause("*", Some(&order())).await.unwrap();
         let items = person(&simulator).await.scan().table_name("drains").send().await.unwrap().items.unwrap();
         assert_eq!(items.len(), 5);
         let mut found = BTreeSet::new();
@@ -392,6 +391,7 @@ fn asked() -> Request {
         account: "123456789012".into(),
         region: "us-east-1".into(),
         instance_id: A.into(),
+        cluster: Some("web".into()),
         generation: 0,
         what: What::Drain { then: Then::Keep },
         by: "Ada".into(),
@@ -468,8 +468,8 @@ fn edited(scenario: &Scenario, expression: &str, values: fn(&Record) -> Vec<(&'s
                 .expression_attribute_values(":read", number(waiting.version))
                 .expression_attribute_values(":next", number(next))
                 .expression_attribute_values(":unfinished", text(format!("{key}@{next:012}")));
-            if expression.contains("#release") {
-                request = request.expression_attribute_names("#release", "release");
+            if expression.contains("#force") {
+                request = request.expression_attribute_names("#force", "force");
             }
             for (name, value) in values(&waiting) {
                 request = request.expression_attribute_values(name, value);
@@ -488,7 +488,7 @@ fn edited(scenario: &Scenario, expression: &str, values: fn(&Record) -> Vec<(&'s
 async fn until_waiting(store: &Store) -> Record {
     for _ in 0..600 {
         match record(store, A).await {
-            Some(record) if record.phase == Phase::Waiting => return record,
+            Some(record) if record.phase() == Phase::Waiting => return record,
             Some(_) | None => tokio::time::sleep(seconds(1)).await,
         }
     }
@@ -500,18 +500,18 @@ fn a_deadline_that_a_person_sets_is_obeyed() {
     let scenario = Scenario { config: "[policy]\ndeadline = \"5h\"\nat_deadline = \"continue\"\n", ..LONG };
     let expression = "SET deadline = :deadline, version = :next, unfinished = :unfinished";
     let record = edited(&scenario, expression, |r| vec![(":deadline", AttributeValue::S(r.phase_since.to_string()))]);
-    assert_eq!(record.outcome, Some(Outcome::TimedOut), "{}", record.message);
+    assert_eq!(record.outcome(), Some(Outcome::TimedOut), "{}", record.shown.message);
 }
 
 #[test]
 fn an_order_that_a_person_writes_is_carried_out() {
-    let expression = "SET #release = :release, version = :next, unfinished = :unfinished";
+    let expression = "SET #force = :force, version = :next, unfinished = :unfinished";
     let record = edited(&LONG, expression, |record| {
         let at = record.phase_since.to_string();
         let fields = [("by", "Ada"), ("reason", "it may be cut"), ("at", &at)];
         let order = fields.into_iter().map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
-        vec![(":release", AttributeValue::M(order.collect()))]
+        vec![(":force", AttributeValue::M(order.collect()))]
     });
-    assert_eq!(record.outcome, Some(Outcome::Released), "{}", record.message);
-    assert_eq!(record.intent.unwrap().reason, "ordered by Ada (it may be cut)");
+    assert_eq!(record.outcome(), Some(Outcome::Forced), "{}", record.shown.message);
+    assert_eq!(record.intent().unwrap().reason, "ordered by Ada (it may be cut)");
 }

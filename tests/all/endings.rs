@@ -72,14 +72,14 @@ async fn use_again(simulator: &Simulator) {
 }
 
 /// Let go by order, whatever runs there.
-pub const COMPLETED_BY_ORDER: Scenario = Scenario {
-    name: "completed-by-order",
+pub const FORCED: Scenario = Scenario {
+    name: "forced",
     world: |cloud| {
         cluster(cloud, &[A, B]);
         cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
         cloud.checkers.may_be_premature(A);
     },
-    ends: &[(A, Outcome::Released)],
+    ends: &[(A, Outcome::Forced)],
     meanwhile: |simulator, store| Box::pin(order_the_end(simulator, store)),
     ..PLAIN
 };
@@ -88,5 +88,5 @@ async fn order_the_end(simulator: &Simulator, store: &Store) {
     while crate::harness::record(store, A).await.is_none() {
         tokio::time::sleep(seconds(5)).await;
     }
-    order_once(simulator, store, What::Complete).await;
+    order_once(simulator, store, What::Force).await;
 }

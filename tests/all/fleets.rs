@@ -26,7 +26,7 @@ fn some_fleets() {
     }
     assert!(many.mended.is_empty(), "no longer fail, and must leave expected-failures.txt: {:?}", many.mended);
     // Something was really drained, and really went wrong.
-    for outcome in ["Drained", "Cancelled", "Released"] {
+    for outcome in ["Drained", "Cancelled", "Forced"] {
         assert!(many.tally.outcomes.contains_key(outcome), "no drain ended as {outcome}");
     }
     assert!(many.tally.lives as u64 > SOME && many.tally.faults.len() == KINDS.len(), "{:?}", many.tally.faults);

@@ -169,9 +169,9 @@ async fn missing(scenario: &Scenario, store: &Store) -> Option<String> {
     for (instance, outcome) in scenario.ends {
         match store.get(&key(instance)).await {
             Ok(Some(Read::Record(record)))
-                if record.outcome.is_some_and(|ended| ended == *outcome || scenario.or == Some(ended)) => {}
+                if record.outcome().is_some_and(|ended| ended == *outcome || scenario.or == Some(ended)) => {}
             Ok(Some(Read::Record(record))) => {
-                return Some(format!("{instance} is {} ({})", record.phase, record.message));
+                return Some(format!("{instance} is {} ({})", record.phase(), record.shown.message));
             }
             Ok(Some(other)) => return Some(format!("{instance} has an unreadable record: {other:?}")),
             Ok(None) => return Some(format!("{instance} has no record")),

@@ -161,20 +161,20 @@ const DEADLINE: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Held by an operator in mid-drain, and resumed.
-const HELD: Scenario = Scenario {
-    name: "held",
+/// Paused by an operator in mid-drain, and resumed.
+const PAUSED: Scenario = Scenario {
+    name: "paused",
     world: |cloud| {
         cluster(cloud, &[A, B]);
         cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(60))).unwrap();
     },
-    meanwhile: |simulator, store| Box::pin(hold_and_resume(simulator, store)),
+    meanwhile: |simulator, store| Box::pin(pause_and_resume(simulator, store)),
     ..PLAIN
 };
 
-async fn hold_and_resume(simulator: &Simulator, store: &Store) {
-    until(store, |record| record.phase != Phase::Pending).await;
-    order_once(simulator, store, What::Hold).await;
+async fn pause_and_resume(simulator: &Simulator, store: &Store) {
+    until(store, |record| record.phase() != Phase::Pending).await;
+    order_once(simulator, store, What::Pause).await;
     tokio::time::sleep(seconds(120)).await;
     order_once(simulator, store, What::Resume).await;
 }
@@ -205,7 +205,7 @@ const HOOK_DELETED: Scenario = Scenario {
 };
 
 async fn delete_the_hooks(simulator: &Simulator, store: &Store) {
-    until(store, |record| record.phase == Phase::Waiting).await;
+    until(store, |record| record.phase() == Phase::Waiting).await;
     for name in [crate::harness::HOOK, "backup"] {
         simulator.with(|cloud| cloud.delete_hook("web-group", name));
     }
@@ -219,7 +219,7 @@ const ACTIVE_AGAIN: Scenario = Scenario {
 };
 
 async fn make_active(simulator: &Simulator, store: &Store) {
-    until(store, |record| record.phase == Phase::Waiting).await;
+    until(store, |record| record.phase() == Phase::Waiting).await;
     let ecs = aws_sdk_ecs::Client::new(&somebody(simulator).load(Some("us-east-1")).await);
     let id = simulator.peek(|cloud| cloud.world.ecs.instances_of(A).map(|(_, i)| i.id.clone()).next().unwrap());
     let request = ecs.update_container_instances_state().cluster("web").container_instances(id);
@@ -245,7 +245,7 @@ const POOLED_IN_MID_DRAIN: Scenario = Scenario {
 
 async fn drain_and_pool(simulator: &Simulator, store: &Store) {
     order_once(simulator, store, drain(Then::Keep)).await;
-    until(store, |record| record.phase != Phase::Pending).await;
+    until(store, |record| record.phase() != Phase::Pending).await;
     simulator.with(|cloud| assert!(cloud.return_to_warm_pool(A)));
     while simulator.with(|cloud: &mut Cloud| cloud.lifecycle_state(A)).as_deref() != Some("Warmed:Stopped") {
         tokio::time::sleep(seconds(1)).await;
@@ -265,7 +265,7 @@ pub const NIGHTLY: &[&Scenario] = &[
     &TWO_CLUSTERS,
     &BUDGET,
     &DEADLINE,
-    &HELD,
+    &PAUSED,
     &HOOK_DELETED,
     &ACTIVE_AGAIN,
     &POOLED_IN_MID_DRAIN,

@@ -105,7 +105,7 @@ pub const CANCEL: Scenario = Scenario {
 
 async fn drain_and_cancel(simulator: &Simulator, store: &Store) {
     order_once(simulator, store, drain(Then::Keep)).await;
-    let waits = |record: Record| matches!(record.phase, Phase::Waiting | Phase::Deregistering);
+    let waits = |record: Record| matches!(record.phase(), Phase::Waiting | Phase::Deregistering);
     while !record(store, A).await.is_some_and(waits) {
         tokio::time::sleep(seconds(2)).await;
     }
@@ -166,8 +166,8 @@ fn operators_drains_keep_to_the_budget_and_say_so() {
             for instance in [A, B, C] {
                 let Some(record) = record(&store, instance).await else { continue };
                 done += usize::from(record.is_done());
-                if record.why == "WaitsForTurn" {
-                    said.push(record.message);
+                if record.shown.why == "WaitsForTurn" {
+                    said.push(record.shown.message);
                 }
             }
             most = most.max(now.saturating_sub(done));
@@ -195,8 +195,8 @@ fn a_lifecycle_action_does_not_wait_for_an_operators_drain() {
         ask(&simulator, &store, B, drain(Then::Keep)).await;
         simulator.with(|cloud| cloud.terminate(A, true).unwrap());
         let done = until_phase(&simulator, &store, Phase::Done).await;
-        assert_eq!(done.outcome, Some(Outcome::Drained));
-        assert_ne!(record(&store, B).await.unwrap().phase, Phase::Done);
+        assert_eq!(done.outcome(), Some(Outcome::Drained));
+        assert_ne!(record(&store, B).await.unwrap().phase(), Phase::Done);
     });
 }
 
@@ -212,7 +212,7 @@ fn a_budget_can_be_a_share_of_the_cluster() {
         tokio::time::sleep(seconds(120)).await;
         let mut waiting = 0;
         for instance in [A, B, C] {
-            waiting += usize::from(record(&store, instance).await.unwrap().phase == Phase::Pending);
+            waiting += usize::from(record(&store, instance).await.unwrap().phase() == Phase::Pending);
         }
         assert_eq!(waiting, 1, "67 % of three is two");
     });
@@ -220,7 +220,7 @@ fn a_budget_can_be_a_share_of_the_cluster() {
 
 /// Held: the heartbeats go on, nothing else does; also not the completion of what is drained already.
 #[test]
-fn a_drain_that_is_held_is_kept_waiting_and_goes_on_when_it_is_resumed() {
+fn a_drain_that_is_paused_is_kept_waiting_and_goes_on_when_it_is_resumed() {
     let scenario = Scenario {
         world: |cloud| {
             cloud.add_cluster(&ClusterSpec::new("web"));
@@ -233,54 +233,54 @@ fn a_drain_that_is_held_is_kept_waiting_and_goes_on_when_it_is_resumed() {
     };
     let ((), simulator) = while_running(&scenario, |simulator, store| async move {
         until_phase(&simulator, &store, Phase::Waiting).await;
-        let answer = ask(&simulator, &store, A, What::Hold).await;
+        let answer = ask(&simulator, &store, A, What::Pause).await;
         assert!(!answer.refused, "{}", answer.text);
         tokio::time::sleep(seconds(1800)).await;
         assert!(crate::story::held(&simulator), "held far beyond its hook's timeout");
         let record = record(&store, A).await.unwrap();
-        assert_eq!(record.held.map(|o| o.to_string()).as_deref(), Some("Ada (kernel update)"));
-        assert_eq!(record.why, "Held");
+        assert_eq!(record.orders.pause.map(|o| o.to_string()).as_deref(), Some("Ada (kernel update)"));
+        assert_eq!(record.shown.why, "Paused");
         ask(&simulator, &store, A, What::Resume).await;
         let done = until_phase(&simulator, &store, Phase::Done).await;
-        assert_eq!(done.outcome, Some(Outcome::Drained));
+        assert_eq!(done.outcome(), Some(Outcome::Drained));
     });
     crate::story::no_violation(&simulator);
 }
 
-/// The brake in an incident: everything stands, and everything goes on.
+/// A pause in an incident: everything stands, and everything goes on.
 #[test]
-fn everything_is_held_and_goes_on() {
+fn everything_is_paused_and_goes_on() {
     let ((), simulator) = while_running(&PLAIN, |simulator, store| async move {
         let at = wall(&simulator);
         let order = Order { by: "Ada".to_owned(), reason: Some("incident 7".to_owned()), at };
-        store.set_brake("*", Some(&order)).await.unwrap();
+        store.set_pause("*", Some(&order)).await.unwrap();
         tokio::time::sleep(seconds(600)).await;
         assert!(crate::story::held(&simulator));
         let record = record(&store, A).await.unwrap();
-        assert!(record.message.contains("held by Ada (incident 7)"), "{}", record.message);
-        store.set_brake("*", None).await.unwrap();
+        assert!(record.shown.message.contains("paused by Ada (incident 7)"), "{}", record.shown.message);
+        store.set_pause("*", None).await.unwrap();
         let done = until_phase(&simulator, &store, Phase::Done).await;
-        assert_eq!(done.outcome, Some(Outcome::Drained));
+        assert_eq!(done.outcome(), Some(Outcome::Drained));
     });
     crate::story::no_violation(&simulator);
 }
 
-/// A cluster that is held does not hold the others.
+/// A cluster that is paused does not pause the others.
 #[test]
-fn another_clusters_brake_holds_nothing_here() {
+fn another_clusters_pause_pauses_nothing_here() {
     while_running(&PLAIN, |simulator, store| async move {
         let at = wall(&simulator);
         let order = Order { by: "Ada".to_owned(), reason: None, at };
-        store.set_brake("123456789012/us-east-1/other", Some(&order)).await.unwrap();
+        store.set_pause("123456789012/us-east-1/other", Some(&order)).await.unwrap();
         until_phase(&simulator, &store, Phase::Done).await;
     });
 }
 
-/// Fails safe: nobody knows what a brake that cannot be read was to hold.
+/// Fails safe: nobody knows what it was to pause.
 #[test]
-fn a_brake_that_cannot_be_read_holds_everything() {
+fn a_pause_of_no_place_pauses_everything() {
     let ((), simulator) = while_running(&PLAIN, |simulator, store| async move {
-        crate::story::break_brake(&simulator).await;
+        crate::story::pause_nothing_known(&simulator).await;
         tokio::time::sleep(seconds(600)).await;
         assert!(crate::story::held(&simulator));
         drop(store);
@@ -295,7 +295,7 @@ fn a_drain_under_a_lifecycle_action_is_not_cancelled_and_the_answer_says_what_ca
         let answer = ask(&simulator, &store, A, What::Cancel).await;
         assert!(answer.refused);
         assert!(answer.text.contains("no API calls that off"), "{}", answer.text);
-        assert_eq!(record(&store, A).await.unwrap().phase, Phase::Waiting, "it goes on");
+        assert_eq!(record(&store, A).await.unwrap().phase(), Phase::Waiting, "it goes on");
     });
 }
 
@@ -312,14 +312,14 @@ fn a_deadline_is_extended_and_cut_to_the_hooks_own_limit() {
         let answer = ask(&simulator, &store, A, What::Extend { until: far }).await;
         assert!(answer.text.contains("its hook itself ends the wait at"), "{}", answer.text);
         let done = until_phase(&simulator, &store, Phase::Done).await;
-        assert_eq!(done.outcome, Some(Outcome::Drained), "the first deadline did not end it");
+        assert_eq!(done.outcome(), Some(Outcome::Drained), "the first deadline did not end it");
     });
     crate::story::no_violation(&simulator);
 }
 
 /// With a reason that is recorded before the call.
 #[test]
-fn a_drain_is_completed_by_order_whatever_is_left() {
+fn a_drain_is_forced_whatever_is_left() {
     let scenario = Scenario {
         world: |cloud| {
             crate::story::busy(cloud, seconds(20_000));
@@ -329,12 +329,12 @@ fn a_drain_is_completed_by_order_whatever_is_left() {
     };
     let ((), simulator) = while_running(&scenario, |simulator, store| async move {
         until_phase(&simulator, &store, Phase::Waiting).await;
-        let without = Request { reason: None, ..request(&simulator, &store, A, What::Complete).await };
+        let without = Request { reason: None, ..request(&simulator, &store, A, What::Force).await };
         assert!(send(&store, &without).await.refused, "a reason is required");
-        ask(&simulator, &store, A, What::Complete).await;
+        ask(&simulator, &store, A, What::Force).await;
         let done = until_phase(&simulator, &store, Phase::Done).await;
-        assert_eq!(done.outcome, Some(Outcome::Released));
-        assert!(done.intent.unwrap().reason.contains("Ada (kernel update)"));
+        assert_eq!(done.outcome(), Some(Outcome::Forced));
+        assert!(done.intent().unwrap().reason.contains("Ada (kernel update)"));
     });
     simulator.peek(|cloud| assert_eq!(our_completions(cloud, A).len(), 1));
 }
@@ -354,7 +354,7 @@ fn retry_forgets_what_failed() {
         ask(&simulator, &store, A, What::Retry).await;
         tokio::time::sleep(seconds(10)).await;
         let record = record(&store, A).await.unwrap();
-        assert!(record.phase > Phase::Deregistering, "{} {:?}", record.phase, record.last_error);
+        assert!(record.phase() > Phase::Deregistering, "{} {:?}", record.phase(), record.last_error);
         assert_eq!(record.last_error, None);
     });
 }
@@ -366,7 +366,7 @@ fn requests_that_must_not_be_carried_out_are_refused() {
     let ((), simulator) = while_running(&scenario, |simulator, store| async move {
         let old = request(&simulator, &store, A, drain(Then::Keep)).await;
         let old = Request { at: old.at - SignedDuration::from_mins(16), ..old };
-        let meant = Request { generation: 7, ..request(&simulator, &store, B, What::Hold).await };
+        let meant = Request { generation: 7, ..request(&simulator, &store, B, What::Pause).await };
         let nobodys = request(&simulator, &store, D, drain(Then::Keep)).await;
         let foreign =
             Request { instance_id: "*".to_owned(), ..request(&simulator, &store, D, drain(Then::Keep)).await };
@@ -448,7 +448,7 @@ fn a_scale_in_in_the_middle_of_an_operators_drain_is_taken_over() {
         simulator.with(|cloud| cloud.terminate(A, true).unwrap());
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert_eq!((done.generation, done.outcome), (1, Some(Outcome::Drained)));
+    assert_eq!((done.generation, done.outcome()), (1, Some(Outcome::Drained)));
     assert_eq!(done.origin, ecs_drain_state::Origin::Operator, "why it began stays");
     simulator.peek(|cloud| assert_eq!(our_completions(cloud, A).len(), 1));
     crate::story::no_violation(&simulator);
@@ -468,6 +468,6 @@ fn a_kept_instance_is_let_go_by_the_next_lifecycle_action() {
         .await;
         record(&store, A).await.unwrap()
     });
-    assert_eq!(done.outcome, Some(Outcome::Drained));
+    assert_eq!(done.outcome(), Some(Outcome::Drained));
     crate::story::no_violation(&simulator);
 }

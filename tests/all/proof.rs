@@ -29,15 +29,15 @@ fn a_registration_that_outlives_its_task_is_waited_for() {
         tokio::time::sleep(seconds(600)).await;
         assert!(held(&simulator), "it still gets traffic");
         let record = record(&store, A).await.unwrap();
-        assert_eq!((record.phase, record.why.as_str()), (Phase::Verifying, "TargetsLeft"));
-        assert!(record.message.contains("healthy on port 9999"), "{}", record.message);
+        assert_eq!((record.phase(), record.shown.why.as_str()), (Phase::Verifying, "TargetsLeft"));
+        assert!(record.shown.message.contains("healthy on port 9999"), "{}", record.shown.message);
         simulator.with(|cloud| {
             let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
             cloud.world.elb.deregister_target(now, &arn, &stray());
         });
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert_eq!(done.outcome, Some(Outcome::Drained));
+    assert_eq!(done.outcome(), Some(Outcome::Drained));
     no_violation(&simulator);
 }
 
@@ -63,7 +63,7 @@ fn a_classic_load_balancer_is_waited_for_until_it_does_not_list_the_instance() {
         });
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert_eq!(done.outcome, Some(Outcome::Drained));
+    assert_eq!(done.outcome(), Some(Outcome::Drained));
     no_violation(&simulator);
 }
 
@@ -102,7 +102,7 @@ fn a_process_that_stood_still_looks_again_before_it_lets_go() {
     virtual_time(1, || async {
         let still = async |_: &Simulator| tokio::time::sleep(seconds(600)).await;
         let (record, simulator, woken) = stands_still("UpdateItem", still).await;
-        assert_eq!(record.outcome, Some(Outcome::Drained));
+        assert_eq!(record.outcome(), Some(Outcome::Drained));
         let told = simulator.peek(|cloud| our_completions(cloud, A)[0].at);
         assert!(told >= woken + seconds(70), "told {:?} after it woke", told - woken);
         no_violation(&simulator);
@@ -127,7 +127,7 @@ fn a_process_that_stood_still_in_the_middle_of_a_look_looks_again() {
         };
         let (record, simulator, _) = stands_still("DescribeContainerInstances", active_meanwhile).await;
         no_violation(&simulator);
-        assert_eq!(record.outcome, Some(Outcome::Drained));
+        assert_eq!(record.outcome(), Some(Outcome::Drained));
     });
 }
 
@@ -174,7 +174,7 @@ fn a_registration_while_auto_scaling_cannot_be_told_is_found() {
         until_phase(&simulator, &store, Phase::Done).await
     });
     no_violation(&simulator);
-    assert_eq!((record.container_instances.len(), record.outcome), (2, Some(Outcome::Drained)), "{record:#?}");
+    assert_eq!((record.container_instances.len(), record.outcome()), (2, Some(Outcome::Drained)), "{record:#?}");
 }
 
 /// A task of no service that takes four minutes to stop.
@@ -208,7 +208,7 @@ fn a_known_task_that_two_late_lists_overlook_is_waited_for() {
         until_phase(&simulator, &store, Phase::Done).await
     });
     no_violation(&simulator);
-    assert_eq!(record.outcome, Some(Outcome::Drained));
+    assert_eq!(record.outcome(), Some(Outcome::Drained));
 }
 
 /// The same for one that no list has shown before it was told to stop.
@@ -229,5 +229,5 @@ fn a_task_that_two_late_lists_overlook_is_waited_for() {
         until_phase(&simulator, &store, Phase::Done).await
     });
     no_violation(&simulator);
-    assert_eq!(record.outcome, Some(Outcome::Drained));
+    assert_eq!(record.outcome(), Some(Outcome::Drained));
 }

@@ -1,6 +1,6 @@
 //! What a drain meets, each as a whole story on the simulated cloud.
 
-use crate::endings::{ABANDONED_AND_RETAINED, BACK_FROM_THE_WARM_POOL, COMPLETED_BY_ORDER, STANDALONE_STOPPED};
+use crate::endings::{ABANDONED_AND_RETAINED, BACK_FROM_THE_WARM_POOL, FORCED, STANDALONE_STOPPED};
 use crate::harness::{HOOK, Run, Scenario, group, hook, nothing, our_hook, run, seconds};
 use crate::operators::{CANCEL, KEEP, TERMINATE};
 use crate::queue::SPOT;
@@ -196,7 +196,7 @@ pub const MATRIX: &[&Scenario] = &[
     &STANDALONE_STOPPED,
     &ABANDONED_AND_RETAINED,
     &BACK_FROM_THE_WARM_POOL,
-    &COMPLETED_BY_ORDER,
+    &FORCED,
 ];
 
 #[track_caller]
@@ -211,8 +211,8 @@ fn a_replica_service_moves_away_and_the_instance_is_let_go() {
     let ended = good(&PLAIN);
     assert_eq!(ended.count("CompleteLifecycleAction"), 1, "told once");
     let record = ended.record(A).unwrap();
-    assert_eq!(record.phase, Phase::Done);
-    assert_eq!(record.tasks_left_count, 0);
+    assert_eq!(record.phase(), Phase::Done);
+    assert_eq!(record.shown.tasks_left_count, 0);
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn strategy_deregister_waits_for_the_longest_delay_because_ecs_calls_running_tas
     assert_eq!(ended.count("DeregisterContainerInstance"), 1);
     let record = ended.record(A).unwrap();
     let deregistered = record.container_instances[0].deregistered_at.unwrap();
-    let told = record.intent.unwrap().at;
+    let told = record.intent().unwrap().at;
     assert!(told.duration_since(deregistered).as_secs() >= 60, "{deregistered} to {told}");
 }
 
@@ -343,7 +343,7 @@ fn a_denied_action_is_in_the_record_and_nothing_is_let_go() {
         cloud.faults.add(Rule::on("UpdateContainerInstancesState", Fault::AccessDenied));
     });
     let record = ended.record(A).unwrap();
-    assert_eq!(record.phase, Phase::Deregistering);
+    assert_eq!(record.phase(), Phase::Deregistering);
     let error = record.last_error.unwrap().what;
     assert!(error.contains("ecs:UpdateContainerInstancesState"), "{error}");
     assert_eq!(ended.count("CompleteLifecycleAction"), 0);

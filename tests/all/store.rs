@@ -20,7 +20,7 @@ use ecs_drain::store::{Ids, Lease, Read, Saved, Store, StoreError, TableOptions}
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{
     ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Mono, Note, Obligation, Order,
-    Origin, Outcome, Phase, Record, Strategy, Target, WaitKind,
+    Origin, Outcome, Phase, Record, Stage, Strategy, Target, WaitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -47,8 +47,8 @@ pub async fn suite(sdk: &SdkConfig, run: &str) {
     table.a_request_is_answered_once().await;
     table.requests_that_cannot_be_read_are_told().await;
     table.one_query_gives_all_open_work().await;
-    table.the_brake_keeps_what_others_hold().await;
-    table.a_brake_that_cannot_be_read_is_an_error().await;
+    table.a_pause_keeps_what_others_pause().await;
+    table.a_pause_that_cannot_be_read_is_one().await;
     table.a_lease_is_handed_over().await;
     table.a_lease_that_was_tampered_with_is_taken().await;
     table.raw.delete_table().table_name(table.store.table()).send().await.unwrap();
@@ -97,9 +97,8 @@ fn record(instance: &str) -> Record {
         },
         now,
     );
-    record.phase = Phase::Completing;
-    record.why = "Seen".into();
-    record.message = "seen waiting".into();
+    record.shown.why = "Seen".into();
+    record.shown.message = "seen waiting".into();
     record.history = vec![Event { at: now, phase: Phase::Pending, what: "seen waiting".into() }];
     record.obligations = vec![Obligation {
         balancer: Balancer::TargetGroup("arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/1".into()),
@@ -111,17 +110,14 @@ fn record(instance: &str) -> Record {
         of_group_alone: false,
         noted_at: now,
     }];
-    record.held = Some(order("Bob"));
-    record.requests = vec!["20260105T090000250-1".into()];
-    record.causes = vec![Note { name: "NoRoom".into(), text: "there is no room".into() }];
-    record.tasks_left = vec!["arn:aws:ecs:us-east-1:123456789012:task/web/1".into()];
-    record.tasks_left_count = 1;
-    record.intent = Some(Intent {
-        result: ActionResult::Continue,
-        outcome: Outcome::Drained,
-        reason: "everything is gone".into(),
-        at: now,
-    });
+    record.orders.pause = Some(order("Bob"));
+    record.orders.requests = vec!["20260105T090000250-1".into()];
+    record.shown.causes = vec![Note { name: "NoRoom".into(), text: "there is no room".into() }];
+    record.shown.tasks_left = vec!["arn:aws:ecs:us-east-1:123456789012:task/web/1".into()];
+    record.shown.tasks_left_count = 1;
+    let (result, outcome) = (ActionResult::Continue, Outcome::Drained);
+    let intent = Intent { result, outcome, reason: "everything is gone".into(), at: now };
+    record.stage = Stage::Completing { intent, refused_since: None };
     record.last_error = Some(LastError { at: now, what: "ecs:ListTasks on cluster web: throttled".into() });
     record
 }
@@ -247,7 +243,7 @@ impl Table {
     async fn attributes_of_others_survive(&self) {
         let mut first = saved(self.store.create(record("i-noted")).await.unwrap());
         self.edit(&first.key(), "note", text("ask Ada before Friday")).await;
-        first.message = "going on".into();
+        first.shown.message = "going on".into();
         first.cluster = None;
         first.deadline = None;
         let second = saved(self.store.save(first).await.unwrap());
@@ -282,8 +278,7 @@ impl Table {
         let other = Store::connect(&self.sdk, self.store.table(), "another");
         assert_eq!(other.unfinished().await.unwrap(), []);
 
-        second.phase = Phase::Done;
-        second.expires_at = Some(1_800_000_000);
+        second.stage = DONE;
         let done = saved(self.store.save(second).await.unwrap());
         self.unfinished_becomes(&key, None).await;
         assert!(self.store.by_cluster("web").await.unwrap().contains(&key));
@@ -307,8 +302,7 @@ impl Table {
 
     async fn a_finished_record_is_opened_again(&self) {
         let mut first = saved(self.store.create(record("i-again")).await.unwrap());
-        first.phase = Phase::Done;
-        first.expires_at = Some(1_800_000_000);
+        first.stage = DONE;
         let done = saved(self.store.save(first).await.unwrap());
         let opening = Opening {
             account: done.account.clone(),
@@ -326,7 +320,7 @@ impl Table {
             margin: SignedDuration::ZERO,
         };
         let again = saved(self.store.save(done.reopen(opening, done.updated_at)).await.unwrap());
-        assert_eq!((again.generation, again.version, again.phase), (2, 3, Phase::Pending));
+        assert_eq!((again.generation, again.version, again.phase()), (2, 3, Phase::Pending));
         assert!(!self.item(&again.key()).await.contains_key("expires_at"), "its TTL is removed");
         self.unfinished_becomes(&again.key(), Some(3)).await;
     }
@@ -372,6 +366,8 @@ impl Table {
     }
 }
 
+const DONE: Stage = Stage::Done { outcome: Outcome::Drained, intent: None, expires_at: 1_800_000_000 };
+
 /// An item as the console shows it: name, type, value.
 fn show(item: &BTreeMap<String, AttributeValue>) -> String {
     item.iter().map(|(name, value)| format!("{name}: {}\n", show_value(value))).collect()
@@ -408,7 +404,6 @@ deadline: "2026-01-05T11:00:00.25Z"
 generation: 1
 global_limit: "2026-01-07T09:00:00.25Z"
 group: "web-asg"
-held: {at: "2026-01-05T09:00:00.25Z", by: "Bob", reason: "kernel update"}
 history: [{at: "2026-01-05T09:00:00.25Z", phase: "Pending", what: "seen waiting"}]
 instance_id: "i-readable"
 intent: {at: "2026-01-05T09:00:00.25Z", outcome: "Drained", reason: "everything is gone", result: "CONTINUE"}
@@ -418,6 +413,7 @@ lifecycle: {default_result: "CONTINUE", global_timeout_seconds: 172800, group: "
 message: "seen waiting"
 obligations: [{balancer: {target-group: "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/1"}, delay_seconds: 300, draining_since: "2026-01-05T09:00:00.25Z", network: true, noted_at: "2026-01-05T09:00:00.25Z", target: {ip: "10.0.0.7"}}]
 origin: "lifecycle-hook"
+pause: {at: "2026-01-05T09:00:00.25Z", by: "Bob", reason: "kernel update"}
 phase: "Completing"
 phase_since: "2026-01-05T09:00:00.25Z"
 region: "us-east-1"

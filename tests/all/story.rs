@@ -65,7 +65,7 @@ pub async fn until_phase(simulator: &Simulator, store: &Store, phase: Phase) -> 
     let mut found = None;
     until(simulator, phase.name(), async || {
         found = record(store, A).await;
-        found.as_ref().is_some_and(|r| r.phase == phase)
+        found.as_ref().is_some_and(|r| r.phase() == phase)
     })
     .await;
     found.unwrap()
@@ -89,19 +89,22 @@ async fn dynamodb(simulator: &Simulator) -> aws_sdk_dynamodb::Client {
 
 /// Writes a phase as a person would in the console, counting the version up so that the change is noticed.
 pub async fn break_phase(simulator: &Simulator, phase: &str) {
+    edit(simulator, "phase", aws_sdk_dynamodb::types::AttributeValue::S(phase.to_owned())).await;
+}
+
+/// Writes a schema, as a newer program does.
+pub async fn write_schema(simulator: &Simulator, schema: u32) {
+    edit(simulator, "schema", aws_sdk_dynamodb::types::AttributeValue::N(schema.to_string())).await;
+}
+
+async fn edit(simulator: &Simulator, name: &str, value: aws_sdk_dynamodb::types::AttributeValue) {
     use aws_sdk_dynamodb::types::AttributeValue;
     let dynamodb = dynamodb(simulator).await;
-    dynamodb
-        .update_item()
-        .table_name("drains")
-        .key("key", AttributeValue::S(format!("123456789012/us-east-1/{A}")))
-        .update_expression("SET #p = :p ADD version :one")
-        .expression_attribute_names("#p", "phase")
-        .expression_attribute_values(":p", AttributeValue::S(phase.to_owned()))
-        .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
-        .send()
-        .await
-        .unwrap();
+    let update = dynamodb.update_item().table_name("drains");
+    let update = update.key("key", AttributeValue::S(format!("123456789012/us-east-1/{A}")));
+    let update = update.update_expression("SET #n = :v ADD version :one").expression_attribute_names("#n", name);
+    let one = AttributeValue::N("1".to_owned());
+    update.expression_attribute_values(":v", value).expression_attribute_values(":one", one).send().await.unwrap();
 }
 
 pub async fn delete_record(simulator: &Simulator) {
@@ -110,11 +113,11 @@ pub async fn delete_record(simulator: &Simulator) {
     dynamodb.delete_item().table_name("drains").key("key", key).send().await.unwrap();
 }
 
-/// Writes a brake that nobody can read, as a person could in the console.
-pub async fn break_brake(simulator: &Simulator) {
+/// Writes a pause of no place, as a person could in the console.
+pub async fn pause_nothing_known(simulator: &Simulator) {
     use aws_sdk_dynamodb::types::AttributeValue;
     let dynamodb = dynamodb(simulator).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    let item = dynamodb.put_item().table_name("drains").item("key", text("brake/test")).item("held", text("all"));
-    item.send().await.unwrap();
+    let item = dynamodb.put_item().table_name("drains").item("key", text("pause/test/web"));
+    item.item("unfinished_of", text("test")).item("unfinished", text("pause/test/web")).send().await.unwrap();
 }

@@ -344,7 +344,7 @@ def events(clouds, report):
 
 
 def operator(clouds, report):
-    """An operator drains two instances by the command line: one is held for a moment and stays, one is cancelled."""
+    """An operator drains two instances by the command line: one is paused for a moment and stays, one is cancelled."""
     it = Scenario(clouds, report, "operator", size=3, policy="max_concurrent = 2\n", standalone=20)
     kept, cancelled, staying = it.fleet.instances
     it.controller.start()
@@ -353,9 +353,9 @@ def operator(clouds, report):
     for instance in (kept, cancelled):
         draining = wait_for(lambda: it.fleet.status(instance) == "DRAINING", 40, every=1)
         it.check(f"{instance} is DRAINING", draining, it.fleet.status(instance))
-    it.asks("hold", kept)
-    held = wait_for(lambda: "held" in (clouds.record(kept) or {}).get("message", ""), 30, every=1)
-    it.check("its record says that it is held", held, clouds.record(kept))
+    it.asks("pause", kept)
+    paused = wait_for(lambda: "paused" in (clouds.record(kept) or {}).get("message", ""), 30, every=1)
+    it.check("its record says that it is paused", paused, clouds.record(kept))
     code, told = it.controller.say("get")
     it.check("`get` shows both", code == 0 and kept in told and cancelled in told, told)
     it.asks("cancel", cancelled)

@@ -3,7 +3,7 @@
 
 use super::Budgets;
 use crate::decide::Turn;
-use crate::decide::tests::fixture::{ada, container_instance, epoch, opened};
+use crate::decide::tests::fixture::{ada, container_instance, epoch, opened, stage};
 use crate::phase::{Outcome, Phase};
 use crate::policy::{Concurrency, Policy};
 use crate::record::{ContainerInstance, Origin, Record, WaitKind};
@@ -23,10 +23,9 @@ fn drain(n: usize, word: &str) -> Record {
     record.instance_id = format!("i-{n}");
     record.created_at = epoch() + SignedDuration::from_secs(n as i64);
     let name = phase.trim_end_matches(['!', '~']);
-    record.phase = Phase::ALL.into_iter().find(|phase| phase.name() == name).unwrap();
-    record.held = phase.ends_with('!').then(ada);
+    record.stage = stage(Phase::ALL.into_iter().find(|phase| phase.name() == name).unwrap(), Outcome::Drained);
+    record.orders.pause = phase.ends_with('!').then(ada);
     record.retained_at = phase.ends_with('~').then(epoch);
-    record.outcome = record.is_done().then_some(Outcome::Drained);
     match kind {
         "operator" => (record.origin, record.lifecycle) = (Origin::Operator, None),
         "rebalance" => (record.origin, record.lifecycle) = (Origin::Rebalance, None),

@@ -8,8 +8,9 @@ use super::clear::Remains;
 use super::{Action, Step, View, need, unknown};
 use crate::facts::Kind;
 use crate::needs::Class;
-use crate::phase::{Outcome, Phase};
+use crate::phase::Outcome;
 use crate::proof::{Verdict, judge};
+use crate::record::Stage;
 use crate::record::{Intent, Record, Then};
 use crate::sight::{GroupSight, LifecycleState, Seen};
 use crate::time::Mono;
@@ -20,8 +21,8 @@ use std::time::Duration;
 const AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
-    let Some(intent) = draft.intent.clone() else {
-        return Step::Enter(Phase::Waiting, "there is no intent in the record".to_owned());
+    let Stage::Completing { intent, .. } = draft.stage.clone() else {
+        return unknown("it is not being completed", view.policy);
     };
     match intent.outcome {
         Outcome::Drained => drained(draft, intent, view),
@@ -31,10 +32,10 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
             None => timed_out(draft, intent, view),
         },
         Outcome::TimedOut => timed_out(draft, intent, view),
-        Outcome::Released if draft.release.is_some() => carry_out(draft, intent, view),
-        Outcome::Released => Step::Enter(Phase::Waiting, "nobody orders its completion any more".to_owned()),
+        Outcome::Forced if draft.orders.force.is_some() => carry_out(draft, intent, view),
+        Outcome::Forced => Step::Enter(Stage::Waiting, "nobody orders its completion any more".to_owned()),
         Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => {
-            Step::Enter(Phase::Waiting, format!("an intent cannot be {}", intent.outcome))
+            Step::Enter(Stage::Waiting, format!("an intent cannot be {}", intent.outcome))
         }
     }
 }
@@ -43,10 +44,10 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
 fn timed_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     match draft.deadline {
         Some(deadline) if view.now.wall < deadline => {
-            Step::Enter(Phase::Waiting, format!("its deadline is now {deadline:.0}"))
+            Step::Enter(Stage::Waiting, format!("its deadline is now {deadline:.0}"))
         }
         Some(_) => carry_out(draft, intent, view),
-        None => Step::Enter(Phase::Waiting, "it has no deadline any more".to_owned()),
+        None => Step::Enter(Stage::Waiting, "it has no deadline any more".to_owned()),
     }
 }
 
@@ -60,12 +61,13 @@ fn retained(draft: &mut Record, view: &View<'_>) -> Option<Step> {
             Some(Step::Wait(Why::Retained, AGAIN))
         }
         // It was not kept, and it lives on.
-        (Some(state), None) if draft.lives_on() && view.facts.group.past_wait_reads > 0 => {
-            Some(Step::Enter(Phase::Returning, format!("its group shows it {state}")))
-        }
+        (Some(state), None) if draft.lives_on() && view.facts.group.past_wait_reads > 0 => Some(Step::Enter(
+            Stage::Returning { intent: draft.intent().cloned() },
+            format!("its group shows it {state}"),
+        )),
         // A wait that is read late is the old one.
         (Some(LifecycleState::Waiting(_)), Some(_)) if view.facts.group.is_present(view.policy) => {
-            Some(Step::Enter(Phase::Waiting, "someone terminates it; this time it ends with CONTINUE".to_owned()))
+            Some(Step::Enter(Stage::Waiting, "someone terminates it; this time it ends with CONTINUE".to_owned()))
         }
         (_, Some(_)) => Some(Step::Wait(Why::Retained, AGAIN)),
         (_, None) => None,
@@ -77,16 +79,16 @@ fn drained(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         Verdict::Proved => carry_out(draft, intent, view),
         Verdict::Missing(_, _, needs) => Step::Read(needs, Why::Completing(intent.outcome), AGAIN),
         Verdict::Remains(Remains::Unknown(why)) => unknown(&why, view.policy),
-        Verdict::Remains(Remains::TakesWork) => Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),
+        Verdict::Remains(Remains::TakesWork) => Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string()),
         Verdict::Remains(Remains::Tasks(left) | Remains::Targets(left)) => {
-            Step::Enter(Phase::Waiting, format!("it is not gone: {left}"))
+            Step::Enter(Stage::Waiting, format!("it is not gone: {left}"))
         }
     }
 }
 
 fn not_in_cluster(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     if !draft.container_instances.is_empty() {
-        return Step::Enter(Phase::Deregistering, "it is in a cluster after all".to_owned());
+        return Step::Enter(Stage::Deregistering, "it is in a cluster after all".to_owned());
     }
     // While Auto Scaling cannot be told it may register after all: an old search is no evidence.
     let next = view.facts.search.nowhere.map_or(Mono::START, |(_, last)| last + view.policy.read_lag);

@@ -5,21 +5,21 @@ use super::clear::{Remains, container_instances, describe_task, registrations_kn
 use super::pending::is_urgent;
 use super::{Action, Step, View, left_of, soon, unknown, waiting};
 use crate::facts::InstanceFacts;
-use crate::phase::Phase;
 use crate::proof;
+use crate::record::Stage;
 use crate::record::{Record, Strategy};
 use crate::sight::{ContainerInstanceStatus, TaskKind};
 use crate::why::Why;
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if draft.container_instances.is_empty() {
-        return Step::Enter(Phase::Waiting, "it is in no cluster".to_owned());
+        return Step::Enter(Stage::Waiting, "it is in no cluster".to_owned());
     }
     match container_instances(draft, view.facts, view.now.mono) {
         Err(Remains::Unknown(why)) => return unknown(&why, view.policy),
         Ok(()) => {
             return match draft.strategy {
-                Strategy::Drain => Step::Enter(Phase::Waiting, "ECS places nothing more on it".to_owned()),
+                Strategy::Drain => Step::Enter(Stage::Waiting, "ECS places nothing more on it".to_owned()),
                 Strategy::Deregister => deregister(draft, view),
             };
         }
@@ -45,7 +45,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
 /// everything that must be known about them is noted first.
 fn deregister(draft: &mut Record, view: &View<'_>) -> Step {
     if view.facts.instances.iter().all(InstanceFacts::is_gone) {
-        return Step::Enter(Phase::Waiting, "ECS has deregistered it".to_owned());
+        return Step::Enter(Stage::Waiting, "ECS has deregistered it".to_owned());
     }
     if let Err(Remains::Unknown(why)) = registrations_known(view.facts) {
         return unknown(&why, view.policy);

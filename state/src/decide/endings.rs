@@ -3,6 +3,7 @@
 use super::wants::{is_complete_since, passed_at};
 use super::{Needs, Step, View, at_deadline};
 use crate::phase::{Outcome, Phase};
+use crate::record::Stage;
 use crate::record::{Intent, Record, later};
 use crate::sight::LifecycleState;
 use crate::why::Why;
@@ -20,7 +21,7 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
         return None;
     }
     // Only what was intended before this pass can have been told: an intent of this very pass has brought nothing about.
-    let intended = view.record.intent.as_ref().filter(|_| matches!(draft.phase, Phase::Completing | Phase::Returning));
+    let intended = view.record.intent().filter(|_| matches!(draft.phase(), Phase::Completing | Phase::Returning));
     if view.facts.group.gone_reads >= READS {
         let outcome = match intended {
             Some(intent) => intent.outcome,
@@ -29,7 +30,7 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
         };
         return Some(Step::End(outcome, "the instance no longer exists".to_owned()));
     }
-    if draft.phase == Phase::Returning {
+    if draft.phase() == Phase::Returning {
         return None;
     }
     match intended {
@@ -49,7 +50,7 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
 /// An instance that lives on is not left `DRAINING` by us.
 fn wait_lost(draft: &Record) -> Step {
     if draft.lives_on() && draft.container_instances.iter().any(|one| one.draining_is_ours) {
-        return Step::Enter(Phase::Returning, PAST_THE_WAIT.to_owned());
+        return Step::Enter(Stage::Returning { intent: draft.intent().cloned() }, PAST_THE_WAIT.to_owned());
     }
     Step::End(Outcome::WaitLost, PAST_THE_WAIT.to_owned())
 }
@@ -63,7 +64,7 @@ fn is_in_service(draft: &Record, view: &View<'_>) -> bool {
 /// The deadline decides only what would otherwise wait.
 pub(super) fn deadline(draft: &Record, view: &View<'_>, step: Step) -> Step {
     let before_completing =
-        matches!(draft.phase, Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying);
+        matches!(draft.phase(), Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying);
     let (Some(deadline), true) = (draft.deadline, before_completing) else { return step };
     if view.now.wall < deadline {
         return step;

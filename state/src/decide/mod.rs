@@ -22,7 +22,9 @@ use crate::facts::{Facts, Kind, matters};
 use crate::needs::{Class, Needs};
 use crate::phase::{IllegalMove, Outcome, Phase};
 use crate::policy::{AtDeadline, Policy};
-use crate::record::{ActionResult, Intent, LastError, Lifecycle, Note, Obligation, Record, SHOWN, later};
+use crate::record::{
+    ActionResult, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation, Record, SHOWN, Shown, Stage, later,
+};
 use crate::sight::{GroupSight, LifecycleState, Seen, TargetSight};
 use crate::time::{Mono, Now, Watch};
 use crate::why::{Left, Why};
@@ -119,7 +121,7 @@ pub enum CompletionAnswer {
 #[allow(clippy::large_enum_variant)]
 enum Step {
     /// Go on in another phase, at once.
-    Enter(Phase, String),
+    Enter(Stage, String),
     /// Save the intent and go on in Completing.
     Intend(Intent),
     /// Nothing is left to do.
@@ -154,8 +156,8 @@ pub enum Turn {
 pub struct Context<'a> {
     /// Whether its turn has come.
     pub turn: Turn,
-    /// Who holds its whole cluster, or everything, if someone does.
-    pub brake: Option<&'a str>,
+    /// Who pauses its cluster, or everything, if someone does.
+    pub paused: Option<&'a str>,
     /// Why it does not move, as far as was found out.
     pub causes: &'a [Note],
 }
@@ -167,86 +169,84 @@ struct View<'a> {
     facts: &'a Facts,
     policy: &'a Policy,
     turn: Turn,
-    brake: Option<&'a str>,
+    paused: Option<&'a str>,
     causes: &'a [Note],
     now: Now,
 }
 
 /// Decides one drain.
 pub fn decide(record: &Record, facts: &Facts, policy: &Policy, context: &Context<'_>, now: Now) -> Decision {
-    let Context { turn, brake, causes } = *context;
-    let view = View { record, facts, policy, turn, brake, causes, now };
+    let Context { turn, paused, causes } = *context;
+    let view = View { record, facts, policy, turn, paused, causes, now };
     let mut draft = record.clone();
     if !draft.is_done() {
         absorb(&mut draft, &view);
         absorb_spans(&mut draft, &view);
     }
-    let mut decision = walk(&mut draft, &view);
-    decision.needs = decision.needs.and(wants::of(&draft, &view));
+    let Walked { actions, why, again, needs, fault } = walk(&mut draft, &view);
+    let needs = needs.and(wants::of(&draft, &view));
     // A finished record shows what was left when it was finished.
     if !record.is_done() {
         show_what_is_left(&mut draft, &view);
     }
-    let over = matches!(draft.phase, Phase::Completing | Phase::Returning | Phase::Done);
-    draft.causes = if over { Vec::new() } else { causes.to_vec() };
-    draft.explain(&decision.why);
-    decision.save = must_save(record, &draft, &decision.why, now.wall);
-    decision.record = draft;
-    decision
+    let over = matches!(draft.phase(), Phase::Completing | Phase::Returning | Phase::Done);
+    draft.shown.causes = if over { Vec::new() } else { causes.to_vec() };
+    draft.explain(&why);
+    let save = must_save(record, &draft, &why, now.wall);
+    Decision { record: draft, save, actions, again, needs, why, fault }
 }
 
-/// Walks through the phases until one waits. Each phase is entered at most once a pass, so the walk ends.
-fn walk(draft: &mut Record, view: &View<'_>) -> Decision {
-    let mut met = vec![draft.phase];
-    loop {
-        let (actions, why, again, needs) = match step(draft, view) {
-            Step::Enter(phase, note) if met.contains(&phase) => {
-                // It came from there in this very pass: what was seen is not enough to go on, so look again.
-                (Vec::new(), Why::Unknown(note), view.policy.poll, Needs::default())
-            }
-            Step::Enter(phase, note) => {
-                met.push(phase);
-                match enter(draft, phase, note, view.now.wall) {
-                    Ok(()) => continue,
-                    Err(fault) => return standstill(draft, fault, view.policy),
-                }
-            }
-            // The wait is over without us: there is nothing left to tell, and it would claim what we did not do.
-            Step::Intend(_) if view.facts.group.past_wait_reads > 0 && draft.lifecycle.is_some() => {
-                let why = Why::Unknown(endings::PAST_THE_WAIT.to_owned());
-                (Vec::new(), why, view.policy.poll, Needs::default())
-            }
-            Step::Intend(intent) => {
-                met.push(Phase::Completing);
-                let note = format!("will tell Auto Scaling {}: {}", intent.result, intent.reason);
-                match enter(draft, Phase::Completing, note, view.now.wall) {
-                    Ok(()) => draft.intent = Some(intent),
-                    Err(fault) => return standstill(draft, fault, view.policy),
-                }
-                continue;
-            }
-            Step::End(outcome, note) => match end(draft, outcome, note, view.policy.keep_finished, view.now.wall) {
-                Ok(()) => (Vec::new(), Why::Done(outcome), view.policy.poll, Needs::default()),
-                Err(fault) => return standstill(draft, fault, view.policy),
-            },
-            Step::Act(actions, why, again) => (actions, why, again, Needs::default()),
-            Step::Wait(why, again) => (Vec::new(), why, again, Needs::default()),
-            Step::Read(needs, why, again) => (Vec::new(), why, again, needs),
-        };
-        return Decision { record: draft.clone(), save: false, actions, again, needs, why, fault: None };
+/// Where a walk through the phases ended.
+struct Walked {
+    actions: Vec<Action>,
+    why: Why,
+    again: Duration,
+    needs: Needs,
+    fault: Option<IllegalMove>,
+}
+
+impl Walked {
+    fn wait(why: Why, again: Duration) -> Walked {
+        Walked { actions: Vec::new(), why, again, needs: Needs::default(), fault: None }
+    }
+
+    /// Nothing is done after a mistake of ours: the drain stays where it is, and is decided again.
+    fn standstill(fault: IllegalMove, policy: &Policy) -> Walked {
+        let why = Why::Unknown(format!("a mistake in ecs-drain: {fault}"));
+        Walked { fault: Some(fault), ..Walked::wait(why, policy.poll) }
     }
 }
 
-/// Nothing is done after a mistake of ours: the drain stays where it is, and is decided again.
-fn standstill(draft: &Record, fault: IllegalMove, policy: &Policy) -> Decision {
-    Decision {
-        record: draft.clone(),
-        save: false,
-        actions: Vec::new(),
-        again: policy.poll,
-        needs: Needs::default(),
-        why: Why::Unknown(format!("a mistake in ecs-drain: {fault}")),
-        fault: Some(fault),
+/// Walks through the phases until one waits. Each phase is entered at most once a pass, so the walk ends.
+fn walk(draft: &mut Record, view: &View<'_>) -> Walked {
+    let mut met = vec![draft.phase()];
+    loop {
+        let moved = match step(draft, view) {
+            Step::Enter(stage, note) if met.contains(&stage.phase()) => {
+                // It came from there in this very pass: what was seen is not enough to go on, so look again.
+                return Walked::wait(Why::Unknown(note), view.policy.poll);
+            }
+            Step::Enter(stage, note) => enter(draft, stage, note, view.now.wall),
+            // The wait is over without us: there is nothing left to tell, and it would claim what we did not do.
+            Step::Intend(_) if view.facts.group.past_wait_reads > 0 && draft.lifecycle.is_some() => {
+                return Walked::wait(Why::Unknown(endings::PAST_THE_WAIT.to_owned()), view.policy.poll);
+            }
+            Step::Intend(intent) => {
+                let note = format!("will tell Auto Scaling {}: {}", intent.result, intent.reason);
+                enter(draft, Stage::Completing { intent, refused_since: None }, note, view.now.wall)
+            }
+            Step::End(outcome, note) => match end(draft, outcome, note, view.policy.keep_finished, view.now.wall) {
+                Ok(()) => return Walked::wait(Why::Done(outcome), view.policy.poll),
+                Err(fault) => Err(fault),
+            },
+            Step::Act(actions, why, again) => return Walked { actions, ..Walked::wait(why, again) },
+            Step::Wait(why, again) => return Walked::wait(why, again),
+            Step::Read(needs, why, again) => return Walked { needs, ..Walked::wait(why, again) },
+        };
+        if let Err(fault) = moved {
+            return Walked::standstill(fault, view.policy);
+        }
+        met.push(draft.phase());
     }
 }
 
@@ -257,14 +257,14 @@ fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if let Some(ordered) = orders::check(draft, view) {
         return ordered;
     }
-    let step = match draft.phase {
+    let step = match draft.phase() {
         Phase::Pending => pending::step(draft, view),
         Phase::Deregistering => deregistering::step(draft, view),
         Phase::Waiting => waiting::step(draft, view),
         Phase::Verifying => verifying::step(draft, view),
         Phase::Completing => completing::step(draft, view),
         Phase::Returning => returning::step(draft, view),
-        Phase::Done => Step::Wait(Why::Done(draft.outcome.unwrap_or(Outcome::Drained)), Duration::from_secs(3600)),
+        Phase::Done => Step::Wait(Why::Done(draft.outcome().unwrap_or(Outcome::Drained)), Duration::from_secs(3600)),
     };
     endings::deadline(draft, view, step)
 }
@@ -335,36 +335,31 @@ fn watched(watch: &Watch, view: &View<'_>, most: Duration) -> u32 {
     u32::try_from(watch.span(view.now.mono).min(most).as_secs()).unwrap_or(u32::MAX)
 }
 
-fn enter(draft: &mut Record, phase: Phase, note: String, now: Timestamp) -> Result<(), IllegalMove> {
-    draft.phase = draft.phase.step(phase)?;
+fn enter(draft: &mut Record, stage: Stage, note: String, now: Timestamp) -> Result<(), IllegalMove> {
+    draft.phase().step(stage.phase())?;
+    draft.stage = stage;
     draft.phase_since = now;
     draft.attempts = 0;
-    if phase != Phase::Completing && phase != Phase::Returning && phase != Phase::Done {
-        (draft.intent, draft.refused_since) = (None, None);
-    }
     draft.note(now, note);
     Ok(())
 }
 
 fn end(draft: &mut Record, outcome: Outcome, note: String, keep: Duration, now: Timestamp) -> Result<(), IllegalMove> {
-    enter(draft, Phase::Done, note, now)?;
-    draft.outcome = Some(outcome);
-    draft.causes = Vec::new();
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
-    draft.expires_at = Some(later(now, keep).as_second());
-    Ok(())
+    let (intent, expires_at) = (draft.intent().cloned(), later(now, keep).as_second());
+    enter(draft, Stage::Done { outcome, intent, expires_at }, note, now)
 }
 
 /// The record after Auto Scaling was told. It must be saved.
 pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Policy, now: Timestamp) -> Record {
     let mut next = record.clone();
-    let Some(intent) = next.intent.clone() else { return next };
+    let Stage::Completing { intent, .. } = next.stage.clone() else { return next };
     let note = match answer {
         CompletionAnswer::Accepted => format!("Auto Scaling accepted {}", intent.result),
         CompletionAnswer::NoActiveAction => "our lifecycle action is over already".to_owned(),
         CompletionAnswer::Denied(what) | CompletionAnswer::Failed(what) => {
-            if matches!(answer, CompletionAnswer::Denied(_)) {
-                next.refused_since.get_or_insert(now);
+            if let (CompletionAnswer::Denied(_), Stage::Completing { refused_since, .. }) = (answer, &mut next.stage) {
+                refused_since.get_or_insert(now);
             }
             next.attempts = next.attempts.saturating_add(1);
             next.last_error = Some(LastError { at: now, what: what.clone() });
@@ -380,7 +375,7 @@ pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Pol
         return next;
     }
     let (moved, why) = if next.lives_on() && next.container_instances.iter().any(|c| c.draining_is_ours) {
-        let moved = enter(&mut next, Phase::Returning, note, now);
+        let moved = enter(&mut next, Stage::Returning { intent: Some(intent) }, note, now);
         (moved, Why::WaitingForReturn("completed".to_owned()))
     } else {
         let moved = end(&mut next, intent.outcome, note, policy.keep_finished, now);
@@ -399,8 +394,8 @@ fn show_what_is_left(draft: &mut Record, view: &View<'_>) {
     if listed && !facts.instances.is_empty() {
         let there = facts.tasks_there().filter_map(|(arn, task)| Some((arn, &task.sight.as_ref()?.1)));
         let left: Vec<_> = there.filter(|(_, task)| matters(task, view.policy)).collect();
-        draft.tasks_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
-        draft.tasks_left = left.iter().take(SHOWN).map(|(arn, task)| clear::describe_task(arn, task)).collect();
+        draft.shown.tasks_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        draft.shown.tasks_left = left.iter().take(SHOWN).map(|(arn, task)| clear::describe_task(arn, task)).collect();
     }
     let sights: Vec<_> =
         draft.obligations.iter().map(|o| facts.target(o).and_then(|target| target.sight.as_ref())).collect();
@@ -411,8 +406,8 @@ fn show_what_is_left(draft: &mut Record, view: &View<'_>) {
             TargetSight::Gone => None,
         });
         let left: Vec<_> = left.collect();
-        draft.targets_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
-        draft.targets_left = left.into_iter().take(SHOWN).collect();
+        draft.shown.targets_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
+        draft.shown.targets_left = left.into_iter().take(SHOWN).collect();
     }
 }
 
@@ -427,42 +422,49 @@ fn show_target(obligation: &Obligation, state: &str, draining: bool) -> String {
 /// A record is written when something changed that matters; what is only for display waits for that, or for
 /// [`REFRESH`].
 fn must_save(before: &Record, after: &Record, why: &Why, now: Timestamp) -> bool {
-    let durable = |record: &Record| {
-        let mut record = record.clone();
-        record.tasks_left = Vec::new();
-        record.tasks_left_count = 0;
-        record.targets_left = Vec::new();
-        record.targets_left_count = 0;
-        record.why = String::new();
-        record.message = String::new();
-        record.causes.iter_mut().for_each(|cause| cause.text = String::new());
-        record.obligations.iter_mut().for_each(|obligation| {
-            // A balancer whose kind is not known yet is written once it is.
-            let settles = obligation.settles() && obligation.network.is_some();
-            obligation.left_for_seconds = if settles { obligation.left_for_seconds / WATCHED } else { 0 };
-            // What rarely changes of a balancer is read again by whoever goes on.
-            (obligation.delay_seconds, obligation.network) = (None, None);
-            // Since when a target leaves is written at once only where a settle time begins with it.
-            if !settles {
-                obligation.draining_since = None;
-            }
-        });
-        record.container_instances.iter_mut().for_each(|one| {
-            one.drained_for_seconds /= WATCHED;
-            one.gone_for_seconds /= WATCHED;
-        });
-        record
-    };
+    if before == after {
+        return false;
+    }
+    let (was, is) = (&before.shown, &after.shown);
     // What can last for long, and says that somebody must act or that others come first, is written at once, and so is
     // that it is over.
-    let lasting = before.why != after.why && (why.lasts() || Why::name_lasts(&before.why));
-    let display = |r: &Record| (r.tasks_left_count, r.targets_left_count, r.why.clone());
-    durable(before) != durable(after)
-        || lasting
-        || (display(before) != display(after) && later(before.updated_at, REFRESH) <= now)
-        || (before.why != after.why
-            && matches!(why, Why::TargetsLeft(_))
-            && later(before.updated_at, REFRESH_WHY) <= now)
+    let lasting = was.why != is.why && (why.lasts() || Why::name_lasts(&was.why));
+    let causes = |shown: &Shown| shown.causes.iter().map(|cause| cause.name.clone()).collect::<Vec<_>>();
+    let display = |shown: &Shown| (shown.tasks_left_count, shown.targets_left_count, shown.why.clone());
+    lasting
+        || causes(was) != causes(is)
+        || differ(before, after)
+        || (display(was) != display(is) && later(before.updated_at, REFRESH) <= now)
+        || (was.why != is.why && matches!(why, Why::TargetsLeft(_)) && later(before.updated_at, REFRESH_WHY) <= now)
+}
+
+/// Whether something is new beside what is shown, and spans that go on.
+fn differ(before: &Record, after: &Record) -> bool {
+    let obligation = |obligation: &Obligation| {
+        // A balancer whose kind is not known yet is written once it is.
+        let settles = obligation.settles() && obligation.network.is_some();
+        Obligation {
+            left_for_seconds: if settles { obligation.left_for_seconds / WATCHED } else { 0 },
+            // What rarely changes of a balancer is read again by whoever goes on.
+            delay_seconds: None,
+            network: None,
+            // Since when a target leaves is written at once only where a settle time begins with it.
+            draining_since: obligation.draining_since.filter(|_| settles),
+            ..obligation.clone()
+        }
+    };
+    let instance = |one: &ContainerInstance| ContainerInstance {
+        drained_for_seconds: one.drained_for_seconds / WATCHED,
+        gone_for_seconds: one.gone_for_seconds / WATCHED,
+        ..one.clone()
+    };
+    let of = |record: &Record| Record {
+        obligations: record.obligations.iter().map(obligation).collect(),
+        container_instances: record.container_instances.iter().map(instance).collect(),
+        shown: Shown::default(),
+        ..record.clone()
+    };
+    of(before) != of(after)
 }
 
 /// What the policy says to tell Auto Scaling once the deadline has passed. An instance that its group has kept once is

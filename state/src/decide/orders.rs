@@ -1,14 +1,15 @@
-//! What an operator ordered: hold, cancel, complete now. Orders stand in the record, so that whoever goes on with the
+//! What an operator ordered: pause, cancel, force. Orders stand in the record, so that whoever goes on with the
 //! drain obeys them too.
 
 use super::{Step, View};
 use crate::phase::{Outcome, Phase};
+use crate::record::Stage;
 use crate::record::{ActionResult, Intent, Order, Record, Then};
 use crate::sight::LifecycleState;
 use crate::why::Why;
 use std::time::Duration;
 
-/// How soon to look again at a drain that is held.
+/// How soon to look again at a drain that is paused.
 const POLL: Duration = Duration::from_secs(10);
 
 /// What an order makes of the drain, before its phase is asked.
@@ -16,26 +17,26 @@ pub(super) fn check(draft: &mut Record, view: &View<'_>) -> Option<Step> {
     if draft.is_done() {
         return None;
     }
-    if let Some(by) = draft.held.as_ref().map(Order::to_string).or_else(|| view.brake.map(str::to_owned)) {
-        return Some(Step::Wait(Why::Held(by), POLL));
+    if let Some(by) = draft.orders.pause.as_ref().map(Order::to_string).or_else(|| view.paused.map(str::to_owned)) {
+        return Some(Step::Wait(Why::Paused(by), POLL));
     }
     // Once it is being undone, Returning says how that ends.
-    if let (Some(order), true) = (draft.cancel.clone(), draft.phase != Phase::Returning || draft.lives_on()) {
+    if let (Some(order), true) = (draft.orders.cancel.clone(), draft.phase() != Phase::Returning || draft.lives_on()) {
         match cannot_cancel(draft, view) {
             None => return cancel(draft, &order),
             Some(why) => {
-                draft.cancel = None;
+                draft.orders.cancel = None;
                 draft.note(view.now.wall, format!("not cancelled, although {order} asked for it: {why}"));
             }
         }
     }
-    draft.release.clone().and_then(|order| release(draft, &order, view))
+    draft.orders.force.clone().and_then(|order| force(draft, &order, view))
 }
 
 /// Why a drain cannot be cancelled (any more).
 fn cannot_cancel(draft: &Record, view: &View<'_>) -> Option<&'static str> {
     if draft.lifecycle.is_some() {
-        return Some("its group is terminating it, and nothing can call that off; hold, extend or complete it");
+        return Some("its group is terminating it, and nothing can call that off; pause, extend or force it");
     }
     if draft.container_instances.iter().any(|c| c.deregistered_at.is_some()) {
         return Some("it was deregistered from its cluster, which cannot be undone");
@@ -54,37 +55,36 @@ fn cannot_cancel(draft: &Record, view: &View<'_>) -> Option<&'static str> {
 /// Our `DRAINING` is undone in Returning; nothing was done in Pending.
 fn cancel(draft: &mut Record, order: &Order) -> Option<Step> {
     let note = format!("cancelled by {order}");
-    match draft.phase {
+    match draft.phase() {
         Phase::Pending => Some(Step::End(Outcome::Cancelled, note)),
         Phase::Returning => None,
         Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing => {
-            draft.intent = None;
-            Some(Step::Enter(Phase::Returning, note))
+            Some(Step::Enter(Stage::Returning { intent: None }, note))
         }
         Phase::Done => None,
     }
 }
 
 /// The intent is in the record before anything is told, as for any other ending.
-fn release(draft: &mut Record, order: &Order, view: &View<'_>) -> Option<Step> {
+fn force(draft: &mut Record, order: &Order, view: &View<'_>) -> Option<Step> {
     let intent = Intent {
         result: ActionResult::Continue,
-        outcome: Outcome::Released,
+        outcome: Outcome::Forced,
         reason: format!("ordered by {order}"),
         at: view.now.wall,
     };
-    match draft.phase {
+    match draft.phase() {
         Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying => {
             let ends_here = draft.lifecycle.is_none() && matches!(draft.then, Some(Then::Keep | Then::Leave) | None);
             Some(if ends_here {
-                Step::End(Outcome::Released, format!("ended by {order}; it stays as it is"))
+                Step::End(Outcome::Forced, format!("ended by {order}; it stays as it is"))
             } else {
                 Step::Intend(intent)
             })
         }
-        Phase::Completing if draft.intent.as_ref().is_none_or(|i| i.outcome != Outcome::Released) => {
+        Phase::Completing if draft.intent().is_none_or(|i| i.outcome != Outcome::Forced) => {
             draft.note(view.now.wall, format!("will end now: {}", intent.reason));
-            draft.intent = Some(intent);
+            draft.stage = Stage::Completing { intent, refused_since: None };
             None
         }
         Phase::Completing | Phase::Returning | Phase::Done => None,

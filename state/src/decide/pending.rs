@@ -4,8 +4,9 @@ use super::clear::{Remains, registrations_known};
 use super::{Step, Turn, View, need, unknown};
 use crate::facts::Kind;
 use crate::needs::Class;
-use crate::phase::{Outcome, Phase};
+use crate::phase::Outcome;
 use crate::policy::NotInCluster;
+use crate::record::Stage;
 use crate::record::{ActionResult, Intent, Origin, Record, later};
 use crate::time::Mono;
 use crate::why::Why;
@@ -42,7 +43,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         1 => "one load-balancer registration to see gone".to_owned(),
         n => format!("{n} load-balancer registrations to see gone"),
     };
-    Step::Enter(Phase::Deregistering, note)
+    Step::Enter(Stage::Deregistering, note)
 }
 
 /// Whether the notice is too short to list anything before ECS is asked to drain. Lists show stopped tasks for an hour, so

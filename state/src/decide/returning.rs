@@ -15,11 +15,11 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_secs(60);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
-    if draft.cancel.is_some() {
+    if draft.orders.cancel.is_some() {
         return cancelled(draft, view);
     }
     // Without an intent, our action ended without us.
-    let outcome = draft.intent.as_ref().map_or(Outcome::WaitLost, |i| i.outcome);
+    let outcome = draft.intent().map_or(Outcome::WaitLost, |i| i.outcome);
     match view.facts.group.seen() {
         Seen::Unknown(why) => return unknown(&why, view.policy),
         Seen::Yes(GroupSight::Member { state: LifecycleState::InService, .. }) => {}

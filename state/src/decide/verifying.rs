@@ -5,8 +5,9 @@ use super::waiting::came_back;
 use super::{Step, View, need, soon, unknown};
 use crate::facts::{Kind, TargetFacts};
 use crate::needs::Class;
-use crate::phase::{Outcome, Phase};
+use crate::phase::Outcome;
 use crate::proof::{Verdict, judge};
+use crate::record::Stage;
 use crate::record::{ActionResult, Intent, Record, Then};
 use crate::why::Why;
 use std::time::Duration;
@@ -16,14 +17,14 @@ const WHILE_SETTLING: Duration = Duration::from_secs(30);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if let Some(what) = came_back(view.facts) {
-        return Step::Enter(Phase::Waiting, format!("it is in service again: {what}"));
+        return Step::Enter(Stage::Waiting, format!("it is in service again: {what}"));
     }
     match judge(draft, view.facts, view.policy, view.now) {
         Verdict::Proved => proved(draft, view),
         Verdict::Missing(why, left, needs) => Step::Read(needs, why, soon(left, WHILE_SETTLING)),
         Verdict::Remains(Remains::Unknown(why)) => unknown(&why, view.policy),
-        Verdict::Remains(Remains::TakesWork) => Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),
-        Verdict::Remains(Remains::Tasks(left)) => Step::Enter(Phase::Waiting, format!("a task came back: {left}")),
+        Verdict::Remains(Remains::TakesWork) => Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string()),
+        Verdict::Remains(Remains::Tasks(left)) => Step::Enter(Stage::Waiting, format!("a task came back: {left}")),
         Verdict::Remains(Remains::Targets(left)) if view.facts.targets.iter().any(TargetFacts::is_in_service) => {
             // What nobody deregisters may belong to a second registration of the instance that is not known yet.
             let last = view.facts.search.sweep.map(|sweep| sweep.began + view.policy.read_lag);

@@ -4,9 +4,9 @@ use super::clear::{Remains, container_instances, tasks};
 use super::deregistering::is_standalone;
 use super::{Action, Step, View, pending, unknown};
 use crate::facts::{Facts, InstanceFacts, TargetFacts};
-use crate::phase::Phase;
 use crate::policy::{Policy, StandaloneTasks};
 use crate::record::Record;
+use crate::record::Stage;
 use crate::sight::{TargetSight, TaskSight, id};
 use crate::time::{Mono, Watch};
 use crate::why::{Left, Why};
@@ -24,7 +24,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         .and_then(|()| tasks(view.facts, view.policy, view.now.mono));
     match remains {
         Err(Remains::Unknown(why)) => return unknown(&why, view.policy),
-        Err(Remains::TakesWork) => return Step::Enter(Phase::Deregistering, Why::ActiveAgain.to_string()),
+        Err(Remains::TakesWork) => return Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string()),
         Err(Remains::Tasks(left)) => {
             return stop_standalone(draft, &standalone(view.facts), Why::TasksLeft(left), view);
         }
@@ -39,7 +39,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if !left.is_zero() {
         return Step::Wait(Why::LongestDelay { left }, left.min(view.policy.poll));
     }
-    Step::Enter(Phase::Verifying, "no task that matters is left".to_owned())
+    Step::Enter(Stage::Verifying, "no task that matters is left".to_owned())
 }
 
 /// The target that was leaving, and was in service again when it was last read.

@@ -41,10 +41,10 @@ pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
     if draft.is_done() {
         return Needs::default();
     }
-    if draft.held.is_some() || view.brake.is_some() {
+    if draft.orders.pause.is_some() || view.paused.is_some() {
         return lost;
     }
-    let mut needs = match draft.phase {
+    let mut needs = match draft.phase() {
         Phase::Pending if draft.container_instances.is_empty() || waits_for_turn(draft, view).is_some() => {
             Needs::default()
         }
@@ -57,10 +57,10 @@ pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
         Phase::Done => Needs::default(),
     };
     needs = needs.and(lost);
-    if let (Some(deadline), true) = (draft.deadline, draft.phase < Phase::Completing) {
+    if let (Some(deadline), true) = (draft.deadline, draft.phase() < Phase::Completing) {
         needs = needs.and(wants.decide_at(deadline));
     }
-    if is_urgent(draft) && draft.phase < Phase::Waiting {
+    if is_urgent(draft) && draft.phase() < Phase::Waiting {
         return needs.at_least(Class::Spot);
     }
     let age = Duration::try_from(view.now.wall.duration_since(draft.created_at)).unwrap_or_default();
@@ -139,7 +139,7 @@ impl Wants<'_> {
     }
 
     fn complete(&self) -> Needs {
-        match self.draft.intent.as_ref().map(|intent| intent.outcome) {
+        match self.draft.intent().map(|intent| intent.outcome) {
             Some(Outcome::Drained) if self.draft.retained_at.is_none() => {}
             _ => return Needs::default(),
         }
@@ -155,7 +155,7 @@ impl Wants<'_> {
 
     fn come_back(&self) -> Needs {
         let state = self.view.facts.group.state();
-        let wanted = self.draft.cancel.is_some() || state == Some(&LifecycleState::InService);
+        let wanted = self.draft.orders.cancel.is_some() || state == Some(&LifecycleState::InService);
         if wanted { self.status(self.view.policy.poll, Class::Begin) } else { Needs::default() }
     }
 

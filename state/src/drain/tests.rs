@@ -3,11 +3,11 @@
 
 use super::Drain;
 use crate::decide::Action;
-use crate::decide::tests::fixture::{Played, ada, epoch, show};
+use crate::decide::tests::fixture::{Played, ada, epoch, show, stage};
 use crate::facts::Answer;
 use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
-use crate::record::Then;
+use crate::record::{Stage, Then};
 use crate::sight::{ContainerInstanceSight, ContainerInstanceStatus};
 use crate::time::{Mono, Now, Read};
 use std::time::Duration;
@@ -52,7 +52,7 @@ fn searched(drain: &mut Drain, second: u64) {
 
 fn paused(drain: &Drain) -> Drain {
     let mut drain = drain.clone();
-    drain.record.held = Some(ada());
+    drain.record.orders.pause = Some(ada());
     drain
 }
 
@@ -118,7 +118,7 @@ fn deregister() {
 /// A drain whose intent is saved, and the call for it.
 fn completing() -> (Drain, Action) {
     let drain = after("", &["0s DRAINING found=web/10", "61s", "122s answer=error"]);
-    let action = Action::Complete(drain.record.intent.clone().unwrap());
+    let action = Action::Complete(drain.record.intent().unwrap().clone());
     assert_eq!(refused(&drain, &action, 123), "");
     (drain, action)
 }
@@ -175,14 +175,14 @@ fn an_unchanged_version_vouches_for_a_list() {
 fn complete_only_what_is_in_the_record() {
     let (drain, action) = completing();
     let mut other = drain.clone();
-    other.record.phase = Phase::Waiting;
+    other.record.stage = Stage::Returning { intent: drain.record.intent().cloned() };
     assert_eq!(refused(&other, &action, 123), "the drain is not being completed");
-    other.record.intent = None;
+    other.record.stage = Stage::Waiting;
     assert_eq!(refused(&other, &action, 123), "another intent is in the record");
     let with = |outcome| {
         let mut drain = drain.clone();
-        drain.record.intent.as_mut().unwrap().outcome = outcome;
-        let action = Action::Complete(drain.record.intent.clone().unwrap());
+        drain.record.stage = stage(Phase::Completing, outcome);
+        let action = Action::Complete(drain.record.intent().unwrap().clone());
         (drain, action)
     };
     let (mut late, action) = with(Outcome::TimedOut);
@@ -190,9 +190,9 @@ fn complete_only_what_is_in_the_record() {
     late.record.deadline = Some(epoch() + Duration::from_secs(123));
     assert_eq!(refused(&late, &action, 122), "its deadline has not passed");
     assert_eq!(refused(&late, &action, 123), "");
-    let (mut ordered, action) = with(Outcome::Released);
+    let (mut ordered, action) = with(Outcome::Forced);
     assert_eq!(refused(&ordered, &action, 123), "nobody orders its completion any more");
-    ordered.record.release = Some(ada());
+    ordered.record.orders.force = Some(ada());
     assert_eq!(refused(&ordered, &action, 999), "");
     let (mut nowhere, action) = with(Outcome::NotInCluster);
     assert_eq!(refused(&nowhere, &action, 123), "it is in a cluster after all");
@@ -219,7 +219,7 @@ fn terminate() {
     unsaved.record.termination_asked_at = None;
     assert_eq!(refused(&unsaved, &action, 123), "the order to terminate is not in the record");
     let mut unmeant = drain;
-    unmeant.record.intent = None;
+    unmeant.record.stage = Stage::Verifying;
     assert_eq!(refused(&unmeant, &action, 123), "there is no intent in the record");
 }
 

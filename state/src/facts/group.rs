@@ -105,7 +105,7 @@ impl GroupFacts {
         if self.sight.as_ref().is_some_and(|(before, _)| read.began <= before.began) {
             return;
         }
-        let returning = record.phase == Phase::Returning;
+        let returning = record.phase() == Phase::Returning;
         let same = |shown: &Shown| Some(&shown.state) == sight.state() && shown.returning == returning;
         let before = self.shown.take().filter(same);
         self.shown = before.or_else(|| Some(Shown { state: sight.state()?.clone(), returning, since: read.ended }));
@@ -139,5 +139,5 @@ impl GroupFacts {
 }
 
 fn was_abandoned(record: &Record) -> bool {
-    record.intent.as_ref().is_some_and(|intent| intent.outcome == Outcome::Abandoned)
+    record.intent().is_some_and(|intent| intent.outcome == Outcome::Abandoned)
 }

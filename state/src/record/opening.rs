@@ -1,6 +1,6 @@
 //! How a record begins: opened, adopted by a lifecycle action, opened again; and the deadline that comes with it.
 
-use super::{ContainerInstance, Event, Lifecycle, Order, Origin, Record, SCHEMA, Strategy, Then, later};
+use super::{ContainerInstance, Event, Lifecycle, Order, Orders, Origin, Record, Shown, Stage, Strategy, Then, later};
 use crate::phase::{Outcome, Phase};
 use crate::why::Why;
 use jiff::{SignedDuration, Timestamp};
@@ -51,7 +51,6 @@ impl Record {
             generation: 1,
             version: 0,
             write_id: String::new(),
-            schema: SCHEMA,
             origin: opening.origin,
             strategy: opening.strategy,
             lifecycle: None,
@@ -59,33 +58,21 @@ impl Record {
             then: opening.then,
             requested: opening.requested,
             container_instances: opening.container_instances,
-            phase: Phase::Pending,
+            stage: Stage::Pending,
             phase_since: now,
             created_at: now,
             updated_at: now,
-            intent: None,
-            refused_since: None,
             termination_asked_at: None,
             retained_at: None,
-            held: None,
-            cancel: None,
-            release: None,
-            requests: Vec::new(),
-            outcome: None,
-            expires_at: None,
+            orders: Orders::default(),
             stopped_tasks: Vec::new(),
             obligations: Vec::new(),
-            tasks_left: Vec::new(),
-            tasks_left_count: 0,
-            targets_left: Vec::new(),
-            targets_left_count: 0,
-            why: Why::Seen.name().to_owned(),
-            message: Why::Seen.to_string(),
-            causes: Vec::new(),
             attempts: 0,
             last_error: None,
             history: vec![Event { at: now, phase: Phase::Pending, what }],
+            shown: Shown::default(),
         };
+        record.explain(&Why::Seen);
         if let Some(lifecycle) = opening.lifecycle {
             record.take_lifecycle(lifecycle, opening.deadline, opening.margin, now);
         }
@@ -147,7 +134,7 @@ impl Record {
     /// The same instance waits again after its last drain was done: a new generation over the finished record.
     pub fn reopen(&self, opening: Opening, now: Timestamp) -> Record {
         let mut next = Record::open(opening, now);
-        let kept = self.then == Some(Then::Keep) && self.outcome == Some(Outcome::Drained);
+        let kept = self.then == Some(Then::Keep) && self.outcome() == Some(Outcome::Drained);
         if kept || self.lives_on() {
             // It was kept drained, or waits once more before it was made ACTIVE: what is DRAINING is still ours to undo.
             for mine in &mut next.container_instances {
@@ -155,7 +142,7 @@ impl Record {
                 mine.draining_is_ours = before.is_some_and(|c| c.draining_is_ours);
             }
         }
-        next.requests.clone_from(&self.requests);
+        next.orders.requests.clone_from(&self.orders.requests);
         next.generation = self.generation.saturating_add(1);
         next.version = self.version;
         next.write_id.clone_from(&self.write_id);

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::decide::tests::fixture::{container_instance, epoch, opened};
+use crate::decide::tests::fixture::{container_instance, epoch, opened, ordered, stage};
 use crate::policy::Concurrency;
 
 fn a_record() -> Record {
@@ -32,17 +32,23 @@ fn its_group_is_the_lifecycle_actions_or_else_the_one_it_was_found_in() {
 /// kept waiting.
 #[test]
 fn a_completion_that_is_refused_for_good() {
+    let mut stage = stage(Phase::Completing, Outcome::Drained);
+    let mut completing = |since| {
+        if let Stage::Completing { refused_since, .. } = &mut stage {
+            *refused_since = since;
+        }
+        stage.clone()
+    };
     let refused = Record {
-        phase: Phase::Completing,
-        refused_since: Some(epoch()),
+        stage: completing(Some(epoch())),
         updated_at: epoch() + SignedDuration::from_mins(10),
         ..opened(WaitKind::Terminating, Vec::new())
     };
     assert!(refused.is_refused_for_good());
     assert!(!Record { updated_at: epoch() + SignedDuration::from_mins(9), ..refused.clone() }.is_refused_for_good());
-    assert!(!Record { refused_since: None, ..refused.clone() }.is_refused_for_good());
-    assert!(!Record { phase: Phase::Verifying, ..refused.clone() }.is_refused_for_good());
-    assert!(!Record { held: Some(ada()), ..refused }.is_refused_for_good());
+    assert!(!Record { stage: completing(None), ..refused.clone() }.is_refused_for_good());
+    assert!(!Record { stage: Stage::Verifying, ..refused.clone() }.is_refused_for_good());
+    assert!(!ordered(&refused, |orders| orders.pause = Some(ada())).is_refused_for_good());
 }
 
 /// The first line says how it began, and is kept.
@@ -147,7 +153,7 @@ fn a_new_generation_takes_over_whose_draining_it_is() {
     let ours = |then: Option<Then>, outcome: Outcome, kind: WaitKind, lifecycle: bool| {
         let mut old = opened(kind, vec![container_instance(1), container_instance(2)]);
         old.container_instances[0].draining_is_ours = true;
-        (old.then, old.outcome) = (then, Some(outcome));
+        (old.then, old.stage) = (then, stage(Phase::Done, outcome));
         old.lifecycle = old.lifecycle.filter(|_| lifecycle);
         let next = old.reopen(opening(true, Origin::LifecycleHook, 2), epoch());
         assert_eq!((next.generation, next.version), (2, old.version));

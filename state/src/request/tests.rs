@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
-use crate::record::{ActionResult, Intent, LastError, Lifecycle, Opening, Origin, Strategy, WaitKind};
+use crate::decide::tests::fixture::{ordered, stage};
+use crate::record::{ActionResult, LastError, Lifecycle, Opening, Origin, Shown, Stage, Strategy, WaitKind};
 
 fn now() -> Timestamp {
     "2026-01-05T09:00:00Z".parse().unwrap()
@@ -15,8 +16,8 @@ fn minutes(n: i64) -> Timestamp {
 
 const MARGIN: SignedDuration = SignedDuration::from_mins(5);
 
-fn around(brake: Option<&str>) -> Circumstances<'_> {
-    Circumstances { margin: MARGIN, brake, now: now() }
+fn around(paused: Option<&str>) -> Circumstances<'_> {
+    Circumstances { margin: MARGIN, paused, now: now() }
 }
 
 /// A drain that waits: under our hook, with a deadline in an hour and a limit in two.
@@ -63,20 +64,18 @@ fn record(origin: Origin, lifecycle: Option<Lifecycle>, then: Option<Then>) -> R
         margin: MARGIN,
     };
     let mut record = Record::open(opening, now());
-    record.phase = Phase::Waiting;
-    record.message = "task a of service shop is RUNNING".into();
+    record.stage = Stage::Waiting;
+    record.shown.message = "task a of service shop is RUNNING".into();
     record
 }
 
 fn intending(mut record: Record, outcome: Outcome) -> Record {
-    record.phase = Phase::Completing;
-    record.intent = Some(Intent { result: ActionResult::Continue, outcome, reason: "so".into(), at: now() });
+    record.stage = stage(Phase::Completing, outcome);
     record
 }
 
 fn done(mut record: Record, outcome: Outcome) -> Record {
-    record.phase = Phase::Done;
-    record.outcome = Some(outcome);
+    record.stage = stage(Phase::Done, outcome);
     record
 }
 
@@ -87,6 +86,7 @@ fn request(what: What) -> Request {
         account: "123456789012".into(),
         region: "eu-west-1".into(),
         instance_id: "i-1".into(),
+        cluster: None,
         generation: 1,
         what,
         by: "Ada".into(),
@@ -111,9 +111,12 @@ fn check(table: &[(Option<Record>, What, &str)]) {
         let applied = apply(&request(*what), record.as_ref(), &around(None));
         assert_eq!(tell(&applied), *expected);
         if let (Applied::Changed { record: next, .. }, Some(record)) = (&applied, record) {
-            assert_eq!(next.requests, ["20260105T090000000-1"]);
+            assert_eq!(next.orders.requests, ["20260105T090000000-1"]);
             assert!(next.history.len() > record.history.len(), "who and why is in the history");
-            assert_eq!((next.version, next.generation, next.phase), (record.version, record.generation, record.phase));
+            assert_eq!(
+                (next.version, next.generation, next.phase()),
+                (record.version, record.generation, record.phase())
+            );
             assert!(matches!(apply(&request(*what), Some(next), &around(None)), Applied::Already { .. }), "read twice");
         }
     }
@@ -124,7 +127,7 @@ const STANDS: &str = "its drain is Waiting since 2026-01-05T09:00:00Z: task a of
 #[test]
 fn a_drain() {
     let drain = |then| What::Drain { then };
-    let cancelled = Record { cancel: Some(request(What::Cancel).order()), ..asked(Then::Keep) };
+    let cancelled = ordered(&asked(Then::Keep), |orders| orders.cancel = Some(request(What::Cancel).order()));
     let again = Record { generation: 2, ..done(hooked(), Outcome::WaitLost) };
     check(&[
         (None, drain(Then::Keep), "open"),
@@ -162,14 +165,15 @@ fn a_cancellation() {
         record
     };
     let told = Record { termination_asked_at: Some(now()), ..intending(asked(Then::Terminate), Outcome::Drained) };
-    let held = Record { held: Some(Order { by: "Bob".into(), reason: None, at: now() }), ..asked(Then::Keep) };
+    let held =
+        ordered(&asked(Then::Keep), |orders| orders.pause = Some(Order { by: "Bob".into(), reason: None, at: now() }));
     check(&[
         (None, What::Cancel, "refused: it is not being drained"),
         (Some(asked(Then::Keep)), What::Cancel, "changed: its drain is cancelled, and our DRAINING undone"),
         (
             Some(held),
             What::Cancel,
-            "changed: its drain is cancelled, and our DRAINING undone, once it is resumed: it is held by Bob",
+            "changed: its drain is cancelled, and our DRAINING undone, once it is resumed: it is paused by Bob",
         ),
         (
             Some(told),
@@ -179,7 +183,7 @@ fn a_cancellation() {
         (
             Some(hooked()),
             What::Cancel,
-            "refused: its group is terminating it, and no API calls that off: hold it, extend its deadline, or complete it",
+            "refused: its group is terminating it, and no API calls that off: pause it, extend its deadline, or force it",
         ),
         (
             Some(deregistered(asked(Then::Keep))),
@@ -205,28 +209,28 @@ fn a_cancellation() {
 }
 
 #[test]
-fn holding_and_resuming() {
-    let held = Record { held: Some(Order { by: "Bob".into(), reason: None, at: now() }), ..hooked() };
-    let returning = Record { phase: Phase::Returning, ..intending(hooked(), Outcome::Drained) };
+fn pausing_and_resuming() {
+    let held = ordered(&hooked(), |orders| orders.pause = Some(Order { by: "Bob".into(), reason: None, at: now() }));
+    let returning = Record { stage: stage(Phase::Returning, Outcome::Drained), ..hooked() };
     let retained = Record { retained_at: Some(now()), ..intending(hooked(), Outcome::Abandoned) };
-    let only_held = "changed: held: heartbeats go on, and nothing else, until it is resumed; its hook's limit stays 2026-01-05T11:00:00Z";
+    let only_held = "changed: paused: heartbeats go on, and nothing else, until it is resumed; its hook's limit stays 2026-01-05T11:00:00Z";
     check(&[
         // Nothing of it is about to be let go.
-        (Some(returning), What::Hold, only_held),
-        (Some(retained), What::Hold, only_held),
-        (Some(hooked()), What::Hold, only_held),
+        (Some(returning), What::Pause, only_held),
+        (Some(retained), What::Pause, only_held),
+        (Some(hooked()), What::Pause, only_held),
         (
             Some(intending(asked(Then::Terminate), Outcome::Drained)),
-            What::Hold,
-            "changed: held: heartbeats go on, and nothing else, until it is resumed (it was about to be let go: what Auto Scaling was told before now is not called back)",
+            What::Pause,
+            "changed: paused: heartbeats go on, and nothing else, until it is resumed (it was about to be let go: what Auto Scaling was told before now is not called back)",
         ),
-        (Some(held.clone()), What::Hold, "already: it is held already, by Bob, since 2026-01-05T09:00:00Z"),
-        (Some(held), What::Resume, "changed: resumed; it was held by Bob"),
-        (Some(hooked()), What::Resume, "already: it is not held"),
+        (Some(held.clone()), What::Pause, "already: it is paused already, by Bob, since 2026-01-05T09:00:00Z"),
+        (Some(held), What::Resume, "changed: resumed; it was paused by Bob"),
+        (Some(hooked()), What::Resume, "already: it is not paused"),
         (
             Some(done(hooked(), Outcome::Drained)),
-            What::Hold,
-            "refused: its drain is done (Drained); there is nothing to hold",
+            What::Pause,
+            "refused: its drain is done (Drained); there is nothing to pause",
         ),
     ]);
 }
@@ -276,66 +280,69 @@ fn extending() {
 }
 
 #[test]
-fn trying_again_and_completing() {
+fn trying_again_and_forcing() {
     let failing = Record { attempts: 3, last_error: Some(LastError { at: now(), what: "denied".into() }), ..hooked() };
-    let ordered = Record { release: Some(Order { by: "Bob".into(), reason: None, at: now() }), ..hooked() };
-    let returning = Record { phase: Phase::Returning, ..hooked() };
+    let ordered = ordered(&hooked(), |orders| orders.force = Some(Order { by: "Bob".into(), reason: None, at: now() }));
+    let returning = Record { stage: Stage::Returning { intent: None }, ..hooked() };
     check(&[
         (Some(failing.clone()), What::Retry, "changed: it is looked at now; before: denied"),
         (Some(hooked()), What::Retry, "changed: it is looked at now"),
         // What failed once and went well since is not said.
         (Some(Record { attempts: 0, ..failing.clone() }), What::Retry, "changed: it is looked at now"),
         (
-            Some(Record { tasks_left_count: 1, targets_left_count: 2, ..hooked() }),
-            What::Complete,
+            Some(Record {
+                shown: Shown { tasks_left_count: 1, targets_left_count: 2, ..Shown::default() },
+                ..hooked()
+            }),
+            What::Force,
             "changed: it is let go now; when it was last looked at, 1 task and 2 registrations were left",
         ),
-        (Some(ordered), What::Complete, "already: its completion is ordered already, by Bob"),
+        (Some(ordered), What::Force, "already: its wait is ended by force already, by Bob"),
         (
             Some(returning),
-            What::Complete,
+            What::Force,
             "refused: its wait is over already; its drain is Returning since 2026-01-05T09:00:00Z: task a of service shop is RUNNING",
         ),
     ]);
     let Applied::Changed { record, .. } = apply(&request(What::Retry), Some(&failing), &around(None)) else { panic!() };
     assert_eq!((record.attempts, record.last_error), (0, None));
     for reason in [None, Some(" \n ".to_owned())] {
-        let unreasoned = Request { reason, ..request(What::Complete) };
+        let unreasoned = Request { reason, ..request(What::Force) };
         let told = tell(&apply(&unreasoned, Some(&hooked()), &around(None)));
         assert_eq!(told, "refused: a reason is required: it stands in the record");
     }
 }
 
 #[test]
-fn under_a_brake_an_answer_says_what_it_waits_for() {
+fn while_paused_an_answer_says_what_it_waits_for() {
     let say = |what, record: Record| tell(&apply(&request(what), Some(&record), &around(Some("Bob"))));
-    let waits = "once its cluster, or everything, is resumed: that is held by Bob";
+    let waits = "once its cluster, or everything, is resumed: that is paused by Bob";
     let held = || Some(Order { by: "Ada".into(), reason: None, at: now() });
     assert_eq!(
         say(What::Cancel, asked(Then::Keep)),
         format!("changed: its drain is cancelled, and our DRAINING undone, {waits}")
     );
-    assert_eq!(say(What::Complete, hooked()), format!("changed: it is let go now, {waits}"));
+    assert_eq!(say(What::Force, hooked()), format!("changed: it is let go now, {waits}"));
     assert_eq!(say(What::Retry, hooked()), format!("changed: it is looked at now, {waits}"));
     assert_eq!(
-        say(What::Resume, Record { held: held(), ..hooked() }),
-        format!("changed: resumed; it was held by Ada, {waits}")
+        say(What::Resume, ordered(&hooked(), |orders| orders.pause = held())),
+        format!("changed: resumed; it was paused by Ada, {waits}")
     );
     assert_eq!(
-        say(What::Retry, Record { held: held(), ..hooked() }),
-        "changed: it is looked at now, once it is resumed: it is held by Ada"
+        say(What::Retry, ordered(&hooked(), |orders| orders.pause = held())),
+        "changed: it is looked at now, once it is resumed: it is paused by Ada"
     );
 }
 
 #[test]
 fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
     let say = |request: &Request, record: Option<&Record>| tell(&apply(request, record, &around(None)));
-    let unborn = Request { generation: 0, ..request(What::Hold) };
+    let unborn = Request { generation: 0, ..request(What::Pause) };
     assert_eq!(
         say(&unborn, Some(&hooked())),
         format!("refused: there was no drain of it when this was asked for, and now there is one: {STANDS}")
     );
-    let older = Request { generation: 4, ..request(What::Hold) };
+    let older = Request { generation: 4, ..request(What::Pause) };
     assert_eq!(
         say(&older, Some(&hooked())),
         format!("refused: generation 4 of its drain was meant, and this is generation 1: {STANDS}")
@@ -345,33 +352,51 @@ fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
         assert_eq!(request.expired(now()), expired, "{age}");
         assert_eq!(say(&request, None) == "open", !expired, "{age}");
     }
-    let late = Request { at: minutes(-16), ..request(What::Hold) };
+    let late = Request { at: minutes(-16), ..request(What::Pause) };
     assert_eq!(
         say(&late, Some(&hooked())),
         "refused: it was asked for at 2026-01-05T08:44:00Z, more than 15 minutes from now: ask again, and see that no clock is wrong"
     );
     // What was carried out is told so, however late it is read.
-    let carried = Record { requests: vec![late.id.clone()], ..hooked() };
+    let carried = ordered(&hooked(), |orders| orders.requests = vec![late.id.clone()]);
     assert_eq!(say(&late, Some(&carried)), format!("already: it was carried out already; {STANDS}"));
+}
+
+/// Whoever may ask for one cluster alone, names it; what they name is not believed.
+#[test]
+fn a_request_for_another_cluster_is_refused() {
+    let named = |cluster: Option<&str>| Request { cluster: cluster.map(str::to_owned), ..request(What::Pause) };
+    let say = |cluster, record: &Record| tell(&apply(&named(cluster), Some(record), &around(None)));
+    let nowhere = Record { container_instances: Vec::new(), ..hooked() };
+    for (cluster, record, said) in [
+        (None, hooked(), "changed: paused"),
+        (Some("web"), hooked(), "changed: paused"),
+        (Some("jobs"), hooked(), "refused: it was asked for as one of cluster jobs, and it is in cluster web"),
+        (Some("web"), nowhere.clone(), "refused: it was asked for as one of cluster web, and it is in no cluster"),
+        (None, nowhere, "changed: paused"),
+    ] {
+        let answer = say(cluster, &record);
+        assert!(answer.starts_with(said), "{answer}");
+    }
 }
 
 #[test]
 fn it_is_of_the_record_of_its_instance() {
-    assert_eq!(request(What::Hold).record_key(), hooked().key());
+    assert_eq!(request(What::Pause).record_key(), hooked().key());
 }
 
 #[test]
 fn only_the_newest_ids_stay() {
     let mut record = hooked();
     for n in 0..15 {
-        carried_out(&mut record, &Request { id: n.to_string(), ..request(What::Hold) });
+        carried_out(&mut record, &Request { id: n.to_string(), ..request(What::Pause) });
     }
-    assert_eq!(record.requests, ["5", "6", "7", "8", "9", "10", "11", "12", "13", "14"]);
+    assert_eq!(record.orders.requests, ["5", "6", "7", "8", "9", "10", "11", "12", "13", "14"]);
 }
 
 #[test]
 fn what_a_request_says_of_itself_is_cut_and_plain() {
-    let hostile = Request { by: "\u{1b}[2JAda\n".into(), reason: Some("x".repeat(1_000_000)), ..request(What::Hold) };
+    let hostile = Request { by: "\u{1b}[2JAda\n".into(), reason: Some("x".repeat(1_000_000)), ..request(What::Pause) };
     let order = hostile.order();
     assert_eq!(order.by, "[2JAda");
     assert_eq!(order.reason.map(|r| r.len()), Some(LONGEST));

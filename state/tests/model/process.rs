@@ -107,7 +107,7 @@ impl Process {
     /// Decides.
     pub fn decide(&self, policy: &Policy) -> Decision {
         let decision = self.drain.decide(policy, &Context::default(), now());
-        assert_eq!(decision.fault, None, "{:?}", self.drain.record.phase);
+        assert_eq!(decision.fault, None, "{:?}", self.drain.record.phase());
         decision
     }
 
@@ -131,10 +131,10 @@ impl Process {
     /// Saves a record. What is only for people is left out, and every moment of the wall clock is the same.
     pub fn write(&mut self, mut record: Record) {
         record.history = Vec::new();
-        record.message = String::new();
-        record.why = String::new();
-        (record.tasks_left, record.tasks_left_count) = (Vec::new(), 0);
-        (record.targets_left, record.targets_left_count) = (Vec::new(), 0);
+        record.shown.message = String::new();
+        record.shown.why = String::new();
+        (record.shown.tasks_left, record.shown.tasks_left_count) = (Vec::new(), 0);
+        (record.shown.targets_left, record.shown.targets_left_count) = (Vec::new(), 0);
         self.drain.take(record, NOW);
     }
 
@@ -149,7 +149,7 @@ impl Process {
                 Sent::Draining
             }
             Action::Complete(intent) => {
-                assert_eq!((self.drain.record.phase, intent.outcome), (Phase::Completing, Outcome::Drained));
+                assert_eq!((self.drain.record.phase(), intent.outcome), (Phase::Completing, Outcome::Drained));
                 Sent::Completed
             }
             Action::SetActive { .. }
@@ -162,7 +162,8 @@ impl Process {
     /// Everything that can make a difference to what follows.
     pub fn hash(&self, hasher: &mut impl Hasher) {
         let record = &self.drain.record;
-        (record.phase, record.held.is_some(), record.intent.is_some(), &record.container_instances).hash(hasher);
+        (record.phase(), record.orders.pause.is_some(), record.intent().is_some(), &record.container_instances)
+            .hash(hasher);
         record.obligations.len().hash(hasher);
         self.drain.facts.hash(hasher);
         match &self.queued {

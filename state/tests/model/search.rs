@@ -242,7 +242,7 @@ impl Model {
 
     fn pause(&self, state: &mut State) {
         let mut record = state.process.drain.record.clone();
-        record.held = match record.held {
+        record.orders.pause = match record.orders.pause {
             None => Some(Order { by: "Ada".to_owned(), reason: None, at: Timestamp::UNIX_EPOCH }),
             Some(_) => None,
         };
@@ -251,7 +251,7 @@ impl Model {
 
     /// A pause ends once nobody interferes any more.
     fn go_on(&self, state: &mut State) {
-        if state.process.drain.record.held.is_some() {
+        if state.process.drain.record.orders.pause.is_some() {
             self.pause(state);
         }
     }
@@ -329,7 +329,10 @@ impl Model {
             all.push(crashed);
         }
         let sent = state.process.send(action, &self.policy, &mut state.world);
-        assert!(sent != Sent::Refused || state.process.drain.record.phase != Phase::Completing, "decided and refused");
+        assert!(
+            sent != Sent::Refused || state.process.drain.record.phase() != Phase::Completing,
+            "decided and refused"
+        );
         state.over = sent == Sent::Completed;
         all.push(state);
         all
@@ -367,8 +370,8 @@ impl Model {
             "{:>5} s  {}  | {} {}{}: saw {seen}, {tasks:?}, target {:?}; left {:?}",
             step * self.step.as_secs() as usize,
             state.world,
-            record.phase,
-            if record.held.is_some() { "paused " } else { "" },
+            record.phase(),
+            if record.orders.pause.is_some() { "paused " } else { "" },
             if state.over { "COMPLETED" } else { "" },
             facts.targets.first().and_then(|target| target.sight.as_ref()).map(|(_, sight)| sight),
             state.left,

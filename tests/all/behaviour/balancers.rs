@@ -102,8 +102,9 @@ fn an_instance_that_a_classic_load_balancer_lists_as_out_of_service_is_not_gone(
             cloud.world.elb.register_classic(now, "old", A);
             cloud.world.elb.instance_stopped(now, A, &[]);
         });
-        let listed = until_record(&simulator, &store, "OutOfService", |r| r.message.contains("OutOfService")).await;
-        assert!(listed.message.contains("classic load balancer old"), "{}", listed.message);
+        let listed =
+            until_record(&simulator, &store, "OutOfService", |r| r.shown.message.contains("OutOfService")).await;
+        assert!(listed.shown.message.contains("classic load balancer old"), "{}", listed.shown.message);
         assert!(held(&simulator));
         simulator.with(|cloud| cloud.world.elb.deregister_classic(cloud.now(), "old", A));
         until_ended(&simulator, &store, Outcome::Drained).await;
@@ -152,7 +153,7 @@ fn ordered(then: Then) -> (Record, Simulator) {
 #[test]
 fn an_order_to_terminate_does_not_wait_for_the_groups_own_balancer() {
     let (record, simulator) = ordered(Then::TerminateAndShrink);
-    assert_eq!(record.outcome, Some(Outcome::Drained), "{}", record.message);
+    assert_eq!(record.outcome(), Some(Outcome::Drained), "{}", record.shown.message);
     simulator.peek(|cloud| {
         assert_eq!(cloud.violations_at_end(), []);
         assert!(cloud.losses().is_empty(), "{:?}", cloud.losses());
@@ -163,8 +164,8 @@ fn an_order_to_terminate_does_not_wait_for_the_groups_own_balancer() {
 #[test]
 fn a_kept_instance_is_held_while_the_groups_own_balancer_lists_it() {
     let (record, simulator) = ordered(Then::Keep);
-    assert_eq!((record.phase, record.why.as_str()), (Phase::Verifying, "TargetsLeft"));
-    assert!(record.message.contains("in target group edge is healthy"), "{}", record.message);
+    assert_eq!((record.phase(), record.shown.why.as_str()), (Phase::Verifying, "TargetsLeft"));
+    assert!(record.shown.message.contains("in target group edge is healthy"), "{}", record.shown.message);
     simulator.peek(|cloud| assert_eq!(cloud.violations_at_end(), []));
 }
 
@@ -178,10 +179,14 @@ fn the_deregistration_delay_is_shown_with_what_is_left_of_it() {
             cloud.world.elb.register_target(now, arn, stray(80));
             cloud.world.elb.deregister_target(now, arn, &stray(80));
         });
-        let record = until_record(&simulator, &store, "draining", |r| r.message.contains("is draining")).await;
-        assert!(record.message.contains("in target group edge is draining"), "{}", record.message);
-        assert!(record.message.contains(", at most ") && record.message.contains(" left"), "{}", record.message);
-        let target = &record.targets_left[0];
+        let record = until_record(&simulator, &store, "draining", |r| r.shown.message.contains("is draining")).await;
+        assert!(record.shown.message.contains("in target group edge is draining"), "{}", record.shown.message);
+        assert!(
+            record.shown.message.contains(", at most ") && record.shown.message.contains(" left"),
+            "{}",
+            record.shown.message
+        );
+        let target = &record.shown.targets_left[0];
         assert!(target.contains("draining") && target.ends_with(" at most"), "{target}");
         let (_, text) = until_cause(&simulator, &store, "TargetDelay").await;
         assert!(text.contains("the deregistration delay, 5 min"), "{text}");
@@ -209,7 +214,7 @@ fn settled(config: &'static str, world: fn(&mut Cloud)) -> SignedDuration {
     let ended = good(&Scenario { config, world, ..PLAIN });
     let record = ended.record(A).unwrap();
     assert_eq!(record.obligations[0].network, Some(true));
-    record.intent.unwrap().at.duration_since(record.obligations[0].draining_since.unwrap())
+    record.intent().unwrap().at.duration_since(record.obligations[0].draining_since.unwrap())
 }
 
 /// The checkers see to it that no connection is cut off that comes although the target reads `unused`.

@@ -20,8 +20,12 @@ fn endless(cloud: &mut Cloud) {
 fn at_its_deadline_an_instance_is_held_on_unless_the_policy_says_otherwise() {
     let scenario = Scenario { config: "[policy]\ndeadline = \"20m\"\n", ..world(endless) };
     told(&scenario, async |simulator: Simulator, store| {
-        let record = until_record(&simulator, &store, "HeldPastDeadline", |r| r.why == "HeldPastDeadline").await;
-        assert!(record.message.starts_with("past its deadline, held by policy: task "), "{}", record.message);
+        let record = until_record(&simulator, &store, "HeldPastDeadline", |r| r.shown.why == "HeldPastDeadline").await;
+        assert!(
+            record.shown.message.starts_with("past its deadline, held by policy: task "),
+            "{}",
+            record.shown.message
+        );
         assert!(elapsed(&simulator) >= seconds(1200));
         assert!(held(&simulator));
     });
@@ -46,7 +50,7 @@ fn a_group_can_have_a_deadline_of_its_own() {
     let ended = run(&scenario, &Run::default(), |_| {});
     assert_eq!(ended.late, None);
     assert!(ended.at(C).unwrap() >= BEGIN + seconds(1200));
-    assert_eq!(ended.record(A).unwrap().phase, Phase::Waiting);
+    assert_eq!(ended.record(A).unwrap().phase(), Phase::Waiting);
     ended.simulator.peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
 }
 
@@ -60,9 +64,9 @@ const ABANDONED: Scenario = Scenario {
 #[test]
 fn an_abandoned_instance_that_its_group_keeps_is_ended_with_continue_when_someone_terminates_it() {
     let (record, simulator) = while_running(&ABANDONED, async |simulator: Simulator, store| {
-        let kept = until_record(&simulator, &store, "Retained", |r| r.why == "Retained").await;
-        assert_eq!((kept.phase, kept.outcome), (Phase::Completing, None), "it is not finished");
-        assert!(kept.message.contains("Terminating:Retained"), "{}", kept.message);
+        let kept = until_record(&simulator, &store, "Retained", |r| r.shown.why == "Retained").await;
+        assert_eq!((kept.phase(), kept.outcome()), (Phase::Completing, None), "it is not finished");
+        assert!(kept.shown.message.contains("Terminating:Retained"), "{}", kept.shown.message);
         tokio::time::sleep(seconds(900)).await;
         let state = simulator.with(|cloud| cloud.lifecycle_state(A));
         assert_eq!(state.as_deref(), Some("Terminating:Retained"), "kept for a look");
@@ -220,9 +224,9 @@ fn an_instance_that_another_hook_goes_on_holding_is_done_for_us_and_says_so() {
         ..ANOTHER_HOOK
     };
     told(&scenario, async |simulator: Simulator, store| {
-        let says = |record: &Record| record.message.contains("still held by the group's other hooks: backup");
+        let says = |record: &Record| record.shown.message.contains("still held by the group's other hooks: backup");
         let record = until_record(&simulator, &store, "still held", says).await;
-        assert_eq!(record.outcome, Some(Outcome::Drained));
+        assert_eq!(record.outcome(), Some(Outcome::Drained));
         simulator.with(|cloud| {
             assert_eq!(cloud.lifecycle_state(A).as_deref(), Some("Terminating:Wait"));
             let ours: Vec<_> = cloud.completed(A).into_iter().map(|c| (c.hook, c.result)).collect();
@@ -269,7 +273,7 @@ fn an_instance_that_goes_back_to_its_warm_pool_is_active_when_it_is_used_again()
     let scenario = Scenario { begin: |cloud| assert!(cloud.return_to_warm_pool(A)), ..world(lives_on) };
     told(&scenario, async |simulator: Simulator, store| {
         let returning = until_phase(&simulator, &store, Phase::Returning).await;
-        assert_eq!(returning.why, "WaitingForReturn");
+        assert_eq!(returning.shown.why, "WaitingForReturn");
         tokio::time::sleep(seconds(900)).await;
         let resting = simulator.with(|cloud| (cloud.lifecycle_state(A), cloud.container_instance_status(A)));
         assert_eq!(resting, (Some("Warmed:Stopped".to_owned()), vec![("web".to_owned(), "DRAINING")]));
@@ -316,13 +320,13 @@ fn a_budget_makes_the_second_instance_of_a_cluster_wait_its_turn() {
     };
     told(&scenario, async |simulator: Simulator, store| {
         until(&simulator, "WaitsForTurn", async || {
-            record(&store, B).await.is_some_and(|r| r.phase == Phase::Pending && r.why == "WaitsForTurn")
+            record(&store, B).await.is_some_and(|r| r.phase() == Phase::Pending && r.shown.why == "WaitsForTurn")
         })
         .await;
         let first = until_ended(&simulator, &store, Outcome::Drained).await;
         until(&simulator, "both", async || record(&store, B).await.is_some_and(|r| r.is_done())).await;
         let second = record(&store, B).await.unwrap();
-        assert_eq!(second.outcome, Some(Outcome::Drained));
+        assert_eq!(second.outcome(), Some(Outcome::Drained));
         let begun = second.history.iter().find(|event| event.phase == Phase::Deregistering).unwrap();
         assert!(begun.at >= first.phase_since, "{:#?}", second.history);
     });

@@ -78,7 +78,8 @@ async fn until_record(simulator: &Simulator, store: &Store, what: &str, is_so: i
 
 /// A's record, as soon as it names this cause; with the cause's text.
 async fn until_cause(simulator: &Simulator, store: &Store, name: &str) -> (Record, String) {
-    let named = |record: &Record| record.causes.iter().find(|cause| cause.name == name).map(|cause| cause.text.clone());
+    let named =
+        |record: &Record| record.shown.causes.iter().find(|cause| cause.name == name).map(|cause| cause.text.clone());
     let record = until_record(simulator, store, name, |record| named(record).is_some()).await;
     let text = named(&record).unwrap();
     (record, text)
@@ -87,7 +88,7 @@ async fn until_cause(simulator: &Simulator, store: &Store, name: &str) -> (Recor
 /// A's record, once its drain has ended; it must have ended so.
 async fn until_ended(simulator: &Simulator, store: &Store, outcome: Outcome) -> Record {
     let ended = until_record(simulator, store, outcome.name(), Record::is_done).await;
-    assert_eq!(ended.outcome, Some(outcome), "{}", ended.message);
+    assert_eq!(ended.outcome(), Some(outcome), "{}", ended.shown.message);
     ended
 }
 

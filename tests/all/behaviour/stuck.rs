@@ -15,8 +15,8 @@ fn cause_of(scenario: &Scenario, name: &str) -> String {
         let (record, text) = until_cause(&simulator, &store, name).await;
         assert!(elapsed(&simulator) >= seconds(120), "a drain is asked only once it has stood still");
         assert!(held(&simulator));
-        let first = &record.causes[0];
-        assert!(record.message.ends_with(&first.text), "{}", record.message);
+        let first = &record.shown.causes[0];
+        assert!(record.shown.message.ends_with(&first.text), "{}", record.shown.message);
         text
     })
 }
@@ -57,9 +57,9 @@ fn causes_vanish_once_the_drain_moves_again() {
     told(&FULL, async |simulator: Simulator, store| {
         until_cause(&simulator, &store, "NoRoom").await;
         simulator.with(|cloud| cloud.set_group_desired("web-group", 2).unwrap());
-        let moves = |record: &Record| record.causes.is_empty();
+        let moves = |record: &Record| record.shown.causes.is_empty();
         let record = until_record(&simulator, &store, "no cause", moves).await;
-        assert!(!record.message.contains("room"), "{}", record.message);
+        assert!(!record.shown.message.contains("room"), "{}", record.shown.message);
         until_ended(&simulator, &store, Outcome::Drained).await;
     });
 }
@@ -122,12 +122,12 @@ fn a_disconnected_agent_is_named_and_the_drain_goes_on_when_it_is_back() {
     told(&scenario, async |simulator: Simulator, store| {
         let (record, text) = until_cause(&simulator, &store, "AgentDisconnected").await;
         assert!(text.starts_with("its ECS agent has been disconnected since 20"), "{text}");
-        assert_eq!(record.phase, Phase::Waiting);
+        assert_eq!(record.phase(), Phase::Waiting);
         tokio::time::sleep(seconds(900)).await;
         assert!(held(&simulator), "nothing but ECS calls the instance dead");
         simulator.with(|cloud| cloud.set_agent_connected(A, true));
         let record = until_ended(&simulator, &store, Outcome::Drained).await;
-        assert!(record.causes.is_empty());
+        assert!(record.shown.causes.is_empty());
     });
 }
 
@@ -185,7 +185,7 @@ fn calls_that_aws_throttles_are_named_beside_what_could_be_read() {
         struck(&simulator, "GetTaskProtection", Fault::Throttle);
         let (record, text) = until_cause(&simulator, &store, "Throttled").await;
         assert!(text.starts_with("AWS throttles ecs:GetTaskProtection: "), "{text}");
-        assert_eq!(record.causes[0].name, "ServiceCannotReplace");
+        assert_eq!(record.shown.causes[0].name, "ServiceCannotReplace");
     });
 }
 

@@ -77,8 +77,8 @@ fn a_protected_task_is_waited_for_and_named_with_the_end_of_its_protection() {
         assert!(elapsed(&simulator) >= seconds(120), "not before it stood still for two minutes");
         let ends = simulator.peek(|cloud| cloud.start()) + BEGIN + seconds(900);
         assert!(text.contains(&format!("protected from scale-in until {ends:.0}")), "{text}");
-        assert_eq!((record.phase, record.why.as_str()), (Phase::Waiting, "TasksLeft"));
-        assert!(record.message.ends_with(&text), "{}", record.message);
+        assert_eq!((record.phase(), record.shown.why.as_str()), (Phase::Waiting, "TasksLeft"));
+        assert!(record.shown.message.ends_with(&text), "{}", record.shown.message);
         assert!(held(&simulator));
         until_ended(&simulator, &store, Outcome::Drained).await;
         assert!(elapsed(&simulator) >= seconds(900));
@@ -177,7 +177,7 @@ fn a_task_placed_in_the_moment_before_draining_took_hold_is_found() {
         ..PLAIN
     };
     told(&scenario, async |simulator: Simulator, store| {
-        let record = until_record(&simulator, &store, "Deregistering", |r| r.phase == Phase::Deregistering).await;
+        let record = until_record(&simulator, &store, "Deregistering", |r| r.phase() == Phase::Deregistering).await;
         assert_eq!(record.obligations.len(), 1);
         simulator.with(|cloud| cloud.set_service_desired("web", "late", 3));
         let record = until_ended(&simulator, &store, Outcome::Drained).await;

@@ -76,7 +76,7 @@ pub fn a_full_disk() {
     rig.until("the failure is told", || process.log().contains("InternalServerError").then_some(()));
     rig.until("twice the hook's time", || (rig.simulator.now() > begun + seconds(60)).then_some(()));
     let record = rig.record(A).unwrap();
-    assert!(full.version + 1 >= record.version && record.phase == Phase::Waiting, "written all the same: {record:?}");
+    assert!(full.version + 1 >= record.version && record.phase() == Phase::Waiting, "written all the same: {record:?}");
     assert!(rig.count("RecordLifecycleActionHeartbeat") >= beats + 3, "heartbeats go on");
     let state = rig.simulator.with(|cloud| cloud.lifecycle_state(A));
     assert_eq!(state.as_deref(), Some("Terminating:Wait"));

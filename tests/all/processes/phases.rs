@@ -80,7 +80,7 @@ fn in_every_phase<'r>(rig: &'r Rig, fault: Fault) -> (Process<'r>, Process<'r>) 
     rig.until("a part of the proof", || (rig.simulator.now() > begun + seconds(35)).then_some(()));
     terminate(rig, VERIFYING);
     rig.until("a drain in each phase", || {
-        let there = |place: &Place| rig.record(place.leaves).is_some_and(|record| record.phase == place.phase);
+        let there = |place: &Place| rig.record(place.leaves).is_some_and(|record| record.phase() == place.phase);
         PLACES.iter().all(there).then_some(())
     });
     (first, second)
@@ -107,7 +107,7 @@ pub fn stands_still_in_every_phase() {
     rig.until_leads(&second);
     for Place { leaves, phase, .. } in PLACES {
         if [PENDING, DEREGISTERING, COMPLETING].contains(&leaves) {
-            rig.until("it moves on", || rig.record(leaves).filter(|record| record.phase != phase));
+            rig.until("it moves on", || rig.record(leaves).filter(|record| record.phase() != phase));
         }
     }
     first.go_on();

@@ -203,7 +203,7 @@ impl Rig {
     /// Waits until the table shows an instance in this phase.
     #[track_caller]
     pub fn until_phase(&self, instance: &str, phase: Phase) {
-        self.until(&format!("{instance} in {phase}"), || self.record(instance).filter(|r| r.phase == phase));
+        self.until(&format!("{instance} in {phase}"), || self.record(instance).filter(|r| r.phase() == phase));
     }
 
     /// Adds a rule; the answer knows when it has struck.
@@ -259,7 +259,12 @@ impl Rig {
     #[track_caller]
     pub fn expect_drained(&self, instance: &str) {
         let record = self.record(instance).unwrap();
-        assert_eq!((record.phase, record.outcome), (Phase::Done, Some(Outcome::Drained)), "{}", record.message);
+        assert_eq!(
+            (record.phase(), record.outcome()),
+            (Phase::Done, Some(Outcome::Drained)),
+            "{}",
+            record.shown.message
+        );
         let ended: Vec<Completion> = self.simulator.with(|cloud| our_completions(cloud, instance));
         assert!(matches!(ended.as_slice(), [one] if one.how == How::Called), "{instance}: {ended:?}");
         self.expect_kept();

@@ -152,10 +152,10 @@ impl Fleet<'_> {
         let mut over = Vec::new();
         self.under_way.retain(|instance, since| {
             let record = rig.record(instance);
-            match record.as_ref().and_then(|record| record.outcome) {
+            match record.as_ref().and_then(|record| record.outcome()) {
                 Some(outcome) => over.push(outcome.to_string()),
                 None => {
-                    let message = record.map_or("it has no record".to_owned(), |record| record.message);
+                    let message = record.map_or("it has no record".to_owned(), |record| record.shown.message);
                     assert!(now - *since < LONGEST_DRAIN, "{instance} does not end: {message}");
                     return true;
                 }

@@ -87,8 +87,8 @@ fn killed_in_every_phase() {
         }
         process.kill();
         let record = rig.record(A).unwrap();
-        println!("killed after {:?} in {}: {}", elapsed(&rig), record.phase, record.message);
-        assert_eq!(record.phase, phase, "it was killed while the table said so");
+        println!("killed after {:?} in {}: {}", elapsed(&rig), record.phase(), record.shown.message);
+        assert_eq!(record.phase(), phase, "it was killed while the table said so");
         rig.mend();
     }
     let mut process = rig.start();

@@ -76,7 +76,7 @@ fn an_instance_that_spot_takes_back_is_drained_before_that() {
         let done = until_phase(&simulator, &store, Phase::Done).await;
         assert_eq!((done.origin, done.then), (Origin::SpotInterruption, Some(Then::Leave)));
         assert!(begun(&simulator, &done) < seconds(5), "{}", done.created_at);
-        assert_eq!((done.outcome, done.generation), (Some(Outcome::Drained), 1));
+        assert_eq!((done.outcome(), done.generation), (Some(Outcome::Drained), 1));
         assert!(done.lifecycle.is_some(), "it took the lifecycle action over");
         until(&simulator, "the messages are deleted", async || left(&simulator).is_empty()).await;
         drained
@@ -134,7 +134,12 @@ fn spot_interruptions_do_not_wait_for_a_budget() {
         tokio::time::sleep(seconds(20)).await;
         for instance in [A, B] {
             let record = record(&store, instance).await.unwrap();
-            assert!(!matches!(record.phase, Phase::Pending), "{instance} is {}: {}", record.phase, record.message);
+            assert!(
+                !matches!(record.phase(), Phase::Pending),
+                "{instance} is {}: {}",
+                record.phase(),
+                record.shown.message
+            );
             let status = simulator.with(|cloud| cloud.container_instance_status(instance)[0].1);
             assert_eq!(status, "DRAINING", "{instance}");
         }
@@ -156,7 +161,7 @@ fn a_warning_that_comes_again_and_again_opens_one_drain() {
         send_and_wait(&simulator, &warning).await;
         record(&store, A).await.unwrap()
     });
-    assert_eq!((record.phase, record.generation), (Phase::Done, 1));
+    assert_eq!((record.phase(), record.generation), (Phase::Done, 1));
     expect_no_harm(&simulator);
 }
 
@@ -187,10 +192,10 @@ fn a_warning_that_comes_again_after_its_drain_was_cancelled_opens_no_other() {
         until_phase(&simulator, &store, Phase::Verifying).await;
         order_once(&simulator, &store, What::Cancel).await;
         let drain = until_phase(&simulator, &store, Phase::Done).await;
-        assert_eq!(drain.outcome, Some(Outcome::Cancelled));
+        assert_eq!(drain.outcome(), Some(Outcome::Cancelled));
         send_and_wait(&simulator, &warning).await;
         let drain = record(&store, A).await.unwrap();
-        assert_eq!((drain.phase, drain.generation), (Phase::Done, 1));
+        assert_eq!((drain.phase(), drain.generation), (Phase::Done, 1));
     });
     simulator.with(|cloud| assert_eq!(cloud.violations_at_end(), []));
 }
@@ -222,7 +227,7 @@ fn a_rebalance_recommendation_that_keeps_drains_within_the_budget() {
         until(&simulator, "both are drained", async || {
             let mut phases = Vec::new();
             for instance in [A, B] {
-                phases.extend(record(&store, instance).await.map(|record| record.phase));
+                phases.extend(record(&store, instance).await.map(|record| record.phase()));
             }
             let goes_on = |phase: &&Phase| !matches!(phase, Phase::Pending | Phase::Done);
             assert!(phases.iter().filter(goes_on).count() <= 1, "{phases:?}");
@@ -231,7 +236,7 @@ fn a_rebalance_recommendation_that_keeps_drains_within_the_budget() {
         .await;
         for instance in [A, B] {
             let record = record(&store, instance).await.unwrap();
-            assert_eq!((record.origin, record.outcome), (Origin::Rebalance, Some(Outcome::Drained)));
+            assert_eq!((record.origin, record.outcome()), (Origin::Rebalance, Some(Outcome::Drained)));
             assert_eq!(record.then, Some(Then::Keep));
             let state = simulator.with(|cloud| cloud.lifecycle_state(instance));
             assert_eq!(state.as_deref(), Some("InService"), "{instance} stays");

@@ -1,10 +1,9 @@
-//! Arbitrary records, requests and brakes, as far as the types allow: what no drain would ever be, too.
+//! Arbitrary records, requests and pauses, as far as the types allow: what no drain would ever be, too.
 
-use ecs_drain::store::brake::place;
-use ecs_drain_state::record::SCHEMA;
+use ecs_drain::store::pauses::place;
 use ecs_drain_state::{
-    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Note, Obligation, Order, Origin,
-    Outcome, Phase, Record, Request, Strategy as How, Target, Then, WaitKind, What,
+    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Note, Obligation, Order, Orders,
+    Origin, Outcome, Phase, Record, Request, Shown, Stage, Strategy as How, Target, Then, WaitKind, What,
 };
 use jiff::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -155,7 +154,6 @@ fn identity() -> impl Strategy<Value = Record> {
                 generation,
                 version,
                 write_id,
-                schema: SCHEMA,
                 origin,
                 strategy,
                 group,
@@ -168,12 +166,28 @@ fn identity() -> impl Strategy<Value = Record> {
     )
 }
 
+fn stage() -> impl Strategy<Value = Stage> {
+    prop_oneof![
+        Just(Stage::Pending),
+        Just(Stage::Deregistering),
+        Just(Stage::Waiting),
+        Just(Stage::Verifying),
+        (intent(), of(moment())).prop_map(|(intent, refused_since)| Stage::Completing { intent, refused_since }),
+        of(intent()).prop_map(|intent| Stage::Returning { intent }),
+        (outcome(), of(intent()), any::<i64>()).prop_map(|(outcome, intent, expires_at)| Stage::Done {
+            outcome,
+            intent,
+            expires_at
+        }),
+    ]
+}
+
 /// A record of this schema.
 pub fn record() -> impl Strategy<Value = Record> {
-    let stands = (phase(), moment(), moment(), moment(), of(moment()), of(moment()), of(moment()), of(moment()));
+    let stands = (moment(), moment(), moment(), of(moment()), of(moment()), of(moment()), of(moment()));
     let lists = (vec(container_instance(), 0..3), vec(obligation(), 0..4), vec(event(), 0..4), vec(text(), 0..3));
     let orders = (of(order()), of(order()), of(order()), vec(name(), 0..3));
-    let ends = (of(intent()), of(outcome()), of(any::<i64>()), of(moment()), vec(name(), 0..3));
+    let ends = (stage(), vec(name(), 0..3));
     let left = (vec(text(), 0..3), any::<u32>(), any::<u32>(), any::<u32>());
     let note = (text(), text()).prop_map(|(name, text)| Note { name, text });
     let error = (moment(), text()).prop_map(|(at, what)| LastError { at, what });
@@ -181,35 +195,29 @@ pub fn record() -> impl Strategy<Value = Record> {
     (identity(), of(lifecycle()), stands, lists, orders, ends, left, said).prop_map(
         |(record, lifecycle, stands, lists, orders, ends, left, said)| Record {
             lifecycle,
-            phase: stands.0,
-            phase_since: stands.1,
-            created_at: stands.2,
-            updated_at: stands.3,
-            deadline: stands.4,
-            global_limit: stands.5,
-            termination_asked_at: stands.6,
-            retained_at: stands.7,
+            phase_since: stands.0,
+            created_at: stands.1,
+            updated_at: stands.2,
+            deadline: stands.3,
+            global_limit: stands.4,
+            termination_asked_at: stands.5,
+            retained_at: stands.6,
             container_instances: lists.0,
             obligations: lists.1,
             history: lists.2,
-            tasks_left: lists.3,
-            held: orders.0,
-            cancel: orders.1,
-            release: orders.2,
-            requests: orders.3,
-            intent: ends.0,
-            outcome: ends.1,
-            // Nothing unfinished may ever expire.
-            expires_at: ends.2.filter(|_| stands.0 == Phase::Done),
-            refused_since: ends.3,
-            stopped_tasks: ends.4,
-            targets_left: left.0,
-            tasks_left_count: left.1,
-            targets_left_count: left.2,
+            orders: Orders { pause: orders.0, cancel: orders.1, force: orders.2, requests: orders.3 },
+            stage: ends.0,
+            stopped_tasks: ends.1,
+            shown: Shown {
+                tasks_left: lists.3,
+                targets_left: left.0,
+                tasks_left_count: left.1,
+                targets_left_count: left.2,
+                why: said.0,
+                message: said.1,
+                causes: said.2,
+            },
             attempts: left.3,
-            why: said.0,
-            message: said.1,
-            causes: said.2,
             last_error: said.3,
             ..record
         },
@@ -221,16 +229,17 @@ pub fn request() -> impl Strategy<Value = Request> {
     let what = prop_oneof![
         then().prop_map(|then| What::Drain { then }),
         moment().prop_map(|until| What::Extend { until }),
-        proptest::sample::select(vec![What::Cancel, What::Hold, What::Resume, What::Retry, What::Complete]),
+        proptest::sample::select(vec![What::Cancel, What::Pause, What::Resume, What::Retry, What::Force]),
     ];
-    let whose = (name(), text(), text(), text());
+    let whose = (name(), name(), name(), text(), of(name()));
     (name(), whose, any::<u64>(), what, text(), of(text()), moment()).prop_map(
-        |(id, (controller, account, region, instance_id), generation, what, by, reason, at)| Request {
+        |(id, (controller, account, region, instance_id, cluster), generation, what, by, reason, at)| Request {
             id,
             controller,
             account,
             region,
             instance_id,
+            cluster,
             generation,
             what,
             by,
@@ -241,8 +250,8 @@ pub fn request() -> impl Strategy<Value = Request> {
     )
 }
 
-/// What can be held as a whole.
-pub fn held() -> impl Strategy<Value = BTreeMap<String, Order>> {
+/// What can be paused as a whole.
+pub fn paused() -> impl Strategy<Value = BTreeMap<String, Order>> {
     let cluster = (name(), name(), name()).prop_map(|(account, region, cluster)| place(&account, &region, &cluster));
     btree_map(prop_oneof![Just("*".to_owned()), cluster], order(), 0..4)
 }

@@ -1,9 +1,9 @@
-//! What operators ask, in the table: requests with their answers, and the brake.
+//! What operators ask, in the table: requests with their answers, and pauses.
 
 use super::{Table, order, record, saved, show, text};
 use aws_sdk_dynamodb::types::AttributeValue;
 use ecs_drain::store::requests::key as request_key;
-use ecs_drain::store::{Answer, Brake, OpenWork, ReadRequest, Store, UnfinishedKey};
+use ecs_drain::store::{Answer, OpenWork, Pauses, ReadRequest, Store, UnfinishedKey};
 use ecs_drain_state::{Record, Request, Then, What};
 use jiff::SignedDuration;
 use std::time::Duration;
@@ -16,6 +16,7 @@ fn request(id: &str) -> Request {
         account: "123456789012".into(),
         region: "us-east-1".into(),
         instance_id: "i-asked".into(),
+        cluster: Some("web".into()),
         generation: 0,
         what: What::Drain { then: Then::Terminate },
         by: "Ada".into(),
@@ -38,7 +39,7 @@ impl Table {
         assert_eq!(self.store.answer_of(&key).await.unwrap(), None);
 
         let at = asked.at + SignedDuration::from_secs(5);
-        let answer = Answer { text: "held".into(), refused: false, at };
+        let answer = Answer { text: "paused".into(), refused: false, at };
         self.store.answer(&key, &answer).await.unwrap();
         self.store.answer(&key, &Answer { text: "again".into(), refused: true, at }).await.unwrap();
         assert_eq!(self.store.answer_of(&key).await.unwrap(), Some(answer));
@@ -55,7 +56,13 @@ impl Table {
 
     pub(super) async fn requests_that_cannot_be_read_are_told(&self) {
         let mut keys = Vec::new();
-        for id in ["20260105T090001000-1", "20260105T090002000-1", "20260105T090003000-1", "20260105T090004000-1"] {
+        for id in [
+            "20260105T090001000-1",
+            "20260105T090002000-1",
+            "20260105T090003000-1",
+            "20260105T090004000-1",
+            "20260105T090005000-1",
+        ] {
             let asked = request(id);
             self.store.ask(&asked).await.unwrap();
             keys.push(request_key(&asked));
@@ -63,6 +70,8 @@ impl Table {
         self.edit(&keys[0], "what", text("explode")).await;
         self.edit(&keys[1], "schema", AttributeValue::N("7".into())).await;
         self.edit(&keys[2], "controller", text("another")).await;
+        // Who may ask for one thing does not get another.
+        self.edit(&keys[4], "what", text("pause")).await;
         keys.push("request/main/unknown".into());
         let why = |read: ReadRequest| match read {
             ReadRequest::Request(request) => format!("{} is fine", request.id),
@@ -72,10 +81,11 @@ impl Table {
         assert_eq!(
             read.join("\n"),
             "\
-attribute what: unknown variant `explode`, expected one of `drain`, `cancel`, `hold`, `resume`, `extend`, `retry`, `complete`
+attribute what: unknown variant `explode`, expected one of `drain`, `cancel`, `pause`, `resume`, `extend`, `retry`, `force`
 a newer ecs-drain wrote it (schema 7)
-its key is request/main/20260105T090003000-1, but controller and id say request/another/20260105T090003000-1
-20260105T090004000-1 is fine"
+its key is request/main/drain/123456789012/us-east-1/web/20260105T090003000-1, but its attributes say request/another/drain/123456789012/us-east-1/web/20260105T090003000-1
+20260105T090004000-1 is fine
+its key is request/main/drain/123456789012/us-east-1/web/20260105T090005000-1, but its attributes say request/main/pause/123456789012/us-east-1/web/20260105T090005000-1"
         );
         for key in keys {
             let answer = Answer { text: "cannot be read".into(), refused: true, at: request("x").at };
@@ -96,9 +106,11 @@ its key is request/main/20260105T090003000-1, but controller and id say request/
             records: vec![UnfinishedKey { key, version: 1 }],
             requests: asked.iter().rev().map(request_key).collect(),
         };
+        store.set_pause("*", Some(&order("Ada"))).await.unwrap();
         let mut work = OpenWork::default();
         for _ in 0..50 {
             work = store.open_work().await.unwrap();
+            work.requests.sort();
             if work == expected {
                 break;
             }
@@ -110,32 +122,51 @@ its key is request/main/20260105T090003000-1, but controller and id say request/
         assert!(!all.iter().any(|(key, _)| key.starts_with("request")), "a request is no record");
     }
 
-    pub(super) async fn the_brake_keeps_what_others_hold(&self) {
-        let here = || Store::connect(&self.sdk, self.store.table(), "braked");
+    pub(super) async fn a_pause_keeps_what_others_pause(&self) {
+        let here = || Store::connect(&self.sdk, self.store.table(), "paused");
         let (ada, bob) = (here(), here());
-        assert_eq!(ada.brake().await.unwrap(), Brake::default());
-        ada.set_brake("*", None).await.unwrap();
-        assert!(self.item("brake/braked").await.is_empty(), "nothing to let go of is nothing");
-        ada.set_brake("123456789012/us-east-1/web", Some(&order("Ada"))).await.unwrap();
-        bob.set_brake("*", Some(&order("Bob"))).await.unwrap();
-        assert_eq!(show(&self.item("brake/braked").await), BRAKE);
-        let brake = ada.brake().await.unwrap();
-        assert_eq!(brake.on("123456789012", "us-east-1", &["jobs"]), Some(&order("Bob")));
-        bob.set_brake("*", None).await.unwrap();
-        bob.set_brake("*", None).await.unwrap();
-        let brake = ada.brake().await.unwrap();
-        assert_eq!(brake.on("123456789012", "us-east-1", &["web"]), Some(&order("Ada")));
-        assert_eq!(brake.on("123456789012", "us-east-1", &["jobs"]), None);
-        assert_eq!(self.store.brake().await.unwrap(), Brake::default(), "another controller's");
-        assert!(!self.store.all().await.unwrap().iter().any(|(key, _)| key.starts_with("brake")));
+        let web = "123456789012/us-east-1/web";
+        assert_eq!(ada.pauses().await.unwrap(), Pauses::default());
+        ada.set_pause("*", None).await.unwrap();
+        ada.set_pause(web, Some(&order("Ada"))).await.unwrap();
+        bob.set_pause("*", Some(&order("Bob"))).await.unwrap();
+        // Read without the index, which shows a cluster's a moment later.
+        assert_eq!(bob.pauses().await.unwrap().on("1", "eu", &[]), Some(&order("Bob")));
+        assert_eq!(show(&self.item("pause/paused/*").await), PAUSE);
+        self.until_paused(&ada, &["*", web]).await;
+        let pauses = ada.pauses().await.unwrap();
+        assert_eq!(pauses.on("123456789012", "us-east-1", &["jobs"]), Some(&order("Bob")));
+        bob.set_pause("*", None).await.unwrap();
+        bob.set_pause("*", None).await.unwrap();
+        let pauses = ada.pauses().await.unwrap();
+        assert_eq!(pauses.on("123456789012", "us-east-1", &["web"]), Some(&order("Ada")));
+        assert_eq!(pauses.on("123456789012", "us-east-1", &["jobs"]), None);
+        assert_eq!(self.store.pauses().await.unwrap(), Pauses::default(), "another controller's");
+        assert!(!self.store.all().await.unwrap().iter().any(|(key, _)| key.starts_with("pause")));
     }
 
-    pub(super) async fn a_brake_that_cannot_be_read_is_an_error(&self) {
+    pub(super) async fn a_pause_that_cannot_be_read_is_one(&self) {
         let store = Store::connect(&self.sdk, self.store.table(), "broken");
-        self.edit("brake/broken", "held", text("everything")).await;
-        let error = store.brake().await.unwrap_err();
-        assert!(error.to_string().ends_with("item brake/broken: attribute held is not a map)"), "{error}");
-        assert!(!error.is_transient());
+        store.set_pause("*", Some(&order("Ada"))).await.unwrap();
+        store.set_pause("1/eu/web-*", Some(&order("Ada"))).await.unwrap();
+        self.edit("pause/broken/*", "by", AttributeValue::N("7".into())).await;
+        let by = |pauses: &Pauses| pauses.on("1", "eu", &["jobs"]).map(|order| order.by.clone());
+        let unread = "someone (its item cannot be read: attribute by: invalid type: integer `7`, expected a string)";
+        assert_eq!(by(&store.pauses().await.unwrap()).as_deref(), Some(unread));
+        store.set_pause("*", None).await.unwrap();
+        self.until_paused(&store, &["1/eu/web-*"]).await;
+        assert_eq!(by(&store.pauses().await.unwrap()).as_deref(), Some("Ada"), "nobody knows what it was to pause");
+    }
+
+    async fn until_paused(&self, store: &Store, places: &[&str]) {
+        for _ in 0..50 {
+            let pauses = store.pauses().await.unwrap();
+            if pauses.places.keys().eq(places) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        panic!("{places:?} are not what is paused");
     }
 }
 
@@ -143,21 +174,26 @@ its key is request/main/20260105T090003000-1, but controller and id say request/
 const REQUEST: &str = r#"account: "123456789012"
 at: "2026-01-05T09:00:00.25Z"
 by: "Ada"
+cluster: "web"
 controller: "main"
 expires_at: 1767690000
 generation: 0
 id: "20260105T090000250-1"
 instance_id: "i-asked"
-key: "request/main/20260105T090000250-1"
+key: "request/main/drain/123456789012/us-east-1/web/20260105T090000250-1"
 reason: "kernel update"
 region: "us-east-1"
 schema: 1
-unfinished: "request/main/20260105T090000250-1@000000000001"
+unfinished: "request/main/drain/123456789012/us-east-1/web/20260105T090000250-1@000000000001"
 unfinished_of: "main"
 what: {drain: {then: "terminate"}}
 "#;
 
-/// A brake, as people see it.
-const BRAKE: &str = r#"held: {*: {at: "2026-01-05T09:00:00.25Z", by: "Bob", reason: "kernel update"}, 123456789012/us-east-1/web: {at: "2026-01-05T09:00:00.25Z", by: "Ada", reason: "kernel update"}}
-key: "brake/braked"
+/// A pause, as people see it.
+const PAUSE: &str = r#"at: "2026-01-05T09:00:00.25Z"
+by: "Bob"
+key: "pause/paused/*"
+reason: "kernel update"
+unfinished: "pause/paused/*"
+unfinished_of: "paused"
 "#;

@@ -1,10 +1,10 @@
-//! Items of the table, as anybody may write or edit them who may write to the table: records, requests, brakes.
+//! Items of the table, as anybody may write or edit them who may write to the table: records, requests.
 
 use super::{assert_plain, item};
 use aws_sdk_dynamodb::types::AttributeValue;
 use ecs_drain::cli::words::Screen;
 use ecs_drain::cli::{get, sheet};
-use ecs_drain::store::{Read, ReadRequest, brake, requests};
+use ecs_drain::store::{Read, ReadRequest, requests};
 use ecs_drain_state::request::{Circumstances, apply};
 use ecs_drain_state::{
     Answer, ContainerInstanceSight, ContainerInstanceStatus, Context, Drain, GroupSight, Kind, LifecycleState, Mono,
@@ -40,14 +40,10 @@ pub fn record(data: &[u8]) -> bool {
 
 /// What is written is the record, and reading it back changes nothing.
 pub fn survives(record: &Record) {
-    assert_eq!(record.schema, ecs_drain_state::record::SCHEMA, "a record of another schema was read");
     let written = ecs_drain::store::item::from_record(record).expect("what was read can be written");
-    // A TTL on an unfinished record is what nobody may want: the next save removes it.
-    let expires_at = record.expires_at.filter(|_| record.is_done());
-    let kept = Record { expires_at, ..record.clone() };
     let item: HashMap<String, AttributeValue> = written.clone().into_iter().collect();
-    assert_eq!(ecs_drain::store::item::read(&item), Read::Record(Box::new(kept.clone())));
-    assert_eq!(ecs_drain::store::item::from_record(&kept).as_ref(), Ok(&written), "a second save changes it");
+    assert_eq!(ecs_drain::store::item::read(&item), Read::Record(Box::new(record.clone())));
+    assert_eq!(ecs_drain::store::item::from_record(record).as_ref(), Ok(&written), "a second save changes it");
 }
 
 fn now() -> Timestamp {
@@ -130,7 +126,7 @@ fn decide_on(record: &Record) {
 fn order(record: &Record) {
     let until = now() + SignedDuration::from_hours(1);
     let drain = What::Drain { then: Then::Keep };
-    let all = [drain, What::Cancel, What::Hold, What::Resume, What::Extend { until }, What::Retry, What::Complete];
+    let all = [drain, What::Cancel, What::Pause, What::Resume, What::Extend { until }, What::Retry, What::Force];
     for what in all {
         let request = Request {
             id: "20260105T080000000-1".to_owned(),
@@ -138,6 +134,7 @@ fn order(record: &Record) {
             account: record.account.clone(),
             region: record.region.clone(),
             instance_id: record.instance_id.clone(),
+            cluster: record.cluster.clone(),
             generation: record.generation,
             what,
             by: "Ada".to_owned(),
@@ -151,7 +148,7 @@ fn order(record: &Record) {
 
 fn carry_out(request: &Request, record: Option<&Record>) {
     use ecs_drain_state::Applied;
-    let around = Circumstances { margin: SignedDuration::from_mins(5), brake: None, now: now() };
+    let around = Circumstances { margin: SignedDuration::from_mins(5), paused: None, now: now() };
     match apply(request, record, &around) {
         Applied::Changed { record, answer } => {
             survives(&record);
@@ -163,10 +160,9 @@ fn carry_out(request: &Request, record: Option<&Record>) {
 }
 
 /// Every item is a request, or is refused with the reason; what is read is written and read back the same, and what it
-/// says of itself gets into a record as one plain line. Read as a brake, it holds what it says, or is refused.
+/// says of itself gets into a record as one plain line.
 pub fn request(data: &[u8]) -> bool {
     let Some(item) = item::parse(data) else { return false };
-    braked(&item);
     let says = item.get("controller").and_then(|value| value.as_s().ok()).map_or("main", String::as_str);
     match requests::read(&item, says) {
         ReadRequest::Request(request) => {
@@ -187,20 +183,5 @@ pub fn request(data: &[u8]) -> bool {
             assert_plain(&why);
             false
         }
-    }
-}
-
-fn braked(item: &HashMap<String, AttributeValue>) {
-    match brake::read(item) {
-        Ok(brake) => {
-            let held = item.get("held").map_or(0, |held| held.as_m().expect("it was read").len());
-            assert_eq!(brake.held.len(), held, "a place that somebody holds was dropped");
-            for place in brake.held.keys().filter(|place| *place != brake::EVERYTHING) {
-                let parts: Vec<&str> = place.split('/').collect();
-                let [account, region, cluster] = parts[..] else { panic!("it holds nothing: {place:?}") };
-                assert!(brake.on(account, region, &[cluster]).is_some());
-            }
-        }
-        Err(why) => assert_plain(&why),
     }
 }

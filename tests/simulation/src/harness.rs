@@ -132,6 +132,7 @@ pub async fn request(simulator: &Simulator, store: &Store, instance: &str, what:
         account: "123456789012".to_owned(),
         region: "us-east-1".to_owned(),
         instance_id: instance.to_owned(),
+        cluster: None,
         generation: known.map_or(0, |record| record.generation),
         what,
         by: "Ada".to_owned(),

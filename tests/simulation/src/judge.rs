@@ -50,7 +50,7 @@ impl Complaint {
     }
 
     pub fn unfinished(record: &Record) -> Complaint {
-        let Record { instance_id, phase, message, .. } = record;
+        let (instance_id, phase, message) = (&record.instance_id, record.phase(), &record.shown.message);
         Complaint::of(
             "unfinished",
             instance_id,
@@ -141,7 +141,7 @@ fn may_lose(plan: &Plan, records: &[Record], of: &str, when: SimTime) -> bool {
     });
     // An earlier generation may have ended so, where another's hook held the instance on.
     let late = [Some(Outcome::TimedOut), Some(Outcome::Abandoned)];
-    let timed_out = |record: &Record| late.contains(&record.outcome) || record.generation > 1;
+    let timed_out = |record: &Record| late.contains(&record.outcome()) || record.generation > 1;
     let late = |record: &Record| record.instance_id == of && timed_out(record);
     ordered || (plan.rules.deadline.is_some() && records.iter().any(late))
 }
@@ -250,7 +250,7 @@ fn happened_within(plan: &Plan, when: SimTime, span: Duration, what: impl Fn(&Ha
 /// How the drains of a fleet have ended.
 pub async fn outcomes(store: &Store) -> BTreeMap<&'static str, usize> {
     let mut outcomes = BTreeMap::new();
-    for outcome in records(store).await.iter().filter_map(|record| record.outcome) {
+    for outcome in records(store).await.iter().filter_map(|record| record.outcome()) {
         *outcomes.entry(outcome.name()).or_default() += 1;
     }
     outcomes
@@ -260,7 +260,7 @@ pub async fn outcomes(store: &Store) -> BTreeMap<&'static str, usize> {
 /// warm pool, or it has a new root volume. A drain that found it `DRAINING`, as an earlier one was to leave it, leaves it
 /// so as well.
 fn must_be_undone(plan: &Plan, cloud: &Cloud, record: &Record) -> bool {
-    let lives_on = record.outcome == Some(Outcome::Cancelled) || record.lives_on();
+    let lives_on = record.outcome() == Some(Outcome::Cancelled) || record.lives_on();
     let kept = record.generation > 1 && may_be_kept(plan, &record.instance_id);
     lives_on && !kept && record.is_done() && cloud.lifecycle_state(&record.instance_id).as_deref() == Some("InService")
 }

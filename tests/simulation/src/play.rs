@@ -140,14 +140,14 @@ impl Fleet<'_> {
         });
         join(join_all(script), sleep_until(self.begun + seconds(self.plan.calm_at))).await;
         self.simulator.with(|cloud| calm(self.plan, cloud));
-        self.brake(false).await;
+        self.pause(false).await;
         self.end().await
     }
 
     async fn happens(&self, what: &Happening) {
         match what {
             Happening::Order { instance, what } => self.order(instance, *what).await,
-            Happening::Brake { on } => self.brake(*on).await,
+            Happening::Pause { on } => self.pause(*on).await,
             Happening::Kill { replica } => {
                 if let Some(seat) = self.seats.get(*replica).filter(|seat| seat.lives.get()) {
                     self.simulator.crash_notify(&seat.name).notify_one();
@@ -193,14 +193,14 @@ impl Fleet<'_> {
         let (what, leave) = match asked {
             Asked::Drain(then) => (What::Drain { then }, true),
             Asked::Cancel => (What::Cancel, false),
-            Asked::Hold => (What::Hold, false),
+            Asked::Hold => (What::Pause, false),
             Asked::Resume => (What::Resume, false),
             Asked::Extend(span) => {
                 let until = wall(&self.simulator) + SignedDuration::from_secs(i64::try_from(span).unwrap_or_default());
                 (What::Extend { until }, false)
             }
             Asked::Retry => (What::Retry, false),
-            Asked::Complete => (What::Complete, false),
+            Asked::Complete => (What::Force, false),
         };
         self.simulator.with(|cloud| {
             if leave {
@@ -226,11 +226,11 @@ impl Fleet<'_> {
         }
     }
 
-    async fn brake(&self, on: bool) {
+    async fn pause(&self, on: bool) {
         let order = Order { by: "Ada".to_owned(), reason: Some("incident".to_owned()), at: wall(&self.simulator) };
         loop {
             self.table().await;
-            if self.store.set_brake("*", on.then_some(&order)).await.is_ok() {
+            if self.store.set_pause("*", on.then_some(&order)).await.is_ok() {
                 return;
             }
         }
@@ -256,7 +256,7 @@ impl Fleet<'_> {
             }
             for record in &unfinished {
                 self.simulator.with(|cloud| move_on(cloud, &record.instance_id));
-                if record.held.is_some() {
+                if record.orders.pause.is_some() {
                     self.order(&record.instance_id, Asked::Resume).await;
                 }
             }
@@ -408,7 +408,7 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
         | Happening::Stop { .. }
         | Happening::ClockJumps { .. }
         | Happening::RecordWritten { .. }
-        | Happening::Brake { .. } => {}
+        | Happening::Pause { .. } => {}
     }
 }
 

@@ -106,7 +106,7 @@ fn record_rules() -> RecordRules {
     RecordRules {
         table: TABLE,
         key: "key",
-        others: &["lease/", "request/", "brake/"],
+        others: &["lease/", "request/", "pause/"],
         phase: "phase",
         version: "version",
         generation: "generation",
@@ -118,7 +118,7 @@ fn record_rules() -> RecordRules {
         moves: moves.collect(),
         through: &["Deregistering", "Waiting", "Verifying"],
         noted_before: &[("TerminateInstanceInAutoScalingGroup", "termination_asked_at")],
-        held: "held",
+        paused: "pause",
         budget: None,
         deregistered: ("container_instances", "arn", "deregistered_at"),
     }

@@ -24,7 +24,7 @@
 //! | unsaved completion | it sent `CompleteLifecycleAction` while the record did not say that it was about to |
 //! | wrong result sent | the record said so, with another result |
 //! | unsaved act | it sent another call that its record must have noted first, and had not |
-//! | held, and touched | it changed something of an instance whose drain had been held for more than two minutes |
+//! | paused, and touched | it changed something of an instance whose drain had been paused for more than two minutes |
 //! | more than the budget | a drain began while as many of its kind went on in its cluster as may |
 //! | opened again | a drain was opened again for a lifecycle action, and no action of our hook held the instance |
 

@@ -25,5 +25,5 @@ fn the_message_says_both() {
     for line in ["0s ACTIVE tasks=web:RUNNING", "5s DRAINING", "2m because=NoRoom"] {
         played.pass(line, show);
     }
-    assert_eq!(played.drain.record.message, "task t1 of service web is RUNNING; because of NoRoom");
+    assert_eq!(played.drain.record.shown.message, "task t1 of service web is RUNNING; because of NoRoom");
 }

@@ -2,13 +2,15 @@
 
 mod judge;
 
-use super::fixture::{ada, container_instance, container_instance_sight, epoch, group, obligation, opened, task};
+use super::fixture::{
+    ada, container_instance, container_instance_sight, epoch, group, obligation, opened, ordered, stage, task,
+};
 use crate::decide::{Action, Context};
 use crate::drain::Drain;
 use crate::facts::{Answer, TaskAnswer, Wanted};
 use crate::phase::{Outcome, Phase};
 use crate::policy::{AtDeadline, DaemonTasks, Policy, StandaloneTasks};
-use crate::record::{ActionResult, Intent, Record, Strategy, Then, WaitKind, later};
+use crate::record::{Record, Strategy, Then, WaitKind, later};
 use crate::sight::{Seen, TargetSight};
 use crate::time::{Mono, Now, Read};
 use crate::why::Why;
@@ -117,7 +119,7 @@ fn ripen(drain: &mut Drain, policy: &Policy) {
     history.push((1500, target()));
     history.extend(arns.iter().map(|of| (1950, list(of, Wanted::Stopped))));
     history.extend([(1980, target()), (1990, search(found()))]);
-    let returns = drain.record.phase == Phase::Returning;
+    let returns = drain.record.phase() == Phase::Returning;
     let groups = if returns { ["Warmed:Stopped", "absent"] } else { ["Terminating:Proceed", "absent"] };
     history
         .extend([1985, 1990].into_iter().zip(groups).map(|(at, word)| (at, Answer::Group(group(word, "60", false)))));
@@ -181,17 +183,13 @@ fn records() -> Vec<Record> {
     let with = |phase: Phase, outcome: Option<Outcome>, registered: usize| {
         let kind = if phase == Phase::Returning { WaitKind::ReturnsToWarmPool } else { WaitKind::Terminating };
         let mut record = opened(kind, (1..=registered).map(container_instance).collect());
-        record.phase = phase;
+        record.stage = stage(phase, outcome.unwrap_or(Outcome::TimedOut));
         record.obligations = vec![obligation("web/60")];
         if let Some(first) = record.container_instances.first_mut() {
             first.draining_is_ours = phase != Phase::Pending;
         }
-        match (phase, outcome) {
-            (Phase::Done, outcome) => {
-                record.outcome = outcome;
-                record.explain(&Why::Done(outcome.unwrap()));
-            }
-            (_, outcome) => record.intent = outcome.map(intent),
+        if let Some(outcome) = record.outcome() {
+            record.explain(&Why::Done(outcome));
         }
         record
     };
@@ -203,36 +201,31 @@ fn records() -> Vec<Record> {
         with(Phase::Waiting, None, 1),
         with(Phase::Verifying, None, 1),
         with(Phase::Verifying, None, 2),
-        with(Phase::Completing, None, 1),
         with(Phase::Completing, Some(Outcome::NotInCluster), 0),
         with(Phase::Completing, Some(Outcome::TimedOut), 0),
         with(Phase::Returning, Some(Outcome::Drained), 1),
         with(Phase::Done, Some(Outcome::Drained), 1),
     ];
     use Outcome::*;
-    let intents = [Drained, TimedOut, Abandoned, Released, NotInCluster, WaitLost];
+    let intents = [Drained, TimedOut, Abandoned, Forced, NotInCluster, WaitLost];
     records.extend(intents.map(|outcome| with(Phase::Completing, Some(outcome), 1)));
     records
 }
 
-/// The drain as it is, held, ordered to end, and as one that an operator asked for: to terminate, to keep, cancelled.
+/// The drain as it is, paused, ordered to end, and as one that an operator asked for: to terminate, to keep, cancelled.
 fn with_orders(record: Record) -> Vec<Record> {
     let operators = Record { lifecycle: None, global_limit: None, ..record.clone() };
+    let then = |then| Record { then: Some(then), ..operators.clone() };
     let mut all = vec![
-        Record { held: Some(ada()), ..record.clone() },
-        Record { release: Some(ada()), ..record.clone() },
-        Record { then: Some(Then::Keep), ..operators.clone() },
-        Record { then: Some(Then::Keep), release: Some(ada()), ..operators.clone() },
-        Record { then: Some(Then::Terminate), ..operators.clone() },
-        Record { then: Some(Then::Terminate), cancel: Some(ada()), ..operators },
+        ordered(&record, |orders| orders.pause = Some(ada())),
+        ordered(&record, |orders| orders.force = Some(ada())),
+        then(Then::Keep),
+        ordered(&then(Then::Keep), |orders| orders.force = Some(ada())),
+        then(Then::Terminate),
+        ordered(&then(Then::Terminate), |orders| orders.cancel = Some(ada())),
     ];
     all.insert(0, record);
     all
-}
-
-fn intent(outcome: Outcome) -> Intent {
-    let result = if outcome == Outcome::Abandoned { ActionResult::Abandon } else { ActionResult::Continue };
-    Intent { result, outcome, reason: "it was decided".to_owned(), at: epoch() }
 }
 
 fn policies() -> Vec<Policy> {
@@ -258,7 +251,7 @@ fn looks(record: &Record) -> Vec<Look> {
         _ => &["?", "ACTIVE", "DRAINING", "DRAINING!", "INACTIVE", "REGISTERING"],
     };
     let tasks = ["?", "", "web:STOPPING", "standalone:RUNNING", "daemon/log:RUNNING"];
-    let groups = if record.phase == Phase::Returning {
+    let groups = if record.phase() == Phase::Returning {
         ["?", "InService", "Warmed:Stopped", "Terminating:Wait", "absent"]
     } else {
         ["?", "Terminating:Wait", "Terminating:Wait!", "Terminating:Proceed", "absent"]

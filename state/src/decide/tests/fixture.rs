@@ -33,11 +33,11 @@
 //! | `answer=accepted` | what a completion is answered: `accepted`, `no-active` or `error` | `accepted` |
 //! | `clock=+1h` | how far the wall clock is off | `+0s` |
 //! | `turn=2/2+1` | so many go on, of so many, and so many wait before it; `now`: its turn has come | `now` |
-//! | `brake=Ada` | who holds everything | `none` |
+//! | `paused=Ada` | who pauses everything | `none` |
 //! | `because=NoRoom` | what was found out of why it does not move | `none` |
 //!
 //! Any of the reads can be `?`: it failed. These words happen once: `restart` (this pass begins without memory),
-//! `dies-before-save` and `dies-after-save` (it ends there), `same-group` (Auto Scaling is not asked), `deadline=20m` (an operator moved it, counted from 0s), `hold`, `resume`, `cancel`, `complete-now` and
+//! `dies-before-save` and `dies-after-save` (it ends there), `same-group` (Auto Scaling is not asked), `deadline=20m` (an operator moved it, counted from 0s), `pause`, `resume`, `cancel`, `force` and
 //! `take-back` (an operator ordered it, or no longer does), `adopt` (intake gave the drain a lifecycle action).
 //!
 //! `policy then=keep` opens a drain that no hook began: `terminate`, `terminate-and-shrink`, `keep` or `leave`; `origin=spot`
@@ -53,9 +53,9 @@ pub use words::{container_instance, container_instance_sight, group, obligation,
 use crate::decide::{Action, CompletionAnswer, Context, Decision, Turn, after_completion};
 use crate::drain::Drain;
 use crate::facts::Kind;
-use crate::phase::Phase;
+use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
-use crate::record::{Note, Order, Origin, Record, Then, WaitKind, later};
+use crate::record::{ActionResult, Intent, Note, Order, Orders, Origin, Record, Stage, Then, WaitKind, later};
 use crate::time::{Mono, Now, Read};
 use cloud::Cloud;
 use jiff::{SignedDuration, Timestamp};
@@ -182,11 +182,11 @@ impl Played {
                 None if word == "restart" => self.restart(begun),
                 None if word.starts_with("dies-") => dies = word,
                 None if word == "same-group" => asks_group = false,
-                None if word == "hold" => record.held = Some(ada()),
-                None if word == "resume" => record.held = None,
-                None if word == "cancel" => record.cancel = Some(ada()),
-                None if word == "complete-now" => record.release = Some(ada()),
-                None if word == "take-back" => record.release = None,
+                None if word == "pause" => record.orders.pause = Some(ada()),
+                None if word == "resume" => record.orders.pause = None,
+                None if word == "cancel" => record.orders.cancel = Some(ada()),
+                None if word == "force" => record.orders.force = Some(ada()),
+                None if word == "take-back" => record.orders.force = None,
                 None if word == "adopt" => {
                     let lifecycle = opened(WaitKind::Terminating, Vec::new()).lifecycle.unwrap();
                     record = record.adopt(lifecycle, None, SignedDuration::ZERO, self.wall(begun));
@@ -200,11 +200,11 @@ impl Played {
         self.cloud.change();
         self.cloud.answer(&mut self.drain, &self.policy, read, asks_group, searches);
         let now = Now { mono: read.ended, wall: self.wall(begun + READING) };
-        let brake = self.cloud.fact("brake", "none");
+        let paused = self.cloud.fact("paused", "none");
         let causes = self.causes();
         let context = Context {
             turn: turn(&self.cloud.fact("turn", "now")),
-            brake: Some(brake.as_str()).filter(|b| *b != "none"),
+            paused: Some(paused.as_str()).filter(|b| *b != "none"),
             causes: &causes,
         };
         let decision = self.drain.decide(&self.policy, &context, now);
@@ -237,12 +237,8 @@ impl Played {
             }
         }
         let Some(intent) = sent else { return };
-        assert_eq!(self.drain.record.phase, Phase::Completing, "only Completing may complete");
-        assert_eq!(
-            self.drain.record.intent.as_ref(),
-            Some(intent),
-            "the intent must be saved before Auto Scaling is told"
-        );
+        assert_eq!(self.drain.record.phase(), Phase::Completing, "only Completing may complete");
+        assert_eq!(self.drain.record.intent(), Some(intent), "the intent must be saved before Auto Scaling is told");
         if dies == "dies-after-save" {
             return;
         }
@@ -261,8 +257,8 @@ impl Played {
     fn write(&mut self, mut record: Record, now: Now) {
         record.version += 1;
         record.updated_at = now.wall;
-        let intended = matches!(record.phase, Phase::Completing | Phase::Returning | Phase::Done);
-        assert!(record.intent.is_none() || intended, "an intent that is dropped is out of the record");
+        let intended = matches!(record.phase(), Phase::Completing | Phase::Returning | Phase::Done);
+        assert!(record.intent().is_none() || intended, "an intent that is dropped is out of the record");
         self.drain.take(record, now.mono);
         self.writes += 1;
     }
@@ -294,6 +290,28 @@ fn completion(action: &Action) -> Option<&crate::record::Intent> {
 /// An operator's order.
 pub fn ada() -> Order {
     Order { by: "Ada".to_owned(), reason: Some("kernel".to_owned()), at: epoch() }
+}
+
+/// The same drain with other orders.
+pub fn ordered(record: &Record, order: impl FnOnce(&mut Orders)) -> Record {
+    let mut record = record.clone();
+    order(&mut record.orders);
+    record
+}
+
+/// The stage of a phase, of a drain that ended or is to end so; where nothing is intended yet, the outcome has no say.
+pub fn stage(phase: Phase, outcome: Outcome) -> Stage {
+    let result = if outcome == Outcome::Abandoned { ActionResult::Abandon } else { ActionResult::Continue };
+    let intent = Intent { result, outcome, reason: "it was decided".to_owned(), at: epoch() };
+    match phase {
+        Phase::Pending => Stage::Pending,
+        Phase::Deregistering => Stage::Deregistering,
+        Phase::Waiting => Stage::Waiting,
+        Phase::Verifying => Stage::Verifying,
+        Phase::Completing => Stage::Completing { intent, refused_since: None },
+        Phase::Returning => Stage::Returning { intent: Some(intent) },
+        Phase::Done => Stage::Done { outcome, intent: Some(intent), expires_at: 1_800_000_000 },
+    }
 }
 
 /// Reads `2/2+1`, or `now`.

@@ -9,10 +9,10 @@ fn nothing_where_nothing_can_be_done() {
         "
         0s   ACTIVE tasks=web:RUNNING turn=1/1+0 => Pending nothing
         10s  turn=now                            => Deregistering Status≥16s/Begin
-        15s  DRAINING hold                       => Deregistering nothing
+        15s  DRAINING pause                       => Deregistering nothing
         1h                                       => Deregistering nothing
         2h   resume                              => Waiting Status≥2h16s/Show Tasks≥2h5m1s/Show Sweep≥2h1s/Show
-        2h1s brake=Ada                           => Waiting nothing
+        2h1s paused=Ada                           => Waiting nothing
         6 writes
         ",
     );
@@ -160,7 +160,7 @@ fn released() {
     check(
         "
         0s DRAINING tasks=web:RUNNING => Waiting Status≥16s/Show Tasks≥5m1s/Show Running≥1m1s/Show Sweep≥1m1s/Show
-        5s complete-now answer=error  => Completing nothing; error: Completing
+        5s force answer=error  => Completing nothing; error: Completing
         4 writes
         ",
     );

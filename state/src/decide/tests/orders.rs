@@ -1,17 +1,17 @@
-//! What operators order: hold, resume, cancel, complete now.
+//! What operators order: pause, resume, cancel, force.
 
 use super::fixture::check;
 
 /// A drain that is held does nothing, whatever is seen; resumed, it goes on where it was.
 #[test]
-fn held_and_resumed() {
+fn paused_and_resumed() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING hold            => Deregistering saved 10s Held(Ada (kernel))
-        10s  tasks=none               => Deregistering 10s Held(Ada (kernel))
-        66s                           => Deregistering 10s Held(Ada (kernel))
-        76s                           => Deregistering 10s Held(Ada (kernel))
+        5s   DRAINING pause           => Deregistering saved 10s Paused(Ada (kernel))
+        10s  tasks=none               => Deregistering 10s Paused(Ada (kernel))
+        66s                           => Deregistering 10s Paused(Ada (kernel))
+        76s                           => Deregistering 10s Paused(Ada (kernel))
         86s  resume                   => Verifying saved search≥1m27s 30s SecondLook(40s)
         116s                          => Verifying 10s SecondLook(10s)
         127s                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -21,13 +21,13 @@ fn held_and_resumed() {
     );
 }
 
-/// The brake on a cluster, or on everything, does the same.
+/// A pause of a cluster, or on everything, does the same.
 #[test]
-fn the_brake() {
+fn the_pause() {
     check(
         "
-        0s  ACTIVE brake=Ada => Pending saved 10s Held(Ada)
-        10s brake=none       => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        0s  ACTIVE paused=Ada => Pending saved 10s Paused(Ada)
+        10s paused=none       => Deregistering saved SetDraining(c1) 5s AskedToDrain
         3 writes
         ",
     );
@@ -35,15 +35,15 @@ fn the_brake() {
 
 /// Also a deadline does not act on what is held, nor does an intent.
 #[test]
-fn held_past_its_deadline() {
+fn paused_past_its_deadline() {
     check(
         "
         policy deadline=10m at-deadline=continue
         0s  ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING hold            => Deregistering saved 10s Held(Ada (kernel))
-        11m                          => Deregistering 10s Held(Ada (kernel))
+        5s  DRAINING pause           => Deregistering saved 10s Paused(Ada (kernel))
+        11m                          => Deregistering 10s Paused(Ada (kernel))
         12m resume answer=error      => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
-        13m hold                     => Completing saved 10s Held(Ada (kernel))
+        13m pause                    => Completing saved 10s Paused(Ada (kernel))
         14m resume                   => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         8 writes
         ",
@@ -52,11 +52,11 @@ fn held_past_its_deadline() {
 
 /// What the world ends is over, held or not.
 #[test]
-fn held_and_gone() {
+fn paused_and_gone() {
     check(
         "
-        0s  ACTIVE hold           => Pending saved 10s Held(Ada (kernel))
-        5s  INACTIVE group=absent => Pending 10s Held(Ada (kernel))
+        0s  ACTIVE pause          => Pending saved 10s Paused(Ada (kernel))
+        5s  INACTIVE group=absent => Pending 10s Paused(Ada (kernel))
         10s                       => Done(InstanceGone) saved
         3 writes
         ",
@@ -165,11 +165,11 @@ fn taken_while_it_is_cancelled() {
 
 /// Completed by order, whatever is left: the order is in the record before anything is told.
 #[test]
-fn completed_now() {
+fn forced() {
     check(
         "
         0s ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s DRAINING complete-now                                     => Completing saved Complete(CONTINUE,Released) 10s Completing; accepted: Done(Released)
+        5s DRAINING force                                            => Completing saved Complete(CONTINUE,Forced) 10s Completing; accepted: Done(Forced)
         4 writes
         ",
     );
@@ -180,9 +180,9 @@ fn completed_now() {
 fn an_order_taken_back() {
     check(
         "
-        0s  ACTIVE tasks=web:RUNNING           => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING complete-now answer=error => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing
-        15s take-back                          => Waiting saved search≥1m6s 5s TasksLeft(1)
+        0s  ACTIVE tasks=web:RUNNING    => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING force answer=error => Completing saved Complete(CONTINUE,Forced) 10s Completing; error: Completing
+        15s take-back                   => Waiting saved search≥1m6s 5s TasksLeft(1)
         5 writes
         ",
     );
@@ -195,7 +195,7 @@ fn a_kept_one_ends_as_it_is() {
         "
         policy then=keep
         0s ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s DRAINING complete-now                    => Done(Released) saved
+        5s DRAINING force                           => Done(Forced) saved
         3 writes
         ",
     );
@@ -208,7 +208,7 @@ fn one_that_terminates_asks_now() {
         "
         policy then=terminate
         0s ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s DRAINING complete-now                    => Completing saved Terminate(workers) 10s TerminationAsked
+        5s DRAINING force                    => Completing saved Terminate(workers) 10s TerminationAsked
         3 writes
         ",
     );
@@ -237,16 +237,16 @@ fn not_cancelled_while_its_group_may_have_heard() {
 
 /// A completion that does not get through is ordered: it is the order's then, and no longer needs everything gone.
 #[test]
-fn completed_now_while_it_is_being_completed() {
+fn forced_while_it_is_being_completed() {
     check(
         "
         0s   DRAINING          => Verifying saved search≥1m1s 30s Settling(1m)
         61s                    => Verifying 30s SecondLook(1m)
         111s                   => Verifying 10s SecondLook(10s)
         122s answer=error      => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        131s complete-now      => Completing saved Complete(CONTINUE,Released) 10s Completing; error: Completing
-        141s tasks=web:RUNNING => Completing Complete(CONTINUE,Released) 10s Completing; error: Completing
-        151s answer=accepted   => Completing Complete(CONTINUE,Released) 10s Completing; accepted: Done(Released)
+        131s force             => Completing saved Complete(CONTINUE,Forced) 10s Completing; error: Completing
+        141s tasks=web:RUNNING => Completing Complete(CONTINUE,Forced) 10s Completing; error: Completing
+        151s answer=accepted   => Completing Complete(CONTINUE,Forced) 10s Completing; accepted: Done(Forced)
         8 writes
         ",
     );

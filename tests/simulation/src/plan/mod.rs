@@ -265,7 +265,7 @@ pub enum Happening {
         instance: String,
     },
     /// Everything is held.
-    Brake {
+    Pause {
         on: bool,
     },
 }

@@ -171,7 +171,7 @@ impl Dice {
                 let span = self.among(5, 200) * self.one(&[1, 1, 2]);
                 vec![(at, Happening::TableAway { span, hangs: self.often(40) })]
             }
-            _ => vec![(at, Happening::Brake { on: true }), (later, Happening::Brake { on: false })],
+            _ => vec![(at, Happening::Pause { on: true }), (later, Happening::Pause { on: false })],
         }
     }
 

@@ -74,7 +74,7 @@ impl Dice {
             65..70 => self.a_look_fails(plan, at),
             70..80 => self.stops_unseen(plan, at),
             80..88 => self.registers_while_told_late(plan, at),
-            88..92 => self.ends_while_held(plan, at),
+            88..92 => self.ends_while_paused(plan, at),
             92..97 => is_not_heard_for_long(plan, at),
             _ => self.record_written_by_others(plan, at),
         }
@@ -228,7 +228,7 @@ impl Dice {
     }
 
     /// All that the instance does ends while its drain is held.
-    fn ends_while_held(&mut self, plan: &mut Plan, at: u64) {
+    fn ends_while_paused(&mut self, plan: &mut Plan, at: u64) {
         plan.script.push((at - 10, job(180)));
         plan.script.push((at + 25, order(Asked::Hold)));
         plan.script.push((at + 330, order(Asked::Resume)));

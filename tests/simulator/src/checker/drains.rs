@@ -1,4 +1,4 @@
-//! What no single write shows: how many drains go on at once, whether one that is held is left alone, whether one is
+//! What no single write shows: how many drains go on at once, whether one that is paused is left alone, whether one is
 //! opened again without need.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use super::{Checkers, last};
 use crate::SimTime;
 use crate::cloud::World;
 
-/// For how long a replica may go on without knowing that a drain is held: it reads the table every minute.
+/// For how long a replica may go on without knowing that a drain is paused: it reads the table every minute.
 const NOTICED: Duration = Duration::from_secs(120);
 
 /// How many drains of a cluster may go on at once: those of lifecycle actions, and all others.
@@ -36,8 +36,8 @@ pub(super) struct Drains {
     going: BTreeMap<String, Kind>,
     /// Instances whose action is about to be completed.
     completing: BTreeSet<String>,
-    /// Since when drains are held, by key.
-    held: BTreeMap<String, SimTime>,
+    /// Since when drains are paused, by key.
+    paused: BTreeMap<String, SimTime>,
     /// Instances that the program under test has asked a group to terminate, and that the group then began to terminate.
     terminated: BTreeSet<String>,
 }
@@ -98,7 +98,7 @@ impl Checkers {
         }
         let rests = is.phase == rules.returning && kind.lifecycle;
         let goes_on = ![rules.first, rules.last].contains(&is.phase) && !rests;
-        let held = after.get(rules.held).is_some();
+        let paused = after.get(rules.paused).is_some();
         if is.phase == rules.completing {
             self.drains.completing.insert(instance.to_owned());
         } else {
@@ -109,10 +109,10 @@ impl Checkers {
         } else {
             self.drains.going.remove(&key.value);
         }
-        if held {
-            self.drains.held.entry(key.value.clone()).or_insert(now);
+        if paused {
+            self.drains.paused.entry(key.value.clone()).or_insert(now);
         } else {
-            self.drains.held.remove(&key.value);
+            self.drains.paused.remove(&key.value);
         }
         for (checker, text) in wrong {
             self.violated(now, checker, instance, text);
@@ -135,10 +135,10 @@ impl Checkers {
 
     /// A call is sent that changes something of this instance.
     pub(super) fn acts_on(&mut self, now: SimTime, operation: &str, instance: &str, key: &str) {
-        let since = self.drains.held.get(key).copied();
+        let since = self.drains.paused.get(key).copied();
         if let Some(since) = since.filter(|since| now.saturating_sub(*since) > NOTICED) {
-            let text = format!("{operation}, although it has been held for {:?}", now.saturating_sub(since));
-            self.violated(now, "held, and touched", instance, text);
+            let text = format!("{operation}, although it has been paused for {:?}", now.saturating_sub(since));
+            self.violated(now, "paused, and touched", instance, text);
         }
     }
 

@@ -46,8 +46,8 @@ pub struct RecordRules {
     pub through: &'static [&'static str],
     /// Operations of Auto Scaling that name an instance, each with the attribute that its record must have first.
     pub noted_before: &'static [(&'static str, &'static str)],
-    /// The attribute that a record has while an operator holds its drain.
-    pub held: &'static str,
+    /// The attribute that a record has while its drain is paused by an operator.
+    pub paused: &'static str,
     /// How many drains may go on at once, if that is judged.
     pub budget: Option<Budget>,
     /// The list of an instance's registrations with ECS, the field of each with its ARN, and the field that it must have

@@ -22,38 +22,38 @@ pub fn judge(case: &Case, look: &Look, drain: &Drain, decision: &Decision) -> Re
     let rule = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(rule) };
     rule(decision.fault.is_none(), "no move is refused")?;
     let moves: Vec<_> = after.history[before.history.len()..].iter().map(|e| e.phase).collect();
-    let mut at = before.phase;
+    let mut at = before.phase();
     for next in moves {
         rule(next == at || at.may_become(next), "a move must be legal")?;
         at = next;
     }
-    rule(at == after.phase, "every move is in the history")?;
+    rule(at == after.phase(), "every move is in the history")?;
     rule(!decision.again.is_zero(), "a pass must not spin")?;
     let kept = before.obligations.iter().zip(&after.obligations).filter(|(b, a)| b.is_same(a)).count();
     rule(kept == before.obligations.len(), "an obligation is never forgotten")?;
     rule(after.container_instances.len() >= before.container_instances.len(), "a registration is never forgotten")?;
     let durable =
-        |r: &Record| (r.phase, r.intent.clone(), r.obligations.len(), r.container_instances.clone(), r.cancel.clone());
+        |r: &Record| (r.stage.clone(), r.obligations.len(), r.container_instances.clone(), r.orders.cancel.clone());
     let changed = durable(before) != durable(after);
     rule(decision.save || !changed, "what changed is saved")?;
-    rule((after.phase == Phase::Done) == after.outcome.is_some(), "only Done has an outcome")?;
-    let may_intend = matches!(after.phase, Phase::Completing | Phase::Returning | Phase::Done);
-    rule(after.intent.is_none() || may_intend || !changed, "an intent that is dropped is out of the record")?;
-    let untouched = after.phase == Phase::Done && decision.actions.is_empty() && !decision.save;
-    rule(before.phase != Phase::Done || untouched, "Done is done")?;
-    rule(before.phase != Phase::Done || decision.needs.iter().next().is_none(), "and wants nothing")?;
-    if before.phase != Phase::Done && after.phase == Phase::Done {
+    rule((after.phase() == Phase::Done) == after.outcome().is_some(), "only Done has an outcome")?;
+    let may_intend = matches!(after.phase(), Phase::Completing | Phase::Returning | Phase::Done);
+    rule(after.intent().is_none() || may_intend || !changed, "an intent that is dropped is out of the record")?;
+    let untouched = after.phase() == Phase::Done && decision.actions.is_empty() && !decision.save;
+    rule(before.phase() != Phase::Done || untouched, "Done is done")?;
+    rule(before.phase() != Phase::Done || decision.needs.iter().next().is_none(), "and wants nothing")?;
+    if before.phase() != Phase::Done && after.phase() == Phase::Done {
         let group = &drain.facts.group;
-        let over = group.past_wait_reads >= if after.intent.is_some() { 1 } else { 2 };
-        let returned = before.phase == Phase::Returning;
+        let over = group.past_wait_reads >= if after.intent().is_some() { 1 } else { 2 };
+        let returned = before.phase() == Phase::Returning;
         rule(
             group.gone_reads >= 2 || over || returned || ends_without_action(case, look, after),
             "a drain ends by itself only when the instance is gone or our action over",
         )?;
     }
-    if before.held.is_some() && before.phase != Phase::Done {
+    if before.orders.pause.is_some() && before.phase() != Phase::Done {
         rule(decision.actions.is_empty(), "nothing is done while it is held")?;
-        rule(after.phase == before.phase || after.phase == Phase::Done, "nor decided")?;
+        rule(after.phase() == before.phase() || after.phase() == Phase::Done, "nor decided")?;
     }
     decision.actions.iter().try_for_each(|action| judge_action(action, case, look, after))
 }
@@ -62,12 +62,13 @@ pub fn judge(case: &Case, look: &Look, drain: &Drain, decision: &Decision) -> Re
 /// before anything was done, what an operator ends, and what its group terminates.
 fn ends_without_action(case: &Case, look: &Look, after: &Record) -> bool {
     let keeps = matches!(after.then, Some(Then::Keep));
-    let ended = match after.outcome {
+    let ended = match after.outcome() {
         Some(Outcome::Drained) => keeps && all_is_gone(case, look, after).is_ok(),
-        Some(Outcome::Released) => after.release.is_some() && keeps,
+        Some(Outcome::Forced) => after.orders.force.is_some() && keeps,
         Some(Outcome::Cancelled) => {
-            let nothing_done = case.drain.record.phase == Phase::Pending;
-            after.cancel.is_some() && (nothing_done || !after.container_instances.iter().any(|c| c.draining_is_ours))
+            let nothing_done = case.drain.record.phase() == Phase::Pending;
+            after.orders.cancel.is_some()
+                && (nothing_done || !after.container_instances.iter().any(|c| c.draining_is_ours))
         }
         Some(Outcome::NotInCluster) => after.container_instances.is_empty(),
         Some(Outcome::TimedOut | Outcome::Abandoned) => after.deadline.is_some(),
@@ -88,9 +89,9 @@ fn judge_action(action: &Action, case: &Case, look: &Look, after: &Record) -> Re
             rule(listed, "the obligations are known before anything goes")
         }
         Action::SetActive { container_instance: arn, .. } => {
-            rule(after.phase == Phase::Returning, "only Returning undoes a DRAINING")?;
+            rule(after.phase() == Phase::Returning, "only Returning undoes a DRAINING")?;
             let in_service = look.group == "InService";
-            rule(after.cancel.is_some() || in_service, "once it is in service")?;
+            rule(after.orders.cancel.is_some() || in_service, "once it is in service")?;
             rule(status.is_some_and(|word| word != "INACTIVE"), "of what is there")?;
             rule(ours(arn).is_some_and(|c| c.draining_is_ours), "and only ours")
         }
@@ -107,11 +108,11 @@ fn judge_action(action: &Action, case: &Case, look: &Look, after: &Record) -> Re
         Action::Terminate { .. } => {
             rule(after.lifecycle.is_none(), "what a hook of ours holds is completed, not terminated")?;
             rule(after.then == Some(Then::Terminate), "only where that was asked for")?;
-            rule(after.phase == Phase::Completing && after.termination_asked_at.is_some(), "it is in the record")?;
+            rule(after.phase() == Phase::Completing && after.termination_asked_at.is_some(), "it is in the record")?;
             rule(look.group != "absent" && (look.group != "?" || case.ripe), "it is in a group")?;
-            match after.intent.as_ref().map(|i| i.outcome) {
+            match after.intent().map(|i| i.outcome) {
                 Some(Outcome::Drained) => all_is_gone(case, look, after),
-                Some(Outcome::Released) => rule(after.release.is_some(), "an operator ordered it"),
+                Some(Outcome::Forced) => rule(after.orders.force.is_some(), "an operator ordered it"),
                 Some(Outcome::TimedOut | Outcome::Abandoned) => rule(after.deadline.is_some(), "its deadline passed"),
                 Some(Outcome::NotInCluster) => rule(after.container_instances.is_empty(), "it is in no cluster"),
                 _ => Err("no other outcome terminates"),
@@ -119,13 +120,13 @@ fn judge_action(action: &Action, case: &Case, look: &Look, after: &Record) -> Re
         }
         Action::Complete(intent) => {
             rule(after.lifecycle.is_some(), "only what a hook of ours holds is completed")?;
-            rule(after.phase == Phase::Completing, "only Completing completes")?;
-            rule(after.intent.as_ref() == Some(intent), "the intent is in the record")?;
+            rule(after.phase() == Phase::Completing, "only Completing completes")?;
+            rule(after.intent() == Some(intent), "the intent is in the record")?;
             let passed = after.deadline.is_some_and(|deadline| deadline <= epoch() + Duration::from_secs(NOW));
             match intent.outcome {
                 Outcome::Drained => all_is_gone(case, look, after),
                 Outcome::TimedOut | Outcome::Abandoned => rule(passed, "its deadline has passed"),
-                Outcome::Released => rule(after.release.is_some(), "an operator ordered it"),
+                Outcome::Forced => rule(after.orders.force.is_some(), "an operator ordered it"),
                 Outcome::NotInCluster => rule(after.container_instances.is_empty(), "it is in no cluster"),
                 Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => Err("nobody is told that"),
             }

@@ -30,7 +30,7 @@ fn rules() -> RecordRules {
         ]),
         through: &["Waiting", "Verifying"],
         noted_before: &[("TerminateInstanceInAutoScalingGroup", "asked_at")],
-        held: "held",
+        paused: "paused",
         budget: None,
         deregistered: ("registrations", "arn", "deregistered_at"),
     }
@@ -288,15 +288,15 @@ fn no_more_drains_of_a_kind_begin_in_a_cluster_than_its_budget_allows() {
 }
 
 #[test]
-fn a_drain_that_is_held_is_left_alone() {
-    let stops_after = |seconds: u64, held: bool| {
+fn a_drain_that_is_paused_is_left_alone() {
+    let stops_after = |seconds: u64, paused: bool| {
         let mut cloud = with_budget(None);
         cloud.checkers.allow_operator("i-1");
         let mut record = record("Waiting", 2, 1);
         ask(&mut cloud, "PutItem", &put(&record));
         record["version"] = json!({ "N": "3" });
-        if held {
-            record["held"] = json!({ "S": "by Ada" });
+        if paused {
+            record["paused"] = json!({ "S": "by Ada" });
         }
         ask(&mut cloud, "PutItem", &put(&record));
         cloud.advance(cloud.now() + SimTime::from_secs(seconds));
@@ -304,7 +304,7 @@ fn a_drain_that_is_held_is_left_alone() {
         let call = json!({ "cluster": "web", "containerInstances": [instance.id], "status": "DRAINING" });
         ecs(&mut cloud, "UpdateContainerInstancesState", &call);
         let checkers = broken(&cloud);
-        checkers.iter().filter(|broken| broken.starts_with("held, and touched: i-1")).count()
+        checkers.iter().filter(|broken| broken.starts_with("paused, and touched: i-1")).count()
     };
     assert_eq!(stops_after(300, true), 1);
     assert_eq!(stops_after(60, true), 0, "it may not be known yet");

@@ -1,24 +1,25 @@
-//! `ecs-drain hold` and `resume`: the brake in an incident. An instance's drain is held by a request; a cluster, or
-//! everything, by an item of its own, which needs no controller to be written.
+//! `ecs-drain pause` and `resume`, for an incident. An instance's drain is paused by a request; a cluster, or everything, by
+//! an item of its own, which needs no controller to be written.
 
 use crate::aws::{self, Environment};
 use crate::cli::asking::{AskArgs, Desk};
 use crate::cli::orders::each;
 use crate::cli::{Failure, Global};
 use crate::config::Patterns;
-use crate::store::brake::{Brake, EVERYTHING, place};
+use crate::store::pauses::{EVERYTHING, Pauses, is_place, place};
 use clap::{ArgGroup, Args};
 use ecs_drain_state::{Order, What};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::io::Write;
 
-const HOLD: &str = "\
+const PAUSE: &str = "\
 Examples:
-  ecs-drain hold i-0123456789abcdef0 --reason 'looking at its disk'
-  ecs-drain hold --cluster web --reason 'incident 4711'
-  ecs-drain hold --cluster 123456789012/eu-west-1/web    needs no configuration and asks AWS nothing
-  ecs-drain hold --everything --reason 'incident 4711'
+  ecs-drain pause i-0123456789abcdef0 --reason 'looking at its disk'
+  ecs-drain pause --cluster web --reason 'incident 4711'
+  ecs-drain pause --cluster 123456789012/eu-west-1/web    needs no configuration and asks AWS nothing
+  ecs-drain pause --cluster '123456789012/eu-west-1/*'    all of an account and region
+  ecs-drain pause --everything --reason 'incident 4711'
 
 Heartbeats go on, so that nothing is lost; nothing else is done, neither to drains that are under
 way nor to new ones, until `ecs-drain resume` with the same words. What Auto Scaling was told
@@ -30,12 +31,12 @@ Examples:
   ecs-drain resume --cluster web
   ecs-drain resume --everything
 
-Each hold is its own: an instance that is held by its id stays so when its cluster is resumed.";
+Each pause is its own: an instance that is paused by its id stays so when its cluster is resumed.";
 
-/// What to hold.
+/// What to pause.
 #[derive(Debug, Args)]
-#[command(after_help = HOLD)]
-pub struct HoldArgs {
+#[command(after_help = PAUSE)]
+pub struct PauseArgs {
     /// What.
     #[command(flatten)]
     pub place: PlaceArgs,
@@ -63,7 +64,7 @@ pub struct PlaceArgs {
     /// All of the controller
     #[arg(long)]
     pub everything: bool,
-    /// Why; it is shown wherever the hold is
+    /// Why; it is shown wherever the pause is
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// How it is asked.
@@ -71,11 +72,11 @@ pub struct PlaceArgs {
     pub ask: AskArgs,
 }
 
-/// Holds an instance, a cluster, or everything.
+/// Pauses an instance, a cluster, or everything.
 ///
 /// # Errors
 /// It cannot be asked, or is refused.
-pub async fn hold(args: &HoldArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let args = &args.place;
     // Whatever may be wrong with a name is found before anything is written.
     let mut places = if args.everything { vec![EVERYTHING.to_owned()] } else { Vec::new() };
@@ -84,12 +85,12 @@ pub async fn hold(args: &HoldArgs, global: &Global, out: &mut dyn Write) -> Resu
     }
     let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
     if places.is_empty() {
-        return each(&desk, &args.instances, |_| What::Hold, out).await;
+        return each(&desk, &args.instances, |_| What::Pause, out).await;
     }
     let order = Order { by: desk.by.clone(), reason: desk.reason.clone(), at: Timestamp::now() };
     for place in places {
-        desk.store.set_brake(&place, Some(&order)).await?;
-        writeln!(out, "{} is held: heartbeats go on, and nothing else, until it is resumed", called(&place))?;
+        desk.store.set_pause(&place, Some(&order)).await?;
+        writeln!(out, "{} is paused: heartbeats go on, and nothing else, until it is resumed", called(&place))?;
     }
     Ok(())
 }
@@ -97,41 +98,41 @@ pub async fn hold(args: &HoldArgs, global: &Global, out: &mut dyn Write) -> Resu
 /// Resumes an instance, a cluster, or everything.
 ///
 /// # Errors
-/// It cannot be asked, is refused, or is not held.
+/// It cannot be asked, is refused, or is not paused.
 pub async fn resume(args: &ResumeArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let args = &args.place;
     let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
     if args.everything {
-        // Without reading first: an item that cannot be read can be let go of all the same.
-        desk.store.set_brake(EVERYTHING, None).await?;
+        desk.store.set_pause(EVERYTHING, None).await?;
         writeln!(out, "{} is resumed", called(EVERYTHING))?;
     }
-    for place in held(&desk.store.brake().await?, &args.cluster)? {
-        desk.store.set_brake(&place, None).await?;
+    for place in paused(&desk.store.pauses().await?, &args.cluster)? {
+        desk.store.set_pause(&place, None).await?;
         writeln!(out, "{} is resumed", called(&place))?;
     }
-    for (place, order) in &desk.store.brake().await?.held {
-        writeln!(out, "still held: {}, by {order}", called(place))?;
+    for (place, order) in &desk.store.pauses().await?.places {
+        writeln!(out, "still paused: {}, by {order}", called(place))?;
     }
     if args.instances.is_empty() { Ok(()) } else { each(&desk, &args.instances, |_| What::Resume, out).await }
 }
 
-fn called(place: &str) -> String {
+/// A place in a sentence.
+pub(super) fn called(place: &str) -> String {
     if place == EVERYTHING { "everything".to_owned() } else { format!("cluster {place}") }
 }
 
-/// The places that are held and meant.
-fn held(brake: &Brake, wanted: &[String]) -> Result<BTreeSet<String>, Failure> {
+/// The places that are paused and meant.
+fn paused(pauses: &Pauses, wanted: &[String]) -> Result<BTreeSet<String>, Failure> {
     let mut places = BTreeSet::new();
     for name in wanted {
         let pattern = Patterns::new(vec![name.clone()]);
         let is_meant =
             |place: &&String| *place == name || place.splitn(3, '/').nth(2).is_some_and(|c| pattern.matches(c));
-        let found: Vec<&String> = brake.held.keys().filter(is_meant).collect();
+        let found: Vec<&String> = pauses.places.keys().filter(is_meant).collect();
         if found.is_empty() {
-            let all: Vec<String> = brake.held.keys().map(|place| called(place)).collect();
+            let all: Vec<String> = pauses.places.keys().map(|place| called(place)).collect();
             let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
-            return Err(Failure::failed(format!("cluster {name} is not held; held as a whole: {all}")));
+            return Err(Failure::failed(format!("cluster {name} is not paused; paused as a whole: {all}")));
         }
         places.extend(found.into_iter().cloned());
     }
@@ -141,11 +142,13 @@ fn held(brake: &Brake, wanted: &[String]) -> Result<BTreeSet<String>, Failure> {
 /// The places that a cluster's name, or pattern, stands for.
 async fn clusters(name: &str, args: &PlaceArgs, global: &Global) -> Result<Vec<String>, Failure> {
     let parts: Vec<&str> = name.split('/').collect();
-    if parts.len() == 3 && parts.iter().all(|part| !part.is_empty()) {
+    if parts.len() == 3 && is_place(name) {
         return Ok(vec![name.to_owned()]);
     }
     if parts.len() != 1 || name.is_empty() {
-        return Err(Failure::usage(format!("{name:?} is neither a cluster's name nor ACCOUNT/REGION/CLUSTER")));
+        return Err(Failure::usage(format!(
+            "{name:?} is neither a cluster's name nor ACCOUNT/REGION/CLUSTER nor ACCOUNT/REGION/*"
+        )));
     }
     if global.source().is_none() {
         return Err(Failure::usage(format!(
@@ -178,16 +181,17 @@ mod tests {
     use crate::cli::samples::now;
 
     #[test]
-    fn a_cluster_that_is_held_is_found_by_its_name() {
+    fn a_cluster_that_is_paused_is_found_by_its_name() {
         let order = Order { by: "Ada".to_owned(), reason: None, at: now() };
         let places = ["*", "1/eu/web-a", "1/eu/web-b", "2/us/jobs"];
-        let brake = Brake { held: places.iter().map(|place| ((*place).to_owned(), order.clone())).collect() };
-        let found =
-            |name: &str| held(&brake, &[name.to_owned()]).map(|found| found.into_iter().collect::<Vec<_>>().join(" "));
+        let pauses = Pauses { places: places.iter().map(|place| ((*place).to_owned(), order.clone())).collect() };
+        let found = |name: &str| {
+            paused(&pauses, &[name.to_owned()]).map(|found| found.into_iter().collect::<Vec<_>>().join(" "))
+        };
         assert_eq!(found("web-a").unwrap(), "1/eu/web-a");
         assert_eq!(found("web-*").unwrap(), "1/eu/web-a 1/eu/web-b");
         assert_eq!(found("2/us/jobs").unwrap(), "2/us/jobs");
-        let said = "cluster web is not held; held as a whole: everything, cluster 1/eu/web-a, cluster 1/eu/web-b, cluster 2/us/jobs";
+        let said = "cluster web is not paused; paused as a whole: everything, cluster 1/eu/web-a, cluster 1/eu/web-b, cluster 2/us/jobs";
         assert_eq!(found("web"), Err(Failure::failed(said)));
     }
 }

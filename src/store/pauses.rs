@@ -1,0 +1,167 @@
+//! What an operator pauses as a whole: everything, an account and region, or a cluster. Each has an item of its own, so that
+//! IAM can grant one team's clusters (`dynamodb:LeadingKeys`).
+//!
+//! It is for an incident, so it fails safe: the key alone says what is paused. An item whose attributes cannot be read pauses
+//! all the same, and one whose key names no place pauses everything.
+//!
+//! The pause of everything is read strongly consistent, always; others are found by the index of what is unfinished, which
+//! shows them a moment after they were written.
+
+use super::schema::{KEY, UNFINISHED, UNFINISHED_INDEX, UNFINISHED_OF};
+use super::{Store, StoreError, item};
+use crate::aws::calls::{DELETE_ITEM, PUT_ITEM, QUERY};
+use aws_sdk_dynamodb::types::AttributeValue;
+use ecs_drain_state::Order;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+
+/// What the key of a pause begins with. No record's key does: those begin with 12 digits.
+pub(super) const KEY_PREFIX: &str = "pause/";
+
+/// The place that stands for everything.
+pub const EVERYTHING: &str = "*";
+
+/// What is paused as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pauses {
+    /// Who pauses each place: [`EVERYTHING`], `ACCOUNT/REGION/*`, or `ACCOUNT/REGION/CLUSTER`.
+    pub places: BTreeMap<String, Order>,
+}
+
+impl Pauses {
+    /// Who pauses a drain of this account, region and clusters, if somebody does.
+    pub fn on(&self, account: &str, region: &str, clusters: &[&str]) -> Option<&Order> {
+        let everything = self.places.iter().find(|(place, _)| place.as_str() == EVERYTHING || !is_place(place));
+        let scope = || self.places.get(&place(account, region, EVERYTHING));
+        let of_cluster = |cluster: &&str| self.places.get(&place(account, region, cluster));
+        everything.map(|(_, order)| order).or_else(scope).or_else(|| clusters.iter().find_map(of_cluster))
+    }
+}
+
+/// The place that stands for a cluster, or, with `*`, for an account and region.
+pub fn place(account: &str, region: &str, cluster: &str) -> String {
+    format!("{account}/{region}/{cluster}")
+}
+
+/// Whether a word is a place that can be paused.
+pub fn is_place(word: &str) -> bool {
+    let parts: Vec<&str> = word.split('/').collect();
+    let cluster = |name: &str| name == EVERYTHING || !(name.is_empty() || name.contains(['*', '?']));
+    match parts.as_slice() {
+        [account, region, name] => !account.is_empty() && !region.is_empty() && cluster(name),
+        _ => word == EVERYTHING,
+    }
+}
+
+impl Store {
+    /// What is paused as a whole.
+    ///
+    /// # Errors
+    /// As any call: what was known holds then.
+    pub async fn pauses(&self) -> Result<Pauses, StoreError> {
+        let prefix = self.pause_key("");
+        let mut pages = self
+            .records
+            .query()
+            .table_name(self.table())
+            .index_name(UNFINISHED_INDEX)
+            .key_condition_expression("#of = :me AND begins_with(#unfinished, :prefix)")
+            .expression_attribute_names("#of", UNFINISHED_OF)
+            .expression_attribute_names("#unfinished", UNFINISHED)
+            .expression_attribute_values(":me", AttributeValue::S(self.controller.clone()))
+            .expression_attribute_values(":prefix", AttributeValue::S(prefix.clone()))
+            .into_paginator()
+            .send();
+        let mut keys = vec![self.pause_key(EVERYTHING)];
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.place.failed(&QUERY, &error))?;
+            keys.extend(page.items.unwrap_or_default().iter().filter_map(item::key).map(str::to_owned));
+        }
+        let items = self.get_items(&keys).await?;
+        let place = |key: &str| key.strip_prefix(&prefix).unwrap_or_default().to_owned();
+        Ok(Pauses { places: items.iter().map(|(key, item)| (place(key), order(item))).collect() })
+    }
+
+    /// Pauses a place, or lets it go on. Other places stay as they are, whoever changes them at the same time.
+    ///
+    /// # Errors
+    /// As any call. After `Unavailable` it may have happened all the same; asking again does no harm.
+    pub async fn set_pause(&self, place: &str, order: Option<&Order>) -> Result<(), StoreError> {
+        let key = self.pause_key(place);
+        let Some(order) = order else {
+            let delete = self.records.delete_item().table_name(self.table()).key(KEY, AttributeValue::S(key));
+            let sent = delete.send().await;
+            return sent.map(drop).map_err(|error| self.place.failed(&DELETE_ITEM, &error));
+        };
+        let mut item = item::attributes(order).map_err(|why| self.place.other(&PUT_ITEM, why))?;
+        item.insert(UNFINISHED_OF.to_owned(), AttributeValue::S(self.controller.clone()));
+        item.insert(UNFINISHED.to_owned(), AttributeValue::S(key.clone()));
+        item.insert(KEY.to_owned(), AttributeValue::S(key));
+        let put = self.records.put_item().table_name(self.table()).set_item(Some(item.into_iter().collect()));
+        put.send().await.map(drop).map_err(|error| self.place.failed(&PUT_ITEM, &error))
+    }
+
+    fn pause_key(&self, place: &str) -> String {
+        format!("{KEY_PREFIX}{}/{place}", self.controller)
+    }
+}
+
+/// Who pauses, as far as it can be read.
+fn order(item: &HashMap<String, AttributeValue>) -> Order {
+    item::parse(item).unwrap_or_else(|why| Order {
+        by: format!("someone (its item cannot be read: {why})"),
+        reason: None,
+        at: Timestamp::UNIX_EPOCH,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+    use super::*;
+
+    fn named(by: &str) -> Order {
+        Order { by: by.into(), reason: None, at: "2026-01-05T09:00:00Z".parse().unwrap() }
+    }
+
+    #[test]
+    fn whom_a_pause_is_on() {
+        let on = |places: &[&str], account: &str, clusters: &[&str]| {
+            let places = places.iter().map(|place| ((*place).to_owned(), named(place))).collect();
+            Pauses { places }.on(account, "eu", clusters).map(|order| order.by.clone()).unwrap_or_default()
+        };
+        for (places, account, clusters, by) in [
+            (&[][..], "1", &["web"][..], ""),
+            (&["1/eu/web"], "1", &["web"], "1/eu/web"),
+            (&["1/eu/web"], "1", &["jobs", "web"], "1/eu/web"),
+            (&["1/eu/web"], "1", &["webs"], ""),
+            (&["1/eu/web"], "1", &[], ""),
+            (&["1/eu/web"], "2", &["web"], ""),
+            (&["1/eu/*"], "1", &[], "1/eu/*"),
+            (&["1/eu/*"], "2", &["web"], ""),
+            (&["*", "1/eu/web"], "2", &[], "*"),
+            // Nobody knows what these were to pause.
+            (&["web"], "2", &[], "web"),
+            (&["1/eu/web-*"], "2", &[], "1/eu/web-*"),
+            (&["1//web"], "2", &[], "1//web"),
+            (&["1/eu/web/x"], "2", &[], "1/eu/web/x"),
+            (&[""], "2", &[], ""),
+        ] {
+            assert_eq!(on(places, account, clusters), by, "{places:?} on {account} {clusters:?}");
+        }
+    }
+
+    #[test]
+    fn who_pauses_as_it_stands_in_an_item() {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let written = [("by", text("Ada")), ("reason", text("kernel")), ("at", text("2026-01-05T09:00:00Z"))];
+        let mut item: HashMap<_, _> = written.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        assert_eq!(order(&item), Order { reason: Some("kernel".into()), ..named("Ada") });
+        item.insert("by".into(), AttributeValue::Bool(true));
+        assert_eq!(
+            order(&item).by,
+            "someone (its item cannot be read: attribute by: invalid type: boolean `true`, expected a string)"
+        );
+    }
+}
