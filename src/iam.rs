@@ -44,6 +44,8 @@ pub struct Subject {
     pub places: Vec<Place>,
     /// The ARN of the table.
     pub table: String,
+    /// The controller's name.
+    pub controller: String,
     /// The ARNs of the roles to assume.
     pub roles: Vec<String>,
 }
@@ -70,7 +72,19 @@ pub struct Statement {
     pub resource: Vec<String>,
     /// Only where this holds.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub condition: BTreeMap<&'static str, BTreeMap<String, String>>,
+    pub condition: Conditions,
+}
+
+type Conditions = BTreeMap<&'static str, BTreeMap<String, Words>>;
+
+/// One word of a condition, or several of which one must fit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Words {
+    /// One.
+    One(String),
+    /// Several.
+    Several(Vec<String>),
 }
 
 /// The least policy for what is needed.
@@ -88,7 +102,7 @@ pub fn policy(subject: &Subject) -> Document {
             }
         }
         let whole = match shape.on {
-            On::Table => Some(vec![subject.table.clone()]),
+            On::Table | On::Items(_) => Some(vec![subject.table.clone()]),
             On::TableAndIndexes => Some(vec![subject.table.clone(), format!("{}/index/*", subject.table)]),
             On::Roles => Some(subject.roles.clone()),
             On::Anything
@@ -105,7 +119,7 @@ pub fn policy(subject: &Subject) -> Document {
             | On::Queue => None,
         };
         if let Some(resources) = whole {
-            kinds = vec![(Conditions::new(), resources)];
+            kinds = vec![(keys(shape.on, &subject.controller), resources)];
         }
         kinds.retain(|(_, resources)| !resources.is_empty());
         let several = kinds.len() > 1;
@@ -120,8 +134,6 @@ pub fn policy(subject: &Subject) -> Document {
     }
     Document { version: "2012-10-17", statement }
 }
-
-type Conditions = BTreeMap<&'static str, BTreeMap<String, String>>;
 
 /// What of a place a statement is allowed on.
 fn resources(on: On, place: &Place) -> Vec<String> {
@@ -146,7 +158,7 @@ fn resources(on: On, place: &Place) -> Vec<String> {
             place.groups.iter().map(group).collect()
         }
         On::Queue => place.queue.iter().cloned().collect(),
-        On::Table | On::TableAndIndexes | On::Roles => Vec::new(),
+        On::Table | On::Items(_) | On::TableAndIndexes | On::Roles => Vec::new(),
     }
 }
 
@@ -158,12 +170,21 @@ fn conditions(on: On, place: &Place) -> Conditions {
         for (key, value) in &place.tags {
             let key = format!("autoscaling:ResourceTag/{key}");
             match value {
-                Some(value) => conditions.entry("StringEquals").or_default().insert(key, value.clone()),
-                None => conditions.entry("Null").or_default().insert(key, "false".to_owned()),
+                Some(value) => conditions.entry("StringEquals").or_default().insert(key, Words::One(value.clone())),
+                None => conditions.entry("Null").or_default().insert(key, Words::One("false".to_owned())),
             };
         }
     }
     conditions
+}
+
+/// The keys that items must have. (Source: Amazon DynamoDB developer guide, "Using IAM policy conditions for fine-grained access
+/// control".)
+fn keys(on: On, controller: &str) -> Conditions {
+    let On::Items(kinds) = on else { return Conditions::new() };
+    let keys = kinds.iter().map(|kind| format!("{kind}/{controller}/*")).collect();
+    let key = BTreeMap::from([("dynamodb:LeadingKeys".to_owned(), Words::Several(keys))]);
+    BTreeMap::from([("ForAllValues:StringLike", key)])
 }
 
 /// For whom a policy is printed.
@@ -215,7 +236,7 @@ pub fn subject(config: &Config, whom: Whom<'_>, account: &str, table_region: &st
     }
     let table =
         format!("arn:{}:dynamodb:{table_region}:{account}:table/{}", calls::partition(table_region), config.table.name);
-    Subject { needs, places, table, roles: roles.into_iter().collect() }
+    Subject { needs, places, table, controller: config.controller.clone(), roles: roles.into_iter().collect() }
 }
 
 /// A scope as a policy names it.

@@ -14,7 +14,10 @@ Examples:
 
 A policy has what the configuration uses, and nothing else: no ecs:StopTask without stop_after, no
 ecs:DeregisterContainerInstance without strategy deregister. What changes something is limited to the
-clusters and groups of its scopes. It reaches nothing in AWS.";
+clusters and groups of its scopes. It reaches nothing in AWS.
+
+An operator's policy writes requests and pauses alone. Narrow its dynamodb:LeadingKeys for people who may
+do less: request/CONTROLLER/pause/* for one verb, request/CONTROLLER/*/*/*/web-*/* for some clusters.";
 
 /// For whom a policy is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

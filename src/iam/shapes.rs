@@ -56,6 +56,8 @@ pub enum On {
     ChosenGroups,
     /// The table.
     Table,
+    /// Those items of the table whose keys begin so, and go on with the controller's name.
+    Items(&'static [&'static str]),
     /// The table and its indexes.
     TableAndIndexes,
     /// The scope's queue.
@@ -188,7 +190,13 @@ pub const SHAPES: &[Shape] = &[
         calls: &[&calls::BATCH_GET_ITEM, &calls::QUERY],
     },
     Shape { sid: "OnlyForGetAll", need: Need::Reader, on: On::Table, calls: &[&calls::SCAN] },
-    Shape { sid: "AskForDrains", need: Need::Operator, on: On::Table, calls: &[&calls::PUT_ITEM, &calls::UPDATE_ITEM] },
+    Shape {
+        sid: "AskForDrains",
+        need: Need::Operator,
+        on: On::Items(&["request", "pause"]),
+        calls: &[&calls::PUT_ITEM],
+    },
+    Shape { sid: "Resume", need: Need::Operator, on: On::Items(&["pause"]), calls: &[&calls::DELETE_ITEM] },
     Shape { sid: "FindClusters", need: Need::Operator, on: On::Anything, calls: &[&calls::LIST_CLUSTERS] },
     Shape { sid: "FindInstances", need: Need::Operator, on: On::Clusters, calls: &[&calls::LIST_CONTAINER_INSTANCES] },
     Shape {

@@ -128,7 +128,24 @@ fn a_dry_run_can_change_nothing() {
 #[test]
 fn people_may_ask_and_not_act() {
     let operator = allowed(&of(SMALL, Whom::Operator));
-    assert!(operator.contains_key("dynamodb:PutItem"));
+    let writes: Vec<_> = of(SMALL, Whom::Operator)
+        .statement
+        .into_iter()
+        .filter(|statement| {
+            statement.action.iter().any(|action| ["dynamodb:PutItem", "dynamodb:DeleteItem"].contains(action))
+        })
+        .map(|statement| (statement.action, serde_json::to_string(&statement.condition).unwrap()))
+        .collect();
+    // Neither a record nor a lease, and nothing of another controller.
+    let keys = |keys: &str| format!(r#"{{"ForAllValues:StringLike":{{"dynamodb:LeadingKeys":[{keys}]}}}}"#);
+    assert_eq!(
+        writes,
+        [
+            (vec!["dynamodb:PutItem"], keys(r#""request/default/*","pause/default/*""#)),
+            (vec!["dynamodb:DeleteItem"], keys(r#""pause/default/*""#)),
+        ]
+    );
+    assert!(!operator.contains_key("dynamodb:UpdateItem"));
     let reader = allowed(&of(SMALL, Whom::Reader));
     for action in operator.keys().filter(|action| !action.starts_with("dynamodb:")) {
         let operation = action.split_once(':').unwrap().1;

@@ -84,7 +84,7 @@ fn cloudformation_resource(on: On) -> Vec<String> {
             r#"Resource: !Sub "arn:${AWS::Partition}:autoscaling:${AWS::Region}:${AWS::AccountId}:\"#.to_owned(),
             r#"  autoScalingGroup:*:autoScalingGroupName/${GroupNames}""#.to_owned(),
         ],
-        On::Table => vec![format!("Resource: {TABLE}")],
+        On::Table | On::Items(_) => vec![format!("Resource: {TABLE}")],
         On::TableAndIndexes => {
             vec!["Resource:".to_owned(), format!("  - {TABLE}"), format!("  - {TABLE}/index/*")]
         }
@@ -134,7 +134,7 @@ fn terraform_resources(on: On) -> &'static str {
         On::ContainerInstancesOfChosen => "local.chosen_container_instances",
         On::TasksOfChosen => "local.chosen_tasks",
         On::ChosenGroups => "local.chosen_groups",
-        On::Table => "var.table_arns",
+        On::Table | On::Items(_) => "var.table_arns",
         On::TableAndIndexes => r#"flatten([for table in var.table_arns : [table, "${table}/index/*"]])"#,
         On::Queue => "var.queue_arns",
         On::Roles => "var.role_arns",
@@ -156,6 +156,7 @@ fn whole() -> String {
         needs: CONTROLLER.iter().copied().collect::<BTreeSet<Need>>(),
         places: vec![place],
         table: "arn:aws:dynamodb:REGION:ACCOUNT:table/ecs-drain".to_owned(),
+        controller: "default".to_owned(),
         roles: vec!["arn:aws:iam::*:role/ecs-drain".to_owned()],
     };
     serde_json::to_string_pretty(&policy(&subject)).unwrap() + "\n"
@@ -271,12 +272,13 @@ fn each_action_is_allowed_on_what_iam_can_limit_it_to() {
                         _ => panic!("{action} on {resource}"),
                     }
                 }
-                // (Source: Service Authorization Reference, EC2 Auto Scaling: the only condition key that is used here.)
-                let tags =
-                    statement.condition.values().flatten().all(|(key, _)| {
-                        key.starts_with("autoscaling:ResourceTag/") && action.starts_with("autoscaling:")
-                    });
-                assert!(tags, "{action}: {:?}", statement.condition);
+                // (Source: Service Authorization Reference, EC2 Auto Scaling and DynamoDB: the condition keys that are used here.)
+                let known = statement.condition.values().flatten().all(|(key, _)| match action.split(':').next() {
+                    Some("autoscaling") => key.starts_with("autoscaling:ResourceTag/"),
+                    Some("dynamodb") => key == "dynamodb:LeadingKeys",
+                    _ => false,
+                });
+                assert!(known, "{action}: {:?}", statement.condition);
             }
         }
     }
