@@ -16,7 +16,9 @@ pub enum Class {
     Last,
     /// It can finish a drain.
     Finish,
-    /// It can begin one, or keeps its proof unbroken.
+    /// It goes on with a drain that was begun: before others of its age begin.
+    Begun,
+    /// It can begin one.
     Begin,
     /// It shows how far one is, or is needed later.
     Show,
@@ -28,6 +30,7 @@ impl Class {
         match self {
             Class::Spot | Class::Last => Duration::ZERO,
             Class::Finish => Duration::from_secs(150),
+            Class::Begun => Duration::from_secs(120),
             Class::Begin => Duration::from_secs(180),
             Class::Show => Duration::from_secs(360),
         }
@@ -45,7 +48,7 @@ pub struct Need {
     pub due: Mono,
 }
 
-/// How much older than a read that is to begin a drain its drain counts at most.
+/// How much older than a read that is to begin a drain, or to go on with it, its drain counts at most.
 const OLDER: Duration = Duration::from_secs(600);
 
 /// What a drain wants read.
@@ -71,8 +74,9 @@ impl Needs {
     /// The same for a drain that began at this moment: what it needs to be begun goes before what younger ones need. So at
     /// the limits one drain after the other gets going, and not all of them at the end.
     pub fn of_one_since(mut self, began: Mono) -> Needs {
-        for need in self.0.iter_mut().flatten().filter(|need| need.class == Class::Begin) {
-            need.due = need.due.min(began.max(need.from.before(OLDER)) + need.class.patience());
+        let begins = |need: &&mut Need| matches!(need.class, Class::Begun | Class::Begin);
+        for need in self.0.iter_mut().flatten().filter(begins) {
+            need.due = began.max(need.from.before(OLDER)) + need.class.patience();
         }
         self
     }
@@ -112,5 +116,41 @@ impl Needs {
     /// Everything that is wanted.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, Need)> + '_ {
         Kind::ALL.into_iter().filter_map(|kind| Some((kind, self.of(kind)?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Mono {
+        Mono::at(Duration::from_secs(second))
+    }
+
+    /// Of drains of one age those that were begun go on first, and an old one goes before a young one. One that is begun
+    /// again and again does not stay old for ever.
+    #[test]
+    fn one_drain_after_the_other() {
+        let due = |class: Class, from: u64, began: u64| {
+            let mut needs = Needs::default();
+            needs.want(Kind::Tasks, at(from), class);
+            needs.of_one_since(at(began)).of(Kind::Tasks).map(|need| need.due)
+        };
+        for (class, from, began, expected) in [
+            (Class::Begin, 1000, 1000, 1180),
+            (Class::Begun, 1000, 1000, 1120),
+            // It counts from when the drain began, whether it was read before or is to be read later.
+            (Class::Begun, 900, 1000, 1120),
+            (Class::Begun, 1300, 1000, 1120),
+            (Class::Begin, 1300, 1000, 1180),
+            // Ten minutes at most.
+            (Class::Begun, 5000, 1000, 4520),
+            // What shows or ends one counts from when it is wanted.
+            (Class::Show, 1300, 1000, 1660),
+            (Class::Finish, 1300, 1000, 1450),
+            (Class::Last, 1300, 1000, 1300),
+        ] {
+            assert_eq!(due(class, from, began), Some(at(expected)), "{class:?} from {from}");
+        }
     }
 }

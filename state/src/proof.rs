@@ -64,7 +64,7 @@ pub(crate) fn ahead(record: &Record, facts: &Facts, policy: &Policy, now: Mono) 
     let proof = Proof { record, facts, policy, now };
     let mut needs = Needs::default();
     for one in facts.instances.iter().filter(|one| !one.is_gone()) {
-        if let (Some(_), None) = (one.closed, one.running) {
+        if let (Some(_), None, false) = (one.closed, one.running, proof.is_list_in_vain(one)) {
             needs.want(Kind::Running, one.list_from + policy.read_lag, Class::Show);
         }
     }
@@ -129,6 +129,9 @@ impl Proof<'_> {
         let gaps = self.listable().filter_map(|(index, one)| {
             one.closed?;
             let Some(running) = one.running else {
+                if self.is_list_in_vain(one) {
+                    return Some(self.gap(Kind::Status, self.now, |left| Why::Settling { left }));
+                }
                 let from = one.list_from + lag;
                 return Some(self.gap(Kind::Running, from, |left| Why::Settling { left }));
             };
@@ -136,6 +139,11 @@ impl Proof<'_> {
             missing.then(|| self.gap(Kind::Stopped, running.ended + lag, |left| Why::SecondLook { left }))
         });
         gaps.reduce(Gap::and)
+    }
+
+    /// Whether the status was read so long ago that the next one, if it shows another version, asks for list (a) again.
+    fn is_list_in_vain(&self, one: &InstanceFacts) -> bool {
+        one.sight.as_ref().is_none_or(|(read, _)| self.is_old(read.began, LISTS_LAST))
     }
 
     /// 4: every target was seen gone twice, the second time after 3.

@@ -5,13 +5,12 @@
 //! gone; for the other outcomes the evidence is read again from the record.
 
 use super::clear::Remains;
-use super::{Action, Step, View, need, unknown};
+use super::{AT_LATEST, Action, Step, View, need, unknown};
 use crate::facts::Kind;
 use crate::needs::Class;
 use crate::phase::Outcome;
 use crate::proof::{Verdict, judge};
-use crate::record::Stage;
-use crate::record::{Intent, Record, Then};
+use crate::record::{Intent, Record, Stage, Then};
 use crate::sight::{GroupSight, LifecycleState, Seen};
 use crate::time::Mono;
 use crate::why::Why;
@@ -22,7 +21,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     let Stage::Completing { intent, .. } = draft.stage.clone() else {
-        return unknown("it is not being completed", view.policy);
+        return unknown("it is not being completed");
     };
     match intent.outcome {
         Outcome::Drained => drained(draft, intent, view),
@@ -78,7 +77,7 @@ fn drained(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     match judge(draft, view.facts, view.policy, view.now) {
         Verdict::Proved => carry_out(draft, intent, view),
         Verdict::Missing(_, _, needs) => Step::Read(needs, Why::Completing(intent.outcome), AGAIN),
-        Verdict::Remains(Remains::Unknown(why)) => unknown(&why, view.policy),
+        Verdict::Remains(Remains::Unknown(why)) => unknown(&why),
         Verdict::Remains(Remains::TakesWork) => Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string()),
         Verdict::Remains(Remains::Tasks(left) | Remains::Targets(left)) => {
             Step::Enter(Stage::Waiting, format!("it is not gone: {left}"))
@@ -95,7 +94,7 @@ fn not_in_cluster(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     if view.now.mono < next {
         return carry_out(draft, intent, view);
     }
-    Step::Read(need(Kind::Sweep, next, Class::Finish), Why::Completing(intent.outcome), view.policy.poll)
+    Step::Read(need(Kind::Sweep, next, Class::Finish), Why::Completing(intent.outcome), AT_LATEST)
 }
 
 /// Tells Auto Scaling: that our lifecycle action is over, or, in a drain that nobody's hook began, to terminate the
@@ -113,22 +112,22 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         }
     };
     let (group, state, hook) = match view.facts.group.seen() {
-        Seen::Unknown(why) => return unknown(&why, view.policy),
+        Seen::Unknown(why) => return unknown(&why),
         Seen::Yes(GroupSight::Absent) => {
             let what = "it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it";
-            return unknown(what, view.policy);
+            return unknown(what);
         }
         Seen::Yes(GroupSight::Member { group, state, hook, .. }) => (group, state, hook),
     };
     match (state, hook) {
-        (LifecycleState::Waiting(_), Seen::Unknown(why)) => unknown(why, view.policy),
+        (LifecycleState::Waiting(_), Seen::Unknown(why)) => unknown(why),
         // Intake gives this drain the lifecycle action.
-        (LifecycleState::Waiting(_), Seen::Yes(Some(_))) => Step::Wait(Why::Terminating, view.policy.poll),
+        (LifecycleState::Waiting(_), Seen::Yes(Some(_))) => Step::Wait(Why::Terminating, AT_LATEST),
         (LifecycleState::Waiting(_), Seen::Yes(None)) => {
             Step::End(intent.outcome, format!("group {group} terminates it; a hook that is not ours holds it"))
         }
         // It was on its way out already; asking again could lower the desired capacity a second time.
-        (state, _) if state.is_terminating() => Step::Wait(Why::Terminating, view.policy.poll),
+        (state, _) if state.is_terminating() => Step::Wait(Why::Terminating, AT_LATEST),
         _ => ask_to_terminate(draft, group.clone(), shrink, view),
     }
 }
@@ -137,7 +136,7 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
 /// group could lower its desired capacity twice.
 fn ask_to_terminate(draft: &mut Record, group: String, shrink: bool, view: &View<'_>) -> Step {
     if draft.termination_asked_at.is_some() && !view.facts.group.shows_termination(view.policy) {
-        return Step::Wait(Why::TerminationAsked, view.policy.poll);
+        return Step::Wait(Why::TerminationAsked, AT_LATEST);
     }
     draft.termination_asked_at = Some(view.now.wall);
     Step::Act(vec![Action::Terminate { group, shrink }], Why::TerminationAsked, AGAIN)

@@ -3,11 +3,10 @@
 
 use super::clear::{Remains, container_instances, describe_task, registrations_known, tasks};
 use super::pending::is_urgent;
-use super::{Action, Step, View, left_of, soon, unknown, waiting};
+use super::{AT_LATEST, Action, Step, View, left_of, soon, unknown, waiting};
 use crate::facts::InstanceFacts;
 use crate::proof;
-use crate::record::Stage;
-use crate::record::{Record, Strategy};
+use crate::record::{Record, Stage, Strategy};
 use crate::sight::{ContainerInstanceStatus, TaskKind};
 use crate::why::Why;
 
@@ -16,7 +15,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         return Step::Enter(Stage::Waiting, "it is in no cluster".to_owned());
     }
     match container_instances(draft, view.facts, view.now.mono) {
-        Err(Remains::Unknown(why)) => return unknown(&why, view.policy),
+        Err(Remains::Unknown(why)) => return unknown(&why),
         Ok(()) => {
             return match draft.strategy {
                 Strategy::Drain => Step::Enter(Stage::Waiting, "ECS places nothing more on it".to_owned()),
@@ -27,7 +26,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
     // Also for one that was found late, or came back: what must be seen gone is noted before anything makes it go.
     if let (false, Err(Remains::Unknown(why))) = (is_urgent(draft), registrations_known(view.facts)) {
-        return unknown(&why, view.policy);
+        return unknown(&why);
     }
     let mut actions = Vec::new();
     for mine in &mut draft.container_instances {
@@ -48,10 +47,10 @@ fn deregister(draft: &mut Record, view: &View<'_>) -> Step {
         return Step::Enter(Stage::Waiting, "ECS has deregistered it".to_owned());
     }
     if let Err(Remains::Unknown(why)) = registrations_known(view.facts) {
-        return unknown(&why, view.policy);
+        return unknown(&why);
     }
     if let Err(Remains::Unknown(why)) = tasks(view.facts, view.policy, view.now.mono) {
-        return unknown(&why, view.policy);
+        return unknown(&why);
     }
     let standalone = waiting::standalone(view.facts);
     if !standalone.is_empty() {
@@ -62,7 +61,7 @@ fn deregister(draft: &mut Record, view: &View<'_>) -> Step {
     // A read that lags can leave out what was placed in the last moments before DRAINING, and once it is deregistered no
     // list names that any more.
     if let Some((left, needs)) = proof::lists_missing(draft, view.facts, view.policy, view.now.mono) {
-        return Step::Read(needs, Why::ListsOnceMore { left }, soon(left, view.policy.poll));
+        return Step::Read(needs, Why::ListsOnceMore { left }, soon(left, AT_LATEST));
     }
     let mut actions = Vec::new();
     for mine in &mut draft.container_instances {

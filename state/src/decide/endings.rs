@@ -1,13 +1,13 @@
 //! What can end a drain in any phase: the instance is gone, our wait is over without us, the deadline has passed.
 
 use super::wants::{is_complete_since, passed_at};
-use super::{Needs, Step, View, at_deadline};
+use super::{Needs, Step, View, at_deadline, unknown};
 use crate::phase::{Outcome, Phase};
-use crate::record::Stage;
-use crate::record::{Intent, Record, later};
+use crate::record::{Intent, Record, Stage, later};
 use crate::sight::LifecycleState;
 use crate::why::Why;
 use jiff::SignedDuration;
+use std::time::Duration;
 
 /// Said when our wait has ended without us.
 pub(super) const PAST_THE_WAIT: &str = "the group shows it past the wait, and it was not us";
@@ -41,7 +41,7 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
         None if view.facts.group.past_wait_reads >= READS && draft.lifecycle.is_some() => Some(wait_lost(draft)),
         None if is_in_service(draft, view) => {
             let why = "the group shows it InService: its wait may be over, or that was read late";
-            Some(Step::Wait(Why::Unknown(why.to_owned()), view.policy.poll))
+            Some(unknown(why))
         }
         _ => None,
     }
@@ -59,6 +59,14 @@ fn wait_lost(draft: &Record) -> Step {
 fn is_in_service(draft: &Record, view: &View<'_>) -> bool {
     let shown = view.facts.group.shown.as_ref().map(|shown| &shown.state);
     draft.lives_on() && shown == Some(&LifecycleState::InService)
+}
+
+/// How long until the deadline is asked, or, once it has passed, until it acts blindly.
+pub(super) fn acts_at(draft: &Record, view: &View<'_>) -> Option<Duration> {
+    let margin = SignedDuration::try_from(view.policy.blind_margin).unwrap_or(SignedDuration::ZERO);
+    let blind = draft.global_limit.map(|limit| later(limit, -margin));
+    let ahead = draft.deadline.into_iter().chain(blind).map(|at| at.duration_since(view.now.wall));
+    ahead.filter_map(|left| Duration::try_from(left).ok()).filter(|left| !left.is_zero()).min()
 }
 
 /// The deadline decides only what would otherwise wait.

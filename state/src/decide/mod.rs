@@ -41,6 +41,9 @@ const REFRESH_WHY: SignedDuration = SignedDuration::from_mins(1);
 /// written as often as that.
 const WATCHED: u32 = 30;
 
+/// When a drain is decided again although nothing new was read, where it is not known when time alone changes something.
+const AT_LATEST: Duration = Duration::from_secs(30);
+
 /// Something to do to the world. Each may be asked for twice: done now, already done and gone are all successes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -184,6 +187,7 @@ pub fn decide(record: &Record, facts: &Facts, policy: &Policy, context: &Context
         absorb_spans(&mut draft, &view);
     }
     let Walked { actions, why, again, needs, fault } = walk(&mut draft, &view);
+    let again = endings::acts_at(&draft, &view).map_or(again, |left| soon(left, again));
     let needs = needs.and(wants::of(&draft, &view));
     // A finished record shows what was left when it was finished.
     if !record.is_done() {
@@ -211,9 +215,9 @@ impl Walked {
     }
 
     /// Nothing is done after a mistake of ours: the drain stays where it is, and is decided again.
-    fn standstill(fault: IllegalMove, policy: &Policy) -> Walked {
+    fn standstill(fault: IllegalMove) -> Walked {
         let why = Why::Unknown(format!("a mistake in ecs-drain: {fault}"));
-        Walked { fault: Some(fault), ..Walked::wait(why, policy.poll) }
+        Walked { fault: Some(fault), ..Walked::wait(why, AT_LATEST) }
     }
 }
 
@@ -224,19 +228,19 @@ fn walk(draft: &mut Record, view: &View<'_>) -> Walked {
         let moved = match step(draft, view) {
             Step::Enter(stage, note) if met.contains(&stage.phase()) => {
                 // It came from there in this very pass: what was seen is not enough to go on, so look again.
-                return Walked::wait(Why::Unknown(note), view.policy.poll);
+                return Walked::wait(Why::Unknown(note), AT_LATEST);
             }
             Step::Enter(stage, note) => enter(draft, stage, note, view.now.wall),
             // The wait is over without us: there is nothing left to tell, and it would claim what we did not do.
             Step::Intend(_) if view.facts.group.past_wait_reads > 0 && draft.lifecycle.is_some() => {
-                return Walked::wait(Why::Unknown(endings::PAST_THE_WAIT.to_owned()), view.policy.poll);
+                return Walked::wait(Why::Unknown(endings::PAST_THE_WAIT.to_owned()), AT_LATEST);
             }
             Step::Intend(intent) => {
                 let note = format!("will tell Auto Scaling {}: {}", intent.result, intent.reason);
                 enter(draft, Stage::Completing { intent, refused_since: None }, note, view.now.wall)
             }
             Step::End(outcome, note) => match end(draft, outcome, note, view.policy.keep_finished, view.now.wall) {
-                Ok(()) => return Walked::wait(Why::Done(outcome), view.policy.poll),
+                Ok(()) => return Walked::wait(Why::Done(outcome), AT_LATEST),
                 Err(fault) => Err(fault),
             },
             Step::Act(actions, why, again) => return Walked { actions, ..Walked::wait(why, again) },
@@ -244,7 +248,7 @@ fn walk(draft: &mut Record, view: &View<'_>) -> Walked {
             Step::Read(needs, why, again) => return Walked { needs, ..Walked::wait(why, again) },
         };
         if let Err(fault) = moved {
-            return Walked::standstill(fault, view.policy);
+            return Walked::standstill(fault);
         }
         met.push(draft.phase());
     }
@@ -478,9 +482,9 @@ fn at_deadline(draft: &Record, policy: &Policy) -> Option<(ActionResult, Outcome
     }
 }
 
-/// Not sooner than in a second: a span of nothing would spin.
+/// Once this span is over, not sooner than in a second. Where it is over already, something else is waited for.
 fn soon(left: Duration, most: Duration) -> Duration {
-    left.clamp(Duration::from_secs(1), most.max(Duration::from_secs(1)))
+    if left.is_zero() { most } else { left.clamp(Duration::from_secs(1), most.max(Duration::from_secs(1))) }
 }
 
 /// A need of one read, from this moment.
@@ -490,8 +494,8 @@ fn need(kind: Kind, from: Mono, class: Class) -> Needs {
     needs
 }
 
-fn unknown(what: &str, policy: &Policy) -> Step {
-    Step::Wait(Why::Unknown(what.to_owned()), policy.poll)
+fn unknown(what: &str) -> Step {
+    Step::Wait(Why::Unknown(what.to_owned()), AT_LATEST)
 }
 
 fn left_of(mut items: Vec<String>) -> Left {

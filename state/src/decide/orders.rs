@@ -3,8 +3,7 @@
 
 use super::{Step, View};
 use crate::phase::{Outcome, Phase};
-use crate::record::Stage;
-use crate::record::{ActionResult, Intent, Order, Record, Then};
+use crate::record::{ActionResult, Intent, Order, Record, Stage, Then};
 use crate::sight::LifecycleState;
 use crate::why::Why;
 use std::time::Duration;

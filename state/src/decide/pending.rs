@@ -1,13 +1,12 @@
 //! Pending: we have seen the instance; nothing was done to it.
 
 use super::clear::{Remains, registrations_known};
-use super::{Step, Turn, View, need, unknown};
+use super::{AT_LATEST, Step, Turn, View, need, soon, unknown};
 use crate::facts::Kind;
 use crate::needs::Class;
 use crate::phase::Outcome;
 use crate::policy::NotInCluster;
-use crate::record::Stage;
-use crate::record::{ActionResult, Intent, Origin, Record, later};
+use crate::record::{ActionResult, Intent, Origin, Record, Stage, later};
 use crate::time::Mono;
 use crate::why::Why;
 use jiff::SignedDuration;
@@ -28,15 +27,15 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
     if draft.container_instances.iter().any(|mine| view.facts.of(&mine.arn).is_none_or(|one| one.sight.is_none())) {
         return match super::clear::container_instances(draft, view.facts, view.now.mono) {
-            Err(Remains::Unknown(why)) => unknown(&why, view.policy),
+            Err(Remains::Unknown(why)) => unknown(&why),
             Err(Remains::TakesWork | Remains::Tasks(_) | Remains::Targets(_)) | Ok(()) => {
-                Step::Wait(Why::Seen, view.policy.poll)
+                Step::Wait(Why::Seen, AT_LATEST)
             }
         };
     }
     // What will have to be seen gone must be in the record before anything is done that makes it go.
     if let (false, Err(Remains::Unknown(why))) = (is_urgent(draft), registrations_known(view.facts)) {
-        return unknown(&why, view.policy);
+        return unknown(&why);
     }
     let note = match draft.obligations.len() {
         0 => "no load balancer sends it traffic".to_owned(),
@@ -71,7 +70,7 @@ pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
     let next_search = nowhere.map_or(Mono::START, |(_, last)| last + view.policy.read_lag);
     let search = || need(Kind::Sweep, next_search.max(view.now.mono), Class::Begin);
     if view.policy.not_in_cluster == NotInCluster::Hold {
-        return Step::Read(search(), Why::HeldNotInCluster, view.policy.poll);
+        return Step::Read(search(), Why::HeldNotInCluster, AT_LATEST);
     }
     let grace = SignedDuration::try_from(view.policy.not_in_cluster_after).unwrap_or(SignedDuration::MAX);
     let due = later(draft.created_at, grace);
@@ -87,5 +86,5 @@ pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
     }
     let left = due.duration_since(view.now.wall).unsigned_abs();
     let left = if view.now.wall >= due { Duration::ZERO } else { left };
-    Step::Read(search(), Why::NotInCluster { left }, view.policy.poll)
+    Step::Read(search(), Why::NotInCluster { left }, soon(left, AT_LATEST))
 }

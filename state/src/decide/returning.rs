@@ -21,7 +21,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     // Without an intent, our action ended without us.
     let outcome = draft.intent().map_or(Outcome::WaitLost, |i| i.outcome);
     match view.facts.group.seen() {
-        Seen::Unknown(why) => return unknown(&why, view.policy),
+        Seen::Unknown(why) => return unknown(&why),
         Seen::Yes(GroupSight::Member { state: LifecycleState::InService, .. }) => {}
         // It cannot be the old wait, read late: that one was of another kind. The new one opens a drain of its own.
         Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(kind), .. }) if !kind.lives_on() => {
@@ -40,7 +40,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         }
         Seen::Yes(GroupSight::Absent) => return Step::Wait(Why::WaitingForReturn("in no group".to_owned()), POLL),
     }
-    let Some(ours) = ours(draft, view) else { return unknown(UNREAD, view.policy) };
+    let Some(ours) = ours(draft, view) else { return unknown(UNREAD) };
     let back = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Active || status.is_gone();
     // Where our action ended before DRAINING was seen, it may have been asked for a moment ago, and be seen late.
     let settled = outcome == Outcome::Drained || is_settled(draft, view);
@@ -64,7 +64,7 @@ fn cancelled(draft: &Record, view: &View<'_>) -> Step {
         return Step::End(Outcome::Cancelled, "its group terminates it meanwhile".to_owned());
     }
     let settled = is_settled(draft, view);
-    let Some(ours) = ours(draft, view) else { return unknown(UNREAD, view.policy) };
+    let Some(ours) = ours(draft, view) else { return unknown(UNREAD) };
     let draining = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Draining;
     if ours.is_empty() {
         return Step::End(Outcome::Cancelled, "its DRAINING was not ours, and stays".to_owned());

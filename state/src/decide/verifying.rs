@@ -2,18 +2,13 @@
 
 use super::clear::Remains;
 use super::waiting::came_back;
-use super::{Step, View, need, soon, unknown};
+use super::{AT_LATEST, Step, View, need, soon, unknown};
 use crate::facts::{Kind, TargetFacts};
 use crate::needs::Class;
 use crate::phase::Outcome;
 use crate::proof::{Verdict, judge};
-use crate::record::Stage;
-use crate::record::{ActionResult, Intent, Record, Then};
+use crate::record::{ActionResult, Intent, Record, Stage, Then};
 use crate::why::Why;
-use std::time::Duration;
-
-/// How often to decide while nothing but time is missing.
-const WHILE_SETTLING: Duration = Duration::from_secs(30);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if let Some(what) = came_back(view.facts) {
@@ -21,23 +16,23 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
     match judge(draft, view.facts, view.policy, view.now) {
         Verdict::Proved => proved(draft, view),
-        Verdict::Missing(why, left, needs) => Step::Read(needs, why, soon(left, WHILE_SETTLING)),
-        Verdict::Remains(Remains::Unknown(why)) => unknown(&why, view.policy),
+        Verdict::Missing(why, left, needs) => Step::Read(needs, why, soon(left, AT_LATEST)),
+        Verdict::Remains(Remains::Unknown(why)) => unknown(&why),
         Verdict::Remains(Remains::TakesWork) => Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string()),
         Verdict::Remains(Remains::Tasks(left)) => Step::Enter(Stage::Waiting, format!("a task came back: {left}")),
         Verdict::Remains(Remains::Targets(left)) if view.facts.targets.iter().any(TargetFacts::is_in_service) => {
             // What nobody deregisters may belong to a second registration of the instance that is not known yet.
             let last = view.facts.search.sweep.map(|sweep| sweep.began + view.policy.read_lag);
             let from = last.map_or(view.now.mono, |next| next.max(view.now.mono));
-            Step::Read(need(Kind::Sweep, from, Class::Show), Why::TargetsLeft(left), WHILE_SETTLING)
+            Step::Read(need(Kind::Sweep, from, Class::Show), Why::TargetsLeft(left), AT_LATEST)
         }
-        Verdict::Remains(Remains::Targets(left)) => Step::Wait(Why::TargetsLeft(left), WHILE_SETTLING),
+        Verdict::Remains(Remains::Targets(left)) => Step::Wait(Why::TargetsLeft(left), AT_LATEST),
     }
 }
 
 fn proved(draft: &Record, view: &View<'_>) -> Step {
     if draft.lifecycle.is_none() && draft.then == Some(Then::Leave) {
-        return Step::Wait(Why::WaitsForItsEnd, WHILE_SETTLING);
+        return Step::Wait(Why::WaitsForItsEnd, AT_LATEST);
     }
     let registrations = match draft.obligations.len() {
         0 => "it had no load-balancer registration".to_owned(),

@@ -2,11 +2,10 @@
 
 use super::clear::{Remains, container_instances, tasks};
 use super::deregistering::is_standalone;
-use super::{Action, Step, View, pending, unknown};
+use super::{AT_LATEST, Action, Step, View, pending, soon, unknown};
 use crate::facts::{Facts, InstanceFacts, TargetFacts};
 use crate::policy::{Policy, StandaloneTasks};
-use crate::record::Record;
-use crate::record::Stage;
+use crate::record::{Record, Stage};
 use crate::sight::{TargetSight, TaskSight, id};
 use crate::time::{Mono, Watch};
 use crate::why::{Left, Why};
@@ -23,7 +22,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     let remains = container_instances(draft, view.facts, view.now.mono)
         .and_then(|()| tasks(view.facts, view.policy, view.now.mono));
     match remains {
-        Err(Remains::Unknown(why)) => return unknown(&why, view.policy),
+        Err(Remains::Unknown(why)) => return unknown(&why),
         Err(Remains::TakesWork) => return Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string()),
         Err(Remains::Tasks(left)) => {
             return stop_standalone(draft, &standalone(view.facts), Why::TasksLeft(left), view);
@@ -33,11 +32,11 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
     // Read again from here on, like one that never left.
     if let Some(what) = came_back(view.facts) {
-        return Step::Wait(Why::TargetsLeft(Left { count: 1, first: what }), view.policy.poll);
+        return Step::Wait(Why::TargetsLeft(Left { count: 1, first: what }), AT_LATEST);
     }
     let left = longest_delay_left(draft, view);
     if !left.is_zero() {
-        return Step::Wait(Why::LongestDelay { left }, left.min(view.policy.poll));
+        return Step::Wait(Why::LongestDelay { left }, soon(left, AT_LATEST));
     }
     Step::Enter(Stage::Verifying, "no task that matters is left".to_owned())
 }
@@ -68,14 +67,18 @@ pub(super) fn stop_standalone(
     why: Why,
     view: &View<'_>,
 ) -> Step {
-    let Some(grace) = grace(view.policy) else { return Step::Wait(why, view.policy.poll) };
+    let Some(grace) = grace(view.policy) else { return Step::Wait(why, AT_LATEST) };
     let running: Vec<_> = standalone.iter().filter(|(_, _, task)| !task.stopping).collect();
     let spans = draft.container_instances.iter().map(|one| {
         let facts = view.facts.of(&one.arn);
         span(facts.and_then(|facts| facts.draining), view.now.mono)
     });
-    if running.is_empty() || spans.min().is_none_or(|span| span < grace) {
-        return Step::Wait(why, view.policy.poll);
+    let left = spans.min().map_or(AT_LATEST, |span| grace.saturating_sub(span));
+    if running.is_empty() {
+        return Step::Wait(why, AT_LATEST);
+    }
+    if !left.is_zero() {
+        return Step::Wait(why, soon(left, AT_LATEST));
     }
     let new: Vec<&str> = running
         .iter()

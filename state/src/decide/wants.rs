@@ -108,18 +108,35 @@ impl Wants<'_> {
         needs
     }
 
+    /// Since when its tasks and their registrations are known, once they are.
+    fn discovered(&self) -> Option<Mono> {
+        if self.discover(Class::Begun) != Needs::default() {
+            return None;
+        }
+        let tasks = self.view.facts.tasks.values().filter_map(|task| task.sight.as_ref().map(|(read, _)| read.ended));
+        let lists = self.there().filter_map(|(_, one)| one.discovered.map(|read| read.ended));
+        Some(tasks.chain(lists).max().unwrap_or(self.now))
+    }
+
     fn begin(&self) -> Needs {
         let unread = self.view.facts.instances.iter().any(|one| one.sight.is_none());
         let status = self.status(KEEP, if unread { Class::Begin } else { Class::Show });
-        if is_urgent(self.draft) { status } else { status.and(self.discover(Class::Begin)) }
+        if is_urgent(self.draft) { status } else { status.and(self.discover(Class::Begun)) }
     }
 
     fn close(&self) -> Needs {
-        let needs = self.status(self.view.policy.poll, Class::Begin);
+        let closing = || self.status(self.view.policy.poll, Class::Begun);
         if is_urgent(self.draft) {
-            return needs;
+            return closing();
         }
-        let needs = needs.and(self.discover(Class::Begin));
+        let discover = self.discover(Class::Begun);
+        let needs = match self.discovered() {
+            // DRAINING is asked for once its tasks and their registrations are known.
+            None => self.status(KEEP, Class::Show).and(discover),
+            Some(since) if self.now.since(since) < KEEP * 4 => closing(),
+            // ECS does not do it: others go before.
+            Some(_) => self.status(KEEP, Class::Finish),
+        };
         match self.draft.strategy {
             Strategy::Drain => needs,
             // Its tasks are waited for before ECS forgets them.
@@ -129,7 +146,7 @@ impl Wants<'_> {
 
     fn wait(&self) -> Needs {
         let every = if self.may_run() { WHILE_TASKS_RUN } else { KEEP };
-        let needs = self.status(every, Class::Show).and(self.discover(Class::Begin)).and(self.tasks());
+        let needs = self.status(every, Class::Show).and(self.discover(Class::Begun)).and(self.tasks());
         needs.and(self.targets(Class::Show)).and(proof::ahead(self.draft, self.view.facts, self.view.policy, self.now))
     }
 

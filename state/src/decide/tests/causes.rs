@@ -8,11 +8,11 @@ fn causes_are_written_when_they_change() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                 => Waiting saved search≥1m6s 5s TasksLeft(1)
-        2m   because=NoRoom           => Waiting saved 5s TasksLeft(1)
-        3m                            => Waiting 5s TasksLeft(1)
-        4m   because=NoRoom,Protected => Waiting saved 5s TasksLeft(1)
-        5m   because=none tasks=none  => Verifying saved 1s SecondLook(0s)
+        5s   DRAINING                 => Waiting saved search≥1m6s 30s TasksLeft(1)
+        2m   because=NoRoom           => Waiting saved 30s TasksLeft(1)
+        3m                            => Waiting 30s TasksLeft(1)
+        4m   because=NoRoom,Protected => Waiting saved 30s TasksLeft(1)
+        5m   because=none tasks=none  => Verifying saved 30s SecondLook(0s)
         6 writes
         ",
     );

@@ -64,7 +64,7 @@ fn nothing_is_completed_blind() {
         61s                              => Verifying 30s SecondLook(1m)
         111s                             => Verifying 10s SecondLook(10s)
         122s dies-after-save             => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        130s ci=?                        => Completing 5s Unknown(ci)
+        130s ci=?                        => Completing 30s Unknown(ci)
         135s DRAINING tasks=?            => Completing search≥3m16s 10s Completing
         140s tasks=none found=?          => Completing search≥3m16s 10s Completing
         145s found=web/10 targets=?      => Completing search≥3m16s 10s Completing
@@ -73,7 +73,7 @@ fn nothing_is_completed_blind() {
         160s search=fails                => Completing search≥3m16s 10s Completing
         191s search=works                => Completing search≥3m16s 10s Completing
         252s ci=?                        => Completing 10s Completing
-        253s DRAINING tasks=web:STOPPING => Waiting saved 5s TasksLeft(1)
+        253s DRAINING tasks=web:STOPPING => Waiting saved 30s TasksLeft(1)
         4 writes
         ",
     );
@@ -88,7 +88,7 @@ fn a_task_is_back() {
         61s                     => Verifying 30s SecondLook(1m)
         111s                    => Verifying 10s SecondLook(10s)
         122s dies-after-save    => Completing saved Complete(CONTINUE,Drained) 10s Completing
-        130s tasks=web:STOPPING => Waiting saved search≥3m11s 5s TasksLeft(1)
+        130s tasks=web:STOPPING => Waiting saved search≥3m11s 30s TasksLeft(1)
         135s tasks=none         => Verifying saved search≥3m11s 30s Settling(55s)
         140s                    => Verifying search≥3m11s 30s Settling(50s)
         195s                    => Verifying 30s SecondLook(1m)
@@ -111,7 +111,7 @@ fn a_target_is_back() {
         131s targets=web:draining  => Verifying saved 30s TargetsLeft(1)
         136s targets=none          => Verifying 30s SecondLook(55s)
         146s                       => Verifying 30s SecondLook(45s)
-        191s                       => Verifying 1s SecondLook(0s)
+        191s                       => Verifying 30s SecondLook(0s)
         197s                       => Verifying 9s SecondLook(9s)
         5 writes
         ",
@@ -143,9 +143,9 @@ fn an_obligation_found_late() {
         61s                                                         => Verifying 30s SecondLook(1m)
         111s                                                        => Verifying 10s SecondLook(10s)
         122s answer=error                                           => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        131s tasks=late:RUNNING! found=late/30 targets=late:healthy => Waiting saved 5s TasksLeft(1)
-        136s tasks=none targets=none                                => Verifying saved 1s SecondLook(0s)
-        191s                                                        => Verifying 1s SecondLook(0s)
+        131s tasks=late:RUNNING! found=late/30 targets=late:healthy => Waiting saved 30s TasksLeft(1)
+        136s tasks=none targets=none                                => Verifying saved 30s SecondLook(0s)
+        191s                                                        => Verifying 30s SecondLook(0s)
         192s                                                        => Verifying 9s SecondLook(9s)
         202s                                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
         8 writes
@@ -158,12 +158,12 @@ fn an_obligation_found_late() {
 fn a_dead_instance_after_a_restart() {
     check(
         "
-        0s    DRAINING! tasks=web:RUNNING group=Terminating:Wait! => Waiting saved search≥1m1s 5s TasksLeft(1)
+        0s    DRAINING! tasks=web:RUNNING group=Terminating:Wait! => Waiting saved search≥1m1s 30s TasksLeft(1)
         602s                                                      => Verifying saved 30s SecondLook(1m)
         652s                                                      => Verifying 10s SecondLook(10s)
         663s  answer=error                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; error: Completing
-        672s  restart                                             => Waiting saved search≥12m13s 5s TasksLeft(1)
-        677s                                                      => Waiting search≥12m13s 5s TasksLeft(1)
+        672s  restart                                             => Waiting saved search≥12m13s 30s TasksLeft(1)
+        677s                                                      => Waiting search≥12m13s 30s TasksLeft(1)
         1273s                                                     => Verifying saved 30s SecondLook(1m)
         1323s                                                     => Verifying 10s SecondLook(10s)
         1334s answer=accepted                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -186,8 +186,8 @@ fn an_old_search_is_no_evidence() {
         185s                                       => Completing Complete(CONTINUE,Drained) 10s Completing; error: Completing
         240s DRAINING!,ACTIVE                      => Completing search≥5m1s 10s Completing
         300s                                       => Completing search≥5m1s 10s Completing
-        310s DRAINING!,DRAINING tasks=web:STOPPING => Completing saved 5s Unknown(new)
-        320s                                       => Waiting saved search≥6m21s 5s TasksLeft(1)
+        310s DRAINING!,DRAINING tasks=web:STOPPING => Completing saved 30s Unknown(new)
+        320s                                       => Waiting saved search≥6m21s 30s TasksLeft(1)
         8 writes
         ",
     );

@@ -9,9 +9,9 @@ fn let_go_at_the_deadline() {
         "
         policy deadline=10m at-deadline=continue
         0s    ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                 => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s    DRAINING                 => Waiting saved search≥1m6s 30s TasksLeft(1)
         # It ends after the deadline, but began before it.
-        599s                           => Waiting 5s TasksLeft(1)
+        599s                           => Waiting 30s TasksLeft(1)
         600s                           => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         5 writes
         ",
@@ -24,7 +24,7 @@ fn abandoned_at_the_deadline() {
     check(
         "
         policy deadline=10m at-deadline=abandon
-        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s                             => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Done(Abandoned)
         4 writes
         ",
@@ -37,8 +37,8 @@ fn held_past_the_deadline() {
     check(
         "
         policy deadline=10m standalone=60s
-        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        600s                            => Waiting saved 5s HeldPastDeadline(TasksLeft(1))
+        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        600s                            => Waiting saved 30s HeldPastDeadline(TasksLeft(1))
         605s tasks=standalone:RUNNING   => Waiting saved StopTask(t2) 5s HeldPastDeadline(TasksLeft(1))
         610s tasks=none                 => Verifying saved 30s HeldPastDeadline(SecondLook(50s))
         650s                            => Verifying 10s HeldPastDeadline(SecondLook(10s))
@@ -55,7 +55,7 @@ fn the_deadline_in_pending() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    ci=none => Pending search≥1s 5s NotInCluster(9m59s)
+        0s    ci=none => Pending search≥1s 30s NotInCluster(9m59s)
         600s          => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         3 writes
         ",
@@ -97,7 +97,7 @@ fn proven_at_the_deadline() {
         policy deadline=121s at-deadline=continue
         0s   DRAINING => Verifying saved search≥1m1s 30s Settling(1m)
         61s           => Verifying 30s SecondLook(1m)
-        111s          => Verifying 10s SecondLook(10s)
+        111s          => Verifying 9s SecondLook(10s)
         122s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
@@ -110,13 +110,13 @@ fn blind_past_the_deadline() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING found=web/60 targets=web:healthy => Waiting saved search≥1m1s 5s TasksLeft(1)
-        600s group=? ci=? tasks=? targets=?                               => Waiting saved 5s Unknown(ci)
-        605s  group=Terminating:Wait                                      => Waiting 5s Unknown(ci)
-        610s DRAINING                                                     => Waiting 5s TasksLeft(1)
-        615s tasks=web:RUNNING                                            => Waiting 5s TasksLeft(1)
-        620s same-group                                                   => Waiting 5s TasksLeft(1)
-        5698s                                                             => Waiting saved 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING found=web/60 targets=web:healthy => Waiting saved search≥1m1s 30s TasksLeft(1)
+        600s group=? ci=? tasks=? targets=?                               => Waiting saved 30s Unknown(ci)
+        605s  group=Terminating:Wait                                      => Waiting 30s Unknown(ci)
+        610s DRAINING                                                     => Waiting 30s TasksLeft(1)
+        615s tasks=web:RUNNING                                            => Waiting 30s TasksLeft(1)
+        620s same-group                                                   => Waiting 30s TasksLeft(1)
+        5698s                                                             => Waiting saved 1s TasksLeft(1)
         5699s                                                             => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         6 writes
         ",
@@ -129,8 +129,8 @@ fn a_new_registration_at_the_deadline_is_looked_at_first() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        600s found=late/60 targets=?     => Waiting saved 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        600s found=late/60 targets=?     => Waiting saved 30s TasksLeft(1)
         605s  targets=late:healthy       => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         5 writes
         ",
@@ -143,8 +143,8 @@ fn blind_without_a_deadline() {
     check(
         "
         policy at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5800s tasks=?                    => Waiting 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5800s tasks=?                    => Waiting 30s TasksLeft(1)
         2 writes
         ",
     );
@@ -156,8 +156,8 @@ fn blind_and_held() {
     check(
         "
         policy deadline=10m at-deadline=hold
-        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5800s tasks=?                    => Waiting saved 5s HeldPastDeadline(TasksLeft(1))
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5800s tasks=?                    => Waiting saved 30s HeldPastDeadline(TasksLeft(1))
         3 writes
         ",
     );
@@ -169,10 +169,10 @@ fn extended_while_completing() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s  answer=error               => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
-        610s  deadline=20m               => Waiting saved 5s TasksLeft(1)
-        615s                             => Waiting 5s TasksLeft(1)
+        610s  deadline=20m               => Waiting saved 30s TasksLeft(1)
+        615s                             => Waiting 30s TasksLeft(1)
         1200s answer=accepted            => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
         7 writes
         ",
@@ -185,10 +185,10 @@ fn taken_away_while_completing() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s  answer=error               => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
-        610s  deadline=none              => Waiting saved 5s TasksLeft(1)
-        615s                             => Waiting 5s TasksLeft(1)
+        610s  deadline=none              => Waiting saved 30s TasksLeft(1)
+        615s                             => Waiting 30s TasksLeft(1)
         5 writes
         ",
     );
@@ -200,7 +200,7 @@ fn told_again_blind() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s    DRAINING tasks=web:RUNNING             => Waiting saved search≥1m1s 5s TasksLeft(1)
+        0s    DRAINING tasks=web:RUNNING             => Waiting saved search≥1m1s 30s TasksLeft(1)
         600s  answer=error                           => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         610s  ci=? tasks=? targets=? found=? group=? => Completing Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
         620s  answer=accepted                        => Completing Complete(CONTINUE,TimedOut) 10s Completing; accepted: Done(TimedOut)
@@ -215,12 +215,12 @@ fn extended_while_in_no_cluster() {
     check(
         "
         policy deadline=1m at-deadline=continue
-        0s    ci=none                     => Pending search≥1s 5s NotInCluster(9m59s)
+        0s    ci=none                     => Pending search≥1s 30s NotInCluster(9m59s)
         60s   answer=error                => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
-        70s   deadline=1h answer=accepted => Waiting saved search≥2m 5s NotInCluster(8m49s)
-        75s                               => Waiting search≥2m 5s NotInCluster(8m44s)
-        135s                              => Waiting search≥3m15s 5s NotInCluster(7m44s)
-        200s                              => Waiting search≥4m20s 5s NotInCluster(6m39s)
+        70s   deadline=1h answer=accepted => Waiting saved search≥2m 30s NotInCluster(8m49s)
+        75s                               => Waiting search≥2m 30s NotInCluster(8m44s)
+        135s                              => Waiting search≥3m15s 30s NotInCluster(7m44s)
+        200s                              => Waiting search≥4m20s 30s NotInCluster(6m39s)
         599s                              => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         6 writes
         ",

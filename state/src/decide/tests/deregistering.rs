@@ -10,7 +10,7 @@ fn asked_until_ecs_shows_it() {
         0s  ACTIVE                     => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s                             => Deregistering SetDraining(c1) 5s AskedToDrain
         10s                            => Deregistering SetDraining(c1) 5s AskedToDrain
-        15s DRAINING tasks=web:RUNNING => Waiting saved search≥1m16s 5s TasksLeft(1)
+        15s DRAINING tasks=web:RUNNING => Waiting saved search≥1m16s 30s TasksLeft(1)
         3 writes
         ",
     );
@@ -23,7 +23,7 @@ fn a_registering_instance_is_waited_for() {
         "
         0s  REGISTERING                => Deregistering saved 5s AskedToDrain
         5s  ACTIVE                     => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        10s DRAINING tasks=web:RUNNING => Waiting saved search≥1m11s 5s TasksLeft(1)
+        10s DRAINING tasks=web:RUNNING => Waiting saved search≥1m11s 30s TasksLeft(1)
         4 writes
         ",
     );
@@ -36,7 +36,7 @@ fn gone_from_the_cluster_counts_as_draining() {
         "
         0s  INACTIVE! => Verifying saved search≥1m1s 30s LookingForRegistrations
         5s  MISSING   => Verifying search≥1m1s 30s LookingForRegistrations
-        60s           => Verifying search≥1m1s 1s LookingForRegistrations
+        60s           => Verifying search≥1m1s 30s LookingForRegistrations
         66s           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
         ",
@@ -72,11 +72,11 @@ fn deregister_waits_for_the_longest_delay() {
         "
         policy strategy=deregister
         0s   ACTIVE tasks=web:RUNNING found=web/30,api/120 targets=web:healthy,api:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                                      => Deregistering 5s ListsOnceMore(1m)
-        66s                                                                                => Deregistering 5s ListsOnceMore(1m)
+        5s   DRAINING                                                                      => Deregistering 30s ListsOnceMore(1m)
+        66s                                                                                => Deregistering 30s ListsOnceMore(1m)
         127s                                                                               => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        131s MISSING tasks=none targets=none                                               => Waiting saved search≥3m12s 5s LongestDelay(2m)
-        181s                                                                               => Waiting saved search≥3m12s 5s LongestDelay(1m10s)
+        131s MISSING tasks=none targets=none                                               => Waiting saved search≥3m12s 30s LongestDelay(2m)
+        181s                                                                               => Waiting saved search≥3m12s 30s LongestDelay(1m10s)
         246s                                                                               => Waiting saved 5s LongestDelay(5s)
         247s                                                                               => Waiting 4s LongestDelay(4s)
         252s                                                                               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -93,8 +93,8 @@ fn only_what_is_there_is_deregistered() {
         "
         policy strategy=deregister opened=2
         0s   ACTIVE,INACTIVE  => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING,MISSING => Deregistering 5s ListsOnceMore(1m)
-        66s                   => Deregistering 5s ListsOnceMore(1m)
+        5s   DRAINING,MISSING => Deregistering 30s ListsOnceMore(1m)
+        66s                   => Deregistering 30s ListsOnceMore(1m)
         127s                  => Deregistering saved Deregister(c1) 5s AskedToDeregister
         131s MISSING,MISSING  => Verifying saved search≥3m12s 30s LookingForRegistrations
         4 writes
@@ -109,10 +109,10 @@ fn a_delay_that_changes() {
         "
         policy strategy=deregister
         0s   ACTIVE found=web/30    => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING found=web/600 => Deregistering 5s ListsOnceMore(1m)
-        66s                         => Deregistering 5s ListsOnceMore(1m)
+        5s   DRAINING found=web/600 => Deregistering 30s ListsOnceMore(1m)
+        66s                         => Deregistering 30s ListsOnceMore(1m)
         127s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        131s MISSING found=web      => Waiting saved search≥3m12s 5s LongestDelay(10m)
+        131s MISSING found=web      => Waiting saved search≥3m12s 30s LongestDelay(10m)
         4 writes
         ",
     );
@@ -126,13 +126,13 @@ fn deregister_waits_as_long_whatever_the_wall_clock_says() {
         "
         policy strategy=deregister
         0s   ACTIVE found=web/100 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Deregistering 5s ListsOnceMore(1m)
-        66s                                           => Deregistering 5s ListsOnceMore(1m)
+        5s   DRAINING                                 => Deregistering 30s ListsOnceMore(1m)
+        66s                                           => Deregistering 30s ListsOnceMore(1m)
         127s                                          => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        131s MISSING targets=none                     => Waiting saved search≥3m12s 5s LongestDelay(1m40s)
-        166s clock=+1h                                => Waiting saved search≥3m12s 5s LongestDelay(1m5s)
-        171s restart                                  => Waiting search≥3m52s 5s LongestDelay(1m5s)
-        221s                                          => Waiting saved search≥3m52s 5s LongestDelay(15s)
+        131s MISSING targets=none                     => Waiting saved search≥3m12s 30s LongestDelay(1m40s)
+        166s clock=+1h                                => Waiting saved search≥3m12s 30s LongestDelay(1m5s)
+        171s restart                                  => Waiting search≥3m52s 30s LongestDelay(1m5s)
+        221s                                          => Waiting saved search≥3m52s 15s LongestDelay(15s)
         241s                                          => Verifying saved 9s SecondLook(9s)
         7 writes
         ",
@@ -146,11 +146,11 @@ fn deregister_with_an_unknown_delay() {
         "
         policy strategy=deregister
         0s   ACTIVE found=web targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                             => Deregistering 5s ListsOnceMore(1m)
-        66s                                       => Deregistering 5s ListsOnceMore(1m)
+        5s   DRAINING                             => Deregistering 30s ListsOnceMore(1m)
+        66s                                       => Deregistering 30s ListsOnceMore(1m)
         127s                                      => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        131s MISSING targets=none                 => Waiting saved search≥3m12s 5s LongestDelay(5m)
-        421s                                      => Waiting saved 5s LongestDelay(10s)
+        131s MISSING targets=none                 => Waiting saved search≥3m12s 30s LongestDelay(5m)
+        421s                                      => Waiting saved 10s LongestDelay(10s)
         427s                                      => Waiting 4s LongestDelay(4s)
         5 writes
         ",
@@ -164,10 +164,10 @@ fn deregister_waits_for_standalone_tasks() {
         "
         policy strategy=deregister
         0s   ACTIVE tasks=standalone:RUNNING,web:RUNNING found=web/30 => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                 => Deregistering 5s BeforeDeregistration(1)
-        600s                                                          => Deregistering saved 5s BeforeDeregistration(1)
-        605s tasks=standalone:DEPROVISIONING!,web:RUNNING             => Deregistering 5s BeforeDeregistration(1)
-        610s tasks=web:RUNNING                                        => Deregistering 5s ListsOnceMore(50s)
+        5s   DRAINING                                                 => Deregistering 30s BeforeDeregistration(1)
+        600s                                                          => Deregistering saved 30s BeforeDeregistration(1)
+        605s tasks=standalone:DEPROVISIONING!,web:RUNNING             => Deregistering 30s BeforeDeregistration(1)
+        610s tasks=web:RUNNING                                        => Deregistering 30s ListsOnceMore(50s)
         671s                                                          => Deregistering saved Deregister(c1) 5s AskedToDeregister
         4 writes
         ",
@@ -182,10 +182,10 @@ fn the_grace_of_standalone_tasks_begins_with_draining() {
         policy strategy=deregister standalone=60s
         0s   ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
         50s                                  => Deregistering SetDraining(c1) 5s AskedToDrain
-        55s  DRAINING                        => Deregistering 5s BeforeDeregistration(1)
-        66s  clock=+1h                       => Deregistering saved 5s BeforeDeregistration(1)
-        87s                                  => Deregistering saved 5s BeforeDeregistration(1)
-        90s  restart                         => Deregistering 5s BeforeDeregistration(1)
+        55s  DRAINING                        => Deregistering 30s BeforeDeregistration(1)
+        66s  clock=+1h                       => Deregistering saved 30s BeforeDeregistration(1)
+        87s                                  => Deregistering saved 28s BeforeDeregistration(1)
+        90s  restart                         => Deregistering 28s BeforeDeregistration(1)
         118s                                 => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
         122s                                 => Deregistering StopTask(t1) 5s BeforeDeregistration(1)
         5 writes
@@ -200,11 +200,11 @@ fn deregister_stops_standalone_tasks_after_their_grace() {
         "
         policy strategy=deregister standalone=60s
         0s   ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                        => Deregistering 5s BeforeDeregistration(1)
+        5s   DRAINING                        => Deregistering 30s BeforeDeregistration(1)
         65s                                  => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
         66s                                  => Deregistering StopTask(t1) 5s BeforeDeregistration(1)
-        68s  tasks=standalone:DEACTIVATING!  => Deregistering 5s BeforeDeregistration(1)
-        70s  tasks=none                      => Deregistering 5s ListsOnceMore(56s)
+        68s  tasks=standalone:DEACTIVATING!  => Deregistering 30s BeforeDeregistration(1)
+        70s  tasks=none                      => Deregistering 30s ListsOnceMore(56s)
         127s                                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
         131s INACTIVE                        => Verifying saved search≥3m12s 30s LookingForRegistrations
         5 writes
@@ -219,11 +219,11 @@ fn deregister_notes_obligations_again() {
         "
         policy strategy=deregister
         0s   ACTIVE                              => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING tasks=late:RUNNING found=? => Deregistering 5s Unknown(found)
-        10s  found=late/600                      => Deregistering saved 5s ListsOnceMore(55s)
-        66s                                      => Deregistering 5s ListsOnceMore(1m)
+        5s   DRAINING tasks=late:RUNNING found=? => Deregistering 30s Unknown(found)
+        10s  found=late/600                      => Deregistering saved 30s ListsOnceMore(55s)
+        66s                                      => Deregistering 30s ListsOnceMore(1m)
         127s                                     => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        131s MISSING targets=late:draining       => Waiting saved search≥3m12s 5s LongestDelay(10m)
+        131s MISSING targets=late:draining       => Waiting saved search≥3m12s 30s LongestDelay(10m)
         727s                                     => Waiting saved 4s LongestDelay(4s)
         732s targets=none                        => Verifying saved 9s SecondLook(9s)
         7 writes
@@ -238,14 +238,14 @@ fn deregister_dies_after_the_save() {
         "
         policy strategy=deregister
         0s   ACTIVE found=web/60 => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING            => Deregistering 5s ListsOnceMore(1m)
-        66s                      => Deregistering 5s ListsOnceMore(1m)
+        5s   DRAINING            => Deregistering 30s ListsOnceMore(1m)
+        66s                      => Deregistering 30s ListsOnceMore(1m)
         127s dies-after-save     => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        131s                     => Deregistering 5s ListsOnceMore(1m)
-        192s                     => Deregistering 5s ListsOnceMore(1m)
+        131s                     => Deregistering 30s ListsOnceMore(1m)
+        192s                     => Deregistering 30s ListsOnceMore(1m)
         253s                     => Deregistering Deregister(c1) 5s AskedToDeregister
-        257s MISSING             => Waiting saved search≥5m18s 5s LongestDelay(1m)
-        317s                     => Verifying saved search≥5m18s 1s LookingForRegistrations
+        257s MISSING             => Waiting saved search≥5m18s 30s LongestDelay(1m)
+        317s                     => Verifying saved search≥5m18s 30s LookingForRegistrations
         318s                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
         ",

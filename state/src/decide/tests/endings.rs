@@ -20,8 +20,8 @@ fn the_instance_is_gone() {
 fn gone_with_its_agent_away() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s  DRAINING! group=absent     => Waiting search≥1m6s 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s  DRAINING! group=absent     => Waiting search≥1m6s 30s TasksLeft(1)
         10s                            => Done(InstanceGone) saved
         3 writes
         ",
@@ -33,13 +33,13 @@ fn gone_with_its_agent_away() {
 fn gone_needs_complete_passes() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING       => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s ci=? group=absent                 => Waiting search≥1m1s 5s TasksLeft(1)
-        10s group=? DRAINING!                => Waiting search≥1m11s 5s TasksLeft(1)
-        15s group=absent ci=?                => Waiting search≥1m11s 5s TasksLeft(1)
-        20s group=Terminating:Wait DRAINING! => Waiting search≥1m11s 5s TasksLeft(1)
-        25s group=absent                     => Waiting search≥1m11s 5s TasksLeft(1)
-        30s group=?                          => Waiting search≥1m11s 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING       => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s ci=? group=absent                 => Waiting search≥1m1s 30s TasksLeft(1)
+        10s group=? DRAINING!                => Waiting search≥1m11s 30s TasksLeft(1)
+        15s group=absent ci=?                => Waiting search≥1m11s 30s TasksLeft(1)
+        20s group=Terminating:Wait DRAINING! => Waiting search≥1m11s 30s TasksLeft(1)
+        25s group=absent                     => Waiting search≥1m11s 30s TasksLeft(1)
+        30s group=?                          => Waiting search≥1m11s 30s TasksLeft(1)
         35s group=absent                     => Done(InstanceGone) saved
         3 writes
         ",
@@ -51,9 +51,9 @@ fn gone_needs_complete_passes() {
 fn the_same_answer_does_not_count_twice() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s  DRAINING! group=absent     => Waiting search≥1m6s 5s TasksLeft(1)
-        10s same-group                 => Waiting search≥1m6s 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s  DRAINING! group=absent     => Waiting search≥1m6s 30s TasksLeft(1)
+        10s same-group                 => Waiting search≥1m6s 30s TasksLeft(1)
         15s                            => Done(InstanceGone) saved
         3 writes
         ",
@@ -65,9 +65,9 @@ fn the_same_answer_does_not_count_twice() {
 fn detached_but_alive_is_not_gone() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s  group=absent               => Waiting search≥1m1s 5s TasksLeft(1)
-        10s                            => Waiting search≥1m1s 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s  group=absent               => Waiting search≥1m1s 30s TasksLeft(1)
+        10s                            => Waiting search≥1m1s 30s TasksLeft(1)
         2 writes
         ",
     );
@@ -78,7 +78,7 @@ fn detached_but_alive_is_not_gone() {
 fn gone_in_pending() {
     check(
         "
-        0s ci=none group=absent => Pending search≥1s 5s NotInCluster(9m59s)
+        0s ci=none group=absent => Pending search≥1s 30s NotInCluster(9m59s)
         5s                      => Done(InstanceGone) saved
         2 writes
         ",
@@ -107,10 +107,10 @@ fn the_wait_is_lost() {
     check(
         "
         0s  ACTIVE tasks=web:RUNNING           => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING group=Terminating:Proceed => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10s group=Terminating:Wait             => Waiting search≥1m6s 5s TasksLeft(1)
-        15s group=Terminating:Proceed          => Waiting search≥1m6s 5s TasksLeft(1)
-        20s group=?                            => Waiting search≥1m6s 5s TasksLeft(1)
+        5s  DRAINING group=Terminating:Proceed => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10s group=Terminating:Wait             => Waiting search≥1m6s 30s TasksLeft(1)
+        15s group=Terminating:Proceed          => Waiting search≥1m6s 30s TasksLeft(1)
+        20s group=?                            => Waiting search≥1m6s 30s TasksLeft(1)
         25s group=Terminated                   => Done(WaitLost) saved
         4 writes
         ",
@@ -122,9 +122,9 @@ fn the_wait_is_lost() {
 fn the_same_answer_does_not_lose_the_wait() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s  group=Terminating:Proceed  => Waiting search≥1m1s 5s TasksLeft(1)
-        10s same-group                 => Waiting search≥1m1s 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s  group=Terminating:Proceed  => Waiting search≥1m1s 30s TasksLeft(1)
+        10s same-group                 => Waiting search≥1m1s 30s TasksLeft(1)
         15s                            => Done(WaitLost) saved
         3 writes
         ",
@@ -136,8 +136,8 @@ fn the_same_answer_does_not_lose_the_wait() {
 fn the_wait_is_lost_and_the_instance_retained() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s  group=Terminating:Retained => Waiting search≥1m1s 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s  group=Terminating:Retained => Waiting search≥1m1s 30s TasksLeft(1)
         10s                            => Done(WaitLost) saved
         3 writes
         ",
@@ -168,7 +168,7 @@ fn past_the_wait_at_the_moment_of_the_proof() {
         0s   DRAINING                  => Verifying saved search≥1m1s 30s Settling(1m)
         61s                            => Verifying 30s SecondLook(1m)
         111s                           => Verifying 10s SecondLook(10s)
-        122s group=Terminating:Proceed => Verifying 5s Unknown(the group shows it past the wait, and it was not us)
+        122s group=Terminating:Proceed => Verifying 30s Unknown(the group shows it past the wait, and it was not us)
         126s                           => Done(WaitLost) saved
         3 writes
         ",
@@ -181,8 +181,8 @@ fn past_the_wait_at_the_deadline() {
     check(
         "
         policy deadline=10m at-deadline=abandon
-        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        600s group=Terminating:Proceed  => Waiting saved 5s Unknown(the group shows it past the wait, and it was not us)
+        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        600s group=Terminating:Proceed  => Waiting saved 30s Unknown(the group shows it past the wait, and it was not us)
         605s                            => Done(WaitLost) saved
         4 writes
         ",
@@ -194,9 +194,9 @@ fn past_the_wait_at_the_deadline() {
 fn an_unknown_lifecycle_state_ends_nothing() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s  group=Terminating:Thinking => Waiting search≥1m1s 5s TasksLeft(1)
-        10s                            => Waiting search≥1m1s 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s  group=Terminating:Thinking => Waiting search≥1m1s 30s TasksLeft(1)
+        10s                            => Waiting search≥1m1s 30s TasksLeft(1)
         2 writes
         ",
     );
@@ -208,8 +208,8 @@ fn past_the_wait_and_gone() {
     check(
         "
         0s  ACTIVE tasks=web:RUNNING  => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                  => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10s group=Terminating:Proceed => Waiting search≥1m6s 5s TasksLeft(1)
+        5s  DRAINING                  => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10s group=Terminating:Proceed => Waiting search≥1m6s 30s TasksLeft(1)
         15s MISSING group=absent      => Verifying saved search≥1m16s 30s LookingForRegistrations
         20s                           => Done(WaitLost) saved
         5 writes

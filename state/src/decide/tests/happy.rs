@@ -8,8 +8,8 @@ fn one_task_behind_one_target_group() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                  => Waiting saved search≥1m6s 5s TasksLeft(1)
-        40s  tasks=web:DEACTIVATING targets=web:draining               => Waiting search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                                                  => Waiting saved search≥1m6s 30s TasksLeft(1)
+        40s  tasks=web:DEACTIVATING targets=web:draining               => Waiting search≥1m6s 30s TasksLeft(1)
         100s tasks=none                                                => Verifying saved 30s TargetsLeft(1)
         105s targets=none                                              => Verifying 30s SecondLook(55s)
         150s                                                           => Verifying 10s SecondLook(10s)
@@ -42,8 +42,8 @@ fn an_idle_instance() {
 fn already_draining() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s                             => Waiting search≥1m1s 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s                             => Waiting search≥1m1s 30s TasksLeft(1)
         2 writes
         ",
     );
@@ -57,7 +57,7 @@ fn registered_twice() {
         policy opened=2
         0s  ACTIVE,ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) SetDraining(c2) 5s AskedToDrain
         5s  DRAINING,ACTIVE                 => Deregistering SetDraining(c2) 5s AskedToDrain
-        10s DRAINING,DRAINING               => Waiting saved search≥1m11s 5s TasksLeft(1)
+        10s DRAINING,DRAINING               => Waiting saved search≥1m11s 30s TasksLeft(1)
         30s tasks=none                      => Verifying saved search≥1m11s 30s Settling(40s)
         71s                                 => Verifying 30s SecondLook(1m)
         132s                                => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)

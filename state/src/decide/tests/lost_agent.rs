@@ -8,9 +8,9 @@ fn excused_once_its_group_calls_it_unhealthy() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING          => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                          => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10s  DRAINING! group=Terminating:Wait! => Waiting search≥1m11s 5s TasksLeft(1)
-        609s                                   => Waiting 5s TasksLeft(1)
+        5s   DRAINING                          => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10s  DRAINING! group=Terminating:Wait! => Waiting search≥1m11s 30s TasksLeft(1)
+        609s                                   => Waiting 30s TasksLeft(1)
         612s                                   => Verifying saved 30s SecondLook(57s)
         659s                                   => Verifying 10s SecondLook(10s)
         670s                                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -27,12 +27,12 @@ fn waited_for_by_policy() {
         "
         policy lost-agent=wait
         0s   ACTIVE tasks=web:RUNNING          => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                          => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10s  DRAINING! group=Terminating:Wait! => Waiting search≥1m11s 5s TasksLeft(1)
-        609s                                   => Waiting 5s TasksLeft(1)
-        612s                                   => Waiting 5s TasksLeft(1)
-        622s                                   => Waiting 5s TasksLeft(1)
-        632s                                   => Waiting 5s TasksLeft(1)
+        5s   DRAINING                          => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10s  DRAINING! group=Terminating:Wait! => Waiting search≥1m11s 30s TasksLeft(1)
+        609s                                   => Waiting 30s TasksLeft(1)
+        612s                                   => Waiting 30s TasksLeft(1)
+        622s                                   => Waiting 30s TasksLeft(1)
+        632s                                   => Waiting 30s TasksLeft(1)
         3 writes
         ",
     );
@@ -45,9 +45,9 @@ fn excused_by_policy() {
         "
         policy lost-agent=excuse
         0s   ACTIVE tasks=web:RUNNING         => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10s  DRAINING! group=Terminating:Wait => Waiting search≥1m11s 5s TasksLeft(1)
-        609s                                  => Waiting 5s TasksLeft(1)
+        5s   DRAINING                         => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10s  DRAINING! group=Terminating:Wait => Waiting search≥1m11s 30s TasksLeft(1)
+        609s                                  => Waiting 30s TasksLeft(1)
         612s                                  => Verifying saved 30s SecondLook(57s)
         659s                                  => Verifying 10s SecondLook(10s)
         670s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)

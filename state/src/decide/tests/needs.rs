@@ -8,11 +8,11 @@ fn nothing_where_nothing_can_be_done() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING turn=1/1+0 => Pending nothing
-        10s  turn=now                            => Deregistering Status≥16s/Begin
-        15s  DRAINING pause                       => Deregistering nothing
+        10s  turn=now                            => Deregistering Status≥16s/Begun
+        15s  DRAINING pause                      => Deregistering nothing
         1h                                       => Deregistering nothing
         2h   resume                              => Waiting Status≥2h16s/Show Tasks≥2h5m1s/Show Sweep≥2h1s/Show
-        2h1s paused=Ada                           => Waiting nothing
+        2h1s paused=Ada                          => Waiting nothing
         6 writes
         ",
     );
@@ -24,7 +24,7 @@ fn nothing_in_a_warm_pool() {
     check(
         "
         policy kind=returns-to-warm-pool
-        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering Status≥6s/Begin
+        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering Status≥6s/Begun
         5s   DRAINING                         => Verifying Status≥36s/Show Running≥1m6s/Finish Sweep≥1m6s/Finish
         66s                                   => Verifying Status≥1m37s/Show Stopped≥2m7s/Finish
         127s                                  => Completing Status≥2m16s/Finish; accepted: Returning
@@ -43,7 +43,7 @@ fn nothing_in_a_warm_pool() {
 fn a_whole_drain() {
     check(
         "
-        0s   ACTIVE tasks=web:RUNNING,api:RUNNING found=web/60 targets=web:healthy => Deregistering Status≥6s/Begin
+        0s   ACTIVE tasks=web:RUNNING,api:RUNNING found=web/60 targets=web:healthy => Deregistering Status≥6s/Begun
         5s   DRAINING                                                              => Waiting Status≥21s/Show Tasks≥5m6s/Show Running≥1m6s/Show Targets≥36s/Show Sweep≥1m6s/Show
         30s  tasks=web:RUNNING,api:STOPPING                                        => Waiting Status≥46s/Show Tasks≥5m31s/Show Running≥1m6s/Show Targets≥1m1s/Show Sweep≥1m6s/Show
         66s  tasks=web:RUNNING targets=web:draining                                => Waiting Status≥1m22s/Show Tasks≥6m7s/Show Targets≥1m30s/Show
@@ -67,7 +67,7 @@ fn a_spot_interruption_wants_only_the_status_first() {
         policy then=leave origin=spot
         0s   ci=? tasks=? group=? => Pending Status≥0s/Spot
         1s   ACTIVE               => Deregistering Status≥7s/Spot
-        5s   DRAINING             => Waiting Status≥36s/Show Running≥7s/Begin Sweep≥1m6s/Show
+        5s   DRAINING             => Waiting Status≥36s/Show Running≥7s/Begun Sweep≥1m6s/Show
         10s  tasks=web:RUNNING    => Waiting Status≥26s/Show Tasks≥5m11s/Show Running≥1m11s/Show Sweep≥1m6s/Show
         3 writes
         ",
@@ -80,11 +80,11 @@ fn deregistered() {
     check(
         "
         policy strategy=deregister
-        0s   ACTIVE tasks=standalone:RUNNING found=web/60 targets=web:healthy => Deregistering Status≥6s/Begin Tasks≥5m1s/Show
-        5s   DRAINING                                                         => Deregistering Status≥11s/Begin Tasks≥5m6s/Show
-        10s  tasks=none                                                       => Deregistering Status≥16s/Begin Running≥1m6s/Finish
-        66s                                                                   => Deregistering Status≥1m12s/Begin Stopped≥2m7s/Finish
-        127s                                                                  => Deregistering Status≥2m13s/Begin
+        0s   ACTIVE tasks=standalone:RUNNING found=web/60 targets=web:healthy => Deregistering Status≥6s/Begun Tasks≥5m1s/Show
+        5s   DRAINING                                                         => Deregistering Status≥11s/Begun Tasks≥5m6s/Show
+        10s  tasks=none                                                       => Deregistering Status≥16s/Begun Running≥1m6s/Finish
+        66s                                                                   => Deregistering Status≥1m12s/Begun Stopped≥2m7s/Finish
+        127s                                                                  => Deregistering Status≥2m13s/Begun
         130s INACTIVE                                                         => Waiting Status≥2m41s/Show Targets≥2m41s/Show Sweep≥3m11s/Show
         200s targets=none                                                     => Verifying Status≥3m51s/Show Targets≥3m30s/Finish
         5 writes

@@ -9,8 +9,8 @@ fn two_minutes_from_the_first_sight() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING found=net-web/30 targets=net-web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                          => Waiting saved search≥1m6s 5s TasksLeft(1)
-        30s  targets=net-web:draining                                          => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                                                          => Waiting saved search≥1m6s 30s TasksLeft(1)
+        30s  targets=net-web:draining                                          => Waiting saved search≥1m6s 30s TasksLeft(1)
         70s  tasks=none targets=none                                           => Verifying saved 30s NetworkSettling(1m20s)
         140s                                                                   => Verifying saved 10s NetworkSettling(10s)
         149s                                                                   => Verifying 1s NetworkSettling(1s)
@@ -91,11 +91,11 @@ fn a_target_that_comes_back() {
         "
         0s   ACTIVE found=web/60 targets=web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                 => Verifying saved search≥1m6s 30s TargetsLeft(1)
-        10s  targets=web:healthy                      => Waiting saved search≥1m6s 5s TargetsLeft(1)
+        10s  targets=web:healthy                      => Waiting saved search≥1m6s 30s TargetsLeft(1)
         15s                                           => Verifying saved search≥16s 30s TargetsLeft(1)
         20s                                           => Verifying search≥1m6s 30s TargetsLeft(1)
         25s  targets=web:draining                     => Verifying search≥1m6s 30s TargetsLeft(1)
-        30s  targets=web:healthy                      => Waiting saved search≥1m6s 5s TargetsLeft(1)
+        30s  targets=web:healthy                      => Waiting saved search≥1m6s 30s TargetsLeft(1)
         6 writes
         ",
     );

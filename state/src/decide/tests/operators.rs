@@ -9,7 +9,7 @@ fn kept_drained() {
         "
         policy then=keep
         0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                                  => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                                                                  => Waiting saved search≥1m6s 30s TasksLeft(1)
         60s  tasks=none targets=none                                                   => Verifying saved search≥1m6s 5s Settling(5s)
         66s                                                                            => Verifying 30s SecondLook(1m)
         116s                                                                           => Verifying 10s SecondLook(10s)
@@ -31,9 +31,9 @@ fn terminated_through_its_group() {
         66s                                => Verifying 30s SecondLook(1m)
         116s                               => Verifying 10s SecondLook(10s)
         127s                               => Completing saved Terminate(workers) 10s TerminationAsked
-        136s                               => Completing 5s TerminationAsked
-        146s group=Terminating             => Completing 5s Terminating
-        150s group=Terminating:Wait hook=? => Completing 5s Unknown(hook)
+        136s                               => Completing 30s TerminationAsked
+        146s group=Terminating             => Completing 30s Terminating
+        150s group=Terminating:Wait hook=? => Completing 30s Unknown(hook)
         155s hook=none                     => Done(Drained) saved
         5 writes
         ",
@@ -50,7 +50,7 @@ fn a_group_that_terminates_it_already_is_not_asked() {
         5s                                   => Verifying search≥1m1s 30s Settling(55s)
         66s                                  => Verifying 30s SecondLook(1m)
         116s                                 => Verifying 10s SecondLook(10s)
-        127s group=Terminating:Proceed       => Completing saved 5s Terminating
+        127s group=Terminating:Proceed       => Completing saved 30s Terminating
         136s                                 => Done(Drained) saved
         4 writes
         ",
@@ -70,7 +70,7 @@ fn what_the_group_itself_undoes_is_not_waited_for_before_it_is_told() {
         116s                                                                     => Verifying 10s SecondLook(10s)
         121s                                                                     => Verifying 5s SecondLook(5s)
         127s                                                                     => Completing saved Terminate(workers) 10s TerminationAsked
-        130s group=Terminating                                                   => Completing 5s Terminating
+        130s group=Terminating                                                   => Completing 30s Terminating
         140s group=Terminating:Wait adopt targets=group-web:draining             => Verifying saved 30s TargetsLeft(1)
         210s targets=none                                                        => Verifying 9s SecondLook(9s)
         220s                                                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -105,11 +105,11 @@ fn asked_again_only_after_a_late_look() {
         66s                            => Verifying 30s SecondLook(1m)
         116s                           => Verifying 10s SecondLook(10s)
         127s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
-        136s                           => Completing 5s TerminationAsked
-        217s                           => Completing 5s TerminationAsked
-        219s same-group                => Completing 5s TerminationAsked
+        136s                           => Completing 30s TerminationAsked
+        217s                           => Completing 30s TerminationAsked
+        219s same-group                => Completing 30s TerminationAsked
         230s                           => Completing saved TerminateAndShrink(workers) 10s TerminationAsked
-        235s                           => Completing 5s TerminationAsked
+        235s                           => Completing 30s TerminationAsked
         240s group=Terminating:Proceed => Done(Drained) saved
         6 writes
         ",
@@ -167,7 +167,7 @@ fn its_own_termination_is_adopted() {
         66s                         => Verifying 30s SecondLook(1m)
         116s                        => Verifying 10s SecondLook(10s)
         127s                        => Completing saved Terminate(workers) 10s TerminationAsked
-        140s group=Terminating:Wait => Completing 5s Terminating
+        140s group=Terminating:Wait => Completing 30s Terminating
         145s adopt                  => Completing Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
@@ -181,8 +181,8 @@ fn a_scale_in_is_adopted() {
         "
         policy then=keep
         0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Waiting saved search≥1m6s 5s TasksLeft(1)
-        20s  adopt group=Terminating:Wait             => Waiting search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                                 => Waiting saved search≥1m6s 30s TasksLeft(1)
+        20s  adopt group=Terminating:Wait             => Waiting search≥1m6s 30s TasksLeft(1)
         30s  tasks=none                               => Verifying saved search≥1m6s 30s Settling(35s)
         66s                                           => Verifying 30s SecondLook(1m)
         116s                                          => Verifying 10s SecondLook(10s)
@@ -202,7 +202,7 @@ fn no_group_any_more() {
         5s   DRAINING               => Verifying saved search≥1m6s 30s Settling(1m)
         66s  group=absent           => Verifying 30s SecondLook(1m)
         116s                        => Verifying 10s SecondLook(10s)
-        127s                        => Completing saved 5s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
+        127s                        => Completing saved 30s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
         136s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
         200s ACTIVE                 => Done(Cancelled) saved
         6 writes
@@ -235,7 +235,7 @@ fn a_spot_interruption_meets_its_hook() {
         "
         policy then=leave
         0s   ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                 => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                                 => Waiting saved search≥1m6s 30s TasksLeft(1)
         50s  adopt group=Terminating:Wait tasks=none  => Verifying saved search≥1m6s 15s Settling(15s)
         66s                                           => Verifying 30s SecondLook(1m)
         116s                                          => Verifying 10s SecondLook(10s)

@@ -83,7 +83,7 @@ fn cancelled() {
         "
         policy then=terminate
         0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                                 => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s  DRAINING                                 => Waiting saved search≥1m6s 30s TasksLeft(1)
         20s cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
         30s ACTIVE                                   => Returning SetActive(c1) 10s AskedToReturn
         81s                                          => Done(Cancelled) saved
@@ -98,7 +98,7 @@ fn cancelled_and_not_ours() {
     check(
         "
         policy then=keep
-        0s  DRAINING tasks=web:RUNNING group=InService => Waiting saved search≥1m1s 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING group=InService => Waiting saved search≥1m1s 30s TasksLeft(1)
         20s cancel                                     => Done(Cancelled) saved
         90s                                            => Done(Cancelled)
         3 writes
@@ -112,8 +112,8 @@ fn not_cancelled_under_a_hook() {
     check(
         "
         0s  ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING cancel          => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10s                          => Waiting search≥1m6s 5s TasksLeft(1)
+        5s  DRAINING cancel          => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10s                          => Waiting search≥1m6s 30s TasksLeft(1)
         3 writes
         ",
     );
@@ -126,7 +126,7 @@ fn not_cancelled_once_its_group_takes_it() {
         "
         policy then=keep
         0s ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s DRAINING group=Terminating cancel        => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s DRAINING group=Terminating cancel        => Waiting saved search≥1m6s 30s TasksLeft(1)
         3 writes
         ",
     );
@@ -139,8 +139,8 @@ fn not_cancelled_once_deregistered() {
         "
         policy then=keep strategy=deregister
         0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING               => Deregistering 5s ListsOnceMore(1m)
-        66s                         => Deregistering 5s ListsOnceMore(1m)
+        5s   DRAINING               => Deregistering 30s ListsOnceMore(1m)
+        66s                         => Deregistering 30s ListsOnceMore(1m)
         127s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
         131s cancel                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
         4 writes
@@ -155,7 +155,7 @@ fn taken_while_it_is_cancelled() {
         "
         policy then=keep
         0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                                 => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s  DRAINING                                 => Waiting saved search≥1m6s 30s TasksLeft(1)
         20s cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
         30s group=Terminating:Wait                   => Done(Cancelled) saved
         5 writes
@@ -182,7 +182,7 @@ fn an_order_taken_back() {
         "
         0s  ACTIVE tasks=web:RUNNING    => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s  DRAINING force answer=error => Completing saved Complete(CONTINUE,Forced) 10s Completing; error: Completing
-        15s take-back                   => Waiting saved search≥1m6s 5s TasksLeft(1)
+        15s take-back                   => Waiting saved search≥1m6s 30s TasksLeft(1)
         5 writes
         ",
     );
@@ -225,10 +225,10 @@ fn not_cancelled_while_its_group_may_have_heard() {
         66s                         => Verifying 30s SecondLook(1m)
         116s                        => Verifying 10s SecondLook(10s)
         127s                        => Completing saved Terminate(workers) 10s TerminationAsked
-        136s cancel                 => Completing saved 5s TerminationAsked
+        136s cancel                 => Completing saved 30s TerminationAsked
         # Also where a wall clock says that it was asked long ago.
-        150s clock=+1h cancel       => Completing saved 5s TerminationAsked
-        217s clock=+0s cancel       => Completing saved 5s TerminationAsked
+        150s clock=+1h cancel       => Completing saved 30s TerminationAsked
+        217s clock=+0s cancel       => Completing saved 30s TerminationAsked
         218s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
         8 writes
         ",

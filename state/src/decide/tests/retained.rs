@@ -9,7 +9,7 @@ fn kept_until_someone_terminates_it() {
         "
         policy deadline=10m at-deadline=abandon
         0s   ACTIVE tasks=web:RUNNING retains=yes   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                               => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                               => Waiting saved search≥1m6s 30s TasksLeft(1)
         11m                                         => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
         671s answer=no-active                       => Completing Complete(ABANDON,Abandoned) 10s Completing; no-active: Completing
         690s group=Terminating:Retained             => Completing saved 10s Retained
@@ -30,7 +30,7 @@ fn let_go_at_once_when_someone_terminates_it() {
         "
         policy deadline=10m at-deadline=abandon
         0s   ACTIVE tasks=web:RUNNING retains=yes  => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                              => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                              => Waiting saved search≥1m6s 30s TasksLeft(1)
         11m                                        => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
         690s group=Terminating:Retained tasks=none => Completing saved 10s Retained
         3h   group=Terminating:Wait                => Completing 10s Retained
@@ -48,7 +48,7 @@ fn a_late_read_of_the_old_wait() {
         "
         policy deadline=10m at-deadline=abandon
         0s   ACTIVE tasks=web:RUNNING retains=yes => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                             => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                             => Waiting saved search≥1m6s 30s TasksLeft(1)
         11m                                       => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
         690s group=Terminating:Retained           => Completing saved 10s Retained
         700s group=Terminating:Wait               => Completing 10s Retained
@@ -64,7 +64,7 @@ fn a_group_that_does_not_keep_it() {
         "
         policy deadline=10m at-deadline=abandon
         0s   ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                 => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                 => Waiting saved search≥1m6s 30s TasksLeft(1)
         11m                           => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Done(Abandoned)
         5 writes
         ",
@@ -78,7 +78,7 @@ fn gone_while_it_was_kept() {
         "
         policy deadline=10m at-deadline=abandon
         0s   ACTIVE tasks=web:RUNNING retains=yes => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                             => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                             => Waiting saved search≥1m6s 30s TasksLeft(1)
         11m                                       => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
         690s group=Terminating:Retained           => Completing saved 10s Retained
         700s INACTIVE group=absent                => Completing 10s Retained
@@ -95,7 +95,7 @@ fn a_new_root_volume_is_not_kept() {
         "
         policy kind=replaces-root-volume deadline=10m at-deadline=abandon
         0s   ACTIVE tasks=web:RUNNING retains=yes group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                            => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                                                            => Waiting saved search≥1m6s 30s TasksLeft(1)
         601s                                                                     => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Returning
         611s group=InService                                                     => Returning SetActive(c1) 5s AskedToReturn
         616s ACTIVE                                                              => Returning SetActive(c1) 5s AskedToReturn
@@ -111,7 +111,7 @@ fn one_that_is_in_its_warm_pool_was_not_kept() {
         "
         policy kind=returns-to-warm-pool deadline=10m at-deadline=abandon
         0s   ACTIVE tasks=web:RUNNING retains=yes group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                       => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s   DRAINING                                                       => Waiting saved search≥1m6s 30s TasksLeft(1)
         601s                                                                => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Completing
         611s answer=no-active                                               => Completing Complete(ABANDON,Abandoned) 10s Completing; no-active: Completing
         621s group=Warmed:Stopped                                           => Returning saved 1m WaitingForReturn(Warmed:Stopped)

@@ -85,8 +85,8 @@ fn a_deregistered_one_is_not_undone() {
         "
         policy kind=returns-to-warm-pool strategy=deregister
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                         => Deregistering 5s ListsOnceMore(1m)
-        66s                                   => Deregistering 5s ListsOnceMore(1m)
+        5s   DRAINING                         => Deregistering 30s ListsOnceMore(1m)
+        66s                                   => Deregistering 30s ListsOnceMore(1m)
         127s                                  => Deregistering saved Deregister(c1) 5s AskedToDeregister
         131s MISSING                          => Verifying saved search≥3m12s 30s LookingForRegistrations
         192s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
@@ -165,7 +165,7 @@ fn nothing_is_undone_blind() {
         66s                                   => Verifying 30s SecondLook(1m)
         116s                                  => Verifying 10s SecondLook(10s)
         127s                                  => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Returning
-        130s group=?                          => Returning 5s Unknown(group)
+        130s group=?                          => Returning 30s Unknown(group)
         135s group=InService ci=?             => Returning SetActive(c1) 5s AskedToReturn
         5 writes
         ",
@@ -180,10 +180,10 @@ fn the_wait_was_lost_and_it_serves_again() {
         "
         policy kind=replaces-root-volume
         0s   ACTIVE tasks=web:RUNNING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING                                                => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10s  group=InService                                         => Waiting search≥1m6s 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        25s                                                          => Waiting search≥1m6s 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        75s                                                          => Waiting 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        5s   DRAINING                                                => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10s  group=InService                                         => Waiting search≥1m6s 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        25s                                                          => Waiting search≥1m6s 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        75s                                                          => Waiting 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
         80s                                                          => Returning saved SetActive(c1) 5s AskedToReturn
         86s  ACTIVE                                                  => Returning SetActive(c1) 5s AskedToReturn
         145s                                                         => Done(WaitLost) saved
@@ -199,8 +199,8 @@ fn the_wait_was_lost_and_it_is_in_the_pool() {
         "
         policy kind=returns-to-warm-pool
         0s     ACTIVE tasks=web:RUNNING group=Warmed:Pending:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s     DRAINING                                           => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10s    group=Warmed:Pending:Proceed                       => Waiting search≥1m6s 5s TasksLeft(1)
+        5s     DRAINING                                           => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10s    group=Warmed:Pending:Proceed                       => Waiting search≥1m6s 30s TasksLeft(1)
         25s    group=Warmed:Stopped                               => Returning saved 1m WaitingForReturn(Warmed:Stopped)
         10h    group=InService                                    => Returning saved SetActive(c1) 5s AskedToReturn
         36005s ACTIVE                                             => Done(WaitLost) saved
@@ -215,12 +215,12 @@ fn in_service_is_not_touched() {
     check(
         "
         policy kind=replaces-root-volume
-        0s   ACTIVE tasks=web:RUNNING group=InService => Pending 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        0s   ACTIVE tasks=web:RUNNING group=InService => Pending 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
         30s  group=ReplacingRootVolume:Wait           => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        35s  group=InService                          => Deregistering 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        70s  group=?                                  => Deregistering 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        100s                                          => Deregistering 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        105s group=InService                          => Deregistering 5s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        35s  group=InService                          => Deregistering 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        70s  group=?                                  => Deregistering 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        100s                                          => Deregistering 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        105s group=InService                          => Deregistering 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
         110s                                          => Returning saved SetActive(c1) 5s AskedToReturn
         115s ACTIVE                                   => Returning SetActive(c1) 5s AskedToReturn
         175s                                          => Done(WaitLost) saved
@@ -293,7 +293,7 @@ fn gone_from_the_pool_is_looked_at() {
     check_needs(
         "
         policy kind=returns-to-warm-pool
-        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering Status≥6s/Begin
+        0s   ACTIVE group=Warmed:Pending:Wait => Deregistering Status≥6s/Begun
         5s   DRAINING                         => Verifying Status≥36s/Show Running≥1m6s/Finish Sweep≥1m6s/Finish
         66s                                   => Verifying Status≥1m37s/Show Stopped≥2m7s/Finish
         127s                                  => Completing Status≥2m16s/Finish; accepted: Returning

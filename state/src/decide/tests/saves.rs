@@ -8,13 +8,13 @@ fn a_shrinking_list_is_refreshed_after_five_minutes() {
     check(
         "
         0s    ACTIVE tasks=web:RUNNING,web:RUNNING,web:RUNNING found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                                                                          => Waiting saved search≥1m6s 5s TasksLeft(3)
-        10s   tasks=web:RUNNING,web:RUNNING                                                     => Waiting search≥1m6s 5s TasksLeft(2)
-        305s  tasks=web:RUNNING                                                                 => Waiting saved 5s TasksLeft(1)
-        310s                                                                                    => Waiting 5s TasksLeft(1)
-        400s  tasks=web:DEACTIVATING targets=web:draining                                       => Waiting 5s TasksLeft(1)
-        609s                                                                                    => Waiting 5s TasksLeft(1)
-        10m                                                                                     => Waiting 5s TasksLeft(1)
+        5s    DRAINING                                                                          => Waiting saved search≥1m6s 30s TasksLeft(3)
+        10s   tasks=web:RUNNING,web:RUNNING                                                     => Waiting search≥1m6s 30s TasksLeft(2)
+        305s  tasks=web:RUNNING                                                                 => Waiting saved 30s TasksLeft(1)
+        310s                                                                                    => Waiting 30s TasksLeft(1)
+        400s  tasks=web:DEACTIVATING targets=web:draining                                       => Waiting 30s TasksLeft(1)
+        609s                                                                                    => Waiting 30s TasksLeft(1)
+        10m                                                                                     => Waiting 30s TasksLeft(1)
         4 writes
         ",
     );
@@ -26,10 +26,10 @@ fn an_hour_of_waiting() {
     check(
         "
         0s    ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                 => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10m                            => Waiting 5s TasksLeft(1)
-        20m                            => Waiting 5s TasksLeft(1)
-        1h                             => Waiting 5s TasksLeft(1)
+        5s    DRAINING                 => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10m                            => Waiting 30s TasksLeft(1)
+        20m                            => Waiting 30s TasksLeft(1)
+        1h                             => Waiting 30s TasksLeft(1)
         3 writes
         ",
     );
@@ -41,12 +41,12 @@ fn unknowns_are_written_once_in_five_minutes() {
     check(
         "
         0s    ACTIVE tasks=web:RUNNING              => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s    DRAINING                              => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10s   tasks=web:RUNNING,web:RUNNING found=? => Waiting search≥1m6s 5s TasksLeft(2)
-        15s   found=none                            => Waiting search≥1m6s 5s TasksLeft(2)
-        100s  ci=?                                  => Waiting 5s TasksLeft(2)
-        306s                                        => Waiting saved 5s Unknown(ci)
-        311s  DRAINING                              => Waiting 5s TasksLeft(2)
+        5s    DRAINING                              => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10s   tasks=web:RUNNING,web:RUNNING found=? => Waiting search≥1m6s 30s TasksLeft(2)
+        15s   found=none                            => Waiting search≥1m6s 30s TasksLeft(2)
+        100s  ci=?                                  => Waiting 30s TasksLeft(2)
+        306s                                        => Waiting saved 30s Unknown(ci)
+        311s  DRAINING                              => Waiting 30s TasksLeft(2)
         4 writes
         ",
     );
@@ -58,6 +58,6 @@ fn the_hook_as_it_is_now() {
     let mut played = Played::open("", "");
     played.pass("0s DRAINING tasks=web:RUNNING hook=60", show);
     let decided = played.pass("5s hook=30", show);
-    assert_eq!(decided, "Waiting saved search≥1m1s 5s TasksLeft(1)");
+    assert_eq!(decided, "Waiting saved search≥1m1s 30s TasksLeft(1)");
     assert_eq!(played.drain.record.lifecycle.as_ref().unwrap().heartbeat_timeout_seconds, 30);
 }

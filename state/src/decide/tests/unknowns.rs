@@ -7,7 +7,7 @@ use super::fixture::check;
 fn in_pending() {
     check(
         "
-        0s ACTIVE tasks=web:RUNNING found=?  => Pending 5s Unknown(found)
+        0s ACTIVE tasks=web:RUNNING found=?  => Pending 30s Unknown(found)
         5s ci=? found=none                   => Deregistering saved SetDraining(c1) 5s AskedToDrain
         # Neither tasks nor targets nor the group are needed to ask for DRAINING.
         10s ACTIVE tasks=? targets=? group=? => Deregistering SetDraining(c1) 5s AskedToDrain
@@ -23,9 +23,9 @@ fn in_deregistering() {
         "
         0s  ACTIVE                           => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s ci=?                              => Deregistering SetDraining(c1) 5s AskedToDrain
-        10s ACTIVE tasks=web:RUNNING found=? => Deregistering 5s Unknown(found)
+        10s ACTIVE tasks=web:RUNNING found=? => Deregistering 30s Unknown(found)
         15s found=none                       => Deregistering SetDraining(c1) 5s AskedToDrain
-        20s DRAINING tasks=?                 => Waiting saved search≥1m21s 5s TasksLeft(1)
+        20s DRAINING tasks=?                 => Waiting saved search≥1m21s 30s TasksLeft(1)
         3 writes
         ",
     );
@@ -38,11 +38,11 @@ fn in_deregistering_by_strategy() {
         "
         policy strategy=deregister
         0s   ACTIVE                   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s   DRAINING tasks=?         => Deregistering 5s ListsOnceMore(1m)
-        10s tasks=web:RUNNING found=? => Deregistering 5s Unknown(found)
-        15s  found=none ci=?          => Deregistering 5s ListsOnceMore(55s)
-        20s  DRAINING                 => Deregistering 5s ListsOnceMore(50s)
-        81s                           => Deregistering 5s ListsOnceMore(1m)
+        5s   DRAINING tasks=?         => Deregistering 30s ListsOnceMore(1m)
+        10s tasks=web:RUNNING found=? => Deregistering 30s Unknown(found)
+        15s  found=none ci=?          => Deregistering 30s ListsOnceMore(55s)
+        20s  DRAINING                 => Deregistering 30s ListsOnceMore(50s)
+        81s                           => Deregistering 30s ListsOnceMore(1m)
         142s                          => Deregistering saved Deregister(c1) 5s AskedToDeregister
         3 writes
         ",
@@ -54,13 +54,13 @@ fn in_deregistering_by_strategy() {
 fn in_waiting() {
     check(
         "
-        0s  DRAINING tasks=web:RUNNING                          => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s  ci=?                                                => Waiting search≥1m1s 5s TasksLeft(1)
-        10s DRAINING tasks=?                                    => Waiting search≥1m1s 5s TasksLeft(1)
-        15s tasks=web:RUNNING group=? targets=? found=?         => Waiting search≥1m1s 5s TasksLeft(1)
-        20s ci=? found=none targets=none group=Terminating:Wait => Waiting search≥1m1s 5s TasksLeft(1)
-        105s                                                    => Waiting 5s TasksLeft(1)
-        110s DRAINING                                           => Waiting 5s TasksLeft(1)
+        0s  DRAINING tasks=web:RUNNING                          => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s  ci=?                                                => Waiting search≥1m1s 30s TasksLeft(1)
+        10s DRAINING tasks=?                                    => Waiting search≥1m1s 30s TasksLeft(1)
+        15s tasks=web:RUNNING group=? targets=? found=?         => Waiting search≥1m1s 30s TasksLeft(1)
+        20s ci=? found=none targets=none group=Terminating:Wait => Waiting search≥1m1s 30s TasksLeft(1)
+        105s                                                    => Waiting 30s TasksLeft(1)
+        110s DRAINING                                           => Waiting 30s TasksLeft(1)
         2 writes
         ",
     );
@@ -72,7 +72,7 @@ fn nothing_is_stopped_blind() {
     check(
         "
         policy standalone=60s
-        0s  DRAINING tasks=standalone:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        0s  DRAINING tasks=standalone:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         70s tasks=?                           => Waiting saved StopTask(t1) 5s TasksLeft(1)
         75s tasks=standalone:RUNNING ci=?     => Waiting StopTask(t1) 5s TasksLeft(1)
         80s DRAINING                          => Waiting StopTask(t1) 5s TasksLeft(1)

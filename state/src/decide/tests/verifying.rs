@@ -10,7 +10,7 @@ fn two_looks() {
         0s   ACTIVE   => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING => Verifying saved search≥1m6s 30s Settling(1m)
         # A second before the settling is over is no look.
-        65s           => Verifying search≥1m6s 1s Settling(0s)
+        65s           => Verifying search≥1m6s 30s Settling(0s)
         66s           => Verifying 30s SecondLook(1m)
         116s          => Verifying 10s SecondLook(10s)
         125s          => Verifying 1s SecondLook(1s)
@@ -45,7 +45,7 @@ fn a_target_comes_back() {
         120s                                            => Verifying 10s SecondLook(10s)
         125s targets=web:draining                       => Verifying 30s TargetsLeft(1)
         131s targets=none                               => Verifying 30s SecondLook(54s)
-        185s                                            => Verifying 1s SecondLook(0s)
+        185s                                            => Verifying 30s SecondLook(0s)
         186s                                            => Verifying 9s SecondLook(9s)
         196s                                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         4 writes
@@ -61,7 +61,7 @@ fn a_task_comes_back() {
         0s   DRAINING          => Verifying saved search≥1m1s 30s Settling(1m)
         61s                    => Verifying 30s SecondLook(1m)
         111s                   => Verifying 10s SecondLook(10s)
-        116s tasks=web:PENDING => Waiting saved 5s TasksLeft(1)
+        116s tasks=web:PENDING => Waiting saved 30s TasksLeft(1)
         122s tasks=none        => Verifying saved 30s Settling(54s)
         130s                   => Verifying 30s Settling(46s)
         177s                   => Verifying 30s SecondLook(1m)
@@ -98,11 +98,11 @@ fn a_second_registration_that_is_active() {
     check(
         "
         0s   DRAINING                            => Verifying saved search≥1m1s 30s Settling(1m)
-        61s  DRAINING,ACTIVE                     => Verifying saved 5s Unknown(new)
+        61s  DRAINING,ACTIVE                     => Verifying saved 30s Unknown(new)
         111s                                     => Deregistering saved SetDraining(c2) 5s AskedToDrain
         116s                                     => Deregistering SetDraining(c2) 5s AskedToDrain
         122s DRAINING,ACTIVE                     => Deregistering SetDraining(c2) 5s AskedToDrain
-        126s DRAINING,DRAINING tasks=web:RUNNING => Waiting saved search≥3m7s 5s TasksLeft(1)
+        126s DRAINING,DRAINING tasks=web:RUNNING => Waiting saved search≥3m7s 30s TasksLeft(1)
         131s tasks=none                          => Verifying saved search≥3m7s 30s Settling(55s)
         136s                                     => Verifying search≥3m7s 30s Settling(50s)
         187s                                     => Verifying 30s SecondLook(1m)
@@ -120,7 +120,7 @@ fn a_second_registration_that_drains_already() {
     check(
         "
         0s   DRAINING          => Verifying saved search≥1m1s 30s Settling(1m)
-        61s  DRAINING,DRAINING => Verifying saved 5s Unknown(new)
+        61s  DRAINING,DRAINING => Verifying saved 30s Unknown(new)
         111s                   => Verifying search≥2m52s 30s Settling(1m)
         116s                   => Verifying search≥2m52s 30s Settling(55s)
         122s                   => Verifying search≥2m52s 30s Settling(49s)
@@ -142,8 +142,8 @@ fn no_completion_without_the_search() {
         0s   DRAINING search=fails => Verifying saved search≥1m1s 30s Settling(1m)
         61s                        => Verifying search≥1m2s 30s SecondLook(1m)
         111s                       => Verifying search≥1m52s 10s SecondLook(10s)
-        122s                       => Verifying search≥2m3s 1s LookingForRegistrations
-        10m                        => Verifying saved search≥10m1s 1s LookingForRegistrations
+        122s                       => Verifying search≥2m3s 30s LookingForRegistrations
+        10m                        => Verifying saved search≥10m1s 30s LookingForRegistrations
         11m  search=works          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
@@ -161,7 +161,7 @@ fn an_obligation_found_late() {
         116s found=late/30 targets=late:draining => Verifying saved 30s TargetsLeft(1)
         122s                                     => Verifying 30s TargetsLeft(1)
         126s targets=none                        => Verifying 30s SecondLook(50s)
-        176s                                     => Verifying 1s SecondLook(0s)
+        176s                                     => Verifying 30s SecondLook(0s)
         177s                                     => Verifying 9s SecondLook(9s)
         187s                                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
@@ -179,7 +179,7 @@ fn an_obligation_found_late_and_gone() {
         111s               => Verifying 10s SecondLook(10s)
         122s found=late/30 => Verifying saved 30s SecondLook(1m)
         126s               => Verifying 30s SecondLook(56s)
-        182s               => Verifying 1s SecondLook(0s)
+        182s               => Verifying 30s SecondLook(0s)
         183s               => Verifying 9s SecondLook(9s)
         193s               => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
@@ -198,7 +198,7 @@ fn a_restart_costs_looking_again() {
         116s restart  => Verifying search≥2m57s 30s Settling(1m)
         122s          => Verifying search≥2m57s 30s Settling(54s)
         126s          => Verifying search≥2m57s 30s Settling(50s)
-        176s          => Verifying search≥2m57s 1s Settling(0s)
+        176s          => Verifying search≥2m57s 30s Settling(0s)
         177s          => Verifying 30s SecondLook(1m)
         227s          => Verifying 10s SecondLook(10s)
         238s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -231,9 +231,9 @@ fn a_target_in_service_makes_it_look_for_another_registration() {
         "
         0s   ACTIVE found=web/60 targets=web:healthy => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                => Verifying saved search≥6s 30s TargetsLeft(1)
-        10s  DRAINING,ACTIVE                         => Verifying saved search≥1m6s 5s Unknown(new)
+        10s  DRAINING,ACTIVE                         => Verifying saved search≥1m6s 30s Unknown(new)
         15s                                          => Deregistering saved SetDraining(c2) 5s AskedToDrain
-        20s  DRAINING,DRAINING tasks=log:RUNNING     => Waiting saved search≥1m21s 5s TasksLeft(1)
+        20s  DRAINING,DRAINING tasks=log:RUNNING     => Waiting saved search≥1m21s 30s TasksLeft(1)
         90s  tasks=none targets=none                 => Verifying saved 30s SecondLook(1m)
         140s                                         => Verifying 10s SecondLook(10s)
         151s                                         => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
@@ -248,10 +248,10 @@ fn a_target_in_service_makes_it_look_for_another_registration() {
 fn the_last_look_is_a_minute_after_the_first_late_listing() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        61s                             => Waiting 5s TasksLeft(1)
+        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        61s                             => Waiting 30s TasksLeft(1)
         80s  tasks=none                 => Verifying saved 30s SecondLook(41s)
-        121s                            => Verifying 1s SecondLook(0s)
+        121s                            => Verifying 30s SecondLook(0s)
         122s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",
@@ -263,10 +263,10 @@ fn the_last_look_is_a_minute_after_the_first_late_listing() {
 fn a_failed_listing_does_not_begin_that_minute_anew() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        61s                             => Waiting 5s TasksLeft(1)
-        100s tasks=?                    => Waiting 5s TasksLeft(1)
-        125s tasks=none                 => Verifying saved 1s SecondLook(0s)
+        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        61s                             => Waiting 30s TasksLeft(1)
+        100s tasks=?                    => Waiting 30s TasksLeft(1)
+        125s tasks=none                 => Verifying saved 30s SecondLook(0s)
         135s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",

@@ -7,14 +7,14 @@ use super::fixture::check;
 fn every_status_but_stopped_holds() {
     check(
         "
-        0s   DRAINING tasks=web:PROVISIONING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s   tasks=web:PENDING               => Waiting search≥1m1s 5s TasksLeft(1)
-        10s  tasks=web:ACTIVATING            => Waiting search≥1m1s 5s TasksLeft(1)
-        15s  tasks=web:RUNNING               => Waiting search≥1m1s 5s TasksLeft(1)
-        20s  tasks=web:DEACTIVATING          => Waiting search≥1m1s 5s TasksLeft(1)
-        25s  tasks=web:STOPPING              => Waiting search≥1m1s 5s TasksLeft(1)
-        30s  tasks=web:DEPROVISIONING        => Waiting search≥1m1s 5s TasksLeft(1)
-        35s  tasks=web:A_STATUS_OF_NEXT_YEAR => Waiting search≥1m1s 5s TasksLeft(1)
+        0s   DRAINING tasks=web:PROVISIONING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s   tasks=web:PENDING               => Waiting search≥1m1s 30s TasksLeft(1)
+        10s  tasks=web:ACTIVATING            => Waiting search≥1m1s 30s TasksLeft(1)
+        15s  tasks=web:RUNNING               => Waiting search≥1m1s 30s TasksLeft(1)
+        20s  tasks=web:DEACTIVATING          => Waiting search≥1m1s 30s TasksLeft(1)
+        25s  tasks=web:STOPPING              => Waiting search≥1m1s 30s TasksLeft(1)
+        30s  tasks=web:DEPROVISIONING        => Waiting search≥1m1s 30s TasksLeft(1)
+        35s  tasks=web:A_STATUS_OF_NEXT_YEAR => Waiting search≥1m1s 30s TasksLeft(1)
         70s  tasks=none                      => Verifying saved 5s Settling(5s)
         120s                                 => Verifying 30s SecondLook(1m)
         3 writes
@@ -27,7 +27,7 @@ fn every_status_but_stopped_holds() {
 fn daemons_are_ignored() {
     check(
         "
-        0s   DRAINING tasks=daemon/log:RUNNING,web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        0s   DRAINING tasks=daemon/log:RUNNING,web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         70s  tasks=daemon/log:RUNNING                      => Verifying saved 30s SecondLook(1m)
         120s                                               => Verifying 10s SecondLook(10s)
         125s                                               => Verifying 5s SecondLook(5s)
@@ -43,8 +43,8 @@ fn daemons_are_waited_for_if_the_policy_says_so() {
     check(
         "
         policy daemons=wait
-        0s   DRAINING tasks=daemon/log:RUNNING,web:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(2)
-        70s  tasks=daemon/log:RUNNING                      => Waiting 5s TasksLeft(1)
+        0s   DRAINING tasks=daemon/log:RUNNING,web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(2)
+        70s  tasks=daemon/log:RUNNING                      => Waiting 30s TasksLeft(1)
         75s  tasks=none                                    => Verifying saved 30s SecondLook(55s)
         120s                                               => Verifying 10s SecondLook(10s)
         3 writes
@@ -57,8 +57,8 @@ fn daemons_are_waited_for_if_the_policy_says_so() {
 fn standalone_tasks_are_waited_for() {
     check(
         "
-        0s  DRAINING tasks=standalone:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5h                                    => Waiting 5s TasksLeft(1)
+        0s  DRAINING tasks=standalone:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5h                                    => Waiting 30s TasksLeft(1)
         2 writes
         ",
     );
@@ -72,13 +72,13 @@ fn standalone_tasks_are_stopped_after_their_grace() {
         "
         policy standalone=60s
         0s   ACTIVE tasks=standalone:RUNNING,web:RUNNING,standalone:RUNNING,standalone:RUNNING! => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        10s  DRAINING                                                                           => Waiting saved search≥1m11s 5s TasksLeft(4)
+        10s  DRAINING                                                                           => Waiting saved search≥1m11s 30s TasksLeft(4)
         70s                                                                                     => Waiting saved StopTask(t1) StopTask(t3) search≥1m11s 5s TasksLeft(4)
         71s                                                                                     => Waiting StopTask(t1) StopTask(t3) 5s TasksLeft(4)
         # The first StopTask was lost, the other one worked.
         76s  tasks=standalone:RUNNING,web:RUNNING,standalone:RUNNING!                           => Waiting StopTask(t1) 5s TasksLeft(3)
-        81s  tasks=standalone:RUNNING!,web:RUNNING                                              => Waiting 5s TasksLeft(2)
-        86s  tasks=web:RUNNING                                                                  => Waiting 5s TasksLeft(1)
+        81s  tasks=standalone:RUNNING!,web:RUNNING                                              => Waiting 30s TasksLeft(2)
+        86s  tasks=web:RUNNING                                                                  => Waiting 30s TasksLeft(1)
         4 writes
         ",
     );
@@ -90,7 +90,7 @@ fn fifty_standalone_tasks_are_one_note() {
     check(
         "
         policy standalone=60s
-        0s   DRAINING tasks=standalone:RUNNING*50 => Waiting saved search≥1m1s 5s TasksLeft(50)
+        0s   DRAINING tasks=standalone:RUNNING*50 => Waiting saved search≥1m1s 30s TasksLeft(50)
         66s  dies-after-save                      => Waiting saved 50 actions 5s TasksLeft(50)
         68s                                       => Waiting 50 actions search≥2m9s 5s TasksLeft(50)
         70s                                       => Waiting 50 actions search≥2m9s 5s TasksLeft(50)
@@ -107,7 +107,7 @@ fn dies_before_stop_task() {
     check(
         "
         policy standalone=60s
-        0s   DRAINING tasks=standalone:RUNNING => Waiting saved search≥1m1s 5s TasksLeft(1)
+        0s   DRAINING tasks=standalone:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
         66s  dies-after-save                   => Waiting saved StopTask(t1) 5s TasksLeft(1)
         68s                                    => Waiting StopTask(t1) search≥2m9s 5s TasksLeft(1)
         3 writes
@@ -120,8 +120,8 @@ fn dies_before_stop_task() {
 fn protected_tasks_hold() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING~ => Waiting saved search≥1m1s 5s TasksLeft(1)
-        20m                              => Waiting 5s TasksLeft(1)
+        0s   DRAINING tasks=web:RUNNING~ => Waiting saved search≥1m1s 30s TasksLeft(1)
+        20m                              => Waiting 30s TasksLeft(1)
         2 writes
         ",
     );
@@ -133,9 +133,9 @@ fn active_again() {
     check(
         "
         0s  ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                 => Waiting saved search≥1m6s 5s TasksLeft(1)
+        5s  DRAINING                 => Waiting saved search≥1m6s 30s TasksLeft(1)
         10s ACTIVE                   => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        15s DRAINING                 => Waiting saved search≥1m16s 5s TasksLeft(1)
+        15s DRAINING                 => Waiting saved search≥1m16s 30s TasksLeft(1)
         5 writes
         ",
     );
@@ -147,9 +147,9 @@ fn active_again() {
 fn a_dead_instance_excuses_its_tasks_not_its_targets() {
     check(
         "
-        0s   DRAINING tasks=web:RUNNING found=web/30 targets=web:draining => Waiting saved search≥1m1s 5s TasksLeft(1)
-        5s   DRAINING! group=Terminating:Wait!                            => Waiting search≥1m6s 5s TasksLeft(1)
-        600s                                                              => Waiting 5s TasksLeft(1)
+        0s   DRAINING tasks=web:RUNNING found=web/30 targets=web:draining => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s   DRAINING! group=Terminating:Wait!                            => Waiting search≥1m6s 30s TasksLeft(1)
+        600s                                                              => Waiting 30s TasksLeft(1)
         605s                                                              => Verifying saved 30s TargetsLeft(1)
         606s                                                              => Verifying 30s TargetsLeft(1)
         611s                                                              => Verifying 30s TargetsLeft(1)
@@ -167,7 +167,7 @@ fn a_dead_instance_excuses_its_tasks_not_its_targets() {
 fn a_dead_instance_by_its_target() {
     check(
         "
-        0s   DRAINING! tasks=web:RUNNING found=web/30 targets=web:dead => Waiting saved search≥1m1s 5s TasksLeft(1)
+        0s   DRAINING! tasks=web:RUNNING found=web/30 targets=web:dead => Waiting saved search≥1m1s 30s TasksLeft(1)
         602s                                                           => Verifying saved search≥11m2s 30s TargetsLeft(1)
         607s targets=none                                              => Verifying 30s SecondLook(55s)
         3 writes
@@ -180,12 +180,12 @@ fn a_dead_instance_by_its_target() {
 fn one_sign_of_death_is_not_enough() {
     check(
         "
-        0s    DRAINING! tasks=web:RUNNING      => Waiting saved search≥1m1s 5s TasksLeft(1)
-        20m                                    => Waiting 5s TasksLeft(1)
-        21m   DRAINING group=Terminating:Wait! => Waiting 5s TasksLeft(1)
+        0s    DRAINING! tasks=web:RUNNING      => Waiting saved search≥1m1s 30s TasksLeft(1)
+        20m                                    => Waiting 30s TasksLeft(1)
+        21m   DRAINING group=Terminating:Wait! => Waiting 30s TasksLeft(1)
         # The agent came back: its grace begins anew.
-        22m   DRAINING!                        => Waiting search≥23m1s 5s TasksLeft(1)
-        23m                                    => Waiting search≥23m1s 5s TasksLeft(1)
+        22m   DRAINING!                        => Waiting search≥23m1s 30s TasksLeft(1)
+        23m                                    => Waiting search≥23m1s 30s TasksLeft(1)
         2 writes
         ",
     );

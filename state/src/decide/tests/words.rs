@@ -116,11 +116,11 @@ fn what_is_watched_is_written_now_and_then() {
     check(
         "
         0s  ACTIVE tasks=web:RUNNING found=net-web/30 targets=net-web:draining => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  DRAINING                                                           => Waiting saved search≥1m6s 5s TasksLeft(1)
-        10s                                                                    => Waiting search≥1m6s 5s TasksLeft(1)
-        20s                                                                    => Waiting search≥1m6s 5s TasksLeft(1)
-        36s                                                                    => Waiting saved search≥1m6s 5s TasksLeft(1)
-        41s                                                                    => Waiting search≥1m6s 5s TasksLeft(1)
+        5s  DRAINING                                                           => Waiting saved search≥1m6s 30s TasksLeft(1)
+        10s                                                                    => Waiting search≥1m6s 30s TasksLeft(1)
+        20s                                                                    => Waiting search≥1m6s 30s TasksLeft(1)
+        36s                                                                    => Waiting saved search≥1m6s 30s TasksLeft(1)
+        41s                                                                    => Waiting search≥1m6s 30s TasksLeft(1)
         4 writes
         ",
     );
