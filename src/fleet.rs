@@ -9,9 +9,10 @@ mod todo;
 pub use todo::Work;
 
 use crate::config::Policies;
-use ecs_drain_state::{Action, Answer, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record};
+use ecs_drain_state::{Action, Answer, Class, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record};
 use std::cell::{Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -21,9 +22,21 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// The longest time between two tries of a read that fails.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
+/// How many drains of a cluster share the call that reads their status, for it to cost next to nothing.
+const MANY: u32 = 50;
+
+/// How far apart they are for each hundred drains of all, lest they take the whole rate; and at most, since a gap of 90 s costs more.
+const SPACING: Duration = Duration::from_millis(700);
+const SPACED_AT_MOST: Duration = Duration::from_secs(70);
+
+/// How much sooner such a call is due than it is wanted, and so is one that can end a drain: before what has waited for long.
+const AHEAD: Duration = Duration::from_secs(600);
+
 /// One drain, and what this process is doing about it.
 #[derive(Debug)]
 pub struct Slot {
+    /// The record's key.
+    key: Rc<str>,
     /// The drain.
     pub drain: Drain,
     /// The rules for it.
@@ -83,17 +96,17 @@ pub enum Choice {
 #[derive(Debug, Default)]
 struct Queue {
     /// By the moment from which they are wanted.
-    later: BTreeSet<(Mono, String)>,
+    later: BTreeSet<(Mono, Rc<str>)>,
     /// Those that are wanted now, by when they are due.
-    ready: BTreeSet<(Mono, String)>,
+    ready: BTreeSet<(Mono, Rc<str>)>,
 }
 
 impl Queue {
     /// Moves what is wanted by now.
     fn ripen(&mut self, kind: Kind, now: Mono, slots: &BTreeMap<String, Slot>) {
-        let later = self.later.split_off(&(now + Duration::from_nanos(1), String::new()));
+        let later = self.later.split_off(&(now + Duration::from_nanos(1), Rc::default()));
         for (from, key) in std::mem::replace(&mut self.later, later) {
-            let queued = slots.get(&key).and_then(|slot| slot.reads.get(&kind)?.queued);
+            let queued = slots.get(&*key).and_then(|slot| slot.reads.get(&kind)?.queued);
             self.ready.insert((queued.map_or(from, |(_, due)| due), key));
         }
     }
@@ -103,11 +116,13 @@ impl Queue {
 pub struct Fleet {
     policies: Policies,
     slots: RefCell<BTreeMap<String, Slot>>,
+    /// How many of them are in each cluster.
+    clusters: RefCell<BTreeMap<String, u32>>,
     queues: RefCell<BTreeMap<Kind, Queue>>,
     /// Slots in which something is new.
     fresh: RefCell<BTreeSet<String>>,
     /// When slots are to be decided although nothing is new.
-    wakes: RefCell<BTreeSet<(Mono, String)>>,
+    wakes: RefCell<BTreeSet<(Mono, Rc<str>)>>,
     /// Slots in which something is to be done.
     todo: todo::Todo,
     /// Rung when a slot is to be decided.
@@ -123,6 +138,7 @@ impl Fleet {
         Fleet {
             policies,
             slots: RefCell::default(),
+            clusters: RefCell::default(),
             queues: RefCell::new(Kind::ALL.into_iter().map(|kind| (kind, Queue::default())).collect()),
             fresh: RefCell::default(),
             wakes: RefCell::default(),
@@ -161,16 +177,21 @@ impl Fleet {
                     if (record.generation, record.version) < (known.generation, known.version) {
                         return;
                     }
+                    if record.cluster != known.cluster {
+                        self.leaves(known);
+                        self.comes(&record);
+                    }
                     if record.version != known.version {
                         // What was decided was decided on another version.
                         slot.actions.clear();
-                        self.todo.list(&key, slot, now);
+                        self.todo.list(slot, now);
                     }
                     slot.unwritten = (0, Mono::START);
                     slot.drain.take(record, now);
                     (slot.policy, slot.known_at) = (policy, now);
                 }
                 None => {
+                    self.comes(&record);
                     slots.insert(key.clone(), Slot::new(record, policy, now));
                 }
             }
@@ -178,17 +199,35 @@ impl Fleet {
         self.freshen(&key);
     }
 
+    fn comes(&self, record: &Record) {
+        if let Some(cluster) = &record.cluster {
+            *self.clusters.borrow_mut().entry(cluster.clone()).or_default() += 1;
+        }
+    }
+
+    fn leaves(&self, record: &Record) {
+        let Some(cluster) = &record.cluster else { return };
+        let mut clusters = self.clusters.borrow_mut();
+        if let Some(count) = clusters.get_mut(cluster) {
+            *count -= 1;
+            if *count == 0 {
+                clusters.remove(cluster);
+            }
+        }
+    }
+
     /// Forgets a drain that is done, or whose record is gone.
     pub fn forget(&self, key: &str) -> bool {
         let Some(mut slot) = self.slots.borrow_mut().remove(key) else { return false };
+        self.leaves(&slot.drain.record);
         slot.actions.clear();
-        self.todo.list(key, &mut slot, Mono::START);
+        self.todo.list(&mut slot, Mono::START);
         let mut queues = self.queues.borrow_mut();
         for (kind, reads) in &slot.reads {
-            dequeue(&mut queues, *kind, reads.queued, key);
+            dequeue(&mut queues, *kind, reads.queued, &slot.key);
         }
         if let Some(wake) = slot.wake {
-            self.wakes.borrow_mut().remove(&(wake, key.to_owned()));
+            self.wakes.borrow_mut().remove(&(wake, slot.key.clone()));
         }
         self.fresh.borrow_mut().remove(key);
         true
@@ -211,8 +250,8 @@ impl Fleet {
         let mut due: BTreeSet<String> = std::mem::take(&mut *self.fresh.borrow_mut());
         {
             let mut wakes = self.wakes.borrow_mut();
-            let later = wakes.split_off(&(now + Duration::from_nanos(1), String::new()));
-            due.extend(std::mem::replace(&mut *wakes, later).into_iter().map(|(_, key)| key));
+            let later = wakes.split_off(&(now + Duration::from_nanos(1), Rc::default()));
+            due.extend(std::mem::replace(&mut *wakes, later).into_iter().map(|(_, key)| key.as_ref().to_owned()));
         }
         let slots = self.slots.borrow();
         due.retain(|key| slots.contains_key(key));
@@ -231,9 +270,9 @@ impl Fleet {
             slot.unwritten = (failures, at);
             let mut wakes = self.wakes.borrow_mut();
             if let Some(before) = slot.wake.replace(at) {
-                wakes.remove(&(before, key.to_owned()));
+                wakes.remove(&(before, slot.key.clone()));
             }
-            wakes.insert((at, key.to_owned()));
+            wakes.insert((at, slot.key.clone()));
         });
     }
 
@@ -245,28 +284,46 @@ impl Fleet {
     /// Takes over what a decision said beside its record: what is to be read, and when to decide again.
     pub fn plan(&self, key: &str, needs: Needs, wake: Mono, now: Mono) {
         let mut slots = self.slots.borrow_mut();
+        let drains = slots.len();
         let Some(slot) = slots.get_mut(key) else { return };
         let mut wakes = self.wakes.borrow_mut();
         if let Some(before) = slot.wake.replace(wake) {
-            wakes.remove(&(before, key.to_owned()));
+            wakes.remove(&(before, slot.key.clone()));
         }
-        wakes.insert((wake, key.to_owned()));
+        wakes.insert((wake, slot.key.clone()));
         let mut queues = self.queues.borrow_mut();
+        // One call reads the status of a hundred drains of a cluster: the more there are, the less it is for each. Where it is
+        // next to nothing, it goes before what others have waited for: a status that is late costs each of them a list.
+        let company =
+            slot.drain.record.cluster.as_ref().and_then(|cluster| self.clusters.borrow().get(cluster).copied());
+        let spacing = SPACING.saturating_mul(u32::try_from(drains / 100).unwrap_or(u32::MAX)).min(SPACED_AT_MOST);
         for kind in Kind::ALL {
             let reads = slot.reads.entry(kind).or_default();
-            let before = reads.queued.take();
-            dequeue(&mut queues, kind, before, key);
-            let (Some(need), false) = (needs.of(kind), reads.busy) else { continue };
-            let from = need.from.max(reads.not_before);
+            let before = reads.queued;
+            let (Some(need), false) = (needs.of(kind), reads.busy) else {
+                dequeue(&mut queues, kind, reads.queued.take(), &slot.key);
+                continue;
+            };
+            let is_shared = kind == Kind::Status && need.class == Class::Show && company.is_some_and(|n| n >= MANY);
+            let from = need.from.max(reads.not_before).max(if is_shared { reads.ended + spacing } else { Mono::START });
             // What has been wanted for a while has waited for as long, although it is decided anew again and again.
             let waited = before.filter(|(since, _)| *since <= now && from <= now);
-            let due = need.due.max(from);
+            let due = match (kind, need.class, company) {
+                (_, Class::Last, _) => from.before(AHEAD),
+                (Kind::Status, Class::Show, Some(MANY..)) => from.before(AHEAD),
+                (Kind::Status, Class::Show, Some(drains)) => from + need.class.patience() / drains.max(1),
+                _ => need.due.max(from),
+            };
             // What the last read did not give, others go before.
             let again = if reads.ended > need.from { reads.ended + need.class.patience() } else { due };
             let due = waited.map_or(due.max(again), |(_, waited)| waited.min(due.max(again)));
+            if before == Some((from, due)) {
+                continue;
+            }
+            dequeue(&mut queues, kind, before, &slot.key);
             reads.queued = Some((from, due));
             if let Some(queue) = queues.get_mut(&kind) {
-                queue.later.insert((from, key.to_owned()));
+                queue.later.insert((from, slot.key.clone()));
             }
             if let Some(bell) = self.wanted.get(&kind) {
                 bell.notify_waiters();
@@ -283,7 +340,7 @@ impl Fleet {
             actions.extend(unsent.filter(|_| slot.drain.record.phase() == Phase::Completing).take(1));
             actions.dedup();
             slot.actions = actions;
-            self.todo.list(key, slot, now);
+            self.todo.list(slot, now);
             if !slot.actions.is_empty() {
                 self.act.notify_waiters();
             }
@@ -306,7 +363,7 @@ impl Fleet {
         self.with(key, |slot| {
             slot.acting = true;
             slot.dispatch.begin(action, now);
-            self.todo.list(key, slot, now);
+            self.todo.list(slot, now);
         });
     }
 
@@ -316,7 +373,7 @@ impl Fleet {
             slot.acting = false;
             slot.actions.retain(|other| other != action);
             slot.dispatch.end(action, now, failed);
-            self.todo.list(key, slot, now);
+            self.todo.list(slot, now);
         });
         self.freshen(key);
     }
@@ -356,11 +413,11 @@ impl Fleet {
             let Some(queue) = queues.get_mut(&kind) else { return Vec::new() };
             let slots = self.slots.borrow();
             queue.ripen(kind, now, &slots);
-            let soon = queue.later.range(..(now + soon, String::new()));
+            let soon = queue.later.range(..(now + soon, Rc::default()));
             for (_, key) in queue.ready.iter().chain(soon) {
-                let Some(slot) = slots.get(key) else { continue };
+                let Some(slot) = slots.get(key.as_ref()) else { continue };
                 match choose(key, slot) {
-                    Choice::Take => taken.push(key.clone()),
+                    Choice::Take => taken.push(key.as_ref().to_owned()),
                     Choice::Leave => {}
                     Choice::Stop => break,
                 }
@@ -400,11 +457,11 @@ impl Fleet {
             return;
         }
         let mut queues = self.queues.borrow_mut();
-        dequeue(&mut queues, kind, Some((from, due)), key);
+        dequeue(&mut queues, kind, Some((from, due)), &slot.key);
         let patience = due.since(from);
         reads.queued = Some((soonest, soonest + patience));
         if let Some(queue) = queues.get_mut(&kind) {
-            queue.later.insert((soonest, key.to_owned()));
+            queue.later.insert((soonest, slot.key.clone()));
         }
         if let Some(bell) = self.wanted.get(&kind) {
             bell.notify_waiters();
@@ -418,7 +475,7 @@ impl Fleet {
         let reads = slot.reads.entry(kind).or_default();
         reads.busy = true;
         reads.due = reads.queued.map(|(_, due)| due);
-        dequeue(&mut self.queues.borrow_mut(), kind, reads.queued.take(), key);
+        dequeue(&mut self.queues.borrow_mut(), kind, reads.queued.take(), &slot.key);
     }
 
     /// A read has ended for this drain. One that failed is made again later, the later the more often it failed.
@@ -445,7 +502,7 @@ impl Fleet {
             slot.reads.values_mut().for_each(|reads| (reads.failures, reads.not_before) = (0, Mono::START));
             slot.dispatch.forget_failures();
             slot.diagnosed = None;
-            self.todo.list(key, slot, now);
+            self.todo.list(slot, now);
         });
         self.freshen(key);
     }
@@ -465,6 +522,7 @@ impl Slot {
 
     fn new(record: Record, policy: Policy, now: Mono) -> Slot {
         Slot {
+            key: record.key().into(),
             why: record.shown.why.clone(),
             drain: Drain::new(record, now),
             policy,
@@ -490,9 +548,13 @@ fn backoff(failures: u32) -> Duration {
     AGAIN.saturating_mul(1 << failures.saturating_sub(1).min(5)).min(AGAIN_AT_MOST)
 }
 
-fn dequeue(queues: &mut BTreeMap<Kind, Queue>, kind: Kind, queued: Option<(Mono, Mono)>, key: &str) {
-    if let (Some((from, due)), Some(queue)) = (queued, queues.get_mut(&kind)) {
-        queue.later.remove(&(from, key.to_owned()));
-        queue.ready.remove(&(due, key.to_owned()));
+fn dequeue(queues: &mut BTreeMap<Kind, Queue>, kind: Kind, queued: Option<(Mono, Mono)>, key: &Rc<str>) {
+    if let (Some((from, due)), Some(queue)) = (queued, queues.get_mut(&kind))
+        && !queue.later.remove(&(from, key.clone()))
+    {
+        queue.ready.remove(&(due, key.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use crate::health::Health;
 use crate::metrics::{Metrics, Picture};
 use crate::searches::Searches;
 use crate::store::Pauses;
-use ecs_drain_state::{Mono, Order, Phase, Record};
+use ecs_drain_state::{Answer, Mono, Order, Phase, Record};
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -233,7 +233,13 @@ impl ScopeState {
             self.forget(&key, &record);
             return;
         }
+        let arns: Vec<String> = record.container_instances.iter().map(|one| one.arn.clone()).collect();
         self.fleet.learn(record, now);
+        for of in arns {
+            if let Some((read, sight)) = self.searches.take_sight(&of) {
+                self.fleet.answer(&key, read, Answer::Status { of, sight });
+            }
+        }
     }
 
     /// Forgets what is only needed while a drain is unfinished.

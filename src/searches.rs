@@ -1,10 +1,14 @@
 //! Searches for instances that have no drain yet: who wants one, and the newest answers.
 
 use ecs_drain_state::needs::Class;
-use ecs_drain_state::{ContainerInstance, Mono, Read};
+use ecs_drain_state::{ContainerInstance, ContainerInstanceSight, Mono, Read};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use tokio::sync::Notify;
+
+/// How long what was seen is kept for a drain that begins.
+const YOUNG: Duration = Duration::from_secs(300);
 
 /// What a search found of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct Searches {
     /// From when on a search must begin, and by when it is due.
     wanted: RefCell<BTreeMap<String, (Mono, Mono)>>,
     found: RefCell<BTreeMap<String, Found>>,
+    /// What was seen of container instances whose instance was not known: by ARN, and only for as long as it is young.
+    sights: RefCell<BTreeMap<String, (Read, ContainerInstanceSight)>>,
     /// Those that are being searched for.
     under_way: RefCell<BTreeSet<String>>,
     /// Rung when one is asked for.
@@ -60,6 +66,18 @@ impl Searches {
         self.found.borrow_mut().insert(instance_id, found);
     }
 
+    /// Takes over what a search saw of container instances beside whose they are.
+    pub fn saw(&self, read: Read, some: impl IntoIterator<Item = (String, ContainerInstanceSight)>) {
+        let mut sights = self.sights.borrow_mut();
+        sights.retain(|_, (of, _)| read.ended.since(of.ended) < YOUNG);
+        sights.extend(some.into_iter().map(|(arn, sight)| (arn, (read, sight))));
+    }
+
+    /// What was seen of a container instance, once: the first status of its drain, which need not be read again.
+    pub fn take_sight(&self, arn: &str) -> Option<(Read, ContainerInstanceSight)> {
+        self.sights.borrow_mut().remove(arn)
+    }
+
     /// The newest search for an instance.
     pub fn get(&self, instance_id: &str) -> Option<Found> {
         self.found.borrow().get(instance_id).cloned()
@@ -82,5 +100,29 @@ impl Searches {
         let taken: Vec<_> = wanted.extract_if(.., |_, (since, _)| *since <= now).collect();
         self.under_way.borrow_mut().extend(taken.iter().map(|(id, _)| id.clone()));
         taken.into_iter().map(|(id, (_, due))| (id, due)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_search_saw_is_given_once_and_while_it_is_young() {
+        let read = |second: u64| {
+            let began = Mono::at(Duration::from_secs(second));
+            Read { began, ended: began }
+        };
+        let saw = |searches: &Searches, second: u64, arn: &str| {
+            searches.saw(read(second), [(arn.to_owned(), ContainerInstanceSight::MISSING)]);
+        };
+        let searches = Searches::default();
+        saw(&searches, 10, "a");
+        saw(&searches, 200, "b");
+        assert_eq!(searches.take_sight("a"), Some((read(10), ContainerInstanceSight::MISSING)));
+        assert_eq!(searches.take_sight("a"), None);
+        saw(&searches, 600, "c");
+        assert_eq!(searches.take_sight("b"), None, "an instance that nobody drains is forgotten");
+        assert!(searches.take_sight("c").is_some());
     }
 }

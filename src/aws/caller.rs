@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What all clients of one session share.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Caller {
     pub limiter: Arc<Limiter>,
     /// Where calls are counted.
     pub metrics: Metrics,
+    /// How long its calls may wait behind others of their rate, beside what their family allows.
+    pub patience: Duration,
 }
 
 impl Caller {
@@ -43,7 +46,10 @@ impl Caller {
 
     /// Waits for the call's turn.
     pub async fn permit(&self, call: &'static Call) -> Permit {
-        self.limiter.permit(call).await
+        if self.patience.is_zero() {
+            return self.limiter.permit(call).await;
+        }
+        self.limiter.permit_by(call, tokio::time::Instant::now() + self.patience).await
     }
 
     /// Makes a call whose turn it is, and says what went wrong in our words. A permit for another call is a mistake of

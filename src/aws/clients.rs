@@ -142,6 +142,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// The same session, whose calls of ECS wait behind everything that a drain needs to go on.
+    pub fn at_leisure(&self) -> Session {
+        Session { ecs: self.ecs.at_leisure(), ..self.clone() }
+    }
+
     /// Waits until this call may begin, and gives its turn out: of the calls that share a rate, that which is due first. One that
     /// gives up while it waits has taken no turn.
     pub async fn permit(&self, call: &'static Call) -> Permit {
@@ -169,6 +174,7 @@ pub async fn connect(environment: &Environment, region: &str, role: Option<&Role
         role: role.map(|role| role.arn.as_str().into()),
         limiter: Arc::new(Limiter::new()),
         metrics: environment.metrics.clone(),
+        patience: Duration::ZERO,
     };
     let life = life();
     let account = account(&sdk, &caller, life).await?;

@@ -170,35 +170,30 @@ fn span(record: &Record) -> tracing::Span {
 
 fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Option<Decision> {
     let now = shared.clock.both();
-    let (decision, before, policy, progress) = {
-        let slots = scope.fleet.slots();
-        let slot = slots.get(key)?;
-        let paused = scope.paused_on(&slot.drain.record);
+    scope.fleet.with(key, |slot| {
+        let record = &slot.drain.record;
+        let paused = scope.paused_on(record);
+        let _entered = span(record).entered();
         let progress = slot.drain.facts.progress.at;
         // One that has moved since it was asked why it does not, is not held up by that.
         let moved = slot.diagnosed.is_none_or(|asked| progress.is_some_and(|progress| progress > asked));
         let causes = if moved { &[] } else { slot.causes.as_slice() };
         let context = Context { turn, paused: paused.as_deref(), causes };
         let decision = slot.drain.decide(&slot.policy, &context, now);
-        (decision, slot.drain.record.clone(), slot.policy.clone(), progress)
-    };
-    let _entered = span(&before).entered();
-    if let Some(fault) = &decision.fault {
-        tracing::error!(%fault, "a mistake in this program: this drain stands still, and its instance is held");
-    }
-    let paused = scope.paused_on(&before).is_some();
-    scope.fleet.with(key, |slot| {
-        say(&before, &slot.why, &decision);
+        if let Some(fault) = &decision.fault {
+            tracing::error!(%fault, "a mistake in this program: this drain stands still, and its instance is held");
+        }
+        say(record, &slot.why, &decision);
         decision.why.name().clone_into(&mut slot.why);
         let standing = progress.map(|since| now.mono.since(since)).unwrap_or_default();
-        slot.stuck = is_stuck(&decision.record, standing, &policy) && !paused;
+        slot.stuck = is_stuck(&decision.record, standing, &slot.policy) && paused.is_none();
         let said = slot.stuck_said.max(progress).unwrap_or(now.mono);
-        if !decision.record.is_done() && progress.is_some() && now.mono >= said + policy.stuck_after {
+        if !decision.record.is_done() && progress.is_some() && now.mono >= said + slot.policy.stuck_after {
             slot.stuck_said = Some(now.mono);
             say_stuck(&decision, standing);
         }
-    });
-    Some(decision)
+        decision
+    })
 }
 
 /// Takes over what a decision said whose record is as it is in the table.
@@ -429,7 +424,9 @@ fn standing_still(shared: &Shared, scope: &ScopeState, now: Mono) -> BTreeMap<St
             // One whose tasks' targets drain, as long as their balancers take for it, waits as it should.
             let drains = record.phase() == Phase::Waiting
                 && slot.drain.facts.targets.iter().any(|target| target.drains_until().is_some_and(|by| by > now));
-            let stands = waits && record.orders.pause.is_none() && !drains && now >= progress + STANDS_STILL;
+            let age = Duration::try_from(shared.clock.now().duration_since(record.phase_since)).unwrap_or_default();
+            let long = age >= STANDS_STILL && now >= progress + STANDS_STILL;
+            let stands = waits && record.orders.pause.is_none() && !drains && long;
             (stands && slot.diagnosed.is_none_or(|at| now >= at + DIAGNOSE_EVERY)).then_some(slot.diagnosed)
         });
         if let Some(Some(before)) = asked {

@@ -5,6 +5,7 @@ use ecs_drain_state::facts::Facts;
 use ecs_drain_state::{Action, Mono};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How soon what was done is done again where nothing came of it.
@@ -43,7 +44,7 @@ impl Work {
 
 /// Drains in which something is to be done.
 #[derive(Debug, Default)]
-pub(super) struct Todo(RefCell<BTreeSet<(Work, Mono, String)>>);
+pub(super) struct Todo(RefCell<BTreeSet<(Work, Mono, Rc<str>)>>);
 
 /// What one drain has to do, and what came of it.
 #[derive(Debug, Default)]
@@ -102,17 +103,17 @@ impl Dispatch {
 
 impl Todo {
     /// Puts a slot where its actions and what was sent of them say.
-    pub(super) fn list(&self, key: &str, slot: &mut Slot, now: Mono) {
+    pub(super) fn list(&self, slot: &mut Slot, now: Mono) {
         let mut todo = self.0.borrow_mut();
         for (work, at) in slot.dispatch.listed.drain(..) {
-            todo.remove(&(work, at, key.to_owned()));
+            todo.remove(&(work, at, slot.key.clone()));
         }
         slot.dispatch.since = if slot.actions.is_empty() { None } else { slot.dispatch.since.or(Some(now)) };
         for work in Work::ALL {
             let mine = slot.actions.iter().filter(|action| Work::of(action) == work);
             if let Some(at) = mine.map(|action| slot.dispatch.from(action)).min() {
                 slot.dispatch.listed.push((work, at));
-                todo.insert((work, at, key.to_owned()));
+                todo.insert((work, at, slot.key.clone()));
             }
         }
     }
@@ -126,7 +127,7 @@ impl Todo {
         mut choose: impl FnMut(&str, &Slot, &Action) -> Option<T>,
     ) -> Option<T> {
         let todo = self.0.borrow();
-        let from = (work, Mono::START, String::new());
+        let from = (work, Mono::START, Rc::default());
         for (_, _, key) in todo.range(from..).take_while(|(of, at, _)| *of == work && *at <= now) {
             let Some(slot) = slot(key).filter(|slot| !slot.acting && !slot.committing) else { continue };
             let mut mine = slot.actions.iter().filter(|a| Work::of(a) == work && slot.dispatch.from(a) <= now);

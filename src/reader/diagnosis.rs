@@ -110,6 +110,7 @@ pub async fn diagnose(
         clusters.entry(&task.cluster).or_default().push(task);
     }
     let mut reads = BTreeMap::new();
+    let session = &session.at_leisure();
     for (cluster, tasks) in clusters {
         reads.insert(cluster, read(session, cache, cluster, &tasks).await);
     }

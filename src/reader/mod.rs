@@ -140,11 +140,16 @@ impl Reader<'_> {
                 tokio::time::sleep(IDLE).await;
                 continue;
             };
-            tokio::select! {
+            let (permit, began) = tokio::select! {
                 biased;
-                turn = self.turn(call, due) => return turn,
-                () = self.more_urgent(kind, due) => {}
+                turn = self.turn(call, due.before(ahead(kind))) => turn,
+                () = self.more_urgent(kind, due) => continue,
+            };
+            // The read that was so urgent may have been made with another call meanwhile: what is left waits for its own turn.
+            if self.fleet.next_due(kind, began).is_some_and(|next| next <= due) {
+                return (permit, began);
             }
+            permit.give_back();
         }
     }
 
@@ -188,4 +193,18 @@ impl Reader<'_> {
 /// Runs so many workers of a sweep.
 async fn workers<F: Future<Output = ()>>(count: usize, worker: impl Fn() -> F) {
     join_all((0..count).map(|_| worker())).await;
+}
+
+/// By how much a read goes before others that are due in the same moment, as those of a wave are: what drains want last of these
+/// comes first, so that one drain after the other gets going, and not all of them at the end.
+fn ahead(kind: Kind) -> Duration {
+    Duration::from_millis(match kind {
+        Kind::Sweep => 0,
+        Kind::Running => 1,
+        Kind::Tasks => 2,
+        Kind::Targets => 3,
+        Kind::Stopped => 4,
+        Kind::Own => 5,
+        Kind::Status => 6,
+    })
 }

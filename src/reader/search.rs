@@ -2,6 +2,7 @@
 //! know at once. A cluster that cannot be read is named, and concerns only itself.
 
 use super::round;
+use super::status::sight;
 use super::{Reader, workers};
 use crate::aws::calls::{DESCRIBE_CONTAINER_INSTANCES, LIST_CONTAINER_INSTANCES};
 use crate::aws::{AwsError, Permit, Session};
@@ -154,17 +155,18 @@ async fn matched(
     let known = |arn: &String| reader.caches.ec2.borrow().get(arn).cloned();
     let new: Vec<String> = arns.iter().filter(|arn| known(arn).is_none()).cloned().collect();
     for batch in new.chunks(IN_A_CALL) {
-        let (permit, _) = reader.turn(&DESCRIBE_CONTAINER_INSTANCES, due).await;
+        let (permit, began) = reader.turn(&DESCRIBE_CONTAINER_INSTANCES, due).await;
         let described = reader.session.ecs.container_instances(permit, cluster, batch).await?;
-        if let Some((arn, reason)) = described.failed.into_iter().next() {
-            return Err(AwsError::incomplete(&DESCRIBE_CONTAINER_INSTANCES, &arn, &reason));
+        if let Some((arn, reason)) = described.failed.first() {
+            return Err(AwsError::incomplete(&DESCRIBE_CONTAINER_INSTANCES, arn, reason));
         }
+        let views = || described.found.iter();
+        reader.searches.saw(reader.read(began), views().map(|view| (view.arn.clone(), sight(view))));
         let mut all = reader.caches.ec2.borrow_mut();
         if all.len() > KEPT {
             all.clear();
         }
-        let views = described.found.into_iter();
-        all.extend(views.filter_map(|view| Some((view.arn, view.ec2_instance_id?))));
+        all.extend(views().filter_map(|view| Some((view.arn.clone(), view.ec2_instance_id.clone()?))));
     }
     let wanted: BTreeSet<&String> = ids.iter().collect();
     let pairs = arns.into_iter().filter_map(|arn| Some((known(&arn)?, arn)));

@@ -22,6 +22,7 @@ use super::error::{AwsError, ErrorClass};
 use super::limiter::Permit;
 use aws_sdk_ecs::types::{ContainerInstance, Failure, Service};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Ids in one filter of ListContainerInstances: 50 of them are 1 KB; AWS documents no limit.
 const IDS_IN_A_FILTER: usize = 50;
@@ -45,6 +46,9 @@ pub enum Desired {
     Stopped,
 }
 
+/// How long a call may wait that explains something, and decides nothing: as long as other reads for display.
+const LEISURE: Duration = Duration::from_secs(360);
+
 /// ECS in one account and region.
 #[derive(Clone, Debug)]
 pub struct Ecs {
@@ -55,6 +59,11 @@ pub struct Ecs {
 impl Ecs {
     pub(super) fn new(client: aws_sdk_ecs::Client, caller: Caller) -> Ecs {
         Ecs { client, caller }
+    }
+
+    /// The same clients, whose calls wait behind everything that a drain needs to go on.
+    pub fn at_leisure(&self) -> Ecs {
+        Ecs { client: self.client.clone(), caller: Caller { patience: LEISURE, ..self.caller.clone() } }
     }
 
     /// The ARNs of all clusters.
