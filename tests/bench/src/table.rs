@@ -219,7 +219,7 @@ fn heartbeats() -> Vec<Scenario> {
 fn expected_misses(name: &str) -> &'static [&'static str] {
     match name {
         "events-100" => &["lag"],
-        "wave-700-in-700" => &["lag", "writes"],
+        "wave-700-in-700" => &["lag"],
         _ => &[],
     }
 }
