@@ -58,7 +58,8 @@ pub struct PlaceArgs {
     /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE")]
     pub instances: Vec<String>,
-    /// All of a cluster: its name, a pattern such as 'web-*', or ACCOUNT/REGION/CLUSTER
+    /// All of a cluster: its name, a pattern such as 'web-*', or ACCOUNT/REGION/CLUSTER; ACCOUNT/REGION/* is every cluster
+    /// there
     #[arg(long, short, value_name = "NAME")]
     pub cluster: Vec<String>,
     /// All of the controller
@@ -118,7 +119,11 @@ pub async fn resume(args: &ResumeArgs, global: &Global, out: &mut dyn Write) -> 
 
 /// A place in a sentence.
 pub(super) fn called(place: &str) -> String {
-    if place == EVERYTHING { "everything".to_owned() } else { format!("cluster {place}") }
+    match (place, place.strip_suffix("/*")) {
+        (EVERYTHING, _) => "everything".to_owned(),
+        (_, Some(scope)) => format!("all of {scope}"),
+        (cluster, None) => format!("cluster {cluster}"),
+    }
 }
 
 /// The places that are paused and meant.
@@ -183,7 +188,7 @@ mod tests {
     #[test]
     fn a_cluster_that_is_paused_is_found_by_its_name() {
         let order = Order { by: "Ada".to_owned(), reason: None, at: now() };
-        let places = ["*", "1/eu/web-a", "1/eu/web-b", "2/us/jobs"];
+        let places = ["*", "1/eu/web-a", "1/eu/web-b", "2/us/*", "2/us/jobs"];
         let pauses = Pauses { places: places.iter().map(|place| ((*place).to_owned(), order.clone())).collect() };
         let found = |name: &str| {
             paused(&pauses, &[name.to_owned()]).map(|found| found.into_iter().collect::<Vec<_>>().join(" "))
@@ -191,7 +196,8 @@ mod tests {
         assert_eq!(found("web-a").unwrap(), "1/eu/web-a");
         assert_eq!(found("web-*").unwrap(), "1/eu/web-a 1/eu/web-b");
         assert_eq!(found("2/us/jobs").unwrap(), "2/us/jobs");
-        let said = "cluster web is not paused; paused as a whole: everything, cluster 1/eu/web-a, cluster 1/eu/web-b, cluster 2/us/jobs";
+        assert_eq!(found("2/us/*").unwrap(), "2/us/*");
+        let said = "cluster web is not paused; paused as a whole: everything, cluster 1/eu/web-a, cluster 1/eu/web-b, all of 2/us, cluster 2/us/jobs";
         assert_eq!(found("web"), Err(Failure::failed(said)));
     }
 }
