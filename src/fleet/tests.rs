@@ -104,3 +104,20 @@ fn a_read_that_fails_is_wanted_later() {
         assert_eq!(fleet.next(Kind::Tasks), Some(at(from)));
     }
 }
+
+/// What can end a drain goes before what has waited for ten minutes; and the more drains there are, the less often their
+/// status is read where many share it.
+#[test]
+fn what_ends_a_drain_goes_first() {
+    let (fleet, key) = fleet_of(1);
+    fleet.plan(&key, wants(Kind::Own, 900, Class::Last), at(2000), at(900));
+    assert_eq!(fleet.next_due(Kind::Own, at(900)), Some(at(300)));
+    for (drains, from) in [(99, 1000), (999, 1007), (20_000, 1070)] {
+        let (fleet, key) = fleet_of(drains);
+        fleet.plan(&key, wants(Kind::Status, 980, Class::Show), at(2000), at(980));
+        assert_eq!(fleet.pick_first(Kind::Status, at(980)), Some(key.clone()));
+        fleet.end_read(Kind::Status, &key, at(1000), false);
+        fleet.plan(&key, wants(Kind::Status, 1000, Class::Show), at(2000), at(1000));
+        assert_eq!(fleet.next(Kind::Status).map(|at| at.since_start().as_secs()), Some(from), "{drains}");
+    }
+}
