@@ -7,7 +7,7 @@ use crate::store::pauses::Pauses;
 use crate::store::{Read, Store, StoreError};
 use clap::{Args, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
-use ecs_drain_state::{Order, Origin, Phase, Record};
+use ecs_drain_state::{Order, Origin, Record};
 use jiff::Timestamp;
 use std::io::Write;
 use std::time::Duration;
@@ -258,8 +258,8 @@ fn unread(key: &str, columns: Columns, why: &str) -> Vec<String> {
 /// The phase; once it is done, how it ended.
 fn phase(record: &Record) -> String {
     match record.outcome() {
-        Some(outcome) if record.phase() == Phase::Done => format!("Done: {outcome}"),
-        Some(_) | None => record.phase().to_string(),
+        Some(outcome) => format!("Done: {outcome}"),
+        None => record.phase().to_string(),
     }
 }
 

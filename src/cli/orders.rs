@@ -41,7 +41,7 @@ later moment, and cut to what the hook's own limit leaves: the answer says so.";
 
 const FORCE: &str = "\
 Examples:
-  ecs-drain force i-0123456789abcdef0 --now --reason 'the job may be cut, says Bob'
+  ecs-drain force i-0123456789abcdef0 --reason 'the job may be cut, says Bob'
 
 The instance is let go whatever still runs on it or is still sent to it, as outcome Forced. The
 reason is required; it stands in the record. What was left at the last look is said first, and it

@@ -87,7 +87,7 @@ impl Sheet {
                 if record.attempts > 0 { format!(", {} in a row", times(record.attempts)) } else { String::new() };
             self.line("Last error", format!("{}{tried}: {}", at(error.at), error.what));
         }
-        if let Some(intent) = &record.intent() {
+        if let Some(intent) = record.intent() {
             self.line(
                 "Intent",
                 format!(

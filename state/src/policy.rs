@@ -41,7 +41,7 @@ pub struct Policy {
     pub rebalance: Rebalance,
     /// How long before the hook's global limit a blind drain does what `at_deadline` says.
     pub blind_margin: Duration,
-    /// How soon to look again while something is left.
+    /// How soon to look again at what was just asked of ECS.
     pub poll: Duration,
     /// How long a finished record is kept.
     pub keep_finished: Duration,
