@@ -4,12 +4,14 @@
 //! A slot is wanted by three: the controller's turns decide it, the reader reads what it needs, and `act` carries out what
 //! was decided. Each has its queue here, so that none has to look through ten thousand drains to find the next.
 
+mod reads;
 mod todo;
 
 pub use todo::Work;
 
 use crate::config::Policies;
-use ecs_drain_state::{Action, Answer, Class, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record};
+use ecs_drain_state::{Action, Answer, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record};
+use reads::{Company, Queues, Reads, Wanted};
 use std::cell::{Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -21,16 +23,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// The longest time between two tries of a read that fails.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
-
-/// How many drains of a cluster share the call that reads their status, for it to cost next to nothing.
-const MANY: u32 = 50;
-
-/// How far apart they are for each hundred drains of all, lest they take the whole rate; and at most, since a gap of 90 s costs more.
-const SPACING: Duration = Duration::from_millis(700);
-const SPACED_AT_MOST: Duration = Duration::from_secs(70);
-
-/// How much sooner such a call is due than it is wanted, and so is one that can end a drain: before what has waited for long.
-const AHEAD: Duration = Duration::from_secs(600);
 
 /// One drain, and what this process is doing about it.
 #[derive(Debug)]
@@ -68,19 +60,6 @@ pub struct Slot {
     wake: Option<Mono>,
 }
 
-/// How reads of one kind go for one drain.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reads {
-    busy: bool,
-    failures: u32,
-    not_before: Mono,
-    queued: Option<(Mono, Mono)>,
-    /// By when the read under way was due.
-    due: Option<Mono>,
-    /// When the last read ended.
-    ended: Mono,
-}
-
 /// What becomes of a drain that is offered for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
@@ -92,33 +71,13 @@ pub enum Choice {
     Stop,
 }
 
-/// The reads of one kind that are wanted.
-#[derive(Debug, Default)]
-struct Queue {
-    /// By the moment from which they are wanted.
-    later: BTreeSet<(Mono, Rc<str>)>,
-    /// Those that are wanted now, by when they are due.
-    ready: BTreeSet<(Mono, Rc<str>)>,
-}
-
-impl Queue {
-    /// Moves what is wanted by now.
-    fn ripen(&mut self, kind: Kind, now: Mono, slots: &BTreeMap<String, Slot>) {
-        let later = self.later.split_off(&(now + Duration::from_nanos(1), Rc::default()));
-        for (from, key) in std::mem::replace(&mut self.later, later) {
-            let queued = slots.get(&*key).and_then(|slot| slot.reads.get(&kind)?.queued);
-            self.ready.insert((queued.map_or(from, |(_, due)| due), key));
-        }
-    }
-}
-
 /// The drains of one account and region.
 pub struct Fleet {
     policies: Policies,
     slots: RefCell<BTreeMap<String, Slot>>,
     /// How many of them are in each cluster.
     clusters: RefCell<BTreeMap<String, u32>>,
-    queues: RefCell<BTreeMap<Kind, Queue>>,
+    queues: Queues,
     /// Slots in which something is new.
     fresh: RefCell<BTreeSet<String>>,
     /// When slots are to be decided although nothing is new.
@@ -129,7 +88,6 @@ pub struct Fleet {
     pub turn: Notify,
     /// Rung when something is to be done.
     pub act: Notify,
-    wanted: BTreeMap<Kind, Notify>,
 }
 
 impl Fleet {
@@ -139,13 +97,12 @@ impl Fleet {
             policies,
             slots: RefCell::default(),
             clusters: RefCell::default(),
-            queues: RefCell::new(Kind::ALL.into_iter().map(|kind| (kind, Queue::default())).collect()),
+            queues: Queues::default(),
             fresh: RefCell::default(),
             wakes: RefCell::default(),
             todo: todo::Todo::default(),
             turn: Notify::new(),
             act: Notify::new(),
-            wanted: Kind::ALL.into_iter().map(|kind| (kind, Notify::new())).collect(),
         }
     }
 
@@ -222,9 +179,8 @@ impl Fleet {
         self.leaves(&slot.drain.record);
         slot.actions.clear();
         self.todo.list(&mut slot, Mono::START);
-        let mut queues = self.queues.borrow_mut();
         for (kind, reads) in &slot.reads {
-            dequeue(&mut queues, *kind, reads.queued, &slot.key);
+            self.queues.remove(*kind, &slot.key, reads.wanted);
         }
         if let Some(wake) = slot.wake {
             self.wakes.borrow_mut().remove(&(wake, slot.key.clone()));
@@ -268,11 +224,7 @@ impl Fleet {
             let jitter = Duration::from_millis(fastrand::u64(..2000));
             let at = now + backoff(failures) + jitter;
             slot.unwritten = (failures, at);
-            let mut wakes = self.wakes.borrow_mut();
-            if let Some(before) = slot.wake.replace(at) {
-                wakes.remove(&(before, slot.key.clone()));
-            }
-            wakes.insert((at, slot.key.clone()));
+            self.wake_at(slot, at);
         });
     }
 
@@ -286,49 +238,31 @@ impl Fleet {
         let mut slots = self.slots.borrow_mut();
         let drains = slots.len();
         let Some(slot) = slots.get_mut(key) else { return };
+        self.wake_at(slot, wake);
+        let in_cluster = slot.drain.record.cluster.as_ref();
+        let in_cluster = in_cluster.and_then(|cluster| self.clusters.borrow().get(cluster).copied());
+        for kind in Kind::ALL {
+            let reads = slot.reads.entry(kind).or_default();
+            let wanted = needs.of(kind).filter(|_| !reads.busy);
+            let wanted = wanted.map(|need| reads.when(kind, need, Company { drains, in_cluster }, now));
+            let before = std::mem::replace(&mut reads.wanted, wanted);
+            if wanted == before {
+                continue;
+            }
+            self.queues.remove(kind, &slot.key, before);
+            if let Some(Wanted { from, .. }) = wanted {
+                self.queues.put(kind, &slot.key, from);
+            }
+        }
+    }
+
+    /// Has a slot decided at this moment, although nothing is new.
+    fn wake_at(&self, slot: &mut Slot, wake: Mono) {
         let mut wakes = self.wakes.borrow_mut();
         if let Some(before) = slot.wake.replace(wake) {
             wakes.remove(&(before, slot.key.clone()));
         }
         wakes.insert((wake, slot.key.clone()));
-        let mut queues = self.queues.borrow_mut();
-        // One call reads the status of a hundred drains of a cluster: the more there are, the less it is for each. Where it is
-        // next to nothing, it goes before what others have waited for: a status that is late costs each of them a list.
-        let company =
-            slot.drain.record.cluster.as_ref().and_then(|cluster| self.clusters.borrow().get(cluster).copied());
-        let spacing = SPACING.saturating_mul(u32::try_from(drains / 100).unwrap_or(u32::MAX)).min(SPACED_AT_MOST);
-        for kind in Kind::ALL {
-            let reads = slot.reads.entry(kind).or_default();
-            let before = reads.queued;
-            let (Some(need), false) = (needs.of(kind), reads.busy) else {
-                dequeue(&mut queues, kind, reads.queued.take(), &slot.key);
-                continue;
-            };
-            let is_shared = kind == Kind::Status && need.class == Class::Show && company.is_some_and(|n| n >= MANY);
-            let from = need.from.max(reads.not_before).max(if is_shared { reads.ended + spacing } else { Mono::START });
-            // What has been wanted for a while has waited for as long, although it is decided anew again and again.
-            let waited = before.filter(|(since, _)| *since <= now && from <= now);
-            let due = match (kind, need.class, company) {
-                (_, Class::Last, _) => from.before(AHEAD),
-                (Kind::Status, Class::Show, Some(MANY..)) => from.before(AHEAD),
-                (Kind::Status, Class::Show, Some(drains)) => from + need.class.patience() / drains.max(1),
-                _ => need.due.max(from),
-            };
-            // What the last read did not give, others go before.
-            let again = if reads.ended > need.from { reads.ended + need.class.patience() } else { due };
-            let due = waited.map_or(due.max(again), |(_, waited)| waited.min(due.max(again)));
-            if before == Some((from, due)) {
-                continue;
-            }
-            dequeue(&mut queues, kind, before, &slot.key);
-            reads.queued = Some((from, due));
-            if let Some(queue) = queues.get_mut(&kind) {
-                queue.later.insert((from, slot.key.clone()));
-            }
-            if let Some(bell) = self.wanted.get(&kind) {
-                bell.notify_waiters();
-            }
-        }
     }
 
     /// Takes over what is to be done for a drain. An order to terminate stands until it was sent: its moment is in the record,
@@ -380,22 +314,17 @@ impl Fleet {
 
     /// When the next read of a kind is wanted; None while none is.
     pub fn next(&self, kind: Kind) -> Option<Mono> {
-        let queues = self.queues.borrow();
-        let queue = queues.get(&kind)?;
-        if queue.ready.is_empty() { queue.later.first().map(|(from, _)| *from) } else { Some(Mono::START) }
+        self.queues.next(kind)
     }
 
     /// When the read of a kind that is the most urgent is due, of those that are wanted now.
     pub fn next_due(&self, kind: Kind, now: Mono) -> Option<Mono> {
-        let mut queues = self.queues.borrow_mut();
-        let queue = queues.get_mut(&kind)?;
-        queue.ripen(kind, now, &self.slots.borrow());
-        queue.ready.first().map(|(due, _)| *due)
+        self.queues.next_due(kind, now, &self.slots.borrow())
     }
 
     /// The bell of a kind of read.
-    pub fn bell(&self, kind: Kind) -> Option<&Notify> {
-        self.wanted.get(&kind)
+    pub fn bell(&self, kind: Kind) -> &Notify {
+        self.queues.bell(kind)
     }
 
     /// Takes drains that want this kind of read now out of its queue, the most urgent first; then, up to `soon` from now, those
@@ -405,24 +334,9 @@ impl Fleet {
         kind: Kind,
         now: Mono,
         soon: Duration,
-        mut choose: impl FnMut(&str, &Slot) -> Choice,
+        choose: impl FnMut(&str, &Slot) -> Choice,
     ) -> Vec<String> {
-        let mut taken = Vec::new();
-        {
-            let mut queues = self.queues.borrow_mut();
-            let Some(queue) = queues.get_mut(&kind) else { return Vec::new() };
-            let slots = self.slots.borrow();
-            queue.ripen(kind, now, &slots);
-            let soon = queue.later.range(..(now + soon, Rc::default()));
-            for (_, key) in queue.ready.iter().chain(soon) {
-                let Some(slot) = slots.get(key.as_ref()) else { continue };
-                match choose(key, slot) {
-                    Choice::Take => taken.push(key.as_ref().to_owned()),
-                    Choice::Leave => {}
-                    Choice::Stop => break,
-                }
-            }
-        }
+        let taken = self.queues.pick(kind, now, soon, &self.slots.borrow(), choose);
         for key in &taken {
             self.begin_read(kind, key);
         }
@@ -450,22 +364,15 @@ impl Fleet {
                 facts.instances.iter().filter_map(|one| one.sight.as_ref().map(|(read, _)| read.ended)).max()
             }
         };
-        let Some(reads) = slot.reads.get_mut(&kind).filter(|reads| !reads.busy && reads.failures == 0) else { return };
-        let Some((from, due)) = reads.queued else { return };
+        let Some(reads) = slot.reads.get_mut(&kind).filter(|reads| !reads.busy && !reads.fails()) else { return };
+        let Some(Wanted { from, due }) = reads.wanted else { return };
         let soonest = last.map_or(now, |last| now.max(last + apart));
         if soonest >= from {
             return;
         }
-        let mut queues = self.queues.borrow_mut();
-        dequeue(&mut queues, kind, Some((from, due)), &slot.key);
-        let patience = due.since(from);
-        reads.queued = Some((soonest, soonest + patience));
-        if let Some(queue) = queues.get_mut(&kind) {
-            queue.later.insert((soonest, slot.key.clone()));
-        }
-        if let Some(bell) = self.wanted.get(&kind) {
-            bell.notify_waiters();
-        }
+        self.queues.remove(kind, &slot.key, reads.wanted);
+        reads.wanted = Some(Wanted { from: soonest, due: soonest + due.since(from) });
+        self.queues.put(kind, &slot.key, soonest);
     }
 
     /// Takes a drain out of the queue: the read is about to be made.
@@ -473,18 +380,14 @@ impl Fleet {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(key) else { return };
         let reads = slot.reads.entry(kind).or_default();
-        reads.busy = true;
-        reads.due = reads.queued.map(|(_, due)| due);
-        dequeue(&mut self.queues.borrow_mut(), kind, reads.queued.take(), &slot.key);
+        reads.begin();
+        self.queues.remove(kind, &slot.key, reads.wanted.take());
     }
 
-    /// A read has ended for this drain. One that failed is made again later, the later the more often it failed.
+    /// A read has ended for this drain.
     pub fn end_read(&self, kind: Kind, key: &str, now: Mono, failed: bool) {
         self.with(key, |slot| {
-            let reads = slot.reads.entry(kind).or_default();
-            (reads.busy, reads.ended) = (false, now);
-            reads.failures = if failed { reads.failures.saturating_add(1) } else { 0 };
-            reads.not_before = if failed { now + backoff(reads.failures) } else { Mono::START };
+            slot.reads.entry(kind).or_default().end(now, failed);
         });
         self.freshen(key);
     }
@@ -499,7 +402,7 @@ impl Fleet {
     pub fn read_anew(&self, key: &str, now: Mono) {
         self.with(key, |slot| {
             slot.drain = Drain::new(slot.drain.record.clone(), now);
-            slot.reads.values_mut().for_each(|reads| (reads.failures, reads.not_before) = (0, Mono::START));
+            slot.reads.values_mut().for_each(Reads::forget_failures);
             slot.dispatch.forget_failures();
             slot.diagnosed = None;
             self.todo.list(slot, now);
@@ -511,8 +414,7 @@ impl Fleet {
 impl Slot {
     /// By when a read of this kind that is wanted, or under way, is due.
     pub fn due(&self, kind: Kind) -> Option<Mono> {
-        let reads = self.reads.get(&kind)?;
-        reads.queued.map(|(_, due)| due).or(reads.due)
+        self.reads.get(&kind)?.due()
     }
 
     /// Whether it is left alone for now.
@@ -546,14 +448,6 @@ impl Slot {
 /// How long after so many failures in a row something is tried again.
 fn backoff(failures: u32) -> Duration {
     AGAIN.saturating_mul(1 << failures.saturating_sub(1).min(5)).min(AGAIN_AT_MOST)
-}
-
-fn dequeue(queues: &mut BTreeMap<Kind, Queue>, kind: Kind, queued: Option<(Mono, Mono)>, key: &Rc<str>) {
-    if let (Some((from, due)), Some(queue)) = (queued, queues.get_mut(&kind))
-        && !queue.later.remove(&(from, key.clone()))
-    {
-        queue.ready.remove(&(due, key.clone()));
-    }
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ fn start(scope: &ScopeState, key: &Key, now: Mono) {
 
 /// How long after a heartbeat the next one is due: a third of the hook's timeout, or half where that is long enough. A
 /// replica that does not lead leaves it to the leader until two thirds.
-fn rhythm(timeout: Duration, leads: bool) -> Duration {
+pub(crate) fn rhythm(timeout: Duration, leads: bool) -> Duration {
     match (leads, timeout / 2) {
         (false, _) => timeout * 2 / 3,
         (true, half) if half >= LONG => half,

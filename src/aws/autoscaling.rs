@@ -37,6 +37,8 @@ pub struct GroupView {
     pub tags: BTreeMap<String, String>,
     /// Its instances, without those of its warm pool; empty if they were not asked for.
     pub members: Vec<MemberView>,
+    /// How many instances it is to have.
+    pub desired: u32,
     /// ARNs of target groups that are attached to the group itself, sorted.
     pub target_groups: Vec<String>,
     /// Names of classic load balancers that are attached to the group itself, sorted.
@@ -307,6 +309,7 @@ fn group(from: AutoScalingGroup) -> Option<GroupView> {
     let classic: BTreeSet<String> = from.load_balancer_names().iter().cloned().chain(sources("elb")).collect();
     Some(GroupView {
         tags: tags.collect(),
+        desired: from.desired_capacity.and_then(|desired| u32::try_from(desired).ok()).unwrap_or_default(),
         target_groups: target_groups.into_iter().collect(),
         classic: classic.into_iter().collect(),
         has_warm_pool: from.warm_pool_configuration().is_some(),

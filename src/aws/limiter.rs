@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 /// All of Auto Scaling's calls together. It publishes no rate (source: Auto Scaling API reference, "Welcome"): this is what
 /// the simulator assumes, with a smaller burst. Ten heartbeats a second hold 18,000 instances under hooks of an hour.
-const AUTO_SCALING: Rate = Rate { per_second: 10, burst: 19 };
+pub(crate) const AUTO_SCALING: Rate = Rate { per_second: 10, burst: 19 };
 
 /// How often calls of one family may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Rate {
+pub(crate) struct Rate {
     /// Calls a second, in the long run.
-    per_second: u32,
+    pub(crate) per_second: u32,
     /// Calls at once, after a pause.
     burst: u32,
 }

@@ -221,6 +221,7 @@ mod tests {
             name: name.to_owned(),
             tags: BTreeMap::new(),
             members: Vec::new(),
+            desired: 0,
             target_groups: Vec::new(),
             classic: Vec::new(),
             has_warm_pool: false,

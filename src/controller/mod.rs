@@ -159,7 +159,8 @@ async fn work(
         let lease = Lease::new(&store);
         (Records::Table(store), Some(lease))
     };
-    let (reached, missing) = reach::at_start(&config, &environment, &health).await?;
+    let places = reach::Places::default();
+    let (reached, missing) = reach::at_start(&config, &environment, &health, &places).await?;
     health.missing(missing.len());
     let leadership = Leadership::none(clock.clone());
     if lease.is_none() {
@@ -182,7 +183,7 @@ async fn work(
                 all.push(Either::Left(run_scope(&shared, scope, &stop)));
             }
             for scope in missing {
-                all.push(Either::Right(reach::later(&shared, &environment, scope, &stop)));
+                all.push(Either::Right(reach::later(&shared, &environment, &places, scope, &stop)));
             }
             let lease = lease_loop(&shared, lease.as_ref());
             let lines = lines_loop(&shared);

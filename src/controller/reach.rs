@@ -1,11 +1,13 @@
 //! How accounts and regions are reached: all at once at the start, and later those that could not be.
 
 use super::{RunError, Shared, Stop, run_scope};
-use crate::aws::Environment;
+use crate::aws::{Environment, Session};
 use crate::config::{self, Config};
 use crate::health::Health;
 use crate::scope::ScopeState;
 use futures_util::future::{Either, select};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -14,12 +16,24 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How soon an account and region that could not be reached is tried again.
 const RECONNECT: Duration = Duration::from_secs(30);
 
+/// The accounts and regions that were reached: two scopes of one place would fight over its drains.
+#[derive(Default)]
+pub(super) struct Places(RefCell<BTreeSet<(String, String)>>);
+
+impl Places {
+    /// Whether nobody was here before.
+    fn take(&self, session: &Session) -> bool {
+        self.0.borrow_mut().insert((session.account.clone(), session.region.clone()))
+    }
+}
+
 /// Reaches every scope once, all at the same time. Those that fail are tried again later, unless all fail for a reason that
 /// will not pass.
 pub(super) async fn at_start(
     config: &Config,
     environment: &Environment,
     health: &Health,
+    places: &Places,
 ) -> Result<(Vec<ScopeState>, Vec<config::Scope>), RunError> {
     let connect = |scope: &config::Scope| {
         let scope = scope.clone();
@@ -37,9 +51,8 @@ pub(super) async fn at_start(
     for (scope, answer) in answers {
         match answer {
             Ok(Ok(session)) => {
-                let place = (session.account.clone(), session.region.clone());
-                if reached.iter().any(|other| (other.session.account.clone(), other.session.region.clone()) == place) {
-                    return Err(RunError::SameScope { account: place.0, region: place.1 });
+                if !places.take(&session) {
+                    return Err(RunError::SameScope { account: session.account, region: session.region });
                 }
                 tracing::info!(account = session.account, region = session.region, "reached");
                 let (policies, metrics) = (config.policies.clone(), environment.metrics.clone());
@@ -71,7 +84,13 @@ pub(super) async fn at_start(
 }
 
 /// A scope that could not be reached at the start must not keep the others from working, and must not be forgotten.
-pub(super) async fn later(shared: &Shared, environment: &Environment, scope: config::Scope, stop: &Stop) {
+pub(super) async fn later(
+    shared: &Shared,
+    environment: &Environment,
+    places: &Places,
+    scope: config::Scope,
+    stop: &Stop,
+) {
     loop {
         if stop.or_after(RECONNECT).await {
             return;
@@ -84,6 +103,11 @@ pub(super) async fn later(shared: &Shared, environment: &Environment, scope: con
             }
         };
         match answer {
+            Ok(session) if !places.take(&session) => {
+                let (account, region) = (session.account, session.region);
+                tracing::error!(account, region, "two [[scope]] entries lead here: this one is left out");
+                return;
+            }
             Ok(session) => {
                 tracing::info!(account = session.account, region = session.region, "reached");
                 shared.health.found();

@@ -1,8 +1,10 @@
 //! A group and its lifecycle hooks: ours there, right, alone of its kind; and what would put it right.
 
 use super::Finding;
+use crate::aws::limiter::AUTO_SCALING;
 use crate::aws::{GroupView, HookView};
 use crate::config::scope::ECS_HOOK;
+use crate::heartbeat::rhythm;
 use ecs_drain_state::ActionResult;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -44,6 +46,7 @@ pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> 
     }
     for hook in &here {
         findings.extend(faults(hook).into_iter().map(|fault| finding(name, hook, fault)));
+        findings.extend(crowd(group, hook));
     }
     for hook in hooks.iter().filter(|hook| !hook.terminating && ours.contains(&hook.name)) {
         findings.push(finding(name, hook, Fault::HoldsLaunches));
@@ -122,6 +125,31 @@ fn finding(group: &str, hook: &HookView, fault: Fault) -> Finding {
     }
 }
 
+/// What is to be said where a group is so large that its heartbeats take longer than its hook lasts, when all of it goes at once.
+fn crowd(group: &GroupView, hook: &HookView) -> Option<Finding> {
+    let held = |timeout: u32| {
+        let rhythm = rhythm(Duration::from_secs(timeout.into()), true);
+        rhythm.as_secs() * u64::from(AUTO_SCALING.per_second)
+    };
+    let timeout = hook.heartbeat_timeout_seconds;
+    if u64::from(group.desired) <= held(timeout) || timeout >= HEARTBEAT_TIMEOUT {
+        return None;
+    }
+    Some(Finding::warning(
+        format!(
+            "group {}: hook {} runs out after {}, and {} heartbeats a second hold {} instances under it; the group has {}, \
+             and lets some go when all are to go at once",
+            group.name,
+            hook.name,
+            words(timeout),
+            AUTO_SCALING.per_second,
+            held(timeout),
+            group.desired
+        ),
+        format!("a heartbeat timeout of {HEARTBEAT_TIMEOUT} s holds {}", held(HEARTBEAT_TIMEOUT)),
+    ))
+}
+
 fn about_others(group: &str, hook: &HookView) -> Finding {
     if hook.name == ECS_HOOK {
         return Finding::note(format!(
@@ -163,6 +191,7 @@ mod tests {
             name: "web".to_owned(),
             tags: BTreeMap::new(),
             members: Vec::new(),
+            desired: 200,
             target_groups: Vec::new(),
             classic: Vec::new(),
             has_warm_pool: false,
@@ -211,7 +240,10 @@ mod tests {
         said(&[], Verdict::Warning, "no terminating hook of ours");
         said(&[launch], Verdict::Warning, "holds launches");
         said(&[hook("ecs-drain"), hook("ecs-drain-2")], Verdict::Failure, "2 hooks of ours (ecs-drain, ecs-drain-2)");
-        said(&[short], Verdict::Warning, "ends every wait after 50m");
+        said(&[short.clone()], Verdict::Warning, "ends every wait after 50m");
+        let minute = HookView { heartbeat_timeout_seconds: 60, global_timeout_seconds: 6000, ..hook("ecs-drain") };
+        said(&[short], Verdict::Warning, "10 heartbeats a second hold 100 instances under it; the group has 200");
+        assert!(judged(&[minute]).iter().all(|(_, text)| !text.contains("heartbeats a second")), "it holds just these");
         said(&[abandons], Verdict::Warning, "abandons when nobody decides; that ends the waits");
         said(&[hook("ecs-drain"), others], Verdict::Warning, "hook backup, which is not ours, abandons");
         said(&[hook("ecs-drain"), hook(ECS_HOOK)], Verdict::Note, "managed instance draining is on");

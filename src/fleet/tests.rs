@@ -3,7 +3,7 @@
 
 use super::*;
 use ecs_drain_state::record::Opening;
-use ecs_drain_state::{ContainerInstance, Origin, Strategy};
+use ecs_drain_state::{Class, ContainerInstance, Origin, Strategy};
 
 fn at(second: u64) -> Mono {
     Mono::at(Duration::from_secs(second))

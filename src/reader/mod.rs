@@ -111,15 +111,9 @@ impl Reader<'_> {
                 return;
             }
             let wait = next.map_or(TICK, |next| next.since(now)).clamp(Duration::from_millis(10), TICK);
-            let bell = async {
-                match self.fleet.bell(kind) {
-                    Some(bell) => bell.notified().await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
-                () = bell => {}
+                () = self.fleet.bell(kind).notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -156,10 +150,7 @@ impl Reader<'_> {
     /// Waits until a drain wants this kind of read more urgently.
     async fn more_urgent(&self, kind: Kind, due: Mono) {
         loop {
-            match self.fleet.bell(kind) {
-                Some(bell) => drop(tokio::time::timeout(TICK, bell.notified()).await),
-                None => std::future::pending().await,
-            }
+            drop(tokio::time::timeout(TICK, self.fleet.bell(kind).notified()).await);
             if self.fleet.next_due(kind, self.clock.mono()).is_some_and(|next| next < due) {
                 return;
             }

@@ -14,8 +14,8 @@ const WORKERS: usize = 4;
 /// Container instances in one call. (Source: ECS API reference, DescribeContainerInstances.)
 const IN_A_CALL: usize = 100;
 
-/// How much sooner than wanted a status is read where a call is made anyway.
-const SOON: Duration = Duration::from_secs(10);
+/// How much sooner than wanted a status is read where a call is made anyway: one for a hundred costs no more than one for one.
+const SOON: Duration = Duration::from_secs(60);
 
 /// How old the status of a drain that is about to be completed is at least for it to be read along.
 const RIDES_AFTER: Duration = Duration::from_secs(4);
@@ -34,9 +34,10 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
                 permit.give_back();
                 continue;
             };
-            fill(reader, &cluster, &mut batch);
-            let keys: BTreeSet<String> = batch.iter().map(|item| item.key.clone()).collect();
+            let mut keys: BTreeSet<String> = batch.iter().map(|item| item.key.clone()).collect();
+            fill(reader, &cluster, Duration::ZERO, &mut keys, &mut batch);
             ride_along(reader, &cluster, &keys, &mut batch);
+            fill(reader, &cluster, SOON, &mut keys, &mut batch);
             let arns: BTreeSet<String> = batch.iter().map(|item| item.arn.clone()).collect();
             let arns: Vec<String> = arns.into_iter().collect();
             match reader.session.ecs.container_instances(permit, &cluster, &arns).await {
@@ -72,11 +73,14 @@ fn first(reader: &Reader<'_>) -> Option<(String, Vec<Item>)> {
     }
 }
 
-/// Fills the call with other drains of the cluster.
-fn fill(reader: &Reader<'_>, cluster: &str, batch: &mut Vec<Item>) {
-    reader.fleet.pick(Kind::Status, reader.clock.mono(), SOON, |key, slot| {
+/// Fills the call with other drains of the cluster that want it up to `soon` from now.
+fn fill(reader: &Reader<'_>, cluster: &str, soon: Duration, keys: &mut BTreeSet<String>, batch: &mut Vec<Item>) {
+    let taken = reader.fleet.pick(Kind::Status, reader.clock.mono(), soon, |key, slot| {
         if batch.len() >= IN_A_CALL {
             return Choice::Stop;
+        }
+        if batch.iter().any(|item| item.key == key) {
+            return Choice::Leave;
         }
         let before = batch.len();
         batch.extend(items(key, slot, cluster));
@@ -85,6 +89,7 @@ fn fill(reader: &Reader<'_>, cluster: &str, batch: &mut Vec<Item>) {
         }
         if batch.len() > before { Choice::Take } else { Choice::Leave }
     });
+    keys.extend(taken);
 }
 
 /// Fills what is left of the call with other drains of the cluster that are about to be completed.

@@ -552,6 +552,12 @@ impl Facts {
         u32::try_from(ignored).unwrap_or(u32::MAX)
     }
 
+    /// Whether ECS's counters of a container instance name tasks beside those that do not matter.
+    pub(crate) fn may_run(&self, index: usize, policy: &Policy) -> bool {
+        let live = self.instances.get(index).and_then(|one| one.sight.as_ref()).map_or(0, |(_, sight)| sight.live);
+        live > self.ignored(index, policy)
+    }
+
     fn note_progress(&mut self, policy: &Policy, now: Mono) {
         let listed =
             !self.instances.is_empty() && self.instances.iter().all(|one| one.discovered.is_some() || one.is_gone());

@@ -20,8 +20,10 @@ pub enum Class {
     Begun,
     /// It can begin one.
     Begin,
-    /// It shows how far one is, or is needed later.
+    /// It shows how far one is, or is needed soon.
     Show,
+    /// It saves time later, or shows that nothing has changed: it takes what the others leave.
+    Later,
 }
 
 impl Class {
@@ -33,6 +35,7 @@ impl Class {
             Class::Begun => Duration::from_secs(120),
             Class::Begin => Duration::from_secs(180),
             Class::Show => Duration::from_secs(360),
+            Class::Later => Duration::from_secs(2 * 3600),
         }
     }
 }
@@ -147,6 +150,7 @@ mod tests {
             (Class::Begun, 5000, 1000, 4520),
             // What shows or ends one counts from when it is wanted.
             (Class::Show, 1300, 1000, 1660),
+            (Class::Later, 1300, 1000, 8500),
             (Class::Finish, 1300, 1000, 1450),
             (Class::Last, 1300, 1000, 1300),
         ] {

@@ -63,9 +63,11 @@ pub(crate) fn judge(record: &Record, facts: &Facts, policy: &Policy, now: Now) -
 pub(crate) fn ahead(record: &Record, facts: &Facts, policy: &Policy, now: Mono) -> Needs {
     let proof = Proof { record, facts, policy, now };
     let mut needs = Needs::default();
-    for one in facts.instances.iter().filter(|one| !one.is_gone()) {
+    for (index, one) in proof.listable() {
         if let (Some(_), None, false) = (one.closed, one.running, proof.is_list_in_vain(one)) {
-            needs.want(Kind::Running, one.list_from + policy.read_lag, Class::Show);
+            // The list of one that runs its tasks for long yet can wait for those that will end soon.
+            let class = if facts.may_run(index, policy) { Class::Later } else { Class::Show };
+            needs.want(Kind::Running, one.list_from + policy.read_lag, class);
         }
     }
     if facts.instances.iter().all(|one| one.closed.is_some())

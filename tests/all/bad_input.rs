@@ -1,15 +1,18 @@
 //! What the world and its people do to a drain: hooks and groups that vanish, instances that die, records that were
 //! edited by hand, configurations that name too much. Each gets a clear end, and nothing is lost.
 
-use crate::harness::{Ended, HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
+use crate::harness::{
+    CONFIG, Ended, HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds,
+};
 use crate::harness::{environment, set_up, somebody, virtual_time};
 use crate::scenarios::{A, B, INSTANCE_TARGETS, PLAIN};
 use crate::story::{
     BUSY, break_phase, delete_record, held, no_violation, run_for, until_phase, while_running, write_schema,
 };
 use aws_simulator::autoscaling::How;
-use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
+use aws_simulator::spec::{ClusterSpec, GroupSpec, ServiceSpec, StandaloneSpec};
 use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
+use ecs_drain::config::{Config, Given};
 use ecs_drain::store::Ids;
 use ecs_drain_state::{Outcome, Phase};
 use futures_util::future::{Either, select};
@@ -379,5 +382,53 @@ fn a_drain_that_cannot_look_any_more_says_so_in_its_record() {
         let record = record(&store, A).await.unwrap();
         assert_eq!(record.shown.why, "Unknown", "{}", record.shown.message);
         assert!(record.shown.message.contains("AccessDenied"), "{}", record.shown.message);
+    });
+}
+
+/// Who may drain and may not complete: its instance is held, and the error stands in the record. After ten minutes of it the
+/// hook's own timeout ends the wait: for ever would take the group's capacity.
+#[test]
+fn a_completion_that_is_denied_for_good_is_left_to_the_hook() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            cloud.add_group(GroupSpec { hooks: vec![our_hook(seconds(300))], ..group("short", "web", &[A, B]) });
+            cloud.faults.add(Rule::on("CompleteLifecycleAction", Fault::AccessDenied));
+        },
+        ..PLAIN
+    };
+    let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Completing).await;
+        let beats = || simulator.peek(|cloud| cloud.log.count("RecordLifecycleActionHeartbeat"));
+        let before = beats();
+        tokio::time::sleep(seconds(570)).await;
+        assert!(held(&simulator), "it is held while somebody may mend it");
+        assert!(beats() >= before + 5, "a heartbeat each 100 s: {}", beats() - before);
+        let error = record(&store, A).await.unwrap().last_error.unwrap().what;
+        assert!(error.contains("autoscaling:CompleteLifecycleAction"), "{error}");
+        tokio::time::sleep(seconds(60)).await;
+        let last = beats();
+        tokio::time::sleep(seconds(600)).await;
+        assert_eq!(beats(), last);
+        assert!(!held(&simulator), "its hook let it go");
+    });
+    crate::story::no_violation(&simulator);
+}
+
+/// Two controllers on one table whose hook is the same: who opened the drain ends it.
+#[test]
+fn a_record_of_another_controller_is_left_alone_and_its_instance_held() {
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&BUSY, 1).await;
+        simulator.with(BUSY.begin);
+        let theirs = CONFIG.replace("controller = \"test\"", "controller = \"theirs\"");
+        let config = |text: &str| Config::parse(text, "test.toml", &Given::default()).unwrap();
+        run_for(&simulator, config(&theirs), seconds(60)).await;
+        let before = record(&store, A).await.unwrap();
+        assert_eq!((before.controller.as_str(), before.is_done()), ("theirs", false));
+        run_for(&simulator, config(CONFIG), seconds(3 * 3600)).await;
+        assert_eq!(record(&store, A).await.unwrap(), before);
+        assert!(held(&simulator), "its hour was over long ago");
+        crate::story::no_violation(&simulator);
     });
 }

@@ -25,6 +25,7 @@ mod proof;
 mod queue;
 mod reach;
 mod scenarios;
+mod scopes;
 mod store;
 mod story;
 mod templates;

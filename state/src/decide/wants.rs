@@ -120,7 +120,7 @@ impl Wants<'_> {
 
     fn begin(&self) -> Needs {
         let unread = self.view.facts.instances.iter().any(|one| one.sight.is_none());
-        let status = self.status(KEEP, if unread { Class::Begin } else { Class::Show });
+        let status = self.status(KEEP, if unread { Class::Begin } else { Class::Later });
         if is_urgent(self.draft) { status } else { status.and(self.discover(Class::Begun)) }
     }
 
@@ -132,7 +132,7 @@ impl Wants<'_> {
         let discover = self.discover(Class::Begun);
         let needs = match self.discovered() {
             // DRAINING is asked for once its tasks and their registrations are known.
-            None => self.status(KEEP, Class::Show).and(discover),
+            None => self.status(KEEP, Class::Later).and(discover),
             Some(since) if self.now.since(since) < KEEP * 4 => closing(),
             // ECS does not do it: others go before.
             Some(_) => self.status(KEEP, Class::Finish),
@@ -145,13 +145,16 @@ impl Wants<'_> {
     }
 
     fn wait(&self) -> Needs {
-        let every = if self.may_run() { WHILE_TASKS_RUN } else { KEEP };
-        let needs = self.status(every, Class::Show).and(self.discover(Class::Begun)).and(self.tasks());
+        let status = match self.may_run() {
+            true => self.status(WHILE_TASKS_RUN, Class::Show),
+            false => self.status(KEEP, Class::Later),
+        };
+        let needs = status.and(self.discover(Class::Begun)).and(self.tasks());
         needs.and(self.targets(Class::Show)).and(proof::ahead(self.draft, self.view.facts, self.view.policy, self.now))
     }
 
     fn prove(&self) -> Needs {
-        let needs = self.status(KEEP, Class::Show).and(self.discover(Class::Finish)).and(self.targets(Class::Finish));
+        let needs = self.status(KEEP, Class::Later).and(self.discover(Class::Finish)).and(self.targets(Class::Finish));
         needs.and(proof::ahead(self.draft, self.view.facts, self.view.policy, self.now))
     }
 
@@ -178,10 +181,7 @@ impl Wants<'_> {
 
     /// Whether ECS's counters name tasks beside those that do not matter.
     fn may_run(&self) -> bool {
-        self.there().any(|(index, one)| {
-            let live = one.sight.as_ref().map_or(0, |(_, sight)| sight.live);
-            live > self.view.facts.ignored(index, self.view.policy)
-        })
+        self.there().any(|(index, _)| self.view.facts.may_run(index, self.view.policy))
     }
 
     /// Its tasks by name: once ECS's counters name no task that matters, which leave out every task that is stopping; and

@@ -91,7 +91,7 @@ fn waves() -> Vec<Scenario> {
 }
 
 fn spread() -> Vec<Scenario> {
-    let large = Layout { target_groups: 60, job: Job::Ends(3000), ..layout(50, 10_000) };
+    let large = Layout { target_groups: 60, job: Job::Ends(3600), ..layout(50, 10_000) };
     vec![
         Scenario { quick: true, ..wave("wave-50-in-10", "50 drains in ten clusters", layout(10, 50), lag(15.0)) },
         wave("wave-60-in-20", "60 drains in twenty clusters", layout(20, 60), lag(30.0)),
@@ -120,7 +120,7 @@ fn spread() -> Vec<Scenario> {
             limit: 2 * 3600,
             ..wave(
                 "spread-10000",
-                "10,000 drains over 50 clusters and 60 target groups, endings spread over 50 minutes",
+                "10,000 drains over 50 clusters and 60 target groups, endings spread over an hour",
                 large,
                 Bounds { memory: Some(64.0), ..lag(45.0) },
             )

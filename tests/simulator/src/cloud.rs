@@ -225,6 +225,7 @@ impl Cloud {
             at: self.now,
             caller: call.caller.clone(),
             service: call.service,
+            region: call.region.clone(),
             operation: call.operation.clone(),
             summary: summary.to_owned(),
         });

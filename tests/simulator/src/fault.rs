@@ -206,6 +206,8 @@ pub struct CallInfo {
     pub caller: String,
     /// The service.
     pub service: Service,
+    /// The region that it is signed for.
+    pub region: String,
     /// The operation.
     pub operation: String,
     /// The ids that it names, as in the log.

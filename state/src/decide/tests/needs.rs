@@ -25,8 +25,8 @@ fn nothing_in_a_warm_pool() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering Status≥6s/Begun
-        5s   DRAINING                         => Verifying Status≥36s/Show Running≥1m6s/Finish Sweep≥1m6s/Finish
-        66s                                   => Verifying Status≥1m37s/Show Stopped≥2m7s/Finish
+        5s   DRAINING                         => Verifying Status≥36s/Later Running≥1m6s/Finish Sweep≥1m6s/Finish
+        66s                                   => Verifying Status≥1m37s/Later Stopped≥2m7s/Finish
         127s                                  => Completing Status≥2m16s/Finish; accepted: Returning
         130s group=Warmed:Stopped             => Returning nothing
         2h                                    => Returning nothing
@@ -44,14 +44,14 @@ fn a_whole_drain() {
     check(
         "
         0s   ACTIVE tasks=web:RUNNING,api:RUNNING found=web/60 targets=web:healthy => Deregistering Status≥6s/Begun
-        5s   DRAINING                                                              => Waiting Status≥21s/Show Tasks≥5m6s/Show Running≥1m6s/Show Targets≥36s/Show Sweep≥1m6s/Show
-        30s  tasks=web:RUNNING,api:STOPPING                                        => Waiting Status≥46s/Show Tasks≥5m31s/Show Running≥1m6s/Show Targets≥1m1s/Show Sweep≥1m6s/Show
+        5s   DRAINING                                                              => Waiting Status≥21s/Show Tasks≥5m6s/Show Running≥1m6s/Later Targets≥36s/Show Sweep≥1m6s/Show
+        30s  tasks=web:RUNNING,api:STOPPING                                        => Waiting Status≥46s/Show Tasks≥5m31s/Show Running≥1m6s/Later Targets≥1m1s/Show Sweep≥1m6s/Show
         66s  tasks=web:RUNNING targets=web:draining                                => Waiting Status≥1m22s/Show Tasks≥6m7s/Show Targets≥1m30s/Show
-        90s  tasks=web:STOPPING                                                    => Waiting Status≥2m1s/Show Tasks≥1m35s/Finish Targets≥1m32s/Show
-        100s                                                                       => Waiting Status≥2m11s/Show Tasks≥1m45s/Finish Targets≥1m43s/Show
-        130s targets=none                                                          => Waiting Status≥2m41s/Show Tasks≥2m15s/Finish
-        135s tasks=none                                                            => Verifying Status≥2m46s/Show Stopped≥2m16s/Finish
-        136s                                                                       => Verifying Status≥2m47s/Show Targets≥2m20s/Finish
+        90s  tasks=web:STOPPING                                                    => Waiting Status≥2m1s/Later Tasks≥1m35s/Finish Targets≥1m32s/Show
+        100s                                                                       => Waiting Status≥2m11s/Later Tasks≥1m45s/Finish Targets≥1m43s/Show
+        130s targets=none                                                          => Waiting Status≥2m41s/Later Tasks≥2m15s/Finish
+        135s tasks=none                                                            => Verifying Status≥2m46s/Later Stopped≥2m16s/Finish
+        136s                                                                       => Verifying Status≥2m47s/Later Targets≥2m20s/Finish
         146s answer=error                                                          => Completing Status≥2m35s/Finish; error: Completing
         150s                                                                       => Completing Status≥2m39s/Finish; error: Completing
         7 writes
@@ -67,8 +67,8 @@ fn a_spot_interruption_wants_only_the_status_first() {
         policy then=leave origin=spot
         0s   ci=? tasks=? group=? => Pending Status≥0s/Spot
         1s   ACTIVE               => Deregistering Status≥7s/Spot
-        5s   DRAINING             => Waiting Status≥36s/Show Running≥7s/Begun Sweep≥1m6s/Show
-        10s  tasks=web:RUNNING    => Waiting Status≥26s/Show Tasks≥5m11s/Show Running≥1m11s/Show Sweep≥1m6s/Show
+        5s   DRAINING             => Waiting Status≥36s/Later Running≥7s/Begun Sweep≥1m6s/Show
+        10s  tasks=web:RUNNING    => Waiting Status≥26s/Show Tasks≥5m11s/Show Running≥1m11s/Later Sweep≥1m6s/Show
         3 writes
         ",
     );
@@ -85,8 +85,8 @@ fn deregistered() {
         10s  tasks=none                                                       => Deregistering Status≥16s/Begun Running≥1m6s/Finish
         66s                                                                   => Deregistering Status≥1m12s/Begun Stopped≥2m7s/Finish
         127s                                                                  => Deregistering Status≥2m13s/Begun
-        130s INACTIVE                                                         => Waiting Status≥2m41s/Show Targets≥2m41s/Show Sweep≥3m11s/Show
-        200s targets=none                                                     => Verifying Status≥3m51s/Show Targets≥3m30s/Finish
+        130s INACTIVE                                                         => Waiting Status≥2m41s/Later Targets≥2m41s/Show Sweep≥3m11s/Show
+        200s targets=none                                                     => Verifying Status≥3m51s/Later Targets≥3m30s/Finish
         5 writes
         ",
     );
@@ -98,7 +98,7 @@ fn at_its_deadline() {
     check(
         "
         policy deadline=10m at-deadline=continue
-        0s   DRAINING tasks=web:RUNNING found=web/60 targets=web:healthy => Waiting Status≥16s/Show Tasks≥5m1s/Show Running≥1m1s/Show Targets≥31s/Show Sweep≥1m1s/Show
+        0s   DRAINING tasks=web:RUNNING found=web/60 targets=web:healthy => Waiting Status≥16s/Show Tasks≥5m1s/Show Running≥1m1s/Later Targets≥31s/Show Sweep≥1m1s/Show
         599s                                                             => Waiting Status≥10m/Begin Tasks≥10m/Begin Running≥10m/Begin Targets≥10m/Begin
         601s ci=? tasks=? targets=?                                      => Waiting Status≥10m/Begin Tasks≥10m/Begin Running≥10m/Begin Targets≥10m/Begin
         605s DRAINING tasks=web:RUNNING targets=web:healthy              => Completing nothing; accepted: Done(TimedOut)
@@ -127,10 +127,10 @@ fn in_no_cluster() {
 fn agents_away() {
     check(
         "
-        0s   DRAINING! tasks=web:RUNNING found=web/60 targets=web:draining => Waiting Status≥16s/Show Tasks≥1m1s/Show Running≥1m1s/Show Targets≥5s/Show Sweep≥1m1s/Show
-        10s                                                                => Waiting Status≥26s/Show Tasks≥1m11s/Show Running≥1m1s/Show Targets≥15s/Show Sweep≥1m1s/Show
+        0s   DRAINING! tasks=web:RUNNING found=web/60 targets=web:draining => Waiting Status≥16s/Show Tasks≥1m1s/Show Running≥1m1s/Later Targets≥5s/Show Sweep≥1m1s/Show
+        10s                                                                => Waiting Status≥26s/Show Tasks≥1m11s/Show Running≥1m1s/Later Targets≥15s/Show Sweep≥1m1s/Show
         70s                                                                => Waiting Status≥1m26s/Show Tasks≥2m11s/Show Targets≥1m19s/Show
-        605s group=Terminating:Wait!                                       => Verifying Status≥10m36s/Show Targets≥10m36s/Finish Sweep≥10m6s/Show
+        605s group=Terminating:Wait!                                       => Verifying Status≥10m36s/Later Targets≥10m36s/Finish Sweep≥10m6s/Show
         3 writes
         ",
     );
@@ -141,8 +141,8 @@ fn agents_away() {
 fn while_a_call_fails() {
     check(
         "
-        0s   DRAINING     => Verifying Status≥31s/Show Running≥1m1s/Finish Sweep≥1m1s/Finish
-        61s               => Verifying Status≥1m32s/Show Stopped≥2m2s/Finish
+        0s   DRAINING     => Verifying Status≥31s/Later Running≥1m1s/Finish Sweep≥1m1s/Finish
+        61s               => Verifying Status≥1m32s/Later Stopped≥2m2s/Finish
         122s answer=error => Completing Status≥2m11s/Finish; error: Completing
         130s ci=?         => Completing Status≥2m11s/Finish; error: Completing
         135s              => Completing Status≥2m16s/Last
@@ -159,8 +159,8 @@ fn while_a_call_fails() {
 fn released() {
     check(
         "
-        0s DRAINING tasks=web:RUNNING => Waiting Status≥16s/Show Tasks≥5m1s/Show Running≥1m1s/Show Sweep≥1m1s/Show
-        5s force answer=error  => Completing nothing; error: Completing
+        0s DRAINING tasks=web:RUNNING => Waiting Status≥16s/Show Tasks≥5m1s/Show Running≥1m1s/Later Sweep≥1m1s/Show
+        5s force answer=error         => Completing nothing; error: Completing
         4 writes
         ",
     );

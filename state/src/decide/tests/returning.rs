@@ -294,8 +294,8 @@ fn gone_from_the_pool_is_looked_at() {
         "
         policy kind=returns-to-warm-pool
         0s   ACTIVE group=Warmed:Pending:Wait => Deregistering Status≥6s/Begun
-        5s   DRAINING                         => Verifying Status≥36s/Show Running≥1m6s/Finish Sweep≥1m6s/Finish
-        66s                                   => Verifying Status≥1m37s/Show Stopped≥2m7s/Finish
+        5s   DRAINING                         => Verifying Status≥36s/Later Running≥1m6s/Finish Sweep≥1m6s/Finish
+        66s                                   => Verifying Status≥1m37s/Later Stopped≥2m7s/Finish
         127s                                  => Completing Status≥2m16s/Finish; accepted: Returning
         130s group=Warmed:Stopped             => Returning nothing
         2h   group=absent                     => Returning Status≥2h31s/Show
