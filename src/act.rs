@@ -138,7 +138,11 @@ impl Actor<'_> {
             (fits && known && self.may_send(slot, action))
                 .then(|| (key.to_owned(), action.clone(), slot.drain.record.clone()))
         });
-        let Some((key, action, record)) = chosen else { return };
+        let Some((key, action, record)) = chosen else {
+            // Another worker has sent it meanwhile: heartbeats need what it would take of the rate.
+            permit.give_back();
+            return;
+        };
         self.fleet.begin_action(&key, &action, now);
         let answer = self.send(permit, &record, &action).await;
         self.report(key, action, answer);
@@ -193,8 +197,9 @@ impl Actor<'_> {
             self.fleet.begin_action(&key, &action, now);
             batch.push((key, action, arn));
         }
-        if let Some((cluster, state)) = place {
-            self.change(permit, &cluster, state, batch).await;
+        match place {
+            Some((cluster, state)) => self.change(permit, &cluster, state, batch).await,
+            None => permit.give_back(),
         }
     }
 

@@ -30,6 +30,8 @@ pub struct State {
     pub last: Option<Beat>,
     /// How many in a row succeeded while the record was Done.
     pub accepted_when_done: u32,
+    /// How many in a row found that the hook does not hold the instance.
+    pub not_held: u32,
     /// Whether the last one failed.
     pub failing: bool,
     /// Whether a drain may begin: one was sent, or the wait was seen to begin.
@@ -66,10 +68,57 @@ impl Beats {
         self.0.borrow().values().filter(|state| !state.flying).map(|state| state.due).min()
     }
 
-    /// The one that is due and whose wait would end first.
-    pub fn first(&self, now: Mono) -> Option<Key> {
+    /// The one that is due and whose wait would end first; and by when it must be sent. What can wait lets completions go
+    /// before it until a third of its time is left: a wave of 10,000 heartbeats takes 1,000 s. Before the first heartbeat nobody
+    /// knows how much is left.
+    pub fn first(&self, now: Mono) -> Option<(Key, Mono)> {
         let states = self.0.borrow();
         let due = states.iter().filter(|(_, state)| !state.flying && state.due <= now);
-        due.min_by_key(|(_, state)| state.expires).map(|(key, _)| key.clone())
+        let (key, state) = due.min_by_key(|(_, state)| state.expires)?;
+        let must = if state.tried { state.due.max(state.expires.before(state.timeout / 3)) } else { state.due };
+        Some((key.clone(), must))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Mono {
+        Mono::at(Duration::from_secs(second))
+    }
+
+    /// Where many are due, the rate decides how many are sent in time: those whose wait would end first go first.
+    #[test]
+    fn the_first_is_the_one_whose_wait_ends_first_of_those_that_are_due() {
+        let state = |due: u64, expires: u64, flying: bool| State {
+            group: "web".to_owned(),
+            timeout: Duration::from_secs(300),
+            done: false,
+            due: at(due),
+            expires: at(expires),
+            last: None,
+            accepted_when_done: 0,
+            not_held: 0,
+            failing: false,
+            tried: true,
+            flying,
+        };
+        let key = |instance: &str| (instance.to_owned(), "ecs-drain".to_owned());
+        let beats = Beats::default();
+        beats.0.borrow_mut().extend([
+            (key("i-flying"), state(10, 100, true)),
+            (key("i-later"), state(90, 150, false)),
+            (key("i-longest-due"), state(10, 400, false)),
+            (key("i-soonest-over"), state(60, 200, false)),
+        ]);
+        assert_eq!(beats.first(at(5)), None, "none is due");
+        assert_eq!(beats.first(at(80)), Some((key("i-soonest-over"), at(100))));
+        assert_eq!(beats.first(at(90)), Some((key("i-later"), at(90))));
+        if let Some(first) = beats.0.borrow_mut().get_mut(&key("i-soonest-over")) {
+            first.tried = false;
+        }
+        assert_eq!(beats.first(at(80)), Some((key("i-soonest-over"), at(60))), "it may be over at any moment");
+        assert_eq!(beats.next_due(), Some(at(10)));
     }
 }

@@ -36,7 +36,10 @@ impl Clock {
 
     /// The runtime's name for a moment.
     pub fn instant(&self, at: Mono) -> Instant {
-        self.begun.checked_add(at.since_start()).unwrap_or(self.begun)
+        // Never is in ten years: no later moment is sure to exist.
+        self.begun
+            .checked_add(at.since_start())
+            .unwrap_or(self.begun + std::time::Duration::from_secs(10 * 365 * 86_400))
     }
 
     /// Both.

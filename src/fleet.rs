@@ -11,7 +11,7 @@ pub use todo::Work;
 
 use crate::config::Policies;
 use ecs_drain_state::{Action, Answer, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record};
-use reads::{Company, Queues, Reads, Wanted};
+use reads::{Around, Queues, Reads, Wanted};
 use std::cell::{Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -23,6 +23,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// The longest time between two tries of a read that fails.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
+
+/// Slots by the record's key. A slot is large: a map of boxes has no half empty nodes of them.
+pub type Slots = BTreeMap<String, Box<Slot>>;
 
 /// One drain, and what this process is doing about it.
 #[derive(Debug)]
@@ -56,7 +59,9 @@ pub struct Slot {
     pub diagnosed: Option<Mono>,
     /// When its record was last written or read from the table.
     pub known_at: Mono,
-    reads: BTreeMap<Kind, Reads>,
+    /// When this process first knew of it.
+    since: Mono,
+    reads: [Reads; Kind::ALL.len()],
     wake: Option<Mono>,
 }
 
@@ -74,7 +79,7 @@ pub enum Choice {
 /// The drains of one account and region.
 pub struct Fleet {
     policies: Policies,
-    slots: RefCell<BTreeMap<String, Slot>>,
+    slots: RefCell<Slots>,
     /// How many of them are in each cluster.
     clusters: RefCell<BTreeMap<String, u32>>,
     queues: Queues,
@@ -107,13 +112,13 @@ impl Fleet {
     }
 
     /// Every slot, by the record's key.
-    pub fn slots(&self) -> Ref<'_, BTreeMap<String, Slot>> {
+    pub fn slots(&self) -> Ref<'_, Slots> {
         self.slots.borrow()
     }
 
     /// Does something with one slot; None if there is no such drain.
     pub fn with<T>(&self, key: &str, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
-        self.slots.borrow_mut().get_mut(key).map(change)
+        self.slots.borrow_mut().get_mut(key).map(|slot| change(slot))
     }
 
     /// Its record, as it was last committed.
@@ -149,7 +154,7 @@ impl Fleet {
                 }
                 None => {
                     self.comes(&record);
-                    slots.insert(key.clone(), Slot::new(record, policy, now));
+                    slots.insert(key.clone(), Box::new(Slot::new(record, policy, now)));
                 }
             }
         }
@@ -179,8 +184,8 @@ impl Fleet {
         self.leaves(&slot.drain.record);
         slot.actions.clear();
         self.todo.list(&mut slot, Mono::START);
-        for (kind, reads) in &slot.reads {
-            self.queues.remove(*kind, &slot.key, reads.wanted);
+        for kind in Kind::ALL {
+            self.queues.remove(kind, &slot.key, slot.reads[kind as usize].wanted);
         }
         if let Some(wake) = slot.wake {
             self.wakes.borrow_mut().remove(&(wake, slot.key.clone()));
@@ -201,20 +206,24 @@ impl Fleet {
         self.turn.notify_one();
     }
 
-    /// The slots that are to be decided now and are not busy.
-    pub fn due(&self, now: Mono) -> Vec<String> {
-        let mut due: BTreeSet<String> = std::mem::take(&mut *self.fresh.borrow_mut());
+    /// Slots that are to be decided now, so many at most. Those that are busy are freshened once they are not.
+    pub fn due(&self, now: Mono, most: usize) -> Vec<String> {
+        let mut fresh = self.fresh.borrow_mut();
         {
             let mut wakes = self.wakes.borrow_mut();
             let later = wakes.split_off(&(now + Duration::from_nanos(1), Rc::default()));
-            due.extend(std::mem::replace(&mut *wakes, later).into_iter().map(|(_, key)| key.as_ref().to_owned()));
+            fresh.extend(std::mem::replace(&mut *wakes, later).into_iter().map(|(_, key)| key.as_ref().to_owned()));
         }
         let slots = self.slots.borrow();
-        due.retain(|key| slots.contains_key(key));
-        let (busy, free): (Vec<_>, Vec<_>) =
-            due.into_iter().partition(|key| slots.get(key).is_some_and(|slot| slot.is_busy(now)));
-        self.fresh.borrow_mut().extend(busy);
-        free
+        let mut due = Vec::new();
+        while due.len() < most
+            && let Some(key) = fresh.pop_first()
+        {
+            if slots.get(&key).is_some_and(|slot| !slot.is_busy(now)) {
+                due.push(key);
+            }
+        }
+        due
     }
 
     /// A record could not be written: its drain is left alone for a while, the longer the more often that failed.
@@ -241,10 +250,11 @@ impl Fleet {
         self.wake_at(slot, wake);
         let in_cluster = slot.drain.record.cluster.as_ref();
         let in_cluster = in_cluster.and_then(|cluster| self.clusters.borrow().get(cluster).copied());
+        let around = Around { drains, in_cluster, known: slot.since };
         for kind in Kind::ALL {
-            let reads = slot.reads.entry(kind).or_default();
+            let reads = &mut slot.reads[kind as usize];
             let wanted = needs.of(kind).filter(|_| !reads.busy);
-            let wanted = wanted.map(|need| reads.when(kind, need, Company { drains, in_cluster }, now));
+            let wanted = wanted.map(|need| reads.when(kind, need, around, now));
             let before = std::mem::replace(&mut reads.wanted, wanted);
             if wanted == before {
                 continue;
@@ -289,7 +299,7 @@ impl Fleet {
         choose: impl FnMut(&str, &Slot, &Action) -> Option<T>,
     ) -> Option<T> {
         let slots = self.slots.borrow();
-        self.todo.first(work, now, |key| slots.get(key), choose)
+        self.todo.first(work, now, |key| slots.get(key).map(|slot| &**slot), choose)
     }
 
     /// An action is sent now.
@@ -364,14 +374,17 @@ impl Fleet {
                 facts.instances.iter().filter_map(|one| one.sight.as_ref().map(|(read, _)| read.ended)).max()
             }
         };
-        let Some(reads) = slot.reads.get_mut(&kind).filter(|reads| !reads.busy && !reads.fails()) else { return };
+        let reads = &mut slot.reads[kind as usize];
+        if reads.busy || reads.fails() {
+            return;
+        }
         let Some(Wanted { from, due }) = reads.wanted else { return };
         let soonest = last.map_or(now, |last| now.max(last + apart));
         if soonest >= from {
             return;
         }
         self.queues.remove(kind, &slot.key, reads.wanted);
-        reads.wanted = Some(Wanted { from: soonest, due: soonest + due.since(from) });
+        reads.wanted = Some(Wanted { from: soonest, due: due.min(soonest + due.since(from)) });
         self.queues.put(kind, &slot.key, soonest);
     }
 
@@ -379,7 +392,7 @@ impl Fleet {
     fn begin_read(&self, kind: Kind, key: &str) {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(key) else { return };
-        let reads = slot.reads.entry(kind).or_default();
+        let reads = &mut slot.reads[kind as usize];
         reads.begin();
         self.queues.remove(kind, &slot.key, reads.wanted.take());
     }
@@ -387,7 +400,7 @@ impl Fleet {
     /// A read has ended for this drain.
     pub fn end_read(&self, kind: Kind, key: &str, now: Mono, failed: bool) {
         self.with(key, |slot| {
-            slot.reads.entry(kind).or_default().end(now, failed);
+            slot.reads[kind as usize].end(now, failed);
         });
         self.freshen(key);
     }
@@ -402,7 +415,7 @@ impl Fleet {
     pub fn read_anew(&self, key: &str, now: Mono) {
         self.with(key, |slot| {
             slot.drain = Drain::new(slot.drain.record.clone(), now);
-            slot.reads.values_mut().for_each(Reads::forget_failures);
+            slot.reads.iter_mut().for_each(Reads::forget_failures);
             slot.dispatch.forget_failures();
             slot.diagnosed = None;
             self.todo.list(slot, now);
@@ -414,7 +427,12 @@ impl Fleet {
 impl Slot {
     /// By when a read of this kind that is wanted, or under way, is due.
     pub fn due(&self, kind: Kind) -> Option<Mono> {
-        self.reads.get(&kind)?.due()
+        self.reads[kind as usize].due()
+    }
+
+    /// Whether the last read of this kind failed.
+    pub fn fails(&self, kind: Kind) -> bool {
+        self.reads[kind as usize].fails()
     }
 
     /// Whether it is left alone for now.
@@ -439,7 +457,8 @@ impl Slot {
             causes: Vec::new(),
             diagnosed: None,
             known_at: now,
-            reads: BTreeMap::new(),
+            since: now,
+            reads: Default::default(),
             wake: None,
         }
     }

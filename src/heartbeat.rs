@@ -18,7 +18,7 @@ use crate::clock::{Clock, Leadership};
 use crate::groups::{GroupsView, Member, is_waiting};
 use crate::metrics::HeartbeatResult;
 use crate::scope::{OurHooks, ScopeState};
-use ecs_drain_state::{LifecycleState, Mono, Phase};
+use ecs_drain_state::{Lifecycle, LifecycleState, Mono, Phase, Record};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,6 +34,9 @@ const LONG: Duration = Duration::from_secs(30 * 60);
 const AGAIN: Duration = Duration::from_secs(5);
 /// How soon to probe again when the hook's action was not open.
 const PROBE: Duration = Duration::from_secs(30);
+/// How many heartbeats in a row find no action of a drain's hook before that is said: one can be on its way when the action
+/// ends as it should.
+const SAID_AT: u32 = 2;
 /// How many heartbeats are under way at once, at most: so many are sent while one that hangs runs out of its time.
 const AT_ONCE: usize = 200;
 
@@ -45,9 +48,12 @@ pub async fn beat(scope: &ScopeState, clock: &Clock, leadership: &Leadership, dr
         let now = clock.mono();
         let due = scope.beats.next_due();
         let turn = async {
-            match due {
-                Some(due) if due <= now => scope.session.permit(&RECORD_LIFECYCLE_ACTION_HEARTBEAT).await,
-                _ => std::future::pending().await,
+            match scope.beats.first(now) {
+                // This turn is asked for anew whenever something else happens, and keeps its place.
+                Some((_, must)) => {
+                    scope.session.permit_by(&RECORD_LIFECYCLE_ACTION_HEARTBEAT, clock.instant(must)).await
+                }
+                None => std::future::pending().await,
             }
         };
         let wait = due.map_or(Duration::from_secs(60), |due| due.since(now)).max(Duration::from_millis(50));
@@ -56,9 +62,12 @@ pub async fn beat(scope: &ScopeState, clock: &Clock, leadership: &Leadership, dr
             Some(()) = flying.next(), if !flying.is_empty() => {}
             permit = turn, if flying.len() < AT_ONCE => {
                 let now = clock.mono();
-                if let Some(key) = scope.beats.first(now) {
-                    start(scope, &key, now);
-                    flying.push(send(scope, clock, leadership, permit, key, dry_run));
+                match scope.beats.first(now) {
+                    Some((key, _)) => {
+                        start(scope, &key, now);
+                        flying.push(send(scope, clock, leadership, permit, key, dry_run));
+                    }
+                    None => permit.give_back(),
                 }
             }
             () = scope.bells.hold.notified() => {}
@@ -116,6 +125,7 @@ fn refresh(scope: &ScopeState, now: Mono) {
                 expires: since + timeout,
                 last: None,
                 accepted_when_done: 0,
+                not_held: 0,
                 failing: false,
                 tried: began.is_some(),
                 flying: false,
@@ -145,6 +155,10 @@ fn wanted(scope: &ScopeState, view: &GroupsView) -> BTreeMap<Key, (Member, Durat
                 hooks.iter().map(|h| (h.name.clone(), seconds(h.heartbeat_timeout_seconds))).collect()
             }
             OurHooks::None => Vec::new(),
+            // Its record says which hook it is: see below. Each of the others would be a call every few seconds, for nothing.
+            OurHooks::Unknown if drain_of(scope, &instance, |record| held_by(record, &member.group).is_some()) => {
+                Vec::new()
+            }
             OurHooks::Unknown => scope.config.hooks.iter().map(|name| (name.clone(), UNKNOWN_TIMEOUT)).collect(),
         };
         wanted.extend(hooks.into_iter().map(|(hook, timeout)| ((instance.clone(), hook), (member.clone(), timeout))));
@@ -152,9 +166,9 @@ fn wanted(scope: &ScopeState, view: &GroupsView) -> BTreeMap<Key, (Member, Durat
     // The hook of an unfinished drain, also where the configuration has changed since it began.
     for slot in scope.fleet.slots().values() {
         let record = &slot.drain.record;
-        let Some(lifecycle) = &record.lifecycle else { continue };
         let member = view.members.get(&record.instance_id).filter(|member| is_waiting(&member.state));
-        let Some(member) = member.filter(|member| member.group == lifecycle.group) else { continue };
+        let Some(member) = member else { continue };
+        let Some(lifecycle) = held_by(record, &member.group) else { continue };
         let key = (record.instance_id.clone(), lifecycle.hook.clone());
         if wanted.contains_key(&key) {
             continue;
@@ -166,6 +180,34 @@ fn wanted(scope: &ScopeState, view: &GroupsView) -> BTreeMap<Key, (Member, Durat
         }
     }
     wanted
+}
+
+/// The lifecycle action of a drain, if it is one of this group.
+fn held_by<'a>(record: &'a Record, group: &str) -> Option<&'a Lifecycle> {
+    record.lifecycle.as_ref().filter(|lifecycle| lifecycle.group == group)
+}
+
+/// Whether an instance has an unfinished drain, and its record is like that.
+fn drain_of(scope: &ScopeState, instance: &str, is: impl FnOnce(&Record) -> bool) -> bool {
+    let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, instance);
+    scope.fleet.with(&key, |slot| is(&slot.drain.record)).unwrap_or(false)
+}
+
+/// Says that the wait of a drain's own hook is over and the instance goes on waiting: another hook holds it.
+fn say_not_held(scope: &ScopeState, (instance, hook): &Key, group: &str) {
+    // While it is being completed, the action may be over because of that.
+    let goes_on = |record: &Record| {
+        held_by(record, group).is_some_and(|lifecycle| lifecycle.hook == *hook) && record.phase() != Phase::Completing
+    };
+    if drain_of(scope, instance, goes_on) {
+        tracing::warn!(
+            instance,
+            group,
+            hook,
+            "this hook does not hold the instance any more: its time is over, or somebody completed it. Another hook \
+             holds it; the drain goes on for as long as that one does, and ecs-drain cannot make it longer"
+        );
+    }
 }
 
 /// Since when an instance waits, at the soonest, if the wait was seen to begin: the groups were read before, and showed it
@@ -217,6 +259,7 @@ async fn send(
                 tracing::info!(instance, hook, "heartbeats are accepted again");
             }
             state.failing = false;
+            state.not_held = 0;
             state.last = Some(Beat::Accepted);
             state.accepted_when_done += u32::from(done);
             // A finished drain is probed twice, a moment apart, before it is opened again.
@@ -228,7 +271,11 @@ async fn send(
             state.last = Some(Beat::NoActiveAction);
             state.accepted_when_done = 0;
             state.due = begun + PROBE.min(third.max(AGAIN));
+            state.not_held = state.not_held.saturating_add(1);
             tracing::debug!(instance, hook, "the hook does not hold it");
+            if state.not_held == SAID_AT {
+                say_not_held(scope, &key, &group);
+            }
         }
         Some(Err(error)) => {
             state.due = clock.mono() + AGAIN.min(third);

@@ -10,6 +10,7 @@ use crate::metrics::{Metrics, Picture};
 use crate::searches::Searches;
 use crate::store::Pauses;
 use ecs_drain_state::{Answer, Mono, Order, Phase, Record};
+use jiff::Timestamp;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -76,6 +77,12 @@ pub struct Known {
     pub refused: bool,
     /// Whether a lifecycle action is in the record.
     pub has_lifecycle: bool,
+    /// Which drain of the instance it is.
+    pub generation: u64,
+    /// How often the record was written.
+    version: u64,
+    /// When that drain began.
+    created_at: Timestamp,
 }
 
 impl Known {
@@ -85,7 +92,21 @@ impl Known {
             phase: record.phase(),
             refused: record.is_refused_for_good(),
             has_lifecycle: record.lifecycle.is_some(),
+            generation: record.generation,
+            version: record.version,
+            created_at: record.created_at,
         }
+    }
+
+    /// Returns whether this is an earlier state of the record than `other`, such as a read shows that overlapped a write. A
+    /// record that was deleted counts its generations and versions anew, but began later.
+    fn is_before(&self, other: &Known) -> bool {
+        (self.generation, self.version) < (other.generation, other.version) && self.created_at <= other.created_at
+    }
+
+    /// Returns whether heartbeats make the same of both. Most writes of a record change nothing for them.
+    fn beats_as(&self, other: &Known) -> bool {
+        (self.phase, self.refused, self.has_lifecycle) == (other.phase, other.refused, other.has_lifecycle)
     }
 }
 
@@ -221,10 +242,18 @@ impl ScopeState {
         }
     }
 
-    /// Takes over a record that was read or written.
+    /// Takes over a record that was read or written. One that is older than what is known changes nothing, or an old Done
+    /// would end the drain that came after it. Where the drain that is known was forgotten, the table's word counts.
     pub fn learn(&self, record: Record, now: Mono) {
         let known = Known::of(&record);
-        if self.phases.borrow_mut().insert(record.instance_id.clone(), known) != Some(known) {
+        let before = self.phases.borrow().get(&record.instance_id).copied();
+        if let Some(before) = before.filter(|before| known.is_before(before))
+            && (before.phase == Phase::Done || self.fleet.slots().contains_key(&record.key()))
+        {
+            return;
+        }
+        self.phases.borrow_mut().insert(record.instance_id.clone(), known);
+        if before.is_none_or(|before| !before.beats_as(&known)) {
             self.bells.phases.set(true);
         }
         self.unreadable.borrow_mut().remove(&record.key());
@@ -236,7 +265,9 @@ impl ScopeState {
         let arns: Vec<String> = record.container_instances.iter().map(|one| one.arn.clone()).collect();
         self.fleet.learn(record, now);
         for of in arns {
-            if let Some((read, sight)) = self.searches.take_sight(&of) {
+            // Not what is older than what was read of it since.
+            let unread = self.fleet.with(&key, |slot| slot.drain.facts.of(&of).is_none_or(|one| one.sight.is_none()));
+            if let (Some(true), Some((read, sight))) = (unread, self.searches.take_sight(&of, now)) {
                 self.fleet.answer(&key, read, Answer::Status { of, sight });
             }
         }
@@ -248,10 +279,17 @@ impl ScopeState {
         self.searches.forget(&record.instance_id);
     }
 
-    /// Forgets phases of instances that no group shows any more.
+    /// Forgets phases of instances that no group shows any more, and sizes of clusters in which nothing drains.
     pub fn forget_departed(&self, view: &GroupsView) {
-        let unfinished: BTreeSet<String> =
-            self.fleet.slots().values().map(|slot| slot.drain.record.instance_id.clone()).collect();
-        self.phases.borrow_mut().retain(|id, _| view.members.contains_key(id) || unfinished.contains(id));
+        let slots = self.fleet.slots();
+        let records = || slots.values().map(|slot| &slot.drain.record);
+        let unfinished: BTreeSet<&str> = records().map(|record| record.instance_id.as_str()).collect();
+        let clusters: BTreeSet<&str> = records().filter_map(|record| record.cluster.as_deref()).collect();
+        let is_here = |id: &str| view.members.contains_key(id) || unfinished.contains(id);
+        self.phases.borrow_mut().retain(|id, _| is_here(id));
+        self.sizes.borrow_mut().retain(|cluster, _| clusters.contains(cluster.as_str()));
     }
 }
+
+#[cfg(test)]
+mod tests;

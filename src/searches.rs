@@ -1,6 +1,7 @@
 //! Searches for instances that have no drain yet: who wants one, and the newest answers.
 
 use ecs_drain_state::needs::Class;
+use ecs_drain_state::sight::id;
 use ecs_drain_state::{ContainerInstance, ContainerInstanceSight, Mono, Read};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +28,7 @@ pub struct Searches {
     /// From when on a search must begin, and by when it is due.
     wanted: RefCell<BTreeMap<String, (Mono, Mono)>>,
     found: RefCell<BTreeMap<String, Found>>,
-    /// What was seen of container instances whose instance was not known: by ARN, and only for as long as it is young.
+    /// What was seen of container instances whose instance was not known: by the id in the ARN, and only for as long as it is young.
     sights: RefCell<BTreeMap<String, (Read, ContainerInstanceSight)>>,
     /// Those that are being searched for.
     under_way: RefCell<BTreeSet<String>>,
@@ -38,10 +39,11 @@ pub struct Searches {
 }
 
 impl Searches {
-    /// Asks for a search that begins at `since` or later.
+    /// Asks for a search that begins at `since` or later. An instance that Spot takes back ends in two minutes: the search for
+    /// it goes before everything, however long that has waited.
     pub fn want(&self, instance_id: &str, since: Mono, class: Class) {
         if self.found.borrow().get(instance_id).is_none_or(|found| found.read.began < since) {
-            let due = since + class.patience();
+            let due = if class == Class::Spot { Mono::START } else { since + class.patience() };
             let mut wanted = self.wanted.borrow_mut();
             let due = wanted.get(instance_id).map_or(due, |(_, known)| due.min(*known));
             wanted.insert(instance_id.to_owned(), (since, due));
@@ -54,10 +56,12 @@ impl Searches {
         self.wanted.borrow().contains_key(instance_id) || self.under_way.borrow().contains(instance_id)
     }
 
-    /// Asks again for what could not be searched, unless somebody does already.
-    pub fn put_back(&self, instance_id: &str, since: Mono) {
+    /// Asks again, from `since` on, for what could not be searched, unless somebody does already. It is as urgent as it was.
+    pub fn put_back(&self, instance_id: &str, since: Mono, due: Mono) {
         self.under_way.borrow_mut().remove(instance_id);
-        self.wanted.borrow_mut().entry(instance_id.to_owned()).or_insert((since, since));
+        let mut wanted = self.wanted.borrow_mut();
+        let (_, known) = wanted.entry(instance_id.to_owned()).or_insert((since, due));
+        *known = due.min(*known);
     }
 
     /// Takes over what was found.
@@ -70,12 +74,12 @@ impl Searches {
     pub fn saw(&self, read: Read, some: impl IntoIterator<Item = (String, ContainerInstanceSight)>) {
         let mut sights = self.sights.borrow_mut();
         sights.retain(|_, (of, _)| read.ended.since(of.ended) < YOUNG);
-        sights.extend(some.into_iter().map(|(arn, sight)| (arn, (read, sight))));
+        sights.extend(some.into_iter().map(|(arn, sight)| (id(&arn).to_owned(), (read, sight))));
     }
 
     /// What was seen of a container instance, once: the first status of its drain, which need not be read again.
-    pub fn take_sight(&self, arn: &str) -> Option<(Read, ContainerInstanceSight)> {
-        self.sights.borrow_mut().remove(arn)
+    pub fn take_sight(&self, arn: &str, now: Mono) -> Option<(Read, ContainerInstanceSight)> {
+        self.sights.borrow_mut().remove(id(arn)).filter(|(read, _)| now.since(read.ended) < YOUNG)
     }
 
     /// The newest search for an instance.
@@ -119,10 +123,46 @@ mod tests {
         let searches = Searches::default();
         saw(&searches, 10, "a");
         saw(&searches, 200, "b");
-        assert_eq!(searches.take_sight("a"), Some((read(10), ContainerInstanceSight::MISSING)));
-        assert_eq!(searches.take_sight("a"), None);
+        assert_eq!(searches.take_sight("a", read(205).ended), Some((read(10), ContainerInstanceSight::MISSING)));
+        assert_eq!(searches.take_sight("a", read(205).ended), None);
         saw(&searches, 600, "c");
-        assert_eq!(searches.take_sight("b"), None, "an instance that nobody drains is forgotten");
-        assert!(searches.take_sight("c").is_some());
+        assert_eq!(searches.take_sight("b", read(600).ended), None, "an instance that nobody drains is forgotten");
+        assert!(searches.take_sight("c", read(600).ended).is_some());
+    }
+
+    fn at(second: u64) -> Mono {
+        Mono::at(Duration::from_secs(second))
+    }
+
+    fn due(searches: &Searches, now: u64) -> Vec<(String, Mono)> {
+        searches.take_due(at(now))
+    }
+
+    /// A read that can end a drain counts ten minutes more than it has waited.
+    #[test]
+    fn a_spot_search_goes_before_what_has_waited_for_ten_minutes() {
+        let last = at(5000).before(Duration::from_secs(1200));
+        let searches = Searches::default();
+        searches.want("i-plain", at(5000), Class::Begin);
+        searches.want("i-spot", at(5000), Class::Begin);
+        searches.want("i-spot", at(5000), Class::Spot);
+        let taken = due(&searches, 5000);
+        assert_eq!(taken, [("i-plain".to_owned(), at(5180)), ("i-spot".to_owned(), Mono::START)]);
+        assert!(taken.iter().any(|(_, due)| *due < last));
+    }
+
+    #[test]
+    fn a_search_that_is_put_back_is_as_urgent_as_it_was() {
+        let searches = Searches::default();
+        searches.want("i-spot", at(5000), Class::Spot);
+        assert_eq!(due(&searches, 5000), [("i-spot".to_owned(), Mono::START)]);
+        searches.put_back("i-spot", at(5006), Mono::START);
+        assert!(due(&searches, 5000).is_empty());
+        assert!(searches.is_wanted("i-spot"));
+        assert_eq!(due(&searches, 5006), [("i-spot".to_owned(), Mono::START)]);
+        // Who asked meanwhile can wait; that it was urgent before stays so.
+        searches.want("i-spot", at(5007), Class::Begin);
+        searches.put_back("i-spot", at(5013), Mono::START);
+        assert_eq!(due(&searches, 5007), [("i-spot".to_owned(), Mono::START)]);
     }
 }

@@ -108,13 +108,22 @@ impl Elb {
     /// # Errors
     /// When it could not be read.
     pub async fn draining_timeout(&self, name: &str) -> Result<Option<u32>, AwsError> {
+        let permit = self.caller.permit(&DESCRIBE_LOAD_BALANCER_ATTRIBUTES).await;
+        self.timeout(permit, name).await
+    }
+
+    /// The same, in the turn of this permit.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn timeout(&self, permit: Permit, name: &str) -> Result<Option<u32>, AwsError> {
+        let call = &DESCRIBE_LOAD_BALANCER_ATTRIBUTES;
         let request = self.client.describe_load_balancer_attributes().load_balancer_name(name);
-        let answer =
-            match self.caller.make(&DESCRIBE_LOAD_BALANCER_ATTRIBUTES, &of_balancer(name), request.send()).await {
-                Ok(answer) => answer,
-                Err(error) if error.class == ErrorClass::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            };
+        let answer = match self.caller.send(permit, call, &of_balancer(name), request.send()).await {
+            Ok(answer) => answer,
+            Err(error) if error.class == ErrorClass::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let draining = answer.load_balancer_attributes().and_then(|attributes| attributes.connection_draining());
         Ok(draining.map(|draining| match (draining.enabled(), draining.timeout()) {
             (false, _) => 0,
@@ -126,20 +135,35 @@ impl Elb {
     /// unhealthy; terminated instances are left out. (Source: classic load balancers' user guide, "Configure connection
     /// draining"; API reference 2012-06-01, DescribeInstanceHealth.)
     ///
+    /// One instance that the balancer has never known makes AWS refuse the call: it is asked again in halves until that one
+    /// stands alone, which is left out. So are all of them where there is no such balancer.
+    ///
     /// # Errors
-    /// When it could not be read, there is no such balancer, or it has never known one of the instances.
+    /// When a part could not be read.
     pub async fn instance_health(&self, name: &str, ids: &[String]) -> Result<Vec<(String, String, String)>, AwsError> {
-        if ids.is_empty() {
-            // Asked for none, AWS answers with all.
-            return Ok(Vec::new());
+        let mut states = Vec::new();
+        let mut batches = vec![ids];
+        while let Some(batch) = batches.pop() {
+            if batch.is_empty() {
+                // Asked for none, AWS answers with all.
+                continue;
+            }
+            let instances = batch.iter().map(|id| Instance::builder().instance_id(id).build()).collect();
+            let request =
+                self.client.describe_instance_health().load_balancer_name(name).set_instances(Some(instances));
+            match self.caller.make(&DESCRIBE_INSTANCE_HEALTH, &of_balancer(name), request.send()).await {
+                Ok(answer) => states.extend(answer.instance_states.unwrap_or_default().into_iter().filter_map(|s| {
+                    Some((s.instance_id?, s.state.unwrap_or_default(), s.description.unwrap_or_default()))
+                })),
+                Err(error) if error.class != ErrorClass::NotFound => return Err(error),
+                Err(_) if batch.len() > 1 => {
+                    let (first, second) = batch.split_at(batch.len() / 2);
+                    batches.extend([second, first]);
+                }
+                Err(_) => {}
+            }
         }
-        let instances = ids.iter().map(|id| Instance::builder().instance_id(id).build()).collect();
-        let request = self.client.describe_instance_health().load_balancer_name(name).set_instances(Some(instances));
-        let answer = self.caller.make(&DESCRIBE_INSTANCE_HEALTH, &of_balancer(name), request.send()).await?;
-        let states = answer.instance_states.unwrap_or_default().into_iter();
-        Ok(states
-            .filter_map(|s| Some((s.instance_id?, s.state.unwrap_or_default(), s.description.unwrap_or_default())))
-            .collect())
+        Ok(states)
     }
 }
 

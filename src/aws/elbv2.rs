@@ -53,11 +53,8 @@ impl Elbv2 {
     /// # Errors
     /// When it could not be read.
     pub async fn deregistration_delay(&self, arn: &str) -> Result<Option<u32>, AwsError> {
-        let request = self.client.describe_target_group_attributes().target_group_arn(arn);
-        let answer = self.caller.make(&DESCRIBE_TARGET_GROUP_ATTRIBUTES, &of_group(arn), request.send()).await;
-        let Some(answer) = unless_absent(answer)? else { return Ok(None) };
-        let delay = answer.attributes().iter().find(|a| a.key() == Some("deregistration_delay.timeout_seconds"));
-        Ok(delay.and_then(|attribute| attribute.value()?.parse().ok()))
+        let permit = self.caller.permit(&DESCRIBE_TARGET_GROUP_ATTRIBUTES).await;
+        self.delay(permit, arn).await
     }
 
     /// Whether a group speaks a network load balancer's protocol; None if there is no such group, or it does not say.
@@ -87,6 +84,19 @@ impl Elbv2 {
         let answer = self.caller.send(permit, &DESCRIBE_TARGET_HEALTH, &of_group(arn), request.send()).await;
         let Some(answer) = unless_absent(answer)? else { return Ok(None) };
         Ok(Some(answer.target_health_descriptions.unwrap_or_default().into_iter().map(target).collect()))
+    }
+
+    /// Reads how many seconds a target that is deregistered drains; None if there is no such group, or it does not say.
+    ///
+    /// # Errors
+    /// When it could not be read.
+    pub async fn delay(&self, permit: Permit, arn: &str) -> Result<Option<u32>, AwsError> {
+        let call = &DESCRIBE_TARGET_GROUP_ATTRIBUTES;
+        let request = self.client.describe_target_group_attributes().target_group_arn(arn);
+        let answer = self.caller.send(permit, call, &of_group(arn), request.send()).await;
+        let Some(answer) = unless_absent(answer)? else { return Ok(None) };
+        let delay = answer.attributes().iter().find(|a| a.key() == Some("deregistration_delay.timeout_seconds"));
+        Ok(delay.and_then(|attribute| attribute.value()?.parse().ok()))
     }
 
     /// Reads whether each of at most 20 groups speaks a network load balancer's protocol, by ARN. A group that does not exist,

@@ -26,7 +26,7 @@ mod batch;
 mod caller;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use autoscaling::{AutoScaling, Beat, GroupView, HookView, MemberView};
 pub use batch::Described;

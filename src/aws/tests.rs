@@ -47,7 +47,7 @@ fn xml_error(code: &str, message: &str) -> Answer {
     (400, error)
 }
 
-fn json_error(code: &str, message: &str) -> Answer {
+pub(crate) fn json_error(code: &str, message: &str) -> Answer {
     (400, format!(r#"{{"__type":"{code}","message":"{message}"}}"#))
 }
 
@@ -60,7 +60,9 @@ fn environment(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> (Envi
 }
 
 /// A session whose calls, but the first, are answered by `answer`; with what was sent.
-async fn session(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> (Session, Arc<Mutex<Vec<String>>>) {
+pub(crate) async fn session(
+    answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+) -> (Session, Arc<Mutex<Vec<String>>>) {
     let (environment, seen) =
         environment(
             move |request| {

@@ -2,7 +2,7 @@
 
 use crate::cli::Failure;
 use crate::store::{Read, Store, StoreError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The record of an instance, with its key; or why there is no such one.
 pub type Found = Result<(String, Read), String>;
@@ -30,6 +30,18 @@ pub async fn records(store: &Store, instances: &[String]) -> Result<BTreeMap<Str
     let unfinished: Vec<String> = store.unfinished().await?.into_iter().map(|found| found.key).collect();
     let mut keys: BTreeMap<&String, Vec<String>> =
         instances.iter().map(|name| (name, matching(name, &unfinished))).collect();
+    if keys.values().any(Vec::is_empty) {
+        // Most finished drains are where others go on: that costs a read, and searching the table grows with it.
+        let guesses: Vec<String> = keys
+            .iter()
+            .filter(|(_, found)| found.is_empty())
+            .flat_map(|(name, _)| guesses(name, &unfinished))
+            .collect();
+        let there: Vec<String> = store.get_many(&guesses).await?.into_iter().map(|(key, _)| key).collect();
+        for (name, found) in keys.iter_mut().filter(|(_, found)| found.is_empty()) {
+            *found = matching(name, &there);
+        }
+    }
     if keys.values().any(Vec::is_empty) {
         let all: Vec<String> = store.all().await?.into_iter().map(|(key, _)| key).collect();
         for (name, found) in keys.iter_mut().filter(|(_, found)| found.is_empty()) {
@@ -62,6 +74,12 @@ fn matching(name: &str, keys: &[String]) -> Vec<String> {
     keys.iter().filter(|key| key.rsplit('/').next() == Some(name)).cloned().collect()
 }
 
+/// The keys that an instance would have in the accounts and regions of these records.
+fn guesses(instance: &str, keys: &[String]) -> BTreeSet<String> {
+    let places = keys.iter().filter_map(|key| key.rsplit_once('/'));
+    places.map(|(place, _)| format!("{place}/{instance}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +96,12 @@ mod tests {
         assert_eq!(matching("i-1", &keys), ["1/eu/i-1", "1/us/i-1"]);
         assert_eq!(matching("1/us/i-1", &keys), ["1/us/i-1"]);
         assert!(matching("1", &keys).is_empty());
+    }
+
+    #[test]
+    fn an_instance_is_guessed_to_be_where_others_are() {
+        let keys = ["1/eu/i-1", "1/us/i-1", "1/eu/i-11"].map(str::to_owned);
+        assert_eq!(guesses("i-2", &keys), BTreeSet::from(["1/eu/i-2", "1/us/i-2"].map(str::to_owned)));
+        assert!(guesses("i-2", &[]).is_empty());
     }
 }

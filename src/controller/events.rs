@@ -10,6 +10,7 @@ use crate::events::{Event, is_fresh, read};
 use crate::intake::{Asked, Opened, open_asked};
 use crate::scope::ScopeState;
 use ecs_drain_state::needs::Class;
+use ecs_drain_state::sight::id;
 use ecs_drain_state::{ContainerInstance, Kind, Mono, Origin, Phase, Policy, Rebalance, Then};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
@@ -152,9 +153,9 @@ fn is_ours(scope: &ScopeState, group: &str, hook: &str) -> bool {
 /// Makes the next look at what an event is about come at once, or soon after the last one.
 fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
     let is_about = |mine: &ContainerInstance, instance: &str| match event {
-        Event::TaskChanged { container_instance: Some(arn), .. } => is_same_arn(arn, &mine.arn),
+        Event::TaskChanged { container_instance: Some(arn), .. } => id(arn) == id(&mine.arn),
         Event::ContainerInstanceChanged { container_instance, instance_id, .. } => {
-            is_same_arn(container_instance, &mine.arn) || instance_id.as_deref() == Some(instance)
+            id(container_instance) == id(&mine.arn) || instance_id.as_deref() == Some(instance)
         }
         Event::TaskChanged { .. }
         | Event::LifecycleAction { .. }
@@ -190,11 +191,6 @@ fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
         }
         Event::TaskChanged { .. } | Event::ContainerInstanceChanged { .. } => {}
     }
-}
-
-/// ARNs of container instances have an older form, without the cluster's name; the id at the end is the same.
-fn is_same_arn(a: &str, b: &str) -> bool {
-    a == b || a.rsplit('/').next() == b.rsplit('/').next()
 }
 
 /// Waits until each instance has a record, or is seen not to wait. Messages of others are left: they come again.
@@ -261,7 +257,9 @@ async fn open<'m>(shared: &Shared, scope: &ScopeState, warnings: &[Warning<'m>])
     }
     let since = shared.clock.mono();
     for warning in warnings {
-        scope.searches.want(&warning.instance_id, since, Class::Spot);
+        // A recommendation leaves time, and many can come at once.
+        let class = if warning.origin == Origin::Rebalance { Class::Begin } else { Class::Spot };
+        scope.searches.want(&warning.instance_id, since, class);
     }
     let mut left: Vec<&Warning<'m>> = warnings.iter().collect();
     let mut taken = Vec::new();

@@ -296,7 +296,14 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
     let mut hooks = BTreeMap::new();
     let mut backoff = backoff();
     loop {
-        let selects = |name: &str, tags: &BTreeMap<String, String>| scope.config.groups.selects(name, tags);
+        // The group of an unfinished drain is read whatever the configuration selects by now.
+        let draining: BTreeSet<String> = {
+            let slots = scope.fleet.slots();
+            slots.values().filter_map(|slot| slot.drain.record.group().map(str::to_owned)).collect()
+        };
+        let selects = |name: &str, tags: &BTreeMap<String, String>| {
+            scope.config.groups.selects(name, tags) || draining.contains(name)
+        };
         let wait = match read_groups(&scope.session, &shared.clock, &mut hooks, selects).await {
             Ok(view) => {
                 scope.forget_departed(&view);
@@ -307,7 +314,7 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
                 scope.health.looked_at_groups(&scope.prefix(), true);
                 scope.bells.hold.notify_one();
                 scope.bells.intake.notify_one();
-                tell_drains(shared, scope, &view).await;
+                tell_drains(shared, scope, &view, selects).await;
                 backoff = self::backoff();
                 shared.config.poll.groups
             }
@@ -328,9 +335,22 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
 }
 
 /// Tells every drain what the groups show of its instance. An instance is absent only if Auto Scaling says so when it is
-/// asked for by id too.
-async fn tell_drains(shared: &Shared, scope: &ScopeState, view: &GroupsView) {
-    let records: Vec<Record> = scope.fleet.slots().values().map(|slot| slot.drain.record.clone()).collect();
+/// asked for by id too. `selects` says of which groups the warm pools were read.
+async fn tell_drains(
+    shared: &Shared,
+    scope: &ScopeState,
+    view: &GroupsView,
+    selects: impl Fn(&str, &BTreeMap<String, String>) -> bool,
+) {
+    // A drain that became known while the groups were read is told of its group by the next look.
+    let was_read = |record: &Record| {
+        let group = record.group().and_then(|name| Some((name, view.groups.get(name)?)));
+        group.is_none_or(|(name, info)| selects(name, &info.tags))
+    };
+    let records: Vec<Record> = {
+        let slots = scope.fleet.slots();
+        slots.values().map(|slot| &slot.drain.record).filter(|record| was_read(record)).cloned().collect()
+    };
     let gone = records.iter().filter(|record| !view.members.contains_key(&record.instance_id));
     let gone: BTreeSet<String> = gone.map(|record| record.instance_id.clone()).collect();
     let gone: Vec<String> = gone.into_iter().collect();
@@ -398,12 +418,16 @@ async fn lines_loop(shared: &Shared) {
 
 async fn intake_loop(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let intake = Intake::default();
+    // Listening goes on during a pass: a search can be answered meanwhile.
+    let mut answered = pin!(scope.searches.answered.notified());
     loop {
         tokio::select! {
             biased;
             () = scope.bells.intake.notified() => {}
-            () = scope.searches.answered.notified() => {}
+            () = answered.as_mut() => {}
         }
+        answered.set(scope.searches.answered.notified());
+        answered.as_mut().enable();
         if shared.leadership.leads() && !stop.is_now() {
             intake.pass(&shared.config, scope, &shared.records, &shared.clock).await;
             // What has just begun need not wait for the next look at the groups.

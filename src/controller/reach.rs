@@ -27,8 +27,11 @@ impl Places {
     }
 }
 
-/// Reaches every scope once, all at the same time. Those that fail are tried again later, unless all fail for a reason that
-/// will not pass.
+/// Reaches every scope once, all at the same time. Those that fail are tried again later.
+///
+/// # Errors
+/// When two scopes are the same place, or when every scope failed and none of the failures can pass by itself: then whoever
+/// starts the process should see it end. One that does not answer in time may answer later.
 pub(super) async fn at_start(
     config: &Config,
     environment: &Environment,
@@ -47,7 +50,8 @@ pub(super) async fn at_start(
     let answers = futures_util::future::join_all(config.scopes.iter().map(connect)).await;
     let mut reached: Vec<ScopeState> = Vec::new();
     let mut missing = Vec::new();
-    let mut denied = None;
+    // The first failure that will not pass, and whether there was one that may.
+    let (mut lasting, mut may_pass) = (None, false);
     for (scope, answer) in answers {
         match answer {
             Ok(Ok(session)) => {
@@ -60,26 +64,22 @@ pub(super) async fn at_start(
             }
             Ok(Err(error)) => {
                 tracing::error!(region = scope.region, %error, "cannot reach this account and region");
-                if !error.class.is_transient() && denied.is_none() {
-                    denied = Some((missing.len(), scope.region.clone(), error));
-                } else if error.class.is_transient() {
-                    denied = denied.map(|(_, region, error)| (usize::MAX, region, error));
+                may_pass |= error.class.is_transient();
+                if !error.class.is_transient() && lasting.is_none() {
+                    lasting = Some((scope.region.clone(), error));
                 }
                 missing.push(scope);
             }
             Err(_) => {
                 tracing::error!(region = scope.region, "this account and region does not answer; it is tried again");
+                may_pass = true;
                 missing.push(scope);
             }
         }
     }
-    match denied {
-        Some((_, region, error))
-            if reached.is_empty() && missing.len() == config.scopes.len() && missing.len() == 1 =>
-        {
-            Err(RunError::Scope { region, source: Box::new(error) })
-        }
-        _ => Ok((reached, missing)),
+    match lasting.filter(|_| reached.is_empty() && !may_pass) {
+        Some((region, error)) => Err(RunError::Scope { region, source: Box::new(error) }),
+        None => Ok((reached, missing)),
     }
 }
 
@@ -106,6 +106,7 @@ pub(super) async fn later(
             Ok(session) if !places.take(&session) => {
                 let (account, region) = (session.account, session.region);
                 tracing::error!(account, region, "two [[scope]] entries lead here: this one is left out");
+                shared.health.found();
                 return;
             }
             Ok(session) => {

@@ -13,22 +13,38 @@ use std::time::Duration;
 /// How long a search of every cluster is believed, from its end, when a drain is opened.
 const SEARCH_LASTS: Duration = Duration::from_secs(60);
 
-/// Carries out the requests of this scope.
+/// Carries out the requests of this scope. One that fails does not hold up those after it.
+///
+/// # Errors
+/// The first failure, once all were tried.
 pub(super) async fn carry_out(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Result<(), StoreError> {
+    let mut failed = None;
     for (key, read) in shared.records.requests(keys).await? {
-        match read {
-            ReadRequest::Request(request) => {
-                let here = request.account == scope.session.account && request.region == scope.session.region;
-                if here && let Some(answer) = one(shared, scope, &request).await? {
-                    say(&request, &answer);
-                    shared.records.answer(&key, &answer).await?;
-                }
+        // Each failure can take seconds, and the lease runs out meanwhile: the rest is left to whoever leads then.
+        if !shared.leadership.leads() {
+            break;
+        }
+        if let Err(error) = carry_out_one(shared, scope, &key, read).await {
+            failed = failed.or(Some(error));
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Carries one request out, and answers it.
+async fn carry_out_one(shared: &Shared, scope: &ScopeState, key: &str, read: ReadRequest) -> Result<(), StoreError> {
+    match read {
+        ReadRequest::Request(request) => {
+            let here = request.account == scope.session.account && request.region == scope.session.region;
+            if here && let Some(answer) = one(shared, scope, &request).await? {
+                say(&request, &answer);
+                shared.records.answer(key, &answer).await?;
             }
-            ReadRequest::Unreadable { why } => {
-                tracing::error!(key, why, "a request cannot be read, and nothing is done");
-                let answer = Answer { text: why, refused: true, at: shared.clock.now() };
-                shared.records.answer(&key, &answer).await?;
-            }
+        }
+        ReadRequest::Unreadable { why } => {
+            tracing::error!(key, why, "a request cannot be read, and nothing is done");
+            let answer = Answer { text: why, refused: true, at: shared.clock.now() };
+            shared.records.answer(key, &answer).await?;
         }
     }
     Ok(())
@@ -51,6 +67,11 @@ async fn one(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<O
         }
         Some(Read::Unreadable { why }) => return Ok(answer(format!("its record cannot be read: {why}"), true)),
     };
+    // The CLI refuses this too, but whoever may write the table can ask without it. A finished record is nobody's.
+    if let Some(theirs) = record.as_ref().filter(|r| !r.is_done() && r.controller != shared.config.controller) {
+        let theirs = &theirs.controller;
+        return Ok(answer(format!("its unfinished drain is one of controller {theirs:?}: ask that one"), true));
+    }
     let policy = record.as_ref().map(|r| shared.config.policies.for_drain(r.cluster.as_deref(), r.group()));
     let margin = margin(&policy.unwrap_or_else(|| shared.config.policies.default_policy().clone()));
     let paused = record.as_ref().and_then(|record| scope.paused_on(record));

@@ -23,6 +23,8 @@ use tracing::Instrument;
 const WRITES: usize = 48;
 /// The longest time without a turn.
 const MOST: Duration = Duration::from_secs(1);
+/// How many records wait to be written before no more drains are decided: each holds a copy.
+const WAITING: usize = 4 * WRITES;
 /// How many drains are decided before others may do something.
 const AT_A_TIME: usize = 200;
 /// How long a drain has stood still before it is asked why.
@@ -49,13 +51,16 @@ pub(super) async fn turns(shared: &Shared, scope: &ScopeState, mut reports: Unbo
         if stop.is_now() && writes.is_empty() && waiting.is_empty() && !is_acting(scope) {
             return;
         }
-        if shared.leadership.leads() && !stop.is_now() && scope.paused.borrow().is_some() {
+        let may = shared.leadership.leads() && !stop.is_now() && scope.paused.borrow().is_some();
+        if may && waiting.len() < WAITING {
             let begun = shared.clock.mono();
-            let due = scope.fleet.due(begun);
-            for some in due.chunks(AT_A_TIME) {
-                for key in decide_all(shared, scope, some) {
-                    waiting.push_back(Box::pin(commit(shared, scope, key)));
-                }
+            let due = scope.fleet.due(begun, AT_A_TIME);
+            for key in decide_all(shared, scope, &due) {
+                waiting.push_back(Box::pin(commit(shared, scope, key)));
+            }
+            if due.len() == AT_A_TIME {
+                // There can be more, after others have done something.
+                scope.fleet.turn.notify_one();
                 tokio::task::yield_now().await;
             }
             if !due.is_empty() {
@@ -222,8 +227,8 @@ async fn commit(shared: &Shared, scope: &ScopeState, commit: Commit) {
             scope.fleet.with(&key, |slot| slot.would.clear());
         }
         take_plan(shared, scope, &key, Decision { record: saved, save: false, ..decision });
-        scope.fleet.freshen(&key);
     }
+    scope.fleet.freshen(&key);
 }
 
 /// Whether a decision differs from the one before.
@@ -284,9 +289,14 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
         }
         Ok(Saved::LostRace) => {
             tracing::debug!(key, "someone else wrote this record; reading it again");
+            let version = |record: Record| (record.generation, record.version);
+            let known = scope.fleet.record(&key).map(version);
             if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
                 tracing::error!(key, %error, "cannot read a record again");
                 scope.fleet.not_written(&key, shared.clock.mono());
+            } else if known == scope.fleet.record(&key).map(version) && scope.fleet.forget(&key) {
+                // Deleted and opened anew, or restored: no later write of it would succeed.
+                tracing::warn!(key, "its record in the table is older than what is known of it: it is read anew");
             }
             None
         }
@@ -342,9 +352,14 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
             (Action::Complete(_), Ok(Some(answer))) => next = after_completion(&record, answer, &policy, now),
             (_, Ok(_)) => next.attempts = if record.attempts > 0 { 0 } else { record.attempts },
             (action, Err(error)) => {
-                tracing::error!(phase = record.phase().name(), %error, "an action failed; it is tried again");
                 let what = error.to_string();
                 let known = record.last_error.as_ref().is_some_and(|known| known.what == what);
+                match known {
+                    true => tracing::debug!(phase = record.phase().name(), %error, "an action failed again"),
+                    false => {
+                        tracing::error!(phase = record.phase().name(), %error, "an action failed; it is tried again");
+                    }
+                }
                 if matches!(action, Action::Complete(_)) {
                     let denied = error.class == ErrorClass::Denied;
                     let answer = if denied { CompletionAnswer::Denied(what) } else { CompletionAnswer::Failed(what) };
@@ -369,6 +384,7 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
             let done = next.is_done();
             let saved = write(shared, scope, next).await;
             scope.fleet.with(&key, |slot| slot.committing = false);
+            scope.fleet.freshen(&key);
             if let (Some(saved), true) = (saved, done) {
                 tracing::info!(
                     group = saved.group(),

@@ -1,9 +1,9 @@
 //! The reads that drains want: how they go for each drain, and a queue for each kind, in the order in which they are due.
 
-use super::{Choice, Slot, backoff};
+use super::{Choice, Slot, Slots, backoff};
 use ecs_drain_state::{Class, Kind, Mono, Need};
 use std::cell::{RefCell, RefMut};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -25,13 +25,15 @@ pub(super) struct Wanted {
     pub(super) due: Mono,
 }
 
-/// How many other drains there are.
+/// What a drain's reads depend on beside its needs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Company {
-    /// In all.
+pub(super) struct Around {
+    /// How many drains there are in all.
     pub(super) drains: usize,
     /// In its cluster, where that is known.
     pub(super) in_cluster: Option<u32>,
+    /// When this process first knew of it: nothing has waited for longer.
+    pub(super) known: Mono,
 }
 
 /// How reads of one kind go for one drain.
@@ -52,19 +54,24 @@ impl Reads {
     ///
     /// One call reads the status of a hundred drains of a cluster: the more there are, the less it is for each. Where it is next
     /// to nothing, it goes before what others have waited for: a status that is late costs each of them a list.
-    pub(super) fn when(&self, kind: Kind, need: Need, company: Company, now: Mono) -> Wanted {
+    pub(super) fn when(&self, kind: Kind, need: Need, around: Around, now: Mono) -> Wanted {
+        let patience = need.class.patience();
+        let is_shared = kind == Kind::Status && around.in_cluster.is_some_and(|drains| drains >= MANY);
         let shows = kind == Kind::Status && matches!(need.class, Class::Show | Class::Later);
-        let is_shared = shows && company.in_cluster.is_some_and(|drains| drains >= MANY);
-        let spacing = SPACING.saturating_mul(u32::try_from(company.drains / 100).unwrap_or(u32::MAX));
-        let spaced = if is_shared { self.ended + spacing.min(SPACED_AT_MOST) } else { Mono::START };
+        let spacing = SPACING.saturating_mul(u32::try_from(around.drains / 100).unwrap_or(u32::MAX));
+        let spaced = if is_shared && shows { self.ended + spacing.min(SPACED_AT_MOST) } else { Mono::START };
         let from = need.from.max(self.not_before).max(spaced);
-        let due = match company.in_cluster {
-            _ if is_shared || need.class == Class::Last => from.before(AHEAD),
-            Some(drains) if shows => from + need.class.patience() / drains.max(1),
-            _ => need.due.max(from),
+        let due = match (need.class, around.in_cluster) {
+            (Class::Spot | Class::Last, _) => from.before(AHEAD),
+            _ if is_shared => from.before(AHEAD),
+            (Class::Show | Class::Later, Some(drains)) if shows => from + patience / drains.max(1),
+            // These count from when the drain began.
+            (Class::Begun | Class::Begin, _) => need.due.max(from),
+            _ => need.due.max(around.known + patience).max(from),
         };
         // What the last read did not give, others go before.
-        let due = if self.ended > need.from { due.max(self.ended + need.class.patience()) } else { due };
+        let again = self.ended > need.from && !is_shared;
+        let due = if again { due.max(self.ended + patience.min(Class::Show.patience())) } else { due };
         // What has been wanted for a while has waited for as long, although it is decided anew again and again.
         let waited = self.wanted.filter(|before| before.from <= now && from <= now);
         Wanted { from, due: waited.map_or(due, |before| before.due.min(due)) }
@@ -107,10 +114,10 @@ struct Queue {
 
 impl Queue {
     /// Moves what is wanted by now.
-    fn ripen(&mut self, kind: Kind, now: Mono, slots: &BTreeMap<String, Slot>) {
+    fn ripen(&mut self, kind: Kind, now: Mono, slots: &Slots) {
         let later = self.later.split_off(&(now + Duration::from_nanos(1), Rc::default()));
         for (from, key) in std::mem::replace(&mut self.later, later) {
-            let wanted = slots.get(&*key).and_then(|slot| slot.reads.get(&kind)?.wanted);
+            let wanted = slots.get(&*key).and_then(|slot| slot.reads[kind as usize].wanted);
             self.ready.insert((wanted.map_or(from, |wanted| wanted.due), key));
         }
     }
@@ -149,7 +156,7 @@ impl Queues {
     }
 
     /// When the most urgent of those that are wanted now is due.
-    pub(super) fn next_due(&self, kind: Kind, now: Mono, slots: &BTreeMap<String, Slot>) -> Option<Mono> {
+    pub(super) fn next_due(&self, kind: Kind, now: Mono, slots: &Slots) -> Option<Mono> {
         let mut queue = self.of(kind);
         queue.ripen(kind, now, slots);
         queue.ready.first().map(|(due, _)| *due)
@@ -162,7 +169,7 @@ impl Queues {
         kind: Kind,
         now: Mono,
         soon: Duration,
-        slots: &BTreeMap<String, Slot>,
+        slots: &Slots,
         mut choose: impl FnMut(&str, &Slot) -> Choice,
     ) -> Vec<String> {
         let mut queue = self.of(kind);

@@ -15,6 +15,7 @@ use futures_util::stream::{self, StreamExt};
 use jiff::SignedDuration;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 mod asked;
 
@@ -26,11 +27,17 @@ const AT_ONCE: usize = 32;
 /// How a note begins that says that our action is over and another hook's is not.
 const STILL_HELD: &str = "still held by the group's other hooks:";
 
+/// How soon an instance that is in a cluster which is not configured is searched for again: somebody may take it out.
+const SEARCH_AGAIN: Duration = Duration::from_secs(300);
+
 /// What intake remembers, so that it says each thing once.
 #[derive(Default)]
 pub struct Intake {
-    said: RefCell<BTreeSet<String>>,
+    said: RefCell<BTreeSet<Said>>,
 }
+
+/// What was said of which instance or group; of an instance, with the generation of its drain: it is said anew of the next.
+type Said = (&'static str, String, u64);
 
 impl Intake {
     /// Opens a record for every instance that waits under our hook and has none; a drain that is under way without a
@@ -38,7 +45,9 @@ impl Intake {
     pub async fn pass(&self, config: &Config, scope: &ScopeState, records: &Records, clock: &Clock) {
         let Some(view) = scope.groups.borrow().clone() else { return };
         let mut opening_now = Vec::new();
-        for (instance, member) in scope.waiting(&view) {
+        let waiting = scope.waiting(&view);
+        self.forget(&view, &waiting);
+        for (instance, member) in waiting {
             let known = scope.phases.borrow().get(&instance).copied();
             let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, &instance);
             let has_lifecycle = known.is_some_and(|known| known.phase != Phase::Done && known.has_lifecycle);
@@ -48,8 +57,9 @@ impl Intake {
             let LifecycleState::Waiting(kind) = LifecycleState::read(&member.state) else { continue };
             let Some(hook) = self.hook(scope, &view, &member) else { continue };
             if !may_open(scope, &instance, hook, kind, known) {
-                if known.is_some_and(|known| known.phase == Phase::Done) {
-                    self.say_still_held(scope, records, clock, &view, &instance, &member, hook).await;
+                if let Some(done) = known.filter(|known| known.phase == Phase::Done) {
+                    let said = ("held", instance.clone(), done.generation);
+                    self.say_still_held(scope, records, clock, &view, said, &member, hook).await;
                 }
                 continue;
             }
@@ -65,9 +75,9 @@ impl Intake {
                 continue;
             }
             // The search goes on meanwhile.
-            let Some(container_instances) = self.find(scope, &instance, view.read.began).filter(|_| may_hold) else {
-                continue;
-            };
+            let generation = known.map_or(0, |known| known.generation);
+            let found = self.find(scope, &instance, generation, view.read.began);
+            let Some(container_instances) = found.filter(|_| may_hold) else { continue };
             opening_now.push(opening(config, scope, &instance, lifecycle, container_instances));
         }
         stream::iter(opening_now)
@@ -89,16 +99,17 @@ impl Intake {
         records: &Records,
         clock: &Clock,
         view: &GroupsView,
-        instance: &str,
+        said: Said,
         member: &Member,
         hook: &HookView,
     ) {
+        let instance = said.1.as_str();
         let hooks = view.groups.get(&member.group).and_then(|group| group.hooks.known());
         let others = hooks.into_iter().flatten().filter(|h| h.terminating && h.name != hook.name);
         let others: Vec<&str> = others.map(|h| h.name.as_str()).collect();
         let over = scope.beats.last(instance, &hook.name) == Some(Beat::NoActiveAction);
         let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, instance);
-        if others.is_empty() || !over || self.said.borrow().contains(&format!("held {key}")) {
+        if others.is_empty() || !over || self.said.borrow().contains(&said) {
             return;
         }
         let Ok(Some(Read::Record(record))) = records.get(&key).await else { return };
@@ -114,7 +125,7 @@ impl Intake {
                 Err(error) => return tracing::error!(instance, %error, "cannot write who still holds it"),
             }
         }
-        self.said.borrow_mut().insert(format!("held {key}"));
+        self.said.borrow_mut().insert(said);
     }
 
     /// Our hook on the group, if there is exactly one.
@@ -124,7 +135,7 @@ impl Intake {
             OurHooks::Several(hooks) => {
                 let names: Vec<_> = hooks.iter().map(|h| h.name.as_str()).collect();
                 let group = &member.group;
-                self.once(format!("several {group}"), || {
+                self.once(("several", group.clone(), 0), || {
                     tracing::error!(
                         group,
                         "{} of the configured hooks are on this group ({}): its instances are held and not drained; \
@@ -140,7 +151,7 @@ impl Intake {
     }
 
     /// The container instances of an instance, once every cluster has been searched for it; None to leave it alone.
-    fn find(&self, scope: &ScopeState, instance: &str, since: Mono) -> Option<Vec<ContainerInstance>> {
+    fn find(&self, scope: &ScopeState, instance: &str, generation: u64, since: Mono) -> Option<Vec<ContainerInstance>> {
         // Nowhere is said only after complete reads.
         let known = scope.searches.get(instance).filter(|search| !search.found.is_empty() || search.unread.is_empty());
         let Some(lookup) = known else {
@@ -150,10 +161,13 @@ impl Intake {
             }
             return None;
         };
-        let selected = |c: &ContainerInstance| scope.config.clusters.matches(&c.cluster);
-        if !lookup.found.is_empty() && !lookup.found.iter().any(selected) {
-            let cluster = &lookup.found[0].cluster;
-            self.once(format!("cluster {instance}"), || {
+        // One of several is enough: the drain would ask for DRAINING there too, which nobody has allowed.
+        if let Some(left_out) = lookup.found.iter().find(|c| !scope.config.clusters.matches(&c.cluster)) {
+            let cluster = &left_out.cluster;
+            if !scope.searches.is_wanted(instance) {
+                scope.searches.want(instance, lookup.read.ended + SEARCH_AGAIN, Class::Show);
+            }
+            self.once(("cluster", instance.to_owned(), generation), || {
                 tracing::info!(
                     instance,
                     cluster,
@@ -165,7 +179,14 @@ impl Intake {
         Some(lookup.found)
     }
 
-    fn once(&self, what: String, say: impl FnOnce()) {
+    /// Forgets what was said of instances that do not wait any more, and of groups that are gone.
+    fn forget(&self, view: &GroupsView, waiting: &[(String, Member)]) {
+        let waits: BTreeSet<&str> = waiting.iter().map(|(instance, _)| instance.as_str()).collect();
+        let is_here = |of: &String| waits.contains(of.as_str()) || view.groups.contains_key(of);
+        self.said.borrow_mut().retain(|(_, of, _)| is_here(of));
+    }
+
+    fn once(&self, what: Said, say: impl FnOnce()) {
         if self.said.borrow_mut().insert(what) {
             say();
         }
@@ -297,7 +318,7 @@ async fn open(
         None if matches!(created, Saved::Saved(_)) => created,
         None => records.create(Record::open(opening, now)).await?,
         Some(Read::Record(old)) if !old.is_done() && old.controller != controller => {
-            intake.once(format!("foreign {key}"), || {
+            intake.once(("foreign", old.instance_id.clone(), old.generation), || {
                 tracing::error!(
                     instance = old.instance_id,
                     controller = old.controller,
@@ -348,4 +369,31 @@ async fn open(
         Saved::LostRace => {}
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ecs_drain_state::Read;
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_thing_is_said_once_of_each_drain_and_forgotten_with_its_wait() {
+        let (intake, times) = (Intake::default(), Cell::new(0));
+        let say = |generation: u64| {
+            intake.once(("held", "i-1".to_owned(), generation), || times.set(times.get() + 1));
+            times.get()
+        };
+        assert_eq!([say(1), say(1), say(2), say(2)], [1, 1, 2, 2]);
+        let read = Read { began: Mono::START, ended: Mono::START };
+        let (unread, groups, members) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        let view = GroupsView { read, unread, groups, members };
+        let member = Member { group: "web".to_owned(), state: "Terminating:Wait".to_owned(), healthy: true };
+        intake.forget(&view, &[("i-1".to_owned(), member)]);
+        assert_eq!(say(2), 2, "it waits on");
+        intake.forget(&view, &[]);
+        assert!(intake.said.borrow().is_empty());
+        assert_eq!(say(2), 3, "it waits once more");
+    }
 }

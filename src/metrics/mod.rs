@@ -32,7 +32,7 @@ pub const NO_CLUSTER: &str = "(none)";
 const SPANS: [f64; 12] =
     [10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0, 172_800.0];
 
-/// How long a pass takes.
+/// How long it takes to decide all drains that are due together.
 const PASSES: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// What a heartbeat came to.
@@ -196,7 +196,8 @@ impl Inner {
         all.register_with_unit("deadline_margin", help, Unit::Seconds, self.margin.clone());
         all.register("heartbeats", "Heartbeats, by result", self.heartbeats.clone());
         all.register("aws_calls", "Calls to AWS with all their attempts, by result", self.calls.clone());
-        all.register_with_unit("pass_duration", "Turns over a cluster", Unit::Seconds, self.passes.clone());
+        let help = "How long it took to decide all drains that were due together";
+        all.register_with_unit("pass_duration", help, Unit::Seconds, self.passes.clone());
         all.register("leads", "Whether this process holds the lease, and acts", self.leads.clone());
         let build: Family<Labels, Gauge> = Family::default();
         build.get_or_create(&labels([("version", env!("CARGO_PKG_VERSION"))])).set(1);

@@ -7,6 +7,7 @@ use crate::aws::calls::{DESCRIBE_CLUSTERS, LIST_TASKS};
 use crate::aws::{Desired, Permit};
 use crate::fleet::{Choice, Slot};
 use ecs_drain_state::facts::InstanceFacts;
+use ecs_drain_state::sight::id;
 use ecs_drain_state::{Answer, Kind, Mono, Wanted};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,7 +123,7 @@ fn wish(kind: Kind, key: &str, slot: &Slot) -> Option<Wish> {
         list.map_or(Mono::START, |read| read.began)
     };
     let one = there.min_by_key(|one| read(one))?;
-    let mine = record.container_instances.iter().find(|mine| mine.arn == one.arn)?;
+    let mine = record.container_instances.iter().find(|mine| id(&mine.arn) == id(&one.arn))?;
     Some(Wish {
         key: key.to_owned(),
         cluster: mine.cluster.clone(),
@@ -184,7 +185,7 @@ async fn whole_cluster(reader: &Reader<'_>, permit: Permit, wish: Wish) {
     };
     let read = reader.read(began);
     for wish in wishes {
-        let found = tasks.remove(&wish.arn).unwrap_or_default();
+        let found = tasks.remove(id(&wish.arn)).unwrap_or_default();
         let arns = found.iter().map(|(arn, _)| arn.clone()).collect();
         reader.fleet.answer(&wish.key, read, Answer::Discovered { of: wish.arn, tasks: arns });
         reader.fleet.answer(&wish.key, read, Answer::Tasks(found));

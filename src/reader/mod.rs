@@ -26,6 +26,8 @@ mod services;
 mod status;
 mod targets;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 pub use diagnosis::{DiagnosisCache, Stuck, StuckTask, diagnose};
 pub use groups::{HooksCache, absent, attachments, read_groups, sight};
@@ -40,7 +42,7 @@ use ecs_drain_state::{Answer, Kind, Mono, Read};
 use futures_util::future::{LocalBoxFuture, join_all};
 use services::ServiceCache;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How often a worker looks whether there is work, although nobody rang.
@@ -56,7 +58,7 @@ pub struct Caches {
     balancers: BalancerCache,
     owners: targets::Owners,
     lists: lists::Clusters,
-    /// Which EC2 instance each container instance is: that never changes.
+    /// Which EC2 instance each container instance is, by the id in its ARN: that never changes.
     ec2: RefCell<BTreeMap<String, String>>,
     round: round::Round,
     /// Task definitions.
@@ -174,9 +176,14 @@ impl Reader<'_> {
 
     /// A read has ended for these drains.
     fn ended<'k>(&self, kind: Kind, keys: impl IntoIterator<Item = &'k String>) {
+        self.end(kind, keys, &BTreeSet::new());
+    }
+
+    /// The same; of some of them something was not said, and is asked for again later, as after a failure.
+    fn end<'k>(&self, kind: Kind, keys: impl IntoIterator<Item = &'k String>, without: &BTreeSet<String>) {
         let now = self.clock.mono();
         for key in keys {
-            self.fleet.end_read(kind, key, now, false);
+            self.fleet.end_read(kind, key, now, without.contains(key));
         }
     }
 }

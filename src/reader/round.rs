@@ -122,6 +122,12 @@ impl State {
         needs.map(|rider| rider.due).min().unwrap_or(Mono::NEVER)
     }
 
+    /// By when the clusters are to be listed: now, or sooner for somebody who is in a hurry.
+    fn list_due(&self, now: Mono) -> Mono {
+        let uncounted = self.riders.iter().filter(|rider| !rider.counted);
+        uncounted.map(|rider| rider.due).min().map_or(now, |due| due.min(now))
+    }
+
     /// The instances for which this cluster must be asked.
     fn asking(&self, number: usize) -> BTreeSet<String> {
         let asking = self.riders.iter().filter(|rider| !rider.has_seen(number));
@@ -214,7 +220,8 @@ fn board(reader: &Reader<'_>) {
 /// Lists the clusters for those who came since that was done last. An empty one need not be asked: many accounts have more
 /// clusters that run on Fargate alone.
 async fn list(reader: &Reader<'_>) {
-    let (permit, began) = reader.turn(&LIST_CLUSTERS, reader.clock.mono()).await;
+    let due = reader.caches.round.0.borrow().list_due(reader.clock.mono());
+    let (permit, began) = reader.turn(&LIST_CLUSTERS, due).await;
     let came = reader.caches.round.0.borrow().came;
     let clusters = match reader.session.ecs.clusters(permit).await {
         Ok(clusters) => clusters,
@@ -227,7 +234,7 @@ async fn list(reader: &Reader<'_>) {
             for rider in left {
                 match &rider.who {
                     Who::Drain(key) => reader.failed(Kind::Sweep, [key], began, &error),
-                    Who::Search => reader.searches.put_back(&rider.instance, reader.clock.mono() + AGAIN),
+                    Who::Search => reader.searches.put_back(&rider.instance, reader.clock.mono() + AGAIN, rider.due),
                 }
             }
             return;
@@ -236,7 +243,7 @@ async fn list(reader: &Reader<'_>) {
     let mut sizes = BTreeMap::new();
     if clusters.len() > 1 {
         for batch in clusters.chunks(IN_A_CALL) {
-            let (permit, _) = reader.turn(&DESCRIBE_CLUSTERS, reader.clock.mono()).await;
+            let (permit, _) = reader.turn(&DESCRIBE_CLUSTERS, due).await;
             match reader.session.ecs.cluster_sizes(permit, batch).await {
                 Ok(some) => sizes.extend(some),
                 Err(error) => tracing::debug!(%error, "how large clusters are is not known"),

@@ -7,6 +7,7 @@ use super::{Reader, workers};
 use crate::aws::calls::{DESCRIBE_CONTAINER_INSTANCES, LIST_CONTAINER_INSTANCES};
 use crate::aws::{AwsError, Permit, Session};
 use crate::fleet::Choice;
+use ecs_drain_state::sight::id;
 use ecs_drain_state::{Answer, ContainerInstance, Kind, Mono, Phase};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -152,7 +153,7 @@ async fn matched(
     arns: BTreeSet<String>,
     ids: &[String],
 ) -> Result<Vec<(String, ContainerInstance)>, AwsError> {
-    let known = |arn: &String| reader.caches.ec2.borrow().get(arn).cloned();
+    let known = |arn: &String| reader.caches.ec2.borrow().get(id(arn)).cloned();
     let new: Vec<String> = arns.iter().filter(|arn| known(arn).is_none()).cloned().collect();
     for batch in new.chunks(IN_A_CALL) {
         let (permit, began) = reader.turn(&DESCRIBE_CONTAINER_INSTANCES, due).await;
@@ -166,7 +167,7 @@ async fn matched(
         if all.len() > KEPT {
             all.clear();
         }
-        all.extend(views().filter_map(|view| Some((view.arn.clone(), view.ec2_instance_id.clone()?))));
+        all.extend(views().filter_map(|view| Some((id(&view.arn).to_owned(), view.ec2_instance_id.clone()?))));
     }
     let wanted: BTreeSet<&String> = ids.iter().collect();
     let pairs = arns.into_iter().filter_map(|arn| Some((known(&arn)?, arn)));

@@ -12,6 +12,10 @@ use std::time::Duration;
 /// How long a service's description is believed. What a task is bound to does not change; what new tasks get does.
 const LASTS: Duration = Duration::from_secs(300);
 
+/// How soon a service is described again for a task of a deployment that the answer did not name: reads lag, and tasks of a
+/// deployment that is over can run on.
+const UNNAMED_LASTS: Duration = Duration::from_secs(60);
+
 /// How long a description is kept that nobody asks for.
 const KEPT: Duration = Duration::from_secs(3600);
 
@@ -21,20 +25,45 @@ const IN_A_CALL: usize = 10;
 /// A service: its cluster's name and its own.
 type Key = (String, String);
 
-/// Services by cluster and name: when each was described, and as what; None where it no longer exists.
+/// Services by cluster and name.
 #[derive(Default)]
 pub(super) struct ServiceCache(RefCell<BTreeMap<Key, Kept>>);
 
-type Kept = (Mono, Option<Rc<ServiceView>>);
+/// What is known of one service.
+struct Kept {
+    /// When it was described.
+    read: Mono,
+    /// As what; None where it no longer exists.
+    view: Option<Rc<ServiceView>>,
+    /// The deployments of the tasks for which it was described, whether or not it still names them.
+    asked: BTreeSet<String>,
+}
+
+impl Kept {
+    fn names(&self, deployment: &str) -> bool {
+        self.view.as_ref().is_some_and(|view| view.deployments.iter().any(|named| named == deployment))
+    }
+
+    /// Returns whether it was described when these deployments had begun: where their tasks are registered may be new.
+    fn covers(&self, deployments: &BTreeSet<String>) -> bool {
+        deployments.iter().all(|one| self.names(one) || self.asked.contains(one))
+    }
+
+    /// Returns whether it is believed for tasks of these deployments.
+    fn is_fresh(&self, deployments: &BTreeSet<String>, now: Mono) -> bool {
+        let lasts = if deployments.iter().all(|one| self.names(one)) { LASTS } else { UNNAMED_LASTS };
+        now < self.read + lasts && self.covers(deployments)
+    }
+}
 
 impl ServiceCache {
     /// What is known of a service: None where it is not, `Some(None)` where there is none.
     pub(super) fn get(&self, cluster: &str, name: &str) -> Option<Option<Rc<ServiceView>>> {
-        self.0.borrow().get(&(cluster.to_owned(), name.to_owned())).map(|(_, view)| view.clone())
+        self.0.borrow().get(&(cluster.to_owned(), name.to_owned())).map(|kept| kept.view.clone())
     }
 
     pub(super) fn prune(&self, now: Mono) {
-        self.0.borrow_mut().retain(|_, (read, _)| now.since(*read) < KEPT);
+        self.0.borrow_mut().retain(|_, kept| now.since(kept.read) < KEPT);
     }
 }
 
@@ -43,15 +72,27 @@ pub(super) fn service_name(task: &TaskView) -> Option<&str> {
     task.group.as_deref()?.strip_prefix("service:")
 }
 
+/// The services of these tasks by name, with the deployments that started these.
+fn deployments(tasks: &[TaskView]) -> BTreeMap<&str, BTreeSet<String>> {
+    let mut services: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for task in tasks {
+        let Some(name) = service_name(task) else { continue };
+        let started_by = task.started_by.iter().filter(|by| by.starts_with("ecs-svc/")).cloned();
+        services.entry(name).or_default().extend(started_by);
+    }
+    services
+}
+
 /// Reads the services of these tasks that are not known well enough; gives what could not be read, by name.
 pub(super) async fn know(reader: &Reader<'_>, cluster: &str, tasks: &[TaskView]) -> BTreeMap<String, String> {
     let now = reader.clock.mono();
-    let names: BTreeSet<&str> = tasks.iter().filter_map(service_name).collect();
+    let wanted = deployments(tasks);
+    let key = |name: &str| (cluster.to_owned(), name.to_owned());
     let stale: Vec<String> = {
         let known = reader.caches.services.0.borrow();
         let fresh =
-            |name: &str| known.get(&(cluster.to_owned(), name.to_owned())).is_some_and(|(read, _)| now < *read + LASTS);
-        names.into_iter().filter(|name| !fresh(name)).map(str::to_owned).collect()
+            |name: &str, of: &BTreeSet<String>| known.get(&key(name)).is_some_and(|kept| kept.is_fresh(of, now));
+        wanted.iter().filter(|(name, of)| !fresh(name, of)).map(|(name, _)| (*name).to_owned()).collect()
     };
     let mut unknown = BTreeMap::new();
     for batch in stale.chunks(IN_A_CALL) {
@@ -71,10 +112,58 @@ pub(super) async fn know(reader: &Reader<'_>, cluster: &str, tasks: &[TaskView])
                 continue;
             }
             let view = described.found.iter().find(|view| view.name == *name).cloned().map(Rc::new);
-            known.insert((cluster.to_owned(), name.clone()), (began, view));
+            let mut asked = wanted.get(name.as_str()).cloned().unwrap_or_default();
+            // Who asked a moment ago need not ask again.
+            let before = known.get(&key(name)).filter(|kept| began < kept.read + UNNAMED_LASTS);
+            asked.extend(before.into_iter().flat_map(|kept| kept.asked.iter().cloned()));
+            known.insert(key(name), Kept { read: began, view, asked });
         }
     }
-    // What was known before, and could not be read anew, is still better than nothing.
-    unknown.retain(|name, _| reader.caches.services.get(cluster, name).is_none());
+    // What was known before, and could not be read anew, is still better than nothing: but not for tasks of a deployment that
+    // began later.
+    let known = reader.caches.services.0.borrow();
+    let none = BTreeSet::new();
+    unknown.retain(|name, _| {
+        let of = wanted.get(name.as_str()).unwrap_or(&none);
+        known.get(&key(name)).is_none_or(|kept| !kept.covers(of))
+    });
     unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> Mono {
+        Mono::at(Duration::from_secs(second))
+    }
+
+    fn some(deployments: &str) -> BTreeSet<String> {
+        deployments.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// A service that is deployed again is described again, and one whose old tasks run on is not described for each of them.
+    #[test]
+    fn a_service_is_described_again_for_a_task_of_another_deployment() {
+        let view = ServiceView {
+            name: "api".to_owned(),
+            daemon: false,
+            target_groups: Vec::new(),
+            classic: Vec::new(),
+            revisions: Vec::new(),
+            deployments: vec!["ecs-svc/2".to_owned()],
+        };
+        let kept = Kept { read: at(1000), view: Some(Rc::new(view)), asked: some("ecs-svc/1") };
+        for (of, second, fresh, covers) in [
+            ("", 1299, true, true),
+            ("ecs-svc/2", 1299, true, true),
+            ("ecs-svc/2", 1300, false, true),
+            ("ecs-svc/1 ecs-svc/2", 1059, true, true),
+            ("ecs-svc/1 ecs-svc/2", 1060, false, true),
+            ("ecs-svc/2 ecs-svc/3", 1001, false, false),
+        ] {
+            let of = some(of);
+            assert_eq!((kept.is_fresh(&of, at(second)), kept.covers(&of)), (fresh, covers), "{of:?} at {second}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use super::{Reader, workers};
 use crate::aws::calls::DESCRIBE_CONTAINER_INSTANCES;
 use crate::aws::{ContainerInstanceView, Described};
 use crate::fleet::{Choice, Slot};
+use ecs_drain_state::sight::id;
 use ecs_drain_state::{Answer, ContainerInstanceSight, Kind, Mono, Phase, Read};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -42,8 +43,8 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
             let arns: Vec<String> = arns.into_iter().collect();
             match reader.session.ecs.container_instances(permit, &cluster, &arns).await {
                 Ok(described) => {
-                    hand_out(reader, reader.read(began), &batch, &described);
-                    reader.ended(Kind::Status, &keys);
+                    let failed = hand_out(reader, reader.read(began), &batch, &described);
+                    reader.end(Kind::Status, &keys, &failed);
                 }
                 Err(error) => reader.failed(Kind::Status, &keys, began, &error),
             }
@@ -75,11 +76,12 @@ fn first(reader: &Reader<'_>) -> Option<(String, Vec<Item>)> {
 
 /// Fills the call with other drains of the cluster that want it up to `soon` from now.
 fn fill(reader: &Reader<'_>, cluster: &str, soon: Duration, keys: &mut BTreeSet<String>, batch: &mut Vec<Item>) {
+    let ride: BTreeSet<String> = batch.iter().map(|item| item.key.clone()).collect();
     let taken = reader.fleet.pick(Kind::Status, reader.clock.mono(), soon, |key, slot| {
         if batch.len() >= IN_A_CALL {
             return Choice::Stop;
         }
-        if batch.iter().any(|item| item.key == key) {
+        if ride.contains(key) || (!soon.is_zero() && slot.fails(Kind::Status)) {
             return Choice::Leave;
         }
         let before = batch.len();
@@ -117,21 +119,38 @@ fn items<'a>(key: &'a str, slot: &'a Slot, cluster: &'a str) -> impl Iterator<It
     mine.map(move |mine| Item { key: key.to_owned(), arn: mine.arn.clone() })
 }
 
-fn hand_out(reader: &Reader<'_>, read: Read, batch: &[Item], described: &Described<ContainerInstanceView>) {
+/// Gives the drains of which something could not be read.
+fn hand_out(
+    reader: &Reader<'_>,
+    read: Read,
+    batch: &[Item],
+    described: &Described<ContainerInstanceView>,
+) -> BTreeSet<String> {
+    let mut without = BTreeSet::new();
     let found: BTreeMap<&str, &ContainerInstanceView> =
-        described.found.iter().map(|view| (view.arn.as_str(), view)).collect();
+        described.found.iter().map(|view| (id(&view.arn), view)).collect();
     for item in batch {
-        let found = found.get(item.arn.as_str()).copied();
+        let found = found.get(id(&item.arn)).copied();
         let failed = described.failed.iter().find(|(arn, _)| *arn == item.arn);
         let answer = match (found, failed) {
             (Some(view), _) => Answer::Status { of: item.arn.clone(), sight: sight(view) },
             (None, Some((arn, reason))) => {
                 Answer::Failed(Kind::Status, format!("ecs:DescribeContainerInstances said of {arn}: {reason}"))
             }
-            (None, None) => Answer::Status { of: item.arn.clone(), sight: ContainerInstanceSight::MISSING },
+            (None, None) if described.missing.contains(&item.arn) => {
+                Answer::Status { of: item.arn.clone(), sight: ContainerInstanceSight::MISSING }
+            }
+            (None, None) => {
+                let why = format!("ecs:DescribeContainerInstances said nothing of {}", item.arn);
+                Answer::Failed(Kind::Status, why)
+            }
         };
+        if matches!(answer, Answer::Failed(..)) {
+            without.insert(item.key.clone());
+        }
         reader.fleet.answer(&item.key, read, answer);
     }
+    without
 }
 
 pub(super) fn sight(view: &ContainerInstanceView) -> ContainerInstanceSight {

@@ -5,6 +5,7 @@ use super::{Reader, workers};
 use crate::aws::calls::{DESCRIBE_LOAD_BALANCERS, DESCRIBE_TARGET_HEALTH, DESCRIBE_TASKS, LIST_TASKS};
 use crate::aws::{AwsError, Desired, TargetHealthView};
 use crate::fleet::{Choice, Slot};
+use ecs_drain_state::sight::id;
 use ecs_drain_state::{Answer, Balancer, Kind, Mono, Obligation, Phase, Read, Target, TargetSight};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ const WORKERS: usize = 4;
 const DRAINS_A_SECOND: u32 = 40;
 const APART: Duration = Duration::from_secs(5);
 
-/// How long it is believed which tasks of a cluster own which addresses.
+/// How long it is believed which tasks of a cluster own which addresses, and how soon that is read again where it failed.
 const OWNERS_LAST: Duration = Duration::from_secs(30);
 
 /// Which container instance runs the task that owns an address, in one cluster.
@@ -27,8 +28,8 @@ type ByAddress = BTreeMap<String, String>;
 /// What the sweep of targets remembers.
 #[derive(Default)]
 pub(super) struct Owners {
-    /// The owners of addresses by cluster, and when that was read.
-    owners: RefCell<BTreeMap<String, (Mono, ByAddress)>>,
+    /// The owners of addresses by cluster, and until when that is believed; None where they could not be read.
+    owners: RefCell<BTreeMap<String, (Mono, Option<ByAddress>)>>,
     /// The balancers that are being asked.
     asked: RefCell<BTreeSet<Balancer>>,
     /// When each balancer may be asked again, at the soonest.
@@ -38,13 +39,14 @@ pub(super) struct Owners {
 impl Owners {
     pub(super) fn prune(&self, now: Mono) {
         self.next.borrow_mut().retain(|_, next| *next > now);
+        self.owners.borrow_mut().retain(|_, (until, _)| *until > now);
     }
 }
 
 /// What a balancer says: None where it does not exist.
 enum Said {
     Targets(Option<Vec<TargetHealthView>>),
-    /// The instances that it lists, and its words for those of drains.
+    /// The instances that it lists, and its words for those of drains, listed or not.
     Classic(Option<Vec<String>>, BTreeMap<String, String>),
 }
 
@@ -146,32 +148,38 @@ async fn ask(reader: &Reader<'_>, balancer: &Balancer, due: Mono) -> (Result<Sai
                 Ok(mut members) => members.remove(name).flatten(),
                 Err(error) => return (Err(error), began),
             };
-            let words = words(reader, name, members.as_deref()).await;
-            (Ok(Said::Classic(members, words)), began)
+            let words = words(reader, balancer, name, members.as_deref()).await;
+            (words.map(|words| Said::Classic(members, words)), began)
         }
     }
 }
 
-/// What a classic load balancer says of those drained instances that it still lists; for display alone, so a failure only
-/// leaves the words out.
-async fn words(reader: &Reader<'_>, name: &str, members: Option<&[String]>) -> BTreeMap<String, String> {
-    let ours: Vec<String> = {
+/// What a classic load balancer says of drained instances. Of those that it lists that is for display alone, so a failure only
+/// leaves the words out. Whether it lists an instance whose connections drain, no document says: of one that it does not list
+/// these words alone tell.
+async fn words(
+    reader: &Reader<'_>,
+    balancer: &Balancer,
+    name: &str,
+    members: Option<&[String]>,
+) -> Result<BTreeMap<String, String>, AwsError> {
+    let Some(members) = members else { return Ok(BTreeMap::new()) };
+    let ours: BTreeSet<String> = {
         let slots = reader.fleet.slots();
-        let ids: BTreeSet<&str> = slots.values().map(|slot| slot.drain.record.instance_id.as_str()).collect();
-        members.into_iter().flatten().filter(|id| ids.contains(id.as_str())).cloned().collect()
+        let targets = slots.values().flat_map(|slot| slot.drain.facts.targets.iter().map(|target| &target.obligation));
+        let ids = targets.filter(|one| one.balancer == *balancer).filter_map(|one| match &one.target {
+            Target::Instance(id) => Some(id.clone()),
+            Target::Ip(_) => None,
+        });
+        ids.collect()
     };
-    if ours.is_empty() {
-        return BTreeMap::new();
-    }
-    match reader.session.elb.instance_health(name, &ours).await {
-        Ok(states) => {
-            states.into_iter().map(|(id, state, description)| (id, format!("{state} ({description})"))).collect()
-        }
-        Err(error) => {
-            tracing::debug!(%error, "no words for a classic load balancer's instances");
-            BTreeMap::new()
-        }
-    }
+    let (listed, unlisted): (Vec<String>, Vec<String>) = ours.into_iter().partition(|id| members.contains(id));
+    let mut states = reader.session.elb.instance_health(name, &listed).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "no words for a classic load balancer's instances");
+        Vec::new()
+    });
+    states.extend(reader.session.elb.instance_health(name, &unlisted).await?);
+    Ok(states.into_iter().map(|(id, state, description)| (id, format!("{state} ({description})"))).collect())
 }
 
 async fn hand_out(reader: &Reader<'_>, read: Read, keys: &BTreeSet<String>, balancer: &Balancer, said: &Said) {
@@ -221,12 +229,15 @@ fn sight(target: &Target, said: &Said, worst: &BTreeMap<&str, &TargetHealthView>
         Said::Targets(None) | Said::Classic(None, _) => TargetSight::Gone,
         // Every port counts: dynamic host ports make several targets of one instance.
         Said::Targets(Some(_)) => worst.get(id.as_str()).map_or(TargetSight::Gone, |target| present(target)),
-        Said::Classic(Some(members), words) if members.contains(id) => {
-            let state = words.get(id).cloned().unwrap_or_else(|| "still listed".to_owned());
-            let draining = state.contains("deregistration currently in progress");
+        Said::Classic(Some(members), words) => {
+            let state = words.get(id);
+            let draining = state.is_some_and(|state| state.contains("deregistration currently in progress"));
+            if !draining && !members.contains(id) {
+                return TargetSight::Gone;
+            }
+            let state = state.cloned().unwrap_or_else(|| "still listed".to_owned());
             TargetSight::Present { state, draining, instance_dead: false }
         }
-        Said::Classic(Some(_), _) => TargetSight::Gone,
     }
 }
 
@@ -256,34 +267,40 @@ async fn owned_elsewhere(reader: &Reader<'_>, key: &str, ip: &str) -> bool {
         let record = &slot.drain.record;
         let due = matches!(record.phase(), Phase::Verifying | Phase::Completing);
         let clusters: BTreeSet<String> = record.container_instances.iter().map(|mine| mine.cluster.clone()).collect();
-        let arns: BTreeSet<String> = record.container_instances.iter().map(|mine| mine.arn.clone()).collect();
-        due.then_some((clusters, arns))
+        let mine = record.container_instances.iter().map(|mine| id(&mine.arn).to_owned());
+        let mine: BTreeSet<String> = mine.collect();
+        due.then_some((clusters, mine))
     });
-    let Some((clusters, arns)) = asked.flatten() else { return false };
+    let Some((clusters, mine)) = asked.flatten() else { return false };
     for cluster in clusters {
-        let known = |now: Mono| {
-            let owners = reader.caches.owners.owners.borrow();
-            let fresh = owners.get(&cluster).filter(|(read, _)| now < *read + OWNERS_LAST);
-            fresh.map(|(_, owners)| owners.get(ip).cloned())
-        };
-        let owner = match known(reader.clock.mono()) {
-            Some(owner) => owner,
-            None => match owners(reader, &cluster).await {
-                Ok(()) => known(reader.clock.mono()).flatten(),
-                Err(error) => {
-                    tracing::debug!(%error, "whose an address is cannot be told; it counts as the drain's");
-                    None
-                }
-            },
-        };
-        if let Some(owner) = owner {
-            return !arns.contains(&owner);
+        if let Some(owner) = owner(reader, &cluster, ip).await {
+            return !mine.contains(id(&owner));
         }
     }
     false
 }
 
-async fn owners(reader: &Reader<'_>, cluster: &str) -> Result<(), AwsError> {
+/// The container instance of the running task that owns an address in a cluster; None where nobody does, or that is not known.
+pub(super) async fn owner(reader: &Reader<'_>, cluster: &str, ip: &str) -> Option<String> {
+    let known = &reader.caches.owners.owners;
+    let now = reader.clock.mono();
+    let is_young = known.borrow().get(cluster).is_some_and(|(until, _)| now < *until);
+    if !is_young {
+        let read = match owners(reader, cluster).await {
+            Ok((began, owners)) => (began + OWNERS_LAST, Some(owners)),
+            Err(error) => {
+                tracing::debug!(%error, "whose an address is cannot be told; it counts as the drain's");
+                (reader.clock.mono() + OWNERS_LAST, None)
+            }
+        };
+        known.borrow_mut().insert(cluster.to_owned(), read);
+    }
+    let known = known.borrow();
+    known.get(cluster).and_then(|(_, owners)| owners.as_ref()?.get(ip).cloned())
+}
+
+/// Reads who owns the addresses of a cluster; with the moment from which that counts.
+async fn owners(reader: &Reader<'_>, cluster: &str) -> Result<(Mono, ByAddress), AwsError> {
     let (permit, began) = reader.turn(&LIST_TASKS, reader.clock.mono()).await;
     let arns = reader.session.ecs.tasks_of(permit, cluster, None, Desired::Running).await?;
     let mut owners = ByAddress::new();
@@ -295,6 +312,5 @@ async fn owners(reader: &Reader<'_>, cluster: &str) -> Result<(), AwsError> {
             }
         }
     }
-    reader.caches.owners.owners.borrow_mut().insert(cluster.to_owned(), (began, owners));
-    Ok(())
+    Ok((began, owners))
 }

@@ -3,8 +3,9 @@
 use super::services::{know, service_name};
 use super::{Reader, workers};
 use crate::aws::calls::DESCRIBE_TASKS;
-use crate::aws::{Described, ServiceView, TaskView};
+use crate::aws::{AwsError, Described, ServiceView, TaskView};
 use crate::fleet::{Choice, Slot};
+use ecs_drain_state::sight::id;
 use ecs_drain_state::{Answer, Balancer, Kind, Mono, Obligation, Read, Seen, Target, TaskAnswer, TaskKind, TaskSight};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,14 +91,15 @@ fn unstopped(slot: &Slot) -> Vec<(Mono, String, String)> {
     let (facts, record) = (&slot.drain.facts, &slot.drain.record);
     let cluster = |on: usize| {
         let arn = &facts.instances.get(on)?.arn;
-        record.container_instances.iter().find(|mine| mine.arn == *arn).map(|mine| mine.cluster.clone())
+        record.container_instances.iter().find(|mine| id(&mine.arn) == id(arn)).map(|mine| mine.cluster.clone())
     };
     let open = facts.tasks.iter().filter(|(_, task)| task.stopped.is_none() || !task.registrations_known);
     let read = |sight: &Option<(Read, TaskSight)>| sight.as_ref().map_or(Mono::START, |(read, _)| read.began);
     open.filter_map(|(arn, task)| Some((read(&task.sight), arn.clone(), cluster(task.on)?))).collect()
 }
 
-/// What is told of each task, by its ARN: the container instance that it is on, what it does, and its registrations.
+/// What is told of each task, by the id in its ARN: ECS may spell the ARN itself in an old form and in a new one. The container
+/// instance that it is on, what it does, and its registrations.
 type Answers = BTreeMap<String, (Option<String>, TaskSight, Seen<Vec<(Balancer, Option<String>)>>)>;
 
 /// What each task that was found is, and what its service registers for it.
@@ -112,7 +114,7 @@ async fn answers(reader: &Reader<'_>, cluster: &str, described: &Described<TaskV
             None => Seen::Yes(service.as_deref().map_or_else(Vec::new, |service| registers(view, service))),
         };
         let sight = task_sight(view, service.as_deref());
-        answers.insert(view.arn.clone(), (view.container_instance.clone(), sight, balancers));
+        answers.insert(id(&view.arn).to_owned(), (view.container_instance.clone(), sight, balancers));
     }
     answers
 }
@@ -130,7 +132,7 @@ fn hand_out(
     let mut tasks = Vec::new();
     let mut failed = None;
     for arn in arns {
-        if let Some((_, sight, balancers)) = answers.get(arn) {
+        if let Some((_, sight, balancers)) = answers.get(id(arn)) {
             let found = obligations(reader, balancers, &record.instance_id, now);
             tasks.push((arn.clone(), TaskAnswer::Found(sight.clone(), found)));
         } else if let Some((_, reason)) = described.failed.iter().find(|(failed, _)| failed == arn) {
@@ -164,36 +166,56 @@ fn obligations(
     }
 }
 
-/// Discovers tasks of a whole cluster: describes these, and tells each drain which are on its container instances.
+/// Discovers tasks of a whole cluster: describes these; gives those of the drains' container instances, by the id in the ARN of
+/// each.
 pub(super) async fn discover(
     reader: &Reader<'_>,
     cluster: &str,
     arns: &[String],
     due: Mono,
-) -> Result<BTreeMap<String, Vec<(String, TaskAnswer)>>, crate::aws::AwsError> {
+) -> Result<BTreeMap<String, Vec<(String, TaskAnswer)>>, AwsError> {
     let mut by_instance: BTreeMap<String, Vec<(String, TaskAnswer)>> = BTreeMap::new();
     // Whose EC2 instance that is, matters for the drains' own alone.
     let ec2: BTreeMap<String, String> = {
         let slots = reader.fleet.slots();
         let all = slots.values().flat_map(|slot| {
             let record = &slot.drain.record;
-            record.container_instances.iter().map(|mine| (mine.arn.clone(), record.instance_id.clone()))
+            record.container_instances.iter().map(|mine| (id(&mine.arn).to_owned(), record.instance_id.clone()))
         });
         all.collect()
     };
     for batch in arns.chunks(IN_A_CALL) {
-        let (permit, _) = reader.turn(&DESCRIBE_TASKS, due).await;
-        let described = reader.session.ecs.tasks(permit, cluster, batch).await?;
+        let described = describe(reader, cluster, batch, due).await?;
         let now = reader.clock.now();
         let answers = answers(reader, cluster, &described).await;
-        for (arn, (on, sight, balancers)) in answers {
-            let Some(on) = on else { continue };
-            let Some(ec2) = ec2.get(&on) else { continue };
-            let found = obligations(reader, &balancers, ec2, now);
-            by_instance.entry(on).or_default().push((arn, TaskAnswer::Found(sight, found)));
+        for arn in batch {
+            let Some((Some(on), sight, balancers)) = answers.get(id(arn)) else { continue };
+            let Some(ec2) = ec2.get(id(on)) else { continue };
+            let found = obligations(reader, balancers, ec2, now);
+            let mine = by_instance.entry(id(on).to_owned()).or_default();
+            mine.push((arn.clone(), TaskAnswer::Found(sight.clone(), found)));
         }
     }
     Ok(by_instance)
+}
+
+/// Describes a part of a cluster's tasks. On which container instance a task is that was not described, nobody knows: one
+/// part that failed would leave every drain of the cluster without an answer, so it is asked for again, in a turn of its own.
+async fn describe(
+    reader: &Reader<'_>,
+    cluster: &str,
+    batch: &[String],
+    due: Mono,
+) -> Result<Described<TaskView>, AwsError> {
+    let (permit, _) = reader.turn(&DESCRIBE_TASKS, due).await;
+    match reader.session.ecs.tasks(permit, cluster, batch).await {
+        Ok(described) => Ok(described),
+        Err(error) => {
+            tracing::debug!(%error, "some tasks of a cluster were not described; they are asked for once more");
+            let (permit, _) = reader.turn(&DESCRIBE_TASKS, due).await;
+            reader.session.ecs.tasks(permit, cluster, batch).await
+        }
+    }
 }
 
 /// What a task's service has registered for it: its own address where it has one (awsvpc), else the instance.

@@ -120,7 +120,11 @@ impl Drain {
                 let passed = self.record.deadline.is_some_and(|deadline| deadline <= now.wall);
                 ensure(passed, "its deadline has not passed")
             }
-            Outcome::NotInCluster => ensure(self.record.container_instances.is_empty(), "it is in a cluster after all"),
+            Outcome::NotInCluster => {
+                ensure(self.record.container_instances.is_empty(), "it is in a cluster after all")?;
+                let young = |(_, last)| now.mono.since(last) <= policy.read_lag * 2;
+                ensure(self.facts.search.nowhere.is_some_and(young), "no search has found nothing lately")
+            }
             Outcome::Forced => ensure(self.record.orders.force.is_some(), "nobody orders its completion any more"),
             Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => Err(Refusal("no call ends a drain so")),
         }

@@ -6,25 +6,20 @@
 //! showed it.
 
 mod group;
+mod instance;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub use group::{GroupFacts, Shown};
+pub use instance::InstanceFacts;
 pub use target::TargetFacts;
 
 use crate::policy::{DaemonTasks, DisconnectedAgent, Policy};
 use crate::record::{Balancer, ContainerInstance, Obligation, Record, Target};
-use crate::sight::{
-    ContainerInstanceSight, ContainerInstanceStatus, GroupSight, Seen, TargetSight, TaskKind, TaskSight,
-};
-use crate::time::{Mono, Read, Run, Watch};
+use crate::sight::{ContainerInstanceSight, GroupSight, Seen, TargetSight, TaskKind, TaskSight};
+use crate::time::{Mono, Read};
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// How long a container instance may go unread, and change, until its tasks are listed again: somebody may have made it
-/// `ACTIVE` and `DRAINING` again meanwhile.
-const UNWATCHED: Duration = Duration::from_secs(90);
 
 /// What ECS wants of the tasks that a list names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,87 +113,6 @@ pub enum Answer {
     Registrations(Vec<Obligation>),
     /// A read that failed, and what came back.
     Failed(Kind, String),
-}
-
-/// What is known of one container instance.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct InstanceFacts {
-    /// Its ARN.
-    pub arn: String,
-    /// What ECS said last.
-    pub sight: Option<(Read, ContainerInstanceSight)>,
-    /// The unbroken run of reads that showed that no new task can land on it.
-    pub closed: Option<Run>,
-    /// The unbroken run of reads that showed it gone from its cluster.
-    pub gone: Option<Run>,
-    /// The newest run of reads that showed its agent disconnected; kept after the agent is back.
-    pub away: Option<Run>,
-    /// From when, and the lag, list (a) counts: the end of the first read of [`InstanceFacts::closed`], or of a later one that
-    /// showed changes of a time that no read watched, or that something was placed.
-    pub list_from: Mono,
-    /// The unbroken run of reads that showed the same version.
-    pub unchanged: Option<Run>,
-    /// For how long it has taken no task.
-    pub draining: Option<Watch>,
-    /// For how long it has been gone.
-    pub left: Option<Watch>,
-    /// The newest complete list of its tasks wanted `RUNNING`, from any source.
-    pub discovered: Option<Read>,
-    /// List (a) of the proof: the first of its tasks wanted `RUNNING` that began a lag after [`InstanceFacts::closed`] did.
-    pub running: Option<Read>,
-    /// List (b) of the proof: the newest of its tasks wanted `STOPPED`.
-    pub stopped: Option<Read>,
-}
-
-impl InstanceFacts {
-    /// Returns its status, if it was read.
-    pub fn status(&self) -> Option<&ContainerInstanceStatus> {
-        self.sight.as_ref().map(|(_, sight)| &sight.status)
-    }
-
-    /// Returns whether ECS shows it gone from its cluster.
-    pub fn is_gone(&self) -> bool {
-        self.status().is_some_and(ContainerInstanceStatus::is_gone)
-    }
-
-    /// Returns whether its agent is disconnected. A container instance that is gone has no agent that could come back.
-    pub fn is_away(&self) -> bool {
-        self.sight.as_ref().is_some_and(|(_, sight)| !sight.agent_connected && !sight.status.is_gone())
-    }
-
-    fn note_status(&mut self, read: Read, sight: ContainerInstanceSight, mine: Option<&ContainerInstance>) {
-        let before = self.sight.as_ref().map(|(_, sight)| sight);
-        // A version below one that was seen is of an earlier time: this read says nothing.
-        if before.is_some_and(|before| sight.version < before.version) && !sight.status.is_gone() {
-            return;
-        }
-        let same_version = before.is_some_and(|before| before.version == sight.version);
-        self.unchanged = Some(Run::extend(self.unchanged.filter(|_| same_version), read));
-        let closed = sight.status.takes_no_work().then(|| Run::extend(self.closed, read));
-        // From beginning to beginning: a process that stood still in the middle of a read has an old truth in it.
-        let gap = self.closed.is_some_and(|run| read.began.since(run.last.began) > UNWATCHED);
-        // Its counters leave out what is stopping: they rise only where something was placed, which is so once somebody made
-        // it `ACTIVE` for a moment that no read saw.
-        let placed = before.is_some_and(|before| sight.live > before.live);
-        if closed.map(|run| run.first) != self.closed.map(|run| run.first) || (gap && !same_version) || placed {
-            // Lists of before say nothing of what may have been placed since.
-            (self.running, self.list_from) = (None, read.ended);
-        }
-        self.closed = closed;
-        self.gone = sight.status.is_gone().then(|| Run::extend(self.gone, read));
-        let away = !sight.agent_connected && !sight.status.is_gone();
-        let was_away = self.is_away();
-        if away {
-            self.away = Some(Run::extend(self.away.filter(|_| was_away), read));
-        }
-        let watch = |so: bool, known: Option<Watch>, before: u32| {
-            let begins = Watch { before: Duration::from_secs(u64::from(before)), since: read.ended };
-            so.then(|| known.unwrap_or(begins))
-        };
-        self.draining = watch(sight.status.takes_no_work(), self.draining, mine.map_or(0, |m| m.drained_for_seconds));
-        self.left = watch(sight.status.is_gone(), self.left, mine.map_or(0, |m| m.gone_for_seconds));
-        self.sight = Some((read, sight));
-    }
 }
 
 /// What is known of one task that some list has named.
@@ -456,7 +370,9 @@ impl Facts {
         }
         self.find(record, found);
         if record.container_instances.iter().all(|mine| !unread.contains(&mine.cluster)) {
-            self.search.own = Some(read);
+            // It began when the round was joined, which may have taken minutes.
+            let newer = self.search.own.filter(|own| own.began > read.began);
+            self.search.own = Some(newer.unwrap_or(read));
         }
         self.search.sweep = Some(read);
         self.search.unread = unread;
@@ -477,8 +393,9 @@ impl Facts {
         there.filter_map(|one| one.away.map(|run| run.first.ended)).max()
     }
 
-    /// Returns whether ECS has lost the instance: every registration is gone, or has lost its agent. For an instance that no
-    /// group ever had, absence from the groups says nothing, so that its agent must have been away for the grace.
+    /// Returns whether ECS has lost the instance: every registration is gone, or has lost its agent. Where no group terminates
+    /// it, absence from the groups says little: it may have been detached, or no group ever had it. Then its agent must have
+    /// been away for the grace.
     fn is_lost(&self, record: &Record, policy: &Policy, now: Mono) -> Option<bool> {
         let mine = || record.container_instances.iter().map(|mine| self.of(&mine.arn));
         if mine().any(|one| one.is_none_or(|one| one.sight.is_none())) {
@@ -487,7 +404,7 @@ impl Facts {
         if mine().flatten().all(InstanceFacts::is_gone) {
             return Some(true);
         }
-        let long = |since: Mono| record.group().is_some() || now.since(since) >= policy.agent_grace;
+        let long = |since: Mono| record.lifecycle.is_some() || now.since(since) >= policy.agent_grace;
         Some(self.away_since().is_some_and(long))
     }
 
@@ -513,6 +430,24 @@ impl Facts {
             .iter()
             .filter(move |(_, task)| task.stopped.is_none() && there(task))
             .map(|(arn, task)| (arn.as_str(), task))
+    }
+
+    /// Returns whether a container instance is gone from its cluster while tasks that matter may have run on it: somebody has
+    /// deregistered it by force, and their containers run on.
+    pub(crate) fn is_cut_off(&self, arn: &str, policy: &Policy) -> bool {
+        let Some(index) = self.instances.iter().position(|one| crate::sight::id(&one.arn) == crate::sight::id(arn))
+        else {
+            return false;
+        };
+        let one = &self.instances[index];
+        let Some(gone) = one.gone else { return false };
+        let mine = self.tasks.values().filter(|task| task.on == index);
+        let ran = |task: &TaskFacts| match (task.stopped, &task.sight) {
+            (Some(stopped), _) => stopped.began >= gone.first.began,
+            (None, Some((_, sight))) => matters(sight, policy),
+            (None, None) => true,
+        };
+        one.discovered.is_none() || mine.into_iter().any(ran)
     }
 
     /// The beginning of the lists (b) that, after lists (a), leave no task that matters; None while they do not.

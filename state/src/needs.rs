@@ -84,21 +84,6 @@ impl Needs {
         self
     }
 
-    /// The same without this kind.
-    pub fn without(mut self, kind: Kind) -> Needs {
-        self.0[kind as usize] = None;
-        self
-    }
-
-    /// The same, none from before this moment.
-    pub fn not_before(mut self, moment: Mono) -> Needs {
-        for need in self.0.iter_mut().flatten() {
-            need.from = need.from.max(moment);
-            need.due = need.due.max(need.from);
-        }
-        self
-    }
-
     /// The same, at least as urgent as this.
     pub fn at_least(mut self, class: Class) -> Needs {
         for need in self.0.iter_mut().flatten() {

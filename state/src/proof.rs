@@ -115,7 +115,7 @@ impl Proof<'_> {
     fn gap(&self, kind: Kind, from: Mono, why: impl FnOnce(Duration) -> Why) -> Gap {
         let left = from.since(self.now);
         let mut needs = Needs::default();
-        needs.want(kind, from.max(self.now), Class::Finish);
+        needs.want(kind, from, Class::Finish);
         Gap { why: why(left), left, needs }
     }
 
@@ -132,7 +132,9 @@ impl Proof<'_> {
             one.closed?;
             let Some(running) = one.running else {
                 if self.is_list_in_vain(one) {
-                    return Some(self.gap(Kind::Status, self.now, |left| Why::Settling { left }));
+                    // The list keeps its place meanwhile, by when it was wanted first.
+                    let from = one.sight.as_ref().map_or(Mono::START, |(read, _)| read.began + LISTS_LAST);
+                    return Some(self.gap(Kind::Status, from, |left| Why::Settling { left }));
                 }
                 let from = one.list_from + lag;
                 return Some(self.gap(Kind::Running, from, |left| Why::Settling { left }));

@@ -6,35 +6,36 @@ use std::fmt;
 use std::ops::Add;
 use std::time::Duration;
 
-/// A moment on the monotonic clock of one process. Never stored, never compared between processes.
+/// A moment on the monotonic clock of one process, in nanoseconds: every fact has some, so it is small. Never stored, never
+/// compared between processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mono(Duration);
+pub struct Mono(u64);
 
 impl Mono {
     /// The moment in which the process began.
-    pub const START: Mono = Mono(Duration::ZERO);
+    pub const START: Mono = Mono(0);
 
     /// A moment that never comes.
-    pub const NEVER: Mono = Mono(Duration::MAX);
+    pub const NEVER: Mono = Mono(u64::MAX);
 
     /// The moment so long after the process began.
     pub const fn at(since_start: Duration) -> Mono {
-        Mono(since_start)
+        Mono(nanoseconds(since_start))
     }
 
     /// Time since the process began.
     pub const fn since_start(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
     }
 
     /// How long after `earlier` this is; zero if it is not after it.
     pub fn since(self, earlier: Mono) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// The moment so long before this one, or the start.
     pub fn before(self, span: Duration) -> Mono {
-        Mono(self.0.saturating_sub(span))
+        Mono(self.0.saturating_sub(nanoseconds(span)))
     }
 }
 
@@ -42,13 +43,21 @@ impl Add<Duration> for Mono {
     type Output = Mono;
 
     fn add(self, span: Duration) -> Mono {
-        Mono(self.0.saturating_add(span))
+        Mono(self.0.saturating_add(nanoseconds(span)))
     }
 }
 
 impl fmt::Display for Mono {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} s after the start", self.0.as_secs())
+        write!(f, "{} s after the start", self.since_start().as_secs())
+    }
+}
+
+/// A span in nanoseconds; all that are longer than 584 years are one.
+const fn nanoseconds(span: Duration) -> u64 {
+    match span.as_nanos() {
+        nanoseconds if nanoseconds < u64::MAX as u128 => nanoseconds as u64,
+        _ => u64::MAX,
     }
 }
 

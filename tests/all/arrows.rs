@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &str)] = &[
         "controller",
         "act aws clock config events groups health heartbeat http intake metrics reader records scope store",
     ),
-    ("doctor", "aws config store"),
+    ("doctor", "aws config heartbeat store"),
     ("iam", "aws config"),
     ("act", "aws clock fleet"),
     ("events", "quote"),

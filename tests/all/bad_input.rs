@@ -5,16 +5,17 @@ use crate::harness::{
     CONFIG, Ended, HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds,
 };
 use crate::harness::{environment, set_up, somebody, virtual_time};
-use crate::scenarios::{A, B, INSTANCE_TARGETS, PLAIN};
+use crate::queue::Said;
+use crate::scenarios::{A, B, C, INSTANCE_TARGETS, PLAIN, cluster};
 use crate::story::{
     BUSY, break_phase, delete_record, held, no_violation, run_for, until_phase, while_running, write_schema,
 };
 use aws_simulator::autoscaling::How;
-use aws_simulator::spec::{ClusterSpec, GroupSpec, ServiceSpec, StandaloneSpec};
-use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
+use aws_simulator::spec::{ClusterSpec, GroupSpec, ServiceSpec, StandaloneSpec, WarmPoolSpec};
+use aws_simulator::{BEGIN, Cloud, Fault, Matcher, Rule, Simulator};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::Ids;
-use ecs_drain_state::{Outcome, Phase};
+use ecs_drain_state::{ActionResult, Outcome, Phase};
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::sync::Arc;
@@ -412,7 +413,10 @@ fn a_completion_that_is_denied_for_good_is_left_to_the_hook() {
         assert_eq!(beats(), last);
         assert!(!held(&simulator), "its hook let it go");
     });
-    crate::story::no_violation(&simulator);
+    simulator.peek(|cloud| {
+        let others: Vec<_> = cloud.violations().into_iter().filter(|one| one.checker != "hook expired").collect();
+        assert!(others.is_empty(), "{others:?}");
+    });
 }
 
 /// Two controllers on one table whose hook is the same: who opened the drain ends it.
@@ -431,4 +435,180 @@ fn a_record_of_another_controller_is_left_alone_and_its_instance_held() {
         assert!(held(&simulator), "its hour was over long ago");
         crate::story::no_violation(&simulator);
     });
+}
+
+/// An old registration stays in a cluster that nobody has allowed: nothing is asked there, and nothing is drained by halves.
+#[test]
+fn an_instance_that_is_also_in_a_cluster_that_is_not_configured_is_held_until_it_is_not() {
+    let scenario = Scenario {
+        config: "clusters = [\"web\"]\n",
+        world: |cloud| {
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            cloud.add_cluster(&ClusterSpec::new("batch"));
+            let mut spec = group("web-group", "web", &[A, B]);
+            spec.hooks = vec![our_hook(seconds(60))];
+            cloud.add_group(spec);
+            let now = cloud.now();
+            cloud.world.ecs.register_instance(now, "batch", A, 1024, 2048);
+        },
+        ..PLAIN
+    };
+    let said = Said::from_now_on();
+    let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        tokio::time::sleep(seconds(1200)).await;
+        assert!(held(&simulator));
+        assert!(record(&store, A).await.is_none());
+        assert_eq!(simulator.peek(|cloud| cloud.log.count("UpdateContainerInstancesState")), 0);
+        let session = ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
+        let old = session.ecs.list_container_instances("batch", &[A.to_owned()]).await.unwrap();
+        session.ecs.deregister("batch", &old[0]).await.unwrap();
+        let record = until_phase(&simulator, &store, Phase::Done).await;
+        assert_eq!(record.outcome(), Some(Outcome::Drained));
+    });
+    no_violation(&simulator);
+    let lines = said.lines("its cluster is not configured: held, not drained");
+    assert!(lines.len() == 1 && lines[0].contains(A) && lines[0].contains("batch"), "{lines:?}");
+    simulator.peek(|cloud| {
+        let changes = ["UpdateContainerInstancesState", "DeregisterContainerInstance", "StopTask"];
+        let ours = cloud.log.entries().iter().filter(|e| e.number.is_some() && changes.contains(&&*e.operation));
+        let there: Vec<String> =
+            ours.filter(|e| e.summary.contains("cluster=batch")).map(ToString::to_string).collect();
+        assert!(there.is_empty(), "{there:?}");
+    });
+}
+
+/// Which hooks its group has is not known: the record knows which one holds it, and only that one is beaten.
+#[test]
+fn while_hooks_cannot_be_read_a_drain_beats_its_own_hook_alone() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.checkers.our_hook("second");
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            cloud.add_group(GroupSpec { hooks: vec![our_hook(seconds(300))], ..group("web-group", "web", &[A, B]) });
+            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(5000))).unwrap();
+        },
+        ..PLAIN
+    };
+    let text = CONFIG.replace(r#"["ecs-drain"]"#, r#"["ecs-drain", "second"]"#);
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&scenario, 1).await;
+        simulator.with(scenario.begin);
+        let config = || Config::parse(&text, "two", &Given::default()).unwrap();
+        run_for(&simulator, config(), seconds(180)).await;
+        assert_eq!(record(&store, A).await.unwrap().phase(), Phase::Waiting);
+        simulator.with(|cloud| {
+            cloud.faults.add(Rule::on("DescribeLifecycleHooks", Fault::AccessDenied));
+            cloud.log.clear();
+        });
+        run_for(&simulator, config(), seconds(1200)).await;
+        let beats = |hook: &str| {
+            let under = format!("LifecycleHookName={hook} ");
+            simulator.peek(|cloud| {
+                let beats = cloud.log.entries().iter().filter(|e| e.operation == "RecordLifecycleActionHeartbeat");
+                beats.filter(|e| format!("{} ", e.summary).contains(&under)).count()
+            })
+        };
+        let (own, second) = (beats(HOOK), beats("second"));
+        assert!((8..=20).contains(&own), "{own}: one each 100 s");
+        // Until the table has been read once.
+        assert!(second <= 2, "{second}");
+        assert!(held(&simulator));
+        no_violation(&simulator);
+    });
+}
+
+/// Somebody completed our hook's action, and another hook goes on holding the instance: its drain's deadline is nothing that
+/// ecs-drain can keep.
+#[test]
+fn a_hook_that_does_not_hold_its_drains_instance_any_more_is_said_once() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            let hooks = vec![our_hook(seconds(60)), hook("backup", seconds(7200))];
+            cloud.add_group(GroupSpec { hooks, ..group("web-group", "web", &[A, B]) });
+            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(5000))).unwrap();
+            cloud.checkers.may_be_premature(A);
+        },
+        ..PLAIN
+    };
+    let said = Said::from_now_on();
+    while_running(&scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        let session = ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
+        session.urgent.complete("web-group", HOOK, A, ActionResult::Continue).await.unwrap();
+        tokio::time::sleep(seconds(600)).await;
+        assert_eq!(record(&store, A).await.unwrap().phase(), Phase::Waiting, "the other hook holds it");
+    });
+    let lines = said.lines("this hook does not hold the instance any more");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!([A, "web-group", HOOK].iter().all(|name| lines[0].contains(name)), "{lines:?}");
+}
+
+/// It rests in its warm pool for days, and meanwhile the configuration stops naming its group. Auto Scaling shows members of
+/// a pool nowhere else.
+#[test]
+fn a_drain_that_rests_in_a_warm_pool_ends_well_although_its_group_is_not_selected_any_more() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.world.autoscaling.instances_list_warm_pool = false;
+            cloud.add_cluster(&ClusterSpec::new("web"));
+            let warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 });
+            cloud.add_group(GroupSpec { warm_pool, ..group("web-group", "web", &[A, B]) });
+            cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(5)));
+            cloud.checkers.must_be_active(A);
+        },
+        begin: |cloud| assert!(cloud.return_to_warm_pool(A)),
+        ..PLAIN
+    };
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&scenario, 1).await;
+        simulator.with(scenario.begin);
+        let narrowed = format!("{CONFIG}groups = {{ names = [\"other-*\"] }}\n");
+        let config = |text: &str| Config::parse(text, "test.toml", &Given::default()).unwrap();
+        run_for(&simulator, config(CONFIG), seconds(900)).await;
+        assert_eq!(record(&store, A).await.unwrap().phase(), Phase::Returning);
+        let story = async {
+            tokio::time::sleep(seconds(900)).await;
+            let resting = record(&store, A).await.unwrap();
+            assert_eq!((resting.phase(), resting.shown.why.as_str()), (Phase::Returning, "WaitingForReturn"));
+            assert!(simulator.with(|cloud| cloud.return_from_warm_pool(A)));
+            until_phase(&simulator, &store, Phase::Done).await
+        };
+        match select(pin!(story), pin!(run_for(&simulator, config(&narrowed), seconds(3 * 3600)))).await {
+            Either::Left((record, _)) => assert_eq!(record.outcome(), Some(Outcome::Drained)),
+            Either::Right(((), _)) => panic!("its drain did not end"),
+        }
+        let status = simulator.with(|cloud| cloud.container_instance_status(A));
+        assert_eq!(status, [("web".to_owned(), "ACTIVE")]);
+        no_violation(&simulator);
+    });
+}
+
+/// Another group's warm pool is nothing that this drain needs.
+#[test]
+fn a_warm_pool_that_cannot_be_read_holds_up_no_other_group() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cluster(cloud, &[A, B]);
+            let warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 1 });
+            cloud.add_group(GroupSpec { warm_pool, ..group("pool-group", "web", &[C]) });
+            cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(5)));
+        },
+        ..PLAIN
+    };
+    let drained_at = |denied: bool| {
+        let ended = run(&scenario, &Run::default(), |cloud| {
+            let pool = Matcher::Predicate(Arc::new(|call| {
+                call.operation == "DescribeWarmPool" && call.summary.contains("pool-group")
+            }));
+            if denied {
+                cloud.faults.add(Rule::new(pool, Fault::AccessDenied));
+            }
+        });
+        ended.expect_good();
+        assert!(ended.count("DescribeWarmPool") > 0);
+        ended.at(A).expect("it is let go")
+    };
+    let (read, denied) = (drained_at(false), drained_at(true));
+    assert!(denied <= read + seconds(10), "{denied:?} and not {read:?}");
 }

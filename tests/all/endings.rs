@@ -1,13 +1,14 @@
 //! Endings that act on AWS, as scenarios of the crash matrix.
 
-use crate::harness::{Scenario, group, seconds};
+use crate::harness::{Scenario, group, seconds, somebody};
 use crate::operators::order_once;
 use crate::scenarios::{A, B, PLAIN, cluster};
+use crate::story::{busy, no_violation, until_phase, while_running};
 use aws_simulator::Simulator;
 use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec, WarmPoolSpec};
 use ecs_drain::store::Store;
-use ecs_drain_state::Outcome;
 use ecs_drain_state::request::What;
+use ecs_drain_state::{Outcome, Phase};
 
 /// A task of no service is stopped once its grace is over.
 pub const STANDALONE_STOPPED: Scenario = Scenario {
@@ -89,4 +90,19 @@ async fn order_the_end(simulator: &Simulator, store: &Store) {
         tokio::time::sleep(seconds(5)).await;
     }
     order_once(simulator, store, What::Force).await;
+}
+
+/// Somebody deregisters it by force under a task: ECS calls that stopped, and its container runs on for minutes.
+#[test]
+fn somebodys_forced_deregistration_leaves_the_containers_their_time() {
+    let scenario = Scenario { world: |cloud| busy(cloud, seconds(250)), ..PLAIN };
+    let (done, simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        let record = until_phase(&simulator, &store, Phase::Waiting).await;
+        let ecs = aws_sdk_ecs::Client::new(&somebody(&simulator).load(Some("us-east-1")).await);
+        let of = ecs.deregister_container_instance().cluster("web").force(true);
+        of.container_instance(&record.container_instances[0].arn).send().await.unwrap();
+        until_phase(&simulator, &store, Phase::Done).await
+    });
+    assert_eq!(done.outcome(), Some(Outcome::Drained));
+    no_violation(&simulator);
 }

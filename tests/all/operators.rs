@@ -1,17 +1,23 @@
 //! What operators ask for, as whole stories: drains that end in a termination or keep the instance, budgets, and orders
 //! that change a drain on its way.
 
-use crate::harness::{Run, Scenario, config, group, nothing, our_completions, record, request, run, seconds, wall};
+use crate::harness::{
+    CONFIG, Run, Scenario, config, group, nothing, our_completions, record, request, run, seconds, set_up,
+    virtual_time, wall,
+};
 use crate::scenarios::{A, B, C, PLAIN};
-use crate::story::{until, until_phase, while_running};
+use crate::story::{BUSY, run_for, until, until_phase, while_running};
 use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
 use aws_simulator::{Cloud, Simulator};
+use ecs_drain::config::{Config, Given};
 use ecs_drain::store::requests::key as request_key;
 use ecs_drain::store::{Answer, Store};
 use ecs_drain_state::request::{Request, What};
 use ecs_drain_state::{Order, Outcome, Phase, Record, Then};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{Either, LocalBoxFuture, select};
 use jiff::SignedDuration;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 const D: &str = "i-0000000000000000d";
@@ -470,4 +476,53 @@ fn a_kept_instance_is_let_go_by_the_next_lifecycle_action() {
     });
     assert_eq!(done.outcome(), Some(Outcome::Drained));
     crate::story::no_violation(&simulator);
+}
+
+/// Two controllers on one table. The CLI refuses this itself; whoever may write the table can ask without it.
+#[test]
+fn a_request_for_another_controllers_drain_is_refused_and_its_record_stays() {
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&BUSY, 1).await;
+        simulator.with(BUSY.begin);
+        let parse = |text: &str| Config::parse(text, "test.toml", &Given::default()).unwrap();
+        let theirs = CONFIG.replace("controller = \"test\"", "controller = \"theirs\"");
+        run_for(&simulator, parse(&theirs), seconds(60)).await;
+        let before = record(&store, A).await.unwrap();
+        assert_eq!((before.controller.as_str(), before.is_done()), ("theirs", false));
+        let asked = async {
+            for what in [What::Pause, What::Force] {
+                let answer = ask(&simulator, &store, A, what).await;
+                assert!(answer.refused && answer.text.contains("controller \"theirs\""), "{}", answer.text);
+            }
+            tokio::time::sleep(seconds(60)).await;
+        };
+        match select(pin!(asked), pin!(run_for(&simulator, parse(CONFIG), seconds(600)))).await {
+            Either::Left(((), _)) => {}
+            Either::Right(((), _)) => panic!("no answer came"),
+        }
+        assert_eq!(record(&store, A).await.unwrap(), before);
+        assert!(crate::story::held(&simulator));
+    });
+}
+
+/// The record of the first cannot be written for a while.
+#[test]
+fn a_request_that_fails_does_not_hold_up_those_after_it() {
+    use aws_simulator::{Fault, Matcher, Rule};
+    while_running(&BUSY, |simulator, store| async move {
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        let writes = Matcher::Predicate(Arc::new(|call| call.operation == "UpdateItem" && call.summary.contains(A)));
+        simulator.with(|cloud| cloud.faults.add(Rule::new(writes, Fault::AccessDenied)));
+        order_once(&simulator, &store, What::Pause).await;
+        // Requests are carried out in the order of their times.
+        tokio::time::sleep(seconds(2)).await;
+        let second = tokio::time::timeout(seconds(60), ask(&simulator, &store, B, What::Pause)).await;
+        assert!(second.expect("it is answered").refused, "it is not being drained");
+        assert!(record(&store, A).await.unwrap().orders.pause.is_none(), "the first is not carried out yet");
+        simulator.with(|cloud| cloud.faults.clear());
+        until(&simulator, "the first is carried out", async || {
+            record(&store, A).await.is_some_and(|record| record.orders.pause.is_some())
+        })
+        .await;
+    });
 }

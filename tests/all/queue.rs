@@ -163,7 +163,7 @@ fn the_end_of_a_task_is_noticed_within_seconds_although_drains_are_polled_once_a
 }
 
 /// What this thread logs from now on, as text.
-struct Said {
+pub struct Said {
     text: Arc<Mutex<Vec<u8>>>,
     _until_dropped: tracing::subscriber::DefaultGuard,
 }
@@ -181,14 +181,14 @@ impl Write for Page {
 }
 
 impl Said {
-    fn from_now_on() -> Said {
+    pub fn from_now_on() -> Said {
         let text = Arc::new(Mutex::new(Vec::new()));
         let page = Arc::clone(&text);
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Page(Arc::clone(&page))).finish();
         Said { text, _until_dropped: tracing::subscriber::set_default(log) }
     }
 
-    fn lines(&self, about: &str) -> Vec<String> {
+    pub fn lines(&self, about: &str) -> Vec<String> {
         let text = String::from_utf8(self.text.lock().unwrap().clone()).unwrap();
         text.lines().filter(|line| line.contains(about)).map(str::to_owned).collect()
     }

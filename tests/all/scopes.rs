@@ -3,8 +3,9 @@
 use crate::harness::{CONFIG, Ended, Run, Scenario, environment, run, seconds, set_up, virtual_time};
 use crate::scenarios::{A, PLAIN};
 use crate::story::until_phase;
-use aws_simulator::{Fault, Matcher, Rule, Simulator};
+use aws_simulator::{Cloud, Fault, Matcher, Rule};
 use ecs_drain::config::{Config, Given};
+use ecs_drain::controller::{RunError, run_with_ids};
 use ecs_drain::store::Ids;
 use ecs_drain_state::Phase;
 use futures_util::future::{Either, select};
@@ -77,4 +78,54 @@ fn it_stops_in_time_whatever_hangs() {
         assert!(took <= seconds(20) + Duration::from_secs(3), "{took:?}");
         assert!(store.leader().await.expect("the table answers").is_none(), "its lease is given back");
     });
+}
+
+/// How a run with this configuration ends by itself; None if it still goes on after ten minutes.
+fn ends(text: &str, plan: impl FnOnce(&mut Cloud)) -> Option<Result<(), RunError>> {
+    virtual_time(1, || async {
+        let (simulator, _) = set_up(&PLAIN, 1).await;
+        simulator.with(plan);
+        let config = Config::parse(text, "test.toml", &Given::default()).expect("a valid configuration");
+        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
+        let life = run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        tokio::time::timeout(seconds(600), life).await.ok()
+    })
+}
+
+/// Who this process is cannot be asked.
+fn nobody() -> Rule {
+    Rule::on("GetCallerIdentity", Fault::AccessDenied)
+}
+
+/// Each would take the other's drains for its own.
+#[test]
+fn two_scopes_of_one_place_end_the_process_at_the_start() {
+    let role = "role = { arn = \"arn:aws:iam::123456789012:role/ecs-drain\" }";
+    let twice = format!("{CONFIG}[[scope]]\nregion = \"us-east-1\"\nhooks = [\"other\"]\n{role}\n");
+    match ends(&twice, |_| {}) {
+        Some(Err(RunError::SameScope { account, region })) => {
+            assert_eq!((account.as_str(), region.as_str()), ("123456789012", "us-east-1"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// It can do nothing, and no waiting would help: whoever starts it should see that.
+#[test]
+fn scopes_that_are_all_denied_end_the_process_at_the_start() {
+    let ended = ends(&format!("{CONFIG}{SILENT}"), |cloud| cloud.faults.add(nobody()));
+    match ended {
+        Some(Err(RunError::Scope { region, .. })) => assert_eq!(region, "us-east-1", "the first one"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One is denied, and the other may answer yet.
+#[test]
+fn a_scope_that_may_answer_later_keeps_the_process_running() {
+    let ended = ends(&format!("{CONFIG}{SILENT}"), |cloud| {
+        cloud.faults.add(silence());
+        cloud.faults.add(nobody());
+    });
+    assert!(ended.is_none(), "{ended:?}");
 }

@@ -166,6 +166,8 @@ pub struct ServiceView {
     /// ARNs of its current revisions, where tasks may run that are registered otherwise than the service now says: there
     /// are several, or a deployment is in progress. Else empty.
     pub revisions: Vec<String>,
+    /// Ids of its deployments and of its task sets, of which its tasks say that one started them (`startedBy`), as it is now.
+    pub deployments: Vec<String>,
 }
 
 impl ServiceView {
@@ -176,11 +178,14 @@ impl ServiceView {
         let rolls_out =
             from.deployments().iter().any(|one| one.rollout_state() == Some(&DeploymentRolloutState::InProgress));
         let revisions = from.current_service_revisions();
+        let deployments = from.deployments().iter().filter_map(|one| one.id());
+        let deployments = deployments.chain(from.task_sets().iter().filter_map(|set| set.id()));
         let several = revisions.len() > 1 || from.deployments().len() > 1 || rolls_out;
         let revisions = revisions.iter().filter(|_| several).filter_map(|revision| revision.arn().map(str::to_owned));
         Some(ServiceView {
             daemon: from.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
             revisions: revisions.collect(),
+            deployments: deployments.map(str::to_owned).collect(),
             target_groups: target_groups.into_iter().collect(),
             classic: classic.into_iter().collect(),
             name: from.service_name?,
@@ -255,6 +260,13 @@ mod tests {
     fn unknown_statuses_are_kept_and_mean_nothing() {
         assert_eq!(status("DRAINING".to_owned()), ContainerInstanceStatus::Draining);
         assert_eq!(status("DEREGISTERING".to_owned()), ContainerInstanceStatus::Other("DEREGISTERING".to_owned()));
+        for word in ["REGISTERING", "DEREGISTERING", "A_NEWER_ONE", ""] {
+            assert!(!status(word.to_owned()).takes_no_work(), "{word}");
+        }
+        // Not unknown: it never takes a task, and is there until it is deregistered.
+        let failed = status("REGISTRATION_FAILED".to_owned());
+        assert_eq!(failed, ContainerInstanceStatus::RegistrationFailed);
+        assert!(failed.takes_no_work() && !failed.is_gone());
         assert_eq!(ContainerInstanceView::read(ContainerInstance::builder().build()), None);
     }
 
@@ -298,6 +310,18 @@ mod tests {
         assert_eq!(view.target_groups, ["blue", "green", "set"]);
         assert_eq!(view.classic, ["old"]);
         assert!(!view.daemon && view.revisions.is_empty());
+    }
+
+    #[test]
+    fn a_service_names_what_started_its_tasks() {
+        let deployment = |id: &str| Deployment::builder().id(id).build();
+        let service = Service::builder()
+            .service_name("web")
+            .deployments(deployment("ecs-svc/2"))
+            .deployments(deployment("ecs-svc/1"))
+            .task_sets(TaskSet::builder().id("ecs-svc/3").build())
+            .build();
+        assert_eq!(ServiceView::read(service).unwrap().deployments, ["ecs-svc/2", "ecs-svc/1", "ecs-svc/3"]);
     }
 
     #[test]

@@ -323,14 +323,14 @@ fn absorb_spans(draft: &mut Record, view: &View<'_>) {
             obligation.left_for_seconds = watched(&watch, view, view.policy.network_settle);
         }
     }
-    let (longest, grace) = (waiting::longest_delay(draft), waiting::grace(view.policy).unwrap_or_default());
-    for one in &mut draft.container_instances {
+    let grace = waiting::grace(view.policy).unwrap_or_default();
+    let floors: Vec<Duration> =
+        draft.container_instances.iter().map(|one| waiting::floor(draft, one, view.facts, view.policy)).collect();
+    for (one, floor) in draft.container_instances.iter_mut().zip(floors) {
         let Some(facts) = view.facts.of(&one.arn).filter(|facts| facts.sight.is_some()) else { continue };
         let seconds = |watch: Option<Watch>, most| watch.map_or(0, |watch| watched(&watch, view, most));
         one.drained_for_seconds = seconds(facts.draining, grace);
-        if one.deregistered_at.is_some() {
-            one.gone_for_seconds = seconds(facts.left, longest);
-        }
+        one.gone_for_seconds = seconds(facts.left, floor);
     }
 }
 

@@ -16,6 +16,10 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
     match judge(draft, view.facts, view.policy, view.now) {
         Verdict::Proved => proved(draft, view),
+        // It has nothing left, and nothing is to be told: what must be young at a call is not read again and again.
+        Verdict::Missing(_, _, needs) if is_left(draft) && needs.iter().all(|(_, need)| need.class == Class::Last) => {
+            Step::Wait(Why::WaitsForItsEnd, AT_LATEST)
+        }
         Verdict::Missing(why, left, needs) => Step::Read(needs, why, soon(left, AT_LATEST)),
         Verdict::Remains(Remains::Unknown(why)) => unknown(&why),
         Verdict::Remains(Remains::TakesWork) => Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string()),
@@ -30,8 +34,13 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
 }
 
+/// Whether somebody else ends it: an operator's drain that leaves the instance as it is.
+fn is_left(draft: &Record) -> bool {
+    draft.lifecycle.is_none() && draft.then == Some(Then::Leave)
+}
+
 fn proved(draft: &Record, view: &View<'_>) -> Step {
-    if draft.lifecycle.is_none() && draft.then == Some(Then::Leave) {
+    if is_left(draft) {
         return Step::Wait(Why::WaitsForItsEnd, AT_LATEST);
     }
     let registrations = match draft.obligations.len() {

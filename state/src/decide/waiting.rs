@@ -3,9 +3,9 @@
 use super::clear::{Remains, container_instances, tasks};
 use super::deregistering::is_standalone;
 use super::{AT_LATEST, Action, Step, View, pending, soon, unknown};
-use crate::facts::{Facts, InstanceFacts, TargetFacts};
+use crate::facts::{Facts, TargetFacts};
 use crate::policy::{Policy, StandaloneTasks};
-use crate::record::{Record, Stage};
+use crate::record::{ContainerInstance, Record, Stage};
 use crate::sight::{TargetSight, TaskSight, id};
 use crate::time::{Mono, Watch};
 use crate::why::{Left, Why};
@@ -99,16 +99,27 @@ pub(super) fn stop_standalone(
     Step::Act(stop.collect(), why, view.policy.poll)
 }
 
-/// After a forced deregistration ECS's word about tasks is no evidence: the containers are given as long as the
-/// slowest balancer drains, so that none is cut off that still serves. It counts from when the container instance was
-/// seen gone.
+/// How much of its floor is left. It counts from when the container instance was seen gone.
 fn longest_delay_left(draft: &Record, view: &View<'_>) -> Duration {
-    let deregistered = draft.container_instances.iter().filter(|c| c.deregistered_at.is_some());
-    let facts = |arn: &str| view.facts.of(arn).and_then(|one: &InstanceFacts| one.left);
-    let Some(shortest) = deregistered.map(|one| span(facts(&one.arn), view.now.mono)).min() else {
-        return Duration::ZERO;
+    let left = |mine: &ContainerInstance| {
+        let watch = view.facts.of(&mine.arn).and_then(|one| one.left);
+        floor(draft, mine, view.facts, view.policy).saturating_sub(span(watch, view.now.mono))
     };
-    longest_delay(draft).saturating_sub(shortest)
+    draft.container_instances.iter().map(left).max().unwrap_or_default()
+}
+
+/// After a forced deregistration ECS's word about tasks is no evidence: the containers are given as long as the slowest
+/// balancer drains, so that none is cut off that still serves. Before ours, the tasks of no service have ended and every
+/// registration is known; before somebody else's, nothing is sure, and it is the default delay at least.
+pub(super) fn floor(draft: &Record, mine: &ContainerInstance, facts: &Facts, policy: &Policy) -> Duration {
+    let delays = draft.obligations.iter().map(|o| o.delay_seconds.unwrap_or(DEFAULT_DELAY_SECONDS));
+    let longest = delays.max().unwrap_or(0);
+    let seconds = match mine.deregistered_at {
+        Some(_) => longest,
+        None if facts.is_cut_off(&mine.arn, policy) => longest.max(DEFAULT_DELAY_SECONDS),
+        None => 0,
+    };
+    Duration::from_secs(seconds.into())
 }
 
 /// After how long standalone tasks are stopped, if they are.
@@ -121,10 +132,4 @@ pub(super) fn grace(policy: &Policy) -> Option<Duration> {
 
 fn span(watch: Option<Watch>, now: Mono) -> Duration {
     watch.map_or(Duration::ZERO, |watch| watch.span(now))
-}
-
-/// How long the slowest of its balancers drains a target.
-pub(super) fn longest_delay(draft: &Record) -> Duration {
-    let delays = draft.obligations.iter().map(|o| o.delay_seconds.unwrap_or(DEFAULT_DELAY_SECONDS));
-    Duration::from_secs(u64::from(delays.max().unwrap_or(0)))
 }

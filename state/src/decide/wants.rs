@@ -81,9 +81,16 @@ impl Wants<'_> {
     /// The status of every container instance, at least so often.
     fn status(&self, every: Duration, class: Class) -> Needs {
         let mut needs = Needs::default();
+        let failed = self.view.facts.trouble.get(&Kind::Status).map(|(at, _)| *at);
         for one in &self.view.facts.instances {
-            let from = one.sight.as_ref().map_or(Mono::START, |(read, _)| read.ended + every);
-            needs.want(Kind::Status, from, class);
+            let read = one.sight.as_ref().map(|(read, _)| *read);
+            // Nothing goes on before it was read, after a restart too; one that failed may be what is missing.
+            match read {
+                Some(read) if failed.is_none_or(|at| at <= read.ended) => {
+                    needs.want(Kind::Status, read.ended + every, class);
+                }
+                _ => needs.want(Kind::Status, read.map_or(Mono::START, |read| read.ended), class.min(Class::Begun)),
+            }
         }
         needs
     }

@@ -197,7 +197,10 @@ fn complete_only_what_is_in_the_record() {
     let (mut nowhere, action) = with(Outcome::NotInCluster);
     assert_eq!(refused(&nowhere, &action, 123), "it is in a cluster after all");
     nowhere.record.container_instances.clear();
+    assert_eq!(refused(&nowhere, &action, 123), "no search has found nothing lately");
+    nowhere.facts.search.nowhere = Some((now(2).mono, now(100).mono));
     assert_eq!(refused(&nowhere, &action, 123), "");
+    assert_eq!(refused(&nowhere, &action, 221), "no search has found nothing lately");
     for outcome in [Outcome::Cancelled, Outcome::InstanceGone, Outcome::WaitLost] {
         let (drain, action) = with(outcome);
         assert_eq!(refused(&drain, &action, 123), "no call ends a drain so");
@@ -212,6 +215,10 @@ fn terminate() {
     assert_eq!(refused(&drain, &action, 123), "");
     assert_eq!(refused(&drain, &action, 133), "the proof does not hold any more");
     assert_eq!(refused(&paused(&drain), &action, 123), "the drain is paused");
+    let mut late = drain.clone();
+    late.facts.group.termination_asked =
+        late.facts.group.termination_asked.map(|(since, at)| (since, at.before(Duration::from_secs(31))));
+    assert_eq!(refused(&late, &action, 123), "the order to terminate was given too long ago");
     let mut adopted = drain.clone();
     adopted.record.lifecycle = after("", &["0s ACTIVE"]).record.lifecycle;
     assert_eq!(refused(&adopted, &action, 123), "a lifecycle hook holds it by now");

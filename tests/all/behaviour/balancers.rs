@@ -10,8 +10,8 @@ use crate::scenarios::{A, B, C, IP_AND_CLASSIC, PLAIN};
 use crate::story::{held, until_phase, while_running};
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 use aws_simulator::elb::{TargetGroupKind, TargetType};
-use aws_simulator::spec::{Balancer, ClusterSpec, Network, TargetGroupSpec};
-use aws_simulator::{BEGIN, Cloud, Simulator};
+use aws_simulator::spec::{Balancer, ClassicSpec, ClusterSpec, Network, TargetGroupSpec};
+use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
 use ecs_drain_state::{Outcome, Phase, Record, Target, Then};
 use jiff::SignedDuration;
 use std::time::Duration;
@@ -77,6 +77,56 @@ fn tasks_of_an_earlier_revision_stay_registered_where_that_revision_says() {
     }
 }
 
+/// B's drain has had the service described a minute ago, when it named the old group alone. Since then the service was deployed
+/// anew, and A runs a task of the new deployment, which is registered in the new group.
+#[test]
+fn a_task_of_a_deployment_that_began_since_the_service_was_read_has_its_own_registrations() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_target_group(target_group("old", seconds(10)));
+            cloud.add_target_group(target_group("new", seconds(60)));
+            cluster(cloud, &[A, B, C]);
+            cloud.add_service(&api(3).target_group("old"));
+        },
+        begin: |cloud| terminate(cloud, &[B]),
+        ..PLAIN
+    };
+    told(&scenario, async |simulator: Simulator, store| {
+        tokio::time::sleep(seconds(60)).await;
+        assert!(!record(&store, B).await.unwrap().obligations.is_empty(), "its service was read");
+        simulator.with(|cloud| {
+            assert!(cloud.change_balancers("web", "api", &[Balancer::TargetGroup("new".to_owned())]));
+            cloud.set_service_desired("web", "api", 7);
+        });
+        tokio::time::sleep(seconds(30)).await;
+        simulator.with(|cloud| terminate(cloud, &[A]));
+        let begun = elapsed(&simulator);
+        let ended = until_ended(&simulator, &store, Outcome::Drained).await;
+        let groups: Vec<String> = ended.obligations.iter().map(|o| o.balancer.to_string()).collect();
+        assert!(groups.iter().any(|group| *group == "target group new"), "{groups:?}");
+        assert!(elapsed(&simulator) >= begun + seconds(60));
+    });
+}
+
+/// How long a target drains is for show: who may not read it drains all the same, and does not ask every two minutes.
+#[test]
+fn a_deregistration_delay_that_cannot_be_read_holds_nothing_up() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.add_target_group(target_group("web", seconds(1800)));
+            two_with(cloud, &api(2).target_group("web"));
+            cloud.faults.add(Rule::on("DescribeTargetGroupAttributes", Fault::AccessDenied));
+        },
+        within: seconds(3000),
+        ..PLAIN
+    };
+    let ended = good(&scenario);
+    let took = ended.at(A).unwrap() - BEGIN;
+    assert!(took >= seconds(1800) && took < seconds(2300), "{took:?}");
+    let asked = ended.count("DescribeTargetGroupAttributes");
+    assert!((1..=6).contains(&asked), "asked {asked} times");
+}
+
 #[test]
 fn the_address_of_an_awsvpc_task_is_seen_gone() {
     let scenario = world(|cloud| {
@@ -109,6 +159,50 @@ fn an_instance_that_a_classic_load_balancer_lists_as_out_of_service_is_not_gone(
         simulator.with(|cloud| cloud.world.elb.deregister_classic(cloud.now(), "old", A));
         until_ended(&simulator, &store, Outcome::Drained).await;
     });
+}
+
+/// No document says whether a classic load balancer still lists an instance whose connections drain: here it does not.
+#[test]
+fn an_instance_that_drains_from_a_classic_load_balancer_is_waited_for_although_it_is_not_listed() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cloud.world.elb.classic_lists_draining = false;
+            cloud.add_classic(ClassicSpec { name: "old".to_owned(), connection_draining: Some(seconds(400)) });
+            cluster(cloud, &[A, B, C]);
+            // One on each instance, two of which are enough.
+            let fixed = Network::Bridge { container_port: 8080, host_port: 8080 };
+            cloud.add_service(&api(3).percents(50, 200).classic("old").network(fixed));
+        },
+        ..PLAIN
+    };
+    told(&scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        // The task is gone, and someone registers the instance for a moment.
+        simulator.with(|cloud| {
+            let now = cloud.now();
+            cloud.world.elb.register_classic(now, "old", A);
+            cloud.world.elb.deregister_classic(now, "old", A);
+        });
+        let begun = elapsed(&simulator);
+        tokio::time::sleep(seconds(300)).await;
+        assert!(held(&simulator));
+        until_ended(&simulator, &store, Outcome::Drained).await;
+        assert!(elapsed(&simulator) >= begun + seconds(400));
+    });
+}
+
+/// Auto Scaling waits for it before our hook has its turn.
+#[test]
+fn a_classic_load_balancer_of_the_group_that_does_not_list_what_drains_cuts_nothing_off() {
+    good(&world(|cloud| {
+        cloud.world.elb.classic_lists_draining = false;
+        cloud.add_classic(ClassicSpec { name: "edge".to_owned(), connection_draining: Some(seconds(300)) });
+        cloud.add_cluster(&ClusterSpec::new("web"));
+        let mut spec = group("web-group", "web", &[A, B]);
+        spec.classic_names = vec!["edge".to_owned()];
+        cloud.add_group(spec);
+        cloud.add_service(&api(2));
+    }));
 }
 
 /// A balancer that knows the instance through its Auto Scaling group, and no service.

@@ -76,6 +76,11 @@ fn lifecycle(account: &str, region: &str, detail: &Value) -> String {
     event("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action", account, region, LONG_AGO, detail)
 }
 
+/// That an instance of our group waits under our hook.
+pub fn waiting(instance: &str) -> String {
+    lifecycle(ACCOUNT, REGION, &waits(instance, "web-group", HOOK))
+}
+
 /// The same as the hook's topic would say it.
 fn notification(account: &str, mut fields: Value, more: &[(&str, &str)]) -> String {
     fields["Service"] = json!("AWS Auto Scaling");

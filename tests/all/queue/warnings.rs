@@ -1,7 +1,7 @@
 //! Warnings that an instance will be taken away: spot interruptions, which always open a drain, and rebalance
 //! recommendations, which do where the policy says so.
 
-use super::foreign::spot;
+use super::foreign::{spot, waiting};
 use super::{add_bus, begun, left, queued, send};
 use crate::harness::{Run, Scenario, group, nothing, our_completions, record, run, seconds, wall};
 use crate::operators::order_once;
@@ -265,4 +265,30 @@ fn a_rebalance_recommendation_that_terminates_has_the_group_replace_the_instance
         let others = cloud.instance_ids("web-group").into_iter().filter(|id| id != A).count();
         assert_eq!(others, 3, "its group launched another");
     });
+}
+
+/// Three hundred instances are said to wait that no group shows: their messages wait for that, and are left for later.
+#[test]
+fn a_warning_does_not_wait_behind_messages_that_wait() {
+    let drains_after = |others: usize| {
+        let (after, simulator) = while_running(&CALM, async |simulator: Simulator, _| {
+            // By now it leads, and listens.
+            tokio::time::sleep(seconds(20)).await;
+            let bodies: Vec<String> = (0..others).map(|n| waiting(&format!("i-{:017x}", 0xfff + n))).collect();
+            send(&simulator, &bodies);
+            tokio::time::sleep(seconds(1)).await;
+            let sent = simulator.now();
+            send(&simulator, &[spot(A, &wall(&simulator).to_string())]);
+            until(&simulator, "it is DRAINING", async || {
+                simulator.with(|cloud| cloud.container_instance_status(A)[0].1 == "DRAINING")
+            })
+            .await;
+            simulator.now() - sent
+        });
+        no_violation(&simulator);
+        after
+    };
+    let (alone, behind) = (drains_after(0), drains_after(300));
+    assert!(alone < seconds(20), "alone after {alone:?}");
+    assert!(behind <= alone + seconds(10), "after {behind:?}, and alone after {alone:?}");
 }

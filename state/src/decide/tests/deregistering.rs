@@ -34,11 +34,11 @@ fn a_registering_instance_is_waited_for() {
 fn gone_from_the_cluster_counts_as_draining() {
     check(
         "
-        0s  INACTIVE! => Verifying saved search≥1m1s 30s LookingForRegistrations
-        5s  MISSING   => Verifying search≥1m1s 30s LookingForRegistrations
-        60s           => Verifying search≥1m1s 30s LookingForRegistrations
-        66s           => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
-        4 writes
+        0s  INACTIVE! => Waiting saved search≥1m1s 30s LongestDelay(5m)
+        5s  MISSING   => Waiting search≥1m1s 30s LongestDelay(4m55s)
+        60s           => Waiting saved search≥1m1s 30s LongestDelay(4m)
+        66s           => Waiting 30s LongestDelay(3m54s)
+        3 writes
         ",
     );
 }
@@ -94,10 +94,10 @@ fn only_what_is_there_is_deregistered() {
         policy strategy=deregister opened=2
         0s   ACTIVE,INACTIVE  => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING,MISSING => Deregistering 30s ListsOnceMore(1m)
-        66s                   => Deregistering 30s ListsOnceMore(1m)
+        66s                   => Deregistering saved 30s ListsOnceMore(1m)
         127s                  => Deregistering saved Deregister(c1) 5s AskedToDeregister
-        131s MISSING,MISSING  => Verifying saved search≥3m12s 30s LookingForRegistrations
-        4 writes
+        131s MISSING,MISSING  => Waiting saved search≥3m12s 30s LongestDelay(2m49s)
+        5 writes
         ",
     );
 }
@@ -248,6 +248,61 @@ fn deregister_dies_after_the_save() {
         317s                     => Verifying saved search≥5m18s 30s LookingForRegistrations
         318s                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         7 writes
+        ",
+    );
+}
+
+/// Somebody else deregisters it by force while a task runs: ECS calls that stopped, and its container runs on.
+#[test]
+fn somebody_deregisters_it_by_force() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING found=web/400 targets=web:healthy => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s   INACTIVE tasks=none targets=none                             => Waiting search≥1m6s 30s LongestDelay(6m40s)
+        200s                                                              => Waiting saved 30s LongestDelay(3m25s)
+        206s restart                                                      => Waiting search≥4m27s 30s LongestDelay(3m25s)
+        300s                                                              => Waiting saved 30s LongestDelay(1m51s)
+        430s                                                              => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        600s                                                              => Done(Drained)
+        6 writes
+        ",
+    );
+}
+
+/// The same before its tasks were listed: the default delay. Its tasks had stopped before: nothing is waited for.
+#[test]
+fn somebody_deregisters_it_before_it_was_looked_at() {
+    check(
+        "
+        0s   INACTIVE => Waiting saved search≥1m1s 30s LongestDelay(5m)
+        70s           => Waiting saved 30s LongestDelay(3m50s)
+        301s          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        400s          => Done(Drained)
+        5 writes
+        ",
+    );
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s   tasks=none                 => Verifying saved search≥1m1s 30s Settling(55s)
+        10s   INACTIVE                  => Verifying search≥1m11s 30s LookingForRegistrations
+        70s                             => Verifying search≥1m11s 30s LookingForRegistrations
+        3 writes
+        ",
+    );
+}
+
+/// A status that no more tasks can come from, for good: there is nothing to ask ECS for.
+#[test]
+fn registration_failed() {
+    check(
+        "
+        0s   ACTIVE              => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   REGISTRATION_FAILED => Verifying saved search≥1m6s 30s Settling(1m)
+        66s                      => Verifying 30s SecondLook(1m)
+        127s                     => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        140s                     => Done(Drained)
+        5 writes
         ",
     );
 }

@@ -8,7 +8,7 @@ fn the_instance_is_gone() {
     check(
         "
         0s  ACTIVE tasks=web:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        5s  MISSING group=absent     => Verifying saved search≥1m6s 30s LookingForRegistrations
+        5s  MISSING group=absent     => Waiting saved search≥1m6s 30s LongestDelay(5m)
         10s                          => Done(InstanceGone) saved
         4 writes
         ",
@@ -24,6 +24,24 @@ fn gone_with_its_agent_away() {
         5s  DRAINING! group=absent     => Waiting search≥1m6s 30s TasksLeft(1)
         10s                            => Done(InstanceGone) saved
         3 writes
+        ",
+    );
+}
+
+/// No group terminates it: it was detached, or never had one. Its agent goes away and comes back several times an hour.
+#[test]
+fn detached_with_its_agent_away() {
+    check(
+        "
+        policy then=keep
+        0s   DRAINING tasks=web:RUNNING group=InService => Waiting saved search≥1m1s 30s TasksLeft(1)
+        5s   DRAINING! group=absent                     => Waiting search≥1m6s 30s TasksLeft(1)
+        10s                                             => Waiting search≥1m6s 30s TasksLeft(1)
+        70s  DRAINING                                   => Waiting 30s TasksLeft(1)
+        100s  DRAINING!                                 => Waiting search≥2m41s 30s TasksLeft(1)
+        690s                                            => Waiting 30s TasksLeft(1)
+        710s                                            => Waiting 30s TasksLeft(1)
+        2 writes
         ",
     );
 }
@@ -210,9 +228,9 @@ fn past_the_wait_and_gone() {
         0s  ACTIVE tasks=web:RUNNING  => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s  DRAINING                  => Waiting saved search≥1m6s 30s TasksLeft(1)
         10s group=Terminating:Proceed => Waiting search≥1m6s 30s TasksLeft(1)
-        15s MISSING group=absent      => Verifying saved search≥1m16s 30s LookingForRegistrations
+        15s MISSING group=absent      => Waiting search≥1m16s 30s LongestDelay(5m)
         20s                           => Done(WaitLost) saved
-        5 writes
+        4 writes
         ",
     );
 }

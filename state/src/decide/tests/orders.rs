@@ -12,7 +12,7 @@ fn paused_and_resumed() {
         10s  tasks=none               => Deregistering 10s Paused(Ada (kernel))
         66s                           => Deregistering 10s Paused(Ada (kernel))
         76s                           => Deregistering 10s Paused(Ada (kernel))
-        86s  resume                   => Verifying saved search≥1m27s 30s SecondLook(40s)
+        86s  resume                   => Verifying saved search≥1m6s 30s SecondLook(40s)
         116s                          => Verifying 10s SecondLook(10s)
         127s                          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         137s                          => Done(Drained)

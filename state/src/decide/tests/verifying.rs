@@ -140,10 +140,10 @@ fn no_completion_without_the_search() {
     check(
         "
         0s   DRAINING search=fails => Verifying saved search≥1m1s 30s Settling(1m)
-        61s                        => Verifying search≥1m2s 30s SecondLook(1m)
-        111s                       => Verifying search≥1m52s 10s SecondLook(10s)
-        122s                       => Verifying search≥2m3s 30s LookingForRegistrations
-        10m                        => Verifying saved search≥10m1s 30s LookingForRegistrations
+        61s                        => Verifying search≥1m1s 30s SecondLook(1m)
+        111s                       => Verifying search≥1m1s 10s SecondLook(10s)
+        122s                       => Verifying search≥1m1s 30s LookingForRegistrations
+        10m                        => Verifying saved search≥1m1s 30s LookingForRegistrations
         11m  search=works          => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
         5 writes
         ",

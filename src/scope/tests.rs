@@ -1,0 +1,143 @@
+//! What a scope makes of records that are read late.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::aws::tests::session;
+use crate::clock::Clock;
+use crate::config::{Config, Given, Policies};
+use ecs_drain_state::record::Opening;
+use ecs_drain_state::{ContainerInstance, Origin, Outcome, Read, Stage, Strategy};
+use jiff::SignedDuration;
+
+const TEXT: &str = "[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\n";
+
+async fn scope() -> ScopeState {
+    let (session, _) = session(|_| (200, "{}".to_owned())).await;
+    let config = Config::parse(TEXT, "test", &Given::default()).unwrap().scopes.remove(0);
+    ScopeState::new(config, Policies::default(), session, Metrics::default(), Health::new(Clock::start(None)))
+}
+
+/// The first drain of an instance, as it was opened.
+fn opened() -> Record {
+    let container_instance = ContainerInstance {
+        cluster: "web".to_owned(),
+        arn: "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c1".to_owned(),
+        draining_is_ours: false,
+        deregistered_at: None,
+        drained_for_seconds: 0,
+        gone_for_seconds: 0,
+    };
+    let opening = Opening {
+        account: "123456789012".to_owned(),
+        region: "eu-west-1".to_owned(),
+        instance_id: "i-1".to_owned(),
+        controller: "default".to_owned(),
+        origin: Origin::Operator,
+        strategy: Strategy::Drain,
+        lifecycle: None,
+        group: None,
+        then: None,
+        requested: None,
+        container_instances: vec![container_instance],
+        deadline: None,
+        margin: SignedDuration::ZERO,
+    };
+    Record { version: 1, ..Record::open(opening, Timestamp::UNIX_EPOCH) }
+}
+
+fn done(record: &Record) -> Record {
+    let stage = Stage::Done { outcome: Outcome::Drained, intent: None, expires_at: 0 };
+    Record { stage, version: record.version + 1, ..record.clone() }
+}
+
+/// The next drain of the same instance, an hour later.
+fn next(record: &Record) -> Record {
+    let created_at = record.created_at + SignedDuration::from_hours(1);
+    let (generation, version) = (record.generation + 1, record.version + 1);
+    Record { stage: Stage::Pending, generation, version, created_at, ..record.clone() }
+}
+
+fn known(scope: &ScopeState) -> (Phase, u64) {
+    let known = scope.phases.borrow()["i-1"];
+    (known.phase, known.generation)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_end_that_is_read_late_does_not_end_the_next_drain() {
+    let scope = scope().await;
+    let first = opened();
+    let end = done(&first);
+    let second = next(&end);
+    scope.learn(second.clone(), Mono::START);
+    scope.learn(end, Mono::START);
+    assert_eq!(scope.fleet.record(&second.key()), Some(second.clone()));
+    assert_eq!(known(&scope), (Phase::Pending, 2));
+    scope.learn(done(&second), Mono::START);
+    assert_eq!(scope.fleet.record(&second.key()), None);
+    assert_eq!(known(&scope), (Phase::Done, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_is_read_late_does_not_begin_again_after_its_end() {
+    let scope = scope().await;
+    let first = opened();
+    scope.learn(done(&first), Mono::START);
+    scope.learn(first.clone(), Mono::START);
+    assert_eq!(scope.fleet.record(&first.key()), None);
+    assert_eq!(known(&scope), (Phase::Done, 1));
+}
+
+/// The table's time-to-live deletes finished records: the next one begins to count anew.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_opened_after_the_old_one_was_deleted_is_taken_over() {
+    let scope = scope().await;
+    let end = done(&next(&done(&opened())));
+    scope.learn(end.clone(), Mono::START);
+    let anew = Record { generation: 1, version: 1, ..next(&end) };
+    scope.learn(anew.clone(), Mono::START);
+    assert_eq!(scope.fleet.record(&anew.key()), Some(anew));
+    assert_eq!(known(&scope), (Phase::Pending, 1));
+}
+
+/// The table was restored, say: what is known of the drain is forgotten then, and the record is read anew.
+#[tokio::test(start_paused = true)]
+async fn an_older_record_of_a_drain_that_was_forgotten_is_taken_over() {
+    let scope = scope().await;
+    let first = opened();
+    scope.learn(Record { version: 7, ..first.clone() }, Mono::START);
+    scope.learn(first.clone(), Mono::START);
+    assert_eq!(scope.fleet.record(&first.key()).map(|record| record.version), Some(7));
+    assert!(scope.fleet.forget(&first.key()));
+    scope.learn(first.clone(), Mono::START);
+    assert_eq!(scope.fleet.record(&first.key()), Some(first));
+}
+
+/// Most writes change nothing for heartbeats: each would have all that wait looked through.
+#[tokio::test(start_paused = true)]
+async fn heartbeats_are_told_of_another_phase_and_not_of_every_write() {
+    let scope = scope().await;
+    let first = opened();
+    scope.learn(first.clone(), Mono::START);
+    assert!(scope.bells.phases.replace(false));
+    scope.learn(Record { version: 2, ..first.clone() }, Mono::START);
+    assert!(!scope.bells.phases.get());
+    scope.learn(Record { version: 3, stage: Stage::Waiting, ..first }, Mono::START);
+    assert!(scope.bells.phases.get());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_size_of_a_cluster_in_which_nothing_drains_is_forgotten() {
+    let scope = scope().await;
+    scope.learn(opened(), Mono::START);
+    scope.sizes.borrow_mut().extend(["web", "jobs"].map(|cluster| (cluster.to_owned(), (Mono::START, 7))));
+    let view = GroupsView {
+        read: Read { began: Mono::START, ended: Mono::START },
+        unread: BTreeSet::new(),
+        groups: BTreeMap::new(),
+        members: BTreeMap::new(),
+    };
+    scope.forget_departed(&view);
+    let sizes = scope.sizes.borrow();
+    assert_eq!(sizes.keys().collect::<Vec<_>>(), ["web"]);
+    assert_eq!(known(&scope), (Phase::Pending, 1), "its drain is unfinished");
+}
