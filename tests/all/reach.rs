@@ -43,5 +43,6 @@ quick! {
     fifty_drains_in_ten_clusters: "wave-50-in-10",
     thirty_clusters: "wave-30-in-30",
     spot_interruptions_that_come_together: "spot-100",
+    heartbeats_while_drains_end: "heartbeats-180-ending",
     heartbeats_while_every_call_is_slow: "heartbeats-200-slow",
 }

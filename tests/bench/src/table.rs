@@ -210,6 +210,16 @@ fn heartbeats() -> Vec<Scenario> {
         held("heartbeats-200", "200 instances under hooks of 60 s, for twenty minutes", minute, 1200),
         Scenario {
             quick: true,
+            limit: 1800,
+            ..wave(
+                "heartbeats-180-ending",
+                "180 instances under hooks of 60 s, of which one ends every two seconds",
+                Layout { tasks: 1, target_groups: 0, job: Job::Ends(360), heartbeat_timeout: 60, ..layout(1, 180) },
+                Bounds { throttled: Some(0), busiest: None, ..ANYWHERE },
+            )
+        },
+        Scenario {
+            quick: true,
             ..held("heartbeats-200-slow", "the same while every call takes 15 s", slow(minute), 1200)
         },
     ]
