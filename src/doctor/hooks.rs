@@ -240,7 +240,7 @@ mod tests {
         said(&[], Verdict::Warning, "no terminating hook of ours");
         said(&[launch], Verdict::Warning, "holds launches");
         said(&[hook("ecs-drain"), hook("ecs-drain-2")], Verdict::Failure, "2 hooks of ours (ecs-drain, ecs-drain-2)");
-        said(&[short.clone()], Verdict::Warning, "ends every wait after 50m");
+        said(std::slice::from_ref(&short), Verdict::Warning, "ends every wait after 50m");
         let minute = HookView { heartbeat_timeout_seconds: 60, global_timeout_seconds: 6000, ..hook("ecs-drain") };
         said(&[short], Verdict::Warning, "10 heartbeats a second hold 100 instances under it; the group has 200");
         assert!(judged(&[minute]).iter().all(|(_, text)| !text.contains("heartbeats a second")), "it holds just these");

@@ -414,7 +414,7 @@ fn a_completion_that_is_denied_for_good_is_left_to_the_hook() {
         assert!(!held(&simulator), "its hook let it go");
     });
     simulator.peek(|cloud| {
-        let others: Vec<_> = cloud.violations().into_iter().filter(|one| one.checker != "hook expired").collect();
+        let others: Vec<_> = cloud.violations().iter().filter(|one| one.checker != "hook expired").collect();
         assert!(others.is_empty(), "{others:?}");
     });
 }
