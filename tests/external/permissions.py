@@ -229,8 +229,6 @@ NO_OCCASION = {
     "ecs:DescribeServiceRevisions",
     "ecs:DescribeTaskDefinition",
     "ecs:GetTaskProtection",
-    # The plug-in's classic load balancer says in its description what it knows.
-    "elasticloadbalancing:DescribeInstanceHealth",
 }
 
 
