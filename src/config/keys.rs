@@ -311,7 +311,7 @@ pub const KEYS: &[Key] = &[
         name: "not_in_cluster_after",
         kind: Kind::Span(&NOT_IN_CLUSTER_AFTER),
         default: "\"10m\"",
-        meaning: "How long an instance must have been in no cluster before that is done.",
+        meaning: "How long searches, one after the other, must have found an instance in no cluster before that is done.",
     },
     Key {
         section: POLICY,

@@ -15,7 +15,7 @@ pub struct Policy {
     pub standalone_tasks: StandaloneTasks,
     /// What happens to an instance that is in no cluster.
     pub not_in_cluster: NotInCluster,
-    /// How long an instance may be in no cluster before that is done.
+    /// How long searches, one after the other, must have found an instance in no cluster before that is done.
     pub not_in_cluster_after: Duration,
     /// How long a drain may take. None: as long as the hook allows.
     pub deadline: Option<Duration>,

@@ -61,7 +61,8 @@ pub(super) fn waits_for_turn(draft: &Record, view: &View<'_>) -> Option<Why> {
     (!in_reserve).then_some(Why::WaitsForTurn { running, limit, ahead })
 }
 
-/// "In no cluster" is said only after two complete searches of every cluster, a grace apart; then the policy decides.
+/// "In no cluster" is said once complete searches of every cluster, one after the other, have found it nowhere for as long as
+/// the policy says. The clock of this process measures that.
 pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
     if draft.lifecycle.is_none() {
         return Step::End(Outcome::NotInCluster, "it is in no cluster any more".to_owned());
@@ -72,19 +73,16 @@ pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
     if view.policy.not_in_cluster == NotInCluster::Hold {
         return Step::Read(search(), Why::HeldNotInCluster, AT_LATEST);
     }
-    let grace = SignedDuration::try_from(view.policy.not_in_cluster_after).unwrap_or(SignedDuration::MAX);
-    let due = later(draft.created_at, grace);
-    // A second search that begins earlier could read the same stale answer.
-    let twice = nowhere.is_some_and(|(first, last)| last >= first + view.policy.read_lag);
-    if twice && view.now.wall >= due {
+    // A search that begins within the lag of the first could read the same stale answer.
+    let span = view.policy.not_in_cluster_after.max(view.policy.read_lag);
+    if nowhere.is_some_and(|(first, last)| last >= first + span) {
         return Step::Intend(Intent {
             result: ActionResult::Continue,
             outcome: Outcome::NotInCluster,
-            reason: "two complete searches found it in no cluster".to_owned(),
+            reason: "complete searches have found it in no cluster for long enough".to_owned(),
             at: view.now.wall,
         });
     }
-    let left = due.duration_since(view.now.wall).unsigned_abs();
-    let left = if view.now.wall >= due { Duration::ZERO } else { left };
+    let left = nowhere.map_or(span, |(first, _)| (first + span).since(view.now.mono));
     Step::Read(search(), Why::NotInCluster { left }, soon(left, AT_LATEST))
 }

@@ -1,14 +1,12 @@
 //! Returning: the instance lives on. Our `DRAINING` is undone: once it is back in service (warm pool, new root volume), or
 //! at once (a cancelled drain).
 
-use super::wants::passed_at;
 use super::{Action, Step, View, unknown};
 use crate::facts::InstanceFacts;
 use crate::phase::Outcome;
-use crate::record::{ContainerInstance, Record, later};
+use crate::record::{ContainerInstance, Record};
 use crate::sight::{ContainerInstanceStatus, GroupSight, LifecycleState, Seen};
 use crate::why::Why;
-use jiff::SignedDuration;
 use std::time::Duration;
 
 /// A warm pool keeps an instance for days: there is no hurry.
@@ -81,8 +79,8 @@ fn cancelled(draft: &Record, view: &View<'_>) -> Step {
 
 /// Whether what was read last of each container instance whose `DRAINING` is ours shows whatever we asked for before.
 fn is_settled(draft: &Record, view: &View<'_>) -> bool {
-    let lag = SignedDuration::try_from(view.policy.read_lag).unwrap_or(SignedDuration::MAX);
-    let Some(seen_from) = passed_at(later(draft.phase_since, lag), view) else { return false };
+    let Some(returning) = view.facts.returning else { return false };
+    let seen_from = returning + view.policy.read_lag;
     let mut ours = draft.container_instances.iter().filter(|mine| mine.draining_is_ours);
     ours.all(|mine| {
         let sight = view.facts.of(&mine.arn).and_then(|one| one.sight.as_ref());

@@ -51,6 +51,7 @@ pub fn age(facts: &mut Facts, step: Duration) {
     reads(&mut facts.search.own);
     facts.emptied.iter_mut().for_each(older);
     facts.progress.at.iter_mut().for_each(older);
+    facts.returning.iter_mut().for_each(older);
     facts.trouble.values_mut().for_each(|(at, _)| older(at));
 }
 

@@ -96,7 +96,7 @@ fn detached_but_alive_is_not_gone() {
 fn gone_in_pending() {
     check(
         "
-        0s ci=none group=absent => Pending search≥1s 30s NotInCluster(9m59s)
+        0s ci=none group=absent => Pending search≥1s 30s NotInCluster(10m)
         5s                      => Done(InstanceGone) saved
         2 writes
         ",

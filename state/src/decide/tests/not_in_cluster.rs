@@ -2,47 +2,65 @@
 
 use super::fixture::check;
 
-/// Two complete searches, a grace apart, and then ten minutes by default.
+/// Complete searches one after the other, for ten minutes by default.
 #[test]
 fn searched_twice_then_completed() {
     check(
         "
-        0s    ci=none => Pending search≥1s 30s NotInCluster(9m59s)
-        5s            => Pending search≥1m5s 30s NotInCluster(9m54s)
-        10s           => Pending search≥1m5s 30s NotInCluster(9m49s)
-        61s           => Pending search≥1m5s 30s NotInCluster(8m58s)
-        66s           => Pending search≥2m6s 30s NotInCluster(8m53s)
-        598s          => Pending saved search≥10m58s 1s NotInCluster(1s)
-        599s          => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
+        0s    ci=none => Pending search≥1s 30s NotInCluster(10m)
+        5s            => Pending search≥1m5s 30s NotInCluster(9m59s)
+        10s           => Pending search≥1m5s 30s NotInCluster(9m54s)
+        61s           => Pending search≥1m5s 30s NotInCluster(9m3s)
+        66s           => Pending search≥2m6s 30s NotInCluster(8m58s)
+        598s          => Pending saved search≥10m58s 6s NotInCluster(6s)
+        665s          => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         4 writes
         ",
     );
 }
 
-/// The grace alone is not enough: without two complete searches it is held.
+/// Searches that fail show nothing.
 #[test]
 fn searches_that_fail() {
     check(
         "
-        0s    ci=none search=fails => Pending search≥1s 30s NotInCluster(9m59s)
-        10m                        => Pending saved search≥10m1s 30s NotInCluster(0s)
-        15m   search=works         => Pending search≥16m 30s NotInCluster(0s)
-        20m                        => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
+        0s    ci=none search=fails => Pending search≥1s 30s NotInCluster(10m)
+        10m                        => Pending saved search≥10m1s 30s NotInCluster(10m)
+        15m   search=works         => Pending search≥16m 30s NotInCluster(9m59s)
+        26m                        => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         4 writes
         ",
     );
 }
 
-/// Two searches less than a minute apart count as one.
+/// The time counts from the first search that found nothing, not from when the drain began.
 #[test]
-fn searches_too_close() {
+fn found_nowhere_late() {
     check(
         "
-        0s    ci=none search=fails => Pending search≥1s 30s NotInCluster(9m59s)
-        595s  search=works         => Pending saved search≥10m55s 4s NotInCluster(4s)
-        600s                       => Pending search≥10m55s 30s NotInCluster(0s)
-        640s                       => Pending search≥10m55s 30s NotInCluster(0s)
-        655s                       => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
+        0s    ci=none search=fails => Pending search≥1s 30s NotInCluster(10m)
+        595s  search=works         => Pending saved search≥10m55s 30s NotInCluster(9m59s)
+        655s                       => Pending search≥11m55s 30s NotInCluster(8m59s)
+        1150s                      => Pending search≥20m10s 30s NotInCluster(44s)
+        1194s                      => Pending search≥20m10s 30s NotInCluster(0s)
+        1211s                      => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
+        4 writes
+        ",
+    );
+}
+
+/// The clock of the process that searches measures the time: a wall clock that jumps does not make it shorter, and a restart
+/// begins it anew.
+#[test]
+fn the_time_is_this_process_s() {
+    check(
+        "
+        0s    ci=none   => Pending search≥1s 30s NotInCluster(10m)
+        66s   clock=+1h => Pending saved search≥2m6s 30s NotInCluster(9m59s)
+        300s  restart   => Pending search≥5m1s 30s NotInCluster(10m)
+        665s            => Pending search≥12m5s 30s NotInCluster(9m59s)
+        1200s           => Pending search≥21m 30s NotInCluster(1m4s)
+        1270s           => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         4 writes
         ",
     );
@@ -67,8 +85,8 @@ fn held_by_policy() {
 fn it_registers_late() {
     check(
         "
-        0s    ci=none                    => Pending search≥1s 30s NotInCluster(9m59s)
-        5s                               => Pending search≥1m5s 30s NotInCluster(9m54s)
+        0s    ci=none                    => Pending search≥1s 30s NotInCluster(10m)
+        5s                               => Pending search≥1m5s 30s NotInCluster(9m59s)
         65s   ACTIVE                     => Pending saved 30s Unknown(new)
         70s                              => Deregistering saved SetDraining(c1) 5s AskedToDrain
         75s   DRAINING tasks=web:RUNNING => Waiting saved search≥2m16s 30s TasksLeft(1)
@@ -82,15 +100,15 @@ fn it_registers_late() {
 fn it_registers_while_completing() {
     check(
         "
-        0s    ci=none                    => Pending search≥1s 30s NotInCluster(9m59s)
-        5s                               => Pending search≥1m5s 30s NotInCluster(9m54s)
-        65s                              => Pending search≥2m5s 30s NotInCluster(8m54s)
-        599s  dies-after-save            => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing
-        610s                             => Completing search≥10m 30s Completing
-        615s  ACTIVE                     => Deregistering saved 30s Unknown(new)
-        620s tasks=web:RUNNING found=?   => Deregistering 30s Unknown(found)
-        625s  found=web/30               => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        630s  DRAINING tasks=web:RUNNING => Waiting saved search≥11m31s 30s TasksLeft(1)
+        0s    ci=none                    => Pending search≥1s 30s NotInCluster(10m)
+        5s                               => Pending search≥1m5s 30s NotInCluster(9m59s)
+        65s                              => Pending search≥2m5s 30s NotInCluster(8m59s)
+        665s  dies-after-save            => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing
+        676s                             => Completing search≥11m6s 30s Completing
+        681s  ACTIVE                     => Deregistering saved 30s Unknown(new)
+        686s tasks=web:RUNNING found=?   => Deregistering 30s Unknown(found)
+        691s  found=web/30               => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        696s  DRAINING tasks=web:RUNNING => Waiting saved search≥12m37s 30s TasksLeft(1)
         5 writes
         ",
     );
@@ -102,17 +120,17 @@ fn it_registers_while_completing() {
 fn it_registers_while_auto_scaling_cannot_be_told() {
     check(
         "
-        0s    ci=none      => Pending search≥1s 30s NotInCluster(9m59s)
-        5s                 => Pending search≥1m5s 30s NotInCluster(9m54s)
-        65s                => Pending search≥2m5s 30s NotInCluster(8m54s)
-        599s  answer=error => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
-        609s               => Completing Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
-        650s               => Completing Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
-        655s               => Completing Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
-        659s               => Completing search≥10m59s 30s Completing
-        720s  ACTIVE       => Deregistering saved 30s Unknown(new)
-        725s               => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        730s               => Deregistering SetDraining(c1) 5s AskedToDrain
+        0s    ci=none      => Pending search≥1s 30s NotInCluster(10m)
+        5s                 => Pending search≥1m5s 30s NotInCluster(9m59s)
+        65s                => Pending search≥2m5s 30s NotInCluster(8m59s)
+        665s  answer=error => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
+        675s               => Completing Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
+        716s               => Completing Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
+        721s               => Completing Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
+        725s               => Completing search≥12m5s 30s Completing
+        786s  ACTIVE       => Deregistering saved 30s Unknown(new)
+        791s               => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        796s               => Deregistering SetDraining(c1) 5s AskedToDrain
         8 writes
         ",
     );
@@ -123,13 +141,13 @@ fn it_registers_while_auto_scaling_cannot_be_told() {
 fn a_restart_while_completing() {
     check(
         "
-        0s    ci=none         => Pending search≥1s 30s NotInCluster(9m59s)
-        5s                    => Pending search≥1m5s 30s NotInCluster(9m54s)
-        65s                   => Pending search≥2m5s 30s NotInCluster(8m54s)
-        599s  dies-after-save => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing
-        610s  search=fails    => Completing search≥10m 30s Completing
-        615s                  => Completing search≥10m 30s Completing
-        620s  search=works    => Completing Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
+        0s    ci=none         => Pending search≥1s 30s NotInCluster(10m)
+        5s                    => Pending search≥1m5s 30s NotInCluster(9m59s)
+        65s                   => Pending search≥2m5s 30s NotInCluster(8m59s)
+        665s  dies-after-save => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing
+        676s  search=fails    => Completing search≥11m6s 30s Completing
+        681s                  => Completing search≥11m6s 30s Completing
+        686s  search=works    => Completing Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         3 writes
         ",
     );

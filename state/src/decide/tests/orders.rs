@@ -92,6 +92,24 @@ fn cancelled() {
     );
 }
 
+/// ACTIVE counts once no late DRAINING of ours can follow, by the clock of this process: a wall clock that jumps, as that of
+/// another replica is off, changes nothing.
+#[test]
+fn cancelled_while_the_wall_clock_jumps() {
+    check(
+        "
+        policy then=terminate
+        0s  ACTIVE tasks=web:RUNNING group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s  DRAINING                                 => Waiting saved search≥1m6s 30s TasksLeft(1)
+        20s cancel                                   => Returning saved SetActive(c1) 10s AskedToReturn
+        30s ACTIVE clock=+1h                         => Returning SetActive(c1) 10s AskedToReturn
+        70s                                          => Returning SetActive(c1) 10s AskedToReturn
+        82s                                          => Done(Cancelled) saved
+        5 writes
+        ",
+    );
+}
+
 /// A DRAINING that someone else set is left.
 #[test]
 fn cancelled_and_not_ours() {

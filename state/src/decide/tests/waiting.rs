@@ -22,6 +22,20 @@ fn every_status_but_stopped_holds() {
     );
 }
 
+/// `DELETED` is shown for a moment after `STOPPED`: its containers have ended.
+#[test]
+fn a_deleted_task_has_stopped() {
+    check(
+        "
+        0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
+        70s  tasks=web:DELETED          => Verifying saved 30s SecondLook(1m)
+        131s                            => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        192s                            => Done(Drained)
+        5 writes
+        ",
+    );
+}
+
 /// Daemons run until the instance ends: by default they hold nothing up.
 #[test]
 fn daemons_are_ignored() {
