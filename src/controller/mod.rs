@@ -347,27 +347,33 @@ async fn tell_drains(
         let group = record.group().and_then(|name| Some((name, view.groups.get(name)?)));
         group.is_none_or(|(name, info)| selects(name, &info.tags))
     };
-    let records: Vec<Record> = {
-        let slots = scope.fleet.slots();
-        slots.values().map(|slot| &slot.drain.record).filter(|record| was_read(record)).cloned().collect()
-    };
-    let gone = records.iter().filter(|record| !view.members.contains_key(&record.instance_id));
-    let gone: BTreeSet<String> = gone.map(|record| record.instance_id.clone()).collect();
+    let mut keys = Vec::new();
+    let mut gone = BTreeSet::new();
+    for (key, slot) in scope.fleet.slots().iter().filter(|(_, slot)| was_read(&slot.drain.record)) {
+        let instance = &slot.drain.record.instance_id;
+        keys.push(key.clone());
+        if !view.members.contains_key(instance) {
+            gone.insert(instance.clone());
+        }
+    }
     let gone: Vec<String> = gone.into_iter().collect();
     let asked = reader::absent(&scope.session, &gone).await;
     let now = shared.clock.now();
-    for record in records {
-        let key = record.key();
-        let sight = reader::sight(view, &asked, &record, &scope.config.hooks);
-        let attached = reader::attachments(view, &record, now);
-        scope.fleet.with(&key, |slot| {
+    for key in keys {
+        let sight = scope.fleet.with(&key, |slot| {
+            let record = &slot.drain.record;
+            let sight = reader::sight(view, &asked, record, &scope.config.hooks);
+            let attached = reader::attachments(view, record, now);
             let known = &slot.drain.facts.targets;
             let new = attached.iter().any(|one| !known.iter().any(|target| target.obligation.is_same(one)));
             if new {
                 slot.drain.heed(&slot.policy, view.read, Answer::Registrations(attached));
             }
+            sight
         });
-        scope.fleet.answer(&key, view.read, Answer::Group(sight));
+        if let Some(sight) = sight {
+            scope.fleet.answer(&key, view.read, Answer::Group(sight));
+        }
     }
 }
 

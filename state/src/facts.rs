@@ -165,6 +165,8 @@ impl Facts {
     fn instance(&mut self, arn: &str) -> usize {
         let known = self.instances.iter().position(|one| crate::sight::id(&one.arn) == crate::sight::id(arn));
         known.unwrap_or_else(|| {
+            // Most drains have one, and a vector that grows by itself begins with four.
+            self.instances.reserve_exact(1);
             self.instances.push(InstanceFacts { arn: arn.to_owned(), ..InstanceFacts::default() });
             self.instances.len() - 1
         })

@@ -90,6 +90,10 @@ impl Facts {
             known.of_group_alone &= found.of_group_alone;
             return index;
         }
+        if self.targets.is_empty() {
+            // Two are usual, and a vector that grows by itself begins with four.
+            self.targets.reserve_exact(2);
+        }
         self.targets.push(TargetFacts {
             obligation: found,
             noted: now,
