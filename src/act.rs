@@ -1,8 +1,8 @@
 //! Carries out what was decided and saved. Done now, already done and gone are all successes: whether the world has changed
-//! is read, never concluded from an answer.
+//! is read. Nothing is concluded from an answer but from that to a completion.
 //!
 //! Calls queue for their rate, so what is sent is chosen after the permit is there, and the [guard](Actor::may_send) is asked
-//! then. A drain that the guard refuses drops out and is decided anew. Nothing is sent twice by the SDK.
+//! then. A drain that the guard refuses is passed over until it is decided anew. Nothing is sent twice by the SDK.
 
 use crate::aws::calls::{
     COMPLETE_LIFECYCLE_ACTION, DEREGISTER_CONTAINER_INSTANCE, STOP_TASK, TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP,
@@ -208,11 +208,27 @@ impl Actor<'_> {
     async fn change(&self, permit: Permit, cluster: &str, state: State, batch: Vec<(String, Action, String)>) {
         let mut permit = Some(permit);
         let mut batches = vec![batch];
+        let mut refused = None;
         while let Some(mut batch) = batches.pop() {
             let permit = match permit.take() {
                 Some(permit) => permit,
                 None => self.session.permit(&UPDATE_CONTAINER_INSTANCES_STATE).await,
             };
+            if let Some(error) = &refused {
+                // The permit was waited for, so the guard is asked again.
+                let may = |(key, action, _): &(String, Action, String)| {
+                    self.fleet.with(key, |slot| self.may_send(slot, action)) == Some(true)
+                };
+                let (sent, held): (Vec<_>, Vec<_>) = batch.into_iter().partition(may);
+                batch = sent;
+                for (key, action, _) in held {
+                    self.report(key, action, Err(AwsError::clone(error)));
+                }
+                if batch.is_empty() {
+                    permit.give_back();
+                    continue;
+                }
+            }
             let arns: Vec<String> = batch.iter().map(|(_, _, arn)| arn.clone()).collect();
             match self.session.ecs.set_state_of(permit, cluster, &arns, state).await {
                 Ok(answers) => {
@@ -226,6 +242,7 @@ impl Actor<'_> {
                 Err(error) if error.blames_a_member() && batch.len() > 1 => {
                     let second = batch.split_off(batch.len() / 2);
                     batches.extend([second, batch]);
+                    refused = Some(error);
                 }
                 Err(error) => {
                     for (key, action, _) in batch {

@@ -20,16 +20,16 @@ pub struct State {
     pub group: String,
     /// The hook's heartbeat timeout.
     pub timeout: Duration,
-    /// Whether its drain is Done, so that a heartbeat is a probe.
-    pub done: bool,
+    /// Whether its drain is Returning or Done, so that a heartbeat is a probe.
+    pub over: bool,
     /// When the next one is due.
     pub due: Mono,
     /// When the wait ends by itself, if the last heartbeat was applied: by this they are sent.
     pub expires: Mono,
     /// What the last one was answered.
     pub last: Option<Beat>,
-    /// How many in a row succeeded while the record was Done.
-    pub accepted_when_done: u32,
+    /// How many in a row succeeded meanwhile.
+    pub accepted_when_over: u32,
     /// How many in a row found that the hook does not hold the instance.
     pub not_held: u32,
     /// Whether the last one failed.
@@ -38,6 +38,16 @@ pub struct State {
     pub tried: bool,
     /// Whether one is under way.
     pub flying: bool,
+}
+
+impl State {
+    /// Takes over whether its drain is Returning or Done.
+    pub fn set_over(&mut self, over: bool) {
+        self.over = over;
+        if !over {
+            self.accepted_when_over = 0;
+        }
+    }
 }
 
 impl Beats {
@@ -58,9 +68,10 @@ impl Beats {
         })
     }
 
-    /// Returns whether two heartbeats in a row succeeded although the record is Done: the hook holds the instance again.
+    /// Returns whether two heartbeats in a row succeeded although the drain is Returning or Done: the hook holds the instance
+    /// again.
     pub fn is_held_again(&self, instance: &str, hook: &str) -> bool {
-        self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).is_some_and(|s| s.accepted_when_done >= 2)
+        self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).is_some_and(|s| s.accepted_when_over >= 2)
     }
 
     /// When the next one is due, of those that are not under way.
@@ -94,11 +105,11 @@ mod tests {
         let state = |due: u64, expires: u64, flying: bool| State {
             group: "web".to_owned(),
             timeout: Duration::from_secs(300),
-            done: false,
+            over: false,
             due: at(due),
             expires: at(expires),
             last: None,
-            accepted_when_done: 0,
+            accepted_when_over: 0,
             not_held: 0,
             failing: false,
             tried: true,

@@ -10,6 +10,7 @@ mod todo;
 pub use todo::Work;
 
 use crate::config::Policies;
+use ecs_drain_state::sight::id;
 use ecs_drain_state::{Action, Answer, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record};
 use reads::{Around, Queues, Reads, Wanted};
 use std::cell::{Ref, RefCell};
@@ -82,6 +83,8 @@ pub struct Fleet {
     slots: RefCell<Slots>,
     /// How many of them are in each cluster.
     clusters: RefCell<BTreeMap<String, u32>>,
+    /// Which drain a container instance is of, by the last part of its ARN: events name these.
+    on: RefCell<BTreeMap<String, Rc<str>>>,
     queues: Queues,
     /// Slots in which something is new.
     fresh: RefCell<BTreeSet<String>>,
@@ -102,6 +105,7 @@ impl Fleet {
             policies,
             slots: RefCell::default(),
             clusters: RefCell::default(),
+            on: RefCell::default(),
             queues: Queues::default(),
             fresh: RefCell::default(),
             wakes: RefCell::default(),
@@ -124,6 +128,11 @@ impl Fleet {
     /// Its record, as it was last committed.
     pub fn record(&self, key: &str) -> Option<Record> {
         self.slots.borrow().get(key).map(|slot| slot.drain.record.clone())
+    }
+
+    /// The drain of a container instance, by its ARN.
+    pub fn of_container_instance(&self, arn: &str) -> Option<Rc<str>> {
+        self.on.borrow().get(id(arn)).cloned()
     }
 
     /// Takes over an unfinished record that was written, or read from the table. One that is older than what is known, as
@@ -157,6 +166,10 @@ impl Fleet {
                     slots.insert(key.clone(), Box::new(Slot::new(record, policy, now)));
                 }
             }
+            if let Some(slot) = slots.get(&key) {
+                let mine = slot.drain.record.container_instances.iter();
+                self.on.borrow_mut().extend(mine.map(|one| (id(&one.arn).to_owned(), slot.key.clone())));
+            }
         }
         self.freshen(&key);
     }
@@ -182,6 +195,9 @@ impl Fleet {
     pub fn forget(&self, key: &str) -> bool {
         let Some(mut slot) = self.slots.borrow_mut().remove(key) else { return false };
         self.leaves(&slot.drain.record);
+        for mine in &slot.drain.record.container_instances {
+            self.on.borrow_mut().remove(id(&mine.arn));
+        }
         slot.actions.clear();
         self.todo.list(&mut slot, Mono::START);
         for kind in Kind::ALL {
@@ -470,4 +486,4 @@ fn backoff(failures: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,8 @@
 //! Whether this process lives, and whether it is ready: what `/healthz` and `/readyz` say.
 //!
-//! *Alive* means that its loops go on. A process whose calls fail is alive: nothing would be better after a restart, and
-//! what waits under our hooks is held meanwhile. *Ready* means that it could do its work now: the table was found, and
-//! each account and region was reached and its groups listed once.
+//! *Alive* means that its loops continue. A process whose calls fail is alive: nothing would be better after a restart, and
+//! what waits under ecs-drain hooks is kept waiting meanwhile. *Ready* means that it could do its work now: the table was
+//! found, and each account and region was reached and its groups listed once.
 
 use crate::clock::Clock;
 use ecs_drain_state::Mono;

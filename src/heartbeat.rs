@@ -1,13 +1,13 @@
-//! Heartbeats: whatever is seen waiting under an ecs-drain hook is kept waiting, until Auto Scaling has accepted the
-//! completion.
+//! Heartbeats: what is seen waiting under an ecs-drain hook is kept waiting, until Auto Scaling has accepted the completion,
+//! or has denied it for ten minutes.
 //!
 //! They need no record, no lease and no table. Any replica that sees an instance waiting sends them: at first sight, unless
 //! the wait was seen to begin, and then at the hook's rhythm. When the last one was is memory only; after a restart one is
 //! sent at once. So an hour without the table, a record that cannot be read, or a lease that a dead process still holds
 //! cost time, not instances.
 //!
-//! They share Auto Scaling's rate. The next one is chosen once its turn has come: that whose wait would end first. A call
-//! that hangs takes no other's turn.
+//! They share Auto Scaling's rate. The next one is chosen once its turn has come: of those that are due, that whose wait
+//! would end first. A call that hangs takes no other's turn.
 //!
 //! A heartbeat is also the only probe there is for whether the hook's action is still open: no API lists them.
 
@@ -17,8 +17,8 @@ use crate::beats::{Key, State};
 use crate::clock::{Clock, Leadership};
 use crate::groups::{GroupsView, Member, is_waiting};
 use crate::metrics::HeartbeatResult;
-use crate::scope::{OurHooks, ScopeState};
-use ecs_drain_state::{Lifecycle, LifecycleState, Mono, Phase, Record};
+use crate::scope::{Known, OurHooks, ScopeState};
+use ecs_drain_state::{Answer, Lifecycle, LifecycleState, Mono, Phase, Read, Record};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -97,7 +97,9 @@ pub(crate) fn rhythm(timeout: Duration, leads: bool) -> Duration {
 fn refresh(scope: &ScopeState, now: Mono) {
     let Some(view) = scope.groups.borrow().clone() else { return };
     let known_view = scope.beaten.replace(Some(view.read.began));
-    if known_view == Some(view.read.began) && !scope.bells.phases.replace(false) {
+    let changed = scope.bells.phases.take();
+    if known_view == Some(view.read.began) {
+        changed.iter().for_each(|instance| heed_phase(scope, instance));
         return;
     }
     let first_look = known_view.is_none();
@@ -105,10 +107,10 @@ fn refresh(scope: &ScopeState, now: Mono) {
     let mut states = scope.beats.0.borrow_mut();
     let mut old = std::mem::take(&mut *states);
     for ((instance, hook), (member, timeout)) in wanted(scope, &view) {
-        let known = scope.phases.borrow().get(&instance).copied();
-        if known.is_some_and(|known| known.refused) && !scope.is_paused(&instance) {
+        if ends(scope, &instance) {
             continue;
         }
+        let over = is_over(scope.phases.borrow().get(&instance));
         let key = (instance, hook);
         let began = previous.as_deref().filter(|_| !first_look).and_then(|before| began(before, &key, &member));
         let mut state = old.remove(&key).unwrap_or_else(|| {
@@ -120,11 +122,11 @@ fn refresh(scope: &ScopeState, now: Mono) {
             State {
                 group: member.group.clone(),
                 timeout,
-                done: false,
+                over: false,
                 due,
                 expires: since + timeout,
                 last: None,
-                accepted_when_done: 0,
+                accepted_when_over: 0,
                 not_held: 0,
                 failing: false,
                 tried: began.is_some(),
@@ -134,15 +136,40 @@ fn refresh(scope: &ScopeState, now: Mono) {
         if state.tried && state.last.is_none() {
             scope.bells.intake.notify_one();
         }
-        state.done = known.is_some_and(|known| known.phase == Phase::Done);
-        if !state.done {
-            state.accepted_when_done = 0;
-        }
+        state.set_over(over);
         state.timeout = timeout;
         states.insert(key, state);
     }
     // What is under way is answered yet.
     states.extend(old.into_iter().filter(|(_, state)| state.flying));
+}
+
+/// Takes over that the drain of an instance has come to another phase.
+fn heed_phase(scope: &ScopeState, instance: &str) {
+    let over = is_over(scope.phases.borrow().get(instance));
+    let ends = ends(scope, instance);
+    let mut states = scope.beats.0.borrow_mut();
+    let from = (instance.to_owned(), String::new());
+    let mine = states.range_mut(from..).take_while(|((of, _), _)| of == instance);
+    let mut ended = Vec::new();
+    for (key, state) in mine {
+        state.set_over(over);
+        if ends && !state.flying {
+            ended.push(key.clone());
+        }
+    }
+    ended.iter().for_each(|key| drop(states.remove(key)));
+}
+
+/// Whether the drain of an instance is Returning or Done.
+fn is_over(known: Option<&Known>) -> bool {
+    known.is_some_and(|known| matches!(known.phase, Phase::Returning | Phase::Done))
+}
+
+/// Whether heartbeats for an instance have ended: its completion was refused for long.
+fn ends(scope: &ScopeState, instance: &str) -> bool {
+    let refused = scope.phases.borrow().get(instance).is_some_and(|known| known.refused);
+    refused && !scope.is_paused(instance)
 }
 
 /// Every instance that waits, with each hook that may hold it.
@@ -156,7 +183,7 @@ fn wanted(scope: &ScopeState, view: &GroupsView) -> BTreeMap<Key, (Member, Durat
             }
             OurHooks::None => Vec::new(),
             // Its record says which hook it is: see below. Each of the others would be a call every few seconds, for nothing.
-            OurHooks::Unknown if drain_of(scope, &instance, |record| held_by(record, &member.group).is_some()) => {
+            OurHooks::Unknown if drain_of(scope, instance, |record| held_by(record, &member.group).is_some()) => {
                 Vec::new()
             }
             OurHooks::Unknown => scope.config.hooks.iter().map(|name| (name.clone(), UNKNOWN_TIMEOUT)).collect(),
@@ -189,15 +216,16 @@ fn held_by<'a>(record: &'a Record, group: &str) -> Option<&'a Lifecycle> {
 
 /// Whether an instance has an unfinished drain, and its record is like that.
 fn drain_of(scope: &ScopeState, instance: &str, is: impl FnOnce(&Record) -> bool) -> bool {
-    let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, instance);
+    let key = scope.key(instance);
     scope.fleet.with(&key, |slot| is(&slot.drain.record)).unwrap_or(false)
 }
 
 /// Says that the wait of a drain's own hook is over and the instance goes on waiting: another hook holds it.
 fn say_not_held(scope: &ScopeState, (instance, hook): &Key, group: &str) {
-    // While it is being completed, the action may be over because of that.
+    // Once it is being completed, the action may be over because of that.
     let goes_on = |record: &Record| {
-        held_by(record, group).is_some_and(|lifecycle| lifecycle.hook == *hook) && record.phase() != Phase::Completing
+        held_by(record, group).is_some_and(|lifecycle| lifecycle.hook == *hook)
+            && !matches!(record.phase(), Phase::Completing | Phase::Returning)
     };
     if drain_of(scope, instance, goes_on) {
         tracing::warn!(
@@ -229,7 +257,7 @@ async fn send(
     dry_run: bool,
 ) {
     let (instance, hook) = (&key.0, &key.1);
-    let Some((group, done)) = scope.beats.0.borrow().get(&key).map(|s| (s.group.clone(), s.done)) else { return };
+    let Some((group, over)) = scope.beats.0.borrow().get(&key).map(|s| (s.group.clone(), s.over)) else { return };
     let begun = clock.mono();
     let answer = if dry_run {
         tracing::info!(instance, hook, "dry run: would send a heartbeat");
@@ -261,16 +289,20 @@ async fn send(
             state.failing = false;
             state.not_held = 0;
             state.last = Some(Beat::Accepted);
-            state.accepted_when_done += u32::from(done);
-            // A finished drain is probed twice, a moment apart, before it is opened again.
-            state.due = if done { begun + AGAIN.min(third) } else { next };
+            state.accepted_when_over += u32::from(over);
+            // It is probed twice, a moment apart, before a drain is opened again.
+            state.due = if over { begun + AGAIN.min(third) } else { next };
             state.expires = begun + state.timeout;
             tracing::debug!(instance, hook, "heartbeat");
         }
         Some(Ok(Beat::NoActiveAction)) => {
             state.last = Some(Beat::NoActiveAction);
-            state.accepted_when_done = 0;
-            state.due = begun + PROBE.min(third.max(AGAIN));
+            state.accepted_when_over = 0;
+            // Ever less often, up to the rhythm: a new action of this hook has all of its time when it begins.
+            let wait = PROBE.saturating_mul(1 << state.not_held.min(16)).min(next.since(begun)).max(AGAIN);
+            state.due = begun + wait;
+            // Nothing of it can end: it goes behind those that hold an instance.
+            state.expires = begun + state.timeout;
             state.not_held = state.not_held.saturating_add(1);
             tracing::debug!(instance, hook, "the hook does not hold it");
             if state.not_held == SAID_AT {
@@ -286,6 +318,12 @@ async fn send(
             }
             state.failing = true;
         }
+    }
+    drop(states);
+    let returns = |record: &Record| record.phase() == Phase::Returning;
+    if scope.beats.is_held_again(instance, hook) && drain_of(scope, instance, returns) {
+        let read = Read { began: begun, ended: clock.mono() };
+        scope.fleet.answer(&scope.key(instance), read, Answer::HeldAgain);
     }
 }
 

@@ -4,10 +4,10 @@
 //! | path | answer |
 //! | --- | --- |
 //! | `/healthz` | 200 while the loops go on, 503 with what stands still |
-//! | `/readyz` | 200 once the table was found and every scope was listed, 503 with what is missing |
+//! | `/readyz` | 200 once the table was found and the groups of every scope were listed, 503 with what is missing |
 //! | `/metrics` | the numbers, for Prometheus |
 //!
-//! A connection serves one request and has a time to do it in, and there are few of them: whoever connects and says
+//! A connection serves one request and has a time to do it in, and there are few of them: clients that connect and say
 //! nothing would else use up the process's file descriptors, which the connections to AWS need too.
 
 use crate::clock::Clock;
@@ -133,8 +133,9 @@ mod tests {
     use std::pin::pin;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+    /// A whole second for a connection, so that a busy machine does not cut off one that asks at once.
     const SMALL: Limits =
-        Limits { connections: 2, connection: Duration::from_millis(200), pause: Duration::from_millis(10) };
+        Limits { connections: 2, connection: Duration::from_secs(1), pause: Duration::from_millis(10) };
 
     /// Runs a story against a server with small limits.
     async fn served<T>(story: impl AsyncFnOnce(SocketAddr) -> T) -> T {

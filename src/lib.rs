@@ -18,7 +18,7 @@
 //! | [`cli`] | one file a command | decide anything about a drain |
 //! | [`config`] | file and environment → one validated, typed [`config::Config`] | reach AWS |
 //! | [`controller`] | the loops: turns and commits, table, requests, events, lease, shutdown | know a phase's rules |
-//! | [`intake`] | finds instances that wait under an ecs-drain hook, opens their records | drain |
+//! | [`intake`] | opens records for instances that wait under an ecs-drain hook, or are asked for | drain |
 //! | [`events`] | a message of the queue → an [`events::Event`] | believe it: an event is a nudge |
 //! | [`heartbeat`] | heartbeats for what is seen waiting, until the completion is accepted | need a record, a lease or the table |
 //! | [`reader`] | makes the reads that drains need, and turns answers into their facts | call an absence what is only unknown |
@@ -30,7 +30,7 @@
 //! | [`store`] | records, requests, pauses and the lease in DynamoDB | interpret a record |
 //! | [`aws`] | the only place that names `aws_sdk_*` (with `store` for DynamoDB): its own types in and out, error classes, request rates | hide a failure |
 //! | [`clock`] | the one clock, and until when this replica leads | |
-//! | [`health`], [`metrics`], [`http`] | whether it lives and is ready, its numbers, and who may ask | change anything |
+//! | [`health`], [`metrics`], [`http`] | whether it lives and is ready, its numbers, and both over HTTP | change anything |
 //! | [`doctor`] | tries a configuration as it would be used | change anything |
 //! | [`iam`] | the least IAM policy, from the list of calls | reach AWS |
 //! | [`quote`] | text from outside, quoted in a sentence | |

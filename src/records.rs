@@ -1,7 +1,7 @@
 //! Where records are kept: in the table, or, in a dry run, in a map that is gone with the process.
 //!
 //! A map was chosen over an embedded database behind the same store, because a dry run must not need more than a run:
-//! the map is forty lines, and what it does not do (conditions between processes) nobody in a dry run can need.
+//! the map is a few lines in each method, and a dry run needs none of what it does not do (conditions between processes).
 
 use crate::store::{Answer, OpenWork, Pauses, Read, ReadRequest, Saved, Store, StoreError, UnfinishedKey};
 use ecs_drain_state::Record;

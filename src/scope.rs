@@ -116,14 +116,12 @@ impl Known {
 pub struct Bells {
     /// The groups were read: heartbeats may be due.
     pub hold: Notify,
-    /// Whether a drain has come to another phase since heartbeats last asked.
-    pub phases: Cell<bool>,
+    /// The instances whose drains have come to another phase since heartbeats last asked.
+    pub phases: RefCell<BTreeSet<String>>,
     /// The groups were read, or a search ended: a drain may begin.
     pub intake: Notify,
     /// The groups should be read now: an event says that something waits.
     pub groups: Notify,
-    /// The table should be read now.
-    pub table: Notify,
     /// A cluster's size is wanted.
     pub sizes: Notify,
 }
@@ -202,7 +200,7 @@ impl ScopeState {
     fn held(&self, view: &GroupsView) -> usize {
         let ours =
             |member: &Member| matches!(self.our_hooks(view, &member.group), OurHooks::One(_) | OurHooks::Several(_));
-        self.waiting(view).iter().filter(|(_, member)| ours(member)).count()
+        self.waiting(view).filter(|(_, member)| ours(member)).count()
     }
 
     /// Account and region, as a person says them.
@@ -215,16 +213,17 @@ impl ScopeState {
         format!("{}/{}/", self.session.account, self.session.region)
     }
 
+    /// The key of the record of an instance.
+    pub fn key(&self, instance: &str) -> String {
+        ecs_drain_state::record::key(&self.session.account, &self.session.region, instance)
+    }
+
     /// The instances of selected groups that wait under a terminating hook of any name.
-    pub fn waiting(&self, view: &GroupsView) -> Vec<(String, Member)> {
-        view.members
-            .iter()
-            .filter(|(_, member)| crate::groups::is_waiting(&member.state))
-            .filter(|(_, member)| {
-                view.groups.get(&member.group).is_some_and(|g| self.config.groups.selects(&member.group, &g.tags))
-            })
-            .map(|(id, member)| (id.clone(), member.clone()))
-            .collect()
+    pub fn waiting<'v>(&'v self, view: &'v GroupsView) -> impl Iterator<Item = (&'v String, &'v Member)> {
+        let waiting = view.members.iter().filter(|(_, member)| crate::groups::is_waiting(&member.state));
+        waiting.filter(|(_, member)| {
+            view.groups.get(&member.group).is_some_and(|g| self.config.groups.selects(&member.group, &g.tags))
+        })
     }
 
     /// Which of a group's hooks are ours: terminating ones, by exact name.
@@ -254,7 +253,7 @@ impl ScopeState {
         }
         self.phases.borrow_mut().insert(record.instance_id.clone(), known);
         if before.is_none_or(|before| !before.beats_as(&known)) {
-            self.bells.phases.set(true);
+            self.bells.phases.borrow_mut().insert(record.instance_id.clone());
         }
         self.unreadable.borrow_mut().remove(&record.key());
         let key = record.key();

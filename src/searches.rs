@@ -1,4 +1,4 @@
-//! Searches for instances that have no drain yet: who wants one, and the newest answers.
+//! Searches for instances that have no drain yet: which are wanted, the newest answers, and what was seen on the way.
 
 use ecs_drain_state::needs::Class;
 use ecs_drain_state::sight::id;

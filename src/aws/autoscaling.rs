@@ -1,4 +1,4 @@
-//! Auto Scaling: groups, their instances and hooks, and the two calls that must not wait.
+//! Auto Scaling: groups, their instances and hooks, and its three changes: heartbeat, completion, termination.
 
 mod changes;
 

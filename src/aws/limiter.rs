@@ -1,4 +1,4 @@
-//! Stays inside half of the request rates that AWS publishes, so that the other half is left to everybody else in the
+//! Stays inside half of the request rates that AWS publishes, so that the other half is left to other callers in the
 //! account. One limiter belongs to one account and region; it paces the first attempt of each call, while the SDK's own
 //! backoff paces its retries.
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// All of Auto Scaling's calls together. It publishes no rate (source: Auto Scaling API reference, "Welcome"): this is what
+/// All of Auto Scaling's calls together, but terminations. It publishes no rate (source: Auto Scaling API reference, "Welcome"): this is what
 /// the simulator assumes, with a smaller burst. Ten heartbeats a second hold 18,000 instances under hooks of an hour.
 pub(crate) const AUTO_SCALING: Rate = Rate { per_second: 10, burst: 19 };
 
@@ -276,12 +276,18 @@ mod tests {
         assert!(spent >= Duration::from_secs(2) && spent < Duration::from_millis(2050), "{spent:?}");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn after_a_pause_the_bucket_is_full_again_and_never_fuller() {
+    /// A limiter that has just sent what one family may send at once.
+    async fn exhausted() -> Limiter {
         let limiter = Limiter::new();
         for _ in 0..20 {
             let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
         }
+        limiter
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_pause_the_bucket_is_full_again_and_never_fuller() {
+        let limiter = exhausted().await;
         tokio::time::sleep(Duration::from_secs(3600)).await;
         let begun = Instant::now();
         for _ in 0..20 {
@@ -317,10 +323,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_turn_that_is_given_back_is_anothers() {
-        let limiter = Limiter::new();
-        for _ in 0..20 {
-            let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
-        }
+        let limiter = exhausted().await;
         let begun = Instant::now();
         for _ in 0..100 {
             limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await.give_back();
@@ -331,10 +334,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_due_first_goes_first_whoever_asked_first() {
-        let limiter = Limiter::new();
-        for _ in 0..20 {
-            let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
-        }
+        let limiter = exhausted().await;
         let begun = Instant::now();
         let ask = async |after: u64| {
             let due = begun + Duration::from_secs(after);
@@ -348,10 +348,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_gives_up_has_taken_nothing() {
-        let limiter = Limiter::new();
-        for _ in 0..20 {
-            let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
-        }
+        let limiter = exhausted().await;
         let begun = Instant::now();
         for _ in 0..100 {
             let given_up =

@@ -1,5 +1,5 @@
-//! Asking the controller, and waiting for what it answers. A command acts on nothing itself: it writes requests to the
-//! table, and the controller that leads carries them out.
+//! Asks the controller, and waits for what it answers. A command acts on nothing itself: it writes requests to the table,
+//! and the controller that leads carries them out.
 
 use crate::cli::byhand;
 use crate::cli::{Failure, Global, TableArgs, who};

@@ -1,4 +1,4 @@
-//! `ecs-drain hooks`: the groups of the configuration and their lifecycle hooks, and what puts ours there.
+//! `ecs-drain hooks`: the groups of the configuration and their lifecycle hooks, and what puts the ecs-drain hook there.
 //!
 //! It changes nothing itself: a hook belongs to whatever made its group, and a template that does not know of it would
 //! take it away again.

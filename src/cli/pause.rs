@@ -1,5 +1,5 @@
-//! `ecs-drain pause` and `resume`, for an incident. An instance's drain is paused by a request; a cluster, or everything, by
-//! an item of its own, which needs no controller to be written.
+//! `ecs-drain pause` and `resume`, for an incident. An instance's drain is paused by a request; a cluster, an account and
+//! region, or everything by an item of its own, which needs no controller to be written.
 
 use crate::aws::{self, Environment};
 use crate::cli::asking::{AskArgs, Desk};

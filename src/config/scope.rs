@@ -1,4 +1,4 @@
-//! Where the controller works: accounts and regions, and what in them is ours.
+//! Where the controller works: accounts and regions, and which clusters, groups and hooks in them.
 
 use crate::config::error::Problems;
 use crate::config::names;

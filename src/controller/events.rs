@@ -1,6 +1,6 @@
 //! Events: one long poll of the scope's queue after another, by the replica that leads.
 //!
-//! An event is a nudge: it makes a look come sooner, and is never believed. Only a spot interruption, or a rebalance
+//! An event is a nudge: it makes a read come sooner, and is never believed. Only a spot interruption, or a rebalance
 //! recommendation where it is switched on, opens a drain, because nothing else shows it. A message is deleted once what
 //! it is about is in the table, or is seen not to be so; one that cannot be understood is left to the dead-letter queue.
 
@@ -10,7 +10,6 @@ use crate::events::{Event, is_fresh, read};
 use crate::intake::{Asked, Opened, open_asked};
 use crate::scope::ScopeState;
 use ecs_drain_state::needs::Class;
-use ecs_drain_state::sight::id;
 use ecs_drain_state::{ContainerInstance, Kind, Mono, Origin, Phase, Policy, Rebalance, Then};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
@@ -152,28 +151,21 @@ fn is_ours(scope: &ScopeState, group: &str, hook: &str) -> bool {
 
 /// Makes the next look at what an event is about come at once, or soon after the last one.
 fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
-    let is_about = |mine: &ContainerInstance, instance: &str| match event {
-        Event::TaskChanged { container_instance: Some(arn), .. } => id(arn) == id(&mine.arn),
+    let about = match event {
+        Event::TaskChanged { container_instance: Some(arn), .. } => scope.fleet.of_container_instance(arn),
         Event::ContainerInstanceChanged { container_instance, instance_id, .. } => {
-            id(container_instance) == id(&mine.arn) || instance_id.as_deref() == Some(instance)
+            let known = scope.fleet.of_container_instance(container_instance);
+            known.or_else(|| Some(scope.key(instance_id.as_deref()?).into()))
         }
         Event::TaskChanged { .. }
         | Event::LifecycleAction { .. }
         | Event::TestNotification { .. }
         | Event::SpotInterruption { .. }
         | Event::RebalanceRecommendation { .. }
-        | Event::NotForUs { .. } => false,
+        | Event::NotForUs { .. } => None,
     };
-    let now = shared.clock.mono();
-    let about: Vec<String> = {
-        let slots = scope.fleet.slots();
-        let about = slots.iter().filter(|(_, slot)| {
-            let record = &slot.drain.record;
-            record.container_instances.iter().any(|mine| is_about(mine, &record.instance_id))
-        });
-        about.map(|(key, _)| key.clone()).collect()
-    };
-    for key in about {
+    if let Some(key) = about {
+        let now = shared.clock.mono();
         scope.fleet.nudge(&key, Kind::Status, now, NUDGES_APART);
         if matches!(event, Event::TaskChanged { .. }) {
             scope.fleet.nudge(&key, Kind::Tasks, now, NUDGES_APART);

@@ -5,13 +5,15 @@
 //! | groups | every `poll.groups`: reads every Auto Scaling group, and tells the drains | no |
 //! | heartbeats | when one is due | no |
 //! | lease | every 3 s | it is the lease |
-//! | table | every 10 s: which drains are unfinished, did somebody else write them | no |
+//! | table | every 10 s, and after a search: which drains are unfinished, did another process write them | no |
 //! | pauses | every 3 s: who paused what | no |
 //! | requests | with the table: what operators asked for | yes |
 //! | events | where a scope has a queue: a long poll after another | yes |
-//! | intake | after each read of the groups, and each search: opens records | yes |
+//! | intake | after each read of the groups, each search, and the first heartbeat of a wait: opens records | yes |
 //! | turns | when a drain has something new, or its time has come: decides and commits | yes |
 //! | reader, act | when a drain needs a read, or has an action to do | yes |
+//! | causes | every 5 s: why drains that stand still do not move | yes |
+//! | sizes, gauges | when a budget in percent asks for a cluster's size; every 5 s | no |
 //!
 //! Everything runs in one future on one thread: dropping it is a crash, and nothing is cleaned up on drop.
 

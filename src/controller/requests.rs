@@ -13,30 +13,33 @@ use std::time::Duration;
 /// How long a search of every cluster is believed, from its end, when a drain is opened.
 const SEARCH_LASTS: Duration = Duration::from_secs(60);
 
-/// Carries out the requests of this scope. One that fails does not hold up those after it.
+/// Carries out the requests of this scope; whether one has to wait for something. One that fails does not hold up those
+/// after it.
 ///
 /// # Errors
 /// The first failure, once all were tried.
-pub(super) async fn carry_out(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Result<(), StoreError> {
-    let mut failed = None;
+pub(super) async fn carry_out(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Result<bool, StoreError> {
+    let (mut failed, mut waits) = (None, false);
     for (key, read) in shared.records.requests(keys).await? {
         // Each failure can take seconds, and the lease runs out meanwhile: the rest is left to whoever leads then.
         if !shared.leadership.leads() {
             break;
         }
-        if let Err(error) = carry_out_one(shared, scope, &key, read).await {
-            failed = failed.or(Some(error));
+        match carry_out_one(shared, scope, &key, read).await {
+            Ok(done) => waits |= !done,
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    failed.map_or(Ok(()), Err)
+    failed.map_or(Ok(waits), Err)
 }
 
-/// Carries one request out, and answers it.
-async fn carry_out_one(shared: &Shared, scope: &ScopeState, key: &str, read: ReadRequest) -> Result<(), StoreError> {
+/// Carries one request out, and answers it; false when it must wait.
+async fn carry_out_one(shared: &Shared, scope: &ScopeState, key: &str, read: ReadRequest) -> Result<bool, StoreError> {
     match read {
         ReadRequest::Request(request) => {
             let here = request.account == scope.session.account && request.region == scope.session.region;
-            if here && let Some(answer) = one(shared, scope, &request).await? {
+            if here {
+                let Some(answer) = one(shared, scope, &request).await? else { return Ok(false) };
                 say(&request, &answer);
                 shared.records.answer(key, &answer).await?;
             }
@@ -47,19 +50,33 @@ async fn carry_out_one(shared: &Shared, scope: &ScopeState, key: &str, read: Rea
             shared.records.answer(key, &answer).await?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// One request; None when it must wait for something and is tried again.
+///
+/// It is carried out while no call of its drain is under way, and none begins meanwhile, so that the answer is true.
 async fn one(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<Option<Answer>, StoreError> {
-    let now = shared.clock.now();
-    let answer = |text: String, refused: bool| Some(Answer { text, refused, at: now });
-    let key = ecs_drain_state::record::key(&request.account, &request.region, &request.instance_id);
-    if scope.fleet.with(&key, |slot| slot.acting).unwrap_or(false) {
-        // It is answered once no call of the drain is under way, so that the answer is true.
+    let key = scope.key(&request.instance_id);
+    let busy = scope.fleet.with(&key, |slot| slot.acting || std::mem::replace(&mut slot.committing, true));
+    if busy == Some(true) {
         return Ok(None);
     }
-    let record: Option<Record> = match shared.records.get(&key).await? {
+    let answer = one_alone(shared, scope, &key, request).await;
+    scope.fleet.with(&key, |slot| slot.committing = false);
+    scope.fleet.freshen(&key);
+    answer
+}
+
+async fn one_alone(
+    shared: &Shared,
+    scope: &ScopeState,
+    key: &str,
+    request: &Request,
+) -> Result<Option<Answer>, StoreError> {
+    let now = shared.clock.now();
+    let answer = |text: String, refused: bool| Some(Answer { text, refused, at: now });
+    let record: Option<Record> = match shared.records.get(key).await? {
         None => None,
         Some(Read::Record(record)) => Some(*record),
         Some(Read::Newer { schema }) => {
@@ -86,7 +103,7 @@ async fn one(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<O
                 Saved::Saved(saved) => {
                     let again = request.what == What::Retry;
                     scope.learn(*saved, shared.clock.mono());
-                    look_now(shared, scope, &key, again);
+                    look_now(shared, scope, key, again);
                     Ok(answer(text, false))
                 }
             }

@@ -1,4 +1,4 @@
-//! The table, as this replica knows it: which drains are unfinished, did someone else write them, who holds what.
+//! The table, as this replica knows it: which drains are unfinished, did another process write them, who paused what.
 
 use super::{Shared, requests};
 use crate::scope::{ScopeState, Unread};
@@ -37,11 +37,11 @@ pub(super) async fn keep_in_step(shared: &Shared, scope: &ScopeState) {
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         }
-        pass(shared, scope).await;
+        let waits = pass(shared, scope).await;
         tokio::select! {
             biased;
-            () = scope.bells.table.notified() => {}
-            () = scope.searches.answered.notified() => {}
+            // Who asks for a drain waits until every cluster was searched.
+            () = scope.searches.answered.notified(), if waits => {}
             () = tokio::time::sleep(EVERY) => {}
         }
     }
@@ -73,11 +73,14 @@ pub(super) async fn watch_pauses(shared: &Shared, scope: &ScopeState) {
     }
 }
 
-/// One look at the table. What fails concerns only itself.
-async fn pass(shared: &Shared, scope: &ScopeState) {
+/// One look at the table; whether a request has to wait. What fails concerns only itself.
+async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
     let work = match shared.records.open_work().await {
         Ok(work) => work,
-        Err(error) => return tracing::error!(%error, "cannot read the table; instances are held meanwhile"),
+        Err(error) => {
+            tracing::error!(%error, "cannot read the table; instances are held meanwhile");
+            return false;
+        }
     };
     let prefix = scope.prefix();
     let listed: BTreeMap<String, u64> =
@@ -96,11 +99,13 @@ async fn pass(shared: &Shared, scope: &ScopeState) {
     if let Err(error) = reread(shared, scope, &changed).await {
         tracing::error!(%error, "cannot read records again");
     }
-    if shared.leadership.leads()
-        && let Err(error) = requests::carry_out(shared, scope, &work.requests).await
-    {
-        tracing::error!(%error, "cannot carry requests out; they are tried again");
+    if !shared.leadership.leads() {
+        return false;
     }
+    requests::carry_out(shared, scope, &work.requests).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "cannot carry requests out; they are tried again");
+        false
+    })
 }
 
 /// Reads records as they are now, and takes them over.
@@ -109,6 +114,8 @@ pub(super) async fn reread(shared: &Shared, scope: &ScopeState, keys: &[String])
     for (key, read) in shared.records.get_many(keys).await? {
         missing.remove(&key);
         match read {
+            // Its key was free, and another controller has opened a drain of its own there.
+            Read::Record(record) if record.controller != shared.config.controller => drop(scope.fleet.forget(&key)),
             Read::Record(record) => scope.learn(*record, shared.clock.mono()),
             Read::Newer { schema } => stand_still(scope, &key, Unread::newer(schema)),
             Read::Unreadable { why } => stand_still(scope, &key, Unread { what: why, newer: false }),

@@ -1,5 +1,5 @@
 //! Turns: a drain in which something is new, or whose time has come, is decided; its record is committed; what was decided
-//! is handed to `act`. There is one place that writes a drain's record after it was opened: [`write`].
+//! is handed to `act`. What a decision or the answer to an action makes of a record is written in one place: [`write`].
 
 use super::{Shared, Stop, table};
 use crate::act::Report;
@@ -35,6 +35,9 @@ const DIAGNOSE_EVERY: Duration = Duration::from_secs(120);
 const DIAGNOSED: usize = 100;
 /// How long a cluster's size is believed.
 const SIZES_LAST: Duration = Duration::from_secs(60);
+
+/// How soon a size that could not be read is read again.
+const SIZES_AGAIN: Duration = Duration::from_secs(30);
 
 /// One record to be written, and what follows.
 type Write<'a> = LocalBoxFuture<'a, ()>;
@@ -161,6 +164,8 @@ pub(super) async fn read_sizes(shared: &Shared, scope: &ScopeState) {
                 }
                 Err(error) => {
                     tracing::error!(%error, "the size of a cluster is not known; one drain at once goes on in it");
+                    let until = shared.clock.mono() + SIZES_AGAIN;
+                    scope.sizes.borrow_mut().entry(cluster).or_default().0 = until;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! A group and its lifecycle hooks: ours there, right, alone of its kind; and what would put it right.
+//! A group and its lifecycle hooks: whether the ecs-drain hook is there, right, and alone of its kind; and what puts it right.
 
 use super::Finding;
 use crate::aws::limiter::AUTO_SCALING;

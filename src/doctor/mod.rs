@@ -6,7 +6,7 @@
 //!
 //! | file | what it looks at |
 //! | --- | --- |
-//! | `account.rs` | one scope: credentials, permissions, clusters, queue |
+//! | `account.rs` | one scope: credentials, permissions, clusters, groups, queue |
 //! | [`hooks`] | a group and its hooks |
 
 mod account;

@@ -1,5 +1,5 @@
 //! What a message of the queue says. Pure, and there is an answer to every body, in time and memory that grow with its
-//! size alone: whoever may write to the queue can write anything.
+//! size alone: anyone who may write to the queue can write anything.
 
 use super::wire::{Detail, Envelope, Field, Object, detail_of_lines, lines};
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! Events: what a scope's queue says happened, so that a pass can come sooner than the next poll.
+//! Events: what a scope's queue says happened, so that a read can come sooner than the next poll.
 //!
 //! An event is a nudge and no truth. Events come late, twice, out of order or never (Auto Scaling, EC2 and ECS all send
 //! them on a best-effort basis, and standard queues may deliver again what was deleted), and whoever may write to the
@@ -7,10 +7,10 @@
 //! - **An event carries a key, never a fact that is acted on.** A lifecycle action, a changed task or a changed container
 //!   instance says where to look; what is there is read from AWS, as without the event. A lost event costs time only.
 //! - **Only a spot interruption, or a rebalance recommendation if that is switched on, opens a drain**: nothing else in
-//!   AWS's APIs would show them. It opens one for an instance of ours, and [only while it is fresh](is_fresh).
+//!   AWS's APIs would show them. It opens one for an instance of a configured cluster, [only while it is fresh](is_fresh).
 //! - **A message is deleted only after what it caused is in the table.** What causes no record may be deleted once it has
-//!   been taken as a nudge: the poll behind it sees the same.
-//! - **What is not for us is deleted quietly** ([`Event::NotForUs`]): other kinds, other accounts, other regions.
+//!   been taken as a nudge: polling shows the same.
+//! - **What is for others is deleted quietly** ([`Event::NotForUs`]): other kinds, other accounts, other regions.
 //! - **What cannot be understood is left** ([`Broken`]): it is logged, comes again, and the queue's redrive policy takes
 //!   it to a dead-letter queue, where a person can read it.
 //!

@@ -9,10 +9,11 @@ fn at(second: u64) -> Mono {
     Mono::at(Duration::from_secs(second))
 }
 
-fn record(instance: &str, cluster: &str) -> Record {
+/// An operator's drain, as it was opened, of an instance with one container instance.
+pub(crate) fn opened(instance: &str, cluster: &str, arn: &str) -> Record {
     let container_instance = ContainerInstance {
         cluster: cluster.to_owned(),
-        arn: format!("arn:{instance}"),
+        arn: arn.to_owned(),
         draining_is_ours: false,
         deregistered_at: None,
         drained_for_seconds: 0,
@@ -36,7 +37,11 @@ fn record(instance: &str, cluster: &str) -> Record {
     Record::open(opening, jiff::Timestamp::UNIX_EPOCH)
 }
 
-/// A fleet with so many drains in a cluster; the first one's key.
+fn record(instance: &str, cluster: &str) -> Record {
+    opened(instance, cluster, &format!("arn:{instance}"))
+}
+
+/// A fleet with so many drains in a cluster, and one in another; the first one's key.
 fn fleet_of(drains: usize) -> (Fleet, String) {
     let fleet = Fleet::new(Policies::default());
     for n in 0..drains {
@@ -52,7 +57,7 @@ fn wants(kind: Kind, from: u64, class: Class) -> Needs {
     needs
 }
 
-/// One call serves a hundred drains of a cluster: alone in one, a drain waits for as long as that can.
+/// One call serves a hundred drains of a cluster: a drain that is alone in its cluster waits for as long as it can.
 #[test]
 fn a_status_that_many_share_is_due_sooner() {
     for (drains, due) in [(1, 440), (10, 116), (49, 87)] {
@@ -63,7 +68,7 @@ fn a_status_that_many_share_is_due_sooner() {
     let (fleet, key) = fleet_of(50);
     fleet.plan(&key, wants(Kind::Status, 800, Class::Show), at(1000), at(30));
     assert_eq!(fleet.next_due(Kind::Status, at(800)), Some(at(200)), "before what has waited for ten minutes");
-    // The drains of it that have ended count no more.
+    // Drains that have ended do not count.
     let (fleet, key) = fleet_of(10);
     for n in 1..10 {
         assert!(fleet.forget(&record(&format!("i-{n}"), "web").key()));
@@ -72,7 +77,8 @@ fn a_status_that_many_share_is_due_sooner() {
     assert_eq!(fleet.next_due(Kind::Status, at(50)), Some(at(400)));
 }
 
-/// A drain that is decided again and again is not young for ever; and what a read did not give, others go before.
+/// A need keeps its due time while its drain is decided again. After a read that did not satisfy it, the time counts from
+/// that read.
 #[test]
 fn a_read_is_due_since_it_was_wanted() {
     let (fleet, key) = fleet_of(1);
@@ -92,7 +98,7 @@ fn a_read_is_due_since_it_was_wanted() {
     assert_eq!(due(92), None);
 }
 
-/// One that fails is tried again later, the longer the more often it failed.
+/// A read that fails is tried again later, and later still each time.
 #[test]
 fn a_read_that_fails_is_wanted_later() {
     let (fleet, key) = fleet_of(1);
@@ -105,8 +111,8 @@ fn a_read_that_fails_is_wanted_later() {
     }
 }
 
-/// What can end a drain goes before what has waited for ten minutes; and the more drains there are, the less often their
-/// status is read where many share it.
+/// A read that can end a drain goes before one that has waited for ten minutes. The more drains share a status call, the
+/// less often it is made.
 #[test]
 fn what_ends_a_drain_goes_first() {
     let (fleet, key) = fleet_of(1);

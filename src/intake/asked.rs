@@ -1,4 +1,4 @@
-//! Drains that no hook of ours began: an operator's, a spot interruption's, a rebalance recommendation's.
+//! Drains that no ecs-drain hook began: an operator's, a spot interruption's, a rebalance recommendation's.
 
 use super::{deadline, margin};
 use crate::clock::Clock;
@@ -67,7 +67,7 @@ pub async fn open_asked(
             "{instance} is in no Auto Scaling group, so none can terminate it: drain it with --then keep"
         )));
     }
-    let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, &instance);
+    let key = scope.key(&instance);
     let before = records.get(&key).await?;
     let policy =
         config.policies.for_drain(asked.container_instances.first().map(|c| c.cluster.as_str()), group.as_deref());

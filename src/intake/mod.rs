@@ -1,4 +1,4 @@
-//! Where drains come from: instances that wait under our hooks, and those that somebody or something else asked to have
+//! Where drains come from: instances that wait under an ecs-drain hook, and those that an operator or an event asks to have
 //! drained, become records. Nothing is drained here.
 
 use crate::aws::{Beat, HookView};
@@ -45,26 +45,28 @@ impl Intake {
     pub async fn pass(&self, config: &Config, scope: &ScopeState, records: &Records, clock: &Clock) {
         let Some(view) = scope.groups.borrow().clone() else { return };
         let mut opening_now = Vec::new();
-        let waiting = scope.waiting(&view);
+        let waiting: Vec<_> = scope.waiting(&view).collect();
         self.forget(&view, &waiting);
         for (instance, member) in waiting {
-            let known = scope.phases.borrow().get(&instance).copied();
-            let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, &instance);
-            let has_lifecycle = known.is_some_and(|known| known.phase != Phase::Done && known.has_lifecycle);
-            if has_lifecycle || scope.unreadable.borrow().contains_key(&key) {
+            let known = scope.phases.borrow().get(instance).copied();
+            if known.is_some_and(|known| known.phase != Phase::Done && known.has_lifecycle) {
+                continue;
+            }
+            let key = scope.key(instance);
+            if scope.unreadable.borrow().contains_key(&key) {
                 continue;
             }
             let LifecycleState::Waiting(kind) = LifecycleState::read(&member.state) else { continue };
-            let Some(hook) = self.hook(scope, &view, &member) else { continue };
-            if !may_open(scope, &instance, hook, kind, known) {
+            let Some(hook) = self.hook(scope, &view, member) else { continue };
+            if !may_open(scope, instance, hook, kind, known) {
                 if let Some(done) = known.filter(|known| known.phase == Phase::Done) {
                     let said = ("held", instance.clone(), done.generation);
-                    self.say_still_held(scope, records, clock, &view, said, &member, hook).await;
+                    self.say_still_held(scope, records, clock, &view, said, member, hook).await;
                 }
                 continue;
             }
-            let may_hold = scope.beats.may_hold(&instance, &hook.name);
-            let lifecycle = lifecycle(&view, &member, hook, kind);
+            let may_hold = scope.beats.may_hold(instance, &hook.name);
+            let lifecycle = lifecycle(&view, member, hook, kind);
             if known.is_some_and(|known| known.phase != Phase::Done) {
                 if !may_hold {
                     continue;
@@ -76,9 +78,9 @@ impl Intake {
             }
             // The search goes on meanwhile.
             let generation = known.map_or(0, |known| known.generation);
-            let found = self.find(scope, &instance, generation, view.read.began);
+            let found = self.find(scope, instance, generation, view.read.began);
             let Some(container_instances) = found.filter(|_| may_hold) else { continue };
-            opening_now.push(opening(config, scope, &instance, lifecycle, container_instances));
+            opening_now.push(opening(config, scope, instance, lifecycle, container_instances));
         }
         stream::iter(opening_now)
             .for_each_concurrent(AT_ONCE, |opening| async move {
@@ -108,7 +110,7 @@ impl Intake {
         let others = hooks.into_iter().flatten().filter(|h| h.terminating && h.name != hook.name);
         let others: Vec<&str> = others.map(|h| h.name.as_str()).collect();
         let over = scope.beats.last(instance, &hook.name) == Some(Beat::NoActiveAction);
-        let key = ecs_drain_state::record::key(&scope.session.account, &scope.session.region, instance);
+        let key = scope.key(instance);
         if others.is_empty() || !over || self.said.borrow().contains(&said) {
             return;
         }
@@ -180,7 +182,10 @@ impl Intake {
     }
 
     /// Forgets what was said of instances that do not wait any more, and of groups that are gone.
-    fn forget(&self, view: &GroupsView, waiting: &[(String, Member)]) {
+    fn forget(&self, view: &GroupsView, waiting: &[(&String, &Member)]) {
+        if self.said.borrow().is_empty() {
+            return;
+        }
         let waits: BTreeSet<&str> = waiting.iter().map(|(instance, _)| instance.as_str()).collect();
         let is_here = |of: &String| waits.contains(of.as_str()) || view.groups.contains_key(of);
         self.said.borrow_mut().retain(|(_, of, _)| is_here(of));
@@ -390,7 +395,7 @@ mod tests {
         let (unread, groups, members) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let view = GroupsView { read, unread, groups, members };
         let member = Member { group: "web".to_owned(), state: "Terminating:Wait".to_owned(), healthy: true };
-        intake.forget(&view, &[("i-1".to_owned(), member)]);
+        intake.forget(&view, &[(&"i-1".to_owned(), &member)]);
         assert_eq!(say(2), 2, "it waits on");
         intake.forget(&view, &[]);
         assert!(intake.said.borrow().is_empty());

@@ -1,6 +1,6 @@
 //! Reads what can keep drains from moving, for all that stand still at once, and says of each what does.
 //!
-//! It is asked for seldom, and only for drains that have stood still, so it keeps little: task definitions, whose
+//! Diagnoses are rare, and only for drains that have stood still, so little is kept: task definitions, whose
 //! revisions never change. A call that is denied, throttled or fails is a cause of its own, and no other cause is
 //! concluded from what it would have said.
 

@@ -65,9 +65,11 @@ pub async fn read_groups(
         // What could not be read is asked again where it matters.
         let known = hooks.get(&group.name).is_some_and(|(_, hooks)| hooks.known().is_some() || !of.waits);
         if of.selected && (!known || again.contains(&group.name)) {
+            let before = hooks.remove(&group.name).map(|(_, hooks)| hooks).filter(|hooks| hooks.known().is_some());
             let answer = match session.autoscaling.hooks(&group.name).await {
                 Ok(all) => Seen::Yes(all),
-                Err(error) => Seen::Unknown(error.to_string()),
+                // What was known is believed on.
+                Err(error) => before.unwrap_or_else(|| Seen::Unknown(error.to_string())),
             };
             hooks.insert(group.name.clone(), (begun, answer));
         }

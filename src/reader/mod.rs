@@ -1,9 +1,10 @@
 //! Makes the reads that drains want, and turns the answers into their facts.
 //!
-//! There is a sweep for each kind of read. Its workers wait until a drain wants it, take the most urgent drains that fit
-//! into one call, wait for their turn at the request rate, and hand the answer to the drains that it concerns. One call
-//! serves every drain that it can: 100 container instances, 100 tasks, one target group. At the rate limit those go first
-//! whose calls are due first, whatever kind they are of; workers bound how many of a kind wait there.
+//! Each kind of read has workers of its own. They wait until a drain wants it, wait for their turn at the request rate, take
+//! the most urgent drains that fit into one call, and hand the answer to the drains that it concerns. (A balancer is chosen
+//! before that turn.) One call serves every drain that it can: 100 container instances, 100 tasks, one target group. Of the
+//! calls that share a rate those go first that are due first, whatever kind they are of; workers bound how many of a kind
+//! wait there.
 //!
 //! | module | kind of read |
 //! | --- | --- |
@@ -11,8 +12,9 @@
 //! | `tasks` | tasks by name, with the targets that their services register |
 //! | `lists` | the tasks of a container instance, or of a cluster where that is fewer calls |
 //! | `targets` | target groups and classic load balancers |
+//! | `services`, `balancers` | what is kept of services, and of how balancers drain |
 //! | `round` | which clusters know an EC2 instance: all of them, one after the other |
-//! | [`search`] | which container instances an EC2 instance is |
+//! | [`search`] | which container instances an EC2 instance is, in its drain's clusters or in one of the round |
 //! | `groups` | Auto Scaling groups, for all drains at once |
 //! | `diagnosis` | why drains do not move |
 

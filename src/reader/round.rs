@@ -1,5 +1,6 @@
-//! The round: one cluster after the other is asked, for everybody who looks for an instance. Whoever comes meanwhile is asked
-//! for from the next cluster on, and stays until every cluster was asked: so one round serves all, however they come.
+//! The round: one cluster after the other is asked, for all drains and searches that look for an instance. One that comes
+//! meanwhile and is due is asked for from the next cluster on, and stays until every cluster was asked; one that can wait
+//! comes when a round begins.
 
 use super::Reader;
 use super::search::one_cluster;

@@ -1,5 +1,5 @@
-//! Which container instances are one EC2 instance? No API says so directly: every cluster is asked, for all who want to
-//! know at once. A cluster that cannot be read is named, and concerns only itself.
+//! Which container instances are one EC2 instance? No API says so directly: clusters are asked, for many instances at once.
+//! In a search of every cluster, one that cannot be read is named, and concerns only itself.
 
 use super::round;
 use super::status::sight;

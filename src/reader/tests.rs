@@ -8,8 +8,7 @@ use super::*;
 use crate::aws::calls::LIST_CONTAINER_INSTANCES;
 use crate::aws::tests::{json_error, session};
 use crate::config::Policies;
-use ecs_drain_state::record::Opening;
-use ecs_drain_state::{ContainerInstance, Origin, Record, Strategy};
+use crate::fleet::tests::opened;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -37,7 +36,7 @@ impl World {
         let clock = Clock::start(None);
         let leadership = Leadership::none(clock.clone());
         let fleet = Fleet::new(Policies::default());
-        fleet.learn(record(), clock.mono());
+        fleet.learn(opened("i-1", "web", NEW), clock.mono());
         World { session, seen, clock, fleet, searches: Searches::default(), caches: Caches::default(), leadership }
     }
 
@@ -58,33 +57,6 @@ impl World {
     }
 }
 
-fn record() -> Record {
-    let container_instance = ContainerInstance {
-        cluster: "web".to_owned(),
-        arn: NEW.to_owned(),
-        draining_is_ours: false,
-        deregistered_at: None,
-        drained_for_seconds: 0,
-        gone_for_seconds: 0,
-    };
-    let opening = Opening {
-        account: "123456789012".to_owned(),
-        region: "eu-west-1".to_owned(),
-        instance_id: "i-1".to_owned(),
-        controller: "main".to_owned(),
-        origin: Origin::Operator,
-        strategy: Strategy::Drain,
-        lifecycle: None,
-        group: None,
-        then: None,
-        requested: None,
-        container_instances: vec![container_instance],
-        deadline: None,
-        margin: jiff::SignedDuration::ZERO,
-    };
-    Record::open(opening, jiff::Timestamp::UNIX_EPOCH)
-}
-
 /// The task, described in the old form, with an address of its own.
 fn described() -> (u16, String) {
     let task = format!(
@@ -102,7 +74,7 @@ fn denied() -> (u16, String) {
     json_error("AccessDeniedException", "no")
 }
 
-/// What was listed in the new form, and is described in the old one, is the same.
+/// ECS lists ARNs in the new form here, and describes them in the old one.
 #[tokio::test(start_paused = true)]
 async fn arns_of_the_old_form_are_the_same_container_instances_and_tasks() {
     let world = World::new(|request| {
@@ -130,7 +102,8 @@ async fn arns_of_the_old_form_are_the_same_container_instances_and_tasks() {
     assert!(world.searches.take_sight(NEW, Mono::START).is_some());
 }
 
-/// One failed description of a part does not leave every drain of the cluster without an answer; two do.
+/// A description that fails once is asked for again, so that the drains of the cluster get their answer; one that fails
+/// twice fails the whole read.
 #[tokio::test(start_paused = true)]
 async fn a_part_of_a_clusters_tasks_is_asked_for_once_more() {
     for (failures, calls) in [(1, 2), (2, 2)] {
@@ -143,7 +116,7 @@ async fn a_part_of_a_clusters_tasks_is_asked_for_once_more() {
     }
 }
 
-/// Whose an address is: read once in a while, whether or not that succeeds.
+/// The owner of an address is read at most every half minute, whether or not the read succeeds.
 #[tokio::test(start_paused = true)]
 async fn owners_of_addresses_that_cannot_be_read_are_not_asked_for_at_each_look() {
     let world = World::new(|request| if request.contains("ListTasks") { listed() } else { denied() }).await;

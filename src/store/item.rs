@@ -3,7 +3,7 @@
 //! An item is readable in the AWS console as it is: each field of the record is an attribute of the same name, with words
 //! instead of codes and ISO 8601 times. Three attributes are added: the key, and the two of the sparse index.
 //!
-//! What comes back is not trusted: somebody may have edited it. Whatever stands there, reading ends with a [`Read`], in
+//! What comes back is not trusted: a person may have edited it. Whatever is in the item, reading ends with a [`Read`], in
 //! words that are fit for a log and a terminal.
 //!
 //! A record of a newer schema is left alone: [`Read::Newer`].

@@ -15,8 +15,8 @@
 //! # Rely and guarantee
 //!
 //! - Every write of a record is conditional on the version *and* the write id that its writer read, so a stale copy
-//!   cannot be written. A refused condition whose stored write id is the one that was just tried is our own success: the
-//!   SDK repeats a write whose response was lost.
+//!   cannot be written. A refused condition whose stored write id is the one that was just tried is a success: the SDK
+//!   repeats a write whose response was lost.
 //! - A save sets the attributes that this program knows and leaves all others alone: people and newer programs may add
 //!   their own.
 //! - Reads of records are strongly consistent. The indexes are not, so they only ever say where to look.

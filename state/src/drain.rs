@@ -10,7 +10,7 @@ use crate::policy::Policy;
 use crate::proof::{self, Verdict};
 use crate::record::{Intent, Record};
 use crate::sight::{ContainerInstanceStatus, TaskKind};
-use crate::time::{Mono, Now, Read};
+use crate::time::{Mono, Now, Read, Run};
 use std::time::Duration;
 
 /// How long after it was decided an instance's termination may be asked for.
@@ -28,7 +28,7 @@ pub struct Drain {
     pub facts: Facts,
 }
 
-/// Why a call is not sent after all, although it was decided. The drain is decided anew.
+/// Why a call is not sent, although it was decided. It is passed over until its drain is decided anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal(pub &'static str);
 
@@ -81,7 +81,9 @@ impl Drain {
             }
             Action::StopTask { task, .. } => self.may_stop(task, now.mono),
             Action::Deregister { container_instance, .. } => {
-                self.young(container_instance, now.mono)?;
+                let one = self.young(container_instance, now.mono)?;
+                let closed = one.status().is_some_and(ContainerInstanceStatus::takes_no_work);
+                ensure(closed, "its container instance takes tasks")?;
                 let noted =
                     |c: &&crate::record::ContainerInstance| c.arn == *container_instance && c.deregistered_at.is_some();
                 let noted = self.record.container_instances.iter().find(noted).is_some();
@@ -122,7 +124,8 @@ impl Drain {
             }
             Outcome::NotInCluster => {
                 ensure(self.record.container_instances.is_empty(), "it is in a cluster after all")?;
-                let young = |(_, last)| now.mono.since(last) <= policy.read_lag * 2;
+                // Measured from its end: a search of hundreds of clusters takes minutes.
+                let young = |run: Run| now.mono.since(run.last.ended) <= policy.read_lag * 2;
                 ensure(self.facts.search.nowhere.is_some_and(young), "no search has found nothing lately")
             }
             Outcome::Forced => ensure(self.record.orders.force.is_some(), "nobody orders its completion any more"),

@@ -21,7 +21,7 @@ use crate::phase::Phase;
 use crate::policy::{DaemonTasks, DisconnectedAgent, Policy};
 use crate::record::{ContainerInstance, Record, Target};
 use crate::sight::{Seen, TaskKind, TaskSight};
-use crate::time::{Mono, Read};
+use crate::time::{Mono, Read, Run};
 use std::collections::BTreeMap;
 
 /// What is known of one task that some list has named.
@@ -46,8 +46,8 @@ pub struct TaskFacts {
 /// What searches for the instance have found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SearchFacts {
-    /// When the first and the newest of the complete searches in a row began that found nothing anywhere.
-    pub nowhere: Option<(Mono, Mono)>,
+    /// The complete searches in a row that found nothing anywhere.
+    pub nowhere: Option<Run>,
     /// The newest search of every cluster.
     pub sweep: Option<Read>,
     /// The clusters that it could not read.
@@ -133,6 +133,7 @@ impl Facts {
                 let dead = self.is_lost(record, policy, read.ended);
                 self.group.note(record, policy, read, sight, dead);
             }
+            Answer::HeldAgain => self.group.held_again = record.phase() == Phase::Returning,
             Answer::Registrations(found) => {
                 for one in found {
                     self.register(one, read.ended);
@@ -279,8 +280,7 @@ impl Facts {
         if !found.is_empty() {
             self.search.nowhere = None;
         } else if unread.is_empty() {
-            let first = self.search.nowhere.map_or(read.began, |(first, _)| first);
-            self.search.nowhere = Some((first, read.began));
+            self.search.nowhere = Some(Run::extend(self.search.nowhere, read));
         }
         self.find(record, found);
         if record.container_instances.iter().all(|mine| !unread.contains(&mine.cluster)) {

@@ -13,10 +13,11 @@
 //! | [`proof`] | whether everything is gone, and if not, which evidence is missing |
 //! | [`policy`] | what an operator has chosen |
 //! | [`why`] | the reason of a decision, in the same words everywhere |
-//! | [`decide()`](decide::decide) | record + facts + policy + now → what to save, then do, and what to read next |
+//! | [`decide()`](decide::decide) | record + facts + policy + context + now → what to save, then do, and what to read next |
 //! | [`needs`] | what a drain wants read, from when, and how urgently |
 //! | [`budget`] | whose turn it is |
-//! | [`drain`] | the whole of it: one drain as one value |
+//! | [`drain`] | the whole of it: one drain as one value, and the guard of each call |
+//! | [`diagnosis`] | why a drain does not move |
 //! | [`time`] | two clocks, as two types |
 
 pub mod budget;

@@ -1,8 +1,9 @@
 //! Is a drain proved, and if not, what is missing? Record, facts, policy and now decide that, and nothing else.
 //!
 //! What a read showed to be there counts from the read's end; what it showed absent, from its beginning. A read lags by at
-//! most [`Policy::read_lag`], each by an amount of its own. The conditions are those of docs/decisions/0016; the functions
-//! below have their names.
+//! most [`Policy::read_lag`], each by an amount of its own. The conditions are those of docs/decisions/0016. `clear` says
+//! first whether anything is left (1, 3, 4 by what was read last); the functions below say which evidence is missing, and
+//! name the number of their condition.
 
 use crate::decide::clear::{Remains, clear};
 use crate::facts::{Facts, InstanceFacts, Kind, TargetFacts};
@@ -177,7 +178,7 @@ impl Proof<'_> {
 
     /// 5: every cluster was searched for other registrations since nothing new can land. An agent that registers anew leaves
     /// the registration that is known without an agent: while one is away, or gone, a search begun since counts, and it must
-    /// be young. Clusters that cannot be read hold up only such drains.
+    /// be young. Clusters that cannot be read hold up only drains whose agent is away.
     fn alone(&self) -> Option<Gap> {
         let lag = self.policy.read_lag;
         let closed = self.facts.instances.iter().filter_map(|one| one.closed).map(|run| run.first.ended + lag).max();
@@ -192,8 +193,9 @@ impl Proof<'_> {
         let Some(sweep) = self.facts.search.sweep.filter(|sweep| sweep.began >= from) else { return Some(gap(from)) };
         left?;
         let lasts = UNCHANGED_LASTS.max(sweep.ended.since(sweep.began) * 2);
-        let unread = !self.facts.search.unread.is_empty() && !self.facts.is_dead(self.policy, self.now);
-        if unread {
+        let away =
+            self.facts.instances.iter().any(InstanceFacts::is_away) && !self.facts.is_dead(self.policy, self.now);
+        if away && !self.facts.search.unread.is_empty() {
             return Some(gap(sweep.ended + LISTS_LAST));
         }
         self.is_old(sweep.began, lasts).then(|| gap(self.now))

@@ -1,8 +1,8 @@
 //! The drain record: the durable state of taking one instance out of service, as it is written to the table.
 //!
-//! It holds what cannot be seen again (obligations, the intent, that a `DRAINING` is ours) and, for people, what was
-//! last seen. There is no other truth: a process that starts with this record and the world goes on as if it had never
-//! stopped.
+//! It holds what cannot be seen again (obligations, the intent, that ecs-drain set a `DRAINING`, watched spans, orders) and,
+//! for people, what was last seen. There is no other truth: a process that starts with this record and the world reads
+//! again, and continues.
 //!
 //! | file | what it holds |
 //! | --- | --- |

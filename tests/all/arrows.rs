@@ -64,7 +64,8 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The files under `src/`, each with its module and its text without comments. Tests may import what they like.
+/// The files under `src/`, each with its module and its text without comments. Files of tests may
+/// import what they like; a module of tests inside another file counts with that file.
 fn sources() -> Vec<(String, String)> {
     let source = root().join("src");
     let mut found = Vec::new();

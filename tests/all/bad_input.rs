@@ -2,13 +2,14 @@
 //! edited by hand, configurations that name too much. Each gets a clear end, and nothing is lost.
 
 use crate::harness::{
-    CONFIG, Ended, HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds,
+    CONFIG, HOOK, Run, Scenario, environment, group, hook, our_completions, our_hook, record, run, seconds, set_up,
+    somebody, virtual_time,
 };
-use crate::harness::{environment, set_up, somebody, virtual_time};
 use crate::queue::Said;
-use crate::scenarios::{A, B, C, INSTANCE_TARGETS, PLAIN, cluster};
+use crate::scenarios::{A, B, C, INSTANCE_TARGETS, PLAIN, cluster, cluster_under, cluster_with_warm_pool};
 use crate::story::{
-    BUSY, break_phase, delete_record, held, no_violation, run_for, until_phase, while_running, write_schema,
+    BUSY, beside, break_phase, busy, delete_record, held, no_violation, run_for, until_phase, while_running,
+    write_schema,
 };
 use aws_simulator::autoscaling::How;
 use aws_simulator::spec::{ClusterSpec, GroupSpec, ServiceSpec, StandaloneSpec, WarmPoolSpec};
@@ -23,8 +24,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 #[test]
 fn a_hook_that_vanishes_ends_the_drain_as_lost() {
-    let scenario = Scenario { ends: &[(A, Outcome::WaitLost)], ..BUSY };
-    let (record, simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+    let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
         until_phase(&simulator, &store, Phase::Waiting).await;
         simulator.with(|cloud| cloud.delete_hook("web-group", HOOK));
         until_phase(&simulator, &store, Phase::Done).await
@@ -65,8 +65,7 @@ fn an_instance_that_died_before_its_group_noticed_is_let_go() {
         begin: |cloud| cloud.kill_instance(A),
         ends: &[(A, Outcome::NotInCluster)],
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            cloud.add_group(group("web-group", "web", &[A, B]));
+            cluster(cloud, &[A, B]);
             cloud.add_service(&ServiceSpec::replica("web", "api", 2));
         },
         within: seconds(3600),
@@ -79,9 +78,8 @@ fn an_instance_that_died_before_its_group_noticed_is_let_go() {
 fn an_instance_that_is_registered_twice_is_drained_twice() {
     let scenario = Scenario {
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
+            cluster(cloud, &[A, B]);
             cloud.add_cluster(&ClusterSpec::new("batch"));
-            cloud.add_group(group("web-group", "web", &[A, B]));
             let now = cloud.now();
             cloud.world.ecs.register_instance(now, "batch", A, 1024, 2048);
             cloud.run_task(&StandaloneSpec::new("batch", "job").on(A).duration(seconds(200))).unwrap();
@@ -113,20 +111,17 @@ fn an_agent_that_registers_again_in_mid_drain_is_drained_too() {
 fn two_of_our_hooks_on_one_group_hold_and_are_never_completed() {
     let scenario = Scenario {
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let mut spec = group("web-group", "web", &[A, B]);
-            spec.hooks = vec![our_hook(seconds(60)), hook("ecs-drain-2", seconds(60))];
-            cloud.add_group(spec);
+            cluster_under(cloud, vec![our_hook(seconds(60)), hook("ecs-drain-2", seconds(60))]);
             cloud.checkers.our_hook("ecs-drain-2");
         },
         ..PLAIN
     };
-    let text = crate::harness::CONFIG.replace(r#"["ecs-drain"]"#, r#"["ecs-drain", "ecs-drain-2"]"#);
+    let text = CONFIG.replace(r#"["ecs-drain"]"#, r#"["ecs-drain", "ecs-drain-2"]"#);
     virtual_time(1, || async {
         let (simulator, store) = set_up(&scenario, 1).await;
         simulator.with(scenario.begin);
         simulator.with(|cloud| cloud.set_replicas_up(1));
-        let config = ecs_drain::config::Config::parse(&text, "two", &Default::default()).unwrap();
+        let config = Config::parse(&text, "two", &Given::default()).unwrap();
         run_for(&simulator, config, seconds(1800)).await;
         assert!(held(&simulator), "both are held, far beyond their timeouts");
         assert!(record(&store, A).await.is_none());
@@ -134,15 +129,13 @@ fn two_of_our_hooks_on_one_group_hold_and_are_never_completed() {
     });
 }
 
-/// A record that a person has broken stops that one drain; the instance is held; repaired, it goes on.
+/// A record that a person has broken stops its drain. The instance is held; once the record is repaired, the drain
+/// continues.
 #[test]
 fn a_record_edited_by_hand_stands_still_and_goes_on_when_it_is_repaired() {
     let scenario = Scenario {
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let mut spec = group("web-group", "web", &[A, B]);
-            spec.hooks = vec![our_hook(seconds(60))];
-            cloud.add_group(spec);
+            cluster_under(cloud, vec![our_hook(seconds(60))]);
             cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(120))).unwrap();
         },
         ..PLAIN
@@ -151,7 +144,7 @@ fn a_record_edited_by_hand_stands_still_and_goes_on_when_it_is_repaired() {
         until_phase(&simulator, &store, Phase::Waiting).await;
         break_phase(&simulator, "Wating").await;
         tokio::time::sleep(seconds(900)).await;
-        assert!(held(&simulator), "held while nobody can read its record");
+        assert!(held(&simulator), "held while its record cannot be read");
         break_phase(&simulator, "Waiting").await;
         until_phase(&simulator, &store, Phase::Done).await
     });
@@ -169,16 +162,22 @@ fn a_record_that_is_deleted_in_mid_drain_is_opened_again() {
     no_violation(&simulator);
 }
 
+/// Its hook waits for a minute at a time: without heartbeats the instance would be gone long before the end.
 #[test]
 fn a_record_of_a_newer_program_is_left_alone_and_its_instance_held() {
-    let (_, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
+    let scenario = Scenario {
+        world: |cloud| {
+            busy(cloud, seconds(300));
+            cloud.put_hook("web-group", our_hook(seconds(60)));
+        },
+        ..BUSY
+    };
+    let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
         let newer = until_phase(&simulator, &store, Phase::Waiting).await;
         write_schema(&simulator, 2).await;
         tokio::time::sleep(seconds(1200)).await;
         assert!(held(&simulator));
-        let version = newer.version + 1;
         assert!(matches!(store.get(&newer.key()).await.unwrap(), Some(ecs_drain::store::Read::Newer { schema: 2 })));
-        version
     });
     no_violation(&simulator);
 }
@@ -187,10 +186,7 @@ fn a_record_of_a_newer_program_is_left_alone_and_its_instance_held() {
 fn a_service_that_can_never_be_replaced_is_held_not_let_go() {
     let scenario = Scenario {
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let mut spec = group("web-group", "web", &[A, B]);
-            spec.hooks = vec![our_hook(seconds(300))];
-            cloud.add_group(spec);
+            cluster_under(cloud, vec![our_hook(seconds(300))]);
             cloud.add_service(&ServiceSpec::replica("web", "api", 2).percents(100, 100));
         },
         ..PLAIN
@@ -206,10 +202,7 @@ fn a_service_that_can_never_be_replaced_is_held_not_let_go() {
 }
 
 fn stuck_world(cloud: &mut Cloud) {
-    cloud.add_cluster(&ClusterSpec::new("web"));
-    let mut spec = group("web-group", "web", &[A, B]);
-    spec.hooks = vec![our_hook(seconds(300)), hook("backup", seconds(7200))];
-    cloud.add_group(spec);
+    cluster_under(cloud, vec![our_hook(seconds(300)), hook("backup", seconds(7200))]);
     cloud.add_service(&ServiceSpec::replica("web", "api", 2).percents(100, 100));
     cloud.checkers.may_be_premature(A);
 }
@@ -247,18 +240,18 @@ fn at_its_deadline_an_instance_is_abandoned_when_the_policy_says_so() {
     });
 }
 
-/// A dry run follows the real world to its end and changes nothing in it.
+/// A dry run reads what a controller reads, and changes nothing, in AWS and in the table.
 #[test]
 fn a_dry_run_changes_nothing() {
-    let scenario = Scenario { config: "", ..INSTANCE_TARGETS };
     virtual_time(1, || async {
-        let (simulator, store) = set_up(&scenario, 1).await;
-        simulator.with(scenario.begin);
-        let given = ecs_drain::config::Given { dry_run: Some(true), ..Default::default() };
-        let config = ecs_drain::config::Config::parse(crate::harness::CONFIG, "dry", &given).unwrap();
+        let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
+        simulator.with(INSTANCE_TARGETS.begin);
+        let given = Given { dry_run: Some(true), ..Given::default() };
+        let config = Config::parse(CONFIG, "dry", &given).unwrap();
         run_for(&simulator, config, seconds(1800)).await;
         assert!(store.all().await.unwrap().is_empty(), "nothing in the table");
         simulator.peek(|cloud| {
+            assert!(cloud.log.count("DescribeContainerInstances") > 0, "it reads the drain's instance");
             for entry in cloud.log.entries().iter().filter(|e| e.number.is_some()) {
                 let reads = ["Describe", "List", "Get", "Query"];
                 assert!(reads.iter().any(|r| entry.operation.starts_with(r)), "a dry run made the call {entry}");
@@ -270,21 +263,13 @@ fn a_dry_run_changes_nothing() {
 
 #[test]
 fn an_instance_of_a_cluster_that_is_not_configured_is_held_and_left_alone() {
-    let scenario = Scenario {
-        world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let mut spec = group("web-group", "web", &[A, B]);
-            spec.hooks = vec![our_hook(seconds(60))];
-            cloud.add_group(spec);
-        },
-        ..PLAIN
-    };
-    let text = format!("{}clusters = [\"other-*\"]\n", crate::harness::CONFIG);
+    let scenario = Scenario { world: |cloud| cluster_under(cloud, vec![our_hook(seconds(60))]), ..PLAIN };
+    let text = format!("{CONFIG}clusters = [\"other-*\"]\n");
     virtual_time(1, || async {
         let (simulator, store) = set_up(&scenario, 1).await;
         simulator.with(scenario.begin);
         simulator.with(|cloud| cloud.set_replicas_up(1));
-        let config = ecs_drain::config::Config::parse(&text, "other", &Default::default()).unwrap();
+        let config = Config::parse(&text, "other", &Given::default()).unwrap();
         run_for(&simulator, config, seconds(1200)).await;
         assert!(held(&simulator));
         assert!(record(&store, A).await.is_none());
@@ -332,7 +317,7 @@ fn a_clock_that_jumps_lets_nothing_go_early() {
     }
 }
 
-/// Every kind of read is denied for ten minutes: nothing is concluded from it.
+/// Each kind of read is denied for ten minutes in turn: the drain waits, and ends as it should.
 #[test]
 fn reads_that_are_denied_for_a_while_cost_time_alone() {
     let reads = [
@@ -347,7 +332,7 @@ fn reads_that_are_denied_for_a_while_cost_time_alone() {
         "ListContainerInstances",
     ];
     for read in reads {
-        let ended: Ended = run(&Scenario { within: seconds(1800), ..INSTANCE_TARGETS }, &Run::default(), |cloud| {
+        let ended = run(&Scenario { within: seconds(1800), ..INSTANCE_TARGETS }, &Run::default(), |cloud| {
             cloud.faults.add(Rule::on(read, Fault::AccessDenied).between(BEGIN + seconds(1), BEGIN + seconds(600)));
         });
         if let Some(complaint) = ended.complaint() {
@@ -356,7 +341,7 @@ fn reads_that_are_denied_for_a_while_cost_time_alone() {
     }
 }
 
-/// A record that nobody can read is deleted, as the log advises: its drain begins anew.
+/// A record that cannot be read is deleted, as the log advises: its drain begins anew.
 #[test]
 fn an_unreadable_record_that_is_deleted_is_opened_again() {
     let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
@@ -370,7 +355,7 @@ fn an_unreadable_record_that_is_deleted_is_opened_again() {
     no_violation(&simulator);
 }
 
-/// What holds a drain up can change without anything else: the record says so minutes later, not never.
+/// The reason of a wait can change while the drain stays as it is: the record shows the new reason within minutes.
 #[test]
 fn a_drain_that_cannot_look_any_more_says_so_in_its_record() {
     while_running(&BUSY, async |simulator: Simulator, store| {
@@ -386,14 +371,13 @@ fn a_drain_that_cannot_look_any_more_says_so_in_its_record() {
     });
 }
 
-/// Who may drain and may not complete: its instance is held, and the error stands in the record. After ten minutes of it the
-/// hook's own timeout ends the wait: for ever would take the group's capacity.
+/// ecs-drain may drain and may not complete: the instance is held, and the record has the error. After ten minutes
+/// heartbeats stop and the hook's own timeout ends the wait: to hold it for ever would take the group's capacity.
 #[test]
 fn a_completion_that_is_denied_for_good_is_left_to_the_hook() {
     let scenario = Scenario {
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            cloud.add_group(GroupSpec { hooks: vec![our_hook(seconds(300))], ..group("short", "web", &[A, B]) });
+            cluster_under(cloud, vec![our_hook(seconds(300))]);
             cloud.faults.add(Rule::on("CompleteLifecycleAction", Fault::AccessDenied));
         },
         ..PLAIN
@@ -403,14 +387,14 @@ fn a_completion_that_is_denied_for_good_is_left_to_the_hook() {
         let beats = || simulator.peek(|cloud| cloud.log.count("RecordLifecycleActionHeartbeat"));
         let before = beats();
         tokio::time::sleep(seconds(570)).await;
-        assert!(held(&simulator), "it is held while somebody may mend it");
+        assert!(held(&simulator), "it is held while an operator may mend it");
         assert!(beats() >= before + 5, "a heartbeat each 100 s: {}", beats() - before);
         let error = record(&store, A).await.unwrap().last_error.unwrap().what;
         assert!(error.contains("autoscaling:CompleteLifecycleAction"), "{error}");
         tokio::time::sleep(seconds(60)).await;
         let last = beats();
         tokio::time::sleep(seconds(600)).await;
-        assert_eq!(beats(), last);
+        assert_eq!(beats(), last, "heartbeats have stopped");
         assert!(!held(&simulator), "its hook let it go");
     });
     simulator.peek(|cloud| {
@@ -419,7 +403,7 @@ fn a_completion_that_is_denied_for_good_is_left_to_the_hook() {
     });
 }
 
-/// Two controllers on one table whose hook is the same: who opened the drain ends it.
+/// Two controllers share a table and a hook: the one that opened the drain ends it.
 #[test]
 fn a_record_of_another_controller_is_left_alone_and_its_instance_held() {
     virtual_time(1, || async {
@@ -433,21 +417,19 @@ fn a_record_of_another_controller_is_left_alone_and_its_instance_held() {
         run_for(&simulator, config(CONFIG), seconds(3 * 3600)).await;
         assert_eq!(record(&store, A).await.unwrap(), before);
         assert!(held(&simulator), "its hour was over long ago");
-        crate::story::no_violation(&simulator);
+        no_violation(&simulator);
     });
 }
 
-/// An old registration stays in a cluster that nobody has allowed: nothing is asked there, and nothing is drained by halves.
+/// An old registration stays in a cluster that the configuration leaves out: nothing is changed there, and the instance
+/// is not drained in its other cluster alone.
 #[test]
 fn an_instance_that_is_also_in_a_cluster_that_is_not_configured_is_held_until_it_is_not() {
     let scenario = Scenario {
         config: "clusters = [\"web\"]\n",
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
+            cluster_under(cloud, vec![our_hook(seconds(60))]);
             cloud.add_cluster(&ClusterSpec::new("batch"));
-            let mut spec = group("web-group", "web", &[A, B]);
-            spec.hooks = vec![our_hook(seconds(60))];
-            cloud.add_group(spec);
             let now = cloud.now();
             cloud.world.ecs.register_instance(now, "batch", A, 1024, 2048);
         },
@@ -477,14 +459,14 @@ fn an_instance_that_is_also_in_a_cluster_that_is_not_configured_is_held_until_it
     });
 }
 
-/// Which hooks its group has is not known: the record knows which one holds it, and only that one is beaten.
+/// The hooks of its group are not known: the record names the one that holds the instance, and only that one gets
+/// heartbeats.
 #[test]
 fn while_hooks_cannot_be_read_a_drain_beats_its_own_hook_alone() {
     let scenario = Scenario {
         world: |cloud| {
             cloud.checkers.our_hook("second");
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            cloud.add_group(GroupSpec { hooks: vec![our_hook(seconds(300))], ..group("web-group", "web", &[A, B]) });
+            cluster_under(cloud, vec![our_hook(seconds(300))]);
             cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(5000))).unwrap();
         },
         ..PLAIN
@@ -510,22 +492,20 @@ fn while_hooks_cannot_be_read_a_drain_beats_its_own_hook_alone() {
         };
         let (own, second) = (beats(HOOK), beats("second"));
         assert!((8..=20).contains(&own), "{own}: one each 100 s");
-        // Until the table has been read once.
+        // Until the table has been read once, both can get one.
         assert!(second <= 2, "{second}");
         assert!(held(&simulator));
         no_violation(&simulator);
     });
 }
 
-/// Somebody completed our hook's action, and another hook goes on holding the instance: its drain's deadline is nothing that
-/// ecs-drain can keep.
+/// An operator completed the ecs-drain hook's action, and another hook still holds the instance: ecs-drain cannot make
+/// that wait longer.
 #[test]
 fn a_hook_that_does_not_hold_its_drains_instance_any_more_is_said_once() {
     let scenario = Scenario {
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let hooks = vec![our_hook(seconds(60)), hook("backup", seconds(7200))];
-            cloud.add_group(GroupSpec { hooks, ..group("web-group", "web", &[A, B]) });
+            cluster_under(cloud, vec![our_hook(seconds(60)), hook("backup", seconds(7200))]);
             cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(5000))).unwrap();
             cloud.checkers.may_be_premature(A);
         },
@@ -544,16 +524,14 @@ fn a_hook_that_does_not_hold_its_drains_instance_any_more_is_said_once() {
     assert!([A, "web-group", HOOK].iter().all(|name| lines[0].contains(name)), "{lines:?}");
 }
 
-/// It rests in its warm pool for days, and meanwhile the configuration stops naming its group. Auto Scaling shows members of
-/// a pool nowhere else.
+/// The instance rests in its warm pool, and meanwhile the configuration stops naming its group. Only `DescribeWarmPool`
+/// shows the members of a pool here.
 #[test]
 fn a_drain_that_rests_in_a_warm_pool_ends_well_although_its_group_is_not_selected_any_more() {
     let scenario = Scenario {
         world: |cloud| {
             cloud.world.autoscaling.instances_list_warm_pool = false;
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 });
-            cloud.add_group(GroupSpec { warm_pool, ..group("web-group", "web", &[A, B]) });
+            cluster_with_warm_pool(cloud);
             cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(5)));
             cloud.checkers.must_be_active(A);
         },
@@ -574,17 +552,15 @@ fn a_drain_that_rests_in_a_warm_pool_ends_well_although_its_group_is_not_selecte
             assert!(simulator.with(|cloud| cloud.return_from_warm_pool(A)));
             until_phase(&simulator, &store, Phase::Done).await
         };
-        match select(pin!(story), pin!(run_for(&simulator, config(&narrowed), seconds(3 * 3600)))).await {
-            Either::Left((record, _)) => assert_eq!(record.outcome(), Some(Outcome::Drained)),
-            Either::Right(((), _)) => panic!("its drain did not end"),
-        }
+        let record = beside(&simulator, config(&narrowed), story).await;
+        assert_eq!(record.outcome(), Some(Outcome::Drained));
         let status = simulator.with(|cloud| cloud.container_instance_status(A));
         assert_eq!(status, [("web".to_owned(), "ACTIVE")]);
         no_violation(&simulator);
     });
 }
 
-/// Another group's warm pool is nothing that this drain needs.
+/// A drain does not need another group's warm pool.
 #[test]
 fn a_warm_pool_that_cannot_be_read_holds_up_no_other_group() {
     let scenario = Scenario {
@@ -606,6 +582,11 @@ fn a_warm_pool_that_cannot_be_read_holds_up_no_other_group() {
             }
         });
         ended.expect_good();
+        let refused = |cloud: &mut Cloud| {
+            let mut calls = cloud.log.entries().iter().filter(|entry| entry.operation == "DescribeWarmPool");
+            calls.any(|entry| entry.outcome.contains("AccessDenied"))
+        };
+        assert_eq!(ended.simulator.peek(refused), denied, "the pool is read, and refused");
         assert!(ended.count("DescribeWarmPool") > 0);
         ended.at(A).expect("it is let go")
     };

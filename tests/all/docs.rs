@@ -1,12 +1,12 @@
 //! The pages that people read say what the program does: attributes, modules, phases, commands, configurations, links,
 //! and the edits of a record that the table's page allows.
 
-use crate::harness::{Scenario, config, environment, group, record, seconds, set_up, virtual_time};
-use crate::scenarios::{A, B, PLAIN};
+use crate::harness::{Scenario, config, environment, record, seconds, set_up, virtual_time};
+use crate::scenarios::{A, B, PLAIN, cluster};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_simulator::Simulator;
-use aws_simulator::spec::{ClusterSpec, StandaloneSpec};
+use aws_simulator::spec::StandaloneSpec;
 use clap::Parser;
 use ecs_drain::aws::Environment;
 use ecs_drain::cli::Cli;
@@ -434,8 +434,7 @@ fn sample(instance: &str) -> Record {
 const LONG: Scenario = Scenario {
     name: "long",
     world: |cloud| {
-        cloud.add_cluster(&ClusterSpec::new("web"));
-        cloud.add_group(group("web-group", "web", &[A, B]));
+        cluster(cloud, &[A, B]);
         cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(20_000))).unwrap();
         cloud.checkers.may_be_premature(A);
     },

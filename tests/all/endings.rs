@@ -2,10 +2,10 @@
 
 use crate::harness::{Scenario, group, seconds, somebody};
 use crate::operators::order_once;
-use crate::scenarios::{A, B, PLAIN, cluster};
+use crate::scenarios::{A, B, PLAIN, cluster, cluster_with_warm_pool};
 use crate::story::{busy, no_violation, until_phase, while_running};
 use aws_simulator::Simulator;
-use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec, WarmPoolSpec};
+use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
 use ecs_drain::store::Store;
 use ecs_drain_state::request::What;
 use ecs_drain_state::{Outcome, Phase};
@@ -51,14 +51,11 @@ pub async fn until_state(simulator: &Simulator, state: &str) {
     }
 }
 
-/// Back to its warm pool, and used again: what we made `DRAINING` is `ACTIVE` in the end.
+/// Back to its warm pool, and used again: what ecs-drain set to `DRAINING` is `ACTIVE` in the end.
 pub const BACK_FROM_THE_WARM_POOL: Scenario = Scenario {
     name: "back-from-the-warm-pool",
     world: |cloud| {
-        cloud.add_cluster(&ClusterSpec::new("web"));
-        let mut spec = group("web-group", "web", &[A, B]);
-        spec.warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 });
-        cloud.add_group(spec);
+        cluster_with_warm_pool(cloud);
         cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(5)));
         cloud.checkers.must_be_active(A);
     },
@@ -72,7 +69,7 @@ async fn use_again(simulator: &Simulator) {
     assert!(simulator.with(|cloud| cloud.return_from_warm_pool(A)));
 }
 
-/// Let go by order, whatever runs there.
+/// Forced by an operator, whatever runs there.
 pub const FORCED: Scenario = Scenario {
     name: "forced",
     world: |cloud| {
@@ -92,7 +89,8 @@ async fn order_the_end(simulator: &Simulator, store: &Store) {
     order_once(simulator, store, What::Force).await;
 }
 
-/// Somebody deregisters it by force under a task: ECS calls that stopped, and its container runs on for minutes.
+/// An operator deregisters it with force while a task runs: ECS calls the task stopped, and its container runs on for
+/// minutes.
 #[test]
 fn somebodys_forced_deregistration_leaves_the_containers_their_time() {
     let scenario = Scenario { world: |cloud| busy(cloud, seconds(250)), ..PLAIN };

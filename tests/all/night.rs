@@ -4,10 +4,12 @@
 use crate::harness::{Run, Scenario, group, hook, our_hook, run, seconds, somebody};
 use crate::operators::{drain, order_once};
 use crate::queue::{queued, warned};
-use crate::scenarios::{A, B, C, INSTANCE_TARGETS, PLAIN, cluster, target_group};
+use crate::scenarios::{
+    A, B, C, INSTANCE_TARGETS, PLAIN, cluster, cluster_under, cluster_with_warm_pool, target_group,
+};
 use aws_sdk_ecs::types::ContainerInstanceStatus;
 use aws_simulator::elb::{TargetGroupKind, TargetType};
-use aws_simulator::spec::{ClusterSpec, DeploymentController, Network, ServiceSpec, StandaloneSpec, WarmPoolSpec};
+use aws_simulator::spec::{ClusterSpec, DeploymentController, Network, ServiceSpec, StandaloneSpec};
 use aws_simulator::{Cloud, Simulator};
 use ecs_drain::store::Store;
 use ecs_drain_state::request::What;
@@ -185,16 +187,13 @@ async fn until(store: &Store, is_so: impl Fn(&Record) -> bool) {
     }
 }
 
-/// Someone deletes our hook while it holds the instance.
+/// Someone deletes the ecs-drain hook while it holds the instance.
 const HOOK_DELETED: Scenario = Scenario {
     name: "hook-deleted",
     world: |cloud| {
-        cloud.add_cluster(&ClusterSpec::new("web"));
-        let mut spec = group("web-group", "web", &[A, B]);
-        spec.hooks = vec![our_hook(seconds(600)), hook("backup", seconds(600))];
-        cloud.add_group(spec);
+        cluster_under(cloud, vec![our_hook(seconds(600)), hook("backup", seconds(600))]);
         cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
-        // What is lost then is not ours to answer for.
+        // ecs-drain does not answer for what is lost then.
         cloud.checkers.may_be_premature(A);
     },
     ends: &[(A, Outcome::WaitLost)],
@@ -230,10 +229,7 @@ async fn make_active(simulator: &Simulator, store: &Store) {
 const POOLED_IN_MID_DRAIN: Scenario = Scenario {
     name: "pooled-in-mid-drain",
     world: |cloud| {
-        cloud.add_cluster(&ClusterSpec::new("web"));
-        let mut spec = group("web-group", "web", &[A, B]);
-        spec.warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 });
-        cloud.add_group(spec);
+        cluster_with_warm_pool(cloud);
         cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(60))).unwrap();
         cloud.checkers.allow_operator(A);
         cloud.checkers.must_be_active(A);

@@ -2,21 +2,21 @@
 //! that change a drain on its way.
 
 use crate::harness::{
-    CONFIG, Run, Scenario, config, group, nothing, our_completions, record, request, run, seconds, set_up,
-    virtual_time, wall,
+    CONFIG, Run, Scenario, config, our_completions, our_hook, record, request, run, seconds, set_up, virtual_time, wall,
 };
-use crate::scenarios::{A, B, C, PLAIN};
-use crate::story::{BUSY, run_for, until, until_phase, while_running};
-use aws_simulator::spec::{ClusterSpec, ServiceSpec, StandaloneSpec};
+use crate::scenarios::{A, B, C, PLAIN, cluster, cluster_under};
+use crate::story::{
+    BUSY, beside, busy, held, no_violation, pause_nothing_known, run_for, until, until_phase, while_running,
+};
+use aws_simulator::spec::{ServiceSpec, StandaloneSpec};
 use aws_simulator::{Cloud, Simulator};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::requests::key as request_key;
 use ecs_drain::store::{Answer, Store};
 use ecs_drain_state::request::{Request, What};
 use ecs_drain_state::{Order, Outcome, Phase, Record, Then};
-use futures_util::future::{Either, LocalBoxFuture, select};
+use futures_util::future::LocalBoxFuture;
 use jiff::SignedDuration;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +24,7 @@ const D: &str = "i-0000000000000000d";
 
 /// Three instances and a service that can move; nothing waits under a hook. Every instance may be drained by order.
 fn three(cloud: &mut Cloud) {
-    cloud.add_cluster(&ClusterSpec::new("web"));
-    cloud.add_group(group("web-group", "web", &[A, B, C]));
+    cluster(cloud, &[A, B, C]);
     cloud.add_service(&ServiceSpec::replica("web", "api", 3).times(seconds(5), seconds(5)));
     for instance in [A, B, C] {
         cloud.checkers.allow_operator(instance);
@@ -40,12 +39,13 @@ pub async fn ask(simulator: &Simulator, store: &Store, instance: &str, what: Wha
 
 async fn send(store: &Store, request: &Request) -> Answer {
     store.ask(request).await.unwrap();
-    loop {
+    for _ in 0..3600 {
         if let Some(answer) = store.answer_of(&request_key(request)).await.unwrap() {
             return answer;
         }
         tokio::time::sleep(seconds(1)).await;
     }
+    panic!("no answer came within an hour: {request:?}");
 }
 
 pub fn drain(then: Then) -> What {
@@ -68,13 +68,14 @@ fn keep_a<'a>(simulator: &'a Simulator, store: &'a Store) -> LocalBoxFuture<'a, 
     Box::pin(order_once(simulator, store, drain(Then::Keep)))
 }
 
-/// Writes the request once and goes: whoever carries it out, and whenever.
+/// Writes the request once, and does not wait for its answer.
 pub async fn order_once(simulator: &Simulator, store: &Store, what: What) {
     let request = request(simulator, store, A, what).await;
     store.ask(&request).await.unwrap();
 }
 
-/// Drained by order, then terminated by its group, whose hook of ours holds it: the drain takes the lifecycle action over.
+/// Drained by order, then terminated by its group, where the ecs-drain hook holds it: the drain takes the lifecycle
+/// action over.
 pub const TERMINATE: Scenario = Scenario {
     name: "operator-terminate",
     config: "[policy]\npoll = \"15s\"\n",
@@ -93,7 +94,7 @@ fn terminate_a_by_order<'a>(simulator: &'a Simulator, store: &'a Store) -> Local
     Box::pin(order_once(simulator, store, drain(Then::TerminateAndShrink)))
 }
 
-/// Asked for, and cancelled once our DRAINING is set.
+/// Asked for, and cancelled once ecs-drain has set `DRAINING`.
 pub const CANCEL: Scenario = Scenario {
     name: "operator-cancel",
     config: "[policy]\npoll = \"15s\"\n",
@@ -153,20 +154,19 @@ fn a_cancelled_drain_leaves_the_instance_active() {
     assert!(!draining(&ended.simulator, A));
 }
 
-/// At most one at a time; the others wait, and their records say for what.
+/// At most one drains at a time; the others wait, and their records show the reason.
 #[test]
 fn operators_drains_keep_to_the_budget_and_say_so() {
-    let scenario = Scenario { meanwhile: nothing, ..KEEP };
-    while_running(&scenario, |simulator, store| async move {
+    while_running(&KEEP, |simulator, store| async move {
         for instance in [A, B, C] {
             let request = request(&simulator, &store, instance, drain(Then::Keep)).await;
             store.ask(&request).await.unwrap();
         }
         let mut most = 0;
         let mut said = Vec::new();
-        until(&simulator, "all three are drained", async || {
+        until(&simulator, "two are drained", async || {
             let now = simulator.with(|cloud| {
-                [A, B].iter().filter(|id| cloud.container_instance_status(id)[0].1 == "DRAINING").count()
+                [A, B, C].iter().filter(|id| cloud.container_instance_status(id)[0].1 == "DRAINING").count()
             });
             let mut done = 0;
             for instance in [A, B, C] {
@@ -177,7 +177,7 @@ fn operators_drains_keep_to_the_budget_and_say_so() {
                 }
             }
             most = most.max(now.saturating_sub(done));
-            // The last one has nowhere to move its tasks to, so two are enough.
+            // The tasks of the last one have nowhere to go.
             done == 2
         })
         .await;
@@ -194,7 +194,6 @@ fn a_lifecycle_action_does_not_wait_for_an_operators_drain() {
             three(cloud);
             cloud.run_task(&StandaloneSpec::new("web", "job").on(B)).unwrap();
         },
-        meanwhile: nothing,
         ..KEEP
     };
     while_running(&scenario, |simulator, store| async move {
@@ -224,15 +223,12 @@ fn a_budget_can_be_a_share_of_the_cluster() {
     });
 }
 
-/// Held: the heartbeats go on, nothing else does; also not the completion of what is drained already.
+/// While a drain is paused ecs-drain sends heartbeats and nothing else: it does not complete even what is drained.
 #[test]
 fn a_drain_that_is_paused_is_kept_waiting_and_goes_on_when_it_is_resumed() {
     let scenario = Scenario {
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let mut spec = group("web-group", "web", &[A, B]);
-            spec.hooks = vec![crate::harness::our_hook(seconds(60))];
-            cloud.add_group(spec);
+            cluster_under(cloud, vec![our_hook(seconds(60))]);
             cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(60))).unwrap();
         },
         ..PLAIN
@@ -242,7 +238,7 @@ fn a_drain_that_is_paused_is_kept_waiting_and_goes_on_when_it_is_resumed() {
         let answer = ask(&simulator, &store, A, What::Pause).await;
         assert!(!answer.refused, "{}", answer.text);
         tokio::time::sleep(seconds(1800)).await;
-        assert!(crate::story::held(&simulator), "held far beyond its hook's timeout");
+        assert!(held(&simulator), "held far beyond its hook's timeout");
         let record = record(&store, A).await.unwrap();
         assert_eq!(record.orders.pause.map(|o| o.to_string()).as_deref(), Some("Ada (kernel update)"));
         assert_eq!(record.shown.why, "Paused");
@@ -250,25 +246,35 @@ fn a_drain_that_is_paused_is_kept_waiting_and_goes_on_when_it_is_resumed() {
         let done = until_phase(&simulator, &store, Phase::Done).await;
         assert_eq!(done.outcome(), Some(Outcome::Drained));
     });
-    crate::story::no_violation(&simulator);
+    no_violation(&simulator);
 }
 
-/// A pause in an incident: everything stands, and everything goes on.
+/// A plain scenario whose hook waits for a minute at a time, so that only heartbeats hold the instance for longer.
+const BRIEF: Scenario = Scenario {
+    name: "brief",
+    world: |cloud| {
+        (PLAIN.world)(cloud);
+        cloud.put_hook("web-group", our_hook(seconds(60)));
+    },
+    ..PLAIN
+};
+
+/// A pause in an incident: the drain stops, heartbeats hold its instance, and it continues when resumed.
 #[test]
 fn everything_is_paused_and_goes_on() {
-    let ((), simulator) = while_running(&PLAIN, |simulator, store| async move {
+    let ((), simulator) = while_running(&BRIEF, |simulator, store| async move {
         let at = wall(&simulator);
         let order = Order { by: "Ada".to_owned(), reason: Some("incident 7".to_owned()), at };
         store.set_pause("*", Some(&order)).await.unwrap();
         tokio::time::sleep(seconds(600)).await;
-        assert!(crate::story::held(&simulator));
+        assert!(held(&simulator));
         let record = record(&store, A).await.unwrap();
         assert!(record.shown.message.contains("paused by Ada (incident 7)"), "{}", record.shown.message);
         store.set_pause("*", None).await.unwrap();
         let done = until_phase(&simulator, &store, Phase::Done).await;
         assert_eq!(done.outcome(), Some(Outcome::Drained));
     });
-    crate::story::no_violation(&simulator);
+    no_violation(&simulator);
 }
 
 /// A cluster that is paused does not pause the others.
@@ -282,21 +288,21 @@ fn another_clusters_pause_pauses_nothing_here() {
     });
 }
 
-/// Fails safe: nobody knows what it was to pause.
+/// Fails safe: what it was to pause is unknown.
 #[test]
 fn a_pause_of_no_place_pauses_everything() {
-    let ((), simulator) = while_running(&PLAIN, |simulator, store| async move {
-        crate::story::pause_nothing_known(&simulator).await;
+    let ((), simulator) = while_running(&BRIEF, |simulator, store| async move {
+        pause_nothing_known(&simulator).await;
         tokio::time::sleep(seconds(600)).await;
-        assert!(crate::story::held(&simulator));
-        drop(store);
+        assert!(held(&simulator));
+        assert_eq!(record(&store, A).await.unwrap().shown.why, "Paused");
     });
-    crate::story::no_violation(&simulator);
+    no_violation(&simulator);
 }
 
 #[test]
 fn a_drain_under_a_lifecycle_action_is_not_cancelled_and_the_answer_says_what_can_be_done() {
-    while_running(&crate::story::BUSY, |simulator, store| async move {
+    while_running(&BUSY, |simulator, store| async move {
         until_phase(&simulator, &store, Phase::Waiting).await;
         let answer = ask(&simulator, &store, A, What::Cancel).await;
         assert!(answer.refused);
@@ -307,8 +313,7 @@ fn a_drain_under_a_lifecycle_action_is_not_cancelled_and_the_answer_says_what_ca
 
 #[test]
 fn a_deadline_is_extended_and_cut_to_the_hooks_own_limit() {
-    let scenario =
-        Scenario { config: "[policy]\ndeadline = \"5m\"\nat_deadline = \"continue\"\n", ..crate::story::BUSY };
+    let scenario = Scenario { config: "[policy]\ndeadline = \"5m\"\nat_deadline = \"continue\"\n", ..BUSY };
     let ((), simulator) = while_running(&scenario, |simulator, store| async move {
         let waiting = until_phase(&simulator, &store, Phase::Waiting).await;
         let until = waiting.deadline.unwrap() + SignedDuration::from_mins(10);
@@ -317,21 +322,23 @@ fn a_deadline_is_extended_and_cut_to_the_hooks_own_limit() {
         let far = waiting.created_at + SignedDuration::from_hours(100);
         let answer = ask(&simulator, &store, A, What::Extend { until: far }).await;
         assert!(answer.text.contains("its hook itself ends the wait at"), "{}", answer.text);
+        let cut = record(&store, A).await.unwrap().deadline.unwrap();
+        assert!(until < cut && cut < far, "{cut}");
         let done = until_phase(&simulator, &store, Phase::Done).await;
         assert_eq!(done.outcome(), Some(Outcome::Drained), "the first deadline did not end it");
     });
-    crate::story::no_violation(&simulator);
+    no_violation(&simulator);
 }
 
-/// With a reason that is recorded before the call.
+/// The reason is required, and is in the record.
 #[test]
 fn a_drain_is_forced_whatever_is_left() {
     let scenario = Scenario {
         world: |cloud| {
-            crate::story::busy(cloud, seconds(20_000));
+            busy(cloud, seconds(20_000));
             cloud.checkers.may_be_premature(A);
         },
-        ..crate::story::BUSY
+        ..BUSY
     };
     let ((), simulator) = while_running(&scenario, |simulator, store| async move {
         until_phase(&simulator, &store, Phase::Waiting).await;
@@ -345,7 +352,7 @@ fn a_drain_is_forced_whatever_is_left() {
     simulator.peek(|cloud| assert_eq!(our_completions(cloud, A).len(), 1));
 }
 
-/// A record that fails again and again is looked at at once.
+/// A drain that has failed again and again, and waits out its back-off, is tried again at once.
 #[test]
 fn retry_forgets_what_failed() {
     while_running(&PLAIN, |simulator, store| async move {
@@ -365,34 +372,38 @@ fn retry_forgets_what_failed() {
     });
 }
 
-/// A request that was read twice, is older than fifteen minutes, means another drain, or names an instance of nobody.
+/// A request that is older than fifteen minutes, is about a drain that there is not, or names no instance of a cluster.
 #[test]
 fn requests_that_must_not_be_carried_out_are_refused() {
-    let scenario = Scenario { meanwhile: nothing, ..KEEP };
-    let ((), simulator) = while_running(&scenario, |simulator, store| async move {
+    let ((), simulator) = while_running(&KEEP, |simulator, store| async move {
         let old = request(&simulator, &store, A, drain(Then::Keep)).await;
         let old = Request { at: old.at - SignedDuration::from_mins(16), ..old };
-        let meant = Request { generation: 7, ..request(&simulator, &store, B, What::Pause).await };
-        let nobodys = request(&simulator, &store, D, drain(Then::Keep)).await;
-        let foreign =
-            Request { instance_id: "*".to_owned(), ..request(&simulator, &store, D, drain(Then::Keep)).await };
-        for request in [old, meant, nobodys, foreign] {
+        let of_no_drain = Request { generation: 7, ..request(&simulator, &store, B, What::Pause).await };
+        let of_no_cluster = request(&simulator, &store, D, drain(Then::Keep)).await;
+        let another = request(&simulator, &store, D, drain(Then::Keep)).await;
+        let of_no_instance = Request { instance_id: "*".to_owned(), ..another };
+        for (request, why) in [
+            (old, "more than 15 minutes from now"),
+            (of_no_drain, "it is not being drained"),
+            (of_no_cluster, "is in no cluster of"),
+            (of_no_instance, ""),
+        ] {
             let answer = send(&store, &request).await;
-            assert!(answer.refused, "{:?}: {}", request.what, answer.text);
+            assert!(answer.refused && answer.text.contains(why), "{:?}: {}", request.what, answer.text);
         }
-        assert_eq!(record(&store, A).await, None, "nothing was opened");
+        assert!(store.all().await.unwrap().is_empty(), "no drain was opened");
     });
-    crate::story::no_violation(&simulator);
+    no_violation(&simulator);
     simulator.peek(|cloud| assert_eq!(cloud.log.count("UpdateContainerInstancesState"), 0));
 }
 
-/// Its own termination puts it under our hook: it is held from the first moment, also while no record can say so.
+/// Its termination puts it under the ecs-drain hook: it is held from the first moment, also while the table is away.
 #[test]
 fn an_instance_that_is_terminated_by_order_is_held_although_the_table_is_away() {
     let scenario = Scenario {
         world: |cloud| {
             (TERMINATE.world)(cloud);
-            cloud.put_hook("web-group", crate::harness::our_hook(seconds(60)));
+            cloud.put_hook("web-group", our_hook(seconds(60)));
         },
         meanwhile: |simulator, store| Box::pin(terminate_and_lose_the_table(simulator, store)),
         within: seconds(1800),
@@ -409,11 +420,11 @@ async fn terminate_and_lose_the_table(simulator: &Simulator, store: &Store) {
     simulator.with(|cloud| cloud.take_table_away(seconds(600), aws_simulator::dynamodb::Outage::Error));
 }
 
-/// Whoever may write the table can write anything: what a request says of itself is cut, and without control characters.
+/// A request's author and reason are cut, and lose their control characters: anyone with write access to the table can
+/// put anything there.
 #[test]
 fn what_a_request_says_of_itself_is_plain_in_the_record() {
-    let scenario = Scenario { meanwhile: nothing, ..KEEP };
-    while_running(&scenario, |simulator, store| async move {
+    while_running(&KEEP, |simulator, store| async move {
         let request = request(&simulator, &store, A, drain(Then::Keep)).await;
         let loud = format!("\u{1b}[31mAda\n{}", "a".repeat(100_000));
         let answer = send(&store, &Request { by: loud.clone(), reason: Some(loud), ..request }).await;
@@ -426,15 +437,18 @@ fn what_a_request_says_of_itself_is_plain_in_the_record() {
     });
 }
 
-/// An instance of a cluster that the configuration leaves out is nobody's to touch, whoever asks.
+/// ecs-drain does not touch an instance of a cluster that the configuration leaves out, even by an operator's request.
 #[test]
 fn a_cluster_that_is_not_configured_is_not_touched() {
-    let scenario = Scenario { config: "clusters = [\"jobs\"]\n", meanwhile: nothing, ..KEEP };
+    let scenario = Scenario { config: "clusters = [\"jobs\"]\n", ..KEEP };
     assert_eq!(config(&scenario).scopes.len(), 1);
-    while_running(&scenario, |simulator, store| async move {
+    let ((), simulator) = while_running(&scenario, |simulator, store| async move {
         let answer = ask(&simulator, &store, A, drain(Then::Keep)).await;
         assert!(answer.refused && answer.text.contains("which the configuration leaves out"), "{}", answer.text);
+        tokio::time::sleep(seconds(60)).await;
+        assert!(store.all().await.unwrap().is_empty());
     });
+    simulator.peek(|cloud| assert_eq!(cloud.log.count("UpdateContainerInstancesState"), 0));
 }
 
 /// A group that comes for the instance in the middle of an operator's drain: one drain, ended as a lifecycle action's.
@@ -445,7 +459,6 @@ fn a_scale_in_in_the_middle_of_an_operators_drain_is_taken_over() {
             three(cloud);
             cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(240))).unwrap();
         },
-        meanwhile: nothing,
         ..KEEP
     };
     let (done, simulator) = while_running(&scenario, |simulator, store| async move {
@@ -457,14 +470,13 @@ fn a_scale_in_in_the_middle_of_an_operators_drain_is_taken_over() {
     assert_eq!((done.generation, done.outcome()), (1, Some(Outcome::Drained)));
     assert_eq!(done.origin, ecs_drain_state::Origin::Operator, "why it began stays");
     simulator.peek(|cloud| assert_eq!(our_completions(cloud, A).len(), 1));
-    crate::story::no_violation(&simulator);
+    no_violation(&simulator);
 }
 
 /// Drained and kept, and then its group takes it: the next generation finds it drained.
 #[test]
 fn a_kept_instance_is_let_go_by_the_next_lifecycle_action() {
-    let scenario = Scenario { meanwhile: nothing, ..KEEP };
-    let (done, simulator) = while_running(&scenario, |simulator, store| async move {
+    let (done, simulator) = while_running(&KEEP, |simulator, store| async move {
         ask(&simulator, &store, A, drain(Then::Keep)).await;
         until_phase(&simulator, &store, Phase::Done).await;
         simulator.with(|cloud| cloud.terminate(A, true).unwrap());
@@ -475,10 +487,10 @@ fn a_kept_instance_is_let_go_by_the_next_lifecycle_action() {
         record(&store, A).await.unwrap()
     });
     assert_eq!(done.outcome(), Some(Outcome::Drained));
-    crate::story::no_violation(&simulator);
+    no_violation(&simulator);
 }
 
-/// Two controllers on one table. The CLI refuses this itself; whoever may write the table can ask without it.
+/// Two controllers share a table. The CLI refuses this itself, but a request can be written without the CLI.
 #[test]
 fn a_request_for_another_controllers_drain_is_refused_and_its_record_stays() {
     virtual_time(1, || async {
@@ -496,12 +508,9 @@ fn a_request_for_another_controllers_drain_is_refused_and_its_record_stays() {
             }
             tokio::time::sleep(seconds(60)).await;
         };
-        match select(pin!(asked), pin!(run_for(&simulator, parse(CONFIG), seconds(600)))).await {
-            Either::Left(((), _)) => {}
-            Either::Right(((), _)) => panic!("no answer came"),
-        }
+        beside(&simulator, parse(CONFIG), asked).await;
         assert_eq!(record(&store, A).await.unwrap(), before);
-        assert!(crate::story::held(&simulator));
+        assert!(held(&simulator));
     });
 }
 

@@ -1,9 +1,9 @@
 //! What the proof that everything is gone must survive: registrations that outlive their tasks, a proof that breaks, a
 //! process that stood still.
 
-use crate::harness::{Scenario, environment, our_completions, record, seconds, set_up, somebody, virtual_time};
+use crate::harness::{Scenario, our_completions, record, seconds, set_up, somebody, virtual_time};
 use crate::scenarios::{A, B, INSTANCE_TARGETS, IP_AND_CLASSIC, PLAIN, cluster};
-use crate::story::{held, no_violation, until_phase, while_running};
+use crate::story::{held, no_violation, only_replica, until_phase, while_running};
 use aws_simulator::ecs::InstanceStatus;
 use aws_simulator::spec::StandaloneSpec;
 use aws_simulator::{BEGIN, CallInfo, Cloud, Fault, Matcher, Rule, SimTime, Simulator};
@@ -12,7 +12,6 @@ use ecs_drain_state::{Outcome, Phase, Record};
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 /// A registration that outlives its task: someone registered the instance by hand, or a task died before ECS could
@@ -74,8 +73,8 @@ async fn stands_still(operation: &str, meanwhile: impl AsyncFnOnce(&Simulator)) 
     let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
     simulator.with(INSTANCE_TARGETS.begin);
     let config = crate::harness::config(&INSTANCE_TARGETS);
-    let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
-    let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+    let replica = only_replica(&simulator);
+    let life = ecs_drain::controller::run_with_ids(config, replica, Ids::seeded(7), std::future::pending());
     let mut life = pin!(life);
     let just_called = pin!(async {
         until_phase(&simulator, &store, Phase::Verifying).await;

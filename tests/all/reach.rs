@@ -42,7 +42,9 @@ quick! {
     awsvpc_tasks_behind_a_network_load_balancer: "network",
     fifty_drains_in_ten_clusters: "wave-50-in-10",
     thirty_clusters: "wave-30-in-30",
+    an_instance_that_has_never_joined_one_of_700_clusters: "stranger-700",
     spot_interruptions_that_come_together: "spot-100",
     heartbeats_while_drains_end: "heartbeats-180-ending",
+    heartbeats_while_another_hook_goes_on_holding: "heartbeats-600-another-hook",
     heartbeats_while_every_call_is_slow: "heartbeats-200-slow",
 }

@@ -6,7 +6,9 @@ use crate::operators::{CANCEL, KEEP, TERMINATE};
 use crate::queue::SPOT;
 use aws_simulator::autoscaling::How;
 use aws_simulator::elb::{TargetGroupKind, TargetType};
-use aws_simulator::spec::{ClassicSpec, ClusterSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec};
+use aws_simulator::spec::{
+    ClassicSpec, ClusterSpec, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec, WarmPoolSpec,
+};
 use aws_simulator::{Cloud, Fault, Rule};
 use ecs_drain_state::{Outcome, Phase};
 use std::time::Duration;
@@ -19,6 +21,19 @@ pub const C: &str = "i-0000000000000000c";
 pub fn cluster(cloud: &mut Cloud, ids: &[&str]) {
     cloud.add_cluster(&ClusterSpec::new("web"));
     cloud.add_group(group("web-group", "web", ids));
+}
+
+/// The same with A and B, whose group has these hooks and no others.
+pub fn cluster_under(cloud: &mut Cloud, hooks: Vec<HookSpec>) {
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    cloud.add_group(GroupSpec { hooks, ..group("web-group", "web", &[A, B]) });
+}
+
+/// The same with A and B, whose group takes them back into its warm pool when it scales in.
+pub fn cluster_with_warm_pool(cloud: &mut Cloud) {
+    cloud.add_cluster(&ClusterSpec::new("web"));
+    let warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 });
+    cloud.add_group(GroupSpec { warm_pool, ..group("web-group", "web", &[A, B]) });
 }
 
 /// A target group that its load balancer sends traffic to.
@@ -293,10 +308,7 @@ fn two_replicas_that_overlap_drain_once() {
 fn heartbeats_hold_the_instance_beyond_its_hooks_timeout() {
     let scenario = Scenario {
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let mut spec = group("web-group", "web", &[A, B]);
-            spec.hooks = vec![our_hook(seconds(30))];
-            cloud.add_group(spec);
+            cluster_under(cloud, vec![our_hook(seconds(30))]);
             cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(600))).unwrap();
         },
         within: seconds(1500),
@@ -310,10 +322,7 @@ fn heartbeats_hold_the_instance_beyond_its_hooks_timeout() {
 fn an_hour_without_the_table() {
     let scenario = Scenario {
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let mut spec = group("web-group", "web", &[A, B]);
-            spec.hooks = vec![our_hook(seconds(120))];
-            cloud.add_group(spec);
+            cluster_under(cloud, vec![our_hook(seconds(120))]);
             cloud.add_service(&ServiceSpec::replica("web", "api", 2));
         },
         within: seconds(5400),

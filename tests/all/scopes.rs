@@ -1,23 +1,20 @@
 //! Several accounts and regions under one process: one that does not answer takes nothing from the others.
 
-use crate::harness::{CONFIG, Ended, Run, Scenario, environment, run, seconds, set_up, virtual_time};
+use crate::harness::{CONFIG, Run, Scenario, run, seconds, set_up, virtual_time};
 use crate::scenarios::{A, PLAIN};
-use crate::story::until_phase;
+use crate::story::{only_replica, until};
 use aws_simulator::{Cloud, Fault, Matcher, Rule};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::controller::{RunError, run_with_ids};
 use ecs_drain::store::Ids;
-use ecs_drain_state::Phase;
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
-use std::time::Duration;
 
-/// A second scope, in a region of which nothing is heard.
+/// A second scope, in a region that does not answer.
 const SILENT: &str = "[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\n";
 
-/// No call to that region is ever answered.
+/// Lets every call to that region hang.
 fn silence() -> Rule {
     Rule::new(Matcher::Predicate(Arc::new(|call| call.region == "eu-west-1")), Fault::Hang)
 }
@@ -26,46 +23,44 @@ fn silence() -> Rule {
 fn a_region_that_does_not_answer_slows_no_other() {
     let drained_at = |config, silent: bool| {
         let scenario = Scenario { config, ..PLAIN };
-        let ended: Ended = run(&scenario, &Run::default(), |cloud| {
+        let ended = run(&scenario, &Run::default(), |cloud| {
             if silent {
                 cloud.faults.add(silence());
             }
         });
         ended.expect_good();
-        ended.at(A).expect("it is let go")
+        ended.at(A).expect("its action is completed")
     };
     let (alone, beside) = (drained_at("", false), drained_at(SILENT, true));
-    // At the start all are asked together, five seconds at most.
+    // At the start ecs-drain waits for all scopes together, five seconds at most.
     assert!(beside <= alone + seconds(10), "{beside:?} and not {alone:?}");
 }
 
-/// Asked to stop in the middle of a drain whose calls hang, beside a region that does not answer, it ends when `shutdown` is
-/// over, and gives its lease back.
+/// Told to stop while a call hangs that changes something, beside a region that does not answer, ecs-drain waits for
+/// `shutdown` and no longer, and releases its lease.
 #[test]
 fn it_stops_in_time_whatever_hangs() {
     virtual_time(1, || async {
         let (simulator, store) = set_up(&PLAIN, 1).await;
         simulator.with(PLAIN.begin);
-        simulator.with(|cloud| cloud.faults.add(silence()));
-        let text = format!("shutdown = \"20s\"\n{CONFIG}{SILENT}");
+        simulator.with(|cloud| {
+            cloud.faults.add(silence());
+            cloud.faults.add(Rule::on("UpdateContainerInstancesState", Fault::Hang));
+        });
+        // Less than the ten seconds after which ecs-drain gives the call up.
+        let text = format!("shutdown = \"5s\"\n{CONFIG}{SILENT}");
         let config = Config::parse(&text, "test.toml", &Given::default()).expect("a valid configuration");
-        let asked = async {
-            until_phase(&simulator, &store, Phase::Waiting).await;
-            let hang = |operation| Rule::on(operation, Fault::Hang);
-            simulator.with(|cloud| {
-                ["DescribeTasks", "DescribeContainerInstances", "ListTasks"].map(|it| cloud.faults.add(hang(it)))
-            });
-            tokio::time::sleep(seconds(20)).await;
-        };
-        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
-        let (ends, told) = tokio::sync::oneshot::channel();
-        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), async {
+        let (stop, told) = tokio::sync::oneshot::channel();
+        let life = run_with_ids(config, only_replica(&simulator), Ids::seeded(7), async {
             told.await.expect("it is told to stop");
         });
         let stopped = async {
-            asked.await;
+            until(&simulator, "a call hangs that changes something", async || {
+                simulator.peek(|cloud| cloud.log.count("UpdateContainerInstancesState") > 0)
+            })
+            .await;
             let at = simulator.now();
-            ends.send(()).expect("it runs");
+            stop.send(()).expect("it runs");
             at
         };
         let mut life = pin!(life);
@@ -75,29 +70,28 @@ fn it_stops_in_time_whatever_hangs() {
         };
         life.await.expect("it ends well");
         let took = simulator.now() - at;
-        assert!(took <= seconds(20) + Duration::from_secs(3), "{took:?}");
-        assert!(store.leader().await.expect("the table answers").is_none(), "its lease is given back");
+        assert!((seconds(5)..=seconds(8)).contains(&took), "{took:?}");
+        assert!(store.leader().await.expect("the table answers").is_none(), "its lease is released");
     });
 }
 
-/// How a run with this configuration ends by itself; None if it still goes on after ten minutes.
+/// Runs ecs-drain with this configuration; returns how it ends, or None if it still runs after ten minutes.
 fn ends(text: &str, plan: impl FnOnce(&mut Cloud)) -> Option<Result<(), RunError>> {
     virtual_time(1, || async {
         let (simulator, _) = set_up(&PLAIN, 1).await;
         simulator.with(plan);
         let config = Config::parse(text, "test.toml", &Given::default()).expect("a valid configuration");
-        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
-        let life = run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        let life = run_with_ids(config, only_replica(&simulator), Ids::seeded(7), std::future::pending());
         tokio::time::timeout(seconds(600), life).await.ok()
     })
 }
 
-/// Who this process is cannot be asked.
-fn nobody() -> Rule {
+/// Denies every scope its identity.
+fn no_identity() -> Rule {
     Rule::on("GetCallerIdentity", Fault::AccessDenied)
 }
 
-/// Each would take the other's drains for its own.
+/// Each scope would take the other's drains for its own.
 #[test]
 fn two_scopes_of_one_place_end_the_process_at_the_start() {
     let role = "role = { arn = \"arn:aws:iam::123456789012:role/ecs-drain\" }";
@@ -110,22 +104,22 @@ fn two_scopes_of_one_place_end_the_process_at_the_start() {
     }
 }
 
-/// It can do nothing, and no waiting would help: whoever starts it should see that.
+/// ecs-drain could do nothing, however long it waited: it ends with the error.
 #[test]
 fn scopes_that_are_all_denied_end_the_process_at_the_start() {
-    let ended = ends(&format!("{CONFIG}{SILENT}"), |cloud| cloud.faults.add(nobody()));
+    let ended = ends(&format!("{CONFIG}{SILENT}"), |cloud| cloud.faults.add(no_identity()));
     match ended {
         Some(Err(RunError::Scope { region, .. })) => assert_eq!(region, "us-east-1", "the first one"),
         other => panic!("{other:?}"),
     }
 }
 
-/// One is denied, and the other may answer yet.
+/// One scope is denied, and the other may still answer.
 #[test]
 fn a_scope_that_may_answer_later_keeps_the_process_running() {
     let ended = ends(&format!("{CONFIG}{SILENT}"), |cloud| {
         cloud.faults.add(silence());
-        cloud.faults.add(nobody());
+        cloud.faults.add(no_identity());
     });
     assert!(ended.is_none(), "{ended:?}");
 }

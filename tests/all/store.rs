@@ -326,7 +326,7 @@ impl Table {
     }
 
     async fn a_lease_is_handed_over(&self) {
-        let at = |seconds| Mono::at(std::time::Duration::from_secs(seconds));
+        let at = |seconds| Mono::at(Duration::from_secs(seconds));
         let replica = || Store::connect(&self.sdk, self.store.table(), "leased");
         let (mut a, mut b) = (Lease::named(&replica(), "a"), Lease::named(&replica(), "b"));
         assert_eq!(replica().leader().await.unwrap(), None);
@@ -356,7 +356,7 @@ impl Table {
     }
 
     async fn a_lease_that_was_tampered_with_is_taken(&self) {
-        let at = |seconds| Mono::at(std::time::Duration::from_secs(seconds));
+        let at = |seconds| Mono::at(Duration::from_secs(seconds));
         let item = HashMap::from([("key".to_owned(), text("lease/tampered")), ("holder".to_owned(), text("nobody"))]);
         self.raw.put_item().table_name(self.store.table()).set_item(Some(item)).send().await.unwrap();
         self.edit("lease/tampered", "lease_version", AttributeValue::N("1".into())).await;
@@ -504,12 +504,9 @@ async fn a_table_that_hangs_is_given_up_in_time() {
     assert!(lease.renew_or_take(Mono::START).await.unwrap().held);
     simulator.with(|cloud| cloud.faults.add(Rule::on("UpdateItem", Fault::Hang)));
     let begun = tokio::time::Instant::now();
-    assert!(lease.renew_or_take(Mono::at(std::time::Duration::from_secs(3))).await.unwrap_err().is_transient());
+    assert!(lease.renew_or_take(Mono::at(Duration::from_secs(3))).await.unwrap_err().is_transient());
     assert!(begun.elapsed() < ecs_drain::store::lease::RENEW_EVERY, "{:?}", begun.elapsed());
-    assert!(
-        lease.is_held(Mono::at(std::time::Duration::from_secs(7)))
-            && !lease.is_held(Mono::at(std::time::Duration::from_secs(9)))
-    );
+    assert!(lease.is_held(Mono::at(Duration::from_secs(7))) && !lease.is_held(Mono::at(Duration::from_secs(9))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -523,7 +520,7 @@ async fn a_lease_that_was_taken_with_a_lost_answer_is_ours() {
     let mut lease = Lease::named(&store, "a");
     simulator.with(|cloud| cloud.faults.add(Rule::on("PutItem", Fault::HangAfter)));
     let _ = lease.renew_or_take(Mono::START).await;
-    assert!(lease.renew_or_take(Mono::at(std::time::Duration::from_secs(3))).await.unwrap().held);
+    assert!(lease.renew_or_take(Mono::at(Duration::from_secs(3))).await.unwrap().held);
 }
 
 #[tokio::test(start_paused = true)]

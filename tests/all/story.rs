@@ -1,10 +1,12 @@
 //! Stories: one replica runs while things happen to it, to its instance, or to its record.
 
-use crate::harness::{Scenario, environment, group, our_completions, record, seconds, set_up, somebody, virtual_time};
-use crate::scenarios::{A, B, PLAIN};
-use aws_simulator::spec::{ClusterSpec, StandaloneSpec};
+use crate::harness::{Scenario, environment, our_completions, record, seconds, set_up, somebody, virtual_time};
+use crate::scenarios::{A, B, PLAIN, cluster};
+use aws_simulator::spec::StandaloneSpec;
 use aws_simulator::{Cloud, Simulator};
+use ecs_drain::aws::Environment;
 use ecs_drain::config::Config;
+use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Store};
 use ecs_drain_state::{Phase, Record};
 use futures_util::future::{Either, select};
@@ -16,8 +18,7 @@ use std::time::Duration;
 
 /// A task of no service keeps the instance busy for so long that a test can do things meanwhile.
 pub fn busy(cloud: &mut Cloud, busy_for: Duration) {
-    cloud.add_cluster(&ClusterSpec::new("web"));
-    cloud.add_group(group("web-group", "web", &[A, B]));
+    cluster(cloud, &[A, B]);
     cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(busy_for)).unwrap();
 }
 
@@ -33,24 +34,29 @@ pub fn while_running<F: Future>(
         let (simulator, store) = set_up(scenario, 1).await;
         simulator.with(scenario.begin);
         simulator.with(|cloud| cloud.set_replicas_up(1));
-        let skew = Arc::new(AtomicI64::new(0));
         let config = crate::harness::config(scenario);
-        let environment = environment(&simulator, "replica-0", &skew);
-        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
-        match select(pin!(story(simulator.clone(), store)), pin!(life)).await {
-            Either::Left((output, _)) => (output, simulator),
-            Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
-        }
+        let output = beside(&simulator, config, story(simulator.clone(), store)).await;
+        (output, simulator)
     })
+}
+
+/// Runs one replica with this configuration beside a story; the story's end is the end.
+pub async fn beside<T>(simulator: &Simulator, config: Config, story: impl Future<Output = T>) -> T {
+    let life = run_with_ids(config, only_replica(simulator), Ids::seeded(7), std::future::pending());
+    match select(pin!(story), pin!(life)).await {
+        Either::Left((output, _)) => output,
+        Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
+    }
 }
 
 /// Runs one replica with this configuration for this long.
 pub async fn run_for(simulator: &Simulator, config: Config, span: Duration) {
-    let environment = environment(simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
-    let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
-    if let Either::Right((ended, _)) = select(pin!(tokio::time::sleep(span)), pin!(life)).await {
-        panic!("the controller has ended: {ended:?}");
-    }
+    beside(simulator, config, tokio::time::sleep(span)).await;
+}
+
+/// The environment of a story's only replica, whose clock is right.
+pub fn only_replica(simulator: &Simulator) -> Environment {
+    environment(simulator, "replica-0", &Arc::new(AtomicI64::new(0)))
 }
 
 pub async fn until(simulator: &Simulator, what: &str, mut is_true: impl AsyncFnMut() -> bool) {

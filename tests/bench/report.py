@@ -19,6 +19,7 @@ BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 HEAD = [
     "scenario", "drains", "ran out", "calls a drain", "writes a drain", "idle to done: p50", "p99", "max",
+    "to `DRAINING`, max",
     "busiest rate", "memory, MiB", "CPU, s", "bounds",
 ]  # fmt: skip
 
@@ -60,6 +61,7 @@ def row(one):
         number(one["writes_per_drain"]),
         # What never ends has no such time.
         *(number(lag[part], " s") if lag["count"] else "-" for part in ("p50", "p99", "max")),
+        number(one["to_draining"]["max"], " s") if one["to_draining"]["count"] else "-",
         f"{busiest[0]} {busiest[1]:.0f} %" if busiest else "-",
         "-" if memory is None else number(memory),
         number(one["spent"]["controller"]),
@@ -69,7 +71,7 @@ def row(one):
 
 def table(figures):
     """The table, as Markdown."""
-    lines = [HEAD, ["---"] + ["---:"] * 7 + ["---"] + ["---:"] * 2 + ["---"]]
+    lines = [HEAD, ["---"] + ["---:"] * 8 + ["---"] + ["---:"] * 2 + ["---"]]
     lines += [row(one) for one in figures.values()]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

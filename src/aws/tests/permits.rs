@@ -1,4 +1,4 @@
-//! Calls that are made one by one, each in the turn that its permit stands for.
+//! Calls that are sent one by one, each with a permit of the rate limiter.
 
 use super::*;
 use crate::aws::Call;
@@ -189,7 +189,7 @@ async fn without_ids_all_container_instances_of_a_cluster_are_listed() {
 
 #[tokio::test(start_paused = true)]
 async fn the_sizes_of_clusters_come_together() {
-    let (session, _) = session(|_| {
+    let (session, seen) = session(|_| {
         let answer = r#"{"clusters":[
             {"clusterName":"web","status":"ACTIVE","registeredContainerInstancesCount":12},
             {"clusterName":"old","status":"INACTIVE","registeredContainerInstancesCount":3}],
@@ -202,6 +202,7 @@ async fn the_sizes_of_clusters_come_together() {
     let sizes = session.ecs.cluster_sizes(permit, &names(&["web", "old", "gone", "odd", "left-out"])).await.unwrap();
     let sizes: Vec<(&str, u32)> = sizes.iter().map(|(name, size)| (name.as_str(), *size)).collect();
     assert_eq!(sizes, [("gone", 0), ("old", 0), ("web", 12)]);
+    assert_eq!(seen.lock().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,17 +234,22 @@ async fn one_unknown_target_group_does_not_hide_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn load_balancers_are_asked_for_nothing_when_none_are_named() {
-    let (session, seen) = session(|_| xml_error("TargetGroupNotFound", "no")).await;
+    let (session, seen) = session(|request| panic!("{request}")).await;
     let permit = session.permit(&DESCRIBE_TARGET_GROUPS).await;
     assert!(session.elbv2.group_kinds(permit, &[]).await.unwrap().is_empty());
     let permit = session.permit(&DESCRIBE_LOAD_BALANCERS).await;
     assert!(session.elb.listed(permit, &[]).await.unwrap().is_empty());
     assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_group_that_is_gone_has_no_targets() {
+    let (session, _) = session(|_| xml_error("TargetGroupNotFound", "no")).await;
     let permit = session.permit(&DESCRIBE_TARGET_HEALTH).await;
     assert_eq!(session.elbv2.targets(permit, "arn:tg").await.unwrap(), None);
 }
 
-/// Two services: one with tasks of two revisions, and one whose present is all there is.
+/// Answers for two services: one with tasks of two revisions, and one with tasks of its present revision alone.
 fn rolling(request: &str, revisions: &str) -> Answer {
     let text = if request.contains("DescribeServiceRevisions") {
         revisions
@@ -276,7 +282,7 @@ async fn a_service_registers_where_its_revisions_do() {
     assert!(seen[1].contains(r#"["r/1","r/2"]"#), "{}", seen[1]);
 }
 
-/// Where one revision is not known, nobody knows where the service's tasks are registered; other services are known.
+/// Without one of its revisions a service's targets are not known; those of other services are.
 #[tokio::test(start_paused = true)]
 async fn a_revision_that_was_not_read_fails_its_service_alone() {
     let answers: [fn(&str) -> Answer; 3] = [

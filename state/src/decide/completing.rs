@@ -1,8 +1,8 @@
-//! Completing: the intent is saved; Auto Scaling is told until our action is over, or, in an operator's drain, until the
-//! group terminates the instance.
+//! Completing: the intent is saved; Auto Scaling is told until the drain's lifecycle action is over, or, in an operator's
+//! drain, until the group terminates the instance.
 //!
-//! The intent is permission, not evidence. Each call for `Drained` also needs this very look to show everything still
-//! gone; for the other outcomes the evidence is read again from the record.
+//! The intent is permission, not evidence. Each call for `Drained` also needs the proof to hold now, and one for
+//! `NotInCluster` a recent search; for the other outcomes the deadline or the order is read again from the record.
 
 use super::clear::Remains;
 use super::{AT_LATEST, Action, Step, View, need, unknown};
@@ -90,7 +90,7 @@ fn not_in_cluster(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         return Step::Enter(Stage::Deregistering, "it is in a cluster after all".to_owned());
     }
     // While Auto Scaling cannot be told it may register after all: an old search is no evidence.
-    let next = view.facts.search.nowhere.map_or(Mono::START, |(_, last)| last + view.policy.read_lag);
+    let next = view.facts.search.nowhere.map_or(Mono::START, |run| run.last.ended + view.policy.read_lag);
     if view.now.mono < next {
         return carry_out(draft, intent, view);
     }

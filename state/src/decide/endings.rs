@@ -1,4 +1,4 @@
-//! What can end a drain in any phase: the instance is gone, our wait is over without us, the deadline has passed.
+//! What can end a drain in any phase: the instance is gone, its wait has ended by itself, the deadline has passed.
 
 use super::wants::{is_complete_since, passed_at};
 use super::{Needs, Step, View, at_deadline, unknown};

@@ -1,8 +1,8 @@
 //! The decision: what to save, what then to do, and what to read next.
 //!
 //! [`decide`] is total and pure. It is one walk over the phases (a file each) until one of them has to wait for the
-//! world: a record may pass through several phases in one pass and is then written once. Whatever cannot be undone is
-//! returned in [`Decision::actions`], which the caller may carry out only after the record was saved.
+//! world: a record may move through several phases in one decision and is then written once. Everything that changes the
+//! world is returned in [`Decision::actions`], which the caller may carry out only after the record was saved.
 
 pub(crate) mod clear;
 mod completing;
@@ -154,7 +154,7 @@ pub enum Turn {
     },
 }
 
-/// What is known of a drain beside its record and its facts. None of it is stored.
+/// What is known of a drain beside its record and its facts. Of it only the causes are stored, for display.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
     /// Whether its turn has come.
@@ -362,8 +362,10 @@ pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Pol
         CompletionAnswer::Accepted => format!("Auto Scaling accepted {}", intent.result),
         CompletionAnswer::NoActiveAction => "our lifecycle action is over already".to_owned(),
         CompletionAnswer::Denied(what) | CompletionAnswer::Failed(what) => {
-            if let (CompletionAnswer::Denied(_), Stage::Completing { refused_since, .. }) = (answer, &mut next.stage) {
-                refused_since.get_or_insert(now);
+            if let Stage::Completing { refused_since, .. } = &mut next.stage {
+                // What fails otherwise, as when Auto Scaling throttles, is no refusal.
+                let denied = matches!(answer, CompletionAnswer::Denied(_));
+                *refused_since = denied.then(|| refused_since.unwrap_or(now));
             }
             next.attempts = next.attempts.saturating_add(1);
             next.last_error = Some(LastError { at: now, what: what.clone() });

@@ -1,5 +1,5 @@
-//! What an operator ordered: pause, cancel, force. Orders stand in the record, so that whoever goes on with the
-//! drain obeys them too.
+//! What an operator ordered: pause, cancel, force. Orders are in the record, so that any replica that continues the drain
+//! obeys them too.
 
 use super::{Step, View};
 use crate::phase::{Outcome, Phase};

@@ -1,4 +1,4 @@
-//! Pending: we have seen the instance; nothing was done to it.
+//! Pending: the instance was seen; nothing was done to it.
 
 use super::clear::{Remains, registrations_known};
 use super::{AT_LATEST, Step, Turn, View, need, soon, unknown};
@@ -68,14 +68,14 @@ pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
         return Step::End(Outcome::NotInCluster, "it is in no cluster any more".to_owned());
     }
     let nowhere = view.facts.search.nowhere;
-    let next_search = nowhere.map_or(Mono::START, |(_, last)| last + view.policy.read_lag);
+    let next_search = nowhere.map_or(Mono::START, |run| run.last.ended + view.policy.read_lag);
     let search = || need(Kind::Sweep, next_search.max(view.now.mono), Class::Begin);
     if view.policy.not_in_cluster == NotInCluster::Hold {
         return Step::Read(search(), Why::HeldNotInCluster, AT_LATEST);
     }
     // A search that begins within the lag of the first could read the same stale answer.
     let span = view.policy.not_in_cluster_after.max(view.policy.read_lag);
-    if nowhere.is_some_and(|(first, last)| last >= first + span) {
+    if nowhere.is_some_and(|run| run.last.began >= run.first.began + span) {
         return Step::Intend(Intent {
             result: ActionResult::Continue,
             outcome: Outcome::NotInCluster,
@@ -83,6 +83,6 @@ pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
             at: view.now.wall,
         });
     }
-    let left = nowhere.map_or(span, |(first, _)| (first + span).since(view.now.mono));
+    let left = nowhere.map_or(span, |run| (run.first.began + span).since(view.now.mono));
     Step::Read(search(), Why::NotInCluster { left }, soon(left, AT_LATEST))
 }

@@ -1,5 +1,5 @@
-//! Returning: the instance lives on. Our `DRAINING` is undone: once it is back in service (warm pool, new root volume), or
-//! at once (a cancelled drain).
+//! Returning: the instance lives on. The `DRAINING` that ecs-drain set is undone: once the instance is back in service (warm
+//! pool, new root volume), or at once (a cancelled drain).
 
 use super::{Action, Step, View, unknown};
 use crate::facts::InstanceFacts;
@@ -25,12 +25,9 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(kind), .. }) if !kind.lives_on() => {
             return Step::End(outcome, "it does not come back: it waits to be terminated".to_owned());
         }
-        // Of the same kind, it is the old one until a look that began long enough after has shown it too. What is
+        // Of the same kind, it can be the old one, which another hook of the group holds on: only heartbeats tell. What is
         // DRAINING stays ours: the new drain takes that over.
-        Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(_), .. })
-            if view.facts.group.shown.as_ref().is_some_and(|s| s.returning)
-                && view.facts.group.is_present(view.policy) =>
-        {
+        Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(_), .. }) if view.facts.group.held_again => {
             return Step::End(outcome, "it waits once more".to_owned());
         }
         Seen::Yes(GroupSight::Member { state, .. }) => {

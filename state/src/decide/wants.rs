@@ -1,5 +1,5 @@
 //! What each phase wants read. A drain that waits for its turn, is paused, retained, or rests in a warm pool wants nothing
-//! but its group's state, which is read for all drains at once, until the group does not have it any more.
+//! but its group's state, which is read for all drains at once; its status too once no group has the instance.
 
 use super::clear::Remains;
 use super::pending::{is_urgent, waits_for_turn};
@@ -167,7 +167,7 @@ impl Wants<'_> {
 
     fn complete(&self) -> Needs {
         match self.draft.intent().map(|intent| intent.outcome) {
-            Some(Outcome::Drained) if self.draft.retained_at.is_none() => {}
+            Some(Outcome::Drained) => {}
             _ => return Needs::default(),
         }
         // What the call needs is read again before it grows old, as long as it waits for its turn.

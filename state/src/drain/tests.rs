@@ -111,6 +111,7 @@ fn deregister() {
     assert_eq!(refused(&early, &action, 67), "its deregistration is not in the record");
     // ACTIVE for a moment: what was placed meanwhile is in no list.
     status(&mut drain, 128, |sight| sight.status = ContainerInstanceStatus::Active);
+    assert_eq!(refused(&drain, &action, 128), "its container instance takes tasks");
     status(&mut drain, 129, |sight| sight.status = ContainerInstanceStatus::Draining);
     assert_eq!(refused(&drain, &action, 130), "its tasks have to be listed again");
 }
@@ -198,7 +199,8 @@ fn complete_only_what_is_in_the_record() {
     assert_eq!(refused(&nowhere, &action, 123), "it is in a cluster after all");
     nowhere.record.container_instances.clear();
     assert_eq!(refused(&nowhere, &action, 123), "no search has found nothing lately");
-    nowhere.facts.search.nowhere = Some((now(2).mono, now(100).mono));
+    let search = |began: u64, ended: u64| crate::Read { began: now(began).mono, ended: now(ended).mono };
+    nowhere.facts.search.nowhere = Some(crate::Run { first: search(2, 3), last: search(10, 100) });
     assert_eq!(refused(&nowhere, &action, 123), "");
     assert_eq!(refused(&nowhere, &action, 221), "no search has found nothing lately");
     for outcome in [Outcome::Cancelled, Outcome::InstanceGone, Outcome::WaitLost] {

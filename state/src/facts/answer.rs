@@ -91,6 +91,8 @@ pub enum Answer {
     },
     /// What Auto Scaling says.
     Group(Seen<GroupSight>),
+    /// Auto Scaling has accepted heartbeats after it accepted the completion.
+    HeldAgain,
     /// Targets that the group's own attachments give it, and what is known of balancers: delays, kinds.
     Registrations(Vec<Obligation>),
     /// A read that failed, and what came back.

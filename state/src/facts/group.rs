@@ -1,6 +1,6 @@
 //! What Auto Scaling has shown of a drain's instance.
 
-use crate::phase::{Outcome, Phase};
+use crate::phase::Outcome;
 use crate::policy::Policy;
 use crate::record::Record;
 use crate::sight::{GroupSight, LifecycleState, Seen};
@@ -20,6 +20,8 @@ pub struct GroupFacts {
     pub past_wait_reads: u32,
     /// The state that the group has shown unbroken.
     pub shown: Option<Shown>,
+    /// Whether heartbeats were accepted after the completion was: our hook holds the instance once more.
+    pub held_again: bool,
     /// When the record says that the group was asked to terminate the instance, and when this process first knew: the
     /// record's own time may be another machine's.
     pub termination_asked: Option<(Timestamp, Mono)>,
@@ -30,8 +32,6 @@ pub struct GroupFacts {
 pub struct Shown {
     /// The state.
     pub state: LifecycleState,
-    /// Whether the drain was Returning all the while.
-    pub returning: bool,
     /// The end of the first such read.
     pub since: Mono,
 }
@@ -105,10 +105,8 @@ impl GroupFacts {
         if self.sight.as_ref().is_some_and(|(before, _)| read.began <= before.began) {
             return;
         }
-        let returning = record.phase() == Phase::Returning;
-        let same = |shown: &Shown| Some(&shown.state) == sight.state() && shown.returning == returning;
-        let before = self.shown.take().filter(same);
-        self.shown = before.or_else(|| Some(Shown { state: sight.state()?.clone(), returning, since: read.ended }));
+        let before = self.shown.take().filter(|shown| Some(&shown.state) == sight.state());
+        self.shown = before.or_else(|| Some(Shown { state: sight.state()?.clone(), since: read.ended }));
         self.gone_reads = match (&sight, lost) {
             (GroupSight::Member { .. }, _) | (GroupSight::Absent, Some(false)) => 0,
             (GroupSight::Absent, Some(true)) => self.gone_reads + 1,

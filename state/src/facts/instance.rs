@@ -33,7 +33,7 @@ pub struct InstanceFacts {
     pub left: Option<Watch>,
     /// The newest complete list of its tasks wanted `RUNNING`, from any source.
     pub discovered: Option<Read>,
-    /// List (a) of the proof: the first of its tasks wanted `RUNNING` that began a lag after [`InstanceFacts::closed`] did.
+    /// List (a) of the proof: the first of its tasks wanted `RUNNING` that began a lag after [`InstanceFacts::list_from`].
     pub running: Option<Read>,
     /// List (b) of the proof: the newest of its tasks wanted `STOPPED`.
     pub stopped: Option<Read>,

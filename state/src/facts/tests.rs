@@ -270,7 +270,8 @@ fn searches_that_found_nothing_in_a_row() {
         unread: unread.iter().map(|name| (*name).to_owned()).collect(),
         found: (1..=found).map(container_instance).collect(),
     };
-    let nowhere = |memory: &Memory| memory.facts().search.nowhere.map(|(first, last)| (second(first), second(last)));
+    let nowhere =
+        |memory: &Memory| memory.facts().search.nowhere.map(|run| (second(run.first.began), second(run.last.began)));
     memory.heed(5, search(0, &[])).heed(65, search(0, &["dev"]));
     assert_eq!(nowhere(&memory), Some((5, 5)));
     memory.heed(70, search(0, &[]));

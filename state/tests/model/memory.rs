@@ -43,10 +43,7 @@ pub fn age(facts: &mut Facts, step: Duration) {
     sight.iter_mut().for_each(|(at, _)| read(at));
     shown.iter_mut().for_each(|shown| older(&mut shown.since));
     termination_asked.iter_mut().for_each(|(_, at)| older(at));
-    if let Some((first, last)) = &mut facts.search.nowhere {
-        older(first);
-        older(last);
-    }
+    runs(&mut facts.search.nowhere);
     reads(&mut facts.search.sweep);
     reads(&mut facts.search.own);
     facts.emptied.iter_mut().for_each(older);

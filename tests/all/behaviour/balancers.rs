@@ -77,8 +77,8 @@ fn tasks_of_an_earlier_revision_stay_registered_where_that_revision_says() {
     }
 }
 
-/// B's drain has had the service described a minute ago, when it named the old group alone. Since then the service was deployed
-/// anew, and A runs a task of the new deployment, which is registered in the new group.
+/// ecs-drain has described the service for B's drain, when it named the old group alone. A minute later the service was
+/// deployed anew, and A runs a task of the new deployment, which is registered in the new group.
 #[test]
 fn a_task_of_a_deployment_that_began_since_the_service_was_read_has_its_own_registrations() {
     let scenario = Scenario {
@@ -108,7 +108,8 @@ fn a_task_of_a_deployment_that_began_since_the_service_was_read_has_its_own_regi
     });
 }
 
-/// How long a target drains is for show: who may not read it drains all the same, and does not ask every two minutes.
+/// The deregistration delay is only shown: without permission to read it the drain continues, and the read is repeated
+/// ever less often.
 #[test]
 fn a_deregistration_delay_that_cannot_be_read_holds_nothing_up() {
     let scenario = Scenario {
@@ -191,7 +192,7 @@ fn an_instance_that_drains_from_a_classic_load_balancer_is_waited_for_although_i
     });
 }
 
-/// Auto Scaling waits for it before our hook has its turn.
+/// Auto Scaling waits for it before the ecs-drain hook begins to wait.
 #[test]
 fn a_classic_load_balancer_of_the_group_that_does_not_list_what_drains_cuts_nothing_off() {
     good(&world(|cloud| {
@@ -243,7 +244,7 @@ fn ordered(then: Then) -> (Record, Simulator) {
     })
 }
 
-/// The group leaves its balancer when it is told, and nobody does before.
+/// The group deregisters the instance when it terminates it, and nothing deregisters it before.
 #[test]
 fn an_order_to_terminate_does_not_wait_for_the_groups_own_balancer() {
     let (record, simulator) = ordered(Then::TerminateAndShrink);
@@ -311,7 +312,7 @@ fn settled(config: &'static str, world: fn(&mut Cloud)) -> SignedDuration {
     record.intent().unwrap().at.duration_since(record.obligations[0].draining_since.unwrap())
 }
 
-/// The checkers see to it that no connection is cut off that comes although the target reads `unused`.
+/// The checkers report every connection that is cut off, also one that comes while the target reads `unused`.
 #[test]
 fn a_network_load_balancer_is_given_two_minutes_after_its_target_left() {
     let two_minutes = SignedDuration::from_mins(2);

@@ -3,10 +3,10 @@
 use super::{api, cluster, elapsed, stray, target_group, terminate, told, two_with, until_ended, until_record, world};
 use crate::endings::until_state;
 use crate::harness::{HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
-use crate::scenarios::{A, ANOTHER_HOOK, B, C, PLAIN};
-use crate::story::{held, until, until_phase, while_running};
+use crate::scenarios::{A, ANOTHER_HOOK, B, C, PLAIN, cluster_under, cluster_with_warm_pool};
+use crate::story::{held, no_violation, until, until_phase, while_running};
 use aws_simulator::autoscaling::LifecycleResult;
-use aws_simulator::spec::{ClusterSpec, StandaloneSpec, WarmPoolSpec};
+use aws_simulator::spec::StandaloneSpec;
 use aws_simulator::{BEGIN, Cloud, Simulator};
 use ecs_drain_state::{Outcome, Phase, Record};
 
@@ -54,7 +54,7 @@ fn a_group_can_have_a_deadline_of_its_own() {
     ended.simulator.peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
 }
 
-/// Let go early is what was configured: what the instance loses is not ours to answer for.
+/// The configuration lets it go early: ecs-drain does not answer for what the instance loses.
 const ABANDONED: Scenario = Scenario {
     config: "[policy]\ndeadline = \"10m\"\nat_deadline = \"abandon\"\n",
     world: crate::endings::ABANDONED_AND_RETAINED.world,
@@ -87,10 +87,7 @@ fn a_deadline_beyond_the_hooks_own_limit_is_cut_and_said_so() {
     let scenario = Scenario {
         config: "[policy]\ndeadline = \"2h\"\nat_deadline = \"continue\"\n",
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let mut spec = group("web-group", "web", &[A, B]);
-            spec.hooks = vec![our_hook(seconds(30))];
-            cloud.add_group(spec);
+            cluster_under(cloud, vec![our_hook(seconds(30))]);
             cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
             cloud.checkers.may_be_premature(A);
         },
@@ -162,7 +159,7 @@ fn an_instance_with_a_disconnected_agent_is_let_go_where_the_policy_excuses_it()
         until_ended(&simulator, &store, Outcome::Drained).await;
         assert!(elapsed(&simulator) >= seconds(600));
     });
-    crate::story::no_violation(&simulator);
+    no_violation(&simulator);
 }
 
 /// The instance is stopped by hand: its target group says so, and its tasks are frozen.
@@ -230,19 +227,16 @@ fn an_instance_that_another_hook_goes_on_holding_is_done_for_us_and_says_so() {
         simulator.with(|cloud| {
             assert_eq!(cloud.lifecycle_state(A).as_deref(), Some("Terminating:Wait"));
             let ours: Vec<_> = cloud.completed(A).into_iter().map(|c| (c.hook, c.result)).collect();
-            assert_eq!(ours, [(crate::harness::HOOK.to_owned(), LifecycleResult::Continue)]);
+            assert_eq!(ours, [(HOOK.to_owned(), LifecycleResult::Continue)]);
         });
     });
 }
 
-/// The group gets our hook while another's holds the instance already: no action of ours holds it.
+/// The group gets the ecs-drain hook while another hook holds the instance already: the new hook has no action for it.
 #[test]
 fn an_instance_that_waits_since_before_its_group_had_our_hook_is_left_alone() {
     let scenario = world(|cloud| {
-        cloud.add_cluster(&ClusterSpec::new("web"));
-        let mut spec = group("web-group", "web", &[A, B]);
-        spec.hooks = vec![hook("backup", seconds(3600))];
-        cloud.add_group(spec);
+        cluster_under(cloud, vec![hook("backup", seconds(3600))]);
         cloud.add_service(&api(2));
     });
     told(&scenario, async |simulator: Simulator, store| {
@@ -252,18 +246,15 @@ fn an_instance_that_waits_since_before_its_group_had_our_hook_is_left_alone() {
         assert_eq!(record(&store, A).await, None);
         let status = simulator.with(|cloud| cloud.container_instance_status(A));
         assert_eq!(status, [("web".to_owned(), "ACTIVE")]);
-        // The next one is ours.
+        // The next one waits under it.
         simulator.with(|cloud| cloud.terminate(B, true).unwrap());
         until(&simulator, "B is drained", async || record(&store, B).await.is_some_and(|b| b.is_done())).await;
     });
 }
 
-/// A lives on: what we made `DRAINING` must be `ACTIVE` in the end.
+/// A lives on: what ecs-drain set to `DRAINING` must be `ACTIVE` in the end.
 fn lives_on(cloud: &mut Cloud) {
-    cloud.add_cluster(&ClusterSpec::new("web"));
-    let mut spec = group("web-group", "web", &[A, B]);
-    spec.warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 });
-    cloud.add_group(spec);
+    cluster_with_warm_pool(cloud);
     cloud.add_service(&api(2));
     cloud.checkers.must_be_active(A);
 }
@@ -277,6 +268,23 @@ fn an_instance_that_goes_back_to_its_warm_pool_is_active_when_it_is_used_again()
         tokio::time::sleep(seconds(900)).await;
         let resting = simulator.with(|cloud| (cloud.lifecycle_state(A), cloud.container_instance_status(A)));
         assert_eq!(resting, (Some("Warmed:Stopped".to_owned()), vec![("web".to_owned(), "DRAINING")]));
+        assert!(simulator.with(|cloud| cloud.return_from_warm_pool(A)));
+        until_ended(&simulator, &store, Outcome::Drained).await;
+        let status = simulator.with(|cloud| cloud.container_instance_status(A));
+        assert_eq!(status, [("web".to_owned(), "ACTIVE")]);
+    });
+}
+
+/// Ours is over, and another hook holds the old wait on for minutes: that is no new wait.
+#[test]
+fn an_instance_that_another_hook_holds_on_its_way_to_the_warm_pool_is_active_when_it_is_used_again() {
+    let begin: fn(&mut Cloud) = |cloud| {
+        cloud.put_hook("web-group", hook("backup", seconds(900)));
+        assert!(cloud.return_to_warm_pool(A));
+    };
+    told(&Scenario { begin, ..world(lives_on) }, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Returning).await;
+        until_state(&simulator, "Warmed:Stopped").await;
         assert!(simulator.with(|cloud| cloud.return_from_warm_pool(A)));
         until_ended(&simulator, &store, Outcome::Drained).await;
         let status = simulator.with(|cloud| cloud.container_instance_status(A));

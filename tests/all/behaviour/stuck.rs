@@ -9,11 +9,12 @@ use crate::story::{BUSY, held};
 use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
 use ecs_drain_state::{Outcome, Phase, Record};
 
-/// Sees the cause, that record and message say the same, and that the instance is held; answers the cause's text.
+/// Checks that the cause is found, that the message ends with the first cause, and that the instance is held; returns
+/// the cause's text.
 fn cause_of(scenario: &Scenario, name: &str) -> String {
     told(scenario, async |simulator: Simulator, store| {
         let (record, text) = until_cause(&simulator, &store, name).await;
-        assert!(elapsed(&simulator) >= seconds(120), "a drain is asked only once it has stood still");
+        assert!(elapsed(&simulator) >= seconds(120), "a drain must stand still for two minutes first");
         assert!(held(&simulator));
         let first = &record.shown.causes[0];
         assert!(record.shown.message.ends_with(&first.text), "{}", record.shown.message);
@@ -174,7 +175,7 @@ fn a_standalone_task_is_named_with_the_policy_that_would_stop_it() {
     assert!(text.contains("standalone_tasks = { stop_after"), "{text}");
 }
 
-/// This call always answers so, in a world where nothing moves.
+/// From now on this call is answered with this fault.
 fn struck(simulator: &Simulator, call: &str, fault: Fault) {
     simulator.with(|cloud| cloud.faults.add(Rule::on(call, fault)));
 }

@@ -3,11 +3,11 @@
 use super::{
     api, cluster, elapsed, good, target_group, terminate, told, two_with, until_cause, until_ended, until_record, world,
 };
-use crate::harness::{Scenario, group, seconds, somebody};
-use crate::scenarios::{A, B, C, PLAIN};
+use crate::harness::{Scenario, seconds, somebody};
+use crate::scenarios::{A, B, C, PLAIN, cluster_with_warm_pool};
 use crate::story::held;
 use aws_sdk_ecs::types::ContainerInstanceStatus;
-use aws_simulator::spec::{ClusterSpec, DeploymentController, ServiceSpec, StandaloneSpec, WarmPoolSpec};
+use aws_simulator::spec::{DeploymentController, ServiceSpec, StandaloneSpec};
 use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
 use ecs_drain_state::{Outcome, Phase};
 use std::collections::BTreeSet;
@@ -117,10 +117,7 @@ async fn set_status(simulator: &Simulator, status: ContainerInstanceStatus) {
 fn an_instance_found_draining_is_waited_for_and_not_made_active_again() {
     let scenario = Scenario {
         world: |cloud| {
-            cloud.add_cluster(&ClusterSpec::new("web"));
-            let mut spec = group("web-group", "web", &[A, B]);
-            spec.warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 });
-            cloud.add_group(spec);
+            cluster_with_warm_pool(cloud);
             cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(200))).unwrap();
         },
         begin: |_| {},

@@ -3,7 +3,7 @@
 use super::{left, queued, send};
 use crate::harness::wall;
 use crate::harness::{DEAD, HOOK, Scenario, add_bus, group, record, seconds};
-use crate::scenarios::{A, B, PLAIN};
+use crate::scenarios::{A, B, PLAIN, cluster};
 use crate::story::{no_violation, until, until_phase, while_running};
 use aws_simulator::spec::{ClusterSpec, ServiceSpec};
 use aws_simulator::{Cloud, Simulator};
@@ -26,8 +26,7 @@ const QUIET: Scenario = Scenario {
     config: queued!("[policy]\nrebalance = \"terminate\"\n"),
     world: |cloud| {
         add_bus(cloud);
-        cloud.add_cluster(&ClusterSpec::new("web"));
-        cloud.add_group(group("web-group", "web", &[A, B]));
+        cluster(cloud, &[A, B]);
         cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(5)));
     },
     begin: |_| {},

@@ -13,7 +13,7 @@ use ecs_drain_state::request::What;
 use ecs_drain_state::{Origin, Outcome, Phase, Then};
 use jiff::SignedDuration;
 
-/// Three instances under these hooks, and a service that can move. A warning is leave to touch the instance.
+/// Three instances under these hooks, and a service that can move. A warning allows ecs-drain to touch A and B.
 fn three(cloud: &mut Cloud, hooks: Option<Vec<HookSpec>>) {
     add_bus(cloud);
     cloud.add_cluster(&ClusterSpec::new("web"));
@@ -26,7 +26,7 @@ fn three(cloud: &mut Cloud, hooks: Option<Vec<HookSpec>>) {
     }
 }
 
-/// What a warned instance stands in.
+/// The world of a warned instance.
 pub fn warned(cloud: &mut Cloud) {
     three(cloud, None);
 }
@@ -43,7 +43,7 @@ const TAKEN: Scenario = Scenario {
     meanwhile: nothing,
 };
 
-/// The same, and the group does not wait for that: it terminates the instance as soon as it was warned.
+/// The same, and the group terminates the instance as soon as it is warned.
 pub const SPOT: Scenario = Scenario {
     name: "spot-interruption",
     config: queued!("[policy]\npoll = \"15s\"\n"),
@@ -54,18 +54,18 @@ pub const SPOT: Scenario = Scenario {
     ..TAKEN
 };
 
-/// The same, and nothing happens until the test says so.
+/// The same world, in which nothing happens until the test does something.
 const CALM: Scenario = Scenario { name: "spot-calm", config: queued!(), begin: |_| {}, ..TAKEN };
 
-/// Sends it, and waits until it was taken and everything that may come of it has.
+/// Sends a message, and waits until it is deleted and a minute more.
 async fn send_and_wait(simulator: &Simulator, body: &str) {
     send(simulator, &[body.to_owned()]);
     until(simulator, "the message is deleted", async || left(simulator).is_empty()).await;
     tokio::time::sleep(seconds(60)).await;
 }
 
-/// Two minutes after the warning EC2 takes it; then its group notices, and terminates what is dead already under our
-/// hook.
+/// Two minutes after the warning EC2 takes the instance. Then its group notices, and terminates the dead instance under
+/// the ecs-drain hook.
 #[test]
 fn an_instance_that_spot_takes_back_is_drained_before_that() {
     let (drained, simulator) = while_running(&TAKEN, async |simulator: Simulator, store| {
@@ -267,7 +267,7 @@ fn a_rebalance_recommendation_that_terminates_has_the_group_replace_the_instance
     });
 }
 
-/// Three hundred instances are said to wait that no group shows: their messages wait for that, and are left for later.
+/// Three hundred messages name instances that no group shows as waiting yet: they are left in the queue for later.
 #[test]
 fn a_warning_does_not_wait_behind_messages_that_wait() {
     let drains_after = |others: usize| {

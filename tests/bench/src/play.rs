@@ -14,7 +14,7 @@ use aws_simulator::log::Entry;
 use aws_simulator::{Cloud, SimTime, Simulator};
 use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Store};
-use ecs_drain_simulation::harness::{environment, request, seconds, virtual_time};
+use ecs_drain_simulation::harness::{HOOK, environment, request, seconds, virtual_time};
 use ecs_drain_state::Then;
 use ecs_drain_state::request::What;
 use std::collections::BTreeMap;
@@ -190,7 +190,7 @@ impl Stage<'_> {
     }
 }
 
-/// Lifecycle actions that have ended, each instance's last one.
+/// Lifecycle actions of the hook that have ended, each instance's last one.
 struct Ended {
     seen: usize,
     of: BTreeMap<String, Completion>,
@@ -199,7 +199,7 @@ struct Ended {
 impl Ended {
     fn look(&mut self, cloud: &Cloud) {
         let completions = cloud.world.autoscaling.completions();
-        for completion in completions.iter().skip(self.seen) {
+        for completion in completions.iter().skip(self.seen).filter(|completion| completion.hook == HOOK) {
             self.of.insert(completion.instance_id.clone(), completion.clone());
         }
         self.seen = completions.len();

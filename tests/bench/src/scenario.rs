@@ -31,6 +31,8 @@ pub struct Layout {
     pub instances: usize,
     /// How many of them drain; the first ones of each cluster.
     pub drains: usize,
+    /// Instances under the hook that have never joined a cluster; all of them drain.
+    pub strangers: usize,
     /// Tasks on each instance, a job included.
     pub tasks: usize,
     /// How many target groups, over all clusters: at most two for each. A service stands behind each one.
@@ -39,6 +41,8 @@ pub struct Layout {
     pub balancing: Balancing,
     /// `HeartbeatTimeout` of the hook, in seconds.
     pub heartbeat_timeout: u64,
+    /// Whether another hook goes on holding each instance, for two hours.
+    pub another_hook: bool,
     /// Which standalone task each instance has, beside those of services.
     pub job: Job,
     /// Whether lifecycle notifications and Spot warnings come through a queue.

@@ -14,10 +14,12 @@ const fn layout(clusters: usize, drains: usize) -> Layout {
         clusters,
         instances: drains,
         drains,
+        strangers: 0,
         tasks: 10,
         target_groups: 2 * clusters,
         balancing: Balancing::Application,
         heartbeat_timeout: 3600,
+        another_hook: false,
         job: Job::None,
         queue: false,
         latency: 20,
@@ -61,11 +63,12 @@ pub fn scenarios() -> Vec<Scenario> {
 
 fn waves() -> Vec<Scenario> {
     let thousand = Bounds { whole: Some(WAVE), calls: Some(5.0), ..lag(180.0) };
+    let calls = |most| Bounds { calls: Some(most), ..lag(15.0) };
     let network = Layout { drains: 10, target_groups: 1, balancing: Balancing::Network, ..layout(1, 100) };
     vec![
         wave("wave-1", "one drain", layout(1, 1), lag(15.0)),
-        Scenario { quick: true, ..wave("wave-10", "10 drains in one cluster", layout(1, 10), lag(15.0)) },
-        Scenario { quick: true, ..wave("wave-100", "100 drains in one cluster", layout(1, 100), lag(15.0)) },
+        Scenario { quick: true, ..wave("wave-10", "10 drains in one cluster", layout(1, 10), calls(14.0)) },
+        Scenario { quick: true, ..wave("wave-100", "100 drains in one cluster", layout(1, 100), calls(8.0)) },
         Scenario {
             quick: true,
             ..wave(
@@ -170,6 +173,15 @@ fn others() -> Vec<Scenario> {
         },
         Scenario {
             quick: true,
+            ..wave(
+                "stranger-700",
+                "an instance that has never joined one of 700 clusters",
+                Layout { strangers: 1, drains: 0, tasks: 1, target_groups: 0, ..layout(700, 700) },
+                Bounds { whole: Some(1200.0), ..ANYWHERE },
+            )
+        },
+        Scenario {
+            quick: true,
             plot: Plot::Spot { over: 12 },
             limit: 60,
             ..wave(
@@ -215,6 +227,23 @@ fn heartbeats() -> Vec<Scenario> {
                 "heartbeats-180-ending",
                 "180 instances under hooks of 60 s, of which one ends every two seconds",
                 Layout { tasks: 1, target_groups: 0, job: Job::Ends(360), heartbeat_timeout: 60, ..layout(1, 180) },
+                Bounds { throttled: Some(0), busiest: None, ..ANYWHERE },
+            )
+        },
+        Scenario {
+            quick: true,
+            limit: 3000,
+            ..wave(
+                "heartbeats-600-another-hook",
+                "600 instances under hooks of five minutes, of which one ends every three seconds and another hook holds on",
+                Layout {
+                    tasks: 1,
+                    target_groups: 0,
+                    job: Job::Ends(1800),
+                    heartbeat_timeout: 300,
+                    another_hook: true,
+                    ..layout(1, 600)
+                },
                 Bounds { throttled: Some(0), busiest: None, ..ANYWHERE },
             )
         },

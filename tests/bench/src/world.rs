@@ -3,12 +3,12 @@
 use crate::scenario::{Balancing, Job, Layout, Plot, Scenario};
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{
-    ClusterSpec, GroupSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec, WarmPoolSpec,
+    ClusterSpec, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec, WarmPoolSpec,
 };
 use aws_simulator::{BEGIN, CallInfo, Cloud, Fault, Matcher, Rule, Simulator, SimulatorConfig};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Store, TableOptions};
-use ecs_drain_simulation::harness::{CONFIG, HOOK, QUEUE, add_bus, group, our_hook, seconds, store};
+use ecs_drain_simulation::harness::{CONFIG, HOOK, QUEUE, add_bus, group, hook, our_hook, seconds, store};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +48,12 @@ pub fn config(scenario: &Scenario) -> Config {
 /// The instances that drain, over all clusters.
 pub fn drains(layout: &Layout) -> Vec<String> {
     let first = |cluster| (0..share(layout.drains, layout.clusters, cluster)).map(move |n| id(cluster, n));
-    (0..layout.clusters).flat_map(first).collect()
+    (0..layout.clusters).flat_map(first).chain(strangers(layout)).collect()
+}
+
+/// The instances under the hook that are in no cluster.
+fn strangers(layout: &Layout) -> impl Iterator<Item = String> {
+    (0..layout.strangers).map(|n| format!("i-ffffffff{n:09x}"))
 }
 
 /// The instances under the hook that do not drain.
@@ -80,6 +85,12 @@ fn describe(scenario: &Scenario, cloud: &mut Cloud) {
     for cluster in 0..layout.clusters {
         add_cluster(scenario, cloud, cluster);
     }
+    let ids: Vec<String> = strangers(layout).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    if !ids.is_empty() {
+        let hooks = hooks(layout);
+        cloud.add_group(GroupSpec { max: ids.len() as u32, hooks, cluster: None, ..group("strangers", "none", &ids) });
+    }
     for cluster in 0..layout.clusters {
         add_jobs(layout, cloud, cluster);
         add_services(layout, cloud, cluster);
@@ -99,6 +110,12 @@ fn describe(scenario: &Scenario, cloud: &mut Cloud) {
     }
 }
 
+fn hooks(layout: &Layout) -> Vec<HookSpec> {
+    let ours = our_hook(seconds(layout.heartbeat_timeout));
+    let other = layout.another_hook.then(|| hook("backup", seconds(7200)));
+    [ours].into_iter().chain(other).collect()
+}
+
 fn name(cluster: usize) -> String {
     format!("c{cluster}")
 }
@@ -112,7 +129,7 @@ fn add_cluster(scenario: &Scenario, cloud: &mut Cloud, cluster: usize) {
     let room = u32::try_from(layout.tasks).unwrap() * SIZE;
     cloud.add_group(GroupSpec {
         max: u32::try_from(ids.len()).unwrap(),
-        hooks: vec![our_hook(seconds(layout.heartbeat_timeout))],
+        hooks: hooks(layout),
         warm_pool: (scenario.plot == Plot::Resting).then_some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 }),
         instance_cpu: room,
         instance_memory: room,

@@ -217,10 +217,10 @@ fn extended_while_in_no_cluster() {
         policy deadline=1m at-deadline=continue
         0s    ci=none                     => Pending search≥1s 30s NotInCluster(10m)
         60s   answer=error                => Completing saved Complete(CONTINUE,TimedOut) 10s Completing; error: Completing
-        70s   deadline=1h answer=accepted => Waiting saved search≥2m 30s NotInCluster(9m49s)
-        75s                               => Waiting search≥2m 30s NotInCluster(9m44s)
-        135s                              => Waiting search≥3m15s 30s NotInCluster(8m44s)
-        200s                              => Waiting search≥4m20s 30s NotInCluster(7m39s)
+        70s   deadline=1h answer=accepted => Waiting saved search≥2m1s 30s NotInCluster(9m49s)
+        75s                               => Waiting search≥2m1s 30s NotInCluster(9m44s)
+        135s                              => Waiting search≥3m16s 30s NotInCluster(8m44s)
+        200s                              => Waiting search≥4m21s 30s NotInCluster(7m39s)
         665s                              => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         6 writes
         ",

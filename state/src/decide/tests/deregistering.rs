@@ -306,3 +306,20 @@ fn registration_failed() {
         ",
     );
 }
+
+/// A cluster that can never be searched holds up only drains whose agent is away: what was deregistered has none.
+#[test]
+fn a_cluster_that_cannot_be_searched() {
+    check(
+        "
+        policy strategy=deregister
+        0s   ACTIVE unread=dev => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING          => Deregistering 30s ListsOnceMore(1m)
+        66s                    => Deregistering 30s ListsOnceMore(1m)
+        127s                   => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING           => Verifying saved search≥3m12s 30s LookingForRegistrations
+        192s                   => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        6 writes
+        ",
+    );
+}

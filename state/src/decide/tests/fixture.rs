@@ -37,7 +37,8 @@
 //! | `because=NoRoom` | what was found out of why it does not move | `none` |
 //!
 //! Any of the reads can be `?`: it failed. These words happen once: `restart` (this pass begins without memory),
-//! `dies-before-save` and `dies-after-save` (it ends there), `same-group` (Auto Scaling is not asked), `deadline=20m` (an operator moved it, counted from 0s), `pause`, `resume`, `cancel`, `force` and
+//! `dies-before-save` and `dies-after-save` (it ends there), `same-group` (Auto Scaling is not asked),
+//! `held-again` (it has accepted heartbeats after the completion), `deadline=20m` (an operator moved it, counted from 0s), `pause`, `resume`, `cancel`, `force` and
 //! `take-back` (an operator ordered it, or no longer does), `adopt` (intake gave the drain a lifecycle action).
 //!
 //! `policy then=keep` opens a drain that no hook began: `terminate`, `terminate-and-shrink`, `keep` or `leave`; `origin=spot`
@@ -52,7 +53,7 @@ pub use words::{container_instance, container_instance_sight, group, obligation,
 
 use crate::decide::{Action, CompletionAnswer, Context, Decision, Turn, after_completion};
 use crate::drain::Drain;
-use crate::facts::Kind;
+use crate::facts::{Answer, Kind};
 use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
 use crate::record::{ActionResult, Intent, Note, Order, Orders, Origin, Record, Stage, Then, WaitKind, later};
@@ -172,7 +173,7 @@ impl Played {
     pub fn pass(&mut self, line: &str, right: Right) -> String {
         let (time, words) = line.split_once(' ').unwrap_or((line, ""));
         let begun = span(time);
-        let (mut dies, mut asks_group) = ("", true);
+        let (mut dies, mut asks_group, mut held_again) = ("", true, false);
         let mut record = self.drain.record.clone();
         for word in words.split_whitespace() {
             match word.split_once('=') {
@@ -182,6 +183,7 @@ impl Played {
                 None if word == "restart" => self.restart(begun),
                 None if word.starts_with("dies-") => dies = word,
                 None if word == "same-group" => asks_group = false,
+                None if word == "held-again" => held_again = true,
                 None if word == "pause" => record.orders.pause = Some(ada()),
                 None if word == "resume" => record.orders.pause = None,
                 None if word == "cancel" => record.orders.cancel = Some(ada()),
@@ -199,6 +201,9 @@ impl Played {
         let searches = self.search_from.is_some_and(|from| from <= read.began);
         self.cloud.change();
         self.cloud.answer(&mut self.drain, &self.policy, read, asks_group, searches);
+        if held_again {
+            self.drain.heed(&self.policy, read, Answer::HeldAgain);
+        }
         let now = Now { mono: read.ended, wall: self.wall(begun + READING) };
         let paused = self.cloud.fact("paused", "none");
         let causes = self.causes();

@@ -113,9 +113,9 @@ fn in_no_cluster() {
     check(
         "
         0s   ci=none      => Pending Sweep≥1s/Begin
-        5s                => Pending Sweep≥1m5s/Begin
-        65s               => Pending Sweep≥2m5s/Begin
-        70s  search=fails => Pending Sweep≥2m5s/Begin
+        5s                => Pending Sweep≥1m6s/Begin
+        65s               => Pending Sweep≥1m6s/Begin
+        70s  search=fails => Pending Sweep≥1m11s/Begin
         130s              => Pending Sweep≥2m11s/Begin
         1 writes
         ",

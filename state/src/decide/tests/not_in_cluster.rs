@@ -8,11 +8,11 @@ fn searched_twice_then_completed() {
     check(
         "
         0s    ci=none => Pending search≥1s 30s NotInCluster(10m)
-        5s            => Pending search≥1m5s 30s NotInCluster(9m59s)
-        10s           => Pending search≥1m5s 30s NotInCluster(9m54s)
-        61s           => Pending search≥1m5s 30s NotInCluster(9m3s)
-        66s           => Pending search≥2m6s 30s NotInCluster(8m58s)
-        598s          => Pending saved search≥10m58s 6s NotInCluster(6s)
+        5s            => Pending search≥1m6s 30s NotInCluster(9m59s)
+        10s           => Pending search≥1m6s 30s NotInCluster(9m54s)
+        61s           => Pending search≥1m6s 30s NotInCluster(9m3s)
+        66s           => Pending search≥2m7s 30s NotInCluster(8m58s)
+        598s          => Pending saved search≥10m59s 6s NotInCluster(6s)
         665s          => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         4 writes
         ",
@@ -26,7 +26,7 @@ fn searches_that_fail() {
         "
         0s    ci=none search=fails => Pending search≥1s 30s NotInCluster(10m)
         10m                        => Pending saved search≥10m1s 30s NotInCluster(10m)
-        15m   search=works         => Pending search≥16m 30s NotInCluster(9m59s)
+        15m   search=works         => Pending search≥16m1s 30s NotInCluster(9m59s)
         26m                        => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         4 writes
         ",
@@ -39,10 +39,10 @@ fn found_nowhere_late() {
     check(
         "
         0s    ci=none search=fails => Pending search≥1s 30s NotInCluster(10m)
-        595s  search=works         => Pending saved search≥10m55s 30s NotInCluster(9m59s)
-        655s                       => Pending search≥11m55s 30s NotInCluster(8m59s)
-        1150s                      => Pending search≥20m10s 30s NotInCluster(44s)
-        1194s                      => Pending search≥20m10s 30s NotInCluster(0s)
+        595s  search=works         => Pending saved search≥10m56s 30s NotInCluster(9m59s)
+        655s                       => Pending search≥10m56s 30s NotInCluster(8m59s)
+        1150s                      => Pending search≥20m11s 30s NotInCluster(44s)
+        1194s                      => Pending search≥20m11s 30s NotInCluster(0s)
         1211s                      => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         4 writes
         ",
@@ -56,10 +56,10 @@ fn the_time_is_this_process_s() {
     check(
         "
         0s    ci=none   => Pending search≥1s 30s NotInCluster(10m)
-        66s   clock=+1h => Pending saved search≥2m6s 30s NotInCluster(9m59s)
+        66s   clock=+1h => Pending saved search≥2m7s 30s NotInCluster(9m59s)
         300s  restart   => Pending search≥5m1s 30s NotInCluster(10m)
-        665s            => Pending search≥12m5s 30s NotInCluster(9m59s)
-        1200s           => Pending search≥21m 30s NotInCluster(1m4s)
+        665s            => Pending search≥12m6s 30s NotInCluster(9m59s)
+        1200s           => Pending search≥21m1s 30s NotInCluster(1m4s)
         1270s           => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; accepted: Done(NotInCluster)
         4 writes
         ",
@@ -73,8 +73,8 @@ fn held_by_policy() {
         "
         policy not-in-cluster=hold
         0s    ci=none => Pending search≥1s 30s HeldNotInCluster
-        5s            => Pending search≥1m5s 30s HeldNotInCluster
-        20m           => Pending saved search≥21m 30s HeldNotInCluster
+        5s            => Pending search≥1m6s 30s HeldNotInCluster
+        20m           => Pending saved search≥21m1s 30s HeldNotInCluster
         2 writes
         ",
     );
@@ -86,9 +86,9 @@ fn it_registers_late() {
     check(
         "
         0s    ci=none                    => Pending search≥1s 30s NotInCluster(10m)
-        5s                               => Pending search≥1m5s 30s NotInCluster(9m59s)
-        65s   ACTIVE                     => Pending saved 30s Unknown(new)
-        70s                              => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s                               => Pending search≥1m6s 30s NotInCluster(9m59s)
+        66s   ACTIVE                     => Pending saved 30s Unknown(new)
+        71s                              => Deregistering saved SetDraining(c1) 5s AskedToDrain
         75s   DRAINING tasks=web:RUNNING => Waiting saved search≥2m16s 30s TasksLeft(1)
         4 writes
         ",
@@ -101,8 +101,8 @@ fn it_registers_while_completing() {
     check(
         "
         0s    ci=none                    => Pending search≥1s 30s NotInCluster(10m)
-        5s                               => Pending search≥1m5s 30s NotInCluster(9m59s)
-        65s                              => Pending search≥2m5s 30s NotInCluster(8m59s)
+        5s                               => Pending search≥1m6s 30s NotInCluster(9m59s)
+        66s                              => Pending search≥2m7s 30s NotInCluster(8m58s)
         665s  dies-after-save            => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing
         676s                             => Completing search≥11m6s 30s Completing
         681s  ACTIVE                     => Deregistering saved 30s Unknown(new)
@@ -121,13 +121,13 @@ fn it_registers_while_auto_scaling_cannot_be_told() {
     check(
         "
         0s    ci=none      => Pending search≥1s 30s NotInCluster(10m)
-        5s                 => Pending search≥1m5s 30s NotInCluster(9m59s)
-        65s                => Pending search≥2m5s 30s NotInCluster(8m59s)
+        5s                 => Pending search≥1m6s 30s NotInCluster(9m59s)
+        66s                => Pending search≥2m7s 30s NotInCluster(8m58s)
         665s  answer=error => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
         675s               => Completing Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
         716s               => Completing Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
         721s               => Completing Complete(CONTINUE,NotInCluster) 10s Completing; error: Completing
-        725s               => Completing search≥12m5s 30s Completing
+        725s               => Completing search≥12m6s 30s Completing
         786s  ACTIVE       => Deregistering saved 30s Unknown(new)
         791s               => Deregistering saved SetDraining(c1) 5s AskedToDrain
         796s               => Deregistering SetDraining(c1) 5s AskedToDrain
@@ -142,8 +142,8 @@ fn a_restart_while_completing() {
     check(
         "
         0s    ci=none         => Pending search≥1s 30s NotInCluster(10m)
-        5s                    => Pending search≥1m5s 30s NotInCluster(9m59s)
-        65s                   => Pending search≥2m5s 30s NotInCluster(8m59s)
+        5s                    => Pending search≥1m6s 30s NotInCluster(9m59s)
+        66s                   => Pending search≥2m7s 30s NotInCluster(8m58s)
         665s  dies-after-save => Completing saved Complete(CONTINUE,NotInCluster) 10s Completing
         676s  search=fails    => Completing search≥11m6s 30s Completing
         681s                  => Completing search≥11m6s 30s Completing

@@ -229,8 +229,8 @@ fn in_service_is_not_touched() {
     );
 }
 
-/// It waits once more before it was seen in service: that is a new drain, which takes over that its DRAINING is ours. A
-/// look that may be of the old wait tells nothing.
+/// It waits once more before it was seen in service: that is a new drain, which takes over that its DRAINING is ours. What
+/// its group shows does not tell: another hook can hold the old wait on. Heartbeats do.
 #[test]
 fn it_waits_once_more() {
     check(
@@ -245,7 +245,8 @@ fn it_waits_once_more() {
         180s                                  => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
         191s group=Warmed:Stopped             => Returning 1m WaitingForReturn(Warmed:Stopped)
         350s group=Warmed:Pending:Wait        => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
-        415s                                  => Done(Drained) saved
+        415s                                  => Returning 1m WaitingForReturn(Warmed:Pending:Wait)
+        500s held-again                       => Done(Drained) saved
         6 writes
         ",
     );

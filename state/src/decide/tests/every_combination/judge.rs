@@ -48,11 +48,11 @@ pub fn judge(case: &Case, look: &Look, drain: &Drain, decision: &Decision) -> Re
         let returned = before.phase() == Phase::Returning;
         rule(
             group.gone_reads >= 2 || over || returned || ends_without_action(case, look, after),
-            "a drain ends by itself only when the instance is gone or our action over",
+            "a drain ends by itself only when the instance is gone or its action over",
         )?;
     }
     if before.orders.pause.is_some() && before.phase() != Phase::Done {
-        rule(decision.actions.is_empty(), "nothing is done while it is held")?;
+        rule(decision.actions.is_empty(), "nothing is done while it is paused")?;
         rule(after.phase() == before.phase() || after.phase() == Phase::Done, "nor decided")?;
     }
     decision.actions.iter().try_for_each(|action| judge_action(action, case, look, after))
