@@ -208,22 +208,21 @@ impl Actor<'_> {
     async fn change(&self, permit: Permit, cluster: &str, state: State, batch: Vec<(String, Action, String)>) {
         let mut permit = Some(permit);
         let mut batches = vec![batch];
-        let mut refused = None;
+        let mut first = true;
         while let Some(mut batch) = batches.pop() {
             let permit = match permit.take() {
                 Some(permit) => permit,
                 None => self.session.permit(&UPDATE_CONTAINER_INSTANCES_STATE).await,
             };
-            if let Some(error) = &refused {
+            if !std::mem::take(&mut first) {
                 // The permit was waited for, so the guard is asked again.
-                let may = |(key, action, _): &(String, Action, String)| {
-                    self.fleet.with(key, |slot| self.may_send(slot, action)) == Some(true)
-                };
-                let (sent, held): (Vec<_>, Vec<_>) = batch.into_iter().partition(may);
-                batch = sent;
-                for (key, action, _) in held {
-                    self.report(key, action, Err(AwsError::clone(error)));
-                }
+                batch.retain(|(key, action, _)| {
+                    let may = self.fleet.with(key, |slot| self.may_send(slot, action)) == Some(true);
+                    if !may {
+                        self.fleet.end_action(key, action, self.clock.mono(), false);
+                    }
+                    may
+                });
                 if batch.is_empty() {
                     permit.give_back();
                     continue;
@@ -242,7 +241,6 @@ impl Actor<'_> {
                 Err(error) if error.blames_a_member() && batch.len() > 1 => {
                     let second = batch.split_off(batch.len() / 2);
                     batches.extend([second, batch]);
-                    refused = Some(error);
                 }
                 Err(error) => {
                     for (key, action, _) in batch {

@@ -74,6 +74,19 @@ impl Beats {
         self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).is_some_and(|s| s.accepted_when_over >= 2)
     }
 
+    /// Has those of an instance sent now: what they are answered decides whether a drain begins.
+    pub fn probe(&self, instance: &str, now: Mono) {
+        self.of(instance, |state| state.due = state.due.min(now));
+    }
+
+    /// Does something with every state of one instance; whether there is one.
+    pub fn of(&self, instance: &str, mut change: impl FnMut(&mut State)) -> bool {
+        let mut states = self.0.borrow_mut();
+        let from = (instance.to_owned(), String::new());
+        let mine = states.range_mut(from..).take_while(|((of, _), _)| of == instance);
+        mine.map(|(_, state)| change(state)).count() > 0
+    }
+
     /// When the next one is due, of those that are not under way.
     pub fn next_due(&self) -> Option<Mono> {
         self.0.borrow().values().filter(|state| !state.flying).map(|state| state.due).min()

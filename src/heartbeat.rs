@@ -98,8 +98,10 @@ fn refresh(scope: &ScopeState, now: Mono) {
     let Some(view) = scope.groups.borrow().clone() else { return };
     let known_view = scope.beaten.replace(Some(view.read.began));
     let changed = scope.bells.phases.take();
-    if known_view == Some(view.read.began) {
-        changed.iter().for_each(|instance| heed_phase(scope, instance));
+    let waits = |instance: &str| view.members.get(instance).is_some_and(|member| is_waiting(&member.state));
+    if known_view == Some(view.read.began)
+        && changed.iter().all(|instance| heed_phase(scope, instance) || !waits(instance))
+    {
         return;
     }
     let first_look = known_view.is_none();
@@ -112,7 +114,9 @@ fn refresh(scope: &ScopeState, now: Mono) {
         }
         let over = is_over(scope.phases.borrow().get(&instance));
         let key = (instance, hook);
-        let began = previous.as_deref().filter(|_| !first_look).and_then(|before| began(before, &key, &member));
+        // A wait after a drain that is over is probed at once: the next drain begins only then.
+        let previous = previous.as_deref().filter(|_| !first_look && !over);
+        let began = previous.and_then(|before| began(before, &key, &member));
         let mut state = old.remove(&key).unwrap_or_else(|| {
             let spread = if first_look { SPREAD.mul_f64(fastrand::f64()) } else { Duration::ZERO };
             let (due, since) = match began {
@@ -144,21 +148,10 @@ fn refresh(scope: &ScopeState, now: Mono) {
     states.extend(old.into_iter().filter(|(_, state)| state.flying));
 }
 
-/// Takes over that the drain of an instance has come to another phase.
-fn heed_phase(scope: &ScopeState, instance: &str) {
+/// Takes over that the drain of an instance has come to another phase; false if a state of it is to be added, or to go.
+fn heed_phase(scope: &ScopeState, instance: &str) -> bool {
     let over = is_over(scope.phases.borrow().get(instance));
-    let ends = ends(scope, instance);
-    let mut states = scope.beats.0.borrow_mut();
-    let from = (instance.to_owned(), String::new());
-    let mine = states.range_mut(from..).take_while(|((of, _), _)| of == instance);
-    let mut ended = Vec::new();
-    for (key, state) in mine {
-        state.set_over(over);
-        if ends && !state.flying {
-            ended.push(key.clone());
-        }
-    }
-    ended.iter().for_each(|key| drop(states.remove(key)));
+    !ends(scope, instance) && scope.beats.of(instance, |state| state.set_over(over))
 }
 
 /// Whether the drain of an instance is Returning or Done.
@@ -291,7 +284,7 @@ async fn send(
             state.last = Some(Beat::Accepted);
             state.accepted_when_over += u32::from(over);
             // It is probed twice, a moment apart, before a drain is opened again.
-            state.due = if over { begun + AGAIN.min(third) } else { next };
+            state.due = if over && state.accepted_when_over < 2 { begun + AGAIN.min(third) } else { next };
             state.expires = begun + state.timeout;
             tracing::debug!(instance, hook, "heartbeat");
         }
@@ -320,8 +313,13 @@ async fn send(
         }
     }
     drop(states);
+    // Of two hooks of ours the other one may hold the old wait on, and intake opens nothing.
+    let several = || {
+        let view = scope.groups.borrow();
+        view.as_ref().is_some_and(|view| matches!(scope.our_hooks(view, &group), OurHooks::Several(_)))
+    };
     let returns = |record: &Record| record.phase() == Phase::Returning;
-    if scope.beats.is_held_again(instance, hook) && drain_of(scope, instance, returns) {
+    if scope.beats.is_held_again(instance, hook) && drain_of(scope, instance, returns) && !several() {
         let read = Read { began: begun, ended: clock.mono() };
         scope.fleet.answer(&scope.key(instance), read, Answer::HeldAgain);
     }

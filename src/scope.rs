@@ -178,8 +178,8 @@ impl ScopeState {
 
     /// The same for an instance whose drain is unfinished.
     pub fn is_paused(&self, instance: &str) -> bool {
-        let key = format!("{}{instance}", self.prefix());
-        self.fleet.record(&key).is_some_and(|record| self.paused_on(&record).is_some())
+        let paused = self.fleet.with(&self.key(instance), |slot| self.paused_on(&slot.drain.record).is_some());
+        paused.unwrap_or(false)
     }
 
     /// What it looks like now.
@@ -216,6 +216,13 @@ impl ScopeState {
     /// The key of the record of an instance.
     pub fn key(&self, instance: &str) -> String {
         ecs_drain_state::record::key(&self.session.account, &self.session.region, instance)
+    }
+
+    /// Forgets a drain whose record is gone, or no longer this controller's; whether it was known.
+    pub fn drop_drain(&self, key: &str) -> bool {
+        self.phases.borrow_mut().remove(key.rsplit('/').next().unwrap_or(key));
+        self.unreadable.borrow_mut().remove(key);
+        self.fleet.forget(key)
     }
 
     /// The instances of selected groups that wait under a terminating hook of any name.

@@ -306,7 +306,7 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
         let selects = |name: &str, tags: &BTreeMap<String, String>| {
             scope.config.groups.selects(name, tags) || draining.contains(name)
         };
-        let wait = match read_groups(&scope.session, &shared.clock, &mut hooks, selects).await {
+        let wait = match read_groups(&scope.session, &shared.clock, &mut hooks, &scope.config.hooks, selects).await {
             Ok(view) => {
                 scope.forget_departed(&view);
                 scope.searches.retain(|id| view.members.contains_key(id) || scope.phases.borrow().contains_key(id));

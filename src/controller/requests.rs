@@ -63,8 +63,11 @@ async fn one(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<O
         return Ok(None);
     }
     let answer = one_alone(shared, scope, &key, request).await;
-    scope.fleet.with(&key, |slot| slot.committing = false);
-    scope.fleet.freshen(&key);
+    // A drain that began meanwhile has writes of its own.
+    if busy == Some(false) {
+        scope.fleet.with(&key, |slot| slot.committing = false);
+        scope.fleet.freshen(&key);
+    }
     answer
 }
 

@@ -115,19 +115,16 @@ pub(super) async fn reread(shared: &Shared, scope: &ScopeState, keys: &[String])
         missing.remove(&key);
         match read {
             // Its key was free, and another controller has opened a drain of its own there.
-            Read::Record(record) if record.controller != shared.config.controller => drop(scope.fleet.forget(&key)),
+            Read::Record(record) if record.controller != shared.config.controller => drop(scope.drop_drain(&key)),
             Read::Record(record) => scope.learn(*record, shared.clock.mono()),
             Read::Newer { schema } => stand_still(scope, &key, Unread::newer(schema)),
             Read::Unreadable { why } => stand_still(scope, &key, Unread { what: why, newer: false }),
         }
     }
     for key in missing {
-        if scope.fleet.forget(key) {
+        if scope.drop_drain(key) {
             tracing::error!(key, "its record was deleted; it is opened again if the instance still waits");
         }
-        scope.unreadable.borrow_mut().remove(key);
-        let instance = key.rsplit('/').next().unwrap_or(key);
-        scope.phases.borrow_mut().remove(instance);
     }
     Ok(())
 }

@@ -286,6 +286,8 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
     record.updated_at = shared.clock.now();
     let key = record.key();
     let before = scope.fleet.record(&key).map(|known| (known.phase(), known.phase_since));
+    let version = |record: &Record| (record.generation, record.version);
+    let tried = version(&record);
     match shared.records.save(record).await {
         Ok(Saved::Saved(saved)) => {
             scope.metrics.moved(before, &saved);
@@ -294,12 +296,11 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
         }
         Ok(Saved::LostRace) => {
             tracing::debug!(key, "someone else wrote this record; reading it again");
-            let version = |record: Record| (record.generation, record.version);
-            let known = scope.fleet.record(&key).map(version);
             if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
                 tracing::error!(key, %error, "cannot read a record again");
                 scope.fleet.not_written(&key, shared.clock.mono());
-            } else if known == scope.fleet.record(&key).map(version) && scope.fleet.forget(&key) {
+            } else if scope.fleet.record(&key).is_some_and(|known| version(&known) == tried) && scope.fleet.forget(&key)
+            {
                 // Deleted and opened anew, or restored: no later write of it would succeed.
                 tracing::warn!(key, "its record in the table is older than what is known of it: it is read anew");
             }
@@ -375,7 +376,11 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
                 }
                 // Said already; a record is not written for every attempt, but for the one by which heartbeats end.
                 let ends = Record { updated_at: now, ..next.clone() }.is_refused_for_good();
-                if known && (!ends || record.is_refused_for_good()) {
+                let refused = |record: &Record| {
+                    matches!(record.stage, ecs_drain_state::Stage::Completing { refused_since: Some(_), .. })
+                };
+                let same = refused(&record) == refused(&next);
+                if known && same && (!ends || record.is_refused_for_good()) {
                     next = record.clone();
                 }
             }

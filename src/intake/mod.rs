@@ -307,7 +307,7 @@ async fn open(
     clock: &Clock,
     opening: Opening,
 ) -> Result<(), StoreError> {
-    let key = ecs_drain_state::record::key(&opening.account, &opening.region, &opening.instance_id);
+    let key = scope.key(&opening.instance_id);
     let (now, controller) = (clock.now(), opening.controller.clone());
     // Most have no record: it is written at once, and read only where there is one.
     let is_known = scope.phases.borrow().contains_key(&opening.instance_id);
@@ -341,6 +341,9 @@ async fn open(
             if known.is_none_or(|known| known.phase != Phase::Done) {
                 // Finished, as another process knew: only heartbeats can tell whether it is held once more.
                 scope.phases.borrow_mut().insert(old.instance_id.clone(), Known::of(&old));
+                scope.bells.phases.borrow_mut().insert(old.instance_id.clone());
+                scope.beats.probe(&old.instance_id, clock.mono());
+                scope.bells.hold.notify_one();
                 return Ok(());
             }
             records.save(old.reopen(opening, now)).await?

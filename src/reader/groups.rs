@@ -15,6 +15,9 @@ const HOOKS_LAST: Duration = Duration::from_secs(120);
 /// The same while none of its instances waits: they are known before one does.
 const IDLE_HOOKS_LAST: Duration = Duration::from_secs(300);
 
+/// The same while they cannot be read.
+const HOOKS_BELIEVED: Duration = Duration::from_secs(600);
+
 /// How many groups' hooks are read again in one look, at most, those that were read the longest ago first: where many groups
 /// wait at once, heartbeats and completions need the rate.
 const AGAIN_AT_ONCE: usize = 20;
@@ -22,7 +25,8 @@ const AGAIN_AT_ONCE: usize = 20;
 /// Hooks that were read, by group, with when.
 pub type HooksCache = BTreeMap<String, (Mono, Seen<Vec<HookView>>)>;
 
-/// Reads every group, the warm pools, and the hooks of selected groups: often where an instance waits.
+/// Reads every group, the warm pools, and the hooks of selected groups: often where an instance waits. `ours` are the names of
+/// ecs-drain's hooks.
 ///
 /// # Errors
 /// When the list of groups could not be read completely: then nothing is said of any instance. A warm pool that cannot be
@@ -31,6 +35,7 @@ pub async fn read_groups(
     session: &Session,
     clock: &Clock,
     hooks: &mut HooksCache,
+    ours: &BTreeSet<String>,
     selects: impl Fn(&str, &BTreeMap<String, String>) -> bool,
 ) -> Result<Rc<GroupsView>, crate::aws::AwsError> {
     let begun = clock.mono();
@@ -65,13 +70,19 @@ pub async fn read_groups(
         // What could not be read is asked again where it matters.
         let known = hooks.get(&group.name).is_some_and(|(_, hooks)| hooks.known().is_some() || !of.waits);
         if of.selected && (!known || again.contains(&group.name)) {
-            let before = hooks.remove(&group.name).map(|(_, hooks)| hooks).filter(|hooks| hooks.known().is_some());
             let answer = match session.autoscaling.hooks(&group.name).await {
-                Ok(all) => Seen::Yes(all),
-                // What was known is believed on.
-                Err(error) => before.unwrap_or_else(|| Seen::Unknown(error.to_string())),
+                Ok(all) => (begun, Seen::Yes(all)),
+                // A hook of ours that was there is believed on for a while. That there was none is not.
+                Err(error) => {
+                    let ours = |hook: &HookView| hook.terminating && ours.contains(&hook.name);
+                    let holds = |(read, known): &(Mono, Seen<Vec<HookView>>)| {
+                        begun.since(*read) < HOOKS_BELIEVED && known.known().is_some_and(|all| all.iter().any(ours))
+                    };
+                    let before = hooks.remove(&group.name).filter(holds);
+                    before.unwrap_or_else(|| (begun, Seen::Unknown(error.to_string())))
+                }
             };
-            hooks.insert(group.name.clone(), (begun, answer));
+            hooks.insert(group.name.clone(), answer);
         }
         let hooks = match hooks.get(&group.name) {
             Some((_, hooks)) => hooks.clone(),

@@ -15,8 +15,8 @@ use aws_simulator::autoscaling::How;
 use aws_simulator::spec::{ClusterSpec, GroupSpec, ServiceSpec, StandaloneSpec, WarmPoolSpec};
 use aws_simulator::{BEGIN, Cloud, Fault, Matcher, Rule, Simulator};
 use ecs_drain::config::{Config, Given};
-use ecs_drain::store::Ids;
-use ecs_drain_state::{ActionResult, Outcome, Phase};
+use ecs_drain::store::{Ids, Saved};
+use ecs_drain_state::{ActionResult, Outcome, Phase, Record};
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::sync::Arc;
@@ -159,6 +159,21 @@ fn a_record_that_is_deleted_in_mid_drain_is_opened_again() {
         until_phase(&simulator, &store, Phase::Done).await
     });
     assert_eq!(record.outcome(), Some(Outcome::Drained));
+    no_violation(&simulator);
+}
+
+/// Another controller has opened a drain where ours was deleted: the record is its own, and the instance is held.
+#[test]
+fn a_record_that_is_another_controllers_by_now_is_left_alone() {
+    let ((), simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
+        let ours = until_phase(&simulator, &store, Phase::Waiting).await;
+        delete_record(&simulator).await;
+        let theirs = Record { controller: "other".to_owned(), version: 0, ..ours };
+        let Saved::Saved(theirs) = store.create(theirs).await.unwrap() else { panic!("the key was free") };
+        tokio::time::sleep(seconds(1200)).await;
+        assert_eq!(record(&store, A).await.as_ref(), Some(&*theirs), "nobody has written it");
+        assert!(held(&simulator));
+    });
     no_violation(&simulator);
 }
 

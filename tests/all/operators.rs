@@ -123,6 +123,27 @@ fn draining(simulator: &Simulator, instance: &str) -> bool {
     simulator.with(|cloud| cloud.container_instance_status(instance).iter().any(|(_, status)| *status == "DRAINING"))
 }
 
+/// A finished record says nothing of the next wait: that is probed at once, not when the next heartbeat would be due.
+#[test]
+fn an_instance_that_stayed_drained_and_is_terminated_later_is_drained_anew_at_once() {
+    let (begins_after, simulator) = while_running(&KEEP, async |simulator: Simulator, store| {
+        let until = async |what: &str, is: fn(&Record) -> bool| {
+            until(&simulator, what, async || record(&store, A).await.is_some_and(|record| is(&record))).await;
+        };
+        order_once(&simulator, &store, drain(Then::Keep)).await;
+        until("it is drained", Record::is_done).await;
+        simulator.with(|cloud| cloud.terminate(A, true).unwrap());
+        let terminated = tokio::time::Instant::now();
+        until("a drain begins", |record| record.generation == 2).await;
+        terminated.elapsed()
+    });
+    assert!(
+        begins_after < seconds(120),
+        "the hook's timeout is an hour, and its rhythm half of that: {begins_after:?}"
+    );
+    no_violation(&simulator);
+}
+
 #[test]
 fn an_instance_is_drained_by_order_and_stays_drained() {
     let ended = run(&KEEP, &Run::default(), |_| {});

@@ -112,6 +112,7 @@ impl GroupFacts {
             (GroupSight::Absent, Some(true)) => self.gone_reads + 1,
             (GroupSight::Absent, None) => self.gone_reads,
         };
+        self.held_again &= matches!(sight.state(), Some(LifecycleState::Waiting(_)));
         self.sight = Some((read, sight));
         self.past_wait_reads = self.past_wait(record, policy);
     }
