@@ -61,7 +61,8 @@ def row(one):
         number(one["writes_per_drain"]),
         # What never ends has no such time.
         *(number(lag[part], " s") if lag["count"] else "-" for part in ("p50", "p99", "max")),
-        number(one["to_draining"]["max"], " s") if one["to_draining"]["count"] else "-",
+        # What nobody made wait, as an operator's drain, has no such time.
+        number(one["to_draining"]["max"], " s") if one["to_draining"]["max"] else "-",
         f"{busiest[0]} {busiest[1]:.0f} %" if busiest else "-",
         "-" if memory is None else number(memory),
         number(one["spent"]["controller"]),

@@ -68,7 +68,8 @@ impl Dice {
             10..20 => self.changed_during_a_standstill(plan, at),
             20..30 => self.made_active_while_blind(plan, at),
             30..40 => self.joins_its_cluster_late(plan, at),
-            40..52 => self.a_balancer_cannot_be_looked_at(plan, at),
+            40..47 => self.a_balancer_cannot_be_looked_at(plan, at),
+            47..52 => self.placed_and_stopped_while_told_late(plan, at),
             52..57 => self.a_network_balancer_settles_late(plan),
             57..65 => self.its_description_fails_now_and_then(plan, at),
             65..70 => self.a_look_fails(plan, at),
@@ -209,6 +210,18 @@ impl Dice {
         let again = at + self.among(200, 300);
         plan.script.push((again, registers_again()));
         plan.script.push((again + 3, job(500)));
+    }
+
+    /// Auto Scaling cannot be told for some time. Meanwhile the instance is `ACTIVE` for a moment, mostly between two looks at
+    /// it. A task that is placed then is told to stop at once, and takes long to: no counter names it.
+    fn placed_and_stopped_while_told_late(&mut self, plan: &mut Plan, at: u64) {
+        self.fails(plan, On::Every("CompleteLifecycleAction", at, at + 400), &UNANSWERED);
+        let task = Task { cluster: CLUSTER.to_owned(), instance: INSTANCE.to_owned(), works: Some(900), stop: 200 };
+        let opened = at + self.among(250, 380);
+        plan.script.push((opened, by_hand(true)));
+        plan.script.push((opened + 1, Happening::RunTask(task)));
+        plan.script.push((opened + 4, Happening::StopTasks { instance: INSTANCE.to_owned() }));
+        plan.script.push((opened + 5, by_hand(false)));
     }
 
     /// A task takes long to stop, and two lists that lag overlook it meanwhile: the one of the tasks that run no longer
