@@ -168,7 +168,7 @@ fn a_record_that_is_another_controllers_by_now_is_left_alone() {
     let ((), simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
         let ours = until_phase(&simulator, &store, Phase::Waiting).await;
         delete_record(&simulator).await;
-        let theirs = Record { controller: "other".to_owned(), version: 0, ..ours };
+        let theirs = Record { controller: "other".to_owned(), generation: ours.generation + 1, ..ours };
         let Saved::Saved(theirs) = store.create(theirs).await.unwrap() else { panic!("the key was free") };
         tokio::time::sleep(seconds(1200)).await;
         assert_eq!(record(&store, A).await.as_ref(), Some(&*theirs), "nobody has written it");
