@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// All of Auto Scaling's calls together, but terminations. It publishes no rate (source: Auto Scaling API reference, "Welcome"): this is what
-/// the simulator assumes, with a smaller burst. Ten heartbeats a second hold 18,000 instances under hooks of an hour.
+/// All of Auto Scaling's calls together, but terminations. It publishes no rate (source: Auto Scaling API reference,
+/// "Welcome"): this is what the simulator assumes, with a smaller burst. Ten heartbeats a second hold 18,000 instances under
+/// hooks of an hour.
 pub(crate) const AUTO_SCALING: Rate = Rate { per_second: 10, burst: 19 };
 
 /// How often calls of one family may begin.
@@ -218,7 +219,7 @@ pub struct Limiter {
 impl Limiter {
     /// Full buckets.
     pub fn new() -> Limiter {
-        // Auto Scaling's calls share one rate, as far as anybody knows.
+        // Auto Scaling's calls but terminations share one rate, as far as anybody knows.
         let shared = Arc::new(Bucket::new(AUTO_SCALING));
         let bucket = |family: Family| {
             let rate = family.rate()?;

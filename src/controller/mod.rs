@@ -5,7 +5,7 @@
 //! | groups | every `poll.groups`: reads every Auto Scaling group, and tells the drains | no |
 //! | heartbeats | when one is due | no |
 //! | lease | every 3 s | it is the lease |
-//! | table | every 10 s, and after a search: which drains are unfinished, did another process write them | no |
+//! | table | every 10 s, and after a search while a request waits: which drains are unfinished, did another process write them | no |
 //! | pauses | every 3 s: who paused what | no |
 //! | requests | with the table: what operators asked for | yes |
 //! | events | where a scope has a queue: a long poll after another | yes |

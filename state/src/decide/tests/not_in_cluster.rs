@@ -4,7 +4,7 @@ use super::fixture::check;
 
 /// Complete searches one after the other, for ten minutes by default.
 #[test]
-fn searched_twice_then_completed() {
+fn searched_for_ten_minutes_then_completed() {
     check(
         "
         0s    ci=none => Pending search≥1s 30s NotInCluster(10m)
@@ -52,7 +52,7 @@ fn found_nowhere_late() {
 /// The clock of the process that searches measures the time: a wall clock that jumps does not make it shorter, and a restart
 /// begins it anew.
 #[test]
-fn the_time_is_this_process_s() {
+fn the_process_that_searches_measures_the_time() {
     check(
         "
         0s    ci=none   => Pending search≥1s 30s NotInCluster(10m)
