@@ -15,6 +15,9 @@ const MANY: u32 = 50;
 const SPACING: Duration = Duration::from_millis(700);
 const SPACED_AT_MOST: Duration = Duration::from_secs(70);
 
+/// From one read of a drain's status to the next, at least.
+const REST: Duration = Duration::from_secs(1);
+
 /// How much sooner such a call is due than it is wanted, and so is one that can end a drain: before what has waited for long.
 const AHEAD: Duration = Duration::from_secs(600);
 
@@ -60,7 +63,9 @@ impl Reads {
         let shows = kind == Kind::Status && matches!(need.class, Class::Show | Class::Later);
         let spacing = SPACING.saturating_mul(u32::try_from(around.drains / 100).unwrap_or(u32::MAX));
         let spaced = if is_shared && shows { self.ended + spacing.min(SPACED_AT_MOST) } else { Mono::START };
-        let from = need.from.max(self.not_before).max(spaced);
+        // One that showed a time before the last one says nothing, and the next can be as old.
+        let rested = if kind == Kind::Status && self.ended > Mono::START { self.ended + REST } else { Mono::START };
+        let from = need.from.max(self.not_before).max(spaced).max(rested);
         let due = match (need.class, around.in_cluster) {
             (Class::Spot | Class::Last, _) => from.before(AHEAD),
             _ if is_shared => from.before(AHEAD),
@@ -69,8 +74,8 @@ impl Reads {
             (Class::Begun | Class::Begin, _) => need.due.max(from),
             _ => need.due.max(around.known + patience).max(from),
         };
-        // What the last read did not give, others go before.
-        let again = self.ended > need.from && !is_shared;
+        // What the last read did not give, others go before; but not where each read gives a part of what a drain lacks last.
+        let again = self.ended > need.from && !is_shared && need.class != Class::Last;
         let due = if again { due.max(self.ended + patience.min(Class::Show.patience())) } else { due };
         // What has been wanted for a while has waited for as long, although it is decided anew again and again.
         let waited = self.wanted.filter(|before| before.from <= now && from <= now);

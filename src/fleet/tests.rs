@@ -111,6 +111,19 @@ fn a_read_that_fails_is_wanted_later() {
     }
 }
 
+/// A look at one balancer is one of several that a drain lacks last: it is given all of them before another drain is. Else,
+/// where there are more balancers than can be asked in the time that a look lasts, none would ever have all.
+#[test]
+fn a_drain_is_given_all_that_it_lacks_last() {
+    let (fleet, key) = fleet_of(1);
+    for now in [1000, 1010, 1020] {
+        fleet.plan(&key, wants(Kind::Targets, 900, Class::Last), at(2000), at(now));
+        assert_eq!(fleet.next_due(Kind::Targets, at(now)), Some(at(300)));
+        assert_eq!(fleet.pick_first(Kind::Targets, at(now)), Some(key.clone()));
+        fleet.end_read(Kind::Targets, &key, at(now + 5), false);
+    }
+}
+
 /// A read that can end a drain goes before one that has waited for ten minutes. The more drains share a status call, the
 /// less often it is made.
 #[test]
@@ -118,7 +131,7 @@ fn what_ends_a_drain_goes_first() {
     let (fleet, key) = fleet_of(1);
     fleet.plan(&key, wants(Kind::Own, 900, Class::Last), at(2000), at(900));
     assert_eq!(fleet.next_due(Kind::Own, at(900)), Some(at(300)));
-    for (drains, from) in [(99, 1000), (999, 1007), (20_000, 1070)] {
+    for (drains, from) in [(99, 1001), (999, 1007), (20_000, 1070)] {
         let (fleet, key) = fleet_of(drains);
         fleet.plan(&key, wants(Kind::Status, 980, Class::Show), at(2000), at(980));
         assert_eq!(fleet.pick_first(Kind::Status, at(980)), Some(key.clone()));

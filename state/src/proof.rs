@@ -48,9 +48,11 @@ pub(crate) fn judge(record: &Record, facts: &Facts, policy: &Policy, now: Now) -
     let proof = Proof { record, facts, policy, now: now.mono };
     // What takes long first; then what must be fresh at the call, so that it is not read in vain.
     let lasting = [proof.settled(), proof.listed(), proof.unrouted(), proof.alone(), proof.searched_once()];
+    let looked = [proof.unrouted_lately()];
     let young = [proof.listed_lately(), proof.searched_lately()];
     let last = [proof.still_so(), proof.counted()];
-    for (stage, class) in [(&lasting[..], Class::Finish), (&young[..], Class::Last), (&last[..], Class::Last)] {
+    let stages = [(&lasting[..], Class::Finish), (&looked, Class::Last), (&young, Class::Last), (&last, Class::Last)];
+    for (stage, class) in stages {
         let mut gaps = stage.iter().flatten();
         if let Some(first) = gaps.next() {
             let needs = gaps.fold(first.needs, |needs, gap| needs.and(gap.needs)).at_least(class);
@@ -153,8 +155,7 @@ impl Proof<'_> {
 
     /// 4: every target was seen gone twice, the second time after 3.
     fn unrouted(&self) -> Option<Gap> {
-        let waited_for = self.facts.targets.iter().filter(|target| self.record.waits_for(&target.obligation));
-        let missing = waited_for.filter_map(|target| self.target_from(target));
+        let missing = self.waited_for().filter_map(|target| self.target_from(target));
         let from = missing.max()?;
         let gap = self.gap(Kind::Targets, from, |left| Why::SecondLook { left });
         // Until the lists leave nothing, no look is the second: those between would be in vain.
@@ -170,10 +171,19 @@ impl Proof<'_> {
         let apart = first.began + self.policy.looks_apart;
         let Some(emptied) = self.facts.emptied else { return Some(apart) };
         let second = apart.max(emptied);
-        if last.began < second {
-            return Some(second);
-        }
-        (self.now.since(last.began) > TARGETS_LAST).then_some(self.now)
+        (last.began < second).then_some(second)
+    }
+
+    /// 4, at the call: the last look at every target is young. Where there are more balancers than can be asked in that time,
+    /// the drain that has had nothing left for the longest is given all of its looks before another is given one.
+    fn unrouted_lately(&self) -> Option<Gap> {
+        let emptied = self.facts.emptied?;
+        let old = |target: &TargetFacts| target.gone.is_none_or(|run| self.is_old(run.last.began, TARGETS_LAST));
+        self.waited_for().any(old).then(|| self.gap(Kind::Targets, emptied, |left| Why::SecondLook { left }))
+    }
+
+    fn waited_for(&self) -> impl Iterator<Item = &TargetFacts> {
+        self.facts.targets.iter().filter(|target| self.record.waits_for(&target.obligation))
     }
 
     /// 5: every cluster was searched for other registrations since nothing new can land. An agent that registers anew leaves

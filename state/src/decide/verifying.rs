@@ -16,8 +16,12 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
     match judge(draft, view.facts, view.policy, view.now) {
         Verdict::Proved => proved(draft, view),
-        // It has nothing left, and nothing is to be told: what must be young at a call is not read again and again.
-        Verdict::Missing(_, _, needs) if is_left(draft) && needs.iter().all(|(_, need)| need.class == Class::Last) => {
+        // It has nothing left, and nothing is to be told: what must be young at a call is not read again and again. Its targets
+        // are looked at now and then: somebody may register one anew.
+        Verdict::Missing(_, _, needs)
+            if is_left(draft)
+                && needs.iter().all(|(kind, need)| need.class == Class::Last && kind != Kind::Targets) =>
+        {
             Step::Wait(Why::WaitsForItsEnd, AT_LATEST)
         }
         Verdict::Missing(why, left, needs) => Step::Read(needs, why, soon(left, AT_LATEST)),

@@ -4,11 +4,13 @@
 use super::Drain;
 use crate::decide::Action;
 use crate::decide::tests::fixture::{Played, ada, epoch, show, stage};
-use crate::facts::Answer;
+use crate::facts::{Answer, Kind};
+use crate::needs::{Class, Need};
 use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
+use crate::proof::{Verdict, judge};
 use crate::record::{Stage, Then};
-use crate::sight::{ContainerInstanceSight, ContainerInstanceStatus};
+use crate::sight::{ContainerInstanceSight, ContainerInstanceStatus, TargetSight};
 use crate::time::{Mono, Now, Read};
 use std::time::Duration;
 
@@ -170,6 +172,27 @@ fn an_unchanged_version_vouches_for_a_list() {
     searched(&mut drain, 182);
     assert_eq!(refused(&drain, &action, 182), "");
     assert_eq!(refused(&drain, &action, 183), changed);
+}
+
+/// Where there are more balancers than can be asked in five minutes, looks grow old while others are made. They are wanted
+/// since nothing was left, and before all that can wait: one drain after the other is given all of its looks.
+#[test]
+fn a_look_that_grew_old_is_wanted_since_nothing_was_left() {
+    let (mut drain, _) = completing();
+    let emptied = drain.facts.emptied.unwrap();
+    let wanted = |drain: &Drain, second| match judge(&drain.record, &drain.facts, &Policy::default(), now(second)) {
+        Verdict::Missing(_, _, needs) => needs.of(Kind::Targets),
+        Verdict::Proved | Verdict::Remains(_) => None,
+    };
+    status(&mut drain, 415, |_| {});
+    assert_eq!(wanted(&drain, 422), None);
+    assert_eq!(wanted(&drain, 423), Some(Need { from: emptied, class: Class::Last, due: emptied }));
+    let target = drain.facts.targets[0].obligation.clone();
+    let gone = Answer::Targets(vec![(target.balancer, target.target, TargetSight::Gone)]);
+    let at = now(430).mono;
+    drain.heed(&Policy::default(), Read { began: at, ended: at }, gone);
+    status(&mut drain, 430, |_| {});
+    assert_eq!(wanted(&drain, 431), None);
 }
 
 #[test]
