@@ -1,13 +1,17 @@
 //! What is known of heartbeats. Memory only: after a restart one is sent at once.
 
 use crate::aws::Beat;
-use ecs_drain_state::Mono;
+use ecs_drain_state::{Mono, WaitKind};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// One instance under one hook.
 pub type Key = (String, String);
+
+/// By how much a first one counts as overdue at most. A process that has just started owes one for each instance that waits, which takes
+/// minutes where there are thousands: looks at the groups and completions that have waited for so long go before them.
+const OVERDUE: Duration = Duration::from_secs(5);
 
 /// What is known of heartbeats, by instance and hook.
 #[derive(Default)]
@@ -18,6 +22,8 @@ pub struct Beats(pub RefCell<BTreeMap<Key, State>>);
 pub struct State {
     /// Name of the group.
     pub group: String,
+    /// The wait that the instance was seen in.
+    pub wait: Option<WaitKind>,
     /// The hook's heartbeat timeout.
     pub timeout: Duration,
     /// Whether its drain is Returning or Done, so that a heartbeat is a probe.
@@ -99,7 +105,10 @@ impl Beats {
         let states = self.0.borrow();
         let due = states.iter().filter(|(_, state)| !state.flying && state.due <= now);
         let (key, state) = due.min_by_key(|(_, state)| state.expires)?;
-        let must = if state.tried { state.due.max(state.expires.before(state.timeout / 3)) } else { state.due };
+        let must = match state.tried {
+            true => state.due.max(state.expires.before(state.timeout / 3)),
+            false => state.due.max(now.before(OVERDUE)),
+        };
         Some((key.clone(), must))
     }
 }
@@ -117,6 +126,7 @@ mod tests {
     fn the_first_is_the_one_whose_wait_ends_first_of_those_that_are_due() {
         let state = |due: u64, expires: u64, flying: bool| State {
             group: "web".to_owned(),
+            wait: Some(WaitKind::Terminating),
             timeout: Duration::from_secs(300),
             over: false,
             due: at(due),
@@ -142,7 +152,12 @@ mod tests {
         if let Some(first) = beats.0.borrow_mut().get_mut(&key("i-soonest-over")) {
             first.tried = false;
         }
-        assert_eq!(beats.first(at(80)), Some((key("i-soonest-over"), at(60))), "it may be over at any moment");
+        assert_eq!(beats.first(at(62)), Some((key("i-soonest-over"), at(60))), "it may be over at any moment");
+        assert_eq!(
+            beats.first(at(80)),
+            Some((key("i-soonest-over"), at(75))),
+            "who has waited for five seconds goes first"
+        );
         assert_eq!(beats.next_due(), Some(at(10)));
     }
 }

@@ -114,6 +114,8 @@ fn refresh(scope: &ScopeState, now: Mono) {
         }
         let over = is_over(scope.phases.borrow().get(&instance));
         let key = (instance, hook);
+        let wait =
+            if let LifecycleState::Waiting(kind) = LifecycleState::read(&member.state) { Some(kind) } else { None };
         // A wait after a drain that is over is probed at once: the next drain begins only then.
         let previous = previous.as_deref().filter(|_| !first_look && !over);
         let began = previous.and_then(|before| began(before, &key, &member));
@@ -121,10 +123,12 @@ fn refresh(scope: &ScopeState, now: Mono) {
             let spread = if first_look { SPREAD.mul_f64(fastrand::f64()) } else { Duration::ZERO };
             let (due, since) = match began {
                 Some(since) => ((since + rhythm(timeout, true)).max(now), since),
-                None => (now + spread, now),
+                // One that is killed again and again begins with others each time.
+                None => (now + spread, now + spread),
             };
             State {
                 group: member.group.clone(),
+                wait,
                 timeout,
                 over: false,
                 due,
@@ -139,6 +143,11 @@ fn refresh(scope: &ScopeState, now: Mono) {
         });
         if state.tried && state.last.is_none() {
             scope.bells.intake.notify_one();
+        }
+        // Another wait has an action of its own, although no look showed the instance between the two.
+        if std::mem::replace(&mut state.wait, wait) != wait {
+            state.not_held = 0;
+            state.due = state.due.min(now);
         }
         state.set_over(over);
         state.timeout = timeout;

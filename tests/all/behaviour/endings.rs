@@ -292,6 +292,28 @@ fn an_instance_that_another_hook_holds_on_its_way_to_the_warm_pool_is_active_whe
     });
 }
 
+/// The group terminates it out of the wait that another hook holds on, before anybody looks: the next wait is no part of the
+/// old one, although every look shows the instance waiting.
+#[test]
+fn an_instance_that_is_terminated_while_another_hook_holds_its_new_root_volume_is_drained_anew() {
+    let begin: fn(&mut Cloud) = |cloud| {
+        cloud.put_hook("web-group", hook("backup", seconds(7200)));
+        assert!(cloud.replace_root_volume(A));
+    };
+    let scenario = Scenario { begin, ..world(cluster_with_warm_pool) };
+    let (begins_after, simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Returning).await;
+        // Heartbeats that nothing accepts come ever less often.
+        tokio::time::sleep(seconds(3000)).await;
+        simulator.with(|cloud| cloud.terminate(A, true).unwrap());
+        let terminated = tokio::time::Instant::now();
+        until(&simulator, "a drain begins", async || record(&store, A).await.is_some_and(|r| r.generation == 2)).await;
+        terminated.elapsed()
+    });
+    assert!(begins_after < seconds(180), "a heartbeat was due half an hour later: {begins_after:?}");
+    no_violation(&simulator);
+}
+
 #[test]
 fn an_instance_that_gets_a_new_root_volume_is_active_when_it_is_back() {
     let scenario = Scenario { begin: |cloud| assert!(cloud.replace_root_volume(A)), ..world(lives_on) };
