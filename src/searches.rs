@@ -22,6 +22,9 @@ pub struct Found {
     pub found: Vec<ContainerInstance>,
 }
 
+/// How soon an instance that was found nowhere is searched for again, where a cluster could not be read.
+const UNREAD_AGAIN: Duration = Duration::from_secs(15);
+
 /// Searches for instances that have no drain yet, and the newest answers.
 #[derive(Default)]
 pub struct Searches {
@@ -42,6 +45,10 @@ impl Searches {
     /// Asks for a search that begins at `since` or later. An instance that Spot takes back ends in two minutes: the search for
     /// it goes before everything, however long that has waited.
     pub fn want(&self, instance_id: &str, since: Mono, class: Class) {
+        let is_asked = self.wanted.borrow().contains_key(instance_id) || class == Class::Spot;
+        let in_vain = |found: &&Found| found.found.is_empty() && !found.unread.is_empty() && !is_asked;
+        let rests = self.found.borrow().get(instance_id).filter(in_vain).map(|found| found.read.ended + UNREAD_AGAIN);
+        let since = rests.map_or(since, |rests| rests.max(since));
         if self.found.borrow().get(instance_id).is_none_or(|found| found.read.began < since) {
             let due = if class == Class::Spot { Mono::START } else { since + class.patience() };
             let mut wanted = self.wanted.borrow_mut();
@@ -149,6 +156,25 @@ mod tests {
         let taken = due(&searches, 5000);
         assert_eq!(taken, [("i-plain".to_owned(), at(5180)), ("i-spot".to_owned(), Mono::START)]);
         assert!(taken.iter().any(|(_, due)| *due < last));
+    }
+
+    /// A cluster that is denied would else be asked for with all others, one round after the other.
+    #[test]
+    fn what_was_found_nowhere_while_a_cluster_could_not_be_read_is_searched_for_again_a_moment_later() {
+        let found = |unread: &[&str]| Found {
+            read: Read { began: at(100), ended: at(110) },
+            unread: unread.iter().map(|&cluster| cluster.to_owned()).collect(),
+            found: Vec::new(),
+        };
+        let searches = Searches::default();
+        for (unread, class, from) in
+            [(&["denied"][..], Class::Begin, 125), (&["denied"][..], Class::Spot, 110), (&[][..], Class::Begin, 110)]
+        {
+            searches.answer("i-1".to_owned(), found(unread));
+            searches.want("i-1", at(110), class);
+            assert!(due(&searches, from - 1).is_empty(), "{unread:?}, {class:?}");
+            assert_eq!(due(&searches, from).len(), 1, "{unread:?}, {class:?}");
+        }
     }
 
     #[test]

@@ -129,6 +129,14 @@ pub(super) async fn reread(shared: &Shared, scope: &ScopeState, keys: &[String])
     Ok(())
 }
 
+/// Forgets a drain whose record in the table is older than what is known: it was deleted and opened anew, or restored, and no
+/// write of what is known would succeed. The table's word counts.
+pub(super) fn forget_older(scope: &ScopeState, key: &str) {
+    if scope.fleet.forget(key) {
+        tracing::warn!(key, "its record in the table is older than what is known of it: it is read anew");
+    }
+}
+
 /// A record that cannot be read stops that one drain, loudly, and loses nothing.
 fn stand_still(scope: &ScopeState, key: &str, unread: Unread) {
     scope.fleet.forget(key);

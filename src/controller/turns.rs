@@ -299,10 +299,8 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
             if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
                 tracing::error!(key, %error, "cannot read a record again");
                 scope.fleet.not_written(&key, shared.clock.mono());
-            } else if scope.fleet.record(&key).is_some_and(|known| version(&known) == tried) && scope.fleet.forget(&key)
-            {
-                // Deleted and opened anew, or restored: no later write of it would succeed.
-                tracing::warn!(key, "its record in the table is older than what is known of it: it is read anew");
+            } else if scope.fleet.record(&key).is_some_and(|known| version(&known) == tried) {
+                table::forget_older(scope, &key);
             }
             None
         }

@@ -1,9 +1,10 @@
 //! What Auto Scaling says: every group and its members, read for all drains at once.
 
-use crate::aws::{GroupView, HookView, Session};
+use crate::aws::{AwsError, GroupView, HookView, Session};
 use crate::clock::Clock;
 use crate::groups::{GroupInfo, GroupsView, Member, is_waiting};
 use ecs_drain_state::{Balancer, GroupSight, HookSight, LifecycleState, Mono, Obligation, Read, Record, Seen, Target};
+use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -22,6 +23,9 @@ const HOOKS_BELIEVED: Duration = Duration::from_secs(600);
 /// wait at once, heartbeats and completions need the rate.
 const AGAIN_AT_ONCE: usize = 20;
 
+/// How many groups are asked for their warm pool, or their hooks, at once.
+const AT_ONCE: usize = 8;
+
 /// Hooks that were read, by group, with when.
 pub type HooksCache = BTreeMap<String, (Mono, Seen<Vec<HookView>>)>;
 
@@ -37,7 +41,7 @@ pub async fn read_groups(
     hooks: &mut HooksCache,
     ours: &BTreeSet<String>,
     selects: impl Fn(&str, &BTreeMap<String, String>) -> bool,
-) -> Result<Rc<GroupsView>, crate::aws::AwsError> {
+) -> Result<Rc<GroupsView>, AwsError> {
     let begun = clock.mono();
     let mut view = GroupsView {
         read: Read { began: begun, ended: begun },
@@ -46,18 +50,19 @@ pub async fn read_groups(
         members: BTreeMap::new(),
     };
     let mut groups: Vec<(GroupView, Use)> = Vec::new();
-    for mut group in session.autoscaling.groups(None, true).await? {
+    let listed = session.autoscaling.groups(None, true).await?;
+    // DescribeAutoScalingGroups leaves the members of a warm pool out.
+    let has_pool = |group: &&GroupView| group.has_warm_pool && selects(&group.name, &group.tags);
+    let names = listed.iter().filter(has_pool).map(|group| group.name.clone()).collect();
+    let mut pools = each(names, async |name| session.autoscaling.warm_pool(name).await).await;
+    for mut group in listed {
         let selected = selects(&group.name, &group.tags);
         let mut waits = false;
-        // DescribeAutoScalingGroups leaves the members of a warm pool out.
-        let pool = match group.has_warm_pool && selected {
-            false => Vec::new(),
-            true => session.autoscaling.warm_pool(&group.name).await.unwrap_or_else(|error| {
-                tracing::error!(group = group.name, %error, "cannot read a warm pool; nothing is said of its instances");
-                view.unread.insert(group.name.clone());
-                Vec::new()
-            }),
-        };
+        let pool = pools.remove(&group.name).map_or(Ok(Vec::new()), |pool| pool).unwrap_or_else(|error| {
+            tracing::error!(group = group.name, %error, "cannot read a warm pool; nothing is said of its instances");
+            view.unread.insert(group.name.clone());
+            Vec::new()
+        });
         for member in std::mem::take(&mut group.members).into_iter().chain(pool) {
             waits |= selected && is_waiting(&member.lifecycle_state);
             let state = Member { group: group.name.clone(), state: member.lifecycle_state, healthy: member.healthy };
@@ -66,11 +71,16 @@ pub async fn read_groups(
         groups.push((group, Use { selected, waits }));
     }
     let again = stale(&groups, hooks, begun);
-    for (group, of) in groups {
+    let is_asked = |(group, of): &&(GroupView, Use)| {
         // What could not be read is asked again where it matters.
         let known = hooks.get(&group.name).is_some_and(|(_, hooks)| hooks.known().is_some() || !of.waits);
-        if of.selected && (!known || again.contains(&group.name)) {
-            let answer = match session.autoscaling.hooks(&group.name).await {
+        of.selected && (!known || again.contains(&group.name))
+    };
+    let names = groups.iter().filter(is_asked).map(|(group, _)| group.name.clone()).collect();
+    let mut answers = each(names, async |name| session.autoscaling.hooks(name).await).await;
+    for (group, _) in groups {
+        if let Some(answer) = answers.remove(&group.name) {
+            let answer = match answer {
                 Ok(all) => (begun, Seen::Yes(all)),
                 // A hook of ours that was there is believed on for a while. That there was none is not.
                 Err(error) => {
@@ -100,6 +110,19 @@ pub async fn read_groups(
     hooks.retain(|name, _| view.groups.contains_key(name));
     view.read.ended = clock.mono();
     Ok(Rc::new(view))
+}
+
+/// Asks something of each group, of some at once: a look must not take minutes where calls wait for their turn.
+async fn each<T>(
+    names: Vec<String>,
+    ask: impl AsyncFn(&str) -> Result<T, AwsError>,
+) -> BTreeMap<String, Result<T, AwsError>> {
+    let ask = &ask;
+    let asked = stream::iter(names).map(async move |name| {
+        let answer = ask(&name).await;
+        (name, answer)
+    });
+    asked.buffered(AT_ONCE).collect().await
 }
 
 /// How a group matters.

@@ -287,7 +287,11 @@ pub(super) async fn owner(reader: &Reader<'_>, cluster: &str, ip: &str) -> Optio
     let is_young = known.borrow().get(cluster).is_some_and(|(until, _)| now < *until);
     if !is_young {
         let read = match owners(reader, cluster).await {
-            Ok((began, owners)) => (began + OWNERS_LAST, Some(owners)),
+            // The tasks of a large cluster take longer to read.
+            Ok((began, owners)) => {
+                let took = reader.clock.mono().since(began);
+                (began + (took * 2).clamp(OWNERS_LAST, OWNERS_LAST * 2), Some(owners))
+            }
             Err(error) => {
                 tracing::debug!(%error, "whose an address is cannot be told; it counts as the drain's");
                 (reader.clock.mono() + OWNERS_LAST, None)
