@@ -346,6 +346,12 @@ impl Facts {
             .map(|(arn, task)| (arn.as_str(), task))
     }
 
+    /// Returns whether a container instance is gone from its cluster although something may have been placed on it after its
+    /// tasks were listed: it was `ACTIVE` for a moment, or its counters rose.
+    pub(crate) fn is_gone_unlisted(&self, arn: &str) -> bool {
+        self.of(arn).is_some_and(|one| one.gone.is_some() && one.discovered.is_some() && one.running.is_none())
+    }
+
     /// Returns whether a container instance is gone from its cluster while tasks that matter may have run on it: somebody has
     /// deregistered it by force, and their containers run on.
     pub(crate) fn is_cut_off(&self, arn: &str, policy: &Policy) -> bool {

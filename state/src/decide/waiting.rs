@@ -110,11 +110,13 @@ fn longest_delay_left(draft: &Record, view: &View<'_>) -> Duration {
 
 /// After a forced deregistration ECS's word about tasks is no evidence: the containers are given as long as the slowest
 /// balancer drains, so that none is cut off that still serves. Before ours, the tasks of no service have ended and every
-/// registration is known; before somebody else's, nothing is sure, and it is the default delay at least.
+/// registration is known. Before somebody else's, or where something was placed just before ours, nothing is sure, and it is
+/// the default delay at least.
 pub(super) fn floor(draft: &Record, mine: &ContainerInstance, facts: &Facts, policy: &Policy) -> Duration {
     let delays = draft.obligations.iter().map(|o| o.delay_seconds.unwrap_or(DEFAULT_DELAY_SECONDS));
     let longest = delays.max().unwrap_or(0);
     let seconds = match mine.deregistered_at {
+        Some(_) if facts.is_gone_unlisted(&mine.arn) => longest.max(DEFAULT_DELAY_SECONDS),
         Some(_) => longest,
         None if facts.is_cut_off(&mine.arn, policy) => longest.max(DEFAULT_DELAY_SECONDS),
         None => 0,

@@ -112,7 +112,8 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
                 }
                 "hook expired" => works_again_while_told_late(fleet.plan, &broken.instance, broken.at),
                 checker if checker.starts_with("premature") => {
-                    excused(&broken.instance, broken.at) || cannot_be_seen(fleet.plan, &broken.instance, broken.at)
+                    excused(&broken.instance, broken.at)
+                        || cannot_be_seen(fleet.plan, cloud, &broken.instance, broken.at)
                 }
                 "task stopped" => {
                     was_just_made_active(fleet.plan, &broken.instance, broken.at)
@@ -182,7 +183,7 @@ fn came_after_us(plan: &Plan, cloud: &Cloud, of: &str) -> bool {
         matches!(what, Happening::ByHand { instance, active: true } if instance == of) && BEGIN + seconds(*at) > let_go
     });
     let ran_out = how == How::TimedOut && works_again_while_told_late(plan, of, let_go);
-    made_active || ran_out || cannot_be_seen(plan, of, let_go)
+    made_active || ran_out || cannot_be_seen(plan, cloud, of, let_go)
 }
 
 /// Whether the instance was made `ACTIVE` again, or registered again, less than a hook's time before. While its drain was
@@ -198,9 +199,13 @@ fn works_again_while_told_late(plan: &Plan, of: &str, when: SimTime) -> bool {
         })
 }
 
-/// Whether something may run on the instance that no read can show at that moment.
-fn cannot_be_seen(plan: &Plan, of: &str, when: SimTime) -> bool {
-    was_just_made_active(plan, of, when) || was_just_registered_again(plan, of, when)
+/// Whether something may run on the instance that no read can show at that moment, or could when it was deregistered: its
+/// containers run on after that, and ECS says nothing more of them.
+fn cannot_be_seen(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
+    let deregistered = cloud.world.ecs.truth(of).deregistered_at;
+    was_just_made_active(plan, of, when)
+        || was_just_registered_again(plan, of, when)
+        || deregistered.is_some_and(|at| was_just_made_active(plan, of, at))
 }
 
 /// Whether someone had just made the instance `ACTIVE`: what lands on it then can be there before any read shows it.

@@ -86,6 +86,25 @@ fn deregister_waits_for_the_longest_delay() {
     );
 }
 
+/// A person made it `ACTIVE` for a moment just before, and no read before the call shows that: what was placed then runs on,
+/// and no list has it. It is given as long as if somebody else had deregistered it.
+#[test]
+fn active_for_a_moment_before_it_was_deregistered() {
+    check(
+        "
+        policy strategy=deregister
+        0s   ACTIVE found=web/30 => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING            => Deregistering 30s ListsOnceMore(1m)
+        66s                      => Deregistering 30s ListsOnceMore(1m)
+        127s                     => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        128s ACTIVE              => Deregistering SetDraining(c1) 5s AskedToDrain
+        131s MISSING             => Waiting saved search≥3m12s 30s LongestDelay(5m)
+        200s                     => Waiting saved 30s LongestDelay(3m51s)
+        5 writes
+        ",
+    );
+}
+
 /// Of two container instances one is gone already: only the other one is deregistered.
 #[test]
 fn only_what_is_there_is_deregistered() {

@@ -130,6 +130,7 @@ impl Ecs {
         if let Some(instance) = self.clusters.get_mut(cluster_name).and_then(|c| c.instances.get_mut(id)) {
             instance.agent_connected = false;
             instance.deregistered_at = Some(now);
+            self.truths.entry(instance.ec2_instance_id.clone()).or_default().deregistered_at = Some(now);
             let timer = Timer::ForgetInstance { cluster: cluster_name.to_owned(), instance: id.to_owned() };
             self.schedule.push(now + self.timing.memory, timer);
         }

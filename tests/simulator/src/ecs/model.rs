@@ -177,6 +177,8 @@ pub struct Truth {
     pub draining_at: Option<SimTime>,
     /// When a task on it last became `STOPPED`.
     pub last_stop: Option<SimTime>,
+    /// When a container instance of it was last deregistered.
+    pub deregistered_at: Option<SimTime>,
 }
 
 /// A task.
