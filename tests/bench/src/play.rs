@@ -23,7 +23,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant as Wall};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How often the scenario looks whether it is over.
 const LOOK: Duration = seconds(20);
@@ -46,10 +46,21 @@ pub fn play(
     let figures = virtual_time(1, || async {
         let (simulator, store) = set_up(scenario).await;
         let stage = Stage { scenario, simulator, store, began: Instant::now() + LEAD, wall, patience, progress };
-        let mut environment = environment(&stage.simulator, "replica", &Arc::new(AtomicI64::new(0)));
-        environment.http_client = environment.http_client.map(owner::beyond);
         stage.simulator.with(|cloud| cloud.set_replicas_up(1));
-        let life = run_with_ids(config(scenario), environment, Ids::seeded(1), pending());
+        let process = |name, number| {
+            let mut environment = environment(&stage.simulator, name, &Arc::new(AtomicI64::new(0)));
+            environment.http_client = environment.http_client.map(owner::beyond);
+            run_with_ids(config(scenario), environment, Ids::seeded(number), pending())
+        };
+        let life = Box::pin(async {
+            if let Plot::Killed { at } = scenario.plot {
+                let first = timeout(LEAD + seconds(at), Box::pin(process("replica", 1)));
+                if let Ok(ended) = first.await {
+                    return ended;
+                }
+            }
+            process("replica-2", 2).await
+        });
         tokio::select! {
             biased;
             ended = owner::controller(life) => panic!("the controller has ended: {ended:?}"),
@@ -97,9 +108,13 @@ impl Stage<'_> {
         }
         let floor = match self.scenario.plot {
             Plot::TableAway { from: away, span } => from + seconds(away + span),
-            Plot::Wave | Plot::FailingCalls | Plot::Rollout | Plot::Resting | Plot::Spot { .. } | Plot::Held => {
-                SimTime::ZERO
-            }
+            Plot::Wave
+            | Plot::Killed { .. }
+            | Plot::FailingCalls
+            | Plot::Rollout
+            | Plot::Resting
+            | Plot::Spot { .. }
+            | Plot::Held => SimTime::ZERO,
         };
         self.simulator.with(|cloud| {
             let drain = |id: &String| {
@@ -145,7 +160,7 @@ impl Stage<'_> {
         let drains = drains(&self.scenario.layout);
         let mut noticed = BTreeMap::new();
         match self.scenario.plot {
-            Plot::Wave | Plot::FailingCalls | Plot::Resting => self.terminate(&drains),
+            Plot::Wave | Plot::Killed { .. } | Plot::FailingCalls | Plot::Resting => self.terminate(&drains),
             Plot::Held => {
                 self.terminate(&drains);
                 sleep_until(began + SEEN).await;

@@ -35,7 +35,7 @@ pub struct Layout {
     pub strangers: usize,
     /// Tasks on each instance, a job included.
     pub tasks: usize,
-    /// How many target groups, over all clusters: at most two for each. A service stands behind each one.
+    /// How many target groups, over all clusters. A service stands behind each one.
     pub target_groups: usize,
     /// What stands before the services.
     pub balancing: Balancing,
@@ -77,6 +77,11 @@ pub enum Job {
 pub enum Plot {
     /// All drains begin at once: their groups scale in.
     Wave,
+    /// The same, and the process is killed after so many seconds, and another begins at once.
+    Killed {
+        /// When it is killed.
+        at: u64,
+    },
     /// The same, and one call in a hundred fails, applied or not.
     FailingCalls,
     /// The same, and the table is away from `from` on for `span` seconds. What ended meanwhile counts from its return.
@@ -103,7 +108,7 @@ impl Plot {
     /// Whether it is over only when every drain has ended.
     pub fn ends(self) -> bool {
         match self {
-            Self::Wave | Self::FailingCalls | Self::TableAway { .. } | Self::Resting => true,
+            Self::Wave | Self::Killed { .. } | Self::FailingCalls | Self::TableAway { .. } | Self::Resting => true,
             Self::Rollout | Self::Spot { .. } | Self::Held => false,
         }
     }

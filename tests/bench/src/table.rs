@@ -119,6 +119,12 @@ fn spread() -> Vec<Scenario> {
             Layout { target_groups: 1050, ..layout(700, 700) },
             lag(360.0),
         ),
+        wave(
+            "wave-200-in-200",
+            "one drain in each of 200 clusters, ten target groups each",
+            Layout { target_groups: 2000, ..layout(200, 200) },
+            lag(1200.0),
+        ),
         Scenario {
             limit: 2 * 3600,
             ..wave(
@@ -148,6 +154,16 @@ fn others() -> Vec<Scenario> {
                 "300 drains in ten clusters, one call in a hundred fails",
                 layout(10, 300),
                 lag(45.0),
+            )
+        },
+        Scenario {
+            plot: Plot::Killed { at: 1800 },
+            limit: 2 * 3600,
+            ..wave(
+                "killed-3000",
+                "3,000 drains in ten clusters, endings spread over an hour; the process is killed in the middle",
+                Layout { job: Job::Ends(3600), ..layout(10, 3000) },
+                Bounds { slowest: Some(300.0), ..ANYWHERE },
             )
         },
         away("table-away-1000", "1,000 drains in ten clusters, an hour without the table", 1000, 10),
