@@ -120,7 +120,7 @@ fn spread() -> Vec<Scenario> {
             lag(360.0),
         ),
         wave(
-            "wave-200-in-200",
+            "groups-2000",
             "one drain in each of 200 clusters, ten target groups each",
             Layout { target_groups: 2000, ..layout(200, 200) },
             lag(1200.0),
