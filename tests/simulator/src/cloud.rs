@@ -234,6 +234,7 @@ impl Cloud {
 
     /// How a call goes back, an answer that was made and got lost, and what the log says.
     fn deliver(&mut self, call: &Call, fault: Option<Fault>) -> (Delivery, Option<Reply>, String) {
+        self.checkers.asks_for_draining(self.now, call);
         if let Some(refusal) = fault.and_then(|fault| fault.refusal(call)) {
             let reply = self.refuse(call, &refusal);
             let outcome = describe(&reply);
@@ -251,14 +252,8 @@ impl Cloud {
                 | Fault::Throttle
                 | Fault::AccessDenied,
             ) => self.deliver_answer(call, fault, &outcome),
-            Some(Fault::FailBefore) => {
-                self.checkers.asked_in_vain(self.now, call);
-                (Delivery::Lost, None, outcome)
-            }
-            Some(Fault::Hang) => {
-                self.checkers.asked_in_vain(self.now, call);
-                (Delivery::Never, None, outcome)
-            }
+            Some(Fault::FailBefore) => (Delivery::Lost, None, outcome),
+            Some(Fault::Hang) => (Delivery::Never, None, outcome),
             Some(Fault::CrashBefore) => (Delivery::CallerDies, None, outcome),
             Some(Fault::LateApply(by)) => {
                 self.late.push_back((self.now + by, call.clone()));

@@ -14,7 +14,8 @@ use crate::wire::json::{text, texts};
 
 /// Who finds `DRAINING` so soon after someone else has set it may have read `ACTIVE` before: a read can lag by a minute,
 /// and what follows from it takes its time. Nothing that ECS answers tells whose it is then. The same is true of one that
-/// was set so soon after the program under test has undone its own, or has asked for it and got no answer.
+/// was set so soon after the program under test has undone its own, or has asked for it: whatever the answer was, it may
+/// have been done all the same.
 const AT_ONCE: Duration = Duration::from_secs(120);
 
 /// Container instances, by id, and who set them to `DRAINING`.
@@ -28,7 +29,7 @@ pub(super) struct Draining {
     by_hand: BTreeMap<String, SimTime>,
     /// When the program under test last undid it.
     undone: BTreeMap<String, SimTime>,
-    /// When the program under test last asked for it, and the call was lost.
+    /// When the program under test last asked for it.
     asked: BTreeMap<String, SimTime>,
 }
 
@@ -38,7 +39,7 @@ impl Draining {
         self.by_hand.get(id).is_some_and(|set| now.saturating_sub(*set) < AT_ONCE)
     }
 
-    /// Whether the program under test has undone its own a moment ago, or has asked for it and got no answer.
+    /// Whether the program under test has undone its own a moment ago, or has asked for it.
     fn may_be_taken_for_ours(&self, now: SimTime, id: &str) -> bool {
         let of = [self.undone.get(id), self.asked.get(id)];
         of.into_iter().flatten().any(|at| now.saturating_sub(*at) < AT_ONCE)
@@ -72,10 +73,12 @@ impl Checkers {
         }
     }
 
-    /// The program has asked for something, and nothing came of it, nor an answer.
-    pub(crate) fn asked_in_vain(&mut self, now: SimTime, call: &Call) {
-        let Some(body) = call.json().filter(|_| call.operation == "UpdateContainerInstancesState") else { return };
-        if call.controller && text(body, "status") == Some("DRAINING") {
+    /// Notes when the program asks for it, whatever comes of that.
+    pub(crate) fn asks_for_draining(&mut self, now: SimTime, call: &Call) {
+        if !call.controller || call.operation != "UpdateContainerInstancesState" {
+            return;
+        }
+        if let Some(body) = call.json().filter(|body| text(body, "status") == Some("DRAINING")) {
             let ids = texts(body, "containerInstances").into_iter().map(|id| last(id).to_owned());
             self.draining.asked.extend(ids.map(|id| (id, now)));
         }
@@ -117,5 +120,41 @@ impl Checkers {
             }));
         }
         left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::testing::{CLUSTER, cloud, send};
+    use crate::{Cloud, Fault, Rule};
+    use serde_json::json;
+
+    fn sets(cloud: &mut Cloud, status: &str) {
+        let id = cloud.world.ecs.instances_of("i-1").next().unwrap().1.id.clone();
+        let body = json!({ "cluster": CLUSTER, "containerInstances": [id], "status": status });
+        send(cloud, "AmazonEC2ContainerServiceV20141113.UpdateContainerInstancesState", &body);
+    }
+
+    /// What is said when the program asks for `DRAINING`, someone sets it by hand so much later, and the program undoes it.
+    fn said_after(fault: Fault, seconds: u64) -> Vec<&'static str> {
+        let mut cloud = cloud();
+        cloud.faults.add(Rule::on("UpdateContainerInstancesState", fault).times(1));
+        sets(&mut cloud, "DRAINING");
+        cloud.advance(cloud.now() + SimTime::from_secs(seconds));
+        cloud.set_container_instance_state("i-1", InstanceStatus::Draining);
+        sets(&mut cloud, "ACTIVE");
+        let said = cloud.violations().iter().map(|violation| violation.checker);
+        said.filter(|checker| *checker == "foreign DRAINING undone").collect()
+    }
+
+    #[test]
+    fn a_draining_may_be_taken_for_one_that_was_asked_for_in_vain_and_only_for_so_long() {
+        for fault in [Fault::FailBefore, Fault::Hang, Fault::Http500, Fault::CrashBefore] {
+            assert!(said_after(fault, 100).is_empty(), "{fault}");
+            assert_eq!(said_after(fault, 130), ["foreign DRAINING undone"], "{fault}");
+        }
     }
 }
