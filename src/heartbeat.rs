@@ -11,8 +11,8 @@
 //!
 //! A heartbeat is also the only probe there is for whether the hook's action is still open: no API lists them.
 
-use crate::aws::Beat;
 use crate::aws::calls::RECORD_LIFECYCLE_ACTION_HEARTBEAT;
+use crate::aws::{Beat, ErrorClass};
 use crate::beats::{Key, State};
 use crate::clock::{Clock, Leadership};
 use crate::groups::{GroupsView, Member, is_waiting};
@@ -21,6 +21,7 @@ use crate::scope::{Known, OurHooks, ScopeState};
 use ecs_drain_state::{Answer, Lifecycle, LifecycleState, Mono, Phase, Read, Record};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// The first heartbeats after a start are spread over this long.
@@ -96,10 +97,10 @@ pub(crate) fn rhythm(timeout: Duration, leads: bool) -> Duration {
 /// Takes over what waits now, and forgets what no longer does.
 fn refresh(scope: &ScopeState, now: Mono) {
     let Some(view) = scope.groups.borrow().clone() else { return };
-    let known_view = scope.beaten.replace(Some(view.read.began));
+    let known_view = scope.beaten.replace(Some(view.clone()));
     let changed = scope.bells.phases.take();
     let waits = |instance: &str| view.members.get(instance).is_some_and(|member| is_waiting(&member.state));
-    if known_view == Some(view.read.began)
+    if known_view.as_ref().is_some_and(|known| Rc::ptr_eq(known, &view))
         && changed.iter().all(|instance| heed_phase(scope, instance) || !waits(instance))
     {
         return;
@@ -313,8 +314,11 @@ async fn send(
         }
         Some(Err(error)) => {
             state.due = clock.mono() + AGAIN.min(third);
-            // It can have been applied. Counted as if it was, so that those that fail do not go before all others for ever.
-            state.expires = begun + state.timeout;
+            // It can have been applied. Counted as if it was, so that those that fail do not go before all others for ever. One
+            // that was throttled was not, and the next that is let through is to be that which ends first.
+            if error.class != ErrorClass::Throttled {
+                state.expires = begun + state.timeout;
+            }
             if !state.failing {
                 tracing::error!(instance, hook, %error, "a heartbeat failed; the hook's timeout runs on");
             }

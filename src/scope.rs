@@ -11,7 +11,7 @@ use crate::searches::Searches;
 use crate::store::Pauses;
 use ecs_drain_state::{Answer, Mono, Order, Phase, Record};
 use jiff::Timestamp;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use tokio::sync::Notify;
@@ -44,8 +44,8 @@ pub struct ScopeState {
     pub beats: Beats,
     /// The complete read of the groups before the newest.
     pub previous: RefCell<Option<Rc<GroupsView>>>,
-    /// The beginning of the read of the groups that heartbeats know.
-    pub beaten: Cell<Option<Mono>>,
+    /// The look at the groups that heartbeats know.
+    pub beaten: RefCell<Option<Rc<GroupsView>>>,
     /// Where things are counted.
     pub metrics: Metrics,
     /// Where the loops say that they are alive.
@@ -161,7 +161,7 @@ impl ScopeState {
             bells: Bells::default(),
             beats: Beats::default(),
             previous: RefCell::default(),
-            beaten: Cell::default(),
+            beaten: RefCell::default(),
             metrics,
             health,
         }

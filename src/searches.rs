@@ -22,6 +22,16 @@ pub struct Found {
     pub found: Vec<ContainerInstance>,
 }
 
+impl Found {
+    /// Whether it tells where the instance is, for somebody who asks since that moment. Nowhere is said only after complete
+    /// reads, made since. Where it is, one that began before tells as well: a search of hundreds of clusters takes longer than
+    /// a message waits for it.
+    pub fn tells_since(&self, since: Mono) -> bool {
+        let is_there = !self.found.is_empty() && self.read.ended >= since;
+        is_there || self.unread.is_empty() && self.read.began >= since
+    }
+}
+
 /// How soon an instance that was found nowhere is searched for again, where a cluster could not be read.
 const UNREAD_AGAIN: Duration = Duration::from_secs(15);
 
@@ -135,6 +145,35 @@ mod tests {
         saw(&searches, 600, "c");
         assert_eq!(searches.take_sight("b", read(600).ended), None, "an instance that nobody drains is forgotten");
         assert!(searches.take_sight("c", read(600).ended).is_some());
+    }
+
+    fn container_instance(arn: &str) -> ContainerInstance {
+        ContainerInstance {
+            cluster: "web".to_owned(),
+            arn: arn.to_owned(),
+            draining_is_ours: false,
+            deregistered_at: None,
+            drained_for_seconds: 0,
+            gone_for_seconds: 0,
+        }
+    }
+
+    #[test]
+    fn a_search_that_began_before_tells_where_an_instance_is_and_not_that_it_is_nowhere() {
+        let found = |began: u64, ended: u64, unread: &[&str], arns: &[&str]| Found {
+            read: Read { began: at(began), ended: at(ended) },
+            unread: unread.iter().map(|name| (*name).to_owned()).collect(),
+            found: arns.iter().map(|arn| container_instance(arn)).collect(),
+        };
+        for (search, tells) in [
+            (found(10, 20, &[], &["c1"]), false),
+            (found(10, 120, &["dev"], &["c1"]), true),
+            (found(10, 120, &[], &[]), false),
+            (found(100, 120, &[], &[]), true),
+            (found(100, 120, &["dev"], &[]), false),
+        ] {
+            assert_eq!(search.tells_since(at(100)), tells, "{search:?}");
+        }
     }
 
     fn at(second: u64) -> Mono {

@@ -258,9 +258,8 @@ async fn open<'m>(shared: &Shared, scope: &ScopeState, warnings: &[Warning<'m>])
     while !left.is_empty() && shared.clock.mono() < since + SEARCHED {
         let (mut later, mut found) = (Vec::new(), Vec::new());
         for warning in left {
-            let search = scope.searches.get(&warning.instance_id).filter(|search| search.read.began >= since);
-            // Nowhere is said only after complete reads.
-            match search.filter(|search| !search.found.is_empty() || search.unread.is_empty()) {
+            let search = scope.searches.get(&warning.instance_id);
+            match search.filter(|search| search.tells_since(since)) {
                 None => later.push(warning),
                 Some(search) => found.push((warning, search.found)),
             }

@@ -33,7 +33,7 @@ use crate::heartbeat::beat;
 use crate::http::Server;
 use crate::intake::Intake;
 use crate::metrics::{Metrics, cloudwatch};
-use crate::reader::{self, Caches, Reader, read_groups};
+use crate::reader::{self, Caches, GroupsCache, Reader, read_groups};
 use crate::records::Records;
 use crate::scope::ScopeState;
 use crate::store::lease::RENEW_EVERY;
@@ -47,6 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io::Write;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// How far apart two looks at the groups are, at least, however many events come.
@@ -273,6 +274,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let reader = Reader {
         session: &scope.session,
         clock: &shared.clock,
+        clusters: &scope.config.clusters,
         fleet: &scope.fleet,
         searches: &scope.searches,
         caches: &caches,
@@ -298,7 +300,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
 }
 
 async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
-    let mut hooks = BTreeMap::new();
+    let mut cache = GroupsCache::default();
     let mut backoff = backoff();
     loop {
         // The group of an unfinished drain is read whatever the configuration selects by now.
@@ -309,13 +311,26 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
         let selects = |name: &str, tags: &BTreeMap<String, String>| {
             scope.config.groups.selects(name, tags) || draining.contains(name)
         };
-        let wait = match read_groups(&scope.session, &shared.clock, &mut hooks, &scope.config.hooks, selects).await {
+        let mut is_early = false;
+        let early = |view: Rc<GroupsView>| {
+            is_early = true;
+            let before = scope.groups.borrow_mut().replace(view);
+            *scope.previous.borrow_mut() = before;
+            scope.health.looked_at_groups(&scope.prefix(), true);
+            scope.bells.hold.notify_one();
+            scope.bells.intake.notify_one();
+        };
+        let looked = read_groups(&scope.session, &shared.clock, &mut cache, &scope.config.hooks, selects, early).await;
+        let wait = match looked {
             Ok(view) => {
                 scope.forget_departed(&view);
                 scope.searches.retain(|id| view.members.contains_key(id) || scope.phases.borrow().contains_key(id));
                 caches.prune(shared.clock.mono());
                 let before = scope.groups.borrow_mut().replace(view.clone());
-                *scope.previous.borrow_mut() = before;
+                // Before both of its parts was the last whole look.
+                if !is_early {
+                    *scope.previous.borrow_mut() = before;
+                }
                 scope.health.looked_at_groups(&scope.prefix(), true);
                 scope.bells.hold.notify_one();
                 scope.bells.intake.notify_one();

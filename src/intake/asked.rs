@@ -63,6 +63,10 @@ pub async fn open_asked(
     let group = scope.groups.borrow().as_ref().and_then(|view| Some(view.members.get(&instance)?.group.clone()));
     let needs_group = matches!(asked.then, Then::Terminate | Then::TerminateAndShrink);
     if needs_group && group.is_none() {
+        // It can be in a warm pool that could not be read.
+        if scope.groups.borrow().as_ref().is_some_and(|view| !view.unread.is_empty()) {
+            return Ok(Opened::NotNow);
+        }
         return Ok(Opened::Refused(format!(
             "{instance} is in no Auto Scaling group, so none can terminate it: drain it with --then keep"
         )));
@@ -96,7 +100,19 @@ pub async fn open_asked(
     let is_known = |old: &Record| asked.request.as_ref().is_some_and(|id| old.orders.requests.contains(id));
     let saved = match before {
         None => records.create(with_request(Record::open(opening, now))).await?,
-        Some(Read::Record(old)) if !old.is_done() => return Ok(Opened::UnderWay(old)),
+        Some(Read::Record(old)) if !old.is_done() => {
+            let ours = old.controller == config.controller && old.origin != Origin::SpotInterruption;
+            if asked.origin != Origin::SpotInterruption || !ours {
+                return Ok(Opened::UnderWay(old));
+            }
+            // It may wait for its turn yet, and its instance ends in two minutes.
+            let mut next = with_request(old.interrupted(now));
+            next.updated_at = now;
+            let Saved::Saved(record) = records.save(next).await? else { return Ok(Opened::NotNow) };
+            tracing::info!(instance = record.instance_id, "a drain that goes on is one of a spot interruption now");
+            scope.learn((*record).clone(), clock.mono());
+            return Ok(Opened::UnderWay(record));
+        }
         Some(Read::Record(old)) if is_known(&old) => return Ok(Opened::Already(old)),
         Some(Read::Record(old)) => records.save(with_request(old.reopen(opening, now))).await?,
         Some(Read::Newer { .. } | Read::Unreadable { .. }) => return Ok(Opened::NotNow),

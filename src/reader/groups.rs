@@ -1,6 +1,6 @@
 //! What Auto Scaling says: every group and its members, read for all drains at once.
 
-use crate::aws::{AwsError, GroupView, HookView, Session};
+use crate::aws::{AwsError, GroupView, HookView, MemberView, Session};
 use crate::clock::Clock;
 use crate::groups::{GroupInfo, GroupsView, Member, is_waiting};
 use ecs_drain_state::{Balancer, GroupSight, HookSight, LifecycleState, Mono, Obligation, Read, Record, Seen, Target};
@@ -26,11 +26,22 @@ const AGAIN_AT_ONCE: usize = 20;
 /// How many groups are asked for their warm pool, or their hooks, at once.
 const AT_ONCE: usize = 8;
 
-/// Hooks that were read, by group, with when.
-pub type HooksCache = BTreeMap<String, (Mono, Seen<Vec<HookView>>)>;
+/// For how long a look goes on asking for warm pools, and for hooks: the others come first in the next one.
+const POOLS_WITHIN: Duration = Duration::from_secs(120);
+const HOOKS_WITHIN: Duration = Duration::from_secs(30);
+
+/// What is kept of groups between two looks.
+#[derive(Default)]
+pub struct GroupsCache {
+    /// Hooks that were read, by group, with when.
+    hooks: BTreeMap<String, (Mono, Seen<Vec<HookView>>)>,
+    /// The members of warm pools that were read, by group, with when they were asked for last.
+    pools: BTreeMap<String, (Mono, Vec<MemberView>)>,
+}
 
 /// Reads every group, the warm pools, and the hooks of selected groups: often where an instance waits. `ours` are the names of
-/// ecs-drain's hooks.
+/// ecs-drain's hooks. Where there are warm pools or hooks to ask for, `early` gets what the groups themselves show, with what was
+/// read of those before: a wait that has begun needs its heartbeat, however long they take.
 ///
 /// # Errors
 /// When the list of groups could not be read completely: then nothing is said of any instance. A warm pool that cannot be
@@ -38,112 +49,131 @@ pub type HooksCache = BTreeMap<String, (Mono, Seen<Vec<HookView>>)>;
 pub async fn read_groups(
     session: &Session,
     clock: &Clock,
-    hooks: &mut HooksCache,
+    cache: &mut GroupsCache,
     ours: &BTreeSet<String>,
     selects: impl Fn(&str, &BTreeMap<String, String>) -> bool,
+    early: impl FnOnce(Rc<GroupsView>),
 ) -> Result<Rc<GroupsView>, AwsError> {
-    let begun = clock.mono();
-    let mut view = GroupsView {
-        read: Read { began: begun, ended: begun },
-        unread: BTreeSet::new(),
-        groups: BTreeMap::new(),
-        members: BTreeMap::new(),
-    };
-    let mut groups: Vec<(GroupView, Use)> = Vec::new();
+    let began = clock.mono();
     let listed = session.autoscaling.groups(None, true).await?;
-    // DescribeAutoScalingGroups leaves the members of a warm pool out.
-    let has_pool = |group: &&GroupView| group.has_warm_pool && selects(&group.name, &group.tags);
-    let names = listed.iter().filter(has_pool).map(|group| group.name.clone()).collect();
-    let mut pools = each(names, async |name| session.autoscaling.warm_pool(name).await).await;
-    for mut group in listed {
-        let selected = selects(&group.name, &group.tags);
-        let mut waits = false;
-        let pool = pools.remove(&group.name).map_or(Ok(Vec::new()), |pool| pool).unwrap_or_else(|error| {
-            tracing::error!(group = group.name, %error, "cannot read a warm pool; nothing is said of its instances");
-            view.unread.insert(group.name.clone());
-            Vec::new()
-        });
-        for member in std::mem::take(&mut group.members).into_iter().chain(pool) {
-            waits |= selected && is_waiting(&member.lifecycle_state);
-            let state = Member { group: group.name.clone(), state: member.lifecycle_state, healthy: member.healthy };
-            view.members.insert(member.instance_id, state);
-        }
-        groups.push((group, Use { selected, waits }));
-    }
-    let again = stale(&groups, hooks, begun);
-    let is_asked = |(group, of): &&(GroupView, Use)| {
-        // What could not be read is asked again where it matters.
-        let known = hooks.get(&group.name).is_some_and(|(_, hooks)| hooks.known().is_some() || !of.waits);
-        of.selected && (!known || again.contains(&group.name))
+    let selected: BTreeSet<&str> = {
+        let selected = listed.iter().filter(|group| selects(&group.name, &group.tags));
+        selected.map(|group| group.name.as_str()).collect()
     };
-    let names = groups.iter().filter(is_asked).map(|(group, _)| group.name.clone()).collect();
-    let mut answers = each(names, async |name| session.autoscaling.hooks(name).await).await;
-    for (group, _) in groups {
-        if let Some(answer) = answers.remove(&group.name) {
-            let answer = match answer {
-                Ok(all) => (begun, Seen::Yes(all)),
-                // A hook of ours that was there is believed on for a while. That there was none is not.
-                Err(error) => {
-                    let ours = |hook: &HookView| hook.terminating && ours.contains(&hook.name);
-                    let holds = |(read, known): &(Mono, Seen<Vec<HookView>>)| {
-                        begun.since(*read) < HOOKS_BELIEVED && known.known().is_some_and(|all| all.iter().any(ours))
-                    };
-                    let before = hooks.remove(&group.name).filter(holds);
-                    before.unwrap_or_else(|| (begun, Seen::Unknown(error.to_string())))
-                }
-            };
-            hooks.insert(group.name.clone(), answer);
+    cache.hooks.retain(|name, _| listed.iter().any(|group| group.name == *name));
+    // DescribeAutoScalingGroups leaves the members of a warm pool out.
+    let has_pool = |group: &&GroupView| group.has_warm_pool && selected.contains(group.name.as_str());
+    let mut pools: Vec<String> = listed.iter().filter(has_pool).map(|group| group.name.clone()).collect();
+    cache.pools.retain(|name, _| pools.contains(name));
+    pools.sort_by_key(|name| cache.pools.get(name).map_or(Mono::START, |(asked, _)| *asked));
+    let mut unread: BTreeSet<String> = pools.iter().cloned().collect();
+    if !pools.is_empty() || !unknown_hooks(&listed, &selected, cache, began).is_empty() {
+        let read = Read { began, ended: clock.mono() };
+        early(Rc::new(view(&listed, cache, unread.clone(), read)));
+    }
+    let answers = each(clock, POOLS_WITHIN, pools, async |name| session.autoscaling.warm_pool(name).await).await;
+    for (group, answer) in answers {
+        match answer {
+            Ok(members) => {
+                unread.remove(&group);
+                cache.pools.insert(group, (began, members));
+            }
+            Err(error) => {
+                tracing::error!(group, %error, "cannot read a warm pool; nothing is said of its instances");
+                cache.pools.entry(group).or_default().0 = began;
+            }
         }
-        let hooks = match hooks.get(&group.name) {
+    }
+    let names = unknown_hooks(&listed, &selected, cache, began);
+    let answers = each(clock, HOOKS_WITHIN, names, async |name| session.autoscaling.hooks(name).await).await;
+    for (group, answer) in answers {
+        let answer = match answer {
+            Ok(all) => (began, Seen::Yes(all)),
+            // A hook of ours that was there is believed on for a while. That there was none is not.
+            Err(error) => {
+                let ours = |hook: &HookView| hook.terminating && ours.contains(&hook.name);
+                let holds = |(read, known): &(Mono, Seen<Vec<HookView>>)| {
+                    began.since(*read) < HOOKS_BELIEVED && known.known().is_some_and(|all| all.iter().any(ours))
+                };
+                let before = cache.hooks.remove(&group).filter(holds);
+                before.unwrap_or_else(|| (began, Seen::Unknown(error.to_string())))
+            }
+        };
+        cache.hooks.insert(group, answer);
+    }
+    Ok(Rc::new(view(&listed, cache, unread, Read { began, ended: clock.mono() })))
+}
+
+/// What the groups show, with their warm pools and hooks as they were last read.
+fn view(listed: &[GroupView], cache: &GroupsCache, unread: BTreeSet<String>, read: Read) -> GroupsView {
+    let mut view = GroupsView { read, unread, groups: BTreeMap::new(), members: BTreeMap::new() };
+    for group in listed {
+        let (newer, older) = match view.unread.contains(&group.name) {
+            true => (group.members.as_slice(), pool(group, cache)),
+            false => (pool(group, cache), group.members.as_slice()),
+        };
+        // An instance that has gone from one to the other may be in both.
+        for member in older.iter().chain(newer) {
+            let state = member.lifecycle_state.clone();
+            let member_of = Member { group: group.name.clone(), state, healthy: member.healthy };
+            view.members.insert(member.instance_id.clone(), member_of);
+        }
+        let hooks = match cache.hooks.get(&group.name) {
             Some((_, hooks)) => hooks.clone(),
-            None => Seen::Unknown("the group is not selected, so its hooks were not read".to_owned()),
+            None => Seen::Unknown("the hooks of the group were not read".to_owned()),
         };
         let info = GroupInfo {
-            tags: group.tags,
-            target_groups: group.target_groups,
-            classic: group.classic,
+            tags: group.tags.clone(),
+            target_groups: group.target_groups.clone(),
+            classic: group.classic.clone(),
             retains_abandoned: group.retains_abandoned,
             hooks,
         };
-        view.groups.insert(group.name, info);
+        view.groups.insert(group.name.clone(), info);
     }
-    hooks.retain(|name, _| view.groups.contains_key(name));
-    view.read.ended = clock.mono();
-    Ok(Rc::new(view))
+    view
 }
 
-/// Asks something of each group, of some at once: a look must not take minutes where calls wait for their turn.
+/// The members of a group's warm pool, as far as they were read.
+fn pool<'a>(group: &GroupView, cache: &'a GroupsCache) -> &'a [MemberView] {
+    cache.pools.get(&group.name).map_or(&[], |(_, members)| members)
+}
+
+/// Asks something of each group, of some at once, for so long: a look must not take minutes where calls wait for their turn.
 async fn each<T>(
+    clock: &Clock,
+    within: Duration,
     names: Vec<String>,
     ask: impl AsyncFn(&str) -> Result<T, AwsError>,
-) -> BTreeMap<String, Result<T, AwsError>> {
+) -> Vec<(String, Result<T, AwsError>)> {
     let ask = &ask;
-    let asked = stream::iter(names).map(async move |name| {
+    let until = clock.mono() + within;
+    let in_time = stream::iter(names).take_while(|_| std::future::ready(clock.mono() < until));
+    let asked = in_time.map(async move |name| {
         let answer = ask(&name).await;
         (name, answer)
     });
     asked.buffered(AT_ONCE).collect().await
 }
 
-/// How a group matters.
-struct Use {
-    /// The configuration names it.
-    selected: bool,
-    /// An instance of it, or of its warm pool, waits.
-    waits: bool,
-}
-
-/// The groups whose hooks are to be read again.
-fn stale(groups: &[(GroupView, Use)], hooks: &HooksCache, now: Mono) -> BTreeSet<String> {
-    let mut stale: Vec<(Mono, &str)> = Vec::new();
-    for (group, of) in groups {
-        let Some((read, _)) = hooks.get(&group.name) else { continue };
-        if now >= *read + if of.waits { HOOKS_LAST } else { IDLE_HOOKS_LAST } {
-            stale.push((*read, &group.name));
+/// The selected groups whose hooks are to be read: first those where an instance waits, then those that never were, then those
+/// that were read the longest ago.
+fn unknown_hooks(listed: &[GroupView], selected: &BTreeSet<&str>, cache: &GroupsCache, now: Mono) -> Vec<String> {
+    let (mut first, mut then, mut again) = (Vec::new(), Vec::new(), Vec::new());
+    for group in listed.iter().filter(|group| selected.contains(group.name.as_str())) {
+        let waits = group.members.iter().chain(pool(group, cache)).any(|member| is_waiting(&member.lifecycle_state));
+        let lasts = if waits { HOOKS_LAST } else { IDLE_HOOKS_LAST };
+        match cache.hooks.get(&group.name) {
+            None if waits => first.push(group.name.clone()),
+            // What could not be read is asked again where it matters.
+            Some((_, Seen::Unknown(_))) if waits => first.push(group.name.clone()),
+            None => then.push(group.name.clone()),
+            Some((read, _)) if now >= *read + lasts => again.push((*read, group.name.clone())),
+            Some(_) => {}
         }
     }
-    stale.sort_unstable();
-    stale.into_iter().take(AGAIN_AT_ONCE).map(|(_, name)| name.to_owned()).collect()
+    again.sort_unstable();
+    first.into_iter().chain(then).chain(again.into_iter().take(AGAIN_AT_ONCE).map(|(_, name)| name)).collect()
 }
 
 /// Asks `DescribeAutoScalingInstances` for instances that the groups do not show: only if that agrees is one absent. Gives

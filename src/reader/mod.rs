@@ -32,11 +32,12 @@ mod tasks;
 mod tests;
 
 pub use diagnosis::{DiagnosisCache, Stuck, StuckTask, diagnose};
-pub use groups::{HooksCache, absent, attachments, read_groups, sight};
+pub use groups::{GroupsCache, absent, attachments, read_groups, sight};
 pub use search::search;
 
 use crate::aws::{AwsError, Call, Session};
 use crate::clock::{Clock, Leadership};
+use crate::config::Patterns;
 use crate::fleet::Fleet;
 use crate::searches::Searches;
 use balancers::BalancerCache;
@@ -82,6 +83,8 @@ pub struct Reader<'a> {
     pub session: &'a Session,
     /// The clock.
     pub clock: &'a Clock,
+    /// The clusters that the configuration names.
+    pub clusters: &'a Patterns,
     /// The drains.
     pub fleet: &'a Fleet,
     /// Searches for container instances.

@@ -340,7 +340,10 @@ fn tell(reader: &Reader<'_>, arrived: Vec<Rider>) {
         let read = Read { began: joined, ended: reader.clock.mono() };
         match who {
             Who::Drain(key) => {
-                reader.fleet.answer(&key, read, Answer::Search { unread, found });
+                let (found, left_out): (Vec<_>, Vec<_>) =
+                    found.into_iter().partition(|one| reader.clusters.matches(&one.cluster));
+                let left_out = left_out.into_iter().map(|one| one.cluster).collect();
+                reader.fleet.answer(&key, read, Answer::Search { unread, left_out, found });
                 reader.ended(Kind::Sweep, [&key]);
             }
             Who::Search => reader.searches.answer(instance, Found { read, unread, found }),

@@ -9,7 +9,9 @@ use ecs_drain_state::sight::id;
 use ecs_drain_state::{Answer, Balancer, Kind, Mono, Obligation, Phase, Read, Target, TargetSight};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// How many calls wait for their turn at once, at most.
 const WORKERS: usize = 4;
@@ -30,6 +32,8 @@ type ByAddress = BTreeMap<String, String>;
 pub(super) struct Owners {
     /// The owners of addresses by cluster, and until when that is believed; None where they could not be read.
     owners: RefCell<BTreeMap<String, (Mono, Option<ByAddress>)>>,
+    /// Held while the owners of a cluster's addresses are read: who needs them meanwhile waits for that.
+    reading: RefCell<BTreeMap<String, Rc<Mutex<()>>>>,
     /// The balancers that are being asked.
     asked: RefCell<BTreeSet<Balancer>>,
     /// When each balancer may be asked again, at the soonest.
@@ -40,6 +44,7 @@ impl Owners {
     pub(super) fn prune(&self, now: Mono) {
         self.next.borrow_mut().retain(|_, next| *next > now);
         self.owners.borrow_mut().retain(|_, (until, _)| *until > now);
+        self.reading.borrow_mut().retain(|_, alone| Rc::strong_count(alone) > 1);
     }
 }
 
@@ -283,14 +288,16 @@ async fn owned_elsewhere(reader: &Reader<'_>, key: &str, ip: &str) -> bool {
 /// The container instance of the running task that owns an address in a cluster; None where nobody does, or that is not known.
 pub(super) async fn owner(reader: &Reader<'_>, cluster: &str, ip: &str) -> Option<String> {
     let known = &reader.caches.owners.owners;
-    let now = reader.clock.mono();
-    let is_young = known.borrow().get(cluster).is_some_and(|(until, _)| now < *until);
-    if !is_young {
+    let is_young = || known.borrow().get(cluster).is_some_and(|(until, _)| reader.clock.mono() < *until);
+    let reading = reader.caches.owners.reading.borrow_mut().entry(cluster.to_owned()).or_default().clone();
+    let _alone = reading.lock().await;
+    if !is_young() {
         let read = match owners(reader, cluster).await {
-            // The tasks of a large cluster take longer to read.
+            // An instance that places nothing gets no address: one that was another's then is not the drain's since. The tasks
+            // of a large cluster take longer to read.
             Ok((began, owners)) => {
-                let took = reader.clock.mono().since(began);
-                (began + (took * 2).clamp(OWNERS_LAST, OWNERS_LAST * 2), Some(owners))
+                let ended = reader.clock.mono();
+                (ended + ended.since(began).clamp(OWNERS_LAST, OWNERS_LAST * 2), Some(owners))
             }
             Err(error) => {
                 tracing::debug!(%error, "whose an address is cannot be told; it counts as the drain's");

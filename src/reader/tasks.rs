@@ -6,7 +6,9 @@ use crate::aws::calls::DESCRIBE_TASKS;
 use crate::aws::{AwsError, Described, ServiceView, TaskView};
 use crate::fleet::{Choice, Slot};
 use ecs_drain_state::sight::id;
-use ecs_drain_state::{Answer, Balancer, Kind, Mono, Obligation, Read, Seen, Target, TaskAnswer, TaskKind, TaskSight};
+use ecs_drain_state::{
+    Answer, Balancer, Facts, Kind, Mono, Obligation, Read, Seen, Target, TaskAnswer, TaskKind, TaskSight,
+};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -38,10 +40,13 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
                 Ok(described) => {
                     let read = reader.read(began);
                     let answers = answers(reader, &cluster, &described).await;
+                    let mut without = BTreeSet::new();
                     for (key, arns) in &asked {
-                        hand_out(reader, read, key, arns, &answers, &described);
+                        if !hand_out(reader, read, key, arns, &answers, &described) {
+                            without.insert(key.clone());
+                        }
                     }
-                    reader.ended(Kind::Tasks, asked.keys());
+                    reader.end(Kind::Tasks, asked.keys(), &without);
                 }
                 Err(error) => reader.failed(Kind::Tasks, asked.keys(), began, &error),
             }
@@ -119,6 +124,7 @@ async fn answers(reader: &Reader<'_>, cluster: &str, described: &Described<TaskV
     answers
 }
 
+/// Hands a drain what was said of its tasks; false where something was not said, so that it is asked for after a pause.
 fn hand_out(
     reader: &Reader<'_>,
     read: Read,
@@ -126,14 +132,15 @@ fn hand_out(
     arns: &[String],
     answers: &Answers,
     described: &Described<TaskView>,
-) {
-    let Some(record) = reader.fleet.record(key) else { return };
+) -> bool {
+    let Some(record) = reader.fleet.record(key) else { return true };
     let now = reader.clock.now();
     let mut tasks = Vec::new();
-    let mut failed = None;
+    let (mut failed, mut whole) = (None, true);
     for arn in arns {
         if let Some((_, sight, balancers)) = answers.get(id(arn)) {
             let found = obligations(reader, balancers, &record.instance_id, now);
+            whole &= matches!(found, Seen::Yes(_));
             tasks.push((arn.clone(), TaskAnswer::Found(sight.clone(), found)));
         } else if let Some((_, reason)) = described.failed.iter().find(|(failed, _)| failed == arn) {
             failed = Some(format!("ecs:DescribeTasks said of {arn}: {reason}"));
@@ -142,9 +149,16 @@ fn hand_out(
         }
     }
     reader.fleet.answer(key, read, Answer::Tasks(tasks));
+    // A read that lags may not know a task that was listed a moment ago: it is as open as before.
+    let missing = |arn: &&String| !answers.contains_key(id(arn));
+    let is_open = |facts: &Facts, arn: &String| facts.tasks.get(arn).is_some_and(|task| task.stopped.is_none());
+    let open = |slot: &mut Slot| arns.iter().filter(missing).any(|arn| is_open(&slot.drain.facts, arn));
+    whole &= !reader.fleet.with(key, open).unwrap_or(false);
     if let Some(why) = failed {
         reader.fleet.answer(key, read, Answer::Failed(Kind::Tasks, why));
+        return false;
     }
+    whole
 }
 
 fn obligations(

@@ -105,8 +105,8 @@ fn goes_on(record: &Record) -> bool {
 
 fn kind(record: &Record) -> Option<Kind> {
     match (&record.lifecycle, record.origin) {
+        (_, Origin::SpotInterruption) => None,
         (Some(_), _) => Some(Kind::Lifecycle),
-        (None, Origin::SpotInterruption) => None,
         (None, Origin::Operator | Origin::Rebalance | Origin::LifecycleHook) => Some(Kind::Asked),
     }
 }

@@ -19,7 +19,7 @@ pub use target::TargetFacts;
 
 use crate::phase::Phase;
 use crate::policy::{DaemonTasks, DisconnectedAgent, Policy};
-use crate::record::{ContainerInstance, Record, Target};
+use crate::record::{ContainerInstance, Record, Target, Then};
 use crate::sight::{Seen, TaskKind, TaskSight};
 use crate::time::{Mono, Read, Run};
 use std::collections::BTreeMap;
@@ -52,6 +52,8 @@ pub struct SearchFacts {
     pub sweep: Option<Read>,
     /// The clusters that it could not read.
     pub unread: Vec<String>,
+    /// The clusters that have the instance although the configuration leaves them out, as far as searches have shown.
+    pub left_out: Vec<String>,
     /// The newest search of its own clusters.
     pub own: Option<Read>,
     /// Container instances that were found and are not in the record yet.
@@ -123,7 +125,9 @@ impl Facts {
                     self.note_target(record, policy, read, (&balancer, &target), sight);
                 }
             }
-            Answer::Search { unread, found } => self.note_search(record, read, unread, found),
+            Answer::Search { unread, left_out, found } => {
+                self.note_search(record, read, unread, left_out, found);
+            }
             Answer::Own { found } => {
                 self.trouble.remove(&Kind::Own);
                 self.search.own = Some(read);
@@ -262,6 +266,9 @@ impl Facts {
                     self.unsee(&registrations);
                 }
                 self.unsee_gone(policy, &registrations);
+                if seen_before {
+                    self.leave_anew(&registrations, read);
+                }
             }
         }
     }
@@ -275,9 +282,19 @@ impl Facts {
         }
     }
 
-    fn note_search(&mut self, record: &Record, read: Read, unread: Vec<String>, found: Vec<ContainerInstance>) {
+    fn note_search(
+        &mut self,
+        record: &Record,
+        read: Read,
+        unread: Vec<String>,
+        mut left_out: Vec<String>,
+        found: Vec<ContainerInstance>,
+    ) {
         self.trouble.remove(&Kind::Sweep);
-        if !found.is_empty() {
+        let before = std::mem::take(&mut self.search.left_out).into_iter();
+        left_out.extend(before.filter(|cluster| unread.contains(cluster)));
+        self.search.left_out = left_out;
+        if !found.is_empty() || !self.search.left_out.is_empty() {
             self.search.nowhere = None;
         } else if unread.is_empty() {
             self.search.nowhere = Some(Run::extend(self.search.nowhere, read));
@@ -316,7 +333,9 @@ impl Facts {
             return None;
         }
         if mine().flatten().all(InstanceFacts::is_gone) {
-            return Some(true);
+            // What we deregistered says nothing of an instance that stays.
+            let stays = record.lifecycle.is_none() && matches!(record.then, Some(Then::Keep | Then::Leave) | None);
+            return Some(!(stays && record.container_instances.iter().any(|mine| mine.deregistered_at.is_some())));
         }
         let long = |since: Mono| record.lifecycle.is_some() || now.since(since) >= policy.agent_grace;
         Some(self.away_since().is_some_and(long))

@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("heartbeat", "aws beats clock groups metrics scope"),
     ("http", "clock health metrics"),
     ("intake", "aws clock config groups records scope store"),
-    ("reader", "aws clock fleet groups searches"),
+    ("reader", "aws clock config fleet groups searches"),
     ("scope", "aws beats config fleet groups health metrics searches store"),
     ("beats", "aws"),
     ("fleet", "config"),

@@ -8,12 +8,12 @@ use crate::harness::{
 use crate::queue::Said;
 use crate::scenarios::{A, B, C, INSTANCE_TARGETS, PLAIN, cluster, cluster_under, cluster_with_warm_pool};
 use crate::story::{
-    BUSY, beside, break_phase, busy, delete_record, held, no_violation, run_for, until_phase, while_running,
+    BUSY, beside, break_phase, busy, delete_record, held, no_violation, run_for, until, until_phase, while_running,
     write_schema,
 };
 use aws_simulator::autoscaling::How;
 use aws_simulator::spec::{ClusterSpec, GroupSpec, ServiceSpec, StandaloneSpec, WarmPoolSpec};
-use aws_simulator::{BEGIN, Cloud, Fault, Matcher, Rule, Simulator};
+use aws_simulator::{BEGIN, CallInfo, Cloud, Fault, Matcher, Rule, Simulator};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Ids, Saved};
 use ecs_drain_state::{ActionResult, Outcome, Phase, Record};
@@ -573,6 +573,83 @@ fn a_drain_that_rests_in_a_warm_pool_ends_well_although_its_group_is_not_selecte
         assert_eq!(status, [("web".to_owned(), "ACTIVE")]);
         no_violation(&simulator);
     });
+}
+
+/// The cluster that is left out cannot be searched when the drain begins: it is found there later, and left alone.
+#[test]
+fn an_instance_that_is_found_late_in_a_cluster_that_is_not_configured_is_held_until_it_is_not() {
+    let scenario = Scenario {
+        config: "clusters = [\"web\"]\n",
+        world: |cloud| {
+            (BUSY.world)(cloud);
+            cloud.add_cluster(&ClusterSpec::new("batch"));
+            let now = cloud.now();
+            cloud.world.ecs.register_instance(now, "batch", A, 1024, 2048);
+        },
+        ..BUSY
+    };
+    let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        let batch = |call: &CallInfo| call.operation == "ListContainerInstances" && call.summary.contains("batch");
+        simulator.with(|cloud| cloud.faults.add(Rule::new(Matcher::Predicate(Arc::new(batch)), Fault::AccessDenied)));
+        until_phase(&simulator, &store, Phase::Waiting).await;
+        simulator.with(|cloud| cloud.faults.clear());
+        tokio::time::sleep(seconds(3000)).await;
+        assert!(held(&simulator));
+        let message = record(&store, A).await.unwrap().shown.message;
+        assert!(message.contains("cluster batch"), "{message}");
+        let session = ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
+        let old = session.ecs.list_container_instances("batch", &[A.to_owned()]).await.unwrap();
+        session.ecs.deregister("batch", &old[0]).await.unwrap();
+        let record = until_phase(&simulator, &store, Phase::Done).await;
+        assert_eq!(record.outcome(), Some(Outcome::Drained));
+    });
+    no_violation(&simulator);
+    simulator.peek(|cloud| {
+        let changes = ["UpdateContainerInstancesState", "DeregisterContainerInstance", "StopTask"];
+        let ours = cloud.log.entries().iter().filter(|e| e.number.is_some() && changes.contains(&&*e.operation));
+        assert_eq!(ours.filter(|e| e.summary.contains("cluster=batch")).count(), 0);
+    });
+}
+
+/// What one service registers cannot be read for ten minutes: its tasks are asked for now and then meanwhile.
+#[test]
+fn a_service_that_cannot_be_described_is_not_asked_for_without_a_pause() {
+    let ((), simulator) = while_running(&PLAIN, async |simulator: Simulator, store| {
+        simulator.with(|cloud| cloud.faults.add(Rule::on("DescribeServices", Fault::AccessDenied)));
+        until(&simulator, "its drain begins", async || record(&store, A).await.is_some()).await;
+        let calls = || simulator.peek(|cloud| cloud.log.count("DescribeTasks"));
+        let before = calls();
+        tokio::time::sleep(seconds(600)).await;
+        let made = calls() - before;
+        assert!((5..60).contains(&made), "{made} in ten minutes");
+        simulator.with(|cloud| cloud.faults.clear());
+        until_phase(&simulator, &store, Phase::Done).await;
+    });
+    no_violation(&simulator);
+}
+
+/// No call for a warm pool is answered: an instance of another group begins to wait under a hook of a minute, and is held.
+#[test]
+fn a_warm_pool_that_is_not_answered_holds_up_no_heartbeat() {
+    let scenario = Scenario {
+        world: |cloud| {
+            cluster_under(cloud, vec![our_hook(seconds(60))]);
+            let warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 1 });
+            cloud.add_group(GroupSpec { warm_pool, ..group("pool-group", "web", &[C]) });
+            cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(5)));
+        },
+        begin: |cloud| cloud.faults.add(Rule::on("DescribeWarmPool", Fault::Hang)),
+        ..PLAIN
+    };
+    let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        // The groups have been read once.
+        tokio::time::sleep(seconds(100)).await;
+        simulator.with(|cloud| cloud.terminate(A, false).unwrap());
+        let record = until_phase(&simulator, &store, Phase::Done).await;
+        assert_eq!(record.outcome(), Some(Outcome::Drained));
+    });
+    no_violation(&simulator);
+    simulator.peek(|cloud| assert!(our_completions(cloud, A).iter().all(|c| c.how == How::Called)));
 }
 
 /// A drain does not need another group's warm pool.

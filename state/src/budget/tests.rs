@@ -9,8 +9,8 @@ use crate::policy::{Concurrency, Policy};
 use crate::record::{ContainerInstance, Origin, Record, WaitKind};
 use jiff::SignedDuration;
 
-/// `operator:Pending` is a drain; `rebalance`, `spot`, `hook`, `pool` (a warm pool's) and `adopted` (asked for, and held by a
-/// hook since) are the others. `@dev` is in another cluster, `!` is paused, `~` is kept by its group.
+/// `operator:Pending` is a drain; `rebalance`, `spot`, `hook`, `pool` (a warm pool's) `adopted` (asked for, and held by a
+/// hook since) and `taken` (held by a hook when Spot announced to take it) are the others. `@dev` is in another cluster, `!` is paused, `~` is kept by its group.
 fn drains(words: &str) -> Vec<Record> {
     words.split_whitespace().enumerate().map(|(n, word)| drain(n, word)).collect()
 }
@@ -31,6 +31,7 @@ fn drain(n: usize, word: &str) -> Record {
         "rebalance" => (record.origin, record.lifecycle) = (Origin::Rebalance, None),
         "spot" => (record.origin, record.lifecycle) = (Origin::SpotInterruption, None),
         "adopted" => record.origin = Origin::Operator,
+        "taken" => record.origin = Origin::SpotInterruption,
         "hook" | "pool" => {}
         other => panic!("no drain {other}"),
     }
@@ -103,6 +104,8 @@ fn what_takes_no_place() {
         ("operator:Waiting hook:Pending", "now now"),
         ("adopted:Pending hook:Pending", "now 1/1+0"),
         ("spot:Waiting hook:Pending", "now now"),
+        ("hook:Waiting taken:Pending", "now now"),
+        ("taken:Waiting hook:Pending", "now now"),
     ] {
         assert_eq!(turns(&hooks(1), 10, drains), told, "{drains}");
     }

@@ -43,6 +43,9 @@ pub(crate) fn container_instances(record: &Record, facts: &Facts, now: Mono) -> 
     if !facts.search.found.is_empty() {
         return Err(Remains::Unknown(format!("a container instance was found that {NOT_YET}")));
     }
+    if let Some(why) = left_out(facts) {
+        return Err(Remains::Unknown(why));
+    }
     for mine in &record.container_instances {
         let Some((read, sight)) = facts.of(&mine.arn).and_then(|one| one.sight.as_ref()) else {
             return Err(not_read(facts, Kind::Status, "a container instance"));
@@ -58,6 +61,12 @@ pub(crate) fn container_instances(record: &Record, facts: &Facts, now: Mono) -> 
         }
     }
     Ok(())
+}
+
+/// Why nothing is done while a cluster has the instance that nobody has allowed ecs-drain to work in, if one has.
+pub(crate) fn left_out(facts: &Facts) -> Option<String> {
+    let cluster = facts.search.left_out.first()?;
+    Some(format!("it is also in cluster {cluster}, which the configuration leaves out: held until it is not"))
 }
 
 /// Whether no task that matters is left, or the instance is dead.

@@ -113,6 +113,9 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     };
     let (group, state, hook) = match view.facts.group.seen() {
         Seen::Unknown(why) => return unknown(&why),
+        Seen::Yes(GroupSight::Absent) if intent.outcome == Outcome::Forced => {
+            return Step::End(Outcome::Forced, "it is in no Auto Scaling group, and stays as it is".to_owned());
+        }
         Seen::Yes(GroupSight::Absent) => {
             let what = "it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it";
             return unknown(what);

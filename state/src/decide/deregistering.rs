@@ -53,7 +53,8 @@ fn deregister(draft: &mut Record, view: &View<'_>) -> Step {
         return unknown(&why);
     }
     let standalone = waiting::standalone(view.facts);
-    if !standalone.is_empty() {
+    // What a dead instance ran is frozen.
+    if !standalone.is_empty() && !view.facts.is_dead(view.policy, view.now.mono) {
         let words = standalone.iter().map(|(arn, _, task)| describe_task(arn, task));
         let why = Why::BeforeDeregistration { tasks: left_of(words.collect()) };
         return waiting::stop_standalone(draft, &standalone, why, view);

@@ -51,13 +51,15 @@ fn cannot_cancel(draft: &Record, view: &View<'_>) -> Option<&'static str> {
     }
 }
 
-/// Our `DRAINING` is undone in Returning; nothing was done in Pending.
+/// Our `DRAINING` is undone in Returning; nothing was done in Pending, unless an earlier drain has left its own.
 fn cancel(draft: &mut Record, order: &Order) -> Option<Step> {
     let note = format!("cancelled by {order}");
     match draft.phase() {
-        Phase::Pending => Some(Step::End(Outcome::Cancelled, note)),
+        Phase::Pending if draft.container_instances.iter().all(|mine| !mine.draining_is_ours) => {
+            Some(Step::End(Outcome::Cancelled, note))
+        }
         Phase::Returning => None,
-        Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing => {
+        Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing => {
             Some(Step::Enter(Stage::Returning { intent: None }, note))
         }
         Phase::Done => None,

@@ -1,6 +1,6 @@
 //! Pending: the instance was seen; nothing was done to it.
 
-use super::clear::{Remains, registrations_known};
+use super::clear::{Remains, left_out, registrations_known};
 use super::{AT_LATEST, Step, Turn, View, need, soon, unknown};
 use crate::facts::Kind;
 use crate::needs::Class;
@@ -70,6 +70,9 @@ pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
     let nowhere = view.facts.search.nowhere;
     let next_search = nowhere.map_or(Mono::START, |run| run.last.ended + view.policy.read_lag);
     let search = || need(Kind::Sweep, next_search.max(view.now.mono), Class::Begin);
+    if let Some(why) = left_out(view.facts) {
+        return Step::Wait(Why::Unknown(why), AT_LATEST);
+    }
     if view.policy.not_in_cluster == NotInCluster::Hold {
         return Step::Read(search(), Why::HeldNotInCluster, AT_LATEST);
     }

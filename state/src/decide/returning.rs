@@ -54,7 +54,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
 }
 
 /// A cancelled drain: what we made `DRAINING` is made `ACTIVE`, and asked for until no late word of ours can undo it.
-fn cancelled(draft: &Record, view: &View<'_>) -> Step {
+fn cancelled(draft: &mut Record, view: &View<'_>) -> Step {
     if let Some(LifecycleState::Waiting(_) | LifecycleState::Terminating) = view.facts.group.state() {
         return Step::End(Outcome::Cancelled, "its group terminates it meanwhile".to_owned());
     }
@@ -65,6 +65,7 @@ fn cancelled(draft: &Record, view: &View<'_>) -> Step {
         return Step::End(Outcome::Cancelled, "its DRAINING was not ours, and stays".to_owned());
     }
     if settled && !ours.iter().any(|(_, status)| draining(status)) {
+        draft.container_instances.iter_mut().for_each(|mine| mine.draining_is_ours = false);
         return Step::End(Outcome::Cancelled, "it is ACTIVE again".to_owned());
     }
     let actions = ours

@@ -23,6 +23,9 @@ const KEEP: Duration = Duration::from_secs(30);
 /// How long the first list of a drain's tasks waits for the drains that begin with it.
 const TOGETHER: Duration = Duration::from_millis(1500);
 
+/// How often every cluster is searched while one that the configuration leaves out has the instance.
+const LEFT_OUT: Duration = Duration::from_secs(60);
+
 /// How often targets are read that nobody deregisters.
 const IN_SERVICE: Duration = Duration::from_secs(30);
 
@@ -57,6 +60,9 @@ pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
         Phase::Done => Needs::default(),
     };
     needs = needs.and(lost);
+    if let (Some(sweep), false) = (view.facts.search.sweep, view.facts.search.left_out.is_empty()) {
+        needs.want(Kind::Sweep, sweep.ended + LEFT_OUT, Class::Show);
+    }
     if let (Some(deadline), true) = (draft.deadline, draft.phase() < Phase::Completing) {
         needs = needs.and(wants.decide_at(deadline));
     }
@@ -314,6 +320,9 @@ pub(super) fn is_complete_since(draft: &Record, view: &View<'_>, passed: Mono) -
     let facts = view.facts;
     let young = |read: Option<Read>| read.is_some_and(|read| read.began >= passed);
     let group = facts.group.known().is_some();
+    // Of one that is in no cluster, nothing else is read.
+    let searched =
+        !draft.container_instances.is_empty() || facts.search.nowhere.is_some_and(|run| run.last.began >= passed);
     let instances = draft.container_instances.iter().all(|mine| {
         let one = facts.of(&mine.arn);
         one.is_some_and(|one| {
@@ -322,5 +331,5 @@ pub(super) fn is_complete_since(draft: &Record, view: &View<'_>, passed: Mono) -
     });
     let tasks = facts.tasks_there().all(|(_, task)| young(task.sight.as_ref().map(|(read, _)| *read)));
     let targets = draft.obligations.iter().all(|o| young(facts.target(o).and_then(TargetFacts::read)));
-    group && instances && tasks && targets && clear::registrations_known(facts).is_ok()
+    group && searched && instances && tasks && targets && clear::registrations_known(facts).is_ok()
 }

@@ -81,6 +81,8 @@ pub enum Answer {
     Search {
         /// The names of the clusters that could not be read.
         unread: Vec<String>,
+        /// The names of the others that have it, and that the configuration leaves out: nothing may be done there.
+        left_out: Vec<String>,
         /// What was found in the others.
         found: Vec<ContainerInstance>,
     },

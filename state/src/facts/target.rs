@@ -156,6 +156,16 @@ impl Facts {
         }
     }
 
+    /// A task was there until now: targets that were never seen registered may have been until now, whatever was seen before.
+    pub(super) fn leave_anew(&mut self, registrations: &[usize], stopped: Read) {
+        for index in registrations {
+            let target = &mut self.targets[*index];
+            if let (None, Some(_)) = (target.registered, target.leaving) {
+                target.leaving = Some(Watch { before: Duration::ZERO, since: stopped.ended });
+            }
+        }
+    }
+
     /// What is known of one of the record's obligations.
     pub fn target(&self, obligation: &Obligation) -> Option<&TargetFacts> {
         self.targets.iter().find(|target| target.obligation.is_same(obligation))

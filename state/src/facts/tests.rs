@@ -268,6 +268,7 @@ fn searches_that_found_nothing_in_a_row() {
     let mut memory = Memory::new();
     let search = |found: usize, unread: &[&str]| Answer::Search {
         unread: unread.iter().map(|name| (*name).to_owned()).collect(),
+        left_out: Vec::new(),
         found: (1..=found).map(container_instance).collect(),
     };
     let nowhere =

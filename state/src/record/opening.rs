@@ -1,7 +1,7 @@
 //! How a record begins: opened, adopted by a lifecycle action, opened again; and the deadline that comes with it.
 
 use super::{ContainerInstance, Event, Lifecycle, Order, Orders, Origin, Record, Shown, Stage, Strategy, Then, later};
-use crate::phase::{Outcome, Phase};
+use crate::phase::Phase;
 use crate::why::Why;
 use jiff::{SignedDuration, Timestamp};
 
@@ -97,6 +97,15 @@ impl Record {
         next
     }
 
+    /// A spot interruption was announced for the instance of a drain that goes on. That is why it exists now: it waits for
+    /// nobody's turn, and is as urgent as one that begins with it.
+    pub fn interrupted(&self, now: Timestamp) -> Record {
+        let mut next = self.clone();
+        next.note(now, format!("a spot interruption was announced; it was a drain of origin {}", self.origin.name()));
+        next.origin = Origin::SpotInterruption;
+        next
+    }
+
     fn take_lifecycle(
         &mut self,
         lifecycle: Lifecycle,
@@ -134,13 +143,10 @@ impl Record {
     /// The same instance waits again after its last drain was done: a new generation over the finished record.
     pub fn reopen(&self, opening: Opening, now: Timestamp) -> Record {
         let mut next = Record::open(opening, now);
-        let kept = self.then == Some(Then::Keep) && self.outcome() == Some(Outcome::Drained);
-        if kept || self.lives_on() {
-            // It was kept drained, or waits once more before it was made ACTIVE: what is DRAINING is still ours to undo.
-            for mine in &mut next.container_instances {
-                let before = self.container_instances.iter().find(|c| c.arn == mine.arn);
-                mine.draining_is_ours = before.is_some_and(|c| c.draining_is_ours);
-            }
+        // It was kept drained, or waits once more before it was made ACTIVE: what is DRAINING is still ours to undo.
+        for mine in &mut next.container_instances {
+            let before = self.container_instances.iter().find(|c| c.arn == mine.arn);
+            mine.draining_is_ours = before.is_some_and(|c| c.draining_is_ours);
         }
         next.orders.requests.clone_from(&self.orders.requests);
         next.generation = self.generation.saturating_add(1);

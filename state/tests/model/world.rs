@@ -209,7 +209,9 @@ impl Truth {
             }
             Kind::Targets => Answer::Targets(vec![(web().balancer, web().target, self.target())]),
             Kind::Own => Answer::Own { found: vec![container_instance()] },
-            Kind::Sweep => Answer::Search { unread: Vec::new(), found: vec![container_instance()] },
+            Kind::Sweep => {
+                Answer::Search { unread: Vec::new(), left_out: Vec::new(), found: vec![container_instance()] }
+            }
         }
     }
 

@@ -147,6 +147,32 @@ fn spot_interruptions_do_not_wait_for_a_budget() {
     no_violation(&simulator);
 }
 
+/// A rebalance is recommended for both, and one may drain at once; then Spot takes the one that waits for its turn.
+#[test]
+fn a_spot_interruption_ends_the_wait_for_a_turn() {
+    let scenario = Scenario {
+        config: queued!("[policy]\nrebalance = \"keep\"\n"),
+        begin: |cloud| {
+            cloud.recommend_rebalance(A);
+            cloud.recommend_rebalance(B);
+        },
+        ..CALM
+    };
+    let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        let status = |instance: &str| simulator.with(|cloud| cloud.container_instance_status(instance)[0].1);
+        until(&simulator, "one of them drains", async || [A, B].into_iter().any(|one| status(one) == "DRAINING")).await;
+        let waits = if status(A) == "DRAINING" { B } else { A };
+        let before = record(&store, waits).await.unwrap();
+        assert_eq!((before.origin, before.phase()), (Origin::Rebalance, Phase::Pending));
+        simulator.with(|cloud| cloud.interrupt_spot(waits));
+        tokio::time::sleep(seconds(20)).await;
+        assert_eq!(status(waits), "DRAINING");
+        let after = record(&store, waits).await.unwrap();
+        assert_eq!((after.origin, after.generation), (Origin::SpotInterruption, 1));
+    });
+    expect_no_harm(&simulator);
+}
+
 #[test]
 fn a_warning_that_comes_again_and_again_opens_one_drain() {
     let (record, simulator) = while_running(&CALM, async |simulator: Simulator, store| {

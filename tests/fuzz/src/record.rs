@@ -88,7 +88,7 @@ fn worlds(record: &Record) -> [Vec<Answer>; 4] {
         }
         let gone = record.obligations.iter().map(|o| (o.balancer.clone(), o.target.clone(), TargetSight::Gone));
         answers.push(Answer::Targets(gone.collect()));
-        answers.push(Answer::Search { unread: Vec::new(), found: Vec::new() });
+        answers.push(Answer::Search { unread: Vec::new(), left_out: Vec::new(), found: Vec::new() });
         answers
     };
     let kind = record.lifecycle.as_ref().map_or(WaitKind::Terminating, |l| l.kind);

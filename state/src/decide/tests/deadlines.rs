@@ -226,3 +226,21 @@ fn extended_while_in_no_cluster() {
         ",
     );
 }
+
+/// That an instance is in no cluster counts only by a search that was made after the deadline had passed.
+#[test]
+fn in_no_cluster_acts_on_a_search_made_after_it_passed() {
+    check(
+        "
+        policy deadline=2m at-deadline=abandon not-in-cluster=hold
+        0s   ci=none      => Pending search≥1s 30s HeldNotInCluster
+        5s                => Pending search≥1m6s 30s HeldNotInCluster
+        66s  search=fails => Pending search≥1m7s 30s HeldNotInCluster
+        121s              => Pending search≥2m2s 30s HeldNotInCluster
+        130s              => Pending search≥2m11s 30s HeldNotInCluster
+        200s search=works => Completing saved Complete(ABANDON,Abandoned) 10s Completing; accepted: Done(Abandoned)
+        210s              => Done(Abandoned)
+        3 writes
+        ",
+    );
+}

@@ -342,3 +342,34 @@ fn a_cluster_that_cannot_be_searched() {
         ",
     );
 }
+
+/// What a dead instance ran is frozen: its standalone task neither ends nor can be stopped, and is excused like any other.
+#[test]
+fn a_dead_instance_with_a_standalone_task_is_deregistered() {
+    check(
+        "
+        policy strategy=deregister
+        0s   ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING!                       => Deregistering 30s BeforeDeregistration(1)
+        10s  group=Terminating:Wait!         => Deregistering 30s BeforeDeregistration(1)
+        609s                                 => Deregistering saved 30s ListsOnceMore(1m)
+        670s                                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        700s                                 => Deregistering Deregister(c1) 5s AskedToDeregister
+        760s                                 => Deregistering Deregister(c1) 5s AskedToDeregister
+        4 writes
+        ",
+    );
+    check(
+        "
+        policy strategy=deregister standalone=1m
+        0s   ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING!                       => Deregistering 30s BeforeDeregistration(1)
+        10s  group=Terminating:Wait!         => Deregistering 30s BeforeDeregistration(1)
+        70s                                  => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
+        75s  tasks=standalone:RUNNING!       => Deregistering 30s BeforeDeregistration(1)
+        609s                                 => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        670s                                 => Deregistering Deregister(c1) 5s AskedToDeregister
+        4 writes
+        ",
+    );
+}

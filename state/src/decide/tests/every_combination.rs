@@ -130,7 +130,7 @@ fn ripen(drain: &mut Drain, policy: &Policy) {
     let status = |of: &String| Answer::Status { of: of.clone(), sight: container_instance_sight("DRAINING!", 0, 1) };
     let list = |of: &String, wanted| Answer::List { of: of.clone(), wanted, tasks: Vec::new() };
     let target = || Answer::Targets(vec![(obligation("web").balancer, obligation("web").target, TargetSight::Gone)]);
-    let search = |found| Answer::Search { unread: Vec::new(), found };
+    let search = |found| Answer::Search { unread: Vec::new(), left_out: Vec::new(), found };
     let found = || drain_of(&arns);
     let mut history = vec![(1, search(found()))];
     history.extend(arns.iter().map(|of| (1, status(of))));
@@ -192,7 +192,7 @@ fn answers(look: &Look, drain: &Drain) -> Vec<Answer> {
     }
     if look.second {
         let found = (1..=registered + 1).map(container_instance).collect();
-        all.push(Answer::Search { unread: Vec::new(), found });
+        all.push(Answer::Search { unread: Vec::new(), left_out: Vec::new(), found });
     }
     all
 }

@@ -29,7 +29,7 @@
 //! | `group=Terminating:Wait` | Auto Scaling's word, or `absent`; `!`: unhealthy | `Terminating:Wait` |
 //! | `hook=60` | the heartbeat timeout of our hook, in seconds; `none`, or `?` | `60` |
 //! | `retains` | `yes`: the group keeps an instance whose termination is abandoned | `no` |
-//! | `search=fails` | a search of every cluster; else it finds the container instances that exist, but not in the clusters `unread=dev` | `works` |
+//! | `search=fails` | a search of every cluster; else it finds the container instances that exist, but not in the clusters `unread=dev`; `left-out=dev` has the instance too, and the configuration leaves it out | `works` |
 //! | `answer=accepted` | what a completion is answered: `accepted`, `no-active` or `error` | `accepted` |
 //! | `clock=+1h` | how far the wall clock is off | `+0s` |
 //! | `turn=2/2+1` | so many go on, of so many, and so many wait before it; `now`: its turn has come | `now` |
@@ -42,7 +42,7 @@
 //! `take-back` (an operator ordered it, or no longer does), `adopt` (intake gave the drain a lifecycle action).
 //!
 //! `policy then=keep` opens a drain that no hook began: `terminate`, `terminate-and-shrink`, `keep` or `leave`; `origin=spot`
-//! one of that origin.
+//! one of that origin; `ours` one that found the `DRAINING` that an earlier drain of ecs-drain has left.
 
 mod cloud;
 mod show;
@@ -131,13 +131,14 @@ pub struct Played {
 impl Played {
     pub fn open(policy_words: &str, first: &str) -> Played {
         let mut policy = Policy::default();
-        let (mut kind, mut then, mut origin) = (WaitKind::Terminating, None, None);
+        let (mut kind, mut then, mut origin, mut ours) = (WaitKind::Terminating, None, None, false);
         let mut opened_with = if first.contains("ci=none") { 0 } else { 1 };
         for word in policy_words.split_whitespace() {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("kind", "returns-to-warm-pool") => kind = WaitKind::ReturnsToWarmPool,
                 ("kind", "replaces-root-volume") => kind = WaitKind::ReplacesRootVolume,
                 ("opened", count) => opened_with = count.parse().unwrap(),
+                ("ours", "") => ours = true,
                 ("origin", "spot") => origin = Some(Origin::SpotInterruption),
                 ("then", word) => {
                     then = Some(match word {
@@ -160,6 +161,7 @@ impl Played {
             (record.global_limit, record.deadline) = (None, None);
         }
         record.origin = origin.unwrap_or(record.origin);
+        record.container_instances.iter_mut().for_each(|one| one.draining_is_ours = ours);
         let drain = Drain::new(record, Mono::START);
         Played { policy, drain, cloud: Cloud::default(), search_from: None, born: Duration::ZERO, writes: 1 }
     }

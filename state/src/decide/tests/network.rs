@@ -100,3 +100,22 @@ fn a_target_that_comes_back() {
         ",
     );
 }
+
+/// Never seen registered, it may have been until its task had stopped, whatever was read before: a read that lags shows the time
+/// before it was.
+#[test]
+fn a_target_that_was_never_seen_leaves_when_its_task_has_stopped() {
+    check(
+        "
+        0s   ACTIVE tasks=web:RUNNING found=net-web/20 targets=none => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                               => Waiting saved search≥1m6s 30s TasksLeft(1)
+        300s                                                        => Waiting saved 30s TasksLeft(1)
+        330s tasks=none                                             => Verifying saved 30s NetworkSettling(2m)
+        391s                                                        => Verifying saved 30s NetworkSettling(59s)
+        410s                                                        => Verifying 30s NetworkSettling(40s)
+        440s                                                        => Verifying saved 10s NetworkSettling(10s)
+        460s                                                        => Completing saved Complete(CONTINUE,Drained) 10s Completing; accepted: Done(Drained)
+        9 writes
+        ",
+    );
+}

@@ -285,3 +285,56 @@ fn the_reserve_of_a_short_time_is_half_of_it() {
         ",
     );
 }
+
+/// Our own deregistration says nothing of an instance that no group has: what ran there is given its time.
+#[test]
+fn deregistered_by_us_in_no_group() {
+    check(
+        "
+        policy then=keep strategy=deregister
+        0s   ACTIVE tasks=web:RUNNING found=web/60 targets=web:healthy group=absent => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                                                               => Deregistering 30s ListsOnceMore(1m)
+        66s                                                                         => Deregistering 30s ListsOnceMore(1m)
+        127s                                                                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING tasks=none targets=none                                        => Waiting saved search≥3m12s 30s LongestDelay(1m)
+        140s                                                                        => Waiting search≥3m12s 30s LongestDelay(51s)
+        150s                                                                        => Waiting search≥3m12s 30s LongestDelay(41s)
+        195s                                                                        => Done(Drained) saved
+        260s                                                                        => Done(Drained)
+        5 writes
+        ",
+    );
+}
+
+/// What an earlier drain has left DRAINING is undone as well, although this one did nothing yet.
+#[test]
+fn cancelled_before_its_turn_and_kept_by_an_earlier_drain() {
+    check(
+        "
+        policy then=keep ours
+        0s  DRAINING group=InService turn=1/1+0 => Pending saved 10s WaitsForTurn(1/1+0)
+        10s cancel                              => Returning saved SetActive(c1) 10s AskedToReturn
+        20s ACTIVE                              => Returning SetActive(c1) 10s AskedToReturn
+        80s                                     => Done(Cancelled) saved
+        4 writes
+        ",
+    );
+}
+
+/// Nobody can terminate it: force ends the drain.
+#[test]
+fn forced_where_no_group_has_it() {
+    check(
+        "
+        policy then=terminate
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Verifying saved search≥1m6s 30s Settling(1m)
+        66s                         => Verifying 30s SecondLook(1m)
+        116s                        => Verifying 10s SecondLook(10s)
+        127s group=absent           => Completing saved 30s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
+        140s                        => Completing 30s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
+        150s force                  => Done(Forced) saved
+        5 writes
+        ",
+    );
+}

@@ -55,11 +55,7 @@ impl Budget {
         let word = |name: &str| item.get(name)?.get("S")?.as_str();
         let (why, exempt) = self.exempt;
         let lifecycle = item.get(self.lifecycle).is_some();
-        Kind {
-            cluster: word(self.cluster).map(str::to_owned),
-            lifecycle,
-            exempt: !lifecycle && word(why) == Some(exempt),
-        }
+        Kind { cluster: word(self.cluster).map(str::to_owned), lifecycle, exempt: word(why) == Some(exempt) }
     }
 
     fn limit(&self, kind: &Kind) -> Option<usize> {

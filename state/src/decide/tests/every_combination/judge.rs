@@ -103,7 +103,7 @@ fn judge_action(action: &Action, case: &Case, look: &Look, after: &Record) -> Re
             rule(after.strategy == Strategy::Deregister, "only by that strategy")?;
             rule(ours(arn).is_some_and(|c| c.deregistered_at.is_some()), "its moment is in the record")?;
             rule(case.ripe, "its tasks were listed twice, late enough")?;
-            rule(look.task != "standalone:RUNNING", "no task of no service is hidden")
+            rule(look.task != "standalone:RUNNING" || is_dead(case, look), "no task of no service is hidden")
         }
         Action::Terminate { .. } => {
             rule(after.lifecycle.is_none(), "what a hook of ours holds is completed, not terminated")?;
@@ -148,12 +148,16 @@ fn all_is_gone(case: &Case, look: &Look, after: &Record) -> Result<(), &'static 
     }
     let harmless = ["?", "", "daemon/log:RUNNING"];
     let counts = look.task == "daemon/log:RUNNING" && case.policy.daemon_tasks == DaemonTasks::Wait;
-    let dead = known_status(case, look) == Some("DRAINING!") && look.group.ends_with('!');
-    if (!harmless.contains(&look.task) || counts) && !dead {
+    if (!harmless.contains(&look.task) || counts) && !is_dead(case, look) {
         return Err("no task that matters is left");
     }
     if look.target == "draining" || look.found == "late/60" {
         return Err("every target was seen gone");
     }
     Ok(())
+}
+
+/// Its agent is away, and its group calls it unhealthy: what it ran is frozen.
+fn is_dead(case: &Case, look: &Look) -> bool {
+    known_status(case, look) == Some("DRAINING!") && look.group.ends_with('!')
 }
