@@ -1,7 +1,7 @@
 //! What is wrong at the end of a fleet: broken promises, losses, and what has not ended.
 
 use crate::harness::{HOOKS, our_completions, seconds};
-use crate::plan::{Asked, Group, Happening, On, Plan, Strike};
+use crate::plan::{Asked, Happening, On, Plan, Strike};
 use crate::play::Fleet;
 use aws_simulator::autoscaling::{Completion, How, LifecycleResult};
 use aws_simulator::{BEGIN, Cloud, SimTime};
@@ -17,8 +17,10 @@ const LAG: Duration = Duration::from_secs(60);
 /// How long a pass takes, at most, from its first look at the container instance to the completion.
 const PASS: Duration = Duration::from_secs(15);
 
-/// How old the search may be that shows no further registration of an instance, when its completion is sent.
+/// How old the search may be that shows no further registration of an instance, when its completion is sent: in its own
+/// cluster, and in others.
 const SEARCHED: Duration = Duration::from_secs(60);
+const SEARCHED_ELSEWHERE: Duration = Duration::from_secs(300);
 
 /// For how long the hooks of a group in which nothing waits are believed, seconds.
 const HOOKS_LAST: u64 = 300;
@@ -234,14 +236,16 @@ fn was_active_in_between(plan: &Plan, of: &str, when: SimTime) -> bool {
 /// Whether the instance had just been registered a second time: no search can show that yet, nor what lands there. One
 /// that was in no cluster before is searched for in another way, and is found.
 fn was_just_registered_again(plan: &Plan, of: &str, when: SimTime) -> bool {
-    let joins_late = |group: &Group| group.cluster.is_none() && group.instances.iter().any(|id| id == of);
-    !plan.groups.iter().any(joins_late)
-        && happened_within(
-            plan,
-            when,
-            LAG + SEARCHED + PASS,
-            |what| matches!(what, Happening::RegistersAgain { instance, .. } if instance == of),
-        )
+    let Some(home) = plan.groups.iter().find(|group| group.instances.iter().any(|id| id == of)) else { return false };
+    let registered = |here: bool, searched: Duration| {
+        happened_within(plan, when, LAG + searched + PASS, |what| match what {
+            Happening::RegistersAgain { instance, cluster } => {
+                instance == of && (home.cluster.as_ref() == Some(cluster)) == here
+            }
+            _ => false,
+        })
+    };
+    home.cluster.is_some() && (registered(true, SEARCHED) || registered(false, SEARCHED_ELSEWHERE))
 }
 
 /// Whether something happened at most so long before.

@@ -8,6 +8,8 @@ use aws_simulator::Fault;
 use std::time::Duration;
 
 const CLUSTER: &str = "stage";
+/// Another one, which is empty at first.
+const WINGS: &str = "wings";
 const INSTANCE: &str = "i-00000000000000e01";
 const SERVICE: &str = "s0";
 
@@ -74,7 +76,8 @@ impl Dice {
             57..65 => self.its_description_fails_now_and_then(plan, at),
             65..70 => self.a_look_fails(plan, at),
             70..80 => self.stops_unseen(plan, at),
-            80..88 => self.registers_while_told_late(plan, at),
+            80..86 => self.registers_while_told_late(plan, at),
+            86..88 => self.registers_while_it_drains(plan, at),
             88..92 => self.ends_while_paused(plan, at),
             92..97 => is_not_heard_for_long(plan, at),
             _ => self.record_written_by_others(plan, at),
@@ -204,12 +207,34 @@ impl Dice {
         plan.faults.insert(0, Strike { on, fault: self.one(ways) });
     }
 
-    /// Auto Scaling cannot be told for some time, and meanwhile the agent registers the instance once more, and it works.
+    /// Auto Scaling cannot be told for some time, and meanwhile the agent registers the instance once more, and it works: in
+    /// its cluster, or in another, where only a search of every cluster finds it, and where its first registration loses its
+    /// agent; or has lost it long before, and the search that this asks for has found nothing.
     fn registers_while_told_late(&mut self, plan: &mut Plan, at: u64) {
-        self.fails(plan, On::Every("CompleteLifecycleAction", at, at + 480), &UNANSWERED);
+        let (until, cluster) = if self.often(40) { (at + 480, CLUSTER) } else { (at + 700, WINGS) };
         let again = at + self.among(200, 300);
+        if cluster == WINGS {
+            nothing_else_befalls_the_controller(plan);
+            plan.clusters.push(WINGS.to_owned());
+            let lost = if self.often(50) { again - 1 } else { at + 100 };
+            plan.script.push((lost, Happening::Agent { instance: INSTANCE.to_owned(), connected: false }));
+        }
+        self.fails(plan, On::Every("CompleteLifecycleAction", at, until), &UNANSWERED);
+        let (cluster, instance) = (cluster.to_owned(), INSTANCE.to_owned());
+        let job = Task { cluster: cluster.clone(), instance: instance.clone(), works: Some(700), stop: 1 };
+        plan.script.push((again, Happening::RegistersAgain { cluster, instance }));
+        plan.script.push((again + 3, Happening::RunTask(job)));
+    }
+
+    /// The agent registers the instance once more while its targets drain, and the service that they belong to grows: what is
+    /// in service then may be the new registration's.
+    fn registers_while_it_drains(&mut self, plan: &mut Plan, at: u64) {
+        let service = self.on_stage(2);
+        plan.services.push(service);
+        let again = at + self.among(90, 150);
         plan.script.push((again, registers_again()));
-        plan.script.push((again + 3, job(500)));
+        let (cluster, service) = (CLUSTER.to_owned(), SERVICE.to_owned());
+        plan.script.push((again + 5, Happening::Desired { cluster, service, desired: 6 }));
     }
 
     /// Auto Scaling cannot be told for some time. Meanwhile the instance is `ACTIVE` for a moment, mostly between two looks at
