@@ -8,7 +8,7 @@ use crate::store::{Answer, Leader, Store, StoreError, requests};
 use clap::Args;
 use ecs_drain_state::request::{EXPIRES_AFTER, SCHEMA};
 use ecs_drain_state::{ContainerInstance, Record, Request, What};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use std::io::Write;
 use std::time::Duration;
@@ -121,11 +121,11 @@ impl Desk {
     /// One is refused or has no answer, or the table cannot be written or read.
     pub async fn ask(&self, asked: &[(Subject, What)], out: &mut dyn Write) -> Result<(), Failure> {
         let now = Timestamp::now();
-        let mut slips: Vec<Slip> = asked.iter().map(|(subject, what)| self.slip(subject, *what, now)).collect();
+        let slips: Vec<Slip> = asked.iter().map(|(subject, what)| self.slip(subject, *what, now)).collect();
         let mut leader = self.store.leader().await?;
-        for some in slips.chunks(AT_ONCE) {
-            try_join_all(some.iter().map(|slip| self.store.ask(&slip.request))).await?;
-        }
+        let all = slips.len();
+        let mut slips = self.write(slips, out).await?;
+        let unwritten = all - slips.len();
         // One that has just been started takes the lease within moments.
         let patience = STARTS_WITHIN.min(self.wait);
         let asked = tokio::time::Instant::now();
@@ -141,7 +141,6 @@ impl Desk {
             writeln!(out, "asked; `ecs-drain describe INSTANCE` shows what comes of it")?;
             return Ok(());
         }
-        let all = slips.len();
         let mut refused = 0;
         match tokio::time::timeout(self.wait, self.collect(&mut slips, &mut refused, out)).await {
             Ok(done) => done?,
@@ -154,11 +153,48 @@ impl Desk {
                 return Err(Failure::failed(format!("{} of {all} without an answer", slips.len())));
             }
         }
-        match (refused, all) {
-            (0, _) => Ok(()),
-            (_, 1) => Err(Failure::failed("it was refused")),
-            (n, all) => Err(Failure::failed(format!("{n} of {all} refused"))),
+        match (refused, unwritten, all) {
+            (0, 0, _) => Ok(()),
+            (_, 0, 1) => Err(Failure::failed("it was refused")),
+            (n, 0, all) => Err(Failure::failed(format!("{n} of {all} refused"))),
+            (0, n, all) => Err(Failure::failed(format!("{n} of {all} not asked for"))),
+            (n, lost, all) => Err(Failure::failed(format!("{n} of {all} refused, {lost} not asked for"))),
         }
+    }
+
+    /// Writes the requests; gives those that are in the table, and says which are not. Nothing more is written once nothing can
+    /// be.
+    ///
+    /// # Errors
+    /// None could be written.
+    async fn write(&self, slips: Vec<Slip>, out: &mut dyn Write) -> Result<Vec<Slip>, Failure> {
+        let (mut written, mut lost, mut failed) = (Vec::new(), String::new(), None);
+        let mut slips = slips.into_iter();
+        loop {
+            let some: Vec<Slip> = slips.by_ref().take(AT_ONCE).collect();
+            let (before, tried) = (written.len(), some.len());
+            let answers = join_all(some.iter().map(|slip| self.store.ask(&slip.request))).await;
+            for (slip, answer) in some.into_iter().zip(answers) {
+                match answer {
+                    Ok(()) => written.push(slip),
+                    Err(error) => {
+                        lost.push_str(&format!("{}: not asked for: {error}\n", slip.request.instance_id));
+                        failed = Some(error);
+                    }
+                }
+            }
+            if written.len() == before || tried < AT_ONCE {
+                break;
+            }
+        }
+        if let (Some(error), true) = (failed, written.is_empty()) {
+            return Err(error.into());
+        }
+        out.write_all(lost.as_bytes())?;
+        if slips.len() > 0 {
+            writeln!(out, "{} more: not asked for either", slips.len())?;
+        }
+        Ok(written)
     }
 
     /// Prints answers as they come, until each request has its own. Those that have are taken off the list.

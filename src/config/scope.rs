@@ -83,6 +83,13 @@ pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Vec<Scope>
         } else {
             seen.push(place);
         }
+        // Whoever takes a message that is about another account or region deletes it.
+        if let Some(queue) =
+            scope.queue.clone().filter(|_| scopes.iter().any(|other: &Scope| other.queue == scope.queue))
+        {
+            let text = format!("{} has the queue of another scope, {queue}: each needs one of its own", fields.path());
+            problems.at(fields.place(), text);
+        }
         scopes.push(scope);
     }
     scopes

@@ -286,6 +286,13 @@ fn what_contradicts_itself_is_refused() {
         refusal(&format!("{SCOPE}{SCOPE}")),
         "test.toml:4: scope 2 is a second scope with region eu-west-1 and no role: join the two"
     );
+    let queue = "queue = \"https://sqs.eu-west-1.amazonaws.com/123456789012/drain\"\n";
+    let other = SCOPE.replace("eu-west-1", "eu-west-2");
+    assert_eq!(
+        refusal(&format!("{SCOPE}{queue}{other}{queue}")),
+        "test.toml:5: scope 2 has the queue of another scope, \
+         https://sqs.eu-west-1.amazonaws.com/123456789012/drain: each needs one of its own"
+    );
     assert_eq!(
         refusal(&format!("{SCOPE}[[override]]\npoll = \"10s\"\n")),
         "test.toml:4: override 1 names neither clusters nor groups; rules for all belong in [policy]"
