@@ -110,8 +110,8 @@ fn every_decision_is_listed() {
 }
 
 #[test]
-fn the_architecture_names_every_module() {
-    let page = page("docs/architecture.md");
+fn the_code_map_names_every_module() {
+    let page = page("docs/internals.md");
     let map = section(&page, "## Code map");
     let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let modules: Vec<_> = library.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
