@@ -247,7 +247,8 @@ fn began(before: &GroupsView, (instance, hook): &Key, member: &Member) -> Option
     let LifecycleState::Waiting(kind) = LifecycleState::read(&member.state) else { return None };
     let hooks = before.groups.get(&member.group)?.hooks.known()?;
     hooks.iter().find(|known| known.name == *hook && known.terminating)?;
-    let known = before.members.get(instance)?;
+    // Of a warm pool that was not read, the member is as it was before.
+    let known = before.members.get(instance).filter(|_| !before.unread.contains(&member.group))?;
     (!kind.lives_on() && known.group == member.group && !is_waiting(&known.state)).then_some(before.read.began)
 }
 

@@ -139,7 +139,10 @@ impl Desk {
         };
         if self.wait.is_zero() {
             writeln!(out, "asked; `ecs-drain describe INSTANCE` shows what comes of it")?;
-            return Ok(());
+            return match unwritten {
+                0 => Ok(()),
+                lost => Err(Failure::failed(format!("{lost} of {all} not asked for"))),
+            };
         }
         let mut refused = 0;
         match tokio::time::timeout(self.wait, self.collect(&mut slips, &mut refused, out)).await {
@@ -178,7 +181,9 @@ impl Desk {
                 match answer {
                     Ok(()) => written.push(slip),
                     Err(error) => {
-                        lost.push_str(&format!("{}: not asked for: {error}\n", slip.request.instance_id));
+                        // Without an answer it may have been written.
+                        let perhaps = if error.is_transient() { "perhaps " } else { "" };
+                        lost.push_str(&format!("{}: {perhaps}not asked for: {error}\n", slip.request.instance_id));
                         failed = Some(error);
                     }
                 }

@@ -7,7 +7,7 @@ use crate::records::Records;
 use crate::scope::ScopeState;
 use crate::store::{Read, Saved, StoreError};
 use ecs_drain_state::record::Opening;
-use ecs_drain_state::{ContainerInstance, Order, Origin, Record, Then};
+use ecs_drain_state::{ContainerInstance, Order, Origin, Phase, Record, Then};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -102,8 +102,12 @@ pub async fn open_asked(
         None => records.create(with_request(Record::open(opening, now))).await?,
         Some(Read::Record(old)) if !old.is_done() => {
             let ours = old.controller == config.controller && old.origin != Origin::SpotInterruption;
-            if asked.origin != Origin::SpotInterruption || !ours {
+            if asked.origin != Origin::SpotInterruption || !ours || is_known(&old) {
                 return Ok(Opened::UnderWay(old));
+            }
+            // Once it is undone, a drain of its own begins.
+            if old.phase() == Phase::Returning {
+                return Ok(Opened::NotNow);
             }
             // It may wait for its turn yet, and its instance ends in two minutes.
             let mut next = with_request(old.interrupted(now));

@@ -1,14 +1,17 @@
 //! What Auto Scaling says: every group and its members, read for all drains at once.
 
-use crate::aws::{AwsError, GroupView, HookView, MemberView, Session};
+use crate::aws::calls::{DESCRIBE_LIFECYCLE_HOOKS, DESCRIBE_WARM_POOL};
+use crate::aws::{AwsError, Call, GroupView, HookView, MemberView, Session};
 use crate::clock::Clock;
 use crate::groups::{GroupInfo, GroupsView, Member, is_waiting};
 use ecs_drain_state::{Balancer, GroupSight, HookSight, LifecycleState, Mono, Obligation, Read, Record, Seen, Target};
+use futures_util::future::{join, ready};
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long the hooks of a group are believed.
 const HOOKS_LAST: Duration = Duration::from_secs(120);
@@ -26,9 +29,9 @@ const AGAIN_AT_ONCE: usize = 20;
 /// How many groups are asked for their warm pool, or their hooks, at once.
 const AT_ONCE: usize = 8;
 
-/// For how long a look goes on asking for warm pools, and for hooks: the others come first in the next one.
-const POOLS_WITHIN: Duration = Duration::from_secs(120);
-const HOOKS_WITHIN: Duration = Duration::from_secs(30);
+/// For how long a look goes on asking for warm pools and hooks: a wait that begins meanwhile is seen by the next look. Those that
+/// were not answered come first then.
+const ASKED_FOR: Duration = Duration::from_secs(30);
 
 /// What is kept of groups between two looks.
 #[derive(Default)]
@@ -67,12 +70,15 @@ pub async fn read_groups(
     cache.pools.retain(|name, _| pools.contains(name));
     pools.sort_by_key(|name| cache.pools.get(name).map_or(Mono::START, |(asked, _)| *asked));
     let mut unread: BTreeSet<String> = pools.iter().cloned().collect();
-    if !pools.is_empty() || !unknown_hooks(&listed, &selected, cache, began).is_empty() {
+    let hooks = unknown_hooks(&listed, &selected, cache, began);
+    if !pools.is_empty() || !hooks.is_empty() {
         let read = Read { began, ended: clock.mono() };
         early(Rc::new(view(&listed, cache, unread.clone(), read)));
     }
-    let answers = each(clock, POOLS_WITHIN, pools, async |name| session.autoscaling.warm_pool(name).await).await;
-    for (group, answer) in answers {
+    let pools = each(&DESCRIBE_WARM_POOL, pools, async |name| session.autoscaling.warm_pool(name).await);
+    let hooks = each(&DESCRIBE_LIFECYCLE_HOOKS, hooks, async |name| session.autoscaling.hooks(name).await);
+    let (pools, hooks) = join(pools, hooks).await;
+    for (group, answer) in pools {
         match answer {
             Ok(members) => {
                 unread.remove(&group);
@@ -84,9 +90,10 @@ pub async fn read_groups(
             }
         }
     }
-    let names = unknown_hooks(&listed, &selected, cache, began);
-    let answers = each(clock, HOOKS_WITHIN, names, async |name| session.autoscaling.hooks(name).await).await;
-    for (group, answer) in answers {
+    if !unread.is_empty() {
+        tracing::warn!(groups = unread.len(), "some warm pools were not read in this look");
+    }
+    for (group, answer) in hooks {
         let answer = match answer {
             Ok(all) => (began, Seen::Yes(all)),
             // A hook of ours that was there is believed on for a while. That there was none is not.
@@ -139,21 +146,21 @@ fn pool<'a>(group: &GroupView, cache: &'a GroupsCache) -> &'a [MemberView] {
     cache.pools.get(&group.name).map_or(&[], |(_, members)| members)
 }
 
-/// Asks something of each group, of some at once, for so long: a look must not take minutes where calls wait for their turn.
+/// Asks something of each group, of some at once, and of as many as there is time for. What is not answered by then has failed.
 async fn each<T>(
-    clock: &Clock,
-    within: Duration,
+    call: &'static Call,
     names: Vec<String>,
     ask: impl AsyncFn(&str) -> Result<T, AwsError>,
 ) -> Vec<(String, Result<T, AwsError>)> {
     let ask = &ask;
-    let until = clock.mono() + within;
-    let in_time = stream::iter(names).take_while(|_| std::future::ready(clock.mono() < until));
-    let asked = in_time.map(async move |name| {
-        let answer = ask(&name).await;
+    let until = Instant::now() + ASKED_FOR;
+    let in_time = stream::iter(names).take_while(|_| ready(Instant::now() < until));
+    let asked = in_time.map(|name| async move {
+        let late = |_| Err(AwsError::incomplete(call, &format!("group {name}"), "no answer within half a minute"));
+        let answer = tokio::time::timeout_at(until, ask(&name)).await.unwrap_or_else(late);
         (name, answer)
     });
-    asked.buffered(AT_ONCE).collect().await
+    asked.buffer_unordered(AT_ONCE).collect().await
 }
 
 /// The selected groups whose hooks are to be read: first those where an instance waits, then those that never were, then those
@@ -161,19 +168,22 @@ async fn each<T>(
 fn unknown_hooks(listed: &[GroupView], selected: &BTreeSet<&str>, cache: &GroupsCache, now: Mono) -> Vec<String> {
     let (mut first, mut then, mut again) = (Vec::new(), Vec::new(), Vec::new());
     for group in listed.iter().filter(|group| selected.contains(group.name.as_str())) {
+        let name = group.name.clone();
         let waits = group.members.iter().chain(pool(group, cache)).any(|member| is_waiting(&member.lifecycle_state));
         let lasts = if waits { HOOKS_LAST } else { IDLE_HOOKS_LAST };
         match cache.hooks.get(&group.name) {
-            None if waits => first.push(group.name.clone()),
+            None if waits => first.push((Mono::START, name)),
             // What could not be read is asked again where it matters.
-            Some((_, Seen::Unknown(_))) if waits => first.push(group.name.clone()),
-            None => then.push(group.name.clone()),
-            Some((read, _)) if now >= *read + lasts => again.push((*read, group.name.clone())),
+            Some((read, Seen::Unknown(_))) if waits => first.push((*read, name)),
+            None => then.push((Mono::START, name)),
+            Some((read, _)) if now >= *read + lasts => again.push((*read, name)),
             Some(_) => {}
         }
     }
+    first.sort_unstable();
     again.sort_unstable();
-    first.into_iter().chain(then).chain(again.into_iter().take(AGAIN_AT_ONCE).map(|(_, name)| name)).collect()
+    again.truncate(AGAIN_AT_ONCE);
+    first.into_iter().chain(then).chain(again).map(|(_, name)| name).collect()
 }
 
 /// Asks `DescribeAutoScalingInstances` for instances that the groups do not show: only if that agrees is one absent. Gives
@@ -212,7 +222,10 @@ pub fn sight(
     match asked {
         Seen::Yes(found) => match found.get(&record.instance_id) {
             Some(member) => Seen::Yes(sight(member)),
-            None if view.unread.is_empty() => Seen::Yes(GroupSight::Absent),
+            // Whose group is known is in no other's warm pool.
+            None if record.group().map_or(view.unread.is_empty(), |group| !view.unread.contains(group)) => {
+                Seen::Yes(GroupSight::Absent)
+            }
             None => Seen::Unknown("a warm pool could not be read".to_owned()),
         },
         Seen::Unknown(why) => Seen::Unknown(why.clone()),

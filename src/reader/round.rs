@@ -340,8 +340,12 @@ fn tell(reader: &Reader<'_>, arrived: Vec<Rider>) {
         let read = Read { began: joined, ended: reader.clock.mono() };
         match who {
             Who::Drain(key) => {
-                let (found, left_out): (Vec<_>, Vec<_>) =
-                    found.into_iter().partition(|one| reader.clusters.matches(&one.cluster));
+                // What its drain knows was allowed when it began, and is carried to its end.
+                let mine = reader.fleet.record(&key).map(|record| record.container_instances).unwrap_or_default();
+                let may_be = |one: &ContainerInstance| {
+                    reader.clusters.matches(&one.cluster) || mine.iter().any(|mine| mine.arn == one.arn)
+                };
+                let (found, left_out): (Vec<_>, Vec<_>) = found.into_iter().partition(may_be);
                 let left_out = left_out.into_iter().map(|one| one.cluster).collect();
                 reader.fleet.answer(&key, read, Answer::Search { unread, left_out, found });
                 reader.ended(Kind::Sweep, [&key]);

@@ -334,7 +334,7 @@ impl Facts {
         }
         if mine().flatten().all(InstanceFacts::is_gone) {
             // What we deregistered says nothing of an instance that stays.
-            let stays = record.lifecycle.is_none() && matches!(record.then, Some(Then::Keep | Then::Leave) | None);
+            let stays = record.lifecycle.is_none() && matches!(record.then, Some(Then::Keep) | None);
             return Some(!(stays && record.container_instances.iter().any(|mine| mine.deregistered_at.is_some())));
         }
         let long = |since: Mono| record.lifecycle.is_some() || now.since(since) >= policy.agent_grace;

@@ -628,7 +628,8 @@ fn a_service_that_cannot_be_described_is_not_asked_for_without_a_pause() {
     no_violation(&simulator);
 }
 
-/// No call for a warm pool is answered: an instance of another group begins to wait under a hook of a minute, and is held.
+/// No call for a warm pool is answered: an instance of another group begins to wait under a hook of a minute, at any moment of a
+/// look at the groups, and is held.
 #[test]
 fn a_warm_pool_that_is_not_answered_holds_up_no_heartbeat() {
     let scenario = Scenario {
@@ -641,15 +642,31 @@ fn a_warm_pool_that_is_not_answered_holds_up_no_heartbeat() {
         begin: |cloud| cloud.faults.add(Rule::on("DescribeWarmPool", Fault::Hang)),
         ..PLAIN
     };
-    let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
-        // The groups have been read once.
-        tokio::time::sleep(seconds(100)).await;
-        simulator.with(|cloud| cloud.terminate(A, false).unwrap());
-        let record = until_phase(&simulator, &store, Phase::Done).await;
-        assert_eq!(record.outcome(), Some(Outcome::Drained));
+    for begins in [80, 90, 100, 110, 120, 130, 140, 150] {
+        let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+            tokio::time::sleep(seconds(begins)).await;
+            simulator.with(|cloud| cloud.terminate(A, false).unwrap());
+            let record = until_phase(&simulator, &store, Phase::Done).await;
+            assert_eq!(record.outcome(), Some(Outcome::Drained), "it begins at {begins} s");
+        });
+        no_violation(&simulator);
+        simulator.peek(|cloud| assert!(our_completions(cloud, A).iter().all(|c| c.how == How::Called)));
+    }
+}
+
+/// The drain's cluster is taken out of the configuration in mid-drain: what has begun is carried to its end.
+#[test]
+fn a_drain_whose_cluster_is_not_configured_any_more_goes_on() {
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&BUSY, 1).await;
+        simulator.with(BUSY.begin);
+        let config = |text: &str| Config::parse(text, "test.toml", &Given::default()).unwrap();
+        run_for(&simulator, config(CONFIG), seconds(60)).await;
+        assert!(!record(&store, A).await.unwrap().is_done());
+        run_for(&simulator, config(&format!("{CONFIG}clusters = [\"batch\"]\n")), seconds(1200)).await;
+        assert_eq!(record(&store, A).await.unwrap().outcome(), Some(Outcome::Drained));
+        no_violation(&simulator);
     });
-    no_violation(&simulator);
-    simulator.peek(|cloud| assert!(our_completions(cloud, A).iter().all(|c| c.how == How::Called)));
 }
 
 /// A drain does not need another group's warm pool.

@@ -173,6 +173,29 @@ fn a_spot_interruption_ends_the_wait_for_a_turn() {
     expect_no_harm(&simulator);
 }
 
+/// Its drain was cancelled a moment before: that is undone first, and then one of Spot's own begins.
+#[test]
+fn a_spot_interruption_while_a_drain_is_undone_opens_one_of_its_own() {
+    let scenario = Scenario {
+        config: queued!("[policy]\nrebalance = \"keep\"\n"),
+        begin: |cloud| cloud.recommend_rebalance(A),
+        ..CALM
+    };
+    let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        order_once(&simulator, &store, What::Cancel).await;
+        until_phase(&simulator, &store, Phase::Returning).await;
+        let warning = spot(A, &wall(&simulator).to_string());
+        send(&simulator, std::slice::from_ref(&warning));
+        until(&simulator, "a second drain goes on", async || {
+            record(&store, A).await.is_some_and(|drain| drain.generation == 2 && drain.phase() != Phase::Pending)
+        })
+        .await;
+        assert_eq!(record(&store, A).await.unwrap().origin, Origin::SpotInterruption);
+    });
+    expect_no_harm(&simulator);
+}
+
 #[test]
 fn a_warning_that_comes_again_and_again_opens_one_drain() {
     let (record, simulator) = while_running(&CALM, async |simulator: Simulator, store| {

@@ -338,3 +338,21 @@ fn forced_where_no_group_has_it() {
         ",
     );
 }
+
+/// Spot ends the instance just after ecs-drain has deregistered it: the drain ends with it.
+#[test]
+fn taken_by_spot_after_its_deregistration() {
+    check(
+        "
+        policy then=leave origin=spot strategy=deregister
+        0s   ACTIVE group=InService => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING               => Deregistering 30s ListsOnceMore(1m)
+        66s                         => Deregistering 30s ListsOnceMore(1m)
+        127s                        => Deregistering saved Deregister(c1) 5s AskedToDeregister
+        131s MISSING group=absent   => Verifying saved search≥3m12s 30s LookingForRegistrations
+        146s                        => Done(InstanceGone) saved
+        161s                        => Done(InstanceGone)
+        5 writes
+        ",
+    );
+}
