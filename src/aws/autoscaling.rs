@@ -8,6 +8,7 @@ use super::calls::{
     DESCRIBE_WARM_POOL, RECORD_LIFECYCLE_ACTION_HEARTBEAT, TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP,
 };
 use super::error::{AwsError, ErrorClass};
+use super::limiter::Permit;
 use aws_sdk_autoscaling::config::retry::RetryConfig;
 use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, LifecycleHook, LifecycleState, RetentionAction};
 use ecs_drain_state::{ActionResult, CompletionAnswer};
@@ -200,8 +201,17 @@ impl AutoScaling {
     /// # Errors
     /// When they could not be read. A group that does not exist has no hook.
     pub async fn hooks(&self, group: &str) -> Result<Vec<HookView>, AwsError> {
+        let permit = self.caller.permit(&DESCRIBE_LIFECYCLE_HOOKS).await;
+        self.hooks_in_turn(permit, group).await
+    }
+
+    /// The same for who has waited for the call's turn himself.
+    ///
+    /// # Errors
+    /// When they could not be read.
+    pub async fn hooks_in_turn(&self, permit: Permit, group: &str) -> Result<Vec<HookView>, AwsError> {
         let request = self.client.describe_lifecycle_hooks().auto_scaling_group_name(group);
-        match self.caller.make(&DESCRIBE_LIFECYCLE_HOOKS, &of_group(group), request.send()).await {
+        match self.caller.send(permit, &DESCRIBE_LIFECYCLE_HOOKS, &of_group(group), request.send()).await {
             Ok(answer) => Ok(answer.lifecycle_hooks.unwrap_or_default().into_iter().filter_map(hook).collect()),
             Err(error) if group_is_gone(&error) => Ok(Vec::new()),
             Err(error) => Err(error),

@@ -70,13 +70,22 @@ pub async fn read_groups(
     cache.pools.retain(|name, _| pools.contains(name));
     pools.sort_by_key(|name| cache.pools.get(name).map_or(Mono::START, |(asked, _)| *asked));
     let mut unread: BTreeSet<String> = pools.iter().cloned().collect();
-    let hooks = unknown_hooks(&listed, &selected, cache, began);
-    if !pools.is_empty() || !hooks.is_empty() {
+    let (first, others) = unknown_hooks(&listed, &selected, cache, began);
+    if !pools.is_empty() || !first.is_empty() || !others.is_empty() {
         let read = Read { began, ended: clock.mono() };
         early(Rc::new(view(&listed, cache, unread.clone(), read)));
     }
     let pools = each(&DESCRIBE_WARM_POOL, pools, async |name| session.autoscaling.warm_pool(name).await);
-    let hooks = each(&DESCRIBE_LIFECYCLE_HOOKS, hooks, async |name| session.autoscaling.hooks(name).await);
+    let urgent: BTreeSet<String> = first.iter().cloned().collect();
+    let names = first.into_iter().chain(others).collect();
+    let hooks = each(&DESCRIBE_LIFECYCLE_HOOKS, names, async |name| {
+        if !urgent.contains(name) {
+            return session.autoscaling.hooks(name).await;
+        }
+        // Before the heartbeats that fall due meanwhile: until it is known, its hook gets one every few seconds.
+        let permit = session.permit_by(&DESCRIBE_LIFECYCLE_HOOKS, clock.instant(began)).await;
+        session.autoscaling.hooks_in_turn(permit, name).await
+    });
     let (pools, hooks) = join(pools, hooks).await;
     for (group, answer) in pools {
         match answer {
@@ -163,9 +172,14 @@ async fn each<T>(
     asked.buffer_unordered(AT_ONCE).collect().await
 }
 
-/// The selected groups whose hooks are to be read: first those where an instance waits, then those that never were, then those
-/// that were read the longest ago.
-fn unknown_hooks(listed: &[GroupView], selected: &BTreeSet<&str>, cache: &GroupsCache, now: Mono) -> Vec<String> {
+/// The selected groups whose hooks are to be read: those that are not known, where an instance waits; and others, first those
+/// that were never read, then those that were the longest ago.
+fn unknown_hooks(
+    listed: &[GroupView],
+    selected: &BTreeSet<&str>,
+    cache: &GroupsCache,
+    now: Mono,
+) -> (Vec<String>, Vec<String>) {
     let (mut first, mut then, mut again) = (Vec::new(), Vec::new(), Vec::new());
     for group in listed.iter().filter(|group| selected.contains(group.name.as_str())) {
         let name = group.name.clone();
@@ -183,7 +197,8 @@ fn unknown_hooks(listed: &[GroupView], selected: &BTreeSet<&str>, cache: &Groups
     first.sort_unstable();
     again.sort_unstable();
     again.truncate(AGAIN_AT_ONCE);
-    first.into_iter().chain(then).chain(again).map(|(_, name)| name).collect()
+    let names = |some: Vec<(Mono, String)>| some.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
+    (names(first), names(then).into_iter().chain(names(again)).collect())
 }
 
 /// Asks `DescribeAutoScalingInstances` for instances that the groups do not show: only if that agrees is one absent. Gives

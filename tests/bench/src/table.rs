@@ -123,7 +123,8 @@ fn spread() -> Vec<Scenario> {
             "groups-2000",
             "one drain in each of 200 clusters, ten target groups each",
             Layout { target_groups: 2000, ..layout(200, 200) },
-            lag(1200.0),
+            // They last a quarter of an hour, and what is left is written each five minutes for people.
+            Bounds { writes: Some(9.0), ..lag(1200.0) },
         ),
         Scenario {
             limit: 2 * 3600,
