@@ -167,6 +167,17 @@ fn others() -> Vec<Scenario> {
                 Bounds { slowest: Some(300.0), ..ANYWHERE },
             )
         },
+        Scenario {
+            plot: Plot::Killed { at: 900 },
+            limit: 2 * 3600,
+            ..wave(
+                "killed-700-in-700",
+                "one drain in each of 700 clusters, hooks of five minutes; the process is killed in the middle",
+                Layout { target_groups: 0, tasks: 1, job: Job::Ends(1800), heartbeat_timeout: 300, ..layout(700, 700) },
+                // What the process that was killed has left of AWS's burst, the next one does not know.
+                Bounds { slowest: Some(900.0), busiest: None, throttled: None, ..ANYWHERE },
+            )
+        },
         away("table-away-1000", "1,000 drains in ten clusters, an hour without the table", 1000, 10),
         away("table-away-10000", "10,000 drains in 50 clusters, an hour without the table", 10_000, 50),
         Scenario {
