@@ -75,6 +75,7 @@ pub async fn read_groups(
         let read = Read { began, ended: clock.mono() };
         early(Rc::new(view(&listed, cache, unread.clone(), read)));
     }
+    let there = pools.len();
     let pools = each(&DESCRIBE_WARM_POOL, pools, async |name| session.autoscaling.warm_pool(name).await);
     let urgent: BTreeSet<String> = first.iter().cloned().collect();
     let names = first.into_iter().chain(others).collect();
@@ -87,6 +88,13 @@ pub async fn read_groups(
         session.autoscaling.hooks_in_turn(permit, name).await
     });
     let (pools, hooks) = join(pools, hooks).await;
+    if pools.len() < there {
+        tracing::warn!(
+            of = there,
+            read = pools.len(),
+            "not every warm pool was asked for in this look; the others come first"
+        );
+    }
     for (group, answer) in pools {
         match answer {
             Ok(members) => {
@@ -98,9 +106,6 @@ pub async fn read_groups(
                 cache.pools.entry(group).or_default().0 = began;
             }
         }
-    }
-    if !unread.is_empty() {
-        tracing::warn!(groups = unread.len(), "some warm pools were not read in this look");
     }
     for (group, answer) in hooks {
         let answer = match answer {
