@@ -56,7 +56,7 @@ fn every_deliberate_bug_has_a_name_of_its_own_and_says_what_it_is() {
         assert!(names.insert(name.to_owned()), "two are called {name}");
         assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
         assert!(text(&bug, "what").ends_with('.'), "{name} says no sentence");
-        let known = ["name", "what", "file", "old", "new", "also", "caught_by", "harmless"];
+        let known = ["name", "what", "file", "old", "new", "also", "caught_by", "test", "harmless"];
         for key in bug.keys() {
             assert!(known.contains(&key.as_str()), "{name} has {key}");
         }
@@ -89,14 +89,16 @@ fn every_deliberate_bug_changes_text_that_stands_once_in_its_file() {
 }
 
 #[test]
-fn every_deliberate_bug_names_checkers_that_exist_or_what_prevents_harm() {
+fn every_deliberate_bug_names_who_catches_it_or_what_prevents_harm() {
     let read = |path: PathBuf| fs::read_to_string(path).unwrap();
     let checkers: String = CHECKERS.iter().flat_map(|path| files(&root().join(path))).map(read).collect();
     let mut real = 0;
     for bug in bugs() {
         let name = text(&bug, "name");
-        match (bug.get("caught_by").and_then(Value::as_array), bug.get("harmless").and_then(Value::as_str)) {
-            (Some(caught_by), None) => {
+        let caught_by = bug.get("caught_by").and_then(Value::as_array);
+        let said = |key| bug.get(key).and_then(Value::as_str);
+        match (caught_by, said("test"), said("harmless")) {
+            (Some(caught_by), None, None) => {
                 assert!(!caught_by.is_empty(), "{name} is caught by nothing");
                 for checker in caught_by {
                     let quoted = format!("{:?}", checker.as_str().unwrap());
@@ -104,8 +106,14 @@ fn every_deliberate_bug_names_checkers_that_exist_or_what_prevents_harm() {
                 }
                 real += 1;
             }
-            (None, Some(net)) => assert!(net.ends_with('.'), "{name} says no sentence"),
-            _ => panic!("{name} has not one of caught_by and harmless"),
+            (None, Some(test), None) => {
+                let (module, test) = test.split_once("::").unwrap();
+                let source = read(root().join(format!("tests/all/{module}.rs")));
+                assert!(source.contains(&format!("fn {test}()")), "{name}: there is no test {test} in {module}");
+                real += 1;
+            }
+            (None, None, Some(net)) => assert!(net.ends_with('.'), "{name} says no sentence"),
+            _ => panic!("{name} has not one of caught_by, test and harmless"),
         }
     }
     assert!(real >= AT_LEAST, "{real} bugs");

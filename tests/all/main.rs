@@ -8,6 +8,7 @@ mod behaviour;
 mod bugs;
 mod conformance;
 mod crash_matrix;
+mod crowds;
 #[cfg(feature = "demo")]
 mod demo;
 mod docs;
