@@ -470,7 +470,11 @@ fn differ(before: &Record, after: &Record) -> bool {
         shown: Shown::default(),
         ..record.clone()
     };
-    of(before) != of(after)
+    // A grace that begins anew is written however short it was: else the next DRAINING goes on from it.
+    let anew = |(before, after): (&ContainerInstance, &ContainerInstance)| {
+        after.drained_for_seconds < before.drained_for_seconds
+    };
+    before.container_instances.iter().zip(&after.container_instances).any(anew) || of(before) != of(after)
 }
 
 /// What the policy says to tell Auto Scaling once the deadline has passed. An instance that its group has kept once is

@@ -80,6 +80,8 @@ impl InstanceFacts {
         if away {
             self.away = Some(Run::extend(self.away.filter(|_| was_away), read));
         }
+        // The first look goes on from what the processes before have watched; one that begins later begins anew.
+        let mine = mine.filter(|_| before.is_none());
         let watch = |so: bool, known: Option<Watch>, before: u32| {
             let begins = Watch { before: Duration::from_secs(u64::from(before)), since: read.ended };
             so.then(|| known.unwrap_or(begins))

@@ -64,7 +64,9 @@ impl TargetFacts {
         }
         let is_leaving = matches!(sight, TargetSight::Gone | TargetSight::Present { draining: true, .. });
         self.came_back = !is_leaving && self.leaving.is_some();
-        self.leaving = is_leaving.then(|| self.leaving.unwrap_or(Watch { before: left_before, since: read.ended }));
+        // The first look goes on from what the processes before have watched; one that begins later begins anew.
+        let before = if self.sight.is_none() { left_before } else { Duration::ZERO };
+        self.leaving = is_leaving.then(|| self.leaving.unwrap_or(Watch { before, since: read.ended }));
         if sight == TargetSight::Gone {
             self.gone = Some(Run::extend(self.gone, read));
             self.gone_since = self.gone_since.or((read.began >= gone_from).then_some(read));

@@ -5,7 +5,7 @@ use super::{Answer, Facts, InstanceFacts, Kind, TargetFacts, TaskAnswer, Wanted}
 use crate::decide::tests::fixture::{container_instance, container_instance_sight, group, obligation, opened, task};
 use crate::drain::Drain;
 use crate::policy::Policy;
-use crate::record::WaitKind;
+use crate::record::{Obligation, WaitKind};
 use crate::sight::{Seen, TargetSight};
 use crate::time::{Mono, Read};
 use std::time::Duration;
@@ -232,6 +232,27 @@ fn a_target_that_comes_back_says_so_once() {
     assert!(memory.web().came_back && memory.web().leaving.is_none());
     memory.target(40, "healthy");
     assert!(!memory.web().came_back);
+}
+
+/// The first look goes on from what earlier processes watched, and is in the record. What this one has seen end begins anew,
+/// also while that cannot be written.
+#[test]
+fn a_span_that_ended_does_not_go_on_from_the_record() {
+    let mut memory = Memory::new();
+    let mut record = memory.0.record.clone();
+    record.container_instances[0].drained_for_seconds = 100;
+    record.obligations = vec![Obligation { left_for_seconds: 100, ..obligation("web/30") }];
+    memory.0.take(record, Mono::START);
+    let before = |memory: &Memory| {
+        let spans = [memory.one().draining, memory.web().leaving];
+        spans.map(|watch| watch.map(|watch| watch.before.as_secs()))
+    };
+    memory.status(5, "DRAINING", 1, 1).target(5, "draining");
+    assert_eq!(before(&memory), [Some(100), Some(100)]);
+    memory.status(10, "ACTIVE", 1, 2).target(10, "healthy");
+    assert_eq!(before(&memory), [None, None]);
+    memory.status(15, "DRAINING", 1, 3).target(15, "draining");
+    assert_eq!(before(&memory), [Some(0), Some(0)]);
 }
 
 #[test]

@@ -212,6 +212,28 @@ fn the_grace_of_standalone_tasks_begins_with_draining() {
     );
 }
 
+/// It begins anew once somebody has made the instance `ACTIVE`, however short the span that the record has: the next
+/// process, or the next `DRAINING`, must not go on from it.
+#[test]
+fn the_grace_of_standalone_tasks_begins_anew_after_active() {
+    check(
+        "
+        policy strategy=deregister standalone=60s
+        0s   ACTIVE tasks=standalone:RUNNING => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        5s   DRAINING                        => Deregistering 30s BeforeDeregistration(1)
+        30s  pause                           => Deregistering saved 10s Paused(Ada (kernel))
+        33s  resume                          => Deregistering saved 30s BeforeDeregistration(1)
+        34s  ACTIVE                          => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        36s  DRAINING                        => Deregistering 30s BeforeDeregistration(1)
+        72s  DRAINING                        => Deregistering saved 24s BeforeDeregistration(1)
+        80s  ACTIVE                          => Deregistering saved SetDraining(c1) 5s AskedToDrain
+        81s  restart DRAINING                => Deregistering 30s BeforeDeregistration(1)
+        141s                                 => Deregistering saved StopTask(t1) 5s BeforeDeregistration(1)
+        8 writes
+        ",
+    );
+}
+
 /// Or stopped, once their grace is over; deregistered only when they are really gone.
 #[test]
 fn deregister_stops_standalone_tasks_after_their_grace() {
