@@ -5,7 +5,7 @@
 //! is tried with nothing but what depends on when it strikes, death and an old truth. A read changes nothing, so that it
 //! is the same whether it was lost before or after it was applied; and what it does not survive is tried again alike, so
 //! that reads meet those kinds of fault in turn. Only a read of AWS can be answered with an old truth, and only a list with
-//! a part of it. With `ECS_DRAIN_MATRIX=every` each call is tried with each kind of fault.
+//! a part of it. With `ECS_DRAIN_MATRIX=every` each call is tried with each kind of fault that can strike it.
 
 use crate::harness::{Ended, Run, Scenario, run};
 use crate::night::NIGHTLY;
@@ -77,10 +77,12 @@ fn points(plain: &Ended) -> Vec<(u64, Fault)> {
         let calls = cloud.log.entries().iter().filter_map(|entry| Some((entry.number?, entry)));
         let mut points = Vec::new();
         for (number, call) in calls {
-            let is_tried = |fault: &Fault| {
-                every
-                    || differs(*fault, call, number)
+            let is_tried = |fault: &Fault| match every {
+                true => fault.applies_to(call),
+                false => {
+                    differs(*fault, call, number)
                         && tried.get(&number).is_some_and(|repeats| !repeats || depends_on_when(*fault))
+                }
             };
             points.extend(Fault::ALL.into_iter().filter(is_tried).map(|fault| (number, fault)));
         }

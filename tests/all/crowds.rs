@@ -98,7 +98,7 @@ fn an_instance_whose_time_runs_out_first_is_held_before_a_crowd_that_has_time() 
             simulator.with(|cloud| all.iter().for_each(|id| cloud.terminate(id, true).unwrap()));
             tokio::time::sleep(seconds(95)).await;
             simulator.with(|cloud| few.iter().for_each(|id| cloud.terminate(id, true).unwrap()));
-            tokio::time::sleep(seconds(400)).await;
+            tokio::time::sleep(seconds(150)).await;
         })
         .await;
         assert_eq!(held(&simulator, &few).len(), few.len(), "hooks ran out of time");
