@@ -14,6 +14,7 @@
 //! | [`play`] | plays a plan with the real controller in virtual time |
 //! | [`judge`] | what is wrong with what came of it |
 //! | [`many`] | many seeds on all cores, and what was played in figures |
+//! | [`situations`] | which situations a fleet came into |
 //! | [`story`] | a failing seed, made smaller by [`shrink`], with its calls and the command that plays it again |
 //! | [`harness`] | what every simulated run needs, the other tests' too |
 
@@ -30,5 +31,6 @@ pub mod many;
 pub mod plan;
 pub mod play;
 pub mod shrink;
+pub mod situations;
 pub mod story;
 pub mod world;

@@ -31,6 +31,9 @@ struct Arguments {
     /// Do not make the first that fails smaller.
     #[arg(long)]
     no_story: bool,
+    /// Print how many fleets came into each situation.
+    #[arg(long)]
+    situations: bool,
     /// Only this one: print its plan, and what came of it.
     #[arg(long, conflicts_with_all = ["seeds", "from", "until_failure"])]
     seed: Option<u64>,
@@ -45,6 +48,11 @@ fn main() -> ExitCode {
         Some(seed) => one(seed, arguments.log),
         None => several(&arguments),
     };
+    if arguments.situations {
+        for (situation, fleets) in &many.tally.situations {
+            println!("{fleets:>8} {situation}");
+        }
+    }
     let Some((seed, complaints)) = many.failed.first_key_value() else {
         return ExitCode::SUCCESS;
     };

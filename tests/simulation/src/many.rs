@@ -6,6 +6,7 @@
 use crate::judge::Complaint;
 use crate::plan::{Plan, plan};
 use crate::play::{Played, play};
+use crate::situations::{Situation, situations};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -51,11 +52,16 @@ pub struct Tally {
     pub outcomes: BTreeMap<&'static str, usize>,
     /// Calls that something struck, by what it was.
     pub faults: BTreeMap<&'static str, usize>,
+    /// How many fleets came into each situation.
+    pub situations: BTreeMap<Situation, u64>,
 }
 
 impl Tally {
-    fn count(&mut self, played: &Played) {
+    fn count(&mut self, played: &Played, met: BTreeSet<Situation>) {
         self.fleets += 1;
+        for situation in met {
+            *self.situations.entry(situation).or_default() += 1;
+        }
         self.took += played.took;
         self.calls += played.calls;
         self.lives += played.lives;
@@ -132,7 +138,11 @@ pub fn play_all(seeds: RangeInclusive<u64>, stop_early: bool, tell: impl Fn(u64,
                     if seed > last || (stop_early && !many.lock().unwrap().failed.is_empty()) {
                         return;
                     }
-                    let complaints = complaints(&plan(seed), |played| many.lock().unwrap().tally.count(played));
+                    let plan = plan(seed);
+                    let complaints = complaints(&plan, |played| {
+                        let met = situations(&plan, played);
+                        many.lock().unwrap().tally.count(played, met);
+                    });
                     tell(seed, &complaints);
                     many.lock().unwrap().enter(seed, complaints);
                 }

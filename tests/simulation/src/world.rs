@@ -67,6 +67,7 @@ fn describe(plan: &Plan, cloud: &mut Cloud) {
         cloud.checkers.our_hook(hook);
     }
     cloud.checkers.records(record_rules().with_budget(budget(plan)));
+    cloud.checkers.keep_writes();
     // Whether our hook is on a group is read every two minutes, and the answer may lag.
     cloud.checkers.ends_unnoticed_for = seconds(180);
     cloud.limits.enabled = plan.limits;

@@ -47,8 +47,8 @@ use crate::wire::json::{text, texts};
 use crate::wire::{Call, Service};
 
 pub use drains::Budget;
-pub use records::RecordRules;
 pub(crate) use records::{RecordKey, Sent};
+pub use records::{RecordRules, Written};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub struct Checkers {
     completions_seen: usize,
     heartbeat_timeouts: BTreeMap<(String, String), Duration>,
     record_rules: Option<RecordRules>,
+    /// Every write of a record that was applied, where they are kept.
+    writes: Option<Vec<Written>>,
     violations: Vec<Violation>,
 }
 
@@ -125,6 +127,7 @@ impl Default for Checkers {
             completions_seen: 0,
             heartbeat_timeouts: BTreeMap::new(),
             record_rules: None,
+            writes: None,
             violations: Vec::new(),
         }
     }

@@ -57,7 +57,7 @@ pub const ACCOUNT: &str = "123456789012";
 pub const REGION: &str = "us-east-1";
 
 pub use autoscaling::{RefreshSpec, RefreshStatus};
-pub use checker::{Budget, Checkers, RecordRules, Violation};
+pub use checker::{Budget, Checkers, RecordRules, Violation, Written};
 pub use cloud::{BEGIN, Cloud, CloudError, Delivery};
 pub use connector::{Simulator, SimulatorConfig};
 pub use events::{EventPlan, Feed};

@@ -270,6 +270,44 @@ pub enum Happening {
     },
 }
 
+impl Happening {
+    /// The instance that it befalls, if it is one.
+    pub fn instance(&self) -> Option<&str> {
+        match self {
+            Self::Terminate { instance, .. }
+            | Self::Agent { instance, .. }
+            | Self::ToPool { instance }
+            | Self::FromPool { instance }
+            | Self::RootVolume { instance }
+            | Self::Dies { instance }
+            | Self::ByHand { instance, .. }
+            | Self::Spot { instance }
+            | Self::Rebalance { instance }
+            | Self::Order { instance, .. }
+            | Self::Protect { instance, .. }
+            | Self::RegistersAgain { instance, .. }
+            | Self::RunTask(Task { instance, .. })
+            | Self::StopTasks { instance }
+            | Self::RecordWritten { instance } => Some(instance),
+            Self::Capacity { .. }
+            | Self::HookDeleted { .. }
+            | Self::HookPut { .. }
+            | Self::Refresh { .. }
+            | Self::RefreshCancelled { .. }
+            | Self::CapacityOut { .. }
+            | Self::CapacityBack { .. }
+            | Self::Desired { .. }
+            | Self::Trouble { .. }
+            | Self::Heal { .. }
+            | Self::Kill { .. }
+            | Self::Stop { .. }
+            | Self::ClockJumps { .. }
+            | Self::TableAway { .. }
+            | Self::Pause { .. } => None,
+        }
+    }
+}
+
 /// What an operator asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {

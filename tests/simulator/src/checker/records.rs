@@ -55,6 +55,17 @@ pub struct RecordRules {
     pub deregistered: (&'static str, &'static str, &'static str),
 }
 
+/// A write of a record that was applied.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// When.
+    pub at: SimTime,
+    /// The record's key.
+    pub key: String,
+    /// The record after it, as DynamoDB has it.
+    pub item: Value,
+}
+
 /// A record, as far as it is judged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stored<'a> {
@@ -211,6 +222,16 @@ impl Checkers {
         self.record_rules = Some(rules);
     }
 
+    /// From now on, every write of a record is kept.
+    pub fn keep_writes(&mut self) {
+        self.writes.get_or_insert_default();
+    }
+
+    /// The writes of records that were kept, in order.
+    pub fn writes(&self) -> &[Written] {
+        self.writes.as_deref().unwrap_or_default()
+    }
+
     /// The keys of the records that a call is about to write, and the table and key attribute to read them with.
     pub(crate) fn records_named(&self, operation: &str, body: &str) -> Vec<RecordKey> {
         let rules = self.record_rules.iter();
@@ -239,6 +260,9 @@ impl Checkers {
         }
         if let Some(after) = after {
             self.among_drains(now, key, before, after, world);
+        }
+        if let (Some(writes), Some(after)) = (&mut self.writes, after) {
+            writes.push(Written { at: now, key: key.value.clone(), item: after.clone() });
         }
     }
 

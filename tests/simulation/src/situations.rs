@@ -1,0 +1,145 @@
+//! Which situations a fleet came into: what phase met what reason, what fault, what happened to the world just then. Fleets
+//! that never meet a situation say nothing of it, however many are played.
+//!
+//! All of it follows from the plan, the records that were written, and the log of calls.
+
+use crate::many::KINDS;
+use crate::plan::{Asked, Happening, Plan};
+use crate::play::Played;
+use aws_simulator::{BEGIN, Cloud, SimTime, Written};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+/// One situation: what kind it is of, and which.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Situation {
+    /// `reason`, `move`, `end`, `fault`, `happens` or `size`.
+    pub kind: &'static str,
+    /// Which, in words.
+    pub which: String,
+}
+
+impl fmt::Display for Situation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<7} {}", self.kind, self.which)
+    }
+}
+
+/// What is new at one moment.
+enum Event<'f> {
+    Written(&'f Written),
+    Struck { kind: &'static str, service: &'static str },
+    Happens(&'f Happening),
+}
+
+/// Every situation that this fleet came into.
+pub fn situations(plan: &Plan, played: &Played) -> BTreeSet<Situation> {
+    played.simulator.peek(|cloud| {
+        let mut met = Met::default();
+        met.add("size", size(plan));
+        for (_, event) in events(plan, cloud) {
+            match event {
+                Event::Written(written) => met.written(written),
+                Event::Struck { kind, service } => met.struck(kind, service),
+                Event::Happens(what) => met.happens(what),
+            }
+        }
+        met.situations
+    })
+}
+
+/// Everything that happened, by when.
+fn events<'f>(plan: &'f Plan, cloud: &'f Cloud) -> Vec<(SimTime, Event<'f>)> {
+    let written = cloud.checkers.writes().iter().map(|written| (written.at, Event::Written(written)));
+    let struck = cloud.log.entries().iter().filter(|entry| entry.number.is_some()).filter_map(|entry| {
+        let kind = KINDS.iter().find(|kind| entry.outcome.contains(**kind))?;
+        Some((entry.at, Event::Struck { kind: kind.trim(), service: entry.service.as_str() }))
+    });
+    let happens = plan.script.iter().map(|(at, what)| (BEGIN + Duration::from_secs(*at), Event::Happens(what)));
+    let mut all: Vec<_> = written.chain(struck).chain(happens).collect();
+    all.sort_by_key(|(at, _)| *at);
+    all
+}
+
+/// What was met until now.
+#[derive(Default)]
+struct Met {
+    situations: BTreeSet<Situation>,
+    /// Each drain's phase, by its record's key.
+    phases: BTreeMap<String, String>,
+}
+
+impl Met {
+    fn add(&mut self, kind: &'static str, which: String) {
+        self.situations.insert(Situation { kind, which });
+    }
+
+    fn written(&mut self, written: &Written) {
+        let text = |name: &str| written.item.get(name)?.get("S")?.as_str().map(str::to_owned);
+        let (Some(phase), Some(why)) = (text("phase"), text("why")) else { return };
+        self.add("reason", format!("{phase}: {why}"));
+        let before = self.phases.insert(written.key.clone(), phase.clone());
+        if let Some(before) = before.filter(|before| *before != phase) {
+            self.add("move", format!("{before} → {phase}"));
+        }
+        if let (Some(outcome), Some(origin), Some(strategy)) = (text("outcome"), text("origin"), text("strategy")) {
+            self.add("end", format!("{origin}, {strategy}: {outcome}"));
+        }
+    }
+
+    fn struck(&mut self, kind: &str, service: &str) {
+        self.add("fault", format!("{service}: {kind}"));
+        for phase in self.unfinished() {
+            self.add("fault", format!("{phase}: {kind}"));
+        }
+    }
+
+    fn happens(&mut self, what: &Happening) {
+        let name = name(what);
+        let phases: BTreeSet<String> = match what.instance() {
+            Some(instance) => {
+                let of_it = self.phases.iter().find(|(key, _)| key.ends_with(instance));
+                std::iter::once(of_it.map_or_else(|| "no drain".to_owned(), |(_, phase)| phase.clone())).collect()
+            }
+            None => self.unfinished(),
+        };
+        for phase in phases {
+            self.add("happens", format!("{phase}: {name}"));
+        }
+    }
+
+    /// The phases in which drains are that have not ended.
+    fn unfinished(&self) -> BTreeSet<String> {
+        self.phases.values().filter(|phase| *phase != "Done").cloned().collect()
+    }
+}
+
+/// How many clusters there are, how many drains begin, and whether AWS's rates hold.
+fn size(plan: &Plan) -> String {
+    let clusters = match plan.clusters.len() {
+        0..5 => "few clusters",
+        5..20 => "some clusters",
+        _ => "many clusters",
+    };
+    format!("{clusters}, {}", if plan.limits { "AWS's rates" } else { "no rates" })
+}
+
+/// What happens, in a word or two.
+fn name(what: &Happening) -> String {
+    match what {
+        Happening::ByHand { active: true, .. } => "made ACTIVE by hand".to_owned(),
+        Happening::ByHand { active: false, .. } => "made DRAINING by hand".to_owned(),
+        Happening::Agent { connected, .. } => format!("agent {}", if *connected { "connects" } else { "disconnects" }),
+        Happening::Order { what: Asked::Drain(then), .. } => format!("order to drain, {then:?}"),
+        Happening::Order { what: Asked::Extend(_), .. } => "order to extend".to_owned(),
+        Happening::Order { what, .. } => format!("order to {what:?}"),
+        Happening::Pause { on } => format!("everything is {}", if *on { "paused" } else { "resumed" }),
+        Happening::TableAway { hangs: true, .. } => "the table hangs".to_owned(),
+        other => {
+            let text = format!("{other:?}");
+            let end = text.find([' ', '(', '{']).unwrap_or(text.len());
+            text[..end].to_owned()
+        }
+    }
+}
