@@ -113,7 +113,7 @@ fn refresh(scope: &ScopeState, now: Mono) {
         if ends(scope, &instance) {
             continue;
         }
-        let over = is_over(scope.phases.borrow().get(&instance));
+        let over = scope.phases.borrow().get(&instance).is_some_and(Known::is_over);
         let key = (instance, hook);
         let wait =
             if let LifecycleState::Waiting(kind) = LifecycleState::read(&member.state) { Some(kind) } else { None };
@@ -160,13 +160,8 @@ fn refresh(scope: &ScopeState, now: Mono) {
 
 /// Takes over that the drain of an instance has come to another phase; false if a state of it is to be added, or to go.
 fn heed_phase(scope: &ScopeState, instance: &str) -> bool {
-    let over = is_over(scope.phases.borrow().get(instance));
+    let over = scope.phases.borrow().get(instance).is_some_and(Known::is_over);
     !ends(scope, instance) && scope.beats.of(instance, |state| state.set_over(over))
-}
-
-/// Whether the drain of an instance is Returning or Done.
-fn is_over(known: Option<&Known>) -> bool {
-    known.is_some_and(|known| matches!(known.phase, Phase::Returning | Phase::Done))
 }
 
 /// Whether heartbeats for an instance have ended: its completion was refused for long.
@@ -293,7 +288,8 @@ async fn send(
             state.failing = false;
             state.not_held = 0;
             state.last = Some(Beat::Accepted);
-            state.accepted_when_over += u32::from(over);
+            // One that was on its way when the next drain began says nothing of what comes after that.
+            state.accepted_when_over += u32::from(over && state.over);
             // It is probed twice, a moment apart, before a drain is opened again.
             state.due = if over && state.accepted_when_over < 2 { begun + AGAIN.min(third) } else { next };
             state.expires = begun + state.timeout;

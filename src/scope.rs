@@ -98,6 +98,11 @@ impl Known {
         }
     }
 
+    /// Returns whether the drain is Returning or Done, so that a heartbeat is a probe.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Returning | Phase::Done)
+    }
+
     /// Returns whether this is an earlier state of the record than `other`, such as a read shows that overlapped a write. A
     /// record that was deleted counts its generations and versions anew, but began later.
     fn is_before(&self, other: &Known) -> bool {
@@ -259,6 +264,10 @@ impl ScopeState {
             return;
         }
         self.phases.borrow_mut().insert(record.instance_id.clone(), known);
+        if !known.is_over() {
+            // Heartbeats that were accepted before have opened this drain: after its end they count for nothing.
+            self.beats.of(&record.instance_id, |state| state.set_over(false));
+        }
         if before.is_none_or(|before| !before.beats_as(&known)) {
             self.bells.phases.borrow_mut().insert(record.instance_id.clone());
         }

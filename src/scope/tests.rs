@@ -103,6 +103,33 @@ async fn heartbeats_are_told_of_another_phase_and_not_of_every_write() {
     assert!(!scope.bells.phases.borrow().is_empty());
 }
 
+/// A drain that ends before heartbeats have looked, as one does that is forced, is not opened again by those that opened it.
+#[tokio::test(start_paused = true)]
+async fn heartbeats_open_one_drain() {
+    let scope = scope().await;
+    let end = done(&first());
+    scope.learn(end.clone(), Mono::START);
+    let state = crate::beats::State {
+        group: "web".to_owned(),
+        wait: None,
+        timeout: std::time::Duration::from_secs(300),
+        over: true,
+        due: Mono::START,
+        expires: Mono::START,
+        last: Some(crate::aws::Beat::Accepted),
+        accepted_when_over: 2,
+        not_held: 0,
+        failing: false,
+        tried: true,
+        flying: false,
+    };
+    scope.beats.0.borrow_mut().insert(("i-1".to_owned(), "ecs-drain".to_owned()), state);
+    assert!(scope.beats.is_held_again("i-1", "ecs-drain"));
+    scope.learn(next(&end), Mono::START);
+    scope.learn(done(&next(&end)), Mono::START);
+    assert!(!scope.beats.is_held_again("i-1", "ecs-drain"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_size_of_a_cluster_in_which_nothing_drains_is_forgotten() {
     let scope = scope().await;

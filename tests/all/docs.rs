@@ -164,7 +164,7 @@ fn place_of(test: &str) -> (PathBuf, &str) {
     match module {
         "budget" | "facts" | "drain" => return (root().join(format!("state/src/{module}/tests.rs")), function),
         "beats" | "searches" => return (root().join(format!("src/{module}.rs")), function),
-        "fleet" => return (root().join("src/fleet/tests.rs"), function),
+        "fleet" | "scope" => return (root().join(format!("src/{module}/tests.rs")), function),
         "model" => return (root().join("state/tests/model/main.rs"), function),
         _ => {}
     }

@@ -8,6 +8,7 @@ use ecs_drain_simulation::many::{KINDS, play_all};
 use ecs_drain_simulation::plan::{Plan, plan};
 use ecs_drain_simulation::play::play_logged;
 use ecs_drain_simulation::shrink::{shrink, size};
+use ecs_drain_simulation::situations::dried_up;
 use ecs_drain_simulation::story::story;
 
 /// How many fleets every run of the tests plays.
@@ -30,6 +31,11 @@ fn some_fleets() {
         assert!(many.tally.outcomes.contains_key(outcome), "no drain ended as {outcome}");
     }
     assert!(many.tally.lives as u64 > SOME && many.tally.faults.len() == KINDS.len(), "{:?}", many.tally.faults);
+    let dry = dried_up(&many.tally.situations, SOME);
+    assert!(
+        dry.is_empty(),
+        "fleets do not come into these situations any more (tests/simulation/situations.txt): {dry:#?}"
+    );
 }
 
 /// Every call, in order, with its time, its answer, and digests of what was said.

@@ -8,6 +8,7 @@ use ecs_drain_simulation::judge::Complaint;
 use ecs_drain_simulation::many::{Many, play_all};
 use ecs_drain_simulation::plan::plan;
 use ecs_drain_simulation::play::play;
+use ecs_drain_simulation::situations::{dried_up, list};
 use ecs_drain_simulation::story::story;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -51,6 +52,13 @@ fn main() -> ExitCode {
     if arguments.situations {
         for (situation, fleets) in &many.tally.situations {
             println!("{fleets:>8} {situation}");
+        }
+        let listed = list();
+        for situation in many.tally.situations.keys().filter(|situation| !listed.contains_key(situation)) {
+            println!("not in tests/simulation/situations.txt: {situation}");
+        }
+        for situation in dried_up(&many.tally.situations, many.tally.fleets) {
+            println!("not met any more: {situation}");
         }
     }
     let Some((seed, complaints)) = many.failed.first_key_value() else {

@@ -11,13 +11,39 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+/// What kinds of situation there are.
+const KINDS_OF_SITUATIONS: [&str; 6] = ["reason", "move", "end", "fault", "happens", "size"];
+
 /// One situation: what kind it is of, and which.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Situation {
-    /// `reason`, `move`, `end`, `fault`, `happens` or `size`.
+    /// One of these kinds.
     pub kind: &'static str,
     /// Which, in words.
     pub which: String,
+}
+
+/// Each situation that fleets must come into, and how many of 10,000 do at the least: `situations.txt`.
+pub fn list() -> BTreeMap<Situation, u64> {
+    let lines = include_str!("../situations.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| parse(line).unwrap_or_else(|| panic!("situations.txt: cannot read {line:?}"))).collect()
+}
+
+fn parse(line: &str) -> Option<(Situation, u64)> {
+    let (least, rest) = line.trim_start().split_once(' ')?;
+    let (kind, which) = rest.split_once(' ')?;
+    let kind = KINDS_OF_SITUATIONS.into_iter().find(|known| *known == kind)?;
+    Some((Situation { kind, which: which.trim_start().to_owned() }, least.parse().ok()?))
+}
+
+/// The situations of the list that were not met, although so many fleets come into them five times at the least.
+pub fn dried_up(met: &BTreeMap<Situation, u64>, fleets: u64) -> Vec<Situation> {
+    let due = |least: u64| least * fleets >= 5 * 10_000;
+    list()
+        .into_iter()
+        .filter(|(which, least)| due(*least) && !met.contains_key(which))
+        .map(|(which, _)| which)
+        .collect()
 }
 
 impl fmt::Display for Situation {
