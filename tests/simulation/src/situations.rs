@@ -141,7 +141,7 @@ impl Met {
     }
 }
 
-/// How many clusters there are, how many drains begin, and whether AWS's rates hold.
+/// How many clusters there are, and whether AWS's rates hold.
 fn size(plan: &Plan) -> String {
     let clusters = match plan.clusters.len() {
         0..5 => "few clusters",
