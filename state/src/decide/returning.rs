@@ -37,8 +37,10 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
     let Some(ours) = ours(draft, view) else { return unknown(UNREAD) };
     let back = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Active || status.is_gone();
-    // Where our action ended before DRAINING was seen, it may have been asked for a moment ago, and be seen late.
-    let settled = outcome == Outcome::Drained || is_settled(draft, view);
+    // Where our action ended before DRAINING was seen, it may have been asked for a moment ago, and be seen late. Where it was
+    // seen, another process may have: what this one read before, while it led once, is of another time.
+    let late = if outcome == Outcome::Drained { Duration::ZERO } else { view.policy.read_lag };
+    let settled = is_settled(draft, view, late);
     if settled && ours.iter().all(|(_, status)| back(status)) {
         draft.container_instances.iter_mut().for_each(|mine| mine.draining_is_ours = false);
         return Step::End(outcome, "it is in service again and ACTIVE".to_owned());
@@ -58,7 +60,7 @@ fn cancelled(draft: &mut Record, view: &View<'_>) -> Step {
     if let Some(LifecycleState::Waiting(_) | LifecycleState::Terminating) = view.facts.group.state() {
         return Step::End(Outcome::Cancelled, "its group terminates it meanwhile".to_owned());
     }
-    let settled = is_settled(draft, view);
+    let settled = is_settled(draft, view, view.policy.read_lag);
     let Some(ours) = ours(draft, view) else { return unknown(UNREAD) };
     let draining = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Draining;
     if ours.is_empty() {
@@ -75,10 +77,11 @@ fn cancelled(draft: &mut Record, view: &View<'_>) -> Step {
     Step::Act(actions.collect(), Why::AskedToReturn, view.policy.looks_apart)
 }
 
-/// Whether what was read last of each container instance whose `DRAINING` is ours shows whatever we asked for before.
-fn is_settled(draft: &Record, view: &View<'_>) -> bool {
+/// Whether each container instance whose `DRAINING` is ours was read since it returns, and so late that this shows whatever we
+/// asked for before.
+fn is_settled(draft: &Record, view: &View<'_>, late: Duration) -> bool {
     let Some(returning) = view.facts.returning else { return false };
-    let seen_from = returning + view.policy.read_lag;
+    let seen_from = returning + late;
     let mut ours = draft.container_instances.iter().filter(|mine| mine.draining_is_ours);
     ours.all(|mine| {
         let sight = view.facts.of(&mine.arn).and_then(|one| one.sight.as_ref());

@@ -2,15 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::Drain;
-use crate::decide::Action;
 use crate::decide::tests::fixture::{Played, ada, epoch, show, stage};
+use crate::decide::{Action, Context};
 use crate::facts::{Answer, Kind};
 use crate::needs::{Class, Need};
 use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
 use crate::proof::{Verdict, judge};
 use crate::record::{Stage, Then};
-use crate::sight::{ContainerInstanceSight, ContainerInstanceStatus, TargetSight};
+use crate::sight::{ContainerInstanceSight, ContainerInstanceStatus, GroupSight, LifecycleState, Seen, TargetSight};
 use crate::time::{Mono, Now, Read};
 use std::time::Duration;
 
@@ -266,4 +266,28 @@ fn a_new_generation_knows_nothing() {
     next.generation += 1;
     drain.take(next, now(63).mono);
     assert!(drain.facts.of(C1).unwrap().sight.is_none());
+}
+
+/// A process that leads again after another has drained the instance has read its status long ago, `ACTIVE`: that does not
+/// show that our DRAINING, which came after it, is undone.
+#[test]
+fn what_was_read_before_another_led_does_not_show_the_way_back() {
+    let mut drain = after("kind=returns-to-warm-pool", &["0s ACTIVE group=Warmed:Pending:Wait"]);
+    let mut record = drain.record.clone();
+    record.version += 5;
+    record.stage = stage(Phase::Returning, Outcome::Drained);
+    drain.take(record, now(600).mono);
+    let member = |state: &str| {
+        let hook = Seen::Unknown("not asked".to_owned());
+        let state = LifecycleState::read(state);
+        GroupSight::Member { group: "workers".to_owned(), state, healthy: true, hook }
+    };
+    let read = Read { began: now(601).mono, ended: now(601).mono };
+    drain.heed(&Policy::default(), read, Answer::Group(Seen::Yes(member("InService"))));
+    let decided = |drain: &Drain, second| drain.decide(&Policy::default(), &Context::default(), now(second));
+    let early = decided(&drain, 601);
+    assert_eq!(early.record.phase(), Phase::Returning);
+    assert!(early.needs.of(Kind::Status).is_some_and(|need| need.from <= now(601).mono), "{:?}", early.needs);
+    status(&mut drain, 602, |sight| sight.status = ContainerInstanceStatus::Active);
+    assert_eq!(decided(&drain, 602).record.outcome(), Some(Outcome::Drained));
 }
