@@ -1,6 +1,6 @@
 //! The memory of a drain, measured from now, without the ages that make no difference: only so is there an end of states.
 
-use crate::process::NOW;
+use crate::controller::NOW;
 use ecs_drain_state::facts::{GroupFacts, TargetFacts};
 use ecs_drain_state::{Facts, Mono, Policy, Read, Run, Watch};
 use std::time::Duration;
@@ -66,8 +66,12 @@ const VERY_OLD: Duration = Duration::from_secs(330);
 
 /// Replaces every moment by one that is to every rule the same, now and later. The rules compare a moment with now, up to a
 /// limit, and some moments with each other: these relations stay.
-pub fn forget(facts: &mut Facts, policy: &Policy) {
+pub fn forget(facts: &mut Facts, returns: bool, policy: &Policy) {
     let lag = policy.read_lag;
+    forget_group(&mut facts.group, policy);
+    // The status of what returns is compared with when it began to.
+    facts.returning = facts.returning.map(|since| young(at(since), VERY_OLD).ended);
+    let due = if returns { VERY_OLD } else { DUE };
     let sweep_counts = facts.search.sweep.is_some_and(|sweep| {
         let closed = facts.instances.iter().filter_map(|one| one.closed).map(|run| run.first.ended + lag).max();
         closed.is_some_and(|from| sweep.began >= from)
@@ -78,7 +82,7 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
     let stopped = facts.tasks.values().filter_map(|task| task.stopped).map(|read| read.ended).max().unwrap_or_default();
     facts.search.own = facts.search.own.map(|read| young(read, OLD));
     for one in &mut facts.instances {
-        one.sight.iter_mut().for_each(|(read, _)| *read = young(*read, DUE));
+        one.sight.iter_mut().for_each(|(read, _)| *read = young(*read, due));
         if let Some(run) = &mut one.closed {
             (run.first, run.last) = (young(run.first, lag), young(run.last, UNWATCHED));
         }
@@ -132,11 +136,17 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
     for target in &mut facts.targets {
         forget_target(target, &mut facts.emptied, emptied, policy);
     }
-    if let GroupFacts { shown: Some(shown), .. } = &mut facts.group {
-        shown.since = Mono::START;
-    }
     (facts.progress.tasks_left, facts.progress.targets_left) = (None, None);
     facts.progress.at = facts.progress.at.map(|_| Mono::START);
+}
+
+/// What the group shows counts once it has for a lag, what came of asking it to terminate the instance a while after that.
+fn forget_group(group: &mut GroupFacts, policy: &Policy) {
+    group.sight.iter_mut().for_each(|(read, _)| *read = young(*read, DUE));
+    group.shown.iter_mut().for_each(|shown| shown.since = young(at(shown.since), policy.read_lag).ended);
+    group.termination_asked.iter_mut().for_each(|(_, since)| *since = young(at(*since), VERY_OLD).ended);
+    group.gone_reads = group.gone_reads.min(2);
+    group.past_wait_reads = group.past_wait_reads.min(2);
 }
 
 /// What counts of a target is whether its second read was late enough, and how old that is.

@@ -1,13 +1,20 @@
-//! The world as it really is: one container instance, two tasks, one target, and a person who interferes.
+//! The world as it really is: one container instance, two tasks, one target, the group that the instance is in, and people who
+//! interfere.
 
 use ecs_drain_state::{
-    Answer, Balancer, ContainerInstance, ContainerInstanceSight, ContainerInstanceStatus, Facts, Kind, Obligation,
-    Seen, Target, TargetSight, TaskAnswer, TaskKind, TaskSight, Wanted,
+    ActionResult, Answer, Balancer, ContainerInstance, ContainerInstanceSight, ContainerInstanceStatus, Facts,
+    GroupSight, HookSight, Kind, LifecycleState, Obligation, Seen, Target, TargetSight, TaskAnswer, TaskKind,
+    TaskSight, WaitKind, Wanted,
 };
 use std::fmt;
 
-/// The ARN of the container instance.
-pub const C1: &str = "c1";
+/// The cluster that every container instance is in.
+pub const CLUSTER: &str = "prod";
+
+/// The name of the n-th of something.
+pub fn name(kind: &str, n: usize) -> String {
+    format!("{kind}{}", n + 1)
+}
 
 /// A task, by how much of it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +42,21 @@ pub enum Route {
     Draining,
 }
 
+/// Where the instance stands in its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Member {
+    /// In service.
+    InService,
+    /// It waits under our hook.
+    Waiting(WaitKind),
+    /// Past the wait: it is being terminated.
+    LetGo,
+    /// Past the wait: it rests in the warm pool, and will be used again.
+    Pooled,
+    /// Terminated, and forgotten.
+    Absent,
+}
+
 /// What is so at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Truth {
@@ -46,9 +68,11 @@ pub struct Truth {
     pub tasks: [Task; 2],
     /// The target.
     pub route: Route,
+    /// Where it stands in its group.
+    pub member: Member,
 }
 
-/// What a person does in a step.
+/// What a person does to the container instance in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Nothing.
@@ -57,8 +81,6 @@ pub enum Act {
     Flip,
     /// Makes it `ACTIVE` and `DRAINING` again, too quickly for any read.
     Blink,
-    /// Pauses the drain, or lets it go on.
-    Pause,
 }
 
 /// How many steps ago a task was placed of which that is not counted (any more).
@@ -73,15 +95,22 @@ pub struct World {
     pub opened: bool,
     /// How many steps ago each task was placed while it was opened so; [`LONG_AGO`] for all others.
     pub placed: [u8; 2],
+    /// Whether `DRAINING` was set by us, and by nobody since.
+    pub ours: bool,
+    /// Whether a person has set it, ever: what is to become of `DRAINING` is theirs to say then.
+    pub by_hand: bool,
+    /// Whether we have asked the group to terminate the instance.
+    pub asked: bool,
 }
 
 impl World {
     /// A world in which one task has been there for long.
-    pub fn new(first: Task, lag: usize) -> World {
+    pub fn new(first: Task, lag: usize, member: Member) -> World {
         let tasks = [first, Task::Never];
         let route = if first == Task::Running { Route::InService } else { Route::Draining };
-        let truth = Truth { draining: false, version: 0, tasks, route };
-        World { past: vec![truth; lag + 1], opened: false, placed: [LONG_AGO; 2] }
+        let truth = Truth { draining: false, version: 0, tasks, route, member };
+        let placed = [LONG_AGO; 2];
+        World { past: vec![truth; lag + 1], opened: false, placed, ours: false, by_hand: false, asked: false }
     }
 
     /// What is so now.
@@ -103,23 +132,72 @@ impl World {
 
     /// ECS is asked to place nothing more.
     pub fn set_draining(&mut self) {
-        if !self.past[0].draining {
-            self.past[0].draining = true;
-            self.past[0].version += 1;
+        let truth = &mut self.past[0];
+        if !truth.draining && truth.member != Member::Absent {
+            truth.draining = true;
+            truth.version += 1;
             self.opened = false;
+            self.ours = true;
         }
+    }
+
+    /// ECS is asked to place tasks again.
+    pub fn set_active(&mut self) {
+        let truth = &mut self.past[0];
+        if truth.draining {
+            truth.draining = false;
+            truth.version += 1;
+        }
+    }
+
+    /// Auto Scaling is told that the wait is over. False if none is.
+    pub fn complete(&mut self) -> bool {
+        let Member::Waiting(kind) = self.truth().member else { return false };
+        let truth = &mut self.past[0];
+        truth.member = if kind.lives_on() { Member::Pooled } else { Member::LetGo };
+        // What it was let go with is judged when that happens.
+        truth.tasks = [Task::Stopped, Task::Stopped];
+        truth.route = Route::Gone;
+        truth.version += 1;
+        (self.opened, self.placed) = (false, [LONG_AGO; 2]);
+        true
+    }
+
+    /// The group terminates it: our hook holds it.
+    pub fn terminate(&mut self) {
+        if self.truth().member == Member::InService {
+            self.past[0].member = Member::Waiting(WaitKind::Terminating);
+        }
+    }
+
+    fn passed(&self, truth: Truth) -> Vec<Truth> {
+        let mut past = Vec::with_capacity(self.past.len());
+        past.push(truth);
+        past.extend_from_slice(&self.past[..self.past.len() - 1]);
+        past
     }
 
     /// Every world that can follow in one step; `ecs_places` says whether ECS places tasks by itself while it is `ACTIVE`, and
     /// not only what a person's `ACTIVE` lets in.
     pub fn next(&self, act: Act, ecs_places: bool) -> Vec<World> {
         let truth = *self.truth();
+        if let Member::LetGo | Member::Pooled | Member::Absent = truth.member {
+            let then: &[Member] = match truth.member {
+                Member::LetGo => &[Member::LetGo, Member::Absent],
+                Member::Pooled => &[Member::Pooled, Member::InService],
+                _ => &[truth.member],
+            };
+            let world =
+                |member: &Member| World { past: self.passed(Truth { member: *member, ..truth }), ..self.clone() };
+            return then.iter().map(world).collect();
+        }
         let (opens, draining) = match act {
-            Act::Nothing | Act::Pause => (!truth.draining, truth.draining),
+            Act::Nothing => (!truth.draining, truth.draining),
             Act::Flip => (true, !truth.draining),
             Act::Blink => (true, true),
         };
-        let opened = self.opened || (truth.draining && opens);
+        let by_person = act != Act::Nothing;
+        let opened = self.opened || (truth.draining && opens && by_person);
         let opens = opens && (ecs_places || opened);
         let mut all = Vec::new();
         for (first, first_ran) in can_become(truth.tasks[0], opens, opened) {
@@ -128,20 +206,26 @@ impl World {
                 for route in routes(truth.route, tasks, first_ran || second_ran) {
                     let changed = u8::from(draining != truth.draining) + u8::from(tasks != truth.tasks);
                     let version = truth.version + i64::from(changed) + 2 * i64::from(act == Act::Blink);
-                    let mut past = vec![Truth { draining, version, tasks, route }];
-                    past.extend_from_slice(&self.past[..self.past.len() - 1]);
+                    let past = self.passed(Truth { draining, version, tasks, route, ..truth });
                     let age = |n: usize| {
                         let new = truth.tasks[n] == Task::Never && tasks[n] != Task::Never;
                         if new && opened { 0 } else { (self.placed[n] + 1).min(LONG_AGO) }
                     };
-                    all.push(World { past, opened: opened && !draining, placed: [age(0), age(1)] });
+                    all.push(World {
+                        past,
+                        opened: opened && !draining,
+                        placed: [age(0), age(1)],
+                        ours: self.ours && !by_person,
+                        by_hand: self.by_hand || by_person,
+                        asked: self.asked,
+                    });
                 }
             }
         }
         all
     }
 
-    /// The world in which nobody interferes and everything goes on: what ECS drains goes.
+    /// The world in which nobody interferes and everything goes on: what ECS drains goes, and what was let go goes its way.
     pub fn progress(&self) -> World {
         let truth = *self.truth();
         let on = |task| match task {
@@ -156,10 +240,14 @@ impl World {
             Route::InService => Route::Draining,
             Route::Draining | Route::Gone => Route::Gone,
         };
+        let member = match truth.member {
+            Member::LetGo => Member::Absent,
+            Member::Pooled => Member::InService,
+            member => member,
+        };
         let version = truth.version + i64::from(tasks != truth.tasks);
-        let mut past = vec![Truth { version, tasks, route, ..truth }];
-        past.extend_from_slice(&self.past[..self.past.len() - 1]);
-        World { past, opened: self.opened, placed: self.placed.map(|age| (age + 1).min(LONG_AGO)) }
+        let past = self.passed(Truth { version, tasks, route, member, ..truth });
+        World { past, placed: self.placed.map(|age| (age + 1).min(LONG_AGO)), ..self.clone() }
     }
 }
 
@@ -191,31 +279,56 @@ fn routes(before: Route, tasks: [Task; 2], ran: bool) -> Vec<Route> {
 }
 
 impl Truth {
-    /// What a read of this kind answers while it sees this.
-    pub fn answer(&self, kind: Kind, facts: &Facts) -> Answer {
+    /// What a read of this kind answers about the n-th instance while it sees this.
+    pub fn answer(&self, n: usize, kind: Kind, facts: &Facts) -> Answer {
+        let tasks = [name("t", 2 * n), name("t", 2 * n + 1)];
         let named = |wanted: &[Task]| {
-            let these = self.tasks.iter().zip(["t1", "t2"]).filter(|(task, _)| wanted.contains(task));
-            these.map(|(_, arn)| arn.to_owned()).collect::<Vec<_>>()
+            let these = self.tasks.iter().zip(&tasks).filter(|(task, _)| wanted.contains(task));
+            these.map(|(_, arn)| arn.clone()).collect::<Vec<_>>()
         };
-        let list = |wanted, tasks| Answer::List { of: C1.to_owned(), wanted, tasks };
+        let list = |wanted, tasks| Answer::List { of: name("c", n), wanted, tasks };
         match kind {
-            Kind::Status => Answer::Status { of: C1.to_owned(), sight: self.sight() },
+            Kind::Status => Answer::Status { of: name("c", n), sight: self.sight() },
             Kind::Running => list(Wanted::Running, named(&[Task::Provisioning, Task::Running])),
             Kind::Stopped => list(Wanted::Stopped, named(&[Task::Stopping, Task::Stopped])),
             Kind::Tasks => {
                 let asked = facts.tasks.iter().filter(|(_, task)| task.stopped.is_none() || !task.registrations_known);
-                let answer = |arn: &String| (arn.clone(), self.task(if arn == "t1" { 0 } else { 1 }));
+                let answer = |arn: &String| (arn.clone(), self.task(n, usize::from(*arn == tasks[1])));
                 Answer::Tasks(asked.map(|(arn, _)| answer(arn)).collect())
             }
-            Kind::Targets => Answer::Targets(vec![(web().balancer, web().target, self.target())]),
-            Kind::Own => Answer::Own { found: vec![container_instance()] },
-            Kind::Sweep => {
-                Answer::Search { unread: Vec::new(), left_out: Vec::new(), found: vec![container_instance()] }
-            }
+            Kind::Targets => Answer::Targets(vec![(web(n).balancer, web(n).target, self.target())]),
+            Kind::Own => Answer::Own { found: self.found(n) },
+            Kind::Sweep => Answer::Search { unread: Vec::new(), left_out: Vec::new(), found: self.found(n) },
         }
     }
 
+    fn found(&self, n: usize) -> Vec<ContainerInstance> {
+        if self.member == Member::Absent { Vec::new() } else { vec![container_instance(n)] }
+    }
+
+    /// What the groups show of it.
+    pub fn group(&self) -> GroupSight {
+        let state = match self.member {
+            Member::Absent => return GroupSight::Absent,
+            Member::InService => LifecycleState::InService,
+            Member::Waiting(kind) => LifecycleState::Waiting(kind),
+            Member::LetGo => LifecycleState::PastWait("Terminating:Proceed".to_owned()),
+            Member::Pooled => LifecycleState::PastWait("Warmed:Stopped".to_owned()),
+        };
+        let hook = HookSight {
+            heartbeat_timeout_seconds: 60,
+            global_timeout_seconds: 100_000,
+            default_result: ActionResult::Abandon,
+            others: Vec::new(),
+            retains_abandoned: false,
+        };
+        GroupSight::Member { group: String::new(), state, healthy: true, hook: Seen::Yes(Some(hook)) }
+    }
+
     fn sight(&self) -> ContainerInstanceSight {
+        if self.member == Member::Absent {
+            return ContainerInstanceSight::MISSING;
+        }
         let live = self.tasks.iter().filter(|task| **task == Task::Running).count();
         ContainerInstanceSight {
             status: if self.draining { ContainerInstanceStatus::Draining } else { ContainerInstanceStatus::Active },
@@ -225,8 +338,8 @@ impl Truth {
         }
     }
 
-    fn task(&self, n: usize) -> TaskAnswer {
-        let word = match self.tasks[n] {
+    fn task(&self, n: usize, which: usize) -> TaskAnswer {
+        let word = match self.tasks[which] {
             Task::Never => return TaskAnswer::Missing,
             Task::Provisioning => "PROVISIONING",
             Task::Running => "RUNNING",
@@ -235,11 +348,11 @@ impl Truth {
         };
         let sight = TaskSight {
             last_status: word.to_owned(),
-            stopping: matches!(self.tasks[n], Task::Stopping | Task::Stopped),
+            stopping: matches!(self.tasks[which], Task::Stopping | Task::Stopped),
             kind: TaskKind::Replica("web".to_owned()),
             protected_until: None,
         };
-        TaskAnswer::Found(sight, Seen::Yes(vec![web()]))
+        TaskAnswer::Found(sight, Seen::Yes(vec![web(n)]))
     }
 
     fn target(&self) -> TargetSight {
@@ -254,10 +367,10 @@ impl Truth {
 }
 
 /// The registration that both tasks make: one target, whichever of them runs.
-pub fn web() -> Obligation {
+pub fn web(n: usize) -> Obligation {
     Obligation {
         balancer: Balancer::TargetGroup("web".to_owned()),
-        target: Target::Instance("i-1".to_owned()),
+        target: Target::Instance(name("i-", n)),
         delay_seconds: Some(30),
         network: Some(false),
         draining_since: None,
@@ -268,10 +381,10 @@ pub fn web() -> Obligation {
 }
 
 /// The container instance as a search finds it.
-pub fn container_instance() -> ContainerInstance {
+pub fn container_instance(n: usize) -> ContainerInstance {
     ContainerInstance {
-        cluster: "prod".to_owned(),
-        arn: C1.to_owned(),
+        cluster: CLUSTER.to_owned(),
+        arn: name("c", n),
         draining_is_ours: false,
         deregistered_at: None,
         drained_for_seconds: 0,
@@ -281,8 +394,8 @@ pub fn container_instance() -> ContainerInstance {
 
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Truth { draining, version, tasks: [first, second], route } = self.truth();
+        let Truth { draining, tasks: [first, second], route, member, .. } = self.truth();
         let status = if *draining { "DRAINING" } else { "ACTIVE" };
-        write!(f, "{status} v{version} t1 {first:?} t2 {second:?} target {route:?}")
+        write!(f, "{status}, tasks {first:?} and {second:?}, target {route:?}, {member:?}")
     }
 }

@@ -1,0 +1,216 @@
+//! What one controller knows of one drain: the real [`Drain`], its memory measured from now.
+
+use crate::memory;
+use crate::world::{Member, Truth, container_instance};
+use ecs_drain_state::record::Opening;
+use ecs_drain_state::{
+    Action, ActionResult, Answer, Context, Decision, Drain, GroupSight, Kind, Lifecycle, Mono, Needs, Now, Order,
+    Origin, Phase, Policy, Read, Record, Seen, Stage, Strategy, Then, WaitKind,
+};
+use jiff::{SignedDuration, Timestamp};
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+/// The moment at which every step is.
+pub const NOW: Mono = Mono::at(Duration::from_secs(600));
+
+/// What a wall clock says that is right, and when everything in a record happened.
+pub const WALL: Timestamp = Timestamp::UNIX_EPOCH;
+
+/// How far a wall clock jumps: past every deadline.
+pub const JUMP: SignedDuration = SignedDuration::from_hours(2);
+
+/// How a drain begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// Its instance waits under our hook.
+    Hook(WaitKind),
+    /// An operator asks for it.
+    Asked(Then),
+}
+
+impl Begins {
+    /// Where its instance is in its group.
+    pub fn member(self) -> Member {
+        match self {
+            Begins::Hook(kind) => Member::Waiting(kind),
+            Begins::Asked(_) => Member::InService,
+        }
+    }
+
+    /// What opens it.
+    pub fn opening(self, n: usize, policy: &Policy) -> Opening {
+        let (origin, lifecycle, then, requested) = match self {
+            Begins::Hook(kind) => (Origin::LifecycleHook, Some(lifecycle(kind)), None, None),
+            Begins::Asked(then) => (Origin::Operator, None, Some(then), Some(order())),
+        };
+        Opening {
+            account: String::new(),
+            region: String::new(),
+            // Whose turn it is depends on the key.
+            instance_id: ["a", "b"][n].to_owned(),
+            controller: String::new(),
+            origin,
+            strategy: Strategy::Drain,
+            lifecycle,
+            group: None,
+            then,
+            requested,
+            container_instances: vec![container_instance(n)],
+            deadline: deadline(policy),
+            margin: SignedDuration::ZERO,
+        }
+    }
+}
+
+/// The lifecycle action of a wait.
+pub fn lifecycle(kind: WaitKind) -> Lifecycle {
+    Lifecycle {
+        group: String::new(),
+        hook: String::new(),
+        kind,
+        heartbeat_timeout_seconds: 60,
+        // The wall clock never jumps so far.
+        global_timeout_seconds: 100_000,
+        default_result: ActionResult::Abandon,
+        other_hooks: Vec::new(),
+        retains_abandoned: false,
+    }
+}
+
+/// After how long the policy ends a wait.
+pub fn deadline(policy: &Policy) -> Option<SignedDuration> {
+    policy.deadline.and_then(|after| SignedDuration::try_from(after).ok())
+}
+
+/// What a person orders.
+pub fn order() -> Order {
+    Order { by: "Ada".to_owned(), reason: None, at: WALL }
+}
+
+/// What one controller knows of one drain.
+#[derive(Clone, Debug)]
+pub struct Mind {
+    /// Its drain.
+    pub drain: Drain,
+    /// A call that was decided and waits for its permit.
+    pub queued: Option<Action>,
+    /// What the last decision of this step wants read.
+    pub needs: Needs,
+}
+
+impl Mind {
+    /// Of a controller that has just read the record.
+    pub fn new(record: &Record) -> Mind {
+        Mind { drain: Drain::new(record.clone(), NOW), queued: None, needs: Needs::default() }
+    }
+
+    /// A step passes.
+    pub fn age(&mut self, step: Duration) {
+        memory::age(&mut self.drain.facts, step);
+    }
+
+    /// Forgets every age that can make no difference any more.
+    pub fn forget(&mut self, policy: &Policy) {
+        memory::forget(&mut self.drain.facts, self.drain.record.phase() == Phase::Returning, policy);
+    }
+
+    /// Takes over an answer of this moment.
+    pub fn heed(&mut self, policy: &Policy, answer: Answer) {
+        self.drain.heed(policy, Read { began: NOW, ended: NOW }, answer);
+    }
+
+    /// Takes over what the group shows.
+    pub fn see_group(&mut self, policy: &Policy, sight: GroupSight) {
+        self.heed(policy, Answer::Group(Seen::Yes(sight)));
+    }
+
+    /// Decides.
+    pub fn decide(&self, policy: &Policy, context: &Context<'_>, wall: Timestamp) -> Decision {
+        self.drain.decide(policy, context, Now { mono: NOW, wall })
+    }
+
+    /// The kinds of read that the last decision wants by now.
+    pub fn wants(&self) -> Vec<Kind> {
+        self.needs.iter().filter(|(_, need)| need.from <= NOW).map(|(kind, _)| kind).collect()
+    }
+
+    /// What a read of this kind can answer about the n-th instance, each once.
+    pub fn answers(&self, n: usize, kind: Kind, past: &[Truth]) -> Vec<Answer> {
+        let mut all: Vec<Answer> = Vec::new();
+        for truth in past {
+            let answer = truth.answer(n, kind, &self.drain.facts);
+            if !all.contains(&answer) {
+                all.push(answer);
+            }
+        }
+        all
+    }
+
+    /// Everything of it that can make a difference to what follows.
+    pub fn hash(&self, hasher: &mut impl Hasher) {
+        self.drain.record.generation.hash(hasher);
+        self.drain.facts.hash(hasher);
+        self.queued.as_ref().map(which).hash(hasher);
+    }
+}
+
+/// An action, by a number.
+pub fn which(action: &Action) -> u8 {
+    match action {
+        Action::SetDraining { .. } => 1,
+        Action::SetActive { .. } => 2,
+        Action::Complete(_) => 3,
+        Action::Terminate { .. } => 4,
+        Action::StopTask { .. } => 5,
+        Action::Deregister { .. } => 6,
+    }
+}
+
+/// A record as it is kept here: what is only for people is left out, and every moment of the wall clock is the same, so that
+/// records that say the same are the same.
+pub fn plain(mut record: Record) -> Record {
+    record.history = Vec::new();
+    record.shown = Default::default();
+    (record.attempts, record.last_error) = (0, None);
+    record.orders.requests = Vec::new();
+    (record.created_at, record.updated_at, record.phase_since) = (WALL, WALL, WALL);
+    // Another order to terminate it is known by its time.
+    let odd = |at: Timestamp| WALL + SignedDuration::from_secs(at.as_second() % 2);
+    record.termination_asked_at = record.termination_asked_at.map(odd);
+    for obligation in &mut record.obligations {
+        obligation.draining_since = obligation.draining_since.map(|_| WALL);
+        obligation.noted_at = WALL;
+    }
+    let intent = match &mut record.stage {
+        Stage::Completing { intent, refused_since } => {
+            *refused_since = None;
+            Some(intent)
+        }
+        Stage::Returning { intent } => intent.as_mut(),
+        Stage::Done { intent, expires_at, .. } => {
+            *expires_at = 0;
+            intent.as_mut()
+        }
+        Stage::Pending | Stage::Deregistering | Stage::Waiting | Stage::Verifying => None,
+    };
+    if let Some(intent) = intent {
+        (intent.reason, intent.at) = (String::new(), WALL);
+    }
+    record
+}
+
+/// Everything of a record that can make a difference.
+pub fn hash_record(record: &Record, hasher: &mut impl Hasher) {
+    record.phase().hash(hasher);
+    record.outcome().hash(hasher);
+    record.intent().map(|intent| intent.outcome).hash(hasher);
+    let orders = &record.orders;
+    (record.generation, orders.pause.is_some(), orders.cancel.is_some(), orders.force.is_some()).hash(hasher);
+    record.lifecycle.as_ref().map(|lifecycle| lifecycle.kind).hash(hasher);
+    (record.deadline, record.global_limit.is_some(), record.termination_asked_at).hash(hasher);
+    record.container_instances.hash(hasher);
+    for obligation in &record.obligations {
+        (obligation.draining_since.is_some(), obligation.left_for_seconds).hash(hasher);
+    }
+}

@@ -1,0 +1,218 @@
+//! One state of the model: every instance with its record and what controllers know of it, and what may still go wrong.
+
+use crate::controller::{Begins, Mind, hash_record, which};
+use crate::hash::Wide;
+use crate::search::Model;
+use crate::world::{Member, World};
+use ecs_drain_state::{Action, Outcome, Policy, Record};
+use std::fmt;
+use std::hash::Hash;
+
+/// What can go wrong, or be done by people, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Faults {
+    /// Acts of a person on a container instance.
+    pub acts: u8,
+    /// A drain is paused, or goes on.
+    pub pauses: u8,
+    /// A drain is cancelled.
+    pub cancels: u8,
+    /// A drain is ended by force.
+    pub forces: u8,
+    /// The group terminates an instance by itself.
+    pub terminations: u8,
+    /// The controller that leads dies.
+    pub crashes: u8,
+    /// The other controller takes the lease, also while the one that led stands still before a save or with a call on its way.
+    pub handovers: u8,
+    /// Reads that come a step later, and calls that wait a step for their permit.
+    pub slow: u8,
+    /// Calls that get lost.
+    pub lost: u8,
+    /// Jumps of the wall clock, past every deadline or back.
+    pub jumps: u8,
+}
+
+/// Those that there are, with how many.
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [
+            (self.acts, "acts"),
+            (self.pauses, "pauses"),
+            (self.cancels, "cancels"),
+            (self.forces, "forces"),
+            (self.terminations, "terminations"),
+            (self.crashes, "crashes"),
+            (self.handovers, "handovers"),
+            (self.slow, "slow"),
+            (self.lost, "lost"),
+            (self.jumps, "jumps"),
+        ];
+        let there: Vec<String> = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        f.write_str(if there.is_empty() { "no faults".to_owned() } else { there.join(", ") }.as_str())
+    }
+}
+
+/// What a controller that does not lead any more has begun.
+#[derive(Clone, Debug)]
+pub enum Late {
+    /// It stood still before it saved this record.
+    Save(Box<Record>),
+    /// Its call is on its way.
+    Call(Action),
+}
+
+/// One instance.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The world there.
+    pub world: World,
+    /// The record, as it is in the table.
+    pub table: Record,
+    /// What each controller knows of it.
+    pub minds: [Option<Mind>; 2],
+    /// What the one that does not lead has begun. A save whose record has changed since is dropped at once: it fails.
+    pub late: Option<Late>,
+}
+
+impl Site {
+    fn new(begins: Begins, n: usize, model: &Model) -> Site {
+        let world = World::new(model.first, model.lag, begins.member());
+        let table = crate::controller::plain(Record::open(begins.opening(n, &model.policy), crate::controller::WALL));
+        Site { world, table, minds: [None, None], late: None }
+    }
+
+    /// Whether its drain is over, and nothing waits.
+    pub fn is_settled(&self) -> bool {
+        self.table.is_done() && self.late.is_none() && !matches!(self.world.truth().member, Member::Waiting(_))
+    }
+
+    /// What is wrong although everything is over: our `DRAINING` on an instance that lives on.
+    pub fn left_behind(&self) -> Option<&'static str> {
+        let truth = self.world.truth();
+        let lives_on = truth.member == Member::InService;
+        let undone = self.table.outcome() == Some(Outcome::Cancelled) || self.table.lives_on();
+        let ours = truth.draining && self.world.ours && !self.world.by_hand;
+        (lives_on && undone && ours).then_some("our DRAINING is left behind on an instance that lives on")
+    }
+}
+
+/// The drains and their world.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Each instance.
+    pub sites: Vec<Site>,
+    /// Which controller leads.
+    pub leader: usize,
+    /// Which instance has the next step.
+    pub turn: usize,
+    /// Whether the wall clock has jumped ahead.
+    pub ahead: bool,
+    /// What may still go wrong.
+    pub left: Faults,
+    /// Whether nothing more is done in this step: who led has died, or stands still.
+    pub halted: bool,
+    /// What this step did, in words; None while nobody asks.
+    pub log: Option<Vec<String>>,
+    /// What this step broke.
+    pub broken: Option<&'static str>,
+    /// Whether an instance was let go in this step, and, if something was left on it, how many steps before a person's
+    /// `ACTIVE` had let that in.
+    pub let_go: Option<Option<u8>>,
+}
+
+impl State {
+    /// Where everything begins.
+    pub fn new(model: &Model) -> State {
+        let sites = model.begins.iter().enumerate().map(|(n, begins)| Site::new(*begins, n, model));
+        State {
+            sites: sites.collect(),
+            leader: 0,
+            turn: 0,
+            ahead: false,
+            left: model.faults,
+            halted: false,
+            log: None,
+            broken: None,
+            let_go: None,
+        }
+    }
+
+    /// Whether every drain is over.
+    pub fn is_settled(&self) -> bool {
+        self.sites.iter().all(Site::is_settled)
+    }
+
+    /// Whether nothing can happen any more.
+    pub fn is_over(&self) -> bool {
+        let can_wait = |site: &Site| site.world.truth().member == Member::InService;
+        self.is_settled() && !(self.left.terminations > 0 && self.sites.iter().any(can_wait))
+    }
+
+    /// What the one that leads knows of this instance.
+    pub fn mind(&mut self, n: usize) -> &mut Mind {
+        let site = &mut self.sites[n];
+        let table = &site.table;
+        site.minds[self.leader].get_or_insert_with(|| Mind::new(table))
+    }
+
+    /// Says what happens, if somebody asks.
+    pub fn say(&mut self, what: impl FnOnce(&State) -> String) {
+        if self.log.is_some() {
+            let words = what(self);
+            self.log.iter_mut().for_each(|log| log.push(words.clone()));
+        }
+    }
+
+    /// The first thing that is broken stays.
+    pub fn breaks(&mut self, what: &'static str) {
+        self.say(|_| format!("BROKEN: {what}"));
+        self.broken.get_or_insert(what);
+    }
+
+    /// A hash of all that makes a difference.
+    pub fn key(&self) -> u128 {
+        let mut hasher = Wide::default();
+        (self.leader, self.turn, self.ahead, self.left).hash(&mut hasher);
+        for site in &self.sites {
+            site.world.hash(&mut hasher);
+            hash_record(&site.table, &mut hasher);
+            for mind in &site.minds {
+                mind.is_some().hash(&mut hasher);
+                mind.iter().for_each(|mind| mind.hash(&mut hasher));
+            }
+            match &site.late {
+                None => 0_u8.hash(&mut hasher),
+                Some(Late::Save(record)) => {
+                    1_u8.hash(&mut hasher);
+                    hash_record(record, &mut hasher);
+                }
+                Some(Late::Call(action)) => (2_u8, which(action)).hash(&mut hasher),
+            }
+        }
+        hasher.wide()
+    }
+
+    /// Forgets what can make no difference. Of versions only the order counts.
+    pub fn forget(&mut self, policy: &Policy) {
+        for site in &mut self.sites {
+            let settled = site.is_settled() && site.world.truth().member == Member::Absent;
+            let minds = &mut site.minds;
+            if settled {
+                *minds = [None, None];
+            }
+            let mut versions: Vec<&mut i64> = Vec::new();
+            for mind in minds.iter_mut().flatten() {
+                mind.forget(policy);
+                let seen = mind.drain.facts.instances.iter_mut().filter_map(|one| one.sight.as_mut());
+                versions.extend(seen.map(|(_, sight)| &mut sight.version));
+            }
+            versions.extend(site.world.past.iter_mut().map(|truth| &mut truth.version));
+            let mut known: Vec<i64> = versions.iter().map(|version| **version).collect();
+            known.sort_unstable();
+            known.dedup();
+            let rank = |version: i64| known.iter().position(|known| *known == version).unwrap_or(0);
+            versions.into_iter().for_each(|version| *version = rank(*version) as i64);
+        }
+    }
+}
