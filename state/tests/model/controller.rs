@@ -5,7 +5,7 @@ use crate::world::{Member, Truth, container_instance};
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{
     Action, ActionResult, Answer, Context, Decision, Drain, GroupSight, Kind, Lifecycle, Mono, Needs, Now, Order,
-    Origin, Phase, Policy, Read, Record, Seen, Stage, Strategy, Then, WaitKind,
+    Origin, Policy, Read, Record, Seen, Stage, Strategy, Then, WaitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::hash::{Hash, Hasher};
@@ -112,7 +112,7 @@ impl Mind {
 
     /// Forgets every age that can make no difference any more.
     pub fn forget(&mut self, policy: &Policy) {
-        memory::forget(&mut self.drain.facts, self.drain.record.phase() == Phase::Returning, policy);
+        memory::forget(&mut self.drain.facts, policy);
     }
 
     /// Takes over an answer of this moment.

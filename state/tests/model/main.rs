@@ -68,6 +68,7 @@ fn by_lag(ecs_places: bool, faults: Faults) -> Model {
         must_end: true,
         ecs_places,
         faults,
+        remembers: false,
         limit: None,
     }
 }
@@ -170,6 +171,12 @@ fn whoever_takes_over_breaks_no_promise() {
     holds(&protocol(&[Begins::Hook(WaitKind::Terminating)], Faults { crashes: 1, handovers: 1, ..NONE }));
 }
 
+/// What one controller has read before the other led says nothing of an instance that comes back.
+#[test]
+fn an_instance_comes_back_whoever_leads() {
+    holds(&protocol(&[Begins::Hook(WaitKind::ReturnsToWarmPool)], Faults { handovers: 1, crashes: 1, ..NONE }));
+}
+
 /// Two drains that share a budget of one.
 #[test]
 fn two_drains_begin_one_after_the_other() {
@@ -249,6 +256,15 @@ fn with_more_that_goes_wrong() {
         by_half(false, Faults { acts: 1, ..NONE }),
     ] {
         holds(&model);
+    }
+}
+
+/// Ages that are forgotten make no difference to what is decided, or read.
+#[test]
+fn what_is_forgotten_makes_no_difference() {
+    for begins in BEGINNINGS {
+        let faults = Faults { crashes: 1, cancels: 1, ..NONE };
+        holds(&Model { remembers: true, ..protocol(&[begins], faults) });
     }
 }
 

@@ -66,12 +66,17 @@ const VERY_OLD: Duration = Duration::from_secs(330);
 
 /// Replaces every moment by one that is to every rule the same, now and later. The rules compare a moment with now, up to a
 /// limit, and some moments with each other: these relations stay.
-pub fn forget(facts: &mut Facts, returns: bool, policy: &Policy) {
+pub fn forget(facts: &mut Facts, policy: &Policy) {
     let lag = policy.read_lag;
     forget_group(&mut facts.group, policy);
-    // The status of what returns is compared with when it began to.
-    facts.returning = facts.returning.map(|since| young(at(since), VERY_OLD).ended);
-    let due = if returns { VERY_OLD } else { DUE };
+    let returning = facts.returning;
+    // The status of what returns is compared with when it began to, and a lag after that.
+    facts.returning = returning.map(|since| since.max(NOW.before(lag + DUE)));
+    let status = |read: Read| match (returning, facts.returning) {
+        (Some(since), Some(then)) if read.began < since => at(then.before(Duration::from_secs(1))),
+        (Some(since), Some(then)) if read.began < since + lag => at(then),
+        _ => young(read, DUE),
+    };
     let sweep_counts = facts.search.sweep.is_some_and(|sweep| {
         let closed = facts.instances.iter().filter_map(|one| one.closed).map(|run| run.first.ended + lag).max();
         closed.is_some_and(|from| sweep.began >= from)
@@ -82,7 +87,7 @@ pub fn forget(facts: &mut Facts, returns: bool, policy: &Policy) {
     let stopped = facts.tasks.values().filter_map(|task| task.stopped).map(|read| read.ended).max().unwrap_or_default();
     facts.search.own = facts.search.own.map(|read| young(read, OLD));
     for one in &mut facts.instances {
-        one.sight.iter_mut().for_each(|(read, _)| *read = young(*read, due));
+        one.sight.iter_mut().for_each(|(read, _)| *read = status(*read));
         if let Some(run) = &mut one.closed {
             (run.first, run.last) = (young(run.first, lag), young(run.last, UNWATCHED));
         }

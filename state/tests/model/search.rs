@@ -54,6 +54,8 @@ pub struct Model {
     pub must_end: bool,
     /// What can go wrong.
     pub faults: Faults,
+    /// Whether it is looked at, too, that what is forgotten makes no difference.
+    pub remembers: bool,
     /// How long it may take.
     pub limit: Option<Duration>,
 }

@@ -8,8 +8,8 @@ use crate::world::{Act, LONG_AGO, Member, World};
 use ecs_drain_state::budget::Budgets;
 use ecs_drain_state::request::{Applied, Circumstances, apply};
 use ecs_drain_state::{
-    Action, CompletionAnswer, Concurrency, Context, GroupSight, Kind, LifecycleState, Outcome, Phase, Policy, Record,
-    Request, Then, What, after_completion,
+    Action, CompletionAnswer, Concurrency, Context, GroupSight, Kind, LifecycleState, Outcome, Phase, Record, Request,
+    Then, What, after_completion,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -21,8 +21,15 @@ struct Steps {
 }
 
 impl Steps {
-    fn add(&mut self, policy: &Policy, mut state: State) -> u128 {
-        state.forget(policy);
+    fn add(&mut self, model: &Model, mut state: State) -> u128 {
+        let before = model.remembers.then(|| state.clone());
+        state.forget(&model.policy);
+        if let Some(before) = before
+            && let Some(difference) = model.difference(&before, &state)
+        {
+            state.breaks("what was forgotten makes a difference");
+            state.say(|_| difference);
+        }
         // What is broken is not taken for what is not.
         let key = if state.broken.is_some() { !state.key() } else { state.key() };
         self.states.entry(key).or_insert(state);
@@ -217,7 +224,7 @@ impl Model {
     /// Whoever leads has the record as it is, sends what has waited for its permit, and reads the groups.
     fn look(&self, mut state: State, n: usize, fair: bool, into: &mut Steps) {
         if state.broken.is_some() {
-            into.add(&self.policy, state);
+            into.add(self, state);
             return;
         }
         let table = state.sites[n].table.clone();
@@ -248,7 +255,7 @@ impl Model {
                 self.take_in(&mut state, n, kind);
             }
             for state in self.act(state, n, fair) {
-                into.add(&self.policy, state);
+                into.add(self, state);
             }
         }
     }
@@ -283,13 +290,13 @@ impl Model {
                 let wanted = if stands { Vec::new() } else { state.mind(n).wants() };
                 let wanted: Vec<Kind> = wanted.into_iter().filter(|kind| !met.contains(kind)).collect();
                 if wanted.is_empty() {
-                    done.add(&self.policy, state);
+                    done.add(self, state);
                     continue;
                 }
                 let kinds: Vec<Kind> = met.iter().chain(&wanted).copied().collect();
                 for state in self.read(state, n, &wanted, fair) {
                     for state in self.act(state, n, fair) {
-                        let key = read.add(&self.policy, state);
+                        let key = read.add(self, state);
                         let fewest =
                             kinds_of.remove(&key).map_or_else(|| kinds.clone(), |known| known.min(kinds.clone()));
                         kinds_of.insert(key, fewest);
@@ -303,7 +310,7 @@ impl Model {
                 .collect();
         }
         for (state, _) in now {
-            done.add(&self.policy, state);
+            done.add(self, state);
         }
         // Needs are decided anew before anything is read.
         let mut all: Vec<_> = done.states.into_iter().collect();
@@ -553,6 +560,29 @@ impl Model {
         {
             state.breaks("more drains go on than the budget allows");
         }
+    }
+
+    /// Whether whoever leads would decide something else after what was forgotten: now, or in one of the next steps in which
+    /// nothing is read. (What it reads next can differ: how patiently it reads is forgotten.)
+    fn difference(&self, before: &State, after: &State) -> Option<String> {
+        for n in 0..before.sites.len() {
+            let mind = |state: &State| state.sites[n].minds[state.leader].clone();
+            let (Some(mut one), Some(mut other)) = (mind(before), mind(after)) else { continue };
+            for step in 0..6 {
+                let wall = self.wall(before, n);
+                let [one, other] = [&mut one, &mut other].map(|mind| {
+                    let decision = mind.decide(&self.policy, &Context::default(), wall);
+                    let actions: Vec<u8> = decision.actions.iter().map(which).collect();
+                    let decided = format!("{:?} {actions:?}", plain(decision.record).stage);
+                    mind.age(self.step);
+                    decided
+                });
+                if one != other {
+                    return Some(format!("after {step} steps: {one}, but then {other}"));
+                }
+            }
+        }
+        None
     }
 
     /// Who leads dies: what it knew is lost, and another leads, or it begins anew.
