@@ -74,6 +74,15 @@ pub struct Spent {
     pub controller: f64,
 }
 
+/// What the controller did in a minute of trouble, on average.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct During {
+    /// Calls, all of them.
+    pub calls: f64,
+    /// Lines of the log, at the level `info` and above.
+    pub lines: f64,
+}
+
 /// What came of a scenario.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
@@ -115,6 +124,8 @@ pub struct Figures {
     pub virtual_seconds: f64,
     /// The most that the controller had allocated at once, in MiB, where that was measured.
     pub memory: Option<f64>,
+    /// What was done during the trouble, where the plot makes some.
+    pub during: Option<During>,
     /// Real time.
     pub spent: Spent,
 }
@@ -150,6 +161,7 @@ impl Figures {
             whole: last.saturating_sub(from).as_secs_f64(),
             virtual_seconds: played,
             memory: None,
+            during: None,
             spent: Spent::default(),
         }
     }

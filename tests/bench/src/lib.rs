@@ -16,6 +16,7 @@
 //! | [`figures`] | what came of a scenario, and which bounds it misses |
 //! | [`report`] | figures as text |
 //! | [`peers`] | what other tools' polling would have cost |
+//! | [`lines`] | how much the controller says |
 //! | [`owner`] | whose code runs, so that memory and CPU time can be told apart |
 //!
 //! Everything but memory and CPU time follows from the simulated world and its call log alone: of the controller only
@@ -25,6 +26,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod figures;
+pub mod lines;
 pub mod owner;
 pub mod peers;
 pub mod play;

@@ -5,6 +5,7 @@ mod allocator;
 use allocator::Counting;
 use aws_simulator::log::Entry;
 use clap::Parser;
+use ecs_drain_bench::lines::Listener;
 use ecs_drain_bench::play::play;
 use ecs_drain_bench::report::{self, report};
 use ecs_drain_bench::scenario::Scenario;
@@ -61,6 +62,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    // The only one that listens.
+    let _ = tracing::subscriber::set_global_default(Listener);
     let mut played = Vec::new();
     let mut as_expected = true;
     for scenario in &chosen {

@@ -3,15 +3,18 @@
 // How long the playing takes is real time.
 #![allow(clippy::disallowed_methods)]
 
+use crate::figures::During;
 use crate::figures::{Drain, Figures, Spent};
+use crate::lines;
 use crate::owner;
-use crate::scenario::{Plot, Scenario};
+use crate::scenario::{Plot, Scenario, Trouble};
 use crate::tally::Tally;
 use crate::world::{LEAD, config, drains, others, set_up};
 use aws_simulator::autoscaling::Completion;
 use aws_simulator::dynamodb::Outage;
 use aws_simulator::log::Entry;
-use aws_simulator::{Cloud, SimTime, Simulator};
+use aws_simulator::wire::{Service, is_read};
+use aws_simulator::{CallInfo, Cloud, Fault, Matcher, Rule, SimTime, Simulator};
 use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Store};
 use ecs_drain_simulation::harness::{HOOK, environment, request, seconds, virtual_time};
@@ -23,7 +26,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant as Wall};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 /// How often the scenario looks whether it is over.
 const LOOK: Duration = seconds(20);
@@ -47,7 +50,7 @@ pub fn play(
         let (simulator, store) = set_up(scenario).await;
         let stage = Stage { scenario, simulator, store, began: Instant::now() + LEAD, wall, patience, progress };
         stage.simulator.with(|cloud| cloud.set_replicas_up(1));
-        let process = |name, number| {
+        let process = |name: &str, number| {
             let mut environment = environment(&stage.simulator, name, &Arc::new(AtomicI64::new(0)));
             environment.http_client = environment.http_client.map(owner::beyond);
             run_with_ids(config(scenario), environment, Ids::seeded(number), pending())
@@ -57,6 +60,16 @@ pub fn play(
                 let first = timeout(LEAD + seconds(at), Box::pin(process("replica", 1)));
                 if let Ok(ended) = first.await {
                     return ended;
+                }
+            }
+            if let Plot::Troubled { trouble: Trouble::Kills, from, span } = scenario.plot {
+                for minute in 0..=span / 60 {
+                    let until = stage.began + seconds(from + 60 * minute);
+                    let number = minute + 3;
+                    let life = Box::pin(process(&format!("replica-{number}"), number));
+                    if let Ok(ended) = timeout_at(until, life).await {
+                        return ended;
+                    }
                 }
             }
             process("replica-2", 2).await
@@ -91,7 +104,7 @@ impl Stage<'_> {
         self.simulator.with(|cloud| cloud.log.clear());
         let (from, began) = (self.simulator.now(), Instant::now());
         let mut tally = Tally::default();
-        let noticed = self.happens(began, &mut tally, each).await;
+        let (noticed, during) = self.happens(began, &mut tally, each).await;
         let until = began + seconds(self.scenario.limit);
         let drains = drains(&self.scenario.layout);
         let mut ended = Ended { seen: before, of: BTreeMap::new() };
@@ -107,7 +120,7 @@ impl Stage<'_> {
             (self.progress)(began.elapsed().as_secs(), ended.of.len());
         }
         let floor = match self.scenario.plot {
-            Plot::TableAway { from: away, span } => from + seconds(away + span),
+            Plot::Troubled { from: begins, span, .. } => from + seconds(begins + span),
             Plot::Wave
             | Plot::Killed { .. }
             | Plot::FailingCalls
@@ -125,7 +138,7 @@ impl Stage<'_> {
                 Drain { began, draining: truth.draining_at, idle: truth.last_stop, end: end.cloned(), floor }
             };
             let drains: Vec<Drain> = drains.iter().map(drain).collect();
-            Figures { gave_up, ..Figures::of(self.scenario, &drains, &tally, cloud, from) }
+            Figures { gave_up, during, ..Figures::of(self.scenario, &drains, &tally, cloud, from) }
         })
     }
 
@@ -156,9 +169,9 @@ impl Stage<'_> {
         began: Instant,
         tally: &mut Tally,
         each: &mut dyn FnMut(&Entry),
-    ) -> BTreeMap<String, SimTime> {
+    ) -> (BTreeMap<String, SimTime>, Option<During>) {
         let drains = drains(&self.scenario.layout);
-        let mut noticed = BTreeMap::new();
+        let (mut noticed, mut during) = (BTreeMap::new(), None);
         match self.scenario.plot {
             Plot::Wave | Plot::Killed { .. } | Plot::FailingCalls | Plot::Resting => self.terminate(&drains),
             Plot::Held => {
@@ -166,13 +179,22 @@ impl Stage<'_> {
                 sleep_until(began + SEEN).await;
                 self.simulator.set_latency(Duration::from_millis(self.scenario.layout.latency));
             }
-            Plot::TableAway { from, span } => {
+            Plot::Troubled { trouble, from, span } => {
                 self.terminate(&drains);
                 sleep_until(began + seconds(from)).await;
                 self.simulator.with(|cloud| {
                     tally.take(cloud, each);
-                    cloud.take_table_away(seconds(span), Outage::Error);
+                    make(trouble, seconds(span), cloud);
                 });
+                let (calls, said) = (tally.all(), lines::said());
+                let over = began + seconds(from + span);
+                while Instant::now() < over {
+                    sleep(LOOK).await;
+                    self.simulator.with(|cloud| tally.take(cloud, each));
+                    (self.progress)(began.elapsed().as_secs(), 0);
+                }
+                let a_minute = |n: u64| n as f64 * 60.0 / span as f64;
+                during = Some(During { calls: a_minute(tally.all() - calls), lines: a_minute(lines::said() - said) });
             }
             Plot::Rollout => {
                 for id in &drains {
@@ -196,12 +218,30 @@ impl Stage<'_> {
                 }
             }
         }
-        noticed
+        (noticed, during)
     }
 
     /// The groups scale in.
     fn terminate(&self, drains: &[String]) {
         self.simulator.with(|cloud| drains.iter().for_each(|id| cloud.terminate(id, true).expect("a member")));
+    }
+}
+
+/// Makes trouble for a while; who is killed is killed elsewhere.
+fn make(trouble: Trouble, span: Duration, cloud: &mut Cloud) {
+    let (now, from_now) = (cloud.now(), |rule: Rule, now: SimTime| rule.between(now, now + span));
+    let of = |strikes: fn(&CallInfo) -> bool| Matcher::Predicate(Arc::new(strikes));
+    match trouble {
+        Trouble::TableAway => cloud.take_table_away(span, Outage::Error),
+        Trouble::ReadsThrottled => {
+            let reads = of(|info| info.service != Service::DynamoDb && is_read(&info.operation));
+            cloud.faults.add(from_now(Rule::new(reads, Fault::Throttle), now));
+        }
+        Trouble::AutoScalingHangs => {
+            let hangs = of(|info| info.service == Service::AutoScaling);
+            cloud.faults.add(from_now(Rule::new(hangs, Fault::Hang), now));
+        }
+        Trouble::Kills => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! Figures as text, and as JSON for `report.py`, which writes docs/performance.md.
 
-use crate::figures::{Figures, Spread};
+use crate::figures::{During, Figures, Spread};
 use crate::peers::{self, Setting};
 use crate::scenario::Scenario;
 use serde::Serialize;
@@ -50,6 +50,12 @@ pub fn report(scenario: &Scenario, figures: &Figures) -> String {
     line("", list(figures.calls.iter(), |n| n.to_string()));
     line("DynamoDB", format!("{:.1} reads, {:.1} writes a drain", figures.reads_per_drain, figures.writes_per_drain));
     line("busiest minute", list(figures.busiest.iter(), |use_of| format!("{use_of:.0} %")));
+    if let Some(During { calls, lines }) = figures.during {
+        line(
+            "in trouble",
+            format!("{calls:.0} calls and {lines:.0} lines of the log a minute; normal {:.0} s after", lag.max),
+        );
+    }
     let memory = figures.memory.map_or_else(String::new, |memory| format!("{memory:.1} MiB in the controller, "));
     line("cost", format!("{memory}{:.1} s of CPU in it, {:.1} s to play", spent.controller, spent.wall));
     let setting = setting(scenario);

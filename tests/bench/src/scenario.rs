@@ -84,11 +84,13 @@ pub enum Plot {
     },
     /// The same, and one call in a hundred fails, applied or not.
     FailingCalls,
-    /// The same, and the table is away from `from` on for `span` seconds. What ended meanwhile counts from its return.
-    TableAway {
-        /// When it goes away.
+    /// The same, and from `from` on there is trouble for `span` seconds. What ended meanwhile counts from its end.
+    Troubled {
+        /// What the trouble is.
+        trouble: Trouble,
+        /// When it begins.
         from: u64,
-        /// For how long.
+        /// For how long it lasts.
         span: u64,
     },
     /// An operator orders all drains at once, and one may go on at a time in each cluster.
@@ -104,11 +106,24 @@ pub enum Plot {
     Held,
 }
 
+/// What lasts for a while, and after which everything has to come back to normal by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The table answers every call with an error.
+    TableAway,
+    /// Every call of ECS, the balancers and Auto Scaling that reads is throttled.
+    ReadsThrottled,
+    /// No call of Auto Scaling gets an answer, heartbeats and completions neither.
+    AutoScalingHangs,
+    /// The process is killed every minute, and another begins at once.
+    Kills,
+}
+
 impl Plot {
     /// Whether it is over only when every drain has ended.
     pub fn ends(self) -> bool {
         match self {
-            Self::Wave | Self::Killed { .. } | Self::FailingCalls | Self::TableAway { .. } | Self::Resting => true,
+            Self::Wave | Self::Killed { .. } | Self::FailingCalls | Self::Troubled { .. } | Self::Resting => true,
             Self::Rollout | Self::Spot { .. } | Self::Held => false,
         }
     }

@@ -1,6 +1,6 @@
 //! All scenarios. Bounds are those of the design's table "Reach" where it names one.
 
-use crate::scenario::{Balancing, Bounds, Job, Layout, Plot, Scenario};
+use crate::scenario::{Balancing, Bounds, Job, Layout, Plot, Scenario, Trouble};
 
 /// How long a drain alone takes from the wait's beginning to its completion, in seconds: 300 s for the targets, and what
 /// ECS and the proof add.
@@ -54,6 +54,7 @@ pub fn scenarios() -> Vec<Scenario> {
     let mut all = waves();
     all.extend(spread());
     all.extend(others());
+    all.extend(troubles());
     all.extend(heartbeats());
     for scenario in &mut all {
         scenario.expected_misses = expected_misses(scenario.name);
@@ -139,14 +140,6 @@ fn spread() -> Vec<Scenario> {
 }
 
 fn others() -> Vec<Scenario> {
-    let away = |name, about, drains, clusters| {
-        let layout = Layout { job: Job::Ends(7200), target_groups: clusters, ..layout(clusters, drains) };
-        Scenario {
-            plot: Plot::TableAway { from: 600, span: 3600 },
-            limit: 4 * 3600,
-            ..wave(name, about, layout, Bounds { slowest: Some(900.0), ..ANYWHERE })
-        }
-    };
     vec![
         Scenario {
             plot: Plot::FailingCalls,
@@ -178,8 +171,6 @@ fn others() -> Vec<Scenario> {
                 Bounds { slowest: Some(900.0), busiest: None, throttled: None, ..ANYWHERE },
             )
         },
-        away("table-away-1000", "1,000 drains in ten clusters, an hour without the table", 1000, 10),
-        away("table-away-10000", "10,000 drains in 50 clusters, an hour without the table", 10_000, 50),
         Scenario {
             plot: Plot::Rollout,
             limit: 2 * 3600,
@@ -230,6 +221,69 @@ fn others() -> Vec<Scenario> {
             )
         },
     ]
+}
+
+/// What lasts for a while and must leave nothing behind: everything is back to normal a quarter of an hour after it, and
+/// AWS's rates are never passed.
+fn troubles() -> Vec<Scenario> {
+    const KINDS: [(Trouble, u64, [(&str, &str); 3]); 4] = [
+        (
+            Trouble::TableAway,
+            3600,
+            [
+                ("table-away-100", "100 drains in five clusters, an hour without the table"),
+                ("table-away-1000", "1,000 drains in ten clusters, an hour without the table"),
+                ("table-away-10000", "10,000 drains in 50 clusters, an hour without the table"),
+            ],
+        ),
+        (
+            Trouble::ReadsThrottled,
+            3600,
+            [
+                ("throttled-100", "100 drains in five clusters, an hour in which every read is throttled"),
+                ("throttled-1000", "1,000 drains in ten clusters, an hour in which every read is throttled"),
+                ("throttled-10000", "10,000 drains in 50 clusters, an hour in which every read is throttled"),
+            ],
+        ),
+        (
+            Trouble::AutoScalingHangs,
+            600,
+            [
+                ("hanging-100", "100 drains in five clusters, ten minutes in which Auto Scaling does not answer"),
+                ("hanging-1000", "1,000 drains in ten clusters, ten minutes in which Auto Scaling does not answer"),
+                ("hanging-10000", "10,000 drains in 50 clusters, ten minutes in which Auto Scaling does not answer"),
+            ],
+        ),
+        (
+            Trouble::Kills,
+            3600,
+            [
+                (
+                    "killed-each-minute-100",
+                    "100 drains in five clusters, an hour in which the process is killed every minute",
+                ),
+                ("killed-each-minute-1000", "1,000 drains in ten clusters, the same"),
+                ("killed-each-minute-10000", "10,000 drains in 50 clusters, the same"),
+            ],
+        ),
+    ];
+    let mut all = Vec::new();
+    for (trouble, span, rows) in KINDS {
+        for ((name, about), (drains, clusters)) in rows.into_iter().zip([(100, 5), (1000, 10), (10_000, 50)]) {
+            let layout = Layout { job: Job::Ends(7200), target_groups: clusters, ..layout(clusters, drains) };
+            // Who begins anew does not know what is left of AWS's bursts, and what is throttled is so by the plot.
+            let bounds = match trouble {
+                Trouble::TableAway | Trouble::AutoScalingHangs => ANYWHERE,
+                Trouble::ReadsThrottled | Trouble::Kills => Bounds { throttled: None, busiest: None, ..ANYWHERE },
+            };
+            all.push(Scenario {
+                plot: Plot::Troubled { trouble, from: 600, span },
+                limit: 4 * 3600,
+                ..wave(name, about, layout, Bounds { slowest: Some(900.0), ..bounds })
+            });
+        }
+    }
+    all
 }
 
 fn heartbeats() -> Vec<Scenario> {

@@ -32,6 +32,11 @@ impl Tally {
         cloud.log.clear();
     }
 
+    /// All calls, by now.
+    pub fn all(&self) -> u64 {
+        self.calls.values().sum()
+    }
+
     fn count(&mut self, entry: &Entry) {
         *self.calls.entry(format!("{}.{}", entry.service.as_str(), entry.operation)).or_default() += 1;
         self.throttled += u64::from(entry.outcome.contains("Throttl"));
