@@ -97,12 +97,14 @@ pub struct Mind {
     pub queued: Option<Action>,
     /// What the last decision of this step wants read.
     pub needs: Needs,
+    /// Whether anything of it has changed since it last forgot.
+    pub changed: bool,
 }
 
 impl Mind {
     /// Of a controller that has just read the record.
     pub fn new(record: &Record) -> Mind {
-        Mind { drain: Drain::new(record.clone(), NOW), queued: None, needs: Needs::default() }
+        Mind { drain: Drain::new(record.clone(), NOW), queued: None, needs: Needs::default(), changed: true }
     }
 
     /// A step passes.
@@ -113,6 +115,18 @@ impl Mind {
     /// Forgets every age that can make no difference any more.
     pub fn forget(&mut self, policy: &Policy) {
         memory::forget(&mut self.drain.facts, policy);
+        self.changed = false;
+    }
+
+    /// The versions of container instances that it has seen.
+    pub fn versions(&self) -> impl Iterator<Item = i64> + '_ {
+        self.drain.facts.instances.iter().filter_map(|one| Some(one.sight.as_ref()?.1.version))
+    }
+
+    /// Of versions only the order counts.
+    pub fn rank(&mut self, rank: impl Fn(&mut i64)) {
+        let seen = self.drain.facts.instances.iter_mut().filter_map(|one| one.sight.as_mut());
+        seen.for_each(|(_, sight)| rank(&mut sight.version));
     }
 
     /// Takes over an answer of this moment.

@@ -1,12 +1,13 @@
 //! One state of the model: every instance with its record and what controllers know of it, and what may still go wrong.
 
-use crate::controller::{Begins, Mind, hash_record, which};
+use crate::controller::{Begins, Mind, WALL, hash_record, plain, which};
 use crate::hash::Wide;
 use crate::search::Model;
 use crate::world::{Member, World};
 use ecs_drain_state::{Action, Outcome, Policy, Record};
 use std::fmt;
 use std::hash::Hash;
+use std::sync::Arc;
 
 /// What can go wrong, or be done by people, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -68,9 +69,9 @@ pub struct Site {
     /// The world there.
     pub world: World,
     /// The record, as it is in the table.
-    pub table: Record,
+    pub table: Arc<Record>,
     /// What each controller knows of it.
-    pub minds: [Option<Mind>; 2],
+    pub minds: [Option<Arc<Mind>>; 2],
     /// What the one that does not lead has begun. A save whose record has changed since is dropped at once: it fails.
     pub late: Option<Late>,
 }
@@ -78,7 +79,7 @@ pub struct Site {
 impl Site {
     fn new(begins: Begins, n: usize, model: &Model) -> Site {
         let world = World::new(model.first, model.lag, begins.member());
-        let table = crate::controller::plain(Record::open(begins.opening(n, &model.policy), crate::controller::WALL));
+        let table = Arc::new(plain(Record::open(begins.opening(n, &model.policy), WALL)));
         Site { world, table, minds: [None, None], late: None }
     }
 
@@ -153,7 +154,9 @@ impl State {
     pub fn mind(&mut self, n: usize) -> &mut Mind {
         let site = &mut self.sites[n];
         let table = &site.table;
-        site.minds[self.leader].get_or_insert_with(|| Mind::new(table))
+        let mind = Arc::make_mut(site.minds[self.leader].get_or_insert_with(|| Arc::new(Mind::new(table))));
+        mind.changed = true;
+        mind
     }
 
     /// Says what happens, if somebody asks.
@@ -201,18 +204,21 @@ impl State {
             if settled {
                 *minds = [None, None];
             }
-            let mut versions: Vec<&mut i64> = Vec::new();
-            for mind in minds.iter_mut().flatten() {
-                mind.forget(policy);
-                let seen = mind.drain.facts.instances.iter_mut().filter_map(|one| one.sight.as_mut());
-                versions.extend(seen.map(|(_, sight)| &mut sight.version));
+            for mind in minds.iter_mut().flatten().filter(|mind| mind.changed) {
+                Arc::make_mut(mind).forget(policy);
             }
-            versions.extend(site.world.past.iter_mut().map(|truth| &mut truth.version));
-            let mut known: Vec<i64> = versions.iter().map(|version| **version).collect();
+            let seen = |mind: &Arc<Mind>| mind.versions().collect::<Vec<_>>();
+            let mut known: Vec<i64> = minds.iter().flatten().flat_map(seen).collect();
+            known.extend(site.world.past.iter().map(|truth| truth.version));
             known.sort_unstable();
             known.dedup();
-            let rank = |version: i64| known.iter().position(|known| *known == version).unwrap_or(0);
-            versions.into_iter().for_each(|version| *version = rank(*version) as i64);
+            if known.iter().zip(0..).all(|(version, rank)| *version == rank) {
+                continue;
+            }
+            let rank =
+                |version: &mut i64| *version = known.iter().position(|known| known == version).unwrap_or(0) as i64;
+            minds.iter_mut().flatten().for_each(|mind| Arc::make_mut(mind).rank(rank));
+            site.world.past.iter_mut().for_each(|truth| rank(&mut truth.version));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What can follow in one step: the world moves, people interfere, and the controller that leads looks, decides, saves and
 //! sends, or does not come so far. What must hold is asked here, at each call.
 
-use crate::controller::{JUMP, WALL, deadline, lifecycle, plain, which};
+use crate::controller::{JUMP, NOW, WALL, deadline, lifecycle, plain, which};
 use crate::search::Model;
 use crate::state::{Faults, Late, State};
 use crate::world::{Act, LONG_AGO, Member, World};
@@ -13,6 +13,7 @@ use ecs_drain_state::{
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// What one step can come to.
 #[derive(Default)]
@@ -91,12 +92,14 @@ impl Model {
         let mut begun = Steps::default();
         for mut state in self.land(first, n, fair) {
             for mind in state.sites[n].minds.iter_mut().flatten() {
+                let mind = Arc::make_mut(mind);
                 mind.age(self.step);
+                mind.changed = true;
             }
             if fair {
                 state.sites[n].world = state.sites[n].world.progress();
                 // Nobody forgets what is paused.
-                state.sites[n].table.orders.pause = None;
+                Arc::make_mut(&mut state.sites[n].table).orders.pause = None;
                 self.lead(state, n, fair, &mut begun);
                 continue;
             }
@@ -229,8 +232,8 @@ impl Model {
         }
         let table = state.sites[n].table.clone();
         let mind = state.mind(n);
-        if mind.drain.record != table {
-            mind.drain.take(table, crate::controller::NOW);
+        if mind.drain.record != *table {
+            mind.drain.take((*table).clone(), NOW);
             // A slot drops its actions with any other record.
             mind.queued = None;
         }
@@ -351,7 +354,7 @@ impl Model {
             return vec![state];
         }
         let (wall, leader) = (self.wall(&state, n), state.leader);
-        let records = || state.sites.iter().map(|site| &site.table);
+        let records = || state.sites.iter().map(|site| &*site.table);
         let turn = Budgets::of(records()).turn(&state.sites[n].table, &self.policy, state.sites.len() as u32);
         let context = Context { turn, ..Context::default() };
         let Some(mind) = &state.sites[n].minds[leader] else { return vec![state] };
@@ -446,7 +449,7 @@ impl Model {
 
     /// Asks the guard; and whether what must stand in the table before this call does.
     fn may_send(&self, state: &mut State, n: usize, action: &Action) -> bool {
-        let now = ecs_drain_state::Now { mono: crate::controller::NOW, wall: self.wall(state, n) };
+        let now = ecs_drain_state::Now { mono: NOW, wall: self.wall(state, n) };
         if state.mind(n).drain.may_send(action, &self.policy, now).is_err() {
             return false;
         }
@@ -537,13 +540,13 @@ impl Model {
         }
         self.put(state, n, record);
         let table = state.sites[n].table.clone();
-        state.mind(n).drain.take(table, crate::controller::NOW);
+        state.mind(n).drain.take((*table).clone(), NOW);
     }
 
     /// Writes a record. What another had decided by the record before fails from then on.
     fn put(&self, state: &mut State, n: usize, record: Record) {
         let site = &mut state.sites[n];
-        site.table = plain(record);
+        site.table = Arc::new(plain(record));
         if let Some(Late::Save(_)) = site.late {
             site.late = None;
         }
@@ -566,7 +569,7 @@ impl Model {
     /// nothing is read. (What it reads next can differ: how patiently it reads is forgotten.)
     fn difference(&self, before: &State, after: &State) -> Option<String> {
         for n in 0..before.sites.len() {
-            let mind = |state: &State| state.sites[n].minds[state.leader].clone();
+            let mind = |state: &State| state.sites[n].minds[state.leader].as_deref().cloned();
             let (Some(mut one), Some(mut other)) = (mind(before), mind(after)) else { continue };
             for step in 0..6 {
                 let wall = self.wall(before, n);
