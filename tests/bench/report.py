@@ -1,9 +1,9 @@
-"""Writes docs/performance.md's table and curves from the bench's figures.
+"""Writes docs/performance.md's tables and curves from the bench's figures.
 
     cargo run --profile bench-run --bin bench -- --json figures.json
     python3 tests/bench/report.py figures.json [MORE.json...]
 
-Of a scenario that is in several files the last one counts. The table goes between the marks in docs/performance.md, the
+Of a scenario that is in several files the last one counts. Each table goes between its marks in docs/performance.md, the
 curves into docs/performance-drains.svg and docs/performance-clusters.svg.
 """
 
@@ -16,11 +16,19 @@ from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+TROUBLE_BEGIN, TROUBLE_END = "<!-- trouble:begin -->", "<!-- trouble:end -->"
 
 HEAD = [
     "scenario", "drains", "ran out", "calls a drain", "writes a drain", "idle to done: p50", "p99", "max",
     "to `DRAINING`, max",
     "busiest rate", "memory, MiB", "CPU, s", "bounds",
+]  # fmt: skip
+
+
+# During what lasts for a while, and after it.
+TROUBLE_HEAD = [
+    "scenario", "hooks lost", "calls a minute", "lines of the log a minute", "normal again after", "busiest rate", "CPU, s",
+    "bounds",
 ]  # fmt: skip
 
 
@@ -70,19 +78,52 @@ def row(one):
     ]
 
 
-def table(figures):
-    """The table, as Markdown."""
-    lines = [HEAD, ["---"] + ["---:"] * 8 + ["---"] + ["---:"] * 2 + ["---"]]
-    lines += [row(one) for one in figures.values()]
+def trouble_row(one):
+    """One line of the table of what lasts for a while."""
+    busiest = max(one["busiest"].items(), key=lambda use: use[1], default=("", 0))
+    return [
+        f"`{one['scenario']}`: {one['about']}",
+        f"{one['ran_out']:,}",
+        number(one["during"]["calls"]),
+        number(one["during"]["lines"]),
+        number(one["lag"]["max"], " s"),
+        f"{busiest[0]} {busiest[1]:.0f} %",
+        number(one["spent"]["controller"]),
+        bounds(one),
+    ]
+
+
+def markdown(lines):
+    """A table, as Markdown."""
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def write_table(page, figures):
-    """Puts the table between the marks."""
+def table(figures):
+    """The table of all that has no trouble in it."""
+    lines = [HEAD, ["---"] + ["---:"] * 8 + ["---"] + ["---:"] * 2 + ["---"]]
+    return markdown(lines + [row(one) for one in figures.values() if not one.get("during")])
+
+
+def trouble_table(figures):
+    """The table of what lasts for a while."""
+    lines = [TROUBLE_HEAD, ["---"] + ["---:"] * 4 + ["---", "---:", "---"]]
+    return markdown(lines + [trouble_row(one) for one in figures.values() if one.get("during")])
+
+
+def write_between(page, begin, end, what):
+    """Puts something between its marks."""
     text = page.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN, 1)
-    _, after = rest.split(END, 1)
-    page.write_text(f"{before}{BEGIN}\n\n{table(figures)}\n\n{END}{after}", encoding="utf-8")
+    before, rest = text.split(begin, 1)
+    _, after = rest.split(end, 1)
+    page.write_text(f"{before}{begin}\n\n{what}\n\n{end}{after}", encoding="utf-8")
+
+
+def write_tables(page, figures):
+    """Puts the tables between their marks. One of which nothing was measured stays as it is."""
+    if any(not one.get("during") for one in figures.values()):
+        write_between(page, BEGIN, END, table(figures))
+    if any(one.get("during") for one in figures.values()):
+        write_between(page, TROUBLE_BEGIN, TROUBLE_END, trouble_table(figures))
 
 
 def by_drains(figures):
@@ -185,9 +226,13 @@ def main():
     parser.add_argument("--docs", type=Path, default=DOCS, help="the folder of performance.md")
     options = parser.parse_args()
     figures = load(options.figures)
-    write_table(options.docs / "performance.md", figures)
-    curves(options.docs / "performance-drains.svg", by_drains(figures), "drains at once", 10_000)
-    curves(options.docs / "performance-clusters.svg", by_clusters(figures), "clusters with one drain each", 1_000)
+    write_tables(options.docs / "performance.md", figures)
+    for name, series, what, most in (
+        ("performance-drains.svg", by_drains(figures), "drains at once", 10_000),
+        ("performance-clusters.svg", by_clusters(figures), "clusters with one drain each", 1_000),
+    ):
+        if series:
+            curves(options.docs / name, series, what, most)
 
 
 if __name__ == "__main__":
