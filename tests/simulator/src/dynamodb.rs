@@ -1,4 +1,4 @@
-//! DynamoDB: the embedded database dynoxide, and what the real service adds to it: indexes that lag, and outages.
+//! DynamoDB: the embedded database dynoxide, and what the real service adds to it: indexes that lag, outages, and backups.
 
 mod part;
 
@@ -38,13 +38,18 @@ pub struct DynamoDb {
     database: Database,
     index: Option<LaggingIndex>,
     outage: Option<(SimTime, Outage)>,
+    /// Every write that succeeded, where they are kept: what a backup is made of.
+    journal: Option<Vec<Write>>,
 }
+
+/// A write that succeeded: when, its operation, and its body.
+type Write = (SimTime, String, String);
 
 /// A second database that receives the same writes later, and answers what is asked of indexes.
 struct LaggingIndex {
     database: Database,
     lag: Duration,
-    waiting: VecDeque<(SimTime, String, String)>,
+    waiting: VecDeque<Write>,
 }
 
 impl std::fmt::Debug for DynamoDb {
@@ -56,12 +61,12 @@ impl std::fmt::Debug for DynamoDb {
 impl DynamoDb {
     /// An empty database in memory.
     pub fn memory() -> Result<Self, DynoxideError> {
-        Ok(Self { database: Database::memory()?, index: None, outage: None })
+        Ok(Self { database: Database::memory()?, index: None, outage: None, journal: None })
     }
 
     /// A database in a file, which survives the process.
     pub fn file(path: &Path) -> Result<Self, DynoxideError> {
-        Ok(Self { database: Database::new(&path.to_string_lossy())?, index: None, outage: None })
+        Ok(Self { database: Database::new(&path.to_string_lossy())?, index: None, outage: None, journal: None })
     }
 
     /// Lets queries of indexes see the table as it was this long ago (source: DynamoDB developer guide, global
@@ -75,6 +80,42 @@ impl DynamoDb {
             }
         }
         Ok(())
+    }
+
+    /// From now on, backups are made. To be called before the first table is made.
+    pub fn back_up(&mut self) {
+        self.journal.get_or_insert_default();
+    }
+
+    /// Every table is again as it was then, under its own name, and so are its indexes (source: DynamoDB developer guide,
+    /// point-in-time recovery). Does nothing where no backups are made.
+    pub fn restore(&mut self, then: SimTime) -> Result<(), DynoxideError> {
+        let Some(mut journal) = self.journal.take() else { return Ok(()) };
+        journal.retain(|(at, ..)| *at <= then);
+        // The same writes in the same order have the same result.
+        let replayed = || {
+            let database = Database::memory()?;
+            for (_, operation, body) in &journal {
+                let _ = dispatch(&database, operation, body);
+            }
+            Ok::<_, DynoxideError>(database)
+        };
+        self.database = replayed()?;
+        if let Some(index) = &mut self.index {
+            index.database = replayed()?;
+            index.waiting.clear();
+        }
+        self.journal = Some(journal);
+        Ok(())
+    }
+
+    /// Every item of a table at this moment, in DynamoDB's JSON.
+    pub fn items(&self, table: &str) -> Vec<Value> {
+        let request = json!({ "TableName": table, "ConsistentRead": true }).to_string();
+        let answer = dispatch(&self.database, "Scan", &request).ok();
+        let answer: Option<Value> = answer.and_then(|answer| serde_json::from_str(&answer).ok());
+        let items = answer.and_then(|mut answer| answer.get_mut("Items").map(Value::take));
+        items.and_then(|items| items.as_array().cloned()).unwrap_or_default()
     }
 
     /// Takes the service away until then.
@@ -100,7 +141,11 @@ impl DynamoDb {
         let again = if operation == "Query" || operation == "Scan" { part::from_the_beginning(body) } else { None };
         let body = again.as_deref().unwrap_or(body);
         let of_index = matches!(operation, "Query" | "Scan") && body.contains("\"IndexName\"");
-        let Some(index) = &mut self.index else { return dispatch(&self.database, operation, body) };
+        let Some(index) = &mut self.index else {
+            let answer = dispatch(&self.database, operation, body);
+            self.enter(now, operation, body, answer.is_ok());
+            return answer;
+        };
         while index.waiting.front().is_some_and(|(at, ..)| at.saturating_add(index.lag) <= now) {
             if let Some((_, operation, body)) = index.waiting.pop_front() {
                 // The same write on the same state has the same result: only those that succeeded are carried over.
@@ -114,14 +159,26 @@ impl DynamoDb {
         if answer.is_ok() {
             if operation.ends_with("Table") && !operation.starts_with("Describe") {
                 let _ = dispatch(&index.database, operation, body);
-            } else if ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"]
-                .contains(&operation)
-            {
+            } else if is_write(operation) {
                 index.waiting.push_back((now, operation.to_owned(), body.to_owned()));
             }
         }
+        self.enter(now, operation, body, answer.is_ok());
         answer
     }
+
+    /// Writes a call into the journal, if it changed something.
+    fn enter(&mut self, now: SimTime, operation: &str, body: &str, done: bool) {
+        let changes = is_write(operation) || operation == "CreateTable" || operation.starts_with("Update");
+        if let Some(journal) = self.journal.as_mut().filter(|_| done && changes) {
+            journal.push((now, operation.to_owned(), body.to_owned()));
+        }
+    }
+}
+
+/// Whether an operation writes items.
+fn is_write(operation: &str) -> bool {
+    ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"].contains(&operation)
 }
 
 /// One arm of [`dispatch`]: the request's and the answer's types follow from the method.

@@ -50,6 +50,30 @@ struct Kind {
     exempt: bool,
 }
 
+impl Drains {
+    /// A record stands in the table as this item: its drain goes on or not, is about to end, or is paused.
+    fn stands(&mut self, now: SimTime, rules: &RecordRules, key: &str, item: &Value) {
+        let Some(budget) = &rules.budget else { return };
+        let (is, kind, instance) = (rules.read(item), budget.kind(item), last(key));
+        let rests = is.phase == rules.returning && kind.lifecycle;
+        if is.phase == rules.completing {
+            self.completing.insert(instance.to_owned());
+        } else {
+            self.completing.remove(instance);
+        }
+        if ![rules.first, rules.last].contains(&is.phase) && !rests {
+            self.going.insert(key.to_owned(), kind);
+        } else {
+            self.going.remove(key);
+        }
+        if item.get(rules.paused).is_some() {
+            self.paused.entry(key.to_owned()).or_insert(now);
+        } else {
+            self.paused.remove(key);
+        }
+    }
+}
+
 impl Budget {
     fn kind(&self, item: &Value) -> Kind {
         let word = |name: &str| item.get(name)?.get("S")?.as_str();
@@ -92,26 +116,21 @@ impl Checkers {
         if again && kind.lifecycle && !self.may_be_held(now, world, instance) {
             wrong.push(("opened again", "no action of ours holds it".to_owned()));
         }
-        let rests = is.phase == rules.returning && kind.lifecycle;
-        let goes_on = ![rules.first, rules.last].contains(&is.phase) && !rests;
-        let paused = after.get(rules.paused).is_some();
-        if is.phase == rules.completing {
-            self.drains.completing.insert(instance.to_owned());
-        } else {
-            self.drains.completing.remove(instance);
-        }
-        if goes_on {
-            self.drains.going.insert(key.value.clone(), kind);
-        } else {
-            self.drains.going.remove(&key.value);
-        }
-        if paused {
-            self.drains.paused.entry(key.value.clone()).or_insert(now);
-        } else {
-            self.drains.paused.remove(&key.value);
-        }
+        self.drains.stands(now, rules, &key.value, after);
         for (checker, text) in wrong {
             self.violated(now, checker, instance, text);
+        }
+    }
+
+    /// The table was restored, and these items stand in it: drains go on, or are paused, as these say.
+    pub(crate) fn restored(&mut self, now: SimTime, items: &[Value]) {
+        let Some(rules) = &self.record_rules else { return };
+        let terminated = std::mem::take(&mut self.drains.terminated);
+        self.drains = Drains { terminated, ..Drains::default() };
+        for item in items {
+            if let Some(key) = rules.record_key(item) {
+                self.drains.stands(now, rules, key, item);
+            }
         }
     }
 

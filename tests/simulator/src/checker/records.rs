@@ -117,6 +117,12 @@ impl RecordRules {
         writes.iter().filter_map(key).collect()
     }
 
+    /// The key of an item, if it is a record.
+    pub(super) fn record_key<'i>(&self, item: &'i Value) -> Option<&'i str> {
+        let key = item.get(self.key)?.get("S")?.as_str()?;
+        (!self.others.iter().any(|other| key.starts_with(other))).then_some(key)
+    }
+
     /// A table is named by its name or its ARN.
     fn is_of_table(&self, write: &Value) -> bool {
         text(write, "TableName").map(last) == Some(self.table)
@@ -237,6 +243,11 @@ impl Checkers {
         let rules = self.record_rules.iter();
         let keys = rules.flat_map(|rules| rules.named(operation, body).into_iter().map(|key| rules.place(key)));
         keys.collect()
+    }
+
+    /// The table whose records are judged.
+    pub(crate) fn judged_table(&self) -> Option<&'static str> {
+        self.record_rules.as_ref().map(|rules| rules.table)
     }
 
     /// Where the record of an instance is, if records are judged.

@@ -33,6 +33,13 @@ impl Cloud {
         }
     }
 
+    /// The table was restored: what the checkers know of records is what stands there now.
+    pub(super) fn restored(&mut self) {
+        let Some(table) = self.checkers.judged_table() else { return };
+        let items = self.dynamodb.items(table);
+        self.checkers.restored(self.now, &items);
+    }
+
     /// The program under test sends a call, whether or not it arrives.
     pub(super) fn sent(&mut self, call: &Call) {
         if !call.controller || !self.checkers.judges_sent(&call.operation) {

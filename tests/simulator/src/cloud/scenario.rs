@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Cloud, Loss, World};
+use super::{Cloud, CloudError, Loss, World};
 use crate::SimTime;
 use crate::autoscaling::{Completion, GroupSpec, HookSpec, RefreshSpec, RefreshStatus};
 use crate::checker::Violation;
@@ -249,6 +249,14 @@ impl Cloud {
     /// Takes DynamoDB away for this long.
     pub fn take_table_away(&mut self, span: Duration, outage: Outage) {
         self.dynamodb.set_outage(self.now + span, outage);
+    }
+
+    /// DynamoDB's tables are again as they were then, if [`DynamoDb::back_up`](crate::dynamodb::DynamoDb::back_up) was called
+    /// before.
+    pub fn restore_tables(&mut self, then: SimTime) -> Result<(), CloudError> {
+        self.dynamodb.restore(then)?;
+        self.restored();
+        Ok(())
     }
 
     /// Says how many replicas of the program under test are up from now on.
