@@ -83,11 +83,13 @@ pub struct Known {
     version: u64,
     /// When that drain began.
     created_at: Timestamp,
+    /// When this was learnt.
+    at: Mono,
 }
 
 impl Known {
-    /// What is known of a record.
-    pub fn of(record: &Record) -> Known {
+    /// What is known of a record, learnt now.
+    pub fn of(record: &Record, now: Mono) -> Known {
         Known {
             phase: record.phase(),
             refused: record.is_refused_for_good(),
@@ -95,6 +97,7 @@ impl Known {
             generation: record.generation,
             version: record.version,
             created_at: record.created_at,
+            at: now,
         }
     }
 
@@ -253,10 +256,24 @@ impl ScopeState {
         }
     }
 
+    /// Takes over a record that the table showed to a read that began then. What was known before that, and is newer, is
+    /// forgotten: the record was restored, or deleted and opened anew, and the table's word counts.
+    pub fn learn_read(&self, record: Record, began: Mono, now: Mono) {
+        let key = record.key();
+        let is_older =
+            |known: Known| known.at < began && (record.generation, record.version) < (known.generation, known.version);
+        if self.phases.borrow().get(&record.instance_id).copied().is_some_and(is_older) {
+            tracing::warn!(key, "its record in the table is older than what is known of it: it is read anew");
+            self.phases.borrow_mut().remove(&record.instance_id);
+            self.fleet.forget(&key);
+        }
+        self.learn(record, now);
+    }
+
     /// Takes over a record that was read or written. One that is older than what is known changes nothing, or an old Done
     /// would end the drain that came after it. Where the drain that is known was forgotten, the table's word counts.
     pub fn learn(&self, record: Record, now: Mono) {
-        let known = Known::of(&record);
+        let known = Known::of(&record, now);
         let before = self.phases.borrow().get(&record.instance_id).copied();
         if let Some(before) = before.filter(|before| known.is_before(before))
             && (before.phase == Phase::Done || self.fleet.slots().contains_key(&record.key()))

@@ -251,13 +251,10 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let paused = |record: &Record| scope.paused_on(record).is_some();
     let confirm = |key: String| -> LocalBoxFuture<'_, ()> {
         Box::pin(async move {
-            let began = shared.clock.mono();
             if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
                 tracing::error!(key, %error, "cannot read a record again: nothing is done for this drain");
                 scope.fleet.not_written(&key, shared.clock.mono());
                 tokio::time::sleep(Duration::from_secs(1)).await;
-            } else if scope.fleet.with(&key, |slot| slot.known_at < began) == Some(true) {
-                table::forget_older(scope, &key);
             }
         })
     };

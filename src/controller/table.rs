@@ -110,13 +110,14 @@ async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
 
 /// Reads records as they are now, and takes them over.
 pub(super) async fn reread(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Result<(), StoreError> {
+    let began = shared.clock.mono();
     let mut missing: BTreeSet<&String> = keys.iter().collect();
     for (key, read) in shared.records.get_many(keys).await? {
         missing.remove(&key);
         match read {
             // Its key was free, and another controller has opened a drain of its own there.
             Read::Record(record) if record.controller != shared.config.controller => drop(scope.drop_drain(&key)),
-            Read::Record(record) => scope.learn(*record, shared.clock.mono()),
+            Read::Record(record) => scope.learn_read(*record, began, shared.clock.mono()),
             Read::Newer { schema } => stand_still(scope, &key, Unread::newer(schema)),
             Read::Unreadable { why } => stand_still(scope, &key, Unread { what: why, newer: false }),
         }
@@ -127,14 +128,6 @@ pub(super) async fn reread(shared: &Shared, scope: &ScopeState, keys: &[String])
         }
     }
     Ok(())
-}
-
-/// Forgets a drain whose record in the table is older than what is known: it was deleted and opened anew, or restored, and no
-/// write of what is known would succeed. The table's word counts.
-pub(super) fn forget_older(scope: &ScopeState, key: &str) {
-    if scope.fleet.forget(key) {
-        tracing::warn!(key, "its record in the table is older than what is known of it: it is read anew");
-    }
 }
 
 /// A record that cannot be read stops that one drain, loudly, and loses nothing.

@@ -286,8 +286,6 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
     record.updated_at = shared.clock.now();
     let key = record.key();
     let before = scope.fleet.record(&key).map(|known| (known.phase(), known.phase_since));
-    let version = |record: &Record| (record.generation, record.version);
-    let tried = version(&record);
     match shared.records.save(record).await {
         Ok(Saved::Saved(saved)) => {
             scope.metrics.moved(before, &saved);
@@ -299,8 +297,6 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
             if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
                 tracing::error!(key, %error, "cannot read a record again");
                 scope.fleet.not_written(&key, shared.clock.mono());
-            } else if scope.fleet.record(&key).is_some_and(|known| version(&known) == tried) {
-                table::forget_older(scope, &key);
             }
             None
         }

@@ -315,6 +315,7 @@ async fn open(
         true => Saved::LostRace,
         false => records.create(Record::open(opening.clone(), now)).await?,
     };
+    let began = clock.mono();
     let before = match &created {
         Saved::Saved(_) => None,
         Saved::LostRace => records.get(&key).await?,
@@ -333,14 +334,14 @@ async fn open(
             return Ok(());
         }
         Some(Read::Record(old)) if !old.is_done() => {
-            scope.learn(*old, clock.mono());
+            scope.learn_read(*old, began, clock.mono());
             return Ok(());
         }
         Some(Read::Record(old)) => {
             let known = scope.phases.borrow().get(&old.instance_id).copied();
             if known.is_none_or(|known| known.phase != Phase::Done) {
                 // Finished, as another process knew: only heartbeats can tell whether it is held once more.
-                scope.phases.borrow_mut().insert(old.instance_id.clone(), Known::of(&old));
+                scope.phases.borrow_mut().insert(old.instance_id.clone(), Known::of(&old, clock.mono()));
                 scope.bells.phases.borrow_mut().insert(old.instance_id.clone());
                 scope.beats.probe(&old.instance_id, clock.mono());
                 scope.bells.hold.notify_one();

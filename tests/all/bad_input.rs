@@ -5,6 +5,7 @@ use crate::harness::{
     CONFIG, HOOK, Run, Scenario, environment, group, hook, our_completions, our_hook, record, run, seconds, set_up,
     somebody, virtual_time,
 };
+use crate::operators::{KEEP, drain, order_once};
 use crate::queue::Said;
 use crate::scenarios::{A, B, C, INSTANCE_TARGETS, PLAIN, cluster, cluster_under, cluster_with_warm_pool};
 use crate::story::{
@@ -16,7 +17,7 @@ use aws_simulator::spec::{ClusterSpec, GroupSpec, ServiceSpec, StandaloneSpec, W
 use aws_simulator::{BEGIN, CallInfo, Cloud, Fault, Matcher, Rule, Simulator};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Ids, Saved};
-use ecs_drain_state::{ActionResult, Outcome, Phase, Record};
+use ecs_drain_state::{ActionResult, Outcome, Phase, Record, Then};
 use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::sync::Arc;
@@ -159,6 +160,34 @@ fn a_record_that_is_deleted_in_mid_drain_is_opened_again() {
         until_phase(&simulator, &store, Phase::Done).await
     });
     assert_eq!(record.outcome(), Some(Outcome::Drained));
+    no_violation(&simulator);
+}
+
+/// The table is restored from a backup that was made while a drain was unfinished that has ended since. The process that
+/// ended it takes the table's word.
+#[test]
+fn a_drain_that_a_restored_table_shows_unfinished_ends_once_more() {
+    let scenario = Scenario {
+        world: |cloud| {
+            (KEEP.world)(cloud);
+            cloud.dynamodb.back_up();
+        },
+        ..KEEP
+    };
+    let (outcomes, simulator) = while_running(&scenario, async |simulator: Simulator, store| {
+        order_once(&simulator, &store, drain(Then::Keep)).await;
+        until_phase(&simulator, &store, Phase::Verifying).await;
+        let backup = simulator.now();
+        let first = until_phase(&simulator, &store, Phase::Done).await;
+        // It is known by now that nothing is unfinished.
+        tokio::time::sleep(seconds(60)).await;
+        simulator.with(|cloud| cloud.restore_tables(backup)).unwrap();
+        let restored = record(&store, A).await.unwrap();
+        assert_eq!(restored.phase(), Phase::Verifying);
+        let second = until_phase(&simulator, &store, Phase::Done).await;
+        [first.outcome(), second.outcome()]
+    });
+    assert_eq!(outcomes, [Some(Outcome::Drained); 2]);
     no_violation(&simulator);
 }
 
