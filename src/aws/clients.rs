@@ -71,6 +71,9 @@ pub struct Environment {
     /// Simulation: nothing is read from this machine's `AWS_*` variables, and credentials are made up where none are
     /// given. (The jitter of the SDK's retries comes from `fastrand`, which a simulation seeds.)
     pub isolated: bool,
+    /// The schema of the records that are written, and the newest that is read; None is this program's own. A test sets a
+    /// higher one, and so stands for a newer program beside this one.
+    pub record_schema: Option<u32>,
     /// Where calls are counted.
     pub metrics: Metrics,
 }

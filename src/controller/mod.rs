@@ -159,6 +159,7 @@ async fn work(
             return Err(RunError::NoRegion);
         }
         let store = Store::counted(&sdk, &config.table.name, &config.controller, &environment.metrics).with_ids(ids);
+        let store = environment.record_schema.map_or(store.clone(), |schema| store.with_schema(schema));
         let lease = Lease::new(&store);
         (Records::Table(store), Some(lease))
     };

@@ -67,6 +67,13 @@ pub fn from_record(record: &Record) -> Result<Attributes, String> {
     Ok(item)
 }
 
+/// The same, as a program of this schema writes it.
+pub(super) fn of_schema(record: &Record, schema: u32) -> Result<Attributes, String> {
+    let mut item = from_record(record)?;
+    item.insert("schema".to_owned(), AttributeValue::N(schema.to_string()));
+    Ok(item)
+}
+
 /// The attributes of a value that is a map of fields.
 ///
 /// # Errors
@@ -80,10 +87,21 @@ pub(super) fn attributes(value: &impl Serialize) -> Result<Attributes, String> {
 
 /// The record of an item.
 pub fn read(item: &HashMap<String, AttributeValue>) -> Read {
-    if let Some(schema) = schema(item).filter(|schema| *schema > u64::from(SCHEMA)) {
-        return Read::Newer { schema };
-    }
-    match record(item) {
+    read_of(item, SCHEMA)
+}
+
+/// The same, as a program of this schema reads it: up to its own, every schema has this one's shape.
+pub(super) fn read_of(item: &HashMap<String, AttributeValue>, newest: u32) -> Read {
+    let known = match schema(item) {
+        Some(schema) if schema > u64::from(newest) => return Read::Newer { schema },
+        Some(schema) if schema > u64::from(SCHEMA) => {
+            let mut known = item.clone();
+            known.insert("schema".to_owned(), AttributeValue::N(SCHEMA.to_string()));
+            record(&known)
+        }
+        Some(_) | None => record(item),
+    };
+    match known {
         Ok(record) => Read::Record(Box::new(record)),
         Err(why) => Read::Unreadable { why },
     }

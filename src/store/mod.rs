@@ -50,6 +50,7 @@ use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_smithy_async::time::SharedTimeSource;
 use ecs_drain_state::Record;
+use ecs_drain_state::record::SCHEMA;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -81,6 +82,8 @@ pub struct Store {
     controller: String,
     /// Names writes and renewals.
     ids: Ids,
+    /// The schema of the records that it writes, and the newest that it reads.
+    schema: u32,
     /// For the times that people read on the lease.
     time: SharedTimeSource,
 }
@@ -121,6 +124,7 @@ impl Store {
             },
             controller: controller.to_owned(),
             ids: Ids::random(),
+            schema: SCHEMA,
             time: sdk.time_source().unwrap_or_default(),
         }
     }
@@ -129,6 +133,13 @@ impl Store {
     #[must_use]
     pub fn with_ids(mut self, ids: Ids) -> Store {
         self.ids = ids;
+        self
+    }
+
+    /// The same store as one of a newer program, which writes records of this schema.
+    #[must_use]
+    pub fn with_schema(mut self, schema: u32) -> Store {
+        self.schema = schema;
         self
     }
 

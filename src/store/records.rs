@@ -52,7 +52,7 @@ impl Store {
         const CALL: &Call = &PUT_ITEM;
         record.version = 1;
         record.write_id = self.ids.next();
-        let item = item::from_record(&record).map_err(|why| self.place.other(CALL, why))?;
+        let item = item::of_schema(&record, self.schema).map_err(|why| self.place.other(CALL, why))?;
         let answer = self
             .records
             .put_item()
@@ -83,7 +83,7 @@ impl Store {
         record.version = record.version.saturating_add(1);
         record.write_id = self.ids.next();
         let key = record.key();
-        let item = item::from_record(&record).map_err(|why| self.place.other(CALL, why))?;
+        let item = item::of_schema(&record, self.schema).map_err(|why| self.place.other(CALL, why))?;
         let (expression, names, values) = update(item);
         let answer = self
             .records
@@ -126,7 +126,7 @@ impl Store {
             .send()
             .await
             .map_err(|error| self.place.failed(&GET_ITEM, &error))?;
-        Ok(answer.item.as_ref().map(item::read))
+        Ok(answer.item.as_ref().map(|item| item::read_of(item, self.schema)))
     }
 
     /// Reads many records, strongly consistent, in the order of their keys. Those that do not exist are left out.
@@ -135,7 +135,7 @@ impl Store {
     /// As any call; `Throttled` when DynamoDB keeps leaving keys unprocessed.
     pub async fn get_many(&self, keys: &[String]) -> Result<Vec<(String, Read)>, StoreError> {
         let items = self.get_items(keys).await?;
-        Ok(items.into_iter().map(|(key, item)| (key, item::read(&item))).collect())
+        Ok(items.into_iter().map(|(key, item)| (key, item::read_of(&item, self.schema))).collect())
     }
 
     /// The items of these keys, in the order of their keys.
@@ -258,7 +258,7 @@ impl Store {
             let page = page.map_err(|error| self.place.failed(&SCAN, &error))?;
             for item in page.items.unwrap_or_default() {
                 if let Some(key) = item::key(&item).filter(|key| is_record(key)) {
-                    found.push((key.to_owned(), item::read(&item)));
+                    found.push((key.to_owned(), item::read_of(&item, self.schema)));
                 }
             }
         }

@@ -18,6 +18,14 @@ pub const HOOK: &str = "ecs-drain";
 /// Those of a fleet's groups; each group has one of them.
 pub const HOOKS: [&str; 2] = [HOOK, "ecs-drain-2"];
 
+/// The region of every run, and one in which there is nothing.
+pub const NEAR: &str = "us-east-1";
+pub const FAR: &str = "eu-west-1";
+
+/// The controller of every run, and one beside it.
+pub const CONTROLLER: &str = "test";
+pub const OTHER_CONTROLLER: &str = "other";
+
 /// A configuration that any scenario can begin with.
 pub const CONFIG: &str = r#"
 controller = "test"

@@ -4,7 +4,7 @@ use crate::harness::{HOOKS, our_completions, seconds};
 use crate::plan::{Asked, Happening, On, Plan, Strike};
 use crate::play::Fleet;
 use aws_simulator::autoscaling::{Completion, How, LifecycleResult};
-use aws_simulator::{BEGIN, Cloud, SimTime};
+use aws_simulator::{BEGIN, Cloud, SimTime, Written};
 use ecs_drain::store::{Read, Store};
 use ecs_drain_state::{Outcome, Record, Then};
 use std::collections::BTreeMap;
@@ -100,7 +100,6 @@ pub async fn unfinished(store: &Store) -> Vec<Record> {
 /// Everything that is wrong.
 pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Complaint> {
     let records = records(&fleet.store).await;
-    let excused = |instance: &str, at: SimTime| may_lose(fleet.plan, &records, instance, at);
     fleet.simulator.with(|cloud| {
         for record in &records {
             if must_be_undone(fleet.plan, cloud, record) {
@@ -112,9 +111,12 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
                 "foreign instance touched" => {
                     nobody_says_whose(fleet.plan, &broken.instance) || was_without_unseen(fleet.plan, &broken.instance)
                 }
-                "hook expired" => works_again_while_told_late(fleet.plan, &broken.instance, broken.at),
+                "hook expired" => {
+                    works_again_while_told_late(fleet.plan, &broken.instance, broken.at)
+                        || was_left_out(fleet.plan, cloud, &broken.instance, broken.at)
+                }
                 checker if checker.starts_with("premature") => {
-                    excused(&broken.instance, broken.at)
+                    may_lose(fleet.plan, cloud, &broken.instance, broken.at)
                         || cannot_be_seen(fleet.plan, cloud, &broken.instance, broken.at)
                 }
                 "task stopped" => {
@@ -128,8 +130,9 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
             }
         }
         complaints.extend(abandoned(fleet.plan, cloud));
-        let losses = cloud.losses().iter().filter(|loss| !excused(&loss.instance, loss.at));
+        let losses = cloud.losses().iter().filter(|loss| !may_lose(fleet.plan, cloud, &loss.instance, loss.at));
         let losses = losses.filter(|loss| !hook_was_deleted(fleet.plan, cloud, &loss.instance));
+        let losses = losses.filter(|loss| !was_left_out(fleet.plan, cloud, &loss.instance, loss.at));
         let losses = losses.filter(|loss| !came_after_us(fleet.plan, cloud, &loss.instance));
         complaints.extend(losses.map(|loss| Complaint::of("lost", &loss.instance, format!("{loss:?}"))));
     });
@@ -137,16 +140,24 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
 }
 
 /// What was let go by order, or by a deadline that was configured, may lose something.
-fn may_lose(plan: &Plan, records: &[Record], of: &str, when: SimTime) -> bool {
+fn may_lose(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
     let ordered = plan.script.iter().any(|(at, what)| match what {
         Happening::Order { instance, what: Asked::Complete } => instance == of && when >= BEGIN + seconds(*at),
         _ => false,
     });
-    // An earlier generation may have ended so, where another's hook held the instance on.
-    let late = [Some(Outcome::TimedOut), Some(Outcome::Abandoned)];
-    let timed_out = |record: &Record| late.contains(&record.outcome()) || record.generation > 1;
-    let late = |record: &Record| record.instance_id == of && timed_out(record);
-    ordered || (plan.rules.deadline.is_some() && records.iter().any(late))
+    ordered || (plan.policies().any(|rules| rules.deadline.is_some()) && was_late(cloud, of, when))
+}
+
+/// Whether a deadline had decided by then to end a drain of the instance. Its last one need not say so: another's hook, or
+/// its group, can have kept the instance for a next one, under another policy.
+fn was_late(cloud: &Cloud, of: &str, when: SimTime) -> bool {
+    let late = [Outcome::TimedOut, Outcome::Abandoned].map(Outcome::name);
+    let decided = |written: &Written| {
+        let intent = written.item["intent"]["M"]["outcome"]["S"].as_str();
+        intent.is_some_and(|outcome| late.contains(&outcome))
+    };
+    let of_it = cloud.checkers.writes().iter().filter(|written| written.at <= when && written.key.ends_with(of));
+    of_it.into_iter().any(decided)
 }
 
 /// Whether an instance can wait under another's hook alone, in a group that has ours again, while heartbeats fail: only
@@ -168,6 +179,28 @@ fn was_without_unseen(plan: &Plan, of: &str) -> bool {
         matches!(what, Happening::HookPut { group } if member(group)) && from < to && to - from <= HOOKS_LAST
     };
     deleted.into_iter().any(|(from, _)| plan.script.iter().any(|(to, what)| put(*from, *to, what)))
+}
+
+/// Whether no replica had the instance's hook or group in its configuration for a moment of the time that its hook waits,
+/// and no drain of it was under way, which would hold it all the same.
+fn was_left_out(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
+    let Some(group) = plan.groups.iter().find(|group| group.instances.iter().any(|id| id == of)) else { return false };
+    let until = when.saturating_sub(BEGIN).as_secs();
+    let from = until.saturating_sub(group.heartbeat_timeout);
+    let deployed = plan.script.iter().filter(|(_, what)| matches!(what, Happening::Deployed { .. }));
+    let moments = deployed.map(|(at, _)| *at).filter(|at| (from..=until).contains(at)).chain([from, until]);
+    let left_out = |at: u64| {
+        let up = plan
+            .replicas
+            .iter()
+            .enumerate()
+            .filter(|(_, replica)| replica.starts <= at && replica.retires.is_none_or(|retires| at < retires));
+        up.into_iter().all(|(number, _)| !plan.revision_at(number, at).selects(group))
+    };
+    let is_of = |written: &&Written| written.at <= when && written.key.ends_with(of);
+    let last = cloud.checkers.writes().iter().rfind(is_of);
+    let held = last.is_some_and(|last| last.item["phase"]["S"] != "Done" && last.item.get("lifecycle").is_some());
+    !held && moments.into_iter().any(left_out)
 }
 
 /// Whether an instance was let go because someone deleted its group's hook.
@@ -278,14 +311,14 @@ fn must_be_undone(plan: &Plan, cloud: &Cloud, record: &Record) -> bool {
 fn may_be_kept(plan: &Plan, of: &str) -> bool {
     plan.script.iter().any(|(_, what)| match what {
         Happening::Order { instance, what: Asked::Drain(Then::Keep) } => instance == of,
-        Happening::Rebalance { instance } => instance == of && plan.rules.rebalance == "keep",
+        Happening::Rebalance { instance } => instance == of && plan.policies().any(|rules| rules.rebalance == "keep"),
         _ => false,
     })
 }
 
 /// Nothing but a deadline, where the policy says so, ends with `ABANDON`.
 fn abandoned(plan: &Plan, cloud: &Cloud) -> Vec<Complaint> {
-    let may_be = plan.rules.deadline.is_some_and(|(_, then)| then == "abandon");
+    let may_be = plan.policies().filter_map(|rules| rules.deadline).any(|(_, then)| then == "abandon");
     let completions = cloud.world.autoscaling.completions().iter();
     let ours = completions.filter(|one| one.how == How::Called && HOOKS.contains(&one.hook.as_str()));
     let wrong = ours.filter(|one| one.result == LifecycleResult::Abandon && !may_be);

@@ -6,7 +6,7 @@
 use clap::Parser;
 use ecs_drain_simulation::judge::Complaint;
 use ecs_drain_simulation::many::{Many, play_all};
-use ecs_drain_simulation::plan::plan;
+use ecs_drain_simulation::plan::{Feature, is_variation, plan};
 use ecs_drain_simulation::play::play;
 use ecs_drain_simulation::situations::{dried_up, list};
 use ecs_drain_simulation::story::story;
@@ -26,6 +26,9 @@ struct Arguments {
     /// The seed of the first one.
     #[arg(long, default_value_t = 1)]
     from: u64,
+    /// Only those that have this, as many of them.
+    #[arg(long, value_parser = feature)]
+    with: Option<Feature>,
     /// Stop at the first that fails.
     #[arg(long)]
     until_failure: bool,
@@ -35,8 +38,11 @@ struct Arguments {
     /// Print how many fleets came into each situation.
     #[arg(long)]
     situations: bool,
+    /// Print seeds that came into situations which at most so many of 10,000 fleets come into: lines for corpus.txt.
+    #[arg(long)]
+    rare: Option<u64>,
     /// Only this one: print its plan, and what came of it.
-    #[arg(long, conflicts_with_all = ["seeds", "from", "until_failure"])]
+    #[arg(long, conflicts_with_all = ["seeds", "from", "with", "until_failure"])]
     seed: Option<u64>,
     /// With --seed: print every call.
     #[arg(long, requires = "seed")]
@@ -61,6 +67,14 @@ fn main() -> ExitCode {
             println!("not met any more: {situation}");
         }
     }
+    for (situation, fleets) in &many.tally.situations {
+        if arguments.rare.is_some_and(|most| fleets * 10_000 <= most * many.tally.fleets) {
+            let examples = many.tally.examples.get(situation).into_iter().flatten();
+            for seed in examples.filter(|seed| !is_variation(**seed)) {
+                println!("rare {seed:>8} {situation}");
+            }
+        }
+    }
     let Some((seed, complaints)) = many.failed.first_key_value() else {
         return ExitCode::SUCCESS;
     };
@@ -68,6 +82,11 @@ fn main() -> ExitCode {
         println!("\nseed {seed}, {}", story(*seed, first));
     }
     ExitCode::FAILURE
+}
+
+fn feature(name: &str) -> Result<Feature, String> {
+    let names = Feature::ALL.map(Feature::name).join(", ");
+    Feature::ALL.into_iter().find(|feature| feature.name() == name).ok_or(format!("one of {names}"))
 }
 
 fn one(seed: u64, log: bool) -> Many {
@@ -81,7 +100,8 @@ fn one(seed: u64, log: bool) -> Many {
 }
 
 fn several(arguments: &Arguments) -> Many {
-    let last = arguments.from.saturating_add(arguments.seeds.saturating_sub(1));
+    let wanted = |seed: &u64| arguments.with.is_none_or(|feature| plan(*seed).has(feature));
+    let seeds = (arguments.from..).filter(wanted).take(usize::try_from(arguments.seeds).unwrap_or(usize::MAX));
     let progress = Mutex::new((Instant::now(), 0));
     let tell = |seed: u64, complaints: &[Complaint]| {
         for complaint in complaints {
@@ -94,7 +114,7 @@ fn several(arguments: &Arguments) -> Many {
             eprintln!("{} of {} fleets", progress.1, arguments.seeds);
         }
     };
-    let many = play_all(arguments.from..=last, arguments.until_failure, tell);
+    let many = play_all(seeds, arguments.until_failure, tell);
     report(&many);
     many
 }

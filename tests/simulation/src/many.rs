@@ -9,10 +9,8 @@ use crate::play::{Played, play};
 use crate::situations::{Situation, situations};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How the log says what struck a call; where one is part of another, the longer comes first.
@@ -54,12 +52,21 @@ pub struct Tally {
     pub faults: BTreeMap<&'static str, usize>,
     /// How many fleets came into each situation.
     pub situations: BTreeMap<Situation, u64>,
+    /// Some of the fleets that came into each, by seed.
+    pub examples: BTreeMap<Situation, BTreeSet<u64>>,
 }
 
+/// How many fleets are kept as examples of a situation.
+const EXAMPLES: usize = 4;
+
 impl Tally {
-    fn count(&mut self, played: &Played, met: BTreeSet<Situation>) {
+    fn count(&mut self, seed: u64, played: &Played, met: BTreeSet<Situation>) {
         self.fleets += 1;
         for situation in met {
+            let examples = self.examples.entry(situation.clone()).or_default();
+            if examples.len() < EXAMPLES {
+                examples.insert(seed);
+            }
             *self.situations.entry(situation).or_default() += 1;
         }
         self.took += played.took;
@@ -126,22 +133,27 @@ pub fn expected_failures() -> BTreeSet<u64> {
 }
 
 /// Plays these seeds on all cores, all of them or until one fails. `tell` hears of each seed that was played.
-pub fn play_all(seeds: RangeInclusive<u64>, stop_early: bool, tell: impl Fn(u64, &[Complaint]) + Sync) -> Many {
+pub fn play_all(
+    seeds: impl Iterator<Item = u64> + Send,
+    stop_early: bool,
+    tell: impl Fn(u64, &[Complaint]) + Sync,
+) -> Many {
     let began = Instant::now();
-    let (next, last) = (AtomicU64::new(*seeds.start()), *seeds.end());
+    let seeds = Mutex::new(seeds);
     let many = Mutex::new(Many::default());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed > last || (stop_early && !many.lock().unwrap().failed.is_empty()) {
+                    let next = seeds.lock().unwrap().next();
+                    let Some(seed) = next else { return };
+                    if stop_early && !many.lock().unwrap().failed.is_empty() {
                         return;
                     }
                     let plan = plan(seed);
                     let complaints = complaints(&plan, |played| {
                         let met = situations(&plan, played);
-                        many.lock().unwrap().tally.count(played, met);
+                        many.lock().unwrap().tally.count(seed, played, met);
                     });
                     tell(seed, &complaints);
                     many.lock().unwrap().enter(seed, complaints);

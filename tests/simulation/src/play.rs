@@ -2,18 +2,19 @@
 
 use crate::harness::{environment, hook, key, our_completions, request, seconds, virtual_time, wall};
 use crate::judge::{Complaint, judge, outcomes, unfinished, waiting_under_our_hook};
-use crate::plan::{Asked, Balancing, Happening, Plan, Replica, Task};
+use crate::plan::{Asked, Balancing, Feature, Happening, Plan, Replica, Revision, Task};
 use crate::world::{config, run_task, set_up};
 use aws_simulator::ecs::InstanceStatus;
 use aws_simulator::log::Entry;
-use aws_simulator::{BEGIN, Cloud, EventPlan, RefreshSpec, Simulator};
+use aws_simulator::{BEGIN, Cloud, EventPlan, RefreshSpec, SimTime, Simulator};
+use ecs_drain::aws::Environment;
 use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Read, Store};
-use ecs_drain_state::request::What;
+use ecs_drain_state::request::{Request, What};
 use ecs_drain_state::{Order, Then};
 use futures_util::future::{Either, join, join_all, select};
 use jiff::SignedDuration;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::task::Poll;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// Every drain is Done, and nothing waits under our hook, at the latest so long after faults have stopped.
@@ -46,6 +48,8 @@ pub struct Fleet<'p> {
     pub simulator: Simulator,
     pub store: Store,
     begun: Instant,
+    /// When the table had been made.
+    made: SimTime,
     seats: Vec<Seat>,
     lives: Cell<usize>,
 }
@@ -55,8 +59,23 @@ struct Seat {
     name: String,
     skew: Arc<AtomicI64>,
     lives: Cell<bool>,
+    /// What its next life runs with.
+    revision: RefCell<Revision>,
+    /// Rung when that is another one than before.
+    deployed: Notify,
     /// It stands still until then.
     stopped: Cell<Instant>,
+}
+
+impl Seat {
+    /// The process that runs here is asked to shut down; the next one runs with this.
+    fn deploy(&self, revision: Revision) {
+        self.revision.replace(revision);
+        // Where none runs, nobody need be told.
+        if self.lives.get() {
+            self.deployed.notify_one();
+        }
+    }
 }
 
 /// Plays it to its end; the same plan has the same end.
@@ -74,9 +93,12 @@ pub fn play_logged(plan: &Plan, contents: bool) -> Played {
             name: format!("replica-{n}"),
             skew: Arc::new(AtomicI64::new(replica.skew)),
             lives: Cell::new(false),
+            revision: RefCell::new(plan.revision(replica.revision)),
+            deployed: Notify::new(),
             stopped: Cell::new(begun),
         });
-        let fleet = Fleet { plan, simulator, store, begun, seats: seats.collect(), lives: Cell::new(0) };
+        let made = simulator.now();
+        let fleet = Fleet { plan, simulator, store, begun, made, seats: seats.collect(), lives: Cell::new(0) };
         let replicas = pin!(join_all(plan.replicas.iter().zip(&fleet.seats).map(|(it, seat)| fleet.replica(it, seat))));
         let late = match select(pin!(fleet.story()), replicas).await {
             Either::Left((late, _)) => late,
@@ -104,14 +126,22 @@ impl Fleet<'_> {
         while retires.is_none_or(|at| Instant::now() < at) {
             self.lives.set(self.lives.get() + 1);
             let ids = Ids::seeded(self.plan.seed ^ ((self.lives.get() as u64) << 32));
+            let deployed = Cell::new(false);
             let shutdown = async {
-                match retires {
-                    Some(at) => sleep_until(at).await,
-                    None => pending().await,
+                let retired = async {
+                    match retires {
+                        Some(at) => sleep_until(at).await,
+                        None => pending().await,
+                    }
+                };
+                if let Either::Right(_) = select(pin!(retired), pin!(seat.deployed.notified())).await {
+                    deployed.set(true);
                 }
             };
             let environment = environment(&self.simulator, &seat.name, &seat.skew);
-            let life = run_with_ids(config(self.plan), environment, ids, shutdown);
+            let revision = seat.revision.borrow().clone();
+            let environment = Environment { record_schema: Some(revision.schema), ..environment };
+            let life = run_with_ids(config(self.plan, &revision), environment, ids, shutdown);
             seat.stopped.set(Instant::now());
             self.is_up(seat, true);
             tokio::select! {
@@ -120,7 +150,8 @@ impl Fleet<'_> {
                 _ = unless_stopped(&seat.stopped, life) => {}
             }
             self.is_up(seat, false);
-            sleep(seconds(replica.restart)).await;
+            // What is deployed starts at once.
+            sleep(if deployed.get() { seconds(1) } else { seconds(replica.restart) }).await;
         }
     }
 
@@ -140,6 +171,13 @@ impl Fleet<'_> {
         });
         join(join_all(script), sleep_until(self.begun + seconds(self.plan.calm_at))).await;
         self.simulator.with(|cloud| calm(self.plan, cloud));
+        for seat in &self.seats {
+            let revision = seat.revision.borrow().clone();
+            let last = self.plan.at_last(&revision);
+            if revision.partial || last.schema != revision.schema {
+                seat.deploy(last);
+            }
+        }
         self.pause(false).await;
         self.end().await
     }
@@ -151,6 +189,11 @@ impl Fleet<'_> {
             Happening::Kill { replica } => {
                 if let Some(seat) = self.seats.get(*replica).filter(|seat| seat.lives.get()) {
                     self.simulator.crash_notify(&seat.name).notify_one();
+                }
+            }
+            Happening::Deployed { replica, revision } => {
+                if let Some(seat) = self.seats.get(*replica) {
+                    seat.deploy(self.plan.revision(*revision));
                 }
             }
             Happening::Stop { replica, span, amid } => {
@@ -169,6 +212,7 @@ impl Fleet<'_> {
                 }
             }
             Happening::RecordWritten { instance } => self.write_record(instance).await,
+            Happening::TableRestored { back } => self.restore_table(*back),
             what => self.simulator.with(|cloud| happens_in_aws(cloud, self.plan, what)),
         }
     }
@@ -190,6 +234,11 @@ impl Fleet<'_> {
 
     /// An operator's order; one who cannot write it now tries again.
     pub async fn order(&self, instance: &str, asked: Asked) {
+        self.order_of(self.store.controller(), instance, asked).await;
+    }
+
+    /// The same of the controller of this name.
+    async fn order_of(&self, controller: &str, instance: &str, asked: Asked) {
         let (what, leave) = match asked {
             Asked::Drain(then) => (What::Drain { then }, true),
             Asked::Cancel => (What::Cancel, false),
@@ -213,6 +262,7 @@ impl Fleet<'_> {
         loop {
             self.table().await;
             let request = request(&self.simulator, &self.store, instance, what).await;
+            let request = Request { controller: controller.to_owned(), ..request };
             if self.store.ask(&request).await.is_ok() {
                 return;
             }
@@ -221,9 +271,21 @@ impl Fleet<'_> {
 
     /// Somebody else writes a record as it is: from then on it has another version. Nobody insists on it.
     async fn write_record(&self, instance: &str) {
+        // What this writes is of the newest schema: older versions would not have written it.
+        if self.plan.has(Feature::Versions) {
+            return;
+        }
         if let Ok(Some(Read::Record(record))) = self.store.get(&key(instance)).await {
             let _ = self.store.save(*record).await;
         }
+    }
+
+    /// A backup of before the table was made is an empty table.
+    fn restore_table(&self, back: u64) {
+        self.simulator.with(|cloud| {
+            let then = cloud.now().saturating_sub(seconds(back)).max(self.made);
+            cloud.restore_tables(then).expect("a restored table");
+        });
     }
 
     async fn pause(&self, on: bool) {
@@ -257,7 +319,7 @@ impl Fleet<'_> {
             for record in &unfinished {
                 self.simulator.with(|cloud| move_on(cloud, &record.instance_id));
                 if record.orders.pause.is_some() {
-                    self.order(&record.instance_id, Asked::Resume).await;
+                    self.order_of(&record.controller, &record.instance_id, Asked::Resume).await;
                 }
             }
         }
@@ -369,10 +431,10 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
             cloud.interrupt_spot(instance);
         }
         Happening::Rebalance { instance } if is_there(cloud, instance) => {
-            if plan.rules.rebalance != "ignore" {
+            if plan.policies().any(|rules| rules.rebalance != "ignore") {
                 cloud.checkers.allow_operator(instance);
             }
-            if plan.rules.rebalance == "terminate" {
+            if plan.policies().any(|rules| rules.rebalance == "terminate") {
                 cloud.checkers.allow_terminate(instance);
             }
             cloud.recommend_rebalance(instance);
@@ -405,9 +467,11 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
         | Happening::RunTask(_)
         | Happening::Order { .. }
         | Happening::Kill { .. }
+        | Happening::Deployed { .. }
         | Happening::Stop { .. }
         | Happening::ClockJumps { .. }
         | Happening::RecordWritten { .. }
+        | Happening::TableRestored { .. }
         | Happening::Pause { .. } => {}
     }
 }

@@ -4,15 +4,16 @@
 //! All of it follows from the plan, the records that were written, and the log of calls.
 
 use crate::many::KINDS;
-use crate::plan::{Asked, Happening, Plan};
+use crate::plan::{Asked, Feature, Happening, Plan};
 use crate::play::Played;
+use aws_simulator::limits::families;
 use aws_simulator::{BEGIN, Cloud, SimTime, Written};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 /// What kinds of situation there are.
-const KINDS_OF_SITUATIONS: [&str; 6] = ["reason", "move", "end", "fault", "happens", "size"];
+const KINDS_OF_SITUATIONS: [&str; 9] = ["reason", "move", "end", "fault", "struck", "happens", "size", "rate", "fleet"];
 
 /// One situation: what kind it is of, and which.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,11 +65,22 @@ pub fn situations(plan: &Plan, played: &Played) -> BTreeSet<Situation> {
     played.simulator.peek(|cloud| {
         let mut met = Met::default();
         met.add("size", size(plan));
+        if plan.limits {
+            for family in at_their_limits(cloud) {
+                met.add("rate", format!("{family}: {}", clusters(plan)));
+            }
+        }
         for (_, event) in events(plan, cloud) {
             match event {
                 Event::Written(written) => met.written(written),
                 Event::Struck { kind, service } => met.struck(kind, service),
                 Event::Happens(what) => met.happens(what),
+            }
+        }
+        let features = Feature::ALL.into_iter().filter(|feature| plan.has(*feature));
+        for feature in features {
+            for outcome in played.outcomes.keys() {
+                met.add("fleet", format!("{}: {outcome}", feature.name()));
             }
         }
         met.situations
@@ -94,6 +106,8 @@ struct Met {
     situations: BTreeSet<Situation>,
     /// Each drain's phase, by its record's key.
     phases: BTreeMap<String, String>,
+    /// What has struck calls since a drain began, by its record's key.
+    strikes: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Met {
@@ -111,11 +125,17 @@ impl Met {
         }
         if let (Some(outcome), Some(origin), Some(strategy)) = (text("outcome"), text("origin"), text("strategy")) {
             self.add("end", format!("{origin}, {strategy}: {outcome}"));
+            for kind in self.strikes.remove(&written.key).unwrap_or_default() {
+                self.add("struck", format!("{outcome}: {kind}"));
+            }
         }
     }
 
     fn struck(&mut self, kind: &str, service: &str) {
         self.add("fault", format!("{service}: {kind}"));
+        for (key, _) in self.phases.iter().filter(|(_, phase)| *phase != "Done") {
+            self.strikes.entry(key.clone()).or_default().insert(kind.to_owned());
+        }
         for phase in self.unfinished() {
             self.add("fault", format!("{phase}: {kind}"));
         }
@@ -141,13 +161,31 @@ impl Met {
     }
 }
 
-/// How many clusters there are, and whether AWS's rates hold.
-fn size(plan: &Plan) -> String {
-    let clusters = match plan.clusters.len() {
+fn clusters(plan: &Plan) -> &'static str {
+    match plan.clusters.len() {
         0..5 => "few clusters",
         5..20 => "some clusters",
         _ => "many clusters",
-    };
+    }
+}
+
+/// The rates that the controllers used up for some time: in a span of so many seconds, nine tenths of the half of AWS's rate
+/// that a controller allows itself.
+fn at_their_limits(cloud: &Cloud) -> BTreeSet<&'static str> {
+    const SPAN: u64 = 15;
+    let mut calls: BTreeMap<(&str, u64), (f64, f64)> = BTreeMap::new();
+    for entry in cloud.log.entries().iter().filter(|entry| entry.number.is_some()) {
+        for rate in families(entry.service, &entry.operation) {
+            let counted = calls.entry((rate.family, entry.at.as_secs() / SPAN)).or_default();
+            *counted = (counted.0 + 1.0, rate.per_second / 2.0 * SPAN as f64);
+        }
+    }
+    calls.into_iter().filter(|(_, (calls, most))| *calls >= most * 0.9).map(|((family, _), _)| family).collect()
+}
+
+/// How many clusters there are, and whether AWS's rates hold.
+fn size(plan: &Plan) -> String {
+    let clusters = clusters(plan);
     format!("{clusters}, {}", if plan.limits { "AWS's rates" } else { "no rates" })
 }
 

@@ -1,7 +1,9 @@
 //! A plan's world: its configuration, its clouds, and what goes wrong with calls.
 
-use crate::harness::{CONFIG, HOOK, HOOKS, QUEUE, add_bus, group, hook, seconds, store};
-use crate::plan::{Asked, Balancing, Delivery, Group, Happening, On, Plan, Service, Strike, Task};
+use crate::harness::{CONFIG, CONTROLLER, FAR, HOOK, HOOKS, QUEUE, add_bus, group, hook, seconds, store};
+use crate::plan::{
+    Asked, Balancing, Delivery, Feature, Group, Happening, On, Plan, Revision, Rules, Service, Strike, Task,
+};
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{ClassicSpec, ClusterSpec, DeploymentController, Network, ServiceSpec, StandaloneSpec};
 use aws_simulator::spec::{TargetGroupSpec, WarmPoolSpec};
@@ -23,7 +25,7 @@ pub async fn set_up(plan: &Plan) -> (Simulator, Store) {
     let config = SimulatorConfig { seed: plan.seed, ..SimulatorConfig::default() };
     let simulator = Simulator::new(config).expect("a simulator");
     simulator.set_up(|cloud| describe(plan, cloud));
-    let store = store(&simulator, TABLE, "test").await;
+    let store = store(&simulator, TABLE, CONTROLLER).await.with_schema(plan.newest());
     store.create_table(TableOptions::default()).await.expect("a table");
     simulator.with(|cloud| {
         plan.faults.iter().for_each(|strike| cloud.faults.add(rule(strike)));
@@ -36,15 +38,27 @@ pub async fn set_up(plan: &Plan) -> (Simulator, Store) {
     (simulator, store)
 }
 
-pub fn config(plan: &Plan) -> Config {
-    Config::parse(&config_text(plan), "fleet", &Given::default()).expect("a valid configuration")
+pub fn config(plan: &Plan, revision: &Revision) -> Config {
+    Config::parse(&config_text(plan, revision), "fleet", &Given::default()).expect("a valid configuration")
 }
 
-fn config_text(plan: &Plan) -> String {
-    let rules = &plan.rules;
-    let mut text = CONFIG.replace(&format!("{:?}", [HOOK]), &format!("{HOOKS:?}"));
-    if plan.queue.is_some() {
+fn config_text(plan: &Plan, revision: &Revision) -> String {
+    let rules = &revision.rules;
+    let mut text = CONFIG.replace(&format!("{:?}", [HOOK]), &format!("{:?}", revision.hooks));
+    let text_of = |controller: &str| format!("controller = {controller:?}");
+    text = text.replace(&text_of(CONTROLLER), &text_of(revision.controller));
+    // Whoever takes a message deletes it: each controller needs a queue of its own.
+    if plan.queue.is_some() && revision.controller == CONTROLLER {
         let _ = writeln!(text, "queue = \"https://sqs.us-east-1.amazonaws.com/123456789012/{QUEUE}\"");
+    }
+    if let Some(clusters) = &revision.clusters {
+        let _ = writeln!(text, "clusters = {clusters:?}");
+    }
+    if let Some(groups) = &revision.groups {
+        let _ = writeln!(text, "groups = {{ names = {groups:?} }}");
+    }
+    if plan.far {
+        let _ = writeln!(text, "[[scope]]\nregion = {FAR:?}\nhooks = {:?}", revision.hooks);
     }
     let _ = writeln!(text, "[policy]\nagent_grace = \"1m\"\nnot_in_cluster_after = \"2m\"\npoll = \"{}s\"", rules.poll);
     let _ = writeln!(text, "max_concurrent = {}", rules.max_concurrent);
@@ -71,11 +85,14 @@ fn describe(plan: &Plan, cloud: &mut Cloud) {
     // Whether our hook is on a group is read every two minutes, and the answer may lag.
     cloud.checkers.ends_unnoticed_for = seconds(180);
     cloud.limits.enabled = plan.limits;
-    if let Some(after) = plan.rules.stop_after {
+    if let Some(after) = plan.policies().filter_map(|rules| rules.stop_after).min() {
         cloud.checkers.allow_stop_tasks(seconds(after));
     }
     if plan.index_lag > 0 {
         cloud.dynamodb.set_index_lag(seconds(plan.index_lag)).expect("a lagging index");
+    }
+    if plan.has(Feature::Restored) {
+        cloud.dynamodb.back_up();
     }
     if plan.queue.is_some() {
         add_bus(cloud);
@@ -129,13 +146,21 @@ fn record_rules() -> RecordRules {
 fn budget(plan: &Plan) -> Budget {
     // In the last part of its time a lifecycle action's drain begins whatever the budget says.
     let extended = |what: &Happening| matches!(what, Happening::Order { what: Asked::Extend(_), .. });
-    let hurry = plan.rules.deadline.is_some() || plan.script.iter().any(|(_, what)| extended(what));
+    // An older version cannot count what a newer one has begun.
+    let blind = plan.has(Feature::Versions);
+    let hurry = plan.policies().any(|rules| rules.deadline.is_some()) || plan.happens(extended);
+    // While two of them are in force the larger one counts; a share is as good as none.
+    let largest = |of: fn(&Rules) -> &'static str| {
+        let all = plan.policies().map(|rules| of(rules).parse().ok());
+        all.reduce(|one: Option<usize>, other| Some(one?.max(other?))).flatten()
+    };
     Budget {
+        controller: "controller",
         cluster: "cluster",
         lifecycle: "lifecycle",
         exempt: ("origin", "spot-interruption"),
-        of_lifecycle: plan.rules.max_concurrent_lifecycle.parse().ok().filter(|_| !hurry),
-        of_others: plan.rules.max_concurrent.parse().ok(),
+        of_lifecycle: largest(|rules| rules.max_concurrent_lifecycle).filter(|_| !hurry && !blind),
+        of_others: largest(|rules| rules.max_concurrent).filter(|_| !blind),
     }
 }
 
@@ -144,6 +169,7 @@ fn add_group(cloud: &mut Cloud, spec: &Group) {
     let mut made = group(&spec.name, "", &ids);
     made.cluster.clone_from(&spec.cluster);
     made.hooks = vec![hook(&spec.hook, seconds(spec.heartbeat_timeout))];
+    made.hooks.extend(spec.second_hook.iter().map(|name| hook(name, seconds(spec.heartbeat_timeout))));
     made.hooks.extend(spec.other_hook.map(|timeout| hook("backup", seconds(timeout))));
     made.terminate_hook_abandon_retain = spec.retains;
     if let Some(pool) = &spec.warm_pool {
@@ -218,6 +244,11 @@ fn rule(strike: &Strike) -> Rule {
         On::Nth(operation, n) => Rule::new(Matcher::NthOf(operation.to_owned(), n), fault),
         On::Every(operation, from, until) => {
             Rule::on(operation, fault).between(BEGIN + seconds(from), BEGIN + seconds(until))
+        }
+        On::Region(region, from, until) => {
+            let there = move |info: &CallInfo| info.region == region && info.service.as_str() != "dynamodb";
+            let rule = Rule::new(Matcher::Predicate(Arc::new(there)), fault);
+            rule.between(BEGIN + seconds(from), BEGIN + seconds(until))
         }
         On::Share(operation, from, until, percent) => {
             let chosen = move |info: &CallInfo| info.operation == operation && falls(info.of_operation) < percent;

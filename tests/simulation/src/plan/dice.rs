@@ -57,8 +57,44 @@ pub fn can_move(desired: u32, (minimum, maximum): (u32, u32)) -> bool {
 /// How many fleets in a thousand are wide: each takes as long as many others.
 const WIDE_IN_THOUSAND: u64 = 25;
 
+/// How many in a thousand are crowds: each takes as long as a hundred others.
+const CROWDS_IN_THOUSAND: u64 = 4;
+
+/// In how many of a thousand the table is restored from a backup.
+const RESTORED_IN_THOUSAND: u64 = 50;
+
+/// In how many of a thousand the configuration changes.
+const DEPLOYED_IN_THOUSAND: u64 = 50;
+
+/// In how many of a thousand two controllers share the table.
+const SHARED_IN_THOUSAND: u64 = 40;
+
+/// In how many of a thousand the program is upgraded.
+const UPGRADED_IN_THOUSAND: u64 = 40;
+
+/// How many in a thousand have two scopes.
+const SCOPES_IN_THOUSAND: u64 = 40;
+
+/// How many in a thousand are variations of one that came into something rare.
+const STEERED_IN_THOUSAND: u64 = 300;
+
 /// The fleet of a seed. What it leaves out on purpose is written down in docs/reliability.md.
 pub fn plan(seed: u64) -> Plan {
+    let mut steer = steer(seed);
+    if steer.among(1, 1000) <= STEERED_IN_THOUSAND { steer.steered(seed) } else { fresh(seed) }
+}
+
+/// Whether the fleet of a seed is a variation of one that came into something rare.
+pub fn is_variation(seed: u64) -> bool {
+    steer(seed).among(1, 1000) <= STEERED_IN_THOUSAND
+}
+
+fn steer(seed: u64) -> Dice {
+    Dice(fastrand::Rng::with_seed(seed ^ 0x0057_ee20))
+}
+
+/// A fleet that is no other's variation.
+pub(super) fn fresh(seed: u64) -> Plan {
     let mut dice = Dice(fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     let calm_at = 60 * dice.among(4, 10);
     let clusters: Vec<String> = (0..dice.among(1, 3)).map(|n| format!("c{n}")).collect();
@@ -76,6 +112,8 @@ pub fn plan(seed: u64) -> Plan {
         queue: dice.often(60).then(|| dice.delivery()),
         limits: dice.often(30),
         rules,
+        revisions: Vec::new(),
+        far: false,
         clusters,
         groups,
         calm_at,
@@ -92,6 +130,30 @@ pub fn plan(seed: u64) -> Plan {
     let mut wide = Dice(fastrand::Rng::with_seed(seed ^ 0x0077_1de0));
     if wide.among(1, 1000) <= WIDE_IN_THOUSAND {
         wide.widen(&mut plan);
+    }
+    let mut crowd = Dice(fastrand::Rng::with_seed(seed ^ 0x0c20_3d00));
+    if crowd.among(1, 1000) <= CROWDS_IN_THOUSAND {
+        crowd.crowd(&mut plan);
+    }
+    let mut restored = Dice(fastrand::Rng::with_seed(seed ^ 0x0032_5702));
+    if restored.among(1, 1000) <= RESTORED_IN_THOUSAND {
+        restored.restore(&mut plan);
+    }
+    let mut deployed = Dice(fastrand::Rng::with_seed(seed ^ 0x00de_9107));
+    if deployed.among(1, 1000) <= DEPLOYED_IN_THOUSAND {
+        deployed.reconfigure(&mut plan);
+    }
+    let mut shared = Dice(fastrand::Rng::with_seed(seed ^ 0x0005_4a2e));
+    if shared.among(1, 1000) <= SHARED_IN_THOUSAND {
+        shared.share(&mut plan);
+    }
+    let mut versions = Dice(fastrand::Rng::with_seed(seed ^ 0x0076_e251));
+    if versions.among(1, 1000) <= UPGRADED_IN_THOUSAND {
+        versions.upgrade(&mut plan);
+    }
+    let mut scopes = Dice(fastrand::Rng::with_seed(seed ^ 0x005c_09e5));
+    if scopes.among(1, 1000) <= SCOPES_IN_THOUSAND {
+        scopes.reach_far(&mut plan);
     }
     plan
 }
@@ -113,7 +175,7 @@ impl Dice {
         of[self.0.usize(..of.len())].clone()
     }
 
-    fn rules(&mut self) -> Rules {
+    pub(super) fn rules(&mut self) -> Rules {
         Rules {
             deregister: self.often(15),
             stop_after: self.often(40).then(|| self.among(0, 90)),
@@ -133,6 +195,7 @@ impl Dice {
             instances: (0..self.among(2, 6)).map(id).collect(),
             hook: self.one(&HOOKS).to_owned(),
             heartbeat_timeout: self.one(&[300, 600, 3600]),
+            second_hook: None,
             other_hook: self.often(25).then(|| self.among(60, 400)),
             warm_pool: self
                 .often(25)
@@ -203,6 +266,7 @@ impl Dice {
             retires: (n > 0 && self.often(50)).then(|| self.among(130, calm_at)),
             skew: if skewed == Some(n) { self.0.i64(-240_000..=240_000) } else { 0 },
             restart: self.among(1, 60),
+            revision: 0,
         };
         (0..number).map(replica).collect()
     }
@@ -212,7 +276,7 @@ impl Dice {
         Delivery { lose: share(self), duplicate: share(self), late: self.one(&[1, 1, 30, 120]) }
     }
 
-    fn strike(&mut self, plan: &Plan) -> Strike {
+    pub(super) fn strike(&mut self, plan: &Plan) -> Strike {
         let fault = match self.one(&Fault::ALL) {
             Fault::Stale(_) => Fault::Stale(Duration::from_secs(self.among(1, 60))),
             Fault::LateApply(_) => Fault::LateApply(Duration::from_secs(self.among(1, 45))),

@@ -36,6 +36,18 @@ fn is_taken(plan: &Plan, script: &Script, of: &str) -> bool {
     })
 }
 
+/// A dead instance whose agent ECS did not hear is a registration for ever, with tasks and targets.
+fn heard(plan: &Plan, script: Script) -> Script {
+    let unheard =
+        |what: &Happening| matches!(what, Happening::Agent { instance, .. } if is_taken(plan, &script, instance));
+    script.iter().filter(|(_, what)| !unheard(what)).cloned().collect()
+}
+
+/// What happens in a plan that was varied, without what no plan has.
+pub(super) fn without_the_unheard(plan: &Plan) -> Script {
+    heard(plan, plan.script.clone())
+}
+
 impl Dice {
     pub(super) fn script(&mut self, plan: &Plan) -> Script {
         let mut script = Script::new();
@@ -46,10 +58,7 @@ impl Dice {
             let later = (at + self.among(5, 150)).min(plan.calm_at - 1);
             script.extend(self.happening(&Scene { plan, group, instance, at, later }));
         }
-        // A dead instance whose agent ECS did not hear is a registration for ever, with tasks and targets.
-        let unheard =
-            |what: &Happening| matches!(what, Happening::Agent { instance, .. } if is_taken(plan, &script, instance));
-        let mut script: Script = script.iter().filter(|(_, what)| !unheard(what)).cloned().collect();
+        let mut script = heard(plan, script);
         script.sort_by_key(|(at, _)| *at);
         script
     }

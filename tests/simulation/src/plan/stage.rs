@@ -57,6 +57,7 @@ impl Dice {
             instances: vec![INSTANCE.to_owned()],
             hook: HOOK.to_owned(),
             heartbeat_timeout: 3600,
+            second_hook: None,
             other_hook: None,
             warm_pool: None,
             retains: false,

@@ -32,6 +32,7 @@ impl Dice {
                 instances,
                 hook: self.one(&HOOKS).to_owned(),
                 heartbeat_timeout: 3600,
+                second_hook: None,
                 other_hook: None,
                 warm_pool: None,
                 retains: false,

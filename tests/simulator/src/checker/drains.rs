@@ -19,6 +19,8 @@ const NOTICED: Duration = Duration::from_secs(120);
 pub struct Budget {
     /// The attribute that names the cluster.
     pub cluster: &'static str,
+    /// The attribute with the name of the controller: each keeps a budget of its own.
+    pub controller: &'static str,
     /// The attribute that only drains have whose instance a lifecycle action holds.
     pub lifecycle: &'static str,
     /// The attribute that says why a drain exists, and the word for those that wait for no turn.
@@ -45,6 +47,7 @@ pub(super) struct Drains {
 /// Drains of one kind in one cluster share a budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Kind {
+    controller: Option<String>,
     cluster: Option<String>,
     lifecycle: bool,
     exempt: bool,
@@ -79,7 +82,13 @@ impl Budget {
         let word = |name: &str| item.get(name)?.get("S")?.as_str();
         let (why, exempt) = self.exempt;
         let lifecycle = item.get(self.lifecycle).is_some();
-        Kind { cluster: word(self.cluster).map(str::to_owned), lifecycle, exempt: word(why) == Some(exempt) }
+        let controller = word(self.controller).map(str::to_owned);
+        Kind {
+            controller,
+            cluster: word(self.cluster).map(str::to_owned),
+            lifecycle,
+            exempt: word(why) == Some(exempt),
+        }
     }
 
     fn limit(&self, kind: &Kind) -> Option<usize> {

@@ -237,6 +237,7 @@ fn a_deregistration_is_noted_before_it_is_sent() {
 fn with_budget(of_lifecycle: Option<usize>) -> Cloud {
     let mut cloud = with(None);
     let budget = Budget {
+        controller: "controller",
         cluster: "cluster",
         lifecycle: "lifecycle",
         exempt: ("origin", "spot"),
