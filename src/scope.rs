@@ -101,6 +101,11 @@ impl Known {
         }
     }
 
+    /// What is known of a drain of another controller whose part is over: for this one it has ended.
+    pub fn over(record: &Record, now: Mono) -> Known {
+        Known { phase: Phase::Done, ..Known::of(record, now) }
+    }
+
     /// Returns whether the drain is Returning or Done, so that a heartbeat is a probe.
     pub fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Returning | Phase::Done)

@@ -8,6 +8,7 @@ use crate::groups::{GroupsView, Member};
 use crate::records::Records;
 use crate::scope::{Known, OurHooks, ScopeState, Unread};
 use crate::store::{Read, Saved, StoreError};
+use ecs_drain_state::decide::leave_to;
 use ecs_drain_state::needs::Class;
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{ContainerInstance, Lifecycle, LifecycleState, Mono, Origin, Phase, Policy, Record, WaitKind};
@@ -85,7 +86,7 @@ impl Intake {
         stream::iter(opening_now)
             .for_each_concurrent(AT_ONCE, |opening| async move {
                 let instance = opening.instance_id.clone();
-                if let Err(error) = open(self, scope, records, clock, opening).await {
+                if let Err(error) = open(config, self, scope, records, clock, opening).await {
                     tracing::error!(instance, %error, "cannot open a drain; the instance is held meanwhile");
                 }
             })
@@ -301,6 +302,7 @@ fn say_cut(record: &Record) {
 }
 
 async fn open(
+    config: &Config,
     intake: &Intake,
     scope: &ScopeState,
     records: &Records,
@@ -323,7 +325,7 @@ async fn open(
     let saved = match before {
         None if matches!(created, Saved::Saved(_)) => created,
         None => records.create(Record::open(opening, now)).await?,
-        Some(Read::Record(old)) if !old.is_done() && old.controller != controller => {
+        Some(Read::Record(old)) if !old.is_done() && old.controller != controller && !old.waits_for_others() => {
             intake.once(("foreign", old.instance_id.clone(), old.generation), || {
                 tracing::error!(
                     instance = old.instance_id,
@@ -333,20 +335,36 @@ async fn open(
             });
             return Ok(());
         }
-        Some(Read::Record(old)) if !old.is_done() => {
+        Some(Read::Record(old)) if !old.is_done() && old.controller == controller => {
             scope.learn_read(*old, began, clock.mono());
             return Ok(());
         }
         Some(Read::Record(old)) => {
             let known = scope.phases.borrow().get(&old.instance_id).copied();
             if known.is_none_or(|known| known.phase != Phase::Done) {
-                // Finished, as another process knew: only heartbeats can tell whether it is held once more.
-                scope.phases.borrow_mut().insert(old.instance_id.clone(), Known::of(&old, clock.mono()));
+                // Finished, as another process knew, or another controller's part of it: only heartbeats can tell whether
+                // the hook holds it (once more).
+                scope.phases.borrow_mut().insert(old.instance_id.clone(), Known::over(&old, clock.mono()));
                 scope.bells.phases.borrow_mut().insert(old.instance_id.clone());
                 scope.beats.probe(&old.instance_id, clock.mono());
                 scope.bells.hold.notify_one();
                 return Ok(());
             }
+            // What the other controller's drain waits for is what our hook holds: each would wait for the other.
+            let old = match (old.is_done(), &opening.lifecycle) {
+                (false, Some(lifecycle)) => {
+                    tracing::info!(
+                        instance = old.instance_id,
+                        controller = old.controller,
+                        "its part is over: ours begins"
+                    );
+                    let keep = config.policies.for_drain(old.cluster.as_deref(), old.group()).keep_finished;
+                    let Ok(ended) = leave_to(&old, lifecycle, keep, now) else { return Ok(()) };
+                    let Saved::Saved(ended) = records.save(ended).await? else { return Ok(()) };
+                    ended
+                }
+                (true, _) | (false, None) => old,
+            };
             records.save(old.reopen(opening, now)).await?
         }
         Some(Read::Newer { schema }) => {

@@ -230,6 +230,12 @@ impl Record {
         if let Stage::Done { outcome, .. } = &self.stage { Some(*outcome) } else { None }
     }
 
+    /// Whether nothing is left of this drain but to wait until its instance goes, or is in service again.
+    pub fn waits_for_others(&self) -> bool {
+        let is_left = self.lifecycle.is_none() && self.then == Some(Then::Leave);
+        self.phase() == Phase::Returning || (self.phase() == Phase::Verifying && is_left)
+    }
+
     /// Remembers that a request was carried out on this record.
     pub fn remember_request(&mut self, id: String) {
         self.orders.requests.push(id);

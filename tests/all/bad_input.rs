@@ -16,9 +16,11 @@ use aws_simulator::autoscaling::How;
 use aws_simulator::spec::{ClusterSpec, GroupSpec, ServiceSpec, StandaloneSpec, WarmPoolSpec};
 use aws_simulator::{BEGIN, CallInfo, Cloud, Fault, Matcher, Rule, Simulator};
 use ecs_drain::config::{Config, Given};
+use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Saved};
 use ecs_drain_state::{ActionResult, Outcome, Phase, Record, Then};
 use futures_util::future::{Either, select};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -461,6 +463,42 @@ fn a_record_of_another_controller_is_left_alone_and_its_instance_held() {
         run_for(&simulator, config(CONFIG), seconds(3 * 3600)).await;
         assert_eq!(record(&store, A).await.unwrap(), before);
         assert!(held(&simulator), "its hour was over long ago");
+        no_violation(&simulator);
+    });
+}
+
+/// Two controllers, each with its own hook on one group, and an instance that lives on: the drain of the first waits until it
+/// is in service again, and until then the hook of the second holds it.
+#[test]
+fn a_drain_whose_part_is_over_makes_way_for_another_controllers() {
+    virtual_time(1, || async {
+        let scenario = Scenario {
+            world: |cloud| {
+                cluster_under(cloud, vec![our_hook(seconds(3600)), hook("theirs", seconds(3600))]);
+                cloud.checkers.our_hook("theirs");
+            },
+            ..PLAIN
+        };
+        let (simulator, store) = set_up(&scenario, 1).await;
+        assert!(simulator.with(|cloud| cloud.replace_root_volume(A)));
+        simulator.with(|cloud| cloud.set_replicas_up(2));
+        let theirs = CONFIG.replace("\"test\"", "\"theirs\"").replace("[\"ecs-drain\"]", "[\"theirs\"]");
+        let config = |text: &str| Config::parse(text, "test.toml", &Given::default()).unwrap();
+        let place = environment(&simulator, "replica-1", &Arc::new(AtomicI64::new(0)));
+        let other = run_with_ids(config(&theirs), place, Ids::seeded(8), std::future::pending());
+        let ended = until(&simulator, "both have drained it", async || {
+            let done = record(&store, A).await.is_some_and(|record| record.generation == 2 && record.is_done());
+            done && simulator.with(|cloud| cloud.lifecycle_state(A)).as_deref() == Some("InService")
+        });
+        let both = async {
+            if let Either::Right((ended, _)) = select(pin!(ended), pin!(other)).await {
+                panic!("the other controller has ended: {ended:?}");
+            }
+        };
+        beside(&simulator, config(CONFIG), both).await;
+        assert_eq!(record(&store, A).await.unwrap().outcome(), Some(Outcome::Drained));
+        let hooks = simulator.with(|cloud| cloud.completed(A)).into_iter().map(|completion| completion.hook);
+        assert_eq!(hooks.collect::<BTreeSet<_>>(), BTreeSet::from(["ecs-drain".to_owned(), "theirs".to_owned()]));
         no_violation(&simulator);
     });
 }

@@ -5,7 +5,7 @@
 
 use aws_simulator::Fault;
 use ecs_drain_simulation::many::{KINDS, play_all};
-use ecs_drain_simulation::plan::{Plan, plan};
+use ecs_drain_simulation::plan::{Feature, Plan, plan};
 use ecs_drain_simulation::play::play_logged;
 use ecs_drain_simulation::shrink::{shrink, size};
 use ecs_drain_simulation::situations::dried_up;
@@ -73,7 +73,10 @@ fn plans_hold_every_kind_of_fault_and_of_happening() {
         .collect();
     happenings.sort();
     happenings.dedup();
-    assert_eq!(happenings.len(), 30, "{happenings:?}");
+    assert_eq!(happenings.len(), 32, "{happenings:?}");
+    for feature in Feature::ALL {
+        assert!((1..=1000).any(|seed| plan(seed).has(feature)), "no fleet of a thousand is {}", feature.name());
+    }
 }
 
 #[test]

@@ -354,6 +354,20 @@ fn end(draft: &mut Record, outcome: Outcome, note: String, keep: Duration, now: 
     enter(draft, Stage::Done { outcome, intent, expires_at }, note, now)
 }
 
+/// The record of a drain whose part is over, once the hook of another controller holds its instance. It must be saved; that
+/// controller opens a drain of its own over it.
+///
+/// # Errors
+/// Its part is not over, so that it is not to be ended.
+pub fn leave_to(record: &Record, lifecycle: &Lifecycle, keep: Duration, now: Timestamp) -> Result<Record, IllegalMove> {
+    let mut next = record.clone();
+    let outcome = record.intent().map_or(Outcome::WaitLost, |intent| intent.outcome);
+    let note = format!("hook {} of group {} holds it for another controller", lifecycle.hook, lifecycle.group);
+    end(&mut next, outcome, note, keep, now)?;
+    next.updated_at = now;
+    Ok(next)
+}
+
 /// The record after Auto Scaling was told. It must be saved.
 pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Policy, now: Timestamp) -> Record {
     let mut next = record.clone();

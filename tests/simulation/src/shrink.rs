@@ -1,6 +1,6 @@
 //! Makes a plan that fails smaller, as long as the same kind of complaint stays.
 
-use crate::plan::Plan;
+use crate::plan::{Happening, Plan};
 
 /// How often a smaller plan is tried at most.
 const TRIES: usize = 150;
@@ -86,6 +86,8 @@ impl Part {
                 usize::from(plan.read_lag.is_some())
                     + usize::from(plan.index_lag > 0)
                     + usize::from(plan.queue.is_some())
+                    + usize::from(plan.far)
+                    + usize::from(!plan.revisions.is_empty())
                     + usize::from(plan.rules.deregister)
             }
         }
@@ -115,6 +117,8 @@ impl Part {
                 if plan.read_lag.take().is_none()
                     && std::mem::take(&mut plan.index_lag) == 0
                     && plan.queue.take().is_none()
+                    && !std::mem::take(&mut plan.far)
+                    && !one_revision(&mut plan)
                 {
                     plan.rules.deregister = false;
                 }
@@ -122,4 +126,11 @@ impl Part {
         }
         plan
     }
+}
+
+/// Leaves one revision of the controller; whether there were others.
+fn one_revision(plan: &mut Plan) -> bool {
+    plan.script.retain(|(_, what)| !matches!(what, Happening::Deployed { .. }));
+    plan.replicas.iter_mut().for_each(|replica| replica.revision = 0);
+    !std::mem::take(&mut plan.revisions).is_empty()
 }

@@ -2,7 +2,7 @@
 //! same ones. Who opens the drain of an instance ends it; the other one holds, and comes after.
 
 use super::dice::Dice;
-use super::{Happening, Plan, Replica, Revision};
+use super::{Plan, Replica, Revision};
 use crate::harness::{CONTROLLER, HOOK, HOOKS, OTHER_CONTROLLER};
 
 /// The hook of the other controller.
@@ -22,19 +22,8 @@ impl Dice {
             Revision { hooks: hooks(HOOK), controller: CONTROLLER, ..first.clone() },
             Revision { hooks: hooks(OTHER_HOOK), controller: OTHER_CONTROLLER, rules, ..first },
         ];
-        let new_volumes = plan.script.iter().filter_map(|(_, what)| match what {
-            Happening::RootVolume { instance } => plan.groups.iter().find(|group| group.instances.contains(instance)),
-            _ => None,
-        });
-        let rests: Vec<String> = new_volumes.map(|group| group.name.clone()).collect();
-        if !same {
-            // A drain that waits for Spot to take its instance waits for the other controller's, which waits for it.
-            plan.queue = None;
-        }
         for group in &mut plan.groups {
-            // One that lives on waits for the other controller's drain, which waits for it.
-            let lives_on = group.warm_pool.is_some() || rests.contains(&group.name);
-            if !same && !lives_on && self.often(60) {
+            if !same && self.often(60) {
                 let other = if group.hook == HOOK { OTHER_HOOK } else { HOOK };
                 group.second_hook = Some(other.to_owned());
             }
