@@ -104,7 +104,8 @@ pub async fn groups_come_in_pages(w: &World) -> Told {
     for _ in 0..1000 {
         let page = w.autoscaling.describe_auto_scaling_groups().max_records(1).set_next_token(token).send().await?;
         ensure!(page.auto_scaling_groups().len() <= 1, "a page of {}", page.auto_scaling_groups().len());
-        seen.extend(page.auto_scaling_groups().iter().filter_map(|found| found.auto_scaling_group_name.clone()));
+        let names = page.auto_scaling_groups().iter().filter_map(|found| found.auto_scaling_group_name.clone());
+        seen.extend(names.filter(|name| name.starts_with(&w.name)));
         token = page.next_token;
         if token.is_none() {
             break;

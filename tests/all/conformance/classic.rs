@@ -78,7 +78,7 @@ pub async fn balancers_come_in_pages(w: &World) -> Told {
         let names = page.load_balancer_descriptions().iter().filter_map(|found| found.load_balancer_name.clone());
         let names: Vec<_> = names.collect();
         ensure!(names.len() <= 1, "a page of {}", names.len());
-        seen.extend(names);
+        seen.extend(names.into_iter().filter(|name| name.starts_with(&w.name)));
         marker = page.next_marker;
         if marker.is_none() {
             break;

@@ -1,6 +1,7 @@
 //! The clouds, and how all checks are run on one.
 
 use super::Check;
+use super::aws::Needs;
 use super::differs;
 use super::told::{Complaint, Told};
 use super::world::{Made, Network, World};
@@ -26,6 +27,8 @@ pub enum Cloud {
     Moto,
     /// ministack.
     Ministack,
+    /// AWS itself; see [`super::aws`].
+    Aws,
 }
 
 impl Cloud {
@@ -36,6 +39,7 @@ impl Cloud {
             Cloud::Socket => "socket",
             Cloud::Moto => "moto",
             Cloud::Ministack => "ministack",
+            Cloud::Aws => "AWS",
         }
     }
 }
@@ -63,23 +67,31 @@ const LIMIT: Duration = Duration::from_secs(180);
 
 /// Every check on a simulator of its own, in virtual time.
 pub fn simulator(checks: &[Check]) -> Results {
-    let run = |check: &Check| {
-        fastrand::seed(1);
-        let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
-        runtime.block_on(async {
-            let simulator = Simulator::new(SimulatorConfig::default()).expect("a simulator");
-            simulator.set_up(|_| ());
-            let environment = Environment {
-                http_client: Some(simulator.other_http_client("a check")),
-                time_source: Some(simulator.time_source(0)),
-                isolated: true,
-                ..Environment::default()
-            };
-            let world = World::new(environment, "check", Made::Told(simulator), 1).await;
-            within(LIMIT, check, &world).await
-        })
-    };
-    checks.iter().map(|check| Some(run(check))).collect()
+    checks.iter().map(|check| Some(simulated(check).0)).collect()
+}
+
+/// What each check makes.
+pub fn needs(checks: &'static [Check]) -> Vec<(&'static Check, Needs)> {
+    checks.iter().map(|check| (check, simulated(check).1)).collect()
+}
+
+/// What came of a check on a simulator of its own, in virtual time, and what it made.
+fn simulated(check: &Check) -> (Told, Needs) {
+    fastrand::seed(1);
+    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let simulator = Simulator::new(SimulatorConfig::default()).expect("a simulator");
+        simulator.set_up(|_| ());
+        let environment = Environment {
+            http_client: Some(simulator.other_http_client("a check")),
+            time_source: Some(simulator.time_source(0)),
+            isolated: true,
+            ..Environment::default()
+        };
+        let world = World::new(environment, "check", Made::Told(simulator), 1).await;
+        let told = within(LIMIT, check, &world).await;
+        (told, world.needs.take())
+    })
 }
 
 /// Every check on a simulator of its own, behind a socket of its own.
@@ -139,7 +151,8 @@ fn at(url: &str) -> Environment {
     Environment { endpoint_url: Some(url.to_owned()), isolated: true, ..Environment::default() }
 }
 
-async fn within(limit: Duration, check: &Check, world: &World) -> Told {
+/// Makes a check; complains when it takes longer than this.
+pub async fn within(limit: Duration, check: &Check, world: &World) -> Told {
     let told = tokio::time::timeout(limit, (check.run)(world)).await;
     told.unwrap_or_else(|_| Err(Complaint(format!("no end after {limit:?}"))))
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 const NO_CLUSTER: &str = "no-such-cluster";
 
 /// An ARN of something that is not there.
-fn unknown(kind: &str, cluster: &str, n: usize) -> String {
-    format!("arn:aws:ecs:us-east-1:123456789012:{kind}/{cluster}/{n:032x}")
+fn unknown(w: &World, kind: &str, cluster: &str, n: usize) -> String {
+    w.ecs_arn(&format!("{kind}/{cluster}/{n:032x}"))
 }
 
 /// The id, which ends the ARN, and the reason of each failure.
@@ -60,7 +60,7 @@ pub async fn lists_refuse_an_unknown_cluster(w: &World) -> Told {
 
 /// (Source: ECS API reference, errors of DescribeContainerInstances, DescribeTasks and DescribeServices.)
 pub async fn descriptions_refuse_an_unknown_cluster(w: &World) -> Told {
-    let (instance, task) = (unknown("container-instance", NO_CLUSTER, 1), unknown("task", NO_CLUSTER, 1));
+    let (instance, task) = (unknown(w, "container-instance", NO_CLUSTER, 1), unknown(w, "task", NO_CLUSTER, 1));
     let answer = w.ecs.describe_container_instances().cluster(NO_CLUSTER).container_instances(instance).send().await;
     refused("DescribeContainerInstances", answer)?.is(400, "ClusterNotFoundException")?;
     let answer = w.ecs.describe_tasks().cluster(NO_CLUSTER).tasks(task).send().await;
@@ -71,7 +71,7 @@ pub async fn descriptions_refuse_an_unknown_cluster(w: &World) -> Told {
 
 /// (Source: ECS API reference, errors of UpdateContainerInstancesState, DeregisterContainerInstance and StopTask.)
 pub async fn changes_refuse_an_unknown_cluster(w: &World) -> Told {
-    let (instance, task) = (unknown("container-instance", NO_CLUSTER, 1), unknown("task", NO_CLUSTER, 1));
+    let (instance, task) = (unknown(w, "container-instance", NO_CLUSTER, 1), unknown(w, "task", NO_CLUSTER, 1));
     let update = w.ecs.update_container_instances_state().cluster(NO_CLUSTER).container_instances(&instance);
     let answer = update.status(ContainerInstanceStatus::Draining).send().await;
     refused("UpdateContainerInstancesState", answer)?.is(400, "ClusterNotFoundException")?;
@@ -105,7 +105,7 @@ pub async fn a_cluster_counts_its_container_instances(w: &World) -> Told {
 /// What is not there is an entry of `failures`, beside what is. (Source: ECS developer guide, "API failure reasons".)
 pub async fn unknown_container_instances_are_missing_beside_known_ones(w: &World) -> Told {
     let fleet = w.fleet().await?;
-    let gone = unknown("container-instance", &fleet.cluster, 1);
+    let gone = unknown(w, "container-instance", &fleet.cluster, 1);
     let describe = w.ecs.describe_container_instances().cluster(&fleet.cluster);
     let answer = describe.container_instances(&fleet.members[0].arn).container_instances(&gone).send().await?;
     let found: Vec<_> =
@@ -117,7 +117,7 @@ pub async fn unknown_container_instances_are_missing_beside_known_ones(w: &World
 /// (Source: ECS developer guide, "API failure reasons".)
 pub async fn unknown_tasks_are_missing_beside_known_ones(w: &World) -> Told {
     let fleet = w.fleet().await?;
-    let (known, gone) = (w.standalone(&fleet, &fleet.members[0]).await?, unknown("task", &fleet.cluster, 1));
+    let (known, gone) = (w.standalone(&fleet, &fleet.members[0]).await?, unknown(w, "task", &fleet.cluster, 1));
     let answer = w.ecs.describe_tasks().cluster(&fleet.cluster).tasks(&known).tasks(&gone).send().await?;
     let found: Vec<_> = answer.tasks().iter().filter_map(|found| found.task_arn()).collect();
     same("tasks", found, [known.as_str()])?;
@@ -138,7 +138,7 @@ pub async fn unknown_services_are_missing(w: &World) -> Told {
 /// DescribeContainerInstances, DescribeTasks and DescribeServices.)
 pub async fn descriptions_of_too_many_are_refused(w: &World) -> Told {
     let cluster = w.cluster("cluster").await?;
-    let many = |kind: &str, most: usize| (0..=most).map(|n| unknown(kind, &cluster, n)).collect::<Vec<_>>();
+    let many = |kind: &str, most: usize| (0..=most).map(|n| unknown(w, kind, &cluster, n)).collect::<Vec<_>>();
     let describe = w.ecs.describe_container_instances().cluster(&cluster);
     let answer = describe.set_container_instances(Some(many("container-instance", 100))).send().await;
     refused("DescribeContainerInstances of 101", answer)?.is(400, "InvalidParameterException")?;
@@ -152,7 +152,7 @@ pub async fn descriptions_of_too_many_are_refused(w: &World) -> Told {
 /// words are those of minamijoyo/myaws#25.)
 pub async fn eleven_container_instances_are_too_many_to_change(w: &World) -> Told {
     let fleet = w.fleet().await?;
-    let unknown = (0..8).map(|n| unknown("container-instance", &fleet.cluster, n));
+    let unknown = (0..8).map(|n| unknown(w, "container-instance", &fleet.cluster, n));
     let eleven: Vec<String> = fleet.members.iter().map(|member| member.arn.clone()).chain(unknown).collect();
     let update = w.ecs.update_container_instances_state().cluster(&fleet.cluster);
     let update = update.status(ContainerInstanceStatus::Draining).set_container_instances(Some(eleven));
@@ -217,7 +217,7 @@ pub async fn clusters_come_in_pages(w: &World) -> Told {
     for _ in 0..1000 {
         let page = w.ecs.list_clusters().max_results(1).set_next_token(token).send().await?;
         ensure!(page.cluster_arns().len() <= 1, "a page of {}", page.cluster_arns().len());
-        seen.extend_from_slice(page.cluster_arns());
+        seen.extend(page.cluster_arns().iter().filter(|arn| arn.contains(&format!("/{}-", w.name))).cloned());
         token = page.next_token;
         if token.is_none() {
             break;
@@ -279,7 +279,7 @@ pub async fn a_change_of_status_raises_the_version(w: &World) -> Told {
 /// `failures`.)
 pub async fn a_change_fails_for_the_unknown_alone(w: &World) -> Told {
     let fleet = w.fleet().await?;
-    let gone = unknown("container-instance", &fleet.cluster, 1);
+    let gone = unknown(w, "container-instance", &fleet.cluster, 1);
     let update = w.ecs.update_container_instances_state().cluster(&fleet.cluster).container_instances(&gone);
     let update = update.container_instances(&fleet.members[0].arn).status(ContainerInstanceStatus::Draining);
     let answer = update.send().await?;
@@ -292,7 +292,7 @@ pub async fn a_change_fails_for_the_unknown_alone(w: &World) -> Told {
 /// DeregisterContainerInstance, whose errors have none that is nearer.)
 pub async fn an_unknown_container_instance_cannot_be_deregistered(w: &World) -> Told {
     let cluster = w.cluster("cluster").await?;
-    let gone = unknown("container-instance", &cluster, 1);
+    let gone = unknown(w, "container-instance", &cluster, 1);
     let answer = w.ecs.deregister_container_instance().cluster(&cluster).container_instance(gone).force(true);
     let refusal = refused("DeregisterContainerInstance", answer.send().await)?;
     refusal.is_one_of(400, &["InvalidParameterException", "ClientException"])?;

@@ -5,10 +5,8 @@ use super::world::World;
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 use std::collections::BTreeSet;
 
-const NO_GROUP: &str = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/none/0123456789abcdef";
-
-/// Like those of tasks whose host port is chosen by ECS.
-const PORT: i32 = 32768;
+/// Another than the target group's own.
+const PORT: i32 = 8080;
 
 /// State and reason of a target that is asked for by id and port.
 async fn asked(w: &World, arn: &str, id: &str, port: i32) -> Told<Vec<(String, String)>> {
@@ -43,11 +41,13 @@ async fn deregister(w: &World, arn: &str, id: &str, port: Option<i32>) -> Told {
 
 /// (Source: ELBv2 API reference, errors of all three calls.)
 pub async fn an_unknown_target_group_is_not_found(w: &World) -> Told {
-    let answer = w.elbv2.describe_target_health().target_group_arn(NO_GROUP).send().await;
+    let place = format!("{}:{}", w.region, w.account);
+    let none = format!("arn:aws:elasticloadbalancing:{place}:targetgroup/none/0123456789abcdef");
+    let answer = w.elbv2.describe_target_health().target_group_arn(&none).send().await;
     refused("DescribeTargetHealth", answer)?.is(400, "TargetGroupNotFound")?;
-    let answer = w.elbv2.describe_target_groups().target_group_arns(NO_GROUP).send().await;
+    let answer = w.elbv2.describe_target_groups().target_group_arns(&none).send().await;
     refused("DescribeTargetGroups", answer)?.is(400, "TargetGroupNotFound")?;
-    let answer = w.elbv2.describe_target_group_attributes().target_group_arn(NO_GROUP).send().await;
+    let answer = w.elbv2.describe_target_group_attributes().target_group_arn(&none).send().await;
     refused("DescribeTargetGroupAttributes", answer)?.is(400, "TargetGroupNotFound")
 }
 

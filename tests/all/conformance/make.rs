@@ -1,8 +1,13 @@
-//! How things are made: the simulator is told, other clouds are asked.
+//! How things are made: the simulator is told, other clouds are asked. What AWS is asked for carries the kit's tag.
 
+use super::aws::{CLUSTER_TAG, Ground};
 use super::told::{Complaint, Told, ensure};
-use super::world::{DRAINS, Fleet, Hook, Made, Member, Network, Wanted, World};
-use aws_sdk_autoscaling::types::{InstanceLifecyclePolicy, RetentionAction, RetentionTriggers};
+use super::world::{DRAINS, Fleet, Hook, Made, Member, Wanted, World};
+use aws_sdk_autoscaling::operation::create_auto_scaling_group::builders::CreateAutoScalingGroupFluentBuilder as CreateGroup;
+use aws_sdk_autoscaling::primitives::DateTime;
+use aws_sdk_autoscaling::types::{
+    InstanceLifecyclePolicy, LaunchTemplateSpecification, RetentionAction, RetentionTriggers,
+};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
     ScalarAttributeType, TableStatus,
@@ -12,10 +17,11 @@ use aws_sdk_ecs::types::{
     NetworkMode, PortMapping,
 };
 use aws_sdk_elasticloadbalancing::types::{
-    ConnectionDraining, Instance, Listener, LoadBalancerAttributes as ClassicAttributes,
+    ConnectionDraining, HealthCheck, Instance, Listener, LoadBalancerAttributes as ClassicAttributes,
 };
 use aws_sdk_elasticloadbalancingv2::types::{
-    Action, ActionTypeEnum, ProtocolEnum, TargetDescription, TargetGroupAttribute, TargetTypeEnum,
+    Action, ActionTypeEnum, LoadBalancerSchemeEnum, LoadBalancerStateEnum, ProtocolEnum, TargetDescription,
+    TargetGroupAttribute, TargetTypeEnum,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use aws_simulator::autoscaling::{LifecycleResult, Transition};
@@ -25,19 +31,51 @@ use aws_simulator::spec::{
 };
 use std::time::Duration;
 
-/// Any image will do: nothing boots.
+/// Any image will do where nothing boots.
 const IMAGE: &str = "ami-0a1b2c3d4e5f60718";
 
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
 
+/// What a container runs on AWS: a page for the health checks of balancers.
+const SERVES: &str = "echo well > /tmp/index.html; exec httpd -f -p 80 -h /tmp";
+
+/// Where balancers stand.
+struct Place<'a> {
+    vpc: &'a str,
+    subnets: Vec<String>,
+    security_groups: Option<Vec<String>>,
+    scheme: Option<LoadBalancerSchemeEnum>,
+}
+
+/// The kit's tag as a service's own type; None where nothing is tagged.
+macro_rules! tags {
+    ($world:expr, $tag:path) => {
+        $world.ground().map(|ground| {
+            let (key, value) = &ground.tag;
+            vec![<$tag>::builder().key(key).value(value).build()]
+        })
+    };
+}
+
 impl World {
+    /// What the kit has made, on AWS.
+    fn ground(&self) -> Option<&Ground> {
+        match &self.made {
+            Made::Told(_) | Made::Asked(_) => None,
+            Made::Launched(ground) => Some(ground),
+        }
+    }
+
     /// A cluster without instances.
     pub async fn cluster(&self, name: &str) -> Told<String> {
         let name = format!("{}-{name}", self.name);
-        match &self.made {
-            Made::Told(simulator) => simulator.with(|cloud| cloud.add_cluster(&ClusterSpec::new(&name))),
-            Made::Asked(_) => drop(self.ecs.create_cluster().cluster_name(&name).send().await?),
+        self.needs.borrow_mut().clusters += 1;
+        if let Made::Told(simulator) = &self.made {
+            simulator.with(|cloud| cloud.add_cluster(&ClusterSpec::new(&name)));
+            return Ok(name);
         }
+        let create = self.ecs.create_cluster().cluster_name(&name).set_tags(tags!(self, aws_sdk_ecs::types::Tag));
+        create.send().await.map_err(|error| Complaint::from(error).of_making())?;
         Ok(name)
     }
 
@@ -48,6 +86,12 @@ impl World {
 
     /// A group of three, and their cluster.
     pub async fn fleet_of(&self, wanted: Wanted<'_>) -> Told<Fleet> {
+        self.fleet_at_rest(wanted).await.map_err(Complaint::of_making)
+    }
+
+    async fn fleet_at_rest(&self, wanted: Wanted<'_>) -> Told<Fleet> {
+        self.needs.borrow_mut().groups += 1;
+        self.needs.borrow_mut().instances += 3 + u32::from(wanted.warm_pool);
         let (cluster, group) = (self.cluster("cluster").await?, format!("{}-group", self.name));
         match &self.made {
             Made::Told(simulator) => {
@@ -67,7 +111,14 @@ impl World {
                 simulator.with(|cloud| cloud.add_group(spec));
                 self.pass(1).await;
             }
-            Made::Asked(_) => self.ask_for_group(&cluster, &group, &wanted).await?,
+            Made::Asked(_) => {
+                self.ask_for_group(&cluster, &group, &wanted).await?;
+                self.register_all(&cluster, &group).await?;
+            }
+            Made::Launched(_) => {
+                self.ask_for_group(&cluster, &group, &wanted).await?;
+                self.launched(&cluster, &group, wanted.warm_pool).await?;
+            }
         }
         let members = self.members(&cluster).await?;
         ensure!(members.len() == 3, "prepared three container instances, but there are {members:?}");
@@ -81,27 +132,54 @@ impl World {
             simulator.with(|cloud| cloud.add_group(spec));
             return Ok(());
         }
-        let launch = self.autoscaling.create_launch_configuration().launch_configuration_name(name);
-        launch.image_id(IMAGE).instance_type("t3.micro").send().await?;
+        self.needs.borrow_mut().groups += 1;
+        self.create_group(name, 0, 0, None, |create| create).await.map_err(Complaint::of_making)
+    }
+
+    /// CreateAutoScalingGroup of a launch configuration that starts nothing, or on AWS of the kit's launch template.
+    async fn create_group(
+        &self,
+        name: &str,
+        min: i32,
+        desired: i32,
+        cluster: Option<&str>,
+        more: impl FnOnce(CreateGroup) -> CreateGroup,
+    ) -> Told {
         let create = self.autoscaling.create_auto_scaling_group().auto_scaling_group_name(name);
-        let create = create.launch_configuration_name(name).availability_zones("us-east-1a");
-        create.min_size(0).max_size(9).desired_capacity(0).send().await?;
+        let create = create.min_size(min).max_size(9).desired_capacity(desired);
+        let Some(ground) = self.ground() else {
+            let launch = self.autoscaling.create_launch_configuration().launch_configuration_name(name);
+            launch.image_id(IMAGE).instance_type("t3.micro").send().await?;
+            let create = create.launch_configuration_name(name).availability_zones("us-east-1a");
+            more(create).send().await?;
+            return Ok(());
+        };
+        let template = LaunchTemplateSpecification::builder().launch_template_id(&ground.launch_template);
+        let mut create = create.launch_template(template.version("$Latest").build());
+        create = create.vpc_zone_identifier(ground.subnets.join(","));
+        let tag = (ground.tag.0.as_str(), ground.tag.1.as_str());
+        for (key, value) in [tag].into_iter().chain(cluster.map(|cluster| (CLUSTER_TAG, cluster))) {
+            let tag = aws_sdk_autoscaling::types::Tag::builder().resource_id(name).resource_type("auto-scaling-group");
+            create = create.tags(tag.key(key).value(value).propagate_at_launch(true).build());
+        }
+        more(create).send().await?;
+        // Where the kit is killed, AWS itself ends the instances.
+        let end = self.autoscaling.put_scheduled_update_group_action().auto_scaling_group_name(name);
+        let end = end.scheduled_action_name("out-of-time").start_time(DateTime::from_secs(ground.ends_at));
+        end.min_size(0).max_size(0).desired_capacity(0).send().await?;
         Ok(())
     }
 
     async fn ask_for_group(&self, cluster: &str, group: &str, wanted: &Wanted<'_>) -> Told {
-        let launch = self.autoscaling.create_launch_configuration().launch_configuration_name(group);
-        launch.image_id(IMAGE).instance_type("t3.micro").send().await?;
-        let mut create = self.autoscaling.create_auto_scaling_group().auto_scaling_group_name(group);
-        create = create.launch_configuration_name(group).availability_zones("us-east-1a");
-        create = create.min_size(wanted.min).max_size(9).desired_capacity(3);
-        create = create.set_target_group_arns(wanted.target_group.map(|arn| vec![arn.to_owned()]));
-        if wanted.retains {
+        self.create_group(group, wanted.min, 3, Some(cluster), |create| {
+            let create = create.set_target_group_arns(wanted.target_group.map(|arn| vec![arn.to_owned()]));
+            if !wanted.retains {
+                return create;
+            }
             let triggers = RetentionTriggers::builder().terminate_hook_abandon(RetentionAction::Retain).build();
-            let policy = InstanceLifecyclePolicy::builder().retention_triggers(triggers).build();
-            create = create.instance_lifecycle_policy(policy);
-        }
-        create.send().await?;
+            create.instance_lifecycle_policy(InstanceLifecyclePolicy::builder().retention_triggers(triggers).build())
+        })
+        .await?;
         if wanted.warm_pool {
             self.autoscaling.put_warm_pool().auto_scaling_group_name(group).min_size(1).send().await?;
         }
@@ -110,14 +188,50 @@ impl World {
             let put = put.lifecycle_transition(TERMINATING).heartbeat_timeout(*seconds);
             put.default_result(*result).send().await?;
         }
+        Ok(())
+    }
+
+    /// What the agents of a group's instances do when they start.
+    async fn register_all(&self, cluster: &str, group: &str) -> Told {
         let groups = self.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(group).send().await?;
         let instances = groups.auto_scaling_groups().iter().flat_map(|group| group.instances());
         for id in instances.filter_map(|instance| instance.instance_id()) {
-            // What the agent of an instance does when it starts.
             let register = self.ecs.register_container_instance().cluster(cluster);
             register.instance_identity_document(format!(r#"{{"instanceId":"{id}"}}"#)).send().await?;
         }
         Ok(())
+    }
+
+    /// Waits until a group's three instances are in service and their agents connected, and its warm pool is filled.
+    async fn launched(&self, cluster: &str, group: &str, warm_pool: bool) -> Told {
+        self.until("three container instances", 120, async || {
+            let arns = self.ecs.list_container_instances().cluster(cluster).send().await?.container_instance_arns;
+            let arns = arns.unwrap_or_default();
+            if arns.len() < 3 {
+                return Ok(None);
+            }
+            let describe = self.ecs.describe_container_instances().cluster(cluster);
+            let shown = describe.set_container_instances(Some(arns)).send().await?;
+            let ready = shown.container_instances().iter().filter(|found| found.agent_connected());
+            Ok((ready.count() == 3).then_some(()))
+        })
+        .await?;
+        self.until("three instances in service", 120, async || {
+            let groups = self.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(group).send().await?;
+            let instances = groups.auto_scaling_groups().iter().flat_map(|group| group.instances());
+            let states = instances.filter_map(|instance| instance.lifecycle_state());
+            Ok((states.filter(|state| state.as_str() == "InService").count() == 3).then_some(()))
+        })
+        .await?;
+        if !warm_pool {
+            return Ok(());
+        }
+        self.until("an instance that rests in the warm pool", 120, async || {
+            let pool = self.autoscaling.describe_warm_pool().auto_scaling_group_name(group).send().await?;
+            let states = pool.instances().iter().filter_map(|found| found.lifecycle_state());
+            Ok(states.map(|state| state.as_str()).any(|state| state == "Warmed:Stopped").then_some(()))
+        })
+        .await
     }
 
     /// A target group for instances on port 80, whose targets drain for [`DRAINS`]; `attached`: a listener forwards to it.
@@ -132,20 +246,24 @@ impl World {
 
     async fn target_group_of(&self, name: &str, attached: bool, target_type: TargetType) -> Told<String> {
         let name = format!("{}-{name}", self.name);
-        let network = match &self.made {
-            Made::Told(simulator) => {
-                let spec =
-                    TargetGroupSpec { name, attached, target_type, deregistration_delay: DRAINS, ..Default::default() };
-                return Ok(simulator.with(|cloud| cloud.add_target_group(spec)));
-            }
-            Made::Asked(network) => network,
-        };
-        let create = self.elbv2.create_target_group().name(&name).protocol(ProtocolEnum::Http).port(80);
-        let create = create.vpc_id(&network.vpc).target_type(match target_type {
+        self.needs.borrow_mut().target_groups += 1;
+        self.needs.borrow_mut().balancers += u32::from(attached);
+        if let Made::Told(simulator) = &self.made {
+            let spec =
+                TargetGroupSpec { name, attached, target_type, deregistration_delay: DRAINS, ..Default::default() };
+            return Ok(simulator.with(|cloud| cloud.add_target_group(spec)));
+        }
+        self.ask_for_target_group(&name, attached, target_type).await.map_err(Complaint::of_making)
+    }
+
+    async fn ask_for_target_group(&self, name: &str, attached: bool, target_type: TargetType) -> Told<String> {
+        let place = self.place();
+        let create = self.elbv2.create_target_group().name(name).protocol(ProtocolEnum::Http).port(80);
+        let create = create.vpc_id(place.vpc).target_type(match target_type {
             TargetType::Instance => TargetTypeEnum::Instance,
             TargetType::Ip => TargetTypeEnum::Ip,
         });
-        let made = create.send().await?;
+        let made = create.set_tags(tags!(self, aws_sdk_elasticloadbalancingv2::types::Tag)).send().await?;
         let arn = made.target_groups().first().and_then(|group| group.target_group_arn());
         let arn = arn.ok_or_else(|| Complaint("CreateTargetGroup names no ARN".to_owned()))?.to_owned();
         let delay = TargetGroupAttribute::builder()
@@ -154,18 +272,46 @@ impl World {
             .build();
         self.elbv2.modify_target_group_attributes().target_group_arn(&arn).attributes(delay).send().await?;
         if attached {
-            self.ask_for_listener(&name, &arn, network).await?;
+            self.ask_for_listener(name, &arn, &place).await?;
         }
         Ok(arn)
     }
 
-    async fn ask_for_listener(&self, name: &str, target_group: &str, network: &Network) -> Told {
-        let balancer = self.elbv2.create_load_balancer().name(name).subnets(&network.subnet).send().await?;
+    /// Where balancers stand; nobody outside of the network reaches those on AWS.
+    fn place(&self) -> Place<'_> {
+        match &self.made {
+            Made::Told(_) => unreachable!("the simulator is told"),
+            Made::Asked(network) => {
+                Place { vpc: &network.vpc, subnets: vec![network.subnet.clone()], security_groups: None, scheme: None }
+            }
+            Made::Launched(ground) => Place {
+                vpc: &ground.vpc,
+                subnets: ground.subnets.clone(),
+                security_groups: Some(vec![ground.security_group.clone()]),
+                scheme: Some(LoadBalancerSchemeEnum::Internal),
+            },
+        }
+    }
+
+    async fn ask_for_listener(&self, name: &str, target_group: &str, place: &Place<'_>) -> Told {
+        let create = self.elbv2.create_load_balancer().name(name).set_subnets(Some(place.subnets.clone()));
+        let create = create.set_security_groups(place.security_groups.clone()).set_scheme(place.scheme.clone());
+        let create = create.set_tags(tags!(self, aws_sdk_elasticloadbalancingv2::types::Tag));
+        let balancer = create.send().await?;
         let arn = balancer.load_balancers().first().and_then(|balancer| balancer.load_balancer_arn());
         let forward = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(target_group).build();
         let create = self.elbv2.create_listener().set_load_balancer_arn(arn.map(str::to_owned));
+        let create = create.set_tags(tags!(self, aws_sdk_elasticloadbalancingv2::types::Tag));
         create.protocol(ProtocolEnum::Http).port(80).default_actions(forward).send().await?;
-        Ok(())
+        if self.ground().is_none() {
+            return Ok(());
+        }
+        self.until("a load balancer that is active", 60, async || {
+            let shown = self.elbv2.describe_load_balancers().names(name).send().await?;
+            let state = shown.load_balancers().first().and_then(|balancer| balancer.state()?.code());
+            Ok((state == Some(&LoadBalancerStateEnum::Active)).then_some(()))
+        })
+        .await
     }
 
     /// Registers an instance with a target group.
@@ -178,24 +324,38 @@ impl World {
     /// A classic load balancer whose instances drain for [`DRAINS`].
     pub async fn classic(&self, name: &str) -> Told<String> {
         let name = format!("{}-{name}", self.name);
-        match &self.made {
-            Made::Told(simulator) => {
-                let spec = ClassicSpec { name: name.clone(), connection_draining: Some(DRAINS) };
-                simulator.with(|cloud| cloud.add_classic(spec));
-            }
-            Made::Asked(_) => {
-                let listener = Listener::builder().protocol("http").load_balancer_port(80).instance_port(80).build();
-                let create = self.elb.create_load_balancer().load_balancer_name(&name);
-                let create = create.availability_zones("us-east-1a").listeners(listener.unwrap());
-                create.send().await?;
-                let seconds = i32::try_from(DRAINS.as_secs()).unwrap();
-                let draining = ConnectionDraining::builder().enabled(true).timeout(seconds).build();
-                let attributes = ClassicAttributes::builder().connection_draining(draining).build();
-                let modify = self.elb.modify_load_balancer_attributes().load_balancer_name(&name);
-                modify.load_balancer_attributes(attributes).send().await?;
+        self.needs.borrow_mut().classic += 1;
+        if let Made::Told(simulator) = &self.made {
+            let spec = ClassicSpec { name: name.clone(), connection_draining: Some(DRAINS) };
+            simulator.with(|cloud| cloud.add_classic(spec));
+            return Ok(name);
+        }
+        self.ask_for_classic(&name).await.map_err(Complaint::of_making)?;
+        Ok(name)
+    }
+
+    async fn ask_for_classic(&self, name: &str) -> Told {
+        let listener = Listener::builder().protocol("http").load_balancer_port(80).instance_port(80).build().unwrap();
+        let create = self.elb.create_load_balancer().load_balancer_name(name).listeners(listener);
+        match self.ground() {
+            None => drop(create.availability_zones("us-east-1a").send().await?),
+            Some(ground) => {
+                let create = create.scheme("internal").set_subnets(Some(ground.subnets.clone()));
+                let create = create.security_groups(&ground.security_group);
+                let tag = aws_sdk_elasticloadbalancing::types::Tag::builder().key(&ground.tag.0).value(&ground.tag.1);
+                create.tags(tag.build().unwrap()).send().await?;
+                // AWS's own takes five minutes.
+                let check = HealthCheck::builder().target("TCP:80").interval(5).timeout(4);
+                let check = check.healthy_threshold(2).unhealthy_threshold(2).build().unwrap();
+                self.elb.configure_health_check().load_balancer_name(name).health_check(check).send().await?;
             }
         }
-        Ok(name)
+        let seconds = i32::try_from(DRAINS.as_secs()).unwrap();
+        let draining = ConnectionDraining::builder().enabled(true).timeout(seconds).build();
+        let attributes = ClassicAttributes::builder().connection_draining(draining).build();
+        let modify = self.elb.modify_load_balancer_attributes().load_balancer_name(name);
+        modify.load_balancer_attributes(attributes).send().await?;
+        Ok(())
     }
 
     /// Registers an instance with a classic load balancer.
@@ -215,6 +375,7 @@ impl World {
         }
         self.ask_for_definition(family, NetworkMode::Bridge).await?;
         let start = self.ecs.start_task().cluster(&fleet.cluster).task_definition(family);
+        let start = start.set_tags(tags!(self, aws_sdk_ecs::types::Tag));
         let started = start.group(group).started_by(by).container_instances(&on.arn).send().await?;
         started.tasks().first().and_then(|task| task.task_arn()).map(str::to_owned).ok_or_else(no_task)
     }
@@ -222,53 +383,66 @@ impl World {
     /// Runs a task with a network interface of its own somewhere in the cluster; its ARN.
     pub(super) async fn run_with_address(&self, fleet: &Fleet) -> Told<String> {
         let no_task = || Complaint("no task was started".to_owned());
-        let network = match &self.made {
-            Made::Told(simulator) => {
-                let mut spec = StandaloneSpec::new(&fleet.cluster, "own-address");
-                spec.task.network = TaskNetwork::Awsvpc { container_port: 80 };
-                return simulator.with(|cloud| cloud.run_task(&spec)).ok_or_else(no_task);
-            }
-            Made::Asked(network) => network,
-        };
-        self.ask_for_definition("own-address", NetworkMode::Awsvpc).await?;
-        let subnets = AwsVpcConfiguration::builder().subnets(&network.subnet).build().unwrap();
-        let run = self.ecs.run_task().cluster(&fleet.cluster).task_definition("own-address");
-        let run = run.group("family:own-address").launch_type(LaunchType::Ec2);
+        let family = self.family("own-address");
+        if let Made::Told(simulator) = &self.made {
+            let mut spec = StandaloneSpec::new(&fleet.cluster, family);
+            spec.task.network = TaskNetwork::Awsvpc { container_port: 80 };
+            return simulator.with(|cloud| cloud.run_task(&spec)).ok_or_else(no_task);
+        }
+        self.ask_for_definition(&family, NetworkMode::Awsvpc).await?;
+        let place = self.place();
+        let subnets = AwsVpcConfiguration::builder().set_subnets(Some(place.subnets));
+        let subnets = subnets.set_security_groups(place.security_groups).build().unwrap();
+        let run = self.ecs.run_task().cluster(&fleet.cluster).task_definition(&family);
+        let run = run.group(format!("family:{family}")).launch_type(LaunchType::Ec2);
         let run = run.network_configuration(NetworkConfiguration::builder().awsvpc_configuration(subnets).build());
-        let started = run.send().await?;
+        let started = run.set_tags(tags!(self, aws_sdk_ecs::types::Tag)).send().await?;
         started.tasks().first().and_then(|task| task.task_arn()).map(str::to_owned).ok_or_else(no_task)
     }
 
     async fn ask_for_definition(&self, family: &str, mode: NetworkMode) -> Told {
         let port = PortMapping::builder().container_port(80).build();
-        let container = ContainerDefinition::builder().name("web").image("web").memory(64).port_mappings(port).build();
-        let register = self.ecs.register_task_definition().family(family).container_definitions(container);
+        let mut container = ContainerDefinition::builder().name("web").image("web").memory(64).port_mappings(port);
+        if let Some(ground) = self.ground() {
+            container = container.image(&ground.image).command("sh").command("-c").command(SERVES).stop_timeout(5);
+        }
+        let register = self.ecs.register_task_definition().family(family).container_definitions(container.build());
+        let register = register.set_tags(tags!(self, aws_sdk_ecs::types::Tag));
         register.network_mode(mode).requires_compatibilities(Compatibility::Ec2).send().await?;
         Ok(())
     }
 
-    pub(super) async fn make_service(&self, fleet: &Fleet, target_group: &str, classic: &str) -> Told {
+    pub(super) async fn make_service(&self, fleet: &Fleet, target_group: &str, classic: Option<&str>) -> Told {
         if let Made::Told(simulator) = &self.made {
-            let spec = ServiceSpec::replica(&fleet.cluster, "web", 1);
-            let spec = spec.target_group(format!("{}-web", self.name)).classic(classic);
+            let spec = ServiceSpec::replica(&fleet.cluster, "web", 1).target_group(format!("{}-web", self.name));
+            let spec = classic.into_iter().fold(spec, |spec, classic| spec.classic(classic));
             simulator.with(|cloud| cloud.add_service(&spec));
             return Ok(());
         }
-        // The other clouds' services start nothing, and register nothing.
-        self.ask_for_definition("web", NetworkMode::Bridge).await?;
+        let family = self.family("web");
+        self.ask_for_definition(&family, NetworkMode::Bridge).await?;
         let port = LoadBalancer::builder().container_name("web").container_port(80);
-        let create = self.ecs.create_service().cluster(&fleet.cluster).service_name("web").task_definition("web");
-        let create = create.load_balancers(port.clone().target_group_arn(target_group).build());
-        let create = create.load_balancers(port.load_balancer_name(classic).build());
+        let create = self.ecs.create_service().cluster(&fleet.cluster).service_name("web").task_definition(&family);
+        let mut create = create.load_balancers(port.clone().target_group_arn(target_group).build());
+        if let Some(classic) = classic {
+            create = create.load_balancers(port.load_balancer_name(classic).build());
+        }
+        let create = create.set_tags(tags!(self, aws_sdk_ecs::types::Tag));
         create.desired_count(1).launch_type(LaunchType::Ec2).send().await?;
+        let Made::Asked(_) = self.made else { return Ok(()) };
+        // The emulators' services start nothing, and register nothing.
         let first = fleet.members.first().ok_or_else(|| Complaint("no container instance".to_owned()))?;
-        self.start(fleet, first, "web", "service:web", "ecs-svc/1").await?;
+        self.start(fleet, first, &family, "service:web", "ecs-svc/1").await?;
         self.register(target_group, &first.ec2, Some(32768)).await?;
-        self.register_classic(classic, &first.ec2).await
+        if let Some(classic) = classic {
+            self.register_classic(classic, &first.ec2).await?;
+        }
+        Ok(())
     }
 
     /// A table like the program's own, ready: the key `key`, and an index `unfinished` of keys only.
     pub async fn table(&self) -> Told<String> {
+        self.needs.borrow_mut().tables += 1;
         let table = format!("{}-table", self.name);
         let index = GlobalSecondaryIndex::builder()
             .index_name("unfinished")
@@ -281,6 +455,10 @@ impl World {
         for name in ["key", "unfinished_of", "unfinished"] {
             let text = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S);
             create = create.attribute_definitions(text.build().unwrap());
+        }
+        if let Some(ground) = self.ground() {
+            let tag = aws_sdk_dynamodb::types::Tag::builder().key(&ground.tag.0).value(&ground.tag.1);
+            create = create.tags(tag.build().unwrap());
         }
         create.send().await?;
         self.until("a table that is ACTIVE", 60, async || {
@@ -299,6 +477,7 @@ impl World {
 
     /// The same; a message that was received `most` times goes to another queue, which is there already.
     pub async fn queue_with(&self, name: &str, hidden: u64, redrive: Option<(&str, u32)>) -> Told<String> {
+        self.needs.borrow_mut().queues += 1;
         let name = format!("{}-{name}", self.name);
         let dead = redrive.map(|(dead, most)| (format!("{}-{dead}", self.name), most));
         if let Made::Told(simulator) = &self.made {
@@ -311,9 +490,12 @@ impl World {
         let mut create = self.sqs.create_queue().queue_name(name);
         create = create.attributes(QueueAttributeName::VisibilityTimeout, hidden.to_string());
         if let Some((dead, most)) = dead {
-            let arn = format!("arn:aws:sqs:us-east-1:123456789012:{dead}");
+            let arn = format!("arn:aws:sqs:{}:{}:{dead}", self.region, self.account);
             let policy = serde_json::json!({ "deadLetterTargetArn": arn, "maxReceiveCount": most });
             create = create.attributes(QueueAttributeName::RedrivePolicy, policy.to_string());
+        }
+        if let Some(ground) = self.ground() {
+            create = create.tags(&ground.tag.0, &ground.tag.1);
         }
         create.send().await?.queue_url.ok_or_else(|| Complaint("CreateQueue names no URL".to_owned()))
     }

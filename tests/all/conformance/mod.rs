@@ -12,9 +12,10 @@
 //! .tools/moto/bin/python tests/external/run.py conformance
 //! ```
 //!
-//! The second starts every cloud, and prints a table of checks and clouds.
+//! The second starts every cloud, and prints a table of checks and clouds. `tests/aws` asks AWS itself.
 
 mod autoscaling;
+mod aws;
 mod classic;
 mod clouds;
 mod differs;
@@ -212,6 +213,22 @@ fn every_cloud_does_as_aws_does_or_differs_as_listed() {
     let report = Report::of(clouds::all(CHECKS, &others));
     println!("{report}");
     assert!(report.is_good(), "see the table above");
+}
+
+/// For the plan of `tests/aws`.
+#[test]
+#[ignore = "prints what tests/aws reads"]
+fn what_each_check_makes() {
+    aws::plan();
+}
+
+/// For the run of `tests/aws`, which names the checks and judges what is printed.
+#[test]
+#[ignore = "needs an account: tests/aws/run.py"]
+fn aws_is_asked() {
+    let ground = std::env::var(CLOUDS).expect(CLOUDS);
+    let grounds: Vec<aws::Ground> = serde_json::from_str(&ground).expect(CLOUDS);
+    grounds.into_iter().for_each(aws::run);
 }
 
 /// The list stays true: what is not there any more is found, and so is what differs in another way.

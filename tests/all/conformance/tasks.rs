@@ -44,7 +44,7 @@ pub async fn a_task_says_where_it_runs(w: &World) -> Told {
     let task = known(w, &fleet, &task).await?;
     same("containerInstanceArn", task.container_instance_arn(), Some(member.arn.as_str()))?;
     same("desiredStatus", task.desired_status(), Some("RUNNING"))?;
-    same("group", task.group(), Some("family:batch"))
+    same("group", task.group(), Some(format!("family:{}", w.family("batch")).as_str()))
 }
 
 /// (Source: ECS API reference, NetworkBinding.)
@@ -83,7 +83,7 @@ pub async fn a_task_names_its_service_and_that_its_balancers(w: &World) -> Told 
     let groups: Vec<_> = balancers.iter().filter_map(|balancer| balancer.target_group_arn()).collect();
     same("target groups", groups, [service.target_group.as_str()])?;
     let classic: Vec<_> = balancers.iter().filter_map(|balancer| balancer.load_balancer_name()).collect();
-    same("classic load balancers", classic, [service.classic.as_str()])
+    same("classic load balancers", classic, service.classic.as_deref().into_iter().collect::<Vec<_>>())
 }
 
 /// (Source: ECS API reference, ListTasks: `containerInstance`.)
@@ -178,8 +178,8 @@ pub async fn a_stopped_task_goes_through_its_states_and_says_why(w: &World) -> T
 
 /// Waits until a task is stopped; complains of a state that is none of its way out, or of a step back.
 async fn leaves(w: &World, fleet: &Fleet, task: &str) -> Told {
-    let mut furthest = 0;
-    for _ in 0..90 {
+    let (mut furthest, seconds) = (0, 90 * w.patience());
+    for _ in 0..seconds {
         let status = w.last_status(&fleet.cluster, task).await?;
         let step = WAY_OUT.iter().position(|known| *known == status);
         let step = step.ok_or_else(|| Complaint(format!("{status:?} on the way out")))?;
@@ -190,14 +190,14 @@ async fn leaves(w: &World, fleet: &Fleet, task: &str) -> Told {
         }
         w.pass(1).await;
     }
-    Err(Complaint(format!("still {} after 90 s", WAY_OUT[furthest])))
+    Err(Complaint(format!("still {} after {seconds} s", WAY_OUT[furthest])))
 }
 
 /// The program goes by the words, since the code is everybody's. (Source: griptape-ai/griptape-nodes-engine#1454, for
 /// both.)
 pub async fn an_unknown_task_cannot_be_stopped(w: &World) -> Told {
     let cluster = w.cluster("cluster").await?;
-    let gone = format!("arn:aws:ecs:us-east-1:123456789012:task/{cluster}/{:032x}", 1);
+    let gone = w.ecs_arn(&format!("task/{cluster}/{:032x}", 1));
     let refusal = refused("StopTask", w.ecs.stop_task().cluster(&cluster).task(gone).send().await)?;
     refusal.is(400, "InvalidParameterException")?;
     refusal.says("the referenced task was not found")
@@ -266,8 +266,8 @@ pub async fn a_service_s_targets_are_gone_before_its_task_is_stopped(w: &World) 
     let fleet = w.fleet().await?;
     let service = w.service(&fleet).await?;
     drain(w, &fleet, &service.member).await?;
-    let mut drained = false;
-    for _ in 0..90 {
+    let (mut drained, seconds) = (false, 90 * w.patience());
+    for _ in 0..seconds {
         let targets = w.targets(&service.target_group).await?;
         let ours: Vec<_> = targets.iter().filter(|target| target.0 == service.member.ec2).collect();
         drained |= ours.iter().any(|target| target.2 == "draining");
@@ -280,7 +280,7 @@ pub async fn a_service_s_targets_are_gone_before_its_task_is_stopped(w: &World) 
         }
         w.pass(1).await;
     }
-    Err(Complaint("the task is not STOPPED after 90 s".to_owned()))
+    Err(Complaint(format!("the task is not STOPPED after {seconds} s")))
 }
 
 /// (Source: ECS developer guide, "Container instance draining".)
@@ -304,8 +304,9 @@ pub async fn nothing_is_placed_on_an_instance_that_drains(w: &World) -> Told {
     let fleet = w.fleet().await?;
     w.standalone(&fleet, &fleet.members[1]).await?;
     drain(w, &fleet, &fleet.members[0]).await?;
-    let run = w.ecs.run_task().cluster(&fleet.cluster).task_definition("batch").group("family:batch").count(6);
-    let placed = run.send().await?.tasks.unwrap_or_default();
+    let family = w.family("batch");
+    let run = w.ecs.run_task().cluster(&fleet.cluster).task_definition(&family).group(format!("family:{family}"));
+    let placed = run.count(6).send().await?.tasks.unwrap_or_default();
     let on: BTreeSet<_> = placed.into_iter().filter_map(|task| task.container_instance_arn).collect();
     ensure!(!on.is_empty(), "nothing was placed anywhere");
     ensure!(!on.contains(&fleet.members[0].arn), "placed on {on:?}");

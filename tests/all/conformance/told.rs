@@ -8,6 +8,21 @@ use std::fmt::{self, Debug};
 #[derive(Debug)]
 pub struct Complaint(pub String);
 
+/// What a complaint begins with when it is not of the statement.
+const UNMADE: &str = "what the check is about could not be made: ";
+
+impl Complaint {
+    /// The same, of something that had to be made before anything could be asked.
+    pub fn of_making(self) -> Complaint {
+        if self.is_of_making() { self } else { Complaint(format!("{UNMADE}{}", self.0)) }
+    }
+
+    /// Whether it is of that.
+    pub fn is_of_making(&self) -> bool {
+        self.0.starts_with(UNMADE)
+    }
+}
+
 /// What came of a check.
 pub type Told<T = ()> = Result<T, Complaint>;
 

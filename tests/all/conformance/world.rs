@@ -1,12 +1,15 @@
 //! What checks are made on. How it comes into being is the only thing here that depends on the cloud: the simulator is
-//! told, every other cloud is asked through its API.
+//! told, every other cloud is asked through its API, and on AWS instances start.
 
+use super::aws::{self, Ground, Needs, Recorder};
 use super::told::{Complaint, Told, ensure};
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_ecs::types::Task;
 use aws_simulator::Simulator;
 use ecs_drain::aws::Environment;
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The hook under which every group is, unless a check wants others.
@@ -23,19 +26,25 @@ pub struct World {
     pub elb: aws_sdk_elasticloadbalancing::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub sqs: aws_sdk_sqs::Client,
-    /// What the names of everything in it begin with: letters and digits, at most 20.
+    /// What the names of everything in it begin with: letters, digits and hyphens, at most 20.
     pub name: String,
+    pub region: String,
+    pub account: String,
     pub(super) made: Made,
     /// How much faster than the clock here its time runs.
     pub(super) pace: u32,
+    /// What was made so far.
+    pub(super) needs: RefCell<Needs>,
 }
 
 /// How things are made.
 pub(super) enum Made {
     /// The simulator is told.
     Told(Simulator),
-    /// The API is asked; targets and balancers are in this network.
+    /// The API is asked; targets and balancers are in this network, and instances register because they are told to.
     Asked(Network),
+    /// The API is asked, and instances start: AWS.
+    Launched(Arc<Ground>),
 }
 
 /// Where balancers stand; nothing of the program, and no SDK of it, can find that out.
@@ -92,29 +101,74 @@ pub struct Service {
     pub member: Member,
     /// The target group's ARN.
     pub target_group: String,
-    /// The classic load balancer's name.
-    pub classic: String,
+    /// The classic load balancer's name; None on AWS, where it would need a port that is fixed.
+    pub classic: Option<String>,
 }
 
 impl World {
     pub(super) async fn new(environment: Environment, name: &str, made: Made, pace: u32) -> World {
-        // One attempt a call: what a cloud answers is to be seen.
-        let sdk = environment.load(Some("us-east-1")).await;
-        let sdk: SdkConfig = sdk.to_builder().retry_config(RetryConfig::disabled()).build();
+        World::recorded(environment, name, made, pace, None).await
+    }
+
+    /// The same; `recorder` sees every answer.
+    pub(super) async fn recorded(
+        environment: Environment,
+        name: &str,
+        made: Made,
+        pace: u32,
+        recorder: Option<Recorder>,
+    ) -> World {
+        let (region, account) = match &made {
+            Made::Told(_) | Made::Asked(_) => ("us-east-1".to_owned(), "123456789012".to_owned()),
+            Made::Launched(ground) => (ground.region.clone(), ground.account.clone()),
+        };
+        let sdk = environment.load(Some(&region)).await;
+        let sdk: SdkConfig = match &made {
+            // One attempt a call: what a cloud answers is to be seen.
+            Made::Told(_) | Made::Asked(_) => sdk.to_builder().retry_config(RetryConfig::disabled()).build(),
+            Made::Launched(_) => aws::patiently(&sdk),
+        };
         // A long poll lasts longer than the attempts of other calls may.
-        let sqs = aws_sdk_sqs::config::Builder::from(&sdk)
-            .timeout_config(aws_sdk_sqs::config::timeout::TimeoutConfig::disabled());
+        let unhurried = aws_sdk_sqs::config::timeout::TimeoutConfig::disabled();
+        let sqs = aws::recorded!(aws_sdk_sqs, &sdk, &recorder).timeout_config(unhurried);
         World {
-            ecs: aws_sdk_ecs::Client::new(&sdk),
-            autoscaling: aws_sdk_autoscaling::Client::new(&sdk),
-            elbv2: aws_sdk_elasticloadbalancingv2::Client::new(&sdk),
-            elb: aws_sdk_elasticloadbalancing::Client::new(&sdk),
-            dynamodb: aws_sdk_dynamodb::Client::new(&sdk),
+            ecs: aws_sdk_ecs::Client::from_conf(aws::recorded!(aws_sdk_ecs, &sdk, &recorder).build()),
+            autoscaling: aws_sdk_autoscaling::Client::from_conf(
+                aws::recorded!(aws_sdk_autoscaling, &sdk, &recorder).build(),
+            ),
+            elbv2: aws_sdk_elasticloadbalancingv2::Client::from_conf(
+                aws::recorded!(aws_sdk_elasticloadbalancingv2, &sdk, &recorder).build(),
+            ),
+            elb: aws_sdk_elasticloadbalancing::Client::from_conf(
+                aws::recorded!(aws_sdk_elasticloadbalancing, &sdk, &recorder).build(),
+            ),
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(aws::recorded!(aws_sdk_dynamodb, &sdk, &recorder).build()),
             sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
             name: name.to_owned(),
+            region,
+            account,
             made,
             pace,
+            needs: RefCell::default(),
         }
+    }
+
+    /// How many times longer than elsewhere something may take here before it is given up.
+    pub fn patience(&self) -> u64 {
+        match &self.made {
+            Made::Launched(ground) if ground.url.is_none() => u64::from(aws::PATIENCE),
+            Made::Told(_) | Made::Asked(_) | Made::Launched(_) => 1,
+        }
+    }
+
+    /// An ARN of something of ECS in this account and region.
+    pub fn ecs_arn(&self, rest: &str) -> String {
+        format!("arn:aws:ecs:{}:{}:{rest}", self.region, self.account)
+    }
+
+    /// The name of a task definition's family.
+    pub fn family(&self, family: &str) -> String {
+        format!("{}-{family}", self.name)
     }
 
     /// Lets so many seconds pass there.
@@ -122,8 +176,9 @@ impl World {
         tokio::time::sleep(Duration::from_secs(seconds) / self.pace).await;
     }
 
-    /// Asks until there is an answer; complains after so many seconds there.
+    /// Asks until there is an answer; complains after so many seconds there, or a few times as many on AWS.
     pub async fn until<T>(&self, what: &str, seconds: u64, ask: impl AsyncFn() -> Told<Option<T>>) -> Told<T> {
+        let seconds = seconds * self.patience();
         for _ in 0..=seconds {
             if let Some(answer) = ask().await? {
                 return Ok(answer);
@@ -200,15 +255,17 @@ impl World {
 
     /// A task of no service on a container instance, running; its ARN.
     pub async fn standalone(&self, fleet: &Fleet, member: &Member) -> Told<String> {
-        let task = self.start(fleet, member, "batch", "family:batch", "somebody").await?;
-        self.running(&fleet.cluster, &task).await?;
+        let family = self.family("batch");
+        let task = self.start(fleet, member, &family, &format!("family:{family}"), "somebody").await;
+        let task = task.map_err(Complaint::of_making)?;
+        self.running(&fleet.cluster, &task).await.map_err(Complaint::of_making)?;
         Ok(task)
     }
 
     /// A task of no service that has a network interface of its own, running; its ARN.
     pub async fn standalone_with_address(&self, fleet: &Fleet) -> Told<String> {
-        let task = self.run_with_address(fleet).await?;
-        self.running(&fleet.cluster, &task).await?;
+        let task = self.run_with_address(fleet).await.map_err(Complaint::of_making)?;
+        self.running(&fleet.cluster, &task).await.map_err(Complaint::of_making)?;
         Ok(task)
     }
 
@@ -235,11 +292,19 @@ impl World {
         Ok(members)
     }
 
-    /// A service with one task, behind both kinds of balancers, at rest.
+    /// A service with one task, behind both kinds of balancers (on AWS a target group alone), at rest.
     pub async fn service(&self, fleet: &Fleet) -> Told<Service> {
+        self.service_at_rest(fleet).await.map_err(Complaint::of_making)
+    }
+
+    async fn service_at_rest(&self, fleet: &Fleet) -> Told<Service> {
         let target_group = self.target_group("web", true).await?;
-        let classic = self.classic("web").await?;
-        self.make_service(fleet, &target_group, &classic).await?;
+        let classic = match self.made {
+            Made::Told(_) | Made::Asked(_) => Some(self.classic("web").await?),
+            Made::Launched(_) => None,
+        };
+        self.needs.borrow_mut().services += 1;
+        self.make_service(fleet, &target_group, classic.as_deref()).await?;
         let task = self
             .until("a task of the service", 60, async || {
                 let tasks = self.ecs.list_tasks().cluster(&fleet.cluster).service_name("web").send().await?;
