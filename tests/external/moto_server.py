@@ -1,4 +1,4 @@
-"""A moto server with `moto_plugin`, on loopback:  python moto_server.py -p PORT
+"""A moto server with `moto_plugin` and `moto_agents`, on loopback:  python moto_server.py -p PORT
 
 Besides AWS's own interfaces it answers, for the tests:
 
@@ -19,6 +19,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, run_simple
 from werkzeug.wrappers import Request, Response
 
+import moto_agents  # noqa: F401  (importing it is enough)
 import moto_plugin
 from moto_world import Delays, Kill
 

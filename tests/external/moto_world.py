@@ -112,9 +112,12 @@ class World:
 
     def called(self, operation, agent, authorization, body):
         """Notes a call, and whose access key signed it; the kill that it sets off, if any."""
-        ours, key = OUR_AGENT in agent, re.search(r"Credential=([^/]+)/", authorization)
-        by = key and key[1]
-        self.calls.append({"at": time.time(), "operation": operation, "ours": ours, "by": by, "body": body})
+        ours = OUR_AGENT in agent
+        signed = re.search(r"Credential=([^/]+)/[^/]+/[^/]+/([^/]+)/", authorization)
+        by, service = signed.groups() if signed else (None, None)
+        self.calls.append(
+            {"at": time.time(), "service": service, "operation": operation, "ours": ours, "by": by, "body": body}
+        )
         hit = None
         for kill in self.kills if ours else []:
             if kill.operation == operation and kill.match in body:
