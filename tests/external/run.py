@@ -1,5 +1,5 @@
 """The real binary against clouds that others wrote: moto (with our plug-in) and ministack's DynamoDB. Beside it, those
-clouds and our simulator against AWS: the scenario `conformance`.
+clouds and our simulator against AWS: the scenario `conformance`; and the kit for a real account: `aws-kit`.
 
     .tools/moto/bin/python tests/external/run.py [NAME...] [--keep-logs]
 
@@ -15,6 +15,7 @@ import time
 import traceback
 
 import fleet
+from aws_kit import aws_kit
 from clouds import Clouds
 from conformance import conformance
 from permissions import enforced, permissions
@@ -22,7 +23,7 @@ from scenarios import SCENARIOS, Controller, binary
 
 # They ask so much of the clouds that the others beside them would run out of time.
 HEAVY = {"conformance": conformance, "permissions": permissions}
-ALL = {**SCENARIOS, "enforced": enforced, **HEAVY}
+ALL = {**SCENARIOS, "enforced": enforced, "aws-kit": aws_kit, **HEAVY}
 
 # Above the longest scenario's own limits.
 LIMIT = 900
