@@ -34,6 +34,9 @@ OF_OTHERS = {
     "a_page_is_of_a_hundred_groups_or_fifty_instances",
 }
 
+# The codes of answers to those who may not ask.
+DENIED = ("AccessDenied", "UnauthorizedOperation", "ExpiredToken", "InvalidClientTokenId", "UnrecognizedClient")
+
 # Where the simulator models a service.
 MODELS = {
     "ECS": "tests/simulator/src/ecs/",
@@ -89,6 +92,8 @@ class Records:
             if "operation" not in line:
                 if line["complaint"]:
                     line["complaint"] = redact(line["complaint"])
+                    # What the kit may not ask says nothing of the statement.
+                    line["unmade"] = line["unmade"] or any(word in line["complaint"] for word in DENIED)
                 self.came[check] = line
                 self.append("came.jsonl", line)
                 return
@@ -194,6 +199,7 @@ def listed(check):
     """What the list of differences says of a statement."""
     text = (ROOT / "tests/all/conformance/differs.rs").read_text(encoding="utf-8")
     number = text.count(f'"{check}"')
+    until = "`AWS` there, until statement and simulator are changed"
     if not number:
-        return "no emulator is listed; each that does as stated now would have to be"
-    return f"{number} emulator{'s are' if number > 1 else ' is'} listed, and perhaps right"
+        return f"{until}; then each emulator that does as stated now"
+    return f"{until}; {number} emulator{'s are' if number > 1 else ' is'} listed, and perhaps right"

@@ -3,8 +3,9 @@
 //!
 //! A line that begins with `kit: ` is JSON: what a check needs, an answer that it got, or what came of it.
 
-use super::clouds::within;
-use super::told::Told;
+use super::clouds::{Cloud, within};
+use super::report::Verdict;
+use super::told::{Complaint, Told};
 use super::world::{Made, World};
 use super::{CHECKS, Check};
 use aws_config::SdkConfig;
@@ -92,8 +93,10 @@ struct Planned<'a> {
 #[derive(Serialize)]
 struct Came<'a> {
     check: &'a str,
-    /// None: as it states.
+    /// None: as it states, or as is listed.
     complaint: Option<String>,
+    /// What AWS does instead, where that is listed.
+    listed: Option<&'static str>,
     /// What it is about could not be made: nothing is said of the statement.
     unmade: bool,
 }
@@ -122,9 +125,14 @@ pub fn run(ground: Ground) {
     runtime.block_on(async {
         let all = stream::iter(chosen).map(async |(check, name)| {
             let told = one(check, &name, &ground).await;
-            let complaint = told.err();
-            let unmade = complaint.as_ref().is_some_and(|complaint| complaint.is_of_making());
-            print(&Came { check: check.name, complaint: complaint.map(|complaint| complaint.0), unmade });
+            let unmade = told.as_ref().is_err_and(Complaint::is_of_making);
+            let (complaint, listed) = match Verdict::of(Cloud::Aws, check.name, told) {
+                Verdict::Same | Verdict::Absent => (None, None),
+                Verdict::Differs(instead) => (None, Some(instead)),
+                Verdict::Wrong(complaint) => (Some(complaint), None),
+                Verdict::Stale => (Some("listed as different, and is not".to_owned()), None),
+            };
+            print(&Came { check: check.name, complaint, listed, unmade });
         });
         all.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     });
