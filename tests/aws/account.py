@@ -40,7 +40,7 @@ class Account:
     def __init__(self, region=None, endpoint=None):
         # boto3 itself reads AWS_DEFAULT_REGION alone.
         self.session = boto3.session.Session(region_name=region or os.environ.get("AWS_REGION"))
-        self.region, self.endpoint = self.session.region_name, endpoint
+        self.region, self.endpoint = self.session.region_name, endpoint or os.environ.get("AWS_ENDPOINT_URL")
         if not self.region:
             raise Refused("no region: give --region, or set AWS_REGION")
         self.clients = {}

@@ -8,6 +8,7 @@ This kit was never run on AWS: it was tested against emulators alone. tests/aws/
 """
 
 import argparse
+import math
 import queue
 import signal
 import sys
@@ -33,12 +34,19 @@ ROLES = {
     "AWSServiceRoleForElasticLoadBalancing": "elasticloadbalancing.amazonaws.com",
 }
 
-
 # How long what is under way may take to end, in seconds.
 THREADS = 120
 
 # So many statements whose instances or balancers could not be made say that something is wrong with all of them.
 UNMADE = 3
+
+
+def amount(words):
+    """A number above zero; no budget and no time is without bounds."""
+    number = float(words)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{words} is no amount")
+    return number
 
 
 def arguments(words):
@@ -55,7 +63,7 @@ def arguments(words):
         "--only", nargs="+", default=[], metavar="WORD", help="statements, services, drain, deregister"
     )
     planned.add_argument("--at-once", type=int, default=3, help="how many jobs at a time (default: 3)")
-    planned.add_argument("--minutes", type=float, default=300, help="when it stops and cleans up (default: 300)")
+    planned.add_argument("--minutes", type=amount, default=300, help="when it stops and cleans up (default: 300)")
     planned.add_argument("--instance-type", choices=INSTANCES, default="t3.micro", help="of the container instances")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -63,7 +71,7 @@ def arguments(words):
         "plan", parents=[shared, planned], description=NEVER, help="change nothing; say what it would do"
     )
     run = commands.add_parser("run", parents=[shared, planned], description=NEVER, help="do it")
-    run.add_argument("--budget", type=float, metavar="USD", help="what it may cost at most")
+    run.add_argument("--budget", type=amount, metavar="USD", help="what it may cost at most")
     run.add_argument("--records", type=Path, help="where answers are written (default: target/aws/RUN)")
     clean = commands.add_parser("clean", parents=[shared], description=NEVER, help="remove what is left")
     which = clean.add_mutually_exclusive_group()

@@ -139,6 +139,8 @@ def plan(kit):
         ),
         "no-budget": (["run", "--account", ACCOUNT], "name what it may cost"),
         "small-budget": (["run", "--account", ACCOUNT, "--budget", "0.5"], "it can cost"),
+        "no-bounds": (["run", "--account", ACCOUNT, "--budget", "nan"], "nan is no amount"),
+        "no-end": (["run", "--account", ACCOUNT, "--budget", "99", "--minutes", "inf"], "inf is no amount"),
         "no-such": (["run", "--account", ACCOUNT, "--budget", "99", "--only", "nothing"], "is called nothing"),
         "no-roles": (["run", "--account", ACCOUNT, "--budget", "99"], "aws iam create-service-linked-role"),
         "clean-account": (["clean", "--all"], "name the account"),

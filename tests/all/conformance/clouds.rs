@@ -27,7 +27,8 @@ pub enum Cloud {
     Moto,
     /// ministack.
     Ministack,
-    /// AWS itself; see [`super::aws`].
+    /// AWS itself, which the kit alone asks: [`super::aws`].
+    #[serde(skip)]
     Aws,
 }
 
