@@ -196,7 +196,7 @@ fn has_test(file: &Path, function: &str) -> bool {
 
 #[test]
 fn every_test_that_the_pages_name_exists() {
-    for (name, least) in [("docs/behaviour.md", 60), ("docs/reliability.md", 15)] {
+    for (name, least) in [("docs/behaviour.md", 60), ("docs/evidence.md", 15)] {
         let page = page(name);
         let named = tests_named(&page);
         assert!(named.len() > least, "{name}: only {} tests were found", named.len());

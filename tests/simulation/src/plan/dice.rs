@@ -78,7 +78,7 @@ const SCOPES_IN_THOUSAND: u64 = 40;
 /// How many in a thousand are variations of one that came into something rare.
 const STEERED_IN_THOUSAND: u64 = 300;
 
-/// The fleet of a seed. What it leaves out on purpose is written down in docs/reliability.md.
+/// The fleet of a seed. What it leaves out on purpose is written down in docs/evidence.md.
 pub fn plan(seed: u64) -> Plan {
     let mut steer = steer(seed);
     if steer.among(1, 1000) <= STEERED_IN_THOUSAND { steer.steered(seed) } else { fresh(seed) }
