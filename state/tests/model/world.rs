@@ -185,7 +185,7 @@ impl World {
             let then: &[Member] = match truth.member {
                 Member::LetGo => &[Member::LetGo, Member::Absent],
                 Member::Pooled => &[Member::Pooled, Member::InService],
-                _ => &[truth.member],
+                Member::InService | Member::Waiting(_) | Member::Absent => &[truth.member],
             };
             let world =
                 |member: &Member| World { past: self.passed(Truth { member: *member, ..truth }), ..self.clone() };
@@ -243,7 +243,7 @@ impl World {
         let member = match truth.member {
             Member::LetGo => Member::Absent,
             Member::Pooled => Member::InService,
-            member => member,
+            member @ (Member::InService | Member::Waiting(_) | Member::Absent) => member,
         };
         let version = truth.version + i64::from(tasks != truth.tasks);
         let past = self.passed(Truth { version, tasks, route, member, ..truth });

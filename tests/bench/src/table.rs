@@ -226,64 +226,94 @@ fn others() -> Vec<Scenario> {
 /// What lasts for a while and must leave nothing behind: everything is back to normal a quarter of an hour after it, and
 /// AWS's rates are never passed.
 fn troubles() -> Vec<Scenario> {
-    const KINDS: [(Trouble, u64, [(&str, &str); 3]); 4] = [
-        (
-            Trouble::TableAway,
-            3600,
-            [
-                ("table-away-100", "100 drains in five clusters, an hour without the table"),
-                ("table-away-1000", "1,000 drains in ten clusters, an hour without the table"),
-                ("table-away-10000", "10,000 drains in 50 clusters, an hour without the table"),
-            ],
-        ),
-        (
-            Trouble::ReadsThrottled,
-            3600,
-            [
-                ("throttled-100", "100 drains in five clusters, an hour in which every read is throttled"),
-                ("throttled-1000", "1,000 drains in ten clusters, an hour in which every read is throttled"),
-                ("throttled-10000", "10,000 drains in 50 clusters, an hour in which every read is throttled"),
-            ],
-        ),
-        (
-            Trouble::AutoScalingHangs,
-            600,
-            [
-                ("hanging-100", "100 drains in five clusters, ten minutes in which Auto Scaling does not answer"),
-                ("hanging-1000", "1,000 drains in ten clusters, ten minutes in which Auto Scaling does not answer"),
-                ("hanging-10000", "10,000 drains in 50 clusters, ten minutes in which Auto Scaling does not answer"),
-            ],
-        ),
-        (
-            Trouble::Kills,
-            3600,
-            [
-                (
-                    "killed-each-minute-100",
-                    "100 drains in five clusters, an hour in which the process is killed every minute",
-                ),
-                ("killed-each-minute-1000", "1,000 drains in ten clusters, the same"),
-                ("killed-each-minute-10000", "10,000 drains in 50 clusters, the same"),
-            ],
-        ),
-    ];
-    let mut all = Vec::new();
-    for (trouble, span, rows) in KINDS {
-        for ((name, about), (drains, clusters)) in rows.into_iter().zip([(100, 5), (1000, 10), (10_000, 50)]) {
-            let layout = Layout { job: Job::Ends(7200), target_groups: clusters, ..layout(clusters, drains) };
-            // Who begins anew does not know what is left of AWS's bursts, and what is throttled is so by the plot.
-            let bounds = match trouble {
-                Trouble::TableAway | Trouble::AutoScalingHangs => ANYWHERE,
-                Trouble::ReadsThrottled | Trouble::Kills => Bounds { throttled: None, busiest: None, ..ANYWHERE },
-            };
-            all.push(Scenario {
-                plot: Plot::Troubled { trouble, from: 600, span },
-                limit: 4 * 3600,
-                ..wave(name, about, layout, Bounds { slowest: Some(900.0), ..bounds })
-            });
+    let row = |trouble, name, about, drains, clusters| {
+        let layout = Layout { job: Job::Ends(7200), target_groups: clusters, ..layout(clusters, drains) };
+        let span = if trouble == Trouble::AutoScalingHangs { 600 } else { 3600 };
+        // Who begins anew does not know what is left of AWS's bursts, and what is throttled is so by the plot.
+        let bounds = match trouble {
+            Trouble::TableAway | Trouble::AutoScalingHangs => ANYWHERE,
+            Trouble::ReadsThrottled | Trouble::Kills => Bounds { throttled: None, busiest: None, ..ANYWHERE },
+        };
+        Scenario {
+            plot: Plot::Troubled { trouble, from: 600, span },
+            limit: 4 * 3600,
+            ..wave(name, about, layout, Bounds { slowest: Some(900.0), ..bounds })
         }
-    }
-    all
+    };
+    vec![
+        row(Trouble::TableAway, "table-away-100", "100 drains in five clusters, an hour without the table", 100, 5),
+        row(Trouble::TableAway, "table-away-1000", "1,000 drains in ten clusters, an hour without the table", 1000, 10),
+        row(
+            Trouble::TableAway,
+            "table-away-10000",
+            "10,000 drains in 50 clusters, an hour without the table",
+            10_000,
+            50,
+        ),
+        row(
+            Trouble::ReadsThrottled,
+            "throttled-100",
+            "100 drains in five clusters, an hour in which every read is throttled",
+            100,
+            5,
+        ),
+        row(
+            Trouble::ReadsThrottled,
+            "throttled-1000",
+            "1,000 drains in ten clusters, an hour in which every read is throttled",
+            1000,
+            10,
+        ),
+        row(
+            Trouble::ReadsThrottled,
+            "throttled-10000",
+            "10,000 drains in 50 clusters, an hour in which every read is throttled",
+            10_000,
+            50,
+        ),
+        row(
+            Trouble::AutoScalingHangs,
+            "hanging-100",
+            "100 drains in five clusters, ten minutes in which Auto Scaling does not answer",
+            100,
+            5,
+        ),
+        row(
+            Trouble::AutoScalingHangs,
+            "hanging-1000",
+            "1,000 drains in ten clusters, ten minutes in which Auto Scaling does not answer",
+            1000,
+            10,
+        ),
+        row(
+            Trouble::AutoScalingHangs,
+            "hanging-10000",
+            "10,000 drains in 50 clusters, ten minutes in which Auto Scaling does not answer",
+            10_000,
+            50,
+        ),
+        row(
+            Trouble::Kills,
+            "killed-each-minute-100",
+            "100 drains in five clusters, an hour in which the process is killed every minute",
+            100,
+            5,
+        ),
+        row(
+            Trouble::Kills,
+            "killed-each-minute-1000",
+            "1,000 drains in ten clusters, an hour in which the process is killed every minute",
+            1000,
+            10,
+        ),
+        row(
+            Trouble::Kills,
+            "killed-each-minute-10000",
+            "10,000 drains in 50 clusters, an hour in which the process is killed every minute",
+            10_000,
+            50,
+        ),
+    ]
 }
 
 fn heartbeats() -> Vec<Scenario> {

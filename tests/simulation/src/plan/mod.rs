@@ -481,12 +481,12 @@ impl Plan {
 
     /// What a replica runs with at that second, or begins to.
     pub fn revision_at(&self, replica: usize, at: u64) -> Revision {
-        let deployed = self.script.iter().filter_map(|(then, what)| match what {
+        let mut deployed = self.script.iter().filter_map(|(then, what)| match what {
             Happening::Deployed { replica: of, revision } if *of == replica && *then <= at => Some(*revision),
             _ => None,
         });
         let first = self.replicas.get(replica).map_or(0, |replica| replica.revision);
-        let revision = self.revision(deployed.last().unwrap_or(first));
+        let revision = self.revision(deployed.next_back().unwrap_or(first));
         if at < self.calm_at { revision } else { self.at_last(&revision) }
     }
 
