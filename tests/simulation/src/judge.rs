@@ -184,7 +184,10 @@ fn was_without_unseen(plan: &Plan, of: &str) -> bool {
 /// Whether no replica had the instance's hook or group in its configuration for a moment of the time that its hook waits,
 /// and no drain of it was under way, which would hold it all the same.
 fn was_left_out(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
-    let Some(group) = plan.groups.iter().find(|group| group.instances.iter().any(|id| id == of)) else { return false };
+    // One that its group has launched is in no plan: its group is known from the action that ended.
+    let launched = || plan.group(&our_completions(cloud, of).last()?.group);
+    let planned = plan.groups.iter().find(|group| group.instances.iter().any(|id| id == of));
+    let Some(group) = planned.or_else(launched) else { return false };
     let until = when.saturating_sub(BEGIN).as_secs();
     let from = until.saturating_sub(group.heartbeat_timeout);
     let deployed = plan.script.iter().filter(|(_, what)| matches!(what, Happening::Deployed { .. }));
