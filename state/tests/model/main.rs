@@ -279,6 +279,6 @@ fn a_proof_without_a_lag_is_found_out() {
 /// So is one whose reads lag for longer than it believes.
 #[test]
 fn reads_that_lag_for_longer_are_found_out() {
-    let model = Model { lag: 2, ..by_lag(true, NONE) };
+    let model = Model { lag: 2, must_end: false, ..by_lag(true, NONE) };
     assert!(searched(&model).broken.is_some());
 }

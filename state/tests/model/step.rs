@@ -8,8 +8,8 @@ use crate::world::{Act, LONG_AGO, Member, World};
 use ecs_drain_state::budget::Budgets;
 use ecs_drain_state::request::{Applied, Circumstances, apply};
 use ecs_drain_state::{
-    Action, CompletionAnswer, Concurrency, Context, GroupSight, Kind, LifecycleState, Outcome, Phase, Record, Request,
-    Then, What, after_completion,
+    Action, ActionResult, CompletionAnswer, Concurrency, Context, GroupSight, Kind, LifecycleState, Outcome, Phase,
+    Record, Request, Then, What, after_completion,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -498,6 +498,9 @@ impl Model {
                 state.sites[n].world.terminate();
             }
             Action::Complete(intent) => {
+                if intent.outcome == Outcome::Drained && intent.result != ActionResult::Continue {
+                    state.breaks("what is drained is abandoned");
+                }
                 let answer = if matches!(state.sites[n].world.truth().member, Member::Waiting(_)) {
                     self.judge(state, n, Some(intent.outcome));
                     state.sites[n].world.complete();
