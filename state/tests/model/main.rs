@@ -64,6 +64,7 @@ fn by_lag(ecs_places: bool, faults: Faults) -> Model {
         begins: vec![Begins::Hook(WaitKind::Terminating)],
         controllers: 1,
         first: Task::Running,
+        draining: false,
         flips: true,
         must_end: true,
         ecs_places,
@@ -175,6 +176,23 @@ fn whoever_takes_over_breaks_no_promise() {
 #[test]
 fn an_instance_comes_back_whoever_leads() {
     holds(&protocol(&[Begins::Hook(WaitKind::ReturnsToWarmPool)], Faults { handovers: 1, crashes: 1, ..NONE }));
+}
+
+/// The same in steps of half a lag: what was done a step ago may not be seen yet.
+#[test]
+fn what_was_done_a_moment_ago_is_not_done_again() {
+    for begins in BEGINNINGS {
+        let half = by_half(false, NONE);
+        holds(&Model { step: half.step, lag: half.lag, excuse: half.excuse, ..protocol(&[begins], NONE) });
+    }
+}
+
+/// A `DRAINING` that was there before is somebody else's, whatever becomes of the drain.
+#[test]
+fn the_draining_of_another_stays() {
+    for begins in [Begins::Asked(Then::Keep), Begins::Hook(WaitKind::ReturnsToWarmPool)] {
+        holds(&Model { draining: true, ..protocol(&[begins], Faults { cancels: 1, crashes: 1, ..NONE }) });
+    }
 }
 
 /// Two drains that share a budget of one.

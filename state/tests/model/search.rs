@@ -46,6 +46,8 @@ pub struct Model {
     pub controllers: usize,
     /// The task that is there from the beginning.
     pub first: Task,
+    /// Whether somebody has set the container instances to `DRAINING` before.
+    pub draining: bool,
     /// Whether a person leaves it as it was made, or only for less than a step.
     pub flips: bool,
     /// Whether ECS places tasks by itself before the drain begins, or only what a person lets in.

@@ -78,7 +78,7 @@ pub struct Site {
 
 impl Site {
     fn new(begins: Begins, n: usize, model: &Model) -> Site {
-        let world = World::new(model.first, model.lag, begins.member());
+        let world = World::new(model.first, model.lag, begins.member(), model.draining);
         let table = Arc::new(plain(Record::open(begins.opening(n, &model.policy), WALL)));
         Site { world, table, minds: [None, None], late: None }
     }

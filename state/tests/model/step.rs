@@ -479,12 +479,8 @@ impl Model {
         match action {
             Action::SetDraining { .. } => state.sites[n].world.set_draining(),
             Action::SetActive { .. } => {
-                let truth = state.sites[n].world.truth();
-                if truth.draining && !state.sites[n].world.ours && !state.sites[n].table.lives_on() {
-                    let mine = state.sites[n].table.container_instances.iter().any(|one| one.draining_is_ours);
-                    if !mine {
-                        state.breaks("the DRAINING of another is undone");
-                    }
+                if !state.sites[n].world.ever_ours {
+                    state.breaks("the DRAINING of another is undone");
                 }
                 state.sites[n].world.set_active();
             }

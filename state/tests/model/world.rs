@@ -97,6 +97,8 @@ pub struct World {
     pub placed: [u8; 2],
     /// Whether `DRAINING` was set by us, and by nobody since.
     pub ours: bool,
+    /// Whether we have ever set it.
+    pub ever_ours: bool,
     /// Whether a person has set it, ever: what is to become of `DRAINING` is theirs to say then.
     pub by_hand: bool,
     /// Whether we have asked the group to terminate the instance.
@@ -105,12 +107,20 @@ pub struct World {
 
 impl World {
     /// A world in which one task has been there for long.
-    pub fn new(first: Task, lag: usize, member: Member) -> World {
+    pub fn new(first: Task, lag: usize, member: Member, draining: bool) -> World {
         let tasks = [first, Task::Never];
         let route = if first == Task::Running { Route::InService } else { Route::Draining };
-        let truth = Truth { draining: false, version: 0, tasks, route, member };
+        let truth = Truth { draining, version: 0, tasks, route, member };
         let placed = [LONG_AGO; 2];
-        World { past: vec![truth; lag + 1], opened: false, placed, ours: false, by_hand: false, asked: false }
+        World {
+            past: vec![truth; lag + 1],
+            opened: false,
+            placed,
+            ours: false,
+            ever_ours: false,
+            by_hand: draining,
+            asked: false,
+        }
     }
 
     /// What is so now.
@@ -137,7 +147,7 @@ impl World {
             truth.draining = true;
             truth.version += 1;
             self.opened = false;
-            self.ours = true;
+            (self.ours, self.ever_ours) = (true, true);
         }
     }
 
@@ -216,6 +226,7 @@ impl World {
                         opened: opened && !draining,
                         placed: [age(0), age(1)],
                         ours: self.ours && !by_person,
+                        ever_ours: self.ever_ours,
                         by_hand: self.by_hand || by_person,
                         asked: self.asked,
                     });
