@@ -225,14 +225,16 @@ fn any_two_faults_break_no_promise() {
     }
 }
 
-/// Two instances, and everything that can go wrong, once: as deep as ten minutes reach.
+/// Two instances, and everything that can go wrong, once: as deep as ten minutes, and layers of some hundred thousand states, reach.
 #[test]
 #[ignore = "takes ten minutes"]
 fn two_instances_and_everything_that_goes_wrong() {
     let all = KINDS.into_iter().fold(Faults { acts: 1, ..NONE }, and);
     let limit = Some(Duration::from_secs(600));
     let begins = [Begins::Hook(WaitKind::Terminating), Begins::Asked(Then::Terminate)];
-    holds(&Model { limit, must_end: false, ..protocol(&begins, all) });
+    // A call that was lost, or comes late, may rest on a look at the targets of five minutes before.
+    let excuse = 2 + 5;
+    holds(&Model { limit, must_end: false, excuse, ..protocol(&begins, all) });
 }
 
 /// Without a person, nothing at all is overlooked.

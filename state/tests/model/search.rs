@@ -8,6 +8,9 @@ use std::collections::{HashMap, HashSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// How many states a layer of a search may have that is limited: each of them takes some kilobytes.
+const MOST: usize = 400_000;
+
 /// What a search found.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -116,7 +119,7 @@ impl Model {
                 }
             }
             found.states = from.len();
-            if until.is_some_and(|until| Instant::now() > until) {
+            if self.is_too_much(until, next.len()) {
                 return found;
             }
             found.depth += usize::from(!next.is_empty());
@@ -139,7 +142,7 @@ impl Model {
         let mut part = Part::default();
         let mut met = HashSet::new();
         for (key, state) in layer {
-            if until.is_some_and(|until| Instant::now() > until) {
+            if self.is_too_much(until, part.new.len() * 2) {
                 break;
             }
             if self.must_end && self.goes_round(state, *key, ends, &mut Vec::new()) {
@@ -160,6 +163,11 @@ impl Model {
             }
         }
         part
+    }
+
+    /// Whether a search that is limited ends here.
+    fn is_too_much(&self, until: Option<Instant>, states: usize) -> bool {
+        until.is_some_and(|until| Instant::now() > until || states > MOST)
     }
 
     /// Whether a way of steps without faults, on which the world goes on, comes back to where it was.

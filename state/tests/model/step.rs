@@ -479,7 +479,9 @@ impl Model {
         match action {
             Action::SetDraining { .. } => state.sites[n].world.set_draining(),
             Action::SetActive { .. } => {
-                if !state.sites[n].world.ever_ours {
+                // Where our call was lost, nothing is undone.
+                let world = &state.sites[n].world;
+                if world.truth().draining && !world.ever_ours {
                     state.breaks("the DRAINING of another is undone");
                 }
                 state.sites[n].world.set_active();
