@@ -13,7 +13,8 @@
 //! fails where the record was written meanwhile. **The wall clock** jumps past every deadline, and back.
 //!
 //! **What must hold.** (i) No instance is let go while a task is left or the target is registered, but for the one window
-//! that the design leaves open: a person's `ACTIVE` let a task in within two lags before the call. (A task that is being
+//! that the design leaves open: a person's `ACTIVE` let a task in within two lags before the call (five minutes more where that
+//! comes late, see docs/decisions/0016). (A task that is being
 //! provisioned is in no counter of ECS; it is assumed to be that for a step at most.) (ii) The record announces each call
 //! before it is made. (iii) A group is asked once to terminate an instance. (iv) Nothing is called for a drain that is paused.
 //! (v) Our `DRAINING` is undone where the instance lives on, and nobody else's. (vi) No more drains go on than the budget
