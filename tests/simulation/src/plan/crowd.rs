@@ -58,18 +58,7 @@ impl Dice {
             for service in 0..self.among(1, 3) {
                 plan.services.push(self.service_of_many(&cluster, service, each));
             }
-            plan.groups.push(Group {
-                name: cluster.clone(),
-                cluster: Some(cluster.clone()),
-                instances,
-                hook: self.one(&HOOKS).to_owned(),
-                heartbeat_timeout: self.one(&[300, 600, 1800, 3600]),
-                second_hook: None,
-                other_hook: None,
-                warm_pool: None,
-                retains: false,
-                attached: None,
-            });
+            plan.groups.push(Group::plain(&cluster, instances, self.one(&HOOKS), self.one(&[300, 600, 1800, 3600])));
             plan.clusters.push(cluster);
         }
         plan.script.sort_by_key(|(at, _)| *at);

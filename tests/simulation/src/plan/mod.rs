@@ -159,6 +159,24 @@ pub struct Group {
     pub attached: Option<u64>,
 }
 
+impl Group {
+    /// A group with one of our hooks and nothing else, whose instances are in the cluster of its name.
+    fn plain(name: &str, instances: Vec<String>, hook: &str, heartbeat_timeout: u64) -> Group {
+        Group {
+            name: name.to_owned(),
+            cluster: Some(name.to_owned()),
+            instances,
+            hook: hook.to_owned(),
+            heartbeat_timeout,
+            second_hook: None,
+            other_hook: None,
+            warm_pool: None,
+            retains: false,
+            attached: None,
+        }
+    }
+}
+
 /// Stopped instances that a group can start quickly.
 #[derive(Clone, Debug)]
 pub struct WarmPool {

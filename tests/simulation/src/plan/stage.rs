@@ -51,18 +51,7 @@ impl Dice {
     /// Adds a stage to a plan, and a drama on it.
     pub(super) fn stage(&mut self, plan: &mut Plan) {
         plan.clusters.push(CLUSTER.to_owned());
-        plan.groups.push(Group {
-            name: CLUSTER.to_owned(),
-            cluster: Some(CLUSTER.to_owned()),
-            instances: vec![INSTANCE.to_owned()],
-            hook: HOOK.to_owned(),
-            heartbeat_timeout: 3600,
-            second_hook: None,
-            other_hook: None,
-            warm_pool: None,
-            retains: false,
-            attached: None,
-        });
+        plan.groups.push(Group::plain(CLUSTER, vec![INSTANCE.to_owned()], HOOK, 3600));
         plan.rules.poll = 5;
         let at = self.among(30, 60);
         plan.script.push((at, Happening::Terminate { instance: INSTANCE.to_owned(), shrink: self.often(50) }));

@@ -26,18 +26,7 @@ impl Dice {
             });
             plan.script.extend(script);
             plan.services.push(self.wide_service(&cluster));
-            plan.groups.push(Group {
-                name: cluster.clone(),
-                cluster: Some(cluster.clone()),
-                instances,
-                hook: self.one(&HOOKS).to_owned(),
-                heartbeat_timeout: 3600,
-                second_hook: None,
-                other_hook: None,
-                warm_pool: None,
-                retains: false,
-                attached: None,
-            });
+            plan.groups.push(Group::plain(&cluster, instances, self.one(&HOOKS), 3600));
             plan.clusters.push(cluster);
         }
         plan.script.sort_by_key(|(at, _)| *at);
