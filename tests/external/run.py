@@ -91,6 +91,8 @@ def main():
         return 2
     # So that the children end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A shell starts what runs in the background with SIGINT ignored, and what is ignored stays so in children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     report, clouds = Report(), Clouds()
     try:
         prepare(clouds, report)
