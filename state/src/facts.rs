@@ -259,10 +259,10 @@ impl Facts {
                 }
             }
             None => {
-                let may_have_run = seen_before && !task.ran;
+                let ran_unseen = !task.ran;
                 task.sight = None;
                 task.stopped = Some(read);
-                if may_have_run {
+                if ran_unseen {
                     self.unsee(&registrations);
                 }
                 self.unsee_gone(policy, &registrations);

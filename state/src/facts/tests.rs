@@ -223,6 +223,20 @@ fn a_task_that_begins_to_run_registers_its_targets_anew() {
     assert!(memory.web().registered.is_none() && memory.web().gone_since.is_none());
 }
 
+/// Somebody's `ACTIVE` may have let it in, and it has stopped again before any list was made.
+#[test]
+fn a_task_that_is_first_seen_stopped_may_have_registered_its_targets_anew() {
+    let mut memory = Memory::new();
+    let since = |memory: &Memory| begins(memory.web().gone_since);
+    memory.status(5, "DRAINING", 1, 1).heed(6, Answer::Registrations(vec![obligation("web/30")])).target(7, "draining");
+    memory.target(70, "gone");
+    assert_eq!(since(&memory), Some(70));
+    memory.list(130, Wanted::Stopped, &["t1"]).task(131, "web:STOPPED").target(190, "gone");
+    assert_eq!(since(&memory), None);
+    memory.target(192, "gone");
+    assert_eq!(since(&memory), Some(192));
+}
+
 #[test]
 fn a_target_that_comes_back_says_so_once() {
     let mut memory = Memory::new();

@@ -13,8 +13,7 @@
 //! fails where the record was written meanwhile. **The wall clock** jumps past every deadline, and back.
 //!
 //! **What must hold.** (i) No instance is let go while a task is left or the target is registered, but for the one window
-//! that the design leaves open: a person's `ACTIVE` let a task in within two lags before the call (five minutes more where that
-//! comes late, see docs/decisions/0016). (A task that is being
+//! that the design leaves open: a person's `ACTIVE` let a task in within two lags before the call. (A task that is being
 //! provisioned is in no counter of ECS; it is assumed to be that for a step at most.) (ii) The record announces each call
 //! before it is made. (iii) A group is asked once to terminate an instance. (iv) Nothing is called for a drain that is paused.
 //! (v) Our `DRAINING` is undone where the instance lives on, and nobody else's. (vi) No more drains go on than the budget
@@ -233,9 +232,7 @@ fn two_instances_and_everything_that_goes_wrong() {
     let all = KINDS.into_iter().fold(Faults { acts: 1, ..NONE }, and);
     let limit = Some(Duration::from_secs(600));
     let begins = [Begins::Hook(WaitKind::Terminating), Begins::Asked(Then::Terminate)];
-    // A call that was lost, or comes late, may rest on a look at the targets of five minutes before.
-    let excuse = 2 + 5;
-    holds(&Model { limit, must_end: false, excuse, ..protocol(&begins, all) });
+    holds(&Model { limit, must_end: false, ..protocol(&begins, all) });
 }
 
 /// Without a person, nothing at all is overlooked.
