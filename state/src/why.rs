@@ -169,6 +169,9 @@ impl fmt::Display for Why {
             Why::HeldNotInCluster => f.write_str("in no cluster, and the policy says to hold it"),
             Why::AskedToDrain => f.write_str("asked ECS to place nothing more on it; waiting for it to show DRAINING"),
             Why::BeforeDeregistration { tasks } => write!(f, "before it is deregistered: {tasks}"),
+            Why::ListsOnceMore { left } if left.is_zero() => {
+                f.write_str("before it is deregistered, its tasks are listed once more")
+            }
             Why::ListsOnceMore { left } => {
                 write!(f, "before it is deregistered, its tasks are listed once more, in {}", Span(*left))
             }
@@ -183,7 +186,9 @@ impl fmt::Display for Why {
             Why::NetworkSettling { left } => {
                 write!(f, "all is gone; a network load balancer may send new connections for another {}", Span(*left))
             }
+            Why::Settling { left } if left.is_zero() => f.write_str("all is gone; the first look of the proof is due"),
             Why::Settling { left } => write!(f, "all is gone; the proof begins in {}", Span(*left)),
+            Why::SecondLook { left } if left.is_zero() => f.write_str("all is gone; the second look is due"),
             Why::SecondLook { left } => write!(f, "all is gone; the second look comes in {}", Span(*left)),
             Why::LookingForRegistrations => {
                 f.write_str("all is gone; every cluster is searched once more for a second registration")

@@ -1,13 +1,14 @@
 //! Several accounts and regions under one process: one that does not answer takes nothing from the others.
 
-use crate::harness::{CONFIG, Run, Scenario, run, seconds, set_up, virtual_time};
-use crate::scenarios::{A, PLAIN};
+use crate::harness::{CONFIG, HOOK, Run, Scenario, our_completions, run, seconds, set_up, virtual_time};
+use crate::scenarios::{A, INSTANCE_TARGETS, PLAIN};
 use crate::story::{only_replica, until};
 use aws_simulator::{Cloud, Fault, Matcher, Rule};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::controller::{RunError, run_with_ids};
 use ecs_drain::store::Ids;
 use futures_util::future::{Either, select};
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -34,6 +35,42 @@ fn a_region_that_does_not_answer_slows_no_other() {
     let (alone, beside) = (drained_at("", false), drained_at(SILENT, true));
     // At the start ecs-drain waits for all scopes together, five seconds at most.
     assert!(beside <= alone + seconds(10), "{beside:?} and not {alone:?}");
+}
+
+/// What has the same names in another region, from its cluster to the instance itself, is something else: it serves on while
+/// its namesake is drained, and is drained by itself.
+#[test]
+fn namesakes_in_two_regions_are_drained_each_by_itself() {
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
+        let far = simulator.add_region("eu-west-1", 2).expect("a second region");
+        far.set_up(|cloud| {
+            cloud.checkers.our_hook(HOOK);
+            (INSTANCE_TARGETS.world)(cloud);
+        });
+        let text = format!("{CONFIG}[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\n");
+        let config = Config::parse(&text, "test.toml", &Given::default()).expect("a valid configuration");
+        let life = run_with_ids(config, only_replica(&simulator), Ids::seeded(7), pending());
+        let story = async {
+            for region in [&simulator, &far] {
+                assert_eq!(far.with(|cloud| cloud.container_instance_status(A)[0].1), "ACTIVE", "it serves on");
+                region.with(INSTANCE_TARGETS.begin);
+                let let_go = async || region.with(|cloud| !our_completions(cloud, A).is_empty());
+                until(&simulator, "it is let go", let_go).await;
+            }
+            for region in [&simulator, &far] {
+                let wrong = region.with(|cloud| (cloud.violations_at_end(), cloud.losses().to_vec()));
+                assert_eq!(wrong, (Vec::new(), Vec::new()));
+            }
+            let all = store.all().await.expect("the table answers");
+            let keys: Vec<&str> = all.iter().map(|(key, _)| key.as_str()).filter(|key| key.ends_with(A)).collect();
+            assert_eq!(keys.len(), 2, "{keys:?}");
+        };
+        match select(pin!(story), pin!(life)).await {
+            Either::Left(_) => {}
+            Either::Right((ended, _)) => panic!("it ended unasked: {ended:?}"),
+        }
+    });
 }
 
 /// Told to stop while a call hangs that changes something, beside a region that does not answer, ecs-drain waits for

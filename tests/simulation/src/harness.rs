@@ -18,7 +18,7 @@ pub const HOOK: &str = "ecs-drain";
 /// Those of a fleet's groups; each group has one of them.
 pub const HOOKS: [&str; 2] = [HOOK, "ecs-drain-2"];
 
-/// The region of every run, and one in which there is nothing.
+/// The region of every run, and a second one.
 pub const NEAR: &str = "us-east-1";
 pub const FAR: &str = "eu-west-1";
 

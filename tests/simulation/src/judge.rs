@@ -1,6 +1,6 @@
 //! What is wrong at the end of a fleet: broken promises, losses, and what has not ended.
 
-use crate::harness::{HOOKS, our_completions, seconds};
+use crate::harness::{FAR, HOOKS, our_completions, seconds};
 use crate::plan::{Asked, Happening, On, Plan, Strike};
 use crate::play::Fleet;
 use aws_simulator::autoscaling::{Completion, How, LifecycleResult};
@@ -100,8 +100,18 @@ pub async fn unfinished(store: &Store) -> Vec<Record> {
 /// Everything that is wrong.
 pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Complaint> {
     let records = records(&fleet.store).await;
+    if let Some(far) = &fleet.far {
+        // Nobody interferes there, so nothing is excused.
+        far.with(|cloud| {
+            let broken = cloud.violations_at_end().into_iter();
+            let broken = broken.map(|it| Complaint::of(it.checker, &it.instance, format!("in {FAR}: {it}")));
+            complaints.extend(broken);
+            let lost = cloud.losses().iter();
+            complaints.extend(lost.map(|it| Complaint::of("lost", &it.instance, format!("in {FAR}: {it:?}"))));
+        });
+    }
     fleet.simulator.with(|cloud| {
-        for record in &records {
+        for record in records.iter().filter(|record| record.region != FAR) {
             if must_be_undone(fleet.plan, cloud, record) {
                 cloud.checkers.must_be_undone(&record.instance_id);
             }

@@ -35,7 +35,7 @@ struct Arguments {
     /// Do not make the first that fails smaller.
     #[arg(long)]
     no_story: bool,
-    /// Print how many fleets came into each situation.
+    /// Print how many fleets came into each situation, and how many of those were made by chance alone, without steering.
     #[arg(long)]
     situations: bool,
     /// Print seeds that came into situations which at most so many of 10,000 fleets come into: lines for corpus.txt.
@@ -56,8 +56,11 @@ fn main() -> ExitCode {
         None => several(&arguments),
     };
     if arguments.situations {
-        for (situation, fleets) in &many.tally.situations {
-            println!("{fleets:>8} {situation}");
+        let tally = &many.tally;
+        println!("{} fleets, {} of them by chance alone:", tally.fleets, tally.by_chance);
+        for (situation, fleets) in &tally.situations {
+            let by_chance = tally.situations_by_chance.get(situation).unwrap_or(&0);
+            println!("{fleets:>8} {by_chance:>8} {situation}");
         }
         let listed = list();
         for situation in many.tally.situations.keys().filter(|situation| !listed.contains_key(situation)) {
@@ -92,7 +95,11 @@ fn feature(name: &str) -> Result<Feature, String> {
 fn one(seed: u64, log: bool) -> Many {
     println!("{}", plan(seed));
     if log {
-        println!("{}", play(&plan(seed)).simulator.peek(|cloud| cloud.log.to_string()));
+        let played = play(&plan(seed));
+        println!("{}", played.simulator.peek(|cloud| cloud.log.to_string()));
+        if let Some(far) = played.far {
+            println!("the second region:\n{}", far.peek(|cloud| cloud.log.to_string()));
+        }
     }
     let many = play_all(seed..=seed, false, |_, _| {});
     report(&many);

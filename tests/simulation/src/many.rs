@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use crate::judge::Complaint;
-use crate::plan::{Plan, plan};
+use crate::plan::{Plan, is_variation, plan};
 use crate::play::{Played, play};
 use crate::situations::{Situation, situations};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +52,10 @@ pub struct Tally {
     pub faults: BTreeMap<&'static str, usize>,
     /// How many fleets came into each situation.
     pub situations: BTreeMap<Situation, u64>,
+    /// How many fleets chance made alone, without steering.
+    pub by_chance: u64,
+    /// How many of those came into each situation.
+    pub situations_by_chance: BTreeMap<Situation, u64>,
     /// Some of the fleets that came into each, by seed.
     pub examples: BTreeMap<Situation, BTreeSet<u64>>,
 }
@@ -62,7 +66,12 @@ const EXAMPLES: usize = 4;
 impl Tally {
     fn count(&mut self, seed: u64, played: &Played, met: BTreeSet<Situation>) {
         self.fleets += 1;
+        let by_chance = !is_variation(seed);
+        self.by_chance += u64::from(by_chance);
         for situation in met {
+            if by_chance {
+                *self.situations_by_chance.entry(situation.clone()).or_default() += 1;
+            }
             let examples = self.examples.entry(situation.clone()).or_default();
             if examples.len() < EXAMPLES {
                 examples.insert(seed);

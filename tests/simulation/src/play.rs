@@ -1,6 +1,6 @@
 //! Plays a plan in virtual time, and judges what came of it.
 
-use crate::harness::{environment, hook, key, our_completions, request, seconds, virtual_time, wall};
+use crate::harness::{FAR, environment, hook, key, our_completions, request, seconds, virtual_time, wall};
 use crate::judge::{Complaint, judge, outcomes, unfinished, waiting_under_our_hook};
 use crate::plan::{Asked, Balancing, Feature, Happening, Plan, Replica, Revision, Task};
 use crate::world::{config, run_task, set_up};
@@ -11,7 +11,7 @@ use ecs_drain::aws::Environment;
 use ecs_drain::controller::run_with_ids;
 use ecs_drain::store::{Ids, Read, Store};
 use ecs_drain_state::request::{Request, What};
-use ecs_drain_state::{Order, Then};
+use ecs_drain_state::{Order, Record, Then};
 use futures_util::future::{Either, join, join_all, select};
 use jiff::SignedDuration;
 use std::cell::{Cell, RefCell};
@@ -40,12 +40,16 @@ pub struct Played {
     /// How drains ended, each instance's last one.
     pub outcomes: BTreeMap<&'static str, usize>,
     pub simulator: Simulator,
+    /// The second region.
+    pub far: Option<Simulator>,
 }
 
 /// A running fleet.
 pub struct Fleet<'p> {
     pub plan: &'p Plan,
     pub simulator: Simulator,
+    /// The second region.
+    pub far: Option<Simulator>,
     pub store: Store,
     begun: Instant,
     /// When the table had been made.
@@ -86,7 +90,7 @@ pub fn play(plan: &Plan) -> Played {
 /// The same; with digests of what is said in each call in the log, or without.
 pub fn play_logged(plan: &Plan, contents: bool) -> Played {
     virtual_time(plan.seed, || async {
-        let (simulator, store) = set_up(plan).await;
+        let (simulator, far, store) = set_up(plan).await;
         simulator.with(|cloud| cloud.log.contents = contents);
         let begun = Instant::now();
         let seats = plan.replicas.iter().enumerate().map(|(n, replica)| Seat {
@@ -98,7 +102,7 @@ pub fn play_logged(plan: &Plan, contents: bool) -> Played {
             stopped: Cell::new(begun),
         });
         let made = simulator.now();
-        let fleet = Fleet { plan, simulator, store, begun, made, seats: seats.collect(), lives: Cell::new(0) };
+        let fleet = Fleet { plan, simulator, far, store, begun, made, seats: seats.collect(), lives: Cell::new(0) };
         let replicas = pin!(join_all(plan.replicas.iter().zip(&fleet.seats).map(|(it, seat)| fleet.replica(it, seat))));
         let late = match select(pin!(fleet.story()), replicas).await {
             Either::Left((late, _)) => late,
@@ -113,6 +117,7 @@ pub fn play_logged(plan: &Plan, contents: bool) -> Played {
             lives: fleet.lives.get(),
             outcomes: outcomes(&fleet.store).await,
             simulator: fleet.simulator.clone(),
+            far: fleet.far.clone(),
         }
     })
 }
@@ -155,12 +160,21 @@ impl Fleet<'_> {
         }
     }
 
+    fn regions(&self) -> impl Iterator<Item = &Simulator> {
+        [&self.simulator].into_iter().chain(&self.far)
+    }
+
+    /// Where a record's instance is.
+    fn region_of(&self, record: &Record) -> &Simulator {
+        self.far.as_ref().filter(|_| record.region == FAR).unwrap_or(&self.simulator)
+    }
+
     /// Says who is up: a replica that stands still is not.
     fn is_up(&self, seat: &Seat, up: bool) {
         seat.lives.set(up);
         let now = Instant::now();
         let up = self.seats.iter().filter(|seat| seat.lives.get() && seat.stopped.get() <= now).count();
-        self.simulator.with(|cloud| cloud.set_replicas_up(up));
+        self.regions().for_each(|region| region.with(|cloud| cloud.set_replicas_up(up)));
     }
 
     /// Everything that happens, then calm, then the end; the answer is what has not ended.
@@ -170,7 +184,7 @@ impl Fleet<'_> {
             self.happens(what).await;
         });
         join(join_all(script), sleep_until(self.begun + seconds(self.plan.calm_at))).await;
-        self.simulator.with(|cloud| calm(self.plan, cloud));
+        self.regions().for_each(|region| region.with(|cloud| calm(self.plan, cloud)));
         for seat in &self.seats {
             let revision = seat.revision.borrow().clone();
             let last = self.plan.at_last(&revision);
@@ -213,6 +227,10 @@ impl Fleet<'_> {
             }
             Happening::RecordWritten { instance } => self.write_record(instance).await,
             Happening::TableRestored { back } => self.restore_table(*back),
+            Happening::LeavesFar { instance, shrink } => {
+                // Refused for one that has left.
+                let _ = self.far.as_ref().map(|far| far.with(|cloud| cloud.terminate(instance, *shrink)));
+            }
             what => self.simulator.with(|cloud| happens_in_aws(cloud, self.plan, what)),
         }
     }
@@ -310,14 +328,15 @@ impl Fleet<'_> {
         let calm = Instant::now();
         loop {
             sleep(seconds(30)).await;
-            let held = self.simulator.with(|cloud| waiting_under_our_hook(cloud));
+            let held: Vec<Complaint> =
+                self.regions().flat_map(|region| region.with(|cloud| waiting_under_our_hook(cloud))).collect();
             let unfinished = unfinished(&self.store).await;
             let late: Vec<Complaint> = held.into_iter().chain(unfinished.iter().map(Complaint::unfinished)).collect();
             if (late.is_empty() && calm.elapsed() >= AFTER) || calm.elapsed() > WITHIN {
                 return late.into_iter().map(|late| late.in_a_fleet(self.plan)).collect();
             }
             for record in &unfinished {
-                self.simulator.with(|cloud| move_on(cloud, &record.instance_id));
+                self.region_of(record).with(|cloud| move_on(cloud, &record.instance_id));
                 if record.orders.pause.is_some() {
                     self.order_of(&record.controller, &record.instance_id, Asked::Resume).await;
                 }
@@ -472,6 +491,7 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
         | Happening::ClockJumps { .. }
         | Happening::RecordWritten { .. }
         | Happening::TableRestored { .. }
+        | Happening::LeavesFar { .. }
         | Happening::Pause { .. } => {}
     }
 }

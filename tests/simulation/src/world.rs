@@ -20,11 +20,23 @@ use std::time::Duration;
 /// The table of every fleet.
 const TABLE: &str = "drains";
 
-/// The cloud of a plan, with its table, before any controller runs.
-pub async fn set_up(plan: &Plan) -> (Simulator, Store) {
+/// The cloud of a plan, with its table, and that of its second region, before any controller runs.
+pub async fn set_up(plan: &Plan) -> (Simulator, Option<Simulator>, Store) {
     let config = SimulatorConfig { seed: plan.seed, ..SimulatorConfig::default() };
     let simulator = Simulator::new(config).expect("a simulator");
-    simulator.set_up(|cloud| describe(plan, cloud));
+    simulator.set_up(|cloud| {
+        judge_table(plan, cloud);
+        describe(plan, cloud);
+    });
+    let far = plan.far.then(|| simulator.add_region(FAR, plan.seed ^ 0x0000_0fa2).expect("a second region"));
+    if let Some(far) = &far {
+        far.set_up(|cloud| describe(plan, cloud));
+        far.with(|cloud| {
+            let of_regions = plan.faults.iter().filter(|strike| matches!(strike.on, On::Region(..)));
+            of_regions.for_each(|strike| cloud.faults.add(rule(strike)));
+            cloud.faults.set_read_lag(plan.read_lag.map(seconds));
+        });
+    }
     let store = store(&simulator, TABLE, CONTROLLER).await.with_schema(plan.newest());
     store.create_table(TableOptions::default()).await.expect("a table");
     simulator.with(|cloud| {
@@ -35,7 +47,7 @@ pub async fn set_up(plan: &Plan) -> (Simulator, Store) {
             cloud.events.plan = EventPlan { lose, duplicate, delay };
         }
     });
-    (simulator, store)
+    (simulator, far, store)
 }
 
 pub fn config(plan: &Plan, revision: &Revision) -> Config {
@@ -76,18 +88,10 @@ fn config_text(plan: &Plan, revision: &Revision) -> String {
     text
 }
 
-fn describe(plan: &Plan, cloud: &mut Cloud) {
-    for hook in HOOKS {
-        cloud.checkers.our_hook(hook);
-    }
+/// What is judged by the table, which is in one region; and what else is only there.
+fn judge_table(plan: &Plan, cloud: &mut Cloud) {
     cloud.checkers.records(record_rules().with_budget(budget(plan)));
     cloud.checkers.keep_writes();
-    // Whether our hook is on a group is read every two minutes, and the answer may lag.
-    cloud.checkers.ends_unnoticed_for = seconds(180);
-    cloud.limits.enabled = plan.limits;
-    if let Some(after) = plan.policies().filter_map(|rules| rules.stop_after).min() {
-        cloud.checkers.allow_stop_tasks(seconds(after));
-    }
     if plan.index_lag > 0 {
         cloud.dynamodb.set_index_lag(seconds(plan.index_lag)).expect("a lagging index");
     }
@@ -96,6 +100,18 @@ fn describe(plan: &Plan, cloud: &mut Cloud) {
     }
     if plan.queue.is_some() {
         add_bus(cloud);
+    }
+}
+
+fn describe(plan: &Plan, cloud: &mut Cloud) {
+    for hook in HOOKS {
+        cloud.checkers.our_hook(hook);
+    }
+    // Whether our hook is on a group is read every two minutes, and the answer may lag.
+    cloud.checkers.ends_unnoticed_for = seconds(180);
+    cloud.limits.enabled = plan.limits;
+    if let Some(after) = plan.policies().filter_map(|rules| rules.stop_after).min() {
+        cloud.checkers.allow_stop_tasks(seconds(after));
     }
     for (number, cluster) in plan.clusters.iter().enumerate() {
         cloud.add_cluster(&ClusterSpec::new(cluster));

@@ -72,6 +72,8 @@ impl fmt::Display for Violation {
 /// The checkers and what they were told.
 #[derive(Clone, Debug)]
 pub struct Checkers {
+    /// What the keys of records begin with whose instances are here, not in another account or region.
+    place: String,
     /// The hooks that the program under test may complete.
     pub our_hooks: BTreeSet<String>,
     /// Whether daemon tasks may still run at a completion.
@@ -108,6 +110,7 @@ pub struct Checkers {
 impl Default for Checkers {
     fn default() -> Self {
         Self {
+            place: format!("{}/{}/", crate::ACCOUNT, crate::REGION),
             our_hooks: BTreeSet::new(),
             ignore_daemons: true,
             premature_allowed: BTreeSet::new(),
@@ -134,6 +137,11 @@ impl Default for Checkers {
 }
 
 impl Checkers {
+    /// Those of one region.
+    pub(crate) fn of(region: &str) -> Self {
+        Self { place: format!("{}/{region}/", crate::ACCOUNT), ..Self::default() }
+    }
+
     /// Names a hook as ours.
     pub fn our_hook(&mut self, hook: impl Into<String>) {
         self.our_hooks.insert(hook.into());

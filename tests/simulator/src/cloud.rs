@@ -32,7 +32,7 @@ mod tests;
 mod world;
 
 use past::Past;
-use queues::{LongPoll, is_here};
+use queues::LongPoll;
 use reply::describe;
 pub use world::{Loss, World};
 
@@ -73,6 +73,7 @@ pub struct Cloud {
     pub log: Log,
     /// Whether promises are kept.
     pub checkers: Checkers,
+    region: String,
     start: Timestamp,
     now: SimTime,
     rng: fastrand::Rng,
@@ -97,25 +98,31 @@ impl Cloud {
     /// An empty cloud. `start` is the wall time at which the scenario begins ([`BEGIN`]); everything that looks like
     /// chance follows from the seed.
     pub fn new(seed: u64, start: Timestamp) -> Result<Self, CloudError> {
-        Self::with_dynamodb(seed, start, DynamoDb::memory()?)
+        Self::in_region(REGION, seed, start)
+    }
+
+    /// The same in another region. Queues, and what is told by events, are those of [`REGION`] only.
+    pub fn in_region(region: &str, seed: u64, start: Timestamp) -> Result<Self, CloudError> {
+        Self::with_dynamodb(region, seed, start, DynamoDb::memory()?)
     }
 
     /// The same, with a table that survives in a file.
     pub fn with_file(seed: u64, start: Timestamp, path: &Path) -> Result<Self, CloudError> {
-        Self::with_dynamodb(seed, start, DynamoDb::file(path)?)
+        Self::with_dynamodb(REGION, seed, start, DynamoDb::file(path)?)
     }
 
-    fn with_dynamodb(seed: u64, start: Timestamp, dynamodb: DynamoDb) -> Result<Self, CloudError> {
+    fn with_dynamodb(region: &str, seed: u64, start: Timestamp, dynamodb: DynamoDb) -> Result<Self, CloudError> {
         let start = start.checked_sub(BEGIN)?;
         Ok(Self {
-            world: World::new(ACCOUNT, REGION, start, seed),
+            world: World::new(ACCOUNT, region, start, seed),
             dynamodb,
             sqs: Sqs::new(start, seed ^ 0x0050_0e0e),
             events: Events::new(start, seed ^ 0x00e7_e475),
             faults: FaultPlan::default(),
             limits: Limits::default(),
             log: Log::default(),
-            checkers: Checkers::default(),
+            checkers: Checkers::of(region),
+            region: region.to_owned(),
             start,
             now: SimTime::ZERO,
             rng: fastrand::Rng::with_seed(seed ^ 0x0c10_0d5e_ed00),
@@ -312,11 +319,11 @@ impl Cloud {
             return self.reply(call, result);
         }
         let (now, start) = (self.now, self.start);
-        if let (Service::Sqs, Body::Json(body), true) = (call.service, &call.body, is_here(call)) {
+        if let (Service::Sqs, Body::Json(body), true) = (call.service, &call.body, self.is_here(call)) {
             let result = self.sqs.handle(now, &call.operation, body).map(|answer| answer.to_string());
             return self.reply(call, result);
         }
-        if !is_here(call) {
+        if !self.is_here(call) {
             let key = (call.account.clone(), call.region.clone());
             let empty = || World::new(&call.account, &call.region, start, 0);
             let result = self.elsewhere.entry(key).or_insert_with(empty).answer(now, call);

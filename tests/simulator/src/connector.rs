@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use crate::SimTime;
 use crate::cloud::{BEGIN, Cloud, CloudError, Delivery, Reply, Request};
+use crate::wire::{Call, Service};
 
 /// How a simulator begins.
 #[derive(Clone, Debug)]
@@ -55,7 +56,9 @@ pub struct Simulator {
 
 struct Inner {
     cloud: Mutex<Cloud>,
-    crashes: Mutex<BTreeMap<String, Arc<Notify>>>,
+    crashes: Arc<Mutex<BTreeMap<String, Arc<Notify>>>>,
+    /// Other regions that have a world of their own.
+    regions: Mutex<BTreeMap<String, Simulator>>,
     created: Instant,
     start: Timestamp,
     /// How long an answer takes, in milliseconds.
@@ -79,7 +82,8 @@ impl Simulator {
         };
         let inner = Inner {
             cloud: Mutex::new(cloud),
-            crashes: Mutex::default(),
+            crashes: Arc::default(),
+            regions: Mutex::default(),
             created: Instant::now(),
             start: config.start,
             latency: AtomicU64::default(),
@@ -88,6 +92,38 @@ impl Simulator {
         let simulator = Self { inner: Arc::new(inner) };
         simulator.set_latency(config.latency);
         Ok(simulator)
+    }
+
+    /// A world of its own for another region, on the same clock: whatever is signed for it goes there from now on, but for
+    /// the table, which is here. Until then, and everywhere else, regions are empty.
+    pub fn add_region(&self, region: &str, seed: u64) -> Result<Self, CloudError> {
+        let inner = Inner {
+            cloud: Mutex::new(Cloud::in_region(region, seed, self.inner.start)?),
+            crashes: Arc::clone(&self.inner.crashes),
+            regions: Mutex::default(),
+            created: self.inner.created,
+            start: self.inner.start,
+            latency: AtomicU64::new(self.inner.latency.load(Ordering::Relaxed)),
+            acted: Notify::new(),
+        };
+        let other = Self { inner: Arc::new(inner) };
+        self.regions().insert(region.to_owned(), other.clone());
+        Ok(other)
+    }
+
+    fn regions(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Simulator>> {
+        self.inner.regions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which region answers a request.
+    fn of(&self, request: &Request) -> Self {
+        let regions = self.regions();
+        if regions.is_empty() {
+            return self.clone();
+        }
+        let call = Call::parse(request);
+        let other = regions.get(&call.region).filter(|_| call.service != Service::DynamoDb);
+        other.unwrap_or(self).clone()
     }
 
     /// From now on an answer takes so long, to the millisecond.
@@ -251,8 +287,8 @@ impl HttpConnector for Connector {
             authorization: header("authorization"),
             body: Bytes::copy_from_slice(body),
         };
-        let delivery = self.simulator.handle(self.simulator.now(), &request);
-        let simulator = self.simulator.clone();
+        let simulator = self.simulator.of(&request);
+        let delivery = simulator.handle(simulator.now(), &request);
         let latency = simulator.latency();
         HttpConnectorFuture::new(async move {
             let delivery = match delivery {

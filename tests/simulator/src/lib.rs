@@ -53,7 +53,8 @@ pub type SimTime = std::time::Duration;
 /// The account that every simulated resource belongs to.
 pub const ACCOUNT: &str = "123456789012";
 
-/// The region of the simulated world. A request signed for another one sees an empty world.
+/// The region of the simulated world. A request signed for another one sees an empty world, unless a scenario has given
+/// that one a world of its own ([`Simulator::add_region`](connector::Simulator::add_region)).
 pub const REGION: &str = "us-east-1";
 
 pub use autoscaling::{RefreshSpec, RefreshStatus};

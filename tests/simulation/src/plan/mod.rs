@@ -216,6 +216,11 @@ pub enum Happening {
         instance: String,
         shrink: bool,
     },
+    /// The same of its namesake in the other region.
+    LeavesFar {
+        instance: String,
+        shrink: bool,
+    },
     /// The group chooses.
     Capacity {
         group: String,
@@ -366,7 +371,8 @@ impl Happening {
             | Self::RunTask(Task { instance, .. })
             | Self::StopTasks { instance }
             | Self::RecordWritten { instance } => Some(instance),
-            Self::Capacity { .. }
+            Self::LeavesFar { .. }
+            | Self::Capacity { .. }
             | Self::HookDeleted { .. }
             | Self::HookPut { .. }
             | Self::Refresh { .. }

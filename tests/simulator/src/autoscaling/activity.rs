@@ -74,7 +74,7 @@ impl AutoScaling {
         let id = crate::ids::uuid(&mut self.rng);
         let at = crate::wire::query::timestamp(self.start, now);
         let Some(group) = self.groups.get_mut(name) else { return };
-        let (zone, kind) = (format!("{}a", crate::REGION), super::INSTANCE_TYPE);
+        let (zone, kind) = (format!("{}a", self.region), super::INSTANCE_TYPE);
         let message = format!(
             "We currently do not have sufficient {kind} capacity in the Availability Zone you requested ({zone}). Our \
              system will be working on provisioning additional capacity. Launching EC2 instance failed."

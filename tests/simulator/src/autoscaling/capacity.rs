@@ -33,7 +33,7 @@ impl AutoScaling {
         let member = Member {
             id: id.clone(),
             group: group.to_owned(),
-            zone: format!("{}{zone}", crate::REGION),
+            zone: format!("{}{zone}", self.region),
             journey,
             stage,
             origin: "EC2",

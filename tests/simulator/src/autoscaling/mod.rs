@@ -144,6 +144,7 @@ pub struct AutoScaling {
     pub page_size: usize,
     /// Whether DescribeAutoScalingInstances lists members of warm pools. AWS's documents do not say.
     pub instances_list_warm_pool: bool,
+    region: String,
     start: Timestamp,
     rng: fastrand::Rng,
     groups: BTreeMap<String, Group>,
@@ -161,10 +162,11 @@ pub struct AutoScaling {
 impl AutoScaling {
     /// A region without groups. `start` is the wall time of the world's beginning; all ids and tokens follow from the
     /// seed.
-    pub fn new(start: Timestamp, seed: u64) -> Self {
+    pub fn new(region: &str, start: Timestamp, seed: u64) -> Self {
         Self {
             page_size: 100,
             instances_list_warm_pool: true,
+            region: region.to_owned(),
             start,
             rng: fastrand::Rng::with_seed(seed),
             groups: BTreeMap::new(),
@@ -188,7 +190,7 @@ impl AutoScaling {
         let wanted = spec.desired;
         let arn = format!(
             "arn:aws:autoscaling:{}:{}:autoScalingGroup:{}:autoScalingGroupName/{name}",
-            crate::REGION,
+            self.region,
             crate::ACCOUNT,
             crate::ids::uuid(&mut self.rng)
         );

@@ -50,7 +50,7 @@ impl AutoScaling {
             .element("MaxSize", spec.max)
             .element("DesiredCapacity", spec.desired)
             .element("DefaultCooldown", 300)
-            .values("AvailabilityZones", [format!("{}a", crate::REGION), format!("{}b", crate::REGION)])
+            .values("AvailabilityZones", ["a", "b"].map(|zone| format!("{}{zone}", self.region)))
             .values("LoadBalancerNames", &spec.classic_names)
             .values("TargetGroupARNs", &spec.target_group_arns)
             .element("HealthCheckType", "EC2")

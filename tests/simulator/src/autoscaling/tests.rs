@@ -20,7 +20,7 @@ fn hook(name: &str, heartbeat_timeout: u64, default_result: LifecycleResult) -> 
 
 /// A group `g` of `i-1` and `i-2` with a terminating hook `drain` of 600 s; its launches are already reported.
 fn world(spec: GroupSpec) -> AutoScaling {
-    let mut asg = AutoScaling::new("2026-01-01T00:00:00Z".parse().unwrap(), 7);
+    let mut asg = AutoScaling::new(crate::REGION, "2026-01-01T00:00:00Z".parse().unwrap(), 7);
     asg.add_group(GroupSpec {
         name: "g".to_owned(),
         max: 10,
@@ -414,7 +414,7 @@ fn a_deleted_group_takes_its_instances_with_it() {
 #[test]
 fn one_seed_gives_one_world() {
     let run = |seed| {
-        let mut asg = AutoScaling::new("2026-01-01T00:00:00Z".parse().unwrap(), seed);
+        let mut asg = AutoScaling::new(crate::REGION, "2026-01-01T00:00:00Z".parse().unwrap(), seed);
         asg.add_group(GroupSpec { name: "g".to_owned(), desired: 3, ..with_hook() });
         asg.set_desired(at(5), "g", 6).unwrap();
         let effects = asg.advance(at(500));

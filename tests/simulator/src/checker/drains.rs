@@ -36,7 +36,7 @@ pub struct Budget {
 pub(super) struct Drains {
     /// The drains that go on, by key, and which budget each counts towards.
     going: BTreeMap<String, Kind>,
-    /// Instances whose action is about to be completed.
+    /// Those whose action is about to be completed, by key.
     completing: BTreeSet<String>,
     /// Since when drains are paused, by key.
     paused: BTreeMap<String, SimTime>,
@@ -47,6 +47,8 @@ pub(super) struct Drains {
 /// Drains of one kind in one cluster share a budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Kind {
+    /// Account and region.
+    place: String,
     controller: Option<String>,
     cluster: Option<String>,
     lifecycle: bool,
@@ -57,12 +59,12 @@ impl Drains {
     /// A record stands in the table as this item: its drain goes on or not, is about to end, or is paused.
     fn stands(&mut self, now: SimTime, rules: &RecordRules, key: &str, item: &Value) {
         let Some(budget) = &rules.budget else { return };
-        let (is, kind, instance) = (rules.read(item), budget.kind(item), last(key));
+        let (is, kind) = (rules.read(item), budget.kind(key, item));
         let rests = is.phase == rules.returning && kind.lifecycle;
         if is.phase == rules.completing {
-            self.completing.insert(instance.to_owned());
+            self.completing.insert(key.to_owned());
         } else {
-            self.completing.remove(instance);
+            self.completing.remove(key);
         }
         if ![rules.first, rules.last].contains(&is.phase) && !rests {
             self.going.insert(key.to_owned(), kind);
@@ -78,12 +80,13 @@ impl Drains {
 }
 
 impl Budget {
-    fn kind(&self, item: &Value) -> Kind {
+    fn kind(&self, key: &str, item: &Value) -> Kind {
         let word = |name: &str| item.get(name)?.get("S")?.as_str();
         let (why, exempt) = self.exempt;
         let lifecycle = item.get(self.lifecycle).is_some();
         let controller = word(self.controller).map(str::to_owned);
         Kind {
+            place: key.rsplit_once('/').map_or("", |(place, _)| place).to_owned(),
             controller,
             cluster: word(self.cluster).map(str::to_owned),
             lifecycle,
@@ -112,7 +115,7 @@ impl Checkers {
     ) {
         let Some(rules) = &self.record_rules else { return };
         let Some(budget) = &rules.budget else { return };
-        let (was, is, kind) = (before.map(|item| rules.read(item)), rules.read(after), budget.kind(after));
+        let (was, is, kind) = (before.map(|item| rules.read(item)), rules.read(after), budget.kind(&key.value, after));
         let instance = last(&key.value);
         let mut wrong = Vec::new();
         let begins = rules.through.contains(&is.phase) && was.as_ref().is_some_and(|was| was.phase == rules.first);
@@ -122,7 +125,8 @@ impl Checkers {
             wrong.push(("more than the budget", format!("{others} of its kind go on in {cluster} already")));
         }
         let again = was.as_ref().is_some_and(|was| was.generation < is.generation);
-        if again && kind.lifecycle && !self.may_be_held(now, world, instance) {
+        let is_here = key.value.starts_with(&self.place);
+        if again && kind.lifecycle && is_here && !self.may_be_held(now, world, instance) {
             wrong.push(("opened again", "no action of ours holds it".to_owned()));
         }
         self.drains.stands(now, rules, &key.value, after);
@@ -154,7 +158,7 @@ impl Checkers {
 
     /// Whether the program under test tries to complete the action that holds this instance.
     pub(super) fn is_being_completed(&self, instance: &str) -> bool {
-        self.drains.completing.contains(instance)
+        self.drains.completing.contains(&format!("{}{instance}", self.place))
     }
 
     /// A call is sent that changes something of this instance.

@@ -13,7 +13,7 @@ use super::{Cloud, Delivery};
 use crate::events::Notice;
 use crate::sqs::{Message, QueueSpec};
 use crate::wire::{Call, Service};
-use crate::{ACCOUNT, BEGIN, REGION, SimTime};
+use crate::{ACCOUNT, BEGIN, SimTime};
 
 /// How long an answer is kept for a caller that does not come for it.
 const KEPT: Duration = Duration::from_secs(60);
@@ -116,9 +116,14 @@ impl Cloud {
         }
     }
 
+    /// Whether a call is for the simulated account and region; all others have no queues.
+    pub(super) fn is_here(&self, call: &Call) -> bool {
+        (call.account.as_str(), call.region.as_str()) == (ACCOUNT, self.region.as_str())
+    }
+
     /// Lets a call wait that would have to. A call that a fault strikes waits for nothing.
     pub(super) fn begin_poll(&mut self, call: &Call) -> Option<Delivery> {
-        if call.service != Service::Sqs || !is_here(call) {
+        if call.service != Service::Sqs || !self.is_here(call) {
             return None;
         }
         let deadline = self.sqs.waits_until(self.now, &call.operation, call.json()?)?;
@@ -149,9 +154,4 @@ impl Cloud {
         }
         self.polls.sort_by_key(|poll| poll.number);
     }
-}
-
-/// Whether a call is for the simulated account and region; all others have no queues.
-pub(super) fn is_here(call: &Call) -> bool {
-    (call.account.as_str(), call.region.as_str()) == (ACCOUNT, REGION)
 }

@@ -58,8 +58,8 @@ impl World {
     pub fn new(account: &str, region: &str, start: Timestamp, seed: u64) -> Self {
         Self {
             ecs: Ecs::new(account, region, start, BEGIN, seed.wrapping_add(1)),
-            elb: LoadBalancing::new(start),
-            autoscaling: AutoScaling::new(start, seed.wrapping_add(2)),
+            elb: LoadBalancing::new(region, start),
+            autoscaling: AutoScaling::new(region, start, seed.wrapping_add(2)),
             ports: BTreeMap::new(),
             leaving: Vec::new(),
         }

@@ -36,8 +36,8 @@ impl LoadBalancing {
     fn write_classic(&self, xml: &mut Xml, now: SimTime, classic: &Classic) {
         let name = &classic.spec.name;
         xml.element("LoadBalancerName", name)
-            .element("DNSName", format!("internal-{name}-1234567890.{}.elb.amazonaws.com", crate::REGION))
-            .values("AvailabilityZones", [format!("{}a", crate::REGION), format!("{}b", crate::REGION)]);
+            .element("DNSName", format!("internal-{name}-1234567890.{}.elb.amazonaws.com", self.region))
+            .values("AvailabilityZones", ["a", "b"].map(|zone| format!("{}{zone}", self.region)));
         write_instances(xml, classic.registered(now, self.classic_lists_draining));
         xml.nested("HealthCheck", |xml| {
             xml.element("Target", "TCP:80")

@@ -132,6 +132,7 @@ pub struct LoadBalancing {
     /// Whether DescribeLoadBalancers of the classic API still lists an instance whose connections drain. AWS's guide
     /// tells people to verify a deregistration by its absence there, but does not say when that begins.
     pub classic_lists_draining: bool,
+    region: String,
     start: Timestamp,
     groups: BTreeMap<String, TargetGroup>,
     classics: BTreeMap<String, Classic>,
@@ -141,10 +142,11 @@ pub struct LoadBalancing {
 
 impl LoadBalancing {
     /// A region without load balancers. `start` is the wall time of the world's beginning.
-    pub fn new(start: Timestamp) -> Self {
+    pub fn new(region: &str, start: Timestamp) -> Self {
         Self {
             page_size: 400,
             classic_lists_draining: true,
+            region: region.to_owned(),
             start,
             groups: BTreeMap::new(),
             classics: BTreeMap::new(),
@@ -155,7 +157,7 @@ impl LoadBalancing {
 
     /// Makes a target group, with a load balancer of its own where it is attached. Returns the group's ARN.
     pub fn add_target_group(&mut self, spec: TargetGroupSpec) -> String {
-        let group = TargetGroup::new(spec);
+        let group = TargetGroup::new(&self.region, spec);
         let arn = group.arn.clone();
         self.groups.insert(arn.clone(), group);
         arn

@@ -1,7 +1,7 @@
 //! One target group and its registrations.
 
 use super::{Fate, Health, Target, TargetGroupKind, TargetGroupSpec, TargetType};
-use crate::{ACCOUNT, REGION, SimTime};
+use crate::{ACCOUNT, SimTime};
 use std::collections::BTreeMap;
 
 /// A target group.
@@ -24,12 +24,12 @@ struct Registration {
 }
 
 impl TargetGroup {
-    pub(super) fn new(spec: TargetGroupSpec) -> Self {
+    pub(super) fn new(region: &str, spec: TargetGroupSpec) -> Self {
         let family = match spec.kind {
             TargetGroupKind::Application => "app",
             TargetGroupKind::Network => "net",
         };
-        let prefix = format!("arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}");
+        let prefix = format!("arn:aws:elasticloadbalancing:{region}:{ACCOUNT}");
         let balancer = format!("{}-lb", spec.name);
         Self {
             arn: format!("{prefix}:targetgroup/{}/{:016x}", spec.name, fingerprint(&spec.name)),

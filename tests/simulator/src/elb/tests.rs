@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
+use crate::REGION;
 use crate::wire::query::Params;
 
 const START: &str = "2026-01-01T00:00:00Z";
@@ -16,7 +17,7 @@ fn target(id: &str, port: u16) -> Target {
 
 /// One group with a delay of 300 s; `i-1:8080` is registered in it at second 0.
 fn world(spec: TargetGroupSpec) -> (LoadBalancing, String) {
-    let mut elb = LoadBalancing::new(START.parse().unwrap());
+    let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
     let arn = elb.add_target_group(TargetGroupSpec { name: "web".to_owned(), ..spec });
     elb.register_target(at(0), &arn, target("i-1", 8080));
     (elb, arn)
@@ -129,7 +130,7 @@ fn an_unhealthy_target_still_counts_as_connected() {
 
 #[test]
 fn the_addresses_of_a_dead_instance_stay_registered_and_serve_nobody() {
-    let mut elb = LoadBalancing::new(START.parse().unwrap());
+    let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
     let arn = elb.add_target_group(TargetGroupSpec { target_type: TargetType::Ip, ..TargetGroupSpec::default() });
     elb.register_target(at(0), &arn, target("10.0.0.1", 80));
     elb.instance_gone(at(20), "i-1", &["10.0.0.1".to_owned()]);
@@ -184,7 +185,7 @@ fn one_unknown_target_group_fails_the_whole_call() {
 
 #[test]
 fn target_groups_and_load_balancers_are_paged_and_limited() {
-    let mut elb = LoadBalancing::new(START.parse().unwrap());
+    let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
     for n in 0..5 {
         elb.add_target_group(TargetGroupSpec { name: format!("tg-{n}"), ..TargetGroupSpec::default() });
     }
@@ -221,7 +222,7 @@ fn classic_health(elb: &mut LoadBalancing, now: SimTime, named: &[(&str, &str)])
 
 #[test]
 fn a_classic_load_balancer_calls_a_draining_instance_in_service() {
-    let mut elb = LoadBalancing::new(START.parse().unwrap());
+    let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
     elb.add_classic(ClassicSpec { name: "old".to_owned(), connection_draining: Some(Duration::from_secs(60)) });
     let named = [("Instances.member.1.InstanceId", "i-1")];
     let stranger = classic_health(&mut elb, at(0), &named);
@@ -250,7 +251,7 @@ fn a_classic_load_balancer_calls_a_draining_instance_in_service() {
 
 #[test]
 fn a_classic_load_balancer_says_nothing_of_a_terminated_instance() {
-    let mut elb = LoadBalancing::new(START.parse().unwrap());
+    let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
     elb.add_classic(ClassicSpec { name: "old".to_owned(), connection_draining: None });
     elb.register_classic(at(0), "old", "i-1");
     elb.instance_gone(at(20), "i-1", &[]);
@@ -261,7 +262,7 @@ fn a_classic_load_balancer_says_nothing_of_a_terminated_instance() {
 
 #[test]
 fn without_connection_draining_connections_are_cut_at_once() {
-    let mut elb = LoadBalancing::new(START.parse().unwrap());
+    let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
     elb.add_classic(ClassicSpec { name: "old".to_owned(), connection_draining: None });
     elb.register_classic(at(0), "old", "i-1");
     assert_eq!(connected(&elb, at(5)), ["old i-1"]);

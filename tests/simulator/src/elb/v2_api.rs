@@ -132,7 +132,7 @@ impl LoadBalancing {
             TargetGroupKind::Network => "network",
         };
         xml.element("LoadBalancerArn", &group.load_balancer_arn)
-            .element("DNSName", format!("{name}-1234567890.{}.elb.amazonaws.com", crate::REGION))
+            .element("DNSName", format!("{name}-1234567890.{}.elb.amazonaws.com", self.region))
             .element("CreatedTime", timestamp(self.start, SimTime::ZERO))
             .element("LoadBalancerName", name)
             .element("Scheme", "internal")

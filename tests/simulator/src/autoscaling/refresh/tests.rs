@@ -9,7 +9,7 @@ fn at(seconds: u64) -> SimTime {
 
 /// A group `g` of so many instances, whose launches take a minute, with a terminating hook of ten minutes.
 fn group(desired: u32) -> AutoScaling {
-    let mut asg = AutoScaling::new("2026-01-01T00:00:00Z".parse().unwrap(), 7);
+    let mut asg = AutoScaling::new(crate::REGION, "2026-01-01T00:00:00Z".parse().unwrap(), 7);
     let hook = HookSpec { heartbeat_timeout: Duration::from_secs(600), ..HookSpec::default() };
     asg.add_group(GroupSpec { name: "g".to_owned(), desired, hooks: vec![hook], ..GroupSpec::default() });
     asg.advance(at(0));
