@@ -11,6 +11,7 @@ mod endings;
 mod orders;
 mod pending;
 mod returning;
+mod told;
 mod verifying;
 mod waiting;
 mod wants;
@@ -18,13 +19,13 @@ mod wants;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use told::{CompletionAnswer, after_completion, leave_to};
+
 use crate::facts::{Facts, Kind, matters};
 use crate::needs::{Class, Needs};
 use crate::phase::{IllegalMove, Outcome, Phase};
 use crate::policy::{AtDeadline, Policy};
-use crate::record::{
-    ActionResult, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation, Record, SHOWN, Shown, Stage, later,
-};
+use crate::record::{ActionResult, ContainerInstance, Intent, Note, Obligation, Record, SHOWN, Shown, Stage, later};
 use crate::sight::{GroupSight, LifecycleState, Seen, TargetSight};
 use crate::time::{Mono, Now, Watch};
 use crate::why::{Left, Why};
@@ -104,19 +105,6 @@ pub struct Decision {
     /// A move that the table of phases does not allow: a mistake of this program. The drain stands still in the phase it is
     /// in, and whoever carries this decision out must say so loudly.
     pub fault: Option<IllegalMove>,
-}
-
-/// What came back from a `CompleteLifecycleAction`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CompletionAnswer {
-    /// It succeeded.
-    Accepted,
-    /// `No active Lifecycle Action found with instance ID …`: our action is over already.
-    NoActiveAction,
-    /// It is not allowed; the text says what is missing.
-    Denied(String),
-    /// Anything else; the text says what.
-    Failed(String),
 }
 
 /// What one phase makes of what was seen.
@@ -352,60 +340,6 @@ fn end(draft: &mut Record, outcome: Outcome, note: String, keep: Duration, now: 
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     let (intent, expires_at) = (draft.intent().cloned(), later(now, keep).as_second());
     enter(draft, Stage::Done { outcome, intent, expires_at }, note, now)
-}
-
-/// The record of a drain whose part is over, once the hook of another controller holds its instance. It must be saved; that
-/// controller opens a drain of its own over it.
-///
-/// # Errors
-/// Its part is not over, so that it is not to be ended.
-pub fn leave_to(record: &Record, lifecycle: &Lifecycle, keep: Duration, now: Timestamp) -> Result<Record, IllegalMove> {
-    let mut next = record.clone();
-    let outcome = record.intent().map_or(Outcome::WaitLost, |intent| intent.outcome);
-    let note = format!("hook {} of group {} holds it for another controller", lifecycle.hook, lifecycle.group);
-    end(&mut next, outcome, note, keep, now)?;
-    next.updated_at = now;
-    Ok(next)
-}
-
-/// The record after Auto Scaling was told. It must be saved.
-pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Policy, now: Timestamp) -> Record {
-    let mut next = record.clone();
-    let Stage::Completing { intent, .. } = next.stage.clone() else { return next };
-    let note = match answer {
-        CompletionAnswer::Accepted => format!("Auto Scaling accepted {}", intent.result),
-        CompletionAnswer::NoActiveAction => "our lifecycle action is over already".to_owned(),
-        CompletionAnswer::Denied(what) | CompletionAnswer::Failed(what) => {
-            if let Stage::Completing { refused_since, .. } = &mut next.stage {
-                // What fails otherwise, as when Auto Scaling throttles, is no refusal.
-                let denied = matches!(answer, CompletionAnswer::Denied(_));
-                *refused_since = denied.then(|| refused_since.unwrap_or(now));
-            }
-            next.attempts = next.attempts.saturating_add(1);
-            next.last_error = Some(LastError { at: now, what: what.clone() });
-            return next;
-        }
-    };
-    let lifecycle = next.lifecycle.as_ref();
-    if intent.result == ActionResult::Abandon && lifecycle.is_some_and(Lifecycle::may_be_retained) {
-        // What becomes of it is the group's to show: it keeps the instance, or another hook's result was quicker.
-        if next.history.last().is_none_or(|event| event.what != note) {
-            next.note(now, note);
-        }
-        return next;
-    }
-    let (moved, why) = if next.lives_on() && next.container_instances.iter().any(|c| c.draining_is_ours) {
-        let moved = enter(&mut next, Stage::Returning { intent: Some(intent) }, note, now);
-        (moved, Why::WaitingForReturn("completed".to_owned()))
-    } else {
-        let moved = end(&mut next, intent.outcome, note, policy.keep_finished, now);
-        (moved, Why::Done(intent.outcome))
-    };
-    match moved {
-        Ok(()) => next.explain(&why),
-        Err(fault) => next.last_error = Some(LastError { at: now, what: format!("a mistake in ecs-drain: {fault}") }),
-    }
-    next
 }
 
 fn show_what_is_left(draft: &mut Record, view: &View<'_>) {
