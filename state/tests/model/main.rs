@@ -18,9 +18,9 @@
 //! before it is made. (iii) A group is asked once to terminate an instance. (iv) Nothing is called for a drain that is paused.
 //! (v) Our `DRAINING` is undone where the instance lives on, and nobody else's. (vi) No more drains go on than the budget
 //! allows. (vii) Once nothing interferes and the world goes on, every way ends: there is no way back to a state that was there
-//! before.
+//! before. (viii) While our hook holds the instance its drain goes on: that is what the program sends heartbeats for.
 //!
-//! Heartbeats, what opens a drain, and rates are of the program around this crate, and are not in this model.
+//! The heartbeats themselves, what opens a drain, and rates are of the program around this crate, and are not in this model.
 //!
 //! Moments are measured from now, and those that can make no difference are replaced by one ([`memory`]), so that there is an
 //! end of states. The search is of our own: what is hard is that relation, and a library's search would not make it easier.

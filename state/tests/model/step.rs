@@ -546,6 +546,18 @@ impl Model {
 
     /// Writes a record. What another had decided by the record before fails from then on.
     fn put(&self, state: &mut State, n: usize, record: Record) {
+        let held = match state.sites[n].world.truth().member {
+            Member::Waiting(kind) => record.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.kind == kind),
+            _ => false,
+        };
+        if held && record.is_done() {
+            state.breaks("its drain ends, and with it the heartbeats, while our hook holds the instance");
+        }
+        if held && record.is_refused_for_good() {
+            state.breaks(
+                "its heartbeats end while our hook holds the instance, although nobody has refused its completion",
+            );
+        }
         let site = &mut state.sites[n];
         site.table = Arc::new(plain(record));
         if let Some(Late::Save(_)) = site.late {

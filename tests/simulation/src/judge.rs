@@ -22,6 +22,12 @@ const PASS: Duration = Duration::from_secs(15);
 const SEARCHED: Duration = Duration::from_secs(60);
 const SEARCHED_ELSEWHERE: Duration = Duration::from_secs(300);
 
+/// How old the list of the tasks that stop may be then.
+const LISTED: Duration = Duration::from_secs(60);
+
+/// For how long a record that was written or read may be believed when a call is sent.
+const RECORDED: Duration = Duration::from_secs(10);
+
 /// For how long the hooks of a group in which nothing waits are believed, seconds.
 const HOOKS_LAST: u64 = 300;
 
@@ -52,11 +58,12 @@ impl Complaint {
     }
 
     pub fn unfinished(record: &Record) -> Complaint {
-        let (instance_id, phase, message) = (&record.instance_id, record.phase(), &record.shown.message);
+        let Record { instance_id, region, .. } = record;
+        let (phase, message) = (record.phase(), &record.shown.message);
         Complaint::of(
             "unfinished",
             instance_id,
-            format!("{instance_id} is {phase}: {message} ({:?})", record.last_error),
+            format!("{instance_id} of {region} is {phase}: {message} ({:?})", record.last_error),
         )
     }
 }
@@ -125,12 +132,14 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
                     works_again_while_told_late(fleet.plan, &broken.instance, broken.at)
                         || was_left_out(fleet.plan, cloud, &broken.instance, broken.at)
                 }
+                // What was saved before it was restored is sent a moment later.
+                "unsaved completion" | "unsaved act" => was_just_restored(fleet.plan, broken.at),
                 checker if checker.starts_with("premature") => {
                     may_lose(fleet.plan, cloud, &broken.instance, broken.at)
                         || cannot_be_seen(fleet.plan, cloud, &broken.instance, broken.at)
                 }
                 "task stopped" => {
-                    was_just_made_active(fleet.plan, &broken.instance, broken.at)
+                    was_just_made_active(fleet.plan, &broken.instance, broken.at, LAG + PASS)
                         || was_active_in_between(fleet.plan, &broken.instance, broken.at)
                 }
                 _ => false,
@@ -251,19 +260,20 @@ fn works_again_while_told_late(plan: &Plan, of: &str, when: SimTime) -> bool {
 /// containers run on after that, and ECS says nothing more of them.
 fn cannot_be_seen(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
     let deregistered = cloud.world.ecs.truth(of).deregistered_at;
-    was_just_made_active(plan, of, when)
+    was_just_made_active(plan, of, when, LAG + LISTED)
         || was_just_registered_again(plan, of, when)
-        || deregistered.is_some_and(|at| was_just_made_active(plan, of, at))
+        || deregistered.is_some_and(|at| was_just_made_active(plan, of, at, LAG + LISTED))
 }
 
 /// Whether someone had just made the instance `ACTIVE`: what lands on it then can be there before any read shows it.
-fn was_just_made_active(plan: &Plan, of: &str, when: SimTime) -> bool {
-    happened_within(
-        plan,
-        when,
-        LAG + PASS,
-        |what| matches!(what, Happening::ByHand { instance, active: true } if instance == of),
-    )
+fn was_just_made_active(plan: &Plan, of: &str, when: SimTime, span: Duration) -> bool {
+    let by_hand = |what: &Happening| matches!(what, Happening::ByHand { instance, active: true } if instance == of);
+    happened_within(plan, when, span, by_hand)
+}
+
+/// Whether the table was restored so shortly before that what the record said until then counts.
+fn was_just_restored(plan: &Plan, when: SimTime) -> bool {
+    happened_within(plan, when, RECORDED, |what| matches!(what, Happening::TableRestored { .. }))
 }
 
 /// Whether someone made the instance `ACTIVE` and then `DRAINING` again: where nobody looked in between, the grace of
@@ -284,21 +294,30 @@ fn was_active_in_between(plan: &Plan, of: &str, when: SimTime) -> bool {
 fn was_just_registered_again(plan: &Plan, of: &str, when: SimTime) -> bool {
     let Some(home) = plan.groups.iter().find(|group| group.instances.iter().any(|id| id == of)) else { return false };
     let registered = |here: bool, searched: Duration| {
-        happened_within(plan, when, LAG + searched + PASS, |what| match what {
+        happened_within(plan, when, searched.saturating_add(LAG + PASS), |what| match what {
             Happening::RegistersAgain { instance, cluster } => {
                 instance == of && (home.cluster.as_ref() == Some(cluster)) == here
             }
             _ => false,
         })
     };
-    home.cluster.is_some() && (registered(true, SEARCHED) || registered(false, SEARCHED_ELSEWHERE))
+    // While its first registration keeps its agent, no other cluster is searched once more.
+    let keeps_its_agent = || {
+        let lost = |what: &Happening| matches!(what, Happening::Agent { instance, connected: false } if instance == of);
+        !happened_within(plan, when, Duration::MAX, lost)
+    };
+    let elsewhere = || {
+        let span = if keeps_its_agent() { Duration::MAX } else { SEARCHED_ELSEWHERE };
+        registered(false, span)
+    };
+    home.cluster.is_some() && (registered(true, SEARCHED) || elsewhere())
 }
 
 /// Whether something happened at most so long before.
 fn happened_within(plan: &Plan, when: SimTime, span: Duration, what: impl Fn(&Happening) -> bool) -> bool {
     plan.script.iter().any(|(at, happening)| {
         let begun = BEGIN + seconds(*at);
-        what(happening) && (begun..begun + span).contains(&when)
+        what(happening) && (begun..begun.saturating_add(span)).contains(&when)
     })
 }
 

@@ -5,6 +5,7 @@ use crate::many::complaints;
 use crate::plan::{Plan, plan};
 use crate::play::{Played, play};
 use crate::shrink::shrink;
+use aws_simulator::Simulator;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -26,13 +27,19 @@ pub fn story(seed: u64, first: &Complaint) -> String {
     text
 }
 
-/// The last calls, without those that only keep the lease and look for work; where one instance is named, without those
-/// that are about others alone.
+/// The last calls of each region, without those that only keep the lease and look for work; where one instance is named,
+/// without those that are about others alone.
 fn calls(played: &Played, instance: &str) -> String {
+    let near = calls_in(&played.simulator, instance);
+    let far = played.far.iter().map(|far| format!("\n\nin the second region:\n{}", calls_in(far, instance)));
+    far.fold(near, |text, far| text + &far)
+}
+
+fn calls_in(region: &Simulator, instance: &str) -> String {
     let dull = ["lease/", "IndexName=", "DescribeAutoScalingGroups", "BatchGetItem", "ReceiveMessage"];
     let tells = |line: &str| !dull.iter().any(|dull| line.contains(dull)) || !line.ends_with("200");
     let concerns = |line: &str| line.contains(instance) || !line.contains("i-0");
-    played.simulator.peek(|cloud| {
+    region.peek(|cloud| {
         let ours = cloud.log.entries().iter().filter(|entry| entry.number.is_some()).map(ToString::to_string);
         let lines: Vec<_> = ours.filter(|line| tells(line) && concerns(line)).collect();
         lines[lines.len().saturating_sub(LAST)..].join("\n")
