@@ -548,7 +548,7 @@ impl Model {
     fn put(&self, state: &mut State, n: usize, record: Record) {
         let held = match state.sites[n].world.truth().member {
             Member::Waiting(kind) => record.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.kind == kind),
-            _ => false,
+            Member::InService | Member::LetGo | Member::Pooled | Member::Absent => false,
         };
         if held && record.is_done() {
             state.breaks("its drain ends, and with it the heartbeats, while our hook holds the instance");
