@@ -73,7 +73,7 @@ fn plans_hold_every_kind_of_fault_and_of_happening() {
         .collect();
     happenings.sort();
     happenings.dedup();
-    assert_eq!(happenings.len(), 32, "{happenings:?}");
+    assert_eq!(happenings.len(), 33, "{happenings:?}");
     for feature in Feature::ALL {
         assert!((1..=1000).any(|seed| plan(seed).has(feature)), "no fleet of a thousand is {}", feature.name());
     }
