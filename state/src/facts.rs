@@ -259,6 +259,7 @@ impl Facts {
                 }
             }
             None => {
+                // Also one that was never seen before: nobody says when it ran.
                 let ran_unseen = !task.ran;
                 task.sight = None;
                 task.stopped = Some(read);
