@@ -214,7 +214,7 @@ fn a_deadline_and_a_wall_clock_that_jumps_break_no_promise() {
 
 /// Every two faults, and each way in which a drain can begin: every state.
 #[test]
-#[ignore = "takes an hour"]
+#[ignore = "takes a quarter of an hour"]
 fn any_two_faults_break_no_promise() {
     for begins in BEGINNINGS {
         for (n, one) in KINDS.into_iter().enumerate() {
