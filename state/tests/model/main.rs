@@ -18,7 +18,8 @@
 //! before it is made. (iii) A group is asked once to terminate an instance. (iv) Nothing is called for a drain that is paused.
 //! (v) Our `DRAINING` is undone where the instance lives on, and nobody else's. (vi) No more drains go on than the budget
 //! allows. (vii) Once nothing interferes and the world goes on, every way ends: there is no way back to a state that was there
-//! before. (viii) While our hook holds the instance its drain goes on: that is what the program sends heartbeats for.
+//! before. (viii) While our hook holds the instance its drain goes on, unless it was cancelled: that is what the
+//! program sends heartbeats for.
 //!
 //! The heartbeats themselves, what opens a drain, and rates are of the program around this crate, and are not in this model.
 //!
