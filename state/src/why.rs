@@ -212,12 +212,12 @@ impl fmt::Display for Why {
                 f,
                 "{}",
                 match outcome {
-                    Outcome::Drained => "drained: every task and registration was seen gone, and it was let go",
+                    Outcome::Drained => "drained: every task and registration was seen gone",
                     Outcome::TimedOut => "let go at its deadline",
                     Outcome::Abandoned => "abandoned at its deadline",
                     Outcome::Forced => "let go by order",
                     Outcome::NotInCluster => "let go: it is in no cluster",
-                    Outcome::Cancelled => "cancelled: our DRAINING was undone",
+                    Outcome::Cancelled => "cancelled: a DRAINING of ours is undone where the instance lives on",
                     Outcome::InstanceGone => "the instance no longer exists",
                     Outcome::WaitLost =>
                         "its wait ended without us: the hook was deleted, timed out, or another hook abandoned",

@@ -175,6 +175,27 @@ fn a_cancelled_drain_leaves_the_instance_active() {
     assert!(!draining(&ended.simulator, A));
 }
 
+/// The cancelled drain cannot be undone any more; the instance is held meanwhile, and let go once it is drained.
+#[test]
+fn an_instance_whose_drain_was_cancelled_a_moment_before_its_group_terminates_it_is_drained_under_the_hook() {
+    let ((cancelled, drained), simulator) = while_running(&KEEP, async |simulator: Simulator, store| {
+        let until = async |what: &str, is: fn(&Record) -> bool| {
+            until(&simulator, what, async || record(&store, A).await.is_some_and(|record| is(&record))).await;
+            record(&store, A).await.unwrap()
+        };
+        drain_and_cancel(&simulator, &store).await;
+        until("its DRAINING is being undone", |record| record.phase() == Phase::Returning).await;
+        simulator.with(|cloud| cloud.terminate(A, true).unwrap());
+        let cancelled = until("the cancelled drain has ended", Record::is_done).await;
+        (cancelled, until("it is drained under the hook", |record| record.generation == 2 && record.is_done()).await)
+    });
+    let note = cancelled.history.last().map(|event| event.what.as_str());
+    assert_eq!((cancelled.outcome(), note), (Some(Outcome::Cancelled), Some("its group terminates it meanwhile")));
+    assert_eq!((drained.outcome(), drained.lifecycle.is_some()), (Some(Outcome::Drained), true));
+    assert_eq!(simulator.peek(|cloud| our_completions(cloud, A).len()), 1);
+    no_violation(&simulator);
+}
+
 /// At most one drains at a time; the others wait, and their records show the reason.
 #[test]
 fn operators_drains_keep_to_the_budget_and_say_so() {

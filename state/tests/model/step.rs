@@ -552,7 +552,7 @@ impl Model {
         };
         // One that was cancelled is followed by a drain that intake opens, which is not of this crate.
         if held && record.is_done() && record.outcome() != Some(Outcome::Cancelled) {
-            state.breaks("its drain ends, and with it the heartbeats, while our hook holds the instance");
+            state.breaks("its drain ends while our hook holds the instance");
         }
         if held && record.is_refused_for_good() {
             state.breaks(
