@@ -13,7 +13,7 @@
 
 use crate::aws::calls::RECORD_LIFECYCLE_ACTION_HEARTBEAT;
 use crate::aws::{Beat, ErrorClass};
-use crate::beats::{Key, State};
+use crate::beats::{Key, State, supposed_end};
 use crate::clock::{Clock, Leadership};
 use crate::groups::{GroupsView, Member, is_waiting};
 use crate::metrics::HeartbeatResult;
@@ -45,7 +45,7 @@ const AT_ONCE: usize = 200;
 pub async fn beat(scope: &ScopeState, clock: &Clock, leadership: &Leadership, dry_run: bool) {
     let mut flying = FuturesUnordered::new();
     loop {
-        refresh(scope, clock.mono());
+        refresh(scope, clock);
         let now = clock.mono();
         let due = scope.beats.next_due();
         let turn = async {
@@ -95,7 +95,8 @@ pub(crate) fn rhythm(timeout: Duration, leads: bool) -> Duration {
 }
 
 /// Takes over what waits now, and forgets what no longer does.
-fn refresh(scope: &ScopeState, now: Mono) {
+fn refresh(scope: &ScopeState, clock: &Clock) {
+    let now = clock.mono();
     let Some(view) = scope.groups.borrow().clone() else { return };
     let known_view = scope.beaten.replace(Some(view.clone()));
     let changed = scope.bells.phases.take();
@@ -109,7 +110,9 @@ fn refresh(scope: &ScopeState, now: Mono) {
     let previous = scope.previous.borrow().clone();
     let mut states = scope.beats.0.borrow_mut();
     let mut old = std::mem::take(&mut *states);
-    for ((instance, hook), (member, timeout)) in wanted(scope, &view) {
+    let wanted = wanted(scope, &view);
+    let count = wanted.len();
+    for (number, ((instance, hook), (member, timeout))) in wanted.into_iter().enumerate() {
         if ends(scope, &instance) {
             continue;
         }
@@ -120,12 +123,12 @@ fn refresh(scope: &ScopeState, now: Mono) {
         // A wait after a drain that is over is probed at once: the next drain begins only then.
         let previous = previous.as_deref().filter(|_| !first_look && !over);
         let began = previous.and_then(|before| began(before, &key, &member));
+        let supposed = supposed_end((number, count), timeout, now, clock.now());
         let mut state = old.remove(&key).unwrap_or_else(|| {
             let spread = if first_look { SPREAD.mul_f64(fastrand::f64()) } else { Duration::ZERO };
-            let (due, since) = match began {
-                Some(since) => ((since + rhythm(timeout, true)).max(now), since),
-                // One that is killed again and again begins with others each time.
-                None => (now + spread, now + spread),
+            let (due, expires) = match began {
+                Some(since) => ((since + rhythm(timeout, true)).max(now), since + timeout),
+                None => (now + spread, supposed),
             };
             State {
                 group: member.group.clone(),
@@ -133,7 +136,7 @@ fn refresh(scope: &ScopeState, now: Mono) {
                 timeout,
                 over: false,
                 due,
-                expires: since + timeout,
+                expires,
                 last: None,
                 accepted_when_over: 0,
                 not_held: 0,
@@ -151,7 +154,10 @@ fn refresh(scope: &ScopeState, now: Mono) {
             state.due = state.due.min(now);
         }
         state.set_over(over);
-        state.timeout = timeout;
+        // Its hook was read since.
+        if std::mem::replace(&mut state.timeout, timeout) != timeout && !state.tried {
+            state.expires = supposed;
+        }
         states.insert(key, state);
     }
     // What is under way is answered yet.
