@@ -10,22 +10,31 @@ use std::time::Duration;
 /// One instance under one hook.
 pub type Key = (String, String);
 
+/// A hook's timeout where it could not be read: the shortest that Auto Scaling allows.
+/// (Source: Auto Scaling API reference, `PutLifecycleHook`: 30 to 7200 seconds.)
+pub const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// By how much a first one counts as overdue at most. A process that has just started owes one for each instance that waits, which takes
 /// minutes where there are thousands: looks at the groups and completions that have waited for so long go before them.
 const OVERDUE: Duration = Duration::from_secs(5);
 
+/// How long a hook waits where nobody says otherwise. (Source: Auto Scaling API reference, `PutLifecycleHook`.)
+const USUAL_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// When the wait of the instance with this number of so many ends, as a process that has just started supposes: nobody tells it when the
-/// last heartbeat was.
+/// last heartbeat was. Without a timeout the hook has not been read, and the wait may end at any moment.
 ///
 /// Every instance has a place in a round that takes two thirds of its hook's timeout, by the wall clock, and is supposed to have had
 /// its heartbeat when the round came by. So a process that is killed before it has come to all of them is followed by one that goes
-/// on about where it was: chance would leave some out for hours.
-pub fn supposed_end((number, of): (usize, usize), timeout: Duration, now: Mono, wall: Timestamp) -> Mono {
-    let round = timeout * 2 / 3;
+/// on about where it was: chance would leave some out for hours. Hooks that are not read yet are supposed to wait as long as most do, or
+/// each process would begin with the same instances where those that are killed live for a multiple of a short round.
+pub fn supposed_end((number, of): (usize, usize), timeout: Option<Duration>, now: Mono, wall: Timestamp) -> Mono {
+    let round = timeout.unwrap_or(USUAL_TIMEOUT) * 2 / 3;
     let place = number as f64 / of.max(1) as f64;
     let moved = wall.as_duration().as_secs_f64() / round.as_secs_f64().max(1.0);
     let until_its_turn = (place - moved).rem_euclid(1.0);
-    now + round.mul_f64(until_its_turn) + (timeout - round)
+    let left = timeout.unwrap_or(UNKNOWN_TIMEOUT);
+    now + left.mul_f64((1.0 + 2.0 * until_its_turn) / 3.0)
 }
 
 /// What is known of heartbeats, by instance and hook.
@@ -142,17 +151,19 @@ mod tests {
     fn a_process_that_is_killed_each_minute_goes_on_where_the_one_before_was() {
         let (timeout, life) = (Duration::from_secs(3600), Duration::from_secs(60));
         let begin: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap_or_default();
-        let mut last = [0; 1000];
-        for minute in 0..240 {
-            let wall = begin + life * minute;
-            let mut order: Vec<usize> = (0..last.len()).collect();
-            order.sort_by_key(|number| supposed_end((*number, 1000), timeout, at(0), wall));
-            for number in order.into_iter().take(30) {
-                let before = std::mem::replace(&mut last[number], minute);
-                assert!(life * (minute - before) < timeout, "{number} had none from minute {before} to {minute}");
+        for known in [Some(timeout), None] {
+            let mut last = [0; 1000];
+            for minute in 0..240 {
+                let wall = begin + life * minute;
+                let mut order: Vec<usize> = (0..last.len()).collect();
+                order.sort_by_key(|number| supposed_end((*number, 1000), known, at(0), wall));
+                for number in order.into_iter().take(30) {
+                    let before = std::mem::replace(&mut last[number], minute);
+                    assert!(life * (minute - before) < timeout, "{number} had none from minute {before} to {minute}");
+                }
             }
+            assert!(last.iter().all(|minute| life * (240 - minute) < timeout), "{last:?}");
         }
-        assert!(last.iter().all(|minute| life * (240 - minute) < timeout), "{last:?}");
     }
 
     /// Where many are due, the rate decides how many are sent in time: those whose wait would end first go first.

@@ -11,6 +11,10 @@ pub struct GroupsView {
     pub read: Read,
     /// Groups whose warm pool could not be read: nothing is said of their members that are not shown.
     pub unread: BTreeSet<String>,
+    /// Why some warm pool could not be read, if it was asked for.
+    pub pools_failed: Option<String>,
+    /// Why the hooks of some selected group cannot be read.
+    pub hooks_failed: Option<String>,
     /// Every group, by name.
     pub groups: BTreeMap<String, GroupInfo>,
     /// Every instance of a group or of its warm pool, by EC2 instance id.

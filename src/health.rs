@@ -2,8 +2,10 @@
 //!
 //! *Alive* means that its loops continue. A process whose calls fail is alive: nothing would be better after a restart, and
 //! what waits under ecs-drain hooks is kept waiting meanwhile. *Ready* means that it could do its work now: the table was
-//! found, and each account and region was reached and its groups listed once.
+//! found, each account and region was reached and its groups listed once, and nothing that it must read has failed for long
+//! ([`crate::blind`]).
 
+use crate::blind::Blind;
 use crate::clock::Clock;
 use ecs_drain_state::Mono;
 use std::collections::BTreeMap;
@@ -20,6 +22,8 @@ const GROUPS_STAND_STILL: Duration = Duration::from_secs(600);
 /// What the loops say of themselves. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Health {
+    /// What cannot be read.
+    pub blind: Blind,
     clock: Clock,
     state: Arc<Mutex<State>>,
 }
@@ -42,7 +46,7 @@ struct Scope {
 impl Health {
     /// Nothing has been done yet.
     pub fn new(clock: Clock) -> Health {
-        Health { clock, state: Arc::default() }
+        Health { blind: Blind::new(clock.clone()), clock, state: Arc::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -120,6 +124,8 @@ impl Health {
         if state.scopes.is_empty() && state.missing == 0 {
             missing.push("no account and region has been reached yet".to_owned());
         }
+        drop(state);
+        missing.extend(self.blind.long());
         missing
     }
 }
@@ -127,6 +133,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blind::What;
 
     #[tokio::test(start_paused = true)]
     async fn it_is_ready_when_all_was_found_once() {
@@ -145,8 +152,13 @@ mod tests {
         health.found();
         health.looked_at_groups("1/eu-west-1/", true);
         assert!(health.not_ready().is_empty());
-        // A look that fails later does not make it unready: it goes on with what it knows.
+        // A look that fails later does not make it unready, unless it goes on to: it works with what it knows.
         health.looked_at_groups("1/eu-west-1/", false);
+        health.blind.misses("account 1, region eu-west-1", What::Groups, &"denied");
+        assert!(health.not_ready().is_empty());
+        tokio::time::sleep(crate::blind::LONG).await;
+        assert_eq!(health.not_ready().len(), 1);
+        health.blind.sees("account 1, region eu-west-1", What::Groups);
         assert!(health.not_ready().is_empty());
     }
 

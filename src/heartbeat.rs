@@ -13,22 +13,20 @@
 
 use crate::aws::calls::RECORD_LIFECYCLE_ACTION_HEARTBEAT;
 use crate::aws::{Beat, ErrorClass};
-use crate::beats::{Key, State, supposed_end};
+use crate::beats::{Key, State, UNKNOWN_TIMEOUT, supposed_end};
+use crate::blind::What;
 use crate::clock::{Clock, Leadership};
 use crate::groups::{GroupsView, Member, is_waiting};
 use crate::metrics::HeartbeatResult;
 use crate::scope::{Known, OurHooks, ScopeState};
 use ecs_drain_state::{Answer, Lifecycle, LifecycleState, Mono, Phase, Read, Record};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 /// The first heartbeats after a start are spread over this long.
 const SPREAD: Duration = Duration::from_secs(1);
-/// A hook's timeout where it could not be read: the shortest that Auto Scaling allows.
-/// (Source: Auto Scaling API reference, `PutLifecycleHook`: 30 to 7200 seconds.)
-const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// From which span on a heartbeat at half of the hook's timeout is early enough.
 const LONG: Duration = Duration::from_secs(30 * 60);
 /// How soon to try again after a failure.
@@ -38,6 +36,8 @@ const PROBE: Duration = Duration::from_secs(30);
 /// How many heartbeats in a row find no action of a drain's hook before that is said: one can be on its way when the action
 /// ends as it should.
 const SAID_AT: u32 = 2;
+/// What a group says of an instance that a terminating hook holds.
+const WAITS: &str = "Terminating:Wait";
 /// How many heartbeats are under way at once, at most: so many are sent while one that hangs runs out of its time.
 const AT_ONCE: usize = 200;
 
@@ -97,8 +97,14 @@ pub(crate) fn rhythm(timeout: Duration, leads: bool) -> Duration {
 /// Takes over what waits now, and forgets what no longer does.
 fn refresh(scope: &ScopeState, clock: &Clock) {
     let now = clock.mono();
-    let Some(view) = scope.groups.borrow().clone() else { return };
-    let known_view = scope.beaten.replace(Some(view.clone()));
+    let read = scope.groups.borrow().clone();
+    let is_blind = || scope.health.blind.is_blind(&scope.place(), What::Groups);
+    let view = match &read {
+        Some(view) => view.clone(),
+        None if is_blind() => Rc::new(recorded(scope, now)),
+        None => return,
+    };
+    let known_view = scope.beaten.replace(read);
     let changed = scope.bells.phases.take();
     let waits = |instance: &str| view.members.get(instance).is_some_and(|member| is_waiting(&member.state));
     if known_view.as_ref().is_some_and(|known| Rc::ptr_eq(known, &view))
@@ -123,7 +129,8 @@ fn refresh(scope: &ScopeState, clock: &Clock) {
         // A wait after a drain that is over is probed at once: the next drain begins only then.
         let previous = previous.as_deref().filter(|_| !first_look && !over);
         let began = previous.and_then(|before| began(before, &key, &member));
-        let supposed = supposed_end((number, count), timeout, now, clock.now());
+        let known = (timeout != UNKNOWN_TIMEOUT).then_some(timeout);
+        let supposed = supposed_end((number, count), known, now, clock.now());
         let mut state = old.remove(&key).unwrap_or_else(|| {
             let spread = if first_look { SPREAD.mul_f64(fastrand::f64()) } else { Duration::ZERO };
             let (due, expires) = match began {
@@ -162,6 +169,26 @@ fn refresh(scope: &ScopeState, clock: &Clock) {
     }
     // What is under way is answered yet.
     states.extend(old.into_iter().filter(|(_, state)| state.flying));
+}
+
+/// What the records of unfinished drains say of the groups: that is all there is while no look at the groups has succeeded yet. A
+/// heartbeat for a wait that is over does nothing.
+fn recorded(scope: &ScopeState, now: Mono) -> GroupsView {
+    let slots = scope.fleet.slots();
+    let records = slots.values().map(|slot| &slot.drain.record);
+    let members = records.filter_map(|record| {
+        let lifecycle = record.lifecycle.as_ref()?;
+        let state = WAITS.to_owned();
+        Some((record.instance_id.clone(), Member { group: lifecycle.group.clone(), state, healthy: true }))
+    });
+    GroupsView {
+        read: Read { began: now, ended: now },
+        unread: BTreeSet::new(),
+        pools_failed: None,
+        hooks_failed: None,
+        groups: BTreeMap::new(),
+        members: members.collect(),
+    }
 }
 
 /// Takes over that the drain of an instance has come to another phase; false if a state of it is to be added, or to go.

@@ -31,6 +31,7 @@
 //! | [`aws`] | the only place that names `aws_sdk_*` (with `store` for DynamoDB): its own types in and out, error classes, request rates | hide a failure |
 //! | [`clock`] | the one clock, and until when this replica leads | |
 //! | [`health`], [`metrics`], [`http`] | whether it lives and is ready, its numbers, and both over HTTP | change anything |
+//! | [`blind`] | what cannot be read, since when and why | keep an account of what can |
 //! | [`doctor`] | tries a configuration as it would be used | change anything |
 //! | [`iam`] | the least IAM policy, from the list of calls | reach AWS |
 //! | [`quote`] | text from outside, quoted in a sentence | |
@@ -42,6 +43,7 @@
 pub mod act;
 pub mod aws;
 pub mod beats;
+pub mod blind;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -3,7 +3,7 @@
 //! A map was chosen over an embedded database behind the same store, because a dry run must not need more than a run:
 //! the map is a few lines in each method, and a dry run needs none of what it does not do (conditions between processes).
 
-use crate::store::{Answer, OpenWork, Pauses, Read, ReadRequest, Saved, Store, StoreError, UnfinishedKey};
+use crate::store::{Answer, OpenWork, Pauses, Read, ReadRequest, Saved, Status, Store, StoreError, UnfinishedKey};
 use ecs_drain_state::Record;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,6 +24,17 @@ impl Records {
     pub async fn check(&self) -> Result<(), StoreError> {
         match self {
             Records::Table(store) => store.check().await,
+            Records::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Writes what cannot be read. A dry run changes nothing.
+    ///
+    /// # Errors
+    /// When the table did not answer, or refused.
+    pub async fn set_status(&self, status: &Status) -> Result<(), StoreError> {
+        match self {
+            Records::Table(store) => store.set_status(status).await,
             Records::Memory(_) => Ok(()),
         }
     }

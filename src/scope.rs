@@ -1,5 +1,6 @@
 //! What the controller keeps of one account and region while it runs. All of it can be lost.
 
+use crate::aws::Beat;
 use crate::aws::{HookView, Session};
 use crate::beats::Beats;
 use crate::config;
@@ -38,6 +39,8 @@ pub struct ScopeState {
     pub sizes_wanted: RefCell<BTreeSet<String>>,
     /// Records that cannot be read, with what was said of them: their drains stand still.
     pub unreadable: RefCell<BTreeMap<String, Unread>>,
+    /// Since when instances have been seen waiting under a hook of ours without a drain.
+    pub unopened: RefCell<BTreeMap<String, Mono>>,
     /// Told what changed, one bell for each loop.
     pub bells: Bells,
     /// Heartbeats.
@@ -171,6 +174,7 @@ impl ScopeState {
             sizes: RefCell::default(),
             sizes_wanted: RefCell::default(),
             unreadable: RefCell::default(),
+            unopened: RefCell::default(),
             bells: Bells::default(),
             beats: Beats::default(),
             previous: RefCell::default(),
@@ -196,8 +200,10 @@ impl ScopeState {
     }
 
     /// What it looks like now.
-    pub fn picture(&self) -> Picture {
+    pub fn picture(&self, now: Mono) -> Picture {
         let mut picture = Picture::default();
+        self.note_unopened(now);
+        picture.unopened = self.unopened.borrow().values().map(|since| now.since(*since)).max().unwrap_or_default();
         for slot in self.fleet.slots().values() {
             picture.add(&slot.drain.record, slot.stuck);
         }
@@ -207,6 +213,30 @@ impl ScopeState {
         picture.unreadable = u32::try_from(broken).unwrap_or(u32::MAX);
         picture.waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
         picture
+    }
+
+    /// Notes which instances wait under a hook of ours and have no drain. Not those whose action is over, which another hook holds;
+    /// nor those whose record cannot be read, which is told of itself.
+    fn note_unopened(&self, now: Mono) {
+        let view = self.groups.borrow().clone();
+        let has_drain = |instance: &str, hook: &str| match self.phases.borrow().get(instance) {
+            Some(known) if known.phase == Phase::Done => !self.beats.is_held_again(instance, hook),
+            Some(_) => true,
+            None => self.unreadable.borrow().contains_key(&self.key(instance)),
+        };
+        let holds = |instance: &str, hook: &HookView| {
+            self.beats.last(instance, &hook.name) != Some(Beat::NoActiveAction) && !has_drain(instance, &hook.name)
+        };
+        let waits = |view: &GroupsView, instance: &str, member: &Member| match self.our_hooks(view, &member.group) {
+            OurHooks::One(hook) => holds(instance, hook),
+            OurHooks::Several(hooks) => hooks.into_iter().any(|hook| holds(instance, hook)),
+            OurHooks::None | OurHooks::Unknown => false,
+        };
+        let before = self.unopened.take();
+        let Some(view) = view else { return };
+        let now_waiting = self.waiting(&view).filter(|(instance, member)| waits(&view, instance, member));
+        let since = |instance: &String| before.get(instance).copied().unwrap_or(now);
+        *self.unopened.borrow_mut() = now_waiting.map(|(instance, _)| (instance.clone(), since(instance))).collect();
     }
 
     /// How many instances wait in groups that have a hook of ours.

@@ -45,6 +45,8 @@ pub struct Searches {
     sights: RefCell<BTreeMap<String, (Read, ContainerInstanceSight)>>,
     /// Those that are being searched for.
     under_way: RefCell<BTreeSet<String>>,
+    /// Why the last search of every cluster was not complete; none after one that was.
+    pub failed: RefCell<Option<String>>,
     /// Rung when one is asked for.
     pub bell: Notify,
     /// Rung when a search has ended.
@@ -71,6 +73,11 @@ impl Searches {
     /// Returns whether a search for an instance that has no drain is asked for, or under way.
     pub fn is_wanted(&self, instance_id: &str) -> bool {
         self.wanted.borrow().contains_key(instance_id) || self.under_way.borrow().contains(instance_id)
+    }
+
+    /// Returns whether nobody looks for an instance that has no drain.
+    pub fn is_idle(&self) -> bool {
+        self.wanted.borrow().is_empty() && self.under_way.borrow().is_empty()
     }
 
     /// Asks again, from `since` on, for what could not be searched, unless somebody does already. It is as urgent as it was.

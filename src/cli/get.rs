@@ -1,5 +1,6 @@
 //! `ecs-drain get`: the drains, as a table. Reads the DynamoDB table and nothing else.
 
+use crate::blind::Spot;
 use crate::cli::pause::called;
 use crate::cli::words::{Screen, age, plain, when};
 use crate::cli::{Failure, Global, TableArgs};
@@ -101,7 +102,7 @@ async fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen:
     if args.output == Output::Json {
         return json(records);
     }
-    let paused = paused(store.pauses().await, now);
+    let paused = blind(store.blind(now).await, now) + &paused(store.pauses().await, now);
     if records.is_empty() {
         let hint = if args.all { "" } else { "; --all shows finished ones, and those of other controllers" };
         let whose = match (&args.cluster, args.all) {
@@ -112,6 +113,15 @@ async fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen:
         return Ok(format!("{paused}no drains {whose} in table {}{hint}\n", store.table()));
     }
     Ok(paused + &table(records, args.output == Output::Wide, now, screen))
+}
+
+/// What the controller cannot read, a line each.
+fn blind(spots: Result<Vec<Spot>, StoreError>, now: Timestamp) -> String {
+    let lasts = |spot: &Spot| now.duration_since(spot.since).unsigned_abs();
+    match spots {
+        Ok(spots) => spots.iter().map(|spot| format!("blind: {}\n", plain(&spot.line(lasts(spot))))).collect(),
+        Err(error) => format!("blind: perhaps; it cannot be read whether the controller is: {error}\n"),
+    }
 }
 
 /// What is paused as a whole, a line each.

@@ -6,6 +6,7 @@
 
 use super::{Shared, Stop, backoff};
 use crate::aws::Message;
+use crate::blind::What;
 use crate::events::{Event, is_fresh, read};
 use crate::intake::{Asked, Opened, open_asked};
 use crate::scope::ScopeState;
@@ -55,18 +56,24 @@ async fn poll(shared: &Shared, scope: &ScopeState, stop: &Stop, queue: &str, sen
     let mut pauses = backoff();
     while let Ok(room) = send.reserve().await {
         if !shared.leadership.leads() || stop.is_now() {
+            // Another replica takes them.
+            scope.health.blind.sees(&scope.place(), What::Queue);
             tokio::time::sleep(APART).await;
             continue;
         }
         let begun = shared.clock.mono();
         match scope.session.sqs.receive(queue, LONG_POLL).await {
             Ok(messages) if messages.is_empty() => {
+                scope.health.blind.sees(&scope.place(), What::Queue);
                 let passed = shared.clock.mono().since(begun);
                 tokio::time::sleep(APART.saturating_sub(passed)).await;
             }
-            Ok(messages) => room.send(messages),
+            Ok(messages) => {
+                scope.health.blind.sees(&scope.place(), What::Queue);
+                room.send(messages);
+            }
             Err(error) => {
-                tracing::error!(%error, "no events can be taken; everything is found by polling, but later");
+                scope.health.blind.misses(&scope.place(), What::Queue, &error);
                 tokio::time::sleep(pauses.next().unwrap_or(Duration::from_secs(60))).await;
                 continue;
             }

@@ -25,6 +25,7 @@ mod turns;
 
 use crate::act::Actor;
 use crate::aws::{AwsError, Environment};
+use crate::blind::{Spot, What};
 use crate::clock::{Clock, Leadership};
 use crate::config::Config;
 use crate::groups::GroupsView;
@@ -37,7 +38,7 @@ use crate::reader::{self, Caches, GroupsCache, Reader, read_groups};
 use crate::records::Records;
 use crate::scope::ScopeState;
 use crate::store::lease::RENEW_EVERY;
-use crate::store::{Ids, Lease, Store};
+use crate::store::{Ids, Lease, Status, Store};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use ecs_drain_state::{Answer, Mono, Record};
 use futures_util::future::{Either, LocalBoxFuture, select};
@@ -54,6 +55,8 @@ use std::time::Duration;
 const NUDGED: Duration = Duration::from_secs(2);
 /// How often gauges are taken.
 const GAUGES: Duration = Duration::from_secs(5);
+/// From when on an instance that waits without a drain is told of.
+const UNOPENED: Duration = Duration::from_secs(900);
 /// How often a line of metrics is written for CloudWatch, whose metrics have a point a minute.
 const LINE: Duration = Duration::from_secs(60);
 /// How long the lease may take to be released.
@@ -190,9 +193,9 @@ async fn work(
                 all.push(Either::Right(reach::later(&shared, &environment, &places, scope, &stop)));
             }
             let lease = lease_loop(&shared, lease.as_ref());
-            let lines = lines_loop(&shared);
+            let told = async { tokio::join!(lines_loop(&shared), blind_loop(&shared)) };
             // None of them ends before the shutdown.
-            select(pin!(async { while all.next().await.is_some() {} }), select(pin!(lease), pin!(lines))).await;
+            select(pin!(async { while all.next().await.is_some() {} }), select(pin!(lease), pin!(told))).await;
         };
         let mut loops = pin!(loops);
         if let Either::Left(((), _)) = select(loops.as_mut(), pin!(shutdown)).await {
@@ -330,6 +333,13 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
                     *scope.previous.borrow_mut() = before;
                 }
                 scope.health.looked_at_groups(&scope.prefix(), true);
+                let blind = &scope.health.blind;
+                for (what, failed) in [(What::Groups, &view.pools_failed), (What::Hooks, &view.hooks_failed)] {
+                    match failed {
+                        Some(why) => blind.misses(&scope.place(), what, why),
+                        None => blind.sees(&scope.place(), what),
+                    }
+                }
                 scope.bells.hold.notify_one();
                 scope.bells.intake.notify_one();
                 tell_drains(shared, scope, &view, selects).await;
@@ -337,7 +347,8 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
                 shared.config.poll.groups
             }
             Err(error) => {
-                tracing::error!(%error, "cannot read the Auto Scaling groups; what was seen waiting is held on");
+                scope.health.blind.misses(&scope.place(), What::Groups, &error);
+                scope.bells.hold.notify_one();
                 scope.health.looked_at_groups(&scope.prefix(), false);
                 backoff.next().unwrap_or(shared.config.poll.groups)
             }
@@ -408,9 +419,10 @@ async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) 
                     holder.clone_from(&view.holder);
                 }
                 shared.leadership.set(view.until.filter(|_| view.held));
+                shared.health.blind.sees(table::TABLE, What::Lease);
             }
             // What was won lasts until its time is over.
-            Err(error) => tracing::error!(%error, "the lease could not be renewed"),
+            Err(error) => shared.health.blind.misses(table::TABLE, What::Lease, &error),
         }
         tokio::time::sleep(RENEW_EVERY).await;
     }
@@ -421,7 +433,47 @@ async fn gauges_loop(shared: &Shared, scope: &ScopeState) {
     loop {
         // In a dry run nobody acts.
         shared.metrics.leads(shared.leadership.leads() && !shared.config.dry_run);
-        shared.metrics.picture(&scope.session.account, &scope.session.region, scope.picture());
+        let now = shared.clock.mono();
+        shared.metrics.picture(&scope.session.account, &scope.session.region, scope.picture(now));
+        watch(scope, now);
+        tokio::time::sleep(GAUGES).await;
+    }
+}
+
+/// Says what the loops of a scope have left for others to see: a search that was not complete, an instance without a drain.
+fn watch(scope: &ScopeState, now: Mono) {
+    let (blind, place) = (&scope.health.blind, scope.place());
+    let searched = scope.searches.is_idle() && scope.fleet.slots().is_empty();
+    match scope.searches.failed.borrow().as_ref().filter(|_| !searched) {
+        Some(why) => blind.misses(&place, What::Search, why),
+        None => blind.sees(&place, What::Search),
+    }
+    let unopened = scope.unopened.borrow();
+    let long: Vec<&str> =
+        unopened.iter().filter(|(_, since)| now.since(**since) >= UNOPENED).map(|(id, _)| id.as_str()).collect();
+    match long.split_first() {
+        None => blind.sees(&place, What::Unopened),
+        Some((first, [])) => blind.misses(&place, What::Unopened, first),
+        Some((first, more)) => blind.misses(&place, What::Unopened, &format!("{first} and {} more", more.len())),
+    }
+}
+
+/// Tells metrics, and the table, what cannot be read.
+async fn blind_loop(shared: &Shared) {
+    let mut written = None;
+    loop {
+        let spots = shared.health.blind.spots();
+        shared.metrics.blind(spots.clone());
+        let now = shared.clock.mono();
+        let long: Vec<Spot> = spots.into_iter().filter(|(_, lasts)| *lasts >= LINE).map(|(spot, _)| spot).collect();
+        let is_due = written.is_none_or(|at| now.since(at) >= LINE);
+        if !long.is_empty() && is_due && shared.leadership.leads() {
+            written = Some(now);
+            let status = Status { at: shared.clock.now(), blind: long };
+            if let Err(error) = shared.records.set_status(&status).await {
+                tracing::debug!(%error, "it cannot be written what cannot be read");
+            }
+        }
         tokio::time::sleep(GAUGES).await;
     }
 }

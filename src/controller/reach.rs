@@ -2,6 +2,7 @@
 
 use super::{RunError, Shared, Stop, run_scope};
 use crate::aws::{Environment, Session};
+use crate::blind::What;
 use crate::config::{self, Config};
 use crate::health::Health;
 use crate::scope::ScopeState;
@@ -63,7 +64,7 @@ pub(super) async fn at_start(
                 reached.push(ScopeState::new(scope, policies, session, metrics, health.clone()));
             }
             Ok(Err(error)) => {
-                tracing::error!(region = scope.region, %error, "cannot reach this account and region");
+                health.blind.misses(&place(&scope), What::Scope, &error);
                 may_pass |= error.class.is_transient();
                 if !error.class.is_transient() && lasting.is_none() {
                     lasting = Some((scope.region.clone(), error));
@@ -71,7 +72,7 @@ pub(super) async fn at_start(
                 missing.push(scope);
             }
             Err(_) => {
-                tracing::error!(region = scope.region, "this account and region does not answer; it is tried again");
+                health.blind.misses(&place(&scope), What::Scope, &"it does not answer; it is tried again");
                 may_pass = true;
                 missing.push(scope);
             }
@@ -80,6 +81,14 @@ pub(super) async fn at_start(
     match lasting.filter(|_| reached.is_empty() && !may_pass) {
         Some((region, error)) => Err(RunError::Scope { region, source: Box::new(error) }),
         None => Ok((reached, missing)),
+    }
+}
+
+/// An account and region that has not been reached, as a person says it: its account's number is not known.
+fn place(scope: &config::Scope) -> String {
+    match &scope.role {
+        Some(role) => format!("region {}, role {}", scope.region, role.arn),
+        None => format!("region {}", scope.region),
     }
 }
 
@@ -102,14 +111,17 @@ pub(super) async fn later(
                 Either::Right(_) => return,
             }
         };
+        let place = place(&scope);
         match answer {
             Ok(session) if !places.take(&session) => {
+                shared.health.blind.sees(&place, What::Scope);
                 let (account, region) = (session.account, session.region);
                 tracing::error!(account, region, "two [[scope]] entries lead here: this one is left out");
                 shared.health.found();
                 return;
             }
             Ok(session) => {
+                shared.health.blind.sees(&place, What::Scope);
                 tracing::info!(account = session.account, region = session.region, "reached");
                 shared.health.found();
                 let (policies, metrics) = (shared.config.policies.clone(), shared.metrics.clone());
@@ -117,7 +129,7 @@ pub(super) async fn later(
                 return run_scope(shared, &state, stop).await;
             }
             Err(error) => {
-                tracing::error!(region = scope.region, %error, "still cannot reach this account and region");
+                shared.health.blind.misses(&place, What::Scope, &error);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The table, as this replica knows it: which drains are unfinished, did another process write them, who paused what.
 
 use super::{Shared, requests};
+use crate::blind::What;
 use crate::scope::{ScopeState, Unread};
 use crate::store::{Read, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,6 +9,9 @@ use std::time::Duration;
 
 /// How often the table is asked which drains are unfinished.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// Where the table is looked at before anything of a scope is.
+pub(super) const TABLE: &str = "the table";
 
 /// How often it is read what is paused.
 const PAUSES: Duration = Duration::from_secs(3);
@@ -20,9 +24,10 @@ pub(super) async fn is_fit(shared: &Shared) {
             Ok(()) => {
                 shared.table_is_fit.set(true);
                 shared.health.table_is_fit();
+                shared.health.blind.sees(TABLE, What::Table);
             }
             Err(error) => {
-                tracing::error!(%error, "no drain begins or goes on without the table; instances are held meanwhile");
+                shared.health.blind.misses(TABLE, What::Table, &format!("{error:#}"));
                 tokio::time::sleep(EVERY).await;
             }
         }
@@ -50,23 +55,18 @@ pub(super) async fn keep_in_step(shared: &Shared, scope: &ScopeState) {
 /// Reads for ever who has paused what. It has a loop of its own, so that a pause works within seconds however much else is to
 /// be read. What cannot be read leaves what was known; nothing is done before it was read once.
 pub(super) async fn watch_pauses(shared: &Shared, scope: &ScopeState) {
-    let mut failing = false;
     loop {
         if shared.table_is_fit.get() {
             match shared.records.pauses().await {
                 Ok(pauses) => {
-                    failing = false;
+                    shared.health.blind.sees(&scope.place(), What::Pauses);
                     let changed = scope.paused.borrow().as_ref() != Some(&pauses);
                     if changed {
                         *scope.paused.borrow_mut() = Some(pauses);
                         scope.fleet.freshen_all();
                     }
                 }
-                Err(error) => {
-                    if !std::mem::replace(&mut failing, true) {
-                        tracing::error!(%error, "cannot read what is paused; what was known holds");
-                    }
-                }
+                Err(error) => shared.health.blind.misses(&scope.place(), What::Pauses, &error),
             }
         }
         tokio::time::sleep(PAUSES).await;
@@ -78,7 +78,7 @@ async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
     let work = match shared.records.open_work().await {
         Ok(work) => work,
         Err(error) => {
-            tracing::error!(%error, "cannot read the table; instances are held meanwhile");
+            shared.health.blind.misses(&scope.place(), What::Table, &error);
             return false;
         }
     };
@@ -96,8 +96,9 @@ async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
     // What was written by this process a moment ago need not be read.
     changed.sort();
     changed.dedup();
-    if let Err(error) = reread(shared, scope, &changed).await {
-        tracing::error!(%error, "cannot read records again");
+    match reread(shared, scope, &changed).await {
+        Ok(()) => shared.health.blind.sees(&scope.place(), What::Table),
+        Err(error) => shared.health.blind.misses(&scope.place(), What::Table, &error),
     }
     if !shared.leadership.leads() {
         return false;

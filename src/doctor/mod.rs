@@ -15,6 +15,7 @@ pub mod hooks;
 use crate::aws::{AwsError, Environment, ErrorClass};
 use crate::config::Config;
 use crate::store::{Store, StoreError};
+use jiff::Timestamp;
 use serde::Serialize;
 
 /// How bad something is.
@@ -120,6 +121,14 @@ async fn table(config: &Config, environment: &Environment) -> Section {
             }
             None => Finding::note(format!("no controller {:?} holds its lease now", config.controller)),
         });
+    }
+    let now = Timestamp::now();
+    if let Ok(spots) = store.blind(now).await {
+        findings.extend(spots.into_iter().map(|spot| {
+            let lasts = now.duration_since(spot.since).unsigned_abs();
+            let advice = "see \"What cannot be read\" in docs/operations.md";
+            Finding::failure(format!("the controller that runs says: {}", spot.line(lasts)), advice)
+        }));
     }
     Section { place, findings }
 }

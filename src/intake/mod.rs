@@ -415,7 +415,7 @@ mod tests {
         assert_eq!([say(1), say(1), say(2), say(2)], [1, 1, 2, 2]);
         let read = Read { began: Mono::START, ended: Mono::START };
         let (unread, groups, members) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        let view = GroupsView { read, unread, groups, members };
+        let view = GroupsView { read, unread, pools_failed: None, hooks_failed: None, groups, members };
         let member = Member { group: "web".to_owned(), state: "Terminating:Wait".to_owned(), healthy: true };
         intake.forget(&view, &[(&"i-1".to_owned(), &member)]);
         assert_eq!(say(2), 2, "it waits on");

@@ -4,7 +4,8 @@
 //! (Source: CloudWatch user guide, "Specification: Embedded metric format": the `_aws` member, 100 metrics and 30
 //! dimensions a line at most.)
 
-use super::{Counted, Metrics, Picture};
+use super::{Counted, Metrics, Picture, longest};
+use crate::blind::What;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -26,6 +27,8 @@ impl Lines {
         let age = picture.oldest.map_or(0, |oldest| now.duration_since(oldest).as_secs().max(0));
         let sum = |counts: &mut dyn Iterator<Item = u32>| -> u64 { counts.map(u64::from).sum() };
         let more = |now: u64, then: u64| now.saturating_sub(then);
+        let spots = metrics.spots().clone();
+        let unread = |what: &[What]| longest(&spots, what);
         let values = [
             ("Leads", "Count", u64::from(metrics.is_leading())),
             ("UnfinishedDrains", "Count", sum(&mut picture.drains.values().copied())),
@@ -33,6 +36,14 @@ impl Lines {
             ("OldestUnfinishedSeconds", "Seconds", u64::try_from(age).unwrap_or(0)),
             ("UnreadableRecords", "Count", u64::from(picture.unreadable)),
             ("WaitingInstances", "Count", u64::from(picture.waiting)),
+            ("UnopenedSeconds", "Seconds", picture.unopened.as_secs()),
+            ("ScopesUnreachedSeconds", "Seconds", unread(&[What::Scope])),
+            ("GroupsUnreadSeconds", "Seconds", unread(&[What::Groups])),
+            ("HooksUnreadSeconds", "Seconds", unread(&[What::Hooks])),
+            ("SearchUnreadSeconds", "Seconds", unread(&[What::Search])),
+            ("QueueUnreadSeconds", "Seconds", unread(&[What::Queue])),
+            ("TableUnreadSeconds", "Seconds", unread(&[What::Table, What::Pauses, What::Lease])),
+            ("DeniedOperations", "Count", metrics.denied().len() as u64),
             ("FinishedDrains", "Count", more(counted.finished, before.finished)),
             ("WaitsLost", "Count", more(counted.waits_lost, before.waits_lost)),
             ("EndedByDeadline", "Count", more(counted.ended_by_deadline, before.ended_by_deadline)),
@@ -76,6 +87,7 @@ impl Metrics {
             all.oldest = [all.oldest, picture.oldest].into_iter().flatten().min();
             all.unreadable += picture.unreadable;
             all.waiting += picture.waiting;
+            all.unopened = all.unopened.max(picture.unopened);
         }
         all
     }

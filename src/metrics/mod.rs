@@ -6,6 +6,7 @@
 
 pub mod cloudwatch;
 
+use crate::blind::{Spot, What};
 use ecs_drain_state::{Outcome, Phase, Record};
 use jiff::Timestamp;
 use prometheus_client::encoding::text;
@@ -17,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How many clusters of a scope have a label of their own.
 pub const CLUSTERS: usize = 200;
@@ -69,6 +71,8 @@ pub struct Picture {
     pub unreadable: u32,
     /// How many instances wait under our hooks.
     pub waiting: u32,
+    /// How long one of them has been seen waiting without a drain, at most.
+    pub unopened: Duration,
 }
 
 impl Picture {
@@ -137,6 +141,12 @@ struct Inner {
     oldest: Family<Labels, Gauge>,
     unreadable: Family<Labels, Gauge>,
     waiting: Family<Labels, Gauge>,
+    unopened: Family<Labels, Gauge>,
+    unread: Family<Labels, Gauge>,
+    denied: Family<Labels, Gauge>,
+    /// What cannot be read, and for how long.
+    blind: Mutex<Vec<(Spot, Duration)>>,
+    denials: Mutex<Denials>,
     counted: Mutex<Counted>,
     /// Clusters that counters name.
     named: Mutex<BTreeSet<String>>,
@@ -163,6 +173,11 @@ impl Default for Inner {
             oldest: Family::default(),
             unreadable: Family::default(),
             waiting: Family::default(),
+            unopened: Family::default(),
+            unread: Family::default(),
+            denied: Family::default(),
+            blind: Mutex::default(),
+            denials: Mutex::default(),
             counted: Mutex::default(),
             named: Mutex::default(),
             pictures: Mutex::default(),
@@ -185,6 +200,12 @@ impl Inner {
             self.unreadable.clone(),
         );
         all.register("instances_waiting", "Instances that wait under a hook of ours", self.waiting.clone());
+        let help = "How long an instance has been seen waiting under a hook of ours without a drain, at most";
+        all.register_with_unit("instances_unopened", help, Unit::Seconds, self.unopened.clone());
+        let help = "For how long something that the controller must read could not be read, while it cannot";
+        all.register_with_unit("unread", help, Unit::Seconds, self.unread.clone());
+        let help = "Operations of AWS that were denied in the last 15 minutes, and a minute or more before that";
+        all.register("operations_denied", help, self.denied.clone());
         all.register("drains_finished", "Drains that have ended, by outcome", self.finished.clone());
         let help = "How long after they were due heartbeats were sent";
         all.register_with_unit("heartbeat_lateness", help, Unit::Seconds, self.heartbeats_late.clone());
@@ -208,6 +229,41 @@ impl Inner {
 /// The result of a call that was throttled.
 pub const THROTTLED: &str = "throttled";
 
+/// The result of a call that IAM denied.
+const DENIED: &str = "denied";
+
+/// An operation of AWS: service and name.
+type Operation = (String, String);
+
+/// Since when each operation has been denied again and again, and when it was last. One that is denied for good can be asked for once
+/// a drain, and be allowed on something else in between.
+#[derive(Debug, Default)]
+struct Denials(BTreeMap<Operation, (Instant, Instant)>);
+
+impl Denials {
+    /// Denials that are further apart have nothing to do with each other.
+    const APART: Duration = Duration::from_secs(3600);
+    /// How far the first and the last are apart before that is told: a policy can take a moment to work.
+    const LASTS: Duration = Duration::from_secs(60);
+    /// For how long it is told after the last one.
+    const TOLD: Duration = Duration::from_secs(900);
+
+    fn note(&mut self, operation: Operation, now: Instant) {
+        let (first, last) = self.0.entry(operation).or_insert((now, now));
+        if now.duration_since(*last) >= Denials::APART {
+            *first = now;
+        }
+        *last = now;
+    }
+
+    fn lasting(&self, now: Instant) -> Vec<Operation> {
+        let lasts = |(first, last): &(Instant, Instant)| {
+            last.duration_since(*first) >= Denials::LASTS && now.duration_since(*last) < Denials::TOLD
+        };
+        self.0.iter().filter(|(_, span)| lasts(span)).map(|(operation, _)| operation.clone()).collect()
+    }
+}
+
 impl Metrics {
     /// A call was made. `result` is `ok`, `conflict` for a condition of DynamoDB that did not hold, or a class of failure.
     pub fn call(&self, service: &str, operation: &str, result: &str) {
@@ -218,6 +274,24 @@ impl Metrics {
             counted.call_errors += u64::from(is_error(result));
             counted.throttles += u64::from(result == THROTTLED);
         });
+        if result == DENIED {
+            let mut denials = self.0.denials.lock().unwrap_or_else(PoisonError::into_inner);
+            denials.note((service.to_owned(), operation.to_owned()), Instant::now());
+        }
+    }
+
+    /// The operations that have been denied for long.
+    fn denied(&self) -> Vec<Operation> {
+        self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).lasting(Instant::now())
+    }
+
+    /// What cannot be read now, and for how long.
+    pub fn blind(&self, spots: Vec<(Spot, Duration)>) {
+        *self.spots() = spots;
+    }
+
+    fn spots(&self) -> MutexGuard<'_, Vec<(Spot, Duration)>> {
+        self.0.blind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A heartbeat was sent.
@@ -311,8 +385,16 @@ impl Metrics {
     pub fn text(&self, now: Timestamp) -> Result<String, std::fmt::Error> {
         // Held to the end: two readers must not clear each other's gauges.
         let pictures = self.pictures();
-        for gauge in [&self.0.drains, &self.0.stuck, &self.0.oldest, &self.0.unreadable, &self.0.waiting] {
+        let gauges = [&self.0.drains, &self.0.stuck, &self.0.oldest, &self.0.unreadable, &self.0.waiting];
+        for gauge in gauges.into_iter().chain([&self.0.unopened, &self.0.unread, &self.0.denied]) {
             gauge.clear();
+        }
+        for (spot, lasts) in self.spots().iter() {
+            let of = labels([("place", &spot.place), ("what", spot.what.name())]);
+            self.0.unread.get_or_create(&of).set(whole(*lasts));
+        }
+        for (service, operation) in self.denied() {
+            self.0.denied.get_or_create(&labels([("service", &service), ("operation", &operation)])).set(1);
         }
         for ((account, region), picture) in pictures.iter() {
             self.draw(account, region, picture, now);
@@ -340,7 +422,17 @@ impl Metrics {
         self.0.oldest.get_or_create(&place).set(age);
         self.0.unreadable.get_or_create(&place).set(i64::from(picture.unreadable));
         self.0.waiting.get_or_create(&place).set(i64::from(picture.waiting));
+        self.0.unopened.get_or_create(&place).set(whole(picture.unopened));
     }
+}
+
+fn whole(span: Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// For how long one of these could not be read, at most.
+fn longest(spots: &[(Spot, Duration)], what: &[What]) -> u64 {
+    spots.iter().filter(|(spot, _)| what.contains(&spot.what)).map(|(_, lasts)| lasts.as_secs()).max().unwrap_or(0)
 }
 
 fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
@@ -363,6 +455,26 @@ mod tests {
         let mut lines: Vec<String> = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
         lines.sort();
         lines
+    }
+
+    #[test]
+    fn an_operation_that_is_denied_again_and_again_is_told_until_it_has_not_been_for_a_while() {
+        let of = || ("ecs".to_owned(), "ListTasks".to_owned());
+        let (begin, mut denials) = (Instant::now(), Denials::default());
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        for (denied, asked, told) in [
+            (0, 0, 0),
+            (59, 59, 0),
+            (1200, 1200, 1),
+            (1200, 2099, 1),
+            (1200, 2100, 0),
+            // An hour later it is another matter.
+            (4800, 4800, 0),
+            (4860, 4860, 1),
+        ] {
+            denials.note(of(), at(denied));
+            assert_eq!(denials.lasting(at(asked)).len(), told, "denied at {denied} s, asked at {asked} s");
+        }
     }
 
     #[test]

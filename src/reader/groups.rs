@@ -33,6 +33,9 @@ const AT_ONCE: usize = 8;
 /// were not answered come first then.
 const ASKED_FOR: Duration = Duration::from_secs(30);
 
+/// What is said of a group that could not be asked in time.
+const LATE: &str = "no answer within half a minute";
+
 /// What is kept of groups between two looks.
 #[derive(Default)]
 pub struct GroupsCache {
@@ -95,6 +98,7 @@ pub async fn read_groups(
             "not every warm pool was asked for in this look; the others come first"
         );
     }
+    let mut pools_failed = None;
     for (group, answer) in pools {
         match answer {
             Ok(members) => {
@@ -102,12 +106,21 @@ pub async fn read_groups(
                 cache.pools.insert(group, (began, members));
             }
             Err(error) => {
-                tracing::error!(group, %error, "cannot read a warm pool; nothing is said of its instances");
+                tracing::debug!(group, %error, "cannot read a warm pool; nothing is said of its instances");
+                pools_failed.get_or_insert(format!("warm pool of group {group}: {error}"));
                 cache.pools.entry(group).or_default().0 = began;
             }
         }
     }
+    // Where there are thousands, some have to wait for the next look: that is no failure.
+    let none_answered = hooks.iter().all(|(_, answer)| answer.is_err());
+    let mut hooks_failed = None;
     for (group, answer) in hooks {
+        if let Err(error) = &answer
+            && (none_answered || error.message != LATE)
+        {
+            hooks_failed.get_or_insert(format!("hooks of group {group}: {error}"));
+        }
         let answer = match answer {
             Ok(all) => (began, Seen::Yes(all)),
             // A hook of ours that was there is believed on for a while. That there was none is not.
@@ -122,12 +135,30 @@ pub async fn read_groups(
         };
         cache.hooks.insert(group, answer);
     }
-    Ok(Rc::new(view(&listed, cache, unread, Read { began, ended: clock.mono() })))
+    let hooks_failed = hooks_failed.or_else(|| failed_before(cache, &selected));
+    let view = view(&listed, cache, unread, Read { began, ended: clock.mono() });
+    Ok(Rc::new(GroupsView { pools_failed, hooks_failed, ..view }))
+}
+
+/// Why the hooks of some selected group could not be read when they were last asked for.
+fn failed_before(cache: &GroupsCache, selected: &BTreeSet<&str>) -> Option<String> {
+    let mut known = cache.hooks.iter().filter(|(group, _)| selected.contains(group.as_str()));
+    known.find_map(|(group, (_, hooks))| match hooks {
+        Seen::Unknown(why) if !why.contains(LATE) => Some(format!("hooks of group {group}: {why}")),
+        Seen::Unknown(_) | Seen::Yes(_) => None,
+    })
 }
 
 /// What the groups show, with their warm pools and hooks as they were last read.
 fn view(listed: &[GroupView], cache: &GroupsCache, unread: BTreeSet<String>, read: Read) -> GroupsView {
-    let mut view = GroupsView { read, unread, groups: BTreeMap::new(), members: BTreeMap::new() };
+    let mut view = GroupsView {
+        read,
+        unread,
+        pools_failed: None,
+        hooks_failed: None,
+        groups: BTreeMap::new(),
+        members: BTreeMap::new(),
+    };
     for group in listed {
         let (newer, older) = match view.unread.contains(&group.name) {
             true => (group.members.as_slice(), pool(group, cache)),
@@ -170,7 +201,7 @@ async fn each<T>(
     let until = Instant::now() + ASKED_FOR;
     let in_time = stream::iter(names).take_while(|_| ready(Instant::now() < until));
     let asked = in_time.map(|name| async move {
-        let late = |_| Err(AwsError::incomplete(call, &format!("group {name}"), "no answer within half a minute"));
+        let late = |_| Err(AwsError::incomplete(call, &format!("group {name}"), LATE));
         let answer = tokio::time::timeout_at(until, ask(&name)).await.unwrap_or_else(late);
         (name, answer)
     });

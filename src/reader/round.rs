@@ -227,7 +227,8 @@ async fn list(reader: &Reader<'_>) {
     let clusters = match reader.session.ecs.clusters(permit).await {
         Ok(clusters) => clusters,
         Err(error) => {
-            tracing::error!(%error, "the clusters cannot be searched; where instances are is not known");
+            tracing::debug!(%error, "the clusters cannot be searched; where instances are is not known");
+            *reader.searches.failed.borrow_mut() = Some(error.to_string());
             let mut state = reader.caches.round.0.borrow_mut();
             state.lists = false;
             let left: Vec<Rider> = state.riders.extract_if(.., |rider| !rider.counted && rider.number < came).collect();
@@ -307,7 +308,8 @@ async fn ask(reader: &Reader<'_>, cluster: &str, number: usize) {
             false
         }
         Err(error) => {
-            tracing::warn!(cluster, %error, "a cluster cannot be searched");
+            tracing::debug!(cluster, %error, "a cluster cannot be searched");
+            *reader.searches.failed.borrow_mut() = Some(error.to_string());
             true
         }
     };
@@ -337,6 +339,9 @@ fn tell(reader: &Reader<'_>, arrived: Vec<Rider>) {
     for Rider { who, instance, joined, mut found, mut unread, .. } in arrived {
         found.sort();
         unread.sort();
+        if unread.is_empty() {
+            *reader.searches.failed.borrow_mut() = None;
+        }
         let read = Read { began: joined, ended: reader.clock.mono() };
         match who {
             Who::Drain(key) => {

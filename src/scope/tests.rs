@@ -142,6 +142,8 @@ async fn the_size_of_a_cluster_in_which_nothing_drains_is_forgotten() {
     let view = GroupsView {
         read: Read { began: Mono::START, ended: Mono::START },
         unread: BTreeSet::new(),
+        pools_failed: None,
+        hooks_failed: None,
         groups: BTreeMap::new(),
         members: BTreeMap::new(),
     };

@@ -6,6 +6,7 @@
 //! | [`requests`] | what operators ask, and the answers |
 //! | [`pauses`] | what is paused as a whole: everything, an account and region, or a cluster |
 //! | [`lease`] | which replica acts |
+//! | [`status`] | what that one cannot read |
 //! | [`schema`] | the table's keys and indexes: create it, check it |
 //! | [`item`] | a record as the table's item, and back, distrusting what is read |
 //! | `counting` | counts calls |
@@ -34,6 +35,7 @@ mod probe;
 mod records;
 pub mod requests;
 pub mod schema;
+pub mod status;
 
 pub use error::StoreError;
 pub use lease::{Lease, LeaseView};
@@ -41,6 +43,7 @@ pub use pauses::Pauses;
 pub use records::{OpenWork, Saved, UnfinishedKey};
 pub use requests::{Answer, Leader, ReadRequest};
 pub use schema::TableOptions;
+pub use status::Status;
 
 use crate::metrics::Metrics;
 use aws_config::SdkConfig;

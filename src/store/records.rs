@@ -3,7 +3,7 @@
 use super::item::{self, Attributes};
 use super::schema::{CLUSTER, CLUSTER_INDEX, KEY, UNFINISHED, UNFINISHED_INDEX, UNFINISHED_OF};
 use super::{Read, Store, StoreError};
-use super::{lease, pauses, requests};
+use super::{lease, pauses, requests, status};
 use crate::aws::calls::{BATCH_GET_ITEM, Call, GET_ITEM, PUT_ITEM, QUERY, SCAN, UPDATE_ITEM};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -269,7 +269,8 @@ impl Store {
 
 /// Whether a key is that of a record. What is not begins with a word; a record's begins with 12 digits.
 fn is_record(key: &str) -> bool {
-    ![lease::KEY_PREFIX, requests::KEY_PREFIX, pauses::KEY_PREFIX].iter().any(|prefix| key.starts_with(prefix))
+    let others = [lease::KEY_PREFIX, requests::KEY_PREFIX, pauses::KEY_PREFIX, status::KEY_PREFIX];
+    !others.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// What a refused condition means: our own success, if the stored write is the one that we just tried.

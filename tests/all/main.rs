@@ -11,6 +11,7 @@ mod crash_matrix;
 mod crowds;
 #[cfg(feature = "demo")]
 mod demo;
+mod denied;
 mod docs;
 mod doctor;
 mod endings;

@@ -1,0 +1,234 @@
+//! What cannot be read. A controller that is denied one read goes on, and would look well: so this is a state of its own, said in the log,
+//! by `/readyz`, in metrics that alarms are made of, and in the table, where `get` and `doctor` find it.
+
+use crate::clock::Clock;
+use ecs_drain_state::Mono;
+use ecs_drain_state::why::Span;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// From when on it makes a process not ready, and the alarms of the templates fire.
+pub const LONG: Duration = Duration::from_secs(300);
+
+/// How often the log says that it lasts.
+const SAID_AGAIN: Duration = Duration::from_secs(600);
+
+/// What a controller must see to do its work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum What {
+    /// An account and region: its role, its credentials.
+    Scope,
+    /// The Auto Scaling groups, with their warm pools.
+    Groups,
+    /// The lifecycle hooks of the selected groups.
+    Hooks,
+    /// The clusters, when an instance is searched for.
+    Search,
+    /// The queue.
+    Queue,
+    /// The table as a whole, its records and its requests.
+    Table,
+    /// What is paused.
+    Pauses,
+    /// The lease.
+    Lease,
+    /// No read, but what comes of some that fail: an instance waits, and no drain of it is opened.
+    Unopened,
+}
+
+impl What {
+    /// All of them.
+    pub const ALL: [What; 9] = [
+        What::Scope,
+        What::Groups,
+        What::Hooks,
+        What::Search,
+        What::Queue,
+        What::Table,
+        What::Pauses,
+        What::Lease,
+        What::Unopened,
+    ];
+
+    /// Its label in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            What::Scope => "scope",
+            What::Groups => "groups",
+            What::Hooks => "hooks",
+            What::Search => "search",
+            What::Queue => "queue",
+            What::Table => "table",
+            What::Pauses => "pauses",
+            What::Lease => "lease",
+            What::Unopened => "unopened",
+        }
+    }
+
+    /// What cannot be done, and what that means, as one sentence without its end.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            What::Scope => "it cannot be reached: nothing there is held or drained",
+            What::Groups => {
+                "its Auto Scaling groups cannot be read: what was seen waiting is held, and a new wait is not seen"
+            }
+            What::Hooks => {
+                "the lifecycle hooks of some groups cannot be read: their instances are held, and not drained"
+            }
+            What::Search => {
+                "not every cluster can be searched: an instance that is found nowhere else is held, and not drained"
+            }
+            What::Queue => "its queue cannot be read: Spot interruptions are not heard, all else is found later",
+            What::Table => "the table cannot be read: what waits is held, and no drain begins or goes on",
+            What::Pauses => "it cannot be read what is paused: what was known holds",
+            What::Lease => "the lease cannot be renewed: nobody acts, and what waits is held",
+            What::Unopened => {
+                "an instance waits under a hook of ours, and no drain of it was opened: it is held, and not drained"
+            }
+        }
+    }
+}
+
+impl Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Something that is not seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spot {
+    /// Where: an account and region, or the table.
+    pub place: String,
+    /// What.
+    pub what: What,
+    /// Since when.
+    pub since: Timestamp,
+    /// What was answered last.
+    pub error: String,
+}
+
+impl Spot {
+    /// All of it as a line: where, what it means, for how long, and the error.
+    pub fn line(&self, lasts: Duration) -> String {
+        format!("{}: {}; for {}: {}", self.place, self.what.meaning(), Span(lasts), self.error)
+    }
+}
+
+/// What cannot be read now, of one process. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Blind {
+    clock: Clock,
+    state: Arc<Mutex<BTreeMap<(String, What), State>>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// Since when it cannot be read, and the last answer; none while it can.
+    now: Option<(Mono, Timestamp, String)>,
+    /// When the log said so last.
+    said: Option<Mono>,
+    /// Whether the log has said that it began.
+    begun: bool,
+}
+
+impl Blind {
+    /// Nothing has been read yet, and nothing has failed.
+    pub fn new(clock: Clock) -> Blind {
+        Blind { clock, state: Arc::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, BTreeMap<(String, What), State>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It was read completely, or nobody wants it any more.
+    pub fn sees(&self, place: &str, what: What) {
+        let mut states = self.state();
+        let Some(state) = states.get_mut(&(place.to_owned(), what)) else { return };
+        let Some((since, ..)) = state.now.take() else { return };
+        if std::mem::take(&mut state.begun) {
+            let seconds = self.clock.mono().since(since).as_secs();
+            tracing::info!(place, %what, seconds, "over: {}", what.meaning());
+        }
+    }
+
+    /// It could not be read, or not completely.
+    pub fn misses(&self, place: &str, what: What, error: &dyn Display) {
+        let (mono, wall) = (self.clock.mono(), self.clock.now());
+        let mut states = self.state();
+        let state = states.entry((place.to_owned(), what)).or_default();
+        let (since, ..) = *state.now.get_or_insert((mono, wall, String::new()));
+        let error = error.to_string();
+        // What fails now and then would fill the log with its beginnings.
+        if state.said.is_none_or(|said| mono.since(said) >= SAID_AGAIN) {
+            (state.said, state.begun) = (Some(mono), true);
+            let seconds = mono.since(since).as_secs();
+            tracing::error!(place, %what, seconds, %error, "{}", what.meaning());
+        }
+        if let Some((.., last)) = &mut state.now {
+            *last = error;
+        }
+    }
+
+    /// Whether it cannot be read now.
+    pub fn is_blind(&self, place: &str, what: What) -> bool {
+        self.state().get(&(place.to_owned(), what)).is_some_and(|state| state.now.is_some())
+    }
+
+    /// Everything that cannot be read now, with for how long.
+    pub fn spots(&self) -> Vec<(Spot, Duration)> {
+        let now = self.clock.mono();
+        let states = self.state();
+        let spots = states.iter().filter_map(|((place, what), state)| {
+            let (since, wall, error) = state.now.as_ref()?;
+            let spot = Spot { place: place.clone(), what: *what, since: *wall, error: error.clone() };
+            Some((spot, now.since(*since)))
+        });
+        spots.collect()
+    }
+
+    /// What has not been readable for long, a line each.
+    pub fn long(&self) -> Vec<String> {
+        let long = self.spots().into_iter().filter(|(_, lasts)| *lasts >= LONG);
+        long.map(|(spot, lasts)| spot.line(lasts)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_read_is_told_with_since_when_and_why() {
+        let blind = Blind::new(Clock::start(None));
+        blind.sees("1/eu", What::Groups);
+        assert!(blind.spots().is_empty());
+        blind.misses("1/eu", What::Groups, &"denied");
+        tokio::time::sleep(Duration::from_secs(299)).await;
+        blind.misses("1/eu", What::Groups, &"still denied");
+        blind.misses("1/eu", What::Queue, &"denied");
+        let spots = blind.spots();
+        let told: Vec<_> =
+            spots.iter().map(|(spot, lasts)| (spot.what, spot.error.as_str(), lasts.as_secs())).collect();
+        assert_eq!(told, [(What::Groups, "still denied", 299), (What::Queue, "denied", 0)]);
+        assert!(blind.long().is_empty());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            blind.long(),
+            [
+                "1/eu: its Auto Scaling groups cannot be read: what was seen waiting is held, and a new wait is not seen; for 5 min: \
+                 still denied"
+            ]
+        );
+        blind.sees("1/eu", What::Groups);
+        assert!(!blind.is_blind("1/eu", What::Groups) && blind.is_blind("1/eu", What::Queue));
+        blind.misses("1/eu", What::Groups, &"denied");
+        assert!(blind.long().is_empty(), "it begins anew");
+    }
+}

@@ -1,0 +1,250 @@
+//! Every operation of AWS is denied for good, one at a time: an alarm of the templates fires, and no instance is lost within an hour.
+//!
+//! An instance begins to wait half a minute before that, and another one every twenty minutes later. What is only called at the start is
+//! denied from the start.
+
+use crate::endings::{BACK_FROM_THE_WARM_POOL, STANDALONE_STOPPED};
+use crate::harness::{Scenario, add_bus, config, environment, seconds, set_up, virtual_time, wall};
+use crate::operators::{drain, order_once};
+use crate::queue::queued;
+use crate::scenarios::{A, DEREGISTER, IP_AND_CLASSIC, PLAIN};
+use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
+use ecs_drain::metrics::cloudwatch::Lines;
+use ecs_drain::store::{Ids, Store};
+use ecs_drain_state::Then;
+use futures_util::future::{Either, LocalBoxFuture, select};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+/// When an operation begins to be denied.
+const DENIED: Duration = seconds(60);
+/// How often another instance begins to wait.
+const NEXT: Duration = seconds(1200);
+/// How long it is looked at what comes of it.
+const WATCHED: Duration = seconds(4200);
+
+/// An alarm of the CloudFormation template, as far as it matters here.
+#[derive(Debug)]
+struct Alarm {
+    name: String,
+    metric: String,
+    periods: usize,
+    points: usize,
+    less: bool,
+    threshold: f64,
+    missing_is_breaching: bool,
+}
+
+/// The alarms of the program's own metrics in the stack.
+fn alarms() -> Vec<Alarm> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/cloudformation/ecs-drain.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut resources: Vec<(&str, Vec<&str>)> = Vec::new();
+    for line in text.lines() {
+        match line
+            .strip_prefix("  ")
+            .filter(|rest| !rest.starts_with([' ', '#']))
+            .and_then(|rest| rest.strip_suffix(':'))
+        {
+            Some(name) => resources.push((name, Vec::new())),
+            None => resources.last_mut().into_iter().for_each(|(_, lines)| lines.push(line.trim())),
+        }
+    }
+    let alarms = resources.iter().filter(|(_, lines)| {
+        lines.contains(&"Type: AWS::CloudWatch::Alarm") && lines.contains(&"Namespace: ecs-drain")
+    });
+    let alarms = alarms.map(|(name, lines)| {
+        let value = |key: &str| lines.iter().find_map(|line| line.strip_prefix(&format!("{key}: "))).map(str::trim);
+        let number = |key: &str| value(key).map(|value| value.parse::<f64>().unwrap());
+        assert_eq!(number("Period"), Some(60.0), "{name}: a line of metrics comes each minute");
+        let periods = number("EvaluationPeriods").unwrap() as usize;
+        Alarm {
+            name: (*name).to_owned(),
+            metric: value("MetricName").unwrap().to_owned(),
+            periods,
+            points: number("DatapointsToAlarm").map_or(periods, |points| points as usize),
+            less: value("ComparisonOperator") == Some("LessThanThreshold"),
+            threshold: number("Threshold").unwrap(),
+            missing_is_breaching: value("TreatMissingData") == Some("breaching"),
+        }
+    });
+    alarms.collect()
+}
+
+impl Alarm {
+    /// After which minute it fires. A minute without a line is one in which no process lived.
+    fn fires(&self, minutes: &[Option<Value>]) -> Option<usize> {
+        let breaches = |line: &Option<Value>| match line.as_ref().and_then(|line| line[&self.metric].as_f64()) {
+            Some(value) if self.less => value < self.threshold,
+            Some(value) => value > self.threshold,
+            None => self.missing_is_breaching,
+        };
+        let breaching: Vec<bool> = minutes.iter().map(breaches).collect();
+        let is_over = |window: &[bool]| window.iter().filter(|breaches| **breaches).count() >= self.points;
+        breaching.windows(self.periods).position(is_over).map(|first| first + self.periods)
+    }
+}
+
+/// A world, and what of it begins when.
+struct Story {
+    scenario: Scenario,
+    first: Begin,
+}
+
+type Begin = for<'a> fn(&'a Simulator, &'a Store) -> LocalBoxFuture<'a, ()>;
+
+fn terminate_first<'a>(simulator: &'a Simulator, _: &'a Store) -> LocalBoxFuture<'a, ()> {
+    Box::pin(async { simulator.with(|cloud| cloud.terminate(A, false).unwrap()) })
+}
+
+/// The group replaces it.
+fn terminate_next(cloud: &mut Cloud) {
+    let ids = cloud.instance_ids("web-group");
+    let next = ids.into_iter().find(|id| cloud.lifecycle_state(id).as_deref() == Some("InService"));
+    cloud.terminate(&next.expect("an instance in service"), false).unwrap();
+}
+
+/// Between them they make every call that a controller makes.
+fn stories() -> Vec<Story> {
+    let of = |scenario: Scenario| Story { scenario, first: terminate_first };
+    vec![
+        of(Scenario { config: queued!(), world: with_queue, ..IP_AND_CLASSIC }),
+        of(STANDALONE_STOPPED),
+        of(DEREGISTER),
+        Story {
+            first: |simulator, _| Box::pin(async { assert!(simulator.with(|cloud| cloud.return_to_warm_pool(A))) }),
+            ..of(BACK_FROM_THE_WARM_POOL)
+        },
+        Story {
+            first: |simulator, store| Box::pin(order_once(simulator, store, drain(Then::Terminate))),
+            ..of(Scenario {
+                world: |cloud| {
+                    (PLAIN.world)(cloud);
+                    cloud.checkers.allow_operator(A);
+                    cloud.checkers.allow_terminate(A);
+                },
+                ..PLAIN
+            })
+        },
+    ]
+}
+
+fn with_queue(cloud: &mut Cloud) {
+    (IP_AND_CLASSIC.world)(cloud);
+    add_bus(cloud);
+}
+
+/// How often each operation was called, by its service and name.
+type Calls = BTreeMap<(String, String), f64>;
+
+/// What came of it.
+struct Told {
+    minutes: Vec<Option<Value>>,
+    /// In the first minute.
+    at_start: Calls,
+    calls: Calls,
+    denials: f64,
+    violations: Vec<String>,
+}
+
+/// Plays a story, with this operation denied from some moment on.
+fn play(story: &Story, denied: Option<(&str, Duration)>) -> Told {
+    virtual_time(1, || async {
+        let (simulator, store) = set_up(&story.scenario, 1).await;
+        if let Some((operation, from)) = denied {
+            let rule = Rule::on(operation, Fault::AccessDenied).between(BEGIN + from, BEGIN + WATCHED);
+            simulator.with(|cloud| cloud.faults.add(rule));
+        }
+        let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
+        let metrics = environment.metrics.clone();
+        let config = config(&story.scenario);
+        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        let mut life = pin!(life);
+        let (mut lives, mut at_start) = (true, Calls::new());
+        let mut minutes = Vec::new();
+        let mut lines = Lines::default();
+        for minute in 1..=WATCHED.as_secs() / 60 {
+            let passes = async {
+                tokio::time::sleep(seconds(30)).await;
+                match minute {
+                    1 => (story.first)(&simulator, &store).await,
+                    _ if minute % (NEXT.as_secs() / 60) == 0 => simulator.with(terminate_next),
+                    _ => {}
+                }
+                tokio::time::sleep(seconds(30)).await;
+            };
+            if lives {
+                lives = matches!(select(pin!(passes), life.as_mut()).await, Either::Left(_));
+            } else {
+                tokio::time::sleep(seconds(60)).await;
+            }
+            if minute == 1 {
+                at_start = calls(&metrics.text(wall(&simulator)).unwrap());
+            }
+            let line = lines.next(&metrics, "test", wall(&simulator));
+            minutes.push(lives.then(|| serde_json::from_str(&line).unwrap()));
+        }
+        let text = metrics.text(wall(&simulator)).unwrap();
+        Told {
+            minutes,
+            at_start,
+            calls: calls(&text),
+            denials: text.lines().filter(|line| line.contains("result=\"denied\"")).map(count).sum(),
+            violations: simulator.peek(|cloud| cloud.violations().iter().map(ToString::to_string).collect()),
+        }
+    })
+}
+
+/// The value of a sample.
+fn count(line: &str) -> f64 {
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+fn calls(text: &str) -> Calls {
+    let mut calls = Calls::new();
+    for line in text.lines().filter(|line| line.starts_with("ecs_drain_aws_calls_total{")) {
+        let label =
+            |name: &str| line.split_once(&format!("{name}=\"")).unwrap().1.split('"').next().unwrap().to_owned();
+        *calls.entry((label("service"), label("operation"))).or_default() += count(line);
+    }
+    calls
+}
+
+#[test]
+fn whatever_is_denied_for_good_an_alarm_fires_and_no_instance_is_lost_within_an_hour() {
+    let alarms = alarms();
+    let mut tried = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for story in stories() {
+        let plain = play(&story, None);
+        assert_eq!(plain.violations, [""; 0], "{}", story.scenario.name);
+        let early: Vec<_> = alarms.iter().filter(|alarm| alarm.fires(&plain.minutes).is_some()).collect();
+        assert!(early.is_empty(), "nothing is wrong, and there are alarms: {early:?}");
+        for (call, count) in plain.calls {
+            if tried.contains_key(&call) {
+                continue;
+            }
+            let (service, operation) = &call;
+            let operation = if operation == "DeleteMessage" { "DeleteMessageBatch" } else { operation };
+            let later = plain.at_start.get(&call) != Some(&count);
+            let denied = |from| play(&story, Some((operation, from)));
+            // What was read once may be known by then.
+            let told = Some(denied(DENIED)).filter(|told| later && told.denials > 0.0);
+            let told = told.unwrap_or_else(|| denied(Duration::ZERO));
+            let fired = alarms.iter().filter_map(|alarm| Some((alarm.fires(&told.minutes)?, alarm.name.as_str())));
+            let fired = fired.min();
+            let row = format!("{service}:{operation}: {fired:?}, {:?}", told.violations);
+            println!("{row}");
+            if fired.is_none() || !told.violations.is_empty() {
+                wrong.push(row);
+            }
+            tried.insert(call, fired.map(|(minute, _)| minute));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(tried.len() > 30, "{tried:?}");
+}
