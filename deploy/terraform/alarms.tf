@@ -1,9 +1,9 @@
 # Alarms on the metrics that the program writes into its log (embedded metric format), one value each minute.
-# The dead-letter queue's alarm is beside the queue (modules/queue).
+# The queue's alarms are beside the queue (modules/queue).
 
 locals {
   # Breached when the statistic of `points` of the last `of` minutes is above `above` (or below `below`).
-  alarms = {
+  all_alarms = {
     StuckDrains = {
       text      = "A drain makes no progress: `ecs-drain get` shows which, and `ecs-drain describe` why."
       statistic = "Maximum", above = 0, points = 3, of = 3
@@ -28,6 +28,47 @@ locals {
       text      = "No controller acts: the service does not run, or cannot reach its table."
       statistic = "Sum", below = 1, points = 5, of = 5
     }
+    GroupsUnreadSeconds = {
+      text      = "ecs-drain cannot read the Auto Scaling groups of an account and region: it does not see new waits there."
+      statistic = "Maximum", above = 300, points = 1, of = 1
+    }
+    HooksUnreadSeconds = {
+      text      = "ecs-drain cannot read the lifecycle hooks of a group: it may not hold the instances that wait there."
+      statistic = "Maximum", above = 300, points = 1, of = 1
+    }
+    SearchUnreadSeconds = {
+      text      = "ecs-drain cannot search the clusters for an instance: its drain does not begin. The instance is held."
+      statistic = "Maximum", above = 300, points = 1, of = 1
+    }
+    QueueUnreadSeconds = {
+      text      = "ecs-drain cannot read a queue of events: it hears of spot interruptions late or never."
+      statistic = "Maximum", above = 300, points = 1, of = 1
+    }
+    TableUnreadSeconds = {
+      text      = "ecs-drain cannot read its table or renew its lease: no drain begins, continues or ends."
+      statistic = "Maximum", above = 300, points = 1, of = 1
+    }
+    ScopesUnreachedSeconds = {
+      text      = "ecs-drain cannot reach an account and region: it drains and holds nothing there."
+      statistic = "Maximum", above = 300, points = 1, of = 1
+    }
+    UnopenedSeconds = {
+      text      = "An instance has waited for 15 minutes without a drain: `ecs-drain get` does not list it; the log says why."
+      statistic = "Maximum", above = 900, points = 1, of = 1
+    }
+    DeniedOperations = {
+      text      = "AWS has denied an operation for five minutes: the log has the policy statement that allows it."
+      statistic = "Maximum", above = 0, points = 1, of = 1
+    }
+  }
+
+  # A member may have one: the URLs of queues that are made in the same plan are not known in it.
+  may_have_queue = var.create_queue || length(var.members) > 0
+
+  alarms = {
+    for name, alarm in local.all_alarms : name => alarm
+    # A dry run takes no lease, so it never leads.
+    if !(name == "Leads" && var.dry_run) && !(name == "QueueUnreadSeconds" && !local.may_have_queue)
   }
 }
 
@@ -53,4 +94,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
 
   alarm_actions = var.alarm_topic_arns
   ok_actions    = var.alarm_topic_arns
+
+  # Before the first task runs, missing values would breach `Leads`.
+  depends_on = [aws_ecs_service.this]
 }

@@ -5,6 +5,7 @@ module "queue" {
   name             = var.name
   clusters         = var.clusters
   sns_topics       = var.sns_topics
-  create_alarm     = var.create_alarms
+  create_alarms    = var.create_alarms
+  dry_run          = var.dry_run
   alarm_topic_arns = var.alarm_topic_arns
 }

@@ -493,7 +493,7 @@ variable "sns_topics" {
 }
 
 variable "create_alarms" {
-  description = "Whether to make alarms on the program's metrics and on the dead-letter queue."
+  description = "Whether to make alarms on the program's metrics and on the queues."
   type        = bool
   default     = true
   nullable    = false

@@ -26,6 +26,15 @@ run "alarms" {
       CallErrors        = "Sum GreaterThanThreshold 20 5 of 5 notBreaching"
       WaitsLost         = "Sum GreaterThanThreshold 0 1 of 1 notBreaching"
       Leads             = "Sum LessThanThreshold 1 5 of 5 breaching"
+
+      GroupsUnreadSeconds    = "Maximum GreaterThanThreshold 300 1 of 1 notBreaching"
+      HooksUnreadSeconds     = "Maximum GreaterThanThreshold 300 1 of 1 notBreaching"
+      SearchUnreadSeconds    = "Maximum GreaterThanThreshold 300 1 of 1 notBreaching"
+      QueueUnreadSeconds     = "Maximum GreaterThanThreshold 300 1 of 1 notBreaching"
+      TableUnreadSeconds     = "Maximum GreaterThanThreshold 300 1 of 1 notBreaching"
+      ScopesUnreachedSeconds = "Maximum GreaterThanThreshold 300 1 of 1 notBreaching"
+      UnopenedSeconds        = "Maximum GreaterThanThreshold 900 1 of 1 notBreaching"
+      DeniedOperations       = "Maximum GreaterThanThreshold 0 1 of 1 notBreaching"
     }
     error_message = "The alarms, and when each is breached."
   }
@@ -40,6 +49,44 @@ run "alarms" {
       )
     ])
     error_message = "They look at this controller's metrics, minute by minute, and notify the topic."
+  }
+}
+
+run "in_a_dry_run_nobody_leads" {
+  variables {
+    dry_run = true
+  }
+
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_metric_alarm.this), "Leads")
+    error_message = "Leads is 0 in a dry run: its alarm would last as long as that."
+  }
+}
+
+run "without_a_queue" {
+  variables {
+    create_queue = false
+  }
+
+  assert {
+    condition     = !contains(keys(aws_cloudwatch_metric_alarm.this), "QueueUnreadSeconds")
+    error_message = "No queue, no alarm on it."
+  }
+}
+
+run "with_the_queue_of_a_member" {
+  variables {
+    create_queue = false
+    members = [{
+      region    = "eu-west-1"
+      role_arn  = "arn:aws:iam::111111111111:role/ecs-drain-member-eu-west-1"
+      queue_url = "https://sqs.eu-west-1.amazonaws.com/111111111111/ecs-drain"
+    }]
+  }
+
+  assert {
+    condition     = contains(keys(aws_cloudwatch_metric_alarm.this), "QueueUnreadSeconds")
+    error_message = "The controller reads the member's queue."
   }
 }
 

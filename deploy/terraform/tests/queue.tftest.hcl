@@ -32,7 +32,8 @@ variables {
   name             = "ecs-drain"
   clusters         = ["*"]
   sns_topics       = {}
-  create_alarm     = true
+  create_alarms    = true
+  dry_run          = false
   alarm_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:alarms"]
 }
 
@@ -144,6 +145,31 @@ run "queues" {
     )
     error_message = "The alarm looks at the dead-letter queue."
   }
+
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.old_events[0].dimensions == tomap({ QueueName = "ecs-drain" }) &&
+      aws_cloudwatch_metric_alarm.old_events[0].threshold == 900
+    )
+    error_message = "The other looks at the queue itself."
+  }
+}
+
+run "in_a_dry_run_nobody_receives" {
+  module {
+    source = "./modules/queue"
+  }
+
+  variables {
+    dry_run = true
+  }
+
+  assert {
+    condition = (
+      length(aws_cloudwatch_metric_alarm.old_events) == 0 && length(aws_cloudwatch_metric_alarm.dead_letters) == 1
+    )
+    error_message = "No alarm on messages that nobody is to receive."
+  }
 }
 
 run "events" {
@@ -218,8 +244,8 @@ run "events_of_patterns_are_not_limited" {
   }
 
   variables {
-    clusters     = ["web", "batch-*"]
-    create_alarm = false
+    clusters      = ["web", "batch-*"]
+    create_alarms = false
   }
 
   assert {
@@ -228,7 +254,9 @@ run "events_of_patterns_are_not_limited" {
   }
 
   assert {
-    condition     = length(aws_cloudwatch_metric_alarm.dead_letters) == 0
+    condition = (
+      length(aws_cloudwatch_metric_alarm.dead_letters) + length(aws_cloudwatch_metric_alarm.old_events) == 0
+    )
     error_message = "No alarm is asked for."
   }
 }

@@ -22,7 +22,7 @@ variable "external_id" {
 }
 
 variable "name" {
-  description = "What the queue is called, and what the names of the role, the rules and the alarm begin with."
+  description = "What the queue is called, and what the names of the role, the rules and the alarms begin with."
   type        = string
   default     = "ecs-drain"
   nullable    = false
@@ -111,15 +111,22 @@ variable "sns_topics" {
   }
 }
 
-variable "create_alarm" {
-  description = "Whether to make an alarm on the dead-letter queue."
+variable "create_alarms" {
+  description = "Whether to make the alarms on the two queues."
   type        = bool
   default     = true
   nullable    = false
 }
 
+variable "dry_run" {
+  description = "Whether the controller runs dry: it receives nothing, so there is no alarm on old messages."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "alarm_topic_arns" {
-  description = "SNS topics of this account and region that the alarm notifies."
+  description = "SNS topics of this account and region that the alarms notify."
   type        = list(string)
   default     = []
   nullable    = false

@@ -164,7 +164,7 @@ resource "aws_sns_topic_subscription" "this" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
-  count = var.create_alarm ? 1 : 0
+  count = var.create_alarms ? 1 : 0
 
   alarm_name        = "${var.name}-dead-letters"
   alarm_description = "What to do: docs/operations.md, Messages in the dead-letter queue."
@@ -176,6 +176,28 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   statistic           = "Maximum"
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+
+  alarm_actions = var.alarm_topic_arns
+  ok_actions    = var.alarm_topic_arns
+}
+
+# In a dry run ecs-drain receives nothing, so every message gets old.
+resource "aws_cloudwatch_metric_alarm" "old_events" {
+  count = var.create_alarms && !var.dry_run ? 1 : 0
+
+  alarm_name        = "${var.name}-old-events"
+  alarm_description = "ecs-drain does not receive messages. What to do: docs/operations.md, Old messages in the queue."
+
+  namespace   = "AWS/SQS"
+  metric_name = "ApproximateAgeOfOldestMessage"
+  dimensions  = { QueueName = aws_sqs_queue.events.name }
+
+  statistic           = "Maximum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 900
   period              = 300
   evaluation_periods  = 1
   treat_missing_data  = "notBreaching"

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the queue, and what the names of the dead-letter queue, the rules and the alarm begin with."
+  description = "Name of the queue, and what the names of the dead-letter queue, the rules and the alarms begin with."
   type        = string
 }
 
@@ -13,12 +13,17 @@ variable "sns_topics" {
   type        = map(string)
 }
 
-variable "create_alarm" {
-  description = "Whether to make an alarm on the dead-letter queue."
+variable "create_alarms" {
+  description = "Whether to make the alarms on the two queues."
+  type        = bool
+}
+
+variable "dry_run" {
+  description = "Whether the controller runs dry: it receives nothing, so there is no alarm on old messages."
   type        = bool
 }
 
 variable "alarm_topic_arns" {
-  description = "SNS topics that the alarm notifies."
+  description = "SNS topics that the alarms notify."
   type        = list(string)
 }
