@@ -42,19 +42,6 @@ pub enum What {
 }
 
 impl What {
-    /// All of them.
-    pub const ALL: [What; 9] = [
-        What::Scope,
-        What::Groups,
-        What::Hooks,
-        What::Search,
-        What::Queue,
-        What::Table,
-        What::Pauses,
-        What::Lease,
-        What::Unopened,
-    ];
-
     /// Its label in metrics.
     pub const fn name(self) -> &'static str {
         match self {
