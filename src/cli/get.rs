@@ -313,6 +313,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::cli::samples::{asked, done, now, unread, waiting};
+    use jiff::SignedDuration;
 
     fn records() -> Vec<(String, Read)> {
         let mut records = vec![done(), waiting()];
@@ -348,6 +349,21 @@ i-0waiting  web      Waiting  3 min   task 0a1b of service shop and 2 more  in 4
                                       (failed 2 times: ecs:ListTasks on
                                       cluster web: throttled)
 "
+        );
+    }
+
+    #[test]
+    fn what_the_controller_cannot_read_is_said_with_for_how_long_and_why() {
+        let spot = Spot {
+            place: "account 123456789012, region eu-west-1".to_owned(),
+            what: crate::blind::What::Queue,
+            since: now() - SignedDuration::from_mins(12),
+            error: "denied\u{1b}[2J".to_owned(),
+        };
+        assert_eq!(
+            blind(Ok(vec![spot]), now()),
+            "blind: account 123456789012, region eu-west-1: its queue cannot be read: Spot interruptions are not heard, all else is \
+             found later; for 12 min: denied [2J\n"
         );
     }
 

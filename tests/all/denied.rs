@@ -4,11 +4,13 @@
 //! denied from the start.
 
 use crate::endings::{BACK_FROM_THE_WARM_POOL, STANDALONE_STOPPED};
-use crate::harness::{Scenario, add_bus, config, environment, seconds, set_up, virtual_time, wall};
+use crate::harness::{Scenario, add_bus, config, environment, our_hook, seconds, set_up, virtual_time, wall};
 use crate::operators::{drain, order_once};
 use crate::queue::queued;
 use crate::scenarios::{A, DEREGISTER, IP_AND_CLASSIC, PLAIN};
+use crate::story::{BUSY, held, no_violation, run_for, while_running};
 use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
+use ecs_drain::blind::What;
 use ecs_drain::metrics::cloudwatch::Lines;
 use ecs_drain::store::{Ids, Store};
 use ecs_drain_state::Then;
@@ -247,4 +249,42 @@ fn whatever_is_denied_for_good_an_alarm_fires_and_no_instance_is_lost_within_an_
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(tried.len() > 30, "{tried:?}");
+}
+
+/// The groups cannot be listed for ten minutes.
+#[test]
+fn what_cannot_be_read_is_in_the_table_while_that_lasts() {
+    let ((during, afterwards), simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
+        tokio::time::sleep(seconds(60)).await;
+        let from = simulator.now();
+        let rule = Rule::on("DescribeAutoScalingGroups", Fault::AccessDenied).between(from, from + seconds(600));
+        simulator.with(|cloud| cloud.faults.add(rule));
+        tokio::time::sleep(seconds(500)).await;
+        let during = store.blind(wall(&simulator)).await.unwrap();
+        tokio::time::sleep(seconds(500)).await;
+        (during, store.blind(wall(&simulator)).await.unwrap())
+    });
+    let told: Vec<_> = during.iter().map(|spot| (spot.place.as_str(), spot.what)).collect();
+    assert_eq!(told, [("account 123456789012, region us-east-1", What::Groups)]);
+    assert!(during[0].error.contains("denied by IAM"), "{during:?}");
+    assert_eq!(afterwards, []);
+    no_violation(&simulator);
+}
+
+/// It has never seen the group: it knows from the record what waits, under a hook of a minute.
+#[test]
+fn a_process_that_starts_while_the_groups_cannot_be_listed_holds_what_has_a_record() {
+    virtual_time(1, || async {
+        let (simulator, _) = set_up(&BUSY, 1).await;
+        simulator.with(|cloud| {
+            cloud.put_hook("web-group", our_hook(seconds(60)));
+            cloud.set_replicas_up(1);
+        });
+        simulator.with(BUSY.begin);
+        run_for(&simulator, config(&BUSY), seconds(90)).await;
+        simulator.with(|cloud| cloud.faults.add(Rule::on("DescribeAutoScalingGroups", Fault::AccessDenied)));
+        run_for(&simulator, config(&BUSY), seconds(600)).await;
+        assert!(held(&simulator), "it is held");
+        no_violation(&simulator);
+    });
 }

@@ -163,7 +163,7 @@ fn place_of(test: &str) -> (PathBuf, &str) {
     let (module, function) = test.rsplit_once("::").unwrap_or_else(|| panic!("{test} names no module"));
     match module {
         "budget" | "facts" | "drain" => return (root().join(format!("state/src/{module}/tests.rs")), function),
-        "beats" | "searches" => return (root().join(format!("src/{module}.rs")), function),
+        "beats" | "blind" | "searches" => return (root().join(format!("src/{module}.rs")), function),
         "fleet" | "scope" => return (root().join(format!("src/{module}/tests.rs")), function),
         "model" => return (root().join("state/tests/model/main.rs"), function),
         _ => {}
