@@ -194,7 +194,7 @@ impl Said {
     }
 }
 
-const NO_EVENTS: &str = "no events can be taken; everything is found by polling, but later";
+const NO_EVENTS: &str = "its queue cannot be read";
 
 #[track_caller]
 fn goes_on_by_polling(said_too: &str, plan: impl FnOnce(&mut Cloud)) {

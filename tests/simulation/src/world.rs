@@ -140,7 +140,7 @@ fn record_rules() -> RecordRules {
     RecordRules {
         table: TABLE,
         key: "key",
-        others: &["lease/", "request/", "pause/"],
+        others: &["lease/", "request/", "pause/", "status/"],
         phase: "phase",
         version: "version",
         generation: "generation",
