@@ -117,7 +117,7 @@ fn refresh(scope: &ScopeState, clock: &Clock) {
     let mut states = scope.beats.0.borrow_mut();
     let mut old = std::mem::take(&mut *states);
     let wanted = wanted(scope, &view);
-    let count = wanted.len();
+    let (count, wall) = (wanted.len(), clock.now());
     for (number, ((instance, hook), (member, timeout))) in wanted.into_iter().enumerate() {
         if ends(scope, &instance) {
             continue;
@@ -130,7 +130,7 @@ fn refresh(scope: &ScopeState, clock: &Clock) {
         let previous = previous.as_deref().filter(|_| !first_look && !over);
         let began = previous.and_then(|before| began(before, &key, &member));
         let known = (timeout != UNKNOWN_TIMEOUT).then_some(timeout);
-        let supposed = supposed_end((number, count), known, now, clock.now());
+        let supposed = supposed_end((number, count), known, now, wall);
         let mut state = old.remove(&key).unwrap_or_else(|| {
             let spread = if first_look { SPREAD.mul_f64(fastrand::f64()) } else { Duration::ZERO };
             let (due, expires) = match began {

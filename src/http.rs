@@ -4,7 +4,7 @@
 //! | path | answer |
 //! | --- | --- |
 //! | `/healthz` | 200 while the loops go on, 503 with what stands still |
-//! | `/readyz` | 200 once the table was found and the groups of every scope were listed, 503 with what is missing |
+//! | `/readyz` | 200 once the table was found and the groups of every scope were listed, while nothing has been unreadable for long; 503 with what is missing |
 //! | `/metrics` | the numbers, for Prometheus |
 //!
 //! A connection serves one request and has a time to do it in, and there are few of them: clients that connect and say

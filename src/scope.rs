@@ -1,7 +1,6 @@
 //! What the controller keeps of one account and region while it runs. All of it can be lost.
 
-use crate::aws::Beat;
-use crate::aws::{HookView, Session};
+use crate::aws::{Beat, HookView, Session};
 use crate::beats::Beats;
 use crate::config;
 use crate::fleet::Fleet;

@@ -33,7 +33,7 @@ locals {
       statistic = "Maximum", above = 300, points = 1, of = 1
     }
     HooksUnreadSeconds = {
-      text      = "ecs-drain cannot read the lifecycle hooks of a group: it may not hold the instances that wait there."
+      text      = "ecs-drain cannot read the lifecycle hooks of a group: instances that wait there are held, and not drained."
       statistic = "Maximum", above = 300, points = 1, of = 1
     }
     SearchUnreadSeconds = {
@@ -53,11 +53,11 @@ locals {
       statistic = "Maximum", above = 300, points = 1, of = 1
     }
     UnopenedSeconds = {
-      text      = "An instance has waited for 15 minutes without a drain: `ecs-drain get` does not list it; the log says why."
+      text      = "An instance has waited for 15 minutes without a drain: it is held, and not drained. The log says why."
       statistic = "Maximum", above = 900, points = 1, of = 1
     }
     DeniedOperations = {
-      text      = "AWS has denied an operation for five minutes: the log has the policy statement that allows it."
+      text      = "AWS denies an operation again and again: the log has the policy statement that allows it."
       statistic = "Maximum", above = 0, points = 1, of = 1
     }
   }

@@ -22,10 +22,11 @@ mod reach;
 mod requests;
 mod table;
 mod turns;
+mod watch;
 
 use crate::act::Actor;
 use crate::aws::{AwsError, Environment};
-use crate::blind::{Spot, What};
+use crate::blind::What;
 use crate::clock::{Clock, Leadership};
 use crate::config::Config;
 use crate::groups::GroupsView;
@@ -33,12 +34,12 @@ use crate::health::Health;
 use crate::heartbeat::beat;
 use crate::http::Server;
 use crate::intake::Intake;
-use crate::metrics::{Metrics, cloudwatch};
+use crate::metrics::Metrics;
 use crate::reader::{self, Caches, GroupsCache, Reader, read_groups};
 use crate::records::Records;
 use crate::scope::ScopeState;
 use crate::store::lease::RENEW_EVERY;
-use crate::store::{Ids, Lease, Status, Store};
+use crate::store::{Ids, Lease, Store};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use ecs_drain_state::{Answer, Mono, Record};
 use futures_util::future::{Either, LocalBoxFuture, select};
@@ -46,19 +47,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::io::Write;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// How far apart two looks at the groups are, at least, however many events come.
 const NUDGED: Duration = Duration::from_secs(2);
-/// How often gauges are taken.
-const GAUGES: Duration = Duration::from_secs(5);
-/// From when on an instance that waits without a drain is told of.
-const UNOPENED: Duration = Duration::from_secs(900);
-/// How often a line of metrics is written for CloudWatch, whose metrics have a point a minute.
-const LINE: Duration = Duration::from_secs(60);
 /// How long the lease may take to be released.
 const RELEASE: Duration = Duration::from_secs(3);
 
@@ -193,7 +187,7 @@ async fn work(
                 all.push(Either::Right(reach::later(&shared, &environment, &places, scope, &stop)));
             }
             let lease = lease_loop(&shared, lease.as_ref());
-            let told = async { tokio::join!(lines_loop(&shared), blind_loop(&shared)) };
+            let told = async { tokio::join!(watch::lines(&shared), watch::blind(&shared)) };
             // None of them ends before the shutdown.
             select(pin!(async { while all.next().await.is_some() {} }), select(pin!(lease), pin!(told))).await;
         };
@@ -293,7 +287,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
         Box::pin(acting),
         Box::pin(turns::read_sizes(shared, scope)),
         Box::pin(turns::find_causes(shared, scope, &caches)),
-        Box::pin(gauges_loop(shared, scope)),
+        Box::pin(watch::gauges(shared, scope)),
         Box::pin(events::events(shared, scope, stop)),
     ];
     let turns = Box::pin(turns::turns(shared, scope, incoming, stop));
@@ -419,76 +413,12 @@ async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) 
                     holder.clone_from(&view.holder);
                 }
                 shared.leadership.set(view.until.filter(|_| view.held));
-                shared.health.blind.sees(table::TABLE, What::Lease);
+                shared.health.blind.sees(watch::WHOLE, What::Lease);
             }
             // What was won lasts until its time is over.
-            Err(error) => shared.health.blind.misses(table::TABLE, What::Lease, &error),
+            Err(error) => shared.health.blind.misses(watch::WHOLE, What::Lease, &error),
         }
         tokio::time::sleep(RENEW_EVERY).await;
-    }
-}
-
-/// Takes pictures of a scope, for gauges.
-async fn gauges_loop(shared: &Shared, scope: &ScopeState) {
-    loop {
-        // In a dry run nobody acts.
-        shared.metrics.leads(shared.leadership.leads() && !shared.config.dry_run);
-        let now = shared.clock.mono();
-        shared.metrics.picture(&scope.session.account, &scope.session.region, scope.picture(now));
-        watch(scope, now);
-        tokio::time::sleep(GAUGES).await;
-    }
-}
-
-/// Says what the loops of a scope have left for others to see: a search that was not complete, an instance without a drain.
-fn watch(scope: &ScopeState, now: Mono) {
-    let (blind, place) = (&scope.health.blind, scope.place());
-    let searched = scope.searches.is_idle() && scope.fleet.slots().is_empty();
-    match scope.searches.failed.borrow().as_ref().filter(|_| !searched) {
-        Some(why) => blind.misses(&place, What::Search, why),
-        None => blind.sees(&place, What::Search),
-    }
-    let unopened = scope.unopened.borrow();
-    let long: Vec<&str> =
-        unopened.iter().filter(|(_, since)| now.since(**since) >= UNOPENED).map(|(id, _)| id.as_str()).collect();
-    match long.split_first() {
-        None => blind.sees(&place, What::Unopened),
-        Some((first, [])) => blind.misses(&place, What::Unopened, first),
-        Some((first, more)) => blind.misses(&place, What::Unopened, &format!("{first} and {} more", more.len())),
-    }
-}
-
-/// Tells metrics, and the table, what cannot be read.
-async fn blind_loop(shared: &Shared) {
-    let mut written = None;
-    loop {
-        let spots = shared.health.blind.spots();
-        shared.metrics.blind(spots.clone());
-        let now = shared.clock.mono();
-        let long: Vec<Spot> = spots.into_iter().filter(|(_, lasts)| *lasts >= LINE).map(|(spot, _)| spot).collect();
-        let is_due = written.is_none_or(|at| now.since(at) >= LINE);
-        if !long.is_empty() && is_due && shared.leadership.leads() {
-            written = Some(now);
-            let status = Status { at: shared.clock.now(), blind: long };
-            if let Err(error) = shared.records.set_status(&status).await {
-                tracing::debug!(%error, "it cannot be written what cannot be read");
-            }
-        }
-        tokio::time::sleep(GAUGES).await;
-    }
-}
-
-/// Writes metrics for CloudWatch to standard output, where they are asked for.
-async fn lines_loop(shared: &Shared) {
-    if !shared.config.cloudwatch_metrics {
-        return std::future::pending().await;
-    }
-    let mut lines = cloudwatch::Lines::default();
-    loop {
-        tokio::time::sleep(LINE).await;
-        let line = lines.next(&shared.metrics, &shared.config.controller, shared.clock.now());
-        // Nobody reads it: that is no reason to stop draining.
-        let _ = writeln!(std::io::stdout(), "{line}");
     }
 }
 

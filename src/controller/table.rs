@@ -1,5 +1,6 @@
 //! The table, as this replica knows it: which drains are unfinished, did another process write them, who paused what.
 
+use super::watch::WHOLE;
 use super::{Shared, requests};
 use crate::blind::What;
 use crate::scope::{ScopeState, Unread};
@@ -9,9 +10,6 @@ use std::time::Duration;
 
 /// How often the table is asked which drains are unfinished.
 const EVERY: Duration = Duration::from_secs(10);
-
-/// Where the table is looked at before anything of a scope is.
-pub(super) const TABLE: &str = "the table";
 
 /// How often it is read what is paused.
 const PAUSES: Duration = Duration::from_secs(3);
@@ -24,10 +22,10 @@ pub(super) async fn is_fit(shared: &Shared) {
             Ok(()) => {
                 shared.table_is_fit.set(true);
                 shared.health.table_is_fit();
-                shared.health.blind.sees(TABLE, What::Table);
+                shared.health.blind.sees(WHOLE, What::Table);
             }
             Err(error) => {
-                shared.health.blind.misses(TABLE, What::Table, &format!("{error:#}"));
+                shared.health.blind.misses(WHOLE, What::Table, &format!("{error:#}"));
                 tokio::time::sleep(EVERY).await;
             }
         }

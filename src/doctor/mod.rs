@@ -14,9 +14,13 @@ pub mod hooks;
 
 use crate::aws::{AwsError, Environment, ErrorClass};
 use crate::config::Config;
+use crate::quote::shown;
 use crate::store::{Store, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
+
+/// How much is shown of what the controller says in the table, where anybody may have written it.
+const SAID: usize = 1000;
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -127,7 +131,8 @@ async fn table(config: &Config, environment: &Environment) -> Section {
         findings.extend(spots.into_iter().map(|spot| {
             let lasts = now.duration_since(spot.since).unsigned_abs();
             let advice = "see \"What cannot be read\" in docs/operations.md";
-            Finding::failure(format!("the controller that runs says: {}", spot.line(lasts)), advice)
+            let said = shown(&spot.line(lasts), SAID);
+            Finding::failure(format!("the controller that runs says: {said}"), advice)
         }));
     }
     Section { place, findings }

@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &str)] = &[
         "controller",
         "act aws blind clock config events groups health heartbeat http intake metrics reader records scope store",
     ),
-    ("doctor", "aws config heartbeat store"),
+    ("doctor", "aws config heartbeat quote store"),
     ("iam", "aws config"),
     ("act", "aws clock fleet"),
     ("events", "quote"),
@@ -54,7 +54,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Every Rust file in a folder, and in those below it.
+pub fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

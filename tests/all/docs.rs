@@ -109,6 +109,30 @@ fn every_decision_is_listed() {
     }
 }
 
+/// Who filters a log by them must not wait for a line that is never written.
+#[test]
+fn the_words_of_the_log_that_the_page_quotes_are_written() {
+    let page = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let table = page.split("\n## What the log says\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let mut sources = Vec::new();
+    for folder in ["src", "state/src"] {
+        crate::arrows::files(&root().join(folder), &mut sources);
+    }
+    let text: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    // A text that goes on in the next line is one text.
+    let text = text.replace("\\\n", "").split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut quoted = 0;
+    for row in table.lines().filter(|line| ["| ERROR", "| WARN", "| INFO"].iter().any(|level| line.starts_with(level)))
+    {
+        let words = row.split('|').nth(2).unwrap();
+        for words in words.split('`').skip(1).step_by(2) {
+            assert!(text.contains(words.trim_end_matches('…').trim()), "nothing writes {words:?}");
+            quoted += 1;
+        }
+    }
+    assert!(quoted > 15, "{quoted}");
+}
+
 #[test]
 fn the_code_map_names_every_module() {
     let page = page("docs/internals.md");
