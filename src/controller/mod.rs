@@ -186,10 +186,14 @@ async fn work(
             for scope in missing {
                 all.push(Either::Right(reach::later(&shared, &environment, &places, scope, &stop)));
             }
-            let lease = lease_loop(&shared, lease.as_ref());
-            let told = async { tokio::join!(watch::lines(&shared), watch::blind(&shared)) };
+            // Each has its place on the heap, as in a scope.
+            let others: [LocalBoxFuture<'_, ()>; 3] = [
+                Box::pin(lease_loop(&shared, lease.as_ref())),
+                Box::pin(watch::lines(&shared)),
+                Box::pin(watch::blind(&shared)),
+            ];
             // None of them ends before the shutdown.
-            select(pin!(async { while all.next().await.is_some() {} }), select(pin!(lease), pin!(told))).await;
+            select(pin!(async { while all.next().await.is_some() {} }), futures_util::future::join_all(others)).await;
         };
         let mut loops = pin!(loops);
         if let Either::Left(((), _)) = select(loops.as_mut(), pin!(shutdown)).await {
