@@ -220,9 +220,9 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text("queue URL"),
         default: "",
         meaning: "An SQS queue of this account and region with events: lifecycle notifications, spot interruption warnings, \
-                  rebalance recommendations, ECS task and container-instance state changes, from SNS or EventBridge. They \
-                  make what polling finds be found sooner; without a queue everything but spot and rebalance works by \
-                  polling.",
+                  rebalance recommendations, ECS task and container-instance state changes, from EventBridge; from SNS, \
+                  lifecycle notifications alone. They make what polling finds be found sooner; without a queue \
+                  everything but spot and rebalance works by polling.",
     },
     Key {
         section: "scope",

@@ -142,7 +142,16 @@ pub struct Broken {
     pub why: String,
 }
 
-/// What a message's body says to the controller of this account and region.
+/// How a message came to the queue, as far as it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Sent to it: by a rule of EventBridge, by Auto Scaling, or by a topic with raw delivery.
+    Queue,
+    /// Through a topic of SNS, whose notification is around it.
+    Topic,
+}
+
+/// What a message's body says to the controller of this account and region, and how it came.
 ///
 /// The body is an event of EventBridge, a notification of Auto Scaling (JSON, or lines for people), or either of them in
 /// one or two notifications of SNS. Notifications of Auto Scaling name no region: their topic or queue is always in the
@@ -150,16 +159,16 @@ pub struct Broken {
 ///
 /// # Errors
 /// When it is none of these, or lacks what such a message always has. Fields that are not read may hold anything.
-pub fn read(body: &str, account: &str, region: &str) -> Result<Event, Broken> {
+pub(super) fn read(body: &str, account: &str, region: &str) -> Result<(Event, Way), Broken> {
     if body.len() > LARGEST_BODY {
         return Err(broken(format!("{} bytes: larger than any message", body.len())));
     }
     let ours = Ours { account, region };
-    let mut text = Cow::Borrowed(body);
+    let (mut text, mut way) = (Cow::Borrowed(body), Way::Queue);
     for _ in 0..=ENVELOPES {
         match ours.layer(&text)? {
-            Layer::Around(inner) => text = Cow::Owned(inner),
-            Layer::Core(event) => return Ok(event),
+            Layer::Around(inner) => (text, way) = (Cow::Owned(inner), Way::Topic),
+            Layer::Core(event) => return Ok((event, way)),
         }
     }
     Err(broken(format!("more than {ENVELOPES} SNS notifications around one message")))

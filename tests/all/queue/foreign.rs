@@ -90,13 +90,18 @@ fn notification(account: &str, mut fields: Value, more: &[(&str, &str)]) -> Stri
     fields.to_string()
 }
 
+/// A message as a topic delivers it.
+fn in_sns(message: &str) -> String {
+    json!({ "Type": "Notification", "Message": message }).to_string()
+}
+
 /// Bodies that nobody can understand.
 fn broken() -> Vec<String> {
     let deep = |open: &str, close: &str, n: usize| format!("{}{}", open.repeat(n), close.repeat(n));
     let nested = deep("{\"a\":", "}", 20_000).replace(":}", ":1}");
     let mut wrapped = "not for us".to_owned();
     for _ in 0..4 {
-        wrapped = json!({ "Type": "Notification", "Message": wrapped }).to_string();
+        wrapped = in_sns(&wrapped);
     }
     vec![
         "hello".to_owned(),
@@ -139,6 +144,10 @@ fn others(now: &str) -> Vec<String> {
         notification(ACCOUNT, launching, &[]),
         event("aws.ec2", "EC2 Instance State-change Notification", ACCOUNT, REGION, now, &stops),
         json!({ "Type": "SubscriptionConfirmation", "Message": "You have chosen to subscribe" }).to_string(),
+        // Whoever may publish to a topic can say this.
+        in_sns(&spot(A, now)),
+        in_sns(&rebalance(A, now)),
+        in_sns(&in_sns(&spot(A, now))),
     ]
 }
 
