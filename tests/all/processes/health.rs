@@ -1,8 +1,13 @@
 //! What the real binary answers to those who watch over it: engines, load balancers, Prometheus, CloudWatch.
 
 use super::rig::Rig;
+use crate::harness::{group, our_hook, seconds};
 use crate::scenarios::{A, cluster};
-use std::net::TcpListener;
+use aws_simulator::spec::{ClusterSpec, StandaloneSpec};
+use ecs_drain_state::Phase;
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
 
 /// A port of this machine that nobody has at this moment.
 fn port() -> u16 {
@@ -24,6 +29,45 @@ fn a_controller_says_whether_it_lives_and_whether_it_is_ready() {
     assert!(told.err.contains("/readyz says 503: the table has not been found"), "{}", told.err);
     assert_eq!(rig.say(&["init"]).code, Some(0));
     rig.until("it is ready", || (rig.say(&["healthcheck", "--ready"]).code == Some(0)).then_some(()));
+}
+
+/// How many file descriptors a process may have.
+const DESCRIPTORS: usize = 100;
+
+/// `ecs-drain run` with [`DESCRIPTORS`].
+fn with_few_descriptors(rig: &Rig) -> Command {
+    let inner = rig.command(&["run"]);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &format!("ulimit -n {DESCRIPTORS} && exec \"$0\" \"$@\"")]);
+    command.arg(inner.get_program()).args(inner.get_args()).env_clear();
+    command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command
+}
+
+/// Whoever can reach the address can open connections and say nothing. Without an end to that they take the descriptors that
+/// heartbeats need.
+#[test]
+fn connections_that_say_nothing_keep_no_heartbeat_from_being_sent() {
+    let listen = format!("127.0.0.1:{}", port());
+    let rig = Rig::with_table("idle", &format!("listen = \"{listen}\"\n"), |cloud| {
+        cloud.add_cluster(&ClusterSpec::new("web"));
+        // It is due for a heartbeat every 20 seconds, and its task takes longer.
+        let mut spec = group("web-group", "web", &[A]);
+        spec.hooks = vec![our_hook(seconds(60))];
+        cloud.add_group(spec);
+        cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(3600))).unwrap();
+    });
+    let process = rig.spawn(with_few_descriptors(&rig)).counted();
+    rig.until_leads(&process);
+    // As many as the kernel takes: those that wait to be accepted have a limit of their own.
+    let address = listen.parse().unwrap();
+    let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok();
+    let silent: Vec<TcpStream> = (0..150).map_while(|_| connect()).collect();
+    assert!(silent.len() > DESCRIPTORS, "only {} connections", silent.len());
+    rig.simulator.with(|cloud| cloud.terminate(A, true).unwrap());
+    rig.until_phase(A, Phase::Waiting);
+    rig.until("two heartbeats", || (rig.count("RecordLifecycleActionHeartbeat") > 1).then_some(()));
+    drop(silent);
 }
 
 #[test]
