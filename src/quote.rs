@@ -1,6 +1,9 @@
 //! Text from outside, in sentences and commands of this program.
 
+pub use ecs_drain_state::text::{plain, steers};
+use serde::Serialize;
 use std::error::Error;
+use std::fmt::Write as _;
 
 /// The beginning of a text from outside, at most so many characters: on one line, and with nothing in it that steers a
 /// terminal or forges a line of a log.
@@ -35,6 +38,29 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// Returns a value as JSON for people, in which nothing steers a terminal: what would is escaped, as JSON escapes.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(value).map(|text| escaped(&text))
+}
+
+/// Escapes what steers a terminal in a JSON text, whose own line breaks stay: it can stand in strings alone.
+pub fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !steers(c) {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
+}
+
 /// Returns a word for a POSIX shell, quoted where it must be: names of groups may have blanks and quotes in them.
 pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,".contains(c);
@@ -47,6 +73,7 @@ pub fn word(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -62,6 +89,14 @@ mod tests {
         let middle = Link { text: "connection failed: no route to host", source: Some(Box::new(last)) };
         let first = Link { text: "cannot read the table", source: Some(Box::new(middle)) };
         assert_eq!(chain(&first), "cannot read the table: connection failed: no route to host");
+    }
+
+    #[test]
+    fn json_says_the_same_and_steers_nothing() {
+        let value = serde_json::json!({ "by": "a\u{1b}[2J\u{9b}\u{7f}\u{202e}\u{e0041}\nb" });
+        let text = json(&value).unwrap();
+        assert!(!text.chars().any(|c| c != '\n' && steers(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

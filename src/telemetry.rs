@@ -1,8 +1,9 @@
 //! Logs: to standard error, readable on a terminal and JSON elsewhere. What is logged is said where it happens; no
 //! secret is ever part of it.
 
+use crate::quote::{escaped, plain, steers};
 use clap::ValueEnum;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use tracing_subscriber::EnvFilter;
 
 /// How a log line is written.
@@ -58,15 +59,72 @@ pub fn init(given: Option<&str>, format: Format, verbosity: Verbosity) -> Result
         Format::Human => true,
         Format::Json => false,
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = human && terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = match (human, colour) {
+        (false, _) => Lines::Json,
+        (true, false) => Lines::Plain,
+        (true, true) => Lines::Coloured,
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || Log { lines, to: io::stderr() });
     // Where a log was started before, in a test for instance, it stays.
     let _ = if human {
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         log.with_ansi(colour).with_target(false).try_init()
     } else {
         log.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     };
     Ok(())
+}
+
+/// What the lines of a log are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lines {
+    Json,
+    Plain,
+    Coloured,
+}
+
+/// The log: an event is a line, and nothing in it steers a terminal, whatever AWS, a record or a message says.
+struct Log<W> {
+    lines: Lines,
+    to: W,
+}
+
+impl<W: Write> Write for Log<W> {
+    /// Takes one event, which comes whole. (Source: `tracing_subscriber::fmt::Layer`, `on_event`.)
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let line = match self.lines {
+            Lines::Json => escaped(&line.replace('\n', " ")),
+            Lines::Plain => plain(line),
+            Lines::Coloured => coloured(line),
+        };
+        self.to.write_all(format!("{line}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// A line in which colours are left: those of the log itself, since its formatter escapes those of its fields.
+fn coloured(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(c) = rest.chars().next() {
+        let colour = rest.strip_prefix("\u{1b}[").and_then(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+            rest[end..].starts_with('m').then_some(end + "\u{1b}[m".len())
+        });
+        let taken = colour.unwrap_or(c.len_utf8());
+        match colour {
+            Some(_) => text.push_str(&rest[..taken]),
+            None => text.push(if steers(c) { ' ' } else { c }),
+        }
+        rest = &rest[taken..];
+    }
+    text
 }
 
 /// The filter in the words of `tracing_subscriber`. A level alone is meant for this program: the AWS SDK at `debug`
@@ -89,7 +147,9 @@ fn directives(given: Option<&str>, verbosity: Verbosity) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::sync::{Arc, Mutex};
 
     #[test]
     fn a_level_alone_is_for_this_program() {
@@ -104,6 +164,57 @@ mod tests {
         for (given, verbosity, expected) in table {
             assert_eq!(directives(given, verbosity), expected);
             assert!(EnvFilter::builder().parse(expected).is_ok(), "{expected}");
+        }
+    }
+
+    /// An event with hostile fields of every kind, in this form.
+    fn logged(lines: Lines) -> String {
+        const HOSTILE: &str = "a\u{1b}[2J\u{1b}[31m\u{9b}3J\u{7}\u{202e}\r\n{\"level\":\"forged\"}";
+        let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let to = kept.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || Log { lines, to: Kept(to.clone()) });
+        let log: Box<dyn tracing::Subscriber + Send + Sync> = match lines {
+            Lines::Json => Box::new(log.json().flatten_event(true).with_current_span(true).finish()),
+            Lines::Plain => Box::new(log.with_ansi(false).finish()),
+            Lines::Coloured => Box::new(log.with_ansi(true).finish()),
+        };
+        tracing::subscriber::with_default(log, || {
+            let span = tracing::error_span!("drain", instance = HOSTILE);
+            let _in = span.enter();
+            let error = io::Error::other(HOSTILE);
+            tracing::error!(hook = HOSTILE, %error, debug = ?HOSTILE, error = &error as &dyn std::error::Error, "it says {HOSTILE}");
+        });
+        String::from_utf8(kept.lock().unwrap().clone()).unwrap()
+    }
+
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_others_say_is_one_line_of_the_log_and_steers_nothing() {
+        for lines in [Lines::Json, Lines::Plain, Lines::Coloured] {
+            let text = logged(lines);
+            assert!(text.contains("it says a"), "{text:?}");
+            assert_eq!(text.matches('\n').count(), 1, "{lines:?}: {text:?}");
+            let line = text.trim_end_matches('\n');
+            let own = |line: &str| line.replace("\u{1b}[", "\u{1b}[ ").replace("\u{1b}", "");
+            let line = if lines == Lines::Coloured { own(line) } else { line.to_owned() };
+            assert!(!line.contains(steers), "{lines:?}: {text:?}");
+            assert!(!text.contains("\u{1b}[2J") && !text.contains("\u{1b}[31m\u{9b}"), "{lines:?}: {text:?}");
+            if lines == Lines::Json {
+                let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(event["level"], "ERROR");
+            }
         }
     }
 

@@ -9,7 +9,7 @@ pub(super) use codes::UNKNOWN_THROTTLES;
 pub(crate) use codes::classify;
 
 use super::calls::{ASSUME_ROLE, Call};
-use crate::quote::chain;
+use crate::quote::{chain, plain};
 use aws_sdk_ecs::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -160,7 +160,8 @@ impl AwsError {
         let code = error.code();
         let status = error.raw_response().map(|response| response.status().as_u16());
         // A failed connection has no message of its own; its causes do.
-        let message = error.message().map_or_else(|| chain(error), str::to_owned);
+        // It goes into records, logs and onto terminals, as one line.
+        let message = plain(&error.message().map_or_else(|| chain(error), str::to_owned));
         let class = match error {
             SdkError::ServiceError(_) => classify(code, status, &message),
             SdkError::DispatchFailure(failure) if failure.is_other() && message.contains("credential") => {
@@ -174,7 +175,7 @@ impl AwsError {
         };
         let allow = (class == ErrorClass::Denied).then(|| call.statement(resource).into_boxed_str());
         let request_id = error.request_id().map(Box::from);
-        AwsError { call, on: on.to_owned(), class, code: code.map(str::to_owned), message, allow, request_id }
+        AwsError { call, on: on.to_owned(), class, code: code.map(plain), message, allow, request_id }
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::cli::byhand;
 use crate::cli::{Failure, Global, TableArgs, who};
 use crate::config::span;
+use crate::quote::plain;
 use crate::store::{Answer, Leader, Store, StoreError, requests};
 use clap::Args;
 use ecs_drain_state::request::{EXPIRES_AFTER, SCHEMA};
@@ -183,7 +184,8 @@ impl Desk {
                     Err(error) => {
                         // Without an answer it may have been written.
                         let perhaps = if error.is_transient() { "perhaps " } else { "" };
-                        lost.push_str(&format!("{}: {perhaps}not asked for: {error}\n", slip.request.instance_id));
+                        let line = format!("{}: {perhaps}not asked for: {error}", slip.request.instance_id);
+                        lost.push_str(&(plain(&line) + "\n"));
                         failed = Some(error);
                     }
                 }
@@ -255,17 +257,17 @@ impl Desk {
 /// `i-0123: paused: heartbeats go on …`.
 fn line(request: &Request, answer: &Answer) -> String {
     let refused = if answer.refused { "refused: " } else { "" };
-    format!("{}: {refused}{}\n", request.instance_id, answer.text)
+    plain(&format!("{}: {refused}{}", request.instance_id, answer.text)) + "\n"
 }
 
 /// What is said where a controller runs and has not answered.
 fn unanswered(slips: &[Slip], leader: &Leader) -> String {
-    let lines = slips.iter().map(|slip| format!("{}: no answer yet\n", slip.request.instance_id));
+    let lines = slips.iter().map(|slip| format!("{}: no answer yet\n", plain(&slip.request.instance_id)));
     let lines: String = lines.collect();
     format!(
         "{lines}The controller runs ({}), and carries a request out within {} minutes or not at all;\n`ecs-drain describe \
          INSTANCE` shows what comes of it.\n",
-        leader.holder,
+        plain(&leader.holder),
         EXPIRES_AFTER.as_mins()
     )
 }
@@ -274,7 +276,8 @@ fn unanswered(slips: &[Slip], leader: &Leader) -> String {
 fn absent(nobody: &str, slips: &[Slip], now: Timestamp) -> String {
     let until = ecs_drain_state::record::later(now, EXPIRES_AFTER);
     let mut text = format!(
-        "{nobody}.\nOne that starts before {until:.0} still carries {} out.",
+        "{}.\nOne that starts before {until:.0} still carries {} out.",
+        plain(nobody),
         if slips.len() == 1 { "it" } else { "them" }
     );
     let by_hand: Vec<&Slip> = slips.iter().filter(|slip| !slip.by_hand.is_empty()).collect();
@@ -283,7 +286,7 @@ fn absent(nobody: &str, slips: &[Slip], now: Timestamp) -> String {
     }
     text.push_str(" By hand:\n\n");
     for command in by_hand.iter().take(SHOWN).flat_map(|slip| &slip.by_hand) {
-        text.push_str(&format!("  {command}\n"));
+        text.push_str(&format!("  {}\n", plain(command)));
     }
     match by_hand.len().saturating_sub(SHOWN) {
         0 => text,

@@ -5,6 +5,7 @@ use crate::cli::get::value;
 use crate::cli::sheet::sheet;
 use crate::cli::words::Screen;
 use crate::cli::{Failure, Global, TableArgs};
+use crate::quote::{self, plain};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use std::io::Write;
@@ -47,10 +48,12 @@ pub async fn run(args: &DescribeArgs, global: &Global, out: &mut dyn Write) -> R
     is_name(&args.instance)?;
     let store = global.store(&args.table).await?;
     let mut found = find::records(&store, std::slice::from_ref(&args.instance)).await?;
-    let (key, read) =
-        found.remove(&args.instance).unwrap_or_else(|| Err("not looked for".to_owned())).map_err(Failure::failed)?;
+    let (key, read) = found
+        .remove(&args.instance)
+        .unwrap_or_else(|| Err("not looked for".to_owned()))
+        .map_err(|why| Failure::failed(plain(&why)))?;
     match args.output {
-        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&value(&key, &read)?)?)?,
+        Output::Json => writeln!(out, "{}", quote::json(&value(&key, &read)?)?)?,
         Output::Text => out.write_all(sheet(&key, &read, Timestamp::now(), Screen::detect()).as_bytes())?,
     }
     Ok(())

@@ -3,6 +3,7 @@
 use crate::aws::Environment;
 use crate::cli::{Failure, Global, TableArgs};
 use crate::doctor::{Section, Verdict, examine};
+use crate::quote::{self, plain};
 use clap::{Args, ValueEnum};
 use std::io::Write;
 
@@ -54,7 +55,7 @@ pub async fn run(args: &DoctorArgs, global: &Global, out: &mut dyn Write) -> Res
     let sections = examine(&config, &Environment::default()).await;
     match args.output {
         Output::Text => out.write_all(told(&sections, args.all).as_bytes())?,
-        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&sections)?)?,
+        Output::Json => writeln!(out, "{}", quote::json(&sections)?)?,
     }
     let least = if args.strict { Verdict::Warning } else { Verdict::Failure };
     match count(&sections, |verdict| verdict >= least) {
@@ -72,13 +73,13 @@ fn count(sections: &[Section], which: impl Fn(Verdict) -> bool) -> usize {
 pub fn told(sections: &[Section], all: bool) -> String {
     let mut page = String::new();
     for section in sections {
-        page.push_str(&section.place);
+        page.push_str(&plain(&section.place));
         page.push('\n');
         let shown = section.findings.iter().filter(|finding| all || finding.verdict > Verdict::Fine);
         for finding in shown {
-            page.push_str(&format!("  {}  {}\n", mark(finding.verdict), finding.text));
+            page.push_str(&format!("  {}  {}\n", mark(finding.verdict), plain(&finding.text)));
             if let Some(advice) = &finding.advice {
-                page.push_str(&format!("        -> {advice}\n"));
+                page.push_str(&format!("        -> {}\n", plain(advice)));
             }
         }
         let fine = section.findings.iter().filter(|finding| finding.verdict == Verdict::Fine).count();

@@ -6,6 +6,7 @@ use crate::cli::confirm::confirm;
 use crate::cli::select::{Chosen, Pick, Selection, Wanted, select};
 use crate::cli::{Failure, Global};
 use crate::config::{Patterns, span};
+use crate::quote::plain;
 use crate::store::Read;
 use clap::{ArgGroup, Args, ValueEnum};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
@@ -227,7 +228,7 @@ fn question(plan: &Plan, selection: &Selection, then: Then) -> String {
     for ((account, region, cluster), n) in &plan.counts {
         let size = selection.sizes.get(&(account.clone(), region.clone(), cluster.clone()));
         let of = size.map_or_else(String::new, |size| format!(" of {size}"));
-        table.add_row([cluster.clone(), format!("{n}{of}"), account.clone(), region.clone()]);
+        table.add_row([plain(cluster), format!("{n}{of}"), plain(account), plain(region)]);
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

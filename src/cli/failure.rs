@@ -1,9 +1,11 @@
 //! How a command fails: what is said on standard error, and the exit code.
 
+use crate::cli::out::Out;
 use crate::config::ConfigError;
-use crate::quote::chain;
+use crate::quote::{chain, plain};
 use crate::store::StoreError;
 use std::error::Error;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Why a command failed.
@@ -28,20 +30,22 @@ impl Failure {
         Failure::Failed(message.into())
     }
 
-    /// The command failed because of this error.
+    /// The command failed because of this error, which is told on one line.
     pub fn because(error: &dyn Error) -> Failure {
-        Failure::Failed(chain(error))
+        Failure::Failed(plain(&chain(error)))
     }
 
     /// Says it on standard error.
     pub fn report(&self) -> ExitCode {
+        // There is nowhere to say that it cannot be said.
+        let say = |message: &str| drop(writeln!(Out::new(std::io::stderr(), false), "error: {message}"));
         match self {
             Failure::Usage(message) => {
-                eprintln!("error: {message}");
+                say(message);
                 ExitCode::from(2)
             }
             Failure::Failed(message) => {
-                eprintln!("error: {message}");
+                say(message);
                 ExitCode::FAILURE
             }
             Failure::NobodyReads => ExitCode::SUCCESS,

@@ -1,9 +1,11 @@
 //! `ecs-drain get`: the drains, as a table. Reads the DynamoDB table and nothing else.
 
 use crate::blind::Spot;
+use crate::cli::out::CLEAR;
 use crate::cli::pause::called;
-use crate::cli::words::{Screen, age, plain, when};
+use crate::cli::words::{Screen, age, when};
 use crate::cli::{Failure, Global, TableArgs};
+use crate::quote::{self, plain};
 use crate::store::pauses::Pauses;
 use crate::store::{Read, Store, StoreError};
 use clap::{Args, ValueEnum};
@@ -67,12 +69,11 @@ pub async fn run(args: &GetArgs, global: &Global, out: &mut dyn Write) -> Result
         let text = match read(&store, args).await {
             Ok(records) => show(&records, args, &store, screen).await?,
             // A look that failed for a moment does not end the watching.
-            Err(error) if args.watch && error.is_transient() => format!("{error}\n"),
+            Err(error) if args.watch && error.is_transient() => plain(&error.to_string()) + "\n",
             Err(error) => return Err(error.into()),
         };
         if args.watch && screen.terminal {
-            // Home, and clear what is below.
-            write!(out, "\u{1b}[H\u{1b}[J")?;
+            write!(out, "{CLEAR}")?;
         }
         out.write_all(text.as_bytes())?;
         out.flush()?;
@@ -119,19 +120,19 @@ async fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen:
 fn blind(spots: Result<Vec<Spot>, StoreError>, now: Timestamp) -> String {
     let lasts = |spot: &Spot| now.duration_since(spot.since).unsigned_abs();
     match spots {
-        Ok(spots) => spots.iter().map(|spot| format!("blind: {}\n", plain(&spot.line(lasts(spot))))).collect(),
-        Err(error) => format!("blind: perhaps; it cannot be read whether the controller is: {error}\n"),
+        Ok(spots) => spots.iter().map(|spot| plain(&format!("blind: {}", spot.line(lasts(spot)))) + "\n").collect(),
+        Err(error) => plain(&format!("blind: perhaps; it cannot be read whether the controller is: {error}")) + "\n",
     }
 }
 
 /// What is paused as a whole, a line each.
 fn paused(pauses: Result<Pauses, StoreError>, now: Timestamp) -> String {
     let line = |(place, order): (&String, &Order)| {
-        format!("paused: {}, by {order}, {} ago\n", called(place), age(order.at, now))
+        plain(&format!("paused: {}, by {order}, {} ago", called(place), age(order.at, now))) + "\n"
     };
     match pauses {
         Ok(pauses) => pauses.places.iter().map(line).collect(),
-        Err(error) => format!("paused: perhaps; it cannot be read what is: {error}\n"),
+        Err(error) => plain(&format!("paused: perhaps; it cannot be read what is: {error}")) + "\n",
     }
 }
 
@@ -142,7 +143,7 @@ fn paused(pauses: Result<Pauses, StoreError>, now: Timestamp) -> String {
 pub fn json(records: &[(String, Read)]) -> Result<String, Failure> {
     let values: Vec<serde_json::Value> =
         records.iter().map(|(key, read)| value(key, read)).collect::<Result<_, _>>()?;
-    Ok(format!("{}\n", serde_json::to_string_pretty(&values)?))
+    Ok(quote::json(&values)? + "\n")
 }
 
 /// One record as JSON.
@@ -157,7 +158,8 @@ pub fn value(key: &str, read: &Read) -> Result<serde_json::Value, serde_json::Er
     }
 }
 
-const HEADINGS: [&str; 6] = ["INSTANCE", "CLUSTER", "PHASE", "SINCE", "WAITING FOR", "DEADLINE"];
+const WAITING_FOR: &str = "WAITING FOR";
+const HEADINGS: [&str; 6] = ["INSTANCE", "CLUSTER", "PHASE", "SINCE", WAITING_FOR, "DEADLINE"];
 /// Why the drain exists, and what comes after: shown where some drain has another origin than a hook of ours.
 const ORIGIN: &str = "ORIGIN";
 const MORE_HEADINGS: [&str; 7] = ["ACCOUNT", "REGION", "GROUP", "HOOK", "TASKS LEFT", "TARGETS LEFT", "CONTROLLER"];
@@ -185,15 +187,16 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
     let origin = columns.origin.then_some(&ORIGIN);
     table.set_header(HEADINGS.iter().chain(origin).chain(if wide { MORE_HEADINGS.as_slice() } else { &[] }));
     for (key, read) in sorted {
-        // Line breaks stay: those of `waiting_for` are ours, and any other breaks no more than its own cell.
-        let cell = |text: String| text.split('\n').map(plain).collect::<Vec<_>>().join("\n");
-        table.add_row(row(key, read, columns, now).into_iter().map(cell));
+        // The line breaks of `waiting_for` are this program's own.
+        let row =
+            row(key, read, columns, now).into_iter().zip(HEADINGS.map(Some).into_iter().chain(std::iter::repeat(None)));
+        table.add_row(row.map(|(text, heading)| if heading == Some(WAITING_FOR) { text } else { plain(&text) }));
     }
     for (i, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         // Only sentences are broken into lines: half an instance id helps nobody.
         column.set_constraint(match HEADINGS.get(i) {
-            Some(&"WAITING FOR") => ColumnConstraint::LowerBoundary(Width::Fixed(24)),
+            Some(&WAITING_FOR) => ColumnConstraint::LowerBoundary(Width::Fixed(24)),
             Some(_) | None => ColumnConstraint::ContentWidth,
         });
     }
@@ -255,7 +258,7 @@ fn unread(key: &str, columns: Columns, why: &str) -> Vec<String> {
     let (account, region) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let dash = || "-".to_owned();
     let instance = parts.next().unwrap_or(key).to_owned();
-    let mut row = vec![instance, dash(), "?".to_owned(), dash(), why.to_owned(), dash()];
+    let mut row = vec![instance, dash(), "?".to_owned(), dash(), plain(why), dash()];
     if columns.origin {
         row.push(dash());
     }
@@ -282,16 +285,17 @@ fn origin(record: &Record) -> String {
 }
 
 /// What the drain waits for, and what went wrong, if the present step fails again and again; then, a line each, why it
-/// does not move (the message has the first cause).
+/// does not move (the message has the first cause). The only line breaks are those between causes.
 fn waiting_for(record: &Record) -> String {
+    let message = plain(&record.shown.message);
     if record.is_done() {
-        return record.shown.message.clone();
+        return message;
     }
     let failed = record.last_error.as_ref().filter(|_| record.attempts > 0);
-    let failed =
-        failed.map_or_else(String::new, |error| format!(" (failed {}: {})", times(record.attempts), error.what));
-    let more: String = record.shown.causes.iter().skip(1).map(|cause| format!("\n{}", cause.text)).collect();
-    format!("{}{failed}{more}", record.shown.message)
+    let failed = failed
+        .map_or_else(String::new, |error| format!(" (failed {}: {})", times(record.attempts), plain(&error.what)));
+    let more: String = record.shown.causes.iter().skip(1).map(|cause| format!("\n{}", plain(&cause.text))).collect();
+    format!("{message}{failed}{more}")
 }
 
 /// `once`, `3 times`.

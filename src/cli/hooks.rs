@@ -4,11 +4,10 @@
 //! take it away again.
 
 use crate::aws::{self, Environment, GroupView, HookView};
-use crate::cli::words::plain;
 use crate::cli::{Failure, Global};
 use crate::config::{Given, Patterns};
 use crate::doctor::hooks::{Fault, HEARTBEAT_TIMEOUT, faults};
-use crate::quote::word;
+use crate::quote::{plain, word};
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 use std::collections::BTreeSet;
@@ -151,7 +150,7 @@ fn fix(row: &Row, first: &str, print: Print) -> Option<String> {
         State::Wrong(name, _) => name,
         State::Right(_) | State::Several(_) => return None,
     };
-    let Row { region, group, .. } = row;
+    let (region, group) = (&row.region, &plain(&row.group));
     let id: String = group.chars().filter(char::is_ascii_alphanumeric).collect();
     let label: String = group.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     Some(match print {
@@ -186,7 +185,7 @@ fn page(rows: &[Row], fixes: &[String], print: Print) -> String {
     table.set_header(["GROUP", "REGION", "OUR HOOK", "OTHERS"]);
     for row in rows {
         let others = if row.others.is_empty() { "-".to_owned() } else { row.others.join(", ") };
-        table.add_row([plain(&row.group), row.region.clone(), row.state.words(), plain(&others)]);
+        table.add_row([plain(&row.group), row.region.clone(), plain(&row.state.words()), plain(&others)]);
     }
     let mut page: String = table.lines().map(|line| format!("{}\n", line.trim())).collect();
     if !fixes.is_empty() {

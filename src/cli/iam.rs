@@ -2,6 +2,7 @@
 
 use crate::cli::{Failure, Global, TableArgs};
 use crate::iam::{Whom, policy, subject};
+use crate::quote;
 use clap::{Args, ValueEnum};
 use std::io::Write;
 
@@ -96,6 +97,6 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
         }
     };
     let document = policy(&subject(&config, whom, &args.account, &region));
-    writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+    writeln!(out, "{}", quote::json(&document)?)?;
     Ok(())
 }

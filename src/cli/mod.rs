@@ -20,6 +20,7 @@
 //! | [`iam`] | the least IAM policy for a configuration |
 //! | [`completions`] | for shells |
 //! | [`failure`] | how a command fails, and its exit code |
+//! | [`out`] | the one way to standard output |
 //! | [`words`] | times, widths and colour |
 
 pub mod asking;
@@ -40,6 +41,7 @@ pub mod hooks;
 pub mod iam;
 pub mod init;
 pub mod orders;
+pub mod out;
 pub mod pause;
 pub mod run;
 #[cfg(test)]
@@ -50,6 +52,7 @@ pub mod who;
 pub mod words;
 
 pub use failure::Failure;
+use out::Out;
 
 use crate::aws::Environment;
 use crate::config::{Config, ConfigError, Given, Source, Table, table_only};
@@ -59,6 +62,7 @@ use aws_config::SdkConfig;
 use clap::{Args, Parser, Subcommand};
 use ecs_drain_state::What;
 use std::future::Future;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use tokio::task::LocalSet;
 
@@ -247,7 +251,7 @@ pub fn start_log(cli: &Cli) -> Result<(), Failure> {
 /// Why it could not be done.
 pub fn execute(cli: Cli) -> Result<(), Failure> {
     let global = cli.global;
-    let out = &mut std::io::stdout();
+    let out = &mut Out::new(std::io::stdout(), std::io::stdout().is_terminal());
     match cli.command {
         Command::Run(args) => block_on(run::run(&args, &global)),
         Command::Init(args) => block_on(init::run(&args, &global, out)),
@@ -267,7 +271,8 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => config::run(&command, &global, out),
         Command::Healthcheck(args) => block_on(healthcheck::run(&args, &global, out)),
         Command::Iam(args) => iam::run(&args, &global, out),
-        Command::Completions(args) => completions::run(&args, out),
+        // A script for a shell, all of it this program's own.
+        Command::Completions(args) => completions::run(&args, &mut std::io::stdout()),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::cli::find::{self, is_name};
 use crate::cli::words::age;
 use crate::cli::{Failure, Global};
 use crate::config::span;
+use crate::quote::plain;
 use crate::store::Read;
 use clap::{ArgGroup, Args};
 use ecs_drain_state::{Record, What};
@@ -141,7 +142,7 @@ pub async fn force(args: &ForceArgs, global: &Global, out: &mut dyn Write) -> Re
     let desk = Desk::open(global, &args.ask, Some(&args.reason)).await?;
     let record = match subjects(&desk, std::slice::from_ref(&args.instance)).await?.pop() {
         Some((_, Ok(record))) => record,
-        Some((_, Err(why))) => return Err(Failure::failed(why)),
+        Some((_, Err(why))) => return Err(Failure::failed(plain(&why))),
         None => return Err(Failure::failed(format!("{} is not there", args.instance))),
     };
     if !record.is_done() {
@@ -155,7 +156,7 @@ fn what_is_left(record: &Record, now: Timestamp) -> String {
     let of = |count: u32, things: &str, names: &[String]| {
         let beside = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(names.len());
         let more = if beside > 0 { format!("    and {beside} more\n") } else { String::new() };
-        let names: String = names.iter().map(|name| format!("    {name}\n")).collect();
+        let names: String = names.iter().map(|name| format!("    {}\n", plain(name))).collect();
         format!("  {things}: {count}\n{names}{more}")
     };
     let end = match (&record.lifecycle, record.then) {
@@ -166,8 +167,8 @@ fn what_is_left(record: &Record, now: Timestamp) -> String {
         (None, None) => "its drain ends".to_owned(),
     };
     format!(
-        "{} is let go whatever is left on it: {end}.\nLeft when this was last written, {} ago, in phase {}:\n{}{}",
-        record.instance_id,
+        "{}\nLeft when this was last written, {} ago, in phase {}:\n{}{}",
+        plain(&format!("{} is let go whatever is left on it: {end}.", record.instance_id)),
         age(record.updated_at, now),
         record.phase(),
         of(record.shown.tasks_left_count, "tasks", &record.shown.tasks_left),
@@ -197,7 +198,7 @@ pub(super) async fn each(
             }
             Err(why) => {
                 missing += 1;
-                writeln!(out, "{instance}: {why}")?;
+                writeln!(out, "{}", plain(&format!("{instance}: {why}")))?;
             }
         }
     }

@@ -6,6 +6,7 @@ use crate::cli::asking::{AskArgs, Desk};
 use crate::cli::orders::each;
 use crate::cli::{Failure, Global};
 use crate::config::Patterns;
+use crate::quote::plain;
 use crate::store::pauses::{EVERYTHING, Pauses, is_place, place};
 use clap::{ArgGroup, Args};
 use ecs_drain_state::{Order, What};
@@ -91,7 +92,8 @@ pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Re
     let order = Order { by: desk.by.clone(), reason: desk.reason.clone(), at: Timestamp::now() };
     for place in places {
         desk.store.set_pause(&place, Some(&order)).await?;
-        writeln!(out, "{} is paused: heartbeats go on, and nothing else, until it is resumed", called(&place))?;
+        let place = plain(&called(&place));
+        writeln!(out, "{place} is paused: heartbeats go on, and nothing else, until it is resumed")?;
     }
     Ok(())
 }
@@ -109,10 +111,10 @@ pub async fn resume(args: &ResumeArgs, global: &Global, out: &mut dyn Write) -> 
     }
     for place in paused(&desk.store.pauses().await?, &args.cluster)? {
         desk.store.set_pause(&place, None).await?;
-        writeln!(out, "{} is resumed", called(&place))?;
+        writeln!(out, "{} is resumed", plain(&called(&place)))?;
     }
     for (place, order) in &desk.store.pauses().await?.places {
-        writeln!(out, "still paused: {}, by {order}", called(place))?;
+        writeln!(out, "{}", plain(&format!("still paused: {}, by {order}", called(place))))?;
     }
     if args.instances.is_empty() { Ok(()) } else { each(&desk, &args.instances, |_| What::Resume, out).await }
 }
@@ -137,7 +139,8 @@ fn paused(pauses: &Pauses, wanted: &[String]) -> Result<BTreeSet<String>, Failur
         if found.is_empty() {
             let all: Vec<String> = pauses.places.keys().map(|place| called(place)).collect();
             let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
-            return Err(Failure::failed(format!("cluster {name} is not paused; paused as a whole: {all}")));
+            let why = format!("cluster {name} is not paused; paused as a whole: {all}");
+            return Err(Failure::failed(plain(&why)));
         }
         places.extend(found.into_iter().cloned());
     }

@@ -1,7 +1,8 @@
 //! Everything about one drain on a page: what `describe` prints.
 
 use crate::cli::get::times;
-use crate::cli::words::{Screen, age, iso, length, plain, when};
+use crate::cli::words::{Screen, age, iso, length, when};
+use crate::quote::plain;
 use crate::store::Read;
 use ecs_drain_state::why::Span;
 use ecs_drain_state::{Lifecycle, Obligation, Order, Phase, Record, Stage, Then, WaitKind};
@@ -18,8 +19,9 @@ pub fn sheet(key: &str, read: &Read, now: Timestamp, screen: Screen) -> String {
              can show it\n"
         ),
         Read::Unreadable { why } => format!(
-            "{key}: this record cannot be read: {why}\nIt is left alone until someone corrects it in the table; the \
-             instance is held meanwhile.\n"
+            "{key}: this record cannot be read: {}\nIt is left alone until someone corrects it in the table; the \
+             instance is held meanwhile.\n",
+            plain(why)
         ),
     }
 }

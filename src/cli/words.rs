@@ -1,5 +1,6 @@
 //! Times, widths and colour, as people read them on a terminal.
 
+use crate::cli::out::{BOLD, USUAL};
 use jiff::{SignedDuration, Timestamp};
 use std::io::IsTerminal;
 
@@ -28,7 +29,7 @@ impl Screen {
 
     /// A heading.
     pub fn heading(&self, text: &str) -> String {
-        if self.colour { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.colour { format!("{BOLD}{text}{USUAL}") } else { text.to_owned() }
     }
 }
 
@@ -63,25 +64,9 @@ pub fn iso(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A text from the table on one line: what steers a terminal, or turns the direction of writing, becomes a space. Whoever
-/// may write to the table could otherwise draw lines that we never printed.
-pub fn plain(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn foreign_text_steers_no_terminal() {
-        assert_eq!(plain("Ünïcode, 日本"), "Ünïcode, 日本");
-        assert_eq!(plain("a\u{1b}[31m\r\nPhase: Done\u{202e}\u{0}"), "a [31m  Phase: Done  ");
-    }
 
     #[test]
     fn lengths_of_time() {

@@ -18,6 +18,7 @@
 //! | [`budget`] | whose turn it is |
 //! | [`drain`] | the whole of it: one drain as one value, and the guard of each call |
 //! | [`diagnosis`] | why a drain does not move |
+//! | [`text`] | what a text from outside must not do |
 //! | [`time`] | two clocks, as two types |
 
 pub mod budget;
@@ -32,6 +33,7 @@ pub mod proof;
 pub mod record;
 pub mod request;
 pub mod sight;
+pub mod text;
 pub mod time;
 pub mod why;
 

@@ -139,8 +139,8 @@ impl Request {
 
 /// A line of text that nobody can play tricks with.
 fn plain(text: &str) -> String {
-    let text: String = text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    text.trim().to_owned()
+    let text: String = text.chars().take(LONGEST).collect();
+    crate::text::plain(&text).trim().to_owned()
 }
 
 /// What a request meets, beside the record that it is about.

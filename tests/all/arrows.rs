@@ -35,8 +35,8 @@ const ARROWS: &[(&str, &str)] = &[
     ("metrics", "blind"),
     ("blind", "clock"),
     ("clock", ""),
+    ("telemetry", "quote"),
     ("quote", ""),
-    ("telemetry", ""),
 ];
 
 /// Modules that are beside each other: none of them imports another.
@@ -45,7 +45,7 @@ const BESIDE: &[&[&str]] = &[
     &["act", "events", "heartbeat", "http", "intake", "reader"],
     &["beats", "fleet", "groups", "records", "searches"],
     &["config", "health", "metrics"],
-    &["clock", "quote", "telemetry"],
+    &["clock", "quote"],
 ];
 
 type Imports = BTreeMap<String, BTreeSet<String>>;

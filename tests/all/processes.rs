@@ -8,11 +8,13 @@
 //! | `stories` | drains whose processes are killed and stopped |
 //! | `phases` | drains in every phase, whose process stands still or is asked to stop |
 //! | `network` | drains over connections that break, garble and lie |
+//! | `foreign` | text from outside, in what is printed and logged |
 //! | `health` | what it answers to those who watch over it |
 //! | `full_disk` | a table whose disk is full |
 //! | `soak` | hours of it, with an eye on memory |
 //! | `starts` | what a user is told when something is missing, and the commands that read the table |
 
+mod foreign;
 #[cfg(target_os = "linux")]
 mod full_disk;
 mod health;

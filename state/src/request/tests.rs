@@ -396,7 +396,8 @@ fn only_the_newest_ids_stay() {
 
 #[test]
 fn what_a_request_says_of_itself_is_cut_and_plain() {
-    let hostile = Request { by: "\u{1b}[2JAda\n".into(), reason: Some("x".repeat(1_000_000)), ..request(What::Pause) };
+    let hostile =
+        Request { by: "\u{1b}[2JAda\u{202e}\n".into(), reason: Some("x".repeat(1_000_000)), ..request(What::Pause) };
     let order = hostile.order();
     assert_eq!(order.by, "[2JAda");
     assert_eq!(order.reason.map(|r| r.len()), Some(LONGEST));
