@@ -2,6 +2,7 @@
 //! and the controller that leads carries them out.
 
 use crate::cli::byhand;
+use crate::cli::find::Places;
 use crate::cli::{Failure, Global, TableArgs, who};
 use crate::config::span;
 use crate::quote::plain;
@@ -77,6 +78,8 @@ pub struct Desk {
     pub by: String,
     /// Why.
     pub reason: Option<String>,
+    /// Where instances can be.
+    pub places: Places,
     wait: Duration,
 }
 
@@ -94,7 +97,8 @@ impl Desk {
     pub async fn open(global: &Global, args: &AskArgs, reason: Option<&str>) -> Result<Desk, Failure> {
         let (sdk, store) = global.connect(&args.table).await?;
         let by = who::asks(&sdk).await;
-        Ok(Desk { store, by, reason: reason.map(str::to_owned), wait: args.wait })
+        let places = Places::new(global, &args.table, &sdk)?;
+        Ok(Desk { store, by, reason: reason.map(str::to_owned), places, wait: args.wait })
     }
 
     fn slip(&self, subject: &Subject, what: What, now: Timestamp) -> Slip {

@@ -1,6 +1,7 @@
-//! `ecs-drain describe`: everything about the drain of one instance. Reads the DynamoDB table and nothing else.
+//! `ecs-drain describe`: everything about the drain of one instance. Reads the DynamoDB table, and asks STS for
+//! the account where the index does not show the drain.
 
-use crate::cli::find::{self, is_name};
+use crate::cli::find::{self, Places, is_name};
 use crate::cli::get::value;
 use crate::cli::sheet::sheet;
 use crate::cli::words::Screen;
@@ -46,8 +47,9 @@ pub enum Output {
 /// There is none, there are several, or the table cannot be read.
 pub async fn run(args: &DescribeArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     is_name(&args.instance)?;
-    let store = global.store(&args.table).await?;
-    let mut found = find::records(&store, std::slice::from_ref(&args.instance)).await?;
+    let (sdk, store) = global.connect(&args.table).await?;
+    let places = Places::new(global, &args.table, &sdk)?;
+    let mut found = find::records(&store, &places, std::slice::from_ref(&args.instance)).await?;
     let (key, read) = found
         .remove(&args.instance)
         .unwrap_or_else(|| Err("not looked for".to_owned()))

@@ -1,7 +1,10 @@
 //! Which record is meant by an instance id that a person gives.
 
-use crate::cli::Failure;
+use crate::cli::{Failure, Global, TableArgs, who};
+use crate::config::Scope;
 use crate::store::{Read, Store, StoreError};
+use aws_config::SdkConfig;
+use ecs_drain_state::record::key;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The record of an instance, with its key; or why there is no such one.
@@ -21,31 +24,67 @@ pub fn is_name(instance: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The records of instances, by the names that were given for them.
+/// Where the records of instances can be that no index shows: the accounts and regions of the configuration's scopes, and the
+/// account of the credentials in the table's region.
+pub struct Places {
+    sdk: SdkConfig,
+    /// The regions of the scopes, each with its role's account if it has a role.
+    scopes: Vec<(Option<String>, String)>,
+}
+
+impl Places {
+    /// Those of this command's configuration, if it has one.
+    ///
+    /// # Errors
+    /// The configuration is refused.
+    pub fn new(global: &Global, args: &TableArgs, sdk: &SdkConfig) -> Result<Places, Failure> {
+        let mut scopes: Vec<_> = sdk.region().map(|region| (None, region.to_string())).into_iter().collect();
+        if global.source().is_some() {
+            let role = |scope: &Scope| scope.role.as_ref().and_then(|role| account(&role.arn));
+            scopes.extend(global.load(&args.given())?.scopes.into_iter().map(|scope| (role(&scope), scope.region)));
+        }
+        Ok(Places { sdk: sdk.clone(), scopes })
+    }
+
+    /// The accounts and regions. Where AWS does not say whose the credentials are, only those of the roles.
+    async fn all(&self) -> BTreeSet<(String, String)> {
+        let own = who::identity(&self.sdk).await.as_deref().and_then(account);
+        let place = |(account, region): &(Option<String>, String)| {
+            Some((account.clone().or_else(|| own.clone())?, region.clone()))
+        };
+        self.scopes.iter().filter_map(place).collect()
+    }
+}
+
+/// The account of an IAM ARN.
+fn account(arn: &str) -> Option<String> {
+    arn.split(':').nth(4).filter(|account| !account.is_empty()).map(str::to_owned)
+}
+
+/// The records of instances, by the names that were given for them. The table is never searched: that grows with it.
 ///
 /// # Errors
 /// The table cannot be read.
-pub async fn records(store: &Store, instances: &[String]) -> Result<BTreeMap<String, Found>, StoreError> {
-    // An unfinished drain of this controller is found by the index; for anything else the table is searched.
+pub async fn records(
+    store: &Store,
+    places: &Places,
+    instances: &[String],
+) -> Result<BTreeMap<String, Found>, StoreError> {
+    // An unfinished drain of this controller is found by the index; any other, by the keys that it can have.
     let unfinished: Vec<String> = store.unfinished().await?.into_iter().map(|found| found.key).collect();
     let mut keys: BTreeMap<&String, Vec<String>> =
         instances.iter().map(|name| (name, matching(name, &unfinished))).collect();
+    let mut looked = BTreeSet::new();
     if keys.values().any(Vec::is_empty) {
-        // Most finished drains are where others go on: that costs a read, and searching the table grows with it.
-        let guesses: Vec<String> = keys
-            .iter()
-            .filter(|(_, found)| found.is_empty())
-            .flat_map(|(name, _)| guesses(name, &unfinished))
-            .collect();
+        looked = places.all().await;
+        looked.extend(unfinished.iter().filter_map(|key| place(key)));
+        let unknown = keys.iter().filter(|(_, found)| found.is_empty());
+        let guesses: BTreeSet<String> =
+            unknown.flat_map(|(name, _)| looked.iter().map(|(account, region)| key(account, region, name))).collect();
+        let guesses: Vec<String> = guesses.into_iter().collect();
         let there: Vec<String> = store.get_many(&guesses).await?.into_iter().map(|(key, _)| key).collect();
         for (name, found) in keys.iter_mut().filter(|(_, found)| found.is_empty()) {
             *found = matching(name, &there);
-        }
-    }
-    if keys.values().any(Vec::is_empty) {
-        let all: Vec<String> = store.all().await?.into_iter().map(|(key, _)| key).collect();
-        for (name, found) in keys.iter_mut().filter(|(_, found)| found.is_empty()) {
-            *found = matching(name, &all);
         }
     }
     let wanted: Vec<String> = keys.values().filter(|found| found.len() == 1).flatten().cloned().collect();
@@ -54,7 +93,7 @@ pub async fn records(store: &Store, instances: &[String]) -> Result<BTreeMap<Str
     for (name, found) in keys {
         let answer = match found.as_slice() {
             [key] => read.remove(key).map(|read| (key.clone(), read)).ok_or_else(|| none(store, name)),
-            [] => Err(none(store, name)),
+            [] => Err(format!("{}{}", none(store, name), elsewhere(name, &looked))),
             several => Err(format!("{name} is in several places; name one: {}", several.join(", "))),
         };
         answers.insert(name.clone(), answer);
@@ -66,6 +105,13 @@ fn none(store: &Store, name: &str) -> String {
     format!("table {} holds no drain of {name}", store.table())
 }
 
+/// Where was looked, and how another place is named.
+fn elsewhere(name: &str, looked: &BTreeSet<(String, String)>) -> String {
+    let places: Vec<String> = looked.iter().map(|(account, region)| format!("{account}/{region}")).collect();
+    let places = if places.is_empty() { String::new() } else { format!(" in {}", places.join(", ")) };
+    format!("{places}; name it as ACCOUNT/REGION/{name} if it is elsewhere")
+}
+
 /// The keys that a name means: itself, or those that end with it.
 fn matching(name: &str, keys: &[String]) -> Vec<String> {
     if name.contains('/') {
@@ -74,10 +120,11 @@ fn matching(name: &str, keys: &[String]) -> Vec<String> {
     keys.iter().filter(|key| key.rsplit('/').next() == Some(name)).cloned().collect()
 }
 
-/// The keys that an instance would have in the accounts and regions of these records.
-fn guesses(instance: &str, keys: &[String]) -> BTreeSet<String> {
-    let places = keys.iter().filter_map(|key| key.rsplit_once('/'));
-    places.map(|(place, _)| format!("{place}/{instance}")).collect()
+/// The account and region of a record's key.
+fn place(key: &str) -> Option<(String, String)> {
+    let (place, _) = key.rsplit_once('/')?;
+    let (account, region) = place.split_once('/')?;
+    Some((account.to_owned(), region.to_owned()))
 }
 
 #[cfg(test)]
@@ -99,9 +146,16 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_is_guessed_to_be_where_others_are() {
-        let keys = ["1/eu/i-1", "1/us/i-1", "1/eu/i-11"].map(str::to_owned);
-        assert_eq!(guesses("i-2", &keys), BTreeSet::from(["1/eu/i-2", "1/us/i-2"].map(str::to_owned)));
-        assert!(guesses("i-2", &[]).is_empty());
+    fn where_was_looked_is_told() {
+        let places = |places: &[(&str, &str)]| {
+            places.iter().map(|(account, region)| ((*account).to_owned(), (*region).to_owned())).collect()
+        };
+        assert_eq!(elsewhere("i-1", &places(&[])), "; name it as ACCOUNT/REGION/i-1 if it is elsewhere");
+        assert_eq!(
+            elsewhere("i-1", &places(&[("1", "eu"), ("2", "us")])),
+            " in 1/eu, 2/us; name it as ACCOUNT/REGION/i-1 if it is elsewhere"
+        );
+        assert_eq!(place("1/eu/i-1"), Some(("1".to_owned(), "eu".to_owned())));
+        assert_eq!(account("arn:aws:sts::123456789012:assumed-role/ops/ada"), Some("123456789012".to_owned()));
     }
 }

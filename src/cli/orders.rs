@@ -213,7 +213,7 @@ pub(super) async fn each(
 
 /// The records of instances, or why one cannot be asked about.
 async fn subjects(desk: &Desk, instances: &[String]) -> Result<Vec<(String, Result<Record, String>)>, Failure> {
-    let found = find::records(&desk.store, instances).await?;
+    let found = find::records(&desk.store, &desk.places, instances).await?;
     let ours = |found: find::Found| match found? {
         (_, Read::Record(record)) if record.controller != desk.store.controller() => Err(format!(
             "its drain is controller {}'s, not {}'s: give --controller {}",

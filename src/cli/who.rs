@@ -9,8 +9,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The ARN of the IAM identity whose credentials these are; where it cannot be had, the user and machine. The call needs
 /// no permission.
 pub async fn asks(sdk: &SdkConfig) -> String {
-    let asked = tokio::time::timeout(PATIENCE, crate::aws::caller_arn(sdk)).await;
-    asked.ok().flatten().unwrap_or_else(here)
+    identity(sdk).await.unwrap_or_else(here)
+}
+
+/// The ARN of the IAM identity whose credentials these are, if it can be had soon.
+pub async fn identity(sdk: &SdkConfig) -> Option<String> {
+    tokio::time::timeout(PATIENCE, crate::aws::caller_arn(sdk)).await.ok().flatten()
 }
 
 /// `user@host`.

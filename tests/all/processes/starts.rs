@@ -169,7 +169,12 @@ fn the_commands_create_and_read_the_table() {
     let none = fine(rig.say(&["get"]));
     assert!(none.starts_with("no drains of controller test in table drains"), "{none}");
     let said = rig.say(&["describe", A]);
-    assert_eq!(error(&said, 1), format!("table {TABLE} holds no drain of {A}"));
+    let none = format!(
+        "table {TABLE} holds no drain of {A} in 123456789012/us-east-1; name it as ACCOUNT/REGION/{A} if it is elsewhere"
+    );
+    assert_eq!(error(&said, 1), none);
+    let said = rig.say(&["cancel", A]);
+    assert!(said.out.starts_with(&format!("{A}: {none}")), "{}", said.out);
 
     rig.simulator.with(|cloud| cloud.terminate(A, true).unwrap());
     let mut process = rig.start();
@@ -192,4 +197,19 @@ fn the_commands_create_and_read_the_table() {
         fine(rig.say(&["describe", &format!("123456789012/us-east-1/{A}")])).lines().next(),
         sheet.lines().next()
     );
+
+    // One that no index shows any more is found by its key: no id makes a command read the whole table.
+    rig.simulator.with(|cloud| {
+        let update = format!(
+            r#"{{"TableName":"{TABLE}","Key":{{"key":{{"S":"123456789012/us-east-1/{A}"}}}},
+                "UpdateExpression":"REMOVE unfinished_of, unfinished"}}"#
+        );
+        let now = cloud.now();
+        cloud.dynamodb.handle(now, "UpdateItem", &update).unwrap();
+    });
+    assert!(fine(rig.say(&["get"])).starts_with("no drains"));
+    assert_eq!(fine(rig.say(&["describe", A])).lines().next(), sheet.lines().next());
+    assert_eq!(rig.count("Scan"), 0);
+    fine(rig.say(&["get", "--all"]));
+    assert_eq!(rig.count("Scan"), 1);
 }
