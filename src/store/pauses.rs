@@ -2,7 +2,8 @@
 //! IAM can grant one team's clusters (`dynamodb:LeadingKeys`).
 //!
 //! It is for an incident, so it fails safe: the key alone says what is paused. An item whose attributes cannot be read pauses
-//! all the same, and one whose key names no place pauses everything.
+//! all the same, and one whose key is no place at all pauses everything. One whose key names an account, a region and a cluster
+//! pauses no more than these, whatever words they are, so that whoever may write keys of some clusters can pause those alone.
 //!
 //! The pause of everything is read strongly consistent, always; others are found by the index of what is unfinished, which
 //! shows them a moment after they were written.
@@ -10,6 +11,7 @@
 use super::schema::{KEY, UNFINISHED, UNFINISHED_INDEX, UNFINISHED_OF};
 use super::{Store, StoreError, item};
 use crate::aws::calls::{DELETE_ITEM, PUT_ITEM, QUERY};
+use crate::config::Patterns;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ecs_drain_state::Order;
 use jiff::Timestamp;
@@ -31,10 +33,16 @@ pub struct Pauses {
 impl Pauses {
     /// Who pauses a drain of this account, region and clusters, if somebody does.
     pub fn on(&self, account: &str, region: &str, clusters: &[&str]) -> Option<&Order> {
-        let everything = self.places.iter().find(|(place, _)| place.as_str() == EVERYTHING || !is_place(place));
-        let scope = || self.places.get(&place(account, region, EVERYTHING));
-        let of_cluster = |cluster: &&str| self.places.get(&place(account, region, cluster));
-        everything.map(|(_, order)| order).or_else(scope).or_else(|| clusters.iter().find_map(of_cluster))
+        let everything = self.places.iter().find(|(place, _)| place.splitn(3, '/').count() < 3).map(|(_, order)| order);
+        let named = || {
+            let mut clusters = [EVERYTHING].iter().chain(clusters);
+            clusters.find_map(|cluster| self.places.get(&place(account, region, cluster)))
+        };
+        let odd = || {
+            let mut odd = self.places.iter().filter(|(place, _)| !is_place(place));
+            odd.find(|(place, _)| names(place, account, region, clusters)).map(|(_, order)| order)
+        };
+        everything.or_else(named).or_else(odd)
     }
 }
 
@@ -43,12 +51,24 @@ pub fn place(account: &str, region: &str, cluster: &str) -> String {
     format!("{account}/{region}/{cluster}")
 }
 
+/// Whether a place that no command writes is this account, region, and one of these clusters: its words can be patterns, and
+/// those that are missing are any.
+fn names(place: &str, account: &str, region: &str, clusters: &[&str]) -> bool {
+    let mut words = place
+        .splitn(3, '/')
+        .map(|word| Patterns::new(vec![if word.is_empty() { EVERYTHING } else { word }.to_owned()]));
+    let mut next = |is: &dyn Fn(&Patterns) -> bool| words.next().is_some_and(|word| is(&word));
+    next(&|word| word.matches(account))
+        && next(&|word| word.matches(region))
+        && next(&|word| word.is_all() || clusters.iter().any(|cluster| word.matches(cluster)))
+}
+
 /// Whether a word is a place that can be paused.
 pub fn is_place(word: &str) -> bool {
     let parts: Vec<&str> = word.split('/').collect();
-    let cluster = |name: &str| name == EVERYTHING || !(name.is_empty() || name.contains(['*', '?']));
+    let name = |word: &str| !(word.is_empty() || word.contains(['*', '?']));
     match parts.as_slice() {
-        [account, region, name] => !account.is_empty() && !region.is_empty() && cluster(name),
+        [account, region, cluster] => name(account) && name(region) && (*cluster == EVERYTHING || name(cluster)),
         _ => word == EVERYTHING,
     }
 }
@@ -143,10 +163,20 @@ mod tests {
             (&["*", "1/eu/web"], "2", &[], "*"),
             // Nobody knows what these were to pause.
             (&["web"], "2", &[], "web"),
-            (&["1/eu/web-*"], "2", &[], "1/eu/web-*"),
-            (&["1//web"], "2", &[], "1//web"),
-            (&["1/eu/web/x"], "2", &[], "1/eu/web/x"),
+            (&["1/eu"], "2", &[], "1/eu"),
             (&[""], "2", &[], ""),
+            // No more than what is named, however.
+            (&["1/eu/web-*"], "1", &["web-a"], "1/eu/web-*"),
+            (&["1/eu/web-*"], "1", &["jobs"], ""),
+            (&["1/eu/web-*"], "2", &["web-a"], ""),
+            (&["*/*/web"], "2", &["web"], "*/*/web"),
+            (&["*/*/web"], "2", &["jobs"], ""),
+            (&["//web"], "2", &["web"], "//web"),
+            (&["//web"], "2", &["jobs"], ""),
+            (&["1/eu/"], "1", &[], "1/eu/"),
+            (&["1/eu/web/x"], "1", &["web", "x"], ""),
+            (&["1/eu/x/web-*"], "1", &["web-a"], ""),
+            (&["1/eu/*/web"], "1", &["web"], ""),
         ] {
             assert_eq!(on(places, account, clusters), by, "{places:?} on {account} {clusters:?}");
         }

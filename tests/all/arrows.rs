@@ -28,7 +28,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("groups", "aws"),
     ("records", "store"),
     ("searches", ""),
-    ("store", "aws blind metrics quote"),
+    ("store", "aws blind config metrics quote"),
     ("aws", "config metrics quote"),
     ("config", ""),
     ("health", "blind clock"),
