@@ -7,8 +7,10 @@
 //! for in every cluster, and its group is read before its tags are known. (Source for what can be limited at all: Service
 //! Authorization Reference, the tables of ECS, EC2 Auto Scaling, DynamoDB, SQS and STS.)
 
+mod may;
 mod shapes;
 
+pub use may::{May, Verb};
 pub use shapes::{FREE, Need, On, SHAPES, Shape};
 
 use crate::aws::calls;
@@ -46,6 +48,8 @@ pub struct Subject {
     pub table: String,
     /// The controller's name.
     pub controller: String,
+    /// What people may ask for.
+    pub may: May,
     /// The ARNs of the roles to assume.
     pub roles: Vec<String>,
 }
@@ -57,6 +61,14 @@ pub struct Document {
     version: &'static str,
     /// What it allows.
     pub statement: Vec<Statement>,
+}
+
+impl Document {
+    /// Whether a resource is one of any account, for want of the account's number.
+    pub fn is_of_any_account(&self) -> bool {
+        let resources = self.statement.iter().flat_map(|statement| &statement.resource);
+        resources.filter_map(|arn| arn.split(':').nth(4)).any(|account| account == "*")
+    }
 }
 
 /// One statement.
@@ -102,7 +114,7 @@ pub fn policy(subject: &Subject) -> Document {
             }
         }
         let whole = match shape.on {
-            On::Table | On::Items(_) => Some(vec![subject.table.clone()]),
+            On::Table | On::Lease | On::Asked | On::Paused => Some(vec![subject.table.clone()]),
             On::TableAndIndexes => Some(vec![subject.table.clone(), format!("{}/index/*", subject.table)]),
             On::Roles => Some(subject.roles.clone()),
             On::Anything
@@ -119,7 +131,12 @@ pub fn policy(subject: &Subject) -> Document {
             | On::Queue => None,
         };
         if let Some(resources) = whole {
-            kinds = vec![(keys(shape.on, &subject.controller), resources)];
+            // No key at all means that nothing is allowed, and no condition would mean everything.
+            kinds = match keys(shape.on, subject) {
+                None => vec![(Conditions::new(), resources)],
+                Some(keys) if keys.is_empty() => Vec::new(),
+                Some(keys) => vec![(leading(keys), resources)],
+            };
         }
         kinds.retain(|(_, resources)| !resources.is_empty());
         let several = kinds.len() > 1;
@@ -158,7 +175,7 @@ fn resources(on: On, place: &Place) -> Vec<String> {
             place.groups.iter().map(group).collect()
         }
         On::Queue => place.queue.iter().cloned().collect(),
-        On::Table | On::Items(_) | On::TableAndIndexes | On::Roles => Vec::new(),
+        On::Table | On::Lease | On::Asked | On::Paused | On::TableAndIndexes | On::Roles => Vec::new(),
     }
 }
 
@@ -178,11 +195,34 @@ fn conditions(on: On, place: &Place) -> Conditions {
     conditions
 }
 
-/// The keys that items must have. (Source: Amazon DynamoDB developer guide, "Using IAM policy conditions for fine-grained access
-/// control".)
-fn keys(on: On, controller: &str) -> Conditions {
-    let On::Items(kinds) = on else { return Conditions::new() };
-    let keys = kinds.iter().map(|kind| format!("{kind}/{controller}/*")).collect();
+/// The keys that items must have. None: any.
+fn keys(on: On, subject: &Subject) -> Option<Vec<String>> {
+    let Subject { controller, may, .. } = subject;
+    match on {
+        On::Lease => Some(vec![format!("lease/{controller}")]),
+        On::Asked => Some(may.asked(controller)),
+        On::Paused => Some(may.resumed(controller)),
+        On::Anything
+        | On::Clusters
+        | On::ContainerInstances
+        | On::Tasks
+        | On::Services
+        | On::ServiceRevisions
+        | On::ServiceDeployments
+        | On::ChosenClusters
+        | On::ContainerInstancesOfChosen
+        | On::TasksOfChosen
+        | On::ChosenGroups
+        | On::Table
+        | On::TableAndIndexes
+        | On::Queue
+        | On::Roles => None,
+    }
+}
+
+/// The condition that an item has one of these keys. (Source: Amazon DynamoDB developer guide, "Using IAM policy conditions
+/// for fine-grained access control".)
+fn leading(keys: Vec<String>) -> Conditions {
     let key = BTreeMap::from([("dynamodb:LeadingKeys".to_owned(), Words::Several(keys))]);
     BTreeMap::from([("ForAllValues:StringLike", key)])
 }
@@ -196,8 +236,8 @@ pub enum Whom<'a> {
     Role(&'a str),
     /// A process that runs with `dry_run`: it needs no table, and no queue.
     DryRun,
-    /// People who ask for something.
-    Operator,
+    /// People who may ask for this.
+    Operator(&'a May),
     /// People who look.
     Reader,
     /// Whoever creates the table.
@@ -205,12 +245,12 @@ pub enum Whom<'a> {
 }
 
 /// What somebody needs for a configuration. `account` is the process's own, `*` where it is not known; `table_region` is
-/// the table's.
-pub fn subject(config: &Config, whom: Whom<'_>, account: &str, table_region: &str) -> Subject {
+/// the table's. `terminate`: operators may ask for drains that end with a termination.
+pub fn subject(config: &Config, whom: Whom<'_>, account: &str, table_region: &str, terminate: bool) -> Subject {
     let role = |scope: &Scope| scope.role.as_ref().map(|role| role.arn.clone());
     let chosen = |scope: &&Scope| match whom {
         Whom::Role(arn) => role(scope).as_deref() == Some(arn),
-        Whom::Controller | Whom::DryRun | Whom::Operator | Whom::Reader | Whom::Init => scope.role.is_none(),
+        Whom::Controller | Whom::DryRun | Whom::Operator(_) | Whom::Reader | Whom::Init => scope.role.is_none(),
     };
     let places: Vec<Place> = config.scopes.iter().filter(chosen).map(|scope| place(scope, account)).collect();
     let roles: BTreeSet<String> = config.scopes.iter().filter_map(role).collect();
@@ -218,7 +258,7 @@ pub fn subject(config: &Config, whom: Whom<'_>, account: &str, table_region: &st
     let works = [
         (Need::Look, true),
         (Need::Act, true),
-        (Need::Termination, true),
+        (Need::Termination, terminate || config.policies.terminate()),
         (Need::StopAfter, config.policies.stop_standalone_tasks()),
         (Need::Deregister, config.policies.deregister()),
         (Need::Queue, places.iter().any(|place| place.queue.is_some())),
@@ -230,13 +270,21 @@ pub fn subject(config: &Config, whom: Whom<'_>, account: &str, table_region: &st
         }
         Whom::Role(_) => needs.extend(works),
         Whom::DryRun => needs.extend([Need::Look, Need::Role]),
-        Whom::Operator => needs.extend([Need::Reader, Need::Operator, Need::Role]),
+        Whom::Operator(may) => {
+            needs.extend([Need::Reader, Need::Operator]);
+            needs.extend(may.needs());
+        }
         Whom::Reader => needs.extend([Need::Reader]),
         Whom::Init => needs.extend([Need::Init]),
     }
     let table =
         format!("arn:{}:dynamodb:{table_region}:{account}:table/{}", calls::partition(table_region), config.table.name);
-    Subject { needs, places, table, controller: config.controller.clone(), roles: roles.into_iter().collect() }
+    let may = match whom {
+        Whom::Operator(may) => may.clone(),
+        Whom::Controller | Whom::Role(_) | Whom::DryRun | Whom::Reader | Whom::Init => May::default(),
+    };
+    let (controller, roles) = (config.controller.clone(), roles.into_iter().collect());
+    Subject { needs, places, table, controller, may, roles }
 }
 
 /// A scope as a policy names it.

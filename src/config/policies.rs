@@ -72,6 +72,11 @@ impl Policies {
         self.anywhere(self.default.rebalance, |rules| rules.rebalance, |rebalance| *rebalance != Rebalance::Ignore)
     }
 
+    /// Whether a rebalance recommendation ends with a termination anywhere.
+    pub fn terminate(&self) -> bool {
+        self.anywhere(self.default.rebalance, |rules| rules.rebalance, |rebalance| *rebalance == Rebalance::Terminate)
+    }
+
     /// Whether container instances are deregistered anywhere.
     pub fn deregister(&self) -> bool {
         self.anywhere(self.default.strategy, |rules| rules.strategy, |strategy| *strategy == Strategy::Deregister)

@@ -14,6 +14,12 @@ const INSTANCE: &str = "i-00000000000000000";
 /// The id of a task, or of a container instance, that nobody has.
 const ID: &str = "00000000000000000000000000000000";
 
+/// What a drain ends with that is to end with its instance.
+const TERMINATE: &str = "autoscaling:TerminateInstanceInAutoScalingGroup";
+
+/// When what a dry run may lack is needed.
+const NOT_DRY: &str = "once it is no dry run any more";
+
 /// How many container instances of a cluster are looked at for the services on them.
 const SAMPLE: usize = 20;
 
@@ -217,16 +223,40 @@ impl Look<'_> {
         );
     }
 
+    /// Says whether a call was allowed that this configuration does not need, so that a denial is no mistake.
+    fn unneeded<T>(&mut self, action: &str, when: &str, answer: Result<T, aws::AwsError>) {
+        match answer {
+            Err(error) if error.class == aws::ErrorClass::Denied => {
+                self.say(Finding::note(format!("not allowed: {action}; it is needed {when}")));
+            }
+            answer => self.say(permission(action, answer)),
+        }
+    }
+
+    /// Says whether a call that changes something was allowed.
+    fn changes_by<T>(&mut self, action: &str, answer: Result<T, aws::AwsError>) {
+        if self.config.dry_run {
+            self.unneeded(action, NOT_DRY, answer);
+        } else {
+            self.tried(action, answer);
+        }
+    }
+
     /// Whether what changes something is allowed: asked of things that do not exist.
     async fn changes(&mut self, clusters: &[String], groups: &[Chosen]) {
         let (ecs, urgent) = (&self.session.ecs, &self.session.urgent);
         match groups.iter().find_map(|chosen| Some((chosen.group.name.as_str(), chosen.hook.as_deref()?))) {
             Some((group, hook)) => {
-                self.tried("autoscaling:RecordLifecycleActionHeartbeat", urgent.heartbeat(group, hook, INSTANCE).await);
+                let answer = urgent.heartbeat(group, hook, INSTANCE).await;
+                self.changes_by("autoscaling:RecordLifecycleActionHeartbeat", answer);
                 let answer = urgent.complete(group, hook, INSTANCE, ActionResult::Continue).await;
-                self.tried("autoscaling:CompleteLifecycleAction", answer);
+                self.changes_by("autoscaling:CompleteLifecycleAction", answer);
                 let answer = urgent.terminate(group, INSTANCE, false).await;
-                self.tried("autoscaling:TerminateInstanceInAutoScalingGroup", answer);
+                if self.config.policies.terminate() {
+                    self.changes_by(TERMINATE, answer);
+                } else {
+                    self.unneeded(TERMINATE, "where operators drain with `--then terminate`", answer);
+                }
             }
             None => self.say(Finding::note(
                 "heartbeats and completions were not tried: that needs a group with a hook of ours",
@@ -239,13 +269,13 @@ impl Look<'_> {
         let nobody = [self.arn("container-instance", cluster)];
         let answer = ecs.set_state(cluster, &nobody, State::Draining).await;
         let answer = answer.and_then(|mut each| each.pop().map_or(Ok(()), |(_, answer)| answer));
-        self.tried("ecs:UpdateContainerInstancesState", answer);
+        self.changes_by("ecs:UpdateContainerInstancesState", answer);
         if self.config.policies.stop_standalone_tasks() {
             let answer = ecs.stop_task(cluster, &self.arn("task", cluster), "ecs-drain doctor").await;
-            self.tried("ecs:StopTask", answer);
+            self.changes_by("ecs:StopTask", answer);
         }
         if self.config.policies.deregister() {
-            self.tried("ecs:DeregisterContainerInstance", ecs.deregister(cluster, &nobody[0]).await);
+            self.changes_by("ecs:DeregisterContainerInstance", ecs.deregister(cluster, &nobody[0]).await);
         }
     }
 
@@ -257,8 +287,8 @@ impl Look<'_> {
             ));
             return;
         };
-        self.tried("sqs:ReceiveMessage", sqs.may_receive(url).await);
-        self.tried("sqs:DeleteMessage", sqs.may_delete(url).await);
+        self.changes_by("sqs:ReceiveMessage", sqs.may_receive(url).await);
+        self.changes_by("sqs:DeleteMessage", sqs.may_delete(url).await);
     }
 
     /// The ARN of something that nobody has.

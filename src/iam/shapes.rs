@@ -11,7 +11,7 @@ pub enum Need {
     Act,
     /// Every controller, in the account of its table.
     Table,
-    /// Drains that end with a termination: those that an operator asks for, and rebalance recommendations with `terminate`.
+    /// Drains that end with a termination: an operator's with `--then terminate`, and a policy with `rebalance = "terminate"`.
     Termination,
     /// A policy with `standalone_tasks = { stop_after = … }`.
     StopAfter,
@@ -25,6 +25,10 @@ pub enum Need {
     Reader,
     /// A person who asks for something: `drain`, `cancel`, `pause` and their kin. They look too.
     Operator,
+    /// A person who names clusters by name or pattern: `drain`, and `pause --cluster`.
+    Clusters,
+    /// A person who asks for drains, and so for instances by their image or age: `drain`.
+    Instances,
     /// Whoever creates the table: `init`.
     Init,
 }
@@ -56,8 +60,12 @@ pub enum On {
     ChosenGroups,
     /// The table.
     Table,
-    /// Those items of the table whose keys begin so, and go on with the controller's name.
-    Items(&'static [&'static str]),
+    /// The item of the controller's lease.
+    Lease,
+    /// The items of what a person may ask for: requests and pauses.
+    Asked,
+    /// The items of the pauses that a person may end.
+    Paused,
     /// The table and its indexes.
     TableAndIndexes,
     /// The scope's queue.
@@ -179,9 +187,9 @@ pub const SHAPES: &[Shape] = &[
             &calls::BATCH_GET_ITEM,
             &calls::PUT_ITEM,
             &calls::UPDATE_ITEM,
-            &calls::DELETE_ITEM,
         ],
     },
+    Shape { sid: "ReleaseLease", need: Need::Table, on: On::Lease, calls: &[&calls::DELETE_ITEM] },
     Shape { sid: "FindRecordsThroughIndexes", need: Need::Table, on: On::TableAndIndexes, calls: &[&calls::QUERY] },
     Shape {
         sid: "LookAtDrains",
@@ -190,18 +198,13 @@ pub const SHAPES: &[Shape] = &[
         calls: &[&calls::BATCH_GET_ITEM, &calls::QUERY],
     },
     Shape { sid: "OnlyForGetAll", need: Need::Reader, on: On::Table, calls: &[&calls::SCAN] },
-    Shape {
-        sid: "AskForDrains",
-        need: Need::Operator,
-        on: On::Items(&["request", "pause"]),
-        calls: &[&calls::PUT_ITEM],
-    },
-    Shape { sid: "Resume", need: Need::Operator, on: On::Items(&["pause"]), calls: &[&calls::DELETE_ITEM] },
-    Shape { sid: "FindClusters", need: Need::Operator, on: On::Anything, calls: &[&calls::LIST_CLUSTERS] },
-    Shape { sid: "FindInstances", need: Need::Operator, on: On::Clusters, calls: &[&calls::LIST_CONTAINER_INSTANCES] },
+    Shape { sid: "AskForDrains", need: Need::Operator, on: On::Asked, calls: &[&calls::PUT_ITEM] },
+    Shape { sid: "Resume", need: Need::Operator, on: On::Paused, calls: &[&calls::DELETE_ITEM] },
+    Shape { sid: "FindClusters", need: Need::Clusters, on: On::Anything, calls: &[&calls::LIST_CLUSTERS] },
+    Shape { sid: "FindInstances", need: Need::Instances, on: On::Clusters, calls: &[&calls::LIST_CONTAINER_INSTANCES] },
     Shape {
         sid: "ReadInstances",
-        need: Need::Operator,
+        need: Need::Instances,
         on: On::ContainerInstances,
         calls: &[&calls::DESCRIBE_CONTAINER_INSTANCES],
     },

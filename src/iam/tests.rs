@@ -9,7 +9,7 @@ fn config(text: &str) -> Config {
 }
 
 fn of(text: &str, whom: Whom<'_>) -> Document {
-    policy(&subject(&config(text), whom, "123456789012", "eu-west-1"))
+    policy(&subject(&config(text), whom, "123456789012", "eu-west-1", false))
 }
 
 /// Each action of a policy with what it is allowed on.
@@ -125,26 +125,26 @@ fn a_dry_run_can_change_nothing() {
     }
 }
 
+/// The keys of the items that somebody may write, and those of the items that they may delete.
+fn keys(document: &Document) -> [Vec<String>; 2] {
+    ["dynamodb:PutItem", "dynamodb:DeleteItem"].map(|action| {
+        let of = document.statement.iter().filter(|statement| statement.action.contains(&action));
+        let keys =
+            of.flat_map(|statement| match statement.condition["ForAllValues:StringLike"].get("dynamodb:LeadingKeys") {
+                Some(Words::Several(keys)) => keys.clone(),
+                Some(Words::One(_)) | None => panic!("{action} without keys"),
+            });
+        keys.collect()
+    })
+}
+
 #[test]
 fn people_may_ask_and_not_act() {
-    let operator = allowed(&of(SMALL, Whom::Operator));
-    let writes: Vec<_> = of(SMALL, Whom::Operator)
-        .statement
-        .into_iter()
-        .filter(|statement| {
-            statement.action.iter().any(|action| ["dynamodb:PutItem", "dynamodb:DeleteItem"].contains(action))
-        })
-        .map(|statement| (statement.action, serde_json::to_string(&statement.condition).unwrap()))
-        .collect();
+    let everything = May::default();
+    let document = of(SMALL, Whom::Operator(&everything));
     // Neither a record nor a lease, and nothing of another controller.
-    let keys = |keys: &str| format!(r#"{{"ForAllValues:StringLike":{{"dynamodb:LeadingKeys":[{keys}]}}}}"#);
-    assert_eq!(
-        writes,
-        [
-            (vec!["dynamodb:PutItem"], keys(r#""request/default/*","pause/default/*""#)),
-            (vec!["dynamodb:DeleteItem"], keys(r#""pause/default/*""#)),
-        ]
-    );
+    assert_eq!(keys(&document), [vec!["request/default/*", "pause/default/*"], vec!["pause/default/*"]]);
+    let operator = allowed(&document);
     assert!(!operator.contains_key("dynamodb:UpdateItem"));
     let reader = allowed(&of(SMALL, Whom::Reader));
     for action in operator.keys().filter(|action| !action.starts_with("dynamodb:")) {
@@ -155,4 +155,69 @@ fn people_may_ask_and_not_act() {
         reader.keys().copied().collect::<Vec<_>>(),
         ["dynamodb:BatchGetItem", "dynamodb:Query", "dynamodb:Scan"]
     );
+}
+
+#[test]
+fn people_may_ask_for_less() {
+    let may = |verbs: &[Verb], clusters: &[&str]| {
+        let clusters = clusters.iter().map(|cluster| (*cluster).to_owned()).collect();
+        of(SMALL, Whom::Operator(&May { verbs: verbs.iter().copied().collect(), clusters }))
+    };
+    let [asked, resumed] = keys(&may(&[Verb::Pause, Verb::Resume], &["web-*", "jobs"]));
+    assert_eq!(
+        asked,
+        [
+            "request/default/pause/*/*/web-*/*",
+            "request/default/pause/*/*/jobs/*",
+            "request/default/resume/*/*/web-*/*",
+            "request/default/resume/*/*/jobs/*",
+            "pause/default/*/*/web-*",
+            "pause/default/*/*/jobs",
+        ]
+    );
+    assert_eq!(resumed, ["pause/default/*/*/web-*", "pause/default/*/*/jobs"]);
+    // Nothing that a pause is made or ended with, where neither is allowed.
+    let cancel = may(&[Verb::Cancel], &[]);
+    assert_eq!(keys(&cancel), [vec!["request/default/cancel/*"], vec![]]);
+    let all = keys(&may(&[], &["web"]));
+    assert_eq!(all, [vec!["request/default/*/*/*/web/*", "pause/default/*/*/web"], vec!["pause/default/*/*/web"]]);
+    // Who only cancels looks for no instance, and for no cluster.
+    let reads = |document: &Document| allowed(document).keys().filter(|action| action.starts_with("ecs:")).count();
+    assert_eq!([reads(&cancel), reads(&may(&[Verb::Pause], &[])), reads(&may(&[Verb::Drain], &[]))], [0, 1, 3]);
+}
+
+#[test]
+fn a_controller_deletes_its_lease_alone() {
+    let document = of(&format!("controller = \"blue\"\n{SMALL}"), Whom::Controller);
+    let deletes: Vec<_> =
+        document.statement.iter().filter(|statement| statement.action.contains(&"dynamodb:DeleteItem")).collect();
+    assert_eq!(deletes.len(), 1);
+    assert_eq!(
+        serde_json::to_string(&deletes[0].condition).unwrap(),
+        r#"{"ForAllValues:StringLike":{"dynamodb:LeadingKeys":["lease/blue"]}}"#
+    );
+}
+
+#[test]
+fn nothing_is_terminated_unless_something_needs_it() {
+    const TERMINATE: &str = "autoscaling:TerminateInstanceInAutoScalingGroup";
+    let rebalance = |what: &str| format!("{SMALL}[policy]\nrebalance = \"{what}\"\n");
+    for (text, terminate, allows) in [
+        (SMALL.to_owned(), false, false),
+        (SMALL.to_owned(), true, true),
+        (rebalance("keep"), false, false),
+        (rebalance("terminate"), false, true),
+    ] {
+        let document = policy(&subject(&config(&text), Whom::Controller, "*", "eu-west-1", terminate));
+        assert_eq!(allowed(&document).contains_key(TERMINATE), allows, "{text} {terminate}");
+    }
+}
+
+#[test]
+fn an_account_that_is_not_known_is_noticed() {
+    let any = |whom: Whom<'_>, account: &str| {
+        policy(&subject(&config(SMALL), whom, account, "eu-west-1", false)).is_of_any_account()
+    };
+    assert!(any(Whom::Controller, "*") && any(Whom::Reader, "*"));
+    assert!(!any(Whom::Controller, "123456789012"));
 }

@@ -46,7 +46,7 @@ pub(super) const KEY_PREFIX: &str = "lease/";
 const LONGEST: Duration = Duration::from_secs(300);
 
 const HOLDER: &str = "holder";
-const VERSION: &str = "lease_version";
+pub(super) const VERSION: &str = "lease_version";
 const DURATION_SECONDS: &str = "duration_seconds";
 const ACQUIRED_AT: &str = "acquired_at";
 

@@ -2,7 +2,7 @@
 //! carry a condition that cannot hold.
 
 use super::schema::KEY;
-use super::{Store, StoreError};
+use super::{Store, StoreError, lease};
 use crate::aws::calls::{BATCH_GET_ITEM, Call, DELETE_ITEM, GET_ITEM, PUT_ITEM, QUERY, UPDATE_ITEM};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -23,8 +23,12 @@ impl Store {
         let update = update.update_expression("SET #nothing = :nothing").condition_expression(EXISTS);
         let update = update.expression_attribute_names("#key", KEY).expression_attribute_names("#nothing", "nothing");
         let update = update.expression_attribute_values(":nothing", AttributeValue::Bool(true));
-        let delete = self.records.delete_item().table_name(self.table()).key(KEY, key());
-        let delete = delete.condition_expression(EXISTS).expression_attribute_names("#key", KEY);
+        // Of the lease alone is a deletion allowed, and no renewal is named so.
+        let lease = AttributeValue::S(format!("{}{}", lease::KEY_PREFIX, self.controller));
+        let delete = self.records.delete_item().table_name(self.table()).key(KEY, lease);
+        let delete =
+            delete.condition_expression("#version = :nobody").expression_attribute_names("#version", lease::VERSION);
+        let delete = delete.expression_attribute_values(":nobody", AttributeValue::S(NOBODY.to_owned()));
         vec![
             (GET_ITEM.iam_action, self.get(NOBODY).await.map(|_| ())),
             (BATCH_GET_ITEM.iam_action, self.get_many(&[NOBODY.to_owned()]).await.map(|_| ())),

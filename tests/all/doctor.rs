@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicI64;
 
 /// Every feature that needs a permission of its own, but a role.
 const EVERYTHING: &str = "queue = \"https://sqs.us-east-1.amazonaws.com/123456789012/ecs-drain\"\n[policy]\n\
-                          strategy = \"deregister\"\nstandalone_tasks = { stop_after = \"1h\" }\n";
+                          strategy = \"deregister\"\nstandalone_tasks = { stop_after = \"1h\" }\nrebalance = \"terminate\"\n";
 
 fn works(cloud: &mut Cloud) {
     cluster(cloud, &[A, B]);
@@ -79,7 +79,7 @@ fn what_works_has_nothing_to_put_right_and_nothing_is_changed() {
 
 #[test]
 fn each_permission_that_is_missing_is_named() {
-    let allowed = policy(&subject(&config(EVERYTHING), Whom::Controller, "123456789012", "us-east-1"));
+    let allowed = policy(&subject(&config(EVERYTHING), Whom::Controller, "123456789012", "us-east-1", false));
     let actions: Vec<&str> = allowed.statement.iter().flat_map(|statement| statement.action.clone()).collect();
     assert!(actions.len() >= 35, "{actions:?}");
     for action in actions {
@@ -106,6 +106,59 @@ fn what_is_off_is_not_asked_for() {
     for action in ["ecs:StopTask", "ecs:DeregisterContainerInstance", "sqs:ReceiveMessage"] {
         assert!(!findings(&sections).iter().any(|finding| finding.text.contains(action)), "{action}");
     }
+}
+
+/// What is said where these calls are denied.
+fn denied(operations: &[&str], more: &str) -> Vec<Section> {
+    virtual_time(1, || async {
+        let (simulator, _) = set_up(&Scenario { world: works, ..PLAIN }, 1).await;
+        simulator.with(|cloud| {
+            cloud.checkers.allow_terminate("i-00000000000000000");
+            for operation in operations {
+                cloud.faults.add(Rule::on(*operation, Fault::AccessDenied));
+            }
+        });
+        look(&simulator, more).await
+    })
+}
+
+#[test]
+fn a_termination_that_is_denied_is_no_failure_where_nothing_terminates() {
+    let sections = denied(&["TerminateInstanceInAutoScalingGroup"], "");
+    assert_eq!(wrong(&sections), [""; 0]);
+    let found = says(&sections, Verdict::Note, "not allowed: autoscaling:TerminateInstanceInAutoScalingGroup");
+    assert!(found.text.contains("--then terminate"), "{}", found.text);
+    let sections = denied(&["TerminateInstanceInAutoScalingGroup"], "[policy]\nrebalance = \"terminate\"\n");
+    says(&sections, Verdict::Failure, "autoscaling:TerminateInstanceInAutoScalingGroup");
+}
+
+#[test]
+fn what_a_dry_run_does_not_do_need_not_be_allowed() {
+    const CHANGES: [&str; 10] = [
+        "UpdateContainerInstancesState",
+        "StopTask",
+        "DeregisterContainerInstance",
+        "RecordLifecycleActionHeartbeat",
+        "CompleteLifecycleAction",
+        "TerminateInstanceInAutoScalingGroup",
+        "ReceiveMessage",
+        "DeleteMessageBatch",
+        "DescribeTable",
+        "PutItem",
+    ];
+    let sections = virtual_time(1, || async {
+        let (simulator, _) = set_up(&Scenario { world: works, ..PLAIN }, 1).await;
+        simulator.with(|cloud| {
+            for operation in CHANGES {
+                cloud.faults.add(Rule::on(operation, Fault::AccessDenied));
+            }
+        });
+        let dry = Config { dry_run: true, ..config(EVERYTHING) };
+        examine(&dry, &environment(&simulator, "doctor", &Arc::new(AtomicI64::new(0)))).await
+    });
+    assert_eq!(wrong(&sections), [""; 0]);
+    says(&sections, Verdict::Note, "not allowed: ecs:StopTask; it is needed once it is no dry run any more");
+    says(&sections, Verdict::Note, "dynamodb:PutItem");
 }
 
 #[test]

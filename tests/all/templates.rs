@@ -5,7 +5,7 @@
 
 use ecs_drain::config::environment::VARIABLES;
 use ecs_drain::config::{Config, Given};
-use ecs_drain::iam::{self, Need, On, Place, SHAPES, Shape, Subject, policy};
+use ecs_drain::iam::{self, May, Need, On, Place, SHAPES, Shape, Subject, policy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -46,7 +46,14 @@ fn cloudformation(needs: &[Need]) -> String {
             Need::Deregister => Some("MayDeregister"),
             Need::Queue => Some("HasQueue"),
             Need::Role => Some("HasMemberRoles"),
-            Need::Look | Need::Act | Need::Table | Need::Reader | Need::Operator | Need::Init => None,
+            Need::Look
+            | Need::Act
+            | Need::Table
+            | Need::Reader
+            | Need::Operator
+            | Need::Clusters
+            | Need::Instances
+            | Need::Init => None,
         };
         let mut lines = vec![format!("- Sid: {}", shape.sid), "  Effect: Allow".into(), "  Action:".into()];
         for (action, why) in actions(shape) {
@@ -84,7 +91,13 @@ fn cloudformation_resource(on: On) -> Vec<String> {
             r#"Resource: !Sub "arn:${AWS::Partition}:autoscaling:${AWS::Region}:${AWS::AccountId}:\"#.to_owned(),
             r#"  autoScalingGroup:*:autoScalingGroupName/${GroupNames}""#.to_owned(),
         ],
-        On::Table | On::Items(_) => vec![format!("Resource: {TABLE}")],
+        On::Table | On::Asked | On::Paused => vec![format!("Resource: {TABLE}")],
+        On::Lease => vec![
+            format!("Resource: {TABLE}"),
+            "Condition:".to_owned(),
+            "  ForAllValues:StringLike:".to_owned(),
+            "    dynamodb:LeadingKeys: [!Sub \"lease/${ControllerName}\"]".to_owned(),
+        ],
         On::TableAndIndexes => {
             vec!["Resource:".to_owned(), format!("  - {TABLE}"), format!("  - {TABLE}/index/*")]
         }
@@ -113,6 +126,8 @@ fn terraform() -> String {
             | Need::Role
             | Need::Reader
             | Need::Operator
+            | Need::Clusters
+            | Need::Instances
             | Need::Init => resources.to_owned(),
         };
         let _ = writeln!(text, "      ]\n      resources = {resources}\n    }},");
@@ -134,7 +149,7 @@ fn terraform_resources(on: On) -> &'static str {
         On::ContainerInstancesOfChosen => "local.chosen_container_instances",
         On::TasksOfChosen => "local.chosen_tasks",
         On::ChosenGroups => "local.chosen_groups",
-        On::Table | On::Items(_) => "var.table_arns",
+        On::Table | On::Lease | On::Asked | On::Paused => "var.table_arns",
         On::TableAndIndexes => r#"flatten([for table in var.table_arns : [table, "${table}/index/*"]])"#,
         On::Queue => "var.queue_arns",
         On::Roles => "var.role_arns",
@@ -157,7 +172,8 @@ fn whole() -> String {
         places: vec![place],
         table: "arn:aws:dynamodb:REGION:ACCOUNT:table/ecs-drain".to_owned(),
         controller: "default".to_owned(),
-        roles: vec!["arn:aws:iam::*:role/ecs-drain".to_owned()],
+        may: May::default(),
+        roles: vec!["arn:aws:iam::MEMBER:role/ecs-drain".to_owned()],
     };
     serde_json::to_string_pretty(&policy(&subject)).unwrap() + "\n"
 }
@@ -255,10 +271,11 @@ fn each_action_is_allowed_on_what_iam_can_limit_it_to() {
                   hooks = [\"h\"]\nrole = { arn = \"arn:aws:iam::210987654321:role/r\" }\n[policy]\n\
                   strategy = \"deregister\"\nstandalone_tasks = { stop_after = \"1h\" }\n";
     let config = Config::parse(config, "x", &Given::default()).unwrap();
-    let whoms = [iam::Whom::Controller, iam::Whom::Operator, iam::Whom::Reader, iam::Whom::Init];
+    let everything = May::default();
+    let whoms = [iam::Whom::Controller, iam::Whom::Operator(&everything), iam::Whom::Reader, iam::Whom::Init];
     let mut seen = BTreeSet::new();
     for whom in whoms {
-        for statement in policy(&iam::subject(&config, whom, "123456789012", "eu-west-1")).statement {
+        for statement in policy(&iam::subject(&config, whom, "123456789012", "eu-west-1", true)).statement {
             for action in &statement.action {
                 seen.insert(*action);
                 for resource in &statement.resource {

@@ -167,8 +167,6 @@ locals {
       actions = [
         # Records, many at once.
         "dynamodb:BatchGetItem",
-        # The lease, on the way out.
-        "dynamodb:DeleteItem",
         # Whether the table is as it must be.
         "dynamodb:DescribeTable",
         # Whether finished records expire.
@@ -179,6 +177,14 @@ locals {
         "dynamodb:PutItem",
         # A record's next version, or the lease's.
         "dynamodb:UpdateItem",
+      ]
+      resources = var.table_arns
+    },
+    {
+      sid = "ReleaseLease"
+      actions = [
+        # The lease, on the way out.
+        "dynamodb:DeleteItem",
       ]
       resources = var.table_arns
     },

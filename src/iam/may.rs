@@ -1,0 +1,103 @@
+//! What people may ask for, as the keys of the items that they may write.
+//!
+//! A request's key has the verb and the cluster (`request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`), a pause's the cluster
+//! alone (`pause/CONTROLLER/ACCOUNT/REGION/CLUSTER`): it is paused by writing the item, and resumed by deleting it. What a
+//! `drain` ends with is in no key.
+//!
+//! IAM's `*` matches slashes too. That opens nothing: a request whose parts have slashes in them is refused, and a pause of
+//! such a cluster pauses nothing.
+
+use super::Need;
+use clap::ValueEnum;
+use std::collections::BTreeSet;
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Verb {
+    /// Drain instances that no group is terminating.
+    Drain,
+    /// Give up a drain.
+    Cancel,
+    /// Pause an instance, a cluster, or everything.
+    Pause,
+    /// Resume what is paused.
+    Resume,
+    /// Move a deadline.
+    Extend,
+    /// Look again now.
+    Retry,
+    /// End a wait whatever is left.
+    Force,
+}
+
+impl Verb {
+    /// Its name in keys.
+    const fn name(self) -> &'static str {
+        match self {
+            Verb::Drain => "drain",
+            Verb::Cancel => "cancel",
+            Verb::Pause => "pause",
+            Verb::Resume => "resume",
+            Verb::Extend => "extend",
+            Verb::Retry => "retry",
+            Verb::Force => "force",
+        }
+    }
+}
+
+/// What people may ask for; by default everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct May {
+    /// The verbs; empty: all of them.
+    pub verbs: BTreeSet<Verb>,
+    /// Names or patterns of the clusters; empty: all of them, and everything at once.
+    pub clusters: Vec<String>,
+}
+
+impl May {
+    fn may(&self, verb: Verb) -> bool {
+        self.verbs.is_empty() || self.verbs.contains(&verb)
+    }
+
+    /// Returns what beside the table they need.
+    pub(super) fn needs(&self) -> BTreeSet<Need> {
+        let names = self.may(Verb::Drain) || self.may(Verb::Pause);
+        let names = names.then_some([Need::Clusters, Need::Role]).into_iter().flatten();
+        names.chain(self.may(Verb::Drain).then_some(Need::Instances)).collect()
+    }
+
+    /// Returns the keys of the items that they may write.
+    pub(super) fn asked(&self, controller: &str) -> Vec<String> {
+        let verbs: Vec<&str> = match self.verbs.is_empty() {
+            true => vec!["*"],
+            false => self.verbs.iter().map(|verb| verb.name()).collect(),
+        };
+        let mut keys = Vec::new();
+        for verb in verbs {
+            match (self.clusters.as_slice(), verb) {
+                ([], "*") => keys.push(format!("request/{controller}/*")),
+                ([], verb) => keys.push(format!("request/{controller}/{verb}/*")),
+                (clusters, verb) => {
+                    let of = |cluster: &String| format!("request/{controller}/{verb}/*/*/{cluster}/*");
+                    keys.extend(clusters.iter().map(of));
+                }
+            }
+        }
+        if self.may(Verb::Pause) {
+            keys.extend(self.pauses(controller));
+        }
+        keys
+    }
+
+    /// Returns the keys of the pauses that they may delete.
+    pub(super) fn resumed(&self, controller: &str) -> Vec<String> {
+        if self.may(Verb::Resume) { self.pauses(controller) } else { Vec::new() }
+    }
+
+    fn pauses(&self, controller: &str) -> Vec<String> {
+        match self.clusters.as_slice() {
+            [] => vec![format!("pause/{controller}/*")],
+            clusters => clusters.iter().map(|cluster| format!("pause/{controller}/*/*/{cluster}")).collect(),
+        }
+    }
+}
