@@ -33,6 +33,7 @@ queue = "http://127.0.0.1:{port}/{account}/ecs-drain"
 [policy]
 strategy = "deregister"
 standalone_tasks = {{ stop_after = "1h" }}
+rebalance = "terminate"
 """
 
 
@@ -244,7 +245,10 @@ def enforced(clouds, report):
     )
     code, told = it.controller.say("init")
     it.check("`init` makes the table", code == 0, told)
-    printed = {whom: it.controller.say("iam", "--for", whom) for whom in ("controller", "operator")}
+    printed = {
+        "controller": it.controller.say("iam", "--account", ACCOUNT, "--allow-terminate"),
+        "operator": it.controller.say("iam", "--account", ACCOUNT, "--for", "operator"),
+    }
     policies = {whom: json.loads(told) for whom, (_, told) in printed.items()}
     allowed = {action for statement in policies["controller"]["Statement"] for action in statement["Action"]}
     policies["controller"]["Statement"].append({"Effect": "Allow", "Action": [BATCH]})
