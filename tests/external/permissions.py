@@ -4,6 +4,9 @@
 makes every call with that user's key: none may be denied. Then each action is taken away in turn, and the doctor must
 name it.
 
+`asked`, on the same ministack: people who may pause and resume in the clusters `web-*` and nothing else, with the real
+command line. ministack itself lets every key pass; `ministack_keys.py` tells it the key, and its own evaluator judges it.
+
 `enforced`, on a moto that enforces the list of actions (it knows no resource but `*`, and no condition): a controller and
 an operator with the keys of such users drain two instances, and make nearly every call that the controller ever makes.
 
@@ -17,7 +20,7 @@ import json
 import subprocess
 
 import fleet
-from clouds import ACCOUNT, ENVIRONMENT, HERE, REGION, TOOLS, Clouds, Table, free_port, listens, wait_for
+from clouds import ACCOUNT, ENVIRONMENT, HERE, REGION, ROOT, TOOLS, Clouds, Table, free_port, listens, wait_for
 from scenarios import DRAIN, Scenario, binary
 
 USER = "ecs-drain"
@@ -40,12 +43,12 @@ rebalance = "terminate"
 class Guarded:
     """A ministack that asks whether a call is allowed."""
 
-    def __init__(self, clouds):
+    def __init__(self, clouds, name):
         self.clouds, self.port = clouds, free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         clouds.start(
-            "ministack-guarded",
-            [TOOLS / "ministack/bin/ministack"],
+            f"ministack-{name}",
+            [TOOLS / "ministack/bin/python", HERE / "ministack_keys.py"],
             BIND_HOST="127.0.0.1",
             GATEWAY_PORT=str(self.port),
             MINISTACK_ACCOUNT_ID=ACCOUNT,
@@ -56,7 +59,7 @@ class Guarded:
         )
         if not wait_for(lambda: listens(self.port), 30):
             raise RuntimeError(f"nothing listens on port {self.port} after 30 s; see {clouds.folder}")
-        self.config = clouds.folder / "permissions.toml"
+        self.config = clouds.folder / f"{name}.toml"
         self.config.write_text(CONFIGURATION.format(port=self.port, account=ACCOUNT))
         self.key = ("test", "test")
 
@@ -162,7 +165,7 @@ def permissions(clouds, report):
     def check(what, holds, detail=""):
         report("permissions", what, bool(holds), detail)
 
-    guarded = Guarded(clouds)
+    guarded = Guarded(clouds, "permissions")
     populate(guarded)
     code, out, err = guarded.ours("iam", "--account", ACCOUNT)
     check("`iam` prints a policy", code == 0, err)
@@ -180,6 +183,95 @@ def permissions(clouds, report):
         failures = guarded.failures()
         named = [text for text in failures if f'allow it with {{"Effect":"Allow","Action":"{action}"' in text]
         check(f"{action} is named when it is taken away", named, failures)
+
+
+def item(name):
+    """A record of the fuzzer's seeds, as an item."""
+    return json.loads((ROOT / "tests/fuzz/seeds/record/pending.json").read_text()) | {"controller": {"S": name}}
+
+
+def put(guarded, item):
+    """Writes an item, as root."""
+    guarded.aws("dynamodb", "put-item", "--table-name", "ecs-drain", "--item", json.dumps(item))
+
+
+def record(guarded, instance, cluster):
+    """A record of an instance that is in this cluster."""
+    text = json.dumps(item("default"))
+    was = item("default")
+    text = text.replace(was["instance_id"]["S"], instance).replace(f'"{was["cluster"]["S"]}"', f'"{cluster}"')
+    put(guarded, json.loads(text))
+
+
+def keys(guarded):
+    """The keys of the requests and pauses in the table."""
+    found = guarded.aws("dynamodb", "scan", "--table-name", "ecs-drain", "--projection-expression", "#key",
+                        "--expression-attribute-names", '{"#key": "key"}')
+    words = [item["key"]["S"] for item in found["Items"]]
+    return sorted(word for word in words if word.startswith(("request/", "pause/")))
+
+
+def asked(clouds, report):
+    """May pause and resume, may not force, and only in the clusters `web-*`."""
+
+    def check(what, holds, detail=""):
+        report("asked", what, bool(holds), detail)
+
+    guarded = Guarded(clouds, "asked")
+    populate(guarded)
+    ours, theirs = "i-0000000000000000a", "i-0000000000000000b"
+    record(guarded, ours, "web-a")
+    record(guarded, theirs, "jobs")
+    only = ("--for", "operator", "--may", "pause,resume", "--clusters", "web-*")
+    code, out, err = guarded.ours("iam", "--account", ACCOUNT, *only)
+    check("`iam` prints a policy", code == 0 and err == "", err)
+    guarded.allow(json.loads(out))
+    place = f"{ACCOUNT}/{REGION}"
+
+    def allowed(*words):
+        before = keys(guarded)
+        code, out, err = guarded.ours(*words)
+        # Where no controller runs, a request that was written is told with exit code 1.
+        done = code == 0 or "asked, and no controller" in err
+        check(f"allowed: {' '.join(words)}", done and keys(guarded) != before, out + err)
+
+    def refused(*words):
+        before = keys(guarded)
+        code, out, err = guarded.ours(*words)
+        denied = code == 1 and "denied by IAM" in out + err and keys(guarded) == before
+        check(f"refused: {' '.join(words)}", denied, out + err)
+
+    allowed("pause", "--cluster", f"{place}/web-a", "--reason", "x")
+    code, out, err = guarded.ours("get")
+    check("`get` shows the pause", code == 0 and f"paused: cluster {place}/web-a" in out, out + err)
+    allowed("resume", "--cluster", f"{place}/web-a")
+    allowed("pause", ours, "--wait", "0")
+    allowed("resume", ours, "--wait", "0")
+    requests = [key.rsplit("/", 1)[0] for key in keys(guarded)]
+    check(
+        "the requests are for the cluster",
+        requests == [f"request/default/{verb}/{place}/web-a" for verb in ("pause", "resume")],
+        requests,
+    )
+    refused("force", ours, "--reason", "x", "--yes", "--wait", "0")
+    refused("cancel", ours, "--wait", "0")
+    refused("extend", ours, "--by", "1h", "--wait", "0")
+    refused("pause", theirs, "--wait", "0")
+    refused("resume", theirs, "--wait", "0")
+    refused("pause", "--cluster", f"{place}/jobs")
+    refused("pause", "--cluster", f"{place}/*")
+    refused("pause", "--everything")
+    # What somebody else has paused stays so.
+    for paused in ("pause/default/*", f"pause/default/{place}/jobs"):
+        put(guarded, {"key": {"S": paused}, "unfinished_of": {"S": "default"}, "unfinished": {"S": paused}})
+    refused("resume", "--everything")
+    refused("resume", "--cluster", f"{place}/jobs")
+    # Past the command line: neither a record nor a lease, nor a request that names another cluster than its key.
+    for key in (f"{place}/{ours}", "lease/default", f"request/default/force/{place}/web-a/1", f"request/other/pause/{place}/web-a/1"):
+        words = ("dynamodb", "put-item", "--table-name", "ecs-drain", "--item", json.dumps({"key": {"S": key}}))
+        command = [TOOLS / "moto/bin/aws", "--endpoint-url", guarded.url, *words]
+        code, _, err = guarded.run(command, guarded.key)
+        check(f"refused: an item {key}", code != 0 and "AccessDenied" in err, err)
 
 
 class Enforcing(Clouds):
