@@ -62,6 +62,8 @@ impl Place {
         E: ProvideErrorMetadata + Error + 'static,
     {
         let error = AwsError::of(call, &self.on(), &self.resource(call), error);
+        // With the request's id, as the calls of other services are logged.
+        tracing::debug!("{error:#}");
         let table = self.table.clone();
         match error.code.as_deref() {
             Some("ResourceNotFoundException") => StoreError::Missing { table, region: self.region.clone() },
