@@ -1,19 +1,26 @@
 # Two roles. The execution role is ECS's: it fetches the image and writes the log. The task role is the program's.
 
 locals {
-  # (Source: ECS developer guide, "Amazon ECS task IAM role", on the confused deputy.)
-  trust_of_tasks = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Service = "ecs-tasks.amazonaws.com" }
-      Action    = "sts:AssumeRole"
-      Condition = {
+  # aws:SourceArn is for the task role alone: AWS does not document it for the execution role. (Source: ECS developer
+  # guide, "Amazon ECS task IAM role", on the confused deputy.)
+  trust = {
+    for role, condition in {
+      execution = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+      task = {
         StringEquals = { "aws:SourceAccount" = local.account_id }
         ArnLike      = { "aws:SourceArn" = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:*" }
       }
-    }]
-  })
+    } :
+    role => jsonencode({
+      Version = "2012-10-17"
+      Statement = [{
+        Effect    = "Allow"
+        Principal = { Service = "ecs-tasks.amazonaws.com" }
+        Action    = "sts:AssumeRole"
+        Condition = condition
+      }]
+    })
+  }
 }
 
 module "policy" {
@@ -77,7 +84,13 @@ locals {
           Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
           Resource = [var.ecr_repository_arn]
         },
-      ]
+      ],
+      var.registry_secret_arn == null ? [] : [{
+        Sid      = "ReadTheRegistrysPassword"
+        Effect   = "Allow"
+        Action   = ["secretsmanager:GetSecretValue"]
+        Resource = [var.registry_secret_arn]
+      }]
     )
   })
 }
@@ -86,7 +99,8 @@ locals {
 resource "aws_iam_role" "task" {
   name                 = "${var.name}-task-${local.region}"
   description          = "What ecs-drain may do"
-  assume_role_policy   = local.trust_of_tasks
+  assume_role_policy   = local.trust.task
+  path                 = var.role_path
   permissions_boundary = var.permissions_boundary_arn
 }
 
@@ -99,7 +113,8 @@ resource "aws_iam_role_policy" "task" {
 resource "aws_iam_role" "execution" {
   name                 = "${var.name}-execution-${local.region}"
   description          = "What ECS may do to start ecs-drain"
-  assume_role_policy   = local.trust_of_tasks
+  assume_role_policy   = local.trust.execution
+  path                 = var.role_path
   permissions_boundary = var.permissions_boundary_arn
 }
 

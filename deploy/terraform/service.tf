@@ -1,6 +1,7 @@
 resource "aws_cloudwatch_log_group" "this" {
   name              = "/ecs-drain/${var.name}"
   retention_in_days = var.log_retention_days
+  kms_key_id        = var.log_kms_key_arn
 }
 
 # A cluster of its own needs no instances: the task runs on Fargate.
@@ -11,8 +12,9 @@ resource "aws_ecs_cluster" "this" {
 
 # Nothing comes in. What goes out is HTTPS, to AWS's APIs; security groups do not filter what goes to Amazon's DNS and
 # to the task's metadata. (Source: VPC user guide, "Control traffic to your AWS resources using security groups".)
+# A changed VPC needs another group, and the one in use cannot be deleted before the service has left it.
 resource "aws_security_group" "this" {
-  name        = var.name
+  name_prefix = "${var.name}-"
   description = "ecs-drain: nothing in, HTTPS out"
   vpc_id      = var.vpc_id
 
@@ -26,6 +28,10 @@ resource "aws_security_group" "this" {
     to_port          = 443
     cidr_blocks      = ["0.0.0.0/0"]
     ipv6_cidr_blocks = ["::/0"]
+  }
+
+  lifecycle {
+    create_before_destroy = true
   }
 }
 
@@ -42,7 +48,11 @@ locals {
     ECS_DRAIN_CLOUDWATCH_METRICS = "true"
   }
 
-  container = {
+  container = merge(local.container_itself, var.registry_secret_arn == null ? {} : {
+    repositoryCredentials = { credentialsParameter = var.registry_secret_arn }
+  })
+
+  container_itself = {
     name        = "ecs-drain"
     image       = var.image
     essential   = true
@@ -73,7 +83,7 @@ locals {
         # When the log cannot be written, lines are lost: in mode `blocking` the program would stand still instead, and
         # its heartbeats with it. (Source: ECS API reference, LogConfiguration.)
         "mode"            = "non-blocking"
-        "max-buffer-size" = "10m"
+        "max-buffer-size" = "16m"
       }
     }
   }
@@ -106,6 +116,10 @@ resource "aws_ecs_service" "this" {
   launch_type      = "FARGATE"
   platform_version = "LATEST"
   desired_count    = var.desired_count
+  propagate_tags   = "SERVICE"
+
+  # As CloudFormation does. Only then is what comes after it, the alarms and hooks, made for a service that runs.
+  wait_for_steady_state = var.wait_for_steady_state
 
   # The new task starts before the old one stops. That both run for a while is harmless: the lease in the table says
   # which of them acts.

@@ -50,6 +50,34 @@ resource "aws_dynamodb_table" "this" {
   }
 }
 
+# A principal that is not named is denied also where IAM allows it. For a role that is assumed the key has the role's
+# ARN, not the session's. (Source: IAM user guide, "AWS global condition context keys", aws:PrincipalArn.)
+resource "aws_dynamodb_resource_policy" "this" {
+  count = var.create_table && length(var.operator_role_arns) > 0 ? 1 : 0
+
+  resource_arn = aws_dynamodb_table.this[0].arn
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "OnlyTheControllerAndOperatorsWrite"
+      Effect    = "Deny"
+      Principal = "*"
+      # What writes items, through PartiQL too. (Source: Service Authorization Reference, DynamoDB.)
+      Action = [
+        "dynamodb:BatchWriteItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:PartiQLDelete",
+        "dynamodb:PartiQLInsert",
+        "dynamodb:PartiQLUpdate",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+      ]
+      Resource  = aws_dynamodb_table.this[0].arn
+      Condition = { ArnNotLike = { "aws:PrincipalArn" = concat([aws_iam_role.task.arn], var.operator_role_arns) } }
+    }]
+  })
+}
+
 locals {
   table_arn = var.create_table ? aws_dynamodb_table.this[0].arn : (
     "arn:${local.partition}:dynamodb:${local.region}:${local.account_id}:table/${var.table_name}"

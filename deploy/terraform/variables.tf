@@ -83,9 +83,9 @@ variable "name" {
 }
 
 variable "architecture" {
-  description = "Processor architecture of the image: `ARM64` or `X86_64`."
+  description = "Processor architecture that the image was built for: `X86_64`, or `ARM64`."
   type        = string
-  default     = "ARM64"
+  default     = "X86_64"
   nullable    = false
 
   validation {
@@ -148,6 +148,40 @@ variable "ecr_repository_arn" {
   }
 }
 
+variable "registry_secret_arn" {
+  description = "A Secrets Manager secret with user name and password of a private registry that is not in ECR."
+  type        = string
+  default     = null
+
+  validation {
+    condition = (
+      var.registry_secret_arn == null ||
+      can(regex("^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$", var.registry_secret_arn))
+    )
+    error_message = "registry_secret_arn looks like \"arn:aws:secretsmanager:eu-west-1:123456789012:secret:NAME-AbCdEf\"."
+  }
+}
+
+variable "wait_for_steady_state" {
+  description = "Whether `terraform apply` waits until the service is stable, and fails if it does not become so."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "role_path" {
+  description = "The path of the roles, such as `/platform/`."
+  type        = string
+  default     = "/"
+  nullable    = false
+
+  # (Source: IAM API reference, CreateRole.)
+  validation {
+    condition     = can(regex("^/([[:graph:]]+/)?$", var.role_path))
+    error_message = "role_path begins and ends with a slash, as in \"/platform/\"."
+  }
+}
+
 variable "permissions_boundary_arn" {
   description = "A permissions boundary for the roles, where the account asks for one."
   type        = string
@@ -177,7 +211,7 @@ variable "log_level" {
 variable "log_retention_days" {
   description = "How long the log is kept."
   type        = number
-  default     = 30
+  default     = 90
   nullable    = false
 
   # (Source: CloudWatch Logs API reference, PutRetentionPolicy.)
@@ -187,6 +221,20 @@ variable "log_retention_days" {
       var.log_retention_days
     )
     error_message = "log_retention_days is one of the spans that CloudWatch Logs knows, such as 7, 14, 30, 90 or 365."
+  }
+}
+
+variable "log_kms_key_arn" {
+  description = "A KMS key of yours that the log is encrypted with; its policy must let CloudWatch Logs use it."
+  type        = string
+  default     = null
+
+  validation {
+    condition = (
+      var.log_kms_key_arn == null ||
+      can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.log_kms_key_arn))
+    )
+    error_message = "log_kms_key_arn looks like \"arn:aws:kms:eu-west-1:123456789012:key/ID\"."
   }
 }
 
@@ -298,9 +346,9 @@ variable "standalone_stop_after" {
 }
 
 variable "allow_terminate" {
-  description = "Whether a group may be asked to terminate an instance: the end of an operator's drain."
+  description = "Whether groups may be asked to terminate instances: for operators' drains and `rebalance = \"terminate\"`."
   type        = bool
-  default     = true
+  default     = false
   nullable    = false
 }
 
@@ -461,6 +509,28 @@ variable "table_kms_key_arn" {
       can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$", var.table_kms_key_arn))
     )
     error_message = "table_kms_key_arn looks like \"arn:aws:kms:eu-west-1:123456789012:key/ID\"."
+  }
+}
+
+variable "operator_role_arns" {
+  description = <<-EOT
+    Roles that may write to the table beside the controller's, by ARN or pattern (`*`). With any, a policy of the table
+    denies writes to everyone else, whatever IAM allows them. Only for a table that is made here.
+  EOT
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition = alltrue([
+      for arn in var.operator_role_arns : can(regex("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[[:graph:]]+$", arn))
+    ])
+    error_message = "operator_role_arns look like \"arn:aws:iam::123456789012:role/NAME\", and may have * in the name."
+  }
+
+  validation {
+    condition     = length(var.operator_role_arns) == 0 || var.create_table
+    error_message = "operator_role_arns needs create_table: the policy of a table that exists is its owner's."
   }
 }
 

@@ -1,5 +1,6 @@
 //! The policies of the templates under `deploy/` are written from the program's own list of calls: a call that is new
-//! there and not in a template fails a test, and so does a permission that nobody needs any more.
+//! there and not in a template fails a test, and so does a permission that nobody needs any more. The pages of the
+//! Terraform modules are written from the modules in the same way.
 //!
 //! `ECS_DRAIN_WRITE=1 cargo test --test all templates` writes them anew.
 
@@ -235,6 +236,64 @@ fn the_policy_of_the_module_is_what_a_controller_needs() {
 #[test]
 fn the_policy_to_read_is_all_that_a_controller_can_need() {
     compare("iam/policy.json", None, &whole());
+}
+
+/// A block of Terraform's language, as far as these modules write it: its name, and the attributes that stand in it on one line
+/// or as a heredoc.
+fn blocks(text: &str, kind: &str) -> Vec<(String, BTreeMap<String, String>)> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(name) = line.strip_prefix(kind).and_then(|rest| rest.strip_prefix(" \"")?.strip_suffix("\" {")) else {
+            continue;
+        };
+        let mut attributes = BTreeMap::new();
+        while let Some(line) = lines.next().filter(|line| *line != "}") {
+            let Some((key, value)) = line.strip_prefix("  ").and_then(|line| line.split_once('=')) else { continue };
+            if key.starts_with(' ') {
+                continue;
+            }
+            let value = if value.trim() == "<<-EOT" {
+                lines.by_ref().map(str::trim).take_while(|line| *line != "EOT").collect::<Vec<_>>().join(" ")
+            } else {
+                value.trim().trim_end_matches("({").to_owned()
+            };
+            attributes.insert(key.trim().to_owned(), value);
+        }
+        blocks.push((name.to_owned(), attributes));
+    }
+    blocks
+}
+
+/// The inputs and outputs of a module, as its README has them.
+fn inputs_and_outputs(module: &str) -> String {
+    let read = |file: &str| std::fs::read_to_string(at(module).join(file)).unwrap();
+    let sentence = |of: &BTreeMap<String, String>| of["description"].trim_matches('"').replace("\\\"", "\"");
+    let mut text = String::from("\n| input | type | default | meaning |\n| --- | --- | --- | --- |\n");
+    for (name, of) in blocks(&read("variables.tf"), "variable") {
+        let kind = &of["type"];
+        let kind =
+            if kind.matches('(').count() == kind.matches(')').count() { kind.clone() } else { format!("{kind})") };
+        let default = of.get("default").map_or("required".to_owned(), |value| format!("`{value}`"));
+        let _ = writeln!(text, "| `{name}` | `{kind}` | {default} | {} |", sentence(&of));
+    }
+    text.push_str("\n| output | meaning |\n| --- | --- |\n");
+    for (name, of) in blocks(&read("outputs.tf"), "output") {
+        let _ = writeln!(text, "| `{name}` | {} |", sentence(&of));
+    }
+    text + "\n"
+}
+
+#[test]
+fn the_pages_of_the_modules_have_their_inputs_and_outputs() {
+    let module = "terraform/modules";
+    let mut modules: Vec<String> = ["hook", "member", "policy", "queue"].map(|name| format!("{module}/{name}")).into();
+    assert_eq!(std::fs::read_dir(at(module)).unwrap().count(), modules.len(), "a module is left out");
+    modules.push("terraform".to_owned());
+    for module in modules {
+        let marks = Some(("<!-- BEGIN inputs and outputs", "<!-- END inputs and outputs"));
+        compare(&format!("{module}/README.md"), marks, &inputs_and_outputs(&module));
+    }
 }
 
 /// What IAM can limit, as the Service Authorization Reference has it (tables "Actions, resources, and condition keys" of

@@ -44,6 +44,26 @@ run "single_account" {
     condition     = strcontains(output.configuration, "clusters = [\"web\",\"batch\"]")
     error_message = "The configuration names the clusters."
   }
+
+  assert {
+    condition     = length(output.hooked_groups) == 0
+    error_message = "A dry run completes nothing: no hook as long as it lasts."
+  }
+}
+
+run "single_account_in_earnest" {
+  module {
+    source = "./examples/single-account"
+  }
+
+  variables {
+    dry_run = false
+  }
+
+  assert {
+    condition     = output.hooked_groups == tolist(["web", "batch"])
+    error_message = "The groups have their hooks."
+  }
 }
 
 run "hub_and_members" {

@@ -30,7 +30,10 @@ run "by_default" {
         for s in jsondecode(file("${path.module}/../../../iam/policy.json")).Statement : s.Action
       ]) :
       action if !startswith(action, "dynamodb:") && !startswith(action, "sts:") && !contains(
-        ["ecs:DeregisterContainerInstance", "ecs:StopTask"], action
+        [
+          "autoscaling:TerminateInstanceInAutoScalingGroup", "ecs:DeregisterContainerInstance", "ecs:StopTask",
+        ],
+        action
       )
     ])
     error_message = "The role's actions are those of policy.json, without the table, STS and what is not asked for."
@@ -42,6 +45,7 @@ run "by_default" {
       role_arn    = "arn:aws:iam::123456789012:role/ecs-drain"
       external_id = "a-shared-word"
       queue_url   = "https://sqs.eu-west-1.amazonaws.com/123456789012/ecs-drain"
+      hooks       = tolist(["ecs-drain"])
       clusters    = tolist(["*"])
       group_names = tolist(["*"])
     }
@@ -64,8 +68,13 @@ run "options" {
     group_names      = ["reports"]
     allow_deregister = true
     allow_stop_task  = true
-    allow_terminate  = false
     create_queue     = false
+    role_path        = "/platform/"
+  }
+
+  assert {
+    condition     = aws_iam_role.this.path == "/platform/"
+    error_message = "The role has the path."
   }
 
   assert {

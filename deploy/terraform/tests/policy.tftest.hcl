@@ -18,7 +18,8 @@ run "by_default" {
         # For people.
         "dynamodb:CreateTable", "dynamodb:Scan", "dynamodb:UpdateTimeToLive",
         # Not asked for.
-        "ecs:DeregisterContainerInstance", "ecs:StopTask", "sts:AssumeRole",
+        "autoscaling:TerminateInstanceInAutoScalingGroup", "ecs:DeregisterContainerInstance", "ecs:StopTask",
+        "sts:AssumeRole",
       ]
     )
     error_message = "The task role's actions are those of deploy/iam/policy.json, without what is not asked for."
@@ -66,6 +67,7 @@ run "by_default" {
 
 run "with_everything" {
   variables {
+    allow_terminate       = true
     strategy              = "deregister"
     standalone_stop_after = "30m"
     members = [{
@@ -111,10 +113,9 @@ run "with_everything" {
 
 run "without_what_is_optional" {
   variables {
-    allow_terminate = false
-    create_queue    = false
-    create_table    = false
-    table_name      = "records"
+    create_queue = false
+    create_table = false
+    table_name   = "records"
   }
 
   assert {
@@ -138,6 +139,7 @@ run "without_what_is_optional" {
 
 run "chosen_clusters_and_groups" {
   variables {
+    allow_terminate       = true
     strategy              = "deregister"
     standalone_stop_after = "30m"
     clusters              = ["web", "batch-*"]
@@ -218,7 +220,6 @@ run "rules_in_the_extra_configuration_count" {
 
 run "comments_in_the_extra_configuration_do_not_count" {
   variables {
-    allow_terminate     = false
     extra_configuration = <<-TOML
       # rebalance = "terminate"
       # strategy = "deregister"
@@ -255,30 +256,38 @@ run "roles" {
   variables {
     ecr_repository_arn       = "arn:aws:ecr:eu-west-1:123456789012:repository/ecs-drain"
     permissions_boundary_arn = "arn:aws:iam::123456789012:policy/boundary"
+    role_path                = "/platform/"
   }
 
   assert {
     condition = alltrue([
       for role in [aws_iam_role.task, aws_iam_role.execution] :
-      jsondecode(role.assume_role_policy).Statement == [{
-        Effect    = "Allow"
-        Principal = { Service = "ecs-tasks.amazonaws.com" }
-        Action    = "sts:AssumeRole"
-        Condition = {
-          StringEquals = { "aws:SourceAccount" = "123456789012" }
-          ArnLike      = { "aws:SourceArn" = "arn:aws:ecs:eu-west-1:123456789012:*" }
-        }
-      }]
+      [for s in jsondecode(role.assume_role_policy).Statement : [s.Effect, s.Principal, s.Action]] ==
+      [["Allow", { Service = "ecs-tasks.amazonaws.com" }, "sts:AssumeRole"]]
     ])
-    error_message = "Only tasks of this account and region have the roles."
+    error_message = "Only tasks have the roles."
+  }
+
+  assert {
+    condition = [
+      for role in [aws_iam_role.task, aws_iam_role.execution] :
+      jsondecode(role.assume_role_policy).Statement[0].Condition
+      ] == [
+      {
+        StringEquals = { "aws:SourceAccount" = "123456789012" }
+        ArnLike      = { "aws:SourceArn" = "arn:aws:ecs:eu-west-1:123456789012:*" }
+      },
+      { StringEquals = { "aws:SourceAccount" = "123456789012" } },
+    ]
+    error_message = "Only tasks of this account have the roles, the task role those of this region."
   }
 
   assert {
     condition = alltrue([
       for role in [aws_iam_role.task, aws_iam_role.execution] :
-      role.permissions_boundary == "arn:aws:iam::123456789012:policy/boundary"
+      role.permissions_boundary == "arn:aws:iam::123456789012:policy/boundary" && role.path == "/platform/"
     ])
-    error_message = "Both roles have the boundary."
+    error_message = "Both roles have the boundary and the path."
   }
 
   assert {

@@ -30,6 +30,7 @@ mock_provider "aws" {
 
 variables {
   name             = "ecs-drain"
+  hooks            = ["ecs-drain", "drain-before-termination"]
   clusters         = ["*"]
   sns_topics       = {}
   create_alarms    = true
@@ -51,6 +52,14 @@ run "only_the_rules_may_send" {
         "Allow", { Service = "events.amazonaws.com" }, "sqs:SendMessage",
         "arn:aws:sqs:eu-west-1:123456789012:ecs-drain",
         { ArnEquals = { "aws:SourceArn" = [
+          "arn:aws:events:eu-west-1:123456789012:rule/ecs-drain-autoscaling",
+          "arn:aws:events:eu-west-1:123456789012:rule/ecs-drain-ec2",
+          "arn:aws:events:eu-west-1:123456789012:rule/ecs-drain-ecs",
+        ] } },
+      ]
+      DenyEveryOtherSender = [
+        "Deny", "*", "sqs:SendMessage", "arn:aws:sqs:eu-west-1:123456789012:ecs-drain",
+        { ArnNotEquals = { "aws:SourceArn" = [
           "arn:aws:events:eu-west-1:123456789012:rule/ecs-drain-autoscaling",
           "arn:aws:events:eu-west-1:123456789012:rule/ecs-drain-ec2",
           "arn:aws:events:eu-west-1:123456789012:rule/ecs-drain-ecs",
@@ -101,13 +110,27 @@ run "the_topics_may_send_too" {
   }
 
   assert {
+    condition = [
+      for s in jsondecode(aws_sqs_queue_policy.events.policy).Statement : s.Condition.ArnNotEquals["aws:SourceArn"]
+      if s.Sid == "DenyEveryOtherSender"
+      ] == [[
+        "arn:aws:events:eu-west-1:123456789012:rule/ecs-drain-autoscaling",
+        "arn:aws:events:eu-west-1:123456789012:rule/ecs-drain-ec2",
+        "arn:aws:events:eu-west-1:123456789012:rule/ecs-drain-ecs",
+        "arn:aws:sns:eu-west-1:123456789012:batch-hooks",
+        "arn:aws:sns:eu-west-1:123456789012:web-hooks",
+    ]]
+    error_message = "The topics are not denied what they are allowed."
+  }
+
+  assert {
     condition = {
       for name, subscription in aws_sns_topic_subscription.this :
-      name => [subscription.topic_arn, subscription.protocol, subscription.endpoint]
+      name => [subscription.topic_arn, subscription.protocol, subscription.endpoint, subscription.raw_message_delivery]
       } == {
-      for name, arn in var.sns_topics : name => [arn, "sqs", "arn:aws:sqs:eu-west-1:123456789012:ecs-drain"]
+      for name, arn in var.sns_topics : name => [arn, "sqs", "arn:aws:sqs:eu-west-1:123456789012:ecs-drain", true]
     }
-    error_message = "Each topic is subscribed."
+    error_message = "Each topic is subscribed, with raw delivery."
   }
 }
 
@@ -135,6 +158,14 @@ run "queues" {
       aws_sqs_queue.dead_letters.sqs_managed_sse_enabled
     )
     error_message = "The dead-letter queue keeps its messages for two weeks."
+  }
+
+  assert {
+    condition = jsondecode(aws_sqs_queue_redrive_allow_policy.dead_letters.redrive_allow_policy) == {
+      redrivePermission = "byQueue"
+      sourceQueueArns   = ["arn:aws:sqs:eu-west-1:123456789012:ecs-drain"]
+    }
+    error_message = "No other queue may use it."
   }
 
   assert {
@@ -182,6 +213,7 @@ run "events" {
       autoscaling = {
         source        = ["aws.autoscaling"]
         "detail-type" = ["EC2 Instance-terminate Lifecycle Action"]
+        detail        = { LifecycleHookName = ["ecs-drain", "drain-before-termination"] }
       }
       ec2 = {
         source        = ["aws.ec2"]
@@ -190,7 +222,10 @@ run "events" {
       ecs = {
         source        = ["aws.ecs"]
         "detail-type" = ["ECS Task State Change", "ECS Container Instance State Change"]
-        detail        = { containerInstanceArn = [{ exists = true }] }
+        detail = {
+          containerInstanceArn = [{ exists = true }]
+          clusterArn           = [{ wildcard = "arn:aws:ecs:eu-west-1:123456789012:cluster/*" }]
+        }
       }
     }
     error_message = "The rules take what the program reads (src/events/message.rs)."
@@ -218,39 +253,41 @@ run "events" {
   }
 }
 
-run "events_of_exact_clusters" {
+run "events_of_chosen_clusters" {
   module {
     source = "./modules/queue"
   }
 
   variables {
-    clusters = ["web", "batch"]
+    clusters = ["web", "batch-*", "team-?*-x"]
   }
 
   assert {
     condition = jsondecode(aws_cloudwatch_event_rule.this["ecs"].event_pattern).detail == {
       containerInstanceArn = [{ exists = true }]
       clusterArn = [
-        "arn:aws:ecs:eu-west-1:123456789012:cluster/web", "arn:aws:ecs:eu-west-1:123456789012:cluster/batch",
+        { wildcard = "arn:aws:ecs:eu-west-1:123456789012:cluster/web" },
+        { wildcard = "arn:aws:ecs:eu-west-1:123456789012:cluster/batch-*" },
+        { wildcard = "arn:aws:ecs:eu-west-1:123456789012:cluster/team-*-x" },
       ]
     }
-    error_message = "Only those clusters' events are taken."
+    error_message = "Only those clusters' events are taken; EventBridge has no ? and no **."
   }
 }
 
-run "events_of_patterns_are_not_limited" {
+run "events_of_more_clusters_than_a_pattern_holds" {
   module {
     source = "./modules/queue"
   }
 
   variables {
-    clusters      = ["web", "batch-*"]
+    clusters      = [for number in range(40) : "cluster-${number}"]
     create_alarms = false
   }
 
   assert {
     condition     = !can(jsondecode(aws_cloudwatch_event_rule.this["ecs"].event_pattern).detail.clusterArn)
-    error_message = "A pattern would be taken for an exact ARN."
+    error_message = "EventBridge would refuse the pattern."
   }
 
   assert {

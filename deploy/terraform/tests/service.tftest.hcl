@@ -17,9 +17,10 @@ run "by_default" {
       aws_ecs_service.this.deployment_maximum_percent == 200 &&
       aws_ecs_service.this.deployment_minimum_healthy_percent == 100 &&
       aws_ecs_service.this.deployment_circuit_breaker[0].enable &&
-      aws_ecs_service.this.deployment_circuit_breaker[0].rollback
+      aws_ecs_service.this.deployment_circuit_breaker[0].rollback &&
+      aws_ecs_service.this.propagate_tags == "SERVICE" && aws_ecs_service.this.wait_for_steady_state
     )
-    error_message = "The new task starts before the old one stops, and a deployment that fails is rolled back."
+    error_message = "The new task starts before the old one stops, one that fails is rolled back, and its tasks have its tags."
   }
 
   assert {
@@ -47,7 +48,7 @@ run "by_default" {
     condition = (
       toset(aws_ecs_task_definition.this.requires_compatibilities) == toset(["FARGATE"]) &&
       aws_ecs_task_definition.this.cpu == "256" && aws_ecs_task_definition.this.memory == "512" &&
-      aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "ARM64" &&
+      aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "X86_64" &&
       aws_ecs_task_definition.this.skip_destroy
     )
     error_message = "A small task on Fargate, whose old revisions stay for a rollback."
@@ -106,9 +107,9 @@ run "by_default" {
         awslogs-region        = "eu-west-1"
         awslogs-stream-prefix = "ecs-drain"
         mode                  = "non-blocking"
-        max-buffer-size       = "10m"
+        max-buffer-size       = "16m"
       }
-    } && aws_cloudwatch_log_group.this.retention_in_days == 30
+    } && aws_cloudwatch_log_group.this.retention_in_days == 90
     error_message = "The log goes to its own group, and does not hold the program up."
   }
 
@@ -123,7 +124,7 @@ run "options" {
     desired_count      = 2
     dry_run            = true
     controller         = "blue"
-    architecture       = "X86_64"
+    architecture       = "ARM64"
     cpu                = 512
     memory             = 1024
     assign_public_ip   = true
@@ -157,9 +158,37 @@ run "options" {
   assert {
     condition = (
       aws_ecs_task_definition.this.cpu == "512" && aws_ecs_task_definition.this.memory == "1024" &&
-      aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "X86_64" &&
+      aws_ecs_task_definition.this.runtime_platform[0].cpu_architecture == "ARM64" &&
       aws_cloudwatch_log_group.this.retention_in_days == 365
     )
     error_message = "A larger task on another processor, with a log that is kept for longer."
+  }
+}
+
+run "a_private_registry_and_a_key_for_the_log" {
+  variables {
+    registry_secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:registry-AbCdEf"
+    log_kms_key_arn     = "arn:aws:kms:eu-west-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+  }
+
+  assert {
+    condition = (
+      jsondecode(aws_ecs_task_definition.this.container_definitions)[0].repositoryCredentials ==
+      { credentialsParameter = var.registry_secret_arn }
+    )
+    error_message = "ECS is told where the password is."
+  }
+
+  assert {
+    condition = [
+      for s in jsondecode(local.execution_policy).Statement : s.Resource
+      if s.Action == ["secretsmanager:GetSecretValue"]
+    ] == [[var.registry_secret_arn]]
+    error_message = "ECS may read that secret, and no other."
+  }
+
+  assert {
+    condition     = aws_cloudwatch_log_group.this.kms_key_id == var.log_kms_key_arn
+    error_message = "The log is encrypted with the key."
   }
 }

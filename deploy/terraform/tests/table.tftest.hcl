@@ -104,3 +104,39 @@ run "an_existing_table" {
     error_message = "No table is made, and the program uses the existing one."
   }
 }
+
+run "by_default_iam_alone_says_who_may_write" {
+  assert {
+    condition     = length(aws_dynamodb_resource_policy.this) == 0
+    error_message = "The table has no policy of its own."
+  }
+}
+
+run "only_operators_and_the_controller_write" {
+  variables {
+    operator_role_arns = ["arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operators_*"]
+  }
+
+  assert {
+    condition = [
+      for s in jsondecode(aws_dynamodb_resource_policy.this[0].policy).Statement :
+      [s.Effect, s.Principal, s.Resource, s.Condition]
+      ] == [[
+        "Deny", "*", "arn:aws:dynamodb:eu-west-1:123456789012:table/ecs-drain",
+        { ArnNotLike = { "aws:PrincipalArn" = [
+          "arn:aws:iam::123456789012:role/ecs-drain",
+          "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operators_*",
+        ] } },
+    ]]
+    error_message = "Everyone else is denied."
+  }
+
+  # Reads stay what IAM allows, and so does what the table itself is changed with.
+  assert {
+    condition = alltrue([
+      for action in jsondecode(aws_dynamodb_resource_policy.this[0].policy).Statement[0].Action :
+      can(regex("^dynamodb:(BatchWriteItem|(Delete|Put|Update)Item|PartiQL(Delete|Insert|Update))$", action))
+    ])
+    error_message = "Only writes of items are denied."
+  }
+}

@@ -361,11 +361,41 @@ run "a_rebalance_that_may_not_terminate" {
   command = plan
 
   variables {
-    allow_terminate     = false
     extra_configuration = "rebalance = \"terminate\""
   }
 
   expect_failures = [
     var.extra_configuration,
+  ]
+}
+
+run "arns_paths_and_operators_of_other_forms" {
+  command = plan
+
+  variables {
+    registry_secret_arn = "registry-password"
+    role_path           = "platform"
+    log_kms_key_arn     = "alias/logs"
+    operator_role_arns  = ["operators"]
+  }
+
+  expect_failures = [
+    var.registry_secret_arn,
+    var.role_path,
+    var.log_kms_key_arn,
+    var.operator_role_arns,
+  ]
+}
+
+run "operators_of_a_table_that_is_not_made_here" {
+  command = plan
+
+  variables {
+    create_table       = false
+    operator_role_arns = ["arn:aws:iam::123456789012:role/operators"]
+  }
+
+  expect_failures = [
+    var.operator_role_arns,
   ]
 }

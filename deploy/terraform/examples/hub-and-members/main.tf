@@ -74,8 +74,7 @@ module "hub" {
   members = [
     module.shop.member,
     module.shop_virginia.member,
-    # An older hook stays in use there.
-    merge(module.reports.member, { hooks = ["drain-before-termination"] }),
+    module.reports.member,
   ]
 }
 
@@ -103,17 +102,21 @@ module "reports" {
   controller_role_arn = module.hub.task_role_arn
   external_id         = "ecs-drain-of-the-hub"
 
-  # Only these may be touched, and polling is enough.
+  # An older hook stays in use there. Only these may be touched, and polling is enough.
+  hooks        = ["drain-before-termination"]
   clusters     = ["reports-*"]
   group_names  = ["reports-*"]
   create_queue = false
 }
 
+# From then on the groups wait before they terminate an instance, whether ecs-drain runs or not: so after the hub's
+# service, and gone before it.
 module "hooks" {
   source    = "../../modules/hook"
   providers = { aws = aws.shop }
 
   group_names = ["web", "checkout"]
+  depends_on  = [module.hub]
 }
 
 module "hooks_virginia" {
@@ -121,6 +124,7 @@ module "hooks_virginia" {
   providers = { aws = aws.shop_virginia }
 
   group_names = ["web"]
+  depends_on  = [module.hub]
 }
 
 output "configuration" {

@@ -40,6 +40,12 @@ variable "group_names" {
   default     = ["web", "batch"]
 }
 
+variable "dry_run" {
+  description = "Look first. The hooks come with false: a dry run sends no heartbeat and completes nothing."
+  type        = bool
+  default     = true
+}
+
 resource "aws_sns_topic" "alarms" {
   name = "ecs-drain-alarms"
 }
@@ -68,14 +74,30 @@ module "ecs_drain" {
     at_deadline = "continue"
   TOML
 
-  # Look first: nothing is changed until this is gone.
-  dry_run = true
+  # For `ecs-drain drain`, which ends with the instance's termination.
+  allow_terminate = true
+
+  dry_run = var.dry_run
 }
+
+locals {
+  hooked_groups = var.dry_run ? [] : var.group_names
+}
+
+# From then on the groups wait before they terminate an instance, whether ecs-drain runs or not: so after the service,
+# and gone before it.
 
 module "hook" {
   source = "../../modules/hook"
 
-  group_names = var.group_names
+  group_names = local.hooked_groups
+
+  depends_on = [module.ecs_drain]
+}
+
+output "hooked_groups" {
+  description = "The groups that wait for ecs-drain."
+  value       = local.hooked_groups
 }
 
 output "configuration" {

@@ -15,6 +15,7 @@ module "queue" {
   count  = var.create_queue ? 1 : 0
 
   name             = var.name
+  hooks            = var.hooks
   clusters         = var.clusters
   sns_topics       = var.sns_topics
   create_alarms    = var.create_alarms
@@ -42,6 +43,7 @@ module "policy" {
 resource "aws_iam_role" "this" {
   name                 = "${var.name}-member-${local.region}"
   description          = "What ecs-drain may do in this account and region"
+  path                 = var.role_path
   permissions_boundary = var.permissions_boundary_arn
 
   assume_role_policy = jsonencode({

@@ -5,6 +5,7 @@ output "member" {
     role_arn    = aws_iam_role.this.arn
     external_id = var.external_id
     queue_url   = one(module.queue[*].url)
+    hooks       = var.hooks
     clusters    = var.clusters
     group_names = var.group_names
   }

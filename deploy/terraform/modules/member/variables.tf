@@ -33,6 +33,26 @@ variable "name" {
   }
 }
 
+variable "hooks" {
+  description = "The terminating lifecycle hooks of this account and region that ecs-drain owns, by exact name."
+  type        = list(string)
+  default     = ["ecs-drain"]
+  nullable    = false
+
+  # (Source: Auto Scaling API reference, PutLifecycleHook.)
+  validation {
+    condition = (
+      length(var.hooks) > 0 && alltrue([for hook in var.hooks : can(regex("^[A-Za-z0-9_/-]{1,255}$", hook))])
+    )
+    error_message = "hooks is one or more exact names (letters, digits, - _ /), without * and ?."
+  }
+
+  validation {
+    condition     = !contains(var.hooks, "ecs-managed-draining-termination-hook")
+    error_message = "ecs-managed-draining-termination-hook is ECS's own hook, and only ECS may complete it."
+  }
+}
+
 variable "clusters" {
   description = "The clusters to work in, by name or pattern (`*`, `?`): only there may anything be changed."
   type        = list(string)
@@ -79,9 +99,9 @@ variable "allow_stop_task" {
 }
 
 variable "allow_terminate" {
-  description = "Whether a group may be asked to terminate an instance: the end of an operator's drain."
+  description = "Whether groups may be asked to terminate instances: for operators' drains and `rebalance = \"terminate\"`."
   type        = bool
-  default     = true
+  default     = false
   nullable    = false
 }
 
@@ -136,6 +156,19 @@ variable "alarm_topic_arns" {
       for arn in var.alarm_topic_arns : can(regex("^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]+$", arn))
     ])
     error_message = "alarm_topic_arns are ARNs that look like \"arn:aws:sns:eu-west-1:123456789012:NAME\"."
+  }
+}
+
+variable "role_path" {
+  description = "The path of the role, such as `/platform/`."
+  type        = string
+  default     = "/"
+  nullable    = false
+
+  # (Source: IAM API reference, CreateRole.)
+  validation {
+    condition     = can(regex("^/([[:graph:]]+/)?$", var.role_path))
+    error_message = "role_path begins and ends with a slash, as in \"/platform/\"."
   }
 }
 

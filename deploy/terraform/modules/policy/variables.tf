@@ -34,7 +34,7 @@ variable "allow_stop_task" {
 }
 
 variable "allow_terminate" {
-  description = "Whether a group may be asked to terminate an instance: the end of an operator's drain."
+  description = "Whether groups may be asked to terminate instances: for operators' drains and `rebalance = \"terminate\"`."
   type        = bool
 }
 

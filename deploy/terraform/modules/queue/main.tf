@@ -11,19 +11,26 @@ locals {
   # The attribute's name depends on the provider's version; the id is the region's name in all of them.
   region = data.aws_region.current.id
 
-  # EventBridge can match a list of exact ARNs. Patterns are not translated, and a long list is not either: an event
-  # pattern has 2,048 characters. The program itself ignores events of clusters that are not selected.
-  # (Source: EventBridge API reference, PutRule.)
-  exact_clusters = (
-    length(var.clusters) <= 10 && alltrue([for cluster in var.clusters : length(regexall("[*?]", cluster)) == 0])
-  )
+  # EventBridge's wildcard is *, and there may be no two in a row: ? lets in more, which the program ignores as it does
+  # all events of clusters that are not selected. An event pattern has 2,048 characters: a list that is too long for it
+  # is left out. (Source: EventBridge user guide, "Comparison operators"; API reference, PutRule.)
+  cluster_arns = [
+    for cluster in var.clusters : {
+      wildcard = format(
+        "arn:%s:ecs:%s:%s:cluster/%s",
+        local.partition, local.region, local.account_id, replace(replace(cluster, "?", "*"), "/[*]+/", "*")
+      )
+    }
+  ]
+  fits = length(jsonencode(local.cluster_arns)) <= 1700
 
   rules = {
     autoscaling = {
-      description = "Instances that wait under a terminating lifecycle hook"
+      description = "Instances that begin to wait under its hooks"
       pattern = {
         source        = ["aws.autoscaling"]
         "detail-type" = ["EC2 Instance-terminate Lifecycle Action"]
+        detail        = { LifecycleHookName = var.hooks }
       }
     }
     ec2 = {
@@ -44,12 +51,7 @@ locals {
         # Tasks on Fargate have no container instance. (Source: EventBridge user guide, "Exists matching".)
         detail = merge(
           { containerInstanceArn = [{ exists = true }] },
-          local.exact_clusters ? {
-            clusterArn = [
-              for cluster in var.clusters :
-              "arn:${local.partition}:ecs:${local.region}:${local.account_id}:cluster/${cluster}"
-            ]
-          } : {}
+          local.fits ? { clusterArn = local.cluster_arns } : {}
         )
       }
     }
@@ -63,8 +65,8 @@ locals {
     Condition = { Bool = { "aws:SecureTransport" = "false" } }
   }
 
-  # Whoever may send can have an instance drained as if spot took it: nobody else may. A statement that allows nothing
-  # is left out.
+  # Whoever may send can have an instance drained as if spot took it: these rules and topics, and nobody else. A
+  # statement that allows nothing is left out.
   senders = [
     {
       sid     = "SendFromTheseRules"
@@ -91,6 +93,17 @@ locals {
           Condition = { ArnEquals = { "aws:SourceArn" = sender.sources } }
         } if length(sender.sources) > 0
       ],
+      # Identities of this account need no leave from the queue if their own policies allow sqs:SendMessage. What comes
+      # from no rule or topic has no aws:SourceArn, and a negated operator matches then. (Source: IAM user guide, "IAM
+      # JSON policy elements: Condition operators".)
+      [{
+        Sid       = "DenyEveryOtherSender"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "sqs:SendMessage"
+        Resource  = aws_sqs_queue.events.arn
+        Condition = { ArnNotEquals = { "aws:SourceArn" = flatten(local.senders[*].sources) } }
+      }],
       [merge(local.deny_without_tls, { Resource = aws_sqs_queue.events.arn })]
     )
   })
@@ -122,6 +135,16 @@ resource "aws_sqs_queue" "dead_letters" {
   # Two weeks, the longest that SQS allows. (Source: SQS API reference, SetQueueAttributes.)
   message_retention_seconds = 1209600
   sqs_managed_sse_enabled   = true
+}
+
+# Apart from the queue, which names the queue above, which names this one.
+resource "aws_sqs_queue_redrive_allow_policy" "dead_letters" {
+  queue_url = aws_sqs_queue.dead_letters.id
+
+  redrive_allow_policy = jsonencode({
+    redrivePermission = "byQueue"
+    sourceQueueArns   = [aws_sqs_queue.events.arn]
+  })
 }
 
 resource "aws_sqs_queue_policy" "events" {
@@ -159,6 +182,8 @@ resource "aws_sns_topic_subscription" "this" {
   topic_arn = each.value
   protocol  = "sqs"
   endpoint  = aws_sqs_queue.events.arn
+
+  raw_message_delivery = true
 
   depends_on = [aws_sqs_queue_policy.events]
 }

@@ -3,8 +3,13 @@ variable "name" {
   type        = string
 }
 
+variable "hooks" {
+  description = "The lifecycle hooks whose events are taken, by exact name."
+  type        = list(string)
+}
+
 variable "clusters" {
-  description = "The clusters. If all are exact names, and no more than ten, only their events are taken."
+  description = "The clusters whose events are taken, by name or pattern. A list too long for an event pattern takes all."
   type        = list(string)
 }
 
