@@ -1,4 +1,5 @@
 resource "aws_cloudwatch_log_group" "this" {
+  # checkov:skip=CKV_AWS_338:How long the log is kept is a variable. What is worth keeping is in the table.
   name              = "/ecs-drain/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_kms_key_arn
