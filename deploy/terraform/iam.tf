@@ -36,6 +36,7 @@ module "policy" {
   allow_terminate  = var.allow_terminate
   queue_arns       = module.queue[*].arn
   table_arns       = [local.table_arn]
+  lease_keys       = ["lease/${var.controller}"]
   role_arns        = [for member in var.members : member.role_arn]
 }
 

@@ -139,7 +139,8 @@ fn terraform() -> String {
             | Need::Instances
             | Need::Init => resources.to_owned(),
         };
-        let _ = writeln!(text, "      ]\n      resources = {resources}\n    }},");
+        let keys = if shape.on == On::Lease { "\n      keys      = var.lease_keys" } else { "" };
+        let _ = writeln!(text, "      ]\n      resources = {resources}{keys}\n    }},");
     }
     text.push_str("  ]\n");
     text

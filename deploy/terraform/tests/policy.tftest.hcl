@@ -63,6 +63,13 @@ run "by_default" {
     ]]
     error_message = "The table and its indexes are queried, and nothing else."
   }
+
+  assert {
+    condition = [
+      for s in jsondecode(local.task_policy).Statement : s.Condition if contains(s.Action, "dynamodb:DeleteItem")
+    ] == [{ "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["lease/default"] } }]
+    error_message = "Of the table's items the controller may delete its lease alone."
+  }
 }
 
 run "with_everything" {

@@ -128,9 +128,9 @@ run "the_topics_may_send_too" {
       for name, subscription in aws_sns_topic_subscription.this :
       name => [subscription.topic_arn, subscription.protocol, subscription.endpoint, subscription.raw_message_delivery]
       } == {
-      for name, arn in var.sns_topics : name => [arn, "sqs", "arn:aws:sqs:eu-west-1:123456789012:ecs-drain", true]
+      for name, arn in var.sns_topics : name => [arn, "sqs", "arn:aws:sqs:eu-west-1:123456789012:ecs-drain", false]
     }
-    error_message = "Each topic is subscribed, with raw delivery."
+    error_message = "Each topic is subscribed, and what it brings shows that it came through a topic."
   }
 }
 

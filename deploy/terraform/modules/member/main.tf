@@ -36,6 +36,7 @@ module "policy" {
   allow_terminate  = var.allow_terminate
   queue_arns       = module.queue[*].arn
   table_arns       = []
+  lease_keys       = []
   role_arns        = []
 }
 

@@ -187,6 +187,7 @@ locals {
         "dynamodb:DeleteItem",
       ]
       resources = var.table_arns
+      keys      = var.lease_keys
     },
     {
       sid = "FindRecordsThroughIndexes"

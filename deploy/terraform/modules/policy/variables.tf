@@ -48,6 +48,11 @@ variable "table_arns" {
   type        = list(string)
 }
 
+variable "lease_keys" {
+  description = "The key of the controller's lease in the table; none for a role in a member account."
+  type        = list(string)
+}
+
 variable "role_arns" {
   description = "The roles in member accounts that may be assumed."
   type        = list(string)

@@ -183,7 +183,8 @@ resource "aws_sns_topic_subscription" "this" {
   protocol  = "sqs"
   endpoint  = aws_sqs_queue.events.arn
 
-  raw_message_delivery = true
+  # With it, a spot warning that somebody published could not be told from EventBridge's.
+  raw_message_delivery = false
 
   depends_on = [aws_sqs_queue_policy.events]
 }
