@@ -55,7 +55,7 @@ locals {
       "kms:ReEncrypt*",
     ]
     Resource  = [var.table_kms_key_arn]
-    Condition = { StringLike = { "kms:ViaService" = "dynamodb.${local.region}.amazonaws.com*" } }
+    Condition = { StringLike = { "kms:ViaService" = "dynamodb.${local.table_region}.amazonaws.com*" } }
   }]
 
   task_policy = jsonencode({

@@ -40,7 +40,7 @@ locals {
   environment = {
     ECS_DRAIN_CONFIG_TOML        = local.configuration
     ECS_DRAIN_TABLE              = var.create_table ? aws_dynamodb_table.this[0].name : var.table_name
-    ECS_DRAIN_TABLE_REGION       = local.region
+    ECS_DRAIN_TABLE_REGION       = local.table_region
     ECS_DRAIN_CONTROLLER         = var.controller
     ECS_DRAIN_DRY_RUN            = tostring(var.dry_run)
     ECS_DRAIN_LOG                = var.log_level

@@ -79,7 +79,8 @@ resource "aws_dynamodb_resource_policy" "this" {
 }
 
 locals {
+  table_region = coalesce(var.table_region, local.region)
   table_arn = var.create_table ? aws_dynamodb_table.this[0].arn : (
-    "arn:${local.partition}:dynamodb:${local.region}:${local.account_id}:table/${var.table_name}"
+    "arn:${local.partition}:dynamodb:${local.table_region}:${local.account_id}:table/${var.table_name}"
   )
 }

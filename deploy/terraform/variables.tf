@@ -491,6 +491,22 @@ variable "table_name" {
   }
 }
 
+variable "table_region" {
+  description = "The table's region, if it is not this module's. Only for a table that is there already."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.table_region == null || can(regex("^[a-z0-9-]+$", var.table_region))
+    error_message = "table_region looks like \"eu-central-1\"."
+  }
+
+  validation {
+    condition     = var.table_region == null || !var.create_table
+    error_message = "table_region is for a table that is there already: set create_table = false."
+  }
+}
+
 variable "table_deletion_protection" {
   description = "Whether nobody can delete the table. It must be turned off, and applied, before `terraform destroy`."
   type        = bool

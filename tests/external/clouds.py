@@ -232,17 +232,25 @@ class Clouds:
             raise RuntimeError(f"aws {' '.join(map(str, words))}: {done.stderr.decode().strip()}")
         return json.loads(done.stdout or "null")
 
-    def record(self, instance):
+    def record(self, instance, **table):
         """The drain record of an instance, words only."""
-        return self.item(f"{ACCOUNT}/{REGION}/{instance}")
+        return self.item(f"{ACCOUNT}/{REGION}/{instance}", **table)
 
-    def item(self, key):
-        """An item of the table, read by the aws command line; words only."""
+    def item(self, key, table="ecs-drain", region=REGION):
+        """An item of a table, read by the aws command line; words only."""
         key = json.dumps({"key": {"S": key}})
         item = self.aws(
-            "dynamodb", "get-item", "--table-name", "ecs-drain", "--consistent-read", "--key", key, cloud="table"
+            *("dynamodb", "get-item", "--table-name", table, "--consistent-read", "--key", key, "--region", region),
+            cloud="table",
         )
         return {name: value.get("S") for name, value in item["Item"].items()} if item else None
+
+    def items(self, region):
+        """The keys of everything in a region's table."""
+        rows = self.aws(
+            "dynamodb", "scan", "--table-name", "ecs-drain", "--region", region, query="Items[].key.S", cloud="table"
+        )
+        return rows
 
     def plugin(self, path, **body):
         """Asks our plug-in of moto."""

@@ -19,11 +19,12 @@ from aws_kit import aws_kit
 from clouds import Clouds
 from conformance import conformance
 from permissions import asked, enforced, permissions
+from runbooks import RUNBOOKS
 from scenarios import SCENARIOS, Controller, binary
 
 # They ask so much of the clouds that the others beside them would run out of time.
 HEAVY = {"conformance": conformance, "permissions": permissions}
-ALL = {**SCENARIOS, "asked": asked, "enforced": enforced, "aws-kit": aws_kit, **HEAVY}
+ALL = {**SCENARIOS, **RUNBOOKS, "asked": asked, "enforced": enforced, "aws-kit": aws_kit, **HEAVY}
 
 # Above the longest scenario's own limits.
 LIMIT = 900

@@ -105,6 +105,21 @@ run "an_existing_table" {
   }
 }
 
+run "a_table_of_another_region" {
+  variables {
+    create_table = false
+    table_region = "eu-central-1"
+  }
+
+  assert {
+    condition = (
+      local.environment.ECS_DRAIN_TABLE_REGION == "eu-central-1" &&
+      local.table_arn == "arn:aws:dynamodb:eu-central-1:123456789012:table/ecs-drain"
+    )
+    error_message = "The program uses the table over there, and may."
+  }
+}
+
 run "by_default_iam_alone_says_who_may_write" {
   assert {
     condition     = length(aws_dynamodb_resource_policy.this) == 0

@@ -35,6 +35,7 @@ run "what_is_no_such_thing" {
     strategy                 = "stop"
     standalone_stop_after    = "30"
     table_name               = "t"
+    table_region             = "eu-central-1"
     table_kms_key_arn        = "alias/mine"
     alarm_topic_arns         = ["alarms"]
   }
@@ -61,6 +62,7 @@ run "what_is_no_such_thing" {
     var.strategy,
     var.standalone_stop_after,
     var.table_name,
+    var.table_region,
     var.table_kms_key_arn,
     var.alarm_topic_arns,
   ]
