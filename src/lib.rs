@@ -48,8 +48,6 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod controller;
-#[cfg(feature = "demo")]
-pub mod demo;
 pub mod doctor;
 pub mod events;
 pub mod fleet;

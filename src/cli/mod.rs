@@ -28,8 +28,6 @@ pub mod byhand;
 pub mod completions;
 pub mod config;
 pub mod confirm;
-#[cfg(feature = "demo")]
-pub mod demo;
 pub mod describe;
 pub mod doctor;
 pub mod drain;
@@ -68,9 +66,6 @@ use tokio::task::LocalSet;
 
 const EXAMPLES: &str = "\
 Examples:
-  See it work, with nothing set up (a simulated AWS in this process):
-    ecs-drain demo
-
   Set it up:
     ecs-drain config example > ecs-drain.toml
     ecs-drain config check --config ecs-drain.toml
@@ -126,9 +121,6 @@ pub enum Command {
     Run(run::RunArgs),
     /// Create the DynamoDB table, or check it
     Init(init::InitArgs),
-    /// Watch a dozen instances drain, in a simulated AWS in this process
-    #[cfg(feature = "demo")]
-    Demo(demo::DemoArgs),
     /// Try a configuration as it would be used: permissions, table, queue, groups and hooks
     Doctor(doctor::DoctorArgs),
     /// List the groups and their lifecycle hooks, and print what puts ours there
@@ -255,8 +247,6 @@ pub fn execute(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Run(args) => block_on(run::run(&args, &global)),
         Command::Init(args) => block_on(init::run(&args, &global, out)),
-        #[cfg(feature = "demo")]
-        Command::Demo(args) => demo::run(&args, &global),
         Command::Doctor(args) => block_on(doctor::run(&args, &global, out)),
         Command::Hooks(args) => block_on(hooks::run(&args, &global, out)),
         Command::Get(args) => block_on(get::run(&args, &global, out)),

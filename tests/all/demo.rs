@@ -1,7 +1,7 @@
-//! `ecs-drain demo`, its whole story at full speed.
+//! The demo, its whole story at full speed.
 
 use crate::harness::seconds;
-use ecs_drain::demo::{Ending, Lines, Options, run};
+use ecs_drain_demo::{Ending, Lines, Options, run};
 use ecs_drain_state::Outcome;
 use jiff::Timestamp;
 use std::time::Duration;

@@ -9,7 +9,6 @@ mod bugs;
 mod conformance;
 mod crash_matrix;
 mod crowds;
-#[cfg(feature = "demo")]
 mod demo;
 mod denied;
 mod docs;

@@ -1,4 +1,4 @@
-//! `ecs-drain demo`: the real controller against a simulated AWS, in this process and in accelerated time.
+//! The demo: the real controller against a simulated AWS, in this process and in accelerated time.
 //!
 //! | file | what it is |
 //! | --- | --- |
@@ -10,8 +10,8 @@
 //! | `ending` | the summary, and whether all went well |
 //! | `serve` | the same simulated AWS on a port, for other processes |
 //!
-//! With tests this is the only module that knows both the controller and the simulator. The controller in it is the one
-//! that runs in production: what differs is who answers its requests, and its clock.
+//! A crate of its own: the program that is published knows no simulator. The controller in it is the one that runs in
+//! production; only who answers its requests, and its clock, differ.
 
 mod ending;
 mod fleet;
@@ -26,8 +26,8 @@ pub use play::run;
 pub use screen::Live;
 pub use view::{Happening, Lines, Opening, Row, Snapshot, View};
 
-use crate::controller::RunError;
-use crate::store::StoreError;
+use ecs_drain::controller::RunError;
+use ecs_drain::store::StoreError;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub enum DemoError {
     Simulator(String),
     /// The controller's configuration is refused, which is a mistake of this module.
     #[error("the configuration of the demonstration is refused: {0}")]
-    Config(#[from] crate::config::ConfigError),
+    Config(#[from] ecs_drain::config::ConfigError),
     /// The table cannot be read.
     #[error(transparent)]
     Table(#[from] StoreError),

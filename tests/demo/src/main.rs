@@ -1,21 +1,23 @@
-//! `ecs-drain demo`: the real controller against a simulated AWS in this process.
+//! Runs the demo: arguments, the log, and how it ended.
 
-use crate::cli::words::Screen;
-use crate::cli::{Failure, Global};
-use crate::config::span;
-use crate::demo::{self, DemoError, Ending, Lines, Live, Options};
-use clap::Args;
+use clap::Parser;
+use ecs_drain::cli::Failure;
+use ecs_drain::cli::words::Screen;
+use ecs_drain::config::span;
+use ecs_drain::telemetry::{self, Format, Verbosity};
+use ecs_drain_demo::{DemoError, Ending, Lines, Live, Options};
 use jiff::Timestamp;
 use std::io;
+use std::process::ExitCode;
 use std::time::Duration;
 use tracing::subscriber::{NoSubscriber, set_default};
 
 const EXAMPLES: &str = "\
 Examples:
-  ecs-drain demo                       watch a dozen instances drain
-  ecs-drain demo --kill-every 3m       kill the controller on the way, again and again
-  ecs-drain demo --serve               keep the simulated AWS on a port, for the aws command line
-  ecs-drain demo --log info            plain lines, and the controller's log on standard error
+  cargo run --bin demo                         watch a dozen instances drain
+  cargo run --bin demo -- --kill-every 3m      kill the controller on the way, again and again
+  cargo run --bin demo -- --serve              keep the simulated AWS on a port, for the aws command line
+  cargo run --bin demo -- --log info           plain lines, and the controller's log on standard error
 
 On a terminal it is a live table, elsewhere a line for each change of phase. NO_COLOR is honoured.
 The controller's log is off, unless --log (or ECS_DRAIN_LOG) asks for it.
@@ -33,27 +35,30 @@ fn a_while_ago() -> Timestamp {
     Timestamp::from_second(now - now.rem_euclid(60) - 30 * 60).unwrap_or(SOME_MONDAY)
 }
 
-/// How to run the demonstration.
-#[derive(Clone, Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub struct DemoArgs {
+/// Watch a dozen instances drain, in a simulated AWS in this process.
+#[derive(Debug, Parser)]
+#[command(name = "demo", version, after_help = EXAMPLES, max_term_width = 100)]
+struct Arguments {
     /// The seed of everything that is left to chance: the same seed is the same story
     #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    seed: u64,
     /// How many simulated seconds pass in a second, at most: 1 to 600, or max
     #[arg(long, default_value = "20", value_name = "FACTOR", value_parser = speed)]
-    pub speed: Speed,
+    speed: Speed,
     /// Kill the controller and start it again, each time this much simulated time has passed, such as 3m
     #[arg(long, value_name = "DURATION", value_parser = kill_every)]
-    pub kill_every: Option<Duration>,
+    kill_every: Option<Duration>,
     /// Put the simulated AWS on a loopback port, keep it there afterwards, and print commands that reach it
     #[arg(long)]
-    pub serve: bool,
+    serve: bool,
+    /// How much to log: a level for ecs-drain itself, or a list such as warn,ecs_drain=debug
+    #[arg(long, value_name = "FILTER", env = "ECS_DRAIN_LOG")]
+    log: Option<String>,
 }
 
 /// How many simulated seconds pass in a second, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Speed(Option<u32>);
+struct Speed(Option<u32>);
 
 fn speed(text: &str) -> Result<Speed, String> {
     match text.parse::<u32>() {
@@ -73,14 +78,20 @@ fn kill_every(text: &str) -> Result<Duration, String> {
 /// the last look of Verifying begins two minutes after it has seen for itself that an instance is draining.
 const LEAST: Duration = Duration::from_secs(180);
 
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
 /// Runs the demonstration.
-///
-/// # Errors
-/// A promise was broken, an instance was not finished, or nothing could be shown.
-pub fn run(args: &DemoArgs, global: &Global) -> Result<(), Failure> {
+fn run(args: &Arguments) -> Result<(), Failure> {
+    telemetry::init(args.log.as_deref(), Format::Auto, Verbosity::Command)
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let screen = Screen::detect();
     // A log would tear the live table; with one there are plain lines.
-    let logged = global.log.is_some();
+    let logged = args.log.is_some();
     let _quiet = (!logged).then(|| set_default(NoSubscriber::default()));
     let options = Options {
         seed: args.seed,
@@ -92,9 +103,9 @@ pub fn run(args: &DemoArgs, global: &Global) -> Result<(), Failure> {
     let out = io::stdout();
     let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
     let told = if screen.terminal && !dumb && !logged {
-        demo::run(&options, &mut Live::new(out, screen.colour))
+        ecs_drain_demo::run(&options, &mut Live::new(out, screen.colour))
     } else {
-        demo::run(&options, &mut Lines::new(out))
+        ecs_drain_demo::run(&options, &mut Lines::new(out))
     };
     judge(told)
 }
