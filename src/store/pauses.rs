@@ -95,11 +95,14 @@ impl Store {
         let mut keys = vec![self.pause_key(EVERYTHING)];
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.place.failed(&QUERY, &error))?;
-            keys.extend(page.items.unwrap_or_default().iter().filter_map(item::key).map(str::to_owned));
+            // What else is in the index anybody may have written there. IAM limits the key of an item and nothing else of it.
+            let items = page.items.unwrap_or_default();
+            let ours = items.iter().filter_map(item::key).filter(|key| key.starts_with(&prefix));
+            keys.extend(ours.map(str::to_owned));
         }
         let items = self.get_items(&keys).await?;
-        let place = |key: &str| key.strip_prefix(&prefix).unwrap_or_default().to_owned();
-        Ok(Pauses { places: items.iter().map(|(key, item)| (place(key), order(item))).collect() })
+        let place = |key: &str| key.strip_prefix(&prefix).map(str::to_owned);
+        Ok(Pauses { places: items.iter().filter_map(|(key, item)| Some((place(key)?, order(item)))).collect() })
     }
 
     /// Pauses a place, or lets it go on. Other places stay as they are, whoever changes them at the same time.

@@ -202,8 +202,11 @@ impl Store {
         let mut work = OpenWork::default();
         for item in self.query(UNFINISHED_INDEX, UNFINISHED_OF, &self.controller).await? {
             let Some(key) = item::key(&item).map(str::to_owned) else { continue };
-            if key.starts_with(requests::KEY_PREFIX) {
-                work.requests.push(key);
+            if let Some(asked) = key.strip_prefix(requests::KEY_PREFIX) {
+                // Whoever may ask another controller can put anything into the index.
+                if asked.split('/').next() == Some(self.controller.as_str()) {
+                    work.requests.push(key);
+                }
             } else if is_record(&key) {
                 let version = item::version_in(item::string(&item, UNFINISHED).unwrap_or_default());
                 work.records.push(UnfinishedKey { key, version });

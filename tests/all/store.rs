@@ -49,6 +49,7 @@ pub async fn suite(sdk: &SdkConfig, run: &str) {
     table.one_query_gives_all_open_work().await;
     table.a_pause_keeps_what_others_pause().await;
     table.a_pause_that_cannot_be_read_is_one().await;
+    table.who_may_write_one_key_speaks_for_no_other().await;
     table.a_lease_is_handed_over().await;
     table.a_lease_that_was_tampered_with_is_taken().await;
     table.raw.delete_table().table_name(table.store.table()).send().await.unwrap();

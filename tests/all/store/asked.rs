@@ -158,6 +158,22 @@ its key is request/main/drain/123456789012/us-east-1/web/20260105T090005000-1, b
         assert_eq!(by(&store.pauses().await.unwrap()).as_deref(), Some("Ada"), "nobody knows what it was to pause");
     }
 
+    /// IAM limits the key of an item, and not what else stands in it.
+    pub(super) async fn who_may_write_one_key_speaks_for_no_other(&self) {
+        let store = Store::connect(&self.sdk, self.store.table(), "spoken-for");
+        for (key, unfinished) in [
+            ("request/main/cancel/1/eu/web/1", "pause/spoken-for/*"),
+            ("request/main/cancel/1/eu/web/2", "request/spoken-for/cancel/1/eu/web/2"),
+            ("pause/main/1/eu/web", "pause/spoken-for/1/eu/web"),
+        ] {
+            self.edit(key, "unfinished_of", text("spoken-for")).await;
+            self.edit(key, "unfinished", text(unfinished)).await;
+        }
+        store.set_pause("1/eu/jobs", Some(&order("Ada"))).await.unwrap();
+        self.until_paused(&store, &["1/eu/jobs"]).await;
+        assert_eq!(store.open_work().await.unwrap().requests, [""; 0]);
+    }
+
     async fn until_paused(&self, store: &Store, places: &[&str]) {
         for _ in 0..50 {
             let pauses = store.pauses().await.unwrap();
