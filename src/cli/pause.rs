@@ -5,8 +5,8 @@ use crate::aws::{self, Environment};
 use crate::cli::asking::{AskArgs, Desk};
 use crate::cli::orders::each;
 use crate::cli::{Failure, Global};
-use crate::config::Patterns;
-use crate::quote::plain;
+use crate::config::{Patterns, Scope};
+use crate::quote::{chain, plain};
 use crate::store::pauses::{EVERYTHING, Pauses, is_place, place};
 use clap::{ArgGroup, Args};
 use ecs_drain_state::{Order, What};
@@ -167,19 +167,31 @@ async fn clusters(name: &str, args: &PlaceArgs, global: &Global) -> Result<Vec<S
     let config = global.load(&args.ask.table.given())?;
     let wanted = Patterns::new(vec![name.to_owned()]);
     let mut places = BTreeSet::new();
+    let mut unread = Vec::new();
     for scope in &config.scopes {
-        let because = |error: aws::AwsError| Failure::because(&error);
-        let session =
-            aws::connect(&Environment::default(), &scope.region, scope.role.as_ref()).await.map_err(because)?;
-        let all = session.ecs.list_clusters().await.map_err(because)?;
-        let names = all.iter().map(|arn| arn.rsplit('/').next().unwrap_or(arn));
-        let ours = names.filter(|name| wanted.matches(name) && scope.clusters.matches(name));
-        places.extend(ours.map(|name| place(&session.account, &session.region, name)));
+        match found(scope, &wanted).await {
+            Ok(found) => places.extend(found),
+            // A region that is away must not keep the others from being paused.
+            Err(error) => unread.push(format!("region {}: {}", scope.region, plain(&chain(&error)))),
+        }
     }
     if places.is_empty() {
-        return Err(Failure::failed(format!("no scope of the configuration has a cluster {name}")));
+        let unread = if unread.is_empty() { String::new() } else { format!(" ({} not read)", unread.join("; ")) };
+        return Err(Failure::failed(format!("no scope of the configuration has a cluster {name}{unread}")));
+    }
+    for why in unread {
+        tracing::warn!("a scope is left out: its clusters cannot be listed: {why}");
     }
     Ok(places.into_iter().collect())
+}
+
+/// The places of the clusters of a scope that are wanted.
+async fn found(scope: &Scope, wanted: &Patterns) -> Result<Vec<String>, aws::AwsError> {
+    let session = aws::connect(&Environment::default(), &scope.region, scope.role.as_ref()).await?;
+    let all = session.ecs.list_clusters().await?;
+    let names = all.iter().map(|arn| arn.rsplit('/').next().unwrap_or(arn));
+    let ours = names.filter(|name| wanted.matches(name) && scope.clusters.matches(name));
+    Ok(ours.map(|name| place(&session.account, &session.region, name)).collect())
 }
 
 #[cfg(test)]

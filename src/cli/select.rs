@@ -65,12 +65,19 @@ pub struct Selection {
 /// Finds what is meant in every scope of the configuration.
 ///
 /// # Errors
-/// As soon as something could not be read: a part is never taken for the whole.
+/// Something could not be read: a part is never taken for the whole. Named instances are the whole as soon as each is found.
 pub async fn select(config: &Config, wanted: &Wanted, now: Timestamp) -> Result<Selection, Failure> {
     let mut selection = Selection::default();
+    let mut unreached = None;
     for scope in &config.scopes {
-        let session = aws::connect(&Environment::default(), &scope.region, scope.role.as_ref()).await;
-        let session = session.map_err(|error| Failure::because(&error))?;
+        let session = match (aws::connect(&Environment::default(), &scope.region, scope.role.as_ref()).await, wanted) {
+            (Ok(session), _) => session,
+            (Err(error), Wanted::Clusters(..)) => return Err(Failure::because(&error)),
+            (Err(error), Wanted::Instances(_)) => {
+                unreached.get_or_insert(error);
+                continue;
+            }
+        };
         match wanted {
             Wanted::Instances(ids) => named(&session, scope, ids, &mut selection).await?,
             Wanted::Clusters(patterns, pick) => {
@@ -81,6 +88,9 @@ pub async fn select(config: &Config, wanted: &Wanted, now: Timestamp) -> Result<
     if let Wanted::Instances(ids) = wanted {
         let found = |id: &&String| selection.chosen.keys().any(|(_, _, found)| found == *id);
         selection.nowhere = ids.iter().filter(|id| !found(id)).cloned().collect();
+        if let (Some(error), false) = (unreached, selection.nowhere.is_empty()) {
+            return Err(Failure::because(&error));
+        }
     }
     Ok(selection)
 }
