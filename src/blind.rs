@@ -151,7 +151,7 @@ impl Blind {
         let mut states = self.state();
         let state = states.entry((place.to_owned(), what)).or_default();
         let (since, ..) = *state.now.get_or_insert((mono, wall, String::new()));
-        let error = error.to_string();
+        let error = format!("{error:#}");
         // What fails now and then would fill the log with its beginnings.
         if state.said.is_none_or(|said| mono.since(said) >= SAID_AGAIN) {
             (state.said, state.begun) = (Some(mono), true);

@@ -18,6 +18,7 @@ use crate::blind::What;
 use crate::clock::{Clock, Leadership};
 use crate::groups::{GroupsView, Member, is_waiting};
 use crate::metrics::HeartbeatResult;
+use crate::quote::chain;
 use crate::scope::{Known, OurHooks, ScopeState};
 use ecs_drain_state::{Answer, Lifecycle, LifecycleState, Mono, Phase, Read, Record};
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -350,7 +351,12 @@ async fn send(
                 state.expires = begun + state.timeout;
             }
             if !state.failing {
-                tracing::error!(instance, hook, %error, "a heartbeat failed; the hook's timeout runs on");
+                tracing::error!(
+                    instance,
+                    hook,
+                    error = chain(&error),
+                    "a heartbeat failed; the hook's timeout runs on"
+                );
             }
             state.failing = true;
         }

@@ -9,6 +9,7 @@ use crate::aws::Message;
 use crate::blind::What;
 use crate::events::{Event, is_fresh, read};
 use crate::intake::{Asked, Opened, open_asked};
+use crate::quote::chain;
 use crate::scope::ScopeState;
 use ecs_drain_state::needs::Class;
 use ecs_drain_state::{ContainerInstance, Kind, Mono, Origin, Phase, Policy, Rebalance, Then};
@@ -89,10 +90,16 @@ async fn delete(scope: &ScopeState, queue: &str, taken: &[&Message]) {
     match scope.session.sqs.delete(queue, taken).await {
         Ok(failed) => {
             for (message, error) in failed {
-                tracing::warn!(message, %error, "a message was not deleted; it comes again, and does no harm");
+                tracing::warn!(
+                    message,
+                    error = chain(&error),
+                    "a message was not deleted; it comes again, and does no harm"
+                );
             }
         }
-        Err(error) => tracing::warn!(%error, "messages were not deleted; they come again, and do no harm"),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "messages were not deleted; they come again, and do no harm")
+        }
     }
 }
 
@@ -313,7 +320,7 @@ async fn one<'m>(
         }
         Ok(Opened::NotNow) => None,
         Err(error) => {
-            tracing::error!(instance, origin, %error, "cannot open a drain; its message comes again");
+            tracing::error!(instance, origin, error = chain(&error), "cannot open a drain; its message comes again");
             None
         }
     }

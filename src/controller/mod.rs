@@ -35,6 +35,7 @@ use crate::heartbeat::beat;
 use crate::http::Server;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
+use crate::quote::chain;
 use crate::reader::{self, Caches, GroupsCache, Reader, read_groups};
 use crate::records::Records;
 use crate::scope::ScopeState;
@@ -212,7 +213,9 @@ async fn work(
     if let Some(lease) = lease {
         match tokio::time::timeout(RELEASE, lease.into_inner().release()).await {
             Ok(Ok(())) => tracing::info!("lease released"),
-            Ok(Err(error)) => tracing::warn!(%error, "the lease was not released; it runs out by itself"),
+            Ok(Err(error)) => {
+                tracing::warn!(error = chain(&error), "the lease was not released; it runs out by itself")
+            }
             Err(_) => tracing::warn!("the lease was not released in time; it runs out by itself"),
         }
     }
@@ -254,7 +257,11 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let confirm = |key: String| -> LocalBoxFuture<'_, ()> {
         Box::pin(async move {
             if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
-                tracing::error!(key, %error, "cannot read a record again: nothing is done for this drain");
+                tracing::error!(
+                    key,
+                    error = chain(&error),
+                    "cannot read a record again: nothing is done for this drain"
+                );
                 scope.fleet.not_written(&key, shared.clock.mono());
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

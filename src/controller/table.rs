@@ -3,6 +3,7 @@
 use super::watch::WHOLE;
 use super::{Shared, requests};
 use crate::blind::What;
+use crate::quote::chain;
 use crate::scope::{ScopeState, Unread};
 use crate::store::{Read, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,7 +103,7 @@ async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
         return false;
     }
     requests::carry_out(shared, scope, &work.requests).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "cannot carry requests out; they are tried again");
+        tracing::error!(error = chain(&error), "cannot carry requests out; they are tried again");
         false
     })
 }

@@ -4,6 +4,7 @@
 use super::{Shared, Stop, table};
 use crate::act::Report;
 use crate::aws::ErrorClass;
+use crate::quote::chain;
 use crate::reader::{Caches, Stuck, diagnose};
 use crate::scope::ScopeState;
 use crate::store::Saved;
@@ -163,7 +164,10 @@ pub(super) async fn read_sizes(shared: &Shared, scope: &ScopeState) {
                     scope.sizes.borrow_mut().insert(cluster, (until, size));
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the size of a cluster is not known; one drain at once goes on in it");
+                    tracing::error!(
+                        error = chain(&error),
+                        "the size of a cluster is not known; one drain at once goes on in it"
+                    );
                     let until = shared.clock.mono() + SIZES_AGAIN;
                     scope.sizes.borrow_mut().entry(cluster).or_default().0 = until;
                 }
@@ -295,14 +299,18 @@ async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Optio
         Ok(Saved::LostRace) => {
             tracing::debug!(key, "someone else wrote this record; reading it again");
             if let Err(error) = table::reread(shared, scope, std::slice::from_ref(&key)).await {
-                tracing::error!(key, %error, "cannot read a record again");
+                tracing::error!(key, error = chain(&error), "cannot read a record again");
                 scope.fleet.not_written(&key, shared.clock.mono());
             }
             None
         }
         Err(error) => {
             scope.fleet.not_written(&key, shared.clock.mono());
-            tracing::error!(key, %error, "cannot write a record: nothing is done for this drain, its instance is held");
+            tracing::error!(
+                key,
+                error = chain(&error),
+                "cannot write a record: nothing is done for this drain, its instance is held"
+            );
             None
         }
     }
@@ -357,7 +365,11 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
                 match known {
                     true => tracing::debug!(phase = record.phase().name(), %error, "an action failed again"),
                     false => {
-                        tracing::error!(phase = record.phase().name(), %error, "an action failed; it is tried again");
+                        tracing::error!(
+                            phase = record.phase().name(),
+                            error = chain(&error),
+                            "an action failed; it is tried again"
+                        );
                     }
                 }
                 if matches!(action, Action::Complete(_)) {

@@ -5,6 +5,7 @@ use crate::aws::{Beat, HookView};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::groups::{GroupsView, Member};
+use crate::quote::chain;
 use crate::records::Records;
 use crate::scope::{Known, OurHooks, ScopeState, Unread};
 use crate::store::{Read, Saved, StoreError};
@@ -73,7 +74,11 @@ impl Intake {
                     continue;
                 }
                 if let Err(error) = adopt(config, scope, records, clock, &key, lifecycle).await {
-                    tracing::error!(instance, %error, "a drain cannot take over its lifecycle action; it is held meanwhile");
+                    tracing::error!(
+                        instance,
+                        error = chain(&error),
+                        "a drain cannot take over its lifecycle action; it is held meanwhile"
+                    );
                 }
                 continue;
             }
@@ -87,7 +92,11 @@ impl Intake {
             .for_each_concurrent(AT_ONCE, |opening| async move {
                 let instance = opening.instance_id.clone();
                 if let Err(error) = open(config, self, scope, records, clock, opening).await {
-                    tracing::error!(instance, %error, "cannot open a drain; the instance is held meanwhile");
+                    tracing::error!(
+                        instance,
+                        error = chain(&error),
+                        "cannot open a drain; the instance is held meanwhile"
+                    );
                 }
             })
             .await;
@@ -125,7 +134,9 @@ impl Intake {
             next.updated_at = clock.now();
             match records.save(next).await {
                 Ok(_) => tracing::info!(instance, group = member.group, "{note}"),
-                Err(error) => return tracing::error!(instance, %error, "cannot write who still holds it"),
+                Err(error) => {
+                    return tracing::error!(instance, error = chain(&error), "cannot write who still holds it");
+                }
             }
         }
         self.said.borrow_mut().insert(said);
