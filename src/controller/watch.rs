@@ -15,6 +15,9 @@ pub(super) const WHOLE: &str = "this controller";
 const GAUGES: Duration = Duration::from_secs(5);
 /// How often a line of metrics is written for CloudWatch, whose metrics have a point a minute.
 const LINE: Duration = Duration::from_secs(60);
+/// When the first line is written: after the lease is had, and before a service that has just started is stable. An alarm that
+/// is made then finds that somebody leads.
+const FIRST_LINE: Duration = Duration::from_secs(15);
 /// From when on an instance that waits without a drain is told of.
 const UNOPENED: Duration = Duration::from_secs(900);
 /// From when on the table is told what cannot be read, and how often: what lasts for a moment is in the log.
@@ -77,8 +80,10 @@ pub(super) async fn lines(shared: &Shared) {
         return std::future::pending().await;
     }
     let mut lines = cloudwatch::Lines::default();
+    let mut wait = FIRST_LINE;
     loop {
-        tokio::time::sleep(LINE).await;
+        tokio::time::sleep(wait).await;
+        wait = LINE;
         let line = lines.next(&shared.metrics, &shared.config.controller, shared.clock.now());
         // Nobody reads it: that is no reason to stop draining.
         let _ = writeln!(std::io::stdout(), "{line}");
