@@ -76,7 +76,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = var.create_alarms ? local.alarms : {}
 
   alarm_name        = "${var.name}-${each.key}"
-  alarm_description = "${each.value.text} What to do: docs/operations.md, ${each.key}."
+  alarm_description = "${each.value.text} See docs/operations.md, Alarms."
 
   namespace   = "ecs-drain"
   metric_name = each.key
@@ -96,5 +96,29 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   ok_actions    = var.alarm_topic_arns
 
   # Before the first task runs, missing values would breach `Leads`.
+  depends_on = [aws_ecs_service.this]
+}
+
+# In a dry run ecs-drain receives nothing, so every message gets old; after one, the new task has to read first.
+resource "aws_cloudwatch_metric_alarm" "old_events" {
+  count = var.create_alarms && var.create_queue && !var.dry_run ? 1 : 0
+
+  alarm_name        = "${var.name}-old-events"
+  alarm_description = "ecs-drain does not receive messages. See docs/operations.md, Old messages in the queue."
+
+  namespace   = "AWS/SQS"
+  metric_name = "ApproximateAgeOfOldestMessage"
+  dimensions  = { QueueName = var.name }
+
+  statistic           = "Maximum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 900
+  period              = 60
+  evaluation_periods  = 5
+  treat_missing_data  = "notBreaching"
+
+  alarm_actions = var.alarm_topic_arns
+  ok_actions    = var.alarm_topic_arns
+
   depends_on = [aws_ecs_service.this]
 }

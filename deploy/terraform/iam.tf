@@ -1,11 +1,11 @@
 # Two roles. The execution role is ECS's: it fetches the image and writes the log. The task role is the program's.
 
 locals {
-  # aws:SourceArn is for the task role alone: AWS does not document it for the execution role. (Source: ECS developer
-  # guide, "Amazon ECS task IAM role", on the confused deputy.)
+  # Conditions for the task role alone: AWS documents none for the execution role. (Source: ECS developer guide, "Amazon
+  # ECS task IAM role", on the confused deputy.)
   trust = {
     for role, condition in {
-      execution = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+      execution = {}
       task = {
         StringEquals = { "aws:SourceAccount" = local.account_id }
         ArnLike      = { "aws:SourceArn" = "arn:${local.partition}:ecs:${local.region}:${local.account_id}:*" }
@@ -13,12 +13,14 @@ locals {
     } :
     role => jsonencode({
       Version = "2012-10-17"
-      Statement = [{
-        Effect    = "Allow"
-        Principal = { Service = "ecs-tasks.amazonaws.com" }
-        Action    = "sts:AssumeRole"
-        Condition = condition
-      }]
+      Statement = [merge(
+        {
+          Effect    = "Allow"
+          Principal = { Service = "ecs-tasks.amazonaws.com" }
+          Action    = "sts:AssumeRole"
+        },
+        length(condition) > 0 ? { Condition = condition } : {}
+      )]
     })
   }
 }
@@ -55,7 +57,7 @@ locals {
       "kms:ReEncrypt*",
     ]
     Resource  = [var.table_kms_key_arn]
-    Condition = { StringLike = { "kms:ViaService" = "dynamodb.${local.table_region}.amazonaws.com*" } }
+    Condition = { StringLike = { "kms:ViaService" = "dynamodb.${local.table_region}.amazonaws.*" } }
   }]
 
   task_policy = jsonencode({

@@ -7,6 +7,5 @@ module "queue" {
   clusters         = var.clusters
   sns_topics       = var.sns_topics
   create_alarms    = var.create_alarms
-  dry_run          = var.dry_run
   alarm_topic_arns = var.alarm_topic_arns
 }

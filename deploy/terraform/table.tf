@@ -53,9 +53,9 @@ resource "aws_dynamodb_table" "this" {
 # A principal that is not named is denied also where IAM allows it. For a role that is assumed the key has the role's
 # ARN, not the session's. (Source: IAM user guide, "AWS global condition context keys", aws:PrincipalArn.)
 resource "aws_dynamodb_resource_policy" "this" {
-  count = var.create_table && length(var.operator_role_arns) > 0 ? 1 : 0
+  count = length(var.operator_role_arns) > 0 ? 1 : 0
 
-  resource_arn = aws_dynamodb_table.this[0].arn
+  resource_arn = local.table_arn
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -72,7 +72,7 @@ resource "aws_dynamodb_resource_policy" "this" {
         "dynamodb:PutItem",
         "dynamodb:UpdateItem",
       ]
-      Resource  = aws_dynamodb_table.this[0].arn
+      Resource  = local.table_arn
       Condition = { ArnNotLike = { "aws:PrincipalArn" = concat([aws_iam_role.task.arn], var.operator_role_arns) } }
     }]
   })

@@ -531,7 +531,7 @@ variable "table_kms_key_arn" {
 variable "operator_role_arns" {
   description = <<-EOT
     Roles that may write to the table beside the controller's, by ARN or pattern (`*`). With any, a policy of the table
-    denies writes to everyone else, whatever IAM allows them. Only for a table that is made here.
+    denies writes to everyone else, whatever IAM allows them. One module alone may make it, and in the table's region.
   EOT
   type        = list(string)
   default     = []
@@ -545,8 +545,8 @@ variable "operator_role_arns" {
   }
 
   validation {
-    condition     = length(var.operator_role_arns) == 0 || var.create_table
-    error_message = "operator_role_arns needs create_table: the policy of a table that exists is its owner's."
+    condition     = length(var.operator_role_arns) == 0 || var.table_region == null
+    error_message = "operator_role_arns cannot be given with table_region: the policy of a table is made in its region."
   }
 }
 

@@ -52,7 +52,17 @@ run "alarms" {
   }
 }
 
-run "in_a_dry_run_nobody_leads" {
+run "messages_that_nobody_receives" {
+  assert {
+    condition = (
+      aws_cloudwatch_metric_alarm.old_events[0].dimensions == tomap({ QueueName = "ecs-drain" }) &&
+      aws_cloudwatch_metric_alarm.old_events[0].threshold == 900
+    )
+    error_message = "They are in alarm when they are 15 minutes old."
+  }
+}
+
+run "in_a_dry_run_nobody_leads_and_nobody_receives" {
   variables {
     dry_run = true
   }
@@ -60,6 +70,11 @@ run "in_a_dry_run_nobody_leads" {
   assert {
     condition     = !contains(keys(aws_cloudwatch_metric_alarm.this), "Leads")
     error_message = "Leads is 0 in a dry run: its alarm would last as long as that."
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.old_events) == 0
+    error_message = "No alarm on messages that nobody is to receive."
   }
 }
 
@@ -69,7 +84,10 @@ run "without_a_queue" {
   }
 
   assert {
-    condition     = !contains(keys(aws_cloudwatch_metric_alarm.this), "QueueUnreadSeconds")
+    condition = (
+      !contains(keys(aws_cloudwatch_metric_alarm.this), "QueueUnreadSeconds") &&
+      length(aws_cloudwatch_metric_alarm.old_events) == 0
+    )
     error_message = "No queue, no alarm on it."
   }
 }

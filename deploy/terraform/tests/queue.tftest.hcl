@@ -34,7 +34,6 @@ variables {
   clusters         = ["*"]
   sns_topics       = {}
   create_alarms    = true
-  dry_run          = false
   alarm_topic_arns = ["arn:aws:sns:eu-west-1:123456789012:alarms"]
 }
 
@@ -142,14 +141,14 @@ run "queues" {
   assert {
     condition = (
       aws_sqs_queue.events.visibility_timeout_seconds == 60 &&
-      aws_sqs_queue.events.message_retention_seconds == 86400 &&
+      aws_sqs_queue.events.message_retention_seconds == 3600 &&
       aws_sqs_queue.events.sqs_managed_sse_enabled &&
       jsondecode(aws_sqs_queue.events.redrive_policy) == {
         deadLetterTargetArn = "arn:aws:sqs:eu-west-1:123456789012:ecs-drain-dead-letters"
         maxReceiveCount     = 5
       }
     )
-    error_message = "The queue hides a message for a minute, keeps it for a day, and gives it up after five receives."
+    error_message = "The queue hides a message for a minute, keeps it for an hour, and gives it up after five receives."
   }
 
   assert {
@@ -175,31 +174,6 @@ run "queues" {
       aws_cloudwatch_metric_alarm.dead_letters[0].alarm_actions == toset(["arn:aws:sns:eu-west-1:123456789012:alarms"])
     )
     error_message = "The alarm looks at the dead-letter queue."
-  }
-
-  assert {
-    condition = (
-      aws_cloudwatch_metric_alarm.old_events[0].dimensions == tomap({ QueueName = "ecs-drain" }) &&
-      aws_cloudwatch_metric_alarm.old_events[0].threshold == 900
-    )
-    error_message = "The other looks at the queue itself."
-  }
-}
-
-run "in_a_dry_run_nobody_receives" {
-  module {
-    source = "./modules/queue"
-  }
-
-  variables {
-    dry_run = true
-  }
-
-  assert {
-    condition = (
-      length(aws_cloudwatch_metric_alarm.old_events) == 0 && length(aws_cloudwatch_metric_alarm.dead_letters) == 1
-    )
-    error_message = "No alarm on messages that nobody is to receive."
   }
 }
 
@@ -292,7 +266,7 @@ run "events_of_more_clusters_than_a_pattern_holds" {
 
   assert {
     condition = (
-      length(aws_cloudwatch_metric_alarm.dead_letters) + length(aws_cloudwatch_metric_alarm.old_events) == 0
+      length(aws_cloudwatch_metric_alarm.dead_letters) == 0
     )
     error_message = "No alarm is asked for."
   }

@@ -127,9 +127,25 @@ run "by_default_iam_alone_says_who_may_write" {
   }
 }
 
+run "operators_of_a_table_that_is_there" {
+  variables {
+    create_table       = false
+    table_name         = "ecs-drain-restored"
+    operator_role_arns = ["arn:aws:iam::123456789012:role/operators"]
+  }
+
+  assert {
+    condition = (
+      aws_dynamodb_resource_policy.this[0].resource_arn ==
+      "arn:aws:dynamodb:eu-west-1:123456789012:table/ecs-drain-restored"
+    )
+    error_message = "A table that was restored is protected as the one before."
+  }
+}
+
 run "only_operators_and_the_controller_write" {
   variables {
-    operator_role_arns = ["arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operators_*"]
+    operator_role_arns = ["arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*AWSReservedSSO_Operators_*"]
   }
 
   assert {
@@ -140,7 +156,7 @@ run "only_operators_and_the_controller_write" {
         "Deny", "*", "arn:aws:dynamodb:eu-west-1:123456789012:table/ecs-drain",
         { ArnNotLike = { "aws:PrincipalArn" = [
           "arn:aws:iam::123456789012:role/ecs-drain",
-          "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Operators_*",
+          "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/*AWSReservedSSO_Operators_*",
         ] } },
     ]]
     error_message = "Everyone else is denied."

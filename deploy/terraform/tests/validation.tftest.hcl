@@ -389,11 +389,12 @@ run "arns_paths_and_operators_of_other_forms" {
   ]
 }
 
-run "operators_of_a_table_that_is_not_made_here" {
+run "operators_of_a_table_in_another_region" {
   command = plan
 
   variables {
     create_table       = false
+    table_region       = "eu-central-1"
     operator_role_arns = ["arn:aws:iam::123456789012:role/operators"]
   }
 

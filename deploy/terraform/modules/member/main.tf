@@ -19,7 +19,6 @@ module "queue" {
   clusters         = var.clusters
   sns_topics       = var.sns_topics
   create_alarms    = var.create_alarms
-  dry_run          = var.dry_run
   alarm_topic_arns = var.alarm_topic_arns
 }
 
@@ -65,4 +64,26 @@ resource "aws_iam_role_policy" "this" {
     Version   = "2012-10-17"
     Statement = module.policy.statements
   })
+}
+
+# In a dry run ecs-drain receives nothing, so every message gets old.
+resource "aws_cloudwatch_metric_alarm" "old_events" {
+  count = var.create_alarms && var.create_queue && !var.dry_run ? 1 : 0
+
+  alarm_name        = "${var.name}-old-events"
+  alarm_description = "ecs-drain does not receive messages. See docs/operations.md, Old messages in the queue."
+
+  namespace   = "AWS/SQS"
+  metric_name = "ApproximateAgeOfOldestMessage"
+  dimensions  = { QueueName = var.name }
+
+  statistic           = "Maximum"
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 900
+  period              = 60
+  evaluation_periods  = 5
+  treat_missing_data  = "notBreaching"
+
+  alarm_actions = var.alarm_topic_arns
+  ok_actions    = var.alarm_topic_arns
 }

@@ -119,7 +119,7 @@ resource "aws_sqs_queue" "events" {
 
   visibility_timeout_seconds = 60
   # A day: an old nudge is worth nothing.
-  message_retention_seconds = 86400
+  message_retention_seconds = 3600
   sqs_managed_sse_enabled   = true
 
   redrive_policy = jsonencode({
@@ -202,28 +202,6 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   statistic           = "Maximum"
   comparison_operator = "GreaterThanThreshold"
   threshold           = 0
-  period              = 300
-  evaluation_periods  = 1
-  treat_missing_data  = "notBreaching"
-
-  alarm_actions = var.alarm_topic_arns
-  ok_actions    = var.alarm_topic_arns
-}
-
-# In a dry run ecs-drain receives nothing, so every message gets old.
-resource "aws_cloudwatch_metric_alarm" "old_events" {
-  count = var.create_alarms && !var.dry_run ? 1 : 0
-
-  alarm_name        = "${var.name}-old-events"
-  alarm_description = "ecs-drain does not receive messages. What to do: docs/operations.md, Old messages in the queue."
-
-  namespace   = "AWS/SQS"
-  metric_name = "ApproximateAgeOfOldestMessage"
-  dimensions  = { QueueName = aws_sqs_queue.events.name }
-
-  statistic           = "Maximum"
-  comparison_operator = "GreaterThanThreshold"
-  threshold           = 900
   period              = 300
   evaluation_periods  = 1
   treat_missing_data  = "notBreaching"

@@ -23,11 +23,6 @@ variable "create_alarms" {
   type        = bool
 }
 
-variable "dry_run" {
-  description = "Whether the controller runs dry: it receives nothing, so there is no alarm on old messages."
-  type        = bool
-}
-
 variable "alarm_topic_arns" {
   description = "SNS topics that the alarms notify."
   type        = list(string)
