@@ -280,8 +280,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::OneOf(&["drain", "deregister"]),
         default: "\"drain\"",
         meaning: "`drain` sets the container instance to `DRAINING` and lets ECS move its service tasks. `deregister` does \
-                  that too, and then deregisters the container instance with force once its standalone tasks are gone, a \
-                  minute after ECS showed `DRAINING` at the earliest.",
+                  that too, and then deregisters the container instance with force once its standalone tasks are gone, twice \
+                  `read_lag` after ECS showed `DRAINING` at the earliest.",
     },
     Key {
         section: POLICY,

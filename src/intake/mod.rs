@@ -182,7 +182,7 @@ impl Intake {
                 scope.searches.want(instance, lookup.read.ended + SEARCH_AGAIN, Class::Show);
             }
             self.once(("cluster", instance.to_owned(), generation), || {
-                tracing::info!(
+                tracing::warn!(
                     instance,
                     cluster,
                     "it waits under our hook, but its cluster is not configured: held, not drained"

@@ -34,9 +34,9 @@ const WATCHED: Duration = seconds(4200);
 
 /// An alarm of the CloudFormation template, as far as it matters here.
 #[derive(Debug)]
-struct Alarm {
+pub struct Alarm {
     name: String,
-    metric: String,
+    pub metric: String,
     periods: usize,
     points: usize,
     less: bool,
@@ -45,7 +45,7 @@ struct Alarm {
 }
 
 /// The alarms of the program's own metrics in the stack.
-fn alarms() -> Vec<Alarm> {
+pub fn alarms() -> Vec<Alarm> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/cloudformation/ecs-drain.yaml");
     let text = std::fs::read_to_string(path).unwrap();
     let mut resources: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -82,7 +82,7 @@ fn alarms() -> Vec<Alarm> {
 
 impl Alarm {
     /// After which minute it fires. A minute without a line is one in which no process lived.
-    fn fires(&self, minutes: &[Option<Value>]) -> Option<usize> {
+    pub fn fires(&self, minutes: &[Option<Value>]) -> Option<usize> {
         let breaches = |line: &Option<Value>| match line.as_ref().and_then(|line| line[&self.metric].as_f64()) {
             Some(value) if self.less => value < self.threshold,
             Some(value) => value > self.threshold,

@@ -9,11 +9,13 @@
 //! | `phases` | drains in every phase, whose process stands still or is asked to stop |
 //! | `network` | drains over connections that break, garble and lie |
 //! | `foreign` | text from outside, in what is printed and logged |
+//! | `denied` | what is denied for good, with the alarms of the stack |
 //! | `health` | what it answers to those who watch over it |
 //! | `full_disk` | a table whose disk is full |
 //! | `soak` | hours of it, with an eye on memory |
 //! | `starts` | what a user is told when something is missing, and the commands that read the table |
 
+mod denied;
 mod foreign;
 #[cfg(target_os = "linux")]
 mod full_disk;
