@@ -1,9 +1,10 @@
 //! The demo, its whole story at full speed.
 
 use crate::harness::seconds;
-use ecs_drain_demo::{Ending, Lines, Options, run};
+use ecs_drain_demo::{Ending, Lines, Options, Picture, run};
 use ecs_drain_state::Outcome;
 use jiff::Timestamp;
+use std::path::Path;
 use std::time::Duration;
 
 fn tell(seed: u64, kill_every: Option<Duration>) -> (Ending, String) {
@@ -46,4 +47,22 @@ fn kills_cost_time_and_nothing_else() {
 fn a_life_longer_than_the_story_is_no_kill() {
     let (ending, text) = tell(5, Some(seconds(7200)));
     assert_eq!(ending.failures(), ["the controller was to be killed, and everything had ended before"], "{text}");
+}
+
+/// The moment of the picture in README.md: some are done, and the controller was killed once.
+const PICTURED: Duration = seconds(260);
+
+#[test]
+fn the_picture_of_the_readme_is_what_the_demo_shows() {
+    let start = Timestamp::constant(1_767_603_600, 0);
+    let options = Options { seed: 1, speed: None, kill_every: Some(seconds(180)), serve: false, start };
+    let mut picture = Picture::new(PICTURED);
+    run(&options, &mut picture).expect("a story");
+    let drawn = picture.svg("cargo run --bin demo -- --kill-every 3m").expect("a frame");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/demo.svg");
+    if std::env::var_os("ECS_DRAIN_WRITE").is_some() {
+        std::fs::write(&file, &drawn).expect("a written file");
+    }
+    let kept = std::fs::read_to_string(&file).expect("docs/demo.svg");
+    assert!(kept == drawn, "docs/demo.svg is old; ECS_DRAIN_WRITE=1 cargo test --test all demo draws it anew");
 }

@@ -7,6 +7,7 @@
 //! | `play` | the story itself: the controller's lives, and what is seen of it |
 //! | `view` | what is shown while it runs: plain lines, or a live table |
 //! | `screen` | the live table on a terminal |
+//! | `picture` | one frame of it, for the README |
 //! | `ending` | the summary, and whether all went well |
 //! | `serve` | the same simulated AWS on a port, for other processes |
 //!
@@ -16,12 +17,14 @@
 mod ending;
 mod fleet;
 mod pace;
+mod picture;
 mod play;
 mod screen;
 mod serve;
 mod view;
 
 pub use ending::Ending;
+pub use picture::Picture;
 pub use play::run;
 pub use screen::Live;
 pub use view::{Happening, Lines, Opening, Row, Snapshot, View};

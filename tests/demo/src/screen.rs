@@ -43,6 +43,19 @@ impl<W: Write> Live<W> {
         Live { out, colour, resized: Resized::default(), size: USUAL, drawn: 0, news: String::new() }
     }
 
+    /// What a terminal of this size shows.
+    pub(super) fn lines(&mut self, snapshot: &Snapshot, columns: usize, lines: usize) -> Vec<Vec<Part>> {
+        self.size = Size { columns, lines };
+        self.frame(snapshot).iter().map(|line| line.parts(columns)).collect()
+    }
+
+    /// Takes in what has happened to the controller.
+    pub(super) fn hear(&mut self, snapshot: &Snapshot) {
+        if let Some(last) = snapshot.happened.iter().rev().find(|happening| happening.row.is_none()) {
+            self.news = format!("{}  {}", clock(last.at), last.what);
+        }
+    }
+
     fn frame(&self, snapshot: &Snapshot) -> Vec<Line> {
         let done = snapshot.rows.iter().filter(|row| row.is_done()).count();
         let controller = match (snapshot.up, snapshot.kills) {
@@ -110,9 +123,7 @@ impl<W: Write> View for Live<W> {
     }
 
     fn show(&mut self, snapshot: &Snapshot) -> io::Result<()> {
-        if let Some(last) = snapshot.happened.iter().rev().find(|happening| happening.row.is_none()) {
-            self.news = format!("{}  {}", clock(last.at), last.what);
-        }
+        self.hear(snapshot);
         let frame = self.frame(snapshot);
         self.draw(frame)
     }
@@ -149,8 +160,8 @@ impl Line {
         Line { text, colour, only: None }
     }
 
-    /// So many columns of it.
-    fn cut(&self, columns: usize, coloured: bool) -> String {
+    /// So many columns of it, in parts of one colour each.
+    fn parts(&self, columns: usize) -> Vec<Part> {
         let mut chars: Vec<char> = self.text.chars().collect();
         if chars.len() > columns {
             chars.truncate(columns.saturating_sub(1));
@@ -158,14 +169,27 @@ impl Line {
                 chars.push('…');
             }
         }
-        if !coloured || self.colour.is_empty() {
-            return chars.into_iter().collect();
-        }
         let (from, to) = self.only.unwrap_or((0, chars.len()));
         let part = |from: usize, to: usize| chars.iter().skip(from).take(to.saturating_sub(from)).collect::<String>();
-        let (before, within, after) = (part(0, from), part(from, to), part(to, chars.len()));
-        format!("{before}\u{1b}[{}m{within}\u{1b}[0m{after}", self.colour)
+        let parts = [(part(0, from), ""), (part(from, to), self.colour), (part(to, chars.len()), "")];
+        parts.into_iter().map(|(text, colour)| Part { text, colour }).filter(|part| !part.text.is_empty()).collect()
     }
+
+    /// So many columns of it.
+    fn cut(&self, columns: usize, coloured: bool) -> String {
+        let shown = |part: Part| match part.colour {
+            colour if coloured && !colour.is_empty() => format!("\u{1b}[{colour}m{}\u{1b}[0m", part.text),
+            _ => part.text,
+        };
+        self.parts(columns).into_iter().map(shown).collect()
+    }
+}
+
+/// A text in one colour: the parameters of the ANSI sequence that sets it, none for the usual one.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub text: String,
+    pub colour: &'static str,
 }
 
 fn line(row: &Row, snapshot: &Snapshot, wide: bool) -> Line {
