@@ -192,17 +192,19 @@ fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Opt
         // One that has moved since it was asked why it does not, is not held up by that.
         let moved = slot.diagnosed.is_none_or(|asked| progress.is_some_and(|progress| progress > asked));
         let causes = if moved { &[] } else { slot.causes.as_slice() };
-        let context = Context { turn, paused: paused.as_deref(), causes };
+        let standing = progress.map(|since| now.mono.since(since)).unwrap_or_default();
+        slot.stuck = is_stuck(record, standing, &slot.policy) && paused.is_none();
+        let stuck = slot.stuck.then_some(standing);
+        let context = Context { turn, paused: paused.as_deref(), causes, stuck };
         let decision = slot.drain.decide(&slot.policy, &context, now);
         if let Some(fault) = &decision.fault {
             tracing::error!(%fault, "a mistake in this program: this drain stands still, and its instance is held");
         }
         say(record, &slot.why, &decision);
         decision.why.name().clone_into(&mut slot.why);
-        let standing = progress.map(|since| now.mono.since(since)).unwrap_or_default();
-        slot.stuck = is_stuck(&decision.record, standing, &slot.policy) && paused.is_none();
+        slot.stuck = slot.stuck && !decision.record.is_done();
         let said = slot.stuck_said.max(progress).unwrap_or(now.mono);
-        if !decision.record.is_done() && progress.is_some() && now.mono >= said + slot.policy.stuck_after {
+        if slot.stuck && now.mono >= said + slot.policy.stuck_after {
             slot.stuck_said = Some(now.mono);
             say_stuck(&decision, standing);
         }

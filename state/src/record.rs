@@ -146,6 +146,8 @@ pub struct Shown {
     pub message: String,
     /// Why it does not move, as far as was found out; empty while it moves.
     pub causes: Vec<Note>,
+    /// The last progress of a drain that has made none for the policy's `stuck_after`; None while it is not stuck.
+    pub stuck_since: Option<Timestamp>,
     /// The tasks that were still there when this was written, the first [`SHOWN`] of them.
     pub tasks_left: Vec<String>,
     /// How many tasks that matter were still there.

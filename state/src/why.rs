@@ -143,6 +143,11 @@ impl Why {
         Why::name_lasts(self.name())
     }
 
+    /// Returns whether something was not read yet, and nothing has failed.
+    pub(crate) fn waits_for_first_read(&self) -> bool {
+        matches!(self, Why::Unknown(what) if what.ends_with(" yet"))
+    }
+
     /// The same by [`Why::name`].
     pub(crate) fn name_lasts(name: &str) -> bool {
         ["Paused", "HeldPastDeadline", "WaitsForTurn", "WaitsForItsEnd"].contains(&name)

@@ -421,6 +421,7 @@ fn full(mut record: Record) -> Record {
     record.stopped_tasks = vec!["0a1b".into()];
     record.remember_request("0123".into());
     record.shown.causes = vec![Note { name: "NoRoom".into(), text: "no other instance has room".into() }];
+    record.shown.stuck_since = Some(at);
     record
 }
 

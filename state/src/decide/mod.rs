@@ -151,6 +151,8 @@ pub struct Context<'a> {
     pub paused: Option<&'a str>,
     /// Why it does not move, as far as was found out.
     pub causes: &'a [Note],
+    /// For how long it has made no progress, where that is too long.
+    pub stuck: Option<Duration>,
 }
 
 /// Everything that a phase may look at.
@@ -167,7 +169,7 @@ struct View<'a> {
 
 /// Decides one drain.
 pub fn decide(record: &Record, facts: &Facts, policy: &Policy, context: &Context<'_>, now: Now) -> Decision {
-    let Context { turn, paused, causes } = *context;
+    let Context { turn, paused, causes, stuck } = *context;
     let view = View { record, facts, policy, turn, paused, causes, now };
     let mut draft = record.clone();
     if !draft.is_done() {
@@ -183,7 +185,13 @@ pub fn decide(record: &Record, facts: &Facts, policy: &Policy, context: &Context
     }
     let over = matches!(draft.phase(), Phase::Completing | Phase::Returning | Phase::Done);
     draft.shown.causes = if over { Vec::new() } else { causes.to_vec() };
+    let since = |stuck| record.shown.stuck_since.unwrap_or_else(|| before(now.wall, stuck));
+    draft.shown.stuck_since = stuck.filter(|_| !draft.is_done()).map(since);
     draft.explain(&why);
+    // A process that has just started has read nothing: what the one before it has seen is shown until then.
+    if why.waits_for_first_read() && draft.phase() == record.phase() && !record.shown.message.is_empty() {
+        (draft.shown.why, draft.shown.message) = (record.shown.why.clone(), record.shown.message.clone());
+    }
     let save = must_save(record, &draft, &why, now.wall);
     Decision { record: draft, save, actions, again, needs, why, fault }
 }
@@ -387,9 +395,15 @@ fn must_save(before: &Record, after: &Record, why: &Why, now: Timestamp) -> bool
     let display = |shown: &Shown| (shown.tasks_left_count, shown.targets_left_count, shown.why.clone());
     lasting
         || causes(was) != causes(is)
+        || was.stuck_since.is_some() != is.stuck_since.is_some()
         || differ(before, after)
         || (display(was) != display(is) && later(before.updated_at, REFRESH) <= now)
         || (was.why != is.why && matches!(why, Why::TargetsLeft(_)) && later(before.updated_at, REFRESH_WHY) <= now)
+}
+
+/// `at` less `span`.
+fn before(at: Timestamp, span: Duration) -> Timestamp {
+    SignedDuration::try_from(span).ok().and_then(|span| at.checked_sub(span).ok()).unwrap_or(at)
 }
 
 /// Whether something is new beside what is shown, and spans that go on.

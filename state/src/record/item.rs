@@ -72,6 +72,8 @@ pub(super) struct Item {
     message: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     causes: Vec<Note>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stuck_since: Option<Timestamp>,
     tasks_left: Vec<String>,
     tasks_left_count: u32,
     targets_left: Vec<String>,
@@ -88,7 +90,7 @@ impl From<Record> for Item {
             Stage::Done { outcome, intent, expires_at } => (intent, None, Some(outcome), Some(expires_at)),
         };
         let Orders { pause, cancel, force, requests } = record.orders;
-        let Shown { why, message, causes, tasks_left, tasks_left_count, targets_left, targets_left_count } =
+        let Shown { why, message, causes, stuck_since, tasks_left, tasks_left_count, targets_left, targets_left_count } =
             record.shown;
         Item {
             account: record.account,
@@ -131,6 +133,7 @@ impl From<Record> for Item {
             why,
             message,
             causes,
+            stuck_since,
             tasks_left,
             tasks_left_count,
             targets_left,
@@ -211,6 +214,7 @@ impl TryFrom<Item> for Record {
                 why: item.why,
                 message: item.message,
                 causes: item.causes,
+                stuck_since: item.stuck_since,
                 tasks_left: item.tasks_left,
                 tasks_left_count: item.tasks_left_count,
                 targets_left: item.targets_left,

@@ -216,6 +216,7 @@ pub fn record() -> impl Strategy<Value = Record> {
                 why: said.0,
                 message: said.1,
                 causes: said.2,
+                stuck_since: None,
             },
             attempts: left.3,
             last_error: said.3,

@@ -130,7 +130,7 @@ async fn what_others_add_to_a_record_stays_and_what_they_add_inside_of_it_goes()
 }
 
 /// Without these a record is another record; all others must be there. (`attempts` is 0 where it is not there.)
-const OPTIONAL: [&str; 16] = [
+const OPTIONAL: [&str; 17] = [
     "attempts",
     "cancel",
     "causes",
@@ -145,6 +145,7 @@ const OPTIONAL: [&str; 16] = [
     "requested",
     "requests",
     "retained_at",
+    "stuck_since",
     "termination_asked_at",
     "then",
 ];

@@ -35,6 +35,7 @@
 //! | `turn=2/2+1` | so many go on, of so many, and so many wait before it; `now`: its turn has come | `now` |
 //! | `paused=Ada` | who pauses everything | `none` |
 //! | `because=NoRoom` | what was found out of why it does not move | `none` |
+//! | `stuck=15m` | for how long it has made no progress, where that is too long | `none` |
 //!
 //! Any of the reads can be `?`: it failed. These words happen once: `restart` (this pass begins without memory),
 //! `dies-before-save` and `dies-after-save` (it ends there), `same-group` (Auto Scaling is not asked),
@@ -209,10 +210,12 @@ impl Played {
         let now = Now { mono: read.ended, wall: self.wall(begun + READING) };
         let paused = self.cloud.fact("paused", "none");
         let causes = self.causes();
+        let stuck = self.cloud.fact("stuck", "none");
         let context = Context {
             turn: turn(&self.cloud.fact("turn", "now")),
             paused: Some(paused.as_str()).filter(|b| *b != "none"),
             causes: &causes,
+            stuck: Some(stuck.as_str()).filter(|s| *s != "none").map(span),
         };
         let decision = self.drain.decide(&self.policy, &context, now);
         let mut text = right(self, &decision);
