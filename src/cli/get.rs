@@ -3,14 +3,14 @@
 use crate::blind::Spot;
 use crate::cli::out::CLEAR;
 use crate::cli::pause::called;
-use crate::cli::words::{Screen, age, when};
+use crate::cli::words::{Screen, age, brief, iso, short, wrapped};
 use crate::cli::{Failure, Global, TableArgs};
 use crate::quote::{self, plain};
 use crate::store::pauses::Pauses;
 use crate::store::{Read, Store, StoreError};
 use clap::{Args, ValueEnum};
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
-use ecs_drain_state::{Order, Origin, Record};
+use comfy_table::{ContentArrangement, Table, presets};
+use ecs_drain_state::{Order, Origin, Outcome, Phase, Record};
 use jiff::Timestamp;
 use std::io::Write;
 use std::time::Duration;
@@ -104,6 +104,7 @@ async fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen:
         return json(records);
     }
     let paused = blind(store.blind(now).await, now) + &paused(store.pauses().await, now);
+    let footer = if screen.terminal { footer(store, now).await } else { String::new() };
     if records.is_empty() {
         let hint = if args.all { "" } else { "; --all shows finished ones, and those of other controllers" };
         let whose = match (&args.cluster, args.all) {
@@ -111,9 +112,22 @@ async fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen:
             (None, true) => "at all".to_owned(),
             (None, false) => format!("of controller {}", store.controller()),
         };
-        return Ok(format!("{paused}no drains {whose} in table {}{hint}\n", store.table()));
+        return Ok(format!("{paused}no drains {whose} in table {}{hint}\n{footer}", store.table()));
     }
-    Ok(paused + &table(records, args.output == Output::Wide, now, screen))
+    Ok(paused + &table(records, args.output == Output::Wide, now, screen) + &footer)
+}
+
+/// When this was read, and who leads.
+async fn footer(store: &Store, now: Timestamp) -> String {
+    let leads = match store.leader().await {
+        Ok(Some(leader)) => {
+            let holder: Vec<&str> = leader.holder.split('/').take(2).collect();
+            format!("led by {}", holder.join("/"))
+        }
+        Ok(None) => "which no process leads now".to_owned(),
+        Err(_) => "whose leader cannot be read".to_owned(),
+    };
+    plain(&format!("read at {}; controller {}, {leads}", iso(now), store.controller())) + "\n"
 }
 
 /// What the controller cannot read, a line each.
@@ -158,53 +172,57 @@ pub fn value(key: &str, read: &Read) -> Result<serde_json::Value, serde_json::Er
     }
 }
 
-const WAITING_FOR: &str = "WAITING FOR";
-const HEADINGS: [&str; 6] = ["INSTANCE", "CLUSTER", "PHASE", "SINCE", WAITING_FOR, "DEADLINE"];
-/// Why the drain exists, and what comes after: shown where some drain has another origin than a hook of ours.
+const HEADINGS: [&str; 7] = ["INSTANCE", "CLUSTER", "PHASE", "AGE", "TASKS", "TARGETS", "EXPIRES"];
+/// Why the drain exists, and what comes after: shown where a drain has another origin than a lifecycle hook.
 const ORIGIN: &str = "ORIGIN";
-const MORE_HEADINGS: [&str; 7] = ["ACCOUNT", "REGION", "GROUP", "HOOK", "TASKS LEFT", "TARGETS LEFT", "CONTROLLER"];
+const MORE_HEADINGS: [&str; 5] = ["ACCOUNT", "REGION", "GROUP", "HOOK", "CONTROLLER"];
+const STATUS: &str = "STATUS";
+/// On a terminal with fewer columns the status has a line of its own.
+const NARROW: u16 = 130;
+/// How far such a line is moved in.
+const INDENT: &str = "    ";
 
-/// The records as a table, those first that need a person, then the oldest.
+/// The records as a table: those that need a person first, then those that are stuck, then the oldest.
 pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Screen) -> String {
     let mut sorted: Vec<&(String, Read)> = records.iter().collect();
     sorted.sort_by_key(|(key, read)| match read {
         Read::Unreadable { .. } | Read::Newer { .. } => (0, Timestamp::MIN, key),
-        Read::Record(record) => (1 + i32::from(record.is_done()), record.created_at, key),
+        Read::Record(record) if record.is_done() => (3, record.created_at, key),
+        Read::Record(record) => (if record.shown.stuck_since.is_some() { 1 } else { 2 }, record.created_at, key),
     });
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(match screen.width {
-        Some(_) => ContentArrangement::Dynamic,
-        None => ContentArrangement::Disabled,
-    });
-    if let Some(width) = screen.width {
-        table.set_width(width);
-    }
     let columns = Columns {
         origin: wide
             || records.iter().any(|(_, read)| matches!(read, Read::Record(r) if r.origin != Origin::LifecycleHook)),
         more: wide,
     };
+    let below = screen.width.filter(|width| *width < NARROW && !wide);
     let origin = columns.origin.then_some(&ORIGIN);
-    table.set_header(HEADINGS.iter().chain(origin).chain(if wide { MORE_HEADINGS.as_slice() } else { &[] }));
-    for (key, read) in sorted {
-        // The line breaks of `waiting_for` are this program's own.
-        let row =
-            row(key, read, columns, now).into_iter().zip(HEADINGS.map(Some).into_iter().chain(std::iter::repeat(None)));
-        table.add_row(row.map(|(text, heading)| if heading == Some(WAITING_FOR) { text } else { plain(&text) }));
+    let more = if wide { MORE_HEADINGS.as_slice() } else { &[] };
+    let last = below.is_none().then_some(&STATUS);
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(HEADINGS.iter().chain(origin).chain(more).chain(last));
+    for (key, read) in &sorted {
+        let status = last.map(|_| status(read, now));
+        table.add_row(row(key, read, columns, now).into_iter().chain(status).map(|text| plain(&text)));
     }
-    for (i, column) in table.column_iter_mut().enumerate() {
+    for column in table.column_iter_mut() {
         column.set_padding((0, 2));
-        // Only sentences are broken into lines: half an instance id helps nobody.
-        column.set_constraint(match HEADINGS.get(i) {
-            Some(&WAITING_FOR) => ColumnConstraint::LowerBoundary(Width::Fixed(24)),
-            Some(_) | None => ColumnConstraint::ContentWidth,
-        });
     }
+    let text = table.trim_fmt();
+    let mut lines = text.lines().map(str::trim_end);
     // A heading set off by colour is set off after the widths are counted.
-    table.trim_fmt().split_inclusive('\n').enumerate().fold(String::new(), |text, (i, line)| {
-        let line = line.trim_end();
-        text + &if i == 0 { screen.heading(line) } else { line.to_owned() } + "\n"
-    })
+    let mut shown = screen.heading(lines.next().unwrap_or_default()) + "\n";
+    for (line, (_, read)) in lines.zip(&sorted) {
+        shown.push_str(line);
+        shown.push('\n');
+        if let Some(width) = below {
+            for line in wrapped(&plain(&status(read, now)), usize::from(width) - INDENT.len()) {
+                shown.push_str(&format!("{INDENT}{line}\n"));
+            }
+        }
+    }
+    shown
 }
 
 /// Which columns there are beside [`HEADINGS`].
@@ -215,24 +233,16 @@ struct Columns {
 }
 
 fn row(key: &str, read: &Read, columns: Columns, now: Timestamp) -> Vec<String> {
-    let record = match read {
-        Read::Record(record) => record,
-        Read::Newer { schema } => {
-            return unread(
-                key,
-                columns,
-                &format!("written by a newer ecs-drain (schema {schema}), which alone may touch it"),
-            );
-        }
-        Read::Unreadable { why } => return unread(key, columns, &format!("cannot be read: {why}")),
-    };
+    let Read::Record(record) = read else { return unread(key, columns) };
+    let (tasks, targets) = left(record);
     let mut row = vec![
         record.instance_id.clone(),
         record.cluster.clone().unwrap_or_else(|| "-".to_owned()),
         phase(record),
-        age(record.phase_since, now),
-        waiting_for(record),
-        deadline(record, now),
+        brief(now.duration_since(record.created_at)),
+        tasks,
+        targets,
+        expires(record, now),
     ];
     let dash = || "-".to_owned();
     if columns.origin {
@@ -244,26 +254,24 @@ fn row(key: &str, read: &Read, columns: Columns, now: Timestamp) -> Vec<String> 
             record.region.clone(),
             record.group().map_or_else(dash, str::to_owned),
             record.lifecycle.as_ref().map_or_else(dash, |lifecycle| lifecycle.hook.clone()),
-            record.shown.tasks_left_count.to_string(),
-            record.shown.targets_left_count.to_string(),
             record.controller.clone(),
         ]);
     }
     row
 }
 
-/// A record that says nothing but its key.
-fn unread(key: &str, columns: Columns, why: &str) -> Vec<String> {
+/// A record that shows nothing but its key.
+fn unread(key: &str, columns: Columns) -> Vec<String> {
     let mut parts = key.split('/');
     let (account, region) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let dash = || "-".to_owned();
-    let instance = parts.next().unwrap_or(key).to_owned();
-    let mut row = vec![instance, dash(), "?".to_owned(), dash(), plain(why), dash()];
+    let mut row = vec![parts.next().unwrap_or(key).to_owned(), dash(), "?".to_owned()];
+    row.extend([dash(), "?".to_owned(), "?".to_owned(), dash()]);
     if columns.origin {
         row.push(dash());
     }
     if columns.more {
-        row.extend([account.to_owned(), region.to_owned(), dash(), dash(), dash(), dash(), dash()]);
+        row.extend([account.to_owned(), region.to_owned(), dash(), dash(), dash()]);
     }
     row
 }
@@ -276,7 +284,7 @@ fn phase(record: &Record) -> String {
     }
 }
 
-/// Why the drain exists and, where no hook of ours holds the instance, what comes after.
+/// Why the drain exists and, where no hook holds the instance, what comes after.
 fn origin(record: &Record) -> String {
     match (record.then, &record.lifecycle) {
         (Some(then), None) => format!("{}, {}", record.origin.name(), then.name()),
@@ -284,18 +292,46 @@ fn origin(record: &Record) -> String {
     }
 }
 
-/// What the drain waits for, and what went wrong, if the present step fails again and again; then, a line each, why it
-/// does not move (the message has the first cause). The only line breaks are those between causes.
-fn waiting_for(record: &Record) -> String {
-    let message = plain(&record.shown.message);
-    if record.is_done() {
-        return message;
+/// How many tasks and targets were left when the record was written. `?` was not read yet: targets are read once no task is
+/// left.
+fn left(record: &Record) -> (String, String) {
+    let shown = |count: u32, read: bool| if count > 0 || read { count.to_string() } else { "?".to_owned() };
+    let (tasks, targets) = (record.shown.tasks_left_count, record.shown.targets_left_count);
+    let none_known = record.obligations.is_empty();
+    match record.phase() {
+        Phase::Pending => (shown(tasks, false), shown(targets, false)),
+        Phase::Deregistering => (shown(tasks, false), shown(targets, none_known)),
+        Phase::Waiting => (shown(tasks, true), shown(targets, none_known)),
+        Phase::Verifying | Phase::Completing | Phase::Returning | Phase::Done => {
+            (shown(tasks, true), shown(targets, true))
+        }
     }
+}
+
+/// What a drain waits for, in one line: whether it is stuck, and what went wrong if a step fails again and again. Nothing for
+/// one that was drained.
+fn status(read: &Read, now: Timestamp) -> String {
+    let record = match read {
+        Read::Record(record) => record,
+        Read::Newer { schema } => {
+            return format!("written by a newer ecs-drain (schema {schema}), which alone may touch it");
+        }
+        Read::Unreadable { why } => return format!("cannot be read: {why}"),
+    };
+    let message = short(&record.shown.message);
+    if record.is_done() {
+        return if record.outcome() == Some(Outcome::Drained) { String::new() } else { message };
+    }
+    let stuck = record.shown.stuck_since.map_or_else(String::new, |since| format!("STUCK for {}: ", age(since, now)));
     let failed = record.last_error.as_ref().filter(|_| record.attempts > 0);
-    let failed = failed
-        .map_or_else(String::new, |error| format!(" (failed {}: {})", times(record.attempts), plain(&error.what)));
-    let more: String = record.shown.causes.iter().skip(1).map(|cause| format!("\n{}", plain(&cause.text))).collect();
-    format!("{message}{failed}{more}")
+    let failed =
+        failed.map_or_else(String::new, |error| format!(" (failed {}: {})", times(record.attempts), error.what));
+    let more = match record.shown.causes.len().saturating_sub(1) {
+        0 => String::new(),
+        1 => " (1 more cause: see describe)".to_owned(),
+        n => format!(" ({n} more causes: see describe)"),
+    };
+    format!("{stuck}{message}{failed}{more}")
 }
 
 /// `once`, `3 times`.
@@ -303,24 +339,30 @@ pub fn times(n: u32) -> String {
     if n == 1 { "once".to_owned() } else { format!("{n} times") }
 }
 
-/// When the policy's deadline passes, or else the hook's own limit.
-fn deadline(record: &Record, now: Timestamp) -> String {
-    match record.deadline {
+/// When the hook expires or, marked so, the policy's deadline passes.
+fn expires(record: &Record, now: Timestamp) -> String {
+    let when = |at: Timestamp| match now.duration_since(at) {
+        ago if at < now => format!("{} ago", brief(ago)),
+        left => format!("in {}", brief(-left)),
+    };
+    match (record.deadline, record.global_limit) {
         _ if record.is_done() => "-".to_owned(),
-        Some(deadline) => when(deadline, now),
-        None => record.global_limit.map_or_else(|| "-".to_owned(), |limit| format!("{} (hook)", when(limit, now))),
+        (Some(deadline), _) => format!("deadline {}", when(deadline)),
+        (None, Some(limit)) => when(limit),
+        (None, None) => "-".to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::cli::samples::{asked, done, now, unread, waiting};
+    use crate::cli::samples::{asked, done, now, stuck, unread, waiting};
+    use ecs_drain_state::Stage;
     use jiff::SignedDuration;
 
     fn records() -> Vec<(String, Read)> {
-        let mut records = vec![done(), waiting()];
+        let mut records = vec![done(), waiting(), stuck()];
         records.extend(unread());
         records
     }
@@ -328,11 +370,12 @@ mod tests {
     #[test]
     fn a_line_for_each_drain_and_those_first_that_need_a_person() {
         assert_eq!(table(&records(), false, now(), Screen::default()), "\
-INSTANCE    CLUSTER  PHASE           SINCE   WAITING FOR                                                                                     DEADLINE
-i-0bad      -        ?               -       cannot be read: phase is \"Wating\"                                                               -
-i-0new      -        ?               -       written by a newer ecs-drain (schema 7), which alone may touch it                               -
-i-0waiting  web      Waiting         3 min   task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)  in 47 h 55 min (hook)
-i-0done     web      Done: TimedOut  30 min  let go at its deadline                                                                          -
+INSTANCE    CLUSTER  PHASE           AGE     TASKS  TARGETS  EXPIRES  STATUS
+i-0bad      -        ?               -       ?      ?        -        cannot be read: phase is \"Wating\"
+i-0new      -        ?               -       ?      ?        -        written by a newer ecs-drain (schema 7), which alone may touch it
+i-0stuck    web      Waiting         22 min  1      0        in 47 h  STUCK for 17 min: task 91105849 of service shop is RUNNING; service shop finds no room: 512 CPU units are missing
+i-0waiting  web      Waiting         5 min   3      1        in 47 h  task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)
+i-0done     web      Done: TimedOut  90 min  0      0        -        let go at its deadline
 ");
     }
 
@@ -342,16 +385,12 @@ i-0done     web      Done: TimedOut  30 min  let go at its deadline             
         assert_eq!(
             table(&[asked(), waiting()], false, now(), screen),
             "\
-INSTANCE    CLUSTER  PHASE    SINCE   WAITING FOR                           DEADLINE               ORIGIN
-i-0asked    web      Waiting  19 min  paused by bob@desk (incident):        -                      operator, terminate
-                                      heartbeats go on, and nothing else
-                                      is done until it is resumed; service
-                                      shop finds no room: 512 CPU units
-                                      are missing
-                                      task 0a1b is protected until 22:40
-i-0waiting  web      Waiting  3 min   task 0a1b of service shop and 2 more  in 47 h 55 min (hook)  lifecycle-hook
-                                      (failed 2 times: ecs:ListTasks on
-                                      cluster web: throttled)
+INSTANCE    CLUSTER  PHASE    AGE     TASKS  TARGETS  EXPIRES  ORIGIN
+i-0asked    web      Waiting  20 min  1      0        -        operator, terminate
+    paused by bob@desk (incident): heartbeats go on, and nothing else is done until it is resumed; service shop finds no
+    room: 512 CPU units are missing (1 more cause: see describe)
+i-0waiting  web      Waiting  5 min   3      1        in 47 h  lifecycle-hook
+    task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)
 "
         );
     }
@@ -389,33 +428,61 @@ paused: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
     #[test]
     fn more_columns() {
         assert_eq!(table(&records(), true, now(), Screen::default()), "\
-INSTANCE    CLUSTER  PHASE           SINCE   WAITING FOR                                                                                     DEADLINE               ORIGIN          ACCOUNT       REGION     GROUP    HOOK       TASKS LEFT  TARGETS LEFT  CONTROLLER
-i-0bad      -        ?               -       cannot be read: phase is \"Wating\"                                                               -                      -               123456789012  eu-west-1  -        -          -           -             -
-i-0new      -        ?               -       written by a newer ecs-drain (schema 7), which alone may touch it                               -                      -               123456789012  eu-west-1  -        -          -           -             -
-i-0waiting  web      Waiting         3 min   task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)  in 47 h 55 min (hook)  lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  3           1             default
-i-0done     web      Done: TimedOut  30 min  let go at its deadline                                                                          -                      lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  0           0             default
+INSTANCE    CLUSTER  PHASE           AGE     TASKS  TARGETS  EXPIRES  ORIGIN          ACCOUNT       REGION     GROUP    HOOK       CONTROLLER  STATUS
+i-0bad      -        ?               -       ?      ?        -        -               123456789012  eu-west-1  -        -          -           cannot be read: phase is \"Wating\"
+i-0new      -        ?               -       ?      ?        -        -               123456789012  eu-west-1  -        -          -           written by a newer ecs-drain (schema 7), which alone may touch it
+i-0stuck    web      Waiting         22 min  1      0        in 47 h  lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  default     STUCK for 17 min: task 91105849 of service shop is RUNNING; service shop finds no room: 512 CPU units are missing
+i-0waiting  web      Waiting         5 min   3      1        in 47 h  lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  default     task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)
+i-0done     web      Done: TimedOut  90 min  0      0        -        lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  default     let go at its deadline
 ");
     }
 
     #[test]
-    fn a_narrow_terminal_wraps_and_a_heading_is_set_off() {
-        let screen = Screen { width: Some(100), colour: true, terminal: true };
+    fn on_a_narrow_terminal_the_status_is_below_and_a_heading_is_set_off() {
+        let screen = Screen { width: Some(80), colour: true, terminal: true };
         assert_eq!(
             table(&records(), false, now(), screen),
             "\
-\u{1b}[1mINSTANCE    CLUSTER  PHASE           SINCE   WAITING FOR                     DEADLINE\u{1b}[0m
-i-0bad      -        ?               -       cannot be read: phase is        -
-                                             \"Wating\"
-i-0new      -        ?               -       written by a newer ecs-drain    -
-                                             (schema 7), which alone may
-                                             touch it
-i-0waiting  web      Waiting         3 min   task 0a1b of service shop and   in 47 h 55 min (hook)
-                                             2 more (failed 2 times:
-                                             ecs:ListTasks on cluster web:
-                                             throttled)
-i-0done     web      Done: TimedOut  30 min  let go at its deadline          -
+\u{1b}[1mINSTANCE    CLUSTER  PHASE           AGE     TASKS  TARGETS  EXPIRES\u{1b}[0m
+i-0bad      -        ?               -       ?      ?        -
+    cannot be read: phase is \"Wating\"
+i-0new      -        ?               -       ?      ?        -
+    written by a newer ecs-drain (schema 7), which alone may touch it
+i-0stuck    web      Waiting         22 min  1      0        in 47 h
+    STUCK for 17 min: task 91105849 of service shop is RUNNING; service shop
+    finds no room: 512 CPU units are missing
+i-0waiting  web      Waiting         5 min   3      1        in 47 h
+    task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on
+    cluster web: throttled)
+i-0done     web      Done: TimedOut  90 min  0      0        -
+    let go at its deadline
 "
         );
+    }
+
+    #[test]
+    fn the_pages_show_what_it_prints() {
+        let screen = Screen { width: Some(80), colour: false, terminal: true };
+        let shown = table(&[waiting(), stuck()], false, now(), screen);
+        for page in ["README.md", "docs/use.md"] {
+            let text = std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+            assert!(text.contains(&shown), "{page} has another table than:\n{shown}");
+        }
+    }
+
+    /// What was not read yet is no 0.
+    #[test]
+    fn what_was_not_read_is_not_counted() {
+        let (_, Read::Record(mut record)) = waiting() else { panic!("a record") };
+        record.shown.targets_left_count = 0;
+        assert_eq!(left(&record), ("3".to_owned(), "?".to_owned()));
+        record.obligations.clear();
+        assert_eq!(left(&record), ("3".to_owned(), "0".to_owned()));
+        record.stage = Stage::Pending;
+        record.shown.tasks_left_count = 0;
+        assert_eq!(left(&record), ("?".to_owned(), "?".to_owned()));
+        record.stage = Stage::Verifying;
+        assert_eq!(left(&record), ("0".to_owned(), "0".to_owned()));
     }
 
     #[test]
@@ -423,7 +490,7 @@ i-0done     web      Done: TimedOut  30 min  let go at its deadline          -
         let values: Vec<serde_json::Value> = serde_json::from_str(&json(&records()).unwrap()).unwrap();
         assert_eq!(values[0]["outcome"], "TimedOut");
         assert_eq!(values[1]["phase"], "Waiting");
-        assert_eq!(values[2], serde_json::json!({ "key": "123456789012/eu-west-1/i-0new", "newer_schema": 7 }));
-        assert_eq!(values[3]["unreadable"], "phase is \"Wating\"");
+        assert_eq!(values[3], serde_json::json!({ "key": "123456789012/eu-west-1/i-0new", "newer_schema": 7 }));
+        assert_eq!(values[4]["unreadable"], "phase is \"Wating\"");
     }
 }

@@ -95,6 +95,22 @@ fn intent(result: ActionResult, outcome: Outcome, minutes_ago: i64) -> Intent {
     Intent { result, outcome, reason: "the deadline passed".to_owned(), at: ago(minutes_ago) }
 }
 
+/// A drain that is stuck.
+pub fn stuck() -> (String, Read) {
+    let mut record = opened("i-0stuck", 22, None);
+    record.stage = Stage::Waiting;
+    record.phase_since = ago(21);
+    record.shown.why = "TasksLeft".to_owned();
+    record.shown.stuck_since = Some(ago(17));
+    record.shown.causes = vec![Note { name: "NoRoom".to_owned(), text: "no room".to_owned() }];
+    record.shown.message =
+        "task 91105849128e2fca87298cac4bb31e7a of service shop is RUNNING; service shop finds no room: \
+                            512 CPU units are missing"
+            .to_owned();
+    record.shown.tasks_left_count = 1;
+    (record.key(), Read::Record(Box::new(record)))
+}
+
 /// A drain that has ended.
 pub fn done() -> (String, Read) {
     let mut record = opened("i-0done", 90, Some(SignedDuration::from_hours(1)));

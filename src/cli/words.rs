@@ -54,6 +54,17 @@ pub fn length(span: SignedDuration) -> String {
     }
 }
 
+/// A length of time in one unit, for columns: `45 s`, `90 min`, `47 h`, `3 d`. Rounded down.
+pub fn brief(span: SignedDuration) -> String {
+    let seconds = span.as_secs().max(0);
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..=172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86400),
+    }
+}
+
 /// When something will be, or was: `in 40 min`, `12 min ago`.
 pub fn when(then: Timestamp, now: Timestamp) -> String {
     if then >= now { format!("in {}", length(then.duration_since(now))) } else { format!("{} ago", age(then, now)) }
@@ -64,9 +75,60 @@ pub fn iso(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// A text in which ids of 32 hexadecimal digits, those of tasks for instance, are cut to what tells them apart.
+pub fn short(text: &str) -> String {
+    let mut short = String::with_capacity(text.len());
+    for piece in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let word = piece.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        if word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit()) {
+            short.push_str(&piece[..8]);
+            short.push_str(&piece[32..]);
+        } else {
+            short.push_str(piece);
+        }
+    }
+    short
+}
+
+/// A text in lines of at most so many columns, broken between words.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::<String>::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut().filter(|line| line.chars().count() + 1 + word.chars().count() <= width) {
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lengths_of_time_in_columns() {
+        let brief = |seconds: i64| brief(SignedDuration::from_secs(seconds));
+        assert_eq!([119, 120, 7199, 7200, 172_800].map(brief), ["119 s", "2 min", "119 min", "2 h", "48 h"]);
+        assert_eq!([172_801, -5].map(brief), ["2 d", "0 s"]);
+    }
+
+    #[test]
+    fn ids_are_cut_to_what_tells_them_apart() {
+        let text = "task 91105849128e2fca87298cac4bb31e7a, of service api (91105849128e2fca87298cac4bb31e7b)";
+        assert_eq!(short(text), "task 91105849, of service api (91105849)");
+        assert_eq!(short("i-00de36304a42b1541 in deadbeef"), "i-00de36304a42b1541 in deadbeef");
+    }
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("longer-than-that it is", 7), ["longer-than-that", "it is"]);
+        assert!(wrapped("", 7).is_empty());
+    }
 
     #[test]
     fn lengths_of_time() {

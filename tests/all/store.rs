@@ -114,6 +114,7 @@ fn record(instance: &str) -> Record {
     record.orders.pause = Some(order("Bob"));
     record.orders.requests = vec!["20260105T090000250-1".into()];
     record.shown.causes = vec![Note { name: "NoRoom".into(), text: "there is no room".into() }];
+    record.shown.stuck_since = Some(now);
     record.shown.tasks_left = vec!["arn:aws:ecs:us-east-1:123456789012:task/web/1".into()];
     record.shown.tasks_left_count = 1;
     let (result, outcome) = (ActionResult::Continue, Outcome::Drained);
@@ -422,6 +423,7 @@ requested: {at: "2026-01-05T09:00:00.25Z", by: "Ada", reason: "kernel update"}
 requests: ["20260105T090000250-1"]
 schema: 1
 strategy: "drain"
+stuck_since: "2026-01-05T09:00:00.25Z"
 targets_left: []
 targets_left_count: 0
 tasks_left: ["arn:aws:ecs:us-east-1:123456789012:task/web/1"]
