@@ -127,7 +127,7 @@ async fn footer(store: &Store, now: Timestamp) -> String {
         Ok(None) => "which no process leads now".to_owned(),
         Err(_) => "whose leader cannot be read".to_owned(),
     };
-    plain(&format!("read at {}; controller {}, {leads}", iso(now), store.controller())) + "\n"
+    format!("\n{}\n", plain(&format!("read at {}; controller {}, {leads}", iso(now), store.controller())))
 }
 
 /// What the controller cannot read, a line each.

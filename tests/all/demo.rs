@@ -1,7 +1,9 @@
 //! The demo, its whole story at full speed.
 
 use crate::harness::seconds;
-use ecs_drain_demo::{Ending, Lines, Options, Picture, run};
+use clap::Parser;
+use ecs_drain::cli::Cli;
+use ecs_drain_demo::{Ending, Lines, Options, Picture, commands, run};
 use ecs_drain_state::Outcome;
 use jiff::Timestamp;
 use std::path::Path;
@@ -65,4 +67,18 @@ fn the_picture_of_the_readme_is_what_the_demo_shows() {
     }
     let kept = std::fs::read_to_string(&file).expect("docs/demo.svg");
     assert!(kept == drawn, "docs/demo.svg is old; ECS_DRAIN_WRITE=1 cargo test --test all demo draws it anew");
+}
+
+/// Whoever pastes them must not start the demo once more.
+#[test]
+fn the_commands_for_another_terminal_are_those_of_ecs_drain() {
+    let text = commands("http://127.0.0.1:1", Some("i-0123456789abcdef0"));
+    let ours: Vec<&str> = text.lines().filter(|line| line.contains(" get ")).collect();
+    assert_eq!(ours.len(), 2, "{text}");
+    for line in ours {
+        let (program, arguments) = line.split_once(" get ").expect("get");
+        assert!(program == "cargo run --quiet --" || program.ends_with("/ecs-drain"), "{line}");
+        let words = ["ecs-drain", "get"].into_iter().chain(arguments.split_whitespace());
+        assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+    }
 }

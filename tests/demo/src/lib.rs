@@ -27,6 +27,7 @@ pub use ending::Ending;
 pub use picture::Picture;
 pub use play::run;
 pub use screen::Live;
+pub use serve::commands;
 pub use view::{Happening, Lines, Opening, Row, Snapshot, View};
 
 use ecs_drain::controller::RunError;

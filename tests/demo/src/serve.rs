@@ -60,9 +60,16 @@ impl Drop for Server {
     }
 }
 
+/// How `ecs-drain` is called: what was built beside the demo, or else by cargo.
+fn program() -> String {
+    let beside = std::env::current_exe().ok().map(|demo| demo.with_file_name("ecs-drain"));
+    let built = beside.filter(|program| program.exists());
+    built.map_or_else(|| "cargo run --quiet --".to_owned(), |program| program.display().to_string())
+}
+
 /// Commands that reach it; `stays` is an instance that is still in service.
 pub fn commands(url: &str, stays: Option<&str>) -> String {
-    let program = std::env::args().next().unwrap_or_else(|| "ecs-drain".to_owned());
+    let program = program();
     let aws = format!("aws --endpoint-url {url}");
     // Version 1 of the aws command line knows only the second name of the region's variable.
     let mut text = format!(
