@@ -101,6 +101,9 @@ pub struct Left {
     pub first: String,
 }
 
+/// How a reason ends that is there until something was read for the first time.
+const NOT_YET: &str = " yet";
+
 impl Why {
     /// One word for it, from a closed list: what metrics and filters use.
     pub fn name(&self) -> &'static str {
@@ -145,7 +148,12 @@ impl Why {
 
     /// Returns whether something was not read yet, and nothing has failed.
     pub(crate) fn waits_for_first_read(&self) -> bool {
-        matches!(self, Why::Unknown(what) if what.ends_with(" yet"))
+        matches!(self, Why::Unknown(what) if what.ends_with(NOT_YET))
+    }
+
+    /// The same by [`Why::name`] and the sentence.
+    pub(crate) fn told_waits_for_first_read(name: &str, message: &str) -> bool {
+        name == "Unknown" && message.ends_with(NOT_YET)
     }
 
     /// The same by [`Why::name`].

@@ -396,6 +396,8 @@ fn must_save(before: &Record, after: &Record, why: &Why, now: Timestamp) -> bool
     lasting
         || causes(was) != causes(is)
         || was.stuck_since.is_some() != is.stuck_since.is_some()
+        // A phase that was entered before all was read gets its reason as soon as there is one.
+        || (Why::told_waits_for_first_read(&was.why, &was.message) && was.why != is.why)
         || differ(before, after)
         || (display(was) != display(is) && later(before.updated_at, REFRESH) <= now)
         || (was.why != is.why && matches!(why, Why::TargetsLeft(_)) && later(before.updated_at, REFRESH_WHY) <= now)
