@@ -335,7 +335,7 @@ variable "strategy" {
 }
 
 variable "standalone_stop_after" {
-  description = "How long tasks of no service are waited for before they are stopped, such as `30m`. Null: for ever."
+  description = "How long standalone tasks are waited for before they are stopped, such as `30m`. Null: for ever."
   type        = string
   default     = null
 

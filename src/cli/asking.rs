@@ -258,7 +258,7 @@ impl Desk {
     }
 }
 
-/// `i-0123: paused: heartbeats go on …`.
+/// `i-0123: paused: heartbeats continue …`.
 fn line(request: &Request, answer: &Answer) -> String {
     let refused = if answer.refused { "refused: " } else { "" };
     plain(&format!("{}: {refused}{}", request.instance_id, answer.text)) + "\n"

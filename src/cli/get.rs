@@ -375,7 +375,7 @@ i-0bad      -        ?               -       ?      ?        -        cannot be 
 i-0new      -        ?               -       ?      ?        -        written by a newer ecs-drain (schema 7), which alone may touch it
 i-0stuck    web      Waiting         22 min  1      0        in 47 h  STUCK for 17 min: task 91105849 of service shop is RUNNING; service shop finds no room: 512 CPU units are missing
 i-0waiting  web      Waiting         5 min   3      1        in 47 h  task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)
-i-0done     web      Done: TimedOut  90 min  0      0        -        let go at its deadline
+i-0done     web      Done: TimedOut  90 min  0      0        -        released at its deadline
 ");
     }
 
@@ -387,8 +387,8 @@ i-0done     web      Done: TimedOut  90 min  0      0        -        let go at 
             "\
 INSTANCE    CLUSTER  PHASE    AGE     TASKS  TARGETS  EXPIRES  ORIGIN
 i-0asked    web      Waiting  20 min  1      0        -        operator, terminate
-    paused by bob@desk (incident): heartbeats go on, and nothing else is done until it is resumed; service shop finds no
-    room: 512 CPU units are missing (1 more cause: see describe)
+    paused by bob@desk (incident): heartbeats continue, all else waits until it is resumed; service shop finds no room:
+    512 CPU units are missing (1 more cause: see describe)
 i-0waiting  web      Waiting  5 min   3      1        in 47 h  lifecycle-hook
     task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)
 "
@@ -433,7 +433,7 @@ i-0bad      -        ?               -       ?      ?        -        -         
 i-0new      -        ?               -       ?      ?        -        -               123456789012  eu-west-1  -        -          -           written by a newer ecs-drain (schema 7), which alone may touch it
 i-0stuck    web      Waiting         22 min  1      0        in 47 h  lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  default     STUCK for 17 min: task 91105849 of service shop is RUNNING; service shop finds no room: 512 CPU units are missing
 i-0waiting  web      Waiting         5 min   3      1        in 47 h  lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  default     task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)
-i-0done     web      Done: TimedOut  90 min  0      0        -        lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  default     let go at its deadline
+i-0done     web      Done: TimedOut  90 min  0      0        -        lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  default     released at its deadline
 ");
     }
 
@@ -455,7 +455,7 @@ i-0waiting  web      Waiting         5 min   3      1        in 47 h
     task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on
     cluster web: throttled)
 i-0done     web      Done: TimedOut  90 min  0      0        -
-    let go at its deadline
+    released at its deadline
 "
         );
     }

@@ -93,7 +93,7 @@ pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Re
     for place in places {
         desk.store.set_pause(&place, Some(&order)).await?;
         let place = plain(&called(&place));
-        writeln!(out, "{place} is paused: heartbeats go on, and nothing else, until it is resumed")?;
+        writeln!(out, "{place} is paused: heartbeats continue, all else waits until it is resumed")?;
     }
     Ok(())
 }

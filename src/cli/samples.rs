@@ -120,7 +120,7 @@ pub fn done() -> (String, Read) {
         expires_at: now().as_second() + 6 * 86400,
     };
     record.phase_since = ago(30);
-    record.shown.message = "let go at its deadline".to_owned();
+    record.shown.message = "released at its deadline".to_owned();
     (record.key(), Read::Record(Box::new(record)))
 }
 
@@ -142,10 +142,9 @@ pub fn asked() -> (String, Read) {
         Note { name: "ProtectedTask".to_owned(), text: "task 0a1b is protected until 22:40".to_owned() },
     ];
     record.shown.why = "Paused".to_owned();
-    record.shown.message =
-        "paused by bob@desk (incident): heartbeats go on, and nothing else is done until it is resumed; \
+    record.shown.message = "paused by bob@desk (incident): heartbeats continue, all else waits until it is resumed; \
                       service shop finds no room: 512 CPU units are missing"
-            .to_owned();
+        .to_owned();
     record.shown.tasks_left = vec!["task 0a1b of service shop".to_owned()];
     record.shown.tasks_left_count = 1;
     record.history.truncate(1);
@@ -169,9 +168,7 @@ pub fn retained() -> (String, Read) {
     record.retained_at = Some(ago(39));
     record.shown.why = "Retained".to_owned();
     record.shown.message =
-        "abandoned at its deadline; its group keeps it (Terminating:Retained) for a look, until someone \
-                      terminates it"
-            .to_owned();
+        "abandoned at its deadline; its group keeps it (Terminating:Retained) until it is terminated".to_owned();
     (record.key(), Read::Record(Box::new(record)))
 }
 

@@ -345,7 +345,7 @@ History
         assert_eq!(sheet(&key, &read, now(), Screen::default()), "\
 Instance:       i-0done in eu-west-1, account 123456789012
 Phase:          Done: TimedOut, since 2023-11-14T21:43:20Z (30 min ago)
-Ended:          let go at its deadline
+Ended:          released at its deadline
 Intent:         CONTINUE, to end as TimedOut, decided 2023-11-14T21:43:20Z (30 min ago): the deadline passed
 Deadline:       2023-11-14T21:43:20Z (30 min ago)
 Record expires: 2023-11-20T22:13:20Z (in 6 d)
@@ -371,7 +371,7 @@ History
         assert_eq!(sheet(&key, &read, now(), Screen::default()), "\
 Instance:       i-0asked in eu-west-1, account 123456789012
 Phase:          Waiting, since 2023-11-14T21:54:20Z (19 min ago)
-Waiting for:    paused by bob@desk (incident): heartbeats go on, and nothing else is done until it is resumed; service shop finds no room: 512 CPU units are missing
+Waiting for:    paused by bob@desk (incident): heartbeats continue, all else waits until it is resumed; service shop finds no room: 512 CPU units are missing
 Paused by:      bob@desk (incident), 2023-11-14T22:11:20Z (2 min ago)
 Next:           nothing, until it is resumed
 Deadline:       none
@@ -404,7 +404,7 @@ History
         assert_eq!(sheet(&key, &read, now(), Screen::default()), "\
 Instance:       i-0kept in eu-west-1, account 123456789012
 Phase:          Completing, since 2023-11-14T21:33:20Z (40 min ago)
-Waiting for:    abandoned at its deadline; its group keeps it (Terminating:Retained) for a look, until someone terminates it
+Waiting for:    abandoned at its deadline; its group keeps it (Terminating:Retained) until it is terminated
 Retained:       since 2023-11-14T21:34:20Z (39 min ago)
 Next:           once someone terminates it: its next wait ends with CONTINUE
 Intent:         ABANDON, to end as Abandoned, decided 2023-11-14T21:33:20Z (40 min ago): the deadline passed

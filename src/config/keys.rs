@@ -295,7 +295,7 @@ pub const KEYS: &[Key] = &[
         name: "standalone_tasks",
         kind: Kind::Text("`\"wait\"`, or `{ stop_after = \"10m\" }`"),
         default: "\"wait\"",
-        meaning: "What happens to tasks of no service, which `DRAINING` does not touch: wait for them, or stop them once \
+        meaning: "What happens to standalone tasks, which `DRAINING` does not touch: wait for them, or stop them once \
                   the drain has waited for them this long.",
     },
     Key {

@@ -11,7 +11,7 @@ pub struct Policy {
     pub strategy: Strategy,
     /// Whether tasks of daemon services hold a drain up.
     pub daemon_tasks: DaemonTasks,
-    /// What happens to tasks of no service.
+    /// What happens to standalone tasks.
     pub standalone_tasks: StandaloneTasks,
     /// What happens to an instance that is in no cluster.
     pub not_in_cluster: NotInCluster,
@@ -84,7 +84,7 @@ pub enum DaemonTasks {
     Wait,
 }
 
-/// What happens to tasks of no service, which `DRAINING` does not touch.
+/// What happens to standalone tasks, which `DRAINING` does not touch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StandaloneTasks {
     /// They are waited for, however long they run.

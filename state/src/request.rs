@@ -340,12 +340,12 @@ fn pause(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Appl
     next.orders.pause = Some(order);
     let late = match &next.intent() {
         Some(_) if next.phase() == Phase::Completing && next.retained_at.is_none() => {
-            " (it was about to be let go: what Auto Scaling was told before now is not called back)"
+            " (it was about to be released: a completion that Auto Scaling has is not called back)"
         }
         Some(_) | None => "",
     };
     let limit = next.global_limit.map_or_else(String::new, |at| format!("; its hook's limit stays {at:.0}"));
-    Ok(format!("paused: heartbeats go on, and nothing else, until it is resumed{late}{limit}"))
+    Ok(format!("paused: heartbeats continue, all else waits until it is resumed{late}{limit}"))
 }
 
 fn resume(next: &mut Record, order: &Order, around: &Circumstances<'_>) -> Result<String, Applied> {

@@ -167,73 +167,81 @@ impl fmt::Display for Why {
         match self {
             Why::Seen => f.write_str("seen; nothing was done to it yet"),
             Why::WaitsForTurn { running, limit, ahead } => {
-                write!(f, "waits for its turn: {running} of at most {limit} drains of its cluster go on")?;
+                write!(f, "waits for its turn: {running} of at most {limit} drains of its cluster run")?;
                 match ahead {
-                    0 => f.write_str(", and it is the next"),
-                    n => write!(f, ", and {n} come before it"),
+                    0 => f.write_str("; it is the next"),
+                    n => write!(f, "; {n} before it"),
                 }
             }
             Why::Paused(by) => {
-                write!(f, "paused by {by}: heartbeats go on, and nothing else is done until it is resumed")
+                write!(f, "paused by {by}: heartbeats continue, all else waits until it is resumed")
             }
             Why::NotInCluster { left } => {
-                write!(f, "in no cluster; it is let go in {} unless it registers", Span(*left))
+                write!(f, "in no cluster; released in {} unless it registers", Span(*left))
             }
-            Why::HeldNotInCluster => f.write_str("in no cluster, and the policy says to hold it"),
-            Why::AskedToDrain => f.write_str("asked ECS to place nothing more on it; waiting for it to show DRAINING"),
+            Why::HeldNotInCluster => f.write_str("in no cluster; held by policy (not_in_cluster)"),
+            Why::AskedToDrain => f.write_str("asked ECS for DRAINING; waiting until ECS shows it"),
             Why::BeforeDeregistration { tasks } => write!(f, "before it is deregistered: {tasks}"),
             Why::ListsOnceMore { left } if left.is_zero() => {
-                f.write_str("before it is deregistered, its tasks are listed once more")
+                f.write_str("its tasks are listed again before it is deregistered")
             }
             Why::ListsOnceMore { left } => {
-                write!(f, "before it is deregistered, its tasks are listed once more, in {}", Span(*left))
+                write!(f, "its tasks are listed again in {}, before it is deregistered", Span(*left))
             }
             Why::AskedToDeregister => f.write_str("asked ECS to deregister it; waiting for it to be gone"),
             Why::TasksLeft(left) => write!(f, "{left}"),
             Why::LongestDelay { left } => write!(
                 f,
-                "its containers may run on although ECS calls the tasks stopped; they are given another {}",
+                "ECS reports its tasks as stopped, but containers may still run; waiting another {}",
                 Span(*left)
             ),
             Why::TargetsLeft(left) => write!(f, "{left}"),
             Why::NetworkSettling { left } => {
-                write!(f, "all is gone; a network load balancer may send new connections for another {}", Span(*left))
+                write!(
+                    f,
+                    "no task or target left; a network load balancer may send new connections for another {}",
+                    Span(*left)
+                )
             }
-            Why::Settling { left } if left.is_zero() => f.write_str("all is gone; the first look of the proof is due"),
-            Why::Settling { left } => write!(f, "all is gone; the proof begins in {}", Span(*left)),
-            Why::SecondLook { left } if left.is_zero() => f.write_str("all is gone; the second look is due"),
-            Why::SecondLook { left } => write!(f, "all is gone; the second look comes in {}", Span(*left)),
+            Why::Settling { left } if left.is_zero() => f.write_str("no task or target left; the first check is due"),
+            Why::Settling { left } => write!(f, "no task or target left; the first check is in {}", Span(*left)),
+            Why::SecondLook { left } if left.is_zero() => {
+                f.write_str("no task or target left; the second check is due")
+            }
+            Why::SecondLook { left } => write!(f, "no task or target left; the second check is in {}", Span(*left)),
             Why::LookingForRegistrations => {
-                f.write_str("all is gone; every cluster is searched once more for a second registration")
+                f.write_str("no task or target left; every cluster is searched for a second registration")
             }
-            Why::Completing(outcome) => write!(f, "telling Auto Scaling to go on ({outcome})"),
+            Why::Completing(outcome) => write!(f, "completing the lifecycle action ({outcome})"),
             Why::TerminationAsked => f.write_str("drained; its group was asked to terminate it"),
             Why::Terminating => f.write_str("drained; its group terminates it"),
             Why::WaitsForItsEnd => {
                 f.write_str("drained; waiting for the interruption that was announced, or for its group to take it")
             }
             Why::Retained => f.write_str(
-                "abandoned at its deadline; its group keeps it (Terminating:Retained) for a look, until someone \
-                 terminates it",
+                "abandoned at its deadline; its group keeps it (Terminating:Retained) until it is terminated",
             ),
             Why::Unknown(what) => write!(f, "cannot tell: {what}"),
-            Why::ActiveAgain => f.write_str("someone made the container instance ACTIVE again; draining it once more"),
+            Why::ActiveAgain => f.write_str("the container instance became ACTIVE again; draining it again"),
             Why::HeldPastDeadline(why) => write!(f, "past its deadline, held by policy: {why}"),
-            Why::WaitingForReturn(state) => write!(f, "it lives on ({state}); waiting for it to be in service again"),
+            Why::WaitingForReturn(state) => {
+                write!(f, "the instance is kept ({state}); waiting until it is in service again")
+            }
             Why::AskedToReturn => f.write_str("asked ECS to make it ACTIVE again"),
             Why::Done(outcome) => write!(
                 f,
                 "{}",
                 match outcome {
-                    Outcome::Drained => "drained: every task and registration was seen gone",
-                    Outcome::TimedOut => "let go at its deadline",
+                    Outcome::Drained => "drained: every task and target was seen gone",
+                    Outcome::TimedOut => "released at its deadline",
                     Outcome::Abandoned => "abandoned at its deadline",
-                    Outcome::Forced => "let go by order",
-                    Outcome::NotInCluster => "let go: it is in no cluster",
-                    Outcome::Cancelled => "cancelled: a DRAINING of ours is undone where the instance lives on",
+                    Outcome::Forced => "released by an operator, whatever was left",
+                    Outcome::NotInCluster => "released: it is in no cluster",
+                    Outcome::Cancelled =>
+                        "cancelled: the DRAINING that ecs-drain set is undone where the instance is kept",
                     Outcome::InstanceGone => "the instance no longer exists",
                     Outcome::WaitLost =>
-                        "its wait ended without us: the hook was deleted, timed out, or another hook abandoned",
+                        "the wait ended before ecs-drain released it: the hook was deleted or timed out, or another hook abandoned it",
                 }
             ),
         }

@@ -524,7 +524,7 @@ fn sample(instance: &str) -> Record {
     Record::open(opening, "2026-01-05T09:00:00Z".parse().unwrap())
 }
 
-/// An instance that a task of no service keeps busy for hours.
+/// An instance that a standalone task keeps busy for hours.
 const LONG: Scenario = Scenario {
     name: "long",
     world: |cloud| {

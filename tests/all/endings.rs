@@ -10,7 +10,7 @@ use ecs_drain::store::Store;
 use ecs_drain_state::request::What;
 use ecs_drain_state::{Outcome, Phase};
 
-/// A task of no service is stopped once its grace is over.
+/// A standalone task is stopped once its grace is over.
 pub const STANDALONE_STOPPED: Scenario = Scenario {
     name: "standalone-stopped",
     config: "[policy]\nstandalone_tasks = { stop_after = \"20s\" }\n",

@@ -176,7 +176,7 @@ fn a_registration_while_auto_scaling_cannot_be_told_is_found() {
     assert_eq!((record.container_instances.len(), record.outcome()), (2, Some(Outcome::Drained)), "{record:#?}");
 }
 
-/// A task of no service that takes four minutes to stop.
+/// A standalone task that takes four minutes to stop.
 fn slow_job(cloud: &mut Cloud) -> String {
     let mut job = StandaloneSpec::new("web", "job").on(A);
     job.task.stop_time = seconds(240);

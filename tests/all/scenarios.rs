@@ -107,7 +107,7 @@ pub const IP_AND_CLASSIC: Scenario = Scenario {
     meanwhile: nothing,
 };
 
-/// A daemon that runs to the end, and a task of no service that ends by itself.
+/// A daemon that runs to the end, and a standalone task that ends by itself.
 pub const DAEMON_AND_STANDALONE: Scenario = Scenario {
     name: "daemon-and-standalone",
     config: "",
@@ -246,7 +246,7 @@ fn ip_targets_and_classic_load_balancers_are_seen_gone() {
 #[test]
 fn a_daemon_does_not_hold_a_drain_up_and_a_standalone_task_does() {
     let ended = good(&DAEMON_AND_STANDALONE);
-    assert!(ended.at(A).unwrap() >= aws_simulator::BEGIN + seconds(120), "the task of no service was waited for");
+    assert!(ended.at(A).unwrap() >= aws_simulator::BEGIN + seconds(120), "the standalone task was waited for");
     assert_eq!(ended.count("StopTask"), 0);
 }
 

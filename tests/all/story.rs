@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-/// A task of no service keeps the instance busy for so long that a test can do things meanwhile.
+/// A standalone task keeps the instance busy for so long that a test can do things meanwhile.
 pub fn busy(cloud: &mut Cloud, busy_for: Duration) {
     cluster(cloud, &[A, B]);
     cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(busy_for)).unwrap();

@@ -128,7 +128,7 @@ class Fleet:
         )  # fmt: skip
 
     def make_services(self, standalone):
-        """A replica service behind both balancers, a daemon service, and perhaps a task of no service."""
+        """A replica service behind both balancers, a daemon service, and perhaps a standalone task."""
         ports = {"containerName": "web", "containerPort": 80}
         balancers = [{"targetGroupArn": self.target_group, **ports}, {"loadBalancerName": self.name, **ports}]
         self.service("web", "REPLICA", "--load-balancers", json.dumps(balancers))

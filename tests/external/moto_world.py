@@ -46,7 +46,7 @@ class Delays:
     # From DEACTIVATING until the load balancer has let go of the target. ECS waits for that on the real AWS; here the
     # two are apart on purpose, since targets that outlive their task have been seen there.
     target: float = 5
-    # From DRAINING until a task of no service ends by itself; None: never.
+    # From DRAINING until a standalone task ends by itself; None: never.
     standalone: float | None = None
 
 

@@ -209,7 +209,7 @@ class Scenario:
 
 
 def plain(clouds, report):
-    """One instance, with a task of no service that ends after 20 s and targets that stay long after their tasks."""
+    """One instance, with a standalone task that ends after 20 s and targets that stay long after their tasks."""
     it = Scenario(clouds, report, "plain", standalone=20, target=80)
     it.controller.start()
     leaving, staying = it.fleet.instances

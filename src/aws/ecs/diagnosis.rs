@@ -187,7 +187,7 @@ impl Ecs {
                 Err(error) if error.code.as_deref() == Some(UNSUPPORTED) => return Ok(BTreeMap::new()),
                 answer => unless_absent(answer)?,
             };
-            // A failure, of a task of no service for instance, says nothing about protection.
+            // A failure, of a standalone task for instance, says nothing about protection.
             let Some(answer) = answer else { return Ok(BTreeMap::new()) };
             protection.extend(answer.protected_tasks.unwrap_or_default().into_iter().filter_map(views::protection));
         }

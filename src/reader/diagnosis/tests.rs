@@ -241,7 +241,7 @@ async fn deployments_that_wait_are_causes() {
     assert_eq!(seen.lock().unwrap().iter().filter(|operation| *operation == "DescribeServiceDeployments").count(), 1);
 }
 
-/// A task of no service, and a daemon that is not waited for, need no call at all.
+/// A standalone task, and a daemon that is not waited for, need no call at all.
 #[tokio::test(start_paused = true)]
 async fn what_needs_no_reading_reads_nothing() {
     let (session, seen) = session(|operation, _| panic!("{operation} was asked for")).await;

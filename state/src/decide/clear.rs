@@ -144,11 +144,11 @@ pub(super) fn describe_target(obligation: &Obligation, state: &str, draining: bo
 }
 
 pub(crate) fn describe_task(arn: &str, task: &TaskSight) -> String {
-    let of = match &task.kind {
-        TaskKind::Replica(service) | TaskKind::Daemon(service) => format!("of service {service}"),
-        TaskKind::Standalone => "of no service".to_owned(),
+    let named = match &task.kind {
+        TaskKind::Replica(service) | TaskKind::Daemon(service) => format!("task {} of service {service}", id(arn)),
+        TaskKind::Standalone => format!("standalone task {}", id(arn)),
     };
     let protected =
         task.protected_until.map(|until| format!(", protected from scale-in until {until:.0}")).unwrap_or_default();
-    format!("task {} {of} is {}{protected}", id(arn), task.last_status)
+    format!("{named} is {}{protected}", task.last_status)
 }

@@ -74,7 +74,7 @@ fn deregister(draft: &mut Record, view: &View<'_>) -> Step {
     Step::Act(actions, Why::AskedToDeregister, view.policy.poll)
 }
 
-/// Whether any task of no service is left: they hold up a forced deregistration, by policy.
+/// Whether any standalone task is left: they hold up a forced deregistration, by policy.
 pub(super) const fn is_standalone(kind: &TaskKind) -> bool {
     matches!(kind, TaskKind::Standalone)
 }

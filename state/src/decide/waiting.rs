@@ -86,7 +86,7 @@ pub(super) fn stop_standalone(
         .filter(|id| !draft.stopped_tasks.iter().any(|known| known == id))
         .collect();
     if !new.is_empty() {
-        let note = format!("stopping tasks of no service, whose grace is over: {}", new.join(" "));
+        let note = format!("stopping standalone tasks whose grace is over: {}", new.join(" "));
         let new: Vec<String> = new.into_iter().map(str::to_owned).collect();
         draft.note(view.now.wall, note);
         draft.stopped_tasks.extend(new);
@@ -109,7 +109,7 @@ fn longest_delay_left(draft: &Record, view: &View<'_>) -> Duration {
 }
 
 /// After a forced deregistration ECS's word about tasks is no evidence: the containers are given as long as the slowest
-/// balancer drains, so that none is cut off that still serves. Before ours, the tasks of no service have ended and every
+/// balancer drains, so that none is cut off that still serves. Before ours, the standalone tasks have ended and every
 /// registration is known. Before somebody else's, or where something was placed just before ours, nothing is sure, and it is
 /// the default delay at least.
 pub(super) fn floor(draft: &Record, mine: &ContainerInstance, facts: &Facts, policy: &Policy) -> Duration {

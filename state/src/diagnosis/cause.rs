@@ -104,7 +104,7 @@ pub enum Cause {
         /// Until when the first one is protected, if ECS says so.
         until: Option<Timestamp>,
     },
-    /// Tasks of no service, which `DRAINING` does not touch.
+    /// Standalone tasks, which `DRAINING` does not touch.
     StandaloneTask {
         /// Which.
         tasks: Tasks,

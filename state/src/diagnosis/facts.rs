@@ -14,7 +14,7 @@ pub type ServiceKey = (String, String);
 pub struct Facts {
     /// The policy's word on tasks of daemon services.
     pub daemon_tasks: DaemonTasks,
-    /// The policy's word on tasks of no service.
+    /// The policy's word on standalone tasks.
     pub standalone_tasks: StandaloneTasks,
     /// The tasks that are left on the instance; None where they could not be read.
     pub tasks: Option<Vec<TaskFacts>>,

@@ -178,7 +178,7 @@ fn protected(f: &mut fmt::Formatter<'_>, tasks: &Tasks, until: Option<Timestamp>
 }
 
 fn standalone(f: &mut fmt::Formatter<'_>, tasks: &Tasks, stop_after: Option<Duration>) -> fmt::Result {
-    write!(f, "{tasks} is of no service, so DRAINING does not touch it, and ")?;
+    write!(f, "{tasks} is standalone, so DRAINING does not touch it, and ")?;
     match stop_after {
         Some(grace) => write!(f, "the policy stops it once it has been waited for {}", Span(grace)),
         None => f.write_str(

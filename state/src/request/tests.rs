@@ -213,7 +213,7 @@ fn pausing_and_resuming() {
     let held = ordered(&hooked(), |orders| orders.pause = Some(Order { by: "Bob".into(), reason: None, at: now() }));
     let returning = Record { stage: stage(Phase::Returning, Outcome::Drained), ..hooked() };
     let retained = Record { retained_at: Some(now()), ..intending(hooked(), Outcome::Abandoned) };
-    let only_held = "changed: paused: heartbeats go on, and nothing else, until it is resumed; its hook's limit stays 2026-01-05T11:00:00Z";
+    let only_held = "changed: paused: heartbeats continue, all else waits until it is resumed; its hook's limit stays 2026-01-05T11:00:00Z";
     check(&[
         // Nothing of it is about to be let go.
         (Some(returning), What::Pause, only_held),
@@ -222,7 +222,7 @@ fn pausing_and_resuming() {
         (
             Some(intending(asked(Then::Terminate), Outcome::Drained)),
             What::Pause,
-            "changed: paused: heartbeats go on, and nothing else, until it is resumed (it was about to be let go: what Auto Scaling was told before now is not called back)",
+            "changed: paused: heartbeats continue, all else waits until it is resumed (it was about to be released: a completion that Auto Scaling has is not called back)",
         ),
         (Some(held.clone()), What::Pause, "already: it is paused already, by Bob, since 2026-01-05T09:00:00Z"),
         (Some(held), What::Resume, "changed: resumed; it was paused by Bob"),

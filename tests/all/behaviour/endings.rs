@@ -10,7 +10,7 @@ use aws_simulator::spec::StandaloneSpec;
 use aws_simulator::{BEGIN, Cloud, Simulator};
 use ecs_drain_state::{Outcome, Phase, Record};
 
-/// A task of no service that never ends keeps A.
+/// A standalone task that never ends keeps A.
 fn endless(cloud: &mut Cloud) {
     cluster(cloud, &[A, B]);
     cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
@@ -22,7 +22,7 @@ fn at_its_deadline_an_instance_is_held_on_unless_the_policy_says_otherwise() {
     told(&scenario, async |simulator: Simulator, store| {
         let record = until_record(&simulator, &store, "HeldPastDeadline", |r| r.shown.why == "HeldPastDeadline").await;
         assert!(
-            record.shown.message.starts_with("past its deadline, held by policy: task "),
+            record.shown.message.starts_with("past its deadline, held by policy: standalone task "),
             "{}",
             record.shown.message
         );

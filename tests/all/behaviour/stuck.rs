@@ -173,7 +173,7 @@ fn a_replacement_that_fails_its_health_checks_is_named_in_ecss_words() {
 #[test]
 fn a_standalone_task_is_named_with_the_policy_that_would_stop_it() {
     let text = cause_of(&BUSY, "StandaloneTask");
-    assert!(text.contains("is of no service, so DRAINING does not touch it, and the policy waits for it"), "{text}");
+    assert!(text.contains("is standalone, so DRAINING does not touch it, and the policy waits for it"), "{text}");
     assert!(text.contains("standalone_tasks = { stop_after"), "{text}");
 }
 

@@ -253,7 +253,7 @@ impl World {
         Ok(states.collect())
     }
 
-    /// A task of no service on a container instance, running; its ARN.
+    /// A standalone task on a container instance, running; its ARN.
     pub async fn standalone(&self, fleet: &Fleet, member: &Member) -> Told<String> {
         let family = self.family("batch");
         let task = self.start(fleet, member, &family, &format!("family:{family}"), "somebody").await;
@@ -262,7 +262,7 @@ impl World {
         Ok(task)
     }
 
-    /// A task of no service that has a network interface of its own, running; its ARN.
+    /// A standalone task that has a network interface of its own, running; its ARN.
     pub async fn standalone_with_address(&self, fleet: &Fleet) -> Told<String> {
         let task = self.run_with_address(fleet).await.map_err(Complaint::of_making)?;
         self.running(&fleet.cluster, &task).await.map_err(Complaint::of_making)?;

@@ -132,7 +132,7 @@ pub fn choose(cloud: &Cloud, seed: u64) -> Vec<Leaving> {
         }
         leaving.extend(members.into_iter().take(leave).enumerate().map(|(n, instance)| Leaving {
             special: match group {
-                "shop" if n == 0 => Some("runs a report of 7 minutes, a task of no service"),
+                "shop" if n == 0 => Some("runs a report of 7 minutes, a standalone task"),
                 "media" if runs(&instance, "live") => Some("has a target that its balancer drains for 5 minutes"),
                 "batch" if n == 0 => Some("runs an endless task; its deadline is after 10 minutes"),
                 _ => None,

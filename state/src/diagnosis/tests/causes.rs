@@ -37,11 +37,11 @@ fn standalone_tasks() {
         task t2 - RUNNING
         task t3 - RUNNING
         ",
-        "StandaloneTask: task t1 (like 2 more) is of no service, so DRAINING does not touch it, and the policy waits for it: stop it with aws ecs stop-task, or set standalone_tasks = { stop_after = \"30m\" }",
+        "StandaloneTask: task t1 (like 2 more) is standalone, so DRAINING does not touch it, and the policy waits for it: stop it with aws ecs stop-task, or set standalone_tasks = { stop_after = \"30m\" }",
     );
     check(
         "policy standalone=30m\ntask t1 - RUNNING",
-        "StandaloneTask: task t1 is of no service, so DRAINING does not touch it, and the policy stops it once it has been waited for 30 min",
+        "StandaloneTask: task t1 is standalone, so DRAINING does not touch it, and the policy stops it once it has been waited for 30 min",
     );
 }
 

@@ -129,7 +129,7 @@ pub struct Service {
     pub external: bool,
 }
 
-/// A task of no service.
+/// A standalone task.
 #[derive(Clone, Debug)]
 pub struct Task {
     pub cluster: String,
@@ -310,7 +310,7 @@ pub enum Happening {
         instance: String,
     },
     RunTask(Task),
-    /// Someone stops the tasks of no service that run there.
+    /// Someone stops the standalone tasks that run there.
     StopTasks {
         instance: String,
     },

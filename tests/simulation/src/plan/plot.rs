@@ -17,7 +17,7 @@ struct Leaving {
 }
 
 impl Leaving {
-    /// A task of no service that runs there.
+    /// A standalone task that runs there.
     fn task(&self, works: u64) -> Task {
         Task { cluster: self.cluster.clone(), instance: self.instance.clone(), works: Some(works), stop: 30 }
     }

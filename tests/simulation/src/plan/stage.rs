@@ -30,7 +30,7 @@ const UNANSWERED: [Fault; 4] = [Fault::AccessDenied, Fault::FailBefore, Fault::H
 /// A read is answered with the truth of a minute ago.
 const LATE: Fault = Fault::Stale(Duration::from_secs(60));
 
-/// A task of no service on the stage, which works for so long.
+/// A standalone task on the stage, which works for so long.
 fn job(works: u64) -> Happening {
     Happening::RunTask(Task { cluster: CLUSTER.to_owned(), instance: INSTANCE.to_owned(), works: Some(works), stop: 1 })
 }

@@ -97,13 +97,13 @@ fn judge_action(action: &Action, case: &Case, look: &Look, after: &Record) -> Re
         }
         Action::StopTask { .. } => {
             rule(case.policy.standalone_tasks != StandaloneTasks::Wait, "only if the policy says so")?;
-            rule(look.task == "standalone:RUNNING", "only a running task of no service is stopped")
+            rule(look.task == "standalone:RUNNING", "only a running standalone task is stopped")
         }
         Action::Deregister { container_instance: arn, .. } => {
             rule(after.strategy == Strategy::Deregister, "only by that strategy")?;
             rule(ours(arn).is_some_and(|c| c.deregistered_at.is_some()), "its moment is in the record")?;
             rule(case.ripe, "its tasks were listed twice, late enough")?;
-            rule(look.task != "standalone:RUNNING" || is_dead(case, look), "no task of no service is hidden")
+            rule(look.task != "standalone:RUNNING" || is_dead(case, look), "no standalone task is hidden")
         }
         Action::Terminate { .. } => {
             rule(after.lifecycle.is_none(), "what a hook of ours holds is completed, not terminated")?;
