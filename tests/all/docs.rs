@@ -101,7 +101,7 @@ fn every_link_leads_somewhere() {
 }
 
 /// The pages that a person reads first. Others join them as they are rewritten.
-const FIRST_PAGES: [&str; 8] = [
+const FIRST_PAGES: [&str; 9] = [
     "README.md",
     "docs/README.md",
     "docs/comparison.md",
@@ -109,6 +109,7 @@ const FIRST_PAGES: [&str; 8] = [
     "docs/faq.md",
     "docs/install.md",
     "docs/quickstart.md",
+    "docs/security.md",
     "docs/use.md",
 ];
 
