@@ -73,9 +73,9 @@ impl What {
             What::Queue => "its queue cannot be read: Spot interruptions are not heard, all else is found later",
             What::Table => "the table cannot be read: what waits is held, and no drain begins or goes on",
             What::Pauses => "it cannot be read what is paused: what was known holds",
-            What::Lease => "the lease cannot be renewed: nobody acts, and what waits is held",
+            What::Lease => "the lease cannot be renewed: no process acts, and what waits is held",
             What::Unopened => {
-                "an instance waits under a hook of ours, and no drain of it was opened: it is held, and not drained"
+                "an instance waits under an ecs-drain hook, and has no drain: it is held, and not drained"
             }
         }
     }

@@ -104,10 +104,15 @@ pub async fn run(args: &HooksArgs, global: &Global, out: &mut dyn Write) -> Resu
         }
     }
     out.write_all(page(&rows, &fixes, args.print).as_bytes())?;
+    if rows.is_empty() {
+        return Err(Failure::failed(
+            "no group was looked at: correct `groups`, or the region or account of the scopes",
+        ));
+    }
     match rows.iter().filter(|row| !matches!(row.state, State::Right(_))).count() {
         0 => Ok(()),
-        1 => Err(Failure::failed("1 group has no hook of ours as it should be")),
-        n => Err(Failure::failed(format!("{n} groups have no hook of ours as it should be"))),
+        1 => Err(Failure::failed("1 group lacks a correct ecs-drain hook")),
+        n => Err(Failure::failed(format!("{n} groups lack a correct ecs-drain hook"))),
     }
 }
 
@@ -182,7 +187,7 @@ fn page(rows: &[Row], fixes: &[String], print: Print) -> String {
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["GROUP", "REGION", "OUR HOOK", "OTHERS"]);
+    table.set_header(["GROUP", "REGION", "HOOK", "OTHER HOOKS"]);
     for row in rows {
         let others = if row.others.is_empty() { "-".to_owned() } else { row.others.join(", ") };
         table.add_row([plain(&row.group), row.region.clone(), plain(&row.state.words()), plain(&others)]);
@@ -285,7 +290,7 @@ mod tests {
         let rows = [of("web", &[hook("ecs-drain")]), of("batch", &[hook("ecs-drain"), hook("ecs-drain-2")])];
         let told = page(&rows, &[], Print::Aws);
         let lines: Vec<&str> = told.lines().collect();
-        assert!(lines[0].starts_with("GROUP") && lines[0].ends_with("OTHERS"), "{told}");
+        assert!(lines[0].starts_with("GROUP") && lines[0].ends_with("OTHER HOOKS"), "{told}");
         assert!(lines[1].starts_with("web") && lines[1].contains("ecs-drain: right"), "{told}");
         assert!(told.contains("Deleting a hook lets the instances go that wait under it"), "{told}");
         assert_eq!(page(&[], &[], Print::Aws), "no Auto Scaling group is selected\n");

@@ -174,7 +174,10 @@ impl Sheet {
             ),
         );
         if !lifecycle.other_hooks.is_empty() {
-            self.line("Other hooks", format!("{}; each can hold it on after ours", lifecycle.other_hooks.join(", ")));
+            self.line(
+                "Other hooks",
+                format!("{}; each can hold it after the ecs-drain hook", lifecycle.other_hooks.join(", ")),
+            );
         }
         let kept = if lifecycle.retains_abandoned { "; the group keeps it when it is abandoned" } else { "" };
         self.line("After the wait", format!("{}{kept}", after(lifecycle.kind)));
@@ -188,9 +191,10 @@ impl Sheet {
         self.list(
             "Container instances",
             record.container_instances.iter().map(|one| {
-                let ours = if one.draining_is_ours { "; DRAINING is ours" } else { "" };
-                let gone =
-                    one.deregistered_at.map_or_else(String::new, |at| format!("; deregistered by us {}", iso(at)));
+                let ours = if one.draining_is_ours { "; DRAINING was set by ecs-drain" } else { "" };
+                let gone = one
+                    .deregistered_at
+                    .map_or_else(String::new, |at| format!("; deregistered by ecs-drain {}", iso(at)));
                 format!("{}: {}{ours}{gone}", one.cluster, one.arn)
             }),
         );
@@ -320,7 +324,7 @@ Controller:     default
 Record:         generation 1, version 4, written 2023-11-14T22:12:20Z (1 min ago)
 
 Container instances
-  web: arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee; DRAINING is ours
+  web: arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee; DRAINING was set by ecs-drain
 
 Tasks left (3)
   task 0a1b of service shop
@@ -358,7 +362,7 @@ Controller:     default
 Record:         generation 1, version 0, written 2023-11-14T20:43:20Z (1 h 30 min ago)
 
 Container instances
-  web: arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee; DRAINING is ours
+  web: arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee; DRAINING was set by ecs-drain
 
 History
   2023-11-14T20:43:20Z  Pending        seen waiting under hook ecs-drain of group web-asg; container instance of cluster web
@@ -387,7 +391,7 @@ Why it does not move
   ProtectedTask: task 0a1b is protected until 22:40
 
 Container instances
-  web: arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee; DRAINING is ours
+  web: arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee; DRAINING was set by ecs-drain
 
 Tasks left (1)
   task 0a1b of service shop
@@ -414,13 +418,13 @@ Origin:         lifecycle-hook
 Strategy:       drain
 Group:          web-asg
 Hook:           ecs-drain (heartbeat timeout 1 h, global timeout 48 h)
-Other hooks:    backup, inventory; each can hold it on after ours
+Other hooks:    backup, inventory; each can hold it after the ecs-drain hook
 After the wait: the instance is terminated; the group keeps it when it is abandoned
 Controller:     default
 Record:         generation 1, version 0, written 2023-11-14T19:13:20Z (3 h ago)
 
 Container instances
-  web: arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee; DRAINING is ours
+  web: arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c0ffee; DRAINING was set by ecs-drain
 
 History
   2023-11-14T19:13:20Z  Pending        seen waiting under hook ecs-drain of group web-asg; container instance of cluster web

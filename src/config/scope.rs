@@ -63,7 +63,7 @@ impl Groups {
 
 /// Reads every `[[scope]]`.
 pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Vec<Scope> {
-    const NONE: &str = "there is no [[scope]]: name at least one region and the hooks that are ours in it";
+    const NONE: &str = "there is no [[scope]]: name at least one region and the hooks of ecs-drain in it";
     match root.get("scope") {
         None => problems.anywhere(NONE),
         Some(node) if node.is_empty_array() => problems.at(&node.place(), NONE),
@@ -151,8 +151,7 @@ fn name_or_pattern(text: &str) -> Result<(), String> {
 }
 
 fn hooks(node: &Node<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
-    let nodes =
-        node.strings("name at least one hook; without a hook of ours nothing would ever be drained", problems)?;
+    let nodes = node.strings("name at least one hook; without one nothing would ever be drained", problems)?;
     let names: Vec<Option<String>> = nodes.iter().map(|node| node.text(hook_name, problems)).collect();
     names.into_iter().collect()
 }
@@ -163,7 +162,7 @@ fn hook_name(name: &str) -> Result<(), String> {
              to the group"
             .to_owned())
     } else if has_wildcard(name) {
-        Err("hooks are named exactly, without * and ?, so that nobody else's hook is ever completed".to_owned())
+        Err("hooks are named exactly, without * and ?, so that no other hook is ever completed".to_owned())
     } else if name.is_empty() || name.len() > 255 {
         Err("a hook's name has 1 to 255 characters".to_owned())
     } else {

@@ -235,8 +235,8 @@ the configuration has 9 mistakes
   test.toml:1: controller is \"a b\": a controller's name has 1 to 64 letters, digits, dots, underscores or hyphens
   test.toml:2: shutdown is 20: a duration is a string with a unit, such as \"90s\", \"10m\" or \"2h\"
   test.toml:4: scope 1.region is \"Ireland\": a region looks like \"eu-west-1\"
-  test.toml:5: an entry of scope 1.hooks is \"ecs-drain-*\": hooks are named exactly, without * and ?, so that nobody \
-else's hook is ever completed
+  test.toml:5: an entry of scope 1.hooks is \"ecs-drain-*\": hooks are named exactly, without * and ?, so that no \
+other hook is ever completed
   test.toml:5: an entry of scope 1.hooks is \"ecs-managed-draining-termination-hook\": this hook is ECS's own (managed \
 instance draining), and only ECS may complete it; add a hook of your own to the group
   test.toml:6: scope 1.clusters is \"web\": it must be an array, such as [\"web\"]
@@ -251,7 +251,7 @@ that lag)
 fn what_is_missing_is_said() {
     assert_eq!(
         refusal(""),
-        "test.toml: there is no [[scope]]: name at least one region and the hooks that are ours in it"
+        "test.toml: there is no [[scope]]: name at least one region and the hooks of ecs-drain in it"
     );
     assert_eq!(
         refusal("[[scope]]\n"),
@@ -259,7 +259,7 @@ fn what_is_missing_is_said() {
     );
     assert_eq!(
         refusal("[[scope]]\nregion = \"eu-west-1\"\nhooks = []\n"),
-        "test.toml:3: scope 1.hooks is an empty array: name at least one hook; without a hook of ours nothing would ever \
+        "test.toml:3: scope 1.hooks is an empty array: name at least one hook; without one nothing would ever \
          be drained"
     );
     assert_eq!(
@@ -348,7 +348,7 @@ fn a_queue_is_a_url_of_a_standard_queue() {
 /// Otherwise it would start, and work nowhere.
 #[test]
 fn an_empty_list_of_scopes_is_no_scope() {
-    let said = "test.toml:2: there is no [[scope]]: name at least one region and the hooks that are ours in it";
+    let said = "test.toml:2: there is no [[scope]]: name at least one region and the hooks of ecs-drain in it";
     assert_eq!(refusal("\nscope = []\n"), said);
 }
 

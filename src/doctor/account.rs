@@ -84,7 +84,7 @@ impl Look<'_> {
         let chosen: Vec<String> = names.filter(|name| self.scope.clusters.matches(name)).collect();
         if chosen.is_empty() {
             let text = format!("none of the {} clusters here is selected by {}", arns.len(), self.scope.clusters);
-            self.say(Finding::warning(text, "correct `clusters` of this scope, or its region or account"));
+            self.say(Finding::failure(text, "correct `clusters` of this scope, or its region or account"));
         } else {
             self.say(Finding::note(format!("{} of {} clusters are selected", chosen.len(), arns.len())));
         }
@@ -164,7 +164,7 @@ impl Look<'_> {
             all.into_iter().filter(|group| self.scope.groups.selects(&group.name, &group.tags)).collect();
         if selected.is_empty() {
             let text = format!("none of the {count} Auto Scaling groups here is selected by `groups`");
-            self.say(Finding::warning(text, "correct `groups` of this scope, or its region or account"));
+            self.say(Finding::failure(text, "correct `groups` of this scope, or its region or account"));
         }
         let first = selected.first().map_or("ecs-drain-doctor", |group| group.name.as_str());
         self.tried("autoscaling:DescribeWarmPool", autoscaling.warm_pool(first).await);
@@ -191,7 +191,8 @@ impl Look<'_> {
         }
         if !chosen.is_empty() && chosen.iter().all(|chosen| chosen.hook.is_none()) {
             let names: Vec<&str> = self.scope.hooks.iter().map(String::as_str).collect();
-            let text = format!("no selected group has a hook of ours ({}): nothing would be drained", names.join(", "));
+            let text =
+                format!("no selected group has a configured hook ({}): nothing would be drained", names.join(", "));
             self.say(Finding::failure(text, "`ecs-drain hooks` prints what puts it there"));
         }
         chosen
@@ -259,7 +260,7 @@ impl Look<'_> {
                 }
             }
             None => self.say(Finding::note(
-                "heartbeats and completions were not tried: that needs a group with a hook of ours",
+                "heartbeats and completions were not tried: that needs a group with a configured hook",
             )),
         }
         let Some(cluster) = clusters.first() else {

@@ -26,18 +26,18 @@ pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> 
     let here: Vec<&HookView> = hooks.iter().filter(|hook| hook.terminating && ours.contains(&hook.name)).collect();
     match here.as_slice() {
         [] => findings.push(Finding::warning(
-            format!("group {name}: no terminating hook of ours; its instances go without being drained"),
+            format!("group {name}: none of the configured hooks; its instances terminate undrained"),
             format!("`ecs-drain hooks --group {name}` prints what puts it there; or leave the group out of `groups`"),
         )),
         [hook] => findings.push(Finding::fine(format!(
-            "group {name}: hook {}, heartbeat timeout {}, {} when nobody decides",
+            "group {name}: hook {}, heartbeat timeout {}, default result {}",
             hook.name,
             words(hook.heartbeat_timeout_seconds),
             hook.default_result.as_str()
         ))),
         several => findings.push(Finding::failure(
             format!(
-                "group {name}: {} hooks of ours ({}); its instances are held, and not drained",
+                "group {name}: {} configured hooks ({}); its instances are held, and not drained",
                 several.len(),
                 names(several)
             ),
@@ -117,9 +117,7 @@ fn finding(group: &str, hook: &HookView, fault: Fault) -> Finding {
             format!("make the heartbeat timeout {HEARTBEAT_TIMEOUT} s"),
         ),
         Fault::Abandons => Finding::warning(
-            format!(
-                "group {group}: hook {name} abandons when nobody decides; that ends the waits under all other hooks"
-            ),
+            format!("group {group}: hook {name} abandons by default; that ends the waits under all other hooks"),
             "make its default result CONTINUE; AWS's own default is ABANDON, so it must be given",
         ),
     }
@@ -153,21 +151,21 @@ fn crowd(group: &GroupView, hook: &HookView) -> Option<Finding> {
 fn about_others(group: &str, hook: &HookView) -> Finding {
     if hook.name == ECS_HOOK {
         return Finding::note(format!(
-            "group {group}: managed instance draining is on; ECS drains under a hook of its own, beside ours"
+            "group {group}: managed instance draining is on; ECS drains under a hook of its own, beside the configured one"
         ));
     }
     if hook.default_result == ActionResult::Abandon {
         return Finding::warning(
             format!(
-                "group {group}: hook {}, which is not ours, abandons when nobody decides: that ends our wait, whatever \
-                 runs (outcome WaitLost)",
+                "group {group}: hook {}, which has another owner, abandons by default: that ends the wait of ecs-drain too \
+                 (outcome WaitLost)",
                 hook.name
             ),
             "ask its owner for CONTINUE",
         );
     }
     Finding::note(format!(
-        "group {group}: hook {} is not ours and holds instances beside it; an ABANDON of its owner would end our wait",
+        "group {group}: hook {} has another owner, and holds instances too; an ABANDON of it would end the wait",
         hook.name
     ))
 }
@@ -219,10 +217,7 @@ mod tests {
     fn one_hook_of_ours_is_as_it_should_be() {
         assert_eq!(
             judged(&[hook("ecs-drain")]),
-            [(
-                Verdict::Fine,
-                "group web: hook ecs-drain, heartbeat timeout 1h, CONTINUE when nobody decides".to_owned()
-            )]
+            [(Verdict::Fine, "group web: hook ecs-drain, heartbeat timeout 1h, default result CONTINUE".to_owned())]
         );
     }
 
@@ -237,15 +232,19 @@ mod tests {
             let all = judged(hooks);
             assert!(all.iter().any(|(v, text)| *v == verdict && text.contains(words)), "{words}: {all:?}");
         };
-        said(&[], Verdict::Warning, "no terminating hook of ours");
+        said(&[], Verdict::Warning, "none of the configured hooks");
         said(&[launch], Verdict::Warning, "holds launches");
-        said(&[hook("ecs-drain"), hook("ecs-drain-2")], Verdict::Failure, "2 hooks of ours (ecs-drain, ecs-drain-2)");
+        said(
+            &[hook("ecs-drain"), hook("ecs-drain-2")],
+            Verdict::Failure,
+            "2 configured hooks (ecs-drain, ecs-drain-2)",
+        );
         said(std::slice::from_ref(&short), Verdict::Warning, "ends every wait after 50m");
         let minute = HookView { heartbeat_timeout_seconds: 60, global_timeout_seconds: 6000, ..hook("ecs-drain") };
         said(&[short], Verdict::Warning, "10 heartbeats a second hold 100 instances under it; the group has 200");
         assert!(judged(&[minute]).iter().all(|(_, text)| !text.contains("heartbeats a second")), "it holds just these");
-        said(&[abandons], Verdict::Warning, "abandons when nobody decides; that ends the waits");
-        said(&[hook("ecs-drain"), others], Verdict::Warning, "hook backup, which is not ours, abandons");
+        said(&[abandons], Verdict::Warning, "abandons by default; that ends the waits");
+        said(&[hook("ecs-drain"), others], Verdict::Warning, "hook backup, which has another owner, abandons");
         said(&[hook("ecs-drain"), hook(ECS_HOOK)], Verdict::Note, "managed instance draining is on");
         assert_eq!(worst(&[hook("ecs-drain"), hook("backup")]).map(|(verdict, _)| verdict), Some(Verdict::Note));
     }

@@ -185,7 +185,7 @@ impl Intake {
                 tracing::warn!(
                     instance,
                     cluster,
-                    "it waits under our hook, but its cluster is not configured: held, not drained"
+                    "it waits under an ecs-drain hook, but its cluster is not configured: held, not drained"
                 );
             });
             return None;

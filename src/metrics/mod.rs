@@ -201,8 +201,8 @@ impl Inner {
             "Records that cannot be read: their drains stand still",
             self.unreadable.clone(),
         );
-        all.register("instances_waiting", "Instances that wait under a hook of ours", self.waiting.clone());
-        let help = "How long an instance has been seen waiting under a hook of ours without a drain, at most";
+        all.register("instances_waiting", "Instances that wait under an ecs-drain hook", self.waiting.clone());
+        let help = "How long an instance has been seen waiting under an ecs-drain hook without a drain, at most";
         all.register_with_unit("instances_unopened", help, Unit::Seconds, self.unopened.clone());
         let help = "For how long something that the controller must read could not be read, while it cannot";
         all.register_with_unit("unread", help, Unit::Seconds, self.unread.clone());

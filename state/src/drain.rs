@@ -128,7 +128,7 @@ impl Drain {
                 let young = |run: Run| now.mono.since(run.last.ended) <= policy.read_lag * 2;
                 ensure(self.facts.search.nowhere.is_some_and(young), "no search has found nothing lately")
             }
-            Outcome::Forced => ensure(self.record.orders.force.is_some(), "nobody orders its completion any more"),
+            Outcome::Forced => ensure(self.record.orders.force.is_some(), "its completion is no longer asked for"),
             Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => Err(Refusal("no call ends a drain so")),
         }
     }

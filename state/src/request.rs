@@ -329,7 +329,10 @@ fn cancel(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result
     next.note(around.now, format!("its cancellation is asked for by {order}"));
     next.orders.cancel = Some(order);
     let unless = if next.termination_asked_at.is_some() { ", unless its group is terminating it by now" } else { "" };
-    Ok(format!("its drain is cancelled, and our DRAINING undone{unless}{}", once_resumed(next, around.paused)))
+    Ok(format!(
+        "its drain is cancelled, and the DRAINING that ecs-drain set is undone{unless}{}",
+        once_resumed(next, around.paused)
+    ))
 }
 
 fn pause(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Applied> {

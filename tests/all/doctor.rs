@@ -183,8 +183,8 @@ fn groups_without_our_hook_are_named_and_fail_when_there_is_no_other() {
         cloud.add_group(bare);
     }
     let sections = examined(without, "");
-    says(&sections, Verdict::Warning, "group bare: no terminating hook of ours");
-    says(&sections, Verdict::Failure, "no selected group has a hook of ours (ecs-drain)");
+    says(&sections, Verdict::Warning, "group bare: none of the configured hooks");
+    says(&sections, Verdict::Failure, "no selected group has a configured hook (ecs-drain)");
     let sections = examined(
         |cloud| {
             without(cloud);
@@ -192,15 +192,15 @@ fn groups_without_our_hook_are_named_and_fail_when_there_is_no_other() {
         },
         "",
     );
-    says(&sections, Verdict::Warning, "group bare: no terminating hook of ours");
+    says(&sections, Verdict::Warning, "group bare: none of the configured hooks");
     assert!(findings(&sections).iter().all(|finding| finding.verdict < Verdict::Failure), "{:#?}", findings(&sections));
 }
 
 #[test]
 fn clusters_and_groups_that_do_not_exist_are_said() {
     let sections = examined(works, "clusters = [\"wbe\"]\ngroups = { names = [\"none-*\"] }\n");
-    says(&sections, Verdict::Warning, "none of the 1 clusters here is selected by wbe");
-    says(&sections, Verdict::Warning, "none of the 1 Auto Scaling groups here is selected");
+    says(&sections, Verdict::Failure, "none of the 1 clusters here is selected by wbe");
+    says(&sections, Verdict::Failure, "none of the 1 Auto Scaling groups here is selected");
 }
 
 #[test]

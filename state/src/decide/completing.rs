@@ -32,7 +32,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         },
         Outcome::TimedOut => timed_out(draft, intent, view),
         Outcome::Forced if draft.orders.force.is_some() => carry_out(draft, intent, view),
-        Outcome::Forced => Step::Enter(Stage::Waiting, "nobody orders its completion any more".to_owned()),
+        Outcome::Forced => Step::Enter(Stage::Waiting, "its completion is no longer asked for".to_owned()),
         Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => {
             Step::Enter(Stage::Waiting, format!("an intent cannot be {}", intent.outcome))
         }
@@ -127,7 +127,7 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         // Intake gives this drain the lifecycle action.
         (LifecycleState::Waiting(_), Seen::Yes(Some(_))) => Step::Wait(Why::Terminating, AT_LATEST),
         (LifecycleState::Waiting(_), Seen::Yes(None)) => {
-            Step::End(intent.outcome, format!("group {group} terminates it; a hook that is not ours holds it"))
+            Step::End(intent.outcome, format!("group {group} terminates it; a hook of another owner holds it"))
         }
         // It was on its way out already; asking again could lower the desired capacity a second time.
         (state, _) if state.is_terminating() => Step::Wait(Why::Terminating, AT_LATEST),

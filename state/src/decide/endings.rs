@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use std::time::Duration;
 
 /// Said when our wait has ended without us.
-pub(super) const PAST_THE_WAIT: &str = "the group shows it past the wait, and it was not us";
+pub(super) const PAST_THE_WAIT: &str = "the group shows it past the wait, and ecs-drain did not complete it";
 
 /// How many complete reads of the groups must agree.
 const READS: u32 = 2;

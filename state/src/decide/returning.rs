@@ -64,7 +64,7 @@ fn cancelled(draft: &mut Record, view: &View<'_>) -> Step {
     let Some(ours) = ours(draft, view) else { return unknown(UNREAD) };
     let draining = |status: &ContainerInstanceStatus| *status == ContainerInstanceStatus::Draining;
     if ours.is_empty() {
-        return Step::End(Outcome::Cancelled, "its DRAINING was not ours, and stays".to_owned());
+        return Step::End(Outcome::Cancelled, "its DRAINING was set by someone else, and stays".to_owned());
     }
     if settled && !ours.iter().any(|(_, status)| draining(status)) {
         draft.container_instances.iter_mut().for_each(|mine| mine.draining_is_ours = false);

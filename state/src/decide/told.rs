@@ -41,7 +41,7 @@ pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Pol
     let Stage::Completing { intent, .. } = next.stage.clone() else { return next };
     let note = match answer {
         CompletionAnswer::Accepted => format!("Auto Scaling accepted {}", intent.result),
-        CompletionAnswer::NoActiveAction => "our lifecycle action is over already".to_owned(),
+        CompletionAnswer::NoActiveAction => "the lifecycle action is over already".to_owned(),
         CompletionAnswer::Denied(what) | CompletionAnswer::Failed(what) => {
             if let Stage::Completing { refused_since, .. } = &mut next.stage {
                 // What fails otherwise, as when Auto Scaling throttles, is no refusal.

@@ -215,7 +215,7 @@ fn complete_only_what_is_in_the_record() {
     assert_eq!(refused(&late, &action, 122), "its deadline has not passed");
     assert_eq!(refused(&late, &action, 123), "");
     let (mut ordered, action) = with(Outcome::Forced);
-    assert_eq!(refused(&ordered, &action, 123), "nobody orders its completion any more");
+    assert_eq!(refused(&ordered, &action, 123), "its completion is no longer asked for");
     ordered.record.orders.force = Some(ada());
     assert_eq!(refused(&ordered, &action, 999), "");
     let (mut nowhere, action) = with(Outcome::NotInCluster);

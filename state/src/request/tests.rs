@@ -169,16 +169,20 @@ fn a_cancellation() {
         ordered(&asked(Then::Keep), |orders| orders.pause = Some(Order { by: "Bob".into(), reason: None, at: now() }));
     check(&[
         (None, What::Cancel, "refused: it is not being drained"),
-        (Some(asked(Then::Keep)), What::Cancel, "changed: its drain is cancelled, and our DRAINING undone"),
+        (
+            Some(asked(Then::Keep)),
+            What::Cancel,
+            "changed: its drain is cancelled, and the DRAINING that ecs-drain set is undone",
+        ),
         (
             Some(held),
             What::Cancel,
-            "changed: its drain is cancelled, and our DRAINING undone, once it is resumed: it is paused by Bob",
+            "changed: its drain is cancelled, and the DRAINING that ecs-drain set is undone, once it is resumed: it is paused by Bob",
         ),
         (
             Some(told),
             What::Cancel,
-            "changed: its drain is cancelled, and our DRAINING undone, unless its group is terminating it by now",
+            "changed: its drain is cancelled, and the DRAINING that ecs-drain set is undone, unless its group is terminating it by now",
         ),
         (
             Some(hooked()),
@@ -320,7 +324,7 @@ fn while_paused_an_answer_says_what_it_waits_for() {
     let held = || Some(Order { by: "Ada".into(), reason: None, at: now() });
     assert_eq!(
         say(What::Cancel, asked(Then::Keep)),
-        format!("changed: its drain is cancelled, and our DRAINING undone, {waits}")
+        format!("changed: its drain is cancelled, and the DRAINING that ecs-drain set is undone, {waits}")
     );
     assert_eq!(say(What::Force, hooked()), format!("changed: it is let go now, {waits}"));
     assert_eq!(say(What::Retry, hooked()), format!("changed: it is looked at now, {waits}"));
