@@ -2,7 +2,7 @@
 //! them. This is the map of the crate, and the rules between its modules.
 //!
 //! ```text
-//! main → cli → demo → controller, doctor, iam
+//! main → cli → controller, doctor, iam
 //! controller → act, events, heartbeat, http, intake, reader   (none of which imports another, or the controller)
 //! these → scope → beats, fleet, groups, records, searches → store → aws → config, health, metrics → clock, quote
 //! all → ecs-drain-state, which knows neither AWS nor tokio
@@ -36,7 +36,6 @@
 //! | [`iam`] | the least IAM policy, from the list of calls | reach AWS |
 //! | [`quote`] | text from outside, quoted in a sentence | |
 //! | [`telemetry`] | logs | |
-//! | `demo` | the command `demo`: the controller against the simulator (feature `demo`) | be in a released binary |
 //!
 //! Nothing here sleeps inside a decision or a commit, and there is no truth in memory: whatever a process knows, it can lose.
 

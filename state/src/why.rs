@@ -148,7 +148,7 @@ impl Why {
 
     /// Returns whether something was not read yet, and nothing has failed.
     pub(crate) fn waits_for_first_read(&self) -> bool {
-        matches!(self, Why::Unknown(what) if what.ends_with(NOT_YET))
+        Why::told_waits_for_first_read(self.name(), &self.to_string())
     }
 
     /// The same by [`Why::name`] and the sentence.

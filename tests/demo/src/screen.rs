@@ -2,6 +2,7 @@
 
 use super::ending::Ending;
 use super::view::{Opening, Row, Snapshot, View, clock, serving};
+use ecs_drain::cli::words::short;
 use ecs_drain_state::{Outcome, Phase};
 use std::io::{self, Write};
 
@@ -205,15 +206,6 @@ fn line(row: &Row, snapshot: &Snapshot, wide: bool) -> Line {
     // The phase stands after the instance and the cluster.
     let only = if row.is_done() { None } else { Some((30, 30 + word.chars().count())) };
     Line { text, colour: colour(row), only }
-}
-
-/// A sentence with the ids of tasks and the like, 32 hexadecimal digits, cut to what tells them apart on a screen.
-fn short(text: &str) -> String {
-    let shorter = |word: &str| match word.char_indices().nth(8) {
-        Some((end, _)) if word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit()) => word[..end].to_owned(),
-        Some(_) | None => word.to_owned(),
-    };
-    text.split(' ').map(shorter).collect::<Vec<_>>().join(" ")
 }
 
 fn count(n: usize) -> String {
