@@ -1,12 +1,14 @@
-//! Carries out what was decided and saved. Done now, already done and gone are all successes: whether the world has changed
-//! is read. Nothing is concluded from an answer but from that to a completion.
+//! Carries out what was decided and saved. Done now, already done and gone are all successes:
+//! whether the world has changed is read. Nothing is concluded from an answer but from that to a
+//! completion.
 //!
-//! Calls queue for their rate, so what is sent is chosen after the permit is there, and the [guard](Actor::may_send) is asked
-//! then. A drain that the guard refuses is passed over until it is decided anew. Nothing is sent twice by the SDK.
+//! Calls queue for their rate, so what is sent is chosen after the permit is there, and the
+//! [guard](Actor::may_send) is asked then. A drain that the guard refuses is passed over until it
+//! is decided anew. Nothing is sent twice by the SDK.
 
 use crate::aws::calls::{
-    COMPLETE_LIFECYCLE_ACTION, DEREGISTER_CONTAINER_INSTANCE, STOP_TASK, TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP,
-    UPDATE_CONTAINER_INSTANCES_STATE,
+    COMPLETE_LIFECYCLE_ACTION, DEREGISTER_CONTAINER_INSTANCE, STOP_TASK,
+    TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP, UPDATE_CONTAINER_INSTANCES_STATE,
 };
 use crate::aws::{AwsError, Permit, Session, State};
 use crate::clock::{Clock, Leadership};
@@ -20,7 +22,8 @@ use tokio::sync::mpsc::UnboundedSender;
 /// Container instances in one change. (Source: ECS API reference, UpdateContainerInstancesState.)
 const IN_A_CHANGE: usize = 10;
 
-/// How old what is known of a record may be when a call is made that cannot be undone: it is read again before.
+/// How old what is known of a record may be when a call is made that cannot be undone: it is read
+/// again before.
 const KNOWN_LASTS: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether something may be done that could not be a moment ago.
@@ -68,7 +71,8 @@ const fn workers(work: Work) -> usize {
 impl Actor<'_> {
     /// Acts for ever.
     pub async fn run(&self) {
-        let workers = Work::ALL.into_iter().flat_map(|work| (0..workers(work)).map(move |_| self.work(work)));
+        let workers =
+            Work::ALL.into_iter().flat_map(|work| (0..workers(work)).map(move |_| self.work(work)));
         join_all(workers.collect::<Vec<_>>()).await;
     }
 
@@ -88,7 +92,9 @@ impl Actor<'_> {
             }
             match work {
                 Work::States => self.set_states().await,
-                Work::Tasks | Work::Terminations | Work::Completions => self.one(work, &action).await,
+                Work::Tasks | Work::Terminations | Work::Completions => {
+                    self.one(work, &action).await
+                }
             }
         }
     }
@@ -101,8 +107,9 @@ impl Actor<'_> {
         })
     }
 
-    /// Asked right before each call: this replica leads, nothing is paused, the record is the one that was decided on (the
-    /// slot drops its actions with any other), and the evidence holds now. A process that stood still finds its evidence old.
+    /// Asked right before each call: this replica leads, nothing is paused, the record is the one
+    /// that was decided on (the slot drops its actions with any other), and the evidence holds now.
+    /// A process that stood still finds its evidence old.
     fn may_send(&self, slot: &Slot, action: &Action) -> bool {
         let now = self.clock.both();
         self.leadership.leads()
@@ -126,7 +133,9 @@ impl Actor<'_> {
             Action::StopTask { .. } => &STOP_TASK,
             Action::Deregister { .. } => &DEREGISTER_CONTAINER_INSTANCE,
             Action::Terminate { .. } => &TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP,
-            Action::Complete(_) | Action::SetDraining { .. } | Action::SetActive { .. } => &COMPLETE_LIFECYCLE_ACTION,
+            Action::Complete(_) | Action::SetDraining { .. } | Action::SetActive { .. } => {
+                &COMPLETE_LIFECYCLE_ACTION
+            }
         };
         let permit = self.session.permit(call).await;
         // Chosen anew: of the same call, so that the permit is for it.
@@ -134,7 +143,8 @@ impl Actor<'_> {
         let now = self.clock.mono();
         let chosen = self.fleet.first_to_do(work, now, |key, slot, action| {
             let fits = std::mem::discriminant(action) == same;
-            let known = now.since(slot.known_at) <= KNOWN_LASTS || matches!(action, Action::StopTask { .. });
+            let known = now.since(slot.known_at) <= KNOWN_LASTS
+                || matches!(action, Action::StopTask { .. });
             (fits && known && self.may_send(slot, action))
                 .then(|| (key.to_owned(), action.clone(), slot.drain.record.clone()))
         });
@@ -160,16 +170,26 @@ impl Actor<'_> {
                 let reason = format!("ecs-drain: {instance} is taken out of service");
                 self.session.ecs.stop(permit, cluster, task, &reason).await.map(|()| None)
             }
-            Action::Deregister { cluster, container_instance } => {
-                self.session.ecs.deregister_one(permit, cluster, container_instance).await.map(|()| None)
-            }
-            Action::Terminate { group, shrink } => {
-                self.session.autoscaling.terminate_one(permit, group, instance, *shrink).await.map(|()| None)
-            }
+            Action::Deregister { cluster, container_instance } => self
+                .session
+                .ecs
+                .deregister_one(permit, cluster, container_instance)
+                .await
+                .map(|()| None),
+            Action::Terminate { group, shrink } => self
+                .session
+                .autoscaling
+                .terminate_one(permit, group, instance, *shrink)
+                .await
+                .map(|()| None),
             Action::Complete(intent) => {
                 let Some(lifecycle) = &record.lifecycle else { return Ok(None) };
                 let (group, hook) = (&lifecycle.group, &lifecycle.hook);
-                self.session.urgent.complete_action(permit, group, hook, instance, intent.result).await.map(Some)
+                self.session
+                    .urgent
+                    .complete_action(permit, group, hook, instance, intent.result)
+                    .await
+                    .map(Some)
             }
             // Sent for many at once.
             Action::SetDraining { .. } | Action::SetActive { .. } => Ok(None),
@@ -188,8 +208,9 @@ impl Actor<'_> {
                 let (cluster, arn, state) = change(action)?;
                 let fits = place.as_ref().is_none_or(|(of, to)| of == cluster && *to == state);
                 let new = !met.contains(arn);
-                (fits && new && self.may_send(slot, action))
-                    .then(|| (key.to_owned(), action.clone(), cluster.to_owned(), arn.to_owned(), state))
+                (fits && new && self.may_send(slot, action)).then(|| {
+                    (key.to_owned(), action.clone(), cluster.to_owned(), arn.to_owned(), state)
+                })
             });
             let Some((key, action, cluster, arn, state)) = next else { break };
             place = Some((cluster, state));
@@ -203,9 +224,15 @@ impl Actor<'_> {
         }
     }
 
-    /// One that ECS refuses does not hold up the others: the batch that it is in is sent again in halves, until it stands
-    /// alone.
-    async fn change(&self, permit: Permit, cluster: &str, state: State, batch: Vec<(String, Action, String)>) {
+    /// One that ECS refuses does not hold up the others: the batch that it is in is sent again in
+    /// halves, until it stands alone.
+    async fn change(
+        &self,
+        permit: Permit,
+        cluster: &str,
+        state: State,
+        batch: Vec<(String, Action, String)>,
+    ) {
         let mut permit = Some(permit);
         let mut batches = vec![batch];
         let mut first = true;
@@ -217,7 +244,8 @@ impl Actor<'_> {
             if !std::mem::take(&mut first) {
                 // The permit was waited for, so the guard is asked again.
                 batch.retain(|(key, action, _)| {
-                    let may = self.fleet.with(key, |slot| self.may_send(slot, action)) == Some(true);
+                    let may =
+                        self.fleet.with(key, |slot| self.may_send(slot, action)) == Some(true);
                     if !may {
                         self.fleet.end_action(key, action, self.clock.mono(), false);
                     }
@@ -251,7 +279,12 @@ impl Actor<'_> {
         }
     }
 
-    fn report(&self, key: String, action: Action, answer: Result<Option<CompletionAnswer>, AwsError>) {
+    fn report(
+        &self,
+        key: String,
+        action: Action,
+        answer: Result<Option<CompletionAnswer>, AwsError>,
+    ) {
         // Nobody listens only once the controller has stopped.
         let _ = self.reports.send(Report { key, action, answer });
     }
@@ -260,8 +293,15 @@ impl Actor<'_> {
 /// The change of a container instance's state that an action is.
 fn change(action: &Action) -> Option<(&str, &str, State)> {
     match action {
-        Action::SetDraining { cluster, container_instance } => Some((cluster, container_instance, State::Draining)),
-        Action::SetActive { cluster, container_instance } => Some((cluster, container_instance, State::Active)),
-        Action::StopTask { .. } | Action::Deregister { .. } | Action::Complete(_) | Action::Terminate { .. } => None,
+        Action::SetDraining { cluster, container_instance } => {
+            Some((cluster, container_instance, State::Draining))
+        }
+        Action::SetActive { cluster, container_instance } => {
+            Some((cluster, container_instance, State::Active))
+        }
+        Action::StopTask { .. }
+        | Action::Deregister { .. }
+        | Action::Complete(_)
+        | Action::Terminate { .. } => None,
     }
 }

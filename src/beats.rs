@@ -14,21 +14,31 @@ pub type Key = (String, String);
 /// (Source: Auto Scaling API reference, `PutLifecycleHook`: 30 to 7200 seconds.)
 pub const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// By how much a first one counts as overdue at most. A process that has just started owes one for each instance that waits, which takes
-/// minutes where there are thousands: looks at the groups and completions that have waited for so long go before them.
+/// By how much a first one counts as overdue at most. A process that has just started owes one for
+/// each instance that waits, which takes minutes where there are thousands: looks at the groups and
+/// completions that have waited for so long go before them.
 const OVERDUE: Duration = Duration::from_secs(5);
 
-/// How long a hook waits where nobody says otherwise. (Source: Auto Scaling API reference, `PutLifecycleHook`.)
+/// How long a hook waits where nobody says otherwise. (Source: Auto Scaling API reference,
+/// `PutLifecycleHook`.)
 const USUAL_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// When the wait of the instance with this number of so many ends, as a process that has just started supposes: nobody tells it when the
-/// last heartbeat was. Without a timeout the hook has not been read, and the wait may end at any moment.
+/// When the wait of the instance with this number of so many ends, as a process that has just
+/// started supposes: nobody tells it when the last heartbeat was. Without a timeout the hook has
+/// not been read, and the wait may end at any moment.
 ///
-/// Every instance has a place in a round that takes two thirds of its hook's timeout, by the wall clock, and is supposed to have had
-/// its heartbeat when the round came by. So a process that is killed before it has come to all of them is followed by one that goes
-/// on about where it was: chance would leave some out for hours. Hooks that are not read yet are supposed to wait as long as most do, or
-/// each process would begin with the same instances where those that are killed live for a multiple of a short round.
-pub fn supposed_end((number, of): (usize, usize), timeout: Option<Duration>, now: Mono, wall: Timestamp) -> Mono {
+/// Every instance has a place in a round that takes two thirds of its hook's timeout, by the wall
+/// clock, and is supposed to have had its heartbeat when the round came by. So a process that is
+/// killed before it has come to all of them is followed by one that goes on about where it was:
+/// chance would leave some out for hours. Hooks that are not read yet are supposed to wait as long
+/// as most do, or each process would begin with the same instances where those that are killed live
+/// for a multiple of a short round.
+pub fn supposed_end(
+    (number, of): (usize, usize),
+    timeout: Option<Duration>,
+    now: Mono,
+    wall: Timestamp,
+) -> Mono {
     let round = timeout.unwrap_or(USUAL_TIMEOUT) * 2 / 3;
     let place = number as f64 / of.max(1) as f64;
     let moved = wall.as_duration().as_secs_f64() / round.as_secs_f64().max(1.0);
@@ -86,8 +96,9 @@ impl Beats {
         self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).and_then(|s| s.last)
     }
 
-    /// Returns whether an action of this hook can hold the instance: the last heartbeat that was answered was accepted, or
-    /// none that was tried has been answered. Not before the first one was tried, or the wait was seen to begin.
+    /// Returns whether an action of this hook can hold the instance: the last heartbeat that was
+    /// answered was accepted, or none that was tried has been answered. Not before the first one
+    /// was tried, or the wait was seen to begin.
     pub fn may_hold(&self, instance: &str, hook: &str) -> bool {
         let states = self.0.borrow();
         let state = states.get(&(instance.to_owned(), hook.to_owned()));
@@ -98,10 +109,13 @@ impl Beats {
         })
     }
 
-    /// Returns whether two heartbeats in a row succeeded although the drain is Returning or Done: the hook holds the instance
-    /// again.
+    /// Returns whether two heartbeats in a row succeeded although the drain is Returning or Done:
+    /// the hook holds the instance again.
     pub fn is_held_again(&self, instance: &str, hook: &str) -> bool {
-        self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).is_some_and(|s| s.accepted_when_over >= 2)
+        self.0
+            .borrow()
+            .get(&(instance.to_owned(), hook.to_owned()))
+            .is_some_and(|s| s.accepted_when_over >= 2)
     }
 
     /// Has those of an instance sent now: what they are answered decides whether a drain begins.
@@ -122,9 +136,9 @@ impl Beats {
         self.0.borrow().values().filter(|state| !state.flying).map(|state| state.due).min()
     }
 
-    /// The one that is due and whose wait would end first; and by when it must be sent. What can wait lets completions go
-    /// before it until a third of its time is left: a wave of 10,000 heartbeats takes 1,000 s. Before the first heartbeat nobody
-    /// knows how much is left.
+    /// The one that is due and whose wait would end first; and by when it must be sent. What can
+    /// wait lets completions go before it until a third of its time is left: a wave of 10,000
+    /// heartbeats takes 1,000 s. Before the first heartbeat nobody knows how much is left.
     pub fn first(&self, now: Mono) -> Option<(Key, Mono)> {
         let states = self.0.borrow();
         let due = states.iter().filter(|(_, state)| !state.flying && state.due <= now);
@@ -145,8 +159,9 @@ mod tests {
         Mono::at(Duration::from_secs(second))
     }
 
-    /// A process lives for a minute, and sends heartbeats for half of it: to 30 of 1,000 instances under hooks of an hour, so that
-    /// the same number chosen by chance would leave out one in six for longer than that.
+    /// A process lives for a minute, and sends heartbeats for half of it: to 30 of 1,000 instances
+    /// under hooks of an hour, so that the same number chosen by chance would leave out one in six
+    /// for longer than that.
     #[test]
     fn a_process_that_is_killed_each_minute_goes_on_where_the_one_before_was() {
         let (timeout, life) = (Duration::from_secs(3600), Duration::from_secs(60));
@@ -159,14 +174,18 @@ mod tests {
                 order.sort_by_key(|number| supposed_end((*number, 1000), known, at(0), wall));
                 for number in order.into_iter().take(30) {
                     let before = std::mem::replace(&mut last[number], minute);
-                    assert!(life * (minute - before) < timeout, "{number} had none from minute {before} to {minute}");
+                    assert!(
+                        life * (minute - before) < timeout,
+                        "{number} had none from minute {before} to {minute}"
+                    );
                 }
             }
             assert!(last.iter().all(|minute| life * (240 - minute) < timeout), "{last:?}");
         }
     }
 
-    /// Where many are due, the rate decides how many are sent in time: those whose wait would end first go first.
+    /// Where many are due, the rate decides how many are sent in time: those whose wait would end
+    /// first go first.
     #[test]
     fn the_first_is_the_one_whose_wait_ends_first_of_those_that_are_due() {
         let state = |due: u64, expires: u64, flying: bool| State {
@@ -197,7 +216,11 @@ mod tests {
         if let Some(first) = beats.0.borrow_mut().get_mut(&key("i-soonest-over")) {
             first.tried = false;
         }
-        assert_eq!(beats.first(at(62)), Some((key("i-soonest-over"), at(60))), "it may be over at any moment");
+        assert_eq!(
+            beats.first(at(62)),
+            Some((key("i-soonest-over"), at(60))),
+            "it may be over at any moment"
+        );
         assert_eq!(
             beats.first(at(80)),
             Some((key("i-soonest-over"), at(75))),

@@ -1,5 +1,6 @@
-//! What cannot be read. A controller that is denied one read goes on, and would look well: so this is a state of its own, said in the log,
-//! by `/readyz`, in metrics that alarms are made of, and in the table, where `get` and `doctor` find it.
+//! What cannot be read. A controller that is denied one read goes on, and would look well: so this
+//! is a state of its own, said in the log, by `/readyz`, in metrics that alarms are made of, and in
+//! the table, where `get` and `doctor` find it.
 
 use crate::clock::Clock;
 use ecs_drain_state::Mono;
@@ -70,8 +71,12 @@ impl What {
             What::Search => {
                 "not every cluster can be searched: an instance that is found nowhere else is held, and not drained"
             }
-            What::Queue => "its queue cannot be read: Spot interruptions are not heard, all else is found later",
-            What::Table => "the table cannot be read: what waits is held, and no drain begins or goes on",
+            What::Queue => {
+                "its queue cannot be read: Spot interruptions are not heard, all else is found later"
+            }
+            What::Table => {
+                "the table cannot be read: what waits is held, and no drain begins or goes on"
+            }
             What::Pauses => "it cannot be read what is paused: what was known holds",
             What::Lease => "the lease cannot be renewed: no process acts, and what waits is held",
             What::Unopened => {
@@ -174,7 +179,8 @@ impl Blind {
         let states = self.state();
         let spots = states.iter().filter_map(|((place, what), state)| {
             let (since, wall, error) = state.now.as_ref()?;
-            let spot = Spot { place: place.clone(), what: *what, since: *wall, error: error.clone() };
+            let spot =
+                Spot { place: place.clone(), what: *what, since: *wall, error: error.clone() };
             Some((spot, now.since(*since)))
         });
         spots.collect()
@@ -201,8 +207,10 @@ mod tests {
         blind.misses("1/eu", What::Groups, &"still denied");
         blind.misses("1/eu", What::Queue, &"denied");
         let spots = blind.spots();
-        let told: Vec<_> =
-            spots.iter().map(|(spot, lasts)| (spot.what, spot.error.as_str(), lasts.as_secs())).collect();
+        let told: Vec<_> = spots
+            .iter()
+            .map(|(spot, lasts)| (spot.what, spot.error.as_str(), lasts.as_secs()))
+            .collect();
         assert_eq!(told, [(What::Groups, "still denied", 299), (What::Queue, "denied", 0)]);
         assert!(blind.long().is_empty());
         tokio::time::sleep(Duration::from_secs(1)).await;

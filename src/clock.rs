@@ -1,5 +1,5 @@
-//! The one clock: the wall clock that the SDK signs with is the one that decisions are made with, and spans are
-//! measured on tokio's monotonic clock.
+//! The one clock: the wall clock that the SDK signs with is the one that decisions are made with,
+//! and spans are measured on tokio's monotonic clock.
 
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use ecs_drain_state::{Mono, Now};
@@ -15,7 +15,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The clock of one life of a controller. `source` is the SDK's time source; None is the machine's clock.
+    /// The clock of one life of a controller. `source` is the SDK's time source; None is the
+    /// machine's clock.
     pub fn start(source: Option<SharedTimeSource>) -> Clock {
         let source = source.unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new()));
         // The one place that reads tokio's clock.

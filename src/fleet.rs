@@ -1,8 +1,10 @@
-//! The drains of one account and region, as this process knows them: each has a slot, which always shows the last committed
-//! record. What arrives while a slot is busy waits in it. All of it can be lost.
+//! The drains of one account and region, as this process knows them: each has a slot, which always
+//! shows the last committed record. What arrives while a slot is busy waits in it. All of it can be
+//! lost.
 //!
-//! A slot is wanted by three: the controller's turns decide it, the reader reads what it needs, and `act` carries out what
-//! was decided. Each has its queue here, so that none has to look through ten thousand drains to find the next.
+//! A slot is wanted by three: the controller's turns decide it, the reader reads what it needs, and
+//! `act` carries out what was decided. Each has its queue here, so that none has to look through
+//! ten thousand drains to find the next.
 
 mod reads;
 mod todo;
@@ -11,7 +13,9 @@ pub use todo::Work;
 
 use crate::config::Policies;
 use ecs_drain_state::sight::id;
-use ecs_drain_state::{Action, Answer, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record};
+use ecs_drain_state::{
+    Action, Answer, Drain, Kind, Mono, Needs, Note, Phase, Policy, Read, Record,
+};
 use reads::{Around, Queues, Reads, Wanted};
 use std::cell::{Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,8 +139,8 @@ impl Fleet {
         self.on.borrow().get(id(arn)).cloned()
     }
 
-    /// Takes over an unfinished record that was written, or read from the table. One that is older than what is known, as
-    /// a read that overlapped a write shows it, changes nothing.
+    /// Takes over an unfinished record that was written, or read from the table. One that is older
+    /// than what is known, as a read that overlapped a write shows it, changes nothing.
     pub fn learn(&self, record: Record, now: Mono) {
         let key = record.key();
         let policy = self.policies.for_drain(record.cluster.as_deref(), record.group());
@@ -168,7 +172,9 @@ impl Fleet {
             }
             if let Some(slot) = slots.get(&key) {
                 let mine = slot.drain.record.container_instances.iter();
-                self.on.borrow_mut().extend(mine.map(|one| (id(&one.arn).to_owned(), slot.key.clone())));
+                self.on
+                    .borrow_mut()
+                    .extend(mine.map(|one| (id(&one.arn).to_owned(), slot.key.clone())));
             }
         }
         self.freshen(&key);
@@ -222,13 +228,18 @@ impl Fleet {
         self.turn.notify_one();
     }
 
-    /// Slots that are to be decided now, so many at most. Those that are busy are freshened once they are not.
+    /// Slots that are to be decided now, so many at most. Those that are busy are freshened once
+    /// they are not.
     pub fn due(&self, now: Mono, most: usize) -> Vec<String> {
         let mut fresh = self.fresh.borrow_mut();
         {
             let mut wakes = self.wakes.borrow_mut();
             let later = wakes.split_off(&(now + Duration::from_nanos(1), Rc::default()));
-            fresh.extend(std::mem::replace(&mut *wakes, later).into_iter().map(|(_, key)| key.as_ref().to_owned()));
+            fresh.extend(
+                std::mem::replace(&mut *wakes, later)
+                    .into_iter()
+                    .map(|(_, key)| key.as_ref().to_owned()),
+            );
         }
         let slots = self.slots.borrow();
         let mut due = Vec::new();
@@ -242,7 +253,8 @@ impl Fleet {
         due
     }
 
-    /// A record could not be written: its drain is left alone for a while, the longer the more often that failed.
+    /// A record could not be written: its drain is left alone for a while, the longer the more
+    /// often that failed.
     pub fn not_written(&self, key: &str, now: Mono) {
         self.with(key, |slot| {
             let failures = slot.unwritten.0.saturating_add(1);
@@ -258,14 +270,16 @@ impl Fleet {
         self.wakes.borrow().first().map(|(at, _)| *at)
     }
 
-    /// Takes over what a decision said beside its record: what is to be read, and when to decide again.
+    /// Takes over what a decision said beside its record: what is to be read, and when to decide
+    /// again.
     pub fn plan(&self, key: &str, needs: Needs, wake: Mono, now: Mono) {
         let mut slots = self.slots.borrow_mut();
         let drains = slots.len();
         let Some(slot) = slots.get_mut(key) else { return };
         self.wake_at(slot, wake);
         let in_cluster = slot.drain.record.cluster.as_ref();
-        let in_cluster = in_cluster.and_then(|cluster| self.clusters.borrow().get(cluster).copied());
+        let in_cluster =
+            in_cluster.and_then(|cluster| self.clusters.borrow().get(cluster).copied());
         let around = Around { drains, in_cluster, known: slot.since };
         for kind in Kind::ALL {
             let reads = &mut slot.reads[kind as usize];
@@ -291,13 +305,16 @@ impl Fleet {
         wakes.insert((wake, slot.key.clone()));
     }
 
-    /// Takes over what is to be done for a drain. An order to terminate stands until it was sent: its moment is in the record,
-    /// and it is not given again before there was time to see what came of it.
+    /// Takes over what is to be done for a drain. An order to terminate stands until it was sent:
+    /// its moment is in the record, and it is not given again before there was time to see what
+    /// came of it.
     pub fn order(&self, key: &str, mut actions: Vec<Action>, now: Mono) {
         self.with(key, |slot| {
             slot.dispatch.forget_old(&slot.drain.facts, now);
-            let unsent = slot.actions.drain(..).filter(|action| matches!(action, Action::Terminate { .. }));
-            actions.extend(unsent.filter(|_| slot.drain.record.phase() == Phase::Completing).take(1));
+            let unsent =
+                slot.actions.drain(..).filter(|action| matches!(action, Action::Terminate { .. }));
+            actions
+                .extend(unsent.filter(|_| slot.drain.record.phase() == Phase::Completing).take(1));
             actions.dedup();
             slot.actions = actions;
             self.todo.list(slot, now);
@@ -307,7 +324,8 @@ impl Fleet {
         });
     }
 
-    /// The first drain, by since when it waits, for which `choose` finds an action of this kind that may be sent now.
+    /// The first drain, by since when it waits, for which `choose` finds an action of this kind
+    /// that may be sent now.
     pub fn first_to_do<T>(
         &self,
         work: Work,
@@ -353,8 +371,8 @@ impl Fleet {
         self.queues.bell(kind)
     }
 
-    /// Takes drains that want this kind of read now out of its queue, the most urgent first; then, up to `soon` from now, those
-    /// that will want it. `choose` says of each whether it is taken.
+    /// Takes drains that want this kind of read now out of its queue, the most urgent first; then,
+    /// up to `soon` from now, those that will want it. `choose` says of each whether it is taken.
     pub fn pick(
         &self,
         kind: Kind,
@@ -372,23 +390,34 @@ impl Fleet {
     /// Takes the most urgent drain that wants this kind of read now.
     pub fn pick_first(&self, kind: Kind, now: Mono) -> Option<String> {
         let mut any = false;
-        let first = |_: &str, _: &Slot| if std::mem::replace(&mut any, true) { Choice::Stop } else { Choice::Take };
+        let first = |_: &str, _: &Slot| {
+            if std::mem::replace(&mut any, true) { Choice::Stop } else { Choice::Take }
+        };
         self.pick(kind, now, Duration::ZERO, first).pop()
     }
 
-    /// Has something read soon that an event says has changed, if the drain wants it at all; not sooner than `apart` after it
-    /// was read last.
+    /// Has something read soon that an event says has changed, if the drain wants it at all; not
+    /// sooner than `apart` after it was read last.
     pub fn nudge(&self, key: &str, kind: Kind, now: Mono, apart: Duration) {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(key) else { return };
         let facts = &slot.drain.facts;
         let last = match kind {
-            Kind::Tasks => {
-                facts.tasks.values().filter_map(|task| task.sight.as_ref().map(|(read, _)| read.ended)).max()
-            }
-            Kind::Status | Kind::Running | Kind::Stopped | Kind::Targets | Kind::Own | Kind::Sweep => {
-                facts.instances.iter().filter_map(|one| one.sight.as_ref().map(|(read, _)| read.ended)).max()
-            }
+            Kind::Tasks => facts
+                .tasks
+                .values()
+                .filter_map(|task| task.sight.as_ref().map(|(read, _)| read.ended))
+                .max(),
+            Kind::Status
+            | Kind::Running
+            | Kind::Stopped
+            | Kind::Targets
+            | Kind::Own
+            | Kind::Sweep => facts
+                .instances
+                .iter()
+                .filter_map(|one| one.sight.as_ref().map(|(read, _)| read.ended))
+                .max(),
         };
         let reads = &mut slot.reads[kind as usize];
         if reads.busy || reads.fails() {

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct GroupsView {
     /// When it was made.
     pub read: Read,
-    /// Groups whose warm pool could not be read: nothing is said of their members that are not shown.
+    /// Groups whose warm pool could not be read: nothing is said of their members that are not
+    /// shown.
     pub unread: BTreeSet<String>,
     /// Why some warm pool could not be read, if it was asked for.
     pub pools_failed: Option<String>,

@@ -1,8 +1,9 @@
 //! Whether this process lives, and whether it is ready: what `/healthz` and `/readyz` say.
 //!
-//! *Alive* means that its loops continue. A process whose calls fail is alive: nothing would be better after a restart, and
-//! what waits under ecs-drain hooks is kept waiting meanwhile. *Ready* means that it could do its work now: the table was
-//! found, each account and region was reached and its groups listed once, and nothing that it must read has failed for long
+//! *Alive* means that its loops continue. A process whose calls fail is alive: nothing would be
+//! better after a restart, and what waits under ecs-drain hooks is kept waiting meanwhile. *Ready*
+//! means that it could do its work now: the table was found, each account and region was reached
+//! and its groups listed once, and nothing that it must read has failed for long
 //! ([`crate::blind`]).
 
 use crate::blind::Blind;
@@ -12,8 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A loop that has not come round for this long stands still. Passes come round every second, whatever their calls do;
-/// a look at the groups can take as long as its calls with their retries, page after page.
+/// A loop that has not come round for this long stands still. Passes come round every second,
+/// whatever their calls do; a look at the groups can take as long as its calls with their retries,
+/// page after page.
 const STANDS_STILL: Duration = Duration::from_secs(60);
 
 /// The same for the look at the groups.
@@ -56,7 +58,11 @@ impl Health {
     fn of(&self, place: &str, change: impl FnOnce(&mut Scope, Mono)) {
         let now = self.clock.mono();
         let mut state = self.state();
-        let scope = state.scopes.entry(place.to_owned()).or_insert(Scope { passes: now, groups: now, listed: false });
+        let scope = state.scopes.entry(place.to_owned()).or_insert(Scope {
+            passes: now,
+            groups: now,
+            listed: false,
+        });
         change(scope, now);
     }
 
@@ -115,11 +121,17 @@ impl Health {
             missing.push("the table has not been found, or is not as it must be".to_owned());
         }
         if state.missing > 0 {
-            missing.push(format!("{} of the accounts and regions have not been reached", state.missing));
+            missing.push(format!(
+                "{} of the accounts and regions have not been reached",
+                state.missing
+            ));
         }
         let unlisted = state.scopes.iter().filter(|(_, scope)| !scope.listed);
         missing.extend(unlisted.map(|(place, _)| {
-            format!("{}: the Auto Scaling groups have not been listed yet", place.trim_end_matches('/'))
+            format!(
+                "{}: the Auto Scaling groups have not been listed yet",
+                place.trim_end_matches('/')
+            )
         }));
         if state.scopes.is_empty() && state.missing == 0 {
             missing.push("no account and region has been reached yet".to_owned());
@@ -152,7 +164,8 @@ mod tests {
         health.found();
         health.looked_at_groups("1/eu-west-1/", true);
         assert!(health.not_ready().is_empty());
-        // A look that fails later does not make it unready, unless it goes on to: it works with what it knows.
+        // A look that fails later does not make it unready, unless it goes on to: it works with
+        // what it knows.
         health.looked_at_groups("1/eu-west-1/", false);
         health.blind.misses("account 1, region eu-west-1", What::Groups, &"denied");
         assert!(health.not_ready().is_empty());

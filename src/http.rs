@@ -1,5 +1,5 @@
-//! What others may ask over HTTP: whether this process lives, whether it is ready, and its numbers. Off unless the
-//! configuration names an address; nothing that is asked changes anything.
+//! What others may ask over HTTP: whether this process lives, whether it is ready, and its numbers.
+//! Off unless the configuration names an address; nothing that is asked changes anything.
 //!
 //! | path | answer |
 //! | --- | --- |
@@ -7,8 +7,9 @@
 //! | `/readyz` | 200 once the table was found and the groups of every scope were listed, while nothing has been unreadable for long; 503 with what is missing |
 //! | `/metrics` | the numbers, for Prometheus |
 //!
-//! A connection serves one request and has a time to do it in, and there are few of them: clients that connect and say
-//! nothing would else use up the process's file descriptors, which the connections to AWS need too.
+//! A connection serves one request and has a time to do it in, and there are few of them: clients
+//! that connect and say nothing would else use up the process's file descriptors, which the
+//! connections to AWS need too.
 
 use crate::clock::Clock;
 use crate::health::Health;
@@ -42,7 +43,8 @@ struct Limits {
     pause: Duration,
 }
 
-const LIMITS: Limits = Limits { connections: 32, connection: Duration::from_secs(10), pause: Duration::from_secs(1) };
+const LIMITS: Limits =
+    Limits { connections: 32, connection: Duration::from_secs(10), pause: Duration::from_secs(1) };
 
 #[derive(Clone)]
 struct Told {
@@ -64,7 +66,12 @@ impl Server {
     ///
     /// # Errors
     /// The address cannot be had.
-    pub async fn listen(address: SocketAddr, health: Health, metrics: Metrics, clock: Clock) -> io::Result<Server> {
+    pub async fn listen(
+        address: SocketAddr,
+        health: Health,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> io::Result<Server> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         Ok(Server { address, listener, answers: router(Told { health, metrics, clock }) })
@@ -104,8 +111,14 @@ async fn answer(stream: TcpStream, answers: Router, span: Duration) {
 
 fn router(told: Told) -> Router {
     Router::new()
-        .route("/healthz", get(|State(told): State<Told>| async move { say(&told.health.standing_still()) }))
-        .route("/readyz", get(|State(told): State<Told>| async move { say(&told.health.not_ready()) }))
+        .route(
+            "/healthz",
+            get(|State(told): State<Told>| async move { say(&told.health.standing_still()) }),
+        )
+        .route(
+            "/readyz",
+            get(|State(told): State<Told>| async move { say(&told.health.not_ready()) }),
+        )
         .route("/metrics", get(|State(told): State<Told>| async move { numbers(&told) }))
         .with_state(told)
 }
@@ -133,9 +146,13 @@ mod tests {
     use std::pin::pin;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// A whole second for a connection, so that a busy machine does not cut off one that asks at once.
-    const SMALL: Limits =
-        Limits { connections: 2, connection: Duration::from_secs(1), pause: Duration::from_millis(10) };
+    /// A whole second for a connection, so that a busy machine does not cut off one that asks at
+    /// once.
+    const SMALL: Limits = Limits {
+        connections: 2,
+        connection: Duration::from_secs(1),
+        pause: Duration::from_millis(10),
+    };
 
     /// Runs a story against a server with small limits.
     async fn served<T>(story: impl AsyncFnOnce(SocketAddr) -> T) -> T {

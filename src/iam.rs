@@ -1,11 +1,14 @@
-//! The least IAM policy for a configuration: what `ecs-drain iam` prints, and what the templates under `deploy/` hold.
+//! The least IAM policy for a configuration: what `ecs-drain iam` prints, and what the templates
+//! under `deploy/` hold.
 //!
-//! The calls come from [`calls`], the one list of what is ever asked of AWS; [`SHAPES`] says in which statement each
-//! belongs, on what it is allowed, and what needs it. A call without a place here fails a test.
+//! The calls come from [`calls`], the one list of what is ever asked of AWS; [`SHAPES`] says in
+//! which statement each belongs, on what it is allowed, and what needs it. A call without a place
+//! here fails a test.
 //!
-//! What changes something is limited to the chosen clusters and groups. What only reads is not: an instance is looked
-//! for in every cluster, and its group is read before its tags are known. (Source for what can be limited at all: Service
-//! Authorization Reference, the tables of ECS, EC2 Auto Scaling, DynamoDB, SQS and STS.)
+//! What changes something is limited to the chosen clusters and groups. What only reads is not: an
+//! instance is looked for in every cluster, and its group is read before its tags are known.
+//! (Source for what can be limited at all: Service Authorization Reference, the tables of ECS, EC2
+//! Auto Scaling, DynamoDB, SQS and STS.)
 
 mod may;
 mod shapes;
@@ -18,7 +21,8 @@ use crate::config::{Config, Scope};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One account and region as a policy names it. The words may be placeholders, such as a template's variables.
+/// One account and region as a policy names it. The words may be placeholders, such as a template's
+/// variables.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// `aws`, `aws-cn`, …
@@ -54,7 +58,8 @@ pub struct Subject {
     pub roles: Vec<String>,
 }
 
-/// A policy, in IAM's own JSON. (Source: IAM user guide, "Grammar of the IAM JSON policy language".)
+/// A policy, in IAM's own JSON. (Source: IAM user guide, "Grammar of the IAM JSON policy
+/// language".)
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Document {
@@ -115,7 +120,9 @@ pub fn policy(subject: &Subject) -> Document {
         }
         let whole = match shape.on {
             On::Table | On::Lease | On::Asked | On::Paused => Some(vec![subject.table.clone()]),
-            On::TableAndIndexes => Some(vec![subject.table.clone(), format!("{}/index/*", subject.table)]),
+            On::TableAndIndexes => {
+                Some(vec![subject.table.clone(), format!("{}/index/*", subject.table)])
+            }
             On::Roles => Some(subject.roles.clone()),
             On::Anything
             | On::Clusters
@@ -143,7 +150,8 @@ pub fn policy(subject: &Subject) -> Document {
         for (number, (condition, mut resource)) in kinds.into_iter().enumerate() {
             resource.sort();
             resource.dedup();
-            let sid = if several { format!("{}{}", shape.sid, number + 1) } else { shape.sid.to_owned() };
+            let sid =
+                if several { format!("{}{}", shape.sid, number + 1) } else { shape.sid.to_owned() };
             let mut action: Vec<_> = shape.calls.iter().map(|call| call.iam_action).collect();
             action.sort_unstable();
             statement.push(Statement { sid, effect: "Allow", action, resource, condition });
@@ -155,8 +163,11 @@ pub fn policy(subject: &Subject) -> Document {
 /// What of a place a statement is allowed on.
 fn resources(on: On, place: &Place) -> Vec<String> {
     let Place { partition, region, account, .. } = place;
-    let ecs = |kind: &str, cluster: &str| format!("arn:{partition}:ecs:{region}:{account}:{kind}/{cluster}");
-    let of_chosen = |kind: &str| place.clusters.iter().map(|name| ecs(kind, &format!("{name}/*"))).collect();
+    let ecs = |kind: &str, cluster: &str| {
+        format!("arn:{partition}:ecs:{region}:{account}:{kind}/{cluster}")
+    };
+    let of_chosen =
+        |kind: &str| place.clusters.iter().map(|name| ecs(kind, &format!("{name}/*"))).collect();
     match on {
         On::Anything => vec!["*".to_owned()],
         On::Clusters => vec![ecs("cluster", "*")],
@@ -170,12 +181,16 @@ fn resources(on: On, place: &Place) -> Vec<String> {
         On::TasksOfChosen => of_chosen("task"),
         On::ChosenGroups => {
             let group = |name: &String| {
-                format!("arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{name}")
+                format!(
+                    "arn:{partition}:autoscaling:{region}:{account}:autoScalingGroup:*:autoScalingGroupName/{name}"
+                )
             };
             place.groups.iter().map(group).collect()
         }
         On::Queue => place.queue.iter().cloned().collect(),
-        On::Table | On::Lease | On::Asked | On::Paused | On::TableAndIndexes | On::Roles => Vec::new(),
+        On::Table | On::Lease | On::Asked | On::Paused | On::TableAndIndexes | On::Roles => {
+            Vec::new()
+        }
     }
 }
 
@@ -187,8 +202,14 @@ fn conditions(on: On, place: &Place) -> Conditions {
         for (key, value) in &place.tags {
             let key = format!("autoscaling:ResourceTag/{key}");
             match value {
-                Some(value) => conditions.entry("StringEquals").or_default().insert(key, Words::One(value.clone())),
-                None => conditions.entry("Null").or_default().insert(key, Words::One("false".to_owned())),
+                Some(value) => conditions
+                    .entry("StringEquals")
+                    .or_default()
+                    .insert(key, Words::One(value.clone())),
+                None => conditions
+                    .entry("Null")
+                    .or_default()
+                    .insert(key, Words::One("false".to_owned())),
             };
         }
     }
@@ -220,8 +241,8 @@ fn keys(on: On, subject: &Subject) -> Option<Vec<String>> {
     }
 }
 
-/// The condition that an item has one of these keys. (Source: Amazon DynamoDB developer guide, "Using IAM policy conditions
-/// for fine-grained access control".)
+/// The condition that an item has one of these keys. (Source: Amazon DynamoDB developer guide,
+/// "Using IAM policy conditions for fine-grained access control".)
 fn leading(keys: Vec<String>) -> Conditions {
     let key = BTreeMap::from([("dynamodb:LeadingKeys".to_owned(), Words::Several(keys))]);
     BTreeMap::from([("ForAllValues:StringLike", key)])
@@ -244,15 +265,25 @@ pub enum Whom<'a> {
     Init,
 }
 
-/// What somebody needs for a configuration. `account` is the process's own, `*` where it is not known; `table_region` is
-/// the table's. `terminate`: operators may ask for drains that end with a termination.
-pub fn subject(config: &Config, whom: Whom<'_>, account: &str, table_region: &str, terminate: bool) -> Subject {
+/// What somebody needs for a configuration. `account` is the process's own, `*` where it is not
+/// known; `table_region` is the table's. `terminate`: operators may ask for drains that end with a
+/// termination.
+pub fn subject(
+    config: &Config,
+    whom: Whom<'_>,
+    account: &str,
+    table_region: &str,
+    terminate: bool,
+) -> Subject {
     let role = |scope: &Scope| scope.role.as_ref().map(|role| role.arn.clone());
     let chosen = |scope: &&Scope| match whom {
         Whom::Role(arn) => role(scope).as_deref() == Some(arn),
-        Whom::Controller | Whom::DryRun | Whom::Operator(_) | Whom::Reader | Whom::Init => scope.role.is_none(),
+        Whom::Controller | Whom::DryRun | Whom::Operator(_) | Whom::Reader | Whom::Init => {
+            scope.role.is_none()
+        }
     };
-    let places: Vec<Place> = config.scopes.iter().filter(chosen).map(|scope| place(scope, account)).collect();
+    let places: Vec<Place> =
+        config.scopes.iter().filter(chosen).map(|scope| place(scope, account)).collect();
     let roles: BTreeSet<String> = config.scopes.iter().filter_map(role).collect();
     let mut needs = BTreeSet::new();
     let works = [
@@ -277,11 +308,16 @@ pub fn subject(config: &Config, whom: Whom<'_>, account: &str, table_region: &st
         Whom::Reader => needs.extend([Need::Reader]),
         Whom::Init => needs.extend([Need::Init]),
     }
-    let table =
-        format!("arn:{}:dynamodb:{table_region}:{account}:table/{}", calls::partition(table_region), config.table.name);
+    let table = format!(
+        "arn:{}:dynamodb:{table_region}:{account}:table/{}",
+        calls::partition(table_region),
+        config.table.name
+    );
     let may = match whom {
         Whom::Operator(may) => may.clone(),
-        Whom::Controller | Whom::Role(_) | Whom::DryRun | Whom::Reader | Whom::Init => May::default(),
+        Whom::Controller | Whom::Role(_) | Whom::DryRun | Whom::Reader | Whom::Init => {
+            May::default()
+        }
     };
     let (controller, roles) = (config.controller.clone(), roles.into_iter().collect());
     Subject { needs, places, table, controller, may, roles }
@@ -290,7 +326,8 @@ pub fn subject(config: &Config, whom: Whom<'_>, account: &str, table_region: &st
 /// A scope as a policy names it.
 fn place(scope: &Scope, account: &str) -> Place {
     // In another account it is the role's.
-    let account = scope.role.as_ref().and_then(|role| role.arn.split(':').nth(4)).unwrap_or(account);
+    let account =
+        scope.role.as_ref().and_then(|role| role.arn.split(':').nth(4)).unwrap_or(account);
     let partition = calls::partition(&scope.region);
     let queue = scope.queue.as_deref().map(|url| queue_arn(url, partition, &scope.region, account));
     Place {
@@ -304,12 +341,14 @@ fn place(scope: &Scope, account: &str) -> Place {
     }
 }
 
-/// The ARN of a queue by its URL, whose last two parts are the account and the name. (Source: SQS developer guide, "Queue
-/// and message identifiers".)
+/// The ARN of a queue by its URL, whose last two parts are the account and the name. (Source: SQS
+/// developer guide, "Queue and message identifiers".)
 fn queue_arn(url: &str, partition: &str, region: &str, account: &str) -> String {
     let mut parts = url.rsplit('/');
     let name = parts.next().unwrap_or("*");
-    let owner = parts.next().filter(|owner| owner.len() == 12 && owner.bytes().all(|byte| byte.is_ascii_digit()));
+    let owner = parts
+        .next()
+        .filter(|owner| owner.len() == 12 && owner.bytes().all(|byte| byte.is_ascii_digit()));
     format!("arn:{partition}:sqs:{region}:{}:{name}", owner.unwrap_or(account))
 }
 

@@ -1,5 +1,5 @@
-//! `ecs-drain` takes Amazon ECS container instances out of service safely before their Auto Scaling group terminates
-//! them. This is the map of the crate, and the rules between its modules.
+//! `ecs-drain` takes Amazon ECS container instances out of service safely before their Auto Scaling
+//! group terminates them. This is the map of the crate, and the rules between its modules.
 //!
 //! ```text
 //! main → cli → controller, doctor, iam
@@ -8,10 +8,12 @@
 //! all → ecs-drain-state, which knows neither AWS nor tokio
 //! ```
 //!
-//! A module imports only what is to the right of it or further down. `tests/all/arrows.rs` has every arrow.
+//! A module imports only what is to the right of it or further down. `tests/all/arrows.rs` has
+//! every arrow.
 //!
-//! A drain goes round like this: **facts** (what AWS last said, with its date) → `decide` → a record to **commit**, **needs**
-//! for the reader, and actions, which pass the **guard** right before each call. docs/architecture.md tells it in full.
+//! A drain goes round like this: **facts** (what AWS last said, with its date) → `decide` → a
+//! record to **commit**, **needs** for the reader, and actions, which pass the **guard** right
+//! before each call. docs/architecture.md tells it in full.
 //!
 //! | module | what it does | what it must not do |
 //! | --- | --- | --- |
@@ -37,7 +39,8 @@
 //! | [`quote`] | text from outside, quoted in a sentence | |
 //! | [`telemetry`] | logs | |
 //!
-//! Nothing here sleeps inside a decision or a commit, and there is no truth in memory: whatever a process knows, it can lose.
+//! Nothing here sleeps inside a decision or a commit, and there is no truth in memory: whatever a
+//! process knows, it can lose.
 
 pub mod act;
 pub mod aws;

@@ -5,8 +5,8 @@ use serde::Serialize;
 use std::error::Error;
 use std::fmt::Write as _;
 
-/// The beginning of a text from outside, at most so many characters: on one line, and with nothing in it that steers a
-/// terminal or forges a line of a log.
+/// The beginning of a text from outside, at most so many characters: on one line, and with nothing
+/// in it that steers a terminal or forges a line of a log.
 pub fn shown(text: &str, most: usize) -> String {
     let mut shown = String::new();
     for character in text.chars().take(most) {
@@ -22,8 +22,8 @@ pub fn shown(text: &str, most: usize) -> String {
     shown
 }
 
-/// Returns an error with its causes on one line, each said once: many errors repeat their cause in their own text. Errors
-/// of AWS come with the request's id.
+/// Returns an error with its causes on one line, each said once: many errors repeat their cause in
+/// their own text. Errors of AWS come with the request's id.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = format!("{error:#}");
     let mut cause = error.source();
@@ -38,7 +38,8 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Returns a value as JSON for people, in which nothing steers a terminal: what would is escaped, as JSON escapes.
+/// Returns a value as JSON for people, in which nothing steers a terminal: what would is escaped,
+/// as JSON escapes.
 ///
 /// # Errors
 /// It cannot be written as JSON.
@@ -46,7 +47,8 @@ pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Erro
     serde_json::to_string_pretty(value).map(|text| escaped(&text))
 }
 
-/// Escapes what steers a terminal in a JSON text, whose own line breaks stay: it can stand in strings alone.
+/// Escapes what steers a terminal in a JSON text, whose own line breaks stay: it can stand in
+/// strings alone.
 pub fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
@@ -61,7 +63,8 @@ pub fn escaped(json: &str) -> String {
     text
 }
 
-/// Returns a word for a POSIX shell, quoted where it must be: names of groups may have blanks and quotes in them.
+/// Returns a word for a POSIX shell, quoted where it must be: names of groups may have blanks and
+/// quotes in them.
 pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -86,7 +89,8 @@ mod tests {
     #[test]
     fn each_cause_is_said_once() {
         let last = Link { text: "no route to host", source: None };
-        let middle = Link { text: "connection failed: no route to host", source: Some(Box::new(last)) };
+        let middle =
+            Link { text: "connection failed: no route to host", source: Some(Box::new(last)) };
         let first = Link { text: "cannot read the table", source: Some(Box::new(middle)) };
         assert_eq!(chain(&first), "cannot read the table: connection failed: no route to host");
     }

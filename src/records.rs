@@ -1,9 +1,12 @@
 //! Where records are kept: in the table, or, in a dry run, in a map that is gone with the process.
 //!
-//! A map was chosen over an embedded database behind the same store, because a dry run must not need more than a run:
-//! the map is a few lines in each method, and a dry run needs none of what it does not do (conditions between processes).
+//! A map was chosen over an embedded database behind the same store, because a dry run must not
+//! need more than a run: the map is a few lines in each method, and a dry run needs none of what it
+//! does not do (conditions between processes).
 
-use crate::store::{Answer, OpenWork, Pauses, Read, ReadRequest, Saved, Status, Store, StoreError, UnfinishedKey};
+use crate::store::{
+    Answer, OpenWork, Pauses, Read, ReadRequest, Saved, Status, Store, StoreError, UnfinishedKey,
+};
 use ecs_drain_state::Record;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -80,7 +83,9 @@ impl Records {
     pub async fn get(&self, key: &str) -> Result<Option<Read>, StoreError> {
         match self {
             Records::Table(store) => store.get(key).await,
-            Records::Memory(map) => Ok(map.borrow().get(key).cloned().map(|r| Read::Record(Box::new(r)))),
+            Records::Memory(map) => {
+                Ok(map.borrow().get(key).cloned().map(|r| Read::Record(Box::new(r))))
+            }
         }
     }
 
@@ -94,13 +99,15 @@ impl Records {
             Records::Table(_) => Ok(Vec::new()),
             Records::Memory(map) => {
                 let map = map.borrow();
-                let found = keys.iter().filter_map(|key| Some((key.clone(), map.get(key).cloned()?)));
+                let found =
+                    keys.iter().filter_map(|key| Some((key.clone(), map.get(key).cloned()?)));
                 Ok(found.map(|(key, record)| (key, Read::Record(Box::new(record)))).collect())
             }
         }
     }
 
-    /// This controller's unfinished records and unanswered requests; they may lag behind. A dry run has no requests.
+    /// This controller's unfinished records and unanswered requests; they may lag behind. A dry run
+    /// has no requests.
     ///
     /// # Errors
     /// When the table did not answer, or refused.
@@ -110,7 +117,9 @@ impl Records {
             Records::Memory(map) => {
                 let map = map.borrow();
                 let unfinished = map.values().filter(|r| !r.is_done());
-                let records = unfinished.map(|r| UnfinishedKey { key: r.key(), version: r.version }).collect();
+                let records = unfinished
+                    .map(|r| UnfinishedKey { key: r.key(), version: r.version })
+                    .collect();
                 Ok(OpenWork { records, requests: Vec::new() })
             }
         }
@@ -120,7 +129,10 @@ impl Records {
     ///
     /// # Errors
     /// When the table did not answer, or refused.
-    pub async fn requests(&self, keys: &[String]) -> Result<Vec<(String, ReadRequest)>, StoreError> {
+    pub async fn requests(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<(String, ReadRequest)>, StoreError> {
         match self {
             Records::Table(store) if !keys.is_empty() => store.requests(keys).await,
             Records::Table(_) | Records::Memory(_) => Ok(Vec::new()),

@@ -32,7 +32,8 @@ pub struct ScopeState {
     pub phases: RefCell<BTreeMap<String, Known>>,
     /// Who holds clusters, or everything. None until that was read: nothing is done before.
     pub paused: RefCell<Option<Pauses>>,
-    /// How many container instances each cluster has, and until when that is believed: budgets in percent.
+    /// How many container instances each cluster has, and until when that is believed: budgets in
+    /// percent.
     pub sizes: RefCell<BTreeMap<String, (Mono, u32)>>,
     /// Clusters whose size is to be read.
     pub sizes_wanted: RefCell<BTreeSet<String>>,
@@ -66,7 +67,10 @@ pub struct Unread {
 impl Unread {
     /// One of a newer schema.
     pub fn newer(schema: u64) -> Unread {
-        Unread { what: format!("its record has schema {schema}, which is newer than this program"), newer: true }
+        Unread {
+            what: format!("its record has schema {schema}, which is newer than this program"),
+            newer: true,
+        }
     }
 }
 
@@ -75,7 +79,8 @@ impl Unread {
 pub struct Known {
     /// Its phase.
     pub phase: Phase,
-    /// Whether its completion has been refused for so long that its hook's own result is to end the wait.
+    /// Whether its completion has been refused for so long that its hook's own result is to end the
+    /// wait.
     pub refused: bool,
     /// Whether a lifecycle action is in the record.
     pub has_lifecycle: bool,
@@ -103,7 +108,8 @@ impl Known {
         }
     }
 
-    /// What is known of a drain of another controller whose part is over: for this one it has ended.
+    /// What is known of a drain of another controller whose part is over: for this one it has
+    /// ended.
     pub fn over(record: &Record, now: Mono) -> Known {
         Known { phase: Phase::Done, ..Known::of(record, now) }
     }
@@ -113,20 +119,24 @@ impl Known {
         matches!(self.phase, Phase::Returning | Phase::Done)
     }
 
-    /// Returns whether this is an earlier state of the record than `other`, such as a read shows that overlapped a write. A
-    /// record that was deleted counts its generations and versions anew, but began later.
+    /// Returns whether this is an earlier state of the record than `other`, such as a read shows
+    /// that overlapped a write. A record that was deleted counts its generations and versions anew,
+    /// but began later.
     fn is_before(&self, other: &Known) -> bool {
-        (self.generation, self.version) < (other.generation, other.version) && self.created_at <= other.created_at
+        (self.generation, self.version) < (other.generation, other.version)
+            && self.created_at <= other.created_at
     }
 
-    /// Returns whether heartbeats make the same of both. Most writes of a record change nothing for them.
+    /// Returns whether heartbeats make the same of both. Most writes of a record change nothing for
+    /// them.
     fn beats_as(&self, other: &Known) -> bool {
-        (self.phase, self.refused, self.has_lifecycle) == (other.phase, other.refused, other.has_lifecycle)
+        (self.phase, self.refused, self.has_lifecycle)
+            == (other.phase, other.refused, other.has_lifecycle)
     }
 }
 
-/// Bells that wake the loops of a scope: each has one listener, and one that is rung while its listener works is heard
-/// afterwards.
+/// Bells that wake the loops of a scope: each has one listener, and one that is rung while its
+/// listener works is heard afterwards.
 #[derive(Default)]
 pub struct Bells {
     /// The groups were read: heartbeats may be due.
@@ -185,16 +195,21 @@ impl ScopeState {
 
     /// Who holds the clusters of a drain, or everything.
     pub fn paused_on(&self, record: &Record) -> Option<String> {
-        let clusters: Vec<&str> = record.container_instances.iter().map(|c| c.cluster.as_str()).collect();
+        let clusters: Vec<&str> =
+            record.container_instances.iter().map(|c| c.cluster.as_str()).collect();
         match self.paused.borrow().as_ref() {
             None => Some("this process, until it has read who holds what".to_owned()),
-            Some(pauses) => pauses.on(&self.session.account, &self.session.region, &clusters).map(Order::to_string),
+            Some(pauses) => pauses
+                .on(&self.session.account, &self.session.region, &clusters)
+                .map(Order::to_string),
         }
     }
 
     /// The same for an instance whose drain is unfinished.
     pub fn is_paused(&self, instance: &str) -> bool {
-        let paused = self.fleet.with(&self.key(instance), |slot| self.paused_on(&slot.drain.record).is_some());
+        let paused = self
+            .fleet
+            .with(&self.key(instance), |slot| self.paused_on(&slot.drain.record).is_some());
         paused.unwrap_or(false)
     }
 
@@ -202,7 +217,13 @@ impl ScopeState {
     pub fn picture(&self, now: Mono) -> Picture {
         let mut picture = Picture::default();
         self.note_unopened(now);
-        picture.unopened = self.unopened.borrow().values().map(|since| now.since(*since)).max().unwrap_or_default();
+        picture.unopened = self
+            .unopened
+            .borrow()
+            .values()
+            .map(|since| now.since(*since))
+            .max()
+            .unwrap_or_default();
         for slot in self.fleet.slots().values() {
             picture.add(&slot.drain.record, slot.stuck);
         }
@@ -214,8 +235,9 @@ impl ScopeState {
         picture
     }
 
-    /// Notes which instances wait under a hook of ours and have no drain. Not those whose action is over, which another hook holds;
-    /// nor those whose record cannot be read, which is told of itself.
+    /// Notes which instances wait under a hook of ours and have no drain. Not those whose action is
+    /// over, which another hook holds; nor those whose record cannot be read, which is told of
+    /// itself.
     fn note_unopened(&self, now: Mono) {
         let view = self.groups.borrow().clone();
         let has_drain = |instance: &str, hook: &str| match self.phases.borrow().get(instance) {
@@ -224,24 +246,30 @@ impl ScopeState {
             None => self.unreadable.borrow().contains_key(&self.key(instance)),
         };
         let holds = |instance: &str, hook: &HookView| {
-            self.beats.last(instance, &hook.name) != Some(Beat::NoActiveAction) && !has_drain(instance, &hook.name)
+            self.beats.last(instance, &hook.name) != Some(Beat::NoActiveAction)
+                && !has_drain(instance, &hook.name)
         };
-        let waits = |view: &GroupsView, instance: &str, member: &Member| match self.our_hooks(view, &member.group) {
+        let waits = |view: &GroupsView, instance: &str, member: &Member| match self
+            .our_hooks(view, &member.group)
+        {
             OurHooks::One(hook) => holds(instance, hook),
             OurHooks::Several(hooks) => hooks.into_iter().any(|hook| holds(instance, hook)),
             OurHooks::None | OurHooks::Unknown => false,
         };
         let before = self.unopened.take();
         let Some(view) = view else { return };
-        let now_waiting = self.waiting(&view).filter(|(instance, member)| waits(&view, instance, member));
+        let now_waiting =
+            self.waiting(&view).filter(|(instance, member)| waits(&view, instance, member));
         let since = |instance: &String| before.get(instance).copied().unwrap_or(now);
-        *self.unopened.borrow_mut() = now_waiting.map(|(instance, _)| (instance.clone(), since(instance))).collect();
+        *self.unopened.borrow_mut() =
+            now_waiting.map(|(instance, _)| (instance.clone(), since(instance))).collect();
     }
 
     /// How many instances wait in groups that have a hook of ours.
     fn held(&self, view: &GroupsView) -> usize {
-        let ours =
-            |member: &Member| matches!(self.our_hooks(view, &member.group), OurHooks::One(_) | OurHooks::Several(_));
+        let ours = |member: &Member| {
+            matches!(self.our_hooks(view, &member.group), OurHooks::One(_) | OurHooks::Several(_))
+        };
         self.waiting(view).filter(|(_, member)| ours(member)).count()
     }
 
@@ -268,10 +296,16 @@ impl ScopeState {
     }
 
     /// The instances of selected groups that wait under a terminating hook of any name.
-    pub fn waiting<'v>(&'v self, view: &'v GroupsView) -> impl Iterator<Item = (&'v String, &'v Member)> {
-        let waiting = view.members.iter().filter(|(_, member)| crate::groups::is_waiting(&member.state));
+    pub fn waiting<'v>(
+        &'v self,
+        view: &'v GroupsView,
+    ) -> impl Iterator<Item = (&'v String, &'v Member)> {
+        let waiting =
+            view.members.iter().filter(|(_, member)| crate::groups::is_waiting(&member.state));
         waiting.filter(|(_, member)| {
-            view.groups.get(&member.group).is_some_and(|g| self.config.groups.selects(&member.group, &g.tags))
+            view.groups
+                .get(&member.group)
+                .is_some_and(|g| self.config.groups.selects(&member.group, &g.tags))
         })
     }
 
@@ -279,7 +313,8 @@ impl ScopeState {
     pub fn our_hooks<'a>(&self, view: &'a GroupsView, group: &str) -> OurHooks<'a> {
         let Some(info) = view.groups.get(group) else { return OurHooks::Unknown };
         let Some(hooks) = info.hooks.known() else { return OurHooks::Unknown };
-        let mut ours: Vec<_> = hooks.iter().filter(|h| h.terminating && self.config.hooks.contains(&h.name)).collect();
+        let mut ours: Vec<_> =
+            hooks.iter().filter(|h| h.terminating && self.config.hooks.contains(&h.name)).collect();
         match (ours.pop(), ours.is_empty()) {
             (None, _) => OurHooks::None,
             (Some(one), true) => OurHooks::One(one),
@@ -290,22 +325,29 @@ impl ScopeState {
         }
     }
 
-    /// Takes over a record that the table showed to a read that began then. What was known before that, and is newer, is
-    /// forgotten: the record was restored, or deleted and opened anew, and the table's word counts.
+    /// Takes over a record that the table showed to a read that began then. What was known before
+    /// that, and is newer, is forgotten: the record was restored, or deleted and opened anew, and
+    /// the table's word counts.
     pub fn learn_read(&self, record: Record, began: Mono, now: Mono) {
         let key = record.key();
-        let is_older =
-            |known: Known| known.at < began && (record.generation, record.version) < (known.generation, known.version);
+        let is_older = |known: Known| {
+            known.at < began
+                && (record.generation, record.version) < (known.generation, known.version)
+        };
         if self.phases.borrow().get(&record.instance_id).copied().is_some_and(is_older) {
-            tracing::warn!(key, "its record in the table is older than what is known of it: it is read anew");
+            tracing::warn!(
+                key,
+                "its record in the table is older than what is known of it: it is read anew"
+            );
             self.phases.borrow_mut().remove(&record.instance_id);
             self.fleet.forget(&key);
         }
         self.learn(record, now);
     }
 
-    /// Takes over a record that was read or written. One that is older than what is known changes nothing, or an old Done
-    /// would end the drain that came after it. Where the drain that is known was forgotten, the table's word counts.
+    /// Takes over a record that was read or written. One that is older than what is known changes
+    /// nothing, or an old Done would end the drain that came after it. Where the drain that is
+    /// known was forgotten, the table's word counts.
     pub fn learn(&self, record: Record, now: Mono) {
         let known = Known::of(&record, now);
         let before = self.phases.borrow().get(&record.instance_id).copied();
@@ -316,7 +358,8 @@ impl ScopeState {
         }
         self.phases.borrow_mut().insert(record.instance_id.clone(), known);
         if !known.is_over() {
-            // Heartbeats that were accepted before have opened this drain: after its end they count for nothing.
+            // Heartbeats that were accepted before have opened this drain: after its end they count
+            // for nothing.
             self.beats.of(&record.instance_id, |state| state.set_over(false));
         }
         if before.is_none_or(|before| !before.beats_as(&known)) {
@@ -328,12 +371,16 @@ impl ScopeState {
             self.forget(&key, &record);
             return;
         }
-        let arns: Vec<String> = record.container_instances.iter().map(|one| one.arn.clone()).collect();
+        let arns: Vec<String> =
+            record.container_instances.iter().map(|one| one.arn.clone()).collect();
         self.fleet.learn(record, now);
         for of in arns {
             // Not what is older than what was read of it since.
-            let unread = self.fleet.with(&key, |slot| slot.drain.facts.of(&of).is_none_or(|one| one.sight.is_none()));
-            if let (Some(true), Some((read, sight))) = (unread, self.searches.take_sight(&of, now)) {
+            let unread = self
+                .fleet
+                .with(&key, |slot| slot.drain.facts.of(&of).is_none_or(|one| one.sight.is_none()));
+            if let (Some(true), Some((read, sight))) = (unread, self.searches.take_sight(&of, now))
+            {
                 self.fleet.answer(&key, read, Answer::Status { of, sight });
             }
         }
@@ -345,12 +392,15 @@ impl ScopeState {
         self.searches.forget(&record.instance_id);
     }
 
-    /// Forgets phases of instances that no group shows any more, and sizes of clusters in which nothing drains.
+    /// Forgets phases of instances that no group shows any more, and sizes of clusters in which
+    /// nothing drains.
     pub fn forget_departed(&self, view: &GroupsView) {
         let slots = self.fleet.slots();
         let records = || slots.values().map(|slot| &slot.drain.record);
-        let unfinished: BTreeSet<&str> = records().map(|record| record.instance_id.as_str()).collect();
-        let clusters: BTreeSet<&str> = records().filter_map(|record| record.cluster.as_deref()).collect();
+        let unfinished: BTreeSet<&str> =
+            records().map(|record| record.instance_id.as_str()).collect();
+        let clusters: BTreeSet<&str> =
+            records().filter_map(|record| record.cluster.as_deref()).collect();
         let is_here = |id: &str| view.members.contains_key(id) || unfinished.contains(id);
         self.phases.borrow_mut().retain(|id, _| is_here(id));
         self.sizes.borrow_mut().retain(|cluster, _| clusters.contains(cluster.as_str()));

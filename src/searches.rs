@@ -1,4 +1,5 @@
-//! Searches for instances that have no drain yet: which are wanted, the newest answers, and what was seen on the way.
+//! Searches for instances that have no drain yet: which are wanted, the newest answers, and what
+//! was seen on the way.
 
 use ecs_drain_state::needs::Class;
 use ecs_drain_state::sight::id;
@@ -23,16 +24,17 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether it tells where the instance is, for somebody who asks since that moment. Nowhere is said only after complete
-    /// reads, made since. Where it is, one that began before tells as well: a search of hundreds of clusters takes longer than
-    /// a message waits for it.
+    /// Whether it tells where the instance is, for somebody who asks since that moment. Nowhere is
+    /// said only after complete reads, made since. Where it is, one that began before tells as
+    /// well: a search of hundreds of clusters takes longer than a message waits for it.
     pub fn tells_since(&self, since: Mono) -> bool {
         let is_there = !self.found.is_empty() && self.read.ended >= since;
         is_there || self.unread.is_empty() && self.read.began >= since
     }
 }
 
-/// How soon an instance that was found nowhere is searched for again, where a cluster could not be read.
+/// How soon an instance that was found nowhere is searched for again, where a cluster could not be
+/// read.
 const UNREAD_AGAIN: Duration = Duration::from_secs(15);
 
 /// Searches for instances that have no drain yet, and the newest answers.
@@ -41,7 +43,8 @@ pub struct Searches {
     /// From when on a search must begin, and by when it is due.
     wanted: RefCell<BTreeMap<String, (Mono, Mono)>>,
     found: RefCell<BTreeMap<String, Found>>,
-    /// What was seen of container instances whose instance was not known: by the id in the ARN, and only for as long as it is young.
+    /// What was seen of container instances whose instance was not known: by the id in the ARN, and
+    /// only for as long as it is young.
     sights: RefCell<BTreeMap<String, (Read, ContainerInstanceSight)>>,
     /// Those that are being searched for.
     under_way: RefCell<BTreeSet<String>>,
@@ -54,12 +57,18 @@ pub struct Searches {
 }
 
 impl Searches {
-    /// Asks for a search that begins at `since` or later. An instance that Spot takes back ends in two minutes: the search for
-    /// it goes before everything, however long that has waited.
+    /// Asks for a search that begins at `since` or later. An instance that Spot takes back ends in
+    /// two minutes: the search for it goes before everything, however long that has waited.
     pub fn want(&self, instance_id: &str, since: Mono, class: Class) {
         let is_asked = self.wanted.borrow().contains_key(instance_id) || class == Class::Spot;
-        let in_vain = |found: &&Found| found.found.is_empty() && !found.unread.is_empty() && !is_asked;
-        let rests = self.found.borrow().get(instance_id).filter(in_vain).map(|found| found.read.ended + UNREAD_AGAIN);
+        let in_vain =
+            |found: &&Found| found.found.is_empty() && !found.unread.is_empty() && !is_asked;
+        let rests = self
+            .found
+            .borrow()
+            .get(instance_id)
+            .filter(in_vain)
+            .map(|found| found.read.ended + UNREAD_AGAIN);
         let since = rests.map_or(since, |rests| rests.max(since));
         if self.found.borrow().get(instance_id).is_none_or(|found| found.read.began < since) {
             let due = if class == Class::Spot { Mono::START } else { since + class.patience() };
@@ -72,7 +81,8 @@ impl Searches {
 
     /// Returns whether a search for an instance that has no drain is asked for, or under way.
     pub fn is_wanted(&self, instance_id: &str) -> bool {
-        self.wanted.borrow().contains_key(instance_id) || self.under_way.borrow().contains(instance_id)
+        self.wanted.borrow().contains_key(instance_id)
+            || self.under_way.borrow().contains(instance_id)
     }
 
     /// Returns whether nobody looks for an instance that has no drain.
@@ -80,7 +90,8 @@ impl Searches {
         self.wanted.borrow().is_empty() && self.under_way.borrow().is_empty()
     }
 
-    /// Asks again, from `since` on, for what could not be searched, unless somebody does already. It is as urgent as it was.
+    /// Asks again, from `since` on, for what could not be searched, unless somebody does already.
+    /// It is as urgent as it was.
     pub fn put_back(&self, instance_id: &str, since: Mono, due: Mono) {
         self.under_way.borrow_mut().remove(instance_id);
         let mut wanted = self.wanted.borrow_mut();
@@ -95,13 +106,18 @@ impl Searches {
     }
 
     /// Takes over what a search saw of container instances beside whose they are.
-    pub fn saw(&self, read: Read, some: impl IntoIterator<Item = (String, ContainerInstanceSight)>) {
+    pub fn saw(
+        &self,
+        read: Read,
+        some: impl IntoIterator<Item = (String, ContainerInstanceSight)>,
+    ) {
         let mut sights = self.sights.borrow_mut();
         sights.retain(|_, (of, _)| read.ended.since(of.ended) < YOUNG);
         sights.extend(some.into_iter().map(|(arn, sight)| (id(&arn).to_owned(), (read, sight))));
     }
 
-    /// What was seen of a container instance, once: the first status of its drain, which need not be read again.
+    /// What was seen of a container instance, once: the first status of its drain, which need not
+    /// be read again.
     pub fn take_sight(&self, arn: &str, now: Mono) -> Option<(Read, ContainerInstanceSight)> {
         self.sights.borrow_mut().remove(id(arn)).filter(|(read, _)| now.since(read.ended) < YOUNG)
     }
@@ -147,10 +163,17 @@ mod tests {
         let searches = Searches::default();
         saw(&searches, 10, "a");
         saw(&searches, 200, "b");
-        assert_eq!(searches.take_sight("a", read(205).ended), Some((read(10), ContainerInstanceSight::MISSING)));
+        assert_eq!(
+            searches.take_sight("a", read(205).ended),
+            Some((read(10), ContainerInstanceSight::MISSING))
+        );
         assert_eq!(searches.take_sight("a", read(205).ended), None);
         saw(&searches, 600, "c");
-        assert_eq!(searches.take_sight("b", read(600).ended), None, "an instance that nobody drains is forgotten");
+        assert_eq!(
+            searches.take_sight("b", read(600).ended),
+            None,
+            "an instance that nobody drains is forgotten"
+        );
         assert!(searches.take_sight("c", read(600).ended).is_some());
     }
 
@@ -206,16 +229,19 @@ mod tests {
 
     /// A cluster that is denied would else be asked for with all others, one round after the other.
     #[test]
-    fn what_was_found_nowhere_while_a_cluster_could_not_be_read_is_searched_for_again_a_moment_later() {
+    fn what_was_found_nowhere_while_a_cluster_could_not_be_read_is_searched_for_again_a_moment_later()
+     {
         let found = |unread: &[&str]| Found {
             read: Read { began: at(100), ended: at(110) },
             unread: unread.iter().map(|&cluster| cluster.to_owned()).collect(),
             found: Vec::new(),
         };
         let searches = Searches::default();
-        for (unread, class, from) in
-            [(&["denied"][..], Class::Begin, 125), (&["denied"][..], Class::Spot, 110), (&[][..], Class::Begin, 110)]
-        {
+        for (unread, class, from) in [
+            (&["denied"][..], Class::Begin, 125),
+            (&["denied"][..], Class::Spot, 110),
+            (&[][..], Class::Begin, 110),
+        ] {
             searches.answer("i-1".to_owned(), found(unread));
             searches.want("i-1", at(110), class);
             assert!(due(&searches, from - 1).is_empty(), "{unread:?}, {class:?}");

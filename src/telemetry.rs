@@ -1,5 +1,5 @@
-//! Logs: to standard error, readable on a terminal and JSON elsewhere. What is logged is said where it happens; no
-//! secret is ever part of it.
+//! Logs: to standard error, readable on a terminal and JSON elsewhere. What is logged is said where
+//! it happens; no secret is ever part of it.
 
 use crate::quote::{escaped, plain, steers};
 use clap::ValueEnum;
@@ -47,25 +47,33 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// The filter is none.
-pub fn init(given: Option<&str>, format: Format, verbosity: Verbosity) -> Result<(), TelemetryError> {
+pub fn init(
+    given: Option<&str>,
+    format: Format,
+    verbosity: Verbosity,
+) -> Result<(), TelemetryError> {
     let directives = directives(given, verbosity);
-    let filter = EnvFilter::builder().parse(&directives).map_err(|error| TelemetryError::Filter {
-        given: given.unwrap_or(&directives).to_owned(),
-        why: error.to_string(),
-    })?;
+    let filter =
+        EnvFilter::builder().parse(&directives).map_err(|error| TelemetryError::Filter {
+            given: given.unwrap_or(&directives).to_owned(),
+            why: error.to_string(),
+        })?;
     let terminal = std::io::stderr().is_terminal();
     let human = match format {
         Format::Auto => terminal,
         Format::Human => true,
         Format::Json => false,
     };
-    let colour = human && terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour =
+        human && terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = match (human, colour) {
         (false, _) => Lines::Json,
         (true, false) => Lines::Plain,
         (true, true) => Lines::Coloured,
     };
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || Log { lines, to: io::stderr() });
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(move || Log { lines, to: io::stderr() });
     // Where a log was started before, in a test for instance, it stays.
     let _ = if human {
         log.with_ansi(colour).with_target(false).try_init()
@@ -83,7 +91,8 @@ enum Lines {
     Coloured,
 }
 
-/// The log: an event is a line, and nothing in it steers a terminal, whatever AWS, a record or a message says.
+/// The log: an event is a line, and nothing in it steers a terminal, whatever AWS, a record or a
+/// message says.
 struct Log<W> {
     lines: Lines,
     to: W,
@@ -108,7 +117,8 @@ impl<W: Write> Write for Log<W> {
     }
 }
 
-/// A line in which colours are left: those of the log itself, since its formatter escapes those of its fields.
+/// A line in which colours are left: those of the log itself, since its formatter escapes those of
+/// its fields.
 fn coloured(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut rest = line;
@@ -127,8 +137,8 @@ fn coloured(line: &str) -> String {
     text
 }
 
-/// The filter in the words of `tracing_subscriber`. A level alone is meant for this program: the AWS SDK at `debug`
-/// would bury it.
+/// The filter in the words of `tracing_subscriber`. A level alone is meant for this program: the
+/// AWS SDK at `debug` would bury it.
 fn directives(given: Option<&str>, verbosity: Verbosity) -> String {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     match given.map(str::trim) {
@@ -172,9 +182,12 @@ mod tests {
         const HOSTILE: &str = "a\u{1b}[2J\u{1b}[31m\u{9b}3J\u{7}\u{202e}\r\n{\"level\":\"forged\"}";
         let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
         let to = kept.clone();
-        let log = tracing_subscriber::fmt().with_writer(move || Log { lines, to: Kept(to.clone()) });
+        let log =
+            tracing_subscriber::fmt().with_writer(move || Log { lines, to: Kept(to.clone()) });
         let log: Box<dyn tracing::Subscriber + Send + Sync> = match lines {
-            Lines::Json => Box::new(log.json().flatten_event(true).with_current_span(true).finish()),
+            Lines::Json => {
+                Box::new(log.json().flatten_event(true).with_current_span(true).finish())
+            }
             Lines::Plain => Box::new(log.with_ansi(false).finish()),
             Lines::Coloured => Box::new(log.with_ansi(true).finish()),
         };
@@ -210,7 +223,10 @@ mod tests {
             let own = |line: &str| line.replace("\u{1b}[", "\u{1b}[ ").replace("\u{1b}", "");
             let line = if lines == Lines::Coloured { own(line) } else { line.to_owned() };
             assert!(!line.contains(steers), "{lines:?}: {text:?}");
-            assert!(!text.contains("\u{1b}[2J") && !text.contains("\u{1b}[31m\u{9b}"), "{lines:?}: {text:?}");
+            assert!(
+                !text.contains("\u{1b}[2J") && !text.contains("\u{1b}[31m\u{9b}"),
+                "{lines:?}: {text:?}"
+            );
             if lines == Lines::Json {
                 let event: serde_json::Value = serde_json::from_str(&text).unwrap();
                 assert_eq!(event["level"], "ERROR");
@@ -220,9 +236,11 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_none_is_refused() {
-        let error = init(Some("ecs_drain=loud"), Format::Json, Verbosity::Command).err().map(|e| e.to_string());
-        assert!(
-            error.is_some_and(|text| text.starts_with("the log filter (--log, ECS_DRAIN_LOG) is \"ecs_drain=loud\""))
-        );
+        let error = init(Some("ecs_drain=loud"), Format::Json, Verbosity::Command)
+            .err()
+            .map(|e| e.to_string());
+        assert!(error.is_some_and(|text| {
+            text.starts_with("the log filter (--log, ECS_DRAIN_LOG) is \"ecs_drain=loud\"")
+        }));
     }
 }

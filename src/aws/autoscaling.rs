@@ -1,32 +1,38 @@
-//! Auto Scaling: groups, their instances and hooks, and its three changes: heartbeat, completion, termination.
+//! Auto Scaling: groups, their instances and hooks, and its three changes: heartbeat, completion,
+//! termination.
 
 mod changes;
 
 use super::caller::{Caller, next_page};
 use super::calls::{
-    COMPLETE_LIFECYCLE_ACTION, DESCRIBE_AUTO_SCALING_GROUPS, DESCRIBE_AUTO_SCALING_INSTANCES, DESCRIBE_LIFECYCLE_HOOKS,
-    DESCRIBE_WARM_POOL, RECORD_LIFECYCLE_ACTION_HEARTBEAT, TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP,
+    COMPLETE_LIFECYCLE_ACTION, DESCRIBE_AUTO_SCALING_GROUPS, DESCRIBE_AUTO_SCALING_INSTANCES,
+    DESCRIBE_LIFECYCLE_HOOKS, DESCRIBE_WARM_POOL, RECORD_LIFECYCLE_ACTION_HEARTBEAT,
+    TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP,
 };
 use super::error::{AwsError, ErrorClass};
 use super::limiter::Permit;
 use aws_sdk_autoscaling::config::retry::RetryConfig;
-use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, LifecycleHook, LifecycleState, RetentionAction};
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup, Instance, LifecycleHook, LifecycleState, RetentionAction,
+};
 use ecs_drain_state::{ActionResult, CompletionAnswer};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names, or instance ids, in one call, and the size of pages of instances. (Source: Auto Scaling API reference,
-/// DescribeAutoScalingGroups, DescribeAutoScalingInstances and DescribeWarmPool.)
+/// Names, or instance ids, in one call, and the size of pages of instances. (Source: Auto Scaling
+/// API reference, DescribeAutoScalingGroups, DescribeAutoScalingInstances and DescribeWarmPool.)
 const NAMES: usize = 50;
 const PAGE_OF_INSTANCES: i32 = 50;
 
-/// Groups of one page. (Source: Auto Scaling API reference, DescribeAutoScalingGroups: 100 at most.)
+/// Groups of one page. (Source: Auto Scaling API reference, DescribeAutoScalingGroups: 100 at
+/// most.)
 const PAGE_OF_GROUPS: i32 = 100;
 
-/// A hook's heartbeat timeout where the answer has none. (Source: Auto Scaling API reference, PutLifecycleHook.)
+/// A hook's heartbeat timeout where the answer has none. (Source: Auto Scaling API reference,
+/// PutLifecycleHook.)
 const DEFAULT_HEARTBEAT_TIMEOUT: u32 = 3600;
 
-/// The longest that heartbeats can hold an instance. (Source: Auto Scaling API reference, LifecycleHook: 48 hours, or
-/// 100 times the heartbeat timeout, whichever is smaller.)
+/// The longest that heartbeats can hold an instance. (Source: Auto Scaling API reference,
+/// LifecycleHook: 48 hours, or 100 times the heartbeat timeout, whichever is smaller.)
 const LONGEST_WAIT: u32 = 172_800;
 
 /// A group. (Source: Auto Scaling API reference, AutoScalingGroup.)
@@ -99,12 +105,16 @@ impl AutoScaling {
         AutoScaling { client, caller }
     }
 
-    /// These groups, or all; a name that does not exist is left out. Reading the instances is dearer (source: Auto
-    /// Scaling API reference, "Welcome").
+    /// These groups, or all; a name that does not exist is left out. Reading the instances is
+    /// dearer (source: Auto Scaling API reference, "Welcome").
     ///
     /// # Errors
     /// When a page could not be read: a part of the list is never taken for the whole.
-    pub async fn groups(&self, names: Option<&[String]>, with_instances: bool) -> Result<Vec<GroupView>, AwsError> {
+    pub async fn groups(
+        &self,
+        names: Option<&[String]>,
+        with_instances: bool,
+    ) -> Result<Vec<GroupView>, AwsError> {
         let mut groups = Vec::new();
         match names {
             None => self.groups_named(None, with_instances, &mut groups).await?,
@@ -130,11 +140,16 @@ impl AutoScaling {
         };
         let mut token = None;
         loop {
-            let request = self.client.describe_auto_scaling_groups().set_auto_scaling_group_names(names.clone());
+            let request = self
+                .client
+                .describe_auto_scaling_groups()
+                .set_auto_scaling_group_names(names.clone());
             let request = request.include_instances(with_instances).max_records(PAGE_OF_GROUPS);
-            let page = self.caller.make(call, &on, request.set_next_token(token.clone()).send()).await?;
+            let page =
+                self.caller.make(call, &on, request.set_next_token(token.clone()).send()).await?;
             token = next_page(call, &on, token.as_deref(), page.next_token())?;
-            groups.extend(page.auto_scaling_groups.unwrap_or_default().into_iter().filter_map(group));
+            groups
+                .extend(page.auto_scaling_groups.unwrap_or_default().into_iter().filter_map(group));
             if token.is_none() {
                 return Ok(());
             }
@@ -164,8 +179,8 @@ impl AutoScaling {
         }
     }
 
-    /// These instances, each with the name of its group. One that is left out is in no group (any more): Auto Scaling
-    /// ignores ids that it does not know.
+    /// These instances, each with the name of its group. One that is left out is in no group (any
+    /// more): Auto Scaling ignores ids that it does not know.
     ///
     /// # Errors
     /// When a page could not be read.
@@ -176,18 +191,25 @@ impl AutoScaling {
             let on = format!("instances {}", some.join(", "));
             let mut token = None;
             loop {
-                let request = self.client.describe_auto_scaling_instances().set_instance_ids(Some(some.to_vec()));
+                let request = self
+                    .client
+                    .describe_auto_scaling_instances()
+                    .set_instance_ids(Some(some.to_vec()));
                 let request = request.max_records(PAGE_OF_INSTANCES).set_next_token(token.clone());
                 let page = self.caller.make(call, &on, request.send()).await?;
                 token = next_page(call, &on, token.as_deref(), page.next_token())?;
-                found.extend(page.auto_scaling_instances.unwrap_or_default().into_iter().filter_map(|details| {
-                    let member = MemberView {
-                        instance_id: details.instance_id?,
-                        lifecycle_state: details.lifecycle_state.unwrap_or_default(),
-                        healthy: is_healthy(details.health_status.as_deref()),
-                    };
-                    Some((member, details.auto_scaling_group_name?))
-                }));
+                found.extend(
+                    page.auto_scaling_instances.unwrap_or_default().into_iter().filter_map(
+                        |details| {
+                            let member = MemberView {
+                                instance_id: details.instance_id?,
+                                lifecycle_state: details.lifecycle_state.unwrap_or_default(),
+                                healthy: is_healthy(details.health_status.as_deref()),
+                            };
+                            Some((member, details.auto_scaling_group_name?))
+                        },
+                    ),
+                );
                 if token.is_none() {
                     break;
                 }
@@ -209,10 +231,23 @@ impl AutoScaling {
     ///
     /// # Errors
     /// When they could not be read.
-    pub async fn hooks_in_turn(&self, permit: Permit, group: &str) -> Result<Vec<HookView>, AwsError> {
+    pub async fn hooks_in_turn(
+        &self,
+        permit: Permit,
+        group: &str,
+    ) -> Result<Vec<HookView>, AwsError> {
         let request = self.client.describe_lifecycle_hooks().auto_scaling_group_name(group);
-        match self.caller.send(permit, &DESCRIBE_LIFECYCLE_HOOKS, &of_group(group), request.send()).await {
-            Ok(answer) => Ok(answer.lifecycle_hooks.unwrap_or_default().into_iter().filter_map(hook).collect()),
+        match self
+            .caller
+            .send(permit, &DESCRIBE_LIFECYCLE_HOOKS, &of_group(group), request.send())
+            .await
+        {
+            Ok(answer) => Ok(answer
+                .lifecycle_hooks
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(hook)
+                .collect()),
             Err(error) if group_is_gone(&error) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -222,8 +257,14 @@ impl AutoScaling {
     ///
     /// # Errors
     /// When it is not known whether the heartbeat was taken.
-    pub async fn heartbeat(&self, group: &str, hook: &str, instance: &str) -> Result<Beat, AwsError> {
-        let request = self.client.record_lifecycle_action_heartbeat().auto_scaling_group_name(group);
+    pub async fn heartbeat(
+        &self,
+        group: &str,
+        hook: &str,
+        instance: &str,
+    ) -> Result<Beat, AwsError> {
+        let request =
+            self.client.record_lifecycle_action_heartbeat().auto_scaling_group_name(group);
         let request = request.lifecycle_hook_name(hook).instance_id(instance);
         let on = of_action(group, hook, instance);
         match self.caller.make(&RECORD_LIFECYCLE_ACTION_HEARTBEAT, &on, request.send()).await {
@@ -250,27 +291,40 @@ impl AutoScaling {
         let on = of_action(group, hook, instance);
         match self.caller.make(&COMPLETE_LIFECYCLE_ACTION, &on, request.send()).await {
             Ok(_) => Ok(CompletionAnswer::Accepted),
-            Err(error) if error.class == ErrorClass::NoActiveAction => Ok(CompletionAnswer::NoActiveAction),
+            Err(error) if error.class == ErrorClass::NoActiveAction => {
+                Ok(CompletionAnswer::NoActiveAction)
+            }
             Err(error) => Err(error),
         }
     }
 }
 
 impl AutoScaling {
-    /// Asks a group to terminate an instance of it; its hooks hold the instance as in any termination. `shrink`: the
-    /// group's desired capacity is lowered by one, otherwise it launches another.
+    /// Asks a group to terminate an instance of it; its hooks hold the instance as in any
+    /// termination. `shrink`: the group's desired capacity is lowered by one, otherwise it launches
+    /// another.
     ///
-    /// The call is made once: when its answer is lost, only a look at the group can tell whether it was taken, and a
-    /// second one could lower the desired capacity twice.
+    /// The call is made once: when its answer is lost, only a look at the group can tell whether it
+    /// was taken, and a second one could lower the desired capacity twice.
     ///
     /// # Errors
     /// When it was refused, or it is not known whether it was taken.
-    pub async fn terminate(&self, group: &str, instance: &str, shrink: bool) -> Result<(), AwsError> {
-        let once = aws_sdk_autoscaling::config::Builder::new().retry_config(RetryConfig::disabled());
+    pub async fn terminate(
+        &self,
+        group: &str,
+        instance: &str,
+        shrink: bool,
+    ) -> Result<(), AwsError> {
+        let once =
+            aws_sdk_autoscaling::config::Builder::new().retry_config(RetryConfig::disabled());
         let request = self.client.terminate_instance_in_auto_scaling_group().instance_id(instance);
-        let request = request.should_decrement_desired_capacity(shrink).customize().config_override(once);
+        let request =
+            request.should_decrement_desired_capacity(shrink).customize().config_override(once);
         let on = format!("instance {instance} (group {group})");
-        self.caller.make(&TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP, &on, request.send()).await.map(|_| ())
+        self.caller
+            .make(&TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP, &on, request.send())
+            .await
+            .map(|_| ())
     }
 }
 
@@ -284,22 +338,28 @@ fn of_action(group: &str, hook: &str, instance: &str) -> String {
     format!("instance {instance} (group {group}, hook {hook})")
 }
 
-/// `ValidationError` means anything; only the words tell. `AutoScalingGroup name not found` is Auto Scaling's, whatever
-/// follows it.
+/// `ValidationError` means anything; only the words tell. `AutoScalingGroup name not found` is Auto
+/// Scaling's, whatever follows it.
 fn group_is_gone(error: &AwsError) -> bool {
     error.code.as_deref() == Some("ValidationError")
         && error.message.to_ascii_lowercase().contains("autoscalinggroup name not found")
 }
 
-/// A health status other than `Unhealthy` is no reason to give an instance up. (Source: Auto Scaling API reference,
-/// Instance: `Healthy` or `Unhealthy`; AutoScalingInstanceDetails spells them in capitals.)
+/// A health status other than `Unhealthy` is no reason to give an instance up. (Source: Auto
+/// Scaling API reference, Instance: `Healthy` or `Unhealthy`; AutoScalingInstanceDetails spells
+/// them in capitals.)
 fn is_healthy(status: Option<&str>) -> bool {
     !status.is_some_and(|status| status.eq_ignore_ascii_case("unhealthy"))
 }
 
 fn member(from: Instance) -> Option<MemberView> {
     Some(MemberView {
-        lifecycle_state: from.lifecycle_state.as_ref().map(LifecycleState::as_str).unwrap_or_default().to_owned(),
+        lifecycle_state: from
+            .lifecycle_state
+            .as_ref()
+            .map(LifecycleState::as_str)
+            .unwrap_or_default()
+            .to_owned(),
         healthy: is_healthy(from.health_status.as_deref()),
         instance_id: from.instance_id?,
     })
@@ -308,18 +368,25 @@ fn member(from: Instance) -> Option<MemberView> {
 fn group(from: AutoScalingGroup) -> Option<GroupView> {
     let retention = from.instance_lifecycle_policy().and_then(|policy| policy.retention_triggers());
     let retention = retention.and_then(|triggers| triggers.terminate_hook_abandon());
-    let tags =
-        from.tags().iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
+    let tags = from.tags().iter().filter_map(|tag| {
+        Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))
+    });
     // Balancers can be attached by their own calls or as traffic sources, which are shown apart.
     let sources = |kind: &'static str| {
-        let sources = from.traffic_sources().iter().filter(move |source| source.r#type() == Some(kind));
+        let sources =
+            from.traffic_sources().iter().filter(move |source| source.r#type() == Some(kind));
         sources.filter_map(|source| source.identifier().map(str::to_owned))
     };
-    let target_groups: BTreeSet<String> = from.target_group_arns().iter().cloned().chain(sources("elbv2")).collect();
-    let classic: BTreeSet<String> = from.load_balancer_names().iter().cloned().chain(sources("elb")).collect();
+    let target_groups: BTreeSet<String> =
+        from.target_group_arns().iter().cloned().chain(sources("elbv2")).collect();
+    let classic: BTreeSet<String> =
+        from.load_balancer_names().iter().cloned().chain(sources("elb")).collect();
     Some(GroupView {
         tags: tags.collect(),
-        desired: from.desired_capacity.and_then(|desired| u32::try_from(desired).ok()).unwrap_or_default(),
+        desired: from
+            .desired_capacity
+            .and_then(|desired| u32::try_from(desired).ok())
+            .unwrap_or_default(),
         target_groups: target_groups.into_iter().collect(),
         classic: classic.into_iter().collect(),
         has_warm_pool: from.warm_pool_configuration().is_some(),
@@ -331,11 +398,14 @@ fn group(from: AutoScalingGroup) -> Option<GroupView> {
 }
 
 fn hook(from: LifecycleHook) -> Option<HookView> {
-    let positive = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).filter(|n| *n > 0);
+    let positive = |number: Option<i32>| {
+        number.and_then(|number| u32::try_from(number).ok()).filter(|n| *n > 0)
+    };
     let heartbeat = positive(from.heartbeat_timeout).unwrap_or(DEFAULT_HEARTBEAT_TIMEOUT);
     let longest = heartbeat.saturating_mul(100).min(LONGEST_WAIT);
     Some(HookView {
-        terminating: from.lifecycle_transition.as_deref() == Some("autoscaling:EC2_INSTANCE_TERMINATING"),
+        terminating: from.lifecycle_transition.as_deref()
+            == Some("autoscaling:EC2_INSTANCE_TERMINATING"),
         heartbeat_timeout_seconds: heartbeat,
         global_timeout_seconds: positive(from.global_timeout).unwrap_or(longest),
         // ABANDON is Auto Scaling's default.
@@ -351,11 +421,15 @@ fn hook(from: LifecycleHook) -> Option<HookView> {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
-    use aws_sdk_autoscaling::types::{InstanceLifecyclePolicy, RetentionTriggers, TrafficSourceIdentifier};
+    use aws_sdk_autoscaling::types::{
+        InstanceLifecyclePolicy, RetentionTriggers, TrafficSourceIdentifier,
+    };
 
     #[test]
     fn a_hook_without_numbers_has_the_documented_ones() {
-        let view = hook(LifecycleHook::builder().lifecycle_hook_name("h").heartbeat_timeout(30).build()).unwrap();
+        let view =
+            hook(LifecycleHook::builder().lifecycle_hook_name("h").heartbeat_timeout(30).build())
+                .unwrap();
         assert_eq!((view.heartbeat_timeout_seconds, view.global_timeout_seconds), (30, 3000));
         assert_eq!(view.default_result, ActionResult::Abandon);
         assert!(!view.terminating);
@@ -365,14 +439,23 @@ mod tests {
 
     #[test]
     fn a_group_shows_every_balancer_and_what_it_retains() {
-        let triggers = RetentionTriggers::builder().terminate_hook_abandon(RetentionAction::Retain).build();
+        let triggers =
+            RetentionTriggers::builder().terminate_hook_abandon(RetentionAction::Retain).build();
         let from = AutoScalingGroup::builder()
             .auto_scaling_group_name("web")
             .target_group_arns("b")
-            .traffic_sources(TrafficSourceIdentifier::builder().identifier("a").r#type("elbv2").build())
-            .traffic_sources(TrafficSourceIdentifier::builder().identifier("b").r#type("elbv2").build())
-            .traffic_sources(TrafficSourceIdentifier::builder().identifier("old").r#type("elb").build())
-            .instance_lifecycle_policy(InstanceLifecyclePolicy::builder().retention_triggers(triggers).build())
+            .traffic_sources(
+                TrafficSourceIdentifier::builder().identifier("a").r#type("elbv2").build(),
+            )
+            .traffic_sources(
+                TrafficSourceIdentifier::builder().identifier("b").r#type("elbv2").build(),
+            )
+            .traffic_sources(
+                TrafficSourceIdentifier::builder().identifier("old").r#type("elb").build(),
+            )
+            .instance_lifecycle_policy(
+                InstanceLifecyclePolicy::builder().retention_triggers(triggers).build(),
+            )
             .instances(Instance::builder().instance_id("i-1").health_status("Unhealthy").build())
             .build();
         let view = group(from).unwrap();

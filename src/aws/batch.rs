@@ -32,13 +32,20 @@ impl<T> Described<T> {
         self.failed.extend(more.failed);
     }
 
-    /// Sorts one batch's answer: `found` with the ARN or name of each, `failures` as ARN and reason.
+    /// Sorts one batch's answer: `found` with the ARN or name of each, `failures` as ARN and
+    /// reason.
     ///
-    /// Ids are compared by what follows their last `/`: a failure may spell an ARN in the older form without the
-    /// cluster's name, and a service may be asked for by name and answered by ARN.
-    pub(super) fn sort(asked: &[String], found: Vec<(String, T)>, failures: &[(String, String)]) -> Described<T> {
-        let mut found: BTreeMap<String, T> = found.into_iter().map(|(arn, view)| (id(&arn).to_owned(), view)).collect();
-        let failures: BTreeMap<&str, &str> = failures.iter().map(|(arn, why)| (id(arn), why.as_str())).collect();
+    /// Ids are compared by what follows their last `/`: a failure may spell an ARN in the older
+    /// form without the cluster's name, and a service may be asked for by name and answered by ARN.
+    pub(super) fn sort(
+        asked: &[String],
+        found: Vec<(String, T)>,
+        failures: &[(String, String)],
+    ) -> Described<T> {
+        let mut found: BTreeMap<String, T> =
+            found.into_iter().map(|(arn, view)| (id(&arn).to_owned(), view)).collect();
+        let failures: BTreeMap<&str, &str> =
+            failures.iter().map(|(arn, why)| (id(arn), why.as_str())).collect();
         let mut sorted = Described::default();
         for arn in asked {
             match (found.remove(id(arn)), failures.get(id(arn))) {
@@ -68,7 +75,8 @@ mod tests {
     #[test]
     fn each_id_is_answered_once() {
         let asked = owned(&["a/web/1", "a/web/2", "a/web/3", "a/web/4"]);
-        let found = vec![("a/web/3".to_owned(), 3), ("a/web/1".to_owned(), 1), ("a/web/9".to_owned(), 9)];
+        let found =
+            vec![("a/web/3".to_owned(), 3), ("a/web/1".to_owned(), 1), ("a/web/9".to_owned(), 9)];
         let failures = vec![("a/2".to_owned(), "MISSING".to_owned())];
         let sorted = Described::sort(&asked, found, &failures);
         assert_eq!(sorted.found, [1, 3]);

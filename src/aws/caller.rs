@@ -52,8 +52,8 @@ impl Caller {
         self.limiter.permit_by(call, tokio::time::Instant::now() + self.patience).await
     }
 
-    /// Makes a call whose turn it is, and says what went wrong in our words. A permit for another call is a mistake of
-    /// this program, which would send more than the call's rate.
+    /// Makes a call whose turn it is, and says what went wrong in our words. A permit for another
+    /// call is a mistake of this program, which would send more than the call's rate.
     pub async fn send<T, E>(
         &self,
         permit: Permit,
@@ -74,14 +74,20 @@ impl Caller {
         answer
     }
 
-    fn failed<E>(&self, call: &'static Call, on: &str, error: &SdkError<E, HttpResponse>) -> AwsError
+    fn failed<E>(
+        &self,
+        call: &'static Call,
+        on: &str,
+        error: &SdkError<E, HttpResponse>,
+    ) -> AwsError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
         let Some(assuming) = assuming(error) else {
             return AwsError::of(call, on, &call.resource(&self.account, &self.region), error);
         };
-        // The call was never sent: the credentials that it needs come from another call, and that one failed.
+        // The call was never sent: the credentials that it needs come from another call, and that
+        // one failed.
         match &self.role {
             Some(role) => AwsError::of(&ASSUME_ROLE, &format!("role {role}"), role, assuming),
             None => {
@@ -93,7 +99,9 @@ impl Caller {
 }
 
 /// The failed `AssumeRole` behind a failed call, if that is what it was.
-fn assuming<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a SdkError<AssumeRoleError, HttpResponse>> {
+fn assuming<'a>(
+    error: &'a (dyn Error + 'static),
+) -> Option<&'a SdkError<AssumeRoleError, HttpResponse>> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(found) = error.downcast_ref() {
@@ -113,7 +121,9 @@ pub(super) fn next_page(
 ) -> Result<Option<String>, AwsError> {
     match token {
         None | Some("") => Ok(None),
-        Some(token) if before == Some(token) => Err(AwsError::incomplete(call, on, "one page was answered twice")),
+        Some(token) if before == Some(token) => {
+            Err(AwsError::incomplete(call, on, "one page was answered twice"))
+        }
         Some(token) => Ok(Some(token.to_owned())),
     }
 }
@@ -128,7 +138,10 @@ mod tests {
     fn pages_end_and_do_not_repeat() {
         assert_eq!(next_page(&LIST_TASKS, "cluster web", None, None).unwrap(), None);
         assert_eq!(next_page(&LIST_TASKS, "cluster web", Some("a"), Some("")).unwrap(), None);
-        assert_eq!(next_page(&LIST_TASKS, "cluster web", Some("a"), Some("b")).unwrap().as_deref(), Some("b"));
+        assert_eq!(
+            next_page(&LIST_TASKS, "cluster web", Some("a"), Some("b")).unwrap().as_deref(),
+            Some("b")
+        );
         assert!(next_page(&LIST_TASKS, "cluster web", Some("a"), Some("a")).is_err());
     }
 }

@@ -1,10 +1,11 @@
-//! Every AWS call that this program makes: the source of its IAM policy, of its request rates, and of the first words
-//! of its error messages. A call that is not in [`ALL`] is not made.
+//! Every AWS call that this program makes: the source of its IAM policy, of its request rates, and
+//! of the first words of its error messages. A call that is not in [`ALL`] is not made.
 
 /// The calls that draw from one bucket of requests.
 ///
-/// (Source for ECS: ECS API reference, "Request throttling for the Amazon ECS API"; for load balancers: Elastic Load
-/// Balancing user guide, "Request throttling", where the two generations have buckets apart.)
+/// (Source for ECS: ECS API reference, "Request throttling for the Amazon ECS API"; for load
+/// balancers: Elastic Load Balancing user guide, "Request throttling", where the two generations
+/// have buckets apart.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// ECS "cluster read".
@@ -27,7 +28,8 @@ pub enum Family {
     AutoScalingRead,
     /// Heartbeats: a bucket of their own here, so that they never queue behind a poll.
     AutoScalingHeartbeat,
-    /// Completions: a bucket of their own here, so that ten thousand heartbeats after a restart do not delay one.
+    /// Completions: a bucket of their own here, so that ten thousand heartbeats after a restart do
+    /// not delay one.
     AutoScalingCompletion,
     /// Terminations that an operator ordered.
     AutoScalingTermination,
@@ -35,7 +37,8 @@ pub enum Family {
     Elbv2Read,
     /// Reads of classic load balancers.
     ElbRead,
-    /// SQS: no rate of calls is published for standard queues (source: SQS developer guide, "Message quotas").
+    /// SQS: no rate of calls is published for standard queues (source: SQS developer guide,
+    /// "Message quotas").
     Sqs,
     /// STS: a call or two in a life.
     Sts,
@@ -52,8 +55,8 @@ pub struct Call {
     pub operation: &'static str,
     /// The IAM action that allows it.
     pub iam_action: &'static str,
-    /// What the action is allowed on; `PARTITION`, `REGION` and `ACCOUNT` stand for themselves (see [`Call::resource`]).
-    /// (Source: Service Authorization Reference.)
+    /// What the action is allowed on; `PARTITION`, `REGION` and `ACCOUNT` stand for themselves (see
+    /// [`Call::resource`]). (Source: Service Authorization Reference.)
     pub iam_resource: &'static str,
     /// Which bucket of requests it draws from.
     pub family: Family,
@@ -64,7 +67,10 @@ pub struct Call {
 impl Call {
     /// What the action must be allowed on, in this account and region.
     pub fn resource(&self, account: &str, region: &str) -> String {
-        self.iam_resource.replace("PARTITION", partition(region)).replace("REGION", region).replace("ACCOUNT", account)
+        self.iam_resource
+            .replace("PARTITION", partition(region))
+            .replace("REGION", region)
+            .replace("ACCOUNT", account)
     }
 
     /// The policy statement that allows this call on `resource`, as JSON on one line.
@@ -73,8 +79,8 @@ impl Call {
     }
 }
 
-/// Returns the partition that a region belongs to. (Source: the SDK's `partitions.json`; `aws-eusc` is the European
-/// Sovereign Cloud.)
+/// Returns the partition that a region belongs to. (Source: the SDK's `partitions.json`; `aws-eusc`
+/// is the European Sovereign Cloud.)
 pub(crate) fn partition(region: &str) -> &'static str {
     const PREFIXES: [(&str, &str); 7] = [
         ("cn-", "aws-cn"),
@@ -85,7 +91,10 @@ pub(crate) fn partition(region: &str) -> &'static str {
         ("eusc-", "aws-eusc"),
         ("us-isof-", "aws-iso-f"),
     ];
-    PREFIXES.iter().find(|(prefix, _)| region.starts_with(prefix)).map_or("aws", |(_, partition)| partition)
+    PREFIXES
+        .iter()
+        .find(|(prefix, _)| region.starts_with(prefix))
+        .map_or("aws", |(_, partition)| partition)
 }
 
 macro_rules! calls {
@@ -114,7 +123,8 @@ const TASK: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:task/*";
 const SERVICE: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:service/*";
 const SERVICE_DEPLOYMENT: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:service-deployment/*";
 const SERVICE_REVISION: &str = "arn:PARTITION:ecs:REGION:ACCOUNT:service-revision/*";
-const GROUP: &str = "arn:PARTITION:autoscaling:REGION:ACCOUNT:autoScalingGroup:*:autoScalingGroupName/*";
+const GROUP: &str =
+    "arn:PARTITION:autoscaling:REGION:ACCOUNT:autoScalingGroup:*:autoScalingGroupName/*";
 const ROLE: &str = "arn:PARTITION:iam::*:role/*";
 const TASK_DEFINITION: &str = "*";
 const QUEUE: &str = "arn:PARTITION:sqs:REGION:ACCOUNT:*";
@@ -133,7 +143,8 @@ calls! {
     DESCRIBE_TASKS = "ecs" "DescribeTasks" on TASK, EcsClusterResourceRead;
     /// Where a service registers its tasks.
     DESCRIBE_SERVICES = "ecs" "DescribeServices" on SERVICE, EcsServiceRead;
-    /// Where a service registered its tasks before its load balancers were changed, while tasks of then are left.
+    /// Where a service registered its tasks before its load balancers were changed, while tasks of
+    /// then are left.
     DESCRIBE_SERVICE_REVISIONS = "ecs" "DescribeServiceRevisions" on SERVICE_REVISION, EcsServiceRevisionRead;
     /// Whether a service's deployment is paused or bakes, for a drain that does not move.
     DESCRIBE_SERVICE_DEPLOYMENTS = "ecs" "DescribeServiceDeployments" on SERVICE_DEPLOYMENT, EcsServiceDeploymentRead;
@@ -163,7 +174,8 @@ calls! {
     COMPLETE_LIFECYCLE_ACTION = "autoscaling" "CompleteLifecycleAction" on GROUP, AutoScalingCompletion;
     /// An operator's drain that ends with the instance's termination.
     TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP = "autoscaling" "TerminateInstanceInAutoScalingGroup" on GROUP, AutoScalingTermination;
-    /// What protocol a target group speaks: network load balancers send new connections for a while.
+    /// What protocol a target group speaks: network load balancers send new connections for a
+    /// while.
     DESCRIBE_TARGET_GROUPS = "elasticloadbalancing" "DescribeTargetGroups" on ANY, Elbv2Read;
     /// Every target of a target group.
     DESCRIBE_TARGET_HEALTH = "elasticloadbalancing" "DescribeTargetHealth" on ANY, Elbv2Read;
@@ -248,6 +260,9 @@ mod tests {
             "arn:aws-cn:autoscaling:cn-north-1:1:autoScalingGroup:*:autoScalingGroupName/*"
         );
         assert_eq!(LIST_CLUSTERS.resource("1", "us-gov-west-1"), "*");
-        assert_eq!(LIST_CLUSTERS.statement("*"), r#"{"Effect":"Allow","Action":"ecs:ListClusters","Resource":"*"}"#);
+        assert_eq!(
+            LIST_CLUSTERS.statement("*"),
+            r#"{"Effect":"Allow","Action":"ecs:ListClusters","Resource":"*"}"#
+        );
     }
 }

@@ -30,25 +30,27 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// One attempt of a read. The SDK itself would wait for ever.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One attempt to read Auto Scaling groups: a service that is slow for everybody is waited for, since retries would pass by
-/// the request rate that heartbeats need.
+/// One attempt to read Auto Scaling groups: a service that is slow for everybody is waited for,
+/// since retries would pass by the request rate that heartbeats need.
 const GROUPS_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The same with its retries.
 const GROUPS_OPERATION_TIMEOUT: Duration = Duration::from_secs(70);
 
-/// A read with its retries: three attempts and the SDK's backoff (at most 1 s, then 2 s) between them.
+/// A read with its retries: three attempts and the SDK's backoff (at most 1 s, then 2 s) between
+/// them.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// One attempt of a heartbeat or completion. The shortest hook waits for 30 seconds and is beaten every 10 (source: Auto
-/// Scaling API reference, PutLifecycleHook): a socket that hangs must leave time for another attempt.
+/// One attempt of a heartbeat or completion. The shortest hook waits for 30 seconds and is beaten
+/// every 10 (source: Auto Scaling API reference, PutLifecycleHook): a socket that hangs must leave
+/// time for another attempt.
 const URGENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A heartbeat or completion with its retries.
 const URGENT_OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// One attempt of a long poll, which a queue without messages answers after 20 seconds (source: SQS API reference,
-/// ReceiveMessage).
+/// One attempt of a long poll, which a queue without messages answers after 20 seconds (source: SQS
+/// API reference, ReceiveMessage).
 const LONG_POLL_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// A long poll with its retries.
@@ -64,15 +66,17 @@ pub struct Environment {
     pub http_client: Option<SharedHttpClient>,
     /// What the SDK signs with; None is the machine's clock.
     pub time_source: Option<SharedTimeSource>,
-    /// One endpoint for all services; None is each service's own, or what the AWS profile and variables say.
+    /// One endpoint for all services; None is each service's own, or what the AWS profile and
+    /// variables say.
     pub endpoint_url: Option<String>,
     /// Credentials; None is the SDK's default chain.
     pub credentials: Option<SharedCredentialsProvider>,
-    /// Simulation: nothing is read from this machine's `AWS_*` variables, and credentials are made up where none are
-    /// given. (The jitter of the SDK's retries comes from `fastrand`, which a simulation seeds.)
+    /// Simulation: nothing is read from this machine's `AWS_*` variables, and credentials are made
+    /// up where none are given. (The jitter of the SDK's retries comes from `fastrand`, which a
+    /// simulation seeds.)
     pub isolated: bool,
-    /// The schema of the records that are written, and the newest that is read; None is this program's own. A test sets a
-    /// higher one, and so stands for a newer program beside this one.
+    /// The schema of the records that are written, and the newest that is read; None is this
+    /// program's own. A test sets a higher one, and so stands for a newer program beside this one.
     pub record_schema: Option<u32>,
     /// Where calls are counted.
     pub metrics: Metrics,
@@ -84,7 +88,8 @@ impl Environment {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts(ATTEMPT_TIMEOUT, OPERATION_TIMEOUT))
-            // It measures wall time, also where tokio's clock is paused; attempts have a timeout instead.
+            // It measures wall time, also where tokio's clock is paused; attempts have a timeout
+            // instead.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Ok(name) = AppName::new("ecs-drain") {
             loader = loader.app_name(name);
@@ -132,8 +137,8 @@ pub struct Session {
     pub ecs: Ecs,
     /// Auto Scaling, for what is polled.
     pub autoscaling: AutoScaling,
-    /// Auto Scaling, for what must not wait: heartbeats and completions. Its retries are its own, so that polls that
-    /// are throttled leave it all its attempts.
+    /// Auto Scaling, for what must not wait: heartbeats and completions. Its retries are its own,
+    /// so that polls that are throttled leave it all its attempts.
     pub urgent: AutoScaling,
     /// Application, network and gateway load balancers.
     pub elbv2: Elbv2,
@@ -150,13 +155,14 @@ impl Session {
         Session { ecs: self.ecs.at_leisure(), ..self.clone() }
     }
 
-    /// Waits until this call may begin, and gives its turn out: of the calls that share a rate, that which is due first. One that
-    /// gives up while it waits has taken no turn.
+    /// Waits until this call may begin, and gives its turn out: of the calls that share a rate,
+    /// that which is due first. One that gives up while it waits has taken no turn.
     pub async fn permit(&self, call: &'static Call) -> Permit {
         self.limiter.permit(call).await
     }
 
-    /// The same for a call that is due at this moment: it goes before those of its family that are due later.
+    /// The same for a call that is due at this moment: it goes before those of its family that are
+    /// due later.
     pub async fn permit_by(&self, call: &'static Call, due: Instant) -> Permit {
         self.limiter.permit_by(call, due).await
     }
@@ -165,8 +171,13 @@ impl Session {
 /// Opens a session: assumes the role, if there is one, and asks whose credentials these are.
 ///
 /// # Errors
-/// When there are no credentials, AWS does not accept them, the role may not be assumed, or AWS cannot be reached.
-pub async fn connect(environment: &Environment, region: &str, role: Option<&Role>) -> Result<Session, AwsError> {
+/// When there are no credentials, AWS does not accept them, the role may not be assumed, or AWS
+/// cannot be reached.
+pub async fn connect(
+    environment: &Environment,
+    region: &str,
+    role: Option<&Role>,
+) -> Result<Session, AwsError> {
     let mut sdk = environment.load(Some(region)).await;
     if let Some(role) = role {
         sdk = assume(&sdk, region, role).await;
@@ -206,7 +217,10 @@ pub async fn connect(environment: &Environment, region: &str, role: Option<&Role
         ecs: Ecs::new(aws_sdk_ecs::Client::from_conf(ecs.build()), caller.clone()),
         autoscaling: autoscaling("autoscaling", GROUPS_ATTEMPT_TIMEOUT, GROUPS_OPERATION_TIMEOUT),
         urgent: autoscaling("autoscaling-urgent", URGENT_ATTEMPT_TIMEOUT, URGENT_OPERATION_TIMEOUT),
-        elbv2: Elbv2::new(aws_sdk_elasticloadbalancingv2::Client::from_conf(elbv2.build()), caller.clone()),
+        elbv2: Elbv2::new(
+            aws_sdk_elasticloadbalancingv2::Client::from_conf(elbv2.build()),
+            caller.clone(),
+        ),
         elb: Elb::new(aws_sdk_elasticloadbalancing::Client::from_conf(elb.build()), caller.clone()),
         sqs: Sqs::new(aws_sdk_sqs::Client::from_conf(sqs.build()), caller),
     })
@@ -223,7 +237,9 @@ async fn assume(sdk: &SdkConfig, region: &str, role: &Role) -> SdkConfig {
     if let Some(id) = &role.external_id {
         provider = provider.external_id(id);
     }
-    sdk.to_builder().credentials_provider(SharedCredentialsProvider::new(provider.build().await)).build()
+    sdk.to_builder()
+        .credentials_provider(SharedCredentialsProvider::new(provider.build().await))
+        .build()
 }
 
 async fn account(sdk: &SdkConfig, caller: &Caller, life: u64) -> Result<String, AwsError> {
@@ -234,11 +250,13 @@ async fn account(sdk: &SdkConfig, caller: &Caller, life: u64) -> Result<String, 
         None => format!("the credentials for {}", caller.region),
     };
     let identity = caller.make(&GET_CALLER_IDENTITY, &on, sts.get_caller_identity().send()).await?;
-    identity.account.ok_or_else(|| AwsError::incomplete(&GET_CALLER_IDENTITY, &on, "the answer names no account"))
+    identity.account.ok_or_else(|| {
+        AwsError::incomplete(&GET_CALLER_IDENTITY, &on, "the answer names no account")
+    })
 }
 
-/// The ARN of the IAM identity whose credentials these are, if AWS says. Needs no permission. (Source: STS API reference,
-/// GetCallerIdentity.)
+/// The ARN of the IAM identity whose credentials these are, if AWS says. Needs no permission.
+/// (Source: STS API reference, GetCallerIdentity.)
 pub async fn caller_arn(sdk: &SdkConfig) -> Option<String> {
     let identity = aws_sdk_sts::Client::new(sdk).get_caller_identity().send().await;
     identity.ok().and_then(|identity| identity.arn)
@@ -250,8 +268,9 @@ fn life() -> u64 {
     LIVES.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A retry quota for one client of one life. Without it the quota is one static per service and region for the whole
-/// process, shared by every client (source: `aws_smithy_runtime::client::retries::RetryPartition`).
+/// A retry quota for one client of one life. Without it the quota is one static per service and
+/// region for the whole process, shared by every client (source:
+/// `aws_smithy_runtime::client::retries::RetryPartition`).
 fn partition(client: &str, life: u64) -> RetryPartition {
     RetryPartition::custom(format!("ecs-drain-{life}-{client}")).build()
 }
@@ -263,10 +282,13 @@ struct UnknownThrottles;
 impl ClassifyRetry for UnknownThrottles {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let response = context.response().filter(|response| response.status().as_u16() == 400);
-        // The error's type is erased here; Auto Scaling and the load balancers answer in XML, with the code in `<Code>`.
-        let body = response.and_then(|response| response.body().bytes()).map(String::from_utf8_lossy);
-        let throttled =
-            |body: &str| UNKNOWN_THROTTLES.iter().any(|code| body.contains(&format!("<Code>{code}</Code>")));
+        // The error's type is erased here; Auto Scaling and the load balancers answer in XML, with
+        // the code in `<Code>`.
+        let body =
+            response.and_then(|response| response.body().bytes()).map(String::from_utf8_lossy);
+        let throttled = |body: &str| {
+            UNKNOWN_THROTTLES.iter().any(|code| body.contains(&format!("<Code>{code}</Code>")))
+        };
         if body.is_some_and(|body| throttled(&body)) {
             RetryAction::throttling_error()
         } else {

@@ -1,7 +1,9 @@
 //! Classic load balancers: reads only. They know instances, not ports.
 
 use super::caller::{Caller, next_page};
-use super::calls::{DESCRIBE_INSTANCE_HEALTH, DESCRIBE_LOAD_BALANCER_ATTRIBUTES, DESCRIBE_LOAD_BALANCERS};
+use super::calls::{
+    DESCRIBE_INSTANCE_HEALTH, DESCRIBE_LOAD_BALANCER_ATTRIBUTES, DESCRIBE_LOAD_BALANCERS,
+};
 use super::error::{AwsError, ErrorClass};
 use super::limiter::Permit;
 use aws_sdk_elasticloadbalancing::types::Instance;
@@ -10,8 +12,8 @@ use std::collections::BTreeMap;
 /// Names in one call: the second generation's limit. (The first one's is not documented.)
 const NAMES: usize = 20;
 
-/// How long connections drain where that is switched on and no time is given. (Source: classic load balancers' user
-/// guide, "Configure connection draining".)
+/// How long connections drain where that is switched on and no time is given. (Source: classic load
+/// balancers' user guide, "Configure connection draining".)
 const DEFAULT_DRAINING: u32 = 300;
 
 /// The instances of each balancer that was asked for; None of one that does not exist.
@@ -29,8 +31,8 @@ impl Elb {
         Elb { client, caller }
     }
 
-    /// The ids of the EC2 instances that each balancer lists; None of a balancer that does not exist. Every name that
-    /// was asked for is in the answer.
+    /// The ids of the EC2 instances that each balancer lists; None of a balancer that does not
+    /// exist. Every name that was asked for is in the answer.
     ///
     /// # Errors
     /// When a batch could not be read, or the answer leaves a balancer out.
@@ -43,11 +45,11 @@ impl Elb {
         Ok(members)
     }
 
-    /// Lists the ids of the EC2 instances of each of at most 20 balancers; None of a balancer that does not exist.
-    /// Every name that was asked for is in the answer.
+    /// Lists the ids of the EC2 instances of each of at most 20 balancers; None of a balancer that
+    /// does not exist. Every name that was asked for is in the answer.
     ///
-    /// One unknown name makes AWS refuse the call: the batch is asked again in halves, each in a turn of its own, until
-    /// that name stands alone.
+    /// One unknown name makes AWS refuse the call: the batch is asked again in halves, each in a
+    /// turn of its own, until that name stands alone.
     ///
     /// # Errors
     /// When a part of the batch could not be read, or the answer leaves a balancer out.
@@ -83,12 +85,20 @@ impl Elb {
         let mut members = Members::new();
         let mut marker = None;
         loop {
-            let request = self.client.describe_load_balancers().set_load_balancer_names(Some(names.to_vec()));
-            let page = self.caller.send(permit, call, &on, request.set_marker(marker.clone()).send()).await?;
+            let request =
+                self.client.describe_load_balancers().set_load_balancer_names(Some(names.to_vec()));
+            let page = self
+                .caller
+                .send(permit, call, &on, request.set_marker(marker.clone()).send())
+                .await?;
             marker = next_page(call, &on, marker.as_deref(), page.next_marker())?;
             for balancer in page.load_balancer_descriptions.unwrap_or_default() {
                 let Some(name) = balancer.load_balancer_name else { continue };
-                let ids = balancer.instances.unwrap_or_default().into_iter().filter_map(|i| i.instance_id);
+                let ids = balancer
+                    .instances
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|i| i.instance_id);
                 members.insert(name, Some(ids.collect()));
             }
             if marker.is_none() {
@@ -98,12 +108,14 @@ impl Elb {
         }
         match names.iter().find(|name| !members.contains_key(*name)) {
             None => Ok(members),
-            Some(left_out) => Err(AwsError::incomplete(call, &on, &format!("the answer leaves {left_out} out"))),
+            Some(left_out) => {
+                Err(AwsError::incomplete(call, &on, &format!("the answer leaves {left_out} out")))
+            }
         }
     }
 
-    /// How many seconds an instance that is deregistered drains: 0 where connections are cut at once; None if there is no
-    /// such balancer, or it does not say.
+    /// How many seconds an instance that is deregistered drains: 0 where connections are cut at
+    /// once; None if there is no such balancer, or it does not say.
     ///
     /// # Errors
     /// When it could not be read.
@@ -119,28 +131,39 @@ impl Elb {
     pub async fn timeout(&self, permit: Permit, name: &str) -> Result<Option<u32>, AwsError> {
         let call = &DESCRIBE_LOAD_BALANCER_ATTRIBUTES;
         let request = self.client.describe_load_balancer_attributes().load_balancer_name(name);
-        let answer = match self.caller.send(permit, call, &of_balancer(name), request.send()).await {
+        let answer = match self.caller.send(permit, call, &of_balancer(name), request.send()).await
+        {
             Ok(answer) => answer,
             Err(error) if error.class == ErrorClass::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let draining = answer.load_balancer_attributes().and_then(|attributes| attributes.connection_draining());
+        let draining = answer
+            .load_balancer_attributes()
+            .and_then(|attributes| attributes.connection_draining());
         Ok(draining.map(|draining| match (draining.enabled(), draining.timeout()) {
             (false, _) => 0,
-            (true, timeout) => timeout.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(DEFAULT_DRAINING),
+            (true, timeout) => {
+                timeout.and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(DEFAULT_DRAINING)
+            }
         }))
     }
 
-    /// Id, state and description of each instance. Only the description tells draining from in service, and gone from
-    /// unhealthy; terminated instances are left out. (Source: classic load balancers' user guide, "Configure connection
-    /// draining"; API reference 2012-06-01, DescribeInstanceHealth.)
+    /// Id, state and description of each instance. Only the description tells draining from in
+    /// service, and gone from unhealthy; terminated instances are left out. (Source: classic load
+    /// balancers' user guide, "Configure connection draining"; API reference 2012-06-01,
+    /// DescribeInstanceHealth.)
     ///
-    /// One instance that the balancer has never known makes AWS refuse the call: it is asked again in halves until that one
-    /// stands alone, which is left out. So are all of them where there is no such balancer.
+    /// One instance that the balancer has never known makes AWS refuse the call: it is asked again
+    /// in halves until that one stands alone, which is left out. So are all of them where there is
+    /// no such balancer.
     ///
     /// # Errors
     /// When a part could not be read.
-    pub async fn instance_health(&self, name: &str, ids: &[String]) -> Result<Vec<(String, String, String)>, AwsError> {
+    pub async fn instance_health(
+        &self,
+        name: &str,
+        ids: &[String],
+    ) -> Result<Vec<(String, String, String)>, AwsError> {
         let mut states = Vec::new();
         let mut batches = vec![ids];
         while let Some(batch) = batches.pop() {
@@ -148,13 +171,27 @@ impl Elb {
                 // Asked for none, AWS answers with all.
                 continue;
             }
-            let instances = batch.iter().map(|id| Instance::builder().instance_id(id).build()).collect();
-            let request =
-                self.client.describe_instance_health().load_balancer_name(name).set_instances(Some(instances));
-            match self.caller.make(&DESCRIBE_INSTANCE_HEALTH, &of_balancer(name), request.send()).await {
-                Ok(answer) => states.extend(answer.instance_states.unwrap_or_default().into_iter().filter_map(|s| {
-                    Some((s.instance_id?, s.state.unwrap_or_default(), s.description.unwrap_or_default()))
-                })),
+            let instances =
+                batch.iter().map(|id| Instance::builder().instance_id(id).build()).collect();
+            let request = self
+                .client
+                .describe_instance_health()
+                .load_balancer_name(name)
+                .set_instances(Some(instances));
+            match self
+                .caller
+                .make(&DESCRIBE_INSTANCE_HEALTH, &of_balancer(name), request.send())
+                .await
+            {
+                Ok(answer) => states.extend(
+                    answer.instance_states.unwrap_or_default().into_iter().filter_map(|s| {
+                        Some((
+                            s.instance_id?,
+                            s.state.unwrap_or_default(),
+                            s.description.unwrap_or_default(),
+                        ))
+                    }),
+                ),
                 Err(error) if error.class != ErrorClass::NotFound => return Err(error),
                 Err(_) if batch.len() > 1 => {
                     let (first, second) = batch.split_at(batch.len() / 2);

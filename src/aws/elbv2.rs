@@ -1,7 +1,10 @@
-//! Application, network and gateway load balancers: reads only. This program has no permission to change a target.
+//! Application, network and gateway load balancers: reads only. This program has no permission to
+//! change a target.
 
 use super::caller::Caller;
-use super::calls::{DESCRIBE_TARGET_GROUP_ATTRIBUTES, DESCRIBE_TARGET_GROUPS, DESCRIBE_TARGET_HEALTH};
+use super::calls::{
+    DESCRIBE_TARGET_GROUP_ATTRIBUTES, DESCRIBE_TARGET_GROUPS, DESCRIBE_TARGET_HEALTH,
+};
 use super::error::{AwsError, ErrorClass};
 use super::limiter::Permit;
 use aws_sdk_elasticloadbalancingv2::types::{
@@ -38,17 +41,21 @@ impl Elbv2 {
 
     /// Every target of a group; None if there is no such group.
     ///
-    /// The list is not filtered: asked for by id, a terminated instance reads `draining` for ever, and a target that was
-    /// registered with another port is not found.
+    /// The list is not filtered: asked for by id, a terminated instance reads `draining` for ever,
+    /// and a target that was registered with another port is not found.
     ///
     /// # Errors
     /// When it could not be read.
-    pub async fn target_health(&self, arn: &str) -> Result<Option<Vec<TargetHealthView>>, AwsError> {
+    pub async fn target_health(
+        &self,
+        arn: &str,
+    ) -> Result<Option<Vec<TargetHealthView>>, AwsError> {
         let permit = self.caller.permit(&DESCRIBE_TARGET_HEALTH).await;
         self.targets(permit, arn).await
     }
 
-    /// How many seconds a target that is deregistered drains; None if there is no such group, or it does not say.
+    /// How many seconds a target that is deregistered drains; None if there is no such group, or it
+    /// does not say.
     ///
     /// # Errors
     /// When it could not be read.
@@ -57,20 +64,23 @@ impl Elbv2 {
         self.delay(permit, arn).await
     }
 
-    /// Whether a group speaks a network load balancer's protocol; None if there is no such group, or it does not say.
+    /// Whether a group speaks a network load balancer's protocol; None if there is no such group,
+    /// or it does not say.
     ///
     /// # Errors
     /// When it could not be read.
     pub async fn is_network(&self, arn: &str) -> Result<Option<bool>, AwsError> {
         let request = self.client.describe_target_groups().target_group_arns(arn);
-        let answer = self.caller.make(&DESCRIBE_TARGET_GROUPS, &of_group(arn), request.send()).await;
+        let answer =
+            self.caller.make(&DESCRIBE_TARGET_GROUPS, &of_group(arn), request.send()).await;
         let Some(answer) = unless_absent(answer)? else { return Ok(None) };
         let protocol = answer.target_groups().first().and_then(|group| group.protocol());
         Ok(protocol.map(is_network))
     }
 }
 
-/// Groups in one description. (Source: ELBv2 API reference, DescribeTargetGroups: 20 ARNs, elsewhere 400 of a page.)
+/// Groups in one description. (Source: ELBv2 API reference, DescribeTargetGroups: 20 ARNs,
+/// elsewhere 400 of a page.)
 const GROUPS: usize = 20;
 
 /// Single calls, by the permit of one turn.
@@ -79,14 +89,22 @@ impl Elbv2 {
     ///
     /// # Errors
     /// When it could not be read.
-    pub async fn targets(&self, permit: Permit, arn: &str) -> Result<Option<Vec<TargetHealthView>>, AwsError> {
+    pub async fn targets(
+        &self,
+        permit: Permit,
+        arn: &str,
+    ) -> Result<Option<Vec<TargetHealthView>>, AwsError> {
         let request = self.client.describe_target_health().target_group_arn(arn);
-        let answer = self.caller.send(permit, &DESCRIBE_TARGET_HEALTH, &of_group(arn), request.send()).await;
+        let answer =
+            self.caller.send(permit, &DESCRIBE_TARGET_HEALTH, &of_group(arn), request.send()).await;
         let Some(answer) = unless_absent(answer)? else { return Ok(None) };
-        Ok(Some(answer.target_health_descriptions.unwrap_or_default().into_iter().map(target).collect()))
+        Ok(Some(
+            answer.target_health_descriptions.unwrap_or_default().into_iter().map(target).collect(),
+        ))
     }
 
-    /// Reads how many seconds a target that is deregistered drains; None if there is no such group, or it does not say.
+    /// Reads how many seconds a target that is deregistered drains; None if there is no such group,
+    /// or it does not say.
     ///
     /// # Errors
     /// When it could not be read.
@@ -95,19 +113,26 @@ impl Elbv2 {
         let request = self.client.describe_target_group_attributes().target_group_arn(arn);
         let answer = self.caller.send(permit, call, &of_group(arn), request.send()).await;
         let Some(answer) = unless_absent(answer)? else { return Ok(None) };
-        let delay = answer.attributes().iter().find(|a| a.key() == Some("deregistration_delay.timeout_seconds"));
+        let delay = answer
+            .attributes()
+            .iter()
+            .find(|a| a.key() == Some("deregistration_delay.timeout_seconds"));
         Ok(delay.and_then(|attribute| attribute.value()?.parse().ok()))
     }
 
-    /// Reads whether each of at most 20 groups speaks a network load balancer's protocol, by ARN. A group that does not exist,
-    /// or that names no protocol, is left out.
+    /// Reads whether each of at most 20 groups speaks a network load balancer's protocol, by ARN. A
+    /// group that does not exist, or that names no protocol, is left out.
     ///
-    /// One unknown group makes AWS refuse the call: the batch that it is in is asked again in halves, each in a turn of
-    /// its own, until it stands alone.
+    /// One unknown group makes AWS refuse the call: the batch that it is in is asked again in
+    /// halves, each in a turn of its own, until it stands alone.
     ///
     /// # Errors
     /// When a part of the batch could not be read.
-    pub async fn group_kinds(&self, permit: Permit, arns: &[String]) -> Result<BTreeMap<String, bool>, AwsError> {
+    pub async fn group_kinds(
+        &self,
+        permit: Permit,
+        arns: &[String],
+    ) -> Result<BTreeMap<String, bool>, AwsError> {
         let call = &DESCRIBE_TARGET_GROUPS;
         let mut kinds = BTreeMap::new();
         let mut permit = Some(permit);
@@ -118,14 +143,15 @@ impl Elbv2 {
                 None => self.caller.permit(call).await,
             };
             let on = format!("target groups {}", batch.join(", "));
-            let request = self.client.describe_target_groups().set_target_group_arns(Some(batch.to_vec()));
+            let request =
+                self.client.describe_target_groups().set_target_group_arns(Some(batch.to_vec()));
             match unless_absent(self.caller.send(permit, call, &on, request.send()).await)? {
-                Some(answer) => {
-                    kinds.extend(answer.target_groups.unwrap_or_default().into_iter().filter_map(|group| {
+                Some(answer) => kinds.extend(
+                    answer.target_groups.unwrap_or_default().into_iter().filter_map(|group| {
                         let network = group.protocol().map(is_network)?;
                         Some((group.target_group_arn?, network))
-                    }))
-                }
+                    }),
+                ),
                 None if batch.len() > 1 => {
                     let (first, second) = batch.split_at(batch.len() / 2);
                     batches.extend([second, first]);
@@ -137,9 +163,9 @@ impl Elbv2 {
     }
 }
 
-/// Returns whether a protocol is a network load balancer's. (Source: ELBv2 API reference, TargetGroup: `TCP`, `TLS`, `UDP`,
-/// `TCP_UDP` and `QUIC` are for network load balancers, `HTTP` and `HTTPS` for application load balancers, `GENEVE` for
-/// gateways.)
+/// Returns whether a protocol is a network load balancer's. (Source: ELBv2 API reference,
+/// TargetGroup: `TCP`, `TLS`, `UDP`, `TCP_UDP` and `QUIC` are for network load balancers, `HTTP`
+/// and `HTTPS` for application load balancers, `GENEVE` for gateways.)
 fn is_network(protocol: &ProtocolEnum) -> bool {
     !matches!(protocol.as_str(), "HTTP" | "HTTPS" | "GENEVE")
 }
@@ -163,8 +189,14 @@ fn target(from: TargetHealthDescription) -> TargetHealthView {
     TargetHealthView {
         id: target.and_then(|target| target.id()).unwrap_or_default().to_owned(),
         port: port.and_then(|port| u16::try_from(port).ok()),
-        state: health.and_then(|h| h.state()).map(TargetHealthStateEnum::as_str).unwrap_or_default().to_owned(),
-        reason: health.and_then(|h| h.reason()).map(|reason: &TargetHealthReasonEnum| reason.as_str().to_owned()),
+        state: health
+            .and_then(|h| h.state())
+            .map(TargetHealthStateEnum::as_str)
+            .unwrap_or_default()
+            .to_owned(),
+        reason: health
+            .and_then(|h| h.reason())
+            .map(|reason: &TargetHealthReasonEnum| reason.as_str().to_owned()),
         description: health.and_then(|h| h.description()).map(str::to_owned),
     }
 }

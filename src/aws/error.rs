@@ -1,7 +1,7 @@
 //! What can go wrong with a call: a closed set of classes, each with one treatment.
 //!
-//! Services spell the same trouble in different ways, and name much of it with codes that no model lists; [`codes`] is
-//! the one table that reads them, DynamoDB's among them.
+//! Services spell the same trouble in different ways, and name much of it with codes that no model
+//! lists; [`codes`] is the one table that reads them, DynamoDB's among them.
 
 mod codes;
 
@@ -113,7 +113,8 @@ pub struct AwsError {
 }
 
 impl AwsError {
-    /// An answer that leaves out what was asked for, or says of a part of it that it could not be read.
+    /// An answer that leaves out what was asked for, or says of a part of it that it could not be
+    /// read.
     pub fn incomplete(call: &'static Call, on: &str, reason: &str) -> AwsError {
         AwsError {
             call,
@@ -126,13 +127,14 @@ impl AwsError {
         }
     }
 
-    /// A call that failed in this program before it was sent, or because of its answer, and not by AWS's doing.
+    /// A call that failed in this program before it was sent, or because of its answer, and not by
+    /// AWS's doing.
     pub(crate) fn own(call: &'static Call, on: &str, reason: &str) -> AwsError {
         AwsError { class: ErrorClass::Other, ..AwsError::incomplete(call, on, reason) }
     }
 
-    /// Returns whether a batch can have failed for one of its members, so that the rest of it may succeed alone. (IAM can
-    /// allow container instances one by one.)
+    /// Returns whether a batch can have failed for one of its members, so that the rest of it may
+    /// succeed alone. (IAM can allow container instances one by one.)
     pub fn blames_a_member(&self) -> bool {
         match self.class {
             ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Other => true,
@@ -146,14 +148,25 @@ impl AwsError {
 
     /// An entry of a `failures` list in an answer that is otherwise a success.
     /// (Source: ECS developer guide, "API failure reasons".)
-    pub(super) fn failure(call: &'static Call, on: &str, reason: &str, detail: Option<&str>) -> AwsError {
+    pub(super) fn failure(
+        call: &'static Call,
+        on: &str,
+        reason: &str,
+        detail: Option<&str>,
+    ) -> AwsError {
         let class = if reason == MISSING { ErrorClass::NotFound } else { ErrorClass::Invalid };
-        let (on, code, message) = (on.to_owned(), Some(reason.to_owned()), detail.unwrap_or_default().to_owned());
+        let (on, code, message) =
+            (on.to_owned(), Some(reason.to_owned()), detail.unwrap_or_default().to_owned());
         AwsError { call, on, class, code, message, allow: None, request_id: None }
     }
 
     /// What the SDK says of a failed call, as ours. `resource` is what IAM must allow it on.
-    pub(crate) fn of<E>(call: &'static Call, on: &str, resource: &str, error: &SdkError<E, HttpResponse>) -> AwsError
+    pub(crate) fn of<E>(
+        call: &'static Call,
+        on: &str,
+        resource: &str,
+        error: &SdkError<E, HttpResponse>,
+    ) -> AwsError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -164,23 +177,34 @@ impl AwsError {
         let message = plain(&error.message().map_or_else(|| chain(error), str::to_owned));
         let class = match error {
             SdkError::ServiceError(_) => classify(code, status, &message),
-            SdkError::DispatchFailure(failure) if failure.is_other() && message.contains("credential") => {
+            SdkError::DispatchFailure(failure)
+                if failure.is_other() && message.contains("credential") =>
+            {
                 ErrorClass::Credentials
             }
-            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
-                ErrorClass::Unavailable
-            }
+            SdkError::TimeoutError(_)
+            | SdkError::DispatchFailure(_)
+            | SdkError::ResponseError(_) => ErrorClass::Unavailable,
             SdkError::ConstructionFailure(_) => ErrorClass::Invalid,
             _ => ErrorClass::Other,
         };
-        let allow = (class == ErrorClass::Denied).then(|| call.statement(resource).into_boxed_str());
+        let allow =
+            (class == ErrorClass::Denied).then(|| call.statement(resource).into_boxed_str());
         let request_id = error.request_id().map(Box::from);
-        AwsError { call, on: on.to_owned(), class, code: code.map(plain), message, allow, request_id }
+        AwsError {
+            call,
+            on: on.to_owned(),
+            class,
+            code: code.map(plain),
+            message,
+            allow,
+            request_id,
+        }
     }
 }
 
-/// `{}` is the same text for the same trouble, so that it can be stored and compared; `{:#}` adds the request's id, which
-/// is another each time.
+/// `{}` is the same text for the same trouble, so that it can be stored and compared; `{:#}` adds
+/// the request's id, which is another each time.
 impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}: {}", self.call.iam_action, self.on, self.class.words())?;
@@ -222,7 +246,11 @@ mod tests {
     use aws_smithy_types::error::ErrorMetadata;
     use std::collections::BTreeSet;
 
-    fn answer(status: u16, code: Option<&str>, message: &str) -> SdkError<ErrorMetadata, HttpResponse> {
+    fn answer(
+        status: u16,
+        code: Option<&str>,
+        message: &str,
+    ) -> SdkError<ErrorMetadata, HttpResponse> {
         let mut metadata = ErrorMetadata::builder();
         if let Some(code) = code {
             metadata = metadata.code(code);
@@ -232,7 +260,12 @@ mod tests {
     }
 
     fn read(error: &SdkError<ErrorMetadata, HttpResponse>) -> AwsError {
-        AwsError::of(&calls::LIST_TASKS, "cluster web", &calls::LIST_TASKS.resource("1", "eu-west-1"), error)
+        AwsError::of(
+            &calls::LIST_TASKS,
+            "cluster web",
+            &calls::LIST_TASKS.resource("1", "eu-west-1"),
+            error,
+        )
     }
 
     #[test]
@@ -275,7 +308,10 @@ mod tests {
         let mut response = HttpResponse::new(400.try_into().unwrap(), SdkBody::empty());
         response.headers_mut().insert("x-amzn-requestid", "5f-1");
         let error = read(&SdkError::service_error(metadata, response));
-        assert_eq!(error.to_string(), "ecs:ListTasks on cluster web: refused by AWS (ValidationError: no)");
+        assert_eq!(
+            error.to_string(),
+            "ecs:ListTasks on cluster web: refused by AWS (ValidationError: no)"
+        );
         assert_eq!(format!("{error:#}"), format!("{error}; request id 5f-1"));
         assert_eq!(chain(&error), format!("{error:#}"));
     }

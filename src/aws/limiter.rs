@@ -1,6 +1,6 @@
-//! Stays inside half of the request rates that AWS publishes, so that the other half is left to other callers in the
-//! account. One limiter belongs to one account and region; it paces the first attempt of each call, while the SDK's own
-//! backoff paces its retries.
+//! Stays inside half of the request rates that AWS publishes, so that the other half is left to
+//! other callers in the account. One limiter belongs to one account and region; it paces the first
+//! attempt of each call, while the SDK's own backoff paces its retries.
 
 use super::calls::{Call, Family};
 use std::collections::BTreeMap;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// All of Auto Scaling's calls together, but terminations. It publishes no rate (source: Auto Scaling API reference,
-/// "Welcome"): this is what the simulator assumes, with a smaller burst. Ten heartbeats a second hold 18,000 instances under
-/// hooks of an hour.
+/// All of Auto Scaling's calls together, but terminations. It publishes no rate (source: Auto
+/// Scaling API reference, "Welcome"): this is what the simulator assumes, with a smaller burst. Ten
+/// heartbeats a second hold 18,000 instances under hooks of an hour.
 pub(crate) const AUTO_SCALING: Rate = Rate { per_second: 10, burst: 19 };
 
 /// How often calls of one family may begin.
@@ -42,10 +42,12 @@ impl Family {
         Family::ElbRead,
     ];
 
-    /// Half of AWS's rate. (Source for ECS: ECS API reference, "Request throttling for the Amazon ECS API": 20/s with
-    /// bursts of 50 (clusters, service revisions and deployments, task definitions) and 100, changes 40/s with 100, task protection 80/s with 200. For load balancers: Elastic Load Balancing user guide, "Request
-    /// throttling": 10/s with bursts of 40, for the whole account, each generation.) Auto Scaling publishes no
-    /// numbers (source: Auto Scaling API reference, "Welcome"): see [`AUTO_SCALING`].
+    /// Half of AWS's rate. (Source for ECS: ECS API reference, "Request throttling for the Amazon
+    /// ECS API": 20/s with bursts of 50 (clusters, service revisions and deployments, task
+    /// definitions) and 100, changes 40/s with 100, task protection 80/s with 200. For load
+    /// balancers: Elastic Load Balancing user guide, "Request throttling": 10/s with bursts of 40,
+    /// for the whole account, each generation.) Auto Scaling publishes no numbers (source: Auto
+    /// Scaling API reference, "Welcome"): see [`AUTO_SCALING`].
     fn rate(self) -> Option<Rate> {
         let (per_second, burst) = match self {
             Family::EcsClusterRead
@@ -56,7 +58,9 @@ impl Family {
             Family::EcsClusterResourceRead | Family::EcsServiceRead => (10, 50),
             Family::EcsClusterResourceModify => (20, 50),
             Family::Elbv2Read | Family::ElbRead => (5, 20),
-            Family::AutoScalingRead | Family::AutoScalingHeartbeat | Family::AutoScalingCompletion => {
+            Family::AutoScalingRead
+            | Family::AutoScalingHeartbeat
+            | Family::AutoScalingCompletion => {
                 return Some(AUTO_SCALING);
             }
             // One after the other: whoever asks for many by mistake can still call it off.
@@ -66,8 +70,8 @@ impl Family {
         Some(Rate { per_second, burst })
     }
 
-    /// How long a call may wait behind others of its rate that are asked for later, where nobody says otherwise: heartbeats
-    /// and completions go before Auto Scaling's other calls.
+    /// How long a call may wait behind others of its rate that are asked for later, where nobody
+    /// says otherwise: heartbeats and completions go before Auto Scaling's other calls.
     fn patience(self) -> Duration {
         match self {
             Family::AutoScalingRead | Family::AutoScalingTermination => Duration::from_secs(3),
@@ -102,7 +106,8 @@ struct Bucket {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The moment at which the bucket would be full again: one number holds both its tokens and the time they were counted at.
+    /// The moment at which the bucket would be full again: one number holds both its tokens and the
+    /// time they were counted at.
     full_at: Option<Instant>,
     /// Whoever waits, by when the call is due, then in the order of asking; each with a bell.
     waiting: BTreeMap<(Instant, u64), Arc<Notify>>,
@@ -163,7 +168,8 @@ impl Bucket {
                 let now = Instant::now();
                 let first = state.waiting.keys().next() == Some(&place.key);
                 let after = state.full_at.map_or(now, |full_at| full_at.max(now)) + self.interval;
-                let early = after.checked_duration_since(now + self.depth).filter(|early| !early.is_zero());
+                let early =
+                    after.checked_duration_since(now + self.depth).filter(|early| !early.is_zero());
                 match (first, early) {
                     (true, None) => {
                         state.full_at = Some(after);
@@ -183,10 +189,12 @@ impl Bucket {
     }
 }
 
-/// The turn of one call: its first request may be sent now. One that is dropped has used its turn all the same.
+/// The turn of one call: its first request may be sent now. One that is dropped has used its turn
+/// all the same.
 ///
-/// It is given out before the request is built, so that whatever must hold right before a call is sent can be checked
-/// after the wait for its turn, and a batch can be filled with what is due by then.
+/// It is given out before the request is built, so that whatever must hold right before a call is
+/// sent can be checked after the wait for its turn, and a batch can be filled with what is due by
+/// then.
 #[derive(Debug)]
 #[must_use = "a permit that is not used takes the turn of a call that would have been"]
 pub struct Permit {
@@ -223,7 +231,11 @@ impl Limiter {
         let shared = Arc::new(Bucket::new(AUTO_SCALING));
         let bucket = |family: Family| {
             let rate = family.rate()?;
-            let bucket = if rate == AUTO_SCALING { Arc::clone(&shared) } else { Arc::new(Bucket::new(rate)) };
+            let bucket = if rate == AUTO_SCALING {
+                Arc::clone(&shared)
+            } else {
+                Arc::new(Bucket::new(rate))
+            };
             Some((family, bucket))
         };
         Limiter { buckets: Family::LIMITED.into_iter().filter_map(bucket).collect() }
@@ -234,7 +246,8 @@ impl Limiter {
         self.permit_by(call, Instant::now() + call.family.patience()).await
     }
 
-    /// The same for a call that is due at this moment: of the calls that share a rate that goes first which is due first.
+    /// The same for a call that is due at this moment: of the calls that share a rate that goes
+    /// first which is due first.
     pub async fn permit_by(&self, call: &'static Call, due: Instant) -> Permit {
         let bucket = self.buckets.get(&call.family);
         if let Some(bucket) = bucket {
@@ -258,7 +271,11 @@ mod tests {
     #[test]
     fn every_family_with_a_rate_has_a_bucket() {
         for call in calls::ALL {
-            assert_eq!(call.family.rate().is_some(), Family::LIMITED.contains(&call.family), "{call:?}");
+            assert_eq!(
+                call.family.rate().is_some(),
+                Family::LIMITED.contains(&call.family),
+                "{call:?}"
+            );
         }
     }
 
@@ -274,7 +291,10 @@ mod tests {
             let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
         }
         let spent = begun.elapsed();
-        assert!(spent >= Duration::from_secs(2) && spent < Duration::from_millis(2050), "{spent:?}");
+        assert!(
+            spent >= Duration::from_secs(2) && spent < Duration::from_millis(2050),
+            "{spent:?}"
+        );
     }
 
     /// A limiter that has just sent what one family may send at once.
@@ -299,7 +319,8 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_millis(200));
     }
 
-    /// They share a bucket: the next token is the completion's, although the polls have waited for longer.
+    /// They share a bucket: the next token is the completion's, although the polls have waited for
+    /// longer.
     #[tokio::test(start_paused = true)]
     async fn a_completion_goes_before_polls() {
         let limiter = Limiter::new();
@@ -352,12 +373,16 @@ mod tests {
         let limiter = exhausted().await;
         let begun = Instant::now();
         for _ in 0..100 {
-            let given_up =
-                tokio::time::timeout(Duration::from_millis(1), limiter.permit(&calls::DESCRIBE_TARGET_HEALTH));
+            let given_up = tokio::time::timeout(
+                Duration::from_millis(1),
+                limiter.permit(&calls::DESCRIBE_TARGET_HEALTH),
+            );
             assert!(given_up.await.is_err() || begun.elapsed() >= Duration::from_millis(199));
         }
         let late = begun.elapsed();
         let _ = limiter.permit(&calls::DESCRIBE_TARGET_HEALTH).await;
-        assert!(begun.elapsed() <= late.max(Duration::from_millis(200)) + Duration::from_millis(200));
+        assert!(
+            begun.elapsed() <= late.max(Duration::from_millis(200)) + Duration::from_millis(200)
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! AWS as this program sees it: the only place, with `store` for DynamoDB, that names `aws_sdk_*`.
 //!
-//! This program's types go in and come out, small, and with what they mean; pages, batch limits, request rates and the many
-//! names of the same trouble stay in here. What is absent is *said* to be absent (`missing`, `None`), and only where AWS says
-//! so; what could not be read is an error, never an empty list.
+//! This program's types go in and come out, small, and with what they mean; pages, batch limits,
+//! request rates and the many names of the same trouble stay in here. What is absent is *said* to
+//! be absent (`missing`, `None`), and only where AWS says so; what could not be read is an error,
+//! never an empty list.
 //!
 //! | file | what |
 //! | --- | --- |

@@ -8,14 +8,16 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Messages in one answer, and in one deletion. (Source: SQS API reference, ReceiveMessage and DeleteMessageBatch.)
+/// Messages in one answer, and in one deletion. (Source: SQS API reference, ReceiveMessage and
+/// DeleteMessageBatch.)
 const MESSAGES: usize = 10;
 
-/// The longest that ReceiveMessage waits for a message, in seconds. (Source: SQS API reference, ReceiveMessage.)
+/// The longest that ReceiveMessage waits for a message, in seconds. (Source: SQS API reference,
+/// ReceiveMessage.)
 const LONGEST_WAIT: i32 = 20;
 
-/// What SQS does with a key of the customer's, in the name of whoever receives: this program never calls it. (Source: SQS
-/// developer guide, "Key management": a consumer needs `kms:Decrypt`.)
+/// What SQS does with a key of the customer's, in the name of whoever receives: this program never
+/// calls it. (Source: SQS developer guide, "Key management": a consumer needs `kms:Decrypt`.)
 const KMS_DECRYPT: Call = Call {
     service: "kms",
     operation: "Decrypt",
@@ -25,13 +27,14 @@ const KMS_DECRYPT: Call = Call {
     why: "What an encrypted queue needs of its key",
 };
 
-/// A message that was received, and that others do not see until the queue's visibility timeout is over.
+/// A message that was received, and that others do not see until the queue's visibility timeout is
+/// over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Its id, the same each time that it is received.
     pub id: String,
-    /// What deletes it. Each time that it is received has another, and only the last one deletes (source: SQS API
-    /// reference, DeleteMessage).
+    /// What deletes it. Each time that it is received has another, and only the last one deletes
+    /// (source: SQS API reference, DeleteMessage).
     pub receipt: String,
     /// What it says.
     pub body: String,
@@ -53,10 +56,12 @@ impl Sqs {
         Sqs { client, caller }
     }
 
-    /// Up to ten messages, as soon as there are any; none if none came within `wait` (whole seconds, twenty at most).
+    /// Up to ten messages, as soon as there are any; none if none came within `wait` (whole
+    /// seconds, twenty at most).
     ///
     /// # Errors
-    /// When the queue could not be asked. Messages of an answer that was lost come again once they are visible again.
+    /// When the queue could not be asked. Messages of an answer that was lost come again once they
+    /// are visible again.
     pub async fn receive(&self, queue_url: &str, wait: Duration) -> Result<Vec<Message>, AwsError> {
         let wait = i32::try_from(wait.as_secs()).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
         let request = self
@@ -72,8 +77,8 @@ impl Sqs {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(message).collect())
     }
 
-    /// Whether messages may be received: asks for one, which is visible again at once. It counts as a receive of that
-    /// message. True: there was one.
+    /// Whether messages may be received: asks for one, which is visible again at once. It counts as
+    /// a receive of that message. True: there was one.
     ///
     /// # Errors
     /// When the queue could not be asked.
@@ -91,21 +96,31 @@ impl Sqs {
     /// When the queue could not be asked.
     pub async fn may_delete(&self, queue_url: &str) -> Result<(), AwsError> {
         let none = || "none".to_owned();
-        let nothing = Message { id: none(), receipt: none(), body: none(), receive_count: 0, sent_at: None };
+        let nothing =
+            Message { id: none(), receipt: none(), body: none(), receive_count: 0, sent_at: None };
         match self.delete_batch(queue_url, &[&nothing]).await {
             Ok(_) => Ok(()),
             // The handle is none, which only somebody who may delete is told.
-            Err(error) if error.class == ErrorClass::Invalid || error.class == ErrorClass::Other => Ok(()),
+            Err(error)
+                if error.class == ErrorClass::Invalid || error.class == ErrorClass::Other =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error),
         }
     }
 
-    /// Deletes messages, ten a call; answers those that are still there, by id, with the reason. A message that is gone
-    /// already is deleted.
+    /// Deletes messages, ten a call; answers those that are still there, by id, with the reason. A
+    /// message that is gone already is deleted.
     ///
     /// # Errors
-    /// When the queue could not be asked. Some may have been deleted; the others are received again.
-    pub async fn delete(&self, queue_url: &str, messages: &[&Message]) -> Result<Vec<(String, AwsError)>, AwsError> {
+    /// When the queue could not be asked. Some may have been deleted; the others are received
+    /// again.
+    pub async fn delete(
+        &self,
+        queue_url: &str,
+        messages: &[&Message],
+    ) -> Result<Vec<(String, AwsError)>, AwsError> {
         let mut left = Vec::new();
         for batch in messages.chunks(MESSAGES) {
             left.extend(self.delete_batch(queue_url, batch).await?);
@@ -113,20 +128,30 @@ impl Sqs {
         Ok(left)
     }
 
-    async fn delete_batch(&self, queue_url: &str, batch: &[&Message]) -> Result<Vec<(String, AwsError)>, AwsError> {
+    async fn delete_batch(
+        &self,
+        queue_url: &str,
+        batch: &[&Message],
+    ) -> Result<Vec<(String, AwsError)>, AwsError> {
         let call = &DELETE_MESSAGE;
         let on = of_queue(queue_url);
         // Numbers, since the ids of a batch must differ, and one message may be in it twice.
         let entry = |(n, message): (usize, &&Message)| {
-            DeleteMessageBatchRequestEntry::builder().id(n.to_string()).receipt_handle(&message.receipt).build()
+            DeleteMessageBatchRequestEntry::builder()
+                .id(n.to_string())
+                .receipt_handle(&message.receipt)
+                .build()
         };
         let entries: Result<Vec<_>, _> = batch.iter().enumerate().map(entry).collect();
-        let entries = entries.map_err(|error| AwsError::incomplete(call, &on, &error.to_string()))?;
-        let request = self.client.delete_message_batch().queue_url(queue_url).set_entries(Some(entries));
+        let entries =
+            entries.map_err(|error| AwsError::incomplete(call, &on, &error.to_string()))?;
+        let request =
+            self.client.delete_message_batch().queue_url(queue_url).set_entries(Some(entries));
         let answer = self.caller.make(call, &on, request.send()).await;
         let answer = answer.map_err(|error| self.explain(queue_url, error))?;
         let deleted: BTreeSet<&str> = answer.successful().iter().map(|entry| entry.id()).collect();
-        let failed: BTreeMap<&str, _> = answer.failed().iter().map(|entry| (entry.id(), entry)).collect();
+        let failed: BTreeMap<&str, _> =
+            answer.failed().iter().map(|entry| (entry.id(), entry)).collect();
         let left = |(n, message): (usize, &&Message)| {
             let n = n.to_string();
             let on = format!("message {} of {on}", message.id);
@@ -136,7 +161,11 @@ impl Sqs {
                 Some(entry) => AwsError {
                     call,
                     on,
-                    class: if entry.sender_fault() { ErrorClass::Invalid } else { ErrorClass::Unavailable },
+                    class: if entry.sender_fault() {
+                        ErrorClass::Invalid
+                    } else {
+                        ErrorClass::Unavailable
+                    },
                     code: Some(entry.code().to_owned()),
                     message: entry.message().unwrap_or_default().to_owned(),
                     allow: None,
@@ -148,9 +177,11 @@ impl Sqs {
         Ok(batch.iter().enumerate().filter_map(left).collect())
     }
 
-    /// What SQS's own codes mean, and what to do. A code has two spellings: `AWS.SimpleQueueService.NonExistentQueue` and
-    /// `KMS.AccessDeniedException` come in a header for those who know the older protocol, and the SDK prefers them;
-    /// the body has `QueueDoesNotExist` and `KmsAccessDenied`. (Source: `aws-sdk-sqs`, `aws_query_compatible_errors`.)
+    /// What SQS's own codes mean, and what to do. A code has two spellings:
+    /// `AWS.SimpleQueueService.NonExistentQueue` and `KMS.AccessDeniedException` come in a header
+    /// for those who know the older protocol, and the SDK prefers them; the body has
+    /// `QueueDoesNotExist` and `KmsAccessDenied`. (Source: `aws-sdk-sqs`,
+    /// `aws_query_compatible_errors`.)
     fn explain(&self, queue_url: &str, mut error: AwsError) -> AwsError {
         let code = error.code.as_deref().unwrap_or_default();
         let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
@@ -191,7 +222,8 @@ impl Sqs {
             _ => return error,
         };
         let said = error.message.trim_end_matches('.');
-        error.message = if said.is_empty() { advice.to_owned() } else { format!("{said}; {advice}") };
+        error.message =
+            if said.is_empty() { advice.to_owned() } else { format!("{said}; {advice}") };
         error
     }
 
@@ -199,7 +231,8 @@ impl Sqs {
     fn arn(&self, call: &Call, queue_url: &str) -> Option<String> {
         let mut parts = queue_url.rsplit('/');
         let name = parts.next().filter(|name| !name.is_empty())?;
-        let account = parts.next().filter(|a| a.len() == 12 && a.bytes().all(|b| b.is_ascii_digit()))?;
+        let account =
+            parts.next().filter(|a| a.len() == 12 && a.bytes().all(|b| b.is_ascii_digit()))?;
         let any = call.resource(account, &self.caller.region);
         Some(format!("{}{name}", any.strip_suffix('*')?))
     }
@@ -210,8 +243,9 @@ fn of_queue(url: &str) -> String {
     format!("queue {url}")
 }
 
-/// SQS gives every message all of these. One without a receipt could not be deleted, and one without a body is none:
-/// they are left to the queue, which shows them again and then hands them to its dead-letter queue.
+/// SQS gives every message all of these. One without a receipt could not be deleted, and one
+/// without a body is none: they are left to the queue, which shows them again and then hands them
+/// to its dead-letter queue.
 fn message(message: aws_sdk_sqs::types::Message) -> Option<Message> {
     let attribute = |name| message.attributes.as_ref()?.get(&name)?.parse::<i64>().ok();
     let receive_count = attribute(MessageSystemAttributeName::ApproximateReceiveCount);
@@ -273,7 +307,8 @@ mod tests {
             let operation = target.rsplit('.').next().unwrap();
             self.seen.lock().unwrap().push((operation.to_owned(), body.clone()));
             let (status, code, answer) = (self.answer)(operation, &body);
-            let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(answer.to_string()));
+            let mut response =
+                HttpResponse::new(status.try_into().unwrap(), SdkBody::from(answer.to_string()));
             if let Some(code) = code {
                 response.headers_mut().insert("x-amzn-query-error", format!("{code};Sender"));
             }
@@ -285,7 +320,8 @@ mod tests {
         let line = Line { answer: Arc::new(answer), seen: Arc::default() };
         let connector = SharedHttpConnector::new(line.clone());
         let client = http_client_fn(move |_, _| connector.clone());
-        let environment = Environment { http_client: Some(client), isolated: true, ..Environment::default() };
+        let environment =
+            Environment { http_client: Some(client), isolated: true, ..Environment::default() };
         (connect(&environment, "eu-west-1", None).await.unwrap().sqs, line)
     }
 
@@ -316,9 +352,15 @@ mod tests {
         assert_eq!((messages[0].receive_count, messages[1].receive_count), (3, 1));
         assert_eq!(messages[0].sent_at, Some("2023-11-14T22:13:20.123Z".parse().unwrap()));
         let asked = line.seen.lock().unwrap()[0].1.clone();
-        assert_eq!((&asked["MaxNumberOfMessages"], &asked["WaitTimeSeconds"]), (&json!(10), &json!(20)));
+        assert_eq!(
+            (&asked["MaxNumberOfMessages"], &asked["WaitTimeSeconds"]),
+            (&json!(10), &json!(20))
+        );
         assert_eq!(asked["QueueUrl"], URL);
-        assert_eq!(asked["MessageSystemAttributeNames"], json!(["ApproximateReceiveCount", "SentTimestamp"]));
+        assert_eq!(
+            asked["MessageSystemAttributeNames"],
+            json!(["ApproximateReceiveCount", "SentTimestamp"])
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -353,7 +395,11 @@ mod tests {
         let left: Vec<_> = left.iter().map(|(id, error)| (id.as_str(), error.class)).collect();
         assert_eq!(
             left,
-            [("m-4", ErrorClass::Invalid), ("m-12", ErrorClass::Unavailable), ("m-20", ErrorClass::Unavailable)]
+            [
+                ("m-4", ErrorClass::Invalid),
+                ("m-12", ErrorClass::Unavailable),
+                ("m-20", ErrorClass::Unavailable)
+            ]
         );
         assert_eq!(line.seen.lock().unwrap().len(), 3);
         assert!(sqs.delete(URL, &[]).await.unwrap().is_empty());
@@ -363,8 +409,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_error_names_the_queue_and_what_to_do() {
         let rows = [
-            ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", ErrorClass::NotFound, "check the region"),
-            ("KMS.AccessDeniedException", "KmsAccessDenied", ErrorClass::Denied, r#""Action":"kms:Decrypt""#),
+            (
+                "AWS.SimpleQueueService.NonExistentQueue",
+                "QueueDoesNotExist",
+                ErrorClass::NotFound,
+                "check the region",
+            ),
+            (
+                "KMS.AccessDeniedException",
+                "KmsAccessDenied",
+                ErrorClass::Denied,
+                r#""Action":"kms:Decrypt""#,
+            ),
             ("KMS.DisabledException", "KmsDisabled", ErrorClass::Invalid, "enable it"),
             ("KMS.ThrottlingException", "KmsThrottled", ErrorClass::Throttled, "KMS throttles"),
             ("OverLimit", "OverLimit", ErrorClass::Throttled, "visibility timeout"),
@@ -379,13 +435,20 @@ mod tests {
         for (header, body, class, words) in rows {
             for code in [Some(header), None] {
                 let answer = move |_: &str, _: &Value| {
-                    (400, code, json!({ "__type": format!("com.amazonaws.sqs#{body}"), "message": "It is so." }))
+                    (
+                        400,
+                        code,
+                        json!({ "__type": format!("com.amazonaws.sqs#{body}"), "message": "It is so." }),
+                    )
                 };
                 let (sqs, _) = sqs(answer).await;
                 let error = sqs.receive(URL, Duration::ZERO).await.unwrap_err();
                 assert_eq!(error.class, class, "{code:?} {body}: {error}");
                 let text = error.to_string();
-                assert!(text.starts_with(&format!("sqs:ReceiveMessage on queue {URL}: ")), "{text}");
+                assert!(
+                    text.starts_with(&format!("sqs:ReceiveMessage on queue {URL}: ")),
+                    "{text}"
+                );
                 assert!(text.contains("It is so; ") && text.contains(words), "{text}");
                 assert_eq!(sqs.delete(URL, &[&numbered(1)]).await.unwrap_err().class, class);
             }
@@ -410,7 +473,8 @@ mod tests {
         }
         let connector = SharedHttpConnector::new(Slow);
         let client = http_client_fn(move |_, _| connector.clone());
-        let environment = Environment { http_client: Some(client), isolated: true, ..Environment::default() };
+        let environment =
+            Environment { http_client: Some(client), isolated: true, ..Environment::default() };
         let session = connect(&environment, "eu-west-1", None).await.unwrap();
         assert!(session.sqs.receive(URL, Duration::from_secs(20)).await.unwrap().is_empty());
     }

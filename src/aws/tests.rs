@@ -34,7 +34,10 @@ impl HttpConnector for Line {
         let text = format!("{target} {body}");
         self.seen.lock().unwrap().push(text.clone());
         let (status, answer) = (self.answer)(&text);
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(answer))))
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(
+            status.try_into().unwrap(),
+            SdkBody::from(answer),
+        )))
     }
 }
 
@@ -42,8 +45,9 @@ const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Acc
     </GetCallerIdentityResult></GetCallerIdentityResponse>";
 
 fn xml_error(code: &str, message: &str) -> Answer {
-    let error =
-        format!("<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>");
+    let error = format!(
+        "<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>"
+    );
     (400, error)
 }
 
@@ -51,7 +55,9 @@ pub(crate) fn json_error(code: &str, message: &str) -> Answer {
     (400, format!(r#"{{"__type":"{code}","message":"{message}"}}"#))
 }
 
-fn environment(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> (Environment, Arc<Mutex<Vec<String>>>) {
+fn environment(
+    answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
+) -> (Environment, Arc<Mutex<Vec<String>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let line = Line { answer: Box::new(answer), seen: seen.clone() };
     let connector = SharedHttpConnector::new(line);
@@ -63,12 +69,13 @@ fn environment(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> (Envi
 pub(crate) async fn session(
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
 ) -> (Session, Arc<Mutex<Vec<String>>>) {
-    let (environment, seen) =
-        environment(
-            move |request| {
-                if request.contains("GetCallerIdentity") { (200, IDENTITY.to_owned()) } else { answer(request) }
-            },
-        );
+    let (environment, seen) = environment(move |request| {
+        if request.contains("GetCallerIdentity") {
+            (200, IDENTITY.to_owned())
+        } else {
+            answer(request)
+        }
+    });
     let session = connect(&environment, "eu-west-1", None).await.unwrap();
     seen.lock().unwrap().clear();
     (session, seen)
@@ -90,12 +97,16 @@ async fn a_role_that_may_not_be_assumed_is_named_with_what_allows_it() {
         assert!(request.contains("Action=AssumeRole"), "{request}");
         (403, xml_error("AccessDenied", "not authorized to perform: sts:AssumeRole").1)
     });
-    let role = Role { arn: "arn:aws:iam::1:role/drain".to_owned(), external_id: Some("x-1".to_owned()) };
+    let role =
+        Role { arn: "arn:aws:iam::1:role/drain".to_owned(), external_id: Some("x-1".to_owned()) };
     let error = connect(&environment, "eu-west-1", Some(&role)).await.unwrap_err();
     assert!(seen.lock().unwrap()[0].contains("ExternalId=x-1"));
     assert_eq!(error.class, ErrorClass::Denied);
     let text = error.to_string();
-    assert!(text.starts_with("sts:AssumeRole on role arn:aws:iam::1:role/drain: denied by IAM"), "{text}");
+    assert!(
+        text.starts_with("sts:AssumeRole on role arn:aws:iam::1:role/drain: denied by IAM"),
+        "{text}"
+    );
     assert!(text.contains(r#""Resource":"arn:aws:iam::1:role/drain""#), "{text}");
 }
 
@@ -109,7 +120,9 @@ async fn no_credentials_is_said_so() {
         where
             Self: 'a,
         {
-            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("nothing in the chain")))
+            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded(
+                "nothing in the chain",
+            )))
         }
     }
     let (mut environment, seen) = environment(|_| panic!("nothing may be sent"));
@@ -174,7 +187,8 @@ async fn an_answer_that_lost_its_body_is_no_empty_list() {
 
 #[tokio::test(start_paused = true)]
 async fn container_instances_are_looked_for_fifty_a_call() {
-    let (session, seen) = session(|_| (200, r#"{"containerInstanceArns":["ci/1"]}"#.to_owned())).await;
+    let (session, seen) =
+        session(|_| (200, r#"{"containerInstanceArns":["ci/1"]}"#.to_owned())).await;
     let ids: Vec<String> = (0..120).map(|n| format!("i-{n}")).collect();
     assert_eq!(session.ecs.list_container_instances("web", &ids).await.unwrap(), ["ci/1"]);
     let seen = seen.lock().unwrap();
@@ -185,14 +199,22 @@ async fn container_instances_are_looked_for_fifty_a_call() {
 /// Answers UpdateContainerInstancesState as ECS would if `bad` could not be drained.
 fn refuse_bad(request: &str) -> Answer {
     let body: serde_json::Value = serde_json::from_str(request.split_once(' ').unwrap().1).unwrap();
-    let arns: Vec<&str> = body["containerInstances"].as_array().unwrap().iter().map(|a| a.as_str().unwrap()).collect();
+    let arns: Vec<&str> = body["containerInstances"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| a.as_str().unwrap())
+        .collect();
     assert!(arns.len() <= 10);
     if arns.contains(&"ci/bad") {
         return json_error("InvalidParameterException", "not in a state that can be drained");
     }
-    let (missing, set): (Vec<&str>, Vec<&str>) = arns.into_iter().partition(|arn| *arn == "ci/missing");
-    let set: Vec<_> = set.iter().map(|arn| serde_json::json!({ "containerInstanceArn": arn })).collect();
-    let failures: Vec<_> = missing.iter().map(|arn| serde_json::json!({ "arn": arn, "reason": "MISSING" })).collect();
+    let (missing, set): (Vec<&str>, Vec<&str>) =
+        arns.into_iter().partition(|arn| *arn == "ci/missing");
+    let set: Vec<_> =
+        set.iter().map(|arn| serde_json::json!({ "containerInstanceArn": arn })).collect();
+    let failures: Vec<_> =
+        missing.iter().map(|arn| serde_json::json!({ "arn": arn, "reason": "MISSING" })).collect();
     (200, serde_json::json!({ "containerInstances": set, "failures": failures }).to_string())
 }
 
@@ -203,9 +225,14 @@ async fn one_bad_container_instance_does_not_hold_up_the_others() {
     arns[4] = "ci/bad".to_owned();
     arns[20] = "ci/missing".to_owned();
     let answers = session.ecs.set_state("web", &arns, State::Draining).await.unwrap();
-    assert_eq!(answers.iter().map(|(arn, _)| arn).collect::<Vec<_>>(), arns.iter().collect::<Vec<_>>());
-    let failed: Vec<(&str, ErrorClass)> =
-        answers.iter().filter_map(|(arn, answer)| Some((arn.as_str(), answer.as_ref().err()?.class))).collect();
+    assert_eq!(
+        answers.iter().map(|(arn, _)| arn).collect::<Vec<_>>(),
+        arns.iter().collect::<Vec<_>>()
+    );
+    let failed: Vec<(&str, ErrorClass)> = answers
+        .iter()
+        .filter_map(|(arn, answer)| Some((arn.as_str(), answer.as_ref().err()?.class)))
+        .collect();
     assert_eq!(failed, [("ci/bad", ErrorClass::Invalid), ("ci/missing", ErrorClass::NotFound)]);
     // Three batches; the first one in halves down to one: 10 → 5+5 → 2+3 → 1+2 → 1+1.
     assert_eq!(seen.lock().unwrap().len(), 3 + 8);
@@ -218,7 +245,10 @@ async fn throttling_that_the_sdk_does_not_know_is_tried_again() {
     assert_eq!(error.class, ErrorClass::Throttled);
     assert_eq!(seen.lock().unwrap().len(), 3);
     let (session, seen) = self::session(|_| xml_error("ValidationError", "no")).await;
-    assert_eq!(session.autoscaling.groups(None, true).await.unwrap_err().class, ErrorClass::Invalid);
+    assert_eq!(
+        session.autoscaling.groups(None, true).await.unwrap_err().class,
+        ErrorClass::Invalid
+    );
     assert_eq!(seen.lock().unwrap().len(), 1);
 }
 
@@ -293,7 +323,8 @@ async fn a_call_that_hangs_ends() {
     }
     let connector = SharedHttpConnector::new(Silence);
     let client = http_client_fn(move |_, _| connector.clone());
-    let environment = Environment { http_client: Some(client), isolated: true, ..Environment::default() };
+    let environment =
+        Environment { http_client: Some(client), isolated: true, ..Environment::default() };
     let begun = tokio::time::Instant::now();
     let error = connect(&environment, "eu-west-1", None).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Unavailable);

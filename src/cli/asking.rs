@@ -1,5 +1,5 @@
-//! Asks the controller, and waits for what it answers. A command acts on nothing itself: it writes requests to the table,
-//! and the controller that leads carries them out.
+//! Asks the controller, and waits for what it answers. A command acts on nothing itself: it writes
+//! requests to the table, and the controller that leads carries them out.
 
 use crate::cli::byhand;
 use crate::cli::find::Places;
@@ -94,7 +94,11 @@ impl Desk {
     ///
     /// # Errors
     /// The configuration is refused, or there is no region.
-    pub async fn open(global: &Global, args: &AskArgs, reason: Option<&str>) -> Result<Desk, Failure> {
+    pub async fn open(
+        global: &Global,
+        args: &AskArgs,
+        reason: Option<&str>,
+    ) -> Result<Desk, Failure> {
         let (sdk, store) = global.connect(&args.table).await?;
         let by = who::asks(&sdk).await;
         let places = Places::new(global, &args.table, &sdk)?;
@@ -116,7 +120,8 @@ impl Desk {
             at: now,
             schema: SCHEMA,
         };
-        let by_hand = byhand::commands(&request, subject.record.as_ref(), &subject.container_instances);
+        let by_hand =
+            byhand::commands(&request, subject.record.as_ref(), &subject.container_instances);
         Slip { request, by_hand }
     }
 
@@ -126,7 +131,8 @@ impl Desk {
     /// One is refused or has no answer, or the table cannot be written or read.
     pub async fn ask(&self, asked: &[(Subject, What)], out: &mut dyn Write) -> Result<(), Failure> {
         let now = Timestamp::now();
-        let slips: Vec<Slip> = asked.iter().map(|(subject, what)| self.slip(subject, *what, now)).collect();
+        let slips: Vec<Slip> =
+            asked.iter().map(|(subject, what)| self.slip(subject, *what, now)).collect();
         let mut leader = self.store.leader().await?;
         let all = slips.len();
         let mut slips = self.write(slips, out).await?;
@@ -166,12 +172,14 @@ impl Desk {
             (_, 0, 1) => Err(Failure::failed("it was refused")),
             (n, 0, all) => Err(Failure::failed(format!("{n} of {all} refused"))),
             (0, n, all) => Err(Failure::failed(format!("{n} of {all} not asked for"))),
-            (n, lost, all) => Err(Failure::failed(format!("{n} of {all} refused, {lost} not asked for"))),
+            (n, lost, all) => {
+                Err(Failure::failed(format!("{n} of {all} refused, {lost} not asked for")))
+            }
         }
     }
 
-    /// Writes the requests; gives those that are in the table, and says which are not. Nothing more is written once nothing can
-    /// be.
+    /// Writes the requests; gives those that are in the table, and says which are not. Nothing more
+    /// is written once nothing can be.
     ///
     /// # Errors
     /// None could be written.
@@ -188,7 +196,10 @@ impl Desk {
                     Err(error) => {
                         // Without an answer it may have been written.
                         let perhaps = if error.is_transient() { "perhaps " } else { "" };
-                        let line = format!("{}: {perhaps}not asked for: {error}", slip.request.instance_id);
+                        let line = format!(
+                            "{}: {perhaps}not asked for: {error}",
+                            slip.request.instance_id
+                        );
                         lost.push_str(&(plain(&line) + "\n"));
                         failed = Some(error);
                     }
@@ -208,8 +219,14 @@ impl Desk {
         Ok(written)
     }
 
-    /// Prints answers as they come, until each request has its own. Those that have are taken off the list.
-    async fn collect(&self, slips: &mut Vec<Slip>, refused: &mut usize, out: &mut dyn Write) -> Result<(), Failure> {
+    /// Prints answers as they come, until each request has its own. Those that have are taken off
+    /// the list.
+    async fn collect(
+        &self,
+        slips: &mut Vec<Slip>,
+        refused: &mut usize,
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let keys: Vec<String> = slips.iter().map(|slip| requests::key(&slip.request)).collect();
@@ -236,7 +253,11 @@ impl Desk {
     }
 
     fn nobody(&self) -> String {
-        format!("no controller {:?} holds its lease in table {}", self.store.controller(), self.store.table())
+        format!(
+            "no controller {:?} holds its lease in table {}",
+            self.store.controller(),
+            self.store.table()
+        )
     }
 
     /// Why no answer can come, if the lease shows that nobody is there.
@@ -266,7 +287,8 @@ fn line(request: &Request, answer: &Answer) -> String {
 
 /// What is said where a controller runs and has not answered.
 fn unanswered(slips: &[Slip], leader: &Leader) -> String {
-    let lines = slips.iter().map(|slip| format!("{}: no answer yet\n", plain(&slip.request.instance_id)));
+    let lines =
+        slips.iter().map(|slip| format!("{}: no answer yet\n", plain(&slip.request.instance_id)));
     let lines: String = lines.collect();
     format!(
         "{lines}The controller runs ({}), and carries a request out within {} minutes or not at all;\n`ecs-drain describe \
@@ -276,7 +298,8 @@ fn unanswered(slips: &[Slip], leader: &Leader) -> String {
     )
 }
 
-/// What is said where no controller is there: until when one could still do it, and how it is done by hand.
+/// What is said where no controller is there: until when one could still do it, and how it is done
+/// by hand.
 fn absent(nobody: &str, slips: &[Slip], now: Timestamp) -> String {
     let until = ecs_drain_state::record::later(now, EXPIRES_AFTER);
     let mut text = format!(
@@ -346,12 +369,19 @@ One that starts before 1970-01-01T00:15:00Z still carries it out. By hand:
         assert!(many.ends_with("  aws do 2\n\nand likewise for 2 more.\n"), "{many}");
         let mut nothing = slips(1);
         nothing[0].by_hand.clear();
-        assert!(absent("nobody is there", &nothing, Timestamp::UNIX_EPOCH).ends_with("carries it out.\n"));
+        assert!(
+            absent("nobody is there", &nothing, Timestamp::UNIX_EPOCH)
+                .ends_with("carries it out.\n")
+        );
     }
 
     #[test]
     fn an_answer_is_a_line() {
-        let answer = Answer { text: "it is not paused".to_owned(), refused: false, at: Timestamp::UNIX_EPOCH };
+        let answer = Answer {
+            text: "it is not paused".to_owned(),
+            refused: false,
+            at: Timestamp::UNIX_EPOCH,
+        };
         assert_eq!(line(&slips(1)[0].request, &answer), "i-0: it is not paused\n");
         let answer = Answer { refused: true, ..answer };
         assert_eq!(line(&slips(1)[0].request, &answer), "i-0: refused: it is not paused\n");

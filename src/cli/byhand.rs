@@ -3,19 +3,26 @@
 use crate::quote::word;
 use ecs_drain_state::{ContainerInstance, Lifecycle, Record, Request, Then, What};
 
-/// The commands for a request; none where nothing has to be done by hand. `registered` are the container instances of the
-/// instance, as far as they are known.
-pub fn commands(request: &Request, record: Option<&Record>, registered: &[ContainerInstance]) -> Vec<String> {
+/// The commands for a request; none where nothing has to be done by hand. `registered` are the
+/// container instances of the instance, as far as they are known.
+pub fn commands(
+    request: &Request,
+    record: Option<&Record>,
+    registered: &[ContainerInstance],
+) -> Vec<String> {
     let lifecycle = record.and_then(|record| record.lifecycle.as_ref());
     match request.what {
         What::Drain { then } => {
-            let mut commands: Vec<String> = registered.iter().map(|one| set_state(request, one, "DRAINING")).collect();
+            let mut commands: Vec<String> =
+                registered.iter().map(|one| set_state(request, one, "DRAINING")).collect();
             commands.extend(registered.iter().map(|one| look(request, one)));
             commands.extend(terminate(request, Some(then)));
             commands
         }
         What::Cancel => {
-            let ours = registered.iter().filter(|one| one.draining_is_ours && one.deregistered_at.is_none());
+            let ours = registered
+                .iter()
+                .filter(|one| one.draining_is_ours && one.deregistered_at.is_none());
             ours.map(|one| set_state(request, one, "ACTIVE")).collect()
         }
         // Without a controller nothing is done to it; only its wait runs out.
@@ -115,10 +122,15 @@ mod tests {
         let action = "--region eu-west-1 --auto-scaling-group-name web-asg --lifecycle-hook-name ecs-drain --instance-id i-0waiting";
         assert_eq!(
             said(What::Force, &hooked),
-            format!("aws autoscaling complete-lifecycle-action {action} --lifecycle-action-result CONTINUE")
+            format!(
+                "aws autoscaling complete-lifecycle-action {action} --lifecycle-action-result CONTINUE"
+            )
         );
         for what in [What::Pause, What::Extend { until: now() }] {
-            assert_eq!(said(what, &hooked), format!("aws autoscaling record-lifecycle-action-heartbeat {action}"));
+            assert_eq!(
+                said(what, &hooked),
+                format!("aws autoscaling record-lifecycle-action-heartbeat {action}")
+            );
             assert_eq!(said(what, &own), "");
         }
         assert_eq!(said(What::Retry, &hooked), "");

@@ -24,7 +24,8 @@ pub struct CompletionsArgs {
 /// # Errors
 /// The output cannot be written.
 pub fn run(args: &CompletionsArgs, out: &mut dyn Write) -> Result<(), Failure> {
-    // Into memory first: the generator panics on an output that fails, and ours may be a pipe that was closed.
+    // Into memory first: the generator panics on an output that fails, and ours may be a pipe that
+    // was closed.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "ecs-drain", &mut script);
     Ok(out.write_all(&script)?)

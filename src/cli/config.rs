@@ -47,7 +47,8 @@ pub fn stray_variables() -> Vec<String> {
 
 /// What a configuration comes to, in a few lines.
 pub fn summary(config: &Config) -> String {
-    let region = config.table.region.as_deref().map_or_else(String::new, |region| format!(" in {region}"));
+    let region =
+        config.table.region.as_deref().map_or_else(String::new, |region| format!(" in {region}"));
     let mut lines = vec![
         format!("controller {}, table {}{region}", config.controller, config.table.name),
         format!("dry run: {}", if config.dry_run { "yes, nothing is changed" } else { "no" }),
@@ -55,9 +56,14 @@ pub fn summary(config: &Config) -> String {
     for scope in &config.scopes {
         let hooks: Vec<_> = scope.hooks.iter().map(String::as_str).collect();
         let role = scope.role.as_ref().map_or_else(String::new, |role| format!(" as {}", role.arn));
-        let tags: Vec<_> =
-            scope.groups.tags.iter().map(|(key, value)| format!("{key}={}", value.as_deref().unwrap_or("*"))).collect();
-        let tags = if tags.is_empty() { String::new() } else { format!(" tagged {}", tags.join(", ")) };
+        let tags: Vec<_> = scope
+            .groups
+            .tags
+            .iter()
+            .map(|(key, value)| format!("{key}={}", value.as_deref().unwrap_or("*")))
+            .collect();
+        let tags =
+            if tags.is_empty() { String::new() } else { format!(" tagged {}", tags.join(", ")) };
         lines.push(format!(
             "scope {}{role}: hooks {}; clusters {}; groups {}{tags}",
             scope.region,

@@ -18,7 +18,11 @@ pub fn confirm(question: &str, yes: bool, out: &mut dyn Write) -> Result<(), Fai
     })
 }
 
-fn verdict(yes: bool, terminal: bool, ask: impl FnOnce() -> io::Result<String>) -> Result<(), Failure> {
+fn verdict(
+    yes: bool,
+    terminal: bool,
+    ask: impl FnOnce() -> io::Result<String>,
+) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
@@ -44,7 +48,11 @@ mod tests {
             assert_eq!(answer(text), Ok(()), "{text:?}");
         }
         for text in ["", "\n", "n\n", "no\n", "yessir\n", "ja\n"] {
-            assert_eq!(answer(text), Err(Failure::failed("not confirmed: nothing was done")), "{text:?}");
+            assert_eq!(
+                answer(text),
+                Err(Failure::failed("not confirmed: nothing was done")),
+                "{text:?}"
+            );
         }
         let unread = || Err(io::Error::other("it is not asked"));
         assert_eq!(verdict(true, false, unread), Ok(()));

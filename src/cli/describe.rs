@@ -1,5 +1,5 @@
-//! `ecs-drain describe`: everything about the drain of one instance. Reads the DynamoDB table, and asks STS for
-//! the account where the index does not show the drain.
+//! `ecs-drain describe`: everything about the drain of one instance. Reads the DynamoDB table, and
+//! asks STS for the account where the index does not show the drain.
 
 use crate::cli::find::{self, Places, is_name};
 use crate::cli::get::value;
@@ -56,7 +56,9 @@ pub async fn run(args: &DescribeArgs, global: &Global, out: &mut dyn Write) -> R
         .map_err(|why| Failure::failed(plain(&why)))?;
     match args.output {
         Output::Json => writeln!(out, "{}", quote::json(&value(&key, &read)?)?)?,
-        Output::Text => out.write_all(sheet(&key, &read, Timestamp::now(), Screen::detect()).as_bytes())?,
+        Output::Text => {
+            out.write_all(sheet(&key, &read, Timestamp::now(), Screen::detect()).as_bytes())?
+        }
     }
     Ok(())
 }

@@ -66,7 +66,11 @@ pub async fn run(args: &DoctorArgs, global: &Global, out: &mut dyn Write) -> Res
 }
 
 fn count(sections: &[Section], which: impl Fn(Verdict) -> bool) -> usize {
-    sections.iter().flat_map(|section| &section.findings).filter(|finding| which(finding.verdict)).count()
+    sections
+        .iter()
+        .flat_map(|section| &section.findings)
+        .filter(|finding| which(finding.verdict))
+        .count()
 }
 
 /// All sections on a page.
@@ -75,22 +79,27 @@ pub fn told(sections: &[Section], all: bool) -> String {
     for section in sections {
         page.push_str(&plain(&section.place));
         page.push('\n');
-        let shown = section.findings.iter().filter(|finding| all || finding.verdict > Verdict::Fine);
+        let shown =
+            section.findings.iter().filter(|finding| all || finding.verdict > Verdict::Fine);
         for finding in shown {
             page.push_str(&format!("  {}  {}\n", mark(finding.verdict), plain(&finding.text)));
             if let Some(advice) = &finding.advice {
                 page.push_str(&format!("        -> {}\n", plain(advice)));
             }
         }
-        let fine = section.findings.iter().filter(|finding| finding.verdict == Verdict::Fine).count();
+        let fine =
+            section.findings.iter().filter(|finding| finding.verdict == Verdict::Fine).count();
         if !all && fine > 0 {
             page.push_str(&format!("  ok    {fine} checks are fine\n"));
         }
         page.push('\n');
     }
     let counts = [Verdict::Failure, Verdict::Warning, Verdict::Note, Verdict::Fine];
-    let [failures, warnings, notes, fine] = counts.map(|verdict| count(sections, |other| other == verdict));
-    page.push_str(&format!("failed: {failures}, warnings: {warnings}, notes: {notes}, fine: {fine}\n"));
+    let [failures, warnings, notes, fine] =
+        counts.map(|verdict| count(sections, |other| other == verdict));
+    page.push_str(&format!(
+        "failed: {failures}, warnings: {warnings}, notes: {notes}, fine: {fine}\n"
+    ));
     page
 }
 

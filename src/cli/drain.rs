@@ -1,5 +1,5 @@
-//! `ecs-drain drain`: asks the controller to take instances out of service, one or a fleet. Reads ECS to find them, and
-//! changes nothing there itself.
+//! `ecs-drain drain`: asks the controller to take instances out of service, one or a fleet. Reads
+//! ECS to find them, and changes nothing there itself.
 
 use crate::cli::asking::{AskArgs, Desk, Subject};
 use crate::cli::confirm::confirm;
@@ -95,7 +95,9 @@ impl DrainArgs {
             (ThenArg::Terminate, false) => Ok(Then::Terminate),
             (ThenArg::Terminate, true) => Ok(Then::TerminateAndShrink),
             (ThenArg::Keep, false) => Ok(Then::Keep),
-            (ThenArg::Keep, true) => Err(Failure::usage("--shrink goes with --then terminate: nothing is terminated")),
+            (ThenArg::Keep, true) => {
+                Err(Failure::usage("--shrink goes with --then terminate: nothing is terminated"))
+            }
         }
     }
 
@@ -103,10 +105,13 @@ impl DrainArgs {
         if !self.instances.is_empty() {
             return match self.instances.iter().find(|id| !id.starts_with("i-")) {
                 None => Ok(Wanted::Instances(self.instances.clone())),
-                Some(other) => Err(Failure::usage(format!("{other:?} is no EC2 instance id; a cluster is --cluster"))),
+                Some(other) => Err(Failure::usage(format!(
+                    "{other:?} is no EC2 instance id; a cluster is --cluster"
+                ))),
             };
         }
-        let clusters = if self.all_clusters { Patterns::all() } else { Patterns::new(self.cluster.clone()) };
+        let clusters =
+            if self.all_clusters { Patterns::all() } else { Patterns::new(self.cluster.clone()) };
         let pick = match (&self.ami, self.older_than) {
             (Some(ami), _) => Pick::Ami(ami.clone()),
             (None, Some(age)) => Pick::OlderThan(age),
@@ -139,10 +144,14 @@ pub async fn run(args: &DrainArgs, global: &Global, out: &mut dyn Write) -> Resu
     let records: BTreeMap<String, Read> = desk.store.get_many(&keys).await?.into_iter().collect();
     let plan = plan(&selection, &records, &wanted);
     if plan.subjects.is_empty() {
-        return Err(Failure::failed(format!("nothing was asked: there is no instance to drain\n{}", plan.left_out())));
+        return Err(Failure::failed(format!(
+            "nothing was asked: there is no instance to drain\n{}",
+            plan.left_out()
+        )));
     }
     confirm(&question(&plan, &selection, then), args.yes, out)?;
-    let asked: Vec<(Subject, What)> = plan.subjects.into_iter().map(|one| (one, What::Drain { then })).collect();
+    let asked: Vec<(Subject, What)> =
+        plan.subjects.into_iter().map(|one| (one, What::Drain { then })).collect();
     desk.ask(&asked, out).await
 }
 
@@ -215,7 +224,9 @@ fn subject(one: &Chosen, record: Option<&Record>) -> Subject {
 fn question(plan: &Plan, selection: &Selection, then: Then) -> String {
     let after = match then {
         Then::Terminate => "then its Auto Scaling group terminates and replaces each",
-        Then::TerminateAndShrink => "then its Auto Scaling group terminates each and wants one instance less",
+        Then::TerminateAndShrink => {
+            "then its Auto Scaling group terminates each and wants one instance less"
+        }
         Then::Keep | Then::Leave => "then each stays, DRAINING",
     };
     let count = match plan.subjects.len() {
@@ -234,7 +245,8 @@ fn question(plan: &Plan, selection: &Selection, then: Then) -> String {
         column.set_padding((0, 2));
         column.set_constraint(ColumnConstraint::ContentWidth);
     }
-    let rows: String = table.trim_fmt().lines().map(|line| format!("  {}\n", line.trim_end())).collect();
+    let rows: String =
+        table.trim_fmt().lines().map(|line| format!("  {}\n", line.trim_end())).collect();
     format!("{count}, {after}:\n\n{rows}\n{}", plan.left_out())
 }
 
@@ -256,14 +268,23 @@ mod tests {
     fn what_is_meant() {
         let wanted = |line: &str| parse(line).map(|args| args.wanted());
         let clusters = |names: &[&str], pick: Pick| {
-            Some(Ok(Wanted::Clusters(Patterns::new(names.iter().map(|n| (*n).to_owned()).collect()), pick)))
+            Some(Ok(Wanted::Clusters(
+                Patterns::new(names.iter().map(|n| (*n).to_owned()).collect()),
+                pick,
+            )))
         };
         let instances = Wanted::Instances(vec!["i-1".to_owned(), "i-2".to_owned()]);
         assert_eq!(wanted("drain i-1 i-2"), Some(Ok(instances)));
         assert!(matches!(wanted("drain web"), Some(Err(Failure::Usage(_)))));
         assert_eq!(wanted("drain --cluster web"), clusters(&["web"], Pick::All));
-        assert_eq!(wanted("drain --cluster web-* -c jobs --all"), clusters(&["web-*", "jobs"], Pick::All));
-        assert_eq!(wanted("drain --all-clusters --ami ami-1"), clusters(&["*"], Pick::Ami("ami-1".to_owned())));
+        assert_eq!(
+            wanted("drain --cluster web-* -c jobs --all"),
+            clusters(&["web-*", "jobs"], Pick::All)
+        );
+        assert_eq!(
+            wanted("drain --all-clusters --ami ami-1"),
+            clusters(&["*"], Pick::Ami("ami-1".to_owned()))
+        );
         let month = Pick::OlderThan(Duration::from_secs(30 * 86_400));
         assert_eq!(wanted("drain --cluster web --older-than 30d"), clusters(&["web"], month));
         for line in [
@@ -291,10 +312,15 @@ mod tests {
     }
 
     fn selection() -> Selection {
-        let place = |name: &str| ("123456789012".to_owned(), "eu-west-1".to_owned(), name.to_owned());
+        let place =
+            |name: &str| ("123456789012".to_owned(), "eu-west-1".to_owned(), name.to_owned());
         let mut selection = Selection { unjudged: 2, ..Selection::default() };
-        let instances =
-            [("web-blue", "i-1"), ("web-blue", "i-0done"), ("web-blue", "i-0waiting"), ("web-green", "i-2")];
+        let instances = [
+            ("web-blue", "i-1"),
+            ("web-blue", "i-0done"),
+            ("web-blue", "i-0waiting"),
+            ("web-green", "i-2"),
+        ];
         for (cluster, id) in instances {
             let chosen = Chosen {
                 account: "123456789012".to_owned(),
@@ -313,8 +339,11 @@ mod tests {
     fn a_fleet_is_counted_by_cluster() {
         let records = BTreeMap::from([waiting(), done()]);
         let fleet = plan(&selection(), &records, &Wanted::Clusters(Patterns::all(), Pick::All));
-        let generations: Vec<_> =
-            fleet.subjects.iter().map(|one| one.record.as_ref().map(|record| record.generation)).collect();
+        let generations: Vec<_> = fleet
+            .subjects
+            .iter()
+            .map(|one| one.record.as_ref().map(|record| record.generation))
+            .collect();
         assert_eq!(generations, [Some(1), None, None], "a finished record's generation is meant");
         assert_eq!(
             question(&fleet, &selection(), Then::Terminate),

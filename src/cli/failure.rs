@@ -38,7 +38,8 @@ impl Failure {
     /// Says it on standard error.
     pub fn report(&self) -> ExitCode {
         // There is nowhere to say that it cannot be said.
-        let say = |message: &str| drop(writeln!(Out::new(std::io::stderr(), false), "error: {message}"));
+        let say =
+            |message: &str| drop(writeln!(Out::new(std::io::stderr(), false), "error: {message}"));
         match self {
             Failure::Usage(message) => {
                 say(message);
@@ -73,7 +74,11 @@ impl From<serde_json::Error> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Failure {
-        if error.kind() == std::io::ErrorKind::BrokenPipe { Failure::NobodyReads } else { Failure::because(&error) }
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Failure::NobodyReads
+        } else {
+            Failure::because(&error)
+        }
     }
 }
 
@@ -83,6 +88,9 @@ mod tests {
 
     #[test]
     fn a_reader_that_has_gone_is_no_failure() {
-        assert_eq!(Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe)), Failure::NobodyReads);
+        assert_eq!(
+            Failure::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe)),
+            Failure::NobodyReads
+        );
     }
 }

@@ -24,8 +24,8 @@ pub fn is_name(instance: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the records of instances can be that no index shows: the accounts and regions of the configuration's scopes, and the
-/// account of the credentials in the table's region.
+/// Where the records of instances can be that no index shows: the accounts and regions of the
+/// configuration's scopes, and the account of the credentials in the table's region.
 pub struct Places {
     sdk: SdkConfig,
     /// The regions of the scopes, each with its role's account if it has a role.
@@ -38,15 +38,23 @@ impl Places {
     /// # Errors
     /// The configuration is refused.
     pub fn new(global: &Global, args: &TableArgs, sdk: &SdkConfig) -> Result<Places, Failure> {
-        let mut scopes: Vec<_> = sdk.region().map(|region| (None, region.to_string())).into_iter().collect();
+        let mut scopes: Vec<_> =
+            sdk.region().map(|region| (None, region.to_string())).into_iter().collect();
         if global.source().is_some() {
             let role = |scope: &Scope| scope.role.as_ref().and_then(|role| account(&role.arn));
-            scopes.extend(global.load(&args.given())?.scopes.into_iter().map(|scope| (role(&scope), scope.region)));
+            scopes.extend(
+                global
+                    .load(&args.given())?
+                    .scopes
+                    .into_iter()
+                    .map(|scope| (role(&scope), scope.region)),
+            );
         }
         Ok(Places { sdk: sdk.clone(), scopes })
     }
 
-    /// The accounts and regions. Where AWS does not say whose the credentials are, only those of the roles.
+    /// The accounts and regions. Where AWS does not say whose the credentials are, only those of
+    /// the roles.
     async fn all(&self) -> BTreeSet<(String, String)> {
         let own = who::identity(&self.sdk).await.as_deref().and_then(account);
         let place = |(account, region): &(Option<String>, String)| {
@@ -61,7 +69,8 @@ fn account(arn: &str) -> Option<String> {
     arn.split(':').nth(4).filter(|account| !account.is_empty()).map(str::to_owned)
 }
 
-/// The records of instances, by the names that were given for them. The table is never searched: that grows with it.
+/// The records of instances, by the names that were given for them. The table is never searched:
+/// that grows with it.
 ///
 /// # Errors
 /// The table cannot be read.
@@ -70,8 +79,10 @@ pub async fn records(
     places: &Places,
     instances: &[String],
 ) -> Result<BTreeMap<String, Found>, StoreError> {
-    // An unfinished drain of this controller is found by the index; any other, by the keys that it can have.
-    let unfinished: Vec<String> = store.unfinished().await?.into_iter().map(|found| found.key).collect();
+    // An unfinished drain of this controller is found by the index; any other, by the keys that it
+    // can have.
+    let unfinished: Vec<String> =
+        store.unfinished().await?.into_iter().map(|found| found.key).collect();
     let mut keys: BTreeMap<&String, Vec<String>> =
         instances.iter().map(|name| (name, matching(name, &unfinished))).collect();
     let mut looked = BTreeSet::new();
@@ -79,22 +90,29 @@ pub async fn records(
         looked = places.all().await;
         looked.extend(unfinished.iter().filter_map(|key| place(key)));
         let unknown = keys.iter().filter(|(_, found)| found.is_empty());
-        let guesses: BTreeSet<String> =
-            unknown.flat_map(|(name, _)| looked.iter().map(|(account, region)| key(account, region, name))).collect();
+        let guesses: BTreeSet<String> = unknown
+            .flat_map(|(name, _)| looked.iter().map(|(account, region)| key(account, region, name)))
+            .collect();
         let guesses: Vec<String> = guesses.into_iter().collect();
-        let there: Vec<String> = store.get_many(&guesses).await?.into_iter().map(|(key, _)| key).collect();
+        let there: Vec<String> =
+            store.get_many(&guesses).await?.into_iter().map(|(key, _)| key).collect();
         for (name, found) in keys.iter_mut().filter(|(_, found)| found.is_empty()) {
             *found = matching(name, &there);
         }
     }
-    let wanted: Vec<String> = keys.values().filter(|found| found.len() == 1).flatten().cloned().collect();
+    let wanted: Vec<String> =
+        keys.values().filter(|found| found.len() == 1).flatten().cloned().collect();
     let mut read: BTreeMap<String, Read> = store.get_many(&wanted).await?.into_iter().collect();
     let mut answers = BTreeMap::new();
     for (name, found) in keys {
         let answer = match found.as_slice() {
-            [key] => read.remove(key).map(|read| (key.clone(), read)).ok_or_else(|| none(store, name)),
+            [key] => {
+                read.remove(key).map(|read| (key.clone(), read)).ok_or_else(|| none(store, name))
+            }
             [] => Err(format!("{}{}", none(store, name), elsewhere(name, &looked))),
-            several => Err(format!("{name} is in several places; name one: {}", several.join(", "))),
+            several => {
+                Err(format!("{name} is in several places; name one: {}", several.join(", ")))
+            }
         };
         answers.insert(name.clone(), answer);
     }
@@ -107,8 +125,10 @@ fn none(store: &Store, name: &str) -> String {
 
 /// Where was looked, and how another place is named.
 fn elsewhere(name: &str, looked: &BTreeSet<(String, String)>) -> String {
-    let places: Vec<String> = looked.iter().map(|(account, region)| format!("{account}/{region}")).collect();
-    let places = if places.is_empty() { String::new() } else { format!(" in {}", places.join(", ")) };
+    let places: Vec<String> =
+        looked.iter().map(|(account, region)| format!("{account}/{region}")).collect();
+    let places =
+        if places.is_empty() { String::new() } else { format!(" in {}", places.join(", ")) };
     format!("{places}; name it as ACCOUNT/REGION/{name} if it is elsewhere")
 }
 
@@ -148,14 +168,23 @@ mod tests {
     #[test]
     fn where_was_looked_is_told() {
         let places = |places: &[(&str, &str)]| {
-            places.iter().map(|(account, region)| ((*account).to_owned(), (*region).to_owned())).collect()
+            places
+                .iter()
+                .map(|(account, region)| ((*account).to_owned(), (*region).to_owned()))
+                .collect()
         };
-        assert_eq!(elsewhere("i-1", &places(&[])), "; name it as ACCOUNT/REGION/i-1 if it is elsewhere");
+        assert_eq!(
+            elsewhere("i-1", &places(&[])),
+            "; name it as ACCOUNT/REGION/i-1 if it is elsewhere"
+        );
         assert_eq!(
             elsewhere("i-1", &places(&[("1", "eu"), ("2", "us")])),
             " in 1/eu, 2/us; name it as ACCOUNT/REGION/i-1 if it is elsewhere"
         );
         assert_eq!(place("1/eu/i-1"), Some(("1".to_owned(), "eu".to_owned())));
-        assert_eq!(account("arn:aws:sts::123456789012:assumed-role/ops/ada"), Some("123456789012".to_owned()));
+        assert_eq!(
+            account("arn:aws:sts::123456789012:assumed-role/ops/ada"),
+            Some("123456789012".to_owned())
+        );
     }
 }

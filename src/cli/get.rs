@@ -89,16 +89,23 @@ async fn read(store: &Store, args: &GetArgs) -> Result<Vec<(String, Read)>, Stor
         Some(cluster) => store.get_many(&store.by_cluster(cluster).await?).await?,
         None if args.all => store.all().await?,
         None => {
-            let keys: Vec<String> = store.unfinished().await?.into_iter().map(|unfinished| unfinished.key).collect();
+            let keys: Vec<String> =
+                store.unfinished().await?.into_iter().map(|unfinished| unfinished.key).collect();
             store.get_many(&keys).await?
         }
     };
     // The indexes lag: what has ended meanwhile is not shown. What cannot be read always is.
-    records.retain(|(_, read)| args.all || !matches!(read, Read::Record(record) if record.is_done()));
+    records
+        .retain(|(_, read)| args.all || !matches!(read, Read::Record(record) if record.is_done()));
     Ok(records)
 }
 
-async fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen: Screen) -> Result<String, Failure> {
+async fn show(
+    records: &[(String, Read)],
+    args: &GetArgs,
+    store: &Store,
+    screen: Screen,
+) -> Result<String, Failure> {
     let now = Timestamp::now();
     if args.output == Output::Json {
         return json(records);
@@ -106,7 +113,11 @@ async fn show(records: &[(String, Read)], args: &GetArgs, store: &Store, screen:
     let paused = blind(store.blind(now).await, now) + &paused(store.pauses().await, now);
     let footer = if screen.terminal { footer(store, now).await } else { String::new() };
     if records.is_empty() {
-        let hint = if args.all { "" } else { "; --all shows finished ones, and those of other controllers" };
+        let hint = if args.all {
+            ""
+        } else {
+            "; --all shows finished ones, and those of other controllers"
+        };
         let whose = match (&args.cluster, args.all) {
             (Some(cluster), _) => format!("of cluster {cluster}"),
             (None, true) => "at all".to_owned(),
@@ -127,15 +138,24 @@ async fn footer(store: &Store, now: Timestamp) -> String {
         Ok(None) => "which no process leads now".to_owned(),
         Err(_) => "whose leader cannot be read".to_owned(),
     };
-    format!("\n{}\n", plain(&format!("read at {}; controller {}, {leads}", iso(now), store.controller())))
+    format!(
+        "\n{}\n",
+        plain(&format!("read at {}; controller {}, {leads}", iso(now), store.controller()))
+    )
 }
 
 /// What the controller cannot read, a line each.
 fn blind(spots: Result<Vec<Spot>, StoreError>, now: Timestamp) -> String {
     let lasts = |spot: &Spot| now.duration_since(spot.since).unsigned_abs();
     match spots {
-        Ok(spots) => spots.iter().map(|spot| plain(&format!("blind: {}", spot.line(lasts(spot)))) + "\n").collect(),
-        Err(error) => plain(&format!("blind: perhaps; it cannot be read whether the controller is: {error}")) + "\n",
+        Ok(spots) => spots
+            .iter()
+            .map(|spot| plain(&format!("blind: {}", spot.line(lasts(spot)))) + "\n")
+            .collect(),
+        Err(error) => {
+            plain(&format!("blind: perhaps; it cannot be read whether the controller is: {error}"))
+                + "\n"
+        }
     }
 }
 
@@ -173,7 +193,8 @@ pub fn value(key: &str, read: &Read) -> Result<serde_json::Value, serde_json::Er
 }
 
 const HEADINGS: [&str; 7] = ["INSTANCE", "CLUSTER", "PHASE", "AGE", "TASKS", "TARGETS", "EXPIRES"];
-/// Why the drain exists, and what comes after: shown where a drain has another origin than a lifecycle hook.
+/// Why the drain exists, and what comes after: shown where a drain has another origin than a
+/// lifecycle hook.
 const ORIGIN: &str = "ORIGIN";
 const MORE_HEADINGS: [&str; 5] = ["ACCOUNT", "REGION", "GROUP", "HOOK", "CONTROLLER"];
 const STATUS: &str = "STATUS";
@@ -182,17 +203,22 @@ const NARROW: u16 = 130;
 /// How far such a line is moved in.
 const INDENT: &str = "    ";
 
-/// The records as a table: those that need a person first, then those that are stuck, then the oldest.
+/// The records as a table: those that need a person first, then those that are stuck, then the
+/// oldest.
 pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Screen) -> String {
     let mut sorted: Vec<&(String, Read)> = records.iter().collect();
     sorted.sort_by_key(|(key, read)| match read {
         Read::Unreadable { .. } | Read::Newer { .. } => (0, Timestamp::MIN, key),
         Read::Record(record) if record.is_done() => (3, record.created_at, key),
-        Read::Record(record) => (if record.shown.stuck_since.is_some() { 1 } else { 2 }, record.created_at, key),
+        Read::Record(record) => {
+            (if record.shown.stuck_since.is_some() { 1 } else { 2 }, record.created_at, key)
+        }
     });
     let columns = Columns {
         origin: wide
-            || records.iter().any(|(_, read)| matches!(read, Read::Record(r) if r.origin != Origin::LifecycleHook)),
+            || records.iter().any(
+                |(_, read)| matches!(read, Read::Record(r) if r.origin != Origin::LifecycleHook),
+            ),
         more: wide,
     };
     let below = screen.width.filter(|width| *width < NARROW && !wide);
@@ -204,7 +230,9 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
     table.set_header(HEADINGS.iter().chain(origin).chain(more).chain(last));
     for (key, read) in &sorted {
         let status = last.map(|_| status(read, now));
-        table.add_row(row(key, read, columns, now).into_iter().chain(status).map(|text| plain(&text)));
+        table.add_row(
+            row(key, read, columns, now).into_iter().chain(status).map(|text| plain(&text)),
+        );
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
@@ -292,10 +320,11 @@ fn origin(record: &Record) -> String {
     }
 }
 
-/// How many tasks and targets were left when the record was written. `?` was not read yet: targets are read once no task is
-/// left.
+/// How many tasks and targets were left when the record was written. `?` was not read yet: targets
+/// are read once no task is left.
 fn left(record: &Record) -> (String, String) {
-    let shown = |count: u32, read: bool| if count > 0 || read { count.to_string() } else { "?".to_owned() };
+    let shown =
+        |count: u32, read: bool| if count > 0 || read { count.to_string() } else { "?".to_owned() };
     let (tasks, targets) = (record.shown.tasks_left_count, record.shown.targets_left_count);
     let none_known = record.obligations.is_empty();
     match record.phase() {
@@ -308,13 +337,15 @@ fn left(record: &Record) -> (String, String) {
     }
 }
 
-/// What a drain waits for, in one line: whether it is stuck, and what went wrong if a step fails again and again. Nothing for
-/// one that was drained.
+/// What a drain waits for, in one line: whether it is stuck, and what went wrong if a step fails
+/// again and again. Nothing for one that was drained.
 fn status(read: &Read, now: Timestamp) -> String {
     let record = match read {
         Read::Record(record) => record,
         Read::Newer { schema } => {
-            return format!("written by a newer ecs-drain (schema {schema}), which alone may touch it");
+            return format!(
+                "written by a newer ecs-drain (schema {schema}), which alone may touch it"
+            );
         }
         Read::Unreadable { why } => return format!("cannot be read: {why}"),
     };
@@ -322,10 +353,14 @@ fn status(read: &Read, now: Timestamp) -> String {
     if record.is_done() {
         return if record.outcome() == Some(Outcome::Drained) { String::new() } else { message };
     }
-    let stuck = record.shown.stuck_since.map_or_else(String::new, |since| format!("STUCK for {}: ", age(since, now)));
+    let stuck = record
+        .shown
+        .stuck_since
+        .map_or_else(String::new, |since| format!("STUCK for {}: ", age(since, now)));
     let failed = record.last_error.as_ref().filter(|_| record.attempts > 0);
-    let failed =
-        failed.map_or_else(String::new, |error| format!(" (failed {}: {})", times(record.attempts), error.what));
+    let failed = failed.map_or_else(String::new, |error| {
+        format!(" (failed {}: {})", times(record.attempts), error.what)
+    });
     let more = match record.shown.causes.len().saturating_sub(1) {
         0 => String::new(),
         1 => " (1 more cause: see describe)".to_owned(),
@@ -413,7 +448,8 @@ i-0waiting  web      Waiting  5 min   3      1        in 47 h  lifecycle-hook
     #[test]
     fn what_is_paused_as_a_whole_is_said_first() {
         let order = Order { by: "Ada".to_owned(), reason: Some("incident".to_owned()), at: now() };
-        let places = ["*", "123456789012/eu-west-1/web"].map(|place| (place.to_owned(), order.clone()));
+        let places =
+            ["*", "123456789012/eu-west-1/web"].map(|place| (place.to_owned(), order.clone()));
         let pauses = Pauses { places: places.into_iter().collect() };
         assert_eq!(
             paused(Ok(pauses), now()),
@@ -465,7 +501,8 @@ i-0done     web      Done: TimedOut  90 min  0      0        -
         let screen = Screen { width: Some(80), colour: false, terminal: true };
         let shown = table(&[waiting(), stuck()], false, now(), screen);
         for page in ["README.md", "docs/use.md"] {
-            let text = std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+            let text =
+                std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
             assert!(text.contains(&shown), "{page} has another table than:\n{shown}");
         }
     }
@@ -487,10 +524,14 @@ i-0done     web      Done: TimedOut  90 min  0      0        -
 
     #[test]
     fn json_holds_every_record() {
-        let values: Vec<serde_json::Value> = serde_json::from_str(&json(&records()).unwrap()).unwrap();
+        let values: Vec<serde_json::Value> =
+            serde_json::from_str(&json(&records()).unwrap()).unwrap();
         assert_eq!(values[0]["outcome"], "TimedOut");
         assert_eq!(values[1]["phase"], "Waiting");
-        assert_eq!(values[3], serde_json::json!({ "key": "123456789012/eu-west-1/i-0new", "newer_schema": 7 }));
+        assert_eq!(
+            values[3],
+            serde_json::json!({ "key": "123456789012/eu-west-1/i-0new", "newer_schema": 7 })
+        );
         assert_eq!(values[4]["unreadable"], "phase is \"Wating\"");
     }
 }

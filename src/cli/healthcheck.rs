@@ -1,5 +1,5 @@
-//! `ecs-drain healthcheck`: what a container's health check runs. It asks the controller beside it, and needs no shell
-//! and no curl in the image.
+//! `ecs-drain healthcheck`: what a container's health check runs. It asks the controller beside it,
+//! and needs no shell and no curl in the image.
 
 use crate::cli::{Failure, Global};
 use crate::config::Given;
@@ -41,7 +41,11 @@ pub struct HealthcheckArgs {
 ///
 /// # Errors
 /// There is nothing to ask, it does not answer, or it does not say that it is fine.
-pub async fn run(args: &HealthcheckArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub async fn run(
+    args: &HealthcheckArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let address = match &args.listen {
         Some(text) => text.parse().map_err(|_| Failure::usage(format!("{text:?} is no IP address with a port")))?,
         None => global.load(&Given::default())?.listen.ok_or_else(|| {
@@ -51,7 +55,12 @@ pub async fn run(args: &HealthcheckArgs, global: &Global, out: &mut dyn Write) -
     let path = if args.ready { "/readyz" } else { "/healthz" };
     let (status, text) = tokio::time::timeout(PATIENCE, ask(reachable(address), path))
         .await
-        .map_err(|_| Failure::failed(format!("http://{address}{path} did not answer within {} s", PATIENCE.as_secs())))?
+        .map_err(|_| {
+            Failure::failed(format!(
+                "http://{address}{path} did not answer within {} s",
+                PATIENCE.as_secs()
+            ))
+        })?
         .map_err(|error| Failure::failed(format!("http://{address}{path}: {error}")))?;
     if status == 200 {
         write!(out, "{text}")?;
@@ -79,5 +88,7 @@ async fn ask(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> 
     let answer = String::from_utf8_lossy(&answer);
     let status = answer.split_whitespace().nth(1).and_then(|status| status.parse().ok());
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    status.map(|status| (status, body.to_owned())).ok_or_else(|| std::io::Error::other("that is no answer of HTTP"))
+    status
+        .map(|status| (status, body.to_owned()))
+        .ok_or_else(|| std::io::Error::other("that is no answer of HTTP"))
 }

@@ -1,7 +1,8 @@
-//! `ecs-drain hooks`: the groups of the configuration and their lifecycle hooks, and what puts the ecs-drain hook there.
+//! `ecs-drain hooks`: the groups of the configuration and their lifecycle hooks, and what puts the
+//! ecs-drain hook there.
 //!
-//! It changes nothing itself: a hook belongs to whatever made its group, and a template that does not know of it would
-//! take it away again.
+//! It changes nothing itself: a hook belongs to whatever made its group, and a template that does
+//! not know of it would take it away again.
 
 use crate::aws::{self, Environment, GroupView, HookView};
 use crate::cli::{Failure, Global};
@@ -87,15 +88,21 @@ impl State {
 /// The configuration is refused, something could not be read, or a group is not as it should be.
 pub async fn run(args: &HooksArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let config = global.load(&Given::default())?;
-    let wanted = if args.group.is_empty() { Patterns::all() } else { Patterns::new(args.group.clone()) };
+    let wanted =
+        if args.group.is_empty() { Patterns::all() } else { Patterns::new(args.group.clone()) };
     let environment = Environment::default();
     let mut rows = Vec::new();
     let mut fixes = Vec::new();
     for scope in &config.scopes {
         let because = |error: aws::AwsError| Failure::because(&error);
-        let session = aws::connect(&environment, &scope.region, scope.role.as_ref()).await.map_err(because)?;
+        let session = aws::connect(&environment, &scope.region, scope.role.as_ref())
+            .await
+            .map_err(because)?;
         let groups = session.autoscaling.groups(None, false).await.map_err(because)?;
-        for group in groups.iter().filter(|g| wanted.matches(&g.name) && scope.groups.selects(&g.name, &g.tags)) {
+        for group in groups
+            .iter()
+            .filter(|g| wanted.matches(&g.name) && scope.groups.selects(&g.name, &g.tags))
+        {
             let hooks = session.autoscaling.hooks(&group.name).await.map_err(because)?;
             let row = row(&session.region, group, &hooks, &scope.hooks);
             let first = scope.hooks.first().map_or("ecs-drain", String::as_str);
@@ -157,7 +164,8 @@ fn fix(row: &Row, first: &str, print: Print) -> Option<String> {
     };
     let (region, group) = (&row.region, &plain(&row.group));
     let id: String = group.chars().filter(char::is_ascii_alphanumeric).collect();
-    let label: String = group.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    let label: String =
+        group.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     Some(match print {
         Print::Aws => format!(
             "aws autoscaling put-lifecycle-hook --region {region} --auto-scaling-group-name {} \\\n  \
@@ -190,7 +198,12 @@ fn page(rows: &[Row], fixes: &[String], print: Print) -> String {
     table.set_header(["GROUP", "REGION", "HOOK", "OTHER HOOKS"]);
     for row in rows {
         let others = if row.others.is_empty() { "-".to_owned() } else { row.others.join(", ") };
-        table.add_row([plain(&row.group), row.region.clone(), plain(&row.state.words()), plain(&others)]);
+        table.add_row([
+            plain(&row.group),
+            row.region.clone(),
+            plain(&row.state.words()),
+            plain(&others),
+        ]);
     }
     let mut page: String = table.lines().map(|line| format!("{}\n", line.trim())).collect();
     if !fixes.is_empty() {
@@ -245,20 +258,34 @@ mod tests {
     }
 
     fn of(name: &str, hooks: &[HookView]) -> Row {
-        row("eu-west-1", &group(name), hooks, &BTreeSet::from(["ecs-drain".to_owned(), "ecs-drain-2".to_owned()]))
+        row(
+            "eu-west-1",
+            &group(name),
+            hooks,
+            &BTreeSet::from(["ecs-drain".to_owned(), "ecs-drain-2".to_owned()]),
+        )
     }
 
     #[test]
     fn a_hook_is_right_wrong_missing_or_one_too_many() {
         let launch = HookView { terminating: false, ..hook("ecs-drain") };
-        let worst =
-            HookView { default_result: ActionResult::Abandon, heartbeat_timeout_seconds: 60, ..hook("ecs-drain") };
+        let worst = HookView {
+            default_result: ActionResult::Abandon,
+            heartbeat_timeout_seconds: 60,
+            ..hook("ecs-drain")
+        };
         let told = |hooks: &[HookView]| of("web", hooks).state.words();
         assert_eq!(told(&[hook("ecs-drain"), hook("backup")]), "ecs-drain: right");
         assert_eq!(told(&[hook("backup")]), "missing");
         assert_eq!(told(&[launch]), "ecs-drain: it holds launches");
-        assert_eq!(told(&[worst]), "ecs-drain: its heartbeat timeout is 60 s, its default result is ABANDON");
-        assert_eq!(told(&[hook("ecs-drain"), hook("ecs-drain-2")]), "several: ecs-drain, ecs-drain-2");
+        assert_eq!(
+            told(&[worst]),
+            "ecs-drain: its heartbeat timeout is 60 s, its default result is ABANDON"
+        );
+        assert_eq!(
+            told(&[hook("ecs-drain"), hook("ecs-drain-2")]),
+            "several: ecs-drain, ecs-drain-2"
+        );
         assert_eq!(of("web", &[hook("ecs-drain"), hook("backup")]).others, ["backup"]);
     }
 
@@ -273,26 +300,42 @@ mod tests {
              --heartbeat-timeout 3600 --default-result CONTINUE\n"
         );
         assert!(
-            print(Print::Cloudformation).starts_with("EcsDrainHookitsweb:\n  Type: AWS::AutoScaling::LifecycleHook\n")
+            print(Print::Cloudformation)
+                .starts_with("EcsDrainHookitsweb:\n  Type: AWS::AutoScaling::LifecycleHook\n")
         );
         assert!(
-            print(Print::Terraform)
-                .starts_with("resource \"aws_autoscaling_lifecycle_hook\" \"ecs_drain_it_s_web\" {\n")
+            print(Print::Terraform).starts_with(
+                "resource \"aws_autoscaling_lifecycle_hook\" \"ecs_drain_it_s_web\" {\n"
+            )
         );
         assert_eq!(print(Print::None), "");
-        assert_eq!(fix(&of("web", &[hook("ecs-drain")]), "ecs-drain", Print::Aws), None, "it is right");
+        assert_eq!(
+            fix(&of("web", &[hook("ecs-drain")]), "ecs-drain", Print::Aws),
+            None,
+            "it is right"
+        );
         let several = of("web", &[hook("ecs-drain"), hook("ecs-drain-2")]);
-        assert_eq!(fix(&several, "ecs-drain", Print::Aws), None, "which one goes is for a person to say");
+        assert_eq!(
+            fix(&several, "ecs-drain", Print::Aws),
+            None,
+            "which one goes is for a person to say"
+        );
     }
 
     #[test]
     fn the_page_says_what_to_do() {
-        let rows = [of("web", &[hook("ecs-drain")]), of("batch", &[hook("ecs-drain"), hook("ecs-drain-2")])];
+        let rows = [
+            of("web", &[hook("ecs-drain")]),
+            of("batch", &[hook("ecs-drain"), hook("ecs-drain-2")]),
+        ];
         let told = page(&rows, &[], Print::Aws);
         let lines: Vec<&str> = told.lines().collect();
         assert!(lines[0].starts_with("GROUP") && lines[0].ends_with("OTHER HOOKS"), "{told}");
         assert!(lines[1].starts_with("web") && lines[1].contains("ecs-drain: right"), "{told}");
-        assert!(told.contains("Deleting a hook lets the instances go that wait under it"), "{told}");
+        assert!(
+            told.contains("Deleting a hook lets the instances go that wait under it"),
+            "{told}"
+        );
         assert_eq!(page(&[], &[], Print::Aws), "no Auto Scaling group is selected\n");
     }
 }

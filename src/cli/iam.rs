@@ -46,7 +46,12 @@ pub enum For {
 #[command(after_help = EXAMPLES)]
 pub struct IamArgs {
     /// For whom
-    #[arg(long = "for", value_name = "WHOM", default_value = "controller", conflicts_with = "role")]
+    #[arg(
+        long = "for",
+        value_name = "WHOM",
+        default_value = "controller",
+        conflicts_with = "role"
+    )]
     pub whom: For,
     /// For this role of a scope, which the controller assumes
     #[arg(long, value_name = "ARN")]
@@ -60,7 +65,8 @@ pub struct IamArgs {
     /// For operators: only this
     #[arg(long, value_name = "VERBS", value_delimiter = ',')]
     pub may: Vec<Verb>,
-    /// For operators: only instances of these clusters, and these clusters; names, or patterns such as 'web-*'
+    /// For operators: only instances of these clusters, and these clusters; names, or patterns such
+    /// as 'web-*'
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = cluster)]
     pub clusters: Vec<String>,
     /// Which table.
@@ -76,20 +82,22 @@ fn account(text: &str) -> Result<String, String> {
     }
 }
 
-/// What a cluster's name and IAM's wildcards are made of. (Source: ECS API reference, CreateCluster, `clusterName`.)
+/// What a cluster's name and IAM's wildcards are made of. (Source: ECS API reference,
+/// CreateCluster, `clusterName`.)
 fn cluster(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_*?".contains(c)) {
         Ok(text.to_owned())
     } else {
-        Err("a cluster's name has letters, digits, hyphens and underscores; * and ? are wildcards".to_owned())
+        Err("a cluster's name has letters, digits, hyphens and underscores; * and ? are wildcards"
+            .to_owned())
     }
 }
 
 /// Prints it.
 ///
 /// # Errors
-/// The configuration is refused, no scope has that role, the table's region is not known, or an option goes with another
-/// policy.
+/// The configuration is refused, no scope has that role, the table's region is not known, or an
+/// option goes with another policy.
 pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     let config = global.load(&args.table.given())?;
     let may = May { verbs: args.may.iter().copied().collect(), clusters: args.clusters.clone() };
@@ -103,11 +111,21 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
     }
     let whom = match (&args.role, args.whom) {
         (Some(arn), _) => {
-            let roles: Vec<&str> =
-                config.scopes.iter().filter_map(|scope| scope.role.as_ref()).map(|role| role.arn.as_str()).collect();
+            let roles: Vec<&str> = config
+                .scopes
+                .iter()
+                .filter_map(|scope| scope.role.as_ref())
+                .map(|role| role.arn.as_str())
+                .collect();
             if !roles.contains(&arn.as_str()) {
-                let known = if roles.is_empty() { "no scope has a role".to_owned() } else { roles.join(", ") };
-                return Err(Failure::usage(format!("no scope of the configuration has the role {arn}: {known}")));
+                let known = if roles.is_empty() {
+                    "no scope has a role".to_owned()
+                } else {
+                    roles.join(", ")
+                };
+                return Err(Failure::usage(format!(
+                    "no scope of the configuration has the role {arn}: {known}"
+                )));
             }
             Whom::Role(arn)
         }
@@ -117,7 +135,8 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
         (None, For::Reader) => Whom::Reader,
         (None, For::Init) => Whom::Init,
     };
-    // Any region will do where the policy has no table in it; where it has, a wrong one would allow nothing.
+    // Any region will do where the policy has no table in it; where it has, a wrong one would allow
+    // nothing.
     let region = config.table.region.clone().or_else(|| std::env::var("AWS_REGION").ok());
     let region = match (region, whom) {
         (Some(region), _) => region,
@@ -131,7 +150,9 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
     let account = args.account.as_deref().unwrap_or("*");
     let document = policy(&subject(&config, whom, account, &region, args.allow_terminate));
     if args.account.is_none() && document.is_of_any_account() {
-        eprintln!("note: the account in these ARNs is *, which is any account; --account NUMBER limits them to one");
+        eprintln!(
+            "note: the account in these ARNs is *, which is any account; --account NUMBER limits them to one"
+        );
     }
     writeln!(out, "{}", quote::json(&document)?)?;
     Ok(())

@@ -1,6 +1,6 @@
-//! The command line. Nothing here decides anything about a drain: `run` hands a validated configuration to the
-//! controller, some commands read the table, and those that ask for something write requests to it, which the controller
-//! carries out.
+//! The command line. Nothing here decides anything about a drain: `run` hands a validated
+//! configuration to the controller, some commands read the table, and those that ask for something
+//! write requests to it, which the controller carries out.
 //!
 //! | file | command |
 //! | --- | --- |
@@ -83,11 +83,13 @@ Examples:
 
 Exit codes: 0 fine, 1 failed, 2 wrong arguments or configuration.";
 
-/// Takes Amazon ECS container instances out of service before their Auto Scaling group terminates them.
+/// Takes Amazon ECS container instances out of service before their Auto Scaling group terminates
+/// them.
 ///
-/// An Auto Scaling group that is about to terminate an instance waits under a lifecycle hook. ecs-drain sees that, sets
-/// the container instance to DRAINING, waits until every task and every load-balancer registration is really gone, proves
-/// it, and only then lets the termination continue. What it does for each instance is one record in a DynamoDB table.
+/// An Auto Scaling group that is about to terminate an instance waits under a lifecycle hook.
+/// ecs-drain sees that, sets the container instance to DRAINING, waits until every task and every
+/// load-balancer registration is really gone, proves it, and only then lets the termination
+/// continue. What it does for each instance is one record in a DynamoDB table.
 #[derive(Debug, Parser)]
 #[command(name = "ecs-drain", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
@@ -110,7 +112,13 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILTER", env = "ECS_DRAIN_LOG")]
     pub log: Option<String>,
     /// How to log: auto is human on a terminal, json elsewhere.
-    #[arg(long, global = true, value_name = "FORMAT", env = "ECS_DRAIN_LOG_FORMAT", default_value = "auto")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "ECS_DRAIN_LOG_FORMAT",
+        default_value = "auto"
+    )]
     pub log_format: Format,
 }
 
@@ -188,7 +196,10 @@ impl Global {
     pub fn source(&self) -> Option<Source> {
         match &self.config {
             Some(path) => Some(Source::File(path.clone())),
-            None => std::env::var("ECS_DRAIN_CONFIG_TOML").ok().filter(|text| !text.is_empty()).map(Source::Inline),
+            None => std::env::var("ECS_DRAIN_CONFIG_TOML")
+                .ok()
+                .filter(|text| !text.is_empty())
+                .map(Source::Inline),
         }
     }
 
@@ -200,10 +211,13 @@ impl Global {
         Config::load(&self.source().ok_or_else(ConfigError::absent)?, given)
     }
 
-    /// The table, and the controller's name: from the configuration if there is one, else from flags and defaults.
+    /// The table, and the controller's name: from the configuration if there is one, else from
+    /// flags and defaults.
     fn table(&self, args: &TableArgs) -> Result<(String, Table), ConfigError> {
         match self.source() {
-            Some(source) => Config::load(&source, &args.given()).map(|config| (config.controller, config.table)),
+            Some(source) => {
+                Config::load(&source, &args.given()).map(|config| (config.controller, config.table))
+            }
             None => table_only(&args.given()),
         }
     }
@@ -232,7 +246,11 @@ impl Global {
 /// # Errors
 /// The filter is none.
 pub fn start_log(cli: &Cli) -> Result<(), Failure> {
-    let verbosity = if matches!(cli.command, Command::Run(_)) { Verbosity::Service } else { Verbosity::Command };
+    let verbosity = if matches!(cli.command, Command::Run(_)) {
+        Verbosity::Service
+    } else {
+        Verbosity::Command
+    };
     telemetry::init(cli.global.log.as_deref(), cli.global.log_format, verbosity)
         .map_err(|error| Failure::usage(error.to_string()))
 }

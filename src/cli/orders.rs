@@ -1,5 +1,5 @@
-//! `ecs-drain cancel`, `extend`, `retry`, `force`: what can be asked of a drain that is under way. They need no
-//! configuration file.
+//! `ecs-drain cancel`, `extend`, `retry`, `force`: what can be asked of a drain that is under way.
+//! They need no configuration file.
 
 use crate::cli::asking::{AskArgs, Desk, Subject};
 use crate::cli::confirm::confirm;
@@ -105,7 +105,12 @@ pub struct ForceArgs {
 ///
 /// # Errors
 /// It cannot be asked, or is refused.
-pub async fn simple(what: What, args: &InstancesArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub async fn simple(
+    what: What,
+    args: &InstancesArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
     each(&desk, &args.instances, |_| what, out).await
 }
@@ -114,7 +119,11 @@ pub async fn simple(what: What, args: &InstancesArgs, global: &Global, out: &mut
 ///
 /// # Errors
 /// It cannot be asked, or is refused.
-pub async fn extend(args: &ExtendArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub async fn extend(
+    args: &ExtendArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
     let now = Timestamp::now();
     let until = |record: &Record| match (args.until, args.by) {
@@ -127,7 +136,10 @@ pub async fn extend(args: &ExtendArgs, global: &Global, out: &mut dyn Write) -> 
 /// A deadline that much later: counted from now, if it has passed.
 fn later_by(deadline: Option<Timestamp>, by: Duration, now: Timestamp) -> Timestamp {
     let from = deadline.filter(|deadline| *deadline > now).unwrap_or(now);
-    ecs_drain_state::record::later(from, SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX))
+    ecs_drain_state::record::later(
+        from,
+        SignedDuration::try_from(by).unwrap_or(SignedDuration::MAX),
+    )
 }
 
 /// Lets an instance go.
@@ -161,9 +173,14 @@ fn what_is_left(record: &Record, now: Timestamp) -> String {
     };
     let end = match (&record.lifecycle, record.then) {
         (Some(lifecycle), _) => {
-            format!("hook {} of group {} is completed with CONTINUE", lifecycle.hook, lifecycle.group)
+            format!(
+                "hook {} of group {} is completed with CONTINUE",
+                lifecycle.hook, lifecycle.group
+            )
         }
-        (None, Some(then)) => format!("its drain ends as it would after the last task ({})", then.name()),
+        (None, Some(then)) => {
+            format!("its drain ends as it would after the last task ({})", then.name())
+        }
         (None, None) => "its drain ends".to_owned(),
     };
     format!(
@@ -172,7 +189,11 @@ fn what_is_left(record: &Record, now: Timestamp) -> String {
         age(record.updated_at, now),
         record.phase(),
         of(record.shown.tasks_left_count, "tasks", &record.shown.tasks_left),
-        of(record.shown.targets_left_count, "registrations with load balancers", &record.shown.targets_left),
+        of(
+            record.shown.targets_left_count,
+            "registrations with load balancers",
+            &record.shown.targets_left
+        ),
     )
 }
 
@@ -212,7 +233,10 @@ pub(super) async fn each(
 }
 
 /// The records of instances, or why one cannot be asked about.
-async fn subjects(desk: &Desk, instances: &[String]) -> Result<Vec<(String, Result<Record, String>)>, Failure> {
+async fn subjects(
+    desk: &Desk,
+    instances: &[String],
+) -> Result<Vec<(String, Result<Record, String>)>, Failure> {
     let found = find::records(&desk.store, &desk.places, instances).await?;
     let ours = |found: find::Found| match found? {
         (_, Read::Record(record)) if record.controller != desk.store.controller() => Err(format!(
@@ -222,9 +246,9 @@ async fn subjects(desk: &Desk, instances: &[String]) -> Result<Vec<(String, Resu
             record.controller
         )),
         (_, Read::Record(record)) => Ok(*record),
-        (_, Read::Newer { schema }) => {
-            Err(format!("a newer ecs-drain wrote its record (schema {schema}), which alone may touch it"))
-        }
+        (_, Read::Newer { schema }) => Err(format!(
+            "a newer ecs-drain wrote its record (schema {schema}), which alone may touch it"
+        )),
         (_, Read::Unreadable { why }) => Err(format!("its record cannot be read: {why}")),
     };
     Ok(found.into_iter().map(|(instance, found)| (instance, ours(found))).collect())

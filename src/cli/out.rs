@@ -1,6 +1,7 @@
-//! What every command prints goes through here, so that nothing from outside can steer the terminal of whoever reads it: what
-//! stands in the table, in AWS's answers, in names. Line breaks pass; where a text from outside is part of a line,
-//! [`plain`](crate::quote::plain) takes its own away first.
+//! What every command prints goes through here, so that nothing from outside can steer the terminal
+//! of whoever reads it: what stands in the table, in AWS's answers, in names. Line breaks pass;
+//! where a text from outside is part of a line, [`plain`](crate::quote::plain) takes its own away
+//! first.
 
 use crate::quote::steers;
 use std::io::{self, Write};
@@ -31,7 +32,8 @@ impl<W: Write> Out<W> {
         let mut clean = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
-            let own = [BOLD, USUAL, CLEAR].into_iter().find(|own| self.terminal && rest.starts_with(own));
+            let own =
+                [BOLD, USUAL, CLEAR].into_iter().find(|own| self.terminal && rest.starts_with(own));
             let taken = own.map_or(c.len_utf8(), str::len);
             match own {
                 Some(own) => clean.push_str(own),

@@ -1,5 +1,6 @@
-//! `ecs-drain pause` and `resume`, for an incident. An instance's drain is paused by a request; a cluster, an account and
-//! region, or everything by an item of its own, which needs no controller to be written.
+//! `ecs-drain pause` and `resume`, for an incident. An instance's drain is paused by a request; a
+//! cluster, an account and region, or everything by an item of its own, which needs no controller
+//! to be written.
 
 use crate::aws::{self, Environment};
 use crate::cli::asking::{AskArgs, Desk};
@@ -59,8 +60,8 @@ pub struct PlaceArgs {
     /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE")]
     pub instances: Vec<String>,
-    /// All of a cluster: its name, a pattern such as 'web-*', or ACCOUNT/REGION/CLUSTER; ACCOUNT/REGION/* is every cluster
-    /// there
+    /// All of a cluster: its name, a pattern such as 'web-*', or ACCOUNT/REGION/CLUSTER;
+    /// ACCOUNT/REGION/* is every cluster there
     #[arg(long, short, value_name = "NAME")]
     pub cluster: Vec<String>,
     /// All of the controller
@@ -93,7 +94,10 @@ pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Re
     for place in places {
         desk.store.set_pause(&place, Some(&order)).await?;
         let place = plain(&called(&place));
-        writeln!(out, "{place} is paused: heartbeats continue, all else waits until it is resumed")?;
+        writeln!(
+            out,
+            "{place} is paused: heartbeats continue, all else waits until it is resumed"
+        )?;
     }
     Ok(())
 }
@@ -102,7 +106,11 @@ pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Re
 ///
 /// # Errors
 /// It cannot be asked, is refused, or is not paused.
-pub async fn resume(args: &ResumeArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
+pub async fn resume(
+    args: &ResumeArgs,
+    global: &Global,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
     let args = &args.place;
     let desk = Desk::open(global, &args.ask, args.reason.as_deref()).await?;
     if args.everything {
@@ -116,7 +124,11 @@ pub async fn resume(args: &ResumeArgs, global: &Global, out: &mut dyn Write) -> 
     for (place, order) in &desk.store.pauses().await?.places {
         writeln!(out, "{}", plain(&format!("still paused: {}, by {order}", called(place))))?;
     }
-    if args.instances.is_empty() { Ok(()) } else { each(&desk, &args.instances, |_| What::Resume, out).await }
+    if args.instances.is_empty() {
+        Ok(())
+    } else {
+        each(&desk, &args.instances, |_| What::Resume, out).await
+    }
 }
 
 /// A place in a sentence.
@@ -133,8 +145,9 @@ fn paused(pauses: &Pauses, wanted: &[String]) -> Result<BTreeSet<String>, Failur
     let mut places = BTreeSet::new();
     for name in wanted {
         let pattern = Patterns::new(vec![name.clone()]);
-        let is_meant =
-            |place: &&String| *place == name || place.splitn(3, '/').nth(2).is_some_and(|c| pattern.matches(c));
+        let is_meant = |place: &&String| {
+            *place == name || place.splitn(3, '/').nth(2).is_some_and(|c| pattern.matches(c))
+        };
         let found: Vec<&String> = pauses.places.keys().filter(is_meant).collect();
         if found.is_empty() {
             let all: Vec<String> = pauses.places.keys().map(|place| called(place)).collect();
@@ -172,12 +185,20 @@ async fn clusters(name: &str, args: &PlaceArgs, global: &Global) -> Result<Vec<S
         match found(scope, &wanted).await {
             Ok(found) => places.extend(found),
             // A region that is away must not keep the others from being paused.
-            Err(error) => unread.push(format!("region {}: {}", scope.region, plain(&chain(&error)))),
+            Err(error) => {
+                unread.push(format!("region {}: {}", scope.region, plain(&chain(&error))))
+            }
         }
     }
     if places.is_empty() {
-        let unread = if unread.is_empty() { String::new() } else { format!(" ({} not read)", unread.join("; ")) };
-        return Err(Failure::failed(format!("no scope of the configuration has a cluster {name}{unread}")));
+        let unread = if unread.is_empty() {
+            String::new()
+        } else {
+            format!(" ({} not read)", unread.join("; "))
+        };
+        return Err(Failure::failed(format!(
+            "no scope of the configuration has a cluster {name}{unread}"
+        )));
     }
     for why in unread {
         tracing::warn!("a scope is left out: its clusters cannot be listed: {why}");
@@ -204,9 +225,12 @@ mod tests {
     fn a_cluster_that_is_paused_is_found_by_its_name() {
         let order = Order { by: "Ada".to_owned(), reason: None, at: now() };
         let places = ["*", "1/eu/web-a", "1/eu/web-b", "2/us/*", "2/us/jobs"];
-        let pauses = Pauses { places: places.iter().map(|place| ((*place).to_owned(), order.clone())).collect() };
+        let pauses = Pauses {
+            places: places.iter().map(|place| ((*place).to_owned(), order.clone())).collect(),
+        };
         let found = |name: &str| {
-            paused(&pauses, &[name.to_owned()]).map(|found| found.into_iter().collect::<Vec<_>>().join(" "))
+            paused(&pauses, &[name.to_owned()])
+                .map(|found| found.into_iter().collect::<Vec<_>>().join(" "))
         };
         assert_eq!(found("web-a").unwrap(), "1/eu/web-a");
         assert_eq!(found("web-*").unwrap(), "1/eu/web-a 1/eu/web-b");

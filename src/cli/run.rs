@@ -24,8 +24,8 @@ counts is in the table.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RunArgs {
-    /// Change nothing, in AWS and in the table; follow each drain to its end and say what would be done. DRYRUN, set to
-    /// any value, does the same
+    /// Change nothing, in AWS and in the table; follow each drain to its end and say what would be
+    /// done. DRYRUN, set to any value, does the same
     #[arg(
         long,
         env = "ECS_DRAIN_DRY_RUN",
@@ -58,7 +58,8 @@ pub struct RunArgs {
 impl RunArgs {
     /// The single values that win over the file.
     fn given(&self) -> Given {
-        // The name that the tool before this one knew: whatever its value is, nothing may be changed.
+        // The name that the tool before this one knew: whatever its value is, nothing may be
+        // changed.
         let dry_run = if std::env::var_os("DRYRUN").is_some() { Some(true) } else { self.dry_run };
         let listen = self.listen.clone().filter(|address| !address.is_empty());
         Given { dry_run, listen, cloudwatch_metrics: self.cloudwatch_metrics, ..self.table.given() }
@@ -78,7 +79,9 @@ pub async fn run(args: &RunArgs, global: &Global) -> Result<(), Failure> {
     for stray in stray_variables() {
         tracing::warn!("{stray}");
     }
-    controller::run(config, Environment::default(), stop).await.map_err(|error| Failure::because(&error))
+    controller::run(config, Environment::default(), stop)
+        .await
+        .map_err(|error| Failure::because(&error))
 }
 
 /// Resolves at the first SIGTERM or SIGINT; the second ends the process.

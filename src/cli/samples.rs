@@ -3,8 +3,8 @@
 use crate::store::Read;
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{
-    ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation, Order, Origin, Outcome,
-    Record, Stage, Strategy, Target, Then, WaitKind,
+    ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation,
+    Order, Origin, Outcome, Record, Stage, Strategy, Target, Then, WaitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -69,7 +69,8 @@ pub fn waiting() -> (String, Read) {
     record.updated_at = ago(1);
     record.shown.why = "TasksLeft".to_owned();
     record.shown.message = "task 0a1b of service shop and 2 more".to_owned();
-    record.shown.tasks_left = vec!["task 0a1b of service shop".to_owned(), "task 2c3d of service shop".to_owned()];
+    record.shown.tasks_left =
+        vec!["task 0a1b of service shop".to_owned(), "task 2c3d of service shop".to_owned()];
     record.shown.tasks_left_count = 3;
     record.shown.targets_left = vec!["i-0waiting in target group shop".to_owned()];
     record.shown.targets_left_count = 1;
@@ -86,7 +87,8 @@ pub fn waiting() -> (String, Read) {
         noted_at: ago(4),
     }];
     record.attempts = 2;
-    record.last_error = Some(LastError { at: ago(1), what: "ecs:ListTasks on cluster web: throttled".to_owned() });
+    record.last_error =
+        Some(LastError { at: ago(1), what: "ecs:ListTasks on cluster web: throttled".to_owned() });
     record.note(ago(3), "ECS shows it DRAINING");
     (record.key(), Read::Record(Box::new(record)))
 }
@@ -138,19 +140,27 @@ pub fn asked() -> (String, Read) {
     record.version = 3;
     record.updated_at = ago(2);
     record.shown.causes = vec![
-        Note { name: "NoRoom".to_owned(), text: "service shop finds no room: 512 CPU units are missing".to_owned() },
-        Note { name: "ProtectedTask".to_owned(), text: "task 0a1b is protected until 22:40".to_owned() },
+        Note {
+            name: "NoRoom".to_owned(),
+            text: "service shop finds no room: 512 CPU units are missing".to_owned(),
+        },
+        Note {
+            name: "ProtectedTask".to_owned(),
+            text: "task 0a1b is protected until 22:40".to_owned(),
+        },
     ];
     record.shown.why = "Paused".to_owned();
-    record.shown.message = "paused by bob@desk (incident): heartbeats continue, all else waits until it is resumed; \
+    record.shown.message =
+        "paused by bob@desk (incident): heartbeats continue, all else waits until it is resumed; \
                       service shop finds no room: 512 CPU units are missing"
-        .to_owned();
+            .to_owned();
     record.shown.tasks_left = vec!["task 0a1b of service shop".to_owned()];
     record.shown.tasks_left_count = 1;
     record.history.truncate(1);
-    record.history[0].what = "asked for by arn:aws:iam::123456789012:user/ada (kernel update); container instance of \
+    record.history[0].what =
+        "asked for by arn:aws:iam::123456789012:user/ada (kernel update); container instance of \
                               cluster web"
-        .to_owned();
+            .to_owned();
     record.note(ago(2), "paused by bob@desk (incident)");
     (record.key(), Read::Record(Box::new(record)))
 }
@@ -162,8 +172,10 @@ pub fn retained() -> (String, Read) {
         lifecycle.other_hooks = vec!["backup".to_owned(), "inventory".to_owned()];
         lifecycle.retains_abandoned = true;
     }
-    record.stage =
-        Stage::Completing { intent: intent(ActionResult::Abandon, Outcome::Abandoned, 40), refused_since: None };
+    record.stage = Stage::Completing {
+        intent: intent(ActionResult::Abandon, Outcome::Abandoned, 40),
+        refused_since: None,
+    };
     record.phase_since = ago(40);
     record.retained_at = Some(ago(39));
     record.shown.why = "Retained".to_owned();
@@ -176,6 +188,9 @@ pub fn retained() -> (String, Read) {
 pub fn unread() -> Vec<(String, Read)> {
     vec![
         ("123456789012/eu-west-1/i-0new".to_owned(), Read::Newer { schema: 7 }),
-        ("123456789012/eu-west-1/i-0bad".to_owned(), Read::Unreadable { why: "phase is \"Wating\"".to_owned() }),
+        (
+            "123456789012/eu-west-1/i-0bad".to_owned(),
+            Read::Unreadable { why: "phase is \"Wating\"".to_owned() },
+        ),
     ]
 }

@@ -1,4 +1,5 @@
-//! Which instances a `drain` means: named ones, or those of clusters by pattern, image or age. Reads ECS, changes nothing.
+//! Which instances a `drain` means: named ones, or those of clusters by pattern, image or age.
+//! Reads ECS, changes nothing.
 
 use crate::aws::{self, ContainerInstanceView, Environment, Session};
 use crate::cli::Failure;
@@ -9,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The attribute of a container instance that names its image. (Source: ECS developer guide, container instance
-/// attributes.)
+/// The attribute of a container instance that names its image. (Source: ECS developer guide,
+/// container instance attributes.)
 const AMI: &str = "ecs.ami-id";
 
 /// What a person means.
@@ -53,8 +54,8 @@ pub struct Chosen {
 pub struct Selection {
     /// The instances, by account, region and id.
     pub chosen: BTreeMap<(String, String, String), Chosen>,
-    /// How many `ACTIVE` container instances each cluster has, by account, region and name; empty where instances were
-    /// named.
+    /// How many `ACTIVE` container instances each cluster has, by account, region and name; empty
+    /// where instances were named.
     pub sizes: BTreeMap<(String, String, String), usize>,
     /// How many could not be judged, since they do not say their image or when they registered.
     pub unjudged: usize,
@@ -65,12 +66,20 @@ pub struct Selection {
 /// Finds what is meant in every scope of the configuration.
 ///
 /// # Errors
-/// Something could not be read: a part is never taken for the whole. Named instances are the whole as soon as each is found.
-pub async fn select(config: &Config, wanted: &Wanted, now: Timestamp) -> Result<Selection, Failure> {
+/// Something could not be read: a part is never taken for the whole. Named instances are the whole
+/// as soon as each is found.
+pub async fn select(
+    config: &Config,
+    wanted: &Wanted,
+    now: Timestamp,
+) -> Result<Selection, Failure> {
     let mut selection = Selection::default();
     let mut unreached = None;
     for scope in &config.scopes {
-        let session = match (aws::connect(&Environment::default(), &scope.region, scope.role.as_ref()).await, wanted) {
+        let session = match (
+            aws::connect(&Environment::default(), &scope.region, scope.role.as_ref()).await,
+            wanted,
+        ) {
             (Ok(session), _) => session,
             (Err(error), Wanted::Clusters(..)) => return Err(Failure::because(&error)),
             (Err(error), Wanted::Instances(_)) => {
@@ -95,7 +104,12 @@ pub async fn select(config: &Config, wanted: &Wanted, now: Timestamp) -> Result<
     Ok(selection)
 }
 
-async fn named(session: &Session, scope: &Scope, ids: &[String], selection: &mut Selection) -> Result<(), Failure> {
+async fn named(
+    session: &Session,
+    scope: &Scope,
+    ids: &[String],
+    selection: &mut Selection,
+) -> Result<(), Failure> {
     let found = reader::search(session, ids).await.map_err(|error| Failure::because(&error))?;
     for (id, found) in found {
         let Some(first) = found.first() else { continue };
@@ -129,10 +143,14 @@ async fn of_clusters(
     let clusters = session.ecs.list_clusters().await.map_err(because)?;
     let names = clusters.iter().map(|arn| arn.rsplit('/').next().unwrap_or(arn));
     for cluster in names.filter(|name| patterns.matches(name) && scope.clusters.matches(name)) {
-        let (arns, _) = session.ecs.active_container_instances(cluster, usize::MAX).await.map_err(because)?;
-        let described = session.ecs.describe_container_instances(cluster, &arns).await.map_err(because)?;
+        let (arns, _) =
+            session.ecs.active_container_instances(cluster, usize::MAX).await.map_err(because)?;
+        let described =
+            session.ecs.describe_container_instances(cluster, &arns).await.map_err(because)?;
         if let Some((arn, reason)) = described.failed.first() {
-            return Err(Failure::failed(format!("ecs:DescribeContainerInstances on {arn}: {reason}")));
+            return Err(Failure::failed(format!(
+                "ecs:DescribeContainerInstances on {arn}: {reason}"
+            )));
         }
         take(session, cluster, described.found, pick, now, selection);
     }
@@ -151,7 +169,9 @@ fn take(
     let place = |name: &str| (session.account.clone(), session.region.clone(), name.to_owned());
     for view in views.into_iter().filter(|view| view.status == ContainerInstanceStatus::Active) {
         // ECS Anywhere registers machines that no Auto Scaling group has, as mi-…
-        let Some(id) = view.ec2_instance_id.clone().filter(|id| id.starts_with("i-")) else { continue };
+        let Some(id) = view.ec2_instance_id.clone().filter(|id| id.starts_with("i-")) else {
+            continue;
+        };
         *selection.sizes.entry(place(cluster)).or_default() += 1;
         match picks(pick, view.attributes.get(AMI).map(String::as_str), view.registered_at, now) {
             Some(true) => {}
@@ -181,7 +201,12 @@ fn take(
 }
 
 /// Whether a container instance with this image, registered then, is meant. None: it does not say.
-fn picks(pick: &Pick, ami: Option<&str>, registered_at: Option<Timestamp>, now: Timestamp) -> Option<bool> {
+fn picks(
+    pick: &Pick,
+    ami: Option<&str>,
+    registered_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<bool> {
     match pick {
         Pick::All => Some(true),
         Pick::Ami(old) => ami.map(|ami| ami == old),
@@ -200,13 +225,19 @@ mod tests {
     #[test]
     fn by_image_and_by_age() {
         let ami = |image: Option<&str>| picks(&Pick::Ami("ami-1".to_owned()), image, None, now());
-        assert_eq!([ami(Some("ami-1")), ami(Some("ami-11")), ami(None)], [Some(true), Some(false), None]);
+        assert_eq!(
+            [ami(Some("ami-1")), ami(Some("ami-11")), ami(None)],
+            [Some(true), Some(false), None]
+        );
         let day = Duration::from_secs(86_400);
         let age = |hours: i64| {
             let registered = now() - SignedDuration::from_hours(hours);
             picks(&Pick::OlderThan(30 * day), None, Some(registered), now())
         };
-        assert_eq!([age(719), age(720), age(721), age(-1)], [Some(false), Some(true), Some(true), Some(false)]);
+        assert_eq!(
+            [age(719), age(720), age(721), age(-1)],
+            [Some(false), Some(true), Some(true), Some(false)]
+        );
         assert_eq!(picks(&Pick::OlderThan(day), None, None, now()), None);
         assert_eq!(picks(&Pick::All, None, None, now()), Some(true));
     }

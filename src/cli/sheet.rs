@@ -72,12 +72,18 @@ impl Sheet {
     /// Where the drain stands, and what comes next.
     fn standing(&mut self, record: &Record, now: Timestamp) {
         let at = |at: Timestamp| format!("{} ({} ago)", iso(at), age(at, now));
-        self.line("Instance", format!("{} in {}, account {}", record.instance_id, record.region, record.account));
+        self.line(
+            "Instance",
+            format!("{} in {}, account {}", record.instance_id, record.region, record.account),
+        );
         match record.outcome() {
-            Some(outcome) => {
-                self.line("Phase", format!("{}: {outcome}, since {}", record.phase(), at(record.phase_since)))
+            Some(outcome) => self.line(
+                "Phase",
+                format!("{}: {outcome}, since {}", record.phase(), at(record.phase_since)),
+            ),
+            None => {
+                self.line("Phase", format!("{}, since {}", record.phase(), at(record.phase_since)))
             }
-            None => self.line("Phase", format!("{}, since {}", record.phase(), at(record.phase_since))),
         }
         self.line(if record.is_done() { "Ended" } else { "Waiting for" }, &record.shown.message);
         self.orders(record, now);
@@ -85,8 +91,11 @@ impl Sheet {
             self.line("Next", next);
         }
         if let Some(error) = &record.last_error {
-            let tried =
-                if record.attempts > 0 { format!(", {} in a row", times(record.attempts)) } else { String::new() };
+            let tried = if record.attempts > 0 {
+                format!(", {} in a row", times(record.attempts))
+            } else {
+                String::new()
+            };
             self.line("Last error", format!("{}{tried}: {}", at(error.at), error.what));
         }
         if let Some(intent) = record.intent() {
@@ -128,10 +137,18 @@ impl Sheet {
     fn limits(&mut self, record: &Record, now: Timestamp) {
         let at = |at: Timestamp| format!("{} ({})", iso(at), when(at, now));
         let cut = if is_cut(record) { "; cut to what the hook's limit leaves" } else { "" };
-        self.line("Deadline", record.deadline.map_or_else(|| "none".to_owned(), |d| format!("{}{cut}", at(d))));
-        if let (Some(limit), Some(lifecycle), false) = (record.global_limit, &record.lifecycle, record.is_done()) {
+        self.line(
+            "Deadline",
+            record.deadline.map_or_else(|| "none".to_owned(), |d| format!("{}{cut}", at(d))),
+        );
+        if let (Some(limit), Some(lifecycle), false) =
+            (record.global_limit, &record.lifecycle, record.is_done())
+        {
             let result = lifecycle.default_result;
-            self.line("Hook's limit", format!("{}; then Auto Scaling decides: {result}", at(limit)));
+            self.line(
+                "Hook's limit",
+                format!("{}; then Auto Scaling decides: {result}", at(limit)),
+            );
         }
         if let Some(expires) = expiry(record) {
             self.line("Record expires", at(expires));
@@ -176,10 +193,17 @@ impl Sheet {
         if !lifecycle.other_hooks.is_empty() {
             self.line(
                 "Other hooks",
-                format!("{}; each can hold it after the ecs-drain hook", lifecycle.other_hooks.join(", ")),
+                format!(
+                    "{}; each can hold it after the ecs-drain hook",
+                    lifecycle.other_hooks.join(", ")
+                ),
             );
         }
-        let kept = if lifecycle.retains_abandoned { "; the group keeps it when it is abandoned" } else { "" };
+        let kept = if lifecycle.retains_abandoned {
+            "; the group keeps it when it is abandoned"
+        } else {
+            ""
+        };
         self.line("After the wait", format!("{}{kept}", after(lifecycle.kind)));
     }
 
@@ -191,10 +215,11 @@ impl Sheet {
         self.list(
             "Container instances",
             record.container_instances.iter().map(|one| {
-                let ours = if one.draining_is_ours { "; DRAINING was set by ecs-drain" } else { "" };
-                let gone = one
-                    .deregistered_at
-                    .map_or_else(String::new, |at| format!("; deregistered by ecs-drain {}", iso(at)));
+                let ours =
+                    if one.draining_is_ours { "; DRAINING was set by ecs-drain" } else { "" };
+                let gone = one.deregistered_at.map_or_else(String::new, |at| {
+                    format!("; deregistered by ecs-drain {}", iso(at))
+                });
                 format!("{}: {}{ours}{gone}", one.cluster, one.arn)
             }),
         );
@@ -212,7 +237,10 @@ impl Sheet {
         );
         self.list(
             "History",
-            record.history.iter().map(|event| format!("{}  {:<13}  {}", iso(event.at), event.phase, event.what)),
+            record
+                .history
+                .iter()
+                .map(|event| format!("{}  {:<13}  {}", iso(event.at), event.phase, event.what)),
         );
     }
 }
@@ -230,22 +258,29 @@ fn shown(names: &[String], count: u32) -> Vec<String> {
 /// How long a balancer drains a registration, and how much of that is left.
 fn draining(one: &Obligation, record: &Record, now: Timestamp) -> String {
     let Some(delay) = one.delay_seconds else { return String::new() };
-    let left = one.drained_by().filter(|_| record.shown.targets_left_count > 0 && !record.is_done());
+    let left =
+        one.drained_by().filter(|_| record.shown.targets_left_count > 0 && !record.is_done());
     let left = left.and_then(|end| std::time::Duration::try_from(end.duration_since(now)).ok());
     let left = left.map_or_else(String::new, |left| format!("; at most {} left", Span(left)));
     format!(" (drains for {}{left})", length(SignedDuration::from_secs(i64::from(delay))))
 }
 
-/// Whether the deadline is not the one that was wanted: the history says when it was cut, and to what.
+/// Whether the deadline is not the one that was wanted: the history says when it was cut, and to
+/// what.
 fn is_cut(record: &Record) -> bool {
     let Some(deadline) = record.deadline else { return false };
     let to = format!(" to {deadline:.0}:");
-    record.history.iter().any(|event| event.what.starts_with("its deadline is cut") && event.what.contains(&to))
+    record
+        .history
+        .iter()
+        .any(|event| event.what.starts_with("its deadline is cut") && event.what.contains(&to))
 }
 
 /// Why the drain exists, and who asked for it.
 fn origin(record: &Record, now: Timestamp) -> String {
-    let asked = |order: &Order| format!("; asked for by {order}, {} ({} ago)", iso(order.at), age(order.at, now));
+    let asked = |order: &Order| {
+        format!("; asked for by {order}, {} ({} ago)", iso(order.at), age(order.at, now))
+    };
     format!("{}{}", record.origin.name(), record.requested.as_ref().map_or_else(String::new, asked))
 }
 
@@ -253,7 +288,9 @@ fn origin(record: &Record, now: Timestamp) -> String {
 const fn then_words(then: Then) -> &'static str {
     match then {
         Then::Terminate => "terminate: its group terminates it, and replaces it",
-        Then::TerminateAndShrink => "terminate-and-shrink: its group terminates it, and wants one instance less",
+        Then::TerminateAndShrink => {
+            "terminate-and-shrink: its group terminates it, and wants one instance less"
+        }
         Then::Keep => "keep: it stays, drained",
         Then::Leave => "leave: what announced the drain ends it",
     }
@@ -266,14 +303,20 @@ fn next(record: &Record) -> Option<&'static str> {
     }
     match record.phase() {
         Phase::Pending => Some("ECS is asked to place nothing more on it"),
-        Phase::Deregistering => Some("once ECS shows that nothing new can land: wait for its tasks"),
-        Phase::Waiting => Some("once every task that matters is STOPPED: see that every registration is gone, twice"),
+        Phase::Deregistering => {
+            Some("once ECS shows that nothing new can land: wait for its tasks")
+        }
+        Phase::Waiting => Some(
+            "once every task that matters is STOPPED: see that every registration is gone, twice",
+        ),
         Phase::Verifying => Some(match (&record.lifecycle, record.then) {
             (Some(_), _) => "once everything was seen gone twice: complete the lifecycle action",
             (None, Some(Then::Terminate | Then::TerminateAndShrink)) => {
                 "once everything was seen gone twice: ask its group to terminate it"
             }
-            (None, Some(Then::Keep | Then::Leave) | None) => "once everything was seen gone twice: done",
+            (None, Some(Then::Keep | Then::Leave) | None) => {
+                "once everything was seen gone twice: done"
+            }
         }),
         Phase::Completing if record.retained_at.is_some() => {
             Some("once someone terminates it: its next wait ends with CONTINUE")
@@ -281,9 +324,13 @@ fn next(record: &Record) -> Option<&'static str> {
         Phase::Completing if record.lives_on() => {
             Some("once the lifecycle action is over: wait for the instance to return")
         }
-        Phase::Completing if record.lifecycle.is_some() => Some("once the lifecycle action is over: done"),
+        Phase::Completing if record.lifecycle.is_some() => {
+            Some("once the lifecycle action is over: done")
+        }
         Phase::Completing => Some("once its group terminates it: done"),
-        Phase::Returning if record.orders.cancel.is_some() => Some("once ECS shows it ACTIVE again: done"),
+        Phase::Returning if record.orders.cancel.is_some() => {
+            Some("once ECS shows it ACTIVE again: done")
+        }
         Phase::Returning => Some("once the instance is back in service: make it ACTIVE again"),
         Phase::Done => None,
     }
@@ -434,7 +481,8 @@ History
 
     #[test]
     fn what_cannot_be_read_is_said() {
-        let texts: String = unread().iter().map(|(key, read)| sheet(key, read, now(), Screen::default())).collect();
+        let texts: String =
+            unread().iter().map(|(key, read)| sheet(key, read, now(), Screen::default())).collect();
         assert_eq!(texts, "\
 123456789012/eu-west-1/i-0new: this record was written by a newer ecs-drain (schema 7); it is left alone, and that version can show it
 123456789012/eu-west-1/i-0bad: this record cannot be read: phase is \"Wating\"

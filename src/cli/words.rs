@@ -21,8 +21,9 @@ impl Screen {
         let terminal = std::io::stdout().is_terminal();
         // COLUMNS is what a person or a test sets; a shell knows it but does not pass it on.
         let set = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-        let width =
-            set.or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0)).filter(|width| *width >= 40);
+        let width = set
+            .or_else(|| terminal_size::terminal_size().map(|(width, _)| width.0))
+            .filter(|width| *width >= 40);
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Screen { width, colour, terminal }
     }
@@ -67,7 +68,11 @@ pub fn brief(span: SignedDuration) -> String {
 
 /// When something will be, or was: `in 40 min`, `12 min ago`.
 pub fn when(then: Timestamp, now: Timestamp) -> String {
-    if then >= now { format!("in {}", length(then.duration_since(now))) } else { format!("{} ago", age(then, now)) }
+    if then >= now {
+        format!("in {}", length(then.duration_since(now)))
+    } else {
+        format!("{} ago", age(then, now))
+    }
 }
 
 /// A moment for people who compare logs: ISO 8601, to the second.
@@ -75,7 +80,8 @@ pub fn iso(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A text in which ids of 32 hexadecimal digits, those of tasks for instance, are cut to what tells them apart.
+/// A text in which ids of 32 hexadecimal digits, those of tasks for instance, are cut to what tells
+/// them apart.
 pub fn short(text: &str) -> String {
     let mut short = String::with_capacity(text.len());
     for piece in text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
@@ -94,7 +100,10 @@ pub fn short(text: &str) -> String {
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::<String>::new();
     for word in text.split_whitespace() {
-        match lines.last_mut().filter(|line| line.chars().count() + 1 + word.chars().count() <= width) {
+        match lines
+            .last_mut()
+            .filter(|line| line.chars().count() + 1 + word.chars().count() <= width)
+        {
             Some(line) => {
                 line.push(' ');
                 line.push_str(word);
@@ -112,7 +121,10 @@ mod tests {
     #[test]
     fn lengths_of_time_in_columns() {
         let brief = |seconds: i64| brief(SignedDuration::from_secs(seconds));
-        assert_eq!([119, 120, 7199, 7200, 172_800].map(brief), ["119 s", "2 min", "119 min", "2 h", "48 h"]);
+        assert_eq!(
+            [119, 120, 7199, 7200, 172_800].map(brief),
+            ["119 s", "2 min", "119 min", "2 h", "48 h"]
+        );
         assert_eq!([172_801, -5].map(brief), ["2 d", "0 s"]);
     }
 

@@ -11,14 +11,21 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("ECS_DRAIN_TABLE_REGION", "The table's region (`--table-region`)"),
     ("ECS_DRAIN_DRY_RUN", "`true` or `false`: change nothing (`--dry-run`)"),
     ("ECS_DRAIN_LISTEN", "Where health and metrics are served (`--listen`)"),
-    ("ECS_DRAIN_CLOUDWATCH_METRICS", "`true` or `false`: metrics for CloudWatch (`--cloudwatch-metrics`)"),
-    ("DRYRUN", "Set to any value, also to an empty one: change nothing, whatever flags and file say"),
+    (
+        "ECS_DRAIN_CLOUDWATCH_METRICS",
+        "`true` or `false`: metrics for CloudWatch (`--cloudwatch-metrics`)",
+    ),
+    (
+        "DRYRUN",
+        "Set to any value, also to an empty one: change nothing, whatever flags and file say",
+    ),
     ("ECS_DRAIN_LOG", "How much to log (`--log`)"),
     ("ECS_DRAIN_LOG_FORMAT", "`auto`, `human` or `json` (`--log-format`)"),
 ];
 
-/// What to say of variables that begin as ours do and that nobody reads: a misspelt one would otherwise go unnoticed.
-/// They are no mistake, since orchestrators make variables of service names.
+/// What to say of variables that begin as ours do and that nobody reads: a misspelt one would
+/// otherwise go unnoticed. They are no mistake, since orchestrators make variables of service
+/// names.
 pub fn stray(names: impl Iterator<Item = String>) -> Vec<String> {
     let known = || VARIABLES.iter().map(|(name, _)| *name);
     let mut stray: Vec<String> = names
@@ -38,7 +45,8 @@ mod tests {
 
     #[test]
     fn a_misspelt_variable_is_said() {
-        let names = ["PATH", "ECS_DRAIN_TABEL", "ECS_DRAIN_TABLE", "ECS_DRAIN_SOMETHING_ELSE_ENTIRELY"];
+        let names =
+            ["PATH", "ECS_DRAIN_TABEL", "ECS_DRAIN_TABLE", "ECS_DRAIN_SOMETHING_ELSE_ENTIRELY"];
         assert_eq!(
             stray(names.into_iter().map(str::to_owned)),
             [

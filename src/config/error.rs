@@ -1,4 +1,5 @@
-//! Mistakes in a configuration, and how they are told: the file, the line, what was found, what is allowed.
+//! Mistakes in a configuration, and how they are told: the file, the line, what was found, what is
+//! allowed.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +14,8 @@ pub struct ConfigError {
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// The line that it stands on, counted from 1; None where it stands on no line (a flag, something that is missing).
+    /// The line that it stands on, counted from 1; None where it stands on no line (a flag,
+    /// something that is missing).
     pub line: Option<usize>,
     /// What was found, and what is allowed.
     pub message: String,
@@ -27,7 +29,10 @@ impl ConfigError {
 
     /// The file could not be read.
     pub fn unreadable(origin: String, error: &std::io::Error) -> ConfigError {
-        ConfigError::new(origin, vec![Problem { line: None, message: format!("cannot be read: {error}") }])
+        ConfigError::new(
+            origin,
+            vec![Problem { line: None, message: format!("cannot be read: {error}") }],
+        )
     }
 
     /// There is no configuration at all.
@@ -84,7 +89,8 @@ pub struct Problems {
 impl Problems {
     /// None so far.
     pub fn new(text: &str, origin: &str) -> Problems {
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let lines =
+            std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         Problems { origin: origin.to_owned(), lines, found: Vec::new() }
     }
 

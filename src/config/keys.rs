@@ -1,4 +1,5 @@
-//! The one list of keys. The reference page, the messages about unknown keys, and the allowed spans all come from it.
+//! The one list of keys. The reference page, the messages about unknown keys, and the allowed spans
+//! all come from it.
 
 use crate::config::environment::VARIABLES;
 use crate::config::span::{Limits, words};
@@ -15,7 +16,8 @@ pub struct Key {
     pub name: &'static str,
     /// What its value looks like.
     pub kind: Kind,
-    /// Its value where none is given, as TOML; empty where there is none, `required` where it must be given.
+    /// Its value where none is given, as TOML; empty where there is none, `required` where it must
+    /// be given.
     pub default: &'static str,
     /// What it means.
     pub meaning: &'static str,
@@ -41,22 +43,29 @@ pub enum Kind {
 }
 
 const fn seconds(least: u64, most: u64, why_least: &'static str, why_most: &'static str) -> Limits {
-    Limits { least: Duration::from_secs(least), most: Duration::from_secs(most), why_least, why_most }
+    Limits {
+        least: Duration::from_secs(least),
+        most: Duration::from_secs(most),
+        why_least,
+        why_most,
+    }
 }
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
-/// Source: Auto Scaling API reference, `PutLifecycleHook`: the global timeout is 48 hours or 100 times the heartbeat
-/// timeout, whichever is smaller.
+/// Source: Auto Scaling API reference, `PutLifecycleHook`: the global timeout is 48 hours or 100
+/// times the heartbeat timeout, whichever is smaller.
 const WAITS_END: &str = "Auto Scaling ends every wait after 48 hours";
-const HEARTBEAT: &str = "a hook's heartbeat timeout can be as short as 30 s, and the first heartbeat needs a look";
+const HEARTBEAT: &str =
+    "a hook's heartbeat timeout can be as short as 30 s, and the first heartbeat needs a look";
 const PROOF: &str = "the proof that everything is gone must outlast reads that lag";
 
 /// `poll.groups`
 pub const POLL_GROUPS: Limits = seconds(1, 25, "", HEARTBEAT);
 /// `shutdown`
-pub const SHUTDOWN: Limits = seconds(1, 120, "", "ECS kills a container at the latest 120 s after it asked it to stop");
+pub const SHUTDOWN: Limits =
+    seconds(1, 120, "", "ECS kills a container at the latest 120 s after it asked it to stop");
 /// `deadline`
 pub const DEADLINE: Limits = seconds(MINUTE, 48 * HOUR, "", WAITS_END);
 /// `standalone_tasks.stop_after`
@@ -71,12 +80,17 @@ pub const LOOKS_APART: Limits = seconds(10, HOUR, PROOF, "");
 /// `stuck_after`
 pub const STUCK_AFTER: Limits = seconds(MINUTE, 48 * HOUR, "", WAITS_END);
 /// `agent_grace`
-pub const AGENT_GRACE: Limits =
-    seconds(MINUTE, 48 * HOUR, "an agent is often disconnected for a moment, and tasks run on meanwhile", WAITS_END);
+pub const AGENT_GRACE: Limits = seconds(
+    MINUTE,
+    48 * HOUR,
+    "an agent is often disconnected for a moment, and tasks run on meanwhile",
+    WAITS_END,
+);
 /// `network_settle`
 pub const NETWORK_SETTLE: Limits = seconds(0, HOUR, "", "");
 /// `blind_margin`
-pub const BLIND_MARGIN: Limits = seconds(MINUTE, HOUR, "the last call needs time for its retries", "");
+pub const BLIND_MARGIN: Limits =
+    seconds(MINUTE, HOUR, "the last call needs time for its retries", "");
 /// `poll` of a policy
 pub const POLL: Limits = seconds(1, 5 * MINUTE, "", "");
 /// `keep_finished`
@@ -84,7 +98,8 @@ pub const KEEP_FINISHED: Limits = seconds(HOUR, 365 * DAY, "", "");
 
 const POLICY: &str = "policy";
 
-/// Every key, in the order in which a file gives them. A policy's keys stand in `[policy]` and in each `[[override]]`.
+/// Every key, in the order in which a file gives them. A policy's keys stand in `[policy]` and in
+/// each `[[override]]`.
 pub const KEYS: &[Key] = &[
     Key {
         section: "",
@@ -365,7 +380,9 @@ pub const KEYS: &[Key] = &[
     Key {
         section: POLICY,
         name: "max_concurrent",
-        kind: Kind::Text("a number, or a share of the cluster's container instances such as `\"10%\"`"),
+        kind: Kind::Text(
+            "a number, or a share of the cluster's container instances such as `\"10%\"`",
+        ),
         default: "1",
         meaning: "How many drains that an operator or a rebalance recommendation asked for go on at once in a cluster; the \
                   others wait in Pending. A share is rounded down, to one at least.",
@@ -436,7 +453,9 @@ pub const KEYS: &[Key] = &[
 pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
     // An override may give every rule of a policy.
     let inherits = section == "override";
-    KEYS.iter().filter(move |key| key.section == section || (inherits && key.section == POLICY)).map(|key| key.name)
+    KEYS.iter()
+        .filter(move |key| key.section == section || (inherits && key.section == POLICY))
+        .map(|key| key.name)
 }
 
 /// The section in which a key of this name stands, if there is one.
@@ -461,7 +480,9 @@ pub const fn heading(section: &str) -> &str {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let range = |limits: &Limits| format!("duration, {} to {}", words(limits.least), words(limits.most));
+        let range = |limits: &Limits| {
+            format!("duration, {} to {}", words(limits.least), words(limits.most))
+        };
         match self {
             Kind::Text(what) => f.write_str(what),
             Kind::Flag => f.write_str("`true` or `false`"),
@@ -477,7 +498,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The reference of all keys, as a page: what `ecs-drain config reference` prints and `docs/configuration.md` holds.
+/// The reference of all keys, as a page: what `ecs-drain config reference` prints and
+/// `docs/configuration.md` holds.
 pub fn reference() -> String {
     let mut page = String::from(include_str!("reference.md"));
     page.push_str("\n## Variables\n\n| variable | meaning |\n| --- | --- |\n");
@@ -495,7 +517,10 @@ pub fn reference() -> String {
                 "policy.standalone_tasks" => "`standalone_tasks = { … }`".to_owned(),
                 other => format!("`{}`", heading(other)),
             };
-            let _ = write!(page, "\n### {title}\n\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
+            let _ = write!(
+                page,
+                "\n### {title}\n\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n"
+            );
         }
         let default = match key.default {
             "" | "required" => key.default.to_owned(),

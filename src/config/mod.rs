@@ -1,8 +1,10 @@
-//! Configuration: a TOML file, the environment and flags become one [`Config`] that cannot be wrong.
+//! Configuration: a TOML file, the environment and flags become one [`Config`] that cannot be
+//! wrong.
 //!
-//! Two stages. The text is *parsed* into a tree that knows where each value stands; then every value is *validated*
-//! once, into the types below. The tree is read by hand and not by `serde`, because `serde` stops at the first
-//! mistake: here all mistakes of a file are reported together, each with its line, what was found and what is allowed.
+//! Two stages. The text is *parsed* into a tree that knows where each value stands; then every
+//! value is *validated* once, into the types below. The tree is read by hand and not by `serde`,
+//! because `serde` stops at the first mistake: here all mistakes of a file are reported together,
+//! each with its line, what was found and what is allowed.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -16,7 +18,8 @@
 //! | [`scope`] | where the controller works |
 //! | [`policies`] | the rules for a drain, by cluster and group |
 //!
-//! Nothing here reaches AWS: whether a table, a role or a hook exists is found out by those who use it.
+//! Nothing here reaches AWS: whether a table, a role or a hook exists is found out by those who use
+//! it.
 
 pub mod environment;
 pub mod error;
@@ -72,7 +75,8 @@ pub struct Config {
 pub struct Table {
     /// Its name.
     pub name: String,
-    /// Its region. None: the region of the environment (`AWS_REGION`, the profile, or the instance's metadata).
+    /// Its region. None: the region of the environment (`AWS_REGION`, the profile, or the
+    /// instance's metadata).
     pub region: Option<String>,
 }
 
@@ -87,11 +91,12 @@ pub struct Polling {
 pub const DEFAULT_TABLE: &str = "ecs-drain";
 /// The controller's name where none is given.
 pub const DEFAULT_CONTROLLER: &str = "default";
-/// How long between two looks at the groups, where nothing is given. A heartbeat timeout can be as short as 30 seconds
-/// (source: Auto Scaling API reference, `PutLifecycleHook`), and the first heartbeat needs a look.
+/// How long between two looks at the groups, where nothing is given. A heartbeat timeout can be as
+/// short as 30 seconds (source: Auto Scaling API reference, `PutLifecycleHook`), and the first
+/// heartbeat needs a look.
 pub const DEFAULT_POLL_GROUPS: Duration = Duration::from_secs(15);
-/// How long work in hand may take after SIGTERM, where nothing is given: less than the 30 seconds that ECS waits
-/// before SIGKILL (source: ECS API reference, `StopTask`).
+/// How long work in hand may take after SIGTERM, where nothing is given: less than the 30 seconds
+/// that ECS waits before SIGKILL (source: ECS API reference, `StopTask`).
 pub const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(20);
 
 /// Where the text of the configuration comes from.
@@ -99,7 +104,8 @@ pub const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(20);
 pub enum Source {
     /// A file.
     File(PathBuf),
-    /// The text itself, from the variable `ECS_DRAIN_CONFIG_TOML`: a Fargate task has no file of ours.
+    /// The text itself, from the variable `ECS_DRAIN_CONFIG_TOML`: a Fargate task has no file of
+    /// ours.
     Inline(String),
 }
 
@@ -138,14 +144,15 @@ impl Config {
         }
     }
 
-    /// Validates the text of a configuration. `origin` is what mistakes call it: a path, or a variable's name.
+    /// Validates the text of a configuration. `origin` is what mistakes call it: a path, or a
+    /// variable's name.
     ///
     /// # Errors
     /// All mistakes that were found.
     pub fn parse(text: &str, origin: &str, given: &Given) -> Result<Config, ConfigError> {
         let mut problems = Problems::new(text, origin);
-        let config =
-            reader::parse(text, &mut problems).map(|file| read(&file.root(&mut problems), given, &mut problems));
+        let config = reader::parse(text, &mut problems)
+            .map(|file| read(&file.root(&mut problems), given, &mut problems));
         match (config, problems.finish()) {
             (Some(config), None) => Ok(config),
             (None | Some(_), Some(error)) => Err(error),
@@ -154,30 +161,51 @@ impl Config {
     }
 }
 
-/// Reads the whole file. A value that is wrong is reported and read as its default: the result counts only if nothing
-/// was reported.
+/// Reads the whole file. A value that is wrong is reported and read as its default: the result
+/// counts only if nothing was reported.
 fn read(root: &Fields<'_>, given: &Given, problems: &mut Problems) -> Config {
-    let controller = root.get("controller").and_then(|node| node.text(names::controller_name, problems));
+    let controller =
+        root.get("controller").and_then(|node| node.text(names::controller_name, problems));
     let table = root.table("table", "table", problems);
-    let table_name = table.as_ref().and_then(|t| t.get("name")).and_then(|node| node.text(names::table_name, problems));
-    let table_region = table.as_ref().and_then(|t| t.get("region")).and_then(|node| node.text(names::region, problems));
+    let table_name = table
+        .as_ref()
+        .and_then(|t| t.get("name"))
+        .and_then(|node| node.text(names::table_name, problems));
+    let table_region = table
+        .as_ref()
+        .and_then(|t| t.get("region"))
+        .and_then(|node| node.text(names::region, problems));
     let poll = root.table("poll", "poll", problems);
-    let groups = poll.as_ref().and_then(|p| p.get("groups")).and_then(|node| node.span(&keys::POLL_GROUPS, problems));
+    let groups = poll
+        .as_ref()
+        .and_then(|p| p.get("groups"))
+        .and_then(|node| node.span(&keys::POLL_GROUPS, problems));
     let shutdown = root.get("shutdown").and_then(|node| node.span(&keys::SHUTDOWN, problems));
     let dry_run = root.get("dry_run").and_then(|node| node.flag(problems));
     let listen = root.get("listen").and_then(|node| node.text(names::address, problems));
-    let listen = given_name(given.listen.as_deref(), "--listen", names::address, problems).or(listen);
+    let listen =
+        given_name(given.listen.as_deref(), "--listen", names::address, problems).or(listen);
     let cloudwatch_metrics = root.get("cloudwatch_metrics").and_then(|node| node.flag(problems));
     Config {
-        controller: given_name(given.controller.as_deref(), "--controller", names::controller_name, problems)
-            .or(controller)
-            .unwrap_or_else(|| DEFAULT_CONTROLLER.to_owned()),
+        controller: given_name(
+            given.controller.as_deref(),
+            "--controller",
+            names::controller_name,
+            problems,
+        )
+        .or(controller)
+        .unwrap_or_else(|| DEFAULT_CONTROLLER.to_owned()),
         table: Table {
             name: given_name(given.table.as_deref(), "--table", names::table_name, problems)
                 .or(table_name)
                 .unwrap_or_else(|| DEFAULT_TABLE.to_owned()),
-            region: given_name(given.table_region.as_deref(), "--table-region", names::region, problems)
-                .or(table_region),
+            region: given_name(
+                given.table_region.as_deref(),
+                "--table-region",
+                names::region,
+                problems,
+            )
+            .or(table_region),
         },
         scopes: scope::read_all(root, problems),
         policies: policies::read_all(root, problems),
@@ -198,7 +226,8 @@ fn given_name(
 ) -> Option<String> {
     let value = value?;
     if let Err(wrong) = check(value) {
-        let variable = format!("ECS_DRAIN_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
+        let variable =
+            format!("ECS_DRAIN_{}", flag.trim_start_matches('-').replace('-', "_").to_uppercase());
         problems.anywhere(format!("{flag} (or {variable}) is {value:?}: {wrong}"));
     }
     Some(value.to_owned())
@@ -210,9 +239,15 @@ fn given_name(
 /// The mistakes of what was given.
 pub fn table_only(given: &Given) -> Result<(String, Table), ConfigError> {
     let mut problems = Problems::new("", "flags and environment");
-    let controller = given_name(given.controller.as_deref(), "--controller", names::controller_name, &mut problems);
+    let controller = given_name(
+        given.controller.as_deref(),
+        "--controller",
+        names::controller_name,
+        &mut problems,
+    );
     let name = given_name(given.table.as_deref(), "--table", names::table_name, &mut problems);
-    let region = given_name(given.table_region.as_deref(), "--table-region", names::region, &mut problems);
+    let region =
+        given_name(given.table_region.as_deref(), "--table-region", names::region, &mut problems);
     match problems.finish() {
         Some(error) => Err(error),
         None => Ok((

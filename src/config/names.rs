@@ -9,7 +9,8 @@ pub fn controller_name(name: &str) -> Result<(), String> {
     if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
         Ok(())
     } else {
-        Err("a controller's name has 1 to 64 letters, digits, dots, underscores or hyphens".to_owned())
+        Err("a controller's name has 1 to 64 letters, digits, dots, underscores or hyphens"
+            .to_owned())
     }
 }
 
@@ -20,13 +21,16 @@ pub fn controller_name(name: &str) -> Result<(), String> {
 pub fn address(text: &str) -> Result<(), String> {
     match text.parse::<std::net::SocketAddr>() {
         Ok(_) => Ok(()),
-        Err(_) => Err("an address to listen on is an IP address and a port, such as \"127.0.0.1:8080\", or \
+        Err(_) => Err(
+            "an address to listen on is an IP address and a port, such as \"127.0.0.1:8080\", or \
                        \"0.0.0.0:8080\" for every interface"
-            .to_owned()),
+                .to_owned(),
+        ),
     }
 }
 
-/// What DynamoDB allows as a table's name. (Source: DynamoDB API reference, `CreateTable`, `TableName`.)
+/// What DynamoDB allows as a table's name. (Source: DynamoDB API reference, `CreateTable`,
+/// `TableName`.)
 ///
 /// # Errors
 /// What is allowed.
@@ -39,7 +43,8 @@ pub fn table_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// What a region looks like: words and a number between hyphens. Which regions exist is AWS's to say.
+/// What a region looks like: words and a number between hyphens. Which regions exist is AWS's to
+/// say.
 ///
 /// # Errors
 /// What is allowed.
@@ -64,7 +69,9 @@ mod tests {
         for name in ["eu-west-1", "us-gov-west-1", "ap-southeast-12", "eusc-de-east-1"] {
             assert!(region(name).is_ok(), "{name}");
         }
-        for name in ["", "Ireland", "eu-west", "eu-west-1a", "eu-west-1 ", "EU-WEST-1", "west-1", "eu--1"] {
+        for name in
+            ["", "Ireland", "eu-west", "eu-west-1a", "eu-west-1 ", "EU-WEST-1", "west-1", "eu--1"]
+        {
             assert!(region(name).is_err(), "{name}");
         }
     }

@@ -1,5 +1,5 @@
-//! Names with wildcards: `*` stands for any number of characters, `?` for one. Everything else means itself, and case
-//! counts, as it does for names in AWS.
+//! Names with wildcards: `*` stands for any number of characters, `?` for one. Everything else
+//! means itself, and case counts, as it does for names in AWS.
 
 use std::fmt;
 
@@ -50,7 +50,8 @@ pub fn has_wildcard(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
-/// Whether a pattern matches a whole name. Linear in practice: only the last `*` is ever tried again.
+/// Whether a pattern matches a whole name. Linear in practice: only the last `*` is ever tried
+/// again.
 fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();

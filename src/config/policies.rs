@@ -6,7 +6,8 @@ use crate::config::pattern::Patterns;
 use crate::config::reader::{Fields, Node};
 use crate::config::scope::patterns;
 use ecs_drain_state::{
-    AtDeadline, Concurrency, DaemonTasks, DisconnectedAgent, NotInCluster, Policy, Rebalance, StandaloneTasks, Strategy,
+    AtDeadline, Concurrency, DaemonTasks, DisconnectedAgent, NotInCluster, Policy, Rebalance,
+    StandaloneTasks, Strategy,
 };
 use std::time::Duration;
 
@@ -69,31 +70,57 @@ impl Policies {
 
     /// Whether a rebalance recommendation can do anything anywhere.
     pub fn act_on_rebalance(&self) -> bool {
-        self.anywhere(self.default.rebalance, |rules| rules.rebalance, |rebalance| *rebalance != Rebalance::Ignore)
+        self.anywhere(
+            self.default.rebalance,
+            |rules| rules.rebalance,
+            |rebalance| *rebalance != Rebalance::Ignore,
+        )
     }
 
     /// Whether a rebalance recommendation ends with a termination anywhere.
     pub fn terminate(&self) -> bool {
-        self.anywhere(self.default.rebalance, |rules| rules.rebalance, |rebalance| *rebalance == Rebalance::Terminate)
+        self.anywhere(
+            self.default.rebalance,
+            |rules| rules.rebalance,
+            |rebalance| *rebalance == Rebalance::Terminate,
+        )
     }
 
     /// Whether container instances are deregistered anywhere.
     pub fn deregister(&self) -> bool {
-        self.anywhere(self.default.strategy, |rules| rules.strategy, |strategy| *strategy == Strategy::Deregister)
+        self.anywhere(
+            self.default.strategy,
+            |rules| rules.strategy,
+            |strategy| *strategy == Strategy::Deregister,
+        )
     }
 
     /// Whether standalone tasks are stopped anywhere.
     pub fn stop_standalone_tasks(&self) -> bool {
         let default = self.default.standalone_tasks;
-        self.anywhere(default, |rules| rules.standalone_tasks, |tasks| *tasks != StandaloneTasks::Wait)
+        self.anywhere(
+            default,
+            |rules| rules.standalone_tasks,
+            |tasks| *tasks != StandaloneTasks::Wait,
+        )
     }
 
     /// Whether a rule is such by default, or in any override.
-    fn anywhere<T>(&self, default: T, given: fn(&Rules) -> Option<T>, is_so: fn(&T) -> bool) -> bool {
-        self.overrides.iter().filter_map(|other| given(&other.rules)).chain([default]).any(|rule| is_so(&rule))
+    fn anywhere<T>(
+        &self,
+        default: T,
+        given: fn(&Rules) -> Option<T>,
+        is_so: fn(&T) -> bool,
+    ) -> bool {
+        self.overrides
+            .iter()
+            .filter_map(|other| given(&other.rules))
+            .chain([default])
+            .any(|rule| is_so(&rule))
     }
 
-    /// The rules for a drain of an instance in this cluster and this Auto Scaling group (None: in none).
+    /// The rules for a drain of an instance in this cluster and this Auto Scaling group (None: in
+    /// none).
     pub fn for_drain(&self, cluster: Option<&str>, group: Option<&str>) -> Policy {
         let mut policy = self.default.clone();
         for other in self.overrides.iter().filter(|other| other.is_for(cluster, group)) {
@@ -105,8 +132,13 @@ impl Policies {
 
 impl Override {
     fn is_for(&self, cluster: Option<&str>, group: Option<&str>) -> bool {
-        self.clusters.as_ref().is_none_or(|patterns| cluster.is_some_and(|name| patterns.matches(name)))
-            && self.groups.as_ref().is_none_or(|patterns| group.is_some_and(|name| patterns.matches(name)))
+        self.clusters
+            .as_ref()
+            .is_none_or(|patterns| cluster.is_some_and(|name| patterns.matches(name)))
+            && self
+                .groups
+                .as_ref()
+                .is_none_or(|patterns| group.is_some_and(|name| patterns.matches(name)))
     }
 }
 
@@ -155,7 +187,10 @@ pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Policies {
         if fields.get("clusters").is_none() && fields.get("groups").is_none() {
             problems.at(
                 fields.place(),
-                format!("{} names neither clusters nor groups; rules for all belong in [policy]", fields.path()),
+                format!(
+                    "{} names neither clusters nor groups; rules for all belong in [policy]",
+                    fields.path()
+                ),
             );
         }
         let rules = read(&fields, problems);
@@ -167,7 +202,8 @@ pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Policies {
 }
 
 fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
-    let mut span = |name: &str, limits| fields.get(name).and_then(|node| node.span(limits, problems));
+    let mut span =
+        |name: &str, limits| fields.get(name).and_then(|node| node.span(limits, problems));
     let rules = Rules {
         not_in_cluster_after: span("not_in_cluster_after", &keys::NOT_IN_CLUSTER_AFTER),
         read_lag: span("read_lag", &keys::READ_LAG),
@@ -183,27 +219,40 @@ fn read(fields: &Fields<'_>, problems: &mut Problems) -> Rules {
     let get = |name: &str| fields.get(name);
     Rules {
         strategy: get("strategy").and_then(|node| {
-            node.choice(&[("drain", Strategy::Drain), ("deregister", Strategy::Deregister)], problems)
+            node.choice(
+                &[("drain", Strategy::Drain), ("deregister", Strategy::Deregister)],
+                problems,
+            )
         }),
-        daemon_tasks: get("daemon_tasks")
-            .and_then(|node| node.choice(&[("ignore", DaemonTasks::Ignore), ("wait", DaemonTasks::Wait)], problems)),
-        standalone_tasks: get("standalone_tasks").and_then(|node| standalone_tasks(&node, problems)),
+        daemon_tasks: get("daemon_tasks").and_then(|node| {
+            node.choice(&[("ignore", DaemonTasks::Ignore), ("wait", DaemonTasks::Wait)], problems)
+        }),
+        standalone_tasks: get("standalone_tasks")
+            .and_then(|node| standalone_tasks(&node, problems)),
         not_in_cluster: get("not_in_cluster").and_then(|node| {
-            node.choice(&[("complete", NotInCluster::Complete), ("hold", NotInCluster::Hold)], problems)
+            node.choice(
+                &[("complete", NotInCluster::Complete), ("hold", NotInCluster::Hold)],
+                problems,
+            )
         }),
         deadline: get("deadline").and_then(|node| deadline(&node, problems)),
-        disconnected_agent: get("disconnected_agent").and_then(|node| node.choice(DISCONNECTED_AGENT, problems)),
+        disconnected_agent: get("disconnected_agent")
+            .and_then(|node| node.choice(DISCONNECTED_AGENT, problems)),
         max_concurrent: get("max_concurrent").and_then(|node| concurrency(&node, problems)),
-        max_concurrent_lifecycle: get("max_concurrent_lifecycle")
-            .and_then(|node| if node.is_word("none") { Some(None) } else { concurrency(&node, problems).map(Some) }),
+        max_concurrent_lifecycle: get("max_concurrent_lifecycle").and_then(|node| {
+            if node.is_word("none") { Some(None) } else { concurrency(&node, problems).map(Some) }
+        }),
         rebalance: get("rebalance").and_then(|node| node.choice(REBALANCE, problems)),
         at_deadline: get("at_deadline").and_then(|node| node.choice(AT_DEADLINE, problems)),
         ..rules
     }
 }
 
-const AT_DEADLINE: &[(&str, AtDeadline)] =
-    &[("continue", AtDeadline::Continue), ("abandon", AtDeadline::Abandon), ("hold", AtDeadline::Hold)];
+const AT_DEADLINE: &[(&str, AtDeadline)] = &[
+    ("continue", AtDeadline::Continue),
+    ("abandon", AtDeadline::Abandon),
+    ("hold", AtDeadline::Hold),
+];
 
 const DISCONNECTED_AGENT: &[(&str, DisconnectedAgent)] = &[
     ("wait", DisconnectedAgent::Wait),
@@ -211,8 +260,11 @@ const DISCONNECTED_AGENT: &[(&str, DisconnectedAgent)] = &[
     ("excuse", DisconnectedAgent::Excuse),
 ];
 
-const REBALANCE: &[(&str, Rebalance)] =
-    &[("ignore", Rebalance::Ignore), ("terminate", Rebalance::Terminate), ("keep", Rebalance::Keep)];
+const REBALANCE: &[(&str, Rebalance)] = &[
+    ("ignore", Rebalance::Ignore),
+    ("terminate", Rebalance::Terminate),
+    ("keep", Rebalance::Keep),
+];
 
 /// `3`, or `"10%"`.
 fn concurrency(node: &Node<'_>, problems: &mut Problems) -> Option<Concurrency> {
@@ -248,7 +300,8 @@ fn deadline(node: &Node<'_>, problems: &mut Problems) -> Option<Option<Duration>
     }
 }
 
-/// `at_deadline` says nothing where no deadline can ever hold: whoever wrote it expects something that will not happen.
+/// `at_deadline` says nothing where no deadline can ever hold: whoever wrote it expects something
+/// that will not happen.
 fn check_deadlines(sections: &[(Fields<'_>, Rules)], problems: &mut Problems) {
     // An override may give one of the two and leave the other to another section.
     let somewhere = sections.iter().any(|(_, rules)| matches!(rules.deadline, Some(Some(_))));
@@ -259,7 +312,10 @@ fn check_deadlines(sections: &[(Fields<'_>, Rules)], problems: &mut Problems) {
             None => somewhere || fields.get("deadline").is_some(),
         };
         if let (Some(node), Some(_), false) = (fields.get("at_deadline"), rules.at_deadline, here) {
-            node.refuse("it has no effect without a deadline; give one, such as deadline = \"2h\"", problems);
+            node.refuse(
+                "it has no effect without a deadline; give one, such as deadline = \"2h\"",
+                problems,
+            );
         }
     }
 }

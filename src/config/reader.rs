@@ -1,5 +1,5 @@
-//! Reads a tree of TOML value by value. Each mistake is reported with its place, what was found and what is allowed,
-//! and reading goes on.
+//! Reads a tree of TOML value by value. Each mistake is reported with its place, what was found and
+//! what is allowed, and reading goes on.
 
 use crate::config::error::{Problems, nearest};
 use crate::config::keys;
@@ -83,18 +83,34 @@ impl<'t> Fields<'t> {
     }
 
     /// The table of a key, if it is there.
-    pub fn table(&self, name: &str, section: &'static str, problems: &mut Problems) -> Option<Fields<'t>> {
+    pub fn table(
+        &self,
+        name: &str,
+        section: &'static str,
+        problems: &mut Problems,
+    ) -> Option<Fields<'t>> {
         self.get(name)?.fields(section, problems)
     }
 
     /// The tables of a key that is written `[[name]]`, numbered from 1 in messages.
-    pub fn tables(&self, name: &str, section: &'static str, problems: &mut Problems) -> Vec<Fields<'t>> {
+    pub fn tables(
+        &self,
+        name: &str,
+        section: &'static str,
+        problems: &mut Problems,
+    ) -> Vec<Fields<'t>> {
         let Some(node) = self.get(name) else { return Vec::new() };
         let Some(array) = node.value.get_ref().as_array() else {
-            node.refuse(&format!("it is written [[{name}]], with two brackets, once for each"), problems);
+            node.refuse(
+                &format!("it is written [[{name}]], with two brackets, once for each"),
+                problems,
+            );
             return Vec::new();
         };
-        let nodes = array.iter().enumerate().map(|(i, value)| Node { value, path: format!("{name} {}", i + 1) });
+        let nodes = array
+            .iter()
+            .enumerate()
+            .map(|(i, value)| Node { value, path: format!("{name} {}", i + 1) });
         nodes.filter_map(|node| node.fields(section, problems)).collect()
     }
 
@@ -111,7 +127,9 @@ fn unknown(name: &str, section: &'static str) -> String {
         return format!("unknown key {name:?} in {heading}; did you mean {like:?}?");
     }
     match keys::section_of(name) {
-        Some(home) => format!("the key {name:?} does not belong in {heading}, but in {}", keys::heading(home)),
+        Some(home) => {
+            format!("the key {name:?} does not belong in {heading}, but in {}", keys::heading(home))
+        }
         None => {
             let known: Vec<_> = keys::names(section).collect();
             format!("unknown key {name:?} in {heading}; the keys are {}", known.join(", "))
@@ -134,7 +152,10 @@ impl<'t> Node<'t> {
 
     /// Reports that the value is not allowed.
     pub fn refuse(&self, allowed: &str, problems: &mut Problems) {
-        problems.at(&self.place(), format!("{} is {}: {allowed}", self.path, found(self.value.get_ref())));
+        problems.at(
+            &self.place(),
+            format!("{} is {}: {allowed}", self.path, found(self.value.get_ref())),
+        );
     }
 
     /// A string, whatever is in it.
@@ -147,7 +168,11 @@ impl<'t> Node<'t> {
     }
 
     /// A string that `check` allows.
-    pub fn text(&self, check: fn(&str) -> Result<(), String>, problems: &mut Problems) -> Option<String> {
+    pub fn text(
+        &self,
+        check: fn(&str) -> Result<(), String>,
+        problems: &mut Problems,
+    ) -> Option<String> {
         let text = self.string(problems)?;
         match check(text) {
             Ok(()) => Some(text.to_owned()),
@@ -193,7 +218,10 @@ impl<'t> Node<'t> {
     /// A duration within its limits.
     pub fn span(&self, limits: &Limits, problems: &mut Problems) -> Option<Duration> {
         let Some(text) = self.value.get_ref().as_str() else {
-            self.refuse("a duration is a string with a unit, such as \"90s\", \"10m\" or \"2h\"", problems);
+            self.refuse(
+                "a duration is a string with a unit, such as \"90s\", \"10m\" or \"2h\"",
+                problems,
+            );
             return None;
         };
         let span = span::parse(text).and_then(|span| limits.check(span).map(|()| span));
@@ -208,7 +236,11 @@ impl<'t> Node<'t> {
 
     /// One of a few words.
     pub fn choice<T: Copy>(&self, choices: &[(&str, T)], problems: &mut Problems) -> Option<T> {
-        let chosen = self.value.get_ref().as_str().and_then(|text| choices.iter().find(|(word, _)| *word == text));
+        let chosen = self
+            .value
+            .get_ref()
+            .as_str()
+            .and_then(|text| choices.iter().find(|(word, _)| *word == text));
         if chosen.is_none() {
             let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
             self.refuse(&format!("it must be {}", either(&words)), problems);
@@ -227,7 +259,12 @@ impl<'t> Node<'t> {
             self.refuse(empty, problems);
             return None;
         }
-        Some(array.iter().map(|value| Node { value, path: format!("an entry of {}", self.path) }).collect())
+        Some(
+            array
+                .iter()
+                .map(|value| Node { value, path: format!("an entry of {}", self.path) })
+                .collect(),
+        )
     }
 
     /// Whether the value is an array without entries.
@@ -268,7 +305,8 @@ impl<'t> Node<'t> {
 
 /// A key as it is written: in quotes, where it must be.
 fn written(name: &str) -> String {
-    let bare = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    let bare = !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     if bare { name.to_owned() } else { format!("{name:?}") }
 }
 

@@ -32,7 +32,8 @@ pub struct Scope {
     pub groups: Groups,
     /// The URL of the queue with this scope's events, if there is one.
     pub queue: Option<String>,
-    /// The terminating lifecycle hooks that are ours, by exact name; at least one, never [`ECS_HOOK`].
+    /// The terminating lifecycle hooks that are ours, by exact name; at least one, never
+    /// [`ECS_HOOK`].
     pub hooks: BTreeSet<String>,
 }
 
@@ -56,14 +57,16 @@ impl Groups {
     pub fn selects(&self, name: &str, tags: &BTreeMap<String, String>) -> bool {
         self.names.matches(name)
             && self.tags.iter().all(|(key, wanted)| {
-                tags.get(key).is_some_and(|value| wanted.as_ref().is_none_or(|wanted| wanted == value))
+                tags.get(key)
+                    .is_some_and(|value| wanted.as_ref().is_none_or(|wanted| wanted == value))
             })
     }
 }
 
 /// Reads every `[[scope]]`.
 pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Vec<Scope> {
-    const NONE: &str = "there is no [[scope]]: name at least one region and the hooks of ecs-drain in it";
+    const NONE: &str =
+        "there is no [[scope]]: name at least one region and the hooks of ecs-drain in it";
     match root.get("scope") {
         None => problems.anywhere(NONE),
         Some(node) if node.is_empty_array() => problems.at(&node.place(), NONE),
@@ -78,16 +81,25 @@ pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Vec<Scope>
             let role = place.1.map_or_else(|| "no role".to_owned(), |arn| format!("role {arn}"));
             problems.at(
                 fields.place(),
-                format!("{} is a second scope with region {} and {role}: join the two", fields.path(), place.0),
+                format!(
+                    "{} is a second scope with region {} and {role}: join the two",
+                    fields.path(),
+                    place.0
+                ),
             );
         } else {
             seen.push(place);
         }
         // Whoever takes a message that is about another account or region deletes it.
-        if let Some(queue) =
-            scope.queue.clone().filter(|_| scopes.iter().any(|other: &Scope| other.queue == scope.queue))
+        if let Some(queue) = scope
+            .queue
+            .clone()
+            .filter(|_| scopes.iter().any(|other: &Scope| other.queue == scope.queue))
         {
-            let text = format!("{} has the queue of another scope, {queue}: each needs one of its own", fields.path());
+            let text = format!(
+                "{} has the queue of another scope, {queue}: each needs one of its own",
+                fields.path()
+            );
             problems.at(fields.place(), text);
         }
         scopes.push(scope);
@@ -96,26 +108,38 @@ pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Vec<Scope>
 }
 
 fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Scope> {
-    let region = fields.require("region", problems).and_then(|node| node.text(names::region, problems));
+    let region =
+        fields.require("region", problems).and_then(|node| node.text(names::region, problems));
     let hooks = fields.require("hooks", problems).and_then(|node| hooks(&node, problems));
     let clusters = match fields.get("clusters") {
         Some(node) => patterns(&node, problems),
         None => Some(Patterns::all()),
     };
     let groups = match fields.get("groups") {
-        Some(node) => node.fields("scope.groups", problems).and_then(|fields| groups(&fields, problems)),
+        Some(node) => {
+            node.fields("scope.groups", problems).and_then(|fields| groups(&fields, problems))
+        }
         None => Some(Groups::default()),
     };
     let queue = fields.get("queue").and_then(|node| node.text(queue_url, problems));
     let role = match fields.get("role") {
-        Some(node) => Some(node.fields("scope.role", problems).and_then(|fields| role(&fields, problems))?),
+        Some(node) => {
+            Some(node.fields("scope.role", problems).and_then(|fields| role(&fields, problems))?)
+        }
         None => None,
     };
-    Some(Scope { region: region?, role, clusters: clusters?, groups: groups?, hooks: hooks?, queue })
+    Some(Scope {
+        region: region?,
+        role,
+        clusters: clusters?,
+        groups: groups?,
+        hooks: hooks?,
+        queue,
+    })
 }
 
-/// `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`, or what a private endpoint makes of it. (Source: SQS developer guide,
-/// "Queue and message identifiers".)
+/// `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`, or what a private endpoint makes of it.
+/// (Source: SQS developer guide, "Queue and message identifiers".)
 fn queue_url(url: &str) -> Result<(), String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let parts: Vec<&str> = rest.unwrap_or_default().split('/').collect();
@@ -134,9 +158,11 @@ fn queue_url(url: &str) -> Result<(), String> {
 
 /// Names or patterns of clusters or groups.
 pub(super) fn patterns(node: &Node<'_>, problems: &mut Problems) -> Option<Patterns> {
-    let nodes = node.strings("an empty list matches nothing; leave the key out for all", problems)?;
+    let nodes =
+        node.strings("an empty list matches nothing; leave the key out for all", problems)?;
     // Every name is looked at before one that is wrong ends it, so that all mistakes are reported.
-    let names: Vec<Option<String>> = nodes.iter().map(|node| node.text(name_or_pattern, problems)).collect();
+    let names: Vec<Option<String>> =
+        nodes.iter().map(|node| node.text(name_or_pattern, problems)).collect();
     names.into_iter().collect::<Option<Vec<String>>>().map(Patterns::new)
 }
 
@@ -151,8 +177,10 @@ fn name_or_pattern(text: &str) -> Result<(), String> {
 }
 
 fn hooks(node: &Node<'_>, problems: &mut Problems) -> Option<BTreeSet<String>> {
-    let nodes = node.strings("name at least one hook; without one nothing would ever be drained", problems)?;
-    let names: Vec<Option<String>> = nodes.iter().map(|node| node.text(hook_name, problems)).collect();
+    let nodes = node
+        .strings("name at least one hook; without one nothing would ever be drained", problems)?;
+    let names: Vec<Option<String>> =
+        nodes.iter().map(|node| node.text(hook_name, problems)).collect();
     names.into_iter().collect()
 }
 
@@ -162,7 +190,8 @@ fn hook_name(name: &str) -> Result<(), String> {
              to the group"
             .to_owned())
     } else if has_wildcard(name) {
-        Err("hooks are named exactly, without * and ?, so that no other hook is ever completed".to_owned())
+        Err("hooks are named exactly, without * and ?, so that no other hook is ever completed"
+            .to_owned())
     } else if name.is_empty() || name.len() > 255 {
         Err("a hook's name has 1 to 255 characters".to_owned())
     } else {
@@ -202,7 +231,8 @@ fn role(fields: &Fields<'_>, problems: &mut Problems) -> Option<Role> {
     Some(Role { arn: arn?, external_id })
 }
 
-/// What URLs, and paths and names of IAM, are made of. (Source: IAM API reference, `pathType`, `roleNameType`.)
+/// What URLs, and paths and names of IAM, are made of. (Source: IAM API reference, `pathType`,
+/// `roleNameType`.)
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -216,14 +246,24 @@ fn role_arn(arn: &str) -> Result<(), String> {
                 && is_plain(partition)
                 && account.len() == 12
                 && account.chars().all(|c| c.is_ascii_digit())
-                && resource.strip_prefix("role/").is_some_and(|name| !name.is_empty() && is_plain(name))
+                && resource
+                    .strip_prefix("role/")
+                    .is_some_and(|name| !name.is_empty() && is_plain(name))
         }
         _ => false,
     };
-    if well_formed { Ok(()) } else { Err("a role's ARN looks like \"arn:aws:iam::123456789012:role/NAME\"".to_owned()) }
+    if well_formed {
+        Ok(())
+    } else {
+        Err("a role's ARN looks like \"arn:aws:iam::123456789012:role/NAME\"".to_owned())
+    }
 }
 
 /// (Source: STS API reference, `AssumeRole`, `ExternalId`: 2 to 1224 characters.)
 fn external_id(id: &str) -> Result<(), String> {
-    if (2..=1224).contains(&id.len()) { Ok(()) } else { Err("an external id has 2 to 1224 characters".to_owned()) }
+    if (2..=1224).contains(&id.len()) {
+        Ok(())
+    } else {
+        Err("an external id has 2 to 1224 characters".to_owned())
+    }
 }

@@ -37,12 +37,16 @@ impl Limits {
 /// # Errors
 /// What a duration looks like.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || "a duration is a number with a unit, s, m, h or d, such as \"90s\", \"10m\" or \"1h30m\"".to_owned();
+    let wrong = || {
+        "a duration is a number with a unit, s, m, h or d, such as \"90s\", \"10m\" or \"1h30m\""
+            .to_owned()
+    };
     let mut seconds: u64 = 0;
     let mut number: Option<u64> = None;
     for c in text.chars() {
         if let Some(digit) = c.to_digit(10) {
-            let longer = number.unwrap_or(0).checked_mul(10).and_then(|n| n.checked_add(u64::from(digit)));
+            let longer =
+                number.unwrap_or(0).checked_mul(10).and_then(|n| n.checked_add(u64::from(digit)));
             number = Some(longer.ok_or_else(wrong)?);
             continue;
         }
@@ -56,16 +60,22 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         let part = number.take().and_then(|n| n.checked_mul(unit)).ok_or_else(wrong)?;
         seconds = seconds.checked_add(part).ok_or_else(wrong)?;
     }
-    if number.is_some() || text.is_empty() { Err(wrong()) } else { Ok(Duration::from_secs(seconds)) }
+    if number.is_some() || text.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(Duration::from_secs(seconds))
+    }
 }
 
-/// Writes a duration as [`parse`] reads it, whole days only from two days on: `48h` is what AWS's documents say.
+/// Writes a duration as [`parse`] reads it, whole days only from two days on: `48h` is what AWS's
+/// documents say.
 pub fn words(span: Duration) -> String {
     let total = span.as_secs();
     let days = if total > 48 * 3600 { total / 86400 } else { 0 };
     let rest = total - days * 86400;
     let parts = [(days, 'd'), (rest / 3600, 'h'), (rest / 60 % 60, 'm'), (rest % 60, 's')];
-    let words: String = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    let words: String =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
     if words.is_empty() { "0s".to_owned() } else { words }
 }
 
@@ -76,10 +86,22 @@ mod tests {
 
     #[test]
     fn durations_in_words() {
-        for (text, seconds) in [("90s", 90), ("10m", 600), ("2h", 7200), ("7d", 604_800), ("1h30m", 5400), ("0s", 0)] {
+        for (text, seconds) in
+            [("90s", 90), ("10m", 600), ("2h", 7200), ("7d", 604_800), ("1h30m", 5400), ("0s", 0)]
+        {
             assert_eq!(parse(text).unwrap(), Duration::from_secs(seconds), "{text}");
         }
-        for text in ["", "90", "m", "10 m", "-1s", "1.5h", "10min", "99999999999999999999s", "9999999999999999999d"] {
+        for text in [
+            "",
+            "90",
+            "m",
+            "10 m",
+            "-1s",
+            "1.5h",
+            "10min",
+            "99999999999999999999s",
+            "9999999999999999999d",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -43,11 +43,14 @@ fn the_example_parses_and_its_defaults_are_the_defaults() {
     let example = parse(EXAMPLE);
     assert_eq!(example.policies, Policies::default());
     // "#key = value" is a default, "# words" is not.
-    let is_default =
-        |line: &str| line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_alphabetic()));
+    let is_default = |line: &str| {
+        line.strip_prefix('#').is_some_and(|rest| rest.starts_with(|c: char| c.is_alphabetic()))
+    };
     let uncommented: String = EXAMPLE
         .lines()
-        .map(|line| if is_default(line) { format!("{}\n", &line[1..]) } else { format!("{line}\n") })
+        .map(
+            |line| if is_default(line) { format!("{}\n", &line[1..]) } else { format!("{line}\n") },
+        )
         .collect();
     let config = parse(&uncommented);
     let defaults = parse(SCOPE);
@@ -61,10 +64,15 @@ fn the_example_parses_and_its_defaults_are_the_defaults() {
 #[test]
 fn the_samples_of_the_example_parse() {
     // "#   key = value" is a sample of something that is not the default.
-    let sampled: String =
-        EXAMPLE.lines().map(|line| format!("{}\n", line.strip_prefix("#   ").unwrap_or(line))).collect();
+    let sampled: String = EXAMPLE
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix("#   ").unwrap_or(line)))
+        .collect();
     let config = parse(&sampled);
-    assert_eq!(config.scopes[0].role.as_ref().and_then(|role| role.external_id.as_deref()), Some("a-shared-word"));
+    assert_eq!(
+        config.scopes[0].role.as_ref().and_then(|role| role.external_id.as_deref()),
+        Some("a-shared-word")
+    );
     assert_eq!(config.policies.overrides().len(), 2);
 }
 
@@ -156,16 +164,25 @@ fn everything_can_be_said() {
     assert_eq!(config.controller, "blue");
     assert!(config.dry_run);
     assert_eq!(config.table.region.as_deref(), Some("us-gov-west-1"));
-    let tags = BTreeMap::from([("team".to_owned(), "web".to_owned()), ("ecs:managed".to_owned(), "yes".to_owned())]);
+    let tags = BTreeMap::from([
+        ("team".to_owned(), "web".to_owned()),
+        ("ecs:managed".to_owned(), "yes".to_owned()),
+    ]);
     let groups = &config.scopes[0].groups;
     assert!(groups.selects("a-ecs", &tags));
     assert!(!groups.selects("a-ec2", &tags) && !groups.selects("a-ecs", &BTreeMap::new()));
 
     let policy = config.policies.for_drain(Some("other"), Some("x"));
-    assert_eq!((policy.strategy, policy.deadline), (Strategy::Deregister, Some(Duration::from_secs(7200))));
+    assert_eq!(
+        (policy.strategy, policy.deadline),
+        (Strategy::Deregister, Some(Duration::from_secs(7200)))
+    );
     assert_eq!(policy.standalone_tasks, StandaloneTasks::StopAfter(Duration::from_secs(600)));
     let web = config.policies.for_drain(Some("web"), Some("x"));
-    assert_eq!((web.deadline, web.at_deadline), (Some(Duration::from_secs(5400)), AtDeadline::Continue));
+    assert_eq!(
+        (web.deadline, web.at_deadline),
+        (Some(Duration::from_secs(5400)), AtDeadline::Continue)
+    );
     // The later override wins, and what it does not give stays.
     let spot = config.policies.for_drain(Some("web"), Some("web-spot"));
     assert_eq!((spot.deadline, spot.at_deadline), (None, AtDeadline::Continue));
@@ -182,7 +199,8 @@ fn single_values_win_over_the_file() {
         dry_run: Some(true),
         ..Given::default()
     };
-    let config = Config::parse(&format!("controller = \"blue\"\n{SCOPE}"), "test.toml", &given).unwrap();
+    let config =
+        Config::parse(&format!("controller = \"blue\"\n{SCOPE}"), "test.toml", &given).unwrap();
     assert_eq!((config.controller.as_str(), config.table.name.as_str()), ("green", "other"));
     assert_eq!(config.table.region.as_deref(), Some("eu-north-1"));
     assert!(config.dry_run);
@@ -266,7 +284,10 @@ fn what_is_missing_is_said() {
         refusal("[scope]\nregion = \"eu-west-1\"\n"),
         "test.toml:1: scope is a table: it is written [[scope]], with two brackets, once for each"
     );
-    assert_eq!(refusal("a = \n").split(": ").take(2).collect::<Vec<_>>(), ["test.toml:1", "this is not TOML"]);
+    assert_eq!(
+        refusal("a = \n").split(": ").take(2).collect::<Vec<_>>(),
+        ["test.toml:1", "this is not TOML"]
+    );
 }
 
 #[test]
@@ -306,7 +327,15 @@ fn what_contradicts_itself_is_refused() {
 #[test]
 fn hostile_text_is_refused_and_not_more() {
     let deep = format!("x = {}", "[".repeat(100_000));
-    for text in ["\u{0}", "= = =", "[[scope]\n", deep.as_str(), "scope = 1", "policy = []", "scope = [1, \"x\"]"] {
+    for text in [
+        "\u{0}",
+        "= = =",
+        "[[scope]\n",
+        deep.as_str(),
+        "scope = 1",
+        "policy = []",
+        "scope = [1, \"x\"]",
+    ] {
         assert!(Config::parse(text, "test.toml", &Given::default()).is_err());
     }
 }
@@ -314,7 +343,10 @@ fn hostile_text_is_refused_and_not_more() {
 #[test]
 fn the_table_alone_needs_no_file() {
     let (controller, table) = table_only(&Given::default()).unwrap();
-    assert_eq!((controller.as_str(), table.name.as_str(), table.region), ("default", "ecs-drain", None));
+    assert_eq!(
+        (controller.as_str(), table.name.as_str(), table.region),
+        ("default", "ecs-drain", None)
+    );
     assert!(table_only(&Given { table: Some("x".to_owned()), ..Given::default() }).is_err());
 }
 
@@ -327,10 +359,16 @@ fn budgets_are_numbers_or_shares() {
     assert_eq!(policy("max_concurrent = 3").max_concurrent, Concurrency::Count(3));
     assert_eq!(policy("max_concurrent = \"10%\"").max_concurrent, Concurrency::Percent(10));
     assert_eq!(policy("max_concurrent_lifecycle = \"none\"").max_concurrent_lifecycle, None);
-    assert_eq!(policy("max_concurrent_lifecycle = 5").max_concurrent_lifecycle, Some(Concurrency::Count(5)));
+    assert_eq!(
+        policy("max_concurrent_lifecycle = 5").max_concurrent_lifecycle,
+        Some(Concurrency::Count(5))
+    );
     for wrong in ["0", "-1", "1.5", "\"0%\"", "\"101%\"", "\"many\"", "\"10\"", "true", "[1]"] {
         let said = refusal(&format!("{SCOPE}[policy]\nmax_concurrent = {wrong}"));
-        assert!(said.contains("it must be a number, 1 or more, or a share such as \"10%\""), "{said}");
+        assert!(
+            said.contains("it must be a number, 1 or more, or a share such as \"10%\""),
+            "{said}"
+        );
     }
 }
 
@@ -339,7 +377,9 @@ fn a_queue_is_a_url_of_a_standard_queue() {
     let queue = |url: &str| format!("{SCOPE}queue = \"{url}\"");
     let url = "https://sqs.eu-west-1.amazonaws.com/123456789012/ecs-drain";
     assert_eq!(parse(&queue(url)).scopes[0].queue.as_deref(), Some(url));
-    for wrong in ["", "ecs-drain", "arn:aws:sqs:eu-west-1:1:x", "https://", "https://sqs/", "https:///1/x"] {
+    for wrong in
+        ["", "ecs-drain", "arn:aws:sqs:eu-west-1:1:x", "https://", "https://sqs/", "https:///1/x"]
+    {
         assert!(refusal(&queue(wrong)).contains("a queue's URL looks like"), "{wrong}");
     }
     assert!(refusal(&queue(&format!("{url}.fifo"))).contains("a FIFO queue cannot"));
@@ -363,7 +403,9 @@ fn every_mistake_is_told_on_one_line_whatever_it_quotes() {
     );
     let role = scope(r#"role = { arn = "arn:aws:iam::123456789012:role/a\nb" }"#);
     assert!(
-        role.starts_with("test.toml:4: scope 1.role.arn is \"arn:aws:iam::123456789012:role/a\\nb\": a role's"),
+        role.starts_with(
+            "test.toml:4: scope 1.role.arn is \"arn:aws:iam::123456789012:role/a\\nb\": a role's"
+        ),
         "{role}"
     );
     let queue = scope(r#"queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/a b""#);

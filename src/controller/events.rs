@@ -1,8 +1,9 @@
 //! Events: one long poll of the scope's queue after another, by the replica that leads.
 //!
-//! An event is a nudge: it makes a read come sooner, and is never believed. Only a spot interruption, or a rebalance
-//! recommendation where it is switched on, opens a drain, because nothing else shows it. A message is deleted once what
-//! it is about is in the table, or is seen not to be so; one that cannot be understood is left to the dead-letter queue.
+//! An event is a nudge: it makes a read come sooner, and is never believed. Only a spot
+//! interruption, or a rebalance recommendation where it is switched on, opens a drain, because
+//! nothing else shows it. A message is deleted once what it is about is in the table, or is seen
+//! not to be so; one that cannot be understood is left to the dead-letter queue.
 
 use super::{Shared, Stop, backoff};
 use crate::aws::Message;
@@ -19,32 +20,38 @@ use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
-/// How long one poll waits for a message: the longest that SQS allows. (Source: SQS API reference, ReceiveMessage.)
+/// How long one poll waits for a message: the longest that SQS allows. (Source: SQS API reference,
+/// ReceiveMessage.)
 const LONG_POLL: Duration = Duration::from_secs(20);
 /// How many batches of messages are worked on at once.
 const AT_ONCE: usize = 64;
 /// How far apart two polls that find nothing are, at least, where a queue does not wait.
 const APART: Duration = Duration::from_secs(1);
-/// How long the records of lifecycle actions are waited for before their messages are left to come again: less than a
-/// queue hides them by default, 30 seconds.
+/// How long the records of lifecycle actions are waited for before their messages are left to come
+/// again: less than a queue hides them by default, 30 seconds.
 const RECORDS: Duration = Duration::from_secs(15);
 /// How old a message is that a look at the groups can prove wrong.
 const LAG: SignedDuration = SignedDuration::from_secs(30);
-/// How far apart two looks at a drain are, at least, that events ask for: an instance with many tasks sends many.
+/// How far apart two looks at a drain are, at least, that events ask for: an instance with many
+/// tasks sends many.
 const NUDGES_APART: Duration = Duration::from_secs(2);
-/// How long the search for instances that are to be taken away is waited for before their messages are left to come again.
+/// How long the search for instances that are to be taken away is waited for before their messages
+/// are left to come again.
 const SEARCHED: Duration = Duration::from_secs(90);
 /// How often it is looked meanwhile whether they are there.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Takes events for ever, if the scope has a queue. A dry run takes none: a message that is taken is hidden from others.
+/// Takes events for ever, if the scope has a queue. A dry run takes none: a message that is taken
+/// is hidden from others.
 pub(super) async fn events(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let Some(queue) = scope.config.queue.as_deref().filter(|_| !shared.config.dry_run) else {
         return std::future::pending().await;
     };
-    // What one message waits for must not hold up those behind it. A message is received only once there is room for it.
+    // What one message waits for must not hold up those behind it. A message is received only once
+    // there is room for it.
     let (send, received) = tokio::sync::mpsc::channel::<Vec<Message>>(1);
-    let received = stream::unfold(received, |mut received| async { Some((received.recv().await?, received)) });
+    let received =
+        stream::unfold(received, |mut received| async { Some((received.recv().await?, received)) });
     let taking = received.for_each_concurrent(AT_ONCE, |messages| async move {
         let taken = take(shared, scope, &messages).await;
         delete(scope, queue, &taken).await;
@@ -53,7 +60,13 @@ pub(super) async fn events(shared: &Shared, scope: &ScopeState, stop: &Stop) {
 }
 
 /// Receives for ever, as long as this replica leads.
-async fn poll(shared: &Shared, scope: &ScopeState, stop: &Stop, queue: &str, send: Sender<Vec<Message>>) {
+async fn poll(
+    shared: &Shared,
+    scope: &ScopeState,
+    stop: &Stop,
+    queue: &str,
+    send: Sender<Vec<Message>>,
+) {
     let mut pauses = backoff();
     while let Ok(room) = send.reserve().await {
         if !shared.leadership.leads() || stop.is_now() {
@@ -98,7 +111,10 @@ async fn delete(scope: &ScopeState, queue: &str, taken: &[&Message]) {
             }
         }
         Err(error) => {
-            tracing::warn!(error = chain(&error), "messages were not deleted; they come again, and do no harm")
+            tracing::warn!(
+                error = chain(&error),
+                "messages were not deleted; they come again, and do no harm"
+            )
         }
     }
 }
@@ -112,7 +128,11 @@ struct Warning<'m> {
 }
 
 /// Takes messages; gives those that may be deleted.
-async fn take<'m>(shared: &Shared, scope: &ScopeState, messages: &'m [Message]) -> Vec<&'m Message> {
+async fn take<'m>(
+    shared: &Shared,
+    scope: &ScopeState,
+    messages: &'m [Message],
+) -> Vec<&'m Message> {
     let received = shared.clock.mono();
     let (account, region) = (&scope.session.account, &scope.session.region);
     let mut taken = Vec::new();
@@ -128,15 +148,26 @@ async fn take<'m>(shared: &Shared, scope: &ScopeState, messages: &'m [Message]) 
             }
         };
         match event {
-            Event::LifecycleAction { instance_id, group, hook, .. } if is_ours(scope, &group, &hook) => {
+            Event::LifecycleAction { instance_id, group, hook, .. }
+                if is_ours(scope, &group, &hook) =>
+            {
                 waits.push((message, instance_id));
             }
             Event::SpotInterruption { instance_id, at, .. } if is_fresh(at, shared.clock.now()) => {
-                warnings.push(Warning { message, instance_id, origin: Origin::SpotInterruption, at });
+                warnings.push(Warning {
+                    message,
+                    instance_id,
+                    origin: Origin::SpotInterruption,
+                    at,
+                });
             }
             // Where nothing can come of it, no cluster is searched for its instance.
-            Event::RebalanceRecommendation { .. } if !shared.config.policies.act_on_rebalance() => taken.push(message),
-            Event::RebalanceRecommendation { instance_id, at } if is_fresh(at, shared.clock.now()) => {
+            Event::RebalanceRecommendation { .. } if !shared.config.policies.act_on_rebalance() => {
+                taken.push(message)
+            }
+            Event::RebalanceRecommendation { instance_id, at }
+                if is_fresh(at, shared.clock.now()) =>
+            {
                 warnings.push(Warning { message, instance_id, origin: Origin::Rebalance, at });
             }
             event @ (Event::LifecycleAction { .. }
@@ -160,13 +191,16 @@ async fn take<'m>(shared: &Shared, scope: &ScopeState, messages: &'m [Message]) 
 fn is_ours(scope: &ScopeState, group: &str, hook: &str) -> bool {
     let groups = scope.groups.borrow();
     let info = groups.as_ref().and_then(|view| view.groups.get(group));
-    scope.config.hooks.contains(hook) && info.is_none_or(|info| scope.config.groups.selects(group, &info.tags))
+    scope.config.hooks.contains(hook)
+        && info.is_none_or(|info| scope.config.groups.selects(group, &info.tags))
 }
 
 /// Makes the next look at what an event is about come at once, or soon after the last one.
 fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
     let about = match event {
-        Event::TaskChanged { container_instance: Some(arn), .. } => scope.fleet.of_container_instance(arn),
+        Event::TaskChanged { container_instance: Some(arn), .. } => {
+            scope.fleet.of_container_instance(arn)
+        }
         Event::ContainerInstanceChanged { container_instance, instance_id, .. } => {
             let known = scope.fleet.of_container_instance(container_instance);
             known.or_else(|| Some(scope.key(instance_id.as_deref()?).into()))
@@ -186,12 +220,15 @@ fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
         }
     }
     match event {
-        Event::TestNotification { group } => tracing::info!(group, "Auto Scaling's test notification came through"),
+        Event::TestNotification { group } => {
+            tracing::info!(group, "Auto Scaling's test notification came through")
+        }
         Event::NotForUs { what } => tracing::debug!(what, "an event that is not for us"),
         Event::LifecycleAction { instance_id, hook, .. } => {
             tracing::debug!(instance = instance_id, hook, "a lifecycle action that is not ours");
         }
-        Event::SpotInterruption { instance_id, at, .. } | Event::RebalanceRecommendation { instance_id, at } => {
+        Event::SpotInterruption { instance_id, at, .. }
+        | Event::RebalanceRecommendation { instance_id, at } => {
             tracing::info!(instance = instance_id, %at, "a warning that is too old, or too new, to act on");
             scope.bells.groups.notify_one();
         }
@@ -199,7 +236,8 @@ fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
     }
 }
 
-/// Waits until each instance has a record, or is seen not to wait. Messages of others are left: they come again.
+/// Waits until each instance has a record, or is seen not to wait. Messages of others are left:
+/// they come again.
 async fn wait_for_records<'m>(
     shared: &Shared,
     scope: &ScopeState,
@@ -216,7 +254,10 @@ async fn wait_for_records<'m>(
             }
             Standing::NotWaiting => {
                 // A young message may only be ahead of what is read: it is left, and comes again.
-                if message.sent_at.is_some_and(|sent| shared.clock.now().duration_since(sent) >= LAG) {
+                if message
+                    .sent_at
+                    .is_some_and(|sent| shared.clock.now().duration_since(sent) >= LAG)
+                {
                     taken.push(*message);
                 }
                 false
@@ -235,7 +276,8 @@ async fn wait_for_records<'m>(
 enum Standing {
     /// Its drain is in the table.
     Recorded,
-    /// A look at the groups that began after the message was taken does not show its instance waiting.
+    /// A look at the groups that began after the message was taken does not show its instance
+    /// waiting.
     NotWaiting,
     /// Neither, so far.
     NotYet,
@@ -247,7 +289,11 @@ fn standing(scope: &ScopeState, instance: &str, received: Mono) -> Standing {
         return Standing::Recorded;
     }
     let groups = scope.groups.borrow();
-    match groups.as_ref().filter(|view| view.read.began > received).map(|view| view.members.get(instance)) {
+    match groups
+        .as_ref()
+        .filter(|view| view.read.began > received)
+        .map(|view| view.members.get(instance))
+    {
         None => Standing::NotYet,
         Some(Some(member)) if crate::groups::is_waiting(&member.state) => Standing::NotYet,
         // Its drain was quicker than the message.
@@ -257,7 +303,11 @@ fn standing(scope: &ScopeState, instance: &str, received: Mono) -> Standing {
 }
 
 /// Opens the drains that warnings ask for; gives the messages that are taken care of.
-async fn open<'m>(shared: &Shared, scope: &ScopeState, warnings: &[Warning<'m>]) -> Vec<&'m Message> {
+async fn open<'m>(
+    shared: &Shared,
+    scope: &ScopeState,
+    warnings: &[Warning<'m>],
+) -> Vec<&'m Message> {
     if warnings.is_empty() || scope.groups.borrow().is_none() {
         return Vec::new();
     }
@@ -278,7 +328,9 @@ async fn open<'m>(shared: &Shared, scope: &ScopeState, warnings: &[Warning<'m>])
                 Some(search) => found.push((warning, search.found)),
             }
         }
-        let opened = join_all(found.into_iter().map(|(warning, found)| one(shared, scope, warning, found))).await;
+        let opened =
+            join_all(found.into_iter().map(|(warning, found)| one(shared, scope, warning, found)))
+                .await;
         taken.extend(opened.into_iter().flatten());
         left = later;
         if !left.is_empty() {
@@ -320,13 +372,23 @@ async fn one<'m>(
         }
         Ok(Opened::NotNow) => None,
         Err(error) => {
-            tracing::error!(instance, origin, error = chain(&error), "cannot open a drain; its message comes again");
+            tracing::error!(
+                instance,
+                origin,
+                error = chain(&error),
+                "cannot open a drain; its message comes again"
+            );
             None
         }
     }
 }
 
-fn policy(shared: &Shared, scope: &ScopeState, instance: &str, found: &[ContainerInstance]) -> Policy {
+fn policy(
+    shared: &Shared,
+    scope: &ScopeState,
+    instance: &str,
+    found: &[ContainerInstance],
+) -> Policy {
     let groups = scope.groups.borrow();
     let group = groups.as_ref().and_then(|view| Some(view.members.get(instance)?.group.clone()));
     shared.config.policies.for_drain(found.first().map(|c| c.cluster.as_str()), group.as_deref())

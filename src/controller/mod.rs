@@ -15,7 +15,8 @@
 //! | causes | every 5 s: why drains that stand still do not move | yes |
 //! | sizes, gauges | when a budget in percent asks for a cluster's size; every 5 s | no |
 //!
-//! Everything runs in one future on one thread: dropping it is a crash, and nothing is cleaned up on drop.
+//! Everything runs in one future on one thread: dropping it is a crash, and nothing is cleaned up
+//! on drop.
 
 mod events;
 mod reach;
@@ -104,13 +105,18 @@ struct Shared {
     health: Health,
 }
 
-/// Runs until `shutdown`: then no new pass begins, work in hand may finish within [`Config::shutdown`], and the lease
-/// is released.
+/// Runs until `shutdown`: then no new pass begins, work in hand may finish within
+/// [`Config::shutdown`], and the lease is released.
 ///
 /// # Errors
-/// When it cannot begin: no scope can be reached and trying again would not help, or nobody says in which region the
-/// table is. A table that is missing, or has another shape, is waited for: what waits under our hooks is held meanwhile.
-pub async fn run(config: Config, environment: Environment, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+/// When it cannot begin: no scope can be reached and trying again would not help, or nobody says in
+/// which region the table is. A table that is missing, or has another shape, is waited for: what
+/// waits under our hooks is held meanwhile.
+pub async fn run(
+    config: Config,
+    environment: Environment,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     run_with_ids(config, environment, Ids::random(), shutdown).await
 }
 
@@ -129,7 +135,8 @@ pub async fn run_with_ids(
     let Some(address) = config.listen else {
         return work(config, environment, ids, clock, health, shutdown).await;
     };
-    let server = Server::listen(address, health.clone(), environment.metrics.clone(), clock.clone()).await;
+    let server =
+        Server::listen(address, health.clone(), environment.metrics.clone(), clock.clone()).await;
     let server = server.map_err(|source| RunError::Listen { address, source })?;
     tracing::info!(address = %server.address, "serving /healthz, /readyz and /metrics");
     // It answers from the first second on, and while the work in hand is finished.
@@ -156,8 +163,11 @@ async fn work(
         if sdk.region().is_none() {
             return Err(RunError::NoRegion);
         }
-        let store = Store::counted(&sdk, &config.table.name, &config.controller, &environment.metrics).with_ids(ids);
-        let store = environment.record_schema.map_or(store.clone(), |schema| store.with_schema(schema));
+        let store =
+            Store::counted(&sdk, &config.table.name, &config.controller, &environment.metrics)
+                .with_ids(ids);
+        let store =
+            environment.record_schema.map_or(store.clone(), |schema| store.with_schema(schema));
         let lease = Lease::new(&store);
         (Records::Table(store), Some(lease))
     };
@@ -194,7 +204,11 @@ async fn work(
                 Box::pin(watch::blind(&shared)),
             ];
             // None of them ends before the shutdown.
-            select(pin!(async { while all.next().await.is_some() {} }), futures_util::future::join_all(others)).await;
+            select(
+                pin!(async { while all.next().await.is_some() {} }),
+                futures_util::future::join_all(others),
+            )
+            .await;
         };
         let mut loops = pin!(loops);
         if let Either::Left(((), _)) = select(loops.as_mut(), pin!(shutdown)).await {
@@ -214,7 +228,10 @@ async fn work(
         match tokio::time::timeout(RELEASE, lease.into_inner().release()).await {
             Ok(Ok(())) => tracing::info!("lease released"),
             Ok(Err(error)) => {
-                tracing::warn!(error = chain(&error), "the lease was not released; it runs out by itself")
+                tracing::warn!(
+                    error = chain(&error),
+                    "the lease was not released; it runs out by itself"
+                )
             }
             Err(_) => tracing::warn!("the lease was not released in time; it runs out by itself"),
         }
@@ -286,7 +303,9 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
         caches: &caches,
         leadership: &shared.leadership,
     };
-    let acting = async { if shared.config.dry_run { std::future::pending().await } else { actor.run().await } };
+    let acting = async {
+        if shared.config.dry_run { std::future::pending().await } else { actor.run().await }
+    };
     // Each has its place on the heap: together they would be more than a thread's stack holds.
     let others: [LocalBoxFuture<'_, ()>; 11] = [
         Box::pin(groups_loop(shared, scope, &caches)),
@@ -326,11 +345,21 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
             scope.bells.hold.notify_one();
             scope.bells.intake.notify_one();
         };
-        let looked = read_groups(&scope.session, &shared.clock, &mut cache, &scope.config.hooks, selects, early).await;
+        let looked = read_groups(
+            &scope.session,
+            &shared.clock,
+            &mut cache,
+            &scope.config.hooks,
+            selects,
+            early,
+        )
+        .await;
         let wait = match looked {
             Ok(view) => {
                 scope.forget_departed(&view);
-                scope.searches.retain(|id| view.members.contains_key(id) || scope.phases.borrow().contains_key(id));
+                scope.searches.retain(|id| {
+                    view.members.contains_key(id) || scope.phases.borrow().contains_key(id)
+                });
                 caches.prune(shared.clock.mono());
                 let before = scope.groups.borrow_mut().replace(view.clone());
                 // Before both of its parts was the last whole look.
@@ -339,7 +368,9 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
                 }
                 scope.health.looked_at_groups(&scope.prefix(), true);
                 let blind = &scope.health.blind;
-                for (what, failed) in [(What::Groups, &view.pools_failed), (What::Hooks, &view.hooks_failed)] {
+                for (what, failed) in
+                    [(What::Groups, &view.pools_failed), (What::Hooks, &view.hooks_failed)]
+                {
                     match failed {
                         Some(why) => blind.misses(&scope.place(), what, why),
                         None => blind.sees(&scope.place(), what),
@@ -368,8 +399,9 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
     }
 }
 
-/// Tells every drain what the groups show of its instance. An instance is absent only if Auto Scaling says so when it is
-/// asked for by id too. `selects` says of which groups the warm pools were read.
+/// Tells every drain what the groups show of its instance. An instance is absent only if Auto
+/// Scaling says so when it is asked for by id too. `selects` says of which groups the warm pools
+/// were read.
 async fn tell_drains(
     shared: &Shared,
     scope: &ScopeState,
@@ -399,7 +431,9 @@ async fn tell_drains(
             let sight = reader::sight(view, &asked, record, &scope.config.hooks);
             let attached = reader::attachments(view, record, now);
             let known = &slot.drain.facts.targets;
-            let new = attached.iter().any(|one| !known.iter().any(|target| target.obligation.is_same(one)));
+            let new = attached
+                .iter()
+                .any(|one| !known.iter().any(|target| target.obligation.is_same(one)));
             if new {
                 slot.drain.heed(&slot.policy, view.read, Answer::Registrations(attached));
             }
@@ -420,7 +454,11 @@ async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) 
         match answer {
             Ok(view) => {
                 if view.holder != holder {
-                    tracing::info!(held = view.held, holder = view.holder, "the lease changed hands");
+                    tracing::info!(
+                        held = view.held,
+                        holder = view.holder,
+                        "the lease changed hands"
+                    );
                     holder.clone_from(&view.holder);
                 }
                 shared.leadership.set(view.until.filter(|_| view.held));
@@ -466,14 +504,20 @@ fn tell_new_drains(shared: &Shared, scope: &ScopeState, view: &GroupsView) {
             .collect()
     };
     for record in new {
-        let sight = reader::sight(view, &ecs_drain_state::Seen::Yes(BTreeMap::new()), &record, &scope.config.hooks);
+        let sight = reader::sight(
+            view,
+            &ecs_drain_state::Seen::Yes(BTreeMap::new()),
+            &record,
+            &scope.config.hooks,
+        );
         let attached = reader::attachments(view, &record, shared.clock.now());
         scope.fleet.answer(&record.key(), view.read, Answer::Registrations(attached));
         scope.fleet.answer(&record.key(), view.read, Answer::Group(sight));
     }
 }
 
-/// How long to wait after one failure more: doubling from a second to a minute, with jitter, for ever.
+/// How long to wait after one failure more: doubling from a second to a minute, with jitter, for
+/// ever.
 fn backoff() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_secs(1))

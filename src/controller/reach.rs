@@ -1,4 +1,5 @@
-//! How accounts and regions are reached: all at once at the start, and later those that could not be.
+//! How accounts and regions are reached: all at once at the start, and later those that could not
+//! be.
 
 use super::{RunError, Shared, Stop, run_scope};
 use crate::aws::{Environment, Session};
@@ -31,8 +32,9 @@ impl Places {
 /// Reaches every scope once, all at the same time. Those that fail are tried again later.
 ///
 /// # Errors
-/// When two scopes are the same place, or when every scope failed and none of the failures can pass by itself: then whoever
-/// starts the process should see it end. One that does not answer in time may answer later.
+/// When two scopes are the same place, or when every scope failed and none of the failures can pass
+/// by itself: then whoever starts the process should see it end. One that does not answer in time
+/// may answer later.
 pub(super) async fn at_start(
     config: &Config,
     environment: &Environment,
@@ -57,7 +59,10 @@ pub(super) async fn at_start(
         match answer {
             Ok(Ok(session)) => {
                 if !places.take(&session) {
-                    return Err(RunError::SameScope { account: session.account, region: session.region });
+                    return Err(RunError::SameScope {
+                        account: session.account,
+                        region: session.region,
+                    });
                 }
                 tracing::info!(account = session.account, region = session.region, "reached");
                 let (policies, metrics) = (config.policies.clone(), environment.metrics.clone());
@@ -72,7 +77,11 @@ pub(super) async fn at_start(
                 missing.push(scope);
             }
             Err(_) => {
-                health.blind.misses(&place(&scope), What::Scope, &"it does not answer; it is tried again");
+                health.blind.misses(
+                    &place(&scope),
+                    What::Scope,
+                    &"it does not answer; it is tried again",
+                );
                 may_pass = true;
                 missing.push(scope);
             }
@@ -84,7 +93,8 @@ pub(super) async fn at_start(
     }
 }
 
-/// An account and region that has not been reached, as a person says it: its account's number is not known.
+/// An account and region that has not been reached, as a person says it: its account's number is
+/// not known.
 fn place(scope: &config::Scope) -> String {
     match &scope.role {
         Some(role) => format!("region {}, role {}", scope.region, role.arn),
@@ -92,7 +102,8 @@ fn place(scope: &config::Scope) -> String {
     }
 }
 
-/// A scope that could not be reached at the start must not keep the others from working, and must not be forgotten.
+/// A scope that could not be reached at the start must not keep the others from working, and must
+/// not be forgotten.
 pub(super) async fn later(
     shared: &Shared,
     environment: &Environment,
@@ -116,7 +127,11 @@ pub(super) async fn later(
             Ok(session) if !places.take(&session) => {
                 shared.health.blind.sees(&place, What::Scope);
                 let (account, region) = (session.account, session.region);
-                tracing::error!(account, region, "two [[scope]] entries lead here: this one is left out");
+                tracing::error!(
+                    account,
+                    region,
+                    "two [[scope]] entries lead here: this one is left out"
+                );
                 shared.health.found();
                 return;
             }
@@ -125,7 +140,8 @@ pub(super) async fn later(
                 tracing::info!(account = session.account, region = session.region, "reached");
                 shared.health.found();
                 let (policies, metrics) = (shared.config.policies.clone(), shared.metrics.clone());
-                let state = ScopeState::new(scope, policies, session, metrics, shared.health.clone());
+                let state =
+                    ScopeState::new(scope, policies, session, metrics, shared.health.clone());
                 return run_scope(shared, &state, stop).await;
             }
             Err(error) => {

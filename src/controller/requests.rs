@@ -1,5 +1,6 @@
-//! What operators asked for: each request is read, carried out on its instance's record, and answered. A request that is
-//! read twice does nothing the second time; one that is older than 15 minutes does nothing at all.
+//! What operators asked for: each request is read, carried out on its instance's record, and
+//! answered. A request that is read twice does nothing the second time; one that is older than 15
+//! minutes does nothing at all.
 
 use super::Shared;
 use crate::intake::{Asked, Opened, margin, open_asked};
@@ -13,15 +14,20 @@ use std::time::Duration;
 /// How long a search of every cluster is believed, from its end, when a drain is opened.
 const SEARCH_LASTS: Duration = Duration::from_secs(60);
 
-/// Carries out the requests of this scope; whether one has to wait for something. One that fails does not hold up those
-/// after it.
+/// Carries out the requests of this scope; whether one has to wait for something. One that fails
+/// does not hold up those after it.
 ///
 /// # Errors
 /// The first failure, once all were tried.
-pub(super) async fn carry_out(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Result<bool, StoreError> {
+pub(super) async fn carry_out(
+    shared: &Shared,
+    scope: &ScopeState,
+    keys: &[String],
+) -> Result<bool, StoreError> {
     let (mut failed, mut waits) = (None, false);
     for (key, read) in shared.records.requests(keys).await? {
-        // Each failure can take seconds, and the lease runs out meanwhile: the rest is left to whoever leads then.
+        // Each failure can take seconds, and the lease runs out meanwhile: the rest is left to
+        // whoever leads then.
         if !shared.leadership.leads() {
             break;
         }
@@ -34,10 +40,16 @@ pub(super) async fn carry_out(shared: &Shared, scope: &ScopeState, keys: &[Strin
 }
 
 /// Carries one request out, and answers it; false when it must wait.
-async fn carry_out_one(shared: &Shared, scope: &ScopeState, key: &str, read: ReadRequest) -> Result<bool, StoreError> {
+async fn carry_out_one(
+    shared: &Shared,
+    scope: &ScopeState,
+    key: &str,
+    read: ReadRequest,
+) -> Result<bool, StoreError> {
     match read {
         ReadRequest::Request(request) => {
-            let here = request.account == scope.session.account && request.region == scope.session.region;
+            let here =
+                request.account == scope.session.account && request.region == scope.session.region;
             if here {
                 let Some(answer) = one(shared, scope, &request).await? else { return Ok(false) };
                 say(&request, &answer);
@@ -55,10 +67,16 @@ async fn carry_out_one(shared: &Shared, scope: &ScopeState, key: &str, read: Rea
 
 /// One request; None when it must wait for something and is tried again.
 ///
-/// It is carried out while no call of its drain is under way, and none begins meanwhile, so that the answer is true.
-async fn one(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<Option<Answer>, StoreError> {
+/// It is carried out while no call of its drain is under way, and none begins meanwhile, so that
+/// the answer is true.
+async fn one(
+    shared: &Shared,
+    scope: &ScopeState,
+    request: &Request,
+) -> Result<Option<Answer>, StoreError> {
     let key = scope.key(&request.instance_id);
-    let busy = scope.fleet.with(&key, |slot| slot.acting || std::mem::replace(&mut slot.committing, true));
+    let busy =
+        scope.fleet.with(&key, |slot| slot.acting || std::mem::replace(&mut slot.committing, true));
     if busy == Some(true) {
         return Ok(None);
     }
@@ -83,19 +101,32 @@ async fn one_alone(
         None => None,
         Some(Read::Record(record)) => Some(*record),
         Some(Read::Newer { schema }) => {
-            return Ok(answer(format!("its record has schema {schema}, which is newer than this program"), true));
+            return Ok(answer(
+                format!("its record has schema {schema}, which is newer than this program"),
+                true,
+            ));
         }
-        Some(Read::Unreadable { why }) => return Ok(answer(format!("its record cannot be read: {why}"), true)),
+        Some(Read::Unreadable { why }) => {
+            return Ok(answer(format!("its record cannot be read: {why}"), true));
+        }
     };
-    // The CLI refuses this too, but whoever may write the table can ask without it. A finished record is nobody's.
-    if let Some(theirs) = record.as_ref().filter(|r| !r.is_done() && r.controller != shared.config.controller) {
+    // The CLI refuses this too, but whoever may write the table can ask without it. A finished
+    // record is nobody's.
+    if let Some(theirs) =
+        record.as_ref().filter(|r| !r.is_done() && r.controller != shared.config.controller)
+    {
         let theirs = &theirs.controller;
-        return Ok(answer(format!("its unfinished drain is one of controller {theirs:?}: ask that one"), true));
+        return Ok(answer(
+            format!("its unfinished drain is one of controller {theirs:?}: ask that one"),
+            true,
+        ));
     }
-    let policy = record.as_ref().map(|r| shared.config.policies.for_drain(r.cluster.as_deref(), r.group()));
+    let policy =
+        record.as_ref().map(|r| shared.config.policies.for_drain(r.cluster.as_deref(), r.group()));
     let margin = margin(&policy.unwrap_or_else(|| shared.config.policies.default_policy().clone()));
     let paused = record.as_ref().and_then(|record| scope.paused_on(record));
-    match apply(request, record.as_ref(), &Circumstances { margin, paused: paused.as_deref(), now }) {
+    match apply(request, record.as_ref(), &Circumstances { margin, paused: paused.as_deref(), now })
+    {
         Applied::Already { answer: text } => Ok(answer(text, false)),
         Applied::Refused { answer: text } => Ok(answer(text, true)),
         Applied::Changed { record, answer: text } => {
@@ -116,16 +147,25 @@ async fn one_alone(
 }
 
 /// Opens the drain that was asked for, once every cluster was searched for its instance.
-async fn open(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<Option<Answer>, StoreError> {
-    let answer = |text: String, refused: bool| Some(Answer { text, refused, at: shared.clock.now() });
+async fn open(
+    shared: &Shared,
+    scope: &ScopeState,
+    request: &Request,
+) -> Result<Option<Answer>, StoreError> {
+    let answer =
+        |text: String, refused: bool| Some(Answer { text, refused, at: shared.clock.now() });
     let What::Drain { then } = request.what else { return Ok(None) };
     if scope.groups.borrow().is_none() {
         return Ok(None);
     }
     let now = shared.clock.mono();
     // Measured from the end of the search: one of hundreds of clusters can take minutes.
-    let lookup = scope.searches.get(&request.instance_id).filter(|search| now < search.read.ended + SEARCH_LASTS);
-    let Some(lookup) = lookup.filter(|search| !search.found.is_empty() || search.unread.is_empty()) else {
+    let lookup = scope
+        .searches
+        .get(&request.instance_id)
+        .filter(|search| now < search.read.ended + SEARCH_LASTS);
+    let Some(lookup) = lookup.filter(|search| !search.found.is_empty() || search.unread.is_empty())
+    else {
         scope.searches.want(&request.instance_id, now, Class::Begin);
         return Ok(None);
     };
@@ -141,9 +181,15 @@ async fn open(shared: &Shared, scope: &ScopeState, request: &Request) -> Result<
         container_instances: lookup.found,
     };
     match open_asked(&shared.config, scope, &shared.records, &shared.clock, asked).await? {
-        Opened::Begins(record) => Ok(answer(format!("a drain begins (generation {})", record.generation), false)),
-        Opened::UnderWay(record) => Ok(answer(format!("a drain is under way already: {}", record.phase()), true)),
-        Opened::Already(record) => Ok(answer(format!("that drain is over: {}", record.shown.message), false)),
+        Opened::Begins(record) => {
+            Ok(answer(format!("a drain begins (generation {})", record.generation), false))
+        }
+        Opened::UnderWay(record) => {
+            Ok(answer(format!("a drain is under way already: {}", record.phase()), true))
+        }
+        Opened::Already(record) => {
+            Ok(answer(format!("that drain is over: {}", record.shown.message), false))
+        }
         Opened::Refused(why) => {
             scope.searches.forget(&request.instance_id);
             Ok(answer(why, true))

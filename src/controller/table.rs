@@ -1,4 +1,5 @@
-//! The table, as this replica knows it: which drains are unfinished, did another process write them, who paused what.
+//! The table, as this replica knows it: which drains are unfinished, did another process write
+//! them, who paused what.
 
 use super::watch::WHOLE;
 use super::{Shared, requests};
@@ -15,8 +16,8 @@ const EVERY: Duration = Duration::from_secs(10);
 /// How often it is read what is paused.
 const PAUSES: Duration = Duration::from_secs(3);
 
-/// Waits for a table in its right shape. A controller without one still holds what waits: it must not exit, because
-/// nobody else would.
+/// Waits for a table in its right shape. A controller without one still holds what waits: it must
+/// not exit, because nobody else would.
 pub(super) async fn is_fit(shared: &Shared) {
     while !shared.table_is_fit.get() {
         match shared.records.check().await {
@@ -33,8 +34,8 @@ pub(super) async fn is_fit(shared: &Shared) {
     }
 }
 
-/// Keeps this replica's copy of the unfinished records in step with the table. A replica that does not lead does it
-/// too: heartbeats want to know which drains are done.
+/// Keeps this replica's copy of the unfinished records in step with the table. A replica that does
+/// not lead does it too: heartbeats want to know which drains are done.
 pub(super) async fn keep_in_step(shared: &Shared, scope: &ScopeState) {
     loop {
         if !shared.table_is_fit.get() {
@@ -51,8 +52,9 @@ pub(super) async fn keep_in_step(shared: &Shared, scope: &ScopeState) {
     }
 }
 
-/// Reads for ever who has paused what. It has a loop of its own, so that a pause works within seconds however much else is to
-/// be read. What cannot be read leaves what was known; nothing is done before it was read once.
+/// Reads for ever who has paused what. It has a loop of its own, so that a pause works within
+/// seconds however much else is to be read. What cannot be read leaves what was known; nothing is
+/// done before it was read once.
 pub(super) async fn watch_pauses(shared: &Shared, scope: &ScopeState) {
     loop {
         if shared.table_is_fit.get() {
@@ -82,16 +84,27 @@ async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
         }
     };
     let prefix = scope.prefix();
-    let listed: BTreeMap<String, u64> =
-        work.records.into_iter().filter(|u| u.key.starts_with(&prefix)).map(|u| (u.key, u.version)).collect();
+    let listed: BTreeMap<String, u64> = work
+        .records
+        .into_iter()
+        .filter(|u| u.key.starts_with(&prefix))
+        .map(|u| (u.key, u.version))
+        .collect();
     let mut changed: Vec<String> = {
         let slots = scope.fleet.slots();
-        let newer = |key: &str, version: u64| slots.get(key).is_none_or(|slot| slot.drain.record.version < version);
-        listed.iter().filter(|(key, version)| newer(key, **version)).map(|(key, _)| key.clone()).collect()
+        let newer = |key: &str, version: u64| {
+            slots.get(key).is_none_or(|slot| slot.drain.record.version < version)
+        };
+        listed
+            .iter()
+            .filter(|(key, version)| newer(key, **version))
+            .map(|(key, _)| key.clone())
+            .collect()
     };
     // The index lags: what it does not show (any more) is read itself.
     changed.extend(scope.fleet.slots().keys().filter(|key| !listed.contains_key(*key)).cloned());
-    changed.extend(scope.unreadable.borrow().keys().filter(|key| !listed.contains_key(*key)).cloned());
+    changed
+        .extend(scope.unreadable.borrow().keys().filter(|key| !listed.contains_key(*key)).cloned());
     // What was written by this process a moment ago need not be read.
     changed.sort();
     changed.dedup();
@@ -109,22 +122,33 @@ async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
 }
 
 /// Reads records as they are now, and takes them over.
-pub(super) async fn reread(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Result<(), StoreError> {
+pub(super) async fn reread(
+    shared: &Shared,
+    scope: &ScopeState,
+    keys: &[String],
+) -> Result<(), StoreError> {
     let began = shared.clock.mono();
     let mut missing: BTreeSet<&String> = keys.iter().collect();
     for (key, read) in shared.records.get_many(keys).await? {
         missing.remove(&key);
         match read {
             // Its key was free, and another controller has opened a drain of its own there.
-            Read::Record(record) if record.controller != shared.config.controller => drop(scope.drop_drain(&key)),
+            Read::Record(record) if record.controller != shared.config.controller => {
+                scope.drop_drain(&key);
+            }
             Read::Record(record) => scope.learn_read(*record, began, shared.clock.mono()),
             Read::Newer { schema } => stand_still(scope, &key, Unread::newer(schema)),
-            Read::Unreadable { why } => stand_still(scope, &key, Unread { what: why, newer: false }),
+            Read::Unreadable { why } => {
+                stand_still(scope, &key, Unread { what: why, newer: false })
+            }
         }
     }
     for key in missing {
         if scope.drop_drain(key) {
-            tracing::error!(key, "its record was deleted; it is opened again if the instance still waits");
+            tracing::error!(
+                key,
+                "its record was deleted; it is opened again if the instance still waits"
+            );
         }
     }
     Ok(())
@@ -147,6 +171,10 @@ fn stand_still(scope: &ScopeState, key: &str, unread: Unread) {
             "this process leaves this drain alone; its instance is held. A newer one goes on with it"
         );
     } else {
-        tracing::error!(key, what, "this drain stands still; its instance is held. Repair or delete the record");
+        tracing::error!(
+            key,
+            what,
+            "this drain stands still; its instance is held. Repair or delete the record"
+        );
     }
 }

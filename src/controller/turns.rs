@@ -1,5 +1,6 @@
-//! Turns: a drain in which something is new, or whose time has come, is decided; its record is committed; what was decided
-//! is handed to `act`. What a decision or the answer to an action makes of a record is written in one place: [`write`].
+//! Turns: a drain in which something is new, or whose time has come, is decided; its record is
+//! committed; what was decided is handed to `act`. What a decision or the answer to an action makes
+//! of a record is written in one place: [`write`].
 
 use super::{Shared, Stop, table};
 use crate::act::Report;
@@ -11,7 +12,8 @@ use crate::store::Saved;
 use ecs_drain_state::budget::Budgets;
 use ecs_drain_state::diagnosis::Cause;
 use ecs_drain_state::{
-    Action, CompletionAnswer, Context, Decision, LastError, Mono, Note, Phase, Policy, Record, Turn, after_completion,
+    Action, CompletionAnswer, Context, Decision, LastError, Mono, Note, Phase, Policy, Record,
+    Turn, after_completion,
 };
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -43,8 +45,14 @@ const SIZES_AGAIN: Duration = Duration::from_secs(30);
 /// One record to be written, and what follows.
 type Write<'a> = LocalBoxFuture<'a, ()>;
 
-/// Takes turns until the shutdown: then no turn begins any more, and what is being written is waited for.
-pub(super) async fn turns(shared: &Shared, scope: &ScopeState, mut reports: UnboundedReceiver<Report>, stop: &Stop) {
+/// Takes turns until the shutdown: then no turn begins any more, and what is being written is
+/// waited for.
+pub(super) async fn turns(
+    shared: &Shared,
+    scope: &ScopeState,
+    mut reports: UnboundedReceiver<Report>,
+    stop: &Stop,
+) {
     let mut writes: FuturesUnordered<Write<'_>> = FuturesUnordered::new();
     let mut waiting: VecDeque<Write<'_>> = VecDeque::new();
     loop {
@@ -77,7 +85,11 @@ pub(super) async fn turns(shared: &Shared, scope: &ScopeState, mut reports: Unbo
             writes.push(write);
         }
         let now = shared.clock.mono();
-        let wait = scope.fleet.next_wake().map_or(MOST, |wake| wake.since(now)).clamp(Duration::from_millis(10), MOST);
+        let wait = scope
+            .fleet
+            .next_wake()
+            .map_or(MOST, |wake| wake.since(now))
+            .clamp(Duration::from_millis(10), MOST);
         tokio::select! {
             biased;
             Some(()) = writes.next(), if !writes.is_empty() => {}
@@ -107,7 +119,9 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
         let Some(decision) = decide_one(shared, scope, key, turn) else { continue };
         if decision.save {
             let began = decision.record.phase() != Phase::Pending;
-            if let (true, Some(budgets), Some(before)) = (began, &mut budgets, scope.fleet.record(key)) {
+            if let (true, Some(budgets), Some(before)) =
+                (began, &mut budgets, scope.fleet.record(key))
+            {
                 // A turn that was granted counts at once.
                 budgets.grant(&before);
             }
@@ -120,9 +134,14 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
     commits
 }
 
-/// Whether a drain's turn has come. All drains are counted once for all that are decided together, and only where one of
-/// them keeps to a budget.
-fn turn(shared: &Shared, scope: &ScopeState, key: &str, budgets: &mut Option<Budgets>) -> Option<Turn> {
+/// Whether a drain's turn has come. All drains are counted once for all that are decided together,
+/// and only where one of them keeps to a budget.
+fn turn(
+    shared: &Shared,
+    scope: &ScopeState,
+    key: &str,
+    budgets: &mut Option<Budgets>,
+) -> Option<Turn> {
     let slots = scope.fleet.slots();
     let slot = slots.get(key)?;
     let record = &slot.drain.record;
@@ -132,17 +151,21 @@ fn turn(shared: &Shared, scope: &ScopeState, key: &str, budgets: &mut Option<Bud
     let budgets = budgets.get_or_insert_with(|| {
         let mut budgets = Budgets::of(slots.values().map(|slot| &slot.drain.record));
         // One that is being written has had its turn.
-        let begin = slots.values().filter(|other| other.committing && other.drain.record.phase() == Phase::Pending);
+        let begin = slots
+            .values()
+            .filter(|other| other.committing && other.drain.record.phase() == Phase::Pending);
         begin.for_each(|other| budgets.grant(&other.drain.record));
         budgets
     });
     Some(budgets.turn(record, &slot.policy, size_of(shared, scope, record, &slot.policy)))
 }
 
-/// How many container instances a drain's cluster has, if its turn depends on it. One that is not known counts as a small
-/// one, and is asked for.
+/// How many container instances a drain's cluster has, if its turn depends on it. One that is not
+/// known counts as a small one, and is asked for.
 fn size_of(shared: &Shared, scope: &ScopeState, record: &Record, policy: &Policy) -> u32 {
-    let (true, Some(cluster)) = (Budgets::needs_size(record, policy), &record.cluster) else { return 0 };
+    let (true, Some(cluster)) = (Budgets::needs_size(record, policy), &record.cluster) else {
+        return 0;
+    };
     let now = shared.clock.mono();
     let known = scope.sizes.borrow().get(cluster).copied();
     if known.is_none_or(|(until, _)| now >= until) {
@@ -217,7 +240,8 @@ fn take_plan(shared: &Shared, scope: &ScopeState, key: &str, decision: Decision)
     let now = shared.clock.mono();
     scope.fleet.plan(key, decision.needs, now + decision.again, now);
     if shared.config.dry_run {
-        let new = scope.fleet.with(key, |slot| slot.would.is_empty() && !decision.actions.is_empty());
+        let new =
+            scope.fleet.with(key, |slot| slot.would.is_empty() && !decision.actions.is_empty());
         if new == Some(true) {
             would_do(&decision);
             scope.fleet.with(key, |slot| slot.would = decision.actions);
@@ -266,11 +290,18 @@ fn say(before: &Record, why: &str, decision: &Decision) {
     }
 }
 
-/// Whether somebody should look at a drain that has stood still for so long. One that waits for its turn, that somebody
-/// paused, or whose instance its group keeps or uses again, stands still as it should.
+/// Whether somebody should look at a drain that has stood still for so long. One that waits for its
+/// turn, that somebody paused, or whose instance its group keeps or uses again, stands still as it
+/// should.
 fn is_stuck(record: &Record, standing_still: Duration, policy: &Policy) -> bool {
-    let works = matches!(record.phase(), Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing);
-    works && record.orders.pause.is_none() && record.retained_at.is_none() && standing_still >= policy.stuck_after
+    let works = matches!(
+        record.phase(),
+        Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing
+    );
+    works
+        && record.orders.pause.is_none()
+        && record.retained_at.is_none()
+        && standing_still >= policy.stuck_after
 }
 
 /// Says, again and again, that a drain does not move.
@@ -382,7 +413,8 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
                     next.last_error = Some(LastError { at: now, what });
                     next.attempts = record.attempts.saturating_add(1);
                 }
-                // Said already; a record is not written for every attempt, but for the one by which heartbeats end.
+                // Said already; a record is not written for every attempt, but for the one by which
+                // heartbeats end.
                 let ends = Record { updated_at: now, ..next.clone() }.is_refused_for_good();
                 let refused = |record: &Record| {
                     matches!(record.stage, ecs_drain_state::Stage::Completing { refused_since: Some(_), .. })
@@ -442,8 +474,8 @@ pub(super) async fn find_causes(shared: &Shared, scope: &ScopeState, caches: &Ca
     }
 }
 
-/// The drains that are to be asked why they stand still, the one that was asked the longest ago first. One that moves, or
-/// that nobody waits for, forgets what was found out.
+/// The drains that are to be asked why they stand still, the one that was asked the longest ago
+/// first. One that moves, or that nobody waits for, forgets what was found out.
 fn standing_still(shared: &Shared, scope: &ScopeState, now: Mono) -> BTreeMap<String, Stuck> {
     let keys: Vec<String> = scope.fleet.slots().keys().cloned().collect();
     let mut due = Vec::new();
@@ -451,17 +483,26 @@ fn standing_still(shared: &Shared, scope: &ScopeState, now: Mono) -> BTreeMap<St
         let asked = scope.fleet.with(&key, |slot| {
             let record = &slot.drain.record;
             let progress = slot.drain.facts.progress.at?;
-            let waits = matches!(record.phase(), Phase::Deregistering | Phase::Waiting | Phase::Verifying);
+            let waits =
+                matches!(record.phase(), Phase::Deregistering | Phase::Waiting | Phase::Verifying);
             if !waits || slot.diagnosed.is_some_and(|at| progress > at) {
                 (slot.causes, slot.diagnosed) = (Vec::new(), None);
             }
-            // One whose tasks' targets drain, as long as their balancers take for it, waits as it should.
+            // One whose tasks' targets drain, as long as their balancers take for it, waits as it
+            // should.
             let drains = record.phase() == Phase::Waiting
-                && slot.drain.facts.targets.iter().any(|target| target.drains_until().is_some_and(|by| by > now));
-            let age = Duration::try_from(shared.clock.now().duration_since(record.phase_since)).unwrap_or_default();
+                && slot
+                    .drain
+                    .facts
+                    .targets
+                    .iter()
+                    .any(|target| target.drains_until().is_some_and(|by| by > now));
+            let age = Duration::try_from(shared.clock.now().duration_since(record.phase_since))
+                .unwrap_or_default();
             let long = age >= STANDS_STILL && now >= progress + STANDS_STILL;
             let stands = waits && record.orders.pause.is_none() && !drains && long;
-            (stands && slot.diagnosed.is_none_or(|at| now >= at + DIAGNOSE_EVERY)).then_some(slot.diagnosed)
+            (stands && slot.diagnosed.is_none_or(|at| now >= at + DIAGNOSE_EVERY))
+                .then_some(slot.diagnosed)
         });
         if let Some(Some(before)) = asked {
             due.push((before, key));

@@ -1,4 +1,5 @@
-//! What others are told while the controller works: gauges, lines of metrics, and what cannot be read.
+//! What others are told while the controller works: gauges, lines of metrics, and what cannot be
+//! read.
 
 use super::Shared;
 use crate::blind::{Spot, What};
@@ -15,12 +16,13 @@ pub(super) const WHOLE: &str = "this controller";
 const GAUGES: Duration = Duration::from_secs(5);
 /// How often a line of metrics is written for CloudWatch, whose metrics have a point a minute.
 const LINE: Duration = Duration::from_secs(60);
-/// When the first line is written: after the lease is had, and before a service that has just started is stable. An alarm that
-/// is made then finds that somebody leads.
+/// When the first line is written: after the lease is had, and before a service that has just
+/// started is stable. An alarm that is made then finds that somebody leads.
 const FIRST_LINE: Duration = Duration::from_secs(15);
 /// From when on an instance that waits without a drain is told of.
 const UNOPENED: Duration = Duration::from_secs(900);
-/// From when on the table is told what cannot be read, and how often: what lasts for a moment is in the log.
+/// From when on the table is told what cannot be read, and how often: what lasts for a moment is in
+/// the log.
 const STATUS: Duration = Duration::from_secs(60);
 
 /// Takes pictures of a scope, for gauges.
@@ -35,7 +37,8 @@ pub(super) async fn gauges(shared: &Shared, scope: &ScopeState) {
     }
 }
 
-/// Says what the loops of a scope have left for others to see: a search that was not complete, an instance without a drain.
+/// Says what the loops of a scope have left for others to see: a search that was not complete, an
+/// instance without a drain.
 fn watch(scope: &ScopeState, now: Mono) {
     let (blind, place) = (&scope.health.blind, scope.place());
     // What failed while somebody looked for an instance is over when nobody does.
@@ -45,12 +48,17 @@ fn watch(scope: &ScopeState, now: Mono) {
         None => blind.sees(&place, What::Search),
     }
     let unopened = scope.unopened.borrow();
-    let long: Vec<&str> =
-        unopened.iter().filter(|(_, since)| now.since(**since) >= UNOPENED).map(|(id, _)| id.as_str()).collect();
+    let long: Vec<&str> = unopened
+        .iter()
+        .filter(|(_, since)| now.since(**since) >= UNOPENED)
+        .map(|(id, _)| id.as_str())
+        .collect();
     match long.split_first() {
         None => blind.sees(&place, What::Unopened),
         Some((first, [])) => blind.misses(&place, What::Unopened, first),
-        Some((first, more)) => blind.misses(&place, What::Unopened, &format!("{first} and {} more", more.len())),
+        Some((first, more)) => {
+            blind.misses(&place, What::Unopened, &format!("{first} and {} more", more.len()))
+        }
     }
 }
 
@@ -61,7 +69,8 @@ pub(super) async fn blind(shared: &Shared) {
         let spots = shared.health.blind.spots();
         shared.metrics.blind(spots.clone());
         let now = shared.clock.mono();
-        let long: Vec<Spot> = spots.into_iter().filter(|(_, lasts)| *lasts >= STATUS).map(|(spot, _)| spot).collect();
+        let long: Vec<Spot> =
+            spots.into_iter().filter(|(_, lasts)| *lasts >= STATUS).map(|(spot, _)| spot).collect();
         let is_due = written.is_none_or(|at| now.since(at) >= STATUS);
         if !long.is_empty() && is_due && shared.leadership.leads() {
             written = Some(now);

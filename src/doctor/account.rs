@@ -79,26 +79,52 @@ impl Look<'_> {
     /// The selected clusters, and whether what is read of them can be read.
     async fn clusters(&mut self) -> Vec<String> {
         let ecs = &self.session.ecs;
-        let Some(arns) = self.tried("ecs:ListClusters", ecs.list_clusters().await) else { return Vec::new() };
+        let Some(arns) = self.tried("ecs:ListClusters", ecs.list_clusters().await) else {
+            return Vec::new();
+        };
         let names = arns.iter().map(|arn| arn.rsplit('/').next().unwrap_or(arn).to_owned());
         let chosen: Vec<String> = names.filter(|name| self.scope.clusters.matches(name)).collect();
         if chosen.is_empty() {
-            let text = format!("none of the {} clusters here is selected by {}", arns.len(), self.scope.clusters);
-            self.say(Finding::failure(text, "correct `clusters` of this scope, or its region or account"));
+            let text = format!(
+                "none of the {} clusters here is selected by {}",
+                arns.len(),
+                self.scope.clusters
+            );
+            self.say(Finding::failure(
+                text,
+                "correct `clusters` of this scope, or its region or account",
+            ));
         } else {
-            self.say(Finding::note(format!("{} of {} clusters are selected", chosen.len(), arns.len())));
+            self.say(Finding::note(format!(
+                "{} of {} clusters are selected",
+                chosen.len(),
+                arns.len()
+            )));
         }
-        // What nobody has is asked for where there is no cluster: what is allowed shows all the same.
+        // What nobody has is asked for where there is no cluster: what is allowed shows all the
+        // same.
         let first = chosen.first().map_or("ecs-drain-doctor", String::as_str);
         self.tried("ecs:DescribeClusters", ecs.registered_container_instances(first).await);
-        self.tried("ecs:ListContainerInstances", ecs.list_container_instances(first, &[INSTANCE.to_owned()]).await);
+        self.tried(
+            "ecs:ListContainerInstances",
+            ecs.list_container_instances(first, &[INSTANCE.to_owned()]).await,
+        );
         let nobody = [self.arn("container-instance", first)];
-        self.tried("ecs:DescribeContainerInstances", ecs.describe_container_instances(first, &nobody).await);
-        self.tried("ecs:ListTasks", ecs.list_tasks(first, Some(&nobody[0]), Desired::Running).await);
+        self.tried(
+            "ecs:DescribeContainerInstances",
+            ecs.describe_container_instances(first, &nobody).await,
+        );
+        self.tried(
+            "ecs:ListTasks",
+            ecs.list_tasks(first, Some(&nobody[0]), Desired::Running).await,
+        );
         let task = [self.arn("task", first)];
         self.tried("ecs:DescribeTasks", ecs.describe_tasks(first, &task).await);
         self.tried("ecs:GetTaskProtection", ecs.task_protection(first, &task).await);
-        self.tried("ecs:DescribeServices", ecs.service_states(first, &["ecs-drain-doctor".to_owned()]).await);
+        self.tried(
+            "ecs:DescribeServices",
+            ecs.service_states(first, &["ecs-drain-doctor".to_owned()]).await,
+        );
         let deployment = [self.arn("service-deployment", &format!("{first}/ecs-drain-doctor"))];
         self.tried("ecs:DescribeServiceDeployments", ecs.service_deployments(&deployment).await);
         let permit = self.session.permit(&aws::calls::DESCRIBE_SERVICE_REVISIONS).await;
@@ -127,20 +153,21 @@ impl Look<'_> {
         let tasks: Vec<String> = tasks.into_iter().collect();
         let described = ecs.describe_tasks(cluster, &tasks).await?;
         let service = |group: &String| group.strip_prefix("service:").map(str::to_owned);
-        let services = described.found.iter().filter_map(|task| task.group.as_ref().and_then(service));
+        let services =
+            described.found.iter().filter_map(|task| task.group.as_ref().and_then(service));
         let services: Vec<String> = services.collect::<BTreeSet<String>>().into_iter().collect();
         let states = ecs.service_states(cluster, &services).await?;
         let mut stuck = 0;
         for state in &states.found {
             if let Some(cause) = can_never_replace(&state.name, &state.facts) {
                 stuck += 1;
-                let advice =
-                    "let maximumPercent be more than 100, or minimumHealthyPercent less, or give its drains a deadline";
+                let advice = "let maximumPercent be more than 100, or minimumHealthyPercent less, or give its drains a deadline";
                 self.say(Finding::warning(format!("cluster {cluster}: {cause}"), advice));
             }
         }
         if stuck == 0 {
-            let of = if more { format!(", of its first {SAMPLE} instances") } else { String::new() };
+            let of =
+                if more { format!(", of its first {SAMPLE} instances") } else { String::new() };
             let text = format!(
                 "cluster {cluster}: {} instances, {} services{of}: all can be drained",
                 arns.len(),
@@ -154,17 +181,27 @@ impl Look<'_> {
     /// The selected groups and their hooks.
     async fn groups(&mut self) -> Vec<Chosen> {
         let autoscaling = &self.session.autoscaling;
-        self.tried("autoscaling:DescribeAutoScalingInstances", autoscaling.instances(&[INSTANCE.to_owned()]).await);
-        let Some(all) = self.tried("autoscaling:DescribeAutoScalingGroups", autoscaling.groups(None, false).await)
+        self.tried(
+            "autoscaling:DescribeAutoScalingInstances",
+            autoscaling.instances(&[INSTANCE.to_owned()]).await,
+        );
+        let Some(all) = self
+            .tried("autoscaling:DescribeAutoScalingGroups", autoscaling.groups(None, false).await)
         else {
             return Vec::new();
         };
         let count = all.len();
-        let selected: Vec<GroupView> =
-            all.into_iter().filter(|group| self.scope.groups.selects(&group.name, &group.tags)).collect();
+        let selected: Vec<GroupView> = all
+            .into_iter()
+            .filter(|group| self.scope.groups.selects(&group.name, &group.tags))
+            .collect();
         if selected.is_empty() {
-            let text = format!("none of the {count} Auto Scaling groups here is selected by `groups`");
-            self.say(Finding::failure(text, "correct `groups` of this scope, or its region or account"));
+            let text =
+                format!("none of the {count} Auto Scaling groups here is selected by `groups`");
+            self.say(Finding::failure(
+                text,
+                "correct `groups` of this scope, or its region or account",
+            ));
         }
         let first = selected.first().map_or("ecs-drain-doctor", |group| group.name.as_str());
         self.tried("autoscaling:DescribeWarmPool", autoscaling.warm_pool(first).await);
@@ -186,13 +223,17 @@ impl Look<'_> {
             for finding in hooks::judge(&group, &hooks, &self.scope.hooks) {
                 self.say(finding);
             }
-            let ours = hooks.into_iter().find(|hook| hook.terminating && self.scope.hooks.contains(&hook.name));
+            let ours = hooks
+                .into_iter()
+                .find(|hook| hook.terminating && self.scope.hooks.contains(&hook.name));
             chosen.push(Chosen { group, hook: ours.map(|hook| hook.name) });
         }
         if !chosen.is_empty() && chosen.iter().all(|chosen| chosen.hook.is_none()) {
             let names: Vec<&str> = self.scope.hooks.iter().map(String::as_str).collect();
-            let text =
-                format!("no selected group has a configured hook ({}): nothing would be drained", names.join(", "));
+            let text = format!(
+                "no selected group has a configured hook ({}): nothing would be drained",
+                names.join(", ")
+            );
             self.say(Finding::failure(text, "`ecs-drain hooks` prints what puts it there"));
         }
         chosen
@@ -208,23 +249,36 @@ impl Look<'_> {
             self.session.account
         );
         let target_group = own.map_or(nobody.as_str(), String::as_str);
-        self.tried("elasticloadbalancing:DescribeTargetGroups", elbv2.is_network(target_group).await);
-        self.tried("elasticloadbalancing:DescribeTargetHealth", elbv2.target_health(target_group).await);
+        self.tried(
+            "elasticloadbalancing:DescribeTargetGroups",
+            elbv2.is_network(target_group).await,
+        );
+        self.tried(
+            "elasticloadbalancing:DescribeTargetHealth",
+            elbv2.target_health(target_group).await,
+        );
         self.tried(
             "elasticloadbalancing:DescribeTargetGroupAttributes",
             elbv2.deregistration_delay(target_group).await,
         );
         let own = groups.iter().flat_map(|chosen| &chosen.group.classic).next();
         let classic = own.map_or("ecs-drain-doctor", String::as_str);
-        self.tried("elasticloadbalancing:DescribeLoadBalancers", elb.members(&[classic.to_owned()]).await);
-        self.tried("elasticloadbalancing:DescribeLoadBalancerAttributes", elb.draining_timeout(classic).await);
+        self.tried(
+            "elasticloadbalancing:DescribeLoadBalancers",
+            elb.members(&[classic.to_owned()]).await,
+        );
+        self.tried(
+            "elasticloadbalancing:DescribeLoadBalancerAttributes",
+            elb.draining_timeout(classic).await,
+        );
         self.tried(
             "elasticloadbalancing:DescribeInstanceHealth",
             elb.instance_health(classic, &[INSTANCE.to_owned()]).await,
         );
     }
 
-    /// Says whether a call was allowed that this configuration does not need, so that a denial is no mistake.
+    /// Says whether a call was allowed that this configuration does not need, so that a denial is
+    /// no mistake.
     fn unneeded<T>(&mut self, action: &str, when: &str, answer: Result<T, aws::AwsError>) {
         match answer {
             Err(error) if error.class == aws::ErrorClass::Denied => {
@@ -272,11 +326,15 @@ impl Look<'_> {
         let answer = answer.and_then(|mut each| each.pop().map_or(Ok(()), |(_, answer)| answer));
         self.changes_by("ecs:UpdateContainerInstancesState", answer);
         if self.config.policies.stop_standalone_tasks() {
-            let answer = ecs.stop_task(cluster, &self.arn("task", cluster), "ecs-drain doctor").await;
+            let answer =
+                ecs.stop_task(cluster, &self.arn("task", cluster), "ecs-drain doctor").await;
             self.changes_by("ecs:StopTask", answer);
         }
         if self.config.policies.deregister() {
-            self.changes_by("ecs:DeregisterContainerInstance", ecs.deregister(cluster, &nobody[0]).await);
+            self.changes_by(
+                "ecs:DeregisterContainerInstance",
+                ecs.deregister(cluster, &nobody[0]).await,
+            );
         }
     }
 
@@ -295,6 +353,9 @@ impl Look<'_> {
     /// The ARN of something that nobody has.
     fn arn(&self, kind: &str, cluster: &str) -> String {
         let Session { account, region, .. } = self.session;
-        format!("arn:{}:ecs:{region}:{account}:{kind}/{cluster}/{ID}", aws::calls::partition(region))
+        format!(
+            "arn:{}:ecs:{region}:{account}:{kind}/{cluster}/{ID}",
+            aws::calls::partition(region)
+        )
     }
 }

@@ -1,4 +1,5 @@
-//! A group and its lifecycle hooks: whether the ecs-drain hook is there, right, and alone of its kind; and what puts it right.
+//! A group and its lifecycle hooks: whether the ecs-drain hook is there, right, and alone of its
+//! kind; and what puts it right.
 
 use super::Finding;
 use crate::aws::limiter::AUTO_SCALING;
@@ -9,8 +10,8 @@ use ecs_drain_state::ActionResult;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What we advise. An hour reaches Auto Scaling's 48 hours (100 heartbeats) with ease, and an instance waits no longer
-/// than that where no controller runs.
+/// What we advise. An hour reaches Auto Scaling's 48 hours (100 heartbeats) with ease, and an
+/// instance waits no longer than that where no controller runs.
 pub const HEARTBEAT_TIMEOUT: u32 = 3600;
 
 /// With calls that fail for minutes, a shorter timeout (in seconds) can run out.
@@ -23,7 +24,8 @@ const SHORT_WAIT: u32 = 3600;
 pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> Vec<Finding> {
     let name = &group.name;
     let mut findings = Vec::new();
-    let here: Vec<&HookView> = hooks.iter().filter(|hook| hook.terminating && ours.contains(&hook.name)).collect();
+    let here: Vec<&HookView> =
+        hooks.iter().filter(|hook| hook.terminating && ours.contains(&hook.name)).collect();
     match here.as_slice() {
         [] => findings.push(Finding::warning(
             format!("group {name}: none of the configured hooks; its instances terminate undrained"),
@@ -117,13 +119,16 @@ fn finding(group: &str, hook: &HookView, fault: Fault) -> Finding {
             format!("make the heartbeat timeout {HEARTBEAT_TIMEOUT} s"),
         ),
         Fault::Abandons => Finding::warning(
-            format!("group {group}: hook {name} abandons by default; that ends the waits under all other hooks"),
+            format!(
+                "group {group}: hook {name} abandons by default; that ends the waits under all other hooks"
+            ),
             "make its default result CONTINUE; AWS's own default is ABANDON, so it must be given",
         ),
     }
 }
 
-/// What is to be said where a group is so large that its heartbeats take longer than its hook lasts, when all of it goes at once.
+/// What is to be said where a group is so large that its heartbeats take longer than its hook
+/// lasts, when all of it goes at once.
 fn crowd(group: &GroupView, hook: &HookView) -> Option<Finding> {
     let held = |timeout: u32| {
         let rhythm = rhythm(Duration::from_secs(timeout.into()), true);
@@ -210,27 +215,41 @@ mod tests {
 
     fn judged(hooks: &[HookView]) -> Vec<(Verdict, String)> {
         let ours = BTreeSet::from(["ecs-drain".to_owned(), "ecs-drain-2".to_owned()]);
-        judge(&group(), hooks, &ours).into_iter().map(|finding| (finding.verdict, finding.text)).collect()
+        judge(&group(), hooks, &ours)
+            .into_iter()
+            .map(|finding| (finding.verdict, finding.text))
+            .collect()
     }
 
     #[test]
     fn one_hook_of_ours_is_as_it_should_be() {
         assert_eq!(
             judged(&[hook("ecs-drain")]),
-            [(Verdict::Fine, "group web: hook ecs-drain, heartbeat timeout 1h, default result CONTINUE".to_owned())]
+            [(
+                Verdict::Fine,
+                "group web: hook ecs-drain, heartbeat timeout 1h, default result CONTINUE"
+                    .to_owned()
+            )]
         );
     }
 
     #[test]
     fn what_is_wrong_is_said() {
         let launch = HookView { terminating: false, ..hook("ecs-drain") };
-        let short = HookView { heartbeat_timeout_seconds: 30, global_timeout_seconds: 3000, ..hook("ecs-drain") };
+        let short = HookView {
+            heartbeat_timeout_seconds: 30,
+            global_timeout_seconds: 3000,
+            ..hook("ecs-drain")
+        };
         let abandons = HookView { default_result: ActionResult::Abandon, ..hook("ecs-drain") };
         let others = HookView { default_result: ActionResult::Abandon, ..hook("backup") };
         let worst = |hooks: &[HookView]| judged(hooks).into_iter().max();
         let said = |hooks: &[HookView], verdict: Verdict, words: &str| {
             let all = judged(hooks);
-            assert!(all.iter().any(|(v, text)| *v == verdict && text.contains(words)), "{words}: {all:?}");
+            assert!(
+                all.iter().any(|(v, text)| *v == verdict && text.contains(words)),
+                "{words}: {all:?}"
+            );
         };
         said(&[], Verdict::Warning, "none of the configured hooks");
         said(&[launch], Verdict::Warning, "holds launches");
@@ -240,12 +259,34 @@ mod tests {
             "2 configured hooks (ecs-drain, ecs-drain-2)",
         );
         said(std::slice::from_ref(&short), Verdict::Warning, "ends every wait after 50m");
-        let minute = HookView { heartbeat_timeout_seconds: 60, global_timeout_seconds: 6000, ..hook("ecs-drain") };
-        said(&[short], Verdict::Warning, "10 heartbeats a second hold 100 instances under it; the group has 200");
-        assert!(judged(&[minute]).iter().all(|(_, text)| !text.contains("heartbeats a second")), "it holds just these");
+        let minute = HookView {
+            heartbeat_timeout_seconds: 60,
+            global_timeout_seconds: 6000,
+            ..hook("ecs-drain")
+        };
+        said(
+            &[short],
+            Verdict::Warning,
+            "10 heartbeats a second hold 100 instances under it; the group has 200",
+        );
+        assert!(
+            judged(&[minute]).iter().all(|(_, text)| !text.contains("heartbeats a second")),
+            "it holds just these"
+        );
         said(&[abandons], Verdict::Warning, "abandons by default; that ends the waits");
-        said(&[hook("ecs-drain"), others], Verdict::Warning, "hook backup, which has another owner, abandons");
-        said(&[hook("ecs-drain"), hook(ECS_HOOK)], Verdict::Note, "managed instance draining is on");
-        assert_eq!(worst(&[hook("ecs-drain"), hook("backup")]).map(|(verdict, _)| verdict), Some(Verdict::Note));
+        said(
+            &[hook("ecs-drain"), others],
+            Verdict::Warning,
+            "hook backup, which has another owner, abandons",
+        );
+        said(
+            &[hook("ecs-drain"), hook(ECS_HOOK)],
+            Verdict::Note,
+            "managed instance draining is on",
+        );
+        assert_eq!(
+            worst(&[hook("ecs-drain"), hook("backup")]).map(|(verdict, _)| verdict),
+            Some(Verdict::Note)
+        );
     }
 }

@@ -1,8 +1,9 @@
-//! Whether a configuration can work: each scope is tried as it would be used, and what would keep a drain from working,
-//! or from ending, is said with what to do about it. Nothing is changed.
+//! Whether a configuration can work: each scope is tried as it would be used, and what would keep a
+//! drain from working, or from ending, is said with what to do about it. Nothing is changed.
 //!
-//! Whether a call that changes something is allowed cannot be asked of AWS without a permission to ask. So it is made, on
-//! an id that nothing has: IAM's answer comes before that of the service, which then says that there is no such thing.
+//! Whether a call that changes something is allowed cannot be asked of AWS without a permission to
+//! ask. So it is made, on an id that nothing has: IAM's answer comes before that of the service,
+//! which then says that there is no such thing.
 //!
 //! | file | what it looks at |
 //! | --- | --- |
@@ -94,7 +95,8 @@ pub async fn examine(config: &Config, environment: &Environment) -> Vec<Section>
     sections
 }
 
-/// The table in a dry run, whose records are in memory: what fails there keeps nothing from working.
+/// The table in a dry run, whose records are in memory: what fails there keeps nothing from
+/// working.
 fn not_needed(mut table: Section) -> Section {
     for finding in table.findings.iter_mut().filter(|finding| finding.verdict == Verdict::Failure) {
         finding.verdict = Verdict::Note;
@@ -106,7 +108,8 @@ fn not_needed(mut table: Section) -> Section {
 async fn table(config: &Config, environment: &Environment) -> Section {
     let sdk = environment.load(config.table.region.as_deref()).await;
     let region = sdk.region().map(ToString::to_string);
-    let place = format!("table {} in {}", config.table.name, region.as_deref().unwrap_or("no region"));
+    let place =
+        format!("table {} in {}", config.table.name, region.as_deref().unwrap_or("no region"));
     let mut findings = Vec::new();
     if region.is_none() {
         let advice = "set `region` under [table], or AWS_REGION";
@@ -119,7 +122,9 @@ async fn table(config: &Config, environment: &Environment) -> Section {
         Err(error) => {
             findings.push(Finding::broken(format!("{error:#}")));
             // Without a table no other answer would mean anything.
-            if matches!(error, StoreError::Missing { .. }) || error.class() == Some(ErrorClass::Credentials) {
+            if matches!(error, StoreError::Missing { .. })
+                || error.class() == Some(ErrorClass::Credentials)
+            {
                 return Section { place, findings };
             }
         }
@@ -130,10 +135,13 @@ async fn table(config: &Config, environment: &Environment) -> Section {
     }));
     if let Ok(leader) = store.leader().await {
         findings.push(match leader {
-            Some(leader) => {
-                Finding::note(format!("controller {:?} runs: {} holds its lease", config.controller, leader.holder))
+            Some(leader) => Finding::note(format!(
+                "controller {:?} runs: {} holds its lease",
+                config.controller, leader.holder
+            )),
+            None => {
+                Finding::note(format!("no controller {:?} holds its lease now", config.controller))
             }
-            None => Finding::note(format!("no controller {:?} holds its lease now", config.controller)),
         });
     }
     let now = Timestamp::now();
@@ -148,7 +156,8 @@ async fn table(config: &Config, environment: &Environment) -> Section {
     Section { place, findings }
 }
 
-/// What an answer says of a permission. An answer that there is no such thing is one that somebody was allowed to get.
+/// What an answer says of a permission. An answer that there is no such thing is one that somebody
+/// was allowed to get.
 fn permission<T>(action: &str, answer: Result<T, AwsError>) -> Finding {
     match answer {
         Ok(_) => Finding::fine(format!("allowed: {action}")),
@@ -158,7 +167,10 @@ fn permission<T>(action: &str, answer: Result<T, AwsError>) -> Finding {
             }
             ErrorClass::Denied | ErrorClass::Credentials => Finding::broken(format!("{error:#}")),
             ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::Other => {
-                Finding::warning(format!("cannot tell whether {action} is allowed: {error:#}"), "try again")
+                Finding::warning(
+                    format!("cannot tell whether {action} is allowed: {error:#}"),
+                    "try again",
+                )
             }
         },
     }

@@ -1,5 +1,5 @@
-//! What a message of the queue says. Pure, and there is an answer to every body, in time and memory that grow with its
-//! size alone: anyone who may write to the queue can write anything.
+//! What a message of the queue says. Pure, and there is an answer to every body, in time and memory
+//! that grow with its size alone: anyone who may write to the queue can write anything.
 
 use super::wire::{Detail, Envelope, Field, Object, detail_of_lines, lines};
 use jiff::Timestamp;
@@ -11,7 +11,8 @@ const LARGEST_BODY: usize = 1_048_576;
 /// SNS notifications around a message: that of its own topic, and that of whoever forwards it.
 const ENVELOPES: usize = 2;
 
-/// The longest name of a group, hook or cluster. (Source: the API references of Auto Scaling and ECS.)
+/// The longest name of a group, hook or cluster. (Source: the API references of Auto Scaling and
+/// ECS.)
 const LONGEST_NAME: usize = 255;
 
 /// The longest ARN. (Source: IAM API reference, `arnType`.)
@@ -26,11 +27,12 @@ const AUTO_SCALING: &str = "AWS Auto Scaling";
 /// The transition of a termination hook. (Source: Auto Scaling API reference, PutLifecycleHook.)
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
 
-/// What Auto Scaling sends when a hook gets its target: as `Event`, and, by other readers' experience, as
-/// `LifecycleTransition`. (Source: Auto Scaling API reference, PutLifecycleHook.)
+/// What Auto Scaling sends when a hook gets its target: as `Event`, and, by other readers'
+/// experience, as `LifecycleTransition`. (Source: Auto Scaling API reference, PutLifecycleHook.)
 const TEST: &str = "autoscaling:TEST_NOTIFICATION";
 
-/// What happened. Names and ids have the form of names and ids; whether they exist, and are ours, is for AWS to say.
+/// What happened. Names and ids have the form of names and ids; whether they exist, and are ours,
+/// is for AWS to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An instance waits under a termination hook, of ours or not.
@@ -43,9 +45,11 @@ pub enum Event {
         hook: String,
         /// When the notification was sent, if it says so.
         at: Option<Timestamp>,
-        /// Where the instance comes from, in Auto Scaling's word (`AutoScalingGroup`, `WarmPool`), if it is said.
+        /// Where the instance comes from, in Auto Scaling's word (`AutoScalingGroup`, `WarmPool`),
+        /// if it is said.
         origin: Option<String>,
-        /// Where it goes (`EC2`: it is terminated; `WarmPool`, `AutoScalingGroup`: it lives on), if it is said.
+        /// Where it goes (`EC2`: it is terminated; `WarmPool`, `AutoScalingGroup`: it lives on), if
+        /// it is said.
         destination: Option<String>,
     },
     /// Someone made a hook, or gave it another target.
@@ -75,7 +79,8 @@ pub enum Event {
         cluster: String,
         /// ARN of the container instance; none before the task is placed, and on Fargate.
         container_instance: Option<String>,
-        /// The task's ARN. (In accounts with the older form it is without the cluster's name, as is the one above.)
+        /// The task's ARN. (In accounts with the older form it is without the cluster's name, as is
+        /// the one above.)
         task: String,
     },
     /// A container instance is not what it was: status, agent, or room for tasks.
@@ -109,7 +114,8 @@ impl Event {
     }
 }
 
-/// What EC2 does to a spot instance that it takes away. (Source: EC2 user guide, "Spot Instance interruption notices".)
+/// What EC2 does to a spot instance that it takes away. (Source: EC2 user guide, "Spot Instance
+/// interruption notices".)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterruptionAction {
     /// `terminate`.
@@ -153,12 +159,14 @@ pub(super) enum Way {
 
 /// What a message's body says to the controller of this account and region, and how it came.
 ///
-/// The body is an event of EventBridge, a notification of Auto Scaling (JSON, or lines for people), or either of them in
-/// one or two notifications of SNS. Notifications of Auto Scaling name no region: their topic or queue is always in the
-/// group's (source: EC2 Auto Scaling user guide, "Prepare to add a lifecycle hook").
+/// The body is an event of EventBridge, a notification of Auto Scaling (JSON, or lines for people),
+/// or either of them in one or two notifications of SNS. Notifications of Auto Scaling name no
+/// region: their topic or queue is always in the group's (source: EC2 Auto Scaling user guide,
+/// "Prepare to add a lifecycle hook").
 ///
 /// # Errors
-/// When it is none of these, or lacks what such a message always has. Fields that are not read may hold anything.
+/// When it is none of these, or lacks what such a message always has. Fields that are not read may
+/// hold anything.
 pub(super) fn read(body: &str, account: &str, region: &str) -> Result<(Event, Way), Broken> {
     if body.len() > LARGEST_BODY {
         return Err(broken(format!("{} bytes: larger than any message", body.len())));
@@ -195,7 +203,9 @@ impl Ours<'_> {
         }
         let Object(envelope): Object<Envelope> = json(text)?;
         match envelope.sns_type.as_str() {
-            Some("Notification") => return envelope.sns_message.required("Message").map(Layer::Around),
+            Some("Notification") => {
+                return envelope.sns_message.required("Message").map(Layer::Around);
+            }
             Some(kind @ ("SubscriptionConfirmation" | "UnsubscribeConfirmation")) => {
                 return Ok(Layer::Core(not_for_us(format!("{kind} of SNS"))));
             }
@@ -209,8 +219,12 @@ impl Ours<'_> {
                 let Object(detail): Object<Detail> = json(text)?;
                 self.auto_scaling(detail).map(Layer::Core)
             }
-            Some(service) => Ok(Layer::Core(not_for_us(format!("notification of {}", shown(service))))),
-            None => Err(broken("neither an event of EventBridge nor a notification of SNS or Auto Scaling")),
+            Some(service) => {
+                Ok(Layer::Core(not_for_us(format!("notification of {}", shown(service)))))
+            }
+            None => Err(broken(
+                "neither an event of EventBridge nor a notification of SNS or Auto Scaling",
+            )),
         }
     }
 
@@ -226,14 +240,18 @@ impl Ours<'_> {
     fn auto_scaling(&self, detail: Detail) -> Result<Event, Broken> {
         let account = detail.account_id.clone().required("AccountId")?;
         if account != self.account {
-            return Ok(not_for_us(format!("notification of Auto Scaling for account {}", shown(&account))));
+            return Ok(not_for_us(format!(
+                "notification of Auto Scaling for account {}",
+                shown(&account)
+            )));
         }
         let event = detail.event.clone().optional("Event")?;
         if event.as_deref() == Some(TEST) || detail.transition.as_str() == Some(TEST) {
             return Ok(Event::TestNotification { group: group(detail.group)? });
         }
         if let Some(event) = event {
-            // What PutNotificationConfiguration asked for; it tells of terminations too, without any hook.
+            // What PutNotificationConfiguration asked for; it tells of terminations too, without
+            // any hook.
             return Ok(not_for_us(format!("notification {}", shown(&event))));
         }
         let at = detail.time.as_str().and_then(|text| text.parse().ok());
@@ -247,13 +265,21 @@ impl Ours<'_> {
         let region = envelope.region.required("region")?;
         let what = format!("{} of {}", shown(&kind), shown(&source));
         if account != self.account || region != self.region {
-            return Ok(not_for_us(format!("{what}, account {}, region {}", shown(&account), shown(&region))));
+            return Ok(not_for_us(format!(
+                "{what}, account {}, region {}",
+                shown(&account),
+                shown(&region)
+            )));
         }
-        let detail = || envelope.detail.map(|Object(detail)| detail).ok_or_else(|| broken("no detail"));
+        let detail =
+            || envelope.detail.map(|Object(detail)| detail).ok_or_else(|| broken("no detail"));
         match (source.as_str(), kind.as_str()) {
             ("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action") => {
                 // Nothing is made of the time, so it need not be one.
-                lifecycle_action(detail()?, envelope.time.as_str().and_then(|text| text.parse().ok()))
+                lifecycle_action(
+                    detail()?,
+                    envelope.time.as_str().and_then(|text| text.parse().ok()),
+                )
             }
             ("aws.ec2", "EC2 Spot Instance Interruption Warning") => {
                 let detail = detail()?;
@@ -268,12 +294,16 @@ impl Ours<'_> {
                     at: time("time", envelope.time)?,
                 })
             }
-            ("aws.ec2", "EC2 Instance Rebalance Recommendation") => Ok(Event::RebalanceRecommendation {
-                instance_id: instance("instance-id", detail()?.spot_instance)?,
-                at: time("time", envelope.time)?,
-            }),
+            ("aws.ec2", "EC2 Instance Rebalance Recommendation") => {
+                Ok(Event::RebalanceRecommendation {
+                    instance_id: instance("instance-id", detail()?.spot_instance)?,
+                    at: time("time", envelope.time)?,
+                })
+            }
             ("aws.ecs", "ECS Task State Change") => self.task(detail()?),
-            ("aws.ecs", "ECS Container Instance State Change") => self.container_instance(detail()?),
+            ("aws.ecs", "ECS Container Instance State Change") => {
+                self.container_instance(detail()?)
+            }
             _ => Ok(not_for_us(what)),
         }
     }
@@ -282,7 +312,9 @@ impl Ours<'_> {
         let container_instance = detail.container_instance.optional("containerInstanceArn")?;
         Ok(Event::TaskChanged {
             cluster: self.cluster(detail.cluster)?,
-            container_instance: container_instance.map(|arn| self.container_instance_arn(arn)).transpose()?,
+            container_instance: container_instance
+                .map(|arn| self.container_instance_arn(arn))
+                .transpose()?,
             task: self.ecs_arn("taskArn", detail.task.required("taskArn")?, "task/")?,
         })
     }
@@ -293,7 +325,8 @@ impl Ours<'_> {
         Ok(Event::ContainerInstanceChanged {
             cluster: self.cluster(detail.cluster)?,
             container_instance: self.container_instance_arn(container_instance)?,
-            // Machines that are not of EC2 register as container instances too, with ids of another form.
+            // Machines that are not of EC2 register as container instances too, with ids of another
+            // form.
             instance_id: machine.filter(|id| is_instance_id(id)),
         })
     }
@@ -320,12 +353,17 @@ impl Ours<'_> {
                 is_partition(partition)
                     && *region == self.region
                     && *account == self.account
-                    && resource.strip_prefix(kind).is_some_and(|id| !id.is_empty() && id.bytes().all(is_of_an_id))
+                    && resource
+                        .strip_prefix(kind)
+                        .is_some_and(|id| !id.is_empty() && id.bytes().all(is_of_an_id))
             }
             _ => false,
         };
         if arn.len() > LONGEST_ARN || !ours(&parts) {
-            return Err(broken(format!("{field} is no {kind}… of this account and region: {}", shown(&arn))));
+            return Err(broken(format!(
+                "{field} is no {kind}… of this account and region: {}",
+                shown(&arn)
+            )));
         }
         Ok(arn)
     }
@@ -337,7 +375,9 @@ fn lifecycle_action(detail: Detail, at: Option<Timestamp>) -> Result<Event, Brok
     if transition != TERMINATING {
         return Ok(not_for_us(format!("lifecycle action of transition {}", shown(&transition))));
     }
-    let place = |field: &str, value: Field| value.optional(field)?.map(|text| name(field, text)).transpose();
+    let place = |field: &str, value: Field| {
+        value.optional(field)?.map(|text| name(field, text)).transpose()
+    };
     Ok(Event::LifecycleAction {
         instance_id: instance("EC2InstanceId", detail.instance)?,
         group: group(detail.group)?,
@@ -372,13 +412,18 @@ impl Field {
 /// An EC2 instance's id.
 fn instance(field: &str, value: Field) -> Result<String, Broken> {
     let id = value.required(field)?;
-    if is_instance_id(&id) { Ok(id) } else { Err(broken(format!("{field} is no id of an instance: {}", shown(&id)))) }
+    if is_instance_id(&id) {
+        Ok(id)
+    } else {
+        Err(broken(format!("{field} is no id of an instance: {}", shown(&id))))
+    }
 }
 
 /// Eight or seventeen hexadecimal digits. (Source: EC2 user guide, "Resource IDs".)
 fn is_instance_id(text: &str) -> bool {
     let digits = text.strip_prefix("i-").unwrap_or_default();
-    matches!(digits.len(), 8 | 17) && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+    matches!(digits.len(), 8 | 17)
+        && digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
 fn group(value: Field) -> Result<String, Broken> {
@@ -388,7 +433,8 @@ fn group(value: Field) -> Result<String, Broken> {
 
 /// What may be the name of something of Auto Scaling.
 fn name(field: &str, name: String) -> Result<String, Broken> {
-    if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control)
+    {
         return Err(broken(format!("{field} is no name: {}", shown(&name))));
     }
     Ok(name)
@@ -399,12 +445,15 @@ fn time(field: &str, value: Field) -> Result<Timestamp, Broken> {
     text.parse().map_err(|_| broken(format!("{field} is no time: {}", shown(&text))))
 }
 
-/// `aws`, `aws-us-gov`, `aws-cn` and their like. (Source: IAM user guide, "Amazon Resource Names (ARNs)".)
+/// `aws`, `aws-us-gov`, `aws-cn` and their like. (Source: IAM user guide, "Amazon Resource Names
+/// (ARNs)".)
 fn is_partition(text: &str) -> bool {
-    text.starts_with("aws") && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    text.starts_with("aws")
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// What ids and names of ECS are made of, and the slashes between them. (Source: ECS API reference, CreateCluster.)
+/// What ids and names of ECS are made of, and the slashes between them. (Source: ECS API reference,
+/// CreateCluster.)
 fn is_of_an_id(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/')
 }

@@ -134,7 +134,10 @@ fn assert_fit(read: &Result<Event, Broken>) {
             assert!((1..=255).contains(&group.chars().count()));
             vec![]
         }
-        Ok(Event::SpotInterruption { instance_id, .. } | Event::RebalanceRecommendation { instance_id, .. }) => {
+        Ok(
+            Event::SpotInterruption { instance_id, .. }
+            | Event::RebalanceRecommendation { instance_id, .. },
+        ) => {
             vec![instance_id]
         }
         Ok(Event::TaskChanged { cluster, container_instance, task }) => {
@@ -181,7 +184,12 @@ fn every_message_is_read_in_every_way_that_it_arrives() {
         assert_eq!(ours(sample.text), event, "{}", sample.file);
         assert_eq!(ours(&in_sns(sample.text)), of_a_topic, "{} in SNS", sample.file);
         if !sample.file.ends_with(".sns.json") {
-            assert_eq!(ours(&in_sns(&in_sns(sample.text))), of_a_topic, "{} in SNS twice", sample.file);
+            assert_eq!(
+                ours(&in_sns(&in_sns(sample.text))),
+                of_a_topic,
+                "{} in SNS twice",
+                sample.file
+            );
         }
         if sample.is_json() {
             assert_eq!(ours(&sample.value().to_string()), event, "{} on one line", sample.file);
@@ -220,7 +228,12 @@ fn another_account_or_region_is_not_ours() {
     // Ours, about something of another account.
     let text = include_str!("../../tests/all/events/task.eventbridge.json");
     let text = text.replace("123456789012:task/", "210987654321:task/");
-    assert!(ours(&text).unwrap_err().why.starts_with("taskArn is no task/… of this account and region: arn:aws:ecs:"));
+    assert!(
+        ours(&text)
+            .unwrap_err()
+            .why
+            .starts_with("taskArn is no task/… of this account and region: arn:aws:ecs:")
+    );
 }
 
 #[test]
@@ -232,7 +245,10 @@ fn an_arn_of_no_partition_is_broken() {
     }
     for partition in ["", "Aws", "aw\u{fffd}", "\\u001b[31maws", "aws aws", "aws/"] {
         let text = text.replace("\"arn:aws:", &format!("\"arn:{partition}:"));
-        assert!(ours(&text).unwrap_err().why.starts_with("clusterArn is no cluster/"), "{partition}");
+        assert!(
+            ours(&text).unwrap_err().why.starts_with("clusterArn is no cluster/"),
+            "{partition}"
+        );
     }
 }
 
@@ -257,7 +273,11 @@ fn places(value: &Value, here: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                places(value, &format!("{here}/{}", key.replace('~', "~0").replace('/', "~1")), found);
+                places(
+                    value,
+                    &format!("{here}/{}", key.replace('~', "~0").replace('/', "~1")),
+                    found,
+                );
             }
         }
         Value::Array(list) => {
@@ -358,8 +378,11 @@ fn what_is_needed_must_be_there_and_what_is_not_may_be_anything() {
 #[test]
 fn what_is_huge_or_deep_is_skipped_or_refused() {
     let long = "x".repeat(1_000_000);
-    let in_every_place =
-        ["terminating.sns.json", "terminating.auto-scaling.json", "spot-interruption.eventbridge.json"];
+    let in_every_place = [
+        "terminating.sns.json",
+        "terminating.auto-scaling.json",
+        "spot-interruption.eventbridge.json",
+    ];
     for sample in samples().into_iter().filter(|sample| in_every_place.contains(&sample.file)) {
         let mut all = Vec::new();
         places(&sample.value(), "", &mut all);
@@ -370,8 +393,11 @@ fn what_is_huge_or_deep_is_skipped_or_refused() {
         }
     }
     let spot = include_str!("../../tests/all/events/spot-interruption.eventbridge.json");
-    let deep = |open: &str, close: &str| format!("{}0{}", open.repeat(10_000), close.repeat(10_000));
-    for (open, close) in [("[", "]"), (r#"{"a":"#, "}"), (r#"{"detail":"#, "}"), (r#"{"detail":[{"source":"#, "}]}")] {
+    let deep =
+        |open: &str, close: &str| format!("{}0{}", open.repeat(10_000), close.repeat(10_000));
+    for (open, close) in
+        [("[", "]"), (r#"{"a":"#, "}"), (r#"{"detail":"#, "}"), (r#"{"detail":[{"source":"#, "}]}")]
+    {
         let deep = deep(open, close);
         assert!(ours(&deep).is_err());
         for name in ["resources", "else"] {
@@ -379,7 +405,11 @@ fn what_is_huge_or_deep_is_skipped_or_refused() {
             assert!(matches!(ours(&text), Ok(Event::SpotInterruption { .. })), "{open}");
         }
         for name in ["source", "time"] {
-            let text = spot.replacen(&format!(r#""{name}": "#), &format!(r#""{name}":{deep},"other":"#), 1);
+            let text = spot.replacen(
+                &format!(r#""{name}": "#),
+                &format!(r#""{name}":{deep},"other":"#),
+                1,
+            );
             assert!(ours(&text).is_err(), "{open}");
         }
     }
@@ -393,7 +423,8 @@ fn what_is_huge_or_deep_is_skipped_or_refused() {
 
 #[test]
 fn envelopes_in_envelopes_end() {
-    let mut text = include_str!("../../tests/all/events/spot-interruption.eventbridge.json").to_owned();
+    let mut text =
+        include_str!("../../tests/all/events/spot-interruption.eventbridge.json").to_owned();
     for n in 1..=5 {
         text = in_sns(&text);
         assert_eq!(ours(&text).is_ok(), n <= 2, "{n}");
@@ -404,7 +435,8 @@ fn envelopes_in_envelopes_end() {
 #[test]
 fn what_is_ambiguous_or_nothing_that_we_know_is_broken() {
     let spot = include_str!("../../tests/all/events/spot-interruption.eventbridge.json");
-    let twice = spot.replace(r#""instance-id""#, r#""instance-id": "i-0123456789abcdef1", "instance-id""#);
+    let twice =
+        spot.replace(r#""instance-id""#, r#""instance-id": "i-0123456789abcdef1", "instance-id""#);
     assert!(ours(&twice).unwrap_err().why.contains("duplicate field"));
     let lines = include_str!("../../tests/all/events/terminating.auto-scaling.txt");
     // Metadata of a hook can hold line breaks.
@@ -431,7 +463,10 @@ fn what_is_ambiguous_or_nothing_that_we_know_is_broken() {
     ] {
         assert!(ours(text).is_err(), "{text}: {:?}", ours(text));
     }
-    assert_eq!(ours(r#"{"Service": "Amazon S3", "Event": "s3:TestEvent"}"#), Ok(ignored("notification of Amazon S3")));
+    assert_eq!(
+        ours(r#"{"Service": "Amazon S3", "Event": "s3:TestEvent"}"#),
+        Ok(ignored("notification of Amazon S3"))
+    );
 }
 
 #[test]
@@ -444,7 +479,10 @@ fn an_action_that_ec2_adds_is_an_interruption_too() {
         ("evaporate", InterruptionAction::Other),
     ] {
         let read = ours(&spot.replace("terminate", word)).unwrap();
-        assert!(matches!(read, Event::SpotInterruption { action: a, .. } if a == action), "{read:?}");
+        assert!(
+            matches!(read, Event::SpotInterruption { action: a, .. } if a == action),
+            "{read:?}"
+        );
         assert_eq!(action.as_str() == word, action != InterruptionAction::Other);
     }
 }
@@ -458,15 +496,22 @@ fn a_machine_of_another_kind_has_no_instance_id() {
 
 #[test]
 fn labels_are_distinct() {
-    let names: std::collections::BTreeSet<&str> = samples().iter().map(|sample| sample.event.name()).collect();
+    let names: std::collections::BTreeSet<&str> =
+        samples().iter().map(|sample| sample.event.name()).collect();
     assert_eq!(names.len(), 7);
 }
 
 #[test]
 fn a_warning_is_fresh_for_ten_minutes() {
     let now = at("2026-03-28T00:12:37Z");
-    for (seconds, fresh) in [(0, true), (120, true), (600, true), (601, false), (-600, true), (-601, false)] {
-        assert_eq!(is_fresh(now - SignedDuration::from_secs(seconds), now), fresh, "{seconds} s old");
+    for (seconds, fresh) in
+        [(0, true), (120, true), (600, true), (601, false), (-600, true), (-601, false)]
+    {
+        assert_eq!(
+            is_fresh(now - SignedDuration::from_secs(seconds), now),
+            fresh,
+            "{seconds} s old"
+        );
     }
     assert!(!is_fresh(Timestamp::MIN, Timestamp::MAX));
     assert!(!is_fresh(Timestamp::MAX, Timestamp::MIN));

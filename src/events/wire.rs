@@ -1,5 +1,5 @@
-//! The JSON that services send, as far as it is needed: what has no name here is skipped without being kept, however much
-//! of it there is and however deeply it is nested.
+//! The JSON that services send, as far as it is needed: what has no name here is skipped without
+//! being kept, however much of it there is and however deeply it is nested.
 
 use serde::Deserialize;
 use serde::de::value::{Error as LineError, MapAccessDeserializer, MapDeserializer};
@@ -101,13 +101,15 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Envelope {
-    /// SNS: which kind of message. (Source: SNS developer guide, "HTTP/HTTPS notification JSON format".)
+    /// SNS: which kind of message. (Source: SNS developer guide, "HTTP/HTTPS notification JSON
+    /// format".)
     #[serde(rename = "Type")]
     pub sns_type: Field,
     /// SNS: what was published.
     #[serde(rename = "Message")]
     pub sns_message: Field,
-    /// EventBridge: the service. (Source: EventBridge events reference, "AWS service event metadata".)
+    /// EventBridge: the service. (Source: EventBridge events reference, "AWS service event
+    /// metadata".)
     pub source: Field,
     /// EventBridge: what happened.
     #[serde(rename = "detail-type")]
@@ -125,15 +127,17 @@ pub(super) struct Envelope {
     pub service: Field,
 }
 
-/// The fields of what happened, of all kinds that are read. Auto Scaling sends the same ones to EventBridge in `detail`,
-/// and to SNS and SQS as the whole message. (Source: EC2 Auto Scaling user guide, "Prepare to add a lifecycle hook".)
+/// The fields of what happened, of all kinds that are read. Auto Scaling sends the same ones to
+/// EventBridge in `detail`, and to SNS and SQS as the whole message. (Source: EC2 Auto Scaling user
+/// guide, "Prepare to add a lifecycle hook".)
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Detail {
     /// Auto Scaling, to SNS and SQS: the account.
     #[serde(rename = "AccountId")]
     pub account_id: Field,
-    /// Auto Scaling, to SNS and SQS: which notification this is, if it is not of a lifecycle action.
+    /// Auto Scaling, to SNS and SQS: which notification this is, if it is not of a lifecycle
+    /// action.
     #[serde(rename = "Event")]
     pub event: Field,
     /// Auto Scaling, to SNS and SQS: when it was sent.
@@ -177,10 +181,13 @@ pub(super) struct Detail {
     pub task: Field,
 }
 
-/// The lines `Name: value` of the form in which Auto Scaling writes to people, and which the API reference promises for
-/// SNS (source: PutLifecycleHook, "email key-value pair format"), where JSON is what comes today.
+/// The lines `Name: value` of the form in which Auto Scaling writes to people, and which the API
+/// reference promises for SNS (source: PutLifecycleHook, "email key-value pair format"), where JSON
+/// is what comes today.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim(), value.trim()))
+    text.lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.trim(), value.trim()))
 }
 
 /// What these lines say; a name that comes twice is an error, as it is in JSON.

@@ -1,4 +1,5 @@
-//! The reads that drains want: how they go for each drain, and a queue for each kind, in the order in which they are due.
+//! The reads that drains want: how they go for each drain, and a queue for each kind, in the order
+//! in which they are due.
 
 use super::{Choice, Slot, Slots, backoff};
 use ecs_drain_state::{Class, Kind, Mono, Need};
@@ -8,17 +9,20 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How many drains of a cluster share the call that reads their status, for it to cost next to nothing.
+/// How many drains of a cluster share the call that reads their status, for it to cost next to
+/// nothing.
 const MANY: u32 = 50;
 
-/// How far apart they are for each hundred drains of all, lest they take the whole rate; and at most, since a gap of 90 s costs more.
+/// How far apart they are for each hundred drains of all, lest they take the whole rate; and at
+/// most, since a gap of 90 s costs more.
 const SPACING: Duration = Duration::from_millis(700);
 const SPACED_AT_MOST: Duration = Duration::from_secs(70);
 
 /// From one read of a drain's status to the next, at least.
 const REST: Duration = Duration::from_secs(1);
 
-/// How much sooner such a call is due than it is wanted, and so is one that can end a drain: before what has waited for long.
+/// How much sooner such a call is due than it is wanted, and so is one that can end a drain: before
+/// what has waited for long.
 const AHEAD: Duration = Duration::from_secs(600);
 
 /// From when a read is wanted, and when it is due.
@@ -55,16 +59,24 @@ pub(super) struct Reads {
 impl Reads {
     /// When a read that a drain needs is made.
     ///
-    /// One call reads the status of a hundred drains of a cluster: the more there are, the less it is for each. Where it is next
-    /// to nothing, it goes before what others have waited for: a status that is late costs each of them a list.
+    /// One call reads the status of a hundred drains of a cluster: the more there are, the less it
+    /// is for each. Where it is next to nothing, it goes before what others have waited for: a
+    /// status that is late costs each of them a list.
     pub(super) fn when(&self, kind: Kind, need: Need, around: Around, now: Mono) -> Wanted {
         let patience = need.class.patience();
-        let is_shared = kind == Kind::Status && around.in_cluster.is_some_and(|drains| drains >= MANY);
+        let is_shared =
+            kind == Kind::Status && around.in_cluster.is_some_and(|drains| drains >= MANY);
         let shows = kind == Kind::Status && matches!(need.class, Class::Show | Class::Later);
-        let spacing = SPACING.saturating_mul(u32::try_from(around.drains / 100).unwrap_or(u32::MAX));
-        let spaced = if is_shared && shows { self.ended + spacing.min(SPACED_AT_MOST) } else { Mono::START };
+        let spacing =
+            SPACING.saturating_mul(u32::try_from(around.drains / 100).unwrap_or(u32::MAX));
+        let spaced =
+            if is_shared && shows { self.ended + spacing.min(SPACED_AT_MOST) } else { Mono::START };
         // One that showed a time before the last one says nothing, and the next can be as old.
-        let rested = if kind == Kind::Status && self.ended > Mono::START { self.ended + REST } else { Mono::START };
+        let rested = if kind == Kind::Status && self.ended > Mono::START {
+            self.ended + REST
+        } else {
+            Mono::START
+        };
         let from = need.from.max(self.not_before).max(spaced).max(rested);
         let due = match (need.class, around.in_cluster) {
             (Class::Spot | Class::Last, _) => from.before(AHEAD),
@@ -74,10 +86,13 @@ impl Reads {
             (Class::Begun | Class::Begin, _) => need.due.max(from),
             _ => need.due.max(around.known + patience).max(from),
         };
-        // What the last read did not give, others go before; but not where each read gives a part of what a drain lacks last.
+        // What the last read did not give, others go before; but not where each read gives a part
+        // of what a drain lacks last.
         let again = self.ended > need.from && !is_shared && need.class != Class::Last;
-        let due = if again { due.max(self.ended + patience.min(Class::Show.patience())) } else { due };
-        // What has been wanted for a while has waited for as long, although it is decided anew again and again.
+        let due =
+            if again { due.max(self.ended + patience.min(Class::Show.patience())) } else { due };
+        // What has been wanted for a while has waited for as long, although it is decided anew
+        // again and again.
         let waited = self.wanted.filter(|before| before.from <= now && from <= now);
         Wanted { from, due: waited.map_or(due, |before| before.due.min(due)) }
     }
@@ -157,7 +172,11 @@ impl Queues {
     /// When the next is wanted; None while none is.
     pub(super) fn next(&self, kind: Kind) -> Option<Mono> {
         let queue = self.of(kind);
-        if queue.ready.is_empty() { queue.later.first().map(|(from, _)| *from) } else { Some(Mono::START) }
+        if queue.ready.is_empty() {
+            queue.later.first().map(|(from, _)| *from)
+        } else {
+            Some(Mono::START)
+        }
     }
 
     /// When the most urgent of those that are wanted now is due.
@@ -167,8 +186,8 @@ impl Queues {
         queue.ready.first().map(|(due, _)| *due)
     }
 
-    /// The drains that `choose` takes, of those that want this read now, the most urgent first, and then of those that will,
-    /// up to `soon` from now.
+    /// The drains that `choose` takes, of those that want this read now, the most urgent first, and
+    /// then of those that will, up to `soon` from now.
     pub(super) fn pick(
         &self,
         kind: Kind,

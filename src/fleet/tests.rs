@@ -57,17 +57,26 @@ fn wants(kind: Kind, from: u64, class: Class) -> Needs {
     needs
 }
 
-/// One call serves a hundred drains of a cluster: a drain that is alone in its cluster waits for as long as it can.
+/// One call serves a hundred drains of a cluster: a drain that is alone in its cluster waits for as
+/// long as it can.
 #[test]
 fn a_status_that_many_share_is_due_sooner() {
     for (drains, due) in [(1, 440), (10, 116), (49, 87)] {
         let (fleet, key) = fleet_of(drains);
         fleet.plan(&key, wants(Kind::Status, 80, Class::Show), at(1000), at(30));
-        assert_eq!(fleet.next_due(Kind::Status, at(90)).map(|at| at.since_start().as_secs()), Some(due), "{drains}");
+        assert_eq!(
+            fleet.next_due(Kind::Status, at(90)).map(|at| at.since_start().as_secs()),
+            Some(due),
+            "{drains}"
+        );
     }
     let (fleet, key) = fleet_of(50);
     fleet.plan(&key, wants(Kind::Status, 800, Class::Show), at(1000), at(30));
-    assert_eq!(fleet.next_due(Kind::Status, at(800)), Some(at(200)), "before what has waited for ten minutes");
+    assert_eq!(
+        fleet.next_due(Kind::Status, at(800)),
+        Some(at(200)),
+        "before what has waited for ten minutes"
+    );
     // Drains that have ended do not count.
     let (fleet, key) = fleet_of(10);
     for n in 1..10 {
@@ -77,8 +86,8 @@ fn a_status_that_many_share_is_due_sooner() {
     assert_eq!(fleet.next_due(Kind::Status, at(50)), Some(at(400)));
 }
 
-/// A need keeps its due time while its drain is decided again. After a read that did not satisfy it, the time counts from
-/// that read.
+/// A need keeps its due time while its drain is decided again. After a read that did not satisfy
+/// it, the time counts from that read.
 #[test]
 fn a_read_is_due_since_it_was_wanted() {
     let (fleet, key) = fleet_of(1);
@@ -111,8 +120,9 @@ fn a_read_that_fails_is_wanted_later() {
     }
 }
 
-/// A look at one balancer is one of several that a drain lacks last: it is given all of them before another drain is. Else,
-/// where there are more balancers than can be asked in the time that a look lasts, none would ever have all.
+/// A look at one balancer is one of several that a drain lacks last: it is given all of them before
+/// another drain is. Else, where there are more balancers than can be asked in the time that a look
+/// lasts, none would ever have all.
 #[test]
 fn a_drain_is_given_all_that_it_lacks_last() {
     let (fleet, key) = fleet_of(1);
@@ -124,8 +134,8 @@ fn a_drain_is_given_all_that_it_lacks_last() {
     }
 }
 
-/// A read that can end a drain goes before one that has waited for ten minutes. The more drains share a status call, the
-/// less often it is made.
+/// A read that can end a drain goes before one that has waited for ten minutes. The more drains
+/// share a status call, the less often it is made.
 #[test]
 fn what_ends_a_drain_goes_first() {
     let (fleet, key) = fleet_of(1);
@@ -137,6 +147,10 @@ fn what_ends_a_drain_goes_first() {
         assert_eq!(fleet.pick_first(Kind::Status, at(980)), Some(key.clone()));
         fleet.end_read(Kind::Status, &key, at(1000), false);
         fleet.plan(&key, wants(Kind::Status, 1000, Class::Show), at(2000), at(1000));
-        assert_eq!(fleet.next(Kind::Status).map(|at| at.since_start().as_secs()), Some(from), "{drains}");
+        assert_eq!(
+            fleet.next(Kind::Status).map(|at| at.since_start().as_secs()),
+            Some(from),
+            "{drains}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What is to be done, by kind and by when it may be sent: who looks for the next does not look through all drains.
+//! What is to be done, by kind and by when it may be sent: who looks for the next does not look
+//! through all drains.
 
 use super::{Slot, backoff};
 use ecs_drain_state::facts::Facts;
@@ -11,10 +12,12 @@ use std::time::Duration;
 /// How soon what was done is done again where nothing came of it.
 const SENT: Duration = Duration::from_secs(10);
 
-/// The same for a container instance's state, where it is not read before: at hundreds of clusters that takes minutes.
+/// The same for a container instance's state, where it is not read before: at hundreds of clusters
+/// that takes minutes.
 const CHANGED: Duration = Duration::from_secs(120);
 
-/// A kind of action. Each has workers of its own, so that many of one kind do not hold up the others.
+/// A kind of action. Each has workers of its own, so that many of one kind do not hold up the
+/// others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Work {
     /// A container instance's state is set.
@@ -55,7 +58,8 @@ pub(super) struct Dispatch {
     failures: u32,
     /// When an action may be sent again at the soonest.
     not_before: Mono,
-    /// What was sent lately, and when: it is not sent again before there was time to see what came of it.
+    /// What was sent lately, and when: it is not sent again before there was time to see what came
+    /// of it.
     sent: Vec<(Action, Mono)>,
     /// Where it stands in the list.
     listed: Vec<(Work, Mono)>,
@@ -73,16 +77,22 @@ impl Dispatch {
         (self.failures, self.not_before) = (0, Mono::START);
     }
 
-    /// Forgets what may be done again: its time is over, or a read that began late enough shows that nothing came of it.
+    /// Forgets what may be done again: its time is over, or a read that began late enough shows
+    /// that nothing came of it.
     pub(super) fn forget_old(&mut self, facts: &Facts, now: Mono) {
         self.sent.retain(|(action, at)| match action {
-            Action::SetDraining { container_instance, .. } | Action::SetActive { container_instance, .. } => {
-                let read = facts.of(container_instance).and_then(|one| one.sight.as_ref()).map(|(read, _)| *read);
+            Action::SetDraining { container_instance, .. }
+            | Action::SetActive { container_instance, .. } => {
+                let read = facts
+                    .of(container_instance)
+                    .and_then(|one| one.sight.as_ref())
+                    .map(|(read, _)| *read);
                 now < *at + CHANGED && read.is_none_or(|read| read.began < *at + SENT)
             }
-            Action::StopTask { .. } | Action::Deregister { .. } | Action::Terminate { .. } | Action::Complete(_) => {
-                now < *at + SENT
-            }
+            Action::StopTask { .. }
+            | Action::Deregister { .. }
+            | Action::Terminate { .. }
+            | Action::Complete(_) => now < *at + SENT,
         });
     }
 
@@ -108,7 +118,8 @@ impl Todo {
         for (work, at) in slot.dispatch.listed.drain(..) {
             todo.remove(&(work, at, slot.key.clone()));
         }
-        slot.dispatch.since = if slot.actions.is_empty() { None } else { slot.dispatch.since.or(Some(now)) };
+        slot.dispatch.since =
+            if slot.actions.is_empty() { None } else { slot.dispatch.since.or(Some(now)) };
         for work in Work::ALL {
             let mine = slot.actions.iter().filter(|action| Work::of(action) == work);
             if let Some(at) = mine.map(|action| slot.dispatch.from(action)).min() {
@@ -118,7 +129,8 @@ impl Todo {
         }
     }
 
-    /// The first drain that has such work now, and nothing under way, for which `choose` finds an action.
+    /// The first drain that has such work now, and nothing under way, for which `choose` finds an
+    /// action.
     pub(super) fn first<'s, T>(
         &self,
         work: Work,
@@ -129,8 +141,11 @@ impl Todo {
         let todo = self.0.borrow();
         let from = (work, Mono::START, Rc::default());
         for (_, _, key) in todo.range(from..).take_while(|(of, at, _)| *of == work && *at <= now) {
-            let Some(slot) = slot(key).filter(|slot| !slot.acting && !slot.committing) else { continue };
-            let mut mine = slot.actions.iter().filter(|a| Work::of(a) == work && slot.dispatch.from(a) <= now);
+            let Some(slot) = slot(key).filter(|slot| !slot.acting && !slot.committing) else {
+                continue;
+            };
+            let mut mine =
+                slot.actions.iter().filter(|a| Work::of(a) == work && slot.dispatch.from(a) <= now);
             if let Some(chosen) = mine.find_map(|action| choose(key, slot, action)) {
                 return Some(chosen);
             }

@@ -1,11 +1,12 @@
 //! What people may ask for, as the keys of the items that they may write.
 //!
-//! A request's key has the verb and the cluster (`request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`), a pause's the cluster
-//! alone (`pause/CONTROLLER/ACCOUNT/REGION/CLUSTER`): it is paused by writing the item, and resumed by deleting it. What a
-//! `drain` ends with is in no key.
+//! A request's key has the verb and the cluster
+//! (`request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`), a pause's the cluster alone
+//! (`pause/CONTROLLER/ACCOUNT/REGION/CLUSTER`): it is paused by writing the item, and resumed by
+//! deleting it. What a `drain` ends with is in no key.
 //!
-//! IAM's `*` matches slashes too. That opens nothing: a request whose parts have slashes in them is refused, and a pause of
-//! such a cluster pauses nothing.
+//! IAM's `*` matches slashes too. That opens nothing: a request whose parts have slashes in them is
+//! refused, and a pause of such a cluster pauses nothing.
 
 use super::Need;
 use clap::ValueEnum;
@@ -78,7 +79,8 @@ impl May {
                 ([], "*") => keys.push(format!("request/{controller}/*")),
                 ([], verb) => keys.push(format!("request/{controller}/{verb}/*")),
                 (clusters, verb) => {
-                    let of = |cluster: &String| format!("request/{controller}/{verb}/*/*/{cluster}/*");
+                    let of =
+                        |cluster: &String| format!("request/{controller}/{verb}/*/*/{cluster}/*");
                     keys.extend(clusters.iter().map(of));
                 }
             }
@@ -97,7 +99,9 @@ impl May {
     fn pauses(&self, controller: &str) -> Vec<String> {
         match self.clusters.as_slice() {
             [] => vec![format!("pause/{controller}/*")],
-            clusters => clusters.iter().map(|cluster| format!("pause/{controller}/*/*/{cluster}")).collect(),
+            clusters => {
+                clusters.iter().map(|cluster| format!("pause/{controller}/*/*/{cluster}")).collect()
+            }
         }
     }
 }

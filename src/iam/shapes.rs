@@ -5,13 +5,15 @@ use crate::aws::calls::{self, Call};
 /// What needs a statement. A policy leaves out those of what is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// Every controller, in each of its accounts; it changes nothing, and is all that a dry run needs.
+    /// Every controller, in each of its accounts; it changes nothing, and is all that a dry run
+    /// needs.
     Look,
     /// Every controller that does more than look.
     Act,
     /// Every controller, in the account of its table.
     Table,
-    /// Drains that end with a termination: an operator's with `--then terminate`, and a policy with `rebalance = "terminate"`.
+    /// Drains that end with a termination: an operator's with `--then terminate`, and a policy with
+    /// `rebalance = "terminate"`.
     Termination,
     /// A policy with `standalone_tasks = { stop_after = … }`.
     StopAfter,
@@ -126,7 +128,12 @@ pub const SHAPES: &[Shape] = &[
         on: On::Tasks,
         calls: &[&calls::DESCRIBE_TASKS, &calls::GET_TASK_PROTECTION],
     },
-    Shape { sid: "ReadServices", need: Need::Look, on: On::Services, calls: &[&calls::DESCRIBE_SERVICES] },
+    Shape {
+        sid: "ReadServices",
+        need: Need::Look,
+        on: On::Services,
+        calls: &[&calls::DESCRIBE_SERVICES],
+    },
     Shape {
         sid: "ReadServiceRevisions",
         need: Need::Look,
@@ -175,7 +182,12 @@ pub const SHAPES: &[Shape] = &[
         on: On::Queue,
         calls: &[&calls::RECEIVE_MESSAGE, &calls::DELETE_MESSAGE],
     },
-    Shape { sid: "OnlyForScopesWithARole", need: Need::Role, on: On::Roles, calls: &[&calls::ASSUME_ROLE] },
+    Shape {
+        sid: "OnlyForScopesWithARole",
+        need: Need::Role,
+        on: On::Roles,
+        calls: &[&calls::ASSUME_ROLE],
+    },
     Shape {
         sid: "KeepRecordsAndLease",
         need: Need::Table,
@@ -190,7 +202,12 @@ pub const SHAPES: &[Shape] = &[
         ],
     },
     Shape { sid: "ReleaseLease", need: Need::Table, on: On::Lease, calls: &[&calls::DELETE_ITEM] },
-    Shape { sid: "FindRecordsThroughIndexes", need: Need::Table, on: On::TableAndIndexes, calls: &[&calls::QUERY] },
+    Shape {
+        sid: "FindRecordsThroughIndexes",
+        need: Need::Table,
+        on: On::TableAndIndexes,
+        calls: &[&calls::QUERY],
+    },
     Shape {
         sid: "LookAtDrains",
         need: Need::Reader,
@@ -200,8 +217,18 @@ pub const SHAPES: &[Shape] = &[
     Shape { sid: "OnlyForGetAll", need: Need::Reader, on: On::Table, calls: &[&calls::SCAN] },
     Shape { sid: "AskForDrains", need: Need::Operator, on: On::Asked, calls: &[&calls::PUT_ITEM] },
     Shape { sid: "Resume", need: Need::Operator, on: On::Paused, calls: &[&calls::DELETE_ITEM] },
-    Shape { sid: "FindClusters", need: Need::Clusters, on: On::Anything, calls: &[&calls::LIST_CLUSTERS] },
-    Shape { sid: "FindInstances", need: Need::Instances, on: On::Clusters, calls: &[&calls::LIST_CONTAINER_INSTANCES] },
+    Shape {
+        sid: "FindClusters",
+        need: Need::Clusters,
+        on: On::Anything,
+        calls: &[&calls::LIST_CLUSTERS],
+    },
+    Shape {
+        sid: "FindInstances",
+        need: Need::Instances,
+        on: On::Clusters,
+        calls: &[&calls::LIST_CONTAINER_INSTANCES],
+    },
     Shape {
         sid: "ReadInstances",
         need: Need::Instances,

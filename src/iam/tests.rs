@@ -29,8 +29,12 @@ const SMALL: &str = "[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\
 fn every_call_has_its_place_and_nothing_else_has() {
     let made: BTreeSet<&str> = calls::ALL.iter().map(|call| call.iam_action).collect();
     let free = FREE.iter().map(|call| call.iam_action);
-    let placed: BTreeSet<&str> =
-        SHAPES.iter().flat_map(|shape| shape.calls).map(|call| call.iam_action).chain(free).collect();
+    let placed: BTreeSet<&str> = SHAPES
+        .iter()
+        .flat_map(|shape| shape.calls)
+        .map(|call| call.iam_action)
+        .chain(free)
+        .collect();
     assert_eq!(placed, made);
     let names: BTreeSet<&str> = SHAPES.iter().map(|shape| shape.sid).collect();
     assert_eq!(names.len(), SHAPES.len());
@@ -40,7 +44,8 @@ fn every_call_has_its_place_and_nothing_else_has() {
 #[test]
 fn a_feature_that_is_off_needs_nothing() {
     let small = of(SMALL, Whom::Controller);
-    let dear = ["ecs:StopTask", "ecs:DeregisterContainerInstance", "sqs:ReceiveMessage", "sts:AssumeRole"];
+    let dear =
+        ["ecs:StopTask", "ecs:DeregisterContainerInstance", "sqs:ReceiveMessage", "sts:AssumeRole"];
     for action in dear {
         assert!(!allowed(&small).contains_key(action), "{action}");
     }
@@ -53,7 +58,10 @@ fn a_feature_that_is_off_needs_nothing() {
     for action in dear {
         assert!(allowed(&all).contains_key(action), "{action}");
     }
-    assert_eq!(allowed(&all)["sts:AssumeRole"], BTreeSet::from(["arn:aws:iam::999999999999:role/r".to_owned()]));
+    assert_eq!(
+        allowed(&all)["sts:AssumeRole"],
+        BTreeSet::from(["arn:aws:iam::999999999999:role/r".to_owned()])
+    );
     assert_eq!(
         allowed(&all)["sqs:ReceiveMessage"],
         BTreeSet::from(["arn:aws:sqs:eu-west-1:123456789012:events".to_owned()])
@@ -78,7 +86,10 @@ fn what_changes_something_is_limited_to_what_was_chosen() {
         allowed["ecs:ListContainerInstances"],
         BTreeSet::from(["arn:aws:ecs:eu-west-1:123456789012:cluster/*".to_owned()])
     );
-    let complete = document.statement.iter().find(|s| s.action.contains(&"autoscaling:CompleteLifecycleAction"));
+    let complete = document
+        .statement
+        .iter()
+        .find(|s| s.action.contains(&"autoscaling:CompleteLifecycleAction"));
     assert_eq!(
         serde_json::to_value(complete.unwrap()).unwrap()["Condition"],
         serde_json::json!({
@@ -93,7 +104,8 @@ fn scopes_with_other_tags_have_statements_of_their_own() {
     let text = format!(
         "{SMALL}groups = {{ tags = {{ team = \"a\" }} }}\n[[scope]]\nregion = \"eu-west-2\"\nhooks = [\"h\"]\n"
     );
-    let sids: Vec<String> = of(&text, Whom::Controller).statement.into_iter().map(|s| s.sid).collect();
+    let sids: Vec<String> =
+        of(&text, Whom::Controller).statement.into_iter().map(|s| s.sid).collect();
     assert!(sids.contains(&"HoldAndCompleteLifecycleActions1".to_owned()), "{sids:?}");
     assert!(sids.contains(&"HoldAndCompleteLifecycleActions2".to_owned()), "{sids:?}");
     assert!(sids.contains(&"SetDraining".to_owned()), "{sids:?}");
@@ -106,10 +118,14 @@ fn a_role_of_another_account_needs_its_own_scopes_and_no_table() {
         "{SMALL}[[scope]]\nregion = \"us-gov-west-1\"\nhooks = [\"x\"]\nclusters = [\"far\"]\nrole = {{ arn = \"{ROLE}\" }}\n"
     );
     let allowed = allowed(&of(&text, Whom::Role(ROLE)));
-    assert!(!allowed.keys().any(|action| action.starts_with("dynamodb:") || action.starts_with("sts:")));
+    assert!(
+        !allowed.keys().any(|action| action.starts_with("dynamodb:") || action.starts_with("sts:"))
+    );
     assert_eq!(
         allowed["ecs:UpdateContainerInstancesState"],
-        BTreeSet::from(["arn:aws-us-gov:ecs:us-gov-west-1:999999999999:container-instance/far/*".to_owned()])
+        BTreeSet::from([
+            "arn:aws-us-gov:ecs:us-gov-west-1:999999999999:container-instance/far/*".to_owned()
+        ])
     );
 }
 
@@ -117,7 +133,10 @@ fn a_role_of_another_account_needs_its_own_scopes_and_no_table() {
 fn a_dry_run_can_change_nothing() {
     let dry = of(SMALL, Whom::DryRun);
     let allowed = allowed(&dry);
-    assert!(allowed.contains_key("ecs:ListTasks") && !allowed.keys().any(|action| action.starts_with("dynamodb:")));
+    assert!(
+        allowed.contains_key("ecs:ListTasks")
+            && !allowed.keys().any(|action| action.starts_with("dynamodb:"))
+    );
     for action in allowed.keys() {
         let operation = action.split_once(':').unwrap().1;
         let reads = ["List", "Describe", "Get"].iter().any(|word| operation.starts_with(word));
@@ -129,11 +148,12 @@ fn a_dry_run_can_change_nothing() {
 fn keys(document: &Document) -> [Vec<String>; 2] {
     ["dynamodb:PutItem", "dynamodb:DeleteItem"].map(|action| {
         let of = document.statement.iter().filter(|statement| statement.action.contains(&action));
-        let keys =
-            of.flat_map(|statement| match statement.condition["ForAllValues:StringLike"].get("dynamodb:LeadingKeys") {
+        let keys = of.flat_map(|statement| {
+            match statement.condition["ForAllValues:StringLike"].get("dynamodb:LeadingKeys") {
                 Some(Words::Several(keys)) => keys.clone(),
                 Some(Words::One(_)) | None => panic!("{action} without keys"),
-            });
+            }
+        });
         keys.collect()
     })
 }
@@ -143,7 +163,10 @@ fn people_may_ask_and_not_act() {
     let everything = May::default();
     let document = of(SMALL, Whom::Operator(&everything));
     // Neither a record nor a lease, and nothing of another controller.
-    assert_eq!(keys(&document), [vec!["request/default/*", "pause/default/*"], vec!["pause/default/*"]]);
+    assert_eq!(
+        keys(&document),
+        [vec!["request/default/*", "pause/default/*"], vec!["pause/default/*"]]
+    );
     let operator = allowed(&document);
     assert!(!operator.contains_key("dynamodb:UpdateItem"));
     let reader = allowed(&of(SMALL, Whom::Reader));
@@ -180,17 +203,31 @@ fn people_may_ask_for_less() {
     let cancel = may(&[Verb::Cancel], &[]);
     assert_eq!(keys(&cancel), [vec!["request/default/cancel/*"], vec![]]);
     let all = keys(&may(&[], &["web"]));
-    assert_eq!(all, [vec!["request/default/*/*/*/web/*", "pause/default/*/*/web"], vec!["pause/default/*/*/web"]]);
+    assert_eq!(
+        all,
+        [
+            vec!["request/default/*/*/*/web/*", "pause/default/*/*/web"],
+            vec!["pause/default/*/*/web"]
+        ]
+    );
     // Who only cancels looks for no instance, and for no cluster.
-    let reads = |document: &Document| allowed(document).keys().filter(|action| action.starts_with("ecs:")).count();
-    assert_eq!([reads(&cancel), reads(&may(&[Verb::Pause], &[])), reads(&may(&[Verb::Drain], &[]))], [0, 1, 3]);
+    let reads = |document: &Document| {
+        allowed(document).keys().filter(|action| action.starts_with("ecs:")).count()
+    };
+    assert_eq!(
+        [reads(&cancel), reads(&may(&[Verb::Pause], &[])), reads(&may(&[Verb::Drain], &[]))],
+        [0, 1, 3]
+    );
 }
 
 #[test]
 fn a_controller_deletes_its_lease_alone() {
     let document = of(&format!("controller = \"blue\"\n{SMALL}"), Whom::Controller);
-    let deletes: Vec<_> =
-        document.statement.iter().filter(|statement| statement.action.contains(&"dynamodb:DeleteItem")).collect();
+    let deletes: Vec<_> = document
+        .statement
+        .iter()
+        .filter(|statement| statement.action.contains(&"dynamodb:DeleteItem"))
+        .collect();
     assert_eq!(deletes.len(), 1);
     assert_eq!(
         serde_json::to_string(&deletes[0].condition).unwrap(),
@@ -208,7 +245,8 @@ fn nothing_is_terminated_unless_something_needs_it() {
         (rebalance("keep"), false, false),
         (rebalance("terminate"), false, true),
     ] {
-        let document = policy(&subject(&config(&text), Whom::Controller, "*", "eu-west-1", terminate));
+        let document =
+            policy(&subject(&config(&text), Whom::Controller, "*", "eu-west-1", terminate));
         assert_eq!(allowed(&document).contains_key(TERMINATE), allows, "{text} {terminate}");
     }
 }

@@ -1,4 +1,5 @@
-//! Drains that no ecs-drain hook began: an operator's, a spot interruption's, a rebalance recommendation's.
+//! Drains that no ecs-drain hook began: an operator's, a spot interruption's, a rebalance
+//! recommendation's.
 
 use super::{deadline, margin};
 use crate::clock::Clock;
@@ -41,7 +42,8 @@ pub enum Opened {
     NotNow,
 }
 
-/// Opens a drain, unless one is under way. Only an instance of a configured cluster is ever touched.
+/// Opens a drain, unless one is under way. Only an instance of a configured cluster is ever
+/// touched.
 ///
 /// # Errors
 /// When the table did not answer, or refused.
@@ -56,11 +58,19 @@ pub async fn open_asked(
     if asked.container_instances.is_empty() {
         return Ok(Opened::Refused(format!("{instance} is in no cluster of {}", scope.place())));
     }
-    if let Some(foreign) = asked.container_instances.iter().find(|c| !scope.config.clusters.matches(&c.cluster)) {
+    if let Some(foreign) =
+        asked.container_instances.iter().find(|c| !scope.config.clusters.matches(&c.cluster))
+    {
         let cluster = &foreign.cluster;
-        return Ok(Opened::Refused(format!("{instance} is in cluster {cluster}, which the configuration leaves out")));
+        return Ok(Opened::Refused(format!(
+            "{instance} is in cluster {cluster}, which the configuration leaves out"
+        )));
     }
-    let group = scope.groups.borrow().as_ref().and_then(|view| Some(view.members.get(&instance)?.group.clone()));
+    let group = scope
+        .groups
+        .borrow()
+        .as_ref()
+        .and_then(|view| Some(view.members.get(&instance)?.group.clone()));
     let needs_group = matches!(asked.then, Then::Terminate | Then::TerminateAndShrink);
     if needs_group && group.is_none() {
         // It can be in a warm pool that could not be read.
@@ -73,8 +83,9 @@ pub async fn open_asked(
     }
     let key = scope.key(&instance);
     let before = records.get(&key).await?;
-    let policy =
-        config.policies.for_drain(asked.container_instances.first().map(|c| c.cluster.as_str()), group.as_deref());
+    let policy = config
+        .policies
+        .for_drain(asked.container_instances.first().map(|c| c.cluster.as_str()), group.as_deref());
     let opening = Opening {
         account: scope.session.account.clone(),
         region: scope.session.region.clone(),
@@ -97,11 +108,13 @@ pub async fn open_asked(
         }
         record
     };
-    let is_known = |old: &Record| asked.request.as_ref().is_some_and(|id| old.orders.requests.contains(id));
+    let is_known =
+        |old: &Record| asked.request.as_ref().is_some_and(|id| old.orders.requests.contains(id));
     let saved = match before {
         None => records.create(with_request(Record::open(opening, now))).await?,
         Some(Read::Record(old)) if !old.is_done() => {
-            let ours = old.controller == config.controller && old.origin != Origin::SpotInterruption;
+            let ours =
+                old.controller == config.controller && old.origin != Origin::SpotInterruption;
             if asked.origin != Origin::SpotInterruption || !ours || is_known(&old) {
                 return Ok(Opened::UnderWay(old));
             }
@@ -113,7 +126,10 @@ pub async fn open_asked(
             let mut next = with_request(old.interrupted(now));
             next.updated_at = now;
             let Saved::Saved(record) = records.save(next).await? else { return Ok(Opened::NotNow) };
-            tracing::info!(instance = record.instance_id, "a drain that goes on is one of a spot interruption now");
+            tracing::info!(
+                instance = record.instance_id,
+                "a drain that goes on is one of a spot interruption now"
+            );
             scope.learn((*record).clone(), clock.mono());
             return Ok(Opened::UnderWay(record));
         }

@@ -1,5 +1,5 @@
-//! Where drains come from: instances that wait under an ecs-drain hook, and those that an operator or an event asks to have
-//! drained, become records. Nothing is drained here.
+//! Where drains come from: instances that wait under an ecs-drain hook, and those that an operator
+//! or an event asks to have drained, become records. Nothing is drained here.
 
 use crate::aws::{Beat, HookView};
 use crate::clock::Clock;
@@ -12,7 +12,9 @@ use crate::store::{Read, Saved, StoreError};
 use ecs_drain_state::decide::leave_to;
 use ecs_drain_state::needs::Class;
 use ecs_drain_state::record::Opening;
-use ecs_drain_state::{ContainerInstance, Lifecycle, LifecycleState, Mono, Origin, Phase, Policy, Record, WaitKind};
+use ecs_drain_state::{
+    ContainerInstance, Lifecycle, LifecycleState, Mono, Origin, Phase, Policy, Record, WaitKind,
+};
 use futures_util::stream::{self, StreamExt};
 use jiff::SignedDuration;
 use std::cell::RefCell;
@@ -29,7 +31,8 @@ const AT_ONCE: usize = 32;
 /// How a note begins that says that our action is over and another hook's is not.
 const STILL_HELD: &str = "still held by the group's other hooks:";
 
-/// How soon an instance that is in a cluster which is not configured is searched for again: somebody may take it out.
+/// How soon an instance that is in a cluster which is not configured is searched for again:
+/// somebody may take it out.
 const SEARCH_AGAIN: Duration = Duration::from_secs(300);
 
 /// What intake remembers, so that it says each thing once.
@@ -38,13 +41,20 @@ pub struct Intake {
     said: RefCell<BTreeSet<Said>>,
 }
 
-/// What was said of which instance or group; of an instance, with the generation of its drain: it is said anew of the next.
+/// What was said of which instance or group; of an instance, with the generation of its drain: it
+/// is said anew of the next.
 type Said = (&'static str, String, u64);
 
 impl Intake {
-    /// Opens a record for every instance that waits under our hook and has none; a drain that is under way without a
-    /// lifecycle action adopts it.
-    pub async fn pass(&self, config: &Config, scope: &ScopeState, records: &Records, clock: &Clock) {
+    /// Opens a record for every instance that waits under our hook and has none; a drain that is
+    /// under way without a lifecycle action adopts it.
+    pub async fn pass(
+        &self,
+        config: &Config,
+        scope: &ScopeState,
+        records: &Records,
+        clock: &Clock,
+    ) {
         let Some(view) = scope.groups.borrow().clone() else { return };
         let mut opening_now = Vec::new();
         let waiting: Vec<_> = scope.waiting(&view).collect();
@@ -58,7 +68,9 @@ impl Intake {
             if scope.unreadable.borrow().contains_key(&key) {
                 continue;
             }
-            let LifecycleState::Waiting(kind) = LifecycleState::read(&member.state) else { continue };
+            let LifecycleState::Waiting(kind) = LifecycleState::read(&member.state) else {
+                continue;
+            };
             let Some(hook) = self.hook(scope, &view, member) else { continue };
             if !may_open(scope, instance, hook, kind, known) {
                 if let Some(done) = known.filter(|known| known.phase == Phase::Done) {
@@ -102,8 +114,8 @@ impl Intake {
             .await;
     }
 
-    /// Our action is over, and the instance goes on waiting: another hook of its group holds it. That is Done for us, and
-    /// its record says so, once.
+    /// Our action is over, and the instance goes on waiting: another hook of its group holds it.
+    /// That is Done for us, and its record says so, once.
     #[allow(clippy::too_many_arguments)]
     async fn say_still_held(
         &self,
@@ -135,7 +147,11 @@ impl Intake {
             match records.save(next).await {
                 Ok(_) => tracing::info!(instance, group = member.group, "{note}"),
                 Err(error) => {
-                    return tracing::error!(instance, error = chain(&error), "cannot write who still holds it");
+                    return tracing::error!(
+                        instance,
+                        error = chain(&error),
+                        "cannot write who still holds it"
+                    );
                 }
             }
         }
@@ -143,7 +159,12 @@ impl Intake {
     }
 
     /// Our hook on the group, if there is exactly one.
-    fn hook<'a>(&self, scope: &ScopeState, view: &'a GroupsView, member: &Member) -> Option<&'a HookView> {
+    fn hook<'a>(
+        &self,
+        scope: &ScopeState,
+        view: &'a GroupsView,
+        member: &Member,
+    ) -> Option<&'a HookView> {
         match scope.our_hooks(view, &member.group) {
             OurHooks::One(hook) => Some(hook),
             OurHooks::Several(hooks) => {
@@ -164,10 +185,20 @@ impl Intake {
         }
     }
 
-    /// The container instances of an instance, once every cluster has been searched for it; None to leave it alone.
-    fn find(&self, scope: &ScopeState, instance: &str, generation: u64, since: Mono) -> Option<Vec<ContainerInstance>> {
+    /// The container instances of an instance, once every cluster has been searched for it; None to
+    /// leave it alone.
+    fn find(
+        &self,
+        scope: &ScopeState,
+        instance: &str,
+        generation: u64,
+        since: Mono,
+    ) -> Option<Vec<ContainerInstance>> {
         // Nowhere is said only after complete reads.
-        let known = scope.searches.get(instance).filter(|search| !search.found.is_empty() || search.unread.is_empty());
+        let known = scope
+            .searches
+            .get(instance)
+            .filter(|search| !search.found.is_empty() || search.unread.is_empty());
         let Some(lookup) = known else {
             if !scope.searches.is_wanted(instance) {
                 let again = scope.searches.get(instance).map_or(since, |search| search.read.ended);
@@ -175,8 +206,11 @@ impl Intake {
             }
             return None;
         };
-        // One of several is enough: the drain would ask for DRAINING there too, which nobody has allowed.
-        if let Some(left_out) = lookup.found.iter().find(|c| !scope.config.clusters.matches(&c.cluster)) {
+        // One of several is enough: the drain would ask for DRAINING there too, which nobody has
+        // allowed.
+        if let Some(left_out) =
+            lookup.found.iter().find(|c| !scope.config.clusters.matches(&c.cluster))
+        {
             let cluster = &left_out.cluster;
             if !scope.searches.is_wanted(instance) {
                 scope.searches.want(instance, lookup.read.ended + SEARCH_AGAIN, Class::Show);
@@ -212,10 +246,17 @@ impl Intake {
 
 /// Whether a record may be opened now.
 ///
-/// A finished record is opened again only when two heartbeats have shown that our hook holds the instance once more.
-/// A state that a launching hook can show too needs one heartbeat that succeeded. An instance that waits since before its
-/// group got our hook is another hook's: a heartbeat for it finds no action of ours.
-fn may_open(scope: &ScopeState, instance: &str, hook: &HookView, kind: WaitKind, known: Option<Known>) -> bool {
+/// A finished record is opened again only when two heartbeats have shown that our hook holds the
+/// instance once more. A state that a launching hook can show too needs one heartbeat that
+/// succeeded. An instance that waits since before its group got our hook is another hook's: a
+/// heartbeat for it finds no action of ours.
+fn may_open(
+    scope: &ScopeState,
+    instance: &str,
+    hook: &HookView,
+    kind: WaitKind,
+    known: Option<Known>,
+) -> bool {
     if known.is_some_and(|known| known.phase == Phase::Done) {
         return scope.beats.is_held_again(instance, &hook.name);
     }
@@ -282,7 +323,8 @@ pub(crate) fn margin(policy: &Policy) -> SignedDuration {
     SignedDuration::try_from(policy.blind_margin).unwrap_or(SignedDuration::ZERO)
 }
 
-/// A drain that began without a lifecycle action takes it over: hook, deadline and ending become the action's.
+/// A drain that began without a lifecycle action takes it over: hook, deadline and ending become
+/// the action's.
 async fn adopt(
     config: &Config,
     scope: &ScopeState,
@@ -293,13 +335,20 @@ async fn adopt(
 ) -> Result<(), StoreError> {
     let known = scope.fleet.record(key);
     // A cancelled drain ends first; then the wait opens one of its own.
-    let Some(record) = known.filter(|r| r.lifecycle.is_none() && r.phase() != Phase::Returning) else { return Ok(()) };
+    let Some(record) = known.filter(|r| r.lifecycle.is_none() && r.phase() != Phase::Returning)
+    else {
+        return Ok(());
+    };
     let policy = config.policies.for_drain(record.cluster.as_deref(), Some(&lifecycle.group));
     let mut next = record.adopt(lifecycle, deadline(&policy), margin(&policy), clock.now());
     next.updated_at = clock.now();
     // After a lost race the record is read by the next look at the table.
     if let Saved::Saved(saved) = records.save(next).await? {
-        tracing::info!(instance = saved.instance_id, group = saved.group(), "the drain takes over a lifecycle action");
+        tracing::info!(
+            instance = saved.instance_id,
+            group = saved.group(),
+            "the drain takes over a lifecycle action"
+        );
         scope.learn(*saved, clock.mono());
     }
     Ok(())
@@ -336,7 +385,9 @@ async fn open(
     let saved = match before {
         None if matches!(created, Saved::Saved(_)) => created,
         None => records.create(Record::open(opening, now)).await?,
-        Some(Read::Record(old)) if !old.is_done() && old.controller != controller && !old.waits_for_others() => {
+        Some(Read::Record(old))
+            if !old.is_done() && old.controller != controller && !old.waits_for_others() =>
+        {
             intake.once(("foreign", old.instance_id.clone(), old.generation), || {
                 tracing::error!(
                     instance = old.instance_id,
@@ -353,15 +404,19 @@ async fn open(
         Some(Read::Record(old)) => {
             let known = scope.phases.borrow().get(&old.instance_id).copied();
             if known.is_none_or(|known| known.phase != Phase::Done) {
-                // Finished, as another process knew, or another controller's part of it: only heartbeats can tell whether
-                // the hook holds it (once more).
-                scope.phases.borrow_mut().insert(old.instance_id.clone(), Known::over(&old, clock.mono()));
+                // Finished, as another process knew, or another controller's part of it: only
+                // heartbeats can tell whether the hook holds it (once more).
+                scope
+                    .phases
+                    .borrow_mut()
+                    .insert(old.instance_id.clone(), Known::over(&old, clock.mono()));
                 scope.bells.phases.borrow_mut().insert(old.instance_id.clone());
                 scope.beats.probe(&old.instance_id, clock.mono());
                 scope.bells.hold.notify_one();
                 return Ok(());
             }
-            // What the other controller's drain waits for is what our hook holds: each would wait for the other.
+            // What the other controller's drain waits for is what our hook holds: each would wait
+            // for the other.
             let old = match (old.is_done(), &opening.lifecycle) {
                 (false, Some(lifecycle)) => {
                     tracing::info!(
@@ -369,7 +424,10 @@ async fn open(
                         controller = old.controller,
                         "its part is over: ours begins"
                     );
-                    let keep = config.policies.for_drain(old.cluster.as_deref(), old.group()).keep_finished;
+                    let keep = config
+                        .policies
+                        .for_drain(old.cluster.as_deref(), old.group())
+                        .keep_finished;
                     let Ok(ended) = leave_to(&old, lifecycle, keep, now) else { return Ok(()) };
                     let Saved::Saved(ended) = records.save(ended).await? else { return Ok(()) };
                     ended
@@ -380,12 +438,20 @@ async fn open(
         }
         Some(Read::Newer { schema }) => {
             let unread = Unread::newer(schema);
-            tracing::warn!(key, "{}: the instance is held, and left to the newer program", unread.what);
+            tracing::warn!(
+                key,
+                "{}: the instance is held, and left to the newer program",
+                unread.what
+            );
             scope.unreadable.borrow_mut().insert(key, unread);
             return Ok(());
         }
         Some(Read::Unreadable { why }) => {
-            tracing::error!(key, why, "its record cannot be read: the instance is held, and this drain stands still");
+            tracing::error!(
+                key,
+                why,
+                "its record cannot be read: the instance is held, and this drain stands still"
+            );
             scope.unreadable.borrow_mut().insert(key, Unread { what: why, newer: false });
             return Ok(());
         }
@@ -426,8 +492,10 @@ mod tests {
         assert_eq!([say(1), say(1), say(2), say(2)], [1, 1, 2, 2]);
         let read = Read { began: Mono::START, ended: Mono::START };
         let (unread, groups, members) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        let view = GroupsView { read, unread, pools_failed: None, hooks_failed: None, groups, members };
-        let member = Member { group: "web".to_owned(), state: "Terminating:Wait".to_owned(), healthy: true };
+        let view =
+            GroupsView { read, unread, pools_failed: None, hooks_failed: None, groups, members };
+        let member =
+            Member { group: "web".to_owned(), state: "Terminating:Wait".to_owned(), healthy: true };
         intake.forget(&view, &[(&"i-1".to_owned(), &member)]);
         assert_eq!(say(2), 2, "it waits on");
         intake.forget(&view, &[]);

@@ -1,8 +1,9 @@
-//! The same for CloudWatch: one line of JSON a minute on standard output, in its embedded metric format. Where the
-//! container's log goes to CloudWatch Logs, the metrics are made of it, without an agent.
+//! The same for CloudWatch: one line of JSON a minute on standard output, in its embedded metric
+//! format. Where the container's log goes to CloudWatch Logs, the metrics are made of it, without
+//! an agent.
 //!
-//! (Source: CloudWatch user guide, "Specification: Embedded metric format": the `_aws` member, 100 metrics and 30
-//! dimensions a line at most.)
+//! (Source: CloudWatch user guide, "Specification: Embedded metric format": the `_aws` member, 100
+//! metrics and 30 dimensions a line at most.)
 
 use super::{Counted, Metrics, Picture, longest};
 use crate::blind::What;
@@ -48,13 +49,18 @@ impl Lines {
             ("WaitsLost", "Count", more(counted.waits_lost, before.waits_lost)),
             ("EndedByDeadline", "Count", more(counted.ended_by_deadline, before.ended_by_deadline)),
             ("Heartbeats", "Count", more(counted.heartbeats, before.heartbeats)),
-            ("HeartbeatFailures", "Count", more(counted.heartbeat_failures, before.heartbeat_failures)),
+            (
+                "HeartbeatFailures",
+                "Count",
+                more(counted.heartbeat_failures, before.heartbeat_failures),
+            ),
             ("Calls", "Count", more(counted.calls, before.calls)),
             ("CallErrors", "Count", more(counted.call_errors, before.call_errors)),
             ("Throttles", "Count", more(counted.throttles, before.throttles)),
             ("Passes", "Count", more(counted.passes, before.passes)),
         ];
-        let named: Vec<Value> = values.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+        let named: Vec<Value> =
+            values.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
         let mut line = Map::new();
         line.insert(
             "_aws".to_owned(),
@@ -117,13 +123,22 @@ mod tests {
         let line = line(&mut Lines::default(), &metrics, now);
         assert_eq!(line["_aws"]["Timestamp"], 1_767_323_045_000_i64);
         let metrics = &line["_aws"]["CloudWatchMetrics"][0];
-        assert_eq!((&metrics["Namespace"], &metrics["Dimensions"]), (&json!("ecs-drain"), &json!([["Controller"]])));
+        assert_eq!(
+            (&metrics["Namespace"], &metrics["Dimensions"]),
+            (&json!("ecs-drain"), &json!([["Controller"]]))
+        );
         // Each metric that is announced has its value beside it, and the dimension has, too.
         for metric in metrics["Metrics"].as_array().unwrap() {
             assert!(line[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
         assert_eq!(line["Controller"], "blue");
-        let told = ["Leads", "UnfinishedDrains", "StuckDrains", "OldestUnfinishedSeconds", "UnreadableRecords"];
+        let told = [
+            "Leads",
+            "UnfinishedDrains",
+            "StuckDrains",
+            "OldestUnfinishedSeconds",
+            "UnreadableRecords",
+        ];
         assert_eq!(told.map(|name| line[name].as_u64().unwrap()), [1, 4, 1, 60, 2]);
     }
 

@@ -7,15 +7,16 @@ use tokio::time::Instant;
 /// An operation of AWS: service and name.
 pub(super) type Operation = (String, String);
 
-/// Since when each operation has been denied again and again, and when it was last. One that is denied for good can be asked for once
-/// a drain, and be allowed on something else in between.
+/// Since when each operation has been denied again and again, and when it was last. One that is
+/// denied for good can be asked for once a drain, and be allowed on something else in between.
 #[derive(Debug, Default)]
 pub(super) struct Denials(BTreeMap<Operation, (Instant, Instant)>);
 
 impl Denials {
     /// Denials that are further apart have nothing to do with each other.
     const APART: Duration = Duration::from_secs(3600);
-    /// How far the first and the last are apart before that is told: a policy can take a moment to work.
+    /// How far the first and the last are apart before that is told: a policy can take a moment to
+    /// work.
     const LASTS: Duration = Duration::from_secs(60);
     /// For how long it is told after the last one.
     const TOLD: Duration = Duration::from_secs(900);
@@ -32,9 +33,14 @@ impl Denials {
     /// Those that are denied again and again.
     pub(super) fn lasting(&self, now: Instant) -> Vec<Operation> {
         let lasts = |(first, last): &(Instant, Instant)| {
-            last.duration_since(*first) >= Denials::LASTS && now.duration_since(*last) < Denials::TOLD
+            last.duration_since(*first) >= Denials::LASTS
+                && now.duration_since(*last) < Denials::TOLD
         };
-        self.0.iter().filter(|(_, span)| lasts(span)).map(|(operation, _)| operation.clone()).collect()
+        self.0
+            .iter()
+            .filter(|(_, span)| lasts(span))
+            .map(|(operation, _)| operation.clone())
+            .collect()
     }
 }
 
@@ -58,7 +64,11 @@ mod tests {
             (4860, 4860, 1),
         ] {
             denials.note(of(), at(denied));
-            assert_eq!(denials.lasting(at(asked)).len(), told, "denied at {denied} s, asked at {asked} s");
+            assert_eq!(
+                denials.lasting(at(asked)).len(),
+                told,
+                "denied at {denied} s, asked at {asked} s"
+            );
         }
     }
 }

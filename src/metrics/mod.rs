@@ -1,8 +1,9 @@
 //! What a monitoring system is told: numbers, for Prometheus and for CloudWatch.
 //!
-//! Counters are counted where things happen. Gauges are a picture of each scope, taken every few seconds ([`Picture`]),
-//! so that nothing has to be undone when a drain ends or a record is deleted. Labels are bounded: phases, outcomes, calls
-//! and classes of failures are closed sets, and beyond [`CLUSTERS`] clusters the rest is called [`OTHERS`].
+//! Counters are counted where things happen. Gauges are a picture of each scope, taken every few
+//! seconds ([`Picture`]), so that nothing has to be undone when a drain ends or a record is
+//! deleted. Labels are bounded: phases, outcomes, calls and classes of failures are closed sets,
+//! and beyond [`CLUSTERS`] clusters the rest is called [`OTHERS`].
 
 pub mod cloudwatch;
 mod denials;
@@ -31,10 +32,11 @@ pub const OTHERS: &str = "(others)";
 /// The label of drains of instances in no cluster.
 pub const NO_CLUSTER: &str = "(none)";
 
-/// How long a phase or a drain takes: from seconds to the 48 hours after which Auto Scaling ends every wait.
-/// (Source: Auto Scaling API reference, `PutLifecycleHook`.)
-const SPANS: [f64; 12] =
-    [10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0, 172_800.0];
+/// How long a phase or a drain takes: from seconds to the 48 hours after which Auto Scaling ends
+/// every wait. (Source: Auto Scaling API reference, `PutLifecycleHook`.)
+const SPANS: [f64; 12] = [
+    10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0, 172_800.0,
+];
 
 /// How long it takes to decide all drains that are due together.
 const PASSES: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
@@ -85,12 +87,14 @@ impl Picture {
         if stuck {
             *self.stuck.entry(cluster).or_default() += 1;
         }
-        self.oldest = Some(self.oldest.map_or(record.created_at, |oldest| oldest.min(record.created_at)));
+        self.oldest =
+            Some(self.oldest.map_or(record.created_at, |oldest| oldest.min(record.created_at)));
     }
 
     /// The name of each cluster as a label says it.
     fn labels(&self) -> BTreeMap<&str, &str> {
-        let clusters: BTreeSet<&str> = self.drains.keys().map(|(cluster, _)| cluster.as_str()).collect();
+        let clusters: BTreeSet<&str> =
+            self.drains.keys().map(|(cluster, _)| cluster.as_str()).collect();
         let named = |(number, name)| (name, if number < CLUSTERS { name } else { OTHERS });
         clusters.into_iter().enumerate().map(named).collect()
     }
@@ -110,7 +114,8 @@ struct Counted {
     passes: u64,
 }
 
-/// Whether a call failed in a way that somebody should look at: what is absent, or was over already, is an answer.
+/// Whether a call failed in a way that somebody should look at: what is absent, or was over
+/// already, is an answer.
 fn is_error(result: &str) -> bool {
     !["ok", "conflict", "not-found", "no-active-action"].contains(&result)
 }
@@ -193,7 +198,11 @@ impl Inner {
     fn register(&mut self) {
         let all = &mut self.registry;
         all.register("drains", "Unfinished drains, by cluster and phase", self.drains.clone());
-        all.register("drains_stuck", "Unfinished drains without progress for stuck_after", self.stuck.clone());
+        all.register(
+            "drains_stuck",
+            "Unfinished drains without progress for stuck_after",
+            self.stuck.clone(),
+        );
         let help = "Age of the oldest unfinished drain";
         all.register_with_unit("drains_oldest", help, Unit::Seconds, self.oldest.clone());
         all.register(
@@ -201,24 +210,42 @@ impl Inner {
             "Records that cannot be read: their drains stand still",
             self.unreadable.clone(),
         );
-        all.register("instances_waiting", "Instances that wait under an ecs-drain hook", self.waiting.clone());
+        all.register(
+            "instances_waiting",
+            "Instances that wait under an ecs-drain hook",
+            self.waiting.clone(),
+        );
         let help = "How long an instance has been seen waiting under an ecs-drain hook without a drain, at most";
         all.register_with_unit("instances_unopened", help, Unit::Seconds, self.unopened.clone());
         let help = "For how long something that the controller must read could not be read, while it cannot";
         all.register_with_unit("unread", help, Unit::Seconds, self.unread.clone());
         let help = "Operations of AWS that were denied in the last 15 minutes, and a minute or more before that";
         all.register("operations_denied", help, self.denied.clone());
-        all.register("drains_finished", "Drains that have ended, by outcome", self.finished.clone());
+        all.register(
+            "drains_finished",
+            "Drains that have ended, by outcome",
+            self.finished.clone(),
+        );
         let help = "How long after they were due heartbeats were sent";
-        all.register_with_unit("heartbeat_lateness", help, Unit::Seconds, self.heartbeats_late.clone());
+        all.register_with_unit(
+            "heartbeat_lateness",
+            help,
+            Unit::Seconds,
+            self.heartbeats_late.clone(),
+        );
         let help = "From the opening of a drain to its end, by outcome";
         all.register_with_unit("drain_duration", help, Unit::Seconds, self.took.clone());
         let help = "How long drains were in a phase that they have left";
         all.register_with_unit("phase_duration", help, Unit::Seconds, self.in_phase.clone());
-        let help = "What was left until the deadline, or the hook's limit, when a drain was completed";
+        let help =
+            "What was left until the deadline, or the hook's limit, when a drain was completed";
         all.register_with_unit("deadline_margin", help, Unit::Seconds, self.margin.clone());
         all.register("heartbeats", "Heartbeats, by result", self.heartbeats.clone());
-        all.register("aws_calls", "Calls to AWS with all their attempts, by result", self.calls.clone());
+        all.register(
+            "aws_calls",
+            "Calls to AWS with all their attempts, by result",
+            self.calls.clone(),
+        );
         let help = "How long it took to decide all drains that were due together";
         all.register_with_unit("pass_duration", help, Unit::Seconds, self.passes.clone());
         all.register("leads", "Whether this process holds the lease, and acts", self.leads.clone());
@@ -235,7 +262,8 @@ pub const THROTTLED: &str = "throttled";
 const DENIED: &str = "denied";
 
 impl Metrics {
-    /// A call was made. `result` is `ok`, `conflict` for a condition of DynamoDB that did not hold, or a class of failure.
+    /// A call was made. `result` is `ok`, `conflict` for a condition of DynamoDB that did not hold,
+    /// or a class of failure.
     pub fn call(&self, service: &str, operation: &str, result: &str) {
         let of = labels([("service", service), ("operation", operation), ("result", result)]);
         self.0.calls.get_or_create(&of).inc();
@@ -295,18 +323,24 @@ impl Metrics {
             let spent = seconds_between(since, record.phase_since);
             self.0.in_phase.get_or_create(&labels([("phase", phase.name())])).observe(spent);
         }
-        let Some(outcome) = record.outcome().filter(|_| before.is_some_and(|(phase, _)| phase != Phase::Done)) else {
+        let Some(outcome) =
+            record.outcome().filter(|_| before.is_some_and(|(phase, _)| phase != Phase::Done))
+        else {
             return;
         };
         let cluster = record.cluster.as_deref().unwrap_or(NO_CLUSTER);
         self.0
             .finished
-            .get_or_create(&labels([("cluster", &self.label_of(cluster)), ("outcome", outcome.name())]))
+            .get_or_create(&labels([
+                ("cluster", &self.label_of(cluster)),
+                ("outcome", outcome.name()),
+            ]))
             .inc();
         self.count(|counted| {
             counted.finished += 1;
             counted.waits_lost += u64::from(outcome == Outcome::WaitLost);
-            counted.ended_by_deadline += u64::from(matches!(outcome, Outcome::TimedOut | Outcome::Abandoned));
+            counted.ended_by_deadline +=
+                u64::from(matches!(outcome, Outcome::TimedOut | Outcome::Abandoned));
         });
         let took = seconds_between(record.created_at, record.phase_since);
         self.0.took.get_or_create(&labels([("outcome", outcome.name())])).observe(took);
@@ -348,14 +382,16 @@ impl Metrics {
         self.0.pictures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything as text, in the OpenMetrics format, which Prometheus reads. (Source: OpenMetrics 1.0, "Text format".)
+    /// Everything as text, in the OpenMetrics format, which Prometheus reads. (Source: OpenMetrics
+    /// 1.0, "Text format".)
     ///
     /// # Errors
     /// None that a string can cause.
     pub fn text(&self, now: Timestamp) -> Result<String, std::fmt::Error> {
         // Held to the end: two readers must not clear each other's gauges.
         let pictures = self.pictures();
-        let gauges = [&self.0.drains, &self.0.stuck, &self.0.oldest, &self.0.unreadable, &self.0.waiting];
+        let gauges =
+            [&self.0.drains, &self.0.stuck, &self.0.oldest, &self.0.unreadable, &self.0.waiting];
         for gauge in gauges.into_iter().chain([&self.0.unopened, &self.0.unread, &self.0.denied]) {
             gauge.clear();
         }
@@ -364,7 +400,10 @@ impl Metrics {
             self.0.unread.get_or_create(&of).set(whole(*lasts));
         }
         for (service, operation) in self.denied() {
-            self.0.denied.get_or_create(&labels([("service", &service), ("operation", &operation)])).set(1);
+            self.0
+                .denied
+                .get_or_create(&labels([("service", &service), ("operation", &operation)]))
+                .set(1);
         }
         for ((account, region), picture) in pictures.iter() {
             self.draw(account, region, picture, now);
@@ -377,7 +416,11 @@ impl Metrics {
     fn draw(&self, account: &str, region: &str, picture: &Picture, now: Timestamp) {
         let place = labels([("account", account), ("region", region)]);
         let of = |more: &[(&'static str, &str)]| -> Labels {
-            place.iter().cloned().chain(more.iter().map(|(name, value)| (*name, (*value).to_owned()))).collect()
+            place
+                .iter()
+                .cloned()
+                .chain(more.iter().map(|(name, value)| (*name, (*value).to_owned())))
+                .collect()
         };
         let names = picture.labels();
         let name = |cluster: &str| names.get(cluster).copied().unwrap_or(OTHERS);
@@ -386,7 +429,10 @@ impl Metrics {
             self.0.drains.get_or_create(&labels).inc_by(i64::from(*count));
         }
         for (cluster, count) in &picture.stuck {
-            self.0.stuck.get_or_create(&of(&[("cluster", name(cluster))])).inc_by(i64::from(*count));
+            self.0
+                .stuck
+                .get_or_create(&of(&[("cluster", name(cluster))]))
+                .inc_by(i64::from(*count));
         }
         let age = picture.oldest.map_or(0, |oldest| now.duration_since(oldest).as_secs().max(0));
         self.0.oldest.get_or_create(&place).set(age);
@@ -402,7 +448,12 @@ fn whole(span: Duration) -> i64 {
 
 /// For how long one of these could not be read, at most.
 fn longest(spots: &[(Spot, Duration)], what: &[What]) -> u64 {
-    spots.iter().filter(|(spot, _)| what.contains(&spot.what)).map(|(_, lasts)| lasts.as_secs()).max().unwrap_or(0)
+    spots
+        .iter()
+        .filter(|(spot, _)| what.contains(&spot.what))
+        .map(|(_, lasts)| lasts.as_secs())
+        .max()
+        .unwrap_or(0)
 }
 
 fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
@@ -422,7 +473,8 @@ mod tests {
     fn samples(metrics: &Metrics) -> Vec<String> {
         let text = metrics.text(now()).unwrap();
         assert!(text.ends_with("# EOF\n"));
-        let mut lines: Vec<String> = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+        let mut lines: Vec<String> =
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
         lines.sort();
         lines
     }
@@ -430,8 +482,11 @@ mod tests {
     #[test]
     fn gauges_are_what_is_there_now() {
         let metrics = Metrics::default();
-        let mut picture =
-            Picture { waiting: 1, oldest: Some("2026-01-02T03:03:05Z".parse().unwrap()), ..Picture::default() };
+        let mut picture = Picture {
+            waiting: 1,
+            oldest: Some("2026-01-02T03:03:05Z".parse().unwrap()),
+            ..Picture::default()
+        };
         picture.drains.insert(("web".to_owned(), Phase::Waiting), 2);
         picture.stuck.insert("web".to_owned(), 1);
         metrics.picture("1", "eu-west-1", picture);
@@ -447,8 +502,14 @@ mod tests {
         // What has ended is not shown any more, and not added to what comes.
         metrics.picture("1", "eu-west-1", Picture::default());
         let told = samples(&metrics);
-        assert!(!told.iter().any(|line| line.starts_with("ecs_drain_drains{")), "{}", told.join("\n"));
-        assert!(told.contains(&"ecs_drain_drains_oldest_seconds{account=\"1\",region=\"eu-west-1\"} 0".to_owned()));
+        assert!(
+            !told.iter().any(|line| line.starts_with("ecs_drain_drains{")),
+            "{}",
+            told.join("\n")
+        );
+        assert!(told.contains(
+            &"ecs_drain_drains_oldest_seconds{account=\"1\",region=\"eu-west-1\"} 0".to_owned()
+        ));
     }
 
     #[test]
@@ -460,9 +521,14 @@ mod tests {
         }
         metrics.picture("1", "eu-west-1", picture);
         let told = samples(&metrics);
-        let drains: Vec<&String> = told.iter().filter(|line| line.starts_with("ecs_drain_drains{")).collect();
+        let drains: Vec<&String> =
+            told.iter().filter(|line| line.starts_with("ecs_drain_drains{")).collect();
         assert_eq!(drains.len(), CLUSTERS + 1);
-        assert!(drains.iter().any(|line| line.contains("cluster=\"(others)\"") && line.ends_with(" 800")));
+        assert!(
+            drains
+                .iter()
+                .any(|line| line.contains("cluster=\"(others)\"") && line.ends_with(" 800"))
+        );
         for number in 0..1_000 {
             let _ = metrics.label_of(&format!("cluster-{number:04}"));
         }

@@ -1,17 +1,22 @@
-//! What rarely changes of target groups and classic load balancers: how long they drain, and whether they are behind a
-//! network load balancer. Unknown is no harm: the default delay is assumed, and that it is a network load balancer.
+//! What rarely changes of target groups and classic load balancers: how long they drain, and
+//! whether they are behind a network load balancer. Unknown is no harm: the default delay is
+//! assumed, and that it is a network load balancer.
 
 use super::Reader;
-use crate::aws::calls::{DESCRIBE_LOAD_BALANCER_ATTRIBUTES, DESCRIBE_TARGET_GROUP_ATTRIBUTES, DESCRIBE_TARGET_GROUPS};
+use crate::aws::calls::{
+    DESCRIBE_LOAD_BALANCER_ATTRIBUTES, DESCRIBE_TARGET_GROUP_ATTRIBUTES, DESCRIBE_TARGET_GROUPS,
+};
 use ecs_drain_state::{Answer, Balancer, Class, Mono, Obligation};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long they are believed. The delay is shown, and is a floor for strategy `deregister`; a kind never changes.
+/// How long they are believed. The delay is shown, and is a floor for strategy `deregister`; a kind
+/// never changes.
 const LAST: Duration = Duration::from_secs(3600);
 
-/// How soon a balancer that did not say is asked again; it doubles with each time in a row, up to [`LAST`].
+/// How soon a balancer that did not say is asked again; it doubles with each time in a row, up to
+/// [`LAST`].
 const UNKNOWN_LASTS: Duration = Duration::from_secs(120);
 
 /// How often it is looked whether a balancer has become known to some drain and is not known here.
@@ -45,7 +50,8 @@ impl BalancerCache {
     /// The registration with what is known of its balancer.
     pub(super) fn complete(&self, mut obligation: Obligation) -> Obligation {
         if let Some(Known { attributes, .. }) = self.0.borrow().get(&obligation.balancer) {
-            (obligation.delay_seconds, obligation.network) = (attributes.delay_seconds, attributes.network);
+            (obligation.delay_seconds, obligation.network) =
+                (attributes.delay_seconds, attributes.network);
         }
         obligation
     }
@@ -66,8 +72,8 @@ impl BalancerCache {
         known.network = network.or(known.network);
     }
 
-    /// Everything was asked that a balancer can be asked: not again before some time is over, the longer the more often that
-    /// told too little.
+    /// Everything was asked that a balancer can be asked: not again before some time is over, the
+    /// longer the more often that told too little.
     fn asked(&self, balancer: &Balancer, complete: bool, now: Mono) {
         let mut all = self.0.borrow_mut();
         let known = all.entry(balancer.clone()).or_default();
@@ -84,10 +90,11 @@ fn lasts(failures: u32) -> Duration {
     }
 }
 
-/// Reads, for ever, what is not known of the balancers of unfinished drains, and tells these drains.
+/// Reads, for ever, what is not known of the balancers of unfinished drains, and tells these
+/// drains.
 ///
-/// Most of it is for show: it shares its rate with the looks that end drains, and may wait behind them for as long as other
-/// reads of drains that go on.
+/// Most of it is for show: it shares its rate with the looks that end drains, and may wait behind
+/// them for as long as other reads of drains that go on.
 pub(super) async fn fill(reader: &Reader<'_>) {
     let mut wanted: BTreeMap<Balancer, Mono> = BTreeMap::new();
     loop {
@@ -103,21 +110,27 @@ pub(super) async fn fill(reader: &Reader<'_>) {
     }
 }
 
-/// The balancers of unfinished drains of which something is not known, or not any more, each with the moment since when.
+/// The balancers of unfinished drains of which something is not known, or not any more, each with
+/// the moment since when.
 fn want(reader: &Reader<'_>, wanted: &mut BTreeMap<Balancer, Mono>) {
     let now = reader.clock.mono();
     let slots = reader.fleet.slots();
-    let all = slots.values().flat_map(|slot| slot.drain.facts.targets.iter().map(|target| &target.obligation.balancer));
+    let all = slots
+        .values()
+        .flat_map(|slot| slot.drain.facts.targets.iter().map(|target| &target.obligation.balancer));
     let unknown = all.filter(|balancer| now >= reader.caches.balancers.get(balancer).until);
-    let unknown: BTreeMap<Balancer, Mono> =
-        unknown.map(|balancer| (balancer.clone(), wanted.get(balancer).copied().unwrap_or(now))).collect();
+    let unknown: BTreeMap<Balancer, Mono> = unknown
+        .map(|balancer| (balancer.clone(), wanted.get(balancer).copied().unwrap_or(now)))
+        .collect();
     *wanted = unknown;
 }
 
 /// Reads of what kind target groups are, twenty a call.
 async fn kinds(reader: &Reader<'_>, wanted: &BTreeMap<Balancer, Mono>) {
     let unknown = wanted.iter().filter_map(|(balancer, since)| match balancer {
-        Balancer::TargetGroup(arn) if reader.caches.balancers.get(balancer).attributes.network.is_none() => {
+        Balancer::TargetGroup(arn)
+            if reader.caches.balancers.get(balancer).attributes.network.is_none() =>
+        {
             Some((arn.clone(), *since))
         }
         Balancer::TargetGroup(_) | Balancer::ClassicLoadBalancer(_) => None,
@@ -126,7 +139,8 @@ async fn kinds(reader: &Reader<'_>, wanted: &BTreeMap<Balancer, Mono>) {
     for batch in unknown.chunks(IN_A_CALL) {
         let since = batch.iter().map(|(_, since)| *since).min().unwrap_or_default();
         let arns: Vec<String> = batch.iter().map(|(arn, _)| arn.clone()).collect();
-        let (permit, _) = reader.turn(&DESCRIBE_TARGET_GROUPS, since + Class::Begun.patience()).await;
+        let (permit, _) =
+            reader.turn(&DESCRIBE_TARGET_GROUPS, since + Class::Begun.patience()).await;
         match reader.session.elbv2.group_kinds(permit, &arns).await {
             Ok(kinds) => {
                 for (arn, network) in kinds {
@@ -196,6 +210,10 @@ mod tests {
         };
         let pauses: Vec<u64> = (0..8).map(|_| asked(false)).collect();
         assert_eq!(pauses, [120, 240, 480, 960, 1920, 3600, 3600, 3600]);
-        assert_eq!([asked(true), asked(false)], [3600, 120], "an answer is believed for an hour, and ends the pauses");
+        assert_eq!(
+            [asked(true), asked(false)],
+            [3600, 120],
+            "an answer is believed for an hour, and ends the pauses"
+        );
     }
 }

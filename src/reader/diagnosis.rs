@@ -1,8 +1,9 @@
-//! Reads what can keep drains from moving, for all that stand still at once, and says of each what does.
+//! Reads what can keep drains from moving, for all that stand still at once, and says of each what
+//! does.
 //!
-//! Diagnoses are rare, and only for drains that have stood still, so little is kept: task definitions, whose
-//! revisions never change. A call that is denied, throttled or fails is a cause of its own, and no other cause is
-//! concluded from what it would have said.
+//! Diagnoses are rare, and only for drains that have stood still, so little is kept: task
+//! definitions, whose revisions never change. A call that is denied, throttled or fails is a cause
+//! of its own, and no other cause is concluded from what it would have said.
 
 #[cfg(test)]
 mod tests;
@@ -11,9 +12,12 @@ use crate::aws::ecs::{CapacityView, ServiceStateView, TaskDefinitionView};
 use crate::aws::{AwsError, Described, ErrorClass, Session, TaskView};
 use crate::clock::Clock;
 use ecs_drain_state::diagnosis::{
-    self as state, Cause, Constraint, Facts, InstanceFacts, Others, Protection, ServiceFacts, TargetFacts, TaskFacts,
+    self as state, Cause, Constraint, Facts, InstanceFacts, Others, Protection, ServiceFacts,
+    TargetFacts, TaskFacts,
 };
-use ecs_drain_state::{ContainerInstanceStatus, Facts as DrainFacts, Policy, Record, TargetSight, TaskKind, TaskSight};
+use ecs_drain_state::{
+    ContainerInstanceStatus, Facts as DrainFacts, Policy, Record, TargetSight, TaskKind, TaskSight,
+};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use std::cell::RefCell;
@@ -25,7 +29,8 @@ const OTHERS: usize = 500;
 /// How many task definitions are read at once.
 const AT_ONCE: usize = 8;
 
-/// How many task definitions are kept: some hundred bytes each. Where there are more, all are read again in time.
+/// How many task definitions are kept: some hundred bytes each. Where there are more, all are read
+/// again in time.
 const KEPT: usize = 4096;
 
 /// One drain that stands still.
@@ -55,17 +60,32 @@ pub struct StuckTask {
 
 impl Stuck {
     /// What stands still, by what was read of it.
-    pub fn of(record: &Record, policy: &Policy, facts: &DrainFacts, agent_lost_since: Option<Timestamp>) -> Stuck {
+    pub fn of(
+        record: &Record,
+        policy: &Policy,
+        facts: &DrainFacts,
+        agent_lost_since: Option<Timestamp>,
+    ) -> Stuck {
         let listed = facts.instances.iter().all(|one| one.discovered.is_some() || one.is_gone());
         let cluster = |on: usize| {
             let arn = &facts.instances.get(on)?.arn;
-            record.container_instances.iter().find(|mine| mine.arn == *arn).map(|mine| mine.cluster.clone())
+            record
+                .container_instances
+                .iter()
+                .find(|mine| mine.arn == *arn)
+                .map(|mine| mine.cluster.clone())
         };
         let tasks = facts.tasks_there().filter_map(|(arn, task)| {
-            Some(StuckTask { arn: arn.to_owned(), cluster: cluster(task.on)?, sight: task.sight.as_ref()?.1.clone() })
+            Some(StuckTask {
+                arn: arn.to_owned(),
+                cluster: cluster(task.on)?,
+                sight: task.sight.as_ref()?.1.clone(),
+            })
         });
         let targets = record.obligations.iter().filter_map(|obligation| {
-            let (_, TargetSight::Present { state, draining, .. }) = facts.target(obligation)?.sight.as_ref()? else {
+            let (_, TargetSight::Present { state, draining, .. }) =
+                facts.target(obligation)?.sight.as_ref()?
+            else {
                 return None;
             };
             Some(TargetFacts {
@@ -115,7 +135,10 @@ pub async fn diagnose(
         reads.insert(cluster, read(session, cache, cluster, &tasks).await);
     }
     let now = clock.now();
-    stuck.iter().map(|stuck| (stuck.record.key(), state::diagnose(&cut(stuck, &reads, cache), now))).collect()
+    stuck
+        .iter()
+        .map(|stuck| (stuck.record.key(), state::diagnose(&cut(stuck, &reads, cache), now)))
+        .collect()
 }
 
 /// What was read of one cluster.
@@ -147,19 +170,30 @@ impl Reads {
     }
 
     /// What was found; a note of what was not answered for. What is missing is gone, and no cause.
-    fn keep_found<T>(&mut self, action: &str, answer: Result<Described<T>, AwsError>) -> Option<Vec<T>> {
+    fn keep_found<T>(
+        &mut self,
+        action: &str,
+        answer: Result<Described<T>, AwsError>,
+    ) -> Option<Vec<T>> {
         let described = self.keep(answer)?;
         if let Some((what, reason)) = described.failed.first() {
-            self.unreadable.insert(action.to_owned(), format!("{action}, which said of {what}: {reason}"));
+            self.unreadable
+                .insert(action.to_owned(), format!("{action}, which said of {what}: {reason}"));
         }
         Some(described.found)
     }
 }
 
 /// Reads one cluster, as far as these tasks make it needful.
-async fn read(session: &Session, cache: &DiagnosisCache, cluster: &str, tasks: &[&StuckTask]) -> Reads {
+async fn read(
+    session: &Session,
+    cache: &DiagnosisCache,
+    cluster: &str,
+    tasks: &[&StuckTask],
+) -> Reads {
     let mut reads = Reads::default();
-    let (stopping, staying): (Vec<&StuckTask>, Vec<&StuckTask>) = tasks.iter().partition(|task| task.sight.stopping);
+    let (stopping, staying): (Vec<&StuckTask>, Vec<&StuckTask>) =
+        tasks.iter().partition(|task| task.sight.stopping);
     let stopping: Vec<String> = stopping.into_iter().map(|task| task.arn.clone()).collect();
     if !stopping.is_empty() {
         let answer = session.ecs.describe_tasks(cluster, &stopping).await;
@@ -182,7 +216,8 @@ async fn read(session: &Session, cache: &DiagnosisCache, cluster: &str, tasks: &
         reads.others = others(session, cluster, &mut reads).await;
     }
     let definitions = states.iter().filter_map(|state| state.task_definition.clone());
-    let definitions = definitions.chain(reads.tasks.values().filter_map(|view| view.task_definition.clone()));
+    let definitions =
+        definitions.chain(reads.tasks.values().filter_map(|view| view.task_definition.clone()));
     let definitions: BTreeSet<String> = definitions.collect();
     read_definitions(session, cache, &mut reads, definitions).await;
     for state in states {
@@ -201,7 +236,8 @@ async fn read_deployments(session: &Session, reads: &mut Reads, states: &mut [Se
     let answer = session.ecs.service_deployments(&wanted).await;
     let found = reads.keep_found("ecs:DescribeServiceDeployments", answer).unwrap_or_default();
     for state in states {
-        let mine = found.iter().find(|deployment| state.deployment.as_ref() == Some(&deployment.arn));
+        let mine =
+            found.iter().find(|deployment| state.deployment.as_ref() == Some(&deployment.arn));
         state.facts.rollout.deployment = mine.cloned();
     }
 }
@@ -213,13 +249,19 @@ async fn others(session: &Session, cluster: &str, reads: &mut Reads) -> Option<O
     let described = reads.keep(session.ecs.capacity(cluster, &arns).await)?;
     // One that was not answered for may be the one with room.
     let more = more || !described.failed.is_empty();
-    let active = |view: CapacityView| (view.status == ContainerInstanceStatus::Active).then_some(view.facts);
+    let active =
+        |view: CapacityView| (view.status == ContainerInstanceStatus::Active).then_some(view.facts);
     let instances: Vec<InstanceFacts> = described.found.into_iter().filter_map(active).collect();
     Some(Others { instances, more })
 }
 
 /// Reads the task definitions that are not known yet.
-async fn read_definitions(session: &Session, cache: &DiagnosisCache, reads: &mut Reads, mut wanted: BTreeSet<String>) {
+async fn read_definitions(
+    session: &Session,
+    cache: &DiagnosisCache,
+    reads: &mut Reads,
+    mut wanted: BTreeSet<String>,
+) {
     {
         let mut known = cache.definitions.borrow_mut();
         if known.len() > KEPT {
@@ -244,7 +286,8 @@ async fn read_definitions(session: &Session, cache: &DiagnosisCache, reads: &mut
     }
 }
 
-/// What is known of a service: its own answer, what its new tasks need, and, where that matters, where its tasks are.
+/// What is known of a service: its own answer, what its new tasks need, and, where that matters,
+/// where its tasks are.
 async fn complete(
     session: &Session,
     cache: &DiagnosisCache,
@@ -261,12 +304,20 @@ async fn complete(
 }
 
 /// The container instances that hold tasks of a service; None as soon as one of them is not known.
-async fn placed_on(session: &Session, cluster: &str, reads: &mut Reads, service: &str) -> Option<BTreeSet<String>> {
+async fn placed_on(
+    session: &Session,
+    cluster: &str,
+    reads: &mut Reads,
+    service: &str,
+) -> Option<BTreeSet<String>> {
     let answer = session.ecs.list_tasks_of_service(cluster, service).await;
     let arns = reads.keep(answer)?;
     let described = reads.keep(session.ecs.describe_tasks(cluster, &arns).await)?;
     let running = described.found.into_iter().filter(|task| task.last_status != "STOPPED");
-    described.failed.is_empty().then(|| running.filter_map(|task| task.container_instance).collect())
+    described
+        .failed
+        .is_empty()
+        .then(|| running.filter_map(|task| task.container_instance).collect())
 }
 
 /// What was read for one drain.
@@ -276,15 +327,24 @@ fn cut(stuck: &Stuck, reads: &BTreeMap<&str, Reads>, cache: &DiagnosisCache) -> 
         standalone_tasks: stuck.policy.standalone_tasks,
         agent_lost_since: stuck.agent_lost_since,
         targets: stuck.targets.clone(),
-        delay_seconds: stuck.record.obligations.iter().try_fold(0, |longest, o| Some(o.delay_seconds?.max(longest))),
+        delay_seconds: stuck
+            .record
+            .obligations
+            .iter()
+            .try_fold(0, |longest, o| Some(o.delay_seconds?.max(longest))),
         ..Facts::default()
     };
     let Some(sights) = &stuck.tasks else { return facts };
     let of = |task: &StuckTask| reads.get(task.cluster.as_str());
     facts.tasks = Some(sights.iter().map(|sight| task(sight, of(sight), cache)).collect());
     let clusters: BTreeSet<&String> = sights.iter().map(|sight| &sight.cluster).collect();
-    for (cluster, reads) in clusters.into_iter().filter_map(|cluster| Some((cluster, reads.get(cluster.as_str())?))) {
-        let named = reads.services.iter().map(|(name, service)| ((cluster.clone(), name.clone()), service.clone()));
+    for (cluster, reads) in
+        clusters.into_iter().filter_map(|cluster| Some((cluster, reads.get(cluster.as_str())?)))
+    {
+        let named = reads
+            .services
+            .iter()
+            .map(|(name, service)| ((cluster.clone(), name.clone()), service.clone()));
         facts.services.extend(named);
         if let Some(mut others) = reads.others.clone() {
             others.instances.retain(|other| other.ec2_instance_id != stuck.record.instance_id);

@@ -4,7 +4,9 @@ use crate::aws::calls::{DESCRIBE_LIFECYCLE_HOOKS, DESCRIBE_WARM_POOL};
 use crate::aws::{AwsError, Call, GroupView, HookView, MemberView, Session};
 use crate::clock::Clock;
 use crate::groups::{GroupInfo, GroupsView, Member, is_waiting};
-use ecs_drain_state::{Balancer, GroupSight, HookSight, LifecycleState, Mono, Obligation, Read, Record, Seen, Target};
+use ecs_drain_state::{
+    Balancer, GroupSight, HookSight, LifecycleState, Mono, Obligation, Read, Record, Seen, Target,
+};
 use futures_util::future::{join, ready};
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
@@ -22,15 +24,15 @@ const IDLE_HOOKS_LAST: Duration = Duration::from_secs(300);
 /// The same while they cannot be read.
 const HOOKS_BELIEVED: Duration = Duration::from_secs(600);
 
-/// How many groups' hooks are read again in one look, at most, those that were read the longest ago first: where many groups
-/// wait at once, heartbeats and completions need the rate.
+/// How many groups' hooks are read again in one look, at most, those that were read the longest ago
+/// first: where many groups wait at once, heartbeats and completions need the rate.
 const AGAIN_AT_ONCE: usize = 20;
 
 /// How many groups are asked for their warm pool, or their hooks, at once.
 const AT_ONCE: usize = 8;
 
-/// For how long a look goes on asking for warm pools and hooks: a wait that begins meanwhile is seen by the next look. Those that
-/// were not answered come first then.
+/// For how long a look goes on asking for warm pools and hooks: a wait that begins meanwhile is
+/// seen by the next look. Those that were not answered come first then.
 const ASKED_FOR: Duration = Duration::from_secs(30);
 
 /// What is said of a group that could not be asked in time.
@@ -45,13 +47,14 @@ pub struct GroupsCache {
     pools: BTreeMap<String, (Mono, Vec<MemberView>)>,
 }
 
-/// Reads every group, the warm pools, and the hooks of selected groups: often where an instance waits. `ours` are the names of
-/// ecs-drain's hooks. Where there are warm pools or hooks to ask for, `early` gets what the groups themselves show, with what was
-/// read of those before: a wait that has begun needs its heartbeat, however long they take.
+/// Reads every group, the warm pools, and the hooks of selected groups: often where an instance
+/// waits. `ours` are the names of ecs-drain's hooks. Where there are warm pools or hooks to ask
+/// for, `early` gets what the groups themselves show, with what was read of those before: a wait
+/// that has begun needs its heartbeat, however long they take.
 ///
 /// # Errors
-/// When the list of groups could not be read completely: then nothing is said of any instance. A warm pool that cannot be
-/// read concerns its group alone.
+/// When the list of groups could not be read completely: then nothing is said of any instance. A
+/// warm pool that cannot be read concerns its group alone.
 pub async fn read_groups(
     session: &Session,
     clock: &Clock,
@@ -68,8 +71,10 @@ pub async fn read_groups(
     };
     cache.hooks.retain(|name, _| listed.iter().any(|group| group.name == *name));
     // DescribeAutoScalingGroups leaves the members of a warm pool out.
-    let has_pool = |group: &&GroupView| group.has_warm_pool && selected.contains(group.name.as_str());
-    let mut pools: Vec<String> = listed.iter().filter(has_pool).map(|group| group.name.clone()).collect();
+    let has_pool =
+        |group: &&GroupView| group.has_warm_pool && selected.contains(group.name.as_str());
+    let mut pools: Vec<String> =
+        listed.iter().filter(has_pool).map(|group| group.name.clone()).collect();
     cache.pools.retain(|name, _| pools.contains(name));
     pools.sort_by_key(|name| cache.pools.get(name).map_or(Mono::START, |(asked, _)| *asked));
     let mut unread: BTreeSet<String> = pools.iter().cloned().collect();
@@ -79,14 +84,16 @@ pub async fn read_groups(
         early(Rc::new(view(&listed, cache, unread.clone(), read)));
     }
     let there = pools.len();
-    let pools = each(&DESCRIBE_WARM_POOL, pools, async |name| session.autoscaling.warm_pool(name).await);
+    let pools =
+        each(&DESCRIBE_WARM_POOL, pools, async |name| session.autoscaling.warm_pool(name).await);
     let urgent: BTreeSet<String> = first.iter().cloned().collect();
     let names = first.into_iter().chain(others).collect();
     let hooks = each(&DESCRIBE_LIFECYCLE_HOOKS, names, async |name| {
         if !urgent.contains(name) {
             return session.autoscaling.hooks(name).await;
         }
-        // Before the heartbeats that fall due meanwhile: until it is known, its hook gets one every few seconds.
+        // Before the heartbeats that fall due meanwhile: until it is known, its hook gets one every
+        // few seconds.
         let permit = session.permit_by(&DESCRIBE_LIFECYCLE_HOOKS, clock.instant(began)).await;
         session.autoscaling.hooks_in_turn(permit, name).await
     });
@@ -127,7 +134,8 @@ pub async fn read_groups(
             Err(error) => {
                 let ours = |hook: &HookView| hook.terminating && ours.contains(&hook.name);
                 let holds = |(read, known): &(Mono, Seen<Vec<HookView>>)| {
-                    began.since(*read) < HOOKS_BELIEVED && known.known().is_some_and(|all| all.iter().any(ours))
+                    began.since(*read) < HOOKS_BELIEVED
+                        && known.known().is_some_and(|all| all.iter().any(ours))
                 };
                 let before = cache.hooks.remove(&group).filter(holds);
                 before.unwrap_or_else(|| (began, Seen::Unknown(error.to_string())))
@@ -150,7 +158,12 @@ fn failed_before(cache: &GroupsCache, selected: &BTreeSet<&str>) -> Option<Strin
 }
 
 /// What the groups show, with their warm pools and hooks as they were last read.
-fn view(listed: &[GroupView], cache: &GroupsCache, unread: BTreeSet<String>, read: Read) -> GroupsView {
+fn view(
+    listed: &[GroupView],
+    cache: &GroupsCache,
+    unread: BTreeSet<String>,
+    read: Read,
+) -> GroupsView {
     let mut view = GroupsView {
         read,
         unread,
@@ -191,7 +204,8 @@ fn pool<'a>(group: &GroupView, cache: &'a GroupsCache) -> &'a [MemberView] {
     cache.pools.get(&group.name).map_or(&[], |(_, members)| members)
 }
 
-/// Asks something of each group, of some at once, and of as many as there is time for. What is not answered by then has failed.
+/// Asks something of each group, of some at once, and of as many as there is time for. What is not
+/// answered by then has failed.
 async fn each<T>(
     call: &'static Call,
     names: Vec<String>,
@@ -208,8 +222,8 @@ async fn each<T>(
     asked.buffer_unordered(AT_ONCE).collect().await
 }
 
-/// The selected groups whose hooks are to be read: those that are not known, where an instance waits; and others, first those
-/// that were never read, then those that were the longest ago.
+/// The selected groups whose hooks are to be read: those that are not known, where an instance
+/// waits; and others, first those that were never read, then those that were the longest ago.
 fn unknown_hooks(
     listed: &[GroupView],
     selected: &BTreeSet<&str>,
@@ -219,7 +233,11 @@ fn unknown_hooks(
     let (mut first, mut then, mut again) = (Vec::new(), Vec::new(), Vec::new());
     for group in listed.iter().filter(|group| selected.contains(group.name.as_str())) {
         let name = group.name.clone();
-        let waits = group.members.iter().chain(pool(group, cache)).any(|member| is_waiting(&member.lifecycle_state));
+        let waits = group
+            .members
+            .iter()
+            .chain(pool(group, cache))
+            .any(|member| is_waiting(&member.lifecycle_state));
         let lasts = if waits { HOOKS_LAST } else { IDLE_HOOKS_LAST };
         match cache.hooks.get(&group.name) {
             None if waits => first.push((Mono::START, name)),
@@ -233,12 +251,13 @@ fn unknown_hooks(
     first.sort_unstable();
     again.sort_unstable();
     again.truncate(AGAIN_AT_ONCE);
-    let names = |some: Vec<(Mono, String)>| some.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
+    let names =
+        |some: Vec<(Mono, String)>| some.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
     (names(first), names(then).into_iter().chain(names(again)).collect())
 }
 
-/// Asks `DescribeAutoScalingInstances` for instances that the groups do not show: only if that agrees is one absent. Gives
-/// every instance that was found, or why that is unknown.
+/// Asks `DescribeAutoScalingInstances` for instances that the groups do not show: only if that
+/// agrees is one absent. Gives every instance that was found, or why that is unknown.
 pub async fn absent(session: &Session, ids: &[String]) -> Seen<BTreeMap<String, Member>> {
     if ids.is_empty() {
         return Seen::Yes(BTreeMap::new());
@@ -247,22 +266,25 @@ pub async fn absent(session: &Session, ids: &[String]) -> Seen<BTreeMap<String, 
         Ok(found) => Seen::Yes(
             found
                 .into_iter()
-                .map(|(m, group)| (m.instance_id, Member { group, state: m.lifecycle_state, healthy: m.healthy }))
+                .map(|(m, group)| {
+                    (m.instance_id, Member { group, state: m.lifecycle_state, healthy: m.healthy })
+                })
                 .collect(),
         ),
         Err(error) => Seen::Unknown(error.to_string()),
     }
 }
 
-/// What Auto Scaling says of one drain's instance. `asked` is what [`absent`] answered for those that the groups do not
-/// show.
+/// What Auto Scaling says of one drain's instance. `asked` is what [`absent`] answered for those
+/// that the groups do not show.
 pub fn sight(
     view: &GroupsView,
     asked: &Seen<BTreeMap<String, Member>>,
     record: &Record,
     our_hooks: &BTreeSet<String>,
 ) -> Seen<GroupSight> {
-    let sight = |member: &Member| member_sight(member, view.groups.get(&member.group), record, our_hooks);
+    let sight =
+        |member: &Member| member_sight(member, view.groups.get(&member.group), record, our_hooks);
     if let Some(member) = view.members.get(&record.instance_id) {
         return if view.unread.contains(&member.group) {
             Seen::Unknown(format!("the warm pool of group {} could not be read", member.group))
@@ -274,7 +296,10 @@ pub fn sight(
         Seen::Yes(found) => match found.get(&record.instance_id) {
             Some(member) => Seen::Yes(sight(member)),
             // Whose group is known is in no other's warm pool.
-            None if record.group().map_or(view.unread.is_empty(), |group| !view.unread.contains(group)) => {
+            None if record
+                .group()
+                .map_or(view.unread.is_empty(), |group| !view.unread.contains(group)) =>
+            {
                 Seen::Yes(GroupSight::Absent)
             }
             None => Seen::Unknown("a warm pool could not be read".to_owned()),
@@ -283,8 +308,8 @@ pub fn sight(
     }
 }
 
-/// What a group says, as far as a drain cares. The drain's hook is the one that its lifecycle action is held by, or any of
-/// the configured ones while there is none.
+/// What a group says, as far as a drain cares. The drain's hook is the one that its lifecycle
+/// action is held by, or any of the configured ones while there is none.
 fn member_sight(
     member: &Member,
     info: Option<&GroupInfo>,
@@ -304,7 +329,8 @@ fn member_sight(
                 heartbeat_timeout_seconds: h.heartbeat_timeout_seconds,
                 global_timeout_seconds: h.global_timeout_seconds,
                 default_result: h.default_result,
-                others: terminating().filter(|h| !is_ours(&h.name)).map(|h| h.name.clone()).collect(),
+                others:
+                    terminating().filter(|h| !is_ours(&h.name)).map(|h| h.name.clone()).collect(),
                 retains_abandoned,
             }))
         }
@@ -317,13 +343,16 @@ fn member_sight(
     }
 }
 
-/// The targets that a group's own attachments give an instance. (Auto Scaling deregisters it from them before the wait
-/// begins; that is looked at, not believed.)
+/// The targets that a group's own attachments give an instance. (Auto Scaling deregisters it from
+/// them before the wait begins; that is looked at, not believed.)
 pub fn attachments(view: &GroupsView, record: &Record, now: Timestamp) -> Vec<Obligation> {
-    let Some(info) = record.group().and_then(|group| view.groups.get(group)) else { return Vec::new() };
+    let Some(info) = record.group().and_then(|group| view.groups.get(group)) else {
+        return Vec::new();
+    };
     let target_groups = info.target_groups.iter().cloned().map(Balancer::TargetGroup);
     let classic = info.classic.iter().cloned().map(Balancer::ClassicLoadBalancer);
     let target = || Target::Instance(record.instance_id.clone());
-    let of_group = |balancer| Obligation { of_group_alone: true, ..Obligation::new(balancer, target(), now) };
+    let of_group =
+        |balancer| Obligation { of_group_alone: true, ..Obligation::new(balancer, target(), now) };
     target_groups.chain(classic).map(of_group).collect()
 }

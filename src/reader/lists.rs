@@ -1,5 +1,5 @@
-//! Lists of tasks: by container instance, which is evidence; or, where that is fewer calls, of a whole cluster, to discover
-//! what its instances run.
+//! Lists of tasks: by container instance, which is evidence; or, where that is fewer calls, of a
+//! whole cluster, to discover what its instances run.
 
 use super::tasks::{IN_A_CALL, discover};
 use super::{Reader, workers};
@@ -16,10 +16,12 @@ use std::time::Duration;
 /// How many calls of either list wait for their turn at once, at most.
 const WORKERS: usize = 3;
 
-/// How long the number of a cluster's tasks is believed: it only decides which way of listing is fewer calls.
+/// How long the number of a cluster's tasks is believed: it only decides which way of listing is
+/// fewer calls.
 const SIZES_LAST: Duration = Duration::from_secs(60);
 
-/// How much sooner than wanted a drain's tasks are discovered where the whole cluster is listed anyway.
+/// How much sooner than wanted a drain's tasks are discovered where the whole cluster is listed
+/// anyway.
 const SOON: Duration = Duration::from_secs(3);
 
 /// What is known of clusters.
@@ -83,7 +85,11 @@ async fn list(reader: &Reader<'_>, kind: Kind, (permit, began): (Permit, Mono), 
     };
     match reader.session.ecs.tasks_of(permit, &wish.cluster, Some(&wish.arn), desired).await {
         Ok(tasks) => {
-            reader.fleet.answer(&wish.key, reader.read(began), Answer::List { of: wish.arn, wanted, tasks });
+            reader.fleet.answer(
+                &wish.key,
+                reader.read(began),
+                Answer::List { of: wish.arn, wanted, tasks },
+            );
             reader.ended(kind, [&wish.key]);
         }
         Err(error) => reader.failed(kind, [&wish.key], began, &error),
@@ -99,7 +105,8 @@ fn first(reader: &Reader<'_>, kind: Kind) -> Option<Wish> {
             return Choice::Stop;
         }
         let wish = wish(kind, key, slot);
-        // A list of its whole cluster is under way: whoever still wants to discover afterwards shares the next one.
+        // A list of its whole cluster is under way: whoever still wants to discover afterwards
+        // shares the next one.
         if wish.as_ref().is_some_and(|wish| wish.discovers && listed.contains(&wish.cluster)) {
             return Choice::Leave;
         }
@@ -133,11 +140,14 @@ fn wish(kind: Kind, key: &str, slot: &Slot) -> Option<Wish> {
     })
 }
 
-/// The drains of a cluster that want to discover their tasks, or will in a moment; `take` takes them out of the queue.
+/// The drains of a cluster that want to discover their tasks, or will in a moment; `take` takes
+/// them out of the queue.
 fn discovering(reader: &Reader<'_>, cluster: &str, take: bool) -> Vec<Wish> {
     let mut wishes = Vec::new();
     reader.fleet.pick(Kind::Running, reader.clock.mono(), SOON, |key, slot| {
-        match wish(Kind::Running, key, slot).filter(|wish| wish.discovers && wish.cluster == cluster) {
+        match wish(Kind::Running, key, slot)
+            .filter(|wish| wish.discovers && wish.cluster == cluster)
+        {
             Some(wish) => {
                 wishes.push(wish);
                 if take { Choice::Take } else { Choice::Leave }
@@ -148,7 +158,8 @@ fn discovering(reader: &Reader<'_>, cluster: &str, take: bool) -> Vec<Wish> {
     wishes
 }
 
-/// Whether the whole cluster is listed and described with fewer calls than its drains' container instances one by one.
+/// Whether the whole cluster is listed and described with fewer calls than its drains' container
+/// instances one by one.
 async fn is_cheaper(reader: &Reader<'_>, cluster: &str) -> bool {
     let drains = discovering(reader, cluster, false).len() + 1;
     if drains < 4 {
@@ -160,7 +171,9 @@ async fn is_cheaper(reader: &Reader<'_>, cluster: &str) -> bool {
         Some((_, tasks)) => tasks,
         None => {
             let (permit, _) = reader.turn(&DESCRIBE_CLUSTERS, reader.clock.mono()).await;
-            let Ok(tasks) = reader.session.ecs.running_tasks(permit, cluster).await else { return false };
+            let Ok(tasks) = reader.session.ecs.running_tasks(permit, cluster).await else {
+                return false;
+            };
             reader.caches.lists.sizes.borrow_mut().insert(cluster.to_owned(), (now, tasks));
             tasks
         }

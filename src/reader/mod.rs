@@ -1,10 +1,11 @@
 //! Makes the reads that drains want, and turns the answers into their facts.
 //!
-//! Each kind of read has workers of its own. They wait until a drain wants it, wait for their turn at the request rate, take
-//! the most urgent drains that fit into one call, and hand the answer to the drains that it concerns. (A balancer is chosen
-//! before that turn.) One call serves every drain that it can: 100 container instances, 100 tasks, one target group. Of the
-//! calls that share a rate those go first that are due first, whatever kind they are of; workers bound how many of a kind
-//! wait there.
+//! Each kind of read has workers of its own. They wait until a drain wants it, wait for their turn
+//! at the request rate, take the most urgent drains that fit into one call, and hand the answer to
+//! the drains that it concerns. (A balancer is chosen before that turn.) One call serves every
+//! drain that it can: 100 container instances, 100 tasks, one target group. Of the calls that share
+//! a rate those go first that are due first, whatever kind they are of; workers bound how many of a
+//! kind wait there.
 //!
 //! | module | kind of read |
 //! | --- | --- |
@@ -117,7 +118,8 @@ impl Reader<'_> {
             if next.is_some_and(|next| next <= now) {
                 return;
             }
-            let wait = next.map_or(TICK, |next| next.since(now)).clamp(Duration::from_millis(10), TICK);
+            let wait =
+                next.map_or(TICK, |next| next.since(now)).clamp(Duration::from_millis(10), TICK);
             tokio::select! {
                 biased;
                 () = self.fleet.bell(kind).notified() => {}
@@ -126,14 +128,16 @@ impl Reader<'_> {
         }
     }
 
-    /// Waits for the turn of a call that is due at this moment; gives the moment from which its answer counts.
+    /// Waits for the turn of a call that is due at this moment; gives the moment from which its
+    /// answer counts.
     async fn turn(&self, call: &'static Call, due: Mono) -> (crate::aws::Permit, Mono) {
         let permit = self.session.permit_by(call, self.clock.instant(due)).await;
         (permit, self.clock.mono())
     }
 
-    /// Waits until a drain wants this kind of read and it is this call's turn; gives the moment from which its answer counts.
-    /// What becomes more urgent meanwhile moves the call ahead. Which drains are read is chosen afterwards.
+    /// Waits until a drain wants this kind of read and it is this call's turn; gives the moment
+    /// from which its answer counts. What becomes more urgent meanwhile moves the call ahead. Which
+    /// drains are read is chosen afterwards.
     async fn turn_of(&self, kind: Kind, call: &'static Call) -> (crate::aws::Permit, Mono) {
         loop {
             self.wanted(kind).await;
@@ -146,7 +150,8 @@ impl Reader<'_> {
                 turn = self.turn(call, due.before(ahead(kind))) => turn,
                 () = self.more_urgent(kind, due) => continue,
             };
-            // The read that was so urgent may have been made with another call meanwhile: what is left waits for its own turn.
+            // The read that was so urgent may have been made with another call meanwhile: what is
+            // left waits for its own turn.
             if self.fleet.next_due(kind, began).is_some_and(|next| next <= due) {
                 return (permit, began);
             }
@@ -170,7 +175,13 @@ impl Reader<'_> {
     }
 
     /// A read failed for these drains.
-    fn failed<'k>(&self, kind: Kind, keys: impl IntoIterator<Item = &'k String>, began: Mono, error: &AwsError) {
+    fn failed<'k>(
+        &self,
+        kind: Kind,
+        keys: impl IntoIterator<Item = &'k String>,
+        began: Mono,
+        error: &AwsError,
+    ) {
         let read = self.read(began);
         tracing::debug!(%error, "a read failed; it is made again");
         for key in keys {
@@ -184,8 +195,14 @@ impl Reader<'_> {
         self.end(kind, keys, &BTreeSet::new());
     }
 
-    /// The same; of some of them something was not said, and is asked for again later, as after a failure.
-    fn end<'k>(&self, kind: Kind, keys: impl IntoIterator<Item = &'k String>, without: &BTreeSet<String>) {
+    /// The same; of some of them something was not said, and is asked for again later, as after a
+    /// failure.
+    fn end<'k>(
+        &self,
+        kind: Kind,
+        keys: impl IntoIterator<Item = &'k String>,
+        without: &BTreeSet<String>,
+    ) {
         let now = self.clock.mono();
         for key in keys {
             self.fleet.end_read(kind, key, now, without.contains(key));
@@ -198,8 +215,9 @@ async fn workers<F: Future<Output = ()>>(count: usize, worker: impl Fn() -> F) {
     join_all((0..count).map(|_| worker())).await;
 }
 
-/// By how much a read goes before others that are due in the same moment, as those of a wave are: what drains want last of these
-/// comes first, so that one drain after the other gets going, and not all of them at the end.
+/// By how much a read goes before others that are due in the same moment, as those of a wave are:
+/// what drains want last of these comes first, so that one drain after the other gets going, and
+/// not all of them at the end.
 fn ahead(kind: Kind) -> Duration {
     Duration::from_millis(match kind {
         Kind::Sweep => 0,

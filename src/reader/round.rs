@@ -1,6 +1,6 @@
-//! The round: one cluster after the other is asked, for all drains and searches that look for an instance. One that comes
-//! meanwhile and is due is asked for from the next cluster on, and stays until every cluster was asked; one that can wait
-//! comes when a round begins.
+//! The round: one cluster after the other is asked, for all drains and searches that look for an
+//! instance. One that comes meanwhile and is due is asked for from the next cluster on, and stays
+//! until every cluster was asked; one that can wait comes when a round begins.
 
 use super::Reader;
 use super::search::one_cluster;
@@ -15,7 +15,8 @@ use std::time::Duration;
 /// How many clusters are asked at once.
 const AT_ONCE: usize = 4;
 
-/// How much longer than a round took none is begun for drains that can wait: one can serve many of them.
+/// How much longer than a round took none is begun for drains that can wait: one can serve many of
+/// them.
 const REST: u32 = 3;
 
 /// How soon clusters are listed again where that failed.
@@ -36,7 +37,8 @@ enum Who {
 /// One who looks for an instance.
 #[derive(Debug)]
 struct Rider {
-    /// How many came before: who comes while a call is under way is not part of it, even in the same moment.
+    /// How many came before: who comes while a call is under way is not part of it, even in the
+    /// same moment.
     number: u64,
     who: Who,
     instance: String,
@@ -103,9 +105,12 @@ impl State {
         let counted = self.riders.iter().filter(|rider| rider.counted);
         let needs = counted.flat_map(|rider| {
             let mut missing = self.clusters.iter().filter(|(_, number)| !rider.has_seen(*number));
-            missing.find(|(_, number)| !self.asked.contains(number)).map(|cluster| (rider.due, cluster))
+            missing
+                .find(|(_, number)| !self.asked.contains(number))
+                .map(|cluster| (rider.due, cluster))
         });
-        if let Some((_, (cluster, number))) = needs.min_by_key(|(due, (_, number))| (*due, *number)) {
+        if let Some((_, (cluster, number))) = needs.min_by_key(|(due, (_, number))| (*due, *number))
+        {
             let (cluster, number) = (cluster.clone(), *number);
             self.asked.insert(number);
             return Step::Ask(cluster, number);
@@ -138,7 +143,9 @@ impl State {
     /// Takes those out for whom every cluster was asked.
     fn arrived(&mut self, now: Mono) -> Vec<Rider> {
         let clusters = &self.clusters;
-        let done = |rider: &mut Rider| rider.counted && clusters.iter().all(|(_, number)| rider.has_seen(*number));
+        let done = |rider: &mut Rider| {
+            rider.counted && clusters.iter().all(|(_, number)| rider.has_seen(*number))
+        };
         let arrived: Vec<Rider> = self.riders.extract_if(.., done).collect();
         if !arrived.is_empty() && self.riders.is_empty() {
             self.rests_until = now + now.since(self.began) * REST;
@@ -172,7 +179,8 @@ pub(super) async fn go(reader: &Reader<'_>) {
     .await;
 }
 
-/// Takes in who wants to know. Drains that can wait come when nobody is on the way, and not soon after the last round.
+/// Takes in who wants to know. Drains that can wait come when nobody is on the way, and not soon
+/// after the last round.
 fn board(reader: &Reader<'_>) {
     if !reader.leadership.leads() {
         return;
@@ -182,17 +190,21 @@ fn board(reader: &Reader<'_>) {
     let fresh = reader.searches.take_due(now);
     let begins = state.riders.is_empty();
     let overdue = |due: Option<Mono>| due.is_some_and(|due| due <= now);
-    let all =
-        begins && (!fresh.is_empty() || now >= state.rests_until || overdue(reader.fleet.next_due(Kind::Sweep, now)));
-    let drains =
-        reader.fleet.pick(Kind::Sweep, now, Duration::ZERO, |_, slot| match all || overdue(slot.due(Kind::Sweep)) {
+    let all = begins
+        && (!fresh.is_empty()
+            || now >= state.rests_until
+            || overdue(reader.fleet.next_due(Kind::Sweep, now)));
+    let drains = reader.fleet.pick(Kind::Sweep, now, Duration::ZERO, |_, slot| {
+        match all || overdue(slot.due(Kind::Sweep)) {
             true => Choice::Take,
             false => Choice::Stop,
-        });
+        }
+    });
     let of_drains = drains.into_iter().filter_map(|key| {
         let slots = reader.fleet.slots();
         let slot = slots.get(&key)?;
-        let (instance, due) = (slot.drain.record.instance_id.clone(), slot.due(Kind::Sweep).unwrap_or(now));
+        let (instance, due) =
+            (slot.drain.record.instance_id.clone(), slot.due(Kind::Sweep).unwrap_or(now));
         drop(slots);
         Some((Who::Drain(key), instance, due))
     });
@@ -218,8 +230,8 @@ fn board(reader: &Reader<'_>) {
     }
 }
 
-/// Lists the clusters for those who came since that was done last. An empty one need not be asked: many accounts have more
-/// clusters that run on Fargate alone.
+/// Lists the clusters for those who came since that was done last. An empty one need not be asked:
+/// many accounts have more clusters that run on Fargate alone.
 async fn list(reader: &Reader<'_>) {
     let due = reader.caches.round.0.borrow().list_due(reader.clock.mono());
     let (permit, began) = reader.turn(&LIST_CLUSTERS, due).await;
@@ -231,12 +243,19 @@ async fn list(reader: &Reader<'_>) {
             *reader.searches.failed.borrow_mut() = Some(error.to_string());
             let mut state = reader.caches.round.0.borrow_mut();
             state.lists = false;
-            let left: Vec<Rider> = state.riders.extract_if(.., |rider| !rider.counted && rider.number < came).collect();
+            let left: Vec<Rider> = state
+                .riders
+                .extract_if(.., |rider| !rider.counted && rider.number < came)
+                .collect();
             drop(state);
             for rider in left {
                 match &rider.who {
                     Who::Drain(key) => reader.failed(Kind::Sweep, [key], began, &error),
-                    Who::Search => reader.searches.put_back(&rider.instance, reader.clock.mono() + AGAIN, rider.due),
+                    Who::Search => reader.searches.put_back(
+                        &rider.instance,
+                        reader.clock.mono() + AGAIN,
+                        rider.due,
+                    ),
                 }
             }
             return;
@@ -346,9 +365,14 @@ fn tell(reader: &Reader<'_>, arrived: Vec<Rider>) {
         match who {
             Who::Drain(key) => {
                 // What its drain knows was allowed when it began, and is carried to its end.
-                let mine = reader.fleet.record(&key).map(|record| record.container_instances).unwrap_or_default();
+                let mine = reader
+                    .fleet
+                    .record(&key)
+                    .map(|record| record.container_instances)
+                    .unwrap_or_default();
                 let may_be = |one: &ContainerInstance| {
-                    reader.clusters.matches(&one.cluster) || mine.iter().any(|mine| mine.arn == one.arn)
+                    reader.clusters.matches(&one.cluster)
+                        || mine.iter().any(|mine| mine.arn == one.arn)
                 };
                 let (found, left_out): (Vec<_>, Vec<_>) = found.into_iter().partition(may_be);
                 let left_out = left_out.into_iter().map(|one| one.cluster).collect();

@@ -1,5 +1,6 @@
-//! Which container instances are one EC2 instance? No API says so directly: clusters are asked, for many instances at once.
-//! In a search of every cluster, one that cannot be read is named, and concerns only itself.
+//! Which container instances are one EC2 instance? No API says so directly: clusters are asked, for
+//! many instances at once. In a search of every cluster, one that cannot be read is named, and
+//! concerns only itself.
 
 use super::round;
 use super::status::sight;
@@ -34,14 +35,16 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
     tokio::join!(round::go(reader), own(reader));
 }
 
-/// Searches the clusters in which drains' container instances are registered, for all drains of a cluster that want it
-/// soon: fifty a call.
+/// Searches the clusters in which drains' container instances are registered, for all drains of a
+/// cluster that want it soon: fifty a call.
 async fn own(reader: &Reader<'_>) {
     workers(OWN, || async {
         loop {
             let (permit, began) = reader.turn_of(Kind::Own, &LIST_CONTAINER_INSTANCES).await;
             let first = reader.fleet.pick_first(Kind::Own, began);
-            let Some((first, record)) = first.and_then(|key| Some((key.clone(), reader.fleet.record(&key)?))) else {
+            let Some((first, record)) =
+                first.and_then(|key| Some((key.clone(), reader.fleet.record(&key)?)))
+            else {
                 permit.give_back();
                 continue;
             };
@@ -67,7 +70,9 @@ async fn own(reader: &Reader<'_>) {
             let mut failed = None;
             for cluster in &clusters {
                 match filtered(reader, permit.take(), began, cluster, &ids).await {
-                    Ok(some) => some.into_iter().for_each(|(id, one)| found.entry(id).or_default().push(one)),
+                    Ok(some) => some
+                        .into_iter()
+                        .for_each(|(id, one)| found.entry(id).or_default().push(one)),
                     Err(error) => failed = Some(error),
                 }
             }
@@ -77,7 +82,11 @@ async fn own(reader: &Reader<'_>) {
             }
             let read = reader.read(began);
             for (key, id) in &keys {
-                reader.fleet.answer(key, read, Answer::Own { found: found.get(id).cloned().unwrap_or_default() });
+                reader.fleet.answer(
+                    key,
+                    read,
+                    Answer::Own { found: found.get(id).cloned().unwrap_or_default() },
+                );
             }
             reader.ended(Kind::Own, &picked);
         }
@@ -86,7 +95,11 @@ async fn own(reader: &Reader<'_>) {
 }
 
 /// Fills the call with other drains that will want the same before long.
-fn ride_along(reader: &Reader<'_>, clusters: &BTreeSet<String>, keys: &mut BTreeMap<String, String>) {
+fn ride_along(
+    reader: &Reader<'_>,
+    clusters: &BTreeSet<String>,
+    keys: &mut BTreeMap<String, String>,
+) {
     let slots = reader.fleet.slots();
     for phases in [&[Phase::Verifying, Phase::Completing][..], &[Phase::Waiting][..]] {
         for (key, slot) in slots.iter() {
@@ -94,9 +107,16 @@ fn ride_along(reader: &Reader<'_>, clusters: &BTreeSet<String>, keys: &mut BTree
                 return;
             }
             let record = &slot.drain.record;
-            let lately = slot.drain.facts.search.own.is_some_and(|read| reader.clock.mono().since(read.began) < APART);
+            let lately = slot
+                .drain
+                .facts
+                .search
+                .own
+                .is_some_and(|read| reader.clock.mono().since(read.began) < APART);
             let near = phases.contains(&record.phase()) && !lately;
-            if near && record.container_instances.iter().all(|mine| clusters.contains(&mine.cluster)) {
+            if near
+                && record.container_instances.iter().all(|mine| clusters.contains(&mine.cluster))
+            {
                 keys.entry(key.clone()).or_insert_with(|| record.instance_id.clone());
             }
         }
@@ -106,7 +126,8 @@ fn ride_along(reader: &Reader<'_>, clusters: &BTreeSet<String>, keys: &mut BTree
 /// What was found, by EC2 instance id.
 type ById = BTreeMap<String, Vec<ContainerInstance>>;
 
-/// Which of these EC2 instances are in a cluster: by filters, or by listing the whole cluster where that is fewer calls.
+/// Which of these EC2 instances are in a cluster: by filters, or by listing the whole cluster where
+/// that is fewer calls.
 pub(super) async fn one_cluster(
     reader: &Reader<'_>,
     permit: Permit,
@@ -145,7 +166,8 @@ async fn filtered(
     matched(reader, due, cluster, arns.into_iter().collect(), ids).await
 }
 
-/// A filter narrows the answer, it does not prove it: which EC2 instance each container instance is, is matched here.
+/// A filter narrows the answer, it does not prove it: which EC2 instance each container instance
+/// is, is matched here.
 async fn matched(
     reader: &Reader<'_>,
     due: Mono,
@@ -162,16 +184,24 @@ async fn matched(
             return Err(AwsError::incomplete(&DESCRIBE_CONTAINER_INSTANCES, arn, reason));
         }
         let views = || described.found.iter();
-        reader.searches.saw(reader.read(began), views().map(|view| (view.arn.clone(), sight(view))));
+        reader
+            .searches
+            .saw(reader.read(began), views().map(|view| (view.arn.clone(), sight(view))));
         let mut all = reader.caches.ec2.borrow_mut();
         if all.len() > KEPT {
             all.clear();
         }
-        all.extend(views().filter_map(|view| Some((id(&view.arn).to_owned(), view.ec2_instance_id.clone()?))));
+        all.extend(
+            views()
+                .filter_map(|view| Some((id(&view.arn).to_owned(), view.ec2_instance_id.clone()?))),
+        );
     }
     let wanted: BTreeSet<&String> = ids.iter().collect();
     let pairs = arns.into_iter().filter_map(|arn| Some((known(&arn)?, arn)));
-    Ok(pairs.filter(|(id, _)| wanted.contains(id)).map(|(id, arn)| (id, container_instance(cluster, arn))).collect())
+    Ok(pairs
+        .filter(|(id, _)| wanted.contains(id))
+        .map(|(id, arn)| (id, container_instance(cluster, arn)))
+        .collect())
 }
 
 fn container_instance(cluster: &str, arn: String) -> ContainerInstance {
@@ -188,7 +218,8 @@ fn container_instance(cluster: &str, arn: String) -> ContainerInstance {
 /// Searches every cluster once for these EC2 instances, for a person who asks.
 ///
 /// # Errors
-/// As soon as one cluster could not be read completely: an instance is "nowhere" only after complete reads.
+/// As soon as one cluster could not be read completely: an instance is "nowhere" only after
+/// complete reads.
 pub async fn search(session: &Session, ids: &[String]) -> Result<ById, AwsError> {
     let mut found: ById = ids.iter().map(|id| (id.clone(), Vec::new())).collect();
     for cluster in session.ecs.list_clusters().await? {

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a service's description is believed. What a task is bound to does not change; what new tasks get does.
+/// How long a service's description is believed. What a task is bound to does not change; what new
+/// tasks get does.
 const LASTS: Duration = Duration::from_secs(300);
 
-/// How soon a service is described again for a task of a deployment that the answer did not name: reads lag, and tasks of a
-/// deployment that is over can run on.
+/// How soon a service is described again for a task of a deployment that the answer did not name:
+/// reads lag, and tasks of a deployment that is over can run on.
 const UNNAMED_LASTS: Duration = Duration::from_secs(60);
 
 /// How long a description is kept that nobody asks for.
@@ -41,17 +42,21 @@ struct Kept {
 
 impl Kept {
     fn names(&self, deployment: &str) -> bool {
-        self.view.as_ref().is_some_and(|view| view.deployments.iter().any(|named| named == deployment))
+        self.view
+            .as_ref()
+            .is_some_and(|view| view.deployments.iter().any(|named| named == deployment))
     }
 
-    /// Returns whether it was described when these deployments had begun: where their tasks are registered may be new.
+    /// Returns whether it was described when these deployments had begun: where their tasks are
+    /// registered may be new.
     fn covers(&self, deployments: &BTreeSet<String>) -> bool {
         deployments.iter().all(|one| self.names(one) || self.asked.contains(one))
     }
 
     /// Returns whether it is believed for tasks of these deployments.
     fn is_fresh(&self, deployments: &BTreeSet<String>, now: Mono) -> bool {
-        let lasts = if deployments.iter().all(|one| self.names(one)) { LASTS } else { UNNAMED_LASTS };
+        let lasts =
+            if deployments.iter().all(|one| self.names(one)) { LASTS } else { UNNAMED_LASTS };
         now < self.read + lasts && self.covers(deployments)
     }
 }
@@ -83,16 +88,26 @@ fn deployments(tasks: &[TaskView]) -> BTreeMap<&str, BTreeSet<String>> {
     services
 }
 
-/// Reads the services of these tasks that are not known well enough; gives what could not be read, by name.
-pub(super) async fn know(reader: &Reader<'_>, cluster: &str, tasks: &[TaskView]) -> BTreeMap<String, String> {
+/// Reads the services of these tasks that are not known well enough; gives what could not be read,
+/// by name.
+pub(super) async fn know(
+    reader: &Reader<'_>,
+    cluster: &str,
+    tasks: &[TaskView],
+) -> BTreeMap<String, String> {
     let now = reader.clock.mono();
     let wanted = deployments(tasks);
     let key = |name: &str| (cluster.to_owned(), name.to_owned());
     let stale: Vec<String> = {
         let known = reader.caches.services.0.borrow();
-        let fresh =
-            |name: &str, of: &BTreeSet<String>| known.get(&key(name)).is_some_and(|kept| kept.is_fresh(of, now));
-        wanted.iter().filter(|(name, of)| !fresh(name, of)).map(|(name, _)| (*name).to_owned()).collect()
+        let fresh = |name: &str, of: &BTreeSet<String>| {
+            known.get(&key(name)).is_some_and(|kept| kept.is_fresh(of, now))
+        };
+        wanted
+            .iter()
+            .filter(|(name, of)| !fresh(name, of))
+            .map(|(name, _)| (*name).to_owned())
+            .collect()
     };
     let mut unknown = BTreeMap::new();
     for batch in stale.chunks(IN_A_CALL) {
@@ -108,7 +123,8 @@ pub(super) async fn know(reader: &Reader<'_>, cluster: &str, tasks: &[TaskView])
         let mut known = reader.caches.services.0.borrow_mut();
         for name in batch {
             if let Some((_, reason)) = described.failed.iter().find(|(failed, _)| failed == name) {
-                unknown.insert(name.clone(), format!("ecs:DescribeServices said of {name}: {reason}"));
+                unknown
+                    .insert(name.clone(), format!("ecs:DescribeServices said of {name}: {reason}"));
                 continue;
             }
             let view = described.found.iter().find(|view| view.name == *name).cloned().map(Rc::new);
@@ -119,8 +135,8 @@ pub(super) async fn know(reader: &Reader<'_>, cluster: &str, tasks: &[TaskView])
             known.insert(key(name), Kept { read: began, view, asked });
         }
     }
-    // What was known before, and could not be read anew, is still better than nothing: but not for tasks of a deployment that
-    // began later.
+    // What was known before, and could not be read anew, is still better than nothing: but not for
+    // tasks of a deployment that began later.
     let known = reader.caches.services.0.borrow();
     let none = BTreeSet::new();
     unknown.retain(|name, _| {
@@ -142,7 +158,8 @@ mod tests {
         deployments.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// A service that is deployed again is described again, and one whose old tasks run on is not described for each of them.
+    /// A service that is deployed again is described again, and one whose old tasks run on is not
+    /// described for each of them.
     #[test]
     fn a_service_is_described_again_for_a_task_of_another_deployment() {
         let view = ServiceView {
@@ -163,7 +180,11 @@ mod tests {
             ("ecs-svc/2 ecs-svc/3", 1001, false, false),
         ] {
             let of = some(of);
-            assert_eq!((kept.is_fresh(&of, at(second)), kept.covers(&of)), (fresh, covers), "{of:?} at {second}");
+            assert_eq!(
+                (kept.is_fresh(&of, at(second)), kept.covers(&of)),
+                (fresh, covers),
+                "{of:?} at {second}"
+            );
         }
     }
 }

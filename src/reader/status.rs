@@ -15,7 +15,8 @@ const WORKERS: usize = 4;
 /// Container instances in one call. (Source: ECS API reference, DescribeContainerInstances.)
 const IN_A_CALL: usize = 100;
 
-/// How much sooner than wanted a status is read where a call is made anyway: one for a hundred costs no more than one for one.
+/// How much sooner than wanted a status is read where a call is made anyway: one for a hundred
+/// costs no more than one for one.
 const SOON: Duration = Duration::from_secs(60);
 
 /// How old the status of a drain that is about to be completed is at least for it to be read along.
@@ -53,14 +54,18 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
     .await;
 }
 
-/// The most urgent drain, and the cluster of that of its container instances whose status is the oldest.
+/// The most urgent drain, and the cluster of that of its container instances whose status is the
+/// oldest.
 fn first(reader: &Reader<'_>) -> Option<(String, Vec<Item>)> {
     let key = reader.fleet.pick_first(Kind::Status, reader.clock.mono())?;
     let mut batch = Vec::new();
     let cluster = reader.fleet.with(&key, |slot| {
         let facts = &slot.drain.facts;
-        let read = |arn: &str| facts.of(arn).and_then(|one| Some(one.sight.as_ref()?.0.began)).unwrap_or(Mono::START);
-        let oldest = slot.drain.record.container_instances.iter().min_by_key(|mine| read(&mine.arn))?;
+        let read = |arn: &str| {
+            facts.of(arn).and_then(|one| Some(one.sight.as_ref()?.0.began)).unwrap_or(Mono::START)
+        };
+        let oldest =
+            slot.drain.record.container_instances.iter().min_by_key(|mine| read(&mine.arn))?;
         batch.extend(items(&key, slot, &oldest.cluster).take(IN_A_CALL));
         Some(oldest.cluster.clone())
     });
@@ -75,7 +80,13 @@ fn first(reader: &Reader<'_>) -> Option<(String, Vec<Item>)> {
 }
 
 /// Fills the call with other drains of the cluster that want it up to `soon` from now.
-fn fill(reader: &Reader<'_>, cluster: &str, soon: Duration, keys: &mut BTreeSet<String>, batch: &mut Vec<Item>) {
+fn fill(
+    reader: &Reader<'_>,
+    cluster: &str,
+    soon: Duration,
+    keys: &mut BTreeSet<String>,
+    batch: &mut Vec<Item>,
+) {
     let ride: BTreeSet<String> = batch.iter().map(|item| item.key.clone()).collect();
     let taken = reader.fleet.pick(Kind::Status, reader.clock.mono(), soon, |key, slot| {
         if batch.len() >= IN_A_CALL {
@@ -103,7 +114,12 @@ fn ride_along(reader: &Reader<'_>, cluster: &str, keys: &BTreeSet<String>, batch
         }
         let near = matches!(slot.drain.record.phase(), Phase::Verifying | Phase::Completing);
         let old = |read: &Read| now.since(read.ended) >= RIDES_AFTER;
-        let old = slot.drain.facts.instances.iter().any(|one| one.sight.as_ref().is_none_or(|(read, _)| old(read)));
+        let old = slot
+            .drain
+            .facts
+            .instances
+            .iter()
+            .any(|one| one.sight.as_ref().is_none_or(|(read, _)| old(read)));
         if near && old && !keys.contains(key) {
             let before = batch.len();
             batch.extend(items(key, slot, cluster));
@@ -115,7 +131,8 @@ fn ride_along(reader: &Reader<'_>, cluster: &str, keys: &BTreeSet<String>, batch
 }
 
 fn items<'a>(key: &'a str, slot: &'a Slot, cluster: &'a str) -> impl Iterator<Item = Item> + 'a {
-    let mine = slot.drain.record.container_instances.iter().filter(move |mine| mine.cluster == cluster);
+    let mine =
+        slot.drain.record.container_instances.iter().filter(move |mine| mine.cluster == cluster);
     mine.map(move |mine| Item { key: key.to_owned(), arn: mine.arn.clone() })
 }
 
@@ -134,9 +151,10 @@ fn hand_out(
         let failed = described.failed.iter().find(|(arn, _)| *arn == item.arn);
         let answer = match (found, failed) {
             (Some(view), _) => Answer::Status { of: item.arn.clone(), sight: sight(view) },
-            (None, Some((arn, reason))) => {
-                Answer::Failed(Kind::Status, format!("ecs:DescribeContainerInstances said of {arn}: {reason}"))
-            }
+            (None, Some((arn, reason))) => Answer::Failed(
+                Kind::Status,
+                format!("ecs:DescribeContainerInstances said of {arn}: {reason}"),
+            ),
             (None, None) if described.missing.contains(&item.arn) => {
                 Answer::Status { of: item.arn.clone(), sight: ContainerInstanceSight::MISSING }
             }

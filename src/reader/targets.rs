@@ -1,8 +1,11 @@
-//! Who still sends traffic: one unfiltered look for each target group, however many drains share it.
+//! Who still sends traffic: one unfiltered look for each target group, however many drains share
+//! it.
 
 use super::tasks::IN_A_CALL;
 use super::{Reader, workers};
-use crate::aws::calls::{DESCRIBE_LOAD_BALANCERS, DESCRIBE_TARGET_HEALTH, DESCRIBE_TASKS, LIST_TASKS};
+use crate::aws::calls::{
+    DESCRIBE_LOAD_BALANCERS, DESCRIBE_TARGET_HEALTH, DESCRIBE_TASKS, LIST_TASKS,
+};
 use crate::aws::{AwsError, Desired, TargetHealthView};
 use crate::fleet::{Choice, Slot};
 use ecs_drain_state::sight::id;
@@ -16,12 +19,14 @@ use tokio::sync::Mutex;
 /// How many calls wait for their turn at once, at most.
 const WORKERS: usize = 4;
 
-/// How many drains a look at one balancer serves for each second that it waits after the last one, and how long it waits at
-/// most: what a wave of drains wants within a moment is read for all of them at once.
+/// How many drains a look at one balancer serves for each second that it waits after the last one,
+/// and how long it waits at most: what a wave of drains wants within a moment is read for all of
+/// them at once.
 const DRAINS_A_SECOND: u32 = 40;
 const APART: Duration = Duration::from_secs(5);
 
-/// How long it is believed which tasks of a cluster own which addresses, and how soon that is read again where it failed.
+/// How long it is believed which tasks of a cluster own which addresses, and how soon that is read
+/// again where it failed.
 const OWNERS_LAST: Duration = Duration::from_secs(30);
 
 /// Which container instance runs the task that owns an address, in one cluster.
@@ -30,9 +35,11 @@ type ByAddress = BTreeMap<String, String>;
 /// What the sweep of targets remembers.
 #[derive(Default)]
 pub(super) struct Owners {
-    /// The owners of addresses by cluster, and until when that is believed; None where they could not be read.
+    /// The owners of addresses by cluster, and until when that is believed; None where they could
+    /// not be read.
     owners: RefCell<BTreeMap<String, (Mono, Option<ByAddress>)>>,
-    /// Held while the owners of a cluster's addresses are read: who needs them meanwhile waits for that.
+    /// Held while the owners of a cluster's addresses are read: who needs them meanwhile waits for
+    /// that.
     reading: RefCell<BTreeMap<String, Rc<Mutex<()>>>>,
     /// The balancers that are being asked.
     asked: RefCell<BTreeSet<Balancer>>,
@@ -66,11 +73,16 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
                     continue;
                 }
             };
-            let due = reader.fleet.with(&key, |slot| slot.due(Kind::Targets)).flatten().unwrap_or_default();
+            let due = reader
+                .fleet
+                .with(&key, |slot| slot.due(Kind::Targets))
+                .flatten()
+                .unwrap_or_default();
             let (answer, began) = ask(reader, &balancer, due).await;
             reader.caches.owners.asked.borrow_mut().remove(&balancer);
             let mut keys = sharing(reader, &balancer);
-            let apart = Duration::from_secs(1).saturating_mul(u32::try_from(keys.len()).unwrap_or(u32::MAX));
+            let apart = Duration::from_secs(1)
+                .saturating_mul(u32::try_from(keys.len()).unwrap_or(u32::MAX));
             let next = began + (apart / DRAINS_A_SECOND).min(APART);
             reader.caches.owners.next.borrow_mut().insert(balancer.clone(), next);
             match answer {
@@ -82,7 +94,11 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
                     keys.insert(key.clone());
                     let read = reader.read(began);
                     for other in keys.iter().filter(|other| **other != key) {
-                        reader.fleet.answer(other, read, Answer::Failed(Kind::Targets, error.to_string()));
+                        reader.fleet.answer(
+                            other,
+                            read,
+                            Answer::Failed(Kind::Targets, error.to_string()),
+                        );
                     }
                     reader.failed(Kind::Targets, [&key], began, &error);
                 }
@@ -92,7 +108,8 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
     .await;
 }
 
-/// The most urgent drain, and that of its balancers which was read the longest ago; else how long to wait.
+/// The most urgent drain, and that of its balancers which was read the longest ago; else how long
+/// to wait.
 fn first(reader: &Reader<'_>) -> Result<(String, Balancer), Duration> {
     let now = reader.clock.mono();
     let mut asked = reader.caches.owners.asked.borrow_mut();
@@ -105,14 +122,17 @@ fn first(reader: &Reader<'_>) -> Result<(String, Balancer), Duration> {
             return Choice::Stop;
         }
         let record = &slot.drain.record;
-        let mine = slot.drain.facts.targets.iter().filter(|target| record.waits_for(&target.obligation));
+        let mine =
+            slot.drain.facts.targets.iter().filter(|target| record.waits_for(&target.obligation));
         let oldest = mine.min_by_key(|target| target.read().map_or(Mono::START, |read| read.began));
         let oldest = oldest.map(|target| target.obligation.balancer.clone());
         // What another worker asks is answered for all.
         if oldest.as_ref().is_some_and(|oldest| asked.contains(oldest)) {
             return Choice::Leave;
         }
-        if let Some(next) = oldest.as_ref().and_then(|oldest| next.get(oldest)).filter(|next| **next > now) {
+        if let Some(next) =
+            oldest.as_ref().and_then(|oldest| next.get(oldest)).filter(|next| **next > now)
+        {
             wait = wait.min(next.since(now));
             return Choice::Leave;
         }
@@ -120,7 +140,8 @@ fn first(reader: &Reader<'_>) -> Result<(String, Balancer), Duration> {
         Choice::Take
     });
     // What another worker asks is answered soon.
-    let key = taken.into_iter().next().ok_or(if wait == Duration::MAX { super::IDLE } else { wait })?;
+    let key =
+        taken.into_iter().next().ok_or(if wait == Duration::MAX { super::IDLE } else { wait })?;
     match balancer {
         Some(balancer) => {
             asked.insert(balancer.clone());
@@ -136,11 +157,17 @@ fn first(reader: &Reader<'_>) -> Result<(String, Balancer), Duration> {
 
 /// Every drain that has a target there.
 fn sharing(reader: &Reader<'_>, balancer: &Balancer) -> BTreeSet<String> {
-    let has = |slot: &Slot| slot.drain.facts.targets.iter().any(|target| target.obligation.balancer == *balancer);
+    let has = |slot: &Slot| {
+        slot.drain.facts.targets.iter().any(|target| target.obligation.balancer == *balancer)
+    };
     reader.fleet.slots().iter().filter(|(_, slot)| has(slot)).map(|(key, _)| key.clone()).collect()
 }
 
-async fn ask(reader: &Reader<'_>, balancer: &Balancer, due: Mono) -> (Result<Said, AwsError>, Mono) {
+async fn ask(
+    reader: &Reader<'_>,
+    balancer: &Balancer,
+    due: Mono,
+) -> (Result<Said, AwsError>, Mono) {
     match balancer {
         Balancer::TargetGroup(arn) => {
             let (permit, began) = reader.turn(&DESCRIBE_TARGET_HEALTH, due).await;
@@ -159,9 +186,9 @@ async fn ask(reader: &Reader<'_>, balancer: &Balancer, due: Mono) -> (Result<Sai
     }
 }
 
-/// What a classic load balancer says of drained instances. Of those that it lists that is for display alone, so a failure only
-/// leaves the words out. Whether it lists an instance whose connections drain, no document says: of one that it does not list
-/// these words alone tell.
+/// What a classic load balancer says of drained instances. Of those that it lists that is for
+/// display alone, so a failure only leaves the words out. Whether it lists an instance whose
+/// connections drain, no document says: of one that it does not list these words alone tell.
 async fn words(
     reader: &Reader<'_>,
     balancer: &Balancer,
@@ -171,23 +198,37 @@ async fn words(
     let Some(members) = members else { return Ok(BTreeMap::new()) };
     let ours: BTreeSet<String> = {
         let slots = reader.fleet.slots();
-        let targets = slots.values().flat_map(|slot| slot.drain.facts.targets.iter().map(|target| &target.obligation));
-        let ids = targets.filter(|one| one.balancer == *balancer).filter_map(|one| match &one.target {
-            Target::Instance(id) => Some(id.clone()),
-            Target::Ip(_) => None,
-        });
+        let targets = slots
+            .values()
+            .flat_map(|slot| slot.drain.facts.targets.iter().map(|target| &target.obligation));
+        let ids =
+            targets.filter(|one| one.balancer == *balancer).filter_map(|one| match &one.target {
+                Target::Instance(id) => Some(id.clone()),
+                Target::Ip(_) => None,
+            });
         ids.collect()
     };
-    let (listed, unlisted): (Vec<String>, Vec<String>) = ours.into_iter().partition(|id| members.contains(id));
-    let mut states = reader.session.elb.instance_health(name, &listed).await.unwrap_or_else(|error| {
-        tracing::debug!(%error, "no words for a classic load balancer's instances");
-        Vec::new()
-    });
+    let (listed, unlisted): (Vec<String>, Vec<String>) =
+        ours.into_iter().partition(|id| members.contains(id));
+    let mut states =
+        reader.session.elb.instance_health(name, &listed).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "no words for a classic load balancer's instances");
+            Vec::new()
+        });
     states.extend(reader.session.elb.instance_health(name, &unlisted).await?);
-    Ok(states.into_iter().map(|(id, state, description)| (id, format!("{state} ({description})"))).collect())
+    Ok(states
+        .into_iter()
+        .map(|(id, state, description)| (id, format!("{state} ({description})")))
+        .collect())
 }
 
-async fn hand_out(reader: &Reader<'_>, read: Read, keys: &BTreeSet<String>, balancer: &Balancer, said: &Said) {
+async fn hand_out(
+    reader: &Reader<'_>,
+    read: Read,
+    keys: &BTreeSet<String>,
+    balancer: &Balancer,
+    said: &Said,
+) {
     let worst = match said {
         Said::Targets(Some(health)) => worst(health),
         Said::Targets(None) | Said::Classic(..) => BTreeMap::new(),
@@ -215,7 +256,8 @@ async fn hand_out(reader: &Reader<'_>, read: Read, keys: &BTreeSet<String>, bala
     }
 }
 
-/// What a target group says of each target, by its id: of several ports that which is not drained yet.
+/// What a target group says of each target, by its id: of several ports that which is not drained
+/// yet.
 fn worst(health: &[TargetHealthView]) -> BTreeMap<&str, &TargetHealthView> {
     let mut worst: BTreeMap<&str, &TargetHealthView> = BTreeMap::new();
     for target in health.iter().filter(|target| !is_not_registered(target)) {
@@ -233,10 +275,13 @@ fn sight(target: &Target, said: &Said, worst: &BTreeMap<&str, &TargetHealthView>
         // TargetGroupNotFound: nothing can be routed through a group that does not exist.
         Said::Targets(None) | Said::Classic(None, _) => TargetSight::Gone,
         // Every port counts: dynamic host ports make several targets of one instance.
-        Said::Targets(Some(_)) => worst.get(id.as_str()).map_or(TargetSight::Gone, |target| present(target)),
+        Said::Targets(Some(_)) => {
+            worst.get(id.as_str()).map_or(TargetSight::Gone, |target| present(target))
+        }
         Said::Classic(Some(members), words) => {
             let state = words.get(id);
-            let draining = state.is_some_and(|state| state.contains("deregistration currently in progress"));
+            let draining =
+                state.is_some_and(|state| state.contains("deregistration currently in progress"));
             if !draining && !members.contains(id) {
                 return TargetSight::Gone;
             }
@@ -265,13 +310,14 @@ fn present(target: &TargetHealthView) -> TargetSight {
     }
 }
 
-/// Addresses are used again: one that a running task on another instance owns now is not the drain's any more. Asked only
-/// where nothing else is left, and of one list of the cluster for all.
+/// Addresses are used again: one that a running task on another instance owns now is not the
+/// drain's any more. Asked only where nothing else is left, and of one list of the cluster for all.
 async fn owned_elsewhere(reader: &Reader<'_>, key: &str, ip: &str) -> bool {
     let asked = reader.fleet.with(key, |slot| {
         let record = &slot.drain.record;
         let due = matches!(record.phase(), Phase::Verifying | Phase::Completing);
-        let clusters: BTreeSet<String> = record.container_instances.iter().map(|mine| mine.cluster.clone()).collect();
+        let clusters: BTreeSet<String> =
+            record.container_instances.iter().map(|mine| mine.cluster.clone()).collect();
         let mine = record.container_instances.iter().map(|mine| id(&mine.arn).to_owned());
         let mine: BTreeSet<String> = mine.collect();
         due.then_some((clusters, mine))
@@ -285,16 +331,19 @@ async fn owned_elsewhere(reader: &Reader<'_>, key: &str, ip: &str) -> bool {
     false
 }
 
-/// The container instance of the running task that owns an address in a cluster; None where nobody does, or that is not known.
+/// The container instance of the running task that owns an address in a cluster; None where nobody
+/// does, or that is not known.
 pub(super) async fn owner(reader: &Reader<'_>, cluster: &str, ip: &str) -> Option<String> {
     let known = &reader.caches.owners.owners;
-    let is_young = || known.borrow().get(cluster).is_some_and(|(until, _)| reader.clock.mono() < *until);
-    let reading = reader.caches.owners.reading.borrow_mut().entry(cluster.to_owned()).or_default().clone();
+    let is_young =
+        || known.borrow().get(cluster).is_some_and(|(until, _)| reader.clock.mono() < *until);
+    let reading =
+        reader.caches.owners.reading.borrow_mut().entry(cluster.to_owned()).or_default().clone();
     let _alone = reading.lock().await;
     if !is_young() {
         let read = match owners(reader, cluster).await {
-            // An instance that places nothing gets no address: one that was another's then is not the drain's since. The tasks
-            // of a large cluster take longer to read.
+            // An instance that places nothing gets no address: one that was another's then is not
+            // the drain's since. The tasks of a large cluster take longer to read.
             Ok((began, owners)) => {
                 let ended = reader.clock.mono();
                 (ended + ended.since(began).clamp(OWNERS_LAST, OWNERS_LAST * 2), Some(owners))

@@ -7,7 +7,8 @@ use crate::aws::{AwsError, Described, ServiceView, TaskView};
 use crate::fleet::{Choice, Slot};
 use ecs_drain_state::sight::id;
 use ecs_drain_state::{
-    Answer, Balancer, Facts, Kind, Mono, Obligation, Read, Seen, Target, TaskAnswer, TaskKind, TaskSight,
+    Answer, Balancer, Facts, Kind, Mono, Obligation, Read, Seen, Target, TaskAnswer, TaskKind,
+    TaskSight,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,7 +65,8 @@ fn first(reader: &Reader<'_>) -> Option<(String, Asked)> {
         return None;
     };
     // Of more than a call can hold, those that were read the longest ago.
-    let mine = all.into_iter().filter(|(.., of)| *of == cluster).take(IN_A_CALL).map(|(_, arn, _)| arn);
+    let mine =
+        all.into_iter().filter(|(.., of)| *of == cluster).take(IN_A_CALL).map(|(_, arn, _)| arn);
     let asked = Asked::from([(key, mine.collect())]);
     Some((cluster, asked))
 }
@@ -79,8 +81,11 @@ fn fill(reader: &Reader<'_>, cluster: &str, asked: &mut Asked) {
         if slot.drain.record.container_instances.iter().all(|mine| mine.cluster != cluster) {
             return Choice::Leave;
         }
-        let mine: Vec<String> =
-            unstopped(slot).into_iter().filter(|(.., of)| of == cluster).map(|(_, arn, _)| arn).collect();
+        let mine: Vec<String> = unstopped(slot)
+            .into_iter()
+            .filter(|(.., of)| of == cluster)
+            .map(|(_, arn, _)| arn)
+            .collect();
         if mine.is_empty() || mine.len() > room {
             return Choice::Leave;
         }
@@ -90,21 +95,29 @@ fn fill(reader: &Reader<'_>, cluster: &str, asked: &mut Asked) {
     });
 }
 
-/// The tasks of a drain that have not been seen stopped, or whose targets are not known: when each was read last, its ARN,
-/// and its cluster.
+/// The tasks of a drain that have not been seen stopped, or whose targets are not known: when each
+/// was read last, its ARN, and its cluster.
 fn unstopped(slot: &Slot) -> Vec<(Mono, String, String)> {
     let (facts, record) = (&slot.drain.facts, &slot.drain.record);
     let cluster = |on: usize| {
         let arn = &facts.instances.get(on)?.arn;
-        record.container_instances.iter().find(|mine| id(&mine.arn) == id(arn)).map(|mine| mine.cluster.clone())
+        record
+            .container_instances
+            .iter()
+            .find(|mine| id(&mine.arn) == id(arn))
+            .map(|mine| mine.cluster.clone())
     };
-    let open = facts.tasks.iter().filter(|(_, task)| task.stopped.is_none() || !task.registrations_known);
-    let read = |sight: &Option<(Read, TaskSight)>| sight.as_ref().map_or(Mono::START, |(read, _)| read.began);
-    open.filter_map(|(arn, task)| Some((read(&task.sight), arn.clone(), cluster(task.on)?))).collect()
+    let open =
+        facts.tasks.iter().filter(|(_, task)| task.stopped.is_none() || !task.registrations_known);
+    let read = |sight: &Option<(Read, TaskSight)>| {
+        sight.as_ref().map_or(Mono::START, |(read, _)| read.began)
+    };
+    open.filter_map(|(arn, task)| Some((read(&task.sight), arn.clone(), cluster(task.on)?)))
+        .collect()
 }
 
-/// What is told of each task, by the id in its ARN: ECS may spell the ARN itself in an old form and in a new one. The container
-/// instance that it is on, what it does, and its registrations.
+/// What is told of each task, by the id in its ARN: ECS may spell the ARN itself in an old form and
+/// in a new one. The container instance that it is on, what it does, and its registrations.
 type Answers = BTreeMap<String, (Option<String>, TaskSight, Seen<Vec<(Balancer, Option<String>)>>)>;
 
 /// What each task that was found is, and what its service registers for it.
@@ -116,15 +129,19 @@ async fn answers(reader: &Reader<'_>, cluster: &str, described: &Described<TaskV
         let service = name.and_then(|name| reader.caches.services.get(cluster, name)).flatten();
         let balancers = match name.and_then(|name| unknown.get(name)) {
             Some(why) => Seen::Unknown(why.clone()),
-            None => Seen::Yes(service.as_deref().map_or_else(Vec::new, |service| registers(view, service))),
+            None => Seen::Yes(
+                service.as_deref().map_or_else(Vec::new, |service| registers(view, service)),
+            ),
         };
         let sight = task_sight(view, service.as_deref());
-        answers.insert(id(&view.arn).to_owned(), (view.container_instance.clone(), sight, balancers));
+        answers
+            .insert(id(&view.arn).to_owned(), (view.container_instance.clone(), sight, balancers));
     }
     answers
 }
 
-/// Hands a drain what was said of its tasks; false where something was not said, so that it is asked for after a pause.
+/// Hands a drain what was said of its tasks; false where something was not said, so that it is
+/// asked for after a pause.
 fn hand_out(
     reader: &Reader<'_>,
     read: Read,
@@ -142,7 +159,8 @@ fn hand_out(
             let found = obligations(reader, balancers, &record.instance_id, now);
             whole &= matches!(found, Seen::Yes(_));
             tasks.push((arn.clone(), TaskAnswer::Found(sight.clone(), found)));
-        } else if let Some((_, reason)) = described.failed.iter().find(|(failed, _)| failed == arn) {
+        } else if let Some((_, reason)) = described.failed.iter().find(|(failed, _)| failed == arn)
+        {
             failed = Some(format!("ecs:DescribeTasks said of {arn}: {reason}"));
         } else {
             tasks.push((arn.clone(), TaskAnswer::Missing));
@@ -151,8 +169,11 @@ fn hand_out(
     reader.fleet.answer(key, read, Answer::Tasks(tasks));
     // A read that lags may not know a task that was listed a moment ago: it is as open as before.
     let missing = |arn: &&String| !answers.contains_key(id(arn));
-    let is_open = |facts: &Facts, arn: &String| facts.tasks.get(arn).is_some_and(|task| task.stopped.is_none());
-    let open = |slot: &mut Slot| arns.iter().filter(missing).any(|arn| is_open(&slot.drain.facts, arn));
+    let is_open = |facts: &Facts, arn: &String| {
+        facts.tasks.get(arn).is_some_and(|task| task.stopped.is_none())
+    };
+    let open =
+        |slot: &mut Slot| arns.iter().filter(missing).any(|arn| is_open(&slot.drain.facts, arn));
     whole &= !reader.fleet.with(key, open).unwrap_or(false);
     if let Some(why) = failed {
         reader.fleet.answer(key, read, Answer::Failed(Kind::Tasks, why));
@@ -172,7 +193,9 @@ fn obligations(
         Seen::Yes(all) => Seen::Yes(
             all.iter()
                 .map(|(balancer, ip)| {
-                    let target = ip.clone().map_or_else(|| Target::Instance(instance_id.to_owned()), Target::Ip);
+                    let target = ip
+                        .clone()
+                        .map_or_else(|| Target::Instance(instance_id.to_owned()), Target::Ip);
                     reader.caches.balancers.complete(Obligation::new(balancer.clone(), target, now))
                 })
                 .collect(),
@@ -180,8 +203,8 @@ fn obligations(
     }
 }
 
-/// Discovers tasks of a whole cluster: describes these; gives those of the drains' container instances, by the id in the ARN of
-/// each.
+/// Discovers tasks of a whole cluster: describes these; gives those of the drains' container
+/// instances, by the id in the ARN of each.
 pub(super) async fn discover(
     reader: &Reader<'_>,
     cluster: &str,
@@ -194,7 +217,10 @@ pub(super) async fn discover(
         let slots = reader.fleet.slots();
         let all = slots.values().flat_map(|slot| {
             let record = &slot.drain.record;
-            record.container_instances.iter().map(|mine| (id(&mine.arn).to_owned(), record.instance_id.clone()))
+            record
+                .container_instances
+                .iter()
+                .map(|mine| (id(&mine.arn).to_owned(), record.instance_id.clone()))
         });
         all.collect()
     };
@@ -213,8 +239,9 @@ pub(super) async fn discover(
     Ok(by_instance)
 }
 
-/// Describes a part of a cluster's tasks. On which container instance a task is that was not described, nobody knows: one
-/// part that failed would leave every drain of the cluster without an answer, so it is asked for again, in a turn of its own.
+/// Describes a part of a cluster's tasks. On which container instance a task is that was not
+/// described, nobody knows: one part that failed would leave every drain of the cluster without an
+/// answer, so it is asked for again, in a turn of its own.
 async fn describe(
     reader: &Reader<'_>,
     cluster: &str,
@@ -232,24 +259,29 @@ async fn describe(
     }
 }
 
-/// What a task's service has registered for it: its own address where it has one (awsvpc), else the instance.
+/// What a task's service has registered for it: its own address where it has one (awsvpc), else the
+/// instance.
 ///
 /// Stopped tasks count too, as long as ECS remembers them: a registration can outlive its task.
 fn registers(task: &TaskView, service: &ServiceView) -> Vec<(Balancer, Option<String>)> {
     let targets: Vec<Option<String>> =
         if task.ips.is_empty() { vec![None] } else { task.ips.iter().cloned().map(Some).collect() };
     let groups = service.target_groups.iter().map(|arn| Balancer::TargetGroup(arn.clone()));
-    let groups = groups.flat_map(|balancer| targets.iter().map(move |target| (balancer.clone(), target.clone())));
-    let classic = service.classic.iter().map(|name| (Balancer::ClassicLoadBalancer(name.clone()), None));
+    let groups = groups
+        .flat_map(|balancer| targets.iter().map(move |target| (balancer.clone(), target.clone())));
+    let classic =
+        service.classic.iter().map(|name| (Balancer::ClassicLoadBalancer(name.clone()), None));
     groups.chain(classic).collect()
 }
 
 fn task_sight(task: &TaskView, service: Option<&ServiceView>) -> TaskSight {
-    // Whoever calls RunTask may set any group. Only a deployment's id in `startedBy` makes a task the service's own,
-    // and only then is it believed to be a daemon, which may be ignored.
+    // Whoever calls RunTask may set any group. Only a deployment's id in `startedBy` makes a task
+    // the service's own, and only then is it believed to be a daemon, which may be ignored.
     let deployed = task.started_by.as_deref().is_some_and(|by| by.starts_with("ecs-svc/"));
     let kind = match (service_name(task), service) {
-        (Some(name), Some(service)) if service.daemon && deployed => TaskKind::Daemon(name.to_owned()),
+        (Some(name), Some(service)) if service.daemon && deployed => {
+            TaskKind::Daemon(name.to_owned())
+        }
         (Some(name), _) => TaskKind::Replica(name.to_owned()),
         (None, _) => TaskKind::Standalone,
     };

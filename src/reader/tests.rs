@@ -13,7 +13,8 @@ use futures_util::future::join;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// One container instance and one task, as ECS spells their ARNs in the new form and in the old one.
+/// One container instance and one task, as ECS spells their ARNs in the new form and in the old
+/// one.
 const NEW: &str = "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c1";
 const OLD: &str = "arn:aws:ecs:eu-west-1:123456789012:container-instance/c1";
 const NEW_TASK: &str = "arn:aws:ecs:eu-west-1:123456789012:task/web/t1";
@@ -39,7 +40,8 @@ impl World {
         let leadership = Leadership::none(clock.clone());
         let fleet = Fleet::new(Policies::default());
         fleet.learn(opened("i-1", "web", NEW), clock.mono());
-        let (clusters, searches, caches) = (Patterns::all(), Searches::default(), Caches::default());
+        let (clusters, searches, caches) =
+            (Patterns::all(), Searches::default(), Caches::default());
         World { session, seen, clock, clusters, fleet, searches, caches, leadership }
     }
 
@@ -96,25 +98,30 @@ async fn arns_of_the_old_form_are_the_same_container_instances_and_tasks() {
     .await;
     let reader = world.reader();
     let found = discover(&reader, "web", &[NEW_TASK.to_owned()], Mono::START).await.unwrap();
-    let arns: Vec<(&str, &str)> =
-        found.iter().flat_map(|(on, tasks)| tasks.iter().map(move |(arn, _)| (on.as_str(), arn.as_str()))).collect();
+    let arns: Vec<(&str, &str)> = found
+        .iter()
+        .flat_map(|(on, tasks)| tasks.iter().map(move |(arn, _)| (on.as_str(), arn.as_str())))
+        .collect();
     assert_eq!(arns, [("c1", NEW_TASK)]);
     let (permit, _) = reader.turn(&LIST_CONTAINER_INSTANCES, Mono::START).await;
-    let found = one_cluster(&reader, permit, Mono::START, "web", &["i-1".to_owned()], None).await.unwrap();
-    let arns: Vec<(&str, &str)> = found.iter().map(|(id, one)| (id.as_str(), one.arn.as_str())).collect();
+    let found =
+        one_cluster(&reader, permit, Mono::START, "web", &["i-1".to_owned()], None).await.unwrap();
+    let arns: Vec<(&str, &str)> =
+        found.iter().map(|(id, one)| (id.as_str(), one.arn.as_str())).collect();
     assert_eq!(arns, [("i-1", NEW)]);
     assert!(world.searches.take_sight(NEW, Mono::START).is_some());
 }
 
-/// A description that fails once is asked for again, so that the drains of the cluster get their answer; one that fails
-/// twice fails the whole read.
+/// A description that fails once is asked for again, so that the drains of the cluster get their
+/// answer; one that fails twice fails the whole read.
 #[tokio::test(start_paused = true)]
 async fn a_part_of_a_clusters_tasks_is_asked_for_once_more() {
     for (failures, calls) in [(1, 2), (2, 2)] {
         let asked = AtomicUsize::new(0);
-        let world =
-            World::new(move |_| if asked.fetch_add(1, Ordering::Relaxed) < failures { denied() } else { described() })
-                .await;
+        let world = World::new(move |_| {
+            if asked.fetch_add(1, Ordering::Relaxed) < failures { denied() } else { described() }
+        })
+        .await;
         let found = discover(&world.reader(), "web", &[NEW_TASK.to_owned()], Mono::START).await;
         assert_eq!((found.is_ok(), world.count("DescribeTasks")), (failures == 1, calls));
     }
@@ -123,7 +130,8 @@ async fn a_part_of_a_clusters_tasks_is_asked_for_once_more() {
 /// The owner of an address is read at most every half minute, whether or not the read succeeds.
 #[tokio::test(start_paused = true)]
 async fn owners_of_addresses_that_cannot_be_read_are_not_asked_for_at_each_look() {
-    let world = World::new(|request| if request.contains("ListTasks") { listed() } else { denied() }).await;
+    let world =
+        World::new(|request| if request.contains("ListTasks") { listed() } else { denied() }).await;
     let reader = world.reader();
     for _ in 0..3 {
         assert_eq!(owner(&reader, "web", "10.0.0.7").await, None);
@@ -133,7 +141,9 @@ async fn owners_of_addresses_that_cannot_be_read_are_not_asked_for_at_each_look(
     world.caches.prune(world.clock.mono());
     assert_eq!(owner(&reader, "web", "10.0.0.7").await, None);
     assert_eq!(world.count("ListTasks"), 2);
-    let world = World::new(|request| if request.contains("ListTasks") { listed() } else { described() }).await;
+    let world =
+        World::new(|request| if request.contains("ListTasks") { listed() } else { described() })
+            .await;
     // Of two at once, one waits for what the other reads.
     let reader = world.reader();
     let both = join(owner(&reader, "web", "10.0.0.7"), owner(&reader, "web", "10.0.0.8"));

@@ -14,7 +14,13 @@ const TEXT: &str = "[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\n
 async fn scope() -> ScopeState {
     let (session, _) = session(|_| (200, "{}".to_owned())).await;
     let config = Config::parse(TEXT, "test", &Given::default()).unwrap().scopes.remove(0);
-    ScopeState::new(config, Policies::default(), session, Metrics::default(), Health::new(Clock::start(None)))
+    ScopeState::new(
+        config,
+        Policies::default(),
+        session,
+        Metrics::default(),
+        Health::new(Clock::start(None)),
+    )
 }
 
 /// The first drain of an instance, as it was opened.
@@ -65,7 +71,8 @@ async fn a_drain_that_is_read_late_does_not_begin_again_after_its_end() {
     assert_eq!(known(&scope), (Phase::Done, 1));
 }
 
-/// The table's time-to-live deletes finished records: the next drain of the instance is generation 1 again.
+/// The table's time-to-live deletes finished records: the next drain of the instance is generation
+/// 1 again.
 #[tokio::test(start_paused = true)]
 async fn a_record_that_is_opened_after_the_old_one_was_deleted_is_taken_over() {
     let scope = scope().await;
@@ -107,7 +114,8 @@ async fn heartbeats_are_told_of_another_phase_and_not_of_every_write() {
     assert!(!scope.bells.phases.borrow().is_empty());
 }
 
-/// A drain that ends before heartbeats have looked, as one does that is forced, is not opened again by those that opened it.
+/// A drain that ends before heartbeats have looked, as one does that is forced, is not opened again
+/// by those that opened it.
 #[tokio::test(start_paused = true)]
 async fn heartbeats_open_one_drain() {
     let scope = scope().await;
@@ -138,7 +146,10 @@ async fn heartbeats_open_one_drain() {
 async fn the_size_of_a_cluster_in_which_nothing_drains_is_forgotten() {
     let scope = scope().await;
     scope.learn(first(), Mono::START);
-    scope.sizes.borrow_mut().extend(["web", "jobs"].map(|cluster| (cluster.to_owned(), (Mono::START, 7))));
+    scope
+        .sizes
+        .borrow_mut()
+        .extend(["web", "jobs"].map(|cluster| (cluster.to_owned(), (Mono::START, 7))));
     let view = GroupsView {
         read: Read { began: Mono::START, ended: Mono::START },
         unread: BTreeSet::new(),

@@ -34,7 +34,10 @@ impl Intercept for Counting {
 /// (Source: DynamoDB developer guide, "Error handling with DynamoDB": `__type`, after a `#`.)
 fn failure(context: &FinalizerInterceptorContextRef<'_>) -> &'static str {
     let Some(response) = context.response() else { return classify(None, Some(500), "").name() };
-    let body = response.body().bytes().and_then(|body| serde_json::from_slice::<serde_json::Value>(body).ok());
+    let body = response
+        .body()
+        .bytes()
+        .and_then(|body| serde_json::from_slice::<serde_json::Value>(body).ok());
     let kind = body.as_ref().and_then(|body| body["__type"].as_str());
     match kind.map(|kind| kind.rsplit('#').next().unwrap_or(kind)) {
         // A condition of ours that did not hold: somebody else was faster.

@@ -35,7 +35,8 @@ pub enum StoreError {
         /// What is wrong, and what to do about it.
         problems: Vec<String>,
     },
-    /// A call failed, as any call on AWS can. After [`ErrorClass::Unavailable`] a write may have happened all the same.
+    /// A call failed, as any call on AWS can. After [`ErrorClass::Unavailable`] a write may have
+    /// happened all the same.
     #[error(transparent)]
     Call(#[from] AwsError),
 }
@@ -66,10 +67,14 @@ impl Place {
         tracing::debug!("{error:#}");
         let table = self.table.clone();
         match error.code.as_deref() {
-            Some("ResourceNotFoundException") => StoreError::Missing { table, region: self.region.clone() },
+            Some("ResourceNotFoundException") => {
+                StoreError::Missing { table, region: self.region.clone() }
+            }
             Some("ValidationException") if about_the_schema(&error.message) => {
                 let (call, message) = (call.iam_action, &error.message);
-                let problem = format!("{call} says: {message}; compare it with what `ecs-drain init` creates");
+                let problem = format!(
+                    "{call} says: {message}; compare it with what `ecs-drain init` creates"
+                );
                 StoreError::Shape { table, problems: vec![problem] }
             }
             Some(_) | None => StoreError::Call(error),
@@ -83,23 +88,30 @@ impl Place {
 
     /// Wraps a call that DynamoDB has put off too often.
     pub(super) fn throttled(&self, call: &'static Call, why: &str) -> StoreError {
-        StoreError::Call(AwsError { class: ErrorClass::Throttled, ..AwsError::own(call, &self.on(), why) })
+        StoreError::Call(AwsError {
+            class: ErrorClass::Throttled,
+            ..AwsError::own(call, &self.on(), why)
+        })
     }
 
     fn on(&self) -> String {
         format!("table {}", self.table)
     }
 
-    /// Returns what IAM must allow a call on. The account is unknown here, and IAM takes `*` for it.
+    /// Returns what IAM must allow a call on. The account is unknown here, and IAM takes `*` for
+    /// it.
     fn resource(&self, call: &Call) -> String {
-        // A query goes to an index, which is a resource of its own. (Source: Service Authorization Reference, DynamoDB.)
+        // A query goes to an index, which is a resource of its own. (Source: Service Authorization
+        // Reference, DynamoDB.)
         let index = if *call == calls::QUERY { "/index/*" } else { "" };
-        let (partition, region, table) = (calls::partition(&self.region), &self.region, &self.table);
+        let (partition, region, table) =
+            (calls::partition(&self.region), &self.region, &self.table);
         format!("arn:{partition}:dynamodb:{region}:*:table/{table}{index}")
     }
 }
 
-/// Returns whether a ValidationException complains about the table's keys or indexes rather than about the request.
+/// Returns whether a ValidationException complains about the table's keys or indexes rather than
+/// about the request.
 fn about_the_schema(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     message.contains("does not match the schema")
@@ -123,7 +135,10 @@ mod tests {
 
     fn answer(code: &str, status: u16, message: &str) -> SdkError<ErrorMetadata> {
         let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());
-        SdkError::service_error(ErrorMetadata::builder().code(code).message(message).build(), response)
+        SdkError::service_error(
+            ErrorMetadata::builder().code(code).message(message).build(),
+            response,
+        )
     }
 
     fn said(code: &str, status: u16, message: &str) -> String {
@@ -139,7 +154,11 @@ mod tests {
             said("InternalServerError", 500, ""),
             said("AccessDeniedException", 400, "no identity-based policy allows it"),
             said("ResourceNotFoundException", 400, "Requested resource not found"),
-            said("ValidationException", 400, "The table does not have the specified index: unfinished"),
+            said(
+                "ValidationException",
+                400,
+                "The table does not have the specified index: unfinished",
+            ),
             said("ValidationException", 400, "Item size has exceeded the maximum allowed size"),
             said("SomethingNew", 503, "hm"),
         ];

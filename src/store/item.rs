@@ -1,10 +1,11 @@
 //! A record as the table's item, and back.
 //!
-//! An item is readable in the AWS console as it is: each field of the record is an attribute of the same name, with words
-//! instead of codes and ISO 8601 times. Three attributes are added: the key, and the two of the sparse index.
+//! An item is readable in the AWS console as it is: each field of the record is an attribute of the
+//! same name, with words instead of codes and ISO 8601 times. Three attributes are added: the key,
+//! and the two of the sparse index.
 //!
-//! What comes back is not trusted: a person may have edited it. Whatever is in the item, reading ends with a [`Read`], in
-//! words that are fit for a log and a terminal.
+//! What comes back is not trusted: a person may have edited it. Whatever is in the item, reading
+//! ends with a [`Read`], in words that are fit for a log and a terminal.
 //!
 //! A record of a newer schema is left alone: [`Read::Newer`].
 
@@ -59,7 +60,10 @@ pub fn from_record(record: &Record) -> Result<Attributes, String> {
     let key = record.key();
     if !record.is_done() {
         item.insert(UNFINISHED_OF.to_owned(), AttributeValue::S(record.controller.clone()));
-        item.insert(UNFINISHED.to_owned(), AttributeValue::S(format!("{key}@{:012}", record.version)));
+        item.insert(
+            UNFINISHED.to_owned(),
+            AttributeValue::S(format!("{key}@{:012}", record.version)),
+        );
         // A TTL on an unfinished drain would let DynamoDB forget an instance.
         item.remove(EXPIRES_AT);
     }
@@ -79,7 +83,8 @@ pub(super) fn of_schema(record: &Record, schema: u32) -> Result<Attributes, Stri
 /// # Errors
 /// It is none, or cannot be written.
 pub(super) fn attributes(value: &impl Serialize) -> Result<Attributes, String> {
-    let Value::Object(fields) = serde_json::to_value(value).map_err(|error| error.to_string())? else {
+    let Value::Object(fields) = serde_json::to_value(value).map_err(|error| error.to_string())?
+    else {
         return Err("it is not a map of fields".to_owned());
     };
     Ok(fields.into_iter().map(|(name, value)| (name, to_attribute(value))).collect())
@@ -90,7 +95,8 @@ pub fn read(item: &HashMap<String, AttributeValue>) -> Read {
     read_of(item, SCHEMA)
 }
 
-/// The same, as a program of this schema reads it: up to its own, every schema has this one's shape.
+/// The same, as a program of this schema reads it: up to its own, every schema has this one's
+/// shape.
 pub(super) fn read_of(item: &HashMap<String, AttributeValue>, newest: u32) -> Read {
     let known = match schema(item) {
         Some(schema) if schema > u64::from(newest) => return Read::Newer { schema },
@@ -116,9 +122,13 @@ pub(super) fn schema(item: &HashMap<String, AttributeValue>) -> Option<u64> {
 ///
 /// # Errors
 /// Which attribute cannot be read, and why.
-pub(super) fn parse<T: DeserializeOwned>(item: &HashMap<String, AttributeValue>) -> Result<T, String> {
-    let fields: Map<String, Value> = item.iter().map(|(name, value)| (name.clone(), from_attribute(value))).collect();
-    // By way of text, one attribute a line: serde's errors carry a line, and so the attribute's name can be told.
+pub(super) fn parse<T: DeserializeOwned>(
+    item: &HashMap<String, AttributeValue>,
+) -> Result<T, String> {
+    let fields: Map<String, Value> =
+        item.iter().map(|(name, value)| (name.clone(), from_attribute(value))).collect();
+    // By way of text, one attribute a line: serde's errors carry a line, and so the attribute's
+    // name can be told.
     let text = serde_json::to_string_pretty(&fields).map_err(|error| error.to_string())?;
     serde_json::from_str(&text).map_err(|error| complain(&text, &error))
 }
@@ -133,8 +143,8 @@ pub(super) fn string<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) 
     item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
 }
 
-/// The version at the end of the sparse index's sort key. An entry that somebody edited has version 0, which no stored
-/// record has, so that the record is read.
+/// The version at the end of the sparse index's sort key. An entry that somebody edited has version
+/// 0, which no stored record has, so that the record is read.
 pub(super) fn version_in(unfinished: &str) -> u64 {
     unfinished.rsplit_once('@').and_then(|(_, version)| version.parse().ok()).unwrap_or(0)
 }
@@ -144,7 +154,10 @@ fn record(item: &HashMap<String, AttributeValue>) -> Result<Record, String> {
     let key = key(item).unwrap_or_default();
     if record.key() != key {
         let says = shown(&record.key());
-        return Err(format!("its key is {}, but account, region and instance_id say {says}", shown(key)));
+        return Err(format!(
+            "its key is {}, but account, region and instance_id say {says}",
+            shown(key)
+        ));
     }
     Ok(record)
 }
@@ -154,12 +167,16 @@ fn complain(text: &str, error: &serde_json::Error) -> String {
     let position = format!(" at line {} column {}", error.line(), error.column());
     let what = error.to_string();
     let what = what.strip_suffix(&position).unwrap_or(&what);
-    // The last line that opens an attribute of the top level: two spaces and a quote, since text is never broken. An
-    // error on the closing brace is about the whole, and names its field itself.
+    // The last line that opens an attribute of the top level: two spaces and a quote, since text is
+    // never broken. An error on the closing brace is about the whole, and names its field itself.
     let upto: Vec<&str> = text.lines().take(error.line()).collect();
     let attribute = match upto.last() {
         Some(&"}") | None => None,
-        Some(_) => upto.iter().rev().find_map(|line| line.strip_prefix("  \"")).and_then(|rest| rest.split('"').next()),
+        Some(_) => upto
+            .iter()
+            .rev()
+            .find_map(|line| line.strip_prefix("  \""))
+            .and_then(|rest| rest.split('"').next()),
     };
     match attribute {
         Some(name) => format!("attribute {name}: {}", shown(what)),
@@ -179,9 +196,9 @@ fn to_attribute(value: Value) -> AttributeValue {
         Value::Number(number) => AttributeValue::N(number.to_string()),
         Value::String(text) => AttributeValue::S(text),
         Value::Array(values) => AttributeValue::L(values.into_iter().map(to_attribute).collect()),
-        Value::Object(fields) => {
-            AttributeValue::M(fields.into_iter().map(|(name, value)| (name, to_attribute(value))).collect())
-        }
+        Value::Object(fields) => AttributeValue::M(
+            fields.into_iter().map(|(name, value)| (name, to_attribute(value))).collect(),
+        ),
     }
 }
 
@@ -196,17 +213,22 @@ fn from_attribute(value: &AttributeValue) -> Value {
         AttributeValue::Ss(texts) => texts.iter().map(|text| Value::String(text.clone())).collect(),
         AttributeValue::Ns(texts) => texts.iter().map(|text| number(text)).collect(),
         AttributeValue::L(values) => values.iter().map(from_attribute).collect(),
-        AttributeValue::M(fields) => {
-            Value::Object(fields.iter().map(|(name, value)| (name.clone(), from_attribute(value))).collect())
-        }
-        // No field of ours is binary, or of a kind that the SDK does not know: the wrong type for every one of them.
+        AttributeValue::M(fields) => Value::Object(
+            fields.iter().map(|(name, value)| (name.clone(), from_attribute(value))).collect(),
+        ),
+        // No field of ours is binary, or of a kind that the SDK does not know: the wrong type for
+        // every one of them.
         _ => json!({ "not text, number, list or map": true }),
     }
 }
 
 /// A number; text that is none stays text, the wrong type for every number of ours.
 fn number(text: &str) -> Value {
-    let whole = text.parse::<i64>().map(Number::from).or_else(|_| text.parse::<u64>().map(Number::from)).ok();
+    let whole = text
+        .parse::<i64>()
+        .map(Number::from)
+        .or_else(|_| text.parse::<u64>().map(Number::from))
+        .ok();
     let number = whole.or_else(|| text.parse::<f64>().ok().and_then(Number::from_f64));
     number.map_or_else(|| Value::String(text.to_owned()), Value::Number)
 }

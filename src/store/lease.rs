@@ -1,20 +1,23 @@
 //! The lease: which replica of a controller acts.
 //!
-//! One item per controller, in the manner of a record-version number: each renewal writes a fresh `lease_version`, and an
-//! observer takes the lease over, by a conditional write, only after it has seen the same one for a full duration of its
-//! own monotonic clock. No wall clock is trusted, its own included; `acquired_at` is for people.
-//! (Source: the Amazon DynamoDB Lock Client's README and code.)
+//! One item per controller, in the manner of a record-version number: each renewal writes a fresh
+//! `lease_version`, and an observer takes the lease over, by a conditional write, only after it has
+//! seen the same one for a full duration of its own monotonic clock. No wall clock is trusted, its
+//! own included; `acquired_at` is for people. (Source: the Amazon DynamoDB Lock Client's README and
+//! code.)
 //!
 //! # Guarantee
 //!
-//! A holder counts its time from the *start* of its last successful renewal, less a margin; an observer from the *end* of
-//! the read that showed it a new version. So the holder's time is over before the observer's is, by the margin at least,
-//! unless one of the two processes stands still between looking at its lease and acting. That overlap is harmless by
-//! design (records are saved on their version, acts are idempotent); the lease makes it rare.
+//! A holder counts its time from the *start* of its last successful renewal, less a margin; an
+//! observer from the *end* of the read that showed it a new version. So the holder's time is over
+//! before the observer's is, by the margin at least, unless one of the two processes stands still
+//! between looking at its lease and acting. That overlap is harmless by design (records are saved
+//! on their version, acts are idempotent); the lease makes it rare.
 //!
 //! # Rely
 //!
-//! The holder's name is different for every [`Lease`]; that is how a holder whose answer was lost knows its own write.
+//! The holder's name is different for every [`Lease`]; that is how a holder whose answer was lost
+//! knows its own write.
 
 use super::schema::KEY;
 use super::{Store, StoreError, item};
@@ -35,8 +38,8 @@ pub const DURATION: Duration = Duration::from_secs(10);
 /// How often the holder renews, and the others look.
 pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 
-/// How long before its lease ends a holder stops acting: room for clocks that run at different speeds, and for a call
-/// that is on its way.
+/// How long before its lease ends a holder stops acting: room for clocks that run at different
+/// speeds, and for a call that is on its way.
 pub const MARGIN: Duration = Duration::from_secs(2);
 
 /// What the key of a lease begins with. No record's key does: those begin with 12 digits.
@@ -71,7 +74,9 @@ pub struct Lease {
 /// A readable name of this process: host and process id.
 fn process_name() -> String {
     let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
-    let host = host.or_else(|| std::fs::read_to_string("/etc/hostname").ok().map(|host| host.trim().to_owned()));
+    let host = host.or_else(|| {
+        std::fs::read_to_string("/etc/hostname").ok().map(|host| host.trim().to_owned())
+    });
     format!("{}/{}", host.as_deref().unwrap_or("unknown-host"), std::process::id())
 }
 
@@ -87,11 +92,13 @@ impl Lease {
         Lease { store: store.clone(), state: LeaseState::new(holder) }
     }
 
-    /// Renews the lease if this replica holds it; else looks at it, and takes it if it is free or has not been renewed
-    /// for its duration. To be called every [`RENEW_EVERY`], and with the time at which the call is made.
+    /// Renews the lease if this replica holds it; else looks at it, and takes it if it is free or
+    /// has not been renewed for its duration. To be called every [`RENEW_EVERY`], and with the time
+    /// at which the call is made.
     ///
     /// # Errors
-    /// As any call. The lease is then what it was: [`Lease::is_held`] goes on telling whether its time is over.
+    /// As any call. The lease is then what it was: [`Lease::is_held`] goes on telling whether its
+    /// time is over.
     pub async fn renew_or_take(&mut self, now: Mono) -> Result<LeaseView, StoreError> {
         let begun = Instant::now();
         if self.state.is_ours() && self.renew(now).await? {
@@ -119,10 +126,12 @@ impl Lease {
         &self.state.me
     }
 
-    /// Gives the lease up, so that the next replica takes it at once. Does nothing when another holds it.
+    /// Gives the lease up, so that the next replica takes it at once. Does nothing when another
+    /// holds it.
     ///
     /// # Errors
-    /// As any call. The lease is not held any more in any case; the others wait for its duration then.
+    /// As any call. The lease is not held any more in any case; the others wait for its duration
+    /// then.
     pub async fn release(&mut self) -> Result<(), StoreError> {
         self.state.lost();
         let answer = self
@@ -145,8 +154,8 @@ impl Lease {
         }
     }
 
-    /// Renews what is ours by the holder's name; false when it is not ours any more. A repeated renewal does no harm, so
-    /// a lost response needs no care.
+    /// Renews what is ours by the holder's name; false when it is not ours any more. A repeated
+    /// renewal does no harm, so a lost response needs no care.
     async fn renew(&mut self, start: Mono) -> Result<bool, StoreError> {
         let answer = self
             .store
@@ -180,14 +189,15 @@ impl Lease {
     }
 
     async fn look(&self) -> Result<Option<Seen>, StoreError> {
-        let request = self.store.urgent.get_item().table_name(self.store.table()).key(KEY, self.key());
+        let request =
+            self.store.urgent.get_item().table_name(self.store.table()).key(KEY, self.key());
         let answer = request.consistent_read(true).send().await;
         let answer = answer.map_err(|error| self.store.place.failed(&GET_ITEM, &error))?;
         Ok(answer.item.as_ref().map(Seen::read))
     }
 
-    /// Takes the lease, if it is still as it was seen. A refused condition that shows us as the holder is our own
-    /// success, whose response was lost.
+    /// Takes the lease, if it is still as it was seen. A refused condition that shows us as the
+    /// holder is our own success, whose response was lost.
     async fn take(&mut self, over: Option<String>, start: Mono) -> Result<(), StoreError> {
         let time = Timestamp::try_from(self.store.time.now()).unwrap_or(Timestamp::UNIX_EPOCH);
         let mut request = self
@@ -210,17 +220,21 @@ impl Lease {
                 .expression_attribute_values(":seen", AttributeValue::S(version)),
             // No item, or one in which nobody can ever see a version change.
             None => request
-                .condition_expression("attribute_not_exists(#version) OR NOT attribute_type(#version, :text)")
+                .condition_expression(
+                    "attribute_not_exists(#version) OR NOT attribute_type(#version, :text)",
+                )
                 .expression_attribute_values(":text", AttributeValue::S("S".to_owned())),
         };
         match request.send().await {
             Ok(_) => self.state.won(start),
             Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refusal)) => match refusal.item().map(Seen::read) {
-                    Some(seen) if seen.holder == self.state.me => self.state.won(start),
-                    // Another was quicker: the next look sees who.
-                    Some(_) | None => {}
-                },
+                Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                    match refusal.item().map(Seen::read) {
+                        Some(seen) if seen.holder == self.state.me => self.state.won(start),
+                        // Another was quicker: the next look sees who.
+                        Some(_) | None => {}
+                    }
+                }
                 _ => return Err(self.store.place.failed(&PUT_ITEM, &error)),
             },
         }
@@ -256,7 +270,8 @@ struct Seen {
 
 impl Seen {
     fn read(stored: &HashMap<String, AttributeValue>) -> Seen {
-        let seconds = stored.get(DURATION_SECONDS).and_then(|n| n.as_n().ok()).and_then(|n| n.parse().ok());
+        let seconds =
+            stored.get(DURATION_SECONDS).and_then(|n| n.as_n().ok()).and_then(|n| n.parse().ok());
         Seen {
             holder: item::string(stored, HOLDER).unwrap_or("unreadable").to_owned(),
             version: item::string(stored, VERSION).map(str::to_owned),
@@ -367,7 +382,11 @@ mod tests {
         let mut state = LeaseState::new("b".into());
         assert_eq!(state.observe(seen("a", "1"), at(100)), Step::Wait);
         assert_eq!(state.observe(seen("a", "1"), at(109)), Step::Wait);
-        assert_eq!(state.observe(seen("a", "2"), at(110)), Step::Wait, "renewed: the wait begins again");
+        assert_eq!(
+            state.observe(seen("a", "2"), at(110)),
+            Step::Wait,
+            "renewed: the wait begins again"
+        );
         assert_eq!(state.observe(seen("a", "2"), at(119)), Step::Wait);
         assert_eq!(state.observe(seen("a", "2"), at(120)), Step::Take { over: Some("2".into()) });
     }
@@ -391,13 +410,20 @@ mod tests {
         let read = |duration: &str| {
             let text = |text: &str| AttributeValue::S(text.to_owned());
             let n = AttributeValue::N(duration.to_owned());
-            Seen::read(&HashMap::from([(HOLDER.to_owned(), text("a")), (DURATION_SECONDS.to_owned(), n)])).duration
+            Seen::read(&HashMap::from([
+                (HOLDER.to_owned(), text("a")),
+                (DURATION_SECONDS.to_owned(), n),
+            ]))
+            .duration
         };
         assert_eq!(read("0"), DURATION);
         assert_eq!(read("-5"), DURATION);
         assert_eq!(read("99999999"), LONGEST);
         assert_eq!(read("30"), Duration::from_secs(30));
         let empty = Seen::read(&HashMap::new());
-        assert_eq!((empty.holder.as_str(), empty.version, empty.duration), ("unreadable", None, DURATION));
+        assert_eq!(
+            (empty.holder.as_str(), empty.version, empty.duration),
+            ("unreadable", None, DURATION)
+        );
     }
 }

@@ -15,16 +15,18 @@
 //!
 //! # Rely and guarantee
 //!
-//! - Every write of a record is conditional on the version *and* the write id that its writer read, so a stale copy
-//!   cannot be written. A refused condition whose stored write id is the one that was just tried is a success: the SDK
-//!   repeats a write whose response was lost.
-//! - A save sets the attributes that this program knows and leaves all others alone: people and newer programs may add
-//!   their own.
-//! - Reads of records are strongly consistent. The indexes are not, so they only ever say where to look.
+//! - Every write of a record is conditional on the version *and* the write id that its writer read,
+//!   so a stale copy cannot be written. A refused condition whose stored write id is the one that
+//!   was just tried is a success: the SDK repeats a write whose response was lost.
+//! - A save sets the attributes that this program knows and leaves all others alone: people and
+//!   newer programs may add their own.
+//! - Reads of records are strongly consistent. The indexes are not, so they only ever say where to
+//!   look.
 //! - Nothing that stands in the table can make a read fail as a whole: what cannot be understood is
 //!   [`Read::Unreadable`], and names the attribute.
 //!
-//! This module interprets a record in one way only: whether it is done, which decides on the sparse index and the TTL.
+//! This module interprets a record in one way only: whether it is done, which decides on the sparse
+//! index and the TTL.
 
 mod counting;
 mod error;
@@ -60,7 +62,8 @@ use std::time::Duration;
 /// How long a connection to DynamoDB may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long one attempt at a record's call may take. DynamoDB answers in milliseconds; what takes seconds is lost.
+/// How long one attempt at a record's call may take. DynamoDB answers in milliseconds; what takes
+/// seconds is lost.
 const RECORD_ATTEMPT: Duration = Duration::from_secs(3);
 
 /// How long a record's call may take with all its attempts: a pass must not hang on the table.
@@ -69,7 +72,8 @@ const RECORD_OPERATION: Duration = Duration::from_secs(10);
 /// How long one attempt at the lease may take.
 const LEASE_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// How long a call on the lease may take with all its attempts: less than the pause between two renewals.
+/// How long a call on the lease may take with all its attempts: less than the pause between two
+/// renewals.
 const LEASE_OPERATION: Duration = Duration::from_millis(2_500);
 
 /// Drain records and the lease of one controller. Clones share everything.
@@ -116,14 +120,17 @@ impl Store {
 
     /// The same, with its calls counted.
     pub fn counted(sdk: &SdkConfig, table: &str, controller: &str, metrics: &Metrics) -> Store {
-        let client =
-            |partition, attempts, attempt, operation| client(sdk, metrics, partition, attempts, attempt, operation);
+        let client = |partition, attempts, attempt, operation| {
+            client(sdk, metrics, partition, attempts, attempt, operation)
+        };
         Store {
             records: client("ecs-drain records", 4, RECORD_ATTEMPT, RECORD_OPERATION),
             urgent: client("ecs-drain lease", 3, LEASE_ATTEMPT, LEASE_OPERATION),
             place: error::Place {
                 table: table.to_owned(),
-                region: sdk.region().map_or_else(|| "no region".to_owned(), |region| region.to_string()),
+                region: sdk
+                    .region()
+                    .map_or_else(|| "no region".to_owned(), |region| region.to_string()),
             },
             controller: controller.to_owned(),
             ids: Ids::random(),
@@ -157,8 +164,8 @@ impl Store {
     }
 }
 
-/// A client of its own, with its own connect, attempt and operation timeouts (the SDK's default has no limit on a call)
-/// and its own retry quota (the SDK's default is one for the whole process).
+/// A client of its own, with its own connect, attempt and operation timeouts (the SDK's default has
+/// no limit on a call) and its own retry quota (the SDK's default is one for the whole process).
 fn client(
     sdk: &SdkConfig,
     metrics: &Metrics,
@@ -173,7 +180,8 @@ fn client(
         .operation_attempt_timeout(attempt)
         .operation_timeout(operation)
         .build();
-    // DynamoDB recovers in milliseconds; the SDK's first pause of up to a second would eat a renewal's time.
+    // DynamoDB recovers in milliseconds; the SDK's first pause of up to a second would eat a
+    // renewal's time.
     let retries = sdk
         .retry_config()
         .cloned()
@@ -185,7 +193,8 @@ fn client(
         .retry_config(retries)
         .retry_partition(RetryPartition::custom(partition).build())
         .interceptor(counting::Counting(metrics.clone()))
-        // Measures wall time, which stands still in a simulation; the attempt's timeout takes its place.
+        // Measures wall time, which stands still in a simulation; the attempt's timeout takes its
+        // place.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
     Client::from_conf(config)
@@ -196,13 +205,14 @@ fn client(
 pub struct Ids(Arc<Mutex<fastrand::Rng>>);
 
 impl Ids {
-    /// Seeded from the thread's generator: repeatable after `fastrand::seed`, unpredictable otherwise.
+    /// Seeded from the thread's generator: repeatable after `fastrand::seed`, unpredictable
+    /// otherwise.
     pub fn random() -> Ids {
         Ids(Arc::new(Mutex::new(fastrand::Rng::new())))
     }
 
-    /// The same ids for the same seed. Two writers of one table must never share one, nor two lives of one writer: they
-    /// would take each other's writes for their own.
+    /// The same ids for the same seed. Two writers of one table must never share one, nor two lives
+    /// of one writer: they would take each other's writes for their own.
     pub fn seeded(seed: u64) -> Ids {
         Ids(Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))))
     }

@@ -1,12 +1,13 @@
-//! What an operator pauses as a whole: everything, an account and region, or a cluster. Each has an item of its own, so that
-//! IAM can grant one team's clusters (`dynamodb:LeadingKeys`).
+//! What an operator pauses as a whole: everything, an account and region, or a cluster. Each has an
+//! item of its own, so that IAM can grant one team's clusters (`dynamodb:LeadingKeys`).
 //!
-//! It is for an incident, so it fails safe: the key alone says what is paused. An item whose attributes cannot be read pauses
-//! all the same, and one whose key is no place at all pauses everything. One whose key names an account, a region and a cluster
-//! pauses no more than these, whatever words they are, so that whoever may write keys of some clusters can pause those alone.
+//! It is for an incident, so it fails safe: the key alone says what is paused. An item whose
+//! attributes cannot be read pauses all the same, and one whose key is no place at all pauses
+//! everything. One whose key names an account, a region and a cluster pauses no more than these,
+//! whatever words they are, so that whoever may write keys of some clusters can pause those alone.
 //!
-//! The pause of everything is read strongly consistent, always; others are found by the index of what is unfinished, which
-//! shows them a moment after they were written.
+//! The pause of everything is read strongly consistent, always; others are found by the index of
+//! what is unfinished, which shows them a moment after they were written.
 
 use super::schema::{KEY, UNFINISHED, UNFINISHED_INDEX, UNFINISHED_OF};
 use super::{Store, StoreError, item};
@@ -33,7 +34,11 @@ pub struct Pauses {
 impl Pauses {
     /// Who pauses a drain of this account, region and clusters, if somebody does.
     pub fn on(&self, account: &str, region: &str, clusters: &[&str]) -> Option<&Order> {
-        let everything = self.places.iter().find(|(place, _)| place.splitn(3, '/').count() < 3).map(|(_, order)| order);
+        let everything = self
+            .places
+            .iter()
+            .find(|(place, _)| place.splitn(3, '/').count() < 3)
+            .map(|(_, order)| order);
         let named = || {
             let mut clusters = [EVERYTHING].iter().chain(clusters);
             clusters.find_map(|cluster| self.places.get(&place(account, region, cluster)))
@@ -51,12 +56,12 @@ pub fn place(account: &str, region: &str, cluster: &str) -> String {
     format!("{account}/{region}/{cluster}")
 }
 
-/// Whether a place that no command writes is this account, region, and one of these clusters: its words can be patterns, and
-/// those that are missing are any.
+/// Whether a place that no command writes is this account, region, and one of these clusters: its
+/// words can be patterns, and those that are missing are any.
 fn names(place: &str, account: &str, region: &str, clusters: &[&str]) -> bool {
-    let mut words = place
-        .splitn(3, '/')
-        .map(|word| Patterns::new(vec![if word.is_empty() { EVERYTHING } else { word }.to_owned()]));
+    let mut words = place.splitn(3, '/').map(|word| {
+        Patterns::new(vec![if word.is_empty() { EVERYTHING } else { word }.to_owned()])
+    });
     let mut next = |is: &dyn Fn(&Patterns) -> bool| words.next().is_some_and(|word| is(&word));
     next(&|word| word.matches(account))
         && next(&|word| word.matches(region))
@@ -68,7 +73,9 @@ pub fn is_place(word: &str) -> bool {
     let parts: Vec<&str> = word.split('/').collect();
     let name = |word: &str| !(word.is_empty() || word.contains(['*', '?']));
     match parts.as_slice() {
-        [account, region, cluster] => name(account) && name(region) && (*cluster == EVERYTHING || name(cluster)),
+        [account, region, cluster] => {
+            name(account) && name(region) && (*cluster == EVERYTHING || name(cluster))
+        }
         _ => word == EVERYTHING,
     }
 }
@@ -95,24 +102,36 @@ impl Store {
         let mut keys = vec![self.pause_key(EVERYTHING)];
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.place.failed(&QUERY, &error))?;
-            // What else is in the index anybody may have written there. IAM limits the key of an item and nothing else of it.
+            // What else is in the index anybody may have written there. IAM limits the key of an
+            // item and nothing else of it.
             let items = page.items.unwrap_or_default();
             let ours = items.iter().filter_map(item::key).filter(|key| key.starts_with(&prefix));
             keys.extend(ours.map(str::to_owned));
         }
         let items = self.get_items(&keys).await?;
         let place = |key: &str| key.strip_prefix(&prefix).map(str::to_owned);
-        Ok(Pauses { places: items.iter().filter_map(|(key, item)| Some((place(key)?, order(item)))).collect() })
+        Ok(Pauses {
+            places: items
+                .iter()
+                .filter_map(|(key, item)| Some((place(key)?, order(item))))
+                .collect(),
+        })
     }
 
-    /// Pauses a place, or lets it go on. Other places stay as they are, whoever changes them at the same time.
+    /// Pauses a place, or lets it go on. Other places stay as they are, whoever changes them at the
+    /// same time.
     ///
     /// # Errors
-    /// As any call. After `Unavailable` it may have happened all the same; asking again does no harm.
+    /// As any call. After `Unavailable` it may have happened all the same; asking again does no
+    /// harm.
     pub async fn set_pause(&self, place: &str, order: Option<&Order>) -> Result<(), StoreError> {
         let key = self.pause_key(place);
         let Some(order) = order else {
-            let delete = self.records.delete_item().table_name(self.table()).key(KEY, AttributeValue::S(key));
+            let delete = self
+                .records
+                .delete_item()
+                .table_name(self.table())
+                .key(KEY, AttributeValue::S(key));
             let sent = delete.send().await;
             return sent.map(drop).map_err(|error| self.place.failed(&DELETE_ITEM, &error));
         };
@@ -120,7 +139,11 @@ impl Store {
         item.insert(UNFINISHED_OF.to_owned(), AttributeValue::S(self.controller.clone()));
         item.insert(UNFINISHED.to_owned(), AttributeValue::S(key.clone()));
         item.insert(KEY.to_owned(), AttributeValue::S(key));
-        let put = self.records.put_item().table_name(self.table()).set_item(Some(item.into_iter().collect()));
+        let put = self
+            .records
+            .put_item()
+            .table_name(self.table())
+            .set_item(Some(item.into_iter().collect()));
         put.send().await.map(drop).map_err(|error| self.place.failed(&PUT_ITEM, &error))
     }
 
@@ -152,7 +175,10 @@ mod tests {
     fn whom_a_pause_is_on() {
         let on = |places: &[&str], account: &str, clusters: &[&str]| {
             let places = places.iter().map(|place| ((*place).to_owned(), named(place))).collect();
-            Pauses { places }.on(account, "eu", clusters).map(|order| order.by.clone()).unwrap_or_default()
+            Pauses { places }
+                .on(account, "eu", clusters)
+                .map(|order| order.by.clone())
+                .unwrap_or_default()
         };
         for (places, account, clusters, by) in [
             (&[][..], "1", &["web"][..], ""),
@@ -188,8 +214,10 @@ mod tests {
     #[test]
     fn who_pauses_as_it_stands_in_an_item() {
         let text = |text: &str| AttributeValue::S(text.to_owned());
-        let written = [("by", text("Ada")), ("reason", text("kernel")), ("at", text("2026-01-05T09:00:00Z"))];
-        let mut item: HashMap<_, _> = written.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let written =
+            [("by", text("Ada")), ("reason", text("kernel")), ("at", text("2026-01-05T09:00:00Z"))];
+        let mut item: HashMap<_, _> =
+            written.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         assert_eq!(order(&item), Order { reason: Some("kernel".into()), ..named("Ada") });
         item.insert("by".into(), AttributeValue::Bool(true));
         assert_eq!(

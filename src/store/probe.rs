@@ -1,9 +1,11 @@
-//! Whether each kind of call on the table is allowed, found out without changing anything: reads are made, and writes
-//! carry a condition that cannot hold.
+//! Whether each kind of call on the table is allowed, found out without changing anything: reads
+//! are made, and writes carry a condition that cannot hold.
 
 use super::schema::KEY;
 use super::{Store, StoreError, lease};
-use crate::aws::calls::{BATCH_GET_ITEM, Call, DELETE_ITEM, GET_ITEM, PUT_ITEM, QUERY, UPDATE_ITEM};
+use crate::aws::calls::{
+    BATCH_GET_ITEM, Call, DELETE_ITEM, GET_ITEM, PUT_ITEM, QUERY, UPDATE_ITEM,
+};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -14,21 +16,27 @@ const NOBODY: &str = "doctor/nobody";
 const EXISTS: &str = "attribute_exists(#key)";
 
 impl Store {
-    /// Makes each kind of call that a controller makes on a table that is as it must be, by IAM action.
+    /// Makes each kind of call that a controller makes on a table that is as it must be, by IAM
+    /// action.
     pub async fn probe(&self) -> Vec<(&'static str, Result<(), StoreError>)> {
         let key = || AttributeValue::S(NOBODY.to_owned());
         let put = self.records.put_item().table_name(self.table()).item(KEY, key());
         let put = put.condition_expression(EXISTS).expression_attribute_names("#key", KEY);
         let update = self.records.update_item().table_name(self.table()).key(KEY, key());
-        let update = update.update_expression("SET #nothing = :nothing").condition_expression(EXISTS);
-        let update = update.expression_attribute_names("#key", KEY).expression_attribute_names("#nothing", "nothing");
+        let update =
+            update.update_expression("SET #nothing = :nothing").condition_expression(EXISTS);
+        let update = update
+            .expression_attribute_names("#key", KEY)
+            .expression_attribute_names("#nothing", "nothing");
         let update = update.expression_attribute_values(":nothing", AttributeValue::Bool(true));
         // Of the lease alone is a deletion allowed, and no renewal is named so.
         let lease = AttributeValue::S(format!("{}{}", lease::KEY_PREFIX, self.controller));
         let delete = self.records.delete_item().table_name(self.table()).key(KEY, lease);
+        let delete = delete
+            .condition_expression("#version = :nobody")
+            .expression_attribute_names("#version", lease::VERSION);
         let delete =
-            delete.condition_expression("#version = :nobody").expression_attribute_names("#version", lease::VERSION);
-        let delete = delete.expression_attribute_values(":nobody", AttributeValue::S(NOBODY.to_owned()));
+            delete.expression_attribute_values(":nobody", AttributeValue::S(NOBODY.to_owned()));
         vec![
             (GET_ITEM.iam_action, self.get(NOBODY).await.map(|_| ())),
             (BATCH_GET_ITEM.iam_action, self.get_many(&[NOBODY.to_owned()]).await.map(|_| ())),
@@ -40,7 +48,11 @@ impl Store {
     }
 
     /// What a write says that is refused for its condition.
-    fn refused<T, E>(&self, call: &'static Call, answer: Result<T, SdkError<E>>) -> Result<(), StoreError>
+    fn refused<T, E>(
+        &self,
+        call: &'static Call,
+        answer: Result<T, SdkError<E>>,
+    ) -> Result<(), StoreError>
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {

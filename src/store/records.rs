@@ -7,7 +7,9 @@ use super::{lease, pauses, requests, status};
 use crate::aws::calls::{BATCH_GET_ITEM, Call, GET_ITEM, PUT_ITEM, QUERY, SCAN, UPDATE_ITEM};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure as OnRefusal};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure as OnRefusal,
+};
 use backon::{BackoffBuilder, ExponentialBuilder};
 use ecs_drain_state::Record;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -21,7 +23,8 @@ const BATCH: usize = 100;
 pub enum Saved {
     /// It is in the table: the record as it stands there, with its new version and write id.
     Saved(Box<Record>),
-    /// Somebody else wrote first, or the record is gone. Drop what you think, read again, decide again.
+    /// Somebody else wrote first, or the record is gone. Drop what you think, read again, decide
+    /// again.
     LostRace,
 }
 
@@ -52,7 +55,8 @@ impl Store {
         const CALL: &Call = &PUT_ITEM;
         record.version = 1;
         record.write_id = self.ids.next();
-        let item = item::of_schema(&record, self.schema).map_err(|why| self.place.other(CALL, why))?;
+        let item =
+            item::of_schema(&record, self.schema).map_err(|why| self.place.other(CALL, why))?;
         let answer = self
             .records
             .put_item()
@@ -66,13 +70,16 @@ impl Store {
         match answer {
             Ok(_) => Ok(Saved::Saved(Box::new(record))),
             Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(refusal)) => Ok(refused(record, refusal.item())),
+                Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
+                    Ok(refused(record, refusal.item()))
+                }
                 _ => Err(self.place.failed(CALL, &error)),
             },
         }
     }
 
-    /// Writes a record over the version that it was read with. Attributes that this program does not know stay.
+    /// Writes a record over the version that it was read with. Attributes that this program does
+    /// not know stay.
     ///
     /// # Errors
     /// As any call. After `Unavailable` the write may have happened all the same: read again.
@@ -83,7 +90,8 @@ impl Store {
         record.version = record.version.saturating_add(1);
         record.write_id = self.ids.next();
         let key = record.key();
-        let item = item::of_schema(&record, self.schema).map_err(|why| self.place.other(CALL, why))?;
+        let item =
+            item::of_schema(&record, self.schema).map_err(|why| self.place.other(CALL, why))?;
         let (expression, names, values) = update(item);
         let answer = self
             .records
@@ -94,7 +102,9 @@ impl Store {
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values))
             // Without attribute_exists an update would bring a deleted record back to life.
-            .condition_expression("attribute_exists(#key) AND #version = :seen_version AND #write = :seen_write")
+            .condition_expression(
+                "attribute_exists(#key) AND #version = :seen_version AND #write = :seen_write",
+            )
             .expression_attribute_names("#key", KEY)
             .expression_attribute_names("#version", "version")
             .expression_attribute_names("#write", "write_id")
@@ -106,7 +116,9 @@ impl Store {
         match answer {
             Ok(_) => Ok(Saved::Saved(Box::new(record))),
             Err(error) => match error.as_service_error() {
-                Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => Ok(refused(record, refusal.item())),
+                Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                    Ok(refused(record, refusal.item()))
+                }
                 _ => Err(self.place.failed(CALL, &error)),
             },
         }
@@ -129,7 +141,8 @@ impl Store {
         Ok(answer.item.as_ref().map(|item| item::read_of(item, self.schema)))
     }
 
-    /// Reads many records, strongly consistent, in the order of their keys. Those that do not exist are left out.
+    /// Reads many records, strongly consistent, in the order of their keys. Those that do not exist
+    /// are left out.
     ///
     /// # Errors
     /// As any call; `Throttled` when DynamoDB keeps leaving keys unprocessed.
@@ -156,13 +169,18 @@ impl Store {
         Ok(found)
     }
 
-    async fn get_batch(&self, keys: &[&String]) -> Result<Vec<HashMap<String, AttributeValue>>, StoreError> {
+    async fn get_batch(
+        &self,
+        keys: &[&String],
+    ) -> Result<Vec<HashMap<String, AttributeValue>>, StoreError> {
         const CALL: &Call = &BATCH_GET_ITEM;
         let mut wanted = KeysAndAttributes::builder().consistent_read(true);
         for key in keys {
-            wanted = wanted.keys(HashMap::from([(KEY.to_owned(), AttributeValue::S((*key).clone()))]));
+            wanted =
+                wanted.keys(HashMap::from([(KEY.to_owned(), AttributeValue::S((*key).clone()))]));
         }
-        let mut wanted = wanted.build().map_err(|error| self.place.other(CALL, error.to_string()))?;
+        let mut wanted =
+            wanted.build().map_err(|error| self.place.other(CALL, error.to_string()))?;
         let mut items = Vec::with_capacity(keys.len());
         let mut pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(50))
@@ -171,15 +189,23 @@ impl Store {
             .build();
         loop {
             let request = self.records.batch_get_item().request_items(self.table(), wanted);
-            let mut answer = request.send().await.map_err(|error| self.place.failed(CALL, &error))?;
-            items.extend(answer.responses.as_mut().and_then(|found| found.remove(self.table())).unwrap_or_default());
+            let mut answer =
+                request.send().await.map_err(|error| self.place.failed(CALL, &error))?;
+            items.extend(
+                answer
+                    .responses
+                    .as_mut()
+                    .and_then(|found| found.remove(self.table()))
+                    .unwrap_or_default(),
+            );
             let left = answer.unprocessed_keys.as_mut().and_then(|left| left.remove(self.table()));
             wanted = match left {
                 Some(left) if !left.keys().is_empty() => left,
                 _ => return Ok(items),
             };
             let Some(pause) = pauses.next() else {
-                let why = format!("{} of {} keys stay unprocessed", wanted.keys().len(), keys.len());
+                let why =
+                    format!("{} of {} keys stay unprocessed", wanted.keys().len(), keys.len());
                 return Err(self.place.throttled(CALL, &why));
             };
             tokio::time::sleep(pause).await;
@@ -194,7 +220,8 @@ impl Store {
         Ok(self.open_work().await?.records)
     }
 
-    /// All that the controller has to do, in one query: unfinished records, and requests without an answer.
+    /// All that the controller has to do, in one query: unfinished records, and requests without an
+    /// answer.
     ///
     /// # Errors
     /// As any call.
@@ -248,8 +275,8 @@ impl Store {
         Ok(items)
     }
 
-    /// Every record of the table, other controllers' and finished ones too, in the order of their keys. Reads the whole
-    /// table: for people, not for a pass.
+    /// Every record of the table, other controllers' and finished ones too, in the order of their
+    /// keys. Reads the whole table: for people, not for a pass.
     ///
     /// # Errors
     /// As any call.
@@ -270,19 +297,24 @@ impl Store {
     }
 }
 
-/// Whether a key is that of a record. What is not begins with a word; a record's begins with 12 digits.
+/// Whether a key is that of a record. What is not begins with a word; a record's begins with 12
+/// digits.
 fn is_record(key: &str) -> bool {
     let others = [lease::KEY_PREFIX, requests::KEY_PREFIX, pauses::KEY_PREFIX, status::KEY_PREFIX];
     !others.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// What a refused condition means: our own success, if the stored write is the one that we just tried.
+/// What a refused condition means: our own success, if the stored write is the one that we just
+/// tried.
 fn refused(tried: Record, stored: Option<&HashMap<String, AttributeValue>>) -> Saved {
-    let ours = stored.and_then(|item| item::string(item, "write_id")).is_some_and(|id| id == tried.write_id);
+    let ours = stored
+        .and_then(|item| item::string(item, "write_id"))
+        .is_some_and(|id| id == tried.write_id);
     if ours { Saved::Saved(Box::new(tried)) } else { Saved::LostRace }
 }
 
-/// The update that makes an item look like these attributes and leaves all others alone: expression, names, values.
+/// The update that makes an item look like these attributes and leaves all others alone:
+/// expression, names, values.
 fn update(item: Attributes) -> (String, HashMap<String, String>, HashMap<String, AttributeValue>) {
     let (mut names, mut values) = (HashMap::new(), HashMap::new());
     let (mut set, mut remove) = (Vec::new(), Vec::new());

@@ -1,16 +1,19 @@
 //! Requests of operators, in the table: the CLI writes them, the controller answers them.
 //!
-//! The key of each begins with the verb and names the cluster, so that IAM can grant one verb, or one team's clusters
-//! (`dynamodb:LeadingKeys`): `request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`, with `-` for a cluster that is not known. The
-//! controller compares the cluster with the instance's own.
+//! The key of each begins with the verb and names the cluster, so that IAM can grant one verb, or
+//! one team's clusters (`dynamodb:LeadingKeys`):
+//! `request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`, with `-` for a cluster that is not known.
+//! The controller compares the cluster with the instance's own.
 //!
-//! A request stands in the index of unfinished records until it is answered, so that the controller's one query finds
-//! both. Each is deleted by the table's TTL a day after it was written or answered.
+//! A request stands in the index of unfinished records until it is answered, so that the
+//! controller's one query finds both. Each is deleted by the table's TTL a day after it was written
+//! or answered.
 //!
 //! # Guarantee
 //!
-//! An answer is written once: the first one stays. Whether a request was carried out is in the record that it changed
-//! (`requests`), so a controller that dies between the two finds that out, and answers.
+//! An answer is written once: the first one stays. Whether a request was carried out is in the
+//! record that it changed (`requests`), so a controller that dies between the two finds that out,
+//! and answers.
 
 use super::item::Attributes;
 use super::schema::{EXPIRES_AT, KEY, UNFINISHED, UNFINISHED_OF};
@@ -28,7 +31,8 @@ use std::collections::{BTreeMap, HashMap};
 /// What the key of a request begins with. No record's key does: those begin with 12 digits.
 pub(super) const KEY_PREFIX: &str = "request/";
 
-/// How long a request stays, from when it was written or answered: long enough for whoever asks a colleague.
+/// How long a request stays, from when it was written or answered: long enough for whoever asks a
+/// colleague.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 const ANSWER: &str = "answer";
@@ -56,8 +60,8 @@ pub struct Answer {
     pub at: Timestamp,
 }
 
-/// Who holds a controller's lease, as it stands in the table. Whether that process is alive is told only by a renewal
-/// that changes.
+/// Who holds a controller's lease, as it stands in the table. Whether that process is alive is told
+/// only by a renewal that changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
     /// Its name: host and process id.
@@ -102,20 +106,25 @@ pub fn read(item: &HashMap<String, AttributeValue>, controller: &str) -> ReadReq
     }
     let (is, says) = (item::key(item).unwrap_or_default(), key(&request));
     // With a slash in one of them, a key would be allowed to whoever may ask for other clusters.
-    let parts = [&request.account, &request.region, &request.id].into_iter().chain(&request.cluster);
+    let parts =
+        [&request.account, &request.region, &request.id].into_iter().chain(&request.cluster);
     let plain = parts.into_iter().all(|part| !part.is_empty() && !part.contains('/'));
     if is != says || !plain {
         let (is, says) = (item::shown(is), item::shown(&says));
         return unreadable(format!("its key is {is}, but its attributes say {says}"));
     }
     if request.controller != controller {
-        return unreadable(format!("it is for controller {}, not for {controller}", item::shown(&request.controller)));
+        return unreadable(format!(
+            "it is for controller {}, not for {controller}",
+            item::shown(&request.controller)
+        ));
     }
     ReadRequest::Request(Box::new(request))
 }
 
 impl Store {
-    /// Writes a request to the controller that it names. One of the same id that is there already stays as it is.
+    /// Writes a request to the controller that it names. One of the same id that is there already
+    /// stays as it is.
     ///
     /// # Errors
     /// As any call. After `Unavailable` the request may be there all the same.
@@ -141,20 +150,25 @@ impl Store {
         }
     }
 
-    /// Reads requests, strongly consistent, in the order of their ids, which is that of their times. Those that are
-    /// answered or gone are left out: the index lags.
+    /// Reads requests, strongly consistent, in the order of their ids, which is that of their
+    /// times. Those that are answered or gone are left out: the index lags.
     ///
     /// # Errors
     /// As any call.
-    pub async fn requests(&self, keys: &[String]) -> Result<Vec<(String, ReadRequest)>, StoreError> {
+    pub async fn requests(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<(String, ReadRequest)>, StoreError> {
         let items = self.get_items(keys).await?;
         let open = items.into_iter().filter(|(_, item)| !item.contains_key(ANSWER));
-        let mut open: Vec<_> = open.map(|(key, item)| (key, read(&item, &self.controller))).collect();
+        let mut open: Vec<_> =
+            open.map(|(key, item)| (key, read(&item, &self.controller))).collect();
         open.sort_by_cached_key(|(key, _)| key.rsplit('/').next().map(str::to_owned));
         Ok(open)
     }
 
-    /// Answers a request and takes it out of the index. One that is answered already, or gone, stays as it is.
+    /// Answers a request and takes it out of the index. One that is answered already, or gone,
+    /// stays as it is.
     ///
     /// # Errors
     /// As any call; the request is then found again.
@@ -199,12 +213,20 @@ impl Store {
     ///
     /// # Errors
     /// As any call.
-    pub async fn answers_of(&self, keys: &[String]) -> Result<BTreeMap<String, Answer>, StoreError> {
+    pub async fn answers_of(
+        &self,
+        keys: &[String],
+    ) -> Result<BTreeMap<String, Answer>, StoreError> {
         let items = self.get_items(keys).await?;
         let answered = items.into_iter().filter_map(|(key, item)| {
             let said = item.get(ANSWER)?.as_m().ok().map(item::parse::<Answer>);
-            // An answer that cannot be read was edited: it says that there is one, and nothing more.
-            let unread = || Answer { text: "its answer cannot be read".to_owned(), refused: true, at: Timestamp::MIN };
+            // An answer that cannot be read was edited: it says that there is one, and nothing
+            // more.
+            let unread = || Answer {
+                text: "its answer cannot be read".to_owned(),
+                refused: true,
+                at: Timestamp::MIN,
+            };
             Some((key, said.and_then(Result::ok).unwrap_or_else(unread)))
         });
         Ok(answered.collect())
@@ -217,8 +239,11 @@ impl Store {
     pub async fn leader(&self) -> Result<Option<Leader>, StoreError> {
         let key = format!("{}{}", lease::KEY_PREFIX, self.controller);
         let items = self.get_items(std::slice::from_ref(&key)).await?;
-        let word = |name: &str| items.get(&key).and_then(|item| item::string(item, name)).map(str::to_owned);
-        Ok(word("holder").map(|holder| Leader { holder, renewal: word("lease_version").unwrap_or_default() }))
+        let word = |name: &str| {
+            items.get(&key).and_then(|item| item::string(item, name)).map(str::to_owned)
+        };
+        Ok(word("holder")
+            .map(|holder| Leader { holder, renewal: word("lease_version").unwrap_or_default() }))
     }
 
     /// An id for a request that is made now; it sorts after those of earlier moments.

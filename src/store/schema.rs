@@ -1,4 +1,5 @@
-//! The table: its key, its two indexes, its TTL. Creating it, and checking that one is as it must be.
+//! The table: its key, its two indexes, its TTL. Creating it, and checking that one is as it must
+//! be.
 //!
 //! | attribute | what it is |
 //! | --- | --- |
@@ -8,10 +9,13 @@
 //! | `expires_at` | TTL, seconds since 1970; only on finished records, and on requests |
 
 use super::{Store, StoreError};
-use crate::aws::calls::{CREATE_TABLE, Call, DESCRIBE_TABLE, DESCRIBE_TIME_TO_LIVE, UPDATE_TIME_TO_LIVE};
+use crate::aws::calls::{
+    CREATE_TABLE, Call, DESCRIBE_TABLE, DESCRIBE_TIME_TO_LIVE, UPDATE_TIME_TO_LIVE,
+};
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, IndexStatus, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, IndexStatus, KeySchemaElement, KeyType,
+    Projection, ProjectionType, ScalarAttributeType, TableDescription, TableStatus,
+    TimeToLiveSpecification, TimeToLiveStatus,
 };
 use std::time::Duration;
 
@@ -21,7 +25,8 @@ pub const KEY: &str = "key";
 /// Hash key of the index of unfinished records and requests: the controller's name.
 pub const UNFINISHED_OF: &str = "unfinished_of";
 
-/// Sort key of the index of unfinished records and requests: the key, `@` and the version in 12 digits.
+/// Sort key of the index of unfinished records and requests: the key, `@` and the version in 12
+/// digits.
 pub const UNFINISHED: &str = "unfinished";
 
 /// The attribute that DynamoDB's TTL looks at.
@@ -37,7 +42,8 @@ pub const UNFINISHED_INDEX: &str = "unfinished";
 pub const CLUSTER_INDEX: &str = "by_cluster";
 
 /// Each index: its name, hash key and sort key.
-const INDEXES: [(&str, &str, &str); 2] = [(UNFINISHED_INDEX, UNFINISHED_OF, UNFINISHED), (CLUSTER_INDEX, CLUSTER, KEY)];
+const INDEXES: [(&str, &str, &str); 2] =
+    [(UNFINISHED_INDEX, UNFINISHED_OF, UNFINISHED), (CLUSTER_INDEX, CLUSTER, KEY)];
 
 /// How often a new table is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -53,14 +59,15 @@ pub struct TableOptions {
 }
 
 impl Store {
-    /// Creates the table, waits until it is usable, and turns its TTL on. A table that exists already is kept as it is,
-    /// but for its TTL, and checked.
+    /// Creates the table, waits until it is usable, and turns its TTL on. A table that exists
+    /// already is kept as it is, but for its TTL, and checked.
     ///
     /// # Errors
     /// As any call; `Shape` when an existing table is not as it must be.
     pub async fn create_table(&self, options: TableOptions) -> Result<(), StoreError> {
         const CALL: &Call = &CREATE_TABLE;
-        let bad = |error: aws_sdk_dynamodb::error::BuildError| self.place.other(CALL, error.to_string());
+        let bad =
+            |error: aws_sdk_dynamodb::error::BuildError| self.place.other(CALL, error.to_string());
         let mut request = self
             .records
             .create_table()
@@ -89,7 +96,8 @@ impl Store {
         }
         match request.send().await {
             Ok(_) => {}
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
+            Err(error)
+                if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
             Err(error) => return Err(self.place.failed(CALL, &error)),
         }
         // A table that is not ours gets no TTL from us: it would delete what others keep there.
@@ -118,7 +126,11 @@ impl Store {
     }
 
     fn fit(&self, problems: Vec<String>) -> Result<(), StoreError> {
-        if problems.is_empty() { Ok(()) } else { Err(StoreError::Shape { table: self.table().to_owned(), problems }) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(StoreError::Shape { table: self.table().to_owned(), problems })
+        }
     }
 
     async fn describe(&self) -> Result<TableDescription, StoreError> {
@@ -132,17 +144,20 @@ impl Store {
         let mut status = None;
         for _ in 0..LOOKS {
             status = match self.describe().await {
-                Ok(description) if description.table_status == Some(TableStatus::Active) => return Ok(description),
+                Ok(description) if description.table_status == Some(TableStatus::Active) => {
+                    return Ok(description);
+                }
                 Ok(description) => description.table_status,
-                // DescribeTable is eventually consistent: right after CreateTable the table may not be there yet.
-                // (Source: DynamoDB API reference, DescribeTable.)
+                // DescribeTable is eventually consistent: right after CreateTable the table may not
+                // be there yet. (Source: DynamoDB API reference, DescribeTable.)
                 Err(StoreError::Missing { .. }) => None,
                 Err(error) => return Err(error),
             };
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let status = status.map_or_else(|| "not there".to_owned(), |status| status.to_string());
-        let problem = format!("it is still {status} after {} s: look at it in the AWS console", LOOKS);
+        let problem =
+            format!("it is still {status} after {} s: look at it in the AWS console", LOOKS);
         Err(StoreError::Shape { table: self.table().to_owned(), problems: vec![problem] })
     }
 
@@ -156,18 +171,28 @@ impl Store {
     async fn turn_ttl_on(&self) -> Result<(), StoreError> {
         const CALL: &Call = &UPDATE_TIME_TO_LIVE;
         // Asking for what is already so is an error in DynamoDB.
-        if let (Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling), _) = self.ttl().await? {
+        if let (Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling), _) =
+            self.ttl().await?
+        {
             return Ok(());
         }
-        let ttl = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES_AT).build();
+        let ttl =
+            TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES_AT).build();
         let ttl = ttl.map_err(|error| self.place.other(CALL, error.to_string()))?;
-        let answer = self.records.update_time_to_live().table_name(self.table()).time_to_live_specification(ttl);
+        let answer = self
+            .records
+            .update_time_to_live()
+            .table_name(self.table())
+            .time_to_live_specification(ttl);
         answer.send().await.map_err(|error| self.place.failed(CALL, &error))?;
         Ok(())
     }
 }
 
-fn element(name: &str, kind: KeyType) -> Result<KeySchemaElement, aws_sdk_dynamodb::error::BuildError> {
+fn element(
+    name: &str,
+    kind: KeyType,
+) -> Result<KeySchemaElement, aws_sdk_dynamodb::error::BuildError> {
     KeySchemaElement::builder().attribute_name(name).key_type(kind).build()
 }
 
@@ -178,7 +203,9 @@ fn problems(table: &TableDescription) -> Vec<String> {
     let is = |keys: &[KeySchemaElement], wanted: &[&str]| {
         keys.iter().map(KeySchemaElement::attribute_name).eq(wanted.iter().copied())
             && wanted.iter().all(|name| {
-                types.iter().any(|t| t.attribute_name() == *name && t.attribute_type() == &ScalarAttributeType::S)
+                types.iter().any(|t| {
+                    t.attribute_name() == *name && t.attribute_type() == &ScalarAttributeType::S
+                })
             })
     };
     if !is(table.key_schema(), &[KEY]) {
@@ -187,8 +214,11 @@ fn problems(table: &TableDescription) -> Vec<String> {
         ));
     }
     for (name, hash, range) in INDEXES {
-        let index = table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name));
-        let how = format!("partition key `{hash}` (String), sort key `{range}` (String), projection KEYS_ONLY");
+        let index =
+            table.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name));
+        let how = format!(
+            "partition key `{hash}` (String), sort key `{range}` (String), projection KEYS_ONLY"
+        );
         match index {
             None => problems.push(format!(
                 "it has no index `{name}`: add it ({how}), or create another table with `ecs-drain init`"

@@ -1,5 +1,6 @@
-//! What the controller that leads cannot read: an item beside its lease, so that `get` and `doctor` can say it. It is written again and
-//! again while there is something to say, and counts for a few minutes: a process that has died takes nothing back.
+//! What the controller that leads cannot read: an item beside its lease, so that `get` and `doctor`
+//! can say it. It is written again and again while there is something to say, and counts for a few
+//! minutes: a process that has died takes nothing back.
 
 use super::schema::{EXPIRES_AT, KEY};
 use super::{Store, StoreError, item};
@@ -37,7 +38,11 @@ impl Store {
         let expires = status.at.saturating_add(KEPT).unwrap_or(status.at).as_second();
         item.insert(EXPIRES_AT.to_owned(), AttributeValue::N(expires.to_string()));
         item.insert(KEY.to_owned(), AttributeValue::S(self.status_key()));
-        let put = self.records.put_item().table_name(self.table()).set_item(Some(item.into_iter().collect()));
+        let put = self
+            .records
+            .put_item()
+            .table_name(self.table())
+            .set_item(Some(item.into_iter().collect()));
         put.send().await.map(drop).map_err(|error| self.place.failed(&PUT_ITEM, &error))
     }
 

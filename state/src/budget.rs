@@ -1,7 +1,8 @@
 //! Whose turn it is: how many drains of a cluster go on at once.
 //!
-//! An operator's and a rebalance recommendation's drains keep to a budget; those of lifecycle actions only where the policy
-//! gives them one, because their instances are leaving anyway; a spot interruption never waits.
+//! An operator's and a rebalance recommendation's drains keep to a budget; those of lifecycle
+//! actions only where the policy gives them one, because their instances are leaving anyway; a spot
+//! interruption never waits.
 
 #[cfg(test)]
 mod tests;
@@ -52,14 +53,16 @@ impl Budgets {
         budgets
     }
 
-    /// Returns whether a drain's turn has come; `registered` is how many container instances its cluster has. It comes when
-    /// fewer than the limit go on and none that was asked for earlier waits for the same place.
+    /// Returns whether a drain's turn has come; `registered` is how many container instances its
+    /// cluster has. It comes when fewer than the limit go on and none that was asked for earlier
+    /// waits for the same place.
     pub fn turn(&self, record: &Record, policy: &Policy, registered: u32) -> Turn {
         let budget = kind(record)
             .filter(|_| record.phase() == Phase::Pending)
             .and_then(|kind| Some((kind, limit(policy, kind)?)));
         let Some((kind, budget)) = budget else { return Turn::Now };
-        let (limit, place) = (budget.of(registered), self.places.get(&(record.cluster.clone(), kind)));
+        let (limit, place) =
+            (budget.of(registered), self.places.get(&(record.cluster.clone(), kind)));
         let Some(place) = place else { return Turn::Now };
         let mine = (record.created_at, record.key());
         let ahead = place.waiting.partition_point(|other| *other < mine);
@@ -67,10 +70,15 @@ impl Budgets {
         // The first of those that wait have their turn, and begin in a moment.
         let begin = limit.saturating_sub(place.running).min(ahead);
         let (running, ahead) = (place.running.saturating_add(begin), ahead - begin);
-        if running.saturating_add(ahead) < limit { Turn::Now } else { Turn::Wait { running, limit, ahead } }
+        if running.saturating_add(ahead) < limit {
+            Turn::Now
+        } else {
+            Turn::Wait { running, limit, ahead }
+        }
     }
 
-    /// Counts a drain that waited as one that goes on: its turn was granted, and is not in its record yet.
+    /// Counts a drain that waited as one that goes on: its turn was granted, and is not in its
+    /// record yet.
     pub fn grant(&mut self, record: &Record) {
         let Some(kind) = kind(record) else { return };
         let place = self.places.entry((record.cluster.clone(), kind)).or_default();
@@ -82,7 +90,8 @@ impl Budgets {
 
     /// Returns whether a budget limits when this drain begins.
     pub fn limit(record: &Record, policy: &Policy) -> bool {
-        record.phase() == Phase::Pending && kind(record).is_some_and(|kind| limit(policy, kind).is_some())
+        record.phase() == Phase::Pending
+            && kind(record).is_some_and(|kind| limit(policy, kind).is_some())
     }
 
     /// Returns whether a drain's turn depends on how many container instances its cluster has.
@@ -92,8 +101,9 @@ impl Budgets {
     }
 }
 
-/// Whether a drain takes a place. One that rests in a warm pool, or is kept by its group for a look, has nothing left to do;
-/// one that was cancelled takes its place until its instance can run tasks again.
+/// Whether a drain takes a place. One that rests in a warm pool, or is kept by its group for a
+/// look, has nothing left to do; one that was cancelled takes its place until its instance can run
+/// tasks again.
 fn goes_on(record: &Record) -> bool {
     match record.phase() {
         Phase::Deregistering | Phase::Waiting | Phase::Verifying => true,

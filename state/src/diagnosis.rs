@@ -1,11 +1,13 @@
 //! Why a drain does not move, in words that a person can act on.
 //!
-//! A drain waits for others: for ECS to replace tasks, for containers to end, for balancers to drain. When it has stood
-//! still for a while, what can keep those from happening is read once ([`Facts`]), and [`diagnose`] says which of it
-//! does. Nothing is decided by a diagnosis: it is shown, and that is all.
+//! A drain waits for others: for ECS to replace tasks, for containers to end, for balancers to
+//! drain. When it has stood still for a while, what can keep those from happening is read once
+//! ([`Facts`]), and [`diagnose`] says which of it does. Nothing is decided by a diagnosis: it is
+//! shown, and that is all.
 //!
-//! What was not read is not concluded from. An instance whose free memory is not known is never "without room", an
-//! expression that is not surely understood is shown and not judged, and a call that failed is a cause of its own.
+//! What was not read is not concluded from. An instance whose free memory is not known is never
+//! "without room", an expression that is not surely understood is shown and not judged, and a call
+//! that failed is a cause of its own.
 //!
 //! | file | what |
 //! | --- | --- |
@@ -29,8 +31,9 @@ mod tests;
 
 pub use cause::{Cause, Lack, Looked, Tasks};
 pub use facts::{
-    Constraint, Controller, DeploymentFacts, EventFacts, Facts, HookTimeout, InstanceFacts, Need, Others, PauseFacts,
-    Port, Protection, RolloutFacts, ServiceFacts, ServiceKey, TargetFacts, TaskFacts,
+    Constraint, Controller, DeploymentFacts, EventFacts, Facts, HookTimeout, InstanceFacts, Need,
+    Others, PauseFacts, Port, Protection, RolloutFacts, ServiceFacts, ServiceKey, TargetFacts,
+    TaskFacts,
 };
 pub use service::can_never_replace;
 
@@ -43,7 +46,8 @@ use std::collections::BTreeSet;
 /// The agent's `ECS_CONTAINER_STOP_TIMEOUT`, unless set. (Source: ECS API reference, StopTask.)
 const STOP_TIMEOUT: u32 = 30;
 
-/// How much longer than it may take a task's end is given before it is called overdue: for the steps between.
+/// How much longer than it may take a task's end is given before it is called overdue: for the
+/// steps between.
 const MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Everything that is known to keep the drain from moving, the most decisive first.
@@ -60,7 +64,12 @@ pub fn diagnose(facts: &Facts, now: Timestamp) -> Vec<Cause> {
         causes.push(Cause::Throttled { calls: facts.throttled.iter().cloned().collect() });
     }
     let unreadable = facts.unreadable.iter();
-    causes.extend(unreadable.map(|(action, error)| Cause::Unreadable { action: action.clone(), error: error.clone() }));
+    causes.extend(
+        unreadable.map(|(action, error)| Cause::Unreadable {
+            action: action.clone(),
+            error: error.clone(),
+        }),
+    );
     causes.sort_by_key(|cause| Cause::NAMES.iter().position(|name| *name == cause.name()));
     causes.dedup();
     causes
@@ -100,7 +109,9 @@ fn named(tasks: &[&TaskFacts]) -> Option<Tasks> {
 /// Protection that has run out protects no more.
 fn protected(facts: &Facts, now: Timestamp) -> Option<Cause> {
     let until = |task: &TaskFacts| match task.protection {
-        Protection::On { until } if !task.stopping && until.is_none_or(|until| until > now) => Some(until),
+        Protection::On { until } if !task.stopping && until.is_none_or(|until| until > now) => {
+            Some(until)
+        }
         Protection::On { .. } | Protection::Off | Protection::Unknown => None,
     };
     let mut found: Vec<(&TaskFacts, Option<Timestamp>)> =
@@ -136,13 +147,15 @@ fn daemons(facts: &Facts) -> Option<Cause> {
 fn matters(facts: &Facts, task: &TaskFacts) -> bool {
     match (&task.kind, facts.daemon_tasks) {
         (TaskKind::Daemon(_), DaemonTasks::Ignore) => false,
-        (TaskKind::Daemon(_), DaemonTasks::Wait) | (TaskKind::Replica(_) | TaskKind::Standalone, _) => true,
+        (TaskKind::Daemon(_), DaemonTasks::Wait)
+        | (TaskKind::Replica(_) | TaskKind::Standalone, _) => true,
     }
 }
 
 /// The tasks that are being stopped: the one that was told first.
 fn stopping(facts: &Facts, now: Timestamp) -> Option<Cause> {
-    let mut tasks: Vec<&TaskFacts> = tasks(facts).iter().filter(|t| t.stopping && matters(facts, t)).collect();
+    let mut tasks: Vec<&TaskFacts> =
+        tasks(facts).iter().filter(|t| t.stopping && matters(facts, t)).collect();
     tasks.sort_by_key(|task| task.stopping_at.unwrap_or(Timestamp::MAX));
     let first = tasks.first()?;
     let (since, stop_timeout_seconds) = (first.stopping_at, first.stop_timeout_seconds);
@@ -153,19 +166,27 @@ fn stopping(facts: &Facts, now: Timestamp) -> Option<Cause> {
     });
     let overdue = since.zip(allowed).is_some_and(|(since, allowed)| now > later(since, allowed));
     let status = first.last_status.clone();
-    Some(Cause::StoppingLong { tasks: named(&tasks)?, status, since, delay_seconds, stop_timeout_seconds, overdue })
+    Some(Cause::StoppingLong {
+        tasks: named(&tasks)?,
+        status,
+        since,
+        delay_seconds,
+        stop_timeout_seconds,
+        overdue,
+    })
 }
 
 fn of_target(facts: &Facts, target: &TargetFacts, now: Timestamp) -> Option<Cause> {
     let name = target.name.clone();
     if target.draining {
         let (delay_seconds, since) = (target.delay_seconds, target.draining_since);
-        let overdue = since
-            .zip(delay_seconds)
-            .is_some_and(|(since, delay)| now > later(since, SignedDuration::from_secs(i64::from(delay)) + MARGIN));
+        let overdue = since.zip(delay_seconds).is_some_and(|(since, delay)| {
+            now > later(since, SignedDuration::from_secs(i64::from(delay)) + MARGIN)
+        });
         return Some(Cause::TargetDelay { target: name, delay_seconds, since, overdue });
     }
     // ECS deregisters the targets of its tasks when it stops them.
-    let no_task_left = facts.tasks.as_ref().is_some_and(|tasks| !tasks.iter().any(|task| matters(facts, task)));
+    let no_task_left =
+        facts.tasks.as_ref().is_some_and(|tasks| !tasks.iter().any(|task| matters(facts, task)));
     no_task_left.then(|| Cause::TargetStays { target: name, state: events::foreign(&target.state) })
 }

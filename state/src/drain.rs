@@ -28,7 +28,8 @@ pub struct Drain {
     pub facts: Facts,
 }
 
-/// Why a call is not sent, although it was decided. It is passed over until its drain is decided anew.
+/// Why a call is not sent, although it was decided. It is passed over until its drain is decided
+/// anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal(pub &'static str);
 
@@ -45,7 +46,8 @@ impl Drain {
         self.facts.note(&self.record, policy, read, answer);
     }
 
-    /// Takes over the record that was written or read. Another generation is another drain: nothing is known of it.
+    /// Takes over the record that was written or read. Another generation is another drain: nothing
+    /// is known of it.
     pub fn take(&mut self, record: Record, now: Mono) {
         if record.generation != self.record.generation {
             self.facts = Facts::default();
@@ -59,8 +61,9 @@ impl Drain {
         decide(&self.record, &self.facts, policy, context, now)
     }
 
-    /// Returns whether an action that was decided may be sent at this moment: asked again right before each call, because
-    /// calls queue for their rate. The caller has asked before whether it leads, and whether anything is paused.
+    /// Returns whether an action that was decided may be sent at this moment: asked again right
+    /// before each call, because calls queue for their rate. The caller has asked before whether it
+    /// leads, and whether anything is paused.
     ///
     /// # Errors
     /// Why it may not.
@@ -72,20 +75,30 @@ impl Drain {
             Action::SetDraining { container_instance, .. } => {
                 let one = self.young(container_instance, now.mono)?;
                 let active = one.status() == Some(&ContainerInstanceStatus::Active);
-                ensure(active && self.record.phase() == Phase::Deregistering, "the container instance is not ACTIVE")
+                ensure(
+                    active && self.record.phase() == Phase::Deregistering,
+                    "the container instance is not ACTIVE",
+                )
             }
             Action::SetActive { container_instance, .. } => {
-                let ours =
-                    self.record.container_instances.iter().any(|c| c.arn == *container_instance && c.draining_is_ours);
-                ensure(ours && self.record.phase() == Phase::Returning, "its DRAINING is not to be undone")
+                let ours = self
+                    .record
+                    .container_instances
+                    .iter()
+                    .any(|c| c.arn == *container_instance && c.draining_is_ours);
+                ensure(
+                    ours && self.record.phase() == Phase::Returning,
+                    "its DRAINING is not to be undone",
+                )
             }
             Action::StopTask { task, .. } => self.may_stop(task, now.mono),
             Action::Deregister { container_instance, .. } => {
                 let one = self.young(container_instance, now.mono)?;
                 let closed = one.status().is_some_and(ContainerInstanceStatus::takes_no_work);
                 ensure(closed, "its container instance takes tasks")?;
-                let noted =
-                    |c: &&crate::record::ContainerInstance| c.arn == *container_instance && c.deregistered_at.is_some();
+                let noted = |c: &&crate::record::ContainerInstance| {
+                    c.arn == *container_instance && c.deregistered_at.is_some()
+                };
                 let noted = self.record.container_instances.iter().find(noted).is_some();
                 ensure(
                     noted && self.record.phase() == Phase::Deregistering,
@@ -95,12 +108,21 @@ impl Drain {
                 ensure(missing.is_none(), "its tasks have to be listed again")
             }
             Action::Terminate { .. } => {
-                ensure(self.record.termination_asked_at.is_some(), "the order to terminate is not in the record")?;
+                ensure(
+                    self.record.termination_asked_at.is_some(),
+                    "the order to terminate is not in the record",
+                )?;
                 ensure(self.record.lifecycle.is_none(), "a lifecycle hook holds it by now")?;
-                // What came of it is read for a while from when it was decided: a call that is sent late could be sent twice.
-                let asked = self.facts.group.termination_asked.is_some_and(|(_, at)| now.mono.since(at) <= SENT_WITHIN);
+                // What came of it is read for a while from when it was decided: a call that is sent
+                // late could be sent twice.
+                let asked = self
+                    .facts
+                    .group
+                    .termination_asked
+                    .is_some_and(|(_, at)| now.mono.since(at) <= SENT_WITHIN);
                 ensure(asked, "the order to terminate was given too long ago")?;
-                let intent = self.record.intent().ok_or(Refusal("there is no intent in the record"))?;
+                let intent =
+                    self.record.intent().ok_or(Refusal("there is no intent in the record"))?;
                 self.may_end(intent, policy, now)
             }
             Action::Complete(intent) => {
@@ -126,25 +148,44 @@ impl Drain {
                 ensure(self.record.container_instances.is_empty(), "it is in a cluster after all")?;
                 // Measured from its end: a search of hundreds of clusters takes minutes.
                 let young = |run: Run| now.mono.since(run.last.ended) <= policy.read_lag * 2;
-                ensure(self.facts.search.nowhere.is_some_and(young), "no search has found nothing lately")
+                ensure(
+                    self.facts.search.nowhere.is_some_and(young),
+                    "no search has found nothing lately",
+                )
             }
-            Outcome::Forced => ensure(self.record.orders.force.is_some(), "its completion is no longer asked for"),
-            Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => Err(Refusal("no call ends a drain so")),
+            Outcome::Forced => {
+                ensure(self.record.orders.force.is_some(), "its completion is no longer asked for")
+            }
+            Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => {
+                Err(Refusal("no call ends a drain so"))
+            }
         }
     }
 
     fn may_stop(&self, task: &str, now: Mono) -> Result<(), Refusal> {
         let known = self.facts.tasks.get(task).ok_or(Refusal("the task is not known any more"))?;
-        let on = self.facts.instances.get(known.on).ok_or(Refusal("the task is on no container instance"))?;
+        let on = self
+            .facts
+            .instances
+            .get(known.on)
+            .ok_or(Refusal("the task is on no container instance"))?;
         self.young(&on.arn, now)?;
-        ensure(on.status().is_some_and(ContainerInstanceStatus::takes_no_work), "its container instance takes tasks")?;
+        ensure(
+            on.status().is_some_and(ContainerInstanceStatus::takes_no_work),
+            "its container instance takes tasks",
+        )?;
         let (_, sight) = known.sight.as_ref().ok_or(Refusal("the task has stopped"))?;
-        ensure(sight.kind == TaskKind::Standalone && !sight.stopping, "the task is not one to be stopped")
+        ensure(
+            sight.kind == TaskKind::Standalone && !sight.stopping,
+            "the task is not one to be stopped",
+        )
     }
 
     fn young(&self, container_instance: &str, now: Mono) -> Result<&InstanceFacts, Refusal> {
         let one = self.facts.of(container_instance);
-        let young = one.filter(|one| one.sight.as_ref().is_some_and(|(read, _)| now.since(read.began) <= YOUNG));
+        let young = one.filter(|one| {
+            one.sight.as_ref().is_some_and(|(read, _)| now.since(read.began) <= YOUNG)
+        });
         young.ok_or(Refusal("its status was not read lately"))
     }
 }

@@ -1,9 +1,10 @@
-//! What AWS was last seen to say of one drain's instance, and when the reads that showed it were made.
+//! What AWS was last seen to say of one drain's instance, and when the reads that showed it were
+//! made.
 //!
-//! Facts are keyed by what they are about and live in memory: losing them (a restart, another replica) costs reading
-//! again. An answer concerns what it names and nothing else. A read that failed changes no fact and leaves its message.
-//! For a property that the [proof](crate::proof) uses, a fact keeps its unbroken run: the first and the last read that
-//! showed it.
+//! Facts are keyed by what they are about and live in memory: losing them (a restart, another
+//! replica) costs reading again. An answer concerns what it names and nothing else. A read that
+//! failed changes no fact and leaves its message. For a property that the [proof](crate::proof)
+//! uses, a fact keeps its unbroken run: the first and the last read that showed it.
 
 mod answer;
 mod group;
@@ -31,7 +32,8 @@ pub struct TaskFacts {
     pub on: usize,
     /// The first list that named it.
     pub listed: Read,
-    /// What ECS said last of it by name. None once it has stopped, and before it was first described.
+    /// What ECS said last of it by name. None once it has stopped, and before it was first
+    /// described.
     pub sight: Option<(Read, TaskSight)>,
     /// The first read that showed it stopped.
     pub stopped: Option<Read>,
@@ -52,7 +54,8 @@ pub struct SearchFacts {
     pub sweep: Option<Read>,
     /// The clusters that it could not read.
     pub unread: Vec<String>,
-    /// The clusters that have the instance although the configuration leaves them out, as far as searches have shown.
+    /// The clusters that have the instance although the configuration leaves them out, as far as
+    /// searches have shown.
     pub left_out: Vec<String>,
     /// The newest search of its own clusters.
     pub own: Option<Read>,
@@ -84,16 +87,20 @@ pub struct Facts {
     pub group: GroupFacts,
     /// What searches have found.
     pub search: SearchFacts,
-    /// Whether a balancer has said, since every agent was lost, that the instance is stopped or terminated. It stays said
-    /// until an agent is back: a balancer that drops the target says nothing more.
+    /// Whether a balancer has said, since every agent was lost, that the instance is stopped or
+    /// terminated. It stays said until an agent is back: a balancer that drops the target says
+    /// nothing more.
     pub stopped: bool,
-    /// When the lists were made, at the latest, that leave no task: the beginning of the first lists (b) since then.
+    /// When the lists were made, at the latest, that leave no task: the beginning of the first
+    /// lists (b) since then.
     pub emptied: Option<Mono>,
     /// How far it has come.
     pub progress: Progress,
-    /// When this process first knew that the drain is Returning, if it is: the record's own time may be another machine's.
+    /// When this process first knew that the drain is Returning, if it is: the record's own time
+    /// may be another machine's.
     pub returning: Option<Mono>,
-    /// The newest failed read of each kind since the last one that succeeded: when, and what came back.
+    /// The newest failed read of each kind since the last one that succeeded: when, and what came
+    /// back.
     pub trouble: BTreeMap<Kind, (Mono, String)>,
 }
 
@@ -147,15 +154,20 @@ impl Facts {
                 self.trouble.insert(kind, (read.ended, why));
             }
         }
-        let dead = |target: &TargetFacts| target.is_dead() && matches!(target.obligation.target, Target::Instance(_));
+        let dead = |target: &TargetFacts| {
+            target.is_dead() && matches!(target.obligation.target, Target::Instance(_))
+        };
         self.stopped = self.all_away() && (self.stopped || self.targets.iter().any(dead));
-        self.emptied = self.lists_leave_nothing(policy, read.ended).map(|at| self.emptied.unwrap_or(at));
+        self.emptied =
+            self.lists_leave_nothing(policy, read.ended).map(|at| self.emptied.unwrap_or(at));
         self.note_progress(policy, read.ended);
     }
 
     /// Takes over that the record was saved, or read.
     pub fn saved(&mut self, record: &Record, now: Mono) {
-        self.search.found.retain(|found| !record.container_instances.iter().any(|mine| mine.arn == found.arn));
+        self.search
+            .found
+            .retain(|found| !record.container_instances.iter().any(|mine| mine.arn == found.arn));
         for mine in &record.container_instances {
             self.instance(&mine.arn);
         }
@@ -163,12 +175,16 @@ impl Facts {
             self.register(obligation.clone(), now);
         }
         self.group.saved(record, now);
-        self.returning = (record.phase() == Phase::Returning).then(|| self.returning.unwrap_or(now));
+        self.returning =
+            (record.phase() == Phase::Returning).then(|| self.returning.unwrap_or(now));
     }
 
     /// The index of a container instance, which is added where it is new.
     fn instance(&mut self, arn: &str) -> usize {
-        let known = self.instances.iter().position(|one| crate::sight::id(&one.arn) == crate::sight::id(arn));
+        let known = self
+            .instances
+            .iter()
+            .position(|one| crate::sight::id(&one.arn) == crate::sight::id(arn));
         known.unwrap_or_else(|| {
             // Most drains have one, and a vector that grows by itself begins with four.
             self.instances.reserve_exact(1);
@@ -196,7 +212,14 @@ impl Facts {
         }
     }
 
-    fn note_list(&mut self, policy: &Policy, read: Read, of: &str, wanted: Wanted, tasks: Vec<String>) {
+    fn note_list(
+        &mut self,
+        policy: &Policy,
+        read: Read,
+        of: &str,
+        wanted: Wanted,
+        tasks: Vec<String>,
+    ) {
         let on = self.instance(of);
         self.name(on, read, tasks);
         let one = &mut self.instances[on];
@@ -276,7 +299,11 @@ impl Facts {
 
     fn find(&mut self, record: &Record, found: Vec<ContainerInstance>) {
         for one in found {
-            let known = record.container_instances.iter().chain(&self.search.found).any(|mine| mine.arn == one.arn);
+            let known = record
+                .container_instances
+                .iter()
+                .chain(&self.search.found)
+                .any(|mine| mine.arn == one.arn);
             if !known {
                 self.search.found.push(one);
             }
@@ -310,7 +337,8 @@ impl Facts {
         self.search.unread = unread;
     }
 
-    /// Returns whether every container instance that is there has lost its agent; false where none is there.
+    /// Returns whether every container instance that is there has lost its agent; false where none
+    /// is there.
     pub fn all_away(&self) -> bool {
         let mut there = self.instances.iter().filter(|one| !one.is_gone()).peekable();
         there.peek().is_some() && there.all(InstanceFacts::is_away)
@@ -325,9 +353,9 @@ impl Facts {
         there.filter_map(|one| one.away.map(|run| run.first.ended)).max()
     }
 
-    /// Returns whether ECS has lost the instance: every registration is gone, or has lost its agent. Where no group terminates
-    /// it, absence from the groups says little: it may have been detached, or no group ever had it. Then its agent must have
-    /// been away for the grace.
+    /// Returns whether ECS has lost the instance: every registration is gone, or has lost its
+    /// agent. Where no group terminates it, absence from the groups says little: it may have been
+    /// detached, or no group ever had it. Then its agent must have been away for the grace.
     fn is_lost(&self, record: &Record, policy: &Policy, now: Mono) -> Option<bool> {
         let mine = || record.container_instances.iter().map(|mine| self.of(&mine.arn));
         if mine().any(|one| one.is_none_or(|one| one.sight.is_none())) {
@@ -335,16 +363,25 @@ impl Facts {
         }
         if mine().flatten().all(InstanceFacts::is_gone) {
             // What we deregistered says nothing of an instance that stays.
-            let stays = record.lifecycle.is_none() && matches!(record.then, Some(Then::Keep) | None);
-            return Some(!(stays && record.container_instances.iter().any(|mine| mine.deregistered_at.is_some())));
+            let stays =
+                record.lifecycle.is_none() && matches!(record.then, Some(Then::Keep) | None);
+            return Some(
+                !(stays
+                    && record
+                        .container_instances
+                        .iter()
+                        .any(|mine| mine.deregistered_at.is_some())),
+            );
         }
-        let long = |since: Mono| record.lifecycle.is_some() || now.since(since) >= policy.agent_grace;
+        let long =
+            |since: Mono| record.lifecycle.is_some() || now.since(since) >= policy.agent_grace;
         Some(self.away_since().is_some_and(long))
     }
 
-    /// Returns whether the instance's tasks are excused: its agent has been disconnected for longer than the grace, so that
-    /// their states are frozen, and, unless the policy does without, its group calls it unhealthy or a balancer has said
-    /// meanwhile that it does not run. (Source: ECS leaves tasks `RUNNING` for ever when an agent is gone.)
+    /// Returns whether the instance's tasks are excused: its agent has been disconnected for longer
+    /// than the grace, so that their states are frozen, and, unless the policy does without, its
+    /// group calls it unhealthy or a balancer has said meanwhile that it does not run. (Source: ECS
+    /// leaves tasks `RUNNING` for ever when an agent is gone.)
     pub fn is_dead(&self, policy: &Policy, now: Mono) -> bool {
         if self.away_since().is_none_or(|since| now.since(since) < policy.agent_grace) {
             return false;
@@ -356,8 +393,9 @@ impl Facts {
         }
     }
 
-    /// The tasks that are known and not stopped, on container instances that are not gone: ECS lists nothing for one that it
-    /// has forgotten, and what was noted of its tasks stays in the record.
+    /// The tasks that are known and not stopped, on container instances that are not gone: ECS
+    /// lists nothing for one that it has forgotten, and what was noted of its tasks stays in the
+    /// record.
     pub fn tasks_there(&self) -> impl Iterator<Item = (&str, &TaskFacts)> {
         let there = |task: &TaskFacts| self.instances.get(task.on).is_none_or(|one| !one.is_gone());
         self.tasks
@@ -366,16 +404,22 @@ impl Facts {
             .map(|(arn, task)| (arn.as_str(), task))
     }
 
-    /// Returns whether a container instance is gone from its cluster although something may have been placed on it after its
-    /// tasks were listed: it was `ACTIVE` for a moment, or its counters rose.
+    /// Returns whether a container instance is gone from its cluster although something may have
+    /// been placed on it after its tasks were listed: it was `ACTIVE` for a moment, or its counters
+    /// rose.
     pub(crate) fn is_gone_unlisted(&self, arn: &str) -> bool {
-        self.of(arn).is_some_and(|one| one.gone.is_some() && one.discovered.is_some() && one.running.is_none())
+        self.of(arn).is_some_and(|one| {
+            one.gone.is_some() && one.discovered.is_some() && one.running.is_none()
+        })
     }
 
-    /// Returns whether a container instance is gone from its cluster while tasks that matter may have run on it: somebody has
-    /// deregistered it by force, and their containers run on.
+    /// Returns whether a container instance is gone from its cluster while tasks that matter may
+    /// have run on it: somebody has deregistered it by force, and their containers run on.
     pub(crate) fn is_cut_off(&self, arn: &str, policy: &Policy) -> bool {
-        let Some(index) = self.instances.iter().position(|one| crate::sight::id(&one.arn) == crate::sight::id(arn))
+        let Some(index) = self
+            .instances
+            .iter()
+            .position(|one| crate::sight::id(&one.arn) == crate::sight::id(arn))
         else {
             return false;
         };
@@ -390,10 +434,12 @@ impl Facts {
         one.discovered.is_none() || mine.into_iter().any(ran)
     }
 
-    /// The beginning of the lists (b) that, after lists (a), leave no task that matters; None while they do not.
+    /// The beginning of the lists (b) that, after lists (a), leave no task that matters; None while
+    /// they do not.
     fn lists_leave_nothing(&self, policy: &Policy, now: Mono) -> Option<Mono> {
         let dead = self.is_dead(policy, now);
-        let left = |task: &TaskFacts| task.sight.as_ref().is_none_or(|(_, sight)| matters(sight, policy));
+        let left =
+            |task: &TaskFacts| task.sight.as_ref().is_none_or(|(_, sight)| matters(sight, policy));
         if self.instances.is_empty() || !dead && self.tasks_there().any(|(_, task)| left(task)) {
             return None;
         }
@@ -409,40 +455,53 @@ impl Facts {
         Some(latest)
     }
 
-    /// List (b) of a container instance, if it began late enough: a lag after list (a) ended, and after every task that was
-    /// known before was seen stopped.
+    /// List (b) of a container instance, if it began late enough: a lag after list (a) ended, and
+    /// after every task that was known before was seen stopped.
     pub fn list_b(&self, index: usize, policy: &Policy) -> Option<Read> {
         let one = self.instances.get(index)?;
         let (running, stopped) = (one.running?, one.stopped?);
-        let mut known = self.tasks.values().filter(|task| task.on == index && task.listed.began < stopped.began);
+        let mut known = self
+            .tasks
+            .values()
+            .filter(|task| task.on == index && task.listed.began < stopped.began);
         let late = stopped.began >= running.ended + policy.read_lag;
-        (late && known.all(|task| task.stopped.is_none_or(|read| read.ended <= stopped.began))).then_some(stopped)
+        (late && known.all(|task| task.stopped.is_none_or(|read| read.ended <= stopped.began)))
+            .then_some(stopped)
     }
 
     /// How many of a container instance's known tasks are running and do not matter.
     pub fn ignored(&self, index: usize, policy: &Policy) -> u32 {
         let running = |task: &&TaskFacts| task.on == index && task.stopped.is_none();
         let ignored = self.tasks.values().filter(running).filter_map(|task| task.sight.as_ref());
-        let ignored = ignored.filter(|(_, sight)| !sight.stopping && !matters(sight, policy)).count();
+        let ignored =
+            ignored.filter(|(_, sight)| !sight.stopping && !matters(sight, policy)).count();
         u32::try_from(ignored).unwrap_or(u32::MAX)
     }
 
     /// Whether ECS's counters of a container instance name tasks beside those that do not matter.
     pub(crate) fn may_run(&self, index: usize, policy: &Policy) -> bool {
-        let live = self.instances.get(index).and_then(|one| one.sight.as_ref()).map_or(0, |(_, sight)| sight.live);
+        let live = self
+            .instances
+            .get(index)
+            .and_then(|one| one.sight.as_ref())
+            .map_or(0, |(_, sight)| sight.live);
         live > self.ignored(index, policy)
     }
 
     fn note_progress(&mut self, policy: &Policy, now: Mono) {
-        let listed =
-            !self.instances.is_empty() && self.instances.iter().all(|one| one.discovered.is_some() || one.is_gone());
-        let left = |task: &TaskFacts| task.sight.as_ref().is_none_or(|(_, sight)| matters(sight, policy));
+        let listed = !self.instances.is_empty()
+            && self.instances.iter().all(|one| one.discovered.is_some() || one.is_gone());
+        let left =
+            |task: &TaskFacts| task.sight.as_ref().is_none_or(|(_, sight)| matters(sight, policy));
         let tasks = listed.then(|| self.tasks_there().filter(|(_, task)| left(task)).count());
         let known = self.targets.iter().all(|target| target.sight.is_some());
-        let targets = known.then(|| self.targets.iter().filter(|target| target.is_present()).count());
-        let fewer =
-            |before: Option<usize>, now: Option<usize>| before.zip(now).is_some_and(|(before, now)| now < before);
-        let progressed = fewer(self.progress.tasks_left, tasks) || fewer(self.progress.targets_left, targets);
+        let targets =
+            known.then(|| self.targets.iter().filter(|target| target.is_present()).count());
+        let fewer = |before: Option<usize>, now: Option<usize>| {
+            before.zip(now).is_some_and(|(before, now)| now < before)
+        };
+        let progressed =
+            fewer(self.progress.tasks_left, tasks) || fewer(self.progress.targets_left, targets);
         self.progress = Progress {
             tasks_left: tasks.or(self.progress.tasks_left),
             targets_left: targets.or(self.progress.targets_left),
@@ -451,11 +510,12 @@ impl Facts {
     }
 }
 
-/// Whether a task that is not stopped holds its instance's drain up. `DEACTIVATING`, `STOPPING` and `DEPROVISIONING`
-/// count, although ECS's own counters leave them out.
+/// Whether a task that is not stopped holds its instance's drain up. `DEACTIVATING`, `STOPPING` and
+/// `DEPROVISIONING` count, although ECS's own counters leave them out.
 pub fn matters(task: &TaskSight, policy: &Policy) -> bool {
     match (&task.kind, policy.daemon_tasks) {
         (TaskKind::Daemon(_), DaemonTasks::Ignore) => false,
-        (TaskKind::Daemon(_), DaemonTasks::Wait) | (TaskKind::Replica(_) | TaskKind::Standalone, _) => true,
+        (TaskKind::Daemon(_), DaemonTasks::Wait)
+        | (TaskKind::Replica(_) | TaskKind::Standalone, _) => true,
     }
 }

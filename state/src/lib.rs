@@ -1,7 +1,8 @@
 //! The drain record, its phases, and the pure decision of `ecs-drain`.
 //!
-//! This crate is the domain and nothing else: it knows neither AWS's SDK, nor a runtime, nor a clock. It depends on
-//! `serde` and a time crate; the manifest forbids the rest. Read it in this order:
+//! This crate is the domain and nothing else: it knows neither AWS's SDK, nor a runtime, nor a
+//! clock. It depends on `serde` and a time crate; the manifest forbids the rest. Read it in this
+//! order:
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -43,16 +44,17 @@ pub use facts::{Answer, Facts, Kind, TaskAnswer, Wanted, matters};
 pub use needs::{Class, Need, Needs};
 pub use phase::{Outcome, Phase};
 pub use policy::{
-    AtDeadline, Concurrency, DaemonTasks, DisconnectedAgent, NotInCluster, Policy, Rebalance, StandaloneTasks,
+    AtDeadline, Concurrency, DaemonTasks, DisconnectedAgent, NotInCluster, Policy, Rebalance,
+    StandaloneTasks,
 };
 pub use record::{
-    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Note, Obligation, Order, Orders,
-    Origin, Record, Shown, Stage, Strategy, Target, Then, WaitKind,
+    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Note,
+    Obligation, Order, Orders, Origin, Record, Shown, Stage, Strategy, Target, Then, WaitKind,
 };
 pub use request::{Applied, Request, What};
 pub use sight::{
-    ContainerInstanceSight, ContainerInstanceStatus, GroupSight, HookSight, LifecycleState, Seen, TargetSight,
-    TaskKind, TaskSight,
+    ContainerInstanceSight, ContainerInstanceStatus, GroupSight, HookSight, LifecycleState, Seen,
+    TargetSight, TaskKind, TaskSight,
 };
 pub use time::{Mono, Now, Read, Run, Watch};
 pub use why::Why;

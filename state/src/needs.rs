@@ -1,18 +1,18 @@
-//! What a drain wants read next: for each kind of read, from when, and how urgently. Nothing is read that no drain wants,
-//! so this is where the number of calls is decided.
+//! What a drain wants read next: for each kind of read, from when, and how urgently. Nothing is
+//! read that no drain wants, so this is where the number of calls is decided.
 
 use crate::facts::Kind;
 use crate::time::Mono;
 use std::time::Duration;
 
-/// How urgent a read is. The order of reads is by the moment from which they are wanted plus the patience of their class, so
-/// that none starves.
+/// How urgent a read is. The order of reads is by the moment from which they are wanted plus the
+/// patience of their class, so that none starves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// An instance that is taken away in two minutes.
     Spot,
-    /// Nothing else is missing. What was read before grows old meanwhile: a drain that has come so far goes on before others
-    /// follow, or a wave of them would read everything again and again.
+    /// Nothing else is missing. What was read before grows old meanwhile: a drain that has come so
+    /// far goes on before others follow, or a wave of them would read everything again and again.
     Last,
     /// It can finish a drain.
     Finish,
@@ -51,7 +51,8 @@ pub struct Need {
     pub due: Mono,
 }
 
-/// How much older than a read that is to begin a drain, or to go on with it, its drain counts at most.
+/// How much older than a read that is to begin a drain, or to go on with it, its drain counts at
+/// most.
 const OLDER: Duration = Duration::from_secs(600);
 
 /// What a drain wants read.
@@ -74,8 +75,9 @@ impl Needs {
         *slot = Some(slot.map_or(need, |known| if need.due < known.due { need } else { known }));
     }
 
-    /// The same for a drain that began at this moment: what it needs to be begun goes before what younger ones need. So at
-    /// the limits one drain after the other gets going, and not all of them at the end.
+    /// The same for a drain that began at this moment: what it needs to be begun goes before what
+    /// younger ones need. So at the limits one drain after the other gets going, and not all of
+    /// them at the end.
     pub fn of_one_since(mut self, began: Mono) -> Needs {
         let begins = |need: &&mut Need| matches!(need.class, Class::Begun | Class::Begin);
         for need in self.0.iter_mut().flatten().filter(begins) {
@@ -115,8 +117,8 @@ mod tests {
         Mono::at(Duration::from_secs(second))
     }
 
-    /// Of drains of one age those that were begun go on first, and an old one goes before a young one. One that is begun
-    /// again and again does not stay old for ever.
+    /// Of drains of one age those that were begun go on first, and an old one goes before a young
+    /// one. One that is begun again and again does not stay old for ever.
     #[test]
     fn one_drain_after_the_other() {
         let due = |class: Class, from: u64, began: u64| {
@@ -127,7 +129,8 @@ mod tests {
         for (class, from, began, expected) in [
             (Class::Begin, 1000, 1000, 1180),
             (Class::Begun, 1000, 1000, 1120),
-            // It counts from when the drain began, whether it was read before or is to be read later.
+            // It counts from when the drain began, whether it was read before or is to be read
+            // later.
             (Class::Begun, 900, 1000, 1120),
             (Class::Begun, 1300, 1000, 1120),
             (Class::Begin, 1300, 1000, 1180),

@@ -3,12 +3,14 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Where a drain stands. What is said here is *true of the world* in that phase, not what was merely asked for.
+/// Where a drain stands. What is said here is *true of the world* in that phase, not what was
+/// merely asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Phase {
     /// We have seen the instance; nothing was done to it.
     Pending,
-    /// The load-balancer registrations that must be seen gone are in the record; ECS is asked to place nothing more.
+    /// The load-balancer registrations that must be seen gone are in the record; ECS is asked to
+    /// place nothing more.
     Deregistering,
     /// ECS has shown that no new work can land on the instance; tasks are waited for.
     Waiting,
@@ -16,7 +18,8 @@ pub enum Phase {
     Verifying,
     /// The intent to complete is in the record; the lifecycle action is completed until it is over.
     Completing,
-    /// The instance goes on living (warm pool, new root volume, a cancelled drain): our `DRAINING` is undone.
+    /// The instance goes on living (warm pool, new root volume, a cancelled drain): our `DRAINING`
+    /// is undone.
     Returning,
     /// Nothing is left to do. [`Outcome`] says how it ended.
     Done,
@@ -36,9 +39,10 @@ impl Phase {
 
     /// The one table of legal moves.
     ///
-    /// `Done → Pending` is the opening of a new generation. Every unfinished phase may end: the instance can vanish,
-    /// and the wait can be lost, at any moment. A drain that is cancelled goes through Returning, and so does one whose wait
-    /// was lost before it began, where a `DRAINING` of the drain before it is still ours to undo.
+    /// `Done → Pending` is the opening of a new generation. Every unfinished phase may end: the
+    /// instance can vanish, and the wait can be lost, at any moment. A drain that is cancelled goes
+    /// through Returning, and so does one whose wait was lost before it began, where a `DRAINING`
+    /// of the drain before it is still ours to undo.
     pub const fn may_become(self, next: Phase) -> bool {
         use Phase::*;
         match self {
@@ -55,7 +59,8 @@ impl Phase {
     /// The next phase, if the move is legal.
     ///
     /// # Errors
-    /// The two phases, when the table does not allow the move: a mistake in `decide`, never in the world.
+    /// The two phases, when the table does not allow the move: a mistake in `decide`, never in the
+    /// world.
     pub const fn step(self, next: Phase) -> Result<Phase, IllegalMove> {
         if self.may_become(next) { Ok(next) } else { Err(IllegalMove { from: self, to: next }) }
     }
@@ -114,7 +119,8 @@ pub enum Outcome {
     Cancelled,
     /// The instance no longer exists.
     InstanceGone,
-    /// Our lifecycle action ended without us: its hook was deleted, timed out, or another hook abandoned.
+    /// Our lifecycle action ended without us: its hook was deleted, timed out, or another hook
+    /// abandoned.
     WaitLost,
 }
 
@@ -161,7 +167,8 @@ mod tests {
     fn legal_moves() {
         let mut table = String::new();
         for from in Phase::ALL {
-            let to: Vec<_> = Phase::ALL.into_iter().filter(|to| from.may_become(*to)).map(Phase::name).collect();
+            let to: Vec<_> =
+                Phase::ALL.into_iter().filter(|to| from.may_become(*to)).map(Phase::name).collect();
             table.push_str(&format!("{from:<13} → {}\n", to.join(", ")));
         }
         assert_eq!(

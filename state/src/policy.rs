@@ -15,7 +15,8 @@ pub struct Policy {
     pub standalone_tasks: StandaloneTasks,
     /// What happens to an instance that is in no cluster.
     pub not_in_cluster: NotInCluster,
-    /// How long searches, one after the other, must have found an instance in no cluster before that is done.
+    /// How long searches, one after the other, must have found an instance in no cluster before
+    /// that is done.
     pub not_in_cluster_after: Duration,
     /// How long a drain may take. None: as long as the hook allows.
     pub deadline: Option<Duration>,
@@ -31,11 +32,14 @@ pub struct Policy {
     pub agent_grace: Duration,
     /// Whether the tasks of an instance whose agent is disconnected are waited for.
     pub disconnected_agent: DisconnectedAgent,
-    /// How long after a network load balancer's target was first seen to leave it may still be sent new connections.
+    /// How long after a network load balancer's target was first seen to leave it may still be sent
+    /// new connections.
     pub network_settle: Duration,
-    /// How many drains that no lifecycle action asked for (an operator's, a rebalance's) go on at once in a cluster.
+    /// How many drains that no lifecycle action asked for (an operator's, a rebalance's) go on at
+    /// once in a cluster.
     pub max_concurrent: Concurrency,
-    /// How many of a lifecycle action's drains go on at once in a cluster. None: as many as there are.
+    /// How many of a lifecycle action's drains go on at once in a cluster. None: as many as there
+    /// are.
     pub max_concurrent_lifecycle: Option<Concurrency>,
     /// What a rebalance recommendation does.
     pub rebalance: Rebalance,
@@ -118,14 +122,15 @@ pub enum AtDeadline {
     Hold,
 }
 
-/// Whether the tasks of an instance whose agent has been disconnected for longer than the grace are waited for. Their
-/// states are frozen: nothing reports them any more. (Its load balancers are waited for in any case.)
+/// Whether the tasks of an instance whose agent has been disconnected for longer than the grace are
+/// waited for. Their states are frozen: nothing reports them any more. (Its load balancers are
+/// waited for in any case.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DisconnectedAgent {
     /// They are waited for until the agent is back, or the deadline or the hook's limit decides.
     Wait,
-    /// They are excused once something else than ECS calls the instance dead: its group says that it is unhealthy, or a
-    /// balancer that it does not run.
+    /// They are excused once something else than ECS calls the instance dead: its group says that
+    /// it is unhealthy, or a balancer that it does not run.
     #[default]
     ExcuseDead,
     /// They are excused, although the instance may be alive and its containers running.

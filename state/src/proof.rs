@@ -1,9 +1,11 @@
-//! Is a drain proved, and if not, what is missing? Record, facts, policy and now decide that, and nothing else.
+//! Is a drain proved, and if not, what is missing? Record, facts, policy and now decide that, and
+//! nothing else.
 //!
-//! What a read showed to be there counts from the read's end; what it showed absent, from its beginning. A read lags by at
-//! most [`Policy::read_lag`], each by an amount of its own. The conditions are those of docs/decisions/0016. `clear` says
-//! first whether anything is left (1, 3, 4 by what was read last); the functions below say which evidence is missing, and
-//! name the number of their condition.
+//! What a read showed to be there counts from the read's end; what it showed absent, from its
+//! beginning. A read lags by at most [`Policy::read_lag`], each by an amount of its own. The
+//! conditions are those of docs/decisions/0016. `clear` says first whether anything is left (1, 3,
+//! 4 by what was read last); the functions below say which evidence is missing, and name the number
+//! of their condition.
 
 use crate::decide::clear::{Remains, clear};
 use crate::facts::{Facts, InstanceFacts, Kind, TargetFacts};
@@ -17,11 +19,12 @@ use std::time::Duration;
 /// How old the status of a container instance may be when a call is sent.
 pub const STATUS_LASTS: Duration = Duration::from_secs(10);
 
-/// How old the list of tasks wanted `STOPPED` may be when a call is sent, where the container instance has changed since.
+/// How old the list of tasks wanted `STOPPED` may be when a call is sent, where the container
+/// instance has changed since.
 pub const LISTS_LAST: Duration = Duration::from_secs(60);
 
-/// The same where its version says that nothing was placed, started or stopped since; and how old a search may be where an
-/// agent is away, or the longer time of two searches.
+/// The same where its version says that nothing was placed, started or stopped since; and how old a
+/// search may be where an agent is away, or the longer time of two searches.
 pub const UNCHANGED_LASTS: Duration = Duration::from_secs(5 * 60);
 
 /// How old the last read of a target may be when a call is sent.
@@ -34,7 +37,8 @@ pub const TARGETS_LAST: Duration = Duration::from_secs(5 * 60);
 pub(crate) enum Verdict {
     /// Everything is gone, by evidence that holds now.
     Proved,
-    /// Nothing is seen left, and evidence is missing: why, for how long at least, and what must be read.
+    /// Nothing is seen left, and evidence is missing: why, for how long at least, and what must be
+    /// read.
     Missing(Why, Duration, Needs),
     /// Something is left, or not known.
     Remains(Remains),
@@ -47,11 +51,17 @@ pub(crate) fn judge(record: &Record, facts: &Facts, policy: &Policy, now: Now) -
     }
     let proof = Proof { record, facts, policy, now: now.mono };
     // What takes long first; then what must be fresh at the call, so that it is not read in vain.
-    let lasting = [proof.settled(), proof.listed(), proof.unrouted(), proof.alone(), proof.searched_once()];
+    let lasting =
+        [proof.settled(), proof.listed(), proof.unrouted(), proof.alone(), proof.searched_once()];
     let looked = [proof.unrouted_lately()];
     let young = [proof.listed_lately(), proof.searched_lately()];
     let last = [proof.still_so(), proof.counted()];
-    let stages = [(&lasting[..], Class::Finish), (&looked, Class::Last), (&young, Class::Last), (&last, Class::Last)];
+    let stages = [
+        (&lasting[..], Class::Finish),
+        (&looked, Class::Last),
+        (&young, Class::Last),
+        (&last, Class::Last),
+    ];
     for (stage, class) in stages {
         let mut gaps = stage.iter().flatten();
         if let Some(first) = gaps.next() {
@@ -62,13 +72,15 @@ pub(crate) fn judge(record: &Record, facts: &Facts, policy: &Policy, now: Now) -
     Verdict::Proved
 }
 
-/// What can be read in good time, while something is still left, so that the proof does not wait for it at the end.
+/// What can be read in good time, while something is still left, so that the proof does not wait
+/// for it at the end.
 pub(crate) fn ahead(record: &Record, facts: &Facts, policy: &Policy, now: Mono) -> Needs {
     let proof = Proof { record, facts, policy, now };
     let mut needs = Needs::default();
     for (index, one) in proof.listable() {
         if let (Some(_), None, false) = (one.closed, one.running, proof.is_list_in_vain(one)) {
-            // The list of one that runs its tasks for long yet can wait for those that will end soon.
+            // The list of one that runs its tasks for long yet can wait for those that will end
+            // soon.
             let class = if facts.may_run(index, policy) { Class::Later } else { Class::Show };
             needs.want(Kind::Running, one.list_from + policy.read_lag, class);
         }
@@ -83,8 +95,14 @@ pub(crate) fn ahead(record: &Record, facts: &Facts, policy: &Policy, now: Mono) 
     needs
 }
 
-/// Which lists are missing until nothing that was placed can have been overlooked, and how long that takes at least.
-pub(crate) fn lists_missing(record: &Record, facts: &Facts, policy: &Policy, now: Mono) -> Option<(Duration, Needs)> {
+/// Which lists are missing until nothing that was placed can have been overlooked, and how long
+/// that takes at least.
+pub(crate) fn lists_missing(
+    record: &Record,
+    facts: &Facts,
+    policy: &Policy,
+    now: Mono,
+) -> Option<(Duration, Needs)> {
     let gap = Proof { record, facts, policy, now }.listed()?;
     Some((gap.left, gap.needs))
 }
@@ -127,8 +145,9 @@ impl Proof<'_> {
         self.facts.instances.iter().enumerate().filter(|(_, one)| !one.is_gone())
     }
 
-    /// 2: list (a), of the tasks wanted `RUNNING`, a lag after the run of 1 began; then list (b), of those wanted
-    /// `STOPPED`, a lag after (a) ended and after every task that was known was seen stopped.
+    /// 2: list (a), of the tasks wanted `RUNNING`, a lag after the run of 1 began; then list (b),
+    /// of those wanted `STOPPED`, a lag after (a) ended and after every task that was known was
+    /// seen stopped.
     fn listed(&self) -> Option<Gap> {
         let lag = self.policy.read_lag;
         let gaps = self.listable().filter_map(|(index, one)| {
@@ -136,19 +155,23 @@ impl Proof<'_> {
             let Some(running) = one.running else {
                 if self.is_list_in_vain(one) {
                     // The list keeps its place meanwhile, by when it was wanted first.
-                    let from = one.sight.as_ref().map_or(Mono::START, |(read, _)| read.began + LISTS_LAST);
+                    let from =
+                        one.sight.as_ref().map_or(Mono::START, |(read, _)| read.began + LISTS_LAST);
                     return Some(self.gap(Kind::Status, from, |left| Why::Settling { left }));
                 }
                 let from = one.list_from + lag;
                 return Some(self.gap(Kind::Running, from, |left| Why::Settling { left }));
             };
             let missing = self.facts.list_b(index, self.policy).is_none();
-            missing.then(|| self.gap(Kind::Stopped, running.ended + lag, |left| Why::SecondLook { left }))
+            missing.then(|| {
+                self.gap(Kind::Stopped, running.ended + lag, |left| Why::SecondLook { left })
+            })
         });
         gaps.reduce(Gap::and)
     }
 
-    /// Whether the status was read so long ago that the next one, if it shows another version, asks for list (a) again.
+    /// Whether the status was read so long ago that the next one, if it shows another version, asks
+    /// for list (a) again.
     fn is_list_in_vain(&self, one: &InstanceFacts) -> bool {
         one.sight.as_ref().is_none_or(|(read, _)| self.is_old(read.began, LISTS_LAST))
     }
@@ -159,39 +182,53 @@ impl Proof<'_> {
         let from = missing.max()?;
         let gap = self.gap(Kind::Targets, from, |left| Why::SecondLook { left });
         // Until the lists leave nothing, no look is the second: those between would be in vain.
-        let is_early =
-            self.facts.emptied.is_none() && self.facts.targets.iter().all(|target| target.gone_since.is_some());
+        let is_early = self.facts.emptied.is_none()
+            && self.facts.targets.iter().all(|target| target.gone_since.is_some());
         Some(if is_early { Gap { needs: Needs::default(), ..gap } } else { gap })
     }
 
     /// From when a target must be read (again); None if it is proved gone.
     fn target_from(&self, target: &TargetFacts) -> Option<Mono> {
         let Some(last) = target.gone.map(|run| run.last) else { return Some(self.now) };
-        let Some(first) = target.gone_since else { return Some(self.facts.seen_gone_from(target, self.policy)) };
+        let Some(first) = target.gone_since else {
+            return Some(self.facts.seen_gone_from(target, self.policy));
+        };
         let apart = first.began + self.policy.looks_apart;
         let Some(emptied) = self.facts.emptied else { return Some(apart) };
         let second = apart.max(emptied);
         (last.began < second).then_some(second)
     }
 
-    /// 4, at the call: the last look at every target is young. Where there are more balancers than can be asked in that time,
-    /// the drain that has had nothing left for the longest is given all of its looks before another is given one.
+    /// 4, at the call: the last look at every target is young. Where there are more balancers than
+    /// can be asked in that time, the drain that has had nothing left for the longest is given all
+    /// of its looks before another is given one.
     fn unrouted_lately(&self) -> Option<Gap> {
         let emptied = self.facts.emptied?;
-        let old = |target: &TargetFacts| target.gone.is_none_or(|run| self.is_old(run.last.began, TARGETS_LAST));
-        self.waited_for().any(old).then(|| self.gap(Kind::Targets, emptied, |left| Why::SecondLook { left }))
+        let old = |target: &TargetFacts| {
+            target.gone.is_none_or(|run| self.is_old(run.last.began, TARGETS_LAST))
+        };
+        self.waited_for()
+            .any(old)
+            .then(|| self.gap(Kind::Targets, emptied, |left| Why::SecondLook { left }))
     }
 
     fn waited_for(&self) -> impl Iterator<Item = &TargetFacts> {
         self.facts.targets.iter().filter(|target| self.record.waits_for(&target.obligation))
     }
 
-    /// 5: every cluster was searched for other registrations since nothing new can land. An agent that registers anew leaves
-    /// the registration that is known without an agent: while one is away, or gone, a search begun since counts, and it must
-    /// be young. Clusters that cannot be read hold up only drains whose agent is away.
+    /// 5: every cluster was searched for other registrations since nothing new can land. An agent
+    /// that registers anew leaves the registration that is known without an agent: while one is
+    /// away, or gone, a search begun since counts, and it must be young. Clusters that cannot be
+    /// read hold up only drains whose agent is away.
     fn alone(&self) -> Option<Gap> {
         let lag = self.policy.read_lag;
-        let closed = self.facts.instances.iter().filter_map(|one| one.closed).map(|run| run.first.ended + lag).max();
+        let closed = self
+            .facts
+            .instances
+            .iter()
+            .filter_map(|one| one.closed)
+            .map(|run| run.first.ended + lag)
+            .max();
         let left = self.facts.instances.iter().filter_map(|one| match (one.gone, one.away) {
             (Some(gone), _) => Some(gone.first.ended + lag),
             (None, Some(away)) if one.is_away() => Some(away.first.ended + lag),
@@ -200,11 +237,13 @@ impl Proof<'_> {
         let left = left.max();
         let from = closed.max(left).unwrap_or(self.now);
         let gap = |from| self.gap(Kind::Sweep, from, |_| Why::LookingForRegistrations);
-        let Some(sweep) = self.facts.search.sweep.filter(|sweep| sweep.began >= from) else { return Some(gap(from)) };
+        let Some(sweep) = self.facts.search.sweep.filter(|sweep| sweep.began >= from) else {
+            return Some(gap(from));
+        };
         left?;
         let lasts = UNCHANGED_LASTS.max(sweep.ended.since(sweep.began) * 2);
-        let away =
-            self.facts.instances.iter().any(InstanceFacts::is_away) && !self.facts.is_dead(self.policy, self.now);
+        let away = self.facts.instances.iter().any(InstanceFacts::is_away)
+            && !self.facts.is_dead(self.policy, self.now);
         if away && !self.facts.search.unread.is_empty() {
             return Some(gap(sweep.ended + LISTS_LAST));
         }
@@ -216,14 +255,17 @@ impl Proof<'_> {
         let old = |index: usize, one: &InstanceFacts| {
             let Some(list) = self.facts.list_b(index, self.policy) else { return true };
             // The list is of a time when the version was that already, although it lags.
-            let unchanged = one.unchanged.is_some_and(|run| run.first.ended + self.policy.read_lag <= list.began);
+            let unchanged = one
+                .unchanged
+                .is_some_and(|run| run.first.ended + self.policy.read_lag <= list.began);
             self.is_old(list.began, if unchanged { UNCHANGED_LASTS } else { LISTS_LAST })
         };
         let any = self.listable().any(|(index, one)| old(index, one));
         any.then(|| self.gap(Kind::Stopped, self.now, |left| Why::SecondLook { left }))
     }
 
-    /// 5, in good time: its own clusters are searched when list (b) is made, so that the call need not wait for it.
+    /// 5, in good time: its own clusters are searched when list (b) is made, so that the call need
+    /// not wait for it.
     fn searched_once(&self) -> Option<Gap> {
         let since = self.facts.emptied?.before(LISTS_LAST);
         let old = self.facts.search.own.is_none_or(|read| read.began < since);
@@ -240,13 +282,16 @@ impl Proof<'_> {
 
     /// 6: the status of every container instance is young.
     fn still_so(&self) -> Option<Gap> {
-        let old = |one: &InstanceFacts| one.closed.is_none_or(|run| self.is_old(run.last.began, STATUS_LASTS));
+        let old = |one: &InstanceFacts| {
+            one.closed.is_none_or(|run| self.is_old(run.last.began, STATUS_LASTS))
+        };
         let any = self.facts.instances.iter().any(old);
         any.then(|| self.gap(Kind::Status, self.now, |left| Why::SecondLook { left }))
     }
 
-    /// 6: its counters name nothing that matters, unless a list says otherwise that began the lag after the container instance
-    /// last changed, and after its last known task was seen stopped: the counters of a dead agent stay for ever.
+    /// 6: its counters name nothing that matters, unless a list says otherwise that began the lag
+    /// after the container instance last changed, and after its last known task was seen stopped:
+    /// the counters of a dead agent stay for ever.
     fn counted(&self) -> Option<Gap> {
         if self.facts.is_dead(self.policy, self.now) {
             return None;
@@ -267,13 +312,16 @@ impl Proof<'_> {
         self.now.since(began) > lasts
     }
 
-    /// Network load balancers can send new connections for a while after a target was deregistered, even once it reads
-    /// `unused`: as long as the policy says, counted from when it was first seen to leave. One whose kind is not known
-    /// counts as one. (Source: network load balancers' user guide, "Deregistration delay": 120 s are recommended.)
+    /// Network load balancers can send new connections for a while after a target was deregistered,
+    /// even once it reads `unused`: as long as the policy says, counted from when it was first seen
+    /// to leave. One whose kind is not known counts as one. (Source: network load balancers' user
+    /// guide, "Deregistration delay": 120 s are recommended.)
     ///
-    /// It is longer than a process that is killed again and again may live, so what earlier ones watched counts too.
+    /// It is longer than a process that is killed again and again may live, so what earlier ones
+    /// watched counts too.
     fn settled(&self) -> Option<Gap> {
-        let settling = self.record.obligations.iter().filter(|o| o.settles() && self.record.waits_for(o));
+        let settling =
+            self.record.obligations.iter().filter(|o| o.settles() && self.record.waits_for(o));
         let left = settling.map(|obligation| {
             let watched = self.facts.target(obligation).and_then(|target| target.leaving);
             let span = watched.map_or(Duration::ZERO, |watch| watch.span(self.now));

@@ -1,8 +1,9 @@
-//! The drain record: the durable state of taking one instance out of service, as it is written to the table.
+//! The drain record: the durable state of taking one instance out of service, as it is written to
+//! the table.
 //!
-//! It holds what cannot be seen again (obligations, the intent, that ecs-drain set a `DRAINING`, watched spans, orders) and,
-//! for people, what was last seen. There is no other truth: a process that starts with this record and the world reads
-//! again, and continues.
+//! It holds what cannot be seen again (obligations, the intent, that ecs-drain set a `DRAINING`,
+//! watched spans, orders) and, for people, what was last seen. There is no other truth: a process
+//! that starts with this record and the world reads again, and continues.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -79,9 +80,11 @@ pub struct Record {
     pub requested: Option<Order>,
     /// How the instance is taken out of service.
     pub strategy: Strategy,
-    /// The lifecycle action that this drain is to complete; None while no hook of ours holds the instance.
+    /// The lifecycle action that this drain is to complete; None while no hook of ours holds the
+    /// instance.
     pub lifecycle: Option<Lifecycle>,
-    /// Name of the Auto Scaling group that the instance is in; None if it was in none when the drain began.
+    /// Name of the Auto Scaling group that the instance is in; None if it was in none when the
+    /// drain began.
     pub group: Option<String>,
     /// What comes after the drain, where no hook of ours holds the instance.
     pub then: Option<Then>,
@@ -92,19 +95,21 @@ pub struct Record {
     pub phase_since: Timestamp,
     /// When the policy's deadline passes, if it sets one.
     pub deadline: Option<Timestamp>,
-    /// When the hook's global limit ends the wait, whatever we do: 48 hours or 100 heartbeat timeouts after the wait
-    /// began, the smaller. Counted from when we first saw it, so the true limit is not later.
-    /// (Source: Auto Scaling API reference, `GlobalTimeout`.) None while no hook of ours holds the instance.
+    /// When the hook's global limit ends the wait, whatever we do: 48 hours or 100 heartbeat
+    /// timeouts after the wait began, the smaller. Counted from when we first saw it, so the true
+    /// limit is not later. (Source: Auto Scaling API reference, `GlobalTimeout`.) None while no
+    /// hook of ours holds the instance.
     pub global_limit: Option<Timestamp>,
     /// When the group was last asked to terminate the instance: an operator's drain.
     pub termination_asked_at: Option<Timestamp>,
-    /// When the group was first seen to keep the instance as `Terminating:Retained` after our `ABANDON`. Its next
-    /// termination ends with `CONTINUE`.
+    /// When the group was first seen to keep the instance as `Terminating:Retained` after our
+    /// `ABANDON`. Its next termination ends with `CONTINUE`.
     pub retained_at: Option<Timestamp>,
     /// What an operator ordered.
     pub orders: Orders,
 
-    /// Name of the instance's cluster; of the first one, if it is registered in several. None while it is in no cluster.
+    /// Name of the instance's cluster; of the first one, if it is registered in several. None while
+    /// it is in no cluster.
     pub cluster: Option<String>,
     /// All container instances of this EC2 instance, in all clusters.
     pub container_instances: Vec<ContainerInstance>,
@@ -132,8 +137,8 @@ pub struct Orders {
     pub cancel: Option<Order>,
     /// Its wait ends now, whatever is left.
     pub force: Option<Order>,
-    /// Ids of the requests that were carried out on this record, the newest last, [`REQUESTS`] at most: a request that
-    /// is read twice does nothing the second time.
+    /// Ids of the requests that were carried out on this record, the newest last, [`REQUESTS`] at
+    /// most: a request that is read twice does nothing the second time.
     pub requests: Vec<String>,
 }
 
@@ -146,7 +151,8 @@ pub struct Shown {
     pub message: String,
     /// Why it does not move, as far as was found out; empty while it moves.
     pub causes: Vec<Note>,
-    /// The last progress of a drain that has made none for the policy's `stuck_after`; None while it is not stuck.
+    /// The last progress of a drain that has made none for the policy's `stuck_after`; None while
+    /// it is not stuck.
     pub stuck_since: Option<Timestamp>,
     /// The tasks that were still there when this was written, the first [`SHOWN`] of them.
     pub tasks_left: Vec<String>,
@@ -165,19 +171,21 @@ pub struct ContainerInstance {
     pub cluster: String,
     /// ARN of the container instance.
     pub arn: String,
-    /// The container instance was `ACTIVE` when we first asked for `DRAINING`: only then may we ever undo it.
+    /// The container instance was `ACTIVE` when we first asked for `DRAINING`: only then may we
+    /// ever undo it.
     #[serde(default)]
     pub draining_is_ours: bool,
-    /// Strategy `deregister`: when the forced deregistration was decided. From then on ECS's word about its tasks is
-    /// no evidence.
+    /// Strategy `deregister`: when the forced deregistration was decided. From then on ECS's word
+    /// about its tasks is no evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deregistered_at: Option<Timestamp>,
-    /// For how long it has been watched `DRAINING` or gone, by the monotonic clocks of all processes that watched, one
-    /// after the other; seconds. Written where the grace of standalone tasks is measured by it.
+    /// For how long it has been watched `DRAINING` or gone, by the monotonic clocks of all
+    /// processes that watched, one after the other; seconds. Written where the grace of standalone
+    /// tasks is measured by it.
     #[serde(default, skip_serializing_if = "obligation::is_zero")]
     pub drained_for_seconds: u32,
-    /// For how long it has been watched gone from its cluster since it was deregistered, by the monotonic clocks of all processes that
-    /// watched, one after the other; seconds.
+    /// For how long it has been watched gone from its cluster since it was deregistered, by the
+    /// monotonic clocks of all processes that watched, one after the other; seconds.
     #[serde(default, skip_serializing_if = "obligation::is_zero")]
     pub gone_for_seconds: u32,
 }
@@ -232,7 +240,8 @@ impl Record {
         if let Stage::Done { outcome, .. } = &self.stage { Some(*outcome) } else { None }
     }
 
-    /// Whether nothing is left of this drain but to wait until its instance goes, or is in service again.
+    /// Whether nothing is left of this drain but to wait until its instance goes, or is in service
+    /// again.
     pub fn waits_for_others(&self) -> bool {
         let is_left = self.lifecycle.is_none() && self.then == Some(Then::Leave);
         self.phase() == Phase::Returning || (self.phase() == Phase::Verifying && is_left)
@@ -250,10 +259,11 @@ impl Record {
         self.lifecycle.as_ref().map(|l| l.group.as_str()).or(self.group.as_deref())
     }
 
-    /// Whether a registration has to be seen gone before this drain goes on. An order to terminate the instance does not
-    /// wait for what the group itself undoes when it is told: it leaves its own balancers, and waits until they have
-    /// drained the instance, before any hook hears of it. (Source: Amazon EC2 Auto Scaling user guide, "How Elastic Load
-    /// Balancing works with Auto Scaling": deregistration and connection draining come before the hook.)
+    /// Whether a registration has to be seen gone before this drain goes on. An order to terminate
+    /// the instance does not wait for what the group itself undoes when it is told: it leaves its
+    /// own balancers, and waits until they have drained the instance, before any hook hears of it.
+    /// (Source: Amazon EC2 Auto Scaling user guide, "How Elastic Load Balancing works with Auto
+    /// Scaling": deregistration and connection draining come before the hook.)
     pub fn waits_for(&self, obligation: &Obligation) -> bool {
         let terminates = matches!(self.then, Some(Then::Terminate | Then::TerminateAndShrink));
         !(obligation.of_group_alone && terminates && self.lifecycle.is_none())
@@ -264,8 +274,9 @@ impl Record {
         self.lifecycle.as_ref().is_some_and(|l| l.kind.lives_on())
     }
 
-    /// Returns whether the completion of its lifecycle action has been refused for so long, although the evidence was
-    /// there, that heartbeats end, and the hook's own result ends the wait.
+    /// Returns whether the completion of its lifecycle action has been refused for so long,
+    /// although the evidence was there, that heartbeats end, and the hook's own result ends the
+    /// wait.
     pub fn is_refused_for_good(&self) -> bool {
         let Stage::Completing { refused_since: Some(since), .. } = self.stage else { return false };
         self.updated_at.duration_since(since) >= REFUSED_FOR_GOOD && self.orders.pause.is_none()

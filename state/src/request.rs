@@ -1,12 +1,12 @@
 //! What an operator asks of a drain, and what comes of it.
 //!
-//! A request is written to the table by a person's command, and carried out by the controller: it alone writes records,
-//! so that an order and a decision cannot overwrite each other. A request means one generation of one instance's drain,
-//! and is carried out within [`EXPIRES_AFTER`] or not at all: an order that was given to one situation must not strike
-//! another.
+//! A request is written to the table by a person's command, and carried out by the controller: it
+//! alone writes records, so that an order and a decision cannot overwrite each other. A request
+//! means one generation of one instance's drain, and is carried out within [`EXPIRES_AFTER`] or not
+//! at all: an order that was given to one situation must not strike another.
 //!
-//! [`apply`] is the whole of the rules, and pure. What a request says of itself (who, why, when) is not proof, and is
-//! foreign text.
+//! [`apply`] is the whole of the rules, and pure. What a request says of itself (who, why, when) is
+//! not proof, and is foreign text.
 
 use crate::phase::{Outcome, Phase};
 use crate::record::{ContainerInstance, Order, Record, Then};
@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 /// The schema that this program writes. A request with a higher one is not carried out.
 pub const SCHEMA: u32 = 1;
 
-/// How far a request's time may be from now, in either direction: what is older has expired, and what is to come was
-/// written by a clock that is wrong.
+/// How far a request's time may be from now, in either direction: what is older has expired, and
+/// what is to come was written by a clock that is wrong.
 pub const EXPIRES_AFTER: SignedDuration = SignedDuration::from_mins(15);
 
-/// How many characters of a name, or of a reason, get into a record: it must fit into an item of the table.
+/// How many characters of a name, or of a reason, get into a record: it must fit into an item of
+/// the table.
 const LONGEST: usize = 500;
 
 /// What an operator asks for one instance.
@@ -36,7 +37,8 @@ pub struct Request {
     pub region: String,
     /// EC2 instance id, such as `i-0123456789abcdef0`.
     pub instance_id: String,
-    /// Name of the cluster that its container instance is in, as whoever asked had it before them: for whom they may ask.
+    /// Name of the cluster that its container instance is in, as whoever asked had it before them:
+    /// for whom they may ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
     /// The generation of the record that whoever asked had before them; 0: there was no record.
@@ -130,10 +132,14 @@ impl Request {
         now.duration_since(self.at).abs() > EXPIRES_AFTER
     }
 
-    /// Who ordered it, why and when, as it gets into a record: cut, and without control characters, since it is shown on
-    /// terminals.
+    /// Who ordered it, why and when, as it gets into a record: cut, and without control characters,
+    /// since it is shown on terminals.
     pub fn order(&self) -> Order {
-        Order { by: plain(&self.by), reason: self.reason.as_deref().map(plain).filter(|r| !r.is_empty()), at: self.at }
+        Order {
+            by: plain(&self.by),
+            reason: self.reason.as_deref().map(plain).filter(|r| !r.is_empty()),
+            at: self.at,
+        }
     }
 }
 
@@ -200,20 +206,25 @@ pub fn apply(request: &Request, record: Option<&Record>, around: &Circumstances<
     }
 }
 
-/// Why a request may not be carried out that names a cluster which the instance is not in: whoever wrote it may be allowed
-/// to ask for that cluster alone. One that names none was allowed to ask for all.
+/// Why a request may not be carried out that names a cluster which the instance is not in: whoever
+/// wrote it may be allowed to ask for that cluster alone. One that names none was allowed to ask
+/// for all.
 pub fn other_cluster(request: &Request, registered: &[ContainerInstance]) -> Option<String> {
     let named = request.cluster.as_deref()?;
     if registered.iter().any(|one| one.cluster == named) {
         return None;
     }
     let clusters: Vec<&str> = registered.iter().map(|one| one.cluster.as_str()).collect();
-    let is = if clusters.is_empty() { "no cluster".to_owned() } else { format!("cluster {}", clusters.join(" and ")) };
+    let is = if clusters.is_empty() {
+        "no cluster".to_owned()
+    } else {
+        format!("cluster {}", clusters.join(" and "))
+    };
     Some(format!("it was asked for as one of cluster {named}, and it is in {is}"))
 }
 
-/// Notes in a record that a request was carried out on it, so that it does nothing when it is read again. For a drain
-/// that a request opens, too.
+/// Notes in a record that a request was carried out on it, so that it does nothing when it is read
+/// again. For a drain that a request opens, too.
 pub fn carried_out(record: &mut Record, request: &Request) {
     record.remember_request(request.id.clone());
 }
@@ -231,14 +242,22 @@ fn standing(record: &Record) -> String {
     match record.outcome() {
         Some(outcome) if record.is_done() => format!("its drain is done ({outcome})"),
         Some(_) | None => {
-            format!("its drain is {} since {:.0}: {}", record.phase(), record.phase_since, record.shown.message)
+            format!(
+                "its drain is {} since {:.0}: {}",
+                record.phase(),
+                record.phase_since,
+                record.shown.message
+            )
         }
     }
 }
 
 fn other_generation(request: &Request, record: &Record) -> Option<String> {
     (request.generation != record.generation).then(|| match request.generation {
-        0 => format!("there was no drain of it when this was asked for, and now there is one: {}", standing(record)),
+        0 => format!(
+            "there was no drain of it when this was asked for, and now there is one: {}",
+            standing(record)
+        ),
         meant => format!(
             "generation {meant} of its drain was meant, and this is generation {}: {}",
             record.generation,
@@ -253,7 +272,10 @@ fn drain(request: &Request, then: Then, record: Option<&Record>) -> Applied {
         return other_generation(request, record).map_or(Applied::Open, refused);
     }
     if record.orders.cancel.is_some() || record.phase() == Phase::Returning {
-        return refused(format!("its last drain is not over; ask again when it is: {}", standing(record)));
+        return refused(format!(
+            "its last drain is not over; ask again when it is: {}",
+            standing(record)
+        ));
     }
     let same = match (&record.lifecycle, record.then) {
         // Its group terminates it and replaces it: what was asked for is under way.
@@ -263,16 +285,20 @@ fn drain(request: &Request, then: Then, record: Option<&Record>) -> Applied {
     };
     match (same, &record.lifecycle, record.then) {
         (true, ..) => already(format!("it is being drained already; {}", standing(record))),
-        (false, Some(lifecycle), _) => {
-            refused(format!("its group {} is terminating it; {}", lifecycle.group, standing(record)))
-        }
+        (false, Some(lifecycle), _) => refused(format!(
+            "its group {} is terminating it; {}",
+            lifecycle.group,
+            standing(record)
+        )),
         (false, None, Some(now)) => refused(format!(
             "it is being drained to {}, not to {}: cancel that first; {}",
             now.name(),
             then.name(),
             standing(record)
         )),
-        (false, None, None) => refused(format!("it is being drained already; {}", standing(record))),
+        (false, None, None) => {
+            refused(format!("it is being drained already; {}", standing(record)))
+        }
     }
 }
 
@@ -289,7 +315,10 @@ fn is_done(record: &Record, what: What) -> String {
         .map(|one| make_active(record, one))
         .collect();
     if what == What::Cancel && kept && !commands.is_empty() {
-        format!("{done}, and it stays as it is. To place tasks on it again: {}", commands.join("; "))
+        format!(
+            "{done}, and it stays as it is. To place tasks on it again: {}",
+            commands.join("; ")
+        )
     } else {
         format!("{done}; there is nothing to {}", what.name())
     }
@@ -307,7 +336,9 @@ fn make_active(record: &Record, one: &ContainerInstance) -> String {
 fn once_resumed(record: &Record, paused: Option<&str>) -> String {
     match (&record.orders.pause, paused) {
         (Some(by), _) => format!(", once it is resumed: it is paused by {by}"),
-        (None, Some(by)) => format!(", once its cluster, or everything, is resumed: that is paused by {by}"),
+        (None, Some(by)) => {
+            format!(", once its cluster, or everything, is resumed: that is paused by {by}")
+        }
         (None, None) => String::new(),
     }
 }
@@ -318,7 +349,9 @@ fn cancel(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result
         return Err(refused(why.to_owned()));
     }
     if next.container_instances.iter().any(|one| one.deregistered_at.is_some()) {
-        return Err(refused("it was deregistered from its cluster, which cannot be undone".to_owned()));
+        return Err(refused(
+            "it was deregistered from its cluster, which cannot be undone".to_owned(),
+        ));
     }
     if let Some(by) = &next.orders.cancel {
         return Err(already(format!("it is being cancelled already, by {by}")));
@@ -328,7 +361,11 @@ fn cancel(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result
     }
     next.note(around.now, format!("its cancellation is asked for by {order}"));
     next.orders.cancel = Some(order);
-    let unless = if next.termination_asked_at.is_some() { ", unless its group is terminating it by now" } else { "" };
+    let unless = if next.termination_asked_at.is_some() {
+        ", unless its group is terminating it by now"
+    } else {
+        ""
+    };
     Ok(format!(
         "its drain is cancelled, and the DRAINING that ecs-drain set is undone{unless}{}",
         once_resumed(next, around.paused)
@@ -347,7 +384,9 @@ fn pause(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Appl
         }
         Some(_) | None => "",
     };
-    let limit = next.global_limit.map_or_else(String::new, |at| format!("; its hook's limit stays {at:.0}"));
+    let limit = next
+        .global_limit
+        .map_or_else(String::new, |at| format!("; its hook's limit stays {at:.0}"));
     Ok(format!("paused: heartbeats continue, all else waits until it is resumed{late}{limit}"))
 }
 
@@ -355,7 +394,10 @@ fn resume(next: &mut Record, order: &Order, around: &Circumstances<'_>) -> Resul
     match next.orders.pause.take() {
         None => Err(already("it is not paused".to_owned())),
         Some(by) => {
-            next.note(around.now, format!("resumed by {order}; it was paused by {by} since {:.0}", by.at));
+            next.note(
+                around.now,
+                format!("resumed by {order}; it was paused by {by} since {:.0}", by.at),
+            );
             let still = once_resumed(next, around.paused);
             Ok(format!("resumed; it was paused by {by}{still}"))
         }
@@ -383,7 +425,9 @@ fn extend(
         return Err(already(format!("its deadline is {before:.0} already")));
     }
     if until < before {
-        return Err(refused(format!("its deadline is {before:.0}, and it is only ever moved to a later moment")));
+        return Err(refused(format!(
+            "its deadline is {before:.0}, and it is only ever moved to a later moment"
+        )));
     }
     let told = told(next)?;
     next.note(now, format!("its deadline is moved from {before:.0} to {until:.0} by {order}"));
@@ -395,32 +439,37 @@ fn extend(
         (Some(after), Some(limit)) if after < until => Ok(format!(
             "its deadline is now {after:.0}, and not {until:.0}: its hook itself ends the wait at {limit:.0}{told}"
         )),
-        (Some(_) | None, _) => Ok(format!("its deadline is now {until:.0}; it was {before:.0}{told}")),
+        (Some(_) | None, _) => {
+            Ok(format!("its deadline is now {until:.0}; it was {before:.0}{told}"))
+        }
     }
 }
 
-/// Whether a later deadline can still change anything: an intent that rests on the deadline is dropped when it is moved,
-/// any other is not.
+/// Whether a later deadline can still change anything: an intent that rests on the deadline is
+/// dropped when it is moved, any other is not.
 fn told(record: &Record) -> Result<&'static str, Applied> {
     if record.phase() == Phase::Returning {
         return Err(refused(format!("its wait is over; {}", standing(record))));
     }
     if record.retained_at.is_some() {
-        return Err(refused("it was abandoned at its deadline, and its group keeps it for a look".to_owned()));
+        return Err(refused(
+            "it was abandoned at its deadline, and its group keeps it for a look".to_owned(),
+        ));
     }
     match &record.intent() {
         Some(intent) if record.phase() == Phase::Completing => match intent.outcome {
-            Outcome::TimedOut | Outcome::Abandoned => {
-                Ok("; its old one had passed, and what Auto Scaling was told before now is not called back")
-            }
+            Outcome::TimedOut | Outcome::Abandoned => Ok(
+                "; its old one had passed, and what Auto Scaling was told before now is not called back",
+            ),
             Outcome::Drained
             | Outcome::Forced
             | Outcome::NotInCluster
             | Outcome::Cancelled
             | Outcome::InstanceGone
-            | Outcome::WaitLost => {
-                Err(refused(format!("it is being let go ({}), and no deadline has a say any more", intent.outcome)))
-            }
+            | Outcome::WaitLost => Err(refused(format!(
+                "it is being let go ({}), and no deadline has a say any more",
+                intent.outcome
+            ))),
         },
         Some(_) | None => Ok(""),
     }
@@ -449,7 +498,11 @@ fn force(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result<
     let left = match (next.shown.tasks_left_count, next.shown.targets_left_count) {
         (0, 0) => String::new(),
         (tasks, targets) => {
-            format!("; when it was last looked at, {} and {} were left", of(tasks, "task"), of(targets, "registration"))
+            format!(
+                "; when it was last looked at, {} and {} were left",
+                of(tasks, "task"),
+                of(targets, "registration")
+            )
         }
     };
     Ok(format!("it is let go now{}{left}", once_resumed(next, around.paused)))

@@ -1,6 +1,7 @@
 //! What AWS says of one thing, in the words of this crate.
 //!
-//! A read that failed is *unknown*, never *empty*: [`Seen`] keeps the two apart. What absence means is one table, here:
+//! A read that failed is *unknown*, never *empty*: [`Seen`] keeps the two apart. What absence means
+//! is one table, here:
 //!
 //! | AWS says | for | it means | because |
 //! | --- | --- | --- | --- |
@@ -90,7 +91,8 @@ pub enum LifecycleState {
     Retained(String),
     /// `InService`.
     InService,
-    /// `Terminating` or `Warmed:Terminating`: on the way to a wait, if a hook holds it, or to its end.
+    /// `Terminating` or `Warmed:Terminating`: on the way to a wait, if a hook holds it, or to its
+    /// end.
     Terminating,
     /// Anything else: pending, standby, or a state that is newer than this program.
     Other(String),
@@ -99,9 +101,9 @@ pub enum LifecycleState {
 impl LifecycleState {
     /// Reads Auto Scaling's word.
     ///
-    /// `Warmed:Pending:Wait` is a *terminating* hook's wait when the instance came from the group; a launching hook can
-    /// show the same state, so intake asks the hook's transition before it calls the wait ours.
-    /// (Source: Auto Scaling API reference, `LifecycleState`.)
+    /// `Warmed:Pending:Wait` is a *terminating* hook's wait when the instance came from the group;
+    /// a launching hook can show the same state, so intake asks the hook's transition before it
+    /// calls the wait ours. (Source: Auto Scaling API reference, `LifecycleState`.)
     pub fn read(word: &str) -> LifecycleState {
         match word {
             "Terminating:Wait" => LifecycleState::Waiting(WaitKind::Terminating),
@@ -154,7 +156,9 @@ impl fmt::Display for LifecycleState {
             LifecycleState::Waiting(WaitKind::ReplacesRootVolume) => "ReplacingRootVolume:Wait",
             LifecycleState::InService => "InService",
             LifecycleState::Terminating => "Terminating",
-            LifecycleState::PastWait(word) | LifecycleState::Retained(word) | LifecycleState::Other(word) => word,
+            LifecycleState::PastWait(word)
+            | LifecycleState::Retained(word)
+            | LifecycleState::Other(word) => word,
         })
     }
 }
@@ -166,10 +170,12 @@ pub struct ContainerInstanceSight {
     pub status: ContainerInstanceStatus,
     /// Whether its agent is connected; false for one that is gone.
     pub agent_connected: bool,
-    /// ECS's counters of running and pending tasks, which leave out every task that is stopping or being provisioned.
+    /// ECS's counters of running and pending tasks, which leave out every task that is stopping or
+    /// being provisioned.
     pub live: u32,
-    /// A number that grows with every change that ECS also reports as an event: the same number in two reads says that
-    /// nothing was placed, started or stopped between them. (Source: ECS API reference, `ContainerInstance.version`.)
+    /// A number that grows with every change that ECS also reports as an event: the same number in
+    /// two reads says that nothing was placed, started or stopped between them. (Source: ECS API
+    /// reference, `ContainerInstance.version`.)
     pub version: i64,
 }
 
@@ -195,10 +201,11 @@ pub enum ContainerInstanceStatus {
     Inactive,
     /// ECS does not know it (any more).
     Missing,
-    /// Its trunk network interface could not be attached. It never takes a task, and stays so until it is deregistered.
-    /// (Source: ECS API reference, `ContainerInstance.status`.)
+    /// Its trunk network interface could not be attached. It never takes a task, and stays so until
+    /// it is deregistered. (Source: ECS API reference, `ContainerInstance.status`.)
     RegistrationFailed,
-    /// `REGISTERING`, `DEREGISTERING` or a status that is newer than this program: not safe to call drained.
+    /// `REGISTERING`, `DEREGISTERING` or a status that is newer than this program: not safe to call
+    /// drained.
     Other(String),
 }
 
@@ -247,8 +254,8 @@ pub enum TaskKind {
 }
 
 impl TaskSight {
-    /// Returns whether its containers have ended, by ECS's word. `DELETED` is shown for a moment after `STOPPED`.
-    /// (Source: ECS developer guide, "Amazon ECS task lifecycle".)
+    /// Returns whether its containers have ended, by ECS's word. `DELETED` is shown for a moment
+    /// after `STOPPED`. (Source: ECS developer guide, "Amazon ECS task lifecycle".)
     pub fn is_stopped(&self) -> bool {
         matches!(self.last_status.as_str(), "STOPPED" | "DELETED")
     }
@@ -266,11 +273,13 @@ pub enum TargetSight {
     Gone,
     /// Still there.
     Present {
-        /// The balancer's words, such as `draining (Target.DeregistrationInProgress) on port 32768`.
+        /// The balancer's words, such as `draining (Target.DeregistrationInProgress) on port
+        /// 32768`.
         state: String,
         /// Whether it is being drained already.
         draining: bool,
-        /// Whether the balancer says that the instance itself is not running (`Target.InvalidState`).
+        /// Whether the balancer says that the instance itself is not running
+        /// (`Target.InvalidState`).
         instance_dead: bool,
     },
 }

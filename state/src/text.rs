@@ -1,7 +1,8 @@
 //! Text from outside: what in it could steer a terminal, or make one line look like two.
 
-/// Whether a character does something other than to be shown: control characters, and what turns the direction of writing,
-/// joins or hides. (Source: Unicode Standard Annex 9, section 2, and the blocks "General Punctuation", "Specials", "Tags".)
+/// Whether a character does something other than to be shown: control characters, and what turns
+/// the direction of writing, joins or hides. (Source: Unicode Standard Annex 9, section 2, and the
+/// blocks "General Punctuation", "Specials", "Tags".)
 pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -21,7 +22,10 @@ mod tests {
     #[test]
     fn foreign_text_steers_nothing() {
         assert_eq!(plain("Ünïcode, 日本 (größer)"), "Ünïcode, 日本 (größer)");
-        assert_eq!(plain("a\u{1b}[31m\r\nPhase: Done\u{202e}\u{0}\u{9b}2J\u{7}"), "a [31m  Phase: Done   2J ");
+        assert_eq!(
+            plain("a\u{1b}[31m\r\nPhase: Done\u{202e}\u{0}\u{9b}2J\u{7}"),
+            "a [31m  Phase: Done   2J "
+        );
         assert_eq!(plain("\u{61c}\u{2066}\u{feff}\u{e0041}x"), "    x");
     }
 }

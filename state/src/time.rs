@@ -1,13 +1,14 @@
-//! Two clocks, as two types. A [`jiff::Timestamp`] is what a person reads and what deadlines are made of. A [`Mono`] is
-//! time since this process began: spans are measured with it, so that a wall clock that jumps cannot shorten a wait.
+//! Two clocks, as two types. A [`jiff::Timestamp`] is what a person reads and what deadlines are
+//! made of. A [`Mono`] is time since this process began: spans are measured with it, so that a wall
+//! clock that jumps cannot shorten a wait.
 
 use jiff::Timestamp;
 use std::fmt;
 use std::ops::Add;
 use std::time::Duration;
 
-/// A moment on the monotonic clock of one process, in nanoseconds: every fact has some, so it is small. Never stored, never
-/// compared between processes.
+/// A moment on the monotonic clock of one process, in nanoseconds: every fact has some, so it is
+/// small. Never stored, never compared between processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(u64);
 
@@ -70,8 +71,9 @@ pub struct Now {
     pub wall: Timestamp,
 }
 
-/// When a read was made. A read that lags shows the truth of some moment before it ended: what it showed to be there was
-/// there at some moment before `ended`, and what it showed absent was absent at some moment not long before `began`.
+/// When a read was made. A read that lags shows the truth of some moment before it ended: what it
+/// showed to be there was there at some moment before `ended`, and what it showed absent was absent
+/// at some moment not long before `began`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Read {
     /// When the request was sent, after it had waited for its turn.
@@ -96,8 +98,8 @@ impl Run {
     }
 }
 
-/// How long something has been so, without trust in a wall clock: what the record says that earlier processes watched,
-/// and what this one has watched itself.
+/// How long something has been so, without trust in a wall clock: what the record says that earlier
+/// processes watched, and what this one has watched itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Watch {
     /// What the record said when this process began to watch.

@@ -1,5 +1,5 @@
-//! The reason of a decision. One closed list feeds the record's message, the log, the CLI and the tests, so that they
-//! cannot disagree.
+//! The reason of a decision. One closed list feeds the record's message, the log, the CLI and the
+//! tests, so that they cannot disagree.
 
 use crate::phase::Outcome;
 use std::fmt;
@@ -35,7 +35,8 @@ pub enum Why {
         /// How many are left, and the first of them.
         tasks: Left,
     },
-    /// Strategy `deregister`: ECS was asked to forget the container instance, and has not confirmed it.
+    /// Strategy `deregister`: ECS was asked to forget the container instance, and has not confirmed
+    /// it.
     AskedToDeregister,
     /// Strategy `deregister`: its tasks are listed once more, late enough that none is left out.
     ListsOnceMore {
@@ -56,7 +57,8 @@ pub enum Why {
         /// How much longer.
         left: Duration,
     },
-    /// Everything is gone; the looks that prove it must be far enough from the moment when ECS stopped placing work.
+    /// Everything is gone; the looks that prove it must be far enough from the moment when ECS
+    /// stopped placing work.
     Settling {
         /// How much longer.
         left: Duration,
@@ -140,8 +142,8 @@ impl Why {
 }
 
 impl Why {
-    /// Returns whether a drain can stay so for long, because somebody must act or others come first: then the record says
-    /// so at once.
+    /// Returns whether a drain can stay so for long, because somebody must act or others come
+    /// first: then the record says so at once.
     pub fn lasts(&self) -> bool {
         Why::name_lasts(self.name())
     }

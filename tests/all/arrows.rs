@@ -1,12 +1,13 @@
-//! Which module of the program imports which: the arrows of docs/architecture.md, read from the `crate::` paths of every file
-//! under `src/`.
+//! Which module of the program imports which: the arrows of docs/architecture.md, read from the
+//! `crate::` paths of every file under `src/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every module, with the modules that it imports. A row imports only modules of later rows, so that no cycle can come. The
-/// table is what the code has today: an arrow that is new, or that nothing needs any more, is changed here too.
+/// Every module, with the modules that it imports. A row imports only modules of later rows, so
+/// that no cycle can come. The table is what the code has today: an arrow that is new, or that
+/// nothing needs any more, is changed here too.
 const ARROWS: &[(&str, &str)] = &[
     ("cli", "aws blind config controller doctor iam quote reader store telemetry"),
     (
@@ -75,7 +76,8 @@ fn sources() -> Vec<(String, String)> {
     let sources = found.into_iter().filter(|path| !is_test(path)).map(|path| {
         let first = path.strip_prefix(&source).unwrap().iter().next().unwrap().to_str().unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        let text: Vec<&str> = text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect();
+        let text: Vec<&str> =
+            text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect();
         (first.trim_end_matches(".rs").to_owned(), text.join("\n"))
     });
     sources.collect()
@@ -133,17 +135,25 @@ fn a_group_of_imports_is_read() {
 
 #[test]
 fn every_import_is_an_arrow_and_every_arrow_an_import() {
-    let mut expected: Imports = ARROWS.iter().map(|(module, _)| ((*module).to_owned(), BTreeSet::new())).collect();
-    let listed =
-        ARROWS.iter().flat_map(|(module, others)| others.split_whitespace().map(move |other| (*module, other)));
+    let mut expected: Imports =
+        ARROWS.iter().map(|(module, _)| ((*module).to_owned(), BTreeSet::new())).collect();
+    let listed = ARROWS
+        .iter()
+        .flat_map(|(module, others)| others.split_whitespace().map(move |other| (*module, other)));
     for (module, other) in listed {
         expected.entry(module.to_owned()).or_default().insert(other.to_owned());
     }
     let mut found = imports();
-    assert!(found.remove("lib").unwrap_or_default().is_empty(), "lib.rs is the map, and imports nothing");
+    assert!(
+        found.remove("lib").unwrap_or_default().is_empty(),
+        "lib.rs is the map, and imports nothing"
+    );
     assert!(found.remove("main").unwrap_or_default().is_empty(), "main.rs is another crate");
     let arrows = |imports: &Imports| -> BTreeSet<String> {
-        imports.iter().flat_map(|(module, all)| all.iter().map(move |other| format!("{module} → {other}"))).collect()
+        imports
+            .iter()
+            .flat_map(|(module, all)| all.iter().map(move |other| format!("{module} → {other}")))
+            .collect()
     };
     let (found_arrows, expected_arrows) = (arrows(&found), arrows(&expected));
     let new: Vec<_> = found_arrows.difference(&expected_arrows).collect();
@@ -156,10 +166,12 @@ fn every_import_is_an_arrow_and_every_arrow_an_import() {
 /// So there is no cycle.
 #[test]
 fn arrows_point_one_way() {
-    let place =
-        |module: &str| ARROWS.iter().position(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module}"));
+    let place = |module: &str| {
+        ARROWS.iter().position(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module}"))
+    };
     let beside = |a: &str, b: &str| BESIDE.iter().any(|all| all.contains(&a) && all.contains(&b));
-    let is_right = |module: &str, other: &str| place(module) < place(other) && !beside(module, other);
+    let is_right =
+        |module: &str, other: &str| place(module) < place(other) && !beside(module, other);
     for (module, others) in ARROWS {
         for other in others.split_whitespace() {
             assert!(is_right(module, other), "{module} → {other} goes against the order");
@@ -177,7 +189,10 @@ fn main_knows_only_the_command_line() {
 /// Types of the SDK stay at the edge.
 #[test]
 fn only_aws_and_store_name_the_sdk() {
-    let names: BTreeSet<String> =
-        sources().into_iter().filter(|(_, text)| text.contains("aws_sdk_")).map(|(module, _)| module).collect();
+    let names: BTreeSet<String> = sources()
+        .into_iter()
+        .filter(|(_, text)| text.contains("aws_sdk_"))
+        .map(|(module, _)| module)
+        .collect();
     assert_eq!(names.into_iter().collect::<Vec<_>>(), ["aws", "store"]);
 }

@@ -1,16 +1,19 @@
-//! What the world and its people do to a drain: hooks and groups that vanish, instances that die, records that were
-//! edited by hand, configurations that name too much. Each gets a clear end, and nothing is lost.
+//! What the world and its people do to a drain: hooks and groups that vanish, instances that die,
+//! records that were edited by hand, configurations that name too much. Each gets a clear end, and
+//! nothing is lost.
 
 use crate::harness::{
-    CONFIG, HOOK, Run, Scenario, environment, group, hook, our_completions, our_hook, record, run, seconds, set_up,
-    somebody, virtual_time,
+    CONFIG, HOOK, Run, Scenario, environment, group, hook, our_completions, our_hook, record, run,
+    seconds, set_up, somebody, virtual_time,
 };
 use crate::operators::{KEEP, drain, order_once};
 use crate::queue::Said;
-use crate::scenarios::{A, B, C, INSTANCE_TARGETS, PLAIN, cluster, cluster_under, cluster_with_warm_pool};
+use crate::scenarios::{
+    A, B, C, INSTANCE_TARGETS, PLAIN, cluster, cluster_under, cluster_with_warm_pool,
+};
 use crate::story::{
-    BUSY, beside, break_phase, busy, delete_record, held, no_violation, run_for, until, until_phase, while_running,
-    write_schema,
+    BUSY, beside, break_phase, busy, delete_record, held, no_violation, run_for, until,
+    until_phase, while_running, write_schema,
 };
 use aws_simulator::autoscaling::How;
 use aws_simulator::spec::{ClusterSpec, GroupSpec, ServiceSpec, StandaloneSpec, WarmPoolSpec};
@@ -35,7 +38,11 @@ fn a_hook_that_vanishes_ends_the_drain_as_lost() {
     assert_eq!(record.outcome(), Some(Outcome::WaitLost));
     simulator.peek(|cloud| {
         assert!(our_completions(cloud, A).iter().all(|c| c.how == How::HookDeleted));
-        assert_eq!(cloud.log.count("CompleteLifecycleAction"), 0, "nothing is told once the wait is lost");
+        assert_eq!(
+            cloud.log.count("CompleteLifecycleAction"),
+            0,
+            "nothing is told once the wait is lost"
+        );
     });
 }
 
@@ -46,7 +53,11 @@ fn a_group_that_is_deleted_ends_the_drain_as_gone() {
         simulator.with(|cloud| cloud.delete_group("web-group"));
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert!(matches!(record.outcome(), Some(Outcome::InstanceGone | Outcome::WaitLost)), "{:?}", record.outcome());
+    assert!(
+        matches!(record.outcome(), Some(Outcome::InstanceGone | Outcome::WaitLost)),
+        "{:?}",
+        record.outcome()
+    );
     simulator.peek(|cloud| assert_eq!(cloud.log.count("CompleteLifecycleAction"), 0));
 }
 
@@ -57,7 +68,11 @@ fn an_instance_that_dies_in_mid_drain_is_not_waited_for_for_ever() {
         simulator.with(|cloud| cloud.kill_instance(A));
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert!(matches!(record.outcome(), Some(Outcome::Drained | Outcome::InstanceGone)), "{:?}", record.outcome());
+    assert!(
+        matches!(record.outcome(), Some(Outcome::Drained | Outcome::InstanceGone)),
+        "{:?}",
+        record.outcome()
+    );
     no_violation(&simulator);
 }
 
@@ -85,14 +100,19 @@ fn an_instance_that_is_registered_twice_is_drained_twice() {
             cloud.add_cluster(&ClusterSpec::new("batch"));
             let now = cloud.now();
             cloud.world.ecs.register_instance(now, "batch", A, 1024, 2048);
-            cloud.run_task(&StandaloneSpec::new("batch", "job").on(A).duration(seconds(200))).unwrap();
+            cloud
+                .run_task(&StandaloneSpec::new("batch", "job").on(A).duration(seconds(200)))
+                .unwrap();
         },
         ..PLAIN
     };
     let ended = run(&scenario, &Run::default(), |_| {});
     ended.expect_good();
     assert_eq!(ended.record(A).unwrap().container_instances.len(), 2);
-    assert!(ended.at(A).unwrap() >= BEGIN + seconds(200), "the task in the other cluster was waited for");
+    assert!(
+        ended.at(A).unwrap() >= BEGIN + seconds(200),
+        "the task in the other cluster was waited for"
+    );
 }
 
 #[test]
@@ -132,14 +152,16 @@ fn two_of_our_hooks_on_one_group_hold_and_are_never_completed() {
     });
 }
 
-/// A record that a person has broken stops its drain. The instance is held; once the record is repaired, the drain
-/// continues.
+/// A record that a person has broken stops its drain. The instance is held; once the record is
+/// repaired, the drain continues.
 #[test]
 fn a_record_edited_by_hand_stands_still_and_goes_on_when_it_is_repaired() {
     let scenario = Scenario {
         world: |cloud| {
             cluster_under(cloud, vec![our_hook(seconds(60))]);
-            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(120))).unwrap();
+            cloud
+                .run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(120)))
+                .unwrap();
         },
         ..PLAIN
     };
@@ -165,8 +187,8 @@ fn a_record_that_is_deleted_in_mid_drain_is_opened_again() {
     no_violation(&simulator);
 }
 
-/// The table is restored from a backup that was made while a drain was unfinished that has ended since. The process that
-/// ended it takes the table's word.
+/// The table is restored from a backup that was made while a drain was unfinished that has ended
+/// since. The process that ended it takes the table's word.
 #[test]
 fn a_drain_that_a_restored_table_shows_unfinished_ends_once_more() {
     let scenario = Scenario {
@@ -193,14 +215,18 @@ fn a_drain_that_a_restored_table_shows_unfinished_ends_once_more() {
     no_violation(&simulator);
 }
 
-/// Another controller has opened a drain where ours was deleted: the record is its own, and the instance is held.
+/// Another controller has opened a drain where ours was deleted: the record is its own, and the
+/// instance is held.
 #[test]
 fn a_record_that_is_another_controllers_by_now_is_left_alone() {
     let ((), simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
         let ours = until_phase(&simulator, &store, Phase::Waiting).await;
         delete_record(&simulator).await;
-        let theirs = Record { controller: "other".to_owned(), generation: ours.generation + 1, ..ours };
-        let Saved::Saved(theirs) = store.create(theirs).await.unwrap() else { panic!("the key was free") };
+        let theirs =
+            Record { controller: "other".to_owned(), generation: ours.generation + 1, ..ours };
+        let Saved::Saved(theirs) = store.create(theirs).await.unwrap() else {
+            panic!("the key was free")
+        };
         tokio::time::sleep(seconds(1200)).await;
         assert_eq!(record(&store, A).await.as_ref(), Some(&*theirs), "nobody has written it");
         assert!(held(&simulator));
@@ -208,7 +234,8 @@ fn a_record_that_is_another_controllers_by_now_is_left_alone() {
     no_violation(&simulator);
 }
 
-/// Its hook waits for a minute at a time: without heartbeats the instance would be gone long before the end.
+/// Its hook waits for a minute at a time: without heartbeats the instance would be gone long before
+/// the end.
 #[test]
 fn a_record_of_a_newer_program_is_left_alone_and_its_instance_held() {
     let scenario = Scenario {
@@ -223,7 +250,10 @@ fn a_record_of_a_newer_program_is_left_alone_and_its_instance_held() {
         write_schema(&simulator, 2).await;
         tokio::time::sleep(seconds(1200)).await;
         assert!(held(&simulator));
-        assert!(matches!(store.get(&newer.key()).await.unwrap(), Some(ecs_drain::store::Read::Newer { schema: 2 })));
+        assert!(matches!(
+            store.get(&newer.key()).await.unwrap(),
+            Some(ecs_drain::store::Read::Newer { schema: 2 })
+        ));
     });
     no_violation(&simulator);
 }
@@ -242,7 +272,11 @@ fn a_service_that_can_never_be_replaced_is_held_not_let_go() {
         assert!(held(&simulator));
         let record = record(&store, A).await.unwrap();
         assert_eq!((record.phase(), record.shown.why.as_str()), (Phase::Waiting, "TasksLeft"));
-        assert!(record.version < 12, "nothing is written while it merely waits: {}", record.version);
+        assert!(
+            record.version < 12,
+            "nothing is written while it merely waits: {}",
+            record.version
+        );
     });
     no_violation(&simulator);
 }
@@ -267,7 +301,11 @@ fn at_its_deadline_an_instance_is_let_go_when_the_policy_says_continue() {
     assert!(ended.at(A).unwrap() >= BEGIN + seconds(1200));
     let record = ended.record(A).unwrap();
     assert!(record.intent().unwrap().reason.contains("deadline"), "the order is in the record");
-    assert_eq!(ended.simulator.peek(|c| c.lifecycle_state(A)).as_deref(), Some("Terminating:Wait"), "others go on");
+    assert_eq!(
+        ended.simulator.peek(|c| c.lifecycle_state(A)).as_deref(),
+        Some("Terminating:Wait"),
+        "others go on"
+    );
 }
 
 #[test]
@@ -282,7 +320,10 @@ fn at_its_deadline_an_instance_is_abandoned_when_the_policy_says_so() {
     let ended = run(&scenario, &Run::default(), |_| {});
     assert_eq!(ended.late, None);
     ended.simulator.peek(|cloud| {
-        assert_eq!(our_completions(cloud, A)[0].result, aws_simulator::autoscaling::LifecycleResult::Abandon);
+        assert_eq!(
+            our_completions(cloud, A)[0].result,
+            aws_simulator::autoscaling::LifecycleResult::Abandon
+        );
     });
 }
 
@@ -297,10 +338,16 @@ fn a_dry_run_changes_nothing() {
         run_for(&simulator, config, seconds(1800)).await;
         assert!(store.all().await.unwrap().is_empty(), "nothing in the table");
         simulator.peek(|cloud| {
-            assert!(cloud.log.count("DescribeContainerInstances") > 0, "it reads the drain's instance");
+            assert!(
+                cloud.log.count("DescribeContainerInstances") > 0,
+                "it reads the drain's instance"
+            );
             for entry in cloud.log.entries().iter().filter(|e| e.number.is_some()) {
                 let reads = ["Describe", "List", "Get", "Query"];
-                assert!(reads.iter().any(|r| entry.operation.starts_with(r)), "a dry run made the call {entry}");
+                assert!(
+                    reads.iter().any(|r| entry.operation.starts_with(r)),
+                    "a dry run made the call {entry}"
+                );
             }
             assert_eq!(cloud.container_instance_status(A)[0].1, "ACTIVE");
         });
@@ -309,7 +356,8 @@ fn a_dry_run_changes_nothing() {
 
 #[test]
 fn an_instance_of_a_cluster_that_is_not_configured_is_held_and_left_alone() {
-    let scenario = Scenario { world: |cloud| cluster_under(cloud, vec![our_hook(seconds(60))]), ..PLAIN };
+    let scenario =
+        Scenario { world: |cloud| cluster_under(cloud, vec![our_hook(seconds(60))]), ..PLAIN };
     let text = format!("{CONFIG}clusters = [\"other-*\"]\n");
     virtual_time(1, || async {
         let (simulator, store) = set_up(&scenario, 1).await;
@@ -328,12 +376,17 @@ fn an_instance_of_a_cluster_that_is_not_configured_is_held_and_left_alone() {
 fn an_instance_made_active_again_is_drained_again() {
     let (record, simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
         let waiting = until_phase(&simulator, &store, Phase::Waiting).await;
-        let session = ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
+        let session =
+            ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
         let arn = waiting.container_instances[0].arn.clone();
         session.ecs.set_state("web", &[arn], ecs_drain::aws::State::Active).await.unwrap();
         until_phase(&simulator, &store, Phase::Done).await
     });
-    assert!(record.history.iter().any(|e| e.what.contains("ACTIVE again")), "{:#?}", record.history);
+    assert!(
+        record.history.iter().any(|e| e.what.contains("ACTIVE again")),
+        "{:#?}",
+        record.history
+    );
     no_violation(&simulator);
 }
 
@@ -348,7 +401,12 @@ fn a_clock_that_jumps_lets_nothing_go_early() {
             let skew = Arc::new(AtomicI64::new(0));
             let config = crate::harness::config(&INSTANCE_TARGETS);
             let environment = environment(&simulator, "replica-0", &skew);
-            let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+            let life = ecs_drain::controller::run_with_ids(
+                config,
+                environment,
+                Ids::seeded(7),
+                std::future::pending(),
+            );
             let story = async {
                 until_phase(&simulator, &store, Phase::Waiting).await;
                 skew.store(jump, Ordering::Relaxed);
@@ -378,9 +436,16 @@ fn reads_that_are_denied_for_a_while_cost_time_alone() {
         "ListContainerInstances",
     ];
     for read in reads {
-        let ended = run(&Scenario { within: seconds(1800), ..INSTANCE_TARGETS }, &Run::default(), |cloud| {
-            cloud.faults.add(Rule::on(read, Fault::AccessDenied).between(BEGIN + seconds(1), BEGIN + seconds(600)));
-        });
+        let ended = run(
+            &Scenario { within: seconds(1800), ..INSTANCE_TARGETS },
+            &Run::default(),
+            |cloud| {
+                cloud.faults.add(
+                    Rule::on(read, Fault::AccessDenied)
+                        .between(BEGIN + seconds(1), BEGIN + seconds(600)),
+                );
+            },
+        );
         if let Some(complaint) = ended.complaint() {
             panic!("{read}: {complaint}");
         }
@@ -401,7 +466,8 @@ fn an_unreadable_record_that_is_deleted_is_opened_again() {
     no_violation(&simulator);
 }
 
-/// The reason of a wait can change while the drain stays as it is: the record shows the new reason within minutes.
+/// The reason of a wait can change while the drain stays as it is: the record shows the new reason
+/// within minutes.
 #[test]
 fn a_drain_that_cannot_look_any_more_says_so_in_its_record() {
     while_running(&BUSY, async |simulator: Simulator, store| {
@@ -417,8 +483,9 @@ fn a_drain_that_cannot_look_any_more_says_so_in_its_record() {
     });
 }
 
-/// ecs-drain may drain and may not complete: the instance is held, and the record has the error. After ten minutes
-/// heartbeats stop and the hook's own timeout ends the wait: to hold it for ever would take the group's capacity.
+/// ecs-drain may drain and may not complete: the instance is held, and the record has the error.
+/// After ten minutes heartbeats stop and the hook's own timeout ends the wait: to hold it for ever
+/// would take the group's capacity.
 #[test]
 fn a_completion_that_is_denied_for_good_is_left_to_the_hook() {
     let scenario = Scenario {
@@ -444,7 +511,8 @@ fn a_completion_that_is_denied_for_good_is_left_to_the_hook() {
         assert!(!held(&simulator), "its hook let it go");
     });
     simulator.peek(|cloud| {
-        let others: Vec<_> = cloud.violations().iter().filter(|one| one.checker != "hook expired").collect();
+        let others: Vec<_> =
+            cloud.violations().iter().filter(|one| one.checker != "hook expired").collect();
         assert!(others.is_empty(), "{others:?}");
     });
 }
@@ -467,8 +535,8 @@ fn a_record_of_another_controller_is_left_alone_and_its_instance_held() {
     });
 }
 
-/// Two controllers, each with its own hook on one group, and an instance that lives on: the drain of the first waits until it
-/// is in service again, and until then the hook of the second holds it.
+/// Two controllers, each with its own hook on one group, and an instance that lives on: the drain
+/// of the first waits until it is in service again, and until then the hook of the second holds it.
 #[test]
 fn a_drain_whose_part_is_over_makes_way_for_another_controllers() {
     virtual_time(1, || async {
@@ -482,12 +550,15 @@ fn a_drain_whose_part_is_over_makes_way_for_another_controllers() {
         let (simulator, store) = set_up(&scenario, 1).await;
         assert!(simulator.with(|cloud| cloud.replace_root_volume(A)));
         simulator.with(|cloud| cloud.set_replicas_up(2));
-        let theirs = CONFIG.replace("\"test\"", "\"theirs\"").replace("[\"ecs-drain\"]", "[\"theirs\"]");
+        let theirs =
+            CONFIG.replace("\"test\"", "\"theirs\"").replace("[\"ecs-drain\"]", "[\"theirs\"]");
         let config = |text: &str| Config::parse(text, "test.toml", &Given::default()).unwrap();
         let place = environment(&simulator, "replica-1", &Arc::new(AtomicI64::new(0)));
         let other = run_with_ids(config(&theirs), place, Ids::seeded(8), std::future::pending());
         let ended = until(&simulator, "both have drained it", async || {
-            let done = record(&store, A).await.is_some_and(|record| record.generation == 2 && record.is_done());
+            let done = record(&store, A)
+                .await
+                .is_some_and(|record| record.generation == 2 && record.is_done());
             done && simulator.with(|cloud| cloud.lifecycle_state(A)).as_deref() == Some("InService")
         });
         let both = async {
@@ -497,14 +568,20 @@ fn a_drain_whose_part_is_over_makes_way_for_another_controllers() {
         };
         beside(&simulator, config(CONFIG), both).await;
         assert_eq!(record(&store, A).await.unwrap().outcome(), Some(Outcome::Drained));
-        let hooks = simulator.with(|cloud| cloud.completed(A)).into_iter().map(|completion| completion.hook);
-        assert_eq!(hooks.collect::<BTreeSet<_>>(), BTreeSet::from(["ecs-drain".to_owned(), "theirs".to_owned()]));
+        let hooks = simulator
+            .with(|cloud| cloud.completed(A))
+            .into_iter()
+            .map(|completion| completion.hook);
+        assert_eq!(
+            hooks.collect::<BTreeSet<_>>(),
+            BTreeSet::from(["ecs-drain".to_owned(), "theirs".to_owned()])
+        );
         no_violation(&simulator);
     });
 }
 
-/// An old registration stays in a cluster that the configuration leaves out: nothing is changed there, and the instance
-/// is not drained in its other cluster alone.
+/// An old registration stays in a cluster that the configuration leaves out: nothing is changed
+/// there, and the instance is not drained in its other cluster alone.
 #[test]
 fn an_instance_that_is_also_in_a_cluster_that_is_not_configured_is_held_until_it_is_not() {
     let scenario = Scenario {
@@ -523,7 +600,8 @@ fn an_instance_that_is_also_in_a_cluster_that_is_not_configured_is_held_until_it
         assert!(held(&simulator));
         assert!(record(&store, A).await.is_none());
         assert_eq!(simulator.peek(|cloud| cloud.log.count("UpdateContainerInstancesState")), 0);
-        let session = ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
+        let session =
+            ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
         let old = session.ecs.list_container_instances("batch", &[A.to_owned()]).await.unwrap();
         session.ecs.deregister("batch", &old[0]).await.unwrap();
         let record = until_phase(&simulator, &store, Phase::Done).await;
@@ -534,22 +612,28 @@ fn an_instance_that_is_also_in_a_cluster_that_is_not_configured_is_held_until_it
     assert!(lines.len() == 1 && lines[0].contains(A) && lines[0].contains("batch"), "{lines:?}");
     simulator.peek(|cloud| {
         let changes = ["UpdateContainerInstancesState", "DeregisterContainerInstance", "StopTask"];
-        let ours = cloud.log.entries().iter().filter(|e| e.number.is_some() && changes.contains(&&*e.operation));
+        let ours = cloud
+            .log
+            .entries()
+            .iter()
+            .filter(|e| e.number.is_some() && changes.contains(&&*e.operation));
         let there: Vec<String> =
             ours.filter(|e| e.summary.contains("cluster=batch")).map(ToString::to_string).collect();
         assert!(there.is_empty(), "{there:?}");
     });
 }
 
-/// The hooks of its group are not known: the record names the one that holds the instance, and only that one gets
-/// heartbeats.
+/// The hooks of its group are not known: the record names the one that holds the instance, and only
+/// that one gets heartbeats.
 #[test]
 fn while_hooks_cannot_be_read_a_drain_beats_its_own_hook_alone() {
     let scenario = Scenario {
         world: |cloud| {
             cloud.checkers.our_hook("second");
             cluster_under(cloud, vec![our_hook(seconds(300))]);
-            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(5000))).unwrap();
+            cloud
+                .run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(5000)))
+                .unwrap();
         },
         ..PLAIN
     };
@@ -568,7 +652,11 @@ fn while_hooks_cannot_be_read_a_drain_beats_its_own_hook_alone() {
         let beats = |hook: &str| {
             let under = format!("LifecycleHookName={hook} ");
             simulator.peek(|cloud| {
-                let beats = cloud.log.entries().iter().filter(|e| e.operation == "RecordLifecycleActionHeartbeat");
+                let beats = cloud
+                    .log
+                    .entries()
+                    .iter()
+                    .filter(|e| e.operation == "RecordLifecycleActionHeartbeat");
                 beats.filter(|e| format!("{} ", e.summary).contains(&under)).count()
             })
         };
@@ -581,14 +669,16 @@ fn while_hooks_cannot_be_read_a_drain_beats_its_own_hook_alone() {
     });
 }
 
-/// An operator completed the ecs-drain hook's action, and another hook still holds the instance: ecs-drain cannot make
-/// that wait longer.
+/// An operator completed the ecs-drain hook's action, and another hook still holds the instance:
+/// ecs-drain cannot make that wait longer.
 #[test]
 fn a_hook_that_does_not_hold_its_drains_instance_any_more_is_said_once() {
     let scenario = Scenario {
         world: |cloud| {
             cluster_under(cloud, vec![our_hook(seconds(60)), hook("backup", seconds(7200))]);
-            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(5000))).unwrap();
+            cloud
+                .run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(5000)))
+                .unwrap();
             cloud.checkers.may_be_premature(A);
         },
         ..PLAIN
@@ -596,18 +686,23 @@ fn a_hook_that_does_not_hold_its_drains_instance_any_more_is_said_once() {
     let said = Said::from_now_on();
     while_running(&scenario, async |simulator: Simulator, store| {
         until_phase(&simulator, &store, Phase::Waiting).await;
-        let session = ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
+        let session =
+            ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
         session.urgent.complete("web-group", HOOK, A, ActionResult::Continue).await.unwrap();
         tokio::time::sleep(seconds(600)).await;
-        assert_eq!(record(&store, A).await.unwrap().phase(), Phase::Waiting, "the other hook holds it");
+        assert_eq!(
+            record(&store, A).await.unwrap().phase(),
+            Phase::Waiting,
+            "the other hook holds it"
+        );
     });
     let lines = said.lines("this hook does not hold the instance any more");
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!([A, "web-group", HOOK].iter().all(|name| lines[0].contains(name)), "{lines:?}");
 }
 
-/// The instance rests in its warm pool, and meanwhile the configuration stops naming its group. Only `DescribeWarmPool`
-/// shows the members of a pool here.
+/// The instance rests in its warm pool, and meanwhile the configuration stops naming its group.
+/// Only `DescribeWarmPool` shows the members of a pool here.
 #[test]
 fn a_drain_that_rests_in_a_warm_pool_ends_well_although_its_group_is_not_selected_any_more() {
     let scenario = Scenario {
@@ -630,7 +725,10 @@ fn a_drain_that_rests_in_a_warm_pool_ends_well_although_its_group_is_not_selecte
         let story = async {
             tokio::time::sleep(seconds(900)).await;
             let resting = record(&store, A).await.unwrap();
-            assert_eq!((resting.phase(), resting.shown.why.as_str()), (Phase::Returning, "WaitingForReturn"));
+            assert_eq!(
+                (resting.phase(), resting.shown.why.as_str()),
+                (Phase::Returning, "WaitingForReturn")
+            );
             assert!(simulator.with(|cloud| cloud.return_from_warm_pool(A)));
             until_phase(&simulator, &store, Phase::Done).await
         };
@@ -642,7 +740,8 @@ fn a_drain_that_rests_in_a_warm_pool_ends_well_although_its_group_is_not_selecte
     });
 }
 
-/// The cluster that is left out cannot be searched when the drain begins: it is found there later, and left alone.
+/// The cluster that is left out cannot be searched when the drain begins: it is found there later,
+/// and left alone.
 #[test]
 fn an_instance_that_is_found_late_in_a_cluster_that_is_not_configured_is_held_until_it_is_not() {
     let scenario = Scenario {
@@ -656,15 +755,20 @@ fn an_instance_that_is_found_late_in_a_cluster_that_is_not_configured_is_held_un
         ..BUSY
     };
     let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
-        let batch = |call: &CallInfo| call.operation == "ListContainerInstances" && call.summary.contains("batch");
-        simulator.with(|cloud| cloud.faults.add(Rule::new(Matcher::Predicate(Arc::new(batch)), Fault::AccessDenied)));
+        let batch = |call: &CallInfo| {
+            call.operation == "ListContainerInstances" && call.summary.contains("batch")
+        };
+        simulator.with(|cloud| {
+            cloud.faults.add(Rule::new(Matcher::Predicate(Arc::new(batch)), Fault::AccessDenied))
+        });
         until_phase(&simulator, &store, Phase::Waiting).await;
         simulator.with(|cloud| cloud.faults.clear());
         tokio::time::sleep(seconds(3000)).await;
         assert!(held(&simulator));
         let message = record(&store, A).await.unwrap().shown.message;
         assert!(message.contains("cluster batch"), "{message}");
-        let session = ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
+        let session =
+            ecs_drain::aws::connect(&somebody(&simulator), "us-east-1", None).await.unwrap();
         let old = session.ecs.list_container_instances("batch", &[A.to_owned()]).await.unwrap();
         session.ecs.deregister("batch", &old[0]).await.unwrap();
         let record = until_phase(&simulator, &store, Phase::Done).await;
@@ -673,12 +777,17 @@ fn an_instance_that_is_found_late_in_a_cluster_that_is_not_configured_is_held_un
     no_violation(&simulator);
     simulator.peek(|cloud| {
         let changes = ["UpdateContainerInstancesState", "DeregisterContainerInstance", "StopTask"];
-        let ours = cloud.log.entries().iter().filter(|e| e.number.is_some() && changes.contains(&&*e.operation));
+        let ours = cloud
+            .log
+            .entries()
+            .iter()
+            .filter(|e| e.number.is_some() && changes.contains(&&*e.operation));
         assert_eq!(ours.filter(|e| e.summary.contains("cluster=batch")).count(), 0);
     });
 }
 
-/// What one service registers cannot be read for ten minutes: its tasks are asked for now and then meanwhile.
+/// What one service registers cannot be read for ten minutes: its tasks are asked for now and then
+/// meanwhile.
 #[test]
 fn a_service_that_cannot_be_described_is_not_asked_for_without_a_pause() {
     let ((), simulator) = while_running(&PLAIN, async |simulator: Simulator, store| {
@@ -695,8 +804,8 @@ fn a_service_that_cannot_be_described_is_not_asked_for_without_a_pause() {
     no_violation(&simulator);
 }
 
-/// No call for a warm pool is answered: an instance of another group begins to wait under a hook of a minute, at any moment of a
-/// look at the groups, and is held.
+/// No call for a warm pool is answered: an instance of another group begins to wait under a hook of
+/// a minute, at any moment of a look at the groups, and is held.
 #[test]
 fn a_warm_pool_that_is_not_answered_holds_up_no_heartbeat() {
     let scenario = Scenario {
@@ -717,11 +826,13 @@ fn a_warm_pool_that_is_not_answered_holds_up_no_heartbeat() {
             assert_eq!(record.outcome(), Some(Outcome::Drained), "it begins at {begins} s");
         });
         no_violation(&simulator);
-        simulator.peek(|cloud| assert!(our_completions(cloud, A).iter().all(|c| c.how == How::Called)));
+        simulator
+            .peek(|cloud| assert!(our_completions(cloud, A).iter().all(|c| c.how == How::Called)));
     }
 }
 
-/// The drain's cluster is taken out of the configuration in mid-drain: what has begun is carried to its end.
+/// The drain's cluster is taken out of the configuration in mid-drain: what has begun is carried to
+/// its end.
 #[test]
 fn a_drain_whose_cluster_is_not_configured_any_more_goes_on() {
     virtual_time(1, || async {
@@ -730,7 +841,8 @@ fn a_drain_whose_cluster_is_not_configured_any_more_goes_on() {
         let config = |text: &str| Config::parse(text, "test.toml", &Given::default()).unwrap();
         run_for(&simulator, config(CONFIG), seconds(60)).await;
         assert!(!record(&store, A).await.unwrap().is_done());
-        run_for(&simulator, config(&format!("{CONFIG}clusters = [\"batch\"]\n")), seconds(1200)).await;
+        run_for(&simulator, config(&format!("{CONFIG}clusters = [\"batch\"]\n")), seconds(1200))
+            .await;
         assert_eq!(record(&store, A).await.unwrap().outcome(), Some(Outcome::Drained));
         no_violation(&simulator);
     });
@@ -759,7 +871,8 @@ fn a_warm_pool_that_cannot_be_read_holds_up_no_other_group() {
         });
         ended.expect_good();
         let refused = |cloud: &mut Cloud| {
-            let mut calls = cloud.log.entries().iter().filter(|entry| entry.operation == "DescribeWarmPool");
+            let mut calls =
+                cloud.log.entries().iter().filter(|entry| entry.operation == "DescribeWarmPool");
             calls.any(|entry| entry.outcome.contains("AccessDenied"))
         };
         assert_eq!(ended.simulator.peek(refused), denied, "the pool is read, and refused");

@@ -1,5 +1,6 @@
-//! The list of deliberate bugs stays true: each changes text that is there, and names checkers that exist. That they are
-//! caught is shown by `tests/simulation/bugs/run`, which builds the program with all of them.
+//! The list of deliberate bugs stays true: each changes text that is there, and names checkers that
+//! exist. That they are caught is shown by `tests/simulation/bugs/run`, which builds the program
+//! with all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,7 +25,10 @@ fn root() -> &'static Path {
 }
 
 fn bugs() -> Vec<Table> {
-    let list: Table = fs::read_to_string(root().join("tests/simulation/bugs/bugs.toml")).unwrap().parse().unwrap();
+    let list: Table = fs::read_to_string(root().join("tests/simulation/bugs/bugs.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
     let bugs = list["bug"].as_array().unwrap().iter();
     bugs.map(|bug| bug.as_table().unwrap().clone()).collect()
 }
@@ -42,7 +46,11 @@ fn edits(bug: &Table) -> Vec<&Table> {
 /// The file itself, or those in the folder.
 fn files(path: &Path) -> Vec<PathBuf> {
     if path.is_dir() {
-        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
+        fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
+            .collect()
     } else {
         vec![path.to_owned()]
     }
@@ -56,7 +64,18 @@ fn every_deliberate_bug_has_a_name_of_its_own_and_says_what_it_is() {
         assert!(names.insert(name.to_owned()), "two are called {name}");
         assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{name}");
         assert!(text(&bug, "what").ends_with('.'), "{name} says no sentence");
-        let known = ["name", "what", "file", "old", "new", "also", "caught_by", "test", "harmless", "model"];
+        let known = [
+            "name",
+            "what",
+            "file",
+            "old",
+            "new",
+            "also",
+            "caught_by",
+            "test",
+            "harmless",
+            "model",
+        ];
         for key in bug.keys() {
             assert!(known.contains(&key.as_str()), "{name} has {key}");
         }
@@ -70,8 +89,8 @@ fn every_deliberate_bug_changes_text_that_stands_once_in_its_file() {
         let name = text(&bug, "name");
         for edit in edits(&bug) {
             let (file, old, new) = (text(edit, "file"), text(edit, "old"), text(edit, "new"));
-            let content =
-                fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{name}: {file}: {error}"));
+            let content = fs::read_to_string(root().join(file))
+                .unwrap_or_else(|error| panic!("{name}: {file}: {error}"));
             let found: Vec<usize> = content.match_indices(old).map(|(begin, _)| begin).collect();
             assert_eq!(found.len(), 1, "{name}: so many times in {file}: {old}");
             assert!(new.contains("BUG") && !old.contains("BUG"), "{name} is not switched by BUG");
@@ -91,7 +110,8 @@ fn every_deliberate_bug_changes_text_that_stands_once_in_its_file() {
 #[test]
 fn every_deliberate_bug_names_who_catches_it_or_what_prevents_harm() {
     let read = |path: PathBuf| fs::read_to_string(path).unwrap();
-    let checkers: String = CHECKERS.iter().flat_map(|path| files(&root().join(path))).map(read).collect();
+    let checkers: String =
+        CHECKERS.iter().flat_map(|path| files(&root().join(path))).map(read).collect();
     let mut real = 0;
     for bug in bugs() {
         let name = text(&bug, "name");
@@ -109,10 +129,15 @@ fn every_deliberate_bug_names_who_catches_it_or_what_prevents_harm() {
             (None, Some(test), None) => {
                 let (module, test) = test.split_once("::").unwrap();
                 let source = read(root().join(format!("tests/all/{module}.rs")));
-                assert!(source.contains(&format!("fn {test}()")), "{name}: there is no test {test} in {module}");
+                assert!(
+                    source.contains(&format!("fn {test}()")),
+                    "{name}: there is no test {test} in {module}"
+                );
                 real += 1;
             }
-            (None, None, None) if bug.get("model").and_then(Value::as_bool) == Some(true) => real += 1,
+            (None, None, None) if bug.get("model").and_then(Value::as_bool) == Some(true) => {
+                real += 1
+            }
             (None, None, Some(net)) => assert!(net.ends_with('.'), "{name} says no sentence"),
             _ => panic!("{name} has not one of caught_by, test, harmless and model"),
         }

@@ -1,11 +1,14 @@
-//! The crash matrix: every scenario again, with the process dying, or a fault striking, at every single call.
+//! The crash matrix: every scenario again, with the process dying, or a fault striking, at every
+//! single call.
 //!
-//! What cannot differ is tried once. A read that only repeats an earlier one, with no record and nothing of AWS written
-//! since, is the same point in the life of a drain, and every renewal of the lease is the same: of each such row the last
-//! is tried with nothing but what depends on when it strikes, death and an old truth. A read changes nothing, so that it
-//! is the same whether it was lost before or after it was applied; and what it does not survive is tried again alike, so
-//! that reads meet those kinds of fault in turn. Only a read of AWS can be answered with an old truth, and only a list with
-//! a part of it. With `ECS_DRAIN_MATRIX=every` each call is tried with each kind of fault that can strike it.
+//! What cannot differ is tried once. A read that only repeats an earlier one, with no record and
+//! nothing of AWS written since, is the same point in the life of a drain, and every renewal of the
+//! lease is the same: of each such row the last is tried with nothing but what depends on when it
+//! strikes, death and an old truth. A read changes nothing, so that it is the same whether it was
+//! lost before or after it was applied; and what it does not survive is tried again alike, so that
+//! reads meet those kinds of fault in turn. Only a read of AWS can be answered with an old truth,
+//! and only a list with a part of it. With `ECS_DRAIN_MATRIX=every` each call is tried with each
+//! kind of fault that can strike it.
 
 use crate::harness::{Ended, Run, Scenario, run};
 use crate::night::NIGHTLY;
@@ -16,13 +19,17 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The most calls that a scenario of the matrix may make; larger fleets are simulated by seed instead.
+/// The most calls that a scenario of the matrix may make; larger fleets are simulated by seed
+/// instead.
 const MOST_CALLS: u64 = 400;
 
-/// The scenario with slower looks: fewer calls that repeat one another, and so fewer points that say the same.
+/// The scenario with slower looks: fewer calls that repeat one another, and so fewer points that
+/// say the same.
 fn slower(scenario: &Scenario) -> Scenario {
     let config = match scenario.config.split_once("[policy]\n") {
-        Some((before, rules)) if !rules.contains("poll = ") => format!("{before}[policy]\npoll = \"15s\"\n{rules}"),
+        Some((before, rules)) if !rules.contains("poll = ") => {
+            format!("{before}[policy]\npoll = \"15s\"\n{rules}")
+        }
         Some(_) => scenario.config.to_owned(),
         None => format!("{}[policy]\npoll = \"15s\"\n", scenario.config),
     };
@@ -35,7 +42,11 @@ fn matrix(scenario: &Scenario) {
     let plain = run(scenario, &Run::default(), |_| {});
     plain.expect_good();
     let calls = plain.calls;
-    assert!(calls <= MOST_CALLS, "{} makes {calls} calls, too many for an exhaustive matrix", scenario.name);
+    assert!(
+        calls <= MOST_CALLS,
+        "{} makes {calls} calls, too many for an exhaustive matrix",
+        scenario.name
+    );
     let points = points(&plain);
     let next = AtomicUsize::new(0);
     let lives = AtomicUsize::new(0);
@@ -44,7 +55,9 @@ fn matrix(scenario: &Scenario) {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 while let Some((call, fault)) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let ended = run(scenario, &Run::default(), |cloud| cloud.faults.add(Rule::at_call(*call, *fault)));
+                    let ended = run(scenario, &Run::default(), |cloud| {
+                        cloud.faults.add(Rule::at_call(*call, *fault))
+                    });
                     lives.fetch_add(ended.lives, Ordering::Relaxed);
                     if let Some(complaint) = ended.complaint() {
                         failures.lock().unwrap().push((*call, *fault, complaint, ended.calls()));
@@ -64,8 +77,13 @@ fn matrix(scenario: &Scenario) {
     println!("crash matrix: {summary}");
     tell(scenario.name, &summary);
     if let Some((call, fault, complaint, log)) = failures.first() {
-        let all: Vec<_> = failures.iter().map(|(call, fault, ..)| format!("{call} {fault}")).collect();
-        panic!("{}: call {call}, {fault}:\n{complaint}\n\n{log}\n\nall failures: {}", scenario.name, all.join("; "));
+        let all: Vec<_> =
+            failures.iter().map(|(call, fault, ..)| format!("{call} {fault}")).collect();
+        panic!(
+            "{}: call {call}, {fault}:\n{complaint}\n\n{log}\n\nall failures: {}",
+            scenario.name,
+            all.join("; ")
+        );
     }
 }
 
@@ -81,7 +99,9 @@ fn points(plain: &Ended) -> Vec<(u64, Fault)> {
                 true => fault.applies_to(call),
                 false => {
                     differs(*fault, call, number)
-                        && tried.get(&number).is_some_and(|repeats| !repeats || depends_on_when(*fault))
+                        && tried
+                            .get(&number)
+                            .is_some_and(|repeats| !repeats || depends_on_when(*fault))
                 }
             };
             points.extend(Fault::ALL.into_iter().filter(is_tried).map(|fault| (number, fault)));
@@ -90,7 +110,8 @@ fn points(plain: &Ended) -> Vec<(u64, Fault)> {
     })
 }
 
-/// Whether a fault at this call, by its number, can differ from every other kind that is tried at it.
+/// Whether a fault at this call, by its number, can differ from every other kind that is tried at
+/// it.
 fn differs(fault: Fault, call: &Entry, number: u64) -> bool {
     // A message that is received is hidden from then on.
     let is_read = !changes(call) && call.operation != "ReceiveMessage";
@@ -116,8 +137,8 @@ fn depends_on_when(fault: Fault) -> bool {
     matches!(fault, Fault::CrashBefore | Fault::CrashAfter | Fault::Stale(_))
 }
 
-/// The numbers of the controller's calls, but for those in the middle of a row of the same; and whether each only repeats
-/// an earlier one.
+/// The numbers of the controller's calls, but for those in the middle of a row of the same; and
+/// whether each only repeats an earlier one.
 fn without_repeats(log: &[Entry]) -> BTreeMap<u64, bool> {
     let mut tried = BTreeMap::new();
     let ends = |(first, last)| [(last, true), (first, false)];
@@ -126,22 +147,27 @@ fn without_repeats(log: &[Entry]) -> BTreeMap<u64, bool> {
     for entry in log {
         let Some(number) = entry.number else { continue };
         if writes(entry) {
-            let renewals = rows.extract_if(.., |(operation, _), _| operation == "UpdateItem").collect();
+            let renewals =
+                rows.extract_if(.., |(operation, _), _| operation == "UpdateItem").collect();
             let others = std::mem::replace(&mut rows, renewals);
             tried.extend(others.into_values().flat_map(ends));
             tried.insert(number, false);
         } else {
-            rows.entry((entry.operation.clone(), entry.summary.clone())).or_insert((number, number)).1 = number;
+            rows.entry((entry.operation.clone(), entry.summary.clone()))
+                .or_insert((number, number))
+                .1 = number;
         }
     }
     tried.extend(rows.into_values().flat_map(ends));
     tried
 }
 
-/// Whether a call changes a record, or anything of AWS but how long an instance is held or a message hidden.
+/// Whether a call changes a record, or anything of AWS but how long an instance is held or a
+/// message hidden.
 fn writes(call: &Entry) -> bool {
     let renews = call.operation == "UpdateItem" && call.summary.contains("lease/");
-    let holds = ["ReceiveMessage", "RecordLifecycleActionHeartbeat"].contains(&call.operation.as_str());
+    let holds =
+        ["ReceiveMessage", "RecordLifecycleActionHeartbeat"].contains(&call.operation.as_str());
     changes(call) && !renews && !holds
 }
 

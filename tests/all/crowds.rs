@@ -19,8 +19,12 @@ fn scenario(name: &str) -> Scenario {
     scenarios().into_iter().find(|scenario| scenario.name == name).expect("a scenario of this name")
 }
 
-/// Polls the controller until `story` has come to its end: in between it stands still, like a process that was stopped.
-async fn meanwhile<T>(life: &mut (impl Future<Output: std::fmt::Debug> + Unpin), story: impl Future<Output = T>) -> T {
+/// Polls the controller until `story` has come to its end: in between it stands still, like a
+/// process that was stopped.
+async fn meanwhile<T>(
+    life: &mut (impl Future<Output: std::fmt::Debug> + Unpin),
+    story: impl Future<Output = T>,
+) -> T {
     match select(pin!(story), life).await {
         Either::Left((end, _)) => end,
         Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
@@ -33,16 +37,20 @@ fn held(simulator: &Simulator, ids: &[String]) -> Vec<String> {
     ids.iter().filter(holds).cloned().collect()
 }
 
-/// Completions queue for Auto Scaling's rate, each decided on evidence that held then. The process stands still while they
-/// do; meanwhile the instances are `ACTIVE` and get work.
+/// Completions queue for Auto Scaling's rate, each decided on evidence that held then. The process
+/// stands still while they do; meanwhile the instances are `ACTIVE` and get work.
 #[test]
 fn a_completion_that_waits_for_its_turn_is_not_sent_on_what_was_true_before() {
     virtual_time(1, || async {
         let wave = scenario("wave-100");
         let (simulator, _store) = world::set_up(&wave).await;
         let environment = only_replica(&simulator);
-        let mut life =
-            Box::pin(run_with_ids(world::config(&wave), environment, Ids::seeded(7), std::future::pending()));
+        let mut life = Box::pin(run_with_ids(
+            world::config(&wave),
+            environment,
+            Ids::seeded(7),
+            std::future::pending(),
+        ));
         let all = drains(&wave.layout);
         meanwhile(&mut life, async {
             tokio::time::sleep(LEAD).await;
@@ -55,24 +63,32 @@ fn a_completion_that_waits_for_its_turn_is_not_sent_on_what_was_true_before() {
 
         let left = held(&simulator, &all);
         assert!(left.len() > 20, "so few wait for their turn: {}", left.len());
-        let each =
-            |change: &dyn Fn(&mut Cloud, &str)| simulator.with(|cloud| left.iter().for_each(|id| change(cloud, id)));
-        each(&|cloud, id| assert_eq!(cloud.set_container_instance_state(id, InstanceStatus::Active), 1));
-        // A look that lags by a minute, and the checkers' patience with a person's ACTIVE, are over by then.
+        let each = |change: &dyn Fn(&mut Cloud, &str)| {
+            simulator.with(|cloud| left.iter().for_each(|id| change(cloud, id)))
+        };
+        each(&|cloud, id| {
+            assert_eq!(cloud.set_container_instance_state(id, InstanceStatus::Active), 1)
+        });
+        // A look that lags by a minute, and the checkers' patience with a person's ACTIVE, are over
+        // by then.
         tokio::time::sleep(seconds(140)).await;
         each(&|cloud, id| {
-            cloud.run_task(&StandaloneSpec::new("c0", "job").on(id).duration(seconds(300))).unwrap();
+            cloud
+                .run_task(&StandaloneSpec::new("c0", "job").on(id).duration(seconds(300)))
+                .unwrap();
         });
         tokio::time::sleep(seconds(5)).await;
 
-        let ended = until(&simulator, "all are let go", async || held(&simulator, &left).is_empty());
+        let ended =
+            until(&simulator, "all are let go", async || held(&simulator, &left).is_empty());
         meanwhile(&mut life, ended).await;
         no_violation(&simulator);
     });
 }
 
-/// 700 instances under hooks of five minutes want their heartbeat at the same moment, which is more than a minute of Auto
-/// Scaling's rate. Ten under a hook of a minute, whose names come last, want theirs in the midst of it.
+/// 700 instances under hooks of five minutes want their heartbeat at the same moment, which is more
+/// than a minute of Auto Scaling's rate. Ten under a hook of a minute, whose names come last, want
+/// theirs in the midst of it.
 #[test]
 fn an_instance_whose_time_runs_out_first_is_held_before_a_crowd_that_has_time() {
     virtual_time(1, || async {
@@ -90,8 +106,12 @@ fn an_instance_whose_time_runs_out_first_is_held_before_a_crowd_that_has_time() 
             }
         });
         let environment = only_replica(&simulator);
-        let mut life =
-            Box::pin(run_with_ids(world::config(&crowd), environment, Ids::seeded(7), std::future::pending()));
+        let mut life = Box::pin(run_with_ids(
+            world::config(&crowd),
+            environment,
+            Ids::seeded(7),
+            std::future::pending(),
+        ));
         let all = drains(&crowd.layout);
         meanwhile(&mut life, async {
             tokio::time::sleep(LEAD).await;

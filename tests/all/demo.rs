@@ -21,9 +21,15 @@ fn tell(seed: u64, kill_every: Option<Duration>) -> (Ending, String) {
 fn expect_good(ending: &Ending, text: &str) {
     assert!(ending.failures().is_empty(), "{:#?}\n{text}", ending.failures());
     assert_eq!(ending.finished(), 12, "{text}");
-    let timed_out = ending.outcomes().iter().filter(|outcome| **outcome == Some(Outcome::TimedOut)).count();
-    let drained = ending.outcomes().iter().filter(|outcome| **outcome == Some(Outcome::Drained)).count();
-    assert_eq!((drained, timed_out), (11, 1), "all are drained but the one with a deadline\n{text}");
+    let timed_out =
+        ending.outcomes().iter().filter(|outcome| **outcome == Some(Outcome::TimedOut)).count();
+    let drained =
+        ending.outcomes().iter().filter(|outcome| **outcome == Some(Outcome::Drained)).count();
+    assert_eq!(
+        (drained, timed_out),
+        (11, 1),
+        "all are drained but the one with a deadline\n{text}"
+    );
 }
 
 #[test]
@@ -48,7 +54,11 @@ fn kills_cost_time_and_nothing_else() {
 #[test]
 fn a_life_longer_than_the_story_is_no_kill() {
     let (ending, text) = tell(5, Some(seconds(7200)));
-    assert_eq!(ending.failures(), ["the controller was to be killed, and everything had ended before"], "{text}");
+    assert_eq!(
+        ending.failures(),
+        ["the controller was to be killed, and everything had ended before"],
+        "{text}"
+    );
 }
 
 /// The moment of the picture in README.md: some are done, and the controller was killed once.
@@ -57,7 +67,8 @@ const PICTURED: Duration = seconds(260);
 #[test]
 fn the_picture_of_the_readme_is_what_the_demo_shows() {
     let start = Timestamp::constant(1_767_603_600, 0);
-    let options = Options { seed: 1, speed: None, kill_every: Some(seconds(180)), serve: false, start };
+    let options =
+        Options { seed: 1, speed: None, kill_every: Some(seconds(180)), serve: false, start };
     let mut picture = Picture::new(PICTURED);
     run(&options, &mut picture).expect("a story");
     let drawn = picture.svg("cargo run --bin demo -- --kill-every 3m").expect("a frame");
@@ -66,7 +77,10 @@ fn the_picture_of_the_readme_is_what_the_demo_shows() {
         std::fs::write(&file, &drawn).expect("a written file");
     }
     let kept = std::fs::read_to_string(&file).expect("docs/demo.svg");
-    assert!(kept == drawn, "docs/demo.svg is old; ECS_DRAIN_WRITE=1 cargo test --test all demo draws it anew");
+    assert!(
+        kept == drawn,
+        "docs/demo.svg is old; ECS_DRAIN_WRITE=1 cargo test --test all demo draws it anew"
+    );
 }
 
 /// Whoever pastes them must not start the demo once more.

@@ -1,10 +1,13 @@
-//! Every operation of AWS is denied for good, one at a time: an alarm of the templates fires, and no instance is lost within an hour.
+//! Every operation of AWS is denied for good, one at a time: an alarm of the templates fires, and
+//! no instance is lost within an hour.
 //!
-//! An instance begins to wait half a minute before that, and another one every twenty minutes after that. What is only called at the start is
-//! denied from the start.
+//! An instance begins to wait half a minute before that, and another one every twenty minutes after
+//! that. What is only called at the start is denied from the start.
 
 use crate::endings::{BACK_FROM_THE_WARM_POOL, STANDALONE_STOPPED};
-use crate::harness::{Scenario, add_bus, config, environment, our_hook, seconds, set_up, virtual_time, wall};
+use crate::harness::{
+    Scenario, add_bus, config, environment, our_hook, seconds, set_up, virtual_time, wall,
+};
 use crate::operators::{drain, order_once};
 use crate::queue::queued;
 use crate::scenarios::{A, B, DEREGISTER, IP_AND_CLASSIC, PLAIN, cluster};
@@ -63,7 +66,9 @@ pub fn alarms() -> Vec<Alarm> {
         lines.contains(&"Type: AWS::CloudWatch::Alarm") && lines.contains(&"Namespace: ecs-drain")
     });
     let alarms = alarms.map(|(name, lines)| {
-        let value = |key: &str| lines.iter().find_map(|line| line.strip_prefix(&format!("{key}: "))).map(str::trim);
+        let value = |key: &str| {
+            lines.iter().find_map(|line| line.strip_prefix(&format!("{key}: "))).map(str::trim)
+        };
         let number = |key: &str| value(key).map(|value| value.parse::<f64>().unwrap());
         assert_eq!(number("Period"), Some(60.0), "{name}: a line of metrics comes each minute");
         let periods = number("EvaluationPeriods").unwrap() as usize;
@@ -83,13 +88,16 @@ pub fn alarms() -> Vec<Alarm> {
 impl Alarm {
     /// After which minute it fires. A minute without a line is one in which no process lived.
     pub fn fires(&self, minutes: &[Option<Value>]) -> Option<usize> {
-        let breaches = |line: &Option<Value>| match line.as_ref().and_then(|line| line[&self.metric].as_f64()) {
-            Some(value) if self.less => value < self.threshold,
-            Some(value) => value > self.threshold,
-            None => self.missing_is_breaching,
-        };
+        let breaches =
+            |line: &Option<Value>| match line.as_ref().and_then(|line| line[&self.metric].as_f64())
+            {
+                Some(value) if self.less => value < self.threshold,
+                Some(value) => value > self.threshold,
+                None => self.missing_is_breaching,
+            };
         let breaching: Vec<bool> = minutes.iter().map(breaches).collect();
-        let is_over = |window: &[bool]| window.iter().filter(|breaches| **breaches).count() >= self.points;
+        let is_over =
+            |window: &[bool]| window.iter().filter(|breaches| **breaches).count() >= self.points;
         breaching.windows(self.periods).position(is_over).map(|first| first + self.periods)
     }
 }
@@ -120,19 +128,34 @@ const LEFT_OUT: [(&str, &str, &str); 8] = [
     ("dynamodb", "Scan", "a person's `get --all` alone"),
     ("dynamodb", "DeleteItem", "on the way out: the lease runs out by itself"),
     ("sts", "AssumeRole", "a scope that is not reached: `reach`, and `scopes`"),
-    ("autoscaling", "DescribeAutoScalingInstances", "for an instance that no group shows any more: its drain waits"),
-    ("ecs", "DescribeServiceDeployments", "why a drain stands still: a cause of its own says that it was denied"),
-    ("ecs", "DescribeServiceRevisions", "for services whose load balancers were changed: their drains wait"),
+    (
+        "autoscaling",
+        "DescribeAutoScalingInstances",
+        "for an instance that no group shows any more: its drain waits",
+    ),
+    (
+        "ecs",
+        "DescribeServiceDeployments",
+        "why a drain stands still: a cause of its own says that it was denied",
+    ),
+    (
+        "ecs",
+        "DescribeServiceRevisions",
+        "for services whose load balancers were changed: their drains wait",
+    ),
 ];
 
-/// A task that has nowhere to go, in one of two clusters: why its drain stands still is looked into.
+/// A task that has nowhere to go, in one of two clusters: why its drain stands still is looked
+/// into.
 const STANDS_STILL: Scenario = Scenario {
     name: "stands-still",
     config: "[policy]\nstuck_after = \"3h\"\n",
     world: |cloud| {
         cluster(cloud, &[A, B]);
         cloud.add_cluster(&ClusterSpec::new("idle"));
-        cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(5)).percents(100, 100));
+        cloud.add_service(
+            &ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(5)).percents(100, 100),
+        );
     },
     ..PLAIN
 };
@@ -146,11 +169,15 @@ fn stories() -> Vec<Story> {
         of(DEREGISTER),
         of(STANDS_STILL),
         Story {
-            first: |simulator, _| Box::pin(async { assert!(simulator.with(|cloud| cloud.return_to_warm_pool(A))) }),
+            first: |simulator, _| {
+                Box::pin(async { assert!(simulator.with(|cloud| cloud.return_to_warm_pool(A))) })
+            },
             ..of(BACK_FROM_THE_WARM_POOL)
         },
         Story {
-            first: |simulator, store| Box::pin(order_once(simulator, store, drain(Then::Terminate))),
+            first: |simulator, store| {
+                Box::pin(order_once(simulator, store, drain(Then::Terminate)))
+            },
             ..of(Scenario {
                 world: |cloud| {
                     (PLAIN.world)(cloud);
@@ -186,13 +213,19 @@ fn play(story: &Story, denied: Option<(&str, Duration)>) -> Told {
     virtual_time(1, || async {
         let (simulator, store) = set_up(&story.scenario, 1).await;
         if let Some((operation, from)) = denied {
-            let rule = Rule::on(operation, Fault::AccessDenied).between(BEGIN + from, BEGIN + WATCHED);
+            let rule =
+                Rule::on(operation, Fault::AccessDenied).between(BEGIN + from, BEGIN + WATCHED);
             simulator.with(|cloud| cloud.faults.add(rule));
         }
         let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
         let metrics = environment.metrics.clone();
         let config = config(&story.scenario);
-        let life = ecs_drain::controller::run_with_ids(config, environment, Ids::seeded(7), std::future::pending());
+        let life = ecs_drain::controller::run_with_ids(
+            config,
+            environment,
+            Ids::seeded(7),
+            std::future::pending(),
+        );
         let mut life = pin!(life);
         let (mut lives, mut at_start) = (true, Calls::new());
         let mut minutes = Vec::new();
@@ -223,8 +256,13 @@ fn play(story: &Story, denied: Option<(&str, Duration)>) -> Told {
             minutes,
             at_start,
             calls: calls(&text),
-            denials: text.lines().filter(|line| line.contains("result=\"denied\"")).map(count).sum(),
-            violations: simulator.peek(|cloud| cloud.violations().iter().map(ToString::to_string).collect()),
+            denials: text
+                .lines()
+                .filter(|line| line.contains("result=\"denied\""))
+                .map(count)
+                .sum(),
+            violations: simulator
+                .peek(|cloud| cloud.violations().iter().map(ToString::to_string).collect()),
         }
     })
 }
@@ -237,8 +275,9 @@ fn count(line: &str) -> f64 {
 fn calls(text: &str) -> Calls {
     let mut calls = Calls::new();
     for line in text.lines().filter(|line| line.starts_with("ecs_drain_aws_calls_total{")) {
-        let label =
-            |name: &str| line.split_once(&format!("{name}=\"")).unwrap().1.split('"').next().unwrap().to_owned();
+        let label = |name: &str| {
+            line.split_once(&format!("{name}=\"")).unwrap().1.split('"').next().unwrap().to_owned()
+        };
         *calls.entry((label("service"), label("operation"))).or_default() += count(line);
     }
     calls
@@ -252,20 +291,24 @@ fn whatever_is_denied_for_good_an_alarm_fires_and_no_instance_is_lost_within_an_
     for story in stories() {
         let plain = play(&story, None);
         assert_eq!(plain.violations, [""; 0], "{}", story.scenario.name);
-        let early: Vec<_> = alarms.iter().filter(|alarm| alarm.fires(&plain.minutes).is_some()).collect();
+        let early: Vec<_> =
+            alarms.iter().filter(|alarm| alarm.fires(&plain.minutes).is_some()).collect();
         assert!(early.is_empty(), "nothing is wrong, and there are alarms: {early:?}");
         for (call, count) in plain.calls {
             if tried.contains_key(&call) {
                 continue;
             }
             let (service, operation) = &call;
-            let operation = if operation == "DeleteMessage" { "DeleteMessageBatch" } else { operation };
+            let operation =
+                if operation == "DeleteMessage" { "DeleteMessageBatch" } else { operation };
             let later = plain.at_start.get(&call) != Some(&count);
             let denied = |from| play(&story, Some((operation, from)));
             // What was read once may be known by then.
             let told = Some(denied(DENIED)).filter(|told| later && told.denials > 0.0);
             let told = told.unwrap_or_else(|| denied(Duration::ZERO));
-            let fired = alarms.iter().filter_map(|alarm| Some((alarm.fires(&told.minutes)?, alarm.name.as_str())));
+            let fired = alarms
+                .iter()
+                .filter_map(|alarm| Some((alarm.fires(&told.minutes)?, alarm.name.as_str())));
             let fired = fired.min();
             let row = format!("{service}:{operation}: {fired:?}, {:?}", told.violations);
             println!("{row}");
@@ -276,26 +319,36 @@ fn whatever_is_denied_for_good_an_alarm_fires_and_no_instance_is_lost_within_an_
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let left_out =
-        |call: &Call| LEFT_OUT.iter().any(|(service, name, _)| (*service, *name) == (call.service, call.operation));
-    let tried = |call: &Call| tried.contains_key(&(call.service.to_owned(), call.operation.to_owned()));
-    let not: Vec<_> = ALL.iter().filter(|call| tried(call) == left_out(call)).map(|call| call.iam_action).collect();
+    let left_out = |call: &Call| {
+        LEFT_OUT
+            .iter()
+            .any(|(service, name, _)| (*service, *name) == (call.service, call.operation))
+    };
+    let tried =
+        |call: &Call| tried.contains_key(&(call.service.to_owned(), call.operation.to_owned()));
+    let not: Vec<_> = ALL
+        .iter()
+        .filter(|call| tried(call) == left_out(call))
+        .map(|call| call.iam_action)
+        .collect();
     assert!(not.is_empty(), "neither tried nor left out, or both: {not:?}");
 }
 
 /// The groups cannot be listed for ten minutes.
 #[test]
 fn what_cannot_be_read_is_in_the_table_while_that_lasts() {
-    let ((during, afterwards), simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
-        tokio::time::sleep(seconds(60)).await;
-        let from = simulator.now();
-        let rule = Rule::on("DescribeAutoScalingGroups", Fault::AccessDenied).between(from, from + seconds(600));
-        simulator.with(|cloud| cloud.faults.add(rule));
-        tokio::time::sleep(seconds(500)).await;
-        let during = store.blind(wall(&simulator)).await.unwrap();
-        tokio::time::sleep(seconds(500)).await;
-        (during, store.blind(wall(&simulator)).await.unwrap())
-    });
+    let ((during, afterwards), simulator) =
+        while_running(&BUSY, async |simulator: Simulator, store| {
+            tokio::time::sleep(seconds(60)).await;
+            let from = simulator.now();
+            let rule = Rule::on("DescribeAutoScalingGroups", Fault::AccessDenied)
+                .between(from, from + seconds(600));
+            simulator.with(|cloud| cloud.faults.add(rule));
+            tokio::time::sleep(seconds(500)).await;
+            let during = store.blind(wall(&simulator)).await.unwrap();
+            tokio::time::sleep(seconds(500)).await;
+            (during, store.blind(wall(&simulator)).await.unwrap())
+        });
     let told: Vec<_> = during.iter().map(|spot| (spot.place.as_str(), spot.what)).collect();
     assert_eq!(told, [("account 123456789012, region us-east-1", What::Groups)]);
     assert!(during[0].error.contains("denied by IAM"), "{during:?}");
@@ -314,7 +367,9 @@ fn a_process_that_starts_while_the_groups_cannot_be_listed_holds_what_has_a_reco
         });
         simulator.with(BUSY.begin);
         run_for(&simulator, config(&BUSY), seconds(90)).await;
-        simulator.with(|cloud| cloud.faults.add(Rule::on("DescribeAutoScalingGroups", Fault::AccessDenied)));
+        simulator.with(|cloud| {
+            cloud.faults.add(Rule::on("DescribeAutoScalingGroups", Fault::AccessDenied))
+        });
         run_for(&simulator, config(&BUSY), seconds(600)).await;
         assert!(held(&simulator), "it is held");
         no_violation(&simulator);

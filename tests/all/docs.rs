@@ -1,5 +1,5 @@
-//! The pages that people read say what the program does: attributes, modules, phases, commands, configurations, links,
-//! and the edits of a record that the table's page allows.
+//! The pages that people read say what the program does: attributes, modules, phases, commands,
+//! configurations, links, and the edits of a record that the table's page allows.
 
 use crate::harness::{Scenario, config, environment, record, seconds, set_up, virtual_time};
 use crate::scenarios::{A, B, PLAIN, cluster};
@@ -13,8 +13,8 @@ use ecs_drain::cli::Cli;
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Answer, Ids, Lease, Store};
 use ecs_drain_state::{
-    ActionResult, Balancer, ContainerInstance, Intent, LastError, Mono, Note, Obligation, Order, Outcome, Phase,
-    Record, Request, Stage, Target, Then, What,
+    ActionResult, Balancer, ContainerInstance, Intent, LastError, Mono, Note, Obligation, Order,
+    Outcome, Phase, Record, Request, Stage, Target, Then, What,
 };
 use futures_util::future::{Either, select};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -34,7 +34,8 @@ fn page(name: &str) -> String {
 
 /// The part of a page under a heading, up to the next one of the same level or above.
 fn section<'p>(page: &'p str, heading: &str) -> &'p str {
-    let begin = page.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
+    let begin =
+        page.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
     let rest = &page[begin + heading.len() + 2..];
     let level = heading.split(' ').next().unwrap_or_default().len();
     let ends = (1..=level).filter_map(|level| rest.find(&format!("\n{} ", "#".repeat(level))));
@@ -47,7 +48,9 @@ fn pages() -> Vec<PathBuf> {
     for folder in [".", "docs", "docs/decisions"] {
         let entries = fs::read_dir(root().join(folder)).unwrap();
         let files = entries.map(|entry| Path::new(folder).join(entry.unwrap().file_name()));
-        pages.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+        pages.extend(
+            files.filter(|path| path.extension().is_some_and(|extension| extension == "md")),
+        );
     }
     pages.sort();
     pages
@@ -70,10 +73,14 @@ fn split(page: &str) -> (String, Vec<(String, String)>) {
     (text, blocks)
 }
 
-/// A heading as the end of a link: lower case, hyphens for spaces, nothing else that is no letter or digit.
+/// A heading as the end of a link: lower case, hyphens for spaces, nothing else that is no letter
+/// or digit.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim_start_matches('#').trim().to_lowercase();
-    kept.chars().filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-').collect::<String>().replace(' ', "-")
+    kept.chars()
+        .filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-')
+        .collect::<String>()
+        .replace(' ', "-")
 }
 
 #[test]
@@ -86,7 +93,8 @@ fn every_link_leads_somewhere() {
                 continue;
             }
             let (file, place) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            let target =
+                if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
             let found = root().join(&target).exists()
                 && (place.is_empty() || {
                     let (text, _) = split(&page(target.to_str().unwrap()));
@@ -165,7 +173,10 @@ fn every_page_is_in_the_index() {
     let index = page("docs/README.md");
     for entry in fs::read_dir(root().join("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        assert!(!name.ends_with(".md") || name == "README.md" || index.contains(&format!("({name})")), "{name}");
+        assert!(
+            !name.ends_with(".md") || name == "README.md" || index.contains(&format!("({name})")),
+            "{name}"
+        );
     }
 }
 
@@ -182,7 +193,8 @@ fn every_decision_is_listed() {
 #[test]
 fn the_words_of_the_log_that_the_page_quotes_are_written() {
     let page = fs::read_to_string(root().join("docs/operations.md")).unwrap();
-    let table = page.split("\n## What the log says\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let table =
+        page.split("\n## What the log says\n").nth(1).unwrap().split("\n## ").next().unwrap();
     let mut sources = Vec::new();
     for folder in ["src", "state/src"] {
         crate::arrows::files(&root().join(folder), &mut sources);
@@ -191,7 +203,9 @@ fn the_words_of_the_log_that_the_page_quotes_are_written() {
     // A text that goes on in the next line is one text.
     let text = text.replace("\\\n", "").split_whitespace().collect::<Vec<_>>().join(" ");
     let mut quoted = 0;
-    for row in table.lines().filter(|line| ["| ERROR", "| WARN", "| INFO"].iter().any(|level| line.starts_with(level)))
+    for row in table
+        .lines()
+        .filter(|line| ["| ERROR", "| WARN", "| INFO"].iter().any(|level| line.starts_with(level)))
     {
         let words = row.split('|').nth(2).unwrap();
         for words in words.split('`').skip(1).step_by(2) {
@@ -207,14 +221,17 @@ fn the_code_map_names_every_module() {
     let page = page("docs/internals.md");
     let map = section(&page, "## Code map");
     let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
-    let modules: Vec<_> = library.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let modules: Vec<_> =
+        library.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert!(modules.len() > 5, "{modules:?}");
     for module in modules {
-        let named = map.contains(&format!("`src/{module}/`")) || map.contains(&format!("`src/{module}.rs`"));
+        let named = map.contains(&format!("`src/{module}/`"))
+            || map.contains(&format!("`src/{module}.rs`"));
         assert!(named, "the code map leaves out src/{module}");
     }
     for named in map.split('`').filter(|word| word.contains('/') || word.ends_with(".rs")) {
-        let is_there = root().join(named).exists() || root().join("state/src/decide").join(named).exists();
+        let is_there =
+            root().join(named).exists() || root().join("state/src/decide").join(named).exists();
         assert!(is_there, "the code map names {named}, which is not there");
     }
 }
@@ -223,9 +240,13 @@ fn the_code_map_names_every_module() {
 fn the_concepts_have_every_phase_and_outcome() {
     let concepts = page("docs/concepts.md");
     let phases = section(&concepts, "## Phases");
-    let rows: Vec<&str> = phases.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let expected: Vec<&str> =
-        Phase::ALL.iter().map(|phase| phase.name()).chain(Outcome::ALL.iter().map(|outcome| outcome.name())).collect();
+    let rows: Vec<&str> =
+        phases.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let expected: Vec<&str> = Phase::ALL
+        .iter()
+        .map(|phase| phase.name())
+        .chain(Outcome::ALL.iter().map(|outcome| outcome.name()))
+        .collect();
     assert_eq!(rows, expected);
 }
 
@@ -235,9 +256,12 @@ fn the_tables_page_has_every_reason() {
     let code = fs::read_to_string(root().join("state/src/why.rs")).unwrap();
     let (_, names) = code.split_once("pub fn name(&self)").unwrap();
     let (names, _) = names.split_once("\n    }\n").unwrap();
-    let names: Vec<&str> = names.lines().filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\",")).collect();
+    let names: Vec<&str> =
+        names.lines().filter_map(|line| line.split_once("=> \"")?.1.strip_suffix("\",")).collect();
     let table = page("docs/table.md");
-    let rows = section(&table, "### Why").lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let rows = section(&table, "### Why")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
     assert_eq!(rows.collect::<Vec<_>>(), names);
 }
 
@@ -246,17 +270,26 @@ fn rows(part: &str) -> Vec<Vec<String>> {
     let lines: Vec<&str> = part.lines().collect();
     let is_rule = |line: &&str| line.starts_with("| ---");
     let heads = lines.iter().skip(1).map(is_rule).chain([false]);
-    let rows = lines.iter().zip(heads).filter(|(line, head)| line.starts_with("| ") && !head && !is_rule(line));
-    let cells = |row: &str| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
+    let rows = lines
+        .iter()
+        .zip(heads)
+        .filter(|(line, head)| line.starts_with("| ") && !head && !is_rule(line));
+    let cells =
+        |row: &str| row.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect();
     rows.map(|(row, _)| cells(row)).collect()
 }
 
 /// The file of a test that is named `module::function` on a page, and the function.
 fn place_of(test: &str) -> (PathBuf, &str) {
-    let (module, function) = test.rsplit_once("::").unwrap_or_else(|| panic!("{test} names no module"));
+    let (module, function) =
+        test.rsplit_once("::").unwrap_or_else(|| panic!("{test} names no module"));
     match module {
-        "budget" | "facts" | "drain" => return (root().join(format!("state/src/{module}/tests.rs")), function),
-        "beats" | "blind" | "searches" => return (root().join(format!("src/{module}.rs")), function),
+        "budget" | "facts" | "drain" => {
+            return (root().join(format!("state/src/{module}/tests.rs")), function);
+        }
+        "beats" | "blind" | "searches" => {
+            return (root().join(format!("src/{module}.rs")), function);
+        }
         "fleet" | "scope" => return (root().join(format!("src/{module}/tests.rs")), function),
         "model" => return (root().join("state/tests/model/main.rs"), function),
         _ => {}
@@ -275,7 +308,11 @@ fn place_of(test: &str) -> (PathBuf, &str) {
 /// The tests that a page names: words in code that are paths.
 fn tests_named(page: &str) -> BTreeSet<&str> {
     let words = page.split('`').skip(1).step_by(2);
-    words.filter(|word| word.contains("::") && !word.ends_with("::") && !word.contains(char::is_whitespace)).collect()
+    words
+        .filter(|word| {
+            word.contains("::") && !word.ends_with("::") && !word.contains(char::is_whitespace)
+        })
+        .collect()
 }
 
 /// Whether a file has this function, as a test.
@@ -284,7 +321,9 @@ fn has_test(file: &Path, function: &str) -> bool {
     let lines: Vec<&str> = code.lines().map(str::trim).collect();
     let is_test = |line: &str| line.starts_with("#[test]") || line.starts_with("#[tokio::test");
     let heads = [format!("fn {function}("), format!("async fn {function}(")];
-    lines.windows(2).any(|pair| is_test(pair[0]) && heads.iter().any(|head| pair[1].starts_with(head)))
+    lines
+        .windows(2)
+        .any(|pair| is_test(pair[0]) && heads.iter().any(|head| pair[1].starts_with(head)))
 }
 
 #[test]
@@ -319,9 +358,13 @@ fn every_story_of_behaviour_is_on_its_page() {
         let file = entry.unwrap().path();
         let code = fs::read_to_string(&file).unwrap();
         let lines: Vec<&str> = code.lines().collect();
-        let tests = lines.windows(2).filter(|pair| pair[0] == "#[test]").filter_map(|pair| pair[1].strip_prefix("fn "));
+        let tests = lines
+            .windows(2)
+            .filter(|pair| pair[0] == "#[test]")
+            .filter_map(|pair| pair[1].strip_prefix("fn "));
         for test in tests.filter_map(|rest| rest.split('(').next()) {
-            let name = format!("behaviour::{}::{test}", file.file_stem().unwrap().to_str().unwrap());
+            let name =
+                format!("behaviour::{}::{test}", file.file_stem().unwrap().to_str().unwrap());
             assert!(named.contains(name.as_str()), "docs/behaviour.md leaves out {name}");
         }
     }
@@ -333,10 +376,14 @@ fn every_complaint_about_peers_is_answered_by_a_row() {
     let complaints = rows(section(&page, "## What peers get wrong"));
     assert!(complaints.len() > 20, "{}", complaints.len());
     for complaint in complaints {
-        let (link, situation) = complaint[2].split_once("): ").unwrap_or_else(|| panic!("{complaint:?}"));
+        let (link, situation) =
+            complaint[2].split_once("): ").unwrap_or_else(|| panic!("{complaint:?}"));
         let heading = link.trim_start_matches('[').split(']').next().unwrap_or_default();
         let known = rows(section(&page, &format!("## {heading}")));
-        assert!(known.iter().any(|row| row[0] == situation), "no row \"{situation}\" under {heading}");
+        assert!(
+            known.iter().any(|row| row[0] == situation),
+            "no row \"{situation}\" under {heading}"
+        );
     }
 }
 
@@ -346,8 +393,14 @@ fn every_command_is_one_that_the_program_takes() {
     let mut tried = 0;
     for path in pages() {
         let (_, blocks) = split(&page(path.to_str().unwrap()));
-        for line in blocks.iter().filter(|(language, _)| language == "sh").flat_map(|(_, block)| block.lines()) {
-            let line = line.strip_prefix("cargo run -- ").map_or_else(|| line.to_owned(), |l| format!("ecs-drain {l}"));
+        for line in blocks
+            .iter()
+            .filter(|(language, _)| language == "sh")
+            .flat_map(|(_, block)| block.lines())
+        {
+            let line = line
+                .strip_prefix("cargo run -- ")
+                .map_or_else(|| line.to_owned(), |l| format!("ecs-drain {l}"));
             let line = line.split([';', '|', '>', '#']).next().unwrap_or_default();
             if line.starts_with("ecs-drain ") {
                 tried += 1;
@@ -364,7 +417,8 @@ fn every_command_is_one_that_the_program_takes() {
 fn shell_words(line: &str) -> Vec<String> {
     let parts: Vec<&str> = line.split('\'').collect();
     let plain = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let quoted = |(n, text): (usize, &&str)| if n % 2 == 1 { vec![(*text).to_owned()] } else { plain(text) };
+    let quoted =
+        |(n, text): (usize, &&str)| if n % 2 == 1 { vec![(*text).to_owned()] } else { plain(text) };
     parts.iter().enumerate().flat_map(quoted).collect()
 }
 
@@ -402,8 +456,11 @@ fn full(mut record: Record) -> Record {
         drained_for_seconds: 0,
         gone_for_seconds: 0,
     });
-    let balancers = [Balancer::TargetGroup("web".into()), Balancer::ClassicLoadBalancer("old".into())];
-    for (balancer, target) in balancers.into_iter().zip([Target::Ip("10.0.0.7".into()), Target::Instance(A.into())]) {
+    let balancers =
+        [Balancer::TargetGroup("web".into()), Balancer::ClassicLoadBalancer("old".into())];
+    for (balancer, target) in
+        balancers.into_iter().zip([Target::Ip("10.0.0.7".into()), Target::Instance(A.into())])
+    {
         let (delay_seconds, network, draining_since) = (Some(300), Some(false), Some(at));
         record.obligations.push(Obligation {
             delay_seconds,
@@ -418,17 +475,23 @@ fn full(mut record: Record) -> Record {
     let intent = Intent { result, outcome, reason: "all is gone".into(), at };
     record.stage = Stage::Completing { intent, refused_since: Some(at) };
     record.last_error = Some(LastError { at, what: "throttled".into() });
-    (record.orders.pause, record.orders.cancel, record.orders.force) = (Some(order()), Some(order()), Some(order()));
+    (record.orders.pause, record.orders.cancel, record.orders.force) =
+        (Some(order()), Some(order()), Some(order()));
     (record.termination_asked_at, record.retained_at) = (Some(at), Some(at));
     record.stopped_tasks = vec!["0a1b".into()];
     record.remember_request("0123".into());
-    record.shown.causes = vec![Note { name: "NoRoom".into(), text: "no other instance has room".into() }];
+    record.shown.causes =
+        vec![Note { name: "NoRoom".into(), text: "no other instance has room".into() }];
     record.shown.stuck_since = Some(at);
     record
 }
 
 fn order() -> Order {
-    Order { by: "Ada".into(), reason: Some("kernel".into()), at: "2026-01-05T09:00:00Z".parse().unwrap() }
+    Order {
+        by: "Ada".into(),
+        reason: Some("kernel".into()),
+        at: "2026-01-05T09:00:00Z".parse().unwrap(),
+    }
 }
 
 fn names(item: &HashMap<String, AttributeValue>, found: &mut BTreeSet<String>) {
@@ -448,15 +511,19 @@ fn nested(value: &AttributeValue, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Every name that stands in the table, fields of maps too: of a record that is unfinished, of one that is done, of a
-/// lease, of a request with its answer, and of a pause.
+/// Every name that stands in the table, fields of maps too: of a record that is unfinished, of one
+/// that is done, of a lease, of a request with its answer, and of a pause.
 #[test]
 fn every_attribute_is_on_the_tables_page() {
     let found = virtual_time(1, || async {
         let (simulator, store) = set_up(&LONG, 1).await;
         let unfinished = full(sample("i-1"));
         let done = Record {
-            stage: Stage::Done { outcome: Outcome::Drained, intent: None, expires_at: 1_800_000_000 },
+            stage: Stage::Done {
+                outcome: Outcome::Drained,
+                intent: None,
+                expires_at: 1_800_000_000,
+            },
             ..sample("i-2")
         };
         for record in [unfinished, done] {
@@ -468,15 +535,29 @@ fn every_attribute_is_on_the_tables_page() {
         let answer = Answer { text: "a drain begins".into(), refused: false, at: request.at };
         store.answer(&ecs_drain::store::requests::key(&request), &answer).await.unwrap();
         store.set_pause("*", Some(&order())).await.unwrap();
-        let items = person(&simulator).await.scan().table_name("drains").send().await.unwrap().items.unwrap();
+        let items = person(&simulator)
+            .await
+            .scan()
+            .table_name("drains")
+            .send()
+            .await
+            .unwrap()
+            .items
+            .unwrap();
         assert_eq!(items.len(), 5);
         let mut found = BTreeSet::new();
         items.iter().for_each(|item| names(item, &mut found));
         found
     });
-    assert!(found.contains("outcome") && found.contains("unfinished") && found.contains("lease_version"), "{found:?}");
+    assert!(
+        found.contains("outcome")
+            && found.contains("unfinished")
+            && found.contains("lease_version"),
+        "{found:?}"
+    );
     let table = page("docs/table.md");
-    let missing: Vec<_> = found.iter().filter(|name| !table.contains(&format!("`{name}`"))).collect();
+    let missing: Vec<_> =
+        found.iter().filter(|name| !table.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "docs/table.md leaves out {missing:?}");
 }
 
@@ -537,16 +618,25 @@ const LONG: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Edits the record of a drain that waits, as the table's page says, and answers the record a minute later.
-fn edited(scenario: &Scenario, expression: &str, values: fn(&Record) -> Vec<(&'static str, AttributeValue)>) -> Record {
+/// Edits the record of a drain that waits, as the table's page says, and answers the record a
+/// minute later.
+fn edited(
+    scenario: &Scenario,
+    expression: &str,
+    values: fn(&Record) -> Vec<(&'static str, AttributeValue)>,
+) -> Record {
     let text = page("docs/table.md");
     assert!(text.contains(expression), "docs/table.md does not say {expression}");
     virtual_time(1, || async {
         let (simulator, store) = set_up(scenario, 1).await;
         simulator.with(scenario.begin);
         let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
-        let life =
-            ecs_drain::controller::run_with_ids(config(scenario), environment, Ids::seeded(7), std::future::pending());
+        let life = ecs_drain::controller::run_with_ids(
+            config(scenario),
+            environment,
+            Ids::seeded(7),
+            std::future::pending(),
+        );
         let story = async {
             let waiting = until_waiting(&store).await;
             let key = waiting.key();
@@ -592,9 +682,12 @@ async fn until_waiting(store: &Store) -> Record {
 
 #[test]
 fn a_deadline_that_a_person_sets_is_obeyed() {
-    let scenario = Scenario { config: "[policy]\ndeadline = \"5h\"\nat_deadline = \"continue\"\n", ..LONG };
+    let scenario =
+        Scenario { config: "[policy]\ndeadline = \"5h\"\nat_deadline = \"continue\"\n", ..LONG };
     let expression = "SET deadline = :deadline, version = :next, unfinished = :unfinished";
-    let record = edited(&scenario, expression, |r| vec![(":deadline", AttributeValue::S(r.phase_since.to_string()))]);
+    let record = edited(&scenario, expression, |r| {
+        vec![(":deadline", AttributeValue::S(r.phase_since.to_string()))]
+    });
     assert_eq!(record.outcome(), Some(Outcome::TimedOut), "{}", record.shown.message);
 }
 
@@ -604,7 +697,9 @@ fn an_order_that_a_person_writes_is_carried_out() {
     let record = edited(&LONG, expression, |record| {
         let at = record.phase_since.to_string();
         let fields = [("by", "Ada"), ("reason", "it may be cut"), ("at", &at)];
-        let order = fields.into_iter().map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
+        let order = fields
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())));
         vec![(":force", AttributeValue::M(order.collect()))]
     });
     assert_eq!(record.outcome(), Some(Outcome::Forced), "{}", record.shown.message);

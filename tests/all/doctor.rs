@@ -1,7 +1,9 @@
-//! `ecs-drain doctor`: what it says of a world that works, and of each that does not. It is watched by the same checkers
-//! as a controller: it changes nothing.
+//! `ecs-drain doctor`: what it says of a world that works, and of each that does not. It is watched
+//! by the same checkers as a controller: it changes nothing.
 
-use crate::harness::{CONFIG, QUEUE, Scenario, add_queue, environment, group, seconds, set_up, store, virtual_time};
+use crate::harness::{
+    CONFIG, QUEUE, Scenario, add_queue, environment, group, seconds, set_up, store, virtual_time,
+};
 use crate::scenarios::{A, B, PLAIN, cluster};
 use aws_simulator::spec::{ClusterSpec, ServiceSpec};
 use aws_simulator::{Cloud, Fault, Feed, Rule, Simulator};
@@ -43,14 +45,16 @@ fn findings(sections: &[Section]) -> Vec<&Finding> {
 
 /// What is worse than a note.
 fn wrong(sections: &[Section]) -> Vec<String> {
-    let wrong = findings(sections).into_iter().filter(|finding| finding.verdict >= Verdict::Warning);
+    let wrong =
+        findings(sections).into_iter().filter(|finding| finding.verdict >= Verdict::Warning);
     wrong.map(|finding| finding.text.clone()).collect()
 }
 
 #[track_caller]
 fn says(sections: &[Section], verdict: Verdict, words: &str) -> Finding {
     let all = findings(sections);
-    let found = all.iter().find(|finding| finding.verdict == verdict && finding.text.contains(words));
+    let found =
+        all.iter().find(|finding| finding.verdict == verdict && finding.text.contains(words));
     (*found.unwrap_or_else(|| panic!("nothing says {words:?}: {all:#?}"))).clone()
 }
 
@@ -71,7 +75,10 @@ fn what_works_has_nothing_to_put_right_and_nothing_is_changed() {
             // Seen, and still there for whoever it is for.
             assert_eq!(cloud.messages(QUEUE).len(), 1);
         });
-        let session = ecs_drain::aws::connect(&crate::harness::somebody(&simulator), "us-east-1", None).await.unwrap();
+        let session =
+            ecs_drain::aws::connect(&crate::harness::somebody(&simulator), "us-east-1", None)
+                .await
+                .unwrap();
         let (active, _) = session.ecs.active_container_instances("web", 10).await.unwrap();
         assert_eq!(active.len(), 2, "both are ACTIVE");
     });
@@ -79,12 +86,15 @@ fn what_works_has_nothing_to_put_right_and_nothing_is_changed() {
 
 #[test]
 fn each_permission_that_is_missing_is_named() {
-    let allowed = policy(&subject(&config(EVERYTHING), Whom::Controller, "123456789012", "us-east-1", false));
-    let actions: Vec<&str> = allowed.statement.iter().flat_map(|statement| statement.action.clone()).collect();
+    let allowed =
+        policy(&subject(&config(EVERYTHING), Whom::Controller, "123456789012", "us-east-1", false));
+    let actions: Vec<&str> =
+        allowed.statement.iter().flat_map(|statement| statement.action.clone()).collect();
     assert!(actions.len() >= 35, "{actions:?}");
     for action in actions {
         let operation = match action.split_once(':').unwrap().1 {
-            // IAM has one action for both operations. (Source: Service Authorization Reference, SQS.)
+            // IAM has one action for both operations. (Source: Service Authorization Reference,
+            // SQS.)
             "DeleteMessage" => "DeleteMessageBatch",
             operation => operation,
         };
@@ -104,7 +114,10 @@ fn what_is_off_is_not_asked_for() {
     let sections = examined(works, "");
     assert_eq!(wrong(&sections), [""; 0]);
     for action in ["ecs:StopTask", "ecs:DeregisterContainerInstance", "sqs:ReceiveMessage"] {
-        assert!(!findings(&sections).iter().any(|finding| finding.text.contains(action)), "{action}");
+        assert!(
+            !findings(&sections).iter().any(|finding| finding.text.contains(action)),
+            "{action}"
+        );
     }
 }
 
@@ -126,9 +139,14 @@ fn denied(operations: &[&str], more: &str) -> Vec<Section> {
 fn a_termination_that_is_denied_is_no_failure_where_nothing_terminates() {
     let sections = denied(&["TerminateInstanceInAutoScalingGroup"], "");
     assert_eq!(wrong(&sections), [""; 0]);
-    let found = says(&sections, Verdict::Note, "not allowed: autoscaling:TerminateInstanceInAutoScalingGroup");
+    let found = says(
+        &sections,
+        Verdict::Note,
+        "not allowed: autoscaling:TerminateInstanceInAutoScalingGroup",
+    );
     assert!(found.text.contains("--then terminate"), "{}", found.text);
-    let sections = denied(&["TerminateInstanceInAutoScalingGroup"], "[policy]\nrebalance = \"terminate\"\n");
+    let sections =
+        denied(&["TerminateInstanceInAutoScalingGroup"], "[policy]\nrebalance = \"terminate\"\n");
     says(&sections, Verdict::Failure, "autoscaling:TerminateInstanceInAutoScalingGroup");
 }
 
@@ -157,7 +175,11 @@ fn what_a_dry_run_does_not_do_need_not_be_allowed() {
         examine(&dry, &environment(&simulator, "doctor", &Arc::new(AtomicI64::new(0)))).await
     });
     assert_eq!(wrong(&sections), [""; 0]);
-    says(&sections, Verdict::Note, "not allowed: ecs:StopTask; it is needed once it is no dry run any more");
+    says(
+        &sections,
+        Verdict::Note,
+        "not allowed: ecs:StopTask; it is needed once it is no dry run any more",
+    );
     says(&sections, Verdict::Note, "dynamodb:PutItem");
 }
 
@@ -193,7 +215,11 @@ fn groups_without_our_hook_are_named_and_fail_when_there_is_no_other() {
         "",
     );
     says(&sections, Verdict::Warning, "group bare: none of the configured hooks");
-    assert!(findings(&sections).iter().all(|finding| finding.verdict < Verdict::Failure), "{:#?}", findings(&sections));
+    assert!(
+        findings(&sections).iter().all(|finding| finding.verdict < Verdict::Failure),
+        "{:#?}",
+        findings(&sections)
+    );
 }
 
 #[test]

@@ -89,8 +89,8 @@ async fn order_the_end(simulator: &Simulator, store: &Store) {
     order_once(simulator, store, What::Force).await;
 }
 
-/// An operator deregisters it with force while a task runs: ECS calls the task stopped, and its container runs on for
-/// minutes.
+/// An operator deregisters it with force while a task runs: ECS calls the task stopped, and its
+/// container runs on for minutes.
 #[test]
 fn somebodys_forced_deregistration_leaves_the_containers_their_time() {
     let scenario = Scenario { world: |cloud| busy(cloud, seconds(250)), ..PLAIN };

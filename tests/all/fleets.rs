@@ -1,4 +1,5 @@
-//! Whole fleets from a seed, as many as fit into an ordinary run; `cargo run --bin simulation` plays more.
+//! Whole fleets from a seed, as many as fit into an ordinary run; `cargo run --bin simulation`
+//! plays more.
 
 // Most questions here are about one kind of happening or fault out of many.
 #![allow(clippy::wildcard_enum_match_arm)]
@@ -23,14 +24,26 @@ fn some_fleets() {
         println!("seed {seed}: {}", all.join("; "));
     }
     if let Some((seed, complaints)) = many.failed.first_key_value() {
-        panic!("{} fleets failed; seed {seed}, {}", many.failed.len(), story(*seed, &complaints[0]));
+        panic!(
+            "{} fleets failed; seed {seed}, {}",
+            many.failed.len(),
+            story(*seed, &complaints[0])
+        );
     }
-    assert!(many.mended.is_empty(), "no longer fail, and must leave expected-failures.txt: {:?}", many.mended);
+    assert!(
+        many.mended.is_empty(),
+        "no longer fail, and must leave expected-failures.txt: {:?}",
+        many.mended
+    );
     // Something was really drained, and really went wrong.
     for outcome in ["Drained", "Cancelled", "Forced"] {
         assert!(many.tally.outcomes.contains_key(outcome), "no drain ended as {outcome}");
     }
-    assert!(many.tally.lives as u64 > SOME && many.tally.faults.len() == KINDS.len(), "{:?}", many.tally.faults);
+    assert!(
+        many.tally.lives as u64 > SOME && many.tally.faults.len() == KINDS.len(),
+        "{:?}",
+        many.tally.faults
+    );
     let dry = dried_up(&many.tally.situations, SOME);
     assert!(
         dry.is_empty(),
@@ -53,15 +66,20 @@ fn a_seed_gives_the_same_log_twice() {
 
 fn first_difference(one: &str, other: &str) -> String {
     let lines = one.lines().zip(other.lines()).enumerate();
-    let different = lines.filter(|(_, (one, other))| one != other).map(|(n, (one, other))| (n, one, other)).next();
-    different.map_or("one is longer".to_owned(), |(n, one, other)| format!("line {n}:\n{one}\n{other}"))
+    let different = lines
+        .filter(|(_, (one, other))| one != other)
+        .map(|(n, (one, other))| (n, one, other))
+        .next();
+    different
+        .map_or("one is longer".to_owned(), |(n, one, other)| format!("line {n}:\n{one}\n{other}"))
 }
 
 /// Each kind of fault is somewhere in the plans: a generator that forgets one would go unnoticed.
 #[test]
 fn plans_hold_every_kind_of_fault_and_of_happening() {
     let plans: Vec<Plan> = (1..=200).map(plan).collect();
-    let strikes: Vec<Fault> = plans.iter().flat_map(|plan| plan.faults.iter().map(|strike| strike.fault)).collect();
+    let strikes: Vec<Fault> =
+        plans.iter().flat_map(|plan| plan.faults.iter().map(|strike| strike.fault)).collect();
     for kind in Fault::ALL {
         let same = |fault: &Fault| std::mem::discriminant(fault) == std::mem::discriminant(&kind);
         assert!(strikes.iter().any(same), "{kind}");
@@ -69,13 +87,19 @@ fn plans_hold_every_kind_of_fault_and_of_happening() {
     let mut happenings: Vec<String> = plans
         .iter()
         .flat_map(|plan| &plan.script)
-        .map(|(_, what)| format!("{what:?}").split([' ', '(']).next().unwrap_or_default().to_owned())
+        .map(|(_, what)| {
+            format!("{what:?}").split([' ', '(']).next().unwrap_or_default().to_owned()
+        })
         .collect();
     happenings.sort();
     happenings.dedup();
     assert_eq!(happenings.len(), 33, "{happenings:?}");
     for feature in Feature::ALL {
-        assert!((1..=1000).any(|seed| plan(seed).has(feature)), "no fleet of a thousand is {}", feature.name());
+        assert!(
+            (1..=1000).any(|seed| plan(seed).has(feature)),
+            "no fleet of a thousand is {}",
+            feature.name()
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! Runs the real controller against a simulated cloud in virtual time, kills it, starts it again, and reads the end.
+//! Runs the real controller against a simulated cloud in virtual time, kills it, starts it again,
+//! and reads the end.
 
 pub use ecs_drain_simulation::harness::*;
 
@@ -20,7 +21,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// Added to [`CONFIG`].
     pub config: &'static str,
-    /// Describes the world and what happens in it at its first moment; answers the instances that must be drained.
+    /// Describes the world and what happens in it at its first moment; answers the instances that
+    /// must be drained.
     pub world: fn(&mut Cloud),
     pub begin: fn(&mut Cloud),
     /// Each instance that must end, and how.
@@ -65,7 +67,8 @@ pub struct Ended {
 
 /// The world of a scenario, with its table, before the controller runs.
 pub async fn set_up(scenario: &Scenario, seed: u64) -> (Simulator, Store) {
-    let simulator = Simulator::new(SimulatorConfig { seed, ..SimulatorConfig::default() }).expect("a simulator");
+    let simulator = Simulator::new(SimulatorConfig { seed, ..SimulatorConfig::default() })
+        .expect("a simulator");
     simulator.set_up(|cloud| {
         cloud.checkers.our_hook(HOOK);
         (scenario.world)(cloud);
@@ -90,9 +93,13 @@ pub fn run(scenario: &Scenario, how: &Run, plan: impl FnOnce(&mut Cloud)) -> End
         });
         let up = Rc::new(Cell::new(0));
         let lives = Rc::new(Cell::new(0));
-        let replicas = (0..how.replicas).map(|n| replica(scenario, how, n, &simulator, &up, &lives));
+        let replicas =
+            (0..how.replicas).map(|n| replica(scenario, how, n, &simulator, &up, &lives));
         let all = Box::pin(join_all(replicas));
-        let goal = Box::pin(join(goal(scenario, &simulator, &store), (scenario.meanwhile)(&simulator, &store)));
+        let goal = Box::pin(join(
+            goal(scenario, &simulator, &store),
+            (scenario.meanwhile)(&simulator, &store),
+        ));
         let late = match futures_util::future::select(goal, all).await {
             futures_util::future::Either::Left(((late, ()), _)) => late,
             futures_util::future::Either::Right(_) => Some("every replica has ended".to_owned()),
@@ -120,12 +127,18 @@ async fn replica(
         up.set(up.get() + 1);
         simulator.with(|cloud| cloud.set_replicas_up(up.get()));
         let ids = Ids::seeded(how.seed ^ ((number as u64) << 32) ^ lives.get() as u64);
-        let life = run_with_ids(config(scenario), environment(simulator, &name, &skew), ids, std::future::pending());
+        let life = run_with_ids(
+            config(scenario),
+            environment(simulator, &name, &skew),
+            ids,
+            std::future::pending(),
+        );
         tokio::select! {
             biased;
             () = crash.notified() => {}
             ended = life => {
-                // A start can fail (the very first calls were struck): the service manager starts it again.
+                // A start can fail (the very first calls were struck): the service manager starts
+                // it again.
                 if let Err(error) = ended {
                     tracing::info!(%error, "the controller did not start");
                 }
@@ -137,7 +150,8 @@ async fn replica(
     }
 }
 
-/// Waits until every instance of the scenario has ended as it must; says what is missing when time is over.
+/// Waits until every instance of the scenario has ended as it must; says what is missing when time
+/// is over.
 ///
 /// The world is asked first, and the table seldom: reading it is what costs a test its time.
 async fn goal(scenario: &Scenario, simulator: &Simulator, store: &Store) -> Option<String> {
@@ -169,11 +183,19 @@ async fn missing(scenario: &Scenario, store: &Store) -> Option<String> {
     for (instance, outcome) in scenario.ends {
         match store.get(&key(instance)).await {
             Ok(Some(Read::Record(record)))
-                if record.outcome().is_some_and(|ended| ended == *outcome || scenario.or == Some(ended)) => {}
+                if record
+                    .outcome()
+                    .is_some_and(|ended| ended == *outcome || scenario.or == Some(ended)) => {}
             Ok(Some(Read::Record(record))) => {
-                return Some(format!("{instance} is {} ({})", record.phase(), record.shown.message));
+                return Some(format!(
+                    "{instance} is {} ({})",
+                    record.phase(),
+                    record.shown.message
+                ));
             }
-            Ok(Some(other)) => return Some(format!("{instance} has an unreadable record: {other:?}")),
+            Ok(Some(other)) => {
+                return Some(format!("{instance} has an unreadable record: {other:?}"));
+            }
             Ok(None) => return Some(format!("{instance} has no record")),
             Err(error) => return Some(error.to_string()),
         }
@@ -184,11 +206,15 @@ async fn missing(scenario: &Scenario, store: &Store) -> Option<String> {
 impl Ended {
     /// Everything that must be true at the end of any scenario; the text says what is not.
     pub fn complaint(&self) -> Option<String> {
-        let mut complaints: Vec<String> = self.late.iter().map(|l| format!("after {:?}: {l}", self.took)).collect();
+        let mut complaints: Vec<String> =
+            self.late.iter().map(|l| format!("after {:?}: {l}", self.took)).collect();
         self.simulator.peek(|cloud| {
             complaints.extend(cloud.violations_at_end().iter().map(ToString::to_string));
             // What was let go by order, or by a deadline that was configured, may lose something.
-            let losses = cloud.losses().iter().filter(|loss| !cloud.checkers.is_premature_allowed(&loss.instance));
+            let losses = cloud
+                .losses()
+                .iter()
+                .filter(|loss| !cloud.checkers.is_premature_allowed(&loss.instance));
             complaints.extend(losses.map(|loss| format!("lost: {loss:?}")));
         });
         if complaints.is_empty() { None } else { Some(complaints.join("\n")) }
@@ -206,8 +232,11 @@ impl Ended {
     pub fn calls(&self) -> String {
         let dull = ["lease/", "IndexName=unfinished", "DescribeAutoScalingGroups"];
         self.simulator.peek(|cloud| {
-            let ours = cloud.log.entries().iter().filter(|e| e.number.is_some()).map(ToString::to_string);
-            let lines: Vec<_> = ours.filter(|l| !dull.iter().any(|d| l.contains(d)) || !l.ends_with("200")).collect();
+            let ours =
+                cloud.log.entries().iter().filter(|e| e.number.is_some()).map(ToString::to_string);
+            let lines: Vec<_> = ours
+                .filter(|l| !dull.iter().any(|d| l.contains(d)) || !l.ends_with("200"))
+                .collect();
             let from = lines.len().saturating_sub(120);
             lines[from..].join("\n")
         })

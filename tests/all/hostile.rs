@@ -1,5 +1,6 @@
-//! Hostile input: what is promised of everything that others can write (queue messages, the table's items, the
-//! configuration, names), over seeds and thousands of changed seeds. The same promises are fuzzed: see `tests/fuzz`.
+//! Hostile input: what is promised of everything that others can write (queue messages, the table's
+//! items, the configuration, names), over seeds and thousands of changed seeds. The same promises
+//! are fuzzed: see `tests/fuzz`.
 
 #[path = "../fuzz/src/lib.rs"]
 mod promises;
@@ -7,7 +8,8 @@ mod promises;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// How many changed seeds of a kind the ordinary run tries. `ECS_DRAIN_INPUTS` says how many [`many_inputs`] tries.
+/// How many changed seeds of a kind the ordinary run tries. `ECS_DRAIN_INPUTS` says how many
+/// [`many_inputs`] tries.
 const INPUTS: usize = 2_000;
 
 type Promise = fn(&[u8]) -> bool;
@@ -23,9 +25,14 @@ const KINDS: [(&str, &str, Promise); 5] = [
 
 fn seeds(folder: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    files.iter().filter(|file| !file.ends_with("README.md")).map(|file| std::fs::read(file).unwrap()).collect()
+    files
+        .iter()
+        .filter(|file| !file.ends_with("README.md"))
+        .map(|file| std::fs::read(file).unwrap())
+        .collect()
 }
 
 /// Tries seeds and changed seeds; says how many were accepted, of how many.
@@ -36,7 +43,10 @@ fn try_all((kind, folder, promise): (&str, &str, Promise), inputs: usize) -> (us
     let mut check = |input: &[u8]| {
         let outcome = catch_unwind(AssertUnwindSafe(|| promise(input)));
         accepted += usize::from(outcome.unwrap_or_else(|_| {
-            panic!("{kind}: a promise is broken by this input: {}", String::from_utf8_lossy(input).escape_debug())
+            panic!(
+                "{kind}: a promise is broken by this input: {}",
+                String::from_utf8_lossy(input).escape_debug()
+            )
         }));
     };
     seeds.iter().for_each(|seed| check(seed));
@@ -57,7 +67,11 @@ fn nothing_that_others_write_breaks_a_promise() {
     for kind in KINDS {
         let (accepted, of) = try_all(kind, INPUTS);
         // Otherwise only one side of the promise is tried.
-        assert!(accepted * 50 > of && accepted < of, "{}: {accepted} of {of} were accepted", kind.0);
+        assert!(
+            accepted * 50 > of && accepted < of,
+            "{}: {accepted} of {of} were accepted",
+            kind.0
+        );
     }
 }
 

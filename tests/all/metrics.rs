@@ -27,10 +27,15 @@ fn numbers(
         });
         let environment = environment(&simulator, "replica-0", &Arc::new(AtomicI64::new(0)));
         let metrics = environment.metrics.clone();
-        let life =
-            ecs_drain::controller::run_with_ids(config(scenario), environment, Ids::seeded(7), std::future::pending());
+        let life = ecs_drain::controller::run_with_ids(
+            config(scenario),
+            environment,
+            Ids::seeded(7),
+            std::future::pending(),
+        );
         let story = async {
-            until(&simulator, "the end of the story", async || is_over(&simulator, &store).await).await;
+            until(&simulator, "the end of the story", async || is_over(&simulator, &store).await)
+                .await;
             tokio::time::sleep(seconds(20)).await;
         };
         if let Either::Right((ended, _)) = select(pin!(story), pin!(life)).await {
@@ -55,10 +60,16 @@ fn value(text: &str, sample: &str) -> f64 {
 #[test]
 fn a_drain_is_counted_from_its_beginning_to_its_end() {
     let (metrics, text, simulator) = numbers(&PLAIN, |_| {}, is_done);
-    assert_eq!(value(&text, "ecs_drain_drains_finished_total{cluster=\"web\",outcome=\"Drained\"}"), 1.0);
+    assert_eq!(
+        value(&text, "ecs_drain_drains_finished_total{cluster=\"web\",outcome=\"Drained\"}"),
+        1.0
+    );
     assert_eq!(value(&text, "ecs_drain_drain_duration_seconds_count{outcome=\"Drained\"}"), 1.0);
     for phase in ["Pending", "Deregistering", "Waiting", "Verifying", "Completing"] {
-        assert_eq!(value(&text, &format!("ecs_drain_phase_duration_seconds_count{{phase=\"{phase}\"}}")), 1.0);
+        assert_eq!(
+            value(&text, &format!("ecs_drain_phase_duration_seconds_count{{phase=\"{phase}\"}}")),
+            1.0
+        );
     }
     assert_eq!(value(&text, "ecs_drain_deadline_margin_seconds_count"), 1.0);
     assert!(value(&text, "ecs_drain_deadline_margin_seconds_sum") > 0.0);
@@ -90,10 +101,16 @@ fn what_does_not_move_shows_as_stuck_and_old() {
         },
         ..PLAIN
     };
-    let (_, text, _) =
-        numbers(&scenario, |_| {}, async |simulator, _| simulator.now() > aws_simulator::BEGIN + seconds(2000));
+    let (_, text, _) = numbers(
+        &scenario,
+        |_| {},
+        async |simulator, _| simulator.now() > aws_simulator::BEGIN + seconds(2000),
+    );
     let of = "account=\"123456789012\",region=\"us-east-1\"";
-    assert_eq!(value(&text, &format!("ecs_drain_drains{{{of},cluster=\"web\",phase=\"Waiting\"}}")), 1.0);
+    assert_eq!(
+        value(&text, &format!("ecs_drain_drains{{{of},cluster=\"web\",phase=\"Waiting\"}}")),
+        1.0
+    );
     assert_eq!(value(&text, &format!("ecs_drain_drains_stuck{{{of},cluster=\"web\"}}")), 1.0);
     assert_eq!(value(&text, &format!("ecs_drain_instances_waiting{{{of}}}")), 1.0);
     assert!(value(&text, &format!("ecs_drain_drains_oldest_seconds{{{of}}}")) > 300.0);
@@ -108,9 +125,11 @@ fn calls_that_fail_are_counted_by_what_was_wrong() {
         cloud.put_hook("web-group", crate::harness::our_hook(seconds(60)));
         cloud.faults.add(Rule::on("RecordLifecycleActionHeartbeat", Fault::AccessDenied));
     };
-    let (metrics, text, simulator) =
-        numbers(&scenario, plan, async |simulator, _| simulator.now() > aws_simulator::BEGIN + seconds(50));
-    let denied = "service=\"autoscaling\",operation=\"RecordLifecycleActionHeartbeat\",result=\"denied\"";
+    let (metrics, text, simulator) = numbers(&scenario, plan, async |simulator, _| {
+        simulator.now() > aws_simulator::BEGIN + seconds(50)
+    });
+    let denied =
+        "service=\"autoscaling\",operation=\"RecordLifecycleActionHeartbeat\",result=\"denied\"";
     assert!(value(&text, &format!("ecs_drain_aws_calls_total{{{denied}}}")) >= 1.0);
     assert!(value(&text, "ecs_drain_heartbeats_total{result=\"failed\"}") >= 1.0);
     // The queue does not exist.

@@ -1,5 +1,5 @@
-//! Further scenarios for the crash matrix: an ordinary run tells each of them once, a nightly one at every call with every
-//! fault (`cargo test --test all crash_matrix -- --include-ignored`).
+//! Further scenarios for the crash matrix: an ordinary run tells each of them once, a nightly one
+//! at every call with every fault (`cargo test --test all crash_matrix -- --include-ignored`).
 
 use crate::harness::{Run, Scenario, group, hook, our_hook, run, seconds, somebody};
 use crate::operators::{drain, order_once};
@@ -9,7 +9,9 @@ use crate::scenarios::{
 };
 use aws_sdk_ecs::types::ContainerInstanceStatus;
 use aws_simulator::elb::{TargetGroupKind, TargetType};
-use aws_simulator::spec::{ClusterSpec, DeploymentController, Network, ServiceSpec, StandaloneSpec};
+use aws_simulator::spec::{
+    ClusterSpec, DeploymentController, Network, ServiceSpec, StandaloneSpec,
+};
 use aws_simulator::{Cloud, Simulator};
 use ecs_drain::store::Store;
 use ecs_drain_state::request::What;
@@ -64,7 +66,8 @@ const REBALANCED: Scenario = Scenario {
 const NETWORK_SETTLES: Scenario = Scenario {
     name: "network-settles",
     world: |cloud| {
-        let mut targets = target_group("tcp", TargetGroupKind::Network, TargetType::Ip, seconds(20));
+        let mut targets =
+            target_group("tcp", TargetGroupKind::Network, TargetType::Ip, seconds(20));
         targets.settle_time = Some(seconds(90));
         cloud.add_target_group(targets);
         cluster(cloud, &[A, B]);
@@ -78,7 +81,8 @@ const NETWORK_SETTLES: Scenario = Scenario {
 const TASK_SET: Scenario = Scenario {
     name: "task-set",
     world: |cloud| {
-        let instances = target_group("web", TargetGroupKind::Application, TargetType::Instance, seconds(60));
+        let instances =
+            target_group("web", TargetGroupKind::Application, TargetType::Instance, seconds(60));
         cloud.add_target_group(instances);
         cluster(cloud, &[A, B]);
         cloud.add_service(&api(2).target_group("web").controller(DeploymentController::External));
@@ -90,7 +94,8 @@ const TASK_SET: Scenario = Scenario {
 const GROUPS_BALANCER: Scenario = Scenario {
     name: "groups-balancer",
     world: |cloud| {
-        let instances = target_group("group", TargetGroupKind::Application, TargetType::Instance, seconds(60));
+        let instances =
+            target_group("group", TargetGroupKind::Application, TargetType::Instance, seconds(60));
         let arn = cloud.add_target_group(instances);
         cloud.add_cluster(&ClusterSpec::new("web"));
         let mut spec = group("web-group", "web", &[A, B]);
@@ -119,7 +124,8 @@ const PROTECTED: Scenario = Scenario {
 const TWO_CLUSTERS: Scenario = Scenario {
     name: "two-clusters",
     world: |cloud| {
-        let instances = target_group("other", TargetGroupKind::Application, TargetType::Instance, seconds(30));
+        let instances =
+            target_group("other", TargetGroupKind::Application, TargetType::Instance, seconds(30));
         cloud.add_target_group(instances);
         cluster(cloud, &[A, B]);
         cloud.add_service(&api(2));
@@ -129,7 +135,11 @@ const TWO_CLUSTERS: Scenario = Scenario {
         cloud.add_group(rest);
         let now = cloud.now();
         cloud.world.ecs.register_instance(now, "other", A, 1024, 2048);
-        cloud.add_service(&ServiceSpec::replica("other", "api", 4).target_group("other").times(seconds(5), seconds(5)));
+        cloud.add_service(
+            &ServiceSpec::replica("other", "api", 4)
+                .target_group("other")
+                .times(seconds(5), seconds(5)),
+        );
     },
     ..PLAIN
 };
@@ -220,7 +230,8 @@ const ACTIVE_AGAIN: Scenario = Scenario {
 async fn make_active(simulator: &Simulator, store: &Store) {
     until(store, |record| record.phase() == Phase::Waiting).await;
     let ecs = aws_sdk_ecs::Client::new(&somebody(simulator).load(Some("us-east-1")).await);
-    let id = simulator.peek(|cloud| cloud.world.ecs.instances_of(A).map(|(_, i)| i.id.clone()).next().unwrap());
+    let id = simulator
+        .peek(|cloud| cloud.world.ecs.instances_of(A).map(|(_, i)| i.id.clone()).next().unwrap());
     let request = ecs.update_container_instances_state().cluster("web").container_instances(id);
     request.status(ContainerInstanceStatus::Active).send().await.unwrap();
 }
@@ -243,7 +254,9 @@ async fn drain_and_pool(simulator: &Simulator, store: &Store) {
     order_once(simulator, store, drain(Then::Keep)).await;
     until(store, |record| record.phase() != Phase::Pending).await;
     simulator.with(|cloud| assert!(cloud.return_to_warm_pool(A)));
-    while simulator.with(|cloud: &mut Cloud| cloud.lifecycle_state(A)).as_deref() != Some("Warmed:Stopped") {
+    while simulator.with(|cloud: &mut Cloud| cloud.lifecycle_state(A)).as_deref()
+        != Some("Warmed:Stopped")
+    {
         tokio::time::sleep(seconds(1)).await;
     }
     simulator.with(|cloud| assert!(cloud.return_from_warm_pool(A)));

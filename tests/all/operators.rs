@@ -1,12 +1,14 @@
-//! What operators ask for, as whole stories: drains that end in a termination or keep the instance, budgets, and orders
-//! that change a drain on its way.
+//! What operators ask for, as whole stories: drains that end in a termination or keep the instance,
+//! budgets, and orders that change a drain on its way.
 
 use crate::harness::{
-    CONFIG, Run, Scenario, config, our_completions, our_hook, record, request, run, seconds, set_up, virtual_time, wall,
+    CONFIG, Run, Scenario, config, our_completions, our_hook, record, request, run, seconds,
+    set_up, virtual_time, wall,
 };
 use crate::scenarios::{A, B, C, PLAIN, cluster, cluster_under};
 use crate::story::{
-    BUSY, beside, busy, held, no_violation, pause_nothing_known, run_for, until, until_phase, while_running,
+    BUSY, beside, busy, held, no_violation, pause_nothing_known, run_for, until, until_phase,
+    while_running,
 };
 use aws_simulator::spec::{ServiceSpec, StandaloneSpec};
 use aws_simulator::{Cloud, Simulator};
@@ -22,7 +24,8 @@ use std::time::Duration;
 
 const D: &str = "i-0000000000000000d";
 
-/// Three instances and a service that can move; nothing waits under a hook. Every instance may be drained by order.
+/// Three instances and a service that can move; nothing waits under a hook. Every instance may be
+/// drained by order.
 fn three(cloud: &mut Cloud) {
     cluster(cloud, &[A, B, C]);
     cloud.add_service(&ServiceSpec::replica("web", "api", 3).times(seconds(5), seconds(5)));
@@ -74,8 +77,8 @@ pub async fn order_once(simulator: &Simulator, store: &Store, what: What) {
     store.ask(&request).await.unwrap();
 }
 
-/// Drained by order, then terminated by its group, where the ecs-drain hook holds it: the drain takes the lifecycle
-/// action over.
+/// Drained by order, then terminated by its group, where the ecs-drain hook holds it: the drain
+/// takes the lifecycle action over.
 pub const TERMINATE: Scenario = Scenario {
     name: "operator-terminate",
     config: "[policy]\npoll = \"15s\"\n",
@@ -120,15 +123,21 @@ async fn drain_and_cancel(simulator: &Simulator, store: &Store) {
 }
 
 fn draining(simulator: &Simulator, instance: &str) -> bool {
-    simulator.with(|cloud| cloud.container_instance_status(instance).iter().any(|(_, status)| *status == "DRAINING"))
+    simulator.with(|cloud| {
+        cloud.container_instance_status(instance).iter().any(|(_, status)| *status == "DRAINING")
+    })
 }
 
-/// A finished record says nothing of the next wait: that is probed at once, not when the next heartbeat would be due.
+/// A finished record says nothing of the next wait: that is probed at once, not when the next
+/// heartbeat would be due.
 #[test]
 fn an_instance_that_stayed_drained_and_is_terminated_later_is_drained_anew_at_once() {
     let (begins_after, simulator) = while_running(&KEEP, async |simulator: Simulator, store| {
         let until = async |what: &str, is: fn(&Record) -> bool| {
-            until(&simulator, what, async || record(&store, A).await.is_some_and(|record| is(&record))).await;
+            until(&simulator, what, async || {
+                record(&store, A).await.is_some_and(|record| is(&record))
+            })
+            .await;
         };
         order_once(&simulator, &store, drain(Then::Keep)).await;
         until("it is drained", Record::is_done).await;
@@ -149,10 +158,19 @@ fn an_instance_is_drained_by_order_and_stays_drained() {
     let ended = run(&KEEP, &Run::default(), |_| {});
     ended.expect_good();
     let record = ended.record(A).unwrap();
-    assert_eq!((record.requested.as_ref().map(|o| o.by.as_str()), record.then), (Some("Ada"), Some(Then::Keep)));
+    assert_eq!(
+        (record.requested.as_ref().map(|o| o.by.as_str()), record.then),
+        (Some("Ada"), Some(Then::Keep))
+    );
     assert!(draining(&ended.simulator, A), "it stays DRAINING");
-    assert_eq!(ended.simulator.peek(|cloud| cloud.lifecycle_state(A)).as_deref(), Some("InService"));
-    assert_eq!(ended.count("TerminateInstanceInAutoScalingGroup") + ended.count("CompleteLifecycleAction"), 0);
+    assert_eq!(
+        ended.simulator.peek(|cloud| cloud.lifecycle_state(A)).as_deref(),
+        Some("InService")
+    );
+    assert_eq!(
+        ended.count("TerminateInstanceInAutoScalingGroup") + ended.count("CompleteLifecycleAction"),
+        0
+    );
 }
 
 #[test]
@@ -164,7 +182,11 @@ fn an_instance_is_drained_by_order_and_terminated_through_its_group_once() {
     assert!(record.lifecycle.is_some(), "the lifecycle action was taken over");
     ended.simulator.peek(|cloud| {
         assert_eq!(our_completions(cloud, A).len(), 1);
-        assert_eq!(cloud.instance_ids("web-group").iter().filter(|id| *id != A).count(), 2, "the group is smaller");
+        assert_eq!(
+            cloud.instance_ids("web-group").iter().filter(|id| *id != A).count(),
+            2,
+            "the group is smaller"
+        );
     });
 }
 
@@ -175,22 +197,38 @@ fn a_cancelled_drain_leaves_the_instance_active() {
     assert!(!draining(&ended.simulator, A));
 }
 
-/// The cancelled drain cannot be undone any more; the instance is held meanwhile, and let go once it is drained.
+/// The cancelled drain cannot be undone any more; the instance is held meanwhile, and let go once
+/// it is drained.
 #[test]
-fn an_instance_whose_drain_was_cancelled_a_moment_before_its_group_terminates_it_is_drained_under_the_hook() {
-    let ((cancelled, drained), simulator) = while_running(&KEEP, async |simulator: Simulator, store| {
-        let until = async |what: &str, is: fn(&Record) -> bool| {
-            until(&simulator, what, async || record(&store, A).await.is_some_and(|record| is(&record))).await;
-            record(&store, A).await.unwrap()
-        };
-        drain_and_cancel(&simulator, &store).await;
-        until("its DRAINING is being undone", |record| record.phase() == Phase::Returning).await;
-        simulator.with(|cloud| cloud.terminate(A, true).unwrap());
-        let cancelled = until("the cancelled drain has ended", Record::is_done).await;
-        (cancelled, until("it is drained under the hook", |record| record.generation == 2 && record.is_done()).await)
-    });
+fn an_instance_whose_drain_was_cancelled_a_moment_before_its_group_terminates_it_is_drained_under_the_hook()
+ {
+    let ((cancelled, drained), simulator) =
+        while_running(&KEEP, async |simulator: Simulator, store| {
+            let until = async |what: &str, is: fn(&Record) -> bool| {
+                until(&simulator, what, async || {
+                    record(&store, A).await.is_some_and(|record| is(&record))
+                })
+                .await;
+                record(&store, A).await.unwrap()
+            };
+            drain_and_cancel(&simulator, &store).await;
+            until("its DRAINING is being undone", |record| record.phase() == Phase::Returning)
+                .await;
+            simulator.with(|cloud| cloud.terminate(A, true).unwrap());
+            let cancelled = until("the cancelled drain has ended", Record::is_done).await;
+            (
+                cancelled,
+                until("it is drained under the hook", |record| {
+                    record.generation == 2 && record.is_done()
+                })
+                .await,
+            )
+        });
     let note = cancelled.history.last().map(|event| event.what.as_str());
-    assert_eq!((cancelled.outcome(), note), (Some(Outcome::Cancelled), Some("its group terminates it meanwhile")));
+    assert_eq!(
+        (cancelled.outcome(), note),
+        (Some(Outcome::Cancelled), Some("its group terminates it meanwhile"))
+    );
     assert_eq!((drained.outcome(), drained.lifecycle.is_some()), (Some(Outcome::Drained), true));
     assert_eq!(simulator.peek(|cloud| our_completions(cloud, A).len()), 1);
     no_violation(&simulator);
@@ -208,7 +246,10 @@ fn operators_drains_keep_to_the_budget_and_say_so() {
         let mut said = Vec::new();
         until(&simulator, "two are drained", async || {
             let now = simulator.with(|cloud| {
-                [A, B, C].iter().filter(|id| cloud.container_instance_status(id)[0].1 == "DRAINING").count()
+                [A, B, C]
+                    .iter()
+                    .filter(|id| cloud.container_instance_status(id)[0].1 == "DRAINING")
+                    .count()
             });
             let mut done = 0;
             for instance in [A, B, C] {
@@ -224,7 +265,11 @@ fn operators_drains_keep_to_the_budget_and_say_so() {
         })
         .await;
         assert!(most <= 1, "{most} went on at once");
-        assert!(said.iter().any(|m| m.contains("1 of at most 1 drains of its cluster run")), "{:?}", said.last());
+        assert!(
+            said.iter().any(|m| m.contains("1 of at most 1 drains of its cluster run")),
+            "{:?}",
+            said.last()
+        );
     });
 }
 
@@ -249,23 +294,28 @@ fn a_lifecycle_action_does_not_wait_for_an_operators_drain() {
 
 #[test]
 fn a_budget_can_be_a_share_of_the_cluster() {
-    let scenario = Scenario { config: "[policy]\nmax_concurrent = \"67%\"\npoll = \"15s\"\n", ..KEEP };
+    let scenario =
+        Scenario { config: "[policy]\nmax_concurrent = \"67%\"\npoll = \"15s\"\n", ..KEEP };
     while_running(&scenario, |simulator, store| async move {
         for instance in [A, B, C] {
-            simulator.with(|cloud| cloud.run_task(&StandaloneSpec::new("web", "job").on(instance)).unwrap());
+            simulator.with(|cloud| {
+                cloud.run_task(&StandaloneSpec::new("web", "job").on(instance)).unwrap()
+            });
             let request = request(&simulator, &store, instance, drain(Then::Keep)).await;
             store.ask(&request).await.unwrap();
         }
         tokio::time::sleep(seconds(120)).await;
         let mut waiting = 0;
         for instance in [A, B, C] {
-            waiting += usize::from(record(&store, instance).await.unwrap().phase() == Phase::Pending);
+            waiting +=
+                usize::from(record(&store, instance).await.unwrap().phase() == Phase::Pending);
         }
         assert_eq!(waiting, 1, "67 % of three is two");
     });
 }
 
-/// While a drain is paused ecs-drain sends heartbeats and nothing else: it does not complete even what is drained.
+/// While a drain is paused ecs-drain sends heartbeats and nothing else: it does not complete even
+/// what is drained.
 #[test]
 fn a_drain_that_is_paused_is_kept_waiting_and_goes_on_when_it_is_resumed() {
     let scenario = Scenario {
@@ -282,7 +332,10 @@ fn a_drain_that_is_paused_is_kept_waiting_and_goes_on_when_it_is_resumed() {
         tokio::time::sleep(seconds(1800)).await;
         assert!(held(&simulator), "held far beyond its hook's timeout");
         let record = record(&store, A).await.unwrap();
-        assert_eq!(record.orders.pause.map(|o| o.to_string()).as_deref(), Some("Ada (kernel update)"));
+        assert_eq!(
+            record.orders.pause.map(|o| o.to_string()).as_deref(),
+            Some("Ada (kernel update)")
+        );
         assert_eq!(record.shown.why, "Paused");
         ask(&simulator, &store, A, What::Resume).await;
         let done = until_phase(&simulator, &store, Phase::Done).await;
@@ -291,7 +344,8 @@ fn a_drain_that_is_paused_is_kept_waiting_and_goes_on_when_it_is_resumed() {
     no_violation(&simulator);
 }
 
-/// A plain scenario whose hook waits for a minute at a time, so that only heartbeats hold the instance for longer.
+/// A plain scenario whose hook waits for a minute at a time, so that only heartbeats hold the
+/// instance for longer.
 const BRIEF: Scenario = Scenario {
     name: "brief",
     world: |cloud| {
@@ -301,7 +355,8 @@ const BRIEF: Scenario = Scenario {
     ..PLAIN
 };
 
-/// A pause in an incident: the drain stops, heartbeats hold its instance, and it continues when resumed.
+/// A pause in an incident: the drain stops, heartbeats hold its instance, and it continues when
+/// resumed.
 #[test]
 fn everything_is_paused_and_goes_on() {
     let ((), simulator) = while_running(&BRIEF, |simulator, store| async move {
@@ -311,7 +366,11 @@ fn everything_is_paused_and_goes_on() {
         tokio::time::sleep(seconds(600)).await;
         assert!(held(&simulator));
         let record = record(&store, A).await.unwrap();
-        assert!(record.shown.message.contains("paused by Ada (incident 7)"), "{}", record.shown.message);
+        assert!(
+            record.shown.message.contains("paused by Ada (incident 7)"),
+            "{}",
+            record.shown.message
+        );
         store.set_pause("*", None).await.unwrap();
         let done = until_phase(&simulator, &store, Phase::Done).await;
         assert_eq!(done.outcome(), Some(Outcome::Drained));
@@ -355,7 +414,8 @@ fn a_drain_under_a_lifecycle_action_is_not_cancelled_and_the_answer_says_what_ca
 
 #[test]
 fn a_deadline_is_extended_and_cut_to_the_hooks_own_limit() {
-    let scenario = Scenario { config: "[policy]\ndeadline = \"5m\"\nat_deadline = \"continue\"\n", ..BUSY };
+    let scenario =
+        Scenario { config: "[policy]\ndeadline = \"5m\"\nat_deadline = \"continue\"\n", ..BUSY };
     let ((), simulator) = while_running(&scenario, |simulator, store| async move {
         let waiting = until_phase(&simulator, &store, Phase::Waiting).await;
         let until = waiting.deadline.unwrap() + SignedDuration::from_mins(10);
@@ -399,7 +459,9 @@ fn a_drain_is_forced_whatever_is_left() {
 fn retry_forgets_what_failed() {
     while_running(&PLAIN, |simulator, store| async move {
         use aws_simulator::{Fault, Rule};
-        simulator.with(|cloud| cloud.faults.add(Rule::on("UpdateContainerInstancesState", Fault::AccessDenied)));
+        simulator.with(|cloud| {
+            cloud.faults.add(Rule::on("UpdateContainerInstancesState", Fault::AccessDenied))
+        });
         until(&simulator, "it has failed", async || {
             record(&store, A).await.is_some_and(|record| record.last_error.is_some())
         })
@@ -409,18 +471,25 @@ fn retry_forgets_what_failed() {
         ask(&simulator, &store, A, What::Retry).await;
         tokio::time::sleep(seconds(10)).await;
         let record = record(&store, A).await.unwrap();
-        assert!(record.phase() > Phase::Deregistering, "{} {:?}", record.phase(), record.last_error);
+        assert!(
+            record.phase() > Phase::Deregistering,
+            "{} {:?}",
+            record.phase(),
+            record.last_error
+        );
         assert_eq!(record.last_error, None);
     });
 }
 
-/// A request that is older than fifteen minutes, is about a drain that there is not, or names no instance of a cluster.
+/// A request that is older than fifteen minutes, is about a drain that there is not, or names no
+/// instance of a cluster.
 #[test]
 fn requests_that_must_not_be_carried_out_are_refused() {
     let ((), simulator) = while_running(&KEEP, |simulator, store| async move {
         let old = request(&simulator, &store, A, drain(Then::Keep)).await;
         let old = Request { at: old.at - SignedDuration::from_mins(16), ..old };
-        let of_no_drain = Request { generation: 7, ..request(&simulator, &store, B, What::Pause).await };
+        let of_no_drain =
+            Request { generation: 7, ..request(&simulator, &store, B, What::Pause).await };
         let of_no_cluster = request(&simulator, &store, D, drain(Then::Keep)).await;
         let another = request(&simulator, &store, D, drain(Then::Keep)).await;
         let of_no_instance = Request { instance_id: "*".to_owned(), ..another };
@@ -431,7 +500,12 @@ fn requests_that_must_not_be_carried_out_are_refused() {
             (of_no_instance, ""),
         ] {
             let answer = send(&store, &request).await;
-            assert!(answer.refused && answer.text.contains(why), "{:?}: {}", request.what, answer.text);
+            assert!(
+                answer.refused && answer.text.contains(why),
+                "{:?}: {}",
+                request.what,
+                answer.text
+            );
         }
         assert!(store.all().await.unwrap().is_empty(), "no drain was opened");
     });
@@ -439,7 +513,8 @@ fn requests_that_must_not_be_carried_out_are_refused() {
     simulator.peek(|cloud| assert_eq!(cloud.log.count("UpdateContainerInstancesState"), 0));
 }
 
-/// Its termination puts it under the ecs-drain hook: it is held from the first moment, also while the table is away.
+/// Its termination puts it under the ecs-drain hook: it is held from the first moment, also while
+/// the table is away.
 #[test]
 fn an_instance_that_is_terminated_by_order_is_held_although_the_table_is_away() {
     let scenario = Scenario {
@@ -459,47 +534,61 @@ async fn terminate_and_lose_the_table(simulator: &Simulator, store: &Store) {
     while simulator.with(|cloud| cloud.lifecycle_state(A)).as_deref() == Some("InService") {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    simulator.with(|cloud| cloud.take_table_away(seconds(600), aws_simulator::dynamodb::Outage::Error));
+    simulator
+        .with(|cloud| cloud.take_table_away(seconds(600), aws_simulator::dynamodb::Outage::Error));
 }
 
-/// A request's author and reason are cut, and lose their control characters: anyone with write access to the table can
-/// put anything there.
+/// A request's author and reason are cut, and lose their control characters: anyone with write
+/// access to the table can put anything there.
 #[test]
 fn what_a_request_says_of_itself_is_plain_in_the_record() {
     while_running(&KEEP, |simulator, store| async move {
         let request = request(&simulator, &store, A, drain(Then::Keep)).await;
         let loud = format!("\u{1b}[31mAda\n{}", "a".repeat(100_000));
-        let answer = send(&store, &Request { by: loud.clone(), reason: Some(loud), ..request }).await;
+        let answer =
+            send(&store, &Request { by: loud.clone(), reason: Some(loud), ..request }).await;
         assert!(!answer.refused, "{}", answer.text);
         let record = record(&store, A).await.unwrap();
-        let texts = record.history.iter().map(|event| &event.what).chain([&record.requested.as_ref().unwrap().by]);
+        let texts = record.history.iter().map(|event| &event.what).chain([&record
+            .requested
+            .as_ref()
+            .unwrap()
+            .by]);
         for text in texts {
             assert!(text.len() < 2000 && !text.contains(|c: char| c.is_control()), "{text:?}");
         }
     });
 }
 
-/// ecs-drain does not touch an instance of a cluster that the configuration leaves out, even by an operator's request.
+/// ecs-drain does not touch an instance of a cluster that the configuration leaves out, even by an
+/// operator's request.
 #[test]
 fn a_cluster_that_is_not_configured_is_not_touched() {
     let scenario = Scenario { config: "clusters = [\"jobs\"]\n", ..KEEP };
     assert_eq!(config(&scenario).scopes.len(), 1);
     let ((), simulator) = while_running(&scenario, |simulator, store| async move {
         let answer = ask(&simulator, &store, A, drain(Then::Keep)).await;
-        assert!(answer.refused && answer.text.contains("which the configuration leaves out"), "{}", answer.text);
+        assert!(
+            answer.refused && answer.text.contains("which the configuration leaves out"),
+            "{}",
+            answer.text
+        );
         tokio::time::sleep(seconds(60)).await;
         assert!(store.all().await.unwrap().is_empty());
     });
     simulator.peek(|cloud| assert_eq!(cloud.log.count("UpdateContainerInstancesState"), 0));
 }
 
-/// A group that comes for the instance in the middle of an operator's drain: one drain, ended as a lifecycle action's.
+/// A group that comes for the instance in the middle of an operator's drain: one drain, ended as a
+/// lifecycle action's.
 #[test]
 fn a_scale_in_in_the_middle_of_an_operators_drain_is_taken_over() {
     let scenario = Scenario {
         world: |cloud| {
             three(cloud);
-            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(240))).unwrap();
+            cloud
+                .run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(240)))
+                .unwrap();
         },
         ..KEEP
     };
@@ -532,7 +621,8 @@ fn a_kept_instance_is_let_go_by_the_next_lifecycle_action() {
     no_violation(&simulator);
 }
 
-/// Two controllers share a table. The CLI refuses this itself, but a request can be written without the CLI.
+/// Two controllers share a table. The CLI refuses this itself, but a request can be written without
+/// the CLI.
 #[test]
 fn a_request_for_another_controllers_drain_is_refused_and_its_record_stays() {
     virtual_time(1, || async {
@@ -546,7 +636,11 @@ fn a_request_for_another_controllers_drain_is_refused_and_its_record_stays() {
         let asked = async {
             for what in [What::Pause, What::Force] {
                 let answer = ask(&simulator, &store, A, what).await;
-                assert!(answer.refused && answer.text.contains("controller \"theirs\""), "{}", answer.text);
+                assert!(
+                    answer.refused && answer.text.contains("controller \"theirs\""),
+                    "{}",
+                    answer.text
+                );
             }
             tokio::time::sleep(seconds(60)).await;
         };
@@ -562,14 +656,20 @@ fn a_request_that_fails_does_not_hold_up_those_after_it() {
     use aws_simulator::{Fault, Matcher, Rule};
     while_running(&BUSY, |simulator, store| async move {
         until_phase(&simulator, &store, Phase::Waiting).await;
-        let writes = Matcher::Predicate(Arc::new(|call| call.operation == "UpdateItem" && call.summary.contains(A)));
+        let writes = Matcher::Predicate(Arc::new(|call| {
+            call.operation == "UpdateItem" && call.summary.contains(A)
+        }));
         simulator.with(|cloud| cloud.faults.add(Rule::new(writes, Fault::AccessDenied)));
         order_once(&simulator, &store, What::Pause).await;
         // Requests are carried out in the order of their times.
         tokio::time::sleep(seconds(2)).await;
-        let second = tokio::time::timeout(seconds(60), ask(&simulator, &store, B, What::Pause)).await;
+        let second =
+            tokio::time::timeout(seconds(60), ask(&simulator, &store, B, What::Pause)).await;
         assert!(second.expect("it is answered").refused, "it is not being drained");
-        assert!(record(&store, A).await.unwrap().orders.pause.is_none(), "the first is not carried out yet");
+        assert!(
+            record(&store, A).await.unwrap().orders.pause.is_none(),
+            "the first is not carried out yet"
+        );
         simulator.with(|cloud| cloud.faults.clear());
         until(&simulator, "the first is carried out", async || {
             record(&store, A).await.is_some_and(|record| record.orders.pause.is_some())

@@ -1,9 +1,10 @@
-//! What nobody is ever allowed, whatever the configuration: the templates hold no more than [`SHAPES`], as
-//! `templates` sees to.
+//! What nobody is ever allowed, whatever the configuration: the templates hold no more than
+//! [`SHAPES`], as `templates` sees to.
 
 use ecs_drain::iam::SHAPES;
 
-/// Safety by what is not there: no load balancer is written, no group or hook is changed, and nothing is terminated but by an operator's order.
+/// Safety by what is not there: no load balancer is written, no group or hook is changed, and
+/// nothing is terminated but by an operator's order.
 #[test]
 fn nothing_else_can_be_touched() {
     for action in SHAPES.iter().flat_map(|shape| shape.calls).map(|call| call.iam_action) {
@@ -27,7 +28,10 @@ fn nothing_else_can_be_touched() {
                         .contains(&operation),
                 "{action} changes more than a container instance"
             ),
-            "sqs" => assert!(["ReceiveMessage", "DeleteMessage"].contains(&operation), "{action} does more than read"),
+            "sqs" => assert!(
+                ["ReceiveMessage", "DeleteMessage"].contains(&operation),
+                "{action} does more than read"
+            ),
             "dynamodb" | "sts" => {}
             other => panic!("a service that is not used: {other}"),
         }

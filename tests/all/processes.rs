@@ -1,5 +1,5 @@
-//! The real binary as a real process, in real time, against the simulated cloud on a socket: killed, stopped, doubled,
-//! and started wrongly.
+//! The real binary as a real process, in real time, against the simulated cloud on a socket:
+//! killed, stopped, doubled, and started wrongly.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -31,8 +31,9 @@ mod stories;
 
 use std::thread;
 
-/// Every story at once: they mostly sleep, and the test runner gives a test that sleeps one of as many places as there
-/// are processors. `ECS_DRAIN_TEST_STORY` leaves only those with this text in their names.
+/// Every story at once: they mostly sleep, and the test runner gives a test that sleeps one of as
+/// many places as there are processors. `ECS_DRAIN_TEST_STORY` leaves only those with this text in
+/// their names.
 #[test]
 fn processes_are_killed_and_stopped_and_every_drain_goes_on() {
     let only = std::env::var("ECS_DRAIN_TEST_STORY").unwrap_or_default();
@@ -40,8 +41,15 @@ fn processes_are_killed_and_stopped_and_every_drain_goes_on() {
     assert!(!chosen.is_empty(), "no story is called {only}");
     let running: Vec<_> = chosen
         .into_iter()
-        .map(|(name, story)| (name, thread::Builder::new().name((*name).to_owned()).spawn(story).unwrap()))
+        .map(|(name, story)| {
+            (name, thread::Builder::new().name((*name).to_owned()).spawn(story).unwrap())
+        })
         .collect();
-    let failed: Vec<_> = running.into_iter().filter_map(|(name, story)| story.join().err().map(|_| *name)).collect();
-    assert!(failed.is_empty(), "these stories failed, each for the reason above: {}", failed.join(", "));
+    let failed: Vec<_> =
+        running.into_iter().filter_map(|(name, story)| story.join().err().map(|_| *name)).collect();
+    assert!(
+        failed.is_empty(),
+        "these stories failed, each for the reason above: {}",
+        failed.join(", ")
+    );
 }

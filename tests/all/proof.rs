@@ -1,5 +1,5 @@
-//! What the proof that everything is gone must survive: registrations that outlive their tasks, a proof that breaks, a
-//! process that stood still.
+//! What the proof that everything is gone must survive: registrations that outlive their tasks, a
+//! proof that breaks, a process that stood still.
 
 use crate::harness::{Scenario, our_completions, record, seconds, set_up, somebody, virtual_time};
 use crate::scenarios::{A, B, INSTANCE_TARGETS, IP_AND_CLASSIC, PLAIN, cluster};
@@ -14,28 +14,37 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A registration that outlives its task: someone registered the instance by hand, or a task died before ECS could
-/// deregister it. Nothing runs on the instance any more, and it still gets traffic.
+/// A registration that outlives its task: someone registered the instance by hand, or a task died
+/// before ECS could deregister it. Nothing runs on the instance any more, and it still gets
+/// traffic.
 #[test]
 fn a_registration_that_outlives_its_task_is_waited_for() {
     let stray = || aws_simulator::elb::Target { id: A.to_owned(), port: 9999 };
-    let (done, simulator) = while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
-        simulator.with(|cloud| {
-            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
-            cloud.world.elb.register_target(now, &arn, stray());
+    let (done, simulator) =
+        while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
+            simulator.with(|cloud| {
+                let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
+                cloud.world.elb.register_target(now, &arn, stray());
+            });
+            until_phase(&simulator, &store, Phase::Verifying).await;
+            tokio::time::sleep(seconds(600)).await;
+            assert!(held(&simulator), "it still gets traffic");
+            let record = record(&store, A).await.unwrap();
+            assert_eq!(
+                (record.phase(), record.shown.why.as_str()),
+                (Phase::Verifying, "TargetsLeft")
+            );
+            assert!(
+                record.shown.message.contains("healthy on port 9999"),
+                "{}",
+                record.shown.message
+            );
+            simulator.with(|cloud| {
+                let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
+                cloud.world.elb.deregister_target(now, &arn, &stray());
+            });
+            until_phase(&simulator, &store, Phase::Done).await
         });
-        until_phase(&simulator, &store, Phase::Verifying).await;
-        tokio::time::sleep(seconds(600)).await;
-        assert!(held(&simulator), "it still gets traffic");
-        let record = record(&store, A).await.unwrap();
-        assert_eq!((record.phase(), record.shown.why.as_str()), (Phase::Verifying, "TargetsLeft"));
-        assert!(record.shown.message.contains("healthy on port 9999"), "{}", record.shown.message);
-        simulator.with(|cloud| {
-            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
-            cloud.world.elb.deregister_target(now, &arn, &stray());
-        });
-        until_phase(&simulator, &store, Phase::Done).await
-    });
     assert_eq!(done.outcome(), Some(Outcome::Drained));
     no_violation(&simulator);
 }
@@ -66,15 +75,23 @@ fn a_classic_load_balancer_is_waited_for_until_it_does_not_list_the_instance() {
     no_violation(&simulator);
 }
 
-/// Runs a controller until its drain is Verifying and it has just called `operation`, lets it stand still while
-/// `meanwhile` happens to the world, and lets it go on until the drain is done. Not polled: it stands still (SIGSTOP, a
-/// starved machine), and wakes up believing that it leads.
-async fn stands_still(operation: &str, meanwhile: impl AsyncFnOnce(&Simulator)) -> (Record, Simulator, SimTime) {
+/// Runs a controller until its drain is Verifying and it has just called `operation`, lets it stand
+/// still while `meanwhile` happens to the world, and lets it go on until the drain is done. Not
+/// polled: it stands still (SIGSTOP, a starved machine), and wakes up believing that it leads.
+async fn stands_still(
+    operation: &str,
+    meanwhile: impl AsyncFnOnce(&Simulator),
+) -> (Record, Simulator, SimTime) {
     let (simulator, store) = set_up(&INSTANCE_TARGETS, 1).await;
     simulator.with(INSTANCE_TARGETS.begin);
     let config = crate::harness::config(&INSTANCE_TARGETS);
     let replica = only_replica(&simulator);
-    let life = ecs_drain::controller::run_with_ids(config, replica, Ids::seeded(7), std::future::pending());
+    let life = ecs_drain::controller::run_with_ids(
+        config,
+        replica,
+        Ids::seeded(7),
+        std::future::pending(),
+    );
     let mut life = pin!(life);
     let just_called = pin!(async {
         until_phase(&simulator, &store, Phase::Verifying).await;
@@ -89,7 +106,9 @@ async fn stands_still(operation: &str, meanwhile: impl AsyncFnOnce(&Simulator)) 
     }
     meanwhile(&simulator).await;
     let woken = simulator.now();
-    let Either::Left((record, _)) = select(pin!(until_phase(&simulator, &store, Phase::Done)), life).await else {
+    let Either::Left((record, _)) =
+        select(pin!(until_phase(&simulator, &store, Phase::Done)), life).await
+    else {
         panic!("the controller has ended")
     };
     (record, simulator.clone(), woken)
@@ -108,72 +127,92 @@ fn a_process_that_stood_still_looks_again_before_it_lets_go() {
     });
 }
 
-/// The same in the middle of a look: what it read before and after does not belong together. Meanwhile the instance was
-/// `ACTIVE` for some minutes, and no list shows yet what was placed on it.
+/// The same in the middle of a look: what it read before and after does not belong together.
+/// Meanwhile the instance was `ACTIVE` for some minutes, and no list shows yet what was placed on
+/// it.
 #[test]
 fn a_process_that_stood_still_in_the_middle_of_a_look_looks_again() {
     virtual_time(1, || async {
         let active_meanwhile = async |simulator: &Simulator| {
             let late = Rule::on("ListTasks", Fault::Stale(seconds(60)));
-            let set = |status| simulator.with(|cloud| cloud.set_container_instance_state(A, status));
+            let set =
+                |status| simulator.with(|cloud| cloud.set_container_instance_state(A, status));
             simulator.with(|cloud| cloud.faults.add(late));
             set(InstanceStatus::Active);
             tokio::time::sleep(seconds(140)).await;
-            simulator
-                .with(|cloud| cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(300))).unwrap());
+            simulator.with(|cloud| {
+                cloud
+                    .run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(300)))
+                    .unwrap()
+            });
             set(InstanceStatus::Draining);
             tokio::time::sleep(seconds(5)).await;
         };
-        let (record, simulator, _) = stands_still("DescribeContainerInstances", active_meanwhile).await;
+        let (record, simulator, _) =
+            stands_still("DescribeContainerInstances", active_meanwhile).await;
         no_violation(&simulator);
         assert_eq!(record.outcome(), Some(Outcome::Drained));
     });
 }
 
-/// The search for a second registration belongs to one proof: when the proof breaks, the next one searches again.
+/// The search for a second registration belongs to one proof: when the proof breaks, the next one
+/// searches again.
 #[test]
 fn a_registration_during_a_broken_proof_is_found() {
     let stray = || aws_simulator::elb::Target { id: A.to_owned(), port: 9999 };
-    let (record, simulator) = while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
-        until_phase(&simulator, &store, Phase::Verifying).await;
-        // The search has run, and the second look has not.
-        tokio::time::sleep(seconds(8)).await;
-        simulator.with(|cloud| {
-            let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
-            cloud.world.elb.register_target(now, &arn, stray());
+    let (record, simulator) =
+        while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
+            until_phase(&simulator, &store, Phase::Verifying).await;
+            // The search has run, and the second look has not.
+            tokio::time::sleep(seconds(8)).await;
+            simulator.with(|cloud| {
+                let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
+                cloud.world.elb.register_target(now, &arn, stray());
+            });
+            tokio::time::sleep(seconds(120)).await;
+            simulator.with(|cloud| {
+                let now = cloud.now();
+                cloud.world.ecs.register_instance(now, "web", A, 1024, 2048);
+                cloud
+                    .run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(400)))
+                    .unwrap();
+                let arn = cloud.world.elb.arn_of("web").unwrap();
+                cloud.world.elb.deregister_target(now, &arn, &stray());
+            });
+            until_phase(&simulator, &store, Phase::Done).await
         });
-        tokio::time::sleep(seconds(120)).await;
-        simulator.with(|cloud| {
-            let now = cloud.now();
-            cloud.world.ecs.register_instance(now, "web", A, 1024, 2048);
-            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(400))).unwrap();
-            let arn = cloud.world.elb.arn_of("web").unwrap();
-            cloud.world.elb.deregister_target(now, &arn, &stray());
-        });
-        until_phase(&simulator, &store, Phase::Done).await
-    });
     no_violation(&simulator);
     assert_eq!(record.container_instances.len(), 2, "{record:#?}");
 }
 
-/// While Auto Scaling cannot be told, an agent that lost its state registers the instance once more, and it works again.
+/// While Auto Scaling cannot be told, an agent that lost its state registers the instance once
+/// more, and it works again.
 #[test]
 fn a_registration_while_auto_scaling_cannot_be_told_is_found() {
-    let (record, simulator) = while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
-        simulator.with(|cloud| cloud.faults.add(Rule::on("CompleteLifecycleAction", Fault::Http500)));
-        until_phase(&simulator, &store, Phase::Completing).await;
-        tokio::time::sleep(seconds(30)).await;
-        simulator.with(|cloud| {
-            let now = cloud.now();
-            cloud.world.ecs.register_instance(now, "web", A, 1024, 2048);
-            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(400))).unwrap();
+    let (record, simulator) =
+        while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
+            simulator.with(|cloud| {
+                cloud.faults.add(Rule::on("CompleteLifecycleAction", Fault::Http500))
+            });
+            until_phase(&simulator, &store, Phase::Completing).await;
+            tokio::time::sleep(seconds(30)).await;
+            simulator.with(|cloud| {
+                let now = cloud.now();
+                cloud.world.ecs.register_instance(now, "web", A, 1024, 2048);
+                cloud
+                    .run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(400)))
+                    .unwrap();
+            });
+            until_phase(&simulator, &store, Phase::Waiting).await;
+            simulator.with(|cloud| cloud.faults.clear());
+            until_phase(&simulator, &store, Phase::Done).await
         });
-        until_phase(&simulator, &store, Phase::Waiting).await;
-        simulator.with(|cloud| cloud.faults.clear());
-        until_phase(&simulator, &store, Phase::Done).await
-    });
     no_violation(&simulator);
-    assert_eq!((record.container_instances.len(), record.outcome()), (2, Some(Outcome::Drained)), "{record:#?}");
+    assert_eq!(
+        (record.container_instances.len(), record.outcome()),
+        (2, Some(Outcome::Drained)),
+        "{record:#?}"
+    );
 }
 
 /// A standalone task that takes four minutes to stop.
@@ -183,14 +222,16 @@ fn slow_job(cloud: &mut Cloud) -> String {
     cloud.run_task(&job).unwrap()
 }
 
-/// Every list of those tasks that ECS wants in this state is answered with the truth of a minute ago.
+/// Every list of those tasks that ECS wants in this state is answered with the truth of a minute
+/// ago.
 fn listed_late(desired: &'static str) -> Rule {
-    let of_desired = move |call: &CallInfo| call.operation == "ListTasks" && call.summary.contains(desired);
+    let of_desired =
+        move |call: &CallInfo| call.operation == "ListTasks" && call.summary.contains(desired);
     Rule::new(Matcher::Predicate(Arc::new(of_desired)), Fault::Stale(seconds(60)))
 }
 
-/// A task that is told to stop has left the list of those that run, and comes late to the list of those that stop: it was
-/// known before, and is followed by name.
+/// A task that is told to stop has left the list of those that run, and comes late to the list of
+/// those that stop: it was known before, and is followed by name.
 #[test]
 fn a_known_task_that_two_late_lists_overlook_is_waited_for() {
     let scenario = Scenario {

@@ -1,4 +1,5 @@
-//! Events through a queue, end to end: they make things happen sooner, and whatever is wrong with them does no harm.
+//! Events through a queue, end to end: they make things happen sooner, and whatever is wrong with
+//! them does no harm.
 
 mod foreign;
 mod warnings;
@@ -6,7 +7,8 @@ mod warnings;
 pub use warnings::{SPOT, warned};
 
 use crate::harness::{
-    CONFIG, Ended, QUEUE, Run, Scenario, add_bus, add_queue, record, run, seconds, set_up, virtual_time,
+    CONFIG, Ended, QUEUE, Run, Scenario, add_bus, add_queue, record, run, seconds, set_up,
+    virtual_time,
 };
 use crate::scenarios::{A, B, PLAIN, TWO_AT_ONCE, cluster};
 use crate::story::{busy, no_violation, run_for, until, until_phase, while_running};
@@ -20,7 +22,8 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Without events the groups are looked at as rarely as can be configured; the rest of a configuration follows.
+/// Without events the groups are looked at as rarely as can be configured; the rest of a
+/// configuration follows.
 macro_rules! polled {
     ($($more:literal)?) => {
         concat!("[poll]\ngroups = \"25s\"\n" $(, $more)?)
@@ -135,8 +138,10 @@ fn events_that_are_lost_doubled_late_or_out_of_order_change_no_drains_end() {
 fn noticed(scenario: &Scenario) -> Duration {
     let (late, simulator) = while_running(scenario, async |simulator: Simulator, store| {
         until_phase(&simulator, &store, Phase::Waiting).await;
-        until(&simulator, "the task ends", async || simulator.with(|cloud| cloud.containers_running(A).is_empty()))
-            .await;
+        until(&simulator, "the task ends", async || {
+            simulator.with(|cloud| cloud.containers_running(A).is_empty())
+        })
+        .await;
         let ended = simulator.now();
         until_phase(&simulator, &store, Phase::Verifying).await;
         simulator.now() - ended
@@ -147,8 +152,11 @@ fn noticed(scenario: &Scenario) -> Duration {
 
 #[test]
 fn the_end_of_a_task_is_noticed_within_seconds_although_drains_are_polled_once_a_minute() {
-    let polled =
-        Scenario { config: polled!("[policy]\npoll = \"1m\"\n"), world: |cloud| busy(cloud, seconds(100)), ..PLAIN };
+    let polled = Scenario {
+        config: polled!("[policy]\npoll = \"1m\"\n"),
+        world: |cloud| busy(cloud, seconds(100)),
+        ..PLAIN
+    };
     let queued = Scenario {
         config: queued!("[policy]\npoll = \"1m\"\n"),
         world: |cloud| {
@@ -184,7 +192,10 @@ impl Said {
     pub fn from_now_on() -> Said {
         let text = Arc::new(Mutex::new(Vec::new()));
         let page = Arc::clone(&text);
-        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || Page(Arc::clone(&page))).finish();
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || Page(Arc::clone(&page)))
+            .finish();
         Said { text, _until_dropped: tracing::subscriber::set_default(log) }
     }
 
@@ -267,7 +278,8 @@ fn a_dry_run_takes_no_messages() {
     });
 }
 
-/// Each of the tasks that leave sends several events; a look for every one would be a burst of calls.
+/// Each of the tasks that leave sends several events; a look for every one would be a burst of
+/// calls.
 #[test]
 fn an_instance_with_many_tasks_is_not_looked_at_for_each_of_their_events() {
     let scenario = Scenario {
@@ -282,7 +294,11 @@ fn an_instance_with_many_tasks_is_not_looked_at_for_each_of_their_events() {
     let ended = run(&scenario, &Run::default(), |_| {});
     ended.expect_good();
     let looks: Vec<Duration> = ended.simulator.peek(|cloud| {
-        let all = cloud.log.entries().iter().filter(|entry| entry.operation == "DescribeContainerInstances");
+        let all = cloud
+            .log
+            .entries()
+            .iter()
+            .filter(|entry| entry.operation == "DescribeContainerInstances");
         all.map(|entry| entry.at).collect()
     });
     let first = looks[0];

@@ -1,5 +1,6 @@
-//! The bench's quick scenarios: how far the controller reaches at AWS's published request rates, by calls, throttled
-//! calls, hooks and virtual times. `cargo run --profile bench-run --bin bench` plays all of them, and measures memory.
+//! The bench's quick scenarios: how far the controller reaches at AWS's published request rates, by
+//! calls, throttled calls, hooks and virtual times. `cargo run --profile bench-run --bin bench`
+//! plays all of them, and measures memory.
 
 use ecs_drain_bench::play::play;
 use ecs_drain_bench::report::report;
@@ -7,14 +8,16 @@ use ecs_drain_bench::scenario::Scenario;
 use ecs_drain_bench::table::scenarios;
 use std::collections::BTreeSet;
 
-/// Plays a scenario and compares the bounds that it misses with those that it is expected to miss: one that is reached
-/// must leave the list.
+/// Plays a scenario and compares the bounds that it misses with those that it is expected to miss:
+/// one that is reached must leave the list.
 fn misses_as_expected(scenario: &Scenario) {
     let figures = play(scenario, None, &|_, _| {}, |_| {});
     println!("{}", report(scenario, &figures));
-    let missed: BTreeSet<&str> = figures.misses(scenario).into_iter().map(|(name, _)| name).collect();
+    let missed: BTreeSet<&str> =
+        figures.misses(scenario).into_iter().map(|(name, _)| name).collect();
     // Memory is measured by the program alone.
-    let expected: BTreeSet<&str> = scenario.expected_misses.iter().copied().filter(|name| *name != "memory").collect();
+    let expected: BTreeSet<&str> =
+        scenario.expected_misses.iter().copied().filter(|name| *name != "memory").collect();
     assert_eq!(missed, expected, "missed, and expected to be missed: {}", scenario.name);
 }
 

@@ -7,7 +7,8 @@ use crate::queue::SPOT;
 use aws_simulator::autoscaling::How;
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{
-    ClassicSpec, ClusterSpec, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec, WarmPoolSpec,
+    ClassicSpec, ClusterSpec, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec,
+    TargetGroupSpec, WarmPoolSpec,
 };
 use aws_simulator::{Cloud, Fault, Rule};
 use ecs_drain_state::{Outcome, Phase};
@@ -37,7 +38,12 @@ pub fn cluster_with_warm_pool(cloud: &mut Cloud) {
 }
 
 /// A target group that its load balancer sends traffic to.
-pub fn target_group(name: &str, kind: TargetGroupKind, target_type: TargetType, delay: Duration) -> TargetGroupSpec {
+pub fn target_group(
+    name: &str,
+    kind: TargetGroupKind,
+    target_type: TargetType,
+    delay: Duration,
+) -> TargetGroupSpec {
     TargetGroupSpec {
         name: name.to_owned(),
         kind,
@@ -74,9 +80,18 @@ pub const INSTANCE_TARGETS: Scenario = Scenario {
     name: "instance-targets",
     config: "",
     world: |cloud| {
-        cloud.add_target_group(target_group("web", TargetGroupKind::Application, TargetType::Instance, seconds(40)));
+        cloud.add_target_group(target_group(
+            "web",
+            TargetGroupKind::Application,
+            TargetType::Instance,
+            seconds(40),
+        ));
         cluster(cloud, &[A, B]);
-        cloud.add_service(&ServiceSpec::replica("web", "api", 4).target_group("web").times(seconds(5), seconds(5)));
+        cloud.add_service(
+            &ServiceSpec::replica("web", "api", 4)
+                .target_group("web")
+                .times(seconds(5), seconds(5)),
+        );
     },
     begin: terminate_a,
     ends: &[(A, Outcome::Drained)],
@@ -90,11 +105,21 @@ pub const IP_AND_CLASSIC: Scenario = Scenario {
     name: "ip-and-classic",
     config: "",
     world: |cloud| {
-        cloud.add_target_group(target_group("tcp", TargetGroupKind::Network, TargetType::Ip, seconds(30)));
-        cloud.add_classic(ClassicSpec { name: "old".to_owned(), connection_draining: Some(seconds(30)) });
+        cloud.add_target_group(target_group(
+            "tcp",
+            TargetGroupKind::Network,
+            TargetType::Ip,
+            seconds(30),
+        ));
+        cloud.add_classic(ClassicSpec {
+            name: "old".to_owned(),
+            connection_draining: Some(seconds(30)),
+        });
         cluster(cloud, &[A, B]);
         let awsvpc = Network::Awsvpc { container_port: 8080 };
-        cloud.add_service(&ServiceSpec::replica("web", "tcp", 2).target_group("tcp").network(awsvpc));
+        cloud.add_service(
+            &ServiceSpec::replica("web", "tcp", 2).target_group("tcp").network(awsvpc),
+        );
         let fixed = Network::Bridge { container_port: 8080, host_port: 8080 };
         cloud.add_service(&ServiceSpec::replica("web", "old", 1).classic("old").network(fixed));
     },
@@ -146,9 +171,18 @@ pub const TWO_AT_ONCE: Scenario = Scenario {
     name: "two-at-once",
     config: "",
     world: |cloud| {
-        cloud.add_target_group(target_group("web", TargetGroupKind::Application, TargetType::Instance, seconds(30)));
+        cloud.add_target_group(target_group(
+            "web",
+            TargetGroupKind::Application,
+            TargetType::Instance,
+            seconds(30),
+        ));
         cluster(cloud, &[A, B, C]);
-        cloud.add_service(&ServiceSpec::replica("web", "api", 3).target_group("web").times(seconds(5), seconds(5)));
+        cloud.add_service(
+            &ServiceSpec::replica("web", "api", 3)
+                .target_group("web")
+                .times(seconds(5), seconds(5)),
+        );
     },
     begin: |cloud| {
         cloud.terminate(A, true).unwrap();
@@ -177,14 +211,24 @@ pub const NOT_IN_CLUSTER: Scenario = Scenario {
     meanwhile: nothing,
 };
 
-/// The older way: deregistered with force, which ECS answers by calling the tasks stopped while they run.
+/// The older way: deregistered with force, which ECS answers by calling the tasks stopped while
+/// they run.
 pub const DEREGISTER: Scenario = Scenario {
     name: "deregister",
     config: "[policy]\nstrategy = \"deregister\"\n",
     world: |cloud| {
-        cloud.add_target_group(target_group("web", TargetGroupKind::Application, TargetType::Instance, seconds(60)));
+        cloud.add_target_group(target_group(
+            "web",
+            TargetGroupKind::Application,
+            TargetType::Instance,
+            seconds(60),
+        ));
         cluster(cloud, &[A, B]);
-        cloud.add_service(&ServiceSpec::replica("web", "api", 2).target_group("web").times(seconds(5), seconds(5)));
+        cloud.add_service(
+            &ServiceSpec::replica("web", "api", 2)
+                .target_group("web")
+                .times(seconds(5), seconds(5)),
+        );
         cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(60))).unwrap();
     },
     begin: terminate_a,
@@ -246,7 +290,10 @@ fn ip_targets_and_classic_load_balancers_are_seen_gone() {
 #[test]
 fn a_daemon_does_not_hold_a_drain_up_and_a_standalone_task_does() {
     let ended = good(&DAEMON_AND_STANDALONE);
-    assert!(ended.at(A).unwrap() >= aws_simulator::BEGIN + seconds(120), "the standalone task was waited for");
+    assert!(
+        ended.at(A).unwrap() >= aws_simulator::BEGIN + seconds(120),
+        "the standalone task was waited for"
+    );
     assert_eq!(ended.count("StopTask"), 0);
 }
 
@@ -272,13 +319,16 @@ fn strategy_deregister_waits_for_the_longest_delay_because_ecs_calls_running_tas
     assert!(told.duration_since(deregistered).as_secs() >= 60, "{deregistered} to {told}");
 }
 
-/// ECS's counters leave such a task out, and so does the default listing; peers let its instance go.
+/// ECS's counters leave such a task out, and so does the default listing; peers let its instance
+/// go.
 #[test]
 fn a_task_that_takes_long_to_stop_is_waited_for_to_its_end() {
     let scenario = Scenario {
         world: |cloud| {
             cluster(cloud, &[A, B]);
-            cloud.add_service(&ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(240)));
+            cloud.add_service(
+                &ServiceSpec::replica("web", "api", 2).times(seconds(5), seconds(240)),
+            );
         },
         ..PLAIN
     };
@@ -309,7 +359,9 @@ fn heartbeats_hold_the_instance_beyond_its_hooks_timeout() {
     let scenario = Scenario {
         world: |cloud| {
             cluster_under(cloud, vec![our_hook(seconds(30))]);
-            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(600))).unwrap();
+            cloud
+                .run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(600)))
+                .unwrap();
         },
         within: seconds(1500),
         ..PLAIN
@@ -366,9 +418,13 @@ fn a_scope_with_a_role_works_in_the_roles_account() {
         let environment = crate::harness::environment(&simulator, "replica-0", &Default::default());
         let arn = "arn:aws:iam::210987654321:role/ecs-drain".to_owned();
         let role = ecs_drain::config::Role { arn, external_id: Some("shared".to_owned()) };
-        let session = ecs_drain::aws::connect(&environment, "us-east-1", Some(&role)).await.unwrap();
+        let session =
+            ecs_drain::aws::connect(&environment, "us-east-1", Some(&role)).await.unwrap();
         assert_eq!(session.account, "210987654321");
-        assert!(session.ecs.list_clusters().await.unwrap().is_empty(), "the clusters of our own account are not seen");
+        assert!(
+            session.ecs.list_clusters().await.unwrap().is_empty(),
+            "the clusters of our own account are not seen"
+        );
     });
 }
 

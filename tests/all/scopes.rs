@@ -1,6 +1,9 @@
-//! Several accounts and regions under one process: one that does not answer takes nothing from the others.
+//! Several accounts and regions under one process: one that does not answer takes nothing from the
+//! others.
 
-use crate::harness::{CONFIG, HOOK, Run, Scenario, our_completions, run, seconds, set_up, virtual_time};
+use crate::harness::{
+    CONFIG, HOOK, Run, Scenario, our_completions, run, seconds, set_up, virtual_time,
+};
 use crate::scenarios::{A, INSTANCE_TARGETS, PLAIN};
 use crate::story::{only_replica, until};
 use aws_simulator::{Cloud, Fault, Matcher, Rule};
@@ -37,8 +40,8 @@ fn a_region_that_does_not_answer_slows_no_other() {
     assert!(beside <= alone + seconds(10), "{beside:?} and not {alone:?}");
 }
 
-/// What has the same names in another region, from its cluster to the instance itself, is something else: it serves on while
-/// its namesake is drained, and is drained by itself.
+/// What has the same names in another region, from its cluster to the instance itself, is something
+/// else: it serves on while its namesake is drained, and is drained by itself.
 #[test]
 fn namesakes_in_two_regions_are_drained_each_by_itself() {
     virtual_time(1, || async {
@@ -49,21 +52,28 @@ fn namesakes_in_two_regions_are_drained_each_by_itself() {
             (INSTANCE_TARGETS.world)(cloud);
         });
         let text = format!("{CONFIG}[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\n");
-        let config = Config::parse(&text, "test.toml", &Given::default()).expect("a valid configuration");
+        let config =
+            Config::parse(&text, "test.toml", &Given::default()).expect("a valid configuration");
         let life = run_with_ids(config, only_replica(&simulator), Ids::seeded(7), pending());
         let story = async {
             for region in [&simulator, &far] {
-                assert_eq!(far.with(|cloud| cloud.container_instance_status(A)[0].1), "ACTIVE", "it serves on");
+                assert_eq!(
+                    far.with(|cloud| cloud.container_instance_status(A)[0].1),
+                    "ACTIVE",
+                    "it serves on"
+                );
                 region.with(INSTANCE_TARGETS.begin);
                 let let_go = async || region.with(|cloud| !our_completions(cloud, A).is_empty());
                 until(&simulator, "it is let go", let_go).await;
             }
             for region in [&simulator, &far] {
-                let wrong = region.with(|cloud| (cloud.violations_at_end(), cloud.losses().to_vec()));
+                let wrong =
+                    region.with(|cloud| (cloud.violations_at_end(), cloud.losses().to_vec()));
                 assert_eq!(wrong, (Vec::new(), Vec::new()));
             }
             let all = store.all().await.expect("the table answers");
-            let keys: Vec<&str> = all.iter().map(|(key, _)| key.as_str()).filter(|key| key.ends_with(A)).collect();
+            let keys: Vec<&str> =
+                all.iter().map(|(key, _)| key.as_str()).filter(|key| key.ends_with(A)).collect();
             assert_eq!(keys.len(), 2, "{keys:?}");
         };
         match select(pin!(story), pin!(life)).await {
@@ -73,8 +83,8 @@ fn namesakes_in_two_regions_are_drained_each_by_itself() {
     });
 }
 
-/// Told to stop while a call hangs that changes something, beside a region that does not answer, ecs-drain waits for
-/// `shutdown` and no longer, and releases its lease.
+/// Told to stop while a call hangs that changes something, beside a region that does not answer,
+/// ecs-drain waits for `shutdown` and no longer, and releases its lease.
 #[test]
 fn it_stops_in_time_whatever_hangs() {
     virtual_time(1, || async {
@@ -86,7 +96,8 @@ fn it_stops_in_time_whatever_hangs() {
         });
         // Less than the ten seconds after which ecs-drain gives the call up.
         let text = format!("shutdown = \"5s\"\n{CONFIG}{SILENT}");
-        let config = Config::parse(&text, "test.toml", &Given::default()).expect("a valid configuration");
+        let config =
+            Config::parse(&text, "test.toml", &Given::default()).expect("a valid configuration");
         let (stop, told) = tokio::sync::oneshot::channel();
         let life = run_with_ids(config, only_replica(&simulator), Ids::seeded(7), async {
             told.await.expect("it is told to stop");
@@ -108,17 +119,23 @@ fn it_stops_in_time_whatever_hangs() {
         life.await.expect("it ends well");
         let took = simulator.now() - at;
         assert!((seconds(5)..=seconds(8)).contains(&took), "{took:?}");
-        assert!(store.leader().await.expect("the table answers").is_none(), "its lease is released");
+        assert!(
+            store.leader().await.expect("the table answers").is_none(),
+            "its lease is released"
+        );
     });
 }
 
-/// Runs ecs-drain with this configuration; returns how it ends, or None if it still runs after ten minutes.
+/// Runs ecs-drain with this configuration; returns how it ends, or None if it still runs after ten
+/// minutes.
 fn ends(text: &str, plan: impl FnOnce(&mut Cloud)) -> Option<Result<(), RunError>> {
     virtual_time(1, || async {
         let (simulator, _) = set_up(&PLAIN, 1).await;
         simulator.with(plan);
-        let config = Config::parse(text, "test.toml", &Given::default()).expect("a valid configuration");
-        let life = run_with_ids(config, only_replica(&simulator), Ids::seeded(7), std::future::pending());
+        let config =
+            Config::parse(text, "test.toml", &Given::default()).expect("a valid configuration");
+        let life =
+            run_with_ids(config, only_replica(&simulator), Ids::seeded(7), std::future::pending());
         tokio::time::timeout(seconds(600), life).await.ok()
     })
 }
@@ -146,7 +163,9 @@ fn two_scopes_of_one_place_end_the_process_at_the_start() {
 fn scopes_that_are_all_denied_end_the_process_at_the_start() {
     let ended = ends(&format!("{CONFIG}{SILENT}"), |cloud| cloud.faults.add(no_identity()));
     match ended {
-        Some(Err(RunError::Scope { region, .. })) => assert_eq!(region, "us-east-1", "the first one"),
+        Some(Err(RunError::Scope { region, .. })) => {
+            assert_eq!(region, "us-east-1", "the first one")
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -12,15 +12,16 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType,
 };
 use aws_simulator::{Fault, Rule, Simulator, SimulatorConfig};
 use ecs_drain::aws::ErrorClass;
 use ecs_drain::store::{Ids, Lease, Read, Saved, Store, StoreError, TableOptions};
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{
-    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Mono, Note, Obligation, Order,
-    Origin, Outcome, Phase, Record, Stage, Strategy, Target, WaitKind,
+    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Mono, Note,
+    Obligation, Order, Origin, Outcome, Phase, Record, Stage, Strategy, Target, WaitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -102,7 +103,9 @@ fn record(instance: &str) -> Record {
     record.shown.message = "seen waiting".into();
     record.history = vec![Event { at: now, phase: Phase::Pending, what: "seen waiting".into() }];
     record.obligations = vec![Obligation {
-        balancer: Balancer::TargetGroup("arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/1".into()),
+        balancer: Balancer::TargetGroup(
+            "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/1".into(),
+        ),
         target: Target::Ip("10.0.0.7".into()),
         delay_seconds: Some(300),
         network: Some(true),
@@ -120,12 +123,17 @@ fn record(instance: &str) -> Record {
     let (result, outcome) = (ActionResult::Continue, Outcome::Drained);
     let intent = Intent { result, outcome, reason: "everything is gone".into(), at: now };
     record.stage = Stage::Completing { intent, refused_since: None };
-    record.last_error = Some(LastError { at: now, what: "ecs:ListTasks on cluster web: throttled".into() });
+    record.last_error =
+        Some(LastError { at: now, what: "ecs:ListTasks on cluster web: throttled".into() });
     record
 }
 
 fn order(by: &str) -> Order {
-    Order { by: by.into(), reason: Some("kernel update".into()), at: "2026-01-05T09:00:00.25Z".parse().unwrap() }
+    Order {
+        by: by.into(),
+        reason: Some("kernel update".into()),
+        at: "2026-01-05T09:00:00.25Z".parse().unwrap(),
+    }
 }
 
 fn saved(saved: Saved) -> Record {
@@ -154,10 +162,12 @@ async fn missing_and_misshapen_tables_are_told(sdk: &SdkConfig, run: &str) {
 
     let name = format!("{run}-other");
     let raw = Client::new(sdk);
-    let attribute = AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
+    let attribute =
+        AttributeDefinition::builder().attribute_name("id").attribute_type(ScalarAttributeType::S);
     let key = KeySchemaElement::builder().attribute_name("id").key_type(KeyType::Hash);
     let table = raw.create_table().table_name(&name).billing_mode(BillingMode::PayPerRequest);
-    let table = table.attribute_definitions(attribute.build().unwrap()).key_schema(key.build().unwrap());
+    let table =
+        table.attribute_definitions(attribute.build().unwrap()).key_schema(key.build().unwrap());
     table.send().await.unwrap();
     let other = Store::connect(sdk, &name, "main");
     let error = other.create_table(TableOptions::default()).await.unwrap_err();
@@ -172,13 +182,19 @@ async fn missing_and_misshapen_tables_are_told(sdk: &SdkConfig, run: &str) {
 
 impl Table {
     async fn item(&self, key: &str) -> BTreeMap<String, AttributeValue> {
-        let request = self.raw.get_item().table_name(self.store.table()).key("key", text(key)).consistent_read(true);
+        let request = self
+            .raw
+            .get_item()
+            .table_name(self.store.table())
+            .key("key", text(key))
+            .consistent_read(true);
         request.send().await.unwrap().item.unwrap_or_default().into_iter().collect()
     }
 
     async fn edit(&self, key: &str, name: &str, value: AttributeValue) {
         let edit = self.raw.update_item().table_name(self.store.table()).key("key", text(key));
-        let edit = edit.update_expression("SET #name = :value").expression_attribute_names("#name", name);
+        let edit =
+            edit.update_expression("SET #name = :value").expression_attribute_names("#name", name);
         edit.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
@@ -200,7 +216,10 @@ impl Table {
         // An id of its own, so that the item is the same in every run.
         let store = self.store.clone().with_ids(Ids::seeded(7));
         let first = saved(store.create(record("i-readable")).await.unwrap());
-        assert_eq!(first, Record { version: 1, write_id: first.write_id.clone(), ..record("i-readable") });
+        assert_eq!(
+            first,
+            Record { version: 1, write_id: first.write_id.clone(), ..record("i-readable") }
+        );
         assert_eq!(readable(store.get(&first.key()).await.unwrap()), first);
         assert_eq!(show(&self.item(&first.key()).await), READABLE);
         let second = saved(store.save(first.clone()).await.unwrap());
@@ -225,7 +244,13 @@ impl Table {
         assert_eq!(readable(self.store.get(&second.key()).await.unwrap()), second);
         // A deleted record is not brought back to life.
         let key = ("key", text(&second.key()));
-        self.raw.delete_item().table_name(self.store.table()).key(key.0, key.1).send().await.unwrap();
+        self.raw
+            .delete_item()
+            .table_name(self.store.table())
+            .key(key.0, key.1)
+            .send()
+            .await
+            .unwrap();
         let gone = second.key();
         assert_eq!(self.store.save(second).await.unwrap(), Saved::LostRace);
         assert_eq!(self.store.get(&gone).await.unwrap(), None);
@@ -233,7 +258,8 @@ impl Table {
 
     /// Two stores that draw the same ids write as one whose request was sent twice.
     async fn our_own_lost_response_is_known(&self) {
-        let again = || Store::connect(&self.sdk, self.store.table(), "main").with_ids(Ids::seeded(11));
+        let again =
+            || Store::connect(&self.sdk, self.store.table(), "main").with_ids(Ids::seeded(11));
         let (sent, repeated) = (again(), again());
         let first = saved(sent.create(record("i-lost")).await.unwrap());
         assert_eq!(saved(repeated.create(record("i-lost")).await.unwrap()), first);
@@ -252,7 +278,11 @@ impl Table {
         let item = self.item(&second.key()).await;
         assert_eq!(item.get("note"), Some(&text("ask Ada before Friday")));
         assert_eq!(item.get("message"), Some(&text("going on")));
-        assert_eq!((item.get("cluster"), item.get("deadline")), (None, None), "what the record has not is removed");
+        assert_eq!(
+            (item.get("cluster"), item.get("deadline")),
+            (None, None),
+            "what the record has not is removed"
+        );
         assert_eq!(readable(self.store.get(&second.key()).await.unwrap()), second);
     }
 
@@ -284,21 +314,30 @@ impl Table {
         let done = saved(self.store.save(second).await.unwrap());
         self.unfinished_becomes(&key, None).await;
         assert!(self.store.by_cluster("web").await.unwrap().contains(&key));
-        assert_eq!(self.item(&key).await.get("expires_at"), Some(&AttributeValue::N("1800000000".into())));
+        assert_eq!(
+            self.item(&key).await.get("expires_at"),
+            Some(&AttributeValue::N("1800000000".into()))
+        );
         assert_eq!(readable(self.store.get(&key).await.unwrap()), done);
     }
 
     async fn many_are_read_in_one_go(&self) {
         let mut keys = Vec::new();
         for n in 0..105 {
-            keys.push(saved(self.store.create(record(&format!("i-many-{n:03}"))).await.unwrap()).key());
+            keys.push(
+                saved(self.store.create(record(&format!("i-many-{n:03}"))).await.unwrap()).key(),
+            );
         }
         let mut asked = keys.clone();
         asked.push(keys[3].clone());
         asked.push("123456789012/us-east-1/i-unknown".into());
         let found = self.store.get_many(&asked).await.unwrap();
         assert_eq!(found.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), keys);
-        assert!(found.iter().all(|(key, read)| matches!(read, Read::Record(record) if record.key() == *key)));
+        assert!(
+            found
+                .iter()
+                .all(|(key, read)| matches!(read, Read::Record(record) if record.key() == *key))
+        );
         assert_eq!(self.store.get_many(&[]).await.unwrap(), []);
     }
 
@@ -347,7 +386,10 @@ impl Table {
         // Silent for a full duration of b's clock.
         assert!(b.renew_or_take(at(1021)).await.unwrap().held);
         let view = a.renew_or_take(at(6)).await.unwrap();
-        assert_eq!((view.held, view.until, view.holder.as_deref()), (false, None, Some(b.holder())));
+        assert_eq!(
+            (view.held, view.until, view.holder.as_deref()),
+            (false, None, Some(b.holder()))
+        );
         // Handed over: no wait.
         a.release().await.unwrap();
         assert!(b.renew_or_take(at(1024)).await.unwrap().held, "another's release changes nothing");
@@ -359,16 +401,27 @@ impl Table {
 
     async fn a_lease_that_was_tampered_with_is_taken(&self) {
         let at = |seconds| Mono::at(Duration::from_secs(seconds));
-        let item = HashMap::from([("key".to_owned(), text("lease/tampered")), ("holder".to_owned(), text("nobody"))]);
-        self.raw.put_item().table_name(self.store.table()).set_item(Some(item)).send().await.unwrap();
+        let item = HashMap::from([
+            ("key".to_owned(), text("lease/tampered")),
+            ("holder".to_owned(), text("nobody")),
+        ]);
+        self.raw
+            .put_item()
+            .table_name(self.store.table())
+            .set_item(Some(item))
+            .send()
+            .await
+            .unwrap();
         self.edit("lease/tampered", "lease_version", AttributeValue::N("1".into())).await;
-        let mut lease = Lease::named(&Store::connect(&self.sdk, self.store.table(), "tampered"), "a");
+        let mut lease =
+            Lease::named(&Store::connect(&self.sdk, self.store.table(), "tampered"), "a");
         assert!(!lease.renew_or_take(at(0)).await.unwrap().held, "somebody may be behind it");
         assert!(lease.renew_or_take(at(11)).await.unwrap().held);
     }
 }
 
-const DONE: Stage = Stage::Done { outcome: Outcome::Drained, intent: None, expires_at: 1_800_000_000 };
+const DONE: Stage =
+    Stage::Done { outcome: Outcome::Drained, intent: None, expires_at: 1_800_000_000 };
 
 /// An item as the console shows it: name, type, value.
 fn show(item: &BTreeMap<String, AttributeValue>) -> String {
@@ -386,8 +439,10 @@ fn show_value(value: &AttributeValue) -> String {
         }
         AttributeValue::M(fields) => {
             let fields: BTreeMap<_, _> = fields.iter().collect();
-            let fields: Vec<_> =
-                fields.into_iter().map(|(name, value)| format!("{name}: {}", show_value(value))).collect();
+            let fields: Vec<_> = fields
+                .into_iter()
+                .map(|(name, value)| format!("{name}: {}", show_value(value)))
+                .collect();
             format!("{{{}}}", fields.join(", "))
         }
         other => format!("{other:?}"),
@@ -438,10 +493,16 @@ write_id: "c5fc598e707e7291"
 
 /// A configuration that obeys nothing of this machine's environment.
 async fn simulated(simulator: &Simulator) -> SdkConfig {
+    let loader = aws_config::defaults(BehaviorVersion::latest())
+        .empty_test_environment()
+        .region(Region::new("us-east-1"));
     let loader =
-        aws_config::defaults(BehaviorVersion::latest()).empty_test_environment().region(Region::new("us-east-1"));
-    let loader = loader.credentials_provider(Credentials::for_tests()).retry_config(RetryConfig::standard());
-    loader.http_client(simulator.http_client("test")).time_source(simulator.time_source(0)).load().await
+        loader.credentials_provider(Credentials::for_tests()).retry_config(RetryConfig::standard());
+    loader
+        .http_client(simulator.http_client("test"))
+        .time_source(simulator.time_source(0))
+        .load()
+        .await
 }
 
 fn simulator() -> Simulator {
@@ -479,7 +540,10 @@ async fn a_write_whose_answer_was_lost_is_known_as_our_own() {
     let second = saved(store.save(first).await.unwrap());
     assert_eq!(readable(store.get(&second.key()).await.unwrap()), second);
     assert_eq!(second.version, 2);
-    assert_eq!(simulator.with(|cloud| (cloud.log.count("PutItem"), cloud.log.count("UpdateItem"))), (2, 2));
+    assert_eq!(
+        simulator.with(|cloud| (cloud.log.count("PutItem"), cloud.log.count("UpdateItem"))),
+        (2, 2)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -507,9 +571,14 @@ async fn a_table_that_hangs_is_given_up_in_time() {
     assert!(lease.renew_or_take(Mono::START).await.unwrap().held);
     simulator.with(|cloud| cloud.faults.add(Rule::on("UpdateItem", Fault::Hang)));
     let begun = tokio::time::Instant::now();
-    assert!(lease.renew_or_take(Mono::at(Duration::from_secs(3))).await.unwrap_err().is_transient());
+    assert!(
+        lease.renew_or_take(Mono::at(Duration::from_secs(3))).await.unwrap_err().is_transient()
+    );
     assert!(begun.elapsed() < ecs_drain::store::lease::RENEW_EVERY, "{:?}", begun.elapsed());
-    assert!(lease.is_held(Mono::at(Duration::from_secs(7))) && !lease.is_held(Mono::at(Duration::from_secs(9))));
+    assert!(
+        lease.is_held(Mono::at(Duration::from_secs(7)))
+            && !lease.is_held(Mono::at(Duration::from_secs(9)))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,8 @@
 //! Stories: one replica runs while things happen to it, to its instance, or to its record.
 
-use crate::harness::{Scenario, environment, our_completions, record, seconds, set_up, somebody, virtual_time};
+use crate::harness::{
+    Scenario, environment, our_completions, record, seconds, set_up, somebody, virtual_time,
+};
 use crate::scenarios::{A, B, PLAIN, cluster};
 use aws_simulator::spec::StandaloneSpec;
 use aws_simulator::{Cloud, Simulator};
@@ -22,8 +24,12 @@ pub fn busy(cloud: &mut Cloud, busy_for: Duration) {
     cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(busy_for)).unwrap();
 }
 
-pub const BUSY: Scenario =
-    Scenario { name: "busy", world: |cloud| busy(cloud, seconds(300)), within: seconds(1800), ..PLAIN };
+pub const BUSY: Scenario = Scenario {
+    name: "busy",
+    world: |cloud| busy(cloud, seconds(300)),
+    within: seconds(1800),
+    ..PLAIN
+};
 
 /// Runs one replica while `story` happens to it; the story's end is the end.
 pub fn while_running<F: Future>(
@@ -42,7 +48,8 @@ pub fn while_running<F: Future>(
 
 /// Runs one replica with this configuration beside a story; the story's end is the end.
 pub async fn beside<T>(simulator: &Simulator, config: Config, story: impl Future<Output = T>) -> T {
-    let life = run_with_ids(config, only_replica(simulator), Ids::seeded(7), std::future::pending());
+    let life =
+        run_with_ids(config, only_replica(simulator), Ids::seeded(7), std::future::pending());
     match select(pin!(story), pin!(life)).await {
         Either::Left((output, _)) => output,
         Either::Right((ended, _)) => panic!("the controller has ended: {ended:?}"),
@@ -84,7 +91,8 @@ pub fn no_violation(simulator: &Simulator) {
 
 pub fn held(simulator: &Simulator) -> bool {
     simulator.with(|cloud| {
-        cloud.lifecycle_state(A).as_deref() == Some("Terminating:Wait") && our_completions(cloud, A).is_empty()
+        cloud.lifecycle_state(A).as_deref() == Some("Terminating:Wait")
+            && our_completions(cloud, A).is_empty()
     })
 }
 
@@ -93,7 +101,8 @@ async fn dynamodb(simulator: &Simulator) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::new(&somebody(simulator).load(Some("us-east-1")).await)
 }
 
-/// Writes a phase as a person would in the console, counting the version up so that the change is noticed.
+/// Writes a phase as a person would in the console, counting the version up so that the change is
+/// noticed.
 pub async fn break_phase(simulator: &Simulator, phase: &str) {
     edit(simulator, "phase", aws_sdk_dynamodb::types::AttributeValue::S(phase.to_owned())).await;
 }
@@ -108,9 +117,16 @@ async fn edit(simulator: &Simulator, name: &str, value: aws_sdk_dynamodb::types:
     let dynamodb = dynamodb(simulator).await;
     let update = dynamodb.update_item().table_name("drains");
     let update = update.key("key", AttributeValue::S(format!("123456789012/us-east-1/{A}")));
-    let update = update.update_expression("SET #n = :v ADD version :one").expression_attribute_names("#n", name);
+    let update = update
+        .update_expression("SET #n = :v ADD version :one")
+        .expression_attribute_names("#n", name);
     let one = AttributeValue::N("1".to_owned());
-    update.expression_attribute_values(":v", value).expression_attribute_values(":one", one).send().await.unwrap();
+    update
+        .expression_attribute_values(":v", value)
+        .expression_attribute_values(":one", one)
+        .send()
+        .await
+        .unwrap();
 }
 
 pub async fn delete_record(simulator: &Simulator) {
@@ -125,5 +141,9 @@ pub async fn pause_nothing_known(simulator: &Simulator) {
     let dynamodb = dynamodb(simulator).await;
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let item = dynamodb.put_item().table_name("drains").item("key", text("pause/test/web"));
-    item.item("unfinished_of", text("test")).item("unfinished", text("pause/test/web")).send().await.unwrap();
+    item.item("unfinished_of", text("test"))
+        .item("unfinished", text("pause/test/web"))
+        .send()
+        .await
+        .unwrap();
 }

@@ -1,6 +1,7 @@
-//! The policies of the templates under `deploy/` are written from the program's own list of calls: a call that is new
-//! there and not in a template fails a test, and so does a permission that nobody needs any more. The pages of the
-//! Terraform modules are written from the modules in the same way.
+//! The policies of the templates under `deploy/` are written from the program's own list of calls:
+//! a call that is new there and not in a template fails a test, and so does a permission that
+//! nobody needs any more. The pages of the Terraform modules are written from the modules in the
+//! same way.
 //!
 //! `ECS_DRAIN_WRITE=1 cargo test --test all templates` writes them anew.
 
@@ -24,7 +25,8 @@ const CONTROLLER: &[Need] = &[
 ];
 
 /// What the role of a member account needs.
-const MEMBER: &[Need] = &[Need::Look, Need::Act, Need::Termination, Need::StopAfter, Need::Deregister, Need::Queue];
+const MEMBER: &[Need] =
+    &[Need::Look, Need::Act, Need::Termination, Need::StopAfter, Need::Deregister, Need::Queue];
 
 fn shapes(needs: &[Need]) -> impl Iterator<Item = &'static Shape> {
     SHAPES.iter().filter(|shape| needs.contains(&shape.need))
@@ -32,7 +34,8 @@ fn shapes(needs: &[Need]) -> impl Iterator<Item = &'static Shape> {
 
 /// Its calls in the order of their actions, with what they are made for.
 fn actions(shape: &Shape) -> Vec<(&'static str, &'static str)> {
-    let mut actions: Vec<_> = shape.calls.iter().map(|call| (call.iam_action, call.why.trim())).collect();
+    let mut actions: Vec<_> =
+        shape.calls.iter().map(|call| (call.iam_action, call.why.trim())).collect();
     actions.sort_unstable();
     actions
 }
@@ -63,7 +66,8 @@ fn cloudformation(needs: &[Need], reasons: Why) -> String {
             | Need::Instances
             | Need::Init => None,
         };
-        let mut lines = vec![format!("- Sid: {}", shape.sid), "  Effect: Allow".into(), "  Action:".into()];
+        let mut lines =
+            vec![format!("- Sid: {}", shape.sid), "  Effect: Allow".into(), "  Action:".into()];
         for (action, why) in actions(shape) {
             lines.extend((reasons == Why::Said).then(|| format!("    # {why}")));
             lines.push(format!("    - {action}"));
@@ -83,7 +87,8 @@ fn cloudformation(needs: &[Need], reasons: Why) -> String {
 
 fn cloudformation_resource(on: On) -> Vec<String> {
     const ECS: &str = "arn:${AWS::Partition}:ecs:${AWS::Region}:${AWS::AccountId}";
-    const TABLE: &str = "!Sub arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${TableName}";
+    const TABLE: &str =
+        "!Sub arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${TableName}";
     let ecs = |rest: &str| vec![format!("Resource: !Sub {ECS}:{rest}")];
     match on {
         On::Anything => vec![r#"Resource: "*""#.to_owned()],
@@ -160,7 +165,9 @@ fn terraform_resources(on: On) -> &'static str {
         On::TasksOfChosen => "local.chosen_tasks",
         On::ChosenGroups => "local.chosen_groups",
         On::Table | On::Lease | On::Asked | On::Paused => "var.table_arns",
-        On::TableAndIndexes => r#"flatten([for table in var.table_arns : [table, "${table}/index/*"]])"#,
+        On::TableAndIndexes => {
+            r#"flatten([for table in var.table_arns : [table, "${table}/index/*"]])"#
+        }
         On::Queue => "var.queue_arns",
         On::Roles => "var.role_arns",
     }
@@ -239,23 +246,33 @@ fn the_policy_to_read_is_all_that_a_controller_can_need() {
     compare("iam/policy.json", None, &whole());
 }
 
-/// A block of Terraform's language, as far as these modules write it: its name, and the attributes that stand in it on one line
-/// or as a heredoc.
+/// A block of Terraform's language, as far as these modules write it: its name, and the attributes
+/// that stand in it on one line or as a heredoc.
 fn blocks(text: &str, kind: &str) -> Vec<(String, BTreeMap<String, String>)> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        let Some(name) = line.strip_prefix(kind).and_then(|rest| rest.strip_prefix(" \"")?.strip_suffix("\" {")) else {
+        let Some(name) =
+            line.strip_prefix(kind).and_then(|rest| rest.strip_prefix(" \"")?.strip_suffix("\" {"))
+        else {
             continue;
         };
         let mut attributes = BTreeMap::new();
         while let Some(line) = lines.next().filter(|line| *line != "}") {
-            let Some((key, value)) = line.strip_prefix("  ").and_then(|line| line.split_once('=')) else { continue };
+            let Some((key, value)) = line.strip_prefix("  ").and_then(|line| line.split_once('='))
+            else {
+                continue;
+            };
             if key.starts_with(' ') {
                 continue;
             }
             let value = if value.trim() == "<<-EOT" {
-                lines.by_ref().map(str::trim).take_while(|line| *line != "EOT").collect::<Vec<_>>().join(" ")
+                lines
+                    .by_ref()
+                    .map(str::trim)
+                    .take_while(|line| *line != "EOT")
+                    .collect::<Vec<_>>()
+                    .join(" ")
             } else {
                 value.trim().trim_end_matches("({").to_owned()
             };
@@ -269,12 +286,17 @@ fn blocks(text: &str, kind: &str) -> Vec<(String, BTreeMap<String, String>)> {
 /// The inputs and outputs of a module, as its README has them.
 fn inputs_and_outputs(module: &str) -> String {
     let read = |file: &str| std::fs::read_to_string(at(module).join(file)).unwrap();
-    let sentence = |of: &BTreeMap<String, String>| of["description"].trim_matches('"').replace("\\\"", "\"");
-    let mut text = String::from("\n| input | type | default | meaning |\n| --- | --- | --- | --- |\n");
+    let sentence =
+        |of: &BTreeMap<String, String>| of["description"].trim_matches('"').replace("\\\"", "\"");
+    let mut text =
+        String::from("\n| input | type | default | meaning |\n| --- | --- | --- | --- |\n");
     for (name, of) in blocks(&read("variables.tf"), "variable") {
         let kind = &of["type"];
-        let kind =
-            if kind.matches('(').count() == kind.matches(')').count() { kind.clone() } else { format!("{kind})") };
+        let kind = if kind.matches('(').count() == kind.matches(')').count() {
+            kind.clone()
+        } else {
+            format!("{kind})")
+        };
         let default = of.get("default").map_or("required".to_owned(), |value| format!("`{value}`"));
         let _ = writeln!(text, "| `{name}` | `{kind}` | {default} | {} |", sentence(&of));
     }
@@ -288,8 +310,13 @@ fn inputs_and_outputs(module: &str) -> String {
 #[test]
 fn the_pages_of_the_modules_have_their_inputs_and_outputs() {
     let module = "terraform/modules";
-    let mut modules: Vec<String> = ["hook", "member", "policy", "queue"].map(|name| format!("{module}/{name}")).into();
-    assert_eq!(std::fs::read_dir(at(module)).unwrap().count(), modules.len(), "a module is left out");
+    let mut modules: Vec<String> =
+        ["hook", "member", "policy", "queue"].map(|name| format!("{module}/{name}")).into();
+    assert_eq!(
+        std::fs::read_dir(at(module)).unwrap().count(),
+        modules.len(),
+        "a module is left out"
+    );
     modules.push("terraform".to_owned());
     for module in modules {
         let marks = Some(("<!-- BEGIN inputs and outputs", "<!-- END inputs and outputs"));
@@ -297,9 +324,10 @@ fn the_pages_of_the_modules_have_their_inputs_and_outputs() {
     }
 }
 
-/// What IAM can limit, as the Service Authorization Reference has it (tables "Actions, resources, and condition keys" of
-/// ECS, EC2 Auto Scaling, Elastic Load Balancing, SQS, STS, DynamoDB): by action, the resource type's ARN without its
-/// name. What is not here knows no resource, and must be allowed on `*`.
+/// What IAM can limit, as the Service Authorization Reference has it (tables "Actions, resources,
+/// and condition keys" of ECS, EC2 Auto Scaling, Elastic Load Balancing, SQS, STS, DynamoDB): by
+/// action, the resource type's ARN without its name. What is not here knows no resource, and must
+/// be allowed on `*`.
 const LIMITED: &[(&str, &str)] = &[
     ("ecs:DescribeClusters", "ecs:cluster/"),
     ("ecs:ListContainerInstances", "ecs:cluster/"),
@@ -342,10 +370,17 @@ fn each_action_is_allowed_on_what_iam_can_limit_it_to() {
                   strategy = \"deregister\"\nstandalone_tasks = { stop_after = \"1h\" }\n";
     let config = Config::parse(config, "x", &Given::default()).unwrap();
     let everything = May::default();
-    let whoms = [iam::Whom::Controller, iam::Whom::Operator(&everything), iam::Whom::Reader, iam::Whom::Init];
+    let whoms = [
+        iam::Whom::Controller,
+        iam::Whom::Operator(&everything),
+        iam::Whom::Reader,
+        iam::Whom::Init,
+    ];
     let mut seen = BTreeSet::new();
     for whom in whoms {
-        for statement in policy(&iam::subject(&config, whom, "123456789012", "eu-west-1", true)).statement {
+        for statement in
+            policy(&iam::subject(&config, whom, "123456789012", "eu-west-1", true)).statement
+        {
             for action in &statement.action {
                 seen.insert(*action);
                 for resource in &statement.resource {
@@ -354,16 +389,22 @@ fn each_action_is_allowed_on_what_iam_can_limit_it_to() {
                     match (limited.get(action), parts.as_slice()) {
                         (None, ["*"]) => {}
                         (Some(kind), [_, _, service, _, _, rest]) => {
-                            assert!(format!("{service}:{rest}").starts_with(kind), "{action} on {resource}");
+                            assert!(
+                                format!("{service}:{rest}").starts_with(kind),
+                                "{action} on {resource}"
+                            );
                         }
                         _ => panic!("{action} on {resource}"),
                     }
                 }
-                // (Source: Service Authorization Reference, EC2 Auto Scaling and DynamoDB: the condition keys that are used here.)
-                let known = statement.condition.values().flatten().all(|(key, _)| match action.split(':').next() {
-                    Some("autoscaling") => key.starts_with("autoscaling:ResourceTag/"),
-                    Some("dynamodb") => key == "dynamodb:LeadingKeys",
-                    _ => false,
+                // (Source: Service Authorization Reference, EC2 Auto Scaling and DynamoDB: the
+                // condition keys that are used here.)
+                let known = statement.condition.values().flatten().all(|(key, _)| {
+                    match action.split(':').next() {
+                        Some("autoscaling") => key.starts_with("autoscaling:ResourceTag/"),
+                        Some("dynamodb") => key == "dynamodb:LeadingKeys",
+                        _ => false,
+                    }
                 });
                 assert!(known, "{action}: {:?}", statement.condition);
             }
@@ -376,7 +417,8 @@ fn each_action_is_allowed_on_what_iam_can_limit_it_to() {
 
 /// Every file of the templates and the image.
 fn files(folder: &std::path::Path, into: &mut Vec<PathBuf>) {
-    let mut entries: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut entries: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     entries.sort();
     for path in entries {
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -415,8 +457,11 @@ fn the_templates_set_no_variable_that_nobody_reads() {
 #[test]
 fn every_alarm_is_of_a_number_that_is_written() {
     let metrics = ecs_drain::metrics::Metrics::default();
-    let line =
-        ecs_drain::metrics::cloudwatch::Lines::default().next(&metrics, "x", "2026-01-05T09:00:00Z".parse().unwrap());
+    let line = ecs_drain::metrics::cloudwatch::Lines::default().next(
+        &metrics,
+        "x",
+        "2026-01-05T09:00:00Z".parse().unwrap(),
+    );
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     let mut alarms = 0;
     for path in ["cloudformation/ecs-drain.yaml", "terraform/alarms.tf"] {
@@ -425,14 +470,22 @@ fn every_alarm_is_of_a_number_that_is_written() {
             assert!(line.get(name).is_some() || name.starts_with("Approximate"), "{path}: {name}");
             alarms += 1;
         }
-        for name in ["StuckDrains", "HeartbeatFailures", "Leads", "UnreadableRecords", "CallErrors", "WaitsLost"] {
+        for name in [
+            "StuckDrains",
+            "HeartbeatFailures",
+            "Leads",
+            "UnreadableRecords",
+            "CallErrors",
+            "WaitsLost",
+        ] {
             assert!(line.get(name).is_some() && text.contains(name), "{path}: {name}");
         }
     }
     assert!(alarms >= 7, "{alarms}");
 }
 
-/// (Source: CloudFormation user guide, "Understand CloudFormation quotas": template body in a request.)
+/// (Source: CloudFormation user guide, "Understand CloudFormation quotas": template body in a
+/// request.)
 #[test]
 fn the_templates_are_small_enough_to_be_sent_without_a_bucket() {
     for name in ["ecs-drain.yaml", "member.yaml", "hook.yaml"] {
@@ -441,13 +494,15 @@ fn the_templates_are_small_enough_to_be_sent_without_a_bucket() {
     }
 }
 
-/// What `!Sub` makes of the configuration in the stack's template, with the parameters' defaults or these.
+/// What `!Sub` makes of the configuration in the stack's template, with the parameters' defaults or
+/// these.
 fn configuration_of_the_stack(given: &[(&str, &str)]) -> String {
     let template = std::fs::read_to_string(at("cloudformation/ecs-drain.yaml")).unwrap();
     let from = template.find("  [[scope]]\n").unwrap();
     let to = from + template[from..].find("- Hooks:").unwrap();
     let to = from + template[from..to].rfind('\n').unwrap();
-    let text: String = template[from..to].lines().map(|line| format!("{}\n", line.trim())).collect();
+    let text: String =
+        template[from..to].lines().map(|line| format!("{}\n", line.trim())).collect();
     let defaults = [
         ("AWS::Region", "eu-west-1"),
         ("Hooks", "ecs-drain"),
@@ -458,15 +513,18 @@ fn configuration_of_the_stack(given: &[(&str, &str)]) -> String {
         ("StandaloneTasks", "\"wait\""),
         ("ExtraConfiguration", ""),
     ];
-    let text =
-        given.iter().chain(&defaults).fold(text, |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
+    let text = given
+        .iter()
+        .chain(&defaults)
+        .fold(text, |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
     assert!(!text.contains("${"), "{text}");
     text
 }
 
 #[test]
 fn the_configuration_in_the_stack_is_one() {
-    let plain = Config::parse(&configuration_of_the_stack(&[]), "the stack", &Given::default()).unwrap();
+    let plain =
+        Config::parse(&configuration_of_the_stack(&[]), "the stack", &Given::default()).unwrap();
     assert_eq!(plain.scopes.len(), 1);
     assert!(!plain.policies.deregister() && !plain.policies.stop_standalone_tasks());
     let full = configuration_of_the_stack(&[
@@ -474,7 +532,10 @@ fn the_configuration_in_the_stack_is_one() {
         ("QueueLine", "queue = \"https://sqs.eu-west-1.amazonaws.com/123456789012/ecs-drain\""),
         ("Strategy", "deregister"),
         ("StandaloneTasks", "{ stop_after = \"1h\" }"),
-        ("ExtraConfiguration", "deadline = \"6h\"\n[[scope]]\nregion = \"eu-west-2\"\nhooks = [\"a\"]"),
+        (
+            "ExtraConfiguration",
+            "deadline = \"6h\"\n[[scope]]\nregion = \"eu-west-2\"\nhooks = [\"a\"]",
+        ),
     ]);
     let full = Config::parse(&full, "the stack", &Given::default()).unwrap();
     assert_eq!((full.scopes.len(), full.scopes[0].hooks.len()), (2, 2));

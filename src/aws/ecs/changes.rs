@@ -1,8 +1,11 @@
-//! What is changed in a cluster. Every change may be asked for twice, and what is already so, or gone, is a success.
+//! What is changed in a cluster. Every change may be asked for twice, and what is already so, or
+//! gone, is a success.
 
 use super::{Ecs, failures, of_cluster};
 use crate::aws::batch::id;
-use crate::aws::calls::{DEREGISTER_CONTAINER_INSTANCE, STOP_TASK, UPDATE_CONTAINER_INSTANCES_STATE};
+use crate::aws::calls::{
+    DEREGISTER_CONTAINER_INSTANCE, STOP_TASK, UPDATE_CONTAINER_INSTANCES_STATE,
+};
 use crate::aws::error::{AwsError, ErrorClass};
 use crate::aws::limiter::Permit;
 use aws_sdk_ecs::config::retry::RetryConfig;
@@ -11,8 +14,8 @@ use aws_sdk_ecs::operation::update_container_instances_state::builders::UpdateCo
 use aws_sdk_ecs::types::ContainerInstanceStatus;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Container instances in one change. More of them are refused as a whole. (Source: ECS API reference,
-/// UpdateContainerInstancesState.)
+/// Container instances in one change. More of them are refused as a whole. (Source: ECS API
+/// reference, UpdateContainerInstancesState.)
 const CHANGED: usize = 10;
 
 /// The longest reason that StopTask takes, in characters. (Source: ECS API reference, StopTask.)
@@ -31,12 +34,19 @@ pub enum State {
 pub type Answers = Vec<(String, Result<(), AwsError>)>;
 
 impl Ecs {
-    /// Sets container instances of one cluster to a state, ten a call. One that ECS refuses does not hold up the others:
-    /// the batch that it is in is asked again in halves, until it stands alone.
+    /// Sets container instances of one cluster to a state, ten a call. One that ECS refuses does
+    /// not hold up the others: the batch that it is in is asked again in halves, until it stands
+    /// alone.
     ///
     /// # Errors
-    /// When ECS cannot be asked at all (throttled, unreachable, credentials, no such cluster). Some may have been set.
-    pub async fn set_state(&self, cluster: &str, arns: &[String], state: State) -> Result<Answers, AwsError> {
+    /// When ECS cannot be asked at all (throttled, unreachable, credentials, no such cluster). Some
+    /// may have been set.
+    pub async fn set_state(
+        &self,
+        cluster: &str,
+        arns: &[String],
+        state: State,
+    ) -> Result<Answers, AwsError> {
         let mut answers = Vec::with_capacity(arns.len());
         let mut batches: Vec<&[String]> = arns.chunks(CHANGED).rev().collect();
         while let Some(batch) = batches.pop() {
@@ -55,9 +65,17 @@ impl Ecs {
         Ok(answers)
     }
 
-    async fn set_batch(&self, cluster: &str, batch: &[String], state: State) -> Result<Answers, AwsError> {
+    async fn set_batch(
+        &self,
+        cluster: &str,
+        batch: &[String],
+        state: State,
+    ) -> Result<Answers, AwsError> {
         let request = self.state_change(cluster, batch, state);
-        let answer = self.caller.make(&UPDATE_CONTAINER_INSTANCES_STATE, &of_cluster(cluster), request.send()).await?;
+        let answer = self
+            .caller
+            .make(&UPDATE_CONTAINER_INSTANCES_STATE, &of_cluster(cluster), request.send())
+            .await?;
         Ok(by_member(batch, &answer))
     }
 
@@ -71,14 +89,17 @@ impl Ecs {
             State::Draining => ContainerInstanceStatus::Draining,
             State::Active => ContainerInstanceStatus::Active,
         };
-        let request = self.client.update_container_instances_state().cluster(cluster).status(status);
+        let request =
+            self.client.update_container_instances_state().cluster(cluster).status(status);
         request.set_container_instances(Some(batch.to_vec()))
     }
 
-    /// Stops a task, which its service, if it has one, starts again elsewhere. Its end is seen later.
+    /// Stops a task, which its service, if it has one, starts again elsewhere. Its end is seen
+    /// later.
     ///
     /// # Errors
-    /// When it could not be asked for. A task that is stopped, or that ECS does not know, is a success.
+    /// When it could not be asked for. A task that is stopped, or that ECS does not know, is a
+    /// success.
     pub async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> Result<(), AwsError> {
         let reason: String = reason.chars().take(REASON).collect();
         let request = self.client.stop_task().cluster(cluster).task(task).reason(reason);
@@ -86,11 +107,17 @@ impl Ecs {
         answer.map(|_| ()).or_else(unless_gone)
     }
 
-    /// Takes a container instance out of its cluster, with force: its tasks run on, and ECS forgets them.
+    /// Takes a container instance out of its cluster, with force: its tasks run on, and ECS forgets
+    /// them.
     ///
     /// # Errors
-    /// When it could not be asked for. A container instance that is inactive, or that ECS does not know, is a success.
-    pub async fn deregister(&self, cluster: &str, container_instance: &str) -> Result<(), AwsError> {
+    /// When it could not be asked for. A container instance that is inactive, or that ECS does not
+    /// know, is a success.
+    pub async fn deregister(
+        &self,
+        cluster: &str,
+        container_instance: &str,
+    ) -> Result<(), AwsError> {
         let request = self.client.deregister_container_instance().cluster(cluster).force(true);
         let request = request.container_instance(container_instance);
         let on = format!("container instance {container_instance}");
@@ -99,11 +126,11 @@ impl Ecs {
     }
 }
 
-/// Calls that are sent once, by the permit of one turn: the SDK's retries would pass by the limiter, and by whatever was
-/// checked right before the first attempt.
+/// Calls that are sent once, by the permit of one turn: the SDK's retries would pass by the
+/// limiter, and by whatever was checked right before the first attempt.
 impl Ecs {
-    /// Sets at most ten container instances of one cluster to a state; the answer has each of them once, in the order
-    /// asked.
+    /// Sets at most ten container instances of one cluster to a state; the answer has each of them
+    /// once, in the order asked.
     ///
     /// # Errors
     /// When the batch was refused as a whole, or it is not known whether it was taken. Where
@@ -124,24 +151,33 @@ impl Ecs {
         Ok(by_member(arns, &answer))
     }
 
-    /// Stops a task, which its service, if it has one, starts again elsewhere. Its end is seen later.
+    /// Stops a task, which its service, if it has one, starts again elsewhere. Its end is seen
+    /// later.
     ///
     /// # Errors
-    /// When it is not known whether the call was taken, or it was refused. A task that is stopped, or that ECS does not
-    /// know, is a success.
-    pub async fn stop(&self, permit: Permit, cluster: &str, task: &str, reason: &str) -> Result<(), AwsError> {
+    /// When it is not known whether the call was taken, or it was refused. A task that is stopped,
+    /// or that ECS does not know, is a success.
+    pub async fn stop(
+        &self,
+        permit: Permit,
+        cluster: &str,
+        task: &str,
+        reason: &str,
+    ) -> Result<(), AwsError> {
         let reason: String = reason.chars().take(REASON).collect();
         let request = self.client.stop_task().cluster(cluster).task(task).reason(reason);
         let request = request.customize().config_override(once());
-        let answer = self.caller.send(permit, &STOP_TASK, &format!("task {task}"), request.send()).await;
+        let answer =
+            self.caller.send(permit, &STOP_TASK, &format!("task {task}"), request.send()).await;
         answer.map(|_| ()).or_else(unless_gone)
     }
 
-    /// Takes a container instance out of its cluster, with force: its tasks run on, and ECS forgets them.
+    /// Takes a container instance out of its cluster, with force: its tasks run on, and ECS forgets
+    /// them.
     ///
     /// # Errors
-    /// When it is not known whether the call was taken, or it was refused. A container instance that is inactive, or that
-    /// ECS does not know, is a success.
+    /// When it is not known whether the call was taken, or it was refused. A container instance
+    /// that is inactive, or that ECS does not know, is a success.
     pub async fn deregister_one(
         &self,
         permit: Permit,
@@ -149,9 +185,11 @@ impl Ecs {
         container_instance: &str,
     ) -> Result<(), AwsError> {
         let request = self.client.deregister_container_instance().cluster(cluster).force(true);
-        let request = request.container_instance(container_instance).customize().config_override(once());
+        let request =
+            request.container_instance(container_instance).customize().config_override(once());
         let on = format!("container instance {container_instance}");
-        let answer = self.caller.send(permit, &DEREGISTER_CONTAINER_INSTANCE, &on, request.send()).await;
+        let answer =
+            self.caller.send(permit, &DEREGISTER_CONTAINER_INSTANCE, &on, request.send()).await;
         answer.map(|_| ()).or_else(unless_gone)
     }
 }
@@ -165,8 +203,12 @@ fn once() -> aws_sdk_ecs::config::Builder {
 fn by_member(batch: &[String], answer: &UpdateContainerInstancesStateOutput) -> Answers {
     let call = &UPDATE_CONTAINER_INSTANCES_STATE;
     let failures = failures(answer.failures());
-    let failures: BTreeMap<&str, &str> = failures.iter().map(|(arn, why)| (id(arn), why.as_str())).collect();
-    let changed = answer.container_instances().iter().filter_map(|instance| instance.container_instance_arn());
+    let failures: BTreeMap<&str, &str> =
+        failures.iter().map(|(arn, why)| (id(arn), why.as_str())).collect();
+    let changed = answer
+        .container_instances()
+        .iter()
+        .filter_map(|instance| instance.container_instance_arn());
     let changed: BTreeSet<&str> = changed.map(id).collect();
     let one = |arn: &String| match failures.get(id(arn)) {
         Some(reason) => Err(AwsError::failure(call, arn, reason, None)),
@@ -176,11 +218,13 @@ fn by_member(batch: &[String], answer: &UpdateContainerInstancesStateOutput) -> 
     batch.iter().map(|arn| (arn.clone(), one(arn))).collect()
 }
 
-/// What is gone already need not be ended. ECS has no code of its own for an unknown task or container instance: it says
-/// InvalidParameterException or ClientException, and "… not found", or that it is inactive or stopped, in words.
+/// What is gone already need not be ended. ECS has no code of its own for an unknown task or
+/// container instance: it says InvalidParameterException or ClientException, and "… not found", or
+/// that it is inactive or stopped, in words.
 fn unless_gone(error: AwsError) -> Result<(), AwsError> {
     let message = error.message.to_ascii_lowercase();
-    let gone = ["not found", "inactive", "already stopped"].iter().any(|words| message.contains(words));
+    let gone =
+        ["not found", "inactive", "already stopped"].iter().any(|words| message.contains(words));
     match error.class {
         ErrorClass::NotFound => Ok(()),
         ErrorClass::Invalid if gone => Ok(()),
@@ -208,8 +252,13 @@ mod tests {
     #[test]
     fn what_is_gone_need_not_be_ended() {
         assert!(unless_gone(error(ErrorClass::NotFound, "Cluster not found.")).is_ok());
-        assert!(unless_gone(error(ErrorClass::Invalid, "The referenced task was not found.")).is_ok());
-        assert!(unless_gone(error(ErrorClass::Invalid, "Found running tasks on the instance.")).is_err());
+        assert!(
+            unless_gone(error(ErrorClass::Invalid, "The referenced task was not found.")).is_ok()
+        );
+        assert!(
+            unless_gone(error(ErrorClass::Invalid, "Found running tasks on the instance."))
+                .is_err()
+        );
         assert!(unless_gone(error(ErrorClass::Unavailable, "host not found")).is_err());
     }
 }

@@ -1,5 +1,6 @@
-//! What is read of a cluster for a drain that does not move: what its services allow, what their tasks need, what the
-//! other container instances have to offer, and which tasks are protected. All of it is asked for seldom.
+//! What is read of a cluster for a drain that does not move: what its services allow, what their
+//! tasks need, what the other container instances have to offer, and which tasks are protected. All
+//! of it is asked for seldom.
 
 mod rollout;
 mod views;
@@ -25,12 +26,14 @@ const DEPLOYMENTS: usize = 20;
 /// Tasks in one question for their protection. (Source: ECS API reference, GetTaskProtection.)
 const PROTECTED: usize = 100;
 
-/// What ECS says where a region has no task protection. (Source: ECS API reference, GetTaskProtection.)
+/// What ECS says where a region has no task protection. (Source: ECS API reference,
+/// GetTaskProtection.)
 const UNSUPPORTED: &str = "UnsupportedFeatureException";
 
 impl Ecs {
-    /// How many container instances are registered in a cluster, `ACTIVE` and `DRAINING` ones. (Source: ECS API
-    /// reference, Cluster.) A cluster that is inactive, or that does not exist, has none.
+    /// How many container instances are registered in a cluster, `ACTIVE` and `DRAINING` ones.
+    /// (Source: ECS API reference, Cluster.) A cluster that is inactive, or that does not exist,
+    /// has none.
     ///
     /// # Errors
     /// When the cluster could not be read.
@@ -41,10 +44,16 @@ impl Ecs {
         let Some(answer) = unless_absent(answer)? else { return Ok(0) };
         match (answer.clusters().first(), failures(answer.failures()).first()) {
             (Some(found), _) if found.status() == Some("INACTIVE") => Ok(0),
-            (Some(found), _) => Ok(u32::try_from(found.registered_container_instances_count()).unwrap_or_default()),
+            (Some(found), _) => {
+                Ok(u32::try_from(found.registered_container_instances_count()).unwrap_or_default())
+            }
             (None, Some((_, reason))) if reason == MISSING => Ok(0),
-            (None, Some((_, reason))) => Err(AwsError::failure(&DESCRIBE_CLUSTERS, &on, reason, None)),
-            (None, None) => Err(AwsError::incomplete(&DESCRIBE_CLUSTERS, &on, "the answer leaves it out")),
+            (None, Some((_, reason))) => {
+                Err(AwsError::failure(&DESCRIBE_CLUSTERS, &on, reason, None))
+            }
+            (None, None) => {
+                Err(AwsError::incomplete(&DESCRIBE_CLUSTERS, &on, "the answer leaves it out"))
+            }
         }
     }
 
@@ -56,12 +65,15 @@ impl Ecs {
         let on = of_cluster(cluster);
         let request = self.client.describe_clusters().clusters(cluster);
         let answer = self.caller.send(permit, &DESCRIBE_CLUSTERS, &on, request.send()).await?;
-        let tasks =
-            answer.clusters().first().map_or(0, |found| found.running_tasks_count() + found.pending_tasks_count());
+        let tasks = answer
+            .clusters()
+            .first()
+            .map_or(0, |found| found.running_tasks_count() + found.pending_tasks_count());
         Ok(usize::try_from(tasks).unwrap_or_default())
     }
 
-    /// The ARNs of the container instances of a cluster that are `ACTIVE`, `most` of them; and whether there are more.
+    /// The ARNs of the container instances of a cluster that are `ACTIVE`, `most` of them; and
+    /// whether there are more.
     ///
     /// # Errors
     /// When a page could not be read. A cluster that does not exist is an empty list.
@@ -95,7 +107,11 @@ impl Ecs {
     ///
     /// # Errors
     /// When a batch could not be read. A cluster that does not exist misses them all.
-    pub async fn capacity(&self, cluster: &str, arns: &[String]) -> Result<Described<CapacityView>, AwsError> {
+    pub async fn capacity(
+        &self,
+        cluster: &str,
+        arns: &[String],
+    ) -> Result<Described<CapacityView>, AwsError> {
         let read = |from| CapacityView::read(from).map(|view| (view.facts.arn.clone(), view));
         self.container_instances_as(cluster, arns, read).await
     }
@@ -117,7 +133,10 @@ impl Ecs {
     ///
     /// # Errors
     /// When a batch could not be read.
-    pub async fn service_deployments(&self, arns: &[String]) -> Result<Described<DeploymentFacts>, AwsError> {
+    pub async fn service_deployments(
+        &self,
+        arns: &[String],
+    ) -> Result<Described<DeploymentFacts>, AwsError> {
         let call = &DESCRIBE_SERVICE_DEPLOYMENTS;
         let mut described = Described::default();
         for batch in arns.chunks(DEPLOYMENTS) {
@@ -127,7 +146,8 @@ impl Ecs {
             let answer = self.caller.make(call, &on, request.send()).await?;
             let failures = failures(answer.failures());
             let found = answer.service_deployments.unwrap_or_default().into_iter();
-            let found = found.filter_map(rollout::deployment).map(|facts| (facts.arn.clone(), facts));
+            let found =
+                found.filter_map(rollout::deployment).map(|facts| (facts.arn.clone(), facts));
             described.extend(Described::sort(batch, found.collect(), &failures));
         }
         Ok(described)
@@ -136,14 +156,21 @@ impl Ecs {
     /// The ARNs of the tasks of a service that ECS wants running.
     ///
     /// # Errors
-    /// When a page could not be read. A cluster, or a service, that does not exist is an empty list.
-    pub async fn list_tasks_of_service(&self, cluster: &str, service: &str) -> Result<Vec<String>, AwsError> {
+    /// When a page could not be read. A cluster, or a service, that does not exist is an empty
+    /// list.
+    pub async fn list_tasks_of_service(
+        &self,
+        cluster: &str,
+        service: &str,
+    ) -> Result<Vec<String>, AwsError> {
         let on = format!("service {service} of cluster {cluster}");
         let mut arns = Vec::new();
         let mut token = None;
         loop {
-            let request = self.client.list_tasks().cluster(cluster).service_name(service).max_results(PAGE);
-            let request = request.desired_status(DesiredStatus::Running).set_next_token(token.clone());
+            let request =
+                self.client.list_tasks().cluster(cluster).service_name(service).max_results(PAGE);
+            let request =
+                request.desired_status(DesiredStatus::Running).set_next_token(token.clone());
             let answer = self.caller.make(&LIST_TASKS, &on, request.send()).await;
             let Some(page) = unless_absent(answer)? else { return Ok(Vec::new()) };
             token = next_page(&LIST_TASKS, &on, token.as_deref(), page.next_token())?;
@@ -164,13 +191,18 @@ impl Ecs {
         let answer = self.caller.make(&DESCRIBE_TASK_DEFINITION, &on, request.send()).await?;
         let definition = answer.task_definition;
         let definition = definition.ok_or_else(|| {
-            AwsError::incomplete(&DESCRIBE_TASK_DEFINITION, &on, "the answer leaves the task definition out")
+            AwsError::incomplete(
+                &DESCRIBE_TASK_DEFINITION,
+                &on,
+                "the answer leaves the task definition out",
+            )
         })?;
         Ok(TaskDefinitionView::read(definition))
     }
 
-    /// Which of these tasks are protected from scale-in, by ARN. One that ECS does not answer for is left out: so are
-    /// all of them where the region has no task protection, or the cluster does not exist.
+    /// Which of these tasks are protected from scale-in, by ARN. One that ECS does not answer for
+    /// is left out: so are all of them where the region has no task protection, or the cluster does
+    /// not exist.
     ///
     /// # Errors
     /// When a batch could not be read.
@@ -182,14 +214,23 @@ impl Ecs {
         let on = of_cluster(cluster);
         let mut protection = BTreeMap::new();
         for batch in tasks.chunks(PROTECTED) {
-            let request = self.client.get_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec()));
+            let request =
+                self.client.get_task_protection().cluster(cluster).set_tasks(Some(batch.to_vec()));
             let answer = match self.caller.make(&GET_TASK_PROTECTION, &on, request.send()).await {
-                Err(error) if error.code.as_deref() == Some(UNSUPPORTED) => return Ok(BTreeMap::new()),
+                Err(error) if error.code.as_deref() == Some(UNSUPPORTED) => {
+                    return Ok(BTreeMap::new());
+                }
                 answer => unless_absent(answer)?,
             };
             // A failure, of a standalone task for instance, says nothing about protection.
             let Some(answer) = answer else { return Ok(BTreeMap::new()) };
-            protection.extend(answer.protected_tasks.unwrap_or_default().into_iter().filter_map(views::protection));
+            protection.extend(
+                answer
+                    .protected_tasks
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(views::protection),
+            );
         }
         Ok(protection)
     }

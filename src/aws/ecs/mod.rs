@@ -1,7 +1,8 @@
 //! ECS: what is read of a cluster, in the largest batches that the API takes.
 //!
-//! A cluster that does not exist (or is `INACTIVE`) holds nothing: it can be deleted only once no container instance is
-//! registered in it (source: ECS API reference, DeleteCluster). So reads of it answer that all is missing, or empty lists.
+//! A cluster that does not exist (or is `INACTIVE`) holds nothing: it can be deleted only once no
+//! container instance is registered in it (source: ECS API reference, DeleteCluster). So reads of
+//! it answer that all is missing, or empty lists.
 
 mod changes;
 mod diagnosis;
@@ -15,8 +16,8 @@ pub use views::{ContainerInstanceView, RevisionView, ServiceView, TaskView};
 use super::batch::Described;
 use super::caller::{Caller, next_page};
 use super::calls::{
-    Call, DESCRIBE_CONTAINER_INSTANCES, DESCRIBE_SERVICES, DESCRIBE_TASKS, LIST_CLUSTERS, LIST_CONTAINER_INSTANCES,
-    LIST_TASKS,
+    Call, DESCRIBE_CONTAINER_INSTANCES, DESCRIBE_SERVICES, DESCRIBE_TASKS, LIST_CLUSTERS,
+    LIST_CONTAINER_INSTANCES, LIST_TASKS,
 };
 use super::error::{AwsError, ErrorClass};
 use super::limiter::Permit;
@@ -30,14 +31,15 @@ const IDS_IN_A_FILTER: usize = 50;
 /// Items of one page, the most of all list calls used here.
 const PAGE: i32 = 100;
 
-/// Container instances, or tasks, in one description. (Source: ECS API reference, DescribeContainerInstances and
-/// DescribeTasks.)
+/// Container instances, or tasks, in one description. (Source: ECS API reference,
+/// DescribeContainerInstances and DescribeTasks.)
 const DESCRIBED: usize = 100;
 
 /// Services in one description. (Source: ECS API reference, DescribeServices.)
 const SERVICES: usize = 10;
 
-/// What ECS wants of a task. A task that is being stopped is wanted `STOPPED` before its containers have ended.
+/// What ECS wants of a task. A task that is being stopped is wanted `STOPPED` before its containers
+/// have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Desired {
     /// `RUNNING`.
@@ -46,7 +48,8 @@ pub enum Desired {
     Stopped,
 }
 
-/// How long a call may wait that explains something, and decides nothing: as long as other reads for display.
+/// How long a call may wait that explains something, and decides nothing: as long as other reads
+/// for display.
 const LEISURE: Duration = Duration::from_secs(360);
 
 /// ECS in one account and region.
@@ -63,7 +66,10 @@ impl Ecs {
 
     /// The same clients, whose calls wait behind everything that a drain needs to go on.
     pub fn at_leisure(&self) -> Ecs {
-        Ecs { client: self.client.clone(), caller: Caller { patience: LEISURE, ..self.caller.clone() } }
+        Ecs {
+            client: self.client.clone(),
+            caller: Caller { patience: LEISURE, ..self.caller.clone() },
+        }
     }
 
     /// The ARNs of all clusters.
@@ -75,7 +81,8 @@ impl Ecs {
         let mut arns = Vec::new();
         let mut token = None;
         loop {
-            let request = self.client.list_clusters().max_results(PAGE).set_next_token(token.clone());
+            let request =
+                self.client.list_clusters().max_results(PAGE).set_next_token(token.clone());
             let page = self.caller.make(&LIST_CLUSTERS, &on, request.send()).await?;
             token = next_page(&LIST_CLUSTERS, &on, token.as_deref(), page.next_token())?;
             arns.extend(whole(&LIST_CLUSTERS, &on, page.cluster_arns)?);
@@ -85,12 +92,17 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of container instances that may be these EC2 instances, whatever their status (`INACTIVE` ones are never
-    /// listed). The filter narrows the answer and proves nothing: match `ec2_instance_id` of what is described then.
+    /// The ARNs of container instances that may be these EC2 instances, whatever their status
+    /// (`INACTIVE` ones are never listed). The filter narrows the answer and proves nothing: match
+    /// `ec2_instance_id` of what is described then.
     ///
     /// # Errors
     /// When a page could not be read. A cluster that does not exist is an empty list.
-    pub async fn list_container_instances(&self, cluster: &str, ec2_ids: &[String]) -> Result<Vec<String>, AwsError> {
+    pub async fn list_container_instances(
+        &self,
+        cluster: &str,
+        ec2_ids: &[String],
+    ) -> Result<Vec<String>, AwsError> {
         let mut arns = BTreeSet::new();
         for ids in ec2_ids.chunks(IDS_IN_A_FILTER) {
             let permit = self.caller.permit(&LIST_CONTAINER_INSTANCES).await;
@@ -112,7 +124,8 @@ impl Ecs {
         self.container_instances_as(cluster, arns, read).await
     }
 
-    /// The ARNs of the tasks of a cluster, or of one container instance in it, of which ECS wants this.
+    /// The ARNs of the tasks of a cluster, or of one container instance in it, of which ECS wants
+    /// this.
     ///
     /// # Errors
     /// When a page could not be read. A cluster that does not exist is an empty list.
@@ -126,11 +139,16 @@ impl Ecs {
         self.tasks_of(permit, cluster, container_instance, desired).await
     }
 
-    /// What ECS says of tasks. A task that was seen once and is missing now has stopped, an hour ago or earlier.
+    /// What ECS says of tasks. A task that was seen once and is missing now has stopped, an hour
+    /// ago or earlier.
     ///
     /// # Errors
     /// When a batch could not be read. A cluster that does not exist misses them all.
-    pub async fn describe_tasks(&self, cluster: &str, arns: &[String]) -> Result<Described<TaskView>, AwsError> {
+    pub async fn describe_tasks(
+        &self,
+        cluster: &str,
+        arns: &[String],
+    ) -> Result<Described<TaskView>, AwsError> {
         let mut described = Described::default();
         for batch in arns.chunks(DESCRIBED) {
             let permit = self.caller.permit(&DESCRIBE_TASKS).await;
@@ -143,7 +161,11 @@ impl Ecs {
     ///
     /// # Errors
     /// When a batch could not be read. A cluster that does not exist misses them all.
-    pub async fn describe_services(&self, cluster: &str, names: &[String]) -> Result<Described<ServiceView>, AwsError> {
+    pub async fn describe_services(
+        &self,
+        cluster: &str,
+        names: &[String],
+    ) -> Result<Described<ServiceView>, AwsError> {
         let mut described = Described::default();
         for batch in names.chunks(SERVICES) {
             let permit = self.caller.permit(&DESCRIBE_SERVICES).await;
@@ -181,7 +203,8 @@ impl Ecs {
         let request = self.client.describe_container_instances().cluster(cluster);
         let request = request.set_container_instances(Some(arns.to_vec()));
         let on = of_cluster(cluster);
-        let answer = self.caller.send(permit, &DESCRIBE_CONTAINER_INSTANCES, &on, request.send()).await;
+        let answer =
+            self.caller.send(permit, &DESCRIBE_CONTAINER_INSTANCES, &on, request.send()).await;
         let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(arns)) };
         let failures = failures(answer.failures());
         let found = answer.container_instances.unwrap_or_default().into_iter();
@@ -214,8 +237,12 @@ impl Ecs {
         if names.is_empty() {
             return Ok(Described::default());
         }
-        let request = self.client.describe_services().cluster(cluster).set_services(Some(names.to_vec()));
-        let answer = self.caller.send(permit, &DESCRIBE_SERVICES, &of_cluster(cluster), request.send()).await;
+        let request =
+            self.client.describe_services().cluster(cluster).set_services(Some(names.to_vec()));
+        let answer = self
+            .caller
+            .send(permit, &DESCRIBE_SERVICES, &of_cluster(cluster), request.send())
+            .await;
         let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(names)) };
         let failures = failures(answer.failures());
         let found = answer.services.unwrap_or_default().into_iter();
@@ -228,7 +255,8 @@ fn of_cluster(cluster: &str) -> String {
     format!("cluster {cluster}")
 }
 
-/// None for a cluster that does not exist: of these calls' errors, only that one says that something is not found.
+/// None for a cluster that does not exist: of these calls' errors, only that one says that
+/// something is not found.
 fn unless_absent<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
@@ -237,9 +265,9 @@ fn unless_absent<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsError> 
     }
 }
 
-/// A list that ECS always sends, `[]` where it is empty. (Source: convox/rack#1908, `listTasks Data: { taskArns: [] }`; so
-/// does every client that indexes the answer by the list's name.) An answer without it was lost on its way: the SDK
-/// reads an empty body as `{}`.
+/// A list that ECS always sends, `[]` where it is empty. (Source: convox/rack#1908, `listTasks
+/// Data: { taskArns: [] }`; so does every client that indexes the answer by the list's name.) An
+/// answer without it was lost on its way: the SDK reads an empty body as `{}`.
 fn whole<T>(call: &'static Call, on: &str, list: Option<Vec<T>>) -> Result<Vec<T>, AwsError> {
     list.ok_or_else(|| AwsError::incomplete(call, on, "the answer leaves the list out"))
 }

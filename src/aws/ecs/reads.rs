@@ -1,16 +1,18 @@
-//! Single reads: each sends one batch in the turn that its permit stands for, and fails for that batch alone. Further
-//! pages of a list wait for turns of their own.
+//! Single reads: each sends one batch in the turn that its permit stands for, and fails for that
+//! batch alone. Further pages of a list wait for turns of their own.
 //!
-//! A list that was read in pages is no snapshot: what moves between two pages can be in none of them, or in both.
+//! A list that was read in pages is no snapshot: what moves between two pages can be in none of
+//! them, or in both.
 
 use super::{
-    ContainerInstanceView, Desired, Ecs, PAGE, RevisionView, ServiceView, TaskView, failures, of_cluster,
-    unless_absent, whole,
+    ContainerInstanceView, Desired, Ecs, PAGE, RevisionView, ServiceView, TaskView, failures,
+    of_cluster, unless_absent, whole,
 };
 use crate::aws::batch::{Described, id};
 use crate::aws::caller::next_page;
 use crate::aws::calls::{
-    DESCRIBE_CLUSTERS, DESCRIBE_SERVICE_REVISIONS, DESCRIBE_TASKS, LIST_CLUSTERS, LIST_CONTAINER_INSTANCES, LIST_TASKS,
+    DESCRIBE_CLUSTERS, DESCRIBE_SERVICE_REVISIONS, DESCRIBE_TASKS, LIST_CLUSTERS,
+    LIST_CONTAINER_INSTANCES, LIST_TASKS,
 };
 use crate::aws::error::{AwsError, MISSING};
 use crate::aws::limiter::Permit;
@@ -30,7 +32,8 @@ impl Ecs {
         let mut names = Vec::new();
         let mut token = None;
         loop {
-            let request = self.client.list_clusters().max_results(PAGE).set_next_token(token.clone());
+            let request =
+                self.client.list_clusters().max_results(PAGE).set_next_token(token.clone());
             let page = self.caller.send(permit, &LIST_CLUSTERS, &on, request.send()).await?;
             token = next_page(&LIST_CLUSTERS, &on, token.as_deref(), page.next_token())?;
             let arns = whole(&LIST_CLUSTERS, &on, page.cluster_arns)?;
@@ -42,13 +45,18 @@ impl Ecs {
         }
     }
 
-    /// Counts the container instances that are registered in each of at most 100 clusters, `ACTIVE` and `DRAINING` ones, by
-    /// the name asked for. A cluster that is inactive, or that does not exist, has none; one that ECS does not answer for is
-    /// left out. (Source: ECS API reference, Cluster.registeredContainerInstancesCount.)
+    /// Counts the container instances that are registered in each of at most 100 clusters, `ACTIVE`
+    /// and `DRAINING` ones, by the name asked for. A cluster that is inactive, or that does not
+    /// exist, has none; one that ECS does not answer for is left out. (Source: ECS API reference,
+    /// Cluster.registeredContainerInstancesCount.)
     ///
     /// # Errors
     /// When the batch could not be read.
-    pub async fn cluster_sizes(&self, permit: Permit, names: &[String]) -> Result<BTreeMap<String, u32>, AwsError> {
+    pub async fn cluster_sizes(
+        &self,
+        permit: Permit,
+        names: &[String],
+    ) -> Result<BTreeMap<String, u32>, AwsError> {
         if names.is_empty() {
             // Asked for none, ECS answers for the cluster `default`.
             return Ok(BTreeMap::new());
@@ -56,26 +64,31 @@ impl Ecs {
         let on = format!("clusters {}", names.join(", "));
         let request = self.client.describe_clusters().set_clusters(Some(names.to_vec()));
         let answer = self.caller.send(permit, &DESCRIBE_CLUSTERS, &on, request.send()).await;
-        let Some(answer) = unless_absent(answer)? else { return Ok(names.iter().map(|n| (n.clone(), 0)).collect()) };
+        let Some(answer) = unless_absent(answer)? else {
+            return Ok(names.iter().map(|n| (n.clone(), 0)).collect());
+        };
         let failures = failures(answer.failures());
         let found = answer.clusters.unwrap_or_default().into_iter().filter_map(|cluster| {
             let active = cluster.status() != Some("INACTIVE");
-            let size = u32::try_from(cluster.registered_container_instances_count()).unwrap_or_default();
+            let size =
+                u32::try_from(cluster.registered_container_instances_count()).unwrap_or_default();
             Some((cluster.cluster_name?, if active { size } else { 0 }))
         });
         let found: BTreeMap<String, u32> = found.collect();
         let absent = failures.iter().filter(|(_, reason)| reason == MISSING);
         let absent: BTreeSet<&str> = absent.map(|(arn, _)| id(arn)).collect();
         let size = |name: &String| {
-            let size = found.get(id(name)).copied().or_else(|| absent.contains(id(name)).then_some(0))?;
+            let size =
+                found.get(id(name)).copied().or_else(|| absent.contains(id(name)).then_some(0))?;
             Some((name.clone(), size))
         };
         Ok(names.iter().filter_map(size).collect())
     }
 
-    /// Lists the ARNs of container instances that may be these EC2 instances, at most 50 of them, whatever their status
-    /// (`INACTIVE` ones are never listed); of all of the cluster if none are named. The filter narrows the answer and
-    /// proves nothing: match `ec2_instance_id` of what is described then.
+    /// Lists the ARNs of container instances that may be these EC2 instances, at most 50 of them,
+    /// whatever their status (`INACTIVE` ones are never listed); of all of the cluster if none are
+    /// named. The filter narrows the answer and proves nothing: match `ec2_instance_id` of what is
+    /// described then.
     ///
     /// # Errors
     /// When a page could not be read. A cluster that does not exist is an empty list.
@@ -86,13 +99,16 @@ impl Ecs {
         ec2_ids: &[String],
     ) -> Result<Vec<String>, AwsError> {
         let on = of_cluster(cluster);
-        let filter = (!ec2_ids.is_empty()).then(|| format!("ec2InstanceId in [{}]", ec2_ids.join(", ")));
+        let filter =
+            (!ec2_ids.is_empty()).then(|| format!("ec2InstanceId in [{}]", ec2_ids.join(", ")));
         let mut arns = Vec::new();
         let mut token = None;
         loop {
-            let request = self.client.list_container_instances().cluster(cluster).set_filter(filter.clone());
+            let request =
+                self.client.list_container_instances().cluster(cluster).set_filter(filter.clone());
             let request = request.max_results(PAGE).set_next_token(token.clone());
-            let answer = self.caller.send(permit, &LIST_CONTAINER_INSTANCES, &on, request.send()).await;
+            let answer =
+                self.caller.send(permit, &LIST_CONTAINER_INSTANCES, &on, request.send()).await;
             let Some(page) = unless_absent(answer)? else { return Ok(Vec::new()) };
             token = next_page(&LIST_CONTAINER_INSTANCES, &on, token.as_deref(), page.next_token())?;
             arns.extend(whole(&LIST_CONTAINER_INSTANCES, &on, page.container_instance_arns)?);
@@ -117,7 +133,8 @@ impl Ecs {
         self.container_instances_in(permit, cluster, arns, read).await
     }
 
-    /// Lists the ARNs of the tasks of a cluster, or of one container instance in it, that have this desired status.
+    /// Lists the ARNs of the tasks of a cluster, or of one container instance in it, that have this
+    /// desired status.
     ///
     /// # Errors
     /// When a page could not be read. A cluster that does not exist is an empty list.
@@ -136,7 +153,12 @@ impl Ecs {
         let mut arns = Vec::new();
         let mut token = None;
         loop {
-            let request = self.client.list_tasks().cluster(cluster).desired_status(status.clone()).max_results(PAGE);
+            let request = self
+                .client
+                .list_tasks()
+                .cluster(cluster)
+                .desired_status(status.clone())
+                .max_results(PAGE);
             let request = request.set_container_instance(container_instance.map(str::to_owned));
             let request = request.set_next_token(token.clone());
             let answer = self.caller.send(permit, &LIST_TASKS, &on, request.send()).await;
@@ -150,17 +172,23 @@ impl Ecs {
         }
     }
 
-    /// Describes at most 100 tasks of one cluster. A task that was seen once and is missing now has stopped, an
-    /// hour ago or earlier.
+    /// Describes at most 100 tasks of one cluster. A task that was seen once and is missing now has
+    /// stopped, an hour ago or earlier.
     ///
     /// # Errors
     /// When the batch could not be read. A cluster that does not exist misses them all.
-    pub async fn tasks(&self, permit: Permit, cluster: &str, arns: &[String]) -> Result<Described<TaskView>, AwsError> {
+    pub async fn tasks(
+        &self,
+        permit: Permit,
+        cluster: &str,
+        arns: &[String],
+    ) -> Result<Described<TaskView>, AwsError> {
         if arns.is_empty() {
             return Ok(Described::default());
         }
         let request = self.client.describe_tasks().cluster(cluster).set_tasks(Some(arns.to_vec()));
-        let answer = self.caller.send(permit, &DESCRIBE_TASKS, &of_cluster(cluster), request.send()).await;
+        let answer =
+            self.caller.send(permit, &DESCRIBE_TASKS, &of_cluster(cluster), request.send()).await;
         let Some(answer) = unless_absent(answer)? else { return Ok(Described::none_of(arns)) };
         let failures = failures(answer.failures());
         let found = answer.tasks.unwrap_or_default().into_iter();
@@ -168,9 +196,10 @@ impl Ecs {
         Ok(Described::sort(arns, found.collect(), &failures))
     }
 
-    /// Describes at most ten services of one cluster, by name, with the registrations of the revisions that their tasks
-    /// may run; those are read in turns of their own. A service one of whose revisions could not be read, or is unknown
-    /// to ECS although it is current, has failed: nobody knows where its tasks are registered.
+    /// Describes at most ten services of one cluster, by name, with the registrations of the
+    /// revisions that their tasks may run; those are read in turns of their own. A service one of
+    /// whose revisions could not be read, or is unknown to ECS although it is current, has failed:
+    /// nobody knows where its tasks are registered.
     ///
     /// # Errors
     /// When the batch could not be read. A cluster that does not exist misses them all.
@@ -187,46 +216,67 @@ impl Ecs {
     }
 
     async fn add_revisions(&self, services: &mut Described<ServiceView>) {
-        let wanted: Vec<String> = services.found.iter().flat_map(|service| service.revisions.iter().cloned()).collect();
+        let wanted: Vec<String> =
+            services.found.iter().flat_map(|service| service.revisions.iter().cloned()).collect();
         let mut revisions: BTreeMap<String, Result<RevisionView, String>> = BTreeMap::new();
         for batch in wanted.chunks(REVISIONS) {
             let permit = self.caller.permit(&DESCRIBE_SERVICE_REVISIONS).await;
             match self.revisions(permit, batch).await {
                 Ok(answer) => {
-                    revisions.extend(answer.found.into_iter().map(|view| (id(&view.arn).to_owned(), Ok(view))));
+                    revisions.extend(
+                        answer.found.into_iter().map(|view| (id(&view.arn).to_owned(), Ok(view))),
+                    );
                     let missing = answer.missing.into_iter().map(|arn| (arn, MISSING.to_owned()));
                     let unread = missing.chain(answer.failed);
-                    revisions.extend(unread.map(|(arn, why)| (id(&arn).to_owned(), Err(format!("{arn}: {why}")))));
+                    revisions.extend(
+                        unread
+                            .map(|(arn, why)| (id(&arn).to_owned(), Err(format!("{arn}: {why}")))),
+                    );
                 }
                 Err(error) => {
-                    revisions.extend(batch.iter().map(|arn| (id(arn).to_owned(), Err(error.to_string()))));
+                    revisions.extend(
+                        batch.iter().map(|arn| (id(arn).to_owned(), Err(error.to_string()))),
+                    );
                 }
             }
         }
         for mut service in std::mem::take(&mut services.found) {
-            let mine: Result<Vec<&RevisionView>, &String> =
-                service.revisions.iter().filter_map(|arn| revisions.get(id(arn))).map(Result::as_ref).collect();
+            let mine: Result<Vec<&RevisionView>, &String> = service
+                .revisions
+                .iter()
+                .filter_map(|arn| revisions.get(id(arn)))
+                .map(Result::as_ref)
+                .collect();
             match mine {
                 Ok(mine) => {
                     mine.into_iter().for_each(|revision| service.add(revision));
                     services.found.push(service);
                 }
-                Err(why) => services.failed.push((service.name, format!("its revision was not read: {why}"))),
+                Err(why) => services
+                    .failed
+                    .push((service.name, format!("its revision was not read: {why}"))),
             }
         }
     }
 
-    /// Describes at most 20 revisions of services, of any cluster. (Source: ECS API reference, DescribeServiceRevisions.)
+    /// Describes at most 20 revisions of services, of any cluster. (Source: ECS API reference,
+    /// DescribeServiceRevisions.)
     ///
     /// # Errors
     /// When the batch could not be read.
-    pub async fn revisions(&self, permit: Permit, arns: &[String]) -> Result<Described<RevisionView>, AwsError> {
+    pub async fn revisions(
+        &self,
+        permit: Permit,
+        arns: &[String],
+    ) -> Result<Described<RevisionView>, AwsError> {
         if arns.is_empty() {
             return Ok(Described::default());
         }
-        let request = self.client.describe_service_revisions().set_service_revision_arns(Some(arns.to_vec()));
+        let request =
+            self.client.describe_service_revisions().set_service_revision_arns(Some(arns.to_vec()));
         let on = format!("service revisions {}", arns.join(", "));
-        let answer = self.caller.send(permit, &DESCRIBE_SERVICE_REVISIONS, &on, request.send()).await?;
+        let answer =
+            self.caller.send(permit, &DESCRIBE_SERVICE_REVISIONS, &on, request.send()).await?;
         let failures = failures(answer.failures());
         let found = answer.service_revisions.unwrap_or_default().into_iter();
         let found = found.filter_map(RevisionView::read).map(|view| (view.arn.clone(), view));

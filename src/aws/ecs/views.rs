@@ -2,8 +2,8 @@
 
 use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{
-    Attachment, Container, ContainerInstance, DeploymentRolloutState, LoadBalancer, ResolvedConfiguration,
-    SchedulingStrategy, Service, ServiceRevision, Task,
+    Attachment, Container, ContainerInstance, DeploymentRolloutState, LoadBalancer,
+    ResolvedConfiguration, SchedulingStrategy, Service, ServiceRevision, Task,
 };
 use ecs_drain_state::ContainerInstanceStatus;
 use jiff::Timestamp;
@@ -20,7 +20,8 @@ pub struct ContainerInstanceView {
     pub ec2_instance_id: Option<String>,
     /// Its status.
     pub status: ContainerInstanceStatus,
-    /// Whether its agent is connected; where it is not, the states of its tasks are what they last were.
+    /// Whether its agent is connected; where it is not, the states of its tasks are what they last
+    /// were.
     pub agent_connected: bool,
     /// Tasks that ECS wants running. Tasks that are being stopped are in neither count.
     pub running: u32,
@@ -45,7 +46,9 @@ impl ContainerInstanceView {
             running: count(from.running_tasks_count),
             pending: count(from.pending_tasks_count),
             registered_at: from.registered_at.as_ref().and_then(timestamp),
-            attributes: attributes.filter_map(|attribute| Some((attribute.name, attribute.value?))).collect(),
+            attributes: attributes
+                .filter_map(|attribute| Some((attribute.name, attribute.value?)))
+                .collect(),
             version: from.version,
             arn: from.container_instance_arn?,
         })
@@ -75,7 +78,8 @@ pub struct TaskView {
     pub last_status: String,
     /// `RUNNING` or `STOPPED`.
     pub desired_status: String,
-    /// `service:<name>` for a service's task; whoever calls RunTask may set any other string, or that one.
+    /// `service:<name>` for a service's task; whoever calls RunTask may set any other string, or
+    /// that one.
     pub group: Option<String>,
     /// A deployment's id for a service's task.
     pub started_by: Option<String>,
@@ -120,16 +124,22 @@ pub(super) fn timestamp(at: &DateTime) -> Option<Timestamp> {
     Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).unwrap_or_default()).ok()
 }
 
-/// The addresses of a task's own network interface: details of its attachment (`privateIPv4Address`, …) and, spelled
-/// otherwise (`privateIpv4Address`, `ipv6Address`), of its containers. Nothing that is not an address is kept.
+/// The addresses of a task's own network interface: details of its attachment
+/// (`privateIPv4Address`, …) and, spelled otherwise (`privateIpv4Address`, `ipv6Address`), of its
+/// containers. Nothing that is not an address is kept.
 fn ips(attachments: &[Attachment], containers: &[Container]) -> Vec<String> {
     let details = attachments.iter().flat_map(Attachment::details).filter_map(|detail| {
         let name = detail.name()?.to_ascii_lowercase();
-        (name.ends_with("ipv4address") || name.ends_with("ipv6address")).then(|| detail.value()).flatten()
+        (name.ends_with("ipv4address") || name.ends_with("ipv6address"))
+            .then(|| detail.value())
+            .flatten()
     });
     let interfaces = containers.iter().flat_map(Container::network_interfaces);
-    let own = interfaces.flat_map(|interface| [interface.private_ipv4_address(), interface.ipv6_address()]).flatten();
-    let ips: BTreeSet<&str> = details.chain(own).filter(|ip| ip.parse::<IpAddr>().is_ok()).collect();
+    let own = interfaces
+        .flat_map(|interface| [interface.private_ipv4_address(), interface.ipv6_address()])
+        .flatten();
+    let ips: BTreeSet<&str> =
+        details.chain(own).filter(|ip| ip.parse::<IpAddr>().is_ok()).collect();
     ips.into_iter().map(str::to_owned).collect()
 }
 
@@ -137,7 +147,10 @@ fn host_ports(containers: &[Container]) -> Vec<u16> {
     let bindings = containers.iter().flat_map(Container::network_bindings);
     let ports: BTreeSet<u16> = bindings
         .flat_map(|binding| {
-            let port = binding.host_port().and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
+            let port = binding
+                .host_port()
+                .and_then(|port| u16::try_from(port).ok())
+                .filter(|port| *port != 0);
             let range = binding.host_port_range().and_then(port_range);
             port.into_iter().chain(range.into_iter().flatten())
         })
@@ -158,15 +171,17 @@ pub struct ServiceView {
     pub name: String,
     /// Whether its scheduling strategy is `DAEMON`.
     pub daemon: bool,
-    /// ARNs of every target group that its tasks may be registered in, sorted: the alternate ones of blue/green
-    /// deployments, those of its task sets, and those of [`ServiceView::revisions`] too.
+    /// ARNs of every target group that its tasks may be registered in, sorted: the alternate ones
+    /// of blue/green deployments, those of its task sets, and those of [`ServiceView::revisions`]
+    /// too.
     pub target_groups: Vec<String>,
     /// Names of its classic load balancers, sorted.
     pub classic: Vec<String>,
-    /// ARNs of its current revisions, where tasks may run that are registered otherwise than the service now says: there
-    /// are several, or a deployment is in progress. Else empty.
+    /// ARNs of its current revisions, where tasks may run that are registered otherwise than the
+    /// service now says: there are several, or a deployment is in progress. Else empty.
     pub revisions: Vec<String>,
-    /// Ids of its deployments and of its task sets, of which its tasks say that one started them (`startedBy`), as it is now.
+    /// Ids of its deployments and of its task sets, of which its tasks say that one started them
+    /// (`startedBy`), as it is now.
     pub deployments: Vec<String>,
 }
 
@@ -175,13 +190,18 @@ impl ServiceView {
     pub(super) fn read(from: Service) -> Option<ServiceView> {
         let sets = from.task_sets().iter().flat_map(|set| set.load_balancers());
         let (target_groups, classic) = registrations(from.load_balancers().iter().chain(sets));
-        let rolls_out =
-            from.deployments().iter().any(|one| one.rollout_state() == Some(&DeploymentRolloutState::InProgress));
+        let rolls_out = from
+            .deployments()
+            .iter()
+            .any(|one| one.rollout_state() == Some(&DeploymentRolloutState::InProgress));
         let revisions = from.current_service_revisions();
         let deployments = from.deployments().iter().filter_map(|one| one.id());
         let deployments = deployments.chain(from.task_sets().iter().filter_map(|set| set.id()));
         let several = revisions.len() > 1 || from.deployments().len() > 1 || rolls_out;
-        let revisions = revisions.iter().filter(|_| several).filter_map(|revision| revision.arn().map(str::to_owned));
+        let revisions = revisions
+            .iter()
+            .filter(|_| several)
+            .filter_map(|revision| revision.arn().map(str::to_owned));
         Some(ServiceView {
             daemon: from.scheduling_strategy() == Some(&SchedulingStrategy::Daemon),
             revisions: revisions.collect(),
@@ -194,8 +214,10 @@ impl ServiceView {
 
     /// Adds the registrations of one of its revisions.
     pub(super) fn add(&mut self, revision: &RevisionView) {
-        for (mine, more) in [(&mut self.target_groups, &revision.target_groups), (&mut self.classic, &revision.classic)]
-        {
+        for (mine, more) in [
+            (&mut self.target_groups, &revision.target_groups),
+            (&mut self.classic, &revision.classic),
+        ] {
             mine.extend(more.iter().cloned());
             mine.sort();
             mine.dedup();
@@ -203,8 +225,8 @@ impl ServiceView {
     }
 }
 
-/// A revision of a service: what its tasks were made of, and where they are registered as long as they run. It never
-/// changes. (Source: ECS API reference, ServiceRevision.)
+/// A revision of a service: what its tasks were made of, and where they are registered as long as
+/// they run. It never changes. (Source: ECS API reference, ServiceRevision.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevisionView {
     /// Its ARN.
@@ -219,8 +241,12 @@ impl RevisionView {
     /// None of an answer that does not say whom it is about.
     pub(super) fn read(from: ServiceRevision) -> Option<RevisionView> {
         let (mut target_groups, classic) = registrations(from.load_balancers().iter());
-        let resolved = from.resolved_configuration().map(ResolvedConfiguration::load_balancers).unwrap_or_default();
-        target_groups.extend(resolved.iter().filter_map(|one| one.target_group_arn().map(str::to_owned)));
+        let resolved = from
+            .resolved_configuration()
+            .map(ResolvedConfiguration::load_balancers)
+            .unwrap_or_default();
+        target_groups
+            .extend(resolved.iter().filter_map(|one| one.target_group_arn().map(str::to_owned)));
         Some(RevisionView {
             target_groups: target_groups.into_iter().collect(),
             classic: classic.into_iter().collect(),
@@ -230,7 +256,9 @@ impl RevisionView {
 }
 
 /// The target groups, alternate ones included, and the classic load balancers that are configured.
-fn registrations<'a>(balancers: impl Iterator<Item = &'a LoadBalancer>) -> (BTreeSet<String>, BTreeSet<String>) {
+fn registrations<'a>(
+    balancers: impl Iterator<Item = &'a LoadBalancer>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut groups, mut classic) = (BTreeSet::new(), BTreeSet::new());
     for balancer in balancers {
         let advanced = balancer.advanced_configuration();
@@ -259,7 +287,10 @@ mod tests {
     #[test]
     fn unknown_statuses_are_kept_and_mean_nothing() {
         assert_eq!(status("DRAINING".to_owned()), ContainerInstanceStatus::Draining);
-        assert_eq!(status("DEREGISTERING".to_owned()), ContainerInstanceStatus::Other("DEREGISTERING".to_owned()));
+        assert_eq!(
+            status("DEREGISTERING".to_owned()),
+            ContainerInstanceStatus::Other("DEREGISTERING".to_owned())
+        );
         for word in ["REGISTERING", "DEREGISTERING", "A_NEWER_ONE", ""] {
             assert!(!status(word.to_owned()).takes_no_work(), "{word}");
         }
@@ -272,16 +303,21 @@ mod tests {
 
     #[test]
     fn a_tasks_addresses_come_from_either_place() {
-        let detail = |name: &str, value: &str| KeyValuePair::builder().name(name).value(value).build();
+        let detail =
+            |name: &str, value: &str| KeyValuePair::builder().name(name).value(value).build();
         let attachment = Attachment::builder()
             .r#type("ElasticNetworkInterface")
             .details(detail("privateIPv4Address", "10.0.0.7"))
             .details(detail("macAddress", "0a:1b"))
             .details(detail("subnetId", "subnet-1"))
             .build();
-        let interface = NetworkInterface::builder().private_ipv4_address("10.0.0.7").ipv6_address("fd00::7").build();
+        let interface = NetworkInterface::builder()
+            .private_ipv4_address("10.0.0.7")
+            .ipv6_address("fd00::7")
+            .build();
         let container = Container::builder().network_interfaces(interface).build();
-        let task = Task::builder().task_arn("t").attachments(attachment).containers(container).build();
+        let task =
+            Task::builder().task_arn("t").attachments(attachment).containers(container).build();
         assert_eq!(TaskView::read(task).unwrap().ips, ["10.0.0.7", "fd00::7"]);
     }
 
@@ -300,10 +336,17 @@ mod tests {
         let advanced = AdvancedConfiguration::builder().alternate_target_group_arn("green").build();
         let service = Service::builder()
             .service_name("web")
-            .load_balancers(LoadBalancer::builder().target_group_arn("blue").advanced_configuration(advanced).build())
+            .load_balancers(
+                LoadBalancer::builder()
+                    .target_group_arn("blue")
+                    .advanced_configuration(advanced)
+                    .build(),
+            )
             .load_balancers(LoadBalancer::builder().load_balancer_name("old").build())
             .task_sets(
-                TaskSet::builder().load_balancers(LoadBalancer::builder().target_group_arn("set").build()).build(),
+                TaskSet::builder()
+                    .load_balancers(LoadBalancer::builder().target_group_arn("set").build())
+                    .build(),
             )
             .build();
         let view = ServiceView::read(service).unwrap();
@@ -321,30 +364,43 @@ mod tests {
             .deployments(deployment("ecs-svc/1"))
             .task_sets(TaskSet::builder().id("ecs-svc/3").build())
             .build();
-        assert_eq!(ServiceView::read(service).unwrap().deployments, ["ecs-svc/2", "ecs-svc/1", "ecs-svc/3"]);
+        assert_eq!(
+            ServiceView::read(service).unwrap().deployments,
+            ["ecs-svc/2", "ecs-svc/1", "ecs-svc/3"]
+        );
     }
 
     #[test]
     fn revisions_are_asked_for_while_tasks_of_several_can_run() {
         let revision = |arn: &str| ServiceCurrentRevisionSummary::builder().arn(arn).build();
         let deployment = |state| Deployment::builder().rollout_state(state).build();
-        let service = || Service::builder().service_name("web").current_service_revisions(revision("r/1"));
+        let service =
+            || Service::builder().service_name("web").current_service_revisions(revision("r/1"));
         let asked = |service: ServiceBuilder| ServiceView::read(service.build()).unwrap().revisions;
         let done = deployment(DeploymentRolloutState::Completed);
         assert!(asked(service().deployments(done.clone())).is_empty());
-        assert_eq!(asked(service().deployments(deployment(DeploymentRolloutState::InProgress))), ["r/1"]);
+        assert_eq!(
+            asked(service().deployments(deployment(DeploymentRolloutState::InProgress))),
+            ["r/1"]
+        );
         assert_eq!(asked(service().deployments(done.clone()).deployments(done.clone())), ["r/1"]);
-        assert_eq!(asked(service().current_service_revisions(revision("r/2")).deployments(done)), ["r/1", "r/2"]);
+        assert_eq!(
+            asked(service().current_service_revisions(revision("r/2")).deployments(done)),
+            ["r/1", "r/2"]
+        );
     }
 
     #[test]
     fn a_revisions_registrations_are_added() {
-        let resolved = ServiceRevisionLoadBalancer::builder().target_group_arn("tg/resolved").build();
+        let resolved =
+            ServiceRevisionLoadBalancer::builder().target_group_arn("tg/resolved").build();
         let revision = ServiceRevision::builder()
             .service_revision_arn("r/1")
             .load_balancers(LoadBalancer::builder().target_group_arn("tg/old").build())
             .load_balancers(LoadBalancer::builder().load_balancer_name("classic").build())
-            .resolved_configuration(ResolvedConfiguration::builder().load_balancers(resolved).build())
+            .resolved_configuration(
+                ResolvedConfiguration::builder().load_balancers(resolved).build(),
+            )
             .build();
         let service = Service::builder()
             .service_name("web")

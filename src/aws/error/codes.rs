@@ -1,15 +1,17 @@
-//! Error codes as they are on the wire, and what each of them means. Most are in no model: services share them, and the
-//! SDK hands them through as text.
+//! Error codes as they are on the wire, and what each of them means. Most are in no model: services
+//! share them, and the SDK hands them through as text.
 
 use super::ErrorClass;
 
-/// Throttling that the SDK neither names so nor tries again. (Source: Auto Scaling API reference, "Welcome":
-/// `RateExceeded`; Elastic Load Balancing API reference 2012-06-01, DescribeLoadBalancers: `DependencyThrottle`.)
+/// Throttling that the SDK neither names so nor tries again. (Source: Auto Scaling API reference,
+/// "Welcome": `RateExceeded`; Elastic Load Balancing API reference 2012-06-01,
+/// DescribeLoadBalancers: `DependencyThrottle`.)
 pub(in crate::aws) const UNKNOWN_THROTTLES: [&str; 2] = ["RateExceeded", "DependencyThrottle"];
 
 /// The one table. A code that is not in it is judged by the answer's status.
 const CODES: &[(ErrorClass, &[&str])] = &[
-    // The SDK's own list: `aws_runtime::retries::classifiers::THROTTLING_ERRORS`, as far as these services can say it.
+    // The SDK's own list: `aws_runtime::retries::classifiers::THROTTLING_ERRORS`, as far as these
+    // services can say it.
     (
         ErrorClass::Throttled,
         &[
@@ -29,7 +31,10 @@ const CODES: &[(ErrorClass, &[&str])] = &[
         ],
     ),
     (ErrorClass::Throttled, &UNKNOWN_THROTTLES),
-    (ErrorClass::Denied, &["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"]),
+    (
+        ErrorClass::Denied,
+        &["AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"],
+    ),
     // Source: "Common errors" of the services' API references.
     (
         ErrorClass::Credentials,
@@ -52,8 +57,8 @@ const CODES: &[(ErrorClass, &[&str])] = &[
             "RegionDisabledException",
         ],
     ),
-    // Classic load balancers' codes differ from the names in the model. (Source: the API references of ECS, DynamoDB and
-    // both generations of Elastic Load Balancing.)
+    // Classic load balancers' codes differ from the names in the model. (Source: the API references
+    // of ECS, DynamoDB and both generations of Elastic Load Balancing.)
     (
         ErrorClass::NotFound,
         &[
@@ -65,8 +70,9 @@ const CODES: &[(ErrorClass, &[&str])] = &[
             "InvalidInstance",
         ],
     ),
-    // Trouble on AWS's side, some of which comes with a status that does not say so. (Source for DynamoDB, whose
-    // conflicts pass by themselves: DynamoDB developer guide, "Error handling with DynamoDB".)
+    // Trouble on AWS's side, some of which comes with a status that does not say so. (Source for
+    // DynamoDB, whose conflicts pass by themselves: DynamoDB developer guide, "Error handling with
+    // DynamoDB".)
     (
         ErrorClass::Unavailable,
         &[
@@ -113,11 +119,19 @@ pub(crate) fn classify(code: Option<&str>, status: Option<u16>, message: &str) -
     let message = message.to_ascii_lowercase();
     match code {
         // Auto Scaling has one code for everything; only the text tells this apart.
-        "ValidationError" if message.contains("no active lifecycle action found") => ErrorClass::NoActiveAction,
-        // A cluster is deleted only once no container instance is registered in it (source: ECS API reference,
-        // DeleteCluster); ECS remembers it for a while and then says ClusterNotFoundException.
-        "InvalidParameterException" if message.contains("cluster is inactive") => ErrorClass::NotFound,
-        code => CODES.iter().find(|(_, codes)| codes.contains(&code)).map_or(by_status, |(class, _)| *class),
+        "ValidationError" if message.contains("no active lifecycle action found") => {
+            ErrorClass::NoActiveAction
+        }
+        // A cluster is deleted only once no container instance is registered in it (source: ECS API
+        // reference, DeleteCluster); ECS remembers it for a while and then says
+        // ClusterNotFoundException.
+        "InvalidParameterException" if message.contains("cluster is inactive") => {
+            ErrorClass::NotFound
+        }
+        code => CODES
+            .iter()
+            .find(|(_, codes)| codes.contains(&code))
+            .map_or(by_status, |(class, _)| *class),
     }
 }
 
@@ -146,7 +160,12 @@ mod tests {
             (403, "ExpiredToken", "old", ErrorClass::Credentials),
             (400, "UnrecognizedClientException", "", ErrorClass::Credentials),
             (400, "ClusterNotFoundException", "Cluster not found.", ErrorClass::NotFound),
-            (400, "InvalidParameterException", "The specified cluster is inactive. Specify…", ErrorClass::NotFound),
+            (
+                400,
+                "InvalidParameterException",
+                "The specified cluster is inactive. Specify…",
+                ErrorClass::NotFound,
+            ),
             (400, "LoadBalancerNotFound", "", ErrorClass::NotFound),
             (
                 400,
@@ -154,7 +173,12 @@ mod tests {
                 "No active Lifecycle Action found with instance ID i-1",
                 ErrorClass::NoActiveAction,
             ),
-            (400, "ValidationError", "NO ACTIVE LIFECYCLE ACTION FOUND with token 1", ErrorClass::NoActiveAction),
+            (
+                400,
+                "ValidationError",
+                "NO ACTIVE LIFECYCLE ACTION FOUND with token 1",
+                ErrorClass::NoActiveAction,
+            ),
             (400, "ValidationError", "AutoScalingGroup name not found", ErrorClass::Invalid),
             (400, "LimitExceeded", "a quota, not a rate", ErrorClass::Other),
             (400, "ScalingActivityInProgress", "", ErrorClass::Other),
@@ -164,7 +188,12 @@ mod tests {
             (400, "ProvisionedThroughputExceededException", "", ErrorClass::Throttled),
             (400, "TransactionConflictException", "", ErrorClass::Unavailable),
             (500, "InternalServerError", "", ErrorClass::Unavailable),
-            (400, "ValidationException", "Item size has exceeded the maximum allowed size", ErrorClass::Invalid),
+            (
+                400,
+                "ValidationException",
+                "Item size has exceeded the maximum allowed size",
+                ErrorClass::Invalid,
+            ),
             (403, "SignatureDoesNotMatch", "", ErrorClass::Credentials),
             (400, "RequestExpired", "", ErrorClass::Credentials),
             (502, "SomethingNew", "", ErrorClass::Unavailable),

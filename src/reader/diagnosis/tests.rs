@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::aws::{Environment, connect};
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use ecs_drain_state::record::Opening;
@@ -33,12 +35,16 @@ impl HttpConnector for Line {
             Some(target) => {
                 let operation = target.rsplit('.').next().unwrap();
                 self.seen.lock().unwrap().push(operation.to_owned());
-                let (status, answer) = (self.answers)(operation, &serde_json::from_slice(body).unwrap());
+                let (status, answer) =
+                    (self.answers)(operation, &serde_json::from_slice(body).unwrap());
                 (status, answer.to_string())
             }
             None => (200, IDENTITY.to_owned()),
         };
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), SdkBody::from(answer))))
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(
+            status.try_into().unwrap(),
+            SdkBody::from(answer),
+        )))
     }
 }
 
@@ -50,9 +56,11 @@ async fn session(
     answers: impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
 ) -> (Session, Arc<Mutex<Vec<String>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let connector = SharedHttpConnector::new(Line { answers: Box::new(answers), seen: seen.clone() });
+    let connector =
+        SharedHttpConnector::new(Line { answers: Box::new(answers), seen: seen.clone() });
     let client = http_client_fn(move |_, _| connector.clone());
-    let environment = Environment { http_client: Some(client), isolated: true, ..Environment::default() };
+    let environment =
+        Environment { http_client: Some(client), isolated: true, ..Environment::default() };
     (connect(&environment, "eu-west-1", None).await.unwrap(), seen)
 }
 
@@ -62,7 +70,8 @@ fn error(code: &str) -> (u16, Value) {
 
 /// A cluster with one other instance, which is full, and a service of which one task is protected.
 fn full_cluster(operation: &str, _: &Value) -> (u16, Value) {
-    let resource = |name: &str, left: u32| json!({ "name": name, "type": "INTEGER", "integerValue": left });
+    let resource =
+        |name: &str, left: u32| json!({ "name": name, "type": "INTEGER", "integerValue": left });
     let instance = |id: &str| {
         json!({
             "containerInstanceArn": format!("arn:ci/web/{id}"), "ec2InstanceId": format!("i-{id}"), "status": "ACTIVE",
@@ -77,9 +86,13 @@ fn full_cluster(operation: &str, _: &Value) -> (u16, Value) {
         "DescribeTaskDefinition" => json!({ "taskDefinition": {
             "containerDefinitions": [{ "name": "app", "cpu": 256, "memory": 512, "stopTimeout": 90 }],
         } }),
-        "ListContainerInstances" => json!({ "containerInstanceArns": ["arn:ci/web/0", "arn:ci/web/1"] }),
+        "ListContainerInstances" => {
+            json!({ "containerInstanceArns": ["arn:ci/web/0", "arn:ci/web/1"] })
+        }
         // The one that is drained shows itself as ACTIVE still: reads lag.
-        "DescribeContainerInstances" => json!({ "containerInstances": [instance("0"), instance("1")] }),
+        "DescribeContainerInstances" => {
+            json!({ "containerInstances": [instance("0"), instance("1")] })
+        }
         "GetTaskProtection" => json!({
             "protectedTasks": [{ "taskArn": "arn:task/web/t1", "protectionEnabled": true, "expirationDate": 4e9 }],
             "failures": [{ "arn": "arn:task/web/t2", "reason": "TASK_NOT_VALID" }],
@@ -124,7 +137,11 @@ fn shop() -> TaskKind {
 }
 
 /// The causes of drains that stand still with these tasks, one instance each.
-async fn causes(session: &Session, caches: &DiagnosisCache, tasks: Vec<Vec<StuckTask>>) -> Vec<Vec<String>> {
+async fn causes(
+    session: &Session,
+    caches: &DiagnosisCache,
+    tasks: Vec<Vec<StuckTask>>,
+) -> Vec<Vec<String>> {
     let records: Vec<Record> = (0..tasks.len()).map(|n| record(&format!("i-{n}"))).collect();
     let stuck: Vec<Stuck> = records
         .iter()
@@ -140,23 +157,29 @@ async fn causes(session: &Session, caches: &DiagnosisCache, tasks: Vec<Vec<Stuck
     let stuck: Vec<&Stuck> = stuck.iter().collect();
     let clock = Clock::start(None);
     let causes = diagnose(session, &clock, caches, &stuck).await;
-    records.iter().map(|r| causes[&r.key()].iter().map(|c| format!("{}: {c}", c.name())).collect()).collect()
+    records
+        .iter()
+        .map(|r| causes[&r.key()].iter().map(|c| format!("{}: {c}", c.name())).collect())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_full_cluster_is_said_to_be_full() {
     let (session, seen) = session(full_cluster).await;
-    let tasks = vec![sight("t1", shop(), false), sight("t2", shop(), false), sight("t3", shop(), true)];
+    let tasks =
+        vec![sight("t1", shop(), false), sight("t2", shop(), false), sight("t3", shop(), true)];
     let caches = DiagnosisCache::default();
     let said = causes(&session, &caches, vec![tasks.clone()]).await.remove(0);
     let names: Vec<&str> = said.iter().map(|text| text.split(':').next().unwrap()).collect();
     assert_eq!(names, ["NoRoom", "ProtectedTask", "StoppingLong"], "{said:#?}");
     assert!(
-        said[0].contains("of 1 other container instance none has room") && said[0].contains("i-1, has 128 of the 256")
+        said[0].contains("of 1 other container instance none has room")
+            && said[0].contains("i-1, has 128 of the 256")
     );
     assert!(said[1].contains("task t1 of service shop is protected"), "{}", said[1]);
     assert!(
-        said[2].contains("at 2001-09-09T01:46:40Z and is STOPPING") && said[2].contains("1 min 30 s (stopTimeout)")
+        said[2].contains("at 2001-09-09T01:46:40Z and is STOPPING")
+            && said[2].contains("1 min 30 s (stopTimeout)")
     );
     // Both task definitions are read once for all time.
     seen.lock().unwrap().clear();
@@ -167,12 +190,16 @@ async fn a_full_cluster_is_said_to_be_full() {
 #[tokio::test(start_paused = true)]
 async fn drains_of_one_cluster_are_read_for_together() {
     let (session, seen) = session(full_cluster).await;
-    let tasks = vec![vec![sight("t1", shop(), false)], vec![sight("t4", shop(), false)], Vec::new()];
+    let tasks =
+        vec![vec![sight("t1", shop(), false)], vec![sight("t4", shop(), false)], Vec::new()];
     let said = causes(&session, &DiagnosisCache::default(), tasks).await;
     assert_eq!(said.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 0], "{said:#?}");
     // Each sees the others, and not itself: the first one holds the service's only other task.
     assert!(said[0][0].contains("the closest, i-1, has 128"), "{said:#?}");
-    assert!(said[1][0].starts_with("ConstraintUnmet: ") && said[1][0].contains("distinctInstance"), "{said:#?}");
+    assert!(
+        said[1][0].starts_with("ConstraintUnmet: ") && said[1][0].contains("distinctInstance"),
+        "{said:#?}"
+    );
     let mut seen = seen.lock().unwrap().clone();
     seen.sort();
     assert_eq!(
@@ -189,7 +216,8 @@ async fn drains_of_one_cluster_are_read_for_together() {
     );
 }
 
-/// A service whose deployment bakes, and one that waits at a hook; `DescribeServiceDeployments` is asked for those alone.
+/// A service whose deployment bakes, and one that waits at a hook; `DescribeServiceDeployments` is
+/// asked for those alone.
 #[tokio::test(start_paused = true)]
 async fn deployments_that_wait_are_causes() {
     let (session, seen) = session(|operation, request| {
@@ -227,7 +255,11 @@ async fn deployments_that_wait_are_causes() {
     })
     .await;
     let of = |name: &str| TaskKind::Replica(name.to_owned());
-    let tasks = vec![sight("t1", of("shop"), false), sight("t2", of("cart"), false), sight("t3", of("mail"), false)];
+    let tasks = vec![
+        sight("t1", of("shop"), false),
+        sight("t2", of("cart"), false),
+        sight("t3", of("mail"), false),
+    ];
     let said = causes(&session, &DiagnosisCache::default(), vec![tasks]).await.remove(0);
     let told = [
         "DeploymentPaused: the deployment of service cart is paused at POST_SCALE_UP by hook h-1 until 2096-10-02T07:06:40Z, \
@@ -238,14 +270,24 @@ async fn deployments_that_wait_are_causes() {
     for (text, told) in said.iter().zip(told) {
         assert!(text.starts_with(told), "{text}");
     }
-    assert_eq!(seen.lock().unwrap().iter().filter(|operation| *operation == "DescribeServiceDeployments").count(), 1);
+    assert_eq!(
+        seen.lock()
+            .unwrap()
+            .iter()
+            .filter(|operation| *operation == "DescribeServiceDeployments")
+            .count(),
+        1
+    );
 }
 
 /// A standalone task, and a daemon that is not waited for, need no call at all.
 #[tokio::test(start_paused = true)]
 async fn what_needs_no_reading_reads_nothing() {
     let (session, seen) = session(|operation, _| panic!("{operation} was asked for")).await;
-    let tasks = vec![sight("t1", TaskKind::Standalone, false), sight("t2", TaskKind::Daemon("log".to_owned()), false)];
+    let tasks = vec![
+        sight("t1", TaskKind::Standalone, false),
+        sight("t2", TaskKind::Daemon("log".to_owned()), false),
+    ];
     let said = causes(&session, &DiagnosisCache::default(), vec![tasks]).await;
     assert_eq!(said[0].len(), 1);
     assert!(said[0][0].starts_with("StandaloneTask: "), "{said:?}");
@@ -261,7 +303,8 @@ async fn denied_calls_are_causes() {
         other => full_cluster(other, request),
     })
     .await;
-    let said = causes(&session, &DiagnosisCache::default(), vec![vec![sight("t1", shop(), false)]]).await;
+    let said =
+        causes(&session, &DiagnosisCache::default(), vec![vec![sight("t1", shop(), false)]]).await;
     let [definition, others] = said[0].as_slice() else { panic!("{said:#?}") };
     assert!(definition.contains(r#""Action":"ecs:DescribeTaskDefinition""#), "{definition}");
     assert!(others.contains(r#""Action":"ecs:ListContainerInstances""#), "{others}");
@@ -270,7 +313,8 @@ async fn denied_calls_are_causes() {
 #[tokio::test(start_paused = true)]
 async fn throttled_calls_are_a_cause() {
     let (session, _) = session(|_, _| error("ThrottlingException")).await;
-    let said = causes(&session, &DiagnosisCache::default(), vec![vec![sight("t1", shop(), false)]]).await;
+    let said =
+        causes(&session, &DiagnosisCache::default(), vec![vec![sight("t1", shop(), false)]]).await;
     let [throttled] = said[0].as_slice() else { panic!("{said:#?}") };
     assert!(
         throttled.starts_with(
@@ -287,7 +331,8 @@ async fn unknown_tasks_are_not_none() {
     let (record, policy) = (record("i-0"), Policy::default());
     let key = record.key();
     let stuck = Stuck { record, policy, tasks: None, targets: Vec::new(), agent_lost_since: None };
-    let causes = diagnose(&session, &Clock::start(None), &DiagnosisCache::default(), &[&stuck]).await;
+    let causes =
+        diagnose(&session, &Clock::start(None), &DiagnosisCache::default(), &[&stuck]).await;
     assert_eq!(causes.get(&key), Some(&Vec::new()));
 }
 
@@ -302,9 +347,13 @@ async fn a_large_cluster_is_looked_at_in_part() {
         (200, json!({ "containerInstanceArns": arns, "nextToken": (!last).then(|| (page + 1).to_string()) }))
     })
     .await;
-    for (most, found) in
-        [(500, (500, true)), (250, (250, true)), (700, (700, false)), (699, (699, true)), (900, (700, false))]
-    {
+    for (most, found) in [
+        (500, (500, true)),
+        (250, (250, true)),
+        (700, (700, false)),
+        (699, (699, true)),
+        (900, (700, false)),
+    ] {
         let (arns, more) = session.ecs.active_container_instances("web", most).await.unwrap();
         assert_eq!((arns.len(), more), found, "{most}");
     }
@@ -329,15 +378,26 @@ async fn registered_container_instances() {
     assert_eq!(ecs.registered_container_instances("web").await.unwrap(), 7);
     assert_eq!(ecs.registered_container_instances("old").await.unwrap(), 0);
     assert_eq!(ecs.registered_container_instances("gone").await.unwrap(), 0);
-    assert_eq!(ecs.registered_container_instances("odd").await.unwrap_err().class, ErrorClass::Invalid);
-    assert_eq!(ecs.registered_container_instances("silent").await.unwrap_err().class, ErrorClass::Unavailable);
-    assert_eq!(ecs.registered_container_instances("denied").await.unwrap_err().class, ErrorClass::Denied);
+    assert_eq!(
+        ecs.registered_container_instances("odd").await.unwrap_err().class,
+        ErrorClass::Invalid
+    );
+    assert_eq!(
+        ecs.registered_container_instances("silent").await.unwrap_err().class,
+        ErrorClass::Unavailable
+    );
+    assert_eq!(
+        ecs.registered_container_instances("denied").await.unwrap_err().class,
+        ErrorClass::Denied
+    );
 }
 
 /// The page that people read has every cause, in its order.
 #[test]
 fn the_page_has_every_cause() {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/diagnosis.md")).unwrap();
-    let rows: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/diagnosis.md")).unwrap();
+    let rows: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
     assert_eq!(rows, Cause::NAMES);
 }

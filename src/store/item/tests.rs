@@ -3,8 +3,8 @@
 
 use super::*;
 use ecs_drain_state::{
-    ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation, Order, Origin, Outcome,
-    Stage, Strategy, Target, Then, WaitKind, record::Opening,
+    ActionResult, Balancer, ContainerInstance, Intent, LastError, Lifecycle, Note, Obligation,
+    Order, Origin, Outcome, Stage, Strategy, Target, Then, WaitKind, record::Opening,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -64,7 +64,12 @@ fn full() -> Record {
         gone_for_seconds: 0,
     }];
     record.deadline = at.checked_add(SignedDuration::from_hours(1)).ok();
-    let intent = Intent { result: ActionResult::Abandon, outcome: Outcome::Abandoned, reason: "late".into(), at };
+    let intent = Intent {
+        result: ActionResult::Abandon,
+        outcome: Outcome::Abandoned,
+        reason: "late".into(),
+        at,
+    };
     record.stage = Stage::Completing { intent, refused_since: Some(at) };
     record.last_error = Some(LastError { at, what: "throttled".into() });
     record.obligations = vec![Obligation {
@@ -106,10 +111,18 @@ fn a_record_survives_the_table() {
 fn a_done_record_expires_and_an_unfinished_one_never_does() {
     let mut record = full();
     let item = stored(&record);
-    assert!(!item.contains_key(EXPIRES_AT) && item.contains_key(UNFINISHED) && item.contains_key(UNFINISHED_OF));
+    assert!(
+        !item.contains_key(EXPIRES_AT)
+            && item.contains_key(UNFINISHED)
+            && item.contains_key(UNFINISHED_OF)
+    );
     record.stage = done();
     let item = stored(&record);
-    assert!(item.contains_key(EXPIRES_AT) && !item.contains_key(UNFINISHED) && !item.contains_key(UNFINISHED_OF));
+    assert!(
+        item.contains_key(EXPIRES_AT)
+            && !item.contains_key(UNFINISHED)
+            && !item.contains_key(UNFINISHED_OF)
+    );
     assert_eq!(read(&item), Read::Record(Box::new(record)));
 }
 
@@ -120,8 +133,13 @@ fn the_optional_attributes_are_all_listed() {
     let least = stored(&Record { stage: done(), ..minimal() });
     let unfinished = stored(&minimal());
     let always = |name: &&String| least.contains_key(*name) && unfinished.contains_key(*name);
-    let mut optional: Vec<&str> =
-        most.iter().flatten().map(|(name, _)| name).filter(|n| !always(n)).map(String::as_str).collect();
+    let mut optional: Vec<&str> = most
+        .iter()
+        .flatten()
+        .map(|(name, _)| name)
+        .filter(|n| !always(n))
+        .map(String::as_str)
+        .collect();
     optional.sort_unstable();
     optional.dedup();
     assert_eq!(optional, OPTIONAL);
@@ -199,13 +217,21 @@ fn what_is_said_of_an_item_is_short_and_steers_no_terminal() {
     let colours = AttributeValue::S("\u{1b}[31m\u{202e}\r\nWaiting\u{0}".into());
     for name in ["phase", "created_at", "account", "lifecycle", "obligations", "origin"] {
         for value in [&long, &colours] {
-            let Read::Unreadable { why } = edited(name, value.clone()) else { panic!("{name} was read") };
-            assert!(why.len() < 3_000 && why.chars().all(|c| c == ' ' || c == '…' || c.is_ascii_graphic()), "{why}");
+            let Read::Unreadable { why } = edited(name, value.clone()) else {
+                panic!("{name} was read")
+            };
+            assert!(
+                why.len() < 3_000
+                    && why.chars().all(|c| c == ' ' || c == '…' || c.is_ascii_graphic()),
+                "{why}"
+            );
         }
     }
     let Read::Unreadable { why } = edited("phase", colours) else { panic!("it was read") };
     assert!(
-        why.starts_with(r"attribute phase: unknown variant `\u{1b}[31m\u{202e}\r\nWaiting\u{0}`, expected"),
+        why.starts_with(
+            r"attribute phase: unknown variant `\u{1b}[31m\u{202e}\r\nWaiting\u{0}`, expected"
+        ),
         "{why}"
     );
 }
@@ -222,8 +248,14 @@ fn attributes_that_contradict_each_other_are_told() {
     let mut intended = stored(&full());
     intended.remove("intent");
     for (what, why) in [
-        (edited("phase", s("Waiting")), "attribute refused_since: it is there although phase is not Completing"),
-        (edited("outcome", s("Drained")), "attribute outcome: it is there although phase is not Done"),
+        (
+            edited("phase", s("Waiting")),
+            "attribute refused_since: it is there although phase is not Completing",
+        ),
+        (
+            edited("outcome", s("Drained")),
+            "attribute outcome: it is there although phase is not Done",
+        ),
         (read(&intended), "attribute intent: it is missing although phase is Completing"),
         (without("outcome"), "attribute outcome: it is missing although phase is Done"),
         (without("expires_at"), "attribute expires_at: it is missing although phase is Done"),

@@ -1,4 +1,5 @@
-//! Whose turn it is, as tables: the drains of a cluster, in the order in which they were asked for, and what each is told.
+//! Whose turn it is, as tables: the drains of a cluster, in the order in which they were asked for,
+//! and what each is told.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::Budgets;
@@ -9,8 +10,9 @@ use crate::policy::{Concurrency, Policy};
 use crate::record::{ContainerInstance, Origin, Record, WaitKind};
 use jiff::SignedDuration;
 
-/// `operator:Pending` is a drain; `rebalance`, `spot`, `hook`, `pool` (a warm pool's) `adopted` (asked for, and held by a
-/// hook since) and `taken` (held by a hook when Spot announced to take it) are the others. `@dev` is in another cluster, `!` is paused, `~` is kept by its group.
+/// `operator:Pending` is a drain; `rebalance`, `spot`, `hook`, `pool` (a warm pool's) `adopted`
+/// (asked for, and held by a hook since) and `taken` (held by a hook when Spot announced to take
+/// it) are the others. `@dev` is in another cluster, `!` is paused, `~` is kept by its group.
 fn drains(words: &str) -> Vec<Record> {
     words.split_whitespace().enumerate().map(|(n, word)| drain(n, word)).collect()
 }
@@ -19,11 +21,15 @@ fn drain(n: usize, word: &str) -> Record {
     let (word, cluster) = word.split_once('@').unwrap_or((word, "prod"));
     let (kind, phase) = word.split_once(':').unwrap();
     let wait = if kind == "pool" { WaitKind::ReturnsToWarmPool } else { WaitKind::Terminating };
-    let mut record = opened(wait, vec![ContainerInstance { cluster: cluster.to_owned(), ..container_instance(1) }]);
+    let mut record = opened(
+        wait,
+        vec![ContainerInstance { cluster: cluster.to_owned(), ..container_instance(1) }],
+    );
     record.instance_id = format!("i-{n}");
     record.created_at = epoch() + SignedDuration::from_secs(n as i64);
     let name = phase.trim_end_matches(['!', '~']);
-    record.stage = stage(Phase::ALL.into_iter().find(|phase| phase.name() == name).unwrap(), Outcome::Drained);
+    record.stage =
+        stage(Phase::ALL.into_iter().find(|phase| phase.name() == name).unwrap(), Outcome::Drained);
     record.orders.pause = phase.ends_with('!').then(ada);
     record.retained_at = phase.ends_with('~').then(epoch);
     match kind {
@@ -70,7 +76,8 @@ fn one_after_the_other() {
         ("operator:Done operator:Pending", "now now"),
         // Another cluster is another place.
         ("operator:Waiting operator:Pending@dev", "now now"),
-        // One that is paused before it began lets others begin; one that was paused on the way does not.
+        // One that is paused before it began lets others begin; one that was paused on the way does
+        // not.
         ("operator:Pending! operator:Pending", "now now"),
         ("operator:Waiting! operator:Pending", "now 1/1+0"),
     ] {
@@ -121,7 +128,8 @@ fn so_many_or_so_many_percent() {
     assert_eq!(turns(&asked(Concurrency::Percent(25)), 0, all), "now 1/1+0 1/1+1 1/1+2");
 }
 
-/// Those that were asked for at the same moment come in the order of their keys, so that every replica says the same.
+/// Those that were asked for at the same moment come in the order of their keys, so that every
+/// replica says the same.
 #[test]
 fn at_the_same_moment() {
     let mut both = drains("operator:Pending operator:Pending");
@@ -130,7 +138,10 @@ fn at_the_same_moment() {
     for order in [[0, 1], [1, 0]] {
         let budgets = Budgets::of(order.iter().map(|n: &usize| &both[*n]));
         assert_eq!(budgets.turn(&both[0], &policy, 10), Turn::Now);
-        assert_eq!(budgets.turn(&both[1], &policy, 10), Turn::Wait { running: 1, limit: 1, ahead: 0 });
+        assert_eq!(
+            budgets.turn(&both[1], &policy, 10),
+            Turn::Wait { running: 1, limit: 1, ahead: 0 }
+        );
     }
 }
 
@@ -143,7 +154,10 @@ fn granted() {
     assert_eq!(budgets.turn(&all[0], &policy, 10), Turn::Now);
     for _ in 0..2 {
         budgets.grant(&all[0]);
-        assert_eq!(budgets.turn(&all[1], &policy, 10), Turn::Wait { running: 2, limit: 2, ahead: 0 });
+        assert_eq!(
+            budgets.turn(&all[1], &policy, 10),
+            Turn::Wait { running: 2, limit: 2, ahead: 0 }
+        );
     }
     budgets.grant(&all[2]);
     budgets.grant(&all[3]);

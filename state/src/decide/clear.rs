@@ -10,7 +10,8 @@ use crate::why::{Left, Span};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// How old what was read last may be while it cannot be read again, until that is what a drain waits for.
+/// How old what was read last may be while it cannot be read again, until that is what a drain
+/// waits for.
 const STALE: Duration = Duration::from_secs(90);
 
 /// How the reason ends for something that was found and not read yet.
@@ -29,17 +30,28 @@ pub(crate) enum Remains {
     Targets(Left),
 }
 
-/// Whether everything is gone by what was read last: container instances first, then tasks, then targets.
+/// Whether everything is gone by what was read last: container instances first, then tasks, then
+/// targets.
 ///
-/// A dead instance excuses the wait for its tasks, whose states are frozen, never the wait for its targets.
-pub(crate) fn clear(record: &Record, facts: &Facts, policy: &Policy, now: Now) -> Result<(), Remains> {
+/// A dead instance excuses the wait for its tasks, whose states are frozen, never the wait for its
+/// targets.
+pub(crate) fn clear(
+    record: &Record,
+    facts: &Facts,
+    policy: &Policy,
+    now: Now,
+) -> Result<(), Remains> {
     container_instances(record, facts, now.mono)?;
     tasks(facts, policy, now.mono)?;
     targets(record, facts, now.wall)
 }
 
 /// Whether no new work can land.
-pub(crate) fn container_instances(record: &Record, facts: &Facts, now: Mono) -> Result<(), Remains> {
+pub(crate) fn container_instances(
+    record: &Record,
+    facts: &Facts,
+    now: Mono,
+) -> Result<(), Remains> {
     if !facts.search.found.is_empty() {
         return Err(Remains::Unknown(format!("a container instance was found that {NOT_YET}")));
     }
@@ -63,10 +75,13 @@ pub(crate) fn container_instances(record: &Record, facts: &Facts, now: Mono) -> 
     Ok(())
 }
 
-/// Why nothing is done while a cluster has the instance that nobody has allowed ecs-drain to work in, if one has.
+/// Why nothing is done while a cluster has the instance that nobody has allowed ecs-drain to work
+/// in, if one has.
 pub(crate) fn left_out(facts: &Facts) -> Option<String> {
     let cluster = facts.search.left_out.first()?;
-    Some(format!("it is also in cluster {cluster}, which the configuration leaves out: held until it is not"))
+    Some(format!(
+        "it is also in cluster {cluster}, which the configuration leaves out: held until it is not"
+    ))
 }
 
 /// Whether no task that matters is left, or the instance is dead.
@@ -89,7 +104,8 @@ pub(crate) fn tasks(facts: &Facts, policy: &Policy, now: Mono) -> Result<(), Rem
     if left.is_empty() { Ok(()) } else { Err(Remains::Tasks(left_of(left))) }
 }
 
-/// Whether the targets of every known task are known, so that nothing is forgotten once its tasks have gone.
+/// Whether the targets of every known task are known, so that nothing is forgotten once its tasks
+/// have gone.
 pub(crate) fn registrations_known(facts: &Facts) -> Result<(), Remains> {
     if facts.group.sight.is_none() {
         return Err(Remains::Unknown("the groups have not been read yet".to_owned()));
@@ -108,7 +124,8 @@ pub(crate) fn registrations_known(facts: &Facts) -> Result<(), Remains> {
 /// Whether no target is left.
 pub(crate) fn targets(record: &Record, facts: &Facts, now: Timestamp) -> Result<(), Remains> {
     registrations_known(facts)?;
-    let is_new = |target: &TargetFacts| !record.obligations.iter().any(|o| o.is_same(&target.obligation));
+    let is_new =
+        |target: &TargetFacts| !record.obligations.iter().any(|o| o.is_same(&target.obligation));
     if facts.targets.iter().any(is_new) {
         return Err(Remains::Unknown(format!("a target was found that {NOT_YET}")));
     }
@@ -125,14 +142,20 @@ pub(crate) fn targets(record: &Record, facts: &Facts, now: Timestamp) -> Result<
     if left.is_empty() { Ok(()) } else { Err(Remains::Targets(left_of(left))) }
 }
 
-/// Says why something is not known: what came back when it was read last, or that it was not read yet.
+/// Says why something is not known: what came back when it was read last, or that it was not read
+/// yet.
 fn not_read(facts: &Facts, kind: Kind, what: &str) -> Remains {
     let why = facts.trouble.get(&kind).map(|(_, why)| why.clone());
     Remains::Unknown(why.unwrap_or_else(|| format!("{what} {NOT_YET}")))
 }
 
 /// `i-1 in target group web is draining, at most 140 s left`.
-pub(super) fn describe_target(obligation: &Obligation, state: &str, draining: bool, now: Timestamp) -> String {
+pub(super) fn describe_target(
+    obligation: &Obligation,
+    state: &str,
+    draining: bool,
+    now: Timestamp,
+) -> String {
     match obligation.drained_by().filter(|_| draining) {
         Some(by) if by > now => {
             let left = by.duration_since(now).unsigned_abs();
@@ -145,10 +168,14 @@ pub(super) fn describe_target(obligation: &Obligation, state: &str, draining: bo
 
 pub(crate) fn describe_task(arn: &str, task: &TaskSight) -> String {
     let named = match &task.kind {
-        TaskKind::Replica(service) | TaskKind::Daemon(service) => format!("task {} of service {service}", id(arn)),
+        TaskKind::Replica(service) | TaskKind::Daemon(service) => {
+            format!("task {} of service {service}", id(arn))
+        }
         TaskKind::Standalone => format!("standalone task {}", id(arn)),
     };
-    let protected =
-        task.protected_until.map(|until| format!(", protected from scale-in until {until:.0}")).unwrap_or_default();
+    let protected = task
+        .protected_until
+        .map(|until| format!(", protected from scale-in until {until:.0}"))
+        .unwrap_or_default();
     format!("{named} is {}{protected}", task.last_status)
 }

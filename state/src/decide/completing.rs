@@ -1,8 +1,9 @@
-//! Completing: the intent is saved; Auto Scaling is told until the drain's lifecycle action is over, or, in an operator's
-//! drain, until the group terminates the instance.
+//! Completing: the intent is saved; Auto Scaling is told until the drain's lifecycle action is
+//! over, or, in an operator's drain, until the group terminates the instance.
 //!
-//! The intent is permission, not evidence. Each call for `Drained` also needs the proof to hold now, and one for
-//! `NotInCluster` a recent search; for the other outcomes the deadline or the order is read again from the record.
+//! The intent is permission, not evidence. Each call for `Drained` also needs the proof to hold
+//! now, and one for `NotInCluster` a recent search; for the other outcomes the deadline or the
+//! order is read again from the record.
 
 use super::clear::Remains;
 use super::{AT_LATEST, Action, Step, View, need, unknown};
@@ -32,7 +33,9 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         },
         Outcome::TimedOut => timed_out(draft, intent, view),
         Outcome::Forced if draft.orders.force.is_some() => carry_out(draft, intent, view),
-        Outcome::Forced => Step::Enter(Stage::Waiting, "its completion is no longer asked for".to_owned()),
+        Outcome::Forced => {
+            Step::Enter(Stage::Waiting, "its completion is no longer asked for".to_owned())
+        }
         Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => {
             Step::Enter(Stage::Waiting, format!("an intent cannot be {}", intent.outcome))
         }
@@ -50,8 +53,9 @@ fn timed_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     }
 }
 
-/// A group with `TerminateHookAbandon: retain` keeps the instance after our `ABANDON`, until someone terminates it: that
-/// is a new wait under our hook. (Source: Amazon EC2 Auto Scaling user guide, instance lifecycle policy.)
+/// A group with `TerminateHookAbandon: retain` keeps the instance after our `ABANDON`, until
+/// someone terminates it: that is a new wait under our hook. (Source: Amazon EC2 Auto Scaling user
+/// guide, instance lifecycle policy.)
 fn retained(draft: &mut Record, view: &View<'_>) -> Option<Step> {
     match (view.facts.group.state(), draft.retained_at) {
         (Some(LifecycleState::Retained(_)), None) => {
@@ -60,13 +64,18 @@ fn retained(draft: &mut Record, view: &View<'_>) -> Option<Step> {
             Some(Step::Wait(Why::Retained, AGAIN))
         }
         // It was not kept, and it lives on.
-        (Some(state), None) if draft.lives_on() && view.facts.group.past_wait_reads > 0 => Some(Step::Enter(
-            Stage::Returning { intent: draft.intent().cloned() },
-            format!("its group shows it {state}"),
-        )),
+        (Some(state), None) if draft.lives_on() && view.facts.group.past_wait_reads > 0 => {
+            Some(Step::Enter(
+                Stage::Returning { intent: draft.intent().cloned() },
+                format!("its group shows it {state}"),
+            ))
+        }
         // A wait that is read late is the old one.
         (Some(LifecycleState::Waiting(_)), Some(_)) if view.facts.group.is_present(view.policy) => {
-            Some(Step::Enter(Stage::Waiting, "someone terminates it; this time it ends with CONTINUE".to_owned()))
+            Some(Step::Enter(
+                Stage::Waiting,
+                "someone terminates it; this time it ends with CONTINUE".to_owned(),
+            ))
         }
         (_, Some(_)) => Some(Step::Wait(Why::Retained, AGAIN)),
         (_, None) => None,
@@ -78,7 +87,9 @@ fn drained(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         Verdict::Proved => carry_out(draft, intent, view),
         Verdict::Missing(_, _, needs) => Step::Read(needs, Why::Completing(intent.outcome), AGAIN),
         Verdict::Remains(Remains::Unknown(why)) => unknown(&why),
-        Verdict::Remains(Remains::TakesWork) => Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string()),
+        Verdict::Remains(Remains::TakesWork) => {
+            Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string())
+        }
         Verdict::Remains(Remains::Tasks(left) | Remains::Targets(left)) => {
             Step::Enter(Stage::Waiting, format!("it is not gone: {left}"))
         }
@@ -90,15 +101,16 @@ fn not_in_cluster(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         return Step::Enter(Stage::Deregistering, "it is in a cluster after all".to_owned());
     }
     // While Auto Scaling cannot be told it may register after all: an old search is no evidence.
-    let next = view.facts.search.nowhere.map_or(Mono::START, |run| run.last.ended + view.policy.read_lag);
+    let next =
+        view.facts.search.nowhere.map_or(Mono::START, |run| run.last.ended + view.policy.read_lag);
     if view.now.mono < next {
         return carry_out(draft, intent, view);
     }
     Step::Read(need(Kind::Sweep, next, Class::Finish), Why::Completing(intent.outcome), AT_LATEST)
 }
 
-/// Tells Auto Scaling: that our lifecycle action is over, or, in a drain that nobody's hook began, to terminate the
-/// instance, where that was asked for.
+/// Tells Auto Scaling: that our lifecycle action is over, or, in a drain that nobody's hook began,
+/// to terminate the instance, where that was asked for.
 fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     if draft.lifecycle.is_some() {
         let why = Why::Completing(intent.outcome);
@@ -114,7 +126,10 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     let (group, state, hook) = match view.facts.group.seen() {
         Seen::Unknown(why) => return unknown(&why),
         Seen::Yes(GroupSight::Absent) if intent.outcome == Outcome::Forced => {
-            return Step::End(Outcome::Forced, "it is in no Auto Scaling group, and stays as it is".to_owned());
+            return Step::End(
+                Outcome::Forced,
+                "it is in no Auto Scaling group, and stays as it is".to_owned(),
+            );
         }
         Seen::Yes(GroupSight::Absent) => {
             let what = "it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it";
@@ -126,17 +141,19 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         (LifecycleState::Waiting(_), Seen::Unknown(why)) => unknown(why),
         // Intake gives this drain the lifecycle action.
         (LifecycleState::Waiting(_), Seen::Yes(Some(_))) => Step::Wait(Why::Terminating, AT_LATEST),
-        (LifecycleState::Waiting(_), Seen::Yes(None)) => {
-            Step::End(intent.outcome, format!("group {group} terminates it; a hook of another owner holds it"))
-        }
-        // It was on its way out already; asking again could lower the desired capacity a second time.
+        (LifecycleState::Waiting(_), Seen::Yes(None)) => Step::End(
+            intent.outcome,
+            format!("group {group} terminates it; a hook of another owner holds it"),
+        ),
+        // It was on its way out already; asking again could lower the desired capacity a second
+        // time.
         (state, _) if state.is_terminating() => Step::Wait(Why::Terminating, AT_LATEST),
         _ => ask_to_terminate(draft, group.clone(), shrink, view),
     }
 }
 
-/// Asks the group, and asks again only once a look that began well after shows that nothing came of it: asked twice, a
-/// group could lower its desired capacity twice.
+/// Asks the group, and asks again only once a look that began well after shows that nothing came of
+/// it: asked twice, a group could lower its desired capacity twice.
 fn ask_to_terminate(draft: &mut Record, group: String, shrink: bool, view: &View<'_>) -> Step {
     if draft.termination_asked_at.is_some() && !view.facts.group.shows_termination(view.policy) {
         return Step::Wait(Why::TerminationAsked, AT_LATEST);

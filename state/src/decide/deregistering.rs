@@ -1,5 +1,5 @@
-//! Deregistering: the obligations are in the record, and ECS is asked to place nothing more on the instance. Strategy
-//! `deregister` then also takes the container instance out of its cluster.
+//! Deregistering: the obligations are in the record, and ECS is asked to place nothing more on the
+//! instance. Strategy `deregister` then also takes the container instance out of its cluster.
 
 use super::clear::{Remains, container_instances, describe_task, registrations_known, tasks};
 use super::pending::is_urgent;
@@ -18,14 +18,18 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         Err(Remains::Unknown(why)) => return unknown(&why),
         Ok(()) => {
             return match draft.strategy {
-                Strategy::Drain => Step::Enter(Stage::Waiting, "ECS places nothing more on it".to_owned()),
+                Strategy::Drain => {
+                    Step::Enter(Stage::Waiting, "ECS places nothing more on it".to_owned())
+                }
                 Strategy::Deregister => deregister(draft, view),
             };
         }
         Err(Remains::TakesWork | Remains::Tasks(_) | Remains::Targets(_)) => {}
     }
-    // Also for one that was found late, or came back: what must be seen gone is noted before anything makes it go.
-    if let (false, Err(Remains::Unknown(why))) = (is_urgent(draft), registrations_known(view.facts)) {
+    // Also for one that was found late, or came back: what must be seen gone is noted before
+    // anything makes it go.
+    if let (false, Err(Remains::Unknown(why))) = (is_urgent(draft), registrations_known(view.facts))
+    {
         return unknown(&why);
     }
     let mut actions = Vec::new();
@@ -33,15 +37,18 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         let status = view.facts.of(&mine.arn).and_then(InstanceFacts::status);
         if status == Some(&ContainerInstanceStatus::Active) {
             mine.draining_is_ours = true;
-            actions.push(Action::SetDraining { cluster: mine.cluster.clone(), container_instance: mine.arn.clone() });
+            actions.push(Action::SetDraining {
+                cluster: mine.cluster.clone(),
+                container_instance: mine.arn.clone(),
+            });
         }
     }
     // REGISTERING and DEREGISTERING cannot be set to DRAINING; they pass by themselves.
     Step::Act(actions, Why::AskedToDrain, view.policy.poll)
 }
 
-/// The older way: ECS forgets the container instance. Its tasks' containers keep running until the instance ends, so
-/// everything that must be known about them is noted first.
+/// The older way: ECS forgets the container instance. Its tasks' containers keep running until the
+/// instance ends, so everything that must be known about them is noted first.
 fn deregister(draft: &mut Record, view: &View<'_>) -> Step {
     if view.facts.instances.iter().all(InstanceFacts::is_gone) {
         return Step::Enter(Stage::Waiting, "ECS has deregistered it".to_owned());
@@ -59,16 +66,20 @@ fn deregister(draft: &mut Record, view: &View<'_>) -> Step {
         let why = Why::BeforeDeregistration { tasks: left_of(words.collect()) };
         return waiting::stop_standalone(draft, &standalone, why, view);
     }
-    // A read that lags can leave out what was placed in the last moments before DRAINING, and once it is deregistered no
-    // list names that any more.
-    if let Some((left, needs)) = proof::lists_missing(draft, view.facts, view.policy, view.now.mono) {
+    // A read that lags can leave out what was placed in the last moments before DRAINING, and once
+    // it is deregistered no list names that any more.
+    if let Some((left, needs)) = proof::lists_missing(draft, view.facts, view.policy, view.now.mono)
+    {
         return Step::Read(needs, Why::ListsOnceMore { left }, soon(left, AT_LATEST));
     }
     let mut actions = Vec::new();
     for mine in &mut draft.container_instances {
         if view.facts.of(&mine.arn).is_some_and(|one| !one.is_gone()) {
             mine.deregistered_at.get_or_insert(view.now.wall);
-            actions.push(Action::Deregister { cluster: mine.cluster.clone(), container_instance: mine.arn.clone() });
+            actions.push(Action::Deregister {
+                cluster: mine.cluster.clone(),
+                container_instance: mine.arn.clone(),
+            });
         }
     }
     Step::Act(actions, Why::AskedToDeregister, view.policy.poll)

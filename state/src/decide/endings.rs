@@ -1,4 +1,5 @@
-//! What can end a drain in any phase: the instance is gone, its wait has ended by itself, the deadline has passed.
+//! What can end a drain in any phase: the instance is gone, its wait has ended by itself, the
+//! deadline has passed.
 
 use super::wants::{is_complete_since, passed_at};
 use super::{Needs, Step, View, at_deadline, unknown};
@@ -10,7 +11,8 @@ use jiff::SignedDuration;
 use std::time::Duration;
 
 /// Said when our wait has ended without us.
-pub(super) const PAST_THE_WAIT: &str = "the group shows it past the wait, and ecs-drain did not complete it";
+pub(super) const PAST_THE_WAIT: &str =
+    "the group shows it past the wait, and ecs-drain did not complete it";
 
 /// How many complete reads of the groups must agree.
 const READS: u32 = 2;
@@ -20,12 +22,18 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
     if draft.is_done() {
         return None;
     }
-    // Only what was intended before this pass can have been told: an intent of this very pass has brought nothing about.
-    let intended = view.record.intent().filter(|_| matches!(draft.phase(), Phase::Completing | Phase::Returning));
+    // Only what was intended before this pass can have been told: an intent of this very pass has
+    // brought nothing about.
+    let intended = view
+        .record
+        .intent()
+        .filter(|_| matches!(draft.phase(), Phase::Completing | Phase::Returning));
     if view.facts.group.gone_reads >= READS {
         let outcome = match intended {
             Some(intent) => intent.outcome,
-            None if view.facts.group.past_wait_reads > 0 && draft.lifecycle.is_some() => Outcome::WaitLost,
+            None if view.facts.group.past_wait_reads > 0 && draft.lifecycle.is_some() => {
+                Outcome::WaitLost
+            }
             None => Outcome::InstanceGone,
         };
         return Some(Step::End(outcome, "the instance no longer exists".to_owned()));
@@ -34,11 +42,14 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
         return None;
     }
     match intended {
-        // Whether it was our call or time that ended the wait, our action is over, and we had decided to end it.
+        // Whether it was our call or time that ended the wait, our action is over, and we had
+        // decided to end it.
         Some(intent) if view.facts.group.past_wait_reads >= 1 && !draft.lives_on() => {
             Some(Step::End(intent.outcome, "Auto Scaling goes on".to_owned()))
         }
-        None if view.facts.group.past_wait_reads >= READS && draft.lifecycle.is_some() => Some(wait_lost(draft)),
+        None if view.facts.group.past_wait_reads >= READS && draft.lifecycle.is_some() => {
+            Some(wait_lost(draft))
+        }
         None if is_in_service(draft, view) => {
             let why = "the group shows it InService: its wait may be over, or that was read late";
             Some(unknown(why))
@@ -50,12 +61,16 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
 /// An instance that lives on is not left `DRAINING` by us.
 fn wait_lost(draft: &Record) -> Step {
     if draft.lives_on() && draft.container_instances.iter().any(|one| one.draining_is_ours) {
-        return Step::Enter(Stage::Returning { intent: draft.intent().cloned() }, PAST_THE_WAIT.to_owned());
+        return Step::Enter(
+            Stage::Returning { intent: draft.intent().cloned() },
+            PAST_THE_WAIT.to_owned(),
+        );
     }
     Step::End(Outcome::WaitLost, PAST_THE_WAIT.to_owned())
 }
 
-/// An instance that lives on after its wait may serve again: nothing is done to it until it is known to wait.
+/// An instance that lives on after its wait may serve again: nothing is done to it until it is
+/// known to wait.
 fn is_in_service(draft: &Record, view: &View<'_>) -> bool {
     let shown = view.facts.group.shown.as_ref().map(|shown| &shown.state);
     draft.lives_on() && shown == Some(&LifecycleState::InService)
@@ -71,8 +86,10 @@ pub(super) fn acts_at(draft: &Record, view: &View<'_>) -> Option<Duration> {
 
 /// The deadline decides only what would otherwise wait.
 pub(super) fn deadline(draft: &Record, view: &View<'_>, step: Step) -> Step {
-    let before_completing =
-        matches!(draft.phase(), Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying);
+    let before_completing = matches!(
+        draft.phase(),
+        Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying
+    );
     let (Some(deadline), true) = (draft.deadline, before_completing) else { return step };
     if view.now.wall < deadline {
         return step;
@@ -85,13 +102,19 @@ pub(super) fn deadline(draft: &Record, view: &View<'_>, step: Step) -> Step {
     };
     let Some((result, outcome)) = at_deadline(draft, view.policy) else {
         let why = Why::HeldPastDeadline(Box::new(why));
-        return if actions.is_empty() { Step::Read(needs, why, again) } else { Step::Act(actions, why, again) };
+        return if actions.is_empty() {
+            Step::Read(needs, why, again)
+        } else {
+            Step::Act(actions, why, again)
+        };
     };
     let margin = SignedDuration::try_from(view.policy.blind_margin).unwrap_or(SignedDuration::ZERO);
     let last_moment = draft.global_limit.map(|limit| later(limit, -margin));
-    let seen_whole = passed_at(deadline, view).is_some_and(|passed| is_complete_since(draft, view, passed));
+    let seen_whole =
+        passed_at(deadline, view).is_some_and(|passed| is_complete_since(draft, view, passed));
     if seen_whole || last_moment.is_some_and(|last| view.now.wall >= last) {
-        let cause = view.causes.first().map_or_else(String::new, |cause| format!("; {}", cause.text));
+        let cause =
+            view.causes.first().map_or_else(String::new, |cause| format!("; {}", cause.text));
         let reason = format!("its deadline {deadline:.0} has passed; {why}{cause}");
         return Step::Intend(Intent { result, outcome, reason, at: view.now.wall });
     }

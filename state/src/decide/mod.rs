@@ -1,8 +1,9 @@
 //! The decision: what to save, what then to do, and what to read next.
 //!
-//! [`decide`] is total and pure. It is one walk over the phases (a file each) until one of them has to wait for the
-//! world: a record may move through several phases in one decision and is then written once. Everything that changes the
-//! world is returned in [`Decision::actions`], which the caller may carry out only after the record was saved.
+//! [`decide`] is total and pure. It is one walk over the phases (a file each) until one of them has
+//! to wait for the world: a record may move through several phases in one decision and is then
+//! written once. Everything that changes the world is returned in [`Decision::actions`], which the
+//! caller may carry out only after the record was saved.
 
 pub(crate) mod clear;
 mod completing;
@@ -25,7 +26,9 @@ use crate::facts::{Facts, Kind, matters};
 use crate::needs::{Class, Needs};
 use crate::phase::{IllegalMove, Outcome, Phase};
 use crate::policy::{AtDeadline, Policy};
-use crate::record::{ActionResult, ContainerInstance, Intent, Note, Obligation, Record, SHOWN, Shown, Stage, later};
+use crate::record::{
+    ActionResult, ContainerInstance, Intent, Note, Obligation, Record, SHOWN, Shown, Stage, later,
+};
 use crate::sight::{GroupSight, LifecycleState, Seen, TargetSight};
 use crate::time::{Mono, Now, Watch};
 use crate::why::{Left, Why};
@@ -38,14 +41,16 @@ const REFRESH: SignedDuration = SignedDuration::from_mins(5);
 /// The same where what is left is now the targets, no longer the tasks.
 const REFRESH_WHY: SignedDuration = SignedDuration::from_mins(1);
 
-/// How much of what a process has watched may be lost when it is killed, seconds: a span that must be watched is
-/// written as often as that.
+/// How much of what a process has watched may be lost when it is killed, seconds: a span that must
+/// be watched is written as often as that.
 const WATCHED: u32 = 30;
 
-/// When a drain is decided again although nothing new was read, where it is not known when time alone changes something.
+/// When a drain is decided again although nothing new was read, where it is not known when time
+/// alone changes something.
 const AT_LATEST: Duration = Duration::from_secs(30);
 
-/// Something to do to the world. Each may be asked for twice: done now, already done and gone are all successes.
+/// Something to do to the world. Each may be asked for twice: done now, already done and gone are
+/// all successes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// `UpdateContainerInstancesState` to `DRAINING`.
@@ -102,8 +107,8 @@ pub struct Decision {
     pub needs: Needs,
     /// Why it is where it is.
     pub why: Why,
-    /// A move that the table of phases does not allow: a mistake of this program. The drain stands still in the phase it is
-    /// in, and whoever carries this decision out must say so loudly.
+    /// A move that the table of phases does not allow: a mistake of this program. The drain stands
+    /// still in the phase it is in, and whoever carries this decision out must say so loudly.
     pub fault: Option<IllegalMove>,
 }
 
@@ -142,7 +147,8 @@ pub enum Turn {
     },
 }
 
-/// What is known of a drain beside its record and its facts. Of it only the causes are stored, for display.
+/// What is known of a drain beside its record and its facts. Of it only the causes are stored, for
+/// display.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
     /// Whether its turn has come.
@@ -168,7 +174,13 @@ struct View<'a> {
 }
 
 /// Decides one drain.
-pub fn decide(record: &Record, facts: &Facts, policy: &Policy, context: &Context<'_>, now: Now) -> Decision {
+pub fn decide(
+    record: &Record,
+    facts: &Facts,
+    policy: &Policy,
+    context: &Context<'_>,
+    now: Now,
+) -> Decision {
     let Context { turn, paused, causes, stuck } = *context;
     let view = View { record, facts, policy, turn, paused, causes, now };
     let mut draft = record.clone();
@@ -188,9 +200,14 @@ pub fn decide(record: &Record, facts: &Facts, policy: &Policy, context: &Context
     let since = |stuck| record.shown.stuck_since.unwrap_or_else(|| before(now.wall, stuck));
     draft.shown.stuck_since = stuck.filter(|_| !draft.is_done()).map(since);
     draft.explain(&why);
-    // A process that has just started has read nothing: what the one before it has seen is shown until then.
-    if why.waits_for_first_read() && draft.phase() == record.phase() && !record.shown.message.is_empty() {
-        (draft.shown.why, draft.shown.message) = (record.shown.why.clone(), record.shown.message.clone());
+    // A process that has just started has read nothing: what the one before it has seen is shown
+    // until then.
+    if why.waits_for_first_read()
+        && draft.phase() == record.phase()
+        && !record.shown.message.is_empty()
+    {
+        (draft.shown.why, draft.shown.message) =
+            (record.shown.why.clone(), record.shown.message.clone());
     }
     let save = must_save(record, &draft, &why, now.wall);
     Decision { record: draft, save, actions, again, needs, why, fault }
@@ -217,29 +234,38 @@ impl Walked {
     }
 }
 
-/// Walks through the phases until one waits. Each phase is entered at most once a pass, so the walk ends.
+/// Walks through the phases until one waits. Each phase is entered at most once a pass, so the walk
+/// ends.
 fn walk(draft: &mut Record, view: &View<'_>) -> Walked {
     let mut met = vec![draft.phase()];
     loop {
         let moved = match step(draft, view) {
             Step::Enter(stage, note) if met.contains(&stage.phase()) => {
-                // It came from there in this very pass: what was seen is not enough to go on, so look again.
+                // It came from there in this very pass: what was seen is not enough to go on, so
+                // look again.
                 return Walked::wait(Why::Unknown(note), AT_LATEST);
             }
             Step::Enter(stage, note) => enter(draft, stage, note, view.now.wall),
-            // The wait is over without us: there is nothing left to tell, and it would claim what we did not do.
-            Step::Intend(_) if view.facts.group.past_wait_reads > 0 && draft.lifecycle.is_some() => {
+            // The wait is over without us: there is nothing left to tell, and it would claim what
+            // we did not do.
+            Step::Intend(_)
+                if view.facts.group.past_wait_reads > 0 && draft.lifecycle.is_some() =>
+            {
                 return Walked::wait(Why::Unknown(endings::PAST_THE_WAIT.to_owned()), AT_LATEST);
             }
             Step::Intend(intent) => {
                 let note = format!("will tell Auto Scaling {}: {}", intent.result, intent.reason);
                 enter(draft, Stage::Completing { intent, refused_since: None }, note, view.now.wall)
             }
-            Step::End(outcome, note) => match end(draft, outcome, note, view.policy.keep_finished, view.now.wall) {
-                Ok(()) => return Walked::wait(Why::Done(outcome), AT_LATEST),
-                Err(fault) => Err(fault),
-            },
-            Step::Act(actions, why, again) => return Walked { actions, ..Walked::wait(why, again) },
+            Step::End(outcome, note) => {
+                match end(draft, outcome, note, view.policy.keep_finished, view.now.wall) {
+                    Ok(()) => return Walked::wait(Why::Done(outcome), AT_LATEST),
+                    Err(fault) => Err(fault),
+                }
+            }
+            Step::Act(actions, why, again) => {
+                return Walked { actions, ..Walked::wait(why, again) };
+            }
             Step::Wait(why, again) => return Walked::wait(why, again),
             Step::Read(needs, why, again) => return Walked { needs, ..Walked::wait(why, again) },
         };
@@ -264,7 +290,10 @@ fn step(draft: &mut Record, view: &View<'_>) -> Step {
         Phase::Verifying => verifying::step(draft, view),
         Phase::Completing => completing::step(draft, view),
         Phase::Returning => returning::step(draft, view),
-        Phase::Done => Step::Wait(Why::Done(draft.outcome().unwrap_or(Outcome::Drained)), Duration::from_secs(3600)),
+        Phase::Done => Step::Wait(
+            Why::Done(draft.outcome().unwrap_or(Outcome::Drained)),
+            Duration::from_secs(3600),
+        ),
     };
     endings::deadline(draft, view, step)
 }
@@ -285,12 +314,17 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
         if !draft.container_instances.iter().any(|c| c.arn == found.arn) {
             draft.container_instances.push(found.clone());
             draft.cluster.get_or_insert_with(|| found.cluster.clone());
-            let what = format!("found container instance {} of cluster {}", found.arn, found.cluster);
+            let what =
+                format!("found container instance {} of cluster {}", found.arn, found.cluster);
             draft.note(view.now.wall, what);
         }
     }
     if let (
-        Some(GroupSight::Member { hook: Seen::Yes(Some(hook)), state: LifecycleState::Waiting(_), .. }),
+        Some(GroupSight::Member {
+            hook: Seen::Yes(Some(hook)),
+            state: LifecycleState::Waiting(_),
+            ..
+        }),
         Some(lifecycle),
     ) = (view.facts.group.known(), &mut draft.lifecycle)
     {
@@ -320,11 +354,17 @@ fn absorb_spans(draft: &mut Record, view: &View<'_>) {
         }
     }
     let grace = waiting::grace(view.policy).unwrap_or_default();
-    let floors: Vec<Duration> =
-        draft.container_instances.iter().map(|one| waiting::floor(draft, one, view.facts, view.policy)).collect();
+    let floors: Vec<Duration> = draft
+        .container_instances
+        .iter()
+        .map(|one| waiting::floor(draft, one, view.facts, view.policy))
+        .collect();
     for (one, floor) in draft.container_instances.iter_mut().zip(floors) {
-        let Some(facts) = view.facts.of(&one.arn).filter(|facts| facts.sight.is_some()) else { continue };
-        let seconds = |watch: Option<Watch>, most| watch.map_or(0, |watch| watched(&watch, view, most));
+        let Some(facts) = view.facts.of(&one.arn).filter(|facts| facts.sight.is_some()) else {
+            continue;
+        };
+        let seconds =
+            |watch: Option<Watch>, most| watch.map_or(0, |watch| watched(&watch, view, most));
         one.drained_for_seconds = seconds(facts.draining, grace);
         one.gone_for_seconds = seconds(facts.left, floor);
     }
@@ -335,7 +375,12 @@ fn watched(watch: &Watch, view: &View<'_>, most: Duration) -> u32 {
     u32::try_from(watch.span(view.now.mono).min(most).as_secs()).unwrap_or(u32::MAX)
 }
 
-fn enter(draft: &mut Record, stage: Stage, note: String, now: Timestamp) -> Result<(), IllegalMove> {
+fn enter(
+    draft: &mut Record,
+    stage: Stage,
+    note: String,
+    now: Timestamp,
+) -> Result<(), IllegalMove> {
     draft.phase().step(stage.phase())?;
     draft.stage = stage;
     draft.phase_since = now;
@@ -344,7 +389,13 @@ fn enter(draft: &mut Record, stage: Stage, note: String, now: Timestamp) -> Resu
     Ok(())
 }
 
-fn end(draft: &mut Record, outcome: Outcome, note: String, keep: Duration, now: Timestamp) -> Result<(), IllegalMove> {
+fn end(
+    draft: &mut Record,
+    outcome: Outcome,
+    note: String,
+    keep: Duration,
+    now: Timestamp,
+) -> Result<(), IllegalMove> {
     let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
     let (intent, expires_at) = (draft.intent().cloned(), later(now, keep).as_second());
     enter(draft, Stage::Done { outcome, intent, expires_at }, note, now)
@@ -354,17 +405,24 @@ fn show_what_is_left(draft: &mut Record, view: &View<'_>) {
     let facts = view.facts;
     let listed = facts.instances.iter().all(|one| one.discovered.is_some() || one.is_gone());
     if listed && !facts.instances.is_empty() {
-        let there = facts.tasks_there().filter_map(|(arn, task)| Some((arn, &task.sight.as_ref()?.1)));
+        let there =
+            facts.tasks_there().filter_map(|(arn, task)| Some((arn, &task.sight.as_ref()?.1)));
         let left: Vec<_> = there.filter(|(_, task)| matters(task, view.policy)).collect();
         draft.shown.tasks_left_count = u32::try_from(left.len()).unwrap_or(u32::MAX);
-        draft.shown.tasks_left = left.iter().take(SHOWN).map(|(arn, task)| clear::describe_task(arn, task)).collect();
+        draft.shown.tasks_left =
+            left.iter().take(SHOWN).map(|(arn, task)| clear::describe_task(arn, task)).collect();
     }
-    let sights: Vec<_> =
-        draft.obligations.iter().map(|o| facts.target(o).and_then(|target| target.sight.as_ref())).collect();
+    let sights: Vec<_> = draft
+        .obligations
+        .iter()
+        .map(|o| facts.target(o).and_then(|target| target.sight.as_ref()))
+        .collect();
     if sights.iter().all(Option::is_some) {
         let left = draft.obligations.iter().zip(sights.iter().flatten());
         let left = left.filter_map(|(obligation, (_, sight))| match sight {
-            TargetSight::Present { state, draining, .. } => Some(show_target(obligation, state, *draining)),
+            TargetSight::Present { state, draining, .. } => {
+                Some(show_target(obligation, state, *draining))
+            }
             TargetSight::Gone => None,
         });
         let left: Vec<_> = left.collect();
@@ -373,7 +431,8 @@ fn show_what_is_left(draft: &mut Record, view: &View<'_>) {
     }
 }
 
-/// As it stands in the table, where a span would grow old: with the moment by which it will be drained.
+/// As it stands in the table, where a span would grow old: with the moment by which it will be
+/// drained.
 fn show_target(obligation: &Obligation, state: &str, draining: bool) -> String {
     match obligation.drained_by().filter(|_| draining) {
         Some(by) => format!("{obligation}: {state}, until {by:.0} at most"),
@@ -381,18 +440,20 @@ fn show_target(obligation: &Obligation, state: &str, draining: bool) -> String {
     }
 }
 
-/// A record is written when something changed that matters; what is only for display waits for that, or for
-/// [`REFRESH`].
+/// A record is written when something changed that matters; what is only for display waits for
+/// that, or for [`REFRESH`].
 fn must_save(before: &Record, after: &Record, why: &Why, now: Timestamp) -> bool {
     if before == after {
         return false;
     }
     let (was, is) = (&before.shown, &after.shown);
-    // What can last for long, and says that somebody must act or that others come first, is written at once, and so is
-    // that it is over.
+    // What can last for long, and says that somebody must act or that others come first, is written
+    // at once, and so is that it is over.
     let lasting = was.why != is.why && (why.lasts() || Why::name_lasts(&was.why));
-    let causes = |shown: &Shown| shown.causes.iter().map(|cause| cause.name.clone()).collect::<Vec<_>>();
-    let display = |shown: &Shown| (shown.tasks_left_count, shown.targets_left_count, shown.why.clone());
+    let causes =
+        |shown: &Shown| shown.causes.iter().map(|cause| cause.name.clone()).collect::<Vec<_>>();
+    let display =
+        |shown: &Shown| (shown.tasks_left_count, shown.targets_left_count, shown.why.clone());
     lasting
         || causes(was) != causes(is)
         || was.stuck_since.is_some() != is.stuck_since.is_some()
@@ -418,7 +479,8 @@ fn differ(before: &Record, after: &Record) -> bool {
             // What rarely changes of a balancer is read again by whoever goes on.
             delay_seconds: None,
             network: None,
-            // Since when a target leaves is written at once only where a settle time begins with it.
+            // Since when a target leaves is written at once only where a settle time begins with
+            // it.
             draining_since: obligation.draining_since.filter(|_| settles),
             ..obligation.clone()
         }
@@ -434,27 +496,36 @@ fn differ(before: &Record, after: &Record) -> bool {
         shown: Shown::default(),
         ..record.clone()
     };
-    // A grace that begins anew is written however short it was: else the next DRAINING goes on from it.
+    // A grace that begins anew is written however short it was: else the next DRAINING goes on from
+    // it.
     let anew = |(before, after): (&ContainerInstance, &ContainerInstance)| {
         after.drained_for_seconds < before.drained_for_seconds
     };
-    before.container_instances.iter().zip(&after.container_instances).any(anew) || of(before) != of(after)
+    before.container_instances.iter().zip(&after.container_instances).any(anew)
+        || of(before) != of(after)
 }
 
-/// What the policy says to tell Auto Scaling once the deadline has passed. An instance that its group has kept once is
-/// not abandoned a second time.
+/// What the policy says to tell Auto Scaling once the deadline has passed. An instance that its
+/// group has kept once is not abandoned a second time.
 fn at_deadline(draft: &Record, policy: &Policy) -> Option<(ActionResult, Outcome)> {
     match policy.at_deadline {
-        AtDeadline::Abandon if draft.retained_at.is_some() => Some((ActionResult::Continue, Outcome::TimedOut)),
+        AtDeadline::Abandon if draft.retained_at.is_some() => {
+            Some((ActionResult::Continue, Outcome::TimedOut))
+        }
         AtDeadline::Continue => Some((ActionResult::Continue, Outcome::TimedOut)),
         AtDeadline::Abandon => Some((ActionResult::Abandon, Outcome::Abandoned)),
         AtDeadline::Hold => None,
     }
 }
 
-/// Once this span is over, not sooner than in a second. Where it is over already, something else is waited for.
+/// Once this span is over, not sooner than in a second. Where it is over already, something else is
+/// waited for.
 fn soon(left: Duration, most: Duration) -> Duration {
-    if left.is_zero() { most } else { left.clamp(Duration::from_secs(1), most.max(Duration::from_secs(1))) }
+    if left.is_zero() {
+        most
+    } else {
+        left.clamp(Duration::from_secs(1), most.max(Duration::from_secs(1)))
+    }
 }
 
 /// A need of one read, from this moment.

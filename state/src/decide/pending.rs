@@ -15,7 +15,8 @@ use std::time::Duration;
 /// How soon to ask again whether the turn has come.
 const TURN: Duration = Duration::from_secs(10);
 
-/// How much of a lifecycle action's time is kept for the drain itself: so much, or half of the time where that is less.
+/// How much of a lifecycle action's time is kept for the drain itself: so much, or half of the time
+/// where that is less.
 const RESERVE: SignedDuration = SignedDuration::from_mins(30);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
@@ -25,7 +26,11 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if let Some(why) = waits_for_turn(draft, view) {
         return Step::Wait(why, TURN);
     }
-    if draft.container_instances.iter().any(|mine| view.facts.of(&mine.arn).is_none_or(|one| one.sight.is_none())) {
+    if draft
+        .container_instances
+        .iter()
+        .any(|mine| view.facts.of(&mine.arn).is_none_or(|one| one.sight.is_none()))
+    {
         return match super::clear::container_instances(draft, view.facts, view.now.mono) {
             Err(Remains::Unknown(why)) => unknown(&why),
             Err(Remains::TakesWork | Remains::Tasks(_) | Remains::Targets(_)) | Ok(()) => {
@@ -33,8 +38,10 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
             }
         };
     }
-    // What will have to be seen gone must be in the record before anything is done that makes it go.
-    if let (false, Err(Remains::Unknown(why))) = (is_urgent(draft), registrations_known(view.facts)) {
+    // What will have to be seen gone must be in the record before anything is done that makes it
+    // go.
+    if let (false, Err(Remains::Unknown(why))) = (is_urgent(draft), registrations_known(view.facts))
+    {
         return unknown(&why);
     }
     let note = match draft.obligations.len() {
@@ -45,14 +52,14 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     Step::Enter(Stage::Deregistering, note)
 }
 
-/// Whether the notice is too short to list anything before ECS is asked to drain. Lists show stopped tasks for an hour, so
-/// what they were registered with is found all the same.
+/// Whether the notice is too short to list anything before ECS is asked to drain. Lists show
+/// stopped tasks for an hour, so what they were registered with is found all the same.
 pub(super) fn is_urgent(draft: &Record) -> bool {
     draft.origin == Origin::SpotInterruption
 }
 
-/// Whether its turn has not come. A lifecycle action's wait does not last for ever: in the last part of it (the reserve)
-/// the drain begins whatever the budget says.
+/// Whether its turn has not come. A lifecycle action's wait does not last for ever: in the last
+/// part of it (the reserve) the drain begins whatever the budget says.
 pub(super) fn waits_for_turn(draft: &Record, view: &View<'_>) -> Option<Why> {
     let Turn::Wait { running, limit, ahead } = view.turn else { return None };
     let end = draft.deadline.into_iter().chain(draft.global_limit).min();
@@ -61,8 +68,8 @@ pub(super) fn waits_for_turn(draft: &Record, view: &View<'_>) -> Option<Why> {
     (!in_reserve).then_some(Why::WaitsForTurn { running, limit, ahead })
 }
 
-/// "In no cluster" is said once complete searches of every cluster, one after the other, have found it nowhere for as long as
-/// the policy says. The clock of this process measures that.
+/// "In no cluster" is said once complete searches of every cluster, one after the other, have found
+/// it nowhere for as long as the policy says. The clock of this process measures that.
 pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
     if draft.lifecycle.is_none() {
         return Step::End(Outcome::NotInCluster, "it is in no cluster any more".to_owned());

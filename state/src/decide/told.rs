@@ -1,4 +1,5 @@
-//! What becomes of a record when Auto Scaling was told, or when another controller's hook holds the instance.
+//! What becomes of a record when Auto Scaling was told, or when another controller's hook holds the
+//! instance.
 
 use super::{end, enter};
 use crate::phase::{IllegalMove, Outcome};
@@ -21,22 +22,35 @@ pub enum CompletionAnswer {
     Failed(String),
 }
 
-/// The record of a drain whose part is over, once the hook of another controller holds its instance. It must be saved; that
-/// controller opens a drain of its own over it.
+/// The record of a drain whose part is over, once the hook of another controller holds its
+/// instance. It must be saved; that controller opens a drain of its own over it.
 ///
 /// # Errors
 /// Its part is not over, so that it is not to be ended.
-pub fn leave_to(record: &Record, lifecycle: &Lifecycle, keep: Duration, now: Timestamp) -> Result<Record, IllegalMove> {
+pub fn leave_to(
+    record: &Record,
+    lifecycle: &Lifecycle,
+    keep: Duration,
+    now: Timestamp,
+) -> Result<Record, IllegalMove> {
     let mut next = record.clone();
     let outcome = record.intent().map_or(Outcome::WaitLost, |intent| intent.outcome);
-    let note = format!("hook {} of group {} holds it for another controller", lifecycle.hook, lifecycle.group);
+    let note = format!(
+        "hook {} of group {} holds it for another controller",
+        lifecycle.hook, lifecycle.group
+    );
     end(&mut next, outcome, note, keep, now)?;
     next.updated_at = now;
     Ok(next)
 }
 
 /// The record after Auto Scaling was told. It must be saved.
-pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Policy, now: Timestamp) -> Record {
+pub fn after_completion(
+    record: &Record,
+    answer: &CompletionAnswer,
+    policy: &Policy,
+    now: Timestamp,
+) -> Record {
     let mut next = record.clone();
     let Stage::Completing { intent, .. } = next.stage.clone() else { return next };
     let note = match answer {
@@ -55,22 +69,27 @@ pub fn after_completion(record: &Record, answer: &CompletionAnswer, policy: &Pol
     };
     let lifecycle = next.lifecycle.as_ref();
     if intent.result == ActionResult::Abandon && lifecycle.is_some_and(Lifecycle::may_be_retained) {
-        // What becomes of it is the group's to show: it keeps the instance, or another hook's result was quicker.
+        // What becomes of it is the group's to show: it keeps the instance, or another hook's
+        // result was quicker.
         if next.history.last().is_none_or(|event| event.what != note) {
             next.note(now, note);
         }
         return next;
     }
-    let (moved, why) = if next.lives_on() && next.container_instances.iter().any(|c| c.draining_is_ours) {
-        let moved = enter(&mut next, Stage::Returning { intent: Some(intent) }, note, now);
-        (moved, Why::WaitingForReturn("completed".to_owned()))
-    } else {
-        let moved = end(&mut next, intent.outcome, note, policy.keep_finished, now);
-        (moved, Why::Done(intent.outcome))
-    };
+    let (moved, why) =
+        if next.lives_on() && next.container_instances.iter().any(|c| c.draining_is_ours) {
+            let moved = enter(&mut next, Stage::Returning { intent: Some(intent) }, note, now);
+            (moved, Why::WaitingForReturn("completed".to_owned()))
+        } else {
+            let moved = end(&mut next, intent.outcome, note, policy.keep_finished, now);
+            (moved, Why::Done(intent.outcome))
+        };
     match moved {
         Ok(()) => next.explain(&why),
-        Err(fault) => next.last_error = Some(LastError { at: now, what: format!("a mistake in ecs-drain: {fault}") }),
+        Err(fault) => {
+            next.last_error =
+                Some(LastError { at: now, what: format!("a mistake in ecs-drain: {fault}") })
+        }
     }
     next
 }

@@ -16,20 +16,29 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
     match judge(draft, view.facts, view.policy, view.now) {
         Verdict::Proved => proved(draft, view),
-        // It has nothing left, and nothing is to be told: what must be young at a call is not read again and again. Its targets
-        // are looked at now and then: somebody may register one anew.
+        // It has nothing left, and nothing is to be told: what must be young at a call is not read
+        // again and again. Its targets are looked at now and then: somebody may register one anew.
         Verdict::Missing(_, _, needs)
             if is_left(draft)
-                && needs.iter().all(|(kind, need)| need.class == Class::Last && kind != Kind::Targets) =>
+                && needs
+                    .iter()
+                    .all(|(kind, need)| need.class == Class::Last && kind != Kind::Targets) =>
         {
             Step::Wait(Why::WaitsForItsEnd, AT_LATEST)
         }
         Verdict::Missing(why, left, needs) => Step::Read(needs, why, soon(left, AT_LATEST)),
         Verdict::Remains(Remains::Unknown(why)) => unknown(&why),
-        Verdict::Remains(Remains::TakesWork) => Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string()),
-        Verdict::Remains(Remains::Tasks(left)) => Step::Enter(Stage::Waiting, format!("a task came back: {left}")),
-        Verdict::Remains(Remains::Targets(left)) if view.facts.targets.iter().any(TargetFacts::is_in_service) => {
-            // What nobody deregisters may belong to a second registration of the instance that is not known yet.
+        Verdict::Remains(Remains::TakesWork) => {
+            Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string())
+        }
+        Verdict::Remains(Remains::Tasks(left)) => {
+            Step::Enter(Stage::Waiting, format!("a task came back: {left}"))
+        }
+        Verdict::Remains(Remains::Targets(left))
+            if view.facts.targets.iter().any(TargetFacts::is_in_service) =>
+        {
+            // What nobody deregisters may belong to a second registration of the instance that is
+            // not known yet.
             let last = view.facts.search.sweep.map(|sweep| sweep.began + view.policy.read_lag);
             let from = last.map_or(view.now.mono, |next| next.max(view.now.mono));
             Step::Read(need(Kind::Sweep, from, Class::Show), Why::TargetsLeft(left), AT_LATEST)

@@ -23,7 +23,9 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         .and_then(|()| tasks(view.facts, view.policy, view.now.mono));
     match remains {
         Err(Remains::Unknown(why)) => return unknown(&why),
-        Err(Remains::TakesWork) => return Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string()),
+        Err(Remains::TakesWork) => {
+            return Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string());
+        }
         Err(Remains::Tasks(left)) => {
             return stop_standalone(draft, &standalone(view.facts), Why::TasksLeft(left), view);
         }
@@ -45,7 +47,9 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
 pub(super) fn came_back(facts: &Facts) -> Option<String> {
     let target = facts.targets.iter().find(|target: &&TargetFacts| target.came_back)?;
     match &target.sight {
-        Some((_, TargetSight::Present { state, .. })) => Some(format!("{} is {state}", target.obligation)),
+        Some((_, TargetSight::Present { state, .. })) => {
+            Some(format!("{} is {state}", target.obligation))
+        }
         Some((_, TargetSight::Gone)) | None => None,
     }
 }
@@ -59,8 +63,9 @@ pub(super) fn standalone(facts: &Facts) -> Vec<(&str, &str, &TaskSight)> {
     tasks.filter(|(_, _, task)| is_standalone(&task.kind)).collect()
 }
 
-/// Waits for tasks; standalone ones are stopped once the policy's grace is over. The grace counts from when ECS was seen to
-/// place nothing more on the instance, and the order is in the record before it is given.
+/// Waits for tasks; standalone ones are stopped once the policy's grace is over. The grace counts
+/// from when ECS was seen to place nothing more on the instance, and the order is in the record
+/// before it is given.
 pub(super) fn stop_standalone(
     draft: &mut Record,
     standalone: &[(&str, &str, &TaskSight)],
@@ -91,11 +96,12 @@ pub(super) fn stop_standalone(
         draft.note(view.now.wall, note);
         draft.stopped_tasks.extend(new);
     }
-    let clusters =
-        |arn: &str| draft.container_instances.iter().find(|one| one.arn == arn).map(|one| one.cluster.clone());
-    let stop = running
-        .iter()
-        .filter_map(|(arn, on, _)| Some(Action::StopTask { cluster: clusters(on)?, task: (*arn).to_owned() }));
+    let clusters = |arn: &str| {
+        draft.container_instances.iter().find(|one| one.arn == arn).map(|one| one.cluster.clone())
+    };
+    let stop = running.iter().filter_map(|(arn, on, _)| {
+        Some(Action::StopTask { cluster: clusters(on)?, task: (*arn).to_owned() })
+    });
     Step::Act(stop.collect(), why, view.policy.poll)
 }
 
@@ -108,11 +114,16 @@ fn longest_delay_left(draft: &Record, view: &View<'_>) -> Duration {
     draft.container_instances.iter().map(left).max().unwrap_or_default()
 }
 
-/// After a forced deregistration ECS's word about tasks is no evidence: the containers are given as long as the slowest
-/// balancer drains, so that none is cut off that still serves. Before ours, the standalone tasks have ended and every
-/// registration is known. Before somebody else's, or where something was placed just before ours, nothing is sure, and it is
-/// the default delay at least.
-pub(super) fn floor(draft: &Record, mine: &ContainerInstance, facts: &Facts, policy: &Policy) -> Duration {
+/// After a forced deregistration ECS's word about tasks is no evidence: the containers are given as
+/// long as the slowest balancer drains, so that none is cut off that still serves. Before ours, the
+/// standalone tasks have ended and every registration is known. Before somebody else's, or where
+/// something was placed just before ours, nothing is sure, and it is the default delay at least.
+pub(super) fn floor(
+    draft: &Record,
+    mine: &ContainerInstance,
+    facts: &Facts,
+    policy: &Policy,
+) -> Duration {
     let delays = draft.obligations.iter().map(|o| o.delay_seconds.unwrap_or(DEFAULT_DELAY_SECONDS));
     let longest = delays.max().unwrap_or(0);
     let seconds = match mine.deregistered_at {

@@ -1,5 +1,6 @@
-//! What each phase wants read. A drain that waits for its turn, is paused, retained, or rests in a warm pool wants nothing
-//! but its group's state, which is read for all drains at once; its status too once no group has the instance.
+//! What each phase wants read. A drain that waits for its turn, is paused, retained, or rests in a
+//! warm pool wants nothing but its group's state, which is read for all drains at once; its status
+//! too once no group has the instance.
 
 use super::clear::Remains;
 use super::pending::{is_urgent, waits_for_turn};
@@ -23,13 +24,15 @@ const KEEP: Duration = Duration::from_secs(30);
 /// How long the first list of a drain's tasks waits for the drains that begin with it.
 const TOGETHER: Duration = Duration::from_millis(1500);
 
-/// How often every cluster is searched while one that the configuration leaves out has the instance.
+/// How often every cluster is searched while one that the configuration leaves out has the
+/// instance.
 const LEFT_OUT: Duration = Duration::from_secs(60);
 
 /// How often targets are read that nobody deregisters.
 const IN_SERVICE: Duration = Duration::from_secs(30);
 
-/// How soon a task is read again once it is expected to be gone; it grows with the time that has passed.
+/// How soon a task is read again once it is expected to be gone; it grows with the time that has
+/// passed.
 const HOT: Duration = Duration::from_secs(4);
 
 /// The same for a target: one read serves all that share its group.
@@ -38,7 +41,8 @@ const HOT_TARGETS: Duration = Duration::from_secs(1);
 /// What a drain wants read in its phase.
 pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
     let wants = Wants { draft, view, now: view.now.mono };
-    // Whether an instance that its group does not have exists at all, ECS says: a drain of none ends, whatever holds it up.
+    // Whether an instance that its group does not have exists at all, ECS says: a drain of none
+    // ends, whatever holds it up.
     let absent = view.facts.group.known() == Some(&GroupSight::Absent);
     let lost = if absent { wants.status(KEEP, Class::Show) } else { Needs::default() };
     if draft.is_done() {
@@ -48,7 +52,9 @@ pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
         return lost;
     }
     let mut needs = match draft.phase() {
-        Phase::Pending if draft.container_instances.is_empty() || waits_for_turn(draft, view).is_some() => {
+        Phase::Pending
+            if draft.container_instances.is_empty() || waits_for_turn(draft, view).is_some() =>
+        {
             Needs::default()
         }
         Phase::Pending => wants.begin(),
@@ -69,7 +75,8 @@ pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
     if is_urgent(draft) && draft.phase() < Phase::Waiting {
         return needs.at_least(Class::Spot);
     }
-    let age = Duration::try_from(view.now.wall.duration_since(draft.created_at)).unwrap_or_default();
+    let age =
+        Duration::try_from(view.now.wall.duration_since(draft.created_at)).unwrap_or_default();
     needs.of_one_since(view.now.mono.before(age))
 }
 
@@ -90,28 +97,44 @@ impl Wants<'_> {
         let failed = self.view.facts.trouble.get(&Kind::Status).map(|(at, _)| *at);
         for one in &self.view.facts.instances {
             let read = one.sight.as_ref().map(|(read, _)| *read);
-            // Nothing goes on before it was read, after a restart too; one that failed may be what is missing.
+            // Nothing goes on before it was read, after a restart too; one that failed may be what
+            // is missing.
             match read {
                 Some(read) if failed.is_none_or(|at| at <= read.ended) => {
                     needs.want(Kind::Status, read.ended + every, class);
                 }
-                _ => needs.want(Kind::Status, read.map_or(Mono::START, |read| read.ended), class.min(Class::Begun)),
+                _ => needs.want(
+                    Kind::Status,
+                    read.map_or(Mono::START, |read| read.ended),
+                    class.min(Class::Begun),
+                ),
             }
         }
         needs
     }
 
-    /// The list of each container instance's tasks, once, and every task by name that was only listed.
+    /// The list of each container instance's tasks, once, and every task by name that was only
+    /// listed.
     fn discover(&self, class: Class) -> Needs {
         let mut needs = Needs::default();
         let unlisted = self.there().filter(|(_, one)| one.discovered.is_none());
-        // From the first of the reads that show it so: it may be read again before the moment is over.
-        if let Some(since) = unlisted.filter_map(|(_, one)| one.unchanged.map(|run| run.first.ended)).max() {
-            // Others of a wave come a moment later: a list of their whole cluster may serve them all.
+        // From the first of the reads that show it so: it may be read again before the moment is
+        // over.
+        if let Some(since) =
+            unlisted.filter_map(|(_, one)| one.unchanged.map(|run| run.first.ended)).max()
+        {
+            // Others of a wave come a moment later: a list of their whole cluster may serve them
+            // all.
             needs.want(Kind::Running, since + TOGETHER, class);
         }
-        let new = |(_, task): &(&str, &TaskFacts)| task.sight.is_none() || !task.registrations_known;
-        let unknown = self.view.facts.tasks.values().any(|task| task.stopped.is_some() && !task.registrations_known);
+        let new =
+            |(_, task): &(&str, &TaskFacts)| task.sight.is_none() || !task.registrations_known;
+        let unknown = self
+            .view
+            .facts
+            .tasks
+            .values()
+            .any(|task| task.stopped.is_some() && !task.registrations_known);
         let listed = self.view.facts.tasks_there().filter(new).map(|(_, task)| task.listed.ended);
         if let Some(listed) = listed.min() {
             needs.want(Kind::Tasks, listed, class);
@@ -126,7 +149,12 @@ impl Wants<'_> {
         if self.discover(Class::Begun) != Needs::default() {
             return None;
         }
-        let tasks = self.view.facts.tasks.values().filter_map(|task| task.sight.as_ref().map(|(read, _)| read.ended));
+        let tasks = self
+            .view
+            .facts
+            .tasks
+            .values()
+            .filter_map(|task| task.sight.as_ref().map(|(read, _)| read.ended));
         let lists = self.there().filter_map(|(_, one)| one.discovered.map(|read| read.ended));
         Some(tasks.chain(lists).max().unwrap_or(self.now))
     }
@@ -163,11 +191,19 @@ impl Wants<'_> {
             false => self.status(KEEP, Class::Later),
         };
         let needs = status.and(self.discover(Class::Begun)).and(self.tasks());
-        needs.and(self.targets(Class::Show)).and(proof::ahead(self.draft, self.view.facts, self.view.policy, self.now))
+        needs.and(self.targets(Class::Show)).and(proof::ahead(
+            self.draft,
+            self.view.facts,
+            self.view.policy,
+            self.now,
+        ))
     }
 
     fn prove(&self) -> Needs {
-        let needs = self.status(KEEP, Class::Later).and(self.discover(Class::Finish)).and(self.targets(Class::Finish));
+        let needs = self
+            .status(KEEP, Class::Later)
+            .and(self.discover(Class::Finish))
+            .and(self.targets(Class::Finish));
         needs.and(proof::ahead(self.draft, self.view.facts, self.view.policy, self.now))
     }
 
@@ -177,7 +213,8 @@ impl Wants<'_> {
             _ => return Needs::default(),
         }
         // What the call needs is read again before it grows old, as long as it waits for its turn.
-        let fresh = self.status(STATUS_LASTS.mul_f32(0.8), Class::Finish).and(self.discover(Class::Finish));
+        let fresh =
+            self.status(STATUS_LASTS.mul_f32(0.8), Class::Finish).and(self.discover(Class::Finish));
         match proof::judge(self.draft, self.view.facts, self.view.policy, self.view.now) {
             Verdict::Proved => fresh,
             Verdict::Missing(_, _, needs) => needs,
@@ -188,7 +225,8 @@ impl Wants<'_> {
 
     fn come_back(&self) -> Needs {
         let state = self.view.facts.group.state();
-        let wanted = self.draft.orders.cancel.is_some() || state == Some(&LifecycleState::InService);
+        let wanted =
+            self.draft.orders.cancel.is_some() || state == Some(&LifecycleState::InService);
         if wanted { self.status(self.view.policy.poll, Class::Begin) } else { Needs::default() }
     }
 
@@ -197,8 +235,8 @@ impl Wants<'_> {
         self.there().any(|(index, _)| self.view.facts.may_run(index, self.view.policy))
     }
 
-    /// Its tasks by name: once ECS's counters name no task that matters, which leave out every task that is stopping; and
-    /// now and then when the counters show that some have begun to stop.
+    /// Its tasks by name: once ECS's counters name no task that matters, which leave out every task
+    /// that is stopping; and now and then when the counters show that some have begun to stop.
     fn tasks(&self) -> Needs {
         let facts = self.view.facts;
         let mut needs = Needs::default();
@@ -212,14 +250,21 @@ impl Wants<'_> {
         }
         if self.may_run() {
             let running = left.iter().filter(|(_, sight)| !sight.stopping).count();
-            let live: usize =
-                self.there().filter_map(|(_, one)| one.sight.as_ref()).map(|(_, sight)| sight.live as usize).sum();
-            let ignored: usize = self.there().map(|(index, _)| facts.ignored(index, self.view.policy) as usize).sum();
+            let live: usize = self
+                .there()
+                .filter_map(|(_, one)| one.sight.as_ref())
+                .map(|(_, sight)| sight.live as usize)
+                .sum();
+            let ignored: usize = self
+                .there()
+                .map(|(index, _)| facts.ignored(index, self.view.policy) as usize)
+                .sum();
             let every = if live < running + ignored { KEEP } else { KEEP * 10 };
             needs.want(Kind::Tasks, last + every, Class::Show);
             return needs;
         }
-        // A task stops only once its targets are drained. (Source: ECS developer guide, load balancer connection draining.)
+        // A task stops only once its targets are drained. (Source: ECS developer guide, load
+        // balancer connection draining.)
         let drained = facts.targets.iter().filter_map(|target| self.drains_until(target)).max();
         let drained = drained.filter(|at| *at > self.now);
         let since = facts.progress.at.unwrap_or(Mono::START).max(drained.unwrap_or(Mono::START));
@@ -235,7 +280,14 @@ impl Wants<'_> {
 
     /// Whether it was closed a moment ago and has a target that was not seen to drain yet.
     fn may_be_drained(&self) -> bool {
-        let closed = self.view.facts.instances.iter().filter_map(|one| one.closed).map(|run| run.first.ended).max();
+        let closed = self
+            .view
+            .facts
+            .instances
+            .iter()
+            .filter_map(|one| one.closed)
+            .map(|run| run.first.ended)
+            .max();
         let early = closed.is_some_and(|closed| self.now.since(closed) < KEEP * 2);
         let awaited = |target: &&TargetFacts| self.draft.waits_for(&target.obligation);
         let whole = |target: &TargetFacts| !matches!(&target.sight, Some((_, TargetSight::Gone)));
@@ -244,9 +296,18 @@ impl Wants<'_> {
 
     /// When a target that drains has drained at the soonest, if its delay is known.
     fn drains_until(&self, target: &TargetFacts) -> Option<Mono> {
-        let Some((_, TargetSight::Present { draining: true, .. })) = &target.sight else { return None };
+        let Some((_, TargetSight::Present { draining: true, .. })) = &target.sight else {
+            return None;
+        };
         let delay = Duration::from_secs(u64::from(target.obligation.delay_seconds?));
-        let closed = self.view.facts.instances.iter().filter_map(|one| one.closed).map(|run| run.first.began).min();
+        let closed = self
+            .view
+            .facts
+            .instances
+            .iter()
+            .filter_map(|one| one.closed)
+            .map(|run| run.first.began)
+            .min();
         let began = target.in_service.map(|read| read.began).max(closed)?;
         Some(began + delay)
     }
@@ -257,7 +318,9 @@ impl Wants<'_> {
         if self.view.facts.instances.iter().any(|one| one.closed.is_none()) {
             return needs;
         }
-        for target in self.view.facts.targets.iter().filter(|target| self.draft.waits_for(&target.obligation)) {
+        for target in
+            self.view.facts.targets.iter().filter(|target| self.draft.waits_for(&target.obligation))
+        {
             let Some((read, sight)) = &target.sight else {
                 needs.want(Kind::Targets, Mono::START, class);
                 continue;
@@ -266,13 +329,19 @@ impl Wants<'_> {
                 TargetSight::Gone => continue,
                 // A balancer may say that the instance does not run.
                 TargetSight::Present { .. } if self.view.facts.all_away() => {
-                    let away = self.view.facts.away_since().map_or(Duration::ZERO, |since| self.now.since(since));
+                    let away = self
+                        .view
+                        .facts
+                        .away_since()
+                        .map_or(Duration::ZERO, |since| self.now.since(since));
                     read.ended + patiently(away, 8, HOT)
                 }
                 TargetSight::Present { draining: false, .. } => read.ended + IN_SERVICE,
                 TargetSight::Present { draining: true, .. } => {
                     let due = self.drains_until(target).unwrap_or(Mono::START);
-                    let late = self.now.since(due.max(target.leaving.map_or(Mono::START, |watch| watch.since)));
+                    let late = self
+                        .now
+                        .since(due.max(target.leaving.map_or(Mono::START, |watch| watch.since)));
                     // Its group may be deleted meanwhile.
                     due.min(read.ended + KEEP * 4).max(read.ended + patiently(late, 4, HOT_TARGETS))
                 }
@@ -321,15 +390,18 @@ pub(super) fn is_complete_since(draft: &Record, view: &View<'_>, passed: Mono) -
     let young = |read: Option<Read>| read.is_some_and(|read| read.began >= passed);
     let group = facts.group.known().is_some();
     // Of one that is in no cluster, nothing else is read.
-    let searched =
-        !draft.container_instances.is_empty() || facts.search.nowhere.is_some_and(|run| run.last.began >= passed);
+    let searched = !draft.container_instances.is_empty()
+        || facts.search.nowhere.is_some_and(|run| run.last.began >= passed);
     let instances = draft.container_instances.iter().all(|mine| {
         let one = facts.of(&mine.arn);
         one.is_some_and(|one| {
-            young(one.sight.as_ref().map(|(read, _)| *read)) && (one.is_gone() || young(one.discovered))
+            young(one.sight.as_ref().map(|(read, _)| *read))
+                && (one.is_gone() || young(one.discovered))
         })
     });
-    let tasks = facts.tasks_there().all(|(_, task)| young(task.sight.as_ref().map(|(read, _)| *read)));
-    let targets = draft.obligations.iter().all(|o| young(facts.target(o).and_then(TargetFacts::read)));
+    let tasks =
+        facts.tasks_there().all(|(_, task)| young(task.sight.as_ref().map(|(read, _)| *read)));
+    let targets =
+        draft.obligations.iter().all(|o| young(facts.target(o).and_then(TargetFacts::read)));
     group && searched && instances && tasks && targets && clear::registrations_known(facts).is_ok()
 }

@@ -81,7 +81,8 @@ pub enum Cause {
         /// What ECS does then.
         then: HookTimeout,
     },
-    /// The service's deployment has shifted the traffic, and keeps the tasks of the old revision for its bake time.
+    /// The service's deployment has shifted the traffic, and keeps the tasks of the old revision
+    /// for its bake time.
     DeploymentBaking {
         /// Name of the service.
         service: String,
@@ -126,9 +127,11 @@ pub enum Cause {
         status: String,
         /// When the first one was told.
         since: Option<Timestamp>,
-        /// The longest deregistration delay among the instance's registrations, seconds, if it is known.
+        /// The longest deregistration delay among the instance's registrations, seconds, if it is
+        /// known.
         delay_seconds: Option<u32>,
-        /// The longest `stopTimeout` among its containers, seconds; None: none is set, or it is not known.
+        /// The longest `stopTimeout` among its containers, seconds; None: none is set, or it is not
+        /// known.
         stop_timeout_seconds: Option<u32>,
         /// Whether the time that both give it is over.
         overdue: bool,

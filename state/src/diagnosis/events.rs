@@ -1,17 +1,19 @@
-//! What ECS says of a service by itself: its events. They are foreign text, read for a few words and shown cut.
+//! What ECS says of a service by itself: its events. They are foreign text, read for a few words
+//! and shown cut.
 
 use super::cause::Cause;
 use super::facts::EventFacts;
 use jiff::{SignedDuration, Timestamp};
 
-/// How old an event may be. ECS leaves out repetitions of the same event until its cause is resolved, for six hours.
-/// (Source: ECS developer guide, "Service event messages".)
+/// How old an event may be. ECS leaves out repetitions of the same event until its cause is
+/// resolved, for six hours. (Source: ECS developer guide, "Service event messages".)
 const LASTS: SignedDuration = SignedDuration::from_hours(6);
 
 /// How much of foreign text is shown, in characters.
 const SHOWN: usize = 200;
 
-/// What an event complains of. (Source of the words: ECS developer guide, "Service event messages".)
+/// What an event complains of. (Source of the words: ECS developer guide, "Service event
+/// messages".)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Complaint {
     /// No place was found for a task.
@@ -26,7 +28,8 @@ pub(super) enum Complaint {
 
 /// The newest complaint that nothing newer has answered.
 pub(super) fn complaint(events: &[EventFacts], now: Timestamp) -> Option<(Complaint, &EventFacts)> {
-    let mut newest_first: Vec<&EventFacts> = events.iter().filter(|e| now.duration_since(e.at) <= LASTS).collect();
+    let mut newest_first: Vec<&EventFacts> =
+        events.iter().filter(|e| now.duration_since(e.at) <= LASTS).collect();
     newest_first.sort_by_key(|event| std::cmp::Reverse(event.at));
     let mut started = false;
     for event in newest_first {
@@ -61,15 +64,21 @@ fn read(text: &str) -> Option<Complaint> {
 /// The complaint as a cause.
 pub(super) fn cause(service: &str, complaint: Complaint, event: &EventFacts) -> Cause {
     match complaint {
-        Complaint::Throttled => Cause::ServiceThrottled { service: service.to_owned(), at: event.at },
+        Complaint::Throttled => {
+            Cause::ServiceThrottled { service: service.to_owned(), at: event.at }
+        }
         Complaint::Placement | Complaint::Percentages | Complaint::Other => {
-            Cause::ReplacementFails { service: service.to_owned(), at: event.at, text: foreign(&event.text) }
+            Cause::ReplacementFails {
+                service: service.to_owned(),
+                at: event.at,
+                text: foreign(&event.text),
+            }
         }
     }
 }
 
-/// Foreign text as it may be shown: on one line, without characters that steer a terminal or turn the direction of
-/// writing, and not long.
+/// Foreign text as it may be shown: on one line, without characters that steer a terminal or turn
+/// the direction of writing, and not long.
 pub(super) fn foreign(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()

@@ -1,9 +1,11 @@
-//! The cluster query language, as far as it can be judged from what was read of a container instance: its attributes and
-//! its EC2 instance id. (Source: ECS developer guide, "Cluster query language".)
+//! The cluster query language, as far as it can be judged from what was read of a container
+//! instance: its attributes and its EC2 instance id. (Source: ECS developer guide, "Cluster query
+//! language".)
 //!
-//! Whatever is not surely understood is answered with `None`: other subjects (`task:group`, `runningTasksCount`, …),
-//! orders (`<`, `>=`, …), regular expressions beyond literals, `.` and `*`, and what the guide leaves open: `and` beside
-//! `or` without parentheses, and a denial of the value of an attribute that is not there.
+//! Whatever is not surely understood is answered with `None`: other subjects (`task:group`,
+//! `runningTasksCount`, …), orders (`<`, `>=`, …), regular expressions beyond literals, `.` and
+//! `*`, and what the guide leaves open: `and` beside `or` without parentheses, and a denial of the
+//! value of an attribute that is not there.
 
 use super::facts::InstanceFacts;
 
@@ -106,7 +108,11 @@ impl<'a> Parser<'a> {
         let denied = self.take(&["not", "!"]);
         if self.take(&["("]) {
             let inside = self.compound()?;
-            return if self.take(&[")"]) { Ok(inside.map(|yes| yes != denied)) } else { Err(NotUnderstood) };
+            return if self.take(&[")"]) {
+                Ok(inside.map(|yes| yes != denied))
+            } else {
+                Err(NotUnderstood)
+            };
         }
         if denied { Err(NotUnderstood) } else { self.comparison() }
     }
@@ -114,7 +120,12 @@ impl<'a> Parser<'a> {
     fn comparison(&mut self) -> Verdict {
         let subject = self.next()?;
         let value: Option<Option<&str>> = match subject.strip_prefix("attribute:") {
-            Some(name) => Some(self.instance.attributes.get(name).map(|value| value.as_deref().unwrap_or_default())),
+            Some(name) => Some(
+                self.instance
+                    .attributes
+                    .get(name)
+                    .map(|value| value.as_deref().unwrap_or_default()),
+            ),
             None if subject == "ec2InstanceId" => Some(Some(&self.instance.ec2_instance_id)),
             None => None,
         };
@@ -128,12 +139,16 @@ impl<'a> Parser<'a> {
             ("==" | "equals" | "!=" | "not_equals" | "in" | "!in" | "not_in", Some(value)) => {
                 Some(arguments.contains(&value))
             }
-            ("=~" | "matches" | "!~" | "not_matches", Some(value)) => arguments.first().and_then(|p| matches(p, value)),
+            ("=~" | "matches" | "!~" | "not_matches", Some(value)) => {
+                arguments.first().and_then(|p| matches(p, value))
+            }
             ("==" | "equals" | "in" | "=~" | "matches", None) => Some(false),
-            // Of an attribute that is not there, the guide does not say what a denial of its value makes.
+            // Of an attribute that is not there, the guide does not say what a denial of its value
+            // makes.
             _ => None,
         };
-        let denies = matches!(operator, "!=" | "not_equals" | "!in" | "not_in" | "!~" | "not_matches");
+        let denies =
+            matches!(operator, "!=" | "not_equals" | "!in" | "not_in" | "!~" | "not_matches");
         Ok(is.map(|is| is != denies))
     }
 
@@ -170,13 +185,14 @@ struct Step {
     repeats: bool,
 }
 
-/// Whether a regular expression matches. The guide does not say whether it must match the whole value or a part of it:
-/// where the two differ, None.
+/// Whether a regular expression matches. The guide does not say whether it must match the whole
+/// value or a part of it: where the two differ, None.
 fn matches(pattern: &str, value: &str) -> Option<bool> {
     let whole = steps(pattern)?;
     let anything = || Step { character: None, repeats: true };
     let is_whole = run(&whole, value);
-    let part: Vec<Step> = std::iter::once(anything()).chain(whole).chain(std::iter::once(anything())).collect();
+    let part: Vec<Step> =
+        std::iter::once(anything()).chain(whole).chain(std::iter::once(anything())).collect();
     (run(&part, value) == is_whole).then_some(is_whole)
 }
 

@@ -1,5 +1,5 @@
-//! What was read for a diagnosis. Whatever is `None` (or missing from a map) was not read, or not answered: no cause is
-//! ever concluded from it.
+//! What was read for a diagnosis. Whatever is `None` (or missing from a map) was not read, or not
+//! answered: no cause is ever concluded from it.
 
 use crate::policy::{DaemonTasks, StandaloneTasks};
 use crate::sight::TaskKind;
@@ -24,8 +24,8 @@ pub struct Facts {
     pub others: BTreeMap<String, Others>,
     /// The registrations that are left, as far as they were looked at.
     pub targets: Vec<TargetFacts>,
-    /// The longest deregistration delay among the record's registrations, seconds: 0 if there are none, None if one is
-    /// not known.
+    /// The longest deregistration delay among the record's registrations, seconds: 0 if there are
+    /// none, None if one is not known.
     pub delay_seconds: Option<u32>,
     /// Since when every agent of the instance is disconnected, if that is so.
     pub agent_lost_since: Option<Timestamp>,
@@ -52,7 +52,8 @@ pub struct TaskFacts {
     pub protection: Protection,
     /// When it was told to stop (`stoppingAt`).
     pub stopping_at: Option<Timestamp>,
-    /// The longest `stopTimeout` among its containers, seconds. None: none is set, or it was not read.
+    /// The longest `stopTimeout` among its containers, seconds. None: none is set, or it was not
+    /// read.
     pub stop_timeout_seconds: Option<u32>,
 }
 
@@ -94,19 +95,21 @@ pub struct ServiceFacts {
     pub events: Vec<EventFacts>,
     /// What a new task of it needs; None where its task definition could not be read.
     pub need: Option<Need>,
-    /// The ARNs of the container instances that hold tasks of it which ECS wants running; None where that was not read
-    /// (it matters for `distinctInstance` alone).
+    /// The ARNs of the container instances that hold tasks of it which ECS wants running; None
+    /// where that was not read (it matters for `distinctInstance` alone).
     pub placed_on: Option<BTreeSet<String>>,
 }
 
-/// How far the deployments of a service are. (Source: ECS API reference, Service and DeploymentConfiguration.)
+/// How far the deployments of a service are. (Source: ECS API reference, Service and
+/// DeploymentConfiguration.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RolloutFacts {
     /// Whether one is in progress (`rolloutState` is `IN_PROGRESS`).
     pub in_progress: bool,
     /// How many revisions of the service have tasks.
     pub revisions: usize,
-    /// Whether a deployment may be complete before the old tasks are gone (`sourceServiceRevisionCleanup` is `DEFERRED`).
+    /// Whether a deployment may be complete before the old tasks are gone
+    /// (`sourceServiceRevisionCleanup` is `DEFERRED`).
     pub cleanup_deferred: bool,
     /// `bakeTimeInMinutes`, if the service has one.
     pub bake_minutes: Option<u32>,
@@ -154,8 +157,9 @@ pub enum Controller {
     /// `ECS`: what a service has that names none.
     #[default]
     Ecs,
-    /// `CODE_DEPLOY` or `EXTERNAL`: while an instance drains, ECS takes the default percentages for its services on
-    /// EC2, whatever they are given. (Source: ECS API reference, DeploymentConfiguration.)
+    /// `CODE_DEPLOY` or `EXTERNAL`: while an instance drains, ECS takes the default percentages for
+    /// its services on EC2, whatever they are given. (Source: ECS API reference,
+    /// DeploymentConfiguration.)
     Outside,
     /// One that is newer than this program.
     Other(String),
@@ -181,8 +185,8 @@ pub enum Constraint {
     Other(String),
 }
 
-/// What a task needs of a container instance, as its task definition says. (Source: ECS API reference, TaskDefinition,
-/// ContainerDefinition, PortMapping.)
+/// What a task needs of a container instance, as its task definition says. (Source: ECS API
+/// reference, TaskDefinition, ContainerDefinition, PortMapping.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Need {
     /// CPU units, 1024 to a core; None where the definition's word is no number.
@@ -215,7 +219,8 @@ pub struct Others {
     pub more: bool,
 }
 
-/// What a container instance has to offer. (Source: ECS API reference, ContainerInstance, Resource.)
+/// What a container instance has to offer. (Source: ECS API reference, ContainerInstance,
+/// Resource.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceFacts {
     /// ARN of the container instance.

@@ -1,12 +1,13 @@
-//! Whether a deployment of a service keeps its tasks where they are. AWS does not document how `DRAINING` and a deployment
-//! that waits go together, so that it is told as a cause, and no other cause is left out for it.
+//! Whether a deployment of a service keeps its tasks where they are. AWS does not document how
+//! `DRAINING` and a deployment that waits go together, so that it is told as a cause, and no other
+//! cause is left out for it.
 
 use super::cause::Cause;
 use super::events::foreign;
 use super::facts::ServiceFacts;
 
-/// The stage in which the tasks of the old revision are kept after the traffic was shifted. (Source: ECS API reference,
-/// ServiceDeployment.lifecycleStage.)
+/// The stage in which the tasks of the old revision are kept after the traffic was shifted.
+/// (Source: ECS API reference, ServiceDeployment.lifecycleStage.)
 const BAKING: &str = "BAKE_TIME";
 
 /// Returns what a deployment of this service does to its old tasks, if one does.
@@ -24,9 +25,11 @@ pub(super) fn cause(name: &str, service: &ServiceFacts) -> Option<Cause> {
                 until: pause.until,
                 then: pause.then,
             }),
-            None if stage == BAKING => {
-                Some(Cause::DeploymentBaking { service, deployment: arn, minutes: rollout.bake_minutes })
-            }
+            None if stage == BAKING => Some(Cause::DeploymentBaking {
+                service,
+                deployment: arn,
+                minutes: rollout.bake_minutes,
+            }),
             None => None,
         };
     }

@@ -1,5 +1,5 @@
-//! Whether ECS can replace a service's tasks: its percentages first, then a place for a replacement, then what ECS says
-//! of it by itself.
+//! Whether ECS can replace a service's tasks: its percentages first, then a place for a
+//! replacement, then what ECS says of it by itself.
 
 use super::cause::{Cause, Lack, Looked};
 use super::events::{self, Complaint};
@@ -23,13 +23,21 @@ pub(super) fn causes(
     if service.pending > 0 || service.running > service.desired {
         // More than are wanted: the replacements are there, or on their way.
         let (desired, running, pending) = (service.desired, service.running, service.pending);
-        causes.push(Cause::ReplacementNotReady { service: name.to_owned(), desired, running, pending });
+        causes.push(Cause::ReplacementNotReady {
+            service: name.to_owned(),
+            desired,
+            running,
+            pending,
+        });
     } else if percents.is_some_and(|percents| must_start_first(service, percents)) {
         causes.extend(others.and_then(|others| place(name, cluster, service, others)));
         causes.extend(not_judged(name, service, others));
     }
     let place_explains = causes.iter().any(|cause| {
-        matches!(cause, Cause::NoOtherInstance { .. } | Cause::ConstraintUnmet { .. } | Cause::NoRoom { .. })
+        matches!(
+            cause,
+            Cause::NoOtherInstance { .. } | Cause::ConstraintUnmet { .. } | Cause::NoRoom { .. }
+        )
     });
     match events::complaint(&service.events, now) {
         Some((Complaint::Percentages, _)) if percentages_explain => {}
@@ -47,7 +55,8 @@ struct Percents {
     maximum: u32,
 }
 
-/// What a replica service has that is given nothing. (Source: ECS API reference, DeploymentConfiguration.)
+/// What a replica service has that is given nothing. (Source: ECS API reference,
+/// DeploymentConfiguration.)
 const DEFAULT: Percents = Percents { minimum: 100, maximum: 200 };
 
 /// The percentages that count while an instance drains.
@@ -62,7 +71,8 @@ fn percents(service: &ServiceFacts) -> Option<Percents> {
     }
 }
 
-/// The tasks that must stay healthy: rounded up. (Source: ECS API reference, DeploymentConfiguration.)
+/// The tasks that must stay healthy: rounded up. (Source: ECS API reference,
+/// DeploymentConfiguration.)
 fn at_least(service: &ServiceFacts, percents: Percents) -> u64 {
     (u64::from(service.desired) * u64::from(percents.minimum)).div_ceil(100)
 }
@@ -72,7 +82,8 @@ fn at_most(service: &ServiceFacts, percents: Percents) -> u64 {
     u64::from(service.desired) * u64::from(percents.maximum) / 100
 }
 
-/// Why no drain of an instance with a task of this service can ever end, whatever room there is elsewhere, if that is so.
+/// Why no drain of an instance with a task of this service can ever end, whatever room there is
+/// elsewhere, if that is so.
 pub fn can_never_replace(name: &str, service: &ServiceFacts) -> Option<Cause> {
     percents(service).and_then(|percents| cannot_replace(name, service, percents))
 }
@@ -81,7 +92,9 @@ pub fn can_never_replace(name: &str, service: &ServiceFacts) -> Option<Cause> {
 fn cannot_replace(name: &str, service: &ServiceFacts, percents: Percents) -> Option<Cause> {
     let desired = u64::from(service.desired);
     let all_there = u64::from(service.running) + u64::from(service.pending) <= desired;
-    let stuck = desired > 0 && at_least(service, percents) >= desired && at_most(service, percents) <= desired;
+    let stuck = desired > 0
+        && at_least(service, percents) >= desired
+        && at_most(service, percents) <= desired;
     (stuck && all_there).then(|| Cause::ServiceCannotReplace {
         service: name.to_owned(),
         desired: service.desired,
@@ -100,18 +113,26 @@ fn place(name: &str, cluster: &str, service: &ServiceFacts, others: &Others) -> 
     let open: Vec<&InstanceFacts> = others.instances.iter().filter(|i| i.agent_connected).collect();
     if open.is_empty() {
         let disconnected = others.instances.len();
-        return (!others.more).then(|| Cause::NoOtherInstance { cluster: cluster.to_owned(), disconnected });
+        return (!others.more)
+            .then(|| Cause::NoOtherInstance { cluster: cluster.to_owned(), disconnected });
     }
     let looked = Looked { count: open.len(), more: others.more };
     let rules = rules(service);
-    let allowed: Vec<&InstanceFacts> =
-        open.iter().copied().filter(|i| rules.iter().all(|rule| rule.allows(service, i) != Some(false))).collect();
+    let allowed: Vec<&InstanceFacts> = open
+        .iter()
+        .copied()
+        .filter(|i| rules.iter().all(|rule| rule.allows(service, i) != Some(false)))
+        .collect();
     if allowed.is_empty() {
         // One rule that leaves nothing by itself is the one to name.
-        let alone = rules.iter().find(|rule| open.iter().all(|i| rule.allows(service, i) == Some(false)));
+        let alone =
+            rules.iter().find(|rule| open.iter().all(|i| rule.allows(service, i) == Some(false)));
         let meant: Vec<&Rule<'_>> = match alone {
             Some(rule) => vec![rule],
-            None => rules.iter().filter(|rule| open.iter().any(|i| rule.allows(service, i) == Some(false))).collect(),
+            None => rules
+                .iter()
+                .filter(|rule| open.iter().any(|i| rule.allows(service, i) == Some(false)))
+                .collect(),
         };
         let constraint = meant.into_iter().map(Rule::words).collect::<Vec<_>>().join(" and ");
         return Some(Cause::ConstraintUnmet { service: name.to_owned(), constraint, looked });
@@ -122,21 +143,36 @@ fn place(name: &str, cluster: &str, service: &ServiceFacts, others: &Others) -> 
     if lacking.iter().any(|(lacks, _)| lacks.is_empty()) {
         return None;
     }
-    lacking.sort_by_key(|(lacks, instance)| (lacks.len(), missing(lacks), instance.ec2_instance_id.clone()));
+    lacking.sort_by_key(|(lacks, instance)| {
+        (lacks.len(), missing(lacks), instance.ec2_instance_id.clone())
+    });
     let (lacks, closest) = lacking.into_iter().next()?;
-    Some(Cause::NoRoom { service: name.to_owned(), closest: closest.ec2_instance_id.clone(), lacks, looked })
+    Some(Cause::NoRoom {
+        service: name.to_owned(),
+        closest: closest.ec2_instance_id.clone(),
+        lacks,
+        looked,
+    })
 }
 
 /// The rules that no other instance is seen to meet, and that cannot be judged of one of them.
 fn not_judged(name: &str, service: &ServiceFacts, others: Option<&Others>) -> Vec<Cause> {
-    let open: Vec<&InstanceFacts> =
-        others.into_iter().flat_map(|others| &others.instances).filter(|i| i.agent_connected).collect();
+    let open: Vec<&InstanceFacts> = others
+        .into_iter()
+        .flat_map(|others| &others.instances)
+        .filter(|i| i.agent_connected)
+        .collect();
     let open_question = |rule: &Rule<'_>| {
         let allowed: Vec<Option<bool>> = open.iter().map(|i| rule.allows(service, i)).collect();
         allowed.contains(&None) && !allowed.contains(&Some(true))
     };
     let rules = rules(service).into_iter().filter(open_question);
-    rules.map(|rule| Cause::ConstraintNotJudged { service: name.to_owned(), constraint: rule.words() }).collect()
+    rules
+        .map(|rule| Cause::ConstraintNotJudged {
+            service: name.to_owned(),
+            constraint: rule.words(),
+        })
+        .collect()
 }
 
 /// Where a task may be placed.
@@ -151,7 +187,8 @@ fn rules(service: &ServiceFacts) -> Vec<Rule<'_>> {
     let need = service.need.as_ref();
     let attributes = need.into_iter().flat_map(|need| &need.attributes);
     let attributes = attributes.map(|(name, value)| Rule::Attribute(name, value.as_deref()));
-    let constraints = service.constraints.iter().chain(need.into_iter().flat_map(|need| &need.constraints));
+    let constraints =
+        service.constraints.iter().chain(need.into_iter().flat_map(|need| &need.constraints));
     attributes.chain(constraints.map(Rule::Constraint)).collect()
 }
 
@@ -166,7 +203,9 @@ impl Rule<'_> {
             Rule::Constraint(Constraint::DistinctInstance) => {
                 service.placed_on.as_ref().map(|placed| !placed.contains(&instance.arn))
             }
-            Rule::Constraint(Constraint::MemberOf(expression)) => expression::meets(expression, instance),
+            Rule::Constraint(Constraint::MemberOf(expression)) => {
+                expression::meets(expression, instance)
+            }
             Rule::Constraint(Constraint::Other(_)) => None,
         }
     }
@@ -178,7 +217,11 @@ impl Rule<'_> {
                 format!("attribute {} is there (its task definition requires it)", cut(name))
             }
             Rule::Attribute(name, Some(value)) => {
-                format!("attribute {} is {} (its task definition requires it)", cut(name), cut(value))
+                format!(
+                    "attribute {} is {} (its task definition requires it)",
+                    cut(name),
+                    cut(value)
+                )
             }
             Rule::Constraint(Constraint::DistinctInstance) => {
                 "no other task of it runs (placement constraint distinctInstance)".to_owned()
@@ -186,7 +229,9 @@ impl Rule<'_> {
             Rule::Constraint(Constraint::MemberOf(expression)) => {
                 format!("\"{}\" holds (placement constraint memberOf)", cut(expression))
             }
-            Rule::Constraint(Constraint::Other(kind)) => format!("its placement constraint {} holds", cut(kind)),
+            Rule::Constraint(Constraint::Other(kind)) => {
+                format!("its placement constraint {} holds", cut(kind))
+            }
         }
     }
 }
@@ -202,8 +247,10 @@ fn lacks(need: &Need, instance: &InstanceFacts) -> Vec<Lack> {
         _ => None,
     };
     let cpu = short(need.cpu, instance.cpu).map(|(needed, left)| Lack::Cpu { needed, left });
-    let memory = short(need.memory, instance.memory).map(|(needed, left)| Lack::Memory { needed, left });
-    let taken = |port: &&Port| instance.ports_taken.as_ref().is_some_and(|taken| taken.contains(port));
+    let memory =
+        short(need.memory, instance.memory).map(|(needed, left)| Lack::Memory { needed, left });
+    let taken =
+        |port: &&Port| instance.ports_taken.as_ref().is_some_and(|taken| taken.contains(port));
     let ports = need.ports.iter().filter(taken).map(|port| Lack::Port(*port));
     cpu.into_iter().chain(memory).chain(ports).collect()
 }
@@ -211,7 +258,9 @@ fn lacks(need: &Need, instance: &InstanceFacts) -> Vec<Lack> {
 /// How much is missing, in units and MiB: only to find the closest of several.
 fn missing(lacks: &[Lack]) -> i64 {
     let one = |lack: &Lack| match lack {
-        Lack::Cpu { needed, left } | Lack::Memory { needed, left } => i64::from(*needed).saturating_sub(*left),
+        Lack::Cpu { needed, left } | Lack::Memory { needed, left } => {
+            i64::from(*needed).saturating_sub(*left)
+        }
         Lack::Port(_) => 0,
     };
     lacks.iter().map(one).fold(0, i64::saturating_add)

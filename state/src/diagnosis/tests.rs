@@ -55,8 +55,10 @@ fn ago(text: &str) -> Timestamp {
 /// Says of these facts exactly this, one line a cause.
 #[track_caller]
 fn check(facts: &str, expected: &str) {
-    let said: Vec<String> = diagnose(&read(facts), now()).iter().map(|c| format!("{}: {c}", c.name())).collect();
-    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let said: Vec<String> =
+        diagnose(&read(facts), now()).iter().map(|c| format!("{}: {c}", c.name())).collect();
+    let expected: Vec<&str> =
+        expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     assert_eq!(said.join("\n"), expected.join("\n"), "\nfrom {facts}");
 }
 
@@ -87,9 +89,14 @@ fn read(table: &str) -> Facts {
                 service.events.push(EventFacts { at, text: parts.next().unwrap().to_owned() });
             }
             "others" => {
-                facts.others.insert(CLUSTER.to_owned(), Others { instances: Vec::new(), more: rest == "more" });
+                facts.others.insert(
+                    CLUSTER.to_owned(),
+                    Others { instances: Vec::new(), more: rest == "more" },
+                );
             }
-            "other" => facts.others.entry(CLUSTER.to_owned()).or_default().instances.push(instance(&words)),
+            "other" => {
+                facts.others.entry(CLUSTER.to_owned()).or_default().instances.push(instance(&words))
+            }
             "delay" => facts.delay_seconds = Some(rest.parse().unwrap()),
             "target" => facts.targets.push(target(&words)),
             "throttled" => {
@@ -128,7 +135,9 @@ fn policy(facts: &mut Facts, words: &[&str]) {
 }
 
 fn task(words: &[&str]) -> TaskFacts {
-    let [id, of, status, rest @ ..] = words else { panic!("a task has an id, a service and a status") };
+    let [id, of, status, rest @ ..] = words else {
+        panic!("a task has an id, a service and a status")
+    };
     let kind = match (*of, of.strip_prefix("daemon/")) {
         (_, Some(name)) => TaskKind::Daemon(name.to_owned()),
         ("-", None) => TaskKind::Standalone,
@@ -150,7 +159,9 @@ fn task(words: &[&str]) -> TaskFacts {
             ("protected", value) if value.starts_with('-') => {
                 task.protection = Protection::On { until: Some(ago(&value[1..])) };
             }
-            ("protected", value) => task.protection = Protection::On { until: now().checked_add(span(value)).ok() },
+            ("protected", value) => {
+                task.protection = Protection::On { until: now().checked_add(span(value)).ok() }
+            }
             ("unprotected", _) => task.protection = Protection::Off,
             ("since", value) => task.stopping_at = Some(ago(value)),
             ("timeout", value) => task.stop_timeout_seconds = Some(value.parse().unwrap()),
@@ -183,7 +194,8 @@ fn service(words: &[&str]) -> ServiceFacts {
 fn rollout(words: &[&str]) -> RolloutFacts {
     let mut rollout = RolloutFacts::default();
     for (name, value) in pairs(&words[1..]) {
-        let deployment = || DeploymentFacts { arn: "arn:d".to_owned(), ..DeploymentFacts::default() };
+        let deployment =
+            || DeploymentFacts { arn: "arn:d".to_owned(), ..DeploymentFacts::default() };
         let pause = |rollout: &mut RolloutFacts, change: &dyn Fn(&mut PauseFacts)| {
             change(rollout.deployment.get_or_insert_with(deployment).pause.get_or_insert_default());
         };
@@ -191,8 +203,12 @@ fn rollout(words: &[&str]) -> RolloutFacts {
             "progress" => rollout.in_progress = true,
             "stage" => rollout.deployment.get_or_insert_with(deployment).stage = value.to_owned(),
             "hook" => pause(&mut rollout, &|pause| pause.hook = value.to_owned()),
-            "until" => pause(&mut rollout, &|pause| pause.until = now().checked_add(span(value)).ok()),
-            "then" if value == "continue" => pause(&mut rollout, &|pause| pause.then = HookTimeout::Continue),
+            "until" => {
+                pause(&mut rollout, &|pause| pause.until = now().checked_add(span(value)).ok())
+            }
+            "then" if value == "continue" => {
+                pause(&mut rollout, &|pause| pause.then = HookTimeout::Continue)
+            }
             "then" => pause(&mut rollout, &|pause| pause.then = HookTimeout::RollBack),
             "bake" => rollout.bake_minutes = value.parse().ok(),
             "deferred" => rollout.cleanup_deferred = true,
@@ -241,7 +257,8 @@ fn instance(words: &[&str]) -> InstanceFacts {
             "memory" => instance.memory = value.parse().ok(),
             "taken" => {
                 let ports = value.split(',').filter(|port| !port.is_empty());
-                instance.ports_taken = Some(ports.map(|port| Port::Tcp(port.parse().unwrap())).collect());
+                instance.ports_taken =
+                    Some(ports.map(|port| Port::Tcp(port.parse().unwrap())).collect());
             }
             "attr" => instance.attributes.extend([attribute(value)]),
             other => panic!("no such word: {other}"),

@@ -45,8 +45,13 @@ impl fmt::Display for Cause {
                  AWS Support can raise the limit"
             ),
             Cause::DeploymentPaused { service, deployment, hook, stage, until, then } => {
-                write!(f, "the deployment of service {service} is paused at {stage} by hook {hook}")?;
-                until.map_or(Ok(()), |until| write!(f, " until {until:.0}, when ECS {}", then.words()))?;
+                write!(
+                    f,
+                    "the deployment of service {service} is paused at {stage} by hook {hook}"
+                )?;
+                until.map_or(Ok(()), |until| {
+                    write!(f, " until {until:.0}, when ECS {}", then.words())
+                })?;
                 write!(
                     f,
                     "; continue it with aws ecs continue-service-deployment --service-deployment-arn {deployment} \
@@ -55,7 +60,9 @@ impl fmt::Display for Cause {
             }
             Cause::DeploymentBaking { service, deployment, minutes } => {
                 write!(f, "the deployment of service {service} is baking")?;
-                minutes.map_or(Ok(()), |minutes| write!(f, " ({})", span(minutes.saturating_mul(60))))?;
+                minutes.map_or(Ok(()), |minutes| {
+                    write!(f, " ({})", span(minutes.saturating_mul(60)))
+                })?;
                 write!(
                     f,
                     ": ECS keeps the tasks of the old revision until the bake time is over; wait, or end it with aws ecs \
@@ -106,16 +113,26 @@ impl fmt::Display for Cause {
                     calls.join(", ")
                 )
             }
-            Cause::Unreadable { error, .. } => write!(f, "there may be another cause, not seen because of {error}"),
+            Cause::Unreadable { error, .. } => {
+                write!(f, "there may be another cause, not seen because of {error}")
+            }
         }
     }
 }
 
 impl Cause {
-    /// A task that is being stopped: first its balancer drains it, then its containers get the stop signal.
-    /// (Source: ECS developer guide, task lifecycle; ECS API reference, StopTask.)
+    /// A task that is being stopped: first its balancer drains it, then its containers get the stop
+    /// signal. (Source: ECS developer guide, task lifecycle; ECS API reference, StopTask.)
     fn stopping(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cause::StoppingLong { tasks, status, since, delay_seconds, stop_timeout_seconds, overdue } = self else {
+        let Cause::StoppingLong {
+            tasks,
+            status,
+            since,
+            delay_seconds,
+            stop_timeout_seconds,
+            overdue,
+        } = self
+        else {
             return Ok(());
         };
         write!(f, "{tasks} was told to stop")?;
@@ -136,8 +153,13 @@ impl Cause {
                 f,
                 "its balancer drains it first, for the deregistration delay; then its containers get {timeout} to end"
             )?,
-            ("DEPROVISIONING", _) => f.write_str("its network interface is being detached and deleted")?,
-            _ => write!(f, "from the stop signal on, its containers get {timeout} until they are killed")?,
+            ("DEPROVISIONING", _) => {
+                f.write_str("its network interface is being detached and deleted")?
+            }
+            _ => write!(
+                f,
+                "from the stop signal on, its containers get {timeout} until they are killed"
+            )?,
         }
         if *overdue {
             f.write_str("; that time is over: look at the agent and at Docker on the instance")?;
@@ -147,7 +169,13 @@ impl Cause {
 }
 
 /// ECS needs room for one step: to stop one task below the desired count, or to start one above it.
-fn cannot_replace(f: &mut fmt::Formatter<'_>, service: &str, desired: u32, minimum: u32, maximum: u32) -> fmt::Result {
+fn cannot_replace(
+    f: &mut fmt::Formatter<'_>,
+    service: &str,
+    desired: u32,
+    minimum: u32,
+    maximum: u32,
+) -> fmt::Result {
     let (desired64, more) = (u64::from(desired), u64::from(desired) + 1);
     let raise = (more * 100).div_ceil(desired64.max(1));
     let lower = desired64.saturating_sub(1) * 100 / desired64.max(1);
@@ -162,10 +190,18 @@ fn cannot_replace(f: &mut fmt::Formatter<'_>, service: &str, desired: u32, minim
 fn no_other(f: &mut fmt::Formatter<'_>, cluster: &str, disconnected: usize) -> fmt::Result {
     match disconnected {
         0 => write!(f, "cluster {cluster} has no other container instance that is ACTIVE")?,
-        1 => write!(f, "the agent of the only other ACTIVE container instance of cluster {cluster} is disconnected")?,
-        n => write!(f, "the agents of all {n} other ACTIVE container instances of cluster {cluster} are disconnected")?,
+        1 => write!(
+            f,
+            "the agent of the only other ACTIVE container instance of cluster {cluster} is disconnected"
+        )?,
+        n => write!(
+            f,
+            "the agents of all {n} other ACTIVE container instances of cluster {cluster} are disconnected"
+        )?,
     }
-    f.write_str(", so a replacement has nowhere to go: add instances, or see why they do not register")
+    f.write_str(
+        ", so a replacement has nowhere to go: add instances, or see why they do not register",
+    )
 }
 
 fn protected(f: &mut fmt::Formatter<'_>, tasks: &Tasks, until: Option<Timestamp>) -> fmt::Result {
@@ -177,7 +213,11 @@ fn protected(f: &mut fmt::Formatter<'_>, tasks: &Tasks, until: Option<Timestamp>
     )
 }
 
-fn standalone(f: &mut fmt::Formatter<'_>, tasks: &Tasks, stop_after: Option<Duration>) -> fmt::Result {
+fn standalone(
+    f: &mut fmt::Formatter<'_>,
+    tasks: &Tasks,
+    stop_after: Option<Duration>,
+) -> fmt::Result {
     write!(f, "{tasks} is standalone, so DRAINING does not touch it, and ")?;
     match stop_after {
         Some(grace) => write!(f, "the policy stops it once it has been waited for {}", Span(grace)),
@@ -219,7 +259,9 @@ impl fmt::Display for Looked {
         match (self.count, self.more) {
             (1, false) => f.write_str("1 other container instance"),
             (n, false) => write!(f, "{n} other container instances"),
-            (n, true) => write!(f, "{n} other container instances (the cluster has more, not looked at)"),
+            (n, true) => {
+                write!(f, "{n} other container instances (the cluster has more, not looked at)")
+            }
         }
     }
 }

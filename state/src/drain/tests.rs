@@ -1,4 +1,5 @@
-//! What the guard says right before a call: each action, and everything that can have changed since it was decided.
+//! What the guard says right before a call: each action, and everything that can have changed since
+//! it was decided.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::Drain;
@@ -10,7 +11,9 @@ use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
 use crate::proof::{Verdict, judge};
 use crate::record::{Stage, Then};
-use crate::sight::{ContainerInstanceSight, ContainerInstanceStatus, GroupSight, LifecycleState, Seen, TargetSight};
+use crate::sight::{
+    ContainerInstanceSight, ContainerInstanceStatus, GroupSight, LifecycleState, Seen, TargetSight,
+};
 use crate::time::{Mono, Now, Read};
 use std::time::Duration;
 
@@ -36,14 +39,20 @@ fn now(second: u64) -> Now {
 
 /// Why it may not be sent at that second; empty where it may.
 fn refused(drain: &Drain, action: &Action, second: u64) -> &'static str {
-    drain.may_send(action, &Policy::default(), now(second)).map_or_else(|refusal| refusal.0, |()| "")
+    drain
+        .may_send(action, &Policy::default(), now(second))
+        .map_or_else(|refusal| refusal.0, |()| "")
 }
 
 fn status(drain: &mut Drain, second: u64, change: impl FnOnce(&mut ContainerInstanceSight)) {
     let mut sight = drain.facts.of(C1).unwrap().sight.clone().unwrap().1;
     change(&mut sight);
     let at = Mono::at(Duration::from_secs(second));
-    drain.heed(&Policy::default(), Read { began: at, ended: at }, Answer::Status { of: C1.to_owned(), sight });
+    drain.heed(
+        &Policy::default(),
+        Read { began: at, ended: at },
+        Answer::Status { of: C1.to_owned(), sight },
+    );
 }
 
 fn searched(drain: &mut Drain, second: u64) {
@@ -79,15 +88,21 @@ fn set_active() {
     let drain = after("then=keep", &passes);
     assert_eq!(refused(&drain, &action, 11), "");
     assert_eq!(refused(&paused(&drain), &action, 11), "the drain is paused");
-    assert_eq!(refused(&after("then=keep", &passes[..2]), &action, 11), "its DRAINING is not to be undone");
-    let foreign = after("then=keep", &["0s DRAINING tasks=web:RUNNING group=InService", "5s cancel"]);
+    assert_eq!(
+        refused(&after("then=keep", &passes[..2]), &action, 11),
+        "its DRAINING is not to be undone"
+    );
+    let foreign =
+        after("then=keep", &["0s DRAINING tasks=web:RUNNING group=InService", "5s cancel"]);
     assert_eq!(refused(&foreign, &action, 6), "its DRAINING is not to be undone");
 }
 
 #[test]
 fn stop_a_task() {
-    let stop = |task: &str| Action::StopTask { cluster: cluster(), task: format!("task/prod/{task}") };
-    let drain = after("standalone=60s", &["0s DRAINING tasks=standalone:RUNNING,web:RUNNING", "61s"]);
+    let stop =
+        |task: &str| Action::StopTask { cluster: cluster(), task: format!("task/prod/{task}") };
+    let drain =
+        after("standalone=60s", &["0s DRAINING tasks=standalone:RUNNING,web:RUNNING", "61s"]);
     assert_eq!(refused(&drain, &stop("t1"), 62), "");
     assert_eq!(refused(&drain, &stop("t1"), 122), "its status was not read lately");
     assert_eq!(refused(&paused(&drain), &stop("t1"), 62), "the drain is paused");
@@ -96,7 +111,10 @@ fn stop_a_task() {
     let lines = ["0s DRAINING tasks=standalone:RUNNING", "61s tasks=none"];
     assert_eq!(refused(&after("standalone=60s", &lines), &stop("t1"), 62), "the task has stopped");
     let lines = ["0s DRAINING tasks=standalone:RUNNING", "61s tasks=standalone:RUNNING!"];
-    assert_eq!(refused(&after("standalone=60s", &lines), &stop("t1"), 62), "the task is not one to be stopped");
+    assert_eq!(
+        refused(&after("standalone=60s", &lines), &stop("t1"), 62),
+        "the task is not one to be stopped"
+    );
     let active = after("standalone=60s", &["0s DRAINING tasks=standalone:RUNNING", "61s ACTIVE"]);
     assert_eq!(refused(&active, &stop("t1"), 62), "its container instance takes tasks");
 }
@@ -153,7 +171,8 @@ fn complete_only_while_the_proof_holds() {
     assert_eq!(refused(&restarted, &action, 124), changed, "nothing was read yet");
 }
 
-/// A list (b) lasts a minute, and five while the version is what it was a lag before the list began.
+/// A list (b) lasts a minute, and five while the version is what it was a lag before the list
+/// began.
 #[test]
 fn an_unchanged_version_vouches_for_a_list() {
     let changed = "the proof does not hold any more";
@@ -174,13 +193,19 @@ fn an_unchanged_version_vouches_for_a_list() {
     assert_eq!(refused(&drain, &action, 183), changed);
 }
 
-/// Where there are more balancers than can be asked in five minutes, looks grow old while others are made. They are wanted
-/// since nothing was left, and before all that can wait: one drain after the other is given all of its looks.
+/// Where there are more balancers than can be asked in five minutes, looks grow old while others
+/// are made. They are wanted since nothing was left, and before all that can wait: one drain after
+/// the other is given all of its looks.
 #[test]
 fn a_look_that_grew_old_is_wanted_since_nothing_was_left() {
     let (mut drain, _) = completing();
     let emptied = drain.facts.emptied.unwrap();
-    let wanted = |drain: &Drain, second| match judge(&drain.record, &drain.facts, &Policy::default(), now(second)) {
+    let wanted = |drain: &Drain, second| match judge(
+        &drain.record,
+        &drain.facts,
+        &Policy::default(),
+        now(second),
+    ) {
         Verdict::Missing(_, _, needs) => needs.of(Kind::Targets),
         Verdict::Proved | Verdict::Remains(_) => None,
     };
@@ -222,7 +247,8 @@ fn complete_only_what_is_in_the_record() {
     assert_eq!(refused(&nowhere, &action, 123), "it is in a cluster after all");
     nowhere.record.container_instances.clear();
     assert_eq!(refused(&nowhere, &action, 123), "no search has found nothing lately");
-    let search = |began: u64, ended: u64| crate::Read { began: now(began).mono, ended: now(ended).mono };
+    let search =
+        |began: u64, ended: u64| crate::Read { began: now(began).mono, ended: now(ended).mono };
     nowhere.facts.search.nowhere = Some(crate::Run { first: search(2, 3), last: search(10, 100) });
     assert_eq!(refused(&nowhere, &action, 123), "");
     assert_eq!(refused(&nowhere, &action, 221), "no search has found nothing lately");
@@ -241,8 +267,11 @@ fn terminate() {
     assert_eq!(refused(&drain, &action, 133), "the proof does not hold any more");
     assert_eq!(refused(&paused(&drain), &action, 123), "the drain is paused");
     let mut late = drain.clone();
-    late.facts.group.termination_asked =
-        late.facts.group.termination_asked.map(|(since, at)| (since, at.before(Duration::from_secs(31))));
+    late.facts.group.termination_asked = late
+        .facts
+        .group
+        .termination_asked
+        .map(|(since, at)| (since, at.before(Duration::from_secs(31))));
     assert_eq!(refused(&late, &action, 123), "the order to terminate was given too long ago");
     let mut adopted = drain.clone();
     adopted.record.lifecycle = after("", &["0s ACTIVE"]).record.lifecycle;
@@ -268,8 +297,8 @@ fn a_new_generation_knows_nothing() {
     assert!(drain.facts.of(C1).unwrap().sight.is_none());
 }
 
-/// A process that leads again after another has drained the instance has read its status long ago, `ACTIVE`: that does not
-/// show that our DRAINING, which came after it, is undone.
+/// A process that leads again after another has drained the instance has read its status long ago,
+/// `ACTIVE`: that does not show that our DRAINING, which came after it, is undone.
 #[test]
 fn what_was_read_before_another_led_does_not_show_the_way_back() {
     let mut drain = after("kind=returns-to-warm-pool", &["0s ACTIVE group=Warmed:Pending:Wait"]);
@@ -284,10 +313,15 @@ fn what_was_read_before_another_led_does_not_show_the_way_back() {
     };
     let read = Read { began: now(601).mono, ended: now(601).mono };
     drain.heed(&Policy::default(), read, Answer::Group(Seen::Yes(member("InService"))));
-    let decided = |drain: &Drain, second| drain.decide(&Policy::default(), &Context::default(), now(second));
+    let decided =
+        |drain: &Drain, second| drain.decide(&Policy::default(), &Context::default(), now(second));
     let early = decided(&drain, 601);
     assert_eq!(early.record.phase(), Phase::Returning);
-    assert!(early.needs.of(Kind::Status).is_some_and(|need| need.from <= now(601).mono), "{:?}", early.needs);
+    assert!(
+        early.needs.of(Kind::Status).is_some_and(|need| need.from <= now(601).mono),
+        "{:?}",
+        early.needs
+    );
     status(&mut drain, 602, |sight| sight.status = ContainerInstanceStatus::Active);
     assert_eq!(decided(&drain, 602).record.outcome(), Some(Outcome::Drained));
 }

@@ -42,8 +42,15 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Kind; 7] =
-        [Kind::Status, Kind::Tasks, Kind::Running, Kind::Stopped, Kind::Targets, Kind::Own, Kind::Sweep];
+    pub const ALL: [Kind; 7] = [
+        Kind::Status,
+        Kind::Tasks,
+        Kind::Running,
+        Kind::Stopped,
+        Kind::Targets,
+        Kind::Own,
+        Kind::Sweep,
+    ];
 }
 
 /// One answer of AWS, as far as it concerns one drain.
@@ -65,8 +72,8 @@ pub enum Answer {
         /// ARNs of the tasks.
         tasks: Vec<String>,
     },
-    /// Tasks of a container instance, found in a list of the whole cluster. Pages of a list that changes are no snapshot,
-    /// so this discovers, and proves nothing.
+    /// Tasks of a container instance, found in a list of the whole cluster. Pages of a list that
+    /// changes are no snapshot, so this discovers, and proves nothing.
     Discovered {
         /// ARN of the container instance.
         of: String,
@@ -77,11 +84,13 @@ pub enum Answer {
     Tasks(Vec<(String, TaskAnswer)>),
     /// Targets, and what their balancer says of each.
     Targets(Vec<(Balancer, Target, TargetSight)>),
-    /// Every container instance of the EC2 instance, in every cluster but those that could not be read.
+    /// Every container instance of the EC2 instance, in every cluster but those that could not be
+    /// read.
     Search {
         /// The names of the clusters that could not be read.
         unread: Vec<String>,
-        /// The names of the others that have it, and that the configuration leaves out: nothing may be done there.
+        /// The names of the others that have it, and that the configuration leaves out: nothing may
+        /// be done there.
         left_out: Vec<String>,
         /// What was found in the others.
         found: Vec<ContainerInstance>,
@@ -95,7 +104,8 @@ pub enum Answer {
     Group(Seen<GroupSight>),
     /// Auto Scaling has accepted heartbeats after it accepted the completion.
     HeldAgain,
-    /// Targets that the group's own attachments give it, and what is known of balancers: delays, kinds.
+    /// Targets that the group's own attachments give it, and what is known of balancers: delays,
+    /// kinds.
     Registrations(Vec<Obligation>),
     /// A read that failed, and what came back.
     Failed(Kind, String),

@@ -20,10 +20,11 @@ pub struct GroupFacts {
     pub past_wait_reads: u32,
     /// The state that the group has shown unbroken.
     pub shown: Option<Shown>,
-    /// Whether heartbeats were accepted after the completion was: our hook holds the instance once more.
+    /// Whether heartbeats were accepted after the completion was: our hook holds the instance once
+    /// more.
     pub held_again: bool,
-    /// When the record says that the group was asked to terminate the instance, and when this process first knew: the
-    /// record's own time may be another machine's.
+    /// When the record says that the group was asked to terminate the instance, and when this
+    /// process first knew: the record's own time may be another machine's.
     pub termination_asked: Option<(Timestamp, Mono)>,
 }
 
@@ -66,15 +67,18 @@ impl GroupFacts {
         matches!(self.known(), Some(GroupSight::Member { healthy: false, .. }))
     }
 
-    /// Returns whether what the group shows is so, and is not the state from before the first read that showed it.
+    /// Returns whether what the group shows is so, and is not the state from before the first read
+    /// that showed it.
     pub fn is_present(&self, policy: &Policy) -> bool {
         self.shown.as_ref().is_some_and(|shown| self.began() >= shown.since + policy.read_lag)
     }
 
-    /// Returns whether the newest read shows what came of asking the group to terminate the instance.
+    /// Returns whether the newest read shows what came of asking the group to terminate the
+    /// instance.
     pub fn shows_termination(&self, policy: &Policy) -> bool {
         let sent = |since: Mono| since + crate::drain::SENT_WITHIN;
-        self.termination_asked.is_some_and(|(_, since)| self.began() >= sent(since) + policy.read_lag)
+        self.termination_asked
+            .is_some_and(|(_, since)| self.began() >= sent(since) + policy.read_lag)
     }
 
     pub(super) fn saved(&mut self, record: &Record, now: Mono) {
@@ -106,7 +110,8 @@ impl GroupFacts {
             return;
         }
         let before = self.shown.take().filter(|shown| Some(&shown.state) == sight.state());
-        self.shown = before.or_else(|| Some(Shown { state: sight.state()?.clone(), since: read.ended }));
+        self.shown =
+            before.or_else(|| Some(Shown { state: sight.state()?.clone(), since: read.ended }));
         self.gone_reads = match (&sight, lost) {
             (GroupSight::Member { .. }, _) | (GroupSight::Absent, Some(false)) => 0,
             (GroupSight::Absent, Some(true)) => self.gone_reads + 1,
@@ -119,11 +124,17 @@ impl GroupFacts {
 
     fn past_wait(&self, record: &Record, policy: &Policy) -> u32 {
         match self.known() {
-            // An instance that its group keeps after an ABANDON is not over: it is to be terminated yet.
-            Some(GroupSight::Member { state: LifecycleState::Retained(_), .. }) if was_abandoned(record) => 0,
-            Some(GroupSight::Member { state: LifecycleState::PastWait(_) | LifecycleState::Retained(_), .. }) => {
-                self.past_wait_reads + 1
+            // An instance that its group keeps after an ABANDON is not over: it is to be terminated
+            // yet.
+            Some(GroupSight::Member { state: LifecycleState::Retained(_), .. })
+                if was_abandoned(record) =>
+            {
+                0
             }
+            Some(GroupSight::Member {
+                state: LifecycleState::PastWait(_) | LifecycleState::Retained(_),
+                ..
+            }) => self.past_wait_reads + 1,
             // It was in service before the wait too: that read may have been of then.
             Some(GroupSight::Member { state: LifecycleState::InService, .. })
                 if record.lives_on() && self.is_present(policy) =>

@@ -16,14 +16,15 @@ pub struct TargetFacts {
     pub noted: Mono,
     /// What its balancer said last.
     pub sight: Option<(Read, TargetSight)>,
-    /// The first read that showed it registered, since it was last shown gone and since the last of its tasks was first
-    /// shown `RUNNING`.
+    /// The first read that showed it registered, since it was last shown gone and since the last of
+    /// its tasks was first shown `RUNNING`.
     pub registered: Option<Read>,
     /// The newest read that showed it in service.
     pub in_service: Option<Read>,
     /// The unbroken run of reads that showed it gone.
     pub gone: Option<Run>,
-    /// The first read of that run that cannot be of a time before it was registered: see [`Facts::seen_gone_from`].
+    /// The first read of that run that cannot be of a time before it was registered: see
+    /// [`Facts::seen_gone_from`].
     pub gone_since: Option<Read>,
     /// For how long it has been draining or gone.
     pub leaving: Option<Watch>,
@@ -42,14 +43,18 @@ impl TargetFacts {
         matches!(&self.sight, Some((_, TargetSight::Present { draining: false, .. })))
     }
 
-    /// Returns whether its balancer said last that the instance is stopped or terminated (`Target.InvalidState`).
+    /// Returns whether its balancer said last that the instance is stopped or terminated
+    /// (`Target.InvalidState`).
     pub fn is_dead(&self) -> bool {
         matches!(&self.sight, Some((_, TargetSight::Present { instance_dead: true, .. })))
     }
 
-    /// Returns when its balancer will have drained it at the latest, if it drains and its delay is known.
+    /// Returns when its balancer will have drained it at the latest, if it drains and its delay is
+    /// known.
     pub fn drains_until(&self) -> Option<Mono> {
-        let Some((_, TargetSight::Present { draining: true, .. })) = &self.sight else { return None };
+        let Some((_, TargetSight::Present { draining: true, .. })) = &self.sight else {
+            return None;
+        };
         Some(self.leaving?.since + Duration::from_secs(u64::from(self.obligation.delay_seconds?)))
     }
 
@@ -62,16 +67,20 @@ impl TargetFacts {
         if matches!(sight, TargetSight::Present { draining: false, .. }) {
             self.in_service = Some(read);
         }
-        let is_leaving = matches!(sight, TargetSight::Gone | TargetSight::Present { draining: true, .. });
+        let is_leaving =
+            matches!(sight, TargetSight::Gone | TargetSight::Present { draining: true, .. });
         self.came_back = !is_leaving && self.leaving.is_some();
-        // The first look goes on from what the processes before have watched; one that begins later begins anew.
+        // The first look goes on from what the processes before have watched; one that begins later
+        // begins anew.
         let before = if self.sight.is_none() { left_before } else { Duration::ZERO };
-        self.leaving = is_leaving.then(|| self.leaving.unwrap_or(Watch { before, since: read.ended }));
+        self.leaving =
+            is_leaving.then(|| self.leaving.unwrap_or(Watch { before, since: read.ended }));
         if sight == TargetSight::Gone {
             self.gone = Some(Run::extend(self.gone, read));
             self.gone_since = self.gone_since.or((read.began >= gone_from).then_some(read));
         } else {
-            // Shown again after it was shown gone, it may have been registered anew: that it was gone before says nothing.
+            // Shown again after it was shown gone, it may have been registered anew: that it was
+            // gone before says nothing.
             if self.gone.is_some() {
                 self.registered = None;
             }
@@ -85,7 +94,9 @@ impl TargetFacts {
 impl Facts {
     /// Adds a registration, or what is newly known of one; gives its index.
     pub(super) fn register(&mut self, found: Obligation, now: Mono) -> usize {
-        if let Some(index) = self.targets.iter().position(|target| target.obligation.is_same(&found)) {
+        if let Some(index) =
+            self.targets.iter().position(|target| target.obligation.is_same(&found))
+        {
             let known = &mut self.targets[index].obligation;
             known.delay_seconds = found.delay_seconds.or(known.delay_seconds);
             known.network = found.network.or(known.network);
@@ -118,28 +129,45 @@ impl Facts {
         about: (&Balancer, &Target),
         sight: TargetSight,
     ) {
-        let is_same = |obligation: &Obligation| obligation.balancer == *about.0 && obligation.target == *about.1;
-        let left_before = record.obligations.iter().find(|one| is_same(one)).map_or(0, |one| one.left_for_seconds);
-        let Some(index) = self.targets.iter().position(|target| is_same(&target.obligation)) else { return };
+        let is_same = |obligation: &Obligation| {
+            obligation.balancer == *about.0 && obligation.target == *about.1
+        };
+        let left_before = record
+            .obligations
+            .iter()
+            .find(|one| is_same(one))
+            .map_or(0, |one| one.left_for_seconds);
+        let Some(index) = self.targets.iter().position(|target| is_same(&target.obligation)) else {
+            return;
+        };
         let left_before = Duration::from_secs(u64::from(left_before));
         let gone_from = self.seen_gone_from(&self.targets[index], policy);
         self.targets[index].note(read, sight, left_before, gone_from);
     }
 
-    /// From when a read that shows a target gone counts: a lag after it was first seen registered; where it never was, a lag
-    /// after this process first knew of it, and after every task that it belongs to was seen stopped.
+    /// From when a read that shows a target gone counts: a lag after it was first seen registered;
+    /// where it never was, a lag after this process first knew of it, and after every task that it
+    /// belongs to was seen stopped.
     pub fn seen_gone_from(&self, target: &TargetFacts, policy: &Policy) -> Mono {
         let from = target.registered.map(|registered| registered.ended);
         let never = || {
-            let index = self.targets.iter().position(|one| one.obligation.is_same(&target.obligation));
-            let names = |task: &&super::TaskFacts| index.is_some_and(|index| task.registrations.contains(&index));
-            let stopped = self.tasks.values().filter(names).filter_map(|task| task.stopped.map(|read| read.ended));
+            let index =
+                self.targets.iter().position(|one| one.obligation.is_same(&target.obligation));
+            let names = |task: &&super::TaskFacts| {
+                index.is_some_and(|index| task.registrations.contains(&index))
+            };
+            let stopped = self
+                .tasks
+                .values()
+                .filter(names)
+                .filter_map(|task| task.stopped.map(|read| read.ended));
             stopped.max().unwrap_or(target.noted).max(target.noted)
         };
         from.unwrap_or_else(never) + policy.read_lag
     }
 
-    /// A task may have registered its targets just now: that they were seen registered and gone before says nothing.
+    /// A task may have registered its targets just now: that they were seen registered and gone
+    /// before says nothing.
     pub(super) fn unsee(&mut self, registrations: &[usize]) {
         for index in registrations {
             let target = &mut self.targets[*index];
@@ -147,7 +175,8 @@ impl Facts {
         }
     }
 
-    /// Has targets that were never seen registered be seen gone anew, where a task of theirs was running until lately.
+    /// Has targets that were never seen registered be seen gone anew, where a task of theirs was
+    /// running until lately.
     pub(super) fn unsee_gone(&mut self, policy: &Policy, registrations: &[usize]) {
         for index in registrations {
             let from = self.seen_gone_from(&self.targets[*index], policy);
@@ -158,7 +187,8 @@ impl Facts {
         }
     }
 
-    /// A task was there until now: targets that were never seen registered may have been until now, whatever was seen before.
+    /// A task was there until now: targets that were never seen registered may have been until now,
+    /// whatever was seen before.
     pub(super) fn leave_anew(&mut self, registrations: &[usize], stopped: Read) {
         for index in registrations {
             let target = &mut self.targets[*index];

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::{Answer, Facts, InstanceFacts, Kind, TargetFacts, TaskAnswer, Wanted};
-use crate::decide::tests::fixture::{container_instance, container_instance_sight, group, obligation, opened, task};
+use crate::decide::tests::fixture::{
+    container_instance, container_instance_sight, group, obligation, opened, task,
+};
 use crate::drain::Drain;
 use crate::policy::Policy;
 use crate::record::{Obligation, WaitKind};
@@ -20,7 +22,11 @@ impl Memory {
 
     fn heed(&mut self, second: u64, answer: Answer) -> &mut Memory {
         let began = Mono::at(Duration::from_secs(second));
-        self.0.heed(&Policy::default(), Read { began, ended: began + Duration::from_secs(1) }, answer);
+        self.0.heed(
+            &Policy::default(),
+            Read { began, ended: began + Duration::from_secs(1) },
+            answer,
+        );
         self
     }
 
@@ -46,7 +52,11 @@ impl Memory {
         let web = obligation("web");
         let sight = match word {
             "gone" => TargetSight::Gone,
-            word => TargetSight::Present { state: word.to_owned(), draining: word == "draining", instance_dead: false },
+            word => TargetSight::Present {
+                state: word.to_owned(),
+                draining: word == "draining",
+                instance_dead: false,
+            },
         };
         self.heed(second, Answer::Targets(vec![(web.balancer, web.target, sight)]))
     }
@@ -75,13 +85,17 @@ fn begins(read: Option<Read>) -> Option<u64> {
 #[test]
 fn only_active_breaks_the_run_of_what_takes_no_work() {
     let mut memory = Memory::new();
-    let run = |memory: &Memory| memory.one().closed.map(|run| (second(run.first.began), second(run.last.began)));
+    let run = |memory: &Memory| {
+        memory.one().closed.map(|run| (second(run.first.began), second(run.last.began)))
+    };
     memory.status(5, "ACTIVE", 1, 1);
     assert_eq!(run(&memory), None);
     memory.status(10, "DRAINING", 1, 2).status(40, "DRAINING", 0, 3);
     assert_eq!(run(&memory), Some((10, 40)));
     // Neither a read that failed nor an hour without one.
-    memory.heed(50, Answer::Failed(Kind::Status, "throttled".to_owned())).status(3600, "DRAINING", 0, 3);
+    memory
+        .heed(50, Answer::Failed(Kind::Status, "throttled".to_owned()))
+        .status(3600, "DRAINING", 0, 3);
     assert_eq!(run(&memory), Some((10, 3600)));
     assert!(memory.facts().trouble.is_empty());
     memory.status(3610, "INACTIVE", 0, 4);
@@ -108,7 +122,9 @@ fn a_version_below_the_highest_is_of_an_earlier_time() {
 #[test]
 fn how_long_nothing_has_changed() {
     let mut memory = Memory::new();
-    let run = |memory: &Memory| memory.one().unchanged.map(|run| (second(run.first.began), second(run.last.began)));
+    let run = |memory: &Memory| {
+        memory.one().unchanged.map(|run| (second(run.first.began), second(run.last.began)))
+    };
     memory.status(5, "DRAINING", 1, 1).status(10, "DRAINING", 1, 2).status(15, "DRAINING", 0, 2);
     assert_eq!(run(&memory), Some((10, 15)));
 }
@@ -117,7 +133,10 @@ fn how_long_nothing_has_changed() {
 fn an_agent_that_was_away_is_remembered() {
     let mut memory = Memory::new();
     let away = |memory: &Memory| {
-        (memory.facts().away_since().map(second), memory.one().away.map(|run| second(run.last.began)))
+        (
+            memory.facts().away_since().map(second),
+            memory.one().away.map(|run| second(run.last.began)),
+        )
     };
     memory.status(5, "DRAINING!", 0, 1).status(10, "DRAINING!", 0, 1);
     assert_eq!(away(&memory), (Some(6), Some(10)));
@@ -133,7 +152,9 @@ fn an_agent_that_was_away_is_remembered() {
 #[test]
 fn list_a_begins_a_lag_after_the_run_and_list_b_a_lag_after_that() {
     let mut memory = Memory::new();
-    let lists = |memory: &Memory| (begins(memory.one().running), begins(memory.facts().list_b(0, &Policy::default())));
+    let lists = |memory: &Memory| {
+        (begins(memory.one().running), begins(memory.facts().list_b(0, &Policy::default())))
+    };
     memory.status(5, "DRAINING", 0, 1).list(65, Wanted::Running, &[]);
     assert_eq!(lists(&memory), (None, None));
     memory.list(66, Wanted::Running, &[]).list(90, Wanted::Running, &[]);
@@ -161,7 +182,11 @@ fn list_b_comes_after_every_known_task_was_seen_stopped() {
 fn emptied_stays_the_first_such_list_until_something_is_there() {
     let mut memory = Memory::new();
     let emptied = |memory: &Memory| memory.facts().emptied.map(second);
-    memory.status(5, "DRAINING", 0, 1).list(66, Wanted::Running, &[]).list(127, Wanted::Stopped, &[]);
+    memory.status(5, "DRAINING", 0, 1).list(66, Wanted::Running, &[]).list(
+        127,
+        Wanted::Stopped,
+        &[],
+    );
     assert_eq!(emptied(&memory), Some(127));
     memory.list(180, Wanted::Stopped, &[]);
     assert_eq!(emptied(&memory), Some(127));
@@ -216,7 +241,10 @@ fn one_that_was_never_seen_counts_from_when_it_was_known_and_its_tasks_stopped()
 #[test]
 fn a_task_that_begins_to_run_registers_its_targets_anew() {
     let mut memory = Memory::new();
-    memory.status(5, "DRAINING", 1, 1).heed(6, Answer::Registrations(vec![obligation("web/30")])).target(7, "draining");
+    memory
+        .status(5, "DRAINING", 1, 1)
+        .heed(6, Answer::Registrations(vec![obligation("web/30")]))
+        .target(7, "draining");
     memory.target(70, "gone").list(71, Wanted::Running, &["t1"]).task(72, "web:PENDING");
     assert!(memory.web().registered.is_some() && memory.web().gone_since.is_some());
     memory.task(75, "web:RUNNING");
@@ -228,7 +256,10 @@ fn a_task_that_begins_to_run_registers_its_targets_anew() {
 fn a_task_that_is_first_seen_stopped_may_have_registered_its_targets_anew() {
     let mut memory = Memory::new();
     let since = |memory: &Memory| begins(memory.web().gone_since);
-    memory.status(5, "DRAINING", 1, 1).heed(6, Answer::Registrations(vec![obligation("web/30")])).target(7, "draining");
+    memory
+        .status(5, "DRAINING", 1, 1)
+        .heed(6, Answer::Registrations(vec![obligation("web/30")]))
+        .target(7, "draining");
     memory.target(70, "gone");
     assert_eq!(since(&memory), Some(70));
     memory.list(130, Wanted::Stopped, &["t1"]).task(131, "web:STOPPED").target(190, "gone");
@@ -248,8 +279,8 @@ fn a_target_that_comes_back_says_so_once() {
     assert!(!memory.web().came_back);
 }
 
-/// The first look goes on from what earlier processes watched, and is in the record. What this one has seen end begins anew,
-/// also while that cannot be written.
+/// The first look goes on from what earlier processes watched, and is in the record. What this one
+/// has seen end begins anew, also while that cannot be written.
 #[test]
 fn a_span_that_ended_does_not_go_on_from_the_record() {
     let mut memory = Memory::new();
@@ -272,7 +303,8 @@ fn a_span_that_ended_does_not_go_on_from_the_record() {
 #[test]
 fn the_group_is_counted_by_reads() {
     let mut memory = Memory::new();
-    let counts = |memory: &Memory| (memory.facts().group.gone_reads, memory.facts().group.past_wait_reads);
+    let counts =
+        |memory: &Memory| (memory.facts().group.gone_reads, memory.facts().group.past_wait_reads);
     let read = |memory: &mut Memory, second, word: &str| {
         memory.heed(second, Answer::Group(group(word, "60", false)));
     };
@@ -306,8 +338,9 @@ fn searches_that_found_nothing_in_a_row() {
         left_out: Vec::new(),
         found: (1..=found).map(container_instance).collect(),
     };
-    let nowhere =
-        |memory: &Memory| memory.facts().search.nowhere.map(|run| (second(run.first.began), second(run.last.began)));
+    let nowhere = |memory: &Memory| {
+        memory.facts().search.nowhere.map(|run| (second(run.first.began), second(run.last.began)))
+    };
     memory.heed(5, search(0, &[])).heed(65, search(0, &["dev"]));
     assert_eq!(nowhere(&memory), Some((5, 5)));
     memory.heed(70, search(0, &[]));
@@ -321,7 +354,9 @@ fn searches_that_found_nothing_in_a_row() {
 #[test]
 fn a_list_of_the_whole_cluster_proves_nothing() {
     let mut memory = Memory::new();
-    memory.status(5, "DRAINING", 0, 1).heed(66, Answer::Discovered { of: "c1".to_owned(), tasks: Vec::new() });
+    memory
+        .status(5, "DRAINING", 0, 1)
+        .heed(66, Answer::Discovered { of: "c1".to_owned(), tasks: Vec::new() });
     assert_eq!((begins(memory.one().discovered), memory.one().running), (Some(66), None));
 }
 
@@ -329,7 +364,11 @@ fn a_list_of_the_whole_cluster_proves_nothing() {
 fn progress_is_fewer_tasks_or_fewer_targets() {
     let mut memory = Memory::new();
     let at = |memory: &Memory| memory.facts().progress.at.map(second);
-    memory.status(5, "DRAINING", 1, 1).list(6, Wanted::Running, &["t1"]).task(7, "web:RUNNING").target(8, "healthy");
+    memory
+        .status(5, "DRAINING", 1, 1)
+        .list(6, Wanted::Running, &["t1"])
+        .task(7, "web:RUNNING")
+        .target(8, "healthy");
     assert_eq!(at(&memory), Some(6));
     memory.heed(20, Answer::Failed(Kind::Tasks, "throttled".to_owned())).target(30, "gone");
     assert_eq!(at(&memory), Some(31));

@@ -1,14 +1,16 @@
-//! The attributes of a record as they are in the table: flat, so that they can be read, sorted and searched in its console.
+//! The attributes of a record as they are in the table: flat, so that they can be read, sorted and
+//! searched in its console.
 
 use super::{
-    ContainerInstance, Event, Intent, LastError, Lifecycle, Note, Obligation, Order, Orders, Origin, Record, SCHEMA,
-    Shown, Stage, Strategy, Then,
+    ContainerInstance, Event, Intent, LastError, Lifecycle, Note, Obligation, Order, Orders,
+    Origin, Record, SCHEMA, Shown, Stage, Strategy, Then,
 };
 use crate::phase::{Outcome, Phase};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A record's attributes. What each means is said at [`Record`], [`Stage`], [`Orders`] and [`Shown`].
+/// A record's attributes. What each means is said at [`Record`], [`Stage`], [`Orders`] and
+/// [`Shown`].
 #[derive(Serialize, Deserialize)]
 pub(super) struct Item {
     account: String,
@@ -84,14 +86,28 @@ impl From<Record> for Item {
     fn from(record: Record) -> Item {
         let phase = record.phase();
         let (intent, refused_since, outcome, expires_at) = match record.stage {
-            Stage::Pending | Stage::Deregistering | Stage::Waiting | Stage::Verifying => (None, None, None, None),
-            Stage::Completing { intent, refused_since } => (Some(intent), refused_since, None, None),
+            Stage::Pending | Stage::Deregistering | Stage::Waiting | Stage::Verifying => {
+                (None, None, None, None)
+            }
+            Stage::Completing { intent, refused_since } => {
+                (Some(intent), refused_since, None, None)
+            }
             Stage::Returning { intent } => (intent, None, None, None),
-            Stage::Done { outcome, intent, expires_at } => (intent, None, Some(outcome), Some(expires_at)),
+            Stage::Done { outcome, intent, expires_at } => {
+                (intent, None, Some(outcome), Some(expires_at))
+            }
         };
         let Orders { pause, cancel, force, requests } = record.orders;
-        let Shown { why, message, causes, stuck_since, tasks_left, tasks_left_count, targets_left, targets_left_count } =
-            record.shown;
+        let Shown {
+            why,
+            message,
+            causes,
+            stuck_since,
+            tasks_left,
+            tasks_left_count,
+            targets_left,
+            targets_left_count,
+        } = record.shown;
         Item {
             account: record.account,
             region: record.region,
@@ -153,17 +169,26 @@ fn stage(item: &Item) -> Result<Stage, &'static str> {
     }
     Ok(match item.phase {
         Phase::Completing => {
-            let intent = intent.ok_or("attribute intent: it is missing although phase is Completing")?;
+            let intent =
+                intent.ok_or("attribute intent: it is missing although phase is Completing")?;
             Stage::Completing { intent, refused_since: item.refused_since }
         }
         Phase::Returning => Stage::Returning { intent },
         Phase::Done => Stage::Done {
-            outcome: item.outcome.ok_or("attribute outcome: it is missing although phase is Done")?,
+            outcome: item
+                .outcome
+                .ok_or("attribute outcome: it is missing although phase is Done")?,
             intent,
-            expires_at: item.expires_at.ok_or("attribute expires_at: it is missing although phase is Done")?,
+            expires_at: item
+                .expires_at
+                .ok_or("attribute expires_at: it is missing although phase is Done")?,
         },
-        Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying if intent.is_some() => {
-            return Err("attribute intent: it is there although phase says that nothing was intended");
+        Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying
+            if intent.is_some() =>
+        {
+            return Err(
+                "attribute intent: it is there although phase says that nothing was intended",
+            );
         }
         Phase::Pending => Stage::Pending,
         Phase::Deregistering => Stage::Deregistering,
@@ -209,7 +234,12 @@ impl TryFrom<Item> for Record {
             attempts: item.attempts,
             last_error: item.last_error,
             history: item.history,
-            orders: Orders { pause: item.pause, cancel: item.cancel, force: item.force, requests: item.requests },
+            orders: Orders {
+                pause: item.pause,
+                cancel: item.cancel,
+                force: item.force,
+                requests: item.requests,
+            },
             shown: Shown {
                 why: item.why,
                 message: item.message,

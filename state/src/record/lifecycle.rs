@@ -42,17 +42,19 @@ pub struct Lifecycle {
     pub global_timeout_seconds: u32,
     /// What Auto Scaling does by itself when the time runs out.
     pub default_result: ActionResult,
-    /// Names of the group's other terminating hooks, which can hold the instance after ours is completed.
+    /// Names of the group's other terminating hooks, which can hold the instance after ours is
+    /// completed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_hooks: Vec<String>,
-    /// Whether the group keeps an instance whose termination is abandoned (`TerminateHookAbandon: retain`).
+    /// Whether the group keeps an instance whose termination is abandoned (`TerminateHookAbandon:
+    /// retain`).
     #[serde(default)]
     pub retains_abandoned: bool,
 }
 
 impl Lifecycle {
-    /// Whether the group may keep the instance once its action is abandoned. There is no such state for a new root
-    /// volume. (Source: Auto Scaling API reference, `LifecycleState`.)
+    /// Whether the group may keep the instance once its action is abandoned. There is no such state
+    /// for a new root volume. (Source: Auto Scaling API reference, `LifecycleState`.)
     pub const fn may_be_retained(&self) -> bool {
         self.retains_abandoned && !matches!(self.kind, WaitKind::ReplacesRootVolume)
     }
@@ -64,7 +66,8 @@ pub enum ActionResult {
     /// Go on; other hooks of the group still decide for themselves.
     #[serde(rename = "CONTINUE")]
     Continue,
-    /// Go on at once, skipping the other hooks; a group with `TerminateHookAbandon: retain` keeps the instance.
+    /// Go on at once, skipping the other hooks; a group with `TerminateHookAbandon: retain` keeps
+    /// the instance.
     #[serde(rename = "ABANDON")]
     Abandon,
 }
@@ -85,8 +88,8 @@ impl fmt::Display for ActionResult {
     }
 }
 
-/// What we are about to tell Auto Scaling. It is permission, not evidence: for [`Outcome::Drained`] each call also
-/// needs a look of the same pass that shows everything still gone.
+/// What we are about to tell Auto Scaling. It is permission, not evidence: for [`Outcome::Drained`]
+/// each call also needs a look of the same pass that shows everything still gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// `CONTINUE` or `ABANDON`.

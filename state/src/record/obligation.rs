@@ -15,19 +15,20 @@ pub struct Obligation {
     /// How long the balancer drains a deregistered target, seconds; None when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<u32>,
-    /// Whether it is a network load balancer's target group, which can be sent new connections for a while after the
-    /// deregistration; None when it is not known.
+    /// Whether it is a network load balancer's target group, which can be sent new connections for
+    /// a while after the deregistration; None when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<bool>,
     /// When it was first seen to drain, or to be gone; None while it is in service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining_since: Option<Timestamp>,
-    /// For how long it has been watched leaving, by the monotonic clocks of all processes that watched, one after the
-    /// other; seconds. It is what a settle time is measured by: a wall clock that jumps cannot make one shorter.
+    /// For how long it has been watched leaving, by the monotonic clocks of all processes that
+    /// watched, one after the other; seconds. It is what a settle time is measured by: a wall clock
+    /// that jumps cannot make one shorter.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_for_seconds: u32,
-    /// Whether the Auto Scaling group's own attachment to the balancer is all that accounts for it: the group takes the
-    /// instance out of there when it terminates it, and nobody does before.
+    /// Whether the Auto Scaling group's own attachment to the balancer is all that accounts for it:
+    /// the group takes the instance out of there when it terminates it, and nobody does before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub of_group_alone: bool,
     /// When this obligation was noted.
@@ -60,13 +61,14 @@ impl Obligation {
         self.balancer == other.balancer && self.target == other.target
     }
 
-    /// Whether a network load balancer can be behind it, which is given a settle time: its target group's kind is not
-    /// known, or known to be that.
+    /// Whether a network load balancer can be behind it, which is given a settle time: its target
+    /// group's kind is not known, or known to be that.
     pub fn settles(&self) -> bool {
         matches!(self.balancer, Balancer::TargetGroup(_)) && self.network != Some(false)
     }
 
-    /// When the balancer will have drained it at the latest, once it was seen to drain and its delay is known.
+    /// When the balancer will have drained it at the latest, once it was seen to drain and its
+    /// delay is known.
     pub fn drained_by(&self) -> Option<Timestamp> {
         let delay = SignedDuration::from_secs(i64::from(self.delay_seconds?));
         Some(later(self.draining_since?, delay))
@@ -92,8 +94,11 @@ pub enum Balancer {
 impl fmt::Display for Balancer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID: the name says enough to a person.
-            Balancer::TargetGroup(arn) => write!(f, "target group {}", arn.split('/').nth(1).unwrap_or(arn)),
+            // arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID: the name says enough
+            // to a person.
+            Balancer::TargetGroup(arn) => {
+                write!(f, "target group {}", arn.split('/').nth(1).unwrap_or(arn))
+            }
             Balancer::ClassicLoadBalancer(name) => write!(f, "classic load balancer {name}"),
         }
     }
@@ -103,7 +108,8 @@ impl fmt::Display for Balancer {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
-    /// The EC2 instance itself, on whatever port: dynamic host ports make several targets of one instance.
+    /// The EC2 instance itself, on whatever port: dynamic host ports make several targets of one
+    /// instance.
     Instance(String),
     /// The address of a task's own network interface, on whatever port.
     Ip(String),

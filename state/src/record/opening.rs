@@ -1,6 +1,10 @@
-//! How a record begins: opened, adopted by a lifecycle action, opened again; and the deadline that comes with it.
+//! How a record begins: opened, adopted by a lifecycle action, opened again; and the deadline that
+//! comes with it.
 
-use super::{ContainerInstance, Event, Lifecycle, Order, Orders, Origin, Record, Shown, Stage, Strategy, Then, later};
+use super::{
+    ContainerInstance, Event, Lifecycle, Order, Orders, Origin, Record, Shown, Stage, Strategy,
+    Then, later,
+};
 use crate::phase::Phase;
 use crate::why::Why;
 use jiff::{SignedDuration, Timestamp};
@@ -32,14 +36,16 @@ pub struct Opening {
     pub container_instances: Vec<ContainerInstance>,
     /// The policy's deadline, counted from now. It is for lifecycle actions alone.
     pub deadline: Option<SignedDuration>,
-    /// How long before the hook's global limit a deadline must be, at least: see [`latest_deadline`].
+    /// How long before the hook's global limit a deadline must be, at least: see
+    /// [`latest_deadline`].
     pub margin: SignedDuration,
 }
 
 impl Record {
     /// A new drain, in `Pending`. It is not yet stored: `version` is 0.
     pub fn open(opening: Opening, now: Timestamp) -> Record {
-        let what = format!("{}; {}", why_opened(&opening), where_registered(&opening.container_instances));
+        let what =
+            format!("{}; {}", why_opened(&opening), where_registered(&opening.container_instances));
         let mut record = Record {
             cluster: opening.container_instances.first().map(|c| c.cluster.clone()),
             deadline: None,
@@ -79,8 +85,8 @@ impl Record {
         record
     }
 
-    /// A lifecycle action holds the instance of a drain that began without one: hook, deadline and ending become the
-    /// lifecycle action's, the origin stays.
+    /// A lifecycle action holds the instance of a drain that began without one: hook, deadline and
+    /// ending become the lifecycle action's, the origin stays.
     pub fn adopt(
         &self,
         lifecycle: Lifecycle,
@@ -91,17 +97,26 @@ impl Record {
         let mut next = self.clone();
         next.note(
             now,
-            format!("group {} terminates it; hook {} holds it for this drain", lifecycle.group, lifecycle.hook),
+            format!(
+                "group {} terminates it; hook {} holds it for this drain",
+                lifecycle.group, lifecycle.hook
+            ),
         );
         next.take_lifecycle(lifecycle, deadline, margin, now);
         next
     }
 
-    /// A spot interruption was announced for the instance of a drain that goes on. That is why it exists now: it waits for
-    /// nobody's turn, and is as urgent as one that begins with it.
+    /// A spot interruption was announced for the instance of a drain that goes on. That is why it
+    /// exists now: it waits for nobody's turn, and is as urgent as one that begins with it.
     pub fn interrupted(&self, now: Timestamp) -> Record {
         let mut next = self.clone();
-        next.note(now, format!("a spot interruption was announced; it was a drain of origin {}", self.origin.name()));
+        next.note(
+            now,
+            format!(
+                "a spot interruption was announced; it was a drain of origin {}",
+                self.origin.name()
+            ),
+        );
         next.origin = Origin::SpotInterruption;
         next
     }
@@ -113,7 +128,8 @@ impl Record {
         margin: SignedDuration,
         now: Timestamp,
     ) {
-        let limit = later(now, SignedDuration::from_secs(i64::from(lifecycle.global_timeout_seconds)));
+        let limit =
+            later(now, SignedDuration::from_secs(i64::from(lifecycle.global_timeout_seconds)));
         self.global_limit = Some(limit);
         self.group = Some(lifecycle.group.clone());
         self.lifecycle = Some(lifecycle);
@@ -123,8 +139,8 @@ impl Record {
         }
     }
 
-    /// Sets the deadline, cut to the last moment that the hook's global limit leaves; says so in the history when it
-    /// is cut.
+    /// Sets the deadline, cut to the last moment that the hook's global limit leaves; says so in
+    /// the history when it is cut.
     pub fn set_deadline(&mut self, wanted: Timestamp, margin: SignedDuration, now: Timestamp) {
         let latest = self.global_limit.map(|limit| latest_deadline(limit, margin, now));
         let cut = latest.is_some_and(|latest| wanted > latest);
@@ -140,10 +156,12 @@ impl Record {
         }
     }
 
-    /// The same instance waits again after its last drain was done: a new generation over the finished record.
+    /// The same instance waits again after its last drain was done: a new generation over the
+    /// finished record.
     pub fn reopen(&self, opening: Opening, now: Timestamp) -> Record {
         let mut next = Record::open(opening, now);
-        // It was kept drained, or waits once more before it was made ACTIVE: what is DRAINING is still ours to undo.
+        // It was kept drained, or waits once more before it was made ACTIVE: what is DRAINING is
+        // still ours to undo.
         for mine in &mut next.container_instances {
             let before = self.container_instances.iter().find(|c| c.arn == mine.arn);
             mine.draining_is_ours = before.is_some_and(|c| c.draining_is_ours);
@@ -156,16 +174,20 @@ impl Record {
     }
 }
 
-/// The last moment that a deadline can have under a hook: its global limit less a margin for the last call, but no
-/// more than half of the time that is left is given up for the margin.
+/// The last moment that a deadline can have under a hook: its global limit less a margin for the
+/// last call, but no more than half of the time that is left is given up for the margin.
 pub fn latest_deadline(limit: Timestamp, margin: SignedDuration, now: Timestamp) -> Timestamp {
     later(limit, -margin.min(limit.duration_since(now) / 2).max(SignedDuration::ZERO))
 }
 
 fn why_opened(opening: &Opening) -> String {
-    let asked = |order: &Option<Order>| order.as_ref().map_or_else(String::new, |order| format!(" by {order}"));
+    let asked = |order: &Option<Order>| {
+        order.as_ref().map_or_else(String::new, |order| format!(" by {order}"))
+    };
     match (&opening.lifecycle, opening.origin) {
-        (Some(lifecycle), _) => format!("seen waiting under hook {} of group {}", lifecycle.hook, lifecycle.group),
+        (Some(lifecycle), _) => {
+            format!("seen waiting under hook {} of group {}", lifecycle.hook, lifecycle.group)
+        }
         (None, Origin::Operator) => format!("asked for{}", asked(&opening.requested)),
         (None, Origin::SpotInterruption) => "a spot interruption was announced".to_owned(),
         (None, Origin::Rebalance) => "a rebalance was recommended".to_owned(),

@@ -37,7 +37,8 @@ pub enum Strategy {
     /// Set the container instance to `DRAINING` and let ECS move its service tasks.
     #[default]
     Drain,
-    /// As `drain`, then deregister the container instance with force once standalone tasks are gone.
+    /// As `drain`, then deregister the container instance with force once standalone tasks are
+    /// gone.
     Deregister,
 }
 
@@ -83,7 +84,8 @@ pub enum Then {
     TerminateAndShrink,
     /// The instance stays, drained.
     Keep,
-    /// Nothing is left to be done by us: what announced the drain ends the instance (a spot interruption).
+    /// Nothing is left to be done by us: what announced the drain ends the instance (a spot
+    /// interruption).
     Leave,
 }
 

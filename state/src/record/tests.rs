@@ -15,7 +15,10 @@ fn ada() -> Order {
 #[test]
 fn its_key_is_account_region_and_instance() {
     let record = a_record();
-    assert_eq!(record.key(), format!("{}/{}/{}", record.account, record.region, record.instance_id));
+    assert_eq!(
+        record.key(),
+        format!("{}/{}/{}", record.account, record.region, record.instance_id)
+    );
     assert_eq!(key("1", "eu-west-1", "i-2"), "1/eu-west-1/i-2");
 }
 
@@ -28,8 +31,8 @@ fn its_group_is_the_lifecycle_actions_or_else_the_one_it_was_found_in() {
     assert_eq!(record.group(), Some("found"));
 }
 
-/// Ten minutes of a completion that is not allowed end the heartbeats; a drain that is paused, or that was not refused, is
-/// kept waiting.
+/// Ten minutes of a completion that is not allowed end the heartbeats; a drain that is paused, or
+/// that was not refused, is kept waiting.
 #[test]
 fn a_completion_that_is_refused_for_good() {
     let mut stage = stage(Phase::Completing, Outcome::Drained);
@@ -45,7 +48,10 @@ fn a_completion_that_is_refused_for_good() {
         ..opened(WaitKind::Terminating, Vec::new())
     };
     assert!(refused.is_refused_for_good());
-    assert!(!Record { updated_at: epoch() + SignedDuration::from_mins(9), ..refused.clone() }.is_refused_for_good());
+    assert!(
+        !Record { updated_at: epoch() + SignedDuration::from_mins(9), ..refused.clone() }
+            .is_refused_for_good()
+    );
     assert!(!Record { stage: completing(None), ..refused.clone() }.is_refused_for_good());
     assert!(!Record { stage: Stage::Verifying, ..refused.clone() }.is_refused_for_good());
     assert!(!ordered(&refused, |orders| orders.pause = Some(ada())).is_refused_for_good());
@@ -58,14 +64,20 @@ fn a_history_that_is_full_loses_its_second_line() {
     let began = record.history[0].clone();
     (0..HISTORY + 5).for_each(|n| record.note(epoch(), format!("line {n}")));
     assert_eq!((record.history.len(), &record.history[0]), (HISTORY, &began));
-    assert_eq!(record.history.last().map(|event| event.what.clone()), Some(format!("line {}", HISTORY + 4)));
+    assert_eq!(
+        record.history.last().map(|event| event.what.clone()),
+        Some(format!("line {}", HISTORY + 4))
+    );
 }
 
 #[test]
 fn a_budget_is_never_less_than_one() {
     assert_eq!((Concurrency::Count(3).of(100), Concurrency::Count(0).of(100)), (3, 1));
     let share = |percent, size| Concurrency::Percent(percent).of(size);
-    assert_eq!((share(67, 3), share(10, 3), share(10, 0), share(50, 101), share(100, 7)), (2, 1, 1, 50, 7));
+    assert_eq!(
+        (share(67, 3), share(10, 3), share(10, 0), share(50, 101), share(100, 7)),
+        (2, 1, 1, 50, 7)
+    );
 }
 
 fn registration(balancer: Balancer, target: Target) -> Obligation {
@@ -87,21 +99,30 @@ const ARN: &str = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/0a1b
 fn a_registration_is_told_in_a_persons_words() {
     let text = |balancer| registration(balancer, Target::Instance("i-1".to_owned())).to_string();
     assert_eq!(text(Balancer::TargetGroup(ARN.to_owned())), "i-1 in target group web");
-    assert_eq!(text(Balancer::ClassicLoadBalancer("old".to_owned())), "i-1 in classic load balancer old");
+    assert_eq!(
+        text(Balancer::ClassicLoadBalancer("old".to_owned())),
+        "i-1 in classic load balancer old"
+    );
 }
 
 #[test]
 fn the_same_registration_has_the_same_balancer_and_the_same_target() {
-    let (web, old) = (Balancer::TargetGroup(ARN.to_owned()), Balancer::ClassicLoadBalancer("old".to_owned()));
+    let (web, old) =
+        (Balancer::TargetGroup(ARN.to_owned()), Balancer::ClassicLoadBalancer("old".to_owned()));
     let one = registration(web.clone(), Target::Instance("i-1".to_owned()));
-    assert!(one.is_same(&Obligation { delay_seconds: None, draining_since: Some(epoch()), ..one.clone() }));
+    assert!(one.is_same(&Obligation {
+        delay_seconds: None,
+        draining_since: Some(epoch()),
+        ..one.clone()
+    }));
     assert!(!one.is_same(&registration(web, Target::Ip("10.0.0.1".to_owned()))));
     assert!(!one.is_same(&registration(old, Target::Instance("i-1".to_owned()))));
 }
 
 #[test]
 fn it_is_drained_after_its_delay_where_both_are_known() {
-    let one = registration(Balancer::TargetGroup(ARN.to_owned()), Target::Instance("i-1".to_owned()));
+    let one =
+        registration(Balancer::TargetGroup(ARN.to_owned()), Target::Instance("i-1".to_owned()));
     assert_eq!(one.drained_by(), None);
     let leaving = Obligation { draining_since: Some(epoch()), ..one };
     assert_eq!(leaving.drained_by(), Some(later(epoch(), SignedDuration::from_secs(30))));
@@ -135,8 +156,14 @@ fn its_history_begins_with_why_and_where() {
             began(opening(true, Origin::LifecycleHook, 0)),
             "seen waiting under hook drain of group workers; in no cluster so far",
         ),
-        (began(opening(false, Origin::Operator, 1)), "asked for by Ada; container instance of cluster prod"),
-        (began(opening(false, Origin::SpotInterruption, 2)), "a spot interruption was announced; registered 2 times"),
+        (
+            began(opening(false, Origin::Operator, 1)),
+            "asked for by Ada; container instance of cluster prod",
+        ),
+        (
+            began(opening(false, Origin::SpotInterruption, 2)),
+            "a spot interruption was announced; registered 2 times",
+        ),
         (
             began(opening(false, Origin::Rebalance, 1)),
             "a rebalance was recommended; container instance of cluster prod",
@@ -147,7 +174,8 @@ fn its_history_begins_with_why_and_where() {
     }
 }
 
-/// What is DRAINING by us stays ours to undo until a drain has seen it ACTIVE again, however the last one ended.
+/// What is DRAINING by us stays ours to undo until a drain has seen it ACTIVE again, however the
+/// last one ended.
 #[test]
 fn a_new_generation_takes_over_whose_draining_it_is() {
     let ours = |then: Option<Then>, outcome: Outcome, kind: WaitKind, lifecycle: bool| {
@@ -170,13 +198,18 @@ fn a_new_generation_takes_over_whose_draining_it_is() {
 #[test]
 fn a_deadline_leaves_time_for_the_last_call() {
     let at = |minutes| later(epoch(), SignedDuration::from_mins(minutes));
-    let latest = |limit, margin| latest_deadline(at(limit), SignedDuration::from_mins(margin), epoch());
+    let latest =
+        |limit, margin| latest_deadline(at(limit), SignedDuration::from_mins(margin), epoch());
     assert_eq!((latest(60, 5), latest(6, 5), latest(-1, 5)), (at(55), at(3), at(-1)));
 
     let mut record = a_record();
     record.global_limit = Some(at(60));
     record.set_deadline(at(55), SignedDuration::from_mins(5), epoch());
-    assert_eq!((record.deadline, record.history.len()), (Some(at(55)), 1), "nothing was cut, and nothing is said");
+    assert_eq!(
+        (record.deadline, record.history.len()),
+        (Some(at(55)), 1),
+        "nothing was cut, and nothing is said"
+    );
     record.set_deadline(at(56), SignedDuration::from_mins(5), epoch());
     assert_eq!((record.deadline, record.history.len()), (Some(at(55)), 2));
 }
@@ -184,7 +217,14 @@ fn a_deadline_leaves_time_for_the_last_call() {
 /// As they stand in the table.
 #[test]
 fn origins_and_strategies_have_names() {
-    let origins = [Origin::LifecycleHook, Origin::Operator, Origin::SpotInterruption, Origin::Rebalance];
-    assert_eq!(origins.map(Origin::name), ["lifecycle-hook", "operator", "spot-interruption", "rebalance"]);
-    assert_eq!([Strategy::Drain, Strategy::Deregister].map(Strategy::name), ["drain", "deregister"]);
+    let origins =
+        [Origin::LifecycleHook, Origin::Operator, Origin::SpotInterruption, Origin::Rebalance];
+    assert_eq!(
+        origins.map(Origin::name),
+        ["lifecycle-hook", "operator", "spot-interruption", "rebalance"]
+    );
+    assert_eq!(
+        [Strategy::Drain, Strategy::Deregister].map(Strategy::name),
+        ["drain", "deregister"]
+    );
 }

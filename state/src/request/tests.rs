@@ -4,7 +4,9 @@
 
 use super::*;
 use crate::decide::tests::fixture::{ordered, stage};
-use crate::record::{ActionResult, LastError, Lifecycle, Opening, Origin, Shown, Stage, Strategy, WaitKind};
+use crate::record::{
+    ActionResult, LastError, Lifecycle, Opening, Origin, Shown, Stage, Strategy, WaitKind,
+};
 
 fn now() -> Timestamp {
     "2026-01-05T09:00:00Z".parse().unwrap()
@@ -117,17 +119,25 @@ fn check(table: &[(Option<Record>, What, &str)]) {
                 (next.version, next.generation, next.phase()),
                 (record.version, record.generation, record.phase())
             );
-            assert!(matches!(apply(&request(*what), Some(next), &around(None)), Applied::Already { .. }), "read twice");
+            assert!(
+                matches!(
+                    apply(&request(*what), Some(next), &around(None)),
+                    Applied::Already { .. }
+                ),
+                "read twice"
+            );
         }
     }
 }
 
-const STANDS: &str = "its drain is Waiting since 2026-01-05T09:00:00Z: task a of service shop is RUNNING";
+const STANDS: &str =
+    "its drain is Waiting since 2026-01-05T09:00:00Z: task a of service shop is RUNNING";
 
 #[test]
 fn a_drain() {
     let drain = |then| What::Drain { then };
-    let cancelled = ordered(&asked(Then::Keep), |orders| orders.cancel = Some(request(What::Cancel).order()));
+    let cancelled =
+        ordered(&asked(Then::Keep), |orders| orders.cancel = Some(request(What::Cancel).order()));
     let again = Record { generation: 2, ..done(hooked(), Outcome::WaitLost) };
     check(&[
         (None, drain(Then::Keep), "open"),
@@ -137,19 +147,33 @@ fn a_drain() {
             drain(Then::Keep),
             "refused: generation 1 of its drain was meant, and this is generation 2: its drain is done (WaitLost)",
         ),
-        (Some(asked(Then::Keep)), drain(Then::Keep), &format!("already: it is being drained already; {STANDS}")),
+        (
+            Some(asked(Then::Keep)),
+            drain(Then::Keep),
+            &format!("already: it is being drained already; {STANDS}"),
+        ),
         (
             Some(asked(Then::Keep)),
             drain(Then::Terminate),
-            &format!("refused: it is being drained to keep, not to terminate: cancel that first; {STANDS}"),
+            &format!(
+                "refused: it is being drained to keep, not to terminate: cancel that first; {STANDS}"
+            ),
         ),
-        (Some(hooked()), drain(Then::Terminate), &format!("already: it is being drained already; {STANDS}")),
+        (
+            Some(hooked()),
+            drain(Then::Terminate),
+            &format!("already: it is being drained already; {STANDS}"),
+        ),
         (
             Some(hooked()),
             drain(Then::TerminateAndShrink),
             &format!("refused: its group web-group is terminating it; {STANDS}"),
         ),
-        (Some(hooked()), drain(Then::Keep), &format!("refused: its group web-group is terminating it; {STANDS}")),
+        (
+            Some(hooked()),
+            drain(Then::Keep),
+            &format!("refused: its group web-group is terminating it; {STANDS}"),
+        ),
         (
             Some(cancelled),
             drain(Then::Keep),
@@ -164,9 +188,13 @@ fn a_cancellation() {
         record.container_instances[0].deregistered_at = Some(now());
         record
     };
-    let told = Record { termination_asked_at: Some(now()), ..intending(asked(Then::Terminate), Outcome::Drained) };
-    let held =
-        ordered(&asked(Then::Keep), |orders| orders.pause = Some(Order { by: "Bob".into(), reason: None, at: now() }));
+    let told = Record {
+        termination_asked_at: Some(now()),
+        ..intending(asked(Then::Terminate), Outcome::Drained)
+    };
+    let held = ordered(&asked(Then::Keep), |orders| {
+        orders.pause = Some(Order { by: "Bob".into(), reason: None, at: now() })
+    });
     check(&[
         (None, What::Cancel, "refused: it is not being drained"),
         (
@@ -214,7 +242,9 @@ fn a_cancellation() {
 
 #[test]
 fn pausing_and_resuming() {
-    let held = ordered(&hooked(), |orders| orders.pause = Some(Order { by: "Bob".into(), reason: None, at: now() }));
+    let held = ordered(&hooked(), |orders| {
+        orders.pause = Some(Order { by: "Bob".into(), reason: None, at: now() })
+    });
     let returning = Record { stage: stage(Phase::Returning, Outcome::Drained), ..hooked() };
     let retained = Record { retained_at: Some(now()), ..intending(hooked(), Outcome::Abandoned) };
     let only_held = "changed: paused: heartbeats continue, all else waits until it is resumed; its hook's limit stays 2026-01-05T11:00:00Z";
@@ -228,7 +258,11 @@ fn pausing_and_resuming() {
             What::Pause,
             "changed: paused: heartbeats continue, all else waits until it is resumed (it was about to be released: a completion that Auto Scaling has is not called back)",
         ),
-        (Some(held.clone()), What::Pause, "already: it is paused already, by Bob, since 2026-01-05T09:00:00Z"),
+        (
+            Some(held.clone()),
+            What::Pause,
+            "already: it is paused already, by Bob, since 2026-01-05T09:00:00Z",
+        ),
         (Some(held), What::Resume, "changed: resumed; it was paused by Bob"),
         (Some(hooked()), What::Resume, "already: it is not paused"),
         (
@@ -245,7 +279,11 @@ fn extending() {
     let retained = Record { retained_at: Some(now()), ..intending(hooked(), Outcome::Abandoned) };
     let at_the_limit = Record { deadline: Some(minutes(115)), ..hooked() };
     check(&[
-        (Some(hooked()), to(90), "changed: its deadline is now 2026-01-05T10:30:00Z; it was 2026-01-05T10:00:00Z"),
+        (
+            Some(hooked()),
+            to(90),
+            "changed: its deadline is now 2026-01-05T10:30:00Z; it was 2026-01-05T10:00:00Z",
+        ),
         (
             Some(hooked()),
             to(600),
@@ -268,7 +306,11 @@ fn extending() {
             to(90),
             "refused: it has no deadline: its hook's own limit, 2026-01-05T11:00:00Z, cannot be moved",
         ),
-        (Some(asked(Then::Keep)), to(90), "refused: it has no deadline: it waits as long as it needs"),
+        (
+            Some(asked(Then::Keep)),
+            to(90),
+            "refused: it has no deadline: it waits as long as it needs",
+        ),
         (
             Some(intending(hooked(), Outcome::TimedOut)),
             to(90),
@@ -279,20 +321,34 @@ fn extending() {
             to(90),
             "refused: it is being let go (Drained), and no deadline has a say any more",
         ),
-        (Some(retained), to(90), "refused: it was abandoned at its deadline, and its group keeps it for a look"),
+        (
+            Some(retained),
+            to(90),
+            "refused: it was abandoned at its deadline, and its group keeps it for a look",
+        ),
     ]);
 }
 
 #[test]
 fn trying_again_and_forcing() {
-    let failing = Record { attempts: 3, last_error: Some(LastError { at: now(), what: "denied".into() }), ..hooked() };
-    let ordered = ordered(&hooked(), |orders| orders.force = Some(Order { by: "Bob".into(), reason: None, at: now() }));
+    let failing = Record {
+        attempts: 3,
+        last_error: Some(LastError { at: now(), what: "denied".into() }),
+        ..hooked()
+    };
+    let ordered = ordered(&hooked(), |orders| {
+        orders.force = Some(Order { by: "Bob".into(), reason: None, at: now() })
+    });
     let returning = Record { stage: Stage::Returning { intent: None }, ..hooked() };
     check(&[
         (Some(failing.clone()), What::Retry, "changed: it is looked at now; before: denied"),
         (Some(hooked()), What::Retry, "changed: it is looked at now"),
         // What failed once and went well since is not said.
-        (Some(Record { attempts: 0, ..failing.clone() }), What::Retry, "changed: it is looked at now"),
+        (
+            Some(Record { attempts: 0, ..failing.clone() }),
+            What::Retry,
+            "changed: it is looked at now",
+        ),
         (
             Some(Record {
                 shown: Shown { tasks_left_count: 1, targets_left_count: 2, ..Shown::default() },
@@ -308,7 +364,11 @@ fn trying_again_and_forcing() {
             "refused: its wait is over already; its drain is Returning since 2026-01-05T09:00:00Z: task a of service shop is RUNNING",
         ),
     ]);
-    let Applied::Changed { record, .. } = apply(&request(What::Retry), Some(&failing), &around(None)) else { panic!() };
+    let Applied::Changed { record, .. } =
+        apply(&request(What::Retry), Some(&failing), &around(None))
+    else {
+        panic!()
+    };
     assert_eq!((record.attempts, record.last_error), (0, None));
     for reason in [None, Some(" \n ".to_owned())] {
         let unreasoned = Request { reason, ..request(What::Force) };
@@ -319,12 +379,15 @@ fn trying_again_and_forcing() {
 
 #[test]
 fn while_paused_an_answer_says_what_it_waits_for() {
-    let say = |what, record: Record| tell(&apply(&request(what), Some(&record), &around(Some("Bob"))));
+    let say =
+        |what, record: Record| tell(&apply(&request(what), Some(&record), &around(Some("Bob"))));
     let waits = "once its cluster, or everything, is resumed: that is paused by Bob";
     let held = || Some(Order { by: "Ada".into(), reason: None, at: now() });
     assert_eq!(
         say(What::Cancel, asked(Then::Keep)),
-        format!("changed: its drain is cancelled, and the DRAINING that ecs-drain set is undone, {waits}")
+        format!(
+            "changed: its drain is cancelled, and the DRAINING that ecs-drain set is undone, {waits}"
+        )
     );
     assert_eq!(say(What::Force, hooked()), format!("changed: it is let go now, {waits}"));
     assert_eq!(say(What::Retry, hooked()), format!("changed: it is looked at now, {waits}"));
@@ -340,11 +403,14 @@ fn while_paused_an_answer_says_what_it_waits_for() {
 
 #[test]
 fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
-    let say = |request: &Request, record: Option<&Record>| tell(&apply(request, record, &around(None)));
+    let say =
+        |request: &Request, record: Option<&Record>| tell(&apply(request, record, &around(None)));
     let unborn = Request { generation: 0, ..request(What::Pause) };
     assert_eq!(
         say(&unborn, Some(&hooked())),
-        format!("refused: there was no drain of it when this was asked for, and now there is one: {STANDS}")
+        format!(
+            "refused: there was no drain of it when this was asked for, and now there is one: {STANDS}"
+        )
     );
     let older = Request { generation: 4, ..request(What::Pause) };
     assert_eq!(
@@ -363,20 +429,34 @@ fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
     );
     // What was carried out is told so, however late it is read.
     let carried = ordered(&hooked(), |orders| orders.requests = vec![late.id.clone()]);
-    assert_eq!(say(&late, Some(&carried)), format!("already: it was carried out already; {STANDS}"));
+    assert_eq!(
+        say(&late, Some(&carried)),
+        format!("already: it was carried out already; {STANDS}")
+    );
 }
 
 /// Whoever may ask for one cluster alone, names it; what they name is not believed.
 #[test]
 fn a_request_for_another_cluster_is_refused() {
-    let named = |cluster: Option<&str>| Request { cluster: cluster.map(str::to_owned), ..request(What::Pause) };
+    let named = |cluster: Option<&str>| Request {
+        cluster: cluster.map(str::to_owned),
+        ..request(What::Pause)
+    };
     let say = |cluster, record: &Record| tell(&apply(&named(cluster), Some(record), &around(None)));
     let nowhere = Record { container_instances: Vec::new(), ..hooked() };
     for (cluster, record, said) in [
         (None, hooked(), "changed: paused"),
         (Some("web"), hooked(), "changed: paused"),
-        (Some("jobs"), hooked(), "refused: it was asked for as one of cluster jobs, and it is in cluster web"),
-        (Some("web"), nowhere.clone(), "refused: it was asked for as one of cluster web, and it is in no cluster"),
+        (
+            Some("jobs"),
+            hooked(),
+            "refused: it was asked for as one of cluster jobs, and it is in cluster web",
+        ),
+        (
+            Some("web"),
+            nowhere.clone(),
+            "refused: it was asked for as one of cluster web, and it is in no cluster",
+        ),
         (None, nowhere, "changed: paused"),
     ] {
         let answer = say(cluster, &record);
@@ -400,8 +480,11 @@ fn only_the_newest_ids_stay() {
 
 #[test]
 fn what_a_request_says_of_itself_is_cut_and_plain() {
-    let hostile =
-        Request { by: "\u{1b}[2JAda\u{202e}\n".into(), reason: Some("x".repeat(1_000_000)), ..request(What::Pause) };
+    let hostile = Request {
+        by: "\u{1b}[2JAda\u{202e}\n".into(),
+        reason: Some("x".repeat(1_000_000)),
+        ..request(What::Pause)
+    };
     let order = hostile.order();
     assert_eq!(order.by, "[2JAda");
     assert_eq!(order.reason.map(|r| r.len()), Some(LONGEST));

@@ -4,8 +4,8 @@ use crate::memory;
 use crate::world::{Member, Truth, container_instance};
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{
-    Action, ActionResult, Answer, Context, Decision, Drain, GroupSight, Kind, Lifecycle, Mono, Needs, Now, Order,
-    Origin, Policy, Read, Record, Seen, Stage, Strategy, Then, WaitKind,
+    Action, ActionResult, Answer, Context, Decision, Drain, GroupSight, Kind, Lifecycle, Mono,
+    Needs, Now, Order, Origin, Policy, Read, Record, Seen, Stage, Strategy, Then, WaitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::hash::{Hash, Hasher};
@@ -104,7 +104,12 @@ pub struct Mind {
 impl Mind {
     /// Of a controller that has just read the record.
     pub fn new(record: &Record) -> Mind {
-        Mind { drain: Drain::new(record.clone(), NOW), queued: None, needs: Needs::default(), changed: true }
+        Mind {
+            drain: Drain::new(record.clone(), NOW),
+            queued: None,
+            needs: Needs::default(),
+            changed: true,
+        }
     }
 
     /// A step passes.
@@ -181,8 +186,8 @@ pub fn which(action: &Action) -> u8 {
     }
 }
 
-/// A record as it is kept here: what is only for people is left out, and every moment of the wall clock is the same, so that
-/// records that say the same are the same.
+/// A record as it is kept here: what is only for people is left out, and every moment of the wall
+/// clock is the same, so that records that say the same are the same.
 pub fn plain(mut record: Record) -> Record {
     record.history = Vec::new();
     record.shown = Default::default();
@@ -220,7 +225,8 @@ pub fn hash_record(record: &Record, hasher: &mut impl Hasher) {
     record.outcome().hash(hasher);
     record.intent().map(|intent| intent.outcome).hash(hasher);
     let orders = &record.orders;
-    (record.generation, orders.pause.is_some(), orders.cancel.is_some(), orders.force.is_some()).hash(hasher);
+    (record.generation, orders.pause.is_some(), orders.cancel.is_some(), orders.force.is_some())
+        .hash(hasher);
     record.lifecycle.as_ref().map(|lifecycle| lifecycle.kind).hash(hasher);
     (record.deadline, record.global_limit.is_some(), record.termination_asked_at).hash(hasher);
     record.container_instances.hash(hasher);

@@ -18,7 +18,8 @@ impl Wide {
     }
 
     fn mix(&mut self, word: u64) {
-        self.0 = (self.0 ^ u128::from(word)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+        self.0 =
+            (self.0 ^ u128::from(word)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
         self.0 ^= self.0 >> 67;
     }
 }

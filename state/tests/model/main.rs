@@ -1,31 +1,44 @@
-//! An exhaustive model of the protocol: the real [`ecs_drain_state::Drain`], with its facts, its decision and its guard, the
-//! real budgets and requests, in a small world that can do whatever AWS and people can do. Every state that can be reached is
-//! looked at.
+//! An exhaustive model of the protocol: the real [`ecs_drain_state::Drain`], with its facts, its
+//! decision and its guard, the real budgets and requests, in a small world that can do whatever AWS
+//! and people can do. Every state that can be reached is looked at.
 //!
-//! **The world** ([`world`]): one or two instances, each a container instance with two tasks and one target, in a group with
-//! our hook, in steps of half a lag or of a lag. In each step tasks are placed while the instance is `ACTIVE`, start, stop and
-//! end, in any order, several steps at once where a person interferes; the target follows, and drains for as long as it likes.
-//! **People** make the instance `ACTIVE` or `DRAINING`, both within one step; pause, cancel or force the drain. **The group**
-//! terminates the instance. **Reads**: what the last decision wants by then, each answered as of any moment of the last lag, and
-//! none later than a step where `slow` allows it. **Two controllers** ([`step`]): the one that has the lease looks, decides,
-//! saves and sends; it dies at any point, or stands still before a save or with a call on its way while the other takes the
-//! lease, and may go on later; its calls wait for their permit or get lost. What either knows is kept until it dies. A save
-//! fails where the record was written meanwhile. **The wall clock** jumps past every deadline, and back.
+//! **The world** ([`world`]): one or two instances, each a container instance with two tasks and
+//! one target, in a group with our hook, in steps of half a lag or of a lag. In each step tasks are
+//! placed while the instance is `ACTIVE`, start, stop and end, in any order, several steps at once
+//! where a person interferes; the target follows, and drains for as long as it likes. **People**
+//! make the instance `ACTIVE` or `DRAINING`, both within one step; pause, cancel or force the
+//! drain. **The group** terminates the instance. **Reads**: what the last decision wants by then,
+//! each answered as of any moment of the last lag, and none later than a step where `slow` allows
+//! it. **Two controllers** ([`step`]): the one that has the lease looks, decides, saves and sends;
+//! it dies at any point, or stands still before a save or with a call on its way while the other
+//! takes the lease, and may go on later; its calls wait for their permit or get lost. What either
+//! knows is kept until it dies. A save fails where the record was written meanwhile. **The wall
+//! clock** jumps past every deadline, and back.
 //!
-//! **What must hold.** (i) No instance is let go while a task is left or the target is registered, but for the one window
-//! that the design leaves open: a person's `ACTIVE` let a task in within two lags before the call. (A task that is being
-//! provisioned is in no counter of ECS; it is assumed to be that for a step at most.) (ii) The record announces each call
-//! before it is made. (iii) A group is asked once to terminate an instance. (iv) Nothing is called for a drain that is paused.
-//! (v) Our `DRAINING` is undone where the instance lives on, and nobody else's. (vi) No more drains go on than the budget
-//! allows. (vii) Once nothing interferes and the world goes on, every way ends: there is no way back to a state that was there
-//! before. (viii) While our hook holds the instance its drain goes on, unless it was cancelled: that is what the
-//! program sends heartbeats for.
+//! **What must hold.** (i) No instance is let go while a task is left or the target is registered,
+//! but for the one window that the design leaves open: a person's `ACTIVE` let a task in within two
+//! lags before the call. (A task that is being provisioned is in no counter of ECS; it is assumed
+//! to be that for a step at most.) (ii) The record announces each call before it is made. (iii) A
+//! group is asked once to terminate an instance. (iv) Nothing is called for a drain that is paused.
+//! (v) Our `DRAINING` is undone where the instance lives on, and nobody else's. (vi) No more drains
+//! go on than the budget allows. (vii) Once nothing interferes and the world goes on, every way
+//! ends: there is no way back to a state that was there before. (viii) While our hook holds the
+//! instance its drain goes on, unless it was cancelled: that is what the program sends heartbeats
+//! for.
 //!
-//! The heartbeats themselves, what opens a drain, and rates are of the program around this crate, and are not in this model.
+//! The heartbeats themselves, what opens a drain, and rates are of the program around this crate,
+//! and are not in this model.
 //!
-//! Moments are measured from now, and those that can make no difference are replaced by one ([`memory`]), so that there is an
-//! end of states. The search is of our own: what is hard is that relation, and a library's search would not make it easier.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+//! Moments are measured from now, and those that can make no difference are replaced by one
+//! ([`memory`]), so that there is an end of states. The search is of our own: what is hard is that
+//! relation, and a library's search would not make it easier.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods
+)]
 
 mod controller;
 mod hash;
@@ -89,7 +102,8 @@ const BEGINNINGS: [Begins; 4] = [
     Begins::Asked(Then::Keep),
 ];
 
-/// One of each kind of fault, but for what a person does to the container instance: that makes a hundred times as many states.
+/// One of each kind of fault, but for what a person does to the container instance: that makes a
+/// hundred times as many states.
 const KINDS: [Faults; 9] = [
     Faults { pauses: 1, ..NONE },
     Faults { cancels: 1, ..NONE },
@@ -102,7 +116,8 @@ const KINDS: [Faults; 9] = [
     Faults { jumps: 1, ..NONE },
 ];
 
-/// Drains that begin like this, and two controllers. A person's `ACTIVE` lasts for less than a step.
+/// Drains that begin like this, and two controllers. A person's `ACTIVE` lasts for less than a
+/// step.
 fn protocol(begins: &[Begins], faults: Faults) -> Model {
     Model { begins: begins.to_vec(), controllers: 2, flips: false, ..by_lag(false, faults) }
 }
@@ -151,7 +166,11 @@ fn searched(model: &Model) -> Found {
 fn holds(model: &Model) -> Found {
     let found = searched(model);
     assert!(found.broken.is_none(), "a promise is broken:\n{}", found.broken.unwrap());
-    assert!(found.endless.is_none(), "goes round although nothing interferes:\n{}", found.endless.unwrap());
+    assert!(
+        found.endless.is_none(),
+        "goes round although nothing interferes:\n{}",
+        found.endless.unwrap()
+    );
     assert!(found.completed > 0, "nothing was let go, so nothing was shown");
     assert!(found.closed || model.limit.is_some(), "the search did not come to its end");
     found
@@ -170,13 +189,19 @@ fn any_one_fault_breaks_no_promise() {
 /// Whoever led before may still save, or have a call on its way.
 #[test]
 fn whoever_takes_over_breaks_no_promise() {
-    holds(&protocol(&[Begins::Hook(WaitKind::Terminating)], Faults { crashes: 1, handovers: 1, ..NONE }));
+    holds(&protocol(
+        &[Begins::Hook(WaitKind::Terminating)],
+        Faults { crashes: 1, handovers: 1, ..NONE },
+    ));
 }
 
 /// What one controller has read before the other led says nothing of an instance that comes back.
 #[test]
 fn an_instance_comes_back_whoever_leads() {
-    holds(&protocol(&[Begins::Hook(WaitKind::ReturnsToWarmPool)], Faults { handovers: 1, crashes: 1, ..NONE }));
+    holds(&protocol(
+        &[Begins::Hook(WaitKind::ReturnsToWarmPool)],
+        Faults { handovers: 1, crashes: 1, ..NONE },
+    ));
 }
 
 /// The same in steps of half a lag: what was done a step ago may not be seen yet.
@@ -184,7 +209,12 @@ fn an_instance_comes_back_whoever_leads() {
 fn what_was_done_a_moment_ago_is_not_done_again() {
     for begins in BEGINNINGS {
         let half = by_half(false, NONE);
-        holds(&Model { step: half.step, lag: half.lag, excuse: half.excuse, ..protocol(&[begins], NONE) });
+        holds(&Model {
+            step: half.step,
+            lag: half.lag,
+            excuse: half.excuse,
+            ..protocol(&[begins], NONE)
+        });
     }
 }
 
@@ -192,7 +222,10 @@ fn what_was_done_a_moment_ago_is_not_done_again() {
 #[test]
 fn the_draining_of_another_stays() {
     for begins in [Begins::Asked(Then::Keep), Begins::Hook(WaitKind::ReturnsToWarmPool)] {
-        holds(&Model { draining: true, ..protocol(&[begins], Faults { cancels: 1, crashes: 1, ..NONE }) });
+        holds(&Model {
+            draining: true,
+            ..protocol(&[begins], Faults { cancels: 1, crashes: 1, ..NONE })
+        });
     }
 }
 
@@ -202,7 +235,8 @@ fn two_drains_begin_one_after_the_other() {
     holds(&protocol(&[Begins::Asked(Then::Keep), Begins::Asked(Then::Keep)], NONE));
 }
 
-/// A deadline that has passed by a wall clock that is wrong lets go what is drained, or what the policy says.
+/// A deadline that has passed by a wall clock that is wrong lets go what is drained, or what the
+/// policy says.
 #[test]
 fn a_deadline_and_a_wall_clock_that_jumps_break_no_promise() {
     let policy = Policy { deadline: Some(Duration::from_secs(3600)), ..Policy::default() };
@@ -226,7 +260,8 @@ fn any_two_faults_break_no_promise() {
     }
 }
 
-/// Two instances, and everything that can go wrong, once: as deep as ten minutes, and layers of some hundred thousand states, reach.
+/// Two instances, and everything that can go wrong, once: as deep as ten minutes, and layers of
+/// some hundred thousand states, reach.
 #[test]
 #[ignore = "takes ten minutes"]
 fn two_instances_and_everything_that_goes_wrong() {
@@ -249,12 +284,19 @@ fn nothing_is_overlooked_where_nobody_interferes() {
     }
 }
 
-/// With a person, only what was let in within two lags before the call; and that window is really open. (That every
-/// way ends then too takes longer, and is looked at below.)
+/// With a person, only what was let in within two lags before the call; and that window is really
+/// open. (That every way ends then too takes longer, and is looked at below.)
 #[test]
 fn only_what_was_let_in_just_before_is_overlooked() {
-    let found = holds(&Model { flips: false, must_end: false, ..by_lag(false, Faults { acts: 1, ..NONE }) });
-    assert!(found.excused.iter().sum::<usize>() > 0, "the window has closed: say so in docs/decisions/0016");
+    let found = holds(&Model {
+        flips: false,
+        must_end: false,
+        ..by_lag(false, Faults { acts: 1, ..NONE })
+    });
+    assert!(
+        found.excused.iter().sum::<usize>() > 0,
+        "the window has closed: say so in docs/decisions/0016"
+    );
 }
 
 /// The same with more that goes wrong, which takes minutes to hours.
@@ -291,7 +333,8 @@ fn what_is_forgotten_makes_no_difference() {
 #[test]
 fn a_proof_without_a_lag_is_found_out() {
     let policy = Policy { read_lag: Duration::ZERO, ..Policy::default() };
-    let way = searched(&Model { policy, ..by_lag(true, NONE) }).broken.expect("it completes too early");
+    let way =
+        searched(&Model { policy, ..by_lag(true, NONE) }).broken.expect("it completes too early");
     assert!(way.contains("let go"), "{way}");
 }
 

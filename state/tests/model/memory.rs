@@ -1,4 +1,5 @@
-//! The memory of a drain, measured from now, without the ages that make no difference: only so is there an end of states.
+//! The memory of a drain, measured from now, without the ages that make no difference: only so is
+//! there an end of states.
 
 use crate::controller::NOW;
 use ecs_drain_state::facts::{GroupFacts, TargetFacts};
@@ -19,10 +20,13 @@ pub fn age(facts: &mut Facts, step: Duration) {
             read(&mut run.last);
         });
     };
-    let watches = |watch: &mut Option<Watch>| watch.iter_mut().for_each(|watch| older(&mut watch.since));
+    let watches =
+        |watch: &mut Option<Watch>| watch.iter_mut().for_each(|watch| older(&mut watch.since));
     for one in &mut facts.instances {
         one.sight.iter_mut().for_each(|(at, _)| read(at));
-        [&mut one.closed, &mut one.gone, &mut one.away, &mut one.unchanged].into_iter().for_each(runs);
+        [&mut one.closed, &mut one.gone, &mut one.away, &mut one.unchanged]
+            .into_iter()
+            .for_each(runs);
         older(&mut one.list_from);
         [&mut one.draining, &mut one.left].into_iter().for_each(watches);
         [&mut one.discovered, &mut one.running, &mut one.stopped].into_iter().for_each(reads);
@@ -35,7 +39,9 @@ pub fn age(facts: &mut Facts, step: Duration) {
     for target in &mut facts.targets {
         older(&mut target.noted);
         target.sight.iter_mut().for_each(|(at, _)| read(at));
-        [&mut target.registered, &mut target.in_service, &mut target.gone_since].into_iter().for_each(reads);
+        [&mut target.registered, &mut target.in_service, &mut target.gone_since]
+            .into_iter()
+            .for_each(reads);
         runs(&mut target.gone);
         watches(&mut target.leaving);
     }
@@ -64,8 +70,8 @@ const OLD: Duration = Duration::from_secs(61);
 /// Older than every rule asks for.
 const VERY_OLD: Duration = Duration::from_secs(330);
 
-/// Replaces every moment by one that is to every rule the same, now and later. The rules compare a moment with now, up to a
-/// limit, and some moments with each other: these relations stay.
+/// Replaces every moment by one that is to every rule the same, now and later. The rules compare a
+/// moment with now, up to a limit, and some moments with each other: these relations stay.
 pub fn forget(facts: &mut Facts, policy: &Policy) {
     let lag = policy.read_lag;
     forget_group(&mut facts.group, policy);
@@ -78,13 +84,26 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
         _ => young(read, DUE),
     };
     let sweep_counts = facts.search.sweep.is_some_and(|sweep| {
-        let closed = facts.instances.iter().filter_map(|one| one.closed).map(|run| run.first.ended + lag).max();
+        let closed = facts
+            .instances
+            .iter()
+            .filter_map(|one| one.closed)
+            .map(|run| run.first.ended + lag)
+            .max();
         closed.is_some_and(|from| sweep.began >= from)
     });
-    // While its agent is connected, a sweep that counts does so for as long as the run of 1 goes on.
-    facts.search.sweep = facts.search.sweep.map(|_| at(if sweep_counts { NOW } else { Mono::START }));
+    // While its agent is connected, a sweep that counts does so for as long as the run of 1 goes
+    // on.
+    facts.search.sweep =
+        facts.search.sweep.map(|_| at(if sweep_counts { NOW } else { Mono::START }));
     let list_b = facts.list_b(0, policy).is_some();
-    let stopped = facts.tasks.values().filter_map(|task| task.stopped).map(|read| read.ended).max().unwrap_or_default();
+    let stopped = facts
+        .tasks
+        .values()
+        .filter_map(|task| task.stopped)
+        .map(|read| read.ended)
+        .max()
+        .unwrap_or_default();
     facts.search.own = facts.search.own.map(|read| young(read, OLD));
     for one in &mut facts.instances {
         one.sight.iter_mut().for_each(|(read, _)| *read = status(*read));
@@ -93,16 +112,21 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
         }
         one.list_from = young(at(one.list_from), lag).ended;
         let from = |run: Run| (run.first.ended + lag).max(stopped);
-        let listed_since = one.unchanged.zip(one.discovered).is_some_and(|(run, read)| read.began >= from(run));
+        let listed_since =
+            one.unchanged.zip(one.discovered).is_some_and(|(run, read)| read.began >= from(run));
         one.discovered = one.discovered.map(|_| at(if listed_since { NOW } else { Mono::START }));
-        // A version that was first seen after a list began never vouches for it, and one that was there a lag before does.
-        // In between both ages stay, lest the model presume the rule.
+        // A version that was first seen after a list began never vouches for it, and one that was
+        // there a lag before does. In between both ages stay, lest the model presume the rule.
         let (vouches, never) = match (one.unchanged, one.stopped) {
-            (Some(run), Some(list)) => (run.first.ended + lag <= list.began, run.first.ended > list.began),
+            (Some(run), Some(list)) => {
+                (run.first.ended + lag <= list.began, run.first.ended > list.began)
+            }
             _ => (false, true),
         };
         let since = if never { lag } else { VERY_OLD };
-        one.unchanged = one.unchanged.map(|run| only(if vouches { at(Mono::START) } else { young(run.first, since) }));
+        one.unchanged = one
+            .unchanged
+            .map(|run| only(if vouches { at(Mono::START) } else { young(run.first, since) }));
         one.stopped = one.stopped.map(|read| young(read, if never { OLD } else { VERY_OLD }));
         // List (a) matters by whether a list (b) is late enough.
         one.running = match (one.running, one.stopped) {
@@ -124,7 +148,9 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
                     list
                 }
             }
-            (read, true) if read.began >= list.began => at(list.began.before(Duration::from_secs(1))),
+            (read, true) if read.began >= list.began => {
+                at(list.began.before(Duration::from_secs(1)))
+            }
             (read, false) if read.began < list.began => list,
             (read, _) => read,
         };
@@ -145,26 +171,40 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
     facts.progress.at = facts.progress.at.map(|_| Mono::START);
 }
 
-/// What the group shows counts once it has for a lag, what came of asking it to terminate the instance a while after that.
+/// What the group shows counts once it has for a lag, what came of asking it to terminate the
+/// instance a while after that.
 fn forget_group(group: &mut GroupFacts, policy: &Policy) {
     group.sight.iter_mut().for_each(|(read, _)| *read = young(*read, DUE));
-    group.shown.iter_mut().for_each(|shown| shown.since = young(at(shown.since), policy.read_lag).ended);
-    group.termination_asked.iter_mut().for_each(|(_, since)| *since = young(at(*since), VERY_OLD).ended);
+    group
+        .shown
+        .iter_mut()
+        .for_each(|shown| shown.since = young(at(shown.since), policy.read_lag).ended);
+    group
+        .termination_asked
+        .iter_mut()
+        .for_each(|(_, since)| *since = young(at(*since), VERY_OLD).ended);
     group.gone_reads = group.gone_reads.min(2);
     group.past_wait_reads = group.past_wait_reads.min(2);
 }
 
 /// What counts of a target is whether its second read was late enough, and how old that is.
-fn forget_target(target: &mut TargetFacts, emptied: &mut Option<Mono>, before: Option<Mono>, policy: &Policy) {
+fn forget_target(
+    target: &mut TargetFacts,
+    emptied: &mut Option<Mono>,
+    before: Option<Mono>,
+    policy: &Policy,
+) {
     let (lag, apart) = (policy.read_lag, policy.looks_apart);
-    target.noted = if target.registered.is_some() { Mono::START } else { young(at(target.noted), lag).began };
+    target.noted =
+        if target.registered.is_some() { Mono::START } else { young(at(target.noted), lag).began };
     target.sight.iter_mut().for_each(|(read, _)| *read = young(*read, DUE));
     target.in_service = None;
     target.leaving = target.leaving.map(|_| watch());
     // A registration that was seen gone, late enough, was registered long before.
     let gone_from = Mono::START + lag;
-    target.registered =
-        target.registered.map(|read| if target.gone_since.is_some() { at(Mono::START) } else { young(read, lag) });
+    target.registered = target
+        .registered
+        .map(|read| if target.gone_since.is_some() { at(Mono::START) } else { young(read, lag) });
     let (Some(run), Some(first)) = (target.gone, target.gone_since) else {
         target.gone = target.gone.map(|run| only(young(run.last, DUE)));
         *emptied = emptied.map(|_| NOW);
@@ -177,7 +217,8 @@ fn forget_target(target: &mut TargetFacts, emptied: &mut Option<Mono>, before: O
     } else {
         *emptied = emptied.map(|_| NOW);
         target.gone_since = Some(young(first, apart));
-        target.gone = Some(only(if first == run.last { young(first, apart) } else { young(run.last, DUE) }));
+        target.gone =
+            Some(only(if first == run.last { young(first, apart) } else { young(run.last, DUE) }));
     }
 }
 

@@ -41,7 +41,8 @@ pub struct Model {
     pub step: Duration,
     /// How many steps a read lags at most.
     pub lag: usize,
-    /// For how many steps after its placement a task that a person's `ACTIVE` let in may be overlooked.
+    /// For how many steps after its placement a task that a person's `ACTIVE` let in may be
+    /// overlooked.
     pub excuse: u8,
     /// The instances, by how their drains begin: one or two.
     pub begins: Vec<Begins>,
@@ -89,9 +90,13 @@ impl Model {
             let parts: Vec<Part> = thread::scope(|scope| {
                 let known = &from;
                 let each = layer.chunks(share).zip(&mut ends);
-                let running: Vec<_> =
-                    each.map(|(part, ends)| scope.spawn(move || self.follow(part, known, ends, until))).collect();
-                running.into_iter().map(|part| part.join().expect("a search that does not panic")).collect()
+                let running: Vec<_> = each
+                    .map(|(part, ends)| scope.spawn(move || self.follow(part, known, ends, until)))
+                    .collect();
+                running
+                    .into_iter()
+                    .map(|part| part.join().expect("a search that does not panic"))
+                    .collect()
             });
             let mut next = Vec::new();
             for part in parts {
@@ -170,8 +175,15 @@ impl Model {
         until.is_some_and(|until| Instant::now() > until || states > MOST)
     }
 
-    /// Whether a way of steps without faults, on which the world goes on, comes back to where it was.
-    fn goes_round(&self, state: &State, key: u128, ends: &mut HashSet<u128>, way: &mut Vec<u128>) -> bool {
+    /// Whether a way of steps without faults, on which the world goes on, comes back to where it
+    /// was.
+    fn goes_round(
+        &self,
+        state: &State,
+        key: u128,
+        ends: &mut HashSet<u128>,
+        way: &mut Vec<u128>,
+    ) -> bool {
         if state.is_settled() || state.broken.is_some() || ends.contains(&key) {
             return false;
         }

@@ -1,4 +1,5 @@
-//! One state of the model: every instance with its record and what controllers know of it, and what may still go wrong.
+//! One state of the model: every instance with its record and what controllers know of it, and what
+//! may still go wrong.
 
 use crate::controller::{Begins, Mind, WALL, hash_record, plain, which};
 use crate::hash::Wide;
@@ -24,7 +25,8 @@ pub struct Faults {
     pub terminations: u8,
     /// The controller that leads dies.
     pub crashes: u8,
-    /// The other controller takes the lease, also while the one that led stands still before a save or with a call on its way.
+    /// The other controller takes the lease, also while the one that led stands still before a save
+    /// or with a call on its way.
     pub handovers: u8,
     /// Reads that come a step later, and calls that wait a step for their permit.
     pub slow: u8,
@@ -49,8 +51,11 @@ impl fmt::Display for Faults {
             (self.lost, "lost"),
             (self.jumps, "jumps"),
         ];
-        let there: Vec<String> = all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
-        f.write_str(if there.is_empty() { "no faults".to_owned() } else { there.join(", ") }.as_str())
+        let there: Vec<String> =
+            all.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+        f.write_str(
+            if there.is_empty() { "no faults".to_owned() } else { there.join(", ") }.as_str(),
+        )
     }
 }
 
@@ -72,7 +77,8 @@ pub struct Site {
     pub table: Arc<Record>,
     /// What each controller knows of it.
     pub minds: [Option<Arc<Mind>>; 2],
-    /// What the one that does not lead has begun. A save whose record has changed since is dropped at once: it fails.
+    /// What the one that does not lead has begun. A save whose record has changed since is dropped
+    /// at once: it fails.
     pub late: Option<Late>,
 }
 
@@ -85,7 +91,9 @@ impl Site {
 
     /// Whether its drain is over, and nothing waits.
     pub fn is_settled(&self) -> bool {
-        self.table.is_done() && self.late.is_none() && !matches!(self.world.truth().member, Member::Waiting(_))
+        self.table.is_done()
+            && self.late.is_none()
+            && !matches!(self.world.truth().member, Member::Waiting(_))
     }
 
     /// What is wrong although everything is over: our `DRAINING` on an instance that lives on.
@@ -94,7 +102,8 @@ impl Site {
         let lives_on = truth.member == Member::InService;
         let undone = self.table.outcome() == Some(Outcome::Cancelled) || self.table.lives_on();
         let ours = truth.draining && self.world.ours && !self.world.by_hand;
-        (lives_on && undone && ours).then_some("our DRAINING is left behind on an instance that lives on")
+        (lives_on && undone && ours)
+            .then_some("our DRAINING is left behind on an instance that lives on")
     }
 }
 
@@ -117,8 +126,8 @@ pub struct State {
     pub log: Option<Vec<String>>,
     /// What this step broke.
     pub broken: Option<&'static str>,
-    /// Whether an instance was let go in this step, and, if something was left on it, how many steps before a person's
-    /// `ACTIVE` had let that in.
+    /// Whether an instance was let go in this step, and, if something was left on it, how many
+    /// steps before a person's `ACTIVE` had let that in.
     pub let_go: Option<Option<u8>>,
 }
 
@@ -154,7 +163,9 @@ impl State {
     pub fn mind(&mut self, n: usize) -> &mut Mind {
         let site = &mut self.sites[n];
         let table = &site.table;
-        let mind = Arc::make_mut(site.minds[self.leader].get_or_insert_with(|| Arc::new(Mind::new(table))));
+        let mind = Arc::make_mut(
+            site.minds[self.leader].get_or_insert_with(|| Arc::new(Mind::new(table))),
+        );
         mind.changed = true;
         mind
     }
@@ -215,8 +226,9 @@ impl State {
             if known.iter().zip(0..).all(|(version, rank)| *version == rank) {
                 continue;
             }
-            let rank =
-                |version: &mut i64| *version = known.iter().position(|known| known == version).unwrap_or(0) as i64;
+            let rank = |version: &mut i64| {
+                *version = known.iter().position(|known| known == version).unwrap_or(0) as i64
+            };
             minds.iter_mut().flatten().for_each(|mind| Arc::make_mut(mind).rank(rank));
             site.world.past.iter_mut().for_each(|truth| rank(&mut truth.version));
         }

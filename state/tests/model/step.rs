@@ -1,5 +1,6 @@
-//! What can follow in one step: the world moves, people interfere, and the controller that leads looks, decides, saves and
-//! sends, or does not come so far. What must hold is asked here, at each call.
+//! What can follow in one step: the world moves, people interfere, and the controller that leads
+//! looks, decides, saves and sends, or does not come so far. What must hold is asked here, at each
+//! call.
 
 use crate::controller::{JUMP, NOW, WALL, deadline, lifecycle, plain, which};
 use crate::search::Model;
@@ -8,8 +9,8 @@ use crate::world::{Act, LONG_AGO, Member, World};
 use ecs_drain_state::budget::Budgets;
 use ecs_drain_state::request::{Applied, Circumstances, apply};
 use ecs_drain_state::{
-    Action, ActionResult, CompletionAnswer, Concurrency, Context, GroupSight, Kind, LifecycleState, Outcome, Phase,
-    Record, Request, Then, What, after_completion,
+    Action, ActionResult, CompletionAnswer, Concurrency, Context, GroupSight, Kind, LifecycleState,
+    Outcome, Phase, Record, Request, Then, What, after_completion,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
@@ -65,19 +66,28 @@ impl Outside {
         let one = |n: u8| n.checked_sub(1);
         match self {
             Outside::Act(Act::Nothing) => Some(left),
-            Outside::Act(Act::Flip | Act::Blink) => one(left.acts).map(|acts| Faults { acts, ..left }),
-            Outside::Order(What::Pause | What::Resume) => one(left.pauses).map(|pauses| Faults { pauses, ..left }),
-            Outside::Order(What::Cancel) => one(left.cancels).map(|cancels| Faults { cancels, ..left }),
+            Outside::Act(Act::Flip | Act::Blink) => {
+                one(left.acts).map(|acts| Faults { acts, ..left })
+            }
+            Outside::Order(What::Pause | What::Resume) => {
+                one(left.pauses).map(|pauses| Faults { pauses, ..left })
+            }
+            Outside::Order(What::Cancel) => {
+                one(left.cancels).map(|cancels| Faults { cancels, ..left })
+            }
             Outside::Order(What::Force) => one(left.forces).map(|forces| Faults { forces, ..left }),
             Outside::Order(What::Drain { .. } | What::Extend { .. } | What::Retry) => None,
-            Outside::Termination => one(left.terminations).map(|terminations| Faults { terminations, ..left }),
+            Outside::Termination => {
+                one(left.terminations).map(|terminations| Faults { terminations, ..left })
+            }
             Outside::Jump => one(left.jumps).map(|jumps| Faults { jumps, ..left }),
         }
     }
 }
 
 impl Model {
-    /// Every state that can follow in one step of one instance; or only those that follow without a fault.
+    /// Every state that can follow in one step of one instance; or only those that follow without a
+    /// fault.
     pub fn steps(&self, from: &State, fair: bool) -> Vec<(u128, State)> {
         let n = from.turn;
         let mut first = from.clone();
@@ -85,7 +95,8 @@ impl Model {
         (first.halted, first.broken, first.let_go) = (false, None, None);
         first.log.iter_mut().for_each(Vec::clear);
         let site = &first.sites[n];
-        let can_wait = !fair && first.left.terminations > 0 && site.world.truth().member == Member::InService;
+        let can_wait =
+            !fair && first.left.terminations > 0 && site.world.truth().member == Member::InService;
         if site.is_settled() && site.world.truth().member != Member::Pooled && !can_wait {
             return vec![(first.key(), first)];
         }
@@ -112,7 +123,9 @@ impl Model {
                     continue;
                 }
                 for world in world.next(act, self.ecs_places) {
-                    let Some(next) = self.interfered(&state, n, outside, left, world) else { continue };
+                    let Some(next) = self.interfered(&state, n, outside, left, world) else {
+                        continue;
+                    };
                     self.lead(next, n, fair, &mut begun);
                 }
             }
@@ -149,7 +162,14 @@ impl Model {
         all
     }
 
-    fn interfered(&self, state: &State, n: usize, outside: Outside, left: Faults, world: World) -> Option<State> {
+    fn interfered(
+        &self,
+        state: &State,
+        n: usize,
+        outside: Outside,
+        left: Faults,
+        world: World,
+    ) -> Option<State> {
         let mut next = state.clone();
         next.left = left;
         next.sites[n].world = world;
@@ -161,7 +181,9 @@ impl Model {
                     format!("a person makes it {}", if draining { "DRAINING" } else { "ACTIVE" })
                 });
             }
-            Outside::Act(Act::Blink) => next.say(|_| "a person makes it ACTIVE and DRAINING again".to_owned()),
+            Outside::Act(Act::Blink) => {
+                next.say(|_| "a person makes it ACTIVE and DRAINING again".to_owned())
+            }
             Outside::Order(what) => {
                 let wall = self.wall(state, n);
                 let request = Request {
@@ -178,8 +200,11 @@ impl Model {
                     at: wall,
                     schema: 1,
                 };
-                let around = Circumstances { margin: SignedDuration::ZERO, paused: None, now: wall };
-                let Applied::Changed { record, answer } = apply(&request, Some(&next.sites[n].table), &around) else {
+                let around =
+                    Circumstances { margin: SignedDuration::ZERO, paused: None, now: wall };
+                let Applied::Changed { record, answer } =
+                    apply(&request, Some(&next.sites[n].table), &around)
+                else {
                     return None;
                 };
                 next.say(|_| format!("an operator asks to {}: {answer}", what.name()));
@@ -194,20 +219,24 @@ impl Model {
             }
             Outside::Jump => {
                 next.ahead = !next.ahead;
-                next.say(|s| format!("the wall clock jumps {}", if s.ahead { "ahead" } else { "back" }));
+                next.say(|s| {
+                    format!("the wall clock jumps {}", if s.ahead { "ahead" } else { "back" })
+                });
             }
         }
         Some(next)
     }
 
-    /// What the wall clock says: always the same but for its jumps, and for a second by which one order to terminate an
-    /// instance differs from the next.
+    /// What the wall clock says: always the same but for its jumps, and for a second by which one
+    /// order to terminate an instance differs from the next.
     fn wall(&self, state: &State, n: usize) -> Timestamp {
         let asked = state.sites[n].table.termination_asked_at == Some(WALL);
-        WALL + SignedDuration::from_secs(i64::from(asked)) + if state.ahead { JUMP } else { SignedDuration::ZERO }
+        WALL + SignedDuration::from_secs(i64::from(asked))
+            + if state.ahead { JUMP } else { SignedDuration::ZERO }
     }
 
-    /// The controller that leads dies, or the other takes the lease, or neither; then whoever leads looks at the group.
+    /// The controller that leads dies, or the other takes the lease, or neither; then whoever leads
+    /// looks at the group.
     fn lead(&self, state: State, n: usize, fair: bool, into: &mut Steps) {
         if !fair && state.left.crashes > 0 {
             let mut crashed = state.clone();
@@ -224,7 +253,8 @@ impl Model {
         self.look(state, n, fair, into);
     }
 
-    /// Whoever leads has the record as it is, sends what has waited for its permit, and reads the groups.
+    /// Whoever leads has the record as it is, sends what has waited for its permit, and reads the
+    /// groups.
     fn look(&self, mut state: State, n: usize, fair: bool, into: &mut Steps) {
         if state.broken.is_some() {
             into.add(self, state);
@@ -263,13 +293,19 @@ impl Model {
         }
     }
 
-    /// What waits under our hook has a drain with a lifecycle action: the part of intake that a record needs.
+    /// What waits under our hook has a drain with a lifecycle action: the part of intake that a
+    /// record needs.
     fn take_in(&self, state: &mut State, n: usize, kind: ecs_drain_state::WaitKind) {
         let site = &state.sites[n];
         let wall = self.wall(state, n);
         let next = match (site.table.is_done(), &site.table.lifecycle) {
             (false, Some(_)) => return,
-            (false, None) => site.table.adopt(lifecycle(kind), deadline(&self.policy), SignedDuration::ZERO, wall),
+            (false, None) => site.table.adopt(
+                lifecycle(kind),
+                deadline(&self.policy),
+                SignedDuration::ZERO,
+                wall,
+            ),
             // Only the answer to a heartbeat tells whether our hook holds it.
             (true, _) if !matches!(site.world.truth().member, Member::Waiting(_)) => return,
             (true, _) => {
@@ -283,15 +319,18 @@ impl Model {
 
     /// What a first round of reads shows can make others wanted, which come in the same step.
     fn rounds(&self, begun: Steps, n: usize, fair: bool) -> Vec<(u128, State)> {
-        let mut now: Vec<(State, Vec<Kind>)> = begun.states.into_values().map(|state| (state, Vec::new())).collect();
+        let mut now: Vec<(State, Vec<Kind>)> =
+            begun.states.into_values().map(|state| (state, Vec::new())).collect();
         let mut done = Steps::default();
         for _ in 0..3 {
             let mut read = Steps::default();
             let mut kinds_of: HashMap<u128, Vec<Kind>> = HashMap::new();
             for (mut state, met) in now {
-                let stands = state.halted || state.broken.is_some() || state.sites[n].table.is_done();
+                let stands =
+                    state.halted || state.broken.is_some() || state.sites[n].table.is_done();
                 let wanted = if stands { Vec::new() } else { state.mind(n).wants() };
-                let wanted: Vec<Kind> = wanted.into_iter().filter(|kind| !met.contains(kind)).collect();
+                let wanted: Vec<Kind> =
+                    wanted.into_iter().filter(|kind| !met.contains(kind)).collect();
                 if wanted.is_empty() {
                     done.add(self, state);
                     continue;
@@ -300,8 +339,9 @@ impl Model {
                 for state in self.read(state, n, &wanted, fair) {
                     for state in self.act(state, n, fair) {
                         let key = read.add(self, state);
-                        let fewest =
-                            kinds_of.remove(&key).map_or_else(|| kinds.clone(), |known| known.min(kinds.clone()));
+                        let fewest = kinds_of
+                            .remove(&key)
+                            .map_or_else(|| kinds.clone(), |known| known.min(kinds.clone()));
                         kinds_of.insert(key, fewest);
                     }
                 }
@@ -355,7 +395,11 @@ impl Model {
         }
         let (wall, leader) = (self.wall(&state, n), state.leader);
         let records = || state.sites.iter().map(|site| &*site.table);
-        let turn = Budgets::of(records()).turn(&state.sites[n].table, &self.policy, state.sites.len() as u32);
+        let turn = Budgets::of(records()).turn(
+            &state.sites[n].table,
+            &self.policy,
+            state.sites.len() as u32,
+        );
         let context = Context { turn, ..Context::default() };
         let Some(mind) = &state.sites[n].minds[leader] else { return vec![state] };
         let decision = mind.decide(&self.policy, &context, wall);
@@ -365,7 +409,14 @@ impl Model {
         }
         state.mind(n).needs = decision.needs;
         let before = state.sites[n].table.phase();
-        state.say(|_| format!("controller {}: {before} → {}: {}", leader + 1, decision.record.phase(), decision.why));
+        state.say(|_| {
+            format!(
+                "controller {}: {before} → {}: {}",
+                leader + 1,
+                decision.record.phase(),
+                decision.why
+            )
+        });
         let mut all = Vec::new();
         if decision.save {
             if !fair && state.left.handovers > 0 && state.sites[n].late.is_none() {
@@ -455,15 +506,19 @@ impl Model {
         }
         let table = &state.sites[n].table;
         let noted = match action {
-            Action::SetDraining { .. } => table.container_instances.iter().all(|one| one.draining_is_ours),
+            Action::SetDraining { .. } => {
+                table.container_instances.iter().all(|one| one.draining_is_ours)
+            }
             Action::SetActive { .. } => table.phase() == Phase::Returning,
             Action::Complete(intent) => {
                 table.phase() == Phase::Completing
-                    && table
-                        .intent()
-                        .is_some_and(|noted| noted.outcome == intent.outcome && noted.result == intent.result)
+                    && table.intent().is_some_and(|noted| {
+                        noted.outcome == intent.outcome && noted.result == intent.result
+                    })
             }
-            Action::Terminate { .. } => table.phase() == Phase::Completing && table.termination_asked_at.is_some(),
+            Action::Terminate { .. } => {
+                table.phase() == Phase::Completing && table.termination_asked_at.is_some()
+            }
             Action::StopTask { .. } | Action::Deregister { .. } => false,
         };
         if table.orders.pause.is_some() {
@@ -475,7 +530,13 @@ impl Model {
     }
 
     /// The world after a call; what the record becomes by the answer, where it counts.
-    fn carry_out(&self, state: &mut State, n: usize, action: &Action, wall: Timestamp) -> Option<Record> {
+    fn carry_out(
+        &self,
+        state: &mut State,
+        n: usize,
+        action: &Action,
+        wall: Timestamp,
+    ) -> Option<Record> {
         match action {
             Action::SetDraining { .. } => state.sites[n].world.set_draining(),
             Action::SetActive { .. } => {
@@ -547,10 +608,13 @@ impl Model {
     /// Writes a record. What another had decided by the record before fails from then on.
     fn put(&self, state: &mut State, n: usize, record: Record) {
         let held = match state.sites[n].world.truth().member {
-            Member::Waiting(kind) => record.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.kind == kind),
+            Member::Waiting(kind) => {
+                record.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.kind == kind)
+            }
             Member::InService | Member::LetGo | Member::Pooled | Member::Absent => false,
         };
-        // One that was cancelled is followed by a drain that intake opens, which is not of this crate.
+        // One that was cancelled is followed by a drain that intake opens, which is not of this
+        // crate.
         if held && record.is_done() && record.outcome() != Some(Outcome::Cancelled) {
             state.breaks("its drain ends while our hook holds the instance");
         }
@@ -567,7 +631,11 @@ impl Model {
         let goes_on = |record: &Record| {
             let begun = matches!(
                 record.phase(),
-                Phase::Deregistering | Phase::Waiting | Phase::Verifying | Phase::Completing | Phase::Returning
+                Phase::Deregistering
+                    | Phase::Waiting
+                    | Phase::Verifying
+                    | Phase::Completing
+                    | Phase::Returning
             );
             begun && record.lifecycle.is_none()
         };
@@ -579,8 +647,9 @@ impl Model {
         }
     }
 
-    /// Whether whoever leads would decide something else after what was forgotten: now, or in one of the next steps in which
-    /// nothing is read. (What it reads next can differ: how patiently it reads is forgotten.)
+    /// Whether whoever leads would decide something else after what was forgotten: now, or in one
+    /// of the next steps in which nothing is read. (What it reads next can differ: how patiently it
+    /// reads is forgotten.)
     fn difference(&self, before: &State, after: &State) -> Option<String> {
         for n in 0..before.sites.len() {
             let mind = |state: &State| state.sites[n].minds[state.leader].as_deref().cloned();

@@ -1,10 +1,10 @@
-//! The world as it really is: one container instance, two tasks, one target, the group that the instance is in, and people who
-//! interfere.
+//! The world as it really is: one container instance, two tasks, one target, the group that the
+//! instance is in, and people who interfere.
 
 use ecs_drain_state::{
-    ActionResult, Answer, Balancer, ContainerInstance, ContainerInstanceSight, ContainerInstanceStatus, Facts,
-    GroupSight, HookSight, Kind, LifecycleState, Obligation, Seen, Target, TargetSight, TaskAnswer, TaskKind,
-    TaskSight, WaitKind, Wanted,
+    ActionResult, Answer, Balancer, ContainerInstance, ContainerInstanceSight,
+    ContainerInstanceStatus, Facts, GroupSight, HookSight, Kind, LifecycleState, Obligation, Seen,
+    Target, TargetSight, TaskAnswer, TaskKind, TaskSight, WaitKind, Wanted,
 };
 use std::fmt;
 
@@ -131,11 +131,12 @@ impl World {
     /// Whether nothing is left.
     pub fn is_empty(&self) -> bool {
         let truth = self.truth();
-        truth.route == Route::Gone && truth.tasks.iter().all(|task| matches!(task, Task::Never | Task::Stopped))
+        truth.route == Route::Gone
+            && truth.tasks.iter().all(|task| matches!(task, Task::Never | Task::Stopped))
     }
 
-    /// How many steps ago the newest task was placed that is left, or may have left the target, and that a person's
-    /// `ACTIVE` let in.
+    /// How many steps ago the newest task was placed that is left, or may have left the target, and
+    /// that a person's `ACTIVE` let in.
     pub fn excused(&self) -> Option<u8> {
         self.placed.into_iter().filter(|age| *age < LONG_AGO).min()
     }
@@ -187,8 +188,8 @@ impl World {
         past
     }
 
-    /// Every world that can follow in one step; `ecs_places` says whether ECS places tasks by itself while it is `ACTIVE`, and
-    /// not only what a person's `ACTIVE` lets in.
+    /// Every world that can follow in one step; `ecs_places` says whether ECS places tasks by
+    /// itself while it is `ACTIVE`, and not only what a person's `ACTIVE` lets in.
     pub fn next(&self, act: Act, ecs_places: bool) -> Vec<World> {
         let truth = *self.truth();
         if let Member::LetGo | Member::Pooled | Member::Absent = truth.member {
@@ -197,8 +198,10 @@ impl World {
                 Member::Pooled => &[Member::Pooled, Member::InService],
                 Member::InService | Member::Waiting(_) | Member::Absent => &[truth.member],
             };
-            let world =
-                |member: &Member| World { past: self.passed(Truth { member: *member, ..truth }), ..self.clone() };
+            let world = |member: &Member| World {
+                past: self.passed(Truth { member: *member, ..truth }),
+                ..self.clone()
+            };
             return then.iter().map(world).collect();
         }
         let (opens, draining) = match act {
@@ -214,8 +217,10 @@ impl World {
             for (second, second_ran) in can_become(truth.tasks[1], opens, opened) {
                 let tasks = [first, second];
                 for route in routes(truth.route, tasks, first_ran || second_ran) {
-                    let changed = u8::from(draining != truth.draining) + u8::from(tasks != truth.tasks);
-                    let version = truth.version + i64::from(changed) + 2 * i64::from(act == Act::Blink);
+                    let changed =
+                        u8::from(draining != truth.draining) + u8::from(tasks != truth.tasks);
+                    let version =
+                        truth.version + i64::from(changed) + 2 * i64::from(act == Act::Blink);
                     let past = self.passed(Truth { draining, version, tasks, route, ..truth });
                     let age = |n: usize| {
                         let new = truth.tasks[n] == Task::Never && tasks[n] != Task::Never;
@@ -236,7 +241,8 @@ impl World {
         all
     }
 
-    /// The world in which nobody interferes and everything goes on: what ECS drains goes, and what was let go goes its way.
+    /// The world in which nobody interferes and everything goes on: what ECS drains goes, and what
+    /// was let go goes its way.
     pub fn progress(&self) -> World {
         let truth = *self.truth();
         let on = |task| match task {
@@ -262,14 +268,20 @@ impl World {
     }
 }
 
-/// What a task can be a step later, and whether it has run meanwhile. What a person's `ACTIVE` lets in can come and go in one
-/// step.
+/// What a task can be a step later, and whether it has run meanwhile. What a person's `ACTIVE` lets
+/// in can come and go in one step.
 fn can_become(task: Task, opens: bool, opened: bool) -> Vec<(Task, bool)> {
     use Task::*;
     match task {
         Never if opens && !opened => vec![(Never, false), (Provisioning, false), (Running, true)],
         Never if opens => {
-            vec![(Never, false), (Provisioning, false), (Running, true), (Stopping, true), (Stopped, true)]
+            vec![
+                (Never, false),
+                (Provisioning, false),
+                (Running, true),
+                (Stopping, true),
+                (Stopped, true),
+            ]
         }
         Never => vec![(Never, false)],
         Provisioning | Running => vec![(Running, true), (Stopping, true), (Stopped, true)],
@@ -303,13 +315,19 @@ impl Truth {
             Kind::Running => list(Wanted::Running, named(&[Task::Provisioning, Task::Running])),
             Kind::Stopped => list(Wanted::Stopped, named(&[Task::Stopping, Task::Stopped])),
             Kind::Tasks => {
-                let asked = facts.tasks.iter().filter(|(_, task)| task.stopped.is_none() || !task.registrations_known);
-                let answer = |arn: &String| (arn.clone(), self.task(n, usize::from(*arn == tasks[1])));
+                let asked = facts
+                    .tasks
+                    .iter()
+                    .filter(|(_, task)| task.stopped.is_none() || !task.registrations_known);
+                let answer =
+                    |arn: &String| (arn.clone(), self.task(n, usize::from(*arn == tasks[1])));
                 Answer::Tasks(asked.map(|(arn, _)| answer(arn)).collect())
             }
             Kind::Targets => Answer::Targets(vec![(web(n).balancer, web(n).target, self.target())]),
             Kind::Own => Answer::Own { found: self.found(n) },
-            Kind::Sweep => Answer::Search { unread: Vec::new(), left_out: Vec::new(), found: self.found(n) },
+            Kind::Sweep => {
+                Answer::Search { unread: Vec::new(), left_out: Vec::new(), found: self.found(n) }
+            }
         }
     }
 
@@ -333,7 +351,12 @@ impl Truth {
             others: Vec::new(),
             retains_abandoned: false,
         };
-        GroupSight::Member { group: String::new(), state, healthy: true, hook: Seen::Yes(Some(hook)) }
+        GroupSight::Member {
+            group: String::new(),
+            state,
+            healthy: true,
+            hook: Seen::Yes(Some(hook)),
+        }
     }
 
     fn sight(&self) -> ContainerInstanceSight {
@@ -342,7 +365,11 @@ impl Truth {
         }
         let live = self.tasks.iter().filter(|task| **task == Task::Running).count();
         ContainerInstanceSight {
-            status: if self.draining { ContainerInstanceStatus::Draining } else { ContainerInstanceStatus::Active },
+            status: if self.draining {
+                ContainerInstanceStatus::Draining
+            } else {
+                ContainerInstanceStatus::Active
+            },
             agent_connected: true,
             live: live as u32,
             version: self.version,
@@ -367,8 +394,11 @@ impl Truth {
     }
 
     fn target(&self) -> TargetSight {
-        let present =
-            |state: &str, draining| TargetSight::Present { state: state.to_owned(), draining, instance_dead: false };
+        let present = |state: &str, draining| TargetSight::Present {
+            state: state.to_owned(),
+            draining,
+            instance_dead: false,
+        };
         match self.route {
             Route::Gone => TargetSight::Gone,
             Route::InService => present("healthy", false),

@@ -1,8 +1,8 @@
 //! Load balancers: every registration is seen gone, whoever made it and however it is named.
 
 use super::{
-    api, cluster, elapsed, good, stray, target_group, terminate, told, two_with, until_cause, until_ended,
-    until_record, world,
+    api, cluster, elapsed, good, stray, target_group, terminate, told, two_with, until_cause,
+    until_ended, until_record, world,
 };
 use crate::harness::{Scenario, group, our_completions, record, seconds, somebody};
 use crate::operators::{drain, order_once};
@@ -49,9 +49,9 @@ fn every_target_group_of_a_service_is_seen_gone() {
     assert!(ended.at(A).unwrap() >= BEGIN + seconds(150));
 }
 
-/// A deployment changed the service's target group and was complete before the old tasks were gone. They stay registered
-/// in the old group, which only their revision names, and which drains for longer than the new one. (Source: ECS
-/// developer guide, early success criteria.)
+/// A deployment changed the service's target group and was complete before the old tasks were gone.
+/// They stay registered in the old group, which only their revision names, and which drains for
+/// longer than the new one. (Source: ECS developer guide, early success criteria.)
 #[test]
 fn tasks_of_an_earlier_revision_stay_registered_where_that_revision_says() {
     let changed = world(|cloud| {
@@ -61,24 +61,31 @@ fn tasks_of_an_earlier_revision_stay_registered_where_that_revision_says() {
     });
     let changed = Scenario {
         begin: |cloud| {
-            assert!(cloud.change_balancers("web", "api", &[Balancer::TargetGroup("new".to_owned())]));
+            assert!(cloud.change_balancers(
+                "web",
+                "api",
+                &[Balancer::TargetGroup("new".to_owned())]
+            ));
             terminate(cloud, &[A]);
         },
         ..changed
     };
-    let deregistered = Scenario { config: "[policy]\nstrategy = \"deregister\"\n", ..changed.clone() };
+    let deregistered =
+        Scenario { config: "[policy]\nstrategy = \"deregister\"\n", ..changed.clone() };
     for scenario in [changed, deregistered] {
         let ended = good(&scenario);
         assert!(ended.count("DescribeServiceRevisions") > 0);
         let record = ended.record(A).unwrap();
-        let groups: Vec<String> = record.obligations.iter().map(|o| o.balancer.to_string()).collect();
+        let groups: Vec<String> =
+            record.obligations.iter().map(|o| o.balancer.to_string()).collect();
         assert!(groups.iter().any(|group| *group == "target group old"), "{groups:?}");
         assert!(ended.at(A).unwrap() >= BEGIN + seconds(150));
     }
 }
 
-/// ecs-drain has described the service for B's drain, when it named the old group alone. A minute later the service was
-/// deployed anew, and A runs a task of the new deployment, which is registered in the new group.
+/// ecs-drain has described the service for B's drain, when it named the old group alone. A minute
+/// later the service was deployed anew, and A runs a task of the new deployment, which is
+/// registered in the new group.
 #[test]
 fn a_task_of_a_deployment_that_began_since_the_service_was_read_has_its_own_registrations() {
     let scenario = Scenario {
@@ -95,21 +102,26 @@ fn a_task_of_a_deployment_that_began_since_the_service_was_read_has_its_own_regi
         tokio::time::sleep(seconds(60)).await;
         assert!(!record(&store, B).await.unwrap().obligations.is_empty(), "its service was read");
         simulator.with(|cloud| {
-            assert!(cloud.change_balancers("web", "api", &[Balancer::TargetGroup("new".to_owned())]));
+            assert!(cloud.change_balancers(
+                "web",
+                "api",
+                &[Balancer::TargetGroup("new".to_owned())]
+            ));
             cloud.set_service_desired("web", "api", 7);
         });
         tokio::time::sleep(seconds(30)).await;
         simulator.with(|cloud| terminate(cloud, &[A]));
         let begun = elapsed(&simulator);
         let ended = until_ended(&simulator, &store, Outcome::Drained).await;
-        let groups: Vec<String> = ended.obligations.iter().map(|o| o.balancer.to_string()).collect();
+        let groups: Vec<String> =
+            ended.obligations.iter().map(|o| o.balancer.to_string()).collect();
         assert!(groups.iter().any(|group| *group == "target group new"), "{groups:?}");
         assert!(elapsed(&simulator) >= begun + seconds(60));
     });
 }
 
-/// The deregistration delay is only shown: without permission to read it the drain continues, and the read is repeated
-/// ever less often.
+/// The deregistration delay is only shown: without permission to read it the drain continues, and
+/// the read is repeated ever less often.
 #[test]
 fn a_deregistration_delay_that_cannot_be_read_holds_nothing_up() {
     let scenario = Scenario {
@@ -131,9 +143,13 @@ fn a_deregistration_delay_that_cannot_be_read_holds_nothing_up() {
 #[test]
 fn the_address_of_an_awsvpc_task_is_seen_gone() {
     let scenario = world(|cloud| {
-        let by_address = TargetGroupSpec { target_type: TargetType::Ip, ..target_group("web", seconds(100)) };
+        let by_address =
+            TargetGroupSpec { target_type: TargetType::Ip, ..target_group("web", seconds(100)) };
         cloud.add_target_group(by_address);
-        two_with(cloud, &api(2).target_group("web").network(Network::Awsvpc { container_port: 8080 }));
+        two_with(
+            cloud,
+            &api(2).target_group("web").network(Network::Awsvpc { container_port: 8080 }),
+        );
     });
     let ended = good(&scenario);
     let record = ended.record(A).unwrap();
@@ -141,7 +157,8 @@ fn the_address_of_an_awsvpc_task_is_seen_gone() {
     assert!(ended.at(A).unwrap() >= BEGIN + seconds(100));
 }
 
-/// ECS has deregistered the instance; someone registers it again, and the balancer calls it `OutOfService`.
+/// ECS has deregistered the instance; someone registers it again, and the balancer calls it
+/// `OutOfService`.
 #[test]
 fn an_instance_that_a_classic_load_balancer_lists_as_out_of_service_is_not_gone() {
     told(&IP_AND_CLASSIC, async |simulator: Simulator, store| {
@@ -153,22 +170,32 @@ fn an_instance_that_a_classic_load_balancer_lists_as_out_of_service_is_not_gone(
             cloud.world.elb.register_classic(now, "old", A);
             cloud.world.elb.instance_stopped(now, A, &[]);
         });
-        let listed =
-            until_record(&simulator, &store, "OutOfService", |r| r.shown.message.contains("OutOfService")).await;
-        assert!(listed.shown.message.contains("classic load balancer old"), "{}", listed.shown.message);
+        let listed = until_record(&simulator, &store, "OutOfService", |r| {
+            r.shown.message.contains("OutOfService")
+        })
+        .await;
+        assert!(
+            listed.shown.message.contains("classic load balancer old"),
+            "{}",
+            listed.shown.message
+        );
         assert!(held(&simulator));
         simulator.with(|cloud| cloud.world.elb.deregister_classic(cloud.now(), "old", A));
         until_ended(&simulator, &store, Outcome::Drained).await;
     });
 }
 
-/// No document says whether a classic load balancer still lists an instance whose connections drain: here it does not.
+/// No document says whether a classic load balancer still lists an instance whose connections
+/// drain: here it does not.
 #[test]
 fn an_instance_that_drains_from_a_classic_load_balancer_is_waited_for_although_it_is_not_listed() {
     let scenario = Scenario {
         world: |cloud| {
             cloud.world.elb.classic_lists_draining = false;
-            cloud.add_classic(ClassicSpec { name: "old".to_owned(), connection_draining: Some(seconds(400)) });
+            cloud.add_classic(ClassicSpec {
+                name: "old".to_owned(),
+                connection_draining: Some(seconds(400)),
+            });
             cluster(cloud, &[A, B, C]);
             // One on each instance, two of which are enough.
             let fixed = Network::Bridge { container_port: 8080, host_port: 8080 };
@@ -197,7 +224,10 @@ fn an_instance_that_drains_from_a_classic_load_balancer_is_waited_for_although_i
 fn a_classic_load_balancer_of_the_group_that_does_not_list_what_drains_cuts_nothing_off() {
     good(&world(|cloud| {
         cloud.world.elb.classic_lists_draining = false;
-        cloud.add_classic(ClassicSpec { name: "edge".to_owned(), connection_draining: Some(seconds(300)) });
+        cloud.add_classic(ClassicSpec {
+            name: "edge".to_owned(),
+            connection_draining: Some(seconds(300)),
+        });
         cloud.add_cluster(&ClusterSpec::new("web"));
         let mut spec = group("web-group", "web", &[A, B]);
         spec.classic_names = vec!["edge".to_owned()];
@@ -216,7 +246,8 @@ fn balancer_of_the_group(cloud: &mut Cloud) {
     cloud.add_service(&api(2));
 }
 
-/// Auto Scaling deregisters the instance before its hooks hear of it: that is looked at, and not believed.
+/// Auto Scaling deregisters the instance before its hooks hear of it: that is looked at, and not
+/// believed.
 #[test]
 fn a_balancer_attached_to_the_group_itself_is_looked_at_and_seen_gone() {
     let ended = good(&world(balancer_of_the_group));
@@ -260,11 +291,16 @@ fn an_order_to_terminate_does_not_wait_for_the_groups_own_balancer() {
 fn a_kept_instance_is_held_while_the_groups_own_balancer_lists_it() {
     let (record, simulator) = ordered(Then::Keep);
     assert_eq!((record.phase(), record.shown.why.as_str()), (Phase::Verifying, "TargetsLeft"));
-    assert!(record.shown.message.contains("in target group edge is healthy"), "{}", record.shown.message);
+    assert!(
+        record.shown.message.contains("in target group edge is healthy"),
+        "{}",
+        record.shown.message
+    );
     simulator.peek(|cloud| assert_eq!(cloud.violations_at_end(), []));
 }
 
-/// Someone registers the instance by hand, and takes that back at once: five minutes of draining begin.
+/// Someone registers the instance by hand, and takes that back at once: five minutes of draining
+/// begin.
 #[test]
 fn the_deregistration_delay_is_shown_with_what_is_left_of_it() {
     told(&world(balancer_of_the_group), async |simulator: Simulator, store| {
@@ -274,8 +310,15 @@ fn the_deregistration_delay_is_shown_with_what_is_left_of_it() {
             cloud.world.elb.register_target(now, arn, stray(80));
             cloud.world.elb.deregister_target(now, arn, &stray(80));
         });
-        let record = until_record(&simulator, &store, "draining", |r| r.shown.message.contains("is draining")).await;
-        assert!(record.shown.message.contains("in target group edge is draining"), "{}", record.shown.message);
+        let record = until_record(&simulator, &store, "draining", |r| {
+            r.shown.message.contains("is draining")
+        })
+        .await;
+        assert!(
+            record.shown.message.contains("in target group edge is draining"),
+            "{}",
+            record.shown.message
+        );
         assert!(
             record.shown.message.contains(", at most ") && record.shown.message.contains(" left"),
             "{}",
@@ -300,7 +343,11 @@ fn change(simulator: &Simulator, name: &str, what: impl FnOnce(&mut Cloud, &str)
 /// A network load balancer that sends new connections for so long after a deregistration.
 fn network(cloud: &mut Cloud, settle_time: Option<Duration>) {
     let kind = TargetGroupKind::Network;
-    cloud.add_target_group(TargetGroupSpec { kind, settle_time, ..target_group("tcp", seconds(60)) });
+    cloud.add_target_group(TargetGroupSpec {
+        kind,
+        settle_time,
+        ..target_group("tcp", seconds(60))
+    });
     two_with(cloud, &api(2).target_group("tcp"));
 }
 
@@ -312,7 +359,8 @@ fn settled(config: &'static str, world: fn(&mut Cloud)) -> SignedDuration {
     record.intent().unwrap().at.duration_since(record.obligations[0].draining_since.unwrap())
 }
 
-/// The checkers report every connection that is cut off, also one that comes while the target reads `unused`.
+/// The checkers report every connection that is cut off, also one that comes while the target reads
+/// `unused`.
 #[test]
 fn a_network_load_balancer_is_given_two_minutes_after_its_target_left() {
     let two_minutes = SignedDuration::from_mins(2);
@@ -324,7 +372,9 @@ fn a_network_load_balancer_is_given_two_minutes_after_its_target_left() {
 
 /// Registers or deregisters A as anyone can.
 async fn hand(simulator: &Simulator, register: bool) {
-    let elb = aws_sdk_elasticloadbalancingv2::Client::new(&somebody(simulator).load(Some("us-east-1")).await);
+    let elb = aws_sdk_elasticloadbalancingv2::Client::new(
+        &somebody(simulator).load(Some("us-east-1")).await,
+    );
     let arn = simulator.peek(|cloud| cloud.world.elb.arn_of("web").unwrap());
     let target = TargetDescription::builder().id(A).port(9999).build();
     if register {
@@ -346,7 +396,8 @@ fn a_target_that_comes_back_sends_the_drain_from_verifying_to_waiting() {
         hand(&simulator, true).await;
         let (record, text) = until_cause(&simulator, &store, "TargetStays").await;
         assert!(text.contains("nobody deregisters it"), "{text}");
-        let back = record.history.iter().find(|event| event.what.starts_with("it is in service again: "));
+        let back =
+            record.history.iter().find(|event| event.what.starts_with("it is in service again: "));
         assert_eq!(back.map(|event| event.phase), Some(Phase::Waiting), "{:#?}", record.history);
         assert!(held(&simulator));
         hand(&simulator, false).await;

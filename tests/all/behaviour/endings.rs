@@ -1,8 +1,14 @@
-//! Endings other than the plain one: deadlines, instances that cannot report, other hooks, instances that live on.
+//! Endings other than the plain one: deadlines, instances that cannot report, other hooks,
+//! instances that live on.
 
-use super::{api, cluster, elapsed, stray, target_group, terminate, told, two_with, until_ended, until_record, world};
+use super::{
+    api, cluster, elapsed, stray, target_group, terminate, told, two_with, until_ended,
+    until_record, world,
+};
 use crate::endings::until_state;
-use crate::harness::{HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds};
+use crate::harness::{
+    HOOK, Run, Scenario, group, hook, our_completions, our_hook, record, run, seconds,
+};
 use crate::scenarios::{A, ANOTHER_HOOK, B, C, PLAIN, cluster_under, cluster_with_warm_pool};
 use crate::story::{held, no_violation, until, until_phase, while_running};
 use aws_simulator::autoscaling::LifecycleResult;
@@ -20,7 +26,10 @@ fn endless(cloud: &mut Cloud) {
 fn at_its_deadline_an_instance_is_held_on_unless_the_policy_says_otherwise() {
     let scenario = Scenario { config: "[policy]\ndeadline = \"20m\"\n", ..world(endless) };
     told(&scenario, async |simulator: Simulator, store| {
-        let record = until_record(&simulator, &store, "HeldPastDeadline", |r| r.shown.why == "HeldPastDeadline").await;
+        let record = until_record(&simulator, &store, "HeldPastDeadline", |r| {
+            r.shown.why == "HeldPastDeadline"
+        })
+        .await;
         assert!(
             record.shown.message.starts_with("past its deadline, held by policy: standalone task "),
             "{}",
@@ -51,7 +60,9 @@ fn a_group_can_have_a_deadline_of_its_own() {
     assert_eq!(ended.late, None);
     assert!(ended.at(C).unwrap() >= BEGIN + seconds(1200));
     assert_eq!(ended.record(A).unwrap().phase(), Phase::Waiting);
-    ended.simulator.peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
+    ended
+        .simulator
+        .peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
 }
 
 /// The configuration lets it go early: ecs-drain does not answer for what the instance loses.
@@ -64,7 +75,8 @@ const ABANDONED: Scenario = Scenario {
 #[test]
 fn an_abandoned_instance_that_its_group_keeps_is_ended_with_continue_when_someone_terminates_it() {
     let (record, simulator) = while_running(&ABANDONED, async |simulator: Simulator, store| {
-        let kept = until_record(&simulator, &store, "Retained", |r| r.shown.why == "Retained").await;
+        let kept =
+            until_record(&simulator, &store, "Retained", |r| r.shown.why == "Retained").await;
         assert_eq!((kept.phase(), kept.outcome()), (Phase::Completing, None), "it is not finished");
         assert!(kept.shown.message.contains("Terminating:Retained"), "{}", kept.shown.message);
         tokio::time::sleep(seconds(900)).await;
@@ -98,9 +110,14 @@ fn a_deadline_beyond_the_hooks_own_limit_is_cut_and_said_so() {
     let ended = run(&scenario, &Run::default(), |_| {});
     assert_eq!(ended.late, None);
     let record = ended.record(A).unwrap();
-    assert!(record.history.iter().any(|event| event.what.starts_with("its deadline is cut from ")), "{record:#?}");
+    assert!(
+        record.history.iter().any(|event| event.what.starts_with("its deadline is cut from ")),
+        "{record:#?}"
+    );
     assert!(record.deadline.unwrap() < record.global_limit.unwrap());
-    ended.simulator.peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
+    ended
+        .simulator
+        .peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
 }
 
 /// The agent is silent, and its instance ends: ECS goes on calling the task `RUNNING`.
@@ -121,8 +138,11 @@ fn a_terminated_instance_is_not_waited_for_although_ecs_calls_its_task_running()
 
 #[test]
 fn a_terminated_instance_is_waited_for_where_the_policy_says_wait() {
-    let scenario =
-        Scenario { config: "[policy]\ndisconnected_agent = \"wait\"\n", begin: silent_and_gone, ..world(endless) };
+    let scenario = Scenario {
+        config: "[policy]\ndisconnected_agent = \"wait\"\n",
+        begin: silent_and_gone,
+        ..world(endless)
+    };
     told(&scenario, async |simulator: Simulator, _| {
         tokio::time::sleep(seconds(1500)).await;
         assert!(held(&simulator));
@@ -174,7 +194,8 @@ fn a_stopped_instance_is_not_waited_for_although_ecs_calls_its_task_running() {
         let arn = simulator.peek(|cloud| cloud.world.elb.arn_of("web").unwrap());
         simulator.with(|cloud| {
             let now = cloud.now();
-            // ECS takes the unhealthy task's target out at once: another one says for long enough that A is stopped.
+            // ECS takes the unhealthy task's target out at once: another one says for long enough
+            // that A is stopped.
             cloud.world.elb.register_target(now, &arn, stray(9999));
             cloud.world.elb.instance_stopped(now, A, &[]);
             cloud.world.ecs.ec2_stopped(A);
@@ -221,7 +242,9 @@ fn an_instance_that_another_hook_goes_on_holding_is_done_for_us_and_says_so() {
         ..ANOTHER_HOOK
     };
     told(&scenario, async |simulator: Simulator, store| {
-        let says = |record: &Record| record.shown.message.contains("still held by the group's other hooks: backup");
+        let says = |record: &Record| {
+            record.shown.message.contains("still held by the group's other hooks: backup")
+        };
         let record = until_record(&simulator, &store, "still held", says).await;
         assert_eq!(record.outcome(), Some(Outcome::Drained));
         simulator.with(|cloud| {
@@ -232,7 +255,8 @@ fn an_instance_that_another_hook_goes_on_holding_is_done_for_us_and_says_so() {
     });
 }
 
-/// The group gets the ecs-drain hook while another hook holds the instance already: the new hook has no action for it.
+/// The group gets the ecs-drain hook while another hook holds the instance already: the new hook
+/// has no action for it.
 #[test]
 fn an_instance_that_waits_since_before_its_group_had_our_hook_is_left_alone() {
     let scenario = world(|cloud| {
@@ -248,7 +272,10 @@ fn an_instance_that_waits_since_before_its_group_had_our_hook_is_left_alone() {
         assert_eq!(status, [("web".to_owned(), "ACTIVE")]);
         // The next one waits under it.
         simulator.with(|cloud| cloud.terminate(B, true).unwrap());
-        until(&simulator, "B is drained", async || record(&store, B).await.is_some_and(|b| b.is_done())).await;
+        until(&simulator, "B is drained", async || {
+            record(&store, B).await.is_some_and(|b| b.is_done())
+        })
+        .await;
     });
 }
 
@@ -261,13 +288,18 @@ fn lives_on(cloud: &mut Cloud) {
 
 #[test]
 fn an_instance_that_goes_back_to_its_warm_pool_is_active_when_it_is_used_again() {
-    let scenario = Scenario { begin: |cloud| assert!(cloud.return_to_warm_pool(A)), ..world(lives_on) };
+    let scenario =
+        Scenario { begin: |cloud| assert!(cloud.return_to_warm_pool(A)), ..world(lives_on) };
     told(&scenario, async |simulator: Simulator, store| {
         let returning = until_phase(&simulator, &store, Phase::Returning).await;
         assert_eq!(returning.shown.why, "WaitingForReturn");
         tokio::time::sleep(seconds(900)).await;
-        let resting = simulator.with(|cloud| (cloud.lifecycle_state(A), cloud.container_instance_status(A)));
-        assert_eq!(resting, (Some("Warmed:Stopped".to_owned()), vec![("web".to_owned(), "DRAINING")]));
+        let resting =
+            simulator.with(|cloud| (cloud.lifecycle_state(A), cloud.container_instance_status(A)));
+        assert_eq!(
+            resting,
+            (Some("Warmed:Stopped".to_owned()), vec![("web".to_owned(), "DRAINING")])
+        );
         assert!(simulator.with(|cloud| cloud.return_from_warm_pool(A)));
         until_ended(&simulator, &store, Outcome::Drained).await;
         let status = simulator.with(|cloud| cloud.container_instance_status(A));
@@ -277,7 +309,8 @@ fn an_instance_that_goes_back_to_its_warm_pool_is_active_when_it_is_used_again()
 
 /// Ours is over, and another hook holds the old wait on for minutes: that is no new wait.
 #[test]
-fn an_instance_that_another_hook_holds_on_its_way_to_the_warm_pool_is_active_when_it_is_used_again() {
+fn an_instance_that_another_hook_holds_on_its_way_to_the_warm_pool_is_active_when_it_is_used_again()
+{
     let begin: fn(&mut Cloud) = |cloud| {
         cloud.put_hook("web-group", hook("backup", seconds(900)));
         assert!(cloud.return_to_warm_pool(A));
@@ -292,8 +325,8 @@ fn an_instance_that_another_hook_holds_on_its_way_to_the_warm_pool_is_active_whe
     });
 }
 
-/// The group terminates it out of the wait that another hook holds on, before anybody looks: the next wait is no part of the
-/// old one, although every look shows the instance waiting.
+/// The group terminates it out of the wait that another hook holds on, before anybody looks: the
+/// next wait is no part of the old one, although every look shows the instance waiting.
 #[test]
 fn an_instance_that_is_terminated_while_another_hook_holds_its_new_root_volume_is_drained_anew() {
     let begin: fn(&mut Cloud) = |cloud| {
@@ -301,22 +334,30 @@ fn an_instance_that_is_terminated_while_another_hook_holds_its_new_root_volume_i
         assert!(cloud.replace_root_volume(A));
     };
     let scenario = Scenario { begin, ..world(cluster_with_warm_pool) };
-    let (begins_after, simulator) = while_running(&scenario, async |simulator: Simulator, store| {
-        until_phase(&simulator, &store, Phase::Returning).await;
-        // Heartbeats that nothing accepts come ever less often.
-        tokio::time::sleep(seconds(3000)).await;
-        simulator.with(|cloud| cloud.terminate(A, true).unwrap());
-        let terminated = tokio::time::Instant::now();
-        until(&simulator, "a drain begins", async || record(&store, A).await.is_some_and(|r| r.generation == 2)).await;
-        terminated.elapsed()
-    });
-    assert!(begins_after < seconds(180), "a heartbeat was due half an hour later: {begins_after:?}");
+    let (begins_after, simulator) =
+        while_running(&scenario, async |simulator: Simulator, store| {
+            until_phase(&simulator, &store, Phase::Returning).await;
+            // Heartbeats that nothing accepts come ever less often.
+            tokio::time::sleep(seconds(3000)).await;
+            simulator.with(|cloud| cloud.terminate(A, true).unwrap());
+            let terminated = tokio::time::Instant::now();
+            until(&simulator, "a drain begins", async || {
+                record(&store, A).await.is_some_and(|r| r.generation == 2)
+            })
+            .await;
+            terminated.elapsed()
+        });
+    assert!(
+        begins_after < seconds(180),
+        "a heartbeat was due half an hour later: {begins_after:?}"
+    );
     no_violation(&simulator);
 }
 
 #[test]
 fn an_instance_that_gets_a_new_root_volume_is_active_when_it_is_back() {
-    let scenario = Scenario { begin: |cloud| assert!(cloud.replace_root_volume(A)), ..world(lives_on) };
+    let scenario =
+        Scenario { begin: |cloud| assert!(cloud.replace_root_volume(A)), ..world(lives_on) };
     told(&scenario, async |simulator: Simulator, store| {
         until_phase(&simulator, &store, Phase::Returning).await;
         until_ended(&simulator, &store, Outcome::Drained).await;
@@ -324,11 +365,12 @@ fn an_instance_that_gets_a_new_root_volume_is_active_when_it_is_back() {
     });
 }
 
-/// It gets its volume and serves again, because its hook is deleted in mid-wait: its drain ends, and nothing is left
-/// behind.
+/// It gets its volume and serves again, because its hook is deleted in mid-wait: its drain ends,
+/// and nothing is left behind.
 #[test]
 fn an_instance_that_lives_on_is_let_be_when_its_wait_is_lost() {
-    let scenario = Scenario { begin: |cloud| assert!(cloud.replace_root_volume(A)), ..world(lives_on) };
+    let scenario =
+        Scenario { begin: |cloud| assert!(cloud.replace_root_volume(A)), ..world(lives_on) };
     told(&scenario, async |simulator: Simulator, store| {
         until_phase(&simulator, &store, Phase::Waiting).await;
         simulator.with(|cloud| cloud.delete_hook("web-group", HOOK));
@@ -350,14 +392,18 @@ fn a_budget_makes_the_second_instance_of_a_cluster_wait_its_turn() {
     };
     told(&scenario, async |simulator: Simulator, store| {
         until(&simulator, "WaitsForTurn", async || {
-            record(&store, B).await.is_some_and(|r| r.phase() == Phase::Pending && r.shown.why == "WaitsForTurn")
+            record(&store, B)
+                .await
+                .is_some_and(|r| r.phase() == Phase::Pending && r.shown.why == "WaitsForTurn")
         })
         .await;
         let first = until_ended(&simulator, &store, Outcome::Drained).await;
-        until(&simulator, "both", async || record(&store, B).await.is_some_and(|r| r.is_done())).await;
+        until(&simulator, "both", async || record(&store, B).await.is_some_and(|r| r.is_done()))
+            .await;
         let second = record(&store, B).await.unwrap();
         assert_eq!(second.outcome(), Some(Outcome::Drained));
-        let begun = second.history.iter().find(|event| event.phase == Phase::Deregistering).unwrap();
+        let begun =
+            second.history.iter().find(|event| event.phase == Phase::Deregistering).unwrap();
         assert!(begun.at >= first.phase_since, "{:#?}", second.history);
     });
 }

@@ -51,7 +51,8 @@ fn good(scenario: &Scenario) -> Ended {
     ended
 }
 
-/// Tells a story while one replica runs; no promise may be broken in it, and nothing lost or left behind by it.
+/// Tells a story while one replica runs; no promise may be broken in it, and nothing lost or left
+/// behind by it.
 #[track_caller]
 fn told<F: Future>(scenario: &Scenario, story: impl FnOnce(Simulator, Store) -> F) -> F::Output {
     let (output, simulator) = while_running(scenario, story);
@@ -63,7 +64,12 @@ fn told<F: Future>(scenario: &Scenario, story: impl FnOnce(Simulator, Store) -> 
 }
 
 /// A's record, as soon as it is so.
-async fn until_record(simulator: &Simulator, store: &Store, what: &str, is_so: impl Fn(&Record) -> bool) -> Record {
+async fn until_record(
+    simulator: &Simulator,
+    store: &Store,
+    what: &str,
+    is_so: impl Fn(&Record) -> bool,
+) -> Record {
     let mut found = None;
     until(simulator, what, async || {
         let last = record(store, A).await;
@@ -78,8 +84,9 @@ async fn until_record(simulator: &Simulator, store: &Store, what: &str, is_so: i
 
 /// A's record, as soon as it names this cause; with the cause's text.
 async fn until_cause(simulator: &Simulator, store: &Store, name: &str) -> (Record, String) {
-    let named =
-        |record: &Record| record.shown.causes.iter().find(|cause| cause.name == name).map(|cause| cause.text.clone());
+    let named = |record: &Record| {
+        record.shown.causes.iter().find(|cause| cause.name == name).map(|cause| cause.text.clone())
+    };
     let record = until_record(simulator, store, name, |record| named(record).is_some()).await;
     let text = named(&record).unwrap();
     (record, text)

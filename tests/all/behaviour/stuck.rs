@@ -1,7 +1,9 @@
-//! Why a drain does not move: each cause is found, named with what ends it, and gone when the drain moves again.
+//! Why a drain does not move: each cause is found, named with what ends it, and gone when the drain
+//! moves again.
 
 use super::{
-    api, cluster, elapsed, good, target_group, terminate, told, two_with, until_cause, until_ended, until_record, world,
+    api, cluster, elapsed, good, target_group, terminate, told, two_with, until_cause, until_ended,
+    until_record, world,
 };
 use crate::harness::{Scenario, seconds};
 use crate::scenarios::{A, B, PLAIN};
@@ -9,12 +11,15 @@ use crate::story::{BUSY, held};
 use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
 use ecs_drain_state::{Outcome, Phase, Record};
 
-/// Checks that the cause is found, that the message ends with the first cause, and that the instance is held; returns
-/// the cause's text.
+/// Checks that the cause is found, that the message ends with the first cause, and that the
+/// instance is held; returns the cause's text.
 fn cause_of(scenario: &Scenario, name: &str) -> String {
     told(scenario, async |simulator: Simulator, store| {
         let (record, text) = until_cause(&simulator, &store, name).await;
-        assert!(elapsed(&simulator) >= seconds(120), "a drain must stand still for two minutes first");
+        assert!(
+            elapsed(&simulator) >= seconds(120),
+            "a drain must stand still for two minutes first"
+        );
         assert!(held(&simulator));
         let first = &record.shown.causes[0];
         assert!(record.shown.message.ends_with(&first.text), "{}", record.shown.message);
@@ -30,7 +35,10 @@ fn immovable(cloud: &mut Cloud) {
 #[test]
 fn a_service_that_may_neither_stop_nor_start_a_task_first_is_named() {
     let text = cause_of(&world(immovable), "ServiceCannotReplace");
-    assert!(text.contains("service api cannot replace a task: of 2 wanted, minimumHealthyPercent 100"), "{text}");
+    assert!(
+        text.contains("service api cannot replace a task: of 2 wanted, minimumHealthyPercent 100"),
+        "{text}"
+    );
     assert!(text.contains("set maximumPercent to 150 or more"), "{text}");
 }
 
@@ -53,21 +61,24 @@ fn what_the_closest_instance_lacks_is_named() {
     assert!(text.starts_with(&lacks), "{text}");
 }
 
-/// Its four tasks leave one by one: the cause is gone with the first, and not only at the drain's end.
+/// Its four tasks leave one by one: the cause is gone with the first, and not only at the drain's
+/// end.
 #[test]
 fn causes_vanish_once_the_drain_moves_again() {
     let world: fn(&mut Cloud) = |cloud| two_with(cloud, &api(8).size(256, 128).percents(100, 113));
     told(&Scenario { world, ..FULL }, async |simulator: Simulator, store| {
         until_cause(&simulator, &store, "NoRoom").await;
         simulator.with(|cloud| cloud.set_group_desired("web-group", 2).unwrap());
-        let moves = |record: &Record| record.phase() == Phase::Waiting && record.shown.causes.is_empty();
+        let moves =
+            |record: &Record| record.phase() == Phase::Waiting && record.shown.causes.is_empty();
         let record = until_record(&simulator, &store, "no cause", moves).await;
         assert!(!record.shown.message.contains("room"), "{}", record.shown.message);
         until_ended(&simulator, &store, Outcome::Drained).await;
     });
 }
 
-/// What `DRAINING` does to the tasks of a service whose deployment waits is not documented; here they stay.
+/// What `DRAINING` does to the tasks of a service whose deployment waits is not documented; here
+/// they stay.
 #[test]
 fn a_paused_deployment_is_named_with_what_continues_it() {
     let scenario = Scenario {
@@ -82,7 +93,8 @@ fn a_paused_deployment_is_named_with_what_continues_it() {
         let (_, text) = until_cause(&simulator, &store, "DeploymentPaused").await;
         let told = "the deployment of service api is paused at POST_TEST_TRAFFIC_SHIFT by hook ecs-pause-1 until ";
         assert!(
-            text.starts_with(told) && text.contains(", when ECS rolls it back; continue it with aws ecs "),
+            text.starts_with(told)
+                && text.contains(", when ECS rolls it back; continue it with aws ecs "),
             "{text}"
         );
         assert!(held(&simulator));
@@ -98,7 +110,10 @@ fn a_cluster_without_another_instance_is_named() {
         cloud.add_service(&api(1));
     });
     let text = cause_of(&scenario, "NoOtherInstance");
-    assert!(text.starts_with("cluster web has no other container instance that is ACTIVE"), "{text}");
+    assert!(
+        text.starts_with("cluster web has no other container instance that is ACTIVE"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -109,7 +124,10 @@ fn a_placement_constraint_that_no_other_instance_meets_is_named() {
         cloud.add_service(&api(1).member_of("attribute:rack == one"));
     });
     let text = cause_of(&scenario, "ConstraintUnmet");
-    assert!(text.contains("service api may be placed only where \"attribute:rack == one\" holds"), "{text}");
+    assert!(
+        text.contains("service api may be placed only where \"attribute:rack == one\" holds"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -173,7 +191,10 @@ fn a_replacement_that_fails_its_health_checks_is_named_in_ecss_words() {
 #[test]
 fn a_standalone_task_is_named_with_the_policy_that_would_stop_it() {
     let text = cause_of(&BUSY, "StandaloneTask");
-    assert!(text.contains("is standalone, so DRAINING does not touch it, and the policy waits for it"), "{text}");
+    assert!(
+        text.contains("is standalone, so DRAINING does not touch it, and the policy waits for it"),
+        "{text}"
+    );
     assert!(text.contains("standalone_tasks = { stop_after"), "{text}");
 }
 

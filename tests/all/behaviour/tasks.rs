@@ -1,7 +1,8 @@
 //! Tasks: which of them matter, and what becomes of those that `DRAINING` does not move.
 
 use super::{
-    api, cluster, elapsed, good, target_group, terminate, told, two_with, until_cause, until_ended, until_record, world,
+    api, cluster, elapsed, good, target_group, terminate, told, two_with, until_cause, until_ended,
+    until_record, world,
 };
 use crate::harness::{Scenario, seconds, somebody};
 use crate::scenarios::{A, B, C, PLAIN, cluster_with_warm_pool};
@@ -45,7 +46,9 @@ fn a_standalone_task_is_stopped_after_its_grace_and_not_before() {
         world: |cloud| {
             two_with(cloud, &api(2));
             cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
-            cloud.run_task(&StandaloneSpec::new("web", "short").on(A).duration(seconds(200))).unwrap();
+            cloud
+                .run_task(&StandaloneSpec::new("web", "short").on(A).duration(seconds(200)))
+                .unwrap();
             cloud.checkers.allow_stop_tasks(seconds(300));
         },
         ..PLAIN
@@ -107,18 +110,26 @@ fn a_registration_that_stands_only_in_a_task_set_is_found_and_seen_gone() {
 /// Sets A to this status as anyone can.
 async fn set_status(simulator: &Simulator, status: ContainerInstanceStatus) {
     let ecs = aws_sdk_ecs::Client::new(&somebody(simulator).load(Some("us-east-1")).await);
-    let id = simulator.peek(|cloud| cloud.world.ecs.instances_of(A).map(|(_, i)| i.id.clone()).next().unwrap());
-    let request = ecs.update_container_instances_state().cluster("web").container_instances(id).status(status);
+    let id = simulator
+        .peek(|cloud| cloud.world.ecs.instances_of(A).map(|(_, i)| i.id.clone()).next().unwrap());
+    let request = ecs
+        .update_container_instances_state()
+        .cluster("web")
+        .container_instances(id)
+        .status(status);
     request.send().await.unwrap();
 }
 
-/// A goes back to its warm pool, which it leaves again, so that what was `DRAINING` could be undone.
+/// A goes back to its warm pool, which it leaves again, so that what was `DRAINING` could be
+/// undone.
 #[test]
 fn an_instance_found_draining_is_waited_for_and_not_made_active_again() {
     let scenario = Scenario {
         world: |cloud| {
             cluster_with_warm_pool(cloud);
-            cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(200))).unwrap();
+            cloud
+                .run_task(&StandaloneSpec::new("web", "job").on(A).duration(seconds(200)))
+                .unwrap();
         },
         begin: |_| {},
         ..PLAIN
@@ -142,9 +153,15 @@ fn an_instance_found_draining_is_waited_for_and_not_made_active_again() {
 #[test]
 fn an_instance_whose_tasks_all_wait_for_their_image_is_drained() {
     let scenario = Scenario {
-        world: |cloud| two_with(cloud, &ServiceSpec::replica("web", "api", 2).times(seconds(2 * 3600), seconds(5))),
+        world: |cloud| {
+            two_with(
+                cloud,
+                &ServiceSpec::replica("web", "api", 2).times(seconds(2 * 3600), seconds(5)),
+            )
+        },
         begin: |cloud| {
-            let statuses: Vec<_> = cloud.containers_running(A).iter().map(|c| c.last_status).collect();
+            let statuses: Vec<_> =
+                cloud.containers_running(A).iter().map(|c| c.last_status).collect();
             assert_eq!(statuses, ["ACTIVATING"]);
             terminate(cloud, &[A]);
         },
@@ -153,8 +170,8 @@ fn an_instance_whose_tasks_all_wait_for_their_image_is_drained() {
     good(&scenario);
 }
 
-/// The record has its registrations, ECS does not take the `DRAINING` yet, and meanwhile places a task of a service that
-/// the instance did not have.
+/// The record has its registrations, ECS does not take the `DRAINING` yet, and meanwhile places a
+/// task of a service that the instance did not have.
 #[test]
 fn a_task_placed_in_the_moment_before_draining_took_hold_is_found() {
     let scenario = Scenario {
@@ -174,7 +191,10 @@ fn a_task_placed_in_the_moment_before_draining_took_hold_is_found() {
         ..PLAIN
     };
     told(&scenario, async |simulator: Simulator, store| {
-        let record = until_record(&simulator, &store, "Deregistering", |r| r.phase() == Phase::Deregistering).await;
+        let record = until_record(&simulator, &store, "Deregistering", |r| {
+            r.phase() == Phase::Deregistering
+        })
+        .await;
         assert_eq!(record.obligations.len(), 1);
         simulator.with(|cloud| cloud.set_service_desired("web", "late", 3));
         let record = until_ended(&simulator, &store, Outcome::Drained).await;

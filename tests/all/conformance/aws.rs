@@ -1,7 +1,8 @@
-//! AWS itself, asked by the kit in `tests/aws`: it makes the network and the launch template, names the checks, and
-//! reads what is printed here. Without it nothing reaches AWS.
+//! AWS itself, asked by the kit in `tests/aws`: it makes the network and the launch template, names
+//! the checks, and reads what is printed here. Without it nothing reaches AWS.
 //!
-//! A line that begins with `kit: ` is JSON: what a check needs, an answer that it got, or what came of it.
+//! A line that begins with `kit: ` is JSON: what a check needs, an answer that it got, or what came
+//! of it.
 
 use super::clouds::{Cloud, within};
 use super::report::Verdict;
@@ -21,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How many times longer than elsewhere something may take on AWS before it is given up: instances boot there, and
-/// balancers are built.
+/// How many times longer than elsewhere something may take on AWS before it is given up: instances
+/// boot there, and balancers are built.
 pub const PATIENCE: u32 = 8;
 
 /// How long a check may take.
@@ -111,16 +112,18 @@ pub fn plan() {
     }
 }
 
-/// Makes the chosen checks, and prints each answer and what came of each. It ends with the kit, which holds its standard
-/// input: nothing is made any more once the kit is killed.
+/// Makes the chosen checks, and prints each answer and what came of each. It ends with the kit,
+/// which holds its standard input: nothing is made any more once the kit is killed.
 pub fn run(ground: Ground) {
     println!();
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         std::process::exit(1);
     });
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let chosen: Vec<_> = ground.checks.iter().map(|(check, name)| (named(check), name.clone())).collect();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let chosen: Vec<_> =
+        ground.checks.iter().map(|(check, name)| (named(check), name.clone())).collect();
     let ground = Arc::new(ground);
     runtime.block_on(async {
         let all = stream::iter(chosen).map(async |(check, name)| {
@@ -141,12 +144,17 @@ pub fn run(ground: Ground) {
 async fn one(check: &Check, name: &str, ground: &Arc<Ground>) -> Told {
     let environment = Environment { endpoint_url: ground.url.clone(), ..Environment::default() };
     let recorder = Recorder { check: check.name, answers: Arc::default() };
-    let world = World::recorded(environment, name, Made::Launched(Arc::clone(ground)), 1, Some(recorder)).await;
+    let world =
+        World::recorded(environment, name, Made::Launched(Arc::clone(ground)), 1, Some(recorder))
+            .await;
     within(LIMIT, check, &world).await
 }
 
 fn named(name: &str) -> &'static Check {
-    CHECKS.iter().find(|check| check.name == name).unwrap_or_else(|| panic!("no check is called {name}"))
+    CHECKS
+        .iter()
+        .find(|check| check.name == name)
+        .unwrap_or_else(|| panic!("no check is called {name}"))
 }
 
 fn print(line: &impl Serialize) {
@@ -187,7 +195,8 @@ impl Intercept for Recorder {
             *answers
         };
         let called = bag.load::<Metadata>();
-        let body = String::from_utf8_lossy(context.response().body().bytes().unwrap_or_default()).into_owned();
+        let body = String::from_utf8_lossy(context.response().body().bytes().unwrap_or_default())
+            .into_owned();
         let end = body.char_indices().nth(BODY).map_or(body.len(), |(at, _)| at);
         print(&Answer {
             check: self.check,

@@ -9,18 +9,22 @@ const NO_BALANCER: &str = "no-such-balancer";
 /// Id, state and description of an instance, or of all that are registered.
 async fn states(w: &World, name: &str, id: Option<&str>) -> Told<Vec<(String, String, String)>> {
     let instances = id.map(|id| vec![Instance::builder().instance_id(id).build()]);
-    let describe = w.elb.describe_instance_health().load_balancer_name(name).set_instances(instances);
+    let describe =
+        w.elb.describe_instance_health().load_balancer_name(name).set_instances(instances);
     let answer = describe.send().await?;
     let words = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    let shown =
-        answer.instance_states().iter().map(|s| (words(s.instance_id()), words(s.state()), words(s.description())));
+    let shown = answer
+        .instance_states()
+        .iter()
+        .map(|s| (words(s.instance_id()), words(s.state()), words(s.description())));
     Ok(shown.collect())
 }
 
 /// The instances that a balancer lists.
 async fn listed(w: &World, name: &str) -> Told<Vec<String>> {
     let answer = w.elb.describe_load_balancers().load_balancer_names(name).send().await?;
-    let instances = answer.load_balancer_descriptions().iter().flat_map(|balancer| balancer.instances());
+    let instances =
+        answer.load_balancer_descriptions().iter().flat_map(|balancer| balancer.instances());
     Ok(instances.filter_map(|instance| instance.instance_id.clone()).collect())
 }
 
@@ -42,12 +46,17 @@ async fn in_service(w: &World) -> Told<(String, String, String)> {
 /// The instances that remain, as the answer to a deregistration says.
 async fn deregister(w: &World, name: &str, id: &str) -> Told<Vec<String>> {
     let instance = Instance::builder().instance_id(id).build();
-    let deregister = w.elb.deregister_instances_from_load_balancer().load_balancer_name(name).instances(instance);
+    let deregister = w
+        .elb
+        .deregister_instances_from_load_balancer()
+        .load_balancer_name(name)
+        .instances(instance);
     let left = deregister.send().await?.instances.unwrap_or_default();
     Ok(left.into_iter().filter_map(|instance| instance.instance_id).collect())
 }
 
-/// On the wire it is another word than in the model. (Source: ELB API reference 2012-06-01, errors.)
+/// On the wire it is another word than in the model. (Source: ELB API reference 2012-06-01,
+/// errors.)
 pub async fn an_unknown_balancer_is_not_found(w: &World) -> Told {
     let answer = w.elb.describe_load_balancers().load_balancer_names(NO_BALANCER).send().await;
     refused("DescribeLoadBalancers", answer)?.is(400, "LoadBalancerNotFound")?;
@@ -57,25 +66,35 @@ pub async fn an_unknown_balancer_is_not_found(w: &World) -> Told {
 
 /// (Source: ELB API reference 2012-06-01, DescribeLoadBalancerAttributes.)
 pub async fn an_unknown_balancer_has_no_attributes(w: &World) -> Told {
-    let answer = w.elb.describe_load_balancer_attributes().load_balancer_name(NO_BALANCER).send().await;
+    let answer =
+        w.elb.describe_load_balancer_attributes().load_balancer_name(NO_BALANCER).send().await;
     refused("DescribeLoadBalancerAttributes", answer)?.is(400, "LoadBalancerNotFound")
 }
 
 /// The program asks again in halves. (Source: ELB API reference 2012-06-01, DescribeLoadBalancers.)
 pub async fn one_unknown_name_fails_the_call(w: &World) -> Told {
     let name = w.classic("balancer").await?;
-    let answer =
-        w.elb.describe_load_balancers().load_balancer_names(name).load_balancer_names(NO_BALANCER).send().await;
+    let answer = w
+        .elb
+        .describe_load_balancers()
+        .load_balancer_names(name)
+        .load_balancer_names(NO_BALANCER)
+        .send()
+        .await;
     refused("DescribeLoadBalancers", answer)?.is(400, "LoadBalancerNotFound")
 }
 
-/// (Source: ELB API reference 2012-06-01, DescribeLoadBalancers: `PageSize`, `Marker` and `NextMarker`.)
+/// (Source: ELB API reference 2012-06-01, DescribeLoadBalancers: `PageSize`, `Marker` and
+/// `NextMarker`.)
 pub async fn balancers_come_in_pages(w: &World) -> Told {
     let ours = [w.classic("a").await?, w.classic("b").await?];
     let (mut seen, mut marker) = (Vec::new(), None);
     for _ in 0..1000 {
         let page = w.elb.describe_load_balancers().page_size(1).set_marker(marker).send().await?;
-        let names = page.load_balancer_descriptions().iter().filter_map(|found| found.load_balancer_name.clone());
+        let names = page
+            .load_balancer_descriptions()
+            .iter()
+            .filter_map(|found| found.load_balancer_name.clone());
         let names: Vec<_> = names.collect();
         ensure!(names.len() <= 1, "a page of {}", names.len());
         seen.extend(names.into_iter().filter(|name| name.starts_with(&w.name)));
@@ -93,8 +112,13 @@ pub async fn balancers_come_in_pages(w: &World) -> Told {
 pub async fn a_balancer_says_how_long_it_drains(w: &World) -> Told {
     let name = w.classic("balancer").await?;
     let answer = w.elb.describe_load_balancer_attributes().load_balancer_name(name).send().await?;
-    let draining = answer.load_balancer_attributes().and_then(|attributes| attributes.connection_draining());
-    same("draining", draining.map(|draining| (draining.enabled(), draining.timeout())), Some((true, Some(5))))
+    let draining =
+        answer.load_balancer_attributes().and_then(|attributes| attributes.connection_draining());
+    same(
+        "draining",
+        draining.map(|draining| (draining.enabled(), draining.timeout())),
+        Some((true, Some(5))),
+    )
 }
 
 /// (Source: ELB API reference 2012-06-01, DescribeInstanceHealth.)
@@ -105,7 +129,11 @@ pub async fn registered_instances_are_listed_and_in_service(w: &World) -> Told {
     let mut members = listed(w, &name).await?;
     members.sort();
     same("the list", members, wanted)?;
-    same("a stated one", states(w, &name, Some(&a)).await?, [(a, "InService".to_owned(), "N/A".to_owned())])
+    same(
+        "a stated one",
+        states(w, &name, Some(&a)).await?,
+        [(a, "InService".to_owned(), "N/A".to_owned())],
+    )
 }
 
 /// (Source: boto/boto#2274: `InvalidInstance`, "Could not find EC2 instance".)
@@ -113,27 +141,40 @@ pub async fn an_instance_that_was_never_registered_is_invalid(w: &World) -> Told
     let fleet = w.fleet().await?;
     let name = w.classic("balancer").await?;
     let instance = Instance::builder().instance_id(&fleet.members[0].ec2).build();
-    let answer = w.elb.describe_instance_health().load_balancer_name(name).instances(instance).send().await;
+    let answer =
+        w.elb.describe_instance_health().load_balancer_name(name).instances(instance).send().await;
     refused("DescribeInstanceHealth", answer)?.is(400, "InvalidInstance")
 }
 
-/// While connections drain it is still `InService`: only the description tells. (Source: Classic Load Balancer guide,
-/// "Configure connection draining".)
+/// While connections drain it is still `InService`: only the description tells. (Source: Classic
+/// Load Balancer guide, "Configure connection draining".)
 pub async fn a_deregistered_instance_drains_in_service(w: &World) -> Told {
     let (name, a, _) = in_service(w).await?;
     deregister(w, &name, &a).await?;
     let words = "Instance deregistration currently in progress.";
-    same("its state", states(w, &name, Some(&a)).await?, [(a, "InService".to_owned(), words.to_owned())])
+    same(
+        "its state",
+        states(w, &name, Some(&a)).await?,
+        [(a, "InService".to_owned(), words.to_owned())],
+    )
 }
 
-/// Then it is in no list, and its description says so. (Source: Classic Load Balancer guide, "Configure connection
-/// draining"; ELB API reference 2012-06-01, DeregisterInstancesFromLoadBalancer.)
+/// Then it is in no list, and its description says so. (Source: Classic Load Balancer guide,
+/// "Configure connection draining"; ELB API reference 2012-06-01,
+/// DeregisterInstancesFromLoadBalancer.)
 pub async fn a_drained_instance_is_out_of_service_and_listed_no_more(w: &World) -> Told {
     let (name, a, b) = in_service(w).await?;
     deregister(w, &name, &a).await?;
-    w.until("one that is listed", 60, async || Ok((listed(w, &name).await? == [b.clone()]).then_some(()))).await?;
+    w.until("one that is listed", 60, async || {
+        Ok((listed(w, &name).await? == [b.clone()]).then_some(()))
+    })
+    .await?;
     let words = "Instance is not currently registered with the LoadBalancer.";
-    same("its state", states(w, &name, Some(&a)).await?, [(a, "OutOfService".to_owned(), words.to_owned())])
+    same(
+        "its state",
+        states(w, &name, Some(&a)).await?,
+        [(a, "OutOfService".to_owned(), words.to_owned())],
+    )
 }
 
 /// (Source: ELB API reference 2012-06-01, DeregisterInstancesFromLoadBalancer.)

@@ -79,7 +79,8 @@ pub fn needs(checks: &'static [Check]) -> Vec<(&'static Check, Needs)> {
 /// What came of a check on a simulator of its own, in virtual time, and what it made.
 fn simulated(check: &Check) -> (Told, Needs) {
     fastrand::seed(1);
-    let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime =
+        Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         let simulator = Simulator::new(SimulatorConfig::default()).expect("a simulator");
         simulator.set_up(|_| ());
@@ -116,7 +117,11 @@ fn socket(checks: &[Check]) -> Results {
         }
     };
     runtime.block_on(async {
-        stream::iter(checks).map(|check| async { Some(run(check).await) }).buffered(4).collect().await
+        stream::iter(checks)
+            .map(|check| async { Some(run(check).await) })
+            .buffered(4)
+            .collect()
+            .await
     })
 }
 
@@ -131,7 +136,8 @@ fn elsewhere(checks: &[Check], there: &Elsewhere) -> Results {
         let world = World::new(at(&there.url), &format!("check{n}"), Made::Asked(network), 1).await;
         Some(within(LIMIT, check, &world).await)
     };
-    let all = stream::iter(checks.iter().enumerate()).map(async |(n, check)| (n, run(n, check).await));
+    let all =
+        stream::iter(checks.iter().enumerate()).map(async |(n, check)| (n, run(n, check).await));
     runtime.block_on(in_order(all.buffer_unordered(AT_ONCE)))
 }
 

@@ -14,7 +14,8 @@ fn unknown(w: &World, kind: &str, cluster: &str, n: usize) -> String {
 
 /// The id, which ends the ARN, and the reason of each failure.
 fn reasons(failures: &[Failure]) -> Vec<(&str, &str)> {
-    let pairs = failures.iter().map(|failure| (failure.arn(), failure.reason().unwrap_or_default()));
+    let pairs =
+        failures.iter().map(|failure| (failure.arn(), failure.reason().unwrap_or_default()));
     pairs.map(|(arn, reason)| (arn.map(last).unwrap_or_default(), reason)).collect()
 }
 
@@ -22,8 +23,14 @@ fn last(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or_default()
 }
 
-async fn listed(w: &World, cluster: &str, status: Option<&str>, filter: Option<&str>) -> Told<BTreeSet<String>> {
-    let list = w.ecs.list_container_instances().cluster(cluster).set_filter(filter.map(str::to_owned));
+async fn listed(
+    w: &World,
+    cluster: &str,
+    status: Option<&str>,
+    filter: Option<&str>,
+) -> Told<BTreeSet<String>> {
+    let list =
+        w.ecs.list_container_instances().cluster(cluster).set_filter(filter.map(str::to_owned));
     let answer = list.set_status(status.map(ContainerInstanceStatus::from)).send().await?;
     Ok(answer.container_instance_arns.unwrap_or_default().into_iter().collect())
 }
@@ -49,8 +56,8 @@ async fn status_is(w: &World, fleet: &Fleet, n: usize, wanted: &str) -> Told {
     same("status", found.and_then(|found| found.status).as_deref(), Some(wanted))
 }
 
-/// A cluster that is not there is an exception. (Source: ECS API reference, errors of ListContainerInstances and
-/// ListTasks.)
+/// A cluster that is not there is an exception. (Source: ECS API reference, errors of
+/// ListContainerInstances and ListTasks.)
 pub async fn lists_refuse_an_unknown_cluster(w: &World) -> Told {
     let answer = w.ecs.list_container_instances().cluster(NO_CLUSTER).send().await;
     refused("ListContainerInstances", answer)?.is(400, "ClusterNotFoundException")?;
@@ -58,10 +65,18 @@ pub async fn lists_refuse_an_unknown_cluster(w: &World) -> Told {
     refused("ListTasks", answer)?.is(400, "ClusterNotFoundException")
 }
 
-/// (Source: ECS API reference, errors of DescribeContainerInstances, DescribeTasks and DescribeServices.)
+/// (Source: ECS API reference, errors of DescribeContainerInstances, DescribeTasks and
+/// DescribeServices.)
 pub async fn descriptions_refuse_an_unknown_cluster(w: &World) -> Told {
-    let (instance, task) = (unknown(w, "container-instance", NO_CLUSTER, 1), unknown(w, "task", NO_CLUSTER, 1));
-    let answer = w.ecs.describe_container_instances().cluster(NO_CLUSTER).container_instances(instance).send().await;
+    let (instance, task) =
+        (unknown(w, "container-instance", NO_CLUSTER, 1), unknown(w, "task", NO_CLUSTER, 1));
+    let answer = w
+        .ecs
+        .describe_container_instances()
+        .cluster(NO_CLUSTER)
+        .container_instances(instance)
+        .send()
+        .await;
     refused("DescribeContainerInstances", answer)?.is(400, "ClusterNotFoundException")?;
     let answer = w.ecs.describe_tasks().cluster(NO_CLUSTER).tasks(task).send().await;
     refused("DescribeTasks", answer)?.is(400, "ClusterNotFoundException")?;
@@ -69,13 +84,22 @@ pub async fn descriptions_refuse_an_unknown_cluster(w: &World) -> Told {
     refused("DescribeServices", answer)?.is(400, "ClusterNotFoundException")
 }
 
-/// (Source: ECS API reference, errors of UpdateContainerInstancesState, DeregisterContainerInstance and StopTask.)
+/// (Source: ECS API reference, errors of UpdateContainerInstancesState, DeregisterContainerInstance
+/// and StopTask.)
 pub async fn changes_refuse_an_unknown_cluster(w: &World) -> Told {
-    let (instance, task) = (unknown(w, "container-instance", NO_CLUSTER, 1), unknown(w, "task", NO_CLUSTER, 1));
-    let update = w.ecs.update_container_instances_state().cluster(NO_CLUSTER).container_instances(&instance);
+    let (instance, task) =
+        (unknown(w, "container-instance", NO_CLUSTER, 1), unknown(w, "task", NO_CLUSTER, 1));
+    let update =
+        w.ecs.update_container_instances_state().cluster(NO_CLUSTER).container_instances(&instance);
     let answer = update.status(ContainerInstanceStatus::Draining).send().await;
     refused("UpdateContainerInstancesState", answer)?.is(400, "ClusterNotFoundException")?;
-    let answer = w.ecs.deregister_container_instance().cluster(NO_CLUSTER).container_instance(&instance).send().await;
+    let answer = w
+        .ecs
+        .deregister_container_instance()
+        .cluster(NO_CLUSTER)
+        .container_instance(&instance)
+        .send()
+        .await;
     refused("DeregisterContainerInstance", answer)?.is(400, "ClusterNotFoundException")?;
     let answer = w.ecs.stop_task().cluster(NO_CLUSTER).task(task).send().await;
     refused("StopTask", answer)?.is(400, "ClusterNotFoundException")
@@ -85,31 +109,46 @@ pub async fn changes_refuse_an_unknown_cluster(w: &World) -> Told {
 pub async fn an_unknown_cluster_is_missing_in_describe_clusters(w: &World) -> Told {
     let known = w.cluster("known").await?;
     let answer = w.ecs.describe_clusters().clusters(&known).clusters(NO_CLUSTER).send().await?;
-    let names: Vec<_> = answer.clusters().iter().filter_map(|cluster| cluster.cluster_name()).collect();
+    let names: Vec<_> =
+        answer.clusters().iter().filter_map(|cluster| cluster.cluster_name()).collect();
     same("clusters", names, [known.as_str()])?;
     let failures = reasons(answer.failures());
-    let missing = matches!(&failures[..], [(id, reason)] if *id == NO_CLUSTER && *reason == "MISSING");
+    let missing =
+        matches!(&failures[..], [(id, reason)] if *id == NO_CLUSTER && *reason == "MISSING");
     ensure!(missing, "failures: {failures:?}");
     Ok(())
 }
 
-/// A cluster counts its container instances, `ACTIVE` and `DRAINING` ones. (Source: ECS API reference, Cluster.)
+/// A cluster counts its container instances, `ACTIVE` and `DRAINING` ones. (Source: ECS API
+/// reference, Cluster.)
 pub async fn a_cluster_counts_its_container_instances(w: &World) -> Told {
     let fleet = w.fleet().await?;
     set(w, &fleet.cluster, &[&fleet.members[0].arn], "DRAINING").await?;
     let answer = w.ecs.describe_clusters().clusters(&fleet.cluster).send().await?;
-    let counts: Vec<_> = answer.clusters().iter().map(|found| found.registered_container_instances_count()).collect();
+    let counts: Vec<_> = answer
+        .clusters()
+        .iter()
+        .map(|found| found.registered_container_instances_count())
+        .collect();
     same("registeredContainerInstancesCount", counts, [3])
 }
 
-/// What is not there is an entry of `failures`, beside what is. (Source: ECS developer guide, "API failure reasons".)
+/// What is not there is an entry of `failures`, beside what is. (Source: ECS developer guide, "API
+/// failure reasons".)
 pub async fn unknown_container_instances_are_missing_beside_known_ones(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let gone = unknown(w, "container-instance", &fleet.cluster, 1);
     let describe = w.ecs.describe_container_instances().cluster(&fleet.cluster);
-    let answer = describe.container_instances(&fleet.members[0].arn).container_instances(&gone).send().await?;
-    let found: Vec<_> =
-        answer.container_instances().iter().filter_map(|found| found.container_instance_arn()).collect();
+    let answer = describe
+        .container_instances(&fleet.members[0].arn)
+        .container_instances(&gone)
+        .send()
+        .await?;
+    let found: Vec<_> = answer
+        .container_instances()
+        .iter()
+        .filter_map(|found| found.container_instance_arn())
+        .collect();
     same("container instances", found, [fleet.members[0].arn.as_str()])?;
     same("failures", reasons(answer.failures()), [(last(&gone), "MISSING")])
 }
@@ -117,8 +156,10 @@ pub async fn unknown_container_instances_are_missing_beside_known_ones(w: &World
 /// (Source: ECS developer guide, "API failure reasons".)
 pub async fn unknown_tasks_are_missing_beside_known_ones(w: &World) -> Told {
     let fleet = w.fleet().await?;
-    let (known, gone) = (w.standalone(&fleet, &fleet.members[0]).await?, unknown(w, "task", &fleet.cluster, 1));
-    let answer = w.ecs.describe_tasks().cluster(&fleet.cluster).tasks(&known).tasks(&gone).send().await?;
+    let (known, gone) =
+        (w.standalone(&fleet, &fleet.members[0]).await?, unknown(w, "task", &fleet.cluster, 1));
+    let answer =
+        w.ecs.describe_tasks().cluster(&fleet.cluster).tasks(&known).tasks(&gone).send().await?;
     let found: Vec<_> = answer.tasks().iter().filter_map(|found| found.task_arn()).collect();
     same("tasks", found, [known.as_str()])?;
     same("failures", reasons(answer.failures()), [(last(&gone), "MISSING")])
@@ -127,35 +168,49 @@ pub async fn unknown_tasks_are_missing_beside_known_ones(w: &World) -> Told {
 /// (Source: ECS developer guide, "API failure reasons".)
 pub async fn unknown_services_are_missing(w: &World) -> Told {
     let cluster = w.cluster("cluster").await?;
-    let answer = w.ecs.describe_services().cluster(&cluster).services("no-such-service").send().await?;
+    let answer =
+        w.ecs.describe_services().cluster(&cluster).services("no-such-service").send().await?;
     let failures = reasons(answer.failures());
-    let missing = matches!(&failures[..], [(id, reason)] if *id == "no-such-service" && *reason == "MISSING");
+    let missing =
+        matches!(&failures[..], [(id, reason)] if *id == "no-such-service" && *reason == "MISSING");
     ensure!(missing && answer.services().is_empty(), "failures: {failures:?}");
     Ok(())
 }
 
-/// At most 100 container instances, or tasks, and 10 services are described at once. (Source: ECS API reference,
-/// DescribeContainerInstances, DescribeTasks and DescribeServices.)
+/// At most 100 container instances, or tasks, and 10 services are described at once. (Source: ECS
+/// API reference, DescribeContainerInstances, DescribeTasks and DescribeServices.)
 pub async fn descriptions_of_too_many_are_refused(w: &World) -> Told {
     let cluster = w.cluster("cluster").await?;
-    let many = |kind: &str, most: usize| (0..=most).map(|n| unknown(w, kind, &cluster, n)).collect::<Vec<_>>();
+    let many = |kind: &str, most: usize| {
+        (0..=most).map(|n| unknown(w, kind, &cluster, n)).collect::<Vec<_>>()
+    };
     let describe = w.ecs.describe_container_instances().cluster(&cluster);
-    let answer = describe.set_container_instances(Some(many("container-instance", 100))).send().await;
+    let answer =
+        describe.set_container_instances(Some(many("container-instance", 100))).send().await;
     refused("DescribeContainerInstances of 101", answer)?.is(400, "InvalidParameterException")?;
-    let answer = w.ecs.describe_tasks().cluster(&cluster).set_tasks(Some(many("task", 100))).send().await;
+    let answer =
+        w.ecs.describe_tasks().cluster(&cluster).set_tasks(Some(many("task", 100))).send().await;
     refused("DescribeTasks of 101", answer)?.is(400, "InvalidParameterException")?;
-    let answer = w.ecs.describe_services().cluster(&cluster).set_services(Some(many("service", 10))).send().await;
+    let answer = w
+        .ecs
+        .describe_services()
+        .cluster(&cluster)
+        .set_services(Some(many("service", 10)))
+        .send()
+        .await;
     refused("DescribeServices of 11", answer)?.is(400, "InvalidParameterException")
 }
 
-/// Eleven are one too many, and none of them is changed. (Source: ECS API reference, UpdateContainerInstancesState; the
-/// words are those of minamijoyo/myaws#25.)
+/// Eleven are one too many, and none of them is changed. (Source: ECS API reference,
+/// UpdateContainerInstancesState; the words are those of minamijoyo/myaws#25.)
 pub async fn eleven_container_instances_are_too_many_to_change(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let unknown = (0..8).map(|n| unknown(w, "container-instance", &fleet.cluster, n));
-    let eleven: Vec<String> = fleet.members.iter().map(|member| member.arn.clone()).chain(unknown).collect();
+    let eleven: Vec<String> =
+        fleet.members.iter().map(|member| member.arn.clone()).chain(unknown).collect();
     let update = w.ecs.update_container_instances_state().cluster(&fleet.cluster);
-    let update = update.status(ContainerInstanceStatus::Draining).set_container_instances(Some(eleven));
+    let update =
+        update.status(ContainerInstanceStatus::Draining).set_container_instances(Some(eleven));
     let refusal = refused("UpdateContainerInstancesState of 11", update.send().await)?;
     refusal.is(400, "InvalidParameterException")?;
     refusal.says("can have at most 10 items")?;
@@ -168,13 +223,16 @@ pub async fn a_filter_finds_ec2_instances(w: &World) -> Told {
     let [a, b, _] = &fleet.members[..] else { return Err(Complaint("not three".to_owned())) };
     let one = listed(w, &fleet.cluster, None, Some(&format!("ec2InstanceId=={}", b.ec2))).await?;
     same("==", one, BTreeSet::from([b.arn.clone()]))?;
-    let two = listed(w, &fleet.cluster, None, Some(&format!("ec2InstanceId in [{}, {}]", a.ec2, b.ec2))).await?;
+    let two =
+        listed(w, &fleet.cluster, None, Some(&format!("ec2InstanceId in [{}, {}]", a.ec2, b.ec2)))
+            .await?;
     same("in", two, BTreeSet::from([a.arn.clone(), b.arn.clone()]))?;
     let none = listed(w, &fleet.cluster, None, Some("ec2InstanceId==i-0123456789abcdef0")).await?;
     same("an instance of no cluster", none, BTreeSet::new())
 }
 
-/// Without a status everything but `INACTIVE` is listed. (Source: ECS API reference, ListContainerInstances.)
+/// Without a status everything but `INACTIVE` is listed. (Source: ECS API reference,
+/// ListContainerInstances.)
 pub async fn a_list_without_a_status_has_draining_ones_too(w: &World) -> Told {
     let fleet = w.fleet().await?;
     set(w, &fleet.cluster, &[&fleet.members[0].arn], "DRAINING").await?;
@@ -188,7 +246,11 @@ pub async fn a_list_can_be_of_one_status(w: &World) -> Told {
     set(w, &fleet.cluster, &[&first], "DRAINING").await?;
     let active = listed(w, &fleet.cluster, Some("ACTIVE"), None).await?;
     ensure!(active.len() == 2 && !active.contains(&first), "ACTIVE: {active:?}");
-    same("DRAINING", listed(w, &fleet.cluster, Some("DRAINING"), None).await?, BTreeSet::from([first]))
+    same(
+        "DRAINING",
+        listed(w, &fleet.cluster, Some("DRAINING"), None).await?,
+        BTreeSet::from([first]),
+    )
 }
 
 /// (Source: ECS API reference, ListContainerInstances: `maxResults` and `nextToken`.)
@@ -196,9 +258,18 @@ pub async fn container_instances_come_in_pages(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let (mut seen, mut token) = (Vec::new(), None);
     loop {
-        let list = w.ecs.list_container_instances().cluster(&fleet.cluster).max_results(2).set_next_token(token);
+        let list = w
+            .ecs
+            .list_container_instances()
+            .cluster(&fleet.cluster)
+            .max_results(2)
+            .set_next_token(token);
         let page = list.send().await?;
-        ensure!(page.container_instance_arns().len() <= 2, "a page of {}", page.container_instance_arns().len());
+        ensure!(
+            page.container_instance_arns().len() <= 2,
+            "a page of {}",
+            page.container_instance_arns().len()
+        );
         seen.extend_from_slice(page.container_instance_arns());
         token = page.next_token;
         if token.is_none() {
@@ -207,7 +278,11 @@ pub async fn container_instances_come_in_pages(w: &World) -> Told {
         ensure!(seen.len() <= 3, "more than there are: {seen:?}");
     }
     seen.sort();
-    same("all pages", seen, fleet.members.iter().map(|member| member.arn.clone()).collect::<Vec<_>>())
+    same(
+        "all pages",
+        seen,
+        fleet.members.iter().map(|member| member.arn.clone()).collect::<Vec<_>>(),
+    )
 }
 
 /// (Source: ECS API reference, ListClusters: `maxResults` and `nextToken`.)
@@ -217,13 +292,20 @@ pub async fn clusters_come_in_pages(w: &World) -> Told {
     for _ in 0..1000 {
         let page = w.ecs.list_clusters().max_results(1).set_next_token(token).send().await?;
         ensure!(page.cluster_arns().len() <= 1, "a page of {}", page.cluster_arns().len());
-        seen.extend(page.cluster_arns().iter().filter(|arn| arn.contains(&format!("/{}-", w.name))).cloned());
+        seen.extend(
+            page.cluster_arns()
+                .iter()
+                .filter(|arn| arn.contains(&format!("/{}-", w.name)))
+                .cloned(),
+        );
         token = page.next_token;
         if token.is_none() {
             break;
         }
     }
-    let found = ours.iter().all(|name| seen.iter().filter(|arn| arn.ends_with(&format!("/{name}"))).count() == 1);
+    let found = ours
+        .iter()
+        .all(|name| seen.iter().filter(|arn| arn.ends_with(&format!("/{name}"))).count() == 1);
     ensure!(found, "{ours:?} are not once each in {seen:?}");
     Ok(())
 }
@@ -240,8 +322,8 @@ pub async fn a_container_instance_names_its_ec2_instance(w: &World) -> Told {
     same("tasks", (found.running_tasks_count(), found.pending_tasks_count()), (0, 0))
 }
 
-/// The answer shows the new status, a description soon after it too, and it can be undone. (Source: ECS API reference,
-/// UpdateContainerInstancesState.)
+/// The answer shows the new status, a description soon after it too, and it can be undone. (Source:
+/// ECS API reference, UpdateContainerInstancesState.)
 pub async fn draining_is_shown_and_can_be_undone(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let arn = fleet.members[0].arn.clone();
@@ -264,7 +346,8 @@ pub async fn draining_may_be_set_twice(w: &World) -> Told {
     Ok(())
 }
 
-/// Each change that is told as an event raises the version. (Source: ECS API reference, ContainerInstance.)
+/// Each change that is told as an event raises the version. (Source: ECS API reference,
+/// ContainerInstance.)
 pub async fn a_change_of_status_raises_the_version(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let arn = &fleet.members[0].arn;
@@ -275,13 +358,15 @@ pub async fn a_change_of_status_raises_the_version(w: &World) -> Told {
     Ok(())
 }
 
-/// One that is not there does not hold up the others. (Source: ECS API reference, UpdateContainerInstancesState:
-/// `failures`.)
+/// One that is not there does not hold up the others. (Source: ECS API reference,
+/// UpdateContainerInstancesState: `failures`.)
 pub async fn a_change_fails_for_the_unknown_alone(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let gone = unknown(w, "container-instance", &fleet.cluster, 1);
-    let update = w.ecs.update_container_instances_state().cluster(&fleet.cluster).container_instances(&gone);
-    let update = update.container_instances(&fleet.members[0].arn).status(ContainerInstanceStatus::Draining);
+    let update =
+        w.ecs.update_container_instances_state().cluster(&fleet.cluster).container_instances(&gone);
+    let update =
+        update.container_instances(&fleet.members[0].arn).status(ContainerInstanceStatus::Draining);
     let answer = update.send().await?;
     same("failures", reasons(answer.failures()), [(last(&gone), "MISSING")])?;
     same("changed", answer.container_instances().len(), 1)?;
@@ -293,18 +378,28 @@ pub async fn a_change_fails_for_the_unknown_alone(w: &World) -> Told {
 pub async fn an_unknown_container_instance_cannot_be_deregistered(w: &World) -> Told {
     let cluster = w.cluster("cluster").await?;
     let gone = unknown(w, "container-instance", &cluster, 1);
-    let answer = w.ecs.deregister_container_instance().cluster(&cluster).container_instance(gone).force(true);
+    let answer = w
+        .ecs
+        .deregister_container_instance()
+        .cluster(&cluster)
+        .container_instance(gone)
+        .force(true);
     let refusal = refused("DeregisterContainerInstance", answer.send().await)?;
     refusal.is_one_of(400, &["InvalidParameterException", "ClientException"])?;
     refusal.says("not found")
 }
 
-/// (Source: ECS API reference, DeregisterContainerInstance: `force`; the words are those of its users.)
+/// (Source: ECS API reference, DeregisterContainerInstance: `force`; the words are those of its
+/// users.)
 pub async fn running_tasks_forbid_a_deregistration_without_force(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let member = &fleet.members[0];
     w.standalone(&fleet, member).await?;
-    let deregister = w.ecs.deregister_container_instance().cluster(&fleet.cluster).container_instance(&member.arn);
+    let deregister = w
+        .ecs
+        .deregister_container_instance()
+        .cluster(&fleet.cluster)
+        .container_instance(&member.arn);
     let refusal = refused("DeregisterContainerInstance", deregister.send().await)?;
     refusal.is_one_of(400, &["InvalidParameterException", "ClientException"])?;
     refusal.says("found running tasks on the instance")?;
@@ -315,13 +410,22 @@ pub async fn running_tasks_forbid_a_deregistration_without_force(w: &World) -> T
 pub async fn a_deregistered_container_instance_is_listed_no_more(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let arn = &fleet.members[0].arn;
-    w.ecs.deregister_container_instance().cluster(&fleet.cluster).container_instance(arn).send().await?;
+    w.ecs
+        .deregister_container_instance()
+        .cluster(&fleet.cluster)
+        .container_instance(arn)
+        .send()
+        .await?;
     let left = listed(w, &fleet.cluster, None, None).await?;
     ensure!(left.len() == 2 && !left.contains(arn), "{left:?}");
-    let again = w.ecs.update_container_instances_state().cluster(&fleet.cluster).container_instances(arn);
+    let again =
+        w.ecs.update_container_instances_state().cluster(&fleet.cluster).container_instances(arn);
     let again = again.status(ContainerInstanceStatus::Draining).send().await;
     // Exception or failure is not documented; a success it must not be.
-    ensure!(again.is_err() || again.is_ok_and(|answer| answer.container_instances().is_empty()), "it drains");
+    ensure!(
+        again.is_err() || again.is_ok_and(|answer| answer.container_instances().is_empty()),
+        "it drains"
+    );
     Ok(())
 }
 
@@ -329,7 +433,8 @@ pub async fn a_deregistered_container_instance_is_listed_no_more(w: &World) -> T
 pub async fn a_deregistered_container_instance_is_inactive_for_a_while(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let arn = &fleet.members[0].arn;
-    let deregister = w.ecs.deregister_container_instance().cluster(&fleet.cluster).container_instance(arn);
+    let deregister =
+        w.ecs.deregister_container_instance().cluster(&fleet.cluster).container_instance(arn);
     let answer = deregister.send().await?.container_instance;
     same("the answer", answer.and_then(|shown| shown.status).as_deref(), Some("INACTIVE"))?;
     status_is(w, &fleet, 0, "INACTIVE").await
@@ -340,7 +445,11 @@ pub async fn after_a_forced_deregistration_tasks_are_called_stopped(w: &World) -
     let fleet = w.fleet().await?;
     let member = &fleet.members[0];
     let task = w.standalone(&fleet, member).await?;
-    let deregister = w.ecs.deregister_container_instance().cluster(&fleet.cluster).container_instance(&member.arn);
+    let deregister = w
+        .ecs
+        .deregister_container_instance()
+        .cluster(&fleet.cluster)
+        .container_instance(&member.arn);
     deregister.force(true).send().await?;
     w.until("a task that is called STOPPED", 60, async || {
         Ok((w.last_status(&fleet.cluster, &task).await? == "STOPPED").then_some(()))
@@ -348,8 +457,9 @@ pub async fn after_a_forced_deregistration_tasks_are_called_stopped(w: &World) -
     .await
 }
 
-/// With its agent connected it is deregistered, and nothing is left of its tasks. (Source: ECS API reference,
-/// DeregisterContainerInstance: a terminated instance with a connected agent is deregistered.)
+/// With its agent connected it is deregistered, and nothing is left of its tasks. (Source: ECS API
+/// reference, DeregisterContainerInstance: a terminated instance with a connected agent is
+/// deregistered.)
 pub async fn a_terminated_instance_leaves_its_cluster(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let member = &fleet.members[0];

@@ -1,9 +1,11 @@
-//! How AWS behaves where the program relies on it, as plain calls of the SDK, made on every cloud that there is.
+//! How AWS behaves where the program relies on it, as plain calls of the SDK, made on every cloud
+//! that there is.
 //!
-//! A check states one thing that AWS's documents, or people who looked, say of AWS; its comment names them. The same
-//! checks run against the simulator in process, the simulator behind its socket, and clouds that others wrote. Where one
-//! of them is known to differ, [`differs`] says how, and who is right; a difference that is listed and does not show is a
-//! failure too. The simulator has no difference.
+//! A check states one thing that AWS's documents, or people who looked, say of AWS; its comment
+//! names them. The same checks run against the simulator in process, the simulator behind its
+//! socket, and clouds that others wrote. Where one of them is known to differ, [`differs`] says
+//! how, and who is right; a difference that is listed and does not show is a failure too. The
+//! simulator has no difference.
 //!
 //! The simulator's DynamoDB is the crate dynoxide, in process and behind the simulator's socket.
 //!
@@ -12,7 +14,8 @@
 //! .tools/moto/bin/python tests/external/run.py conformance
 //! ```
 //!
-//! The second starts every cloud, and prints a table of checks and clouds. `tests/aws` asks AWS itself.
+//! The second starts every cloud, and prints a table of checks and clouds. `tests/aws` asks AWS
+//! itself.
 
 mod autoscaling;
 mod aws;
@@ -35,7 +38,8 @@ use report::{Report, Verdict};
 use told::Told;
 use world::World;
 
-/// The variable with the clouds of others: `[{"cloud": "moto", "url": …, "vpc": …, "subnet": …}, …]`.
+/// The variable with the clouds of others: `[{"cloud": "moto", "url": …, "vpc": …, "subnet": …},
+/// …]`.
 const CLOUDS: &str = "ECS_DRAIN_CONFORMANCE_CLOUDS";
 
 /// One thing that is said of AWS.
@@ -239,7 +243,10 @@ fn only_the_difference_that_is_listed_is_excused() {
         Verdict::of(cloud, "tasks_come_in_pages", told)
     };
     assert!(matches!(verdict(Cloud::Moto, Err("a page of 3")), Verdict::Differs(_)));
-    assert!(matches!(verdict(Cloud::Moto, Err("a call that must succeed failed")), Verdict::Wrong(_)));
+    assert!(matches!(
+        verdict(Cloud::Moto, Err("a call that must succeed failed")),
+        Verdict::Wrong(_)
+    ));
     assert_eq!(verdict(Cloud::Moto, Ok(())), Verdict::Stale);
     assert!(matches!(verdict(Cloud::Simulator, Err("a page of 3")), Verdict::Wrong(_)));
     assert_eq!(verdict(Cloud::Simulator, Ok(())), Verdict::Same);

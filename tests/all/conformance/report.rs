@@ -27,7 +27,9 @@ impl Verdict {
             (Ok(()), None) => Verdict::Same,
             (Ok(()), Some(_)) => Verdict::Stale,
             // What it complains of must be what is listed.
-            (Err(complaint), Some((_, words, instead))) if complaint.0.contains(words) => Verdict::Differs(instead),
+            (Err(complaint), Some((_, words, instead))) if complaint.0.contains(words) => {
+                Verdict::Differs(instead)
+            }
             (Err(complaint), Some(_) | None) => Verdict::Wrong(complaint.0),
         }
     }
@@ -57,7 +59,12 @@ impl Report {
             };
             CHECKS.iter().zip(results).map(verdict).collect()
         };
-        Report { columns: results.into_iter().map(|(cloud, results)| (cloud, verdicts(cloud, results))).collect() }
+        Report {
+            columns: results
+                .into_iter()
+                .map(|(cloud, results)| (cloud, verdicts(cloud, results)))
+                .collect(),
+        }
     }
 
     /// Whether every cloud does as AWS does, or differs as is listed.
@@ -82,16 +89,25 @@ impl fmt::Display for Report {
         }
         writeln!(f, "\n")?;
         for (cloud, verdicts) in &self.columns {
-            let count = |word: &str| verdicts.iter().filter(|verdict| verdict.word() == word).count();
+            let count =
+                |word: &str| verdicts.iter().filter(|verdict| verdict.word() == word).count();
             let (same, differs, absent) = (count("ok"), count("differs"), count("-"));
             let bad = verdicts.len() - same - differs - absent;
-            writeln!(f, "{}: {same} as AWS, {differs} differ as listed, {absent} absent, {bad} bad", cloud.name())?;
+            writeln!(
+                f,
+                "{}: {same} as AWS, {differs} differ as listed, {absent} absent, {bad} bad",
+                cloud.name()
+            )?;
             for (check, verdict) in CHECKS.iter().zip(verdicts) {
                 match verdict {
                     Verdict::Same | Verdict::Absent => {}
                     Verdict::Differs(instead) => writeln!(f, "  {}: {instead}", check.name)?,
-                    Verdict::Wrong(complaint) => writeln!(f, "  WRONG {}: {complaint}", check.name)?,
-                    Verdict::Stale => writeln!(f, "  STALE {}: listed as different, and is not", check.name)?,
+                    Verdict::Wrong(complaint) => {
+                        writeln!(f, "  WRONG {}: {complaint}", check.name)?
+                    }
+                    Verdict::Stale => {
+                        writeln!(f, "  STALE {}: listed as different, and is not", check.name)?
+                    }
                 }
             }
         }

@@ -51,7 +51,11 @@ pub(super) use ensure;
 
 /// Complains unless both are the same.
 pub fn same<T: PartialEq<U> + Debug, U: Debug>(what: &str, got: T, wanted: U) -> Told {
-    if got == wanted { Ok(()) } else { Err(Complaint(format!("{what}: {got:?} instead of {wanted:?}"))) }
+    if got == wanted {
+        Ok(())
+    } else {
+        Err(Complaint(format!("{what}: {got:?} instead of {wanted:?}")))
+    }
 }
 
 /// An error answer.
@@ -83,7 +87,10 @@ impl Refusal {
 
     /// Complains unless this is the status and the code.
     pub fn is(&self, status: u16, code: &str) -> Told {
-        ensure!(self.status == status && self.code == code, "refused with {self} instead of {status} {code}");
+        ensure!(
+            self.status == status && self.code == code,
+            "refused with {self} instead of {status} {code}"
+        );
         Ok(())
     }
 

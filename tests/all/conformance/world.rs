@@ -1,5 +1,6 @@
-//! What checks are made on. How it comes into being is the only thing here that depends on the cloud: the simulator is
-//! told, every other cloud is asked through its API, and on AWS instances start.
+//! What checks are made on. How it comes into being is the only thing here that depends on the
+//! cloud: the simulator is told, every other cloud is asked through its API, and on AWS instances
+//! start.
 
 use super::aws::{self, Ground, Needs, Recorder};
 use super::told::{Complaint, Told, ensure};
@@ -41,7 +42,8 @@ pub struct World {
 pub(super) enum Made {
     /// The simulator is told.
     Told(Simulator),
-    /// The API is asked; targets and balancers are in this network, and instances register because they are told to.
+    /// The API is asked; targets and balancers are in this network, and instances register because
+    /// they are told to.
     Asked(Network),
     /// The API is asked, and instances start: AWS.
     Launched(Arc<Ground>),
@@ -85,7 +87,13 @@ pub struct Wanted<'a> {
 
 impl Default for Wanted<'_> {
     fn default() -> Self {
-        Wanted { min: 0, hooks: &[(HOOK, 3600, "CONTINUE")], target_group: None, warm_pool: false, retains: false }
+        Wanted {
+            min: 0,
+            hooks: &[(HOOK, 3600, "CONTINUE")],
+            target_group: None,
+            warm_pool: false,
+            retains: false,
+        }
     }
 }
 
@@ -125,14 +133,18 @@ impl World {
         let sdk = environment.load(Some(&region)).await;
         let sdk: SdkConfig = match &made {
             // One attempt a call: what a cloud answers is to be seen.
-            Made::Told(_) | Made::Asked(_) => sdk.to_builder().retry_config(RetryConfig::disabled()).build(),
+            Made::Told(_) | Made::Asked(_) => {
+                sdk.to_builder().retry_config(RetryConfig::disabled()).build()
+            }
             Made::Launched(_) => aws::patiently(&sdk),
         };
         // A long poll lasts longer than the attempts of other calls may.
         let unhurried = aws_sdk_sqs::config::timeout::TimeoutConfig::disabled();
         let sqs = aws::recorded!(aws_sdk_sqs, &sdk, &recorder).timeout_config(unhurried);
         World {
-            ecs: aws_sdk_ecs::Client::from_conf(aws::recorded!(aws_sdk_ecs, &sdk, &recorder).build()),
+            ecs: aws_sdk_ecs::Client::from_conf(
+                aws::recorded!(aws_sdk_ecs, &sdk, &recorder).build(),
+            ),
             autoscaling: aws_sdk_autoscaling::Client::from_conf(
                 aws::recorded!(aws_sdk_autoscaling, &sdk, &recorder).build(),
             ),
@@ -142,7 +154,9 @@ impl World {
             elb: aws_sdk_elasticloadbalancing::Client::from_conf(
                 aws::recorded!(aws_sdk_elasticloadbalancing, &sdk, &recorder).build(),
             ),
-            dynamodb: aws_sdk_dynamodb::Client::from_conf(aws::recorded!(aws_sdk_dynamodb, &sdk, &recorder).build()),
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(
+                aws::recorded!(aws_sdk_dynamodb, &sdk, &recorder).build(),
+            ),
             sqs: aws_sdk_sqs::Client::from_conf(sqs.build()),
             name: name.to_owned(),
             region,
@@ -176,8 +190,14 @@ impl World {
         tokio::time::sleep(Duration::from_secs(seconds) / self.pace).await;
     }
 
-    /// Asks until there is an answer; complains after so many seconds there, or a few times as many on AWS.
-    pub async fn until<T>(&self, what: &str, seconds: u64, ask: impl AsyncFn() -> Told<Option<T>>) -> Told<T> {
+    /// Asks until there is an answer; complains after so many seconds there, or a few times as many
+    /// on AWS.
+    pub async fn until<T>(
+        &self,
+        what: &str,
+        seconds: u64,
+        ask: impl AsyncFn() -> Told<Option<T>>,
+    ) -> Told<T> {
         let seconds = seconds * self.patience();
         for _ in 0..=seconds {
             if let Some(answer) = ask().await? {
@@ -202,13 +222,23 @@ impl World {
 
     /// The lifecycle state of an instance; None of one that is in no group.
     pub async fn lifecycle_state(&self, instance: &str) -> Told<Option<String>> {
-        let answer = self.autoscaling.describe_auto_scaling_instances().instance_ids(instance).send().await?;
-        Ok(answer.auto_scaling_instances().first().and_then(|found| found.lifecycle_state()).map(str::to_owned))
+        let answer = self
+            .autoscaling
+            .describe_auto_scaling_instances()
+            .instance_ids(instance)
+            .send()
+            .await?;
+        Ok(answer
+            .auto_scaling_instances()
+            .first()
+            .and_then(|found| found.lifecycle_state())
+            .map(str::to_owned))
     }
 
     /// Terminates an instance through its group, and waits until hooks hold it.
     pub async fn held(&self, instance: &str) -> Told {
-        let terminate = self.autoscaling.terminate_instance_in_auto_scaling_group().instance_id(instance);
+        let terminate =
+            self.autoscaling.terminate_instance_in_auto_scaling_group().instance_id(instance);
         terminate.should_decrement_desired_capacity(true).send().await?;
         self.until("Terminating:Wait", 60, async || {
             let state = self.lifecycle_state(instance).await?;
@@ -217,11 +247,16 @@ impl World {
         .await
     }
 
-    /// Terminates an instance through its group, under our hook alone, and waits until the group has it no more.
+    /// Terminates an instance through its group, under our hook alone, and waits until the group
+    /// has it no more.
     pub async fn end(&self, fleet: &Fleet, instance: &str) -> Told {
         self.held(instance).await?;
-        let complete = self.autoscaling.complete_lifecycle_action().auto_scaling_group_name(&fleet.group);
-        let complete = complete.lifecycle_hook_name(HOOK).instance_id(instance).lifecycle_action_result("CONTINUE");
+        let complete =
+            self.autoscaling.complete_lifecycle_action().auto_scaling_group_name(&fleet.group);
+        let complete = complete
+            .lifecycle_hook_name(HOOK)
+            .instance_id(instance)
+            .lifecycle_action_result("CONTINUE");
         complete.send().await?;
         self.until("gone from its group", 90, async || {
             Ok(self.lifecycle_state(instance).await?.is_none().then_some(()))
@@ -246,8 +281,16 @@ impl World {
             (
                 target.and_then(|target| target.id()).unwrap_or_default().to_owned(),
                 target.and_then(|target| target.port()).unwrap_or_default(),
-                health.and_then(|health| health.state()).map(|state| state.as_str()).unwrap_or_default().to_owned(),
-                health.and_then(|health| health.reason()).map(|reason| reason.as_str()).unwrap_or_default().to_owned(),
+                health
+                    .and_then(|health| health.state())
+                    .map(|state| state.as_str())
+                    .unwrap_or_default()
+                    .to_owned(),
+                health
+                    .and_then(|health| health.reason())
+                    .map(|reason| reason.as_str())
+                    .unwrap_or_default()
+                    .to_owned(),
             )
         });
         Ok(states.collect())
@@ -256,7 +299,8 @@ impl World {
     /// A standalone task on a container instance, running; its ARN.
     pub async fn standalone(&self, fleet: &Fleet, member: &Member) -> Told<String> {
         let family = self.family("batch");
-        let task = self.start(fleet, member, &family, &format!("family:{family}"), "somebody").await;
+        let task =
+            self.start(fleet, member, &family, &format!("family:{family}"), "somebody").await;
         let task = task.map_err(Complaint::of_making)?;
         self.running(&fleet.cluster, &task).await.map_err(Complaint::of_making)?;
         Ok(task)
@@ -278,21 +322,31 @@ impl World {
 
     /// The container instances of a cluster, in the order of their ARNs.
     pub(super) async fn members(&self, cluster: &str) -> Told<Vec<Member>> {
-        let arns = self.ecs.list_container_instances().cluster(cluster).send().await?.container_instance_arns;
-        let request = self.ecs.describe_container_instances().cluster(cluster).set_container_instances(arns);
+        let arns = self
+            .ecs
+            .list_container_instances()
+            .cluster(cluster)
+            .send()
+            .await?
+            .container_instance_arns;
+        let request =
+            self.ecs.describe_container_instances().cluster(cluster).set_container_instances(arns);
         let mut members: Vec<Member> = request
             .send()
             .await?
             .container_instances
             .unwrap_or_default()
             .into_iter()
-            .filter_map(|found| Some(Member { arn: found.container_instance_arn?, ec2: found.ec2_instance_id? }))
+            .filter_map(|found| {
+                Some(Member { arn: found.container_instance_arn?, ec2: found.ec2_instance_id? })
+            })
             .collect();
         members.sort();
         Ok(members)
     }
 
-    /// A service with one task, behind both kinds of balancers (on AWS a target group alone), at rest.
+    /// A service with one task, behind both kinds of balancers (on AWS a target group alone), at
+    /// rest.
     pub async fn service(&self, fleet: &Fleet) -> Told<Service> {
         self.service_at_rest(fleet).await.map_err(Complaint::of_making)
     }
@@ -307,7 +361,13 @@ impl World {
         self.make_service(fleet, &target_group, classic.as_deref()).await?;
         let task = self
             .until("a task of the service", 60, async || {
-                let tasks = self.ecs.list_tasks().cluster(&fleet.cluster).service_name("web").send().await?;
+                let tasks = self
+                    .ecs
+                    .list_tasks()
+                    .cluster(&fleet.cluster)
+                    .service_name("web")
+                    .send()
+                    .await?;
                 Ok(tasks.task_arns.unwrap_or_default().pop())
             })
             .await?;
@@ -317,7 +377,8 @@ impl World {
             Ok(self.targets(&target_group).await?.iter().any(healthy).then_some(()))
         })
         .await?;
-        let on = self.task(&fleet.cluster, &task).await?.and_then(|task| task.container_instance_arn);
+        let on =
+            self.task(&fleet.cluster, &task).await?.and_then(|task| task.container_instance_arn);
         let member = fleet.members.iter().find(|member| Some(&member.arn) == on.as_ref()).cloned();
         ensure!(member.is_some(), "the task runs on {on:?}, which is in no group");
         let member = member.unwrap();

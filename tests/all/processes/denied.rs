@@ -1,6 +1,6 @@
-//! The three denials that matter most, with the real binary in real time: an alarm of the stack fires on the metrics that it
-//! writes, and meanwhile an instance meets what docs/operations.md says of it, "What cannot be read". `denied` has all others,
-//! in virtual time.
+//! The three denials that matter most, with the real binary in real time: an alarm of the stack
+//! fires on the metrics that it writes, and meanwhile an instance meets what docs/operations.md
+//! says of it, "What cannot be read". `denied` has all others, in virtual time.
 
 use super::process::Process;
 use super::rig::Rig;
@@ -23,7 +23,8 @@ const IN_VAIN: Duration = Duration::from_secs(900);
 #[ignore = "ten minutes of real time: for the night"]
 fn an_alarm_fires_and_an_instance_meets_what_the_runbook_says() {
     let stories = [groups, search, role].map(thread::spawn);
-    let failed = stories.map(thread::JoinHandle::join).iter().filter(|story| story.is_err()).count();
+    let failed =
+        stories.map(thread::JoinHandle::join).iter().filter(|story| story.is_err()).count();
     assert_eq!(failed, 0, "each for the reason above");
 }
 
@@ -54,7 +55,8 @@ fn deny(rig: &Rig, operation: &'static str) {
     rig.strike(Rule::on(operation, Fault::AccessDenied));
 }
 
-/// Its drain goes on from the record; what begins to wait meanwhile is not seen, and is drained afterwards.
+/// Its drain goes on from the record; what begins to wait meanwhile is not seen, and is drained
+/// afterwards.
 fn groups() {
     let rig = Rig::with_table("groups-denied", "", |cloud| {
         world(cloud);
@@ -68,14 +70,19 @@ fn groups() {
     until_in_alarm(&process, "GroupsUnreadSeconds");
     rig.until_phase(A, Phase::Done);
     assert!(rig.record(B).is_none(), "it was seen: the runbook says otherwise");
-    assert!(rig.say(&["get"]).out.contains("its Auto Scaling groups cannot be read"), "{}", rig.say(&["get"]).out);
+    assert!(
+        rig.say(&["get"]).out.contains("its Auto Scaling groups cannot be read"),
+        "{}",
+        rig.say(&["get"]).out
+    );
     rig.mend();
     rig.until_phase(B, Phase::Done);
     rig.expect_drained(A);
     rig.expect_drained(B);
 }
 
-/// The clusters cannot be searched: what is seen waiting is held, by heartbeats, beyond the time of its hook.
+/// The clusters cannot be searched: what is seen waiting is held, by heartbeats, beyond the time of
+/// its hook.
 fn search() {
     let rig = Rig::with_table("search-denied", "", world);
     let process = start(&rig);
@@ -83,7 +90,10 @@ fn search() {
     deny(&rig, "ListContainerInstances");
     terminate(&rig, A);
     until_in_alarm(&process, "SearchUnreadSeconds");
-    assert!(rig.record(A).is_none_or(|record| record.phase() == Phase::Pending), "its cluster is not known");
+    assert!(
+        rig.record(A).is_none_or(|record| record.phase() == Phase::Pending),
+        "its cluster is not known"
+    );
     let state = rig.simulator.with(|cloud| cloud.lifecycle_state(A));
     assert_eq!(state.as_deref(), Some("Terminating:Wait"), "its hook's minute was over four times");
     assert!(rig.say(&["get"]).out.contains("blind: "), "{}", rig.say(&["get"]).out);
@@ -92,15 +102,18 @@ fn search() {
     rig.expect_drained(A);
 }
 
-/// The role of a scope cannot be assumed: nothing of that scope is held, and all of it is drained once it can.
+/// The role of a scope cannot be assumed: nothing of that scope is held, and all of it is drained
+/// once it can.
 fn role() {
     let rig = Rig::with_table("role-denied", "", |cloud| {
         world(cloud);
         cloud.put_hook("web-group", our_hook(seconds(1800)));
     });
     rig.simulator.add_region("eu-west-1", 2).expect("a second region");
-    let (text, scope) =
-        (fs::read_to_string(rig.config()).unwrap(), "region = \"us-east-1\"\nhooks = [\"ecs-drain\"]\n");
+    let (text, scope) = (
+        fs::read_to_string(rig.config()).unwrap(),
+        "region = \"us-east-1\"\nhooks = [\"ecs-drain\"]\n",
+    );
     let member = format!(
         "{scope}role = {{ arn = \"arn:aws:iam::123456789012:role/ecs-drain\" }}\n\
          [[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\n"

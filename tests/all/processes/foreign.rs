@@ -1,5 +1,5 @@
-//! Text from outside, in every place where others can put it: nothing that the program prints or logs steers a terminal, or
-//! makes a line of its own.
+//! Text from outside, in every place where others can put it: nothing that the program prints or
+//! logs steers a terminal, or makes a line of its own.
 
 use super::process::Said;
 use super::rig::{CONTROLLER, Rig, TABLE};
@@ -11,14 +11,14 @@ use ecs_drain::store::Saved;
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::text::steers;
 use ecs_drain_state::{
-    ActionResult, Balancer, ContainerInstance, LastError, Lifecycle, Note, Obligation, Order, Origin, Record, Strategy,
-    Target, WaitKind,
+    ActionResult, Balancer, ContainerInstance, LastError, Lifecycle, Note, Obligation, Order,
+    Origin, Record, Strategy, Target, WaitKind,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-/// Clears the screen, names the window, rings, does it all once more in one byte, turns the direction of writing, hides a
-/// character, and begins a line.
+/// Clears the screen, names the window, rings, does it all once more in one byte, turns the
+/// direction of writing, hides a character, and begins a line.
 const HOSTILE: &str = "x\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}3J\u{202e}\u{200b}\r\nforged line";
 
 /// Asserts that a text has lines of this program's own alone.
@@ -77,7 +77,8 @@ fn record(region: &str, instance: &str) -> Record {
     record.shown.tasks_left_count = 2;
     record.shown.targets_left = vec![hostile()];
     record.shown.targets_left_count = 2;
-    record.shown.causes = vec![Note { name: hostile(), text: hostile() }, Note { name: hostile(), text: hostile() }];
+    record.shown.causes =
+        vec![Note { name: hostile(), text: hostile() }, Note { name: hostile(), text: hostile() }];
     record.obligations = vec![Obligation {
         balancer: Balancer::TargetGroup(hostile()),
         target: Target::Instance(hostile()),
@@ -109,13 +110,19 @@ fn hostile_table(name: &str) -> Rig {
     runtime.block_on(async {
         let store = store(&rig.simulator, TABLE, CONTROLLER).await;
         for (region, instance) in [("us-east-1", A), ("us-east-1", TWICE), (HOSTILE, TWICE)] {
-            assert!(matches!(store.create(record(region, instance)).await.unwrap(), Saved::Saved(_)));
+            assert!(matches!(
+                store.create(record(region, instance)).await.unwrap(),
+                Saved::Saved(_)
+            ));
         }
         for place in ["*".to_owned(), format!("1/us-east-1/{HOSTILE}"), hostile()] {
             store.set_pause(&place, Some(&order())).await.unwrap();
         }
     });
-    put(&rig, &json!({ "key": { "S": format!("lease/{CONTROLLER}") }, "holder": { "S": HOSTILE } }));
+    put(
+        &rig,
+        &json!({ "key": { "S": format!("lease/{CONTROLLER}") }, "holder": { "S": HOSTILE } }),
+    );
     // One that cannot be read.
     let key = "123456789012/us-east-1/i-0000000000000003e";
     put(
@@ -173,11 +180,14 @@ fn no_command_prints_what_steers_a_terminal() {
         let all = format!("{}{}", said.out, said.err);
         assert!(all.contains("forged line"), "{arguments:?} says nothing from outside: {all}");
     }
-    for arguments in [&["hooks"][..], &["iam"], &["config", "check"], &["init"], &["init", "--check"]] {
+    for arguments in
+        [&["hooks"][..], &["iam"], &["config", "check"], &["init"], &["init", "--check"]]
+    {
         say(arguments);
     }
     // What JSON says is what stands in the table.
-    let described: serde_json::Value = serde_json::from_str(&say(&["describe", A, "-o", "json"]).out).unwrap();
+    let described: serde_json::Value =
+        serde_json::from_str(&say(&["describe", A, "-o", "json"]).out).unwrap();
     assert_eq!(described["message"], HOSTILE, "{described}");
 }
 
@@ -190,7 +200,9 @@ fn no_line_of_the_log_steers_a_terminal() {
         let process = rig.spawn(command).counted();
         // The lease of nobody runs out, and the hostile records are read.
         rig.until("the lease", || rig.leader().filter(|holder| process.is_holder(holder)));
-        rig.until("the hostile table is spoken of", || process.log().contains("forged line").then_some(()));
+        rig.until("the hostile table is spoken of", || {
+            process.log().contains("forged line").then_some(())
+        });
         let log = process.log();
         let whole = log.rfind('\n').map_or("", |end| &log[..end]);
         assert_plain(format, whole);

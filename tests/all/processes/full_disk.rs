@@ -1,5 +1,6 @@
-//! A table whose disk is full: it can be read, and takes no write. The limit is on the size of files, of the process that
-//! serves the table, since mounting a small disk needs rights that a test has not.
+//! A table whose disk is full: it can be read, and takes no write. The limit is on the size of
+//! files, of the process that serves the table, since mounting a small disk needs rights that a
+//! test has not.
 
 use super::process::Process;
 use super::rig::Rig;
@@ -22,9 +23,11 @@ const FILE: &str = "ECS_DRAIN_TEST_TABLE_FILE";
 fn table<'r>(rig: &'r Rig) -> Process<'r> {
     let (file, url) = (rig.file("other.db"), rig.file("other.db.url"));
     let mut command = Command::new("sh");
-    // A write beyond the limit is to fail, as on a full disk, and not to end the process; what the test harness says of
-    // tests that take long is not to fail.
-    command.args(["-c", "trap '' XFSZ; exec \"$@\" >/dev/null 2>&1", "sh"]).arg(std::env::current_exe().unwrap());
+    // A write beyond the limit is to fail, as on a full disk, and not to end the process; what the
+    // test harness says of tests that take long is not to fail.
+    command
+        .args(["-c", "trap '' XFSZ; exec \"$@\" >/dev/null 2>&1", "sh"])
+        .arg(std::env::current_exe().unwrap());
     command.args(["--exact", "processes::full_disk::serves_a_table", "--ignored", "--nocapture"]);
     command.env(FILE, file);
     let server = rig.spawn(command);
@@ -38,8 +41,11 @@ fn table<'r>(rig: &'r Rig) -> Process<'r> {
 fn serves_a_table() {
     let Some(file) = std::env::var_os(FILE).map(PathBuf::from) else { return };
     let started = file.with_extension("db.starting");
-    let config =
-        SimulatorConfig { start: Timestamp::now(), dynamodb_file: Some(file.clone()), ..SimulatorConfig::default() };
+    let config = SimulatorConfig {
+        start: Timestamp::now(),
+        dynamodb_file: Some(file.clone()),
+        ..SimulatorConfig::default()
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let simulator = Simulator::new(config).unwrap();
@@ -53,12 +59,15 @@ fn serves_a_table() {
 /// Sets the size that files of a process may have.
 fn limit(server: &Process<'_>, size: &str) {
     let mut prlimit = Command::new("prlimit");
-    let status = prlimit.args(["--pid", &server.id().to_string(), &format!("--fsize={size}:")]).status().unwrap();
+    let status = prlimit
+        .args(["--pid", &server.id().to_string(), &format!("--fsize={size}:")])
+        .status()
+        .unwrap();
     assert!(status.success());
 }
 
-/// For much longer than the hook waits, nothing can be written. The instance is held all the same, and drained once
-/// there is room.
+/// For much longer than the hook waits, nothing can be written. The instance is held all the same,
+/// and drained once there is room.
 pub fn a_full_disk() {
     let rig = Rig::new("full-disk", "", |cloud| {
         world(cloud);
@@ -73,10 +82,17 @@ pub fn a_full_disk() {
     limit(&server, "1");
     let full = rig.record(A).unwrap();
     let (beats, begun) = (rig.count("RecordLifecycleActionHeartbeat"), rig.simulator.now());
-    rig.until("the failure is told", || process.log().contains("InternalServerError").then_some(()));
-    rig.until("twice the hook's time", || (rig.simulator.now() > begun + seconds(60)).then_some(()));
+    rig.until("the failure is told", || {
+        process.log().contains("InternalServerError").then_some(())
+    });
+    rig.until("twice the hook's time", || {
+        (rig.simulator.now() > begun + seconds(60)).then_some(())
+    });
     let record = rig.record(A).unwrap();
-    assert!(full.version + 1 >= record.version && record.phase() == Phase::Waiting, "written all the same: {record:?}");
+    assert!(
+        full.version + 1 >= record.version && record.phase() == Phase::Waiting,
+        "written all the same: {record:?}"
+    );
     assert!(rig.count("RecordLifecycleActionHeartbeat") >= beats + 3, "heartbeats go on");
     let state = rig.simulator.with(|cloud| cloud.lifecycle_state(A));
     assert_eq!(state.as_deref(), Some("Terminating:Wait"));

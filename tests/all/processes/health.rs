@@ -1,4 +1,5 @@
-//! What the real binary answers to those who watch over it: engines, load balancers, Prometheus, CloudWatch.
+//! What the real binary answers to those who watch over it: engines, load balancers, Prometheus,
+//! CloudWatch.
 
 use super::rig::Rig;
 use crate::harness::{group, our_hook, seconds};
@@ -28,7 +29,9 @@ fn a_controller_says_whether_it_lives_and_whether_it_is_ready() {
     assert_eq!(told.code, Some(1), "{}", told.out);
     assert!(told.err.contains("/readyz says 503: the table has not been found"), "{}", told.err);
     assert_eq!(rig.say(&["init"]).code, Some(0));
-    rig.until("it is ready", || (rig.say(&["healthcheck", "--ready"]).code == Some(0)).then_some(()));
+    rig.until("it is ready", || {
+        (rig.say(&["healthcheck", "--ready"]).code == Some(0)).then_some(())
+    });
 }
 
 /// How many file descriptors a process may have.
@@ -44,8 +47,8 @@ fn with_few_descriptors(rig: &Rig) -> Command {
     command
 }
 
-/// Whoever can reach the address can open connections and say nothing. Without an end to that they take the descriptors that
-/// heartbeats need.
+/// Whoever can reach the address can open connections and say nothing. Without an end to that they
+/// take the descriptors that heartbeats need.
 #[test]
 fn connections_that_say_nothing_keep_no_heartbeat_from_being_sent() {
     let listen = format!("127.0.0.1:{}", port());

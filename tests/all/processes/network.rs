@@ -1,5 +1,5 @@
-//! Drains over a network that delays, cuts, garbles, and answers in AWS's place. What does not reach the controller whole
-//! is a failure, and never means that something is gone.
+//! Drains over a network that delays, cuts, garbles, and answers in AWS's place. What does not
+//! reach the controller whole is a failure, and never means that something is gone.
 
 use super::rig::{Rig, elapsed};
 use super::stories::{is_done, terminate, world};
@@ -34,8 +34,8 @@ pub fn seed() -> u64 {
     given.unwrap_or_else(|| Timestamp::now().as_second().unsigned_abs())
 }
 
-/// Three drains of two processes, with the bad network between them and AWS, and one of them killed every few seconds.
-/// Then the network is calm, and everything ends.
+/// Three drains of two processes, with the bad network between them and AWS, and one of them killed
+/// every few seconds. Then the network is calm, and everything ends.
 pub fn through_a_bad_network() {
     let seed = seed();
     println!("the bad network's seed is {seed}");
@@ -51,7 +51,8 @@ pub fn through_a_bad_network() {
             terminate(&rig, instance);
         }
         thread::sleep(Duration::from_millis(random.u64(6_000..12_000)));
-        // One that could not begin has ended; the service manager starts it again, as it does one that was killed.
+        // One that could not begin has ended; the service manager starts it again, as it does one
+        // that was killed.
         let which = random.usize(..2);
         replicas[which].replace();
     }
@@ -61,7 +62,9 @@ pub fn through_a_bad_network() {
             replica.replace();
         }
     }
-    rig.until("the end of all", || [A, B, C].iter().all(|instance| is_done(&rig, instance)).then_some(()));
+    rig.until("the end of all", || {
+        [A, B, C].iter().all(|instance| is_done(&rig, instance)).then_some(())
+    });
     for instance in [A, B, C] {
         rig.expect_drained(instance);
     }
@@ -70,8 +73,8 @@ pub fn through_a_bad_network() {
     assert!(struck.len() > Mishap::ALL.len() / 2, "hardly anything went wrong: {struck:?}");
 }
 
-/// While a task runs for two minutes, every list of tasks is answered with `200 OK` and nothing else. That is not the
-/// same as no tasks.
+/// While a task runs for two minutes, every list of tasks is answered with `200 OK` and nothing
+/// else. That is not the same as no tasks.
 pub fn answers_lose_their_bodies() {
     let mut rig = Rig::with_table("lost-bodies", "", |cloud| {
         cloud.add_cluster(&ClusterSpec::new("web"));

@@ -1,4 +1,5 @@
-//! Six drains, each in another phase, when the process that leads stands still or is asked to stop. Another one is there.
+//! Six drains, each in another phase, when the process that leads stands still or is asked to stop.
+//! Another one is there.
 
 use super::process::Process;
 use super::rig::Rig;
@@ -9,7 +10,8 @@ use aws_simulator::{Cloud, Fault, Matcher, Rule};
 use ecs_drain_state::Phase;
 use std::sync::Arc;
 
-/// A cluster for each phase, with the instance that is drained and one that stays. Clusters do not wait for each other.
+/// A cluster for each phase, with the instance that is drained and one that stays. Clusters do not
+/// wait for each other.
 struct Place {
     cluster: &'static str,
     leaves: &'static str,
@@ -17,7 +19,12 @@ struct Place {
     phase: Phase,
 }
 
-const fn place(cluster: &'static str, leaves: &'static str, stays: &'static str, phase: Phase) -> Place {
+const fn place(
+    cluster: &'static str,
+    leaves: &'static str,
+    stays: &'static str,
+    phase: Phase,
+) -> Place {
     Place { cluster, leaves, stays, phase }
 }
 
@@ -56,11 +63,14 @@ fn world(cloud: &mut Cloud) {
 
 /// What keeps a drain in its phase: this fault of every call of an operation on it.
 fn keep(cloud: &mut Cloud, operation: &'static str, on: &'static str, fault: Fault) {
-    let these = move |call: &aws_simulator::fault::CallInfo| call.operation == operation && call.summary.contains(on);
+    let these = move |call: &aws_simulator::fault::CallInfo| {
+        call.operation == operation && call.summary.contains(on)
+    };
     cloud.faults.add(Rule::new(Matcher::Predicate(Arc::new(these)), fault));
 }
 
-/// Two processes, the first of which leads, and a drain in each phase, three of them kept there by faults.
+/// Two processes, the first of which leads, and a drain in each phase, three of them kept there by
+/// faults.
 fn in_every_phase<'r>(rig: &'r Rig, fault: Fault) -> (Process<'r>, Process<'r>) {
     rig.simulator.with(|cloud| {
         keep(cloud, "ListTasks", "cluster=pending", fault);
@@ -80,7 +90,9 @@ fn in_every_phase<'r>(rig: &'r Rig, fault: Fault) -> (Process<'r>, Process<'r>) 
     rig.until("a part of the proof", || (rig.simulator.now() > begun + seconds(35)).then_some(()));
     terminate(rig, VERIFYING);
     rig.until("a drain in each phase", || {
-        let there = |place: &Place| rig.record(place.leaves).is_some_and(|record| record.phase() == place.phase);
+        let there = |place: &Place| {
+            rig.record(place.leaves).is_some_and(|record| record.phase() == place.phase)
+        };
         PLACES.iter().all(there).then_some(())
     });
     (first, second)
@@ -88,17 +100,23 @@ fn in_every_phase<'r>(rig: &'r Rig, fault: Fault) -> (Process<'r>, Process<'r>) 
 
 /// All of them end well, the one in the warm pool once it is used again.
 fn finish(rig: &Rig) {
-    let pooled = || rig.simulator.with(|cloud| cloud.lifecycle_state(RETURNING)).as_deref() == Some("Warmed:Stopped");
+    let pooled = || {
+        rig.simulator.with(|cloud| cloud.lifecycle_state(RETURNING)).as_deref()
+            == Some("Warmed:Stopped")
+    };
     rig.until("the warm pool", || pooled().then_some(()));
     assert!(rig.simulator.with(|cloud| cloud.return_from_warm_pool(RETURNING)));
-    rig.until("the end of all", || PLACES.iter().all(|place| is_done(rig, place.leaves)).then_some(()));
+    rig.until("the end of all", || {
+        PLACES.iter().all(|place| is_done(rig, place.leaves)).then_some(())
+    });
     for place in PLACES {
         rig.expect_drained(place.leaves);
     }
 }
 
-/// SIGSTOP for longer than the lease, in the middle of calls that nobody answers, and SIGCONT once another one has taken
-/// its drains further: it goes on with what it believed, which is no longer true.
+/// SIGSTOP for longer than the lease, in the middle of calls that nobody answers, and SIGCONT once
+/// another one has taken its drains further: it goes on with what it believed, which is no longer
+/// true.
 pub fn stands_still_in_every_phase() {
     let rig = Rig::with_table("stands-still", "", world);
     let (mut first, mut second) = in_every_phase(&rig, Fault::Hang);
@@ -107,13 +125,18 @@ pub fn stands_still_in_every_phase() {
     rig.until_leads(&second);
     for Place { leaves, phase, .. } in PLACES {
         if [PENDING, DEREGISTERING, COMPLETING].contains(&leaves) {
-            rig.until("it moves on", || rig.record(leaves).filter(|record| record.phase() != phase));
+            rig.until("it moves on", || {
+                rig.record(leaves).filter(|record| record.phase() != phase)
+            });
         }
     }
     first.go_on();
     finish(&rig);
     assert!(first.runs() && second.runs());
-    assert!(rig.leader().is_some_and(|holder| second.is_holder(&holder)), "who woke up took nothing back");
+    assert!(
+        rig.leader().is_some_and(|holder| second.is_holder(&holder)),
+        "who woke up took nothing back"
+    );
 }
 
 /// SIGTERM: it ends with 0 and leaves its lease to the other one.
@@ -123,7 +146,10 @@ pub fn asked_to_stop_in_every_phase() {
     first.terminate();
     assert_eq!(first.ended().code(), Some(0), "{}", first.log());
     assert!(first.log().contains("lease released"), "{}", first.log());
-    assert!(rig.leader().is_none_or(|holder| second.is_holder(&holder)), "there is no dead lease to wait out");
+    assert!(
+        rig.leader().is_none_or(|holder| second.is_holder(&holder)),
+        "there is no dead lease to wait out"
+    );
     rig.mend();
     rig.until_leads(&second);
     finish(&rig);

@@ -1,5 +1,5 @@
-//! What a test with real processes needs: the simulated cloud on a socket of this machine, in real time, its table in a
-//! file, and processes that do not outlive the test.
+//! What a test with real processes needs: the simulated cloud on a socket of this machine, in real
+//! time, its table in a file, and processes that do not outlive the test.
 
 use super::process::{Process, Said};
 use crate::harness::{CONFIG, HOOK, our_completions, record, store};
@@ -32,7 +32,8 @@ pub const CONTROLLER: &str = "test";
 /// Comes after [`CONFIG`]: a test in real time should not wait longer than it must.
 const QUICK: &str = "[poll]\ngroups = \"2s\"\n[policy]\npoll = \"1s\"\n";
 
-/// The most that anything may take. No test means to measure: the machine may be busy with other tests.
+/// The most that anything may take. No test means to measure: the machine may be busy with other
+/// tests.
 pub const LONG: Duration = Duration::from_secs(300);
 
 /// A simulated cloud on a socket, and a folder for the processes that use it.
@@ -54,7 +55,8 @@ pub struct Rig {
 impl Rig {
     /// A cloud with this world, without a table. `top` goes to the top of the configuration file.
     pub fn new(name: &str, top: &str, world: impl FnOnce(&mut Cloud)) -> Rig {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         // Of an earlier process with the same id, perhaps.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
@@ -72,7 +74,8 @@ impl Rig {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let store = runtime.block_on(store(&simulator, TABLE, CONTROLLER));
         let cloud = simulator.clone();
-        let (address, server) = serve(|listener, stopped| serve_until(cloud, listener, TimeScale::Real, stopped));
+        let (address, server) =
+            serve(|listener, stopped| serve_until(cloud, listener, TimeScale::Real, stopped));
         Rig {
             simulator,
             address,
@@ -107,7 +110,11 @@ impl Rig {
 
     /// Takes the table from this other DynamoDB.
     pub fn use_table_of(&self, url: &str) {
-        let there = Environment { endpoint_url: Some(url.to_owned()), isolated: true, ..Environment::default() };
+        let there = Environment {
+            endpoint_url: Some(url.to_owned()),
+            isolated: true,
+            ..Environment::default()
+        };
         let sdk = self.runtime.block_on(there.load(Some("us-east-1")));
         self.store.replace(Store::connect(&sdk, TABLE, CONTROLLER));
         self.table_url.replace(Some(url.to_owned()));
@@ -123,10 +130,11 @@ impl Rig {
         self.file("ecs-drain.toml")
     }
 
-    /// The program, or the one that `ECS_DRAIN_BIN` names, pointed at the simulated cloud; nothing of this machine's own
-    /// AWS set-up gets in.
+    /// The program, or the one that `ECS_DRAIN_BIN` names, pointed at the simulated cloud; nothing
+    /// of this machine's own AWS set-up gets in.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let binary = std::env::var_os("ECS_DRAIN_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_ecs-drain").into());
+        let binary = std::env::var_os("ECS_DRAIN_BIN")
+            .unwrap_or_else(|| env!("CARGO_BIN_EXE_ecs-drain").into());
         let mut command = Command::new(binary);
         command.args(arguments).arg("--config").arg(self.config());
         command.env_clear();
@@ -144,8 +152,12 @@ impl Rig {
     /// Starts a process, with its output in files.
     pub fn spawn(&self, mut command: Command) -> Process<'_> {
         let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
-        let (out, err) = (self.folder.join(format!("{number}.out")), self.folder.join(format!("{number}.err")));
-        command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        let (out, err) =
+            (self.folder.join(format!("{number}.out")), self.folder.join(format!("{number}.err")));
+        command
+            .stdin(Stdio::null())
+            .stdout(File::create(&out).unwrap())
+            .stderr(File::create(&err).unwrap());
         Process::new(self, command.spawn().unwrap(), out, err)
     }
 
@@ -178,7 +190,10 @@ impl Rig {
 
     /// Says how many controllers are up.
     pub fn count_up(&self, change: impl Fn(usize) -> usize) {
-        let up = self.up.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |up| Some(change(up))).unwrap();
+        let up = self
+            .up
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |up| Some(change(up)))
+            .unwrap();
         self.simulator.with(|cloud| cloud.set_replicas_up(change(up)));
     }
 
@@ -203,7 +218,9 @@ impl Rig {
     /// Waits until the table shows an instance in this phase.
     #[track_caller]
     pub fn until_phase(&self, instance: &str, phase: Phase) {
-        self.until(&format!("{instance} in {phase}"), || self.record(instance).filter(|r| r.phase() == phase));
+        self.until(&format!("{instance} in {phase}"), || {
+            self.record(instance).filter(|r| r.phase() == phase)
+        });
     }
 
     /// Adds a rule; the answer knows when it has struck.
@@ -229,8 +246,9 @@ impl Rig {
 
     /// Who holds the lease, as `host/process/random`.
     pub fn leader(&self) -> Option<String> {
-        let body =
-            format!(r#"{{"TableName":"{TABLE}","Key":{{"key":{{"S":"lease/{CONTROLLER}"}}}},"ConsistentRead":true}}"#);
+        let body = format!(
+            r#"{{"TableName":"{TABLE}","Key":{{"key":{{"S":"lease/{CONTROLLER}"}}}},"ConsistentRead":true}}"#
+        );
         let answer = self.simulator.with(|cloud| {
             let now = cloud.now();
             cloud.dynamodb.handle(now, "GetItem", &body).unwrap()
@@ -251,11 +269,16 @@ impl Rig {
     pub fn told(&self, instance: &str) -> usize {
         self.simulator.peek(|cloud| {
             let entries = cloud.log.entries().iter();
-            entries.filter(|e| e.operation == "CompleteLifecycleAction" && e.summary.contains(instance)).count()
+            entries
+                .filter(|e| {
+                    e.operation == "CompleteLifecycleAction" && e.summary.contains(instance)
+                })
+                .count()
         })
     }
 
-    /// Everything that must be true of a drain that went well, whatever happened to the processes meanwhile.
+    /// Everything that must be true of a drain that went well, whatever happened to the processes
+    /// meanwhile.
     #[track_caller]
     pub fn expect_drained(&self, instance: &str) {
         let record = self.record(instance).unwrap();
@@ -266,7 +289,10 @@ impl Rig {
             record.shown.message
         );
         let ended: Vec<Completion> = self.simulator.with(|cloud| our_completions(cloud, instance));
-        assert!(matches!(ended.as_slice(), [one] if one.how == How::Called), "{instance}: {ended:?}");
+        assert!(
+            matches!(ended.as_slice(), [one] if one.how == How::Called),
+            "{instance}: {ended:?}"
+        );
         self.expect_kept();
     }
 
@@ -274,7 +300,8 @@ impl Rig {
     #[track_caller]
     pub fn expect_kept(&self) {
         self.simulator.with(|cloud| {
-            let broken: Vec<_> = cloud.violations_at_end().iter().map(ToString::to_string).collect();
+            let broken: Vec<_> =
+                cloud.violations_at_end().iter().map(ToString::to_string).collect();
             assert!(broken.is_empty(), "{}", broken.join("\n"));
             assert!(cloud.losses().is_empty(), "{:?}", cloud.losses());
         });

@@ -1,5 +1,6 @@
-//! Hours of everything: an endless fleet that scales, operators who drain and change their minds, a network that is bad
-//! every few minutes, a neighbour that is killed, and one process that must not grow.
+//! Hours of everything: an endless fleet that scales, operators who drain and change their minds, a
+//! network that is bad every few minutes, a neighbour that is killed, and one process that must not
+//! grow.
 //!
 //! ```sh
 //! ECS_DRAIN_SOAK=4h cargo test --release --test all processes::soak -- --ignored --nocapture
@@ -49,7 +50,9 @@ fn world(cloud: &mut Cloud) {
     // What a bad network does in a minute must not cost an instance.
     spec.hooks = vec![our_hook(seconds(300))];
     cloud.add_group(spec);
-    cloud.add_service(&ServiceSpec::replica("web", "api", 10).target_group("web").times(seconds(3), seconds(5)));
+    cloud.add_service(
+        &ServiceSpec::replica("web", "api", 10).target_group("web").times(seconds(3), seconds(5)),
+    );
     cloud.add_service(&ServiceSpec::daemon("web", "logs"));
 }
 
@@ -74,7 +77,10 @@ impl Fleet<'_> {
     fn any(&mut self) -> Option<String> {
         let mut free = self.rig.simulator.with(|cloud| {
             let serves = |id: &String| {
-                let active = cloud.container_instance_status(id).iter().any(|(_, status)| *status == "ACTIVE");
+                let active = cloud
+                    .container_instance_status(id)
+                    .iter()
+                    .any(|(_, status)| *status == "ACTIVE");
                 active && cloud.lifecycle_state(id).as_deref() == Some("InService")
             };
             cloud.instance_ids("web-group").into_iter().filter(serves).collect::<Vec<_>>()
@@ -98,7 +104,10 @@ impl Fleet<'_> {
             _ if self.desired < MOST => {
                 self.desired += 1;
                 let desired = self.desired;
-                self.rig.simulator.with(|cloud| cloud.set_group_desired("web-group", desired)).unwrap();
+                self.rig
+                    .simulator
+                    .with(|cloud| cloud.set_group_desired("web-group", desired))
+                    .unwrap();
             }
             _ => {}
         }
@@ -128,7 +137,8 @@ impl Fleet<'_> {
 
     fn cancel_what_is_due(&mut self) {
         let now = self.now();
-        let due: Vec<String> = self.to_cancel.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
+        let due: Vec<String> =
+            self.to_cancel.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
         for instance in due {
             // The order may not have been carried out yet.
             if self.rig.record(&instance).is_none() {
@@ -155,7 +165,8 @@ impl Fleet<'_> {
             match record.as_ref().and_then(|record| record.outcome()) {
                 Some(outcome) => over.push(outcome.to_string()),
                 None => {
-                    let message = record.map_or("it has no record".to_owned(), |record| record.shown.message);
+                    let message =
+                        record.map_or("it has no record".to_owned(), |record| record.shown.message);
                     assert!(now - *since < LONGEST_DRAIN, "{instance} does not end: {message}");
                     return true;
                 }
@@ -173,7 +184,8 @@ impl Fleet<'_> {
 fn print(fleet: &Fleet<'_>, proxy: &Proxy, watched: &Process<'_>, lives: usize) {
     let used = watched.usage();
     let leads = fleet.rig.leader().is_some_and(|holder| watched.is_holder(&holder));
-    let oldest = fleet.under_way.values().map(|since| fleet.now() - *since).max().unwrap_or_default();
+    let oldest =
+        fleet.under_way.values().map(|since| fleet.now() - *since).max().unwrap_or_default();
     println!(
         "soak: {:>4} min, {:.1} MB, {} files, {} threads, {}; ended {:?}, {} under way, the oldest for {} s; \
          {} instances; {} requests, {} struck; neighbour's life {lives}",
@@ -194,12 +206,14 @@ fn print(fleet: &Fleet<'_>, proxy: &Proxy, watched: &Process<'_>, lives: usize) 
 /// The middle one of a quarter of the samples.
 fn median(samples: &[Usage], quarter: usize, what: fn(&Usage) -> u64) -> u64 {
     let size = samples.len() / 4;
-    let mut values: Vec<u64> = samples[(quarter - 1) * size..quarter * size].iter().map(what).collect();
+    let mut values: Vec<u64> =
+        samples[(quarter - 1) * size..quarter * size].iter().map(what).collect();
     values.sort_unstable();
     values[values.len() / 2]
 }
 
-/// Fails if what is used keeps growing: the last quarter beside the second. The first is for warming up.
+/// Fails if what is used keeps growing: the last quarter beside the second. The first is for
+/// warming up.
 fn expect_level(samples: &[Usage]) {
     let grown = |what: fn(&Usage) -> u64, slack: u64| {
         let (before, after) = (median(samples, 2, what), median(samples, 4, what));
@@ -226,7 +240,8 @@ fn span(text: &str) -> Duration {
 #[test]
 #[ignore = "as long as ECS_DRAIN_SOAK says, such as 15m or 4h"]
 fn soak() {
-    let length = span(&std::env::var("ECS_DRAIN_SOAK").expect("ECS_DRAIN_SOAK says how long, such as 15m"));
+    let length =
+        span(&std::env::var("ECS_DRAIN_SOAK").expect("ECS_DRAIN_SOAK says how long, such as 15m"));
     let seed = seed();
     println!("soak: {length:?}, the seed is {seed}");
     let mut rig = Rig::with_table("soak", "", world);
@@ -273,7 +288,13 @@ fn soak() {
 }
 
 /// The network is calm, nothing new happens, and everything ends.
-fn end(fleet: &mut Fleet<'_>, proxy: &Proxy, watched: &Process<'_>, samples: &[Usage], lives: usize) {
+fn end(
+    fleet: &mut Fleet<'_>,
+    proxy: &Proxy,
+    watched: &Process<'_>,
+    samples: &[Usage],
+    lives: usize,
+) {
     proxy.calm();
     let rig = fleet.rig;
     while !fleet.under_way.is_empty() {

@@ -1,5 +1,5 @@
-//! What a user is told, word by word and with which exit code, when the program cannot begin; and the commands that
-//! create and read the table.
+//! What a user is told, word by word and with which exit code, when the program cannot begin; and
+//! the commands that create and read the table.
 
 use super::process::Said;
 use super::rig::{Rig, TABLE};
@@ -34,7 +34,8 @@ fn a_process_without_its_table_names_init_and_holds_what_waits() {
         assert_eq!(error(&rig.say(command), 1), MISSING, "{command:?}");
     }
     rig.simulator.with(|cloud| cloud.terminate(A, true).unwrap());
-    // A wait that was seen to begin needs its first heartbeat later: here it began before the process did.
+    // A wait that was seen to begin needs its first heartbeat later: here it began before the
+    // process did.
     rig.until("it waits", || {
         (rig.simulator.with(|cloud| cloud.lifecycle_state(A))? == "Terminating:Wait").then_some(())
     });
@@ -78,7 +79,11 @@ fn refused(name: &str, lines: &str, expected: &str) {
     let line = CONFIG.lines().count() + 2;
     for command in [&["run"][..], &["init"], &["get"], &["config", "check"]] {
         let said = rig.say(command);
-        assert_eq!(error(&said, 2), format!("{}:{line}: {expected}", rig.config().display()), "{command:?}");
+        assert_eq!(
+            error(&said, 2),
+            format!("{}:{line}: {expected}", rig.config().display()),
+            "{command:?}"
+        );
     }
     assert!(rig.simulator.peek(|cloud| cloud.log.entries().is_empty()), "nothing was called");
 }
@@ -141,7 +146,10 @@ fn a_denied_identity_is_told_with_the_policy_line_that_allows_it() {
     let rig = denied("denied-identity", "GetCallerIdentity");
     let said = rig.say(&["run"]);
     let text = error(&said, 1);
-    assert!(text.starts_with("cannot work in region us-east-1: sts:GetCallerIdentity on "), "{text}");
+    assert!(
+        text.starts_with("cannot work in region us-east-1: sts:GetCallerIdentity on "),
+        "{text}"
+    );
     let line = "allow it with {\"Effect\":\"Allow\",\"Action\":\"sts:GetCallerIdentity\",\"Resource\":\"*\"}";
     assert!(text.contains(line), "{text}");
 }
@@ -184,13 +192,27 @@ fn the_commands_create_and_read_the_table() {
 
     let lines = fine(rig.say(&["get"]));
     let line = lines.lines().find(|line| line.starts_with(A)).unwrap_or_default();
-    assert!(line.contains("web") && line.contains("Waiting") && line.contains("service api"), "{lines}");
+    assert!(
+        line.contains("web") && line.contains("Waiting") && line.contains("service api"),
+        "{lines}"
+    );
     assert!(!lines.contains(B), "{lines}");
-    let json: serde_json::Value = serde_json::from_str(&fine(rig.say(&["get", "-o", "json"]))).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&fine(rig.say(&["get", "-o", "json"]))).unwrap();
     assert_eq!(json.as_array().map(Vec::len), Some(1), "{json}");
-    assert_eq!((json[0]["instance_id"].as_str(), json[0]["phase"].as_str()), (Some(A), Some("Waiting")), "{json}");
+    assert_eq!(
+        (json[0]["instance_id"].as_str(), json[0]["phase"].as_str()),
+        (Some(A), Some("Waiting")),
+        "{json}"
+    );
     let sheet = fine(rig.say(&["describe", A]));
-    for part in ["in us-east-1, account 123456789012", "Waiting, since", "web-group", "Tasks left (1)", "History"] {
+    for part in [
+        "in us-east-1, account 123456789012",
+        "Waiting, since",
+        "web-group",
+        "Tasks left (1)",
+        "History",
+    ] {
         assert!(sheet.contains(part), "{part} is missing:\n{sheet}");
     }
     assert_eq!(
@@ -198,7 +220,8 @@ fn the_commands_create_and_read_the_table() {
         sheet.lines().next()
     );
 
-    // One that no index shows any more is found by its key: no id makes a command read the whole table.
+    // One that no index shows any more is found by its key: no id makes a command read the whole
+    // table.
     rig.simulator.with(|cloud| {
         let update = format!(
             r#"{{"TableName":"{TABLE}","Key":{{"key":{{"S":"123456789012/us-east-1/{A}"}}}},

@@ -1,5 +1,6 @@
-//! Drains whose processes are killed and stopped, in real time. Nothing here measures time: a drain takes the two minutes
-//! that its proof takes, a dead process's lease 10 s more, and a busy machine whatever it needs.
+//! Drains whose processes are killed and stopped, in real time. Nothing here measures time: a drain
+//! takes the two minutes that its proof takes, a dead process's lease 10 s more, and a busy machine
+//! whatever it needs.
 
 #[cfg(target_os = "linux")]
 use super::full_disk;
@@ -34,8 +35,8 @@ const COMPLETE: &str = "CompleteLifecycleAction";
 /// The instance that stays, where the tasks of the others go.
 const STAYS: &str = "i-0000000000000000d";
 
-/// Four instances behind an application load balancer. A task leaves in about twenty seconds: its replacement starts
-/// and becomes healthy, its target drains, its container stops.
+/// Four instances behind an application load balancer. A task leaves in about twenty seconds: its
+/// replacement starts and becomes healthy, its target drains, its container stops.
 pub fn world(cloud: &mut Cloud) {
     cloud.add_target_group(TargetGroupSpec {
         name: "web".to_owned(),
@@ -52,7 +53,9 @@ pub fn world(cloud: &mut Cloud) {
     // Any process that lives for a few seconds must have sent a heartbeat.
     spec.hooks = vec![our_hook(seconds(60))];
     cloud.add_group(spec);
-    cloud.add_service(&ServiceSpec::replica("web", "api", 6).target_group("web").times(seconds(3), seconds(5)));
+    cloud.add_service(
+        &ServiceSpec::replica("web", "api", 6).target_group("web").times(seconds(3), seconds(5)),
+    );
 }
 
 pub fn terminate(rig: &Rig, instance: &str) {
@@ -63,8 +66,8 @@ pub fn is_done(rig: &Rig, instance: &str) -> bool {
     rig.record(instance).is_some_and(|r| r.is_done())
 }
 
-/// One drain, whose process is killed in each phase in turn: while a call hangs that has no effect, while one hangs
-/// that has had its effect, or just so.
+/// One drain, whose process is killed in each phase in turn: while a call hangs that has no effect,
+/// while one hangs that has had its effect, or just so.
 fn killed_in_every_phase() {
     let rig = Rig::with_table("killed-in-every-phase", "", world);
     terminate(&rig, A);
@@ -87,7 +90,12 @@ fn killed_in_every_phase() {
         }
         process.kill();
         let record = rig.record(A).unwrap();
-        println!("killed after {:?} in {}: {}", elapsed(&rig), record.phase(), record.shown.message);
+        println!(
+            "killed after {:?} in {}: {}",
+            elapsed(&rig),
+            record.phase(),
+            record.shown.message
+        );
         assert_eq!(record.phase(), phase, "it was killed while the table said so");
         rig.mend();
     }
@@ -105,16 +113,18 @@ fn killed_in_every_phase() {
     rig.expect_drained(A);
 }
 
-/// Three drains of two processes that are killed at random moments: for a while every few seconds, and again when the
-/// first drain ends.
-/// `ECS_DRAIN_TEST_SEED` repeats a run's moments.
+/// Three drains of two processes that are killed at random moments: for a while every few seconds,
+/// and again when the first drain ends. `ECS_DRAIN_TEST_SEED` repeats a run's moments.
 fn killed_at_random() {
     let seed = seed();
-    println!("the seed is {seed}: ECS_DRAIN_TEST_SEED={seed} repeats the moments at which processes are killed");
+    println!(
+        "the seed is {seed}: ECS_DRAIN_TEST_SEED={seed} repeats the moments at which processes are killed"
+    );
     let mut random = fastrand::Rng::with_seed(seed);
     let rig = Rig::with_table("killed-at-random", "", world);
     let instances = [A, B, C];
-    let starts: Vec<_> = instances.iter().map(|_| Duration::from_millis(random.u64(0..40_000))).collect();
+    let starts: Vec<_> =
+        instances.iter().map(|_| Duration::from_millis(random.u64(0..40_000))).collect();
     let mut waiting: Vec<_> = instances.into_iter().zip(starts).collect();
     let mut begin_due = |rig: &Rig| {
         waiting.retain(|(instance, at)| {
@@ -126,7 +136,8 @@ fn killed_at_random() {
         });
         waiting.is_empty()
     };
-    // Two of them: a process that lives for less than the lease of a dead one never leads, and all would stand still.
+    // Two of them: a process that lives for less than the lease of a dead one never leads, and all
+    // would stand still.
     let mut replicas = [rig.start(), rig.start()];
     let mut kill = |random: &mut fastrand::Rng| {
         let which = random.usize(..2);
@@ -168,7 +179,8 @@ fn asked_to_stop() {
     rig.until_leads(&second);
     hang.happened(&rig);
     let log = second.log();
-    let taken = log.lines().find(|line| line.contains("the lease changed hands")).unwrap_or_default();
+    let taken =
+        log.lines().find(|line| line.contains("the lease changed hands")).unwrap_or_default();
     assert!(taken.contains("held=true"), "{log}");
     second.terminate();
     assert_eq!(second.ended().code(), Some(0), "{}", second.log());
@@ -199,7 +211,8 @@ fn two_at_once() {
     let (first, second) = (rig.start(), rig.start());
     rig.until_phase(A, Phase::Waiting);
     let holder = rig.leader().unwrap();
-    let (leader, mut follower) = if first.is_holder(&holder) { (first, second) } else { (second, first) };
+    let (leader, mut follower) =
+        if first.is_holder(&holder) { (first, second) } else { (second, first) };
     assert!(leader.is_holder(&holder), "{holder} is one of them");
     terminate(&rig, B);
     leader.kill();

@@ -1,4 +1,5 @@
-//! Messages that are broken, forged, or meant for someone else: whoever may write to the queue can write anything.
+//! Messages that are broken, forged, or meant for someone else: whoever may write to the queue can
+//! write anything.
 
 use super::{left, queued, send};
 use crate::harness::wall;
@@ -34,7 +35,14 @@ const QUIET: Scenario = Scenario {
 };
 
 /// An event as EventBridge sends it.
-pub fn event(source: &str, kind: &str, account: &str, region: &str, time: &str, detail: &Value) -> String {
+pub fn event(
+    source: &str,
+    kind: &str,
+    account: &str,
+    region: &str,
+    time: &str,
+    detail: &Value,
+) -> String {
     json!({
         "version": "0",
         "id": "6a7e8feb-b491-4cf7-a9f1-bf3703467718",
@@ -72,7 +80,14 @@ fn waits(instance: &str, group: &str, hook: &str) -> Value {
 
 /// That an instance waits under a hook, as EventBridge would say it of this account and region.
 fn lifecycle(account: &str, region: &str, detail: &Value) -> String {
-    event("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action", account, region, LONG_AGO, detail)
+    event(
+        "aws.autoscaling",
+        "EC2 Instance-terminate Lifecycle Action",
+        account,
+        region,
+        LONG_AGO,
+        detail,
+    )
 }
 
 /// That an instance of our group waits under our hook.
@@ -128,8 +143,9 @@ fn broken() -> Vec<String> {
 fn others(now: &str) -> Vec<String> {
     let ours = waits(A, "web-group", HOOK);
     let warning = json!({ "instance-id": A, "instance-action": "terminate" });
-    let warns =
-        |account, region| event("aws.ec2", "EC2 Spot Instance Interruption Warning", account, region, now, &warning);
+    let warns = |account, region| {
+        event("aws.ec2", "EC2 Spot Instance Interruption Warning", account, region, now, &warning)
+    };
     let mut launching = ours.clone();
     launching["LifecycleTransition"] = json!("autoscaling:EC2_INSTANCE_LAUNCHING");
     let stops = json!({ "instance-id": A, "state": "shutting-down" });
@@ -140,10 +156,15 @@ fn others(now: &str) -> Vec<String> {
         warns(ACCOUNT, "eu-west-1"),
         notification("210987654321", ours.clone(), &[]),
         notification(ACCOUNT, ours, &[("Event", "autoscaling:EC2_INSTANCE_TERMINATE")]),
-        notification(ACCOUNT, waits(A, "web-group", HOOK), &[("Event", "autoscaling:TEST_NOTIFICATION")]),
+        notification(
+            ACCOUNT,
+            waits(A, "web-group", HOOK),
+            &[("Event", "autoscaling:TEST_NOTIFICATION")],
+        ),
         notification(ACCOUNT, launching, &[]),
         event("aws.ec2", "EC2 Instance State-change Notification", ACCOUNT, REGION, now, &stops),
-        json!({ "Type": "SubscriptionConfirmation", "Message": "You have chosen to subscribe" }).to_string(),
+        json!({ "Type": "SubscriptionConfirmation", "Message": "You have chosen to subscribe" })
+            .to_string(),
         // Whoever may publish to a topic can say this.
         in_sns(&spot(A, now)),
         in_sns(&rebalance(A, now)),
@@ -158,7 +179,10 @@ async fn expect_untouched(simulator: &Simulator, store: &Store, instances: &[&st
         for instance in instances {
             assert_eq!(cloud.lifecycle_state(instance).as_deref(), Some("InService"), "{instance}");
             let statuses = cloud.container_instance_status(instance);
-            assert!(statuses.iter().all(|(_, status)| *status == "ACTIVE"), "{instance}: {statuses:?}");
+            assert!(
+                statuses.iter().all(|(_, status)| *status == "ACTIVE"),
+                "{instance}: {statuses:?}"
+            );
         }
     });
     no_violation(simulator);
@@ -171,7 +195,8 @@ fn messages_that_nobody_can_read_end_in_the_dead_letter_queue_and_begin_no_drain
         until(&simulator, "all were tried", async || left(&simulator).is_empty()).await;
         expect_untouched(&simulator, &store, &[A, B]).await;
     });
-    let dead: Vec<String> = simulator.with(|cloud| cloud.messages(DEAD).into_iter().map(|m| m.body).collect());
+    let dead: Vec<String> =
+        simulator.with(|cloud| cloud.messages(DEAD).into_iter().map(|m| m.body).collect());
     let (mut dead, mut sent) = (dead, broken());
     dead.sort();
     sent.sort();

@@ -1,5 +1,5 @@
-//! Warnings that an instance will be taken away: spot interruptions, which always open a drain, and rebalance
-//! recommendations, which do where the policy says so.
+//! Warnings that an instance will be taken away: spot interruptions, which always open a drain, and
+//! rebalance recommendations, which do where the policy says so.
 
 use super::foreign::{spot, waiting};
 use super::{add_bus, begun, left, queued, send};
@@ -13,7 +13,8 @@ use ecs_drain_state::request::What;
 use ecs_drain_state::{Origin, Outcome, Phase, Then};
 use jiff::SignedDuration;
 
-/// Three instances under these hooks, and a service that can move. A warning allows ecs-drain to touch A and B.
+/// Three instances under these hooks, and a service that can move. A warning allows ecs-drain to
+/// touch A and B.
 fn three(cloud: &mut Cloud, hooks: Option<Vec<HookSpec>>) {
     add_bus(cloud);
     cloud.add_cluster(&ClusterSpec::new("web"));
@@ -64,8 +65,8 @@ async fn send_and_wait(simulator: &Simulator, body: &str) {
     tokio::time::sleep(seconds(60)).await;
 }
 
-/// Two minutes after the warning EC2 takes the instance. Then its group notices, and terminates the dead instance under
-/// the ecs-drain hook.
+/// Two minutes after the warning EC2 takes the instance. Then its group notices, and terminates the
+/// dead instance under the ecs-drain hook.
 #[test]
 fn an_instance_that_spot_takes_back_is_drained_before_that() {
     let (drained, simulator) = while_running(&TAKEN, async |simulator: Simulator, store| {
@@ -105,8 +106,11 @@ fn a_lifecycle_action_that_begins_right_after_the_warning_is_the_same_drain() {
 
 #[test]
 fn the_drain_of_an_instance_that_spot_takes_ends_with_it_where_no_hook_of_ours_is() {
-    let scenario =
-        Scenario { world: |cloud| three(cloud, Some(Vec::new())), ends: &[(A, Outcome::InstanceGone)], ..SPOT };
+    let scenario = Scenario {
+        world: |cloud| three(cloud, Some(Vec::new())),
+        ends: &[(A, Outcome::InstanceGone)],
+        ..SPOT
+    };
     let ended = run(&scenario, &Run::default(), |_| {});
     ended.expect_good();
     assert_eq!(ended.count("CompleteLifecycleAction"), 0);
@@ -147,7 +151,8 @@ fn spot_interruptions_do_not_wait_for_a_budget() {
     no_violation(&simulator);
 }
 
-/// A rebalance is recommended for both, and one may drain at once; then Spot takes the one that waits for its turn.
+/// A rebalance is recommended for both, and one may drain at once; then Spot takes the one that
+/// waits for its turn.
 #[test]
 fn a_spot_interruption_ends_the_wait_for_a_turn() {
     let scenario = Scenario {
@@ -159,8 +164,12 @@ fn a_spot_interruption_ends_the_wait_for_a_turn() {
         ..CALM
     };
     let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
-        let status = |instance: &str| simulator.with(|cloud| cloud.container_instance_status(instance)[0].1);
-        until(&simulator, "one of them drains", async || [A, B].into_iter().any(|one| status(one) == "DRAINING")).await;
+        let status =
+            |instance: &str| simulator.with(|cloud| cloud.container_instance_status(instance)[0].1);
+        until(&simulator, "one of them drains", async || {
+            [A, B].into_iter().any(|one| status(one) == "DRAINING")
+        })
+        .await;
         let waits = if status(A) == "DRAINING" { B } else { A };
         let before = record(&store, waits).await.unwrap();
         assert_eq!((before.origin, before.phase()), (Origin::Rebalance, Phase::Pending));
@@ -173,7 +182,8 @@ fn a_spot_interruption_ends_the_wait_for_a_turn() {
     expect_no_harm(&simulator);
 }
 
-/// Its drain was cancelled a moment before: that is undone first, and then one of Spot's own begins.
+/// Its drain was cancelled a moment before: that is undone first, and then one of Spot's own
+/// begins.
 #[test]
 fn a_spot_interruption_while_a_drain_is_undone_opens_one_of_its_own() {
     let scenario = Scenario {
@@ -188,7 +198,9 @@ fn a_spot_interruption_while_a_drain_is_undone_opens_one_of_its_own() {
         let warning = spot(A, &wall(&simulator).to_string());
         send(&simulator, std::slice::from_ref(&warning));
         until(&simulator, "a second drain goes on", async || {
-            record(&store, A).await.is_some_and(|drain| drain.generation == 2 && drain.phase() != Phase::Pending)
+            record(&store, A)
+                .await
+                .is_some_and(|drain| drain.generation == 2 && drain.phase() != Phase::Pending)
         })
         .await;
         assert_eq!(record(&store, A).await.unwrap().origin, Origin::SpotInterruption);
@@ -285,7 +297,10 @@ fn a_rebalance_recommendation_that_keeps_drains_within_the_budget() {
         .await;
         for instance in [A, B] {
             let record = record(&store, instance).await.unwrap();
-            assert_eq!((record.origin, record.outcome()), (Origin::Rebalance, Some(Outcome::Drained)));
+            assert_eq!(
+                (record.origin, record.outcome()),
+                (Origin::Rebalance, Some(Outcome::Drained))
+            );
             assert_eq!(record.then, Some(Then::Keep));
             let state = simulator.with(|cloud| cloud.lifecycle_state(instance));
             assert_eq!(state.as_deref(), Some("InService"), "{instance} stays");
@@ -308,7 +323,10 @@ fn a_rebalance_recommendation_that_terminates_has_the_group_replace_the_instance
     let ended = run(&scenario, &Run::default(), |_| {});
     ended.expect_good();
     let record = ended.record(A).unwrap();
-    assert_eq!((record.origin, record.then, record.generation), (Origin::Rebalance, Some(Then::Terminate), 1));
+    assert_eq!(
+        (record.origin, record.then, record.generation),
+        (Origin::Rebalance, Some(Then::Terminate), 1)
+    );
     assert_eq!(ended.count("TerminateInstanceInAutoScalingGroup"), 1);
     ended.simulator.with(|cloud| {
         let others = cloud.instance_ids("web-group").into_iter().filter(|id| id != A).count();
@@ -316,14 +334,16 @@ fn a_rebalance_recommendation_that_terminates_has_the_group_replace_the_instance
     });
 }
 
-/// Three hundred messages name instances that no group shows as waiting yet: they are left in the queue for later.
+/// Three hundred messages name instances that no group shows as waiting yet: they are left in the
+/// queue for later.
 #[test]
 fn a_warning_does_not_wait_behind_messages_that_wait() {
     let drains_after = |others: usize| {
         let (after, simulator) = while_running(&CALM, async |simulator: Simulator, _| {
             // By now it leads, and listens.
             tokio::time::sleep(seconds(20)).await;
-            let bodies: Vec<String> = (0..others).map(|n| waiting(&format!("i-{:017x}", 0xfff + n))).collect();
+            let bodies: Vec<String> =
+                (0..others).map(|n| waiting(&format!("i-{:017x}", 0xfff + n))).collect();
             send(&simulator, &bodies);
             tokio::time::sleep(seconds(1)).await;
             let sent = simulator.now();

@@ -1,9 +1,11 @@
-//! Arbitrary records, requests and pauses, as far as the types allow: what no drain would ever be, too.
+//! Arbitrary records, requests and pauses, as far as the types allow: what no drain would ever be,
+//! too.
 
 use ecs_drain::store::pauses::place;
 use ecs_drain_state::{
-    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Note, Obligation, Order, Orders,
-    Origin, Outcome, Phase, Record, Request, Shown, Stage, Strategy as How, Target, Then, WaitKind, What,
+    ActionResult, Balancer, ContainerInstance, Event, Intent, LastError, Lifecycle, Note,
+    Obligation, Order, Orders, Origin, Outcome, Phase, Record, Request, Shown, Stage,
+    Strategy as How, Target, Then, WaitKind, What,
 };
 use jiff::Timestamp;
 use proptest::collection::{btree_map, vec};
@@ -27,7 +29,8 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn made_of(characters: &str) -> impl Strategy<Value = String> + use<> {
-    vec(proptest::sample::select(characters.chars().collect::<Vec<_>>()), 1..=20).prop_map(String::from_iter)
+    vec(proptest::sample::select(characters.chars().collect::<Vec<_>>()), 1..=20)
+        .prop_map(String::from_iter)
 }
 
 /// Any moment that can be written, to the nanosecond.
@@ -46,7 +49,12 @@ fn order() -> impl Strategy<Value = Order> {
 
 fn kind() -> impl Strategy<Value = WaitKind> {
     use WaitKind::*;
-    prop_oneof![Just(Terminating), Just(WarmedTerminating), Just(ReturnsToWarmPool), Just(ReplacesRootVolume)]
+    prop_oneof![
+        Just(Terminating),
+        Just(WarmedTerminating),
+        Just(ReturnsToWarmPool),
+        Just(ReplacesRootVolume)
+    ]
 }
 
 fn result() -> impl Strategy<Value = ActionResult> {
@@ -54,54 +62,76 @@ fn result() -> impl Strategy<Value = ActionResult> {
 }
 
 fn then() -> impl Strategy<Value = Then> {
-    prop_oneof![Just(Then::Terminate), Just(Then::TerminateAndShrink), Just(Then::Keep), Just(Then::Leave)]
+    prop_oneof![
+        Just(Then::Terminate),
+        Just(Then::TerminateAndShrink),
+        Just(Then::Keep),
+        Just(Then::Leave)
+    ]
 }
 
 fn lifecycle() -> impl Strategy<Value = Lifecycle> {
-    (text(), text(), kind(), any::<u32>(), any::<u32>(), result(), vec(text(), 0..3), any::<bool>()).prop_map(
-        |(group, hook, kind, heartbeat, global, default_result, other_hooks, retains_abandoned)| Lifecycle {
-            group,
-            hook,
-            kind,
-            heartbeat_timeout_seconds: heartbeat,
-            global_timeout_seconds: global,
-            default_result,
-            other_hooks,
-            retains_abandoned,
-        },
-    )
+    (text(), text(), kind(), any::<u32>(), any::<u32>(), result(), vec(text(), 0..3), any::<bool>())
+        .prop_map(
+            |(
+                group,
+                hook,
+                kind,
+                heartbeat,
+                global,
+                default_result,
+                other_hooks,
+                retains_abandoned,
+            )| Lifecycle {
+                group,
+                hook,
+                kind,
+                heartbeat_timeout_seconds: heartbeat,
+                global_timeout_seconds: global,
+                default_result,
+                other_hooks,
+                retains_abandoned,
+            },
+        )
 }
 
 fn container_instance() -> impl Strategy<Value = ContainerInstance> {
     let watched = (any::<u32>(), any::<u32>());
-    (text(), text(), any::<bool>(), of(moment()), watched).prop_map(|(cluster, arn, ours, at, watched)| {
-        let (drained_for_seconds, gone_for_seconds) = watched;
-        ContainerInstance {
-            cluster,
-            arn,
-            draining_is_ours: ours,
-            deregistered_at: at,
-            drained_for_seconds,
-            gone_for_seconds,
-        }
-    })
+    (text(), text(), any::<bool>(), of(moment()), watched).prop_map(
+        |(cluster, arn, ours, at, watched)| {
+            let (drained_for_seconds, gone_for_seconds) = watched;
+            ContainerInstance {
+                cluster,
+                arn,
+                draining_is_ours: ours,
+                deregistered_at: at,
+                drained_for_seconds,
+                gone_for_seconds,
+            }
+        },
+    )
 }
 
 fn obligation() -> impl Strategy<Value = Obligation> {
-    let balancer = (any::<bool>(), text())
-        .prop_map(|(new, of)| if new { Balancer::TargetGroup(of) } else { Balancer::ClassicLoadBalancer(of) });
-    let target = (any::<bool>(), text()).prop_map(|(ip, of)| if ip { Target::Ip(of) } else { Target::Instance(of) });
+    let balancer = (any::<bool>(), text()).prop_map(|(new, of)| {
+        if new { Balancer::TargetGroup(of) } else { Balancer::ClassicLoadBalancer(of) }
+    });
+    let target = (any::<bool>(), text())
+        .prop_map(|(ip, of)| if ip { Target::Ip(of) } else { Target::Instance(of) });
     let watched = (any::<u32>(), any::<bool>());
-    (balancer, target, of(any::<u32>()), of(any::<bool>()), of(moment()), watched, moment()).prop_map(
-        |(balancer, target, delay_seconds, network, draining_since, watched, noted_at)| Obligation {
-            delay_seconds,
-            network,
-            draining_since,
-            left_for_seconds: watched.0,
-            of_group_alone: watched.1,
-            ..Obligation::new(balancer, target, noted_at)
-        },
-    )
+    (balancer, target, of(any::<u32>()), of(any::<bool>()), of(moment()), watched, moment())
+        .prop_map(
+            |(balancer, target, delay_seconds, network, draining_since, watched, noted_at)| {
+                Obligation {
+                    delay_seconds,
+                    network,
+                    draining_since,
+                    left_for_seconds: watched.0,
+                    of_group_alone: watched.1,
+                    ..Obligation::new(balancer, target, noted_at)
+                }
+            },
+        )
 }
 
 fn intent() -> impl Strategy<Value = Intent> {
@@ -172,20 +202,24 @@ fn stage() -> impl Strategy<Value = Stage> {
         Just(Stage::Deregistering),
         Just(Stage::Waiting),
         Just(Stage::Verifying),
-        (intent(), of(moment())).prop_map(|(intent, refused_since)| Stage::Completing { intent, refused_since }),
+        (intent(), of(moment()))
+            .prop_map(|(intent, refused_since)| Stage::Completing { intent, refused_since }),
         of(intent()).prop_map(|intent| Stage::Returning { intent }),
-        (outcome(), of(intent()), any::<i64>()).prop_map(|(outcome, intent, expires_at)| Stage::Done {
-            outcome,
-            intent,
-            expires_at
-        }),
+        (outcome(), of(intent()), any::<i64>())
+            .prop_map(|(outcome, intent, expires_at)| Stage::Done { outcome, intent, expires_at }),
     ]
 }
 
 /// A record of this schema.
 pub fn record() -> impl Strategy<Value = Record> {
-    let stands = (moment(), moment(), moment(), of(moment()), of(moment()), of(moment()), of(moment()));
-    let lists = (vec(container_instance(), 0..3), vec(obligation(), 0..4), vec(event(), 0..4), vec(text(), 0..3));
+    let stands =
+        (moment(), moment(), moment(), of(moment()), of(moment()), of(moment()), of(moment()));
+    let lists = (
+        vec(container_instance(), 0..3),
+        vec(obligation(), 0..4),
+        vec(event(), 0..4),
+        vec(text(), 0..3),
+    );
     let orders = (of(order()), of(order()), of(order()), vec(name(), 0..3));
     let ends = (stage(), vec(name(), 0..3));
     let left = (vec(text(), 0..3), any::<u32>(), any::<u32>(), any::<u32>());
@@ -205,7 +239,12 @@ pub fn record() -> impl Strategy<Value = Record> {
             container_instances: lists.0,
             obligations: lists.1,
             history: lists.2,
-            orders: Orders { pause: orders.0, cancel: orders.1, force: orders.2, requests: orders.3 },
+            orders: Orders {
+                pause: orders.0,
+                cancel: orders.1,
+                force: orders.2,
+                requests: orders.3,
+            },
             stage: ends.0,
             stopped_tasks: ends.1,
             shown: Shown {
@@ -230,11 +269,25 @@ pub fn request() -> impl Strategy<Value = Request> {
     let what = prop_oneof![
         then().prop_map(|then| What::Drain { then }),
         moment().prop_map(|until| What::Extend { until }),
-        proptest::sample::select(vec![What::Cancel, What::Pause, What::Resume, What::Retry, What::Force]),
+        proptest::sample::select(vec![
+            What::Cancel,
+            What::Pause,
+            What::Resume,
+            What::Retry,
+            What::Force
+        ]),
     ];
     let whose = (name(), name(), name(), text(), of(name()));
     (name(), whose, any::<u64>(), what, text(), of(text()), moment()).prop_map(
-        |(id, (controller, account, region, instance_id, cluster), generation, what, by, reason, at)| Request {
+        |(
+            id,
+            (controller, account, region, instance_id, cluster),
+            generation,
+            what,
+            by,
+            reason,
+            at,
+        )| Request {
             id,
             controller,
             account,
@@ -253,6 +306,7 @@ pub fn request() -> impl Strategy<Value = Request> {
 
 /// What can be paused as a whole.
 pub fn paused() -> impl Strategy<Value = BTreeMap<String, Order>> {
-    let cluster = (name(), name(), name()).prop_map(|(account, region, cluster)| place(&account, &region, &cluster));
+    let cluster = (name(), name(), name())
+        .prop_map(|(account, region, cluster)| place(&account, &region, &cluster));
     btree_map(prop_oneof![Just("*".to_owned()), cluster], order(), 0..4)
 }

@@ -34,8 +34,13 @@ impl Table {
         assert_eq!(show(&self.item(&key).await), REQUEST);
         // The same once more, as after an answer that was lost.
         self.store.ask(&asked).await.unwrap();
-        let read = |key: &String, request: &Request| (key.clone(), ReadRequest::Request(Box::new(request.clone())));
-        assert_eq!(self.store.requests(std::slice::from_ref(&key)).await.unwrap(), [read(&key, &asked)]);
+        let read = |key: &String, request: &Request| {
+            (key.clone(), ReadRequest::Request(Box::new(request.clone())))
+        };
+        assert_eq!(
+            self.store.requests(std::slice::from_ref(&key)).await.unwrap(),
+            [read(&key, &asked)]
+        );
         assert_eq!(self.store.answer_of(&key).await.unwrap(), None);
 
         let at = asked.at + SignedDuration::from_secs(5);
@@ -45,10 +50,19 @@ impl Table {
         assert_eq!(self.store.answer_of(&key).await.unwrap(), Some(answer));
         assert_eq!(self.store.requests(std::slice::from_ref(&key)).await.unwrap(), []);
         let item = self.item(&key).await;
-        assert!(!item.contains_key("unfinished") && !item.contains_key("unfinished_of"), "{item:?}");
-        assert_eq!(item.get("expires_at"), Some(&AttributeValue::N((at.as_second() + 86_400).to_string())));
+        assert!(
+            !item.contains_key("unfinished") && !item.contains_key("unfinished_of"),
+            "{item:?}"
+        );
+        assert_eq!(
+            item.get("expires_at"),
+            Some(&AttributeValue::N((at.as_second() + 86_400).to_string()))
+        );
         // One that is gone is not brought back to life, and those of later moments come later.
-        self.store.answer("request/main/gone", &Answer { text: "x".into(), refused: true, at }).await.unwrap();
+        self.store
+            .answer("request/main/gone", &Answer { text: "x".into(), refused: true, at })
+            .await
+            .unwrap();
         assert_eq!(self.store.answer_of("request/main/gone").await.unwrap(), None);
         let (earlier, later) = (self.store.request_id(asked.at), self.store.request_id(at));
         assert!(earlier < later && earlier.starts_with("20260105T090000250-"), "{earlier} {later}");
@@ -77,7 +91,8 @@ impl Table {
             ReadRequest::Request(request) => format!("{} is fine", request.id),
             ReadRequest::Unreadable { why } => why,
         };
-        let read: Vec<String> = self.store.requests(&keys).await.unwrap().into_iter().map(|(_, r)| why(r)).collect();
+        let read: Vec<String> =
+            self.store.requests(&keys).await.unwrap().into_iter().map(|(_, r)| why(r)).collect();
         assert_eq!(
             read.join("\n"),
             "\
@@ -88,7 +103,8 @@ its key is request/main/drain/123456789012/us-east-1/web/20260105T090003000-1, b
 its key is request/main/drain/123456789012/us-east-1/web/20260105T090005000-1, but its attributes say request/main/pause/123456789012/us-east-1/web/20260105T090005000-1"
         );
         for key in keys {
-            let answer = Answer { text: "cannot be read".into(), refused: true, at: request("x").at };
+            let answer =
+                Answer { text: "cannot be read".into(), refused: true, at: request("x").at };
             self.store.answer(&key, &answer).await.unwrap();
         }
     }
@@ -155,7 +171,11 @@ its key is request/main/drain/123456789012/us-east-1/web/20260105T090005000-1, b
         assert_eq!(by(&store.pauses().await.unwrap()).as_deref(), Some(unread));
         store.set_pause("*", None).await.unwrap();
         self.until_paused(&store, &["web-*"]).await;
-        assert_eq!(by(&store.pauses().await.unwrap()).as_deref(), Some("Ada"), "nobody knows what it was to pause");
+        assert_eq!(
+            by(&store.pauses().await.unwrap()).as_deref(),
+            Some("Ada"),
+            "nobody knows what it was to pause"
+        );
     }
 
     /// IAM limits the key of an item, and not what else stands in it.

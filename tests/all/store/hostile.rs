@@ -1,4 +1,5 @@
-//! Items that others wrote: older and newer programs, people who edit, and records larger than a table takes.
+//! Items that others wrote: older and newer programs, people who edit, and records larger than a
+//! table takes.
 
 use super::arbitrary;
 use super::{readable, saved, simulated, simulator, text};
@@ -10,7 +11,8 @@ use ecs_drain::store::item::{from_record, read};
 use ecs_drain::store::{Pauses, Read, ReadRequest, Saved, Store, TableOptions, requests};
 use ecs_drain_state::record::{HISTORY, SCHEMA};
 use ecs_drain_state::{
-    Balancer, ContainerInstance, Event, Note, Obligation, Order, Orders, Outcome, Phase, Record, Stage, Target,
+    Balancer, ContainerInstance, Event, Note, Obligation, Order, Orders, Outcome, Phase, Record,
+    Stage, Target,
 };
 use jiff::Timestamp;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -63,7 +65,8 @@ async fn put(raw: &Client, item: Item) {
     raw.put_item().table_name("drains").set_item(Some(item)).send().await.unwrap();
 }
 
-/// As [`every_record_is_the_same_after_the_table`], by way of DynamoDB's own numbers, sets and maps.
+/// As [`every_record_is_the_same_after_the_table`], by way of DynamoDB's own numbers, sets and
+/// maps.
 #[tokio::test(start_paused = true)]
 async fn every_record_and_pause_is_the_same_after_dynamodb() {
     use proptest::strategy::{Strategy, ValueTree};
@@ -77,8 +80,12 @@ async fn every_record_and_pause_is_the_same_after_dynamodb() {
         // Saved over with everything else in it: nothing of what was there before stays.
         let other = arbitrary::record().new_tree(&mut runner).unwrap().current();
         let Record { account, region, instance_id, version, write_id, .. } = first;
-        let next =
-            saved(store.save(Record { account, region, instance_id, version, write_id, ..other }).await.unwrap());
+        let next = saved(
+            store
+                .save(Record { account, region, instance_id, version, write_id, ..other })
+                .await
+                .unwrap(),
+        );
         assert_eq!(readable(store.get(&next.key()).await.unwrap()), next);
     }
     let mut expected = Pauses::default();
@@ -109,27 +116,47 @@ async fn a_record_of_a_newer_schema_is_never_written_over() {
     );
     assert_eq!(store.save(ours.clone()).await.unwrap(), Saved::LostRace);
     assert_eq!(store.create(ours).await.unwrap(), Saved::LostRace);
-    let there = raw.get_item().table_name("drains").key("key", text(&key)).send().await.unwrap().item.unwrap();
+    let there = raw
+        .get_item()
+        .table_name("drains")
+        .key("key", text(&key))
+        .send()
+        .await
+        .unwrap()
+        .item
+        .unwrap();
     assert_eq!(there, newer);
 }
 
-/// Foreign attributes stay; what is foreign inside of an attribute of ours goes with the next save of that attribute.
+/// Foreign attributes stay; what is foreign inside of an attribute of ours goes with the next save
+/// of that attribute.
 #[tokio::test(start_paused = true)]
 async fn what_others_add_to_a_record_stays_and_what_they_add_inside_of_it_goes() {
     let (store, raw) = table().await;
     let mut there = item(&Record { version: 1, ..super::record("i-noted") });
     there.insert("note".into(), AttributeValue::Ss(vec!["ask Ada".into()]));
-    let Some(AttributeValue::M(lifecycle)) = there.get_mut("lifecycle") else { panic!("it has one") };
+    let Some(AttributeValue::M(lifecycle)) = there.get_mut("lifecycle") else {
+        panic!("it has one")
+    };
     lifecycle.insert("note".into(), text("ask Bob"));
     put(&raw, there).await;
     let first = readable(store.get("123456789012/us-east-1/i-noted").await.unwrap());
     let key = saved(store.save(first).await.unwrap()).key();
-    let there = raw.get_item().table_name("drains").key("key", text(&key)).send().await.unwrap().item.unwrap();
+    let there = raw
+        .get_item()
+        .table_name("drains")
+        .key("key", text(&key))
+        .send()
+        .await
+        .unwrap()
+        .item
+        .unwrap();
     assert_eq!(there["note"], AttributeValue::Ss(vec!["ask Ada".into()]));
     assert!(!there["lifecycle"].as_m().unwrap().contains_key("note"));
 }
 
-/// Without these a record is another record; all others must be there. (`attempts` is 0 where it is not there.)
+/// Without these a record is another record; all others must be there. (`attempts` is 0 where it is
+/// not there.)
 const OPTIONAL: [&str; 17] = [
     "attempts",
     "cancel",
@@ -157,7 +184,12 @@ fn full() -> Record {
     Record {
         stage: Stage::Done { outcome: Outcome::Drained, intent: None, expires_at: 1_800_000_000 },
         then: Some(ecs_drain_state::Then::Keep),
-        orders: Orders { pause: order.clone(), cancel: order.clone(), force: order, requests: vec!["1".into()] },
+        orders: Orders {
+            pause: order.clone(),
+            cancel: order.clone(),
+            force: order,
+            requests: vec!["1".into()],
+        },
         retained_at: Some(at),
         termination_asked_at: Some(at),
         ..super::record("i-full")
@@ -177,8 +209,12 @@ fn a_record_without_one_of_its_attributes_is_told_by_its_name() {
                 assert!(optional.contains(name.as_str()), "{name} was not missed");
                 // The rest is as it was.
                 let again = item(&record);
-                let same = |other: &&String| *other == name || again.get(*other) == whole.get(*other);
-                assert!(whole.keys().all(|other| same(&other)), "without {name} it is another record");
+                let same =
+                    |other: &&String| *other == name || again.get(*other) == whole.get(*other);
+                assert!(
+                    whole.keys().all(|other| same(&other)),
+                    "without {name} it is another record"
+                );
             }
             Read::Unreadable { why } => {
                 assert!(!optional.contains(name.as_str()), "{name}: {why}");
@@ -232,18 +268,23 @@ fn a_record_with_one_hostile_attribute_is_read_or_told_by_its_name() {
             let mut there: Item = whole.clone().into_iter().collect();
             there.insert(name.clone(), value.clone());
             match read(&there) {
-                // What is read is what stands there: null is absent, a set is a list, and all else is itself.
+                // What is read is what stands there: null is absent, a set is a list, and all else
+                // is itself.
                 Read::Record(record) => {
                     let again = item(&record).remove(name);
                     let absent = value == AttributeValue::Null(true) && again.is_none();
                     let set = matches!(value, AttributeValue::Ns(_));
-                    assert!(absent || set || again == Some(value.clone()), "{name}: {value:?} became {again:?}");
+                    assert!(
+                        absent || set || again == Some(value.clone()),
+                        "{name}: {value:?} became {again:?}"
+                    );
                     read_so += 1;
                 }
                 Read::Unreadable { why } => {
                     let key = ["key", "account", "region", "instance_id"].contains(&name.as_str());
                     assert!(
-                        why.starts_with(&format!("attribute {name}: ")) || (key && why.contains("key is ")),
+                        why.starts_with(&format!("attribute {name}: "))
+                            || (key && why.contains("key is ")),
                         "{why}"
                     );
                     told += 1;
@@ -263,7 +304,8 @@ fn with_obligations(n: usize) -> Record {
             "arn:aws-us-gov:elasticloadbalancing:us-gov-west-1:123456789012:targetgroup/{}/{n:016x}",
             "g".repeat(32)
         );
-        let target = Target::Ip(format!("2600:1f13:0abc:def0:1234:5678:{:04x}:{:04x}", n / 5, n % 5));
+        let target =
+            Target::Ip(format!("2600:1f13:0abc:def0:1234:5678:{:04x}:{:04x}", n / 5, n % 5));
         Obligation {
             delay_seconds: Some(3600),
             network: Some(false),
@@ -274,20 +316,24 @@ fn with_obligations(n: usize) -> Record {
     Record { obligations: (0..n).map(obligation).collect(), ..super::record("i-large") }
 }
 
-/// 120 tasks with an interface of their own (the most that an instance takes; source: ECS developer guide, "Increasing
-/// Amazon ECS Linux container instance network interfaces"), each in five target groups (the most that a service takes;
-/// source: ECS developer guide, "Registering multiple target groups with a service"), each task with a cause of its own,
-/// and every text as long as it gets.
+/// 120 tasks with an interface of their own (the most that an instance takes; source: ECS developer
+/// guide, "Increasing Amazon ECS Linux container instance network interfaces"), each in five target
+/// groups (the most that a service takes; source: ECS developer guide, "Registering multiple target
+/// groups with a service"), each task with a cause of its own, and every text as long as it gets.
 #[tokio::test(start_paused = true)]
 async fn the_largest_record_that_can_come_about_fits_into_the_table() {
     let (store, _) = table().await;
     let mut record = with_obligations(600);
     let at = record.created_at;
-    let (order, arn) = ("ä".repeat(500), format!("arn:aws:ecs:us-gov-west-1:123456789012:task/{}/0", "c".repeat(255)));
+    let (order, arn) = (
+        "ä".repeat(500),
+        format!("arn:aws:ecs:us-gov-west-1:123456789012:task/{}/0", "c".repeat(255)),
+    );
     let order = Some(Order { by: order.clone(), reason: Some(order), at });
     (record.orders.pause, record.orders.cancel, record.orders.force, record.requested) =
         (order.clone(), order.clone(), order.clone(), order);
-    record.shown.causes = vec![Note { name: "ReplacementFails".into(), text: "x".repeat(1_000) }; 120];
+    record.shown.causes =
+        vec![Note { name: "ReplacementFails".into(), text: "x".repeat(1_000) }; 120];
     record.history = vec![Event { at, phase: Phase::Completing, what: "x".repeat(1_500) }; HISTORY];
     record.shown.tasks_left = vec![arn.clone(); 10];
     record.container_instances = vec![
@@ -306,7 +352,8 @@ async fn the_largest_record_that_can_come_about_fits_into_the_table() {
     assert_eq!(readable(store.get(&next.key()).await.unwrap()), next);
 }
 
-/// DynamoDB takes items of 400 KB. What is larger is refused as a whole, by name; what stood there stays.
+/// DynamoDB takes items of 400 KB. What is larger is refused as a whole, by name; what stood there
+/// stays.
 #[tokio::test(start_paused = true)]
 async fn a_record_that_is_too_large_for_the_table_is_refused_and_never_cut() {
     let (store, _) = table().await;
@@ -316,14 +363,17 @@ async fn a_record_that_is_too_large_for_the_table_is_refused_and_never_cut() {
     assert!(error.class() == Some(ErrorClass::Invalid) && !error.is_transient(), "{error}");
     let said = error.to_string();
     assert!(
-        said.starts_with("dynamodb:UpdateItem on table drains: refused by AWS (ValidationException: ")
-            && said.contains("size"),
+        said.starts_with(
+            "dynamodb:UpdateItem on table drains: refused by AWS (ValidationException: "
+        ) && said.contains("size"),
         "{said}"
     );
     assert_eq!(readable(store.get(&fits.key()).await.unwrap()), fits);
     let error = store.create(Record { instance_id: "i-other".into(), ..grown }).await.unwrap_err();
     assert!(
-        error.to_string().starts_with("dynamodb:PutItem on table drains: refused by AWS (ValidationException: "),
+        error
+            .to_string()
+            .starts_with("dynamodb:PutItem on table drains: refused by AWS (ValidationException: "),
         "{error}"
     );
 }

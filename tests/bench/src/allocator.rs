@@ -1,5 +1,6 @@
-//! The system's allocator, and how much of it the controller holds: each block says who allocated it, so that one who
-//! frees what another has allocated (an answer, for example) does not change the account.
+//! The system's allocator, and how much of it the controller holds: each block says who allocated
+//! it, so that one who frees what another has allocated (an answer, for example) does not change
+//! the account.
 
 #![allow(unsafe_code)]
 
@@ -39,9 +40,9 @@ fn grow(size: usize) {
     MOST.fetch_max(HELD.fetch_add(size, Relaxed) + size, Relaxed);
 }
 
-// SAFETY: every block is one of the system's with `prefix` bytes before it, which its layout tells again. The prefix is a
-// multiple of the alignment, so the block is aligned as asked; it is at least 16 bytes, so the byte before the block is
-// ours.
+// SAFETY: every block is one of the system's with `prefix` bytes before it, which its layout tells
+// again. The prefix is a multiple of the alignment, so the block is aligned as asked; it is at
+// least 16 bytes, so the byte before the block is ours.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(block) = whole(layout, layout.size()) else { return std::ptr::null_mut() };
@@ -74,7 +75,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, user: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let (Some(block), Some(wanted)) = (whole(layout, layout.size()), whole(layout, size)) else {
+        let (Some(block), Some(wanted)) = (whole(layout, layout.size()), whole(layout, size))
+        else {
             return std::ptr::null_mut();
         };
         // SAFETY: `user` comes from `alloc` with the same layout; the prefix moves with the block.

@@ -132,10 +132,17 @@ pub struct Figures {
 
 impl Figures {
     /// What the simulated world and its log say.
-    pub fn of(scenario: &Scenario, drains: &[Drain], tally: &Tally, cloud: &Cloud, from: SimTime) -> Self {
+    pub fn of(
+        scenario: &Scenario,
+        drains: &[Drain],
+        tally: &Tally,
+        cloud: &Cloud,
+        from: SimTime,
+    ) -> Self {
         let count = |how| drains.iter().filter(|drain| drain.ended(how).is_some()).count();
         let each = |calls: u64| calls as f64 / drains.len().max(1) as f64;
-        let last = drains.iter().filter_map(|drain| Some(drain.end.as_ref()?.at)).max().unwrap_or(from);
+        let last =
+            drains.iter().filter_map(|drain| Some(drain.end.as_ref()?.at)).max().unwrap_or(from);
         let played = cloud.now().saturating_sub(from).as_secs_f64();
         let mut violations: BTreeMap<&'static str, usize> = BTreeMap::new();
         for violation in cloud.violations() {
@@ -168,12 +175,23 @@ impl Figures {
 
     /// The bounds that are missed, by name, each with what was measured.
     pub fn misses(&self, scenario: &Scenario) -> Vec<(&'static str, String)> {
-        let Bounds { throttled, calls, writes, per_minute, busiest, lag, slowest, draining, whole, memory } =
-            scenario.bounds;
+        let Bounds {
+            throttled,
+            calls,
+            writes,
+            per_minute,
+            busiest,
+            lag,
+            slowest,
+            draining,
+            whole,
+            memory,
+        } = scenario.bounds;
         // What AWS does not publish cannot be halved.
         let published = self.busiest.iter().filter(|(family, _)| **family != "autoscaling");
         let highest = published.map(|(_, use_of)| *use_of).fold(0.0, f64::max);
-        let unfinished = if scenario.plot.ends() { self.drains - self.completed - self.ran_out } else { 0 };
+        let unfinished =
+            if scenario.plot.ends() { self.drains - self.completed - self.ran_out } else { 0 };
         // One that was never set to DRAINING took longer than any bound.
         let to_draining = if self.undrained > 0 { f64::INFINITY } else { self.to_draining.max };
         let none = Some(0.0);

@@ -1,5 +1,6 @@
-//! How far the controller reaches: scenarios on the simulated AWS, in virtual time, with AWS's published request rates on
-//! and the checkers on. Each ends in figures, and figures are held against the bounds of [`table`].
+//! How far the controller reaches: scenarios on the simulated AWS, in virtual time, with AWS's
+//! published request rates on and the checkers on. Each ends in figures, and figures are held
+//! against the bounds of [`table`].
 //!
 //! ```sh
 //! cargo run --profile bench-run --bin bench -- --quick
@@ -19,8 +20,9 @@
 //! | [`lines`] | how much the controller says |
 //! | [`owner`] | whose code runs, so that memory and CPU time can be told apart |
 //!
-//! Everything but memory and CPU time follows from the simulated world and its call log alone: of the controller only
-//! `run_with_ids`, `Config::parse` and the store's way to ask for a drain are used.
+//! Everything but memory and CPU time follows from the simulated world and its call log alone: of
+//! the controller only `run_with_ids`, `Config::parse` and the store's way to ask for a drain are
+//! used.
 
 // A tool for tests: what it cannot set up must stop it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

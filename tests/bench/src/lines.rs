@@ -16,7 +16,9 @@ pub struct Listener;
 
 impl Subscriber for Listener {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= Level::INFO && metadata.target().starts_with("ecs_drain")
+        metadata.is_event()
+            && *metadata.level() <= Level::INFO
+            && metadata.target().starts_with("ecs_drain")
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

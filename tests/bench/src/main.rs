@@ -1,4 +1,5 @@
-//! Plays scenarios at AWS's published request rates and holds the controller against the table of its reach.
+//! Plays scenarios at AWS's published request rates and holds the controller against the table of
+//! its reach.
 
 mod allocator;
 
@@ -19,7 +20,8 @@ use std::time::Duration;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Plays scenarios at AWS's published request rates and compares the controller with the table of its reach.
+/// Plays scenarios at AWS's published request rates and compares the controller with the table of
+/// its reach.
 #[derive(Parser)]
 struct Options {
     /// Play this scenario only; may be given more than once
@@ -45,12 +47,17 @@ struct Options {
 fn main() -> ExitCode {
     let options = Options::parse();
     let all = scenarios();
-    if let Some(unknown) = options.scenario.iter().find(|name| !all.iter().any(|one| one.name == **name)) {
+    if let Some(unknown) =
+        options.scenario.iter().find(|name| !all.iter().any(|one| one.name == **name))
+    {
         eprintln!("bench: no scenario {unknown}; see --list");
         return ExitCode::from(2);
     }
-    let named = |one: &Scenario| options.scenario.is_empty() || options.scenario.iter().any(|name| name == one.name);
-    let chosen: Vec<Scenario> = all.into_iter().filter(|one| named(one) && (one.quick || !options.quick)).collect();
+    let named = |one: &Scenario| {
+        options.scenario.is_empty() || options.scenario.iter().any(|name| name == one.name)
+    };
+    let chosen: Vec<Scenario> =
+        all.into_iter().filter(|one| named(one) && (one.quick || !options.quick)).collect();
     if options.list {
         chosen.iter().for_each(|one| println!("{:<22} {}", one.name, one.about));
         return ExitCode::SUCCESS;
@@ -79,15 +86,21 @@ fn main() -> ExitCode {
                 let _ = writeln!(file, "{entry}");
             }
         };
-        let mut figures = play(scenario, options.patience.map(Duration::from_secs), &progress, each);
+        let mut figures =
+            play(scenario, options.patience.map(Duration::from_secs), &progress, each);
         figures.memory = Some(Counting::most() as f64 / f64::from(1 << 20));
         println!("{}", report(scenario, &figures));
-        as_expected &= figures.misses(scenario).iter().all(|(name, _)| scenario.expected_misses.contains(name));
+        as_expected &= figures
+            .misses(scenario)
+            .iter()
+            .all(|(name, _)| scenario.expected_misses.contains(name));
         played.push(figures);
     }
     if let Some(path) = options.json
-        && let Err(error) =
-            write(&path, chosen.iter().zip(&played).map(|(one, figures)| report::Entry::of(one, figures)))
+        && let Err(error) = write(
+            &path,
+            chosen.iter().zip(&played).map(|(one, figures)| report::Entry::of(one, figures)),
+        )
     {
         eprintln!("bench: cannot write {}: {error}", path.display());
         return ExitCode::from(2);
@@ -95,7 +108,10 @@ fn main() -> ExitCode {
     if as_expected { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn write<'a>(path: &PathBuf, entries: impl Iterator<Item = report::Entry<'a>>) -> std::io::Result<()> {
+fn write<'a>(
+    path: &PathBuf,
+    entries: impl Iterator<Item = report::Entry<'a>>,
+) -> std::io::Result<()> {
     serde_json::to_writer_pretty(File::create(path)?, &entries.collect::<Vec<_>>())?;
     Ok(())
 }

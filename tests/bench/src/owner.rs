@@ -1,11 +1,13 @@
-//! Whose code runs: the controller's, or anyone else's (the simulated AWS, the scenario). The program's allocator asks,
-//! and the controller's CPU time is what passes while the answer is "the controller".
+//! Whose code runs: the controller's, or anyone else's (the simulated AWS, the scenario). The
+//! program's allocator asks, and the controller's CPU time is what passes while the answer is "the
+//! controller".
 
 // CPU time is real time.
 #![allow(clippy::disallowed_methods)]
 
 use aws_smithy_runtime_api::client::http::{
-    HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+    HttpClient, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use std::cell::Cell;
@@ -68,6 +70,8 @@ struct Beyond(SharedHttpConnector);
 impl HttpConnector for Beyond {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let mut answer = as_controller(false, || Box::pin(self.0.call(request)));
-        HttpConnectorFuture::new(poll_fn(move |context| as_controller(false, || answer.as_mut().poll(context))))
+        HttpConnectorFuture::new(poll_fn(move |context| {
+            as_controller(false, || answer.as_mut().poll(context))
+        }))
     }
 }

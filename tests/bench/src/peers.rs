@@ -1,4 +1,5 @@
-//! What other tools' polling would have cost, by formulas read from their sources: calls for one drained instance.
+//! What other tools' polling would have cost, by formulas read from their sources: calls for one
+//! drained instance.
 
 /// What the formulas depend on.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +28,13 @@ pub fn calls(setting: &Setting) -> [(&'static str, f64); 6] {
         ("CDK drain hook", 5.0 + drain / 10.0 * 2.0),
         // Its tasks, every ten seconds.
         ("ecs-drain-lambda", 9.0 + 4.0 * (pages - 1.0) + drain / 10.0),
-        // Every target group of the region once, then those with the instance, every 90 to 10 seconds; heartbeats.
+        // Every target group of the region once, then those with the instance, every 90 to 10
+        // seconds; heartbeats.
         (
             "lifecycle-manager",
-            5.0 + groups + balancers * (1.0 + drain / 75.0) + (drain / (heartbeat_timeout / 2.0)).floor(),
+            5.0 + groups
+                + balancers * (1.0 + drain / 75.0)
+                + (drain / (heartbeat_timeout / 2.0)).floor(),
         ),
         // A heartbeat every ten seconds.
         ("lifecycled", 4.0 + drain / 10.0),

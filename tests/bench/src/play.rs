@@ -34,11 +34,12 @@ const LOOK: Duration = seconds(20);
 /// So long after the first event the controller has seen who waits, and calls may become slow.
 const SEEN: Duration = seconds(40);
 
-/// What is told while a scenario is played: virtual seconds since the first event, and how many drains have ended.
+/// What is told while a scenario is played: virtual seconds since the first event, and how many
+/// drains have ended.
 pub type Progress<'p> = &'p dyn Fn(u64, usize);
 
-/// Plays it to its end; the same scenario has the same end, unless it is given up after `patience` of real time. `each` is
-/// shown every call of the controller.
+/// Plays it to its end; the same scenario has the same end, unless it is given up after `patience`
+/// of real time. `each` is shown every call of the controller.
 pub fn play(
     scenario: &Scenario,
     patience: Option<Duration>,
@@ -48,7 +49,15 @@ pub fn play(
     let (wall, spent) = (Wall::now(), owner::spent());
     let figures = virtual_time(1, || async {
         let (simulator, store) = set_up(scenario).await;
-        let stage = Stage { scenario, simulator, store, began: Instant::now() + LEAD, wall, patience, progress };
+        let stage = Stage {
+            scenario,
+            simulator,
+            store,
+            began: Instant::now() + LEAD,
+            wall,
+            patience,
+            progress,
+        };
         stage.simulator.with(|cloud| cloud.set_replicas_up(1));
         let process = |name: &str, number| {
             let mut environment = environment(&stage.simulator, name, &Arc::new(AtomicI64::new(0)));
@@ -80,7 +89,10 @@ pub fn play(
             figures = pin!(stage.story(&mut each)) => figures,
         }
     });
-    let spent = Spent { wall: wall.elapsed().as_secs_f64(), controller: (owner::spent() - spent).as_secs_f64() };
+    let spent = Spent {
+        wall: wall.elapsed().as_secs_f64(),
+        controller: (owner::spent() - spent).as_secs_f64(),
+    };
     Figures { spent, ..figures }
 }
 
@@ -132,17 +144,29 @@ impl Stage<'_> {
         self.simulator.with(|cloud| {
             let drain = |id: &String| {
                 let truth = cloud.world.ecs.truth(id);
-                let waits = cloud.world.autoscaling.pending_actions(id).first().map(|action| action.started_at);
+                let waits = cloud
+                    .world
+                    .autoscaling
+                    .pending_actions(id)
+                    .first()
+                    .map(|action| action.started_at);
                 let end = ended.of.get(id);
                 let began = noticed.get(id).copied().or(end.map(|end| end.began_at)).or(waits);
-                Drain { began, draining: truth.draining_at, idle: truth.last_stop, end: end.cloned(), floor }
+                Drain {
+                    began,
+                    draining: truth.draining_at,
+                    idle: truth.last_stop,
+                    end: end.cloned(),
+                    floor,
+                }
             };
             let drains: Vec<Drain> = drains.iter().map(drain).collect();
             Figures { gave_up, during, ..Figures::of(self.scenario, &drains, &tally, cloud, from) }
         })
     }
 
-    /// What must have happened before the first event; the answer is how many lifecycle actions have ended by then.
+    /// What must have happened before the first event; the answer is how many lifecycle actions
+    /// have ended by then.
     async fn before(&self) -> usize {
         sleep_until(self.began).await;
         if self.scenario.plot != Plot::Resting {
@@ -173,7 +197,9 @@ impl Stage<'_> {
         let drains = drains(&self.scenario.layout);
         let (mut noticed, mut during) = (BTreeMap::new(), None);
         match self.scenario.plot {
-            Plot::Wave | Plot::Killed { .. } | Plot::FailingCalls | Plot::Resting => self.terminate(&drains),
+            Plot::Wave | Plot::Killed { .. } | Plot::FailingCalls | Plot::Resting => {
+                self.terminate(&drains)
+            }
             Plot::Held => {
                 self.terminate(&drains);
                 sleep_until(began + SEEN).await;
@@ -194,7 +220,10 @@ impl Stage<'_> {
                     (self.progress)(began.elapsed().as_secs(), 0);
                 }
                 let a_minute = |n: u64| n as f64 * 60.0 / span as f64;
-                during = Some(During { calls: a_minute(tally.all() - calls), lines: a_minute(lines::said() - said) });
+                during = Some(During {
+                    calls: a_minute(tally.all() - calls),
+                    lines: a_minute(lines::said() - said),
+                });
             }
             Plot::Rollout => {
                 for id in &drains {
@@ -209,7 +238,11 @@ impl Stage<'_> {
             }
             Plot::Spot { over } => {
                 for (number, id) in drains.iter().enumerate() {
-                    sleep_until(began + seconds(over) * u32::try_from(number).unwrap() / drains.len() as u32).await;
+                    sleep_until(
+                        began
+                            + seconds(over) * u32::try_from(number).unwrap() / drains.len() as u32,
+                    )
+                    .await;
                     noticed.insert(id.clone(), self.simulator.now());
                     self.simulator.with(|cloud| {
                         cloud.checkers.allow_operator(id);
@@ -223,7 +256,9 @@ impl Stage<'_> {
 
     /// The groups scale in.
     fn terminate(&self, drains: &[String]) {
-        self.simulator.with(|cloud| drains.iter().for_each(|id| cloud.terminate(id, true).expect("a member")));
+        self.simulator.with(|cloud| {
+            drains.iter().for_each(|id| cloud.terminate(id, true).expect("a member"))
+        });
     }
 }
 
@@ -254,7 +289,9 @@ struct Ended {
 impl Ended {
     fn look(&mut self, cloud: &Cloud) {
         let completions = cloud.world.autoscaling.completions();
-        for completion in completions.iter().skip(self.seen).filter(|completion| completion.hook == HOOK) {
+        for completion in
+            completions.iter().skip(self.seen).filter(|completion| completion.hook == HOOK)
+        {
             self.of.insert(completion.instance_id.clone(), completion.clone());
         }
         self.seen = completions.len();

@@ -38,28 +38,59 @@ pub fn report(scenario: &Scenario, figures: &Figures) -> String {
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:<14} {value}");
     };
-    line("drains", format!("{drains}: {completed} completed, {ran_out} ran out, {undrained} never DRAINING"));
+    line(
+        "drains",
+        format!("{drains}: {completed} completed, {ran_out} ran out, {undrained} never DRAINING"),
+    );
     if !figures.violations.is_empty() {
         line("violations", list(figures.violations.iter(), |n| n.to_string()));
     }
     line("idle to done", seconds(lag));
     line("to DRAINING", seconds(to_draining));
-    line("whole", format!("{:.0} s until the last completion, {:.0} s played", figures.whole, figures.virtual_seconds));
+    line(
+        "whole",
+        format!(
+            "{:.0} s until the last completion, {:.0} s played",
+            figures.whole, figures.virtual_seconds
+        ),
+    );
     let (calls, minute) = (figures.calls_per_drain, figures.calls_per_minute);
-    line("calls", format!("{calls:.1} a drain, {minute:.1} a minute, {} throttled", figures.throttled));
+    line(
+        "calls",
+        format!("{calls:.1} a drain, {minute:.1} a minute, {} throttled", figures.throttled),
+    );
     line("", list(figures.calls.iter(), |n| n.to_string()));
-    line("DynamoDB", format!("{:.1} reads, {:.1} writes a drain", figures.reads_per_drain, figures.writes_per_drain));
+    line(
+        "DynamoDB",
+        format!(
+            "{:.1} reads, {:.1} writes a drain",
+            figures.reads_per_drain, figures.writes_per_drain
+        ),
+    );
     line("busiest minute", list(figures.busiest.iter(), |use_of| format!("{use_of:.0} %")));
     if let Some(During { calls, lines }) = figures.during {
         line(
             "in trouble",
-            format!("{calls:.0} calls and {lines:.0} lines of the log a minute; normal {:.0} s after", lag.max),
+            format!(
+                "{calls:.0} calls and {lines:.0} lines of the log a minute; normal {:.0} s after",
+                lag.max
+            ),
         );
     }
-    let memory = figures.memory.map_or_else(String::new, |memory| format!("{memory:.1} MiB in the controller, "));
-    line("cost", format!("{memory}{:.1} s of CPU in it, {:.1} s to play", spent.controller, spent.wall));
+    let memory = figures
+        .memory
+        .map_or_else(String::new, |memory| format!("{memory:.1} MiB in the controller, "));
+    line(
+        "cost",
+        format!("{memory}{:.1} s of CPU in it, {:.1} s to play", spent.controller, spent.wall),
+    );
     let setting = setting(scenario);
-    line("peers' calls", list(peers::calls(&setting).iter().map(|(name, calls)| (name, calls)), |n| format!("{n:.0}")));
+    line(
+        "peers' calls",
+        list(peers::calls(&setting).iter().map(|(name, calls)| (name, calls)), |n| {
+            format!("{n:.0}")
+        }),
+    );
     line("", verdict(scenario, figures));
     text
 }
@@ -72,7 +103,13 @@ pub fn verdict(scenario: &Scenario, figures: &Figures) -> String {
     }
     let told: Vec<String> = misses
         .into_iter()
-        .map(|(name, text)| if scenario.expected_misses.contains(&name) { format!("{text} (expected)") } else { text })
+        .map(|(name, text)| {
+            if scenario.expected_misses.contains(&name) {
+                format!("{text} (expected)")
+            } else {
+                text
+            }
+        })
         .collect();
     format!("MISSED: {}", told.join("; "))
 }
@@ -89,10 +126,17 @@ fn setting(scenario: &Scenario) -> Setting {
 }
 
 fn seconds(spread: &Spread) -> String {
-    format!("p50 {:.1} s, p99 {:.1} s, max {:.1} s ({})", spread.p50, spread.p99, spread.max, spread.count)
+    format!(
+        "p50 {:.1} s, p99 {:.1} s, max {:.1} s ({})",
+        spread.p50, spread.p99, spread.max, spread.count
+    )
 }
 
-fn list<K: std::fmt::Display, V>(entries: impl Iterator<Item = (K, V)>, show: impl Fn(V) -> String) -> String {
-    let entries: Vec<String> = entries.map(|(name, value)| format!("{name} {}", show(value))).collect();
+fn list<K: std::fmt::Display, V>(
+    entries: impl Iterator<Item = (K, V)>,
+    show: impl Fn(V) -> String,
+) -> String {
+    let entries: Vec<String> =
+        entries.map(|(name, value)| format!("{name} {}", show(value))).collect();
     entries.join(", ")
 }

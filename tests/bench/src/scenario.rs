@@ -17,8 +17,8 @@ pub struct Scenario {
     pub limit: u64,
     /// What its figures must keep to.
     pub bounds: Bounds,
-    /// The bounds that the controller is known to miss. This list is there to be emptied: a bound that is reached must
-    /// leave it.
+    /// The bounds that the controller is known to miss. This list is there to be emptied: a bound
+    /// that is reached must leave it.
     pub expected_misses: &'static [&'static str],
 }
 
@@ -47,7 +47,8 @@ pub struct Layout {
     pub job: Job,
     /// Whether lifecycle notifications and Spot warnings come through a queue.
     pub queue: bool,
-    /// How long every call takes once the controller has seen who waits, in milliseconds; for [`Plot::Held`].
+    /// How long every call takes once the controller has seen who waits, in milliseconds; for
+    /// [`Plot::Held`].
     pub latency: u64,
 }
 
@@ -56,8 +57,8 @@ pub struct Layout {
 pub enum Balancing {
     /// Application load balancers, dynamic host ports.
     Application,
-    /// Network load balancers, tasks with addresses of their own. They go on sending connections for 120 s after a target
-    /// was deregistered.
+    /// Network load balancers, tasks with addresses of their own. They go on sending connections
+    /// for 120 s after a target was deregistered.
     Network,
 }
 
@@ -66,7 +67,8 @@ pub enum Balancing {
 pub enum Job {
     /// There is none.
     None,
-    /// It ends by itself; the ends of all are spread evenly over so many seconds, from five minutes after the beginning on.
+    /// It ends by itself; the ends of all are spread evenly over so many seconds, from five minutes
+    /// after the beginning on.
     Ends(u64),
     /// It never ends.
     Endless,
@@ -84,7 +86,8 @@ pub enum Plot {
     },
     /// The same, and one call in a hundred fails, applied or not.
     FailingCalls,
-    /// The same, and from `from` on there is trouble for `span` seconds. What ended meanwhile counts from its end.
+    /// The same, and from `from` on there is trouble for `span` seconds. What ended meanwhile
+    /// counts from its end.
     Troubled {
         /// What the trouble is.
         trouble: Trouble,
@@ -97,7 +100,8 @@ pub enum Plot {
     Rollout,
     /// All instances that do not drain return to their group's warm pool before, and rest there.
     Resting,
-    /// Spot takes all instances that drain back, evenly spread over so many seconds, two minutes after its notice.
+    /// Spot takes all instances that drain back, evenly spread over so many seconds, two minutes
+    /// after its notice.
     Spot {
         /// From the first notice to the last.
         over: u64,
@@ -123,14 +127,18 @@ impl Plot {
     /// Whether it is over only when every drain has ended.
     pub fn ends(self) -> bool {
         match self {
-            Self::Wave | Self::Killed { .. } | Self::FailingCalls | Self::Troubled { .. } | Self::Resting => true,
+            Self::Wave
+            | Self::Killed { .. }
+            | Self::FailingCalls
+            | Self::Troubled { .. }
+            | Self::Resting => true,
             Self::Rollout | Self::Spot { .. } | Self::Held => false,
         }
     }
 }
 
-/// Upper bounds; `None`: not judged. Always judged: no hook runs out, no checker complains, and every drain ends where
-/// the plot lets it.
+/// Upper bounds; `None`: not judged. Always judged: no hook runs out, no checker complains, and
+/// every drain ends where the plot lets it.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Calls that AWS throttled.
@@ -143,11 +151,13 @@ pub struct Bounds {
     pub per_minute: Option<f64>,
     /// The use of the busiest rate family in any minute, in percent of AWS's rate.
     pub busiest: Option<f64>,
-    /// From the last task stopped and the last target gone to the completion, 99th percentile, in seconds.
+    /// From the last task stopped and the last target gone to the completion, 99th percentile, in
+    /// seconds.
     pub lag: Option<f64>,
     /// The same, of the slowest drain.
     pub slowest: Option<f64>,
-    /// From the wait's beginning, or Spot's notice, to `DRAINING`, of the slowest drain, in seconds.
+    /// From the wait's beginning, or Spot's notice, to `DRAINING`, of the slowest drain, in
+    /// seconds.
     pub draining: Option<f64>,
     /// From the first wait's beginning to the last completion, in seconds.
     pub whole: Option<f64>,

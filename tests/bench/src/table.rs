@@ -2,8 +2,8 @@
 
 use crate::scenario::{Balancing, Bounds, Job, Layout, Plot, Scenario, Trouble};
 
-/// How long a drain alone takes from the wait's beginning to its completion, in seconds: 300 s for the targets, and what
-/// ECS and the proof add.
+/// How long a drain alone takes from the wait's beginning to its completion, in seconds: 300 s for
+/// the targets, and what ECS and the proof add.
 const ALONE: f64 = 345.0;
 
 /// A wave of a thousand may take so much longer than a drain alone.
@@ -46,7 +46,16 @@ const fn lag(seconds: f64) -> Bounds {
 }
 
 const fn wave(name: &'static str, about: &'static str, layout: Layout, bounds: Bounds) -> Scenario {
-    Scenario { name, about, quick: false, layout, plot: Plot::Wave, limit: 3 * 3600, bounds, expected_misses: &[] }
+    Scenario {
+        name,
+        about,
+        quick: false,
+        layout,
+        plot: Plot::Wave,
+        limit: 3 * 3600,
+        bounds,
+        expected_misses: &[],
+    }
 }
 
 /// All scenarios, the small ones first.
@@ -65,11 +74,18 @@ pub fn scenarios() -> Vec<Scenario> {
 fn waves() -> Vec<Scenario> {
     let thousand = Bounds { whole: Some(WAVE), calls: Some(5.0), ..lag(180.0) };
     let calls = |most| Bounds { calls: Some(most), ..lag(15.0) };
-    let network = Layout { drains: 10, target_groups: 1, balancing: Balancing::Network, ..layout(1, 100) };
+    let network =
+        Layout { drains: 10, target_groups: 1, balancing: Balancing::Network, ..layout(1, 100) };
     vec![
         wave("wave-1", "one drain", layout(1, 1), lag(15.0)),
-        Scenario { quick: true, ..wave("wave-10", "10 drains in one cluster", layout(1, 10), calls(14.0)) },
-        Scenario { quick: true, ..wave("wave-100", "100 drains in one cluster", layout(1, 100), calls(8.0)) },
+        Scenario {
+            quick: true,
+            ..wave("wave-10", "10 drains in one cluster", layout(1, 10), calls(14.0))
+        },
+        Scenario {
+            quick: true,
+            ..wave("wave-100", "100 drains in one cluster", layout(1, 100), calls(8.0))
+        },
         Scenario {
             quick: true,
             ..wave(
@@ -97,7 +113,10 @@ fn waves() -> Vec<Scenario> {
 fn spread() -> Vec<Scenario> {
     let large = Layout { target_groups: 60, job: Job::Ends(3600), ..layout(50, 10_000) };
     vec![
-        Scenario { quick: true, ..wave("wave-50-in-10", "50 drains in ten clusters", layout(10, 50), lag(15.0)) },
+        Scenario {
+            quick: true,
+            ..wave("wave-50-in-10", "50 drains in ten clusters", layout(10, 50), lag(15.0))
+        },
         wave("wave-60-in-20", "60 drains in twenty clusters", layout(20, 60), lag(30.0)),
         Scenario {
             quick: true,
@@ -124,7 +143,8 @@ fn spread() -> Vec<Scenario> {
             "groups-2000",
             "one drain in each of 200 clusters, ten target groups each",
             Layout { target_groups: 2000, ..layout(200, 200) },
-            // They last a quarter of an hour, and what is left is written each five minutes for people.
+            // They last a quarter of an hour, and what is left is written each five minutes for
+            // people.
             Bounds { writes: Some(9.0), ..lag(1200.0) },
         ),
         Scenario {
@@ -166,8 +186,15 @@ fn others() -> Vec<Scenario> {
             ..wave(
                 "killed-700-in-700",
                 "one drain in each of 700 clusters, hooks of five minutes; the process is killed in the middle",
-                Layout { target_groups: 0, tasks: 1, job: Job::Ends(1800), heartbeat_timeout: 300, ..layout(700, 700) },
-                // What the process that was killed has left of AWS's burst, the next one does not know.
+                Layout {
+                    target_groups: 0,
+                    tasks: 1,
+                    job: Job::Ends(1800),
+                    heartbeat_timeout: 300,
+                    ..layout(700, 700)
+                },
+                // What the process that was killed has left of AWS's burst, the next one does not
+                // know.
                 Bounds { slowest: Some(900.0), busiest: None, throttled: None, ..ANYWHERE },
             )
         },
@@ -223,16 +250,20 @@ fn others() -> Vec<Scenario> {
     ]
 }
 
-/// What lasts for a while and must leave nothing behind: everything is back to normal a quarter of an hour after it, and
-/// AWS's rates are never passed.
+/// What lasts for a while and must leave nothing behind: everything is back to normal a quarter of
+/// an hour after it, and AWS's rates are never passed.
 fn troubles() -> Vec<Scenario> {
     let row = |trouble, name, about, drains, clusters| {
-        let layout = Layout { job: Job::Ends(7200), target_groups: clusters, ..layout(clusters, drains) };
+        let layout =
+            Layout { job: Job::Ends(7200), target_groups: clusters, ..layout(clusters, drains) };
         let span = if trouble == Trouble::AutoScalingHangs { 600 } else { 3600 };
-        // Who begins anew does not know what is left of AWS's bursts, and what is throttled is so by the plot.
+        // Who begins anew does not know what is left of AWS's bursts, and what is throttled is so
+        // by the plot.
         let bounds = match trouble {
             Trouble::TableAway | Trouble::AutoScalingHangs => ANYWHERE,
-            Trouble::ReadsThrottled | Trouble::Kills => Bounds { throttled: None, busiest: None, ..ANYWHERE },
+            Trouble::ReadsThrottled | Trouble::Kills => {
+                Bounds { throttled: None, busiest: None, ..ANYWHERE }
+            }
         };
         Scenario {
             plot: Plot::Troubled { trouble, from: 600, span },
@@ -241,8 +272,20 @@ fn troubles() -> Vec<Scenario> {
         }
     };
     vec![
-        row(Trouble::TableAway, "table-away-100", "100 drains in five clusters, an hour without the table", 100, 5),
-        row(Trouble::TableAway, "table-away-1000", "1,000 drains in ten clusters, an hour without the table", 1000, 10),
+        row(
+            Trouble::TableAway,
+            "table-away-100",
+            "100 drains in five clusters, an hour without the table",
+            100,
+            5,
+        ),
+        row(
+            Trouble::TableAway,
+            "table-away-1000",
+            "1,000 drains in ten clusters, an hour without the table",
+            1000,
+            10,
+        ),
         row(
             Trouble::TableAway,
             "table-away-10000",
@@ -329,16 +372,32 @@ fn heartbeats() -> Vec<Scenario> {
     let minute = Layout { heartbeat_timeout: 60, ..layout(1, 200) };
     let slow = |layout| Layout { latency: 15_000, ..layout };
     vec![
-        held("heartbeats-12000", "12,000 instances under hooks of an hour, for two hours", hour, 2 * 3600),
+        held(
+            "heartbeats-12000",
+            "12,000 instances under hooks of an hour, for two hours",
+            hour,
+            2 * 3600,
+        ),
         held("heartbeats-12000-slow", "the same while every call takes 15 s", slow(hour), 2 * 3600),
-        held("heartbeats-200", "200 instances under hooks of 60 s, for twenty minutes", minute, 1200),
+        held(
+            "heartbeats-200",
+            "200 instances under hooks of 60 s, for twenty minutes",
+            minute,
+            1200,
+        ),
         Scenario {
             quick: true,
             limit: 1800,
             ..wave(
                 "heartbeats-180-ending",
                 "180 instances under hooks of 60 s, of which one ends every two seconds",
-                Layout { tasks: 1, target_groups: 0, job: Job::Ends(360), heartbeat_timeout: 60, ..layout(1, 180) },
+                Layout {
+                    tasks: 1,
+                    target_groups: 0,
+                    job: Job::Ends(360),
+                    heartbeat_timeout: 60,
+                    ..layout(1, 180)
+                },
                 Bounds { throttled: Some(0), busiest: None, ..ANYWHERE },
             )
         },
@@ -361,7 +420,12 @@ fn heartbeats() -> Vec<Scenario> {
         },
         Scenario {
             quick: true,
-            ..held("heartbeats-200-slow", "the same while every call takes 15 s", slow(minute), 1200)
+            ..held(
+                "heartbeats-200-slow",
+                "the same while every call takes 15 s",
+                slow(minute),
+                1200,
+            )
         },
     ]
 }

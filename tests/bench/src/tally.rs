@@ -38,12 +38,16 @@ impl Tally {
     }
 
     fn count(&mut self, entry: &Entry) {
-        *self.calls.entry(format!("{}.{}", entry.service.as_str(), entry.operation)).or_default() += 1;
+        *self
+            .calls
+            .entry(format!("{}.{}", entry.service.as_str(), entry.operation))
+            .or_default() += 1;
         self.throttled += u64::from(entry.outcome.contains("Throttl"));
         let reads = aws_simulator::wire::is_read(&entry.operation);
         match entry.service {
             Service::DynamoDb if reads => self.reads += 1,
-            Service::DynamoDb if entry.summary.contains("lease/") || entry.operation.contains("Table") => {}
+            Service::DynamoDb
+                if entry.summary.contains("lease/") || entry.operation.contains("Table") => {}
             Service::DynamoDb => self.writes += 1,
             Service::Sqs => {}
             Service::Ecs
@@ -55,13 +59,14 @@ impl Tally {
         }
         let minute = entry.at.saturating_sub(BEGIN).as_secs() / 60;
         for rate in limits::families(entry.service, &entry.operation) {
-            let (_, minutes) = self.minutes.entry(rate.family).or_insert_with(|| (*rate, BTreeMap::new()));
+            let (_, minutes) =
+                self.minutes.entry(rate.family).or_insert_with(|| (*rate, BTreeMap::new()));
             *minutes.entry(minute).or_default() += 1;
         }
     }
 
-    /// The highest use of each rate family in any minute, in percent of what AWS lets through in one: a full bucket, and what
-    /// flows into it meanwhile.
+    /// The highest use of each rate family in any minute, in percent of what AWS lets through in
+    /// one: a full bucket, and what flows into it meanwhile.
     pub fn busiest(&self) -> BTreeMap<&'static str, f64> {
         let highest = |(rate, minutes): &(limits::Rate, BTreeMap<u64, u64>)| {
             let most = minutes.values().max().copied().unwrap_or_default();

@@ -3,12 +3,15 @@
 use crate::scenario::{Balancing, Job, Layout, Plot, Scenario};
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{
-    ClusterSpec, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec, WarmPoolSpec,
+    ClusterSpec, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec,
+    WarmPoolSpec,
 };
 use aws_simulator::{BEGIN, CallInfo, Cloud, Fault, Matcher, Rule, Simulator, SimulatorConfig};
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Store, TableOptions};
-use ecs_drain_simulation::harness::{CONFIG, HOOK, QUEUE, add_bus, group, hook, our_hook, seconds, store};
+use ecs_drain_simulation::harness::{
+    CONFIG, HOOK, QUEUE, add_bus, group, hook, our_hook, seconds, store,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +50,8 @@ pub fn config(scenario: &Scenario) -> Config {
 
 /// The instances that drain, over all clusters.
 pub fn drains(layout: &Layout) -> Vec<String> {
-    let first = |cluster| (0..share(layout.drains, layout.clusters, cluster)).map(move |n| id(cluster, n));
+    let first =
+        |cluster| (0..share(layout.drains, layout.clusters, cluster)).map(move |n| id(cluster, n));
     (0..layout.clusters).flat_map(first).chain(strangers(layout)).collect()
 }
 
@@ -89,7 +93,12 @@ fn describe(scenario: &Scenario, cloud: &mut Cloud) {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     if !ids.is_empty() {
         let hooks = hooks(layout);
-        cloud.add_group(GroupSpec { max: ids.len() as u32, hooks, cluster: None, ..group("strangers", "none", &ids) });
+        cloud.add_group(GroupSpec {
+            max: ids.len() as u32,
+            hooks,
+            cluster: None,
+            ..group("strangers", "none", &ids)
+        });
     }
     for cluster in 0..layout.clusters {
         add_jobs(layout, cloud, cluster);
@@ -104,7 +113,8 @@ fn describe(scenario: &Scenario, cloud: &mut Cloud) {
         let one_in_a_hundred = |info: &CallInfo| info.number % 100 == 7;
         let fault = |number: u64| if number == 0 { Fault::FailAfter } else { Fault::Http500 };
         for half in 0..2 {
-            let strikes = move |info: &CallInfo| one_in_a_hundred(info) && info.number / 100 % 2 == half;
+            let strikes =
+                move |info: &CallInfo| one_in_a_hundred(info) && info.number / 100 % 2 == half;
             cloud.faults.add(Rule::new(Matcher::Predicate(Arc::new(strikes)), fault(half)));
         }
     }
@@ -124,13 +134,15 @@ fn add_cluster(scenario: &Scenario, cloud: &mut Cloud, cluster: usize) {
     let layout = &scenario.layout;
     let name = name(cluster);
     cloud.add_cluster(&ClusterSpec::new(&name));
-    let ids: Vec<String> = (0..share(layout.instances, layout.clusters, cluster)).map(|n| id(cluster, n)).collect();
+    let ids: Vec<String> =
+        (0..share(layout.instances, layout.clusters, cluster)).map(|n| id(cluster, n)).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let room = u32::try_from(layout.tasks).unwrap() * SIZE;
     cloud.add_group(GroupSpec {
         max: u32::try_from(ids.len()).unwrap(),
         hooks: hooks(layout),
-        warm_pool: (scenario.plot == Plot::Resting).then_some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 }),
+        warm_pool: (scenario.plot == Plot::Resting)
+            .then_some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 }),
         instance_cpu: room,
         instance_memory: room,
         ..group(&name, &name, &ids)
@@ -170,7 +182,9 @@ fn add_services(layout: &Layout, cloud: &mut Cloud, cluster: usize) {
         let desired = u32::try_from(instances * share(tasks, groups, number)).unwrap();
         let targets = TargetGroupSpec { name: name.clone(), ..TargetGroupSpec::default() };
         // A drain may stop all tasks at once: it takes as long as its targets.
-        let spec = ServiceSpec::replica(self::name(cluster), &name, desired).percents(0, 100).size(SIZE, SIZE);
+        let spec = ServiceSpec::replica(self::name(cluster), &name, desired)
+            .percents(0, 100)
+            .size(SIZE, SIZE);
         let spec = match layout.balancing {
             Balancing::Application => {
                 cloud.add_target_group(targets);
@@ -178,7 +192,12 @@ fn add_services(layout: &Layout, cloud: &mut Cloud, cluster: usize) {
             }
             Balancing::Network => {
                 let (kind, settle_time) = (TargetGroupKind::Network, Some(seconds(120)));
-                cloud.add_target_group(TargetGroupSpec { kind, target_type: TargetType::Ip, settle_time, ..targets });
+                cloud.add_target_group(TargetGroupSpec {
+                    kind,
+                    target_type: TargetType::Ip,
+                    settle_time,
+                    ..targets
+                });
                 spec.network(Network::Awsvpc { container_port: 8080 })
             }
         };
@@ -190,7 +209,8 @@ fn add_services(layout: &Layout, cloud: &mut Cloud, cluster: usize) {
 fn add_room(layout: &Layout, cloud: &mut Cloud, cluster: usize) {
     let tasks = layout.tasks * share(layout.instances, layout.clusters, cluster);
     let name = name(cluster);
-    let ids: Vec<String> = (0..tasks.div_ceil(ROOM).max(1)).map(|n| format!("i-{cluster:08x}f{n:08x}")).collect();
+    let ids: Vec<String> =
+        (0..tasks.div_ceil(ROOM).max(1)).map(|n| format!("i-{cluster:08x}f{n:08x}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let room = u32::try_from(ROOM).unwrap() * SIZE;
     cloud.add_group(GroupSpec {

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The phases that every drain of a termination goes through, in order: those that the summary has columns for.
-const PHASES: [Phase; 5] = [Phase::Pending, Phase::Deregistering, Phase::Waiting, Phase::Verifying, Phase::Completing];
+/// The phases that every drain of a termination goes through, in order: those that the summary has
+/// columns for.
+const PHASES: [Phase; 5] =
+    [Phase::Pending, Phase::Deregistering, Phase::Waiting, Phase::Verifying, Phase::Completing];
 
 /// How the story ended.
 #[derive(Clone, Debug)]
@@ -30,12 +32,18 @@ pub struct Ending {
 impl Ending {
     /// How many instances were drained to their end.
     pub fn finished(&self) -> usize {
-        self.records.iter().filter(|(_, record)| record.as_ref().is_some_and(Record::is_done)).count()
+        self.records
+            .iter()
+            .filter(|(_, record)| record.as_ref().is_some_and(Record::is_done))
+            .count()
     }
 
     /// How each instance ended, as far as it did.
     pub fn outcomes(&self) -> Vec<Option<Outcome>> {
-        self.records.iter().map(|(_, record)| record.as_ref().and_then(|record| record.outcome())).collect()
+        self.records
+            .iter()
+            .map(|(_, record)| record.as_ref().and_then(|record| record.outcome()))
+            .collect()
     }
 
     /// What went wrong; empty when all went well.
@@ -52,11 +60,15 @@ impl Ending {
                         record.shown.message
                     ));
                 }
-                None => failures.push(format!("{} has no record that can be read", leaving.instance)),
+                None => {
+                    failures.push(format!("{} has no record that can be read", leaving.instance))
+                }
             }
         }
         if self.kills == Some(0) {
-            failures.push("the controller was to be killed, and everything had ended before".to_owned());
+            failures.push(
+                "the controller was to be killed, and everything had ended before".to_owned(),
+            );
         }
         failures
     }
@@ -77,10 +89,14 @@ impl Ending {
         );
         match self.kills {
             None => {}
-            Some(1) => text += "The controller was killed once; the next one went on from the table.\n",
+            Some(1) => {
+                text += "The controller was killed once; the next one went on from the table.\n"
+            }
             Some(kills) => {
-                let _ =
-                    writeln!(text, "The controller was killed {kills} times; each next one went on from the table.");
+                let _ = writeln!(
+                    text,
+                    "The controller was killed {kills} times; each next one went on from the table."
+                );
             }
         }
         text += &match self.complaints.len() {
@@ -99,14 +115,21 @@ impl Ending {
     fn times(&self) -> String {
         let heading = ["INSTANCE", "CLUSTER"].map(str::to_owned).into_iter();
         let heading = heading.chain(PHASES.iter().map(|phase| phase.name().to_uppercase()));
-        let mut rows: Vec<Vec<String>> = vec![heading.chain(["TOTAL", "ENDED"].map(str::to_owned)).collect()];
+        let mut rows: Vec<Vec<String>> =
+            vec![heading.chain(["TOTAL", "ENDED"].map(str::to_owned)).collect()];
         for (leaving, record) in &self.records {
             let mut row = vec![leaving.instance.clone(), leaving.cluster.to_owned()];
             let spent = record.as_ref().map(time_in_phases).unwrap_or_default();
-            row.extend(PHASES.iter().map(|phase| spent.get(phase).map_or_else(|| "-".to_owned(), |t| clock(*t))));
+            row.extend(
+                PHASES
+                    .iter()
+                    .map(|phase| spent.get(phase).map_or_else(|| "-".to_owned(), |t| clock(*t))),
+            );
             row.push(clock(spent.values().sum()));
             let outcome = record.as_ref().and_then(|record| record.outcome());
-            row.push(outcome.map_or_else(|| "not finished".to_owned(), |outcome| outcome.to_string()));
+            row.push(
+                outcome.map_or_else(|| "not finished".to_owned(), |outcome| outcome.to_string()),
+            );
             rows.push(row);
         }
         columns(&rows, &[false, false, true, true, true, true, true, true, false])
@@ -117,7 +140,8 @@ impl Ending {
         let instances = u32::try_from(self.records.len()).unwrap_or(u32::MAX).max(1);
         let each = |n: u32| format!("{:.1}", f64::from(n) / f64::from(instances));
         let mut rows = vec![["AWS CALLS", "TOTAL", "PER INSTANCE"].map(str::to_owned).to_vec()];
-        let (table, aws): (Vec<_>, Vec<_>) = self.calls.iter().partition(|((service, _), _)| *service == "dynamodb");
+        let (table, aws): (Vec<_>, Vec<_>) =
+            self.calls.iter().partition(|((service, _), _)| *service == "dynamodb");
         for (what, calls) in [("all but the table", aws), ("the table", table)] {
             for ((service, operation), n) in &calls {
                 rows.push(vec![format!("{service}:{operation}"), n.to_string(), each(**n)]);
@@ -141,14 +165,15 @@ fn time_in_phases(record: &Record) -> BTreeMap<Phase, Duration> {
 
 /// Lines of columns; `right` says which of them are numbers.
 fn columns(rows: &[Vec<String>], right: &[bool]) -> String {
-    let width = |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |n: usize| {
+        rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..right.len()).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let cells =
-            row.iter().zip(&widths).zip(right).map(|((cell, width), right)| {
-                if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-            });
+        let cells = row.iter().zip(&widths).zip(right).map(|((cell, width), right)| {
+            if *right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
         text += cells.collect::<Vec<_>>().join("  ").trim_end();
         text.push('\n');
     }

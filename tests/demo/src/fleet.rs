@@ -3,7 +3,8 @@
 use aws_simulator::autoscaling::{LifecycleResult, Transition};
 use aws_simulator::elb::{TargetGroupKind, TargetType};
 use aws_simulator::spec::{
-    ClassicSpec, ClusterSpec, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec,
+    ClassicSpec, ClusterSpec, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec,
+    TargetGroupSpec,
 };
 use aws_simulator::{ACCOUNT, Cloud, REGION};
 use ecs_drain_state::record;
@@ -29,8 +30,12 @@ at_deadline = "continue"
 pub const HOOK: &str = "ecs-drain";
 
 /// How the instances are spread: group, its cluster, how many there are, and how many leave.
-const GROUPS: [(&str, &str, usize, usize); 4] =
-    [("shop", "shop", 8, 5), ("media", "media", 6, 4), ("office", "office", 4, 2), ("batch", "office", 2, 1)];
+const GROUPS: [(&str, &str, usize, usize); 4] = [
+    ("shop", "shop", 8, 5),
+    ("media", "media", 6, 4),
+    ("office", "office", 4, 2),
+    ("batch", "office", 2, 1),
+];
 
 /// An instance that the scale-in takes away.
 #[derive(Clone, Debug)]
@@ -74,7 +79,11 @@ pub fn describe(cloud: &mut Cloud, seed: u64) {
         });
     }
     services(cloud);
-    cloud.run_task(&StandaloneSpec::new("shop", "monthly-report").on(id("shop", 0, seed)).duration(seconds(420)));
+    cloud.run_task(
+        &StandaloneSpec::new("shop", "monthly-report")
+            .on(id("shop", 0, seed))
+            .duration(seconds(420)),
+    );
     // It never ends.
     cloud.run_task(&StandaloneSpec::new("office", "reindex").on(id("batch", 0, seed)));
 }
@@ -96,7 +105,10 @@ fn balancers(cloud: &mut Cloud) {
     target_group("checkout", TargetGroupKind::Application, TargetType::Instance, 120);
     target_group("stream", TargetGroupKind::Network, TargetType::Ip, 60);
     target_group("live", TargetGroupKind::Network, TargetType::Ip, 300);
-    cloud.add_classic(ClassicSpec { name: "intranet".to_owned(), connection_draining: Some(seconds(90)) });
+    cloud.add_classic(ClassicSpec {
+        name: "intranet".to_owned(),
+        connection_draining: Some(seconds(90)),
+    });
 }
 
 fn services(cloud: &mut Cloud) {
@@ -104,7 +116,9 @@ fn services(cloud: &mut Cloud) {
     let fixed = Network::Bridge { container_port: 8080, host_port: 8080 };
     for service in [
         ServiceSpec::replica("shop", "web", 12).target_group("web"),
-        ServiceSpec::replica("shop", "checkout", 6).target_group("checkout").times(seconds(15), seconds(20)),
+        ServiceSpec::replica("shop", "checkout", 6)
+            .target_group("checkout")
+            .times(seconds(15), seconds(20)),
         ServiceSpec::daemon("shop", "logs"),
         ServiceSpec::replica("media", "stream", 8).target_group("stream").network(awsvpc),
         ServiceSpec::replica("media", "live", 1).target_group("live").network(awsvpc),
@@ -133,7 +147,9 @@ pub fn choose(cloud: &Cloud, seed: u64) -> Vec<Leaving> {
         leaving.extend(members.into_iter().take(leave).enumerate().map(|(n, instance)| Leaving {
             special: match group {
                 "shop" if n == 0 => Some("runs a report of 7 minutes, a standalone task"),
-                "media" if runs(&instance, "live") => Some("has a target that its balancer drains for 5 minutes"),
+                "media" if runs(&instance, "live") => {
+                    Some("has a target that its balancer drains for 5 minutes")
+                }
                 "batch" if n == 0 => Some("runs an endless task; its deadline is after 10 minutes"),
                 _ => None,
             },
@@ -153,7 +169,10 @@ pub fn size() -> usize {
 /// An instance that is still in service.
 pub fn stays(cloud: &Cloud) -> Option<String> {
     let [(group, ..), ..] = GROUPS;
-    cloud.instance_ids(group).into_iter().find(|id| cloud.lifecycle_state(id).as_deref() == Some("InService"))
+    cloud
+        .instance_ids(group)
+        .into_iter()
+        .find(|id| cloud.lifecycle_state(id).as_deref() == Some("InService"))
 }
 
 /// The scale-in.
@@ -174,7 +193,9 @@ fn ids(group: &str, size: usize, seed: u64) -> Vec<String> {
 
 /// An instance id as EC2 makes them: `i-0` and 16 hexadecimal digits.
 fn id(group: &str, n: usize, seed: u64) -> String {
-    let salt = group.bytes().fold(n as u64 + 1, |salt, byte| salt.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let salt = group
+        .bytes()
+        .fold(n as u64 + 1, |salt, byte| salt.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt);
     format!("i-0{:016x}", rng.u64(..))
 }

@@ -11,8 +11,8 @@
 //! | `ending` | the summary, and whether all went well |
 //! | `serve` | the same simulated AWS on a port, for other processes |
 //!
-//! A crate of its own: the program that is published knows no simulator. The controller in it is the one that runs in
-//! production; only who answers its requests, and its clock, differ.
+//! A crate of its own: the program that is published knows no simulator. The controller in it is
+//! the one that runs in production; only who answers its requests, and its clock, differ.
 
 mod ending;
 mod fleet;
@@ -44,7 +44,8 @@ pub struct Options {
     pub speed: Option<u32>,
     /// How much simulated time each life of the controller has before it is killed.
     pub kill_every: Option<Duration>,
-    /// Whether the simulated AWS is on a port too, and stays there after the end until it is interrupted.
+    /// Whether the simulated AWS is on a port too, and stays there after the end until it is
+    /// interrupted.
     pub serve: bool,
     /// What the clocks of the simulated world show at the beginning.
     pub start: Timestamp,

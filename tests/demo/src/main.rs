@@ -25,11 +25,12 @@ The controller's log is off, unless --log (or ECS_DRAIN_LOG) asks for it.
 Exit codes: 0 all went well; 1 a promise was broken, an instance was not finished, or it was
 interrupted.";
 
-/// What the simulated clocks show at the beginning, 2026-01-05T09:00:00Z: some messages name a time, and the same seed
-/// tells the same story.
+/// What the simulated clocks show at the beginning, 2026-01-05T09:00:00Z: some messages name a
+/// time, and the same seed tells the same story.
 const SOME_MONDAY: Timestamp = Timestamp::constant(1_767_603_600, 0);
 
-/// Where the table can be looked at while it fills: a full minute, so long before now that no time in it is still to come.
+/// Where the table can be looked at while it fills: a full minute, so long before now that no time
+/// in it is still to come.
 fn a_while_ago() -> Timestamp {
     let now = Timestamp::now().as_second();
     Timestamp::from_second(now - now.rem_euclid(60) - 30 * 60).unwrap_or(SOME_MONDAY)
@@ -45,10 +46,12 @@ struct Arguments {
     /// How many simulated seconds pass in a second, at most: 1 to 600, or max
     #[arg(long, default_value = "20", value_name = "FACTOR", value_parser = speed)]
     speed: Speed,
-    /// Kill the controller and start it again, each time this much simulated time has passed, such as 3m
+    /// Kill the controller and start it again, each time this much simulated time has passed, such
+    /// as 3m
     #[arg(long, value_name = "DURATION", value_parser = kill_every)]
     kill_every: Option<Duration>,
-    /// Put the simulated AWS on a loopback port, keep it there afterwards, and print commands that reach it
+    /// Put the simulated AWS on a loopback port, keep it there afterwards, and print commands that
+    /// reach it
     #[arg(long)]
     serve: bool,
     /// How much to log: a level for ecs-drain itself, or a list such as warn,ecs_drain=debug
@@ -71,11 +74,16 @@ fn speed(text: &str) -> Result<Speed, String> {
 
 fn kill_every(text: &str) -> Result<Duration, String> {
     let span = span::parse(text)?;
-    if span < LEAST { Err("it must be at least 3m (a shorter life proves nothing)".to_owned()) } else { Ok(span) }
+    if span < LEAST {
+        Err("it must be at least 3m (a shorter life proves nothing)".to_owned())
+    } else {
+        Ok(span)
+    }
 }
 
-/// A life that is shorter never comes to an end with anything: a new controller waits for the dead one's lease, and
-/// the last look of Verifying begins two minutes after it has seen for itself that an instance is draining.
+/// A life that is shorter never comes to an end with anything: a new controller waits for the dead
+/// one's lease, and the last look of Verifying begins two minutes after it has seen for itself that
+/// an instance is draining.
 const LEAST: Duration = Duration::from_secs(180);
 
 fn main() -> ExitCode {
@@ -115,7 +123,9 @@ fn judge(told: Result<Ending, DemoError>) -> Result<(), Failure> {
         Ok(ending) => match ending.failures().len() {
             0 => Ok(()),
             1 => Err(Failure::failed("the demonstration failed; the line above says how")),
-            n => Err(Failure::failed(format!("the demonstration failed; the {n} lines above say how"))),
+            n => Err(Failure::failed(format!(
+                "the demonstration failed; the {n} lines above say how"
+            ))),
         },
         Err(DemoError::Io(error)) => Err(error.into()),
         Err(error) => Err(Failure::because(&error)),

@@ -1,7 +1,8 @@
 //! How the clock of the simulation is kept from running away.
 //!
-//! The runtime's clock is paused: it jumps to the next timer whenever there is nothing else to do. A blocking call keeps
-//! it from jumping, so every half simulated second one waits until the wall clock has caught up.
+//! The runtime's clock is paused: it jumps to the next timer whenever there is nothing else to do.
+//! A blocking call keeps it from jumping, so every half simulated second one waits until the wall
+//! clock has caught up.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -12,8 +13,8 @@ use tokio::time::sleep;
 /// How much simulated time passes between two looks at the wall clock.
 const STEP: Duration = Duration::from_millis(500);
 
-/// Keeps to at most so many simulated seconds a second, for ever. None is no limit. It is a ceiling: where the machine
-/// is slower, time that was lost is not made up for.
+/// Keeps to at most so many simulated seconds a second, for ever. None is no limit. It is a
+/// ceiling: where the machine is slower, time that was lost is not made up for.
 pub async fn keep(speed: &Cell<Option<u32>>) -> Infallible {
     let mut due = Wall::now();
     loop {

@@ -32,7 +32,10 @@ impl Picture {
 
     /// Returns it, under the command that shows it. None: the story ended before that moment.
     pub fn svg(self, command: &str) -> Option<String> {
-        let prompt = vec![Part { text: "$ ".to_owned(), colour: "2" }, Part { text: command.to_owned(), colour: "" }];
+        let prompt = vec![
+            Part { text: "$ ".to_owned(), colour: "2" },
+            Part { text: command.to_owned(), colour: "" },
+        ];
         let mut lines = vec![prompt, Vec::new()];
         lines.extend(self.frame?);
         Some(svg(&lines))
@@ -79,7 +82,10 @@ fn svg(lines: &[Vec<Part>]) -> String {
                 let x = ((column + offset) as f64).mul_add(WIDTH, MARGIN);
                 let length = text.chars().count() as f64 * WIDTH;
                 let (style, text) = (style(part.colour), escaped(text));
-                let _ = write!(svg, "<tspan x=\"{x:.1}\" textLength=\"{length:.1}\"{style}>{text}</tspan>");
+                let _ = write!(
+                    svg,
+                    "<tspan x=\"{x:.1}\" textLength=\"{length:.1}\"{style}>{text}</tspan>"
+                );
             }
             column += part.text.chars().count();
         }
@@ -88,7 +94,8 @@ fn svg(lines: &[Vec<Part>]) -> String {
     svg + "</g>\n</svg>\n"
 }
 
-/// The texts between two blanks and more, each with where it begins: so columns stay columns in every font.
+/// The texts between two blanks and more, each with where it begins: so columns stay columns in
+/// every font.
 fn columns(text: &str) -> Vec<(usize, &str)> {
     let mut columns = Vec::new();
     let mut begin = 0;

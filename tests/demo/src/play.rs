@@ -31,15 +31,16 @@ const PATIENCE: Duration = Duration::from_secs(7200);
 /// The controller among the callers of the simulated AWS.
 const CONTROLLER: &str = "controller";
 
-/// Tells the story, and shows it in `view`; answers how it ended. With [`Options::serve`] it goes on after the end until
-/// it is interrupted.
+/// Tells the story, and shows it in `view`; answers how it ended. With [`Options::serve`] it goes
+/// on after the end until it is interrupted.
 ///
 /// # Errors
 /// When the story could not be told to its end. That it ended badly is in the [`Ending`].
 pub fn run(options: &Options, view: &mut dyn View) -> Result<Ending, DemoError> {
     // The jitter of the SDK's retries and of the controller.
     fastrand::seed(options.seed);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
     let ending = LocalSet::new().block_on(&runtime, story(options, view));
     runtime.shutdown_background();
     ending
@@ -87,8 +88,13 @@ struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     async fn set(options: &'a Options) -> Result<Stage<'a>, DemoError> {
-        let config = SimulatorConfig { seed: options.seed, start: options.start, ..SimulatorConfig::default() };
-        let simulator = Simulator::new(config).map_err(|error| DemoError::Simulator(error.to_string()))?;
+        let config = SimulatorConfig {
+            seed: options.seed,
+            start: options.start,
+            ..SimulatorConfig::default()
+        };
+        let simulator =
+            Simulator::new(config).map_err(|error| DemoError::Simulator(error.to_string()))?;
         simulator.set_up(|cloud| fleet::describe(cloud, options.seed));
         let leaving = simulator.peek(|cloud| fleet::choose(cloud, options.seed));
         let environment = Environment {
@@ -116,7 +122,8 @@ impl<'a> Stage<'a> {
                 isolated: true,
                 ..Environment::default()
             };
-            // No two lives may share their ids, nor may one share them with the demonstration itself.
+            // No two lives may share their ids, nor may one share them with the demonstration
+            // itself.
             let ids = Ids::seeded(self.options.seed ^ (u64::from(self.kills.get()) + 1) << 32);
             let life = run_with_ids(configuration()?, environment, ids, std::future::pending());
             match self.options.kill_every {
@@ -150,20 +157,32 @@ impl<'a> Stage<'a> {
     }
 
     /// From the scale-in until every instance has been let go, or patience is over.
-    async fn perform(&self, view: &mut dyn View, server: Option<&Server>) -> Result<Ending, DemoError> {
+    async fn perform(
+        &self,
+        view: &mut dyn View,
+        server: Option<&Server>,
+    ) -> Result<Ending, DemoError> {
         view.begin(&Opening {
             seed: self.options.seed,
             speed: self.options.speed,
             kill_every: self.options.kill_every,
             instances: fleet::size(),
             leaving: self.leaving.len(),
-            specials: self.leaving.iter().filter_map(|l| Some((l.instance.clone(), l.special?))).collect(),
+            specials: self
+                .leaving
+                .iter()
+                .filter_map(|l| Some((l.instance.clone(), l.special?)))
+                .collect(),
             url: server.map(Server::url),
         })?;
         sleep(SCALE_IN).await;
         let begun = self.simulator.with(|cloud| fleet::scale_in(cloud, &self.leaving));
         begun.map_err(DemoError::Simulator)?;
-        let what = format!("the groups scale in: {} instances wait under the hook {}", self.leaving.len(), fleet::HOOK);
+        let what = format!(
+            "the groups scale in: {} instances wait under the hook {}",
+            self.leaving.len(),
+            fleet::HOOK
+        );
         self.happens(&what);
         let mut told = BTreeMap::new();
         loop {
@@ -184,7 +203,11 @@ impl<'a> Stage<'a> {
     }
 
     /// What a look shows; `told` is the last event of each record that was told of.
-    fn look(&self, records: &BTreeMap<String, Read>, told: &mut BTreeMap<usize, usize>) -> Snapshot {
+    fn look(
+        &self,
+        records: &BTreeMap<String, Read>,
+        told: &mut BTreeMap<usize, usize>,
+    ) -> Snapshot {
         let mut happened = self.happened.take();
         let mut rows = Vec::new();
         for (n, leaving) in self.leaving.iter().enumerate() {
@@ -192,7 +215,8 @@ impl<'a> Stage<'a> {
             self.simulator.with(|cloud| {
                 let containers = cloud.containers_running(&leaving.instance);
                 row.tasks = containers.iter().filter(|c| !c.daemon).count();
-                row.targets = cloud.reasons_to_wait(&leaving.instance).len().saturating_sub(row.tasks);
+                row.targets =
+                    cloud.reasons_to_wait(&leaving.instance).len().saturating_sub(row.tasks);
             });
             match records.get(&leaving.key()) {
                 None => {}
@@ -200,8 +224,12 @@ impl<'a> Stage<'a> {
                     row.tell(record, self.options.start);
                     happened.extend(self.news(n, record, told));
                 }
-                Some(Read::Newer { .. }) => "its record is of a newer version".clone_into(&mut row.waiting_for),
-                Some(Read::Unreadable { why }) => row.waiting_for = format!("its record cannot be read: {why}"),
+                Some(Read::Newer { .. }) => {
+                    "its record is of a newer version".clone_into(&mut row.waiting_for)
+                }
+                Some(Read::Unreadable { why }) => {
+                    row.waiting_for = format!("its record cannot be read: {why}")
+                }
             }
             rows.push(row);
         }
@@ -215,12 +243,17 @@ impl<'a> Stage<'a> {
     /// The changes of phase that a record's history has more than it had at the last look.
     fn news(&self, n: usize, record: &Record, told: &mut BTreeMap<usize, usize>) -> Vec<Happening> {
         let known = told.insert(n, record.history.len()).unwrap_or(0);
-        let mut before = known.checked_sub(1).and_then(|last| record.history.get(last)).map(|event| event.phase);
+        let mut before =
+            known.checked_sub(1).and_then(|last| record.history.get(last)).map(|event| event.phase);
         let mut news = Vec::new();
         for event in record.history.iter().skip(known) {
             if before.replace(event.phase) != Some(event.phase) {
                 let what = format!("{:<13}  {}", event.phase.name(), event.what);
-                news.push(Happening { at: since(self.options.start, event.at), row: Some(n), what });
+                news.push(Happening {
+                    at: since(self.options.start, event.at),
+                    row: Some(n),
+                    what,
+                });
             }
         }
         news
@@ -244,19 +277,28 @@ impl<'a> Stage<'a> {
         };
         self.simulator.peek(|cloud| {
             for entry in cloud.log.entries().iter().filter(|entry| entry.caller == CONTROLLER) {
-                *ending.calls.entry((entry.service.as_str(), entry.operation.clone())).or_default() += 1;
+                *ending
+                    .calls
+                    .entry((entry.service.as_str(), entry.operation.clone()))
+                    .or_default() += 1;
             }
             ending.complaints.extend(cloud.violations().iter().map(ToString::to_string));
             let lost = cloud.losses().iter().filter(|loss| {
-                !self.leaving.iter().any(|leaving| leaving.has_deadline && leaving.instance == loss.instance)
+                !self
+                    .leaving
+                    .iter()
+                    .any(|leaving| leaving.has_deadline && leaving.instance == loss.instance)
             });
-            ending.complaints.extend(lost.map(|loss| format!("{} was terminated with {}", loss.instance, loss.text)));
+            ending.complaints.extend(
+                lost.map(|loss| format!("{} was terminated with {}", loss.instance, loss.text)),
+            );
         });
         ending
     }
 
-    /// Time goes on, and the controller with it, for whoever looks at the port: it catches up with the wall clock, and
-    /// then passes as it does outside, so that whoever reads the table sees how long ago things were.
+    /// Time goes on, and the controller with it, for whoever looks at the port: it catches up with
+    /// the wall clock, and then passes as it does outside, so that whoever reads the table sees how
+    /// long ago things were.
     async fn go_on(&self, speed: &Cell<Option<u32>>) -> Result<Ending, DemoError> {
         loop {
             let behind = self.options.start + self.now() < Timestamp::now();

@@ -1,4 +1,5 @@
-//! The live table on a terminal: redrawn in place, in one write a frame, with nothing but the oldest ANSI sequences.
+//! The live table on a terminal: redrawn in place, in one write a frame, with nothing but the
+//! oldest ANSI sequences.
 
 use super::ending::Ending;
 use super::view::{Opening, Row, Snapshot, View, clock, serving};
@@ -41,18 +42,31 @@ pub struct Live<W: Write> {
 impl<W: Write> Live<W> {
     /// Draws there; with colours, if they are wanted.
     pub fn new(out: W, colour: bool) -> Live<W> {
-        Live { out, colour, resized: Resized::default(), size: USUAL, drawn: 0, news: String::new() }
+        Live {
+            out,
+            colour,
+            resized: Resized::default(),
+            size: USUAL,
+            drawn: 0,
+            news: String::new(),
+        }
     }
 
     /// What a terminal of this size shows.
-    pub(super) fn lines(&mut self, snapshot: &Snapshot, columns: usize, lines: usize) -> Vec<Vec<Part>> {
+    pub(super) fn lines(
+        &mut self,
+        snapshot: &Snapshot,
+        columns: usize,
+        lines: usize,
+    ) -> Vec<Vec<Part>> {
         self.size = Size { columns, lines };
         self.frame(snapshot).iter().map(|line| line.parts(columns)).collect()
     }
 
     /// Takes in what has happened to the controller.
     pub(super) fn hear(&mut self, snapshot: &Snapshot) {
-        if let Some(last) = snapshot.happened.iter().rev().find(|happening| happening.row.is_none()) {
+        if let Some(last) = snapshot.happened.iter().rev().find(|happening| happening.row.is_none())
+        {
             self.news = format!("{}  {}", clock(last.at), last.what);
         }
     }
@@ -71,10 +85,15 @@ impl<W: Write> Live<W> {
             snapshot.calls
         );
         let wide = self.size.columns >= NARROW;
-        let mut lines = vec![Line::new(status, if snapshot.up { BOLD } else { RED }), Line::new(String::new(), "")];
+        let mut lines = vec![
+            Line::new(status, if snapshot.up { BOLD } else { RED }),
+            Line::new(String::new(), ""),
+        ];
         let counts = if wide { "TASKS  TARGETS  " } else { "" };
-        let heading =
-            format!("{:<19}  {:<7}  {:<14}  {:>5}  {counts}WAITING FOR", "INSTANCE", "CLUSTER", "PHASE", "SINCE");
+        let heading = format!(
+            "{:<19}  {:<7}  {:<14}  {:>5}  {counts}WAITING FOR",
+            "INSTANCE", "CLUSTER", "PHASE", "SINCE"
+        );
         lines.push(Line::new(heading, BOLD));
         // Where there is no room for all, what has ended goes first.
         let all = snapshot.rows.len() + lines.len() < self.size.lines;
@@ -89,7 +108,8 @@ impl<W: Write> Live<W> {
         lines
     }
 
-    /// Draws over the last frame: what does not fit is left out, since a terminal that scrolls cannot be drawn over.
+    /// Draws over the last frame: what does not fit is left out, since a terminal that scrolls
+    /// cannot be drawn over.
     fn draw(&mut self, mut lines: Vec<Line>) -> io::Result<()> {
         let mut text = String::from(HIDE_CURSOR);
         if let Some(size) = self.resized.look() {
@@ -147,7 +167,8 @@ const BOLD: &str = "1";
 const DIM: &str = "2";
 const RED: &str = "1;31";
 
-/// A line in one colour (as the parameters of the sequence that sets it) or, from `from` to `to`, in two.
+/// A line in one colour (as the parameters of the sequence that sets it) or, from `from` to `to`,
+/// in two.
 #[derive(Debug)]
 struct Line {
     text: String,
@@ -171,15 +192,24 @@ impl Line {
             }
         }
         let (from, to) = self.only.unwrap_or((0, chars.len()));
-        let part = |from: usize, to: usize| chars.iter().skip(from).take(to.saturating_sub(from)).collect::<String>();
-        let parts = [(part(0, from), ""), (part(from, to), self.colour), (part(to, chars.len()), "")];
-        parts.into_iter().map(|(text, colour)| Part { text, colour }).filter(|part| !part.text.is_empty()).collect()
+        let part = |from: usize, to: usize| {
+            chars.iter().skip(from).take(to.saturating_sub(from)).collect::<String>()
+        };
+        let parts =
+            [(part(0, from), ""), (part(from, to), self.colour), (part(to, chars.len()), "")];
+        parts
+            .into_iter()
+            .map(|(text, colour)| Part { text, colour })
+            .filter(|part| !part.text.is_empty())
+            .collect()
     }
 
     /// So many columns of it.
     fn cut(&self, columns: usize, coloured: bool) -> String {
         let shown = |part: Part| match part.colour {
-            colour if coloured && !colour.is_empty() => format!("\u{1b}[{colour}m{}\u{1b}[0m", part.text),
+            colour if coloured && !colour.is_empty() => {
+                format!("\u{1b}[{colour}m{}\u{1b}[0m", part.text)
+            }
             _ => part.text,
         };
         self.parts(columns).into_iter().map(shown).collect()
@@ -194,8 +224,13 @@ pub(super) struct Part {
 }
 
 fn line(row: &Row, snapshot: &Snapshot, wide: bool) -> Line {
-    let since = row.since.map_or_else(|| "-".to_owned(), |since| clock(snapshot.now.saturating_sub(since)));
-    let counts = if wide { format!("{:>5}  {:>7}  ", count(row.tasks), count(row.targets)) } else { String::new() };
+    let since =
+        row.since.map_or_else(|| "-".to_owned(), |since| clock(snapshot.now.saturating_sub(since)));
+    let counts = if wide {
+        format!("{:>5}  {:>7}  ", count(row.tasks), count(row.targets))
+    } else {
+        String::new()
+    };
     let word = row.word();
     let text = format!(
         "{:<19}  {:<7}  {word:<14}  {since:>5}  {counts}{}",

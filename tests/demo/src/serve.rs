@@ -1,7 +1,9 @@
-//! The same simulated AWS on a loopback port, for other processes: the `aws` command line, or `ecs-drain get`.
+//! The same simulated AWS on a loopback port, for other processes: the `aws` command line, or
+//! `ecs-drain get`.
 //!
-//! The port lives in a thread with a runtime in real time, since the simulation's clock stands still while it waits for
-//! the wall. Requests arrive at the moment that the simulation has reached.
+//! The port lives in a thread with a runtime in real time, since the simulation's clock stands
+//! still while it waits for the wall. Requests arrive at the moment that the simulation has
+//! reached.
 
 use aws_simulator::Simulator;
 use aws_simulator::server::{TimeScale, serve_until};
@@ -29,19 +31,20 @@ impl Server {
         let (stop, stopped) = oneshot::channel::<()>();
         let simulator = simulator.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new().name("simulated-aws".to_owned()).spawn(move || {
-            let served = runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener)?;
-                serve_until(simulator, listener, TimeScale::Follow, async {
-                    // Also when the sender was dropped.
-                    let _ = stopped.await;
-                })
-                .await
-            });
-            if let Err(error) = served {
-                tracing::error!(%error, "the simulated AWS is no longer served");
-            }
-        })?;
+        let thread =
+            std::thread::Builder::new().name("simulated-aws".to_owned()).spawn(move || {
+                let served = runtime.block_on(async {
+                    let listener = tokio::net::TcpListener::from_std(listener)?;
+                    serve_until(simulator, listener, TimeScale::Follow, async {
+                        // Also when the sender was dropped.
+                        let _ = stopped.await;
+                    })
+                    .await
+                });
+                if let Err(error) = served {
+                    tracing::error!(%error, "the simulated AWS is no longer served");
+                }
+            })?;
         Ok(Server { address, stop: Some(stop), thread: Some(thread) })
     }
 

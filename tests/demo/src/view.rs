@@ -68,7 +68,8 @@ impl Opening {
             text += &format!("  {instance}  {why}\n");
         }
         if let Some(every) = self.kill_every {
-            text += &format!("The controller is killed every {}, and started again.\n", clock(every));
+            text +=
+                &format!("The controller is killed every {}, and started again.\n", clock(every));
         }
         if let Some(url) = &self.url {
             text += &format!("The simulated AWS and the table are at {url} meanwhile.\n");
@@ -201,7 +202,11 @@ impl<W: Write> View for Lines<W> {
         for happening in &snapshot.happened {
             let time = clock(happening.at);
             match happening.row.and_then(|row| snapshot.rows.get(row)) {
-                Some(row) => writeln!(self.out, "{time:>6}  {}  {:<6}  {}", row.instance, row.cluster, happening.what)?,
+                Some(row) => writeln!(
+                    self.out,
+                    "{time:>6}  {}  {:<6}  {}",
+                    row.instance, row.cluster, happening.what
+                )?,
                 None => writeln!(self.out, "{time:>6}  {}", happening.what)?,
             }
         }

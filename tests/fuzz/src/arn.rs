@@ -8,8 +8,8 @@ use ecs_drain_state::{Balancer, Obligation, Target};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// Whatever is accepted is used as the very text that was given; whatever is shown, is shown whole or shortened to a
-/// part of it.
+/// Whatever is accepted is used as the very text that was given; whatever is shown, is shown whole
+/// or shortened to a part of it.
 pub fn arn(data: &[u8]) -> bool {
     let text = String::from_utf8_lossy(data);
     // One call each, although one would do: no part may be skipped.
@@ -33,12 +33,16 @@ fn in_messages(text: &str) -> bool {
     let task = format!("arn:aws:ecs:{REGION}:{ACCOUNT}:task/web/1");
     let detail = json!({ "clusterArn": cluster, "taskArn": text, "containerInstanceArn": null });
     let as_task = event("ECS Task State Change", "aws.ecs", &detail).map(|event| {
-        let Event::TaskChanged { cluster, task, container_instance: None } = &event else { panic!("{event:?}") };
+        let Event::TaskChanged { cluster, task, container_instance: None } = &event else {
+            panic!("{event:?}")
+        };
         assert_eq!((cluster.as_str(), task.as_str()), ("web", text));
     });
     let detail = json!({ "clusterArn": cluster, "taskArn": task, "containerInstanceArn": text });
     let as_container_instance = event("ECS Task State Change", "aws.ecs", &detail).map(|event| {
-        let Event::TaskChanged { container_instance: Some(arn), .. } = &event else { panic!("{event:?}") };
+        let Event::TaskChanged { container_instance: Some(arn), .. } = &event else {
+            panic!("{event:?}")
+        };
         assert_eq!(arn, text);
     });
     let detail = json!({ "clusterArn": text, "taskArn": task });
@@ -47,25 +51,31 @@ fn in_messages(text: &str) -> bool {
         assert!(text.ends_with(&format!(":cluster/{cluster}")));
     });
     let detail = json!({ "instance-id": text, "instance-action": "terminate" });
-    let as_instance = event("EC2 Spot Instance Interruption Warning", "aws.ec2", &detail).map(|event| {
-        let Event::SpotInterruption { instance_id, .. } = &event else { panic!("{event:?}") };
-        assert_eq!(instance_id, text);
-    });
+    let as_instance =
+        event("EC2 Spot Instance Interruption Warning", "aws.ec2", &detail).map(|event| {
+            let Event::SpotInterruption { instance_id, .. } = &event else { panic!("{event:?}") };
+            assert_eq!(instance_id, text);
+        });
     [as_task, as_container_instance, as_cluster, as_instance].iter().any(Option::is_some)
 }
 
 fn in_the_configuration(text: &str) -> bool {
-    // A JSON string is a string of TOML too, but for an escaped slash and for DEL, which is written as it is.
+    // A JSON string is a string of TOML too, but for an escaped slash and for DEL, which is written
+    // as it is.
     let quoted = Value::from(text).to_string().replace('\u{7f}', "\\u007f");
     let scope = |key: &str, value: &str| {
-        let region = if key == "region" { String::new() } else { format!("region = \"{REGION}\"\n") };
+        let region =
+            if key == "region" { String::new() } else { format!("region = \"{REGION}\"\n") };
         let hooks = if key == "hooks" { "" } else { "hooks = [\"ecs-drain\"]\n" };
         let text = format!("[[scope]]\n{region}{hooks}{key} = {value}\n");
         let config = Config::parse(&text, "arn.toml", &Given::default());
-        config.ok().map(|config| config.scopes.into_iter().next().expect("a configuration has a scope"))
+        config
+            .ok()
+            .map(|config| config.scopes.into_iter().next().expect("a configuration has a scope"))
     };
     let role = scope("role", &format!("{{ arn = {quoted} }}"));
-    role.iter().for_each(|scope| assert_eq!(scope.role.as_ref().map(|role| &*role.arn), Some(text)));
+    role.iter()
+        .for_each(|scope| assert_eq!(scope.role.as_ref().map(|role| &*role.arn), Some(text)));
     let queue = scope("queue", &quoted);
     queue.iter().for_each(|scope| assert_eq!(scope.queue.as_deref(), Some(text)));
     let region = scope("region", &quoted);
@@ -75,7 +85,9 @@ fn in_the_configuration(text: &str) -> bool {
     let cluster = scope("clusters", &format!("[{quoted}]"));
     cluster.iter().for_each(|scope| {
         let exact = scope.clusters.exact().map(|names| names[0].as_str());
-        assert!(exact.is_none_or(|name| name == text) && (exact.is_some() != text.contains(['*', '?'])));
+        assert!(
+            exact.is_none_or(|name| name == text) && (exact.is_some() != text.contains(['*', '?']))
+        );
         assert!(exact.is_none() || scope.clusters.matches(text));
     });
     [role, queue, region, hook, cluster].iter().any(Option::is_some)
@@ -83,7 +95,8 @@ fn in_the_configuration(text: &str) -> bool {
 
 /// What a key of the table is made of can be told apart again.
 fn in_keys(text: &str) -> bool {
-    let fit = [names::controller_name(text), names::table_name(text), names::region(text)].map(|name| name.is_ok());
+    let fit = [names::controller_name(text), names::table_name(text), names::region(text)]
+        .map(|name| name.is_ok());
     if fit[2] {
         let key = key(ACCOUNT, text, "i-0123456789abcdef0");
         assert_eq!(key.split('/').collect::<Vec<_>>(), [ACCOUNT, text, "i-0123456789abcdef0"]);
@@ -96,8 +109,11 @@ fn in_keys(text: &str) -> bool {
 }
 
 fn shown(text: &str) {
-    for balancer in [Balancer::TargetGroup(text.to_owned()), Balancer::ClassicLoadBalancer(text.to_owned())] {
-        let obligation = Obligation::new(balancer, Target::Ip(text.to_owned()), Timestamp::UNIX_EPOCH);
+    for balancer in
+        [Balancer::TargetGroup(text.to_owned()), Balancer::ClassicLoadBalancer(text.to_owned())]
+    {
+        let obligation =
+            Obligation::new(balancer, Target::Ip(text.to_owned()), Timestamp::UNIX_EPOCH);
         assert!(obligation.to_string().starts_with(&format!("{text} in ")));
         assert!(obligation.is_same(&obligation.clone()));
     }

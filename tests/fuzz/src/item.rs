@@ -1,4 +1,5 @@
-//! Items of a DynamoDB table as JSON: `{"phase": {"S": "Pending"}}`, as `aws dynamodb get-item` prints them.
+//! Items of a DynamoDB table as JSON: `{"phase": {"S": "Pending"}}`, as `aws dynamodb get-item`
+//! prints them.
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -30,7 +31,9 @@ fn attribute(value: &Value) -> Option<AttributeValue> {
         "BS" => AttributeValue::Bs(texts()?.into_iter().map(bytes).collect()),
         "BOOL" => AttributeValue::Bool(value.as_bool()?),
         "NULL" => AttributeValue::Null(value.as_bool()?),
-        "L" => AttributeValue::L(value.as_array()?.iter().map(attribute).collect::<Option<Vec<_>>>()?),
+        "L" => {
+            AttributeValue::L(value.as_array()?.iter().map(attribute).collect::<Option<Vec<_>>>()?)
+        }
         "M" => AttributeValue::M(attributes(value.as_object()?)?),
         _ => return None,
     })

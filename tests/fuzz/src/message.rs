@@ -3,8 +3,9 @@
 use super::{ACCOUNT, REGION, assert_plain};
 use ecs_drain::events::{Broken, Event, read};
 
-/// Every body has an answer. What is accepted has the form of what it claims to be, is of our account, and says the same
-/// in a notification of SNS if it is of a lifecycle hook, and else nothing; what is refused is told on one line.
+/// Every body has an answer. What is accepted has the form of what it claims to be, is of our
+/// account, and says the same in a notification of SNS if it is of a lifecycle hook, and else
+/// nothing; what is refused is told on one line.
 pub fn message(data: &[u8]) -> bool {
     let body = String::from_utf8_lossy(data);
     let event = read(&body, ACCOUNT, REGION);
@@ -15,8 +16,11 @@ pub fn message(data: &[u8]) -> bool {
     if body.len() < 100_000 {
         let inside = read(&in_sns(&body), ACCOUNT, REGION);
         match (&event, &inside) {
-            (Ok(event), Ok(inside)) if event == inside && (is_of_a_hook(event) || !acts(event)) => {}
-            (Ok(event), Ok(inside)) => assert!(!is_of_a_hook(event) && !acts(inside), "within SNS it is {inside:?}"),
+            (Ok(event), Ok(inside)) if event == inside && (is_of_a_hook(event) || !acts(event)) => {
+            }
+            (Ok(event), Ok(inside)) => {
+                assert!(!is_of_a_hook(event) && !acts(inside), "within SNS it is {inside:?}")
+            }
             (Err(_), Ok(inside)) => panic!("refused, but within SNS it is {inside:?}"),
             (Ok(_), Err(Broken { why })) => assert!(why.contains("SNS notifications"), "{why}"),
             (Err(_), Err(_)) => {}
@@ -79,7 +83,10 @@ fn assert_instance(id: &str) {
 
 /// Of Auto Scaling.
 fn assert_name(name: &str) {
-    assert!((1..=255).contains(&name.chars().count()) && !name.contains(char::is_control), "no name: {name:?}");
+    assert!(
+        (1..=255).contains(&name.chars().count()) && !name.contains(char::is_control),
+        "no name: {name:?}"
+    );
 }
 
 /// Of a cluster.
@@ -91,5 +98,8 @@ fn assert_ecs_name(name: &str) {
 fn assert_arn(arn: &str, kind: &str) {
     let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
     let ours = arn.contains(&format!(":ecs:{REGION}:{ACCOUNT}:"));
-    assert!(arn.len() <= 2048 && ours && resource.starts_with(kind) && arn.is_ascii(), "no ARN of ours: {arn:?}");
+    assert!(
+        arn.len() <= 2048 && ours && resource.starts_with(kind) && arn.is_ascii(),
+        "no ARN of ours: {arn:?}"
+    );
 }

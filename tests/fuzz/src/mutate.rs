@@ -107,7 +107,11 @@ fn places(value: &Value, here: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                places(value, &format!("{here}/{}", name.replace('~', "~0").replace('/', "~1")), found);
+                places(
+                    value,
+                    &format!("{here}/{}", name.replace('~', "~0").replace('/', "~1")),
+                    found,
+                );
             }
         }
         Value::Array(values) => {
@@ -128,8 +132,12 @@ fn change_value(whole: &mut Value, rng: &mut Rng) {
     let Some(value) = whole.pointer_mut(&place) else { return };
     match (rng.u8(..6), &mut *value) {
         (0, Value::Object(fields)) => remove_one(fields, rng),
-        (0, Value::Array(values)) if !values.is_empty() => drop(values.remove(rng.usize(..values.len()))),
-        (1, Value::Object(fields)) => drop(fields.insert(WORDS[rng.usize(..WORDS.len())].to_owned(), other)),
+        (0, Value::Array(values)) if !values.is_empty() => {
+            drop(values.remove(rng.usize(..values.len())))
+        }
+        (1, Value::Object(fields)) => {
+            drop(fields.insert(WORDS[rng.usize(..WORDS.len())].to_owned(), other))
+        }
         (1, Value::Array(values)) => values.push(other),
         (2, _) => *value = other,
         (3, _) => *value = hostile(rng),

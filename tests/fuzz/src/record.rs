@@ -1,4 +1,5 @@
-//! Items of the table, as anybody may write or edit them who may write to the table: records, requests.
+//! Items of the table, as anybody may write or edit them who may write to the table: records,
+//! requests.
 
 use super::{assert_plain, item};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -7,15 +8,17 @@ use ecs_drain::cli::{get, sheet};
 use ecs_drain::store::{Read, ReadRequest, requests};
 use ecs_drain_state::request::{Circumstances, apply};
 use ecs_drain_state::{
-    Answer, ContainerInstanceSight, ContainerInstanceStatus, Context, Drain, GroupSight, Kind, LifecycleState, Mono,
-    Now, Policy, Record, Request, Seen, TargetSight, Then, WaitKind, Wanted, What,
+    Answer, ContainerInstanceSight, ContainerInstanceStatus, Context, Drain, GroupSight, Kind,
+    LifecycleState, Mono, Now, Policy, Record, Request, Seen, TargetSight, Then, WaitKind, Wanted,
+    What,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Every item is a record, is newer, or is refused with the reason. What is read as a record is of this schema, is
-/// written and read back the same, can be decided on and shown, and keeps to the table of legal moves.
+/// Every item is a record, is newer, or is refused with the reason. What is read as a record is of
+/// this schema, is written and read back the same, can be decided on and shown, and keeps to the
+/// table of legal moves.
 pub fn record(data: &[u8]) -> bool {
     let Some(item) = item::parse(data) else { return false };
     let read = ecs_drain::store::item::read(&item);
@@ -40,10 +43,15 @@ pub fn record(data: &[u8]) -> bool {
 
 /// What is written is the record, and reading it back changes nothing.
 pub fn survives(record: &Record) {
-    let written = ecs_drain::store::item::from_record(record).expect("what was read can be written");
+    let written =
+        ecs_drain::store::item::from_record(record).expect("what was read can be written");
     let item: HashMap<String, AttributeValue> = written.clone().into_iter().collect();
     assert_eq!(ecs_drain::store::item::read(&item), Read::Record(Box::new(record.clone())));
-    assert_eq!(ecs_drain::store::item::from_record(record).as_ref(), Ok(&written), "a second save changes it");
+    assert_eq!(
+        ecs_drain::store::item::from_record(record).as_ref(),
+        Ok(&written),
+        "a second save changes it"
+    );
 }
 
 fn now() -> Timestamp {
@@ -62,14 +70,19 @@ fn show(read: &Read) {
     get::value("123456789012/us-east-1/i-0", read).expect("what was read can be printed");
 }
 
-/// Nothing known; everything gone, and the instance held; the instance gone; the instance back in service: what each read of
-/// such a world answers.
+/// Nothing known; everything gone, and the instance held; the instance gone; the instance back in
+/// service: what each read of such a world answers.
 fn worlds(record: &Record) -> [Vec<Answer>; 4] {
     let unknown = || "not read".to_owned();
     let blind = Kind::ALL.into_iter().map(|kind| Answer::Failed(kind, unknown())).collect();
     let member = |state: LifecycleState| {
         let hook = Seen::Yes(None);
-        Answer::Group(Seen::Yes(GroupSight::Member { group: "web-asg".to_owned(), state, healthy: true, hook }))
+        Answer::Group(Seen::Yes(GroupSight::Member {
+            group: "web-asg".to_owned(),
+            state,
+            healthy: true,
+            hook,
+        }))
     };
     let world = |group: Answer, status: ContainerInstanceStatus| {
         let sight = |status: &ContainerInstanceStatus| ContainerInstanceSight {
@@ -86,14 +99,22 @@ fn worlds(record: &Record) -> [Vec<Answer>; 4] {
                 answers.push(Answer::List { of: of.clone(), wanted, tasks: Vec::new() });
             }
         }
-        let gone = record.obligations.iter().map(|o| (o.balancer.clone(), o.target.clone(), TargetSight::Gone));
+        let gone = record
+            .obligations
+            .iter()
+            .map(|o| (o.balancer.clone(), o.target.clone(), TargetSight::Gone));
         answers.push(Answer::Targets(gone.collect()));
-        answers.push(Answer::Search { unread: Vec::new(), left_out: Vec::new(), found: Vec::new() });
+        answers.push(Answer::Search {
+            unread: Vec::new(),
+            left_out: Vec::new(),
+            found: Vec::new(),
+        });
         answers
     };
     let kind = record.lifecycle.as_ref().map_or(WaitKind::Terminating, |l| l.kind);
     let clear = world(member(LifecycleState::Waiting(kind)), ContainerInstanceStatus::Draining);
-    let gone = world(Answer::Group(Seen::Yes(GroupSight::Absent)), ContainerInstanceStatus::Missing);
+    let gone =
+        world(Answer::Group(Seen::Yes(GroupSight::Absent)), ContainerInstanceStatus::Missing);
     let back = world(member(LifecycleState::InService), ContainerInstanceStatus::Active);
     [blind, clear, gone, back]
 }
@@ -109,12 +130,17 @@ fn decide_on(record: &Record) {
             for answer in answers.clone() {
                 drain.heed(&policy, read, answer);
             }
-            let wall = now() + SignedDuration::from_secs(120) * i32::try_from(look).expect("a few looks");
+            let wall =
+                now() + SignedDuration::from_secs(120) * i32::try_from(look).expect("a few looks");
             let before = drain.record.clone();
-            let decision = drain.decide(&policy, &Context::default(), Now { mono: read.ended, wall });
+            let decision =
+                drain.decide(&policy, &Context::default(), Now { mono: read.ended, wall });
             let next = decision.record;
             assert_eq!(next.key(), before.key(), "a drain became another's");
-            assert!(!before.is_done() || next.is_done(), "a drain that is done begins again by itself");
+            assert!(
+                !before.is_done() || next.is_done(),
+                "a drain that is done begins again by itself"
+            );
             assert!(next.obligations.len() >= before.obligations.len(), "obligations only grow");
             survives(&next);
             drain.take(next, read.ended);
@@ -126,7 +152,15 @@ fn decide_on(record: &Record) {
 fn order(record: &Record) {
     let until = now() + SignedDuration::from_hours(1);
     let drain = What::Drain { then: Then::Keep };
-    let all = [drain, What::Cancel, What::Pause, What::Resume, What::Extend { until }, What::Retry, What::Force];
+    let all = [
+        drain,
+        What::Cancel,
+        What::Pause,
+        What::Resume,
+        What::Extend { until },
+        What::Retry,
+        What::Force,
+    ];
     for what in all {
         let request = Request {
             id: "20260105T080000000-1".to_owned(),
@@ -159,23 +193,32 @@ fn carry_out(request: &Request, record: Option<&Record>) {
     }
 }
 
-/// Every item is a request, or is refused with the reason; what is read is written and read back the same, and what it
-/// says of itself gets into a record as one plain line.
+/// Every item is a request, or is refused with the reason; what is read is written and read back
+/// the same, and what it says of itself gets into a record as one plain line.
 pub fn request(data: &[u8]) -> bool {
     let Some(item) = item::parse(data) else { return false };
-    let says = item.get("controller").and_then(|value| value.as_s().ok()).map_or("main", String::as_str);
+    let says =
+        item.get("controller").and_then(|value| value.as_s().ok()).map_or("main", String::as_str);
     match requests::read(&item, says) {
         ReadRequest::Request(request) => {
             let written = requests::item_of(&request).expect("what was read can be written");
             let again: HashMap<String, AttributeValue> = written.into_iter().collect();
-            assert_eq!(requests::read(&again, &request.controller), ReadRequest::Request(request.clone()));
+            assert_eq!(
+                requests::read(&again, &request.controller),
+                ReadRequest::Request(request.clone())
+            );
             let order = request.order();
             let said = [Some(order.by.clone()), order.reason.clone()];
             for text in said.into_iter().flatten() {
-                assert!(!text.contains(char::is_control) && text.chars().count() <= 500, "{text:?}");
+                assert!(
+                    !text.contains(char::is_control) && text.chars().count() <= 500,
+                    "{text:?}"
+                );
             }
             let other = requests::read(&again, "another");
-            assert!(request.controller == "another" || matches!(other, ReadRequest::Unreadable { .. }));
+            assert!(
+                request.controller == "another" || matches!(other, ReadRequest::Unreadable { .. })
+            );
             carry_out(&request, None);
             true
         }

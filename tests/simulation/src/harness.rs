@@ -1,4 +1,5 @@
-//! What every simulated run needs: its configuration, its clocks, ways to reach the simulated AWS, and its table.
+//! What every simulated run needs: its configuration, its clocks, ways to reach the simulated AWS,
+//! and its table.
 
 use aws_simulator::autoscaling::{Completion, LifecycleResult, Transition};
 use aws_simulator::spec::{GroupSpec, HookSpec, QueueSpec};
@@ -75,8 +76,11 @@ pub fn hook(name: &str, heartbeat_timeout: Duration) -> HookSpec {
 /// Runs a future in virtual time, the same one for the same seed.
 pub fn virtual_time<F: Future>(seed: u64, future: impl FnOnce() -> F) -> F::Output {
     fastrand::seed(seed);
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
     runtime.block_on(async { future().await })
 }
 

@@ -1,6 +1,6 @@
-//! Whole fleets from one number: clusters, services, balancers, groups and policies; people, failures and the world at
-//! work on them; faults on every kind of call; and controllers that die, stand still and overlap. Then faults stop, and
-//! everything must end.
+//! Whole fleets from one number: clusters, services, balancers, groups and policies; people,
+//! failures and the world at work on them; faults on every kind of call; and controllers that die,
+//! stand still and overlap. Then faults stop, and everything must end.
 //!
 //! ```sh
 //! cargo run --release --bin simulation -- --seeds 10000

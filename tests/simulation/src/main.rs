@@ -14,9 +14,11 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Whole fleets from seeds: the real controller against the simulated AWS, with everything that can go wrong.
+/// Whole fleets from seeds: the real controller against the simulated AWS, with everything that can
+/// go wrong.
 ///
-/// A fleet that fails is printed with what was broken; the first one is made smaller and told call by call.
+/// A fleet that fails is printed with what was broken; the first one is made smaller and told call
+/// by call.
 #[derive(Parser)]
 #[command(name = "simulation")]
 struct Arguments {
@@ -35,10 +37,12 @@ struct Arguments {
     /// Do not make the first that fails smaller.
     #[arg(long)]
     no_story: bool,
-    /// Print how many fleets came into each situation, and how many of those were made by chance alone, without steering.
+    /// Print how many fleets came into each situation, and how many of those were made by chance
+    /// alone, without steering.
     #[arg(long)]
     situations: bool,
-    /// Print seeds that came into situations which at most so many of 10,000 fleets come into: lines for corpus.txt.
+    /// Print seeds that came into situations which at most so many of 10,000 fleets come into:
+    /// lines for corpus.txt.
     #[arg(long)]
     rare: Option<u64>,
     /// Only this one: print its plan, and what came of it.
@@ -63,7 +67,9 @@ fn main() -> ExitCode {
             println!("{fleets:>8} {by_chance:>8} {situation}");
         }
         let listed = list();
-        for situation in many.tally.situations.keys().filter(|situation| !listed.contains_key(situation)) {
+        for situation in
+            many.tally.situations.keys().filter(|situation| !listed.contains_key(situation))
+        {
             println!("not in tests/simulation/situations.txt: {situation}");
         }
         for situation in dried_up(&many.tally.situations, many.tally.fleets) {
@@ -108,7 +114,9 @@ fn one(seed: u64, log: bool) -> Many {
 
 fn several(arguments: &Arguments) -> Many {
     let wanted = |seed: &u64| arguments.with.is_none_or(|feature| plan(*seed).has(feature));
-    let seeds = (arguments.from..).filter(wanted).take(usize::try_from(arguments.seeds).unwrap_or(usize::MAX));
+    let seeds = (arguments.from..)
+        .filter(wanted)
+        .take(usize::try_from(arguments.seeds).unwrap_or(usize::MAX));
     let progress = Mutex::new((Instant::now(), 0));
     let tell = |seed: u64, complaints: &[Complaint]| {
         for complaint in complaints {
@@ -130,6 +138,9 @@ fn report(many: &Many) {
     print!("{}", many.tally);
     println!("{} failed, {} more as expected", many.failed.len(), many.expected.len());
     if !many.mended.is_empty() {
-        println!("expected to fail, and have not: {:?} (tests/simulation/expected-failures.txt)", many.mended);
+        println!(
+            "expected to fail, and have not: {:?} (tests/simulation/expected-failures.txt)",
+            many.mended
+        );
     }
 }

@@ -104,7 +104,9 @@ impl fmt::Display for Tally {
             "{fleets} fleets in {wall:.0} s ({rate:.1}/s), {hours:.0} virtual hours, {calls} calls, {lives} lives"
         )?;
         writeln!(f, "how drains ended:")?;
-        self.outcomes.iter().try_for_each(|(outcome, times)| writeln!(f, "{times:>9} {outcome}"))?;
+        self.outcomes
+            .iter()
+            .try_for_each(|(outcome, times)| writeln!(f, "{times:>9} {outcome}"))?;
         writeln!(f, "calls struck:")?;
         self.faults.iter().try_for_each(|(kind, times)| writeln!(f, "{times:>9} {}", kind.trim()))
     }
@@ -141,7 +143,8 @@ pub fn expected_failures() -> BTreeSet<u64> {
     seeds.map(|seed| seed.parse().expect("a seed on each line of expected-failures.txt")).collect()
 }
 
-/// Plays these seeds on all cores, all of them or until one fails. `tell` hears of each seed that was played.
+/// Plays these seeds on all cores, all of them or until one fails. `tell` hears of each seed that
+/// was played.
 pub fn play_all(
     seeds: impl Iterator<Item = u64> + Send,
     stop_early: bool,

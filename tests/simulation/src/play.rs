@@ -1,6 +1,8 @@
 //! Plays a plan in virtual time, and judges what came of it.
 
-use crate::harness::{FAR, environment, hook, key, our_completions, request, seconds, virtual_time, wall};
+use crate::harness::{
+    FAR, environment, hook, key, our_completions, request, seconds, virtual_time, wall,
+};
 use crate::judge::{Complaint, judge, outcomes, unfinished, waiting_under_our_hook};
 use crate::plan::{Asked, Balancing, Feature, Happening, Plan, Replica, Revision, Task};
 use crate::world::{config, run_task, set_up};
@@ -25,7 +27,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// Every drain is Done, and nothing waits under our hook, at the latest so long after faults have stopped.
+/// Every drain is Done, and nothing waits under our hook, at the latest so long after faults have
+/// stopped.
 pub const WITHIN: Duration = Duration::from_secs(3600);
 
 /// The least time that is played after that: what was still on its way arrives.
@@ -102,11 +105,24 @@ pub fn play_logged(plan: &Plan, contents: bool) -> Played {
             stopped: Cell::new(begun),
         });
         let made = simulator.now();
-        let fleet = Fleet { plan, simulator, far, store, begun, made, seats: seats.collect(), lives: Cell::new(0) };
-        let replicas = pin!(join_all(plan.replicas.iter().zip(&fleet.seats).map(|(it, seat)| fleet.replica(it, seat))));
+        let fleet = Fleet {
+            plan,
+            simulator,
+            far,
+            store,
+            begun,
+            made,
+            seats: seats.collect(),
+            lives: Cell::new(0),
+        };
+        let replicas = pin!(join_all(
+            plan.replicas.iter().zip(&fleet.seats).map(|(it, seat)| fleet.replica(it, seat))
+        ));
         let late = match select(pin!(fleet.story()), replicas).await {
             Either::Left((late, _)) => late,
-            Either::Right(_) => vec![Complaint::new("ended", "every controller has ended".to_owned())],
+            Either::Right(_) => {
+                vec![Complaint::new("ended", "every controller has ended".to_owned())]
+            }
         };
         let complaints = judge(&fleet, late).await;
         let calls = fleet.simulator.peek(|cloud| cloud.controller_calls());
@@ -139,7 +155,9 @@ impl Fleet<'_> {
                         None => pending().await,
                     }
                 };
-                if let Either::Right(_) = select(pin!(retired), pin!(seat.deployed.notified())).await {
+                if let Either::Right(_) =
+                    select(pin!(retired), pin!(seat.deployed.notified())).await
+                {
                     deployed.set(true);
                 }
             };
@@ -173,7 +191,8 @@ impl Fleet<'_> {
     fn is_up(&self, seat: &Seat, up: bool) {
         seat.lives.set(up);
         let now = Instant::now();
-        let up = self.seats.iter().filter(|seat| seat.lives.get() && seat.stopped.get() <= now).count();
+        let up =
+            self.seats.iter().filter(|seat| seat.lives.get() && seat.stopped.get() <= now).count();
         self.regions().for_each(|region| region.with(|cloud| cloud.set_replicas_up(up)));
     }
 
@@ -211,7 +230,9 @@ impl Fleet<'_> {
                 }
             }
             Happening::Stop { replica, span, amid } => {
-                let Some(seat) = self.seats.get(*replica).filter(|seat| seat.lives.get()) else { return };
+                let Some(seat) = self.seats.get(*replica).filter(|seat| seat.lives.get()) else {
+                    return;
+                };
                 if let Some(cluster) = amid {
                     self.looks(seat, cluster).await;
                 }
@@ -229,13 +250,17 @@ impl Fleet<'_> {
             Happening::TableRestored { back } => self.restore_table(*back),
             Happening::LeavesFar { instance, shrink } => {
                 // Refused for one that has left.
-                let _ = self.far.as_ref().map(|far| far.with(|cloud| cloud.terminate(instance, *shrink)));
+                let _ = self
+                    .far
+                    .as_ref()
+                    .map(|far| far.with(|cloud| cloud.terminate(instance, *shrink)));
             }
             what => self.simulator.with(|cloud| happens_in_aws(cloud, self.plan, what)),
         }
     }
 
-    /// Waits until a replica has just asked for container instances of a cluster; for a minute at most.
+    /// Waits until a replica has just asked for container instances of a cluster; for a minute at
+    /// most.
     async fn looks(&self, seat: &Seat, cluster: &str) {
         let from = self.simulator.peek(|cloud| cloud.log.entries().len());
         let until = Instant::now() + seconds(60);
@@ -245,7 +270,9 @@ impl Fleet<'_> {
                 && entry.caller == seat.name
                 && entry.summary.contains(&of_cluster)
         };
-        while Instant::now() < until && !self.simulator.peek(|cloud| cloud.log.entries().iter().skip(from).any(asks)) {
+        while Instant::now() < until
+            && !self.simulator.peek(|cloud| cloud.log.entries().iter().skip(from).any(asks))
+        {
             sleep(Duration::from_millis(5)).await;
         }
     }
@@ -263,7 +290,8 @@ impl Fleet<'_> {
             Asked::Hold => (What::Pause, false),
             Asked::Resume => (What::Resume, false),
             Asked::Extend(span) => {
-                let until = wall(&self.simulator) + SignedDuration::from_secs(i64::try_from(span).unwrap_or_default());
+                let until = wall(&self.simulator)
+                    + SignedDuration::from_secs(i64::try_from(span).unwrap_or_default());
                 (What::Extend { until }, false)
             }
             Asked::Retry => (What::Retry, false),
@@ -287,7 +315,8 @@ impl Fleet<'_> {
         }
     }
 
-    /// Somebody else writes a record as it is: from then on it has another version. Nobody insists on it.
+    /// Somebody else writes a record as it is: from then on it has another version. Nobody insists
+    /// on it.
     async fn write_record(&self, instance: &str) {
         // What this writes is of the newest schema: older versions would not have written it.
         if self.plan.has(Feature::Versions) {
@@ -307,7 +336,11 @@ impl Fleet<'_> {
     }
 
     async fn pause(&self, on: bool) {
-        let order = Order { by: "Ada".to_owned(), reason: Some("incident".to_owned()), at: wall(&self.simulator) };
+        let order = Order {
+            by: "Ada".to_owned(),
+            reason: Some("incident".to_owned()),
+            at: wall(&self.simulator),
+        };
         loop {
             self.table().await;
             if self.store.set_pause("*", on.then_some(&order)).await.is_ok() {
@@ -323,15 +356,19 @@ impl Fleet<'_> {
         }
     }
 
-    /// Waits until everything has ended, and resumes what is still held; says what has not ended in time.
+    /// Waits until everything has ended, and resumes what is still held; says what has not ended in
+    /// time.
     async fn end(&self) -> Vec<Complaint> {
         let calm = Instant::now();
         loop {
             sleep(seconds(30)).await;
-            let held: Vec<Complaint> =
-                self.regions().flat_map(|region| region.with(|cloud| waiting_under_our_hook(cloud))).collect();
+            let held: Vec<Complaint> = self
+                .regions()
+                .flat_map(|region| region.with(|cloud| waiting_under_our_hook(cloud)))
+                .collect();
             let unfinished = unfinished(&self.store).await;
-            let late: Vec<Complaint> = held.into_iter().chain(unfinished.iter().map(Complaint::unfinished)).collect();
+            let late: Vec<Complaint> =
+                held.into_iter().chain(unfinished.iter().map(Complaint::unfinished)).collect();
             if (late.is_empty() && calm.elapsed() >= AFTER) || calm.elapsed() > WITHIN {
                 return late.into_iter().map(|late| late.in_a_fleet(self.plan)).collect();
             }
@@ -358,7 +395,8 @@ fn move_on(cloud: &mut Cloud, instance: &str) {
     }
 }
 
-/// Polls a life only while it is not stopped: it stands still, as after SIGSTOP, and goes on as if nothing had been.
+/// Polls a life only while it is not stopped: it stands still, as after SIGSTOP, and goes on as if
+/// nothing had been.
 async fn unless_stopped<F: Future>(stopped: &Cell<Instant>, life: F) -> F::Output {
     let mut life = pin!(life);
     let mut wake: Option<Pin<Box<Sleep>>> = None;
@@ -458,8 +496,12 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
             }
             cloud.recommend_rebalance(instance);
         }
-        Happening::Desired { cluster, service, desired } => cloud.set_service_desired(cluster, service, *desired),
-        Happening::Trouble { cluster, service } => cloud.fail_new_tasks(cluster, service, "CannotPullContainerError"),
+        Happening::Desired { cluster, service, desired } => {
+            cloud.set_service_desired(cluster, service, *desired)
+        }
+        Happening::Trouble { cluster, service } => {
+            cloud.fail_new_tasks(cluster, service, "CannotPullContainerError")
+        }
         Happening::Heal { cluster, service } => cloud.heal(cluster, service),
         Happening::Protect { cluster, service, instance, span } => {
             cloud.protect_service_on(cluster, service, instance, seconds(*span));
@@ -477,7 +519,8 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
         Happening::RunTask(task) if is_active(cloud, task) => run_task(cloud, task),
         Happening::StopTasks { instance } => cloud.stop_standalone_tasks(instance),
         Happening::TableAway { span, hangs } => {
-            cloud.take_table_away(seconds(*span), if *hangs { Outage::Hang } else { Outage::Error });
+            cloud
+                .take_table_away(seconds(*span), if *hangs { Outage::Hang } else { Outage::Error });
         }
         Happening::Spot { .. }
         | Happening::Dies { .. }
@@ -496,10 +539,12 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
     }
 }
 
-/// Whether a service of a cluster needs one port of its instances: none of them can run two of its tasks then, also not
-/// one that is registered twice.
+/// Whether a service of a cluster needs one port of its instances: none of them can run two of its
+/// tasks then, also not one that is registered twice.
 fn has_fixed_ports(plan: &Plan, cluster: &str) -> bool {
-    plan.services.iter().any(|service| service.cluster == cluster && service.balancing == Balancing::Classic)
+    plan.services
+        .iter()
+        .any(|service| service.cluster == cluster && service.balancing == Balancing::Classic)
 }
 
 fn is_active(cloud: &Cloud, task: &Task) -> bool {

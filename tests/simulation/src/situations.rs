@@ -1,5 +1,5 @@
-//! Which situations a fleet came into: what phase met what reason, what fault, what happened to the world just then. Fleets
-//! that never meet a situation say nothing of it, however many are played.
+//! Which situations a fleet came into: what phase met what reason, what fault, what happened to the
+//! world just then. Fleets that never meet a situation say nothing of it, however many are played.
 //!
 //! All of it follows from the plan, the records that were written, and the log of calls.
 
@@ -13,7 +13,8 @@ use std::fmt;
 use std::time::Duration;
 
 /// What kinds of situation there are.
-const KINDS_OF_SITUATIONS: [&str; 9] = ["reason", "move", "end", "fault", "struck", "happens", "size", "rate", "fleet"];
+const KINDS_OF_SITUATIONS: [&str; 9] =
+    ["reason", "move", "end", "fault", "struck", "happens", "size", "rate", "fleet"];
 
 /// One situation: what kind it is of, and which.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,10 +25,13 @@ pub struct Situation {
     pub which: String,
 }
 
-/// Each situation that fleets must come into, and how many of 10,000 do at the least: `situations.txt`.
+/// Each situation that fleets must come into, and how many of 10,000 do at the least:
+/// `situations.txt`.
 pub fn list() -> BTreeMap<Situation, u64> {
     let lines = include_str!("../situations.txt").lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| parse(line).unwrap_or_else(|| panic!("situations.txt: cannot read {line:?}"))).collect()
+    lines
+        .map(|line| parse(line).unwrap_or_else(|| panic!("situations.txt: cannot read {line:?}")))
+        .collect()
 }
 
 fn parse(line: &str) -> Option<(Situation, u64)> {
@@ -37,7 +41,8 @@ fn parse(line: &str) -> Option<(Situation, u64)> {
     Some((Situation { kind, which: which.trim_start().to_owned() }, least.parse().ok()?))
 }
 
-/// The situations of the list that were not met, although so many fleets come into them five times at the least.
+/// The situations of the list that were not met, although so many fleets come into them five times
+/// at the least.
 pub fn dried_up(met: &BTreeMap<Situation, u64>, fleets: u64) -> Vec<Situation> {
     let due = |least: u64| least * fleets >= 5 * 10_000;
     list()
@@ -89,12 +94,17 @@ pub fn situations(plan: &Plan, played: &Played) -> BTreeSet<Situation> {
 
 /// Everything that happened, by when.
 fn events<'f>(plan: &'f Plan, cloud: &'f Cloud) -> Vec<(SimTime, Event<'f>)> {
-    let written = cloud.checkers.writes().iter().map(|written| (written.at, Event::Written(written)));
-    let struck = cloud.log.entries().iter().filter(|entry| entry.number.is_some()).filter_map(|entry| {
-        let kind = KINDS.iter().find(|kind| entry.outcome.contains(**kind))?;
-        Some((entry.at, Event::Struck { kind: kind.trim(), service: entry.service.as_str() }))
-    });
-    let happens = plan.script.iter().map(|(at, what)| (BEGIN + Duration::from_secs(*at), Event::Happens(what)));
+    let written =
+        cloud.checkers.writes().iter().map(|written| (written.at, Event::Written(written)));
+    let struck =
+        cloud.log.entries().iter().filter(|entry| entry.number.is_some()).filter_map(|entry| {
+            let kind = KINDS.iter().find(|kind| entry.outcome.contains(**kind))?;
+            Some((entry.at, Event::Struck { kind: kind.trim(), service: entry.service.as_str() }))
+        });
+    let happens = plan
+        .script
+        .iter()
+        .map(|(at, what)| (BEGIN + Duration::from_secs(*at), Event::Happens(what)));
     let mut all: Vec<_> = written.chain(struck).chain(happens).collect();
     all.sort_by_key(|(at, _)| *at);
     all
@@ -123,7 +133,9 @@ impl Met {
         if let Some(before) = before.filter(|before| *before != phase) {
             self.add("move", format!("{before} → {phase}"));
         }
-        if let (Some(outcome), Some(origin), Some(strategy)) = (text("outcome"), text("origin"), text("strategy")) {
+        if let (Some(outcome), Some(origin), Some(strategy)) =
+            (text("outcome"), text("origin"), text("strategy"))
+        {
             self.add("end", format!("{origin}, {strategy}: {outcome}"));
             for kind in self.strikes.remove(&written.key).unwrap_or_default() {
                 self.add("struck", format!("{outcome}: {kind}"));
@@ -146,7 +158,10 @@ impl Met {
         let phases: BTreeSet<String> = match what.instance() {
             Some(instance) => {
                 let of_it = self.phases.iter().find(|(key, _)| key.ends_with(instance));
-                std::iter::once(of_it.map_or_else(|| "no drain".to_owned(), |(_, phase)| phase.clone())).collect()
+                std::iter::once(
+                    of_it.map_or_else(|| "no drain".to_owned(), |(_, phase)| phase.clone()),
+                )
+                .collect()
             }
             None => self.unfinished(),
         };
@@ -169,8 +184,8 @@ fn clusters(plan: &Plan) -> &'static str {
     }
 }
 
-/// The rates that the controllers used up for some time: in a span of so many seconds, nine tenths of the half of AWS's rate
-/// that a controller allows itself.
+/// The rates that the controllers used up for some time: in a span of so many seconds, nine tenths
+/// of the half of AWS's rate that a controller allows itself.
 fn at_their_limits(cloud: &Cloud) -> BTreeSet<&'static str> {
     const SPAN: u64 = 15;
     let mut calls: BTreeMap<(&str, u64), (f64, f64)> = BTreeMap::new();
@@ -180,7 +195,11 @@ fn at_their_limits(cloud: &Cloud) -> BTreeSet<&'static str> {
             *counted = (counted.0 + 1.0, rate.per_second / 2.0 * SPAN as f64);
         }
     }
-    calls.into_iter().filter(|(_, (calls, most))| *calls >= most * 0.9).map(|((family, _), _)| family).collect()
+    calls
+        .into_iter()
+        .filter(|(_, (calls, most))| *calls >= most * 0.9)
+        .map(|((family, _), _)| family)
+        .collect()
 }
 
 /// How many clusters there are, and whether AWS's rates hold.
@@ -194,11 +213,15 @@ fn name(what: &Happening) -> String {
     match what {
         Happening::ByHand { active: true, .. } => "made ACTIVE by hand".to_owned(),
         Happening::ByHand { active: false, .. } => "made DRAINING by hand".to_owned(),
-        Happening::Agent { connected, .. } => format!("agent {}", if *connected { "connects" } else { "disconnects" }),
+        Happening::Agent { connected, .. } => {
+            format!("agent {}", if *connected { "connects" } else { "disconnects" })
+        }
         Happening::Order { what: Asked::Drain(then), .. } => format!("order to drain, {then:?}"),
         Happening::Order { what: Asked::Extend(_), .. } => "order to extend".to_owned(),
         Happening::Order { what, .. } => format!("order to {what:?}"),
-        Happening::Pause { on } => format!("everything is {}", if *on { "paused" } else { "resumed" }),
+        Happening::Pause { on } => {
+            format!("everything is {}", if *on { "paused" } else { "resumed" })
+        }
         Happening::TableAway { hangs: true, .. } => "the table hangs".to_owned(),
         other => {
             let text = format!("{other:?}");

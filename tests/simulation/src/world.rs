@@ -1,14 +1,20 @@
 //! A plan's world: its configuration, its clouds, and what goes wrong with calls.
 
-use crate::harness::{CONFIG, CONTROLLER, FAR, HOOK, HOOKS, QUEUE, add_bus, group, hook, seconds, store};
+use crate::harness::{
+    CONFIG, CONTROLLER, FAR, HOOK, HOOKS, QUEUE, add_bus, group, hook, seconds, store,
+};
 use crate::plan::{
-    Asked, Balancing, Delivery, Feature, Group, Happening, On, Plan, Revision, Rules, Service, Strike, Task,
+    Asked, Balancing, Delivery, Feature, Group, Happening, On, Plan, Revision, Rules, Service,
+    Strike, Task,
 };
 use aws_simulator::elb::{TargetGroupKind, TargetType};
-use aws_simulator::spec::{ClassicSpec, ClusterSpec, DeploymentController, Network, ServiceSpec, StandaloneSpec};
+use aws_simulator::spec::{
+    ClassicSpec, ClusterSpec, DeploymentController, Network, ServiceSpec, StandaloneSpec,
+};
 use aws_simulator::spec::{TargetGroupSpec, WarmPoolSpec};
 use aws_simulator::{
-    BEGIN, Budget, CallInfo, Cloud, EventPlan, Matcher, RecordRules, Rule, Simulator, SimulatorConfig,
+    BEGIN, Budget, CallInfo, Cloud, EventPlan, Matcher, RecordRules, Rule, Simulator,
+    SimulatorConfig,
 };
 use ecs_drain::config::{Config, Given};
 use ecs_drain::store::{Store, TableOptions};
@@ -28,11 +34,14 @@ pub async fn set_up(plan: &Plan) -> (Simulator, Option<Simulator>, Store) {
         judge_table(plan, cloud);
         describe(plan, cloud);
     });
-    let far = plan.far.then(|| simulator.add_region(FAR, plan.seed ^ 0x0000_0fa2).expect("a second region"));
+    let far = plan
+        .far
+        .then(|| simulator.add_region(FAR, plan.seed ^ 0x0000_0fa2).expect("a second region"));
     if let Some(far) = &far {
         far.set_up(|cloud| describe(plan, cloud));
         far.with(|cloud| {
-            let of_regions = plan.faults.iter().filter(|strike| matches!(strike.on, On::Region(..)));
+            let of_regions =
+                plan.faults.iter().filter(|strike| matches!(strike.on, On::Region(..)));
             of_regions.for_each(|strike| cloud.faults.add(rule(strike)));
             cloud.faults.set_read_lag(plan.read_lag.map(seconds));
         });
@@ -51,7 +60,8 @@ pub async fn set_up(plan: &Plan) -> (Simulator, Option<Simulator>, Store) {
 }
 
 pub fn config(plan: &Plan, revision: &Revision) -> Config {
-    Config::parse(&config_text(plan, revision), "fleet", &Given::default()).expect("a valid configuration")
+    Config::parse(&config_text(plan, revision), "fleet", &Given::default())
+        .expect("a valid configuration")
 }
 
 fn config_text(plan: &Plan, revision: &Revision) -> String {
@@ -61,7 +71,8 @@ fn config_text(plan: &Plan, revision: &Revision) -> String {
     text = text.replace(&text_of(CONTROLLER), &text_of(revision.controller));
     // Whoever takes a message deletes it: each controller needs a queue of its own.
     if plan.queue.is_some() && revision.controller == CONTROLLER {
-        let _ = writeln!(text, "queue = \"https://sqs.us-east-1.amazonaws.com/123456789012/{QUEUE}\"");
+        let _ =
+            writeln!(text, "queue = \"https://sqs.us-east-1.amazonaws.com/123456789012/{QUEUE}\"");
     }
     if let Some(clusters) = &revision.clusters {
         let _ = writeln!(text, "clusters = {clusters:?}");
@@ -72,7 +83,11 @@ fn config_text(plan: &Plan, revision: &Revision) -> String {
     if plan.far {
         let _ = writeln!(text, "[[scope]]\nregion = {FAR:?}\nhooks = {:?}", revision.hooks);
     }
-    let _ = writeln!(text, "[policy]\nagent_grace = \"1m\"\nnot_in_cluster_after = \"2m\"\npoll = \"{}s\"", rules.poll);
+    let _ = writeln!(
+        text,
+        "[policy]\nagent_grace = \"1m\"\nnot_in_cluster_after = \"2m\"\npoll = \"{}s\"",
+        rules.poll
+    );
     let _ = writeln!(text, "max_concurrent = {}", rules.max_concurrent);
     let _ = writeln!(text, "max_concurrent_lifecycle = {}", rules.max_concurrent_lifecycle);
     let _ = writeln!(text, "rebalance = \"{}\"", rules.rebalance);
@@ -116,7 +131,8 @@ fn describe(plan: &Plan, cloud: &mut Cloud) {
     for (number, cluster) in plan.clusters.iter().enumerate() {
         cloud.add_cluster(&ClusterSpec::new(cluster));
         // Room for everything, on an instance that nobody touches.
-        let mut rest = group(&format!("{cluster}-rest"), cluster, &[&format!("i-{:017x}", 0xf00 + number)]);
+        let mut rest =
+            group(&format!("{cluster}-rest"), cluster, &[&format!("i-{:017x}", 0xf00 + number)]);
         rest.hooks.clear();
         (rest.instance_cpu, rest.instance_memory) = (65_536, 262_144);
         cloud.add_group(rest);
@@ -158,10 +174,12 @@ fn record_rules() -> RecordRules {
     }
 }
 
-/// How many drains of a cluster may go on at once. A share of the cluster is not judged: how large that is, is known late.
+/// How many drains of a cluster may go on at once. A share of the cluster is not judged: how large
+/// that is, is known late.
 fn budget(plan: &Plan) -> Budget {
     // In the last part of its time a lifecycle action's drain begins whatever the budget says.
-    let extended = |what: &Happening| matches!(what, Happening::Order { what: Asked::Extend(_), .. });
+    let extended =
+        |what: &Happening| matches!(what, Happening::Order { what: Asked::Extend(_), .. });
     // An older version cannot count what a newer one has begun.
     let blind = plan.has(Feature::Versions);
     let hurry = plan.policies().any(|rules| rules.deadline.is_some()) || plan.happens(extended);
@@ -185,7 +203,8 @@ fn add_group(cloud: &mut Cloud, spec: &Group) {
     let mut made = group(&spec.name, "", &ids);
     made.cluster.clone_from(&spec.cluster);
     made.hooks = vec![hook(&spec.hook, seconds(spec.heartbeat_timeout))];
-    made.hooks.extend(spec.second_hook.iter().map(|name| hook(name, seconds(spec.heartbeat_timeout))));
+    made.hooks
+        .extend(spec.second_hook.iter().map(|name| hook(name, seconds(spec.heartbeat_timeout))));
     made.hooks.extend(spec.other_hook.map(|timeout| hook("backup", seconds(timeout))));
     made.terminate_hook_abandon_retain = spec.retains;
     if let Some(pool) = &spec.warm_pool {
@@ -231,14 +250,20 @@ fn add_service(cloud: &mut Cloud, service: &Service, number: u16) {
         Balancing::Network { settle } => {
             let settle_time = Some(seconds(settle));
             let kind = TargetGroupKind::Network;
-            cloud.add_target_group(TargetGroupSpec { kind, target_type: TargetType::Ip, settle_time, ..targets });
+            cloud.add_target_group(TargetGroupSpec {
+                kind,
+                target_type: TargetType::Ip,
+                settle_time,
+                ..targets
+            });
             spec = spec.target_group(balancer).network(Network::Awsvpc { container_port: 8080 });
         }
         Balancing::Classic => {
             let connection_draining = (service.delay > 0).then(|| seconds(service.delay));
             cloud.add_classic(ClassicSpec { name: balancer.clone(), connection_draining });
             let host_port = 8000 + number;
-            spec = spec.classic(balancer).network(Network::Bridge { container_port: 8080, host_port });
+            spec =
+                spec.classic(balancer).network(Network::Bridge { container_port: 8080, host_port });
         }
     }
     cloud.add_service(&spec);
@@ -262,17 +287,22 @@ fn rule(strike: &Strike) -> Rule {
             Rule::on(operation, fault).between(BEGIN + seconds(from), BEGIN + seconds(until))
         }
         On::Region(region, from, until) => {
-            let there = move |info: &CallInfo| info.region == region && info.service.as_str() != "dynamodb";
+            let there =
+                move |info: &CallInfo| info.region == region && info.service.as_str() != "dynamodb";
             let rule = Rule::new(Matcher::Predicate(Arc::new(there)), fault);
             rule.between(BEGIN + seconds(from), BEGIN + seconds(until))
         }
         On::Share(operation, from, until, percent) => {
-            let chosen = move |info: &CallInfo| info.operation == operation && falls(info.of_operation) < percent;
+            let chosen = move |info: &CallInfo| {
+                info.operation == operation && falls(info.of_operation) < percent
+            };
             let rule = Rule::new(Matcher::Predicate(Arc::new(chosen)), fault);
             rule.between(BEGIN + seconds(from), BEGIN + seconds(until))
         }
         On::Listing(desired, from, until) => {
-            let of_state = move |call: &CallInfo| call.operation == "ListTasks" && call.summary.contains(desired);
+            let of_state = move |call: &CallInfo| {
+                call.operation == "ListTasks" && call.summary.contains(desired)
+            };
             let rule = Rule::new(Matcher::Predicate(Arc::new(of_state)), fault);
             rule.between(BEGIN + seconds(from), BEGIN + seconds(until))
         }

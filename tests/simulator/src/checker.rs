@@ -1,5 +1,5 @@
-//! Did the program under test keep its promises? Judged by the true world: containers and connections, never by what
-//! the APIs say.
+//! Did the program under test keep its promises? Judged by the true world: containers and
+//! connections, never by what the APIs say.
 //!
 //! | checker | a violation is |
 //! | --- | --- |
@@ -72,7 +72,8 @@ impl fmt::Display for Violation {
 /// The checkers and what they were told.
 #[derive(Clone, Debug)]
 pub struct Checkers {
-    /// What the keys of records begin with whose instances are here, not in another account or region.
+    /// What the keys of records begin with whose instances are here, not in another account or
+    /// region.
     place: String,
     /// The hooks that the program under test may complete.
     pub our_hooks: BTreeSet<String>,
@@ -85,17 +86,19 @@ pub struct Checkers {
     must_be_undone: BTreeSet<String>,
     draining: draining::Draining,
     drains: drains::Drains,
-    /// Standalone tasks may be stopped once their instance has been `DRAINING` for so long; `None`: never.
+    /// Standalone tasks may be stopped once their instance has been `DRAINING` for so long; `None`:
+    /// never.
     stops_allowed_after: Option<Duration>,
     expiry_allowed: BTreeSet<String>,
     replicas: usize,
     up_since: Option<SimTime>,
-    /// How long the program under test may go on believing that an action of our hook holds an instance after the hook
-    /// was deleted, or the action ran out of time: nobody is told of either. An instance that leaves, that another's hook
-    /// holds on in its termination, or that is made `ACTIVE` again, may be touched at any time. None unless said.
+    /// How long the program under test may go on believing that an action of our hook holds an
+    /// instance after the hook was deleted, or the action ran out of time: nobody is told of
+    /// either. An instance that leaves, that another's hook holds on in its termination, or that is
+    /// made `ACTIVE` again, may be touched at any time. None unless said.
     pub ends_unnoticed_for: Duration,
-    /// Instances whose action under one of our hooks has ended; and when it did, if the program under test was not told:
-    /// without a completion of its own, or with one whose answer was lost.
+    /// Instances whose action under one of our hooks has ended; and when it did, if the program
+    /// under test was not told: without a completion of its own, or with one whose answer was lost.
     ended: BTreeMap<String, Option<SimTime>>,
     /// Whether the answer to the call that is carried out is lost.
     pub(crate) answer_is_lost: bool,
@@ -167,8 +170,8 @@ impl Checkers {
         self.terminations_allowed.insert(instance_id.into());
     }
 
-    /// Standalone tasks may be stopped once their instance has been `DRAINING` for so long. Tasks of services are
-    /// ECS's to stop, always.
+    /// Standalone tasks may be stopped once their instance has been `DRAINING` for so long. Tasks
+    /// of services are ECS's to stop, always.
     pub fn allow_stop_tasks(&mut self, after: Duration) {
         self.stops_allowed_after = Some(after);
     }
@@ -209,19 +212,34 @@ impl Checkers {
     /// Judges what a call is about to touch.
     pub(crate) fn before(&mut self, now: SimTime, call: &Call, world: &World) {
         match (call.service, call.operation.as_str()) {
-            (Service::AutoScaling, "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat") => {
+            (
+                Service::AutoScaling,
+                "CompleteLifecycleAction" | "RecordLifecycleActionHeartbeat",
+            ) => {
                 let Some(form) = call.form() else { return };
                 let hook = form.get("LifecycleHookName").unwrap_or_default();
                 if !self.our_hooks.contains(hook) {
                     let instance = form.get("InstanceId").unwrap_or("?").to_owned();
-                    self.violated(now, "foreign hook touched", &instance, format!("{} for {hook}", call.operation));
+                    self.violated(
+                        now,
+                        "foreign hook touched",
+                        &instance,
+                        format!("{} for {hook}", call.operation),
+                    );
                 }
             }
             (Service::AutoScaling, "TerminateInstanceInAutoScalingGroup") => {
-                let instance = call.form().and_then(|form| form.get("InstanceId")).unwrap_or_default().to_owned();
+                let instance = call
+                    .form()
+                    .and_then(|form| form.get("InstanceId"))
+                    .unwrap_or_default()
+                    .to_owned();
                 self.terminates(now, call, world, &instance);
             }
-            (Service::Ecs, "UpdateContainerInstancesState" | "DeregisterContainerInstance" | "StopTask") => {
+            (
+                Service::Ecs,
+                "UpdateContainerInstancesState" | "DeregisterContainerInstance" | "StopTask",
+            ) => {
                 let Some(body) = call.json() else { return };
                 let undo = text(body, "status") == Some("ACTIVE");
                 for instance in instances_named(body, world) {
@@ -240,29 +258,40 @@ impl Checkers {
     fn touches(&mut self, now: SimTime, call: &Call, world: &World, instance: &str, undo: bool) {
         let group = world.autoscaling.group_of(instance);
         let ours = group.is_some_and(|group| {
-            self.our_hooks.iter().any(|hook| world.autoscaling.active_action(now, group, hook, instance))
+            self.our_hooks
+                .iter()
+                .any(|hook| world.autoscaling.active_action(now, group, hook, instance))
         });
         // A request that was on its way when the wait ended: the instance is leaving, or has left.
         let leaving = world
             .autoscaling
             .lifecycle_state(instance)
             .is_none_or(|state| state.ends_with(":Proceed") || state.ends_with("Terminated"));
-        let unnoticed = |at: &Option<SimTime>| at.is_some_and(|at| now < at + self.ends_unnoticed_for);
-        // Our wait ended by itself, and another's hook holds the instance on. No API calls a termination back: a drain
-        // that has begun may go on to its end.
+        let unnoticed =
+            |at: &Option<SimTime>| at.is_some_and(|at| now < at + self.ends_unnoticed_for);
+        // Our wait ended by itself, and another's hook holds the instance on. No API calls a
+        // termination back: a drain that has begun may go on to its end.
         let held_on = |at: &Option<SimTime>| {
-            at.is_some() && world.autoscaling.lifecycle_state(instance).as_deref() == Some("Terminating:Wait")
+            at.is_some()
+                && world.autoscaling.lifecycle_state(instance).as_deref()
+                    == Some("Terminating:Wait")
         };
-        let was_ours = self.ended.get(instance).is_some_and(|at| undo || leaving || unnoticed(at) || held_on(at));
+        let was_ours = self
+            .ended
+            .get(instance)
+            .is_some_and(|at| undo || leaving || unnoticed(at) || held_on(at));
         if !ours && !was_ours && !self.operators.contains(instance) {
-            let state = world.autoscaling.lifecycle_state(instance).unwrap_or_else(|| "in no group".to_owned());
+            let state = world
+                .autoscaling
+                .lifecycle_state(instance)
+                .unwrap_or_else(|| "in no group".to_owned());
             let text = format!("{} while it is {state}", call.operation);
             self.violated(now, "foreign instance touched", instance, text);
         }
     }
 
-    /// A termination through the group is an operator's to order. One that is under way already, or a retained instance's
-    /// end, is asked for again without harm.
+    /// A termination through the group is an operator's to order. One that is under way already, or
+    /// a retained instance's end, is asked for again without harm.
     fn terminates(&mut self, now: SimTime, call: &Call, world: &World, instance: &str) {
         let state = world.autoscaling.lifecycle_state(instance);
         if !self.terminations_allowed.contains(instance) {
@@ -270,14 +299,19 @@ impl Checkers {
             let text = format!("{} while it is {state}", call.operation);
             self.violated(now, "foreign termination", instance, text);
         }
-        let begins = |state: &String| !state.starts_with("Terminating") || state == "Terminating:Retained";
-        let (begins, under_way) = (state.as_ref().is_some_and(begins), state.as_ref().is_some_and(|s| !begins(s)));
-        let shrinks = call.form().and_then(|form| form.get("ShouldDecrementDesiredCapacity")) == Some("true");
+        let begins =
+            |state: &String| !state.starts_with("Terminating") || state == "Terminating:Retained";
+        let (begins, under_way) =
+            (state.as_ref().is_some_and(begins), state.as_ref().is_some_and(|s| !begins(s)));
+        let shrinks =
+            call.form().and_then(|form| form.get("ShouldDecrementDesiredCapacity")) == Some("true");
         self.shrinks_once(now, instance, begins, under_way && shrinks);
         if begins && !self.premature_allowed.contains(instance) {
-            // The group leaves its own balancers and waits until they have drained the instance, before it goes on.
-            // (Source: Auto Scaling user guide, "How Elastic Load Balancing works with Auto Scaling".)
-            let own = world.autoscaling.group_of(instance).map(|group| world.balancers_of_group(group));
+            // The group leaves its own balancers and waits until they have drained the instance,
+            // before it goes on. (Source: Auto Scaling user guide, "How Elastic Load Balancing
+            // works with Auto Scaling".)
+            let own =
+                world.autoscaling.group_of(instance).map(|group| world.balancers_of_group(group));
             let own = own.unwrap_or_default();
             for reason in self.reasons(now, world, instance, |balancer| !own.contains(balancer)) {
                 self.violated(now, "premature termination", instance, reason);
@@ -290,11 +324,14 @@ impl Checkers {
         let task = text(body, "task").unwrap_or_default();
         // One that is unknown, or stops already, is stopped again without harm.
         let Some(service) = world.ecs.service_of_task(cluster, task) else { return };
-        let drained_for = world.ecs.draining_since(cluster, task).map(|since| now.saturating_sub(since));
+        let drained_for =
+            world.ecs.draining_since(cluster, task).map(|since| now.saturating_sub(since));
         let why = match (service, self.stops_allowed_after, drained_for) {
             (Some(service), _, _) => format!("a task of service {service}"),
             (None, None, _) => "a standalone task, never to be stopped".to_owned(),
-            (None, Some(_), None) => "a standalone task of an instance that is not DRAINING".to_owned(),
+            (None, Some(_), None) => {
+                "a standalone task of an instance that is not DRAINING".to_owned()
+            }
             (None, Some(after), Some(span)) if span < after => {
                 format!("a standalone task, {span:?} into the draining instead of {after:?}")
             }
@@ -308,10 +345,15 @@ impl Checkers {
     pub(crate) fn left_behind(&self, now: SimTime, world: &World) -> Vec<Violation> {
         let mut left = self.not_undone(now, world);
         for instance in &self.must_be_active {
-            let registered = world.ecs.instances_of(instance).filter(|(_, i)| i.status != InstanceStatus::Inactive);
-            let registered: Vec<(&str, &'static str)> = registered.map(|(c, i)| (c, i.status.as_str())).collect();
+            let registered = world
+                .ecs
+                .instances_of(instance)
+                .filter(|(_, i)| i.status != InstanceStatus::Inactive);
+            let registered: Vec<(&str, &'static str)> =
+                registered.map(|(c, i)| (c, i.status.as_str())).collect();
             let wrong = registered.iter().filter(|(_, status)| *status != "ACTIVE");
-            let mut texts: Vec<String> = wrong.map(|(cluster, status)| format!("{status} in {cluster}")).collect();
+            let mut texts: Vec<String> =
+                wrong.map(|(cluster, status)| format!("{status} in {cluster}")).collect();
             if registered.is_empty() {
                 texts.push("registered nowhere".to_owned());
             }
@@ -325,15 +367,18 @@ impl Checkers {
         left
     }
 
-    /// Takes note of lifecycle actions that ended; `by_us`: through a call of the program under test.
+    /// Takes note of lifecycle actions that ended; `by_us`: through a call of the program under
+    /// test.
     pub(crate) fn completed(&mut self, now: SimTime, world: &World, by_us: bool) {
         let completions = world.autoscaling.completions();
         let new = completions.iter().skip(self.completions_seen);
-        let new: Vec<_> = new.filter(|completion| self.our_hooks.contains(&completion.hook)).cloned().collect();
+        let new: Vec<_> =
+            new.filter(|completion| self.our_hooks.contains(&completion.hook)).cloned().collect();
         self.completions_seen = completions.len();
         for completion in new {
             let instance = completion.instance_id;
-            if by_us && completion.how == How::Called && !self.premature_allowed.contains(&instance) {
+            if by_us && completion.how == How::Called && !self.premature_allowed.contains(&instance)
+            {
                 for reason in self.reasons_to_wait(now, world, &instance) {
                     self.violated(now, "premature completion", &instance, reason);
                 }
@@ -343,7 +388,8 @@ impl Checkers {
         }
     }
 
-    /// A completion is answered with `No active Lifecycle Action`: now the program under test knows that it is over.
+    /// A completion is answered with `No active Lifecycle Action`: now the program under test knows
+    /// that it is over.
     pub(crate) fn told_it_is_over(&mut self, call: &Call) {
         let instance = call.form().and_then(|form| form.get("InstanceId")).unwrap_or_default();
         if let Some(at) = self.ended.get_mut(instance).filter(|_| !self.answer_is_lost) {
@@ -353,33 +399,51 @@ impl Checkers {
 
     /// Why the instance must not go: what truly runs there, and what is truly sent there.
     ///
-    /// Orphaned containers of services do not count by themselves: a forced deregistration leaves them running for
-    /// ever, and what matters is the traffic that they still get.
-    pub(crate) fn reasons_to_wait(&self, now: SimTime, world: &World, instance: &str) -> Vec<String> {
+    /// Orphaned containers of services do not count by themselves: a forced deregistration leaves
+    /// them running for ever, and what matters is the traffic that they still get.
+    pub(crate) fn reasons_to_wait(
+        &self,
+        now: SimTime,
+        world: &World,
+        instance: &str,
+    ) -> Vec<String> {
         self.reasons(now, world, instance, |_| true)
     }
 
     /// The same, for the balancers that count.
-    fn reasons(&self, now: SimTime, world: &World, instance: &str, counts: impl Fn(&String) -> bool) -> Vec<String> {
+    fn reasons(
+        &self,
+        now: SimTime,
+        world: &World,
+        instance: &str,
+        counts: impl Fn(&String) -> bool,
+    ) -> Vec<String> {
         let containers = world.ecs.containers_running(instance);
         let mut reasons: Vec<String> = containers
             .iter()
             .filter(|container| !(self.ignore_daemons && container.daemon))
             .filter(|container| !(container.orphaned && container.service.is_some()))
             .map(|container| {
-                let owner = container.service.as_deref().map_or("standalone".to_owned(), |s| format!("service {s}"));
-                format!("task {} ({owner}) runs, ECS says {}", container.task, container.last_status)
+                let owner = container
+                    .service
+                    .as_deref()
+                    .map_or("standalone".to_owned(), |s| format!("service {s}"));
+                format!(
+                    "task {} ({owner}) runs, ECS says {}",
+                    container.task, container.last_status
+                )
             })
             .collect();
         let connections = world.elb.connections(now, instance, &world.ecs.addresses(instance));
-        // Traffic to a daemon that may be ignored is a connection all the same: the promise knows no exception there.
+        // Traffic to a daemon that may be ignored is a connection all the same: the promise knows
+        // no exception there.
         let connections = connections.iter().filter(|c| counts(&c.balancer));
         reasons.extend(connections.map(|c| format!("{} still serves {}", c.balancer, c.target)));
         reasons
     }
 
-    /// An action ran out of time. One that is being completed may: nothing is left then that it should hold the instance
-    /// for.
+    /// An action ran out of time. One that is being completed may: nothing is left then that it
+    /// should hold the instance for.
     pub(crate) fn timed_out(&mut self, now: SimTime, group: &str, hook: &str, instance: &str) {
         let timeout = self.heartbeat_timeouts.get(&(group.to_owned(), hook.to_owned())).copied();
         let timeout = timeout.unwrap_or(Duration::from_secs(3600));
@@ -404,7 +468,8 @@ pub(crate) fn instances_named(body: &Value, world: &World) -> BTreeSet<String> {
     let cluster = last(text(body, "cluster").unwrap_or("default"));
     let mut container_instances = texts(body, "containerInstances");
     container_instances.extend(text(body, "containerInstance"));
-    let named = container_instances.into_iter().filter_map(|id| world.ecs.ec2_of_instance(cluster, id));
+    let named =
+        container_instances.into_iter().filter_map(|id| world.ecs.ec2_of_instance(cluster, id));
     let by_task = text(body, "task").and_then(|task| world.ecs.ec2_of_task(cluster, task));
     named.chain(by_task).map(str::to_owned).collect()
 }

@@ -1,8 +1,9 @@
-//! The world of one account and region, as a synchronous state machine: [`Cloud::handle`] takes a request at a moment
-//! and says how it goes back.
+//! The world of one account and region, as a synchronous state machine: [`Cloud::handle`] takes a
+//! request at a moment and says how it goes back.
 //!
-//! Time is [`SimTime`]. It begins at zero so that a world can come into being: instances launch, tasks start, targets
-//! become healthy. The scenario itself begins at [`BEGIN`], an hour later, and logs count from there.
+//! Time is [`SimTime`]. It begins at zero so that a world can come into being: instances launch,
+//! tasks start, targets become healthy. The scenario itself begins at [`BEGIN`], an hour later, and
+//! logs count from there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -95,13 +96,14 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// An empty cloud. `start` is the wall time at which the scenario begins ([`BEGIN`]); everything that looks like
-    /// chance follows from the seed.
+    /// An empty cloud. `start` is the wall time at which the scenario begins ([`BEGIN`]);
+    /// everything that looks like chance follows from the seed.
     pub fn new(seed: u64, start: Timestamp) -> Result<Self, CloudError> {
         Self::in_region(REGION, seed, start)
     }
 
-    /// The same in another region. Queues, and what is told by events, are those of [`REGION`] only.
+    /// The same in another region. Queues, and what is told by events, are those of [`REGION`]
+    /// only.
     pub fn in_region(region: &str, seed: u64, start: Timestamp) -> Result<Self, CloudError> {
         Self::with_dynamodb(region, seed, start, DynamoDb::memory()?)
     }
@@ -111,7 +113,12 @@ impl Cloud {
         Self::with_dynamodb(REGION, seed, start, DynamoDb::file(path)?)
     }
 
-    fn with_dynamodb(region: &str, seed: u64, start: Timestamp, dynamodb: DynamoDb) -> Result<Self, CloudError> {
+    fn with_dynamodb(
+        region: &str,
+        seed: u64,
+        start: Timestamp,
+        dynamodb: DynamoDb,
+    ) -> Result<Self, CloudError> {
         let start = start.checked_sub(BEGIN)?;
         Ok(Self {
             world: World::new(ACCOUNT, region, start, seed),
@@ -155,8 +162,8 @@ impl Cloud {
         [self.world.next_event(self.now), late, self.next_message()].into_iter().flatten().min()
     }
 
-    /// Lets everything happen that happens by itself until then. Time never goes back: an earlier moment than
-    /// [`Cloud::now`] does nothing.
+    /// Lets everything happen that happens by itself until then. Time never goes back: an earlier
+    /// moment than [`Cloud::now`] does nothing.
     pub fn advance(&mut self, until: SimTime) {
         while let Some(at) = self.next_event().filter(|at| *at <= until) {
             let at = at.max(self.now);
@@ -174,14 +181,14 @@ impl Cloud {
         self.now = self.now.max(until);
     }
 
-    /// Brings a freshly described world to rest: everything has launched, started and become healthy, and the
-    /// scenario begins.
+    /// Brings a freshly described world to rest: everything has launched, started and become
+    /// healthy, and the scenario begins.
     pub fn settle(&mut self) {
         self.advance(BEGIN);
     }
 
-    /// Takes a request at a moment. Whatever it changes has been changed when this returns, whether or not anyone
-    /// waits for the answer.
+    /// Takes a request at a moment. Whatever it changes has been changed when this returns, whether
+    /// or not anyone waits for the answer.
     pub fn handle(&mut self, now: SimTime, request: &Request) -> Delivery {
         self.advance(now);
         let call = Call::parse(request);
@@ -192,15 +199,25 @@ impl Cloud {
         let (delivery, lost, outcome) = self.deliver(&call, fault);
         let answer = match &delivery {
             Delivery::Answer(reply) => Some(reply),
-            Delivery::Lost | Delivery::Never | Delivery::Waits(_) | Delivery::CallerDies => lost.as_ref(),
+            Delivery::Lost | Delivery::Never | Delivery::Waits(_) | Delivery::CallerDies => {
+                lost.as_ref()
+            }
         };
         self.enter(number, call, summary, outcome, answer);
         self.tell();
         delivery
     }
 
-    /// Writes a call into the log; `answer` is what its service made of it, whether or not that arrives.
-    fn enter(&mut self, number: Option<u64>, call: Call, summary: String, outcome: String, answer: Option<&Reply>) {
+    /// Writes a call into the log; `answer` is what its service made of it, whether or not that
+    /// arrives.
+    fn enter(
+        &mut self,
+        number: Option<u64>,
+        call: Call,
+        summary: String,
+        outcome: String,
+        answer: Option<&Reply>,
+    ) {
         let (listed, contents) = self.log.look(&call, answer);
         self.log.push(Entry {
             n: self.calls,
@@ -280,12 +297,18 @@ impl Cloud {
     }
 
     /// An answer that arrives, whatever is wrong with what it says.
-    fn deliver_answer(&mut self, call: &Call, fault: Option<Fault>, told: &str) -> (Delivery, Option<Reply>, String) {
+    fn deliver_answer(
+        &mut self,
+        call: &Call,
+        fault: Option<Fault>,
+        told: &str,
+    ) -> (Delivery, Option<Reply>, String) {
         let lag = match fault {
             Some(Fault::Stale(lag)) => Some(lag),
             _ => self.faults.read_lag().filter(|_| call.controller).map(|most| self.some_of(most)),
         };
-        if call.service == Service::DynamoDb && self.dynamodb.outage(self.now) == Some(Outage::Hang) {
+        if call.service == Service::DynamoDb && self.dynamodb.outage(self.now) == Some(Outage::Hang)
+        {
             return (Delivery::Never, None, "hangs: the table is away".to_owned());
         }
         if let Some(waits) = self.begin_poll(call) {
@@ -297,7 +320,11 @@ impl Cloud {
             Some(Fault::LeavesOut) => self.with_one_left_out(call, lag),
             _ => self.answer(call, lag),
         };
-        let told = if told.is_empty() { describe(&reply) } else { format!("{} ({told})", describe(&reply)) };
+        let told = if told.is_empty() {
+            describe(&reply)
+        } else {
+            format!("{} ({told})", describe(&reply))
+        };
         (Delivery::Answer(reply), None, told)
     }
 
@@ -319,8 +346,11 @@ impl Cloud {
             return self.reply(call, result);
         }
         let (now, start) = (self.now, self.start);
-        if let (Service::Sqs, Body::Json(body), true) = (call.service, &call.body, self.is_here(call)) {
-            let result = self.sqs.handle(now, &call.operation, body).map(|answer| answer.to_string());
+        if let (Service::Sqs, Body::Json(body), true) =
+            (call.service, &call.body, self.is_here(call))
+        {
+            let result =
+                self.sqs.handle(now, &call.operation, body).map(|answer| answer.to_string());
             return self.reply(call, result);
         }
         if !self.is_here(call) {
@@ -367,7 +397,14 @@ impl Cloud {
             Err(refusal) => (refusal.status, Some(refusal.code), refusal.body),
         };
         let content_type = "application/x-amz-json-1.0";
-        Reply { status, content_type, request_id: self.request_id(), error, query_error: None, body }
+        Reply {
+            status,
+            content_type,
+            request_id: self.request_id(),
+            error,
+            query_error: None,
+            body,
+        }
     }
 
     /// Carries a call out whose answer nobody will get.
@@ -382,7 +419,8 @@ impl Cloud {
         while let Some(at) = self.late.iter().position(|(at, _)| *at <= now) {
             let Some((_, call)) = self.late.remove(at) else { return };
             let reply = self.answer_in_vain(&call);
-            let (summary, outcome) = (call.summary(), format!("{} (applied late)", describe(&reply)));
+            let (summary, outcome) =
+                (call.summary(), format!("{} (applied late)", describe(&reply)));
             self.enter(None, call, summary, outcome, Some(&reply));
         }
     }

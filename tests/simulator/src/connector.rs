@@ -1,7 +1,7 @@
 //! The shell for tests: a simulated cloud behind the AWS SDK's HTTP connector, on tokio's clock.
 //!
-//! Under a paused clock everything runs in virtual time. A request is applied the moment it is sent: dropping its
-//! future loses the answer, never the effect. Only the answer takes time.
+//! Under a paused clock everything runs in virtual time. A request is applied the moment it is
+//! sent: dropping its future loses the answer, never the effect. Only the answer takes time.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -94,8 +94,9 @@ impl Simulator {
         Ok(simulator)
     }
 
-    /// A world of its own for another region, on the same clock: whatever is signed for it goes there from now on, but for
-    /// the table, which is here. Until then, and everywhere else, regions are empty.
+    /// A world of its own for another region, on the same clock: whatever is signed for it goes
+    /// there from now on, but for the table, which is here. Until then, and everywhere else,
+    /// regions are empty.
     pub fn add_region(&self, region: &str, seed: u64) -> Result<Self, CloudError> {
         let inner = Inner {
             cloud: Mutex::new(Cloud::in_region(region, seed, self.inner.start)?),
@@ -159,8 +160,8 @@ impl Simulator {
         })
     }
 
-    /// Acts on the cloud as it was left, without letting time pass in it: for describing a world before
-    /// [`Cloud::settle`], and for threads that have another clock.
+    /// Acts on the cloud as it was left, without letting time pass in it: for describing a world
+    /// before [`Cloud::settle`], and for threads that have another clock.
     pub fn peek<R>(&self, act: impl FnOnce(&mut Cloud) -> R) -> R {
         self.act(act)
     }
@@ -182,13 +183,15 @@ impl Simulator {
         self.client(caller, true)
     }
 
-    /// A client for anyone else, an operator's CLI for example: logged, but neither counted nor struck nor judged.
+    /// A client for anyone else, an operator's CLI for example: logged, but neither counted nor
+    /// struck nor judged.
     pub fn other_http_client(&self, caller: &str) -> SharedHttpClient {
         self.client(caller, false)
     }
 
     fn client(&self, caller: &str, controller: bool) -> SharedHttpClient {
-        let connector = Connector { simulator: self.clone(), caller: caller.to_owned(), controller };
+        let connector =
+            Connector { simulator: self.clone(), caller: caller.to_owned(), controller };
         let connector = SharedHttpConnector::new(connector);
         http_client_fn(move |_settings, _components| connector.clone())
     }
@@ -203,8 +206,9 @@ impl Simulator {
         SharedTimeSource::new(Clock { simulator: self.clone(), skew })
     }
 
-    /// Is notified when this caller dies of [`Fault::CrashBefore`](crate::Fault) or `CrashAfter`: whoever runs it
-    /// must drop it then, and not poll it any more. The call that killed it is never answered.
+    /// Is notified when this caller dies of [`Fault::CrashBefore`](crate::Fault) or `CrashAfter`:
+    /// whoever runs it must drop it then, and not poll it any more. The call that killed it is
+    /// never answered.
     pub fn crash_notify(&self, caller: &str) -> Arc<Notify> {
         let mut crashes = self.inner.crashes.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(crashes.entry(caller.to_owned()).or_default())
@@ -218,8 +222,9 @@ impl Simulator {
         delivery
     }
 
-    /// The answer to a call that waits inside the cloud. `now` says the time, and `pause` how long to sleep at most
-    /// between two moments; whatever is done to the cloud meanwhile ends the sleep.
+    /// The answer to a call that waits inside the cloud. `now` says the time, and `pause` how long
+    /// to sleep at most between two moments; whatever is done to the cloud meanwhile ends the
+    /// sleep.
     pub(crate) async fn collect(
         &self,
         number: u64,
@@ -293,9 +298,13 @@ impl HttpConnector for Connector {
         HttpConnectorFuture::new(async move {
             let delivery = match delivery {
                 Delivery::Waits(number) => {
-                    simulator.collect(number, || simulator.now(), |now, at| at.saturating_sub(now)).await
+                    simulator
+                        .collect(number, || simulator.now(), |now, at| at.saturating_sub(now))
+                        .await
                 }
-                Delivery::Answer(_) | Delivery::Lost | Delivery::Never | Delivery::CallerDies => delivery,
+                Delivery::Answer(_) | Delivery::Lost | Delivery::Never | Delivery::CallerDies => {
+                    delivery
+                }
             };
             match delivery {
                 Delivery::Answer(reply) => {
@@ -306,14 +315,17 @@ impl HttpConnector for Connector {
                     tokio::time::sleep(latency).await;
                     Err(ConnectorError::io("connection reset by the simulated network".into()))
                 }
-                Delivery::Waits(_) | Delivery::Never | Delivery::CallerDies => std::future::pending().await,
+                Delivery::Waits(_) | Delivery::Never | Delivery::CallerDies => {
+                    std::future::pending().await
+                }
             }
         })
     }
 }
 
 fn response(reply: Reply) -> Result<HttpResponse, ConnectorError> {
-    let status = StatusCode::try_from(reply.status).map_err(|error| ConnectorError::other(error.into(), None))?;
+    let status = StatusCode::try_from(reply.status)
+        .map_err(|error| ConnectorError::other(error.into(), None))?;
     let mut response = HttpResponse::new(status, SdkBody::from(reply.body));
     let headers = response.headers_mut();
     headers.insert("content-type", reply.content_type);
@@ -341,7 +353,8 @@ mod tests {
 
     /// What the SDK would send, and what it would read.
     async fn receive(simulator: &Simulator, url: &str, wait: u64) -> Vec<String> {
-        let connector = Connector { simulator: simulator.clone(), caller: "a".to_owned(), controller: true };
+        let connector =
+            Connector { simulator: simulator.clone(), caller: "a".to_owned(), controller: true };
         let body = json!({ "QueueUrl": url, "WaitTimeSeconds": wait }).to_string();
         let mut request = HttpRequest::new(SdkBody::from(body));
         request.headers_mut().insert("x-amz-target", "AmazonSQS.ReceiveMessage");
@@ -382,19 +395,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_two_who_wait_each_message_has_one() {
         let (simulator, url) = simulator();
-        let (first, second, ()) = tokio::join!(receive(&simulator, &url, 20), receive(&simulator, &url, 20), async {
-            tokio::time::sleep(Duration::from_secs(3)).await;
-            simulator.with(|cloud| cloud.send_message("events", "one"));
-        });
+        let (first, second, ()) =
+            tokio::join!(receive(&simulator, &url, 20), receive(&simulator, &url, 20), async {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                simulator.with(|cloud| cloud.send_message("events", "one"));
+            });
         assert_eq!((first.len(), second.len()), (1, 0));
         assert_eq!(elapsed(&simulator), Duration::from_millis(20_020));
     }
 
-    /// The request is on the server when its sender dies: the message is received by nobody, and comes again.
+    /// The request is on the server when its sender dies: the message is received by nobody, and
+    /// comes again.
     #[tokio::test(start_paused = true)]
     async fn a_poll_whose_caller_is_gone_still_takes_the_message() {
         let (simulator, url) = simulator();
-        let gone = tokio::time::timeout(Duration::from_secs(2), receive(&simulator, &url, 20)).await;
+        let gone =
+            tokio::time::timeout(Duration::from_secs(2), receive(&simulator, &url, 20)).await;
         assert!(gone.is_err());
         simulator.with(|cloud| cloud.send_message("events", "one"));
         assert!(receive(&simulator, &url, 20).await.is_empty());

@@ -1,8 +1,8 @@
 //! Short digests of what was asked and answered, so that two logs can be compared by contents.
 //!
-//! Left out is what does not follow from the seed: wall-clock times and random ids that the embedded database makes of
-//! itself, and the tokens by which the SDK makes a request idempotent. Fields count in the order of their names, since
-//! clients write them in any order.
+//! Left out is what does not follow from the seed: wall-clock times and random ids that the
+//! embedded database makes of itself, and the tokens by which the SDK makes a request idempotent.
+//! Fields count in the order of their names, since clients write them in any order.
 
 use serde_json::Value;
 
@@ -86,7 +86,9 @@ impl Digest {
                 let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
                 fields.sort_by_key(|(name, _)| *name);
                 self.text("{");
-                for (name, value) in fields.into_iter().filter(|(name, _)| !LEFT_OUT.contains(&name.as_str())) {
+                for (name, value) in
+                    fields.into_iter().filter(|(name, _)| !LEFT_OUT.contains(&name.as_str()))
+                {
                     self.text(name);
                     self.value(value);
                 }
@@ -110,7 +112,9 @@ mod tests {
 
     #[test]
     fn what_the_database_knows_of_the_wall_clock_is_left_out() {
-        let at = |time: u32| of_answer(&format!(r#"{{"Table": {{"Name": "t", "CreationDateTime": {time}}}}}"#));
+        let at = |time: u32| {
+            of_answer(&format!(r#"{{"Table": {{"Name": "t", "CreationDateTime": {time}}}}}"#))
+        };
         assert_eq!(at(1), at(2));
     }
 }

@@ -1,4 +1,5 @@
-//! DynamoDB: the embedded database dynoxide, and what the real service adds to it: indexes that lag, outages, and backups.
+//! DynamoDB: the embedded database dynoxide, and what the real service adds to it: indexes that
+//! lag, outages, and backups.
 
 mod part;
 
@@ -66,17 +67,26 @@ impl DynamoDb {
 
     /// A database in a file, which survives the process.
     pub fn file(path: &Path) -> Result<Self, DynoxideError> {
-        Ok(Self { database: Database::new(&path.to_string_lossy())?, index: None, outage: None, journal: None })
+        Ok(Self {
+            database: Database::new(&path.to_string_lossy())?,
+            index: None,
+            outage: None,
+            journal: None,
+        })
     }
 
-    /// Lets queries of indexes see the table as it was this long ago (source: DynamoDB developer guide, global
-    /// secondary indexes: eventually consistent, usually below a second, longer under failure). To be called before
-    /// the first table is made; later writes only are carried over.
+    /// Lets queries of indexes see the table as it was this long ago (source: DynamoDB developer
+    /// guide, global secondary indexes: eventually consistent, usually below a second, longer under
+    /// failure). To be called before the first table is made; later writes only are carried over.
     pub fn set_index_lag(&mut self, lag: Duration) -> Result<(), DynoxideError> {
         match &mut self.index {
             Some(index) => index.lag = lag,
             None => {
-                self.index = Some(LaggingIndex { database: Database::memory()?, lag, waiting: VecDeque::new() });
+                self.index = Some(LaggingIndex {
+                    database: Database::memory()?,
+                    lag,
+                    waiting: VecDeque::new(),
+                });
             }
         }
         Ok(())
@@ -87,8 +97,8 @@ impl DynamoDb {
         self.journal.get_or_insert_default();
     }
 
-    /// Every table is again as it was then, under its own name, and so are its indexes (source: DynamoDB developer guide,
-    /// point-in-time recovery). Does nothing where no backups are made.
+    /// Every table is again as it was then, under its own name, and so are its indexes (source:
+    /// DynamoDB developer guide, point-in-time recovery). Does nothing where no backups are made.
     pub fn restore(&mut self, then: SimTime) -> Result<(), DynoxideError> {
         let Some(mut journal) = self.journal.take() else { return Ok(()) };
         journal.retain(|(at, ..)| *at <= then);
@@ -128,9 +138,11 @@ impl DynamoDb {
         self.outage.and_then(|(until, outage)| (now < until).then_some(outage))
     }
 
-    /// An item as it is at this moment, in DynamoDB's JSON. `None`: there is no such item, or no such table.
+    /// An item as it is at this moment, in DynamoDB's JSON. `None`: there is no such item, or no
+    /// such table.
     pub fn item(&self, table: &str, key: &str, value: &str) -> Option<Value> {
-        let request = json!({ "TableName": table, "Key": { key: { "S": value } }, "ConsistentRead": true });
+        let request =
+            json!({ "TableName": table, "Key": { key: { "S": value } }, "ConsistentRead": true });
         let answer = dispatch(&self.database, "GetItem", &request.to_string()).ok()?;
         let mut answer: Value = serde_json::from_str(&answer).ok()?;
         answer.get_mut("Item").map(Value::take)
@@ -138,7 +150,11 @@ impl DynamoDb {
 
     /// Answers one call; `body` is its JSON, and so is the answer.
     pub fn handle(&mut self, now: SimTime, operation: &str, body: &str) -> Result<String, Refusal> {
-        let again = if operation == "Query" || operation == "Scan" { part::from_the_beginning(body) } else { None };
+        let again = if operation == "Query" || operation == "Scan" {
+            part::from_the_beginning(body)
+        } else {
+            None
+        };
         let body = again.as_deref().unwrap_or(body);
         let of_index = matches!(operation, "Query" | "Scan") && body.contains("\"IndexName\"");
         let Some(index) = &mut self.index else {
@@ -148,7 +164,8 @@ impl DynamoDb {
         };
         while index.waiting.front().is_some_and(|(at, ..)| at.saturating_add(index.lag) <= now) {
             if let Some((_, operation, body)) = index.waiting.pop_front() {
-                // The same write on the same state has the same result: only those that succeeded are carried over.
+                // The same write on the same state has the same result: only those that succeeded
+                // are carried over.
                 let _ = dispatch(&index.database, &operation, &body);
             }
         }
@@ -169,7 +186,8 @@ impl DynamoDb {
 
     /// Writes a call into the journal, if it changed something.
     fn enter(&mut self, now: SimTime, operation: &str, body: &str, done: bool) {
-        let changes = is_write(operation) || operation == "CreateTable" || operation.starts_with("Update");
+        let changes =
+            is_write(operation) || operation == "CreateTable" || operation.starts_with("Update");
         if let Some(journal) = self.journal.as_mut().filter(|_| done && changes) {
             journal.push((now, operation.to_owned(), body.to_owned()));
         }
@@ -178,7 +196,8 @@ impl DynamoDb {
 
 /// Whether an operation writes items.
 fn is_write(operation: &str) -> bool {
-    ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"].contains(&operation)
+    ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"]
+        .contains(&operation)
 }
 
 /// One arm of [`dispatch`]: the request's and the answer's types follow from the method.
@@ -222,28 +241,38 @@ fn dispatch(database: &Database, operation: &str, body: &str) -> Result<String, 
 /// cloudposse/terraform-aws-dynamodb#94 and go-to-k/cdkd#932 quote).
 fn update_time_to_live(database: &Database, body: &str) -> Result<String, Refusal> {
     let asked: Value = parse(body)?;
-    let on = |ttl: &Value| ttl["TimeToLiveStatus"] == "ENABLED" || ttl["TimeToLiveStatus"] == "ENABLING";
+    let on =
+        |ttl: &Value| ttl["TimeToLiveStatus"] == "ENABLED" || ttl["TimeToLiveStatus"] == "ENABLING";
     let table = json!({ "TableName": asked["TableName"] }).to_string();
     let described: Value = parse(&call!(database, describe_time_to_live, &table)?)?;
     let (now, asked) = (&described["TimeToLiveDescription"], &asked["TimeToLiveSpecification"]);
     let message = match (on(now), asked["Enabled"].as_bool()) {
         (false, Some(false)) => "TimeToLive is already disabled",
-        (true, Some(true)) if now["AttributeName"] == asked["AttributeName"] => "TimeToLive is already enabled",
+        (true, Some(true)) if now["AttributeName"] == asked["AttributeName"] => {
+            "TimeToLive is already enabled"
+        }
         (true, Some(true)) => "TimeToLive is active on a different AttributeName",
-        (true, Some(false)) | (false, Some(true)) | (_, None) => return call!(database, update_time_to_live, body),
+        (true, Some(false)) | (false, Some(true)) | (_, None) => {
+            return call!(database, update_time_to_live, body);
+        }
     };
     Err(refusal(&DynoxideError::ValidationException(message.to_owned())))
 }
 
-/// Reads a request. The database marks what DynamoDB itself calls a validation error in the parser's message.
+/// Reads a request. The database marks what DynamoDB itself calls a validation error in the
+/// parser's message.
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refusal> {
     serde_json::from_str(body).map_err(|error| {
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or(&message);
-        let marked = ["VALIDATION:", "VALIDATION_REQUEST:"].iter().find_map(|mark| message.strip_prefix(mark));
+        let marked = ["VALIDATION:", "VALIDATION_REQUEST:"]
+            .iter()
+            .find_map(|mark| message.strip_prefix(mark));
         let error = match marked {
             Some(text) => DynoxideError::ValidationException(text.to_owned()),
-            None if message.starts_with("missing field") => DynoxideError::ValidationException(message.to_owned()),
+            None if message.starts_with("missing field") => {
+                DynoxideError::ValidationException(message.to_owned())
+            }
             None => DynoxideError::SerializationException(message.to_owned()),
         };
         refusal(&error)
@@ -251,7 +280,8 @@ fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refusal> {
 }
 
 fn write<T: Serialize>(answer: &T) -> Result<String, Refusal> {
-    serde_json::to_string(answer).map_err(|error| refusal(&DynoxideError::InternalServerError(error.to_string())))
+    serde_json::to_string(answer)
+        .map_err(|error| refusal(&DynoxideError::InternalServerError(error.to_string())))
 }
 
 fn refusal(error: &DynoxideError) -> Refusal {

@@ -31,21 +31,21 @@ pub enum Fault {
     HangAfter,
     /// Access denied in the service's own words; not applied.
     AccessDenied,
-    /// A read is answered with the truth of this long ago, at most two minutes, and not before a rule of this kind was
-    /// in the plan. Changes, and DynamoDB, are answered as usual.
+    /// A read is answered with the truth of this long ago, at most two minutes, and not before a
+    /// rule of this kind was in the plan. Changes, and DynamoDB, are answered as usual.
     Stale(Duration),
-    /// A listing is answered in part, with a token for the rest: its first page is empty, a further one holds one item.
-    /// BatchGetItem processes one key and leaves the others unprocessed. AWS says of every listing that a page may be
-    /// short, or empty, with more to come (sources: ECS API reference, `nextToken`; DynamoDB API reference, Query and
-    /// BatchGetItem).
+    /// A listing is answered in part, with a token for the rest: its first page is empty, a further
+    /// one holds one item. BatchGetItem processes one key and leaves the others unprocessed. AWS
+    /// says of every listing that a page may be short, or empty, with more to come (sources: ECS
+    /// API reference, `nextToken`; DynamoDB API reference, Query and BatchGetItem).
     PartialPage,
-    /// One of the things that a description names is an entry in `failures` instead, for another reason than `MISSING`;
-    /// one container instance of a change of state is refused so, and stays as it is. AWS names no other reason for
-    /// these calls, and does not say that there is none (source: ECS developer guide, API failure reasons): `INTERNAL`
-    /// is the simulator's.
+    /// One of the things that a description names is an entry in `failures` instead, for another
+    /// reason than `MISSING`; one container instance of a change of state is refused so, and stays
+    /// as it is. AWS names no other reason for these calls, and does not say that there is none
+    /// (source: ECS developer guide, API failure reasons): `INTERNAL` is the simulator's.
     Failures,
-    /// A description leaves one of the things that it was asked for out, and has no entry in `failures` for it either. No
-    /// document of AWS rules that out.
+    /// A description leaves one of the things that it was asked for out, and has no entry in
+    /// `failures` for it either. No document of AWS rules that out.
     LeavesOut,
     /// The caller dies at this call, which is not applied.
     CrashBefore,
@@ -54,7 +54,8 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Every kind once, with 30 seconds where one takes a time: for matrices of scenario, call and fault.
+    /// Every kind once, with 30 seconds where one takes a time: for matrices of scenario, call and
+    /// fault.
     pub const ALL: [Self; 14] = [
         Self::FailBefore,
         Self::FailAfter,
@@ -72,14 +73,16 @@ impl Fault {
         Self::CrashAfter,
     ];
 
-    /// Whether it would have changed anything about this call: a listing can only be answered in part where there was
-    /// something to list. Every call can get lost.
+    /// Whether it would have changed anything about this call: a listing can only be answered in
+    /// part where there was something to list. Every call can get lost.
     pub fn applies_to(self, call: &Entry) -> bool {
         self.strikes(call.service, &call.operation)
-            && (call.listed || !matches!(self, Self::PartialPage | Self::Failures | Self::LeavesOut))
+            && (call.listed
+                || !matches!(self, Self::PartialPage | Self::Failures | Self::LeavesOut))
     }
 
-    /// Whether it can strike calls of this operation at all. A rule passes over those that it cannot.
+    /// Whether it can strike calls of this operation at all. A rule passes over those that it
+    /// cannot.
     pub fn strikes(self, service: Service, operation: &str) -> bool {
         match self {
             Self::Stale(_) => is_read(operation) && service != Service::DynamoDb,
@@ -141,15 +144,17 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The code with which each service throttles, HTTP 400 (sources: ECS developer guide, request throttling;
-/// keikoproj/upgrade-manager#142; aws-load-balancer-controller#1871; DynamoDB developer guide, error handling; SQS 403 as in
-/// botocore's retry table).
+/// The code with which each service throttles, HTTP 400 (sources: ECS developer guide, request
+/// throttling; keikoproj/upgrade-manager#142; aws-load-balancer-controller#1871; DynamoDB developer
+/// guide, error handling; SQS 403 as in botocore's retry table).
 pub fn throttled(service: Service) -> ApiError {
     match service {
         Service::AutoScaling | Service::ElbClassic | Service::ElbV2 | Service::Sts => {
             ApiError::bad_request("Throttling", "Rate exceeded")
         }
-        Service::Ecs | Service::Unknown => ApiError::bad_request("ThrottlingException", "Rate exceeded"),
+        Service::Ecs | Service::Unknown => {
+            ApiError::bad_request("ThrottlingException", "Rate exceeded")
+        }
         Service::Sqs => ApiError::new(403, "RequestThrottled", "Request is throttled."),
         Service::DynamoDb => ApiError::bad_request(
             "ProvisionedThroughputExceededException",
@@ -161,21 +166,24 @@ pub fn throttled(service: Service) -> ApiError {
 /// The code with which each service reports a fault of its own, HTTP 500.
 pub fn internal_error(service: Service) -> ApiError {
     match service {
-        Service::Ecs => ApiError::internal("ServerException", "Service Unavailable. Please try again later."),
+        Service::Ecs => {
+            ApiError::internal("ServerException", "Service Unavailable. Please try again later.")
+        }
         Service::DynamoDb => ApiError::internal("InternalServerError", "Internal server error"),
         Service::AutoScaling
         | Service::ElbClassic
         | Service::ElbV2
         | Service::Sqs
         | Service::Sts
-        | Service::Unknown => {
-            ApiError::internal("InternalFailure", "The request processing has failed because of an unknown error.")
-        }
+        | Service::Unknown => ApiError::internal(
+            "InternalFailure",
+            "The request processing has failed because of an unknown error.",
+        ),
     }
 }
 
-/// `AccessDeniedException` (400) from JSON services, `AccessDenied` (403) from Query services; the message names the
-/// action.
+/// `AccessDeniedException` (400) from JSON services, `AccessDenied` (403) from Query services; the
+/// message names the action.
 pub fn access_denied(call: &Call) -> ApiError {
     let message = format!(
         "User: arn:aws:sts::{}:assumed-role/simulated/session is not authorized to perform: {}:{} because no \
@@ -335,7 +343,8 @@ impl FaultPlan {
 
     /// Whether answers from the past may be asked for.
     pub(crate) fn needs_past(&self) -> bool {
-        self.read_lag.is_some() || self.rules.iter().any(|rule| matches!(rule.fault, Fault::Stale(_)))
+        self.read_lag.is_some()
+            || self.rules.iter().any(|rule| matches!(rule.fault, Fault::Stale(_)))
     }
 
     /// Counts one more call of an operation.

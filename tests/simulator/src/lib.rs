@@ -1,4 +1,5 @@
-//! A simulated AWS: ECS on EC2, Auto Scaling, load balancers, SQS and what feeds it, DynamoDB and STS.
+//! A simulated AWS: ECS on EC2, Auto Scaling, load balancers, SQS and what feeds it, DynamoDB and
+//! STS.
 //!
 //! # The map
 //!
@@ -19,10 +20,11 @@
 //!
 //! # Rules
 //!
-//! - Nothing below the shells reads a clock, draws from a global random source or awaits: `now` is an argument, and
-//!   one seed decides everything else. The same calls at the same times give the same world.
-//! - *Truth* (containers, connections) and *what the APIs say of it* (task states, counters, target health) are kept
-//!   apart, because AWS's own answers are late, partial and sometimes wrong.
+//! - Nothing below the shells reads a clock, draws from a global random source or awaits: `now` is
+//!   an argument, and one seed decides everything else. The same calls at the same times give the
+//!   same world.
+//! - *Truth* (containers, connections) and *what the APIs say of it* (task states, counters, target
+//!   health) are kept apart, because AWS's own answers are late, partial and sometimes wrong.
 //! - The simulator knows nothing of the program under test.
 
 pub mod autoscaling;
@@ -53,8 +55,9 @@ pub type SimTime = std::time::Duration;
 /// The account that every simulated resource belongs to.
 pub const ACCOUNT: &str = "123456789012";
 
-/// The region of the simulated world. A request signed for another one sees an empty world, unless a scenario has given
-/// that one a world of its own ([`Simulator::add_region`](connector::Simulator::add_region)).
+/// The region of the simulated world. A request signed for another one sees an empty world, unless
+/// a scenario has given that one a world of its own
+/// ([`Simulator::add_region`](connector::Simulator::add_region)).
 pub const REGION: &str = "us-east-1";
 
 pub use autoscaling::{RefreshSpec, RefreshStatus};

@@ -12,7 +12,8 @@ use crate::{SimTime, digest};
 pub struct Entry {
     /// Its number among all calls, from 1.
     pub n: u64,
-    /// Its number among the calls of the program under test, which fault rules count by; `None`: someone else's.
+    /// Its number among the calls of the program under test, which fault rules count by; `None`:
+    /// someone else's.
     pub number: Option<u64>,
     /// When.
     pub at: SimTime,
@@ -27,9 +28,11 @@ pub struct Entry {
     /// What became of it: `200`, `400 ThrottlingException`, `applied, answer lost`.
     pub outcome: String,
     /// Whether its answer lists anything that could be on a page of its own, or fail alone: what
-    /// [`Fault::PartialPage`](crate::Fault::PartialPage) and [`Fault::Failures`](crate::Fault::Failures) take away.
+    /// [`Fault::PartialPage`](crate::Fault::PartialPage) and
+    /// [`Fault::Failures`](crate::Fault::Failures) take away.
     pub listed: bool,
-    /// Digests of what was asked and answered, where [`Log::contents`] wants them; no answer was made: zero.
+    /// Digests of what was asked and answered, where [`Log::contents`] wants them; no answer was
+    /// made: zero.
     pub contents: Option<(u32, u32)>,
 }
 
@@ -61,8 +64,8 @@ pub fn clock(at: SimTime) -> String {
 /// All calls so far.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    /// Whether a line ends with digests of request and answer, so that the same log means the same contents. Off unless
-    /// enabled: it costs.
+    /// Whether a line ends with digests of request and answer, so that the same log means the same
+    /// contents. Off unless enabled: it costs.
     pub contents: bool,
     entries: Vec<Entry>,
 }
@@ -98,10 +101,11 @@ impl Log {
         }
     }
 
-    /// What an entry says of contents: whether its answer lists anything, and the digests, where they are wanted.
-    /// `answer` is what the service made of the call, whether or not that arrived.
+    /// What an entry says of contents: whether its answer lists anything, and the digests, where
+    /// they are wanted. `answer` is what the service made of the call, whether or not that arrived.
     pub(crate) fn look(&self, call: &Call, answer: Option<&Reply>) -> (bool, Option<(u32, u32)>) {
-        let listed = answer.is_some_and(|reply| reply.error.is_none() && part::lists(call, &reply.body));
+        let listed =
+            answer.is_some_and(|reply| reply.error.is_none() && part::lists(call, &reply.body));
         let answered = || answer.map_or(0, |reply| digest::of_answer(&reply.body));
         (listed, self.contents.then(|| (digest::of_request(call), answered())))
     }

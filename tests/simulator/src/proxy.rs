@@ -1,9 +1,9 @@
-//! A proxy between a real process and the simulator's socket, which does to requests and answers what networks and
-//! the boxes in them do: it delays, cuts, garbles, and answers in AWS's place.
+//! A proxy between a real process and the simulator's socket, which does to requests and answers
+//! what networks and the boxes in them do: it delays, cuts, garbles, and answers in AWS's place.
 //!
-//! It speaks as much HTTP/1.1 as the SDK and [`crate::server`] do: messages with a `Content-Length`, one after another.
-//! Each request is struck by at most one mishap, by its share. The draws follow from a seed, in the order in which
-//! requests arrive.
+//! It speaks as much HTTP/1.1 as the SDK and [`crate::server`] do: messages with a
+//! `Content-Length`, one after another. Each request is struck by at most one mishap, by its share.
+//! The draws follow from a seed, in the order in which requests arrive.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -22,7 +22,8 @@ use tokio::time::sleep;
 /// What can happen to a request and its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mishap {
-    /// Both take up to six seconds on their way. The request arrives also when nobody waits for its answer any more.
+    /// Both take up to six seconds on their way. The request arrives also when nobody waits for its
+    /// answer any more.
     Delayed,
     /// The connection breaks in the middle of the request.
     RequestCut,
@@ -30,7 +31,8 @@ pub enum Mishap {
     AnswerCut,
     /// The answer's body ends early and in order, although its `Content-Length` says more.
     BodyShort,
-    /// The answer has no body, and its `Content-Length` says so; all else is as it was, `200 OK` too.
+    /// The answer has no body, and its `Content-Length` says so; all else is as it was, `200 OK`
+    /// too.
     BodyGone,
     /// Instead of an answer, its direction of the connection is closed.
     HalfClosed,
@@ -132,7 +134,11 @@ impl Proxy {
     }
 
     /// Serves until `shutdown` is ready. Connections are cut then.
-    pub async fn serve_until(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+    pub async fn serve_until(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> io::Result<()> {
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -285,8 +291,9 @@ fn garble(bytes: &mut [u8], part: Range<usize>, random: &mut fastrand::Rng) {
 
 /// What a gateway says when it does not get through. The connection ends with it.
 fn page(status: &str) -> Vec<u8> {
-    let body =
-        format!("<html>\r\n<head><title>{status}</title></head>\r\n<body><h1>{status}</h1></body>\r\n</html>\r\n");
+    let body = format!(
+        "<html>\r\n<head><title>{status}</title></head>\r\n<body><h1>{status}</h1></body>\r\n</html>\r\n"
+    );
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: text/html\r\nconnection: close\r\n");
     format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
@@ -302,7 +309,8 @@ struct Message {
 impl Message {
     fn lose_body(&mut self) {
         let head = String::from_utf8_lossy(&self.bytes[..self.head]);
-        let lines = head.trim_end().split("\r\n").filter(|line| header(line, "content-length").is_none());
+        let lines =
+            head.trim_end().split("\r\n").filter(|line| header(line, "content-length").is_none());
         let lines: Vec<&str> = lines.chain(["content-length: 0", "", ""]).collect();
         self.bytes = lines.join("\r\n").into_bytes();
         self.head = self.bytes.len();

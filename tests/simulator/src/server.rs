@@ -1,7 +1,8 @@
-//! The shell for other processes: the same cloud on a socket, for the `aws` command line, a real binary, or a demo.
+//! The shell for other processes: the same cloud on a socket, for the `aws` command line, a real
+//! binary, or a demo.
 //!
-//! Whatever names the application `ecs-drain` in its user agent is the program under test; everyone else is logged
-//! as `other`, and neither counted, nor struck by faults, nor judged.
+//! Whatever names the application `ecs-drain` in its user agent is the program under test; everyone
+//! else is logged as `other`, and neither counted, nor struck by faults, nor judged.
 
 use std::fmt;
 use std::future::Future;
@@ -47,7 +48,8 @@ impl fmt::Debug for TimeScale {
     }
 }
 
-/// Where someone else moves the world's time: how often a call that waits looks whether it has come far enough.
+/// Where someone else moves the world's time: how often a call that waits looks whether it has come
+/// far enough.
 const TICK: Duration = Duration::from_millis(20);
 
 /// The world's time as a request sees it.
@@ -62,7 +64,8 @@ impl Clock {
     /// How long to sleep here until it is that late there.
     fn until(&self, now: SimTime, at: SimTime) -> Duration {
         let factor = self.factor.filter(|factor| *factor > 0);
-        factor.map_or(TICK, |factor| (at.saturating_sub(now) / factor).max(Duration::from_millis(1)))
+        factor
+            .map_or(TICK, |factor| (at.saturating_sub(now) / factor).max(Duration::from_millis(1)))
     }
 }
 
@@ -98,7 +101,9 @@ fn clock(simulator: &Simulator, time: TimeScale) -> Clock {
             Clock { now: Arc::new(move || from + began.elapsed() * factor), factor: Some(factor) }
         }
         TimeScale::Follow => Clock { now: Arc::new(move || simulator.reached()), factor: None },
-        TimeScale::Custom(elapsed) => Clock { now: Arc::new(move || BEGIN + elapsed()), factor: None },
+        TimeScale::Custom(elapsed) => {
+            Clock { now: Arc::new(move || BEGIN + elapsed()), factor: None }
+        }
     }
 }
 
@@ -122,12 +127,18 @@ async fn answer(
     let caller = if controller { "ecs-drain" } else { "other" }.to_owned();
     let request = Request { caller, controller, target, authorization, body };
     let delivery = match simulator.handle((clock.now)(), &request) {
-        Delivery::Waits(number) => simulator.collect(number, || (clock.now)(), |now, at| clock.until(now, at)).await,
-        other @ (Delivery::Answer(_) | Delivery::Lost | Delivery::Never | Delivery::CallerDies) => other,
+        Delivery::Waits(number) => {
+            simulator.collect(number, || (clock.now)(), |now, at| clock.until(now, at)).await
+        }
+        other @ (Delivery::Answer(_) | Delivery::Lost | Delivery::Never | Delivery::CallerDies) => {
+            other
+        }
     };
     match delivery {
         Delivery::Answer(reply) => response(reply),
-        Delivery::Lost => Err(io::Error::new(io::ErrorKind::ConnectionReset, "lost by the fault plan")),
+        Delivery::Lost => {
+            Err(io::Error::new(io::ErrorKind::ConnectionReset, "lost by the fault plan"))
+        }
         Delivery::Waits(_) | Delivery::Never | Delivery::CallerDies => std::future::pending().await,
     }
 }

@@ -1,6 +1,7 @@
 //! How scenarios describe a world: clusters, services and standalone tasks.
 //!
-//! Groups, hooks, load balancers and queues are described by the types of their own modules, re-exported here.
+//! Groups, hooks, load balancers and queues are described by the types of their own modules,
+//! re-exported here.
 
 use std::time::Duration;
 
@@ -49,9 +50,9 @@ impl Network {
     /// The port that the container listens on.
     pub fn container_port(self) -> u16 {
         match self {
-            Self::Bridge { container_port, .. } | Self::Awsvpc { container_port } | Self::Host { container_port } => {
-                container_port
-            }
+            Self::Bridge { container_port, .. }
+            | Self::Awsvpc { container_port }
+            | Self::Host { container_port } => container_port,
         }
     }
 
@@ -87,8 +88,8 @@ pub struct TaskSpec {
     pub start_time: Duration,
     /// From the stop signal to the end of the containers.
     pub stop_time: Duration,
-    /// Standalone tasks: how long the container works before it exits by itself; counted from the later of its start
-    /// and the scenario's begin. `None`: until it is stopped.
+    /// Standalone tasks: how long the container works before it exits by itself; counted from the
+    /// later of its start and the scenario's begin. `None`: until it is stopped.
     pub duration: Option<Duration>,
 }
 
@@ -133,8 +134,9 @@ impl DeploymentController {
 pub enum PlacementConstraint {
     /// `distinctInstance`: no two of them on one instance.
     DistinctInstance,
-    /// `memberOf`: on instances that an expression of the cluster query language admits. The simulator reads
-    /// `attribute:name == value` and `attribute:name != value`; any other expression admits none.
+    /// `memberOf`: on instances that an expression of the cluster query language admits. The
+    /// simulator reads `attribute:name == value` and `attribute:name != value`; any other
+    /// expression admits none.
     MemberOf(String),
 }
 
@@ -157,16 +159,17 @@ pub struct ServiceSpec {
     pub task: TaskSpec,
     /// Where its tasks are registered.
     pub load_balancers: Vec<Balancer>,
-    /// Who deploys it. With another controller than ECS, the balancers stand in its task set only, and a drain goes by
-    /// the default percentages, whatever is set here (source: ECS API reference, DeploymentConfiguration).
+    /// Who deploys it. With another controller than ECS, the balancers stand in its task set only,
+    /// and a drain goes by the default percentages, whatever is set here (source: ECS API
+    /// reference, DeploymentConfiguration).
     pub controller: DeploymentController,
     /// Where its tasks may run.
     pub placement_constraints: Vec<PlacementConstraint>,
 }
 
 impl ServiceSpec {
-    /// A replica service with ECS's defaults, 100 % minimum healthy and 200 % maximum (source: ECS API reference,
-    /// DeploymentConfiguration).
+    /// A replica service with ECS's defaults, 100 % minimum healthy and 200 % maximum (source: ECS
+    /// API reference, DeploymentConfiguration).
     pub fn replica(cluster: impl Into<String>, name: impl Into<String>, desired: u32) -> Self {
         Self {
             cluster: cluster.into(),
@@ -224,7 +227,8 @@ impl ServiceSpec {
         self
     }
 
-    /// Only on instances that the expression admits, for example `attribute:ecs.instance-type == m5.xlarge`.
+    /// Only on instances that the expression admits, for example `attribute:ecs.instance-type ==
+    /// m5.xlarge`.
     pub fn member_of(mut self, expression: impl Into<String>) -> Self {
         self.placement_constraints.push(PlacementConstraint::MemberOf(expression.into()));
         self
@@ -260,8 +264,8 @@ pub struct StandaloneSpec {
     pub family: String,
     /// The EC2 instance to run on; `None` lets ECS choose.
     pub instance_id: Option<String>,
-    /// `group`; `None` gives ECS's default, `family:<family>`. Callers may set any string, even `service:<name>`
-    /// (source: ECS API reference, RunTask).
+    /// `group`; `None` gives ECS's default, `family:<family>`. Callers may set any string, even
+    /// `service:<name>` (source: ECS API reference, RunTask).
     pub group: Option<String>,
     /// What the task is.
     pub task: TaskSpec,

@@ -6,7 +6,8 @@ use crate::wire::query::{Params, Xml, timestamp};
 use crate::wire::{ApiError, Call};
 use crate::{ACCOUNT, SimTime};
 
-/// The account that an access key made by [`handle`] belongs to. Any other key is the simulated account's own.
+/// The account that an access key made by [`handle`] belongs to. Any other key is the simulated
+/// account's own.
 pub fn account_of(access_key: &str) -> Option<&str> {
     let account = access_key.strip_prefix("ASIA")?.get(..12)?;
     account.bytes().all(|byte| byte.is_ascii_digit()).then_some(account)
@@ -30,8 +31,8 @@ fn caller_identity(account: &str) -> String {
     xml.finish()
 }
 
-/// The credentials belong to the role's account and last an hour unless asked otherwise (source: STS API reference,
-/// AssumeRole).
+/// The credentials belong to the role's account and last an hour unless asked otherwise (source:
+/// STS API reference, AssumeRole).
 fn assume_role(start: Timestamp, now: SimTime, params: &Params) -> Result<String, ApiError> {
     let role = params.require("RoleArn")?;
     let session = params.require("RoleSessionName")?;
@@ -60,8 +61,9 @@ mod tests {
     use crate::wire::Request;
 
     fn call(body: &str, access_key: &str) -> Call {
-        let scope =
-            format!("AWS4-HMAC-SHA256 Credential={access_key}/20260105/us-east-1/sts/aws4_request, Signature=0");
+        let scope = format!(
+            "AWS4-HMAC-SHA256 Credential={access_key}/20260105/us-east-1/sts/aws4_request, Signature=0"
+        );
         let body = format!("{body}&Version=2011-06-15").into_bytes().into();
         Call::parse(&Request { authorization: Some(scope), body, ..Request::default() })
     }
@@ -70,7 +72,8 @@ mod tests {
     fn an_assumed_role_acts_in_its_own_account() {
         let role = "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A210987654321%3Arole%2Fdrain&RoleSessionName=s";
         let xml = handle(Timestamp::UNIX_EPOCH, SimTime::ZERO, &call(role, "AKIAOURS")).unwrap();
-        let key = xml.split("<AccessKeyId>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
+        let key =
+            xml.split("<AccessKeyId>").nth(1).and_then(|rest| rest.split('<').next()).unwrap();
         assert!(xml.contains("<Expiration>1970-01-01T01:00:00Z</Expiration>"), "{xml}");
         let who = |key: &str| {
             let call = call("Action=GetCallerIdentity", key);

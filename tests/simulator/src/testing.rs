@@ -13,8 +13,8 @@ pub(crate) const CLUSTER: &str = "web";
 pub(crate) const GROUP: &str = "web-group";
 pub(crate) const HOOK: &str = "drain";
 
-/// Three instances `i-1` to `i-3` of one group under one hook, in one cluster; a service with three tasks, and a task of
-/// no service on each instance.
+/// Three instances `i-1` to `i-3` of one group under one hook, in one cluster; a service with three
+/// tasks, and a task of no service on each instance.
 pub(crate) fn cloud() -> Cloud {
     let mut cloud = Cloud::new(1, "2026-01-05T09:00:00Z".parse().unwrap()).unwrap();
     cloud.checkers.our_hook(HOOK);
@@ -42,7 +42,10 @@ pub(crate) fn send(cloud: &mut Cloud, target: &str, body: &Value) -> Delivery {
     };
     let body = Bytes::from(body.to_string());
     let now = cloud.now() + SimTime::from_millis(10);
-    cloud.handle(now, &Request { controller: true, target: Some(target), body, ..Request::default() })
+    cloud.handle(
+        now,
+        &Request { controller: true, target: Some(target), body, ..Request::default() },
+    )
 }
 
 /// The same, and the answer's JSON.

@@ -12,7 +12,8 @@ use aws_simulator::dynamodb::Outage;
 use aws_simulator::elb::TargetType;
 use aws_simulator::server::{TimeScale, serve_until};
 use aws_simulator::spec::{
-    ClassicSpec, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec, WarmPoolSpec,
+    ClassicSpec, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec,
+    WarmPoolSpec,
 };
 use aws_simulator::{Cloud, Fault, Rule, Simulator, SimulatorConfig};
 
@@ -47,7 +48,8 @@ fn simulator(describe: impl FnOnce(&mut Cloud)) -> Simulator {
 }
 
 async fn config(simulator: &Simulator, attempts: u32) -> SdkConfig {
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(5)).build();
+    let timeouts =
+        TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(5)).build();
     aws_config::defaults(aws_config::BehaviorVersion::latest())
         .empty_test_environment()
         .test_credentials()
@@ -57,7 +59,9 @@ async fn config(simulator: &Simulator, attempts: u32) -> SdkConfig {
         .sleep_impl(aws_smithy_async::rt::sleep::TokioSleep::new())
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_max_attempts(attempts))
-        .stalled_stream_protection(aws_config::stalled_stream_protection::StalledStreamProtectionConfig::disabled())
+        .stalled_stream_protection(
+            aws_config::stalled_stream_protection::StalledStreamProtectionConfig::disabled(),
+        )
         .load()
         .await
 }
@@ -68,7 +72,8 @@ async fn ecs(simulator: &Simulator) -> aws_sdk_ecs::Client {
 
 async fn container_instance(ecs: &aws_sdk_ecs::Client, ec2: &str) -> String {
     let filter = format!("ec2InstanceId=={ec2}");
-    let listed = ecs.list_container_instances().cluster(CLUSTER).filter(filter).send().await.unwrap();
+    let listed =
+        ecs.list_container_instances().cluster(CLUSTER).filter(filter).send().await.unwrap();
     listed.container_instance_arns()[0].clone()
 }
 
@@ -99,12 +104,22 @@ fn service_on(simulator: &Simulator, ec2: &str, service: &str) -> usize {
 #[tokio::test(start_paused = true)]
 async fn a_settled_world_is_at_rest() {
     let simulator = simulator(|cloud| {
-        cloud.add_target_group(TargetGroupSpec { name: "web".to_owned(), ..TargetGroupSpec::default() });
+        cloud.add_target_group(TargetGroupSpec {
+            name: "web".to_owned(),
+            ..TargetGroupSpec::default()
+        });
         cloud.add_service(&ServiceSpec::replica(CLUSTER, "web", 3).target_group("web"));
         cloud.add_service(&ServiceSpec::daemon(CLUSTER, "agent"));
     });
     let ecs = ecs(&simulator).await;
-    let services = ecs.describe_services().cluster(CLUSTER).services("web").services("agent").send().await.unwrap();
+    let services = ecs
+        .describe_services()
+        .cluster(CLUSTER)
+        .services("web")
+        .services("agent")
+        .send()
+        .await
+        .unwrap();
     for service in services.services() {
         assert_eq!((service.desired_count(), service.running_count()), (3, 3), "{service:?}");
     }
@@ -115,30 +130,37 @@ async fn a_settled_world_is_at_rest() {
     let elb = aws_sdk_elasticloadbalancingv2::Client::new(&config(&simulator, 1).await);
     let arn = simulator.with(|cloud| cloud.world.elb.arn_of("web").unwrap());
     let health = elb.describe_target_health().target_group_arn(arn).send().await.unwrap();
-    let healthy = health
-        .target_health_descriptions()
-        .iter()
-        .filter(|description| description.target_health().unwrap().state().unwrap().as_str() == "healthy");
+    let healthy = health.target_health_descriptions().iter().filter(|description| {
+        description.target_health().unwrap().state().unwrap().as_str() == "healthy"
+    });
     assert_eq!(healthy.count(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_replaces_first_and_waits_for_the_deregistration_delay() {
     let simulator = simulator(|cloud| {
-        cloud.add_target_group(TargetGroupSpec { name: "web".to_owned(), ..TargetGroupSpec::default() });
+        cloud.add_target_group(TargetGroupSpec {
+            name: "web".to_owned(),
+            ..TargetGroupSpec::default()
+        });
         cloud.add_service(&ServiceSpec::replica(CLUSTER, "web", 3).target_group("web"));
     });
     let ecs = ecs(&simulator).await;
     let arn = drain(&ecs, &instance(1)).await;
 
     wait(10).await;
-    assert_eq!(tasks(&ecs, &arn, DesiredStatus::Running).await.len(), 1, "no replacement is healthy yet");
+    assert_eq!(
+        tasks(&ecs, &arn, DesiredStatus::Running).await.len(),
+        1,
+        "no replacement is healthy yet"
+    );
 
     wait(50).await;
     // The default listing has gone empty, the counters too, and the task still answers requests.
     assert!(tasks(&ecs, &arn, DesiredStatus::Running).await.is_empty());
     let stopping = tasks(&ecs, &arn, DesiredStatus::Stopped).await;
-    let described = ecs.describe_tasks().cluster(CLUSTER).set_tasks(Some(stopping)).send().await.unwrap();
+    let described =
+        ecs.describe_tasks().cluster(CLUSTER).set_tasks(Some(stopping)).send().await.unwrap();
     assert_eq!(described.tasks()[0].last_status(), Some("DEACTIVATING"));
     let instances = ecs.describe_container_instances().cluster(CLUSTER).container_instances(&arn);
     let shown = instances.send().await.unwrap().container_instances()[0].clone();
@@ -148,7 +170,10 @@ async fn a_drain_replaces_first_and_waits_for_the_deregistration_delay() {
 
     wait(300).await;
     assert!(simulator.with(|cloud| cloud.reasons_to_wait(&instance(1))).is_empty());
-    assert_eq!(service_on(&simulator, &instance(2), "web") + service_on(&simulator, &instance(3), "web"), 3);
+    assert_eq!(
+        service_on(&simulator, &instance(2), "web") + service_on(&simulator, &instance(3), "web"),
+        3
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -173,7 +198,9 @@ async fn without_room_elsewhere_the_service_says_so() {
     assert_eq!(service_on(&simulator, &instance(1), "web"), 1);
     let services = ecs.describe_services().cluster(CLUSTER).services("web").send().await.unwrap();
     let message = services.services()[0].events()[0].message().unwrap().to_owned();
-    assert!(message.starts_with("(service web) was unable to place a task because no container instance met all"));
+    assert!(message.starts_with(
+        "(service web) was unable to place a task because no container instance met all"
+    ));
     assert!(message.contains("has insufficient CPU units available"), "{message}");
 }
 
@@ -184,7 +211,11 @@ async fn standalone_tasks_stay_and_daemons_go_last() {
         cloud.add_service(&ServiceSpec::replica(CLUSTER, "web", 3).percents(0, 100));
         cloud.add_service(&ServiceSpec::daemon(CLUSTER, "agent"));
         cloud
-            .run_task(&StandaloneSpec::new(CLUSTER, "job").on(instance(1)).duration(Duration::from_secs(900)))
+            .run_task(
+                &StandaloneSpec::new(CLUSTER, "job")
+                    .on(instance(1))
+                    .duration(Duration::from_secs(900)),
+            )
             .unwrap();
     });
     let ecs = ecs(&simulator).await;
@@ -210,7 +241,9 @@ async fn awsvpc_tasks_are_ip_targets_with_addresses_of_their_own() {
         });
         cloud.add_classic(ClassicSpec { name: "old".to_owned(), connection_draining: None });
         let network = Network::Awsvpc { container_port: 8080 };
-        cloud.add_service(&ServiceSpec::replica(CLUSTER, "api", 3).network(network).target_group("api"));
+        cloud.add_service(
+            &ServiceSpec::replica(CLUSTER, "api", 3).network(network).target_group("api"),
+        );
         let network = Network::Bridge { container_port: 80, host_port: 80 };
         cloud.add_service(&ServiceSpec::replica(CLUSTER, "old", 3).network(network).classic("old"));
     });
@@ -218,17 +251,20 @@ async fn awsvpc_tasks_are_ip_targets_with_addresses_of_their_own() {
     let arn = container_instance(&ecs, &instance(2)).await;
     let listed = tasks(&ecs, &arn, DesiredStatus::Running).await;
     assert_eq!(listed.len(), 2);
-    let described = ecs.describe_tasks().cluster(CLUSTER).set_tasks(Some(listed)).send().await.unwrap();
+    let described =
+        ecs.describe_tasks().cluster(CLUSTER).set_tasks(Some(listed)).send().await.unwrap();
     let api = described.tasks().iter().find(|task| task.group() == Some("service:api")).unwrap();
     let attachment = &api.attachments()[0];
     assert_eq!(attachment.r#type(), Some("ElasticNetworkInterface"));
-    let address = attachment.details().iter().find(|d| d.name() == Some("privateIPv4Address")).unwrap();
+    let address =
+        attachment.details().iter().find(|d| d.name() == Some("privateIPv4Address")).unwrap();
     let address = address.value().unwrap().to_owned();
     let connections = simulator.with(|cloud| {
         let addresses = cloud.world.ecs.addresses(&instance(2));
         cloud.world.elb.connections(cloud.now(), &instance(2), &addresses)
     });
-    let targets: Vec<&str> = connections.iter().map(|connection| connection.target.as_str()).collect();
+    let targets: Vec<&str> =
+        connections.iter().map(|connection| connection.target.as_str()).collect();
     assert_eq!(targets, [format!("{address}:8080").as_str(), instance(2).as_str()]);
     let old = described.tasks().iter().find(|task| task.group() == Some("service:old")).unwrap();
     assert_eq!(old.containers()[0].network_bindings()[0].host_port(), Some(80));
@@ -245,14 +281,22 @@ async fn a_forced_deregistration_calls_tasks_stopped_that_run_on() {
     assert_eq!(refused.message(), Some("Found running tasks on the instance."));
     deregister.force(true).send().await.unwrap();
 
-    let described = ecs.describe_tasks().cluster(CLUSTER).set_tasks(Some(running)).send().await.unwrap();
+    let described =
+        ecs.describe_tasks().cluster(CLUSTER).set_tasks(Some(running)).send().await.unwrap();
     assert_eq!(described.tasks()[0].last_status(), Some("STOPPED"));
     assert_eq!(service_on(&simulator, &instance(1), "web"), 1);
     let shown = ecs.describe_container_instances().cluster(CLUSTER).container_instances(&arn);
-    assert_eq!(shown.clone().send().await.unwrap().container_instances()[0].status(), Some("INACTIVE"));
+    assert_eq!(
+        shown.clone().send().await.unwrap().container_instances()[0].status(),
+        Some("INACTIVE")
+    );
     wait(3700).await;
     assert_eq!(shown.send().await.unwrap().failures()[0].reason(), Some("MISSING"));
-    assert_eq!(service_on(&simulator, &instance(1), "web"), 1, "the truth outlives ECS's memory of it");
+    assert_eq!(
+        service_on(&simulator, &instance(1), "web"),
+        1,
+        "the truth outlives ECS's memory of it"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,13 +316,26 @@ async fn a_batch_of_eleven_is_refused_and_unknown_ids_are_failures() {
     let simulator = simulator(|_| {});
     let ecs = ecs(&simulator).await;
     let eleven = Some((0..11).map(|n| format!("{n:032x}")).collect());
-    let update = ecs.update_container_instances_state().cluster(CLUSTER).status(ContainerInstanceStatus::Draining);
-    let error = update.clone().set_container_instances(eleven).send().await.unwrap_err().into_service_error();
+    let update = ecs
+        .update_container_instances_state()
+        .cluster(CLUSTER)
+        .status(ContainerInstanceStatus::Draining);
+    let error = update
+        .clone()
+        .set_container_instances(eleven)
+        .send()
+        .await
+        .unwrap_err()
+        .into_service_error();
     assert_eq!(error.code(), Some("InvalidParameterException"));
     assert_eq!(error.message(), Some("instanceIds can have at most 10 items."));
     let known = container_instance(&ecs, &instance(1)).await;
-    let answer = update.container_instances("0000").container_instances(known).send().await.unwrap();
-    assert_eq!((answer.container_instances().len(), answer.failures()[0].reason()), (1, Some("MISSING")));
+    let answer =
+        update.container_instances("0000").container_instances(known).send().await.unwrap();
+    assert_eq!(
+        (answer.container_instances().len(), answer.failures()[0].reason()),
+        (1, Some("MISSING"))
+    );
     let error = ecs.list_tasks().cluster("nowhere").send().await.unwrap_err().into_service_error();
     assert!(error.is_cluster_not_found_exception());
 }
@@ -303,10 +360,18 @@ async fn a_stale_read_tells_the_truth_of_then() {
     simulator.with(|cloud| cloud.faults.set_read_lag(Some(Duration::ZERO)));
     let arn = drain(&ecs, &instance(1)).await;
     wait(10).await;
-    let lag = |seconds| Rule::on("DescribeContainerInstances", Fault::Stale(Duration::from_secs(seconds))).times(1);
+    let lag = |seconds| {
+        Rule::on("DescribeContainerInstances", Fault::Stale(Duration::from_secs(seconds))).times(1)
+    };
     for (seconds, status) in [(30, "ACTIVE"), (5, "DRAINING")] {
         simulator.with(|cloud| cloud.faults.add(lag(seconds)));
-        let shown = ecs.describe_container_instances().cluster(CLUSTER).container_instances(&arn).send().await.unwrap();
+        let shown = ecs
+            .describe_container_instances()
+            .cluster(CLUSTER)
+            .container_instances(&arn)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(shown.container_instances()[0].status(), Some(status));
     }
 }
@@ -331,7 +396,9 @@ async fn each_fault_is_what_it_says() {
         let set = ecs.update_container_instances_state().cluster(CLUSTER).container_instances(&arn);
         let answer = set.status(ContainerInstanceStatus::Draining).send().await;
         assert!(answer.is_err(), "{fault}");
-        let drains = || simulator.with(|cloud| cloud.container_instance_status(&instance(1))[0].1 == "DRAINING");
+        let drains = || {
+            simulator.with(|cloud| cloud.container_instance_status(&instance(1))[0].1 == "DRAINING")
+        };
         assert_eq!(drains(), expected, "{fault}");
         wait(120).await;
         assert_eq!(drains(), expected || matches!(fault, Fault::LateApply(_)), "{fault}");
@@ -375,24 +442,34 @@ async fn buckets_run_dry_and_refill() {
 #[tokio::test(start_paused = true)]
 async fn checkers_see_what_apis_hide() {
     let simulator = simulator(|cloud| {
-        cloud.add_target_group(TargetGroupSpec { name: "web".to_owned(), ..TargetGroupSpec::default() });
+        cloud.add_target_group(TargetGroupSpec {
+            name: "web".to_owned(),
+            ..TargetGroupSpec::default()
+        });
         cloud.add_service(&ServiceSpec::replica(CLUSTER, "web", 3).target_group("web"));
     });
     let autoscaling = aws_sdk_autoscaling::Client::new(&config(&simulator, 1).await);
     let ecs = ecs(&simulator).await;
     drain(&ecs, &instance(2)).await;
-    let kinds = || simulator.with(|cloud| cloud.violations().iter().map(|v| v.checker).collect::<Vec<_>>());
+    let kinds =
+        || simulator.with(|cloud| cloud.violations().iter().map(|v| v.checker).collect::<Vec<_>>());
     assert_eq!(kinds(), ["foreign instance touched"]);
 
     simulator.with(|cloud| cloud.terminate(&instance(1), true).unwrap());
     wait(30).await;
-    assert_eq!(simulator.with(|cloud| cloud.lifecycle_state(&instance(1))).as_deref(), Some("Terminating:Wait"));
+    assert_eq!(
+        simulator.with(|cloud| cloud.lifecycle_state(&instance(1))).as_deref(),
+        Some("Terminating:Wait")
+    );
     drain(&ecs, &instance(1)).await;
     assert_eq!(kinds().len(), 1);
     let beat = autoscaling.record_lifecycle_action_heartbeat().auto_scaling_group_name(GROUP);
     let _ = beat.lifecycle_hook_name("someone-else").instance_id(instance(1)).send().await;
     assert_eq!(kinds()[1..], ["foreign hook touched"]);
-    let complete = autoscaling.complete_lifecycle_action().auto_scaling_group_name(GROUP).lifecycle_hook_name(HOOK);
+    let complete = autoscaling
+        .complete_lifecycle_action()
+        .auto_scaling_group_name(GROUP)
+        .lifecycle_hook_name(HOOK);
     complete.instance_id(instance(1)).lifecycle_action_result("CONTINUE").send().await.unwrap();
     assert!(kinds()[2..].iter().all(|kind| *kind == "premature completion"), "{:?}", kinds());
     assert_eq!(kinds().len(), 4, "a container and its target");
@@ -419,7 +496,11 @@ async fn a_hook_that_runs_out_is_a_violation_only_while_someone_was_up() {
 #[tokio::test(start_paused = true)]
 async fn another_region_is_empty() {
     let simulator = simulator(|_| {});
-    let config = config(&simulator, 1).await.into_builder().region(aws_config::Region::new("eu-west-1")).build();
+    let config = config(&simulator, 1)
+        .await
+        .into_builder()
+        .region(aws_config::Region::new("eu-west-1"))
+        .build();
     let clusters = aws_sdk_ecs::Client::new(&config).list_clusters().send().await.unwrap();
     assert!(clusters.cluster_arns().is_empty());
     let clusters = ecs(&simulator).await.list_clusters().send().await.unwrap();
@@ -429,31 +510,51 @@ async fn another_region_is_empty() {
 #[tokio::test(start_paused = true)]
 async fn an_index_lags_behind_its_table_and_a_table_can_be_away() {
     use aws_sdk_dynamodb::types::{
-        AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-        ProjectionType, ScalarAttributeType,
+        AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
+        KeyType, Projection, ProjectionType, ScalarAttributeType,
     };
-    let simulator = simulator(|cloud| cloud.dynamodb.set_index_lag(Duration::from_secs(5)).unwrap());
+    let simulator =
+        simulator(|cloud| cloud.dynamodb.set_index_lag(Duration::from_secs(5)).unwrap());
     let dynamodb = aws_sdk_dynamodb::Client::new(&config(&simulator, 1).await);
     let attribute = |name: &str| {
         let definition = AttributeDefinition::builder().attribute_name(name);
         definition.attribute_type(ScalarAttributeType::S).build().unwrap()
     };
-    let key = |name: &str| KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Hash).build().unwrap();
+    let key = |name: &str| {
+        KeySchemaElement::builder().attribute_name(name).key_type(KeyType::Hash).build().unwrap()
+    };
     let keys_only = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
-    let index = GlobalSecondaryIndex::builder().index_name("open").key_schema(key("open")).projection(keys_only);
-    let table = dynamodb.create_table().table_name("drains").billing_mode(BillingMode::PayPerRequest);
-    let table = table.attribute_definitions(attribute("pk")).attribute_definitions(attribute("open"));
-    table.key_schema(key("pk")).global_secondary_indexes(index.build().unwrap()).send().await.unwrap();
+    let index = GlobalSecondaryIndex::builder()
+        .index_name("open")
+        .key_schema(key("open"))
+        .projection(keys_only);
+    let table =
+        dynamodb.create_table().table_name("drains").billing_mode(BillingMode::PayPerRequest);
+    let table =
+        table.attribute_definitions(attribute("pk")).attribute_definitions(attribute("open"));
+    table
+        .key_schema(key("pk"))
+        .global_secondary_indexes(index.build().unwrap())
+        .send()
+        .await
+        .unwrap();
 
     let text = |text: &str| AttributeValue::S(text.to_owned());
-    let put = dynamodb.put_item().table_name("drains").item("pk", text("a")).item("open", text("yes"));
+    let put =
+        dynamodb.put_item().table_name("drains").item("pk", text("a")).item("open", text("yes"));
     let put = put.condition_expression("attribute_not_exists(pk)");
     put.clone().send().await.unwrap();
     let refused = put.clone().send().await.unwrap_err().into_service_error();
     assert!(refused.is_conditional_check_failed_exception(), "{refused:?}");
 
-    let query = dynamodb.query().table_name("drains").index_name("open").key_condition_expression("#o = :yes");
-    let query = query.expression_attribute_names("#o", "open").expression_attribute_values(":yes", text("yes"));
+    let query = dynamodb
+        .query()
+        .table_name("drains")
+        .index_name("open")
+        .key_condition_expression("#o = :yes");
+    let query = query
+        .expression_attribute_names("#o", "open")
+        .expression_attribute_values(":yes", text("yes"));
     assert_eq!(query.clone().send().await.unwrap().count(), 0);
     wait(6).await;
     assert_eq!(query.clone().send().await.unwrap().count(), 1);
@@ -472,7 +573,10 @@ async fn one_seed_gives_one_history() {
     let mut histories = Vec::new();
     for _ in 0..2 {
         let simulator = simulator(|cloud| {
-            cloud.add_target_group(TargetGroupSpec { name: "web".to_owned(), ..TargetGroupSpec::default() });
+            cloud.add_target_group(TargetGroupSpec {
+                name: "web".to_owned(),
+                ..TargetGroupSpec::default()
+            });
             cloud.add_service(&ServiceSpec::replica(CLUSTER, "web", 6).target_group("web"));
             cloud.faults.set_read_lag(Some(Duration::from_secs(60)));
         });
@@ -482,8 +586,16 @@ async fn one_seed_gives_one_history() {
         for _ in 0..60 {
             let listed = tasks(&ecs, &arn, DesiredStatus::Stopped).await;
             if !listed.is_empty() {
-                let described = ecs.describe_tasks().cluster(CLUSTER).set_tasks(Some(listed)).send().await.unwrap();
-                simulator.with(|cloud| cloud.faults.add(Rule::at_call(described.tasks().len() as u64, Fault::Hang)));
+                let described = ecs
+                    .describe_tasks()
+                    .cluster(CLUSTER)
+                    .set_tasks(Some(listed))
+                    .send()
+                    .await
+                    .unwrap();
+                simulator.with(|cloud| {
+                    cloud.faults.add(Rule::at_call(described.tasks().len() as u64, Fault::Hang))
+                });
             }
             wait(60).await;
         }
@@ -493,7 +605,8 @@ async fn one_seed_gives_one_history() {
     assert_eq!(histories[0], histories[1]);
 }
 
-/// A warm pool: the instance leaves service under the hook, is stopped, comes back and is the same container instance.
+/// A warm pool: the instance leaves service under the hook, is stopped, comes back and is the same
+/// container instance.
 #[tokio::test(start_paused = true)]
 async fn an_instance_of_a_warm_pool_comes_back_as_it_was() {
     let simulator = Simulator::new(SimulatorConfig::default()).unwrap();
@@ -513,18 +626,27 @@ async fn an_instance_of_a_warm_pool_comes_back_as_it_was() {
     let ecs = aws_sdk_ecs::Client::new(&config);
     simulator.with(|cloud| cloud.set_group_desired(GROUP, 1).unwrap());
     wait(60).await;
-    let waits = |id: &String| simulator.with(|cloud| cloud.lifecycle_state(id)).is_some_and(|s| s.ends_with(":Wait"));
+    let waits = |id: &String| {
+        simulator.with(|cloud| cloud.lifecycle_state(id)).is_some_and(|s| s.ends_with(":Wait"))
+    };
     let left = (1..=2).map(instance).find(waits).expect("one instance waits");
     drain(&ecs, &left).await;
     let complete = aws_sdk_autoscaling::Client::new(&config).complete_lifecycle_action();
-    let complete = complete.auto_scaling_group_name(GROUP).lifecycle_hook_name(HOOK).instance_id(&left);
+    let complete =
+        complete.auto_scaling_group_name(GROUP).lifecycle_hook_name(HOOK).instance_id(&left);
     complete.lifecycle_action_result("CONTINUE").send().await.unwrap();
     wait(300).await;
-    assert_eq!(simulator.with(|cloud| cloud.lifecycle_state(&left)).as_deref(), Some("Warmed:Stopped"));
+    assert_eq!(
+        simulator.with(|cloud| cloud.lifecycle_state(&left)).as_deref(),
+        Some("Warmed:Stopped")
+    );
     simulator.with(|cloud| cloud.set_group_desired(GROUP, 2).unwrap());
     wait(300).await;
     assert_eq!(simulator.with(|cloud| cloud.lifecycle_state(&left)).as_deref(), Some("InService"));
-    assert_eq!(simulator.with(|cloud| cloud.container_instance_status(&left)), [(CLUSTER.to_owned(), "DRAINING")]);
+    assert_eq!(
+        simulator.with(|cloud| cloud.container_instance_status(&left)),
+        [(CLUSTER.to_owned(), "DRAINING")]
+    );
     let arn = container_instance(&ecs, &left).await;
     let undo = ecs.update_container_instances_state().cluster(CLUSTER).container_instances(arn);
     undo.status(ContainerInstanceStatus::Active).send().await.unwrap();
@@ -536,7 +658,12 @@ async fn a_socket_answers_as_the_connector_does() {
     let simulator = simulator(|_| {});
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    let serve = serve_until(simulator.clone(), listener, TimeScale::Accelerated(60), std::future::pending());
+    let serve = serve_until(
+        simulator.clone(),
+        listener,
+        TimeScale::Accelerated(60),
+        std::future::pending(),
+    );
     let ask = async {
         let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
             .empty_test_environment()
@@ -547,7 +674,11 @@ async fn a_socket_answers_as_the_connector_does() {
             .load()
             .await;
         let clusters = aws_sdk_ecs::Client::new(&config).list_clusters().send().await.unwrap();
-        let groups = aws_sdk_autoscaling::Client::new(&config).describe_auto_scaling_groups().send().await.unwrap();
+        let groups = aws_sdk_autoscaling::Client::new(&config)
+            .describe_auto_scaling_groups()
+            .send()
+            .await
+            .unwrap();
         (clusters.cluster_arns().len(), groups.auto_scaling_groups().len())
     };
     tokio::select! {
@@ -556,5 +687,8 @@ async fn a_socket_answers_as_the_connector_does() {
         found = ask => assert_eq!(found, (1, 1)),
     }
     let entries = simulator.peek(|cloud| cloud.log.entries().to_vec());
-    assert!(entries.iter().all(|entry| entry.caller == "ecs-drain" && entry.number.is_some()), "{entries:?}");
+    assert!(
+        entries.iter().all(|entry| entry.caller == "ecs-drain" && entry.number.is_some()),
+        "{entries:?}"
+    );
 }

@@ -44,7 +44,8 @@ fn ask(cloud: &mut Cloud, operation: &str, mut body: Value) -> Reply {
         fields.entry("QueueUrl").or_insert_with(|| json!(aws_simulator::sqs::url_of(QUEUE)));
     }
     let target = Some(format!("AmazonSQS.{operation}"));
-    let request = Request { controller: true, target, body: body.to_string().into(), ..Request::default() };
+    let request =
+        Request { controller: true, target, body: body.to_string().into(), ..Request::default() };
     let now = cloud.now();
     match cloud.handle(now, &request) {
         Delivery::Answer(reply) => reply,
@@ -73,11 +74,18 @@ fn receive(cloud: &mut Cloud) -> Vec<(String, String)> {
     let answer = call(cloud, "ReceiveMessage", body);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
-    messages.iter().map(|message| (text(&message["Body"]), text(&message["ReceiptHandle"]))).collect()
+    messages
+        .iter()
+        .map(|message| (text(&message["Body"]), text(&message["ReceiptHandle"])))
+        .collect()
 }
 
 fn bodies(cloud: &Cloud) -> Vec<Value> {
-    cloud.messages(QUEUE).iter().map(|message| serde_json::from_str(&message.body).unwrap()).collect()
+    cloud
+        .messages(QUEUE)
+        .iter()
+        .map(|message| serde_json::from_str(&message.body).unwrap())
+        .collect()
 }
 
 fn of_type<'a>(bodies: &'a [Value], detail_type: &str) -> Vec<&'a Value> {
@@ -105,7 +113,8 @@ fn a_batch_fails_entry_by_entry() {
     let mut cloud = cloud(&[]);
     cloud.send_message(QUEUE, "one").unwrap();
     let handle = receive(&mut cloud)[0].1.clone();
-    let entries = json!([{ "Id": "a", "ReceiptHandle": handle }, { "Id": "b", "ReceiptHandle": "nonsense" }]);
+    let entries =
+        json!([{ "Id": "a", "ReceiptHandle": handle }, { "Id": "b", "ReceiptHandle": "nonsense" }]);
     let answer = call(&mut cloud, "DeleteMessageBatch", json!({ "Entries": entries }));
     assert_eq!(answer["Successful"], json!([{ "Id": "a" }]));
     assert_eq!(
@@ -129,9 +138,14 @@ fn a_message_received_too_often_goes_to_the_dead_letters() {
     assert!(receive(&mut cloud).is_empty());
     let dead = cloud.dead_letters(QUEUE);
     assert_eq!((dead.len(), dead[0].body.as_str(), dead[0].sent_at), (1, "poison", BEGIN));
-    let source = call(&mut cloud, "GetQueueAttributes", json!({ "AttributeNames": ["QueueArn", "RedrivePolicy"] }));
+    let source = call(
+        &mut cloud,
+        "GetQueueAttributes",
+        json!({ "AttributeNames": ["QueueArn", "RedrivePolicy"] }),
+    );
     assert_eq!(dead[0].source.as_deref(), source["Attributes"]["QueueArn"].as_str());
-    let policy: Value = serde_json::from_str(source["Attributes"]["RedrivePolicy"].as_str().unwrap()).unwrap();
+    let policy: Value =
+        serde_json::from_str(source["Attributes"]["RedrivePolicy"].as_str().unwrap()).unwrap();
     assert_eq!(policy["maxReceiveCount"], 2);
 }
 
@@ -159,13 +173,18 @@ fn visibility_can_be_changed_and_counted() {
 #[test]
 fn errors_are_named_twice() {
     let mut cloud = cloud(&[]);
-    let nowhere = json!({ "QueueUrl": aws_simulator::sqs::url_of("nowhere"), "WaitTimeSeconds": 20 });
+    let nowhere =
+        json!({ "QueueUrl": aws_simulator::sqs::url_of("nowhere"), "WaitTimeSeconds": 20 });
     let (shape, code) = refused(&mut cloud, "ReceiveMessage", nowhere);
     assert_eq!(
         (shape.as_str(), code.as_str()),
         ("com.amazonaws.sqs#QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue;Sender")
     );
-    let many = refused(&mut cloud, "ReceiveMessage", json!({ "MaxNumberOfMessages": 11, "WaitTimeSeconds": 20 }));
+    let many = refused(
+        &mut cloud,
+        "ReceiveMessage",
+        json!({ "MaxNumberOfMessages": 11, "WaitTimeSeconds": 20 }),
+    );
     assert_eq!(many.1, "InvalidParameterValue;Sender");
     let answer = call(&mut cloud, "GetQueueUrl", json!({ "QueueName": QUEUE }));
     assert_eq!(answer["QueueUrl"], aws_simulator::sqs::url_of(QUEUE));
@@ -186,12 +205,24 @@ fn a_hook_tells_topic_and_event_bus_the_same() {
     assert_eq!(&inner, raw, "one notification, delivered to two subscriptions");
     for fields in [raw, &event["detail"]] {
         assert_eq!(fields["LifecycleActionToken"], token);
-        assert_eq!((&fields["EC2InstanceId"], &fields["AutoScalingGroupName"]), (&json!(instance(1)), &json!(GROUP)));
+        assert_eq!(
+            (&fields["EC2InstanceId"], &fields["AutoScalingGroupName"]),
+            (&json!(instance(1)), &json!(GROUP))
+        );
         assert_eq!(fields["LifecycleTransition"], "autoscaling:EC2_INSTANCE_TERMINATING");
-        assert_eq!((&fields["Origin"], &fields["Destination"]), (&json!("AutoScalingGroup"), &json!("EC2")));
+        assert_eq!(
+            (&fields["Origin"], &fields["Destination"]),
+            (&json!("AutoScalingGroup"), &json!("EC2"))
+        );
     }
-    assert_eq!((&raw["Service"], &raw["Time"]), (&json!("AWS Auto Scaling"), &json!("2026-01-05T09:00:03.000Z")));
-    assert_eq!((&event["source"], &event["time"]), (&json!("aws.autoscaling"), &json!("2026-01-05T09:00:03Z")));
+    assert_eq!(
+        (&raw["Service"], &raw["Time"]),
+        (&json!("AWS Auto Scaling"), &json!("2026-01-05T09:00:03.000Z"))
+    );
+    assert_eq!(
+        (&event["source"], &event["time"]),
+        (&json!("aws.autoscaling"), &json!("2026-01-05T09:00:03Z"))
+    );
     assert!(wrapped["Subject"].as_str().unwrap().contains("'TERMINATING'"));
 }
 
@@ -213,8 +244,14 @@ fn spot_warns_and_two_minutes_later_takes_the_instance() {
     cloud.advance(BEGIN + seconds(119));
     let bodies = bodies(&cloud);
     let warning = of_type(&bodies, "EC2 Spot Instance Interruption Warning")[0];
-    assert_eq!(warning["detail"], json!({ "instance-id": instance(1), "instance-action": "terminate" }));
-    assert_eq!(warning["resources"], json!([format!("arn:aws:ec2:us-east-1a:instance/{}", instance(1))]));
+    assert_eq!(
+        warning["detail"],
+        json!({ "instance-id": instance(1), "instance-action": "terminate" })
+    );
+    assert_eq!(
+        warning["resources"],
+        json!([format!("arn:aws:ec2:us-east-1a:instance/{}", instance(1))])
+    );
     assert_eq!(of_type(&bodies, "EC2 Instance Rebalance Recommendation").len(), 1);
     let agent = |cloud: &Cloud| {
         let mut registered = cloud.world.ecs.instances_of("i-00000000000000001");
@@ -224,7 +261,11 @@ fn spot_warns_and_two_minutes_later_takes_the_instance() {
     cloud.advance(BEGIN + seconds(120));
     assert_eq!(agent(&cloud), Some(false));
     cloud.advance(BEGIN + seconds(300));
-    assert_eq!(cloud.lifecycle_state(&instance(1)).as_deref(), Some("Terminating:Wait"), "hooks hold the dead one");
+    assert_eq!(
+        cloud.lifecycle_state(&instance(1)).as_deref(),
+        Some("Terminating:Wait"),
+        "hooks hold the dead one"
+    );
 }
 
 #[test]
@@ -242,7 +283,10 @@ fn state_changes_are_events_with_their_version() {
     let instances = of_type(&bodies, "ECS Container Instance State Change");
     let detail = &instances.last().unwrap()["detail"];
     assert!(detail["ec2InstanceId"].as_str().unwrap().starts_with("i-"));
-    assert_eq!(detail["remainingResources"][0], json!({ "name": "CPU", "type": "INTEGER", "integerValue": 3840 }));
+    assert_eq!(
+        detail["remainingResources"][0],
+        json!({ "name": "CPU", "type": "INTEGER", "integerValue": 3840 })
+    );
     assert!(detail.get("runningTasksCount").is_none() && detail["version"].as_u64() > Some(1));
 }
 
@@ -257,7 +301,9 @@ fn a_plan_loses_doubles_delays_and_reorders() {
         cloud.advance(BEGIN + seconds(1));
         let early = cloud.messages(QUEUE).len();
         cloud.advance(BEGIN + seconds(120));
-        let ids = bodies(&cloud).into_iter().map(|body| body["detail"]["instance-id"].as_str().unwrap().to_owned());
+        let ids = bodies(&cloud)
+            .into_iter()
+            .map(|body| body["detail"]["instance-id"].as_str().unwrap().to_owned());
         (early, ids.collect::<Vec<_>>())
     };
     assert_eq!(arrived(EventPlan::default()).0, 200);
@@ -265,10 +311,14 @@ fn a_plan_loses_doubles_delays_and_reorders() {
     let lossy = arrived(EventPlan { lose: 0.5, ..EventPlan::default() }).1.len();
     assert!((60..140).contains(&lossy), "{lossy}");
     assert_eq!(arrived(EventPlan { duplicate: 1.0, ..EventPlan::default() }).1.len(), 400);
-    let (early, late) = arrived(EventPlan { delay: (seconds(30), seconds(90)), ..EventPlan::default() });
+    let (early, late) =
+        arrived(EventPlan { delay: (seconds(30), seconds(90)), ..EventPlan::default() });
     assert_eq!((early, late.len()), (0, 200));
     assert!(!late.is_sorted(), "they overtake each other");
-    assert_eq!(late, arrived(EventPlan { delay: (seconds(30), seconds(90)), ..EventPlan::default() }).1);
+    assert_eq!(
+        late,
+        arrived(EventPlan { delay: (seconds(30), seconds(90)), ..EventPlan::default() }).1
+    );
 }
 
 #[test]
@@ -287,11 +337,16 @@ fn an_instance_on_its_way_to_the_warm_pool_says_so() {
     assert_eq!(cloud.lifecycle_state(&instance(8)).as_deref(), Some("Warmed:Pending:Wait"));
     cloud.replace_root_volume(&instance(9));
     cloud.advance(BEGIN + seconds(120));
-    let bus: Vec<Value> = cloud.messages("bus").iter().map(|m| serde_json::from_str(&m.body).unwrap()).collect();
+    let bus: Vec<Value> =
+        cloud.messages("bus").iter().map(|m| serde_json::from_str(&m.body).unwrap()).collect();
     let events = of_type(&bus, "EC2 Instance-terminate Lifecycle Action");
-    let detail =
-        |n: u32| &events.iter().find(|e| e["detail"]["EC2InstanceId"] == json!(instance(n))).unwrap()["detail"];
-    assert_eq!((&detail(8)["Origin"], &detail(8)["Destination"]), (&json!("AutoScalingGroup"), &json!("WarmPool")));
+    let detail = |n: u32| {
+        &events.iter().find(|e| e["detail"]["EC2InstanceId"] == json!(instance(n))).unwrap()["detail"]
+    };
+    assert_eq!(
+        (&detail(8)["Origin"], &detail(8)["Destination"]),
+        (&json!("AutoScalingGroup"), &json!("WarmPool"))
+    );
     assert_eq!(
         (&detail(9)["Action"], &detail(9)["Destination"]),
         (&json!("ReplaceRootVolume"), &json!("AutoScalingGroup"))

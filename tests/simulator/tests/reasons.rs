@@ -1,11 +1,13 @@
-//! Why a drain does not move, how an instance ends, and what nobody may do: the world that scenarios can ask for.
+//! Why a drain does not move, how an instance ends, and what nobody may do: the world that
+//! scenarios can ask for.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
 
 use aws_simulator::elb::TargetType;
 use aws_simulator::spec::{
-    DeploymentController, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec, TargetGroupSpec, WarmPoolSpec,
+    DeploymentController, GroupSpec, HookSpec, Network, ServiceSpec, StandaloneSpec,
+    TargetGroupSpec, WarmPoolSpec,
 };
 use aws_simulator::{BEGIN, Cloud, Delivery, Request};
 use serde_json::{Value, json};
@@ -51,7 +53,9 @@ fn send(cloud: &mut Cloud, request: Request) -> (u16, String) {
     let now = cloud.now();
     match cloud.handle(now, &request) {
         Delivery::Answer(reply) => (reply.status, reply.body),
-        other @ (Delivery::Lost | Delivery::Never | Delivery::Waits(_) | Delivery::CallerDies) => panic!("{other:?}"),
+        other @ (Delivery::Lost | Delivery::Never | Delivery::Waits(_) | Delivery::CallerDies) => {
+            panic!("{other:?}")
+        }
     }
 }
 
@@ -60,7 +64,8 @@ fn ecs(cloud: &mut Cloud, operation: &str, mut body: Value) -> Value {
         fields.insert("cluster".to_owned(), json!(CLUSTER));
     }
     let target = Some(format!("AmazonEC2ContainerServiceV20141113.{operation}"));
-    let request = Request { controller: true, target, body: body.to_string().into(), ..Request::default() };
+    let request =
+        Request { controller: true, target, body: body.to_string().into(), ..Request::default() };
     let (status, body) = send(cloud, request);
     assert_eq!(status, 200, "{operation}: {body}");
     serde_json::from_str(&body).unwrap()
@@ -79,7 +84,11 @@ fn container_instance(cloud: &Cloud, n: u32) -> String {
 
 fn set(cloud: &mut Cloud, n: u32, status: &str) {
     let id = container_instance(cloud, n);
-    ecs(cloud, "UpdateContainerInstancesState", json!({ "containerInstances": [id], "status": status }));
+    ecs(
+        cloud,
+        "UpdateContainerInstancesState",
+        json!({ "containerInstances": [id], "status": status }),
+    );
 }
 
 fn wait(cloud: &mut Cloud, n: u64) {
@@ -131,9 +140,15 @@ fn an_external_services_balancers_stand_in_its_task_set() {
     let shown = service(&mut cloud, "api");
     assert_eq!((&shown["loadBalancers"], &shown["deployments"]), (&json!([]), &json!([])));
     assert_eq!(shown["deploymentController"]["type"], "EXTERNAL");
-    assert_eq!(shown["deploymentConfiguration"]["maximumPercent"], 200, "the defaults, whatever was asked for");
+    assert_eq!(
+        shown["deploymentConfiguration"]["maximumPercent"], 200,
+        "the defaults, whatever was asked for"
+    );
     let set_of = &shown["taskSets"][0];
-    assert_eq!((&set_of["stabilityStatus"], &set_of["runningCount"]), (&json!("STEADY_STATE"), &json!(3)));
+    assert_eq!(
+        (&set_of["stabilityStatus"], &set_of["runningCount"]),
+        (&json!("STEADY_STATE"), &json!(3))
+    );
     assert!(set_of["loadBalancers"][0]["targetGroupArn"].as_str().unwrap().contains("/api/"));
     let task = cloud.containers_running(&instance(1))[0].task.clone();
     let tasks = ecs(&mut cloud, "DescribeTasks", json!({ "tasks": [task] }));
@@ -150,7 +165,9 @@ fn constraints_leave_a_task_without_a_place() {
         cloud.set_attribute(&instance(1), "stack", "blue");
         cloud.set_attribute(&instance(2), "stack", "blue");
         cloud.add_service(
-            &ServiceSpec::replica(CLUSTER, "blue", 2).member_of("attribute:stack == blue").distinct_instance(),
+            &ServiceSpec::replica(CLUSTER, "blue", 2)
+                .member_of("attribute:stack == blue")
+                .distinct_instance(),
         );
         cloud.add_service(&ServiceSpec::replica(CLUSTER, "spread", 3).distinct_instance());
     });
@@ -177,11 +194,15 @@ fn tasks_that_cannot_start_say_so_ever_more_slowly() {
     assert_eq!(on(&cloud, 1, "web"), 1, "nothing replaces it");
     let shown = service(&mut cloud, "web");
     let said = messages(&shown);
-    let impaired = said.iter().filter(|m| m.contains("is unable to consistently start tasks successfully.")).count();
+    let impaired = said
+        .iter()
+        .filter(|m| m.contains("is unable to consistently start tasks successfully."))
+        .count();
     assert_eq!(impaired, 1);
     assert!(shown["deployments"][0]["failedTasks"].as_u64() > Some(3));
     assert!(said.len() < 40, "it is throttled: {}", said.len());
-    let stopped = ecs(&mut cloud, "ListTasks", json!({ "serviceName": "web", "desiredStatus": "STOPPED" }));
+    let stopped =
+        ecs(&mut cloud, "ListTasks", json!({ "serviceName": "web", "desiredStatus": "STOPPED" }));
     let task = stopped["taskArns"][0].clone();
     let tasks = ecs(&mut cloud, "DescribeTasks", json!({ "tasks": [task] }));
     assert_eq!(tasks["tasks"][0]["stopCode"], "TaskFailedToStart");
@@ -196,16 +217,25 @@ fn tasks_that_cannot_start_say_so_ever_more_slowly() {
 fn targets_that_fail_their_health_checks_end_their_tasks() {
     let mut cloud = cloud(|cloud| {
         let target_type = TargetType::Ip;
-        cloud.add_target_group(TargetGroupSpec { name: "api".to_owned(), target_type, ..TargetGroupSpec::default() });
+        cloud.add_target_group(TargetGroupSpec {
+            name: "api".to_owned(),
+            target_type,
+            ..TargetGroupSpec::default()
+        });
         let network = Network::Awsvpc { container_port: 8080 };
-        cloud.add_service(&ServiceSpec::replica(CLUSTER, "api", 3).network(network).target_group("api"));
+        cloud.add_service(
+            &ServiceSpec::replica(CLUSTER, "api", 3).network(network).target_group("api"),
+        );
     });
     cloud.checkers.allow_operator(instance(1));
     cloud.fail_health_checks(CLUSTER, "api");
     set(&mut cloud, 1, "DRAINING");
     wait(&mut cloud, 120);
     let said = messages(&service(&mut cloud, "api"));
-    assert!(said.iter().any(|m| m.contains("(port 8080) is unhealthy in (target-group arn:aws:")), "{said:?}");
+    assert!(
+        said.iter().any(|m| m.contains("(port 8080) is unhealthy in (target-group arn:aws:")),
+        "{said:?}"
+    );
     wait(&mut cloud, 1800);
     assert_eq!(on(&cloud, 1, "api"), 1, "no replacement is ever healthy");
     cloud.heal(CLUSTER, "api");
@@ -221,20 +251,32 @@ fn a_full_cluster_shows_what_is_missing() {
     set(&mut cloud, 1, "DRAINING");
     wait(&mut cloud, 120);
     let said = messages(&service(&mut cloud, "web"))[0].clone();
-    assert!(said.contains(") has insufficient CPU units available. For more information"), "{said}");
+    assert!(
+        said.contains(") has insufficient CPU units available. For more information"),
+        "{said}"
+    );
     let id = container_instance(&cloud, 2);
-    let shown = ecs(&mut cloud, "DescribeContainerInstances", json!({ "containerInstances": [id] }));
+    let shown =
+        ecs(&mut cloud, "DescribeContainerInstances", json!({ "containerInstances": [id] }));
     let shown = &shown["containerInstances"][0];
     assert_eq!(shown["remainingResources"][0]["integerValue"], 0);
     assert_eq!(shown["registeredResources"][0]["integerValue"], 4096);
     assert_eq!(shown["capacityProviderName"], "shop-provider");
     let attributes = shown["attributes"].as_array().unwrap();
-    let value = |name: &str| attributes.iter().find(|a| a["name"] == name).unwrap()["value"].as_str().unwrap();
-    assert_eq!((value("ecs.ami-id"), value("ecs.availability-zone")), ("ami-0a1b2c3d4e5f60718", "us-east-1b"));
+    let value = |name: &str| {
+        attributes.iter().find(|a| a["name"] == name).unwrap()["value"].as_str().unwrap()
+    };
+    assert_eq!(
+        (value("ecs.ami-id"), value("ecs.availability-zone")),
+        ("ami-0a1b2c3d4e5f60718", "us-east-1b")
+    );
     let definition = service(&mut cloud, "web")["taskDefinition"].clone();
     let shown = ecs(&mut cloud, "DescribeTaskDefinition", json!({ "taskDefinition": definition }));
     assert_eq!(shown["taskDefinition"]["cpu"], "256");
-    assert_eq!(shown["taskDefinition"]["containerDefinitions"][0]["portMappings"][0]["hostPort"], 0);
+    assert_eq!(
+        shown["taskDefinition"]["containerDefinitions"][0]["portMappings"][0]["hostPort"],
+        0
+    );
 }
 
 #[test]
@@ -252,7 +294,10 @@ fn with_no_active_instance_there_is_no_closest_one() {
 #[test]
 fn a_retained_instance_ends_only_by_a_new_termination() {
     let hook = HookSpec { name: HOOK.to_owned(), ..HookSpec::default() };
-    let mut cloud = cloud_of(GroupSpec { terminate_hook_abandon_retain: true, hooks: vec![hook], ..group() }, |_| {});
+    let mut cloud = cloud_of(
+        GroupSpec { terminate_hook_abandon_retain: true, hooks: vec![hook], ..group() },
+        |_| {},
+    );
     let target = instance(1);
     cloud.checkers.allow_terminate(&target);
     cloud.terminate(&target, false).unwrap();
@@ -315,7 +360,9 @@ fn instances_go_to_the_warm_pool_and_come_back() {
     cloud.delete_hook(GROUP, HOOK);
     wait(&mut cloud, 60);
     assert_eq!(cloud.lifecycle_state(&target).as_deref(), Some("Warmed:Stopped"));
-    let agent = |cloud: &Cloud| cloud.world.ecs.instances_of(&instance(1)).next().unwrap().1.agent_connected;
+    let agent = |cloud: &Cloud| {
+        cloud.world.ecs.instances_of(&instance(1)).next().unwrap().1.agent_connected
+    };
     assert!(!agent(&cloud));
     assert!(cloud.return_from_warm_pool(&target));
     wait(&mut cloud, 120);
@@ -350,10 +397,13 @@ fn a_stopped_task_is_judged() {
     });
     cloud.checkers.allow_operator(instance(1));
     let running = cloud.containers_running(&instance(1));
-    let of = |service: bool| running.iter().filter(move |c| c.service.is_some() == service).map(|c| c.task.clone());
+    let of = |service: bool| {
+        running.iter().filter(move |c| c.service.is_some() == service).map(|c| c.task.clone())
+    };
     let jobs: Vec<String> = of(false).collect();
     let web: Vec<String> = of(true).collect();
-    let stop = |cloud: &mut Cloud, task: &str| drop(ecs(cloud, "StopTask", json!({ "task": task })));
+    let stop =
+        |cloud: &mut Cloud, task: &str| drop(ecs(cloud, "StopTask", json!({ "task": task })));
     stop(&mut cloud, &jobs[0]);
     assert_eq!(kinds(&cloud), ["task stopped"], "never allowed");
     stop(&mut cloud, &jobs[0]);
@@ -365,7 +415,13 @@ fn a_stopped_task_is_judged() {
     assert_eq!(kinds(&cloud).len(), 3, "the instance is not DRAINING");
     cloud.run_task(&job(1)).unwrap();
     wait(&mut cloud, 60);
-    let late = cloud.containers_running(&instance(1)).iter().find(|c| c.service.is_none()).unwrap().task.clone();
+    let late = cloud
+        .containers_running(&instance(1))
+        .iter()
+        .find(|c| c.service.is_none())
+        .unwrap()
+        .task
+        .clone();
     set(&mut cloud, 1, "DRAINING");
     wait(&mut cloud, 100);
     stop(&mut cloud, &late);
@@ -377,7 +433,9 @@ fn a_termination_is_judged() {
     let mut cloud = cloud(|cloud| cloud.add_service(&ServiceSpec::replica(CLUSTER, "web", 3)));
     let terminate = |n: u32| {
         let id = instance(n);
-        format!("Action=TerminateInstanceInAutoScalingGroup&InstanceId={id}&ShouldDecrementDesiredCapacity=false")
+        format!(
+            "Action=TerminateInstanceInAutoScalingGroup&InstanceId={id}&ShouldDecrementDesiredCapacity=false"
+        )
     };
     autoscaling(&mut cloud, &terminate(1));
     assert_eq!(kinds(&cloud), ["foreign termination", "premature termination"]);
@@ -398,7 +456,10 @@ fn a_draining_left_behind_shows_at_the_end() {
     set(&mut cloud, 1, "DRAINING");
     assert_eq!(kinds(&cloud), [""; 0]);
     let left = cloud.violations_at_end();
-    assert_eq!((left.len(), left[0].checker, left[0].text.as_str()), (1, "DRAINING left behind", "DRAINING in shop"));
+    assert_eq!(
+        (left.len(), left[0].checker, left[0].text.as_str()),
+        (1, "DRAINING left behind", "DRAINING in shop")
+    );
     set(&mut cloud, 1, "ACTIVE");
     assert!(cloud.violations_at_end().is_empty());
     assert!(cloud.now() >= BEGIN);

@@ -3,8 +3,8 @@
 use super::super::views::{count, status, timestamp};
 use super::rollout;
 use aws_sdk_ecs::types::{
-    Attribute, ContainerDefinition, ContainerInstance, NetworkMode, PlacementConstraint, PortMapping, ProtectedTask,
-    Resource, Service, TaskDefinition, TransportProtocol,
+    Attribute, ContainerDefinition, ContainerInstance, NetworkMode, PlacementConstraint,
+    PortMapping, ProtectedTask, Resource, Service, TaskDefinition, TransportProtocol,
 };
 use ecs_drain_state::ContainerInstanceStatus;
 use ecs_drain_state::diagnosis::{
@@ -52,8 +52,8 @@ fn number(resource: &Resource) -> Option<i64> {
     }
 }
 
-/// The remaining resources `PORTS` and `PORTS_UDP` list what is *reserved*. (Source: ECS API reference,
-/// ContainerInstance.)
+/// The remaining resources `PORTS` and `PORTS_UDP` list what is *reserved*. (Source: ECS API
+/// reference, ContainerInstance.)
 fn ports(resource: &Resource, of: fn(u16) -> Port) -> impl Iterator<Item = Port> {
     resource.string_set_value().iter().filter_map(|port| port.parse().ok()).map(of)
 }
@@ -80,7 +80,9 @@ impl ServiceStateView {
             desired: count(from.desired_count()),
             running: count(from.running_count()),
             pending: count(from.pending_count()),
-            minimum_percent: percents.and_then(|percents| percents.minimum_healthy_percent()).map(count),
+            minimum_percent: percents
+                .and_then(|percents| percents.minimum_healthy_percent())
+                .map(count),
             maximum_percent: percents.and_then(|percents| percents.maximum_percent()).map(count),
             constraints: from.placement_constraints().iter().map(constraint).collect(),
             rollout: rollout::of_service(&from),
@@ -88,12 +90,16 @@ impl ServiceStateView {
             need: None,
             placed_on: None,
         };
-        // A service of another controller has its tasks in task sets; what is new comes from the primary one.
+        // A service of another controller has its tasks in task sets; what is new comes from the
+        // primary one.
         let primary = from.task_sets().iter().find(|set| set.status() == Some("PRIMARY"));
         let definition = primary.and_then(|set| set.task_definition()).or(from.task_definition());
         Some(ServiceStateView {
             task_definition: definition.map(str::to_owned),
-            deployment: from.current_service_deployment().filter(|_| rollout::in_progress(&from)).map(str::to_owned),
+            deployment: from
+                .current_service_deployment()
+                .filter(|_| rollout::in_progress(&from))
+                .map(str::to_owned),
             name: from.service_name.clone()?,
             facts,
         })
@@ -142,19 +148,31 @@ impl TaskDefinitionView {
             cpu: size(from.cpu(), containers, |container| container.cpu()),
             memory: size(from.memory(), containers, reserved_memory),
             ports: host_ports(from.network_mode(), containers),
-            attributes: requires.map(|Attribute { name, value, .. }| (name.clone(), value.clone())).collect(),
-            constraints: constraints.map(|c| rule(c.r#type().map(|kind| kind.as_str()), c.expression())).collect(),
+            attributes: requires
+                .map(|Attribute { name, value, .. }| (name.clone(), value.clone()))
+                .collect(),
+            constraints: constraints
+                .map(|c| rule(c.r#type().map(|kind| kind.as_str()), c.expression()))
+                .collect(),
         };
-        let stop_timeout_seconds = containers.iter().filter_map(|container| container.stop_timeout()).max().map(count);
+        let stop_timeout_seconds =
+            containers.iter().filter_map(|container| container.stop_timeout()).max().map(count);
         TaskDefinitionView { need, stop_timeout_seconds }
     }
 }
 
-/// The task's own size where it has one, else the sum over its containers. None for a word that is no number.
-fn size(own: Option<&str>, containers: &[ContainerDefinition], of: fn(&ContainerDefinition) -> i32) -> Option<u32> {
+/// The task's own size where it has one, else the sum over its containers. None for a word that is
+/// no number.
+fn size(
+    own: Option<&str>,
+    containers: &[ContainerDefinition],
+    of: fn(&ContainerDefinition) -> i32,
+) -> Option<u32> {
     match own {
         Some(own) => own.trim().parse().ok(),
-        None => Some(containers.iter().map(|container| count(of(container))).fold(0, u32::saturating_add)),
+        None => Some(
+            containers.iter().map(|container| count(of(container))).fold(0, u32::saturating_add),
+        ),
     }
 }
 
@@ -164,9 +182,9 @@ fn reserved_memory(container: &ContainerDefinition) -> i32 {
     container.memory_reservation().or(container.memory()).unwrap_or_default()
 }
 
-/// The ports of the instance that a task must have: in mode `host` those of its containers, in the default mode those
-/// that are given; with a network interface of its own, or none, no port of the instance at all.
-/// (Source: ECS API reference, PortMapping.)
+/// The ports of the instance that a task must have: in mode `host` those of its containers, in the
+/// default mode those that are given; with a network interface of its own, or none, no port of the
+/// instance at all. (Source: ECS API reference, PortMapping.)
 fn host_ports(mode: Option<&NetworkMode>, containers: &[ContainerDefinition]) -> BTreeSet<Port> {
     let fixed = |mapping: &&PortMapping| match mode.map(NetworkMode::as_str) {
         Some("awsvpc" | "none") => None,
@@ -185,7 +203,8 @@ fn host_ports(mode: Option<&NetworkMode>, containers: &[ContainerDefinition]) ->
 /// None of an answer that does not say whom it is about.
 pub(super) fn protection(from: ProtectedTask) -> Option<(String, Protection)> {
     let until = from.expiration_date.as_ref().and_then(timestamp);
-    let protection = if from.protection_enabled { Protection::On { until } } else { Protection::Off };
+    let protection =
+        if from.protection_enabled { Protection::On { until } } else { Protection::Off };
     Some((from.task_arn?, protection))
 }
 
@@ -194,8 +213,9 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
     use super::*;
     use aws_sdk_ecs::types::{
-        DeploymentConfiguration, DeploymentController, DeploymentControllerType, PlacementConstraintType, ServiceEvent,
-        TaskDefinitionPlacementConstraint, TaskDefinitionPlacementConstraintType, TaskSet,
+        DeploymentConfiguration, DeploymentController, DeploymentControllerType,
+        PlacementConstraintType, ServiceEvent, TaskDefinitionPlacementConstraint,
+        TaskDefinitionPlacementConstraintType, TaskSet,
     };
 
     fn strings(all: &[&str]) -> Option<Vec<String>> {
@@ -213,8 +233,12 @@ mod tests {
             .agent_connected(true)
             .remaining_resources(resource("CPU", "INTEGER").integer_value(256).build())
             .remaining_resources(resource("MEMORY", "LONG").long_value(512).build())
-            .remaining_resources(resource("PORTS", "STRINGSET").set_string_set_value(strings(&["22", "x"])).build())
-            .remaining_resources(resource("PORTS_UDP", "STRINGSET").set_string_set_value(strings(&["53"])).build())
+            .remaining_resources(
+                resource("PORTS", "STRINGSET").set_string_set_value(strings(&["22", "x"])).build(),
+            )
+            .remaining_resources(
+                resource("PORTS_UDP", "STRINGSET").set_string_set_value(strings(&["53"])).build(),
+            )
             .attributes(attribute("stack").value("prod").build().unwrap())
             .attributes(attribute("marked").build().unwrap())
             .build();
@@ -222,7 +246,8 @@ mod tests {
         assert_eq!(view.status, ContainerInstanceStatus::Active);
         assert_eq!((view.facts.cpu, view.facts.memory), (Some(256), Some(512)));
         assert_eq!(view.facts.ports_taken, Some([Port::Tcp(22), Port::Udp(53)].into()));
-        let attributes = [("marked".to_owned(), None), ("stack".to_owned(), Some("prod".to_owned()))];
+        let attributes =
+            [("marked".to_owned(), None), ("stack".to_owned(), Some("prod".to_owned()))];
         assert_eq!(view.facts.attributes, attributes.into());
     }
 
@@ -230,18 +255,29 @@ mod tests {
     #[test]
     fn capacity_that_is_not_said_is_not_known() {
         let odd = Resource::builder().name("CPU").r#type("NEW").integer_value(0).build();
-        let instance = ContainerInstance::builder().container_instance_arn("c1").ec2_instance_id("i-1");
+        let instance =
+            ContainerInstance::builder().container_instance_arn("c1").ec2_instance_id("i-1");
         let facts = CapacityView::read(instance.remaining_resources(odd).build()).unwrap().facts;
         assert_eq!((facts.cpu, facts.memory, facts.ports_taken), (None, None, None));
-        assert_eq!(CapacityView::read(ContainerInstance::builder().container_instance_arn("c1").build()), None);
+        assert_eq!(
+            CapacityView::read(ContainerInstance::builder().container_instance_arn("c1").build()),
+            None
+        );
     }
 
     #[test]
     fn a_service_and_its_rules() {
         let at = aws_sdk_ecs::primitives::DateTime::from_secs(60);
-        let percents = DeploymentConfiguration::builder().minimum_healthy_percent(50).maximum_percent(150).build();
-        let distinct = PlacementConstraint::builder().r#type(PlacementConstraintType::DistinctInstance).build();
-        let member = PlacementConstraint::builder().r#type(PlacementConstraintType::MemberOf).expression("a exists");
+        let percents = DeploymentConfiguration::builder()
+            .minimum_healthy_percent(50)
+            .maximum_percent(150)
+            .build();
+        let distinct = PlacementConstraint::builder()
+            .r#type(PlacementConstraintType::DistinctInstance)
+            .build();
+        let member = PlacementConstraint::builder()
+            .r#type(PlacementConstraintType::MemberOf)
+            .expression("a exists");
         let service = Service::builder()
             .service_name("shop")
             .task_definition("shop:7")
@@ -275,22 +311,34 @@ mod tests {
 
     #[test]
     fn new_tasks_of_another_controller_come_from_the_primary_task_set() {
-        let set = |status: &str, of: &str| TaskSet::builder().status(status).task_definition(of).build();
+        let set =
+            |status: &str, of: &str| TaskSet::builder().status(status).task_definition(of).build();
         let service = |kind| {
             let controller = DeploymentController::builder().r#type(kind).build().unwrap();
-            let service =
-                Service::builder().service_name("shop").task_definition("old").deployment_controller(controller);
-            ServiceStateView::read(service.task_sets(set("ACTIVE", "a")).task_sets(set("PRIMARY", "b")).build())
-                .unwrap()
+            let service = Service::builder()
+                .service_name("shop")
+                .task_definition("old")
+                .deployment_controller(controller);
+            ServiceStateView::read(
+                service.task_sets(set("ACTIVE", "a")).task_sets(set("PRIMARY", "b")).build(),
+            )
+            .unwrap()
         };
         let external = service(DeploymentControllerType::External);
-        assert_eq!((external.facts.controller, external.task_definition.as_deref()), (Controller::Outside, Some("b")));
+        assert_eq!(
+            (external.facts.controller, external.task_definition.as_deref()),
+            (Controller::Outside, Some("b"))
+        );
         let new = service(DeploymentControllerType::from("NEW"));
         assert_eq!(new.facts.controller, Controller::Other("NEW".to_owned()));
     }
 
     fn mapping(container: i32, host: Option<i32>, protocol: TransportProtocol) -> PortMapping {
-        PortMapping::builder().container_port(container).set_host_port(host).protocol(protocol).build()
+        PortMapping::builder()
+            .container_port(container)
+            .set_host_port(host)
+            .protocol(protocol)
+            .build()
     }
 
     fn containers() -> [ContainerDefinition; 2] {
@@ -333,7 +381,10 @@ mod tests {
     fn a_tasks_own_size_counts_where_it_has_one() {
         let [app, _] = containers();
         let read = |cpu: &str| {
-            let definition = TaskDefinition::builder().container_definitions(app.clone()).cpu(cpu).memory("2048");
+            let definition = TaskDefinition::builder()
+                .container_definitions(app.clone())
+                .cpu(cpu)
+                .memory("2048");
             TaskDefinitionView::read(definition.build()).need
         };
         assert_eq!((read("1024").cpu, read("1024").memory), (Some(1024), Some(2048)));
@@ -354,9 +405,14 @@ mod tests {
     fn protection_has_an_end_or_none() {
         let task = |on: bool| ProtectedTask::builder().task_arn("t").protection_enabled(on);
         assert_eq!(protection(task(false).build()), Some(("t".to_owned(), Protection::Off)));
-        assert_eq!(protection(task(true).build()), Some(("t".to_owned(), Protection::On { until: None })));
+        assert_eq!(
+            protection(task(true).build()),
+            Some(("t".to_owned(), Protection::On { until: None }))
+        );
         let until = aws_sdk_ecs::primitives::DateTime::from_secs(60);
-        let Some((_, Protection::On { until })) = protection(task(true).expiration_date(until).build()) else {
+        let Some((_, Protection::On { until })) =
+            protection(task(true).expiration_date(until).build())
+        else {
             panic!("protected")
         };
         assert_eq!(until.unwrap().as_second(), 60);

@@ -25,7 +25,10 @@ fn the_message_says_both() {
     for line in ["0s ACTIVE tasks=web:RUNNING", "5s DRAINING", "2m because=NoRoom"] {
         played.pass(line, show);
     }
-    assert_eq!(played.drain.record.shown.message, "task t1 of service web is RUNNING; because of NoRoom");
+    assert_eq!(
+        played.drain.record.shown.message,
+        "task t1 of service web is RUNNING; because of NoRoom"
+    );
 }
 
 /// Written once when it begins and once when it is over, with the moment of the last progress.
@@ -49,7 +52,8 @@ fn a_drain_that_is_stuck_says_since_when() {
     assert_eq!(since.as_deref(), Some("2026-01-01T00:01:01Z"), "a read takes a second");
 }
 
-/// A record that is read after a restart shows what the process before it saw, until something was read again.
+/// A record that is read after a restart shows what the process before it saw, until something was
+/// read again.
 #[test]
 fn a_new_process_does_not_say_that_it_has_read_nothing() {
     let mut played = Played::open("", "");

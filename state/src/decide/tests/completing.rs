@@ -37,7 +37,8 @@ fn dies_before_the_intent_is_saved() {
     );
 }
 
-/// The process dies after the save: the next one searches every cluster, and completes with a look of its own.
+/// The process dies after the save: the next one searches every cluster, and completes with a look
+/// of its own.
 #[test]
 fn dies_after_the_intent_is_saved() {
     check(
@@ -153,7 +154,8 @@ fn an_obligation_found_late() {
     );
 }
 
-/// After a restart a dead instance's agent must be seen away past its grace again: it costs time, never proof.
+/// After a restart a dead instance's agent must be seen away past its grace again: it costs time,
+/// never proof.
 #[test]
 fn a_dead_instance_after_a_restart() {
     check(
@@ -172,8 +174,8 @@ fn a_dead_instance_after_a_restart() {
     );
 }
 
-/// While Auto Scaling cannot be told, an agent may register its instance once more, and tasks land there: after a minute
-/// every cluster is searched again before it is asked again.
+/// While Auto Scaling cannot be told, an agent may register its instance once more, and tasks land
+/// there: after a minute every cluster is searched again before it is asked again.
 #[test]
 fn an_old_search_is_no_evidence() {
     check(

@@ -104,7 +104,8 @@ fn proven_at_the_deadline() {
     );
 }
 
-/// Blind, it is held past the deadline until the hook's global limit (6000s) less the margin (300s).
+/// Blind, it is held past the deadline until the hook's global limit (6000s) less the margin
+/// (300s).
 #[test]
 fn blind_past_the_deadline() {
     check(
@@ -137,7 +138,8 @@ fn a_new_registration_at_the_deadline_is_looked_at_first() {
     );
 }
 
-/// Without a deadline nothing acts at the margin: the hook's own default result decides, and the record said so.
+/// Without a deadline nothing acts at the margin: the hook's own default result decides, and the
+/// record said so.
 #[test]
 fn blind_without_a_deadline() {
     check(
@@ -163,7 +165,8 @@ fn blind_and_held() {
     );
 }
 
-/// An operator who extends the deadline while Auto Scaling is being told is obeyed: the intent is dropped.
+/// An operator who extends the deadline while Auto Scaling is being told is obeyed: the intent is
+/// dropped.
 #[test]
 fn extended_while_completing() {
     check(
@@ -194,7 +197,8 @@ fn taken_away_while_completing() {
     );
 }
 
-/// The evidence for TimedOut is the deadline: it is told again without a look, however much runs there.
+/// The evidence for TimedOut is the deadline: it is told again without a look, however much runs
+/// there.
 #[test]
 fn told_again_blind() {
     check(
@@ -209,7 +213,8 @@ fn told_again_blind() {
     );
 }
 
-/// In no cluster, timed out, extended: it is in no cluster still, and is let go by that rule, not called drained.
+/// In no cluster, timed out, extended: it is in no cluster still, and is let go by that rule, not
+/// called drained.
 #[test]
 fn extended_while_in_no_cluster() {
     check(
@@ -227,7 +232,8 @@ fn extended_while_in_no_cluster() {
     );
 }
 
-/// That an instance is in no cluster counts only by a search that was made after the deadline had passed.
+/// That an instance is in no cluster counts only by a search that was made after the deadline had
+/// passed.
 #[test]
 fn in_no_cluster_acts_on_a_search_made_after_it_passed() {
     check(

@@ -43,7 +43,8 @@ fn gone_from_the_cluster_counts_as_draining() {
     );
 }
 
-/// The record is saved before ECS is asked: a process that dies in between asks again, and the DRAINING stays ours.
+/// The record is saved before ECS is asked: a process that dies in between asks again, and the
+/// DRAINING stays ours.
 #[test]
 fn dies_before_and_after_the_first_save() {
     check(
@@ -64,8 +65,8 @@ fn dies_before_and_after_the_first_save() {
     );
 }
 
-/// Strategy `deregister` drains first, then deregisters with the obligations and the moment in the record; replica
-/// tasks go on running, so the longest delay is a floor.
+/// Strategy `deregister` drains first, then deregisters with the obligations and the moment in the
+/// record; replica tasks go on running, so the longest delay is a floor.
 #[test]
 fn deregister_waits_for_the_longest_delay() {
     check(
@@ -86,8 +87,9 @@ fn deregister_waits_for_the_longest_delay() {
     );
 }
 
-/// A person made it `ACTIVE` for a moment just before, and no read before the call shows that: what was placed then runs on,
-/// and no list has it. It is given as long as if somebody else had deregistered it.
+/// A person made it `ACTIVE` for a moment just before, and no read before the call shows that: what
+/// was placed then runs on, and no list has it. It is given as long as if somebody else had
+/// deregistered it.
 #[test]
 fn active_for_a_moment_before_it_was_deregistered() {
     check(
@@ -121,7 +123,8 @@ fn only_what_is_there_is_deregistered() {
     );
 }
 
-/// The delay that counts is the one that was read last; one that cannot be read any more is remembered.
+/// The delay that counts is the one that was read last; one that cannot be read any more is
+/// remembered.
 #[test]
 fn a_delay_that_changes() {
     check(
@@ -137,8 +140,8 @@ fn a_delay_that_changes() {
     );
 }
 
-/// The floor is measured by what was watched: a wall clock that jumps does not make it shorter, and a restart begins it
-/// again by half a minute at most.
+/// The floor is measured by what was watched: a wall clock that jumps does not make it shorter, and
+/// a restart begins it again by half a minute at most.
 #[test]
 fn deregister_waits_as_long_whatever_the_wall_clock_says() {
     check(
@@ -212,8 +215,8 @@ fn the_grace_of_standalone_tasks_begins_with_draining() {
     );
 }
 
-/// It begins anew once somebody has made the instance `ACTIVE`, however short the span that the record has: the next
-/// process, or the next `DRAINING`, must not go on from it.
+/// It begins anew once somebody has made the instance `ACTIVE`, however short the span that the
+/// record has: the next process, or the next `DRAINING`, must not go on from it.
 #[test]
 fn the_grace_of_standalone_tasks_begins_anew_after_active() {
     check(
@@ -253,7 +256,8 @@ fn deregister_stops_standalone_tasks_after_their_grace() {
     );
 }
 
-/// Obligations are noted once more just before the deregistration: a service that came late is not forgotten.
+/// Obligations are noted once more just before the deregistration: a service that came late is not
+/// forgotten.
 #[test]
 fn deregister_notes_obligations_again() {
     check(
@@ -272,7 +276,8 @@ fn deregister_notes_obligations_again() {
     );
 }
 
-/// The deregistration is saved before ECS is asked; after a crash it is asked again, and its moment stays.
+/// The deregistration is saved before ECS is asked; after a crash it is asked again, and its moment
+/// stays.
 #[test]
 fn deregister_dies_after_the_save() {
     check(
@@ -293,7 +298,8 @@ fn deregister_dies_after_the_save() {
     );
 }
 
-/// Somebody else deregisters it by force while a task runs: ECS calls that stopped, and its container runs on.
+/// Somebody else deregisters it by force while a task runs: ECS calls that stopped, and its
+/// container runs on.
 #[test]
 fn somebody_deregisters_it_by_force() {
     check(
@@ -310,7 +316,8 @@ fn somebody_deregisters_it_by_force() {
     );
 }
 
-/// The same before its tasks were listed: the default delay. Its tasks had stopped before: nothing is waited for.
+/// The same before its tasks were listed: the default delay. Its tasks had stopped before: nothing
+/// is waited for.
 #[test]
 fn somebody_deregisters_it_before_it_was_looked_at() {
     check(
@@ -348,7 +355,8 @@ fn registration_failed() {
     );
 }
 
-/// A cluster that can never be searched holds up only drains whose agent is away: what was deregistered has none.
+/// A cluster that can never be searched holds up only drains whose agent is away: what was
+/// deregistered has none.
 #[test]
 fn a_cluster_that_cannot_be_searched() {
     check(
@@ -365,7 +373,8 @@ fn a_cluster_that_cannot_be_searched() {
     );
 }
 
-/// What a dead instance ran is frozen: its standalone task neither ends nor can be stopped, and is excused like any other.
+/// What a dead instance ran is frozen: its standalone task neither ends nor can be stopped, and is
+/// excused like any other.
 #[test]
 fn a_dead_instance_with_a_standalone_task_is_deregistered() {
     check(

@@ -28,7 +28,8 @@ fn gone_with_its_agent_away() {
     );
 }
 
-/// No group terminates it: it was detached, or never had one. Its agent goes away and comes back several times an hour.
+/// No group terminates it: it was detached, or never had one. Its agent goes away and comes back
+/// several times an hour.
 #[test]
 fn detached_with_its_agent_away() {
     check(
@@ -119,7 +120,8 @@ fn gone_while_completing() {
     );
 }
 
-/// The wait was lost: another hook abandoned, or ours was deleted. Two passes must show it, and no intent of ours.
+/// The wait was lost: another hook abandoned, or ours was deleted. Two passes must show it, and no
+/// intent of ours.
 #[test]
 fn the_wait_is_lost() {
     check(
@@ -177,8 +179,8 @@ fn completed_and_the_answer_lost() {
     );
 }
 
-/// Seen past the wait in the very pass that finds the proof: the action is over and it was not us, so nothing is told or
-/// claimed.
+/// Seen past the wait in the very pass that finds the proof: the action is over and it was not us,
+/// so nothing is told or claimed.
 #[test]
 fn past_the_wait_at_the_moment_of_the_proof() {
     check(

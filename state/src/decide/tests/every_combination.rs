@@ -3,7 +3,8 @@
 mod judge;
 
 use super::fixture::{
-    ada, container_instance, container_instance_sight, epoch, group, obligation, opened, ordered, stage, task,
+    ada, container_instance, container_instance_sight, epoch, group, obligation, opened, ordered,
+    stage, task,
 };
 use crate::decide::{Action, Context};
 use crate::drain::Drain;
@@ -54,7 +55,9 @@ fn no_combination_breaks_a_rule() {
     for case in cases() {
         for look in looks(&case.drain.record) {
             let mut drain = case.drain.clone();
-            answers(&look, &drain).into_iter().for_each(|answer| drain.heed(&case.policy, at(NOW - 1), answer));
+            answers(&look, &drain)
+                .into_iter()
+                .for_each(|answer| drain.heed(&case.policy, at(NOW - 1), answer));
             let decision = drain.decide(&case.policy, &Context::default(), now);
             if let Err(rule) = judge(&case, &look, &drain, &decision) {
                 panic!(
@@ -66,13 +69,18 @@ fn no_combination_breaks_a_rule() {
             for action in &decision.actions {
                 *decided.entry(name(action)).or_default() += 1;
             }
-            // The guard agrees with what was decided a moment ago; a stop may be decided by what is older than it takes.
+            // The guard agrees with what was decided a moment ago; a stop may be decided by what is
+            // older than it takes.
             drain.take(decision.record.clone(), now.mono);
             for action in &decision.actions {
                 let sent = drain.may_send(action, &case.policy, now);
                 refused += u32::from(sent.is_err());
-                let reversible = matches!(action, Action::StopTask { .. } | Action::SetDraining { .. });
-                assert!(sent.is_ok() || reversible, "{action:?} is decided and refused: {sent:?}, {look:?}");
+                let reversible =
+                    matches!(action, Action::StopTask { .. } | Action::SetDraining { .. });
+                assert!(
+                    sent.is_ok() || reversible,
+                    "{action:?} is decided and refused: {sent:?}, {look:?}"
+                );
             }
         }
     }
@@ -109,7 +117,8 @@ fn cases() -> Vec<Case> {
         for record in records() {
             // What an order does is the same by every policy.
             for record in if n == 0 { with_orders(record) } else { vec![record] } {
-                let deadline = policy.deadline.map(|d| later(epoch(), SignedDuration::try_from(d).unwrap()));
+                let deadline =
+                    policy.deadline.map(|d| later(epoch(), SignedDuration::try_from(d).unwrap()));
                 let record = Record { deadline, strategy: policy.strategy, ..record };
                 for ripe in [false, true] {
                     let mut drain = Drain::new(record.clone(), Mono::START);
@@ -124,12 +133,22 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// Everything was seen for long, by agents that are away, and the groups once each: one more look decides.
+/// Everything was seen for long, by agents that are away, and the groups once each: one more look
+/// decides.
 fn ripen(drain: &mut Drain, policy: &Policy) {
     let arns: Vec<_> = drain.record.container_instances.iter().map(|one| one.arn.clone()).collect();
-    let status = |of: &String| Answer::Status { of: of.clone(), sight: container_instance_sight("DRAINING!", 0, 1) };
+    let status = |of: &String| Answer::Status {
+        of: of.clone(),
+        sight: container_instance_sight("DRAINING!", 0, 1),
+    };
     let list = |of: &String, wanted| Answer::List { of: of.clone(), wanted, tasks: Vec::new() };
-    let target = || Answer::Targets(vec![(obligation("web").balancer, obligation("web").target, TargetSight::Gone)]);
+    let target = || {
+        Answer::Targets(vec![(
+            obligation("web").balancer,
+            obligation("web").target,
+            TargetSight::Gone,
+        )])
+    };
     let search = |found| Answer::Search { unread: Vec::new(), left_out: Vec::new(), found };
     let found = || drain_of(&arns);
     let mut history = vec![(1, search(found()))];
@@ -139,9 +158,14 @@ fn ripen(drain: &mut Drain, policy: &Policy) {
     history.extend(arns.iter().map(|of| (1950, list(of, Wanted::Stopped))));
     history.extend([(1980, target()), (1990, search(found()))]);
     let returns = drain.record.phase() == Phase::Returning;
-    let groups = if returns { ["Warmed:Stopped", "absent"] } else { ["Terminating:Proceed", "absent"] };
-    history
-        .extend([1985, 1990].into_iter().zip(groups).map(|(at, word)| (at, Answer::Group(group(word, "60", false)))));
+    let groups =
+        if returns { ["Warmed:Stopped", "absent"] } else { ["Terminating:Proceed", "absent"] };
+    history.extend(
+        [1985, 1990]
+            .into_iter()
+            .zip(groups)
+            .map(|(at, word)| (at, Answer::Group(group(word, "60", false)))),
+    );
     history.extend(arns.iter().map(|of| (1993, status(of))));
     history.into_iter().for_each(|(began, answer)| drain.heed(policy, at(began), answer));
 }
@@ -166,7 +190,8 @@ fn answers(look: &Look, drain: &Drain) -> Vec<Answer> {
         let stops = look.task.ends_with("STOPPING");
         for of in &arns {
             for wanted in [Wanted::Running, Wanted::Stopped] {
-                let named = !look.task.is_empty() && stops == (wanted == Wanted::Stopped) && of == "c1";
+                let named =
+                    !look.task.is_empty() && stops == (wanted == Wanted::Stopped) && of == "c1";
                 let tasks = if named { vec!["t1".to_owned()] } else { Vec::new() };
                 all.push(Answer::List { of: of.clone(), wanted, tasks });
             }
@@ -179,12 +204,20 @@ fn answers(look: &Look, drain: &Drain) -> Vec<Answer> {
     if look.found != "?" {
         all.push(Answer::Registrations(vec![obligation(look.found)]));
     }
-    let state = |state: &str| TargetSight::Present { state: state.to_owned(), draining: true, instance_dead: false };
+    let state = |state: &str| TargetSight::Present {
+        state: state.to_owned(),
+        draining: true,
+        instance_dead: false,
+    };
     match look.target {
         "?" => {}
         word => {
             let sight = if word == "gone" { TargetSight::Gone } else { state(word) };
-            all.push(Answer::Targets(vec![(obligation("web").balancer, obligation("web").target, sight)]));
+            all.push(Answer::Targets(vec![(
+                obligation("web").balancer,
+                obligation("web").target,
+                sight,
+            )]));
         }
     }
     if look.group != "?" {
@@ -200,7 +233,11 @@ fn answers(look: &Look, drain: &Drain) -> Vec<Answer> {
 /// A drain in every phase, with every intent, registered once, twice or nowhere.
 fn records() -> Vec<Record> {
     let with = |phase: Phase, outcome: Option<Outcome>, registered: usize| {
-        let kind = if phase == Phase::Returning { WaitKind::ReturnsToWarmPool } else { WaitKind::Terminating };
+        let kind = if phase == Phase::Returning {
+            WaitKind::ReturnsToWarmPool
+        } else {
+            WaitKind::Terminating
+        };
         let mut record = opened(kind, (1..=registered).map(container_instance).collect());
         record.stage = stage(phase, outcome.unwrap_or(Outcome::TimedOut));
         record.obligations = vec![obligation("web/60")];
@@ -231,7 +268,8 @@ fn records() -> Vec<Record> {
     records
 }
 
-/// The drain as it is, paused, ordered to end, and as one that an operator asked for: to terminate, to keep, cancelled.
+/// The drain as it is, paused, ordered to end, and as one that an operator asked for: to terminate,
+/// to keep, cancelled.
 fn with_orders(record: Record) -> Vec<Record> {
     let operators = Record { lifecycle: None, global_limit: None, ..record.clone() };
     let then = |then| Record { then: Some(then), ..operators.clone() };
@@ -272,7 +310,9 @@ fn looks(record: &Record) -> Vec<Look> {
     let tasks = ["?", "", "web:STOPPING", "standalone:RUNNING", "daemon/log:RUNNING"];
     let groups = match (record.phase(), &record.lifecycle) {
         (Phase::Returning, _) => ["?", "InService", "Warmed:Stopped", "Terminating:Wait", "absent"],
-        (_, Some(_)) => ["?", "Terminating:Wait", "Terminating:Wait!", "Terminating:Proceed", "absent"],
+        (_, Some(_)) => {
+            ["?", "Terminating:Wait", "Terminating:Wait!", "Terminating:Proceed", "absent"]
+        }
         // What an operator drains is in service.
         (_, None) => ["?", "InService", "InService!", "Terminating:Wait", "absent"],
     };

@@ -1,5 +1,5 @@
-//! A whole drain as a table of passes. [`check`] drives one [`Drain`] as the controller does: read, heed, decide, save,
-//! ask the guard, act.
+//! A whole drain as a table of passes. [`check`] drives one [`Drain`] as the controller does: read,
+//! heed, decide, save, ask the guard, act.
 //!
 //! ```text
 //! policy deadline=10m at-deadline=continue
@@ -7,17 +7,19 @@
 //! 5s   DRAINING                               => Waiting saved 5s TasksLeft(1)
 //! ```
 //!
-//! Left of `=>`: when the pass begins, then the facts that changed since the line before. Right of it: the phase,
-//! whether the record is written, what is done (`(refused: …)` where the guard says no), from when a search of every cluster
-//! is wanted, when to decide again, and why. `; accepted: …` is the record after Auto Scaling answered. The last line counts
-//! the writes, the opening of the record included. [`check_needs`] shows what is wanted read instead.
+//! Left of `=>`: when the pass begins, then the facts that changed since the line before. Right of
+//! it: the phase, whether the record is written, what is done (`(refused: …)` where the guard says
+//! no), from when a search of every cluster is wanted, when to decide again, and why. `; accepted:
+//! …` is the record after Auto Scaling answered. The last line counts the writes, the opening of
+//! the record included. [`check_needs`] shows what is wanted read instead.
 //!
-//! When a table is not what happens, the test prints the table that is: read it line by line, then paste it.
+//! When a table is not what happens, the test prints the table that is: read it line by line, then
+//! paste it.
 //!
 //! `Unknown(new)` is something that was found and has not been looked at yet.
 //!
-//! A pass makes every read that there is, however little of it is wanted; only a search is made just when it was wanted. Each
-//! read begins at the line's time and ends a second later.
+//! A pass makes every read that there is, however little of it is wanted; only a search is made
+//! just when it was wanted. Each read begins at the line's time and ends a second later.
 //!
 //! | fact | means | at first |
 //! | --- | --- | --- |
@@ -37,27 +39,34 @@
 //! | `because=NoRoom` | what was found out of why it does not move | `none` |
 //! | `stuck=15m` | for how long it has made no progress, where that is too long | `none` |
 //!
-//! Any of the reads can be `?`: it failed. These words happen once: `restart` (this pass begins without memory),
-//! `dies-before-save` and `dies-after-save` (it ends there), `same-group` (Auto Scaling is not asked),
-//! `held-again` (it has accepted heartbeats after the completion), `deadline=20m` (an operator moved it, counted from 0s), `pause`, `resume`, `cancel`, `force` and
-//! `take-back` (an operator ordered it, or no longer does), `adopt` (intake gave the drain a lifecycle action).
+//! Any of the reads can be `?`: it failed. These words happen once: `restart` (this pass begins
+//! without memory), `dies-before-save` and `dies-after-save` (it ends there), `same-group` (Auto
+//! Scaling is not asked), `held-again` (it has accepted heartbeats after the completion),
+//! `deadline=20m` (an operator moved it, counted from 0s), `pause`, `resume`, `cancel`, `force` and
+//! `take-back` (an operator ordered it, or no longer does), `adopt` (intake gave the drain a
+//! lifecycle action).
 //!
-//! `policy then=keep` opens a drain that no hook began: `terminate`, `terminate-and-shrink`, `keep` or `leave`; `origin=spot`
-//! one of that origin; `ours` one that found the `DRAINING` that an earlier drain of ecs-drain has left.
+//! `policy then=keep` opens a drain that no hook began: `terminate`, `terminate-and-shrink`, `keep`
+//! or `leave`; `origin=spot` one of that origin; `ours` one that found the `DRAINING` that an
+//! earlier drain of ecs-drain has left.
 
 mod cloud;
 mod show;
 mod words;
 
 pub use show::show;
-pub use words::{container_instance, container_instance_sight, group, obligation, opened, span, task};
+pub use words::{
+    container_instance, container_instance_sight, group, obligation, opened, span, task,
+};
 
 use crate::decide::{Action, CompletionAnswer, Context, Decision, Turn, after_completion};
 use crate::drain::Drain;
 use crate::facts::{Answer, Kind};
 use crate::phase::{Outcome, Phase};
 use crate::policy::Policy;
-use crate::record::{ActionResult, Intent, Note, Order, Orders, Origin, Record, Stage, Then, WaitKind, later};
+use crate::record::{
+    ActionResult, Intent, Note, Order, Orders, Origin, Record, Stage, Then, WaitKind, later,
+};
 use crate::time::{Mono, Now, Read};
 use cloud::Cloud;
 use jiff::{SignedDuration, Timestamp};
@@ -106,10 +115,13 @@ fn run(table: &str, right: Right) {
     }
     let writes = played.expect("a table has passes").writes;
     rows.push((format!("{writes} writes"), None));
-    let width = rows.iter().filter(|r| r.1.is_some()).map(|r| r.0.chars().count()).max().unwrap_or(0);
+    let width =
+        rows.iter().filter(|r| r.1.is_some()).map(|r| r.0.chars().count()).max().unwrap_or(0);
     let actual: Vec<_> = rows
         .into_iter()
-        .map(|(left, right)| right.map_or(left.clone(), |right| format!("{left:<width$} => {right}")))
+        .map(|(left, right)| {
+            right.map_or(left.clone(), |right| format!("{left:<width$} => {right}"))
+        })
         .collect();
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let expected = table.lines().map(words).filter(|l| !l.is_empty());
@@ -155,7 +167,8 @@ impl Played {
         }
         let mut record = opened(kind, (1..=opened_with).map(container_instance).collect());
         record.strategy = policy.strategy;
-        record.deadline = policy.deadline.map(|d| later(epoch(), SignedDuration::try_from(d).unwrap()));
+        record.deadline =
+            policy.deadline.map(|d| later(epoch(), SignedDuration::try_from(d).unwrap()));
         if then.is_some() {
             record.origin = Origin::Operator;
             (record.then, record.lifecycle) = (then, None);
@@ -164,7 +177,14 @@ impl Played {
         record.origin = origin.unwrap_or(record.origin);
         record.container_instances.iter_mut().for_each(|one| one.draining_is_ours = ours);
         let drain = Drain::new(record, Mono::START);
-        Played { policy, drain, cloud: Cloud::default(), search_from: None, born: Duration::ZERO, writes: 1 }
+        Played {
+            policy,
+            drain,
+            cloud: Cloud::default(),
+            search_from: None,
+            born: Duration::ZERO,
+            writes: 1,
+        }
     }
 
     /// The moment so long after 0s, on the clock of the process that runs.
@@ -248,7 +268,11 @@ impl Played {
         }
         let Some(intent) = sent else { return };
         assert_eq!(self.drain.record.phase(), Phase::Completing, "only Completing may complete");
-        assert_eq!(self.drain.record.intent(), Some(intent), "the intent must be saved before Auto Scaling is told");
+        assert_eq!(
+            self.drain.record.intent(),
+            Some(intent),
+            "the intent must be saved before Auto Scaling is told"
+        );
         if dies == "dies-after-save" {
             return;
         }
@@ -268,7 +292,10 @@ impl Played {
         record.version += 1;
         record.updated_at = now.wall;
         let intended = matches!(record.phase(), Phase::Completing | Phase::Returning | Phase::Done);
-        assert!(record.intent().is_none() || intended, "an intent that is dropped is out of the record");
+        assert!(
+            record.intent().is_none() || intended,
+            "an intent that is dropped is out of the record"
+        );
         self.drain.take(record, now.mono);
         self.writes += 1;
     }
@@ -276,7 +303,9 @@ impl Played {
     fn causes(&self) -> Vec<Note> {
         let words = self.cloud.fact("because", "none");
         let names = words.split(',').filter(|word| *word != "none");
-        names.map(|name| Note { name: name.to_owned(), text: format!("because of {name}") }).collect()
+        names
+            .map(|name| Note { name: name.to_owned(), text: format!("because of {name}") })
+            .collect()
     }
 
     fn wall(&self, at: Duration) -> Timestamp {
@@ -309,9 +338,11 @@ pub fn ordered(record: &Record, order: impl FnOnce(&mut Orders)) -> Record {
     record
 }
 
-/// The stage of a phase, of a drain that ended or is to end so; where nothing is intended yet, the outcome has no say.
+/// The stage of a phase, of a drain that ended or is to end so; where nothing is intended yet, the
+/// outcome has no say.
 pub fn stage(phase: Phase, outcome: Outcome) -> Stage {
-    let result = if outcome == Outcome::Abandoned { ActionResult::Abandon } else { ActionResult::Continue };
+    let result =
+        if outcome == Outcome::Abandoned { ActionResult::Abandon } else { ActionResult::Continue };
     let intent = Intent { result, outcome, reason: "it was decided".to_owned(), at: epoch() };
     match phase {
         Phase::Pending => Stage::Pending,
@@ -328,5 +359,9 @@ pub fn stage(phase: Phase, outcome: Outcome) -> Stage {
 fn turn(word: &str) -> Turn {
     let Some((running, rest)) = word.split_once('/') else { return Turn::Now };
     let (limit, ahead) = rest.split_once('+').unwrap();
-    Turn::Wait { running: running.parse().unwrap(), limit: limit.parse().unwrap(), ahead: ahead.parse().unwrap() }
+    Turn::Wait {
+        running: running.parse().unwrap(),
+        limit: limit.parse().unwrap(),
+        ahead: ahead.parse().unwrap(),
+    }
 }

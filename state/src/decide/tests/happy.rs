@@ -20,7 +20,8 @@ fn one_task_behind_one_target_group() {
     );
 }
 
-/// With nothing on it, an instance still waits until no lagging read can hide a task that was just placed.
+/// With nothing on it, an instance still waits until no lagging read can hide a task that was just
+/// placed.
 #[test]
 fn an_idle_instance() {
     check(

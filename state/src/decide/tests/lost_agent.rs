@@ -1,4 +1,5 @@
-//! An agent that is disconnected: its tasks' states are frozen, and the policy says whether they are waited for.
+//! An agent that is disconnected: its tasks' states are frozen, and the policy says whether they
+//! are waited for.
 
 use super::fixture::check;
 

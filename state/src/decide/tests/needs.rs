@@ -2,7 +2,8 @@
 
 use super::fixture::check_needs as check;
 
-/// Nothing is wanted of a drain that cannot go on: it waits for its turn, is paused, or rests in a warm pool.
+/// Nothing is wanted of a drain that cannot go on: it waits for its turn, is paused, or rests in a
+/// warm pool.
 #[test]
 fn nothing_where_nothing_can_be_done() {
     check(
@@ -37,8 +38,8 @@ fn nothing_in_a_warm_pool() {
     );
 }
 
-/// What can be read ahead is: list (a), the sweep, the targets; tasks by name while the counters show that some stop; list
-/// (b) once nothing is left.
+/// What can be read ahead is: list (a), the sweep, the targets; tasks by name while the counters
+/// show that some stop; list (b) once nothing is left.
 #[test]
 fn a_whole_drain() {
     check(
@@ -59,7 +60,8 @@ fn a_whole_drain() {
     );
 }
 
-/// A spot interruption leaves two minutes: ECS is asked to drain before anything is listed, and comes first everywhere.
+/// A spot interruption leaves two minutes: ECS is asked to drain before anything is listed, and
+/// comes first everywhere.
 #[test]
 fn a_spot_interruption_wants_only_the_status_first() {
     check(
@@ -74,7 +76,8 @@ fn a_spot_interruption_wants_only_the_status_first() {
     );
 }
 
-/// By the older strategy its tasks are waited for before ECS forgets them; nothing is listed of what is gone.
+/// By the older strategy its tasks are waited for before ECS forgets them; nothing is listed of
+/// what is gone.
 #[test]
 fn deregistered() {
     check(
@@ -166,7 +169,8 @@ fn released() {
     );
 }
 
-/// An operator's drain whose end is waited for: what must be young at a call is not read again and again.
+/// An operator's drain whose end is waited for: what must be young at a call is not read again and
+/// again.
 #[test]
 fn left_to_its_end() {
     check(

@@ -1,5 +1,5 @@
-//! Network load balancers, which can send new connections for a while after a target was deregistered; and targets
-//! that come back.
+//! Network load balancers, which can send new connections for a while after a target was
+//! deregistered; and targets that come back.
 
 use super::fixture::check;
 
@@ -20,7 +20,8 @@ fn two_minutes_from_the_first_sight() {
     );
 }
 
-/// A process that begins anew has not seen it leave; the record says for how long earlier ones have watched it.
+/// A process that begins anew has not seen it leave; the record says for how long earlier ones have
+/// watched it.
 #[test]
 fn a_restart_does_not_begin_it_again() {
     check(
@@ -101,8 +102,8 @@ fn a_target_that_comes_back() {
     );
 }
 
-/// Never seen registered, it may have been until its task had stopped, whatever was read before: a read that lags shows the time
-/// before it was.
+/// Never seen registered, it may have been until its task had stopped, whatever was read before: a
+/// read that lags shows the time before it was.
 #[test]
 fn a_target_that_was_never_seen_leaves_when_its_task_has_stopped() {
     check(

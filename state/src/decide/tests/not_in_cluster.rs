@@ -49,8 +49,8 @@ fn found_nowhere_late() {
     );
 }
 
-/// The clock of the process that searches measures the time: a wall clock that jumps does not make it shorter, and a restart
-/// begins it anew.
+/// The clock of the process that searches measures the time: a wall clock that jumps does not make
+/// it shorter, and a restart begins it anew.
 #[test]
 fn the_process_that_searches_measures_the_time() {
     check(
@@ -114,8 +114,8 @@ fn it_registers_while_completing() {
     );
 }
 
-/// While Auto Scaling cannot be told it may register after all: each call needs a search that is not older than a
-/// minute.
+/// While Auto Scaling cannot be told it may register after all: each call needs a search that is
+/// not older than a minute.
 #[test]
 fn it_registers_while_auto_scaling_cannot_be_told() {
     check(
@@ -153,7 +153,8 @@ fn a_restart_while_completing() {
     );
 }
 
-/// In a cluster that the configuration leaves out nothing may be done, and elsewhere nothing is until it has gone from there.
+/// In a cluster that the configuration leaves out nothing may be done, and elsewhere nothing is
+/// until it has gone from there.
 #[test]
 fn also_in_a_cluster_that_is_left_out() {
     check(

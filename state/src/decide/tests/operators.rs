@@ -57,8 +57,9 @@ fn a_group_that_terminates_it_already_is_not_asked() {
     );
 }
 
-/// A group leaves its own balancers when it is told to terminate the instance, and nobody does before: that is not waited
-/// for, but once the instance waits under our hook it is seen gone like any other.
+/// A group leaves its own balancers when it is told to terminate the instance, and nobody does
+/// before: that is not waited for, but once the instance waits under our hook it is seen gone like
+/// any other.
 #[test]
 fn what_the_group_itself_undoes_is_not_waited_for_before_it_is_told() {
     check(
@@ -94,7 +95,8 @@ fn what_a_service_registered_is_waited_for_before_the_group_is_told() {
     );
 }
 
-/// Asked twice, a group could lower its desired capacity twice: it is asked again only when a look that began a minute later shows that nothing came of it.
+/// Asked twice, a group could lower its desired capacity twice: it is asked again only when a look
+/// that began a minute later shows that nothing came of it.
 #[test]
 fn asked_again_only_after_a_late_look() {
     check(
@@ -116,7 +118,8 @@ fn asked_again_only_after_a_late_look() {
     );
 }
 
-/// The minute is counted by whoever waits: when it was asked is another process's word, whose clock may be behind.
+/// The minute is counted by whoever waits: when it was asked is another process's word, whose clock
+/// may be behind.
 #[test]
 fn asked_again_no_sooner_by_a_clock_that_is_ahead() {
     check(
@@ -156,7 +159,8 @@ fn dies_before_asking() {
     );
 }
 
-/// Our own hook holds it: the drain takes the lifecycle action over, and completes it after one more look.
+/// Our own hook holds it: the drain takes the lifecycle action over, and completes it after one
+/// more look.
 #[test]
 fn its_own_termination_is_adopted() {
     check(
@@ -192,7 +196,8 @@ fn a_scale_in_is_adopted() {
     );
 }
 
-/// An instance that left its group cannot be terminated through it, and is not taken for gone while its agent is connected.
+/// An instance that left its group cannot be terminated through it, and is not taken for gone while
+/// its agent is connected.
 #[test]
 fn no_group_any_more() {
     check(
@@ -245,7 +250,8 @@ fn a_spot_interruption_meets_its_hook() {
     );
 }
 
-/// Its turn comes by the budget. A lifecycle action's wait does not last for ever: in the last half of a short one the drain begins whatever goes on.
+/// Its turn comes by the budget. A lifecycle action's wait does not last for ever: in the last half
+/// of a short one the drain begins whatever goes on.
 #[test]
 fn waits_for_its_turn() {
     check(
@@ -259,7 +265,8 @@ fn waits_for_its_turn() {
     );
 }
 
-/// The reserve of a lifecycle action: the hook's limit is 6000 s after the beginning, half an hour of it is kept.
+/// The reserve of a lifecycle action: the hook's limit is 6000 s after the beginning, half an hour
+/// of it is kept.
 #[test]
 fn the_reserve_begins() {
     check(
@@ -286,7 +293,8 @@ fn the_reserve_of_a_short_time_is_half_of_it() {
     );
 }
 
-/// Our own deregistration says nothing of an instance that no group has: what ran there is given its time.
+/// Our own deregistration says nothing of an instance that no group has: what ran there is given
+/// its time.
 #[test]
 fn deregistered_by_us_in_no_group() {
     check(

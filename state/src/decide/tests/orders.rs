@@ -92,8 +92,8 @@ fn cancelled() {
     );
 }
 
-/// ACTIVE counts once no late DRAINING of ours can follow, by the clock of this process: a wall clock that jumps, as that of
-/// another replica is off, changes nothing.
+/// ACTIVE counts once no late DRAINING of ours can follow, by the clock of this process: a wall
+/// clock that jumps, as that of another replica is off, changes nothing.
 #[test]
 fn cancelled_while_the_wall_clock_jumps() {
     check(
@@ -232,7 +232,8 @@ fn one_that_terminates_asks_now() {
     );
 }
 
-/// What was asked of its group is not known for a minute: only then it is cancelled, if nothing came of it.
+/// What was asked of its group is not known for a minute: only then it is cancelled, if nothing
+/// came of it.
 #[test]
 fn not_cancelled_while_its_group_may_have_heard() {
     check(
@@ -253,7 +254,8 @@ fn not_cancelled_while_its_group_may_have_heard() {
     );
 }
 
-/// A completion that does not get through is ordered: it is the order's then, and no longer needs everything gone.
+/// A completion that does not get through is ordered: it is the order's then, and no longer needs
+/// everything gone.
 #[test]
 fn forced_while_it_is_being_completed() {
     check(

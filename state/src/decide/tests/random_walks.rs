@@ -1,4 +1,5 @@
-//! Random drains, judged by their whole history: nothing is called drained without the proof, whatever happened before.
+//! Random drains, judged by their whole history: nothing is called drained without the proof,
+//! whatever happened before.
 
 use super::fixture::{Played, show};
 
@@ -31,7 +32,8 @@ fn walk(seed: u64) -> bool {
     let (mut played, mut table, mut looks) = (Played::open("", ""), Vec::new(), Vec::new());
     let (mut at, mut second, mut late) = (0, "MISSING", false);
     for pass in 0..600 {
-        let first = if pass == 0 { "ACTIVE" } else { chance.pick(&["DRAINING"; 24], &["ACTIVE", "?"]) };
+        let first =
+            if pass == 0 { "ACTIVE" } else { chance.pick(&["DRAINING"; 24], &["ACTIVE", "?"]) };
         second = match second {
             "MISSING" => chance.pick(&["MISSING"; 20], &["ACTIVE", "DRAINING"]),
             "ACTIVE" => chance.pick(&["DRAINING"; 2], &["ACTIVE"]),
@@ -43,7 +45,9 @@ fn walk(seed: u64) -> bool {
         let answer = chance.pick(&["error"; 2], &["accepted"]);
         let event = chance.pick(&[""; 20], &["restart", "dies-before-save", "dies-after-save"]);
         let instances = if first == "?" { "ci=?".to_owned() } else { format!("{first},{second}") };
-        let line = format!("{at}s {instances} tasks={tasks} found={found} targets={targets} answer={answer} {event}");
+        let line = format!(
+            "{at}s {instances} tasks={tasks} found={found} targets={targets} answer={answer} {event}"
+        );
 
         let asked = played.drain.record.container_instances.len();
         let decided = played.pass(&line, show);
@@ -51,14 +55,16 @@ fn walk(seed: u64) -> bool {
         late |= found.contains("late");
         looks.push(Look {
             began: at,
-            closed: (first != "?").then(|| [first != "ACTIVE", second != "ACTIVE"][..asked].to_vec()),
+            closed: (first != "?")
+                .then(|| [first != "ACTIVE", second != "ACTIVE"][..asked].to_vec()),
             listed: match tasks {
                 "?" => None,
                 "api:RUNNING" => Some((1, 0)),
                 "api:STOPPING" => Some((0, 1)),
                 _ => Some((0, 0)),
             },
-            gone: (targets != "?").then_some([targets != "web:draining", targets != "late:draining"]),
+            gone: (targets != "?")
+                .then_some([targets != "web:draining", targets != "late:draining"]),
             late,
             second_is_gone: second == "MISSING",
             restart: event == "restart",
@@ -79,16 +85,22 @@ fn walk(seed: u64) -> bool {
     false
 }
 
-/// The proof of the design, read off the passes of this process. Each read of a pass ended a second after it began.
+/// The proof of the design, read off the passes of this process. Each read of a pass ended a second
+/// after it began.
 fn proven(looks: &[Look]) -> Result<(), &'static str> {
     let since_start = looks.iter().rposition(|look| look.restart).unwrap_or(0);
     let looks = &looks[since_start..];
     let now = looks.last().map_or(0, |look| look.began);
     let rule = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(rule) };
-    let statuses = || looks.iter().rev().filter_map(|look| Some((look.began, look.closed.as_ref()?)));
+    let statuses =
+        || looks.iter().rev().filter_map(|look| Some((look.began, look.closed.as_ref()?)));
     let (newest, all) = statuses().next().ok_or("the status was never read")?;
-    rule(all.iter().all(|closed| *closed) && now + 1 - newest <= 10, "6: all are closed, by a young read")?;
-    let lists = |from: u64| looks.iter().filter(move |look| look.began >= from && look.listed.is_some());
+    rule(
+        all.iter().all(|closed| *closed) && now + 1 - newest <= 10,
+        "6: all are closed, by a young read",
+    )?;
+    let lists =
+        |from: u64| looks.iter().filter(move |look| look.began >= from && look.listed.is_some());
     let mut emptied = 0;
     for n in 0..all.len() {
         if looks.last().is_some_and(|look| n == 1 && look.second_is_gone) {
@@ -102,7 +114,10 @@ fn proven(looks: &[Look]) -> Result<(), &'static str> {
         let b = lists(a.began + 1 + 60).next().ok_or("2: there is no list (b)")?;
         emptied = emptied.max(b.began);
     }
-    rule(lists(0).next_back().is_some_and(|look| now - look.began <= 60), "2: the last list is young")?;
+    rule(
+        lists(0).next_back().is_some_and(|look| now - look.began <= 60),
+        "2: the last list is young",
+    )?;
     let last_list = lists(0).next_back().and_then(|look| look.listed);
     rule(last_list == Some((0, 0)), "3: no task is left")?;
     for n in [0, 1] {
@@ -116,8 +131,13 @@ fn proven(looks: &[Look]) -> Result<(), &'static str> {
             .take_while(|(_, gone)| *gone)
             .map(|(began, _)| began)
             .collect();
-        let (Some(last), Some(first)) = (row.first(), row.last()) else { return Err("4: a target was not read") };
-        rule(*last >= first + 10 && *last >= emptied, "4: it was seen gone twice, the second time after (b)")?;
+        let (Some(last), Some(first)) = (row.first(), row.last()) else {
+            return Err("4: a target was not read");
+        };
+        rule(
+            *last >= first + 10 && *last >= emptied,
+            "4: it was seen gone twice, the second time after (b)",
+        )?;
     }
     Ok(())
 }

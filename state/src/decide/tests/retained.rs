@@ -104,7 +104,8 @@ fn a_new_root_volume_is_not_kept() {
     );
 }
 
-/// An instance that goes back to its warm pool may be kept; where the group shows that it was not, it comes back.
+/// An instance that goes back to its warm pool may be kept; where the group shows that it was not,
+/// it comes back.
 #[test]
 fn one_that_is_in_its_warm_pool_was_not_kept() {
     check(

@@ -3,8 +3,8 @@
 use super::fixture::{Played, check, check_needs, show};
 use crate::time::Mono;
 
-/// Once the group shows it in service, our DRAINING is undone, also while its agent is not connected: the one of the new
-/// root volume may have registered anew.
+/// Once the group shows it in service, our DRAINING is undone, also while its agent is not
+/// connected: the one of the new root volume may have registered anew.
 #[test]
 fn back_from_the_warm_pool() {
     check(
@@ -96,7 +96,8 @@ fn a_deregistered_one_is_not_undone() {
     );
 }
 
-/// Past the wait is no ending for an instance that lives on: it is completed (`No active`), then returned.
+/// Past the wait is no ending for an instance that lives on: it is completed (`No active`), then
+/// returned.
 #[test]
 fn the_answer_is_lost() {
     check(
@@ -134,8 +135,8 @@ fn terminated_from_the_pool() {
     );
 }
 
-/// A new wait of another kind ends the return: the instance will not come back, and the new action opens a drain of
-/// its own.
+/// A new wait of another kind ends the return: the instance will not come back, and the new action
+/// opens a drain of its own.
 #[test]
 fn a_new_wait_from_the_pool() {
     check(
@@ -172,8 +173,9 @@ fn nothing_is_undone_blind() {
     );
 }
 
-/// Our hook was deleted in mid-wait, say, and the instance serves again: the drain ends, and our DRAINING is undone. That
-/// it is in service counts only once it cannot have been read from before the wait.
+/// Our hook was deleted in mid-wait, say, and the instance serves again: the drain ends, and our
+/// DRAINING is undone. That it is in service counts only once it cannot have been read from before
+/// the wait.
 #[test]
 fn the_wait_was_lost_and_it_serves_again() {
     check(
@@ -229,8 +231,9 @@ fn in_service_is_not_touched() {
     );
 }
 
-/// It waits once more before it was seen in service: that is a new drain, which takes over that its DRAINING is ours. What
-/// its group shows does not tell: another hook can hold the old wait on. Heartbeats do.
+/// It waits once more before it was seen in service: that is a new drain, which takes over that its
+/// DRAINING is ours. What its group shows does not tell: another hook can hold the old wait on.
+/// Heartbeats do.
 #[test]
 fn it_waits_once_more() {
     check(
@@ -252,7 +255,8 @@ fn it_waits_once_more() {
     );
 }
 
-/// Its next wait is lost before that drain began: what is DRAINING since the drain before is still undone.
+/// Its next wait is lost before that drain began: what is DRAINING since the drain before is still
+/// undone.
 #[test]
 fn the_wait_is_lost_in_pending() {
     let mut played = Played::open("kind=returns-to-warm-pool", "ACTIVE");
@@ -260,7 +264,10 @@ fn the_wait_is_lost_in_pending() {
     record.container_instances[0].draining_is_ours = true;
     played.drain.take(record, Mono::START);
     let table = [
-        ("0s DRAINING group=Warmed:Pending:Wait turn=1/1+0", "Pending saved 10s WaitsForTurn(1/1+0)"),
+        (
+            "0s DRAINING group=Warmed:Pending:Wait turn=1/1+0",
+            "Pending saved 10s WaitsForTurn(1/1+0)",
+        ),
         ("5s group=Warmed:Stopped", "Pending 10s WaitsForTurn(1/1+0)"),
         ("10s", "Returning saved 1m WaitingForReturn(Warmed:Stopped)"),
         ("90s group=InService", "Returning SetActive(c1) 5s AskedToReturn"),
@@ -271,7 +278,8 @@ fn the_wait_is_lost_in_pending() {
     }
 }
 
-/// What was read last before the pool says nothing of now: DRAINING, asked for a moment before the wait was lost, is undone.
+/// What was read last before the pool says nothing of now: DRAINING, asked for a moment before the
+/// wait was lost, is undone.
 #[test]
 fn an_old_word_of_active_is_no_evidence() {
     check(
@@ -288,7 +296,8 @@ fn an_old_word_of_active_is_no_evidence() {
     );
 }
 
-/// A warm pool's instance that is terminated there has an agent that nobody looks at: it is looked at once no group has it.
+/// A warm pool's instance that is terminated there has an agent that nobody looks at: it is looked
+/// at once no group has it.
 #[test]
 fn gone_from_the_pool_is_looked_at() {
     check_needs(

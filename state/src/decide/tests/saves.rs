@@ -2,7 +2,8 @@
 
 use super::fixture::{Played, check, show};
 
-/// Tasks and targets that go one by one write nothing for five minutes, then what is left is refreshed.
+/// Tasks and targets that go one by one write nothing for five minutes, then what is left is
+/// refreshed.
 #[test]
 fn a_shrinking_list_is_refreshed_after_five_minutes() {
     check(
@@ -52,7 +53,8 @@ fn unknowns_are_written_once_in_five_minutes() {
     );
 }
 
-/// A hook that is changed while it holds the instance: the record follows, so that heartbeats come in time.
+/// A hook that is changed while it holds the instance: the record follows, so that heartbeats come
+/// in time.
 #[test]
 fn the_hook_as_it_is_now() {
     let mut played = Played::open("", "");

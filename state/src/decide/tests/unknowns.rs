@@ -16,7 +16,8 @@ fn in_pending() {
     );
 }
 
-/// Deregistering: ECS must say what it is, and the obligations must be known before anything is asked.
+/// Deregistering: ECS must say what it is, and the obligations must be known before anything is
+/// asked.
 #[test]
 fn in_deregistering() {
     check(
@@ -49,7 +50,8 @@ fn in_deregistering_by_strategy() {
     );
 }
 
-/// Waiting: tasks that cannot be listed are not gone; an unknown target is the business of Verifying.
+/// Waiting: tasks that cannot be listed are not gone; an unknown target is the business of
+/// Verifying.
 #[test]
 fn in_waiting() {
     check(

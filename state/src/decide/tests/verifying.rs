@@ -2,7 +2,8 @@
 
 use super::fixture::check;
 
-/// Both looks begin at least 60 s after ECS confirmed that nothing new can land, and at least 10 s apart.
+/// Both looks begin at least 60 s after ECS confirmed that nothing new can land, and at least 10 s
+/// apart.
 #[test]
 fn two_looks() {
     check(
@@ -35,7 +36,8 @@ fn a_failed_look_breaks_the_proof() {
     );
 }
 
-/// A registration that comes back (a read that lagged) is waited for, and both looks are taken again.
+/// A registration that comes back (a read that lagged) is waited for, and both looks are taken
+/// again.
 #[test]
 fn a_target_comes_back() {
     check(
@@ -91,8 +93,8 @@ fn active_again() {
     );
 }
 
-/// An agent that lost its state registers the instance a second time. The search finds it, and it is drained too,
-/// with its own settling.
+/// An agent that lost its state registers the instance a second time. The search finds it, and it
+/// is drained too, with its own settling.
 #[test]
 fn a_second_registration_that_is_active() {
     check(
@@ -113,8 +115,8 @@ fn a_second_registration_that_is_active() {
     );
 }
 
-/// A second registration that is DRAINING already was not seen to take no work before this moment: the settling and
-/// both looks begin anew.
+/// A second registration that is DRAINING already was not seen to take no work before this moment:
+/// the settling and both looks begin anew.
 #[test]
 fn a_second_registration_that_drains_already() {
     check(
@@ -150,7 +152,8 @@ fn no_completion_without_the_search() {
     );
 }
 
-/// A registration that is only found now (its service's last task stopped lately) is looked at before completion.
+/// A registration that is only found now (its service's last task stopped lately) is looked at
+/// before completion.
 #[test]
 fn an_obligation_found_late() {
     check(
@@ -169,7 +172,8 @@ fn an_obligation_found_late() {
     );
 }
 
-/// The same, when it is gone by the time it is found: both looks begin with the first one that asked for it.
+/// The same, when it is gone by the time it is found: both looks begin with the first one that
+/// asked for it.
 #[test]
 fn an_obligation_found_late_and_gone() {
     check(
@@ -223,8 +227,9 @@ fn a_clock_that_jumps() {
     );
 }
 
-/// A target that nobody deregisters can be that of a second registration which the record does not know, and whose own
-/// task keeps the proof, and with it its search, from ever coming: so it is searched for.
+/// A target that nobody deregisters can be that of a second registration which the record does not
+/// know, and whose own task keeps the proof, and with it its search, from ever coming: so it is
+/// searched for.
 #[test]
 fn a_target_in_service_makes_it_look_for_another_registration() {
     check(
@@ -242,8 +247,9 @@ fn a_target_in_service_makes_it_look_for_another_registration() {
     );
 }
 
-/// Of two lists that lag a task can be in neither, while it changes over from the one to the other: the last look begins a
-/// minute after the first listing that was late enough. Tasks that are left meanwhile cost nothing more.
+/// Of two lists that lag a task can be in neither, while it changes over from the one to the other:
+/// the last look begins a minute after the first listing that was late enough. Tasks that are left
+/// meanwhile cost nothing more.
 #[test]
 fn the_last_look_is_a_minute_after_the_first_late_listing() {
     check(
@@ -258,7 +264,8 @@ fn the_last_look_is_a_minute_after_the_first_late_listing() {
     );
 }
 
-/// A listing that fails later takes nothing from that: what the first one showed is asked for by name.
+/// A listing that fails later takes nothing from that: what the first one showed is asked for by
+/// name.
 #[test]
 fn a_failed_listing_does_not_begin_that_minute_anew() {
     check(

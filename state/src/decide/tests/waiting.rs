@@ -66,7 +66,8 @@ fn daemons_are_waited_for_if_the_policy_says_so() {
     );
 }
 
-/// `DRAINING` does not touch standalone tasks: by default they are waited for, however long they run.
+/// `DRAINING` does not touch standalone tasks: by default they are waited for, however long they
+/// run.
 #[test]
 fn standalone_tasks_are_waited_for() {
     check(
@@ -78,8 +79,9 @@ fn standalone_tasks_are_waited_for() {
     );
 }
 
-/// With a grace they are stopped after it, counted from the beginning of Waiting. The order is in the record before
-/// StopTask, once for each task; one that is stopping already is not stopped again; service tasks never are.
+/// With a grace they are stopped after it, counted from the beginning of Waiting. The order is in
+/// the record before StopTask, once for each task; one that is stopping already is not stopped
+/// again; service tasks never are.
 #[test]
 fn standalone_tasks_are_stopped_after_their_grace() {
     check(
@@ -155,8 +157,9 @@ fn active_again() {
     );
 }
 
-/// A dead instance's tasks are frozen as RUNNING for ever; two witnesses excuse the wait for them: its agent has been
-/// away past its grace, and the group calls it unhealthy. Its targets are still waited for.
+/// A dead instance's tasks are frozen as RUNNING for ever; two witnesses excuse the wait for them:
+/// its agent has been away past its grace, and the group calls it unhealthy. Its targets are still
+/// waited for.
 #[test]
 fn a_dead_instance_excuses_its_tasks_not_its_targets() {
     check(
@@ -175,8 +178,8 @@ fn a_dead_instance_excuses_its_tasks_not_its_targets() {
     );
 }
 
-/// The other witness: a balancer says that the instance itself does not run. What it has said stays said when it drops
-/// the target.
+/// The other witness: a balancer says that the instance itself does not run. What it has said stays
+/// said when it drops the target.
 #[test]
 fn a_dead_instance_by_its_target() {
     check(

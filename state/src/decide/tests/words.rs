@@ -1,6 +1,8 @@
 //! What is said of registrations and spans, and what is written once only.
 
-use super::fixture::{check, container_instance, container_instance_sight, epoch, obligation, opened, stage};
+use super::fixture::{
+    check, container_instance, container_instance_sight, epoch, obligation, opened, stage,
+};
 use crate::decide::clear::describe_target;
 use crate::decide::{CompletionAnswer, Context, after_completion, show_target};
 use crate::drain::Drain;
@@ -37,7 +39,8 @@ fn a_span() {
 fn a_registration_that_drains() {
     let at = |seconds| later(epoch(), SignedDuration::from_secs(seconds));
     let leaving = Obligation { draining_since: Some(epoch()), ..obligation("web/60") };
-    let said = |of: &Obligation, draining, seconds| describe_target(of, "draining", draining, at(seconds));
+    let said =
+        |of: &Obligation, draining, seconds| describe_target(of, "draining", draining, at(seconds));
     assert_eq!(said(&leaving, true, 59), "i-1 in target group web is draining, at most 1 s left");
     assert_eq!(
         said(&leaving, true, 60),
@@ -53,7 +56,8 @@ fn a_registration_that_drains() {
     assert_eq!(show_target(&leaving, "healthy", false), "i-1 in target group web: healthy");
 }
 
-/// Only a target that is the instance itself can say that the instance does not run, and only while its agent is away.
+/// Only a target that is the instance itself can say that the instance does not run, and only while
+/// its agent is away.
 #[test]
 fn a_stopped_instance_is_said_by_its_own_target() {
     let stopped = |target: Target, status: &str, instance_dead| {
@@ -62,12 +66,14 @@ fn a_stopped_instance_is_said_by_its_own_target() {
         let mut drain = Drain::new(record, Mono::START);
         let sight = container_instance_sight(status, 0, 1);
         drain.heed(&Policy::default(), read(1), Answer::Status { of: "c1".to_owned(), sight });
-        let sight = TargetSight::Present { state: "unused".to_owned(), draining: false, instance_dead };
+        let sight =
+            TargetSight::Present { state: "unused".to_owned(), draining: false, instance_dead };
         let targets = vec![(obligation("web").balancer, target, sight)];
         drain.heed(&Policy::default(), read(2), Answer::Targets(targets));
         drain.facts.stopped
     };
-    let (instance, address) = (|| Target::Instance("i-1".to_owned()), || Target::Ip("10.0.0.1".to_owned()));
+    let (instance, address) =
+        (|| Target::Instance("i-1".to_owned()), || Target::Ip("10.0.0.1".to_owned()));
     assert!(stopped(instance(), "DRAINING!", true));
     assert!(!stopped(instance(), "DRAINING", true));
     assert!(!stopped(instance(), "DRAINING!", false));
@@ -89,7 +95,10 @@ fn the_same_answer_is_noted_once() {
     let once = told(&record, &CompletionAnswer::Accepted);
     assert_eq!(once.history.len(), record.history.len() + 1);
     assert_eq!(told(&once, &CompletionAnswer::Accepted), once);
-    assert_eq!(told(&once, &CompletionAnswer::NoActiveAction).history.len(), once.history.len() + 1);
+    assert_eq!(
+        told(&once, &CompletionAnswer::NoActiveAction).history.len(),
+        once.history.len() + 1
+    );
 }
 
 /// What a service accounts for too is waited for, in whatever order the two are seen.
@@ -132,6 +141,9 @@ fn an_answer_that_comes_too_late_moves_nothing() {
     for phase in [Phase::Waiting, Phase::Returning, Phase::Done] {
         let mut record = opened(WaitKind::Terminating, vec![container_instance(1)]);
         record.stage = stage(phase, Outcome::Drained);
-        assert_eq!(after_completion(&record, &CompletionAnswer::Accepted, &Policy::default(), epoch()), record);
+        assert_eq!(
+            after_completion(&record, &CompletionAnswer::Accepted, &Policy::default(), epoch()),
+            record
+        );
     }
 }

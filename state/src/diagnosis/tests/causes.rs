@@ -55,7 +55,8 @@ fn daemons() {
     );
 }
 
-/// The one that was told first is named; overdue means: longer than delay, stop timeout and a minute.
+/// The one that was told first is named; overdue means: longer than delay, stop timeout and a
+/// minute.
 #[test]
 fn tasks_that_are_being_stopped() {
     check(

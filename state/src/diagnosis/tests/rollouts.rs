@@ -5,7 +5,10 @@ use super::check;
 /// A service that could move, and this deployment of it.
 #[track_caller]
 fn says(rollout: &str, expected: &str) {
-    check(&format!("service shop desired=2 running=2\ntask t1 shop RUNNING\nrollout shop {rollout}"), expected);
+    check(
+        &format!("service shop desired=2 running=2\ntask t1 shop RUNNING\nrollout shop {rollout}"),
+        expected,
+    );
 }
 
 #[test]
@@ -40,7 +43,10 @@ fn a_baking_deployment_says_for_how_long() {
         "progress stage=BAKE_TIME bake=90",
         &format!("DeploymentBaking: the deployment of service shop is baking (1 h 30 min): {end}"),
     );
-    says("progress stage=BAKE_TIME", &format!("DeploymentBaking: the deployment of service shop is baking: {end}"));
+    says(
+        "progress stage=BAKE_TIME",
+        &format!("DeploymentBaking: the deployment of service shop is baking: {end}"),
+    );
 }
 
 #[test]
@@ -54,7 +60,8 @@ fn deferred_clean_up_is_a_cause_while_old_tasks_are_left() {
     says("revisions=2", "");
 }
 
-/// Tasks are moved in these stages, a pause that is over is none, and what was not read is not concluded from.
+/// Tasks are moved in these stages, a pause that is over is none, and what was not read is not
+/// concluded from.
 #[test]
 fn a_deployment_that_goes_on_is_no_cause() {
     says("progress stage=SCALE_UP revisions=2 deferred", "");

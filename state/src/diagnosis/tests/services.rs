@@ -41,15 +41,19 @@ fn one_step_is_enough() {
     }
 }
 
-/// CODE_DEPLOY and EXTERNAL: while an instance drains the defaults count, whatever the service shows. Of a controller
-/// that is newer than this program nothing is known.
+/// CODE_DEPLOY and EXTERNAL: while an instance drains the defaults count, whatever the service
+/// shows. Of a controller that is newer than this program nothing is known.
 #[test]
 fn other_controllers() {
     check("service shop desired=1 running=1 min=100 max=100 by=outside\ntask t1 shop RUNNING", "");
-    check("service shop desired=1 running=1 min=100 max=100 by=NEW\ntask t1 shop RUNNING\nothers", "");
+    check(
+        "service shop desired=1 running=1 min=100 max=100 by=NEW\ntask t1 shop RUNNING\nothers",
+        "",
+    );
 }
 
-/// With more running than wanted one may stop; with fewer, one may start; with none wanted, all may stop.
+/// With more running than wanted one may stop; with fewer, one may start; with none wanted, all may
+/// stop.
 #[test]
 fn percentages_are_no_cause_while_something_moves() {
     check(
@@ -270,7 +274,9 @@ fn what_ecs_says() {
     );
     let long = "x".repeat(300);
     check(
-        &format!("service shop desired=1 running=1\nevent shop 5m failed {long}\ntask t1 shop RUNNING"),
+        &format!(
+            "service shop desired=1 running=1\nevent shop 5m failed {long}\ntask t1 shop RUNNING"
+        ),
         &format!(
             "ReplacementFails: ECS said of service shop at 2026-11-22T11:55:00Z: \"failed {}…\"; see the service's events, and why its newest tasks stopped",
             &long[..193]
@@ -286,20 +292,29 @@ fn what_ecs_says() {
     );
 }
 
-/// A placement that failed is over when a task has started since; every complaint is, in the steady state, or after
-/// the six hours in which ECS would have repeated it.
+/// A placement that failed is over when a task has started since; every complaint is, in the steady
+/// state, or after the six hours in which ECS would have repeated it.
 #[test]
 fn complaints_that_are_over() {
-    let no_place =
-        "(service shop) was unable to place a task because no container instance met all of its requirements.";
+    let no_place = "(service shop) was unable to place a task because no container instance met all of its requirements.";
     let service = "service shop desired=1 running=1\ntask t1 shop RUNNING\n";
     let said = format!(
         "ReplacementFails: ECS said of service shop at 2026-11-22T06:01:00Z: \"{no_place}\"; see the service's events, and why its newest tasks stopped"
     );
     check(&format!("{service} event shop 359m {no_place}"), &said);
     check(&format!("{service} event shop 361m {no_place}"), "");
-    check(&format!("{service} event shop 9m {no_place}\nevent shop 5m (service shop) has started 1 tasks."), "");
-    check(&format!("{service} event shop 9m it failed\nevent shop 5m (service shop) has reached a steady state."), "");
+    check(
+        &format!(
+            "{service} event shop 9m {no_place}\nevent shop 5m (service shop) has started 1 tasks."
+        ),
+        "",
+    );
+    check(
+        &format!(
+            "{service} event shop 9m it failed\nevent shop 5m (service shop) has reached a steady state."
+        ),
+        "",
+    );
 }
 
 /// What ECS says of the place is left out where the place itself was looked at.
@@ -317,7 +332,8 @@ fn a_place_that_was_looked_at_explains_the_event() {
     );
 }
 
-/// A task that ECS has told to stop needs no replacement any more; a service without a task here is not looked at.
+/// A task that ECS has told to stop needs no replacement any more; a service without a task here is
+/// not looked at.
 #[test]
 fn services_of_stopping_tasks_are_no_cause() {
     check(

@@ -1,6 +1,6 @@
-//! Crowds: AWS's rates hold, and hundreds of instances leave together: of one cluster or of many, all at once or in waves,
-//! under hooks of different timeouts and with budgets. What is decided of one drain is decided of hundreds, and each read is
-//! shared by many.
+//! Crowds: AWS's rates hold, and hundreds of instances leave together: of one cluster or of many,
+//! all at once or in waves, under hooks of different timeouts and with budgets. What is decided of
+//! one drain is decided of hundreds, and each read is shared by many.
 
 use super::dice::Dice;
 use super::{Asked, Balancing, Group, Happening, Plan, Service};
@@ -35,7 +35,8 @@ impl Dice {
         let each = (self.among(100, 300) / clusters).max(2);
         // A budget of half a cluster grows smaller with it; one that is replaced stays as large.
         let ways = [Way::ScaledIn, Way::ScaledIn, Way::Replaced, Way::Chosen, Way::Ordered];
-        let (waves, apart, spread) = (self.one(&[1, 1, 3]), self.among(60, 180), self.one(&[0, 30, 120]));
+        let (waves, apart, spread) =
+            (self.one(&[1, 1, 3]), self.among(60, 180), self.one(&[0, 30, 120]));
         let at = self.among(30, 60);
         for number in 0..clusters {
             let cluster = format!("{CLUSTER}{number}");
@@ -50,7 +51,9 @@ impl Dice {
                     plan.script.push((at, Happening::Capacity { group, desired }));
                 }
             } else {
-                for (n, instance) in instances.iter().take(usize::try_from(leave).unwrap_or_default()).enumerate() {
+                for (n, instance) in
+                    instances.iter().take(usize::try_from(leave).unwrap_or_default()).enumerate()
+                {
                     let at = at + (n as u64 % waves) * apart + self.among(0, spread);
                     plan.script.push((at, self.one_leaves(way, instance)));
                 }
@@ -58,7 +61,12 @@ impl Dice {
             for service in 0..self.among(1, 3) {
                 plan.services.push(self.service_of_many(&cluster, service, each));
             }
-            plan.groups.push(Group::plain(&cluster, instances, self.one(&HOOKS), self.one(&[300, 600, 1800, 3600])));
+            plan.groups.push(Group::plain(
+                &cluster,
+                instances,
+                self.one(&HOOKS),
+                self.one(&[300, 600, 1800, 3600]),
+            ));
             plan.clusters.push(cluster);
         }
         plan.script.sort_by_key(|(at, _)| *at);

@@ -1,5 +1,6 @@
-//! Deployments in mid-drain: every replica starts again, one after the other, with another configuration. For a while both
-//! are in force, and a drain goes on under rules that it did not begin under.
+//! Deployments in mid-drain: every replica starts again, one after the other, with another
+//! configuration. For a while both are in force, and a drain goes on under rules that it did not
+//! begin under.
 
 use super::dice::Dice;
 use super::{Happening, Plan, Revision, Rules};
@@ -24,15 +25,19 @@ impl Dice {
 
     /// A moment in which something is likely to be drained.
     pub(super) fn in_mid_drain(&mut self, plan: &Plan) -> u64 {
-        let begins = |what: &Happening| matches!(what, Happening::Terminate { .. } | Happening::Order { .. });
-        let begun: Vec<u64> = plan.script.iter().filter(|(_, what)| begins(what)).map(|(at, _)| *at).collect();
+        let begins = |what: &Happening| {
+            matches!(what, Happening::Terminate { .. } | Happening::Order { .. })
+        };
+        let begun: Vec<u64> =
+            plan.script.iter().filter(|(_, what)| begins(what)).map(|(at, _)| *at).collect();
         match begun.is_empty() || self.often(20) {
             true => self.among(10, plan.calm_at - 60),
             false => self.one(&begun) + self.among(5, 240),
         }
     }
 
-    /// Deploys a revision to every replica, one after the other; returns when the last of them got it.
+    /// Deploys a revision to every replica, one after the other; returns when the last of them got
+    /// it.
     pub(super) fn roll_out(&mut self, plan: &mut Plan, revision: usize, from: u64) -> u64 {
         let (mut at, apart) = (from, self.one(&[1, 30, 90]));
         // The newest first, or the oldest.
@@ -47,9 +52,11 @@ impl Dice {
         at
     }
 
-    /// The configuration with something changed in it: its policy, its hooks, its groups, its clusters.
+    /// The configuration with something changed in it: its policy, its hooks, its groups, its
+    /// clusters.
     fn other(&mut self, plan: &Plan) -> Revision {
-        let mut other = plan.revisions.last().cloned().unwrap_or_else(|| Revision::first(&plan.rules));
+        let mut other =
+            plan.revisions.last().cloned().unwrap_or_else(|| Revision::first(&plan.rules));
         if self.often(70) {
             other.rules = self.other_rules(plan, &other.rules);
         }
@@ -64,17 +71,20 @@ impl Dice {
             let left_out = self.one(&plan.clusters);
             other.clusters = Some(names(plan.clusters.iter(), &left_out));
         }
-        other.partial = other.hooks.len() < HOOKS.len() || other.groups.is_some() || other.clusters.is_some();
+        other.partial =
+            other.hooks.len() < HOOKS.len() || other.groups.is_some() || other.clusters.is_some();
         other
     }
 
     /// Another policy than these rules, for the same instances.
     pub(super) fn other_rules(&mut self, plan: &Plan, before: &Rules) -> Rules {
         let rules = self.rules();
-        // What nothing else ends is stopped: tasks that work for ever are there only where they are.
+        // What nothing else ends is stopped: tasks that work for ever are there only where they
+        // are.
         let stop_after = rules.stop_after.or(before.stop_after);
         // Nobody takes an instance that is kept from a balancer of its group.
-        let keeps = rules.rebalance == "keep" && plan.groups.iter().any(|group| group.attached.is_some());
+        let keeps =
+            rules.rebalance == "keep" && plan.groups.iter().any(|group| group.attached.is_some());
         let rebalance = if keeps { before.rebalance } else { rules.rebalance };
         Rules { stop_after, rebalance, ..rules }
     }

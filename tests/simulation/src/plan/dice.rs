@@ -1,6 +1,9 @@
 //! The fleet of a seed.
 
-use super::{Balancing, Delivery, Group, Happening, On, Plan, Replica, Rules, Service, Strike, Task, WarmPool};
+use super::{
+    Balancing, Delivery, Group, Happening, On, Plan, Replica, Rules, Service, Strike, Task,
+    WarmPool,
+};
 use crate::harness::HOOKS;
 use aws_simulator::Fault;
 use std::time::Duration;
@@ -34,8 +37,9 @@ const OPERATIONS: [&str; 25] = [
     "UpdateItem",
 ];
 
-/// What shows whether anything is left on an instance: it can fail for longer than both looks of a drain take. Heartbeats,
-/// and what shows that they are needed, cannot fail for longer than a hook waits.
+/// What shows whether anything is left on an instance: it can fail for longer than both looks of a
+/// drain take. Heartbeats, and what shows that they are needed, cannot fail for longer than a hook
+/// waits.
 pub(super) const LOOKS: [&str; 10] = [
     "DescribeContainerInstances",
     "DescribeInstanceHealth",
@@ -179,7 +183,9 @@ impl Dice {
         Rules {
             deregister: self.often(15),
             stop_after: self.often(40).then(|| self.among(0, 90)),
-            deadline: self.often(20).then(|| (self.among(120, 900), self.one(&["continue", "abandon", "hold"]))),
+            deadline: self
+                .often(20)
+                .then(|| (self.among(120, 900), self.one(&["continue", "abandon", "hold"]))),
             max_concurrent: self.one(&["1", "2", "\"50%\""]),
             max_concurrent_lifecycle: self.one(&["\"none\"", "\"none\"", "2", "\"50%\""]),
             rebalance: self.one(&["ignore", "keep", "terminate"]),
@@ -197,20 +203,28 @@ impl Dice {
             heartbeat_timeout: self.one(&[300, 600, 3600]),
             second_hook: None,
             other_hook: self.often(25).then(|| self.among(60, 400)),
-            warm_pool: self
-                .often(25)
-                .then(|| WarmPool { rest: (0x80..0x80 + self.among(0, 2)).map(id).collect(), reuse: self.often(50) }),
+            warm_pool: self.often(25).then(|| WarmPool {
+                rest: (0x80..0x80 + self.among(0, 2)).map(id).collect(),
+                reuse: self.often(50),
+            }),
             retains: self.often(30),
             attached: self.often(15).then(|| self.one(&[0, 20, 90])),
         }
     }
 
     fn services(&mut self, cluster: &str) -> Vec<Service> {
-        let mut services: Vec<Service> = (0..self.among(1, 3)).map(|n| self.replica_service(cluster, n)).collect();
+        let mut services: Vec<Service> =
+            (0..self.among(1, 3)).map(|n| self.replica_service(cluster, n)).collect();
         if self.often(40) {
             let balancing = if self.often(20) { Balancing::Application } else { Balancing::None };
             let daemon = self.replica_service(cluster, 9);
-            services.push(Service { name: "daemon".to_owned(), daemon: true, cpu: 64, balancing, ..daemon });
+            services.push(Service {
+                name: "daemon".to_owned(),
+                daemon: true,
+                cpu: 64,
+                balancing,
+                ..daemon
+            });
         }
         services
     }
@@ -237,7 +251,8 @@ impl Dice {
             stop: self.one(&[1, 5, 30, 90]),
             balancing,
             delay: self.one(&[0, 10, 30, 120]),
-            external: self.often(10) && matches!(balancing, Balancing::Application | Balancing::Network { .. }),
+            external: self.often(10)
+                && matches!(balancing, Balancing::Application | Balancing::Network { .. }),
         }
     }
 
@@ -255,7 +270,12 @@ impl Dice {
         let cluster = group.cluster.clone()?;
         let endless = plan.rules.stop_after.is_some() && self.often(50);
         let works = (!endless).then(|| self.among(10, 400));
-        Some(Task { cluster, instance: self.one(&group.instances), works, stop: self.one(&[1, 10, 60]) })
+        Some(Task {
+            cluster,
+            instance: self.one(&group.instances),
+            works,
+            stop: self.one(&[1, 10, 60]),
+        })
     }
 
     fn replicas(&mut self, calm_at: u64) -> Vec<Replica> {
@@ -297,8 +317,11 @@ impl Dice {
 
     /// Some time on end, often while something is being drained.
     fn spell(&mut self, plan: &Plan, fault: Fault) -> Strike {
-        let begins = |what: &Happening| matches!(what, Happening::Terminate { .. } | Happening::Order { .. });
-        let begun: Vec<u64> = plan.script.iter().filter(|(_, what)| begins(what)).map(|(at, _)| *at).collect();
+        let begins = |what: &Happening| {
+            matches!(what, Happening::Terminate { .. } | Happening::Order { .. })
+        };
+        let begun: Vec<u64> =
+            plan.script.iter().filter(|(_, what)| begins(what)).map(|(at, _)| *at).collect();
         let from = match begun.is_empty() || self.often(40) {
             true => self.among(0, plan.calm_at - 60),
             false => self.one(&begun) + self.among(0, 90),

@@ -1,5 +1,5 @@
-//! What a fleet is and what happens to it: a plain value that follows from its seed, can be printed, and can be made
-//! smaller.
+//! What a fleet is and what happens to it: a plain value that follows from its seed, can be
+//! printed, and can be made smaller.
 
 mod crowd;
 mod deployed;
@@ -28,7 +28,8 @@ pub struct Plan {
     pub seed: u64,
     /// The policy that every replica begins with, unless it has another revision.
     pub rules: Rules,
-    /// What replicas are deployed with later; the first one is number 1, and 0 is what the rest of the plan says.
+    /// What replicas are deployed with later; the first one is number 1, and 0 is what the rest of
+    /// the plan says.
     pub revisions: Vec<Revision>,
     pub clusters: Vec<String>,
     pub services: Vec<Service>,
@@ -87,7 +88,15 @@ impl Revision {
     /// Every hook, group and cluster.
     pub fn first(rules: &Rules) -> Revision {
         let (rules, hooks) = (rules.clone(), HOOKS.to_vec());
-        Revision { controller: CONTROLLER, rules, hooks, groups: None, clusters: None, partial: false, schema: SCHEMA }
+        Revision {
+            controller: CONTROLLER,
+            rules,
+            hooks,
+            groups: None,
+            clusters: None,
+            partial: false,
+            schema: SCHEMA,
+        }
     }
 
     /// Whether it has this group and its hook.
@@ -104,7 +113,8 @@ pub enum Balancing {
     None,
     /// Instance targets on dynamic ports behind an application load balancer.
     Application,
-    /// Targets by address behind a network load balancer, which may send connections for so long afterwards.
+    /// Targets by address behind a network load balancer, which may send connections for so long
+    /// afterwards.
     Network {
         settle: u64,
     },
@@ -160,7 +170,8 @@ pub struct Group {
 }
 
 impl Group {
-    /// A group with one of our hooks and nothing else, whose instances are in the cluster of its name.
+    /// A group with one of our hooks and nothing else, whose instances are in the cluster of its
+    /// name.
     fn plain(name: &str, instances: Vec<String>, hook: &str, heartbeat_timeout: u64) -> Group {
         Group {
             name: name.to_owned(),
@@ -489,8 +500,12 @@ impl Plan {
         match feature {
             Feature::Wide => self.limits && self.clusters.len() >= wide::WIDE,
             Feature::Crowd => self.is_crowd(),
-            Feature::Restored => self.happens(|what| matches!(what, Happening::TableRestored { .. })),
-            Feature::Shared => self.revisions.iter().any(|revision| revision.controller != CONTROLLER),
+            Feature::Restored => {
+                self.happens(|what| matches!(what, Happening::TableRestored { .. }))
+            }
+            Feature::Shared => {
+                self.revisions.iter().any(|revision| revision.controller != CONTROLLER)
+            }
             Feature::Versions => self.newest() > SCHEMA,
             Feature::Scopes => self.far,
             Feature::Deployed => self.happens(|what| matches!(what, Happening::Deployed { .. })),
@@ -506,7 +521,9 @@ impl Plan {
     /// What a replica runs with at that second, or begins to.
     pub fn revision_at(&self, replica: usize, at: u64) -> Revision {
         let mut deployed = self.script.iter().filter_map(|(then, what)| match what {
-            Happening::Deployed { replica: of, revision } if *of == replica && *then <= at => Some(*revision),
+            Happening::Deployed { replica: of, revision } if *of == replica && *then <= at => {
+                Some(*revision)
+            }
             _ => None,
         });
         let first = self.replicas.get(replica).map_or(0, |replica| replica.revision);
@@ -516,7 +533,8 @@ impl Plan {
 
     /// What a replica runs with at last: its policy, with nothing left out, and the newest version.
     pub fn at_last(&self, revision: &Revision) -> Revision {
-        let whole = if revision.partial { Revision::first(&revision.rules) } else { revision.clone() };
+        let whole =
+            if revision.partial { Revision::first(&revision.rules) } else { revision.clone() };
         Revision { schema: self.newest(), ..whole }
     }
 
@@ -545,7 +563,10 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { seed, rules, clusters, calm_at, read_lag, index_lag, queue, far, .. } = self;
         writeln!(f, "seed {seed}, calm at {calm_at} s, clusters {clusters:?}")?;
-        writeln!(f, "reads lag {read_lag:?}, index lags {index_lag}, queue {queue:?}, two scopes: {far}\n{rules:?}")?;
+        writeln!(
+            f,
+            "reads lag {read_lag:?}, index lags {index_lag}, queue {queue:?}, two scopes: {far}\n{rules:?}"
+        )?;
         let mut lines = |kind: &str, items: Vec<String>| -> fmt::Result {
             items.iter().try_for_each(|item| writeln!(f, "  {kind} {item}"))
         };

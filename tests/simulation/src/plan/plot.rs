@@ -1,13 +1,19 @@
-//! Plots: what chance seldom brings together. One instance leaves, busy, and what its drain depends on goes wrong for as
-//! long as the drain takes.
+//! Plots: what chance seldom brings together. One instance leaves, busy, and what its drain depends
+//! on goes wrong for as long as the drain takes.
 
 use super::dice::{Dice, LOOKS};
 use super::{Happening, On, Plan, Strike, Task};
 use aws_simulator::Fault;
 
 /// Ways in which a look can fail for long.
-const BLIND: [Fault; 6] =
-    [Fault::AccessDenied, Fault::FailBefore, Fault::Failures, Fault::Http500, Fault::PartialPage, Fault::Throttle];
+const BLIND: [Fault; 6] = [
+    Fault::AccessDenied,
+    Fault::FailBefore,
+    Fault::Failures,
+    Fault::Http500,
+    Fault::PartialPage,
+    Fault::Throttle,
+];
 
 /// The instance that a plot is about, and when it leaves.
 struct Leaving {
@@ -19,18 +25,25 @@ struct Leaving {
 impl Leaving {
     /// A standalone task that runs there.
     fn task(&self, works: u64) -> Task {
-        Task { cluster: self.cluster.clone(), instance: self.instance.clone(), works: Some(works), stop: 30 }
+        Task {
+            cluster: self.cluster.clone(),
+            instance: self.instance.clone(),
+            works: Some(works),
+            stop: 30,
+        }
     }
 }
 
 impl Dice {
     /// Adds a plot to a plan.
     pub(super) fn plot(&mut self, plan: &mut Plan) {
-        let mut in_clusters = plan.groups.iter().filter_map(|group| Some((group, group.cluster.clone()?)));
+        let mut in_clusters =
+            plan.groups.iter().filter_map(|group| Some((group, group.cluster.clone()?)));
         let Some((group, cluster)) = in_clusters.next_back() else { return };
         let (instance, at) = (self.one(&group.instances), self.among(5, plan.calm_at - 180));
         let leaving = Leaving { cluster, instance, at };
-        let terminate = Happening::Terminate { instance: leaving.instance.clone(), shrink: self.often(50) };
+        let terminate =
+            Happening::Terminate { instance: leaving.instance.clone(), shrink: self.often(50) };
         plan.script.push((at, terminate));
         match self.among(0, 9) {
             0..5 => self.blind(plan, &leaving),
@@ -41,7 +54,8 @@ impl Dice {
         plan.script.sort_by_key(|(at, _)| *at);
     }
 
-    /// One of the looks at what is left fails from the beginning until long after a drain could have ended.
+    /// One of the looks at what is left fails from the beginning until long after a drain could
+    /// have ended.
     fn blind(&mut self, plan: &mut Plan, leaving: &Leaving) {
         plan.tasks.push(leaving.task(self.among(300, 400)));
         let from = leaving.at + self.among(0, 70);
@@ -51,16 +65,21 @@ impl Dice {
         plan.faults.push(Strike { on, fault: self.one(&BLIND) });
     }
 
-    /// Auto Scaling cannot be told for some time, and meanwhile the instance is made `ACTIVE`, and works.
+    /// Auto Scaling cannot be told for some time, and meanwhile the instance is made `ACTIVE`, and
+    /// works.
     fn told_late(&mut self, plan: &mut Plan, leaving: &Leaving) {
         plan.calm_at = plan.calm_at.max(leaving.at + 480);
         let on = On::Every("CompleteLifecycleAction", leaving.at, plan.calm_at);
-        plan.faults.push(Strike { on, fault: self.one(&[Fault::Http500, Fault::FailBefore, Fault::Throttle]) });
+        plan.faults.push(Strike {
+            on,
+            fault: self.one(&[Fault::Http500, Fault::FailBefore, Fault::Throttle]),
+        });
         let active = leaving.at + self.among(240, 330);
         let by_hand = Happening::ByHand { instance: leaving.instance.clone(), active: true };
         plan.script.push((active, by_hand));
         for after in [1, 3, 6] {
-            plan.script.push((active + after, Happening::RunTask(leaving.task(self.among(300, 400)))));
+            plan.script
+                .push((active + after, Happening::RunTask(leaving.task(self.among(300, 400)))));
         }
     }
 
@@ -74,7 +93,10 @@ impl Dice {
     /// The controller begins anew just before, and has no table for longer than the hook waits.
     fn without_the_table(&mut self, plan: &mut Plan, leaving: &Leaving) {
         let before = leaving.at.saturating_sub(4);
-        plan.script.push((before, Happening::TableAway { span: self.among(320, 500), hangs: self.often(50) }));
+        plan.script.push((
+            before,
+            Happening::TableAway { span: self.among(320, 500), hangs: self.often(50) },
+        ));
         plan.script.push((before + 1, Happening::Kill { replica: 0 }));
     }
 }

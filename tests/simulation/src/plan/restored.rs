@@ -1,15 +1,18 @@
-//! A table restored from a backup while controllers run: records go back to what they were, with leases, requests and
-//! pauses; new ones vanish.
+//! A table restored from a backup while controllers run: records go back to what they were, with
+//! leases, requests and pauses; new ones vanish.
 
 use super::dice::Dice;
 use super::{Happening, Plan};
 
 impl Dice {
-    /// Adds a restored table to a plan, mostly while something is being drained. It is away while it is restored, or was
-    /// exchanged in a moment.
+    /// Adds a restored table to a plan, mostly while something is being drained. It is away while
+    /// it is restored, or was exchanged in a moment.
     pub(super) fn restore(&mut self, plan: &mut Plan) {
-        let begins = |what: &Happening| matches!(what, Happening::Terminate { .. } | Happening::Order { .. });
-        let begun: Vec<u64> = plan.script.iter().filter(|(_, what)| begins(what)).map(|(at, _)| *at).collect();
+        let begins = |what: &Happening| {
+            matches!(what, Happening::Terminate { .. } | Happening::Order { .. })
+        };
+        let begun: Vec<u64> =
+            plan.script.iter().filter(|(_, what)| begins(what)).map(|(at, _)| *at).collect();
         for _ in 0..self.one(&[1, 1, 2]) {
             let from = match begun.is_empty() || self.often(20) {
                 true => self.among(10, plan.calm_at - 60),

@@ -1,6 +1,7 @@
-//! Two scopes, and one of the two does not answer for a while, not even whose it is. What fails in one takes nothing from
-//! the other; and nothing is taken for its namesake there: in the second region everything has the same names, from clusters
-//! to instances, as far as anything is drained there.
+//! Two scopes, and one of the two does not answer for a while, not even whose it is. What fails in
+//! one takes nothing from the other; and nothing is taken for its namesake there: in the second
+//! region everything has the same names, from clusters to instances, as far as anything is drained
+//! there.
 
 use super::dice::Dice;
 use super::{Happening, On, Plan, Strike};
@@ -8,7 +9,8 @@ use crate::harness::{FAR, NEAR};
 use aws_simulator::Fault;
 
 /// Ways in which a whole region can fail.
-const AWAY: [Fault; 5] = [Fault::AccessDenied, Fault::FailBefore, Fault::Hang, Fault::Http500, Fault::Throttle];
+const AWAY: [Fault; 5] =
+    [Fault::AccessDenied, Fault::FailBefore, Fault::Hang, Fault::Http500, Fault::Throttle];
 
 impl Dice {
     /// Adds a second scope to a plan, and failures of whole scopes.
@@ -27,7 +29,8 @@ impl Dice {
                 plan.script.push((from + self.among(0, span), Happening::Kill { replica }));
             }
         }
-        // Where a deadline or a configuration decides what is let go, judging it takes the instance's own story.
+        // Where a deadline or a configuration decides what is let go, judging it takes the
+        // instance's own story.
         if plan.revisions.is_empty() && plan.rules.deadline.is_none() {
             for _ in 0..self.among(1, 4) {
                 let group = self.one(&plan.groups);

@@ -24,10 +24,12 @@ impl Scene<'_> {
     }
 }
 
-/// Whether this instance can go although ECS does not hear its agent: Spot takes it, EC2 loses it, an operator lets it go
-/// whatever is on it, or its group has no hook for a while.
+/// Whether this instance can go although ECS does not hear its agent: Spot takes it, EC2 loses it,
+/// an operator lets it go whatever is on it, or its group has no hook for a while.
 fn is_taken(plan: &Plan, script: &Script, of: &str) -> bool {
-    let member = |name: &String| plan.groups.iter().any(|g| g.name == *name && g.instances.iter().any(|i| i == of));
+    let member = |name: &String| {
+        plan.groups.iter().any(|g| g.name == *name && g.instances.iter().any(|i| i == of))
+    };
     script.iter().any(|(_, what)| match what {
         Happening::Spot { instance } | Happening::Dies { instance } => instance == of,
         Happening::Order { instance, what: Asked::Complete } => instance == of,
@@ -38,8 +40,7 @@ fn is_taken(plan: &Plan, script: &Script, of: &str) -> bool {
 
 /// A dead instance whose agent ECS did not hear is a registration for ever, with tasks and targets.
 fn heard(plan: &Plan, script: Script) -> Script {
-    let unheard =
-        |what: &Happening| matches!(what, Happening::Agent { instance, .. } if is_taken(plan, &script, instance));
+    let unheard = |what: &Happening| matches!(what, Happening::Agent { instance, .. } if is_taken(plan, &script, instance));
     script.iter().filter(|(_, what)| !unheard(what)).cloned().collect()
 }
 
@@ -69,7 +70,8 @@ impl Dice {
             0..26 => self.leaves(scene),
             26..36 => self.of_the_group(scene),
             36..40 => {
-                let agent = |connected| Happening::Agent { instance: scene.instance.clone(), connected };
+                let agent =
+                    |connected| Happening::Agent { instance: scene.instance.clone(), connected };
                 vec![(scene.at, agent(false)), (scene.later, agent(true))]
             }
             40..60 => self.orders(scene),
@@ -86,7 +88,9 @@ impl Dice {
         let terminate = Happening::Terminate { instance: instance.clone(), shrink: self.often(60) };
         match self.among(0, 25) {
             // Whether a group takes such an instance from its own balancers is not documented.
-            0..2 if scene.group.attached.is_none() => vec![(at, Happening::RootVolume { instance })],
+            0..2 if scene.group.attached.is_none() => {
+                vec![(at, Happening::RootVolume { instance })]
+            }
             2..4 => vec![(at, Happening::Dies { instance })],
             4..6 => {
                 let active = self.often(70);
@@ -103,21 +107,31 @@ impl Dice {
             (0..4, Some(pool)) => {
                 let instance = scene.instance.clone();
                 let other = pool.rest.first().unwrap_or(&instance).clone();
-                vec![(at, Happening::ToPool { instance }), (later, Happening::FromPool { instance: other })]
+                vec![
+                    (at, Happening::ToPool { instance }),
+                    (later, Happening::FromPool { instance: other }),
+                ]
             }
             (0..2, None) => {
                 let (healthy, warmup) = (self.one(&[50, 90, 100]), self.among(5, 60));
-                let mut script = vec![(at, Happening::Refresh { group: group.clone(), healthy, warmup })];
+                let mut script =
+                    vec![(at, Happening::Refresh { group: group.clone(), healthy, warmup })];
                 if self.often(30) {
                     script.push((later, Happening::RefreshCancelled { group }));
                 }
                 script
             }
             (2..4, None) => {
-                vec![(at, Happening::CapacityOut { group: group.clone() }), (later, Happening::CapacityBack { group })]
+                vec![
+                    (at, Happening::CapacityOut { group: group.clone() }),
+                    (later, Happening::CapacityBack { group }),
+                ]
             }
             (4, _) => {
-                vec![(at, Happening::HookDeleted { group: group.clone() }), (later, Happening::HookPut { group })]
+                vec![
+                    (at, Happening::HookDeleted { group: group.clone() }),
+                    (later, Happening::HookPut { group }),
+                ]
             }
             (5, _) => {
                 let active = self.often(70);
@@ -131,7 +145,8 @@ impl Dice {
         }
     }
 
-    /// Nobody takes an instance that is kept from a balancer of its group, so that no such drain ends by itself.
+    /// Nobody takes an instance that is kept from a balancer of its group, so that no such drain
+    /// ends by itself.
     fn warned(&mut self, scene: &Scene<'_>) -> Script {
         let instance = scene.instance.clone();
         let ends = scene.group.attached.is_none() || scene.plan.rules.rebalance != "keep";
@@ -144,7 +159,8 @@ impl Dice {
     fn of_tasks(&mut self, scene: &Scene<'_>) -> Script {
         let Scene { at, later, plan, .. } = *scene;
         let (cluster, instance) = (scene.cluster(), scene.instance.clone());
-        let of_cluster: Vec<&Service> = plan.services.iter().filter(|s| s.cluster == cluster && !s.daemon).collect();
+        let of_cluster: Vec<&Service> =
+            plan.services.iter().filter(|s| s.cluster == cluster && !s.daemon).collect();
         let of = self.one(&of_cluster);
         let service = of.name.clone();
         match self.among(0, 15) {
@@ -155,14 +171,17 @@ impl Dice {
                 change.into_iter().map(|change| (at, change)).collect()
             }
             4..7 => {
-                let trouble = Happening::Trouble { cluster: cluster.clone(), service: service.clone() };
+                let trouble =
+                    Happening::Trouble { cluster: cluster.clone(), service: service.clone() };
                 vec![(at, trouble), (later, Happening::Heal { cluster, service })]
             }
             7..10 => {
                 let span = self.among(10, 300);
                 vec![(at, Happening::Protect { cluster, service, instance, span })]
             }
-            10..13 if scene.group.cluster.is_some() => vec![(at, Happening::RegistersAgain { cluster, instance })],
+            10..13 if scene.group.cluster.is_some() => {
+                vec![(at, Happening::RegistersAgain { cluster, instance })]
+            }
             _ => self.task(plan).into_iter().map(|task| (at, Happening::RunTask(task))).collect(),
         }
     }
@@ -174,7 +193,9 @@ impl Dice {
         match self.among(0, 14) {
             0..5 => vec![(at, Happening::Kill { replica })],
             5..8 => vec![(at, Happening::Stop { replica, span: self.among(5, 120), amid: None })],
-            8..10 => vec![(at, Happening::ClockJumps { replica, by: self.0.i64(-600_000..=600_000) })],
+            8..10 => {
+                vec![(at, Happening::ClockJumps { replica, by: self.0.i64(-600_000..=600_000) })]
+            }
             10..13 => {
                 // Sometimes for longer than a heartbeat timeout.
                 let span = self.among(5, 200) * self.one(&[1, 1, 2]);
@@ -187,7 +208,9 @@ impl Dice {
     /// Operators order something, and may change their minds.
     fn orders(&mut self, scene: &Scene<'_>) -> Script {
         let Scene { at, later, .. } = *scene;
-        let order = |at: u64, what: Asked| (at, Happening::Order { instance: scene.instance.clone(), what });
+        let order = |at: u64, what: Asked| {
+            (at, Happening::Order { instance: scene.instance.clone(), what })
+        };
         let thens = match scene.group.attached {
             None => vec![Then::Keep, Then::Keep, Then::Terminate, Then::TerminateAndShrink],
             // Nobody takes an instance that is kept from a balancer of its group.
@@ -201,7 +224,8 @@ impl Dice {
                 let mut script = vec![order(at, drain), order(between, Asked::Cancel)];
                 if self.often(30) {
                     // Set by someone else long enough before: that is not ours to undo.
-                    let by_hand = Happening::ByHand { instance: scene.instance.clone(), active: false };
+                    let by_hand =
+                        Happening::ByHand { instance: scene.instance.clone(), active: false };
                     script.push((at.saturating_sub(130), by_hand));
                 }
                 if self.often(50) {

@@ -1,5 +1,6 @@
-//! Two controllers on one table: their hooks meet on a group, each with its own, or, by mistake, both are configured with the
-//! same ones. Who opens the drain of an instance ends it; the other one holds, and comes after.
+//! Two controllers on one table: their hooks meet on a group, each with its own, or, by mistake,
+//! both are configured with the same ones. Who opens the drain of an instance ends it; the other
+//! one holds, and comes after.
 
 use super::dice::Dice;
 use super::{Plan, Replica, Revision};
@@ -16,7 +17,11 @@ impl Dice {
         }
         let same = self.often(25);
         let first = Revision::first(&plan.rules);
-        let rules = if self.often(50) { plan.rules.clone() } else { self.other_rules(plan, &plan.rules.clone()) };
+        let rules = if self.often(50) {
+            plan.rules.clone()
+        } else {
+            self.other_rules(plan, &plan.rules.clone())
+        };
         let hooks = |hook| if same { HOOKS.to_vec() } else { vec![hook] };
         plan.revisions = vec![
             Revision { hooks: hooks(HOOK), controller: CONTROLLER, ..first.clone() },
@@ -34,7 +39,13 @@ impl Dice {
         for _ in 0..self.one(&[1, 1, 2]) {
             // Before the first controller, with it, or later.
             let starts = self.one(&[0, 0, 20, 100]);
-            plan.replicas.push(Replica { starts, retires: None, skew: 0, restart: self.among(1, 60), revision: 2 });
+            plan.replicas.push(Replica {
+                starts,
+                retires: None,
+                skew: 0,
+                restart: self.among(1, 60),
+                revision: 2,
+            });
         }
     }
 }

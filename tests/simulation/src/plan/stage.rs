@@ -1,5 +1,6 @@
-//! Stages: a cluster of its own with one instance that nothing else happens to, and one drama on it. Each is the
-//! situation in which one mistake does harm, and which chance would bring about once in many thousand fleets.
+//! Stages: a cluster of its own with one instance that nothing else happens to, and one drama on
+//! it. Each is the situation in which one mistake does harm, and which chance would bring about
+//! once in many thousand fleets.
 
 use super::dice::{Dice, LOOKS};
 use super::{Asked, Balancing, Group, Happening, On, Plan, Service, Strike, Task};
@@ -25,14 +26,20 @@ const BLIND: [Fault; 7] = [
 ];
 
 /// Ways in which a call can get no answer for long.
-const UNANSWERED: [Fault; 4] = [Fault::AccessDenied, Fault::FailBefore, Fault::Http500, Fault::Throttle];
+const UNANSWERED: [Fault; 4] =
+    [Fault::AccessDenied, Fault::FailBefore, Fault::Http500, Fault::Throttle];
 
 /// A read is answered with the truth of a minute ago.
 const LATE: Fault = Fault::Stale(Duration::from_secs(60));
 
 /// A standalone task on the stage, which works for so long.
 fn job(works: u64) -> Happening {
-    Happening::RunTask(Task { cluster: CLUSTER.to_owned(), instance: INSTANCE.to_owned(), works: Some(works), stop: 1 })
+    Happening::RunTask(Task {
+        cluster: CLUSTER.to_owned(),
+        instance: INSTANCE.to_owned(),
+        works: Some(works),
+        stop: 1,
+    })
 }
 
 fn by_hand(active: bool) -> Happening {
@@ -54,7 +61,10 @@ impl Dice {
         plan.groups.push(Group::plain(CLUSTER, vec![INSTANCE.to_owned()], HOOK, 3600));
         plan.rules.poll = 5;
         let at = self.among(30, 60);
-        plan.script.push((at, Happening::Terminate { instance: INSTANCE.to_owned(), shrink: self.often(50) }));
+        plan.script.push((
+            at,
+            Happening::Terminate { instance: INSTANCE.to_owned(), shrink: self.often(50) },
+        ));
         match self.among(0, 99) {
             0..10 => self.placed_unseen(plan, at),
             10..20 => self.changed_during_a_standstill(plan, at),
@@ -100,18 +110,21 @@ impl Dice {
         self.fails(plan, On::Every(operation, from, until), &[LATE]);
     }
 
-    /// A task of a service lands in the moment before the drain, and no listing shows it for a minute.
+    /// A task of a service lands in the moment before the drain, and no listing shows it for a
+    /// minute.
     fn placed_unseen(&mut self, plan: &mut Plan, at: u64) {
         plan.rules.deregister = self.often(50);
         let service = self.on_stage(0);
         plan.services.push(service);
         let (cluster, service) = (CLUSTER.to_owned(), SERVICE.to_owned());
-        plan.script.push((at - self.among(0, 5), Happening::Desired { cluster, service, desired: 2 }));
+        plan.script
+            .push((at - self.among(0, 5), Happening::Desired { cluster, service, desired: 2 }));
         self.late(plan, "ListTasks", at - 30, at + 300);
     }
 
-    /// The controller stands still, once it has listed tasks late enough for its proof: between two looks, or in the
-    /// middle of one. Meanwhile the instance is made `ACTIVE`, gets work, and is `DRAINING` again.
+    /// The controller stands still, once it has listed tasks late enough for its proof: between two
+    /// looks, or in the middle of one. Meanwhile the instance is made `ACTIVE`, gets work, and is
+    /// `DRAINING` again.
     fn changed_during_a_standstill(&mut self, plan: &mut Plan, at: u64) {
         nothing_else_befalls_the_controller(plan);
         // The jobs must not be stopped before.
@@ -126,8 +139,8 @@ impl Dice {
         self.late(plan, "ListTasks", at, at + 440);
     }
 
-    /// The container instance cannot be looked at; meanwhile it is made `ACTIVE` and gets work, which no listing shows
-    /// for a minute.
+    /// The container instance cannot be looked at; meanwhile it is made `ACTIVE` and gets work,
+    /// which no listing shows for a minute.
     fn made_active_while_blind(&mut self, plan: &mut Plan, at: u64) {
         plan.script.push((at - 20, job(120)));
         plan.script.push((at + 90, by_hand(true)));
@@ -147,34 +160,49 @@ impl Dice {
         self.late(plan, "ListContainerInstances", at - 20, at + 300);
     }
 
-    /// No task that matters is left, and the balancer that drains a daemon's target cannot be asked. (ECS stops a task
-    /// only once its targets have drained: nothing but a daemon, which is not waited for, shows a mistake here.)
+    /// No task that matters is left, and the balancer that drains a daemon's target cannot be
+    /// asked. (ECS stops a task only once its targets have drained: nothing but a daemon, which is
+    /// not waited for, shows a mistake here.)
     fn a_balancer_cannot_be_looked_at(&mut self, plan: &mut Plan, at: u64) {
-        let (balancing, operation) = self
-            .one(&[(Balancing::Application, "DescribeTargetHealth"), (Balancing::Classic, "DescribeLoadBalancers")]);
+        let (balancing, operation) = self.one(&[
+            (Balancing::Application, "DescribeTargetHealth"),
+            (Balancing::Classic, "DescribeLoadBalancers"),
+        ]);
         plan.services.push(Service { daemon: true, balancing, ..self.on_stage(1) });
         self.fails(plan, On::Every(operation, at, at + 320), &UNANSWERED);
     }
 
-    /// A network load balancer loses its target late in the drain, and goes on sending connections for a while.
+    /// A network load balancer loses its target late in the drain, and goes on sending connections
+    /// for a while.
     fn a_network_balancer_settles_late(&mut self, plan: &mut Plan) {
         let service = self.on_stage(2);
         let balancing = Balancing::Network { settle: self.among(100, 115) };
         // Another task must run before the one on the stage may stop.
         let (percents, start) = ((100, 200), self.among(80, 110));
-        plan.services.push(Service { balancing, percents, start, delay: self.among(0, 5), ..service });
+        plan.services.push(Service {
+            balancing,
+            percents,
+            start,
+            delay: self.among(0, 5),
+            ..service
+        });
     }
 
     /// The container instance, which is busy, cannot be described most of the time.
     fn its_description_fails_now_and_then(&mut self, plan: &mut Plan, at: u64) {
         plan.script.push((at - 20, job(400)));
         if self.often(60) {
-            // Once the drain goes on, so that several looks in a row can fail; now and then a search gets through.
+            // Once the drain goes on, so that several looks in a row can fail; now and then a
+            // search gets through.
             let on = On::Share("DescribeContainerInstances", at + 40, at + 360, 75);
             return self.fails(plan, on, &[Fault::AccessDenied]);
         }
         let on = On::Share("DescribeContainerInstances", at + 5, at + 320, self.among(50, 80));
-        self.fails(plan, on, &[Fault::AccessDenied, Fault::AccessDenied, Fault::Failures, Fault::LeavesOut]);
+        self.fails(
+            plan,
+            on,
+            &[Fault::AccessDenied, Fault::AccessDenied, Fault::Failures, Fault::LeavesOut],
+        );
     }
 
     /// One of the looks fails, always or now and then, until long after the drain could have ended.
@@ -197,9 +225,10 @@ impl Dice {
         plan.faults.insert(0, Strike { on, fault: self.one(ways) });
     }
 
-    /// Auto Scaling cannot be told for some time, and meanwhile the agent registers the instance once more, and it works: in
-    /// its cluster, or in another, where only a search of every cluster finds it, and where its first registration loses its
-    /// agent; or has lost it long before, and the search that this asks for has found nothing.
+    /// Auto Scaling cannot be told for some time, and meanwhile the agent registers the instance
+    /// once more, and it works: in its cluster, or in another, where only a search of every cluster
+    /// finds it, and where its first registration loses its agent; or has lost it long before, and
+    /// the search that this asks for has found nothing.
     fn registers_while_told_late(&mut self, plan: &mut Plan, at: u64) {
         let (until, cluster) = if self.often(40) { (at + 480, CLUSTER) } else { (at + 700, WINGS) };
         let again = at + self.among(200, 300);
@@ -207,17 +236,23 @@ impl Dice {
             nothing_else_befalls_the_controller(plan);
             plan.clusters.push(WINGS.to_owned());
             let lost = if self.often(50) { again - 1 } else { at + 100 };
-            plan.script.push((lost, Happening::Agent { instance: INSTANCE.to_owned(), connected: false }));
+            plan.script
+                .push((lost, Happening::Agent { instance: INSTANCE.to_owned(), connected: false }));
         }
         self.fails(plan, On::Every("CompleteLifecycleAction", at, until), &UNANSWERED);
         let (cluster, instance) = (cluster.to_owned(), INSTANCE.to_owned());
-        let job = Task { cluster: cluster.clone(), instance: instance.clone(), works: Some(700), stop: 1 };
+        let job = Task {
+            cluster: cluster.clone(),
+            instance: instance.clone(),
+            works: Some(700),
+            stop: 1,
+        };
         plan.script.push((again, Happening::RegistersAgain { cluster, instance }));
         plan.script.push((again + 3, Happening::RunTask(job)));
     }
 
-    /// The agent registers the instance once more while its targets drain, and the service that they belong to grows: what is
-    /// in service then may be the new registration's.
+    /// The agent registers the instance once more while its targets drain, and the service that
+    /// they belong to grows: what is in service then may be the new registration's.
     fn registers_while_it_drains(&mut self, plan: &mut Plan, at: u64) {
         let service = self.on_stage(2);
         plan.services.push(service);
@@ -227,11 +262,17 @@ impl Dice {
         plan.script.push((again + 5, Happening::Desired { cluster, service, desired: 6 }));
     }
 
-    /// Auto Scaling cannot be told for some time. Meanwhile the instance is `ACTIVE` for a moment, mostly between two looks at
-    /// it. A task that is placed then is told to stop at once, and takes long to: no counter names it.
+    /// Auto Scaling cannot be told for some time. Meanwhile the instance is `ACTIVE` for a moment,
+    /// mostly between two looks at it. A task that is placed then is told to stop at once, and
+    /// takes long to: no counter names it.
     fn placed_and_stopped_while_told_late(&mut self, plan: &mut Plan, at: u64) {
         self.fails(plan, On::Every("CompleteLifecycleAction", at, at + 400), &UNANSWERED);
-        let task = Task { cluster: CLUSTER.to_owned(), instance: INSTANCE.to_owned(), works: Some(900), stop: 200 };
+        let task = Task {
+            cluster: CLUSTER.to_owned(),
+            instance: INSTANCE.to_owned(),
+            works: Some(900),
+            stop: 200,
+        };
         let opened = at + self.among(250, 380);
         plan.script.push((opened, by_hand(true)));
         plan.script.push((opened + 1, Happening::RunTask(task)));
@@ -239,10 +280,16 @@ impl Dice {
         plan.script.push((opened + 5, by_hand(false)));
     }
 
-    /// A task takes long to stop, and two lists that lag overlook it meanwhile: the one of the tasks that run no longer
-    /// has it, the one of those that stop has it a minute late. Nothing has shown it before; or its drain has known it.
+    /// A task takes long to stop, and two lists that lag overlook it meanwhile: the one of the
+    /// tasks that run no longer has it, the one of those that stop has it a minute late. Nothing
+    /// has shown it before; or its drain has known it.
     fn stops_unseen(&mut self, plan: &mut Plan, at: u64) {
-        let task = Task { cluster: CLUSTER.to_owned(), instance: INSTANCE.to_owned(), works: Some(900), stop: 200 };
+        let task = Task {
+            cluster: CLUSTER.to_owned(),
+            instance: INSTANCE.to_owned(),
+            works: Some(900),
+            stop: 200,
+        };
         let placed = at - self.among(0, 3);
         plan.script.push((placed, Happening::RunTask(task)));
         let stops = if self.often(50) {
@@ -266,7 +313,8 @@ impl Dice {
     fn record_written_by_others(&mut self, plan: &mut Plan, at: u64) {
         let from = at + self.among(60, 75);
         for n in 0..30 {
-            plan.script.push((from + 2 * n, Happening::RecordWritten { instance: INSTANCE.to_owned() }));
+            plan.script
+                .push((from + 2 * n, Happening::RecordWritten { instance: INSTANCE.to_owned() }));
         }
     }
 }
@@ -279,13 +327,15 @@ fn is_not_heard_for_long(plan: &mut Plan, at: u64) {
     plan.script.push((at + 330, agent(true)));
 }
 
-/// One controller, up from the beginning, whose calls do not fail: for a drama that needs each look at its moment.
+/// One controller, up from the beginning, whose calls do not fail: for a drama that needs each look
+/// at its moment.
 fn nothing_else_befalls_the_controller(plan: &mut Plan) {
     plan.replicas.truncate(1);
     for replica in &mut plan.replicas {
         (replica.starts, replica.retires) = (0, None);
     }
     plan.faults.clear();
-    let befalls = |what: &Happening| matches!(what, Happening::Kill { .. } | Happening::Stop { .. });
+    let befalls =
+        |what: &Happening| matches!(what, Happening::Kill { .. } | Happening::Stop { .. });
     plan.script.retain(|(_, what)| !befalls(what));
 }

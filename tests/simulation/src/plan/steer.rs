@@ -1,5 +1,6 @@
-//! Steering: some fleets begin as one that came into something rare, and are varied: what happens is moved, left out or
-//! repeated, calls fail in other ways and at other times. What is beside something rare is rare too.
+//! Steering: some fleets begin as one that came into something rare, and are varied: what happens
+//! is moved, left out or repeated, calls fail in other ways and at other times. What is beside
+//! something rare is rare too.
 
 use super::dice::{Dice, fresh};
 use super::script::without_the_unheard;
@@ -10,7 +11,11 @@ use std::sync::LazyLock;
 /// The seeds of fleets that came into something rare.
 static CORPUS: LazyLock<Vec<u64>> = LazyLock::new(|| {
     let lines = include_str!("../../corpus.txt").lines().filter(|line| !line.starts_with('#'));
-    lines.map(|line| line.split_whitespace().next().and_then(|seed| seed.parse().ok()).expect("a seed")).collect()
+    lines
+        .map(|line| {
+            line.split_whitespace().next().and_then(|seed| seed.parse().ok()).expect("a seed")
+        })
+        .collect()
 });
 
 impl Dice {
@@ -60,7 +65,8 @@ impl Dice {
             _ => {
                 // A hook that waits for less than it did could run out while calls fail.
                 for group in &mut plan.groups {
-                    group.heartbeat_timeout = group.heartbeat_timeout.max(self.one(&[300, 600, 3600]));
+                    group.heartbeat_timeout =
+                        group.heartbeat_timeout.max(self.one(&[300, 600, 3600]));
                 }
             }
         }
@@ -80,7 +86,9 @@ impl Dice {
             On::Nth(operation, n) => On::Nth(operation, n + by / 30),
             On::Every(operation, from, until) => On::Every(operation, moved(from), moved(until)),
             On::Region(region, from, until) => On::Region(region, moved(from), moved(until)),
-            On::Share(operation, from, until, share) => On::Share(operation, moved(from), moved(until), share),
+            On::Share(operation, from, until, share) => {
+                On::Share(operation, moved(from), moved(until), share)
+            }
             On::Listing(desired, from, until) => On::Listing(desired, moved(from), moved(until)),
         }
     }

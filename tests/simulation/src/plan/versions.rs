@@ -1,5 +1,6 @@
-//! Two versions of the program at once: it is upgraded in mid-drain, and the newer one writes records that the older one
-//! leaves alone. Often it goes back, and the records that the newer one left wait for it to come again.
+//! Two versions of the program at once: it is upgraded in mid-drain, and the newer one writes
+//! records that the older one leaves alone. Often it goes back, and the records that the newer one
+//! left wait for it to come again.
 
 use super::deployed::finish;
 use super::dice::Dice;

@@ -1,5 +1,6 @@
-//! Wide fleets: AWS's rates hold, and in each of many clusters an instance or two drain at about the same time. All reads
-//! together need more than AWS gives at once; every drain must end all the same.
+//! Wide fleets: AWS's rates hold, and in each of many clusters an instance or two drain at about
+//! the same time. All reads together need more than AWS gives at once; every drain must end all the
+//! same.
 
 use super::dice::Dice;
 use super::{Balancing, Group, Happening, Plan, Service};
@@ -22,7 +23,10 @@ impl Dice {
             let instances: Vec<String> = (0..self.among(1, 3)).map(id).collect();
             let drained = instances.iter().take(self.among(1, 2) as usize);
             let script = drained.map(|instance| {
-                (at + self.among(0, 60), Happening::Terminate { instance: instance.clone(), shrink: true })
+                (
+                    at + self.among(0, 60),
+                    Happening::Terminate { instance: instance.clone(), shrink: true },
+                )
             });
             plan.script.extend(script);
             plan.services.push(self.wide_service(&cluster));

@@ -40,7 +40,8 @@ impl Status {
         }
     }
 
-    /// `Progress`, in percent. A capture of a waiting terminating hook showed 60; the others are the simulator's.
+    /// `Progress`, in percent. A capture of a waiting terminating hook showed 60; the others are
+    /// the simulator's.
     pub(super) fn progress(self) -> u32 {
         match self {
             Self::InProgress => 30,
@@ -57,7 +58,13 @@ impl Status {
 
 impl AutoScaling {
     /// Opens an activity that moves this instance; one that is still open ends as cancelled.
-    pub(super) fn open_activity(&mut self, now: SimTime, instance_id: &str, description: String, cause: String) {
+    pub(super) fn open_activity(
+        &mut self,
+        now: SimTime,
+        instance_id: &str,
+        description: String,
+        cause: String,
+    ) {
         self.report(now, instance_id, Status::Cancelled);
         let id = crate::ids::uuid(&mut self.rng);
         let Some(member) = self.members.get_mut(instance_id) else { return };
@@ -65,11 +72,19 @@ impl AutoScaling {
         member.activity = Some(group.activities.len());
         let status = Status::InProgress;
         let message = None;
-        group.activities.push(Activity { id, description, cause, started_at: now, ended_at: None, status, message });
+        group.activities.push(Activity {
+            id,
+            description,
+            cause,
+            started_at: now,
+            ended_at: None,
+            status,
+            message,
+        });
     }
 
-    /// A launch for which EC2 had no capacity. The words are EC2's (source: EC2 Auto Scaling guide, "Troubleshoot
-    /// instance launch failures").
+    /// A launch for which EC2 had no capacity. The words are EC2's (source: EC2 Auto Scaling guide,
+    /// "Troubleshoot instance launch failures").
     pub(super) fn fail_launch(&mut self, now: SimTime, name: &str) {
         let id = crate::ids::uuid(&mut self.rng);
         let at = crate::wire::query::timestamp(self.start, now);
@@ -99,7 +114,9 @@ impl AutoScaling {
         if status.is_end() {
             member.activity = None;
         }
-        if let Some(activity) = self.groups.get_mut(&member.group).and_then(|group| group.activities.get_mut(index)) {
+        if let Some(activity) =
+            self.groups.get_mut(&member.group).and_then(|group| group.activities.get_mut(index))
+        {
             activity.status = status;
             activity.ended_at = status.is_end().then_some(now);
         }

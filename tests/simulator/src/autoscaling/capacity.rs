@@ -9,8 +9,9 @@ use crate::{SimTime, ids};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long after a launch that failed the next one is tried. AWS tries again by itself and publishes no interval
-/// (source: EC2 Auto Scaling guide, "Troubleshoot instance launch failures"): the simulator's choice.
+/// How long after a launch that failed the next one is tried. AWS tries again by itself and
+/// publishes no interval (source: EC2 Auto Scaling guide, "Troubleshoot instance launch failures"):
+/// the simulator's choice.
 const RETRY: Duration = Duration::from_secs(60);
 
 impl AutoScaling {
@@ -54,7 +55,8 @@ impl AutoScaling {
         id
     }
 
-    /// Launches or gives up instances until as many serve, or are about to, as are desired; then fills the warm pool.
+    /// Launches or gives up instances until as many serve, or are about to, as are desired; then
+    /// fills the warm pool.
     pub(super) fn reconcile(&mut self, now: SimTime, name: &str) {
         let Some(group) = self.groups.get(name) else { return };
         let surplus = group.refresh.as_ref().map_or(0, Refresh::surplus);
@@ -72,7 +74,12 @@ impl AutoScaling {
                 .members_of(name)
                 .filter(|member| matches!(member.journey, Journey::IntoPool | Journey::BackToPool))
                 .count();
-            self.launch(now, name, Journey::IntoPool, (pool.min_size as usize).saturating_sub(pooled));
+            self.launch(
+                now,
+                name,
+                Journey::IntoPool,
+                (pool.min_size as usize).saturating_sub(pooled),
+            );
         }
     }
 
@@ -86,28 +93,42 @@ impl AutoScaling {
             .collect();
         let launches = count - pooled.len();
         for id in pooled {
-            self.begin(now, &id, Journey::IntoService, "a difference between desired and actual capacity");
+            self.begin(
+                now,
+                &id,
+                Journey::IntoService,
+                "a difference between desired and actual capacity",
+            );
             self.reschedule(&id);
         }
         self.launch(now, name, Journey::IntoService, launches);
     }
 
-    /// Takes one instance out of the warm pool into service, as a scale-out by one that chooses it does. Answers whether
-    /// it rested there.
+    /// Takes one instance out of the warm pool into service, as a scale-out by one that chooses it
+    /// does. Answers whether it rested there.
     pub(super) fn start_pooled(&mut self, now: SimTime, id: &str) -> bool {
-        let Some(member) = self.members.get(id).filter(|member| member.pooled()) else { return false };
+        let Some(member) = self.members.get(id).filter(|member| member.pooled()) else {
+            return false;
+        };
         if let Some(group) = self.groups.get_mut(&member.group) {
             group.spec.desired += 1;
         }
-        self.begin(now, id, Journey::IntoService, "a difference between desired and actual capacity");
+        self.begin(
+            now,
+            id,
+            Journey::IntoService,
+            "a difference between desired and actual capacity",
+        );
         self.reschedule(id);
         true
     }
 
-    /// Sends one instance in service back to the warm pool, as a scale-in by one that chooses it does. Answers whether
-    /// it was in service and its group reuses instances.
+    /// Sends one instance in service back to the warm pool, as a scale-in by one that chooses it
+    /// does. Answers whether it was in service and its group reuses instances.
     pub(super) fn pool(&mut self, now: SimTime, id: &str) -> bool {
-        let Some(member) = self.members.get(id).filter(|member| member.in_service() && !member.dead) else {
+        let Some(member) =
+            self.members.get(id).filter(|member| member.in_service() && !member.dead)
+        else {
             return false;
         };
         let Some(group) = self.groups.get_mut(&member.group) else { return false };
@@ -115,13 +136,18 @@ impl AutoScaling {
             return false;
         }
         group.spec.desired = group.spec.desired.saturating_sub(1);
-        self.begin(now, id, Journey::BackToPool, "a difference between desired and actual capacity");
+        self.begin(
+            now,
+            id,
+            Journey::BackToPool,
+            "a difference between desired and actual capacity",
+        );
         self.reschedule(id);
         true
     }
 
-    /// Launches so many instances; where EC2 has no capacity for them, one failed activity says so, and it is tried
-    /// again later.
+    /// Launches so many instances; where EC2 has no capacity for them, one failed activity says so,
+    /// and it is tried again later.
     fn launch(&mut self, now: SimTime, name: &str, journey: Journey, count: usize) {
         if count > 0 && self.groups.get(name).is_some_and(|group| group.out_of_capacity) {
             self.fail_launch(now, name);
@@ -135,9 +161,9 @@ impl AutoScaling {
         }
     }
 
-    /// EC2 has no capacity for what this group launches (`InsufficientInstanceCapacity`), or has it again. Meanwhile the
-    /// group stays below what is desired; instances that its warm pool has can still be started. What is under way goes
-    /// on. Answers whether there is such a group.
+    /// EC2 has no capacity for what this group launches (`InsufficientInstanceCapacity`), or has it
+    /// again. Meanwhile the group stays below what is desired; instances that its warm pool has can
+    /// still be started. What is under way goes on. Answers whether there is such a group.
     pub fn set_out_of_capacity(&mut self, now: SimTime, name: &str, out: bool) -> bool {
         self.run_until(now);
         let Some(group) = self.groups.get_mut(name) else { return false };
@@ -145,14 +171,18 @@ impl AutoScaling {
         true
     }
 
-    /// Gives up instances: from the zone that has most, the oldest first, and none that is protected. If all are
-    /// protected, none. Source: EC2 Auto Scaling guide, "Default termination policy" and "Instance scale-in
-    /// protection".
+    /// Gives up instances: from the zone that has most, the oldest first, and none that is
+    /// protected. If all are protected, none. Source: EC2 Auto Scaling guide, "Default termination
+    /// policy" and "Instance scale-in protection".
     fn scale_in(&mut self, now: SimTime, name: &str, count: usize, reuse: bool) {
-        let mut candidates: Vec<&Member> =
-            self.members_of(name).filter(|member| member.journey.counts() && !member.protected).collect();
+        let mut candidates: Vec<&Member> = self
+            .members_of(name)
+            .filter(|member| member.journey.counts() && !member.protected)
+            .collect();
         // The last is given up first: in service before pending, then the oldest.
-        candidates.sort_by_key(|member| (member.in_service(), std::cmp::Reverse((member.launched_at, &member.id))));
+        candidates.sort_by_key(|member| {
+            (member.in_service(), std::cmp::Reverse((member.launched_at, &member.id)))
+        });
         let mut zones: BTreeMap<&str, Vec<&Member>> = BTreeMap::new();
         for member in candidates {
             zones.entry(&member.zone).or_default().push(member);
@@ -164,20 +194,30 @@ impl AutoScaling {
             chosen.push(member.id.clone());
         }
         for id in chosen {
-            let served = self.members.get(&id).is_some_and(|member| member.in_service() && !member.dead);
+            let served =
+                self.members.get(&id).is_some_and(|member| member.in_service() && !member.dead);
             let journey = if reuse && served { Journey::BackToPool } else { Journey::Out };
             self.begin(now, &id, journey, "a difference between desired and actual capacity");
             self.reschedule(&id);
         }
     }
 
-    pub(super) fn change_desired(&mut self, now: SimTime, name: &str, desired: u32) -> Result<(), ApiError> {
+    pub(super) fn change_desired(
+        &mut self,
+        now: SimTime,
+        name: &str,
+        desired: u32,
+    ) -> Result<(), ApiError> {
         let group = self.groups.get_mut(name).ok_or_else(|| no_such_group(name))?;
         let (min, max) = (group.spec.min, group.spec.max);
         let problem = if desired > max {
-            Some(format!("New SetDesiredCapacity value {desired} is above max value {max} for the AutoScalingGroup."))
+            Some(format!(
+                "New SetDesiredCapacity value {desired} is above max value {max} for the AutoScalingGroup."
+            ))
         } else if desired < min {
-            Some(format!("New SetDesiredCapacity value {desired} is below min value {min} for the AutoScalingGroup."))
+            Some(format!(
+                "New SetDesiredCapacity value {desired} is below min value {min} for the AutoScalingGroup."
+            ))
         } else {
             None
         };
@@ -191,9 +231,15 @@ impl AutoScaling {
 
     /// TerminateInstanceInAutoScalingGroup: asynchronous, held by hooks, not for a warm pool.
     ///
-    /// A retained instance ends only this way, with a new activity and new tokens, and never with a decrement, since
-    /// it does not count any more. Source: EC2 Auto Scaling guide, "Manage retained instances", and published captures.
-    pub(super) fn begin_termination(&mut self, now: SimTime, id: &str, decrement: bool) -> Result<(), ApiError> {
+    /// A retained instance ends only this way, with a new activity and new tokens, and never with a
+    /// decrement, since it does not count any more. Source: EC2 Auto Scaling guide, "Manage
+    /// retained instances", and published captures.
+    pub(super) fn begin_termination(
+        &mut self,
+        now: SimTime,
+        id: &str,
+        decrement: bool,
+    ) -> Result<(), ApiError> {
         let Some(member) = self.members.get(id) else {
             return Err(ApiError::validation_error(format!(
                 "Instance Id not found - No managed instance found for instance ID: {id}"
@@ -201,7 +247,9 @@ impl AutoScaling {
         };
         let retained = member.stage == Stage::Retained;
         if member.journey.in_warm_pool() {
-            return Err(ApiError::validation_error(format!("The instance {id} is in a warm pool.")));
+            return Err(ApiError::validation_error(format!(
+                "The instance {id} is in a warm pool."
+            )));
         }
         if member.journey == Journey::Out && !retained {
             return Err(ApiError::bad_request(

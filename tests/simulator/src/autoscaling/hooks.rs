@@ -1,8 +1,9 @@
 //! Lifecycle actions: what holds an instance in a wait state, and how each ends.
 //!
-//! Each hook of a group opens an action of its own, with its own token and timers, and they run in parallel: the wait
-//! is over when all are. CONTINUE lets the others finish; ABANDON ends them at once. Source: Amazon ECS guide, "Managed
-//! instance draining"; EC2 Auto Scaling guide, "Lifecycle hooks".
+//! Each hook of a group opens an action of its own, with its own token and timers, and they run in
+//! parallel: the wait is over when all are. CONTINUE lets the others finish; ABANDON ends them at
+//! once. Source: Amazon ECS guide, "Managed instance draining"; EC2 Auto Scaling guide, "Lifecycle
+//! hooks".
 
 use super::member::Member;
 use super::state::Stage;
@@ -29,7 +30,9 @@ impl Transition {
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
-        [Self::Launching, Self::Terminating].into_iter().find(|transition| transition.as_str() == text)
+        [Self::Launching, Self::Terminating]
+            .into_iter()
+            .find(|transition| transition.as_str() == text)
     }
 }
 
@@ -67,8 +70,8 @@ pub enum How {
     HookDeleted,
     /// Another hook of the same instance ended with ABANDON.
     OtherAbandoned,
-    /// Its instance was sent elsewhere in mid-wait: terminated while it waited for a new root volume. That the action ends
-    /// then, and without its hook's result, is the simulator's choice.
+    /// Its instance was sent elsewhere in mid-wait: terminated while it waited for a new root
+    /// volume. That the action ends then, and without its hook's result, is the simulator's choice.
     Overtaken,
 }
 
@@ -135,7 +138,9 @@ impl AutoScaling {
     pub fn active_action(&self, now: SimTime, group: &str, hook: &str, instance_id: &str) -> bool {
         self.members.get(instance_id).is_some_and(|member| {
             member.group == group
-                && member.open_actions().any(|action| action.hook.name == hook && now < action.expires_at)
+                && member
+                    .open_actions()
+                    .any(|action| action.hook.name == hook && now < action.expires_at)
         })
     }
 
@@ -161,12 +166,15 @@ impl AutoScaling {
         self.members.values().find(held).map(|member| member.id.as_str())
     }
 
-    /// Deletes a hook. Its outstanding actions end at once: those of a terminating hook with CONTINUE, those of a
-    /// launching hook with ABANDON. Source: Auto Scaling API reference, DeleteLifecycleHook. Returns whether the hook
-    /// was there.
+    /// Deletes a hook. Its outstanding actions end at once: those of a terminating hook with
+    /// CONTINUE, those of a launching hook with ABANDON. Source: Auto Scaling API reference,
+    /// DeleteLifecycleHook. Returns whether the hook was there.
     pub fn delete_hook(&mut self, now: SimTime, group: &str, hook: &str) -> bool {
         self.run_until(now);
-        let Some(removed) = self.groups.get_mut(group).and_then(|group| group.hooks.remove(hook)) else { return false };
+        let Some(removed) = self.groups.get_mut(group).and_then(|group| group.hooks.remove(hook))
+        else {
+            return false;
+        };
         let result = match removed.transition {
             Transition::Terminating => LifecycleResult::Continue,
             Transition::Launching => LifecycleResult::Abandon,
@@ -191,7 +199,13 @@ impl AutoScaling {
             let expires_at = now + hook.heartbeat_timeout.min(hook.global_timeout());
             let token = crate::ids::uuid(&mut self.rng);
             self.notices.extend(notices::action_begun(&group.arn, member, hook, &token));
-            member.actions.push(Action { hook: hook.clone(), token, started_at: now, expires_at, result: None });
+            member.actions.push(Action {
+                hook: hook.clone(),
+                token,
+                started_at: now,
+                expires_at,
+                result: None,
+            });
         }
         !member.actions.is_empty()
     }
@@ -210,12 +224,20 @@ impl AutoScaling {
         Ok(())
     }
 
-    /// Restarts an action's timer at the hook's heartbeat timeout, never past its global timeout. Source: EC2 Auto
-    /// Scaling guide, "Complete a lifecycle action"; Auto Scaling API reference, LifecycleHook.
-    pub(super) fn heartbeat(&mut self, now: SimTime, group: &str, hook: &str, name: &Name<'_>) -> Result<(), ApiError> {
+    /// Restarts an action's timer at the hook's heartbeat timeout, never past its global timeout.
+    /// Source: EC2 Auto Scaling guide, "Complete a lifecycle action"; Auto Scaling API reference,
+    /// LifecycleHook.
+    pub(super) fn heartbeat(
+        &mut self,
+        now: SimTime,
+        group: &str,
+        hook: &str,
+        name: &Name<'_>,
+    ) -> Result<(), ApiError> {
         let instance_id = self.holder(group, hook, name)?;
         if let Some(action) = self.open_action_mut(&instance_id, hook) {
-            action.expires_at = (now + action.hook.heartbeat_timeout).min(action.global_expires_at());
+            action.expires_at =
+                (now + action.hook.heartbeat_timeout).min(action.global_expires_at());
         }
         self.reschedule(&instance_id);
         Ok(())
@@ -242,7 +264,9 @@ impl AutoScaling {
     /// Ends the open actions of an instance that sets out elsewhere.
     pub(super) fn overtake_actions(&mut self, now: SimTime, instance_id: &str) {
         let Some(member) = self.members.get_mut(instance_id) else { return };
-        for action in std::mem::take(&mut member.actions).into_iter().filter(|action| action.result.is_none()) {
+        for action in
+            std::mem::take(&mut member.actions).into_iter().filter(|action| action.result.is_none())
+        {
             self.completions.push(Completion {
                 began_at: action.started_at,
                 at: now,
@@ -255,8 +279,16 @@ impl AutoScaling {
         }
     }
 
-    /// Ends an open action; with ABANDON, also the others of this instance. When none is left, the wait is over.
-    fn finish(&mut self, now: SimTime, instance_id: &str, hook: &str, result: LifecycleResult, how: How) {
+    /// Ends an open action; with ABANDON, also the others of this instance. When none is left, the
+    /// wait is over.
+    fn finish(
+        &mut self,
+        now: SimTime,
+        instance_id: &str,
+        hook: &str,
+        result: LifecycleResult,
+        how: How,
+    ) {
         let Some(member) = self.members.get_mut(instance_id) else { return };
         for action in member.actions.iter_mut().filter(|action| action.result.is_none()) {
             let how = match (action.hook.name == hook, result) {
@@ -276,27 +308,36 @@ impl AutoScaling {
             });
         }
         if member.stage == Stage::Wait && member.open_actions().next().is_none() {
-            let abandoned = member.actions.iter().any(|action| action.result == Some(LifecycleResult::Abandon));
+            let abandoned =
+                member.actions.iter().any(|action| action.result == Some(LifecycleResult::Abandon));
             self.end_wait(now, instance_id, abandoned);
         }
         self.reschedule(instance_id);
     }
 
-    /// The instance that the named action holds. There are many reasons why there is none (completed, timed out,
-    /// abandoned by another hook, not yet waiting, a wrong hook's name), and AWS says the same for all of them.
-    /// Source: messages quoted in spacelift-io/terraform-aws-spacelift-workerpool-on-ec2#197 and convox/rack#2432.
+    /// The instance that the named action holds. There are many reasons why there is none
+    /// (completed, timed out, abandoned by another hook, not yet waiting, a wrong hook's name), and
+    /// AWS says the same for all of them. Source: messages quoted in
+    /// spacelift-io/terraform-aws-spacelift-workerpool-on-ec2#197 and convox/rack#2432.
     fn holder(&self, group: &str, hook: &str, name: &Name<'_>) -> Result<String, ApiError> {
         self.require_group(group)?;
         match name {
             Name::Token(token) => self
                 .members_of(group)
-                .find(|member| member.open_actions().any(|action| action.hook.name == hook && action.token == *token))
+                .find(|member| {
+                    member
+                        .open_actions()
+                        .any(|action| action.hook.name == hook && action.token == *token)
+                })
                 .map(|member| member.id.clone())
                 .ok_or_else(|| no_active_action(&format!("token {token}"))),
             Name::Instance(instance_id) => self
                 .members
                 .get(*instance_id)
-                .filter(|member| member.group == group && member.open_actions().any(|action| action.hook.name == hook))
+                .filter(|member| {
+                    member.group == group
+                        && member.open_actions().any(|action| action.hook.name == hook)
+                })
                 .map(|member| member.id.clone())
                 .ok_or_else(|| no_active_action(&format!("instance ID {instance_id}"))),
         }

@@ -14,9 +14,12 @@ impl AutoScaling {
     /// Lets everything happen that is due, in the order of time, each thing at its own time.
     pub(super) fn run_until(&mut self, now: SimTime) {
         loop {
-            let due = |set: &BTreeSet<(SimTime, String)>| set.first().map(|(at, _)| *at).filter(|at| *at <= now);
+            let due = |set: &BTreeSet<(SimTime, String)>| {
+                set.first().map(|(at, _)| *at).filter(|at| *at <= now)
+            };
             let (member, group) = (due(&self.agenda), due(&self.wakes));
-            let member_first = member.is_some_and(|member| group.is_none_or(|group| member <= group));
+            let member_first =
+                member.is_some_and(|member| group.is_none_or(|group| member <= group));
             if member_first && let Some((at, id)) = self.agenda.pop_first() {
                 if let Some(member) = self.members.get_mut(&id) {
                     member.scheduled = None;
@@ -50,7 +53,8 @@ impl AutoScaling {
         self.wakes.insert((at, name.to_owned()));
     }
 
-    /// Enters the moment of a member's next change in the agenda. To be called after every change to one.
+    /// Enters the moment of a member's next change in the agenda. To be called after every change
+    /// to one.
     pub(super) fn reschedule(&mut self, id: &str) {
         let Some(member) = self.members.get_mut(id) else { return };
         let due = member.due();
@@ -89,7 +93,8 @@ impl AutoScaling {
         member.journey = journey;
         member.stage = Stage::Begun;
         member.stage_ends = Some(now + journey.time_to_begin(group.spec.launch_time));
-        let leaves = matches!(journey, Journey::Out | Journey::BackToPool) && member.joined_balancers;
+        let leaves =
+            matches!(journey, Journey::Out | Journey::BackToPool) && member.joined_balancers;
         if leaves {
             member.joined_balancers = false;
             member.leaving_balancers = true;
@@ -101,10 +106,18 @@ impl AutoScaling {
             });
         }
         let (description, verb) = match journey {
-            Journey::IntoService | Journey::IntoPool => ("Launching a new EC2 instance", "was started"),
-            Journey::Out | Journey::OutOfPool => ("Terminating EC2 instance", "was taken out of service"),
-            Journey::BackToPool => ("Moving EC2 instance to the warm pool", "was taken out of service"),
-            Journey::RootVolume => ("Replacing the root volume of EC2 instance", "was taken out of service"),
+            Journey::IntoService | Journey::IntoPool => {
+                ("Launching a new EC2 instance", "was started")
+            }
+            Journey::Out | Journey::OutOfPool => {
+                ("Terminating EC2 instance", "was taken out of service")
+            }
+            Journey::BackToPool => {
+                ("Moving EC2 instance to the warm pool", "was taken out of service")
+            }
+            Journey::RootVolume => {
+                ("Replacing the root volume of EC2 instance", "was taken out of service")
+            }
         };
         let at = crate::wire::query::timestamp(self.start, now);
         let cause = format!("At {at} instance {id} {verb} in response to {cause}.");
@@ -134,7 +147,9 @@ impl AutoScaling {
             Stage::Begun => self.end_beginning(now, id),
             Stage::Proceed | Stage::Unheld => self.arrive(now, id),
             // The only arrival that goes on by itself: a new root volume boots.
-            Stage::Arrived => self.begin(now, id, Journey::IntoService, "a root volume replacement"),
+            Stage::Arrived => {
+                self.begin(now, id, Journey::IntoService, "a root volume replacement")
+            }
             Stage::Wait | Stage::Retained => {}
         }
     }
@@ -143,7 +158,8 @@ impl AutoScaling {
         let held = self.open_actions(now, id);
         let Some(member) = self.members.get_mut(id) else { return };
         if member.journey == Journey::IntoService {
-            self.effects.push(Effect::Launched { group: member.group.clone(), instance_id: id.to_owned() });
+            self.effects
+                .push(Effect::Launched { group: member.group.clone(), instance_id: id.to_owned() });
         }
         if held {
             member.stage = Stage::Wait;
@@ -156,13 +172,17 @@ impl AutoScaling {
 
     /// All actions are over; `abandoned` if one of them ended with ABANDON.
     ///
-    /// A terminating instance is terminated either way, unless its group retains abandoned ones; a launching one that
-    /// is abandoned is terminated and replaced. Source: Auto Scaling API reference, CompleteLifecycleAction and
-    /// RetentionTriggers. That only instances of the group itself are retained, that an abandoned return to the warm
-    /// pool ends in termination, and that an abandoned root volume replacement goes on, are the simulator's choices.
+    /// A terminating instance is terminated either way, unless its group retains abandoned ones; a
+    /// launching one that is abandoned is terminated and replaced. Source: Auto Scaling API
+    /// reference, CompleteLifecycleAction and RetentionTriggers. That only instances of the group
+    /// itself are retained, that an abandoned return to the warm pool ends in termination, and that
+    /// an abandoned root volume replacement goes on, are the simulator's choices.
     pub(super) fn end_wait(&mut self, now: SimTime, id: &str, abandoned: bool) {
         let Some(member) = self.members.get_mut(id) else { return };
-        let retains = self.groups.get(&member.group).is_some_and(|group| group.spec.terminate_hook_abandon_retain);
+        let retains = self
+            .groups
+            .get(&member.group)
+            .is_some_and(|group| group.spec.terminate_hook_abandon_retain);
         let group = member.group.clone();
         let journey = match member.journey {
             Journey::Out if abandoned && retains => {
@@ -230,7 +250,8 @@ impl AutoScaling {
         }
     }
 
-    /// A health check finds the EC2 instance gone: it is unhealthy, and replaced. One that is leaving already goes on.
+    /// A health check finds the EC2 instance gone: it is unhealthy, and replaced. One that is
+    /// leaving already goes on.
     fn notice_death(&mut self, now: SimTime, id: &str) {
         let Some(member) = self.members.get_mut(id) else { return };
         member.healthy = false;
@@ -240,7 +261,12 @@ impl AutoScaling {
             Journey::IntoPool | Journey::BackToPool => Journey::OutOfPool,
             Journey::Out | Journey::OutOfPool => return,
         };
-        self.begin(now, id, journey, "an EC2 health check indicating it has been terminated or stopped");
+        self.begin(
+            now,
+            id,
+            journey,
+            "an EC2 health check indicating it has been terminated or stopped",
+        );
         self.reconcile(now, &group);
     }
 }

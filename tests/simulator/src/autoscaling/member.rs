@@ -47,7 +47,9 @@ impl Member {
 
     /// Whether it rests in the warm pool, ready to be started.
     pub(super) fn pooled(&self) -> bool {
-        matches!(self.journey, Journey::IntoPool | Journey::BackToPool) && self.stage == Stage::Arrived && !self.dead
+        matches!(self.journey, Journey::IntoPool | Journey::BackToPool)
+            && self.stage == Stage::Arrived
+            && !self.dead
     }
 
     /// When it next changes by itself.

@@ -1,11 +1,13 @@
 //! EC2 Auto Scaling: groups, their instances, lifecycle hooks and warm pools.
 //!
-//! An instance is always on one *journey* (into service, out, back to the warm pool, …), and each journey has the same
-//! stages: it begins, waits for its hooks, proceeds, and arrives. AWS's lifecycle states are the names of these pairs;
-//! see [`state`]. The machine itself is in `lifecycle`, what a wait consists of in `hooks`, and how many instances a
-//! group wants in `capacity`; `notices` holds what it tells the world.
+//! An instance is always on one *journey* (into service, out, back to the warm pool, …), and each
+//! journey has the same stages: it begins, waits for its hooks, proceeds, and arrives. AWS's
+//! lifecycle states are the names of these pairs; see [`state`]. The machine itself is in
+//! `lifecycle`, what a wait consists of in `hooks`, and how many instances a group wants in
+//! `capacity`; `notices` holds what it tells the world.
 //!
-//! What a journey does to the rest of the world comes out of [`AutoScaling::advance`] as [`Effect`]s.
+//! What a journey does to the rest of the world comes out of [`AutoScaling::advance`] as
+//! [`Effect`]s.
 
 mod activity;
 mod capacity;
@@ -40,8 +42,8 @@ pub use spec::{GroupSpec, HookSpec, WarmPoolSpec};
 /// Something that Auto Scaling did, or wants done, to the rest of the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// An instance runs: it was launched, came out of the warm pool, or came back with a new root volume. The same
-    /// instance can be launched again in this sense.
+    /// An instance runs: it was launched, came out of the warm pool, or came back with a new root
+    /// volume. The same instance can be launched again in this sense.
     Launched {
         /// The group.
         group: String,
@@ -62,14 +64,16 @@ pub enum Effect {
         /// The instance.
         instance_id: String,
     },
-    /// An instance lost its root volume and boots from a new one; everything that ran on it is gone.
+    /// An instance lost its root volume and boots from a new one; everything that ran on it is
+    /// gone.
     RootVolumeReplaced {
         /// The group.
         group: String,
         /// The instance.
         instance_id: String,
     },
-    /// An instance came into service: the group registers it with the balancers that are attached to the group itself.
+    /// An instance came into service: the group registers it with the balancers that are attached
+    /// to the group itself.
     JoinBalancers {
         /// The group.
         group: String,
@@ -80,9 +84,9 @@ pub enum Effect {
         /// The group's classic load balancers.
         classic_names: Vec<String>,
     },
-    /// An instance is leaving: the group deregisters it from the balancers attached to the group, and waits for
-    /// [`AutoScaling::balancers_left`] before any hook hears of it. Source: EC2 Auto Scaling guide, "Lifecycle hooks
-    /// overview".
+    /// An instance is leaving: the group deregisters it from the balancers attached to the group,
+    /// and waits for [`AutoScaling::balancers_left`] before any hook hears of it. Source: EC2 Auto
+    /// Scaling guide, "Lifecycle hooks overview".
     LeaveBalancers {
         /// The group.
         group: String,
@@ -142,7 +146,8 @@ struct Group {
 pub struct AutoScaling {
     /// The most items that one page of a paged answer holds, below AWS's own limits of 50 and 100.
     pub page_size: usize,
-    /// Whether DescribeAutoScalingInstances lists members of warm pools. AWS's documents do not say.
+    /// Whether DescribeAutoScalingInstances lists members of warm pools. AWS's documents do not
+    /// say.
     pub instances_list_warm_pool: bool,
     region: String,
     start: Timestamp,
@@ -160,8 +165,8 @@ pub struct AutoScaling {
 }
 
 impl AutoScaling {
-    /// A region without groups. `start` is the wall time of the world's beginning; all ids and tokens follow from the
-    /// seed.
+    /// A region without groups. `start` is the wall time of the world's beginning; all ids and
+    /// tokens follow from the seed.
     pub fn new(region: &str, start: Timestamp, seed: u64) -> Self {
         Self {
             page_size: 100,
@@ -184,7 +189,10 @@ impl AutoScaling {
     /// The next [`advance`](Self::advance) reports them as [`Effect::Launched`].
     pub fn add_group(&mut self, mut spec: GroupSpec) {
         let name = spec.name.clone();
-        let hooks = std::mem::take(&mut spec.hooks).into_iter().map(|hook| (hook.name.clone(), hook)).collect();
+        let hooks = std::mem::take(&mut spec.hooks)
+            .into_iter()
+            .map(|hook| (hook.name.clone(), hook))
+            .collect();
         let fixed = spec.instance_ids.take().unwrap_or_default();
         let pooled = spec.warm_pool.as_ref().map_or(0, |pool| pool.min_size);
         let wanted = spec.desired;
@@ -208,7 +216,13 @@ impl AutoScaling {
         self.groups.insert(name.clone(), group);
         let mut fixed = fixed.into_iter();
         for _ in 0..wanted {
-            let id = self.new_member(SimTime::ZERO, &name, fixed.next(), Journey::IntoService, Stage::Arrived);
+            let id = self.new_member(
+                SimTime::ZERO,
+                &name,
+                fixed.next(),
+                Journey::IntoService,
+                Stage::Arrived,
+            );
             self.effects.push(Effect::Launched { group: name.clone(), instance_id: id.clone() });
             self.join_balancers(&id);
         }
@@ -217,8 +231,8 @@ impl AutoScaling {
         }
     }
 
-    /// Adds a lifecycle hook to a group, or changes it. Actions under way keep the times that they began with: what
-    /// AWS does with those is not documented. An unknown group is passed over.
+    /// Adds a lifecycle hook to a group, or changes it. Actions under way keep the times that they
+    /// began with: what AWS does with those is not documented. An unknown group is passed over.
     pub fn put_hook(&mut self, group: &str, hook: HookSpec) {
         if let Some(group) = self.groups.get_mut(group) {
             group.hooks.insert(hook.name.clone(), hook);
@@ -237,12 +251,17 @@ impl AutoScaling {
         std::mem::take(&mut self.effects)
     }
 
-    /// The next moment at which something happens by itself: `now` while effects wait to be fetched.
+    /// The next moment at which something happens by itself: `now` while effects wait to be
+    /// fetched.
     pub fn next_event(&self, now: SimTime) -> Option<SimTime> {
         if !self.effects.is_empty() {
             return Some(now);
         }
-        let next = [self.agenda.first(), self.wakes.first()].into_iter().flatten().map(|(at, _)| *at).min();
+        let next = [self.agenda.first(), self.wakes.first()]
+            .into_iter()
+            .flatten()
+            .map(|(at, _)| *at)
+            .min();
         next.map(|at| at.max(now))
     }
 
@@ -284,17 +303,23 @@ impl AutoScaling {
         self.members.get(instance_id).map(|member| member.state_name().to_owned())
     }
 
-    /// Protects an instance from scale-in. It is no protection against TerminateInstanceInAutoScalingGroup or health
-    /// replacement. Source: EC2 Auto Scaling guide, "Instance scale-in protection".
+    /// Protects an instance from scale-in. It is no protection against
+    /// TerminateInstanceInAutoScalingGroup or health replacement. Source: EC2 Auto Scaling guide,
+    /// "Instance scale-in protection".
     pub fn protect(&mut self, instance_id: &str, protected: bool) {
         if let Some(member) = self.members.get_mut(instance_id) {
             member.protected = protected;
         }
     }
 
-    /// Terminates an instance through its group, as TerminateInstanceInAutoScalingGroup does: hooks hold it, and
-    /// unless the desired capacity is decremented, it is replaced.
-    pub fn terminate(&mut self, now: SimTime, instance_id: &str, decrement: bool) -> Result<(), ApiError> {
+    /// Terminates an instance through its group, as TerminateInstanceInAutoScalingGroup does: hooks
+    /// hold it, and unless the desired capacity is decremented, it is replaced.
+    pub fn terminate(
+        &mut self,
+        now: SimTime,
+        instance_id: &str,
+        decrement: bool,
+    ) -> Result<(), ApiError> {
         self.run_until(now);
         self.begin_termination(now, instance_id, decrement)
     }
@@ -305,9 +330,10 @@ impl AutoScaling {
         self.change_desired(now, group, desired)
     }
 
-    /// The instance was terminated behind Auto Scaling's back: by EC2, by Spot, by its own shutdown. The group notices
-    /// after one to two minutes, calls it unhealthy, and then runs its terminating hooks on the dead instance.
-    /// Source: EC2 Auto Scaling guide, "Gracefully handle instance termination"; getsocial-rnd/ecs-drain-lambda#6.
+    /// The instance was terminated behind Auto Scaling's back: by EC2, by Spot, by its own
+    /// shutdown. The group notices after one to two minutes, calls it unhealthy, and then runs its
+    /// terminating hooks on the dead instance. Source: EC2 Auto Scaling guide, "Gracefully handle
+    /// instance termination"; getsocial-rnd/ecs-drain-lambda#6.
     pub fn ec2_terminated(&mut self, now: SimTime, instance_id: &str) {
         self.run_until(now);
         let notice = SimTime::from_secs(self.rng.u64(60..=120));
@@ -320,15 +346,16 @@ impl AutoScaling {
         self.reschedule(instance_id);
     }
 
-    /// The balancers attached to the group itself have let go of a leaving instance: now its hooks may hear of it.
+    /// The balancers attached to the group itself have let go of a leaving instance: now its hooks
+    /// may hear of it.
     pub fn balancers_left(&mut self, now: SimTime, instance_id: &str) {
         self.run_until(now);
         self.left_balancers(now, instance_id);
     }
 
-    /// Sends an instance in service to have its root volume replaced, as an instance refresh with the strategy
-    /// `ReplaceRootVolume` does: it keeps its id and comes back through the launching hooks. Returns whether it began.
-    /// Source: EC2 Auto Scaling guide, "Replace root volume".
+    /// Sends an instance in service to have its root volume replaced, as an instance refresh with
+    /// the strategy `ReplaceRootVolume` does: it keeps its id and comes back through the launching
+    /// hooks. Returns whether it began. Source: EC2 Auto Scaling guide, "Replace root volume".
     pub fn replace_root_volume(&mut self, now: SimTime, instance_id: &str) -> bool {
         self.run_until(now);
         let in_service = self.members.get(instance_id).is_some_and(Member::in_service);
@@ -339,23 +366,23 @@ impl AutoScaling {
         in_service
     }
 
-    /// Starts an instance that rests in the warm pool: desired capacity grows by one, and it comes into service through
-    /// the launching hooks. Returns whether it began.
+    /// Starts an instance that rests in the warm pool: desired capacity grows by one, and it comes
+    /// into service through the launching hooks. Returns whether it began.
     pub fn start_from_pool(&mut self, now: SimTime, instance_id: &str) -> bool {
         self.run_until(now);
         self.start_pooled(now, instance_id)
     }
 
-    /// Sends an instance in service back to the warm pool, as a scale-in by one does in a group that reuses instances:
-    /// it leaves through the *terminating* hooks, as `Warmed:Pending:Wait`. Returns whether it began.
-    /// Source: EC2 Auto Scaling guide, "Warm pool instance lifecycle".
+    /// Sends an instance in service back to the warm pool, as a scale-in by one does in a group
+    /// that reuses instances: it leaves through the *terminating* hooks, as `Warmed:Pending:Wait`.
+    /// Returns whether it began. Source: EC2 Auto Scaling guide, "Warm pool instance lifecycle".
     pub fn return_to_pool(&mut self, now: SimTime, instance_id: &str) -> bool {
         self.run_until(now);
         self.pool(now, instance_id)
     }
 
-    /// Deletes a group by force: its instances are terminated, and no hook holds them. AWS's documents say that hooks
-    /// do not apply; one published capture saw them apply.
+    /// Deletes a group by force: its instances are terminated, and no hook holds them. AWS's
+    /// documents say that hooks do not apply; one published capture saw them apply.
     pub fn delete_group(&mut self, now: SimTime, name: &str) {
         self.run_until(now);
         let Some(group) = self.groups.remove(name) else { return };
@@ -378,7 +405,11 @@ impl AutoScaling {
     }
 
     fn members_of(&self, group: &str) -> impl Iterator<Item = &Member> {
-        self.groups.get(group).into_iter().flat_map(|group| &group.members).filter_map(|id| self.members.get(id))
+        self.groups
+            .get(group)
+            .into_iter()
+            .flat_map(|group| &group.members)
+            .filter_map(|id| self.members.get(id))
     }
 
     fn require_group(&self, name: &str) -> Result<&Group, ApiError> {

@@ -9,10 +9,16 @@ use super::state::Journey;
 use crate::ACCOUNT;
 use crate::events::Notice;
 
-/// A lifecycle action begins: one event and one message, with the same fields. An event goes out whether or not the
-/// hook notifies a topic. Source: EC2 Auto Scaling guide, "Event reference", "Prepare to add a lifecycle hook" and
-/// "Instance refresh events"; the messages' text as published captures show it, `Origin` and `Destination` included.
-pub(super) fn action_begun(group_arn: &str, member: &Member, hook: &HookSpec, token: &str) -> [Notice; 2] {
+/// A lifecycle action begins: one event and one message, with the same fields. An event goes out
+/// whether or not the hook notifies a topic. Source: EC2 Auto Scaling guide, "Event reference",
+/// "Prepare to add a lifecycle hook" and "Instance refresh events"; the messages' text as published
+/// captures show it, `Origin` and `Destination` included.
+pub(super) fn action_begun(
+    group_arn: &str,
+    member: &Member,
+    hook: &HookSpec,
+    token: &str,
+) -> [Notice; 2] {
     let (detail_type, verb) = match hook.transition {
         Transition::Launching => ("EC2 Instance-launch Lifecycle Action", "LAUNCHING"),
         Transition::Terminating => ("EC2 Instance-terminate Lifecycle Action", "TERMINATING"),
@@ -34,13 +40,17 @@ pub(super) fn action_begun(group_arn: &str, member: &Member, hook: &HookSpec, to
         message.insert("AccountId".to_owned(), ACCOUNT.into());
         message.insert("Service".to_owned(), "AWS Auto Scaling".into());
     }
-    let subject = format!("Auto Scaling:  Lifecycle action '{verb}' for instance {} in progress.", member.id);
+    let subject =
+        format!("Auto Scaling:  Lifecycle action '{verb}' for instance {} in progress.", member.id);
     let resources = vec![group_arn.to_owned()];
-    [Notice::Event { detail_type, source: "aws.autoscaling", resources, detail }, Notice::Topic { subject, message }]
+    [
+        Notice::Event { detail_type, source: "aws.autoscaling", resources, detail },
+        Notice::Topic { subject, message },
+    ]
 }
 
-/// A hook was put: its topic gets a message without token, instance and hook. Source: Auto Scaling API reference,
-/// PutLifecycleHook; published captures.
+/// A hook was put: its topic gets a message without token, instance and hook. Source: Auto Scaling
+/// API reference, PutLifecycleHook; published captures.
 pub(super) fn test_notification(group: &str, group_arn: &str) -> Notice {
     Notice::Topic {
         subject: format!("Auto Scaling: test notification for group \"{group}\""),

@@ -11,8 +11,8 @@ use crate::wire::query::{Page, Params, Xml, timestamp};
 pub(crate) const INSTANCE_TYPE: &str = "m5.xlarge";
 
 impl AutoScaling {
-    /// Groups by name and by tags; an unknown name is just absent. Members of warm pools are not shown. Source: Auto
-    /// Scaling API reference, DescribeAutoScalingGroups.
+    /// Groups by name and by tags; an unknown name is just absent. Members of warm pools are not
+    /// shown. Source: Auto Scaling API reference, DescribeAutoScalingGroups.
     pub(super) fn describe_groups(&self, params: &Params) -> Result<String, ApiError> {
         let names = params.list("AutoScalingGroupNames");
         let size = page_size(params, 50, 100)?;
@@ -37,8 +37,10 @@ impl AutoScaling {
             .map(|group| (group.spec.name.clone(), group));
         let page = self.cut(wanted, size, params)?;
         let mut xml = Xml::new();
-        xml.list("AutoScalingGroups", page.items, |xml, group| self.write_group(xml, group, with_instances))
-            .optional("NextToken", page.next);
+        xml.list("AutoScalingGroups", page.items, |xml, group| {
+            self.write_group(xml, group, with_instances)
+        })
+        .optional("NextToken", page.next);
         Ok(xml.finish())
     }
 
@@ -56,7 +58,8 @@ impl AutoScaling {
             .element("HealthCheckType", "EC2")
             .element("HealthCheckGracePeriod", 300);
         if with_instances {
-            let members = self.members_of(&spec.name).filter(|member| !member.journey.in_warm_pool());
+            let members =
+                self.members_of(&spec.name).filter(|member| !member.journey.in_warm_pool());
             xml.list("Instances", members, write_instance);
         }
         xml.element("CreatedTime", timestamp(self.start, SimTime::ZERO))
@@ -71,7 +74,8 @@ impl AutoScaling {
             .values("TerminationPolicies", ["Default"])
             .element("NewInstancesProtectedFromScaleIn", false);
         if spec.warm_pool.is_some() {
-            let size = self.members_of(&spec.name).filter(|member| member.journey.in_warm_pool()).count();
+            let size =
+                self.members_of(&spec.name).filter(|member| member.journey.in_warm_pool()).count();
             write_warm_pool(xml, group);
             xml.element("WarmPoolSize", size);
         }
@@ -83,8 +87,8 @@ impl AutoScaling {
         });
     }
 
-    /// At most 50 ids; unknown ones are left out without an error. Source: Auto Scaling API reference,
-    /// DescribeAutoScalingInstances.
+    /// At most 50 ids; unknown ones are left out without an error. Source: Auto Scaling API
+    /// reference, DescribeAutoScalingInstances.
     pub(super) fn describe_instances(&self, params: &Params) -> Result<String, ApiError> {
         let mut ids = params.list("InstanceIds");
         let size = page_size(params, 50, 50)?;
@@ -105,7 +109,8 @@ impl AutoScaling {
         let page = self.cut(wanted, size, params)?;
         let mut xml = Xml::new();
         xml.list("AutoScalingInstances", page.items, |xml, member| {
-            // This operation alone writes health in capitals. Source: the API reference's own example.
+            // This operation alone writes health in capitals. Source: the API reference's own
+            // example.
             let health = if member.healthy { "HEALTHY" } else { "UNHEALTHY" };
             xml.element("InstanceId", &member.id)
                 .element("InstanceType", INSTANCE_TYPE)
@@ -119,12 +124,13 @@ impl AutoScaling {
         Ok(xml.finish())
     }
 
-    /// One group, all its hooks, not paged. No operation lists actions under way. Source: Auto Scaling API reference,
-    /// DescribeLifecycleHooks.
+    /// One group, all its hooks, not paged. No operation lists actions under way. Source: Auto
+    /// Scaling API reference, DescribeLifecycleHooks.
     pub(super) fn describe_hooks(&self, params: &Params) -> Result<String, ApiError> {
         let group = self.require_group(params.require("AutoScalingGroupName")?)?;
         let names = params.list("LifecycleHookNames");
-        let wanted = group.hooks.values().filter(|hook| names.is_empty() || names.contains(&hook.name));
+        let wanted =
+            group.hooks.values().filter(|hook| names.is_empty() || names.contains(&hook.name));
         let mut xml = Xml::new();
         xml.list("LifecycleHooks", wanted, |xml, hook| {
             xml.element("LifecycleHookName", &hook.name)
@@ -151,7 +157,8 @@ impl AutoScaling {
         Ok(xml.finish())
     }
 
-    /// Those in progress first, then the newest. Source: Auto Scaling API reference, DescribeScalingActivities.
+    /// Those in progress first, then the newest. Source: Auto Scaling API reference,
+    /// DescribeScalingActivities.
     pub(super) fn describe_activities(&self, params: &Params) -> Result<String, ApiError> {
         let name = params.get("AutoScalingGroupName");
         if let Some(name) = name {
@@ -174,8 +181,10 @@ impl AutoScaling {
         wanted.sort_by(|(one, _), (other, _)| one.cmp(other));
         let page = self.cut(wanted, size, params)?;
         let mut xml = Xml::new();
-        xml.list("Activities", page.items, |xml, (group, activity)| self.write_activity(xml, group, activity))
-            .optional("NextToken", page.next);
+        xml.list("Activities", page.items, |xml, (group, activity)| {
+            self.write_activity(xml, group, activity)
+        })
+        .optional("NextToken", page.next);
         Ok(xml.finish())
     }
 
@@ -204,8 +213,8 @@ impl AutoScaling {
     }
 }
 
-/// A filter on a group's tags: `tag-key`, `tag-value` or `tag:<key>`. Its values are alternatives; several filters must
-/// all match. Source: Auto Scaling API reference, Filter.
+/// A filter on a group's tags: `tag-key`, `tag-value` or `tag:<key>`. Its values are alternatives;
+/// several filters must all match. Source: Auto Scaling API reference, Filter.
 struct TagFilter {
     name: String,
     values: Vec<String>,
@@ -217,9 +226,10 @@ impl TagFilter {
         match self.name.as_str() {
             "tag-key" => self.values.iter().any(|key| tags.contains_key(key)),
             "tag-value" => tags.values().any(|value| self.values.contains(value)),
-            name => {
-                name.strip_prefix("tag:").and_then(|key| tags.get(key)).is_some_and(|value| self.values.contains(value))
-            }
+            name => name
+                .strip_prefix("tag:")
+                .and_then(|key| tags.get(key))
+                .is_some_and(|value| self.values.contains(value)),
         }
     }
 }

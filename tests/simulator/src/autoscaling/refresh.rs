@@ -1,17 +1,20 @@
-//! Instance refreshes: all instances of a group replaced, some at a time, through the same journeys and hooks as any.
+//! Instance refreshes: all instances of a group replaced, some at a time, through the same journeys
+//! and hooks as any.
 //!
 //! | minimum healthy percentage | how one is replaced |
 //! | --- | --- |
 //! | below 100 | terminate and launch: as many leave at once as may be missing, at least one, and others are launched meanwhile |
 //! | 100 | launch before terminating: as many are launched as the maximum allows above the desired capacity, at least one; an old one leaves once a new one is in service and warm |
 //!
-//! One that could not go on for an hour fails. A cancelled one begins nothing new, finishes what is in hand and undoes
-//! nothing. Source: EC2 Auto Scaling guide, "How an instance refresh works", "Understand the default values" and "Cancel
-//! an instance refresh"; API reference, RefreshPreferences.
+//! One that could not go on for an hour fails. A cancelled one begins nothing new, finishes what is
+//! in hand and undoes nothing. Source: EC2 Auto Scaling guide, "How an instance refresh works",
+//! "Understand the default values" and "Cancel an instance refresh"; API reference,
+//! RefreshPreferences.
 //!
-//! That an instance which leaves counts until its hooks have let go of it, that it is looked every ten seconds, and that
-//! a warm pool is left alone, are the simulator's choices. Checkpoints, skip matching and rollbacks are not simulated;
-//! a refresh by root volumes is [`AutoScaling::replace_root_volume`].
+//! That an instance which leaves counts until its hooks have let go of it, that it is looked every
+//! ten seconds, and that a warm pool is left alone, are the simulator's choices. Checkpoints, skip
+//! matching and rollbacks are not simulated; a refresh by root volumes is
+//! [`AutoScaling::replace_root_volume`].
 
 use super::AutoScaling;
 use super::state::Journey;
@@ -22,7 +25,8 @@ use std::time::Duration;
 /// How often a refresh looks how far it is.
 const LOOKS_EVERY: Duration = Duration::from_secs(10);
 
-/// How long a refresh may stand still before it fails. Source: EC2 Auto Scaling guide, "Start an instance refresh".
+/// How long a refresh may stand still before it fails. Source: EC2 Auto Scaling guide, "Start an
+/// instance refresh".
 const GIVES_UP_AFTER: Duration = Duration::from_secs(3600);
 
 /// The preferences of an instance refresh.
@@ -39,7 +43,11 @@ pub struct RefreshSpec {
 impl Default for RefreshSpec {
     /// 90 and 100 percent, and a warm-up of 300 s, a group's default grace for health checks.
     fn default() -> Self {
-        Self { min_healthy_percentage: 90, max_healthy_percentage: 100, instance_warmup: Duration::from_secs(300) }
+        Self {
+            min_healthy_percentage: 90,
+            max_healthy_percentage: 100,
+            instance_warmup: Duration::from_secs(300),
+        }
     }
 }
 
@@ -84,15 +92,17 @@ impl Refresh {
         if self.is_under_way() { self.extra } else { 0 }
     }
 
-    /// How many more may be launched above the desired capacity, and how many old ones may leave, when so many are
-    /// healthy.
+    /// How many more may be launched above the desired capacity, and how many old ones may leave,
+    /// when so many are healthy.
     fn may(&self, desired: usize, healthy: usize) -> (usize, usize) {
         let percent = |of: u32| desired * of as usize;
         let goes_on = self.status == RefreshStatus::InProgress;
         if self.spec.min_healthy_percentage >= 100 {
-            let above = (percent(self.spec.max_healthy_percentage) / 100).saturating_sub(desired).max(1);
+            let above =
+                (percent(self.spec.max_healthy_percentage) / 100).saturating_sub(desired).max(1);
             let room = above.saturating_sub(self.extra + self.leaving.len());
-            let begin = if goes_on { room.min(self.old.len().saturating_sub(self.extra)) } else { 0 };
+            let begin =
+                if goes_on { room.min(self.old.len().saturating_sub(self.extra)) } else { 0 };
             (begin, healthy.saturating_sub(desired).min(self.extra))
         } else {
             let least = percent(self.spec.min_healthy_percentage).div_ceil(100);
@@ -104,7 +114,8 @@ impl Refresh {
 }
 
 impl AutoScaling {
-    /// Begins to replace every instance of a group. Answers whether it began: not in a group that is being refreshed.
+    /// Begins to replace every instance of a group. Answers whether it began: not in a group that
+    /// is being refreshed.
     pub fn start_instance_refresh(&mut self, now: SimTime, group: &str, spec: RefreshSpec) -> bool {
         self.run_until(now);
         let counts = self.members_of(group).filter(|member| member.journey.counts());
@@ -131,7 +142,10 @@ impl AutoScaling {
     pub fn cancel_instance_refresh(&mut self, now: SimTime, group: &str) -> bool {
         self.run_until(now);
         let refresh = self.groups.get_mut(group).and_then(|group| group.refresh.as_mut());
-        let Some(refresh) = refresh.filter(|refresh| refresh.status == RefreshStatus::InProgress) else { return false };
+        let Some(refresh) = refresh.filter(|refresh| refresh.status == RefreshStatus::InProgress)
+        else {
+            return false;
+        };
         refresh.status = RefreshStatus::Cancelling;
         true
     }
@@ -144,14 +158,18 @@ impl AutoScaling {
     /// Looks how far a refresh is, and goes on.
     pub(super) fn go_on_refreshing(&mut self, now: SimTime, name: &str) {
         let Some(group) = self.groups.get_mut(name) else { return };
-        let Some(mut refresh) = group.refresh.take_if(|refresh| refresh.is_under_way()) else { return };
+        let Some(mut refresh) = group.refresh.take_if(|refresh| refresh.is_under_way()) else {
+            return;
+        };
         let desired = group.spec.desired as usize;
-        let counts = |id: &String| self.members.get(id).is_some_and(|member| member.journey.counts());
+        let counts =
+            |id: &String| self.members.get(id).is_some_and(|member| member.journey.counts());
         refresh.old.retain(counts);
         refresh.leaving.retain(|id| self.members.contains_key(id));
         let healthy = self.healthy(now, name, &refresh);
         let (begin, leave) = refresh.may(desired, healthy);
-        let chosen: Vec<String> = refresh.old.iter().filter(|id| self.may_leave(id)).take(leave).cloned().collect();
+        let chosen: Vec<String> =
+            refresh.old.iter().filter(|id| self.may_leave(id)).take(leave).cloned().collect();
         for id in &chosen {
             self.begin(now, id, Journey::Out, "an instance refresh");
             self.reschedule(id);
@@ -174,7 +192,11 @@ impl AutoScaling {
     fn healthy(&self, now: SimTime, name: &str, refresh: &Refresh) -> usize {
         let warm_since = |arrived: SimTime| arrived + refresh.spec.instance_warmup;
         let serving = self.members_of(name).filter(|member| member.in_service() && !member.dead);
-        serving.filter(|member| refresh.old.contains(&member.id) || now >= warm_since(member.arrived_at)).count()
+        serving
+            .filter(|member| {
+                refresh.old.contains(&member.id) || now >= warm_since(member.arrived_at)
+            })
+            .count()
     }
 
     fn may_leave(&self, id: &str) -> bool {
@@ -195,11 +217,15 @@ impl Refresh {
         }
         let nothing_in_hand = self.leaving.is_empty() && self.extra == 0;
         self.status = match self.status {
-            RefreshStatus::InProgress if nothing_in_hand && self.old.is_empty() && healthy >= desired => {
+            RefreshStatus::InProgress
+                if nothing_in_hand && self.old.is_empty() && healthy >= desired =>
+            {
                 RefreshStatus::Successful
             }
             RefreshStatus::Cancelling if nothing_in_hand => RefreshStatus::Cancelled,
-            RefreshStatus::InProgress | RefreshStatus::Cancelling if now >= self.moved_at + GIVES_UP_AFTER => {
+            RefreshStatus::InProgress | RefreshStatus::Cancelling
+                if now >= self.moved_at + GIVES_UP_AFTER =>
+            {
                 RefreshStatus::Failed
             }
             was @ (RefreshStatus::InProgress

@@ -25,8 +25,9 @@ pub struct GroupSpec {
     pub target_group_arns: Vec<String>,
     /// Classic load balancers that are attached to the group itself.
     pub classic_names: Vec<String>,
-    /// `InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon` is `retain`: an instance whose terminating hook
-    /// ends with ABANDON is kept as `Terminating:Retained`. Source: Auto Scaling API reference, RetentionTriggers.
+    /// `InstanceLifecyclePolicy.RetentionTriggers.TerminateHookAbandon` is `retain`: an instance
+    /// whose terminating hook ends with ABANDON is kept as `Terminating:Retained`. Source: Auto
+    /// Scaling API reference, RetentionTriggers.
     pub terminate_hook_abandon_retain: bool,
     /// CPU units of one instance, as ECS counts them: 1024 a vCPU.
     pub instance_cpu: u32,
@@ -42,7 +43,8 @@ pub struct GroupSpec {
     pub launch_time: Duration,
     /// The warm pool, if the group has one.
     pub warm_pool: Option<WarmPoolSpec>,
-    /// Fixed ids for the first instances, and after them for those of the warm pool; others are random.
+    /// Fixed ids for the first instances, and after them for those of the warm pool; others are
+    /// random.
     pub instance_ids: Option<Vec<String>>,
 }
 
@@ -81,7 +83,8 @@ impl GroupSpec {
 /// A warm pool of stopped instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WarmPoolSpec {
-    /// Whether instances that a scale-in takes out of service go back to the pool instead of being terminated.
+    /// Whether instances that a scale-in takes out of service go back to the pool instead of being
+    /// terminated.
     pub reuse_on_scale_in: bool,
     /// The fewest instances in the pool; it starts with as many.
     pub min_size: u32,
@@ -94,8 +97,8 @@ pub struct HookSpec {
     pub name: String,
     /// What it holds up.
     pub transition: Transition,
-    /// How long an action may go without a heartbeat: 30 to 7200 s, by default 3600 s. Source: Auto Scaling API
-    /// reference, PutLifecycleHook.
+    /// How long an action may go without a heartbeat: 30 to 7200 s, by default 3600 s. Source: Auto
+    /// Scaling API reference, PutLifecycleHook.
     pub heartbeat_timeout: Duration,
     /// The result of an action that ran out of time; AWS's default is ABANDON.
     pub default_result: LifecycleResult,
@@ -113,8 +116,8 @@ impl Default for HookSpec {
 }
 
 impl HookSpec {
-    /// How long an action may last, whatever its heartbeats: the smaller of 48 hours and 100 heartbeat timeouts.
-    /// Source: Auto Scaling API reference, LifecycleHook.
+    /// How long an action may last, whatever its heartbeats: the smaller of 48 hours and 100
+    /// heartbeat timeouts. Source: Auto Scaling API reference, LifecycleHook.
     pub fn global_timeout(&self) -> Duration {
         Duration::from_secs(172_800).min(self.heartbeat_timeout * 100)
     }

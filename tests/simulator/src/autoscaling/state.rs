@@ -9,8 +9,9 @@
 //! | out of the warm pool | `Warmed:Terminating` | `Warmed:Terminating:Wait` | `Warmed:Terminating:Proceed` | terminated |
 //! | new root volume | `ReplacingRootVolume` | `ReplacingRootVolume:Wait` | `ReplacingRootVolume:Proceed` | `RootVolumeReplaced` |
 //!
-//! So a terminating hook does not always mean a termination. Source: Auto Scaling API reference, LifecycleState; EC2
-//! Auto Scaling guide, "Warm pool instance lifecycle" and "Replace root volume".
+//! So a terminating hook does not always mean a termination. Source: Auto Scaling API reference,
+//! LifecycleState; EC2 Auto Scaling guide, "Warm pool instance lifecycle" and "Replace root
+//! volume".
 
 use super::hooks::Transition;
 use std::time::Duration;
@@ -54,12 +55,14 @@ impl Journey {
     pub fn transition(self) -> Transition {
         match self {
             Self::IntoService | Self::IntoPool => Transition::Launching,
-            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => Transition::Terminating,
+            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => {
+                Transition::Terminating
+            }
         }
     }
 
-    /// Whether its instances belong to the warm pool, where DescribeAutoScalingGroups does not show them. Source: Auto
-    /// Scaling API reference, DescribeAutoScalingGroups.
+    /// Whether its instances belong to the warm pool, where DescribeAutoScalingGroups does not show
+    /// them. Source: Auto Scaling API reference, DescribeAutoScalingGroups.
     pub fn in_warm_pool(self) -> bool {
         match self {
             Self::IntoPool | Self::BackToPool | Self::OutOfPool => true,
@@ -72,8 +75,9 @@ impl Journey {
         matches!(self, Self::IntoService | Self::RootVolume)
     }
 
-    /// `Origin` of a journey that follows this one: `EC2`, `AutoScalingGroup` or `WarmPool`. Source: EC2 Auto Scaling
-    /// guide, "Warm pool event types and patterns" and "Replace root volume".
+    /// `Origin` of a journey that follows this one: `EC2`, `AutoScalingGroup` or `WarmPool`.
+    /// Source: EC2 Auto Scaling guide, "Warm pool event types and patterns" and "Replace root
+    /// volume".
     pub(super) fn origin_of(self, next: Self) -> &'static str {
         match (self, next) {
             (_, Self::BackToPool | Self::RootVolume) | (Self::RootVolume, _) => "AutoScalingGroup",
@@ -93,11 +97,14 @@ impl Journey {
         }
     }
 
-    /// How long it takes from the beginning to the wait. Times are the simulator's own; AWS publishes none.
+    /// How long it takes from the beginning to the wait. Times are the simulator's own; AWS
+    /// publishes none.
     pub(super) fn time_to_begin(self, launch_time: Duration) -> Duration {
         match self {
             Self::IntoService | Self::IntoPool => launch_time,
-            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => Duration::from_secs(3),
+            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => {
+                Duration::from_secs(3)
+            }
         }
     }
 
@@ -105,7 +112,9 @@ impl Journey {
     pub(super) fn time_to_proceed(self) -> Duration {
         match self {
             Self::IntoService | Self::IntoPool => Duration::from_secs(2),
-            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => Duration::from_secs(20),
+            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => {
+                Duration::from_secs(20)
+            }
         }
     }
 
@@ -113,7 +122,9 @@ impl Journey {
     pub(super) fn time_unheld(self) -> Duration {
         match self {
             Self::IntoService | Self::IntoPool => Duration::ZERO,
-            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => self.time_to_proceed(),
+            Self::Out | Self::BackToPool | Self::OutOfPool | Self::RootVolume => {
+                self.time_to_proceed()
+            }
         }
     }
 }
@@ -121,10 +132,16 @@ impl Journey {
 /// AWS's name of a lifecycle state.
 pub fn name(journey: Journey, stage: Stage) -> &'static str {
     let [begun, wait, proceed, retained, arrived] = match journey {
-        Journey::IntoService => ["Pending", "Pending:Wait", "Pending:Proceed", "Pending", "InService"],
-        Journey::Out => {
-            ["Terminating", "Terminating:Wait", "Terminating:Proceed", "Terminating:Retained", "Terminated"]
+        Journey::IntoService => {
+            ["Pending", "Pending:Wait", "Pending:Proceed", "Pending", "InService"]
         }
+        Journey::Out => [
+            "Terminating",
+            "Terminating:Wait",
+            "Terminating:Proceed",
+            "Terminating:Retained",
+            "Terminated",
+        ],
         Journey::IntoPool | Journey::BackToPool => [
             "Warmed:Pending",
             "Warmed:Pending:Wait",

@@ -18,7 +18,8 @@ fn hook(name: &str, heartbeat_timeout: u64, default_result: LifecycleResult) -> 
     }
 }
 
-/// A group `g` of `i-1` and `i-2` with a terminating hook `drain` of 600 s; its launches are already reported.
+/// A group `g` of `i-1` and `i-2` with a terminating hook `drain` of 600 s; its launches are
+/// already reported.
 fn world(spec: GroupSpec) -> AutoScaling {
     let mut asg = AutoScaling::new(crate::REGION, "2026-01-01T00:00:00Z".parse().unwrap(), 7);
     asg.add_group(GroupSpec {
@@ -40,11 +41,22 @@ fn state(asg: &AutoScaling, id: &str) -> String {
     asg.lifecycle_state(id).unwrap_or_else(|| "gone".to_owned())
 }
 
-fn call(asg: &mut AutoScaling, now: SimTime, action: &str, pairs: &[(&str, &str)]) -> Result<String, String> {
-    asg.handle(now, action, &Params::from_pairs(pairs)).map_err(|error| format!("{}: {}", error.code, error.message))
+fn call(
+    asg: &mut AutoScaling,
+    now: SimTime,
+    action: &str,
+    pairs: &[(&str, &str)],
+) -> Result<String, String> {
+    asg.handle(now, action, &Params::from_pairs(pairs))
+        .map_err(|error| format!("{}: {}", error.code, error.message))
 }
 
-fn complete(asg: &mut AutoScaling, now: SimTime, hook: &str, result: &str) -> Result<String, String> {
+fn complete(
+    asg: &mut AutoScaling,
+    now: SimTime,
+    hook: &str,
+    result: &str,
+) -> Result<String, String> {
     let pairs = [
         ("AutoScalingGroupName", "g"),
         ("LifecycleHookName", hook),
@@ -55,19 +67,30 @@ fn complete(asg: &mut AutoScaling, now: SimTime, hook: &str, result: &str) -> Re
 }
 
 fn heartbeat(asg: &mut AutoScaling, now: SimTime) -> Result<String, String> {
-    let pairs = [("AutoScalingGroupName", "g"), ("LifecycleHookName", "drain"), ("InstanceId", "i-1")];
+    let pairs =
+        [("AutoScalingGroupName", "g"), ("LifecycleHookName", "drain"), ("InstanceId", "i-1")];
     call(asg, now, "RecordLifecycleActionHeartbeat", &pairs)
 }
 
 fn contents(xml: &str, name: &str) -> Vec<String> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-    xml.split(&open).skip(1).filter_map(|rest| rest.split(&close).next()).map(str::to_owned).collect()
+    xml.split(&open)
+        .skip(1)
+        .filter_map(|rest| rest.split(&close).next())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn terminated(effects: &[Effect]) -> Vec<&str> {
     effects
         .iter()
-        .filter_map(|effect| if let Effect::Terminated { instance_id, .. } = effect { Some(instance_id) } else { None })
+        .filter_map(|effect| {
+            if let Effect::Terminated { instance_id, .. } = effect {
+                Some(instance_id)
+            } else {
+                None
+            }
+        })
         .map(String::as_str)
         .collect()
 }
@@ -95,7 +118,8 @@ fn a_termination_waits_for_its_hook_and_is_replaced() {
 
     let [completion] = asg.completions() else { panic!("one completion") };
     assert_eq!((completion.at, completion.how), (at(100), How::Called));
-    let states: Vec<String> = asg.instances("g").into_iter().map(|instance| instance.lifecycle_state).collect();
+    let states: Vec<String> =
+        asg.instances("g").into_iter().map(|instance| instance.lifecycle_state).collect();
     assert_eq!(states, ["InService", "InService"]);
 }
 
@@ -116,7 +140,10 @@ fn an_action_that_is_over_is_not_found_again() {
     ];
     call(&mut asg, at(20), "CompleteLifecycleAction", &pairs).unwrap();
     let late = call(&mut asg, at(21), "CompleteLifecycleAction", &pairs).unwrap_err();
-    assert_eq!(late, format!("ValidationError: No active Lifecycle Action found with token {token}"));
+    assert_eq!(
+        late,
+        format!("ValidationError: No active Lifecycle Action found with token {token}")
+    );
     assert!(heartbeat(&mut asg, at(22)).unwrap_err().contains("No active Lifecycle Action found"));
 }
 
@@ -131,7 +158,11 @@ fn a_heartbeat_restarts_the_timer_but_not_past_the_global_timeout() {
     }
     heartbeat(&mut asg, at(3000)).unwrap();
     let action = asg.pending_actions("i-1").pop().unwrap();
-    assert_eq!((action.expires_at, action.global_expires_at), (at(3013), at(3013)), "100 heartbeats of 30 s");
+    assert_eq!(
+        (action.expires_at, action.global_expires_at),
+        (at(3013), at(3013)),
+        "100 heartbeats of 30 s"
+    );
     let effects = asg.advance(at(3013));
     let timed_out = Effect::HookTimedOut {
         group: "g".to_owned(),
@@ -149,7 +180,10 @@ fn without_a_heartbeat_the_default_result_is_applied() {
     asg.terminate(at(10), "i-1", false).unwrap();
     asg.advance(at(613));
     let [completion] = asg.completions() else { panic!("one completion") };
-    assert_eq!((completion.at, completion.how, completion.result), (at(613), How::TimedOut, LifecycleResult::Abandon));
+    assert_eq!(
+        (completion.at, completion.how, completion.result),
+        (at(613), How::TimedOut, LifecycleResult::Abandon)
+    );
     assert_eq!(terminated(&asg.advance(at(633))), ["i-1"], "both results let it terminate");
 }
 
@@ -174,7 +208,8 @@ fn abandon_ends_the_actions_of_other_hooks() {
     asg.advance(at(13));
     complete(&mut asg, at(20), "other", "ABANDON").unwrap();
     assert_eq!(state(&asg, "i-1"), "Terminating:Proceed");
-    let ends: Vec<(&str, How)> = asg.completions().iter().map(|end| (end.hook.as_str(), end.how)).collect();
+    let ends: Vec<(&str, How)> =
+        asg.completions().iter().map(|end| (end.hook.as_str(), end.how)).collect();
     assert_eq!(ends, [("drain", How::OtherAbandoned), ("other", How::Called)]);
     assert!(heartbeat(&mut asg, at(21)).is_err());
 }
@@ -221,7 +256,10 @@ fn an_action_is_over_when_its_instance_is_sent_elsewhere() {
     let [completion] = asg.completions() else { panic!("one completion") };
     assert_eq!((completion.at, completion.how), (at(20), How::Overtaken));
     asg.advance(at(23));
-    assert_eq!((state(&asg, "i-1").as_str(), asg.pending_actions("i-1").len()), ("Terminating:Wait", 1));
+    assert_eq!(
+        (state(&asg, "i-1").as_str(), asg.pending_actions("i-1").len()),
+        ("Terminating:Wait", 1)
+    );
 }
 
 #[test]
@@ -235,8 +273,13 @@ fn attached_balancers_are_left_before_the_hook_hears_of_it() {
             .any(|effect| matches!(effect, Effect::LeaveBalancers { instance_id, .. } if instance_id == "i-1"))
     );
     assert_eq!(state(&asg, "i-1"), "Terminating");
-    let xml = call(&mut asg, at(300), "DescribeScalingActivities", &[("AutoScalingGroupName", "g")]).unwrap();
-    assert_eq!(contents(&xml, "StatusCode").first().map(String::as_str), Some("WaitingForELBConnectionDraining"));
+    let xml =
+        call(&mut asg, at(300), "DescribeScalingActivities", &[("AutoScalingGroupName", "g")])
+            .unwrap();
+    assert_eq!(
+        contents(&xml, "StatusCode").first().map(String::as_str),
+        Some("WaitingForELBConnectionDraining")
+    );
     asg.balancers_left(at(310), "i-1");
     assert_eq!(state(&asg, "i-1"), "Terminating:Wait");
 }
@@ -260,7 +303,11 @@ fn the_group_runs_its_hook_on_an_instance_that_died_behind_its_back() {
     assert!((at(70)..=at(130)).contains(&noticed), "{noticed:?}");
     asg.advance(noticed + at(3));
     assert_eq!(state(&asg, "i-1"), "Terminating:Wait");
-    assert!(asg.instances("g").iter().any(|instance| instance.instance_id == "i-1" && !instance.healthy));
+    assert!(
+        asg.instances("g")
+            .iter()
+            .any(|instance| instance.instance_id == "i-1" && !instance.healthy)
+    );
 }
 
 #[test]
@@ -276,7 +323,8 @@ fn scale_in_returns_an_instance_to_a_warm_pool_that_reuses() {
 
     let group = call(&mut asg, at(13), "DescribeAutoScalingGroups", &[]).unwrap();
     assert_eq!(contents(&group, "InstanceId"), ["i-2"], "members of the warm pool are not shown");
-    let pool = call(&mut asg, at(13), "DescribeWarmPool", &[("AutoScalingGroupName", "g")]).unwrap();
+    let pool =
+        call(&mut asg, at(13), "DescribeWarmPool", &[("AutoScalingGroupName", "g")]).unwrap();
     assert_eq!(contents(&pool, "InstanceId"), ["i-1", "i-3"]);
 
     complete(&mut asg, at(20), "drain", "CONTINUE").unwrap();
@@ -301,18 +349,27 @@ fn a_root_volume_replacement_waits_under_the_terminating_hook_and_comes_back() {
     asg.advance(at(45));
     assert_eq!(state(&asg, "i-1"), "Pending");
     let effects = asg.advance(at(105));
-    assert_eq!(effects, [Effect::Launched { group: "g".to_owned(), instance_id: "i-1".to_owned() }]);
+    assert_eq!(
+        effects,
+        [Effect::Launched { group: "g".to_owned(), instance_id: "i-1".to_owned() }]
+    );
     assert_eq!(state(&asg, "i-1"), "InService");
 }
 
 #[test]
 fn an_abandoned_launch_is_terminated_and_replaced() {
-    let launching = HookSpec { transition: Transition::Launching, ..hook("init", 60, LifecycleResult::Abandon) };
+    let launching = HookSpec {
+        transition: Transition::Launching,
+        ..hook("init", 60, LifecycleResult::Abandon)
+    };
     let mut asg = world(GroupSpec { hooks: vec![launching], ..GroupSpec::default() });
     asg.set_desired(at(10), "g", 3).unwrap();
     asg.advance(at(70));
-    let waiting: Vec<GroupInstance> =
-        asg.instances("g").into_iter().filter(|instance| instance.lifecycle_state == "Pending:Wait").collect();
+    let waiting: Vec<GroupInstance> = asg
+        .instances("g")
+        .into_iter()
+        .filter(|instance| instance.lifecycle_state == "Pending:Wait")
+        .collect();
     let [instance] = waiting.as_slice() else { panic!("one launch waits: {waiting:?}") };
     asg.advance(at(130));
     assert_eq!(state(&asg, &instance.instance_id), "Terminating:Proceed");
@@ -328,7 +385,11 @@ fn scale_in_passes_over_protected_instances() {
     asg.advance(at(100));
     assert_eq!(asg.instances("g").len(), 2);
     asg.terminate(at(100), "i-1", false).unwrap();
-    assert_eq!(terminated(&asg.advance(at(200))), ["i-1"], "a user's request ignores the protection");
+    assert_eq!(
+        terminated(&asg.advance(at(200))),
+        ["i-1"],
+        "a user's request ignores the protection"
+    );
 }
 
 #[test]
@@ -344,20 +405,24 @@ fn the_limits_of_a_group_are_kept() {
     let again = call(&mut asg, at(11), "TerminateInstanceInAutoScalingGroup", &xml).unwrap_err();
     assert!(again.starts_with("ScalingActivityInProgress"), "{again}");
     let unknown = [("InstanceId", "i-9"), ("ShouldDecrementDesiredCapacity", "false")];
-    let error = call(&mut asg, at(11), "TerminateInstanceInAutoScalingGroup", &unknown).unwrap_err();
+    let error =
+        call(&mut asg, at(11), "TerminateInstanceInAutoScalingGroup", &unknown).unwrap_err();
     assert!(error.starts_with("ValidationError: Instance Id not found"), "{error}");
 }
 
 #[test]
 fn reads_filter_page_and_pass_over_unknown_names() {
-    let mut asg = world(GroupSpec { tags: [("Env".to_owned(), "prod".to_owned())].into(), ..with_hook() });
+    let mut asg =
+        world(GroupSpec { tags: [("Env".to_owned(), "prod".to_owned())].into(), ..with_hook() });
     for name in ["a", "b", "c"] {
         asg.add_group(GroupSpec { name: name.to_owned(), ..GroupSpec::default() });
     }
     let names = |xml: &str| contents(xml, "AutoScalingGroupName");
-    let tagged = [("Filters.member.1.Name", "tag:Env"), ("Filters.member.1.Values.member.1", "prod")];
+    let tagged =
+        [("Filters.member.1.Name", "tag:Env"), ("Filters.member.1.Values.member.1", "prod")];
     assert_eq!(names(&call(&mut asg, at(1), "DescribeAutoScalingGroups", &tagged).unwrap()), ["g"]);
-    let lower = [("Filters.member.1.Name", "tag:Env"), ("Filters.member.1.Values.member.1", "Prod")];
+    let lower =
+        [("Filters.member.1.Name", "tag:Env"), ("Filters.member.1.Values.member.1", "Prod")];
     assert!(names(&call(&mut asg, at(1), "DescribeAutoScalingGroups", &lower).unwrap()).is_empty());
     let some = [("AutoScalingGroupNames.member.1", "zz"), ("AutoScalingGroupNames.member.2", "b")];
     assert_eq!(names(&call(&mut asg, at(1), "DescribeAutoScalingGroups", &some).unwrap()), ["b"]);
@@ -365,10 +430,12 @@ fn reads_filter_page_and_pass_over_unknown_names() {
     let first = call(&mut asg, at(1), "DescribeAutoScalingGroups", &[("MaxRecords", "3")]).unwrap();
     assert_eq!(names(&first), ["a", "b", "c"]);
     let token = contents(&first, "NextToken").pop().unwrap();
-    let second = [("MaxRecords", "3"), ("NextToken", token.as_str()), ("IncludeInstances", "false")];
+    let second =
+        [("MaxRecords", "3"), ("NextToken", token.as_str()), ("IncludeInstances", "false")];
     let second = call(&mut asg, at(1), "DescribeAutoScalingGroups", &second).unwrap();
     assert_eq!((names(&second), contents(&second, "InstanceId").len()), (vec!["g".to_owned()], 0));
-    let wrong = call(&mut asg, at(1), "DescribeAutoScalingGroups", &[("NextToken", "xyz")]).unwrap_err();
+    let wrong =
+        call(&mut asg, at(1), "DescribeAutoScalingGroups", &[("NextToken", "xyz")]).unwrap_err();
     assert!(wrong.starts_with("InvalidNextToken"), "{wrong}");
 
     let ids = [("InstanceIds.member.1", "i-2"), ("InstanceIds.member.2", "i-9")];
@@ -377,9 +444,12 @@ fn reads_filter_page_and_pass_over_unknown_names() {
         (contents(&xml, "InstanceId"), contents(&xml, "HealthStatus")),
         (vec!["i-2".into()], vec!["HEALTHY".into()])
     );
-    let hooks = call(&mut asg, at(1), "DescribeLifecycleHooks", &[("AutoScalingGroupName", "g")]).unwrap();
+    let hooks =
+        call(&mut asg, at(1), "DescribeLifecycleHooks", &[("AutoScalingGroupName", "g")]).unwrap();
     assert_eq!(contents(&hooks, "GlobalTimeout"), ["60000"]);
-    assert!(call(&mut asg, at(1), "DescribeLifecycleHooks", &[("AutoScalingGroupName", "zz")]).is_err());
+    assert!(
+        call(&mut asg, at(1), "DescribeLifecycleHooks", &[("AutoScalingGroupName", "zz")]).is_err()
+    );
 }
 
 #[test]
@@ -391,12 +461,15 @@ fn hooks_are_put_and_changed_through_the_api() {
         ("LifecycleTransition", "autoscaling:EC2_INSTANCE_TERMINATING"),
     ];
     call(&mut asg, at(1), "PutLifecycleHook", &put).unwrap();
-    let change = [("AutoScalingGroupName", "g"), ("LifecycleHookName", "new"), ("HeartbeatTimeout", "7200")];
+    let change =
+        [("AutoScalingGroupName", "g"), ("LifecycleHookName", "new"), ("HeartbeatTimeout", "7200")];
     call(&mut asg, at(1), "PutLifecycleHook", &change).unwrap();
-    let xml = call(&mut asg, at(1), "DescribeLifecycleHooks", &[("AutoScalingGroupName", "g")]).unwrap();
+    let xml =
+        call(&mut asg, at(1), "DescribeLifecycleHooks", &[("AutoScalingGroupName", "g")]).unwrap();
     assert_eq!(contents(&xml, "GlobalTimeout"), ["172800"]);
     assert_eq!(contents(&xml, "DefaultResult"), ["ABANDON"]);
-    let short = [("AutoScalingGroupName", "g"), ("LifecycleHookName", "new"), ("HeartbeatTimeout", "29")];
+    let short =
+        [("AutoScalingGroupName", "g"), ("LifecycleHookName", "new"), ("HeartbeatTimeout", "29")];
     assert!(call(&mut asg, at(1), "PutLifecycleHook", &short).is_err());
 }
 
@@ -406,7 +479,11 @@ fn a_deleted_group_takes_its_instances_with_it() {
     asg.terminate(at(10), "i-1", false).unwrap();
     asg.delete_group(at(20), "g");
     let effects = asg.advance(at(20));
-    assert_eq!(terminated(&effects).len(), 3, "the replacement that was on its way too: {effects:?}");
+    assert_eq!(
+        terminated(&effects).len(),
+        3,
+        "the replacement that was on its way too: {effects:?}"
+    );
     assert_eq!((asg.next_event(at(20)), asg.group_of("i-1")), (None, None));
     assert!(complete(&mut asg, at(21), "drain", "CONTINUE").unwrap_err().contains("no such group"));
 }
@@ -414,7 +491,8 @@ fn a_deleted_group_takes_its_instances_with_it() {
 #[test]
 fn one_seed_gives_one_world() {
     let run = |seed| {
-        let mut asg = AutoScaling::new(crate::REGION, "2026-01-01T00:00:00Z".parse().unwrap(), seed);
+        let mut asg =
+            AutoScaling::new(crate::REGION, "2026-01-01T00:00:00Z".parse().unwrap(), seed);
         asg.add_group(GroupSpec { name: "g".to_owned(), desired: 3, ..with_hook() });
         asg.set_desired(at(5), "g", 6).unwrap();
         let effects = asg.advance(at(500));
@@ -423,7 +501,7 @@ fn one_seed_gives_one_world() {
     assert_eq!(run(1), run(1));
     assert_ne!(run(1), run(2));
     let (_, instances) = run(1);
-    assert!(
-        instances.iter().all(|instance| instance.instance_id.len() == 19 && instance.instance_id.starts_with("i-0"))
-    );
+    assert!(instances.iter().all(
+        |instance| instance.instance_id.len() == 19 && instance.instance_id.starts_with("i-0")
+    ));
 }

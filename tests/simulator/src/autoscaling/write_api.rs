@@ -9,13 +9,19 @@ use std::time::Duration;
 
 /// The most hooks of one group. Source: Auto Scaling API reference, PutLifecycleHook.
 const MAX_HOOKS: usize = 50;
-/// The bounds of a hook's heartbeat timeout in seconds. Source: Auto Scaling API reference, PutLifecycleHook.
+/// The bounds of a hook's heartbeat timeout in seconds. Source: Auto Scaling API reference,
+/// PutLifecycleHook.
 const HEARTBEAT_TIMEOUT_SECONDS: std::ops::RangeInclusive<u32> = 30..=7200;
 
 impl AutoScaling {
-    /// Answers an operation of the API 2011-01-01 with what goes into its result element. What is due by `now` happens
-    /// first.
-    pub fn handle(&mut self, now: SimTime, action: &str, params: &Params) -> Result<String, ApiError> {
+    /// Answers an operation of the API 2011-01-01 with what goes into its result element. What is
+    /// due by `now` happens first.
+    pub fn handle(
+        &mut self,
+        now: SimTime,
+        action: &str,
+        params: &Params,
+    ) -> Result<String, ApiError> {
         self.run_until(now);
         match action {
             "DescribeAutoScalingGroups" => self.describe_groups(params),
@@ -33,7 +39,11 @@ impl AutoScaling {
         }
     }
 
-    fn complete_lifecycle_action(&mut self, now: SimTime, params: &Params) -> Result<String, ApiError> {
+    fn complete_lifecycle_action(
+        &mut self,
+        now: SimTime,
+        params: &Params,
+    ) -> Result<String, ApiError> {
         let result = params.require("LifecycleActionResult")?;
         let result = LifecycleResult::parse(result).ok_or_else(|| {
             ApiError::validation_error(format!(
@@ -82,7 +92,10 @@ impl AutoScaling {
         let mut hook = match hooks.get(name) {
             Some(hook) => hook.clone(),
             None if hooks.len() >= MAX_HOOKS => {
-                return Err(ApiError::bad_request("LimitExceeded", format!("A group has at most {MAX_HOOKS} hooks")));
+                return Err(ApiError::bad_request(
+                    "LimitExceeded",
+                    format!("A group has at most {MAX_HOOKS} hooks"),
+                ));
             }
             None => {
                 params.require("LifecycleTransition")?;
@@ -90,18 +103,22 @@ impl AutoScaling {
             }
         };
         if let Some(text) = params.get("LifecycleTransition") {
-            hook.transition = Transition::parse(text)
-                .ok_or_else(|| ApiError::validation_error(format!("Lifecycle transition {text} is not valid.")))?;
+            hook.transition = Transition::parse(text).ok_or_else(|| {
+                ApiError::validation_error(format!("Lifecycle transition {text} is not valid."))
+            })?;
         }
         if let Some(seconds) = params.number("HeartbeatTimeout")? {
             if !HEARTBEAT_TIMEOUT_SECONDS.contains(&seconds) {
-                return Err(ApiError::validation_error("Heartbeat timeout must be between 30 and 7200 seconds."));
+                return Err(ApiError::validation_error(
+                    "Heartbeat timeout must be between 30 and 7200 seconds.",
+                ));
             }
             hook.heartbeat_timeout = Duration::from_secs(u64::from(seconds));
         }
         if let Some(text) = params.get("DefaultResult") {
-            hook.default_result = LifecycleResult::parse(text)
-                .ok_or_else(|| ApiError::validation_error(format!("Default result {text} is not valid.")))?;
+            hook.default_result = LifecycleResult::parse(text).ok_or_else(|| {
+                ApiError::validation_error(format!("Default result {text} is not valid."))
+            })?;
         }
         self.put_hook(group, hook);
         Ok(String::new())
@@ -127,7 +144,9 @@ fn named_action(params: &Params) -> Result<(&str, &str, Name<'_>), ApiError> {
         (Some(token), _) => Name::Token(token),
         (None, Some(instance_id)) => Name::Instance(instance_id),
         (None, None) => {
-            return Err(ApiError::validation_error("Either a lifecycle action token or an instance ID is required."));
+            return Err(ApiError::validation_error(
+                "Either a lifecycle action token or an instance ID is required.",
+            ));
         }
     };
     Ok((group, hook, name))

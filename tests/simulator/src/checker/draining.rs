@@ -1,4 +1,5 @@
-//! Whose `DRAINING` is it? Followed call by call, and never taken from what the program under test writes down.
+//! Whose `DRAINING` is it? Followed call by call, and never taken from what the program under test
+//! writes down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,10 +13,11 @@ use crate::ecs::InstanceStatus;
 use crate::wire::Call;
 use crate::wire::json::{text, texts};
 
-/// Who finds `DRAINING` so soon after someone else has set it may have read `ACTIVE` before: a read can lag by a minute,
-/// and what follows from it takes its time. Nothing that ECS answers tells whose it is then. The same is true of one that
-/// was set so soon after the program under test has undone its own, or has asked for it: whatever the answer was, it may
-/// have been done all the same.
+/// Who finds `DRAINING` so soon after someone else has set it may have read `ACTIVE` before: a read
+/// can lag by a minute, and what follows from it takes its time. Nothing that ECS answers tells
+/// whose it is then. The same is true of one that was set so soon after the program under test has
+/// undone its own, or has asked for it: whatever the answer was, it may have been done all the
+/// same.
 const AT_ONCE: Duration = Duration::from_secs(120);
 
 /// Container instances, by id, and who set them to `DRAINING`.
@@ -23,7 +25,8 @@ const AT_ONCE: Duration = Duration::from_secs(120);
 pub(super) struct Draining {
     /// The program under test did.
     ours: BTreeSet<String>,
-    /// Someone made them `ACTIVE` while they were: what the program makes of that is a matter of when it looks.
+    /// Someone made them `ACTIVE` while they were: what the program makes of that is a matter of
+    /// when it looks.
     meddled: BTreeSet<String>,
     /// When someone else last set them to `DRAINING`.
     by_hand: BTreeMap<String, SimTime>,
@@ -52,17 +55,24 @@ impl Checkers {
         let cluster = last(text(body, "cluster").unwrap_or("default"));
         for id in texts(body, "containerInstances").into_iter().map(last) {
             let Some(instance) = world.ecs.ec2_of_instance(cluster, id) else { continue };
-            let status = world.ecs.instances_of(instance).find(|(_, one)| one.id == id).map(|(_, one)| one.status);
+            let status = world
+                .ecs
+                .instances_of(instance)
+                .find(|(_, one)| one.id == id)
+                .map(|(_, one)| one.status);
             match (text(body, "status"), status) {
                 (Some("DRAINING"), Some(InstanceStatus::Active)) => {
                     self.draining.ours.insert(id.to_owned());
                 }
-                (Some("DRAINING"), Some(InstanceStatus::Draining)) if self.draining.was_just_set(now, id) => {
+                (Some("DRAINING"), Some(InstanceStatus::Draining))
+                    if self.draining.was_just_set(now, id) =>
+                {
                     self.draining.meddled.insert(id.to_owned());
                 }
                 (Some("ACTIVE"), Some(InstanceStatus::Draining)) => {
                     self.draining.undone.insert(id.to_owned(), now);
-                    let was_ours = self.draining.ours.remove(id) || self.draining.meddled.contains(id);
+                    let was_ours =
+                        self.draining.ours.remove(id) || self.draining.meddled.contains(id);
                     if !was_ours {
                         let text = format!("{id} of {cluster} was set to DRAINING by someone else");
                         self.violated(now, "foreign DRAINING undone", instance, text);
@@ -85,7 +95,13 @@ impl Checkers {
     }
 
     /// Someone else sets the state of all container instances of an instance.
-    pub(crate) fn set_by_hand(&mut self, now: SimTime, instance: &str, status: InstanceStatus, world: &World) {
+    pub(crate) fn set_by_hand(
+        &mut self,
+        now: SimTime,
+        instance: &str,
+        status: InstanceStatus,
+        world: &World,
+    ) {
         for id in world.ecs.instances_of(instance).map(|(_, one)| one.id.clone()) {
             if status == InstanceStatus::Draining {
                 if self.draining.may_be_taken_for_ours(now, &id) {
@@ -138,7 +154,8 @@ mod tests {
         send(cloud, "AmazonEC2ContainerServiceV20141113.UpdateContainerInstancesState", &body);
     }
 
-    /// What is said when the program asks for `DRAINING`, someone sets it by hand so much later, and the program undoes it.
+    /// What is said when the program asks for `DRAINING`, someone sets it by hand so much later,
+    /// and the program undoes it.
     fn said_after(fault: Fault, seconds: u64) -> Vec<&'static str> {
         let mut cloud = cloud();
         cloud.faults.add(Rule::on("UpdateContainerInstancesState", fault).times(1));

@@ -1,5 +1,5 @@
-//! What no single write shows: how many drains go on at once, whether one that is paused is left alone, whether one is
-//! opened again without need.
+//! What no single write shows: how many drains go on at once, whether one that is paused is left
+//! alone, whether one is opened again without need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +11,8 @@ use super::{Checkers, last};
 use crate::SimTime;
 use crate::cloud::World;
 
-/// For how long a replica may go on without knowing that a drain is paused: it reads the table every minute.
+/// For how long a replica may go on without knowing that a drain is paused: it reads the table
+/// every minute.
 const NOTICED: Duration = Duration::from_secs(120);
 
 /// How many drains of a cluster may go on at once: those of lifecycle actions, and all others.
@@ -40,7 +41,8 @@ pub(super) struct Drains {
     completing: BTreeSet<String>,
     /// Since when drains are paused, by key.
     paused: BTreeMap<String, SimTime>,
-    /// Instances that the program under test has asked a group to terminate, and that the group then began to terminate.
+    /// Instances that the program under test has asked a group to terminate, and that the group
+    /// then began to terminate.
     terminated: BTreeSet<String>,
 }
 
@@ -56,7 +58,8 @@ struct Kind {
 }
 
 impl Drains {
-    /// A record stands in the table as this item: its drain goes on or not, is about to end, or is paused.
+    /// A record stands in the table as this item: its drain goes on or not, is about to end, or is
+    /// paused.
     fn stands(&mut self, now: SimTime, rules: &RecordRules, key: &str, item: &Value) {
         let Some(budget) = &rules.budget else { return };
         let (is, kind) = (rules.read(item), budget.kind(key, item));
@@ -115,14 +118,27 @@ impl Checkers {
     ) {
         let Some(rules) = &self.record_rules else { return };
         let Some(budget) = &rules.budget else { return };
-        let (was, is, kind) = (before.map(|item| rules.read(item)), rules.read(after), budget.kind(&key.value, after));
+        let (was, is, kind) = (
+            before.map(|item| rules.read(item)),
+            rules.read(after),
+            budget.kind(&key.value, after),
+        );
         let instance = last(&key.value);
         let mut wrong = Vec::new();
-        let begins = rules.through.contains(&is.phase) && was.as_ref().is_some_and(|was| was.phase == rules.first);
-        let others = self.drains.going.iter().filter(|(other, of)| **other != key.value && **of == kind).count();
+        let begins = rules.through.contains(&is.phase)
+            && was.as_ref().is_some_and(|was| was.phase == rules.first);
+        let others = self
+            .drains
+            .going
+            .iter()
+            .filter(|(other, of)| **other != key.value && **of == kind)
+            .count();
         if begins && budget.limit(&kind).is_some_and(|limit| others >= limit) {
             let cluster = kind.cluster.as_deref().unwrap_or("no cluster");
-            wrong.push(("more than the budget", format!("{others} of its kind go on in {cluster} already")));
+            wrong.push((
+                "more than the budget",
+                format!("{others} of its kind go on in {cluster} already"),
+            ));
         }
         let again = was.as_ref().is_some_and(|was| was.generation < is.generation);
         let is_here = key.value.starts_with(&self.place);
@@ -135,7 +151,8 @@ impl Checkers {
         }
     }
 
-    /// The table was restored, and these items stand in it: drains go on, or are paused, as these say.
+    /// The table was restored, and these items stand in it: drains go on, or are paused, as these
+    /// say.
     pub(crate) fn restored(&mut self, now: SimTime, items: &[Value]) {
         let Some(rules) = &self.record_rules else { return };
         let terminated = std::mem::take(&mut self.drains.terminated);
@@ -147,12 +164,17 @@ impl Checkers {
         }
     }
 
-    /// Whether one of our hooks holds the instance, or did so a moment ago, as far as anybody can know.
+    /// Whether one of our hooks holds the instance, or did so a moment ago, as far as anybody can
+    /// know.
     fn may_be_held(&self, now: SimTime, world: &World, instance: &str) -> bool {
         let group = world.autoscaling.group_of(instance);
-        let ours =
-            |group| self.our_hooks.iter().any(|hook| world.autoscaling.active_action(now, group, hook, instance));
-        let unnoticed = |at: &Option<SimTime>| at.is_some_and(|at| now < at + self.ends_unnoticed_for);
+        let ours = |group| {
+            self.our_hooks
+                .iter()
+                .any(|hook| world.autoscaling.active_action(now, group, hook, instance))
+        };
+        let unnoticed =
+            |at: &Option<SimTime>| at.is_some_and(|at| now < at + self.ends_unnoticed_for);
         group.is_some_and(ours) || self.ended.get(instance).is_some_and(unnoticed)
     }
 
@@ -165,12 +187,16 @@ impl Checkers {
     pub(super) fn acts_on(&mut self, now: SimTime, operation: &str, instance: &str, key: &str) {
         let since = self.drains.paused.get(key).copied();
         if let Some(since) = since.filter(|since| now.saturating_sub(*since) > NOTICED) {
-            let text = format!("{operation}, although it has been paused for {:?}", now.saturating_sub(since));
+            let text = format!(
+                "{operation}, although it has been paused for {:?}",
+                now.saturating_sub(since)
+            );
             self.violated(now, "paused, and touched", instance, text);
         }
     }
 
-    /// The group is told to terminate an instance. `again`: and to want one less, while it terminates the instance already.
+    /// The group is told to terminate an instance. `again`: and to want one less, while it
+    /// terminates the instance already.
     pub(super) fn shrinks_once(&mut self, now: SimTime, instance: &str, begins: bool, again: bool) {
         if again && self.drains.terminated.contains(instance) {
             let text = "asked once more, while the first request is being carried out".to_owned();

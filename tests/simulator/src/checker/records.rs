@@ -1,8 +1,9 @@
-//! Is what the program under test writes into its own table in order? Judged at every write that DynamoDB applies, by
-//! the item before and after it, and at every call that the program must have noted in its record first.
+//! Is what the program under test writes into its own table in order? Judged at every write that
+//! DynamoDB applies, by the item before and after it, and at every call that the program must have
+//! noted in its record first.
 //!
-//! The simulator knows nothing of that program: a [`RecordRules`] says what its records look like, and which moves are
-//! legal.
+//! The simulator knows nothing of that program: a [`RecordRules`] says what its records look like,
+//! and which moves are legal.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +15,8 @@ use crate::SimTime;
 use crate::cloud::World;
 use crate::wire::json::text;
 
-/// What the program under test keeps in its table. A record is about one instance, and its key is the account, the
-/// region and the instance's id, joined by `/`.
+/// What the program under test keeps in its table. A record is about one instance, and its key is
+/// the account, the region and the instance's id, joined by `/`.
 #[derive(Clone, Debug)]
 pub struct RecordRules {
     /// The table's name.
@@ -28,9 +29,11 @@ pub struct RecordRules {
     pub phase: &'static str,
     /// The attribute that counts writes, one at a time, from 1.
     pub version: &'static str,
-    /// The attribute that counts the drains of an instance, one at a time; another one begins where the last has ended.
+    /// The attribute that counts the drains of an instance, one at a time; another one begins where
+    /// the last has ended.
     pub generation: &'static str,
-    /// The attribute that holds what is about to be told to Auto Scaling, and the field in it with the result.
+    /// The attribute that holds what is about to be told to Auto Scaling, and the field in it with
+    /// the result.
     pub intent: (&'static str, &'static str),
     /// The phase in which a generation begins.
     pub first: &'static str,
@@ -38,20 +41,23 @@ pub struct RecordRules {
     pub last: &'static str,
     /// The phase in which a lifecycle action may be completed.
     pub completing: &'static str,
-    /// The phase in which an instance rests whose lifecycle action is over: it takes no place in a budget.
+    /// The phase in which an instance rests whose lifecycle action is over: it takes no place in a
+    /// budget.
     pub returning: &'static str,
     /// Which phase may follow which within a generation. Every phase may follow itself.
     pub moves: BTreeSet<(&'static str, &'static str)>,
-    /// The phases that one write may pass through on its way to another: what is seen at once is written once.
+    /// The phases that one write may pass through on its way to another: what is seen at once is
+    /// written once.
     pub through: &'static [&'static str],
-    /// Operations of Auto Scaling that name an instance, each with the attribute that its record must have first.
+    /// Operations of Auto Scaling that name an instance, each with the attribute that its record
+    /// must have first.
     pub noted_before: &'static [(&'static str, &'static str)],
     /// The attribute that a record has while its drain is paused by an operator.
     pub paused: &'static str,
     /// How many drains may go on at once, if that is judged.
     pub budget: Option<Budget>,
-    /// The list of an instance's registrations with ECS, the field of each with its ARN, and the field that it must have
-    /// before it is deregistered.
+    /// The list of an instance's registrations with ECS, the field of each with its ARN, and the
+    /// field that it must have before it is deregistered.
     pub deregistered: (&'static str, &'static str, &'static str),
 }
 
@@ -84,14 +90,17 @@ impl RecordRules {
     pub(super) fn read<'a>(&self, item: &'a Value) -> Stored<'a> {
         let number = |name: &str| item.get(name)?.get("N")?.as_str()?.parse().ok();
         let (intent, result) = self.intent;
-        let result = item.get(intent).and_then(|intent| intent.get("M")?.get(result)?.get("S")?.as_str());
-        let phase = item.get(self.phase).and_then(|phase| phase.get("S")?.as_str()).unwrap_or("no phase");
+        let result =
+            item.get(intent).and_then(|intent| intent.get("M")?.get(result)?.get("S")?.as_str());
+        let phase =
+            item.get(self.phase).and_then(|phase| phase.get("S")?.as_str()).unwrap_or("no phase");
         Stored { phase, version: number(self.version), generation: number(self.generation), result }
     }
 
     /// The keys of the records that a write of DynamoDB names.
     fn named(&self, operation: &str, body: &str) -> Vec<String> {
-        let wanted = ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"];
+        let wanted =
+            ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"];
         if !wanted.contains(&operation) {
             return Vec::new();
         }
@@ -100,18 +109,24 @@ impl RecordRules {
         let writes: Vec<Value> = match operation {
             "TransactWriteItems" => {
                 let items = entries(&body["TransactItems"]).into_iter();
-                let one = |item: Value| ["Put", "Update", "Delete"].iter().find_map(|kind| item.get(*kind).cloned());
+                let one = |item: Value| {
+                    ["Put", "Update", "Delete"].iter().find_map(|kind| item.get(*kind).cloned())
+                };
                 items.filter_map(one).filter(|write| self.is_of_table(write)).collect()
             }
             "BatchWriteItem" => {
                 let items = entries(&body["RequestItems"][self.table]).into_iter();
-                items.flat_map(|item| [item["PutRequest"].clone(), item["DeleteRequest"].clone()]).collect()
+                items
+                    .flat_map(|item| [item["PutRequest"].clone(), item["DeleteRequest"].clone()])
+                    .collect()
             }
             _ if self.is_of_table(&body) => vec![body],
             _ => Vec::new(),
         };
         let key = |write: &Value| {
-            let key = ["Key", "Item"].iter().find_map(|place| write.get(*place)?.get(self.key)?.get("S")?.as_str())?;
+            let key = ["Key", "Item"]
+                .iter()
+                .find_map(|place| write.get(*place)?.get(self.key)?.get("S")?.as_str())?;
             (!self.others.iter().any(|other| key.starts_with(other))).then(|| key.to_owned())
         };
         writes.iter().filter_map(key).collect()
@@ -142,13 +157,17 @@ impl RecordRules {
             Some(before) => (before.phase, (before.version, after.version)),
         };
         if !grows(versions.0, versions.1) {
-            wrong.push(("version going back", format!("version {} → {}", shown(versions.0), shown(versions.1))));
+            wrong.push((
+                "version going back",
+                format!("version {} → {}", shown(versions.0), shown(versions.1)),
+            ));
         }
         let same = before.as_ref().is_some_and(|before| before.generation == after.generation);
         if let Some(before) = before.as_ref().filter(|_| !same) {
             let (one, other) = (before.generation, after.generation);
             if !grows(one, other) || before.phase != self.last {
-                let text = format!("generation {} → {} of one that is {was}", shown(one), shown(other));
+                let text =
+                    format!("generation {} → {} of one that is {was}", shown(one), shown(other));
                 wrong.push(("version going back", text));
             }
         }
@@ -166,16 +185,21 @@ impl RecordRules {
     fn may_become(&self, from: &str, to: &str) -> bool {
         let (mut met, mut next) = (BTreeSet::new(), vec![from]);
         while let Some(phase) = next.pop() {
-            let follows = |other: &str| self.moves.iter().any(|(one, after)| *one == phase && *after == other);
+            let follows = |other: &str| {
+                self.moves.iter().any(|(one, after)| *one == phase && *after == other)
+            };
             if follows(to) {
                 return true;
             }
-            next.extend(self.through.iter().filter(|through| follows(through) && met.insert(**through)));
+            next.extend(
+                self.through.iter().filter(|through| follows(through) && met.insert(**through)),
+            );
         }
         false
     }
 
-    /// What is wrong with a call for this instance, given its record at the moment in which the call is sent.
+    /// What is wrong with a call for this instance, given its record at the moment in which the
+    /// call is sent.
     fn unnoted(&self, sent: &Sent<'_>, record: Option<&Value>) -> Option<(&'static str, String)> {
         let Sent { operation, what: result, .. } = *sent;
         let stored = record.map(|item| self.read(item));
@@ -183,22 +207,29 @@ impl RecordRules {
         if operation == "CompleteLifecycleAction" {
             let sent = result.unwrap_or("no result");
             let saved = stored.as_ref().and_then(|stored| stored.result);
-            // Another replica that has not read what the first one wrote may send the same once more.
+            // Another replica that has not read what the first one wrote may send the same once
+            // more.
             let is_saved = [self.completing, self.last].contains(&phase);
             return match saved {
                 Some(saved) if is_saved && saved == sent => None,
-                Some(saved) if is_saved => Some(("wrong result sent", format!("{sent}, and the record says {saved}"))),
+                Some(saved) if is_saved => {
+                    Some(("wrong result sent", format!("{sent}, and the record says {saved}")))
+                }
                 _ => Some(("unsaved completion", format!("{sent} while the record says {phase}"))),
             };
         }
         if operation == "DeregisterContainerInstance" {
             let named = result.unwrap_or("no container instance");
             let noted = record.is_some_and(|item| self.notes_deregistration(item, named));
-            return (!noted).then(|| ("unsaved act", format!("{operation} of {named} that no record notes ({phase})")));
+            return (!noted).then(|| {
+                ("unsaved act", format!("{operation} of {named} that no record notes ({phase})"))
+            });
         }
         let (_, attribute) = self.noted_before.iter().find(|(noted, _)| *noted == operation)?;
         let noted = record.is_some_and(|item| item.get(*attribute).is_some());
-        (!noted).then(|| ("unsaved act", format!("{operation} without {attribute} in a record ({phase})")))
+        (!noted).then(|| {
+            ("unsaved act", format!("{operation} without {attribute} in a record ({phase})"))
+        })
     }
 }
 
@@ -206,7 +237,8 @@ impl RecordRules {
     /// Whether a record says that this container instance is to be deregistered.
     fn notes_deregistration(&self, item: &Value, container_instance: &str) -> bool {
         let (list, arn, noted) = self.deregistered;
-        let registrations = item.get(list).and_then(|list| list.get("L")?.as_array()).into_iter().flatten();
+        let registrations =
+            item.get(list).and_then(|list| list.get("L")?.as_array()).into_iter().flatten();
         registrations.filter_map(|one| one.get("M")).any(|one| {
             let id = one.get(arn).and_then(|arn| arn.get("S")?.as_str()).map(last);
             id == Some(last(container_instance)) && one.get(noted).is_some()
@@ -238,10 +270,12 @@ impl Checkers {
         self.writes.as_deref().unwrap_or_default()
     }
 
-    /// The keys of the records that a call is about to write, and the table and key attribute to read them with.
+    /// The keys of the records that a call is about to write, and the table and key attribute to
+    /// read them with.
     pub(crate) fn records_named(&self, operation: &str, body: &str) -> Vec<RecordKey> {
         let rules = self.record_rules.iter();
-        let keys = rules.flat_map(|rules| rules.named(operation, body).into_iter().map(|key| rules.place(key)));
+        let keys = rules
+            .flat_map(|rules| rules.named(operation, body).into_iter().map(|key| rules.place(key)));
         keys.collect()
     }
 
@@ -251,7 +285,12 @@ impl Checkers {
     }
 
     /// Where the record of an instance is, if records are judged.
-    pub(crate) fn record_of(&self, account: &str, region: &str, instance: &str) -> Option<RecordKey> {
+    pub(crate) fn record_of(
+        &self,
+        account: &str,
+        region: &str,
+        instance: &str,
+    ) -> Option<RecordKey> {
         let key = RecordRules::key_of(account, region, instance);
         self.record_rules.as_ref().map(|rules| rules.place(key))
     }
@@ -279,14 +318,25 @@ impl Checkers {
 
     /// Whether a call is judged by the record of its instance, as it is when the call is sent.
     pub(crate) fn judges_sent(&self, operation: &str) -> bool {
-        let noted = |rules: &RecordRules| rules.noted_before.iter().any(|(noted, _)| *noted == operation);
-        let always =
-            ["CompleteLifecycleAction", "DeregisterContainerInstance", "StopTask", "UpdateContainerInstancesState"];
+        let noted =
+            |rules: &RecordRules| rules.noted_before.iter().any(|(noted, _)| *noted == operation);
+        let always = [
+            "CompleteLifecycleAction",
+            "DeregisterContainerInstance",
+            "StopTask",
+            "UpdateContainerInstancesState",
+        ];
         always.contains(&operation) || self.record_rules.as_ref().is_some_and(noted)
     }
 
     /// A call that is judged by the record of its instance is sent.
-    pub(crate) fn sends(&mut self, now: SimTime, sent: &Sent<'_>, key: &RecordKey, record: Option<&Value>) {
+    pub(crate) fn sends(
+        &mut self,
+        now: SimTime,
+        sent: &Sent<'_>,
+        key: &RecordKey,
+        record: Option<&Value>,
+    ) {
         let Some(rules) = &self.record_rules else { return };
         if let Some((checker, text)) = rules.unnoted(sent, record) {
             self.violated(now, checker, sent.instance, text);

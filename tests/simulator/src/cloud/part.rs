@@ -10,7 +10,8 @@ use crate::wire::json::text;
 use crate::wire::{Body, Call, Reply};
 
 impl Cloud {
-    /// One page with less on it than there is: an empty first one, or one item of those that follow.
+    /// One page with less on it than there is: an empty first one, or one item of those that
+    /// follow.
     pub(super) fn partial_page(&mut self, call: &Call, lag: Option<Duration>) -> Reply {
         let further = match &call.body {
             Body::Json(body) => text(body, "nextToken").is_some(),
@@ -38,7 +39,12 @@ impl Cloud {
     }
 
     /// The answer as it is changed on the way, unless it is an error.
-    fn changed(&mut self, call: &Call, lag: Option<Duration>, change: impl FnOnce(&str) -> Option<String>) -> Reply {
+    fn changed(
+        &mut self,
+        call: &Call,
+        lag: Option<Duration>,
+        change: impl FnOnce(&str) -> Option<String>,
+    ) -> Reply {
         let mut reply = self.answer(call, lag);
         if reply.error.is_none()
             && let Some(body) = change(&reply.body)
@@ -52,9 +58,10 @@ impl Cloud {
     fn refuse_state(&mut self, call: &Call, number: u64) -> Reply {
         let mut rest = call.clone();
         let (refused, others) = match &mut rest.body {
-            Body::Json(body) => {
-                (refuse_one(body, number), body.get("containerInstances").and_then(Value::as_array).map_or(0, Vec::len))
-            }
+            Body::Json(body) => (
+                refuse_one(body, number),
+                body.get("containerInstances").and_then(Value::as_array).map_or(0, Vec::len),
+            ),
             Body::Form(_) | Body::Text(_) => (None, 0),
         };
         let Some(refused) = refused else { return self.answer(call, None) };

@@ -1,8 +1,8 @@
 //! Messages on their way into queues, and receives that wait for them.
 //!
-//! A long poll is a call that is taken now and answered later: by the message that comes, or by its own deadline. It
-//! waits *here*, so that a caller who has gone away meanwhile still takes the message along, as it does in AWS: hidden
-//! until its visibility timeout, and then there again.
+//! A long poll is a call that is taken now and answered later: by the message that comes, or by its
+//! own deadline. It waits *here*, so that a caller who has gone away meanwhile still takes the
+//! message along, as it does in AWS: hidden until its visibility timeout, and then there again.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::{ACCOUNT, BEGIN, SimTime};
 /// How long an answer is kept for a caller that does not come for it.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// Spot's notice: an instance is gone this long after its warning (source: EC2 user guide, Spot Instance interruption
-/// notices).
+/// Spot's notice: an instance is gone this long after its warning (source: EC2 user guide, Spot
+/// Instance interruption notices).
 const SPOT_NOTICE: Duration = Duration::from_secs(120);
 
 /// A receive that waits.
@@ -40,8 +40,8 @@ impl Cloud {
         self.sqs.add_queue(self.now, spec)
     }
 
-    /// Puts a message into a queue, whatever it says: forged, broken, or meant for someone else. Answers its id, `None`
-    /// if there is no such queue.
+    /// Puts a message into a queue, whatever it says: forged, broken, or meant for someone else.
+    /// Answers its id, `None` if there is no such queue.
     pub fn send_message(&mut self, queue: &str, body: impl Into<String>) -> Option<String> {
         let id = self.sqs.send(self.now, queue, body);
         self.answer_polls();
@@ -58,8 +58,8 @@ impl Cloud {
         self.sqs.dead_letter_of(queue).map(|name| self.sqs.messages(name)).unwrap_or_default()
     }
 
-    /// Spot warns that it takes an instance back, and does so two minutes later: the EC2 instance is gone behind its
-    /// group's back, whatever runs there.
+    /// Spot warns that it takes an instance back, and does so two minutes later: the EC2 instance
+    /// is gone behind its group's back, whatever runs there.
     pub fn interrupt_spot(&mut self, instance_id: &str) {
         let zone = self.world.autoscaling.zone_of(instance_id).unwrap_or("us-east-1a").to_owned();
         self.events.publish(self.now, &Notice::spot_interruption(&zone, instance_id));
@@ -71,8 +71,8 @@ impl Cloud {
         self.events.publish(self.now, &Notice::rebalance_recommendation(instance_id));
     }
 
-    /// The answer to a call that [`Delivery::Waits`], if it has come by now; otherwise when to ask again. It may come
-    /// earlier, whenever anything is done to the cloud.
+    /// The answer to a call that [`Delivery::Waits`], if it has come by now; otherwise when to ask
+    /// again. It may come earlier, whenever anything is done to the cloud.
     pub fn collect(&mut self, now: SimTime, number: u64) -> Result<Delivery, SimTime> {
         self.advance(now);
         match self.answered.remove(&number) {
@@ -88,14 +88,15 @@ impl Cloud {
 
     /// When something happens next to messages and those who wait for them.
     pub(super) fn next_message(&self) -> Option<SimTime> {
-        let visible = self.polls.iter().filter_map(|poll| self.sqs.next_visible(self.now, poll.call.json()?));
+        let visible =
+            self.polls.iter().filter_map(|poll| self.sqs.next_visible(self.now, poll.call.json()?));
         let deadlines = self.polls.iter().map(|poll| poll.deadline);
         let reclaims = self.reclaims.iter().map(|(at, _)| *at);
         visible.chain(deadlines).chain(reclaims).chain(self.events.next_event()).min()
     }
 
-    /// What has come about now, and who gets it: notices go on their way, messages that are due arrive, and whoever
-    /// waited for one is answered.
+    /// What has come about now, and who gets it: notices go on their way, messages that are due
+    /// arrive, and whoever waited for one is answered.
     pub(super) fn tell(&mut self) {
         let notices = self.world.take_notices(self.now);
         // A world that is being described tells nobody: queues are empty when the scenario begins.
@@ -138,13 +139,16 @@ impl Cloud {
         let (still, ready): (Vec<LongPoll>, Vec<LongPoll>) =
             std::mem::take(&mut self.polls).into_iter().partition(|poll| {
                 let body = poll.call.json().unwrap_or(&Value::Null);
-                now < poll.deadline && self.sqs.waits_until(now, &poll.call.operation, body).is_some()
+                now < poll.deadline
+                    && self.sqs.waits_until(now, &poll.call.operation, body).is_some()
             });
         self.polls = still;
         for poll in ready {
             // Another receive, answered just now, may have taken what there was.
             let body = poll.call.json().unwrap_or(&Value::Null);
-            if now < poll.deadline && self.sqs.waits_until(now, &poll.call.operation, body).is_some() {
+            if now < poll.deadline
+                && self.sqs.waits_until(now, &poll.call.operation, body).is_some()
+            {
                 self.polls.push(poll);
                 continue;
             }

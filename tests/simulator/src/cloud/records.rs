@@ -1,4 +1,5 @@
-//! What the checkers of records are shown: the table before and after a write, and at the moment of a call.
+//! What the checkers of records are shown: the table before and after a write, and at the moment of
+//! a call.
 
 use std::collections::BTreeSet;
 
@@ -47,15 +48,20 @@ impl Cloud {
         }
         let (instances, what) = match (&call.body, call.service) {
             (Body::Form(form), Service::AutoScaling) => {
-                let by_token = || self.world.autoscaling.held_by_token(form.get("LifecycleActionToken")?);
+                let by_token =
+                    || self.world.autoscaling.held_by_token(form.get("LifecycleActionToken")?);
                 let instance = form.get("InstanceId").or_else(by_token).map(str::to_owned);
                 (instance.into_iter().collect(), form.get("LifecycleActionResult"))
             }
-            (Body::Json(body), Service::Ecs) => (instances_named(body, &self.world), text(body, "containerInstance")),
+            (Body::Json(body), Service::Ecs) => {
+                (instances_named(body, &self.world), text(body, "containerInstance"))
+            }
             _ => (BTreeSet::new(), None),
         };
         for instance in instances {
-            let Some(key) = self.checkers.record_of(&call.account, &call.region, &instance) else { return };
+            let Some(key) = self.checkers.record_of(&call.account, &call.region, &instance) else {
+                return;
+            };
             let sent = Sent { operation: &call.operation, instance: &instance, what };
             let record = self.record(&key);
             self.checkers.sends(self.now, &sent, &key, record.as_ref());

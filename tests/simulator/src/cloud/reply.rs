@@ -30,9 +30,14 @@ impl Cloud {
         };
         let (status, error, body) = match result {
             Ok(body) if json => (200, None, body),
-            Ok(body) => (200, None, xml_response(&call.operation, call.service.namespace(), &body, &request_id)),
+            Ok(body) => (
+                200,
+                None,
+                xml_response(&call.operation, call.service.namespace(), &body, &request_id),
+            ),
             Err(error) => {
-                let namespace = if call.service == Service::Sqs { "com.amazonaws.sqs#" } else { "" };
+                let namespace =
+                    if call.service == Service::Sqs { "com.amazonaws.sqs#" } else { "" };
                 let body = if json {
                     error_body(namespace, &error)
                 } else {

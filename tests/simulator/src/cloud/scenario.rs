@@ -74,13 +74,14 @@ impl Cloud {
         self.change();
     }
 
-    /// Lets new tasks of a service fail to start with this `stoppedReason`, for example `CannotPullContainerError: …`;
-    /// what runs is left alone.
+    /// Lets new tasks of a service fail to start with this `stoppedReason`, for example
+    /// `CannotPullContainerError: …`; what runs is left alone.
     pub fn fail_new_tasks(&mut self, cluster: &str, service: &str, reason: &str) {
         self.trouble(cluster, service, Some(Trouble::NeverStart(reason.to_owned())));
     }
 
-    /// Lets the targets of a service's new tasks fail their health checks: they run, and ECS stops them again.
+    /// Lets the targets of a service's new tasks fail their health checks: they run, and ECS stops
+    /// them again.
     pub fn fail_health_checks(&mut self, cluster: &str, service: &str) {
         self.trouble(cluster, service, Some(Trouble::FailHealthChecks));
     }
@@ -95,7 +96,8 @@ impl Cloud {
         self.change();
     }
 
-    /// Takes all CPU that is left on a cluster's `ACTIVE` instances, but for these, with standalone tasks.
+    /// Takes all CPU that is left on a cluster's `ACTIVE` instances, but for these, with standalone
+    /// tasks.
     pub fn fill_cluster(&mut self, cluster: &str, except: &[&str]) {
         self.advance(self.now);
         self.world.ecs.fill(self.now, cluster, except);
@@ -109,25 +111,36 @@ impl Cloud {
         self.change();
     }
 
-    /// Changes the load balancers of a service; tasks that run stay registered where they are, until something stops
-    /// them. Answers whether there is such a service.
-    pub fn change_balancers(&mut self, cluster: &str, service: &str, balancers: &[Balancer]) -> bool {
+    /// Changes the load balancers of a service; tasks that run stay registered where they are,
+    /// until something stops them. Answers whether there is such a service.
+    pub fn change_balancers(
+        &mut self,
+        cluster: &str,
+        service: &str,
+        balancers: &[Balancer],
+    ) -> bool {
         let World { ecs, elb, .. } = &mut self.world;
         let changed = ecs.change_balancers(self.now, elb, cluster, service, balancers);
         self.change();
         changed
     }
 
-    /// A deployment of a service waits at a pause hook for so long, or goes on (`None`). Its tasks stay where they are
-    /// meanwhile. Answers whether there is such a service.
-    pub fn pause_deployment(&mut self, cluster: &str, service: &str, span: Option<Duration>) -> bool {
+    /// A deployment of a service waits at a pause hook for so long, or goes on (`None`). Its tasks
+    /// stay where they are meanwhile. Answers whether there is such a service.
+    pub fn pause_deployment(
+        &mut self,
+        cluster: &str,
+        service: &str,
+        span: Option<Duration>,
+    ) -> bool {
         let until = span.map(|span| self.now + span);
         let paused = self.world.ecs.pause_deployment(self.now, cluster, service, until);
         self.change();
         paused
     }
 
-    /// Protects a service's task, given by id or ARN, from scale-in for so long. Answers whether it can be protected.
+    /// Protects a service's task, given by id or ARN, from scale-in for so long. Answers whether it
+    /// can be protected.
     pub fn protect_task(&mut self, cluster: &str, task: &str, span: Duration) -> bool {
         let protected = self.world.ecs.protect_task(cluster, task, self.now + span);
         self.change();
@@ -135,22 +148,30 @@ impl Cloud {
     }
 
     /// Protects every task of a service on an instance, and answers how many those are.
-    pub fn protect_service_on(&mut self, cluster: &str, service: &str, instance_id: &str, span: Duration) -> usize {
+    pub fn protect_service_on(
+        &mut self,
+        cluster: &str,
+        service: &str,
+        instance_id: &str,
+        span: Duration,
+    ) -> usize {
         let running = self.world.ecs.containers_running(instance_id);
-        let here = running.iter().filter(|c| c.cluster == cluster && c.service.as_deref() == Some(service));
+        let here = running
+            .iter()
+            .filter(|c| c.cluster == cluster && c.service.as_deref() == Some(service));
         here.filter(|container| self.protect_task(cluster, &container.task, span)).count()
     }
 
-    /// Sends an instance in service back to its group's warm pool, as a scale-in by one does where the group reuses
-    /// instances: it waits as `Warmed:Pending:Wait` under the terminating hooks.
+    /// Sends an instance in service back to its group's warm pool, as a scale-in by one does where
+    /// the group reuses instances: it waits as `Warmed:Pending:Wait` under the terminating hooks.
     pub fn return_to_warm_pool(&mut self, instance_id: &str) -> bool {
         let began = self.world.autoscaling.return_to_pool(self.now, instance_id);
         self.change();
         began
     }
 
-    /// Takes an instance that rests in the warm pool back into service: desired capacity grows by one, the instance
-    /// starts, and its agent connects again.
+    /// Takes an instance that rests in the warm pool back into service: desired capacity grows by
+    /// one, the instance starts, and its agent connects again.
     pub fn return_from_warm_pool(&mut self, instance_id: &str) -> bool {
         let began = self.world.autoscaling.start_from_pool(self.now, instance_id);
         self.change();
@@ -179,7 +200,8 @@ impl Cloud {
         result
     }
 
-    /// EC2 has no capacity for what a group launches: it stays below its desired capacity and tries again every minute.
+    /// EC2 has no capacity for what a group launches: it stays below its desired capacity and tries
+    /// again every minute.
     pub fn capacity_runs_out(&mut self, group: &str) -> bool {
         self.set_capacity(group, true)
     }
@@ -202,7 +224,8 @@ impl Cloud {
         began
     }
 
-    /// Cancels a group's instance refresh: no other instance is replaced. Answers whether there was one.
+    /// Cancels a group's instance refresh: no other instance is replaced. Answers whether there was
+    /// one.
     pub fn cancel_instance_refresh(&mut self, group: &str) -> bool {
         let cancelled = self.world.autoscaling.cancel_instance_refresh(self.now, group);
         self.change();
@@ -214,15 +237,21 @@ impl Cloud {
         self.world.autoscaling.instance_refresh(group)
     }
 
-    /// Someone sets an instance `ACTIVE` or `DRAINING` by hand, wherever it is registered. Answers in how many places.
-    pub fn set_container_instance_state(&mut self, instance_id: &str, status: InstanceStatus) -> usize {
+    /// Someone sets an instance `ACTIVE` or `DRAINING` by hand, wherever it is registered. Answers
+    /// in how many places.
+    pub fn set_container_instance_state(
+        &mut self,
+        instance_id: &str,
+        status: InstanceStatus,
+    ) -> usize {
         self.checkers.set_by_hand(self.now, instance_id, status, &self.world);
         let registered = self.world.ecs.set_instance_state(self.now, instance_id, status);
         self.change();
         registered
     }
 
-    /// The instance dies behind everyone's back: EC2, Spot, a power cut. Its group and ECS notice later.
+    /// The instance dies behind everyone's back: EC2, Spot, a power cut. Its group and ECS notice
+    /// later.
     pub fn kill_instance(&mut self, instance_id: &str) {
         self.world.kill(self.now, instance_id);
         self.change();
@@ -251,8 +280,8 @@ impl Cloud {
         self.dynamodb.set_outage(self.now + span, outage);
     }
 
-    /// DynamoDB's tables are again as they were then, if [`DynamoDb::back_up`](crate::dynamodb::DynamoDb::back_up) was called
-    /// before.
+    /// DynamoDB's tables are again as they were then, if
+    /// [`DynamoDb::back_up`](crate::dynamodb::DynamoDb::back_up) was called before.
     pub fn restore_tables(&mut self, then: SimTime) -> Result<(), CloudError> {
         self.dynamodb.restore(then)?;
         self.restored();
@@ -278,7 +307,8 @@ impl Cloud {
         self.checkers.violations()
     }
 
-    /// The promises broken so far, and those that only the end shows: a `DRAINING` that was left behind.
+    /// The promises broken so far, and those that only the end shows: a `DRAINING` that was left
+    /// behind.
     pub fn violations_at_end(&self) -> Vec<Violation> {
         let left = self.checkers.left_behind(self.now, &self.world);
         self.violations().iter().cloned().chain(left).collect()
@@ -302,12 +332,19 @@ impl Cloud {
     /// The instance's status in each cluster that knows it.
     pub fn container_instance_status(&self, instance_id: &str) -> Vec<(String, &'static str)> {
         let instances = self.world.ecs.instances_of(instance_id);
-        instances.map(|(cluster, instance)| (cluster.to_owned(), instance.status.as_str())).collect()
+        instances
+            .map(|(cluster, instance)| (cluster.to_owned(), instance.status.as_str()))
+            .collect()
     }
 
     /// The ids of a group's instances, its warm pool included.
     pub fn instance_ids(&self, group: &str) -> Vec<String> {
-        self.world.autoscaling.instances(group).into_iter().map(|instance| instance.instance_id).collect()
+        self.world
+            .autoscaling
+            .instances(group)
+            .into_iter()
+            .map(|instance| instance.instance_id)
+            .collect()
     }
 
     /// When the instance was terminated.
@@ -321,7 +358,8 @@ impl Cloud {
         completions.filter(|completion| completion.instance_id == instance_id).cloned().collect()
     }
 
-    /// Instances that were terminated while something that matters ran there or was sent there, whoever is to blame.
+    /// Instances that were terminated while something that matters ran there or was sent there,
+    /// whoever is to blame.
     pub fn losses(&self) -> &[Loss] {
         &self.losses
     }

@@ -10,7 +10,11 @@ fn later(cloud: &mut Cloud, seconds: u64) {
 }
 
 fn services_on(cloud: &Cloud, instance: &str) -> usize {
-    cloud.containers_running(instance).iter().filter(|container| container.service.is_some()).count()
+    cloud
+        .containers_running(instance)
+        .iter()
+        .filter(|container| container.service.is_some())
+        .count()
 }
 
 #[test]
@@ -23,7 +27,11 @@ fn anyone_can_set_a_container_instance_draining_and_active_again() {
     assert_eq!(services_on(&cloud, "i-1"), 0, "its service's tasks have moved away");
     assert_eq!(cloud.set_container_instance_state("i-1", InstanceStatus::Active), 1);
     assert_eq!(status(&cloud), "ACTIVE");
-    assert_eq!(cloud.set_container_instance_state("i-1", InstanceStatus::Inactive), 0, "nobody can ask for that");
+    assert_eq!(
+        cloud.set_container_instance_state("i-1", InstanceStatus::Inactive),
+        0,
+        "nobody can ask for that"
+    );
     assert_eq!(status(&cloud), "ACTIVE");
     assert!(cloud.violations().is_empty(), "it was not the program under test");
 }
@@ -38,23 +46,35 @@ fn a_service_has_nowhere_to_go_until_capacity_comes_back() {
     }
     later(&mut cloud, 1200);
     assert_eq!(cloud.instance_ids(GROUP).len(), 3, "the three that wait");
-    let left: usize = ["i-1", "i-2", "i-3"].iter().map(|instance| services_on(&cloud, instance)).sum();
+    let left: usize =
+        ["i-1", "i-2", "i-3"].iter().map(|instance| services_on(&cloud, instance)).sum();
     assert_eq!(left, 3);
     cloud.capacity_comes_back(GROUP);
     later(&mut cloud, 1200);
-    let left: usize = ["i-1", "i-2", "i-3"].iter().map(|instance| services_on(&cloud, instance)).sum();
+    let left: usize =
+        ["i-1", "i-2", "i-3"].iter().map(|instance| services_on(&cloud, instance)).sum();
     assert_eq!((cloud.instance_ids(GROUP).len(), left), (6, 0));
 }
 
 #[test]
 fn an_instance_refresh_brings_new_instances_into_the_cluster() {
     let mut cloud = cloud();
-    assert!(cloud.start_instance_refresh(GROUP, RefreshSpec { min_healthy_percentage: 100, ..RefreshSpec::default() }));
+    assert!(cloud.start_instance_refresh(
+        GROUP,
+        RefreshSpec { min_healthy_percentage: 100, ..RefreshSpec::default() }
+    ));
     later(&mut cloud, 120);
     assert_eq!(cloud.world.ecs.cluster(CLUSTER).unwrap().instances.len(), 4);
     // Nobody completes the hook: each termination waits for its hour.
     later(&mut cloud, 4 * 3600);
     assert_eq!(cloud.instance_refresh(GROUP), Some(RefreshStatus::Successful));
-    assert!(cloud.instance_ids(GROUP).iter().all(|id| !["i-1", "i-2", "i-3"].contains(&id.as_str())));
-    assert_eq!(cloud.losses().iter().filter(|loss| loss.text.contains("api")).count(), 3, "{:?}", cloud.losses());
+    assert!(
+        cloud.instance_ids(GROUP).iter().all(|id| !["i-1", "i-2", "i-3"].contains(&id.as_str()))
+    );
+    assert_eq!(
+        cloud.losses().iter().filter(|loss| loss.text.contains("api")).count(),
+        3,
+        "{:?}",
+        cloud.losses()
+    );
 }

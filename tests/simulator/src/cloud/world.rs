@@ -22,7 +22,8 @@ pub struct World {
     pub elb: LoadBalancing,
     /// EC2 Auto Scaling.
     pub autoscaling: AutoScaling,
-    /// The default ports of target groups, by ARN: what a group's own instances are registered with.
+    /// The default ports of target groups, by ARN: what a group's own instances are registered
+    /// with.
     ports: BTreeMap<String, u16>,
     /// Instances that leave the balancers attached to their group.
     leaving: Vec<Leaving>,
@@ -73,7 +74,8 @@ impl World {
     }
 
     pub(super) fn next_event(&self, now: SimTime) -> Option<SimTime> {
-        let events = [self.ecs.next_event(), self.elb.next_event(now), self.autoscaling.next_event(now)];
+        let events =
+            [self.ecs.next_event(), self.elb.next_event(now), self.autoscaling.next_event(now)];
         events.into_iter().flatten().min()
     }
 
@@ -104,7 +106,13 @@ impl World {
         notices
     }
 
-    fn apply(&mut self, now: SimTime, effect: Effect, checkers: &mut Checkers, happened: &mut Happened) {
+    fn apply(
+        &mut self,
+        now: SimTime,
+        effect: Effect,
+        checkers: &mut Checkers,
+        happened: &mut Happened,
+    ) {
         match effect {
             Effect::Launched { group, instance_id } => self.launched(now, &group, &instance_id),
             Effect::Stopped { instance_id, .. } => {
@@ -112,7 +120,8 @@ impl World {
                 self.ecs.ec2_stopped(&instance_id);
             }
             Effect::RootVolumeReplaced { instance_id, .. } => {
-                // The agent's state was on that volume: the instance comes back as another container instance.
+                // The agent's state was on that volume: the instance comes back as another
+                // container instance.
                 self.ecs.ec2_gone(now, &instance_id);
             }
             Effect::Terminated { instance_id, .. } => {
@@ -142,7 +151,11 @@ impl World {
                 for name in &classic_names {
                     self.elb.deregister_classic(now, name, &instance_id);
                 }
-                self.leaving.push(Leaving { instance: instance_id, targets, classics: classic_names });
+                self.leaving.push(Leaving {
+                    instance: instance_id,
+                    targets,
+                    classics: classic_names,
+                });
             }
             Effect::HookTimedOut { group, hook, instance_id, .. } => {
                 checkers.timed_out(now, &group, &hook, &instance_id);
@@ -156,7 +169,10 @@ impl World {
         let Some(spec) = self.autoscaling.group(group) else { return };
         let Some(cluster) = spec.cluster.clone() else { return };
         let (cpu, memory) = (spec.instance_cpu, spec.instance_memory);
-        let known = self.ecs.instances_of(instance_id).any(|(name, instance)| name == cluster && instance.stopped);
+        let known = self
+            .ecs
+            .instances_of(instance_id)
+            .any(|(name, instance)| name == cluster && instance.stopped);
         if known {
             self.ecs.ec2_started(now, &mut self.elb, instance_id);
         } else {
@@ -231,12 +247,19 @@ impl World {
 
     fn dispatch(&mut self, now: SimTime, call: &Call) -> Result<String, ApiError> {
         match (&call.body, call.service) {
-            (Body::Json(body), Service::Ecs) => {
-                self.ecs.handle(now, &mut self.elb, &call.operation, body).map(|answer| answer.to_string())
+            (Body::Json(body), Service::Ecs) => self
+                .ecs
+                .handle(now, &mut self.elb, &call.operation, body)
+                .map(|answer| answer.to_string()),
+            (Body::Form(params), Service::AutoScaling) => {
+                self.autoscaling.handle(now, &call.operation, params)
             }
-            (Body::Form(params), Service::AutoScaling) => self.autoscaling.handle(now, &call.operation, params),
-            (Body::Form(params), Service::ElbV2) => self.elb.handle_v2(now, &call.operation, params),
-            (Body::Form(params), Service::ElbClassic) => self.elb.handle_classic(now, &call.operation, params),
+            (Body::Form(params), Service::ElbV2) => {
+                self.elb.handle_v2(now, &call.operation, params)
+            }
+            (Body::Form(params), Service::ElbClassic) => {
+                self.elb.handle_classic(now, &call.operation, params)
+            }
             _ => Err(ApiError::unknown_action(&call.operation)),
         }
     }

@@ -1,21 +1,29 @@
 //! Answers that hold a part of what was asked for.
 //!
-//! Source: DynamoDB API reference, Query and Scan (a page can be empty and have a `LastEvaluatedKey`), BatchGetItem
-//! (`UnprocessedKeys`).
+//! Source: DynamoDB API reference, Query and Scan (a page can be empty and have a
+//! `LastEvaluatedKey`), BatchGetItem (`UnprocessedKeys`).
 
 use serde_json::{Map, Value, json};
 
 use super::{DynamoDb, Refusal};
 use crate::SimTime;
 
-/// Where an empty first page says that reading is to go on: at the beginning. Callers send it back as it is.
+/// Where an empty first page says that reading is to go on: at the beginning. Callers send it back
+/// as it is.
 const BEGINNING: &str = "simulated-beginning";
 
 impl DynamoDb {
-    /// Answers as [`DynamoDb::handle`], but a Query's or Scan's first page is empty, a further one holds one item, and
-    /// of a batch one key is processed.
-    pub fn handle_in_part(&mut self, now: SimTime, operation: &str, body: &str) -> Result<String, Refusal> {
-        let Ok(mut request) = serde_json::from_str::<Value>(body) else { return self.handle(now, operation, body) };
+    /// Answers as [`DynamoDb::handle`], but a Query's or Scan's first page is empty, a further one
+    /// holds one item, and of a batch one key is processed.
+    pub fn handle_in_part(
+        &mut self,
+        now: SimTime,
+        operation: &str,
+        body: &str,
+    ) -> Result<String, Refusal> {
+        let Ok(mut request) = serde_json::from_str::<Value>(body) else {
+            return self.handle(now, operation, body);
+        };
         match operation {
             "Query" | "Scan" if request.get("ExclusiveStartKey").is_some() => {
                 request["Limit"] = json!(1);
@@ -23,9 +31,9 @@ impl DynamoDb {
             }
             "Query" | "Scan" => self.handle(now, operation, body).map(empty_page),
             "BatchGetItem" => match one_key(&mut request) {
-                Some(left) => {
-                    self.handle(now, operation, &request.to_string()).map(|answer| unprocessed(&answer, left))
-                }
+                Some(left) => self
+                    .handle(now, operation, &request.to_string())
+                    .map(|answer| unprocessed(&answer, left)),
                 None => self.handle(now, operation, body),
             },
             _ => self.handle(now, operation, body),
@@ -61,8 +69,8 @@ fn empty_page(answer: String) -> String {
     page.to_string()
 }
 
-/// Leaves the first key of a batch, and answers what is left over: as much of a request as its answer may hold. `None`:
-/// there is one key only.
+/// Leaves the first key of a batch, and answers what is left over: as much of a request as its
+/// answer may hold. `None`: there is one key only.
 fn one_key(request: &mut Value) -> Option<Map<String, Value>> {
     let tables = request.get_mut("RequestItems")?.as_object_mut()?;
     let mut left = Map::new();
@@ -78,7 +86,9 @@ fn one_key(request: &mut Value) -> Option<Map<String, Value>> {
             left.insert(name.clone(), over);
         }
     }
-    tables.retain(|_, table| table.get("Keys").and_then(Value::as_array).is_some_and(|keys| !keys.is_empty()));
+    tables.retain(|_, table| {
+        table.get("Keys").and_then(Value::as_array).is_some_and(|keys| !keys.is_empty())
+    });
     (!left.is_empty()).then_some(left)
 }
 

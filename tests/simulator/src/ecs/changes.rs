@@ -1,7 +1,7 @@
 //! State change events: which tasks and container instances changed, and how an event shows them.
 //!
-//! Every change that makes `version` grow is told. Changes at the same moment are told once, as AWS may do; the version
-//! says what was left out (source: ECS developer guide, ECS events).
+//! Every change that makes `version` grow is told. Changes at the same moment are told once, as AWS
+//! may do; the version says what was left out (source: ECS developer guide, ECS events).
 
 use std::collections::BTreeSet;
 
@@ -47,27 +47,35 @@ impl Ecs {
         let tasks = std::mem::take(&mut self.changes.tasks);
         let instances = std::mem::take(&mut self.changes.instances);
         let tasks = tasks.iter().filter_map(|(cluster, id)| self.task_event(now, cluster, id));
-        let instances = instances.iter().filter_map(|(cluster, id)| self.instance_event(now, cluster, id));
+        let instances =
+            instances.iter().filter_map(|(cluster, id)| self.instance_event(now, cluster, id));
         tasks.chain(instances).collect()
     }
 
-    /// The API's task with texts for times and a type of its own for network interfaces (source: ECS developer guide,
-    /// task state change events).
+    /// The API's task with texts for times and a type of its own for network interfaces (source:
+    /// ECS developer guide, task state change events).
     fn task_event(&self, now: SimTime, cluster: &str, id: &str) -> Option<Notice> {
         let cluster = self.clusters.get(cluster)?;
         let mut detail = self.show_task(cluster, cluster.tasks.get(id)?);
-        for attachment in detail.get_mut("attachments").and_then(Value::as_array_mut).into_iter().flatten() {
+        for attachment in
+            detail.get_mut("attachments").and_then(Value::as_array_mut).into_iter().flatten()
+        {
             if let Some(kind) = attachment.get_mut("type") {
                 *kind = json!("eni");
             }
         }
         self.finish(now, &mut detail, &["tags"]);
         let resources = vec![self.task_arn(&cluster.name, id)];
-        Some(Notice::Event { detail_type: "ECS Task State Change", source: "aws.ecs", resources, detail })
+        Some(Notice::Event {
+            detail_type: "ECS Task State Change",
+            source: "aws.ecs",
+            resources,
+            detail,
+        })
     }
 
-    /// The API's container instance without its counters, with its cluster (source: ECS developer guide, container
-    /// instance state change events).
+    /// The API's container instance without its counters, with its cluster (source: ECS developer
+    /// guide, container instance state change events).
     fn instance_event(&self, now: SimTime, cluster: &str, id: &str) -> Option<Notice> {
         let cluster = self.clusters.get(cluster)?;
         let mut detail = self.show_instance(cluster, cluster.instances.get(id)?, false);
@@ -75,13 +83,23 @@ impl Ecs {
             fields.insert("clusterArn".to_owned(), json!(self.cluster_arn(&cluster.name)));
         }
         for list in ["registeredResources", "remainingResources"] {
-            for resource in detail.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            for resource in detail.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten()
+            {
                 only_its_own_value(resource);
             }
         }
-        self.finish(now, &mut detail, &["runningTasksCount", "pendingTasksCount", "tags", "attachments"]);
+        self.finish(
+            now,
+            &mut detail,
+            &["runningTasksCount", "pendingTasksCount", "tags", "attachments"],
+        );
         let resources = vec![self.instance_arn(&cluster.name, id)];
-        Some(Notice::Event { detail_type: "ECS Container Instance State Change", source: "aws.ecs", resources, detail })
+        Some(Notice::Event {
+            detail_type: "ECS Container Instance State Change",
+            source: "aws.ecs",
+            resources,
+            detail,
+        })
     }
 
     fn finish(&self, now: SimTime, detail: &mut Value, without: &[&str]) {

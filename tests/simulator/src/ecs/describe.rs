@@ -40,7 +40,8 @@ impl Ecs {
     }
 
     pub(super) fn show_cluster(&self, cluster: &Cluster) -> Value {
-        let registered = cluster.instances.values().filter(|i| i.status != InstanceStatus::Inactive).count();
+        let registered =
+            cluster.instances.values().filter(|i| i.status != InstanceStatus::Inactive).count();
         let (running, pending) = counts(cluster.tasks.values());
         json!({
             "clusterArn": self.cluster_arn(&cluster.name),
@@ -57,10 +58,21 @@ impl Ecs {
 
     /// The counters lie as ECS's do: a task that deactivates, stops or deprovisions is in neither
     /// (source: ECS API reference, ContainerInstance; ecs-cid-sample#29).
-    pub(super) fn show_instance(&self, cluster: &Cluster, instance: &ContainerInstance, tags: bool) -> Value {
-        let (running, pending) = counts(instance.tasks.iter().filter_map(|id| cluster.tasks.get(id)));
-        let attributes = instance.attributes.iter().map(|(name, value)| json!({ "name": name, "value": value }));
-        let tags = instance.tags.iter().filter(|_| tags).map(|(key, value)| json!({ "key": key, "value": value }));
+    pub(super) fn show_instance(
+        &self,
+        cluster: &Cluster,
+        instance: &ContainerInstance,
+        tags: bool,
+    ) -> Value {
+        let (running, pending) =
+            counts(instance.tasks.iter().filter_map(|id| cluster.tasks.get(id)));
+        let attributes =
+            instance.attributes.iter().map(|(name, value)| json!({ "name": name, "value": value }));
+        let tags = instance
+            .tags
+            .iter()
+            .filter(|_| tags)
+            .map(|(key, value)| json!({ "key": key, "value": value }));
         let mut shown = json!({
             "containerInstanceArn": self.instance_arn(&cluster.name, &instance.id),
             "ec2InstanceId": instance.ec2_instance_id,
@@ -77,7 +89,8 @@ impl Ecs {
             "attachments": [],
             "tags": tags.collect::<Vec<_>>(),
         });
-        if let (Some(fields), Some(provider)) = (shown.as_object_mut(), &instance.capacity_provider) {
+        if let (Some(fields), Some(provider)) = (shown.as_object_mut(), &instance.capacity_provider)
+        {
             fields.insert("capacityProviderName".to_owned(), json!(provider));
         }
         shown
@@ -89,7 +102,10 @@ impl Ecs {
         let desired = if task.stop_wanted { "STOPPED" } else { "RUNNING" };
         put("taskArn", Value::String(self.task_arn(&cluster.name, &task.id)));
         put("clusterArn", Value::String(self.cluster_arn(&cluster.name)));
-        put("containerInstanceArn", Value::String(self.instance_arn(&cluster.name, &task.instance)));
+        put(
+            "containerInstanceArn",
+            Value::String(self.instance_arn(&cluster.name, &task.instance)),
+        );
         put("taskDefinitionArn", Value::String(self.definition_arn(&task.definition)));
         put("group", Value::String(task.group.clone()));
         put("lastStatus", task.status.as_str().into());
@@ -130,9 +146,15 @@ impl Ecs {
         Value::Object(map)
     }
 
-    fn show_container(&self, cluster: &Cluster, task: &Task, definition: Option<&Definition>) -> Value {
+    fn show_container(
+        &self,
+        cluster: &Cluster,
+        task: &Task,
+        definition: Option<&Definition>,
+    ) -> Value {
         let spec = definition.map(|d| &d.task);
-        // Known to ECS once the container runs (source: ECS API reference, Container.networkBindings).
+        // Known to ECS once the container runs (source: ECS API reference,
+        // Container.networkBindings).
         let bound = (TaskStatus::Running..=TaskStatus::Stopping).contains(&task.status);
         let bindings = match (spec.map(|s| s.network), task.host_port) {
             (Some(Network::Bridge { container_port, .. }), Some(host_port)) if bound => {
@@ -140,11 +162,9 @@ impl Ecs {
             }
             _ => json!([]),
         };
-        let interfaces = task
-            .eni
-            .iter()
-            .filter(|eni| !eni.deleted)
-            .map(|eni| json!({ "attachmentId": eni.attachment, "privateIpv4Address": eni.address }));
+        let interfaces = task.eni.iter().filter(|eni| !eni.deleted).map(
+            |eni| json!({ "attachmentId": eni.attachment, "privateIpv4Address": eni.address }),
+        );
         json!({
             "containerArn": self.names.arn("container", &format!("{}/{}/{}", cluster.name, task.id, "app")),
             "taskArn": self.task_arn(&cluster.name, &task.id),
@@ -160,7 +180,9 @@ impl Ecs {
         let TaskSpec { cpu, memory, network, .. } = &definition.task;
         let host_port = match network {
             Network::Bridge { host_port, .. } => *host_port,
-            Network::Awsvpc { container_port } | Network::Host { container_port } => *container_port,
+            Network::Awsvpc { container_port } | Network::Host { container_port } => {
+                *container_port
+            }
         };
         json!({
             "taskDefinitionArn": self.definition_arn(&format!("{}:{}", definition.family, definition.revision)),
@@ -199,8 +221,9 @@ fn container_status(status: TaskStatus) -> &'static str {
     }
 }
 
-/// In the API the type is `ElasticNetworkInterface` and the address `privateIPv4Address` (source: ECS API reference,
-/// Attachment). It is not documented whether the details outlive the task; here they do.
+/// In the API the type is `ElasticNetworkInterface` and the address `privateIPv4Address` (source:
+/// ECS API reference, Attachment). It is not documented whether the details outlive the task; here
+/// they do.
 fn show_attachments(task: &Task) -> Value {
     let Some(eni) = &task.eni else { return json!([]) };
     let status = match task.status {
@@ -225,14 +248,19 @@ fn show_attachments(task: &Task) -> Value {
     }])
 }
 
-/// CPU and memory shrink while tasks hold them; `PORTS` lists reserved ports (source: ECS API reference, Resource).
+/// CPU and memory shrink while tasks hold them; `PORTS` lists reserved ports (source: ECS API
+/// reference, Resource).
 fn resources(instance: &ContainerInstance, remaining: bool) -> Value {
     let (cpu, memory) = if remaining {
-        (instance.cpu.saturating_sub(instance.used_cpu), instance.memory.saturating_sub(instance.used_memory))
+        (
+            instance.cpu.saturating_sub(instance.used_cpu),
+            instance.memory.saturating_sub(instance.used_memory),
+        )
     } else {
         (instance.cpu, instance.memory)
     };
-    let mut ports: Vec<String> = ["22", "2375", "2376", "51678", "51679"].map(str::to_owned).to_vec();
+    let mut ports: Vec<String> =
+        ["22", "2375", "2376", "51678", "51679"].map(str::to_owned).to_vec();
     if remaining {
         ports.extend(instance.used_ports.iter().map(u16::to_string));
     }

@@ -1,4 +1,5 @@
-//! How the API shows a service: its counts, its balancers, what it may not do, and what it says about it.
+//! How the API shows a service: its counts, its balancers, what it may not do, and what it says
+//! about it.
 
 use serde_json::{Value, json};
 
@@ -17,10 +18,12 @@ struct Counts {
 }
 
 impl Ecs {
-    /// With ECS's own controller, deployments and balancers stand in the service. With another one they stand in its
-    /// task set, and the service has neither (source: ECS API reference, Service and TaskSet).
+    /// With ECS's own controller, deployments and balancers stand in the service. With another one
+    /// they stand in its task set, and the service has neither (source: ECS API reference, Service
+    /// and TaskSet).
     pub(super) fn show_service(&self, cluster: &Cluster, service: &Service) -> Value {
-        let (running, pending) = counts(service.tasks.iter().filter_map(|id| cluster.tasks.get(id)));
+        let (running, pending) =
+            counts(service.tasks.iter().filter_map(|id| cluster.tasks.get(id)));
         let desired = if service.daemon {
             cluster.instances.values().filter(|i| i.status == InstanceStatus::Active).count()
         } else {
@@ -33,18 +36,23 @@ impl Ecs {
             .map(|event| json!({ "id": event.id, "createdAt": self.time(event.at), "message": event.message }));
         let constraints = service.placement_constraints.iter().map(|constraint| match constraint {
             PlacementConstraint::DistinctInstance => json!({ "type": "distinctInstance" }),
-            PlacementConstraint::MemberOf(expression) => json!({ "type": "memberOf", "expression": expression }),
+            PlacementConstraint::MemberOf(expression) => {
+                json!({ "type": "memberOf", "expression": expression })
+            }
         });
         let (deployments, balancers, task_sets) = match service.controller {
-            DeploymentController::Ecs => {
-                (json!([self.show_deployment(service, &counted)]), balancers(service, &service.revision()), json!([]))
-            }
+            DeploymentController::Ecs => (
+                json!([self.show_deployment(service, &counted)]),
+                balancers(service, &service.revision()),
+                json!([]),
+            ),
             DeploymentController::CodeDeploy | DeploymentController::External => {
                 (json!([]), json!([]), json!([self.show_task_set(cluster, service, &counted)]))
             }
         };
         let (minimum, maximum) = service.percents();
-        let mut configuration = json!({ "minimumHealthyPercent": minimum, "maximumPercent": maximum });
+        let mut configuration =
+            json!({ "minimumHealthyPercent": minimum, "maximumPercent": maximum });
         if !service.earlier.is_empty() {
             let early = json!({ "enable": true, "healthyPercent": 100, "sourceServiceRevisionCleanup": "DEFERRED" });
             configuration["earlySuccessCriteria"] = early;
@@ -73,8 +81,8 @@ impl Ecs {
         })
     }
 
-    /// The revisions that have tasks, and the newest (source: ECS API reference, ServiceCurrentRevisionSummary). Services
-    /// of other controllers than ECS have none.
+    /// The revisions that have tasks, and the newest (source: ECS API reference,
+    /// ServiceCurrentRevisionSummary). Services of other controllers than ECS have none.
     fn show_current_revisions(&self, cluster: &Cluster, service: &Service) -> Value {
         if service.controller != DeploymentController::Ecs {
             return json!([]);
@@ -100,9 +108,11 @@ impl Ecs {
         if arns.is_empty() {
             return Err(ApiError::invalid_parameter("Service deployment ARNs cannot be empty."));
         }
-        let services = || self.clusters().flat_map(|c| c.services.values().map(move |service| (c, service)));
+        let services =
+            || self.clusters().flat_map(|c| c.services.values().map(move |service| (c, service)));
         Ok(found_and_missing("serviceDeployments", &arns, |arn| {
-            let found = services().find(|(cluster, service)| self.deployment_arn(cluster, service) == arn);
+            let found =
+                services().find(|(cluster, service)| self.deployment_arn(cluster, service) == arn);
             let shown = found.map(|(cluster, service)| {
                 let hooks = service.paused_until.map(|until| {
                     json!({
@@ -134,11 +144,13 @@ impl Ecs {
         if arns.is_empty() {
             return Err(ApiError::invalid_parameter("Service revision ARNs cannot be empty."));
         }
-        let services = || self.clusters().flat_map(|c| c.services.values().map(move |service| (c, service)));
+        let services =
+            || self.clusters().flat_map(|c| c.services.values().map(move |service| (c, service)));
         Ok(found_and_missing("serviceRevisions", &arns, |arn| {
             let shown = services().find_map(|(cluster, service)| {
                 let all = service.earlier.iter().cloned().chain([service.revision()]);
-                let revision = all.into_iter().find(|one| self.revision_arn(cluster, service, one) == arn)?;
+                let revision =
+                    all.into_iter().find(|one| self.revision_arn(cluster, service, one) == arn)?;
                 Some(json!({
                     "serviceRevisionArn": arn,
                     "serviceArn": self.service_arn(&cluster.name, &service.name),
@@ -170,12 +182,16 @@ impl Ecs {
         })
     }
 
-    /// `STEADY_STATE` needs, among others, that no task is on a `DRAINING` instance (source: ECS API reference,
-    /// TaskSet).
+    /// `STEADY_STATE` needs, among others, that no task is on a `DRAINING` instance (source: ECS
+    /// API reference, TaskSet).
     fn show_task_set(&self, cluster: &Cluster, service: &Service, counted: &Counts) -> Value {
         let mut tasks = service.tasks.iter().filter_map(|id| cluster.tasks.get(id));
-        let draining = tasks
-            .any(|task| cluster.instances.get(&task.instance).is_some_and(|i| i.status == InstanceStatus::Draining));
+        let draining = tasks.any(|task| {
+            cluster
+                .instances
+                .get(&task.instance)
+                .is_some_and(|i| i.status == InstanceStatus::Draining)
+        });
         let steady = !draining && counted.running == counted.desired && counted.pending == 0;
         let created_at = self.time(service.created_at);
         let path = format!("{}/{}/{}", cluster.name, service.name, service.deployment);
@@ -196,7 +212,9 @@ impl Ecs {
             "tags": [],
         });
         // An external controller leaves this field alone (source: ECS API reference, TaskSet).
-        if let Some(fields) = shown.as_object_mut().filter(|_| service.controller == DeploymentController::CodeDeploy) {
+        if let Some(fields) =
+            shown.as_object_mut().filter(|_| service.controller == DeploymentController::CodeDeploy)
+        {
             fields.insert("startedBy".to_owned(), json!("CODE_DEPLOY"));
         }
         shown
@@ -209,9 +227,8 @@ fn balancers(service: &Service, revision: &Revision) -> Value {
         .target_groups
         .iter()
         .map(|arn| json!({ "targetGroupArn": arn, "containerName": "app", "containerPort": port }));
-    let classics = revision
-        .classics
-        .iter()
-        .map(|name| json!({ "loadBalancerName": name, "containerName": "app", "containerPort": port }));
+    let classics = revision.classics.iter().map(
+        |name| json!({ "loadBalancerName": name, "containerName": "app", "containerPort": port }),
+    );
     Value::Array(groups.chain(classics).collect())
 }

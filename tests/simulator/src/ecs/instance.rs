@@ -1,4 +1,5 @@
-//! Container instances: registration, draining, deregistration, and what becomes of them when the EC2 instance ends.
+//! Container instances: registration, draining, deregistration, and what becomes of them when the
+//! EC2 instance ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,9 +28,16 @@ pub struct RunningContainer {
 }
 
 impl Ecs {
-    /// An agent registers its EC2 instance; answers the container instance's ARN. Called again for the same
-    /// instance, it makes a second container instance, as a wiped agent does.
-    pub fn register_instance(&mut self, now: SimTime, cluster_name: &str, ec2: &str, cpu: u32, memory: u32) -> String {
+    /// An agent registers its EC2 instance; answers the container instance's ARN. Called again for
+    /// the same instance, it makes a second container instance, as a wiped agent does.
+    pub fn register_instance(
+        &mut self,
+        now: SimTime,
+        cluster_name: &str,
+        ec2: &str,
+        cpu: u32,
+        memory: u32,
+    ) -> String {
         self.add_cluster(cluster_name);
         let Self { clusters, schedule, names, changes, .. } = self;
         let id = names.hex32();
@@ -74,18 +82,36 @@ impl Ecs {
     }
 
     /// Sets an instance `ACTIVE` or `DRAINING` and has the services on it looked at.
-    pub(super) fn set_status(&mut self, now: SimTime, cluster_name: &str, id: &str, status: InstanceStatus) {
+    pub(super) fn set_status(
+        &mut self,
+        now: SimTime,
+        cluster_name: &str,
+        id: &str,
+        status: InstanceStatus,
+    ) {
         let Self { clusters, schedule, timing, changes, truths, .. } = self;
         let Some(cluster) = clusters.get_mut(cluster_name) else { return };
-        let Some(instance) = cluster.instances.get_mut(id).filter(|instance| instance.status != status) else { return };
+        let Some(instance) =
+            cluster.instances.get_mut(id).filter(|instance| instance.status != status)
+        else {
+            return;
+        };
         changes.instance(cluster_name, id);
         if status == InstanceStatus::Draining {
-            truths.entry(instance.ec2_instance_id.clone()).or_default().draining_at.get_or_insert(now);
+            truths
+                .entry(instance.ec2_instance_id.clone())
+                .or_default()
+                .draining_at
+                .get_or_insert(now);
         }
         instance.status = status;
         instance.status_since = now;
         instance.version += 1;
-        let here = instance.tasks.iter().filter_map(|task| cluster.tasks.get(task)).filter_map(|t| t.service.clone());
+        let here = instance
+            .tasks
+            .iter()
+            .filter_map(|task| cluster.tasks.get(task))
+            .filter_map(|t| t.service.clone());
         let here: BTreeSet<String> = here.collect();
         for service in cluster.services.values_mut() {
             if service.daemon || here.contains(&service.name) {
@@ -94,9 +120,10 @@ impl Ecs {
         }
     }
 
-    /// `DeregisterContainerInstance`. Without `force` it is refused while tasks run. With it, ECS calls the tasks
-    /// stopped, deregisters their targets and deletes their network interfaces, while their containers run on
-    /// (sources: ECS API reference, DeregisterContainerInstance; amazon-ecs-agent#125).
+    /// `DeregisterContainerInstance`. Without `force` it is refused while tasks run. With it, ECS
+    /// calls the tasks stopped, deregisters their targets and deletes their network interfaces,
+    /// while their containers run on (sources: ECS API reference, DeregisterContainerInstance;
+    /// amazon-ecs-agent#125).
     pub(super) fn deregister(
         &mut self,
         now: SimTime,
@@ -106,17 +133,21 @@ impl Ecs {
         force: bool,
     ) -> Result<(), ApiError> {
         let cluster = self.clusters.get(cluster_name);
-        let Some((cluster, instance)) = cluster.and_then(|c| Some((c, c.instances.get(id)?))) else {
+        let Some((cluster, instance)) = cluster.and_then(|c| Some((c, c.instances.get(id)?)))
+        else {
             return Err(ApiError::invalid_parameter("Container instance not found."));
         };
         let tasks = instance.tasks.iter().filter_map(|task| cluster.tasks.get(task));
-        let live: Vec<String> = tasks.filter(|task| task.stopped_at.is_none()).map(|task| task.id.clone()).collect();
+        let live: Vec<String> =
+            tasks.filter(|task| task.stopped_at.is_none()).map(|task| task.id.clone()).collect();
         if !live.is_empty() && !force {
             return Err(ApiError::invalid_parameter("Found running tasks on the instance."));
         }
         self.make_inactive(now, cluster_name, id);
         for task in live {
-            if let Some(task) = self.clusters.get_mut(cluster_name).and_then(|c| c.tasks.get_mut(&task)) {
+            if let Some(task) =
+                self.clusters.get_mut(cluster_name).and_then(|c| c.tasks.get_mut(&task))
+            {
                 task.orphaned = task.containers_running;
             }
             let reason = "Container instance deregistration forced by user";
@@ -127,11 +158,15 @@ impl Ecs {
 
     fn make_inactive(&mut self, now: SimTime, cluster_name: &str, id: &str) {
         self.set_status(now, cluster_name, id, InstanceStatus::Inactive);
-        if let Some(instance) = self.clusters.get_mut(cluster_name).and_then(|c| c.instances.get_mut(id)) {
+        if let Some(instance) =
+            self.clusters.get_mut(cluster_name).and_then(|c| c.instances.get_mut(id))
+        {
             instance.agent_connected = false;
             instance.deregistered_at = Some(now);
-            self.truths.entry(instance.ec2_instance_id.clone()).or_default().deregistered_at = Some(now);
-            let timer = Timer::ForgetInstance { cluster: cluster_name.to_owned(), instance: id.to_owned() };
+            self.truths.entry(instance.ec2_instance_id.clone()).or_default().deregistered_at =
+                Some(now);
+            let timer =
+                Timer::ForgetInstance { cluster: cluster_name.to_owned(), instance: id.to_owned() };
             self.schedule.push(now + self.timing.memory, timer);
         }
     }
@@ -140,7 +175,9 @@ impl Ecs {
     pub fn set_agent_connected(&mut self, ec2: &str, connected: bool) {
         let Self { clusters, changes, .. } = self;
         for cluster in clusters.values_mut() {
-            for (id, instance) in cluster.instances.iter_mut().filter(|(_, i)| i.ec2_instance_id == ec2) {
+            for (id, instance) in
+                cluster.instances.iter_mut().filter(|(_, i)| i.ec2_instance_id == ec2)
+            {
                 if instance.status != InstanceStatus::Inactive {
                     changes.instance(&cluster.name, id);
                     instance.agent_connected = connected && instance.ec2_alive;
@@ -150,9 +187,9 @@ impl Ecs {
         }
     }
 
-    /// The EC2 instance has ended: its containers are gone at once. ECS notices a little later, and only if it heard
-    /// the agent; otherwise the registration stays as a ghost (source: ECS API reference,
-    /// DeregisterContainerInstance).
+    /// The EC2 instance has ended: its containers are gone at once. ECS notices a little later, and
+    /// only if it heard the agent; otherwise the registration stays as a ghost (source: ECS API
+    /// reference, DeregisterContainerInstance).
     pub fn ec2_gone(&mut self, now: SimTime, ec2: &str) {
         let noticed = now + self.timing.instance_gone;
         let Self { clusters, schedule, timing, changes, .. } = self;
@@ -164,15 +201,21 @@ impl Ecs {
                     changes.instance(&cluster.name, id);
                     instance.agent_connected = false;
                     instance.version += 1;
-                    let timer = Timer::InstanceGone { cluster: cluster.name.clone(), instance: id.clone() };
+                    let timer =
+                        Timer::InstanceGone { cluster: cluster.name.clone(), instance: id.clone() };
                     schedule.push(noticed, timer);
                 }
                 for task_id in &instance.tasks {
-                    let Some(task) = cluster.tasks.get_mut(task_id).filter(|t| t.containers_running) else { continue };
+                    let Some(task) =
+                        cluster.tasks.get_mut(task_id).filter(|t| t.containers_running)
+                    else {
+                        continue;
+                    };
                     task.containers_running = false;
                     if task.stopped_at.is_some() {
                         task.due = now + timing.memory;
-                        let timer = Timer::Task { cluster: cluster.name.clone(), task: task_id.clone() };
+                        let timer =
+                            Timer::Task { cluster: cluster.name.clone(), task: task_id.clone() };
                         schedule.push(task.due, timer);
                     }
                 }
@@ -229,8 +272,17 @@ impl Ecs {
         }
     }
 
-    pub(super) fn notice_gone(&mut self, now: SimTime, elb: &mut LoadBalancing, cluster_name: &str, id: &str) {
-        let Some(instance) = self.clusters.get(cluster_name).and_then(|c| c.instances.get(id)) else { return };
+    pub(super) fn notice_gone(
+        &mut self,
+        now: SimTime,
+        elb: &mut LoadBalancing,
+        cluster_name: &str,
+        id: &str,
+    ) {
+        let Some(instance) = self.clusters.get(cluster_name).and_then(|c| c.instances.get(id))
+        else {
+            return;
+        };
         if instance.status == InstanceStatus::Inactive {
             return;
         }
@@ -247,7 +299,8 @@ impl Ecs {
         let Some(instance) = cluster.instances.get(id) else { return };
         if !instance.tasks.is_empty() {
             // Hidden from the API by its age, but still the truth about containers.
-            let timer = Timer::ForgetInstance { cluster: cluster_name.to_owned(), instance: id.to_owned() };
+            let timer =
+                Timer::ForgetInstance { cluster: cluster_name.to_owned(), instance: id.to_owned() };
             self.schedule.push(now + self.timing.memory, timer);
             return;
         }
@@ -262,7 +315,10 @@ impl Ecs {
     }
 
     /// The container instances of an EC2 instance, over all clusters, with their cluster's name.
-    pub fn instances_of<'a>(&'a self, ec2: &'a str) -> impl Iterator<Item = (&'a str, &'a ContainerInstance)> {
+    pub fn instances_of<'a>(
+        &'a self,
+        ec2: &'a str,
+    ) -> impl Iterator<Item = (&'a str, &'a ContainerInstance)> {
         self.clusters.values().flat_map(move |cluster| {
             let ids = cluster.by_ec2.get(ec2).into_iter().flatten();
             ids.filter_map(|id| Some((cluster.name.as_str(), cluster.instances.get(id)?)))
@@ -285,7 +341,11 @@ impl Ecs {
         let mut running = Vec::new();
         for (cluster_name, instance) in self.instances_of(ec2) {
             let Some(cluster) = self.clusters.get(cluster_name) else { continue };
-            let tasks = instance.tasks.iter().filter_map(|id| cluster.tasks.get(id)).filter(|t| t.containers_running);
+            let tasks = instance
+                .tasks
+                .iter()
+                .filter_map(|id| cluster.tasks.get(id))
+                .filter(|t| t.containers_running);
             running.extend(tasks.map(|task| RunningContainer {
                 cluster: cluster_name.to_owned(),
                 task: task.id.clone(),
@@ -298,8 +358,8 @@ impl Ecs {
         running
     }
 
-    /// The addresses of `awsvpc` tasks on an EC2 instance, those of stopped tasks included: a target may outlive its
-    /// task.
+    /// The addresses of `awsvpc` tasks on an EC2 instance, those of stopped tasks included: a
+    /// target may outlive its task.
     pub fn addresses(&self, ec2: &str) -> Vec<String> {
         let instances = self.instances_of(ec2);
         let tasks = instances.flat_map(|(cluster, instance)| {

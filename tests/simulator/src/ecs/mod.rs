@@ -11,7 +11,8 @@
 //! | `changes` | state change events |
 //! | `ops`, `describe`, `describe_service` | the API's operations, and how they show the nouns |
 //!
-//! The state machine moves by timers only: [`Ecs::next_event`] says when, [`Ecs::advance`] moves it there.
+//! The state machine moves by timers only: [`Ecs::next_event`] says when, [`Ecs::advance`] moves it
+//! there.
 
 mod changes;
 mod describe;
@@ -30,8 +31,8 @@ use changes::Changes;
 pub use instance::RunningContainer;
 use jiff::Timestamp;
 pub use model::{
-    Cluster, ContainerInstance, Definition, Eni, InstanceStatus, Registration, Service, ServiceEvent, Task, TaskStatus,
-    Timer, Timing, Trouble, Truth,
+    Cluster, ContainerInstance, Definition, Eni, InstanceStatus, Registration, Service,
+    ServiceEvent, Task, TaskStatus, Timer, Timing, Trouble, Truth,
 };
 pub use ops::is_read;
 pub use revision::Revision;
@@ -59,8 +60,9 @@ pub struct Ecs {
     pub timing: Timing,
     /// The largest page of any listing. AWS's is 100; smaller ones make paging visible.
     pub page_size: usize,
-    /// What `UpdateContainerInstancesState` answers for an `INACTIVE` instance is not documented: an entry in
-    /// `failures` (`false`), or an `InvalidParameterException` for the whole batch (`true`).
+    /// What `UpdateContainerInstancesState` answers for an `INACTIVE` instance is not documented:
+    /// an entry in `failures` (`false`), or an `InvalidParameterException` for the whole batch
+    /// (`true`).
     pub refuse_inactive_updates: bool,
 }
 
@@ -121,7 +123,8 @@ fn named(elb: &LoadBalancing, balancers: &[Balancer]) -> (Vec<String>, Vec<Strin
 }
 
 impl Ecs {
-    /// An empty ECS. `start` is the wall time at [`SimTime`] zero, `begin` the moment at which the scenario begins.
+    /// An empty ECS. `start` is the wall time at [`SimTime`] zero, `begin` the moment at which the
+    /// scenario begins.
     pub fn new(account: &str, region: &str, start: Timestamp, begin: SimTime, seed: u64) -> Self {
         Self {
             clusters: BTreeMap::new(),
@@ -154,7 +157,8 @@ impl Ecs {
         self.clusters.values()
     }
 
-    /// What truly became of an EC2 instance so far, over all its registrations, forgotten ones included.
+    /// What truly became of an EC2 instance so far, over all its registrations, forgotten ones
+    /// included.
     pub fn truth(&self, ec2: &str) -> Truth {
         self.truths.get(ec2).copied().unwrap_or_default()
     }
@@ -165,8 +169,8 @@ impl Ecs {
         self.clusters.entry(name.to_owned()).or_insert(cluster);
     }
 
-    /// Makes a service; its tasks start as soon as there is room for them. A cluster that does not exist is made.
-    /// Target groups are given by name.
+    /// Makes a service; its tasks start as soon as there is room for them. A cluster that does not
+    /// exist is made. Target groups are given by name.
     pub fn add_service(&mut self, now: SimTime, elb: &LoadBalancing, spec: &ServiceSpec) {
         self.add_cluster(&spec.cluster);
         let definition = self.define(&spec.name, &spec.task);
@@ -206,7 +210,9 @@ impl Ecs {
 
     /// Changes a service's desired count.
     pub fn set_desired(&mut self, now: SimTime, cluster: &str, service: &str, desired: u32) {
-        if let Some(service) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service)) {
+        if let Some(service) =
+            self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service))
+        {
             service.desired = desired;
             scheduler::wake(&mut self.schedule, cluster, service, now);
         }
@@ -219,7 +225,9 @@ impl Ecs {
         let instance = match &spec.instance_id {
             Some(ec2) => {
                 let mut registered = cluster.by_ec2.get(ec2)?.iter();
-                registered.rfind(|id| cluster.instances.get(*id).is_some_and(|i| i.agent_connected))?.clone()
+                registered
+                    .rfind(|id| cluster.instances.get(*id).is_some_and(|i| i.agent_connected))?
+                    .clone()
             }
             None => scheduler::place(cluster, &spec.task)?,
         };
@@ -264,8 +272,12 @@ impl Ecs {
             match timer {
                 Timer::Task { cluster, task } => self.step_task(at, elb, &cluster, &task),
                 Timer::Service { cluster, service } => self.reconcile(at, elb, &cluster, &service),
-                Timer::InstanceGone { cluster, instance } => self.notice_gone(at, elb, &cluster, &instance),
-                Timer::ForgetInstance { cluster, instance } => self.forget_instance(at, &cluster, &instance),
+                Timer::InstanceGone { cluster, instance } => {
+                    self.notice_gone(at, elb, &cluster, &instance)
+                }
+                Timer::ForgetInstance { cluster, instance } => {
+                    self.forget_instance(at, &cluster, &instance)
+                }
             }
         }
         moved

@@ -57,8 +57,8 @@ pub struct ContainerInstance {
     pub status_since: SimTime,
     /// `capacityProviderName`.
     pub capacity_provider: Option<String>,
-    /// Whether ECS hears the agent. Without it task states freeze: what is `RUNNING` stays so, and the service does
-    /// not replace it (source: containers-roadmap#2040).
+    /// Whether ECS hears the agent. Without it task states freeze: what is `RUNNING` stays so, and
+    /// the service does not replace it (source: containers-roadmap#2040).
     pub agent_connected: bool,
     /// Whether the EC2 instance itself is alive: the truth behind `agent_connected`.
     pub ec2_alive: bool,
@@ -89,8 +89,9 @@ pub struct ContainerInstance {
 }
 
 impl ContainerInstance {
-    /// Whether ECS may place a task of this size here now, and where not, why: ECS's words in a service event (source:
-    /// ECS developer guide, service event messages). An instance that is not `ACTIVE` is no candidate at all.
+    /// Whether ECS may place a task of this size here now, and where not, why: ECS's words in a
+    /// service event (source: ECS developer guide, service event messages). An instance that is not
+    /// `ACTIVE` is no candidate at all.
     pub fn refuses(&self, spec: &TaskSpec) -> Option<&'static str> {
         let port_taken = match spec.network {
             Network::Bridge { host_port: 0, .. } | Network::Awsvpc { .. } => false,
@@ -198,7 +199,8 @@ pub struct Task {
     pub daemon: bool,
     /// `group`.
     pub group: String,
-    /// `startedBy`: the deployment id of a service task. It says which revision of the service the task is of.
+    /// `startedBy`: the deployment id of a service task. It says which revision of the service the
+    /// task is of.
     pub started_by: Option<String>,
     /// `lastStatus`: what ECS says.
     pub status: TaskStatus,
@@ -301,7 +303,8 @@ pub struct Service {
     pub classics: Vec<String>,
     /// A deployment in progress waits for someone, until then; ECS then rolls it back.
     pub paused_until: Option<SimTime>,
-    /// What it was before its load balancers were changed, the oldest first. What it is now is not among them.
+    /// What it was before its load balancers were changed, the oldest first. What it is now is not
+    /// among them.
     pub earlier: Vec<super::Revision>,
     /// Ids of its tasks that are not `STOPPED`.
     pub tasks: BTreeSet<String>,
@@ -318,12 +321,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// Minimum and maximum healthy percent as a drain applies them: services of other deployment controllers than ECS go
-    /// by the defaults (source: ECS API reference, DeploymentConfiguration).
+    /// Minimum and maximum healthy percent as a drain applies them: services of other deployment
+    /// controllers than ECS go by the defaults (source: ECS API reference,
+    /// DeploymentConfiguration).
     pub fn percents(&self) -> (u32, u32) {
         match (self.controller, self.daemon) {
             (DeploymentController::Ecs, _) => (self.minimum_healthy_percent, self.maximum_percent),
-            (DeploymentController::CodeDeploy | DeploymentController::External, false) => (100, 200),
+            (DeploymentController::CodeDeploy | DeploymentController::External, false) => {
+                (100, 200)
+            }
             (DeploymentController::CodeDeploy | DeploymentController::External, true) => (0, 100),
         }
     }
@@ -389,8 +395,8 @@ pub struct Timing {
     pub eni: Duration,
     /// `PENDING`: until the agent takes a task up.
     pub pending: Duration,
-    /// From `DEACTIVATING` until targets are really deregistered: in that state targets were seen still `healthy`
-    /// (source: aws-cdk#13506).
+    /// From `DEACTIVATING` until targets are really deregistered: in that state targets were seen
+    /// still `healthy` (source: aws-cdk#13506).
     pub deregister: Duration,
     /// How long a running task's targets may fail their health checks before ECS stops it.
     pub health_checks: Duration,
@@ -400,8 +406,8 @@ pub struct Timing {
     pub react: Duration,
     /// From the end of a connected EC2 instance to its deregistration.
     pub instance_gone: Duration,
-    /// How long stopped tasks and inactive instances can be described (source: ECS API reference, DescribeTasks:
-    /// at least one hour).
+    /// How long stopped tasks and inactive instances can be described (source: ECS API reference,
+    /// DescribeTasks: at least one hour).
     pub memory: Duration,
 }
 

@@ -1,7 +1,8 @@
 //! The operations of the ECS API: batch limits, paging, failures, and which errors are exceptions.
 //!
-//! Whatever is asked for by id and not there is an entry `{arn, reason: MISSING}` in `failures` of a successful answer;
-//! an unknown cluster is an exception (source: ECS developer guide, API failure reasons).
+//! Whatever is asked for by id and not there is an entry `{arn, reason: MISSING}` in `failures` of
+//! a successful answer; an unknown cluster is an exception (source: ECS developer guide, API
+//! failure reasons).
 
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -52,19 +53,26 @@ impl Ecs {
             "DescribeTaskDefinition" => self.describe_task_definition(body),
             "GetTaskProtection" => self.get_task_protection(now, body),
             "UpdateTaskProtection" => self.update_task_protection(now, body),
-            _ => Err(ApiError::bad_request("UnknownOperationException", format!("Unknown operation {operation}"))),
+            _ => Err(ApiError::bad_request(
+                "UnknownOperationException",
+                format!("Unknown operation {operation}"),
+            )),
         }
     }
 
-    /// The cluster that a request names; none named means the one called `default` (source: ECS API reference).
+    /// The cluster that a request names; none named means the one called `default` (source: ECS API
+    /// reference).
     fn named_cluster(&self, body: &Value) -> Result<&Cluster, ApiError> {
         let name = last(text(body, "cluster").unwrap_or("default"));
-        self.clusters.get(name).ok_or_else(|| ApiError::bad_request("ClusterNotFoundException", "Cluster not found."))
+        self.clusters
+            .get(name)
+            .ok_or_else(|| ApiError::bad_request("ClusterNotFoundException", "Cluster not found."))
     }
 
     fn list_clusters(&self, body: &Value) -> Result<Value, ApiError> {
         let page = self.page(body, 100)?;
-        let names = self.clusters.range::<str, _>((after(&page), Unbounded)).map(|(name, _)| name.as_str());
+        let names =
+            self.clusters.range::<str, _>((after(&page), Unbounded)).map(|(name, _)| name.as_str());
         Ok(page.answer("clusterArns", names, |name| self.cluster_arn(name)))
     }
 
@@ -72,7 +80,10 @@ impl Ecs {
         let names = limited(body, "clusters", 100)?;
         let names = if names.is_empty() { vec!["default"] } else { names };
         Ok(found_and_missing("clusters", &names, |name| {
-            self.clusters.get(last(name)).map(|c| self.show_cluster(c)).ok_or_else(|| self.cluster_arn(last(name)))
+            self.clusters
+                .get(last(name))
+                .map(|c| self.show_cluster(c))
+                .ok_or_else(|| self.cluster_arn(last(name)))
         }))
     }
 
@@ -87,7 +98,10 @@ impl Ecs {
                 && status.is_none_or(|status| instance.status.as_str() == status)
                 && filter.as_ref().is_none_or(|filter| filter.admits(instance))
         };
-        let instances = cluster.instances.range::<str, _>((after(&page), Unbounded)).map(|(_, instance)| instance);
+        let instances = cluster
+            .instances
+            .range::<str, _>((after(&page), Unbounded))
+            .map(|(_, instance)| instance);
         let ids = instances.filter(listed).map(|instance| instance.id.as_str());
         Ok(page.answer("containerInstanceArns", ids, |id| self.instance_arn(&cluster.name, id)))
     }
@@ -100,13 +114,18 @@ impl Ecs {
         }
         let tags = texts(body, "include").contains(&"TAGS");
         Ok(found_and_missing("containerInstances", &ids, |id| {
-            let instance = cluster.instances.get(last(id)).filter(|i| self.remembers(now, i.deregistered_at));
+            let instance =
+                cluster.instances.get(last(id)).filter(|i| self.remembers(now, i.deregistered_at));
             let shown = instance.map(|instance| self.show_instance(cluster, instance, tags));
             shown.ok_or_else(|| self.instance_arn(&cluster.name, last(id)))
         }))
     }
 
-    fn update_container_instances_state(&mut self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
+    fn update_container_instances_state(
+        &mut self,
+        now: SimTime,
+        body: &Value,
+    ) -> Result<Value, ApiError> {
         let cluster = self.named_cluster(body)?;
         let cluster_name = cluster.name.clone();
         let given = texts(body, "containerInstances");
@@ -123,9 +142,13 @@ impl Ecs {
             }
         };
         let inactive = |id: &&str| {
-            cluster.instances.get(last(id)).is_some_and(|instance| instance.status == InstanceStatus::Inactive)
+            cluster
+                .instances
+                .get(last(id))
+                .is_some_and(|instance| instance.status == InstanceStatus::Inactive)
         };
-        let refused: Vec<String> = given.iter().filter(|id| inactive(id)).map(|id| last(id).to_owned()).collect();
+        let refused: Vec<String> =
+            given.iter().filter(|id| inactive(id)).map(|id| last(id).to_owned()).collect();
         if self.refuse_inactive_updates && !refused.is_empty() {
             return Err(ApiError::invalid_parameter(format!(
                 "The container instance {} is inactive and its state cannot be changed.",
@@ -141,7 +164,8 @@ impl Ecs {
             let reason = if refused.iter().any(|r| r == id) { "INACTIVE" } else { "MISSING" };
             match cluster.instances.get(id).filter(|_| reason != "INACTIVE") {
                 Some(instance) => shown.push(self.show_instance(cluster, instance, false)),
-                None => failures.push(json!({ "arn": self.instance_arn(&cluster_name, id), "reason": reason })),
+                None => failures
+                    .push(json!({ "arn": self.instance_arn(&cluster_name, id), "reason": reason })),
             }
         }
         Ok(json!({ "containerInstances": shown, "failures": failures }))
@@ -158,12 +182,14 @@ impl Ecs {
         let force = body.get("force").and_then(Value::as_bool).unwrap_or(false);
         self.deregister(now, elb, &cluster_name, id, force)?;
         let cluster = self.named_cluster(body)?;
-        let shown = cluster.instances.get(id).map(|instance| self.show_instance(cluster, instance, false));
+        let shown =
+            cluster.instances.get(id).map(|instance| self.show_instance(cluster, instance, false));
         Ok(json!({ "containerInstance": shown }))
     }
 
-    /// `desiredStatus` is `RUNNING` unless given: a task on its way out has already left that list. ECS never wants a
-    /// task `PENDING`, so asking for that finds nothing (source: ECS API reference, ListTasks).
+    /// `desiredStatus` is `RUNNING` unless given: a task on its way out has already left that list.
+    /// ECS never wants a task `PENDING`, so asking for that finds nothing (source: ECS API
+    /// reference, ListTasks).
     fn list_tasks(&self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
         let cluster = self.named_cluster(body)?;
         let page = self.page(body, 100)?;
@@ -171,7 +197,10 @@ impl Ecs {
         let (service, family) = (text(body, "serviceName").map(last), text(body, "family"));
         let started_by = text(body, "startedBy");
         if let Some(name) = service.filter(|name| !cluster.services.contains_key(*name)) {
-            return Err(ApiError::bad_request("ServiceNotFoundException", format!("Service {name} not found.")));
+            return Err(ApiError::bad_request(
+                "ServiceNotFoundException",
+                format!("Service {name} not found."),
+            ));
         }
         let listed = |task: &&Task| {
             let wanted = match desired {
@@ -186,10 +215,16 @@ impl Ecs {
         };
         let arn = |id: &str| self.task_arn(&cluster.name, id);
         let Some(instance) = text(body, "containerInstance").map(last) else {
-            let tasks = cluster.tasks.range::<str, _>((after(&page), Unbounded)).map(|(_, task)| task);
-            return Ok(page.answer("taskArns", tasks.filter(listed).map(|task| task.id.as_str()), arn));
+            let tasks =
+                cluster.tasks.range::<str, _>((after(&page), Unbounded)).map(|(_, task)| task);
+            return Ok(page.answer(
+                "taskArns",
+                tasks.filter(listed).map(|task| task.id.as_str()),
+                arn,
+            ));
         };
-        // The code for an instance that ECS does not know is not documented; this one is what others report.
+        // The code for an instance that ECS does not know is not documented; this one is what
+        // others report.
         let instance = cluster
             .instances
             .get(instance)
@@ -207,7 +242,8 @@ impl Ecs {
             return Err(ApiError::invalid_parameter("Tasks cannot be empty."));
         }
         Ok(found_and_missing("tasks", &ids, |id| {
-            let task = cluster.tasks.get(last(id)).filter(|task| self.remembers(now, task.stopped_at));
+            let task =
+                cluster.tasks.get(last(id)).filter(|task| self.remembers(now, task.stopped_at));
             let shown = task.map(|task| self.show_task(cluster, task));
             shown.ok_or_else(|| self.task_arn(&cluster.name, last(id)))
         }))
@@ -220,7 +256,13 @@ impl Ecs {
             return Err(ApiError::invalid_parameter("The referenced task was not found."));
         }
         let cluster_name = cluster.name.clone();
-        self.stop_task(now, &cluster_name, id, "UserInitiated", text(body, "reason").unwrap_or("Task stopped by user"));
+        self.stop_task(
+            now,
+            &cluster_name,
+            id,
+            "UserInitiated",
+            text(body, "reason").unwrap_or("Task stopped by user"),
+        );
         let cluster = self.named_cluster(body)?;
         Ok(json!({ "task": cluster.tasks.get(id).map(|task| self.show_task(cluster, task)) }))
     }
@@ -229,9 +271,13 @@ impl Ecs {
     fn run_task(&mut self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
         let cluster = self.named_cluster(body)?.name.clone();
         let wanted = last(required(body, "taskDefinition")?);
-        let definition = self.definitions.iter().rev().find(|(key, d)| *key == wanted || d.family == wanted);
+        let definition =
+            self.definitions.iter().rev().find(|(key, d)| *key == wanted || d.family == wanted);
         let Some((_, definition)) = definition else {
-            return Err(ApiError::bad_request("ClientException", "Unable to describe task definition."));
+            return Err(ApiError::bad_request(
+                "ClientException",
+                "Unable to describe task definition.",
+            ));
         };
         let mut spec = StandaloneSpec::new(cluster.clone(), definition.family.clone());
         spec.task = definition.task.clone();
@@ -240,7 +286,8 @@ impl Ecs {
         for _ in 0..body.get("count").and_then(Value::as_u64).unwrap_or(1).min(10) {
             let started = self.run_standalone(now, &spec);
             let cluster = self.clusters.get(&cluster);
-            match started.and_then(|arn| cluster.and_then(|c| Some((c, c.tasks.get(last(&arn))?)))) {
+            match started.and_then(|arn| cluster.and_then(|c| Some((c, c.tasks.get(last(&arn))?))))
+            {
                 Some((cluster, task)) => tasks.push(self.show_task(cluster, task)),
                 None => failures.push(json!({ "reason": "RESOURCE:MEMORY" })),
             }
@@ -252,9 +299,12 @@ impl Ecs {
         let cluster = self.named_cluster(body)?;
         let page = self.page(body, 10)?;
         let strategy = text(body, "schedulingStrategy");
-        let services = cluster.services.range::<str, _>((after(&page), Unbounded)).map(|(_, service)| service);
+        let services =
+            cluster.services.range::<str, _>((after(&page), Unbounded)).map(|(_, service)| service);
         let names = services
-            .filter(|service| strategy.is_none_or(|s| s == if service.daemon { "DAEMON" } else { "REPLICA" }))
+            .filter(|service| {
+                strategy.is_none_or(|s| s == if service.daemon { "DAEMON" } else { "REPLICA" })
+            })
             .map(|service| service.name.as_str());
         Ok(page.answer("serviceArns", names, |name| self.service_arn(&cluster.name, name)))
     }
@@ -266,17 +316,20 @@ impl Ecs {
             return Err(ApiError::invalid_parameter("Services cannot be empty."));
         }
         Ok(found_and_missing("services", &names, |name| {
-            let shown = cluster.services.get(last(name)).map(|service| self.show_service(cluster, service));
+            let shown =
+                cluster.services.get(last(name)).map(|service| self.show_service(cluster, service));
             shown.ok_or_else(|| self.service_arn(&cluster.name, last(name)))
         }))
     }
 
     fn describe_task_definition(&self, body: &Value) -> Result<Value, ApiError> {
         let wanted = last(required(body, "taskDefinition")?);
-        let latest = self.definitions.values().filter(|d| d.family == wanted).max_by_key(|d| d.revision);
+        let latest =
+            self.definitions.values().filter(|d| d.family == wanted).max_by_key(|d| d.revision);
         let definition = self.definitions.get(wanted).or(latest);
-        let definition = definition
-            .ok_or_else(|| ApiError::bad_request("ClientException", "Unable to describe task definition."))?;
+        let definition = definition.ok_or_else(|| {
+            ApiError::bad_request("ClientException", "Unable to describe task definition.")
+        })?;
         Ok(json!({ "taskDefinition": self.show_definition(definition), "tags": [] }))
     }
 
@@ -284,7 +337,13 @@ impl Ecs {
         let cluster = self.named_cluster(body)?;
         let mut ids = limited(body, "tasks", 100)?;
         if ids.is_empty() {
-            ids = cluster.tasks.values().filter(|t| t.service.is_some()).take(100).map(|t| t.id.as_str()).collect();
+            ids = cluster
+                .tasks
+                .values()
+                .filter(|t| t.service.is_some())
+                .take(100)
+                .map(|t| t.id.as_str())
+                .collect();
         }
         Ok(self.show_protection(now, cluster, &ids))
     }
@@ -335,7 +394,11 @@ impl Ecs {
             None => default,
             Some(value) => match value.as_u64() {
                 Some(size @ 1..=100) => usize::try_from(size).unwrap_or(default),
-                _ => return Err(ApiError::invalid_parameter("maxResults must be between 1 and 100.")),
+                _ => {
+                    return Err(ApiError::invalid_parameter(
+                        "maxResults must be between 1 and 100.",
+                    ));
+                }
             },
         };
         let after = match text(body, "nextToken") {
@@ -358,7 +421,12 @@ struct Page {
 }
 
 impl Page {
-    fn answer<'a>(&self, name: &str, mut ids: impl Iterator<Item = &'a str>, arn: impl Fn(&str) -> String) -> Value {
+    fn answer<'a>(
+        &self,
+        name: &str,
+        mut ids: impl Iterator<Item = &'a str>,
+        arn: impl Fn(&str) -> String,
+    ) -> Value {
         let page: Vec<&str> = ids.by_ref().take(self.size).collect();
         let arns: Vec<String> = page.iter().map(|id| arn(id)).collect();
         let last = page.last().copied().or(self.after.as_deref()).unwrap_or_default();
@@ -374,7 +442,11 @@ fn after(page: &Page) -> std::ops::Bound<&str> {
     page.after.as_deref().map_or(Unbounded, Excluded)
 }
 
-pub(super) fn limited<'a>(body: &'a Value, name: &str, limit: usize) -> Result<Vec<&'a str>, ApiError> {
+pub(super) fn limited<'a>(
+    body: &'a Value,
+    name: &str,
+    limit: usize,
+) -> Result<Vec<&'a str>, ApiError> {
     let given = texts(body, name);
     if given.len() > limit {
         return Err(ApiError::invalid_parameter(format!("{name} can have at most {limit} items.")));
@@ -382,7 +454,11 @@ pub(super) fn limited<'a>(body: &'a Value, name: &str, limit: usize) -> Result<V
     Ok(given)
 }
 
-pub(super) fn found_and_missing(name: &str, ids: &[&str], show: impl Fn(&str) -> Result<Value, String>) -> Value {
+pub(super) fn found_and_missing(
+    name: &str,
+    ids: &[&str],
+    show: impl Fn(&str) -> Result<Value, String>,
+) -> Value {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for id in ids {
         match show(id) {
@@ -402,11 +478,14 @@ enum Filter {
 
 impl Filter {
     fn parse(filter: &str) -> Result<Self, ApiError> {
-        let compact: String = filter.chars().filter(|c| !c.is_whitespace() && *c != '\'' && *c != '"').collect();
+        let compact: String =
+            filter.chars().filter(|c| !c.is_whitespace() && *c != '\'' && *c != '"').collect();
         if let Some(id) = compact.strip_prefix("ec2InstanceId==") {
             return Ok(Self::Ec2(vec![id.to_owned()]));
         }
-        if let Some(list) = compact.strip_prefix("ec2InstanceIdin[").and_then(|rest| rest.strip_suffix(']')) {
+        if let Some(list) =
+            compact.strip_prefix("ec2InstanceIdin[").and_then(|rest| rest.strip_suffix(']'))
+        {
             return Ok(Self::Ec2(list.split(',').map(str::to_owned).collect()));
         }
         match compact.strip_prefix("agentConnected==") {

@@ -1,9 +1,11 @@
-//! What a service was before its load balancers were changed: its tasks of then are registered as they were.
+//! What a service was before its load balancers were changed: its tasks of then are registered as
+//! they were.
 
 use super::model::{Service, Task};
 use crate::SimTime;
 
-/// A revision of a service: where its tasks are registered. (Source: ECS API reference, ServiceRevision.)
+/// A revision of a service: where its tasks are registered. (Source: ECS API reference,
+/// ServiceRevision.)
 #[derive(Clone, Debug)]
 pub struct Revision {
     /// The id of the deployment that made it, and of its tasks: `ecs-svc/<digits>`.
@@ -32,7 +34,10 @@ impl Service {
 
     /// The revision that a task of it runs.
     pub fn revision_of(&self, task: &Task) -> Revision {
-        let earlier = self.earlier.iter().find(|revision| task.started_by.as_ref() == Some(&revision.deployment));
+        let earlier = self
+            .earlier
+            .iter()
+            .find(|revision| task.started_by.as_ref() == Some(&revision.deployment));
         earlier.cloned().unwrap_or_else(|| self.revision())
     }
 }

@@ -8,10 +8,17 @@ use crate::elb::LoadBalancing;
 use crate::spec::{Balancer, StandaloneSpec};
 
 impl Ecs {
-    /// Lets new tasks of a service fail, or come up again (`None`). What runs is left alone. Answers whether there is
-    /// such a service.
-    pub fn set_trouble(&mut self, now: SimTime, cluster: &str, service: &str, trouble: Option<Trouble>) -> bool {
-        let Some(found) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service)) else {
+    /// Lets new tasks of a service fail, or come up again (`None`). What runs is left alone.
+    /// Answers whether there is such a service.
+    pub fn set_trouble(
+        &mut self,
+        now: SimTime,
+        cluster: &str,
+        service: &str,
+        trouble: Option<Trouble>,
+    ) -> bool {
+        let Some(found) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service))
+        else {
             return false;
         };
         found.trouble = trouble;
@@ -22,9 +29,10 @@ impl Ecs {
         true
     }
 
-    /// Registers the tasks that a service starts from now on in these balancers, by a rolling deployment that is complete
-    /// before the old tasks are gone: those stay as they are, registered where they were, until something stops them
-    /// (source: ECS API reference, DeploymentEarlySuccessCriteria, `DEFERRED`). Answers whether there is such a service.
+    /// Registers the tasks that a service starts from now on in these balancers, by a rolling
+    /// deployment that is complete before the old tasks are gone: those stay as they are,
+    /// registered where they were, until something stops them (source: ECS API reference,
+    /// DeploymentEarlySuccessCriteria, `DEFERRED`). Answers whether there is such a service.
     pub fn change_balancers(
         &mut self,
         now: SimTime,
@@ -33,7 +41,8 @@ impl Ecs {
         service: &str,
         balancers: &[Balancer],
     ) -> bool {
-        let Some(found) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service)) else {
+        let Some(found) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service))
+        else {
             return false;
         };
         let before = found.revision();
@@ -46,12 +55,20 @@ impl Ecs {
         true
     }
 
-    /// A deployment of a service waits at a pause hook until then (source: ECS developer guide, pause hooks), or goes on
-    /// (`None`). Answers whether there is such a service.
+    /// A deployment of a service waits at a pause hook until then (source: ECS developer guide,
+    /// pause hooks), or goes on (`None`). Answers whether there is such a service.
     ///
-    /// No document says what `DRAINING` does to tasks of a service whose deployment is paused. Here they stay.
-    pub fn pause_deployment(&mut self, now: SimTime, cluster: &str, service: &str, until: Option<SimTime>) -> bool {
-        let Some(found) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service)) else {
+    /// No document says what `DRAINING` does to tasks of a service whose deployment is paused. Here
+    /// they stay.
+    pub fn pause_deployment(
+        &mut self,
+        now: SimTime,
+        cluster: &str,
+        service: &str,
+        until: Option<SimTime>,
+    ) -> bool {
+        let Some(found) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(service))
+        else {
             return false;
         };
         found.paused_until = until;
@@ -59,11 +76,14 @@ impl Ecs {
         true
     }
 
-    /// Protects a service's task, given by id or ARN, from scale-in until then. Answers whether it is one that can be
-    /// protected.
+    /// Protects a service's task, given by id or ARN, from scale-in until then. Answers whether it
+    /// is one that can be protected.
     pub fn protect_task(&mut self, cluster: &str, task: &str, until: SimTime) -> bool {
         let task = self.clusters.get_mut(cluster).and_then(|c| c.tasks.get_mut(last(task)));
-        let Some(task) = task.filter(|task| task.service.is_some() && task.stopped_at.is_none()) else { return false };
+        let Some(task) = task.filter(|task| task.service.is_some() && task.stopped_at.is_none())
+        else {
+            return false;
+        };
         task.protected_until = Some(until);
         true
     }
@@ -73,15 +93,19 @@ impl Ecs {
         self.stop_task(now, cluster, last(task), "UserInitiated", "Task stopped by user");
     }
 
-    /// Sets an EC2 instance `ACTIVE` or `DRAINING` wherever it is registered, as a person or another tool does. Answers
-    /// how many container instances those are: none for `INACTIVE`, which nobody can ask for.
+    /// Sets an EC2 instance `ACTIVE` or `DRAINING` wherever it is registered, as a person or
+    /// another tool does. Answers how many container instances those are: none for `INACTIVE`,
+    /// which nobody can ask for.
     pub fn set_instance_state(&mut self, now: SimTime, ec2: &str, status: InstanceStatus) -> usize {
         if status == InstanceStatus::Inactive {
             return 0;
         }
-        let registered = self.instances_of(ec2).filter(|(_, instance)| instance.status != InstanceStatus::Inactive);
-        let registered: Vec<(String, String)> =
-            registered.map(|(cluster, instance)| (cluster.to_owned(), instance.id.clone())).collect();
+        let registered = self
+            .instances_of(ec2)
+            .filter(|(_, instance)| instance.status != InstanceStatus::Inactive);
+        let registered: Vec<(String, String)> = registered
+            .map(|(cluster, instance)| (cluster.to_owned(), instance.id.clone()))
+            .collect();
         for (cluster, id) in &registered {
             self.set_status(now, cluster, id, status);
         }
@@ -110,8 +134,8 @@ impl Ecs {
         }
     }
 
-    /// Fills every `ACTIVE` instance of a cluster, but for these EC2 instances, with one standalone task that takes all
-    /// CPU that is left.
+    /// Fills every `ACTIVE` instance of a cluster, but for these EC2 instances, with one standalone
+    /// task that takes all CPU that is left.
     pub fn fill(&mut self, now: SimTime, cluster: &str, except: &[&str]) {
         let Some(found) = self.clusters.get(cluster) else { return };
         let instances = found.instances.values().filter(|instance| {
@@ -135,7 +159,8 @@ impl Ecs {
         (instance.status == InstanceStatus::Draining).then_some(instance.status_since)
     }
 
-    /// A task that has not been told to stop, given by id or ARN: its service, `None` inside for a standalone one.
+    /// A task that has not been told to stop, given by id or ARN: its service, `None` inside for a
+    /// standalone one.
     pub(crate) fn service_of_task(&self, cluster: &str, task: &str) -> Option<Option<&str>> {
         let task = self.clusters.get(cluster)?.tasks.get(last(task))?;
         (!task.stop_wanted).then_some(task.service.as_deref())

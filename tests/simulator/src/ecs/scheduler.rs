@@ -1,18 +1,21 @@
 //! The service scheduler: how many tasks, where, and what `DRAINING` does to them.
 //!
-//! On a `DRAINING` instance, tasks of services that do not run yet are stopped at once; running ones are replaced
-//! under the deployment's percentages: never fewer healthy tasks than the minimum (of the desired count, rounded
-//! up), never more tasks than the maximum (rounded down). With 100/100 nothing can ever move. Standalone tasks are
-//! left alone. Daemons go last, once no replica is left (sources: ECS API reference, UpdateContainerInstancesState
-//! and DeploymentConfiguration; ECS developer guide, container instance draining).
+//! On a `DRAINING` instance, tasks of services that do not run yet are stopped at once; running
+//! ones are replaced under the deployment's percentages: never fewer healthy tasks than the minimum
+//! (of the desired count, rounded up), never more tasks than the maximum (rounded down). With
+//! 100/100 nothing can ever move. Standalone tasks are left alone. Daemons go last, once no replica
+//! is left (sources: ECS API reference, UpdateContainerInstancesState and DeploymentConfiguration;
+//! ECS developer guide, container instance draining).
 //!
-//! Scale-in protection: no document says what draining does to a protected task. Here the scheduler leaves it alone
-//! until the protection ends.
+//! Scale-in protection: no document says what draining does to a protected task. Here the scheduler
+//! leaves it alone until the protection ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::model::{Cluster, ContainerInstance, InstanceStatus, Service, ServiceEvent, TaskStatus, Timer};
+use super::model::{
+    Cluster, ContainerInstance, InstanceStatus, Service, ServiceEvent, TaskStatus, Timer,
+};
 use super::task::{Plan, failing_group, is_healthy};
 use super::{Ecs, Schedule};
 use crate::SimTime;
@@ -25,15 +28,16 @@ const EVENTS: usize = 100;
 /// How often a service repeats that it cannot place a task. An assumption.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// After so many failures in a row ECS says that it is unable to start tasks, and waits longer between attempts. The
-/// number is an assumption.
+/// After so many failures in a row ECS says that it is unable to start tasks, and waits longer
+/// between attempts. The number is an assumption.
 const FAILURES: u32 = 3;
 
 /// The longest wait between attempts (source: ECS developer guide, service throttle logic).
 const LONGEST_THROTTLE: Duration = Duration::from_secs(27 * 60);
 
 /// How a message about trouble ends.
-const SEE_GUIDE: &str = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.";
+const SEE_GUIDE: &str =
+    "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.";
 
 const DRAINING_REASON: &str = "Task stopped because its container instance is DRAINING";
 
@@ -41,17 +45,26 @@ const DRAINING_REASON: &str = "Task stopped because its container instance is DR
 pub(super) fn wake(schedule: &mut Schedule, cluster: &str, service: &mut Service, at: SimTime) {
     if service.wake.is_none_or(|wake| wake > at) {
         service.wake = Some(at);
-        schedule.push(at, Timer::Service { cluster: cluster.to_owned(), service: service.name.clone() });
+        schedule.push(
+            at,
+            Timer::Service { cluster: cluster.to_owned(), service: service.name.clone() },
+        );
     }
 }
 
 /// The instance for a new standalone task: one with room, fewest tasks first.
 pub(super) fn place(cluster: &Cluster, spec: &TaskSpec) -> Option<String> {
-    let candidates = cluster.instances.values().filter(|instance| refusal(cluster, instance, spec, None).is_none());
-    candidates.min_by_key(|instance| (instance.tasks.len(), &instance.id)).map(|instance| instance.id.clone())
+    let candidates = cluster
+        .instances
+        .values()
+        .filter(|instance| refusal(cluster, instance, spec, None).is_none());
+    candidates
+        .min_by_key(|instance| (instance.tasks.len(), &instance.id))
+        .map(|instance| instance.id.clone())
 }
 
-/// Where new tasks of a service go: instances with room, fewest tasks of the same service first, then fewest tasks.
+/// Where new tasks of a service go: instances with room, fewest tasks of the same service first,
+/// then fewest tasks.
 struct Places(BTreeSet<Place>);
 
 /// Tasks of the service there, if any; all tasks there; and the instance.
@@ -64,8 +77,13 @@ impl Places {
             *of_service.entry(task.instance.as_str()).or_default() += 1;
         }
         let candidates = cluster.instances.values();
-        let candidates = candidates.filter(|i| refusal(cluster, i, &service.task, Some(service)).is_none());
-        Self(candidates.map(|i| (of_service.get(i.id.as_str()).copied(), i.tasks.len(), i.id.clone())).collect())
+        let candidates =
+            candidates.filter(|i| refusal(cluster, i, &service.task, Some(service)).is_none());
+        Self(
+            candidates
+                .map(|i| (of_service.get(i.id.as_str()).copied(), i.tasks.len(), i.id.clone()))
+                .collect(),
+        )
     }
 
     /// Takes the best place.
@@ -95,17 +113,21 @@ fn refusal(
             PlacementConstraint::DistinctInstance => {
                 let mut here = service.tasks.iter().filter_map(|id| cluster.tasks.get(id));
                 let taken = here.any(|task| task.instance == instance.id);
-                taken.then_some("encountered error \"DistinctInstance placement constraint unsatisfied.\"")
+                taken.then_some(
+                    "encountered error \"DistinctInstance placement constraint unsatisfied.\"",
+                )
             }
-            PlacementConstraint::MemberOf(expression) => (!admits(expression, &instance.attributes))
-                .then_some("encountered error \"MemberOf placement constraint unsatisfied.\""),
+            PlacementConstraint::MemberOf(expression) => {
+                (!admits(expression, &instance.attributes))
+                    .then_some("encountered error \"MemberOf placement constraint unsatisfied.\"")
+            }
         })
     };
     instance.refuses(spec).or_else(|| service.and_then(unsatisfied))
 }
 
-/// The part of the cluster query language that compares one attribute (source: ECS developer guide, cluster query
-/// language).
+/// The part of the cluster query language that compares one attribute (source: ECS developer guide,
+/// cluster query language).
 fn admits(expression: &str, attributes: &BTreeMap<String, String>) -> bool {
     let Some(rest) = expression.trim().strip_prefix("attribute:") else { return false };
     let value = |name: &str| attributes.get(name.trim()).map(String::as_str);
@@ -119,14 +141,21 @@ fn admits(expression: &str, attributes: &BTreeMap<String, String>) -> bool {
 }
 
 /// A task of a service came up, or failed to.
-pub(super) fn count_start(service: &mut Service, now: SimTime, poll: Duration, runs: bool, failed: bool) {
+pub(super) fn count_start(
+    service: &mut Service,
+    now: SimTime,
+    poll: Duration,
+    runs: bool,
+    failed: bool,
+) {
     if runs {
         (service.failures, service.throttled_until, service.impaired) = (0, None, false);
     } else if failed {
         service.failures += 1;
         let doublings = service.failures.saturating_sub(FAILURES).min(10);
         if service.failures >= FAILURES {
-            service.throttled_until = Some(now + (poll * 2_u32.pow(doublings)).min(LONGEST_THROTTLE));
+            service.throttled_until =
+                Some(now + (poll * 2_u32.pow(doublings)).min(LONGEST_THROTTLE));
         }
     }
 }
@@ -146,9 +175,17 @@ struct Seen {
 
 impl Ecs {
     /// The scheduler looks at one service and does what it may.
-    pub(super) fn reconcile(&mut self, now: SimTime, elb: &LoadBalancing, cluster_name: &str, service_name: &str) {
-        let Some(service) =
-            self.clusters.get_mut(cluster_name).and_then(|cluster| cluster.services.get_mut(service_name))
+    pub(super) fn reconcile(
+        &mut self,
+        now: SimTime,
+        elb: &LoadBalancing,
+        cluster_name: &str,
+        service_name: &str,
+    ) {
+        let Some(service) = self
+            .clusters
+            .get_mut(cluster_name)
+            .and_then(|cluster| cluster.services.get_mut(service_name))
         else {
             return;
         };
@@ -167,13 +204,22 @@ impl Ecs {
             self.reconcile_replica(now, elb, cluster_name, service_name)
         };
         let poll = self.timing.poll;
-        let service = self.clusters.get_mut(cluster_name).and_then(|cluster| cluster.services.get_mut(service_name));
+        let service = self
+            .clusters
+            .get_mut(cluster_name)
+            .and_then(|cluster| cluster.services.get_mut(service_name));
         if let Some(service) = service.filter(|_| !settled) {
             wake(&mut self.schedule, cluster_name, service, now + poll);
         }
     }
 
-    fn reconcile_replica(&mut self, now: SimTime, elb: &LoadBalancing, cluster_name: &str, name: &str) -> bool {
+    fn reconcile_replica(
+        &mut self,
+        now: SimTime,
+        elb: &LoadBalancing,
+        cluster_name: &str,
+        name: &str,
+    ) -> bool {
         let Some((cluster, service)) = self.look(cluster_name, name) else { return true };
         let mut tasks: Vec<Seen> = seen(now, elb, cluster, service, self.timing.health_checks);
         let desired = service.desired as usize;
@@ -197,14 +243,21 @@ impl Ecs {
         });
         let kept = tasks.iter().filter(|t| !t.draining).count();
         // Unhealthy and young tasks are the first to go when there are too many.
-        let mut surplus: Vec<&Seen> = tasks.iter().filter(|t| !t.draining && !t.protected).collect();
-        surplus.sort_by_key(|t| (t.healthy, t.running, std::cmp::Reverse(t.created_at), t.id.clone()));
+        let mut surplus: Vec<&Seen> =
+            tasks.iter().filter(|t| !t.draining && !t.protected).collect();
+        surplus
+            .sort_by_key(|t| (t.healthy, t.running, std::cmp::Reverse(t.created_at), t.id.clone()));
         let scaled_in: BTreeSet<&str> =
             surplus.iter().take(kept.saturating_sub(desired)).map(|t| t.id.as_str()).collect();
-        stops.extend(scaled_in.iter().map(|id| ((*id).to_owned(), "Scaling activity initiated by deployment")));
+        stops.extend(
+            scaled_in
+                .iter()
+                .map(|id| ((*id).to_owned(), "Scaling activity initiated by deployment")),
+        );
 
         let starts = desired.saturating_sub(kept).min(maximum.saturating_sub(tasks.len()));
-        let mut healthy = tasks.iter().filter(|t| t.healthy && !scaled_in.contains(t.id.as_str())).count();
+        let mut healthy =
+            tasks.iter().filter(|t| t.healthy && !scaled_in.contains(t.id.as_str())).count();
         for task in tasks.iter().filter(|t| t.draining && !t.protected) {
             if !task.healthy || healthy > minimum {
                 healthy -= usize::from(task.healthy);
@@ -222,7 +275,9 @@ impl Ecs {
 
     fn start_replicas(&mut self, now: SimTime, cluster_name: &str, name: &str, count: usize) {
         let mut started = Vec::new();
-        let Some((cluster, service)) = self.look(cluster_name, name).filter(|_| count > 0) else { return };
+        let Some((cluster, service)) = self.look(cluster_name, name).filter(|_| count > 0) else {
+            return;
+        };
         let mut places = Places::new(cluster, service);
         for _ in 0..count {
             let Some((_, service)) = self.look(cluster_name, name) else { return };
@@ -242,8 +297,10 @@ impl Ecs {
     fn reconcile_daemon(&mut self, now: SimTime, cluster_name: &str, name: &str) -> bool {
         let Some((cluster, service)) = self.look(cluster_name, name) else { return true };
         let throttled = service.throttled_until.is_some_and(|until| now < until);
-        let running = service.tasks.iter().filter_map(|id| cluster.tasks.get(id)).filter(|t| !t.stop_wanted);
-        let covered: BTreeMap<&str, &str> = running.map(|t| (t.instance.as_str(), t.id.as_str())).collect();
+        let running =
+            service.tasks.iter().filter_map(|id| cluster.tasks.get(id)).filter(|t| !t.stop_wanted);
+        let covered: BTreeMap<&str, &str> =
+            running.map(|t| (t.instance.as_str(), t.id.as_str())).collect();
         let (mut starts, mut stops, mut settled, mut room) = (Vec::new(), Vec::new(), true, true);
         for instance in cluster.instances.values() {
             match (instance.status, covered.get(instance.id.as_str())) {
@@ -260,16 +317,18 @@ impl Ecs {
                 }
                 (InstanceStatus::Draining, Some(task)) => {
                     settled = false;
-                    let replica_left = instance
-                        .tasks
-                        .iter()
-                        .filter_map(|id| cluster.tasks.get(id))
-                        .any(|t| t.service.is_some() && !t.daemon && t.status != TaskStatus::Stopped);
+                    let replica_left =
+                        instance.tasks.iter().filter_map(|id| cluster.tasks.get(id)).any(|t| {
+                            t.service.is_some() && !t.daemon && t.status != TaskStatus::Stopped
+                        });
                     if !replica_left {
                         stops.push((*task).to_owned());
                     }
                 }
-                (InstanceStatus::Active | InstanceStatus::Draining | InstanceStatus::Inactive, _) => {}
+                (
+                    InstanceStatus::Active | InstanceStatus::Draining | InstanceStatus::Inactive,
+                    _,
+                ) => {}
             }
         }
         for id in stops {
@@ -297,7 +356,8 @@ impl Ecs {
             return;
         }
         let active = cluster.instances.values().filter(|i| i.status == InstanceStatus::Active);
-        let refused = active.filter_map(|i| Some((i, refusal(cluster, i, &service.task, Some(service))?)));
+        let refused =
+            active.filter_map(|i| Some((i, refusal(cluster, i, &service.task, Some(service))?)));
         // The one with most room is the closest.
         let closest = refused.min_by_key(|(instance, _)| (instance.used_cpu, &instance.id));
         let reason = closest.map_or_else(
@@ -312,15 +372,26 @@ impl Ecs {
              {reason} {SEE_GUIDE}"
         );
         self.event(now, cluster_name, name, message);
-        if let Some(service) = self.clusters.get_mut(cluster_name).and_then(|c| c.services.get_mut(name)) {
+        if let Some(service) =
+            self.clusters.get_mut(cluster_name).and_then(|c| c.services.get_mut(name))
+        {
             service.complained_at = Some(now);
         }
     }
 
-    fn report(&mut self, now: SimTime, cluster: &str, name: &str, did: &str, what: &str, tasks: &[String]) {
+    fn report(
+        &mut self,
+        now: SimTime,
+        cluster: &str,
+        name: &str,
+        did: &str,
+        what: &str,
+        tasks: &[String],
+    ) {
         if !tasks.is_empty() {
             let list: Vec<String> = tasks.iter().map(|id| format!("(task {id})")).collect();
-            let message = format!("(service {name}) {did} {} {what}: {}.", tasks.len(), list.join(" "));
+            let message =
+                format!("(service {name}) {did} {} {what}: {}.", tasks.len(), list.join(" "));
             self.event(now, cluster, name, message);
         }
     }
@@ -328,7 +399,8 @@ impl Ecs {
     /// Once for each time that the service comes to rest.
     fn report_steady(&mut self, now: SimTime, cluster: &str, name: &str, steady: bool) {
         let service = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(name));
-        let news = service.is_some_and(|service| !std::mem::replace(&mut service.steady, steady) && steady);
+        let news = service
+            .is_some_and(|service| !std::mem::replace(&mut service.steady, steady) && steady);
         if news {
             self.event(now, cluster, name, format!("(service {name}) has reached a steady state."));
         }
@@ -337,15 +409,18 @@ impl Ecs {
     /// Once, when too many tasks in a row failed to start.
     fn report_impaired(&mut self, now: SimTime, cluster: &str, name: &str) {
         let service = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(name));
-        let news = service.is_some_and(|s| s.failures >= FAILURES && !std::mem::replace(&mut s.impaired, true));
+        let news = service
+            .is_some_and(|s| s.failures >= FAILURES && !std::mem::replace(&mut s.impaired, true));
         if news {
-            let text = format!("(service {name}) is unable to consistently start tasks successfully. {SEE_GUIDE}");
+            let text = format!(
+                "(service {name}) is unable to consistently start tasks successfully. {SEE_GUIDE}"
+            );
             self.event(now, cluster, name, text);
         }
     }
 
-    /// Stops tasks whose targets fail their health checks, and says so (source: ECS developer guide, service event
-    /// messages and stopped tasks errors).
+    /// Stops tasks whose targets fail their health checks, and says so (source: ECS developer
+    /// guide, service event messages and stopped tasks errors).
     fn stop_sick(&mut self, now: SimTime, cluster: &str, name: &str, tasks: &[Seen]) {
         for task in tasks {
             let Some((group, port)) = &task.sick else { continue };
@@ -362,7 +437,8 @@ impl Ecs {
 
     fn event(&mut self, now: SimTime, cluster: &str, name: &str, message: String) {
         let id = self.names.hex32();
-        if let Some(service) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(name)) {
+        if let Some(service) = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(name))
+        {
             service.events.push_front(ServiceEvent { id, at: now, message });
             service.events.truncate(EVENTS);
         }
@@ -370,8 +446,18 @@ impl Ecs {
 }
 
 /// A service's tasks that it still wants, oldest first.
-fn seen(now: SimTime, elb: &LoadBalancing, cluster: &Cluster, service: &Service, patience: Duration) -> Vec<Seen> {
-    let tasks = service.tasks.iter().filter_map(|id| cluster.tasks.get(id)).filter(|task| !task.stop_wanted);
+fn seen(
+    now: SimTime,
+    elb: &LoadBalancing,
+    cluster: &Cluster,
+    service: &Service,
+    patience: Duration,
+) -> Vec<Seen> {
+    let tasks = service
+        .tasks
+        .iter()
+        .filter_map(|id| cluster.tasks.get(id))
+        .filter(|task| !task.stop_wanted);
     let mut tasks: Vec<Seen> = tasks
         .map(|task| {
             let running = task.status == TaskStatus::Running;
@@ -384,7 +470,9 @@ fn seen(now: SimTime, elb: &LoadBalancing, cluster: &Cluster, service: &Service,
                 draining: instance.is_some_and(|i| i.status == InstanceStatus::Draining),
                 protected: task.protected_until.is_some_and(|until| until > now),
                 sick: Some(task)
-                    .filter(|task| running && task.started_at.is_some_and(|at| at + patience <= now))
+                    .filter(|task| {
+                        running && task.started_at.is_some_and(|at| at + patience <= now)
+                    })
                     .and_then(|task| failing_group(now, elb, task)),
                 ec2_instance_id: task.ec2_instance_id.clone(),
             }

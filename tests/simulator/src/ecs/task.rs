@@ -1,21 +1,25 @@
 //! The life of a task.
 //!
-//! `PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING → DEPROVISIONING → STOPPED`
-//! (source: ECS developer guide, task lifecycle). Targets are registered in `ACTIVATING`. In `DEACTIVATING` they are
-//! deregistered, and ECS waits until the load balancer calls them unused before it sends the stop signal, while the
-//! containers go on answering. Steps of the agent wait for the agent: without it a task's state freezes.
+//! `PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING → DEPROVISIONING →
+//! STOPPED` (source: ECS developer guide, task lifecycle). Targets are registered in `ACTIVATING`.
+//! In `DEACTIVATING` they are deregistered, and ECS waits until the load balancer calls them unused
+//! before it sends the stop signal, while the containers go on answering. Steps of the agent wait
+//! for the agent: without it a task's state freezes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Ecs;
-use super::model::{ContainerInstance, Eni, Registration, Task, TaskStatus, Timer, Timing, Trouble};
+use super::model::{
+    ContainerInstance, Eni, Registration, Task, TaskStatus, Timer, Timing, Trouble,
+};
 use super::scheduler;
 use crate::SimTime;
 use crate::elb::{LoadBalancing, Target};
 use crate::spec::{Network, TaskSpec};
 
-/// The first dynamic host port (source: ECS API reference, PortMapping: the ephemeral range from 32768).
+/// The first dynamic host port (source: ECS API reference, PortMapping: the ephemeral range from
+/// 32768).
 const FIRST_DYNAMIC_PORT: u16 = 32768;
 
 /// Steps of ECS that are too quick to matter.
@@ -35,8 +39,14 @@ pub(super) struct Plan {
 }
 
 impl Ecs {
-    /// Starts a task on an instance and answers its id. Resources are held from now until `STOPPED`.
-    pub(super) fn start_task(&mut self, now: SimTime, cluster_name: &str, plan: Plan) -> Option<String> {
+    /// Starts a task on an instance and answers its id. Resources are held from now until
+    /// `STOPPED`.
+    pub(super) fn start_task(
+        &mut self,
+        now: SimTime,
+        cluster_name: &str,
+        plan: Plan,
+    ) -> Option<String> {
         let taken = self.ports_taken(cluster_name, &plan.instance);
         let Self { clusters, definitions, schedule, names, timing, changes, .. } = self;
         let cluster = clusters.get_mut(cluster_name)?;
@@ -82,7 +92,8 @@ impl Ecs {
         instance.version += 1;
         changes.task(cluster_name, &id);
         changes.instance(cluster_name, &instance.id);
-        if let Some(service) = task.service.as_ref().and_then(|name| cluster.services.get_mut(name)) {
+        if let Some(service) = task.service.as_ref().and_then(|name| cluster.services.get_mut(name))
+        {
             service.tasks.insert(id.clone());
         }
         cluster.tasks.insert(id.clone(), task);
@@ -90,17 +101,29 @@ impl Ecs {
         Some(id)
     }
 
-    /// The host ports in use on the EC2 instance of a container instance: all registrations of it share them.
+    /// The host ports in use on the EC2 instance of a container instance: all registrations of it
+    /// share them.
     fn ports_taken(&self, cluster: &str, instance: &str) -> BTreeSet<u16> {
-        let instance = self.clusters.get(cluster).and_then(|cluster| cluster.instances.get(instance));
-        let registered = instance.map(|one| self.instances_of(&one.ec2_instance_id)).into_iter().flatten();
+        let instance =
+            self.clusters.get(cluster).and_then(|cluster| cluster.instances.get(instance));
+        let registered =
+            instance.map(|one| self.instances_of(&one.ec2_instance_id)).into_iter().flatten();
         registered.flat_map(|(_, one)| &one.used_ports).copied().collect()
     }
 
     /// Asks for a task's end: `desiredStatus` becomes `STOPPED` at once, the rest takes its time.
-    pub(super) fn stop_task(&mut self, now: SimTime, cluster_name: &str, id: &str, code: &'static str, reason: &str) {
+    pub(super) fn stop_task(
+        &mut self,
+        now: SimTime,
+        cluster_name: &str,
+        id: &str,
+        code: &'static str,
+        reason: &str,
+    ) {
         let Self { clusters, schedule, timing, changes, .. } = self;
-        let Some(task) = clusters.get_mut(cluster_name).and_then(|c| c.tasks.get_mut(id)) else { return };
+        let Some(task) = clusters.get_mut(cluster_name).and_then(|c| c.tasks.get_mut(id)) else {
+            return;
+        };
         if task.stop_wanted {
             return;
         }
@@ -116,11 +139,18 @@ impl Ecs {
         } else {
             (TaskStatus::Deactivating, now + if registered { timing.deregister } else { MOMENT })
         };
-        schedule.push(task.due, Timer::Task { cluster: cluster_name.to_owned(), task: id.to_owned() });
+        schedule
+            .push(task.due, Timer::Task { cluster: cluster_name.to_owned(), task: id.to_owned() });
     }
 
     /// Takes a task's next step.
-    pub(super) fn step_task(&mut self, now: SimTime, elb: &mut LoadBalancing, cluster_name: &str, id: &str) {
+    pub(super) fn step_task(
+        &mut self,
+        now: SimTime,
+        elb: &mut LoadBalancing,
+        cluster_name: &str,
+        id: &str,
+    ) {
         let Self { clusters, definitions, schedule, timing, begin, changes, truths, .. } = self;
         let Some(cluster) = clusters.get_mut(cluster_name) else { return };
         let Some(task) = cluster.tasks.get_mut(id) else { return };
@@ -140,18 +170,24 @@ impl Ecs {
         let trouble = service.and_then(|service| service.trouble.as_ref());
         if task.status == TaskStatus::Pending && agent {
             let revision = service.map(|service| service.revision_of(task));
-            task.registrations = revision.map(|r| registrations(task, &r, &definition.task)).unwrap_or_default();
+            task.registrations =
+                revision.map(|r| registrations(task, &r, &definition.task)).unwrap_or_default();
         }
         let before = task.status;
-        let wait = Step { now, begin: *begin, agent, spec: &definition.task, timing, trouble }.take(task, elb);
+        let wait = Step { now, begin: *begin, agent, spec: &definition.task, timing, trouble }
+            .take(task, elb);
         if let Some(wait) = wait {
             task.due = now + wait;
-            schedule.push(task.due, Timer::Task { cluster: cluster_name.to_owned(), task: id.to_owned() });
+            schedule.push(
+                task.due,
+                Timer::Task { cluster: cluster_name.to_owned(), task: id.to_owned() },
+            );
         }
         if task.status != before {
             task.version += 1;
             changes.task(cluster_name, id);
-            let (instance_id, service, status) = (task.instance.clone(), task.service.clone(), task.status);
+            let (instance_id, service, status) =
+                (task.instance.clone(), task.service.clone(), task.status);
             let failed = before == TaskStatus::Pending && task.stop_code == Some(NEVER_STARTED);
             if status == TaskStatus::Stopped {
                 truths.entry(task.ec2_instance_id.clone()).or_default().last_stop = Some(now);
@@ -165,14 +201,20 @@ impl Ecs {
                 if status == TaskStatus::Stopped {
                     service.tasks.remove(id);
                 }
-                scheduler::count_start(service, now, timing.poll, status == TaskStatus::Running, failed);
+                scheduler::count_start(
+                    service,
+                    now,
+                    timing.poll,
+                    status == TaskStatus::Running,
+                    failed,
+                );
                 scheduler::wake(schedule, cluster_name, service, now + timing.react);
             }
         }
     }
 
-    /// Ends a task on the spot, as ECS's records show it: the instance is gone or was deregistered by force. Whether
-    /// its containers still run is for the caller to say.
+    /// Ends a task on the spot, as ECS's records show it: the instance is gone or was deregistered
+    /// by force. Whether its containers still run is for the caller to say.
     pub(super) fn end_task(
         &mut self,
         now: SimTime,
@@ -212,7 +254,8 @@ impl Ecs {
         };
         if let Some(at) = forgotten {
             task.due = at;
-            schedule.push(at, Timer::Task { cluster: cluster_name.to_owned(), task: id.to_owned() });
+            schedule
+                .push(at, Timer::Task { cluster: cluster_name.to_owned(), task: id.to_owned() });
         }
         let port = task.host_port;
         let (instance_id, service) = (task.instance.clone(), task.service.clone());
@@ -237,7 +280,8 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Moves the task to its next state and answers how long that lasts; `None`: until something happens.
+    /// Moves the task to its next state and answers how long that lasts; `None`: until something
+    /// happens.
     fn take(&self, task: &mut Task, elb: &mut LoadBalancing) -> Option<Duration> {
         let down = if task.eni.is_some() { self.timing.eni } else { MOMENT };
         match task.status {
@@ -272,7 +316,11 @@ impl Step<'_> {
                 if !task.deregistered {
                     deregister(self.now, elb, task);
                 }
-                if !task.registrations.iter().all(|r| is_gone(self.now, elb, r, &task.ec2_instance_id)) {
+                if !task
+                    .registrations
+                    .iter()
+                    .all(|r| is_gone(self.now, elb, r, &task.ec2_instance_id))
+                {
                     return Some(self.timing.poll);
                 }
                 task.status = TaskStatus::Stopping;
@@ -300,7 +348,8 @@ impl Step<'_> {
         }
     }
 
-    /// The agent cannot start the containers, for want of their image for example: nothing ran, nothing is registered.
+    /// The agent cannot start the containers, for want of their image for example: nothing ran,
+    /// nothing is registered.
     fn never_start(&self, task: &mut Task, reason: &str, down: Duration) -> Option<Duration> {
         task.registrations.clear();
         task.stop_wanted = true;
@@ -332,14 +381,18 @@ fn working_end(task: &Task, spec: &TaskSpec, begin: SimTime) -> Option<SimTime> 
     Some(task.started_at?.max(begin) + spec.duration?)
 }
 
-/// Takes CPU, memory and the host port; answers the port. `taken`: the ports of its EC2 instance that are in use.
+/// Takes CPU, memory and the host port; answers the port. `taken`: the ports of its EC2 instance
+/// that are in use.
 fn hold(instance: &mut ContainerInstance, spec: &TaskSpec, taken: &BTreeSet<u16>) -> Option<u16> {
     instance.used_cpu += spec.cpu;
     instance.used_memory += spec.memory;
     let port = match spec.network {
         Network::Awsvpc { .. } => return None,
-        // The lowest free one: a port is used again soon after its task has gone (source: amazon-ecs-agent#500).
-        Network::Bridge { host_port: 0, .. } => (FIRST_DYNAMIC_PORT..=u16::MAX).find(|port| !taken.contains(port))?,
+        // The lowest free one: a port is used again soon after its task has gone (source:
+        // amazon-ecs-agent#500).
+        Network::Bridge { host_port: 0, .. } => {
+            (FIRST_DYNAMIC_PORT..=u16::MAX).find(|port| !taken.contains(port))?
+        }
         Network::Bridge { host_port, .. } => host_port,
         Network::Host { container_port } => container_port,
     };
@@ -356,16 +409,23 @@ fn release(instance: &mut ContainerInstance, spec: &TaskSpec, port: Option<u16>)
     instance.version += 1;
 }
 
-/// Where a service's task is to be registered: `ip` targets by the task's address, `instance` targets by host port,
-/// classic load balancers by instance.
+/// Where a service's task is to be registered: `ip` targets by the task's address, `instance`
+/// targets by host port, classic load balancers by instance.
 fn registrations(task: &Task, revision: &super::Revision, spec: &TaskSpec) -> Vec<Registration> {
     let (id, port) = match (&task.eni, task.host_port) {
         (Some(eni), _) => (eni.address.clone(), spec.network.container_port()),
-        (None, port) => (task.ec2_instance_id.clone(), port.unwrap_or_else(|| spec.network.container_port())),
+        (None, port) => {
+            (task.ec2_instance_id.clone(), port.unwrap_or_else(|| spec.network.container_port()))
+        }
     };
-    let targets =
-        revision.target_groups.iter().map(|group| Registration::Target { group: group.clone(), id: id.clone(), port });
-    targets.chain(revision.classics.iter().map(|name| Registration::Classic { name: name.clone() })).collect()
+    let targets = revision.target_groups.iter().map(|group| Registration::Target {
+        group: group.clone(),
+        id: id.clone(),
+        port,
+    });
+    targets
+        .chain(revision.classics.iter().map(|name| Registration::Classic { name: name.clone() }))
+        .collect()
 }
 
 fn register(now: SimTime, elb: &mut LoadBalancing, registration: &Registration, ec2: &str) {
@@ -386,8 +446,13 @@ fn fail_health_checks(elb: &mut LoadBalancing, registration: &Registration) {
     }
 }
 
-/// The target group that calls a task's target unhealthy because it fails its health checks, and the target's port.
-pub(super) fn failing_group(now: SimTime, elb: &LoadBalancing, task: &Task) -> Option<(String, u16)> {
+/// The target group that calls a task's target unhealthy because it fails its health checks, and
+/// the target's port.
+pub(super) fn failing_group(
+    now: SimTime,
+    elb: &LoadBalancing,
+    task: &Task,
+) -> Option<(String, u16)> {
     task.registrations.iter().find_map(|registration| match registration {
         Registration::Target { group, id, port } => {
             let target = Target { id: id.clone(), port: *port };
@@ -405,23 +470,30 @@ fn deregister(now: SimTime, elb: &mut LoadBalancing, task: &mut Task) {
             Registration::Target { group, id, port } => {
                 elb.deregister_target(now, group, &Target { id: id.clone(), port: *port });
             }
-            Registration::Classic { name } => elb.deregister_classic(now, name, &task.ec2_instance_id),
+            Registration::Classic { name } => {
+                elb.deregister_classic(now, name, &task.ec2_instance_id)
+            }
         }
     }
 }
 
 fn is_gone(now: SimTime, elb: &LoadBalancing, registration: &Registration, ec2: &str) -> bool {
     match registration {
-        Registration::Target { group, id, port } => elb.is_gone(now, group, &Target { id: id.clone(), port: *port }),
+        Registration::Target { group, id, port } => {
+            elb.is_gone(now, group, &Target { id: id.clone(), port: *port })
+        }
         Registration::Classic { name } => elb.classic_is_gone(now, name, ec2),
     }
 }
 
-/// Whether a running task counts as healthy for its service: every target group calls its target healthy. Classic
-/// load balancers are taken at their word that a registered instance is in service.
+/// Whether a running task counts as healthy for its service: every target group calls its target
+/// healthy. Classic load balancers are taken at their word that a registered instance is in
+/// service.
 pub(super) fn is_healthy(now: SimTime, elb: &LoadBalancing, task: &Task) -> bool {
     task.registrations.iter().all(|registration| match registration {
-        Registration::Target { group, id, port } => elb.is_healthy(now, group, &Target { id: id.clone(), port: *port }),
+        Registration::Target { group, id, port } => {
+            elb.is_healthy(now, group, &Target { id: id.clone(), port: *port })
+        }
         Registration::Classic { .. } => true,
     })
 }

@@ -5,15 +5,16 @@ use crate::SimTime;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long a new instance is `OutOfService` before its health checks pass. The simulator's choice: the API's defaults
-/// would allow minutes, the guide names no time.
+/// How long a new instance is `OutOfService` before its health checks pass. The simulator's choice:
+/// the API's defaults would allow minutes, the guide names no time.
 const REGISTRATION_TIME: Duration = Duration::from_secs(10);
 
 /// A classic load balancer.
 #[derive(Clone, Debug)]
 pub(super) struct Classic {
     pub(super) spec: ClassicSpec,
-    /// Every instance that was ever registered: the API answers differently for those and for strangers.
+    /// Every instance that was ever registered: the API answers differently for those and for
+    /// strangers.
     instances: BTreeMap<String, Registration>,
 }
 
@@ -24,8 +25,8 @@ struct Registration {
     fate: Fate,
 }
 
-/// What DescribeInstanceHealth says of an instance. Source: ELB API reference 2012-06-01, InstanceState; Classic Load
-/// Balancer guide, "Configure connection draining".
+/// What DescribeInstanceHealth says of an instance. Source: ELB API reference 2012-06-01,
+/// InstanceState; Classic Load Balancer guide, "Configure connection draining".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InstanceState {
     InService,
@@ -68,9 +69,14 @@ impl Classic {
         Self { spec, instances: BTreeMap::new() }
     }
 
-    /// Registers an instance. Returns when it comes into service, or nothing if it is registered already.
+    /// Registers an instance. Returns when it comes into service, or nothing if it is registered
+    /// already.
     pub(super) fn register(&mut self, now: SimTime, instance: &str, fate: Fate) -> Option<SimTime> {
-        if self.instances.get(instance).is_some_and(|registration| registration.deregistered_at.is_none()) {
+        if self
+            .instances
+            .get(instance)
+            .is_some_and(|registration| registration.deregistered_at.is_none())
+        {
             return None;
         }
         let registration = Registration { registered_at: now, deregistered_at: None, fate };
@@ -78,7 +84,8 @@ impl Classic {
         Some(now + REGISTRATION_TIME)
     }
 
-    /// Deregisters an instance. Returns when its connections are over, or nothing if it was not registered.
+    /// Deregisters an instance. Returns when its connections are over, or nothing if it was not
+    /// registered.
     pub(super) fn deregister(&mut self, now: SimTime, instance: &str) -> Option<SimTime> {
         let over = now + self.spec.connection_draining.unwrap_or_default();
         let registration = self.instances.get_mut(instance)?;
@@ -89,15 +96,17 @@ impl Classic {
         Some(over)
     }
 
-    /// What an explicit query says: nothing for a stranger (the API calls it invalid), and nothing for a terminated
-    /// instance, whose state is not returned.
+    /// What an explicit query says: nothing for a stranger (the API calls it invalid), and nothing
+    /// for a terminated instance, whose state is not returned.
     pub(super) fn state(&self, now: SimTime, instance: &str) -> Option<InstanceState> {
         let registration = self.instances.get(instance)?;
         Some(match registration.deregistered_at {
             Some(_) if self.over(now, registration) => InstanceState::NotRegistered,
             Some(_) => InstanceState::DeregistrationInProgress,
             None if registration.fate == Fate::Stopped => InstanceState::Stopped,
-            None if now < registration.registered_at + REGISTRATION_TIME => InstanceState::RegistrationInProgress,
+            None if now < registration.registered_at + REGISTRATION_TIME => {
+                InstanceState::RegistrationInProgress
+            }
             None => InstanceState::InService,
         })
     }
@@ -107,35 +116,42 @@ impl Classic {
         self.instances.contains_key(instance)
     }
 
-    /// Whether the instance is terminated: then its state is not returned. Source: ELB API reference,
-    /// DescribeInstanceHealth.
+    /// Whether the instance is terminated: then its state is not returned. Source: ELB API
+    /// reference, DescribeInstanceHealth.
     pub(super) fn is_terminated(&self, instance: &str) -> bool {
-        self.instances.get(instance).is_some_and(|registration| registration.fate == Fate::Terminated)
+        self.instances
+            .get(instance)
+            .is_some_and(|registration| registration.fate == Fate::Terminated)
     }
 
     /// The instances that are registered and, if asked for, those that drain.
-    pub(super) fn registered(&self, now: SimTime, with_draining: bool) -> impl Iterator<Item = &String> {
+    pub(super) fn registered(
+        &self,
+        now: SimTime,
+        with_draining: bool,
+    ) -> impl Iterator<Item = &String> {
         self.instances
             .iter()
             .filter(move |(_, registration)| {
                 registration.fate != Fate::Terminated
-                    && (registration.deregistered_at.is_none() || (with_draining && !self.over(now, registration)))
+                    && (registration.deregistered_at.is_none()
+                        || (with_draining && !self.over(now, registration)))
             })
             .map(|(instance, _)| instance)
     }
 
     /// Whether the instance is registered or drains.
     pub(super) fn holds(&self, now: SimTime, instance: &str) -> bool {
-        self.instances
-            .get(instance)
-            .is_some_and(|registration| registration.fate != Fate::Terminated && !self.over(now, registration))
+        self.instances.get(instance).is_some_and(|registration| {
+            registration.fate != Fate::Terminated && !self.over(now, registration)
+        })
     }
 
     /// Whether traffic truly flows to the instance.
     pub(super) fn carries(&self, now: SimTime, instance: &str) -> bool {
-        self.instances
-            .get(instance)
-            .is_some_and(|registration| registration.fate == Fate::Running && !self.over(now, registration))
+        self.instances.get(instance).is_some_and(|registration| {
+            registration.fate == Fate::Running && !self.over(now, registration)
+        })
     }
 
     pub(super) fn set_fate(&mut self, instance: &str, fate: Fate) {

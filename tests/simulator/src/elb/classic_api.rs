@@ -8,7 +8,12 @@ use crate::wire::query::{Params, Xml, timestamp};
 
 impl LoadBalancing {
     /// Answers an operation of the API 2012-06-01 with what goes into its result element.
-    pub fn handle_classic(&mut self, now: SimTime, action: &str, params: &Params) -> Result<String, ApiError> {
+    pub fn handle_classic(
+        &mut self,
+        now: SimTime,
+        action: &str,
+        params: &Params,
+    ) -> Result<String, ApiError> {
         match action {
             "DescribeLoadBalancers" => self.describe_classics(now, params),
             "DescribeLoadBalancerAttributes" => self.describe_classic_attributes(params),
@@ -25,18 +30,24 @@ impl LoadBalancing {
         if let Some(unknown) = names.iter().find(|name| !self.classics.contains_key(*name)) {
             return Err(load_balancer_not_found(unknown));
         }
-        let wanted = self.classics.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
+        let wanted =
+            self.classics.iter().filter(|(name, _)| names.is_empty() || names.contains(name));
         let page = self.page(params, wanted.map(|(name, classic)| (name.clone(), classic)))?;
         let mut xml = Xml::new();
-        xml.list("LoadBalancerDescriptions", page.items, |xml, classic| self.write_classic(xml, now, classic))
-            .optional("NextMarker", page.next);
+        xml.list("LoadBalancerDescriptions", page.items, |xml, classic| {
+            self.write_classic(xml, now, classic)
+        })
+        .optional("NextMarker", page.next);
         Ok(xml.finish())
     }
 
     fn write_classic(&self, xml: &mut Xml, now: SimTime, classic: &Classic) {
         let name = &classic.spec.name;
         xml.element("LoadBalancerName", name)
-            .element("DNSName", format!("internal-{name}-1234567890.{}.elb.amazonaws.com", self.region))
+            .element(
+                "DNSName",
+                format!("internal-{name}-1234567890.{}.elb.amazonaws.com", self.region),
+            )
             .values("AvailabilityZones", ["a", "b"].map(|zone| format!("{}{zone}", self.region)));
         write_instances(xml, classic.registered(now, self.classic_lists_draining));
         xml.nested("HealthCheck", |xml| {
@@ -72,14 +83,17 @@ impl LoadBalancing {
         Ok(xml.finish())
     }
 
-    /// Without instances: all that are registered. With them: their state even after they left, an error for one that
-    /// was never here, and nothing for a terminated one. Source: ELB API reference, DescribeInstanceHealth;
-    /// getmoto/moto#1751.
+    /// Without instances: all that are registered. With them: their state even after they left, an
+    /// error for one that was never here, and nothing for a terminated one. Source: ELB API
+    /// reference, DescribeInstanceHealth; getmoto/moto#1751.
     fn describe_instance_health(&self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let classic = self.required_classic(params)?;
         let named = instances_of(params);
         if let Some(stranger) = named.iter().find(|instance| !classic.knows(instance)) {
-            return Err(ApiError::bad_request("InvalidInstance", format!("Could not find EC2 instance {stranger}.")));
+            return Err(ApiError::bad_request(
+                "InvalidInstance",
+                format!("Could not find EC2 instance {stranger}."),
+            ));
         }
         let wanted: Vec<String> =
             if named.is_empty() { classic.registered(now, true).cloned().collect() } else { named };
@@ -107,8 +121,8 @@ impl LoadBalancing {
         self.remaining(now, params)
     }
 
-    /// Returns the instances that remain registered; those that drain are not among them. Source: ELB API reference,
-    /// DeregisterInstancesFromLoadBalancer.
+    /// Returns the instances that remain registered; those that drain are not among them. Source:
+    /// ELB API reference, DeregisterInstancesFromLoadBalancer.
     fn deregister_instances(&mut self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let name = self.required_classic(params)?.spec.name.clone();
         for instance in instances_of(params) {
@@ -137,9 +151,16 @@ fn write_instances<'a>(xml: &mut Xml, instances: impl Iterator<Item = &'a String
 }
 
 fn instances_of(params: &Params) -> Vec<String> {
-    params.structs("Instances").into_iter().filter_map(|mut fields| fields.remove("InstanceId")).collect()
+    params
+        .structs("Instances")
+        .into_iter()
+        .filter_map(|mut fields| fields.remove("InstanceId"))
+        .collect()
 }
 
 fn load_balancer_not_found(name: &str) -> ApiError {
-    ApiError::bad_request("LoadBalancerNotFound", format!("There is no ACTIVE Load Balancer named '{name}'"))
+    ApiError::bad_request(
+        "LoadBalancerNotFound",
+        format!("There is no ACTIVE Load Balancer named '{name}'"),
+    )
 }

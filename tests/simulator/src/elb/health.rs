@@ -2,8 +2,8 @@
 
 /// A target's health.
 ///
-/// Only [`Health::NotRegistered`] proves that a target is gone: `unused` has other reasons under which the target is
-/// still registered. Source: ELBv2 API reference, TargetHealth.
+/// Only [`Health::NotRegistered`] proves that a target is gone: `unused` has other reasons under
+/// which the target is still registered. Source: ELBv2 API reference, TargetHealth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
     /// `initial`: the load balancer is taking the target in.
@@ -63,7 +63,9 @@ impl Health {
             Self::Timeout => Some("Request timed out"),
             Self::DeregistrationInProgress => Some("Target deregistration is in progress"),
             Self::NotRegistered => Some("Target is not registered to the target group"),
-            Self::NotInUse => Some("Target group is not configured to receive traffic from the load balancer"),
+            Self::NotInUse => {
+                Some("Target group is not configured to receive traffic from the load balancer")
+            }
             Self::InvalidState => Some("Target is in the stopped state"),
         }
     }

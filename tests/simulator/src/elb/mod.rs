@@ -1,11 +1,13 @@
 //! Elastic Load Balancing, both generations: target groups (ALB, NLB) and classic load balancers.
 //!
-//! A registration's state is never stored: it follows from when it was made, when it was taken back, and what became
-//! of the instance behind it. So `advance` only tidies up, and every question names its moment.
+//! A registration's state is never stored: it follows from when it was made, when it was taken
+//! back, and what became of the instance behind it. So `advance` only tidies up, and every question
+//! names its moment.
 //!
-//! Two things are kept apart. What the APIs say ([`LoadBalancing::handle_v2`], [`LoadBalancing::handle_classic`]) and
-//! the truth, [`LoadBalancing::connections`]: a network load balancer, for example, still delivers connections for a
-//! while to a target that its API no longer lists.
+//! Two things are kept apart. What the APIs say ([`LoadBalancing::handle_v2`],
+//! [`LoadBalancing::handle_classic`]) and the truth, [`LoadBalancing::connections`]: a network load
+//! balancer, for example, still delivers connections for a while to a target that its API no longer
+//! lists.
 
 mod classic;
 mod classic_api;
@@ -55,17 +57,17 @@ pub struct TargetGroupSpec {
     pub target_type: TargetType,
     /// The port of targets that are registered without one.
     pub port: u16,
-    /// `deregistration_delay.timeout_seconds`: 0 to 3600 s, by default 300 s. Source: ELBv2 API reference,
-    /// TargetGroupAttribute.
+    /// `deregistration_delay.timeout_seconds`: 0 to 3600 s, by default 300 s. Source: ELBv2 API
+    /// reference, TargetGroupAttribute.
     pub deregistration_delay: Duration,
     /// How long a new target is `initial` before its health checks call it `healthy`.
     pub initial_time: Duration,
-    /// Whether a listener forwards to the group. A group without one answers `unused`, `Target.NotInUse` for targets
-    /// that are registered all the same.
+    /// Whether a listener forwards to the group. A group without one answers `unused`,
+    /// `Target.NotInUse` for targets that are registered all the same.
     pub attached: bool,
-    /// For a network load balancer: how long after deregistration connections may still arrive, whatever the delay
-    /// and the displayed state. AWS advises 120 s or more. Source: Network Load Balancer guide, "Edit target group
-    /// attributes"; field reports in aws/containers-roadmap#470.
+    /// For a network load balancer: how long after deregistration connections may still arrive,
+    /// whatever the delay and the displayed state. AWS advises 120 s or more. Source: Network Load
+    /// Balancer guide, "Edit target group attributes"; field reports in aws/containers-roadmap#470.
     pub settle_time: Option<Duration>,
 }
 
@@ -89,8 +91,8 @@ impl Default for TargetGroupSpec {
 pub struct ClassicSpec {
     /// The load balancer's name.
     pub name: String,
-    /// `ConnectionDraining`: its timeout (1 to 3600 s) where it is enabled. Without it connections are cut at once.
-    /// Source: Classic Load Balancer guide, "Configure connection draining".
+    /// `ConnectionDraining`: its timeout (1 to 3600 s) where it is enabled. Without it connections
+    /// are cut at once. Source: Classic Load Balancer guide, "Configure connection draining".
     pub connection_draining: Option<Duration>,
 }
 
@@ -121,7 +123,8 @@ enum Fate {
     Terminated,
 }
 
-/// A target to look at again when its time comes; without one, only a moment at which some state changes.
+/// A target to look at again when its time comes; without one, only a moment at which some state
+/// changes.
 type Appointment = Option<(String, Target)>;
 
 /// All load balancers of one account and region.
@@ -129,8 +132,9 @@ type Appointment = Option<(String, Target)>;
 pub struct LoadBalancing {
     /// The most items that one page of a paged answer holds; AWS's own limit is 400.
     pub page_size: usize,
-    /// Whether DescribeLoadBalancers of the classic API still lists an instance whose connections drain. AWS's guide
-    /// tells people to verify a deregistration by its absence there, but does not say when that begins.
+    /// Whether DescribeLoadBalancers of the classic API still lists an instance whose connections
+    /// drain. AWS's guide tells people to verify a deregistration by its absence there, but does
+    /// not say when that begins.
     pub classic_lists_draining: bool,
     region: String,
     start: Timestamp,
@@ -155,7 +159,8 @@ impl LoadBalancing {
         }
     }
 
-    /// Makes a target group, with a load balancer of its own where it is attached. Returns the group's ARN.
+    /// Makes a target group, with a load balancer of its own where it is attached. Returns the
+    /// group's ARN.
     pub fn add_target_group(&mut self, spec: TargetGroupSpec) -> String {
         let group = TargetGroup::new(&self.region, spec);
         let arn = group.arn.clone();
@@ -178,7 +183,8 @@ impl LoadBalancing {
         self.groups.get(arn).map(|group| group.spec.name.as_str())
     }
 
-    /// Registers a target. One that is registered stays as it is; one that drains is registered anew.
+    /// Registers a target. One that is registered stays as it is; one that drains is registered
+    /// anew.
     ///
     /// An unknown group is passed over, as ECS passes over a group that was deleted under it.
     pub fn register_target(&mut self, now: SimTime, tg_arn: &str, target: Target) {
@@ -190,8 +196,8 @@ impl LoadBalancing {
         }
     }
 
-    /// Deregisters a target; its connections drain for the group's delay. An unknown target is a success.
-    /// Source: ELBv2 API reference, DeregisterTargets.
+    /// Deregisters a target; its connections drain for the group's delay. An unknown target is a
+    /// success. Source: ELBv2 API reference, DeregisterTargets.
     pub fn deregister_target(&mut self, now: SimTime, tg_arn: &str, target: &Target) {
         let Some(group) = self.groups.get_mut(tg_arn) else { return };
         for at in group.deregister(now, target) {
@@ -199,8 +205,8 @@ impl LoadBalancing {
         }
     }
 
-    /// Whether a target is neither registered nor draining, as an unfiltered DescribeTargetHealth would show. Nothing
-    /// is registered in a deleted group.
+    /// Whether a target is neither registered nor draining, as an unfiltered DescribeTargetHealth
+    /// would show. Nothing is registered in a deleted group.
     pub fn is_gone(&self, now: SimTime, tg_arn: &str, target: &Target) -> bool {
         self.groups.get(tg_arn).is_none_or(|group| !group.lists(now, target))
     }
@@ -212,7 +218,9 @@ impl LoadBalancing {
 
     /// Whether a registered target fails its health checks.
     pub fn fails_health_checks(&self, now: SimTime, tg_arn: &str, target: &Target) -> bool {
-        self.groups.get(tg_arn).is_some_and(|group| group.health(now, target) == Health::FailedHealthChecks)
+        self.groups
+            .get(tg_arn)
+            .is_some_and(|group| group.health(now, target) == Health::FailedHealthChecks)
     }
 
     /// Lets the health checks of a registered target fail, or pass again.
@@ -241,7 +249,8 @@ impl LoadBalancing {
         }
     }
 
-    /// Deregisters an instance from a classic load balancer; its connections drain where draining is enabled.
+    /// Deregisters an instance from a classic load balancer; its connections drain where draining
+    /// is enabled.
     pub fn deregister_classic(&mut self, now: SimTime, name: &str, instance: &str) {
         let Some(classic) = self.classics.get_mut(name) else { return };
         if let Some(at) = classic.deregister(now, instance) {
@@ -275,11 +284,11 @@ impl LoadBalancing {
         self.agenda.range((Excluded(now), Unbounded)).next().map(|(at, _)| *at)
     }
 
-    /// The truth: every balancer that still sends traffic to this instance or one of these addresses, or lets traffic
-    /// drain there.
+    /// The truth: every balancer that still sends traffic to this instance or one of these
+    /// addresses, or lets traffic drain there.
     ///
-    /// A registered target counts whatever its health: groups fail open when too few targets are healthy. A group
-    /// that no listener uses, and a stopped or terminated instance, carry nothing.
+    /// A registered target counts whatever its health: groups fail open when too few targets are
+    /// healthy. A group that no listener uses, and a stopped or terminated instance, carry nothing.
     pub fn connections(&self, now: SimTime, instance_id: &str, ips: &[String]) -> Vec<Connection> {
         let mut connections = Vec::new();
         for group in self.groups.values() {
@@ -292,7 +301,8 @@ impl LoadBalancing {
         }
         for (name, classic) in &self.classics {
             if classic.carries(now, instance_id) {
-                connections.push(Connection { balancer: name.clone(), target: instance_id.to_owned() });
+                connections
+                    .push(Connection { balancer: name.clone(), target: instance_id.to_owned() });
             }
         }
         connections

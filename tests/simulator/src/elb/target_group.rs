@@ -33,7 +33,10 @@ impl TargetGroup {
         let balancer = format!("{}-lb", spec.name);
         Self {
             arn: format!("{prefix}:targetgroup/{}/{:016x}", spec.name, fingerprint(&spec.name)),
-            load_balancer_arn: format!("{prefix}:loadbalancer/{family}/{balancer}/{:016x}", fingerprint(&balancer)),
+            load_balancer_arn: format!(
+                "{prefix}:loadbalancer/{family}/{balancer}/{:016x}",
+                fingerprint(&balancer)
+            ),
             spec,
             targets: BTreeMap::new(),
         }
@@ -50,11 +53,20 @@ impl TargetGroup {
             TargetType::Instance => fate,
             TargetType::Ip => Fate::Running,
         };
-        if self.targets.get(target).is_some_and(|registration| registration.deregistered_at.is_none()) {
+        if self
+            .targets
+            .get(target)
+            .is_some_and(|registration| registration.deregistered_at.is_none())
+        {
             return false;
         }
-        let registration =
-            Registration { registered_at: now, deregistered_at: None, unhealthy: false, reachable: true, fate };
+        let registration = Registration {
+            registered_at: now,
+            deregistered_at: None,
+            unhealthy: false,
+            reachable: true,
+            fate,
+        };
         self.targets.insert(target.clone(), registration);
         true
     }
@@ -72,13 +84,17 @@ impl TargetGroup {
         }
     }
 
-    /// What an explicit query for one target answers. A target that was never registered is `NotRegistered`, which is
-    /// not an error. Source: reports of real answers in getmoto/moto#7692 and aws/aws-sdk-js#1593.
+    /// What an explicit query for one target answers. A target that was never registered is
+    /// `NotRegistered`, which is not an error. Source: reports of real answers in getmoto/moto#7692
+    /// and aws/aws-sdk-js#1593.
     pub(super) fn health(&self, now: SimTime, target: &Target) -> Health {
-        self.targets.get(target).map_or(Health::NotRegistered, |registration| self.health_of(now, registration))
+        self.targets
+            .get(target)
+            .map_or(Health::NotRegistered, |registration| self.health_of(now, registration))
     }
 
-    /// What an unfiltered query lists: what is registered or drains, without targets on terminated instances.
+    /// What an unfiltered query lists: what is registered or drains, without targets on terminated
+    /// instances.
     pub(super) fn listed(&self, now: SimTime) -> impl Iterator<Item = (&Target, Health)> {
         self.targets
             .iter()
@@ -90,7 +106,8 @@ impl TargetGroup {
     /// Whether an unfiltered query lists this target.
     pub(super) fn lists(&self, now: SimTime, target: &Target) -> bool {
         self.targets.get(target).is_some_and(|registration| {
-            registration.fate != Fate::Terminated && self.health_of(now, registration) != Health::NotRegistered
+            registration.fate != Fate::Terminated
+                && self.health_of(now, registration) != Health::NotRegistered
         })
     }
 
@@ -99,10 +116,13 @@ impl TargetGroup {
         let settle = self.settle_time();
         self.with_id(id)
             .filter(move |(_, registration)| {
-                let open = registration
-                    .deregistered_at
-                    .is_none_or(|at| now < at + self.spec.deregistration_delay || now < at + settle);
-                self.spec.attached && registration.fate == Fate::Running && registration.reachable && open
+                let open = registration.deregistered_at.is_none_or(|at| {
+                    now < at + self.spec.deregistration_delay || now < at + settle
+                });
+                self.spec.attached
+                    && registration.fate == Fate::Running
+                    && registration.reachable
+                    && open
             })
             .map(|(target, _)| target)
     }
@@ -118,7 +138,10 @@ impl TargetGroup {
             return;
         }
         for registration in self.with_id_mut(instance_id) {
-            if registration.fate != Fate::Running && fate == Fate::Running && registration.deregistered_at.is_none() {
+            if registration.fate != Fate::Running
+                && fate == Fate::Running
+                && registration.deregistered_at.is_none()
+            {
                 // It has to pass its health checks again.
                 registration.registered_at = now;
             }
@@ -134,12 +157,13 @@ impl TargetGroup {
         }
     }
 
-    /// Forgets a registration that is over. One on a terminated instance is kept: an explicit query goes on calling
-    /// it `draining`.
+    /// Forgets a registration that is over. One on a terminated instance is kept: an explicit query
+    /// goes on calling it `draining`.
     pub(super) fn tidy(&mut self, now: SimTime, target: &Target) {
         let longest = self.settle_time().max(self.spec.deregistration_delay);
         let over = self.targets.get(target).is_some_and(|registration| {
-            registration.fate != Fate::Terminated && registration.deregistered_at.is_some_and(|at| at + longest <= now)
+            registration.fate != Fate::Terminated
+                && registration.deregistered_at.is_some_and(|at| at + longest <= now)
         });
         if over {
             self.targets.remove(target);
@@ -148,11 +172,12 @@ impl TargetGroup {
 
     /// A target's health at a moment.
     ///
-    /// A target on a *terminated* instance leaves the unfiltered list, but an explicit query calls it `draining` for
-    /// ten minutes and more. Source: moto's test `test_register_targets`, verified against AWS.
+    /// A target on a *terminated* instance leaves the unfiltered list, but an explicit query calls
+    /// it `draining` for ten minutes and more. Source: moto's test `test_register_targets`,
+    /// verified against AWS.
     ///
-    /// An Application Load Balancer shows `draining` until the delay is over, even when nothing is in flight. Source:
-    /// Application Load Balancer guide, "Edit target group attributes".
+    /// An Application Load Balancer shows `draining` until the delay is over, even when nothing is
+    /// in flight. Source: Application Load Balancer guide, "Edit target group attributes".
     fn health_of(&self, now: SimTime, registration: &Registration) -> Health {
         if registration.fate == Fate::Terminated {
             return Health::DeregistrationInProgress;
@@ -202,5 +227,7 @@ fn ports_of(id: &str) -> std::ops::RangeInclusive<Target> {
 
 /// The hexadecimal end of an ARN, always the same for one name (FNV-1a).
 fn fingerprint(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

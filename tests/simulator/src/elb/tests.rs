@@ -23,7 +23,8 @@ fn world(spec: TargetGroupSpec) -> (LoadBalancing, String) {
     (elb, arn)
 }
 
-/// `state reason` of every target that DescribeTargetHealth shows, for the whole group or for the named ones.
+/// `state reason` of every target that DescribeTargetHealth shows, for the whole group or for the
+/// named ones.
 fn health(elb: &mut LoadBalancing, now: SimTime, arn: &str, named: &[(&str, &str)]) -> Vec<String> {
     let mut pairs = vec![("TargetGroupArn", arn)];
     pairs.extend(named);
@@ -32,14 +33,24 @@ fn health(elb: &mut LoadBalancing, now: SimTime, arn: &str, named: &[(&str, &str
     let mut reasons = contents(&xml, "Reason").into_iter();
     states
         .into_iter()
-        .map(|state| if state == "healthy" { state } else { format!("{state} {}", reasons.next().unwrap_or_default()) })
+        .map(|state| {
+            if state == "healthy" {
+                state
+            } else {
+                format!("{state} {}", reasons.next().unwrap_or_default())
+            }
+        })
         .collect()
 }
 
 /// The text of every element with this name.
 fn contents(xml: &str, name: &str) -> Vec<String> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-    xml.split(&open).skip(1).filter_map(|rest| rest.split(&close).next()).map(str::to_owned).collect()
+    xml.split(&open)
+        .skip(1)
+        .filter_map(|rest| rest.split(&close).next())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn connected(elb: &LoadBalancing, now: SimTime) -> Vec<String> {
@@ -49,7 +60,8 @@ fn connected(elb: &LoadBalancing, now: SimTime) -> Vec<String> {
         .collect()
 }
 
-const NAMED: [(&str, &str); 2] = [("Targets.member.1.Id", "i-1"), ("Targets.member.1.Port", "8080")];
+const NAMED: [(&str, &str); 2] =
+    [("Targets.member.1.Id", "i-1"), ("Targets.member.1.Port", "8080")];
 
 #[test]
 fn a_target_is_initial_then_healthy_then_draining_then_gone() {
@@ -97,7 +109,10 @@ fn a_terminated_instance_leaves_the_list_but_drains_for_ever_when_asked_for() {
     assert!(connected(&elb, at(21)).is_empty());
     elb.deregister_target(at(30), &arn, &target("i-1", 8080));
     elb.advance(at(4000));
-    assert_eq!(health(&mut elb, at(4000), &arn, &NAMED), ["draining Target.DeregistrationInProgress"]);
+    assert_eq!(
+        health(&mut elb, at(4000), &arn, &NAMED),
+        ["draining Target.DeregistrationInProgress"]
+    );
 }
 
 #[test]
@@ -131,7 +146,10 @@ fn an_unhealthy_target_still_counts_as_connected() {
 #[test]
 fn the_addresses_of_a_dead_instance_stay_registered_and_serve_nobody() {
     let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
-    let arn = elb.add_target_group(TargetGroupSpec { target_type: TargetType::Ip, ..TargetGroupSpec::default() });
+    let arn = elb.add_target_group(TargetGroupSpec {
+        target_type: TargetType::Ip,
+        ..TargetGroupSpec::default()
+    });
     elb.register_target(at(0), &arn, target("10.0.0.1", 80));
     elb.instance_gone(at(20), "i-1", &["10.0.0.1".to_owned()]);
     assert_eq!(health(&mut elb, at(60), &arn, &[]), ["unhealthy Target.Timeout"]);
@@ -174,12 +192,22 @@ fn one_unknown_target_group_fails_the_whole_call() {
     let known = Params::from_pairs(&[("TargetGroupArns.member.1", &arn)]);
     let xml = elb.handle_v2(at(1), "DescribeTargetGroups", &known).unwrap();
     assert_eq!(contents(&xml, "TargetGroupArn"), [arn.as_str()]);
-    let both = Params::from_pairs(&[("TargetGroupArns.member.1", &arn), ("TargetGroupArns.member.2", "arn:x")]);
-    assert_eq!(elb.handle_v2(at(1), "DescribeTargetGroups", &both).unwrap_err().code, "TargetGroupNotFound");
+    let both = Params::from_pairs(&[
+        ("TargetGroupArns.member.1", &arn),
+        ("TargetGroupArns.member.2", "arn:x"),
+    ]);
+    assert_eq!(
+        elb.handle_v2(at(1), "DescribeTargetGroups", &both).unwrap_err().code,
+        "TargetGroupNotFound"
+    );
     assert!(elb.delete_target_group(&arn));
     assert!(elb.is_gone(at(1), &arn, &target("i-1", 8080)));
     assert!(connected(&elb, at(1)).is_empty());
-    let error = elb.handle_v2(at(1), "DescribeTargetHealth", &Params::from_pairs(&[("TargetGroupArn", &arn)]));
+    let error = elb.handle_v2(
+        at(1),
+        "DescribeTargetHealth",
+        &Params::from_pairs(&[("TargetGroupArn", &arn)]),
+    );
     assert_eq!(error.unwrap_err().code, "TargetGroupNotFound");
 }
 
@@ -187,7 +215,10 @@ fn one_unknown_target_group_fails_the_whole_call() {
 fn target_groups_and_load_balancers_are_paged_and_limited() {
     let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
     for n in 0..5 {
-        elb.add_target_group(TargetGroupSpec { name: format!("tg-{n}"), ..TargetGroupSpec::default() });
+        elb.add_target_group(TargetGroupSpec {
+            name: format!("tg-{n}"),
+            ..TargetGroupSpec::default()
+        });
     }
     let mut names = Vec::new();
     let mut marker = String::new();
@@ -203,27 +234,41 @@ fn target_groups_and_load_balancers_are_paged_and_limited() {
     assert_eq!(names, ["tg-0", "tg-1", "tg-2", "tg-3", "tg-4"]);
     let fields: Vec<String> = (1..=21).map(|n| format!("LoadBalancerArns.member.{n}")).collect();
     let pairs: Vec<(&str, &str)> = fields.iter().map(|field| (field.as_str(), "arn:x")).collect();
-    let error = elb.handle_v2(at(0), "DescribeLoadBalancers", &Params::from_pairs(&pairs)).unwrap_err();
+    let error =
+        elb.handle_v2(at(0), "DescribeLoadBalancers", &Params::from_pairs(&pairs)).unwrap_err();
     assert_eq!(error.code, "ValidationError");
-    let error = elb.handle_v2(at(0), "DescribeLoadBalancers", &Params::from_pairs(&pairs[..1])).unwrap_err();
+    let error = elb
+        .handle_v2(at(0), "DescribeLoadBalancers", &Params::from_pairs(&pairs[..1]))
+        .unwrap_err();
     assert_eq!(error.code, "LoadBalancerNotFound");
 }
 
 /// `state: description` of the instances that DescribeInstanceHealth shows.
-fn classic_health(elb: &mut LoadBalancing, now: SimTime, named: &[(&str, &str)]) -> Result<Vec<String>, String> {
+fn classic_health(
+    elb: &mut LoadBalancing,
+    now: SimTime,
+    named: &[(&str, &str)],
+) -> Result<Vec<String>, String> {
     let mut pairs = vec![("LoadBalancerName", "old")];
     pairs.extend(named);
     let xml = elb
         .handle_classic(now, "DescribeInstanceHealth", &Params::from_pairs(&pairs))
         .map_err(|error| format!("{}: {}", error.code, error.message))?;
     let descriptions = contents(&xml, "Description");
-    Ok(contents(&xml, "State").iter().zip(descriptions).map(|(state, text)| format!("{state}: {text}")).collect())
+    Ok(contents(&xml, "State")
+        .iter()
+        .zip(descriptions)
+        .map(|(state, text)| format!("{state}: {text}"))
+        .collect())
 }
 
 #[test]
 fn a_classic_load_balancer_calls_a_draining_instance_in_service() {
     let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
-    elb.add_classic(ClassicSpec { name: "old".to_owned(), connection_draining: Some(Duration::from_secs(60)) });
+    elb.add_classic(ClassicSpec {
+        name: "old".to_owned(),
+        connection_draining: Some(Duration::from_secs(60)),
+    });
     let named = [("Instances.member.1.InstanceId", "i-1")];
     let stranger = classic_health(&mut elb, at(0), &named);
     assert_eq!(stranger, Err("InvalidInstance: Could not find EC2 instance i-1.".to_owned()));
@@ -235,14 +280,17 @@ fn a_classic_load_balancer_calls_a_draining_instance_in_service() {
 
     let mut pairs = vec![("LoadBalancerName", "old")];
     pairs.extend(named);
-    let xml = elb.handle_classic(at(20), "DeregisterInstancesFromLoadBalancer", &Params::from_pairs(&pairs)).unwrap();
+    let xml = elb
+        .handle_classic(at(20), "DeregisterInstancesFromLoadBalancer", &Params::from_pairs(&pairs))
+        .unwrap();
     assert_eq!(xml, "<Instances></Instances>");
     let draining = ["InService: Instance deregistration currently in progress.".to_owned()];
     assert_eq!(classic_health(&mut elb, at(79), &named).unwrap(), draining);
     assert_eq!(connected(&elb, at(79)), ["old i-1"]);
     assert_eq!(elb.next_event(at(20)), Some(at(80)));
 
-    let gone = ["OutOfService: Instance is not currently registered with the LoadBalancer.".to_owned()];
+    let gone =
+        ["OutOfService: Instance is not currently registered with the LoadBalancer.".to_owned()];
     assert_eq!(classic_health(&mut elb, at(80), &named).unwrap(), gone);
     assert!(classic_health(&mut elb, at(80), &[]).unwrap().is_empty());
     assert!(elb.classic_is_gone(at(80), "old", "i-1"));

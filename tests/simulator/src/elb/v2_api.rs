@@ -14,7 +14,12 @@ const MAX_PAGE_SIZE: u32 = 400;
 
 impl LoadBalancing {
     /// Answers an operation of the API 2015-12-01 with what goes into its result element.
-    pub fn handle_v2(&mut self, now: SimTime, action: &str, params: &Params) -> Result<String, ApiError> {
+    pub fn handle_v2(
+        &mut self,
+        now: SimTime,
+        action: &str,
+        params: &Params,
+    ) -> Result<String, ApiError> {
         match action {
             "DescribeTargetHealth" => self.describe_target_health(now, params),
             "DescribeTargetGroups" => self.describe_target_groups(params),
@@ -26,7 +31,8 @@ impl LoadBalancing {
         }
     }
 
-    /// Not paged: the whole group in one answer. Named targets are answered whether they are registered or not.
+    /// Not paged: the whole group in one answer. Named targets are answered whether they are
+    /// registered or not.
     fn describe_target_health(&self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let group = self.required_group(params)?;
         let named = targets_of(group, params)?;
@@ -83,8 +89,10 @@ impl LoadBalancing {
     fn describe_target_group_attributes(&self, params: &Params) -> Result<String, ApiError> {
         let group = self.required_group(params)?;
         let delay = group.spec.deregistration_delay.as_secs().to_string();
-        let mut attributes =
-            vec![("deregistration_delay.timeout_seconds", delay.as_str()), ("stickiness.enabled", "false")];
+        let mut attributes = vec![
+            ("deregistration_delay.timeout_seconds", delay.as_str()),
+            ("stickiness.enabled", "false"),
+        ];
         if group.spec.kind == TargetGroupKind::Network {
             attributes.push(("deregistration_delay.connection_termination.enabled", "false"));
         }
@@ -117,12 +125,15 @@ impl LoadBalancing {
             return Err(load_balancer_not_found(&missing));
         }
         let wanted = name_of.into_iter().filter(|(name, group)| {
-            (arns.is_empty() || arns.contains(&group.load_balancer_arn)) && (names.is_empty() || names.contains(name))
+            (arns.is_empty() || arns.contains(&group.load_balancer_arn))
+                && (names.is_empty() || names.contains(name))
         });
         let page = self.page(params, wanted.map(|(name, group)| (name.clone(), (name, group))))?;
         let mut xml = Xml::new();
-        xml.list("LoadBalancers", page.items, |xml, (name, group)| self.write_load_balancer(xml, &name, group))
-            .optional("NextMarker", page.next);
+        xml.list("LoadBalancers", page.items, |xml, (name, group)| {
+            self.write_load_balancer(xml, &name, group)
+        })
+        .optional("NextMarker", page.next);
         Ok(xml.finish())
     }
 
@@ -154,7 +165,9 @@ impl LoadBalancing {
         let refused: Vec<&str> = targets
             .iter()
             .map(|target| target.id.as_str())
-            .filter(|id| instances && self.fates.get(*id).is_some_and(|fate| *fate != Fate::Running))
+            .filter(|id| {
+                instances && self.fates.get(*id).is_some_and(|fate| *fate != Fate::Running)
+            })
             .collect();
         if !refused.is_empty() {
             return Err(ApiError::bad_request(
@@ -171,9 +184,9 @@ impl LoadBalancing {
         Ok(String::new())
     }
 
-    /// An unknown target is a success. One that was registered on a port of its own is only found with that port;
-    /// without it the answer is 200, and nothing happens. Source: ELBv2 API reference, DeregisterTargets;
-    /// chaostoolkit/chaostoolkit-aws#60.
+    /// An unknown target is a success. One that was registered on a port of its own is only found
+    /// with that port; without it the answer is 200, and nothing happens. Source: ELBv2 API
+    /// reference, DeregisterTargets; chaostoolkit/chaostoolkit-aws#60.
     fn deregister_targets(&mut self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let group = self.required_group(params)?;
         let arn = group.arn.clone();
@@ -191,7 +204,12 @@ impl LoadBalancing {
     fn require_balancers(&self, arns: &[String]) -> Result<(), ApiError> {
         let missing: Vec<&String> = arns
             .iter()
-            .filter(|arn| !self.groups.values().any(|group| group.spec.attached && group.load_balancer_arn == **arn))
+            .filter(|arn| {
+                !self
+                    .groups
+                    .values()
+                    .any(|group| group.spec.attached && group.load_balancer_arn == **arn)
+            })
             .collect();
         if missing.is_empty() { Ok(()) } else { Err(load_balancer_not_found(&missing)) }
     }
@@ -203,10 +221,13 @@ impl LoadBalancing {
     ) -> Result<Page<T>, ApiError> {
         let asked = params.number("PageSize")?.unwrap_or(MAX_PAGE_SIZE);
         if !(1..=MAX_PAGE_SIZE).contains(&asked) {
-            return Err(ApiError::validation_error(format!("Page size must be between 1 and {MAX_PAGE_SIZE}")));
+            return Err(ApiError::validation_error(format!(
+                "Page size must be between 1 and {MAX_PAGE_SIZE}"
+            )));
         }
         let size = usize::try_from(asked).map_or(self.page_size, |asked| asked.min(self.page_size));
-        Page::cut(items, size, params.get("Marker")).ok_or_else(|| ApiError::validation_error("Invalid marker"))
+        Page::cut(items, size, params.get("Marker"))
+            .ok_or_else(|| ApiError::validation_error("Invalid marker"))
     }
 }
 
@@ -236,19 +257,22 @@ fn write_target_group(xml: &mut Xml, group: &TargetGroup) {
         .element("IpAddressType", "ipv4");
 }
 
-/// The targets that a request names; without a port, the group's own is meant. For a query that is the simulator's
-/// choice where the target is registered on another port: AWS does not say what it matches then.
+/// The targets that a request names; without a port, the group's own is meant. For a query that is
+/// the simulator's choice where the target is registered on another port: AWS does not say what it
+/// matches then.
 fn targets_of(group: &TargetGroup, params: &Params) -> Result<Vec<Target>, ApiError> {
     params
         .structs("Targets")
         .into_iter()
         .map(|fields| {
-            let id =
-                fields.get("Id").cloned().ok_or_else(|| ApiError::validation_error("A target ID must be specified"))?;
+            let id = fields
+                .get("Id")
+                .cloned()
+                .ok_or_else(|| ApiError::validation_error("A target ID must be specified"))?;
             let port = match fields.get("Port") {
-                Some(text) => text
-                    .parse()
-                    .map_err(|_| ApiError::validation_error(format!("Port '{text}' must be between 1 and 65535")))?,
+                Some(text) => text.parse().map_err(|_| {
+                    ApiError::validation_error(format!("Port '{text}' must be between 1 and 65535"))
+                })?,
                 None => group.spec.port,
             };
             Ok(Target { id, port })
@@ -271,5 +295,8 @@ fn target_group_not_found() -> ApiError {
 
 fn load_balancer_not_found(missing: &[&String]) -> ApiError {
     let names: Vec<&str> = missing.iter().map(|name| name.as_str()).collect();
-    ApiError::bad_request("LoadBalancerNotFound", format!("Load balancers '[{}]' not found", names.join(", ")))
+    ApiError::bad_request(
+        "LoadBalancerNotFound",
+        format!("Load balancers '[{}]' not found", names.join(", ")),
+    )
 }

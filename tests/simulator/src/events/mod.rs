@@ -1,9 +1,10 @@
 //! What AWS tells the world, and how it gets into queues.
 //!
-//! Two ways lead from a service to a queue. Lifecycle hooks notify an SNS *topic*, to which the queue is subscribed;
-//! and *EventBridge* sends whatever a rule matches. Both are slower than the APIs, neither keeps an order, and
-//! EventBridge's events of Auto Scaling are sent on a best-effort basis (source: EC2 Auto Scaling guide, event
-//! reference): what the [`EventPlan`] loses, doubles and delays is nothing that could not happen.
+//! Two ways lead from a service to a queue. Lifecycle hooks notify an SNS *topic*, to which the
+//! queue is subscribed; and *EventBridge* sends whatever a rule matches. Both are slower than the
+//! APIs, neither keeps an order, and EventBridge's events of Auto Scaling are sent on a best-effort
+//! basis (source: EC2 Auto Scaling guide, event reference): what the [`EventPlan`] loses, doubles
+//! and delays is nothing that could not happen.
 //!
 //! | event | from | `detail-type` |
 //! | --- | --- | --- |
@@ -29,8 +30,9 @@ use crate::{ACCOUNT, REGION, SimTime};
 /// What feeds a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feed {
-    /// The SNS topic that every lifecycle hook notifies. An SQS queue as the hook's own target gets the same text as a
-    /// raw subscription (source: EC2 Auto Scaling guide, prepare for lifecycle notifications).
+    /// The SNS topic that every lifecycle hook notifies. An SQS queue as the hook's own target gets
+    /// the same text as a raw subscription (source: EC2 Auto Scaling guide, prepare for lifecycle
+    /// notifications).
     Sns {
         /// Raw message delivery: the body is the message itself, without SNS's envelope.
         raw: bool,
@@ -55,15 +57,19 @@ pub struct EventPlan {
     pub lose: f64,
     /// The share of events that arrive twice, 0 to 1. The second copy takes a time of its own.
     pub duplicate: f64,
-    /// The least and the most time that an event takes. Events overtake each other wherever the span between the two
-    /// is longer than the time between them.
+    /// The least and the most time that an event takes. Events overtake each other wherever the
+    /// span between the two is longer than the time between them.
     pub delay: (Duration, Duration),
 }
 
 impl Default for EventPlan {
     fn default() -> Self {
         // AWS publishes no latency; below a second is everyday experience.
-        Self { lose: 0.0, duplicate: 0.0, delay: (Duration::from_millis(200), Duration::from_millis(800)) }
+        Self {
+            lose: 0.0,
+            duplicate: 0.0,
+            delay: (Duration::from_millis(200), Duration::from_millis(800)),
+        }
     }
 }
 
@@ -105,7 +111,8 @@ impl Events {
         for (queue, feed) in takers {
             // One event has one id, whoever gets it.
             let body = body.get_or_insert_with(|| Bodies::write(*start, now, notice, rng));
-            let text = if matches!(feed, Feed::Sns { raw: false }) { &body.wrapped } else { &body.plain };
+            let text =
+                if matches!(feed, Feed::Sns { raw: false }) { &body.wrapped } else { &body.plain };
             parcels.push((queue.clone(), text.to_string()));
         }
         for (queue, body) in parcels {
@@ -154,7 +161,11 @@ impl Bodies {
     fn write(start: Timestamp, now: SimTime, notice: &Notice, rng: &mut fastrand::Rng) -> Self {
         match notice {
             Notice::Event { detail_type, source, resources, detail } => {
-                let seconds = start.checked_add(now).unwrap_or(start).strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+                let seconds = start
+                    .checked_add(now)
+                    .unwrap_or(start)
+                    .strftime("%Y-%m-%dT%H:%M:%SZ")
+                    .to_string();
                 let plain = json!({
                     "version": "0",
                     "id": crate::ids::uuid(rng),
@@ -181,9 +192,15 @@ impl Bodies {
     }
 }
 
-/// SNS's envelope around a message to a queue (source: SNS developer guide, message formats). The signature is no real
-/// one.
-fn envelope(start: Timestamp, now: SimTime, subject: &str, message: &Value, rng: &mut fastrand::Rng) -> Value {
+/// SNS's envelope around a message to a queue (source: SNS developer guide, message formats). The
+/// signature is no real one.
+fn envelope(
+    start: Timestamp,
+    now: SimTime,
+    subject: &str,
+    message: &Value,
+    rng: &mut fastrand::Rng,
+) -> Value {
     let topic = format!("arn:aws:sns:{REGION}:{ACCOUNT}:lifecycle-hooks");
     let host = format!("https://sns.{REGION}.amazonaws.com");
     json!({

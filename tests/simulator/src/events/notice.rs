@@ -29,8 +29,8 @@ pub enum Notice {
 }
 
 impl Notice {
-    /// The two-minute warning of Spot. The ARN names the zone where others name region and account (source: EC2 user
-    /// guide, Spot Instance interruption notices).
+    /// The two-minute warning of Spot. The ARN names the zone where others name region and account
+    /// (source: EC2 user guide, Spot Instance interruption notices).
     pub(crate) fn spot_interruption(zone: &str, instance_id: &str) -> Self {
         Self::Event {
             detail_type: "EC2 Spot Instance Interruption Warning",
@@ -40,7 +40,8 @@ impl Notice {
         }
     }
 
-    /// A raised risk of interruption (source: EC2 user guide, EC2 instance rebalance recommendations).
+    /// A raised risk of interruption (source: EC2 user guide, EC2 instance rebalance
+    /// recommendations).
     pub(crate) fn rebalance_recommendation(instance_id: &str) -> Self {
         Self::Event {
             detail_type: "EC2 Instance Rebalance Recommendation",
@@ -60,14 +61,18 @@ fn written(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// Turns the API's times, seconds since the epoch, into the texts that events write (source: ECS developer guide,
-/// task state change events).
+/// Turns the API's times, seconds since the epoch, into the texts that events write (source: ECS
+/// developer guide, task state change events).
 pub(crate) fn iso_times(detail: &mut Value) {
     let Some(fields) = detail.as_object_mut() else { return };
     for (name, value) in fields.iter_mut().filter(|(name, _)| name.ends_with("At")) {
         // Exact enough: the API's numbers are whole milliseconds.
-        let time = value.as_f64().and_then(|seconds| jiff::SignedDuration::try_from_secs_f64(seconds).ok());
-        let time = time.and_then(|since| Timestamp::from_duration(since).ok()?.round(jiff::Unit::Millisecond).ok());
+        let time = value
+            .as_f64()
+            .and_then(|seconds| jiff::SignedDuration::try_from_secs_f64(seconds).ok());
+        let time = time.and_then(|since| {
+            Timestamp::from_duration(since).ok()?.round(jiff::Unit::Millisecond).ok()
+        });
         debug_assert!(time.is_some() || value.is_null(), "{name} is not a time: {value}");
         if let Some(time) = time {
             *value = Value::String(written(time));

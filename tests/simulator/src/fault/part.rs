@@ -1,15 +1,17 @@
-//! Answers that hold a part of what was asked for: which operations can give them, and what they look like.
+//! Answers that hold a part of what was asked for: which operations can give them, and what they
+//! look like.
 
 use serde_json::{Value, json};
 
 use crate::wire::json::text;
 use crate::wire::{Body, Call};
 
-/// Why an entry failed. AWS's own list of reasons for these calls has `MISSING` only, which means something else.
+/// Why an entry failed. AWS's own list of reasons for these calls has `MISSING` only, which means
+/// something else.
 const REASON: &str = "INTERNAL";
 
-/// What the answer of a listing holds when it lists nothing; `None` for what is no listing. (Both generations of load
-/// balancing have a DescribeLoadBalancers.)
+/// What the answer of a listing holds when it lists nothing; `None` for what is no listing. (Both
+/// generations of load balancing have a DescribeLoadBalancers.)
 pub(crate) fn paged(operation: &str) -> Option<&'static [&'static str]> {
     match operation {
         "ListClusters" => Some(&["\"clusterArns\":[]"]),
@@ -21,16 +23,18 @@ pub(crate) fn paged(operation: &str) -> Option<&'static [&'static str]> {
         "DescribeScalingActivities" => Some(&["<Activities></Activities>"]),
         "DescribeWarmPool" => Some(&["<Instances></Instances>"]),
         "DescribeTargetGroups" => Some(&["<TargetGroups></TargetGroups>"]),
-        "DescribeLoadBalancers" => {
-            Some(&["<LoadBalancers></LoadBalancers>", "<LoadBalancerDescriptions></LoadBalancerDescriptions>"])
-        }
+        "DescribeLoadBalancers" => Some(&[
+            "<LoadBalancers></LoadBalancers>",
+            "<LoadBalancerDescriptions></LoadBalancerDescriptions>",
+        ]),
         "Query" | "Scan" => Some(&["\"Count\":0"]),
         "BatchGetItem" => Some(&[]),
         _ => None,
     }
 }
 
-/// The list of an answer whose entries can be `failures` instead, and the field with an entry's ARN.
+/// The list of an answer whose entries can be `failures` instead, and the field with an entry's
+/// ARN.
 pub(crate) fn failing(operation: &str) -> Option<(&'static str, &'static str)> {
     match operation {
         "DescribeClusters" => Some(("clusters", "clusterArn")),
@@ -50,10 +54,14 @@ pub(crate) fn failing(operation: &str) -> Option<(&'static str, &'static str)> {
 pub(crate) fn lists(call: &Call, answer: &str) -> bool {
     match (call.operation.as_str(), failing(&call.operation), paged(&call.operation)) {
         ("BatchGetItem", ..) => match &call.body {
-            Body::Text(body) => serde_json::from_slice(body).is_ok_and(|request| keys(&request) > 1),
+            Body::Text(body) => {
+                serde_json::from_slice(body).is_ok_and(|request| keys(&request) > 1)
+            }
             Body::Json(_) | Body::Form(_) => false,
         },
-        (_, Some((list, _)), _) => answer.contains(list) && !answer.contains(&format!("\"{list}\":[]")),
+        (_, Some((list, _)), _) => {
+            answer.contains(list) && !answer.contains(&format!("\"{list}\":[]"))
+        }
         (_, None, Some(empty)) => !empty.iter().any(|empty| answer.contains(empty)),
         (_, None, None) => false,
     }
@@ -81,14 +89,19 @@ pub(crate) fn leave_one_out(operation: &str, answer: &str, number: u64) -> Optio
 fn without_one(operation: &str, answer: &str, number: u64) -> Option<(Value, String)> {
     let (list, arn) = failing(operation)?;
     let mut answer: Value = serde_json::from_str(answer).ok()?;
-    let entries = answer.get_mut(list).and_then(Value::as_array_mut).filter(|entries| !entries.is_empty())?;
+    let entries =
+        answer.get_mut(list).and_then(Value::as_array_mut).filter(|entries| !entries.is_empty())?;
     let chosen = entries.remove(choose(number, entries.len()));
     Some((answer, text(&chosen, arn).unwrap_or_default().to_owned()))
 }
 
-/// Takes one container instance, chosen by this number, out of a change of state, and answers its ARN.
+/// Takes one container instance, chosen by this number, out of a change of state, and answers its
+/// ARN.
 pub(crate) fn refuse_one(body: &mut Value, number: u64) -> Option<String> {
-    let asked = body.get_mut("containerInstances").and_then(Value::as_array_mut).filter(|asked| !asked.is_empty())?;
+    let asked = body
+        .get_mut("containerInstances")
+        .and_then(Value::as_array_mut)
+        .filter(|asked| !asked.is_empty())?;
     asked.remove(choose(number, asked.len())).as_str().map(str::to_owned)
 }
 

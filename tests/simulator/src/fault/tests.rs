@@ -13,13 +13,18 @@ fn with(fault: Fault) -> Cloud {
 }
 
 /// Reads every page; the number of items on each, and all items.
-fn pages(first: Value, name: &str, mut next: impl FnMut(&Value) -> Value) -> (Vec<usize>, Vec<Value>) {
+fn pages(
+    first: Value,
+    name: &str,
+    mut next: impl FnMut(&Value) -> Value,
+) -> (Vec<usize>, Vec<Value>) {
     let (mut sizes, mut all, mut page) = (Vec::new(), Vec::new(), first);
     loop {
         let items: Vec<Value> = list(&page, name).into_iter().cloned().collect();
         sizes.push(items.len());
         all.extend(items);
-        let token = ["nextToken", "LastEvaluatedKey"].iter().find_map(|token| page.get(*token)).cloned();
+        let token =
+            ["nextToken", "LastEvaluatedKey"].iter().find_map(|token| page.get(*token)).cloned();
         let Some(token) = token else { return (sizes, all) };
         page = next(&token);
     }
@@ -30,11 +35,16 @@ fn a_listing_of_ecs_in_part_has_an_empty_page_first_and_lacks_nothing() {
     let mut cloud = with(Fault::PartialPage);
     let first = ecs(&mut cloud, "ListTasks", &json!({ "cluster": CLUSTER }));
     assert_eq!(outcome(&cloud), "200 (a part of the answer)");
-    let next = |token: &Value| ecs(&mut cloud, "ListTasks", &json!({ "cluster": CLUSTER, "nextToken": token }));
+    let next = |token: &Value| {
+        ecs(&mut cloud, "ListTasks", &json!({ "cluster": CLUSTER, "nextToken": token }))
+    };
     let (sizes, tasks) = pages(first, "taskArns", next);
     assert_eq!(sizes, [0, 1, 1, 1, 1, 1, 1]);
     cloud.faults.clear();
-    assert_eq!(json!(tasks), ecs(&mut cloud, "ListTasks", &json!({ "cluster": CLUSTER }))["taskArns"]);
+    assert_eq!(
+        json!(tasks),
+        ecs(&mut cloud, "ListTasks", &json!({ "cluster": CLUSTER }))["taskArns"]
+    );
 }
 
 #[test]
@@ -42,7 +52,12 @@ fn a_listing_of_auto_scaling_in_part_goes_on_by_its_token() {
     let mut cloud = with(Fault::PartialPage);
     let first = autoscaling(&mut cloud, "DescribeAutoScalingInstances", &[]);
     assert!(first.contains("<AutoScalingInstances></AutoScalingInstances>"), "{first}");
-    let token = first.split("<NextToken>").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
+    let token = first
+        .split("<NextToken>")
+        .nth(1)
+        .and_then(|rest| rest.split('<').next())
+        .unwrap()
+        .to_owned();
     let second = autoscaling(&mut cloud, "DescribeAutoScalingInstances", &[("NextToken", &token)]);
     assert_eq!(second.matches("<InstanceId>").count(), 1, "{second}");
     cloud.faults.clear();
@@ -58,10 +73,15 @@ fn a_scan_in_part_has_an_empty_page_first_and_a_batch_leaves_keys_over() {
     cloud.faults.add(Rule::new(Matcher::Any, Fault::PartialPage));
     let first = crate::testing::ask(&mut cloud, "Scan", &json!({ "TableName": "drains" }));
     let next = |token: &Value| {
-        crate::testing::ask(&mut cloud, "Scan", &json!({ "TableName": "drains", "ExclusiveStartKey": token }))
+        crate::testing::ask(
+            &mut cloud,
+            "Scan",
+            &json!({ "TableName": "drains", "ExclusiveStartKey": token }),
+        )
     };
     let (sizes, items) = pages(first, "Items", next);
-    // One that starts where an empty page ended is a first page to the database, and read as a whole.
+    // One that starts where an empty page ended is a first page to the database, and read as a
+    // whole.
     assert_eq!((sizes[0], items.len()), (0, 3), "{sizes:?}");
 
     let batch = json!({ "RequestItems": { "drains": { "Keys": [key(1), key(2), key(3)], "ConsistentRead": true } } });
@@ -71,7 +91,11 @@ fn a_scan_in_part_has_an_empty_page_first_and_a_batch_leaves_keys_over() {
     assert_eq!(answer["UnprocessedKeys"]["drains"], left);
     let one = json!({ "RequestItems": { "drains": { "Keys": [key(1)] } } });
     let answer = crate::testing::ask(&mut cloud, "BatchGetItem", &one);
-    assert_eq!(answer["UnprocessedKeys"], json!({}), "a batch of which nothing is processed is an error");
+    assert_eq!(
+        answer["UnprocessedKeys"],
+        json!({}),
+        "a batch of which nothing is processed is an error"
+    );
 }
 
 #[test]
@@ -108,9 +132,15 @@ fn a_container_instance_that_is_refused_stays_as_it_is() {
         ecs(&mut cloud, "ListContainerInstances", &json!({ "cluster": CLUSTER }))["containerInstanceArns"].clone();
     let set = |arns: &Value| json!({ "cluster": CLUSTER, "status": "DRAINING", "containerInstances": arns });
     let answer = ecs(&mut cloud, "UpdateContainerInstancesState", &set(&arns));
-    assert_eq!((list(&answer, "containerInstances").len(), list(&answer, "failures").len()), (2, 1));
+    assert_eq!(
+        (list(&answer, "containerInstances").len(), list(&answer, "failures").len()),
+        (2, 1)
+    );
     let draining = json!({ "cluster": CLUSTER, "status": "DRAINING" });
-    assert_eq!(list(&ecs(&mut cloud, "ListContainerInstances", &draining), "containerInstanceArns").len(), 2);
+    assert_eq!(
+        list(&ecs(&mut cloud, "ListContainerInstances", &draining), "containerInstanceArns").len(),
+        2
+    );
     let refused = json!([answer["failures"][0]["arn"]]);
     let again = ecs(&mut cloud, "UpdateContainerInstancesState", &set(&refused));
     assert_eq!((list(&again, "containerInstances").len(), list(&again, "failures").len()), (0, 1));
@@ -130,20 +160,39 @@ fn the_log_knows_which_calls_a_fault_can_change() {
         [Fault::PartialPage, Fault::Failures, Fault::Stale(Duration::from_secs(1)), Fault::Hang]
             .map(|fault| fault.applies_to(entry))
     };
-    let listed = applies("ListTasks", |cloud| drop(ecs(cloud, "ListTasks", &json!({ "cluster": CLUSTER }))));
+    let listed =
+        applies("ListTasks", |cloud| drop(ecs(cloud, "ListTasks", &json!({ "cluster": CLUSTER }))));
     assert_eq!(listed, [true, false, true, true]);
-    let empty = |cloud: &mut Cloud| drop(ecs(cloud, "ListTasks", &json!({ "cluster": CLUSTER, "family": "none" })));
+    let empty = |cloud: &mut Cloud| {
+        drop(ecs(cloud, "ListTasks", &json!({ "cluster": CLUSTER, "family": "none" })))
+    };
     assert_eq!(applies("ListTasks", empty), [false, false, true, true], "nothing to list");
-    let described = |cloud: &mut Cloud| drop(ecs(cloud, "DescribeClusters", &json!({ "clusters": [CLUSTER] })));
+    let described =
+        |cloud: &mut Cloud| drop(ecs(cloud, "DescribeClusters", &json!({ "clusters": [CLUSTER] })));
     assert_eq!(applies("DescribeClusters", described), [false, true, true, true]);
-    let missing = |cloud: &mut Cloud| drop(ecs(cloud, "DescribeClusters", &json!({ "clusters": ["none"] })));
-    assert_eq!(applies("DescribeClusters", missing), [false, false, true, true], "nothing that could fail");
+    let missing =
+        |cloud: &mut Cloud| drop(ecs(cloud, "DescribeClusters", &json!({ "clusters": ["none"] })));
+    assert_eq!(
+        applies("DescribeClusters", missing),
+        [false, false, true, true],
+        "nothing that could fail"
+    );
     let groups = |cloud: &mut Cloud| {
-        drop(autoscaling(cloud, "DescribeAutoScalingGroups", &[("AutoScalingGroupNames.member.1", GROUP)]));
+        drop(autoscaling(
+            cloud,
+            "DescribeAutoScalingGroups",
+            &[("AutoScalingGroupNames.member.1", GROUP)],
+        ));
     };
     assert_eq!(applies("DescribeAutoScalingGroups", groups), [true, false, true, true]);
-    let scan = |cloud: &mut Cloud| drop(crate::testing::ask(cloud, "Scan", &json!({ "TableName": "drains" })));
-    assert_eq!(applies("Scan", scan), [false, false, false, true], "nothing there, and DynamoDB's reads do not lag");
+    let scan = |cloud: &mut Cloud| {
+        drop(crate::testing::ask(cloud, "Scan", &json!({ "TableName": "drains" })))
+    };
+    assert_eq!(
+        applies("Scan", scan),
+        [false, false, false, true],
+        "nothing there, and DynamoDB's reads do not lag"
+    );
     let beat = |cloud: &mut Cloud| drop(autoscaling(cloud, "RecordLifecycleActionHeartbeat", &[]));
     assert_eq!(applies("RecordLifecycleActionHeartbeat", beat), [false, false, false, true]);
 }

@@ -20,7 +20,12 @@ async fn served() -> (Simulator, Proxy, TcpListener) {
     let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let proxy = Proxy::new(server.local_addr().unwrap(), 1);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    tokio::task::spawn_local(serve_until(simulator.clone(), server, TimeScale::Real, std::future::pending()));
+    tokio::task::spawn_local(serve_until(
+        simulator.clone(),
+        server,
+        TimeScale::Real,
+        std::future::pending(),
+    ));
     (simulator, proxy, listener)
 }
 
@@ -41,7 +46,8 @@ async fn ask(stream: &mut TcpStream) -> (String, bool) {
     (String::from_utf8_lossy(&bytes).into_owned(), ended)
 }
 
-/// What a request meets that is struck by this: the answer, whether the connection ended, and how many calls arrived.
+/// What a request meets that is struck by this: the answer, whether the connection ended, and how
+/// many calls arrived.
 async fn struck(mishap: Option<Mishap>) -> (String, bool, usize) {
     let local = tokio::task::LocalSet::new();
     local
@@ -53,7 +59,10 @@ async fn struck(mishap: Option<Mishap>) -> (String, bool, usize) {
             let mut stream = TcpStream::connect(address).await.unwrap();
             let (answer, ended) = ask(&mut stream).await;
             assert_eq!(proxy.requests(), 1);
-            assert_eq!(proxy.struck().into_iter().collect::<Vec<_>>(), mishap.map_or(vec![], |m| vec![(m, 1)]));
+            assert_eq!(
+                proxy.struck().into_iter().collect::<Vec<_>>(),
+                mishap.map_or(vec![], |m| vec![(m, 1)])
+            );
             (answer, ended, simulator.peek(|cloud| cloud.log.entries().len()))
         })
         .await
@@ -78,12 +87,20 @@ async fn each_mishap_does_what_it_says() {
             Mishap::Delayed => body == WHOLE && !ended,
             Mishap::AnswerCut => answer.len() < WHOLE.len() + 300 && body != WHOLE && ended,
             Mishap::RequestCut | Mishap::HalfClosed => answer.is_empty(),
-            Mishap::BodyShort => head.contains(&format!("content-length: {}", WHOLE.len())) && body != WHOLE && ended,
-            Mishap::BodyGone => head.starts_with("HTTP/1.1 200 OK") && head.contains("content-length: 0") && !ended,
+            Mishap::BodyShort => {
+                head.contains(&format!("content-length: {}", WHOLE.len())) && body != WHOLE && ended
+            }
+            Mishap::BodyGone => {
+                head.starts_with("HTTP/1.1 200 OK") && head.contains("content-length: 0") && !ended
+            }
             Mishap::HeadGarbled => answer.ends_with(WHOLE),
             Mishap::BodyGarbled => head.starts_with("HTTP/1.1 200 OK") && body != WHOLE && !ended,
-            Mishap::GatewayError => head.starts_with("HTTP/1.1 50") && body.starts_with("<html>") && ended,
-            Mishap::GatewayTimeout => head.starts_with("HTTP/1.1 504") && body.starts_with("<html>") && ended,
+            Mishap::GatewayError => {
+                head.starts_with("HTTP/1.1 50") && body.starts_with("<html>") && ended
+            }
+            Mishap::GatewayTimeout => {
+                head.starts_with("HTTP/1.1 504") && body.starts_with("<html>") && ended
+            }
             Mishap::Swallowed | Mishap::Unanswered => answer.is_empty() && !ended,
         };
         assert!(fits, "{mishap:?}: {answer}, ended: {ended}");

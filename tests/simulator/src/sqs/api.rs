@@ -1,8 +1,8 @@
 //! The operations of the SQS API, in its JSON 1.0 protocol.
 //!
-//! SQS once spoke the Query protocol, and its clients still know errors by the codes of that time: an answer names the
-//! new shape in its body and the old code in the header `x-amzn-query-error` (source: the SQS service model, trait
-//! `awsQueryCompatible`).
+//! SQS once spoke the Query protocol, and its clients still know errors by the codes of that time:
+//! an answer names the new shape in its body and the old code in the header `x-amzn-query-error`
+//! (source: the SQS service model, trait `awsQueryCompatible`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -34,7 +34,12 @@ pub fn query_code(code: &str) -> &str {
 
 impl Sqs {
     /// Answers one call. A receive answers at once, with what there is.
-    pub fn handle(&mut self, now: SimTime, operation: &str, body: &Value) -> Result<Value, ApiError> {
+    pub fn handle(
+        &mut self,
+        now: SimTime,
+        operation: &str,
+        body: &Value,
+    ) -> Result<Value, ApiError> {
         match operation {
             "GetQueueUrl" => self.get_queue_url(body),
             "GetQueueAttributes" => self.get_queue_attributes(now, body),
@@ -47,15 +52,24 @@ impl Sqs {
         }
     }
 
-    /// Until when a call may wait for a message, if it has to: a receive with `WaitTimeSeconds` that would come back
-    /// with nothing now.
-    pub(crate) fn waits_until(&self, now: SimTime, operation: &str, body: &Value) -> Option<SimTime> {
-        let wait = body.get("WaitTimeSeconds").and_then(Value::as_u64).filter(|wait| (1..=LONGEST_WAIT).contains(wait));
+    /// Until when a call may wait for a message, if it has to: a receive with `WaitTimeSeconds`
+    /// that would come back with nothing now.
+    pub(crate) fn waits_until(
+        &self,
+        now: SimTime,
+        operation: &str,
+        body: &Value,
+    ) -> Option<SimTime> {
+        let wait = body
+            .get("WaitTimeSeconds")
+            .and_then(Value::as_u64)
+            .filter(|wait| (1..=LONGEST_WAIT).contains(wait));
         let queue = self.polled(operation, body)?;
         (!self.has_visible(now, &queue)).then_some(now + Duration::from_secs(wait?))
     }
 
-    /// When a waiting receive would find something without anything being sent: a hidden message shows again.
+    /// When a waiting receive would find something without anything being sent: a hidden message
+    /// shows again.
     pub(crate) fn next_visible(&self, now: SimTime, body: &Value) -> Option<SimTime> {
         let queue = self.queues.get(name_of(text(body, "QueueUrl")?)?)?;
         queue.messages.values().map(|message| message.visible_at).filter(|at| *at > now).min()
@@ -99,24 +113,31 @@ impl Sqs {
             ("VisibilityTimeout", queue.spec.visibility_timeout.as_secs().to_string()),
         ];
         if let Some((limit, dead_letter)) = queue.redrive() {
-            let policy = json!({ "deadLetterTargetArn": arn_of(dead_letter), "maxReceiveCount": limit });
+            let policy =
+                json!({ "deadLetterTargetArn": arn_of(dead_letter), "maxReceiveCount": limit });
             attributes.push(("RedrivePolicy", policy.to_string()));
         }
         let asked = texts(body, "AttributeNames");
-        let shown = attributes.into_iter().filter(|(name, _)| asked.contains(name) || asked.contains(&"All"));
-        let shown: Map<String, Value> = shown.map(|(name, value)| (name.to_owned(), Value::String(value))).collect();
+        let shown = attributes
+            .into_iter()
+            .filter(|(name, _)| asked.contains(name) || asked.contains(&"All"));
+        let shown: Map<String, Value> =
+            shown.map(|(name, value)| (name.to_owned(), Value::String(value))).collect();
         Ok(if shown.is_empty() { json!({}) } else { json!({ "Attributes": shown }) })
     }
 
-    /// Without a message the answer holds no list at all (source: SQS API reference, ReceiveMessage).
+    /// Without a message the answer holds no list at all (source: SQS API reference,
+    /// ReceiveMessage).
     ///
     /// `MD5OfBody` is left out: the SDK for Rust does not look at it.
     fn receive_message(&mut self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
         let receive = Receive::read(body)?;
         let name = self.named(body)?.spec.name.clone();
         let received = self.take(now, &name, receive.most, receive.hidden);
-        let asked: Vec<&str> =
-            ["AttributeNames", "MessageSystemAttributeNames"].iter().flat_map(|field| texts(body, field)).collect();
+        let asked: Vec<&str> = ["AttributeNames", "MessageSystemAttributeNames"]
+            .iter()
+            .flat_map(|field| texts(body, field))
+            .collect();
         let shown = received.iter().map(|(key, message)| {
             let mut shown = json!({
                 "MessageId": message.message_id,
@@ -133,7 +154,8 @@ impl Sqs {
         Ok(if shown.is_empty() { json!({}) } else { json!({ "Messages": shown }) })
     }
 
-    /// Times in these attributes are milliseconds since the epoch (source: SQS API reference, ReceiveMessage).
+    /// Times in these attributes are milliseconds since the epoch (source: SQS API reference,
+    /// ReceiveMessage).
     fn attributes(&self, message: &Message, asked: &[&str]) -> Map<String, Value> {
         let mut attributes = vec![
             ("ApproximateReceiveCount", message.receive_count.to_string()),
@@ -142,8 +164,11 @@ impl Sqs {
         ];
         let first = message.first_received_at.map(|at| self.epoch_millis(at).to_string());
         attributes.extend(first.map(|first| ("ApproximateFirstReceiveTimestamp", first)));
-        attributes.extend(message.source.clone().map(|source| ("DeadLetterQueueSourceArn", source)));
-        let shown = attributes.into_iter().filter(|(name, _)| asked.contains(name) || asked.contains(&"All"));
+        attributes
+            .extend(message.source.clone().map(|source| ("DeadLetterQueueSourceArn", source)));
+        let shown = attributes
+            .into_iter()
+            .filter(|(name, _)| asked.contains(name) || asked.contains(&"All"));
         shown.map(|(name, value)| (name.to_owned(), Value::String(value))).collect()
     }
 
@@ -157,7 +182,8 @@ impl Sqs {
     /// Each entry succeeds or fails for itself (source: SQS API reference, DeleteMessageBatch).
     fn delete_message_batch(&mut self, body: &Value) -> Result<Value, ApiError> {
         let name = self.named(body)?.spec.name.clone();
-        let entries = body.get("Entries").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let entries =
+            body.get("Entries").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if entries.is_empty() {
             return Err(ApiError::bad_request(
                 "EmptyBatchRequest",
@@ -191,8 +217,8 @@ impl Sqs {
         Ok(json!({ "Successful": successful, "Failed": failed }))
     }
 
-    /// A handle of an earlier receive, or of a message that is gone, succeeds and deletes nothing (source: SQS API
-    /// reference, DeleteMessage).
+    /// A handle of an earlier receive, or of a message that is gone, succeeds and deletes nothing
+    /// (source: SQS API reference, DeleteMessage).
     fn delete(&mut self, name: &str, handle: &str) -> Result<(), ApiError> {
         let (key, receive) = read_handle(name, handle).ok_or_else(|| invalid_handle(handle))?;
         if let Some(queue) = self.queues.get_mut(name)
@@ -203,8 +229,8 @@ impl Sqs {
         Ok(())
     }
 
-    /// The new timeout counts from now, and all of one receive's together end 12 hours after it (source: SQS API
-    /// reference, ChangeMessageVisibility).
+    /// The new timeout counts from now, and all of one receive's together end 12 hours after it
+    /// (source: SQS API reference, ChangeMessageVisibility).
     fn change_message_visibility(&mut self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
         let name = self.named(body)?.spec.name.clone();
         let handle = text(body, "ReceiptHandle").ok_or_else(|| missing("ReceiptHandle"))?;
@@ -220,11 +246,15 @@ impl Sqs {
             ));
         };
         if message.visible_at <= now {
-            return Err(ApiError::bad_request("MessageNotInflight", "The specified message isn't in flight."));
+            return Err(ApiError::bad_request(
+                "MessageNotInflight",
+                "The specified message isn't in flight.",
+            ));
         }
         let visible_at = now + Duration::from_secs(seconds);
         if visible_at > message.received_at + LONGEST_HIDDEN {
-            let reason = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds].";
+            let reason =
+                "Total VisibilityTimeout for the message is beyond the limit [43200 seconds].";
             return Err(invalid("VisibilityTimeout", &seconds.to_string(), reason));
         }
         message.visible_at = visible_at;
@@ -239,7 +269,9 @@ impl Sqs {
     }
 
     fn epoch_millis(&self, at: SimTime) -> i64 {
-        self.start.as_millisecond().saturating_add(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))
+        self.start
+            .as_millisecond()
+            .saturating_add(i64::try_from(at.as_millis()).unwrap_or(i64::MAX))
     }
 
     fn epoch_seconds(&self, at: SimTime) -> i64 {
@@ -256,14 +288,18 @@ struct Receive {
 impl Receive {
     fn read(body: &Value) -> Result<Self, ApiError> {
         let number = |name: &str, range: std::ops::RangeInclusive<u64>| {
-            let Some(value) = body.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
+            let Some(value) = body.get(name).filter(|value| !value.is_null()) else {
+                return Ok(None);
+            };
             let number = value.as_u64().filter(|number| range.contains(number));
-            let reason = format!("Must be between {} and {}, if provided.", range.start(), range.end());
+            let reason =
+                format!("Must be between {} and {}, if provided.", range.start(), range.end());
             number.map(Some).ok_or_else(|| invalid(name, &value.to_string(), &reason))
         };
         let most = number("MaxNumberOfMessages", 1..=10)?.unwrap_or(1);
         number("WaitTimeSeconds", 0..=LONGEST_WAIT)?;
-        let hidden = number("VisibilityTimeout", 0..=LONGEST_HIDDEN.as_secs())?.map(Duration::from_secs);
+        let hidden =
+            number("VisibilityTimeout", 0..=LONGEST_HIDDEN.as_secs())?.map(Duration::from_secs);
         Ok(Self { most: usize::try_from(most).unwrap_or(1), hidden })
     }
 }
@@ -289,5 +325,8 @@ fn invalid(name: &str, value: &str, reason: &str) -> ApiError {
 }
 
 fn invalid_handle(handle: &str) -> ApiError {
-    ApiError::bad_request("ReceiptHandleIsInvalid", format!("The input receipt handle \"{handle}\" is not valid."))
+    ApiError::bad_request(
+        "ReceiptHandleIsInvalid",
+        format!("The input receipt handle \"{handle}\" is not valid."),
+    )
 }

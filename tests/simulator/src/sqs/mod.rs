@@ -1,12 +1,13 @@
 //! Amazon SQS: standard queues.
 //!
-//! A received message is hidden for the visibility timeout and then shown again, under a new receipt handle; only the
-//! newest handle deletes it. A message that was received as often as its queue's redrive policy allows moves to the
-//! dead-letter queue at the receive that would be one too many (sources: SQS API reference, ReceiveMessage and
-//! DeleteMessage; SQS developer guide, visibility timeout and dead-letter queues).
+//! A received message is hidden for the visibility timeout and then shown again, under a new
+//! receipt handle; only the newest handle deletes it. A message that was received as often as its
+//! queue's redrive policy allows moves to the dead-letter queue at the receive that would be one
+//! too many (sources: SQS API reference, ReceiveMessage and DeleteMessage; SQS developer guide,
+//! visibility timeout and dead-letter queues).
 //!
-//! What waits inside a long poll is the cloud's business ([`Cloud::handle`](crate::Cloud::handle)): a queue only says
-//! whether something can be received now, and when that changes by itself.
+//! What waits inside a long poll is the cloud's business ([`Cloud::handle`](crate::Cloud::handle)):
+//! a queue only says whether something can be received now, and when that changes by itself.
 
 mod api;
 
@@ -20,7 +21,8 @@ use crate::{ACCOUNT, REGION, SimTime};
 
 pub use api::query_code;
 
-/// The longest that a message may stay hidden after one receive (source: SQS API reference, ChangeMessageVisibility).
+/// The longest that a message may stay hidden after one receive (source: SQS API reference,
+/// ChangeMessageVisibility).
 const LONGEST_HIDDEN: Duration = Duration::from_secs(12 * 3600);
 
 /// A queue to be made.
@@ -28,12 +30,14 @@ const LONGEST_HIDDEN: Duration = Duration::from_secs(12 * 3600);
 pub struct QueueSpec {
     /// The queue's name.
     pub name: String,
-    /// `VisibilityTimeout`: how long a received message is hidden; 0 to 12 hours, by default 30 s (source: SQS API
-    /// reference, CreateQueue).
+    /// `VisibilityTimeout`: how long a received message is hidden; 0 to 12 hours, by default 30 s
+    /// (source: SQS API reference, CreateQueue).
     pub visibility_timeout: Duration,
-    /// `RedrivePolicy.maxReceiveCount`: how often a message is received before it moves to the dead-letter queue.
+    /// `RedrivePolicy.maxReceiveCount`: how often a message is received before it moves to the
+    /// dead-letter queue.
     pub max_receive_count: Option<u32>,
-    /// `RedrivePolicy.deadLetterTargetArn`, by the name of a queue that is there already. Without it nothing moves.
+    /// `RedrivePolicy.deadLetterTargetArn`, by the name of a queue that is there already. Without
+    /// it nothing moves.
     pub dead_letter: Option<String>,
     /// What sends messages here.
     pub feeds: Vec<Feed>,
@@ -72,8 +76,8 @@ pub struct Message {
     pub message_id: String,
     /// `Body`.
     pub body: String,
-    /// `SentTimestamp`. It stays what it was when a message moves to a dead-letter queue (source: SQS developer guide,
-    /// dead-letter queues).
+    /// `SentTimestamp`. It stays what it was when a message moves to a dead-letter queue (source:
+    /// SQS developer guide, dead-letter queues).
     pub sent_at: SimTime,
     /// Hidden until then.
     pub visible_at: SimTime,
@@ -124,7 +128,8 @@ impl Sqs {
     /// Makes a queue and answers its URL.
     pub fn add_queue(&mut self, now: SimTime, spec: QueueSpec) -> String {
         let url = url_of(&spec.name);
-        self.queues.insert(spec.name.clone(), Queue { spec, created_at: now, messages: BTreeMap::new() });
+        self.queues
+            .insert(spec.name.clone(), Queue { spec, created_at: now, messages: BTreeMap::new() });
         url
     }
 
@@ -151,7 +156,10 @@ impl Sqs {
 
     /// What is in a queue, hidden messages included, in the order of arrival.
     pub fn messages(&self, queue: &str) -> Vec<Message> {
-        self.queues.get(queue).map(|queue| queue.messages.values().cloned().collect()).unwrap_or_default()
+        self.queues
+            .get(queue)
+            .map(|queue| queue.messages.values().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// The name of a queue's dead-letter queue.
@@ -168,7 +176,13 @@ impl Sqs {
     }
 
     /// Takes what a receive gets: visible messages, oldest first, each hidden for `hidden`.
-    fn take(&mut self, now: SimTime, name: &str, most: usize, hidden: Option<Duration>) -> Vec<(u64, Message)> {
+    fn take(
+        &mut self,
+        now: SimTime,
+        name: &str,
+        most: usize,
+        hidden: Option<Duration>,
+    ) -> Vec<(u64, Message)> {
         self.move_dead_letters(now, name);
         let Some(queue) = self.queues.get_mut(name) else { return Vec::new() };
         let hidden = hidden.unwrap_or(queue.spec.visibility_timeout);
@@ -189,12 +203,22 @@ impl Sqs {
     /// Moves what was received as often as allowed and is visible again.
     fn move_dead_letters(&mut self, now: SimTime, name: &str) {
         let Some(queue) = self.queues.get_mut(name) else { return };
-        let Some((limit, dead_letter)) = queue.redrive().map(|(limit, to)| (limit, to.to_owned())) else { return };
-        let worn = queue.visible(now).filter(|(_, message)| message.receive_count >= limit).map(|(key, _)| *key);
+        let Some((limit, dead_letter)) = queue.redrive().map(|(limit, to)| (limit, to.to_owned()))
+        else {
+            return;
+        };
+        let worn = queue
+            .visible(now)
+            .filter(|(_, message)| message.receive_count >= limit)
+            .map(|(key, _)| *key);
         let worn: Vec<u64> = worn.collect();
-        let moved: Vec<Message> = worn.iter().filter_map(|key| queue.messages.remove(key)).collect();
+        let moved: Vec<Message> =
+            worn.iter().filter_map(|key| queue.messages.remove(key)).collect();
         for message in moved {
-            self.put(&dead_letter, Message { receive_count: 0, source: Some(arn_of(name)), ..message });
+            self.put(
+                &dead_letter,
+                Message { receive_count: 0, source: Some(arn_of(name)), ..message },
+            );
         }
     }
 
@@ -224,6 +248,7 @@ fn handle_of(queue: &str, message: u64, receive: u32) -> String {
 
 /// The message and the receive that a handle was given for; `None` if this queue never gave it.
 fn read_handle(queue: &str, handle: &str) -> Option<(u64, u32)> {
-    let (message, receive) = handle.strip_prefix("AQEB/")?.strip_prefix(queue)?.strip_prefix('/')?.split_once('/')?;
+    let (message, receive) =
+        handle.strip_prefix("AQEB/")?.strip_prefix(queue)?.strip_prefix('/')?.split_once('/')?;
     Some((u64::from_str_radix(message, 16).ok()?, u32::from_str_radix(receive, 16).ok()?))
 }

@@ -8,7 +8,8 @@ use crate::SimTime;
 
 /// A wall time as JSON 1.1 writes it: seconds since the epoch, with milliseconds as a fraction.
 pub fn epoch_seconds(start: Timestamp, at: SimTime) -> Value {
-    let millis = start.as_millisecond().saturating_add(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
+    let millis =
+        start.as_millisecond().saturating_add(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
     // Exact: milliseconds of any date before the year 280000 fit into the 53 bits of a double.
     #[allow(clippy::cast_precision_loss)]
     let seconds = millis as f64 / 1000.0;
@@ -32,5 +33,10 @@ pub fn required<'a>(body: &'a Value, name: &str) -> Result<&'a str, ApiError> {
 
 /// A list of texts; absent is empty.
 pub fn texts<'a>(body: &'a Value, name: &str) -> Vec<&'a str> {
-    body.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+    body.get(name)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }

@@ -1,8 +1,9 @@
-//! What crosses the wire: which service and operation a request names, and how answers and errors are written.
+//! What crosses the wire: which service and operation a request names, and how answers and errors
+//! are written.
 //!
-//! Two protocols matter. *JSON 1.1/1.0* (ECS, SQS, DynamoDB) names the operation in the header `x-amz-target`; *Query*
-//! (Auto Scaling, both load-balancing APIs, STS) in the form field `Action`, and the field `Version` says whose
-//! API it is.
+//! Two protocols matter. *JSON 1.1/1.0* (ECS, SQS, DynamoDB) names the operation in the header
+//! `x-amz-target`; *Query* (Auto Scaling, both load-balancing APIs, STS) in the form field
+//! `Action`, and the field `Version` says whose API it is.
 
 pub mod json;
 pub mod query;
@@ -44,7 +45,8 @@ impl ApiError {
         Self::bad_request("InvalidParameterException", message)
     }
 
-    /// The operation is not one that this simulator knows. 400 `InvalidAction`, as Query services answer.
+    /// The operation is not one that this simulator knows. 400 `InvalidAction`, as Query services
+    /// answer.
     pub fn unknown_action(action: &str) -> Self {
         Self::bad_request("InvalidAction", format!("Could not find operation {action}"))
     }

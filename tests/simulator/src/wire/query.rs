@@ -1,9 +1,11 @@
-//! The AWS Query protocol: a form-encoded request names its `Action` and `Version`, the answer is XML.
+//! The AWS Query protocol: a form-encoded request names its `Action` and `Version`, the answer is
+//! XML.
 //!
-//! Auto Scaling, both Elastic Load Balancing APIs and STS speak it. Lists are flattened into numbered fields,
-//! `InstanceIds.member.1`, and structures into dotted ones, `Targets.member.1.Id`. Answers wrap their result in
-//! `<ActionResponse><ActionResult>…</ActionResult><ResponseMetadata>…`. Source: botocore service models,
-//! `protocol: query`.
+//! Auto Scaling, both Elastic Load Balancing APIs and STS speak it. Lists are flattened into
+//! numbered fields, `InstanceIds.member.1`, and structures into dotted ones, `Targets.member.1.Id`.
+//! Answers wrap their result in
+//! `<ActionResponse><ActionResult>…</ActionResult><ResponseMetadata>…`. Source: botocore service
+//! models, `protocol: query`.
 
 use super::ApiError;
 use crate::SimTime;
@@ -14,9 +16,11 @@ use std::fmt::{Display, Write};
 /// The XML namespace of EC2 Auto Scaling's answers.
 pub const AUTO_SCALING: &str = "http://autoscaling.amazonaws.com/doc/2011-01-01/";
 /// The XML namespace of the Classic Load Balancer API.
-pub const ELASTIC_LOAD_BALANCING_CLASSIC: &str = "http://elasticloadbalancing.amazonaws.com/doc/2012-06-01/";
+pub const ELASTIC_LOAD_BALANCING_CLASSIC: &str =
+    "http://elasticloadbalancing.amazonaws.com/doc/2012-06-01/";
 /// The XML namespace of the Application and Network Load Balancer API.
-pub const ELASTIC_LOAD_BALANCING_V2: &str = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/";
+pub const ELASTIC_LOAD_BALANCING_V2: &str =
+    "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/";
 /// The XML namespace of STS.
 pub const STS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
@@ -32,9 +36,15 @@ impl Params {
         Self { fields: form_urlencoded::parse(body).into_owned().collect() }
     }
 
-    /// Makes a request of field names and values, as a test or another service of the simulator writes it.
+    /// Makes a request of field names and values, as a test or another service of the simulator
+    /// writes it.
     pub fn from_pairs(pairs: &[(&str, &str)]) -> Self {
-        Self { fields: pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect() }
+        Self {
+            fields: pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        }
     }
 
     /// All fields in the order of their names.
@@ -84,7 +94,8 @@ impl Params {
         }
     }
 
-    /// The list in the fields `name.member.1`, `name.member.2` and so on, in the order of their numbers.
+    /// The list in the fields `name.member.1`, `name.member.2` and so on, in the order of their
+    /// numbers.
     pub fn list(&self, name: &str) -> Vec<String> {
         let numbered: BTreeMap<u32, &String> = self
             .members(name)
@@ -94,8 +105,8 @@ impl Params {
         numbered.into_values().cloned().collect()
     }
 
-    /// The list of structures in the fields `name.member.1.Field`. What a structure nests keeps its dotted name:
-    /// the second value of a filter is `Values.member.2`.
+    /// The list of structures in the fields `name.member.1.Field`. What a structure nests keeps its
+    /// dotted name: the second value of a filter is `Values.member.2`.
     pub fn structs(&self, name: &str) -> Vec<BTreeMap<String, String>> {
         let mut numbered: BTreeMap<u32, BTreeMap<String, String>> = BTreeMap::new();
         for (rest, value) in self.members(name) {
@@ -121,8 +132,8 @@ impl Params {
 
 /// The answer to a Query request.
 ///
-/// `namespace` is one of this module's constants. Operations without a result still get an empty result element,
-/// which readers skip, while those that have one fail without it.
+/// `namespace` is one of this module's constants. Operations without a result still get an empty
+/// result element, which readers skip, while those that have one fail without it.
 pub fn xml_response(action: &str, namespace: &str, result_body: &str, request_id: &str) -> String {
     format!(
         "<{action}Response xmlns=\"{namespace}\"><{action}Result>{result_body}</{action}Result>\
@@ -133,9 +144,8 @@ pub fn xml_response(action: &str, namespace: &str, result_body: &str, request_id
 /// The body of an error answer; its HTTP status goes beside it.
 pub fn xml_error(code: &str, message: &str, request_id: &str) -> String {
     let fault = match code {
-        "HealthUnavailable" | "InternalError" | "InternalFailure" | "ResourceContention" | "ServiceUnavailable" => {
-            "Receiver"
-        }
+        "HealthUnavailable" | "InternalError" | "InternalFailure" | "ResourceContention"
+        | "ServiceUnavailable" => "Receiver",
         _ => "Sender",
     };
     let mut xml = Xml::new();
@@ -187,7 +197,8 @@ impl Xml {
         self.close(name)
     }
 
-    /// `<name><member>…</member>…</name>`, one member for each item. An empty list is an empty element.
+    /// `<name><member>…</member>…</name>`, one member for each item. An empty list is an empty
+    /// element.
     pub fn list<T>(
         &mut self,
         name: &str,
@@ -204,7 +215,11 @@ impl Xml {
     }
 
     /// A list of plain values.
-    pub fn values<T: Display>(&mut self, name: &str, items: impl IntoIterator<Item = T>) -> &mut Self {
+    pub fn values<T: Display>(
+        &mut self,
+        name: &str,
+        items: impl IntoIterator<Item = T>,
+    ) -> &mut Self {
         self.list(name, items, |xml, item| xml.escape(&item.to_string()))
     }
 
@@ -252,10 +267,15 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// Cuts a page out of items that stand in the order of their keys.
     ///
-    /// The token names the last key of the page, so that what comes or goes between two pages neither repeats nor
-    /// hides another item. A token that this simulator did not write is the caller's error: `None` comes back. A page
-    /// of no size is empty, with a token where something would be on it.
-    pub fn cut(items: impl IntoIterator<Item = (String, T)>, size: usize, token: Option<&str>) -> Option<Self> {
+    /// The token names the last key of the page, so that what comes or goes between two pages
+    /// neither repeats nor hides another item. A token that this simulator did not write is the
+    /// caller's error: `None` comes back. A page of no size is empty, with a token where something
+    /// would be on it.
+    pub fn cut(
+        items: impl IntoIterator<Item = (String, T)>,
+        size: usize,
+        token: Option<&str>,
+    ) -> Option<Self> {
         let after = match token {
             Some(token) => Some(read_token(token)?),
             None => None,
@@ -291,8 +311,10 @@ fn read_token(token: &str) -> Option<String> {
     if !token.len().is_multiple_of(2) {
         return None;
     }
-    let bytes: Option<Vec<u8>> =
-        (0..token.len()).step_by(2).map(|at| u8::from_str_radix(token.get(at..at + 2)?, 16).ok()).collect();
+    let bytes: Option<Vec<u8>> = (0..token.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(token.get(at..at + 2)?, 16).ok())
+        .collect();
     String::from_utf8(bytes?).ok()
 }
 
@@ -300,7 +322,8 @@ fn malformed(name: &str, value: &str) -> ApiError {
     ApiError::bad_request("MalformedInput", format!("The value '{value}' of {name} cannot be read"))
 }
 
-/// A field's name as validation messages spell it: `AutoScalingGroupName` is `autoScalingGroupName`.
+/// A field's name as validation messages spell it: `AutoScalingGroupName` is
+/// `autoScalingGroupName`.
 fn lower_camel(name: &str) -> String {
     let mut letters = name.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
@@ -337,7 +360,10 @@ mod tests {
         assert_eq!(targets.len(), 2);
         assert_eq!(targets[0].get("Port").map(String::as_str), Some("80"));
         assert_eq!(targets[1].get("Port"), None);
-        assert_eq!(params.structs("Filters")[0].get("Values.member.1").map(String::as_str), Some("b&c"));
+        assert_eq!(
+            params.structs("Filters")[0].get("Values.member.1").map(String::as_str),
+            Some("b&c")
+        );
     }
 
     #[test]
@@ -353,13 +379,17 @@ mod tests {
         xml.nested("A", |xml| {
             xml.element("B", "<&>\"'").values("C", [1, 2]).optional("D", None::<u8>);
         });
-        assert_eq!(xml.finish(), "<A><B>&lt;&amp;&gt;&quot;&apos;</B><C><member>1</member><member>2</member></C></A>");
+        assert_eq!(
+            xml.finish(),
+            "<A><B>&lt;&amp;&gt;&quot;&apos;</B><C><member>1</member><member>2</member></C></A>"
+        );
     }
 
     #[test]
     fn pages_neither_repeat_nor_hide_an_item() {
-        let items =
-            |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), (*name).to_owned())).collect::<Vec<_>>();
+        let items = |names: &[&str]| {
+            names.iter().map(|name| ((*name).to_owned(), (*name).to_owned())).collect::<Vec<_>>()
+        };
         let first = Page::cut(items(&["a", "b", "c", "d"]), 2, None).unwrap();
         assert_eq!(first.items, ["a", "b"]);
         let second = Page::cut(items(&["a", "bb", "c", "d"]), 9, first.next.as_deref()).unwrap();
@@ -371,7 +401,9 @@ mod tests {
 
     #[test]
     fn an_empty_page_hides_nothing() {
-        let items = |names: &[&'static str]| names.iter().map(|name| ((*name).to_owned(), *name)).collect::<Vec<_>>();
+        let items = |names: &[&'static str]| {
+            names.iter().map(|name| ((*name).to_owned(), *name)).collect::<Vec<_>>()
+        };
         let empty = Page::cut(items(&["a", "b"]), 0, None).unwrap();
         assert!(empty.items.is_empty() && empty.next.is_some());
         let rest = Page::cut(items(&["a", "b"]), 9, empty.next.as_deref()).unwrap();

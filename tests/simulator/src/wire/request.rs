@@ -13,7 +13,8 @@ use crate::{ACCOUNT, REGION, sts};
 pub struct Request {
     /// Who sent it: a name for the log.
     pub caller: String,
-    /// Whether that is the program under test: its calls are counted, struck by faults and judged by checkers.
+    /// Whether that is the program under test: its calls are counted, struck by faults and judged
+    /// by checkers.
     pub controller: bool,
     /// The header `x-amz-target`.
     pub target: Option<String>,
@@ -62,8 +63,8 @@ pub enum Service {
 }
 
 impl Service {
-    /// The prefix of its IAM actions. Both generations of load balancing share one (source: Service Authorization
-    /// Reference).
+    /// The prefix of its IAM actions. Both generations of load balancing share one (source: Service
+    /// Authorization Reference).
     pub fn iam_prefix(self) -> &'static str {
         match self {
             Self::Ecs => "ecs",
@@ -81,7 +82,12 @@ impl Service {
         match self {
             Self::ElbClassic => "elb",
             Self::ElbV2 => "elbv2",
-            Self::Ecs | Self::DynamoDb | Self::AutoScaling | Self::Sqs | Self::Sts | Self::Unknown => self.iam_prefix(),
+            Self::Ecs
+            | Self::DynamoDb
+            | Self::AutoScaling
+            | Self::Sqs
+            | Self::Sts
+            | Self::Unknown => self.iam_prefix(),
         }
     }
 
@@ -138,31 +144,32 @@ impl Call {
     /// Classifies a request. One that names nothing known becomes a call of [`Service::Unknown`].
     pub fn parse(request: &Request) -> Self {
         let (access_key, region) = scope(request.authorization.as_deref().unwrap_or_default());
-        let (service, operation, body) = match request.target.as_deref().and_then(|target| target.split_once('.')) {
-            Some((prefix, operation)) if prefix.starts_with("DynamoDB_") => {
-                (Service::DynamoDb, operation.to_owned(), Body::Text(request.body.clone()))
-            }
-            Some((prefix, operation)) => {
-                let service = match prefix {
-                    "AmazonSQS" => Service::Sqs,
-                    _ if prefix.starts_with("AmazonEC2ContainerService") => Service::Ecs,
-                    _ => Service::Unknown,
-                };
-                let body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
-                (service, operation.to_owned(), Body::Json(body))
-            }
-            None => {
-                let params = Params::parse(&request.body);
-                let service = match params.version() {
-                    "2011-01-01" => Service::AutoScaling,
-                    "2012-06-01" => Service::ElbClassic,
-                    "2015-12-01" => Service::ElbV2,
-                    "2011-06-15" => Service::Sts,
-                    _ => Service::Unknown,
-                };
-                (service, params.action().to_owned(), Body::Form(params))
-            }
-        };
+        let (service, operation, body) =
+            match request.target.as_deref().and_then(|target| target.split_once('.')) {
+                Some((prefix, operation)) if prefix.starts_with("DynamoDB_") => {
+                    (Service::DynamoDb, operation.to_owned(), Body::Text(request.body.clone()))
+                }
+                Some((prefix, operation)) => {
+                    let service = match prefix {
+                        "AmazonSQS" => Service::Sqs,
+                        _ if prefix.starts_with("AmazonEC2ContainerService") => Service::Ecs,
+                        _ => Service::Unknown,
+                    };
+                    let body = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
+                    (service, operation.to_owned(), Body::Json(body))
+                }
+                None => {
+                    let params = Params::parse(&request.body);
+                    let service = match params.version() {
+                        "2011-01-01" => Service::AutoScaling,
+                        "2012-06-01" => Service::ElbClassic,
+                        "2015-12-01" => Service::ElbV2,
+                        "2011-06-15" => Service::Sts,
+                        _ => Service::Unknown,
+                    };
+                    (service, params.action().to_owned(), Body::Form(params))
+                }
+            };
         Self {
             caller: request.caller.clone(),
             controller: request.controller,
@@ -203,8 +210,13 @@ impl Call {
             if values.is_empty() {
                 return;
             }
-            let shown: Vec<&str> = values.iter().take(3).map(|v| v.rsplit('/').next().unwrap_or(v)).collect();
-            let more = if values.len() > 3 { format!(" and {} more", values.len() - 3) } else { String::new() };
+            let shown: Vec<&str> =
+                values.iter().take(3).map(|v| v.rsplit('/').next().unwrap_or(v)).collect();
+            let more = if values.len() > 3 {
+                format!(" and {} more", values.len() - 3)
+            } else {
+                String::new()
+            };
             let space = if summary.is_empty() { "" } else { " " };
             summary.push_str(space);
             summary.push_str(name);
@@ -220,7 +232,9 @@ impl Call {
                         Some(Value::Array(list)) => {
                             add(name, &list.iter().filter_map(Value::as_str).collect::<Vec<_>>())
                         }
-                        Some(Value::Bool(flag)) => add(name, &[if *flag { "true" } else { "false" }]),
+                        Some(Value::Bool(flag)) => {
+                            add(name, &[if *flag { "true" } else { "false" }])
+                        }
                         Some(Value::Number(number)) => add(name, &[&number.to_string()]),
                         Some(Value::Object(_) | Value::Null) | None => {}
                     }
@@ -284,11 +298,14 @@ const FORM_FIELDS: [&str; 8] = [
     "RoleArn",
 ];
 
-const FORM_LISTS: [&str; 4] = ["AutoScalingGroupNames", "InstanceIds", "TargetGroupArns", "LoadBalancerNames"];
+const FORM_LISTS: [&str; 4] =
+    ["AutoScalingGroupNames", "InstanceIds", "TargetGroupArns", "LoadBalancerNames"];
 
-/// Access key and region of `AWS4-HMAC-SHA256 Credential=<key>/<date>/<region>/<service>/aws4_request, …`.
+/// Access key and region of `AWS4-HMAC-SHA256
+/// Credential=<key>/<date>/<region>/<service>/aws4_request, …`.
 fn scope(authorization: &str) -> (&str, Option<&str>) {
-    let scope = authorization.split("Credential=").nth(1).and_then(|rest| rest.split([',', ' ']).next());
+    let scope =
+        authorization.split("Credential=").nth(1).and_then(|rest| rest.split([',', ' ']).next());
     let mut parts = scope.unwrap_or_default().split('/');
     (parts.next().unwrap_or_default(), parts.nth(1).filter(|region| !region.is_empty()))
 }

@@ -17,7 +17,12 @@ fn known_status(case: &Case, look: &Look) -> Option<&'static str> {
     }
 }
 
-pub fn judge(case: &Case, look: &Look, drain: &Drain, decision: &Decision) -> Result<(), &'static str> {
+pub fn judge(
+    case: &Case,
+    look: &Look,
+    drain: &Drain,
+    decision: &Decision,
+) -> Result<(), &'static str> {
     let (before, after) = (&case.drain.record, &decision.record);
     let rule = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(rule) };
     rule(decision.fault.is_none(), "no move is refused")?;
@@ -29,19 +34,35 @@ pub fn judge(case: &Case, look: &Look, drain: &Drain, decision: &Decision) -> Re
     }
     rule(at == after.phase(), "every move is in the history")?;
     rule(!decision.again.is_zero(), "a pass must not spin")?;
-    let kept = before.obligations.iter().zip(&after.obligations).filter(|(b, a)| b.is_same(a)).count();
+    let kept =
+        before.obligations.iter().zip(&after.obligations).filter(|(b, a)| b.is_same(a)).count();
     rule(kept == before.obligations.len(), "an obligation is never forgotten")?;
-    rule(after.container_instances.len() >= before.container_instances.len(), "a registration is never forgotten")?;
-    let durable =
-        |r: &Record| (r.stage.clone(), r.obligations.len(), r.container_instances.clone(), r.orders.cancel.clone());
+    rule(
+        after.container_instances.len() >= before.container_instances.len(),
+        "a registration is never forgotten",
+    )?;
+    let durable = |r: &Record| {
+        (
+            r.stage.clone(),
+            r.obligations.len(),
+            r.container_instances.clone(),
+            r.orders.cancel.clone(),
+        )
+    };
     let changed = durable(before) != durable(after);
     rule(decision.save || !changed, "what changed is saved")?;
     rule((after.phase() == Phase::Done) == after.outcome().is_some(), "only Done has an outcome")?;
     let may_intend = matches!(after.phase(), Phase::Completing | Phase::Returning | Phase::Done);
-    rule(after.intent().is_none() || may_intend || !changed, "an intent that is dropped is out of the record")?;
+    rule(
+        after.intent().is_none() || may_intend || !changed,
+        "an intent that is dropped is out of the record",
+    )?;
     let untouched = after.phase() == Phase::Done && decision.actions.is_empty() && !decision.save;
     rule(before.phase() != Phase::Done || untouched, "Done is done")?;
-    rule(before.phase() != Phase::Done || decision.needs.iter().next().is_none(), "and wants nothing")?;
+    rule(
+        before.phase() != Phase::Done || decision.needs.iter().next().is_none(),
+        "and wants nothing",
+    )?;
     if before.phase() != Phase::Done && after.phase() == Phase::Done {
         let group = &drain.facts.group;
         let over = group.past_wait_reads >= if after.intent().is_some() { 1 } else { 2 };
@@ -58,8 +79,9 @@ pub fn judge(case: &Case, look: &Look, drain: &Drain, decision: &Decision) -> Re
     decision.actions.iter().try_for_each(|action| judge_action(action, case, look, after))
 }
 
-/// A drain that no hook began ends without telling anybody: what is kept once it is proved drained, what is cancelled
-/// before anything was done, what an operator ends, and what its group terminates.
+/// A drain that no hook began ends without telling anybody: what is kept once it is proved drained,
+/// what is cancelled before anything was done, what an operator ends, and what its group
+/// terminates.
 fn ends_without_action(case: &Case, look: &Look, after: &Record) -> bool {
     let keeps = matches!(after.then, Some(Then::Keep));
     let ended = match after.outcome() {
@@ -77,7 +99,12 @@ fn ends_without_action(case: &Case, look: &Look, after: &Record) -> bool {
     after.lifecycle.is_none() && ended
 }
 
-fn judge_action(action: &Action, case: &Case, look: &Look, after: &Record) -> Result<(), &'static str> {
+fn judge_action(
+    action: &Action,
+    case: &Case,
+    look: &Look,
+    after: &Record,
+) -> Result<(), &'static str> {
     let rule = |holds: bool, rule: &'static str| if holds { Ok(()) } else { Err(rule) };
     let status = known_status(case, look);
     let ours = |arn: &str| after.container_instances.iter().find(|c| c.arn == arn);
@@ -85,7 +112,10 @@ fn judge_action(action: &Action, case: &Case, look: &Look, after: &Record) -> Re
     match action {
         Action::SetDraining { container_instance: arn, .. } => {
             rule(status == Some("ACTIVE"), "only ACTIVE is drained")?;
-            rule(ours(arn).is_some_and(|c| c.draining_is_ours), "a DRAINING that we ask for is ours")?;
+            rule(
+                ours(arn).is_some_and(|c| c.draining_is_ours),
+                "a DRAINING that we ask for is ours",
+            )?;
             rule(listed, "the obligations are known before anything goes")
         }
         Action::SetActive { container_instance: arn, .. } => {
@@ -96,25 +126,46 @@ fn judge_action(action: &Action, case: &Case, look: &Look, after: &Record) -> Re
             rule(ours(arn).is_some_and(|c| c.draining_is_ours), "and only ours")
         }
         Action::StopTask { .. } => {
-            rule(case.policy.standalone_tasks != StandaloneTasks::Wait, "only if the policy says so")?;
+            rule(
+                case.policy.standalone_tasks != StandaloneTasks::Wait,
+                "only if the policy says so",
+            )?;
             rule(look.task == "standalone:RUNNING", "only a running standalone task is stopped")
         }
         Action::Deregister { container_instance: arn, .. } => {
             rule(after.strategy == Strategy::Deregister, "only by that strategy")?;
-            rule(ours(arn).is_some_and(|c| c.deregistered_at.is_some()), "its moment is in the record")?;
+            rule(
+                ours(arn).is_some_and(|c| c.deregistered_at.is_some()),
+                "its moment is in the record",
+            )?;
             rule(case.ripe, "its tasks were listed twice, late enough")?;
-            rule(look.task != "standalone:RUNNING" || is_dead(case, look), "no standalone task is hidden")
+            rule(
+                look.task != "standalone:RUNNING" || is_dead(case, look),
+                "no standalone task is hidden",
+            )
         }
         Action::Terminate { .. } => {
-            rule(after.lifecycle.is_none(), "what a hook of ours holds is completed, not terminated")?;
+            rule(
+                after.lifecycle.is_none(),
+                "what a hook of ours holds is completed, not terminated",
+            )?;
             rule(after.then == Some(Then::Terminate), "only where that was asked for")?;
-            rule(after.phase() == Phase::Completing && after.termination_asked_at.is_some(), "it is in the record")?;
+            rule(
+                after.phase() == Phase::Completing && after.termination_asked_at.is_some(),
+                "it is in the record",
+            )?;
             rule(look.group != "absent" && (look.group != "?" || case.ripe), "it is in a group")?;
             match after.intent().map(|i| i.outcome) {
                 Some(Outcome::Drained) => all_is_gone(case, look, after),
-                Some(Outcome::Forced) => rule(after.orders.force.is_some(), "an operator ordered it"),
-                Some(Outcome::TimedOut | Outcome::Abandoned) => rule(after.deadline.is_some(), "its deadline passed"),
-                Some(Outcome::NotInCluster) => rule(after.container_instances.is_empty(), "it is in no cluster"),
+                Some(Outcome::Forced) => {
+                    rule(after.orders.force.is_some(), "an operator ordered it")
+                }
+                Some(Outcome::TimedOut | Outcome::Abandoned) => {
+                    rule(after.deadline.is_some(), "its deadline passed")
+                }
+                Some(Outcome::NotInCluster) => {
+                    rule(after.container_instances.is_empty(), "it is in no cluster")
+                }
                 _ => Err("no other outcome terminates"),
             }
         }
@@ -122,13 +173,19 @@ fn judge_action(action: &Action, case: &Case, look: &Look, after: &Record) -> Re
             rule(after.lifecycle.is_some(), "only what a hook of ours holds is completed")?;
             rule(after.phase() == Phase::Completing, "only Completing completes")?;
             rule(after.intent() == Some(intent), "the intent is in the record")?;
-            let passed = after.deadline.is_some_and(|deadline| deadline <= epoch() + Duration::from_secs(NOW));
+            let passed = after
+                .deadline
+                .is_some_and(|deadline| deadline <= epoch() + Duration::from_secs(NOW));
             match intent.outcome {
                 Outcome::Drained => all_is_gone(case, look, after),
                 Outcome::TimedOut | Outcome::Abandoned => rule(passed, "its deadline has passed"),
                 Outcome::Forced => rule(after.orders.force.is_some(), "an operator ordered it"),
-                Outcome::NotInCluster => rule(after.container_instances.is_empty(), "it is in no cluster"),
-                Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => Err("nobody is told that"),
+                Outcome::NotInCluster => {
+                    rule(after.container_instances.is_empty(), "it is in no cluster")
+                }
+                Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => {
+                    Err("nobody is told that")
+                }
             }
         }
     }
@@ -139,7 +196,8 @@ fn all_is_gone(case: &Case, look: &Look, after: &Record) -> Result<(), &'static 
     if !case.ripe {
         return Err("one look is no proof");
     }
-    if look.second || after.container_instances.len() != case.drain.record.container_instances.len() {
+    if look.second || after.container_instances.len() != case.drain.record.container_instances.len()
+    {
         return Err("every registration was looked at");
     }
     let closed = ["DRAINING", "DRAINING!"];

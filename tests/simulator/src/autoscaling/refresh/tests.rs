@@ -7,11 +7,17 @@ fn at(seconds: u64) -> SimTime {
     SimTime::from_secs(seconds)
 }
 
-/// A group `g` of so many instances, whose launches take a minute, with a terminating hook of ten minutes.
+/// A group `g` of so many instances, whose launches take a minute, with a terminating hook of ten
+/// minutes.
 fn group(desired: u32) -> AutoScaling {
     let mut asg = AutoScaling::new(crate::REGION, "2026-01-01T00:00:00Z".parse().unwrap(), 7);
     let hook = HookSpec { heartbeat_timeout: Duration::from_secs(600), ..HookSpec::default() };
-    asg.add_group(GroupSpec { name: "g".to_owned(), desired, hooks: vec![hook], ..GroupSpec::default() });
+    asg.add_group(GroupSpec {
+        name: "g".to_owned(),
+        desired,
+        hooks: vec![hook],
+        ..GroupSpec::default()
+    });
     asg.advance(at(0));
     asg
 }
@@ -21,11 +27,15 @@ fn states(asg: &AutoScaling, state: &str) -> usize {
 }
 
 fn spec(min: u32, max: u32) -> RefreshSpec {
-    RefreshSpec { min_healthy_percentage: min, max_healthy_percentage: max, instance_warmup: Duration::from_secs(30) }
+    RefreshSpec {
+        min_healthy_percentage: min,
+        max_healthy_percentage: max,
+        instance_warmup: Duration::from_secs(30),
+    }
 }
 
-/// Steps through an hour or so; the fewest that were in service, and the most that the group had without those on
-/// their way out.
+/// Steps through an hour or so; the fewest that were in service, and the most that the group had
+/// without those on their way out.
 fn play(asg: &mut AutoScaling, from: u64, until: u64) -> (usize, usize) {
     let (mut fewest, mut most) = (usize::MAX, 0);
     for second in from..until {
@@ -40,8 +50,13 @@ fn play(asg: &mut AutoScaling, from: u64, until: u64) -> (usize, usize) {
 #[test]
 fn below_a_hundred_percent_instances_leave_first_one_at_a_time_in_a_small_group() {
     let mut asg = group(3);
-    let before: BTreeSet<String> = asg.instances("g").into_iter().map(|instance| instance.instance_id).collect();
-    assert!(asg.start_instance_refresh(at(10), "g", RefreshSpec { instance_warmup: at(30), ..RefreshSpec::default() }));
+    let before: BTreeSet<String> =
+        asg.instances("g").into_iter().map(|instance| instance.instance_id).collect();
+    assert!(asg.start_instance_refresh(
+        at(10),
+        "g",
+        RefreshSpec { instance_warmup: at(30), ..RefreshSpec::default() }
+    ));
     assert!(!asg.start_instance_refresh(at(11), "g", RefreshSpec::default()), "one at a time");
     asg.advance(at(20));
     assert_eq!((states(&asg, "Terminating:Wait"), states(&asg, "Pending")), (1, 1));
@@ -53,7 +68,10 @@ fn below_a_hundred_percent_instances_leave_first_one_at_a_time_in_a_small_group(
     assert_eq!((fewest, most), (2, 3));
     assert_eq!(asg.instance_refresh("g"), Some(RefreshStatus::Successful));
     let after = asg.instances("g");
-    assert_eq!((after.len(), after.iter().filter(|i| before.contains(&i.instance_id)).count()), (3, 0));
+    assert_eq!(
+        (after.len(), after.iter().filter(|i| before.contains(&i.instance_id)).count()),
+        (3, 0)
+    );
     assert!(asg.next_event(at(3000)).is_none(), "nothing goes on");
 }
 
@@ -70,7 +88,10 @@ fn at_a_hundred_percent_new_instances_are_launched_first() {
     let mut asg = group(4);
     asg.start_instance_refresh(at(10), "g", spec(100, 150));
     asg.advance(at(20));
-    assert_eq!((states(&asg, "InService"), states(&asg, "Pending"), asg.instances("g").len()), (4, 2, 6));
+    assert_eq!(
+        (states(&asg, "InService"), states(&asg, "Pending"), asg.instances("g").len()),
+        (4, 2, 6)
+    );
     asg.advance(at(130));
     assert_eq!(states(&asg, "Terminating:Wait"), 2, "the new ones are warm");
     let (fewest, most) = play(&mut asg, 130, 3000);
@@ -90,7 +111,10 @@ fn a_cancelled_refresh_finishes_what_is_in_hand() {
         assert_eq!(asg.instance_refresh("g"), Some(RefreshStatus::Cancelling));
         asg.advance(at(3000));
         assert_eq!(asg.instance_refresh("g"), Some(RefreshStatus::Cancelled));
-        assert_eq!((asg.instances("g").len(), states(&asg, "InService"), asg.completions().len()), (3, 3, 1));
+        assert_eq!(
+            (asg.instances("g").len(), states(&asg, "InService"), asg.completions().len()),
+            (3, 3, 1)
+        );
     }
 }
 
@@ -102,11 +126,21 @@ fn a_group_without_capacity_stays_below_and_tries_again() {
     let victim = asg.instances("g")[0].instance_id.clone();
     asg.terminate(at(10), &victim, false).unwrap();
     asg.advance(at(200));
-    assert_eq!((states(&asg, "InService"), states(&asg, "Pending"), asg.instances("g").len()), (2, 0, 3));
+    assert_eq!(
+        (states(&asg, "InService"), states(&asg, "Pending"), asg.instances("g").len()),
+        (2, 0, 3)
+    );
     let params = crate::wire::query::Params::from_pairs(&[("AutoScalingGroupName", "g")]);
     let activities = asg.handle(at(201), "DescribeScalingActivities", &params).unwrap();
-    assert_eq!(activities.matches("<StatusCode>Failed</StatusCode>").count(), 4, "now, and after each minute");
-    assert!(activities.contains("<StatusMessage>We currently do not have sufficient m5.xlarge capacity"));
+    assert_eq!(
+        activities.matches("<StatusCode>Failed</StatusCode>").count(),
+        4,
+        "now, and after each minute"
+    );
+    assert!(
+        activities
+            .contains("<StatusMessage>We currently do not have sufficient m5.xlarge capacity")
+    );
     asg.set_out_of_capacity(at(205), "g", false);
     asg.advance(at(220));
     assert_eq!(states(&asg, "Pending"), 0, "it has not tried again yet");
@@ -125,5 +159,9 @@ fn a_refresh_that_cannot_go_on_for_an_hour_fails() {
     assert_eq!(asg.instance_refresh("g"), Some(RefreshStatus::Failed));
     asg.set_out_of_capacity(at(3620), "g", false);
     asg.advance(at(4000));
-    assert_eq!((asg.instances("g").len(), states(&asg, "InService")), (3, 3), "nothing above what is desired");
+    assert_eq!(
+        (asg.instances("g").len(), states(&asg, "InService")),
+        (3, 3),
+        "nothing above what is desired"
+    );
 }

@@ -64,7 +64,11 @@ fn put(record: &Value) -> Value {
 }
 
 fn broken(cloud: &Cloud) -> Vec<String> {
-    cloud.violations().iter().map(|broken| format!("{}: {} {}", broken.checker, broken.instance, broken.text)).collect()
+    cloud
+        .violations()
+        .iter()
+        .map(|broken| format!("{}: {} {}", broken.checker, broken.instance, broken.text))
+        .collect()
 }
 
 /// What is said of one record that becomes another.
@@ -77,12 +81,21 @@ fn becomes(before: Option<&Value>, after: &Value) -> Vec<String> {
 #[test]
 fn a_phase_moves_as_the_rules_say_and_no_other_way() {
     assert!(becomes(None, &record("Pending", 1, 1)).is_empty());
-    assert_eq!(becomes(None, &record("Waiting", 1, 1)), ["illegal phase move: i-1 nothing → Waiting"]);
+    assert_eq!(
+        becomes(None, &record("Waiting", 1, 1)),
+        ["illegal phase move: i-1 nothing → Waiting"]
+    );
     let waiting = record("Waiting", 2, 1);
     assert!(becomes(Some(&waiting), &record("Completing", 3, 1)).is_empty());
     assert!(becomes(Some(&waiting), &record("Waiting", 3, 1)).is_empty());
-    assert_eq!(becomes(Some(&waiting), &record("Done", 3, 1)), ["illegal phase move: i-1 Waiting → Done"]);
-    assert_eq!(becomes(Some(&waiting), &record("Pending", 3, 1)), ["illegal phase move: i-1 Waiting → Pending"]);
+    assert_eq!(
+        becomes(Some(&waiting), &record("Done", 3, 1)),
+        ["illegal phase move: i-1 Waiting → Done"]
+    );
+    assert_eq!(
+        becomes(Some(&waiting), &record("Pending", 3, 1)),
+        ["illegal phase move: i-1 Waiting → Pending"]
+    );
     // By way of Waiting and Verifying, but never through Completing without having stood there.
     assert!(becomes(Some(&record("Pending", 2, 1)), &record("Completing", 3, 1)).is_empty());
     assert_eq!(
@@ -94,9 +107,18 @@ fn a_phase_moves_as_the_rules_say_and_no_other_way() {
 #[test]
 fn a_version_grows_by_one_with_each_write() {
     let before = record("Waiting", 2, 1);
-    assert_eq!(becomes(Some(&before), &record("Completing", 2, 1)), ["version going back: i-1 version 2 → 2"]);
-    assert_eq!(becomes(Some(&before), &record("Waiting", 1, 1)), ["version going back: i-1 version 2 → 1"]);
-    assert_eq!(becomes(Some(&before), &record("Waiting", 4, 1)), ["version going back: i-1 version 2 → 4"]);
+    assert_eq!(
+        becomes(Some(&before), &record("Completing", 2, 1)),
+        ["version going back: i-1 version 2 → 2"]
+    );
+    assert_eq!(
+        becomes(Some(&before), &record("Waiting", 1, 1)),
+        ["version going back: i-1 version 2 → 1"]
+    );
+    assert_eq!(
+        becomes(Some(&before), &record("Waiting", 4, 1)),
+        ["version going back: i-1 version 2 → 4"]
+    );
     assert_eq!(becomes(None, &record("Pending", 2, 1)), ["version going back: i-1 version 0 → 2"]);
     assert!(becomes(Some(&before), &before).is_empty(), "nothing was changed");
 }
@@ -105,8 +127,14 @@ fn a_version_grows_by_one_with_each_write() {
 fn a_generation_follows_one_that_has_ended() {
     let done = record("Done", 5, 1);
     assert!(becomes(Some(&done), &record("Pending", 6, 2)).is_empty());
-    assert_eq!(becomes(Some(&done), &record("Pending", 6, 1)), ["illegal phase move: i-1 Done → Pending"]);
-    assert_eq!(becomes(Some(&done), &record("Waiting", 6, 2)), ["illegal phase move: i-1 Done → Waiting"]);
+    assert_eq!(
+        becomes(Some(&done), &record("Pending", 6, 1)),
+        ["illegal phase move: i-1 Done → Pending"]
+    );
+    assert_eq!(
+        becomes(Some(&done), &record("Waiting", 6, 2)),
+        ["illegal phase move: i-1 Done → Waiting"]
+    );
     assert_eq!(
         becomes(Some(&done), &record("Pending", 6, 3)),
         ["version going back: i-1 generation 1 → 3 of one that is Done"]
@@ -151,9 +179,10 @@ fn every_way_to_write_is_judged_once_it_is_applied_and_only_then() {
     assert!(after("DeleteItem", &lease).is_empty(), "no record");
 
     let mut cloud = with(Some(&waiting));
-    cloud
-        .faults
-        .add(Rule::new(Matcher::Number(cloud.controller_calls() + 1), Fault::LateApply(SimTime::from_secs(30))));
+    cloud.faults.add(Rule::new(
+        Matcher::Number(cloud.controller_calls() + 1),
+        Fault::LateApply(SimTime::from_secs(30)),
+    ));
     send(&mut cloud, "UpdateItem", &update("attribute_exists(phase)"));
     assert!(broken(&cloud).is_empty());
     cloud.advance(cloud.now() + SimTime::from_secs(31));
@@ -186,9 +215,14 @@ fn a_completion_is_saved_before_it_is_sent() {
     );
     let mut told_already = completing("CONTINUE");
     told_already["phase"] = json!({ "S": "Done" });
-    assert!(completes(Some(&told_already), "CONTINUE").is_empty(), "by another replica, a moment ago");
+    assert!(
+        completes(Some(&told_already), "CONTINUE").is_empty(),
+        "by another replica, a moment ago"
+    );
     let without = record("Completing", 3, 1);
-    let unsaved = |phase: &str| vec![format!("unsaved completion: i-1 CONTINUE while the record says {phase}")];
+    let unsaved = |phase: &str| {
+        vec![format!("unsaved completion: i-1 CONTINUE while the record says {phase}")]
+    };
     assert_eq!(completes(Some(&without), "CONTINUE"), unsaved("Completing"));
     assert_eq!(completes(Some(&record("Waiting", 2, 1)), "CONTINUE"), unsaved("Waiting"));
     assert_eq!(completes(None, "CONTINUE"), unsaved("no record"));
@@ -207,7 +241,9 @@ fn a_termination_is_noted_before_it_is_sent() {
     let mut noted = record("Waiting", 2, 1);
     assert_eq!(
         terminates(&noted),
-        ["unsaved act: i-1 TerminateInstanceInAutoScalingGroup without asked_at in a record (Waiting)"]
+        [
+            "unsaved act: i-1 TerminateInstanceInAutoScalingGroup without asked_at in a record (Waiting)"
+        ]
     );
     noted["asked_at"] = json!({ "S": "2026-01-05T09:00:00Z" });
     assert!(terminates(&noted).is_empty());
@@ -219,14 +255,19 @@ fn a_deregistration_is_noted_before_it_is_sent() {
         let mut cloud = with(None);
         cloud.checkers.allow_operator("i-1");
         let (_, instance) = cloud.world.ecs.instances_of("i-1").next().unwrap();
-        let arn = format!("arn:aws:ecs:us-east-1:123456789012:container-instance/web/{}", instance.id);
+        let arn =
+            format!("arn:aws:ecs:us-east-1:123456789012:container-instance/web/{}", instance.id);
         let noted = if another { format!("{arn}0") } else { arn.clone() };
         let mut record = record("Pending", 1, 1);
-        record["registrations"] = json!({ "L": [{ "M": { "arn": { "S": noted }, field: { "S": "now" } } }] });
+        record["registrations"] =
+            json!({ "L": [{ "M": { "arn": { "S": noted }, field: { "S": "now" } } }] });
         ask(&mut cloud, "PutItem", &put(&record));
         let call = json!({ "cluster": "web", "containerInstance": arn, "force": true });
         ecs(&mut cloud, "DeregisterContainerInstance", &call);
-        broken(&cloud).iter().map(|broken| broken.split(':').next().unwrap().to_owned()).collect::<Vec<_>>()
+        broken(&cloud)
+            .iter()
+            .map(|broken| broken.split(':').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert!(deregisters("deregistered_at", false).is_empty());
     assert_eq!(deregisters("seen_at", false), ["unsaved act"]);
@@ -302,7 +343,8 @@ fn a_drain_that_is_paused_is_left_alone() {
         ask(&mut cloud, "PutItem", &put(&record));
         cloud.advance(cloud.now() + SimTime::from_secs(seconds));
         let (_, instance) = cloud.world.ecs.instances_of("i-1").next().unwrap();
-        let call = json!({ "cluster": "web", "containerInstances": [instance.id], "status": "DRAINING" });
+        let call =
+            json!({ "cluster": "web", "containerInstances": [instance.id], "status": "DRAINING" });
         ecs(&mut cloud, "UpdateContainerInstancesState", &call);
         let checkers = broken(&cloud);
         checkers.iter().filter(|broken| broken.starts_with("paused, and touched: i-1")).count()
@@ -327,7 +369,10 @@ fn a_drain_is_opened_again_only_while_a_hook_of_ours_holds_its_instance() {
             again["lifecycle"] = json!({ "M": {} });
         }
         ask(&mut cloud, "PutItem", &put(&again));
-        broken(&cloud).into_iter().filter(|broken| broken.starts_with("opened again")).collect::<Vec<_>>()
+        broken(&cloud)
+            .into_iter()
+            .filter(|broken| broken.starts_with("opened again"))
+            .collect::<Vec<_>>()
     };
     assert!(opens_again(true, true).is_empty());
     assert_eq!(opens_again(false, true), ["opened again: i-1 no action of ours holds it"]);
@@ -346,7 +391,10 @@ fn a_group_is_asked_once_to_terminate_an_instance() {
     autoscaling(&mut cloud, "TerminateInstanceInAutoScalingGroup", &fields);
     assert!(broken(&cloud).is_empty());
     autoscaling(&mut cloud, "TerminateInstanceInAutoScalingGroup", &fields);
-    assert_eq!(broken(&cloud), ["terminated twice: i-1 asked once more, while the first request is being carried out"]);
+    assert_eq!(
+        broken(&cloud),
+        ["terminated twice: i-1 asked once more, while the first request is being carried out"]
+    );
 }
 
 #[test]
@@ -355,14 +403,24 @@ fn a_log_with_contents_tells_answers_apart() {
         let mut cloud = with(None);
         cloud.log.clear();
         cloud.log.contents = true;
-        ask(&mut cloud, "PutItem", &put(&json!({ "key": { "S": "lease/main" }, "n": { "N": n.to_string() } })));
-        ask(&mut cloud, "GetItem", &json!({ "TableName": "drains", "Key": { "key": { "S": "lease/main" } } }));
+        ask(
+            &mut cloud,
+            "PutItem",
+            &put(&json!({ "key": { "S": "lease/main" }, "n": { "N": n.to_string() } })),
+        );
+        ask(
+            &mut cloud,
+            "GetItem",
+            &json!({ "TableName": "drains", "Key": { "key": { "S": "lease/main" } } }),
+        );
         cloud.log.to_string()
     };
     assert_eq!(said(1), said(1));
     let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
     let (one, other) = (lines(said(1)), lines(said(2)));
-    let asked = |line: &str| line.split('#').nth(1).map(|digests| digests.split('/').next().unwrap().to_owned());
+    let asked = |line: &str| {
+        line.split('#').nth(1).map(|digests| digests.split('/').next().unwrap().to_owned())
+    };
     assert_ne!(asked(&one[0]), asked(&other[0]), "another item was written");
     assert_eq!(asked(&one[1]), asked(&other[1]), "the same was asked");
     assert_ne!(one[1], other[1], "and another item was answered");
