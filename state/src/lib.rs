@@ -22,6 +22,8 @@
 //! | [`text`] | what a text from outside must not do |
 //! | [`time`] | two clocks, as two types |
 
+#![warn(missing_docs)]
+
 pub mod budget;
 pub mod decide;
 pub mod diagnosis;

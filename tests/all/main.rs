@@ -1,6 +1,6 @@
 //! The one test binary: the real controller with the real SDK, against a simulated AWS.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod arrows;
 mod bad_input;

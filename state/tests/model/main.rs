@@ -32,13 +32,7 @@
 //! Moments are measured from now, and those that can make no difference are replaced by one
 //! ([`memory`]), so that there is an end of states. The search is of our own: what is hard is that
 //! relation, and a library's search would not make it easier.
-#![allow(
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::disallowed_methods
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod controller;
 mod hash;

@@ -4,7 +4,7 @@
 //! The fuzz targets call these functions with what libFuzzer makes, and `tests/all/hostile.rs` with
 //! a few thousand changed seeds in every ordinary test run.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod arn;
 pub mod config;

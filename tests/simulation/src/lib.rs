@@ -20,8 +20,6 @@
 
 // A tool for tests: what it cannot set up must stop it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-// What a name says is not said twice.
-#![allow(missing_docs)]
 // Most questions here are about one kind of happening or fault out of many.
 #![allow(clippy::wildcard_enum_match_arm)]
 

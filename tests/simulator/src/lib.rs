@@ -27,6 +27,8 @@
 //!   health) are kept apart, because AWS's own answers are late, partial and sometimes wrong.
 //! - The simulator knows nothing of the program under test.
 
+#![warn(missing_docs)]
+
 pub mod autoscaling;
 pub mod checker;
 pub mod cloud;
