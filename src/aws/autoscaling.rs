@@ -308,7 +308,7 @@ impl AutoScaling {
     /// was taken, and a second one could lower the desired capacity twice.
     ///
     /// # Errors
-    /// When it was refused, or it is not known whether it was taken.
+    /// When the request was refused; nothing was changed, or it is not known whether it was taken.
     pub async fn terminate(
         &self,
         group: &str,

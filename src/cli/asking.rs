@@ -1,4 +1,4 @@
-//! Asks the controller, and waits for what it answers. A command acts on nothing itself: it writes
+//! Sends requests to the controller and waits for its answers. A command changes no drain: it writes
 //! requests to the table, and the controller that leads carries them out.
 
 use crate::cli::byhand;
@@ -30,7 +30,7 @@ const SHOWN: usize = 3;
 /// What every command that asks has in common.
 #[derive(Clone, Debug, Args)]
 pub struct AskArgs {
-    /// How long to wait for the controller's answer, such as 30s; 0: not at all
+    /// Time to wait for the controller's answer, such as 30s; 0: none
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = wait)]
     pub wait: Duration,
     /// Which table.
@@ -146,13 +146,13 @@ impl Desk {
         }
         let Some(leader) = leader else {
             out.write_all(absent(&self.nobody(), &slips, now).as_bytes())?;
-            return Err(Failure::failed("asked, and no controller is there to do it"));
+            return Err(Failure::failed("the request is saved, but no controller is running"));
         };
         if self.wait.is_zero() {
-            writeln!(out, "asked; `ecs-drain describe INSTANCE` shows what comes of it")?;
+            writeln!(out, "the request is saved; `ecs-drain describe INSTANCE` shows the result")?;
             return match unwritten {
                 0 => Ok(()),
-                lost => Err(Failure::failed(format!("{lost} of {all} not asked for"))),
+                lost => Err(Failure::failed(format!("{lost} of {all} requests not saved"))),
             };
         }
         let mut refused = 0;
@@ -164,16 +164,19 @@ impl Desk {
                     None => unanswered(&slips, &leader),
                 };
                 out.write_all(text.as_bytes())?;
-                return Err(Failure::failed(format!("{} of {all} without an answer", slips.len())));
+                return Err(Failure::failed(format!(
+                    "{} of {all} requests without an answer",
+                    slips.len()
+                )));
             }
         }
         match (refused, unwritten, all) {
             (0, 0, _) => Ok(()),
-            (_, 0, 1) => Err(Failure::failed("it was refused")),
-            (n, 0, all) => Err(Failure::failed(format!("{n} of {all} refused"))),
-            (0, n, all) => Err(Failure::failed(format!("{n} of {all} not asked for"))),
+            (_, 0, 1) => Err(Failure::failed("the request was refused; nothing was changed")),
+            (n, 0, all) => Err(Failure::failed(format!("{n} of {all} requests refused"))),
+            (0, n, all) => Err(Failure::failed(format!("{n} of {all} requests not saved"))),
             (n, lost, all) => {
-                Err(Failure::failed(format!("{n} of {all} refused, {lost} not asked for")))
+                Err(Failure::failed(format!("{n} of {all} requests refused, {lost} not saved")))
             }
         }
     }
@@ -197,7 +200,7 @@ impl Desk {
                         // Without an answer it may have been written.
                         let perhaps = if error.is_transient() { "perhaps " } else { "" };
                         let line = format!(
-                            "{}: {perhaps}not asked for: {error}",
+                            "{}: request {perhaps}not saved: {error}",
                             slip.request.instance_id
                         );
                         lost.push_str(&(plain(&line) + "\n"));
@@ -214,7 +217,7 @@ impl Desk {
         }
         out.write_all(lost.as_bytes())?;
         if slips.len() > 0 {
-            writeln!(out, "{} more: not asked for either", slips.len())?;
+            writeln!(out, "{} more requests not saved either", slips.len())?;
         }
         Ok(written)
     }
@@ -254,7 +257,7 @@ impl Desk {
 
     fn nobody(&self) -> String {
         format!(
-            "no controller {:?} holds its lease in table {}",
+            "controller {:?} is not running: no process holds its lease in table {}",
             self.store.controller(),
             self.store.table()
         )
@@ -269,7 +272,7 @@ impl Desk {
         Ok(match self.store.leader().await? {
             None => Some(self.nobody()),
             Some(now) if now == *before => Some(format!(
-                "controller {:?} does not run: {} has not renewed its lease for {}",
+                "controller {:?} is not running: {} has not renewed its lease for {}",
                 self.store.controller(),
                 before.holder,
                 span::words(self.wait)
@@ -291,8 +294,8 @@ fn unanswered(slips: &[Slip], leader: &Leader) -> String {
         slips.iter().map(|slip| format!("{}: no answer yet\n", plain(&slip.request.instance_id)));
     let lines: String = lines.collect();
     format!(
-        "{lines}The controller runs ({}), and carries a request out within {} minutes or not at all;\n`ecs-drain describe \
-         INSTANCE` shows what comes of it.\n",
+        "{lines}The controller is running ({}) and carries the request out within {} minutes or not at all.\n`ecs-drain \
+         describe INSTANCE` shows the result.\n",
         plain(&leader.holder),
         EXPIRES_AFTER.as_mins()
     )
@@ -303,7 +306,7 @@ fn unanswered(slips: &[Slip], leader: &Leader) -> String {
 fn absent(nobody: &str, slips: &[Slip], now: Timestamp) -> String {
     let until = ecs_drain_state::record::later(now, EXPIRES_AFTER);
     let mut text = format!(
-        "{}.\nOne that starts before {until:.0} still carries {} out.",
+        "{}.\nA controller that starts before {until:.0} will carry {} out.",
         plain(nobody),
         if slips.len() == 1 { "it" } else { "them" }
     );
@@ -311,13 +314,13 @@ fn absent(nobody: &str, slips: &[Slip], now: Timestamp) -> String {
     if by_hand.is_empty() {
         return text + "\n";
     }
-    text.push_str(" By hand:\n\n");
+    text.push_str(" To do it now by hand:\n\n");
     for command in by_hand.iter().take(SHOWN).flat_map(|slip| &slip.by_hand) {
         text.push_str(&format!("  {}\n", plain(command)));
     }
     match by_hand.len().saturating_sub(SHOWN) {
         0 => text,
-        more => text + &format!("\nand likewise for {more} more.\n"),
+        more => text + &format!("\nand the same for {more} more.\n"),
     }
 }
 
@@ -360,18 +363,18 @@ mod tests {
             absent("nobody is there", &slips(1), Timestamp::UNIX_EPOCH),
             "\
 nobody is there.
-One that starts before 1970-01-01T00:15:00Z still carries it out. By hand:
+A controller that starts before 1970-01-01T00:15:00Z will carry it out. To do it now by hand:
 
   aws do 0
 "
         );
         let many = absent("nobody is there", &slips(5), Timestamp::UNIX_EPOCH);
-        assert!(many.ends_with("  aws do 2\n\nand likewise for 2 more.\n"), "{many}");
+        assert!(many.ends_with("  aws do 2\n\nand the same for 2 more.\n"), "{many}");
         let mut nothing = slips(1);
         nothing[0].by_hand.clear();
         assert!(
             absent("nobody is there", &nothing, Timestamp::UNIX_EPOCH)
-                .ends_with("carries it out.\n")
+                .ends_with("will carry it out.\n")
         );
     }
 

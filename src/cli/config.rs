@@ -8,11 +8,11 @@ use std::io::Write;
 /// What to do with configurations.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Read a configuration as `run` would, and report every mistake; reaches nothing in AWS
+    /// Check a configuration; report every mistake; makes no AWS calls
     Check,
-    /// Print a complete commented configuration with every default
+    /// Print a commented configuration with every default
     Example,
-    /// Print the reference of all keys, as Markdown
+    /// Print the reference of all keys as Markdown
     Reference,
 }
 
@@ -28,7 +28,7 @@ pub fn run(command: &ConfigCommand, global: &Global, out: &mut dyn Write) -> Res
                 Some(Source::File(path)) => path.display().to_string(),
                 Some(Source::Inline(_)) | None => "ECS_DRAIN_CONFIG_TOML".to_owned(),
             };
-            writeln!(out, "{origin} is fine")?;
+            writeln!(out, "{origin} is valid")?;
             out.write_all(summary(&config).as_bytes())?;
             for stray in stray_variables() {
                 writeln!(out, "warning: {stray}")?;
@@ -51,7 +51,7 @@ pub fn summary(config: &Config) -> String {
         config.table.region.as_deref().map_or_else(String::new, |region| format!(" in {region}"));
     let mut lines = vec![
         format!("controller {}, table {}{region}", config.controller, config.table.name),
-        format!("dry run: {}", if config.dry_run { "yes, nothing is changed" } else { "no" }),
+        format!("dry run: {}", if config.dry_run { "yes (nothing is changed)" } else { "no" }),
     ];
     for scope in &config.scopes {
         let hooks: Vec<_> = scope.hooks.iter().map(String::as_str).collect();

@@ -12,7 +12,7 @@ pub fn confirm(question: &str, yes: bool, out: &mut dyn Write) -> Result<(), Fai
     out.flush()?;
     let terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
     verdict(yes, terminal, || {
-        eprint!("Go on? [y/N] ");
+        eprint!("Continue? [y/N] ");
         let mut answer = String::new();
         io::stdin().read_line(&mut answer).map(|_| answer)
     })
@@ -28,12 +28,12 @@ fn verdict(
     }
     if !terminal {
         return Err(Failure::usage(
-            "nothing was done: this is asked about first, and there is no terminal to ask on; give --yes",
+            "confirmation is needed, and standard input is not a terminal: pass --yes; nothing was changed",
         ));
     }
     match ask()?.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::failed("not confirmed: nothing was done")),
+        _ => Err(Failure::failed("not confirmed; nothing was changed")),
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
         for text in ["", "\n", "n\n", "no\n", "yessir\n", "ja\n"] {
             assert_eq!(
                 answer(text),
-                Err(Failure::failed("not confirmed: nothing was done")),
+                Err(Failure::failed("not confirmed; nothing was changed")),
                 "{text:?}"
             );
         }

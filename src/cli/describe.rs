@@ -3,10 +3,12 @@
 
 use crate::cli::find::{self, Places, is_name};
 use crate::cli::get::value;
-use crate::cli::sheet::sheet;
+use crate::cli::options::{Flags, options};
+use crate::cli::sheet::{Around, sheet};
 use crate::cli::words::Screen;
-use crate::cli::{Failure, Global, TableArgs};
+use crate::cli::{Failure, Global, TableArgs, yaml};
 use crate::quote::{self, plain};
+use crate::store::Read;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use std::io::Write;
@@ -17,14 +19,14 @@ Examples:
   ecs-drain describe 123456789012/eu-west-1/i-0123456789abcdef0
   ecs-drain describe i-0123456789abcdef0 -o json";
 
-/// Which instance, and how it is shown.
+/// The instance, and the format.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DescribeArgs {
-    /// The EC2 instance id, or ACCOUNT/REGION/INSTANCE, the key in the table
+    /// The EC2 instance id, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE")]
     pub instance: String,
-    /// How to show it
+    /// Output format
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
     /// Which table.
@@ -35,10 +37,12 @@ pub struct DescribeArgs {
 /// How a record is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// A page for people
     Text,
-    /// The record, as JSON.
+    /// The record as JSON
     Json,
+    /// The record as YAML
+    Yaml,
 }
 
 /// Shows the drain of an instance.
@@ -54,11 +58,23 @@ pub async fn run(args: &DescribeArgs, global: &Global, out: &mut dyn Write) -> R
         .remove(&args.instance)
         .unwrap_or_else(|| Err("not looked for".to_owned()))
         .map_err(|why| Failure::failed(plain(&why)))?;
-    match args.output {
-        Output::Json => writeln!(out, "{}", quote::json(&value(&key, &read)?)?)?,
+    let text = match args.output {
+        Output::Json => quote::json(&value(&key, &read)?)? + "\n",
+        Output::Yaml => yaml::document(&value(&key, &read)?)?,
         Output::Text => {
-            out.write_all(sheet(&key, &read, Timestamp::now(), Screen::detect()).as_bytes())?
+            let choices = match &read {
+                Read::Record(record) => {
+                    let flags = Flags::new(&args.table, record, store.controller());
+                    // A pause that cannot be read is in the record's own message.
+                    let pauses = store.pauses().await.unwrap_or_default();
+                    options(record, &pauses, &flags)
+                }
+                Read::Newer { .. } | Read::Unreadable { .. } => Vec::new(),
+            };
+            let (now, screen) = (Timestamp::now(), Screen::detect());
+            sheet(&read, &Around { now, screen, choices, key: &key })
         }
-    }
+    };
+    out.write_all(text.as_bytes())?;
     Ok(())
 }

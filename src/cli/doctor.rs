@@ -10,35 +10,36 @@ use std::io::Write;
 const EXAMPLES: &str = "\
 Examples:
   ecs-drain doctor --config ecs-drain.toml           with the credentials that the controller will have
-  ecs-drain doctor --config ecs-drain.toml --all     also what is fine
+  ecs-drain doctor --config ecs-drain.toml --all     passed checks, too
   ecs-drain doctor --config ecs-drain.toml -o json
 
-It changes nothing. Whether a change is allowed is found out by asking for it on an id that nothing has.
-From a queue it asks for one message, which stays there and counts one receive more.
+It changes nothing. It tests permissions for changes with calls on ids that do not exist, such as
+TerminateInstanceInAutoScalingGroup on i-00000000000000000: CloudTrail records them as failed calls. From a
+queue it receives one message, which stays there; its receive count rises by one.
 
-Exit codes: 0 when nothing fails, 1 when something does, 2 for wrong arguments or configuration.";
+Exit codes: 0: no check failed; 1: a check failed; 2: wrong arguments or configuration.";
 
-/// How it is told.
+/// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// A page for people
     #[default]
     Text,
-    /// One JSON document.
+    /// One JSON document
     Json,
 }
 
-/// What to look at.
+/// Choices of `doctor`.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DoctorArgs {
-    /// Show what is fine, too
+    /// Show passed checks, too
     #[arg(long)]
     pub all: bool,
-    /// Fail for warnings, too
+    /// Fail on warnings, too
     #[arg(long)]
     pub strict: bool,
-    /// How to tell it
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: Output,
     /// Which table.
@@ -46,7 +47,7 @@ pub struct DoctorArgs {
     pub table: TableArgs,
 }
 
-/// Looks, and tells.
+/// Runs every check and prints the result.
 ///
 /// # Errors
 /// The configuration is refused, or something does not work.
@@ -60,8 +61,8 @@ pub async fn run(args: &DoctorArgs, global: &Global, out: &mut dyn Write) -> Res
     let least = if args.strict { Verdict::Warning } else { Verdict::Failure };
     match count(&sections, |verdict| verdict >= least) {
         0 => Ok(()),
-        1 => Err(Failure::failed("1 finding has to be put right")),
-        n => Err(Failure::failed(format!("{n} findings have to be put right"))),
+        1 => Err(Failure::failed("1 check failed")),
+        n => Err(Failure::failed(format!("{n} checks failed"))),
     }
 }
 
@@ -90,7 +91,7 @@ pub fn told(sections: &[Section], all: bool) -> String {
         let fine =
             section.findings.iter().filter(|finding| finding.verdict == Verdict::Fine).count();
         if !all && fine > 0 {
-            page.push_str(&format!("  ok    {fine} checks are fine\n"));
+            page.push_str(&format!("  ok    {fine} checks passed\n"));
         }
         page.push('\n');
     }
@@ -98,7 +99,7 @@ pub fn told(sections: &[Section], all: bool) -> String {
     let [failures, warnings, notes, fine] =
         counts.map(|verdict| count(sections, |other| other == verdict));
     page.push_str(&format!(
-        "failed: {failures}, warnings: {warnings}, notes: {notes}, fine: {fine}\n"
+        "failed: {failures}, warnings: {warnings}, notes: {notes}, passed: {fine}\n"
     ));
     page
 }

@@ -25,19 +25,18 @@ Examples:
   ecs-drain drain --all-clusters --older-than 90d --yes     in a script
   ecs-drain drain --cluster web --all --then terminate --shrink
 
-The controller carries it out, as many of a cluster at once as max_concurrent of its policy
-allows; `ecs-drain get` shows those that wait for their turn. Without one of --all, --ami and
---older-than a cluster means every ACTIVE container instance of it. What is about to be drained is
-counted and asked about first; without a terminal --yes is needed. Clusters are those of the
-configuration's scopes.
+The controller carries the request out. It drains as many instances of a cluster at once as the
+policy's max_concurrent allows; `ecs-drain get` shows the queue. A cluster without --all, --ami or
+--older-than means all its ACTIVE container instances. The command first counts the instances and
+asks; scripts pass --yes. Only clusters of the configuration's scopes can be named.
 
-  --then terminate   once all is gone, its Auto Scaling group terminates and replaces it (the
-                     desired capacity stays); with --shrink the group wants one instance less
-  --then keep        it stays, DRAINING
+  --then terminate   when drained, its Auto Scaling group terminates and replaces it (the desired
+                     capacity stays); --shrink lowers the desired capacity by one instead
+  --then keep        when drained, it stays, in DRAINING
 
-Undo it with `ecs-drain cancel`, stop everything with `ecs-drain pause --everything`.";
+Undo: `ecs-drain cancel`. Stop everything: `ecs-drain pause --everything`.";
 
-/// Which instances, and what comes after.
+/// The instances, and their future.
 #[derive(Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -57,22 +56,22 @@ pub struct DrainArgs {
     /// Every ACTIVE container instance of the clusters
     #[arg(long)]
     pub all: bool,
-    /// Those that run this image (their attribute ecs.ami-id)
+    /// Only instances of this AMI (attribute ecs.ami-id)
     #[arg(long, value_name = "AMI")]
     pub ami: Option<String>,
-    /// Those that registered with ECS so long ago, such as 30d
+    /// Only instances registered at least this long ago, such as 30d
     #[arg(long, value_name = "DURATION", value_parser = span::parse)]
     pub older_than: Option<Duration>,
-    /// What comes after
+    /// What to do with drained instances
     #[arg(long, value_name = "WHAT", default_value = "terminate")]
     pub then: ThenArg,
     /// With --then terminate: lower the group's desired capacity by one for each instance
     #[arg(long)]
     pub shrink: bool,
-    /// Do not ask first
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
-    /// Why; it stands in the records
+    /// Reason, saved in the records
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// How it is asked.
@@ -80,12 +79,12 @@ pub struct DrainArgs {
     pub ask: AskArgs,
 }
 
-/// What comes after a drain.
+/// Future of a drained instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ThenArg {
-    /// Its Auto Scaling group terminates it
+    /// Let its Auto Scaling group terminate it
     Terminate,
-    /// It stays, drained
+    /// Keep it, drained
     Keep,
 }
 
@@ -95,9 +94,7 @@ impl DrainArgs {
             (ThenArg::Terminate, false) => Ok(Then::Terminate),
             (ThenArg::Terminate, true) => Ok(Then::TerminateAndShrink),
             (ThenArg::Keep, false) => Ok(Then::Keep),
-            (ThenArg::Keep, true) => {
-                Err(Failure::usage("--shrink goes with --then terminate: nothing is terminated"))
-            }
+            (ThenArg::Keep, true) => Err(Failure::usage("--shrink needs --then terminate")),
         }
     }
 
@@ -106,7 +103,7 @@ impl DrainArgs {
             return match self.instances.iter().find(|id| !id.starts_with("i-")) {
                 None => Ok(Wanted::Instances(self.instances.clone())),
                 Some(other) => Err(Failure::usage(format!(
-                    "{other:?} is no EC2 instance id; a cluster is --cluster"
+                    "{other:?} is not an EC2 instance id; name a cluster with --cluster"
                 ))),
             };
         }
@@ -121,7 +118,7 @@ impl DrainArgs {
     }
 }
 
-/// Asks for drains.
+/// Requests drains.
 ///
 /// # Errors
 /// The instances cannot be found, it is not confirmed, or it cannot be asked, or is refused.
@@ -133,7 +130,7 @@ pub async fn run(args: &DrainArgs, global: &Global, out: &mut dyn Write) -> Resu
     if !selection.nowhere.is_empty() {
         let nowhere = selection.nowhere.join(", ");
         return Err(Failure::failed(format!(
-            "nothing was asked: in no cluster of the configuration's scopes: {nowhere}"
+            "not in any cluster of the configuration's scopes: {nowhere}; no drain was requested"
         )));
     }
     let keys: Vec<String> = selection
@@ -145,7 +142,7 @@ pub async fn run(args: &DrainArgs, global: &Global, out: &mut dyn Write) -> Resu
     let plan = plan(&selection, &records, &wanted);
     if plan.subjects.is_empty() {
         return Err(Failure::failed(format!(
-            "nothing was asked: there is no instance to drain\n{}",
+            "no instance to drain; no drain was requested\n{}",
             plan.left_out()
         )));
     }
@@ -155,14 +152,14 @@ pub async fn run(args: &DrainArgs, global: &Global, out: &mut dyn Write) -> Resu
     desk.ask(&asked, out).await
 }
 
-/// What is asked for, and what is not.
+/// Instances that are requested, and those that are left out.
 struct Plan {
     subjects: Vec<Subject>,
-    /// How many of each cluster, by account, region and name.
+    /// Instances of each cluster, by account, region and name.
     counts: BTreeMap<(String, String, String), usize>,
-    /// How many are being drained already.
+    /// Number of instances that drain already.
     draining: usize,
-    /// Whose record cannot be read.
+    /// Instances whose record cannot be read.
     unread: Vec<String>,
     unjudged: usize,
 }
@@ -171,9 +168,9 @@ impl Plan {
     /// A line for each kind of instance that is left out.
     fn left_out(&self) -> String {
         let kinds = [
-            (self.draining, "being drained already, and left out"),
-            (self.unjudged, "left out, for ECS does not say their image, or when they registered"),
-            (self.unread.len(), "left out, for their record cannot be read"),
+            (self.draining, "already draining: left out"),
+            (self.unjudged, "without an AMI or a registration time in ECS: left out"),
+            (self.unread.len(), "with a record that cannot be read: left out"),
         ];
         kinds.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}\n")).collect()
     }
@@ -220,21 +217,21 @@ fn subject(one: &Chosen, record: Option<&Record>) -> Subject {
     }
 }
 
-/// What is about to be asked for, counted by cluster.
+/// Returns the question before a request, with the instances counted by cluster.
 fn question(plan: &Plan, selection: &Selection, then: Then) -> String {
     let after = match then {
         Then::Terminate => "then its Auto Scaling group terminates and replaces each",
         Then::TerminateAndShrink => {
-            "then its Auto Scaling group terminates each and wants one instance less"
+            "then its Auto Scaling group terminates each and lowers its desired capacity by one"
         }
-        Then::Keep | Then::Leave => "then each stays, DRAINING",
+        Then::Keep | Then::Leave => "then each stays, in DRAINING",
     };
     let count = match plan.subjects.len() {
-        1 => "1 instance is drained".to_owned(),
-        n => format!("{n} instances are drained"),
+        1 => "1 instance will be drained".to_owned(),
+        n => format!("{n} instances will be drained"),
     };
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["CLUSTER", "INSTANCES", "ACCOUNT", "REGION"]);
     for ((account, region, cluster), n) in &plan.counts {
         let size = selection.sizes.get(&(account.clone(), region.clone(), cluster.clone()));
@@ -348,14 +345,14 @@ mod tests {
         assert_eq!(
             question(&fleet, &selection(), Then::Terminate),
             "\
-3 instances are drained, then its Auto Scaling group terminates and replaces each:
+3 instances will be drained, then its Auto Scaling group terminates and replaces each:
 
   CLUSTER    INSTANCES  ACCOUNT       REGION
   web-blue   2 of 10    123456789012  eu-west-1
   web-green  1 of 1     123456789012  eu-west-1
 
-1 being drained already, and left out
-2 left out, for ECS does not say their image, or when they registered
+1 already draining: left out
+2 without an AMI or a registration time in ECS: left out
 "
         );
         let named = plan(&selection(), &records, &Wanted::Instances(Vec::new()));

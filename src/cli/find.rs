@@ -111,7 +111,7 @@ pub async fn records(
             }
             [] => Err(format!("{}{}", none(store, name), elsewhere(name, &looked))),
             several => {
-                Err(format!("{name} is in several places; name one: {}", several.join(", ")))
+                Err(format!("{name} is in several places; use one of {}", several.join(", ")))
             }
         };
         answers.insert(name.clone(), answer);
@@ -120,7 +120,7 @@ pub async fn records(
 }
 
 fn none(store: &Store, name: &str) -> String {
-    format!("table {} holds no drain of {name}", store.table())
+    format!("table {} has no drain of {name}", store.table())
 }
 
 /// Where was looked, and how another place is named.
@@ -129,7 +129,7 @@ fn elsewhere(name: &str, looked: &BTreeSet<(String, String)>) -> String {
         looked.iter().map(|(account, region)| format!("{account}/{region}")).collect();
     let places =
         if places.is_empty() { String::new() } else { format!(" in {}", places.join(", ")) };
-    format!("{places}; name it as ACCOUNT/REGION/{name} if it is elsewhere")
+    format!("{places}; for another place use ACCOUNT/REGION/{name}")
 }
 
 /// The keys that a name means: itself, or those that end with it.
@@ -173,13 +173,10 @@ mod tests {
                 .map(|(account, region)| ((*account).to_owned(), (*region).to_owned()))
                 .collect()
         };
-        assert_eq!(
-            elsewhere("i-1", &places(&[])),
-            "; name it as ACCOUNT/REGION/i-1 if it is elsewhere"
-        );
+        assert_eq!(elsewhere("i-1", &places(&[])), "; for another place use ACCOUNT/REGION/i-1");
         assert_eq!(
             elsewhere("i-1", &places(&[("1", "eu"), ("2", "us")])),
-            " in 1/eu, 2/us; name it as ACCOUNT/REGION/i-1 if it is elsewhere"
+            " in 1/eu, 2/us; for another place use ACCOUNT/REGION/i-1"
         );
         assert_eq!(place("1/eu/i-1"), Some(("1".to_owned(), "eu".to_owned())));
         assert_eq!(

@@ -1,16 +1,18 @@
 //! `ecs-drain get`: the drains, as a table. Reads the DynamoDB table and nothing else.
 
 use crate::blind::Spot;
+use crate::cli::left::Left;
 use crate::cli::out::CLEAR;
 use crate::cli::pause::called;
+use crate::cli::selector::{Selector, Sort};
 use crate::cli::words::{Screen, age, brief, iso, short, wrapped};
-use crate::cli::{Failure, Global, TableArgs};
+use crate::cli::{Failure, Global, TableArgs, yaml};
 use crate::quote::{self, plain};
 use crate::store::pauses::Pauses;
 use crate::store::{Read, Store, StoreError};
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
-use ecs_drain_state::{Order, Origin, Outcome, Phase, Record};
+use ecs_drain_state::{Order, Origin, Outcome, Record};
 use jiff::Timestamp;
 use std::io::Write;
 use std::time::Duration;
@@ -20,8 +22,13 @@ Examples:
   ecs-drain get                         the unfinished drains of the controller
   ecs-drain get --watch                 the same, every two seconds
   ecs-drain get --all                   finished ones too, and those of other controllers
+  ecs-drain get --selector stuck        only those that are stuck
+  ecs-drain get -l cluster=web-*,phase=Waiting --sort-by expires
   ecs-drain get --cluster web -o wide
-  ecs-drain get --all -o json | jq '.[] | select(.outcome == \"TimedOut\") | .instance_id'";
+  ecs-drain get --all -l outcome=TimedOut -o name
+
+Fields of a selector: cluster, group, phase, stuck, outcome, origin, account, region. FIELD=PATTERN
+selects, FIELD!=PATTERN leaves out; several conditions are separated by commas.";
 
 /// How long between two looks of `--watch`.
 const WATCH: Duration = Duration::from_secs(2);
@@ -30,16 +37,22 @@ const WATCH: Duration = Duration::from_secs(2);
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct GetArgs {
-    /// How to show them
+    /// Output format
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     pub output: Output,
-    /// Show finished drains too, and those of other controllers (reads the whole table)
+    /// Include finished drains and other controllers (reads the whole table)
     #[arg(long, short)]
     pub all: bool,
-    /// Only instances of this cluster, whichever controller drains them
+    /// Only drains of this cluster, of any controller
     #[arg(long, short, value_name = "NAME")]
     pub cluster: Option<String>,
-    /// Look again every two seconds, until it is interrupted
+    /// Only drains that meet these conditions, such as stuck,cluster=web-*
+    #[arg(long, short = 'l', value_name = "CONDITIONS", default_value = "")]
+    pub selector: Selector,
+    /// Order of the drains
+    #[arg(long, value_name = "ORDER", default_value = "attention")]
+    pub sort_by: Sort,
+    /// Repeat every two seconds until interrupted
     #[arg(long, short)]
     pub watch: bool,
     /// Which table.
@@ -50,12 +63,16 @@ pub struct GetArgs {
 /// How records are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// A line for each drain.
+    /// One line for each drain
     Table,
-    /// More columns.
+    /// More columns
     Wide,
-    /// The records, as JSON.
+    /// The records as a JSON array
     Json,
+    /// The records as a YAML list
+    Yaml,
+    /// ACCOUNT/REGION/INSTANCE, one a line
+    Name,
 }
 
 /// Lists drains.
@@ -95,8 +112,11 @@ async fn read(store: &Store, args: &GetArgs) -> Result<Vec<(String, Read)>, Stor
         }
     };
     // The indexes lag: what has ended meanwhile is not shown. What cannot be read always is.
-    records
-        .retain(|(_, read)| args.all || !matches!(read, Read::Record(record) if record.is_done()));
+    records.retain(|(key, read)| {
+        let done = matches!(read, Read::Record(record) if record.is_done());
+        (args.all || !done) && args.selector.matches(key, read)
+    });
+    args.sort_by.sort(&mut records);
     Ok(records)
 }
 
@@ -107,8 +127,13 @@ async fn show(
     screen: Screen,
 ) -> Result<String, Failure> {
     let now = Timestamp::now();
-    if args.output == Output::Json {
-        return json(records);
+    match args.output {
+        Output::Json => return json(records),
+        Output::Yaml => return Ok(yaml::document(&serde_json::Value::Array(values(records)?))?),
+        Output::Name => {
+            return Ok(records.iter().map(|(key, _)| plain(key) + "\n").collect());
+        }
+        Output::Table | Output::Wide => {}
     }
     let paused = blind(store.blind(now).await, now) + &paused(store.pauses().await, now);
     let footer = if screen.terminal { footer(store, now).await } else { String::new() };
@@ -119,11 +144,14 @@ async fn show(
             "; --all shows finished ones, and those of other controllers"
         };
         let whose = match (&args.cluster, args.all) {
-            (Some(cluster), _) => format!("of cluster {cluster}"),
-            (None, true) => "at all".to_owned(),
-            (None, false) => format!("of controller {}", store.controller()),
+            (Some(cluster), _) => format!(" of cluster {cluster}"),
+            (None, true) => String::new(),
+            (None, false) => format!(" of controller {}", store.controller()),
         };
-        return Ok(format!("{paused}no drains {whose} in table {}{hint}\n{footer}", store.table()));
+        let selected =
+            if args.selector == Selector::default() { "" } else { " that the selector matches" };
+        let none = format!("no drains{whose}{selected} in table {}{hint}", store.table());
+        return Ok(format!("{paused}{}\n{footer}", plain(&none)));
     }
     Ok(paused + &table(records, args.output == Output::Wide, now, screen) + &footer)
 }
@@ -175,9 +203,11 @@ fn paused(pauses: Result<Pauses, StoreError>, now: Timestamp) -> String {
 /// # Errors
 /// A record cannot be written as JSON.
 pub fn json(records: &[(String, Read)]) -> Result<String, Failure> {
-    let values: Vec<serde_json::Value> =
-        records.iter().map(|(key, read)| value(key, read)).collect::<Result<_, _>>()?;
-    Ok(quote::json(&values)? + "\n")
+    Ok(quote::json(&values(records)?)? + "\n")
+}
+
+fn values(records: &[(String, Read)]) -> Result<Vec<serde_json::Value>, serde_json::Error> {
+    records.iter().map(|(key, read)| value(key, read)).collect()
 }
 
 /// One record as JSON.
@@ -203,17 +233,8 @@ const NARROW: u16 = 130;
 /// How far such a line is moved in.
 const INDENT: &str = "    ";
 
-/// The records as a table: those that need a person first, then those that are stuck, then the
-/// oldest.
+/// The records as a table, in the order given.
 pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Screen) -> String {
-    let mut sorted: Vec<&(String, Read)> = records.iter().collect();
-    sorted.sort_by_key(|(key, read)| match read {
-        Read::Unreadable { .. } | Read::Newer { .. } => (0, Timestamp::MIN, key),
-        Read::Record(record) if record.is_done() => (3, record.created_at, key),
-        Read::Record(record) => {
-            (if record.shown.stuck_since.is_some() { 1 } else { 2 }, record.created_at, key)
-        }
-    });
     let columns = Columns {
         origin: wide
             || records.iter().any(
@@ -226,9 +247,9 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
     let more = if wide { MORE_HEADINGS.as_slice() } else { &[] };
     let last = below.is_none().then_some(&STATUS);
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(HEADINGS.iter().chain(origin).chain(more).chain(last));
-    for (key, read) in &sorted {
+    for (key, read) in records {
         let status = last.map(|_| status(read, now));
         table.add_row(
             row(key, read, columns, now).into_iter().chain(status).map(|text| plain(&text)),
@@ -241,7 +262,7 @@ pub fn table(records: &[(String, Read)], wide: bool, now: Timestamp, screen: Scr
     let mut lines = text.lines().map(str::trim_end);
     // A heading set off by colour is set off after the widths are counted.
     let mut shown = screen.heading(lines.next().unwrap_or_default()) + "\n";
-    for (line, (_, read)) in lines.zip(&sorted) {
+    for (line, (_, read)) in lines.zip(records) {
         shown.push_str(line);
         shown.push('\n');
         if let Some(width) = below {
@@ -320,21 +341,11 @@ fn origin(record: &Record) -> String {
     }
 }
 
-/// How many tasks and targets were left when the record was written. `?` was not read yet: targets
-/// are read once no task is left.
+/// How many tasks and targets were left when the record was written; `?`: not read yet.
 fn left(record: &Record) -> (String, String) {
-    let shown =
-        |count: u32, read: bool| if count > 0 || read { count.to_string() } else { "?".to_owned() };
-    let (tasks, targets) = (record.shown.tasks_left_count, record.shown.targets_left_count);
-    let none_known = record.obligations.is_empty();
-    match record.phase() {
-        Phase::Pending => (shown(tasks, false), shown(targets, false)),
-        Phase::Deregistering => (shown(tasks, false), shown(targets, none_known)),
-        Phase::Waiting => (shown(tasks, true), shown(targets, none_known)),
-        Phase::Verifying | Phase::Completing | Phase::Returning | Phase::Done => {
-            (shown(tasks, true), shown(targets, true))
-        }
-    }
+    let shown = |count: Option<u32>| count.map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let left = Left::of(record);
+    (shown(left.tasks), shown(left.targets))
 }
 
 /// What a drain waits for, in one line: whether it is stuck, and what went wrong if a step fails
@@ -393,12 +404,12 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
     use crate::cli::samples::{asked, done, now, stuck, unread, waiting};
-    use ecs_drain_state::Stage;
     use jiff::SignedDuration;
 
     fn records() -> Vec<(String, Read)> {
         let mut records = vec![done(), waiting(), stuck()];
         records.extend(unread());
+        Sort::Attention.sort(&mut records);
         records
     }
 
@@ -499,7 +510,7 @@ i-0done     web      Done: TimedOut  90 min  0      0        -
     #[test]
     fn the_pages_show_what_it_prints() {
         let screen = Screen { width: Some(80), colour: false, terminal: true };
-        let shown = table(&[waiting(), stuck()], false, now(), screen);
+        let shown = table(&[stuck(), waiting()], false, now(), screen);
         for page in ["README.md", "docs/use.md"] {
             let text =
                 std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
@@ -507,31 +518,16 @@ i-0done     web      Done: TimedOut  90 min  0      0        -
         }
     }
 
-    /// What was not read yet is no 0.
-    #[test]
-    fn what_was_not_read_is_not_counted() {
-        let (_, Read::Record(mut record)) = waiting() else { panic!("a record") };
-        record.shown.targets_left_count = 0;
-        assert_eq!(left(&record), ("3".to_owned(), "?".to_owned()));
-        record.obligations.clear();
-        assert_eq!(left(&record), ("3".to_owned(), "0".to_owned()));
-        record.stage = Stage::Pending;
-        record.shown.tasks_left_count = 0;
-        assert_eq!(left(&record), ("?".to_owned(), "?".to_owned()));
-        record.stage = Stage::Verifying;
-        assert_eq!(left(&record), ("0".to_owned(), "0".to_owned()));
-    }
-
     #[test]
     fn json_holds_every_record() {
         let values: Vec<serde_json::Value> =
             serde_json::from_str(&json(&records()).unwrap()).unwrap();
-        assert_eq!(values[0]["outcome"], "TimedOut");
-        assert_eq!(values[1]["phase"], "Waiting");
+        assert_eq!(values[0]["unreadable"], "phase is \"Wating\"");
         assert_eq!(
-            values[3],
+            values[1],
             serde_json::json!({ "key": "123456789012/eu-west-1/i-0new", "newer_schema": 7 })
         );
-        assert_eq!(values[4]["unreadable"], "phase is \"Wating\"");
+        assert_eq!(values[3]["phase"], "Waiting");
+        assert_eq!(values[4]["outcome"], "TimedOut");
     }
 }

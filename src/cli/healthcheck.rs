@@ -12,12 +12,12 @@ use tokio::net::TcpStream;
 
 const EXAMPLES: &str = "\
 Examples:
-  ecs-drain healthcheck                              of the address in ECS_DRAIN_LISTEN, or `listen`
+  ecs-drain healthcheck                              at the address in ECS_DRAIN_LISTEN or `listen`
   ecs-drain healthcheck --listen 127.0.0.1:8080
   ecs-drain healthcheck --ready                      /readyz instead of /healthz
 
-Use the first as a container's health check. A controller that is not ready (no table, say) still holds
-instances: restarting it would help nobody.";
+Use the first as a container health check. A controller that is not ready, for example without its table,
+still sends heartbeats: a restart does not help.";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -29,10 +29,10 @@ const MOST: u64 = 64 * 1024;
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct HealthcheckArgs {
-    /// Where the controller listens [default: the configuration's]
+    /// Address of the controller [default: as configured]
     #[arg(long, value_name = "ADDRESS", env = "ECS_DRAIN_LISTEN")]
     pub listen: Option<String>,
-    /// Whether it is ready, not only alive
+    /// Check /readyz instead of /healthz
     #[arg(long)]
     pub ready: bool,
 }
@@ -47,9 +47,9 @@ pub async fn run(
     out: &mut dyn Write,
 ) -> Result<(), Failure> {
     let address = match &args.listen {
-        Some(text) => text.parse().map_err(|_| Failure::usage(format!("{text:?} is no IP address with a port")))?,
+        Some(text) => text.parse().map_err(|_| Failure::usage(format!("{text:?} is not an IP address with a port")))?,
         None => global.load(&Given::default())?.listen.ok_or_else(|| {
-            Failure::usage("the controller listens nowhere: set `listen`, --listen or ECS_DRAIN_LISTEN for both")
+            Failure::usage("the controller has no address to check: set `listen`, --listen or ECS_DRAIN_LISTEN for it and for this command")
         })?,
     };
     let path = if args.ready { "/readyz" } else { "/healthz" };
@@ -66,7 +66,7 @@ pub async fn run(
         write!(out, "{text}")?;
         Ok(())
     } else {
-        Err(Failure::failed(format!("http://{address}{path} says {status}: {}", text.trim())))
+        Err(Failure::failed(format!("http://{address}{path} returned {status}: {}", text.trim())))
     }
 }
 
@@ -90,5 +90,5 @@ async fn ask(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> 
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     status
         .map(|status| (status, body.to_owned()))
-        .ok_or_else(|| std::io::Error::other("that is no answer of HTTP"))
+        .ok_or_else(|| std::io::Error::other("the answer is not HTTP"))
 }

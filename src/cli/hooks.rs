@@ -21,19 +21,20 @@ Examples:
   ecs-drain hooks --config ecs-drain.toml --group 'web-*'
   ecs-drain hooks --config ecs-drain.toml --print terraform   or cloudformation, or none
 
-Exit codes: 0 when every group has one hook of ours, as it should be; 1 when one has not.";
+Exit codes: 0: every group has one correct ecs-drain hook; 1: a group has none, or no group was found;
+2: wrong arguments or configuration.";
 
-/// In which language to say what is missing.
+/// Format of the commands that add or correct hooks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Print {
-    /// Commands of the aws command line.
+    /// Commands of the AWS CLI
     #[default]
     Aws,
-    /// Resources of a CloudFormation template.
+    /// Resources of a CloudFormation template
     Cloudformation,
-    /// Resources of a Terraform module.
+    /// Resources of a Terraform module
     Terraform,
-    /// Only the list.
+    /// The list alone
     None,
 }
 
@@ -41,10 +42,10 @@ pub enum Print {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct HooksArgs {
-    /// Only groups of these names or patterns
+    /// Only groups with these names or patterns
     #[arg(long, value_name = "NAME")]
     pub group: Vec<String>,
-    /// How to print what puts a missing or wrong hook right
+    /// Format of the commands that add or correct hooks
     #[arg(long, value_name = "HOW", default_value = "aws")]
     pub print: Print,
 }
@@ -58,23 +59,23 @@ struct Row {
     others: Vec<String>,
 }
 
-/// How our hook stands.
+/// State of a group's ecs-drain hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// As it should be.
+    /// One correct hook.
     Right(String),
-    /// There, and not as it should be: its name, and what is wrong.
+    /// Misconfigured: its name, and the fault.
     Wrong(String, String),
-    /// Not there.
+    /// No such hook.
     Missing,
-    /// Several of ours.
+    /// Several ecs-drain hooks.
     Several(Vec<String>),
 }
 
 impl State {
     fn words(&self) -> String {
         match self {
-            State::Right(name) => format!("{name}: right"),
+            State::Right(name) => format!("{name}: OK"),
             State::Wrong(name, why) => format!("{name}: {why}"),
             State::Missing => "missing".to_owned(),
             State::Several(names) => format!("several: {}", names.join(", ")),
@@ -82,7 +83,7 @@ impl State {
     }
 }
 
-/// Lists them.
+/// Lists groups and hooks.
 ///
 /// # Errors
 /// The configuration is refused, something could not be read, or a group is not as it should be.
@@ -113,13 +114,13 @@ pub async fn run(args: &HooksArgs, global: &Global, out: &mut dyn Write) -> Resu
     out.write_all(page(&rows, &fixes, args.print).as_bytes())?;
     if rows.is_empty() {
         return Err(Failure::failed(
-            "no group was looked at: correct `groups`, or the region or account of the scopes",
+            "no Auto Scaling group was found: correct `groups`, or the region or account of the scopes",
         ));
     }
     match rows.iter().filter(|row| !matches!(row.state, State::Right(_))).count() {
         0 => Ok(()),
-        1 => Err(Failure::failed("1 group lacks a correct ecs-drain hook")),
-        n => Err(Failure::failed(format!("{n} groups lack a correct ecs-drain hook"))),
+        1 => Err(Failure::failed("1 group has a missing or misconfigured hook")),
+        n => Err(Failure::failed(format!("{n} groups have a missing or misconfigured hook"))),
     }
 }
 
@@ -145,7 +146,7 @@ fn row(region: &str, group: &GroupView, hooks: &[HookView], ours: &BTreeSet<Stri
 /// What is not as it should be.
 fn wrong(hook: &HookView) -> Option<String> {
     let words = |fault| match fault {
-        Fault::HoldsLaunches => "it holds launches".to_owned(),
+        Fault::HoldsLaunches => "it is a hook for launches".to_owned(),
         Fault::Abandons => "its default result is ABANDON".to_owned(),
         Fault::EndsSoon | Fault::RunsOutSoon => {
             format!("its heartbeat timeout is {} s", hook.heartbeat_timeout_seconds)
@@ -191,10 +192,10 @@ fn fix(row: &Row, first: &str, print: Print) -> Option<String> {
 
 fn page(rows: &[Row], fixes: &[String], print: Print) -> String {
     if rows.is_empty() {
-        return "no Auto Scaling group is selected\n".to_owned();
+        return "no Auto Scaling group was found\n".to_owned();
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["GROUP", "REGION", "HOOK", "OTHER HOOKS"]);
     for row in rows {
         let others = if row.others.is_empty() { "-".to_owned() } else { row.others.join(", ") };
@@ -209,18 +210,17 @@ fn page(rows: &[Row], fixes: &[String], print: Print) -> String {
     if !fixes.is_empty() {
         let how = match print {
             Print::Aws => {
-                "These commands put them right. Where a template made the group, change the template instead."
+                "These commands add or correct the hooks. If a template made the group, change the template instead:"
             }
-            Print::Cloudformation => "Beside the group in its own template:",
-            Print::Terraform => "Beside the group in its own module:",
+            Print::Cloudformation => "Add to the template that makes the group:",
+            Print::Terraform => "Add to the module that makes the group:",
             Print::None => "",
         };
         let _ = write!(page, "\n{how}\n\n{}", fixes.join("\n"));
     }
     if rows.iter().any(|row| matches!(row.state, State::Several(_))) {
         page.push_str(
-            "\nOf several hooks of ours, leave one. Deleting a hook lets the instances go that wait under it: see first \
-             that none does.\n",
+            "\nOf several ecs-drain hooks, keep one. Deleting a hook releases the instances that wait under it: check first that none waits.\n",
         );
     }
     page
@@ -275,9 +275,9 @@ mod tests {
             ..hook("ecs-drain")
         };
         let told = |hooks: &[HookView]| of("web", hooks).state.words();
-        assert_eq!(told(&[hook("ecs-drain"), hook("backup")]), "ecs-drain: right");
+        assert_eq!(told(&[hook("ecs-drain"), hook("backup")]), "ecs-drain: OK");
         assert_eq!(told(&[hook("backup")]), "missing");
-        assert_eq!(told(&[launch]), "ecs-drain: it holds launches");
+        assert_eq!(told(&[launch]), "ecs-drain: it is a hook for launches");
         assert_eq!(
             told(&[worst]),
             "ecs-drain: its heartbeat timeout is 60 s, its default result is ABANDON"
@@ -331,11 +331,11 @@ mod tests {
         let told = page(&rows, &[], Print::Aws);
         let lines: Vec<&str> = told.lines().collect();
         assert!(lines[0].starts_with("GROUP") && lines[0].ends_with("OTHER HOOKS"), "{told}");
-        assert!(lines[1].starts_with("web") && lines[1].contains("ecs-drain: right"), "{told}");
+        assert!(lines[1].starts_with("web") && lines[1].contains("ecs-drain: OK"), "{told}");
         assert!(
-            told.contains("Deleting a hook lets the instances go that wait under it"),
+            told.contains("Deleting a hook releases the instances that wait under it"),
             "{told}"
         );
-        assert_eq!(page(&[], &[], Print::Aws), "no Auto Scaling group is selected\n");
+        assert_eq!(page(&[], &[], Print::Aws), "no Auto Scaling group was found\n");
     }
 }

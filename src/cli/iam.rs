@@ -10,34 +10,34 @@ const EXAMPLES: &str = "\
 Examples:
   ecs-drain iam --config ecs-drain.toml --account 123456789012   for the task role of the controller
   ecs-drain iam --config ecs-drain.toml --allow-terminate        where operators drain and terminate
-  ecs-drain iam --config ecs-drain.toml --for dry-run            for a dry run: nothing but reads
+  ecs-drain iam --config ecs-drain.toml --for dry-run            for a dry run: reads alone
   ecs-drain iam --config ecs-drain.toml --for operator           for people who drain, cancel, pause
   ecs-drain iam --config ecs-drain.toml --for operator --may pause,resume --clusters 'web-*'
   ecs-drain iam --config ecs-drain.toml --role arn:aws:iam::210987654321:role/ecs-drain
 
-A policy has what the configuration uses, and nothing else: no ecs:StopTask without stop_after, no
-ecs:DeregisterContainerInstance without strategy deregister, no termination without rebalance = \"terminate\"
-or --allow-terminate. What changes something is limited to the clusters and groups of its scopes. It reaches
-nothing in AWS.
+The policy allows what the configuration uses: ecs:StopTask only with stop_after,
+ecs:DeregisterContainerInstance only with strategy deregister, terminations only with rebalance =
+\"terminate\" or --allow-terminate. Calls that change something are limited to the clusters and groups of the
+scopes. The command makes no AWS calls.
 
-An operator's policy writes requests and pauses alone, by their keys in the table. A key has the verb and the
-cluster. It does not have what a drain ends with: whoever may drain may let the group terminate the instance,
-where the controller may. With --clusters nothing can be asked for an instance that is in no cluster, and
-nothing paused but these clusters.";
+An operator's policy allows requests and pauses, by their keys in the table: a key has the verb and the
+cluster. It does not have the end of a drain: an operator who may drain may also have the group terminate the
+instance, if the controller may. With --clusters, instances in no cluster are out of reach, and only these
+clusters can be paused.";
 
 /// For whom a policy is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum For {
-    /// The process that runs `ecs-drain run`.
+    /// The process of `ecs-drain run`
     #[default]
     Controller,
-    /// A process that runs `ecs-drain run --dry-run`, and can change nothing.
+    /// The process of `ecs-drain run --dry-run`; changes nothing
     DryRun,
-    /// People who ask for something: drain, cancel, pause, resume, extend, retry, force.
+    /// People who request: drain, cancel, pause, resume, extend, retry, force
     Operator,
-    /// People who look: get, describe.
+    /// People who look: get, describe
     Reader,
-    /// Whoever creates the table: init.
+    /// The creator of the table: init
     Init,
 }
 
@@ -45,7 +45,7 @@ pub enum For {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct IamArgs {
-    /// For whom
+    /// Who gets the policy
     #[arg(
         long = "for",
         value_name = "WHOM",
@@ -53,20 +53,19 @@ pub struct IamArgs {
         conflicts_with = "role"
     )]
     pub whom: For,
-    /// For this role of a scope, which the controller assumes
+    /// A role of a scope that the controller assumes
     #[arg(long, value_name = "ARN")]
     pub role: Option<String>,
-    /// The number of the controller's own account [default: *, which is any]
+    /// Account id of the controller [default: *, any]
     #[arg(long, value_name = "NUMBER", value_parser = account)]
     pub account: Option<String>,
-    /// For the controller, or a role: also what ends an operator's drain with a termination
+    /// Controller or role: also allow terminations after requested drains
     #[arg(long)]
     pub allow_terminate: bool,
-    /// For operators: only this
+    /// Operators: only these requests
     #[arg(long, value_name = "VERBS", value_delimiter = ',')]
     pub may: Vec<Verb>,
-    /// For operators: only instances of these clusters, and these clusters; names, or patterns such
-    /// as 'web-*'
+    /// Operators: only these clusters; names, or patterns such as 'web-*'
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = cluster)]
     pub clusters: Vec<String>,
     /// Which table.
@@ -78,7 +77,7 @@ fn account(text: &str) -> Result<String, String> {
     if text == "*" || (text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())) {
         Ok(text.to_owned())
     } else {
-        Err("an account's number has 12 digits".to_owned())
+        Err("an account id has 12 digits".to_owned())
     }
 }
 
@@ -102,11 +101,11 @@ pub fn run(args: &IamArgs, global: &Global, out: &mut dyn Write) -> Result<(), F
     let config = global.load(&args.table.given())?;
     let may = May { verbs: args.may.iter().copied().collect(), clusters: args.clusters.clone() };
     if args.whom != For::Operator && may != May::default() {
-        return Err(Failure::usage("--may and --clusters go with --for operator"));
+        return Err(Failure::usage("--may and --clusters need --for operator"));
     }
     if !matches!(args.whom, For::Controller) && args.allow_terminate {
         return Err(Failure::usage(
-            "--allow-terminate is for the controller's policy, or a role's: nobody else terminates",
+            "--allow-terminate needs --for controller or --role: no other policy terminates",
         ));
     }
     let whom = match (&args.role, args.whom) {

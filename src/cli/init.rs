@@ -17,10 +17,10 @@ Running it again changes nothing. The table is billed on demand; finished record
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct InitArgs {
-    /// Create nothing; fail unless the table is there and as it must be
+    /// Only check; fail if the table is missing or wrong
     #[arg(long)]
     pub check: bool,
-    /// Let nobody delete the table that is created before this is turned off
+    /// Turn on deletion protection for the new table
     #[arg(long, conflicts_with = "check")]
     pub deletion_protection: bool,
     /// Which table.

@@ -38,6 +38,8 @@ pub mod healthcheck;
 pub mod hooks;
 pub mod iam;
 pub mod init;
+pub mod left;
+pub mod options;
 pub mod orders;
 pub mod out;
 pub mod pause;
@@ -45,9 +47,11 @@ pub mod run;
 #[cfg(test)]
 mod samples;
 pub mod select;
+pub mod selector;
 pub mod sheet;
 pub mod who;
 pub mod words;
+pub mod yaml;
 
 pub use failure::Failure;
 use out::Out;
@@ -66,52 +70,52 @@ use tokio::task::LocalSet;
 
 const EXAMPLES: &str = "\
 Examples:
-  Set it up:
+  Set up:
     ecs-drain config example > ecs-drain.toml
     ecs-drain config check --config ecs-drain.toml
     ecs-drain init --config ecs-drain.toml
     ecs-drain run --config ecs-drain.toml --dry-run
 
-  Look at it:
+  Look:
     ecs-drain get --watch
     ecs-drain describe i-0123456789abcdef0
 
-  Ask for something (the controller does it):
+  Request (the controller carries it out):
     ecs-drain drain --cluster web --older-than 30d
     ecs-drain cancel i-0123456789abcdef0
     ecs-drain pause --everything --reason 'incident 4711'
 
-Exit codes: 0 fine, 1 failed, 2 wrong arguments or configuration.";
+Exit codes: 0 success; 1 failure, refused or unanswered request; 2 wrong arguments or configuration.
 
-/// Takes Amazon ECS container instances out of service before their Auto Scaling group terminates
-/// them.
+Colour: on a terminal, unless NO_COLOR is set. Width: COLUMNS, else the terminal's.";
+
+/// Drains Amazon ECS container instances before their Auto Scaling group terminates them.
 ///
-/// An Auto Scaling group that is about to terminate an instance waits under a lifecycle hook.
-/// ecs-drain sees that, sets the container instance to DRAINING, waits until every task and every
-/// load-balancer registration is really gone, proves it, and only then lets the termination
-/// continue. What it does for each instance is one record in a DynamoDB table.
+/// A lifecycle hook keeps the instance waiting. ecs-drain sets the container instance to DRAINING,
+/// waits until its tasks have stopped and its load balancer targets are gone, checks twice, and
+/// completes the lifecycle action. One record in a DynamoDB table describes each drain.
 #[derive(Debug, Parser)]
 #[command(name = "ecs-drain", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
-    /// What holds for every command.
+    /// Global options.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
 /// Flags of every command.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "For every command")]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The configuration file; its text may come inline in ECS_DRAIN_CONFIG_TOML instead.
+    /// Configuration file; ECS_DRAIN_CONFIG_TOML can hold its text instead
     #[arg(long, global = true, value_name = "FILE", env = "ECS_DRAIN_CONFIG")]
     pub config: Option<PathBuf>,
-    /// How much to log: a level for ecs-drain itself, or a list such as warn,ecs_drain=debug.
+    /// Log filter: a level, or a list such as warn,ecs_drain=debug
     #[arg(long, global = true, value_name = "FILTER", env = "ECS_DRAIN_LOG")]
     pub log: Option<String>,
-    /// How to log: auto is human on a terminal, json elsewhere.
+    /// Log format: auto is human on a terminal, json elsewhere
     #[arg(
         long,
         global = true,
@@ -129,52 +133,52 @@ pub enum Command {
     Run(run::RunArgs),
     /// Create the DynamoDB table, or check it
     Init(init::InitArgs),
-    /// Try a configuration as it would be used: permissions, table, queue, groups and hooks
+    /// Check that a configuration will work
     Doctor(doctor::DoctorArgs),
-    /// List the groups and their lifecycle hooks, and print what puts ours there
+    /// List lifecycle hooks, and print commands that add missing ones
     Hooks(hooks::HooksArgs),
     /// List the drains
     Get(get::GetArgs),
-    /// Show everything about the drain of one instance, with its history
+    /// Show one drain: what is left, why, and what you can do
     Describe(describe::DescribeArgs),
-    /// Drain instances that no group is terminating: some, or a fleet
+    /// Drain instances on demand, for maintenance or a new AMI
     Drain(drain::DrainArgs),
-    /// Give up drains that were asked for, and undo our DRAINING
+    /// Cancel requested drains and set the instances back to ACTIVE
     #[command(after_help = orders::CANCEL)]
     Cancel(orders::InstancesArgs),
-    /// Do nothing but heartbeats for an instance, a cluster, or everything
+    /// Pause drains of an instance, a cluster, or everything
     Pause(pause::PauseArgs),
-    /// Go on with what is paused
+    /// Resume paused drains
     Resume(pause::ResumeArgs),
-    /// Move deadlines to a later moment
+    /// Extend deadlines
     Extend(orders::ExtendArgs),
-    /// Look at drains now, and try again what failed
+    /// Retry a failed step now instead of after its back-off
     #[command(after_help = orders::RETRY)]
     Retry(orders::InstancesArgs),
-    /// End the wait of an instance now, whatever is left on it
+    /// Release an instance now, even with tasks running
     Force(orders::ForceArgs),
-    /// Check a configuration, print an example or the reference
+    /// Check a configuration; print an example or the reference
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Ask the controller in this container whether it lives: exit code 0 or 1
+    /// Container health check: exit code 0 or 1
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Print the least IAM policy for a configuration
     Iam(iam::IamArgs),
-    /// Print completions for a shell
+    /// Print shell completions
     Completions(completions::CompletionsArgs),
 }
 
-/// Which table, and whose records in it. The commands that take these need no configuration file.
+/// The table, and the controller whose records are meant. They replace a configuration file.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "The table")]
+#[command(next_help_heading = "Table options")]
 pub struct TableArgs {
-    /// The table's name [default: the configuration's, else ecs-drain]
+    /// Name of the DynamoDB table [default: as configured, else ecs-drain]
     #[arg(long, value_name = "NAME", env = "ECS_DRAIN_TABLE")]
     pub table: Option<String>,
-    /// The table's region [default: the configuration's, else the environment's]
+    /// Region of the table [default: as configured, else the environment's]
     #[arg(long, value_name = "REGION", env = "ECS_DRAIN_TABLE_REGION")]
     pub table_region: Option<String>,
-    /// The name of the controller [default: the configuration's, else default]
+    /// Name of the controller [default: as configured, else default]
     #[arg(long, value_name = "NAME", env = "ECS_DRAIN_CONTROLLER")]
     pub controller: Option<String>,
 }
@@ -233,7 +237,7 @@ impl Global {
         let sdk = Environment::default().load(table.region.as_deref()).await;
         if sdk.region().is_none() {
             return Err(Failure::usage(
-                "no region is given for the table: use --table-region, AWS_REGION, or a profile that has one",
+                "the table's region is not known: set --table-region, AWS_REGION, or a profile with a region",
             ));
         }
         let store = Store::connect(&sdk, &table.name, &controller);

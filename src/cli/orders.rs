@@ -4,13 +4,14 @@
 use crate::cli::asking::{AskArgs, Desk, Subject};
 use crate::cli::confirm::confirm;
 use crate::cli::find::{self, is_name};
-use crate::cli::words::age;
+use crate::cli::left::{self, Left};
+use crate::cli::words::{age, iso};
 use crate::cli::{Failure, Global};
 use crate::config::span;
 use crate::quote::plain;
 use crate::store::Read;
 use clap::{ArgGroup, Args};
-use ecs_drain_state::{Record, What};
+use ecs_drain_state::{Record, Then, What};
 use jiff::{SignedDuration, Timestamp};
 use std::io::Write;
 use std::time::Duration;
@@ -21,40 +22,42 @@ Examples:
   ecs-drain cancel i-0123456789abcdef0
   ecs-drain cancel i-0123456789abcdef0 --reason 'the image is broken too'
 
-Only a drain that no lifecycle action asked for can be cancelled: an operator's, a rebalance's. A
-DRAINING that is ours is undone, anybody else's stays. Where a group is terminating the instance
-already, no API calls that off: pause it, extend its deadline, or force it.";
+Only a drain that an operator or a rebalance recommendation began can be cancelled. If ecs-drain set
+DRAINING, the container instance becomes ACTIVE again; a DRAINING that others set stays. A group
+that already terminates the instance cannot be stopped by any API: pause the drain, extend its
+deadline, or force it.";
 
 /// What `retry --help` says at its end.
 pub const RETRY: &str = "\
 Examples:
   ecs-drain retry i-0123456789abcdef0
 
-A step that fails is tried again by itself, with growing pauses. This forgets the pause.";
+ecs-drain repeats a failed step by itself, with growing pauses. This ends the pause.";
 
 const EXTEND: &str = "\
 Examples:
   ecs-drain extend i-0123456789abcdef0 --by 2h
   ecs-drain extend i-0123456789abcdef0 --until 2026-01-05T18:00:00Z
 
---by counts from the deadline, or from now if that has passed. A deadline is only ever moved to a
-later moment, and cut to what the hook's own limit leaves: the answer says so.";
+--by counts from the deadline, or from now if it has passed. A deadline only moves to a later moment,
+and at most to the time that the hook's global timeout leaves; the answer says so. A drain without a
+deadline (the default) needs none.";
 
 const FORCE: &str = "\
 Examples:
-  ecs-drain force i-0123456789abcdef0 --reason 'the job may be cut, says Bob'
+  ecs-drain force i-0123456789abcdef0 --reason 'Bob agrees that the job is cut'
 
-The instance is let go whatever still runs on it or is still sent to it, as outcome Forced. The
-reason is required; it stands in the record. What was left at the last look is said first, and it
-is asked about on a terminal; --yes answers for a script.";
+Releases the instance now, with everything that still runs on it; the outcome is Forced. The reason
+is required and saved in the record. The command first shows what it cuts and asks; scripts pass
+--yes.";
 
-/// Which drains, to cancel them or to try again.
+/// Drains to cancel or to retry.
 #[derive(Debug, Args)]
 pub struct InstancesArgs {
     /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE", required = true)]
     pub instances: Vec<String>,
-    /// Why; it stands in the record
+    /// Reason, saved in the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// How it is asked.
@@ -69,13 +72,13 @@ pub struct ExtendArgs {
     /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE", required = true)]
     pub instances: Vec<String>,
-    /// How much later, such as 2h
+    /// Time to add, such as 2h
     #[arg(long, value_name = "DURATION", value_parser = span::parse)]
     pub by: Option<Duration>,
-    /// The moment, such as 2026-01-05T18:00:00Z
+    /// New deadline, such as 2026-01-05T18:00:00Z
     #[arg(long, value_name = "TIME")]
     pub until: Option<Timestamp>,
-    /// Why; it stands in the record
+    /// Reason, saved in the record
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// How it is asked.
@@ -87,13 +90,13 @@ pub struct ExtendArgs {
 #[derive(Debug, Args)]
 #[command(after_help = FORCE)]
 pub struct ForceArgs {
-    /// The EC2 instance id, or ACCOUNT/REGION/INSTANCE
+    /// EC2 instance id, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE")]
     pub instance: String,
-    /// Why; it stands in the record
+    /// Reason, saved in the record
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// Do not ask first
+    /// Do not ask for confirmation
     #[arg(long, short)]
     pub yes: bool,
     /// How it is asked.
@@ -148,52 +151,64 @@ fn later_by(deadline: Option<Timestamp>, by: Duration, now: Timestamp) -> Timest
 /// It is not confirmed, cannot be asked, or is refused.
 pub async fn force(args: &ForceArgs, global: &Global, out: &mut dyn Write) -> Result<(), Failure> {
     if args.reason.trim().is_empty() {
-        return Err(Failure::usage("--reason is empty: say why, it stands in the record"));
+        return Err(Failure::usage(
+            "--reason is empty; give a reason, which is saved in the record",
+        ));
     }
     is_name(&args.instance)?;
     let desk = Desk::open(global, &args.ask, Some(&args.reason)).await?;
     let record = match subjects(&desk, std::slice::from_ref(&args.instance)).await?.pop() {
         Some((_, Ok(record))) => record,
         Some((_, Err(why))) => return Err(Failure::failed(plain(&why))),
-        None => return Err(Failure::failed(format!("{} is not there", args.instance))),
+        None => return Err(Failure::failed(format!("{} has no drain", args.instance))),
     };
     if !record.is_done() {
-        confirm(&what_is_left(&record, Timestamp::now()), args.yes, out)?;
+        confirm(&warning(&record, Timestamp::now()), args.yes, out)?;
     }
     desk.ask(&[(Subject::of(record), What::Force)], out).await
 }
 
-/// What is given up when an instance is let go now.
-fn what_is_left(record: &Record, now: Timestamp) -> String {
-    let of = |count: u32, things: &str, names: &[String]| {
-        let beside = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(names.len());
-        let more = if beside > 0 { format!("    and {beside} more\n") } else { String::new() };
-        let names: String = names.iter().map(|name| format!("    {}\n", plain(name))).collect();
-        format!("  {things}: {count}\n{names}{more}")
+/// Returns what a forced release cuts, what was not checked, and how old the data is.
+fn warning(record: &Record, now: Timestamp) -> String {
+    let (left, shown) = (Left::of(record), &record.shown);
+    let list = |names: &[String], count: u32| -> String {
+        left::names(names, count).iter().map(|name| format!("    {}\n", plain(name))).collect()
     };
-    let end = match (&record.lifecycle, record.then) {
-        (Some(lifecycle), _) => {
+    let (effect, then) = match (&record.lifecycle, record.then) {
+        (Some(lifecycle), _) => (
+            if record.lives_on() { "release" } else { "terminate" },
             format!(
                 "hook {} of group {} is completed with CONTINUE",
                 lifecycle.hook, lifecycle.group
-            )
-        }
-        (None, Some(then)) => {
-            format!("its drain ends as it would after the last task ({})", then.name())
-        }
-        (None, None) => "its drain ends".to_owned(),
-    };
-    format!(
-        "{}\nLeft when this was last written, {} ago, in phase {}:\n{}{}",
-        plain(&format!("{} is let go whatever is left on it: {end}.", record.instance_id)),
-        age(record.updated_at, now),
-        record.phase(),
-        of(record.shown.tasks_left_count, "tasks", &record.shown.tasks_left),
-        of(
-            record.shown.targets_left_count,
-            "registrations with load balancers",
-            &record.shown.targets_left
+            ),
         ),
+        (None, Some(then @ (Then::Terminate | Then::TerminateAndShrink))) => {
+            ("terminate", format!("its group is asked for its termination ({})", then.name()))
+        }
+        (None, Some(then)) => ("end the drain of", format!("afterwards: {}", then.name())),
+        (None, None) => ("end the drain of", "its drain is done".to_owned()),
+    };
+    let tasks = match left.tasks {
+        Some(0) => "no tasks that the drain waits for".to_owned(),
+        Some(count) => format!("{count} running tasks"),
+        None => "an UNKNOWN number of tasks: they were not read yet".to_owned(),
+    };
+    let targets = match (left.targets, left.known) {
+        (Some(0), _) => "no load balancer targets".to_owned(),
+        (Some(count), _) => format!("{count} load balancer targets that may still get traffic"),
+        (None, known) => format!("load balancer targets NOT CHECKED ({known} known)"),
+    };
+    let tasks_left = list(&shown.tasks_left, shown.tasks_left_count);
+    let targets_left = list(&shown.targets_left, shown.targets_left_count);
+    format!(
+        "{}\n  {tasks}\n{tasks_left}  {targets}\n{targets_left}{}\n",
+        plain(&format!("This will {effect} {} ({then}) with:", record.instance_id)),
+        plain(&format!(
+            "The data is from {}, {} ago; the phase is {}.",
+            iso(record.updated_at),
+            age(record.updated_at, now),
+            record.phase()
+        )),
     )
 }
 
@@ -228,7 +243,7 @@ pub(super) async fn each(
     }
     match missing {
         0 => Ok(()),
-        n => Err(Failure::failed(format!("{n} of {} not asked for", instances.len()))),
+        n => Err(Failure::failed(format!("{n} of {} requests not made", instances.len()))),
     }
 }
 
@@ -240,15 +255,15 @@ async fn subjects(
     let found = find::records(&desk.store, &desk.places, instances).await?;
     let ours = |found: find::Found| match found? {
         (_, Read::Record(record)) if record.controller != desk.store.controller() => Err(format!(
-            "its drain is controller {}'s, not {}'s: give --controller {}",
+            "its drain belongs to controller {}, not {}: pass --controller {}",
             record.controller,
             desk.store.controller(),
             record.controller
         )),
         (_, Read::Record(record)) => Ok(*record),
-        (_, Read::Newer { schema }) => Err(format!(
-            "a newer ecs-drain wrote its record (schema {schema}), which alone may touch it"
-        )),
+        (_, Read::Newer { schema }) => {
+            Err(format!("a newer ecs-drain wrote its record (schema {schema}): use that version"))
+        }
         (_, Read::Unreadable { why }) => Err(format!("its record cannot be read: {why}")),
     };
     Ok(found.into_iter().map(|(instance, found)| (instance, ours(found))).collect())
@@ -301,20 +316,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_said_first() {
-        let (_, Read::Record(record)) = waiting() else { return };
+    fn force_shows_what_it_cuts_and_what_was_not_checked() {
+        let (_, Read::Record(mut record)) = waiting() else { return };
         assert_eq!(
-            what_is_left(&record, now()),
+            warning(&record, now()),
             "\
-i-0waiting is let go whatever is left on it: hook ecs-drain of group web-asg is completed with CONTINUE.
-Left when this was last written, 1 min ago, in phase Waiting:
-  tasks: 3
+This will terminate i-0waiting (hook ecs-drain of group web-asg is completed with CONTINUE) with:
+  3 running tasks
     task 0a1b of service shop
     task 2c3d of service shop
     and 1 more
-  registrations with load balancers: 1
+  1 load balancer targets that may still get traffic
     i-0waiting in target group shop
+The data is from 2023-11-14T22:12:20Z, 1 min ago; the phase is Waiting.
 "
         );
+        record.shown.targets_left.clear();
+        record.shown.targets_left_count = 0;
+        record.stage = ecs_drain_state::Stage::Pending;
+        record.shown.tasks_left.clear();
+        record.shown.tasks_left_count = 0;
+        let unread = warning(&record, now());
+        assert!(unread.contains("an UNKNOWN number of tasks: they were not read yet"), "{unread}");
+        assert!(unread.contains("load balancer targets NOT CHECKED (1 known)"), "{unread}");
     }
 }

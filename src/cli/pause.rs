@@ -19,13 +19,13 @@ const PAUSE: &str = "\
 Examples:
   ecs-drain pause i-0123456789abcdef0 --reason 'looking at its disk'
   ecs-drain pause --cluster web --reason 'incident 4711'
-  ecs-drain pause --cluster 123456789012/eu-west-1/web    needs no configuration and asks AWS nothing
+  ecs-drain pause --cluster 123456789012/eu-west-1/web    without a configuration
   ecs-drain pause --cluster '123456789012/eu-west-1/*'    all of an account and region
   ecs-drain pause --everything --reason 'incident 4711'
 
-Heartbeats go on, so that nothing is lost; nothing else is done, neither to drains that are under
-way nor to new ones, until `ecs-drain resume` with the same words. What Auto Scaling was told
-before is not called back, and a hook's own limit (48 hours or 100 heartbeat timeouts) stays.";
+Heartbeats continue, so that no instance is lost; everything else stops, for drains that are under way
+and for new ones, until `ecs-drain resume` with the same words. An accepted completion is not called
+back, and the hook's global timeout (48 hours or 100 heartbeat timeouts) stays.";
 
 const RESUME: &str = "\
 Examples:
@@ -33,7 +33,7 @@ Examples:
   ecs-drain resume --cluster web
   ecs-drain resume --everything
 
-Each pause is its own: an instance that is paused by its id stays so when its cluster is resumed.";
+Each pause is separate: an instance that is paused by its id stays paused when its cluster is resumed.";
 
 /// What to pause.
 #[derive(Debug, Args)]
@@ -60,14 +60,14 @@ pub struct PlaceArgs {
     /// EC2 instance ids, or ACCOUNT/REGION/INSTANCE
     #[arg(value_name = "INSTANCE")]
     pub instances: Vec<String>,
-    /// All of a cluster: its name, a pattern such as 'web-*', or ACCOUNT/REGION/CLUSTER;
-    /// ACCOUNT/REGION/* is every cluster there
+    /// All drains of a cluster: a name, a pattern such as 'web-*', ACCOUNT/REGION/CLUSTER, or
+    /// ACCOUNT/REGION/*
     #[arg(long, short, value_name = "NAME")]
     pub cluster: Vec<String>,
-    /// All of the controller
+    /// All drains of the controller
     #[arg(long)]
     pub everything: bool,
-    /// Why; it is shown wherever the pause is
+    /// Reason, shown with the pause
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// How it is asked.
@@ -94,10 +94,7 @@ pub async fn pause(args: &PauseArgs, global: &Global, out: &mut dyn Write) -> Re
     for place in places {
         desk.store.set_pause(&place, Some(&order)).await?;
         let place = plain(&called(&place));
-        writeln!(
-            out,
-            "{place} is paused: heartbeats continue, all else waits until it is resumed"
-        )?;
+        writeln!(out, "{place} is paused; heartbeats continue")?;
     }
     Ok(())
 }
@@ -168,13 +165,12 @@ async fn clusters(name: &str, args: &PlaceArgs, global: &Global) -> Result<Vec<S
     }
     if parts.len() != 1 || name.is_empty() {
         return Err(Failure::usage(format!(
-            "{name:?} is neither a cluster's name nor ACCOUNT/REGION/CLUSTER nor ACCOUNT/REGION/*"
+            "{name:?} is not a cluster: use NAME, ACCOUNT/REGION/CLUSTER or ACCOUNT/REGION/*"
         )));
     }
     if global.source().is_none() {
         return Err(Failure::usage(format!(
-            "which cluster {name} is meant is looked up in the scopes of the configuration, and there is none: give \
-             --config, or name it as ACCOUNT/REGION/{name}"
+            "cluster {name} is looked up in the configuration's scopes, and no configuration is given: pass --config, or use ACCOUNT/REGION/{name}"
         )));
     }
     let config = global.load(&args.ask.table.given())?;
@@ -201,7 +197,7 @@ async fn clusters(name: &str, args: &PlaceArgs, global: &Global) -> Result<Vec<S
         )));
     }
     for why in unread {
-        tracing::warn!("a scope is left out: its clusters cannot be listed: {why}");
+        tracing::warn!("scope left out: its clusters cannot be listed: {why}");
     }
     Ok(places.into_iter().collect())
 }

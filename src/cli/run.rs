@@ -13,19 +13,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const EXAMPLES: &str = "\
 Examples:
   ecs-drain run --config ecs-drain.toml
-  ecs-drain run --config ecs-drain.toml --dry-run      change nothing, say what would be done
+  ecs-drain run --config ecs-drain.toml --dry-run      change nothing, log what would be done
   ECS_DRAIN_CONFIG_TOML=\"$(cat ecs-drain.toml)\" ecs-drain run
 
-At SIGTERM or SIGINT work in hand is finished within `shutdown` (20 s), the lease is given back,
-and the exit code is 0. A second signal ends it at once: nothing is lost by that, since all that
-counts is in the table.";
+At SIGTERM or SIGINT it finishes the work in hand within `shutdown` (20 s), gives the lease back, and
+exits with 0. A second signal stops it at once; the table has everything that the next process needs.";
 
 /// How to run the controller.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RunArgs {
-    /// Change nothing, in AWS and in the table; follow each drain to its end and say what would be
-    /// done. DRYRUN, set to any value, does the same
+    /// Dry run: change nothing in AWS or the table, and log what would be done; the variable
+    /// DRYRUN, with any value, does the same
     #[arg(
         long,
         env = "ECS_DRAIN_DRY_RUN",
@@ -36,10 +35,10 @@ pub struct RunArgs {
         value_parser = BoolishValueParser::new()
     )]
     pub dry_run: Option<bool>,
-    /// Serve /healthz, /readyz and /metrics on this address, such as 127.0.0.1:8080
+    /// Address for /healthz, /readyz and /metrics, such as 127.0.0.1:8080
     #[arg(long, value_name = "ADDRESS", env = "ECS_DRAIN_LISTEN")]
     pub listen: Option<String>,
-    /// Write a line of metrics a minute to standard output, in CloudWatch's embedded metric format
+    /// Write metrics to standard output every minute, in CloudWatch's embedded metric format
     #[arg(
         long,
         env = "ECS_DRAIN_CLOUDWATCH_METRICS",

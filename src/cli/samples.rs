@@ -116,6 +116,8 @@ pub fn stuck() -> (String, Read) {
 /// A drain that has ended.
 pub fn done() -> (String, Read) {
     let mut record = opened("i-0done", 90, Some(SignedDuration::from_hours(1)));
+    record.stage = Stage::Waiting;
+    record.note(ago(88), "ECS shows it DRAINING");
     record.stage = Stage::Done {
         outcome: Outcome::TimedOut,
         intent: Some(intent(ActionResult::Continue, Outcome::TimedOut, 30)),
@@ -182,6 +184,24 @@ pub fn retained() -> (String, Read) {
     record.shown.message =
         "abandoned at its deadline; its group keeps it (Terminating:Retained) until it is terminated".to_owned();
     (record.key(), Read::Record(Box::new(record)))
+}
+
+/// One that an operator forced before its targets were checked.
+pub fn forced() -> (String, Read) {
+    let (_, read) = waiting();
+    let Read::Record(mut record) = read else { return waiting() };
+    record.instance_id = "i-0forced".to_owned();
+    record.orders.force = Some(order("bob@desk", "the job may be cut", 1));
+    record.stage = Stage::Completing {
+        intent: intent(ActionResult::Continue, Outcome::Forced, 1),
+        refused_since: None,
+    };
+    record.attempts = 0;
+    record.last_error = None;
+    record.shown.message = "completing the lifecycle action (Forced)".to_owned();
+    record.shown.targets_left.clear();
+    record.shown.targets_left_count = 0;
+    (record.key(), Read::Record(record))
 }
 
 /// Records that this program cannot read.

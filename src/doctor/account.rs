@@ -18,7 +18,7 @@ const ID: &str = "00000000000000000000000000000000";
 const TERMINATE: &str = "autoscaling:TerminateInstanceInAutoScalingGroup";
 
 /// When what a dry run may lack is needed.
-const NOT_DRY: &str = "once it is no dry run any more";
+const NOT_DRY: &str = "once the dry run ends";
 
 /// How many container instances of a cluster are looked at for the services on them.
 const SAMPLE: usize = 20;
@@ -86,7 +86,7 @@ impl Look<'_> {
         let chosen: Vec<String> = names.filter(|name| self.scope.clusters.matches(name)).collect();
         if chosen.is_empty() {
             let text = format!(
-                "none of the {} clusters here is selected by {}",
+                "`clusters` selects none of the {} clusters here ({})",
                 arns.len(),
                 self.scope.clusters
             );
@@ -282,7 +282,7 @@ impl Look<'_> {
     fn unneeded<T>(&mut self, action: &str, when: &str, answer: Result<T, aws::AwsError>) {
         match answer {
             Err(error) if error.class == aws::ErrorClass::Denied => {
-                self.say(Finding::note(format!("not allowed: {action}; it is needed {when}")));
+                self.say(Finding::note(format!("not allowed: {action} (needed {when})")));
             }
             answer => self.say(permission(action, answer)),
         }
@@ -300,7 +300,10 @@ impl Look<'_> {
     /// Whether what changes something is allowed: asked of things that do not exist.
     async fn changes(&mut self, clusters: &[String], groups: &[Chosen]) {
         let (ecs, urgent) = (&self.session.ecs, &self.session.urgent);
-        match groups.iter().find_map(|chosen| Some((chosen.group.name.as_str(), chosen.hook.as_deref()?))) {
+        match groups
+            .iter()
+            .find_map(|chosen| Some((chosen.group.name.as_str(), chosen.hook.as_deref()?)))
+        {
             Some((group, hook)) => {
                 let answer = urgent.heartbeat(group, hook, INSTANCE).await;
                 self.changes_by("autoscaling:RecordLifecycleActionHeartbeat", answer);
@@ -310,15 +313,19 @@ impl Look<'_> {
                 if self.config.policies.terminate() {
                     self.changes_by(TERMINATE, answer);
                 } else {
-                    self.unneeded(TERMINATE, "where operators drain with `--then terminate`", answer);
+                    self.unneeded(
+                        TERMINATE,
+                        "where operators drain with `--then terminate`",
+                        answer,
+                    );
                 }
             }
             None => self.say(Finding::note(
-                "heartbeats and completions were not tried: that needs a group with a configured hook",
+                "heartbeats and completions were not tested: no group has the ecs-drain hook",
             )),
         }
         let Some(cluster) = clusters.first() else {
-            self.say(Finding::note("changes in ECS were not tried: that needs a cluster"));
+            self.say(Finding::note("changes in ECS were not tested: no cluster"));
             return;
         };
         let nobody = [self.arn("container-instance", cluster)];
@@ -342,7 +349,7 @@ impl Look<'_> {
         let sqs = &self.session.sqs;
         let Some(url) = &self.scope.queue else {
             self.say(Finding::note(
-                "no queue: everything but spot interruptions and rebalance recommendations is found by polling",
+                "no queue: spot interruptions and rebalance recommendations are not received; polling finds all else",
             ));
             return;
         };

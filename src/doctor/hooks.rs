@@ -28,8 +28,8 @@ pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> 
         hooks.iter().filter(|hook| hook.terminating && ours.contains(&hook.name)).collect();
     match here.as_slice() {
         [] => findings.push(Finding::warning(
-            format!("group {name}: none of the configured hooks; its instances terminate undrained"),
-            format!("`ecs-drain hooks --group {name}` prints what puts it there; or leave the group out of `groups`"),
+            format!("group {name}: no ecs-drain hook; its instances terminate undrained"),
+            format!("run `ecs-drain hooks --group {name}` for the command that adds it, or take the group out of `groups`"),
         )),
         [hook] => findings.push(Finding::fine(format!(
             "group {name}: hook {}, heartbeat timeout {}, default result {}",
@@ -39,11 +39,11 @@ pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> 
         ))),
         several => findings.push(Finding::failure(
             format!(
-                "group {name}: {} configured hooks ({}); its instances are held, and not drained",
+                "group {name}: {} ecs-drain hooks ({}); its instances wait undrained until the hooks expire",
                 several.len(),
                 names(several)
             ),
-            "leave one of them, once no instance waits: deleting a hook lets its waiting instances go",
+            "when no instance waits, delete all but one: deleting a hook releases its waiting instances",
         )),
     }
     for hook in &here {
@@ -59,14 +59,12 @@ pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> 
     let own = group.target_groups.len() + group.classic.len();
     if own > 0 {
         findings.push(Finding::note(format!(
-            "group {name}: {own} load balancers are attached to the group itself; it leaves them before the hook holds \
-             an instance, and they are looked at as well"
+            "group {name}: {own} load balancers are attached to the group itself; their targets are checked, too"
         )));
     }
     if group.retains_abandoned {
         findings.push(Finding::note(format!(
-            "group {name}: keeps instances whose termination is abandoned (Terminating:Retained), until somebody \
-             terminates them"
+            "group {name}: retains instances whose termination is abandoned (Terminating:Retained) until you terminate them"
         )));
     }
     findings
@@ -101,28 +99,30 @@ fn finding(group: &str, hook: &HookView, fault: Fault) -> Finding {
     let name = &hook.name;
     match fault {
         Fault::HoldsLaunches => Finding::warning(
-            format!("group {group}: hook {name} holds launches, not terminations"),
-            "give the hook for terminations another name, or this one",
+            format!("group {group}: hook {name} is a hook for launches, not terminations"),
+            "name a terminating hook in `hooks`, or rename this one",
         ),
         Fault::EndsSoon => Finding::warning(
             format!(
-                "group {group}: hook {name} ends every wait after {}: 100 heartbeat timeouts",
+                "group {group}: hook {name} ends every wait after {} (100 heartbeat timeouts)",
                 words(hook.global_timeout_seconds)
             ),
-            format!("a heartbeat timeout of {HEARTBEAT_TIMEOUT} s reaches Auto Scaling's 48 hours"),
+            format!(
+                "set the heartbeat timeout to {HEARTBEAT_TIMEOUT} s, which allows Auto Scaling's 48 hours"
+            ),
         ),
         Fault::RunsOutSoon => Finding::warning(
             format!(
-                "group {group}: hook {name} runs out {} after the last heartbeat: trouble of some minutes lets its instances go",
+                "group {group}: hook {name} expires {} after the last heartbeat; a few minutes of API errors release its instances",
                 words(hook.heartbeat_timeout_seconds)
             ),
-            format!("make the heartbeat timeout {HEARTBEAT_TIMEOUT} s"),
+            format!("set the heartbeat timeout to {HEARTBEAT_TIMEOUT} s"),
         ),
         Fault::Abandons => Finding::warning(
             format!(
-                "group {group}: hook {name} abandons by default; that ends the waits under all other hooks"
+                "group {group}: hook {name} has default result ABANDON; if it times out, all other hooks of the instance end, too"
             ),
-            "make its default result CONTINUE; AWS's own default is ABANDON, so it must be given",
+            "set its default result to CONTINUE (AWS's default is ABANDON)",
         ),
     }
 }
@@ -140,8 +140,7 @@ fn crowd(group: &GroupView, hook: &HookView) -> Option<Finding> {
     }
     Some(Finding::warning(
         format!(
-            "group {}: hook {} runs out after {}, and {} heartbeats a second hold {} instances under it; the group has {}, \
-             and lets some go when all are to go at once",
+            "group {}: hook {} expires after {}; {} heartbeats a second keep {} instances waiting, and the group has {}: if all terminate at once, some are released early",
             group.name,
             hook.name,
             words(timeout),
@@ -149,28 +148,30 @@ fn crowd(group: &GroupView, hook: &HookView) -> Option<Finding> {
             held(timeout),
             group.desired
         ),
-        format!("a heartbeat timeout of {HEARTBEAT_TIMEOUT} s holds {}", held(HEARTBEAT_TIMEOUT)),
+        format!(
+            "set the heartbeat timeout to {HEARTBEAT_TIMEOUT} s, which keeps {} instances waiting",
+            held(HEARTBEAT_TIMEOUT)
+        ),
     ))
 }
 
 fn about_others(group: &str, hook: &HookView) -> Finding {
     if hook.name == ECS_HOOK {
         return Finding::note(format!(
-            "group {group}: managed instance draining is on; ECS drains under a hook of its own, beside the configured one"
+            "group {group}: ECS managed instance draining is on; it drains under its own hook, beside the ecs-drain hook"
         ));
     }
     if hook.default_result == ActionResult::Abandon {
         return Finding::warning(
             format!(
-                "group {group}: hook {}, which has another owner, abandons by default: that ends the wait of ecs-drain too \
-                 (outcome WaitLost)",
+                "group {group}: hook {} of another owner has default result ABANDON; if it times out, the wait under the ecs-drain hook ends, too (WaitLost)",
                 hook.name
             ),
-            "ask its owner for CONTINUE",
+            "ask its owner to set CONTINUE",
         );
     }
     Finding::note(format!(
-        "group {group}: hook {} has another owner, and holds instances too; an ABANDON of it would end the wait",
+        "group {group}: hook {} of another owner delays terminations, too; its ABANDON would end the wait",
         hook.name
     ))
 }
@@ -251,12 +252,12 @@ mod tests {
                 "{words}: {all:?}"
             );
         };
-        said(&[], Verdict::Warning, "none of the configured hooks");
-        said(&[launch], Verdict::Warning, "holds launches");
+        said(&[], Verdict::Warning, "no ecs-drain hook");
+        said(&[launch], Verdict::Warning, "is a hook for launches");
         said(
             &[hook("ecs-drain"), hook("ecs-drain-2")],
             Verdict::Failure,
-            "2 configured hooks (ecs-drain, ecs-drain-2)",
+            "2 ecs-drain hooks (ecs-drain, ecs-drain-2)",
         );
         said(std::slice::from_ref(&short), Verdict::Warning, "ends every wait after 50m");
         let minute = HookView {
@@ -267,17 +268,17 @@ mod tests {
         said(
             &[short],
             Verdict::Warning,
-            "10 heartbeats a second hold 100 instances under it; the group has 200",
+            "10 heartbeats a second keep 100 instances waiting, and the group has 200",
         );
         assert!(
             judged(&[minute]).iter().all(|(_, text)| !text.contains("heartbeats a second")),
             "it holds just these"
         );
-        said(&[abandons], Verdict::Warning, "abandons by default; that ends the waits");
+        said(&[abandons], Verdict::Warning, "has default result ABANDON");
         said(
             &[hook("ecs-drain"), others],
             Verdict::Warning,
-            "hook backup, which has another owner, abandons",
+            "hook backup of another owner has default result ABANDON",
         );
         said(
             &[hook("ecs-drain"), hook(ECS_HOOK)],

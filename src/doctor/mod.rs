@@ -118,7 +118,7 @@ async fn table(config: &Config, environment: &Environment) -> Section {
     }
     let store = Store::connect(&sdk, &config.table.name, &config.controller);
     match store.check().await {
-        Ok(()) => findings.push(Finding::fine("it is there, with its indexes and its TTL")),
+        Ok(()) => findings.push(Finding::fine("it exists, with its indexes and its TTL")),
         Err(error) => {
             findings.push(Finding::broken(format!("{error:#}")));
             // Without a table no other answer would mean anything.
@@ -136,21 +136,22 @@ async fn table(config: &Config, environment: &Environment) -> Section {
     if let Ok(leader) = store.leader().await {
         findings.push(match leader {
             Some(leader) => Finding::note(format!(
-                "controller {:?} runs: {} holds its lease",
+                "controller {:?} is running (leader {})",
                 config.controller, leader.holder
             )),
-            None => {
-                Finding::note(format!("no controller {:?} holds its lease now", config.controller))
-            }
+            None => Finding::note(format!(
+                "controller {:?} is not running: no process holds its lease",
+                config.controller
+            )),
         });
     }
     let now = Timestamp::now();
     if let Ok(spots) = store.blind(now).await {
         findings.extend(spots.into_iter().map(|spot| {
             let lasts = now.duration_since(spot.since).unsigned_abs();
-            let advice = "see \"What cannot be read\" in docs/operations.md";
+            let advice = "see \"Reads that fail\" in docs/runbook.md";
             let said = shown(&spot.line(lasts), SAID);
-            Finding::failure(format!("the controller that runs says: {said}"), advice)
+            Finding::failure(format!("the running controller reports: {said}"), advice)
         }));
     }
     Section { place, findings }
@@ -168,8 +169,8 @@ fn permission<T>(action: &str, answer: Result<T, AwsError>) -> Finding {
             ErrorClass::Denied | ErrorClass::Credentials => Finding::broken(format!("{error:#}")),
             ErrorClass::Throttled | ErrorClass::Unavailable | ErrorClass::Other => {
                 Finding::warning(
-                    format!("cannot tell whether {action} is allowed: {error:#}"),
-                    "try again",
+                    format!("unknown whether {action} is allowed: {error:#}"),
+                    "run doctor again",
                 )
             }
         },

@@ -175,11 +175,7 @@ fn what_a_dry_run_does_not_do_need_not_be_allowed() {
         examine(&dry, &environment(&simulator, "doctor", &Arc::new(AtomicI64::new(0)))).await
     });
     assert_eq!(wrong(&sections), [""; 0]);
-    says(
-        &sections,
-        Verdict::Note,
-        "not allowed: ecs:StopTask; it is needed once it is no dry run any more",
-    );
+    says(&sections, Verdict::Note, "not allowed: ecs:StopTask; it is needed once the dry run ends");
     says(&sections, Verdict::Note, "dynamodb:PutItem");
 }
 

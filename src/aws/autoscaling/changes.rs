@@ -76,7 +76,7 @@ impl AutoScaling {
     /// second one could lower the desired capacity twice.
     ///
     /// # Errors
-    /// When it was refused, or it is not known whether it was taken.
+    /// When the request was refused; nothing was changed, or it is not known whether it was taken.
     pub async fn terminate_one(
         &self,
         permit: Permit,

@@ -155,7 +155,7 @@ impl Ecs {
     /// later.
     ///
     /// # Errors
-    /// When it is not known whether the call was taken, or it was refused. A task that is stopped,
+    /// When it is not known whether the call was taken, or the request was refused; nothing was changed. A task that is stopped,
     /// or that ECS does not know, is a success.
     pub async fn stop(
         &self,
@@ -176,7 +176,7 @@ impl Ecs {
     /// them.
     ///
     /// # Errors
-    /// When it is not known whether the call was taken, or it was refused. A container instance
+    /// When it is not known whether the call was taken, or the request was refused; nothing was changed. A container instance
     /// that is inactive, or that ECS does not know, is a success.
     pub async fn deregister_one(
         &self,

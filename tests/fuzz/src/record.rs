@@ -3,8 +3,11 @@
 
 use super::{assert_plain, item};
 use aws_sdk_dynamodb::types::AttributeValue;
+use ecs_drain::cli::options::{Flags, options};
+use ecs_drain::cli::sheet::{Around, sheet};
 use ecs_drain::cli::words::Screen;
-use ecs_drain::cli::{get, sheet};
+use ecs_drain::cli::{TableArgs, get, yaml};
+use ecs_drain::store::pauses::Pauses;
 use ecs_drain::store::{Read, ReadRequest, requests};
 use ecs_drain_state::request::{Circumstances, apply};
 use ecs_drain_state::{
@@ -59,15 +62,24 @@ fn now() -> Timestamp {
 }
 
 fn show(read: &Read) {
+    const KEY: &str = "123456789012/us-east-1/i-0";
     let screen = Screen { width: Some(80), colour: false, terminal: false };
+    let choices = match read {
+        Read::Record(record) => {
+            let flags = Flags::new(&TableArgs::default(), record, "default");
+            options(record, &Pauses::default(), &flags)
+        }
+        Read::Newer { .. } | Read::Unreadable { .. } => Vec::new(),
+    };
+    let value = get::value(KEY, read).expect("what was read can be printed");
     for text in [
-        sheet::sheet("123456789012/us-east-1/i-0", read, now(), screen),
-        get::table(&[("123456789012/us-east-1/i-0".to_owned(), read.clone())], true, now(), screen),
+        sheet(read, &Around { now: now(), screen, choices, key: KEY }),
+        get::table(&[(KEY.to_owned(), read.clone())], true, now(), screen),
+        yaml::document(&value).expect("what was read can be printed"),
     ] {
         let steers = |c: char| c.is_control() && c != '\n';
         assert!(!text.contains(steers), "what people see steers their terminal: {text:?}");
     }
-    get::value("123456789012/us-east-1/i-0", read).expect("what was read can be printed");
 }
 
 /// Nothing known; everything gone, and the instance held; the instance gone; the instance back in

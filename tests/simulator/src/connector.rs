@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_runtime_api::client::http::{
@@ -264,7 +264,7 @@ impl fmt::Debug for Clock {
 impl TimeSource for Clock {
     fn now(&self) -> SystemTime {
         let elapsed = self.simulator.now().saturating_sub(BEGIN);
-        let time = SystemTime::from(self.simulator.inner.start) + elapsed;
+        let time = SystemTime::try_from(self.simulator.inner.start).unwrap_or(UNIX_EPOCH) + elapsed;
         let skew = self.skew.load(Ordering::Relaxed);
         let by = Duration::from_millis(skew.unsigned_abs());
         if skew < 0 { time - by } else { time + by }

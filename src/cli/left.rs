@@ -1,0 +1,130 @@
+//! Tasks and load balancer targets that are still on an instance, as its record last had them.
+//! A count that was never read is not 0.
+
+use crate::cli::words::length;
+use ecs_drain_state::why::Span;
+use ecs_drain_state::{Obligation, Outcome, Phase, Record};
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+/// Counts from a record; None: not read yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Tasks that the drain waits for.
+    pub tasks: Option<u32>,
+    /// Targets that a load balancer still has.
+    pub targets: Option<u32>,
+    /// Targets that have to be gone before the instance is released, read or not.
+    pub known: usize,
+}
+
+impl Left {
+    /// Reads the counts of a record. Targets are read once no task is left, so that their count is
+    /// 0 before.
+    pub fn of(record: &Record) -> Left {
+        let known = record.obligations.len();
+        let (tasks_read, targets_read) = match record.phase() {
+            Phase::Pending => (false, false),
+            Phase::Deregistering => (false, known == 0),
+            Phase::Waiting => (record.shown.why != "Unknown", known == 0),
+            Phase::Verifying => (true, true),
+            // Everything was seen gone where the drain ended as Drained, and only there.
+            Phase::Completing | Phase::Returning | Phase::Done => match ended(record) {
+                Some(Outcome::Drained | Outcome::NotInCluster | Outcome::InstanceGone) => {
+                    (true, true)
+                }
+                Some(_) | None => (was_in(record, Phase::Waiting), known == 0),
+            },
+        };
+        let count = |count: u32, read: bool| (count > 0 || read).then_some(count);
+        Left {
+            tasks: count(record.shown.tasks_left_count, tasks_read),
+            targets: count(record.shown.targets_left_count, targets_read),
+            known,
+        }
+    }
+
+    /// The tasks in words: `3`, or that they were not read.
+    pub fn tasks(&self) -> String {
+        self.tasks.map_or_else(|| "not read yet".to_owned(), |count| count.to_string())
+    }
+
+    /// The targets in words: `1`, or that they were not checked, with how many are known.
+    pub fn targets(&self) -> String {
+        match (self.targets, self.known) {
+            (Some(count), _) => count.to_string(),
+            (None, 0) => "not checked yet".to_owned(),
+            (None, known) => format!("not checked yet ({known} known)"),
+        }
+    }
+}
+
+fn ended(record: &Record) -> Option<Outcome> {
+    record.outcome().or_else(|| record.intent().map(|intent| intent.outcome))
+}
+
+fn was_in(record: &Record, phase: Phase) -> bool {
+    record.history.iter().any(|event| event.phase == phase)
+}
+
+/// The names, and how many there are beside them.
+pub fn names(names: &[String], count: u32) -> Vec<String> {
+    let mut shown = names.to_vec();
+    let beside = usize::try_from(count).unwrap_or(usize::MAX).saturating_sub(names.len());
+    if beside > 0 {
+        shown.push(format!("and {beside} more"));
+    }
+    shown
+}
+
+/// A target with its deregistration delay, and how much of that is left.
+pub fn target(one: &Obligation, record: &Record, now: Timestamp) -> String {
+    let Some(delay) = one.delay_seconds else { return one.to_string() };
+    let drains = record.shown.targets_left_count > 0 && !record.is_done();
+    let left = one.drained_by().filter(|_| drains);
+    let left = left.and_then(|end| Duration::try_from(end.duration_since(now)).ok());
+    let left = left.map_or_else(String::new, |left| format!("; at most {} left", Span(left)));
+    let delay = length(SignedDuration::from_secs(i64::from(delay)));
+    format!("{one} (deregistration delay {delay}{left})")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::panic)]
+    use super::*;
+    use crate::cli::samples::{done, waiting};
+    use crate::store::Read;
+    use ecs_drain_state::Stage;
+
+    fn of(record: &Record) -> (Option<u32>, Option<u32>) {
+        let left = Left::of(record);
+        (left.tasks, left.targets)
+    }
+
+    #[test]
+    fn a_count_that_was_not_read_is_not_0() {
+        let (_, Read::Record(mut record)) = waiting() else { panic!("a record") };
+        record.shown.targets_left_count = 0;
+        assert_eq!(of(&record), (Some(3), None));
+        assert_eq!(Left::of(&record).targets(), "not checked yet (1 known)");
+        record.obligations.clear();
+        assert_eq!(of(&record), (Some(3), Some(0)));
+        record.shown.tasks_left_count = 0;
+        record.shown.why = "Unknown".to_owned();
+        assert_eq!(of(&record), (None, Some(0)));
+        record.stage = Stage::Pending;
+        assert_eq!(of(&record), (None, None));
+        record.stage = Stage::Verifying;
+        assert_eq!(of(&record), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn a_drain_that_was_forced_has_not_checked_its_targets() {
+        let (_, Read::Record(mut record)) = done() else { panic!("a record") };
+        let (_, Read::Record(known)) = waiting() else { panic!("a record") };
+        record.obligations = known.obligations;
+        assert_eq!(of(&record), (Some(0), None));
+        record.history.clear();
+        assert_eq!(of(&record), (None, None));
+    }
+}
