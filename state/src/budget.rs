@@ -1,8 +1,8 @@
-//! Whose turn it is: how many drains of a cluster go on at once.
+//! The queue of drains: the number of drains of a cluster that run at once.
 //!
-//! An operator's and a rebalance recommendation's drains keep to a budget; those of lifecycle
-//! actions only where the policy gives them one, because their instances are leaving anyway; a spot
-//! interruption never waits.
+//! Drains of an operator or a rebalance recommendation keep to a budget. Drains of lifecycle
+//! actions do so only if the policy sets one for them, because their instances are leaving anyway.
+//! A drain of a spot interruption never waits.
 
 #[cfg(test)]
 mod tests;
@@ -14,7 +14,7 @@ use crate::record::{Origin, Record};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
-/// Which budget a drain keeps to.
+/// The budget that a drain keeps to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Lifecycle,
@@ -25,11 +25,11 @@ enum Kind {
 #[derive(Clone, Debug, Default)]
 struct Place {
     running: u32,
-    /// Those that wait, in the order in which they were asked for.
+    /// Waiting drains, in the order of their requests.
     waiting: Vec<(Timestamp, String)>,
 }
 
-/// All drains of an account and region, counted.
+/// Counts of all drains of an account and region.
 #[derive(Clone, Debug, Default)]
 pub struct Budgets {
     places: BTreeMap<(Option<String>, Kind), Place>,
@@ -42,7 +42,7 @@ impl Budgets {
         for record in records {
             let Some(kind) = kind(record) else { continue };
             let place = budgets.places.entry((record.cluster.clone(), kind)).or_default();
-            // One that is paused before it began does not keep the others from beginning.
+            // A drain that is paused before it began does not block the queue.
             if record.phase() == Phase::Pending && record.orders.pause.is_none() {
                 place.waiting.push((record.created_at, record.key()));
             } else if goes_on(record) {
@@ -53,9 +53,9 @@ impl Budgets {
         budgets
     }
 
-    /// Returns whether a drain's turn has come; `registered` is how many container instances its
-    /// cluster has. It comes when fewer than the limit go on and none that was asked for earlier
-    /// waits for the same place.
+    /// Returns a drain's place in the queue; `registered` is the number of container instances of
+    /// its cluster. The drain may begin once fewer than the limit run and no earlier one waits for
+    /// the same place.
     pub fn turn(&self, record: &Record, policy: &Policy, registered: u32) -> Turn {
         let budget = kind(record)
             .filter(|_| record.phase() == Phase::Pending)
@@ -67,7 +67,7 @@ impl Budgets {
         let mine = (record.created_at, record.key());
         let ahead = place.waiting.partition_point(|other| *other < mine);
         let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
-        // The first of those that wait have their turn, and begin in a moment.
+        // The first of the waiting drains have their turn, and begin in a moment.
         let begin = limit.saturating_sub(place.running).min(ahead);
         let (running, ahead) = (place.running.saturating_add(begin), ahead - begin);
         if running.saturating_add(ahead) < limit {
@@ -77,8 +77,8 @@ impl Budgets {
         }
     }
 
-    /// Counts a drain that waited as one that goes on: its turn was granted, and is not in its
-    /// record yet.
+    /// Counts a waiting drain as running: its turn was granted, and its record does not show it
+    /// yet.
     pub fn grant(&mut self, record: &Record) {
         let Some(kind) = kind(record) else { return };
         let place = self.places.entry((record.cluster.clone(), kind)).or_default();
@@ -94,15 +94,16 @@ impl Budgets {
             && kind(record).is_some_and(|kind| limit(policy, kind).is_some())
     }
 
-    /// Returns whether a drain's turn depends on how many container instances its cluster has.
+    /// Returns whether a drain's place in the queue depends on the number of container instances of
+    /// its cluster.
     pub fn needs_size(record: &Record, policy: &Policy) -> bool {
         let limit = kind(record).and_then(|kind| limit(policy, kind));
         record.phase() == Phase::Pending && matches!(limit, Some(Concurrency::Percent(_)))
     }
 }
 
-/// Whether a drain takes a place. One that rests in a warm pool, or is kept by its group for a
-/// look, has nothing left to do; one that was cancelled takes its place until its instance can run
+/// Returns whether a drain counts as running. A drain that rests in a warm pool, or whose instance
+/// its group retains, has nothing left to do. A cancelled drain counts until its instance can run
 /// tasks again.
 fn goes_on(record: &Record) -> bool {
     match record.phase() {

@@ -1,22 +1,22 @@
-//! Why a drain does not move, in words that a person can act on.
+//! The causes that keep a drain from moving, in words that a person can act on.
 //!
-//! A drain waits for others: for ECS to replace tasks, for containers to end, for balancers to
-//! drain. When it has stood still for a while, what can keep those from happening is read once
-//! ([`Facts`]), and [`diagnose`] says which of it does. Nothing is decided by a diagnosis: it is
-//! shown, and that is all.
+//! A drain waits for ECS to replace tasks, for containers to end, and for balancers to drain. When
+//! it has made no progress for a while, the controller reads once everything that can keep those
+//! from happening ([`Facts`]), and [`diagnose`] finds the causes. A diagnosis is only shown; no
+//! decision rests on it.
 //!
-//! What was not read is not concluded from. An instance whose free memory is not known is never
-//! "without room", an expression that is not surely understood is shown and not judged, and a call
+//! Nothing is concluded from missing facts. An instance whose free memory is not known is never
+//! "without room"; an expression that is not certainly understood is shown and not judged; a call
 //! that failed is a cause of its own.
 //!
-//! | file | what |
+//! | file | content |
 //! | --- | --- |
-//! | `facts.rs` | what was read |
+//! | `facts.rs` | the facts of a diagnosis |
 //! | `cause.rs`, `words.rs` | the causes and their words |
-//! | `service.rs` | whether ECS can replace a service's tasks: percentages, placement, events |
-//! | `rollout.rs` | whether a deployment of the service keeps tasks |
+//! | `service.rs` | the replacement of a service's tasks: percentages, placement, events |
+//! | `rollout.rs` | deployments that keep a service's old tasks |
 //! | `expression.rs` | the cluster query language, as far as it can be judged |
-//! | `events.rs` | what ECS says by itself |
+//! | `events.rs` | ECS's own service events |
 
 mod cause;
 mod events;
@@ -43,14 +43,14 @@ use crate::sight::TaskKind;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
-/// The agent's `ECS_CONTAINER_STOP_TIMEOUT`, unless set. (Source: ECS API reference, StopTask.)
+/// The agent's `ECS_CONTAINER_STOP_TIMEOUT`, unless set, seconds. (Source: ECS API reference,
+/// StopTask.)
 const STOP_TIMEOUT: u32 = 30;
 
-/// How much longer than it may take a task's end is given before it is called overdue: for the
-/// steps between.
+/// Time beyond the allowed time before a task's end is overdue, for the steps in between.
 const MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
-/// Everything that is known to keep the drain from moving, the most decisive first.
+/// Returns every known cause that keeps the drain from moving, the most decisive first.
 pub fn diagnose(facts: &Facts, now: Timestamp) -> Vec<Cause> {
     let mut causes = Vec::new();
     causes.extend(facts.agent_lost_since.map(|since| Cause::AgentDisconnected { since }));
@@ -75,7 +75,7 @@ pub fn diagnose(facts: &Facts, now: Timestamp) -> Vec<Cause> {
     causes
 }
 
-/// What keeps replica tasks that ECS has not told to stop.
+/// Returns the causes that keep replica tasks which ECS has not begun to stop.
 fn of_services(facts: &Facts, now: Timestamp) -> Vec<Cause> {
     let staying = tasks(facts).iter().filter(|task| !task.stopping);
     let names = staying.filter_map(|task| match &task.kind {
@@ -91,12 +91,12 @@ fn of_services(facts: &Facts, now: Timestamp) -> Vec<Cause> {
         .collect()
 }
 
-/// The tasks that are known to be left.
+/// Returns the tasks that are known to be left.
 fn tasks(facts: &Facts) -> &[TaskFacts] {
     facts.tasks.as_deref().unwrap_or_default()
 }
 
-/// The first of some tasks, and how many more there are.
+/// Returns the first of some tasks, and the number of the others.
 fn named(tasks: &[&TaskFacts]) -> Option<Tasks> {
     let (first, rest) = tasks.split_first()?;
     let service = match &first.kind {
@@ -106,7 +106,7 @@ fn named(tasks: &[&TaskFacts]) -> Option<Tasks> {
     Some(Tasks { first: first.id.clone(), service, more: rest.len() })
 }
 
-/// Protection that has run out protects no more.
+/// Returns the cause of tasks under protection. Expired protection does not count.
 fn protected(facts: &Facts, now: Timestamp) -> Option<Cause> {
     let until = |task: &TaskFacts| match task.protection {
         Protection::On { until } if !task.stopping && until.is_none_or(|until| until > now) => {
@@ -116,7 +116,7 @@ fn protected(facts: &Facts, now: Timestamp) -> Option<Cause> {
     };
     let mut found: Vec<(&TaskFacts, Option<Timestamp>)> =
         tasks(facts).iter().filter_map(|task| Some((task, until(task)?))).collect();
-    // The last to end comes first; one without an end is the last of all.
+    // The protection that ends last comes first; protection without an end is the last of all.
     found.sort_by_key(|(_, until)| std::cmp::Reverse(until.unwrap_or(Timestamp::MAX)));
     let longest = found.first()?.1;
     let tasks: Vec<&TaskFacts> = found.into_iter().map(|(task, _)| task).collect();
@@ -133,7 +133,7 @@ fn standalone(facts: &Facts) -> Option<Cause> {
     Some(Cause::StandaloneTask { tasks: named(&tasks)?, stop_after })
 }
 
-/// Daemons hold a drain up only where the policy says so.
+/// Returns the cause of daemon tasks. They hold a drain up only if the policy says so.
 fn daemons(facts: &Facts) -> Option<Cause> {
     let is_daemon = |task: &&TaskFacts| !task.stopping && matches!(task.kind, TaskKind::Daemon(_));
     let tasks: Vec<&TaskFacts> = match facts.daemon_tasks {
@@ -143,7 +143,7 @@ fn daemons(facts: &Facts) -> Option<Cause> {
     Some(Cause::DaemonTask { tasks: named(&tasks)? })
 }
 
-/// Whether the task holds the drain up at all.
+/// Returns whether the task holds the drain up at all.
 fn matters(facts: &Facts, task: &TaskFacts) -> bool {
     match (&task.kind, facts.daemon_tasks) {
         (TaskKind::Daemon(_), DaemonTasks::Ignore) => false,
@@ -152,7 +152,7 @@ fn matters(facts: &Facts, task: &TaskFacts) -> bool {
     }
 }
 
-/// The tasks that are being stopped: the one that was told first.
+/// Returns the cause of tasks that are stopping, by the one that began to stop first.
 fn stopping(facts: &Facts, now: Timestamp) -> Option<Cause> {
     let mut tasks: Vec<&TaskFacts> =
         tasks(facts).iter().filter(|t| t.stopping && matters(facts, t)).collect();

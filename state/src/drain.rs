@@ -13,28 +13,27 @@ use crate::sight::{ContainerInstanceStatus, TaskKind};
 use crate::time::{Mono, Now, Read, Run};
 use std::time::Duration;
 
-/// How long after it was decided an instance's termination may be asked for.
+/// Longest time between the decision to terminate an instance and the call.
 pub(crate) const SENT_WITHIN: Duration = Duration::from_secs(30);
 
-/// How old what was read may be when a change that can be undone is made by it.
+/// Maximum age of the status by which a change that can be undone is made.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// One drain.
+/// One drain: record and facts.
 #[derive(Clone, Debug)]
 pub struct Drain {
     /// The record, as it was last committed.
     pub record: Record,
-    /// What AWS was last seen to say.
+    /// AWS's last answers.
     pub facts: Facts,
 }
 
-/// Why a call is not sent, although it was decided. It is passed over until its drain is decided
-/// anew.
+/// Reason why a call that was decided is not sent. It is skipped until its drain is decided again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal(pub &'static str);
 
 impl Drain {
-    /// A drain of which this process has read nothing yet.
+    /// Creates a drain of which this process has read nothing yet.
     pub fn new(record: Record, now: Mono) -> Drain {
         let mut drain = Drain { facts: Facts::default(), record };
         drain.facts.saved(&drain.record, now);
@@ -46,8 +45,8 @@ impl Drain {
         self.facts.note(&self.record, policy, read, answer);
     }
 
-    /// Takes over the record that was written or read. Another generation is another drain: nothing
-    /// is known of it.
+    /// Takes over the record that was written or read. Another generation is another drain, so its
+    /// facts start empty.
     pub fn take(&mut self, record: Record, now: Mono) {
         if record.generation != self.record.generation {
             self.facts = Facts::default();
@@ -56,17 +55,17 @@ impl Drain {
         self.facts.saved(&self.record, now);
     }
 
-    /// Decides what to save, then do, and what to read next.
+    /// Decides what to save, which calls to make then, and what to read next.
     pub fn decide(&self, policy: &Policy, context: &Context<'_>, now: Now) -> Decision {
         decide(&self.record, &self.facts, policy, context, now)
     }
 
-    /// Returns whether an action that was decided may be sent at this moment: asked again right
-    /// before each call, because calls queue for their rate. The caller has asked before whether it
-    /// leads, and whether anything is paused.
+    /// Checks that an action that was decided may be sent at this moment. The check comes right
+    /// before each call, because calls wait for their rate limit. The caller has checked before
+    /// that this process leads, and that nothing is paused.
     ///
     /// # Errors
-    /// Why it may not.
+    /// Returns the reason if the action may not be sent.
     pub fn may_send(&self, action: &Action, policy: &Policy, now: Now) -> Result<(), Refusal> {
         if self.record.orders.pause.is_some() {
             return Err(Refusal("the drain is paused"));
@@ -113,8 +112,8 @@ impl Drain {
                     "the order to terminate is not in the record",
                 )?;
                 ensure(self.record.lifecycle.is_none(), "a lifecycle hook holds it by now")?;
-                // What came of it is read for a while from when it was decided: a call that is sent
-                // late could be sent twice.
+                // The effect of the call is read for a limited time after the decision, so a call
+                // that is sent late could be sent twice.
                 let asked = self
                     .facts
                     .group
@@ -132,7 +131,7 @@ impl Drain {
         }
     }
 
-    /// Intent is permission, not evidence.
+    /// Checks that the evidence for this end still holds: a saved intent alone is not enough.
     fn may_end(&self, intent: &Intent, policy: &Policy, now: Now) -> Result<(), Refusal> {
         ensure(self.record.phase() == Phase::Completing, "the drain is not being completed")?;
         match intent.outcome {

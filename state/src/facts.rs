@@ -1,10 +1,9 @@
-//! What AWS was last seen to say of one drain's instance, and when the reads that showed it were
-//! made.
+//! Memory of AWS's last answers about one drain's instance, with the times of the reads.
 //!
-//! Facts are keyed by what they are about and live in memory: losing them (a restart, another
-//! replica) costs reading again. An answer concerns what it names and nothing else. A read that
-//! failed changes no fact and leaves its message. For a property that the [proof](crate::proof)
-//! uses, a fact keeps its unbroken run: the first and the last read that showed it.
+//! Facts are keyed by the thing that they describe and live in memory: losing them (a restart,
+//! another replica) costs reading again. An answer changes only the things that it names. A failed
+//! read changes no fact; its message is kept. For a property that the [proof](crate::proof) uses, a
+//! fact keeps its unbroken run: the first and the last read that showed it.
 
 mod answer;
 mod group;
@@ -25,82 +24,79 @@ use crate::sight::{Seen, TaskKind, TaskSight};
 use crate::time::{Mono, Read, Run};
 use std::collections::BTreeMap;
 
-/// What is known of one task that some list has named.
+/// Facts about one task that a list has named.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TaskFacts {
-    /// Which container instance it is on: an index into [`Facts::instances`].
+    /// Container instance of the task: an index into [`Facts::instances`].
     pub on: usize,
-    /// The first list that named it.
+    /// First list that named it.
     pub listed: Read,
-    /// What ECS said last of it by name. None once it has stopped, and before it was first
-    /// described.
+    /// ECS's last description of it. `None` once it has stopped, and before its first description.
     pub sight: Option<(Read, TaskSight)>,
-    /// The first read that showed it stopped.
+    /// First read that showed it stopped.
     pub stopped: Option<Read>,
-    /// Whether it was ever shown `RUNNING`: only then can it have been registered.
+    /// True if it was ever shown `RUNNING`: only then can it have been registered with a balancer.
     pub ran: bool,
-    /// Whether the targets that its service registers for it are known.
+    /// True if the targets that its service registers for it are known.
     pub registrations_known: bool,
     /// Its targets: indices into [`Facts::targets`].
     pub registrations: Vec<usize>,
 }
 
-/// What searches for the instance have found.
+/// Results of searches for the instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SearchFacts {
-    /// The complete searches in a row that found nothing anywhere.
+    /// The complete searches in a row that found it in no cluster.
     pub nowhere: Option<Run>,
-    /// The newest search of every cluster.
+    /// Newest search of every cluster.
     pub sweep: Option<Read>,
-    /// The clusters that it could not read.
+    /// Names of the clusters that this search could not read.
     pub unread: Vec<String>,
-    /// The clusters that have the instance although the configuration leaves them out, as far as
-    /// searches have shown.
+    /// Names of the clusters that have the instance although the configuration leaves them out, as
+    /// far as searches have shown.
     pub left_out: Vec<String>,
-    /// The newest search of its own clusters.
+    /// Newest search of the drain's own clusters.
     pub own: Option<Read>,
     /// Container instances that were found and are not in the record yet.
     pub found: Vec<ContainerInstance>,
 }
 
-/// How far the drain has come, and when it last came further.
+/// Progress of the drain, and the time of the last progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Progress {
-    /// How many tasks that matter were left when that was last known.
+    /// Number of tasks that matter, when it was last known.
     pub tasks_left: Option<usize>,
-    /// How many targets were left when that was last known.
+    /// Number of targets, when it was last known.
     pub targets_left: Option<usize>,
-    /// When either last became fewer, or this process first read anything.
+    /// Time at which either number last fell, or at which this process first read anything.
     pub at: Option<Mono>,
 }
 
-/// Everything that this process knows of one drain's instance beside its record.
+/// Everything that this process knows about one drain's instance besides its record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Facts {
     /// Its container instances.
     pub instances: Vec<InstanceFacts>,
-    /// Every task that some list has named, by ARN.
+    /// Every task that a list has named, by ARN.
     pub tasks: BTreeMap<String, TaskFacts>,
     /// Its targets.
     pub targets: Vec<TargetFacts>,
-    /// What Auto Scaling says.
+    /// Auto Scaling's answers.
     pub group: GroupFacts,
-    /// What searches have found.
+    /// Results of searches.
     pub search: SearchFacts,
-    /// Whether a balancer has said, since every agent was lost, that the instance is stopped or
-    /// terminated. It stays said until an agent is back: a balancer that drops the target says
-    /// nothing more.
+    /// True if a balancer has reported, since every agent was disconnected, that the instance is
+    /// stopped or terminated. It stays set until an agent is back, because a balancer that drops
+    /// the target reports nothing more.
     pub stopped: bool,
-    /// When the lists were made, at the latest, that leave no task: the beginning of the first
-    /// lists (b) since then.
+    /// Beginning of the first lists (b) that leave no task, unchanged until a task is left again.
     pub emptied: Option<Mono>,
-    /// How far it has come.
+    /// Progress of the drain.
     pub progress: Progress,
-    /// When this process first knew that the drain is Returning, if it is: the record's own time
-    /// may be another machine's.
+    /// Time at which this process first knew that the drain is Returning, if it is. The record's
+    /// own time may be of another machine's clock.
     pub returning: Option<Mono>,
-    /// The newest failed read of each kind since the last one that succeeded: when, and what came
-    /// back.
+    /// Newest failed read of each kind since its last success: time and message.
     pub trouble: BTreeMap<Kind, (Mono, String)>,
 }
 
@@ -163,7 +159,7 @@ impl Facts {
         self.note_progress(policy, read.ended);
     }
 
-    /// Takes over that the record was saved, or read.
+    /// Takes over a record that was saved or read.
     pub fn saved(&mut self, record: &Record, now: Mono) {
         self.search
             .found
@@ -179,7 +175,7 @@ impl Facts {
             (record.phase() == Phase::Returning).then(|| self.returning.unwrap_or(now));
     }
 
-    /// The index of a container instance, which is added where it is new.
+    /// Returns the index of a container instance, and adds it if it is new.
     fn instance(&mut self, arn: &str) -> usize {
         let known = self
             .instances
@@ -193,7 +189,7 @@ impl Facts {
         })
     }
 
-    /// What is known of a container instance.
+    /// Returns the facts about a container instance.
     pub fn of(&self, arn: &str) -> Option<&InstanceFacts> {
         self.instances.iter().find(|one| crate::sight::id(&one.arn) == crate::sight::id(arn))
     }
@@ -268,7 +264,7 @@ impl Facts {
             }
         }
         if task.stopped.is_some() {
-            // What has stopped stays stopped, whatever a read that lags shows.
+            // A stopped task stays stopped, even if a read that lags shows it running.
             return;
         }
         let (seen_before, registrations) = (task.sight.is_some(), task.registrations.clone());
@@ -282,7 +278,7 @@ impl Facts {
                 }
             }
             None => {
-                // Also one that was never seen before: nobody says when it ran.
+                // This holds for a task that was never seen before too: its run time is unknown.
                 let ran_unseen = !task.ran;
                 task.sight = None;
                 task.stopped = Some(read);
@@ -329,7 +325,7 @@ impl Facts {
         }
         self.find(record, found);
         if record.container_instances.iter().all(|mine| !unread.contains(&mine.cluster)) {
-            // It began when the round was joined, which may have taken minutes.
+            // The own search began when the drain joined the round, which may have taken minutes.
             let newer = self.search.own.filter(|own| own.began > read.began);
             self.search.own = Some(newer.unwrap_or(read));
         }
@@ -337,14 +333,14 @@ impl Facts {
         self.search.unread = unread;
     }
 
-    /// Returns whether every container instance that is there has lost its agent; false where none
-    /// is there.
+    /// Returns whether every container instance that is there has lost its agent. False if none is
+    /// there.
     pub fn all_away(&self) -> bool {
         let mut there = self.instances.iter().filter(|one| !one.is_gone()).peekable();
         there.peek().is_some() && there.all(InstanceFacts::is_away)
     }
 
-    /// Since when every agent has been disconnected, if that is so.
+    /// Returns the time since which every agent has been disconnected, if all are.
     pub fn away_since(&self) -> Option<Mono> {
         if !self.all_away() {
             return None;
@@ -353,16 +349,17 @@ impl Facts {
         there.filter_map(|one| one.away.map(|run| run.first.ended)).max()
     }
 
-    /// Returns whether ECS has lost the instance: every registration is gone, or has lost its
-    /// agent. Where no group terminates it, absence from the groups says little: it may have been
-    /// detached, or no group ever had it. Then its agent must have been away for the grace.
+    /// Returns whether ECS has lost the instance: every container instance is gone, or has lost its
+    /// agent. `None` while that is not known. If no group terminates the instance, its absence from
+    /// the groups proves little: it may have been detached, or was never in one. Then its agent
+    /// must have been disconnected for the grace.
     fn is_lost(&self, record: &Record, policy: &Policy, now: Mono) -> Option<bool> {
         let mine = || record.container_instances.iter().map(|mine| self.of(&mine.arn));
         if mine().any(|one| one.is_none_or(|one| one.sight.is_none())) {
             return None;
         }
         if mine().flatten().all(InstanceFacts::is_gone) {
-            // What we deregistered says nothing of an instance that stays.
+            // A deregistration by ecs-drain proves nothing about an instance that stays.
             let stays =
                 record.lifecycle.is_none() && matches!(record.then, Some(Then::Keep) | None);
             return Some(
@@ -378,10 +375,11 @@ impl Facts {
         Some(self.away_since().is_some_and(long))
     }
 
-    /// Returns whether the instance's tasks are excused: its agent has been disconnected for longer
-    /// than the grace, so that their states are frozen, and, unless the policy does without, its
-    /// group calls it unhealthy or a balancer has said meanwhile that it does not run. (Source: ECS
-    /// leaves tasks `RUNNING` for ever when an agent is gone.)
+    /// Returns whether the instance is dead, which excuses its tasks: its agent has been
+    /// disconnected for longer than the grace, so that their states are frozen. Unless the policy
+    /// needs no more than that, its group must also call it unhealthy, or a balancer must have
+    /// reported meanwhile that it does not run. (Source: ECS leaves tasks `RUNNING` for ever when
+    /// an agent is gone.)
     pub fn is_dead(&self, policy: &Policy, now: Mono) -> bool {
         if self.away_since().is_none_or(|since| now.since(since) < policy.agent_grace) {
             return false;
@@ -393,9 +391,8 @@ impl Facts {
         }
     }
 
-    /// The tasks that are known and not stopped, on container instances that are not gone: ECS
-    /// lists nothing for one that it has forgotten, and what was noted of its tasks stays in the
-    /// record.
+    /// Returns the known tasks that are not stopped, on container instances that are not gone. ECS
+    /// lists nothing for a container instance that is gone.
     pub fn tasks_there(&self) -> impl Iterator<Item = (&str, &TaskFacts)> {
         let there = |task: &TaskFacts| self.instances.get(task.on).is_none_or(|one| !one.is_gone());
         self.tasks
@@ -404,8 +401,8 @@ impl Facts {
             .map(|(arn, task)| (arn.as_str(), task))
     }
 
-    /// Returns whether a container instance is gone from its cluster although something may have
-    /// been placed on it after its tasks were listed: it was `ACTIVE` for a moment, or its counters
+    /// Returns whether a container instance is gone from its cluster although a task may have been
+    /// placed on it after its tasks were listed: it was `ACTIVE` for a moment, or its counters
     /// rose.
     pub(crate) fn is_gone_unlisted(&self, arn: &str) -> bool {
         self.of(arn).is_some_and(|one| {
@@ -414,7 +411,7 @@ impl Facts {
     }
 
     /// Returns whether a container instance is gone from its cluster while tasks that matter may
-    /// have run on it: somebody has deregistered it by force, and their containers run on.
+    /// have run on it: it was deregistered by force, and their containers still run.
     pub(crate) fn is_cut_off(&self, arn: &str, policy: &Policy) -> bool {
         let Some(index) = self
             .instances
@@ -434,8 +431,8 @@ impl Facts {
         one.discovered.is_none() || mine.into_iter().any(ran)
     }
 
-    /// The beginning of the lists (b) that, after lists (a), leave no task that matters; None while
-    /// they do not.
+    /// Returns the beginning of the lists (b) that, after lists (a), leave no task that matters;
+    /// `None` if a task is left.
     fn lists_leave_nothing(&self, policy: &Policy, now: Mono) -> Option<Mono> {
         let dead = self.is_dead(policy, now);
         let left =
@@ -455,8 +452,8 @@ impl Facts {
         Some(latest)
     }
 
-    /// List (b) of a container instance, if it began late enough: a lag after list (a) ended, and
-    /// after every task that was known before was seen stopped.
+    /// Returns list (b) of a container instance, if it began late enough: one lag after list (a)
+    /// ended, and after every task that was known before it was seen stopped.
     pub fn list_b(&self, index: usize, policy: &Policy) -> Option<Read> {
         let one = self.instances.get(index)?;
         let (running, stopped) = (one.running?, one.stopped?);
@@ -469,7 +466,7 @@ impl Facts {
             .then_some(stopped)
     }
 
-    /// How many of a container instance's known tasks are running and do not matter.
+    /// Returns the number of a container instance's known tasks that run and do not matter.
     pub fn ignored(&self, index: usize, policy: &Policy) -> u32 {
         let running = |task: &&TaskFacts| task.on == index && task.stopped.is_none();
         let ignored = self.tasks.values().filter(running).filter_map(|task| task.sight.as_ref());
@@ -478,7 +475,8 @@ impl Facts {
         u32::try_from(ignored).unwrap_or(u32::MAX)
     }
 
-    /// Whether ECS's counters of a container instance name tasks beside those that do not matter.
+    /// Returns whether ECS's counters of a container instance name tasks besides those that do not
+    /// matter.
     pub(crate) fn may_run(&self, index: usize, policy: &Policy) -> bool {
         let live = self
             .instances
@@ -510,8 +508,8 @@ impl Facts {
     }
 }
 
-/// Whether a task that is not stopped holds its instance's drain up. `DEACTIVATING`, `STOPPING` and
-/// `DEPROVISIONING` count, although ECS's own counters leave them out.
+/// Returns whether a task that is not stopped holds up its instance's drain. `DEACTIVATING`,
+/// `STOPPING` and `DEPROVISIONING` count, although ECS's own counters leave them out.
 pub fn matters(task: &TaskSight, policy: &Policy) -> bool {
     match (&task.kind, policy.daemon_tasks) {
         (TaskKind::Daemon(_), DaemonTasks::Ignore) => false,

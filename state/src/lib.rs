@@ -1,25 +1,25 @@
 //! The drain record, its phases, and the pure decision of `ecs-drain`.
 //!
-//! This crate is the domain and nothing else: it knows neither AWS's SDK, nor a runtime, nor a
-//! clock. It depends on `serde` and a time crate; the manifest forbids the rest. Read it in this
-//! order:
+//! This crate is the domain and nothing else. It does not know AWS's SDK, a runtime or a clock, so
+//! a test or a model checker can run every decision. It depends on `serde` and a time crate; the
+//! manifest forbids the rest. Read it in this order:
 //!
-//! | module | what it holds |
+//! | module | content |
 //! | --- | --- |
-//! | [`phase`] | where a drain stands, which move is legal, how it can end |
-//! | [`record`] | the durable state of one drain: what is written to the table |
-//! | [`request`] | what an operator asks of a drain, and what comes of it |
-//! | [`sight`] | what AWS says of one thing; what absence means |
-//! | [`facts`] | what AWS was last seen to say of one drain's instance, and when: memory that may be lost |
-//! | [`proof`] | whether everything is gone, and if not, which evidence is missing |
-//! | [`policy`] | what an operator has chosen |
+//! | [`phase`] | the phases of a drain, the legal moves between them, and the outcomes |
+//! | [`record`] | the durable state of one drain, as it is written to the table |
+//! | [`request`] | an operator's requests, and the rules that apply them to a record |
+//! | [`sight`] | AWS's answers in the words of this crate; the meaning of absence |
+//! | [`facts`] | memory of AWS's last answers about one drain's instance; it may be lost |
+//! | [`proof`] | the evidence that everything is gone, or the evidence that is missing |
+//! | [`policy`] | the operator's settings |
 //! | [`why`] | the reason of a decision, in the same words everywhere |
-//! | [`decide()`](decide::decide) | record + facts + policy + context + now → what to save, then do, and what to read next |
-//! | [`needs`] | what a drain wants read, from when, and how urgently |
-//! | [`budget`] | whose turn it is |
-//! | [`drain`] | the whole of it: one drain as one value, and the guard of each call |
-//! | [`diagnosis`] | why a drain does not move |
-//! | [`text`] | what a text from outside must not do |
+//! | [`decide()`](decide::decide) | record + facts + policy + context + now → record to save, calls to make then, reads that are needed |
+//! | [`needs`] | the reads that a drain needs: kind, earliest time and urgency |
+//! | [`budget`] | the queue: the number of drains of a cluster that run at once |
+//! | [`drain`] | one drain as one value, and the guard of each call |
+//! | [`diagnosis`] | the causes that keep a drain from moving |
+//! | [`text`] | cleaning of foreign text before it is shown |
 //! | [`time`] | two clocks, as two types |
 
 #![warn(missing_docs)]

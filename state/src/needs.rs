@@ -1,33 +1,35 @@
-//! What a drain wants read next: for each kind of read, from when, and how urgently. Nothing is
-//! read that no drain wants, so this is where the number of calls is decided.
+//! The reads that a drain needs next: kind, earliest time and urgency. ecs-drain reads nothing that
+//! no drain needs, so this is where the number of calls is decided.
 
 use crate::facts::Kind;
 use crate::time::Mono;
 use std::time::Duration;
 
-/// How urgent a read is. The order of reads is by the moment from which they are wanted plus the
-/// patience of their class, so that none starves.
+/// Urgency of a read. Reads are ordered by the moment from which they are needed plus the patience
+/// of their class, so that none starves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
-    /// An instance that is taken away in two minutes.
+    /// The instance is taken away in two minutes.
     Spot,
-    /// Nothing else is missing. What was read before grows old meanwhile: a drain that has come so
-    /// far goes on before others follow, or a wave of them would read everything again and again.
+    /// No other evidence is missing. The other evidence becomes too old meanwhile, so a drain that
+    /// is this far goes first. Otherwise a wave of drains would read everything again and again.
     Last,
-    /// It can finish a drain.
+    /// The read can finish a drain.
     Finish,
-    /// It goes on with a drain that was begun: before others of its age begin.
+    /// The read continues a drain that was begun: it goes before drains of the same age that were
+    /// not.
     Begun,
-    /// It can begin one.
+    /// The read can begin a drain.
     Begin,
-    /// It shows how far one is, or is needed soon.
+    /// The read shows the progress of a drain, or is needed soon.
     Show,
-    /// It saves time later, or shows that nothing has changed: it takes what the others leave.
+    /// The read saves time later, or shows that nothing has changed: it uses the capacity that the
+    /// others leave.
     Later,
 }
 
 impl Class {
-    /// How long such a read may wait behind others that are due later.
+    /// Returns the time that such a read may wait behind others that are due later.
     pub const fn patience(self) -> Duration {
         match self {
             Class::Spot | Class::Last => Duration::ZERO,
@@ -40,32 +42,32 @@ impl Class {
     }
 }
 
-/// One read that is wanted.
+/// One read that is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Need {
-    /// The read must not begin before this.
+    /// Earliest beginning of the read.
     pub from: Mono,
-    /// How urgent it is.
+    /// Urgency of the read.
     pub class: Class,
-    /// The moment by which it should have begun: reads go in this order.
+    /// Moment by which the read should have begun: reads are made in this order.
     pub due: Mono,
 }
 
-/// How much older than a read that is to begin a drain, or to go on with it, its drain counts at
-/// most.
+/// Longest time by which the age of a drain can make a read due earlier, for reads that begin or
+/// continue a drain.
 const OLDER: Duration = Duration::from_secs(600);
 
-/// What a drain wants read.
+/// The reads that a drain needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Needs([Option<Need>; Kind::ALL.len()]);
 
 impl Needs {
-    /// What is wanted of this kind.
+    /// Returns the need of this kind.
     pub fn of(&self, kind: Kind) -> Option<Need> {
         self.0[kind as usize]
     }
 
-    /// Adds a need; of two of one kind the one that is due first stays.
+    /// Adds a need. Of two needs of one kind the one that is due first stays.
     pub fn want(&mut self, kind: Kind, from: Mono, class: Class) {
         self.put(kind, Need { from, class, due: from + class.patience() });
     }
@@ -75,9 +77,9 @@ impl Needs {
         *slot = Some(slot.map_or(need, |known| if need.due < known.due { need } else { known }));
     }
 
-    /// The same for a drain that began at this moment: what it needs to be begun goes before what
-    /// younger ones need. So at the limits one drain after the other gets going, and not all of
-    /// them at the end.
+    /// Returns the needs of a drain that began at this moment: reads that begin or continue it go
+    /// before those of younger drains. So at the rate limits drains start one after the other, and
+    /// not all of them at the end.
     pub fn of_one_since(mut self, began: Mono) -> Needs {
         let begins = |need: &&mut Need| matches!(need.class, Class::Begun | Class::Begin);
         for need in self.0.iter_mut().flatten().filter(begins) {
@@ -86,7 +88,7 @@ impl Needs {
         self
     }
 
-    /// The same, at least as urgent as this.
+    /// Returns the needs with at least this urgency.
     pub fn at_least(mut self, class: Class) -> Needs {
         for need in self.0.iter_mut().flatten() {
             need.class = need.class.min(class);
@@ -95,7 +97,7 @@ impl Needs {
         self
     }
 
-    /// What either wants.
+    /// Returns the needs of both; of two of one kind the one that is due first.
     pub fn and(mut self, other: Needs) -> Needs {
         for (kind, need) in other.iter() {
             self.put(kind, need);
@@ -103,7 +105,7 @@ impl Needs {
         self
     }
 
-    /// Everything that is wanted.
+    /// Returns every need.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, Need)> + '_ {
         Kind::ALL.into_iter().filter_map(|kind| Some((kind, self.of(kind)?)))
     }
@@ -117,8 +119,8 @@ mod tests {
         Mono::at(Duration::from_secs(second))
     }
 
-    /// Of drains of one age those that were begun go on first, and an old one goes before a young
-    /// one. One that is begun again and again does not stay old for ever.
+    /// Of drains of one age those that were begun go first, and an old one goes before a young one.
+    /// A drain that is begun again and again does not stay old for ever.
     #[test]
     fn one_drain_after_the_other() {
         let due = |class: Class, from: u64, began: u64| {
@@ -129,14 +131,13 @@ mod tests {
         for (class, from, began, expected) in [
             (Class::Begin, 1000, 1000, 1180),
             (Class::Begun, 1000, 1000, 1120),
-            // It counts from when the drain began, whether it was read before or is to be read
-            // later.
+            // It counts from when the drain began, for reads of before and of later.
             (Class::Begun, 900, 1000, 1120),
             (Class::Begun, 1300, 1000, 1120),
             (Class::Begin, 1300, 1000, 1180),
             // Ten minutes at most.
             (Class::Begun, 5000, 1000, 4520),
-            // What shows or ends one counts from when it is wanted.
+            // Reads that show or end a drain count from when they are needed.
             (Class::Show, 1300, 1000, 1660),
             (Class::Later, 1300, 1000, 8500),
             (Class::Finish, 1300, 1000, 1450),

@@ -1,27 +1,26 @@
-//! Where a drain stands, which move is legal, and how it can end.
+//! The phases of a drain, the legal moves between them, and its outcomes.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Where a drain stands. What is said here is *true of the world* in that phase, not what was
-/// merely asked for.
+/// Phase of a drain. Each comment states a fact that is *true of the world* in that phase, not a
+/// mere request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Phase {
-    /// We have seen the instance; nothing was done to it.
+    /// ecs-drain has seen the instance, and has done nothing to it.
     Pending,
-    /// The load-balancer registrations that must be seen gone are in the record; ECS is asked to
-    /// place nothing more.
+    /// The targets that must be seen gone are in the record; ECS is asked to place nothing more.
     Deregistering,
-    /// ECS has shown that no new work can land on the instance; tasks are waited for.
+    /// ECS has shown that no new task can start on the instance; tasks are waited for.
     Waiting,
-    /// No task that matters is left; every registration is looked for, twice.
+    /// No task that matters is left; every target is checked twice.
     Verifying,
     /// The intent to complete is in the record; the lifecycle action is completed until it is over.
     Completing,
-    /// The instance goes on living (warm pool, new root volume, a cancelled drain): our `DRAINING`
-    /// is undone.
+    /// The instance lives on (warm pool, new root volume, a cancelled drain): the `DRAINING` that
+    /// ecs-drain set is undone.
     Returning,
-    /// Nothing is left to do. [`Outcome`] says how it ended.
+    /// Nothing is left to do. [`Outcome`] names the end.
     Done,
 }
 
@@ -37,12 +36,12 @@ impl Phase {
         Phase::Done,
     ];
 
-    /// The one table of legal moves.
+    /// Returns whether a move is legal: the one table of legal moves.
     ///
-    /// `Done → Pending` is the opening of a new generation. Every unfinished phase may end: the
-    /// instance can vanish, and the wait can be lost, at any moment. A drain that is cancelled goes
-    /// through Returning, and so does one whose wait was lost before it began, where a `DRAINING`
-    /// of the drain before it is still ours to undo.
+    /// `Done → Pending` opens a new generation. Every unfinished phase may end, because the
+    /// instance can vanish, and the wait can be lost, at any moment. A cancelled drain goes through
+    /// Returning. So does a drain whose wait was lost before it began, if the drain before it has
+    /// set a `DRAINING` that is still to be undone.
     pub const fn may_become(self, next: Phase) -> bool {
         use Phase::*;
         match self {
@@ -56,16 +55,16 @@ impl Phase {
         }
     }
 
-    /// The next phase, if the move is legal.
+    /// Returns the next phase, if the move is legal.
     ///
     /// # Errors
-    /// The two phases, when the table does not allow the move: a mistake in `decide`, never in the
-    /// world.
+    /// Returns both phases if the table does not allow the move. That is a defect in `decide`,
+    /// never a state of the world.
     pub const fn step(self, next: Phase) -> Result<Phase, IllegalMove> {
         if self.may_become(next) { Ok(next) } else { Err(IllegalMove { from: self, to: next }) }
     }
 
-    /// The phase's name, as it stands in the table, the CLI, the log and the docs.
+    /// Returns the phase's name, as the table, the CLI, the log and the docs show it.
     pub const fn name(self) -> &'static str {
         match self {
             Phase::Pending => "Pending",
@@ -88,9 +87,9 @@ impl fmt::Display for Phase {
 /// A move that [`Phase::may_become`] does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IllegalMove {
-    /// The phase that the drain is in.
+    /// Phase that the drain is in.
     pub from: Phase,
-    /// The phase that was asked for.
+    /// Phase that was requested.
     pub to: Phase,
 }
 
@@ -102,16 +101,16 @@ impl fmt::Display for IllegalMove {
 
 impl std::error::Error for IllegalMove {}
 
-/// How a drain ended.
+/// Outcome: the way in which a drain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Outcome {
-    /// Every task and every registration was seen gone; then the lifecycle action was completed.
+    /// Every task and every target was seen gone; then the lifecycle action was completed.
     Drained,
     /// The deadline passed and the policy says `continue`.
     TimedOut,
     /// The deadline passed and the policy says `abandon`.
     Abandoned,
-    /// An operator ordered the completion.
+    /// An operator ordered the end.
     Forced,
     /// The instance is in no cluster of the scope, and the policy says to complete.
     NotInCluster,
@@ -119,8 +118,8 @@ pub enum Outcome {
     Cancelled,
     /// The instance no longer exists.
     InstanceGone,
-    /// Our lifecycle action ended without us: its hook was deleted, timed out, or another hook
-    /// abandoned.
+    /// The lifecycle action ended, but not by ecs-drain: its hook was deleted or timed out, or
+    /// another hook abandoned it.
     WaitLost,
 }
 
@@ -137,7 +136,7 @@ impl Outcome {
         Outcome::WaitLost,
     ];
 
-    /// The outcome's name, as it stands in the table, the CLI, the log and the docs.
+    /// Returns the outcome's name, as the table, the CLI, the log and the docs show it.
     pub const fn name(self) -> &'static str {
         match self {
             Outcome::Drained => "Drained",

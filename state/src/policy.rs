@@ -1,4 +1,5 @@
-//! What an operator has chosen for the drains of a cluster or group, validated: it cannot be wrong.
+//! An operator's settings for the drains of a cluster or group. They were validated, so every value
+//! is usable.
 
 use crate::record::Strategy;
 use serde::{Deserialize, Serialize};
@@ -7,47 +8,47 @@ use std::time::Duration;
 /// The rules for one drain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// How instances are taken out of service.
+    /// Method by which an instance is taken out of service.
     pub strategy: Strategy,
-    /// Whether tasks of daemon services hold a drain up.
+    /// Treatment of daemon services' tasks.
     pub daemon_tasks: DaemonTasks,
-    /// What happens to standalone tasks.
+    /// Treatment of standalone tasks.
     pub standalone_tasks: StandaloneTasks,
-    /// What happens to an instance that is in no cluster.
+    /// Treatment of an instance that is in no cluster.
     pub not_in_cluster: NotInCluster,
-    /// How long searches, one after the other, must have found an instance in no cluster before
-    /// that is done.
+    /// Time for which searches, one after the other, must have found an instance in no cluster
+    /// before it is released.
     pub not_in_cluster_after: Duration,
-    /// How long a drain may take. None: as long as the hook allows.
+    /// Longest time that a drain may take. `None`: as long as the hook allows.
     pub deadline: Option<Duration>,
-    /// What happens at the deadline.
+    /// Action at the deadline.
     pub at_deadline: AtDeadline,
-    /// The longest that a read may lag behind the truth.
+    /// Longest time by which a read may lag behind the truth.
     pub read_lag: Duration,
-    /// How far apart the two reads are, at least, that show a target gone.
+    /// Shortest time between the two reads that show a target gone.
     pub looks_apart: Duration,
-    /// How long a drain may stand still before it is called stuck.
+    /// Time without progress after which a drain is stuck.
     pub stuck_after: Duration,
-    /// How long an agent may be disconnected before its tasks can be excused.
+    /// Time for which an agent must be disconnected before its tasks can be excused.
     pub agent_grace: Duration,
-    /// Whether the tasks of an instance whose agent is disconnected are waited for.
+    /// Treatment of tasks whose agent is disconnected.
     pub disconnected_agent: DisconnectedAgent,
-    /// How long after a network load balancer's target was first seen to leave it may still be sent
-    /// new connections.
+    /// Time after a network load balancer's target was first seen to leave during which it may
+    /// still get new connections.
     pub network_settle: Duration,
-    /// How many drains that no lifecycle action asked for (an operator's, a rebalance's) go on at
-    /// once in a cluster.
+    /// Number of drains that run at once in a cluster, of those that no lifecycle action began (an
+    /// operator's, a rebalance's).
     pub max_concurrent: Concurrency,
-    /// How many of a lifecycle action's drains go on at once in a cluster. None: as many as there
-    /// are.
+    /// Number of lifecycle actions' drains that run at once in a cluster. `None`: no limit.
     pub max_concurrent_lifecycle: Option<Concurrency>,
-    /// What a rebalance recommendation does.
+    /// Action after a rebalance recommendation.
     pub rebalance: Rebalance,
-    /// How long before the hook's global limit a blind drain does what `at_deadline` says.
+    /// Time before the hook's global timeout at which a drain whose reads are incomplete does what
+    /// `at_deadline` says.
     pub blind_margin: Duration,
-    /// How soon to look again at what was just asked of ECS.
+    /// Time until the next read after a request to ECS.
     pub poll: Duration,
-    /// How long a finished record is kept.
+    /// Time for which a finished record is kept.
     pub keep_finished: Duration,
 }
 
@@ -77,18 +78,18 @@ impl Default for Policy {
     }
 }
 
-/// Whether tasks of daemon services hold a drain up.
+/// Treatment of daemon services' tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DaemonTasks {
-    /// They run until the instance ends.
+    /// They do not hold up the drain, and run until the instance ends.
     #[default]
     Ignore,
     /// They are waited for like any other.
     Wait,
 }
 
-/// What happens to standalone tasks, which `DRAINING` does not touch.
+/// Treatment of standalone tasks, which `DRAINING` does not stop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StandaloneTasks {
     /// They are waited for, however long they run.
@@ -98,7 +99,7 @@ pub enum StandaloneTasks {
     StopAfter(Duration),
 }
 
-/// What happens to an instance that is in no cluster.
+/// Treatment of an instance that is in no cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NotInCluster {
@@ -109,45 +110,44 @@ pub enum NotInCluster {
     Hold,
 }
 
-/// What happens when the deadline has passed.
+/// Action when the deadline has passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AtDeadline {
-    /// The instance is let go (`CONTINUE`, outcome `TimedOut`).
+    /// The instance is released (`CONTINUE`, outcome `TimedOut`).
     Continue,
     /// The wait is abandoned (`ABANDON`, outcome `Abandoned`).
     Abandon,
-    /// It is held on and reported, until the hook's own limit decides.
+    /// It is still held and reported, until the hook's own limit decides.
     #[default]
     Hold,
 }
 
-/// Whether the tasks of an instance whose agent has been disconnected for longer than the grace are
-/// waited for. Their states are frozen: nothing reports them any more. (Its load balancers are
-/// waited for in any case.)
+/// Treatment of tasks whose agent has been disconnected for longer than the grace. Their states are
+/// frozen, because nothing reports them any more. (Their targets are waited for in any case.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DisconnectedAgent {
     /// They are waited for until the agent is back, or the deadline or the hook's limit decides.
     Wait,
-    /// They are excused once something else than ECS calls the instance dead: its group says that
-    /// it is unhealthy, or a balancer that it does not run.
+    /// They are excused once something other than ECS reports the instance dead: its group that it
+    /// is unhealthy, or a balancer that it does not run.
     #[default]
     ExcuseDead,
     /// They are excused, although the instance may be alive and its containers running.
     Excuse,
 }
 
-/// How many container instances of a cluster may drain at once.
+/// Number of container instances of a cluster that may drain at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concurrency {
-    /// So many, at least one.
+    /// A fixed number, at least one.
     Count(u32),
-    /// So many percent of the cluster's container instances, rounded down, at least one.
+    /// A percentage of the cluster's container instances, rounded down, at least one.
     Percent(u32),
 }
 
 impl Concurrency {
-    /// How many that is in a cluster of this size.
+    /// Returns the number for a cluster with `registered` container instances.
     pub fn of(self, registered: u32) -> u32 {
         match self {
             Concurrency::Count(n) => n.max(1),
@@ -159,7 +159,7 @@ impl Concurrency {
     }
 }
 
-/// What a rebalance recommendation does.
+/// Action after a rebalance recommendation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rebalance {
     /// Nothing: Auto Scaling's own capacity rebalancing comes with a lifecycle action.

@@ -1,11 +1,13 @@
-//! Is a drain proved, and if not, what is missing? Record, facts, policy and now decide that, and
-//! nothing else.
+//! The proof that everything is gone, or the evidence that is missing for it.
 //!
-//! What a read showed to be there counts from the read's end; what it showed absent, from its
-//! beginning. A read lags by at most [`Policy::read_lag`], each by an amount of its own. The
-//! conditions are those of docs/decisions/0016. `clear` says first whether anything is left (1, 3,
-//! 4 by what was read last); the functions below say which evidence is missing, and name the number
-//! of their condition.
+//! The proof depends on record, facts, policy and now, and on nothing else. A thing that a read
+//! showed to be there counts from the read's end; a thing that a read showed absent counts from the
+//! read's beginning. Each read may lag behind the truth by up to [`Policy::read_lag`], and by an
+//! amount of its own.
+//!
+//! docs/decisions/0016 lists the conditions, 1 to 6. `clear` first checks by the last reads that
+//! nothing is left (1, 3 and 4). The functions below find the missing evidence; each names the
+//! number of its condition.
 
 use crate::decide::clear::{Remains, clear};
 use crate::facts::{Facts, InstanceFacts, Kind, TargetFacts};
@@ -16,29 +18,30 @@ use crate::time::{Mono, Now};
 use crate::why::Why;
 use std::time::Duration;
 
-/// How old the status of a container instance may be when a call is sent.
+/// Maximum age of a container instance's status when a call is sent.
 pub const STATUS_LASTS: Duration = Duration::from_secs(10);
 
-/// How old the list of tasks wanted `STOPPED` may be when a call is sent, where the container
-/// instance has changed since.
+/// Maximum age of the list of tasks wanted `STOPPED` when a call is sent, if the container instance
+/// has changed since.
 pub const LISTS_LAST: Duration = Duration::from_secs(60);
 
-/// The same where its version says that nothing was placed, started or stopped since; and how old a
-/// search may be where an agent is away, or the longer time of two searches.
+/// Maximum age of the same list if the container instance's version is unchanged, so that nothing
+/// was placed, started or stopped since. Also the maximum age of a search while an agent is
+/// disconnected, unless twice the duration of the search is longer.
 pub const UNCHANGED_LASTS: Duration = Duration::from_secs(5 * 60);
 
-/// How old the last read of a target may be when a call is sent.
+/// Maximum age of the last read of a target when a call is sent.
 pub const TARGETS_LAST: Duration = Duration::from_secs(5 * 60);
 
-/// What the evidence says.
+/// Result of judging the evidence.
 #[derive(Clone, Debug, PartialEq)]
-// Made once for a decision, and never kept.
+// Created once for each decision, and never kept.
 #[allow(clippy::large_enum_variant)]
 pub(crate) enum Verdict {
-    /// Everything is gone, by evidence that holds now.
+    /// Everything is gone, by evidence that is valid now.
     Proved,
-    /// Nothing is seen left, and evidence is missing: why, for how long at least, and what must be
-    /// read.
+    /// Nothing is seen left, but evidence is missing: the reason, the shortest time until it can be
+    /// there, and the reads that are needed.
     Missing(Why, Duration, Needs),
     /// Something is left, or not known.
     Remains(Remains),
@@ -50,7 +53,7 @@ pub(crate) fn judge(record: &Record, facts: &Facts, policy: &Policy, now: Now) -
         return Verdict::Remains(remains);
     }
     let proof = Proof { record, facts, policy, now: now.mono };
-    // What takes long first; then what must be fresh at the call, so that it is not read in vain.
+    // Slow evidence first; then evidence that must be fresh at the call, so no read is in vain.
     let lasting =
         [proof.settled(), proof.listed(), proof.unrouted(), proof.alone(), proof.searched_once()];
     let looked = [proof.unrouted_lately()];
@@ -72,15 +75,15 @@ pub(crate) fn judge(record: &Record, facts: &Facts, policy: &Policy, now: Now) -
     Verdict::Proved
 }
 
-/// What can be read in good time, while something is still left, so that the proof does not wait
-/// for it at the end.
+/// Returns the reads that can be made while something is still left, so that the proof does not
+/// wait for them at the end.
 pub(crate) fn ahead(record: &Record, facts: &Facts, policy: &Policy, now: Mono) -> Needs {
     let proof = Proof { record, facts, policy, now };
     let mut needs = Needs::default();
     for (index, one) in proof.listable() {
         if let (Some(_), None, false) = (one.closed, one.running, proof.is_list_in_vain(one)) {
-            // The list of one that runs its tasks for long yet can wait for those that will end
-            // soon.
+            // If tasks of the container instance will run for long, its list can wait for those
+            // that end soon.
             let class = if facts.may_run(index, policy) { Class::Later } else { Class::Show };
             needs.want(Kind::Running, one.list_from + policy.read_lag, class);
         }
@@ -95,8 +98,8 @@ pub(crate) fn ahead(record: &Record, facts: &Facts, policy: &Policy, now: Mono) 
     needs
 }
 
-/// Which lists are missing until nothing that was placed can have been overlooked, and how long
-/// that takes at least.
+/// Returns the lists that are still missing before every placed task is known, and the shortest
+/// time until they can be there.
 pub(crate) fn lists_missing(
     record: &Record,
     facts: &Facts,
@@ -107,16 +110,16 @@ pub(crate) fn lists_missing(
     Some((gap.left, gap.needs))
 }
 
-/// One piece of evidence that is missing.
+/// One missing piece of evidence.
 struct Gap {
     why: Why,
-    /// How long it takes at least until it can be there.
+    /// Shortest time until it can be there.
     left: Duration,
     needs: Needs,
 }
 
 impl Gap {
-    /// Both, and why of the one that takes longer: a list (a) is followed by a list (b).
+    /// Combines two gaps, with the reason of the one that takes longer: list (b) follows list (a).
     fn and(self, other: Gap) -> Gap {
         let needs = self.needs.and(other.needs);
         let settles = |gap: &Gap| matches!(gap.why, Why::Settling { .. });
@@ -140,21 +143,22 @@ impl Proof<'_> {
         Gap { why: why(left), left, needs }
     }
 
-    /// Container instances whose tasks can still be listed.
+    /// Returns the container instances whose tasks can still be listed.
     fn listable(&self) -> impl Iterator<Item = (usize, &InstanceFacts)> {
         self.facts.instances.iter().enumerate().filter(|(_, one)| !one.is_gone())
     }
 
-    /// 2: list (a), of the tasks wanted `RUNNING`, a lag after the run of 1 began; then list (b),
-    /// of those wanted `STOPPED`, a lag after (a) ended and after every task that was known was
-    /// seen stopped.
+    /// Checks condition 2: list (a), of the tasks wanted `RUNNING`, begins one lag after the run of
+    /// condition 1 began. List (b), of those wanted `STOPPED`, begins one lag after (a) ended and
+    /// after every known task was seen stopped.
     fn listed(&self) -> Option<Gap> {
         let lag = self.policy.read_lag;
         let gaps = self.listable().filter_map(|(index, one)| {
             one.closed?;
             let Some(running) = one.running else {
                 if self.is_list_in_vain(one) {
-                    // The list keeps its place meanwhile, by when it was wanted first.
+                    // Meanwhile the list keeps its place in the queue: it counts from the time when
+                    // it was first needed.
                     let from =
                         one.sight.as_ref().map_or(Mono::START, |(read, _)| read.began + LISTS_LAST);
                     return Some(self.gap(Kind::Status, from, |left| Why::Settling { left }));
@@ -170,24 +174,26 @@ impl Proof<'_> {
         gaps.reduce(Gap::and)
     }
 
-    /// Whether the status was read so long ago that the next one, if it shows another version, asks
-    /// for list (a) again.
+    /// Returns whether list (a) would be made in vain: the status is so old that the next read may
+    /// show another version, and list (a) would then be needed again.
     fn is_list_in_vain(&self, one: &InstanceFacts) -> bool {
         one.sight.as_ref().is_none_or(|(read, _)| self.is_old(read.began, LISTS_LAST))
     }
 
-    /// 4: every target was seen gone twice, the second time after 3.
+    /// Checks condition 4: every target was seen gone twice, the second time after condition 3 was
+    /// met.
     fn unrouted(&self) -> Option<Gap> {
         let missing = self.waited_for().filter_map(|target| self.target_from(target));
         let from = missing.max()?;
         let gap = self.gap(Kind::Targets, from, |left| Why::SecondLook { left });
-        // Until the lists leave nothing, no look is the second: those between would be in vain.
+        // Until the lists leave no task, no read can be the second one, so reads before that would
+        // be in vain.
         let is_early = self.facts.emptied.is_none()
             && self.facts.targets.iter().all(|target| target.gone_since.is_some());
         Some(if is_early { Gap { needs: Needs::default(), ..gap } } else { gap })
     }
 
-    /// From when a target must be read (again); None if it is proved gone.
+    /// Returns the time from which a target must be read (again), or `None` if it is proved gone.
     fn target_from(&self, target: &TargetFacts) -> Option<Mono> {
         let Some(last) = target.gone.map(|run| run.last) else { return Some(self.now) };
         let Some(first) = target.gone_since else {
@@ -199,9 +205,9 @@ impl Proof<'_> {
         (last.began < second).then_some(second)
     }
 
-    /// 4, at the call: the last look at every target is young. Where there are more balancers than
-    /// can be asked in that time, the drain that has had nothing left for the longest is given all
-    /// of its looks before another is given one.
+    /// Checks condition 4, at the call: the last read of every target is recent. If there are more
+    /// balancers than can be read in that time, the drain that has had nothing left for the longest
+    /// gets all of its reads first.
     fn unrouted_lately(&self) -> Option<Gap> {
         let emptied = self.facts.emptied?;
         let old = |target: &TargetFacts| {
@@ -216,10 +222,11 @@ impl Proof<'_> {
         self.facts.targets.iter().filter(|target| self.record.waits_for(&target.obligation))
     }
 
-    /// 5: every cluster was searched for other registrations since nothing new can land. An agent
-    /// that registers anew leaves the registration that is known without an agent: while one is
-    /// away, or gone, a search begun since counts, and it must be young. Clusters that cannot be
-    /// read hold up only drains whose agent is away.
+    /// Checks condition 5: since the container instances stopped taking tasks, every cluster was
+    /// searched for other container instances of the EC2 instance. An agent that registers anew
+    /// leaves its old container instance without an agent. So while one is disconnected, or gone,
+    /// the search must have begun after that, and must be recent. A cluster that cannot be read
+    /// holds up only drains whose agent is disconnected.
     fn alone(&self) -> Option<Gap> {
         let lag = self.policy.read_lag;
         let closed = self
@@ -250,11 +257,11 @@ impl Proof<'_> {
         self.is_old(sweep.began, lasts).then(|| gap(self.now))
     }
 
-    /// 2, at the call: list (b) is young, or nothing has changed since.
+    /// Checks condition 2, at the call: list (b) is recent, or nothing has changed since.
     fn listed_lately(&self) -> Option<Gap> {
         let old = |index: usize, one: &InstanceFacts| {
             let Some(list) = self.facts.list_b(index, self.policy) else { return true };
-            // The list is of a time when the version was that already, although it lags.
+            // Although the list lags, it shows a time at which the version was already this one.
             let unchanged = one
                 .unchanged
                 .is_some_and(|run| run.first.ended + self.policy.read_lag <= list.began);
@@ -264,23 +271,23 @@ impl Proof<'_> {
         any.then(|| self.gap(Kind::Stopped, self.now, |left| Why::SecondLook { left }))
     }
 
-    /// 5, in good time: its own clusters are searched when list (b) is made, so that the call need
-    /// not wait for it.
+    /// Checks condition 5, in good time: the drain's own clusters are searched when list (b) is
+    /// made, so that the call need not wait for the search.
     fn searched_once(&self) -> Option<Gap> {
         let since = self.facts.emptied?.before(LISTS_LAST);
         let old = self.facts.search.own.is_none_or(|read| read.began < since);
-        // One call serves fifty: it does not wait behind the lists of all others.
+        // One call serves fifty drains, so it does not wait behind the lists of all others.
         let gap = self.gap(Kind::Own, self.now, |_| Why::LookingForRegistrations);
         old.then(|| Gap { needs: gap.needs.at_least(Class::Last), ..gap })
     }
 
-    /// 5, at the call: its own clusters were searched lately.
+    /// Checks condition 5, at the call: the drain's own clusters were searched recently.
     fn searched_lately(&self) -> Option<Gap> {
         let old = self.facts.search.own.is_none_or(|read| self.is_old(read.began, LISTS_LAST));
         old.then(|| self.gap(Kind::Own, self.now, |_| Why::LookingForRegistrations))
     }
 
-    /// 6: the status of every container instance is young.
+    /// Checks condition 6: the status of every container instance is recent.
     fn still_so(&self) -> Option<Gap> {
         let old = |one: &InstanceFacts| {
             one.closed.is_none_or(|run| self.is_old(run.last.began, STATUS_LASTS))
@@ -289,9 +296,10 @@ impl Proof<'_> {
         any.then(|| self.gap(Kind::Status, self.now, |left| Why::SecondLook { left }))
     }
 
-    /// 6: its counters name nothing that matters, unless a list says otherwise that began the lag
-    /// after the container instance last changed, and after its last known task was seen stopped:
-    /// the counters of a dead agent stay for ever.
+    /// Checks condition 6: the counters of every container instance name no task that matters.
+    /// Because the counters of a dead agent never change, a list of tasks can disprove them: it
+    /// must have begun one lag after the container instance last changed, and after its last known
+    /// task was seen stopped.
     fn counted(&self) -> Option<Gap> {
         if self.facts.is_dead(self.policy, self.now) {
             return None;
@@ -312,13 +320,14 @@ impl Proof<'_> {
         self.now.since(began) > lasts
     }
 
-    /// Network load balancers can send new connections for a while after a target was deregistered,
-    /// even once it reads `unused`: as long as the policy says, counted from when it was first seen
-    /// to leave. One whose kind is not known counts as one. (Source: network load balancers' user
-    /// guide, "Deregistration delay": 120 s are recommended.)
+    /// Checks condition 4, for network load balancers: they can send new connections for a while
+    /// after a target was deregistered, even once it reads `unused`. The policy sets that time,
+    /// counted from when the target was first seen to leave. A balancer of unknown kind counts as
+    /// one. (Source: network load balancers' user guide, "Deregistration delay": 120 s are
+    /// recommended.)
     ///
-    /// It is longer than a process that is killed again and again may live, so what earlier ones
-    /// watched counts too.
+    /// A process that is killed again and again may live for less than that time, so the time that
+    /// earlier processes watched counts too.
     fn settled(&self) -> Option<Gap> {
         let settling =
             self.record.obligations.iter().filter(|o| o.settles() && self.record.waits_for(o));

@@ -1,18 +1,18 @@
 //! The drain record: the durable state of taking one instance out of service, as it is written to
 //! the table.
 //!
-//! It holds what cannot be seen again (obligations, the intent, that ecs-drain set a `DRAINING`,
-//! watched spans, orders) and, for people, what was last seen. There is no other truth: a process
-//! that starts with this record and the world reads again, and continues.
+//! It holds the things that cannot be read again: obligations, the intent, a `DRAINING` that
+//! ecs-drain set, watched spans, orders. For people it also holds the last reads. There is no other
+//! durable state: a process that starts with this record reads AWS again, and continues.
 //!
-//! | file | what it holds |
+//! | file | content |
 //! | --- | --- |
-//! | `origin` | why a drain exists, how it is done, what comes after, who ordered it |
-//! | `lifecycle` | the lifecycle action that it is to complete, and the intent to |
-//! | `obligation` | the registrations that must be seen gone first |
-//! | `stage` | where it stands, with what only that stage has |
+//! | `origin` | reason for the drain, strategy, action after it, person who ordered it |
+//! | `lifecycle` | the lifecycle action to complete, and the intent to complete it |
+//! | `obligation` | the targets that must be seen gone first |
+//! | `stage` | the phase, with the data of that phase alone |
 //! | `item` | the attributes as they are in the table |
-//! | `opening` | how a record begins: opened, adopted by a lifecycle action, opened again; its deadline |
+//! | `opening` | the beginning of a record: opened, adopted by a hook, opened again; its deadline |
 
 mod item;
 mod lifecycle;
@@ -37,21 +37,21 @@ use serde::{Deserialize, Serialize};
 /// The schema that this program writes. A record with a higher one is left alone.
 pub const SCHEMA: u32 = 1;
 
-/// How many events a record's history keeps; the first one (how it began) is never dropped.
+/// Maximum number of events in a record's history; the first one (the beginning) is never dropped.
 pub const HISTORY: usize = 40;
 
-/// How long a completion is refused until heartbeats end.
+/// Time for which a completion is refused until heartbeats end.
 pub const REFUSED_FOR_GOOD: SignedDuration = SignedDuration::from_mins(10);
 
-/// How many ids of requests a record keeps.
+/// Number of request ids that a record keeps.
 pub const REQUESTS: usize = 10;
 
-/// How many tasks and targets are listed for display. Obligations are never cut.
+/// Number of tasks and of targets that are listed for display. Obligations are never cut.
 pub const SHOWN: usize = 10;
 
 /// The durable state of one drain.
 ///
-/// What stands here decides, but for [`Shown`].
+/// Every field except [`Shown`] takes part in decisions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "item::Item", into = "item::Item")]
 pub struct Record {
@@ -61,187 +61,189 @@ pub struct Record {
     pub region: String,
     /// EC2 instance id, such as `i-0123456789abcdef0`.
     pub instance_id: String,
-    /// The name of the controller that owns this drain; several can share one table.
+    /// Name of the controller that owns this drain; several can share one table.
     pub controller: String,
-    /// Counts the drains of this instance: a warm-pool instance can be drained more than once.
+    /// Number of this drain of the instance: a warm-pool instance can be drained more than once.
     pub generation: u64,
-    /// Counts the writes of this record; every write is conditional on it.
+    /// Number of writes of this record; every write is conditional on it.
     pub version: u64,
-    /// Names the last write, so that a writer whose answer was lost recognises its own success.
+    /// Id of the last write, so that a writer whose answer was lost recognises its own success.
     pub write_id: String,
-    /// When this generation began.
+    /// Beginning of this generation.
     pub created_at: Timestamp,
-    /// When this record was last written.
+    /// Time of the last write of this record.
     pub updated_at: Timestamp,
 
-    /// Why the drain exists.
+    /// Reason why the drain exists.
     pub origin: Origin,
-    /// Who asked for it, if somebody did.
+    /// Order that requested it, if a person did.
     pub requested: Option<Order>,
-    /// How the instance is taken out of service.
+    /// Method by which the instance is taken out of service.
     pub strategy: Strategy,
-    /// The lifecycle action that this drain is to complete; None while no hook of ours holds the
-    /// instance.
+    /// The lifecycle action that this drain is to complete. `None` while no ecs-drain hook holds
+    /// the instance.
     pub lifecycle: Option<Lifecycle>,
-    /// Name of the Auto Scaling group that the instance is in; None if it was in none when the
+    /// Name of the Auto Scaling group that the instance is in. `None` if it was in none when the
     /// drain began.
     pub group: Option<String>,
-    /// What comes after the drain, where no hook of ours holds the instance.
+    /// Action after the drain, if no ecs-drain hook holds the instance.
     pub then: Option<Then>,
 
-    /// Where the drain stands.
+    /// Phase of the drain, with its data.
     pub stage: Stage,
-    /// When that was entered.
+    /// Beginning of that phase.
     pub phase_since: Timestamp,
-    /// When the policy's deadline passes, if it sets one.
+    /// The policy's deadline, if it sets one.
     pub deadline: Option<Timestamp>,
-    /// When the hook's global limit ends the wait, whatever we do: 48 hours or 100 heartbeat
-    /// timeouts after the wait began, the smaller. Counted from when we first saw it, so the true
-    /// limit is not later. (Source: Auto Scaling API reference, `GlobalTimeout`.) None while no
-    /// hook of ours holds the instance.
+    /// Moment at which the hook's global timeout ends the wait, regardless of heartbeats: 48 hours
+    /// or 100 heartbeat timeouts after the wait began, the smaller. Counted from when ecs-drain
+    /// first saw the wait, so the true limit is not later. (Source: Auto Scaling API reference,
+    /// `GlobalTimeout`.) `None` while no ecs-drain hook holds the instance.
     pub global_limit: Option<Timestamp>,
-    /// When the group was last asked to terminate the instance: an operator's drain.
+    /// Time at which the group was last asked to terminate the instance, in an operator's drain.
     pub termination_asked_at: Option<Timestamp>,
-    /// When the group was first seen to keep the instance as `Terminating:Retained` after our
-    /// `ABANDON`. Its next termination ends with `CONTINUE`.
+    /// Time at which the group was first seen to keep the instance as `Terminating:Retained` after
+    /// an `ABANDON` by ecs-drain. Its next termination ends with `CONTINUE`.
     pub retained_at: Option<Timestamp>,
-    /// What an operator ordered.
+    /// An operator's orders.
     pub orders: Orders,
 
-    /// Name of the instance's cluster; of the first one, if it is registered in several. None while
-    /// it is in no cluster.
+    /// Name of the instance's cluster; of the first one, if it is registered in several. `None`
+    /// while it is in no cluster.
     pub cluster: Option<String>,
     /// All container instances of this EC2 instance, in all clusters.
     pub container_instances: Vec<ContainerInstance>,
-    /// Every registration that must be seen gone before completion. Only grows; never cut.
+    /// Every target that must be seen gone before completion. Only grows; never cut.
     pub obligations: Vec<Obligation>,
     /// Standalone tasks that ecs-drain decided to stop, by the last part of their ARN.
     pub stopped_tasks: Vec<String>,
 
-    /// How often the present step was tried in vain.
+    /// Number of failed tries of the present step.
     pub attempts: u32,
-    /// The last thing that went wrong.
+    /// The last failure.
     pub last_error: Option<LastError>,
-    /// What happened, oldest first.
+    /// Events of the drain, oldest first.
     pub history: Vec<Event>,
-    /// What was last seen, for people.
+    /// The display of the drain, for people.
     pub shown: Shown,
 }
 
-/// What an operator ordered for one drain.
+/// An operator's orders for one drain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Orders {
-    /// The drain is paused: heartbeats go on, nothing else is done.
+    /// The drain is paused: heartbeats continue, all else waits.
     pub pause: Option<Order>,
-    /// It is given up.
+    /// The drain is cancelled.
     pub cancel: Option<Order>,
-    /// Its wait ends now, whatever is left.
+    /// The wait ends now, even if tasks or targets are left.
     pub force: Option<Order>,
-    /// Ids of the requests that were carried out on this record, the newest last, [`REQUESTS`] at
-    /// most: a request that is read twice does nothing the second time.
+    /// Ids of the requests that were carried out on this record, the newest last, at most
+    /// [`REQUESTS`]: a request that is read twice does nothing the second time.
     pub requests: Vec<String>,
 }
 
-/// What was last seen, for people. Nothing is decided by it, and it is written with what is.
+/// The display of a drain, for people: its reason, its causes, and the tasks and targets of the
+/// last reads. No decision rests on it, and it is written together with the fields that decide.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
-    /// Why the drain is where it is, one word (see [`Why::name`]).
+    /// Name of the reason, one word (see [`Why::name`]).
     pub why: String,
-    /// The same in a sentence.
+    /// The reason in a sentence.
     pub message: String,
-    /// Why it does not move, as far as was found out; empty while it moves.
+    /// Causes that keep the drain from moving, as far as the diagnosis found them; empty while it
+    /// moves.
     pub causes: Vec<Note>,
-    /// The last progress of a drain that has made none for the policy's `stuck_after`; None while
-    /// it is not stuck.
+    /// Time of the last progress of a drain that has made none for the policy's `stuck_after`.
+    /// `None` while it is not stuck.
     pub stuck_since: Option<Timestamp>,
-    /// The tasks that were still there when this was written, the first [`SHOWN`] of them.
+    /// Tasks that were left when this was written, the first [`SHOWN`] of them.
     pub tasks_left: Vec<String>,
-    /// How many tasks that matter were still there.
+    /// Number of tasks that matter and were left.
     pub tasks_left_count: u32,
-    /// The registrations that were still there when this was written, the first [`SHOWN`] of them.
+    /// Targets that were left when this was written, the first [`SHOWN`] of them.
     pub targets_left: Vec<String>,
-    /// How many registrations were still there.
+    /// Number of targets that were left.
     pub targets_left_count: u32,
 }
 
-/// One registration of the EC2 instance with ECS.
+/// One registration of the EC2 instance with an ECS cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ContainerInstance {
     /// Name of the cluster.
     pub cluster: String,
     /// ARN of the container instance.
     pub arn: String,
-    /// The container instance was `ACTIVE` when we first asked for `DRAINING`: only then may we
-    /// ever undo it.
+    /// True if the container instance was `ACTIVE` when ecs-drain first asked for `DRAINING`: only
+    /// then may ecs-drain undo it.
     #[serde(default)]
     pub draining_is_ours: bool,
-    /// Strategy `deregister`: when the forced deregistration was decided. From then on ECS's word
-    /// about its tasks is no evidence.
+    /// Strategy `deregister`: time at which the forced deregistration was decided. From then on
+    /// ECS's status of its tasks is no evidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deregistered_at: Option<Timestamp>,
-    /// For how long it has been watched `DRAINING` or gone, by the monotonic clocks of all
-    /// processes that watched, one after the other; seconds. Written where the grace of standalone
-    /// tasks is measured by it.
+    /// Time for which it has been watched `DRAINING` or gone, seconds, by the monotonic clocks of
+    /// all processes that watched, one after the other. Written if the grace of standalone tasks is
+    /// measured by it.
     #[serde(default, skip_serializing_if = "obligation::is_zero")]
     pub drained_for_seconds: u32,
-    /// For how long it has been watched gone from its cluster since it was deregistered, by the
-    /// monotonic clocks of all processes that watched, one after the other; seconds.
+    /// Time for which it has been watched gone from its cluster since it was deregistered, seconds,
+    /// by the monotonic clocks of all processes that watched, one after the other.
     #[serde(default, skip_serializing_if = "obligation::is_zero")]
     pub gone_for_seconds: u32,
 }
 
-/// Why a drain does not move: one cause.
+/// One cause that keeps a drain from moving.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
-    /// One word for it, from a closed list (see [`crate::diagnosis`]).
+    /// Name of the cause, one word from a closed list (see [`crate::diagnosis`]).
     pub name: String,
-    /// The same in a sentence, with what to do about it.
+    /// The cause in a sentence, with the action that ends it.
     pub text: String,
 }
 
-/// Something that went wrong, kept for the operator.
+/// A failure, kept for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {
-    /// When.
+    /// Time of the failure.
     pub at: Timestamp,
-    /// What was tried, on what, and what came back.
+    /// The call, its object, and its error.
     pub what: String,
 }
 
-/// One line of a drain's history.
+/// One event of a drain's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// The phase that was entered, or in which this happened.
+    /// The phase that was entered, or in which it happened.
     pub phase: Phase,
-    /// What happened, in a sentence.
+    /// The event, in a sentence.
     pub what: String,
 }
 
 impl Record {
-    /// The record's key in the table: account, region and instance.
+    /// Returns the record's key in the table: account, region and instance.
     pub fn key(&self) -> String {
         key(&self.account, &self.region, &self.instance_id)
     }
 
-    /// The phase that it is in.
+    /// Returns the phase of the drain.
     pub const fn phase(&self) -> Phase {
         self.stage.phase()
     }
 
-    /// What Auto Scaling is to be told, or was.
+    /// Returns the intent of the completion, before and after the call.
     pub const fn intent(&self) -> Option<&Intent> {
         self.stage.intent()
     }
 
-    /// How it ended, once it is done.
+    /// Returns the outcome, once the drain is done.
     pub const fn outcome(&self) -> Option<Outcome> {
         if let Stage::Done { outcome, .. } = &self.stage { Some(*outcome) } else { None }
     }
 
-    /// Whether nothing is left of this drain but to wait until its instance goes, or is in service
-    /// again.
+    /// Returns whether ecs-drain has nothing left to do but to wait until the instance goes, or is
+    /// in service again.
     pub fn waits_for_others(&self) -> bool {
         let is_left = self.lifecycle.is_none() && self.then == Some(Then::Leave);
         self.phase() == Phase::Returning || (self.phase() == Phase::Verifying && is_left)
@@ -254,40 +256,43 @@ impl Record {
         self.orders.requests.drain(..extra);
     }
 
-    /// Name of the instance's Auto Scaling group, as far as it is known.
+    /// Returns the name of the instance's Auto Scaling group, as far as it is known.
     pub fn group(&self) -> Option<&str> {
         self.lifecycle.as_ref().map(|l| l.group.as_str()).or(self.group.as_deref())
     }
 
-    /// Whether a registration has to be seen gone before this drain goes on. An order to terminate
-    /// the instance does not wait for what the group itself undoes when it is told: it leaves its
-    /// own balancers, and waits until they have drained the instance, before any hook hears of it.
-    /// (Source: Amazon EC2 Auto Scaling user guide, "How Elastic Load Balancing works with Auto
-    /// Scaling": deregistration and connection draining come before the hook.)
+    /// Returns whether a target must be seen gone before this drain continues.
+    ///
+    /// An order to terminate the instance does not wait for targets that the group itself
+    /// deregisters at the termination: the group takes the instance out of its own balancers, and
+    /// waits until they have drained it, before any hook begins. (Source: Amazon EC2 Auto Scaling
+    /// user guide, "How Elastic Load Balancing works with Auto Scaling": deregistration and
+    /// connection draining come before the hook.)
     pub fn waits_for(&self, obligation: &Obligation) -> bool {
         let terminates = matches!(self.then, Some(Then::Terminate | Then::TerminateAndShrink));
         !(obligation.of_group_alone && terminates && self.lifecycle.is_none())
     }
 
-    /// Whether the instance goes on living once its lifecycle action is over.
+    /// Returns whether the instance lives on once its lifecycle action is over.
     pub fn lives_on(&self) -> bool {
         self.lifecycle.as_ref().is_some_and(|l| l.kind.lives_on())
     }
 
     /// Returns whether the completion of its lifecycle action has been refused for so long,
-    /// although the evidence was there, that heartbeats end, and the hook's own result ends the
-    /// wait.
+    /// although the evidence was there, that heartbeats end. Then the hook's default result ends
+    /// the wait.
     pub fn is_refused_for_good(&self) -> bool {
         let Stage::Completing { refused_since: Some(since), .. } = self.stage else { return false };
         self.updated_at.duration_since(since) >= REFUSED_FOR_GOOD && self.orders.pause.is_none()
     }
 
-    /// Whether nothing is left to do.
+    /// Returns whether nothing is left to do.
     pub fn is_done(&self) -> bool {
         matches!(self.stage, Stage::Done { .. })
     }
 
-    /// Adds a line to the history, dropping the oldest but the first when it is full.
+    /// Adds an event to the history. When the history is full, drops the oldest event but the
+    /// first.
     pub fn note(&mut self, at: Timestamp, what: impl Into<String>) {
         if self.history.len() >= HISTORY {
             self.history.remove(1);
@@ -295,7 +300,7 @@ impl Record {
         self.history.push(Event { at, phase: self.phase(), what: what.into() });
     }
 
-    /// Says why the drain is where it is, and, where that is known, why it does not move.
+    /// Sets the displayed reason, followed by the first cause if one is known.
     pub fn explain(&mut self, why: &Why) {
         why.name().clone_into(&mut self.shown.why);
         self.shown.message = match self.shown.causes.first() {
@@ -305,12 +310,12 @@ impl Record {
     }
 }
 
-/// The key of an instance's record in the table.
+/// Returns the key of an instance's record in the table.
 pub fn key(account: &str, region: &str, instance_id: &str) -> String {
     format!("{account}/{region}/{instance_id}")
 }
 
-/// `at` plus `span`, or the end of time where that is beyond it.
+/// Returns `at` plus `span`, or the latest possible time if that is beyond it.
 pub fn later(at: Timestamp, span: SignedDuration) -> Timestamp {
     at.checked_add(span).unwrap_or(Timestamp::MAX)
 }

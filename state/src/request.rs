@@ -1,12 +1,12 @@
-//! What an operator asks of a drain, and what comes of it.
+//! An operator's requests, and their effect on a drain.
 //!
-//! A request is written to the table by a person's command, and carried out by the controller: it
-//! alone writes records, so that an order and a decision cannot overwrite each other. A request
-//! means one generation of one instance's drain, and is carried out within [`EXPIRES_AFTER`] or not
-//! at all: an order that was given to one situation must not strike another.
+//! A person's command writes a request to the table, and the controller carries it out. Only the
+//! controller writes records, so that an order and a decision cannot overwrite each other. A
+//! request is for one generation of one instance's drain, and is carried out within
+//! [`EXPIRES_AFTER`] or not at all: an order for one situation must not act on another.
 //!
-//! [`apply`] is the whole of the rules, and pure. What a request says of itself (who, why, when) is
-//! not proof, and is foreign text.
+//! [`apply`] contains all of the rules, and is pure. The person, reason and time in a request are
+//! not proved, and are foreign text.
 
 use crate::phase::{Outcome, Phase};
 use crate::record::{ContainerInstance, Order, Record, Then};
@@ -16,20 +16,20 @@ use serde::{Deserialize, Serialize};
 /// The schema that this program writes. A request with a higher one is not carried out.
 pub const SCHEMA: u32 = 1;
 
-/// How far a request's time may be from now, in either direction: what is older has expired, and
-/// what is to come was written by a clock that is wrong.
+/// Longest distance of a request's time from now, in either direction. An older request has
+/// expired; one from the future was written by a wrong clock.
 pub const EXPIRES_AFTER: SignedDuration = SignedDuration::from_mins(15);
 
-/// How many characters of a name, or of a reason, get into a record: it must fit into an item of
-/// the table.
+/// Longest name or reason that is copied into a record, in characters: the record must fit into an
+/// item of the table.
 const LONGEST: usize = 500;
 
-/// What an operator asks for one instance.
+/// An operator's request for one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// Names this request; ids of later requests sort after those of earlier ones.
+    /// Id of this request; ids of later requests sort after those of earlier ones.
     pub id: String,
-    /// The name of the controller that is to carry it out.
+    /// Name of the controller that is to carry it out.
     pub controller: String,
     /// AWS account, 12 digits.
     pub account: String,
@@ -37,53 +37,54 @@ pub struct Request {
     pub region: String,
     /// EC2 instance id, such as `i-0123456789abcdef0`.
     pub instance_id: String,
-    /// Name of the cluster that its container instance is in, as whoever asked had it before them:
-    /// for whom they may ask.
+    /// Name of the cluster of its container instance, as the operator saw it. The operator's
+    /// permission may be limited to this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// The generation of the record that whoever asked had before them; 0: there was no record.
+    /// Generation of the record that the operator saw; 0 if there was no record.
     pub generation: u64,
-    /// What is asked for.
+    /// The action that is requested.
     pub what: What,
-    /// Who, as the CLI found it out: an IAM identity, or a user of a machine. It is not proof.
+    /// The operator, as the CLI determined it: an IAM identity, or a user of a machine. It is not
+    /// proof.
     pub by: String,
-    /// Why, if they said.
+    /// The operator's reason, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it was asked for.
+    /// Time of the request.
     pub at: Timestamp,
-    /// The shape of this request, see [`SCHEMA`].
+    /// Schema of this request, see [`SCHEMA`].
     pub schema: u32,
 }
 
-/// What can be asked for.
+/// The actions that an operator can request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
-    /// Drain the instance, although no hook of ours holds it.
+    /// Drain the instance, although the ecs-drain hook does not hold it.
     Drain {
-        /// What comes after.
+        /// Action after the drain.
         then: Then,
     },
-    /// Give the drain up and undo our `DRAINING`.
+    /// End the drain, and undo the `DRAINING` that ecs-drain set.
     Cancel,
-    /// Do nothing for this drain but heartbeats.
+    /// Stop all steps of this drain but heartbeats.
     Pause,
-    /// Go on with a drain that is paused.
+    /// Continue a drain that is paused.
     Resume,
     /// Move the deadline to a later moment.
     Extend {
         /// The new deadline.
         until: Timestamp,
     },
-    /// Forget what failed, and look at once.
+    /// Forget the last failure, and check the drain at once.
     Retry,
-    /// End the wait now, whatever is left.
+    /// End the wait now, even if tasks or targets are left.
     Force,
 }
 
 impl What {
-    /// The name of the request in the table, the CLI and the docs.
+    /// Returns the name of the request in the table, the CLI and the docs.
     pub const fn name(&self) -> &'static str {
         match self {
             What::Drain { .. } => "drain",
@@ -97,43 +98,43 @@ impl What {
     }
 }
 
-/// What came of a request.
+/// Result of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Applied {
     /// It changes the record: save it, then answer.
     Changed {
-        /// The record as it should be.
+        /// The record after the request.
         record: Box<Record>,
-        /// What whoever asked is told.
+        /// Answer to the operator.
         answer: String,
     },
-    /// It is so already: answer, and save nothing.
+    /// Its effect is there already: answer, and save nothing.
     Already {
-        /// What whoever asked is told.
+        /// Answer to the operator.
         answer: String,
     },
     /// It cannot be done: answer, and save nothing.
     Refused {
-        /// What whoever asked is told: why, and what could be done instead.
+        /// Answer to the operator: the reason, and what can be done instead.
         answer: String,
     },
-    /// A drain is asked for where none is unfinished: open one.
+    /// A drain is requested and none is unfinished: open one.
     Open,
 }
 
 impl Request {
-    /// The key of the instance's record in the table.
+    /// Returns the key of the instance's record in the table.
     pub fn record_key(&self) -> String {
         crate::record::key(&self.account, &self.region, &self.instance_id)
     }
 
-    /// Whether it is too late to carry it out, or its clock too wrong to be believed.
+    /// Returns whether the request is too old to be carried out, or its clock too wrong.
     pub fn expired(&self, now: Timestamp) -> bool {
         now.duration_since(self.at).abs() > EXPIRES_AFTER
     }
 
-    /// Who ordered it, why and when, as it gets into a record: cut, and without control characters,
-    /// since it is shown on terminals.
+    /// Returns the order for the record: person, reason and time. The texts are cut and have no
+    /// control characters, because they are shown on terminals.
     pub fn order(&self) -> Order {
         Order {
             by: plain(&self.by),
@@ -143,24 +144,24 @@ impl Request {
     }
 }
 
-/// A line of text that nobody can play tricks with.
+/// Returns a cut text on one line that cannot steer a terminal.
 fn plain(text: &str) -> String {
     let text: String = text.chars().take(LONGEST).collect();
     crate::text::plain(&text).trim().to_owned()
 }
 
-/// What a request meets, beside the record that it is about.
+/// Input of a request besides its record.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances<'a> {
     /// The policy's blind margin: see [`crate::record::latest_deadline`].
     pub margin: SignedDuration,
-    /// Who pauses the clusters of the drain, or everything.
+    /// Person who paused the drain's clusters, or everything.
     pub paused: Option<&'a str>,
-    /// The time.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// What comes of a request for an instance whose record is this, or that has none.
+/// Applies a request to an instance that has this record, or none.
 pub fn apply(request: &Request, record: Option<&Record>, around: &Circumstances<'_>) -> Applied {
     let now = around.now;
     if let Some(record) = record.filter(|record| record.orders.requests.contains(&request.id)) {
@@ -206,9 +207,8 @@ pub fn apply(request: &Request, record: Option<&Record>, around: &Circumstances<
     }
 }
 
-/// Why a request may not be carried out that names a cluster which the instance is not in: whoever
-/// wrote it may be allowed to ask for that cluster alone. One that names none was allowed to ask
-/// for all.
+/// Returns the refusal of a request that names a cluster which the instance is not in: its author
+/// may have permission for that cluster alone. A request that names none needed permission for all.
 pub fn other_cluster(request: &Request, registered: &[ContainerInstance]) -> Option<String> {
     let named = request.cluster.as_deref()?;
     if registered.iter().any(|one| one.cluster == named) {
@@ -224,7 +224,7 @@ pub fn other_cluster(request: &Request, registered: &[ContainerInstance]) -> Opt
 }
 
 /// Notes in a record that a request was carried out on it, so that it does nothing when it is read
-/// again. For a drain that a request opens, too.
+/// again. This also applies to a drain that a request opens.
 pub fn carried_out(record: &mut Record, request: &Request) {
     record.remember_request(request.id.clone());
 }
@@ -237,7 +237,7 @@ fn refused(answer: String) -> Applied {
     Applied::Refused { answer }
 }
 
-/// Where a drain stands, in a clause.
+/// Describes the state of a drain, in a clause.
 fn standing(record: &Record) -> String {
     match record.outcome() {
         Some(outcome) if record.is_done() => format!("its drain is done ({outcome})"),
@@ -278,7 +278,7 @@ fn drain(request: &Request, then: Then, record: Option<&Record>) -> Applied {
         ));
     }
     let same = match (&record.lifecycle, record.then) {
-        // Its group terminates it and replaces it: what was asked for is under way.
+        // Its group terminates it and replaces it, which is the effect of this request.
         (Some(_), _) => then == Then::Terminate && !record.lives_on(),
         (None, Some(now)) => now == then,
         (None, None) => false,
@@ -302,7 +302,7 @@ fn drain(request: &Request, then: Then, record: Option<&Record>) -> Applied {
     }
 }
 
-/// What is said to a request for a drain that is done.
+/// Returns the answer to a request for a drain that is done.
 fn is_done(record: &Record, what: What) -> String {
     let done = standing(record);
     let kept = record.lifecycle.is_none()
@@ -324,7 +324,7 @@ fn is_done(record: &Record, what: What) -> String {
     }
 }
 
-/// The command that makes a container instance `ACTIVE` again.
+/// Returns the command that makes a container instance `ACTIVE` again.
 fn make_active(record: &Record, one: &ContainerInstance) -> String {
     format!(
         "aws ecs update-container-instances-state --region {} --cluster {} --container-instances {} --status ACTIVE",
@@ -332,7 +332,8 @@ fn make_active(record: &Record, one: &ContainerInstance) -> String {
     )
 }
 
-/// Whether the drain is paused, said at the end of an answer to what only happens once it goes on.
+/// Returns the end of an answer that takes effect only once a paused drain is resumed; empty if it
+/// is not paused.
 fn once_resumed(record: &Record, paused: Option<&str>) -> String {
     match (&record.orders.pause, paused) {
         (Some(by), _) => format!(", once it is resumed: it is paused by {by}"),
@@ -445,8 +446,8 @@ fn extend(
     }
 }
 
-/// Whether a later deadline can still change anything: an intent that rests on the deadline is
-/// dropped when it is moved, any other is not.
+/// Checks that a later deadline can still change anything. An intent that rests on the deadline is
+/// dropped when the deadline is moved; any other is not. Returns the end of the answer.
 fn told(record: &Record) -> Result<&'static str, Applied> {
     if record.phase() == Phase::Returning {
         return Err(refused(format!("its wait is over; {}", standing(record))));
@@ -508,7 +509,7 @@ fn force(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result<
     Ok(format!("it is let go now{}{left}", once_resumed(next, around.paused)))
 }
 
-/// `1 task`, `3 tasks`.
+/// Formats a count: `1 task`, `3 tasks`.
 fn of(count: u32, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }

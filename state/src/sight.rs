@@ -1,34 +1,34 @@
-//! What AWS says of one thing, in the words of this crate.
+//! AWS's answers about one thing, in the words of this crate.
 //!
-//! A read that failed is *unknown*, never *empty*: [`Seen`] keeps the two apart. What absence means
-//! is one table, here:
+//! A read that failed is *unknown*, never *empty*: [`Seen`] keeps the two apart. This is the one
+//! table of what absence means:
 //!
-//! | AWS says | for | it means | because |
+//! | AWS's answer | for | meaning | reason |
 //! | --- | --- | --- | --- |
 //! | failure `MISSING` | a container instance | gone | inactive ones are forgotten about an hour after deregistration |
-//! | failure `MISSING` | a task that was listed | stopped, by a read begun long enough after it was first listed | stopped tasks are forgotten after an hour or more |
+//! | failure `MISSING` | a task that was listed | stopped, if the read began one lag after the task was first listed | stopped tasks are forgotten after an hour or more |
 //! | `ClusterNotFoundException` | a cluster | its container instances are gone | a cluster cannot be deleted while it has any |
 //! | not in the answer | a group's instance | gone from the group, if warm pool and `DescribeAutoScalingInstances` agree | a complete read names every member |
 //! | hook not in the answer | the ecs-drain hook | its action is over: deleting a hook completes it | `DeleteLifecycleHook` |
 //! | `TargetGroupNotFound` | a target group | the target is gone | nothing can be routed through it |
-//! | `LoadBalancerNotFound` | a classic load balancer | the target is gone | the same |
-//! | anything else that failed | anything | unknown | throttled, denied, broken: it says nothing about the world |
+//! | `LoadBalancerNotFound` | a classic load balancer | the target is gone | nothing can be routed through it |
+//! | any other failure | anything | unknown | throttled, denied, broken: it proves nothing about the world |
 
 use crate::record::{ActionResult, WaitKind};
 use jiff::Timestamp;
 use std::fmt;
 
-/// A fact, or the reason why it could not be had.
+/// A fact, or the reason why it is not known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Seen<T> {
     /// A complete answer.
     Yes(T),
-    /// No answer, or not a complete one; the text says what was tried and what came back.
+    /// No answer, or an incomplete one; the text names the call and its failure.
     Unknown(String),
 }
 
 impl<T> Seen<T> {
-    /// The fact, if it is known.
+    /// Returns the fact, if it is known.
     pub fn known(&self) -> Option<&T> {
         match self {
             Seen::Yes(fact) => Some(fact),
@@ -37,7 +37,7 @@ impl<T> Seen<T> {
     }
 }
 
-/// What Auto Scaling says of an instance.
+/// Auto Scaling's answer about an instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum GroupSight {
     /// In no group and no warm pool, after complete reads.
@@ -46,17 +46,17 @@ pub enum GroupSight {
     Member {
         /// Name of the group.
         group: String,
-        /// Where it stands in its lifecycle.
+        /// Lifecycle state of the instance.
         state: LifecycleState,
-        /// Whether the group calls it healthy.
+        /// True if the group calls it healthy.
         healthy: bool,
-        /// Our hook, if the group (still) has it.
+        /// The ecs-drain hook, if the group (still) has it.
         hook: Seen<Option<HookSight>>,
     },
 }
 
 impl GroupSight {
-    /// Where it stands in its lifecycle, if it is in a group.
+    /// Returns the lifecycle state, if the instance is in a group.
     pub fn state(&self) -> Option<&LifecycleState> {
         match self {
             GroupSight::Absent => None,
@@ -68,19 +68,20 @@ impl GroupSight {
 /// A lifecycle hook, as Auto Scaling describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HookSight {
-    /// Seconds without a heartbeat until the default result.
+    /// Heartbeat timeout: seconds without a heartbeat until the default result.
     pub heartbeat_timeout_seconds: u32,
-    /// Seconds from the beginning of the wait until the default result, whatever the heartbeats.
+    /// Global timeout: seconds from the beginning of the wait until the default result, regardless
+    /// of heartbeats.
     pub global_timeout_seconds: u32,
-    /// What happens then.
+    /// Default result: applied when one of the timeouts ends.
     pub default_result: ActionResult,
     /// Names of the group's other terminating hooks.
     pub others: Vec<String>,
-    /// Whether the group keeps an instance whose termination is abandoned.
+    /// True if the group retains an instance whose termination is abandoned.
     pub retains_abandoned: bool,
 }
 
-/// Where an instance stands in its group, as far as we care.
+/// Lifecycle state of an instance in its group, as far as it matters to a drain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LifecycleState {
     /// A wait that a terminating hook holds.
@@ -91,19 +92,18 @@ pub enum LifecycleState {
     Retained(String),
     /// `InService`.
     InService,
-    /// `Terminating` or `Warmed:Terminating`: on the way to a wait, if a hook holds it, or to its
-    /// end.
+    /// `Terminating` or `Warmed:Terminating`: before a wait, if a hook holds it, or before its end.
     Terminating,
-    /// Anything else: pending, standby, or a state that is newer than this program.
+    /// Any other state: pending, standby, or one that is newer than this program.
     Other(String),
 }
 
 impl LifecycleState {
-    /// Reads Auto Scaling's word.
+    /// Reads a lifecycle state of Auto Scaling.
     ///
-    /// `Warmed:Pending:Wait` is a *terminating* hook's wait when the instance came from the group;
-    /// a launching hook can show the same state, so intake asks the hook's transition before it
-    /// calls the wait ours. (Source: Auto Scaling API reference, `LifecycleState`.)
+    /// `Warmed:Pending:Wait` is a *terminating* hook's wait when the instance came from the group.
+    /// A launching hook can show the same state, so intake checks the hook's transition before it
+    /// accepts the wait. (Source: Auto Scaling API reference, `LifecycleState`.)
     pub fn read(word: &str) -> LifecycleState {
         match word {
             "Terminating:Wait" => LifecycleState::Waiting(WaitKind::Terminating),
@@ -130,7 +130,8 @@ impl LifecycleState {
         }
     }
 
-    /// Whether the instance is on its way out, and nothing holds it: before the wait, or past it.
+    /// Returns whether the instance is terminating and no hook holds it: before the wait, or past
+    /// it.
     pub fn is_terminating(&self) -> bool {
         match self {
             LifecycleState::Terminating => true,
@@ -146,7 +147,7 @@ impl LifecycleState {
     }
 }
 
-/// As Auto Scaling spells it.
+/// Formats the state as Auto Scaling spells it.
 impl fmt::Display for LifecycleState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -163,19 +164,19 @@ impl fmt::Display for LifecycleState {
     }
 }
 
-/// What ECS says of one container instance.
+/// ECS's description of one container instance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ContainerInstanceSight {
     /// Its status.
     pub status: ContainerInstanceStatus,
-    /// Whether its agent is connected; false for one that is gone.
+    /// True if its agent is connected; false for one that is gone.
     pub agent_connected: bool,
-    /// ECS's counters of running and pending tasks, which leave out every task that is stopping or
-    /// being provisioned.
+    /// Sum of ECS's counters of running and pending tasks, which leave out every task that is
+    /// stopping or being provisioned.
     pub live: u32,
-    /// A number that grows with every change that ECS also reports as an event: the same number in
-    /// two reads says that nothing was placed, started or stopped between them. (Source: ECS API
-    /// reference, `ContainerInstance.version`.)
+    /// Version of the container instance: it grows with every change that ECS also reports as an
+    /// event. The same number in two reads means that nothing was placed, started or stopped
+    /// between them. (Source: ECS API reference, `ContainerInstance.version`.)
     pub version: i64,
 }
 
@@ -189,8 +190,7 @@ impl ContainerInstanceSight {
     };
 }
 
-/// Status of a container instance.
-/// (Source: ECS API reference, `ContainerInstance.status`.)
+/// Status of a container instance. (Source: ECS API reference, `ContainerInstance.status`.)
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ContainerInstanceStatus {
     /// Takes new tasks.
@@ -199,18 +199,18 @@ pub enum ContainerInstanceStatus {
     Draining,
     /// Deregistered.
     Inactive,
-    /// ECS does not know it (any more).
+    /// Not known to ECS (any more).
     Missing,
     /// Its trunk network interface could not be attached. It never takes a task, and stays so until
     /// it is deregistered. (Source: ECS API reference, `ContainerInstance.status`.)
     RegistrationFailed,
-    /// `REGISTERING`, `DEREGISTERING` or a status that is newer than this program: not safe to call
-    /// drained.
+    /// `REGISTERING`, `DEREGISTERING` or a status that is newer than this program: not safe to
+    /// treat as drained.
     Other(String),
 }
 
 impl ContainerInstanceStatus {
-    /// Whether no new task can land on it.
+    /// Returns whether no new task can start on it.
     pub fn takes_no_work(&self) -> bool {
         use ContainerInstanceStatus::*;
         match self {
@@ -219,7 +219,7 @@ impl ContainerInstanceStatus {
         }
     }
 
-    /// Whether it is no longer part of its cluster.
+    /// Returns whether it is no longer part of its cluster.
     pub fn is_gone(&self) -> bool {
         use ContainerInstanceStatus::*;
         match self {
@@ -234,51 +234,51 @@ impl ContainerInstanceStatus {
 pub struct TaskSight {
     /// ECS's `lastStatus`, such as `RUNNING` or `DEACTIVATING`.
     pub last_status: String,
-    /// Whether ECS wants it stopped already.
+    /// True if its desired status is `STOPPED`.
     pub stopping: bool,
-    /// What kind of task it is.
+    /// Kind of the task.
     pub kind: TaskKind,
-    /// When it may be scaled in, if it is protected and that was asked.
+    /// End of its protection from scale-in, if it is protected and the protection was read.
     pub protected_until: Option<Timestamp>,
 }
 
-/// What kind of task it is.
+/// Kind of a task, by the service that started it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TaskKind {
-    /// Of a replica service, by name.
+    /// Task of a replica service; name of the service.
     Replica(String),
-    /// Of a daemon service, by name.
+    /// Task of a daemon service; name of the service.
     Daemon(String),
-    /// Of no service: started by RunTask or StartTask. `DRAINING` does not touch it.
+    /// Standalone task: started by RunTask or StartTask. `DRAINING` does not stop it.
     Standalone,
 }
 
 impl TaskSight {
-    /// Returns whether its containers have ended, by ECS's word. `DELETED` is shown for a moment
+    /// Returns whether its containers have ended, according to ECS. `DELETED` is shown for a moment
     /// after `STOPPED`. (Source: ECS developer guide, "Amazon ECS task lifecycle".)
     pub fn is_stopped(&self) -> bool {
         matches!(self.last_status.as_str(), "STOPPED" | "DELETED")
     }
 }
 
-/// The last part of an ARN, which the ECS console shows as a task's name.
+/// Returns the last part of an ARN, which the ECS console shows as a task's name.
 pub fn id(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// What a balancer says of one obligation.
+/// A balancer's answer about one obligation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TargetSight {
     /// Not registered (any more), or the target group or balancer itself is gone.
     Gone,
-    /// Still there.
+    /// Still registered.
     Present {
         /// The balancer's words, such as `draining (Target.DeregistrationInProgress) on port
         /// 32768`.
         state: String,
-        /// Whether it is being drained already.
+        /// True if it is being drained already.
         draining: bool,
-        /// Whether the balancer says that the instance itself is not running
+        /// True if the balancer reports that the instance itself is not running
         /// (`Target.InvalidState`).
         instance_dead: bool,
     },

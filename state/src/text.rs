@@ -1,8 +1,8 @@
-//! Text from outside: what in it could steer a terminal, or make one line look like two.
+//! Foreign text: characters that could steer a terminal, or make one line look like two.
 
-/// Whether a character does something other than to be shown: control characters, and what turns
-/// the direction of writing, joins or hides. (Source: Unicode Standard Annex 9, section 2, and the
-/// blocks "General Punctuation", "Specials", "Tags".)
+/// Returns whether a character does something other than to be shown: control characters, and
+/// characters that change the direction of writing, join or hide. (Source: Unicode Standard Annex
+/// 9, section 2, and the blocks "General Punctuation", "Specials", "Tags".)
 pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -10,7 +10,7 @@ pub fn steers(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A text on one line that shows all that is in it: what [steers] becomes a space.
+/// Returns a text on one line with nothing hidden: each character that [steers] becomes a space.
 pub fn plain(text: &str) -> String {
     text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }

@@ -5,25 +5,26 @@ use crate::phase::Outcome;
 use std::fmt;
 use std::time::Duration;
 
-/// Why a drain is where it is, and what it waits for.
+/// Reason why a drain is where it is, or what it waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// Seen waiting; nothing was done to it yet.
+    /// The instance was seen waiting; nothing was done to it yet.
     Seen,
-    /// Its turn has not come: so many drains of its cluster may go on at once.
+    /// The drain waits in the queue: the number of its cluster's drains that run at once is
+    /// limited.
     WaitsForTurn {
-        /// How many go on.
+        /// Number of drains that run.
         running: u32,
-        /// How many may.
+        /// Number of drains that may run at once.
         limit: u32,
-        /// How many that wait come before it.
+        /// Number of waiting drains that come first.
         ahead: u32,
     },
-    /// An operator pauses it: heartbeats go on, nothing else is done.
+    /// An operator paused it: heartbeats continue, all else waits. The text names the operator.
     Paused(String),
-    /// In no cluster, as far as complete reads of every cluster say; it may still register.
+    /// In no cluster, according to complete reads of every cluster; it may still register.
     NotInCluster {
-        /// How much longer it is waited for.
+        /// Time until it is released.
         left: Duration,
     },
     /// In no cluster, and the policy says to hold it.
@@ -32,7 +33,7 @@ pub enum Why {
     AskedToDrain,
     /// Strategy `deregister`: standalone tasks must end before ECS forgets the instance.
     BeforeDeregistration {
-        /// How many are left, and the first of them.
+        /// The tasks that are left.
         tasks: Left,
     },
     /// Strategy `deregister`: ECS was asked to forget the container instance, and has not confirmed
@@ -40,53 +41,54 @@ pub enum Why {
     AskedToDeregister,
     /// Strategy `deregister`: its tasks are listed once more, late enough that none is left out.
     ListsOnceMore {
-        /// How long until then.
+        /// Time until then.
         left: Duration,
     },
     /// Tasks that matter still run.
     TasksLeft(Left),
-    /// Strategy `deregister`: containers may still run although ECS calls their tasks stopped.
+    /// Containers of a deregistered instance may still run although ECS shows their tasks stopped.
     LongestDelay {
-        /// How much longer they are given.
+        /// Time that they are still given.
         left: Duration,
     },
-    /// Balancers still know the instance.
+    /// Targets are still registered.
     TargetsLeft(Left),
     /// Everything is gone; a network load balancer can send new connections for a while yet.
     NetworkSettling {
-        /// How much longer.
+        /// Time until it no longer can.
         left: Duration,
     },
-    /// Everything is gone; the looks that prove it must be far enough from the moment when ECS
-    /// stopped placing work.
+    /// Everything is gone; the first read of the proof must be late enough after the moment when
+    /// ECS stopped placing tasks.
     Settling {
-        /// How much longer.
+        /// Time until that read.
         left: Duration,
     },
-    /// Everything was seen gone once; the second look comes.
+    /// Everything was seen gone once; the second read follows.
     SecondLook {
-        /// How much longer.
+        /// Time until that read.
         left: Duration,
     },
-    /// Every cluster is searched once more for a second registration of the instance.
+    /// Every cluster is searched once more for a second container instance of the EC2 instance.
     LookingForRegistrations,
-    /// The intent is saved; Auto Scaling is told.
+    /// The intent is saved; the lifecycle action is completed.
     Completing(Outcome),
     /// Drained; its group was asked to terminate it.
     TerminationAsked,
-    /// Its group terminates it, and our hook will hold it for a moment.
+    /// Its group terminates it, and the ecs-drain hook will hold it for a moment.
     Terminating,
-    /// Drained; what announced the drain ends the instance.
+    /// Drained; the interruption that began the drain ends the instance.
     WaitsForItsEnd,
-    /// Its group keeps it after our `ABANDON`, until someone terminates it.
+    /// Its group retains it after an `ABANDON` by ecs-drain, until someone terminates it.
     Retained,
-    /// Something that the decision needs could not be read.
+    /// Something that the decision needs could not be read. The text names it.
     Unknown(String),
     /// Someone made the container instance `ACTIVE` again.
     ActiveAgain,
     /// The deadline has passed, and the policy says to hold.
     HeldPastDeadline(Box<Why>),
-    /// The instance lives on; its `DRAINING` is undone once it is back in service.
+    /// The instance lives on; its `DRAINING` is undone once it is back in service. The text is its
+    /// state.
     WaitingForReturn(String),
     /// It is back, or its drain was cancelled, and ECS was asked to place tasks on it again.
     AskedToReturn,
@@ -94,20 +96,20 @@ pub enum Why {
     Done(Outcome),
 }
 
-/// Things that are still there.
+/// Tasks or targets that are left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
-    /// How many.
+    /// Number of them.
     pub count: usize,
-    /// The first of them, in words.
+    /// Description of the first of them.
     pub first: String,
 }
 
-/// How a reason ends that is there until something was read for the first time.
+/// End of a reason that holds until something was read for the first time.
 const NOT_YET: &str = " yet";
 
 impl Why {
-    /// One word for it, from a closed list: what metrics and filters use.
+    /// Returns its name, one word from a closed list, for metrics and filters.
     pub fn name(&self) -> &'static str {
         match self {
             Why::Seen => "Seen",
@@ -142,23 +144,23 @@ impl Why {
 }
 
 impl Why {
-    /// Returns whether a drain can stay so for long, because somebody must act or others come
-    /// first: then the record says so at once.
+    /// Returns whether this reason can last for long, because a person must act or other drains
+    /// come first. Then the record shows it at once.
     pub fn lasts(&self) -> bool {
         Why::name_lasts(self.name())
     }
 
-    /// Returns whether something was not read yet, and nothing has failed.
+    /// Returns whether something was not read yet, and no read has failed.
     pub(crate) fn waits_for_first_read(&self) -> bool {
         Why::told_waits_for_first_read(self.name(), &self.to_string())
     }
 
-    /// The same by [`Why::name`] and the sentence.
+    /// Returns the same for a stored name and message.
     pub(crate) fn told_waits_for_first_read(name: &str, message: &str) -> bool {
         name == "Unknown" && message.ends_with(NOT_YET)
     }
 
-    /// The same by [`Why::name`].
+    /// Returns whether the reason of this name can last for long.
     pub(crate) fn name_lasts(name: &str) -> bool {
         ["Paused", "HeldPastDeadline", "WaitsForTurn", "WaitsForItsEnd"].contains(&name)
     }
@@ -259,7 +261,7 @@ impl fmt::Display for Left {
     }
 }
 
-/// A span as a person says it: `45 s`, `10 min`, `2 h 5 min`.
+/// Formats a span for people: `45 s`, `10 min`, `2 h 5 min`.
 pub struct Span(pub Duration);
 
 impl fmt::Display for Span {

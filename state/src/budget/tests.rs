@@ -1,5 +1,5 @@
-//! Whose turn it is, as tables: the drains of a cluster, in the order in which they were asked for,
-//! and what each is told.
+//! The queue, as tables: the drains of a cluster, in the order of their requests, and the turn of
+//! each.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::Budgets;
@@ -10,9 +10,10 @@ use crate::policy::{Concurrency, Policy};
 use crate::record::{ContainerInstance, Origin, Record, WaitKind};
 use jiff::SignedDuration;
 
-/// `operator:Pending` is a drain; `rebalance`, `spot`, `hook`, `pool` (a warm pool's) `adopted`
-/// (asked for, and held by a hook since) and `taken` (held by a hook when Spot announced to take
-/// it) are the others. `@dev` is in another cluster, `!` is paused, `~` is kept by its group.
+/// Reads drains. `operator:Pending` is one; `rebalance`, `spot`, `hook`, `pool` (a warm pool's),
+/// `adopted` (requested, and held by a hook since) and `taken` (held by a hook when Spot announced
+/// to take it) are the others. `@dev` is in another cluster, `!` is paused, `~` is retained by its
+/// group.
 fn drains(words: &str) -> Vec<Record> {
     words.split_whitespace().enumerate().map(|(n, word)| drain(n, word)).collect()
 }
@@ -44,7 +45,8 @@ fn drain(n: usize, word: &str) -> Record {
     record
 }
 
-/// What each is told: `now`, or how many go on, of how many, and how many come before it.
+/// Formats the turn of each: `now`, or the running drains, the limit, and the drains that come
+/// first.
 fn turns(policy: &Policy, registered: u32, words: &str) -> String {
     let drains = drains(words);
     let budgets = Budgets::of(drains.iter());
@@ -74,10 +76,10 @@ fn one_after_the_other() {
         ("operator:Verifying operator:Pending", "now 1/1+0"),
         ("operator:Completing operator:Pending", "now 1/1+0"),
         ("operator:Done operator:Pending", "now now"),
-        // Another cluster is another place.
+        // Another cluster has another queue.
         ("operator:Waiting operator:Pending@dev", "now now"),
-        // One that is paused before it began lets others begin; one that was paused on the way does
-        // not.
+        // A drain that is paused before it began lets others begin; one that was paused on the way
+        // does not.
         ("operator:Pending! operator:Pending", "now now"),
         ("operator:Waiting! operator:Pending", "now 1/1+0"),
     ] {
@@ -89,7 +91,7 @@ fn one_after_the_other() {
 fn what_takes_no_place() {
     let one = asked(Concurrency::Count(1));
     for (drains, told) in [
-        // A spot interruption never waits, and nobody waits for it.
+        // A spot interruption never waits, and no drain waits for it.
         ("spot:Waiting operator:Pending spot:Pending", "now now now"),
         // Lifecycle actions have a budget of their own, or none.
         ("hook:Waiting hook:Pending operator:Pending", "now now now"),
@@ -105,7 +107,7 @@ fn what_takes_no_place() {
         // It rests in its warm pool for days.
         ("pool:Returning hook:Pending", "now now"),
         ("pool:Waiting hook:Pending", "now 1/1+0"),
-        // Its group keeps it for a look.
+        // Its group retains it.
         ("hook:Completing~ hook:Pending", "now now"),
         ("hook:Waiting~ hook:Pending", "now 1/1+0"),
         ("operator:Waiting hook:Pending", "now now"),
@@ -128,8 +130,8 @@ fn so_many_or_so_many_percent() {
     assert_eq!(turns(&asked(Concurrency::Percent(25)), 0, all), "now 1/1+0 1/1+1 1/1+2");
 }
 
-/// Those that were asked for at the same moment come in the order of their keys, so that every
-/// replica says the same.
+/// Drains that were requested at the same moment come in the order of their keys, so that every
+/// replica decides the same.
 #[test]
 fn at_the_same_moment() {
     let mut both = drains("operator:Pending operator:Pending");
@@ -145,7 +147,7 @@ fn at_the_same_moment() {
     }
 }
 
-/// A turn that was granted counts before the record says so, and once.
+/// A turn that was granted counts before the record shows it, and once.
 #[test]
 fn granted() {
     let all = drains("operator:Pending operator:Pending operator:Waiting spot:Pending");
@@ -164,7 +166,7 @@ fn granted() {
     assert_eq!(budgets.turn(&all[1], &policy, 10), Turn::Wait { running: 2, limit: 2, ahead: 0 });
 }
 
-/// The size of the cluster is asked only where a turn depends on it.
+/// The size of the cluster is read only if a turn depends on it.
 #[test]
 fn whether_the_size_matters() {
     let (count, percent) = (asked(Concurrency::Count(1)), asked(Concurrency::Percent(10)));

@@ -1,4 +1,4 @@
-//! Is anything left? The one place that says so.
+//! The check whether anything is left, in one place.
 
 use super::left_of;
 use crate::facts::{Facts, Kind, TargetFacts, matters};
@@ -10,31 +10,30 @@ use crate::why::{Left, Span};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// How old what was read last may be while it cannot be read again, until that is what a drain
-/// waits for.
+/// Age of the last status after which a failed read makes it unknown, so that the drain waits.
 const STALE: Duration = Duration::from_secs(90);
 
-/// How the reason ends for something that was found and not read yet.
+/// End of the reason for something that was found and not read yet.
 pub(crate) const NOT_YET: &str = "has not been looked at yet";
 
-/// Why not everything is gone.
+/// Reason why the drain is not clear.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Remains {
     /// Something needed could not be read, or was not read yet.
     Unknown(String),
     /// A container instance takes new tasks.
     TakesWork,
-    /// Tasks that matter are there.
+    /// Tasks that matter are left.
     Tasks(Left),
-    /// Targets are there.
+    /// Targets are left.
     Targets(Left),
 }
 
-/// Whether everything is gone by what was read last: container instances first, then tasks, then
+/// Checks by the last reads that everything is gone: container instances first, then tasks, then
 /// targets.
 ///
-/// A dead instance excuses the wait for its tasks, whose states are frozen, never the wait for its
-/// targets.
+/// The tasks of a dead instance are excused, because their states are frozen. Its targets never
+/// are.
 pub(crate) fn clear(
     record: &Record,
     facts: &Facts,
@@ -46,7 +45,7 @@ pub(crate) fn clear(
     targets(record, facts, now.wall)
 }
 
-/// Whether no new work can land.
+/// Checks that no container instance takes new tasks.
 pub(crate) fn container_instances(
     record: &Record,
     facts: &Facts,
@@ -75,8 +74,8 @@ pub(crate) fn container_instances(
     Ok(())
 }
 
-/// Why nothing is done while a cluster has the instance that nobody has allowed ecs-drain to work
-/// in, if one has.
+/// Returns the reason to do nothing while a cluster has the instance that the configuration leaves
+/// out, if one has.
 pub(crate) fn left_out(facts: &Facts) -> Option<String> {
     let cluster = facts.search.left_out.first()?;
     Some(format!(
@@ -84,7 +83,7 @@ pub(crate) fn left_out(facts: &Facts) -> Option<String> {
     ))
 }
 
-/// Whether no task that matters is left, or the instance is dead.
+/// Checks that no task that matters is left, or that the instance is dead.
 pub(crate) fn tasks(facts: &Facts, policy: &Policy, now: Mono) -> Result<(), Remains> {
     if facts.is_dead(policy, now) {
         return Ok(());
@@ -104,8 +103,8 @@ pub(crate) fn tasks(facts: &Facts, policy: &Policy, now: Mono) -> Result<(), Rem
     if left.is_empty() { Ok(()) } else { Err(Remains::Tasks(left_of(left))) }
 }
 
-/// Whether the targets of every known task are known, so that nothing is forgotten once its tasks
-/// have gone.
+/// Checks that the targets of every known task are known, so that none is forgotten once the tasks
+/// are gone.
 pub(crate) fn registrations_known(facts: &Facts) -> Result<(), Remains> {
     if facts.group.sight.is_none() {
         return Err(Remains::Unknown("the groups have not been read yet".to_owned()));
@@ -121,7 +120,7 @@ pub(crate) fn registrations_known(facts: &Facts) -> Result<(), Remains> {
     }
 }
 
-/// Whether no target is left.
+/// Checks that no target is left.
 pub(crate) fn targets(record: &Record, facts: &Facts, now: Timestamp) -> Result<(), Remains> {
     registrations_known(facts)?;
     let is_new =
@@ -142,14 +141,14 @@ pub(crate) fn targets(record: &Record, facts: &Facts, now: Timestamp) -> Result<
     if left.is_empty() { Ok(()) } else { Err(Remains::Targets(left_of(left))) }
 }
 
-/// Says why something is not known: what came back when it was read last, or that it was not read
-/// yet.
+/// Returns the reason why something is not known: the failure of its last read, or that it was not
+/// read yet.
 fn not_read(facts: &Facts, kind: Kind, what: &str) -> Remains {
     let why = facts.trouble.get(&kind).map(|(_, why)| why.clone());
     Remains::Unknown(why.unwrap_or_else(|| format!("{what} {NOT_YET}")))
 }
 
-/// `i-1 in target group web is draining, at most 140 s left`.
+/// Formats a target for a reason: `i-1 in target group web is draining, at most 140 s left`.
 pub(super) fn describe_target(
     obligation: &Obligation,
     state: &str,

@@ -1,9 +1,9 @@
-//! Completing: the intent is saved; Auto Scaling is told until the drain's lifecycle action is
-//! over, or, in an operator's drain, until the group terminates the instance.
+//! Completing: the intent is saved. ecs-drain completes the lifecycle action until Auto Scaling
+//! confirms that it is over; in an operator's drain, it asks the group to terminate the instance.
 //!
-//! The intent is permission, not evidence. Each call for `Drained` also needs the proof to hold
-//! now, and one for `NotInCluster` a recent search; for the other outcomes the deadline or the
-//! order is read again from the record.
+//! A saved intent is not enough to complete. Each call for `Drained` also needs the proof to hold
+//! now, and each call for `NotInCluster` needs a recent search. For the other outcomes the deadline
+//! or the order is read again from the record.
 
 use super::clear::Remains;
 use super::{AT_LATEST, Action, Step, View, need, unknown};
@@ -17,7 +17,7 @@ use crate::time::Mono;
 use crate::why::Why;
 use std::time::Duration;
 
-/// How soon to ask again after a call that did not end our action.
+/// Time until the next try after a call that did not end the lifecycle action.
 const AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
@@ -42,7 +42,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
 }
 
-/// A deadline that was moved or taken away is no evidence any more.
+/// Completes after the deadline. A deadline that was moved or removed is no reason any more.
 fn timed_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     match draft.deadline {
         Some(deadline) if view.now.wall < deadline => {
@@ -53,9 +53,9 @@ fn timed_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     }
 }
 
-/// A group with `TerminateHookAbandon: retain` keeps the instance after our `ABANDON`, until
-/// someone terminates it: that is a new wait under our hook. (Source: Amazon EC2 Auto Scaling user
-/// guide, instance lifecycle policy.)
+/// Returns the step for a group with `TerminateHookAbandon: retain`, which keeps the instance after
+/// an `ABANDON` until someone terminates it. The termination is a new wait under the ecs-drain
+/// hook. (Source: Amazon EC2 Auto Scaling user guide, instance lifecycle policy.)
 fn retained(draft: &mut Record, view: &View<'_>) -> Option<Step> {
     match (view.facts.group.state(), draft.retained_at) {
         (Some(LifecycleState::Retained(_)), None) => {
@@ -63,14 +63,14 @@ fn retained(draft: &mut Record, view: &View<'_>) -> Option<Step> {
             draft.note(view.now.wall, Why::Retained.to_string());
             Some(Step::Wait(Why::Retained, AGAIN))
         }
-        // It was not kept, and it lives on.
+        // The group did not retain it, and it lives on.
         (Some(state), None) if draft.lives_on() && view.facts.group.past_wait_reads > 0 => {
             Some(Step::Enter(
                 Stage::Returning { intent: draft.intent().cloned() },
                 format!("its group shows it {state}"),
             ))
         }
-        // A wait that is read late is the old one.
+        // A wait that was read late would be the old one.
         (Some(LifecycleState::Waiting(_)), Some(_)) if view.facts.group.is_present(view.policy) => {
             Some(Step::Enter(
                 Stage::Waiting,
@@ -100,7 +100,8 @@ fn not_in_cluster(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     if !draft.container_instances.is_empty() {
         return Step::Enter(Stage::Deregistering, "it is in a cluster after all".to_owned());
     }
-    // While Auto Scaling cannot be told it may register after all: an old search is no evidence.
+    // While the completion fails, the instance may still register with a cluster, so an old search
+    // is no evidence.
     let next =
         view.facts.search.nowhere.map_or(Mono::START, |run| run.last.ended + view.policy.read_lag);
     if view.now.mono < next {
@@ -109,8 +110,8 @@ fn not_in_cluster(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     Step::Read(need(Kind::Sweep, next, Class::Finish), Why::Completing(intent.outcome), AT_LATEST)
 }
 
-/// Tells Auto Scaling: that our lifecycle action is over, or, in a drain that nobody's hook began,
-/// to terminate the instance, where that was asked for.
+/// Completes the lifecycle action. A drain that no hook began has none: its group is asked to
+/// terminate the instance, if that was requested.
 fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     if draft.lifecycle.is_some() {
         let why = Why::Completing(intent.outcome);
@@ -145,15 +146,15 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
             intent.outcome,
             format!("group {group} terminates it; a hook of another owner holds it"),
         ),
-        // It was on its way out already; asking again could lower the desired capacity a second
+        // It was terminating already: another request could lower the desired capacity a second
         // time.
         (state, _) if state.is_terminating() => Step::Wait(Why::Terminating, AT_LATEST),
         _ => ask_to_terminate(draft, group.clone(), shrink, view),
     }
 }
 
-/// Asks the group, and asks again only once a look that began well after shows that nothing came of
-/// it: asked twice, a group could lower its desired capacity twice.
+/// Asks the group to terminate the instance. Asks again only once a read that began well after the
+/// first request shows no effect: two requests could lower the desired capacity twice.
 fn ask_to_terminate(draft: &mut Record, group: String, shrink: bool, view: &View<'_>) -> Step {
     if draft.termination_asked_at.is_some() && !view.facts.group.shows_termination(view.policy) {
         return Step::Wait(Why::TerminationAsked, AT_LATEST);

@@ -1,4 +1,4 @@
-//! Deregistering: the obligations are in the record, and ECS is asked to place nothing more on the
+//! Deregistering: the targets are in the record, and ECS is asked to place nothing more on the
 //! instance. Strategy `deregister` then also takes the container instance out of its cluster.
 
 use super::clear::{Remains, container_instances, describe_task, registrations_known, tasks};
@@ -26,8 +26,8 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         }
         Err(Remains::TakesWork | Remains::Tasks(_) | Remains::Targets(_)) => {}
     }
-    // Also for one that was found late, or came back: what must be seen gone is noted before
-    // anything makes it go.
+    // This also holds for a container instance that was found late, or came back: its targets are
+    // noted before a call makes them go.
     if let (false, Err(Remains::Unknown(why))) = (is_urgent(draft), registrations_known(view.facts))
     {
         return unknown(&why);
@@ -47,8 +47,8 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     Step::Act(actions, Why::AskedToDrain, view.policy.poll)
 }
 
-/// The older way: ECS forgets the container instance. Its tasks' containers keep running until the
-/// instance ends, so everything that must be known about them is noted first.
+/// Makes ECS forget the container instance (strategy `deregister`). The containers of its tasks run
+/// until the instance ends, so everything that must be known about them is noted first.
 fn deregister(draft: &mut Record, view: &View<'_>) -> Step {
     if view.facts.instances.iter().all(InstanceFacts::is_gone) {
         return Step::Enter(Stage::Waiting, "ECS has deregistered it".to_owned());
@@ -60,14 +60,14 @@ fn deregister(draft: &mut Record, view: &View<'_>) -> Step {
         return unknown(&why);
     }
     let standalone = waiting::standalone(view.facts);
-    // What a dead instance ran is frozen.
+    // The task states of a dead instance are frozen, so waiting for them is in vain.
     if !standalone.is_empty() && !view.facts.is_dead(view.policy, view.now.mono) {
         let words = standalone.iter().map(|(arn, _, task)| describe_task(arn, task));
         let why = Why::BeforeDeregistration { tasks: left_of(words.collect()) };
         return waiting::stop_standalone(draft, &standalone, why, view);
     }
-    // A read that lags can leave out what was placed in the last moments before DRAINING, and once
-    // it is deregistered no list names that any more.
+    // A read that lags can omit tasks that were placed in the last moments before DRAINING. Once
+    // the container instance is deregistered, no list names them any more.
     if let Some((left, needs)) = proof::lists_missing(draft, view.facts, view.policy, view.now.mono)
     {
         return Step::Read(needs, Why::ListsOnceMore { left }, soon(left, AT_LATEST));
@@ -85,7 +85,7 @@ fn deregister(draft: &mut Record, view: &View<'_>) -> Step {
     Step::Act(actions, Why::AskedToDeregister, view.policy.poll)
 }
 
-/// Whether any standalone task is left: they hold up a forced deregistration, by policy.
+/// Returns whether a task is standalone: such tasks hold up a forced deregistration.
 pub(super) const fn is_standalone(kind: &TaskKind) -> bool {
     matches!(kind, TaskKind::Standalone)
 }

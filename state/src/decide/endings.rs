@@ -1,5 +1,5 @@
-//! What can end a drain in any phase: the instance is gone, its wait has ended by itself, the
-//! deadline has passed.
+//! Endings that are possible in any phase: the instance is gone, its wait has ended, the deadline
+//! has passed.
 
 use super::wants::{is_complete_since, passed_at};
 use super::{Needs, Step, View, at_deadline, unknown};
@@ -10,20 +10,19 @@ use crate::why::Why;
 use jiff::SignedDuration;
 use std::time::Duration;
 
-/// Said when our wait has ended without us.
+/// Reason once the wait has ended, but not by ecs-drain.
 pub(super) const PAST_THE_WAIT: &str =
     "the group shows it past the wait, and ecs-drain did not complete it";
 
-/// How many complete reads of the groups must agree.
+/// Number of complete reads of the groups that must agree.
 const READS: u32 = 2;
 
-/// An ending that the world brought about.
+/// Returns the end of a drain, if the instance is gone or its wait is over.
 pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
     if draft.is_done() {
         return None;
     }
-    // Only what was intended before this pass can have been told: an intent of this very pass has
-    // brought nothing about.
+    // Only an intent that was saved before this decision can have had an effect.
     let intended = view
         .record
         .intent()
@@ -42,8 +41,8 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
         return None;
     }
     match intended {
-        // Whether it was our call or time that ended the wait, our action is over, and we had
-        // decided to end it.
+        // The lifecycle action is over, by ecs-drain's call or by time, and ecs-drain had decided
+        // to end it.
         Some(intent) if view.facts.group.past_wait_reads >= 1 && !draft.lives_on() => {
             Some(Step::End(intent.outcome, "Auto Scaling goes on".to_owned()))
         }
@@ -58,7 +57,8 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
     }
 }
 
-/// An instance that lives on is not left `DRAINING` by us.
+/// Ends a drain whose wait was lost. If the instance lives on, the `DRAINING` that ecs-drain set is
+/// undone first.
 fn wait_lost(draft: &Record) -> Step {
     if draft.lives_on() && draft.container_instances.iter().any(|one| one.draining_is_ours) {
         return Step::Enter(
@@ -69,14 +69,15 @@ fn wait_lost(draft: &Record) -> Step {
     Step::End(Outcome::WaitLost, PAST_THE_WAIT.to_owned())
 }
 
-/// An instance that lives on after its wait may serve again: nothing is done to it until it is
-/// known to wait.
+/// Returns whether the instance is shown in service. If it lives on after its wait, it may serve
+/// again, so nothing is done to it until it is known to wait.
 fn is_in_service(draft: &Record, view: &View<'_>) -> bool {
     let shown = view.facts.group.shown.as_ref().map(|shown| &shown.state);
     draft.lives_on() && shown == Some(&LifecycleState::InService)
 }
 
-/// How long until the deadline is asked, or, once it has passed, until it acts blindly.
+/// Returns the time until the deadline, or, once that has passed, until the drain ends without
+/// complete reads.
 pub(super) fn acts_at(draft: &Record, view: &View<'_>) -> Option<Duration> {
     let margin = SignedDuration::try_from(view.policy.blind_margin).unwrap_or(SignedDuration::ZERO);
     let blind = draft.global_limit.map(|limit| later(limit, -margin));
@@ -84,7 +85,7 @@ pub(super) fn acts_at(draft: &Record, view: &View<'_>) -> Option<Duration> {
     ahead.filter_map(|left| Duration::try_from(left).ok()).filter(|left| !left.is_zero()).min()
 }
 
-/// The deadline decides only what would otherwise wait.
+/// Applies the deadline. It replaces only steps that would wait.
 pub(super) fn deadline(draft: &Record, view: &View<'_>, step: Step) -> Step {
     let before_completing = matches!(
         draft.phase(),

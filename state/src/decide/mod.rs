@@ -1,9 +1,9 @@
-//! The decision: what to save, what then to do, and what to read next.
+//! The decision: the record to save, the calls to make after that, and the reads that are needed.
 //!
-//! [`decide`] is total and pure. It is one walk over the phases (a file each) until one of them has
-//! to wait for the world: a record may move through several phases in one decision and is then
-//! written once. Everything that changes the world is returned in [`Decision::actions`], which the
-//! caller may carry out only after the record was saved.
+//! [`decide`] is total and pure. It walks through the phases (one file each) until one of them has
+//! to wait for the world. A record may move through several phases in one decision and is then
+//! written once. Everything that changes the world is returned in [`Decision::actions`]. The caller
+//! may carry these out only after the record was saved.
 
 pub(crate) mod clear;
 mod completing;
@@ -35,22 +35,22 @@ use crate::why::{Left, Why};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
-/// How old the lists for display in a stored record may become while nothing else changes.
+/// Maximum age of the lists for display in a stored record while nothing else changes.
 const REFRESH: SignedDuration = SignedDuration::from_mins(5);
 
-/// The same where what is left is now the targets, no longer the tasks.
+/// Maximum age of the displayed reason once targets are left and no longer tasks.
 const REFRESH_WHY: SignedDuration = SignedDuration::from_mins(1);
 
-/// How much of what a process has watched may be lost when it is killed, seconds: a span that must
-/// be watched is written as often as that.
+/// Watched time that may be lost when a process is killed, seconds: a span that must be watched is
+/// written this often.
 const WATCHED: u32 = 30;
 
-/// When a drain is decided again although nothing new was read, where it is not known when time
-/// alone changes something.
+/// Longest time between two decisions of a drain when nothing new was read and the moment of the
+/// next change is not known.
 const AT_LATEST: Duration = Duration::from_secs(30);
 
-/// Something to do to the world. Each may be asked for twice: done now, already done and gone are
-/// all successes.
+/// A call that changes something in AWS. Actions are idempotent: "done now", "already done" and
+/// "gone" are all successes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// `UpdateContainerInstancesState` to `DRAINING`.
@@ -87,83 +87,82 @@ pub enum Action {
     Terminate {
         /// Name of the group.
         group: String,
-        /// Whether its desired capacity is lowered by one.
+        /// True if its desired capacity is lowered by one.
         shrink: bool,
     },
 }
 
-/// What a pass has to do for one drain.
+/// Result of deciding one drain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// The record as it should be.
+    /// The record after the decision.
     pub record: Record,
-    /// Whether it must be written before anything else is done.
+    /// True if the record must be written before anything else is done.
     pub save: bool,
-    /// What to do then.
+    /// Calls to make once the record is saved.
     pub actions: Vec<Action>,
-    /// When to decide again at the latest, from now: time alone may change the decision.
+    /// Longest time from now until the next decision: time alone may change the result.
     pub again: Duration,
-    /// What to read.
+    /// Reads that the drain needs.
     pub needs: Needs,
-    /// Why it is where it is.
+    /// Reason why the drain is where it is.
     pub why: Why,
-    /// A move that the table of phases does not allow: a mistake of this program. The drain stands
-    /// still in the phase it is in, and whoever carries this decision out must say so loudly.
+    /// A move that the table of phases does not allow: a defect of ecs-drain. The drain stays in
+    /// its phase, and the caller must report the defect as an error.
     pub fault: Option<IllegalMove>,
 }
 
-/// What one phase makes of what was seen.
-// Made once for a decision, and never kept.
+/// Result of one phase's step.
+// Created once for each decision, and never kept.
 #[allow(clippy::large_enum_variant)]
 enum Step {
-    /// Go on in another phase, at once.
+    /// Continue in another phase at once.
     Enter(Stage, String),
-    /// Save the intent and go on in Completing.
+    /// Save the intent and continue in Completing.
     Intend(Intent),
-    /// Nothing is left to do.
+    /// End the drain: nothing is left to do.
     End(Outcome, String),
-    /// Do this, and decide again.
+    /// Send these calls, and decide again.
     Act(Vec<Action>, Why, Duration),
-    /// Decide again.
+    /// Decide again later.
     Wait(Why, Duration),
-    /// Read this beside what the phase wants, and decide again.
+    /// Make these reads in addition to those of the phase, and decide again.
     Read(Needs, Why, Duration),
 }
 
-/// Whether a drain's turn has come, by its cluster's budget.
+/// A drain's place in the queue of its cluster's budget.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Turn {
-    /// It may begin.
+    /// The drain may begin.
     #[default]
     Now,
-    /// It waits.
+    /// The drain waits.
     Wait {
-        /// How many drains of its kind go on in the cluster.
+        /// Number of drains under the same budget that run in the cluster.
         running: u32,
-        /// How many may.
+        /// Number of drains that may run at once.
         limit: u32,
-        /// How many that wait come before it.
+        /// Number of waiting drains that come first.
         ahead: u32,
     },
 }
 
-/// What is known of a drain beside its record and its facts. Of it only the causes are stored, for
-/// display.
+/// Input of a decision besides record and facts. Of it only the causes are stored, for display.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'a> {
-    /// Whether its turn has come.
+    /// The drain's place in the queue.
     pub turn: Turn,
-    /// Who pauses its cluster, or everything, if someone does.
+    /// Name of the person who paused the cluster, or everything, if it is paused.
     pub paused: Option<&'a str>,
-    /// Why it does not move, as far as was found out.
+    /// Causes that the diagnosis found for a drain that does not move.
     pub causes: &'a [Note],
-    /// For how long it has made no progress, where that is too long.
+    /// Time without progress, if it is longer than the limit.
     pub stuck: Option<Duration>,
 }
 
-/// Everything that a phase may look at.
+/// Everything that a phase may read.
 struct View<'a> {
-    /// The record as it was read.
+    /// The record as it was before this decision.
     record: &'a Record,
     facts: &'a Facts,
     policy: &'a Policy,
@@ -191,7 +190,7 @@ pub fn decide(
     let Walked { actions, why, again, needs, fault } = walk(&mut draft, &view);
     let again = endings::acts_at(&draft, &view).map_or(again, |left| soon(left, again));
     let needs = needs.and(wants::of(&draft, &view));
-    // A finished record shows what was left when it was finished.
+    // A finished record shows the tasks and targets that were left when it was finished.
     if !record.is_done() {
         show_what_is_left(&mut draft, &view);
     }
@@ -200,8 +199,8 @@ pub fn decide(
     let since = |stuck| record.shown.stuck_since.unwrap_or_else(|| before(now.wall, stuck));
     draft.shown.stuck_since = stuck.filter(|_| !draft.is_done()).map(since);
     draft.explain(&why);
-    // A process that has just started has read nothing: what the one before it has seen is shown
-    // until then.
+    // A process that has just started has read nothing. Until it has, the record keeps the reason
+    // that the process before it found.
     if why.waits_for_first_read()
         && draft.phase() == record.phase()
         && !record.shown.message.is_empty()
@@ -213,7 +212,7 @@ pub fn decide(
     Decision { record: draft, save, actions, again, needs, why, fault }
 }
 
-/// Where a walk through the phases ended.
+/// End of a walk through the phases.
 struct Walked {
     actions: Vec<Action>,
     why: Why,
@@ -227,27 +226,28 @@ impl Walked {
         Walked { actions: Vec::new(), why, again, needs: Needs::default(), fault: None }
     }
 
-    /// Nothing is done after a mistake of ours: the drain stays where it is, and is decided again.
+    /// Stops after a defect of ecs-drain: no call is made, the drain stays in its phase, and is
+    /// decided again.
     fn standstill(fault: IllegalMove) -> Walked {
         let why = Why::Unknown(format!("a mistake in ecs-drain: {fault}"));
         Walked { fault: Some(fault), ..Walked::wait(why, AT_LATEST) }
     }
 }
 
-/// Walks through the phases until one waits. Each phase is entered at most once a pass, so the walk
-/// ends.
+/// Walks through the phases until one waits. Each phase is entered at most once in a decision, so
+/// the walk ends.
 fn walk(draft: &mut Record, view: &View<'_>) -> Walked {
     let mut met = vec![draft.phase()];
     loop {
         let moved = match step(draft, view) {
             Step::Enter(stage, note) if met.contains(&stage.phase()) => {
-                // It came from there in this very pass: what was seen is not enough to go on, so
-                // look again.
+                // The drain left that phase in this very decision. The facts are not enough to
+                // continue, so read again.
                 return Walked::wait(Why::Unknown(note), AT_LATEST);
             }
             Step::Enter(stage, note) => enter(draft, stage, note, view.now.wall),
-            // The wait is over without us: there is nothing left to tell, and it would claim what
-            // we did not do.
+            // The wait has ended, but not by ecs-drain. A completion now would claim an end that
+            // ecs-drain did not bring about.
             Step::Intend(_)
                 if view.facts.group.past_wait_reads > 0 && draft.lifecycle.is_some() =>
             {
@@ -298,7 +298,8 @@ fn step(draft: &mut Record, view: &View<'_>) -> Step {
     endings::deadline(draft, view, step)
 }
 
-/// Takes over what was seen and cannot be seen again: targets, and further container instances.
+/// Copies into the record the things that cannot be read again later: targets, and further
+/// container instances.
 fn absorb(draft: &mut Record, view: &View<'_>) {
     for found in view.facts.targets.iter().map(|target| &target.obligation) {
         match draft.obligations.iter_mut().find(|o| o.is_same(found)) {
@@ -335,7 +336,7 @@ fn absorb(draft: &mut Record, view: &View<'_>) {
     }
 }
 
-/// Takes over for how long what must be watched was watched.
+/// Copies into the record the spans that were watched.
 fn absorb_spans(draft: &mut Record, view: &View<'_>) {
     for obligation in &mut draft.obligations {
         let Some(target) = view.facts.target(obligation) else { continue };
@@ -370,7 +371,7 @@ fn absorb_spans(draft: &mut Record, view: &View<'_>) {
     }
 }
 
-/// For how many seconds something has been watched, as far as it is asked for.
+/// Returns the seconds for which something has been watched, up to `most`.
 fn watched(watch: &Watch, view: &View<'_>, most: Duration) -> u32 {
     u32::try_from(watch.span(view.now.mono).min(most).as_secs()).unwrap_or(u32::MAX)
 }
@@ -431,8 +432,8 @@ fn show_what_is_left(draft: &mut Record, view: &View<'_>) {
     }
 }
 
-/// As it stands in the table, where a span would grow old: with the moment by which it will be
-/// drained.
+/// Formats a target for the stored record. Uses the moment by which it will be drained, because a
+/// remaining time would be stale when it is read.
 fn show_target(obligation: &Obligation, state: &str, draining: bool) -> String {
     match obligation.drained_by().filter(|_| draining) {
         Some(by) => format!("{obligation}: {state}, until {by:.0} at most"),
@@ -440,15 +441,15 @@ fn show_target(obligation: &Obligation, state: &str, draining: bool) -> String {
     }
 }
 
-/// A record is written when something changed that matters; what is only for display waits for
-/// that, or for [`REFRESH`].
+/// Returns whether the record must be written: at once if something that matters has changed; after
+/// [`REFRESH`] if only the display has.
 fn must_save(before: &Record, after: &Record, why: &Why, now: Timestamp) -> bool {
     if before == after {
         return false;
     }
     let (was, is) = (&before.shown, &after.shown);
-    // What can last for long, and says that somebody must act or that others come first, is written
-    // at once, and so is that it is over.
+    // These reasons can last for long and mean that a person must act or that other drains come
+    // first. So their beginning and their end are written at once.
     let lasting = was.why != is.why && (why.lasts() || Why::name_lasts(&was.why));
     let causes =
         |shown: &Shown| shown.causes.iter().map(|cause| cause.name.clone()).collect::<Vec<_>>();
@@ -464,23 +465,23 @@ fn must_save(before: &Record, after: &Record, why: &Why, now: Timestamp) -> bool
         || (was.why != is.why && matches!(why, Why::TargetsLeft(_)) && later(before.updated_at, REFRESH_WHY) <= now)
 }
 
-/// `at` less `span`.
+/// Returns `at` less `span`.
 fn before(at: Timestamp, span: Duration) -> Timestamp {
     SignedDuration::try_from(span).ok().and_then(|span| at.checked_sub(span).ok()).unwrap_or(at)
 }
 
-/// Whether something is new beside what is shown, and spans that go on.
+/// Returns whether anything differs apart from the display and growing spans.
 fn differ(before: &Record, after: &Record) -> bool {
     let obligation = |obligation: &Obligation| {
-        // A balancer whose kind is not known yet is written once it is.
+        // A balancer of unknown kind is written once its kind is known.
         let settles = obligation.settles() && obligation.network.is_some();
         Obligation {
             left_for_seconds: if settles { obligation.left_for_seconds / WATCHED } else { 0 },
-            // What rarely changes of a balancer is read again by whoever goes on.
+            // These rarely change, and another process reads them again.
             delay_seconds: None,
             network: None,
-            // Since when a target leaves is written at once only where a settle time begins with
-            // it.
+            // The time at which a target began to leave is written at once only where a settle time
+            // begins with it.
             draining_since: obligation.draining_since.filter(|_| settles),
             ..obligation.clone()
         }
@@ -496,8 +497,8 @@ fn differ(before: &Record, after: &Record) -> bool {
         shown: Shown::default(),
         ..record.clone()
     };
-    // A grace that begins anew is written however short it was: else the next DRAINING goes on from
-    // it.
+    // A grace that begins anew is written however short the old one was. Otherwise the next
+    // DRAINING would continue the old grace.
     let anew = |(before, after): (&ContainerInstance, &ContainerInstance)| {
         after.drained_for_seconds < before.drained_for_seconds
     };
@@ -505,8 +506,8 @@ fn differ(before: &Record, after: &Record) -> bool {
         || of(before) != of(after)
 }
 
-/// What the policy says to tell Auto Scaling once the deadline has passed. An instance that its
-/// group has kept once is not abandoned a second time.
+/// Returns the result that the policy wants once the deadline has passed. An instance that its
+/// group has retained once is not abandoned a second time.
 fn at_deadline(draft: &Record, policy: &Policy) -> Option<(ActionResult, Outcome)> {
     match policy.at_deadline {
         AtDeadline::Abandon if draft.retained_at.is_some() => {
@@ -518,8 +519,8 @@ fn at_deadline(draft: &Record, policy: &Policy) -> Option<(ActionResult, Outcome
     }
 }
 
-/// Once this span is over, not sooner than in a second. Where it is over already, something else is
-/// waited for.
+/// Returns the span, but at least one second and at most `most`. If the span is over already, the
+/// drain waits for something else.
 fn soon(left: Duration, most: Duration) -> Duration {
     if left.is_zero() {
         most
@@ -528,7 +529,7 @@ fn soon(left: Duration, most: Duration) -> Duration {
     }
 }
 
-/// A need of one read, from this moment.
+/// Returns the need of one read from this moment.
 fn need(kind: Kind, from: Mono, class: Class) -> Needs {
     let mut needs = Needs::default();
     needs.want(kind, from, class);

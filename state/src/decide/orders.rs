@@ -1,5 +1,5 @@
-//! What an operator ordered: pause, cancel, force. Orders are in the record, so that any replica
-//! that continues the drain obeys them too.
+//! An operator's orders: pause, cancel, force. Orders are in the record, so any replica that
+//! continues the drain obeys them too.
 
 use super::{Step, View};
 use crate::phase::{Outcome, Phase};
@@ -8,10 +8,10 @@ use crate::sight::LifecycleState;
 use crate::why::Why;
 use std::time::Duration;
 
-/// How soon to look again at a drain that is paused.
+/// Time between two checks of a drain that is paused.
 const POLL: Duration = Duration::from_secs(10);
 
-/// What an order makes of the drain, before its phase is asked.
+/// Returns the step that an order requires, before the phase's own step.
 pub(super) fn check(draft: &mut Record, view: &View<'_>) -> Option<Step> {
     if draft.is_done() {
         return None;
@@ -21,7 +21,7 @@ pub(super) fn check(draft: &mut Record, view: &View<'_>) -> Option<Step> {
     {
         return Some(Step::Wait(Why::Paused(by), POLL));
     }
-    // Once it is being undone, Returning says how that ends.
+    // Returning handles a cancelled drain that is being undone.
     if let (Some(order), true) =
         (draft.orders.cancel.clone(), draft.phase() != Phase::Returning || draft.lives_on())
     {
@@ -39,7 +39,7 @@ pub(super) fn check(draft: &mut Record, view: &View<'_>) -> Option<Step> {
     draft.orders.force.clone().and_then(|order| force(draft, &order, view))
 }
 
-/// Why a drain cannot be cancelled (any more).
+/// Returns the reason why a drain cannot be cancelled (any more).
 fn cannot_cancel(draft: &Record, view: &View<'_>) -> Option<&'static str> {
     if draft.lifecycle.is_some() {
         return Some(
@@ -60,8 +60,8 @@ fn cannot_cancel(draft: &Record, view: &View<'_>) -> Option<&'static str> {
     }
 }
 
-/// Our `DRAINING` is undone in Returning; nothing was done in Pending, unless an earlier drain has
-/// left its own.
+/// Cancels a drain. Returning undoes the `DRAINING` that ecs-drain set. In Pending there is nothing
+/// to undo, unless an earlier drain left its `DRAINING`.
 fn cancel(draft: &mut Record, order: &Order) -> Option<Step> {
     let note = format!("cancelled by {order}");
     match draft.phase() {
@@ -78,7 +78,8 @@ fn cancel(draft: &mut Record, order: &Order) -> Option<Step> {
     }
 }
 
-/// The intent is in the record before anything is told, as for any other ending.
+/// Ends a drain by order. As for any other ending, the intent is in the record before the call is
+/// sent.
 fn force(draft: &mut Record, order: &Order, view: &View<'_>) -> Option<Step> {
     let intent = Intent {
         result: ActionResult::Continue,

@@ -1,4 +1,4 @@
-//! Pending: the instance was seen; nothing was done to it.
+//! Pending: ecs-drain has seen the instance, and has done nothing to it.
 
 use super::clear::{Remains, left_out, registrations_known};
 use super::{AT_LATEST, Step, Turn, View, need, soon, unknown};
@@ -12,11 +12,10 @@ use crate::why::Why;
 use jiff::SignedDuration;
 use std::time::Duration;
 
-/// How soon to ask again whether the turn has come.
+/// Time between two checks of the queue.
 const TURN: Duration = Duration::from_secs(10);
 
-/// How much of a lifecycle action's time is kept for the drain itself: so much, or half of the time
-/// where that is less.
+/// Time of a lifecycle action that is kept for the drain itself; at most half of the action's time.
 const RESERVE: SignedDuration = SignedDuration::from_mins(30);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
@@ -38,8 +37,8 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
             }
         };
     }
-    // What will have to be seen gone must be in the record before anything is done that makes it
-    // go.
+    // Every target must be in the record before a call makes it go. Otherwise nothing checks later
+    // that it is gone.
     if let (false, Err(Remains::Unknown(why))) = (is_urgent(draft), registrations_known(view.facts))
     {
         return unknown(&why);
@@ -52,14 +51,14 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     Step::Enter(Stage::Deregistering, note)
 }
 
-/// Whether the notice is too short to list anything before ECS is asked to drain. Lists show
-/// stopped tasks for an hour, so what they were registered with is found all the same.
+/// Returns whether the notice is too short to list tasks before ECS is asked to drain. Lists show
+/// stopped tasks for an hour, so their targets are found later all the same.
 pub(super) fn is_urgent(draft: &Record) -> bool {
     draft.origin == Origin::SpotInterruption
 }
 
-/// Whether its turn has not come. A lifecycle action's wait does not last for ever: in the last
-/// part of it (the reserve) the drain begins whatever the budget says.
+/// Returns the reason if the drain has to wait in the queue. Because a lifecycle action's wait
+/// ends, the drain begins in the last part of it (the reserve) even if the budget has no room.
 pub(super) fn waits_for_turn(draft: &Record, view: &View<'_>) -> Option<Why> {
     let Turn::Wait { running, limit, ahead } = view.turn else { return None };
     let end = draft.deadline.into_iter().chain(draft.global_limit).min();
@@ -68,8 +67,9 @@ pub(super) fn waits_for_turn(draft: &Record, view: &View<'_>) -> Option<Why> {
     (!in_reserve).then_some(Why::WaitsForTurn { running, limit, ahead })
 }
 
-/// "In no cluster" is said once complete searches of every cluster, one after the other, have found
-/// it nowhere for as long as the policy says. The clock of this process measures that.
+/// Releases an instance that is in no cluster, once complete searches of every cluster, one after
+/// the other, have found it nowhere for as long as the policy requires. The clock of this process
+/// measures that time.
 pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
     if draft.lifecycle.is_none() {
         return Step::End(Outcome::NotInCluster, "it is in no cluster any more".to_owned());

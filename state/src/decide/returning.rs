@@ -1,5 +1,5 @@
-//! Returning: the instance lives on. The `DRAINING` that ecs-drain set is undone: once the instance
-//! is back in service (warm pool, new root volume), or at once (a cancelled drain).
+//! Returning: the instance lives on, and the `DRAINING` that ecs-drain set is undone: once the
+//! instance is back in service (warm pool, new root volume), or at once (a cancelled drain).
 
 use super::{Action, Step, View, unknown};
 use crate::facts::InstanceFacts;
@@ -9,20 +9,20 @@ use crate::sight::{ContainerInstanceStatus, GroupSight, LifecycleState, Seen};
 use crate::why::Why;
 use std::time::Duration;
 
-/// A warm pool keeps an instance for days: there is no hurry.
+/// Time between two checks. A warm pool keeps an instance for days, so there is no hurry.
 const POLL: Duration = Duration::from_secs(60);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if draft.orders.cancel.is_some() {
         return cancelled(draft, view);
     }
-    // Without an intent, our action ended without us.
+    // Without an intent, the lifecycle action ended, but not by ecs-drain.
     let outcome = draft.intent().map_or(Outcome::WaitLost, |i| i.outcome);
     match view.facts.group.seen() {
         Seen::Unknown(why) => return unknown(&why),
         Seen::Yes(GroupSight::Member { state: LifecycleState::InService, .. }) => {}
-        // It cannot be the old wait, read late: that one was of another kind. The new one opens a
-        // drain of its own.
+        // This is not a late read of the old wait, because that one was of another kind. The new
+        // wait opens a drain of its own.
         Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(kind), .. })
             if !kind.lives_on() =>
         {
@@ -31,8 +31,9 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
                 "it does not come back: it waits to be terminated".to_owned(),
             );
         }
-        // Of the same kind, it can be the old one, which another hook of the group holds on: only
-        // heartbeats tell. What is DRAINING stays ours: the new drain takes that over.
+        // A wait of the same kind can be the old one, if another hook of the group still holds it.
+        // Accepted heartbeats show that it is a new one. `draining_is_ours` stays set: the new
+        // drain takes the `DRAINING` over.
         Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(_), .. })
             if view.facts.group.held_again =>
         {
@@ -49,18 +50,18 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     let back = |status: &ContainerInstanceStatus| {
         *status == ContainerInstanceStatus::Active || status.is_gone()
     };
-    // Where our action ended before DRAINING was seen, it may have been asked for a moment ago, and
-    // be seen late. Where it was seen, another process may have: what this one read before, while
-    // it led once, is of another time.
+    // If the lifecycle action ended before DRAINING was seen, DRAINING may have been requested a
+    // moment ago and show late. If it was seen, another process may have seen it. This process's
+    // own reads may be of an earlier time at which it led.
     let late = if outcome == Outcome::Drained { Duration::ZERO } else { view.policy.read_lag };
     let settled = is_settled(draft, view, late);
     if settled && ours.iter().all(|(_, status)| back(status)) {
         draft.container_instances.iter_mut().for_each(|mine| mine.draining_is_ours = false);
         return Step::End(outcome, "it is in service again and ACTIVE".to_owned());
     }
-    // Whether its agent is connected is no matter: the status is ECS's own, and nothing is placed
-    // without an agent. An instance that has a new root volume may have registered anew, and that
-    // agent never comes back.
+    // A disconnected agent does not matter: the status is ECS's own, and nothing is placed without
+    // an agent. An instance with a new root volume may have registered anew, and the old agent
+    // never comes back.
     let actions = ours
         .iter()
         .filter(|(_, status)| {
@@ -74,8 +75,9 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     Step::Act(actions, Why::AskedToReturn, view.policy.poll)
 }
 
-/// A cancelled drain: what we made `DRAINING` is made `ACTIVE`, and asked for until no late word of
-/// ours can undo it.
+/// Returns the step of a cancelled drain: it sets the container instances that ecs-drain made
+/// `DRAINING` back to `ACTIVE`. It repeats that until no late `DRAINING` request of ecs-drain can
+/// undo it.
 fn cancelled(draft: &mut Record, view: &View<'_>) -> Step {
     if let Some(LifecycleState::Waiting(_) | LifecycleState::Terminating) = view.facts.group.state()
     {
@@ -100,8 +102,8 @@ fn cancelled(draft: &mut Record, view: &View<'_>) -> Step {
     Step::Act(actions.collect(), Why::AskedToReturn, view.policy.looks_apart)
 }
 
-/// Whether each container instance whose `DRAINING` is ours was read since it returns, and so late
-/// that this shows whatever we asked for before.
+/// Returns whether each container instance that ecs-drain set to `DRAINING` was read at least
+/// `late` after the return began, so that the read shows the effect of every earlier request.
 fn is_settled(draft: &Record, view: &View<'_>, late: Duration) -> bool {
     let Some(returning) = view.facts.returning else { return false };
     let seen_from = returning + late;
@@ -112,11 +114,11 @@ fn is_settled(draft: &Record, view: &View<'_>, late: Duration) -> bool {
     })
 }
 
-/// Said while the status of a container instance was not read since this process began.
+/// Reason while this process has not read the status of a container instance.
 const UNREAD: &str = "its container instances have not been looked at yet";
 
-/// The container instances whose `DRAINING` is to be undone, with what ECS says of each; None
-/// before that was read.
+/// Returns the container instances whose `DRAINING` must be undone, with their status, or `None`
+/// until every status was read.
 fn ours(
     draft: &Record,
     view: &View<'_>,

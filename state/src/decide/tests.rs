@@ -1,4 +1,4 @@
-//! The rules of the decision, each as a table of passes (how to read one: [`fixture`]).
+//! The rules of the decision, each as a table of passes ([`fixture`] explains its notation).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod causes;

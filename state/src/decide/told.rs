@@ -1,5 +1,5 @@
-//! What becomes of a record when Auto Scaling was told, or when another controller's hook holds the
-//! instance.
+//! The record after `CompleteLifecycleAction` was sent, or after another controller's hook took
+//! over the instance.
 
 use super::{end, enter};
 use crate::phase::{IllegalMove, Outcome};
@@ -9,24 +9,26 @@ use crate::why::Why;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// What came back from a `CompleteLifecycleAction`.
+/// Answer to a `CompleteLifecycleAction`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CompletionAnswer {
-    /// It succeeded.
+    /// The call succeeded.
     Accepted,
-    /// `No active Lifecycle Action found with instance ID …`: our action is over already.
+    /// `No active Lifecycle Action found with instance ID …`: the drain's lifecycle action is over
+    /// already.
     NoActiveAction,
-    /// It is not allowed; the text says what is missing.
+    /// The call is not allowed; the text says which permission is missing.
     Denied(String),
-    /// Anything else; the text says what.
+    /// Any other failure, with its text.
     Failed(String),
 }
 
-/// The record of a drain whose part is over, once the hook of another controller holds its
-/// instance. It must be saved; that controller opens a drain of its own over it.
+/// Returns the finished record of a drain whose part is over, once the hook of another controller
+/// holds its instance. The caller must save it. The other controller then opens a drain of its own
+/// over it.
 ///
 /// # Errors
-/// Its part is not over, so that it is not to be ended.
+/// Returns an error if the drain's part is not over, so that it must not be ended.
 pub fn leave_to(
     record: &Record,
     lifecycle: &Lifecycle,
@@ -44,7 +46,7 @@ pub fn leave_to(
     Ok(next)
 }
 
-/// The record after Auto Scaling was told. It must be saved.
+/// Returns the record after a `CompleteLifecycleAction` was answered. The caller must save it.
 pub fn after_completion(
     record: &Record,
     answer: &CompletionAnswer,
@@ -58,7 +60,7 @@ pub fn after_completion(
         CompletionAnswer::NoActiveAction => "the lifecycle action is over already".to_owned(),
         CompletionAnswer::Denied(what) | CompletionAnswer::Failed(what) => {
             if let Stage::Completing { refused_since, .. } = &mut next.stage {
-                // What fails otherwise, as when Auto Scaling throttles, is no refusal.
+                // Other failures, such as throttling by Auto Scaling, are no refusal.
                 let denied = matches!(answer, CompletionAnswer::Denied(_));
                 *refused_since = denied.then(|| refused_since.unwrap_or(now));
             }
@@ -69,7 +71,7 @@ pub fn after_completion(
     };
     let lifecycle = next.lifecycle.as_ref();
     if intent.result == ActionResult::Abandon && lifecycle.is_some_and(Lifecycle::may_be_retained) {
-        // What becomes of it is the group's to show: it keeps the instance, or another hook's
+        // The group's state will show the result: the group retains the instance, or another hook's
         // result was quicker.
         if next.history.last().is_none_or(|event| event.what != note) {
             next.note(now, note);

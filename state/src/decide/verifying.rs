@@ -1,4 +1,4 @@
-//! Verifying: no task is left; the proof that everything is gone is completed.
+//! Verifying: no task that matters is left; the proof that everything is gone is completed.
 
 use super::clear::Remains;
 use super::waiting::came_back;
@@ -16,8 +16,8 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
     match judge(draft, view.facts, view.policy, view.now) {
         Verdict::Proved => proved(draft, view),
-        // It has nothing left, and nothing is to be told: what must be young at a call is not read
-        // again and again. Its targets are looked at now and then: somebody may register one anew.
+        // Nothing is left and no call is due, so evidence that must be fresh at a call is not read
+        // again and again. Targets are still read now and then, because one may be registered anew.
         Verdict::Missing(_, _, needs)
             if is_left(draft)
                 && needs
@@ -37,8 +37,8 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         Verdict::Remains(Remains::Targets(left))
             if view.facts.targets.iter().any(TargetFacts::is_in_service) =>
         {
-            // What nobody deregisters may belong to a second registration of the instance that is
-            // not known yet.
+            // A target that is not being deregistered may belong to another container instance of
+            // the EC2 instance, one that no search has found yet.
             let last = view.facts.search.sweep.map(|sweep| sweep.began + view.policy.read_lag);
             let from = last.map_or(view.now.mono, |next| next.max(view.now.mono));
             Step::Read(need(Kind::Sweep, from, Class::Show), Why::TargetsLeft(left), AT_LATEST)
@@ -47,7 +47,8 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     }
 }
 
-/// Whether somebody else ends it: an operator's drain that leaves the instance as it is.
+/// Returns whether ecs-drain does not end it: an operator's drain that leaves the instance as it
+/// is.
 fn is_left(draft: &Record) -> bool {
     draft.lifecycle.is_none() && draft.then == Some(Then::Leave)
 }

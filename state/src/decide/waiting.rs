@@ -1,4 +1,4 @@
-//! Waiting: no new work can land; the tasks that are there must end.
+//! Waiting: no new task can start on the instance; the tasks on it must end.
 
 use super::clear::{Remains, container_instances, tasks};
 use super::deregistering::is_standalone;
@@ -11,8 +11,9 @@ use crate::time::{Mono, Watch};
 use crate::why::{Left, Why};
 use std::time::Duration;
 
-/// How long a balancer is given when its delay could not be read: the default of a target group.
-/// (Source: ELBv2 API reference, `deregistration_delay.timeout_seconds`.)
+/// Deregistration delay that is assumed if the balancer's own could not be read, seconds: the
+/// default of a target group. (Source: ELBv2 API reference,
+/// `deregistration_delay.timeout_seconds`.)
 const DEFAULT_DELAY_SECONDS: u32 = 300;
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
@@ -29,10 +30,10 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         Err(Remains::Tasks(left)) => {
             return stop_standalone(draft, &standalone(view.facts), Why::TasksLeft(left), view);
         }
-        // Targets are the business of Verifying.
+        // Verifying checks targets.
         Err(Remains::Targets(_)) | Ok(()) => {}
     }
-    // Read again from here on, like one that never left.
+    // A target is back in service: it is read again from here, as if it had never left.
     if let Some(what) = came_back(view.facts) {
         return Step::Wait(Why::TargetsLeft(Left { count: 1, first: what }), AT_LATEST);
     }
@@ -43,7 +44,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     Step::Enter(Stage::Verifying, "no task that matters is left".to_owned())
 }
 
-/// The target that was leaving, and was in service again when it was last read.
+/// Returns a description of the target that was leaving, and was in service again at its last read.
 pub(super) fn came_back(facts: &Facts) -> Option<String> {
     let target = facts.targets.iter().find(|target: &&TargetFacts| target.came_back)?;
     match &target.sight {
@@ -54,7 +55,8 @@ pub(super) fn came_back(facts: &Facts) -> Option<String> {
     }
 }
 
-/// The standalone tasks that are left: ARN, ARN of the container instance, and what ECS says.
+/// Returns the standalone tasks that are left: ARN, ARN of the container instance, and ECS's
+/// description.
 pub(super) fn standalone(facts: &Facts) -> Vec<(&str, &str, &TaskSight)> {
     let tasks = facts.tasks_there().filter_map(|(arn, task)| {
         let on = facts.instances.get(task.on)?;
@@ -63,9 +65,9 @@ pub(super) fn standalone(facts: &Facts) -> Vec<(&str, &str, &TaskSight)> {
     tasks.filter(|(_, _, task)| is_standalone(&task.kind)).collect()
 }
 
-/// Waits for tasks; standalone ones are stopped once the policy's grace is over. The grace counts
-/// from when ECS was seen to place nothing more on the instance, and the order is in the record
-/// before it is given.
+/// Waits for tasks, and stops standalone ones once the policy's grace is over. The grace begins
+/// when ECS was seen to place nothing more on the instance. The record names the tasks before they
+/// are stopped.
 pub(super) fn stop_standalone(
     draft: &mut Record,
     standalone: &[(&str, &str, &TaskSight)],
@@ -105,7 +107,8 @@ pub(super) fn stop_standalone(
     Step::Act(stop.collect(), why, view.policy.poll)
 }
 
-/// How much of its floor is left. It counts from when the container instance was seen gone.
+/// Returns the time left of the longest floor. A floor begins when the container instance was seen
+/// gone.
 fn longest_delay_left(draft: &Record, view: &View<'_>) -> Duration {
     let left = |mine: &ContainerInstance| {
         let watch = view.facts.of(&mine.arn).and_then(|one| one.left);
@@ -114,10 +117,13 @@ fn longest_delay_left(draft: &Record, view: &View<'_>) -> Duration {
     draft.container_instances.iter().map(left).max().unwrap_or_default()
 }
 
-/// After a forced deregistration ECS's word about tasks is no evidence: the containers are given as
-/// long as the slowest balancer drains, so that none is cut off that still serves. Before ours, the
-/// standalone tasks have ended and every registration is known. Before somebody else's, or where
-/// something was placed just before ours, nothing is sure, and it is the default delay at least.
+/// Returns the shortest wait after a forced deregistration. ECS's status of tasks is no evidence
+/// then, so the containers get as much time as the slowest balancer takes to drain; none that still
+/// serves is cut off.
+///
+/// Before a deregistration by ecs-drain, the standalone tasks have ended and every target is known.
+/// Before one by someone else, or if a task was placed just before the one by ecs-drain, neither is
+/// certain, so the wait is at least the default delay.
 pub(super) fn floor(
     draft: &Record,
     mine: &ContainerInstance,
@@ -135,7 +141,8 @@ pub(super) fn floor(
     Duration::from_secs(seconds.into())
 }
 
-/// After how long standalone tasks are stopped, if they are.
+/// Returns the time after which standalone tasks are stopped, or `None` if the policy waits for
+/// them.
 pub(super) fn grace(policy: &Policy) -> Option<Duration> {
     match policy.standalone_tasks {
         StandaloneTasks::StopAfter(grace) => Some(grace),

@@ -1,6 +1,8 @@
-//! What each phase wants read. A drain that waits for its turn, is paused, retained, or rests in a
-//! warm pool wants nothing but its group's state, which is read for all drains at once; its status
-//! too once no group has the instance.
+//! The reads that each phase needs.
+//!
+//! A drain that waits in the queue, is paused, is retained, or rests in a warm pool needs nothing
+//! but its group's state, which is read for all drains at once. Once no group has the instance, it
+//! needs the status too.
 
 use super::clear::Remains;
 use super::pending::{is_urgent, waits_for_turn};
@@ -15,34 +17,35 @@ use crate::time::{Mono, Read};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// How often the status is read while ECS's counters show running tasks.
+/// Time between two reads of the status while ECS's counters show running tasks.
 const WHILE_TASKS_RUN: Duration = Duration::from_secs(15);
 
-/// How often it is read while nothing but time is missing: only to notice that something came back.
+/// Time between two reads of the status while only time is missing: they only notice that something
+/// came back.
 const KEEP: Duration = Duration::from_secs(30);
 
-/// How long the first list of a drain's tasks waits for the drains that begin with it.
+/// Delay of the first list of a drain's tasks, so that drains that begin at the same time share it.
 const TOGETHER: Duration = Duration::from_millis(1500);
 
-/// How often every cluster is searched while one that the configuration leaves out has the
-/// instance.
+/// Time between two searches of every cluster while a cluster that the configuration leaves out has
+/// the instance.
 const LEFT_OUT: Duration = Duration::from_secs(60);
 
-/// How often targets are read that nobody deregisters.
+/// Time between two reads of targets that are still in service.
 const IN_SERVICE: Duration = Duration::from_secs(30);
 
-/// How soon a task is read again once it is expected to be gone; it grows with the time that has
-/// passed.
+/// Shortest time until a task is read again once it is expected to be gone; it grows with the time
+/// that has passed.
 const HOT: Duration = Duration::from_secs(4);
 
-/// The same for a target: one read serves all that share its group.
+/// The same for a target, shorter because one read serves all that share its group.
 const HOT_TARGETS: Duration = Duration::from_secs(1);
 
-/// What a drain wants read in its phase.
+/// Returns the reads that a drain needs in its phase.
 pub(super) fn of(draft: &Record, view: &View<'_>) -> Needs {
     let wants = Wants { draft, view, now: view.now.mono };
-    // Whether an instance that its group does not have exists at all, ECS says: a drain of none
-    // ends, whatever holds it up.
+    // If the group does not have the instance, only ECS can confirm that the instance exists at
+    // all. A drain of an instance that does not exist ends, even if it is paused.
     let absent = view.facts.group.known() == Some(&GroupSight::Absent);
     let lost = if absent { wants.status(KEEP, Class::Show) } else { Needs::default() };
     if draft.is_done() {
@@ -91,14 +94,14 @@ impl Wants<'_> {
         self.view.facts.instances.iter().enumerate().filter(|(_, one)| !one.is_gone())
     }
 
-    /// The status of every container instance, at least so often.
+    /// Returns the needs for the status of every container instance, at least this often.
     fn status(&self, every: Duration, class: Class) -> Needs {
         let mut needs = Needs::default();
         let failed = self.view.facts.trouble.get(&Kind::Status).map(|(at, _)| *at);
         for one in &self.view.facts.instances {
             let read = one.sight.as_ref().map(|(read, _)| *read);
-            // Nothing goes on before it was read, after a restart too; one that failed may be what
-            // is missing.
+            // No drain continues before the status was read, after a restart too. A read that
+            // failed may be the evidence that is missing.
             match read {
                 Some(read) if failed.is_none_or(|at| at <= read.ended) => {
                     needs.want(Kind::Status, read.ended + every, class);
@@ -113,18 +116,18 @@ impl Wants<'_> {
         needs
     }
 
-    /// The list of each container instance's tasks, once, and every task by name that was only
-    /// listed.
+    /// Returns the needs for the list of each container instance's tasks, once, and the description
+    /// of every task that was only listed.
     fn discover(&self, class: Class) -> Needs {
         let mut needs = Needs::default();
         let unlisted = self.there().filter(|(_, one)| one.discovered.is_none());
-        // From the first of the reads that show it so: it may be read again before the moment is
-        // over.
+        // Counts from the first read that showed this version: the status may be read again before
+        // the delay is over.
         if let Some(since) =
             unlisted.filter_map(|(_, one)| one.unchanged.map(|run| run.first.ended)).max()
         {
-            // Others of a wave come a moment later: a list of their whole cluster may serve them
-            // all.
+            // Other drains of the same wave come a moment later, and one list of the whole cluster
+            // may serve all of them.
             needs.want(Kind::Running, since + TOGETHER, class);
         }
         let new =
@@ -144,7 +147,7 @@ impl Wants<'_> {
         needs
     }
 
-    /// Since when its tasks and their registrations are known, once they are.
+    /// Returns the time since which the tasks and their targets are known, once they are.
     fn discovered(&self) -> Option<Mono> {
         if self.discover(Class::Begun) != Needs::default() {
             return None;
@@ -172,15 +175,15 @@ impl Wants<'_> {
         }
         let discover = self.discover(Class::Begun);
         let needs = match self.discovered() {
-            // DRAINING is asked for once its tasks and their registrations are known.
+            // ECS is asked for DRAINING once the tasks and their targets are known.
             None => self.status(KEEP, Class::Later).and(discover),
             Some(since) if self.now.since(since) < KEEP * 4 => closing(),
-            // ECS does not do it: others go before.
+            // ECS does not show DRAINING: reads of other drains go first.
             Some(_) => self.status(KEEP, Class::Finish),
         };
         match self.draft.strategy {
             Strategy::Drain => needs,
-            // Its tasks are waited for before ECS forgets them.
+            // ECS forgets the tasks at the deregistration, so they are waited for before it.
             Strategy::Deregister => needs.and(self.tasks()),
         }
     }
@@ -212,7 +215,7 @@ impl Wants<'_> {
             Some(Outcome::Drained) => {}
             _ => return Needs::default(),
         }
-        // What the call needs is read again before it grows old, as long as it waits for its turn.
+        // While the call waits in the queue, its evidence is read again before it becomes too old.
         let fresh =
             self.status(STATUS_LASTS.mul_f32(0.8), Class::Finish).and(self.discover(Class::Finish));
         match proof::judge(self.draft, self.view.facts, self.view.policy, self.view.now) {
@@ -230,13 +233,14 @@ impl Wants<'_> {
         if wanted { self.status(self.view.policy.poll, Class::Begin) } else { Needs::default() }
     }
 
-    /// Whether ECS's counters name tasks beside those that do not matter.
+    /// Returns whether ECS's counters name tasks besides those that do not matter.
     fn may_run(&self) -> bool {
         self.there().any(|(index, _)| self.view.facts.may_run(index, self.view.policy))
     }
 
-    /// Its tasks by name: once ECS's counters name no task that matters, which leave out every task
-    /// that is stopping; and now and then when the counters show that some have begun to stop.
+    /// Returns the need for the description of tasks, once ECS's counters name no task that
+    /// matters: the counters leave out every task that is stopping. Before that, a read now and
+    /// then, and more often when the counters show that some have begun to stop.
     fn tasks(&self) -> Needs {
         let facts = self.view.facts;
         let mut needs = Needs::default();
@@ -278,7 +282,8 @@ impl Wants<'_> {
         needs
     }
 
-    /// Whether it was closed a moment ago and has a target that was not seen to drain yet.
+    /// Returns whether the container instance stopped taking tasks a moment ago and has a target
+    /// that is not gone yet.
     fn may_be_drained(&self) -> bool {
         let closed = self
             .view
@@ -294,7 +299,7 @@ impl Wants<'_> {
         early && self.view.facts.targets.iter().filter(awaited).any(whole)
     }
 
-    /// When a target that drains has drained at the soonest, if its delay is known.
+    /// Returns the earliest time at which a draining target has drained, if its delay is known.
     fn drains_until(&self, target: &TargetFacts) -> Option<Mono> {
         let Some((_, TargetSight::Present { draining: true, .. })) = &target.sight else {
             return None;
@@ -312,7 +317,7 @@ impl Wants<'_> {
         Some(began + delay)
     }
 
-    /// Its targets: once, to see them registered; then when they can be gone.
+    /// Returns the need for the targets: once, to see them registered; then when they can be gone.
     fn targets(&self, class: Class) -> Needs {
         let mut needs = Needs::default();
         if self.view.facts.instances.iter().any(|one| one.closed.is_none()) {
@@ -327,7 +332,7 @@ impl Wants<'_> {
             };
             let from = match sight {
                 TargetSight::Gone => continue,
-                // A balancer may say that the instance does not run.
+                // The balancer may report that the instance does not run.
                 TargetSight::Present { .. } if self.view.facts.all_away() => {
                     let away = self
                         .view
@@ -342,7 +347,7 @@ impl Wants<'_> {
                     let late = self
                         .now
                         .since(due.max(target.leaving.map_or(Mono::START, |watch| watch.since)));
-                    // Its group may be deleted meanwhile.
+                    // The target group may be deleted meanwhile.
                     due.min(read.ended + KEEP * 4).max(read.ended + patiently(late, 4, HOT_TARGETS))
                 }
             };
@@ -351,7 +356,7 @@ impl Wants<'_> {
         needs
     }
 
-    /// A deadline acts only on what was read after it passed.
+    /// Returns the needs at a deadline: it acts only on reads from after it passed.
     fn decide_at(&self, deadline: Timestamp) -> Needs {
         let mut needs = Needs::default();
         let Some(passed) = passed_at(deadline, self.view) else { return needs };
@@ -373,23 +378,24 @@ impl Wants<'_> {
     }
 }
 
-/// The monotonic moment at which a deadline passed, if it has.
+/// Returns the monotonic moment at which a deadline passed, if it has.
 pub(super) fn passed_at(deadline: Timestamp, view: &View<'_>) -> Option<Mono> {
     let ago = Duration::try_from(view.now.wall.duration_since(deadline)).ok()?;
     Some(view.now.mono.before(ago))
 }
 
-/// Soon at first, then the longer the longer it has taken.
+/// Returns the time until the next read: it grows with the time that has passed, from `soonest` to
+/// [`KEEP`].
 fn patiently(so_far: Duration, part: u32, soonest: Duration) -> Duration {
     (so_far / part).clamp(soonest, KEEP)
 }
 
-/// Whether every read came back after a moment, and everything that the record knows of was read.
+/// Returns whether everything that the record names was read since this moment.
 pub(super) fn is_complete_since(draft: &Record, view: &View<'_>, passed: Mono) -> bool {
     let facts = view.facts;
     let young = |read: Option<Read>| read.is_some_and(|read| read.began >= passed);
     let group = facts.group.known().is_some();
-    // Of one that is in no cluster, nothing else is read.
+    // An instance that is in no cluster has nothing else to read.
     let searched = !draft.container_instances.is_empty()
         || facts.search.nowhere.is_some_and(|run| run.last.began >= passed);
     let instances = draft.container_instances.iter().all(|mine| {

@@ -1,22 +1,22 @@
-//! The causes: what stands in the way, in numbers.
+//! The causes, in numbers.
 
 use super::facts::{HookTimeout, Port};
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// Why a drain does not move.
+/// A cause that keeps a drain from moving.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// The agent is disconnected: ECS neither stops the instance's tasks nor sees them end.
     AgentDisconnected {
-        /// Since when, as far as was seen.
+        /// Time since which it has been disconnected, as far as it was seen.
         since: Timestamp,
     },
     /// The service's percentages let ECS neither stop a task first nor start one first.
     ServiceCannotReplace {
         /// Name of the service.
         service: String,
-        /// Tasks that are wanted.
+        /// Desired count.
         desired: u32,
         /// `minimumHealthyPercent`.
         minimum_percent: u32,
@@ -27,16 +27,16 @@ pub enum Cause {
     NoOtherInstance {
         /// Name of the cluster.
         cluster: String,
-        /// How many others are `ACTIVE`, all with their agent disconnected.
+        /// Number of the others that are `ACTIVE`, all with a disconnected agent.
         disconnected: usize,
     },
-    /// No other container instance is where the service's tasks may be placed.
+    /// No other container instance meets the placement rules of the service's tasks.
     ConstraintUnmet {
         /// Name of the service.
         service: String,
-        /// The rule, or the rules that leave nothing together.
+        /// The rule, or the rules that together exclude every instance.
         constraint: String,
-        /// How many were looked at.
+        /// Container instances that were read.
         looked: Looked,
     },
     /// No other container instance has room for a replacement.
@@ -45,25 +45,25 @@ pub enum Cause {
         service: String,
         /// EC2 instance id of the one that lacks least.
         closest: String,
-        /// What it lacks.
+        /// Resources that it lacks.
         lacks: Vec<Lack>,
-        /// How many were looked at.
+        /// Container instances that were read.
         looked: Looked,
     },
-    /// ECS itself says of the service that something fails.
+    /// An event of ECS reports a failure of the service.
     ReplacementFails {
         /// Name of the service.
         service: String,
-        /// When ECS said so.
+        /// Time of the event.
         at: Timestamp,
-        /// In ECS's words, cut; foreign text without control characters.
+        /// The event in ECS's words, cut; foreign text without control characters.
         text: String,
     },
-    /// ECS says that the service's operations are throttled.
+    /// An event of ECS reports that the service's operations are throttled.
     ServiceThrottled {
         /// Name of the service.
         service: String,
-        /// When ECS said so.
+        /// Time of the event.
         at: Timestamp,
     },
     /// The service's deployment waits for someone to continue it.
@@ -74,11 +74,11 @@ pub enum Cause {
         deployment: String,
         /// Id of the hook that pauses it.
         hook: String,
-        /// The deployment's lifecycle stage, in ECS's word.
+        /// The deployment's lifecycle stage, as ECS spells it.
         stage: String,
-        /// When the hook times out, if ECS says so.
+        /// Time at which the hook times out, if ECS reports it.
         until: Option<Timestamp>,
-        /// What ECS does then.
+        /// Action of ECS at that time.
         then: HookTimeout,
     },
     /// The service's deployment has shifted the traffic, and keeps the tasks of the old revision
@@ -95,91 +95,90 @@ pub enum Cause {
     CleanupDeferred {
         /// Name of the service.
         service: String,
-        /// How many revisions of it have tasks.
+        /// Number of its revisions that have tasks.
         revisions: usize,
     },
     /// Tasks are protected from scale-in.
     ProtectedTask {
-        /// Which: the one whose protection lasts longest comes first.
+        /// The tasks: the one whose protection lasts longest comes first.
         tasks: Tasks,
-        /// Until when the first one is protected, if ECS says so.
+        /// End of the first one's protection, if ECS reports it.
         until: Option<Timestamp>,
     },
-    /// Standalone tasks, which `DRAINING` does not touch.
+    /// Standalone tasks are left, which `DRAINING` does not stop.
     StandaloneTask {
-        /// Which.
+        /// The tasks.
         tasks: Tasks,
-        /// The policy's grace, if it has one; None: the policy says to wait.
+        /// The policy's grace. `None` if the policy waits for them.
         stop_after: Option<Duration>,
     },
-    /// Nobody deregisters a target, although no task is left.
+    /// A target is not being deregistered, although no task is left.
     TargetStays {
-        /// Which.
+        /// Description of the target.
         target: String,
-        /// The balancer's word for its state.
+        /// Its state, in the balancer's words.
         state: String,
     },
-    /// A task was told to stop and has not ended.
+    /// A task began to stop and has not ended.
     StoppingLong {
-        /// Which.
+        /// The tasks.
         tasks: Tasks,
         /// The first one's `lastStatus`.
         status: String,
-        /// When the first one was told.
+        /// Time at which the first one began to stop.
         since: Option<Timestamp>,
-        /// The longest deregistration delay among the instance's registrations, seconds, if it is
-        /// known.
+        /// Longest deregistration delay among the instance's targets, seconds, if it is known.
         delay_seconds: Option<u32>,
-        /// The longest `stopTimeout` among its containers, seconds; None: none is set, or it is not
+        /// Longest `stopTimeout` among its containers, seconds. `None` if none is set, or it is not
         /// known.
         stop_timeout_seconds: Option<u32>,
-        /// Whether the time that both give it is over.
+        /// True if the time that both allow is over.
         overdue: bool,
     },
     /// Replacements were started, and ECS waits for them to be healthy.
     ReplacementNotReady {
         /// Name of the service.
         service: String,
-        /// Tasks that are wanted.
+        /// Desired count.
         desired: u32,
-        /// Tasks that run, the old ones among them.
+        /// Running tasks, including the old ones.
         running: u32,
-        /// Tasks that are pending.
+        /// Pending tasks.
         pending: u32,
     },
     /// A target drains.
     TargetDelay {
-        /// Which.
+        /// Description of the target.
         target: String,
         /// Its deregistration delay, seconds, if it is known.
         delay_seconds: Option<u32>,
-        /// When it was first seen draining.
+        /// Time at which it was first seen draining.
         since: Option<Timestamp>,
-        /// Whether that delay is over.
+        /// True if that delay is over.
         overdue: bool,
     },
-    /// Tasks of a daemon service, for which the policy waits.
+    /// Tasks of a daemon service are left, and the policy waits for them.
     DaemonTask {
-        /// Which.
+        /// The tasks.
         tasks: Tasks,
     },
-    /// A rule of placement that cannot be judged here.
+    /// A placement rule that ecs-drain cannot judge.
     ConstraintNotJudged {
         /// Name of the service.
         service: String,
         /// The rule.
         constraint: String,
     },
-    /// AWS throttles calls of ours.
+    /// AWS throttles calls of ecs-drain.
     Throttled {
         /// The calls, as IAM names them.
         calls: Vec<String>,
     },
-    /// Something could not be read, so that a cause may be missing.
+    /// A read failed, so that a cause may be missing.
     Unreadable {
         /// The IAM action of the call.
         action: String,
-        /// What went wrong; where the call is denied, with the statement that allows it.
+        /// The error; for a denied call, with the statement that allows it.
         error: String,
     },
 }
@@ -209,7 +208,7 @@ impl Cause {
         "Unreadable",
     ];
 
-    /// One word for it, from a closed list: what metrics and filters use.
+    /// Returns its name, one word from a closed list, for metrics and filters.
     pub const fn name(&self) -> &'static str {
         match self {
             Cause::AgentDisconnected { .. } => "AgentDisconnected",
@@ -243,34 +242,34 @@ pub struct Tasks {
     pub first: String,
     /// Its service, if it has one.
     pub service: Option<String>,
-    /// How many more there are.
+    /// Number of the others.
     pub more: usize,
 }
 
-/// How many container instances were looked at.
+/// Number of container instances that were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Looked {
-    /// Those to which ECS could give tasks: `ACTIVE`, agent connected, not the one that is drained.
+    /// Those that could take tasks: `ACTIVE`, agent connected, not the one that is drained.
     pub count: usize,
-    /// Whether the cluster has more, which were not looked at.
+    /// True if the cluster has more, which were not read.
     pub more: bool,
 }
 
-/// What a container instance lacks.
+/// A resource that a container instance lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lack {
     /// CPU units.
     Cpu {
-        /// What the task needs.
+        /// CPU units that the task needs.
         needed: u32,
-        /// What is not allocated.
+        /// CPU units that are not allocated.
         left: i64,
     },
     /// MiB of memory.
     Memory {
-        /// What the task needs.
+        /// MiB that the task needs.
         needed: u32,
-        /// What is not allocated.
+        /// MiB that are not allocated.
         left: i64,
     },
     /// A port that is taken.

@@ -1,18 +1,18 @@
-//! What ECS says of a service by itself: its events. They are foreign text, read for a few words
-//! and shown cut.
+//! ECS's events of a service. They are foreign text: searched for a few words, and cut before they
+//! are shown.
 
 use super::cause::Cause;
 use super::facts::EventFacts;
 use jiff::{SignedDuration, Timestamp};
 
-/// How old an event may be. ECS leaves out repetitions of the same event until its cause is
-/// resolved, for six hours. (Source: ECS developer guide, "Service event messages".)
+/// Maximum age of an event. ECS omits repetitions of the same event until its cause is resolved,
+/// for six hours. (Source: ECS developer guide, "Service event messages".)
 const LASTS: SignedDuration = SignedDuration::from_hours(6);
 
-/// How much of foreign text is shown, in characters.
+/// Length of foreign text that is shown, in characters.
 const SHOWN: usize = 200;
 
-/// What an event complains of. (Source of the words: ECS developer guide, "Service event
+/// Kind of failure that an event reports. (Source of the words: ECS developer guide, "Service event
 /// messages".)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Complaint {
@@ -22,11 +22,11 @@ pub(super) enum Complaint {
     Percentages,
     /// ECS throttles the service.
     Throttled,
-    /// Anything else that fails.
+    /// Any other failure.
     Other,
 }
 
-/// The newest complaint that nothing newer has answered.
+/// Returns the newest complaint that no newer event resolves.
 pub(super) fn complaint(events: &[EventFacts], now: Timestamp) -> Option<(Complaint, &EventFacts)> {
     let mut newest_first: Vec<&EventFacts> =
         events.iter().filter(|e| now.duration_since(e.at) <= LASTS).collect();
@@ -61,7 +61,7 @@ fn read(text: &str) -> Option<Complaint> {
     }
 }
 
-/// The complaint as a cause.
+/// Returns the complaint as a cause.
 pub(super) fn cause(service: &str, complaint: Complaint, event: &EventFacts) -> Cause {
     match complaint {
         Complaint::Throttled => {
@@ -77,8 +77,8 @@ pub(super) fn cause(service: &str, complaint: Complaint, event: &EventFacts) -> 
     }
 }
 
-/// Foreign text as it may be shown: on one line, without characters that steer a terminal or turn
-/// the direction of writing, and not long.
+/// Returns foreign text that may be shown: on one line, cut, and without characters that steer a
+/// terminal or change the direction of writing.
 pub(super) fn foreign(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()

@@ -1,15 +1,15 @@
-//! The cluster query language, as far as it can be judged from what was read of a container
+//! The cluster query language, as far as it can be judged from the facts about a container
 //! instance: its attributes and its EC2 instance id. (Source: ECS developer guide, "Cluster query
 //! language".)
 //!
-//! Whatever is not surely understood is answered with `None`: other subjects (`task:group`,
-//! `runningTasksCount`, …), orders (`<`, `>=`, …), regular expressions beyond literals, `.` and
-//! `*`, and what the guide leaves open: `and` beside `or` without parentheses, and a denial of the
-//! value of an attribute that is not there.
+//! An expression that is not certainly understood gives `None`: other subjects (`task:group`,
+//! `runningTasksCount`, …), orders (`<`, `>=`, …), and regular expressions beyond literals, `.` and
+//! `*`. So do two things that the guide leaves open: `and` besides `or` without parentheses, and
+//! the negation of the value of an attribute that is not there.
 
 use super::facts::InstanceFacts;
 
-/// Whether the container instance meets the expression; None where that cannot be judged.
+/// Returns whether the container instance meets the expression, or `None` if that cannot be judged.
 pub(super) fn meets(expression: &str, instance: &InstanceFacts) -> Option<bool> {
     let tokens = tokens(expression)?;
     let mut parser = Parser { tokens: &tokens, instance };
@@ -17,7 +17,7 @@ pub(super) fn meets(expression: &str, instance: &InstanceFacts) -> Option<bool> 
     if parser.tokens.is_empty() { verdict } else { None }
 }
 
-/// Said of an expression that is not surely understood.
+/// Error for an expression that is not certainly understood.
 struct NotUnderstood;
 
 type Verdict = Result<Option<bool>, NotUnderstood>;
@@ -25,7 +25,7 @@ type Verdict = Result<Option<bool>, NotUnderstood>;
 /// Operators that need no space around them.
 const TIGHT: [&str; 6] = ["==", "!=", "=~", "!~", "&&", "||"];
 
-/// None where a quotation does not end.
+/// Splits the expression into tokens. Returns `None` if a quotation does not end.
 fn tokens(text: &str) -> Option<Vec<String>> {
     let mut tokens = Vec::new();
     let mut word = String::new();
@@ -81,7 +81,7 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Expressions that are all joined by `and`, or all by `or`.
+    /// Reads expressions that are all joined by `and`, or all by `or`.
     fn compound(&mut self) -> Verdict {
         let mut all = vec![self.single()?];
         let (mut ands, mut ors) = (false, false);
@@ -97,7 +97,7 @@ impl<'a> Parser<'a> {
         }
         match (ands, ors) {
             (true, true) => Err(NotUnderstood),
-            // One of them decides alone; else none may be open.
+            // One of them decides alone; otherwise none may be open.
             (_, ors) if all.contains(&Some(ors)) => Ok(Some(ors)),
             (_, _) if all.contains(&None) => Ok(None),
             (_, ors) => Ok(Some(!ors)),
@@ -143,8 +143,8 @@ impl<'a> Parser<'a> {
                 arguments.first().and_then(|p| matches(p, value))
             }
             ("==" | "equals" | "in" | "=~" | "matches", None) => Some(false),
-            // Of an attribute that is not there, the guide does not say what a denial of its value
-            // makes.
+            // The guide leaves open the result of negating the value of an attribute that is not
+            // there.
             _ => None,
         };
         let denies =
@@ -152,7 +152,7 @@ impl<'a> Parser<'a> {
         Ok(is.map(|is| is != denies))
     }
 
-    /// One word, or a list in brackets.
+    /// Reads one word, or a list in brackets.
     fn arguments(&mut self, operator: &str) -> Result<Vec<&'a str>, NotUnderstood> {
         if !matches!(operator, "in" | "!in" | "not_in") {
             return Ok(vec![self.word()?]);
@@ -179,14 +179,14 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// One step of a pattern: a character, or any; once, or as often as it likes.
+/// One step of a pattern: one character or any; once, or any number of times.
 struct Step {
     character: Option<char>,
     repeats: bool,
 }
 
-/// Whether a regular expression matches. The guide does not say whether it must match the whole
-/// value or a part of it: where the two differ, None.
+/// Returns whether a regular expression matches. The guide leaves open whether it must match the
+/// whole value or a part of it: if the two differ, returns `None`.
 fn matches(pattern: &str, value: &str) -> Option<bool> {
     let whole = steps(pattern)?;
     let anything = || Step { character: None, repeats: true };
@@ -196,7 +196,7 @@ fn matches(pattern: &str, value: &str) -> Option<bool> {
     (run(&part, value) == is_whole).then_some(is_whole)
 }
 
-/// None for more than literals, `.` and `*`.
+/// Returns the steps of a pattern, or `None` if it has more than literals, `.` and `*`.
 fn steps(pattern: &str) -> Option<Vec<Step>> {
     let mut steps: Vec<Step> = Vec::new();
     let mut characters = pattern.chars();
@@ -216,7 +216,7 @@ fn steps(pattern: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-/// All places of the pattern at once, so that no pattern takes long.
+/// Follows all places of the pattern at once, so that no pattern takes long.
 fn run(steps: &[Step], value: &str) -> bool {
     let mut places = vec![false; steps.len() + 1];
     places[0] = true;
@@ -234,7 +234,7 @@ fn run(steps: &[Step], value: &str) -> bool {
     places[steps.len()]
 }
 
-/// A step that repeats may also be left out.
+/// Skips steps that repeat, because such a step may also be left out.
 fn skip(steps: &[Step], places: &mut [bool]) {
     for (place, step) in steps.iter().enumerate() {
         if places[place] && step.repeats {

@@ -1,4 +1,4 @@
-//! What was read for a diagnosis. Whatever is `None` (or missing from a map) was not read, or not
+//! The facts of a diagnosis. A fact that is `None` (or missing from a map) was not read, or not
 //! answered: no cause is ever concluded from it.
 
 use crate::policy::{DaemonTasks, StandaloneTasks};
@@ -6,32 +6,32 @@ use crate::sight::TaskKind;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A service: its cluster's name and its own.
+/// Key of a service: the cluster's name and the service's name.
 pub type ServiceKey = (String, String);
 
-/// Everything that a diagnosis of one drain is made of.
+/// Every fact of one drain's diagnosis.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
-    /// The policy's word on tasks of daemon services.
+    /// The policy for tasks of daemon services.
     pub daemon_tasks: DaemonTasks,
-    /// The policy's word on standalone tasks.
+    /// The policy for standalone tasks.
     pub standalone_tasks: StandaloneTasks,
-    /// The tasks that are left on the instance; None where they could not be read.
+    /// Tasks that are left on the instance. `None` if they could not be read.
     pub tasks: Option<Vec<TaskFacts>>,
-    /// Their services, as far as those could be read.
+    /// Services of these tasks, as far as they could be read.
     pub services: BTreeMap<ServiceKey, ServiceFacts>,
-    /// The other container instances of their clusters, by cluster, as far as those could be read.
+    /// The other container instances of their clusters, by cluster, as far as they could be read.
     pub others: BTreeMap<String, Others>,
-    /// The registrations that are left, as far as they were looked at.
+    /// Targets that are left, as far as they were read.
     pub targets: Vec<TargetFacts>,
-    /// The longest deregistration delay among the record's registrations, seconds: 0 if there are
-    /// none, None if one is not known.
+    /// Longest deregistration delay among the record's targets, seconds: 0 if there are none,
+    /// `None` if one is not known.
     pub delay_seconds: Option<u32>,
-    /// Since when every agent of the instance is disconnected, if that is so.
+    /// Time since which every agent of the instance has been disconnected, if all are.
     pub agent_lost_since: Option<Timestamp>,
-    /// Calls that AWS throttled lately, as IAM names them.
+    /// Calls that AWS throttled recently, as IAM names them.
     pub throttled: BTreeSet<String>,
-    /// What could not be read: the IAM action of the call, and its error.
+    /// Failed reads: the IAM action of each call, and its error.
     pub unreadable: BTreeMap<String, String>,
 }
 
@@ -44,42 +44,43 @@ pub struct TaskFacts {
     pub cluster: String,
     /// ECS's `lastStatus`.
     pub last_status: String,
-    /// Whether ECS wants it stopped already.
+    /// True if its desired status is `STOPPED`.
     pub stopping: bool,
-    /// What kind of task it is.
+    /// Kind of the task.
     pub kind: TaskKind,
-    /// Whether it is protected from scale-in.
+    /// Its protection from scale-in.
     pub protection: Protection,
-    /// When it was told to stop (`stoppingAt`).
+    /// Time at which it began to stop (`stoppingAt`).
     pub stopping_at: Option<Timestamp>,
-    /// The longest `stopTimeout` among its containers, seconds. None: none is set, or it was not
+    /// Longest `stopTimeout` among its containers, seconds. `None` if none is set, or it was not
     /// read.
     pub stop_timeout_seconds: Option<u32>,
 }
 
-/// Whether a task is protected from scale-in. (Source: ECS API reference, ProtectedTask.)
+/// A task's protection from scale-in. (Source: ECS API reference, ProtectedTask.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Protection {
-    /// Not asked, or not answered.
+    /// Not read, or not answered.
     #[default]
     Unknown,
-    /// It is not.
+    /// Not protected.
     Off,
-    /// It is.
+    /// Protected.
     On {
-        /// Until then, if ECS says so.
+        /// End of the protection, if ECS reports one.
         until: Option<Timestamp>,
     },
 }
 
-/// A service, as far as the replacement of its tasks goes. (Source: ECS API reference, Service.)
+/// A service, as far as it matters to the replacement of its tasks. (Source: ECS API reference,
+/// Service.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceFacts {
-    /// Who deploys it.
+    /// Its deployment controller.
     pub controller: Controller,
     /// `desiredCount`.
     pub desired: u32,
-    /// `runningCount`: the tasks on instances that are drained are among them.
+    /// `runningCount`: it includes the tasks on instances that are drained.
     pub running: u32,
     /// `pendingCount`.
     pub pending: u32,
@@ -89,40 +90,40 @@ pub struct ServiceFacts {
     pub maximum_percent: Option<u32>,
     /// Its placement constraints.
     pub constraints: Vec<Constraint>,
-    /// How far its deployments are.
+    /// State of its deployments.
     pub rollout: RolloutFacts,
-    /// What ECS said of it lately, in any order.
+    /// Its recent events, in any order.
     pub events: Vec<EventFacts>,
-    /// What a new task of it needs; None where its task definition could not be read.
+    /// Needs of a new task. `None` if its task definition could not be read.
     pub need: Option<Need>,
-    /// The ARNs of the container instances that hold tasks of it which ECS wants running; None
-    /// where that was not read (it matters for `distinctInstance` alone).
+    /// ARNs of the container instances that hold tasks of it whose desired status is `RUNNING`.
+    /// `None` if that was not read (it matters for `distinctInstance` alone).
     pub placed_on: Option<BTreeSet<String>>,
 }
 
-/// How far the deployments of a service are. (Source: ECS API reference, Service and
+/// State of a service's deployments. (Source: ECS API reference, Service and
 /// DeploymentConfiguration.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RolloutFacts {
-    /// Whether one is in progress (`rolloutState` is `IN_PROGRESS`).
+    /// True if one is in progress (`rolloutState` is `IN_PROGRESS`).
     pub in_progress: bool,
-    /// How many revisions of the service have tasks.
+    /// Number of revisions of the service that have tasks.
     pub revisions: usize,
-    /// Whether a deployment may be complete before the old tasks are gone
+    /// True if a deployment may be complete before the old tasks are gone
     /// (`sourceServiceRevisionCleanup` is `DEFERRED`).
     pub cleanup_deferred: bool,
     /// `bakeTimeInMinutes`, if the service has one.
     pub bake_minutes: Option<u32>,
-    /// The one in progress; None where there is none, or it was not read.
+    /// The one in progress. `None` if there is none, or it was not read.
     pub deployment: Option<DeploymentFacts>,
 }
 
 /// A service deployment. (Source: ECS API reference, ServiceDeployment.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeploymentFacts {
-    /// Its ARN.
+    /// ARN of the service deployment.
     pub arn: String,
-    /// `lifecycleStage`, in ECS's word; empty where it has none.
+    /// `lifecycleStage`, as ECS spells it; empty if it has none.
     pub stage: String,
     /// The hook that it waits for, if one has the status `AWAITING_ACTION`.
     pub pause: Option<PauseFacts>,
@@ -131,18 +132,18 @@ pub struct DeploymentFacts {
 /// A hook that pauses a deployment. (Source: ECS API reference, DeploymentLifecycleHookDetail.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PauseFacts {
-    /// Its id.
+    /// Id of the hook.
     pub hook: String,
-    /// When it times out, if ECS says so.
+    /// Time at which it times out, if ECS reports it.
     pub until: Option<Timestamp>,
-    /// What ECS does then.
+    /// Action of ECS at that time.
     pub then: HookTimeout,
 }
 
-/// What ECS does when a hook of a deployment times out.
+/// Action of ECS when a hook of a deployment times out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HookTimeout {
-    /// ECS does not say.
+    /// Not reported by ECS.
     #[default]
     Unknown,
     /// `CONTINUE`.
@@ -151,24 +152,24 @@ pub enum HookTimeout {
     RollBack,
 }
 
-/// Who deploys a service. (Source: ECS API reference, DeploymentController.)
+/// Deployment controller of a service. (Source: ECS API reference, DeploymentController.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Controller {
-    /// `ECS`: what a service has that names none.
+    /// `ECS`: the default of a service.
     #[default]
     Ecs,
-    /// `CODE_DEPLOY` or `EXTERNAL`: while an instance drains, ECS takes the default percentages for
-    /// its services on EC2, whatever they are given. (Source: ECS API reference,
+    /// `CODE_DEPLOY` or `EXTERNAL`: while an instance drains, ECS uses the default percentages for
+    /// such a service on EC2, even if others are set. (Source: ECS API reference,
     /// DeploymentConfiguration.)
     Outside,
     /// One that is newer than this program.
     Other(String),
 }
 
-/// A line of a service's events.
+/// One event of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventFacts {
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
     /// ECS's words.
     pub text: String,
@@ -185,13 +186,13 @@ pub enum Constraint {
     Other(String),
 }
 
-/// What a task needs of a container instance, as its task definition says. (Source: ECS API
-/// reference, TaskDefinition, ContainerDefinition, PortMapping.)
+/// Needs of a task on a container instance, by its task definition. (Source: ECS API reference,
+/// TaskDefinition, ContainerDefinition, PortMapping.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Need {
-    /// CPU units, 1024 to a core; None where the definition's word is no number.
+    /// CPU units, 1024 to a core. `None` if the definition's value is no number.
     pub cpu: Option<u32>,
-    /// MiB of memory; None where the definition's word is no number.
+    /// MiB of memory. `None` if the definition's value is no number.
     pub memory: Option<u32>,
     /// Ports of the instance that it must have.
     pub ports: BTreeSet<Port>,
@@ -210,16 +211,16 @@ pub enum Port {
     Udp(u16),
 }
 
-/// The container instances of a cluster that are `ACTIVE`, but for the one that is drained.
+/// The `ACTIVE` container instances of a cluster, without the one that is drained.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Others {
-    /// Those that were looked at.
+    /// Those that were read.
     pub instances: Vec<InstanceFacts>,
-    /// Whether the cluster has more of them, which were not looked at.
+    /// True if the cluster has more of them, which were not read.
     pub more: bool,
 }
 
-/// What a container instance has to offer. (Source: ECS API reference, ContainerInstance,
+/// A container instance and its free resources. (Source: ECS API reference, ContainerInstance,
 /// Resource.)
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceFacts {
@@ -227,29 +228,29 @@ pub struct InstanceFacts {
     pub arn: String,
     /// EC2 instance id.
     pub ec2_instance_id: String,
-    /// Whether its agent is connected: ECS places nothing on one whose agent is not.
+    /// True if its agent is connected: ECS places nothing on an instance with a disconnected agent.
     pub agent_connected: bool,
     /// CPU units that are not allocated.
     pub cpu: Option<i64>,
     /// MiB of memory that are not allocated.
     pub memory: Option<i64>,
-    /// Ports that are taken; None where that is not known.
+    /// Ports that are taken. `None` if that is not known.
     pub ports_taken: Option<BTreeSet<Port>>,
     /// Its attributes; some have no value.
     pub attributes: BTreeMap<String, Option<String>>,
 }
 
-/// A registration that is left.
+/// A target that is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetFacts {
-    /// Which, as `i-1 in target group web`.
+    /// Description of the target, such as `i-1 in target group web`.
     pub name: String,
-    /// The balancer's word for its state.
+    /// State, in the balancer's words.
     pub state: String,
-    /// Whether it is being drained.
+    /// True if it is being drained.
     pub draining: bool,
-    /// How long the balancer drains it, seconds, where that is known.
+    /// Deregistration delay of the balancer, seconds, if it is known.
     pub delay_seconds: Option<u32>,
-    /// When it was first seen draining.
+    /// Time at which it was first seen draining.
     pub draining_since: Option<Timestamp>,
 }

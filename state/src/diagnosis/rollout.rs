@@ -1,16 +1,16 @@
-//! Whether a deployment of a service keeps its tasks where they are. AWS does not document how
-//! `DRAINING` and a deployment that waits go together, so that it is told as a cause, and no other
-//! cause is left out for it.
+//! Deployments that keep a service's old tasks in place. AWS does not document how `DRAINING`
+//! affects a deployment that waits. So the deployment is shown as one cause among the others, and
+//! replaces none of them.
 
 use super::cause::Cause;
 use super::events::foreign;
 use super::facts::ServiceFacts;
 
-/// The stage in which the tasks of the old revision are kept after the traffic was shifted.
-/// (Source: ECS API reference, ServiceDeployment.lifecycleStage.)
+/// The stage that keeps the tasks of the old revision after the traffic was shifted. (Source: ECS
+/// API reference, ServiceDeployment.lifecycleStage.)
 const BAKING: &str = "BAKE_TIME";
 
-/// Returns what a deployment of this service does to its old tasks, if one does.
+/// Returns the cause if a deployment of this service keeps its old tasks.
 pub(super) fn cause(name: &str, service: &ServiceFacts) -> Option<Cause> {
     let rollout = &service.rollout;
     let service = name.to_owned();

@@ -1,5 +1,5 @@
-//! Whether ECS can replace a service's tasks: its percentages first, then a place for a
-//! replacement, then what ECS says of it by itself.
+//! Obstacles to the replacement of a service's tasks: its percentages first, then a place for a
+//! replacement, then ECS's own events.
 
 use super::cause::{Cause, Lack, Looked};
 use super::events::{self, Complaint};
@@ -7,7 +7,8 @@ use super::facts::{Constraint, Controller, InstanceFacts, Need, Others, Port, Se
 use super::{expression, rollout};
 use jiff::Timestamp;
 
-/// What keeps tasks of this service, which ECS does not stop yet, on the instance.
+/// Returns the causes that keep tasks of this service, which ECS has not begun to stop, on the
+/// instance.
 pub(super) fn causes(
     name: &str,
     cluster: &str,
@@ -21,7 +22,7 @@ pub(super) fn causes(
     let percentages_explain = !causes.is_empty();
     causes.extend(rollout::cause(name, service));
     if service.pending > 0 || service.running > service.desired {
-        // More than are wanted: the replacements are there, or on their way.
+        // More tasks than the desired count: the replacements are there, or pending.
         let (desired, running, pending) = (service.desired, service.running, service.pending);
         causes.push(Cause::ReplacementNotReady {
             service: name.to_owned(),
@@ -55,11 +56,11 @@ struct Percents {
     maximum: u32,
 }
 
-/// What a replica service has that is given nothing. (Source: ECS API reference,
+/// Percentages of a replica service that sets none. (Source: ECS API reference,
 /// DeploymentConfiguration.)
 const DEFAULT: Percents = Percents { minimum: 100, maximum: 200 };
 
-/// The percentages that count while an instance drains.
+/// Returns the percentages that apply while an instance drains.
 fn percents(service: &ServiceFacts) -> Option<Percents> {
     match service.controller {
         Controller::Ecs => Some(Percents {
@@ -71,24 +72,25 @@ fn percents(service: &ServiceFacts) -> Option<Percents> {
     }
 }
 
-/// The tasks that must stay healthy: rounded up. (Source: ECS API reference,
+/// Returns the number of tasks that must stay healthy: rounded up. (Source: ECS API reference,
 /// DeploymentConfiguration.)
 fn at_least(service: &ServiceFacts, percents: Percents) -> u64 {
     (u64::from(service.desired) * u64::from(percents.minimum)).div_ceil(100)
 }
 
-/// The tasks that may run or be pending: rounded down. (Source: the same.)
+/// Returns the number of tasks that may run or be pending: rounded down. (Source: the same.)
 fn at_most(service: &ServiceFacts, percents: Percents) -> u64 {
     u64::from(service.desired) * u64::from(percents.maximum) / 100
 }
 
-/// Why no drain of an instance with a task of this service can ever end, whatever room there is
-/// elsewhere, if that is so.
+/// Returns the cause if no drain of an instance with a task of this service can ever end, however
+/// much room there is elsewhere.
 pub fn can_never_replace(name: &str, service: &ServiceFacts) -> Option<Cause> {
     percents(service).and_then(|percents| cannot_replace(name, service, percents))
 }
 
-/// ECS needs room for one step: to stop a task first, or to start one first.
+/// Returns the cause if the percentages leave no room for one step: to stop a task first, or to
+/// start one first.
 fn cannot_replace(name: &str, service: &ServiceFacts, percents: Percents) -> Option<Cause> {
     let desired = u64::from(service.desired);
     let all_there = u64::from(service.running) + u64::from(service.pending) <= desired;
@@ -103,12 +105,12 @@ fn cannot_replace(name: &str, service: &ServiceFacts, percents: Percents) -> Opt
     })
 }
 
-/// Whether no task may stop before another one has started.
+/// Returns whether no task may stop before another one has started.
 fn must_start_first(service: &ServiceFacts, percents: Percents) -> bool {
     service.desired > 0 && u64::from(service.running) <= at_least(service, percents)
 }
 
-/// Why there is no place for one more task of the service, if there is none.
+/// Returns the cause if there is no place for one more task of the service.
 fn place(name: &str, cluster: &str, service: &ServiceFacts, others: &Others) -> Option<Cause> {
     let open: Vec<&InstanceFacts> = others.instances.iter().filter(|i| i.agent_connected).collect();
     if open.is_empty() {
@@ -124,7 +126,7 @@ fn place(name: &str, cluster: &str, service: &ServiceFacts, others: &Others) -> 
         .filter(|i| rules.iter().all(|rule| rule.allows(service, i) != Some(false)))
         .collect();
     if allowed.is_empty() {
-        // One rule that leaves nothing by itself is the one to name.
+        // If one rule alone excludes every instance, name only that one.
         let alone =
             rules.iter().find(|rule| open.iter().all(|i| rule.allows(service, i) == Some(false)));
         let meant: Vec<&Rule<'_>> = match alone {
@@ -155,7 +157,8 @@ fn place(name: &str, cluster: &str, service: &ServiceFacts, others: &Others) -> 
     })
 }
 
-/// The rules that no other instance is seen to meet, and that cannot be judged of one of them.
+/// Returns the rules that cannot be judged for some of the other instances, while none is seen to
+/// meet them.
 fn not_judged(name: &str, service: &ServiceFacts, others: Option<&Others>) -> Vec<Cause> {
     let open: Vec<&InstanceFacts> = others
         .into_iter()
@@ -175,7 +178,7 @@ fn not_judged(name: &str, service: &ServiceFacts, others: Option<&Others>) -> Ve
         .collect()
 }
 
-/// Where a task may be placed.
+/// A rule for the placement of a task.
 enum Rule<'a> {
     /// The container instance has this attribute, with this value or with any.
     Attribute(&'a str, Option<&'a str>),
@@ -193,7 +196,7 @@ fn rules(service: &ServiceFacts) -> Vec<Rule<'_>> {
 }
 
 impl Rule<'_> {
-    /// None where that cannot be judged.
+    /// Returns whether the rule allows the instance, or `None` if that cannot be judged.
     fn allows(&self, service: &ServiceFacts, instance: &InstanceFacts) -> Option<bool> {
         match self {
             Rule::Attribute(name, wanted) => Some(match instance.attributes.get(*name) {
@@ -210,7 +213,7 @@ impl Rule<'_> {
         }
     }
 
-    /// After "only where".
+    /// Returns the words after "only where".
     fn words(&self) -> String {
         match self {
             Rule::Attribute(name, None) => {
@@ -240,7 +243,7 @@ fn cut(text: &str) -> String {
     events::foreign(text)
 }
 
-/// What the instance is known to lack.
+/// Returns the resources that the instance is known to lack.
 fn lacks(need: &Need, instance: &InstanceFacts) -> Vec<Lack> {
     let short = |needed: Option<u32>, left: Option<i64>| match (needed, left) {
         (Some(needed), Some(left)) if left < i64::from(needed) => Some((needed, left)),
@@ -255,7 +258,7 @@ fn lacks(need: &Need, instance: &InstanceFacts) -> Vec<Lack> {
     cpu.into_iter().chain(memory).chain(ports).collect()
 }
 
-/// How much is missing, in units and MiB: only to find the closest of several.
+/// Returns the sum of missing units and MiB, only to find the closest of several instances.
 fn missing(lacks: &[Lack]) -> i64 {
     let one = |lack: &Lack| match lack {
         Lack::Cpu { needed, left } | Lack::Memory { needed, left } => {

@@ -1,16 +1,16 @@
-//! Each cause as a table: what was read, and what is said of it, verbatim.
+//! Each cause as a table: the facts, and the exact words of the causes.
 //!
 //! ```text
 //! agent-lost 10m                     every agent has been disconnected for that long
 //! policy standalone=30m daemons=wait
-//! task ID OF STATUS[!] [KEY=VALUE…]  OF: a service, daemon/NAME, or `-` for no service; ! means that it is being stopped
-//!                                    protected=2h (from now), protected=-, unprotected, since=5m (told to stop), timeout=120
+//! task ID OF STATUS[!] [KEY=VALUE…]  OF: a service, daemon/NAME, or `-` for a standalone task; ! means that it is being stopped
+//!                                    protected=2h (from now), protected=-, unprotected, since=5m (began to stop), timeout=120
 //! tasks unknown
 //! service NAME desired=2 running=2 [pending=1] [min=100] [max=100] [by=outside|other] [distinct] [placed=c1,c2]
 //! rollout NAME [progress] [stage=BAKE_TIME] [hook=h] [until=2h] [then=rollback|continue] [bake=60] [deferred] [revisions=2]
 //! where NAME EXPRESSION              a memberOf constraint of the service
 //! need NAME [cpu=256] [memory=512] [tcp=80] [udp=53] [attr=a] [attr=a:b]
-//! event NAME 5m TEXT                 said that long ago
+//! event NAME 5m TEXT                 reported that long ago
 //! others [more]                      the other container instances were read
 //! other ID [away] [cpu=] [memory=] [taken=80,443] [attr=a:b]
 //! delay 300
@@ -52,7 +52,7 @@ fn ago(text: &str) -> Timestamp {
     now().checked_sub(span(text)).unwrap()
 }
 
-/// Says of these facts exactly this, one line a cause.
+/// Checks that these facts give exactly these causes, one a line.
 #[track_caller]
 fn check(facts: &str, expected: &str) {
     let said: Vec<String> =
@@ -116,7 +116,7 @@ fn key(service: &str) -> ServiceKey {
     (CLUSTER.to_owned(), service.to_owned())
 }
 
-/// `key=value`, or a word that stands for itself.
+/// Reads `key=value`, or a word without a value.
 fn pairs<'a>(words: &[&'a str]) -> Vec<(&'a str, &'a str)> {
     words.iter().map(|word| word.split_once('=').unwrap_or((word, ""))).collect()
 }

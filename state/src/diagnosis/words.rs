@@ -1,6 +1,6 @@
-//! The words of each cause: what stands in the way, in numbers, and what ends it.
+//! The words of each cause: the obstacle, in numbers, and the action that ends it.
 //!
-//! Texts name moments, not spans, so that the same cause has the same text at the next look.
+//! Texts name moments, not spans, so that the same cause has the same text in the next diagnosis.
 
 use super::cause::{Cause, Lack, Looked, Tasks};
 use super::facts::{HookTimeout, Port};
@@ -121,8 +121,8 @@ impl fmt::Display for Cause {
 }
 
 impl Cause {
-    /// A task that is being stopped: first its balancer drains it, then its containers get the stop
-    /// signal. (Source: ECS developer guide, task lifecycle; ECS API reference, StopTask.)
+    /// Describes a task that is stopping: first its balancer drains it, then its containers get the
+    /// stop signal. (Source: ECS developer guide, task lifecycle; ECS API reference, StopTask.)
     fn stopping(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Cause::StoppingLong {
             tasks,
@@ -168,7 +168,8 @@ impl Cause {
     }
 }
 
-/// ECS needs room for one step: to stop one task below the desired count, or to start one above it.
+/// Describes a service whose percentages leave no room. ECS needs room for one step: to stop one
+/// task below the desired count, or to start one above it.
 fn cannot_replace(
     f: &mut fmt::Formatter<'_>,
     service: &str,
@@ -228,7 +229,7 @@ fn standalone(
 }
 
 impl HookTimeout {
-    /// After "when ECS".
+    /// Returns the words after "when ECS".
     const fn words(self) -> &'static str {
         match self {
             HookTimeout::RollBack => "rolls it back",

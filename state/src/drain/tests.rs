@@ -1,5 +1,5 @@
-//! What the guard says right before a call: each action, and everything that can have changed since
-//! it was decided.
+//! The guard right before a call: each action, and everything that can have changed since the
+//! decision.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::Drain;
@@ -23,7 +23,7 @@ fn cluster() -> String {
     "prod".to_owned()
 }
 
-/// A drain after these passes.
+/// Returns a drain after these passes.
 fn after(policy: &str, lines: &[&str]) -> Drain {
     let mut played = Played::open(policy, lines[0]);
     for line in lines {
@@ -37,7 +37,7 @@ fn now(second: u64) -> Now {
     Now { mono: Mono::at(at), wall: epoch() + at }
 }
 
-/// Why it may not be sent at that second; empty where it may.
+/// Returns the reason why the guard refuses the action at that second; empty if it does not.
 fn refused(drain: &Drain, action: &Action, second: u64) -> &'static str {
     drain
         .may_send(action, &Policy::default(), now(second))
@@ -129,14 +129,14 @@ fn deregister() {
     assert_eq!(refused(&paused(&drain), &action, 128), "the drain is paused");
     let early = after("strategy=deregister", &passes[..3]);
     assert_eq!(refused(&early, &action, 67), "its deregistration is not in the record");
-    // ACTIVE for a moment: what was placed meanwhile is in no list.
+    // ACTIVE for a moment: tasks that were placed meanwhile are in no list.
     status(&mut drain, 128, |sight| sight.status = ContainerInstanceStatus::Active);
     assert_eq!(refused(&drain, &action, 128), "its container instance takes tasks");
     status(&mut drain, 129, |sight| sight.status = ContainerInstanceStatus::Draining);
     assert_eq!(refused(&drain, &action, 130), "its tasks have to be listed again");
 }
 
-/// A drain whose intent is saved, and the call for it.
+/// Returns a drain whose intent is saved, and the call for it.
 fn completing() -> (Drain, Action) {
     let drain = after("", &["0s DRAINING found=web/10", "61s", "122s answer=error"]);
     let action = Action::Complete(drain.record.intent().unwrap().clone());
@@ -171,8 +171,7 @@ fn complete_only_while_the_proof_holds() {
     assert_eq!(refused(&restarted, &action, 124), changed, "nothing was read yet");
 }
 
-/// A list (b) lasts a minute, and five while the version is what it was a lag before the list
-/// began.
+/// A list (b) lasts a minute, or five while the version is the one of a lag before the list began.
 #[test]
 fn an_unchanged_version_vouches_for_a_list() {
     let changed = "the proof does not hold any more";
@@ -193,9 +192,9 @@ fn an_unchanged_version_vouches_for_a_list() {
     assert_eq!(refused(&drain, &action, 183), changed);
 }
 
-/// Where there are more balancers than can be asked in five minutes, looks grow old while others
-/// are made. They are wanted since nothing was left, and before all that can wait: one drain after
-/// the other is given all of its looks.
+/// If there are more balancers than can be read in five minutes, reads become too old while others
+/// are made. They are needed since nothing was left, and before all reads that can wait: each drain
+/// in turn gets all of its reads.
 #[test]
 fn a_look_that_grew_old_is_wanted_since_nothing_was_left() {
     let (mut drain, _) = completing();
@@ -284,7 +283,7 @@ fn terminate() {
     assert_eq!(refused(&unmeant, &action, 123), "there is no intent in the record");
 }
 
-/// Another generation is another drain; the same one keeps what is known of it.
+/// Another generation is another drain and starts without facts; the same one keeps them.
 #[test]
 fn a_new_generation_knows_nothing() {
     let mut drain = after("", &["0s DRAINING", "61s"]);
@@ -297,8 +296,8 @@ fn a_new_generation_knows_nothing() {
     assert!(drain.facts.of(C1).unwrap().sight.is_none());
 }
 
-/// A process that leads again after another has drained the instance has read its status long ago,
-/// `ACTIVE`: that does not show that our DRAINING, which came after it, is undone.
+/// A process that leads again after another has drained the instance may have read `ACTIVE` long
+/// ago. That does not show that the DRAINING, which came after it, is undone.
 #[test]
 fn what_was_read_before_another_led_does_not_show_the_way_back() {
     let mut drain = after("kind=returns-to-warm-pool", &["0s ACTIVE group=Warmed:Pending:Wait"]);

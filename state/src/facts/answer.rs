@@ -1,36 +1,37 @@
-//! What a read of AWS can answer, as far as it concerns one drain.
+//! Answers of AWS, as far as they concern one drain.
 
 use crate::record::{Balancer, ContainerInstance, Obligation, Target};
 use crate::sight::{ContainerInstanceSight, GroupSight, Seen, TargetSight, TaskSight};
 
-/// What ECS wants of the tasks that a list names.
+/// The desired status by which `ListTasks` selects tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Wanted {
     /// `RUNNING`.
     Running,
-    /// `STOPPED`; tasks that have stopped are remembered for an hour at least.
+    /// `STOPPED`. ECS lists stopped tasks for an hour at least.
     Stopped,
 }
 
-/// What DescribeTasks said of one task.
+/// DescribeTasks's answer for one task.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TaskAnswer {
-    /// The task, and the targets that its service registers for it, or why these are unknown.
+    /// The task, and the targets that its service registers for it, or the reason why these are
+    /// unknown.
     Found(TaskSight, Seen<Vec<Obligation>>),
     /// `MISSING`.
     Missing,
 }
 
-/// The kinds of read that a drain can want.
+/// The kinds of read that a drain can need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// DescribeContainerInstances.
     Status,
     /// DescribeTasks, for its known tasks.
     Tasks,
-    /// ListTasks of what is wanted `RUNNING`.
+    /// ListTasks with the desired status `RUNNING`.
     Running,
-    /// ListTasks of what is wanted `STOPPED`.
+    /// ListTasks with the desired status `STOPPED`.
     Stopped,
     /// DescribeTargetHealth, or DescribeLoadBalancers.
     Targets,
@@ -56,57 +57,57 @@ impl Kind {
 /// One answer of AWS, as far as it concerns one drain.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// What ECS says of a container instance.
+    /// The state of a container instance.
     Status {
         /// ARN of the container instance.
         of: String,
-        /// What it says.
+        /// ECS's description of it.
         sight: ContainerInstanceSight,
     },
-    /// The complete list of one container instance's tasks of which ECS wants this: evidence.
+    /// The complete list of one container instance's tasks with one desired status. It is evidence.
     List {
         /// ARN of the container instance.
         of: String,
-        /// Which list.
+        /// Desired status of the listed tasks.
         wanted: Wanted,
         /// ARNs of the tasks.
         tasks: Vec<String>,
     },
     /// Tasks of a container instance, found in a list of the whole cluster. Pages of a list that
-    /// changes are no snapshot, so this discovers, and proves nothing.
+    /// changes are no snapshot, so this answer discovers tasks and proves nothing.
     Discovered {
         /// ARN of the container instance.
         of: String,
         /// ARNs of the tasks.
         tasks: Vec<String>,
     },
-    /// Tasks by name.
+    /// Descriptions of tasks, by ARN.
     Tasks(Vec<(String, TaskAnswer)>),
-    /// Targets, and what their balancer says of each.
+    /// Targets, each with its balancer's answer.
     Targets(Vec<(Balancer, Target, TargetSight)>),
     /// Every container instance of the EC2 instance, in every cluster but those that could not be
     /// read.
     Search {
-        /// The names of the clusters that could not be read.
+        /// Names of the clusters that could not be read.
         unread: Vec<String>,
-        /// The names of the others that have it, and that the configuration leaves out: nothing may
-        /// be done there.
+        /// Names of the other clusters that have it although the configuration leaves them out:
+        /// ecs-drain may do nothing there.
         left_out: Vec<String>,
-        /// What was found in the others.
+        /// Container instances in all other clusters.
         found: Vec<ContainerInstance>,
     },
-    /// Every container instance of the EC2 instance in the clusters of those that are known.
+    /// Every container instance of the EC2 instance in the clusters that the drain knows of.
     Own {
-        /// What was found.
+        /// The container instances.
         found: Vec<ContainerInstance>,
     },
-    /// What Auto Scaling says.
+    /// Auto Scaling's answer, or the reason why it is not known.
     Group(Seen<GroupSight>),
-    /// Auto Scaling has accepted heartbeats after it accepted the completion.
+    /// Auto Scaling accepted heartbeats after it accepted the completion.
     HeldAgain,
-    /// Targets that the group's own attachments give it, and what is known of balancers: delays,
+    /// Targets from the group's own attachments, and newly known properties of balancers: delays,
     /// kinds.
     Registrations(Vec<Obligation>),
-    /// A read that failed, and what came back.
+    /// A read that failed, with its message.
     Failed(Kind, String),
 }

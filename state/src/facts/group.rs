@@ -1,4 +1,4 @@
-//! What Auto Scaling has shown of a drain's instance.
+//! Facts about a drain's instance in its Auto Scaling group.
 
 use crate::phase::Outcome;
 use crate::policy::Policy;
@@ -7,38 +7,40 @@ use crate::sight::{GroupSight, LifecycleState, Seen};
 use crate::time::{Mono, Read};
 use jiff::Timestamp;
 
-/// What Auto Scaling says of the instance, and what it has said unbroken.
+/// Auto Scaling's answers about the instance, and the runs of equal answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct GroupFacts {
-    /// The newest answer, and when it was read.
+    /// Newest answer, and its read.
     pub sight: Option<(Read, GroupSight)>,
-    /// Why the newest read could not tell, if it could not.
+    /// Reason why the newest read gave no answer, if it did not.
     pub unknown: Option<String>,
-    /// In how many complete reads in a row the instance was in no group and lost to ECS.
+    /// Number of complete reads in a row that showed the instance in no group while ECS had lost
+    /// it.
     pub gone_reads: u32,
-    /// In how many reads in a row the group showed the instance past the wait.
+    /// Number of reads in a row in which the group showed the instance past the wait.
     pub past_wait_reads: u32,
-    /// The state that the group has shown unbroken.
+    /// State that every read since has shown.
     pub shown: Option<Shown>,
-    /// Whether heartbeats were accepted after the completion was: our hook holds the instance once
-    /// more.
+    /// True if heartbeats were accepted after the completion was: the ecs-drain hook holds the
+    /// instance once more.
     pub held_again: bool,
-    /// When the record says that the group was asked to terminate the instance, and when this
-    /// process first knew: the record's own time may be another machine's.
+    /// Time in the record at which the group was asked to terminate the instance, and the time at
+    /// which this process first knew of it. The record's own time may be of another machine's
+    /// clock.
     pub termination_asked: Option<(Timestamp, Mono)>,
 }
 
-/// A state that the group has shown at every read.
+/// A state that every read has shown since.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shown {
-    /// The state.
+    /// The state, as Auto Scaling reported it.
     pub state: LifecycleState,
-    /// The end of the first such read.
+    /// End of the first read that showed it.
     pub since: Mono,
 }
 
 impl GroupFacts {
-    /// What Auto Scaling says, or why that is not known.
+    /// Returns Auto Scaling's answer, or the reason why it is not known.
     pub fn seen(&self) -> Seen<&GroupSight> {
         match (&self.unknown, &self.sight) {
             (Some(why), _) => Seen::Unknown(why.clone()),
@@ -47,17 +49,17 @@ impl GroupFacts {
         }
     }
 
-    /// What Auto Scaling says, if it is known.
+    /// Returns Auto Scaling's answer, if it is known.
     pub fn known(&self) -> Option<&GroupSight> {
         self.sight.as_ref().filter(|_| self.unknown.is_none()).map(|(_, sight)| sight)
     }
 
-    /// The state of the instance in its group, if it is known to be in one.
+    /// Returns the state of the instance in its group, if it is known to be in one.
     pub fn state(&self) -> Option<&LifecycleState> {
         self.known().and_then(GroupSight::state)
     }
 
-    /// When the newest answer's read began.
+    /// Returns the beginning of the newest answer's read, or the process's start.
     pub fn began(&self) -> Mono {
         self.sight.as_ref().map_or(Mono::START, |(read, _)| read.began)
     }
@@ -67,14 +69,14 @@ impl GroupFacts {
         matches!(self.known(), Some(GroupSight::Member { healthy: false, .. }))
     }
 
-    /// Returns whether what the group shows is so, and is not the state from before the first read
-    /// that showed it.
+    /// Returns whether the group shows a state of now: it has shown it for one lag, so this is not
+    /// the state from before the first read that showed it.
     pub fn is_present(&self, policy: &Policy) -> bool {
         self.shown.as_ref().is_some_and(|shown| self.began() >= shown.since + policy.read_lag)
     }
 
-    /// Returns whether the newest read shows what came of asking the group to terminate the
-    /// instance.
+    /// Returns whether the newest read is late enough to show the effect of the request to
+    /// terminate the instance.
     pub fn shows_termination(&self, policy: &Policy) -> bool {
         let sent = |since: Mono| since + crate::drain::SENT_WITHIN;
         self.termination_asked
@@ -88,7 +90,7 @@ impl GroupFacts {
         });
     }
 
-    /// Takes over an answer; `lost` says whether ECS has lost the instance, if that is known.
+    /// Takes over an answer; `lost`: ECS has lost the instance, if that is known.
     pub(super) fn note(
         &mut self,
         record: &Record,
@@ -124,8 +126,8 @@ impl GroupFacts {
 
     fn past_wait(&self, record: &Record, policy: &Policy) -> u32 {
         match self.known() {
-            // An instance that its group keeps after an ABANDON is not over: it is to be terminated
-            // yet.
+            // An instance that its group retains after an ABANDON is not past the wait: it still
+            // has to be terminated.
             Some(GroupSight::Member { state: LifecycleState::Retained(_), .. })
                 if was_abandoned(record) =>
             {
@@ -135,14 +137,15 @@ impl GroupFacts {
                 state: LifecycleState::PastWait(_) | LifecycleState::Retained(_),
                 ..
             }) => self.past_wait_reads + 1,
-            // It was in service before the wait too: that read may have been of then.
+            // The instance was in service before the wait too, and an early read may show that
+            // time.
             Some(GroupSight::Member { state: LifecycleState::InService, .. })
                 if record.lives_on() && self.is_present(policy) =>
             {
                 self.past_wait_reads + 1
             }
             Some(GroupSight::Member { .. }) => 0,
-            // An instance that leaves its group after the wait was past it once.
+            // An instance that leaves its group after the wait was past it before.
             Some(GroupSight::Absent) | None => self.past_wait_reads,
         }
     }

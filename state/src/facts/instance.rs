@@ -1,40 +1,40 @@
-//! What is known of one container instance.
+//! Facts about one container instance.
 
 use crate::record::ContainerInstance;
 use crate::sight::{ContainerInstanceSight, ContainerInstanceStatus};
 use crate::time::{Mono, Read, Run, Watch};
 use std::time::Duration;
 
-/// How long a container instance may go unread, and change, until its tasks are listed again:
-/// somebody may have made it `ACTIVE` and `DRAINING` again meanwhile.
+/// Longest gap between two reads of a container instance that has changed meanwhile, before its
+/// tasks are listed again: an operator may have made it `ACTIVE` and `DRAINING` again in between.
 const UNWATCHED: Duration = Duration::from_secs(90);
 
-/// What is known of one container instance.
+/// Facts about one container instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct InstanceFacts {
-    /// Its ARN.
+    /// ARN of the container instance.
     pub arn: String,
-    /// What ECS said last.
+    /// ECS's last answer.
     pub sight: Option<(Read, ContainerInstanceSight)>,
-    /// The unbroken run of reads that showed that no new task can land on it.
+    /// Unbroken run of reads that showed that no new task can start on it.
     pub closed: Option<Run>,
-    /// The unbroken run of reads that showed it gone from its cluster.
+    /// Unbroken run of reads that showed it gone from its cluster.
     pub gone: Option<Run>,
-    /// The newest run of reads that showed its agent disconnected; kept after the agent is back.
+    /// Newest run of reads that showed its agent disconnected; kept after the agent is back.
     pub away: Option<Run>,
-    /// From when, and the lag, list (a) counts: the end of the first read of
-    /// [`InstanceFacts::closed`], or of a later one that showed changes of a time that no read
-    /// watched, or that something was placed.
+    /// Time that list (a) must follow by one lag: the end of the first read of
+    /// [`InstanceFacts::closed`], or of a later read that showed changes in an unwatched gap, or a
+    /// newly placed task.
     pub list_from: Mono,
-    /// The unbroken run of reads that showed the same version.
+    /// Unbroken run of reads that showed the same version.
     pub unchanged: Option<Run>,
-    /// For how long it has taken no task.
+    /// Time for which it has taken no task.
     pub draining: Option<Watch>,
-    /// For how long it has been gone.
+    /// Time for which it has been gone.
     pub left: Option<Watch>,
-    /// The newest complete list of its tasks wanted `RUNNING`, from any source.
+    /// Newest complete list of its tasks wanted `RUNNING`, from any source.
     pub discovered: Option<Read>,
-    /// List (a) of the proof: the first of its tasks wanted `RUNNING` that began a lag after
+    /// List (a) of the proof: the first of its tasks wanted `RUNNING` that began one lag after
     /// [`InstanceFacts::list_from`].
     pub running: Option<Read>,
     /// List (b) of the proof: the newest of its tasks wanted `STOPPED`.
@@ -67,24 +67,24 @@ impl InstanceFacts {
         mine: Option<&ContainerInstance>,
     ) {
         let before = self.sight.as_ref().map(|(_, sight)| sight);
-        // A version below one that was seen is of an earlier time: this read says nothing.
+        // A read with a lower version than an earlier one shows an earlier time, so it is ignored.
         if before.is_some_and(|before| sight.version < before.version) && !sight.status.is_gone() {
             return;
         }
         let same_version = before.is_some_and(|before| before.version == sight.version);
         self.unchanged = Some(Run::extend(self.unchanged.filter(|_| same_version), read));
         let closed = sight.status.takes_no_work().then(|| Run::extend(self.closed, read));
-        // From beginning to beginning: a process that stood still in the middle of a read has an
-        // old truth in it.
+        // Measured from beginning to beginning: if the process was suspended in the middle of a
+        // read, the answer is old.
         let gap = self.closed.is_some_and(|run| read.began.since(run.last.began) > UNWATCHED);
-        // Its counters leave out what is stopping: they rise only where something was placed, which
-        // is so once somebody made it `ACTIVE` for a moment that no read saw.
+        // The counters leave out tasks that are stopping, so they rise only if a task was placed.
+        // This happens if the instance was set `ACTIVE` for a moment that no read saw.
         let placed = before.is_some_and(|before| sight.live > before.live);
         if closed.map(|run| run.first) != self.closed.map(|run| run.first)
             || (gap && !same_version)
             || placed
         {
-            // Lists of before say nothing of what may have been placed since.
+            // Earlier lists prove nothing about tasks that may have been placed since.
             (self.running, self.list_from) = (None, read.ended);
         }
         self.closed = closed;
@@ -94,8 +94,8 @@ impl InstanceFacts {
         if away {
             self.away = Some(Run::extend(self.away.filter(|_| was_away), read));
         }
-        // The first look goes on from what the processes before have watched; one that begins later
-        // begins anew.
+        // The first read continues the time that earlier processes have watched. A watch that
+        // begins at a later read begins at zero.
         let mine = mine.filter(|_| before.is_none());
         let watch = |so: bool, known: Option<Watch>, before: u32| {
             let begins =

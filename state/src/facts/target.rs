@@ -1,4 +1,4 @@
-//! What is known of the targets that must be seen gone.
+//! Facts about the targets that must be seen gone.
 
 use super::Facts;
 use crate::policy::Policy;
@@ -7,50 +7,50 @@ use crate::sight::TargetSight;
 use crate::time::{Mono, Read, Run, Watch};
 use std::time::Duration;
 
-/// What is known of one target of one balancer.
+/// Facts about one target of one balancer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TargetFacts {
-    /// The obligation that it is in the record, or will be.
+    /// The target's obligation, in the record now or at the next save.
     pub obligation: Obligation,
-    /// When this process first knew of it.
+    /// Time at which this process first knew of it.
     pub noted: Mono,
-    /// What its balancer said last.
+    /// Its balancer's last answer.
     pub sight: Option<(Read, TargetSight)>,
-    /// The first read that showed it registered, since it was last shown gone and since the last of
-    /// its tasks was first shown `RUNNING`.
+    /// First read that showed it registered, since it was last shown gone and since the last of its
+    /// tasks was first shown `RUNNING`.
     pub registered: Option<Read>,
-    /// The newest read that showed it in service.
+    /// Newest read that showed it in service.
     pub in_service: Option<Read>,
-    /// The unbroken run of reads that showed it gone.
+    /// Unbroken run of reads that showed it gone.
     pub gone: Option<Run>,
-    /// The first read of that run that cannot be of a time before it was registered: see
+    /// First read of that run that is surely later than its registration: see
     /// [`Facts::seen_gone_from`].
     pub gone_since: Option<Read>,
-    /// For how long it has been draining or gone.
+    /// Time for which it has been draining or gone.
     pub leaving: Option<Watch>,
-    /// Whether the newest read showed it in service although it was leaving before.
+    /// True if the newest read showed it in service although it was leaving before.
     pub came_back: bool,
 }
 
 impl TargetFacts {
-    /// Returns whether its balancer said last that it is there.
+    /// Returns whether its balancer's last answer shows it.
     pub fn is_present(&self) -> bool {
         matches!(&self.sight, Some((_, TargetSight::Present { .. })))
     }
 
-    /// Returns whether its balancer said last that it is there and not draining.
+    /// Returns whether its balancer's last answer shows it, and not draining.
     pub fn is_in_service(&self) -> bool {
         matches!(&self.sight, Some((_, TargetSight::Present { draining: false, .. })))
     }
 
-    /// Returns whether its balancer said last that the instance is stopped or terminated
+    /// Returns whether its balancer's last answer shows the instance stopped or terminated
     /// (`Target.InvalidState`).
     pub fn is_dead(&self) -> bool {
         matches!(&self.sight, Some((_, TargetSight::Present { instance_dead: true, .. })))
     }
 
-    /// Returns when its balancer will have drained it at the latest, if it drains and its delay is
-    /// known.
+    /// Returns the time by which its balancer has drained it at the latest, if it drains and its
+    /// delay is known.
     pub fn drains_until(&self) -> Option<Mono> {
         let Some((_, TargetSight::Present { draining: true, .. })) = &self.sight else {
             return None;
@@ -58,7 +58,7 @@ impl TargetFacts {
         Some(self.leaving?.since + Duration::from_secs(u64::from(self.obligation.delay_seconds?)))
     }
 
-    /// Returns when its balancer was last read.
+    /// Returns the time of the last read of it.
     pub fn read(&self) -> Option<Read> {
         self.sight.as_ref().map(|(read, _)| *read)
     }
@@ -70,8 +70,8 @@ impl TargetFacts {
         let is_leaving =
             matches!(sight, TargetSight::Gone | TargetSight::Present { draining: true, .. });
         self.came_back = !is_leaving && self.leaving.is_some();
-        // The first look goes on from what the processes before have watched; one that begins later
-        // begins anew.
+        // The first read continues the time that earlier processes have watched. A watch that
+        // begins at a later read begins at zero.
         let before = if self.sight.is_none() { left_before } else { Duration::ZERO };
         self.leaving =
             is_leaving.then(|| self.leaving.unwrap_or(Watch { before, since: read.ended }));
@@ -79,8 +79,8 @@ impl TargetFacts {
             self.gone = Some(Run::extend(self.gone, read));
             self.gone_since = self.gone_since.or((read.began >= gone_from).then_some(read));
         } else {
-            // Shown again after it was shown gone, it may have been registered anew: that it was
-            // gone before says nothing.
+            // A target that is shown again after it was shown gone may have been registered anew,
+            // so its absence before is no evidence.
             if self.gone.is_some() {
                 self.registered = None;
             }
@@ -92,7 +92,7 @@ impl TargetFacts {
 }
 
 impl Facts {
-    /// Adds a registration, or what is newly known of one; gives its index.
+    /// Adds a target, or the newly known properties of one, and returns its index.
     pub(super) fn register(&mut self, found: Obligation, now: Mono) -> usize {
         if let Some(index) =
             self.targets.iter().position(|target| target.obligation.is_same(&found))
@@ -145,9 +145,9 @@ impl Facts {
         self.targets[index].note(read, sight, left_before, gone_from);
     }
 
-    /// From when a read that shows a target gone counts: a lag after it was first seen registered;
-    /// where it never was, a lag after this process first knew of it, and after every task that it
-    /// belongs to was seen stopped.
+    /// Returns the time from which a read that shows a target gone counts: one lag after the target
+    /// was first seen registered. If it never was, one lag after this process first knew of it, and
+    /// after all of its tasks were seen stopped.
     pub fn seen_gone_from(&self, target: &TargetFacts, policy: &Policy) -> Mono {
         let from = target.registered.map(|registered| registered.ended);
         let never = || {
@@ -166,8 +166,8 @@ impl Facts {
         from.unwrap_or_else(never) + policy.read_lag
     }
 
-    /// A task may have registered its targets just now: that they were seen registered and gone
-    /// before says nothing.
+    /// Forgets that targets were seen registered and gone, because a task may have registered them
+    /// just now.
     pub(super) fn unsee(&mut self, registrations: &[usize]) {
         for index in registrations {
             let target = &mut self.targets[*index];
@@ -175,8 +175,8 @@ impl Facts {
         }
     }
 
-    /// Has targets that were never seen registered be seen gone anew, where a task of theirs was
-    /// running until lately.
+    /// Forgets that targets which were never seen registered were seen gone, if a task of theirs
+    /// was running until recently.
     pub(super) fn unsee_gone(&mut self, policy: &Policy, registrations: &[usize]) {
         for index in registrations {
             let from = self.seen_gone_from(&self.targets[*index], policy);
@@ -187,8 +187,8 @@ impl Facts {
         }
     }
 
-    /// A task was there until now: targets that were never seen registered may have been until now,
-    /// whatever was seen before.
+    /// Restarts the time for which targets that were never seen registered have been leaving: their
+    /// task was there until now, so they may have been registered until now.
     pub(super) fn leave_anew(&mut self, registrations: &[usize], stopped: Read) {
         for index in registrations {
             let target = &mut self.targets[*index];
@@ -198,7 +198,7 @@ impl Facts {
         }
     }
 
-    /// What is known of one of the record's obligations.
+    /// Returns the facts about one of the record's obligations.
     pub fn target(&self, obligation: &Obligation) -> Option<&TargetFacts> {
         self.targets.iter().find(|target| target.obligation.is_same(obligation))
     }

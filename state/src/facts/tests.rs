@@ -1,4 +1,4 @@
-//! What is kept of answers: unbroken runs, the lists of the proof, targets, the group.
+//! The memory of answers: unbroken runs, the lists of the proof, targets, the group.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::{Answer, Facts, InstanceFacts, Kind, TargetFacts, TaskAnswer, Wanted};
@@ -12,7 +12,7 @@ use crate::sight::{Seen, TargetSight};
 use crate::time::{Mono, Read};
 use std::time::Duration;
 
-/// A drain that reads for a second each time.
+/// A drain whose reads each take a second.
 struct Memory(Drain);
 
 impl Memory {
@@ -92,7 +92,7 @@ fn only_active_breaks_the_run_of_what_takes_no_work() {
     assert_eq!(run(&memory), None);
     memory.status(10, "DRAINING", 1, 2).status(40, "DRAINING", 0, 3);
     assert_eq!(run(&memory), Some((10, 40)));
-    // Neither a read that failed nor an hour without one.
+    // Neither a failed read nor an hour without one breaks the run.
     memory
         .heed(50, Answer::Failed(Kind::Status, "throttled".to_owned()))
         .status(3600, "DRAINING", 0, 3);
@@ -112,7 +112,7 @@ fn a_version_below_the_highest_is_of_an_earlier_time() {
     memory.status(5, "DRAINING", 0, 7).status(10, "ACTIVE", 1, 6);
     assert!(memory.one().closed.is_some());
     assert_eq!(memory.one().sight.as_ref().map(|(read, _)| second(read.began)), Some(5));
-    // One that is gone has no version to compare.
+    // A container instance that is gone has no version to compare.
     memory.status(15, "MISSING", 0, 0);
     assert!(memory.one().is_gone());
     memory.status(20, "DRAINING", 0, 1);
@@ -144,7 +144,7 @@ fn an_agent_that_was_away_is_remembered() {
     assert_eq!(away(&memory), (None, Some(10)));
     memory.status(20, "DRAINING!", 0, 1);
     assert_eq!(away(&memory), (Some(21), Some(20)));
-    // What is gone has no agent to lose.
+    // A container instance that is gone has no agent to lose.
     memory.status(25, "MISSING", 0, 0);
     assert_eq!(away(&memory).0, None);
 }
@@ -163,7 +163,7 @@ fn list_a_begins_a_lag_after_the_run_and_list_b_a_lag_after_that() {
     assert_eq!(lists(&memory), (Some(66), None));
     memory.list(127, Wanted::Stopped, &[]);
     assert_eq!(lists(&memory), (Some(66), Some(127)));
-    // ACTIVE for a moment: they say nothing of what was placed then.
+    // ACTIVE for a moment: the lists show nothing of tasks that were placed then.
     memory.status(130, "ACTIVE", 0, 2).status(131, "DRAINING", 0, 3);
     assert_eq!(lists(&memory), (None, None));
 }
@@ -203,7 +203,7 @@ fn a_task_that_was_just_listed_is_not_missing() {
     assert!(memory.facts().tasks["t1"].stopped.is_none());
     memory.task(71, "MISSING");
     assert_eq!(begins(memory.facts().tasks["t1"].stopped), Some(71));
-    // What has stopped stays stopped, whatever a read that lags shows.
+    // A stopped task stays stopped, whatever a read that lags shows.
     memory.task(72, "web:RUNNING");
     assert_eq!(memory.facts().tasks_there().count(), 0);
 }
@@ -251,7 +251,7 @@ fn a_task_that_begins_to_run_registers_its_targets_anew() {
     assert!(memory.web().registered.is_none() && memory.web().gone_since.is_none());
 }
 
-/// Somebody's `ACTIVE` may have let it in, and it has stopped again before any list was made.
+/// An operator's `ACTIVE` may have let it in, and it has stopped again before any list was made.
 #[test]
 fn a_task_that_is_first_seen_stopped_may_have_registered_its_targets_anew() {
     let mut memory = Memory::new();
@@ -279,8 +279,8 @@ fn a_target_that_comes_back_says_so_once() {
     assert!(!memory.web().came_back);
 }
 
-/// The first look goes on from what earlier processes watched, and is in the record. What this one
-/// has seen end begins anew, also while that cannot be written.
+/// The first read continues the time in the record that earlier processes watched. A watch that
+/// this process has seen end begins anew, even while that cannot be written.
 #[test]
 fn a_span_that_ended_does_not_go_on_from_the_record() {
     let mut memory = Memory::new();
@@ -308,7 +308,7 @@ fn the_group_is_counted_by_reads() {
     let read = |memory: &mut Memory, second, word: &str| {
         memory.heed(second, Answer::Group(group(word, "60", false)));
     };
-    // Whether ECS has lost it is not known yet: that neither counts nor breaks.
+    // Not known yet whether ECS has lost it: that neither counts nor breaks the run.
     read(&mut memory, 1, "absent");
     assert_eq!(counts(&memory), (0, 0));
     memory.status(2, "DRAINING!", 0, 1);

@@ -9,8 +9,7 @@ use crate::phase::{Outcome, Phase};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A record's attributes. What each means is said at [`Record`], [`Stage`], [`Orders`] and
-/// [`Shown`].
+/// A record's attributes. [`Record`], [`Stage`], [`Orders`] and [`Shown`] explain each.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Item {
     account: String,
@@ -158,7 +157,7 @@ impl From<Record> for Item {
     }
 }
 
-/// The stage, from attributes that fit each other.
+/// Returns the stage, after a check that the attributes fit each other.
 fn stage(item: &Item) -> Result<Stage, &'static str> {
     let intent = item.intent.clone();
     if item.outcome.is_some() && item.phase != Phase::Done {

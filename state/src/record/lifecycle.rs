@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What a termination-hook wait will become when it is completed.
-/// (Source: Amazon EC2 Auto Scaling user guide, lifecycle states; warm pools; replace root volume.)
+/// Kind of a termination hook's wait, by the state that follows its completion. (Source: Amazon EC2
+/// Auto Scaling user guide, lifecycle states; warm pools; replace root volume.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WaitKind {
@@ -21,7 +21,8 @@ pub enum WaitKind {
 }
 
 impl WaitKind {
-    /// Whether the instance goes on living after the wait, so that our `DRAINING` must be undone.
+    /// Returns whether the instance lives on after the wait, so that the `DRAINING` set by
+    /// ecs-drain must be undone.
     pub const fn lives_on(self) -> bool {
         matches!(self, WaitKind::ReturnsToWarmPool | WaitKind::ReplacesRootVolume)
     }
@@ -32,48 +33,48 @@ impl WaitKind {
 pub struct Lifecycle {
     /// Name of the Auto Scaling group.
     pub group: String,
-    /// Name of our terminating hook.
+    /// Name of the ecs-drain hook.
     pub hook: String,
-    /// What the wait becomes when it is completed.
+    /// Kind of the wait.
     pub kind: WaitKind,
     /// The hook's heartbeat timeout, seconds.
     pub heartbeat_timeout_seconds: u32,
     /// The hook's global timeout, seconds.
     pub global_timeout_seconds: u32,
-    /// What Auto Scaling does by itself when the time runs out.
+    /// The hook's default result: Auto Scaling applies it when a timeout ends.
     pub default_result: ActionResult,
-    /// Names of the group's other terminating hooks, which can hold the instance after ours is
-    /// completed.
+    /// Names of the group's other terminating hooks, which can hold the instance after the
+    /// ecs-drain hook is completed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_hooks: Vec<String>,
-    /// Whether the group keeps an instance whose termination is abandoned (`TerminateHookAbandon:
+    /// True if the group retains an instance whose termination is abandoned (`TerminateHookAbandon:
     /// retain`).
     #[serde(default)]
     pub retains_abandoned: bool,
 }
 
 impl Lifecycle {
-    /// Whether the group may keep the instance once its action is abandoned. There is no such state
-    /// for a new root volume. (Source: Auto Scaling API reference, `LifecycleState`.)
+    /// Returns whether the group may retain the instance once its action is abandoned. There is no
+    /// such state for a new root volume. (Source: Auto Scaling API reference, `LifecycleState`.)
     pub const fn may_be_retained(&self) -> bool {
         self.retains_abandoned && !matches!(self.kind, WaitKind::ReplacesRootVolume)
     }
 }
 
-/// What Auto Scaling is told, or does by itself: `CONTINUE` or `ABANDON`.
+/// Result of a lifecycle action, by a call or by default: `CONTINUE` or `ABANDON`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ActionResult {
-    /// Go on; other hooks of the group still decide for themselves.
+    /// The termination continues; other hooks of the group still decide for themselves.
     #[serde(rename = "CONTINUE")]
     Continue,
-    /// Go on at once, skipping the other hooks; a group with `TerminateHookAbandon: retain` keeps
-    /// the instance.
+    /// The termination continues at once and skips the other hooks; a group with
+    /// `TerminateHookAbandon: retain` keeps the instance.
     #[serde(rename = "ABANDON")]
     Abandon,
 }
 
 impl ActionResult {
-    /// As Auto Scaling spells it.
+    /// Returns the result as Auto Scaling spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
             ActionResult::Continue => "CONTINUE",
@@ -88,16 +89,16 @@ impl fmt::Display for ActionResult {
     }
 }
 
-/// What we are about to tell Auto Scaling. It is permission, not evidence: for [`Outcome::Drained`]
-/// each call also needs a look of the same pass that shows everything still gone.
+/// The decision to complete the lifecycle action, saved before the call. It is not evidence: for
+/// [`Outcome::Drained`] each call also needs the proof to hold at that moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// `CONTINUE` or `ABANDON`.
     pub result: ActionResult,
-    /// What the drain's outcome will be.
+    /// Outcome that the drain will have.
     pub outcome: Outcome,
-    /// Why, in a sentence.
+    /// Reason, in a sentence.
     pub reason: String,
-    /// When it was decided.
+    /// Time of the decision.
     pub at: Timestamp,
 }

@@ -1,48 +1,48 @@
-//! The registrations with load balancers that must be seen gone before a drain's completion.
+//! The targets that must be seen gone before a drain's completion.
 
 use super::later;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A registration with a load balancer that must be seen gone before completion.
+/// A target that must be seen gone before completion.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Obligation {
-    /// Who sends the traffic.
+    /// The balancer that sends the traffic.
     pub balancer: Balancer,
-    /// Whom it is sent to.
+    /// The target that it sends the traffic to.
     pub target: Target,
-    /// How long the balancer drains a deregistered target, seconds; None when it is not known.
+    /// Deregistration delay of the balancer, seconds. `None` if it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_seconds: Option<u32>,
-    /// Whether it is a network load balancer's target group, which can be sent new connections for
-    /// a while after the deregistration; None when it is not known.
+    /// True if it is in a network load balancer's target group, which can be sent new connections
+    /// for a while after the deregistration. `None` if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<bool>,
-    /// When it was first seen to drain, or to be gone; None while it is in service.
+    /// Time at which it was first seen to drain, or to be gone. `None` while it is in service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining_since: Option<Timestamp>,
-    /// For how long it has been watched leaving, by the monotonic clocks of all processes that
-    /// watched, one after the other; seconds. It is what a settle time is measured by: a wall clock
-    /// that jumps cannot make one shorter.
+    /// Time for which it has been watched leaving, seconds, by the monotonic clocks of all
+    /// processes that watched, one after the other. Settle times are measured by it, so that a jump
+    /// of the wall clock cannot shorten one.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_for_seconds: u32,
-    /// Whether the Auto Scaling group's own attachment to the balancer is all that accounts for it:
-    /// the group takes the instance out of there when it terminates it, and nobody does before.
+    /// True if the Auto Scaling group's own attachment to the balancer is the only reason for it.
+    /// The group deregisters the instance there when it terminates it, and not before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub of_group_alone: bool,
-    /// When this obligation was noted.
+    /// Time at which this obligation was noted.
     pub noted_at: Timestamp,
 }
 
-/// What is zero is not written.
+/// Returns whether a span is zero, so that it is not written.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
 pub(super) fn is_zero(seconds: &u32) -> bool {
     *seconds == 0
 }
 
 impl Obligation {
-    /// A registration of which nothing else is known yet.
+    /// Creates an obligation of which nothing else is known yet.
     pub fn new(balancer: Balancer, target: Target, noted_at: Timestamp) -> Obligation {
         Obligation {
             balancer,
@@ -56,19 +56,19 @@ impl Obligation {
         }
     }
 
-    /// Whether both name the same registration; delay and time do not count.
+    /// Returns whether both name the same target of the same balancer; delay and time do not count.
     pub fn is_same(&self, other: &Obligation) -> bool {
         self.balancer == other.balancer && self.target == other.target
     }
 
-    /// Whether a network load balancer can be behind it, which is given a settle time: its target
-    /// group's kind is not known, or known to be that.
+    /// Returns whether it gets a settle time, because a network load balancer can be behind it: its
+    /// target group is one's, or of unknown kind.
     pub fn settles(&self) -> bool {
         matches!(self.balancer, Balancer::TargetGroup(_)) && self.network != Some(false)
     }
 
-    /// When the balancer will have drained it at the latest, once it was seen to drain and its
-    /// delay is known.
+    /// Returns the time by which the balancer will have drained it at the latest, once it was seen
+    /// to drain and its delay is known.
     pub fn drained_by(&self) -> Option<Timestamp> {
         let delay = SignedDuration::from_secs(i64::from(self.delay_seconds?));
         Some(later(self.draining_since?, delay))
@@ -81,7 +81,7 @@ impl fmt::Display for Obligation {
     }
 }
 
-/// Something that sends traffic to an instance.
+/// A load balancer's part that sends traffic to an instance.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Balancer {
@@ -94,8 +94,8 @@ pub enum Balancer {
 impl fmt::Display for Balancer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID: the name says enough
-            // to a person.
+            // arn:aws:elasticloadbalancing:REGION:ACCOUNT:targetgroup/NAME/ID: the name is enough
+            // for people.
             Balancer::TargetGroup(arn) => {
                 write!(f, "target group {}", arn.split('/').nth(1).unwrap_or(arn))
             }
@@ -104,14 +104,14 @@ impl fmt::Display for Balancer {
     }
 }
 
-/// The instance as a balancer knows it.
+/// The instance as a balancer names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
-    /// The EC2 instance itself, on whatever port: dynamic host ports make several targets of one
+    /// The EC2 instance itself, on any port: dynamic host ports make several targets of one
     /// instance.
     Instance(String),
-    /// The address of a task's own network interface, on whatever port.
+    /// The address of a task's own network interface, on any port.
     Ip(String),
 }
 

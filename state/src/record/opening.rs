@@ -1,5 +1,5 @@
-//! How a record begins: opened, adopted by a lifecycle action, opened again; and the deadline that
-//! comes with it.
+//! The beginning of a record: opened, adopted by a lifecycle action, opened again. The deadline is
+//! set with it.
 
 use super::{
     ContainerInstance, Event, Lifecycle, Order, Orders, Origin, Record, Shown, Stage, Strategy,
@@ -9,40 +9,39 @@ use crate::phase::Phase;
 use crate::why::Why;
 use jiff::{SignedDuration, Timestamp};
 
-/// What is needed to open a drain.
+/// Input to open a drain.
 #[derive(Clone, Debug)]
 pub struct Opening {
-    /// AWS account.
+    /// AWS account, 12 digits.
     pub account: String,
-    /// AWS region.
+    /// AWS region, such as `eu-west-1`.
     pub region: String,
-    /// EC2 instance id.
+    /// EC2 instance id, such as `i-0123456789abcdef0`.
     pub instance_id: String,
-    /// Name of the controller.
+    /// Name of the controller that owns the drain.
     pub controller: String,
-    /// Why the drain exists.
+    /// Reason why the drain exists.
     pub origin: Origin,
-    /// How the instance is taken out of service.
+    /// Method by which the instance is taken out of service.
     pub strategy: Strategy,
-    /// The lifecycle action to complete; None where no hook of ours holds the instance.
+    /// The lifecycle action to complete. `None` if no ecs-drain hook holds the instance.
     pub lifecycle: Option<Lifecycle>,
     /// Name of the Auto Scaling group that the instance is in.
     pub group: Option<String>,
-    /// What comes after, where there is no lifecycle action.
+    /// Action after the drain, if there is no lifecycle action.
     pub then: Option<Then>,
-    /// Who asked for it.
+    /// Order that requested the drain.
     pub requested: Option<Order>,
-    /// The container instances found.
+    /// Container instances that were found.
     pub container_instances: Vec<ContainerInstance>,
-    /// The policy's deadline, counted from now. It is for lifecycle actions alone.
+    /// The policy's deadline, counted from now. It applies to lifecycle actions alone.
     pub deadline: Option<SignedDuration>,
-    /// How long before the hook's global limit a deadline must be, at least: see
-    /// [`latest_deadline`].
+    /// Shortest time between a deadline and the hook's global timeout: see [`latest_deadline`].
     pub margin: SignedDuration,
 }
 
 impl Record {
-    /// A new drain, in `Pending`. It is not yet stored: `version` is 0.
+    /// Creates a new drain, in `Pending`. It is not yet stored: `version` is 0.
     pub fn open(opening: Opening, now: Timestamp) -> Record {
         let what =
             format!("{}; {}", why_opened(&opening), where_registered(&opening.container_instances));
@@ -85,8 +84,8 @@ impl Record {
         record
     }
 
-    /// A lifecycle action holds the instance of a drain that began without one: hook, deadline and
-    /// ending become the lifecycle action's, the origin stays.
+    /// Returns the record once a lifecycle action holds the instance of a drain that began without
+    /// one. Hook, deadline and ending become the lifecycle action's; the origin stays.
     pub fn adopt(
         &self,
         lifecycle: Lifecycle,
@@ -106,8 +105,9 @@ impl Record {
         next
     }
 
-    /// A spot interruption was announced for the instance of a drain that goes on. That is why it
-    /// exists now: it waits for nobody's turn, and is as urgent as one that begins with it.
+    /// Returns the record once a spot interruption was announced for the instance of an unfinished
+    /// drain. From then on it is a drain of a spot interruption: it does not wait in the queue, and
+    /// is as urgent as one that begins with the interruption.
     pub fn interrupted(&self, now: Timestamp) -> Record {
         let mut next = self.clone();
         next.note(
@@ -139,8 +139,8 @@ impl Record {
         }
     }
 
-    /// Sets the deadline, cut to the last moment that the hook's global limit leaves; says so in
-    /// the history when it is cut.
+    /// Sets the deadline, cut to the last moment that the hook's global timeout leaves. If it is
+    /// cut, the history says so.
     pub fn set_deadline(&mut self, wanted: Timestamp, margin: SignedDuration, now: Timestamp) {
         let latest = self.global_limit.map(|limit| latest_deadline(limit, margin, now));
         let cut = latest.is_some_and(|latest| wanted > latest);
@@ -156,12 +156,11 @@ impl Record {
         }
     }
 
-    /// The same instance waits again after its last drain was done: a new generation over the
-    /// finished record.
+    /// Returns the next generation over a finished record, if the same instance waits again.
     pub fn reopen(&self, opening: Opening, now: Timestamp) -> Record {
         let mut next = Record::open(opening, now);
-        // It was kept drained, or waits once more before it was made ACTIVE: what is DRAINING is
-        // still ours to undo.
+        // The instance was kept drained, or waits again before it was made ACTIVE: the DRAINING
+        // that ecs-drain set must still be undone.
         for mine in &mut next.container_instances {
             let before = self.container_instances.iter().find(|c| c.arn == mine.arn);
             mine.draining_is_ours = before.is_some_and(|c| c.draining_is_ours);
@@ -174,8 +173,8 @@ impl Record {
     }
 }
 
-/// The last moment that a deadline can have under a hook: its global limit less a margin for the
-/// last call, but no more than half of the time that is left is given up for the margin.
+/// Returns the last moment that a deadline can have under a hook: the global timeout less a margin
+/// for the last call. The margin is at most half of the time that is left.
 pub fn latest_deadline(limit: Timestamp, margin: SignedDuration, now: Timestamp) -> Timestamp {
     later(limit, -margin.min(limit.duration_since(now) / 2).max(SignedDuration::ZERO))
 }

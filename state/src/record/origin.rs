@@ -1,16 +1,16 @@
-//! Why a drain exists, how it is done, what comes after it, and who ordered what.
+//! Reason for a drain, strategy, action after it, and orders.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Why a drain exists.
+/// Reason why a drain exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// An Auto Scaling group waits to terminate the instance under our hook.
+    /// An Auto Scaling group waits to terminate the instance under the ecs-drain hook.
     LifecycleHook,
-    /// An operator asked for it.
+    /// An operator requested it.
     Operator,
     /// A spot interruption warning.
     SpotInterruption,
@@ -19,7 +19,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The origin's name in the table, the CLI and the docs.
+    /// Returns the origin's name in the table, the CLI and the docs.
     pub const fn name(self) -> &'static str {
         match self {
             Origin::LifecycleHook => "lifecycle-hook",
@@ -30,7 +30,7 @@ impl Origin {
     }
 }
 
-/// How an instance is taken out of service.
+/// Method by which an instance is taken out of service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
@@ -43,7 +43,7 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// The strategy's name in configuration, table and docs.
+    /// Returns the strategy's name in configuration, table and docs.
     pub const fn name(self) -> &'static str {
         match self {
             Strategy::Drain => "drain",
@@ -52,19 +52,20 @@ impl Strategy {
     }
 }
 
-/// What an operator ordered.
+/// An operator's order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Who, as the CLI found it out: an IAM identity, or a user of a machine. It is not proof.
+    /// The operator, as the CLI determined it: an IAM identity, or a user of a machine. It is not
+    /// proof.
     pub by: String,
-    /// Why, if they said.
+    /// The operator's reason, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it was asked for.
+    /// Time of the request.
     pub at: Timestamp,
 }
 
-/// `Ada (kernel update)`.
+/// Formats the person, with the reason if there is one: `Ada (kernel update)`.
 impl fmt::Display for Order {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
@@ -74,7 +75,7 @@ impl fmt::Display for Order {
     }
 }
 
-/// What comes after a drain that no lifecycle action asked for.
+/// Action after a drain that no lifecycle action began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Then {
@@ -84,13 +85,12 @@ pub enum Then {
     TerminateAndShrink,
     /// The instance stays, drained.
     Keep,
-    /// Nothing is left to be done by us: what announced the drain ends the instance (a spot
-    /// interruption).
+    /// ecs-drain does nothing more: the spot interruption that began the drain ends the instance.
     Leave,
 }
 
 impl Then {
-    /// As it stands in the table and the docs.
+    /// Returns the name in the table and the docs.
     pub const fn name(self) -> &'static str {
         match self {
             Then::Terminate => "terminate",

@@ -1,10 +1,11 @@
-//! Where a drain stands, with what only that stage has.
+//! The phase of a drain, with the data of that phase alone.
 
 use super::Intent;
 use crate::phase::{Outcome, Phase};
 use jiff::Timestamp;
 
-/// Where a drain stands. Each stage is one [`Phase`], and holds what there is in that phase alone.
+/// Phase of a drain with its data. Each stage is one [`Phase`], and holds the values that exist in
+/// that phase alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// See [`Phase::Pending`].
@@ -17,29 +18,29 @@ pub enum Stage {
     Verifying,
     /// See [`Phase::Completing`].
     Completing {
-        /// What we are about to tell Auto Scaling, and why; written before it is told.
+        /// The result for Auto Scaling and its reason; written before the call is sent.
         intent: Intent,
-        /// Since when Auto Scaling has refused that for want of a permission, if it does.
+        /// Time since which Auto Scaling has refused the call for a missing permission, if it does.
         refused_since: Option<Timestamp>,
     },
     /// See [`Phase::Returning`].
     Returning {
-        /// What Auto Scaling was told, if it was.
+        /// The intent of the completion, if there was one.
         intent: Option<Intent>,
     },
     /// See [`Phase::Done`].
     Done {
-        /// How the drain ended.
+        /// Outcome of the drain.
         outcome: Outcome,
-        /// What Auto Scaling was told, or was about to be.
+        /// The intent of the completion, sent or not.
         intent: Option<Intent>,
-        /// When the record may be deleted, in seconds since 1970 (DynamoDB's TTL).
+        /// Time from which the record may be deleted, in seconds since 1970 (DynamoDB's TTL).
         expires_at: i64,
     },
 }
 
 impl Stage {
-    /// The phase.
+    /// Returns the phase.
     pub const fn phase(&self) -> Phase {
         match self {
             Stage::Pending => Phase::Pending,
@@ -52,7 +53,7 @@ impl Stage {
         }
     }
 
-    /// What Auto Scaling is to be told, or was.
+    /// Returns the intent of the completion, before and after the call.
     pub const fn intent(&self) -> Option<&Intent> {
         match self {
             Stage::Completing { intent, .. } => Some(intent),

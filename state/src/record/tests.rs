@@ -31,8 +31,8 @@ fn its_group_is_the_lifecycle_actions_or_else_the_one_it_was_found_in() {
     assert_eq!(record.group(), Some("found"));
 }
 
-/// Ten minutes of a completion that is not allowed end the heartbeats; a drain that is paused, or
-/// that was not refused, is kept waiting.
+/// Ten minutes of refused completions end the heartbeats; a drain that is paused, or was not
+/// refused, keeps its instance waiting.
 #[test]
 fn a_completion_that_is_refused_for_good() {
     let mut stage = stage(Phase::Completing, Outcome::Drained);
@@ -57,7 +57,7 @@ fn a_completion_that_is_refused_for_good() {
     assert!(!ordered(&refused, |orders| orders.pause = Some(ada())).is_refused_for_good());
 }
 
-/// The first line says how it began, and is kept.
+/// The first line, the beginning, is kept.
 #[test]
 fn a_history_that_is_full_loses_its_second_line() {
     let mut record = a_record();
@@ -174,7 +174,7 @@ fn its_history_begins_with_why_and_where() {
     }
 }
 
-/// What is DRAINING by us stays ours to undo until a drain has seen it ACTIVE again, however the
+/// A DRAINING set by ecs-drain can be undone until a drain has seen it ACTIVE again, however the
 /// last one ended.
 #[test]
 fn a_new_generation_takes_over_whose_draining_it_is() {
@@ -194,7 +194,7 @@ fn a_new_generation_takes_over_whose_draining_it_is() {
     assert_eq!(ours(None, Outcome::Drained, WaitKind::ReturnsToWarmPool, true), [true, false]);
 }
 
-/// Half of the time that is left is not given up for the margin.
+/// The margin takes at most half of the time that is left.
 #[test]
 fn a_deadline_leaves_time_for_the_last_call() {
     let at = |minutes| later(epoch(), SignedDuration::from_mins(minutes));
@@ -214,7 +214,7 @@ fn a_deadline_leaves_time_for_the_last_call() {
     assert_eq!((record.deadline, record.history.len()), (Some(at(55)), 2));
 }
 
-/// As they stand in the table.
+/// The names, as the table has them.
 #[test]
 fn origins_and_strategies_have_names() {
     let origins =

@@ -1,4 +1,4 @@
-//! What comes of each request, as tables.
+//! The result of each request, as tables.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -22,7 +22,8 @@ fn around(paused: Option<&str>) -> Circumstances<'_> {
     Circumstances { margin: MARGIN, paused, now: now() }
 }
 
-/// A drain that waits: under our hook, with a deadline in an hour and a limit in two.
+/// Returns a drain in Waiting: under the ecs-drain hook, with a deadline in an hour and a limit in
+/// two.
 fn hooked() -> Record {
     let lifecycle = Lifecycle {
         group: "web-group".into(),
@@ -37,7 +38,7 @@ fn hooked() -> Record {
     record(Origin::LifecycleHook, Some(lifecycle), None)
 }
 
-/// A drain that an operator asked for.
+/// Returns a drain that an operator requested.
 fn asked(then: Then) -> Record {
     record(Origin::Operator, None, Some(then))
 }
@@ -249,7 +250,7 @@ fn pausing_and_resuming() {
     let retained = Record { retained_at: Some(now()), ..intending(hooked(), Outcome::Abandoned) };
     let only_held = "changed: paused: heartbeats continue, all else waits until it is resumed; its hook's limit stays 2026-01-05T11:00:00Z";
     check(&[
-        // Nothing of it is about to be let go.
+        // Neither of them is about to be released.
         (Some(returning), What::Pause, only_held),
         (Some(retained), What::Pause, only_held),
         (Some(hooked()), What::Pause, only_held),
@@ -343,7 +344,7 @@ fn trying_again_and_forcing() {
     check(&[
         (Some(failing.clone()), What::Retry, "changed: it is looked at now; before: denied"),
         (Some(hooked()), What::Retry, "changed: it is looked at now"),
-        // What failed once and went well since is not said.
+        // A failure that was followed by a success is not mentioned.
         (
             Some(Record { attempts: 0, ..failing.clone() }),
             What::Retry,
@@ -427,7 +428,7 @@ fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
         say(&late, Some(&hooked())),
         "refused: it was asked for at 2026-01-05T08:44:00Z, more than 15 minutes from now: ask again, and see that no clock is wrong"
     );
-    // What was carried out is told so, however late it is read.
+    // A request that was carried out is answered so, however late it is read.
     let carried = ordered(&hooked(), |orders| orders.requests = vec![late.id.clone()]);
     assert_eq!(
         say(&late, Some(&carried)),
@@ -435,7 +436,7 @@ fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
     );
 }
 
-/// Whoever may ask for one cluster alone, names it; what they name is not believed.
+/// A person who may ask for one cluster alone names it in the request. That name is not believed.
 #[test]
 fn a_request_for_another_cluster_is_refused() {
     let named = |cluster: Option<&str>| Request {

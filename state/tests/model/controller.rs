@@ -1,4 +1,5 @@
-//! What one controller knows of one drain: the real [`Drain`], its memory measured from now.
+//! The knowledge of one controller about one drain: the real [`Drain`], its memory measured from
+//! now.
 
 use crate::memory;
 use crate::world::{Member, Truth, container_instance};
@@ -11,26 +12,26 @@ use jiff::{SignedDuration, Timestamp};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-/// The moment at which every step is.
+/// The moment at which every step happens.
 pub const NOW: Mono = Mono::at(Duration::from_secs(600));
 
-/// What a wall clock says that is right, and when everything in a record happened.
+/// Time of a right wall clock, and of every event in a record.
 pub const WALL: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// How far a wall clock jumps: past every deadline.
+/// Jump of a wall clock: past every deadline.
 pub const JUMP: SignedDuration = SignedDuration::from_hours(2);
 
-/// How a drain begins.
+/// Beginning of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begins {
-    /// Its instance waits under our hook.
+    /// Its instance waits under the ecs-drain hook.
     Hook(WaitKind),
-    /// An operator asks for it.
+    /// An operator requests it.
     Asked(Then),
 }
 
 impl Begins {
-    /// Where its instance is in its group.
+    /// Returns the state of its instance in its group.
     pub fn member(self) -> Member {
         match self {
             Begins::Hook(kind) => Member::Waiting(kind),
@@ -38,7 +39,7 @@ impl Begins {
         }
     }
 
-    /// What opens it.
+    /// Returns the opening of the drain.
     pub fn opening(self, n: usize, policy: &Policy) -> Opening {
         let (origin, lifecycle, then, requested) = match self {
             Begins::Hook(kind) => (Origin::LifecycleHook, Some(lifecycle(kind)), None, None),
@@ -47,7 +48,7 @@ impl Begins {
         Opening {
             account: String::new(),
             region: String::new(),
-            // Whose turn it is depends on the key.
+            // The order in the queue depends on the key.
             instance_id: ["a", "b"][n].to_owned(),
             controller: String::new(),
             origin,
@@ -63,7 +64,7 @@ impl Begins {
     }
 }
 
-/// The lifecycle action of a wait.
+/// Returns the lifecycle action of a wait.
 pub fn lifecycle(kind: WaitKind) -> Lifecycle {
     Lifecycle {
         group: String::new(),
@@ -78,31 +79,31 @@ pub fn lifecycle(kind: WaitKind) -> Lifecycle {
     }
 }
 
-/// After how long the policy ends a wait.
+/// Returns the time after which the policy ends a wait.
 pub fn deadline(policy: &Policy) -> Option<SignedDuration> {
     policy.deadline.and_then(|after| SignedDuration::try_from(after).ok())
 }
 
-/// What a person orders.
+/// Returns a person's order.
 pub fn order() -> Order {
     Order { by: "Ada".to_owned(), reason: None, at: WALL }
 }
 
-/// What one controller knows of one drain.
+/// The knowledge of one controller about one drain.
 #[derive(Clone, Debug)]
 pub struct Mind {
-    /// Its drain.
+    /// The drain.
     pub drain: Drain,
     /// A call that was decided and waits for its permit.
     pub queued: Option<Action>,
-    /// What the last decision of this step wants read.
+    /// Reads that the last decision of this step needs.
     pub needs: Needs,
-    /// Whether anything of it has changed since it last forgot.
+    /// True if anything has changed since it last forgot.
     pub changed: bool,
 }
 
 impl Mind {
-    /// Of a controller that has just read the record.
+    /// Creates the knowledge of a controller that has just read the record.
     pub fn new(record: &Record) -> Mind {
         Mind {
             drain: Drain::new(record.clone(), NOW),
@@ -112,7 +113,7 @@ impl Mind {
         }
     }
 
-    /// A step passes.
+    /// Makes everything older by a step.
     pub fn age(&mut self, step: Duration) {
         memory::age(&mut self.drain.facts, step);
     }
@@ -123,12 +124,12 @@ impl Mind {
         self.changed = false;
     }
 
-    /// The versions of container instances that it has seen.
+    /// Returns the versions of container instances that it has seen.
     pub fn versions(&self) -> impl Iterator<Item = i64> + '_ {
         self.drain.facts.instances.iter().filter_map(|one| Some(one.sight.as_ref()?.1.version))
     }
 
-    /// Of versions only the order counts.
+    /// Replaces versions: only their order counts.
     pub fn rank(&mut self, rank: impl Fn(&mut i64)) {
         let seen = self.drain.facts.instances.iter_mut().filter_map(|one| one.sight.as_mut());
         seen.for_each(|(_, sight)| rank(&mut sight.version));
@@ -139,22 +140,22 @@ impl Mind {
         self.drain.heed(policy, Read { began: NOW, ended: NOW }, answer);
     }
 
-    /// Takes over what the group shows.
+    /// Takes over the group's state.
     pub fn see_group(&mut self, policy: &Policy, sight: GroupSight) {
         self.heed(policy, Answer::Group(Seen::Yes(sight)));
     }
 
-    /// Decides.
+    /// Decides the drain.
     pub fn decide(&self, policy: &Policy, context: &Context<'_>, wall: Timestamp) -> Decision {
         self.drain.decide(policy, context, Now { mono: NOW, wall })
     }
 
-    /// The kinds of read that the last decision wants by now.
+    /// Returns the kinds of read that the last decision needs by now.
     pub fn wants(&self) -> Vec<Kind> {
         self.needs.iter().filter(|(_, need)| need.from <= NOW).map(|(kind, _)| kind).collect()
     }
 
-    /// What a read of this kind can answer about the n-th instance, each once.
+    /// Returns the possible answers of a read of this kind about the n-th instance, each once.
     pub fn answers(&self, n: usize, kind: Kind, past: &[Truth]) -> Vec<Answer> {
         let mut all: Vec<Answer> = Vec::new();
         for truth in past {
@@ -166,7 +167,7 @@ impl Mind {
         all
     }
 
-    /// Everything of it that can make a difference to what follows.
+    /// Hashes everything that can make a difference later.
     pub fn hash(&self, hasher: &mut impl Hasher) {
         self.drain.record.generation.hash(hasher);
         self.drain.facts.hash(hasher);
@@ -174,7 +175,7 @@ impl Mind {
     }
 }
 
-/// An action, by a number.
+/// Returns a number for an action.
 pub fn which(action: &Action) -> u8 {
     match action {
         Action::SetDraining { .. } => 1,
@@ -186,8 +187,8 @@ pub fn which(action: &Action) -> u8 {
     }
 }
 
-/// A record as it is kept here: what is only for people is left out, and every moment of the wall
-/// clock is the same, so that records that say the same are the same.
+/// Returns a record without its display, and with one moment for all of the wall clock's, so that
+/// records with the same content are equal.
 pub fn plain(mut record: Record) -> Record {
     record.history = Vec::new();
     record.shown = Default::default();
@@ -219,7 +220,7 @@ pub fn plain(mut record: Record) -> Record {
     record
 }
 
-/// Everything of a record that can make a difference.
+/// Hashes everything in a record that can make a difference.
 pub fn hash_record(record: &Record, hasher: &mut impl Hasher) {
     record.phase().hash(hasher);
     record.outcome().hash(hasher);

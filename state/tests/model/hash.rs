@@ -1,4 +1,4 @@
-//! A hash by which states are told apart.
+//! The hash by which states are compared.
 
 use std::hash::Hasher;
 
@@ -12,7 +12,7 @@ impl Default for Wide {
 }
 
 impl Wide {
-    /// All of it.
+    /// Returns all 128 bits.
     pub fn wide(&self) -> u128 {
         self.0
     }

@@ -1,37 +1,37 @@
 //! An exhaustive model of the protocol: the real [`ecs_drain_state::Drain`], with its facts, its
 //! decision and its guard, the real budgets and requests, in a small world that can do whatever AWS
-//! and people can do. Every state that can be reached is looked at.
+//! and people can do. The search visits every state that can be reached.
 //!
 //! **The world** ([`world`]): one or two instances, each a container instance with two tasks and
-//! one target, in a group with our hook, in steps of half a lag or of a lag. In each step tasks are
-//! placed while the instance is `ACTIVE`, start, stop and end, in any order, several steps at once
-//! where a person interferes; the target follows, and drains for as long as it likes. **People**
-//! make the instance `ACTIVE` or `DRAINING`, both within one step; pause, cancel or force the
-//! drain. **The group** terminates the instance. **Reads**: what the last decision wants by then,
-//! each answered as of any moment of the last lag, and none later than a step where `slow` allows
-//! it. **Two controllers** ([`step`]): the one that has the lease looks, decides, saves and sends;
-//! it dies at any point, or stands still before a save or with a call on its way while the other
-//! takes the lease, and may go on later; its calls wait for their permit or get lost. What either
-//! knows is kept until it dies. A save fails where the record was written meanwhile. **The wall
-//! clock** jumps past every deadline, and back.
+//! one target, in a group with the ecs-drain hook, in steps of half a lag or of a lag. In each step
+//! tasks are placed while the instance is `ACTIVE`, start, stop and end, in any order, several at
+//! once if a person interferes; the target follows, and drains for any time. **People** make the
+//! instance `ACTIVE` or `DRAINING`, both within one step, and pause, cancel or force the drain.
+//! **The group** terminates the instance. **Reads**: those that the last decision needs by then,
+//! each answered as of any moment of the last lag, and at most a step later if `slow` allows it.
+//! **Two controllers** ([`step`]): the one that has the lease reads, decides, saves and sends. It
+//! dies at any point, or is suspended before a save or with a call on its way while the other takes
+//! the lease, and may continue later; its calls wait for their permit or get lost. Each keeps its
+//! knowledge until it dies. A save fails if the record was written meanwhile. **The wall clock**
+//! jumps past every deadline, and back.
 //!
-//! **What must hold.** (i) No instance is let go while a task is left or the target is registered,
-//! but for the one window that the design leaves open: a person's `ACTIVE` let a task in within two
-//! lags before the call. (A task that is being provisioned is in no counter of ECS; it is assumed
-//! to be that for a step at most.) (ii) The record announces each call before it is made. (iii) A
-//! group is asked once to terminate an instance. (iv) Nothing is called for a drain that is paused.
-//! (v) Our `DRAINING` is undone where the instance lives on, and nobody else's. (vi) No more drains
-//! go on than the budget allows. (vii) Once nothing interferes and the world goes on, every way
-//! ends: there is no way back to a state that was there before. (viii) While our hook holds the
-//! instance its drain goes on, unless it was cancelled: that is what the program sends heartbeats
-//! for.
+//! **The promises.** (i) No instance is released while a task is left or the target is registered,
+//! except for the one window that the design leaves open: a person's `ACTIVE` let a task in within
+//! two lags before the call. (A task that is being provisioned is in no counter of ECS; the model
+//! assumes that this lasts for a step at most.) (ii) The record announces each call before it is
+//! made. (iii) A group is asked once to terminate an instance. (iv) Nothing is called for a drain
+//! that is paused. (v) The `DRAINING` set by ecs-drain is undone if the instance lives on, and no
+//! other. (vi) No more drains run than the budget allows. (vii) Once nothing interferes and the
+//! world moves on, every way ends: no way leads back to an earlier state. (viii) While the
+//! ecs-drain hook holds the instance its drain continues, unless it was cancelled: the program
+//! sends heartbeats for such a drain.
 //!
-//! The heartbeats themselves, what opens a drain, and rates are of the program around this crate,
-//! and are not in this model.
+//! The heartbeats themselves, the opening of a drain, and rates are parts of the program around
+//! this crate, and are not in this model.
 //!
 //! Moments are measured from now, and those that can make no difference are replaced by one
-//! ([`memory`]), so that there is an end of states. The search is of our own: what is hard is that
-//! relation, and a library's search would not make it easier.
+//! ([`memory`]), so that the number of states is finite. The search is the model's own: that
+//! replacement is the hard part, and a library's search would not make it easier.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod controller;
@@ -62,7 +62,8 @@ const NONE: Faults = Faults {
     jumps: 0,
 };
 
-/// One instance that waits under our hook, one controller, and steps of a lag.
+/// Returns a model of one instance that waits under the ecs-drain hook, one controller, and steps
+/// of a lag.
 fn by_lag(ecs_places: bool, faults: Faults) -> Model {
     Model {
         policy: Policy::default(),
@@ -82,13 +83,13 @@ fn by_lag(ecs_places: bool, faults: Faults) -> Model {
     }
 }
 
-/// The same in steps of half a lag.
+/// Returns the same in steps of half a lag.
 fn by_half(ecs_places: bool, faults: Faults) -> Model {
     let step = Duration::from_secs(30);
     Model { step, lag: 2, excuse: 4, ..by_lag(ecs_places, faults) }
 }
 
-/// How a drain can begin.
+/// The ways in which a drain can begin.
 const BEGINNINGS: [Begins; 4] = [
     Begins::Hook(WaitKind::Terminating),
     Begins::Hook(WaitKind::ReturnsToWarmPool),
@@ -96,7 +97,7 @@ const BEGINNINGS: [Begins; 4] = [
     Begins::Asked(Then::Keep),
 ];
 
-/// One of each kind of fault, but for what a person does to the container instance: that makes a
+/// One of each kind of fault, except for a person's acts on the container instance: those make a
 /// hundred times as many states.
 const KINDS: [Faults; 9] = [
     Faults { pauses: 1, ..NONE },
@@ -110,13 +111,13 @@ const KINDS: [Faults; 9] = [
     Faults { jumps: 1, ..NONE },
 ];
 
-/// Drains that begin like this, and two controllers. A person's `ACTIVE` lasts for less than a
-/// step.
+/// Returns a model of drains that begin like this, and two controllers. A person's `ACTIVE` lasts
+/// for less than a step.
 fn protocol(begins: &[Begins], faults: Faults) -> Model {
     Model { begins: begins.to_vec(), controllers: 2, flips: false, ..by_lag(false, faults) }
 }
 
-/// Both of these faults.
+/// Returns both of these faults.
 fn and(one: Faults, other: Faults) -> Faults {
     Faults {
         acts: one.acts + other.acts,
@@ -180,7 +181,7 @@ fn any_one_fault_breaks_no_promise() {
     }
 }
 
-/// Whoever led before may still save, or have a call on its way.
+/// The old leader may still save, or have a call on its way.
 #[test]
 fn whoever_takes_over_breaks_no_promise() {
     holds(&protocol(
@@ -189,7 +190,8 @@ fn whoever_takes_over_breaks_no_promise() {
     ));
 }
 
-/// What one controller has read before the other led says nothing of an instance that comes back.
+/// The reads of one controller from before the other led prove nothing about an instance that comes
+/// back.
 #[test]
 fn an_instance_comes_back_whoever_leads() {
     holds(&protocol(
@@ -198,7 +200,7 @@ fn an_instance_comes_back_whoever_leads() {
     ));
 }
 
-/// The same in steps of half a lag: what was done a step ago may not be seen yet.
+/// The same in steps of half a lag: the effect of the last step may not be seen yet.
 #[test]
 fn what_was_done_a_moment_ago_is_not_done_again() {
     for begins in BEGINNINGS {
@@ -212,7 +214,7 @@ fn what_was_done_a_moment_ago_is_not_done_again() {
     }
 }
 
-/// A `DRAINING` that was there before is somebody else's, whatever becomes of the drain.
+/// A `DRAINING` that was there before is someone else's, however the drain ends.
 #[test]
 fn the_draining_of_another_stays() {
     for begins in [Begins::Asked(Then::Keep), Begins::Hook(WaitKind::ReturnsToWarmPool)] {
@@ -229,8 +231,8 @@ fn two_drains_begin_one_after_the_other() {
     holds(&protocol(&[Begins::Asked(Then::Keep), Begins::Asked(Then::Keep)], NONE));
 }
 
-/// A deadline that has passed by a wall clock that is wrong lets go what is drained, or what the
-/// policy says.
+/// A deadline that a wrong wall clock shows as passed releases only a drained instance, or acts as
+/// the policy says.
 #[test]
 fn a_deadline_and_a_wall_clock_that_jumps_break_no_promise() {
     let policy = Policy { deadline: Some(Duration::from_secs(3600)), ..Policy::default() };
@@ -254,8 +256,8 @@ fn any_two_faults_break_no_promise() {
     }
 }
 
-/// Two instances, and everything that can go wrong, once: as deep as ten minutes, and layers of
-/// some hundred thousand states, reach.
+/// Two instances, and every fault once: as deep as ten minutes, and layers of some hundred thousand
+/// states, reach.
 #[test]
 #[ignore = "takes ten minutes"]
 fn two_instances_and_everything_that_goes_wrong() {
@@ -278,8 +280,8 @@ fn nothing_is_overlooked_where_nobody_interferes() {
     }
 }
 
-/// With a person, only what was let in within two lags before the call; and that window is really
-/// open. (That every way ends then too takes longer, and is looked at below.)
+/// With a person, only a task that was let in within two lags before the call is overlooked; and
+/// that window really is open. (The check that every way ends takes longer, and is made below.)
 #[test]
 fn only_what_was_let_in_just_before_is_overlooked() {
     let found = holds(&Model {
@@ -293,7 +295,7 @@ fn only_what_was_let_in_just_before_is_overlooked() {
     );
 }
 
-/// The same with more that goes wrong, which takes minutes to hours.
+/// The same with more faults, which takes minutes to hours.
 #[test]
 #[ignore = "takes long"]
 fn with_more_that_goes_wrong() {
@@ -314,7 +316,7 @@ fn with_more_that_goes_wrong() {
     }
 }
 
-/// Ages that are forgotten make no difference to what is decided, or read.
+/// Forgotten ages make no difference to decisions or reads.
 #[test]
 fn what_is_forgotten_makes_no_difference() {
     for begins in BEGINNINGS {
@@ -332,7 +334,7 @@ fn a_proof_without_a_lag_is_found_out() {
     assert!(way.contains("let go"), "{way}");
 }
 
-/// So is one whose reads lag for longer than it believes.
+/// So is a proof whose reads lag for longer than it believes.
 #[test]
 fn reads_that_lag_for_longer_are_found_out() {
     let model = Model { lag: 2, must_end: false, ..by_lag(true, NONE) };

@@ -1,12 +1,12 @@
-//! The memory of a drain, measured from now, without the ages that make no difference: only so is
-//! there an end of states.
+//! The memory of a drain, measured from now, without the ages that make no difference. Without
+//! this, the number of states has no end.
 
 use crate::controller::NOW;
 use ecs_drain_state::facts::{GroupFacts, TargetFacts};
 use ecs_drain_state::{Facts, Mono, Policy, Read, Run, Watch};
 use std::time::Duration;
 
-/// Everything that is remembered is older by so much.
+/// Makes every fact older by this span.
 pub fn age(facts: &mut Facts, step: Duration) {
     let older = |at: &mut Mono| *at = at.before(step);
     let read = |read: &mut Read| {
@@ -58,25 +58,26 @@ pub fn age(facts: &mut Facts, step: Duration) {
     facts.trouble.values_mut().for_each(|(at, _)| older(at));
 }
 
-/// What was read longer ago is due to be read again, if that is wanted now and then at all.
+/// Age from which a read is due again, if it is needed now and then at all.
 const DUE: Duration = Duration::from_secs(30);
 
-/// A gap between two reads of a status is long from here on.
+/// Gap between two reads of a status from which it counts as long.
 const UNWATCHED: Duration = Duration::from_secs(91);
 
-/// A list (b) of a container instance that has changed is too old then.
+/// Age from which a list (b) of a container instance that has changed is too old.
 const OLD: Duration = Duration::from_secs(61);
 
-/// Older than every rule asks for.
+/// An age beyond every limit of the rules.
 const VERY_OLD: Duration = Duration::from_secs(330);
 
-/// Replaces every moment by one that is to every rule the same, now and later. The rules compare a
+/// Replaces every moment by one that is equal for every rule, now and later. The rules compare a
 /// moment with now, up to a limit, and some moments with each other: these relations stay.
 pub fn forget(facts: &mut Facts, policy: &Policy) {
     let lag = policy.read_lag;
     forget_group(&mut facts.group, policy);
     let returning = facts.returning;
-    // The status of what returns is compared with when it began to, and a lag after that.
+    // The status of an instance that returns is compared with the beginning of its return, and with
+    // a lag after that.
     facts.returning = returning.map(|since| since.max(NOW.before(lag + DUE)));
     let status = |read: Read| match (returning, facts.returning) {
         (Some(since), Some(then)) if read.began < since => at(then.before(Duration::from_secs(1))),
@@ -92,8 +93,8 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
             .max();
         closed.is_some_and(|from| sweep.began >= from)
     });
-    // While its agent is connected, a sweep that counts does so for as long as the run of 1 goes
-    // on.
+    // While its agent is connected, a sweep that counts does so for as long as the run of condition
+    // 1 lasts.
     facts.search.sweep =
         facts.search.sweep.map(|_| at(if sweep_counts { NOW } else { Mono::START }));
     let list_b = facts.list_b(0, policy).is_some();
@@ -115,8 +116,9 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
         let listed_since =
             one.unchanged.zip(one.discovered).is_some_and(|(run, read)| read.began >= from(run));
         one.discovered = one.discovered.map(|_| at(if listed_since { NOW } else { Mono::START }));
-        // A version that was first seen after a list began never vouches for it, and one that was
-        // there a lag before does. In between both ages stay, lest the model presume the rule.
+        // A version that was first seen after a list began never vouches for it; one that was there
+        // a lag before always does. In between both ages stay, so that the model does not presume
+        // the rule.
         let (vouches, never) = match (one.unchanged, one.stopped) {
             (Some(run), Some(list)) => {
                 (run.first.ended + lag <= list.began, run.first.ended > list.began)
@@ -128,7 +130,7 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
             .unchanged
             .map(|run| only(if vouches { at(Mono::START) } else { young(run.first, since) }));
         one.stopped = one.stopped.map(|read| young(read, if never { OLD } else { VERY_OLD }));
-        // List (a) matters by whether a list (b) is late enough.
+        // Only its relation to list (b) makes list (a) matter.
         one.running = match (one.running, one.stopped) {
             (Some(_), Some(list)) if list_b => Some(at(list.began.before(lag))),
             (running, _) => running.map(|read| young(read, lag)),
@@ -140,7 +142,7 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
         let before_list = task.listed.began < list.began;
         let counted = task.stopped.is_some_and(|read| read.ended <= list.began);
         task.listed = match (young(task.listed, lag), before_list) {
-            // Only what is not known yet can be MISSING for that reason.
+            // Only a task that is not known yet can be MISSING for that reason.
             _ if task.stopped.is_some() => {
                 if before_list || counted {
                     at(Mono::START)
@@ -171,8 +173,8 @@ pub fn forget(facts: &mut Facts, policy: &Policy) {
     facts.progress.at = facts.progress.at.map(|_| Mono::START);
 }
 
-/// What the group shows counts once it has for a lag, what came of asking it to terminate the
-/// instance a while after that.
+/// Replaces the group's moments. Its state counts once it was shown for a lag, the effect of a
+/// request to terminate the instance a while after that.
 fn forget_group(group: &mut GroupFacts, policy: &Policy) {
     group.sight.iter_mut().for_each(|(read, _)| *read = young(*read, DUE));
     group
@@ -187,7 +189,7 @@ fn forget_group(group: &mut GroupFacts, policy: &Policy) {
     group.past_wait_reads = group.past_wait_reads.min(2);
 }
 
-/// What counts of a target is whether its second read was late enough, and how old that is.
+/// Replaces a target's moments. Two things count: a second read that was late enough, and its age.
 fn forget_target(
     target: &mut TargetFacts,
     emptied: &mut Option<Mono>,
@@ -200,7 +202,7 @@ fn forget_target(
     target.sight.iter_mut().for_each(|(read, _)| *read = young(*read, DUE));
     target.in_service = None;
     target.leaving = target.leaving.map(|_| watch());
-    // A registration that was seen gone, late enough, was registered long before.
+    // A target that was seen gone, late enough, was registered long before.
     let gone_from = Mono::START + lag;
     target.registered = target
         .registered
@@ -222,7 +224,7 @@ fn forget_target(
     }
 }
 
-/// The moment, or the one so long ago where it is older.
+/// Returns the moment, or the one this long ago if it is older.
 fn young(read: Read, most: Duration) -> Read {
     let oldest = NOW.before(most);
     Read { began: read.began.max(oldest), ended: read.ended.max(oldest) }

@@ -1,4 +1,4 @@
-//! Every state that can be reached, and whether a drain can go round in it for ever.
+//! The search of every state that can be reached, and of ways on which a drain goes round for ever.
 
 use crate::controller::Begins;
 use crate::state::{Faults, State};
@@ -8,65 +8,67 @@ use std::collections::{HashMap, HashSet};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How many states a layer of a search may have that is limited: each of them takes some kilobytes.
+/// Maximum number of states in a layer of a limited search: each of them takes some kilobytes.
 const MOST: usize = 400_000;
 
-/// What a search found.
+/// Result of a search.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// States.
+    /// Number of states.
     pub states: usize,
-    /// Ways from one state to another.
+    /// Number of ways from one state to another.
     pub transitions: usize,
-    /// Steps to the farthest.
+    /// Number of steps to the farthest state.
     pub depth: usize,
-    /// Whether there is no other.
+    /// True if there are no further states.
     pub closed: bool,
-    /// Ways on which an instance was let go.
+    /// Number of ways on which an instance was released.
     pub completed: usize,
-    /// Those on which something was left that a person's `ACTIVE` let in, by how many steps ago.
+    /// Number of those on which something was left that a person's `ACTIVE` had let in, by its age
+    /// in steps.
     pub excused: [usize; 16],
-    /// What is broken, and how it came to that.
+    /// A broken promise, and the way to it.
     pub broken: Option<String>,
-    /// A way on which a drain goes round, without any fault, and how it came to that.
+    /// A way on which a drain goes round, without any fault, and the way to it.
     pub endless: Option<String>,
 }
 
-/// The model.
+/// Input of a search.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// What the controller believes.
+    /// The controller's policy.
     pub policy: Policy,
-    /// How long a step takes.
+    /// Duration of a step.
     pub step: Duration,
-    /// How many steps a read lags at most.
+    /// Maximum lag of a read, in steps.
     pub lag: usize,
-    /// For how many steps after its placement a task that a person's `ACTIVE` let in may be
+    /// Number of steps after its placement in which a task that a person's `ACTIVE` let in may be
     /// overlooked.
     pub excuse: u8,
-    /// The instances, by how their drains begin: one or two.
+    /// The instances, by the beginning of their drains: one or two.
     pub begins: Vec<Begins>,
-    /// How many controllers there are: one or two.
+    /// Number of controllers: one or two.
     pub controllers: usize,
     /// The task that is there from the beginning.
     pub first: Task,
-    /// Whether somebody has set the container instances to `DRAINING` before.
+    /// True if someone else has set the container instances to `DRAINING` before.
     pub draining: bool,
-    /// Whether a person leaves it as it was made, or only for less than a step.
+    /// True if a person's change can stay; false if it lasts for less than a step.
     pub flips: bool,
-    /// Whether ECS places tasks by itself before the drain begins, or only what a person lets in.
+    /// True if ECS places tasks by itself before the drain begins; false if only a person lets them
+    /// in.
     pub ecs_places: bool,
-    /// Whether it is looked at, too, that every way ends once nothing interferes.
+    /// True if the search also checks that every way ends once nothing interferes.
     pub must_end: bool,
-    /// What can go wrong.
+    /// Faults that can happen.
     pub faults: Faults,
-    /// Whether it is looked at, too, that what is forgotten makes no difference.
+    /// True if the search also checks that forgotten ages make no difference.
     pub remembers: bool,
-    /// How long it may take.
+    /// Maximum duration of the search.
     pub limit: Option<Duration>,
 }
 
-/// What follows from a part of a layer.
+/// The states that follow from a part of a layer.
 #[derive(Default)]
 struct Part {
     transitions: usize,
@@ -75,7 +77,8 @@ struct Part {
 }
 
 impl Model {
-    /// Searches, breadth first, until everything was seen, something is wrong, or the time is over.
+    /// Searches, breadth first, until every state was seen, a promise is broken, or the time is
+    /// over.
     pub fn search(&self) -> Found {
         let until = self.limit.map(|limit| Instant::now() + limit);
         let mut found = Found::default();
@@ -128,7 +131,7 @@ impl Model {
                 return found;
             }
             found.depth += usize::from(!next.is_empty());
-            // The order is that of the keys, so that every run is the same.
+            // The keys give the order, so that every run is the same.
             next.sort_by_key(|(key, _)| *key);
             layer = next;
         }
@@ -136,7 +139,7 @@ impl Model {
         found
     }
 
-    /// What follows from these states.
+    /// Returns the states that follow from these.
     fn follow(
         &self,
         layer: &[(u128, State)],
@@ -170,13 +173,13 @@ impl Model {
         part
     }
 
-    /// Whether a search that is limited ends here.
+    /// Returns whether a limited search ends here.
     fn is_too_much(&self, until: Option<Instant>, states: usize) -> bool {
         until.is_some_and(|until| Instant::now() > until || states > MOST)
     }
 
-    /// Whether a way of steps without faults, on which the world goes on, comes back to where it
-    /// was.
+    /// Returns whether a way of steps without faults, on which the world moves on, comes back to an
+    /// earlier state.
     fn goes_round(
         &self,
         state: &State,
@@ -198,7 +201,7 @@ impl Model {
         false
     }
 
-    /// How a state came to be, as a story.
+    /// Tells the way to a state, as a story.
     fn explain(&self, from: &HashMap<u128, u128>, key: u128) -> String {
         let mut way = vec![key];
         while let Some(before) = from.get(&way[way.len() - 1]).filter(|before| **before != 0) {

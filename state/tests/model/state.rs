@@ -1,5 +1,5 @@
-//! One state of the model: every instance with its record and what controllers know of it, and what
-//! may still go wrong.
+//! One state of the model: every instance with its record and the controllers' knowledge of it, and
+//! the faults that are left.
 
 use crate::controller::{Begins, Mind, WALL, hash_record, plain, which};
 use crate::hash::Wide;
@@ -10,23 +10,23 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// What can go wrong, or be done by people, and how often.
+/// Faults and acts of people, each with the number of times that it can happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Faults {
     /// Acts of a person on a container instance.
     pub acts: u8,
-    /// A drain is paused, or goes on.
+    /// Pauses and resumes of a drain.
     pub pauses: u8,
-    /// A drain is cancelled.
+    /// Cancellations of a drain.
     pub cancels: u8,
-    /// A drain is ended by force.
+    /// Forced ends of a drain.
     pub forces: u8,
-    /// The group terminates an instance by itself.
+    /// Terminations by the group itself.
     pub terminations: u8,
-    /// The controller that leads dies.
+    /// Deaths of the controller that leads.
     pub crashes: u8,
-    /// The other controller takes the lease, also while the one that led stands still before a save
-    /// or with a call on its way.
+    /// Changes of the lease, even while the old leader is suspended before a save or with a call on
+    /// its way.
     pub handovers: u8,
     /// Reads that come a step later, and calls that wait a step for their permit.
     pub slow: u8,
@@ -36,7 +36,7 @@ pub struct Faults {
     pub jumps: u8,
 }
 
-/// Those that there are, with how many.
+/// Lists the faults that can happen, with their numbers.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = [
@@ -59,10 +59,10 @@ impl fmt::Display for Faults {
     }
 }
 
-/// What a controller that does not lead any more has begun.
+/// Unfinished work of a controller that does not lead any more.
 #[derive(Clone, Debug)]
 pub enum Late {
-    /// It stood still before it saved this record.
+    /// It was suspended before it saved this record.
     Save(Box<Record>),
     /// Its call is on its way.
     Call(Action),
@@ -71,14 +71,14 @@ pub enum Late {
 /// One instance.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// The world there.
+    /// The world of the instance.
     pub world: World,
     /// The record, as it is in the table.
     pub table: Arc<Record>,
-    /// What each controller knows of it.
+    /// Knowledge of each controller about it.
     pub minds: [Option<Arc<Mind>>; 2],
-    /// What the one that does not lead has begun. A save whose record has changed since is dropped
-    /// at once: it fails.
+    /// Unfinished work of the controller that does not lead. A save whose record has changed since
+    /// fails, so it is dropped at once.
     pub late: Option<Late>,
 }
 
@@ -89,14 +89,15 @@ impl Site {
         Site { world, table, minds: [None, None], late: None }
     }
 
-    /// Whether its drain is over, and nothing waits.
+    /// Returns whether its drain is over, and nothing waits.
     pub fn is_settled(&self) -> bool {
         self.table.is_done()
             && self.late.is_none()
             && !matches!(self.world.truth().member, Member::Waiting(_))
     }
 
-    /// What is wrong although everything is over: our `DRAINING` on an instance that lives on.
+    /// Returns a fault that remains although everything is over: a `DRAINING` set by ecs-drain on
+    /// an instance that lives on.
     pub fn left_behind(&self) -> Option<&'static str> {
         let truth = self.world.truth();
         let lives_on = truth.member == Member::InService;
@@ -110,29 +111,29 @@ impl Site {
 /// The drains and their world.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// Each instance.
+    /// The instances.
     pub sites: Vec<Site>,
-    /// Which controller leads.
+    /// Index of the controller that leads.
     pub leader: usize,
-    /// Which instance has the next step.
+    /// Index of the instance that has the next step.
     pub turn: usize,
-    /// Whether the wall clock has jumped ahead.
+    /// True if the wall clock has jumped ahead.
     pub ahead: bool,
-    /// What may still go wrong.
+    /// Faults that can still happen.
     pub left: Faults,
-    /// Whether nothing more is done in this step: who led has died, or stands still.
+    /// True if nothing more is done in this step: the leader has died, or is suspended.
     pub halted: bool,
-    /// What this step did, in words; None while nobody asks.
+    /// Events of this step, in words. `None` unless a story is told.
     pub log: Option<Vec<String>>,
-    /// What this step broke.
+    /// Promise that this step broke.
     pub broken: Option<&'static str>,
-    /// Whether an instance was let go in this step, and, if something was left on it, how many
-    /// steps before a person's `ACTIVE` had let that in.
+    /// An instance that was released in this step. The inner value is the number of steps since a
+    /// person's `ACTIVE` let in something that was left on it.
     pub let_go: Option<Option<u8>>,
 }
 
 impl State {
-    /// Where everything begins.
+    /// Creates the first state.
     pub fn new(model: &Model) -> State {
         let sites = model.begins.iter().enumerate().map(|(n, begins)| Site::new(*begins, n, model));
         State {
@@ -148,18 +149,18 @@ impl State {
         }
     }
 
-    /// Whether every drain is over.
+    /// Returns whether every drain is over.
     pub fn is_settled(&self) -> bool {
         self.sites.iter().all(Site::is_settled)
     }
 
-    /// Whether nothing can happen any more.
+    /// Returns whether nothing can happen any more.
     pub fn is_over(&self) -> bool {
         let can_wait = |site: &Site| site.world.truth().member == Member::InService;
         self.is_settled() && !(self.left.terminations > 0 && self.sites.iter().any(can_wait))
     }
 
-    /// What the one that leads knows of this instance.
+    /// Returns the leader's knowledge of this instance.
     pub fn mind(&mut self, n: usize) -> &mut Mind {
         let site = &mut self.sites[n];
         let table = &site.table;
@@ -170,7 +171,7 @@ impl State {
         mind
     }
 
-    /// Says what happens, if somebody asks.
+    /// Notes an event, if a story is told.
     pub fn say(&mut self, what: impl FnOnce(&State) -> String) {
         if self.log.is_some() {
             let words = what(self);
@@ -178,13 +179,13 @@ impl State {
         }
     }
 
-    /// The first thing that is broken stays.
+    /// Notes a broken promise; the first one stays.
     pub fn breaks(&mut self, what: &'static str) {
         self.say(|_| format!("BROKEN: {what}"));
         self.broken.get_or_insert(what);
     }
 
-    /// A hash of all that makes a difference.
+    /// Returns a hash of everything that makes a difference.
     pub fn key(&self) -> u128 {
         let mut hasher = Wide::default();
         (self.leader, self.turn, self.ahead, self.left).hash(&mut hasher);
@@ -207,7 +208,7 @@ impl State {
         hasher.wide()
     }
 
-    /// Forgets what can make no difference. Of versions only the order counts.
+    /// Forgets everything that can make no difference. Of versions only the order counts.
     pub fn forget(&mut self, policy: &Policy) {
         for site in &mut self.sites {
             let settled = site.is_settled() && site.world.truth().member == Member::Absent;

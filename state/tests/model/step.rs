@@ -1,6 +1,6 @@
-//! What can follow in one step: the world moves, people interfere, and the controller that leads
-//! looks, decides, saves and sends, or does not come so far. What must hold is asked here, at each
-//! call.
+//! The states that can follow in one step. The world moves, people interfere, and the controller
+//! that leads reads, decides, saves and sends, or stops on the way. The promises are checked here,
+//! at each call.
 
 use crate::controller::{JUMP, NOW, WALL, deadline, lifecycle, plain, which};
 use crate::search::Model;
@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// What one step can come to.
+/// Results of one step.
 #[derive(Default)]
 struct Steps {
     states: BTreeMap<u128, State>,
@@ -32,14 +32,14 @@ impl Steps {
             state.breaks("what was forgotten makes a difference");
             state.say(|_| difference);
         }
-        // What is broken is not taken for what is not.
+        // A broken state never equals one that is not.
         let key = if state.broken.is_some() { !state.key() } else { state.key() };
         self.states.entry(key).or_insert(state);
         key
     }
 }
 
-/// What is done to an instance from outside, in one step.
+/// An act on an instance from outside, in one step.
 #[derive(Clone, Copy)]
 enum Outside {
     Act(Act),
@@ -61,7 +61,7 @@ impl Outside {
         Outside::Jump,
     ];
 
-    /// What may go wrong after it, if it may happen at all.
+    /// Returns the faults that are left after it, if it can happen at all.
     fn of(self, left: Faults) -> Option<Faults> {
         let one = |n: u8| n.checked_sub(1);
         match self {
@@ -86,8 +86,8 @@ impl Outside {
 }
 
 impl Model {
-    /// Every state that can follow in one step of one instance; or only those that follow without a
-    /// fault.
+    /// Returns every state that can follow in one step of one instance; with `fair`, only those
+    /// that follow without a fault.
     pub fn steps(&self, from: &State, fair: bool) -> Vec<(u128, State)> {
         let n = from.turn;
         let mut first = from.clone();
@@ -109,7 +109,7 @@ impl Model {
             }
             if fair {
                 state.sites[n].world = state.sites[n].world.progress();
-                // Nobody forgets what is paused.
+                // A person resumes every paused drain sooner or later.
                 Arc::make_mut(&mut state.sites[n].table).orders.pause = None;
                 self.lead(state, n, fair, &mut begun);
                 continue;
@@ -133,7 +133,8 @@ impl Model {
         self.rounds(begun, n, fair)
     }
 
-    /// What the one that does not lead had begun happens now, later, or never.
+    /// Returns the states in which the unfinished work of the other controller happens now, later,
+    /// or never.
     fn land(&self, mut state: State, n: usize, fair: bool) -> Vec<State> {
         let mut all = Vec::new();
         match state.sites[n].late.take() {
@@ -227,16 +228,16 @@ impl Model {
         Some(next)
     }
 
-    /// What the wall clock says: always the same but for its jumps, and for a second by which one
-    /// order to terminate an instance differs from the next.
+    /// Returns the wall clock's time: always the same but for its jumps, and for a second by which
+    /// one order to terminate an instance differs from the next.
     fn wall(&self, state: &State, n: usize) -> Timestamp {
         let asked = state.sites[n].table.termination_asked_at == Some(WALL);
         WALL + SignedDuration::from_secs(i64::from(asked))
             + if state.ahead { JUMP } else { SignedDuration::ZERO }
     }
 
-    /// The controller that leads dies, or the other takes the lease, or neither; then whoever leads
-    /// looks at the group.
+    /// Lets the leader die, or the other controller take the lease, or neither; then the leader
+    /// reads the group.
     fn lead(&self, state: State, n: usize, fair: bool, into: &mut Steps) {
         if !fair && state.left.crashes > 0 {
             let mut crashed = state.clone();
@@ -253,8 +254,8 @@ impl Model {
         self.look(state, n, fair, into);
     }
 
-    /// Whoever leads has the record as it is, sends what has waited for its permit, and reads the
-    /// groups.
+    /// Gives the leader the record as it is, sends the call that has waited for its permit, and
+    /// reads the groups.
     fn look(&self, mut state: State, n: usize, fair: bool, into: &mut Steps) {
         if state.broken.is_some() {
             into.add(self, state);
@@ -264,7 +265,7 @@ impl Model {
         let mind = state.mind(n);
         if mind.drain.record != *table {
             mind.drain.take((*table).clone(), NOW);
-            // A slot drops its actions with any other record.
+            // A slot drops its actions when the record is another one.
             mind.queued = None;
         }
         let mut shown: Vec<GroupSight> = Vec::new();
@@ -293,8 +294,8 @@ impl Model {
         }
     }
 
-    /// What waits under our hook has a drain with a lifecycle action: the part of intake that a
-    /// record needs.
+    /// Gives the drain of an instance that waits under the ecs-drain hook a lifecycle action: the
+    /// part of intake that a record needs.
     fn take_in(&self, state: &mut State, n: usize, kind: ecs_drain_state::WaitKind) {
         let site = &state.sites[n];
         let wall = self.wall(state, n);
@@ -306,7 +307,7 @@ impl Model {
                 SignedDuration::ZERO,
                 wall,
             ),
-            // Only the answer to a heartbeat tells whether our hook holds it.
+            // Only the answer to a heartbeat shows whether the ecs-drain hook holds it.
             (true, _) if !matches!(site.world.truth().member, Member::Waiting(_)) => return,
             (true, _) => {
                 let opening = crate::controller::Begins::Hook(kind).opening(n, &self.policy);
@@ -317,7 +318,8 @@ impl Model {
         self.save(state, n, next);
     }
 
-    /// What a first round of reads shows can make others wanted, which come in the same step.
+    /// Makes the rounds of reads of one step: a first round can make others necessary, which come
+    /// in the same step.
     fn rounds(&self, begun: Steps, n: usize, fair: bool) -> Vec<(u128, State)> {
         let mut now: Vec<(State, Vec<Kind>)> =
             begun.states.into_values().map(|state| (state, Vec::new())).collect();
@@ -355,13 +357,14 @@ impl Model {
         for (state, _) in now {
             done.add(self, state);
         }
-        // Needs are decided anew before anything is read.
+        // The needs are not kept, because they are decided anew before the next read. The order is
+        // that of the keys, so that every run is the same.
         let mut all: Vec<_> = done.states.into_iter().collect();
         all.sort_by_key(|(key, _)| *key);
         all
     }
 
-    /// Reads what is wanted, each as of any moment that it can see.
+    /// Makes the needed reads, each as of any moment that it can see.
     fn read(&self, state: State, n: usize, wanted: &[Kind], fair: bool) -> Vec<State> {
         let mut all = vec![state];
         for kind in wanted {
@@ -388,7 +391,7 @@ impl Model {
         all
     }
 
-    /// Decides, saves and sends, or dies, stands still or waits in between.
+    /// Decides, saves and sends, or dies, is suspended or waits in between.
     fn act(&self, mut state: State, n: usize, fair: bool) -> Vec<State> {
         if state.broken.is_some() || state.sites[n].table.is_done() {
             return vec![state];
@@ -433,7 +436,7 @@ impl Model {
             return all;
         };
         let action = &match (action, state.sites[n].table.intent()) {
-            // As it is in the table, without what is only for people.
+            // As it is in the table, without the display.
             (Action::Complete(intent), Some(noted)) if noted.outcome == intent.outcome => {
                 Action::Complete(noted.clone())
             }
@@ -482,14 +485,14 @@ impl Model {
         all
     }
 
-    /// A call that has waited for its permit: the guard is asked now.
+    /// Sends a call that has waited for its permit: the guard checks it now.
     fn send(&self, state: &mut State, n: usize, action: &Action) {
         if self.may_send(state, n, action) {
             self.sent(state, n, action);
         }
     }
 
-    /// Carries a call out, and takes over what came of it.
+    /// Carries a call out, and takes over its result.
     fn sent(&self, state: &mut State, n: usize, action: &Action) {
         state.say(|s| format!("controller {} calls: {}", s.leader + 1, words(action)));
         let wall = self.wall(state, n);
@@ -498,7 +501,7 @@ impl Model {
         }
     }
 
-    /// Asks the guard; and whether what must stand in the table before this call does.
+    /// Checks with the guard, and checks that the record in the table announces the call.
     fn may_send(&self, state: &mut State, n: usize, action: &Action) -> bool {
         let now = ecs_drain_state::Now { mono: NOW, wall: self.wall(state, n) };
         if state.mind(n).drain.may_send(action, &self.policy, now).is_err() {
@@ -529,7 +532,7 @@ impl Model {
         true
     }
 
-    /// The world after a call; what the record becomes by the answer, where it counts.
+    /// Changes the world by a call. Returns the record after the answer, if it counts.
     fn carry_out(
         &self,
         state: &mut State,
@@ -540,7 +543,7 @@ impl Model {
         match action {
             Action::SetDraining { .. } => state.sites[n].world.set_draining(),
             Action::SetActive { .. } => {
-                // Where our call was lost, nothing is undone.
+                // The call was lost, so nothing is undone.
                 let world = &state.sites[n].world;
                 if world.truth().draining && !world.ever_ours {
                     state.breaks("the DRAINING of another is undone");
@@ -576,7 +579,8 @@ impl Model {
         None
     }
 
-    /// Promise 1: what is let go has nothing left, but for what a person let in just before.
+    /// Checks promise 1: a released instance has nothing left, except for a task that a person let
+    /// in just before.
     fn judge(&self, state: &mut State, n: usize, outcome: Option<Outcome>) {
         let world = &state.sites[n].world;
         let (empty, excused) = (world.is_empty(), world.excused());
@@ -605,7 +609,8 @@ impl Model {
         state.mind(n).drain.take((*table).clone(), NOW);
     }
 
-    /// Writes a record. What another had decided by the record before fails from then on.
+    /// Writes a record. A save that another controller decided by the record before fails from then
+    /// on.
     fn put(&self, state: &mut State, n: usize, record: Record) {
         let held = match state.sites[n].world.truth().member {
             Member::Waiting(kind) => {
@@ -613,8 +618,7 @@ impl Model {
             }
             Member::InService | Member::LetGo | Member::Pooled | Member::Absent => false,
         };
-        // One that was cancelled is followed by a drain that intake opens, which is not of this
-        // crate.
+        // A cancelled drain is followed by one that intake opens, which is not part of this crate.
         if held && record.is_done() && record.outcome() != Some(Outcome::Cancelled) {
             state.breaks("its drain ends while our hook holds the instance");
         }
@@ -647,9 +651,9 @@ impl Model {
         }
     }
 
-    /// Whether whoever leads would decide something else after what was forgotten: now, or in one
-    /// of the next steps in which nothing is read. (What it reads next can differ: how patiently it
-    /// reads is forgotten.)
+    /// Returns the first difference between the leader's decisions with and without the forgotten
+    /// ages: now, or in one of the next steps in which nothing is read. (Its next reads can differ,
+    /// because the patience of its reads is forgotten.)
     fn difference(&self, before: &State, after: &State) -> Option<String> {
         for n in 0..before.sites.len() {
             let mind = |state: &State| state.sites[n].minds[state.leader].as_deref().cloned();
@@ -671,7 +675,7 @@ impl Model {
         None
     }
 
-    /// Who leads dies: what it knew is lost, and another leads, or it begins anew.
+    /// Kills the leader: its knowledge is lost, and another leads, or it starts anew.
     fn crash(&self, state: &mut State) {
         state.left.crashes -= 1;
         state.say(|s| format!("controller {} dies", s.leader + 1));
@@ -685,7 +689,7 @@ impl Model {
     }
 }
 
-/// The other controller takes the lease.
+/// Gives the lease to the other controller.
 fn hand_over(state: &mut State) {
     state.left.handovers -= 1;
     state.leader = 1 - state.leader;

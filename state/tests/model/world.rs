@@ -1,5 +1,5 @@
-//! The world as it really is: one container instance, two tasks, one target, the group that the
-//! instance is in, and people who interfere.
+//! The world as it really is: one container instance, two tasks, one target, the group of the
+//! instance, and people who interfere.
 
 use ecs_drain_state::{
     ActionResult, Answer, Balancer, ContainerInstance, ContainerInstanceSight,
@@ -8,15 +8,15 @@ use ecs_drain_state::{
 };
 use std::fmt;
 
-/// The cluster that every container instance is in.
+/// The cluster of every container instance.
 pub const CLUSTER: &str = "prod";
 
-/// The name of the n-th of something.
+/// Returns the name of the n-th thing of a kind.
 pub fn name(kind: &str, n: usize) -> String {
     format!("{kind}{}", n + 1)
 }
 
-/// A task, by how much of it is there.
+/// State of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
     /// Never placed.
@@ -25,29 +25,29 @@ pub enum Task {
     Provisioning,
     /// Running, and registered.
     Running,
-    /// Told to stop; its container may still run.
+    /// Stopping; its container may still run.
     Stopping,
     /// Gone.
     Stopped,
 }
 
-/// The target.
+/// State of the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Route {
     /// Not registered.
     Gone,
-    /// It is sent traffic.
+    /// In service.
     InService,
-    /// It is being drained.
+    /// Being drained.
     Draining,
 }
 
-/// Where the instance stands in its group.
+/// State of the instance in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Member {
     /// In service.
     InService,
-    /// It waits under our hook.
+    /// Waiting under the ecs-drain hook.
     Waiting(WaitKind),
     /// Past the wait: it is being terminated.
     LetGo,
@@ -57,22 +57,22 @@ pub enum Member {
     Absent,
 }
 
-/// What is so at one moment.
+/// The truth of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Truth {
-    /// Whether the container instance is `DRAINING`, or else `ACTIVE`.
+    /// True if the container instance is `DRAINING`, false if it is `ACTIVE`.
     pub draining: bool,
-    /// Its version.
+    /// Version of the container instance.
     pub version: i64,
     /// The tasks.
     pub tasks: [Task; 2],
     /// The target.
     pub route: Route,
-    /// Where it stands in its group.
+    /// State of the instance in its group.
     pub member: Member,
 }
 
-/// What a person does to the container instance in a step.
+/// Act of a person on the container instance in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     /// Nothing.
@@ -83,30 +83,31 @@ pub enum Act {
     Blink,
 }
 
-/// How many steps ago a task was placed of which that is not counted (any more).
+/// Age of a task's placement, in steps, that is not counted (any more).
 pub const LONG_AGO: u8 = 15;
 
-/// What is so, and what a read that lags can still see.
+/// The truth of now, and the older truths that a read that lags can still see.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     /// The newest first.
     pub past: Vec<Truth>,
-    /// Whether a person made it `ACTIVE` after it was `DRAINING`.
+    /// True if a person made it `ACTIVE` after it was `DRAINING`.
     pub opened: bool,
-    /// How many steps ago each task was placed while it was opened so; [`LONG_AGO`] for all others.
+    /// Number of steps since each task was placed while a person had made it `ACTIVE`; [`LONG_AGO`]
+    /// for all others.
     pub placed: [u8; 2],
-    /// Whether `DRAINING` was set by us, and by nobody since.
+    /// True if ecs-drain set `DRAINING`, and no person has since.
     pub ours: bool,
-    /// Whether we have ever set it.
+    /// True if ecs-drain has ever set it.
     pub ever_ours: bool,
-    /// Whether a person has set it, ever: what is to become of `DRAINING` is theirs to say then.
+    /// True if a person has ever set it: then `DRAINING` is that person's to decide.
     pub by_hand: bool,
-    /// Whether we have asked the group to terminate the instance.
+    /// True if ecs-drain has asked the group to terminate the instance.
     pub asked: bool,
 }
 
 impl World {
-    /// A world in which one task has been there for long.
+    /// Creates a world in which one task has been there for long.
     pub fn new(first: Task, lag: usize, member: Member, draining: bool) -> World {
         let tasks = [first, Task::Never];
         let route = if first == Task::Running { Route::InService } else { Route::Draining };
@@ -123,25 +124,25 @@ impl World {
         }
     }
 
-    /// What is so now.
+    /// Returns the truth of now.
     pub fn truth(&self) -> &Truth {
         &self.past[0]
     }
 
-    /// Whether nothing is left.
+    /// Returns whether nothing is left.
     pub fn is_empty(&self) -> bool {
         let truth = self.truth();
         truth.route == Route::Gone
             && truth.tasks.iter().all(|task| matches!(task, Task::Never | Task::Stopped))
     }
 
-    /// How many steps ago the newest task was placed that is left, or may have left the target, and
-    /// that a person's `ACTIVE` let in.
+    /// Returns the age in steps of the newest task that a person's `ACTIVE` let in and that is
+    /// left, or may have left the target.
     pub fn excused(&self) -> Option<u8> {
         self.placed.into_iter().filter(|age| *age < LONG_AGO).min()
     }
 
-    /// ECS is asked to place nothing more.
+    /// Applies the call that asks ECS to place nothing more.
     pub fn set_draining(&mut self) {
         let truth = &mut self.past[0];
         if !truth.draining && truth.member != Member::Absent {
@@ -152,7 +153,7 @@ impl World {
         }
     }
 
-    /// ECS is asked to place tasks again.
+    /// Applies the call that asks ECS to place tasks again.
     pub fn set_active(&mut self) {
         let truth = &mut self.past[0];
         if truth.draining {
@@ -161,12 +162,12 @@ impl World {
         }
     }
 
-    /// Auto Scaling is told that the wait is over. False if none is.
+    /// Completes the lifecycle action. Returns false if there is none.
     pub fn complete(&mut self) -> bool {
         let Member::Waiting(kind) = self.truth().member else { return false };
         let truth = &mut self.past[0];
         truth.member = if kind.lives_on() { Member::Pooled } else { Member::LetGo };
-        // What it was let go with is judged when that happens.
+        // The state at the release is judged when it happens.
         truth.tasks = [Task::Stopped, Task::Stopped];
         truth.route = Route::Gone;
         truth.version += 1;
@@ -174,7 +175,7 @@ impl World {
         true
     }
 
-    /// The group terminates it: our hook holds it.
+    /// Lets the group terminate it: the ecs-drain hook holds it.
     pub fn terminate(&mut self) {
         if self.truth().member == Member::InService {
             self.past[0].member = Member::Waiting(WaitKind::Terminating);
@@ -188,8 +189,8 @@ impl World {
         past
     }
 
-    /// Every world that can follow in one step; `ecs_places` says whether ECS places tasks by
-    /// itself while it is `ACTIVE`, and not only what a person's `ACTIVE` lets in.
+    /// Returns every world that can follow in one step. With `ecs_places`, ECS places tasks by
+    /// itself while it is `ACTIVE`; otherwise only a person's `ACTIVE` lets them in.
     pub fn next(&self, act: Act, ecs_places: bool) -> Vec<World> {
         let truth = *self.truth();
         if let Member::LetGo | Member::Pooled | Member::Absent = truth.member {
@@ -241,8 +242,8 @@ impl World {
         all
     }
 
-    /// The world in which nobody interferes and everything goes on: what ECS drains goes, and what
-    /// was let go goes its way.
+    /// Returns the world a step later if no person interferes: targets and tasks that ECS drains
+    /// go, and a released instance moves on.
     pub fn progress(&self) -> World {
         let truth = *self.truth();
         let on = |task| match task {
@@ -268,8 +269,8 @@ impl World {
     }
 }
 
-/// What a task can be a step later, and whether it has run meanwhile. What a person's `ACTIVE` lets
-/// in can come and go in one step.
+/// Returns the states that a task can have a step later, each with whether it has run meanwhile. A
+/// task that a person's `ACTIVE` lets in can come and go in one step.
 fn can_become(task: Task, opens: bool, opened: bool) -> Vec<(Task, bool)> {
     use Task::*;
     match task {
@@ -290,7 +291,7 @@ fn can_become(task: Task, opens: bool, opened: bool) -> Vec<(Task, bool)> {
     }
 }
 
-/// What the target can be a step later. It drains for a step at least.
+/// Returns the states that the target can have a step later. It drains for a step at least.
 fn routes(before: Route, tasks: [Task; 2], ran: bool) -> Vec<Route> {
     match before {
         _ if tasks.contains(&Task::Running) => vec![Route::InService],
@@ -302,7 +303,7 @@ fn routes(before: Route, tasks: [Task; 2], ran: bool) -> Vec<Route> {
 }
 
 impl Truth {
-    /// What a read of this kind answers about the n-th instance while it sees this.
+    /// Returns the answer of a read of this kind about the n-th instance that sees this truth.
     pub fn answer(&self, n: usize, kind: Kind, facts: &Facts) -> Answer {
         let tasks = [name("t", 2 * n), name("t", 2 * n + 1)];
         let named = |wanted: &[Task]| {
@@ -335,7 +336,7 @@ impl Truth {
         if self.member == Member::Absent { Vec::new() } else { vec![container_instance(n)] }
     }
 
-    /// What the groups show of it.
+    /// Returns the groups' answer about it.
     pub fn group(&self) -> GroupSight {
         let state = match self.member {
             Member::Absent => return GroupSight::Absent,
@@ -407,7 +408,7 @@ impl Truth {
     }
 }
 
-/// The registration that both tasks make: one target, whichever of them runs.
+/// Returns the obligation that both tasks make: one target, whichever of them runs.
 pub fn web(n: usize) -> Obligation {
     Obligation {
         balancer: Balancer::TargetGroup("web".to_owned()),
@@ -421,7 +422,7 @@ pub fn web(n: usize) -> Obligation {
     }
 }
 
-/// The container instance as a search finds it.
+/// Returns the container instance as a search finds it.
 pub fn container_instance(n: usize) -> ContainerInstance {
     ContainerInstance {
         cluster: CLUSTER.to_owned(),

@@ -1,8 +1,8 @@
-//! Why a drain does not move, as it stands in the record.
+//! The causes that keep a drain from moving, in its record.
 
 use super::fixture::{Played, check, show};
 
-/// Found out while nothing else changes: written once, and again only when the causes are others.
+/// Causes are written once while nothing else changes, and again only when they differ.
 #[test]
 fn causes_are_written_when_they_change() {
     check(
@@ -18,7 +18,7 @@ fn causes_are_written_when_they_change() {
     );
 }
 
-/// The sentence that a person reads says both: what it waits for, and why that does not come.
+/// The message has both parts: the reason of the wait, and the cause that prolongs it.
 #[test]
 fn the_message_says_both() {
     let mut played = Played::open("", "");
@@ -31,7 +31,8 @@ fn the_message_says_both() {
     );
 }
 
-/// Written once when it begins and once when it is over, with the moment of the last progress.
+/// The start and the end of being stuck are written once each, with the moment of the last
+/// progress.
 #[test]
 fn a_drain_that_is_stuck_says_since_when() {
     check(
@@ -52,8 +53,8 @@ fn a_drain_that_is_stuck_says_since_when() {
     assert_eq!(since.as_deref(), Some("2026-01-01T00:01:01Z"), "a read takes a second");
 }
 
-/// A record that is read after a restart shows what the process before it saw, until something was
-/// read again.
+/// After a restart a record shows the reason that the process before it found, until this one has
+/// read something.
 #[test]
 fn a_new_process_does_not_say_that_it_has_read_nothing() {
     let mut played = Played::open("", "");

@@ -1,8 +1,9 @@
-//! Completing: the intent is permission, not evidence.
+//! Completing: a saved intent is not enough.
 
 use super::fixture::check;
 
-/// The call is made again until our action is over; `No active` after our intent is success.
+/// The call is repeated until the lifecycle action is over. With a saved intent, `No active` is
+/// success.
 #[test]
 fn asked_again_after_an_error() {
     check(
@@ -37,7 +38,7 @@ fn dies_before_the_intent_is_saved() {
     );
 }
 
-/// The process dies after the save: the next one searches every cluster, and completes with a look
+/// The process dies after the save: the next one searches every cluster, and completes after reads
 /// of its own.
 #[test]
 fn dies_after_the_intent_is_saved() {
@@ -56,7 +57,7 @@ fn dies_after_the_intent_is_saved() {
     );
 }
 
-/// That look is needed: unknown is no evidence, whatever the record permits.
+/// These reads are needed: unknown is no evidence, even with a saved intent.
 #[test]
 fn nothing_is_completed_blind() {
     check(
@@ -80,7 +81,7 @@ fn nothing_is_completed_blind() {
     );
 }
 
-/// A task is back: the intent is dropped, and the proof is made anew.
+/// A task is back: the intent is dropped, and the proof is found again.
 #[test]
 fn a_task_is_back() {
     check(
@@ -100,7 +101,7 @@ fn a_task_is_back() {
     );
 }
 
-/// A registration is back: the intent is dropped.
+/// A target is back: the intent is dropped.
 #[test]
 fn a_target_is_back() {
     check(
@@ -119,7 +120,7 @@ fn a_target_is_back() {
     );
 }
 
-/// Someone undid our DRAINING: the intent is dropped, and it is drained again.
+/// An operator undid the DRAINING: the intent is dropped, and the instance is drained again.
 #[test]
 fn active_again() {
     check(
@@ -135,7 +136,7 @@ fn active_again() {
     );
 }
 
-/// A registration that nobody has looked at yet keeps the call back until it was looked at.
+/// A target that was not read yet delays the call until it was read.
 #[test]
 fn an_obligation_found_late() {
     check(
@@ -154,8 +155,8 @@ fn an_obligation_found_late() {
     );
 }
 
-/// After a restart a dead instance's agent must be seen away past its grace again: it costs time,
-/// never proof.
+/// After a restart a dead instance's agent must again be seen disconnected for its grace: a restart
+/// costs time, never proof.
 #[test]
 fn a_dead_instance_after_a_restart() {
     check(
@@ -174,8 +175,8 @@ fn a_dead_instance_after_a_restart() {
     );
 }
 
-/// While Auto Scaling cannot be told, an agent may register its instance once more, and tasks land
-/// there: after a minute every cluster is searched again before it is asked again.
+/// While completions fail, an agent may register its instance once more, and tasks be placed there.
+/// So every cluster is searched again after a minute, before the next call.
 #[test]
 fn an_old_search_is_no_evidence() {
     check(

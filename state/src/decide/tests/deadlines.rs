@@ -1,8 +1,8 @@
-//! Deadlines: what the policy says once they have passed, and never before.
+//! Deadlines: the policy's action once they have passed, and never before.
 
 use super::fixture::check;
 
-/// `continue`: let go with the outcome TimedOut, on a complete look that began after the deadline.
+/// `continue`: released with the outcome TimedOut, by complete reads that began after the deadline.
 #[test]
 fn let_go_at_the_deadline() {
     check(
@@ -31,7 +31,7 @@ fn abandoned_at_the_deadline() {
     );
 }
 
-/// `hold`, the default: it is said, and the drain goes on as before.
+/// `hold`, the default: the reason shows it, and the drain continues as before.
 #[test]
 fn held_past_the_deadline() {
     check(
@@ -49,7 +49,7 @@ fn held_past_the_deadline() {
     );
 }
 
-/// It acts in every phase before Completing.
+/// A deadline acts in every phase before Completing: in Pending.
 #[test]
 fn the_deadline_in_pending() {
     check(
@@ -89,7 +89,7 @@ fn the_deadline_in_verifying() {
     );
 }
 
-/// A drain that is proven at its deadline has drained.
+/// A drain that is proved at its deadline ends as Drained.
 #[test]
 fn proven_at_the_deadline() {
     check(
@@ -104,8 +104,8 @@ fn proven_at_the_deadline() {
     );
 }
 
-/// Blind, it is held past the deadline until the hook's global limit (6000s) less the margin
-/// (300s).
+/// Without complete reads, it is held past the deadline until the hook's global timeout (6000 s)
+/// less the margin (300 s).
 #[test]
 fn blind_past_the_deadline() {
     check(
@@ -124,7 +124,7 @@ fn blind_past_the_deadline() {
     );
 }
 
-/// What was found but not looked at yet is not a complete look.
+/// Reads are not complete while something that was found was not read.
 #[test]
 fn a_new_registration_at_the_deadline_is_looked_at_first() {
     check(
@@ -138,8 +138,8 @@ fn a_new_registration_at_the_deadline_is_looked_at_first() {
     );
 }
 
-/// Without a deadline nothing acts at the margin: the hook's own default result decides, and the
-/// record said so.
+/// Without a deadline nothing acts at the margin: the hook's default result decides, as the record
+/// shows.
 #[test]
 fn blind_without_a_deadline() {
     check(
@@ -152,7 +152,7 @@ fn blind_without_a_deadline() {
     );
 }
 
-/// `hold` is kept to the end, blind or not.
+/// `hold` holds to the end, with and without complete reads.
 #[test]
 fn blind_and_held() {
     check(
@@ -165,8 +165,7 @@ fn blind_and_held() {
     );
 }
 
-/// An operator who extends the deadline while Auto Scaling is being told is obeyed: the intent is
-/// dropped.
+/// An operator extends the deadline while the action is being completed: the intent is dropped.
 #[test]
 fn extended_while_completing() {
     check(
@@ -182,7 +181,7 @@ fn extended_while_completing() {
     );
 }
 
-/// Or who takes it away.
+/// An operator removes the deadline meanwhile: the same.
 #[test]
 fn taken_away_while_completing() {
     check(
@@ -197,8 +196,8 @@ fn taken_away_while_completing() {
     );
 }
 
-/// The evidence for TimedOut is the deadline: it is told again without a look, however much runs
-/// there.
+/// The evidence for TimedOut is the deadline: the call is repeated without reads, even while tasks
+/// run.
 #[test]
 fn told_again_blind() {
     check(
@@ -213,8 +212,8 @@ fn told_again_blind() {
     );
 }
 
-/// In no cluster, timed out, extended: it is in no cluster still, and is let go by that rule, not
-/// called drained.
+/// Timed out in no cluster, then extended: it is still in no cluster, and is released by that rule,
+/// not called drained.
 #[test]
 fn extended_while_in_no_cluster() {
     check(
@@ -232,8 +231,7 @@ fn extended_while_in_no_cluster() {
     );
 }
 
-/// That an instance is in no cluster counts only by a search that was made after the deadline had
-/// passed.
+/// "In no cluster" counts at the deadline only by a search that was made after it had passed.
 #[test]
 fn in_no_cluster_acts_on_a_search_made_after_it_passed() {
     check(

@@ -2,7 +2,7 @@
 
 use super::fixture::check;
 
-/// `DRAINING` is asked for until ECS shows it; nothing is written in between.
+/// `DRAINING` is requested until ECS shows it; nothing is written in between.
 #[test]
 fn asked_until_ecs_shows_it() {
     check(
@@ -16,7 +16,8 @@ fn asked_until_ecs_shows_it() {
     );
 }
 
-/// `REGISTERING` cannot be set to `DRAINING` and takes tasks soon: it is waited for, then asked.
+/// `REGISTERING` cannot be set to `DRAINING` and takes tasks soon: the drain waits for it, then
+/// requests DRAINING.
 #[test]
 fn a_registering_instance_is_waited_for() {
     check(
@@ -29,7 +30,7 @@ fn a_registering_instance_is_waited_for() {
     );
 }
 
-/// A container instance that is gone from its cluster takes no work either.
+/// A container instance that is gone from its cluster takes no tasks either.
 #[test]
 fn gone_from_the_cluster_counts_as_draining() {
     check(
@@ -43,8 +44,8 @@ fn gone_from_the_cluster_counts_as_draining() {
     );
 }
 
-/// The record is saved before ECS is asked: a process that dies in between asks again, and the
-/// DRAINING stays ours.
+/// The record is saved before the request to ECS. A process that dies in between requests it again,
+/// and the record still shows the DRAINING as set by ecs-drain.
 #[test]
 fn dies_before_and_after_the_first_save() {
     check(
@@ -65,8 +66,8 @@ fn dies_before_and_after_the_first_save() {
     );
 }
 
-/// Strategy `deregister` drains first, then deregisters with the obligations and the moment in the
-/// record; replica tasks go on running, so the longest delay is a floor.
+/// Strategy `deregister` drains first, then deregisters with the obligations and the time in the
+/// record. Replica tasks still run, so the longest delay is a floor.
 #[test]
 fn deregister_waits_for_the_longest_delay() {
     check(
@@ -87,9 +88,9 @@ fn deregister_waits_for_the_longest_delay() {
     );
 }
 
-/// A person made it `ACTIVE` for a moment just before, and no read before the call shows that: what
-/// was placed then runs on, and no list has it. It is given as long as if somebody else had
-/// deregistered it.
+/// An operator made it `ACTIVE` for a moment just before, and no read before the call shows that. A
+/// task that was placed then still runs, and no list names it. So the wait is as long as after a
+/// deregistration by someone else.
 #[test]
 fn active_for_a_moment_before_it_was_deregistered() {
     check(
@@ -123,8 +124,7 @@ fn only_what_is_there_is_deregistered() {
     );
 }
 
-/// The delay that counts is the one that was read last; one that cannot be read any more is
-/// remembered.
+/// The last delay that was read counts; a delay that cannot be read any more is remembered.
 #[test]
 fn a_delay_that_changes() {
     check(
@@ -140,8 +140,8 @@ fn a_delay_that_changes() {
     );
 }
 
-/// The floor is measured by what was watched: a wall clock that jumps does not make it shorter, and
-/// a restart begins it again by half a minute at most.
+/// The floor is measured by watched time: a jump of the wall clock does not shorten it, and a
+/// restart adds half a minute at most.
 #[test]
 fn deregister_waits_as_long_whatever_the_wall_clock_says() {
     check(
@@ -161,7 +161,7 @@ fn deregister_waits_as_long_whatever_the_wall_clock_says() {
     );
 }
 
-/// A balancer whose delay could not be read is given the default of five minutes.
+/// A balancer whose delay could not be read gets the default of five minutes.
 #[test]
 fn deregister_with_an_unknown_delay() {
     check(
@@ -196,7 +196,7 @@ fn deregister_waits_for_standalone_tasks() {
     );
 }
 
-/// The grace begins when ECS is seen to place nothing more there, however long that takes.
+/// The grace begins when ECS was seen to place nothing more there, however long that takes.
 #[test]
 fn the_grace_of_standalone_tasks_begins_with_draining() {
     check(
@@ -215,8 +215,8 @@ fn the_grace_of_standalone_tasks_begins_with_draining() {
     );
 }
 
-/// It begins anew once somebody has made the instance `ACTIVE`, however short the span that the
-/// record has: the next process, or the next `DRAINING`, must not go on from it.
+/// It begins anew once an operator has made the instance `ACTIVE`, however short the span in the
+/// record is: the next process, or the next `DRAINING`, must not continue it.
 #[test]
 fn the_grace_of_standalone_tasks_begins_anew_after_active() {
     check(
@@ -237,7 +237,8 @@ fn the_grace_of_standalone_tasks_begins_anew_after_active() {
     );
 }
 
-/// Or stopped, once their grace is over; deregistered only when they are really gone.
+/// Standalone tasks are stopped once their grace is over; the deregistration waits until they are
+/// gone.
 #[test]
 fn deregister_stops_standalone_tasks_after_their_grace() {
     check(
@@ -276,8 +277,8 @@ fn deregister_notes_obligations_again() {
     );
 }
 
-/// The deregistration is saved before ECS is asked; after a crash it is asked again, and its moment
-/// stays.
+/// The deregistration is saved before the request to ECS. After a crash it is requested again, and
+/// its time stays.
 #[test]
 fn deregister_dies_after_the_save() {
     check(
@@ -298,8 +299,8 @@ fn deregister_dies_after_the_save() {
     );
 }
 
-/// Somebody else deregisters it by force while a task runs: ECS calls that stopped, and its
-/// container runs on.
+/// Someone else deregisters it by force while a task runs: ECS shows the task stopped, and its
+/// container still runs.
 #[test]
 fn somebody_deregisters_it_by_force() {
     check(
@@ -316,8 +317,8 @@ fn somebody_deregisters_it_by_force() {
     );
 }
 
-/// The same before its tasks were listed: the default delay. Its tasks had stopped before: nothing
-/// is waited for.
+/// Deregistered by someone else before its tasks were listed: the default delay. If its tasks had
+/// stopped before, no wait.
 #[test]
 fn somebody_deregisters_it_before_it_was_looked_at() {
     check(
@@ -340,7 +341,7 @@ fn somebody_deregisters_it_before_it_was_looked_at() {
     );
 }
 
-/// A status that no more tasks can come from, for good: there is nothing to ask ECS for.
+/// A status that never takes tasks: ECS needs no request.
 #[test]
 fn registration_failed() {
     check(
@@ -355,8 +356,8 @@ fn registration_failed() {
     );
 }
 
-/// A cluster that can never be searched holds up only drains whose agent is away: what was
-/// deregistered has none.
+/// A cluster that can never be searched holds up only drains whose agent is disconnected. A
+/// deregistered instance has no agent.
 #[test]
 fn a_cluster_that_cannot_be_searched() {
     check(
@@ -373,8 +374,8 @@ fn a_cluster_that_cannot_be_searched() {
     );
 }
 
-/// What a dead instance ran is frozen: its standalone task neither ends nor can be stopped, and is
-/// excused like any other.
+/// The task states of a dead instance are frozen: its standalone task neither ends nor can be
+/// stopped, and is excused like any other.
 #[test]
 fn a_dead_instance_with_a_standalone_task_is_deregistered() {
     check(

@@ -1,8 +1,8 @@
-//! What the world can end in any phase.
+//! Endings that the world can cause in any phase.
 
 use super::fixture::check;
 
-/// Gone is said after two complete passes: in no group, and ECS has lost it.
+/// "Gone" needs two complete passes: in no group, and lost to ECS.
 #[test]
 fn the_instance_is_gone() {
     check(
@@ -15,7 +15,7 @@ fn the_instance_is_gone() {
     );
 }
 
-/// A disconnected agent is as good as a missing container instance, once no group has it.
+/// Once no group has it, a disconnected agent counts like a missing container instance.
 #[test]
 fn gone_with_its_agent_away() {
     check(
@@ -28,8 +28,8 @@ fn gone_with_its_agent_away() {
     );
 }
 
-/// No group terminates it: it was detached, or never had one. Its agent goes away and comes back
-/// several times an hour.
+/// No group terminates it: it was detached, or never had a group. Its agent disconnects and
+/// reconnects several times an hour.
 #[test]
 fn detached_with_its_agent_away() {
     check(
@@ -47,7 +47,7 @@ fn detached_with_its_agent_away() {
     );
 }
 
-/// A read that failed in between neither counts nor breaks the row; being seen does.
+/// A failed read in between neither counts nor breaks the run; being seen breaks it.
 #[test]
 fn gone_needs_complete_passes() {
     check(
@@ -79,7 +79,7 @@ fn the_same_answer_does_not_count_twice() {
     );
 }
 
-/// In no group, but its agent is connected: something is wrong with what we see, and it is held.
+/// In no group, but its agent is connected: the answers contradict each other, and it is held.
 #[test]
 fn detached_but_alive_is_not_gone() {
     check(
@@ -92,7 +92,7 @@ fn detached_but_alive_is_not_gone() {
     );
 }
 
-/// Gone, also while nothing was done to it yet, and while it is in no cluster.
+/// Gone before anything was done to it, and while it is in no cluster.
 #[test]
 fn gone_in_pending() {
     check(
@@ -104,7 +104,7 @@ fn gone_in_pending() {
     );
 }
 
-/// Gone while Auto Scaling was being told: it ended as was intended.
+/// Gone while the action was being completed: it ends with the intended outcome.
 #[test]
 fn gone_while_completing() {
     check(
@@ -120,8 +120,8 @@ fn gone_while_completing() {
     );
 }
 
-/// The wait was lost: another hook abandoned, or ours was deleted. Two passes must show it, and no
-/// intent of ours.
+/// The wait was lost: another hook abandoned it, or the ecs-drain hook was deleted. Two passes must
+/// show it, without a saved intent.
 #[test]
 fn the_wait_is_lost() {
     check(
@@ -151,7 +151,7 @@ fn the_same_answer_does_not_lose_the_wait() {
     );
 }
 
-/// A group that keeps instances of abandoned hooks shows them as Retained: our wait is over.
+/// A group that retains instances of abandoned hooks shows them as Retained: the wait is over.
 #[test]
 fn the_wait_is_lost_and_the_instance_retained() {
     check(
@@ -164,7 +164,7 @@ fn the_wait_is_lost_and_the_instance_retained() {
     );
 }
 
-/// Past the wait with our intent saved: the call was made and its answer lost. One pass is enough.
+/// Past the wait with a saved intent: the call was made and its answer lost. One pass is enough.
 #[test]
 fn completed_and_the_answer_lost() {
     check(
@@ -179,8 +179,8 @@ fn completed_and_the_answer_lost() {
     );
 }
 
-/// Seen past the wait in the very pass that finds the proof: the action is over and it was not us,
-/// so nothing is told or claimed.
+/// Seen past the wait in the very pass that finds the proof: the action is over, but not by
+/// ecs-drain. Nothing is called or claimed.
 #[test]
 fn past_the_wait_at_the_moment_of_the_proof() {
     check(
@@ -195,7 +195,7 @@ fn past_the_wait_at_the_moment_of_the_proof() {
     );
 }
 
-/// Seen past the wait in the very pass that would give up: nothing is called either.
+/// Seen past the wait in the very pass that reaches the deadline: nothing is called either.
 #[test]
 fn past_the_wait_at_the_deadline() {
     check(
@@ -222,7 +222,7 @@ fn an_unknown_lifecycle_state_ends_nothing() {
     );
 }
 
-/// It was past the wait, and then it was gone: that was not us.
+/// It was past the wait, and then it was gone: not by ecs-drain.
 #[test]
 fn past_the_wait_and_gone() {
     check(

@@ -1,4 +1,4 @@
-//! Every combination of a few sights, in every phase: what must never be decided, whatever is seen.
+//! Every combination of a few sights, in every phase, against the decisions that are never allowed.
 
 mod judge;
 
@@ -20,30 +20,30 @@ use judge::judge;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// When it is decided; the drains are older than every span of the policy.
+/// Time of the decision, seconds; the drains are older than every span of the policy.
 const NOW: u64 = 2001;
 
-/// A drain as it stands before the look.
+/// A drain before the reads.
 struct Case {
     drain: Drain,
     policy: Policy,
-    /// Whether everything was seen gone before, for long and as often as it takes.
+    /// True if everything was seen gone before, for long and often enough.
     ripe: bool,
 }
 
-/// What one look shows; `?` is what it did not ask.
+/// The answers of one pass; `?` is a failed read.
 #[derive(Clone, Copy, Debug)]
 struct Look {
-    /// Of each container instance.
+    /// Status of each container instance.
     status: &'static str,
     /// The one task that is there; empty for none.
     task: &'static str,
-    /// A registration.
+    /// The target that is found.
     found: &'static str,
-    /// What the balancer says of it.
+    /// The balancer's answer about the target.
     target: &'static str,
     group: &'static str,
-    /// Whether a search found one container instance more.
+    /// True if a search found one container instance more.
     second: bool,
 }
 
@@ -69,8 +69,8 @@ fn no_combination_breaks_a_rule() {
             for action in &decision.actions {
                 *decided.entry(name(action)).or_default() += 1;
             }
-            // The guard agrees with what was decided a moment ago; a stop may be decided by what is
-            // older than it takes.
+            // The guard agrees with a decision of a moment ago. Only calls that can be undone may
+            // rest on older facts than the guard allows.
             drain.take(decision.record.clone(), now.mono);
             for action in &decision.actions {
                 let sent = drain.may_send(action, &case.policy, now);
@@ -84,7 +84,7 @@ fn no_combination_breaks_a_rule() {
             }
         }
     }
-    // A rule that nothing reaches proves nothing.
+    // A rule that no case reaches proves nothing.
     println!("{passes} passes, {refused} refused, {decided:?}");
     assert!(passes > 100_000);
     for action in ["Complete", "Deregister", "SetActive", "SetDraining", "StopTask", "Terminate"] {
@@ -115,7 +115,7 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (n, policy) in policies().into_iter().enumerate() {
         for record in records() {
-            // What an order does is the same by every policy.
+            // An order has the same effect under every policy, so one policy is enough.
             for record in if n == 0 { with_orders(record) } else { vec![record] } {
                 let deadline =
                     policy.deadline.map(|d| later(epoch(), SignedDuration::try_from(d).unwrap()));
@@ -133,8 +133,8 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// Everything was seen for long, by agents that are away, and the groups once each: one more look
-/// decides.
+/// Gives the drain a long history in which everything was seen gone, by agents that are
+/// disconnected, and the groups once: one more pass decides.
 fn ripen(drain: &mut Drain, policy: &Policy) {
     let arns: Vec<_> = drain.record.container_instances.iter().map(|one| one.arn.clone()).collect();
     let status = |of: &String| Answer::Status {
@@ -174,7 +174,7 @@ fn drain_of(arns: &[String]) -> Vec<crate::record::ContainerInstance> {
     (1..=arns.len()).map(container_instance).collect()
 }
 
-/// The answers of a look.
+/// Returns the answers of a pass.
 fn answers(look: &Look, drain: &Drain) -> Vec<Answer> {
     let registered = drain.record.container_instances.len();
     let mut all = Vec::new();
@@ -230,7 +230,7 @@ fn answers(look: &Look, drain: &Drain) -> Vec<Answer> {
     all
 }
 
-/// A drain in every phase, with every intent, registered once, twice or nowhere.
+/// Returns a drain in every phase, with every intent, with one, two and no container instances.
 fn records() -> Vec<Record> {
     let with = |phase: Phase, outcome: Option<Outcome>, registered: usize| {
         let kind = if phase == Phase::Returning {
@@ -268,8 +268,8 @@ fn records() -> Vec<Record> {
     records
 }
 
-/// The drain as it is, paused, ordered to end, and as one that an operator asked for: to terminate,
-/// to keep, cancelled.
+/// Returns the drain as it is, paused, forced, and as an operator's: to terminate, to keep,
+/// cancelled.
 fn with_orders(record: Record) -> Vec<Record> {
     let operators = Record { lifecycle: None, global_limit: None, ..record.clone() };
     let then = |then| Record { then: Some(then), ..operators.clone() };
@@ -301,7 +301,7 @@ fn policies() -> Vec<Policy> {
     ]
 }
 
-/// All combinations of the sights that make a difference to such a drain.
+/// Returns all combinations of the sights that make a difference to such a drain.
 fn looks(record: &Record) -> Vec<Look> {
     let statuses: &[&str] = match record.container_instances.len() {
         0 => &["?"],
@@ -313,7 +313,7 @@ fn looks(record: &Record) -> Vec<Look> {
         (_, Some(_)) => {
             ["?", "Terminating:Wait", "Terminating:Wait!", "Terminating:Proceed", "absent"]
         }
-        // What an operator drains is in service.
+        // An instance that an operator drains is in service.
         (_, None) => ["?", "InService", "InService!", "Terminating:Wait", "absent"],
     };
     let mut all = Vec::new();

@@ -1,5 +1,5 @@
 //! A whole drain as a table of passes. [`check`] drives one [`Drain`] as the controller does: read,
-//! heed, decide, save, ask the guard, act.
+//! take answers over, decide, save, check with the guard, act.
 //!
 //! ```text
 //! policy deadline=10m at-deadline=continue
@@ -7,43 +7,44 @@
 //! 5s   DRAINING                               => Waiting saved 5s TasksLeft(1)
 //! ```
 //!
-//! Left of `=>`: when the pass begins, then the facts that changed since the line before. Right of
-//! it: the phase, whether the record is written, what is done (`(refused: …)` where the guard says
-//! no), from when a search of every cluster is wanted, when to decide again, and why. `; accepted:
-//! …` is the record after Auto Scaling answered. The last line counts the writes, the opening of
-//! the record included. [`check_needs`] shows what is wanted read instead.
+//! Left of `=>`: the beginning of the pass, then the facts that changed since the line before.
+//! Right of it: the phase, `saved` if the record is written, the calls (`(refused: …)` if the guard
+//! refuses one), the time from which a search of every cluster is needed, the time until the next
+//! decision, and the reason. `; accepted: …` is the record after Auto Scaling answered. The last
+//! line counts the writes, the opening of the record included. [`check_needs`] shows the needed
+//! reads instead.
 //!
-//! When a table is not what happens, the test prints the table that is: read it line by line, then
+//! If a table is not what happens, the test prints the table that is: read it line by line, then
 //! paste it.
 //!
-//! `Unknown(new)` is something that was found and has not been looked at yet.
+//! `Unknown(new)` is something that was found and was not read yet.
 //!
-//! A pass makes every read that there is, however little of it is wanted; only a search is made
-//! just when it was wanted. Each read begins at the line's time and ends a second later.
+//! A pass makes every read, even those that are not needed; only a search is made just when it was
+//! needed. Each read begins at the line's time and ends a second later.
 //!
-//! | fact | means | at first |
+//! | fact | meaning | at first |
 //! | --- | --- | --- |
 //! | `ACTIVE`, `DRAINING,ACTIVE`, `ci=none` | the container instances c1, c2 … that exist; `!`: agent disconnected | `ACTIVE` |
 //! | `live=2`, `version=7` | c1's counters and version; else the first counts the tasks, the second grows with every change of these two | |
-//! | `tasks=web:RUNNING,standalone:RUNNING` | service and status; `daemon/log:…`: a daemon; `!`: told to stop; `~`: protected; `*3`: three; `@2`: on c2. One that is no longer named has stopped | `none` |
-//! | `found=web/60` | registrations, of the service of that name or its group, with the balancer's delay in seconds; `net-…`: a network one, `group-…`: the group's own | `none` |
-//! | `targets=web:draining` | what the balancers say; a registration that is not named is gone; `dead`: `Target.InvalidState` | `none` |
-//! | `group=Terminating:Wait` | Auto Scaling's word, or `absent`; `!`: unhealthy | `Terminating:Wait` |
-//! | `hook=60` | the heartbeat timeout of our hook, in seconds; `none`, or `?` | `60` |
-//! | `retains` | `yes`: the group keeps an instance whose termination is abandoned | `no` |
+//! | `tasks=web:RUNNING,standalone:RUNNING` | service and status; `daemon/log:…`: a daemon; `!`: stopping; `~`: protected; `*3`: three; `@2`: on c2. One that is no longer named has stopped | `none` |
+//! | `found=web/60` | targets, of the service of that name or its group, with the balancer's delay in seconds; `net-…`: a network one, `group-…`: the group's own | `none` |
+//! | `targets=web:draining` | the balancers' answers; a target that is not named is gone; `dead`: `Target.InvalidState` | `none` |
+//! | `group=Terminating:Wait` | Auto Scaling's state, or `absent`; `!`: unhealthy | `Terminating:Wait` |
+//! | `hook=60` | the heartbeat timeout of the ecs-drain hook, in seconds; `none`, or `?` | `60` |
+//! | `retains` | `yes`: the group retains an instance whose termination is abandoned | `no` |
 //! | `search=fails` | a search of every cluster; else it finds the container instances that exist, but not in the clusters `unread=dev`; `left-out=dev` has the instance too, and the configuration leaves it out | `works` |
-//! | `answer=accepted` | what a completion is answered: `accepted`, `no-active` or `error` | `accepted` |
-//! | `clock=+1h` | how far the wall clock is off | `+0s` |
-//! | `turn=2/2+1` | so many go on, of so many, and so many wait before it; `now`: its turn has come | `now` |
-//! | `paused=Ada` | who pauses everything | `none` |
-//! | `because=NoRoom` | what was found out of why it does not move | `none` |
-//! | `stuck=15m` | for how long it has made no progress, where that is too long | `none` |
+//! | `answer=accepted` | the answer to a completion: `accepted`, `no-active` or `error` | `accepted` |
+//! | `clock=+1h` | error of the wall clock | `+0s` |
+//! | `turn=2/2+1` | drains that run, limit, drains that come first; `now`: the drain may begin | `now` |
+//! | `paused=Ada` | person who paused everything | `none` |
+//! | `because=NoRoom` | cause that the diagnosis found | `none` |
+//! | `stuck=15m` | time without progress, if it is too long | `none` |
 //!
 //! Any of the reads can be `?`: it failed. These words happen once: `restart` (this pass begins
-//! without memory), `dies-before-save` and `dies-after-save` (it ends there), `same-group` (Auto
-//! Scaling is not asked), `held-again` (it has accepted heartbeats after the completion),
+//! without memory), `dies-before-save` and `dies-after-save` (it ends there), `same-group` (the
+//! groups are not read), `held-again` (Auto Scaling has accepted heartbeats after the completion),
 //! `deadline=20m` (an operator moved it, counted from 0s), `pause`, `resume`, `cancel`, `force` and
-//! `take-back` (an operator ordered it, or no longer does), `adopt` (intake gave the drain a
+//! `take-back` (an operator ordered it, or withdrew the order), `adopt` (intake gave the drain a
 //! lifecycle action).
 //!
 //! `policy then=keep` opens a drain that no hook began: `terminate`, `terminate-and-shrink`, `keep`
@@ -74,24 +75,24 @@ use show::{show_needs, show_phase};
 use std::time::Duration;
 use words::set_policy;
 
-/// The wall clock at 0s.
+/// Returns the wall clock's time at 0s.
 pub fn epoch() -> Timestamp {
     "2026-01-01T00:00:00Z".parse().unwrap()
 }
 
-/// How long a read takes.
+/// Duration of a read.
 const READING: Duration = Duration::from_secs(1);
 
-/// From a decision to the right side of a line.
+/// Formats the right side of a line from a decision.
 type Right = fn(&Played, &Decision) -> String;
 
-/// Runs a table and compares what is decided with what it says.
+/// Runs a table and compares its right sides with the decisions.
 #[track_caller]
 pub fn check(table: &str) {
     run(table, show);
 }
 
-/// The same for what is wanted read.
+/// Runs a table and compares its right sides with the needed reads.
 #[track_caller]
 pub fn check_needs(table: &str) {
     run(table, show_needs);
@@ -134,9 +135,9 @@ pub struct Played {
     policy: Policy,
     pub drain: Drain,
     cloud: Cloud,
-    /// From when the last decision wanted every cluster searched.
+    /// Time from which the last decision needed a search of every cluster.
     search_from: Option<Mono>,
-    /// When the process began.
+    /// Beginning of the process.
     born: Duration,
     writes: u32,
 }
@@ -187,12 +188,13 @@ impl Played {
         }
     }
 
-    /// The moment so long after 0s, on the clock of the process that runs.
+    /// Returns this time after 0s as a moment of the running process.
     fn mono(&self, at: Duration) -> Mono {
         Mono::at(at.saturating_sub(self.born))
     }
 
-    /// One pass: what the line says is read, then decided and done. Gives the line's right side.
+    /// Runs one pass: reads the facts of the line, then decides and acts. Returns the line's right
+    /// side.
     pub fn pass(&mut self, line: &str, right: Right) -> String {
         let (time, words) = line.split_once(' ').unwrap_or((line, ""));
         let begun = span(time);
@@ -326,20 +328,20 @@ fn completion(action: &Action) -> Option<&crate::record::Intent> {
     }
 }
 
-/// An operator's order.
+/// Returns an operator's order.
 pub fn ada() -> Order {
     Order { by: "Ada".to_owned(), reason: Some("kernel".to_owned()), at: epoch() }
 }
 
-/// The same drain with other orders.
+/// Returns the same drain with other orders.
 pub fn ordered(record: &Record, order: impl FnOnce(&mut Orders)) -> Record {
     let mut record = record.clone();
     order(&mut record.orders);
     record
 }
 
-/// The stage of a phase, of a drain that ended or is to end so; where nothing is intended yet, the
-/// outcome has no say.
+/// Returns the stage of a phase, for a drain with this outcome; phases before Completing ignore the
+/// outcome.
 pub fn stage(phase: Phase, outcome: Outcome) -> Stage {
     let result =
         if outcome == Outcome::Abandoned { ActionResult::Abandon } else { ActionResult::Continue };

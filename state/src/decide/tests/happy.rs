@@ -2,7 +2,7 @@
 
 use super::fixture::check;
 
-/// The whole of it: asked to drain, tasks end, the target goes, two looks, completed.
+/// The whole of it: DRAINING requested, tasks end, the target goes, two reads, completed.
 #[test]
 fn one_task_behind_one_target_group() {
     check(
@@ -20,8 +20,7 @@ fn one_task_behind_one_target_group() {
     );
 }
 
-/// With nothing on it, an instance still waits until no lagging read can hide a task that was just
-/// placed.
+/// An idle instance still waits until no lagging read can hide a task that was just placed.
 #[test]
 fn an_idle_instance() {
     check(
@@ -38,7 +37,7 @@ fn an_idle_instance() {
     );
 }
 
-/// A `DRAINING` that someone else set is a normal observation, and is not ours to undo.
+/// A `DRAINING` that someone else set is a normal observation, and ecs-drain does not undo it.
 #[test]
 fn already_draining() {
     check(

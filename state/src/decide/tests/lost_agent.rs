@@ -1,9 +1,10 @@
-//! An agent that is disconnected: its tasks' states are frozen, and the policy says whether they
-//! are waited for.
+//! A disconnected agent: its tasks' states are frozen, and the policy decides whether to wait for
+//! them.
 
 use super::fixture::check;
 
-/// Dead for all we can see: its group calls it unhealthy, so its tasks are excused after the grace.
+/// Its group calls the instance unhealthy, so it counts as dead, and its tasks are excused after
+/// the grace.
 #[test]
 fn excused_once_its_group_calls_it_unhealthy() {
     check(
@@ -21,7 +22,7 @@ fn excused_once_its_group_calls_it_unhealthy() {
     );
 }
 
-/// The policy waits for them, whatever its group says.
+/// The policy waits for its tasks, whatever its group reports.
 #[test]
 fn waited_for_by_policy() {
     check(

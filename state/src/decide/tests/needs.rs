@@ -1,8 +1,8 @@
-//! What each phase wants read, from when, and how urgently.
+//! The reads that each phase needs: earliest time and urgency.
 
 use super::fixture::check_needs as check;
 
-/// Nothing is wanted of a drain that cannot go on: it waits for its turn, is paused, or rests in a
+/// A drain that cannot continue needs no reads: it waits in the queue, is paused, or rests in a
 /// warm pool.
 #[test]
 fn nothing_where_nothing_can_be_done() {
@@ -19,7 +19,7 @@ fn nothing_where_nothing_can_be_done() {
     );
 }
 
-/// Two hours later the instance is in service again: its status is wanted, to undo DRAINING.
+/// Two hours later the instance is in service again: its status is needed, to undo DRAINING.
 #[test]
 fn nothing_in_a_warm_pool() {
     check(
@@ -38,7 +38,7 @@ fn nothing_in_a_warm_pool() {
     );
 }
 
-/// What can be read ahead is: list (a), the sweep, the targets; tasks by name while the counters
+/// These can be read ahead: list (a), the sweep, the targets; task descriptions while the counters
 /// show that some stop; list (b) once nothing is left.
 #[test]
 fn a_whole_drain() {
@@ -60,8 +60,8 @@ fn a_whole_drain() {
     );
 }
 
-/// A spot interruption leaves two minutes: ECS is asked to drain before anything is listed, and
-/// comes first everywhere.
+/// A spot interruption leaves two minutes: ECS is asked to drain before anything is listed, and its
+/// reads come first everywhere.
 #[test]
 fn a_spot_interruption_wants_only_the_status_first() {
     check(
@@ -76,8 +76,8 @@ fn a_spot_interruption_wants_only_the_status_first() {
     );
 }
 
-/// By the older strategy its tasks are waited for before ECS forgets them; nothing is listed of
-/// what is gone.
+/// With strategy `deregister`, tasks are waited for before ECS forgets them; nothing is listed of
+/// an instance that is gone.
 #[test]
 fn deregistered() {
     check(
@@ -95,7 +95,7 @@ fn deregistered() {
     );
 }
 
-/// A deadline acts on what was read after it passed: everything is wanted from then.
+/// A deadline acts on reads from after it passed: everything is needed from then.
 #[test]
 fn at_its_deadline() {
     check(
@@ -125,7 +125,8 @@ fn in_no_cluster() {
     );
 }
 
-/// While every agent is away the states of its tasks are frozen: they are read now and then.
+/// While every agent is disconnected the states of its tasks are frozen: they are read now and
+/// then.
 #[test]
 fn agents_away() {
     check(
@@ -139,7 +140,7 @@ fn agents_away() {
     );
 }
 
-/// What waits to be completed is read again before it is too old for the call.
+/// While a call waits, its evidence is read again before it is too old.
 #[test]
 fn while_a_call_fails() {
     check(
@@ -157,7 +158,7 @@ fn while_a_call_fails() {
     );
 }
 
-/// An operator's drain that was completed otherwise than by its proof needs none.
+/// An operator's drain that ends otherwise than by its proof needs no reads.
 #[test]
 fn released() {
     check(
@@ -169,8 +170,8 @@ fn released() {
     );
 }
 
-/// An operator's drain whose end is waited for: what must be young at a call is not read again and
-/// again.
+/// An operator's drain that waits for the instance's end: evidence that must be fresh at a call is
+/// not read again and again.
 #[test]
 fn left_to_its_end() {
     check(

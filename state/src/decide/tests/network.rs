@@ -20,8 +20,7 @@ fn two_minutes_from_the_first_sight() {
     );
 }
 
-/// A process that begins anew has not seen it leave; the record says for how long earlier ones have
-/// watched it.
+/// A new process has not seen it leave; the record has the time that earlier ones have watched.
 #[test]
 fn a_restart_does_not_begin_it_again() {
     check(
@@ -40,7 +39,7 @@ fn a_restart_does_not_begin_it_again() {
     );
 }
 
-/// What nobody watched does not count, whatever the wall clock says.
+/// Unwatched time does not count, whatever the wall clock shows.
 #[test]
 fn what_nobody_watched_does_not_count() {
     check(
@@ -53,7 +52,7 @@ fn what_nobody_watched_does_not_count() {
     );
 }
 
-/// A wall clock that jumps makes it neither shorter nor longer, in this process or the next.
+/// A jump of the wall clock makes the time neither shorter nor longer, in this process or the next.
 #[test]
 fn a_wall_clock_that_jumps_changes_nothing() {
     check(
@@ -68,7 +67,7 @@ fn a_wall_clock_that_jumps_changes_nothing() {
     );
 }
 
-/// The policy can do without.
+/// The policy can switch the time off.
 #[test]
 fn none_by_policy() {
     check(
@@ -85,7 +84,7 @@ fn none_by_policy() {
     );
 }
 
-/// A target that comes back sends the drain from Verifying to Waiting: once, not at every look.
+/// A target that comes back sends the drain from Verifying to Waiting: once, not at every read.
 #[test]
 fn a_target_that_comes_back() {
     check(
@@ -102,8 +101,8 @@ fn a_target_that_comes_back() {
     );
 }
 
-/// Never seen registered, it may have been until its task had stopped, whatever was read before: a
-/// read that lags shows the time before it was.
+/// A target that was never seen registered may have been registered until its task had stopped,
+/// whatever was read before: a read that lags shows the time before the registration.
 #[test]
 fn a_target_that_was_never_seen_leaves_when_its_task_has_stopped() {
     check(

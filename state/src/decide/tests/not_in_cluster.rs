@@ -1,4 +1,4 @@
-//! An instance under our hook that is in no cluster.
+//! An instance under the ecs-drain hook that is in no cluster.
 
 use super::fixture::check;
 
@@ -19,7 +19,7 @@ fn searched_for_ten_minutes_then_completed() {
     );
 }
 
-/// Searches that fail show nothing.
+/// Searches that fail are no evidence.
 #[test]
 fn searches_that_fail() {
     check(
@@ -33,7 +33,7 @@ fn searches_that_fail() {
     );
 }
 
-/// The time counts from the first search that found nothing, not from when the drain began.
+/// The time counts from the first search that found nothing, not from the beginning of the drain.
 #[test]
 fn found_nowhere_late() {
     check(
@@ -49,8 +49,8 @@ fn found_nowhere_late() {
     );
 }
 
-/// The clock of the process that searches measures the time: a wall clock that jumps does not make
-/// it shorter, and a restart begins it anew.
+/// The clock of the searching process measures the time: a jump of the wall clock does not shorten
+/// it, and a restart begins it anew.
 #[test]
 fn the_process_that_searches_measures_the_time() {
     check(
@@ -66,7 +66,7 @@ fn the_process_that_searches_measures_the_time() {
     );
 }
 
-/// The policy can say to hold it.
+/// The policy can hold it.
 #[test]
 fn held_by_policy() {
     check(
@@ -95,7 +95,7 @@ fn it_registers_late() {
     );
 }
 
-/// It registers while Auto Scaling is being told: the intent is dropped, it is drained.
+/// It registers while its action is being completed: the intent is dropped, and it is drained.
 #[test]
 fn it_registers_while_completing() {
     check(
@@ -114,8 +114,8 @@ fn it_registers_while_completing() {
     );
 }
 
-/// While Auto Scaling cannot be told it may register after all: each call needs a search that is
-/// not older than a minute.
+/// While completions fail the instance may still register: each call needs a search that is at most
+/// a minute old.
 #[test]
 fn it_registers_while_auto_scaling_cannot_be_told() {
     check(
@@ -153,8 +153,8 @@ fn a_restart_while_completing() {
     );
 }
 
-/// In a cluster that the configuration leaves out nothing may be done, and elsewhere nothing is
-/// until it has gone from there.
+/// While a cluster that the configuration leaves out has the instance, nothing is done to it, in
+/// other clusters neither.
 #[test]
 fn also_in_a_cluster_that_is_left_out() {
     check(

@@ -1,8 +1,8 @@
-//! Drains that no hook of ours began: an operator's, a rebalance's, a spot interruption's.
+//! Drains that no hook began: an operator's, a rebalance's, a spot interruption's.
 
 use super::fixture::check;
 
-/// Drained, and it stays: nothing is told, and its DRAINING is left.
+/// Drained, and it stays: nothing is called, and its DRAINING is left.
 #[test]
 fn kept_drained() {
     check(
@@ -20,7 +20,7 @@ fn kept_drained() {
     );
 }
 
-/// The group is asked to terminate it, once; a hook that is not ours may hold it then.
+/// The group is asked once to terminate it; a hook that is not ecs-drain's may hold it then.
 #[test]
 fn terminated_through_its_group() {
     check(
@@ -40,7 +40,8 @@ fn terminated_through_its_group() {
     );
 }
 
-/// It was on its way out before it was asked for: held by another's hook, and then past that too.
+/// The group was terminating it before the request: it is held by another owner's hook, and then
+/// past that too.
 #[test]
 fn a_group_that_terminates_it_already_is_not_asked() {
     check(
@@ -57,9 +58,9 @@ fn a_group_that_terminates_it_already_is_not_asked() {
     );
 }
 
-/// A group leaves its own balancers when it is told to terminate the instance, and nobody does
-/// before: that is not waited for, but once the instance waits under our hook it is seen gone like
-/// any other.
+/// When a group terminates the instance, it leaves the group's own balancers, and not before. So
+/// the drain does not wait for that. Once the instance waits under the ecs-drain hook, these
+/// targets must be seen gone like any other.
 #[test]
 fn what_the_group_itself_undoes_is_not_waited_for_before_it_is_told() {
     check(
@@ -81,7 +82,7 @@ fn what_the_group_itself_undoes_is_not_waited_for_before_it_is_told() {
     );
 }
 
-/// What a service registered beside it is the service's to end, and is waited for.
+/// The target that a service registered is deregistered by the service, and is waited for.
 #[test]
 fn what_a_service_registered_is_waited_for_before_the_group_is_told() {
     check(
@@ -95,8 +96,8 @@ fn what_a_service_registered_is_waited_for_before_the_group_is_told() {
     );
 }
 
-/// Asked twice, a group could lower its desired capacity twice: it is asked again only when a look
-/// that began a minute later shows that nothing came of it.
+/// Two requests could lower the desired capacity twice. The group is asked again only when a read
+/// that began a minute later shows no effect.
 #[test]
 fn asked_again_only_after_a_late_look() {
     check(
@@ -118,8 +119,8 @@ fn asked_again_only_after_a_late_look() {
     );
 }
 
-/// The minute is counted by whoever waits: when it was asked is another process's word, whose clock
-/// may be behind.
+/// The minute is counted by the waiting process: the time of the request is by another process's
+/// clock, which may be behind.
 #[test]
 fn asked_again_no_sooner_by_a_clock_that_is_ahead() {
     check(
@@ -140,7 +141,7 @@ fn asked_again_no_sooner_by_a_clock_that_is_ahead() {
     );
 }
 
-/// A process that dies between the record and the call asks after a minute.
+/// A process that dies between the record and the call sends the call after a minute.
 #[test]
 fn dies_before_asking() {
     check(
@@ -159,8 +160,8 @@ fn dies_before_asking() {
     );
 }
 
-/// Our own hook holds it: the drain takes the lifecycle action over, and completes it after one
-/// more look.
+/// The ecs-drain hook holds it: the drain takes the lifecycle action over, and completes it after
+/// one more pass.
 #[test]
 fn its_own_termination_is_adopted() {
     check(
@@ -196,8 +197,8 @@ fn a_scale_in_is_adopted() {
     );
 }
 
-/// An instance that left its group cannot be terminated through it, and is not taken for gone while
-/// its agent is connected.
+/// An instance that left its group cannot be terminated through it, and does not count as gone
+/// while its agent is connected.
 #[test]
 fn no_group_any_more() {
     check(
@@ -233,7 +234,7 @@ fn a_spot_interruption() {
     );
 }
 
-/// Its group takes it before EC2 does.
+/// Its group terminates it before EC2 does.
 #[test]
 fn a_spot_interruption_meets_its_hook() {
     check(
@@ -250,8 +251,8 @@ fn a_spot_interruption_meets_its_hook() {
     );
 }
 
-/// Its turn comes by the budget. A lifecycle action's wait does not last for ever: in the last half
-/// of a short one the drain begins whatever goes on.
+/// It waits in the queue of the budget. Because a lifecycle action's wait ends, the drain begins in
+/// the last half of a short one even without room.
 #[test]
 fn waits_for_its_turn() {
     check(
@@ -265,8 +266,8 @@ fn waits_for_its_turn() {
     );
 }
 
-/// The reserve of a lifecycle action: the hook's limit is 6000 s after the beginning, half an hour
-/// of it is kept.
+/// The reserve of a lifecycle action: the hook's limit is 6000 s after the beginning, and half an
+/// hour of it is kept.
 #[test]
 fn the_reserve_begins() {
     check(
@@ -279,7 +280,7 @@ fn the_reserve_begins() {
     );
 }
 
-/// Half of a short time is kept.
+/// Of a short time, half is kept.
 #[test]
 fn the_reserve_of_a_short_time_is_half_of_it() {
     check(
@@ -293,8 +294,8 @@ fn the_reserve_of_a_short_time_is_half_of_it() {
     );
 }
 
-/// Our own deregistration says nothing of an instance that no group has: what ran there is given
-/// its time.
+/// A deregistration by ecs-drain proves nothing about an instance that no group has: its containers
+/// get their time.
 #[test]
 fn deregistered_by_us_in_no_group() {
     check(
@@ -314,7 +315,8 @@ fn deregistered_by_us_in_no_group() {
     );
 }
 
-/// What an earlier drain has left DRAINING is undone as well, although this one did nothing yet.
+/// A DRAINING that an earlier drain left is undone as well, although this drain has done nothing
+/// yet.
 #[test]
 fn cancelled_before_its_turn_and_kept_by_an_earlier_drain() {
     check(
@@ -329,7 +331,7 @@ fn cancelled_before_its_turn_and_kept_by_an_earlier_drain() {
     );
 }
 
-/// Nobody can terminate it: force ends the drain.
+/// No group can terminate it: force ends the drain.
 #[test]
 fn forced_where_no_group_has_it() {
     check(
@@ -347,7 +349,8 @@ fn forced_where_no_group_has_it() {
     );
 }
 
-/// Spot ends the instance just after ecs-drain has deregistered it: the drain ends with it.
+/// The spot interruption ends the instance just after ecs-drain has deregistered it: the drain ends
+/// with it.
 #[test]
 fn taken_by_spot_after_its_deregistration() {
     check(

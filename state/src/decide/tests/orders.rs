@@ -1,8 +1,8 @@
-//! What operators order: pause, resume, cancel, force.
+//! Orders of operators: pause, resume, cancel, force.
 
 use super::fixture::check;
 
-/// A drain that is held does nothing, whatever is seen; resumed, it goes on where it was.
+/// A drain that is paused does nothing, whatever is seen; resumed, it continues where it was.
 #[test]
 fn paused_and_resumed() {
     check(
@@ -21,7 +21,7 @@ fn paused_and_resumed() {
     );
 }
 
-/// A pause of a cluster, or on everything, does the same.
+/// A pause of a cluster, or of everything, has the same effect.
 #[test]
 fn the_pause() {
     check(
@@ -33,7 +33,7 @@ fn the_pause() {
     );
 }
 
-/// Also a deadline does not act on what is held, nor does an intent.
+/// Neither a deadline nor an intent acts while a drain is paused.
 #[test]
 fn paused_past_its_deadline() {
     check(
@@ -50,7 +50,7 @@ fn paused_past_its_deadline() {
     );
 }
 
-/// What the world ends is over, held or not.
+/// A drain that the world ends is over, paused or not.
 #[test]
 fn paused_and_gone() {
     check(
@@ -76,7 +76,8 @@ fn cancelled_while_pending() {
     );
 }
 
-/// Our DRAINING is undone, and asked for until no late word of ours can set it again.
+/// The DRAINING set by ecs-drain is undone, and ACTIVE requested until no late DRAINING request can
+/// set it again.
 #[test]
 fn cancelled() {
     check(
@@ -92,8 +93,8 @@ fn cancelled() {
     );
 }
 
-/// ACTIVE counts once no late DRAINING of ours can follow, by the clock of this process: a wall
-/// clock that jumps, as that of another replica is off, changes nothing.
+/// ACTIVE counts once no late DRAINING request of ecs-drain can follow, by the clock of this
+/// process. A jump of the wall clock, or another replica's wrong clock, changes nothing.
 #[test]
 fn cancelled_while_the_wall_clock_jumps() {
     check(
@@ -124,7 +125,7 @@ fn cancelled_and_not_ours() {
     );
 }
 
-/// Its group terminates it: nothing can call that off, and the drain goes on.
+/// Its group terminates it: nothing can revoke that, and the drain continues.
 #[test]
 fn not_cancelled_under_a_hook() {
     check(
@@ -137,7 +138,7 @@ fn not_cancelled_under_a_hook() {
     );
 }
 
-/// The same when its group took it before our hook held it.
+/// The same if its group terminates it before the ecs-drain hook holds it.
 #[test]
 fn not_cancelled_once_its_group_takes_it() {
     check(
@@ -166,7 +167,7 @@ fn not_cancelled_once_deregistered() {
     );
 }
 
-/// Its group takes it while our DRAINING is being undone.
+/// Its group terminates it while the DRAINING is being undone.
 #[test]
 fn taken_while_it_is_cancelled() {
     check(
@@ -181,7 +182,7 @@ fn taken_while_it_is_cancelled() {
     );
 }
 
-/// Completed by order, whatever is left: the order is in the record before anything is told.
+/// Completed by order, whatever is left: the order is in the record before the call.
 #[test]
 fn forced() {
     check(
@@ -193,7 +194,7 @@ fn forced() {
     );
 }
 
-/// An order that was taken back is no evidence.
+/// An order that was withdrawn is no evidence.
 #[test]
 fn an_order_taken_back() {
     check(
@@ -219,7 +220,7 @@ fn a_kept_one_ends_as_it_is() {
     );
 }
 
-/// One that would have terminated it asks its group now.
+/// A drain that would have terminated it asks its group now.
 #[test]
 fn one_that_terminates_asks_now() {
     check(
@@ -232,8 +233,8 @@ fn one_that_terminates_asks_now() {
     );
 }
 
-/// What was asked of its group is not known for a minute: only then it is cancelled, if nothing
-/// came of it.
+/// For a minute the effect of the request to its group is unknown: it is cancelled after that, if
+/// there was none.
 #[test]
 fn not_cancelled_while_its_group_may_have_heard() {
     check(
@@ -254,8 +255,7 @@ fn not_cancelled_while_its_group_may_have_heard() {
     );
 }
 
-/// A completion that does not get through is ordered: it is the order's then, and no longer needs
-/// everything gone.
+/// A failing completion is forced: it then rests on the order, and no longer needs everything gone.
 #[test]
 fn forced_while_it_is_being_completed() {
     check(

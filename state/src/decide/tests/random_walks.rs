@@ -1,18 +1,19 @@
-//! Random drains, judged by their whole history: nothing is called drained without the proof,
-//! whatever happened before.
+//! Random drains, judged by their whole history: none is called drained without the proof.
 
 use super::fixture::{Played, show};
 
-/// A pass: when it began, and what it showed. Each pass reads everything, but what failed.
+/// A pass: its beginning and its answers. Each pass makes every read; some fail.
 struct Look {
     began: u64,
-    /// How many container instances it looked at; None where their status could not be read.
+    /// For each container instance, in order, true if it was closed. `None` if their status could
+    /// not be read.
     closed: Option<Vec<bool>>,
-    /// Whether the tasks could be listed, and how many of them the lists name that run, or stop.
+    /// Numbers of tasks in the lists that run, and that stop. `None` if the tasks could not be
+    /// listed.
     listed: Option<(usize, usize)>,
-    /// Which of the two targets are gone, if that could be read.
+    /// For each of the two targets, true if it is gone. `None` if that could not be read.
     gone: Option<[bool; 2]>,
-    /// Whether the second target is among what is registered.
+    /// True if the second target was found.
     late: bool,
     second_is_gone: bool,
     restart: bool,
@@ -85,8 +86,8 @@ fn walk(seed: u64) -> bool {
     false
 }
 
-/// The proof of the design, read off the passes of this process. Each read of a pass ended a second
-/// after it began.
+/// Checks the proof of docs/decisions/0016 on the passes of this process. Each read of a pass ended
+/// a second after it began.
 fn proven(looks: &[Look]) -> Result<(), &'static str> {
     let since_start = looks.iter().rposition(|look| look.restart).unwrap_or(0);
     let looks = &looks[since_start..];
@@ -104,10 +105,10 @@ fn proven(looks: &[Look]) -> Result<(), &'static str> {
     let mut emptied = 0;
     for n in 0..all.len() {
         if looks.last().is_some_and(|look| n == 1 && look.second_is_gone) {
-            // Nothing lists the tasks of what is gone.
+            // Nothing lists the tasks of a container instance that is gone.
             continue;
         }
-        // 1: when the reads in a row began that showed it closed.
+        // 1: beginning of the unbroken run of reads that showed it closed.
         let row = statuses().take_while(|(_, all)| all.get(n) == Some(&true));
         let closed_since = row.last().map_or(now, |(began, _)| began) + 1;
         let a = lists(closed_since + 60).next().ok_or("2: there is no list (a)")?;
@@ -142,7 +143,8 @@ fn proven(looks: &[Look]) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A generator of its own, so that a seed means the same walk for ever (xorshift64*, Vigna 2016).
+/// A random generator of this test's own, so that a seed means the same walk for ever (xorshift64*,
+/// Vigna 2016).
 struct Chance(u64);
 
 impl Chance {

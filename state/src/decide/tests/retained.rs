@@ -1,8 +1,8 @@
-//! Groups with `TerminateHookAbandon: retain`: an abandoned instance is kept for a look.
+//! Groups with `TerminateHookAbandon: retain`: an abandoned instance is retained.
 
 use super::fixture::check;
 
-/// Kept until someone terminates it; then it is not abandoned a second time.
+/// Retained until someone terminates it; then it is not abandoned a second time.
 #[test]
 fn kept_until_someone_terminates_it() {
     check(
@@ -23,7 +23,7 @@ fn kept_until_someone_terminates_it() {
     );
 }
 
-/// Its deadline has passed: it is let go at once, also when it was drained meanwhile.
+/// Its deadline has passed: it is released at once, even if it was drained meanwhile.
 #[test]
 fn let_go_at_once_when_someone_terminates_it() {
     check(
@@ -57,7 +57,7 @@ fn a_late_read_of_the_old_wait() {
     );
 }
 
-/// A group that does not keep it: over as soon as Auto Scaling accepts.
+/// A group that does not retain it: over as soon as Auto Scaling accepts.
 #[test]
 fn a_group_that_does_not_keep_it() {
     check(
@@ -71,7 +71,7 @@ fn a_group_that_does_not_keep_it() {
     );
 }
 
-/// Terminated by EC2 itself while it was kept.
+/// Terminated by EC2 itself while it was retained.
 #[test]
 fn gone_while_it_was_kept() {
     check(
@@ -88,7 +88,8 @@ fn gone_while_it_was_kept() {
     );
 }
 
-/// A group keeps nothing that waits for a new root volume: it comes back, whatever was told.
+/// A group retains no instance that waits for a new root volume: it comes back, whatever the
+/// result.
 #[test]
 fn a_new_root_volume_is_not_kept() {
     check(
@@ -104,7 +105,7 @@ fn a_new_root_volume_is_not_kept() {
     );
 }
 
-/// An instance that goes back to its warm pool may be kept; where the group shows that it was not,
+/// An instance that returns to its warm pool may be retained; if the group shows that it was not,
 /// it comes back.
 #[test]
 fn one_that_is_in_its_warm_pool_was_not_kept() {

@@ -3,8 +3,8 @@
 use super::fixture::{Played, check, check_needs, show};
 use crate::time::Mono;
 
-/// Once the group shows it in service, our DRAINING is undone, also while its agent is not
-/// connected: the one of the new root volume may have registered anew.
+/// Once the group shows it in service, the DRAINING set by ecs-drain is undone, even while its
+/// agent is disconnected: the agent of a new root volume may have registered anew.
 #[test]
 fn back_from_the_warm_pool() {
     check(
@@ -26,7 +26,7 @@ fn back_from_the_warm_pool() {
     );
 }
 
-/// A DRAINING that was not ours is left as it is: done at once.
+/// A DRAINING that ecs-drain did not set is left as it is: done at once.
 #[test]
 fn a_draining_that_is_not_ours_is_left() {
     check(
@@ -41,7 +41,7 @@ fn a_draining_that_is_not_ours_is_left() {
     );
 }
 
-/// Of two container instances only the one that we set to DRAINING is undone.
+/// Of two container instances only the DRAINING set by ecs-drain is undone.
 #[test]
 fn only_ours_is_undone() {
     check(
@@ -59,7 +59,7 @@ fn only_ours_is_undone() {
     );
 }
 
-/// Of two that we set to DRAINING, the one that is back already is not asked for again.
+/// Of two that ecs-drain set to DRAINING, the one that is back already gets no further request.
 #[test]
 fn what_is_back_is_not_undone_again() {
     check(
@@ -78,7 +78,8 @@ fn what_is_back_is_not_undone_again() {
     );
 }
 
-/// What was deregistered, or was lost, cannot be undone: the agent registers anew, as ACTIVE.
+/// A container instance that was deregistered, or lost, cannot be set back: the agent registers
+/// anew, as ACTIVE.
 #[test]
 fn a_deregistered_one_is_not_undone() {
     check(
@@ -117,7 +118,7 @@ fn the_answer_is_lost() {
     );
 }
 
-/// It is terminated from the pool: gone, as it was intended.
+/// It is terminated from the pool: gone, as intended.
 #[test]
 fn terminated_from_the_pool() {
     check(
@@ -155,7 +156,7 @@ fn a_new_wait_from_the_pool() {
     );
 }
 
-/// Nothing is undone blind.
+/// Nothing is undone without reads.
 #[test]
 fn nothing_is_undone_blind() {
     check(
@@ -173,9 +174,9 @@ fn nothing_is_undone_blind() {
     );
 }
 
-/// Our hook was deleted in mid-wait, say, and the instance serves again: the drain ends, and our
-/// DRAINING is undone. That it is in service counts only once it cannot have been read from before
-/// the wait.
+/// The ecs-drain hook was deleted during the wait, say, and the instance serves again: the drain
+/// ends, and its DRAINING is undone. "In service" counts only once it cannot have been read from
+/// before the wait.
 #[test]
 fn the_wait_was_lost_and_it_serves_again() {
     check(
@@ -194,7 +195,7 @@ fn the_wait_was_lost_and_it_serves_again() {
     );
 }
 
-/// The same when it went back to its warm pool: once it is in service, our DRAINING is undone.
+/// The same when it went back to its warm pool: once it is in service, the DRAINING is undone.
 #[test]
 fn the_wait_was_lost_and_it_is_in_the_pool() {
     check(
@@ -231,9 +232,9 @@ fn in_service_is_not_touched() {
     );
 }
 
-/// It waits once more before it was seen in service: that is a new drain, which takes over that its
-/// DRAINING is ours. What its group shows does not tell: another hook can hold the old wait on.
-/// Heartbeats do.
+/// It waits once more before it was seen in service: that is a new drain, which takes over the
+/// DRAINING set by ecs-drain. The group's state does not show it, because another hook can prolong
+/// the old wait. Accepted heartbeats do.
 #[test]
 fn it_waits_once_more() {
     check(
@@ -255,8 +256,7 @@ fn it_waits_once_more() {
     );
 }
 
-/// Its next wait is lost before that drain began: what is DRAINING since the drain before is still
-/// undone.
+/// Its next wait is lost before that drain began: the DRAINING of the drain before is still undone.
 #[test]
 fn the_wait_is_lost_in_pending() {
     let mut played = Played::open("kind=returns-to-warm-pool", "ACTIVE");
@@ -278,8 +278,8 @@ fn the_wait_is_lost_in_pending() {
     }
 }
 
-/// What was read last before the pool says nothing of now: DRAINING, asked for a moment before the
-/// wait was lost, is undone.
+/// The last read before the pool proves nothing about now: a DRAINING that was requested a moment
+/// before the wait was lost is undone.
 #[test]
 fn an_old_word_of_active_is_no_evidence() {
     check(
@@ -296,8 +296,7 @@ fn an_old_word_of_active_is_no_evidence() {
     );
 }
 
-/// A warm pool's instance that is terminated there has an agent that nobody looks at: it is looked
-/// at once no group has it.
+/// The agent of a warm pool's instance is not read; it is read once no group has the instance.
 #[test]
 fn gone_from_the_pool_is_looked_at() {
     check_needs(

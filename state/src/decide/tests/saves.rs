@@ -1,8 +1,8 @@
-//! What is written, and how often: at most eight times, and never while it merely waits.
+//! Writes of the record: at most eight, and none while the drain merely waits.
 
 use super::fixture::{Played, check, show};
 
-/// Tasks and targets that go one by one write nothing for five minutes, then what is left is
+/// Tasks and targets that go one by one cause no write for five minutes; then the lists are
 /// refreshed.
 #[test]
 fn a_shrinking_list_is_refreshed_after_five_minutes() {

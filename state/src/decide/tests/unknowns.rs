@@ -1,4 +1,4 @@
-//! Unknown is never empty: each read unknown in each phase.
+//! Unknown is never empty: each failed read in each phase.
 
 use super::fixture::check;
 
@@ -16,8 +16,7 @@ fn in_pending() {
     );
 }
 
-/// Deregistering: ECS must say what it is, and the obligations must be known before anything is
-/// asked.
+/// Deregistering: before any request, ECS must report the status and the obligations must be known.
 #[test]
 fn in_deregistering() {
     check(
@@ -32,7 +31,7 @@ fn in_deregistering() {
     );
 }
 
-/// Strategy `deregister`: nothing is deregistered blind.
+/// Strategy `deregister`: nothing is deregistered without reads.
 #[test]
 fn in_deregistering_by_strategy() {
     check(
@@ -50,8 +49,7 @@ fn in_deregistering_by_strategy() {
     );
 }
 
-/// Waiting: tasks that cannot be listed are not gone; an unknown target is the business of
-/// Verifying.
+/// Waiting: tasks that cannot be listed are not gone; an unknown target is left to Verifying.
 #[test]
 fn in_waiting() {
     check(

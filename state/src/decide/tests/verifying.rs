@@ -2,8 +2,8 @@
 
 use super::fixture::check;
 
-/// Both looks begin at least 60 s after ECS confirmed that nothing new can land, and at least 10 s
-/// apart.
+/// Both lists begin at least 60 s after ECS confirmed that no new task can start, and the targets
+/// are read at least 10 s apart.
 #[test]
 fn two_looks() {
     check(
@@ -21,7 +21,7 @@ fn two_looks() {
     );
 }
 
-/// A look that failed in between breaks the proof: both looks are taken again.
+/// A failed read in between breaks the proof: both reads are made again.
 #[test]
 fn a_failed_look_breaks_the_proof() {
     check(
@@ -36,8 +36,7 @@ fn a_failed_look_breaks_the_proof() {
     );
 }
 
-/// A registration that comes back (a read that lagged) is waited for, and both looks are taken
-/// again.
+/// A target that comes back (a read that lagged) is waited for, and both reads are made again.
 #[test]
 fn a_target_comes_back() {
     check(
@@ -55,7 +54,7 @@ fn a_target_comes_back() {
     );
 }
 
-/// A task that comes back is waited for, and both looks are taken again.
+/// A task that comes back is waited for, and both reads are made again.
 #[test]
 fn a_task_comes_back() {
     check(
@@ -73,7 +72,7 @@ fn a_task_comes_back() {
     );
 }
 
-/// Someone undid our DRAINING: it is drained again, and the settling begins anew.
+/// An operator undid the DRAINING: it is drained again, and the settling begins anew.
 #[test]
 fn active_again() {
     check(
@@ -115,8 +114,8 @@ fn a_second_registration_that_is_active() {
     );
 }
 
-/// A second registration that is DRAINING already was not seen to take no work before this moment:
-/// the settling and both looks begin anew.
+/// A second container instance that is DRAINING already was not seen to take no tasks before this
+/// moment: the settling and both reads begin anew.
 #[test]
 fn a_second_registration_that_drains_already() {
     check(
@@ -136,7 +135,7 @@ fn a_second_registration_that_drains_already() {
     );
 }
 
-/// The search must have begun after nothing new could land; while it fails nothing is completed.
+/// The search must have begun after no new task could start; while it fails nothing is completed.
 #[test]
 fn no_completion_without_the_search() {
     check(
@@ -152,8 +151,8 @@ fn no_completion_without_the_search() {
     );
 }
 
-/// A registration that is only found now (its service's last task stopped lately) is looked at
-/// before completion.
+/// A target that is only found now (its service's last task stopped recently) is read before
+/// completion.
 #[test]
 fn an_obligation_found_late() {
     check(
@@ -172,8 +171,8 @@ fn an_obligation_found_late() {
     );
 }
 
-/// The same, when it is gone by the time it is found: both looks begin with the first one that
-/// asked for it.
+/// The same, if it is gone by the time it is found: both reads begin with the first one of this
+/// target.
 #[test]
 fn an_obligation_found_late_and_gone() {
     check(
@@ -191,7 +190,7 @@ fn an_obligation_found_late_and_gone() {
     );
 }
 
-/// After a restart the looks are taken again from the beginning: it costs time, never proof.
+/// After a restart the reads are made again from the beginning: it costs time, never proof.
 #[test]
 fn a_restart_costs_looking_again() {
     check(
@@ -211,7 +210,7 @@ fn a_restart_costs_looking_again() {
     );
 }
 
-/// A wall clock that jumps cannot shorten the settling.
+/// A jump of the wall clock cannot shorten the settling.
 #[test]
 fn a_clock_that_jumps() {
     check(
@@ -227,9 +226,9 @@ fn a_clock_that_jumps() {
     );
 }
 
-/// A target that nobody deregisters can be that of a second registration which the record does not
-/// know, and whose own task keeps the proof, and with it its search, from ever coming: so it is
-/// searched for.
+/// A target that is not being deregistered can belong to a second container instance that the
+/// record does not know. That one's own task keeps the proof, and with it its search, from ever
+/// coming: so it is searched for.
 #[test]
 fn a_target_in_service_makes_it_look_for_another_registration() {
     check(
@@ -247,9 +246,9 @@ fn a_target_in_service_makes_it_look_for_another_registration() {
     );
 }
 
-/// Of two lists that lag a task can be in neither, while it changes over from the one to the other:
-/// the last look begins a minute after the first listing that was late enough. Tasks that are left
-/// meanwhile cost nothing more.
+/// While a task passes from one list to the other, two lists that lag can both miss it. So the last
+/// read begins a minute after the first list that was late enough. Tasks that are left meanwhile
+/// cost nothing more.
 #[test]
 fn the_last_look_is_a_minute_after_the_first_late_listing() {
     check(
@@ -264,8 +263,7 @@ fn the_last_look_is_a_minute_after_the_first_late_listing() {
     );
 }
 
-/// A listing that fails later takes nothing from that: what the first one showed is asked for by
-/// name.
+/// A list that fails later does not undo that: the tasks of the first one are described by name.
 #[test]
 fn a_failed_listing_does_not_begin_that_minute_anew() {
     check(

@@ -1,4 +1,4 @@
-//! Waiting: which tasks hold a drain up, and which are stopped.
+//! Waiting: the tasks that hold a drain up, and the tasks that are stopped.
 
 use super::fixture::check;
 
@@ -66,7 +66,7 @@ fn daemons_are_waited_for_if_the_policy_says_so() {
     );
 }
 
-/// `DRAINING` does not touch standalone tasks: by default they are waited for, however long they
+/// `DRAINING` does not stop standalone tasks: by default they are waited for, however long they
 /// run.
 #[test]
 fn standalone_tasks_are_waited_for() {
@@ -80,8 +80,8 @@ fn standalone_tasks_are_waited_for() {
 }
 
 /// With a grace they are stopped after it, counted from the beginning of Waiting. The order is in
-/// the record before StopTask, once for each task; one that is stopping already is not stopped
-/// again; service tasks never are.
+/// the record before StopTask, once for each task. A task that is stopping already is not stopped
+/// again, and service tasks never are.
 #[test]
 fn standalone_tasks_are_stopped_after_their_grace() {
     check(
@@ -117,7 +117,7 @@ fn fifty_standalone_tasks_are_one_note() {
     );
 }
 
-/// The process dies between the save and StopTask: the next one asks, and writes nothing more.
+/// The process dies between the save and StopTask: the next one calls it, and writes nothing more.
 #[test]
 fn dies_before_stop_task() {
     check(
@@ -143,7 +143,7 @@ fn protected_tasks_hold() {
     );
 }
 
-/// Someone undid our DRAINING: it is drained again, and the record says so.
+/// An operator undid the DRAINING: it is drained again, and the record shows it.
 #[test]
 fn active_again() {
     check(
@@ -157,9 +157,9 @@ fn active_again() {
     );
 }
 
-/// A dead instance's tasks are frozen as RUNNING for ever; two witnesses excuse the wait for them:
-/// its agent has been away past its grace, and the group calls it unhealthy. Its targets are still
-/// waited for.
+/// A dead instance's tasks are frozen as RUNNING for ever. Two witnesses excuse them: its agent has
+/// been disconnected past its grace, and the group calls it unhealthy. Its targets are still waited
+/// for.
 #[test]
 fn a_dead_instance_excuses_its_tasks_not_its_targets() {
     check(
@@ -178,8 +178,8 @@ fn a_dead_instance_excuses_its_tasks_not_its_targets() {
     );
 }
 
-/// The other witness: a balancer says that the instance itself does not run. What it has said stays
-/// said when it drops the target.
+/// The other witness: a balancer reports that the instance itself does not run. The report counts
+/// even after the balancer drops the target.
 #[test]
 fn a_dead_instance_by_its_target() {
     check(
@@ -192,7 +192,7 @@ fn a_dead_instance_by_its_target() {
     );
 }
 
-/// One witness is not enough: a restarting agent and a failing health check are everyday things.
+/// One witness is not enough: a restarting agent and a failing health check are everyday events.
 #[test]
 fn one_sign_of_death_is_not_enough() {
     check(

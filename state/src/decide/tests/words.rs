@@ -1,4 +1,4 @@
-//! What is said of registrations and spans, and what is written once only.
+//! The words for targets and spans, and notes that are written once only.
 
 use super::fixture::{
     check, container_instance, container_instance_sight, epoch, obligation, opened, stage,
@@ -16,7 +16,7 @@ use crate::why::Span;
 use jiff::SignedDuration;
 use std::time::Duration;
 
-/// What is left is never said to be less than it is.
+/// A remaining time is never shown shorter than it is.
 #[test]
 fn a_span() {
     for (milliseconds, said) in [
@@ -34,7 +34,7 @@ fn a_span() {
     }
 }
 
-/// With how long its balancer drains it yet, or since when that time is over, where that is known.
+/// A draining target is shown with its remaining delay, or with the end of it, if they are known.
 #[test]
 fn a_registration_that_drains() {
     let at = |seconds| later(epoch(), SignedDuration::from_secs(seconds));
@@ -48,7 +48,7 @@ fn a_registration_that_drains() {
     );
     assert_eq!(said(&leaving, false, 59), "i-1 in target group web is draining");
     assert_eq!(said(&obligation("web/60"), true, 59), "i-1 in target group web is draining");
-    // In the table a span would grow old.
+    // In the table a remaining time would be stale when it is read.
     assert_eq!(
         show_target(&leaving, "draining", true),
         "i-1 in target group web: draining, until 2026-01-01T00:01:00Z at most"
@@ -56,8 +56,8 @@ fn a_registration_that_drains() {
     assert_eq!(show_target(&leaving, "healthy", false), "i-1 in target group web: healthy");
 }
 
-/// Only a target that is the instance itself can say that the instance does not run, and only while
-/// its agent is away.
+/// Only a target that is the instance itself can show that the instance does not run, and only
+/// while its agent is disconnected.
 #[test]
 fn a_stopped_instance_is_said_by_its_own_target() {
     let stopped = |target: Target, status: &str, instance_dead| {
@@ -85,7 +85,7 @@ fn read(second: u64) -> Read {
     Read { began, ended: began }
 }
 
-/// A group that keeps what is abandoned may be told many times.
+/// The result for a group that retains abandoned instances may be sent many times.
 #[test]
 fn the_same_answer_is_noted_once() {
     let mut record = opened(WaitKind::Terminating, vec![container_instance(1)]);
@@ -101,7 +101,7 @@ fn the_same_answer_is_noted_once() {
     );
 }
 
-/// What a service accounts for too is waited for, in whatever order the two are seen.
+/// A target that a service registers too is waited for, in whatever order the two are found.
 #[test]
 fn a_registration_of_a_service_too_is_not_the_groups_alone() {
     let absorbed = |known, found| {
@@ -119,7 +119,7 @@ fn a_registration_of_a_service_too_is_not_the_groups_alone() {
     assert!(!absorbed(false, true));
 }
 
-/// For how long a registration was watched is written every half minute, and not at each look.
+/// The watched time of a target is written every half minute, and not at each read.
 #[test]
 fn what_is_watched_is_written_now_and_then() {
     check(
@@ -135,7 +135,7 @@ fn what_is_watched_is_written_now_and_then() {
     );
 }
 
-/// A drain that ended meanwhile, or that looks again, is not touched.
+/// A drain that has ended meanwhile, or has left Completing, is not changed.
 #[test]
 fn an_answer_that_comes_too_late_moves_nothing() {
     for phase in [Phase::Waiting, Phase::Returning, Phase::Done] {

@@ -1,4 +1,4 @@
-//! Causes that have nothing to do with a service's replacement.
+//! Causes that do not concern a service's replacement.
 
 use super::super::Cause;
 use super::{check, diagnose, now, read};
@@ -11,7 +11,8 @@ fn a_lost_agent() {
     );
 }
 
-/// The last to end is named; what has run out, or is being stopped, protects no more.
+/// The one that ends last is named; expired protection, and that of a stopping task, does not
+/// count.
 #[test]
 fn protected_tasks() {
     check(
@@ -45,7 +46,7 @@ fn standalone_tasks() {
     );
 }
 
-/// By default daemons hold nothing up, also while they are being stopped.
+/// By default daemons hold nothing up, even while they are being stopped.
 #[test]
 fn daemons() {
     check("task t1 daemon/log RUNNING\ntask t2 daemon/log STOPPING!", "");
@@ -55,7 +56,7 @@ fn daemons() {
     );
 }
 
-/// The one that was told first is named; overdue means: longer than delay, stop timeout and a
+/// The one that began to stop first is named; overdue means longer than delay, stop timeout and a
 /// minute.
 #[test]
 fn tasks_that_are_being_stopped() {
@@ -102,7 +103,7 @@ fn targets() {
     check("target shop healthy\ntask t1 shop RUNNING", "");
 }
 
-/// The most decisive first, the least sure last.
+/// The most decisive first, the least certain last.
 #[test]
 fn the_order() {
     let facts = "

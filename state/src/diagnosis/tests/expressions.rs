@@ -1,4 +1,4 @@
-//! The cluster query language: judged where it is surely understood, else not at all.
+//! The cluster query language: judged if it is certainly understood, else not at all.
 
 use super::super::InstanceFacts;
 use super::super::expression::meets;

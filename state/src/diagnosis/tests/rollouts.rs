@@ -1,8 +1,8 @@
-//! Whether a deployment keeps the tasks of a service where they are.
+//! Deployments that keep the tasks of a service in place.
 
 use super::check;
 
-/// A service that could move, and this deployment of it.
+/// Checks the causes of a service that could move, with this deployment.
 #[track_caller]
 fn says(rollout: &str, expected: &str) {
     check(
@@ -60,8 +60,8 @@ fn deferred_clean_up_is_a_cause_while_old_tasks_are_left() {
     says("revisions=2", "");
 }
 
-/// Tasks are moved in these stages, a pause that is over is none, and what was not read is not
-/// concluded from.
+/// Tasks are moved in these stages, an expired pause is none, and nothing is concluded from missing
+/// facts.
 #[test]
 fn a_deployment_that_goes_on_is_no_cause() {
     says("progress stage=SCALE_UP revisions=2 deferred", "");

@@ -1,8 +1,8 @@
-//! Whether ECS can replace a service's tasks.
+//! The replacement of a service's tasks by ECS.
 
 use super::check;
 
-/// 100 and 100 is the trap that AWS documents; the numbers that would do are said.
+/// 100 and 100 is the trap that AWS documents; the text names the numbers that would work.
 #[test]
 fn percentages_that_leave_no_step() {
     check(
@@ -33,7 +33,7 @@ fn a_single_task_is_rounded_into_the_trap() {
     );
 }
 
-/// The numbers that are said to do, do.
+/// The numbers in the text do work.
 #[test]
 fn one_step_is_enough() {
     for percents in ["min=100 max=134", "min=66 max=100", "min=0 max=100", "", "min=100"] {
@@ -42,7 +42,7 @@ fn one_step_is_enough() {
 }
 
 /// CODE_DEPLOY and EXTERNAL: while an instance drains the defaults count, whatever the service
-/// shows. Of a controller that is newer than this program nothing is known.
+/// shows. A controller that is newer than this program is unknown.
 #[test]
 fn other_controllers() {
     check("service shop desired=1 running=1 min=100 max=100 by=outside\ntask t1 shop RUNNING", "");
@@ -52,8 +52,8 @@ fn other_controllers() {
     );
 }
 
-/// With more running than wanted one may stop; with fewer, one may start; with none wanted, all may
-/// stop.
+/// With more running than desired one may stop; with fewer, one may start; with a desired count of
+/// zero, all may stop.
 #[test]
 fn percentages_are_no_cause_while_something_moves() {
     check(
@@ -99,7 +99,7 @@ fn no_other_instance() {
     );
 }
 
-/// The closest lacks the fewest things, and of those least.
+/// The closest lacks the fewest resources, and the least of those.
 #[test]
 fn no_room() {
     check(
@@ -126,7 +126,7 @@ fn no_room() {
     );
 }
 
-/// What is free to the last unit is room; UDP ports are others than TCP ports.
+/// Free to the last unit is enough room; UDP ports are not TCP ports.
 #[test]
 fn just_enough_room() {
     check(
@@ -165,7 +165,7 @@ fn no_room_is_no_cause_where_a_task_may_stop_first() {
     );
 }
 
-/// Both are said: who mends the first meets the second.
+/// Both are shown: a person who fixes the first would meet the second.
 #[test]
 fn no_step_and_no_room() {
     check(
@@ -214,7 +214,7 @@ fn a_constraint_that_nothing_meets() {
     );
 }
 
-/// Each of two rules is met somewhere, both nowhere. A rule that all meet is not named.
+/// Each of two rules is met by some instance, both by none. A rule that all meet is not named.
 #[test]
 fn constraints_that_leave_nothing_together() {
     check(
@@ -229,7 +229,7 @@ fn constraints_that_leave_nothing_together() {
     );
 }
 
-/// Room counts only where the task may be.
+/// Room counts only on instances where the task may be placed.
 #[test]
 fn room_where_it_may_not_be() {
     check(
@@ -245,7 +245,7 @@ fn room_where_it_may_not_be() {
     );
 }
 
-/// Shown, not judged; and what has no room anyway has none.
+/// Shown, not judged; and an instance without room has none anyway.
 #[test]
 fn an_expression_that_cannot_be_judged() {
     let service = "service shop desired=1 running=1\nwhere shop task:group == service:db\ntask t1 shop RUNNING\n";
@@ -259,7 +259,7 @@ fn an_expression_that_cannot_be_judged() {
     );
 }
 
-/// ECS's own words, on one line, cut, and without what steers a terminal.
+/// ECS's own words, on one line, cut, and without characters that steer a terminal.
 #[test]
 fn what_ecs_says() {
     check(
@@ -292,7 +292,7 @@ fn what_ecs_says() {
     );
 }
 
-/// A placement that failed is over when a task has started since; every complaint is, in the steady
+/// A failed placement is over once a task has started since. Every complaint is over in the steady
 /// state, or after the six hours in which ECS would have repeated it.
 #[test]
 fn complaints_that_are_over() {
@@ -317,7 +317,7 @@ fn complaints_that_are_over() {
     );
 }
 
-/// What ECS says of the place is left out where the place itself was looked at.
+/// ECS's event about a placement is left out if the placement itself was checked.
 #[test]
 fn a_place_that_was_looked_at_explains_the_event() {
     check(
@@ -332,8 +332,8 @@ fn a_place_that_was_looked_at_explains_the_event() {
     );
 }
 
-/// A task that ECS has told to stop needs no replacement any more; a service without a task here is
-/// not looked at.
+/// A task that ECS has begun to stop needs no replacement any more; a service without a task here
+/// is not considered.
 #[test]
 fn services_of_stopping_tasks_are_no_cause() {
     check(

@@ -1,11 +1,11 @@
-//! Nothing is concluded from what was not read.
+//! Nothing is concluded from missing facts.
 
 use super::check;
 
 #[test]
 fn nothing_was_read() {
     check("tasks unknown", "");
-    // A target stays only when no task is known to be left, not when no task is known.
+    // A target stays only if no task is known to be left, not if no task is known.
     check("tasks unknown\ntarget shop healthy", "");
     check("task t1 shop RUNNING", "");
 }
@@ -19,7 +19,7 @@ fn other_instances() {
     check(&format!("{service} others more\nother i-1 away"), "");
 }
 
-/// A number that AWS did not say, or a definition that could not be read, is never a lack.
+/// A number that AWS did not report, or a definition that could not be read, is never a lack.
 #[test]
 fn numbers() {
     let service = "service shop desired=1 running=1\ntask t1 shop RUNNING\n";
@@ -28,7 +28,7 @@ fn numbers() {
     check(&format!("{service} need shop tcp=80\nother i-1 cpu=1 memory=1 taken=443"), "");
 }
 
-/// Where the service's other tasks are was not read.
+/// The container instances of the service's other tasks were not read.
 #[test]
 fn distinct_instances() {
     check(

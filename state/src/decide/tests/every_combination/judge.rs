@@ -1,4 +1,4 @@
-//! What must never be decided, said in other words than the decision's own.
+//! The decisions that are never allowed, in other terms than those of the decision itself.
 
 use super::{Case, Look, NOW};
 use crate::decide::tests::fixture::epoch;
@@ -9,7 +9,7 @@ use crate::policy::{DaemonTasks, StandaloneTasks};
 use crate::record::{Record, Strategy, Then};
 use std::time::Duration;
 
-/// What is known of a container instance's status after the look.
+/// Returns the known status of a container instance after the pass.
 fn known_status(case: &Case, look: &Look) -> Option<&'static str> {
     match look.status {
         "?" => case.ripe.then_some("DRAINING!"),
@@ -79,9 +79,9 @@ pub fn judge(
     decision.actions.iter().try_for_each(|action| judge_action(action, case, look, after))
 }
 
-/// A drain that no hook began ends without telling anybody: what is kept once it is proved drained,
-/// what is cancelled before anything was done, what an operator ends, and what its group
-/// terminates.
+/// Returns whether a drain that no hook began may end without a call: an instance that stays once
+/// it is proved drained, one that was cancelled before anything was done, one that an operator
+/// ends, and one that its group terminates.
 fn ends_without_action(case: &Case, look: &Look, after: &Record) -> bool {
     let keeps = matches!(after.then, Some(Then::Keep));
     let ended = match after.outcome() {
@@ -191,7 +191,8 @@ fn judge_action(
     }
 }
 
-/// One look is no proof. After a long history of nothing, it must not show anything.
+/// Checks that everything is gone. One pass is no proof. After a long history of nothing, it must
+/// show nothing left.
 fn all_is_gone(case: &Case, look: &Look, after: &Record) -> Result<(), &'static str> {
     if !case.ripe {
         return Err("one look is no proof");
@@ -215,7 +216,8 @@ fn all_is_gone(case: &Case, look: &Look, after: &Record) -> Result<(), &'static 
     Ok(())
 }
 
-/// Its agent is away, and its group calls it unhealthy: what it ran is frozen.
+/// Returns whether the instance is dead: its agent is disconnected, and its group calls it
+/// unhealthy, so its task states are frozen.
 fn is_dead(case: &Case, look: &Look) -> bool {
     known_status(case, look) == Some("DRAINING!") && look.group.ends_with('!')
 }
