@@ -5,43 +5,43 @@ locals {
   # Breached when the statistic of `points` of the last `of` minutes is above `above` (or below `below`).
   all_alarms = {
     StuckDrains = {
-      text      = "A drain makes no progress: `ecs-drain get` shows which, and `ecs-drain describe` why."
+      text      = "A drain is stuck: `ecs-drain get` shows which one, and `ecs-drain describe` why."
       statistic = "Maximum", above = 0, points = 3, of = 3
     }
     HeartbeatFailures = {
-      text      = "Heartbeats fail: instances may be terminated before they are drained."
+      text      = "Heartbeats fail: instances are terminated when their hook times out. The log has the reason."
       statistic = "Sum", above = 0, points = 3, of = 5
     }
     UnreadableRecords = {
-      text      = "Records in the table cannot be read: their drains stand still. The log says what is wrong with them."
+      text      = "A record cannot be read, so its drain stops: `ecs-drain get` shows which one."
       statistic = "Maximum", above = 0, points = 1, of = 1
     }
     CallErrors = {
-      text      = "Calls to AWS are denied or fail: the log says which."
+      text      = "Calls to AWS are denied or fail: the log names them."
       statistic = "Sum", above = 20, points = 5, of = 5
     }
     WaitsLost = {
-      text      = "An instance went without ecs-drain: its hook timed out, was deleted, or was completed by others."
+      text      = "An instance was terminated before ecs-drain released it: its hook was deleted, timed out or was completed."
       statistic = "Sum", above = 0, points = 1, of = 1
     }
     Leads = {
-      text      = "No controller acts: the service does not run, or cannot reach its table."
+      text      = "No controller acts, so nothing is drained: check the service's tasks, events and log."
       statistic = "Sum", below = 1, points = 5, of = 5
     }
     GroupsUnreadSeconds = {
-      text      = "ecs-drain cannot read the Auto Scaling groups of an account and region: it does not see new waits there."
+      text      = "ecs-drain cannot read the Auto Scaling groups of an account and region: it sees no new waits there."
       statistic = "Maximum", above = 300, points = 1, of = 1
     }
     HooksUnreadSeconds = {
-      text      = "ecs-drain cannot read the lifecycle hooks of a group: instances that wait there are held, and not drained."
+      text      = "ecs-drain cannot read the lifecycle hooks of a group: its instances are held, and not drained."
       statistic = "Maximum", above = 300, points = 1, of = 1
     }
     SearchUnreadSeconds = {
-      text      = "ecs-drain cannot search the clusters for an instance: its drain does not begin. The instance is held."
+      text      = "ecs-drain cannot search the clusters for an instance: it is held, and not drained."
       statistic = "Maximum", above = 300, points = 1, of = 1
     }
     QueueUnreadSeconds = {
-      text      = "ecs-drain cannot read a queue of events: it hears of spot interruptions late or never."
+      text      = "ecs-drain cannot read a queue: it hears of spot interruptions late or never."
       statistic = "Maximum", above = 300, points = 1, of = 1
     }
     TableUnreadSeconds = {
@@ -53,11 +53,11 @@ locals {
       statistic = "Maximum", above = 300, points = 1, of = 1
     }
     UnopenedSeconds = {
-      text      = "An instance has waited for 15 minutes without a drain: it is held, and not drained. The log says why."
+      text      = "An instance has waited for 15 minutes without a drain. It is held; the log has the reason."
       statistic = "Maximum", above = 900, points = 1, of = 1
     }
     DeniedOperations = {
-      text      = "AWS denies an operation again and again: the log has the policy statement that allows it."
+      text      = "AWS keeps denying an operation: the log has the policy statement that allows it."
       statistic = "Maximum", above = 0, points = 1, of = 1
     }
   }
@@ -76,7 +76,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = var.create_alarms ? local.alarms : {}
 
   alarm_name        = "${var.name}-${each.key}"
-  alarm_description = "${each.value.text} See docs/operations.md, Alarms."
+  alarm_description = "${each.value.text} See docs/runbook.md#${lower(each.key)}."
 
   namespace   = "ecs-drain"
   metric_name = each.key
@@ -104,7 +104,7 @@ resource "aws_cloudwatch_metric_alarm" "old_events" {
   count = var.create_alarms && var.create_queue && !var.dry_run ? 1 : 0
 
   alarm_name        = "${var.name}-old-events"
-  alarm_description = "ecs-drain does not receive messages. See docs/operations.md, Old messages in the queue."
+  alarm_description = "ecs-drain does not receive messages. See docs/runbook.md#old-messages-in-the-queue."
 
   namespace   = "AWS/SQS"
   metric_name = "ApproximateAgeOfOldestMessage"

@@ -109,15 +109,19 @@ fn every_link_leads_somewhere() {
 }
 
 /// The pages that a person reads first. Others join them as they are rewritten.
-const FIRST_PAGES: [&str; 9] = [
+const FIRST_PAGES: [&str; 13] = [
     "README.md",
     "docs/README.md",
     "docs/comparison.md",
     "docs/concepts.md",
+    "docs/cost.md",
     "docs/faq.md",
     "docs/install.md",
+    "docs/operations.md",
     "docs/quickstart.md",
+    "docs/runbook.md",
     "docs/security.md",
+    "docs/upgrade.md",
     "docs/use.md",
 ];
 

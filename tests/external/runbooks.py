@@ -1,4 +1,4 @@
-"""The runbooks "Moving the table" and "Restoring" of docs/operations.md, followed word by word: their commands are taken
+"""The runbooks "Move the table" and "Restore" of docs/upgrade.md, followed word by word: their commands are taken
 from the page, and run by a shell with the real `aws` and the real `ecs-drain`. What stands there in words, the test does.
 """
 
@@ -12,7 +12,7 @@ from clouds import ACCOUNT, ENVIRONMENT, REGION, ROOT, TOOLS, wait_for
 from fleet import HOOK
 from scenarios import Scenario, binary
 
-PAGE = ROOT / "docs" / "operations.md"
+PAGE = ROOT / "docs" / "upgrade.md"
 FAR = "eu-central-1"
 
 
@@ -129,7 +129,7 @@ def moving_the_table(clouds, report):
     leaving, staying = it.fleet.instances
     it.fleet.terminate(leaving)
     it.check("its drain begins", wait_for(lambda: it.phase(leaving) == "Waiting", 60), it.phase(leaving))
-    make, look = commands("### Moving the table\n", "\n## Credentials\n")
+    make, look = commands("\n## Move the table\n", "\n## Uninstall\n")
     who.follows(make)
     held(it, leaving)
     policy = clouds.aws(
@@ -160,7 +160,7 @@ def restoring(clouds, report):
     it.asks("drain", cancelled, "--then", "terminate", "--yes")
     for instance in (leaving, cancelled):
         it.check("its drain begins", wait_for(lambda i=instance: it.phase(i) == "Waiting", 60), it.phase(instance))
-    protect, restore, pause, look = commands("\n## Backing up\n", "\n## The table's loss\n")
+    protect, restore, pause, look = commands("\n## Back up\n", "\n## Lost table\n")
     who.follows(protect)
     told = who.follows(restore)
     it.check("the history can be read", leaving in told and cancelled in told, told)

@@ -1,6 +1,6 @@
 //! The three denials that matter most, with the real binary in real time: an alarm of the stack
-//! fires on the metrics that it writes, and meanwhile an instance meets what docs/operations.md
-//! says of it, "What cannot be read". `denied` has all others, in virtual time.
+//! fires on the metrics that it writes, and meanwhile an instance meets what docs/runbook.md
+//! says of it, "Reads that fail". `denied` has all others, in virtual time.
 
 use super::process::Process;
 use super::rig::Rig;

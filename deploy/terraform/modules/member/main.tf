@@ -71,7 +71,7 @@ resource "aws_cloudwatch_metric_alarm" "old_events" {
   count = var.create_alarms && var.create_queue && !var.dry_run ? 1 : 0
 
   alarm_name        = "${var.name}-old-events"
-  alarm_description = "ecs-drain does not receive messages. See docs/operations.md, Old messages in the queue."
+  alarm_description = "ecs-drain does not receive messages. See docs/runbook.md#old-messages-in-the-queue."
 
   namespace   = "AWS/SQS"
   metric_name = "ApproximateAgeOfOldestMessage"

@@ -193,7 +193,7 @@ resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   count = var.create_alarms ? 1 : 0
 
   alarm_name        = "${var.name}-dead-letters"
-  alarm_description = "What to do: docs/operations.md, Messages in the dead-letter queue."
+  alarm_description = "Messages were never deleted. See docs/runbook.md#messages-in-the-dead-letter-queue."
 
   namespace   = "AWS/SQS"
   metric_name = "ApproximateNumberOfMessagesVisible"
