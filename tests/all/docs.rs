@@ -110,14 +110,27 @@ fn every_link_leads_somewhere() {
 
 /// The pages that a person reads first. Others join them as they are rewritten.
 const FIRST_PAGES: [&str; 13] = [
+const FIRST_PAGES: [&str; 21] = [
     "README.md",
     "docs/README.md",
     "docs/comparison.md",
     "docs/concepts.md",
     "docs/cost.md",
     "docs/faq.md",
+    "docs/guide-accounts.md",
+    "docs/guide-ami.md",
+    "docs/guide-batch.md",
+    "docs/guide-gitops.md",
+    "docs/guide-incident.md",
+    "docs/guide-patch-window.md",
+    "docs/guide-spot.md",
     "docs/install.md",
     "docs/operations.md",
+    "docs/migrate-cdk.md",
+    "docs/migrate-cid-sample.md",
+    "docs/migrate-lambda.md",
+    "docs/migrate-managed-draining.md",
+    "docs/migrate.md",
     "docs/quickstart.md",
     "docs/runbook.md",
     "docs/security.md",
