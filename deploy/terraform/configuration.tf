@@ -1,5 +1,5 @@
-# The program's configuration. Terraform writes no TOML: strings and lists of strings are written by jsonencode, whose
-# output TOML reads alike (basic strings with the same escapes, \u003c among them, and arrays).
+# The configuration of ecs-drain. Terraform writes no TOML. jsonencode writes strings and lists of strings, and TOML reads
+# them in the same way (basic strings with the same escapes, \u003c among them, and arrays).
 
 locals {
   scopes = concat(
@@ -38,7 +38,7 @@ locals {
     ]))
   ]
 
-  # At the end, so that `extra_configuration` goes on in [policy] and can add [[override]]s.
+  # At the end, so that `extra_configuration` continues in [policy] and can add [[override]]s.
   policy_text = join("\n", compact([
     "[policy]",
     "strategy = ${jsonencode(var.strategy)}",
@@ -48,10 +48,10 @@ locals {
     trimspace(var.extra_configuration),
   ]))
 
-  # The table, the controller's name and the dry run have variables of their own (service.tf).
+  # The table, the controller's name and the dry run are environment variables (service.tf).
   configuration = "${join("\n\n", concat(local.scope_texts, [local.policy_text]))}\n"
 
-  # What the policy allows follows from the rules, also from those in `extra_configuration`, comments left out.
+  # The IAM policy follows from the rules, also from those in `extra_configuration`, without comments.
   deregisters = (
     var.strategy == "deregister" ||
     can(regex("(?m)^[^#\n]*strategy[\"']?\\s*=\\s*[\"']deregister[\"']", var.extra_configuration))

@@ -1,4 +1,4 @@
-# Two roles. The execution role is ECS's: it fetches the image and writes the log. The task role is the program's.
+# Two roles. ECS uses the execution role to pull the image and to write the log. ecs-drain uses the task role.
 
 locals {
   # Conditions for the task role alone: AWS documents none for the execution role. (Source: ECS developer guide, "Amazon
@@ -43,8 +43,8 @@ module "policy" {
 }
 
 locals {
-  # Whoever reads or writes a table with a key of the account's needs the key too, through DynamoDB. These are what
-  # DynamoDB asks for in the table's use; CreateGrant is for whoever creates it. (Source: DynamoDB developer guide,
+  # An identity that reads or writes a table with a customer managed key needs the key too, through DynamoDB. These are
+  # the actions for the table's use; CreateGrant is for its creation. (Source: DynamoDB developer guide,
   # "DynamoDB encryption at rest: How it works", on customer managed keys.)
   table_key_statements = var.table_kms_key_arn == null ? [] : [{
     Sid    = "UseTheTablesKey"
@@ -98,10 +98,10 @@ locals {
   })
 }
 
-# Roles are the account's, not the region's: the region in the name lets each region have its own controller.
+# Roles belong to the account. The region in the name lets each region have its own controller.
 resource "aws_iam_role" "task" {
   name                 = "${var.name}-task-${local.region}"
-  description          = "What ecs-drain may do"
+  description          = "Permissions of ecs-drain"
   assume_role_policy   = local.trust.task
   path                 = var.role_path
   permissions_boundary = var.permissions_boundary_arn
@@ -115,7 +115,7 @@ resource "aws_iam_role_policy" "task" {
 
 resource "aws_iam_role" "execution" {
   name                 = "${var.name}-execution-${local.region}"
-  description          = "What ECS may do to start ecs-drain"
+  description          = "Lets ECS pull the image of ecs-drain and write its log"
   assume_role_policy   = local.trust.execution
   path                 = var.role_path
   permissions_boundary = var.permissions_boundary_arn

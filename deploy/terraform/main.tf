@@ -1,13 +1,13 @@
 # ecs-drain as a Fargate service, with its table, its queue and its alarms.
 #
-# | file | what it makes |
+# | file | creates |
 # | --- | --- |
 # | table.tf | the DynamoDB table |
-# | queue.tf | the queue of this account's and region's events |
-# | configuration.tf | the program's configuration, as TOML |
+# | queue.tf | the queue for events of this account and region |
+# | configuration.tf | the configuration of ecs-drain, in TOML |
 # | iam.tf | the two roles |
 # | service.tf | log group, security group, task definition, service |
-# | alarms.tf | alarms on the program's metrics |
+# | alarms.tf | alarms on the metrics of ecs-drain |
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}

@@ -1,5 +1,5 @@
 output "task_role_arn" {
-  description = "ARN of the task role: what roles in member accounts trust."
+  description = "ARN of the task role, which roles in member accounts trust."
   value       = aws_iam_role.task.arn
 }
 
@@ -29,7 +29,7 @@ output "dead_letter_queue_url" {
 }
 
 output "security_group_id" {
-  description = "Id of the service's security group, to be let in by VPC endpoints."
+  description = "Id of the service's security group. VPC endpoints must admit it."
   value       = aws_security_group.this.id
 }
 
@@ -47,6 +47,6 @@ output "service" {
 }
 
 output "configuration" {
-  description = "The configuration as the program gets it, for `ecs-drain config check`."
+  description = "The configuration of ecs-drain, for `ecs-drain config check`."
   value       = local.configuration
 }

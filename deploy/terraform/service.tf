@@ -1,25 +1,25 @@
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_338:How long the log is kept is a variable. What is worth keeping is in the table.
+  # checkov:skip=CKV_AWS_338:The retention is a variable. The records are in the table.
   name              = "/ecs-drain/${var.name}"
   retention_in_days = var.log_retention_days
   kms_key_id        = var.log_kms_key_arn
 }
 
-# A cluster of its own needs no instances: the task runs on Fargate.
+# The cluster needs no instances: the task runs on Fargate.
 resource "aws_ecs_cluster" "this" {
   count = var.cluster_arn == null ? 1 : 0
   name  = var.name
 }
 
-# Nothing comes in. What goes out is HTTPS, to AWS's APIs; security groups do not filter what goes to Amazon's DNS and
-# to the task's metadata. (Source: VPC user guide, "Control traffic to your AWS resources using security groups".)
-# A changed VPC needs another group, and the one in use cannot be deleted before the service has left it.
+# No traffic in, HTTPS out to AWS's APIs. Security groups do not filter traffic to Amazon's DNS and to the task's
+# metadata. (Source: VPC user guide, "Control traffic to your AWS resources using security groups".)
+# A changed VPC needs another group, and the old one can be deleted only after the service has left it.
 resource "aws_security_group" "this" {
   name_prefix = "${var.name}-"
   description = "ecs-drain: nothing in, HTTPS out"
   vpc_id      = var.vpc_id
 
-  # Said, so that a rule that somebody adds by hand is seen and removed.
+  # Explicit, so that Terraform removes a rule that was added by hand.
   ingress = []
 
   egress {
@@ -64,7 +64,7 @@ locals {
     readonlyRootFilesystem = true
     linuxParameters        = { capabilities = { add = [], drop = ["ALL"] } }
 
-    # SIGTERM ends the program within 20 s.
+    # SIGTERM ends ecs-drain within 20 s.
     stopTimeout = 30
 
     healthCheck = {
@@ -81,8 +81,8 @@ locals {
         "awslogs-group"         = aws_cloudwatch_log_group.this.name
         "awslogs-region"        = local.region
         "awslogs-stream-prefix" = "ecs-drain"
-        # When the log cannot be written, lines are lost: in mode `blocking` the program would stand still instead, and
-        # its heartbeats with it. (Source: ECS API reference, LogConfiguration.)
+        # When the log cannot be written, lines are lost. In mode `blocking`, ecs-drain and its heartbeats would stop
+        # instead. (Source: ECS API reference, LogConfiguration.)
         "mode"            = "non-blocking"
         "max-buffer-size" = "16m"
       }
@@ -106,7 +106,7 @@ resource "aws_ecs_task_definition" "this" {
   }
 
   # Old revisions stay registered: a service cannot be updated to one that was deregistered, and the circuit breaker
-  # goes back to the revision before. (Source: ECS API reference, DeregisterTaskDefinition.)
+  # rolls back to the previous revision. (Source: ECS API reference, DeregisterTaskDefinition.)
   skip_destroy = true
 }
 
@@ -119,11 +119,11 @@ resource "aws_ecs_service" "this" {
   desired_count    = var.desired_count
   propagate_tags   = "SERVICE"
 
-  # As CloudFormation does. Only then is what comes after it, the alarms and hooks, made for a service that runs.
+  # As CloudFormation does: alarms and hooks are created only after the service runs.
   wait_for_steady_state = var.wait_for_steady_state
 
-  # The new task starts before the old one stops. That both run for a while is harmless: the lease in the table says
-  # which of them acts.
+  # The new task starts before the old one stops. Both may run for a while: the lease in the table decides which of
+  # them acts.
   deployment_maximum_percent         = 200
   deployment_minimum_healthy_percent = 100
 
@@ -138,6 +138,6 @@ resource "aws_ecs_service" "this" {
     assign_public_ip = var.assign_public_ip
   }
 
-  # The first task needs its permissions at once, and the last one until it has given its lease back.
+  # The first task needs its permissions at its start, and the last one until it has released its lease.
   depends_on = [aws_iam_role_policy.task, aws_iam_role_policy.execution]
 }

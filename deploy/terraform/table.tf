@@ -1,4 +1,4 @@
-# The table as `ecs-drain init` makes it: the program checks its key, its indexes and its TTL. Everything else is free.
+# The table as `ecs-drain init` creates it. ecs-drain checks its key, its indexes and its TTL, and nothing else.
 
 resource "aws_dynamodb_table" "this" {
   count = var.create_table ? 1 : 0
@@ -40,7 +40,7 @@ resource "aws_dynamodb_table" "this" {
     enabled = true
   }
 
-  # Without this block the table is encrypted with a key that DynamoDB owns.
+  # Without this block DynamoDB encrypts the table with a key that it owns.
   dynamic "server_side_encryption" {
     for_each = var.table_kms_key_arn == null ? [] : [var.table_kms_key_arn]
     content {
@@ -50,8 +50,8 @@ resource "aws_dynamodb_table" "this" {
   }
 }
 
-# A principal that is not named is denied also where IAM allows it. For a role that is assumed the key has the role's
-# ARN, not the session's. (Source: IAM user guide, "AWS global condition context keys", aws:PrincipalArn.)
+# Principals that are not named are denied, even if IAM allows them. For an assumed role the key has the role's ARN, not
+# the session's. (Source: IAM user guide, "AWS global condition context keys", aws:PrincipalArn.)
 resource "aws_dynamodb_resource_policy" "this" {
   count = length(var.operator_role_arns) > 0 ? 1 : 0
 
@@ -62,7 +62,7 @@ resource "aws_dynamodb_resource_policy" "this" {
       Sid       = "OnlyTheControllerAndOperatorsWrite"
       Effect    = "Deny"
       Principal = "*"
-      # What writes items, through PartiQL too. (Source: Service Authorization Reference, DynamoDB.)
+      # All actions that write items, PartiQL's too. (Source: Service Authorization Reference, DynamoDB.)
       Action = [
         "dynamodb:BatchWriteItem",
         "dynamodb:DeleteItem",

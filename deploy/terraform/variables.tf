@@ -12,7 +12,7 @@ variable "image" {
 }
 
 variable "vpc_id" {
-  description = "The VPC that the task runs in."
+  description = "The VPC of the task."
   type        = string
   nullable    = false
 
@@ -23,7 +23,7 @@ variable "vpc_id" {
 }
 
 variable "subnet_ids" {
-  description = "The task's subnets, with a way out to AWS's APIs: NAT, VPC endpoints, or a public address."
+  description = "Subnets of the task that reach AWS's APIs: through NAT, VPC endpoints, or a public address."
   type        = list(string)
   nullable    = false
 
@@ -36,14 +36,14 @@ variable "subnet_ids" {
 }
 
 variable "assign_public_ip" {
-  description = "Whether the task gets a public address: in public subnets its only way out. Nothing is let in."
+  description = "Gives the task a public address. Set it in public subnets. The security group admits no traffic."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "security_group_ids" {
-  description = "More security groups: one that VPC endpoints let in, or that reaches a DNS server of yours."
+  description = "More security groups of the task, for VPC endpoints or for your own DNS server."
   type        = list(string)
   default     = []
   nullable    = false
@@ -55,7 +55,7 @@ variable "security_group_ids" {
 }
 
 variable "cluster_arn" {
-  description = "An existing ECS cluster to run the service in, on Fargate. Null: a cluster of its own is made."
+  description = "The existing ECS cluster for the service, which runs on Fargate. Null: create a cluster."
   type        = string
   default     = null
 
@@ -69,7 +69,7 @@ variable "cluster_arn" {
 }
 
 variable "name" {
-  description = "Name of the service and the queue, and the beginning of most other names."
+  description = "Name of the service and of the queue, and prefix of most other names."
   type        = string
   default     = "ecs-drain"
   nullable    = false
@@ -83,7 +83,7 @@ variable "name" {
 }
 
 variable "architecture" {
-  description = "Processor architecture that the image was built for: `X86_64`, or `ARM64`."
+  description = "Processor architecture of the image: `X86_64` or `ARM64`."
   type        = string
   default     = "X86_64"
   nullable    = false
@@ -123,19 +123,19 @@ variable "memory" {
 }
 
 variable "desired_count" {
-  description = "How many tasks run: 1, or 2 of which one acts and the other takes over within seconds."
+  description = "Number of tasks: 1, or 2, of which one acts and the other takes over within seconds."
   type        = number
   default     = 1
   nullable    = false
 
   validation {
     condition     = contains([1, 2], var.desired_count)
-    error_message = "desired_count is 1 or 2: a third task would only wait."
+    error_message = "desired_count is 1 or 2. A third task would only wait."
   }
 }
 
 variable "ecr_repository_arn" {
-  description = "The ECR repository that the image is in, if it is in ECR: the execution role may then pull from it."
+  description = "The image's repository, if it is in ECR. The execution role may then pull from it."
   type        = string
   default     = null
 
@@ -149,7 +149,7 @@ variable "ecr_repository_arn" {
 }
 
 variable "registry_secret_arn" {
-  description = "A Secrets Manager secret with user name and password of a private registry that is not in ECR."
+  description = "A Secrets Manager secret with user name and password of a private registry other than ECR."
   type        = string
   default     = null
 
@@ -163,7 +163,7 @@ variable "registry_secret_arn" {
 }
 
 variable "wait_for_steady_state" {
-  description = "Whether `terraform apply` waits until the service is stable, and fails if it does not become so."
+  description = "Makes `terraform apply` wait until the service is stable, and fail if it is not."
   type        = bool
   default     = true
   nullable    = false
@@ -183,7 +183,7 @@ variable "role_path" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "A permissions boundary for the roles, where the account asks for one."
+  description = "A permissions boundary for the roles, if the account requires one."
   type        = string
   default     = null
 
@@ -197,7 +197,7 @@ variable "permissions_boundary_arn" {
 }
 
 variable "log_level" {
-  description = "How much is logged: a level, or a list such as `warn,ecs_drain=debug` (`ECS_DRAIN_LOG`)."
+  description = "Log level, or a list such as `warn,ecs_drain=debug` (`ECS_DRAIN_LOG`)."
   type        = string
   default     = "info"
   nullable    = false
@@ -209,7 +209,7 @@ variable "log_level" {
 }
 
 variable "log_retention_days" {
-  description = "How long the log is kept."
+  description = "Days that the log is kept."
   type        = number
   default     = 90
   nullable    = false
@@ -220,12 +220,12 @@ variable "log_retention_days" {
       [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653],
       var.log_retention_days
     )
-    error_message = "log_retention_days is one of the spans that CloudWatch Logs knows, such as 7, 14, 30, 90 or 365."
+    error_message = "log_retention_days is a number of days that CloudWatch Logs accepts, such as 7, 14, 30, 90 or 365."
   }
 }
 
 variable "log_kms_key_arn" {
-  description = "A KMS key of yours that the log is encrypted with; its policy must let CloudWatch Logs use it."
+  description = "Your KMS key for the log. Its policy must allow CloudWatch Logs to use it."
   type        = string
   default     = null
 
@@ -238,10 +238,10 @@ variable "log_kms_key_arn" {
   }
 }
 
-# --- What it works on ----------------------------------------------------------------------------------------------
+# --- Scope and policy ----------------------------------------------------------------------------------------------
 
 variable "controller" {
-  description = "The controller's name. Several can share one table; each works on its own records."
+  description = "The controller's name. Several controllers can share one table; each has its own records."
   type        = string
   default     = "default"
   nullable    = false
@@ -253,14 +253,14 @@ variable "controller" {
 }
 
 variable "dry_run" {
-  description = "Change nothing, in AWS and in the table; say what would be done."
+  description = "Makes ecs-drain log each step instead, and change nothing in AWS or in the table."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "hooks" {
-  description = "The terminating lifecycle hooks that are ours, by exact name; also those of members without."
+  description = "The ecs-drain lifecycle hooks, by exact name; also for members without `hooks`."
   type        = list(string)
   default     = ["ecs-drain"]
   nullable    = false
@@ -275,12 +275,12 @@ variable "hooks" {
 
   validation {
     condition     = !contains(var.hooks, "ecs-managed-draining-termination-hook")
-    error_message = "ecs-managed-draining-termination-hook is ECS's own hook, and only ECS may complete it."
+    error_message = "ecs-managed-draining-termination-hook is the hook of ECS, and only ECS may complete it."
   }
 }
 
 variable "clusters" {
-  description = "The clusters to work in, by name or pattern (`*`, `?`): only there is anything changed."
+  description = "The clusters to change, by name or pattern (`*`, `?`)."
   type        = list(string)
   default     = ["*"]
   nullable    = false
@@ -295,7 +295,7 @@ variable "clusters" {
 }
 
 variable "group_names" {
-  description = "The Auto Scaling groups to look at, by name or pattern: only their instances are held and let go."
+  description = "The Auto Scaling groups to read, by name or pattern. Only their instances are held and released."
   type        = list(string)
   default     = ["*"]
   nullable    = false
@@ -311,7 +311,7 @@ variable "group_names" {
 }
 
 variable "group_tags" {
-  description = "Tags that a group must have too; `*` is any value. The IAM policy goes by `group_names` alone."
+  description = "Tags that a group must have as well; `*` is any value. They do not limit the IAM policy."
   type        = map(string)
   default     = {}
   nullable    = false
@@ -323,7 +323,7 @@ variable "group_tags" {
 }
 
 variable "strategy" {
-  description = "`drain`, or `deregister`: the container instance is then deregistered with force as well."
+  description = "`drain`, or `deregister`, which also deregisters the container instance with force."
   type        = string
   default     = "drain"
   nullable    = false
@@ -335,7 +335,7 @@ variable "strategy" {
 }
 
 variable "standalone_stop_after" {
-  description = "How long standalone tasks are waited for before they are stopped, such as `30m`. Null: for ever."
+  description = "Time that a drain waits for standalone tasks before it stops them, such as `30m`. Null: no limit."
   type        = string
   default     = null
 
@@ -346,14 +346,14 @@ variable "standalone_stop_after" {
 }
 
 variable "allow_terminate" {
-  description = "Whether groups may be asked to terminate instances: for operators' drains and `rebalance = \"terminate\"`."
+  description = "Allows ecs-drain to ask groups to terminate instances: for operators' drains and `rebalance = \"terminate\"`."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "extra_configuration" {
-  description = "More of the configuration, as TOML: it goes on in `[policy]`, and can then have `[[override]]`s."
+  description = "More configuration in TOML. It begins inside `[policy]`, and can continue with `[[override]]`."
   type        = string
   default     = ""
   nullable    = false
@@ -362,7 +362,7 @@ variable "extra_configuration" {
     condition = !can(
       regex("(?m)^\\s*\\[+\\s*(policy|table|poll|scope)\\s*\\]", var.extra_configuration)
     )
-    error_message = "extra_configuration begins in [policy], without its heading; table and scopes are other variables."
+    error_message = "extra_configuration begins inside [policy], without its heading. Set the table and scopes with variables."
   }
 
   validation {
@@ -374,14 +374,14 @@ variable "extra_configuration" {
     condition = var.allow_terminate || !can(
       regex("(?m)^[^#\n]*rebalance[\"']?\\s*=\\s*[\"']terminate[\"']", var.extra_configuration)
     )
-    error_message = "rebalance = \"terminate\" needs allow_terminate."
+    error_message = "rebalance = \"terminate\" needs allow_terminate = true."
   }
 }
 
 variable "members" {
   description = <<-EOT
-    Other accounts and regions to work in, each with the role to assume there (module `member`). `hooks` are those of
-    this account if not given. The account and region of this module are always worked in, without a role.
+    Other accounts and regions, each with the role to assume there (module `member`). Without `hooks` a member has the
+    `hooks` of this module. This module's own account and region need no member.
   EOT
   type = list(object({
     region      = string
@@ -434,7 +434,7 @@ variable "members" {
       for hook in flatten([for member in var.members : coalesce(member.hooks, var.hooks)]) :
       can(regex("^[A-Za-z0-9_/-]{1,255}$", hook)) && hook != "ecs-managed-draining-termination-hook"
     ])
-    error_message = "A member's hooks are exact names, and never ECS's ecs-managed-draining-termination-hook."
+    error_message = "A member's hooks are exact names, without ecs-managed-draining-termination-hook, which belongs to ECS."
   }
 
   validation {
@@ -466,14 +466,14 @@ variable "members" {
     condition = (
       length(distinct([for member in var.members : "${member.region} ${member.role_arn}"])) == length(var.members)
     )
-    error_message = "Two members have the same region and role: join them."
+    error_message = "Two members have the same region and role. Combine them."
   }
 }
 
 # --- The table -----------------------------------------------------------------------------------------------------
 
 variable "create_table" {
-  description = "Whether to make the table. False: it exists, in this account and region."
+  description = "Creates the table. False: it exists in this account and region."
   type        = bool
   default     = true
   nullable    = false
@@ -492,7 +492,7 @@ variable "table_name" {
 }
 
 variable "table_region" {
-  description = "The table's region, if it is not this module's. Only for a table that is there already."
+  description = "The table's region, if it is another one. Only for an existing table."
   type        = string
   default     = null
 
@@ -503,19 +503,19 @@ variable "table_region" {
 
   validation {
     condition     = var.table_region == null || !var.create_table
-    error_message = "table_region is for a table that is there already: set create_table = false."
+    error_message = "table_region is for an existing table. Set create_table = false."
   }
 }
 
 variable "table_deletion_protection" {
-  description = "Whether nobody can delete the table. It must be turned off, and applied, before `terraform destroy`."
+  description = "Protects the table against deletion. Apply `false` before `terraform destroy`."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "table_kms_key_arn" {
-  description = "A KMS key of yours that the table is encrypted with. Null: a key that DynamoDB owns."
+  description = "Your KMS key for the table. Null: a key that DynamoDB owns."
   type        = string
   default     = null
 
@@ -530,8 +530,8 @@ variable "table_kms_key_arn" {
 
 variable "operator_role_arns" {
   description = <<-EOT
-    Roles that may write to the table beside the controller's, by ARN or pattern (`*`). With any, a policy of the table
-    denies writes to everyone else, whatever IAM allows them. One module alone may make it, and in the table's region.
+    Roles that may write to the table besides the controller's, by ARN or pattern (`*`). With any, a policy of the table
+    denies writes to all other identities. Only one module may set this, in the table's region.
   EOT
   type        = list(string)
   default     = []
@@ -546,14 +546,14 @@ variable "operator_role_arns" {
 
   validation {
     condition     = length(var.operator_role_arns) == 0 || var.table_region == null
-    error_message = "operator_role_arns cannot be given with table_region: the policy of a table is made in its region."
+    error_message = "operator_role_arns needs a table in this region. Do not set table_region."
   }
 }
 
 # --- The queue and the alarms --------------------------------------------------------------------------------------
 
 variable "create_queue" {
-  description = "Whether to make a queue with EventBridge rules. Without, spot interruptions are not heard of."
+  description = "Creates a queue with EventBridge rules. Without it, spot interruptions are not noticed."
   type        = bool
   default     = true
   nullable    = false
@@ -574,12 +574,12 @@ variable "sns_topics" {
 
   validation {
     condition     = length(var.sns_topics) == 0 || var.create_queue
-    error_message = "sns_topics needs the queue: create_queue is false."
+    error_message = "sns_topics needs create_queue = true."
   }
 }
 
 variable "create_alarms" {
-  description = "Whether to make alarms on the program's metrics and on the queues."
+  description = "Creates alarms on the metrics of ecs-drain and on the queues."
   type        = bool
   default     = true
   nullable    = false

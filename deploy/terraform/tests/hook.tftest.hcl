@@ -30,7 +30,7 @@ run "by_default" {
     condition = alltrue([
       for hook in values(aws_autoscaling_lifecycle_hook.this) : hook.notification_target_arn == null
     ])
-    error_message = "The hook notifies nobody."
+    error_message = "The hook has no notification target."
   }
 }
 

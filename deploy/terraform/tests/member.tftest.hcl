@@ -49,7 +49,7 @@ run "by_default" {
       clusters    = tolist(["*"])
       group_names = tolist(["*"])
     }
-    error_message = "What the controller must know of the member."
+    error_message = "The output has what the controller needs."
   }
 
   assert {
@@ -89,7 +89,7 @@ run "options" {
         "arn:aws:autoscaling:eu-west-1:123456789012:autoScalingGroup:*:autoScalingGroupName/reports"
       ]
     }
-    error_message = "What the role may change."
+    error_message = "The role's changes are limited to its clusters and groups."
   }
 
   assert {

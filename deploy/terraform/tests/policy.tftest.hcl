@@ -1,4 +1,4 @@
-# What the controller may do.
+# The controller's permissions.
 
 mock_provider "aws" {
   source = "./tests/mocks"
@@ -133,7 +133,7 @@ run "without_what_is_optional" {
         "sqs:DeleteMessage", "sqs:ReceiveMessage", "sts:AssumeRole",
       ]
     )) == 0
-    error_message = "What is not used is not allowed."
+    error_message = "An unused feature is allowed."
   }
 
   assert {
@@ -193,7 +193,7 @@ run "chosen_clusters_and_groups" {
       for sid in ["HoldAndCompleteLifecycleActions", "OnlyForOperatorsDrainsThatTerminate"] :
       sid => ["arn:aws:autoscaling:eu-west-1:123456789012:autoScalingGroup:*:autoScalingGroupName/web-asg"]
     }
-    error_message = "Instances of other groups can be held, let go or terminated."
+    error_message = "Instances of other groups can be held, released or terminated."
   }
 
   assert {
@@ -221,7 +221,7 @@ run "rules_in_the_extra_configuration_count" {
       flatten([for s in jsondecode(local.task_policy).Statement : s.Action]),
       ["ecs:DeregisterContainerInstance", "ecs:StopTask"]
     )) == 2
-    error_message = "What the extra configuration does is not allowed."
+    error_message = "A rule of the extra configuration is not allowed."
   }
 }
 

@@ -69,14 +69,14 @@ run "only_the_rules_may_send" {
         { Bool = { "aws:SecureTransport" = "false" } },
       ]
     }
-    error_message = "The queue's policy lets in the three rules, over TLS, and nobody else."
+    error_message = "The queue's policy admits only the three rules, over TLS."
   }
 
   assert {
     condition = {
       for s in jsondecode(aws_sqs_queue_policy.dead_letters.policy).Statement : s.Effect => s.Resource
     } == { Deny = "arn:aws:sqs:eu-west-1:123456789012:ecs-drain-dead-letters" }
-    error_message = "The dead-letter queue's policy lets nobody in."
+    error_message = "The dead-letter queue's policy admits no sender."
   }
 
   assert {

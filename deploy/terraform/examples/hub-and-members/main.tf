@@ -1,4 +1,4 @@
-# One controller for several accounts and regions: it runs in the hub, and assumes a role in each member.
+# One controller for several accounts and regions. It runs in the hub, and assumes a role in each member.
 
 terraform {
   required_version = ">= 1.9"
@@ -22,7 +22,7 @@ variable "vpc_id" {
 }
 
 variable "private_subnet_ids" {
-  description = "Subnets in the hub with NAT or VPC endpoints. The members' regions must be reached from them."
+  description = "Subnets in the hub with NAT or VPC endpoints, which reach the members' regions."
   type        = list(string)
 }
 
@@ -102,15 +102,15 @@ module "reports" {
   controller_role_arn = module.hub.task_role_arn
   external_id         = "ecs-drain-of-the-hub"
 
-  # An older hook stays in use there. Only these may be touched, and polling is enough.
+  # This member keeps an older hook, limits ecs-drain to some clusters and groups, and needs no queue.
   hooks        = ["drain-before-termination"]
   clusters     = ["reports-*"]
   group_names  = ["reports-*"]
   create_queue = false
 }
 
-# From then on the groups wait before they terminate an instance, whether ecs-drain runs or not: so after the hub's
-# service, and gone before it.
+# With a hook, a group waits before it terminates an instance, even if ecs-drain is not running. So the hooks are created
+# after the hub's service, and deleted before it.
 module "hooks" {
   source    = "../../modules/hook"
   providers = { aws = aws.shop }
@@ -128,6 +128,6 @@ module "hooks_virginia" {
 }
 
 output "configuration" {
-  description = "The configuration as the program gets it."
+  description = "The configuration of ecs-drain."
   value       = module.hub.configuration
 }

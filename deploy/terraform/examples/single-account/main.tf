@@ -41,13 +41,13 @@ variable "group_names" {
 }
 
 variable "dry_run" {
-  description = "Look first. The hooks come with false: a dry run sends no heartbeat and completes nothing."
+  description = "Makes ecs-drain only log its steps. False creates the hooks, because a dry run sends no heartbeats."
   type        = bool
   default     = true
 }
 
 resource "aws_sns_topic" "alarms" {
-  # checkov:skip=CKV_AWS_26:CloudWatch cannot publish with the key of SNS. One of yours must let it.
+  # checkov:skip=CKV_AWS_26:CloudWatch cannot publish with the key of SNS. Your own key must allow CloudWatch.
   name = "ecs-drain-alarms"
 }
 
@@ -62,7 +62,7 @@ module "ecs_drain" {
   clusters    = ["web", "batch"]
   group_names = var.group_names
 
-  # Jobs that were started by hand or by a scheduler get half an hour.
+  # Standalone tasks get half an hour.
   standalone_stop_after = "30m"
 
   extra_configuration = <<-TOML
@@ -75,7 +75,7 @@ module "ecs_drain" {
     at_deadline = "continue"
   TOML
 
-  # For `ecs-drain drain`, which ends with the instance's termination.
+  # For `ecs-drain drain`, which ends with the termination of the instance.
   allow_terminate = true
 
   dry_run = var.dry_run
@@ -85,8 +85,8 @@ locals {
   hooked_groups = var.dry_run ? [] : var.group_names
 }
 
-# From then on the groups wait before they terminate an instance, whether ecs-drain runs or not: so after the service,
-# and gone before it.
+# With the hook, a group waits before it terminates an instance, even if ecs-drain is not running. So it is created after
+# the service, and deleted before it.
 
 module "hook" {
   source = "../../modules/hook"
@@ -102,6 +102,6 @@ output "hooked_groups" {
 }
 
 output "configuration" {
-  description = "The configuration as the program gets it."
+  description = "The configuration of ecs-drain."
   value       = module.ecs_drain.configuration
 }

@@ -1,5 +1,5 @@
 variable "group_names" {
-  description = "The existing Auto Scaling groups that get the hook, by exact names that the plan knows."
+  description = "The existing Auto Scaling groups that get the hook, by exact names that are known in the plan."
   type        = list(string)
   nullable    = false
 
@@ -12,7 +12,7 @@ variable "group_names" {
 }
 
 variable "name" {
-  description = "The hook's name: one of the controller's `hooks`."
+  description = "The hook's name, one of the controller's `hooks`."
   type        = string
   default     = "ecs-drain"
   nullable    = false
@@ -25,12 +25,12 @@ variable "name" {
 
   validation {
     condition     = var.name != "ecs-managed-draining-termination-hook"
-    error_message = "ecs-managed-draining-termination-hook is ECS's own hook, and only ECS may complete it."
+    error_message = "ecs-managed-draining-termination-hook is the hook of ECS, and only ECS may complete it."
   }
 }
 
 variable "heartbeat_timeout" {
-  description = "Seconds that an instance waits without a heartbeat. A drain has 100 of them, or 48 hours."
+  description = "Seconds until the hook expires without a heartbeat. Its limit is 100 of them or 48 hours, the smaller."
   type        = number
   default     = 3600
   nullable    = false
@@ -46,7 +46,7 @@ variable "heartbeat_timeout" {
 }
 
 variable "default_result" {
-  description = "What happens when the time is over. `ABANDON` ends the waits under other hooks too."
+  description = "The default result, which applies when the hook expires. `ABANDON` ends the waits under other hooks too."
   type        = string
   default     = "CONTINUE"
   nullable    = false

@@ -1,5 +1,5 @@
-# What the controller needs in a member account, for one region: a role that its task role may assume, and a queue of
-# events. The table stays in the controller's account.
+# A member account and region: a role that the controller's task role may assume, and a queue for events. The table stays
+# in the controller's account.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -39,10 +39,10 @@ module "policy" {
   role_arns        = []
 }
 
-# Roles are the account's, not the region's: the region in the name lets each region have its own member.
+# Roles belong to the account. The region in the name lets each region have its own member.
 resource "aws_iam_role" "this" {
   name                 = "${var.name}-member-${local.region}"
-  description          = "What ecs-drain may do in this account and region"
+  description          = "Permissions of ecs-drain in this account and region"
   path                 = var.role_path
   permissions_boundary = var.permissions_boundary_arn
 

@@ -1,5 +1,5 @@
 variable "controller_role_arn" {
-  description = "The controller's task role (output `task_role_arn`), which may assume the role. It must exist."
+  description = "The controller's task role (output `task_role_arn`), which may assume this role. It must exist."
   type        = string
   nullable    = false
 
@@ -10,7 +10,7 @@ variable "controller_role_arn" {
 }
 
 variable "external_id" {
-  description = "The external id that the controller must give. It is no secret; it keeps the role for this controller."
+  description = "The external id that the controller must give. It is no secret. It keeps the role for this controller."
   type        = string
   nullable    = false
 
@@ -22,7 +22,7 @@ variable "external_id" {
 }
 
 variable "name" {
-  description = "What the queue is called, and what the names of the role, the rules and the alarms begin with."
+  description = "Name of the queue, and prefix of the names of the role, the rules and the alarms."
   type        = string
   default     = "ecs-drain"
   nullable    = false
@@ -34,7 +34,7 @@ variable "name" {
 }
 
 variable "hooks" {
-  description = "The terminating lifecycle hooks of this account and region that ecs-drain owns, by exact name."
+  description = "The ecs-drain lifecycle hooks of this account and region, by exact name."
   type        = list(string)
   default     = ["ecs-drain"]
   nullable    = false
@@ -49,12 +49,12 @@ variable "hooks" {
 
   validation {
     condition     = !contains(var.hooks, "ecs-managed-draining-termination-hook")
-    error_message = "ecs-managed-draining-termination-hook is ECS's own hook, and only ECS may complete it."
+    error_message = "ecs-managed-draining-termination-hook is the hook of ECS, and only ECS may complete it."
   }
 }
 
 variable "clusters" {
-  description = "The clusters to work in, by name or pattern (`*`, `?`): only there may anything be changed."
+  description = "The clusters to change, by name or pattern (`*`, `?`)."
   type        = list(string)
   default     = ["*"]
   nullable    = false
@@ -69,7 +69,7 @@ variable "clusters" {
 }
 
 variable "group_names" {
-  description = "The Auto Scaling groups, by name or pattern: only their instances may be held and let go."
+  description = "The Auto Scaling groups to read, by name or pattern. Only their instances are held and released."
   type        = list(string)
   default     = ["*"]
   nullable    = false
@@ -85,28 +85,28 @@ variable "group_names" {
 }
 
 variable "allow_deregister" {
-  description = "Whether container instances may be deregistered: for the strategy `deregister`."
+  description = "Allows ecs-drain to deregister container instances, for the strategy `deregister`."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "allow_stop_task" {
-  description = "Whether tasks may be stopped: for `standalone_stop_after`."
+  description = "Allows ecs-drain to stop tasks, for `standalone_stop_after`."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "allow_terminate" {
-  description = "Whether groups may be asked to terminate instances: for operators' drains and `rebalance = \"terminate\"`."
+  description = "Allows ecs-drain to ask groups to terminate instances: for operators' drains and `rebalance = \"terminate\"`."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "create_queue" {
-  description = "Whether to make a queue with EventBridge rules."
+  description = "Creates a queue with EventBridge rules. Without it, spot interruptions are not noticed."
   type        = bool
   default     = true
   nullable    = false
@@ -127,19 +127,19 @@ variable "sns_topics" {
 
   validation {
     condition     = length(var.sns_topics) == 0 || var.create_queue
-    error_message = "sns_topics needs the queue: create_queue is false."
+    error_message = "sns_topics needs create_queue = true."
   }
 }
 
 variable "create_alarms" {
-  description = "Whether to make the alarms on the two queues."
+  description = "Creates the alarms on the two queues."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "dry_run" {
-  description = "Whether the controller runs dry: it receives nothing, so there is no alarm on old messages."
+  description = "Set it while the controller runs dry. It receives no messages then, so the alarm on old ones is left out."
   type        = bool
   default     = false
   nullable    = false
@@ -173,7 +173,7 @@ variable "role_path" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "A permissions boundary for the role, where the account asks for one."
+  description = "A permissions boundary for the role, if the account requires one."
   type        = string
   default     = null
 

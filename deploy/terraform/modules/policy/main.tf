@@ -1,11 +1,11 @@
-# The IAM policy of one account and region, as text: this module makes nothing. The controller's own task role and the
-# roles in member accounts are given the same statements from here.
+# The IAM policy of one account and region, as a value. This module creates nothing. The controller's task role and the
+# roles in member accounts use the same statements.
 
 locals {
   ecs         = "arn:${var.partition}:ecs:${var.region}:${var.account_id}"
   autoscaling = "arn:${var.partition}:autoscaling:${var.region}:${var.account_id}"
 
-  # IAM's * and ? mean what they mean in the program's patterns. (Source: IAM user guide, "IAM JSON policy elements:
+  # * and ? have the same meaning in IAM and in patterns of ecs-drain. (Source: IAM user guide, "IAM JSON policy elements:
   # Resource".)
   chosen_clusters            = [for cluster in var.clusters : "${local.ecs}:cluster/${cluster}"]
   chosen_container_instances = [for cluster in var.clusters : "${local.ecs}:container-instance/${cluster}/*"]
@@ -14,8 +14,8 @@ locals {
     for group in var.group_names : "${local.autoscaling}:autoScalingGroup:*:autoScalingGroupName/${group}"
   ]
 
-  # Each statement, and what it allows its actions on. One that allows nothing is left out of the policy. Written from the
-  # program's list of calls (tests/all/templates.rs): a change here is undone there.
+  # Each statement, with the resources of its actions. A statement without resources is left out of the policy. Generated
+  # from the list of calls (tests/all/templates.rs): do not edit it here.
   # BEGIN policy
   statements = [
     {

@@ -4,42 +4,42 @@ variable "partition" {
 }
 
 variable "account_id" {
-  description = "The account that the policy is for."
+  description = "The account of the policy."
   type        = string
 }
 
 variable "region" {
-  description = "The region that the policy is for."
+  description = "The region of the policy."
   type        = string
 }
 
 variable "clusters" {
-  description = "Names or patterns of the clusters whose container instances and tasks may be changed."
+  description = "The clusters whose container instances and tasks may be changed, by name or pattern."
   type        = list(string)
 }
 
 variable "group_names" {
-  description = "Names or patterns of the Auto Scaling groups whose lifecycle actions may be held and completed."
+  description = "The Auto Scaling groups whose lifecycle actions may get heartbeats and be completed, by name or pattern."
   type        = list(string)
 }
 
 variable "allow_deregister" {
-  description = "Whether container instances may be deregistered (strategy `deregister`)."
+  description = "Allows deregistering container instances (strategy `deregister`)."
   type        = bool
 }
 
 variable "allow_stop_task" {
-  description = "Whether tasks may be stopped (`stop_after`)."
+  description = "Allows stopping tasks (`stop_after`)."
   type        = bool
 }
 
 variable "allow_terminate" {
-  description = "Whether groups may be asked to terminate instances: for operators' drains and `rebalance = \"terminate\"`."
+  description = "Allows asking groups to terminate instances: for operators' drains and `rebalance = \"terminate\"`."
   type        = bool
 }
 
 variable "queue_arns" {
-  description = "The queue that is read, if there is one."
+  description = "The queue, if there is one."
   type        = list(string)
 }
 
@@ -54,6 +54,6 @@ variable "lease_keys" {
 }
 
 variable "role_arns" {
-  description = "The roles in member accounts that may be assumed."
+  description = "The roles in member accounts that the controller may assume."
   type        = list(string)
 }

@@ -1,5 +1,5 @@
 # A queue of events for one scope, its dead-letter queue, and the EventBridge rules and SNS subscriptions that feed it.
-# What comes through it is only a nudge: polling finds everything that matters, later.
+# Messages only make ecs-drain read sooner: polling finds the same later, except spot interruptions.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -11,9 +11,8 @@ locals {
   # The attribute's name depends on the provider's version; the id is the region's name in all of them.
   region = data.aws_region.current.id
 
-  # EventBridge's wildcard is *, and there may be no two in a row: ? lets in more, which the program ignores as it does
-  # all events of clusters that are not selected. An event pattern has 2,048 characters: a list that is too long for it
-  # is left out. (Source: EventBridge user guide, "Comparison operators"; API reference, PutRule.)
+  # EventBridge's wildcard is *, without two in a row. A ? becomes *, which admits more events; ecs-drain ignores events of
+  # clusters that are not selected. An event pattern has at most 2,048 characters: a longer list is left out. (Source: EventBridge user guide, "Comparison operators"; API reference, PutRule.)
   cluster_arns = [
     for cluster in var.clusters : {
       wildcard = format(
@@ -26,7 +25,7 @@ locals {
 
   rules = {
     autoscaling = {
-      description = "Instances that begin to wait under its hooks"
+      description = "Instances that start to wait under its hooks"
       pattern = {
         source        = ["aws.autoscaling"]
         "detail-type" = ["EC2 Instance-terminate Lifecycle Action"]
@@ -65,8 +64,8 @@ locals {
     Condition = { Bool = { "aws:SecureTransport" = "false" } }
   }
 
-  # Whoever may send can have an instance drained as if spot took it: these rules and topics, and nobody else. A
-  # statement that allows nothing is left out.
+  # A sender can have an instance drained with a forged spot warning. So only these rules and topics may send. A statement
+  # without a source is left out.
   senders = [
     {
       sid     = "SendFromTheseRules"
@@ -93,8 +92,8 @@ locals {
           Condition = { ArnEquals = { "aws:SourceArn" = sender.sources } }
         } if length(sender.sources) > 0
       ],
-      # Identities of this account need no leave from the queue if their own policies allow sqs:SendMessage. What comes
-      # from no rule or topic has no aws:SourceArn, and a negated operator matches then. (Source: IAM user guide, "IAM
+      # Identities of this account need no permission from the queue if their own policies allow sqs:SendMessage. Their
+      # calls have no aws:SourceArn, which a negated operator matches. (Source: IAM user guide, "IAM
       # JSON policy elements: Condition operators".)
       [{
         Sid       = "DenyEveryOtherSender"
@@ -118,7 +117,7 @@ resource "aws_sqs_queue" "events" {
   name = var.name
 
   visibility_timeout_seconds = 60
-  # A day: an old nudge is worth nothing.
+  # An hour: by then polling has found the same.
   message_retention_seconds = 3600
   sqs_managed_sse_enabled   = true
 
@@ -128,7 +127,7 @@ resource "aws_sqs_queue" "events" {
   })
 }
 
-# Messages that were received five times and not deleted.
+# Messages that were received five times without being deleted.
 resource "aws_sqs_queue" "dead_letters" {
   name = "${var.name}-dead-letters"
 
@@ -137,7 +136,7 @@ resource "aws_sqs_queue" "dead_letters" {
   sqs_managed_sse_enabled   = true
 }
 
-# Apart from the queue, which names the queue above, which names this one.
+# A separate resource, because the two queues name each other.
 resource "aws_sqs_queue_redrive_allow_policy" "dead_letters" {
   queue_url = aws_sqs_queue.dead_letters.id
 
@@ -172,7 +171,7 @@ resource "aws_cloudwatch_event_target" "this" {
   target_id = "queue"
   arn       = aws_sqs_queue.events.arn
 
-  # Without the policy EventBridge could not deliver yet.
+  # EventBridge cannot deliver before the policy exists.
   depends_on = [aws_sqs_queue_policy.events]
 }
 
@@ -183,7 +182,7 @@ resource "aws_sns_topic_subscription" "this" {
   protocol  = "sqs"
   endpoint  = aws_sqs_queue.events.arn
 
-  # With it, a spot warning that somebody published could not be told from EventBridge's.
+  # With raw delivery, a published spot warning would look like one of EventBridge.
   raw_message_delivery = false
 
   depends_on = [aws_sqs_queue_policy.events]

@@ -1,15 +1,15 @@
 variable "name" {
-  description = "Name of the queue, and what the names of the dead-letter queue, the rules and the alarms begin with."
+  description = "Name of the queue, and prefix of the names of the dead-letter queue, the rules and the alarms."
   type        = string
 }
 
 variable "hooks" {
-  description = "The lifecycle hooks whose events are taken, by exact name."
+  description = "The lifecycle hooks whose events are delivered, by exact name."
   type        = list(string)
 }
 
 variable "clusters" {
-  description = "The clusters whose events are taken, by name or pattern. A list too long for an event pattern takes all."
+  description = "The clusters whose events are delivered, by name or pattern. A list too long for an event pattern selects all."
   type        = list(string)
 }
 
@@ -19,7 +19,7 @@ variable "sns_topics" {
 }
 
 variable "create_alarms" {
-  description = "Whether to make the alarms on the two queues."
+  description = "Creates the alarms on the two queues."
   type        = bool
 }
 

@@ -1,4 +1,4 @@
-# What AWS would answer: account 123456789012, region eu-west-1. The provider checks that ARNs look like ARNs.
+# Answers of AWS: account 123456789012, region eu-west-1. The provider checks that ARNs look like ARNs.
 
 mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
