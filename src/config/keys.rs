@@ -106,55 +106,58 @@ pub const KEYS: &[Key] = &[
         name: "controller",
         kind: Kind::Text("name"),
         default: "\"default\"",
-        meaning: "The name of this controller. Several can share one table; each works on its own records and holds a \
-                  lease of its own. Flag `--controller`, variable `ECS_DRAIN_CONTROLLER`.",
+        meaning: "Name of this controller. Several controllers can share one table; each has \
+                  its own records and its own lease. Flag `--controller`, variable \
+                  `ECS_DRAIN_CONTROLLER`.",
     },
     Key {
         section: "",
         name: "dry_run",
         kind: Kind::Flag,
         default: "false",
-        meaning: "Change nothing, in AWS and in the table; follow each drain to its end and say what would be done. \
-                  Flag `--dry-run`, variable `ECS_DRAIN_DRY_RUN` (`true` or `false`), or `DRYRUN` set to any value.",
+        meaning: "Dry run: change nothing in AWS or the table; follow each drain to its end \
+                  and log what would be done. Flag `--dry-run`, variable `ECS_DRAIN_DRY_RUN` \
+                  (`true` or `false`), or `DRYRUN` with any value.",
     },
     Key {
         section: "",
         name: "shutdown",
         kind: Kind::Span(&SHUTDOWN),
         default: "\"20s\"",
-        meaning: "How long work in hand may take to finish after SIGTERM. Keep it below the task's `stopTimeout` (30 s \
-                  where none is set).",
+        meaning: "Time for the work in hand after SIGTERM. Keep it below the ECS task's \
+                  `stopTimeout` (30 s by default).",
     },
     Key {
         section: "",
         name: "listen",
         kind: Kind::Text("address and port"),
         default: "",
-        meaning: "Where `/healthz`, `/readyz` and `/metrics` are served, such as `127.0.0.1:8080`; without it nothing \
-                  listens. Flag `--listen`, variable `ECS_DRAIN_LISTEN`.",
+        meaning: "Address of `/healthz`, `/readyz` and `/metrics`, such as `127.0.0.1:8080`; \
+                  without it nothing listens. Flag `--listen`, variable `ECS_DRAIN_LISTEN`.",
     },
     Key {
         section: "",
         name: "cloudwatch_metrics",
         kind: Kind::Flag,
         default: "false",
-        meaning: "Write a line of metrics a minute to standard output, in CloudWatch's embedded metric format: where \
-                  the log goes to CloudWatch Logs, metrics are made of it. Flag `--cloudwatch-metrics`, variable \
-                  `ECS_DRAIN_CLOUDWATCH_METRICS` (`true` or `false`).",
+        meaning: "Write one line of metrics a minute to standard output, in CloudWatch's \
+                  embedded metric format. CloudWatch Logs turns these lines into metrics. Flag \
+                  `--cloudwatch-metrics`, variable `ECS_DRAIN_CLOUDWATCH_METRICS` (`true` or \
+                  `false`).",
     },
     Key {
         section: "",
         name: "table",
         kind: Kind::Table("`[table]`"),
         default: "",
-        meaning: "The DynamoDB table that holds the drain records.",
+        meaning: "The DynamoDB table with the drain records.",
     },
     Key {
         section: "",
         name: "poll",
         kind: Kind::Table("`[poll]`"),
         default: "",
-        meaning: "How often to look for new work.",
+        meaning: "Intervals of polling.",
     },
     Key {
         section: "",
@@ -175,29 +178,32 @@ pub const KEYS: &[Key] = &[
         name: "override",
         kind: Kind::Table("`[[override]]`, once for each"),
         default: "",
-        meaning: "Other rules for some clusters or groups. They apply in the order of the file; a later one wins.",
+        meaning: "Other rules for some clusters or groups. They apply in the order of the \
+                  file; a later one wins.",
     },
     Key {
         section: "table",
         name: "name",
         kind: Kind::Text("table name"),
         default: "\"ecs-drain\"",
-        meaning: "The table's name; `ecs-drain init` creates it. Flag `--table`, variable `ECS_DRAIN_TABLE`.",
+        meaning: "Name of the table; `ecs-drain init` creates it. Flag `--table`, variable \
+                  `ECS_DRAIN_TABLE`.",
     },
     Key {
         section: "table",
         name: "region",
         kind: Kind::Text("region"),
         default: "",
-        meaning: "The table's region; without it, the region of the environment (`AWS_REGION`, the profile). Flag \
-                  `--table-region`, variable `ECS_DRAIN_TABLE_REGION`.",
+        meaning: "Region of the table; without it, the region of the environment \
+                  (`AWS_REGION`, the profile). Flag `--table-region`, variable \
+                  `ECS_DRAIN_TABLE_REGION`.",
     },
     Key {
         section: "poll",
         name: "groups",
         kind: Kind::Span(&POLL_GROUPS),
         default: "\"15s\"",
-        meaning: "How long between two looks at the Auto Scaling groups of a scope.",
+        meaning: "Time between two reads of a scope's Auto Scaling groups.",
     },
     Key {
         section: "scope",
@@ -211,9 +217,11 @@ pub const KEYS: &[Key] = &[
         name: "hooks",
         kind: Kind::Names("lifecycle hook names, exact"),
         default: "required",
-        meaning: "The terminating lifecycle hooks that are ours. Only instances that wait under one of them are touched, \
-                  and only these hooks are completed. A hook that has one of these names and is not for termination is \
-                  ignored. Never `ecs-managed-draining-termination-hook`: that one is ECS's own.",
+        meaning: "Names of the terminating lifecycle hooks that ecs-drain works under. It \
+                  touches only instances that wait under one of them, and completes only these \
+                  hooks. A hook with one of these names that is not for terminations is \
+                  ignored. `ecs-managed-draining-termination-hook` is ECS's own and is \
+                  refused.",
     },
     Key {
         section: "scope",
@@ -227,17 +235,19 @@ pub const KEYS: &[Key] = &[
         name: "groups",
         kind: Kind::Table("`[scope.groups]` or `groups = { … }`"),
         default: "",
-        meaning: "Which Auto Scaling groups to look at. A group must match its names and all its tags.",
+        meaning: "The Auto Scaling groups to work in. A group must match its names and all its \
+                  tags.",
     },
     Key {
         section: "scope",
         name: "queue",
         kind: Kind::Text("queue URL"),
         default: "",
-        meaning: "An SQS queue of this account and region with events: lifecycle notifications, spot interruption warnings, \
-                  rebalance recommendations, ECS task and container-instance state changes, from EventBridge; from SNS, \
-                  lifecycle notifications alone. They make what polling finds be found sooner; without a queue \
-                  everything but spot and rebalance works by polling.",
+        meaning: "An SQS queue in this account and region with events from EventBridge: \
+                  lifecycle notifications, Spot interruption warnings, rebalance \
+                  recommendations, state changes of ECS tasks and container instances. SNS may \
+                  deliver lifecycle notifications. Events make ecs-drain act sooner than \
+                  polling. Spot and rebalance events need the queue.",
     },
     Key {
         section: "scope",
@@ -251,7 +261,7 @@ pub const KEYS: &[Key] = &[
         name: "names",
         kind: Kind::Names("group names or patterns"),
         default: "[\"*\"]",
-        meaning: "The names of the Auto Scaling groups.",
+        meaning: "Names of the Auto Scaling groups.",
     },
     Key {
         section: "scope.groups",
@@ -265,117 +275,125 @@ pub const KEYS: &[Key] = &[
         name: "arn",
         kind: Kind::Text("role ARN"),
         default: "required",
-        meaning: "The role's ARN, `arn:aws:iam::123456789012:role/ecs-drain`.",
+        meaning: "ARN of the role, such as `arn:aws:iam::123456789012:role/ecs-drain`.",
     },
     Key {
         section: "scope.role",
         name: "external_id",
         kind: Kind::Text("external id"),
         default: "",
-        meaning: "The external id that the role's trust policy asks for.",
+        meaning: "The external id that the role's trust policy requires.",
     },
     Key {
         section: "override",
         name: "clusters",
         kind: Kind::Names("cluster names or patterns"),
         default: "",
-        meaning: "The clusters that the override is for; without it, all. An instance in no cluster matches only \
-                  overrides without it.",
+        meaning: "The clusters of the override; without it, all. An instance in no cluster \
+                  matches only overrides without it.",
     },
     Key {
         section: "override",
         name: "groups",
         kind: Kind::Names("group names or patterns"),
         default: "",
-        meaning: "The Auto Scaling groups that the override is for; without it, all. With both, both must match.",
+        meaning: "The Auto Scaling groups of the override; without it, all. With both, both \
+                  must match.",
     },
     Key {
         section: POLICY,
         name: "strategy",
         kind: Kind::OneOf(&["drain", "deregister"]),
         default: "\"drain\"",
-        meaning: "`drain` sets the container instance to `DRAINING` and lets ECS move its service tasks. `deregister` does \
-                  that too, and then deregisters the container instance with force once its standalone tasks are gone, twice \
-                  `read_lag` after ECS showed `DRAINING` at the earliest.",
+        meaning: "`drain` sets the container instance to `DRAINING` and lets ECS move its \
+                  service tasks. `deregister` does that, too, and then deregisters the \
+                  container instance with force once its standalone tasks are gone, at the \
+                  earliest twice `read_lag` after ECS showed `DRAINING`.",
     },
     Key {
         section: POLICY,
         name: "daemon_tasks",
         kind: Kind::OneOf(&["ignore", "wait"]),
         default: "\"ignore\"",
-        meaning: "Whether tasks of daemon services hold a drain up: `ignore` lets them run until the instance ends.",
+        meaning: "`ignore`: tasks of daemon services run until the instance ends. `wait`: the \
+                  drain waits for them.",
     },
     Key {
         section: POLICY,
         name: "standalone_tasks",
         kind: Kind::Text("`\"wait\"`, or `{ stop_after = \"10m\" }`"),
         default: "\"wait\"",
-        meaning: "What happens to standalone tasks, which `DRAINING` does not touch: wait for them, or stop them once \
-                  the drain has waited for them this long.",
+        meaning: "Treatment of standalone tasks, which `DRAINING` does not stop: wait for \
+                  them, or stop them after the drain has waited this long.",
     },
     Key {
         section: POLICY,
         name: "not_in_cluster",
         kind: Kind::OneOf(&["complete", "hold"]),
         default: "\"complete\"",
-        meaning: "What happens to an instance that waits under our hook and is in no cluster: its lifecycle action is \
-                  completed, or it is held until its hook's limit.",
+        meaning: "Treatment of an instance that waits under an ecs-drain hook and is in no \
+                  cluster: its lifecycle action is completed, or it is held until the hook \
+                  expires.",
     },
     Key {
         section: POLICY,
         name: "not_in_cluster_after",
         kind: Kind::Span(&NOT_IN_CLUSTER_AFTER),
         default: "\"10m\"",
-        meaning: "How long searches, one after the other, must have found an instance in no cluster before that is done.",
+        meaning: "Time for which consecutive searches must find an instance in no cluster \
+                  before `not_in_cluster` applies.",
     },
     Key {
         section: POLICY,
         name: "deadline",
         kind: Kind::SpanOr(&DEADLINE, "none"),
         default: "\"none\"",
-        meaning: "How long a drain may take. `none`: as long as the hook allows, which is 48 hours or 100 heartbeat \
-                  timeouts, the smaller.",
+        meaning: "Longest duration of a drain. `none`: as long as the hook allows, which is 48 \
+                  hours or 100 heartbeat timeouts, the smaller.",
     },
     Key {
         section: POLICY,
         name: "at_deadline",
         kind: Kind::OneOf(&["continue", "abandon", "hold"]),
         default: "\"hold\"",
-        meaning: "What happens when the deadline has passed: the instance is let go (`CONTINUE`), the wait is abandoned \
-                  (`ABANDON`, which also ends the waits under other hooks), or it is held on and reported.",
+        meaning: "Action at the deadline: complete the lifecycle action (`continue`), abandon \
+                  it (`abandon`, which also ends the waits under other hooks), or keep holding \
+                  and report it (`hold`).",
     },
     Key {
         section: POLICY,
         name: "stuck_after",
         kind: Kind::Span(&STUCK_AFTER),
         default: "\"15m\"",
-        meaning: "How long a drain may stand still before it is reported as stuck.",
+        meaning: "Time without progress after which a drain is reported as stuck.",
     },
     Key {
         section: POLICY,
         name: "agent_grace",
         kind: Kind::Span(&AGENT_GRACE),
         default: "\"10m\"",
-        meaning: "How long the ECS agent must have been disconnected before the instance can be called dead. A dead \
-                  instance's tasks are not waited for; its load balancers are.",
+        meaning: "Time for which the ECS agent must be disconnected before the instance can \
+                  count as dead. The tasks of a dead instance are not waited for; its load \
+                  balancer targets are.",
     },
     Key {
         section: POLICY,
         name: "disconnected_agent",
         kind: Kind::OneOf(&["wait", "excuse-dead", "excuse"]),
         default: "\"excuse-dead\"",
-        meaning: "Whether the tasks of an instance whose ECS agent has been disconnected for `agent_grace` are waited for; \
-                  nothing reports their state any more. `excuse-dead`: not once its Auto Scaling group calls the instance \
-                  unhealthy, or a load balancer says that it does not run. `wait`: always. `excuse`: never, although its \
-                  containers may be running.",
+        meaning: "Waiting for the tasks of an instance whose ECS agent has been disconnected \
+                  for `agent_grace`; nothing reports their state any more. `excuse-dead`: stop \
+                  waiting if the Auto Scaling group calls the instance unhealthy, or a load \
+                  balancer reports that it does not run. `wait`: keep waiting. `excuse`: stop \
+                  waiting, although containers may still run.",
     },
     Key {
         section: POLICY,
         name: "network_settle",
         kind: Kind::Span(&NETWORK_SETTLE),
         default: "\"2m\"",
-        meaning: "How long a network load balancer is given after its target was first seen to leave: it can be sent new \
-                  connections meanwhile. `0s` gives it none.",
+        meaning: "Time that a network load balancer gets after its target was first seen \
+                  leaving, because it can still send new connections. `0s` gives it none.",
     },
     Key {
         section: POLICY,
@@ -384,68 +402,73 @@ pub const KEYS: &[Key] = &[
             "a number, or a share of the cluster's container instances such as `\"10%\"`",
         ),
         default: "1",
-        meaning: "How many drains that an operator or a rebalance recommendation asked for go on at once in a cluster; the \
-                  others wait in Pending. A share is rounded down, to one at least.",
+        meaning: "Largest number of requested or rebalance drains that run at once in a \
+                  cluster; the others wait in `Pending`. A share is rounded down, to at least \
+                  one.",
     },
     Key {
         section: POLICY,
         name: "max_concurrent_lifecycle",
         kind: Kind::Text("as `max_concurrent`; or `\"none\"`"),
         default: "\"none\"",
-        meaning: "The same for instances that wait under a lifecycle hook. The last half hour of their wait, or the last \
-                  half of a shorter one, is kept for the drain: then it begins whatever goes on.",
+        meaning: "The same for instances that wait under a lifecycle hook. A drain always \
+                  starts in the last half hour of its wait, or in the last half of a shorter \
+                  one, whatever the number of running drains.",
     },
     Key {
         section: POLICY,
         name: "rebalance",
         kind: Kind::OneOf(&["ignore", "terminate", "keep"]),
         default: "\"ignore\"",
-        meaning: "What an EC2 rebalance recommendation does: nothing; drain the instance and let its Auto Scaling group \
-                  replace it; or drain it and keep it. It needs a `queue`.",
+        meaning: "Action on an EC2 rebalance recommendation: none; drain the instance and have \
+                  its Auto Scaling group replace it; or drain it and keep it. It needs a \
+                  `queue`.",
     },
     Key {
         section: POLICY,
         name: "read_lag",
         kind: Kind::Span(&READ_LAG),
         default: "\"60s\"",
-        meaning: "The longest that a read of AWS may lag behind the truth. The proof that everything is gone waits so long \
-                  after nothing new can land, and again between its two lists of tasks.",
+        meaning: "Longest time that a read of AWS may lag behind the truth. The check that \
+                  everything is gone waits this long after ECS stopped placing tasks, and \
+                  again between its two lists of tasks.",
     },
     Key {
         section: POLICY,
         name: "looks_apart",
         kind: Kind::Span(&LOOKS_APART),
         default: "\"10s\"",
-        meaning: "How far apart the two reads are, at least, that show a target gone.",
+        meaning: "Least time between the two reads that show a target gone.",
     },
     Key {
         section: POLICY,
         name: "blind_margin",
         kind: Kind::Span(&BLIND_MARGIN),
         default: "\"5m\"",
-        meaning: "How long before its hook's limit a drain past its deadline does what `at_deadline` says although \
-                  nothing can be read.",
+        meaning: "If the deadline has passed and AWS cannot be read, `at_deadline` is applied \
+                  this long before the hook expires.",
     },
     Key {
         section: POLICY,
         name: "poll",
         kind: Kind::Span(&POLL),
         default: "\"5s\"",
-        meaning: "How soon to look again while something is left.",
+        meaning: "Time between two reads while something is left.",
     },
     Key {
         section: POLICY,
         name: "keep_finished",
         kind: Kind::Span(&KEEP_FINISHED),
         default: "\"7d\"",
-        meaning: "How long a finished drain's record is kept (DynamoDB's TTL deletes it).",
+        meaning: "Time for which a finished drain's record is kept (DynamoDB's TTL deletes \
+                  it).",
     },
     Key {
         section: "policy.standalone_tasks",
         name: "stop_after",
         kind: Kind::Span(&STOP_AFTER),
         default: "required",
-        meaning: "How long a drain waits for standalone tasks before it stops them.",
+        meaning: "Time for which a drain waits for standalone tasks before it stops them.",
     },
 ];
 

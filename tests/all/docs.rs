@@ -108,44 +108,16 @@ fn every_link_leads_somewhere() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// The pages that a person reads first. Others join them as they are rewritten.
-const FIRST_PAGES: [&str; 13] = [
-const FIRST_PAGES: [&str; 21] = [
-const FIRST_PAGES: [&str; 18] = [
+/// Pages outside of docs and the root that people read.
+const OTHER_PAGES: [&str; 8] = [
     ".github/SECURITY.md",
-    "CONTRIBUTING.md",
-    "README.md",
     "deploy/cloudformation/README.md",
     "deploy/image/README.md",
     "deploy/terraform/README.md",
-    "docs/README.md",
-    "docs/comparison.md",
-    "docs/concepts.md",
-    "docs/cost.md",
-    "docs/diagnosis.md",
-    "docs/faq.md",
-    "docs/guide-accounts.md",
-    "docs/guide-ami.md",
-    "docs/guide-batch.md",
-    "docs/guide-gitops.md",
-    "docs/guide-incident.md",
-    "docs/guide-patch-window.md",
-    "docs/guide-spot.md",
-    "docs/install.md",
-    "docs/operations.md",
-    "docs/migrate-cdk.md",
-    "docs/migrate-cid-sample.md",
-    "docs/migrate-lambda.md",
-    "docs/migrate-managed-draining.md",
-    "docs/migrate.md",
-    "docs/quickstart.md",
-    "docs/runbook.md",
-    "docs/security.md",
-    "docs/upgrade.md",
-    "docs/support.md",
-    "docs/table-edits.md",
-    "docs/table.md",
-    "docs/use.md",
+    "deploy/terraform/modules/hook/README.md",
+    "deploy/terraform/modules/member/README.md",
+    "deploy/terraform/modules/policy/README.md",
+    "deploy/terraform/modules/queue/README.md",
 ];
 
 /// Words that name no actor, or that a reader at three in the morning has to think about.
@@ -172,13 +144,16 @@ const NOT_WRITTEN: [&str; 19] = [
 ];
 
 #[test]
-fn the_first_pages_name_who_does_what() {
+fn the_pages_name_who_does_what() {
     let mut found = Vec::new();
-    for name in FIRST_PAGES {
-        let (text, _) = split(&page(name));
+    let pages = pages().into_iter().chain(OTHER_PAGES.iter().map(PathBuf::from));
+    for name in pages.map(|path| path.display().to_string()) {
+        let (text, _) = split(&page(&name));
         for line in text.lines() {
-            // Names are one word: `draining_is_ours`, `us-east-1`.
-            let words = line.to_lowercase().replace(|c: char| !(c.is_alphanumeric() || c == '_' || c == '-'), " ");
+            // Names of tests and words of the program are as they are.
+            let words = line.split('`').step_by(2).collect::<Vec<_>>().join(" ");
+            let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+            let words = words.to_lowercase().replace(|c: char| !is_word(c), " ");
             let words = format!(" {} ", words.split_whitespace().collect::<Vec<_>>().join(" "));
             let hits = NOT_WRITTEN.iter().filter(|phrase| words.contains(&format!(" {phrase} ")));
             found.extend(hits.map(|phrase| format!("{name}: {phrase}: {line}")));
@@ -356,7 +331,7 @@ fn has_test(file: &Path, function: &str) -> bool {
 
 #[test]
 fn every_test_that_the_pages_name_exists() {
-    for (name, least) in [("docs/behaviour.md", 60), ("docs/evidence.md", 15)] {
+    for (name, least) in [("docs/traceability.md", 120), ("docs/evidence.md", 60)] {
         let page = page(name);
         let named = tests_named(&page);
         assert!(named.len() > least, "{name}: only {} tests were found", named.len());
@@ -369,18 +344,48 @@ fn every_test_that_the_pages_name_exists() {
     }
 }
 
+/// The parts of a page under its headings of the second level, each with its heading.
+fn parts(page: &str) -> Vec<(&str, &str)> {
+    page.split("\n## ").skip(1).map(|part| part.split_once('\n').unwrap_or((part, ""))).collect()
+}
+
+/// Each row of the behaviour page is a row of the traceability page, under the same heading and in the same order, with
+/// at least one test.
 #[test]
 fn every_behaviour_on_the_page_has_a_test() {
-    let page = page("docs/behaviour.md");
-    for row in rows(&page).iter().filter(|row| row.len() == 4) {
-        assert!(!tests_named(&row[3]).is_empty(), "docs/behaviour.md has no test for: {}", row[0]);
+    let (behaviour, traceability) = (page("docs/behaviour.md"), page("docs/traceability.md"));
+    let situations =
+        |part: &str| -> Vec<String> { rows(part).into_iter().map(|row| row[0].clone()).collect() };
+    let mut count = 0;
+    for (heading, part) in parts(&behaviour) {
+        let traced = section(&traceability, &format!("## {heading}"));
+        assert_eq!(situations(part), situations(traced), "the two pages under \"{heading}\"");
+        for row in rows(traced) {
+            assert!(
+                !tests_named(&row[1]).is_empty(),
+                "docs/traceability.md has no test for: {}",
+                row[0]
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 120, "only {count} rows were found");
+}
+
+/// No cell of the behaviour page is longer than a reader can take in at a glance.
+#[test]
+fn the_cells_of_the_behaviour_page_are_short() {
+    for row in rows(&page("docs/behaviour.md")) {
+        assert_eq!(row.len(), 3, "{row:?}");
+        let long: Vec<_> = row.iter().filter(|cell| cell.split_whitespace().count() > 20).collect();
+        assert!(long.is_empty(), "more than 20 words: {long:?}");
     }
 }
 
-/// Each story of `tests/all/behaviour` is told because of a row.
+/// Each story of `tests/all/behaviour` belongs to a row.
 #[test]
 fn every_story_of_behaviour_is_on_its_page() {
-    let page = page("docs/behaviour.md");
+    let page = page("docs/traceability.md");
     let named = tests_named(&page);
     for entry in fs::read_dir(root().join("tests/all/behaviour")).unwrap() {
         let file = entry.unwrap().path();
@@ -393,26 +398,42 @@ fn every_story_of_behaviour_is_on_its_page() {
         for test in tests.filter_map(|rest| rest.split('(').next()) {
             let name =
                 format!("behaviour::{}::{test}", file.file_stem().unwrap().to_str().unwrap());
-            assert!(named.contains(name.as_str()), "docs/behaviour.md leaves out {name}");
+            assert!(named.contains(name.as_str()), "docs/traceability.md leaves out {name}");
         }
     }
 }
 
 #[test]
 fn every_complaint_about_peers_is_answered_by_a_row() {
-    let page = page("docs/behaviour.md");
-    let complaints = rows(section(&page, "## What peers get wrong"));
-    assert!(complaints.len() > 20, "{}", complaints.len());
-    for complaint in complaints {
+    let (behaviour, traceability) = (page("docs/behaviour.md"), page("docs/traceability.md"));
+    let problems = rows(section(
+        &traceability,
+        "## Reported problems of other tools, and what ecs-drain does",
+    ));
+    assert!(problems.len() > 20, "{}", problems.len());
+    for problem in problems {
         let (link, situation) =
-            complaint[2].split_once("): ").unwrap_or_else(|| panic!("{complaint:?}"));
+            problem[2].split_once("): ").unwrap_or_else(|| panic!("{problem:?}"));
         let heading = link.trim_start_matches('[').split(']').next().unwrap_or_default();
-        let known = rows(section(&page, &format!("## {heading}")));
+        let known = rows(section(&behaviour, &format!("## {heading}")));
         assert!(
             known.iter().any(|row| row[0] == situation),
             "no row \"{situation}\" under {heading}"
         );
     }
+}
+
+/// A person who follows the page must find each file.
+#[test]
+fn every_path_of_where_to_change_it_exists() {
+    let page = page("docs/architecture.md");
+    let (text, _) = split(section(&page, "## Where to change it"));
+    let words = text.split('`').skip(1).step_by(2);
+    let paths: BTreeSet<&str> =
+        words.filter(|word| word.contains('/') && !word.contains(' ')).collect();
+    assert!(paths.len() > 20, "{paths:?}");
+    let missing: Vec<_> = paths.iter().filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "docs/architecture.md names paths that are not there: {missing:?}");
 }
 
 /// Every command line of ours in a code block is one that the program takes.
@@ -647,7 +668,11 @@ const LONG: Scenario = Scenario {
 };
 
 /// Edits the record of a drain that waits, as the page about edits says, and returns the record a minute later.
-fn edited(scenario: &Scenario, expression: &str, values: fn(&Record) -> Vec<(&'static str, AttributeValue)>) -> Record {
+fn edited(
+    scenario: &Scenario,
+    expression: &str,
+    values: fn(&Record) -> Vec<(&'static str, AttributeValue)>,
+) -> Record {
     let text = page("docs/table-edits.md");
     assert!(text.contains(expression), "docs/table-edits.md does not have {expression}");
     virtual_time(1, || async {

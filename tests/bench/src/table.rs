@@ -232,7 +232,7 @@ fn others() -> Vec<Scenario> {
             limit: 60,
             ..wave(
                 "spot-100",
-                "100 Spot interruptions in twelve seconds, told by the queue",
+                "100 Spot interruptions in twelve seconds, announced by the queue",
                 Layout { queue: true, ..layout(10, 100) },
                 Bounds { draining: Some(10.0), ..ANYWHERE },
             )
@@ -242,7 +242,7 @@ fn others() -> Vec<Scenario> {
             limit: 300,
             ..wave(
                 "spot-1000",
-                "1,000 Spot interruptions in two minutes, told by the queue",
+                "1,000 Spot interruptions in two minutes, announced by the queue",
                 Layout { queue: true, ..layout(10, 1000) },
                 Bounds { draining: Some(20.0), busiest: None, ..ANYWHERE },
             )
