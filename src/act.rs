@@ -1,10 +1,11 @@
-//! Carries out what was decided and saved. Done now, already done and gone are all successes:
-//! whether the world has changed is read. Nothing is concluded from an answer but from that to a
-//! completion.
+//! Sends the calls that were decided and saved.
 //!
-//! Calls queue for their rate, so what is sent is chosen after the permit is there, and the
-//! [guard](Actor::may_send) is asked then. A drain that the guard refuses is passed over until it
-//! is decided anew. Nothing is sent twice by the SDK.
+//! Actions are idempotent: *done now*, *already done* and *not found* are all successes. The reader
+//! checks whether the world has changed. Only the answer to a completion is evidence by itself.
+//!
+//! A worker waits for a permit at the call's rate, then chooses the action to send, and passes it
+//! through the [guard](Actor::may_send). An action that the guard refuses is skipped until its
+//! drain is decided again. The SDK does not retry these calls.
 
 use crate::aws::calls::{
     COMPLETE_LIFECYCLE_ACTION, DEREGISTER_CONTAINER_INSTANCE, STOP_TASK,
@@ -19,46 +20,44 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
-/// Container instances in one change. (Source: ECS API reference, UpdateContainerInstancesState.)
+/// Container instances in one call, at most. (Source: ECS API reference,
+/// UpdateContainerInstancesState.)
 const IN_A_CHANGE: usize = 10;
 
-/// How old what is known of a record may be when a call is made that cannot be undone: it is read
-/// again before.
+/// Age at which the process's copy of a record is too old for a call that cannot be undone. The
+/// record is read again first.
 const KNOWN_LASTS: Duration = Duration::from_secs(10);
 
-/// How often it is looked whether something may be done that could not be a moment ago.
+/// Interval at which an idle worker checks again: the guard may pass an action that it refused
+/// before.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What came of one action.
+/// Result of one action.
 #[derive(Debug)]
 pub struct Report {
-    /// The drain's key.
+    /// Key of the drain.
     pub key: String,
-    /// What was done.
     pub action: Action,
-    /// What Auto Scaling answered, where it was told of the end of a lifecycle action.
+    /// Auto Scaling's answer, if the action was a completion.
     pub answer: Result<Option<CompletionAnswer>, AwsError>,
 }
 
-/// What acting needs.
+/// Sends the actions of one scope's drains.
 pub struct Actor<'a> {
-    /// How AWS is reached.
     pub session: &'a Session,
-    /// The clock.
     pub clock: &'a Clock,
-    /// The drains.
     pub fleet: &'a Fleet,
-    /// Only a replica that leads acts.
+    /// Lease of this replica. It must lead to act.
     pub leadership: &'a Leadership,
-    /// Whether a drain's cluster, or everything, is paused.
+    /// Check for a pause of the drain's cluster, or of everything.
     pub paused: &'a dyn Fn(&Record) -> bool,
     /// Reads a drain's record again.
     pub confirm: &'a dyn Fn(String) -> LocalBoxFuture<'a, ()>,
-    /// Where it is told what came of an action.
+    /// Receiver of each action's result.
     pub reports: UnboundedSender<Report>,
 }
 
-/// How many calls of a kind are under way or wait for their turn at once, at most.
+/// Returns the number of calls of a kind that may be under way or wait for a permit at once.
 const fn workers(work: Work) -> usize {
     match work {
         Work::States => 4,
@@ -69,7 +68,7 @@ const fn workers(work: Work) -> usize {
 }
 
 impl Actor<'_> {
-    /// Acts for ever.
+    /// Runs the workers; never returns.
     pub async fn run(&self) {
         let workers =
             Work::ALL.into_iter().flat_map(|work| (0..workers(work)).map(move |_| self.work(work)));
@@ -99,7 +98,7 @@ impl Actor<'_> {
         }
     }
 
-    /// The first drain that waits for such an action and passes the guard now.
+    /// Returns the first drain that has such an action to do and passes the guard now.
     fn first(&self, work: Work) -> Option<(String, Action)> {
         let now = self.clock.mono();
         self.fleet.first_to_do(work, now, |key, slot, action| {
@@ -107,9 +106,11 @@ impl Actor<'_> {
         })
     }
 
-    /// Asked right before each call: this replica leads, nothing is paused, the record is the one
-    /// that was decided on (the slot drops its actions with any other), and the evidence holds now.
-    /// A process that stood still finds its evidence old.
+    /// The guard, checked immediately before each call. This replica leads, the drain is not
+    /// paused, and the evidence holds now. The record is the one that the decision was made on,
+    /// because a slot drops its actions when its record changes.
+    ///
+    /// The checks use the current time, so a process that was suspended finds its evidence too old.
     fn may_send(&self, slot: &Slot, action: &Action) -> bool {
         let now = self.clock.both();
         self.leadership.leads()
@@ -117,7 +118,7 @@ impl Actor<'_> {
             && slot.drain.may_send(action, &slot.policy, now).is_ok()
     }
 
-    /// Whether the record was written or read lately enough for this action.
+    /// Checks that the record was written or read recently enough for this action.
     fn is_known(&self, key: &str, action: &Action) -> bool {
         match action {
             Action::SetDraining { .. } | Action::SetActive { .. } | Action::StopTask { .. } => true,
@@ -138,7 +139,8 @@ impl Actor<'_> {
             }
         };
         let permit = self.session.permit(call).await;
-        // Chosen anew: of the same call, so that the permit is for it.
+        // Chosen again after the wait, among actions of the same call, because the permit is for
+        // that call.
         let same = std::mem::discriminant(action);
         let now = self.clock.mono();
         let chosen = self.fleet.first_to_do(work, now, |key, slot, action| {
@@ -149,7 +151,8 @@ impl Actor<'_> {
                 .then(|| (key.to_owned(), action.clone(), slot.drain.record.clone()))
         });
         let Some((key, action, record)) = chosen else {
-            // Another worker has sent it meanwhile: heartbeats need what it would take of the rate.
+            // Another worker has sent it meanwhile. Heartbeats share this rate, so the permit is
+            // returned.
             permit.give_back();
             return;
         };
@@ -191,12 +194,12 @@ impl Actor<'_> {
                     .await
                     .map(Some)
             }
-            // Sent for many at once.
+            // `set_states` sends these in batches.
             Action::SetDraining { .. } | Action::SetActive { .. } => Ok(None),
         }
     }
 
-    /// Changes container instances of one cluster together, ten a call.
+    /// Changes the state of up to ten container instances of one cluster in one call.
     async fn set_states(&self) {
         let permit = self.session.permit(&UPDATE_CONTAINER_INSTANCES_STATE).await;
         let mut batch: Vec<(String, Action, String)> = Vec::new();
@@ -224,8 +227,8 @@ impl Actor<'_> {
         }
     }
 
-    /// One that ECS refuses does not hold up the others: the batch that it is in is sent again in
-    /// halves, until it stands alone.
+    /// Sends one batch. If ECS rejects the batch because of a member, it is sent again in halves,
+    /// until the rejected container instance is alone and the others have succeeded.
     async fn change(
         &self,
         permit: Permit,
@@ -242,7 +245,7 @@ impl Actor<'_> {
                 None => self.session.permit(&UPDATE_CONTAINER_INSTANCES_STATE).await,
             };
             if !std::mem::take(&mut first) {
-                // The permit was waited for, so the guard is asked again.
+                // Time has passed while waiting for the permit, so the guard is checked again.
                 batch.retain(|(key, action, _)| {
                     let may =
                         self.fleet.with(key, |slot| self.may_send(slot, action)) == Some(true);
@@ -285,12 +288,12 @@ impl Actor<'_> {
         action: Action,
         answer: Result<Option<CompletionAnswer>, AwsError>,
     ) {
-        // Nobody listens only once the controller has stopped.
+        // The receiver is gone only after the controller has stopped.
         let _ = self.reports.send(Report { key, action, answer });
     }
 }
 
-/// The change of a container instance's state that an action is.
+/// Returns the cluster, the container instance and its new state, if the action changes a state.
 fn change(action: &Action) -> Option<(&str, &str, State)> {
     match action {
         Action::SetDraining { cluster, container_instance } => {

@@ -1,4 +1,4 @@
-//! What is known of heartbeats. Memory only: after a restart one is sent at once.
+//! Memory of heartbeats. After a restart one is sent at once.
 
 use crate::aws::Beat;
 use ecs_drain_state::{Mono, WaitKind};
@@ -7,32 +7,31 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// One instance under one hook.
+/// Ids of one instance and one hook.
 pub type Key = (String, String);
 
-/// A hook's timeout where it could not be read: the shortest that Auto Scaling allows.
-/// (Source: Auto Scaling API reference, `PutLifecycleHook`: 30 to 7200 seconds.)
+/// Timeout of a hook that could not be read: the shortest that Auto Scaling allows. (Source: Auto
+/// Scaling API reference, `PutLifecycleHook`: 30 to 7200 seconds.)
 pub const UNKNOWN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// By how much a first one counts as overdue at most. A process that has just started owes one for
-/// each instance that waits, which takes minutes where there are thousands: looks at the groups and
-/// completions that have waited for so long go before them.
+/// Time by which a first heartbeat counts as overdue, at most. A process that has just started owes
+/// one for each waiting instance, which takes minutes with thousands of them. Reads of the groups
+/// and completions that have waited longer go first.
 const OVERDUE: Duration = Duration::from_secs(5);
 
-/// How long a hook waits where nobody says otherwise. (Source: Auto Scaling API reference,
-/// `PutLifecycleHook`.)
+/// Default timeout of a hook. (Source: Auto Scaling API reference, `PutLifecycleHook`.)
 const USUAL_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// When the wait of the instance with this number of so many ends, as a process that has just
-/// started supposes: nobody tells it when the last heartbeat was. Without a timeout the hook has
-/// not been read, and the wait may end at any moment.
+/// Estimates the end of a wait for a process that has just started and does not know the time of
+/// the last heartbeat. `number` of `of` is the instance's place. Without a timeout the hook has not
+/// been read, and the wait may end at any moment.
 ///
 /// Every instance has a place in a round that takes two thirds of its hook's timeout, by the wall
-/// clock, and is supposed to have had its heartbeat when the round came by. So a process that is
-/// killed before it has come to all of them is followed by one that goes on about where it was:
-/// chance would leave some out for hours. Hooks that are not read yet are supposed to wait as long
-/// as most do, or each process would begin with the same instances where those that are killed live
-/// for a multiple of a short round.
+/// clock, and is assumed to have had its heartbeat when the round passed it. If a process is killed
+/// before it has reached all instances, the next one therefore continues about where it was; a
+/// random order would leave some out for hours. Hooks that were not read yet are assumed to have
+/// the default timeout. With a short round, processes that live for a multiple of it would all
+/// begin with the same instances.
 pub fn supposed_end(
     (number, of): (usize, usize),
     timeout: Option<Duration>,
@@ -47,36 +46,36 @@ pub fn supposed_end(
     now + left.mul_f64((1.0 + 2.0 * until_its_turn) / 3.0)
 }
 
-/// What is known of heartbeats, by instance and hook.
+/// State of heartbeats, by instance and hook.
 #[derive(Default)]
 pub struct Beats(pub RefCell<BTreeMap<Key, State>>);
 
-/// What is known of the heartbeats for one instance under one hook.
+/// State of the heartbeats for one instance under one hook.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// Name of the group.
     pub group: String,
-    /// The wait that the instance was seen in.
+    /// Kind of the wait in which the instance was seen.
     pub wait: Option<WaitKind>,
     /// The hook's heartbeat timeout.
     pub timeout: Duration,
-    /// Whether its drain is Returning or Done, so that a heartbeat is a probe.
+    /// True if its drain is Returning or Done, so that a heartbeat is a probe.
     pub over: bool,
-    /// When the next one is due.
+    /// Time at which the next heartbeat is due.
     pub due: Mono,
-    /// When the wait ends by itself, if the last heartbeat was applied: by this they are sent.
+    /// Time at which the hook expires, if the last heartbeat was applied. Heartbeats are sent in
+    /// this order.
     pub expires: Mono,
-    /// What the last one was answered.
+    /// Answer to the last heartbeat.
     pub last: Option<Beat>,
-    /// How many in a row succeeded meanwhile.
+    /// Number of heartbeats in a row that were accepted while `over`.
     pub accepted_when_over: u32,
-    /// How many in a row found that the hook does not hold the instance.
+    /// Number of heartbeats in a row that found no open action.
     pub not_held: u32,
-    /// Whether the last one failed.
+    /// True if the last heartbeat failed.
     pub failing: bool,
-    /// Whether a drain may begin: one was sent, or the wait was seen to begin.
+    /// True if a drain may begin: a heartbeat was sent, or the wait was seen to begin.
     pub tried: bool,
-    /// Whether one is under way.
+    /// True while a heartbeat is under way.
     pub flying: bool,
 }
 
@@ -91,14 +90,14 @@ impl State {
 }
 
 impl Beats {
-    /// What the last heartbeat for this instance under this hook was answered.
+    /// Returns the answer to the last heartbeat for this instance under this hook.
     pub fn last(&self, instance: &str, hook: &str) -> Option<Beat> {
         self.0.borrow().get(&(instance.to_owned(), hook.to_owned())).and_then(|s| s.last)
     }
 
-    /// Returns whether an action of this hook can hold the instance: the last heartbeat that was
-    /// answered was accepted, or none that was tried has been answered. Not before the first one
-    /// was tried, or the wait was seen to begin.
+    /// Returns whether an action of this hook can hold the instance: the last answered heartbeat
+    /// was accepted, or none has been answered yet. Returns false until the first one was tried, or
+    /// the wait was seen to begin.
     pub fn may_hold(&self, instance: &str, hook: &str) -> bool {
         let states = self.0.borrow();
         let state = states.get(&(instance.to_owned(), hook.to_owned()));
@@ -109,8 +108,8 @@ impl Beats {
         })
     }
 
-    /// Returns whether two heartbeats in a row succeeded although the drain is Returning or Done:
-    /// the hook holds the instance again.
+    /// Returns whether two heartbeats in a row were accepted although the drain is Returning or
+    /// Done: the hook holds the instance again.
     pub fn is_held_again(&self, instance: &str, hook: &str) -> bool {
         self.0
             .borrow()
@@ -118,12 +117,12 @@ impl Beats {
             .is_some_and(|s| s.accepted_when_over >= 2)
     }
 
-    /// Has those of an instance sent now: what they are answered decides whether a drain begins.
+    /// Makes the heartbeats of an instance due now. Their answers decide whether a drain begins.
     pub fn probe(&self, instance: &str, now: Mono) {
         self.of(instance, |state| state.due = state.due.min(now));
     }
 
-    /// Does something with every state of one instance; whether there is one.
+    /// Applies `change` to every state of one instance. Returns whether there is one.
     pub fn of(&self, instance: &str, mut change: impl FnMut(&mut State)) -> bool {
         let mut states = self.0.borrow_mut();
         let from = (instance.to_owned(), String::new());
@@ -131,14 +130,14 @@ impl Beats {
         mine.map(|(_, state)| change(state)).count() > 0
     }
 
-    /// When the next one is due, of those that are not under way.
+    /// Returns the time at which the next heartbeat is due, of those that are not under way.
     pub fn next_due(&self) -> Option<Mono> {
         self.0.borrow().values().filter(|state| !state.flying).map(|state| state.due).min()
     }
 
-    /// The one that is due and whose wait would end first; and by when it must be sent. What can
-    /// wait lets completions go before it until a third of its time is left: a wave of 10,000
-    /// heartbeats takes 1,000 s. Before the first heartbeat nobody knows how much is left.
+    /// Returns the due heartbeat whose hook expires first, and the time by which it must be sent.
+    /// Completions go before a heartbeat until a third of its time is left: a wave of 10,000
+    /// heartbeats takes 1,000 s. Before the first heartbeat the time left is unknown.
     pub fn first(&self, now: Mono) -> Option<(Key, Mono)> {
         let states = self.0.borrow();
         let due = states.iter().filter(|(_, state)| !state.flying && state.due <= now);
@@ -159,9 +158,9 @@ mod tests {
         Mono::at(Duration::from_secs(second))
     }
 
-    /// A process lives for a minute, and sends heartbeats for half of it: to 30 of 1,000 instances
-    /// under hooks of an hour, so that the same number chosen by chance would leave out one in six
-    /// for longer than that.
+    /// A process lives for a minute, and sends heartbeats for half of it, to 30 of 1,000 instances
+    /// under hooks of one hour. The same number chosen at random would leave out one in six for
+    /// longer than an hour.
     #[test]
     fn a_process_that_is_killed_each_minute_goes_on_where_the_one_before_was() {
         let (timeout, life) = (Duration::from_secs(3600), Duration::from_secs(60));
@@ -184,8 +183,8 @@ mod tests {
         }
     }
 
-    /// Where many are due, the rate decides how many are sent in time: those whose wait would end
-    /// first go first.
+    /// With many due, the rate limits how many are sent in time, so those that expire first go
+    /// first.
     #[test]
     fn the_first_is_the_one_whose_wait_ends_first_of_those_that_are_due() {
         let state = |due: u64, expires: u64, flying: bool| State {

@@ -1,6 +1,6 @@
-//! What cannot be read. A controller that is denied one read goes on, and would look well: so this
-//! is a state of its own, said in the log, by `/readyz`, in metrics that alarms are made of, and in
-//! the table, where `get` and `doctor` find it.
+//! Reads that fail. A controller that is denied one read continues, and would look healthy. A
+//! failing read is therefore a state of its own: in the log, in `/readyz`, in metrics for alarms,
+//! and in the table, where `get` and `doctor` find it.
 
 use crate::clock::Clock;
 use ecs_drain_state::Mono;
@@ -12,13 +12,13 @@ use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// From when on it makes a process not ready, and the alarms of the templates fire.
+/// Time after which a failing read makes a process not ready, and the alarms of the templates fire.
 pub const LONG: Duration = Duration::from_secs(300);
 
-/// How often the log says that it lasts.
+/// Interval at which the log repeats a failing read.
 const SAID_AGAIN: Duration = Duration::from_secs(600);
 
-/// What a controller must see to do its work.
+/// Kind of read that a controller needs to do its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
@@ -30,20 +30,18 @@ pub enum What {
     Hooks,
     /// The clusters, when an instance is searched for.
     Search,
-    /// The queue.
     Queue,
     /// The table as a whole, its records and its requests.
     Table,
-    /// What is paused.
     Pauses,
-    /// The lease.
     Lease,
-    /// No read, but what comes of some that fail: an instance waits, and no drain of it is opened.
+    /// Not a read, but a consequence of failing ones: an instance waits, and no drain of it is
+    /// opened.
     Unopened,
 }
 
 impl What {
-    /// Its label in metrics.
+    /// Returns its label in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             What::Scope => "scope",
@@ -58,7 +56,7 @@ impl What {
         }
     }
 
-    /// What cannot be done, and what that means, as one sentence without its end.
+    /// Describes the failure and its consequence, as one sentence without its end.
     pub const fn meaning(self) -> &'static str {
         match self {
             What::Scope => "it cannot be reached: nothing there is held or drained",
@@ -92,27 +90,26 @@ impl Display for What {
     }
 }
 
-/// Something that is not seen.
+/// One failing read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spot {
-    /// Where: an account and region, or the table.
+    /// The account and region, or the table.
     pub place: String,
-    /// What.
     pub what: What,
-    /// Since when.
+    /// Time of the first failure.
     pub since: Timestamp,
-    /// What was answered last.
+    /// Last error.
     pub error: String,
 }
 
 impl Spot {
-    /// All of it as a line: where, what it means, for how long, and the error.
+    /// Formats it as a line: the place, the consequence, the duration, and the error.
     pub fn line(&self, lasts: Duration) -> String {
         format!("{}: {}; for {}: {}", self.place, self.what.meaning(), Span(lasts), self.error)
     }
 }
 
-/// What cannot be read now, of one process. Clones share it.
+/// Failing reads of one process. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Blind {
     clock: Clock,
@@ -121,16 +118,16 @@ pub struct Blind {
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    /// Since when it cannot be read, and the last answer; none while it can.
+    /// Time of the first failure, and the last error; `None` while reads succeed.
     now: Option<(Mono, Timestamp, String)>,
-    /// When the log said so last.
+    /// Time of the last log line about it.
     said: Option<Mono>,
-    /// Whether the log has said that it began.
+    /// True if the log has reported its start.
     begun: bool,
 }
 
 impl Blind {
-    /// Nothing has been read yet, and nothing has failed.
+    /// Creates an empty list.
     pub fn new(clock: Clock) -> Blind {
         Blind { clock, state: Arc::default() }
     }
@@ -139,7 +136,7 @@ impl Blind {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// It was read completely, or nobody wants it any more.
+    /// Records that it was read completely, or is no longer needed.
     pub fn sees(&self, place: &str, what: What) {
         let mut states = self.state();
         let Some(state) = states.get_mut(&(place.to_owned(), what)) else { return };
@@ -150,14 +147,14 @@ impl Blind {
         }
     }
 
-    /// It could not be read, or not completely.
+    /// Records that it could not be read, or not completely.
     pub fn misses(&self, place: &str, what: What, error: &dyn Display) {
         let (mono, wall) = (self.clock.mono(), self.clock.now());
         let mut states = self.state();
         let state = states.entry((place.to_owned(), what)).or_default();
         let (since, ..) = *state.now.get_or_insert((mono, wall, String::new()));
         let error = format!("{error:#}");
-        // What fails now and then would fill the log with its beginnings.
+        // Intermittent failures would otherwise fill the log with their starts.
         if state.said.is_none_or(|said| mono.since(said) >= SAID_AGAIN) {
             (state.said, state.begun) = (Some(mono), true);
             let seconds = mono.since(since).as_secs();
@@ -168,12 +165,12 @@ impl Blind {
         }
     }
 
-    /// Whether it cannot be read now.
+    /// Returns whether it cannot be read now.
     pub fn is_blind(&self, place: &str, what: What) -> bool {
         self.state().get(&(place.to_owned(), what)).is_some_and(|state| state.now.is_some())
     }
 
-    /// Everything that cannot be read now, with for how long.
+    /// Returns every failing read, with its duration.
     pub fn spots(&self) -> Vec<(Spot, Duration)> {
         let now = self.clock.mono();
         let states = self.state();
@@ -186,7 +183,7 @@ impl Blind {
         spots.collect()
     }
 
-    /// What has not been readable for long, a line each.
+    /// Returns a line for each read that has failed for [`LONG`].
     pub fn long(&self) -> Vec<String> {
         let long = self.spots().into_iter().filter(|(_, lasts)| *lasts >= LONG);
         long.map(|(spot, lasts)| spot.line(lasts)).collect()

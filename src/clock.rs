@@ -1,5 +1,5 @@
-//! The one clock: the wall clock that the SDK signs with is the one that decisions are made with,
-//! and spans are measured on tokio's monotonic clock.
+//! The process's one clock. Decisions use the wall clock that the SDK signs with; spans are
+//! measured on tokio's monotonic clock.
 
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use ecs_drain_state::{Mono, Now};
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use std::cell::Cell;
 use tokio::time::Instant;
 
-/// Where `now` comes from.
+/// Source of the wall clock and the monotonic clock.
 #[derive(Clone, Debug)]
 pub struct Clock {
     source: SharedTimeSource,
@@ -15,41 +15,42 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The clock of one life of a controller. `source` is the SDK's time source; None is the
-    /// machine's clock.
+    /// Starts the clock of one life of a controller. `source` is the SDK's time source; `None` is
+    /// the machine's clock.
     pub fn start(source: Option<SharedTimeSource>) -> Clock {
         let source = source.unwrap_or_else(|| SharedTimeSource::new(SystemTimeSource::new()));
-        // The one place that reads tokio's clock.
+        // The only place that reads tokio's clock.
         #[allow(clippy::disallowed_methods)]
         let begun = Instant::now();
         Clock { source, begun }
     }
 
-    /// The wall clock. It may jump.
+    /// Returns the wall clock's time. It may jump.
     pub fn now(&self) -> Timestamp {
         Timestamp::try_from(self.source.now()).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// Time since this life began. It never jumps.
+    /// Returns the time since this life began. It never jumps.
     pub fn mono(&self) -> Mono {
         Mono::at(self.begun.elapsed())
     }
 
-    /// The runtime's name for a moment.
+    /// Converts a time to the runtime's type.
     pub fn instant(&self, at: Mono) -> Instant {
-        // Never is in ten years: no later moment is sure to exist.
+        // `NEVER` becomes ten years from the start: a later time may not be representable.
         self.begun
             .checked_add(at.since_start())
             .unwrap_or(self.begun + std::time::Duration::from_secs(10 * 365 * 86_400))
     }
 
-    /// Both.
+    /// Returns the times of both clocks.
     pub fn both(&self) -> Now {
         Now { mono: self.mono(), wall: self.now() }
     }
 }
 
-/// Until when this replica may act: what the lease says, asked right before each act.
+/// Time until which this replica may act, according to the lease. It is checked immediately before
+/// each action.
 #[derive(Debug)]
 pub struct Leadership {
     clock: Clock,
@@ -57,12 +58,12 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// This replica does not lead.
+    /// Creates the state of a replica that does not lead.
     pub fn none(clock: Clock) -> Leadership {
         Leadership { clock, until: Cell::new(None) }
     }
 
-    /// It leads until then, or does not lead.
+    /// Records that this replica leads until this time, or does not lead.
     pub fn set(&self, until: Option<Mono>) {
         self.until.set(until);
     }

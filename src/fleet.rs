@@ -1,10 +1,10 @@
-//! The drains of one account and region, as this process knows them: each has a slot, which always
-//! shows the last committed record. What arrives while a slot is busy waits in it. All of it can be
+//! The drains of one account and region in this process. Each has a slot, which always shows the
+//! last committed record. Results that arrive while a slot is busy wait in it. All of it can be
 //! lost.
 //!
-//! A slot is wanted by three: the controller's turns decide it, the reader reads what it needs, and
-//! `act` carries out what was decided. Each has its queue here, so that none has to look through
-//! ten thousand drains to find the next.
+//! Three consumers use a slot: the controller's turns decide it, the reader makes the reads that it
+//! needs, and `act` sends its actions. Each has a queue here, so that none has to search ten
+//! thousand drains for the next one.
 
 mod reads;
 mod todo;
@@ -23,61 +23,62 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How soon a failed read is tried again; it doubles with each failure in a row.
+/// Delay before a failed read is tried again. It doubles with each failure.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// The longest time between two tries of a read that fails.
+/// Longest delay between two tries of a failing read.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 
-/// Slots by the record's key. A slot is large: a map of boxes has no half empty nodes of them.
+/// Slots by the record's key. They are boxed because a slot is large, and a map's nodes are half
+/// empty.
 pub type Slots = BTreeMap<String, Box<Slot>>;
 
-/// One drain, and what this process is doing about it.
+/// One drain, and the work under way for it.
 #[derive(Debug)]
 pub struct Slot {
-    /// The record's key.
+    /// Key of the record.
     key: Rc<str>,
-    /// The drain.
     pub drain: Drain,
-    /// The rules for it.
+    /// Policy for the drain.
     pub policy: Policy,
-    /// What was decided and saved, and is to be done; each is sent once.
+    /// Actions that were decided and saved and must be sent, once each.
     pub actions: Vec<Action>,
-    /// Whether a call that changes something is under way for it.
+    /// True while a mutating call for it is under way.
     pub acting: bool,
-    /// Whether its record is being written.
+    /// True while its record is being written.
     pub committing: bool,
-    /// How many writes of its record failed in a row, and until when it is left alone for that.
+    /// Number of failed writes of its record in a row, and the time until which the slot is left
+    /// alone.
     unwritten: (u32, Mono),
-    /// What would have been done in a dry run, as was said in the log.
+    /// Actions that a dry run has logged.
     pub would: Vec<Action>,
     dispatch: todo::Dispatch,
-    /// Why it was where it was when it was last decided, as was said in the log.
+    /// Reason that was logged last.
     pub why: String,
-    /// Whether it is stuck: without progress for `stuck_after`.
+    /// True if it is stuck: without progress for `stuck_after`.
     pub stuck: bool,
-    /// When it was last said that it is stuck.
+    /// Time of the last log line that reported it as stuck.
     pub stuck_said: Option<Mono>,
-    /// Why it does not move, as far as was found out.
+    /// Causes that the last diagnosis found.
     pub causes: Vec<Note>,
-    /// When that was last asked.
+    /// Time of the last diagnosis.
     pub diagnosed: Option<Mono>,
-    /// When its record was last written or read from the table.
+    /// Time at which its record was last written or read from the table.
     pub known_at: Mono,
-    /// When this process first knew of it.
+    /// Time at which this process learnt of it.
     since: Mono,
     reads: [Reads; Kind::ALL.len()],
     wake: Option<Mono>,
 }
 
-/// What becomes of a drain that is offered for a call.
+/// Answer to a drain that is offered for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// It is taken.
+    /// Takes it.
     Take,
-    /// It stays in the queue.
+    /// Leaves it in the queue.
     Leave,
-    /// It stays, and no other is offered.
+    /// Leaves it, and ends the selection.
     Stop,
 }
 
@@ -85,25 +86,26 @@ pub enum Choice {
 pub struct Fleet {
     policies: Policies,
     slots: RefCell<Slots>,
-    /// How many of them are in each cluster.
+    /// Number of drains in each cluster.
     clusters: RefCell<BTreeMap<String, u32>>,
-    /// Which drain a container instance is of, by the last part of its ARN: events name these.
+    /// Drain of each container instance, by the last part of its ARN. Events name container
+    /// instances.
     on: RefCell<BTreeMap<String, Rc<str>>>,
     queues: Queues,
-    /// Slots in which something is new.
+    /// Slots with something new.
     fresh: RefCell<BTreeSet<String>>,
-    /// When slots are to be decided although nothing is new.
+    /// Times at which slots must be decided even if nothing is new.
     wakes: RefCell<BTreeSet<(Mono, Rc<str>)>>,
-    /// Slots in which something is to be done.
+    /// Slots with actions to send.
     todo: todo::Todo,
-    /// Rung when a slot is to be decided.
+    /// Notified when a slot must be decided.
     pub turn: Notify,
-    /// Rung when something is to be done.
+    /// Notified when an action must be sent.
     pub act: Notify,
 }
 
 impl Fleet {
-    /// No drain is known.
+    /// Creates a fleet without drains.
     pub fn new(policies: Policies) -> Fleet {
         Fleet {
             policies,
@@ -119,28 +121,28 @@ impl Fleet {
         }
     }
 
-    /// Every slot, by the record's key.
+    /// Returns every slot, by the record's key.
     pub fn slots(&self) -> Ref<'_, Slots> {
         self.slots.borrow()
     }
 
-    /// Does something with one slot; None if there is no such drain.
+    /// Applies `change` to a slot. Returns `None` if there is no such drain.
     pub fn with<T>(&self, key: &str, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
         self.slots.borrow_mut().get_mut(key).map(|slot| change(slot))
     }
 
-    /// Its record, as it was last committed.
+    /// Returns a drain's record as it was last committed.
     pub fn record(&self, key: &str) -> Option<Record> {
         self.slots.borrow().get(key).map(|slot| slot.drain.record.clone())
     }
 
-    /// The drain of a container instance, by its ARN.
+    /// Returns the drain of a container instance, by its ARN.
     pub fn of_container_instance(&self, arn: &str) -> Option<Rc<str>> {
         self.on.borrow().get(id(arn)).cloned()
     }
 
-    /// Takes over an unfinished record that was written, or read from the table. One that is older
-    /// than what is known, as a read that overlapped a write shows it, changes nothing.
+    /// Takes over an unfinished record that was written, or read from the table. A record older
+    /// than the known one, for example from a read that overlapped a write, changes nothing.
     pub fn learn(&self, record: Record, now: Mono) {
         let key = record.key();
         let policy = self.policies.for_drain(record.cluster.as_deref(), record.group());
@@ -157,7 +159,7 @@ impl Fleet {
                         self.comes(&record);
                     }
                     if record.version != known.version {
-                        // What was decided was decided on another version.
+                        // These actions were decided on another version.
                         slot.actions.clear();
                         self.todo.list(slot, now);
                     }
@@ -216,20 +218,20 @@ impl Fleet {
         true
     }
 
-    /// Has a slot decided soon: something is new.
+    /// Makes a slot be decided soon, because something is new.
     pub fn freshen(&self, key: &str) {
         self.fresh.borrow_mut().insert(key.to_owned());
         self.turn.notify_one();
     }
 
-    /// Has every slot decided soon.
+    /// Makes every slot be decided soon.
     pub fn freshen_all(&self) {
         self.fresh.borrow_mut().extend(self.slots.borrow().keys().cloned());
         self.turn.notify_one();
     }
 
-    /// Slots that are to be decided now, so many at most. Those that are busy are freshened once
-    /// they are not.
+    /// Returns slots that must be decided now, up to `most`. Busy ones are marked again once they
+    /// are free.
     pub fn due(&self, now: Mono, most: usize) -> Vec<String> {
         let mut fresh = self.fresh.borrow_mut();
         {
@@ -253,8 +255,8 @@ impl Fleet {
         due
     }
 
-    /// A record could not be written: its drain is left alone for a while, the longer the more
-    /// often that failed.
+    /// Records that a drain's record could not be written. The drain is left alone for a while,
+    /// longer with each failure in a row.
     pub fn not_written(&self, key: &str, now: Mono) {
         self.with(key, |slot| {
             let failures = slot.unwritten.0.saturating_add(1);
@@ -265,13 +267,12 @@ impl Fleet {
         });
     }
 
-    /// When the next slot is to be decided although nothing is new.
+    /// Returns the time at which the next slot must be decided even if nothing is new.
     pub fn next_wake(&self) -> Option<Mono> {
         self.wakes.borrow().first().map(|(at, _)| *at)
     }
 
-    /// Takes over what a decision said beside its record: what is to be read, and when to decide
-    /// again.
+    /// Takes over a decision's needs, and the time of the next decision.
     pub fn plan(&self, key: &str, needs: Needs, wake: Mono, now: Mono) {
         let mut slots = self.slots.borrow_mut();
         let drains = slots.len();
@@ -296,7 +297,7 @@ impl Fleet {
         }
     }
 
-    /// Has a slot decided at this moment, although nothing is new.
+    /// Makes a slot be decided at this time, even if nothing is new.
     fn wake_at(&self, slot: &mut Slot, wake: Mono) {
         let mut wakes = self.wakes.borrow_mut();
         if let Some(before) = slot.wake.replace(wake) {
@@ -305,9 +306,8 @@ impl Fleet {
         wakes.insert((wake, slot.key.clone()));
     }
 
-    /// Takes over what is to be done for a drain. An order to terminate stands until it was sent:
-    /// its moment is in the record, and it is not given again before there was time to see what
-    /// came of it.
+    /// Takes over a drain's actions. A termination stays until it was sent: its time is in the
+    /// record, and `decide` does not repeat it until its effect can be seen.
     pub fn order(&self, key: &str, mut actions: Vec<Action>, now: Mono) {
         self.with(key, |slot| {
             slot.dispatch.forget_old(&slot.drain.facts, now);
@@ -324,8 +324,8 @@ impl Fleet {
         });
     }
 
-    /// The first drain, by since when it waits, for which `choose` finds an action of this kind
-    /// that may be sent now.
+    /// Returns the longest-waiting drain for which `choose` finds an action of this kind that may
+    /// be sent now.
     pub fn first_to_do<T>(
         &self,
         work: Work,
@@ -336,7 +336,7 @@ impl Fleet {
         self.todo.first(work, now, |key| slots.get(key).map(|slot| &**slot), choose)
     }
 
-    /// An action is sent now.
+    /// Records that an action is sent now.
     pub fn begin_action(&self, key: &str, action: &Action, now: Mono) {
         self.with(key, |slot| {
             slot.acting = true;
@@ -345,7 +345,7 @@ impl Fleet {
         });
     }
 
-    /// It has ended. What failed is tried again later, the later the more often it failed.
+    /// Records that an action has ended. A failed one is tried again, later with each failure.
     pub fn end_action(&self, key: &str, action: &Action, now: Mono, failed: bool) {
         self.with(key, |slot| {
             slot.acting = false;
@@ -356,23 +356,23 @@ impl Fleet {
         self.freshen(key);
     }
 
-    /// When the next read of a kind is wanted; None while none is.
+    /// Returns the time from which the next read of a kind is needed, if any.
     pub fn next(&self, kind: Kind) -> Option<Mono> {
         self.queues.next(kind)
     }
 
-    /// When the read of a kind that is the most urgent is due, of those that are wanted now.
+    /// Returns the due time of the most urgent read of a kind that is needed now.
     pub fn next_due(&self, kind: Kind, now: Mono) -> Option<Mono> {
         self.queues.next_due(kind, now, &self.slots.borrow())
     }
 
-    /// The bell of a kind of read.
+    /// Returns the notification of a kind of read.
     pub fn bell(&self, kind: Kind) -> &Notify {
         self.queues.bell(kind)
     }
 
-    /// Takes drains that want this kind of read now out of its queue, the most urgent first; then,
-    /// up to `soon` from now, those that will want it. `choose` says of each whether it is taken.
+    /// Takes drains out of a queue: first those that need this kind of read now, the most urgent
+    /// first, then those that will need it within `soon`. `choose` decides on each.
     pub fn pick(
         &self,
         kind: Kind,
@@ -387,7 +387,7 @@ impl Fleet {
         taken
     }
 
-    /// Takes the most urgent drain that wants this kind of read now.
+    /// Takes the most urgent drain that needs this kind of read now.
     pub fn pick_first(&self, kind: Kind, now: Mono) -> Option<String> {
         let mut any = false;
         let first = |_: &str, _: &Slot| {
@@ -396,8 +396,8 @@ impl Fleet {
         self.pick(kind, now, Duration::ZERO, first).pop()
     }
 
-    /// Has something read soon that an event says has changed, if the drain wants it at all; not
-    /// sooner than `apart` after it was read last.
+    /// Brings a read forward, if the drain needs it, because an event reported a change. The read
+    /// comes no sooner than `apart` after the last one.
     pub fn nudge(&self, key: &str, kind: Kind, now: Mono, apart: Duration) {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(key) else { return };
@@ -433,7 +433,7 @@ impl Fleet {
         self.queues.put(kind, &slot.key, soonest);
     }
 
-    /// Takes a drain out of the queue: the read is about to be made.
+    /// Takes a drain out of the queue, because the read is about to be made.
     fn begin_read(&self, kind: Kind, key: &str) {
         let mut slots = self.slots.borrow_mut();
         let Some(slot) = slots.get_mut(key) else { return };
@@ -442,7 +442,7 @@ impl Fleet {
         self.queues.remove(kind, &slot.key, reads.wanted.take());
     }
 
-    /// A read has ended for this drain.
+    /// Records that a read has ended for this drain.
     pub fn end_read(&self, kind: Kind, key: &str, now: Mono, failed: bool) {
         self.with(key, |slot| {
             slot.reads[kind as usize].end(now, failed);
@@ -450,13 +450,13 @@ impl Fleet {
         self.freshen(key);
     }
 
-    /// Hands an answer to a drain.
+    /// Passes an answer to a drain.
     pub fn answer(&self, key: &str, read: Read, answer: Answer) {
         self.with(key, |slot| slot.drain.heed(&slot.policy, read, answer));
         self.freshen(key);
     }
 
-    /// Forgets what was read of a drain, and every back-off: somebody asks to begin anew.
+    /// Drops a drain's facts and back-offs, because an operator requested a retry.
     pub fn read_anew(&self, key: &str, now: Mono) {
         self.with(key, |slot| {
             slot.drain = Drain::new(slot.drain.record.clone(), now);
@@ -470,17 +470,17 @@ impl Fleet {
 }
 
 impl Slot {
-    /// By when a read of this kind that is wanted, or under way, is due.
+    /// Returns the due time of a read of this kind that is needed or under way.
     pub fn due(&self, kind: Kind) -> Option<Mono> {
         self.reads[kind as usize].due()
     }
 
-    /// Whether the last read of this kind failed.
+    /// Returns whether the last read of this kind failed.
     pub fn fails(&self, kind: Kind) -> bool {
         self.reads[kind as usize].fails()
     }
 
-    /// Whether it is left alone for now.
+    /// Returns whether the slot must be left alone for now.
     fn is_busy(&self, now: Mono) -> bool {
         self.committing || self.acting || now < self.unwritten.1
     }
@@ -509,7 +509,7 @@ impl Slot {
     }
 }
 
-/// How long after so many failures in a row something is tried again.
+/// Returns the delay after this many failures in a row.
 fn backoff(failures: u32) -> Duration {
     AGAIN.saturating_mul(1 << failures.saturating_sub(1).min(5)).min(AGAIN_AT_MOST)
 }

@@ -1,4 +1,4 @@
-//! What Auto Scaling showed of its groups when they were last read.
+//! Results of the last read of Auto Scaling groups.
 
 use crate::aws::HookView;
 use ecs_drain_state::{LifecycleState, Read, Seen};
@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One complete read of every Auto Scaling group of a scope.
 #[derive(Debug)]
 pub struct GroupsView {
-    /// When it was made.
+    /// Time of the read.
     pub read: Read,
-    /// Groups whose warm pool could not be read: nothing is said of their members that are not
-    /// shown.
+    /// Groups whose warm pool could not be read. Their members that are not shown are unknown, not
+    /// absent.
     pub unread: BTreeSet<String>,
-    /// Why some warm pool could not be read, if it was asked for.
+    /// Reason why a warm pool could not be read, if one was requested.
     pub pools_failed: Option<String>,
-    /// Why the hooks of some selected group cannot be read.
+    /// Reason why the hooks of a selected group cannot be read.
     pub hooks_failed: Option<String>,
     /// Every group, by name.
     pub groups: BTreeMap<String, GroupInfo>,
@@ -22,18 +22,17 @@ pub struct GroupsView {
     pub members: BTreeMap<String, Member>,
 }
 
-/// What is known of one group.
+/// Facts of one group.
 #[derive(Clone, Debug)]
 pub struct GroupInfo {
-    /// The group's tags.
     pub tags: BTreeMap<String, String>,
     /// Target groups that are attached to the group itself, by ARN.
     pub target_groups: Vec<String>,
     /// Classic load balancers that are attached to the group itself, by name.
     pub classic: Vec<String>,
-    /// Whether it keeps an instance whose termination is abandoned.
+    /// True if the group retains an instance whose termination is abandoned.
     pub retains_abandoned: bool,
-    /// Its lifecycle hooks.
+    /// Lifecycle hooks of the group.
     pub hooks: Seen<Vec<HookView>>,
 }
 
@@ -44,11 +43,11 @@ pub struct Member {
     pub group: String,
     /// Auto Scaling's `LifecycleState`.
     pub state: String,
-    /// Whether the group calls it healthy.
+    /// True if the group reports it as healthy.
     pub healthy: bool,
 }
 
-/// Returns whether a group's word is a wait that a terminating hook holds.
+/// Returns whether a lifecycle state is a wait that a terminating hook can cause.
 pub fn is_waiting(state: &str) -> bool {
     matches!(LifecycleState::read(state), LifecycleState::Waiting(_))
 }

@@ -1,10 +1,9 @@
-//! Whether this process lives, and whether it is ready: what `/healthz` and `/readyz` say.
+//! Liveness and readiness of this process, for `/healthz` and `/readyz`.
 //!
-//! *Alive* means that its loops continue. A process whose calls fail is alive: nothing would be
-//! better after a restart, and what waits under ecs-drain hooks is kept waiting meanwhile. *Ready*
-//! means that it could do its work now: the table was found, each account and region was reached
-//! and its groups listed once, and nothing that it must read has failed for long
-//! ([`crate::blind`]).
+//! *Alive* means that its loops continue. A process whose calls fail is alive: a restart would not
+//! help, and its heartbeats continue meanwhile. *Ready* means that it can do its work now: the
+//! table was found, each account and region was reached and its groups listed once, and no read
+//! that it needs has failed for long ([`crate::blind`]).
 
 use crate::blind::Blind;
 use crate::clock::Clock;
@@ -13,18 +12,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A loop that has not come round for this long stands still. Passes come round every second,
-/// whatever their calls do; a look at the groups can take as long as its calls with their retries,
-/// page after page.
+/// Time without a turn after which a scope's turns count as stopped. A turn comes every second,
+/// whatever its calls do. A read of the groups has a longer limit: it can take as long as its calls
+/// with their retries, page after page.
 const STANDS_STILL: Duration = Duration::from_secs(60);
 
-/// The same for the look at the groups.
+/// The same for the read of the groups.
 const GROUPS_STAND_STILL: Duration = Duration::from_secs(600);
 
-/// What the loops say of themselves. Clones share it.
+/// State of the loops. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Health {
-    /// What cannot be read.
+    /// Failing reads.
     pub blind: Blind,
     clock: Clock,
     state: Arc<Mutex<State>>,
@@ -33,7 +32,7 @@ pub struct Health {
 #[derive(Debug, Default)]
 struct State {
     table: bool,
-    /// Scopes that could not be reached yet.
+    /// Scopes that were not reached yet.
     missing: usize,
     scopes: BTreeMap<String, Scope>,
 }
@@ -46,7 +45,7 @@ struct Scope {
 }
 
 impl Health {
-    /// Nothing has been done yet.
+    /// Creates the state of a process that has just started.
     pub fn new(clock: Clock) -> Health {
         Health { blind: Blind::new(clock.clone()), clock, state: Arc::default() }
     }
@@ -66,28 +65,28 @@ impl Health {
         change(scope, now);
     }
 
-    /// The table was found, in its right shape.
+    /// Records that the table was found in the right shape.
     pub fn table_is_fit(&self) {
         self.state().table = true;
     }
 
-    /// So many accounts and regions have not been reached.
+    /// Records the number of accounts and regions that were not reached.
     pub fn missing(&self, scopes: usize) {
         self.state().missing = scopes;
     }
 
-    /// One that was missing has been reached.
+    /// Records that a missing account and region was reached.
     pub fn found(&self) {
         let mut state = self.state();
         state.missing = state.missing.saturating_sub(1);
     }
 
-    /// The loop over passes of this account and region has come round.
+    /// Records a turn of this account and region.
     pub fn passes_move(&self, place: &str) {
         self.of(place, |scope, now| scope.passes = now);
     }
 
-    /// A look at the groups has ended.
+    /// Records the end of a read of the groups.
     pub fn looked_at_groups(&self, place: &str, well: bool) {
         self.of(place, |scope, now| {
             scope.groups = now;
@@ -95,7 +94,7 @@ impl Health {
         });
     }
 
-    /// What stands still; nothing while the process lives.
+    /// Returns the loops that stopped; empty while the process is alive.
     pub fn standing_still(&self) -> Vec<String> {
         let now = self.clock.mono();
         let mut still = Vec::new();
@@ -113,7 +112,7 @@ impl Health {
         still
     }
 
-    /// What it is not ready for; nothing when it is ready.
+    /// Returns the reasons for which it is not ready; empty if it is ready.
     pub fn not_ready(&self) -> Vec<String> {
         let state = self.state();
         let mut missing = Vec::new();
@@ -164,8 +163,8 @@ mod tests {
         health.found();
         health.looked_at_groups("1/eu-west-1/", true);
         assert!(health.not_ready().is_empty());
-        // A look that fails later does not make it unready, unless it goes on to: it works with
-        // what it knows.
+        // A later failure does not make it unready unless it lasts: it works with what was read
+        // before.
         health.looked_at_groups("1/eu-west-1/", false);
         health.blind.misses("account 1, region eu-west-1", What::Groups, &"denied");
         assert!(health.not_ready().is_empty());
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_that_stands_still_is_named() {
+    async fn a_loop_that_stopped_is_named() {
         let health = Health::new(Clock::start(None));
         health.passes_move("1/eu-west-1/");
         tokio::time::sleep(Duration::from_secs(60)).await;

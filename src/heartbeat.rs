@@ -1,17 +1,17 @@
-//! Heartbeats: what is seen waiting under an ecs-drain hook is kept waiting, until Auto Scaling has
+//! Sends heartbeats for each instance that waits under an ecs-drain hook, until Auto Scaling has
 //! accepted the completion, or has denied it for ten minutes.
 //!
-//! They need no record, no lease and no table. Any replica that sees an instance waiting sends
-//! them: at first sight, unless the wait was seen to begin, and then at the hook's rhythm. When the
-//! last one was is memory only; after a restart one is sent at once. So an hour without the table,
-//! a record that cannot be read, or a lease that a dead process still holds cost time, not
-//! instances.
+//! Heartbeats need no record, no lease and no table: every replica that sees an instance waiting
+//! sends them. The first one is sent at first sight, unless the wait was seen to begin; the next
+//! ones follow the hook's rhythm. The time of the last heartbeat is kept in memory only, so a
+//! restarted process sends one at once. An hour without the table, an unreadable record, or a lease
+//! that a dead process still holds therefore costs time, and no instance.
 //!
-//! They share Auto Scaling's rate. The next one is chosen once its turn has come: of those that are
-//! due, that whose wait would end first. A call that hangs takes no other's turn.
+//! Heartbeats share Auto Scaling's request rate. A worker waits for a permit, and then chooses the
+//! due heartbeat whose hook would expire first. A call that hangs does not block the others.
 //!
-//! A heartbeat is also the only probe there is for whether the hook's action is still open: no API
-//! lists them.
+//! A heartbeat is also the only way to check that the hook's action is still open: no API lists
+//! open actions.
 
 use crate::aws::calls::RECORD_LIFECYCLE_ACTION_HEARTBEAT;
 use crate::aws::{Beat, ErrorClass};
@@ -28,24 +28,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// The first heartbeats after a start are spread over this long.
+/// Span over which the first heartbeats after a start are spread.
 const SPREAD: Duration = Duration::from_secs(1);
-/// From which span on a heartbeat at half of the hook's timeout is early enough.
+/// Hook timeout from which a heartbeat at half of it is early enough.
 const LONG: Duration = Duration::from_secs(30 * 60);
-/// How soon to try again after a failure.
+/// Delay before the next try after a failure.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How soon to probe again when the hook's action was not open.
+/// Delay before the next probe after a heartbeat found no open action.
 const PROBE: Duration = Duration::from_secs(30);
-/// How many heartbeats in a row find no action of a drain's hook before that is said: one can be on
-/// its way when the action ends as it should.
+/// Number of heartbeats in a row without an open action after which a warning is logged. One can be
+/// on its way while the action ends normally.
 const SAID_AT: u32 = 2;
-/// What a group says of an instance that a terminating hook holds.
+/// Lifecycle state of an instance that a terminating hook holds.
 const WAITS: &str = "Terminating:Wait";
-/// How many heartbeats are under way at once, at most: so many are sent while one that hangs runs
-/// out of its time.
+/// Heartbeats under way at once, at most: this many are sent before one that hangs times out.
 const AT_ONCE: usize = 200;
 
-/// Sends heartbeats for ever.
+/// Runs the heartbeats of one scope; never returns.
 pub async fn beat(scope: &ScopeState, clock: &Clock, leadership: &Leadership, dry_run: bool) {
     let mut flying = FuturesUnordered::new();
     loop {
@@ -54,7 +53,8 @@ pub async fn beat(scope: &ScopeState, clock: &Clock, leadership: &Leadership, dr
         let due = scope.beats.next_due();
         let turn = async {
             match scope.beats.first(now) {
-                // This turn is asked for anew whenever something else happens, and keeps its place.
+                // `select!` drops and recreates this future after every other event. Its place in
+                // the queue stays, because that follows from `must`.
                 Some((_, must)) => {
                     scope
                         .session
@@ -93,8 +93,9 @@ fn start(scope: &ScopeState, key: &Key, now: Mono) {
     }
 }
 
-/// How long after a heartbeat the next one is due: a third of the hook's timeout, or half where
-/// that is long enough. A replica that does not lead leaves it to the leader until two thirds.
+/// Returns the time from a heartbeat to the next one: a third of the hook's timeout, or half if
+/// that is at least [`LONG`]. A replica that does not lead waits two thirds, to leave heartbeats to
+/// the leader.
 pub(crate) fn rhythm(timeout: Duration, leads: bool) -> Duration {
     match (leads, timeout / 2) {
         (false, _) => timeout * 2 / 3,
@@ -103,7 +104,7 @@ pub(crate) fn rhythm(timeout: Duration, leads: bool) -> Duration {
     }
 }
 
-/// Takes over what waits now, and forgets what no longer does.
+/// Adds a state for each instance that began to wait, and drops those that no longer wait.
 fn refresh(scope: &ScopeState, clock: &Clock) {
     let now = clock.mono();
     let read = scope.groups.borrow().clone();
@@ -139,7 +140,8 @@ fn refresh(scope: &ScopeState, clock: &Clock) {
         } else {
             None
         };
-        // A wait after a drain that is over is probed at once: the next drain begins only then.
+        // A wait after a finished drain is probed at once: the next drain opens only after two
+        // accepted probes.
         let previous = previous.as_deref().filter(|_| !first_look && !over);
         let began = previous.and_then(|before| began(before, &key, &member));
         let known = (timeout != UNKNOWN_TIMEOUT).then_some(timeout);
@@ -168,25 +170,25 @@ fn refresh(scope: &ScopeState, clock: &Clock) {
         if state.tried && state.last.is_none() {
             scope.bells.intake.notify_one();
         }
-        // Another wait has an action of its own, although no look showed the instance between the
-        // two.
+        // A wait of another kind has an action of its own, even if no read showed the instance
+        // between the two waits.
         if std::mem::replace(&mut state.wait, wait) != wait {
             state.not_held = 0;
             state.due = state.due.min(now);
         }
         state.set_over(over);
-        // Its hook was read since.
+        // The hook's timeout has been read since.
         if std::mem::replace(&mut state.timeout, timeout) != timeout && !state.tried {
             state.expires = supposed;
         }
         states.insert(key, state);
     }
-    // What is under way is answered yet.
+    // The answer to a call under way still needs its state.
     states.extend(old.into_iter().filter(|(_, state)| state.flying));
 }
 
-/// What the records of unfinished drains say of the groups: that is all there is while no look at
-/// the groups has succeeded yet. A heartbeat for a wait that is over does nothing.
+/// Builds a view of the groups from the records of unfinished drains, for the time before any read
+/// of the groups has succeeded. A heartbeat for a wait that is over does nothing.
 fn recorded(scope: &ScopeState, now: Mono) -> GroupsView {
     let slots = scope.fleet.slots();
     let records = slots.values().map(|slot| &slot.drain.record);
@@ -208,20 +210,21 @@ fn recorded(scope: &ScopeState, now: Mono) -> GroupsView {
     }
 }
 
-/// Takes over that the drain of an instance has come to another phase; false if a state of it is to
-/// be added, or to go.
+/// Updates an instance's states after its drain's phase changed. Returns false if states must be
+/// added or removed.
 fn heed_phase(scope: &ScopeState, instance: &str) -> bool {
     let over = scope.phases.borrow().get(instance).is_some_and(Known::is_over);
     !ends(scope, instance) && scope.beats.of(instance, |state| state.set_over(over))
 }
 
-/// Whether heartbeats for an instance have ended: its completion was refused for long.
+/// Checks whether heartbeats for an instance have ended because Auto Scaling denied its completion
+/// for ten minutes.
 fn ends(scope: &ScopeState, instance: &str) -> bool {
     let refused = scope.phases.borrow().get(instance).is_some_and(|known| known.refused);
     refused && !scope.is_paused(instance)
 }
 
-/// Every instance that waits, with each hook that may hold it.
+/// Returns every instance that waits, with each hook that may hold it.
 fn wanted(scope: &ScopeState, view: &GroupsView) -> BTreeMap<Key, (Member, Duration)> {
     let mut wanted = BTreeMap::new();
     for (instance, member) in scope.waiting(view) {
@@ -234,8 +237,8 @@ fn wanted(scope: &ScopeState, view: &GroupsView) -> BTreeMap<Key, (Member, Durat
                 .map(|h| (h.name.clone(), seconds(h.heartbeat_timeout_seconds)))
                 .collect(),
             OurHooks::None => Vec::new(),
-            // Its record says which hook it is: see below. Each of the others would be a call every
-            // few seconds, for nothing.
+            // The loop below adds the hook that its record names. Trying the others would cost a
+            // call every few seconds for nothing.
             OurHooks::Unknown
                 if drain_of(scope, instance, |record| held_by(record, &member.group).is_some()) =>
             {
@@ -251,7 +254,7 @@ fn wanted(scope: &ScopeState, view: &GroupsView) -> BTreeMap<Key, (Member, Durat
                 .map(|(hook, timeout)| ((instance.clone(), hook), (member.clone(), timeout))),
         );
     }
-    // The hook of an unfinished drain, also where the configuration has changed since it began.
+    // Adds the hook of an unfinished drain, even if the configuration no longer names it.
     for slot in scope.fleet.slots().values() {
         let record = &slot.drain.record;
         let member =
@@ -271,21 +274,20 @@ fn wanted(scope: &ScopeState, view: &GroupsView) -> BTreeMap<Key, (Member, Durat
     wanted
 }
 
-/// The lifecycle action of a drain, if it is one of this group.
+/// Returns the drain's lifecycle action, if it belongs to this group.
 fn held_by<'a>(record: &'a Record, group: &str) -> Option<&'a Lifecycle> {
     record.lifecycle.as_ref().filter(|lifecycle| lifecycle.group == group)
 }
 
-/// Whether an instance has an unfinished drain, and its record is like that.
+/// Checks whether an instance has an unfinished drain whose record matches `is`.
 fn drain_of(scope: &ScopeState, instance: &str, is: impl FnOnce(&Record) -> bool) -> bool {
     let key = scope.key(instance);
     scope.fleet.with(&key, |slot| is(&slot.drain.record)).unwrap_or(false)
 }
 
-/// Says that the wait of a drain's own hook is over and the instance goes on waiting: another hook
-/// holds it.
+/// Warns that the drain's own hook no longer holds the instance, while another hook does.
 fn say_not_held(scope: &ScopeState, (instance, hook): &Key, group: &str) {
-    // Once it is being completed, the action may be over because of that.
+    // From Completing on, the action may be over because it was completed.
     let goes_on = |record: &Record| {
         held_by(record, group).is_some_and(|lifecycle| lifecycle.hook == *hook)
             && !matches!(record.phase(), Phase::Completing | Phase::Returning)
@@ -301,14 +303,15 @@ fn say_not_held(scope: &ScopeState, (instance, hook): &Key, group: &str) {
     }
 }
 
-/// Since when an instance waits, at the soonest, if the wait was seen to begin: the groups were
-/// read before, and showed it on its way to the wait, and the hook on its group. A state that a
-/// launching hook can show too is probed.
+/// Returns the earliest time at which the wait can have begun, if its beginning was seen: the read
+/// before showed the instance on its way to the wait, and the hook on its group. Returns `None` for
+/// a state that a launching hook shows too; that wait is probed.
 fn began(before: &GroupsView, (instance, hook): &Key, member: &Member) -> Option<Mono> {
     let LifecycleState::Waiting(kind) = LifecycleState::read(&member.state) else { return None };
     let hooks = before.groups.get(&member.group)?.hooks.known()?;
     hooks.iter().find(|known| known.name == *hook && known.terminating)?;
-    // Of a warm pool that was not read, the member is as it was before.
+    // The read before is no evidence of a warm pool that it did not reach: the member was copied
+    // from an older read.
     let known = before.members.get(instance).filter(|_| !before.unread.contains(&member.group))?;
     (!kind.lives_on() && known.group == member.group && !is_waiting(&known.state))
         .then_some(before.read.began)
@@ -358,10 +361,10 @@ async fn send(
             state.failing = false;
             state.not_held = 0;
             state.last = Some(Beat::Accepted);
-            // One that was on its way when the next drain began says nothing of what comes after
-            // that.
+            // A heartbeat that was under way when the next drain began is no evidence about the
+            // wait of that drain.
             state.accepted_when_over += u32::from(over && state.over);
-            // It is probed twice, a moment apart, before a drain is opened again.
+            // Two heartbeats, a moment apart, must be accepted before a drain is opened again.
             state.due =
                 if over && state.accepted_when_over < 2 { begun + AGAIN.min(third) } else { next };
             state.expires = begun + state.timeout;
@@ -370,12 +373,12 @@ async fn send(
         Some(Ok(Beat::NoActiveAction)) => {
             state.last = Some(Beat::NoActiveAction);
             state.accepted_when_over = 0;
-            // Ever less often, up to the rhythm: a new action of this hook has all of its time when
-            // it begins.
+            // Probes become rarer, down to the rhythm: a new action of this hook starts with its
+            // full timeout.
             let wait =
                 PROBE.saturating_mul(1 << state.not_held.min(16)).min(next.since(begun)).max(AGAIN);
             state.due = begun + wait;
-            // Nothing of it can end: it goes behind those that hold an instance.
+            // This wait cannot expire, so it goes behind those of held instances.
             state.expires = begun + state.timeout;
             state.not_held = state.not_held.saturating_add(1);
             tracing::debug!(instance, hook, "the hook does not hold it");
@@ -385,9 +388,9 @@ async fn send(
         }
         Some(Err(error)) => {
             state.due = clock.mono() + AGAIN.min(third);
-            // It can have been applied. Counted as if it was, so that those that fail do not go
-            // before all others for ever. One that was throttled was not, and the next that is let
-            // through is to be that which ends first.
+            // The call may have been applied, and counts as if it was: otherwise failing heartbeats
+            // would always go before the others. A throttled one was not applied, and keeps its
+            // place.
             if error.class != ErrorClass::Throttled {
                 state.expires = begun + state.timeout;
             }
@@ -403,7 +406,8 @@ async fn send(
         }
     }
     drop(states);
-    // Of two hooks of ours the other one may hold the old wait on, and intake opens nothing.
+    // With two ecs-drain hooks on the group, the other one may hold the old wait; intake opens no
+    // drain then.
     let several = || {
         let view = scope.groups.borrow();
         view.as_ref()

@@ -1,15 +1,15 @@
-//! What others may ask over HTTP: whether this process lives, whether it is ready, and its numbers.
-//! Off unless the configuration names an address; nothing that is asked changes anything.
+//! HTTP server for liveness, readiness and metrics. It is off unless the configuration gives an
+//! address, and no request changes anything.
 //!
 //! | path | answer |
 //! | --- | --- |
-//! | `/healthz` | 200 while the loops go on, 503 with what stands still |
-//! | `/readyz` | 200 once the table was found and the groups of every scope were listed, while nothing has been unreadable for long; 503 with what is missing |
-//! | `/metrics` | the numbers, for Prometheus |
+//! | `/healthz` | 200 while the loops continue; 503 with the loops that stopped |
+//! | `/readyz` | 200 once the table was found and every scope's groups were listed, while no read fails for long; 503 with the missing items |
+//! | `/metrics` | the metrics, for Prometheus |
 //!
-//! A connection serves one request and has a time to do it in, and there are few of them: clients
-//! that connect and say nothing would else use up the process's file descriptors, which the
-//! connections to AWS need too.
+//! A connection serves one request within a time limit, and the number of connections is limited.
+//! Clients that connect and send nothing would otherwise use up the process's file descriptors,
+//! which the connections to AWS need too.
 
 use crate::clock::Clock;
 use crate::health::Health;
@@ -29,17 +29,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
-/// The media type of [`Metrics::text`]. (Source: OpenMetrics 1.0, "Content type".)
+/// Media type of [`Metrics::text`]. (Source: OpenMetrics 1.0, "Content type".)
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What connections may take.
+/// Limits of connections.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// How many there are at once; others wait in the kernel's queue.
+    /// Connections at once; others wait in the kernel's queue.
     connections: usize,
-    /// From the first byte of a request that is awaited to the last byte of its answer.
+    /// Time limit from the wait for a request's first byte to the last byte of its answer.
     connection: Duration,
-    /// After a connection could not be accepted, for want of file descriptors for example.
+    /// Pause after a connection could not be accepted, for example for lack of file descriptors.
     pause: Duration,
 }
 
@@ -53,9 +53,9 @@ struct Told {
     clock: Clock,
 }
 
-/// Has an address, and answers as soon as somebody runs it.
+/// A listening server, which answers while [`Server::serve`] runs.
 pub struct Server {
-    /// Where it listens: the port is the real one where 0 was asked for.
+    /// Address with the real port, if port 0 was configured.
     pub address: SocketAddr,
     listener: TcpListener,
     answers: Router,
@@ -65,7 +65,7 @@ impl Server {
     /// Listens on an address.
     ///
     /// # Errors
-    /// The address cannot be had.
+    /// Returns an error if the address cannot be bound.
     pub async fn listen(
         address: SocketAddr,
         health: Health,
@@ -77,7 +77,7 @@ impl Server {
         Ok(Server { address, listener, answers: router(Told { health, metrics, clock }) })
     }
 
-    /// Answers for ever.
+    /// Answers requests; never returns.
     pub async fn serve(self) -> Infallible {
         serve(&self.listener, &self.answers, LIMITS).await
     }
@@ -92,7 +92,7 @@ async fn serve(listener: &TcpListener, answers: &Router, limits: Limits) -> Infa
             accepted = listener.accept(), if open.len() < limits.connections => match accepted {
                 Ok((stream, _)) => open.push(answer(stream, answers.clone(), limits.connection)),
                 Err(error) => {
-                    // No reason to stop draining: those that are open go on after the pause.
+                    // The drains continue, and open connections continue after the pause.
                     tracing::warn!(%error, "a connection for health or metrics was not accepted");
                     tokio::time::sleep(limits.pause).await;
                 }
@@ -101,7 +101,7 @@ async fn serve(listener: &TcpListener, answers: &Router, limits: Limits) -> Infa
     }
 }
 
-/// Answers one request. Whoever asked sees what came of it; there is nobody else to tell.
+/// Answers one request. Errors concern only the client, which sees them.
 async fn answer(stream: TcpStream, answers: Router, span: Duration) {
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -123,7 +123,7 @@ fn router(told: Told) -> Router {
         .with_state(told)
 }
 
-/// Fine, or what is not.
+/// Returns 200, or 503 with the reasons.
 fn say(wrong: &[String]) -> Response {
     match wrong {
         [] => (StatusCode::OK, "ok\n").into_response(),
@@ -146,15 +146,15 @@ mod tests {
     use std::pin::pin;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    /// A whole second for a connection, so that a busy machine does not cut off one that asks at
-    /// once.
+    /// A whole second for a connection, so that a busy machine does not cut off a client that sends
+    /// at once.
     const SMALL: Limits = Limits {
         connections: 2,
         connection: Duration::from_secs(1),
         pause: Duration::from_millis(10),
     };
 
-    /// Runs a story against a server with small limits.
+    /// Runs a test against a server with small limits.
     async fn served<T>(story: impl AsyncFnOnce(SocketAddr) -> T) -> T {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_says_nothing_is_cut_off_and_keeps_nobody_out_for_longer() {
+    async fn silent_clients_are_cut_off_and_do_not_block_others() {
         served(async |address| {
             let mut silent = Vec::new();
             for beginning in ["", "GET /healthz HTTP/1.1\r\n", ""] {

@@ -1,14 +1,14 @@
-//! The least IAM policy for a configuration: what `ecs-drain iam` prints, and what the templates
-//! under `deploy/` hold.
+//! Derives the least IAM policy for a configuration: the output of `ecs-drain iam`, and the
+//! policies of the templates under `deploy/`.
 //!
-//! The calls come from [`calls`], the one list of what is ever asked of AWS; [`SHAPES`] says in
-//! which statement each belongs, on what it is allowed, and what needs it. A call without a place
-//! here fails a test.
+//! The calls come from [`calls`], the list of all calls to AWS. [`SHAPES`] gives for each its
+//! statement, its resource, and the feature that needs it. A call without a place here fails a
+//! test.
 //!
-//! What changes something is limited to the chosen clusters and groups. What only reads is not: an
-//! instance is looked for in every cluster, and its group is read before its tags are known.
-//! (Source for what can be limited at all: Service Authorization Reference, the tables of ECS, EC2
-//! Auto Scaling, DynamoDB, SQS and STS.)
+//! Mutating calls are limited to the chosen clusters and groups. Reads are not: an instance is
+//! searched for in every cluster, and its group is read before its tags are known. (Source for the
+//! possible limits: Service Authorization Reference, the tables of ECS, EC2 Auto Scaling, DynamoDB,
+//! SQS and STS.)
 
 mod may;
 mod shapes;
@@ -25,36 +25,35 @@ use std::collections::{BTreeMap, BTreeSet};
 /// variables.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// `aws`, `aws-cn`, …
+    /// Partition: `aws`, `aws-cn`, …
     pub partition: String,
-    /// The region.
     pub region: String,
-    /// The account's number.
+    /// Id of the account.
     pub account: String,
     /// Names or patterns of the chosen clusters. IAM reads `*` and `?` as the configuration does.
     pub clusters: Vec<String>,
     /// Names or patterns of the chosen groups.
     pub groups: Vec<String>,
-    /// Tags that the groups must have; None is any value.
+    /// Tags that the groups must have; `None` for any value.
     pub tags: BTreeMap<String, Option<String>>,
-    /// The ARN of the queue.
+    /// ARN of the queue.
     pub queue: Option<String>,
 }
 
-/// What a policy is for.
+/// Subject of a policy.
 #[derive(Clone, Debug, Default)]
 pub struct Subject {
-    /// What needs statements.
+    /// Features that need statements.
     pub needs: BTreeSet<Need>,
-    /// Where.
+    /// Accounts and regions.
     pub places: Vec<Place>,
-    /// The ARN of the table.
+    /// ARN of the table.
     pub table: String,
-    /// The controller's name.
+    /// Name of the controller.
     pub controller: String,
-    /// What people may ask for.
+    /// Requests that people may make.
     pub may: May,
-    /// The ARNs of the roles to assume.
+    /// ARNs of the roles to assume.
     pub roles: Vec<String>,
 }
 
@@ -64,12 +63,12 @@ pub struct Subject {
 #[serde(rename_all = "PascalCase")]
 pub struct Document {
     version: &'static str,
-    /// What it allows.
+    /// Its statements.
     pub statement: Vec<Statement>,
 }
 
 impl Document {
-    /// Whether a resource is one of any account, for want of the account's number.
+    /// Returns whether a resource is in any account, because the account's id is unknown.
     pub fn is_of_any_account(&self) -> bool {
         let resources = self.statement.iter().flat_map(|statement| &statement.resource);
         resources.filter_map(|arn| arn.split(':').nth(4)).any(|account| account == "*")
@@ -80,31 +79,31 @@ impl Document {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Statement {
-    /// Its name, alone of its kind in the policy.
+    /// Name of the statement, unique in the policy.
     pub sid: String,
     effect: &'static str,
-    /// What it allows.
+    /// Allowed actions.
     pub action: Vec<&'static str>,
-    /// On what.
+    /// Resources.
     pub resource: Vec<String>,
-    /// Only where this holds.
+    /// Conditions.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub condition: Conditions,
 }
 
 type Conditions = BTreeMap<&'static str, BTreeMap<String, Words>>;
 
-/// One word of a condition, or several of which one must fit.
+/// One word of a condition, or several of which one must match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Words {
-    /// One.
+    /// A single word.
     One(String),
-    /// Several.
+    /// Several words.
     Several(Vec<String>),
 }
 
-/// The least policy for what is needed.
+/// Returns the least policy for a subject.
 pub fn policy(subject: &Subject) -> Document {
     let mut statement = Vec::new();
     for shape in SHAPES.iter().filter(|shape| subject.needs.contains(&shape.need)) {
@@ -138,7 +137,8 @@ pub fn policy(subject: &Subject) -> Document {
             | On::Queue => None,
         };
         if let Some(resources) = whole {
-            // No key at all means that nothing is allowed, and no condition would mean everything.
+            // An empty list of keys allows nothing; a statement without a condition would allow
+            // everything.
             kinds = match keys(shape.on, subject) {
                 None => vec![(Conditions::new(), resources)],
                 Some(keys) if keys.is_empty() => Vec::new(),
@@ -160,7 +160,7 @@ pub fn policy(subject: &Subject) -> Document {
     Document { version: "2012-10-17", statement }
 }
 
-/// What of a place a statement is allowed on.
+/// Returns the resources of a place that a statement covers.
 fn resources(on: On, place: &Place) -> Vec<String> {
     let Place { partition, region, account, .. } = place;
     let ecs = |kind: &str, cluster: &str| {
@@ -194,8 +194,8 @@ fn resources(on: On, place: &Place) -> Vec<String> {
     }
 }
 
-/// The tags that a group must have. (Source: Service Authorization Reference, EC2 Auto Scaling:
-/// `autoscaling:ResourceTag/${TagKey}`.)
+/// Returns the condition for the tags that a group must have. (Source: Service Authorization
+/// Reference, EC2 Auto Scaling: `autoscaling:ResourceTag/${TagKey}`.)
 fn conditions(on: On, place: &Place) -> Conditions {
     let mut conditions = Conditions::new();
     if on == On::ChosenGroups {
@@ -216,7 +216,7 @@ fn conditions(on: On, place: &Place) -> Conditions {
     conditions
 }
 
-/// The keys that items must have. None: any.
+/// Returns the keys that items must have; `None` for any.
 fn keys(on: On, subject: &Subject) -> Option<Vec<String>> {
     let Subject { controller, may, .. } = subject;
     match on {
@@ -241,14 +241,14 @@ fn keys(on: On, subject: &Subject) -> Option<Vec<String>> {
     }
 }
 
-/// The condition that an item has one of these keys. (Source: Amazon DynamoDB developer guide,
-/// "Using IAM policy conditions for fine-grained access control".)
+/// Returns the condition that an item has one of these keys. (Source: Amazon DynamoDB developer
+/// guide, "Using IAM policy conditions for fine-grained access control".)
 fn leading(keys: Vec<String>) -> Conditions {
     let key = BTreeMap::from([("dynamodb:LeadingKeys".to_owned(), Words::Several(keys))]);
     BTreeMap::from([("ForAllValues:StringLike", key)])
 }
 
-/// For whom a policy is printed.
+/// Principal that a policy is printed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whom<'a> {
     /// The process that runs the controller.
@@ -257,16 +257,16 @@ pub enum Whom<'a> {
     Role(&'a str),
     /// A process that runs with `dry_run`: it needs no table, and no queue.
     DryRun,
-    /// People who may ask for this.
+    /// People who may make these requests.
     Operator(&'a May),
-    /// People who look.
+    /// People who only read.
     Reader,
-    /// Whoever creates the table.
+    /// The person who creates the table.
     Init,
 }
 
-/// What somebody needs for a configuration. `account` is the process's own, `*` where it is not
-/// known; `table_region` is the table's. `terminate`: operators may ask for drains that end with a
+/// Returns the subject of a principal's policy. `account` is the process's own, `*` if unknown;
+/// `table_region` is the table's. With `terminate`, operators may request drains that end with a
 /// termination.
 pub fn subject(
     config: &Config,
@@ -323,7 +323,7 @@ pub fn subject(
     Subject { needs, places, table, controller, may, roles }
 }
 
-/// A scope as a policy names it.
+/// Converts a scope to the place that a policy names.
 fn place(scope: &Scope, account: &str) -> Place {
     // In another account it is the role's.
     let account =
@@ -341,8 +341,8 @@ fn place(scope: &Scope, account: &str) -> Place {
     }
 }
 
-/// The ARN of a queue by its URL, whose last two parts are the account and the name. (Source: SQS
-/// developer guide, "Queue and message identifiers".)
+/// Returns the ARN of a queue by its URL, whose last two parts are the account and the name.
+/// (Source: SQS developer guide, "Queue and message identifiers".)
 fn queue_arn(url: &str, partition: &str, region: &str, account: &str) -> String {
     let mut parts = url.rsplit('/');
     let name = parts.next().unwrap_or("*");

@@ -1,11 +1,11 @@
-//! The program: arguments, telemetry, dispatch. Everything else is in the library.
+//! The binary: parses arguments, starts the log, and dispatches. Everything else is in the library.
 
 use clap::Parser;
 use ecs_drain::cli::{self, Cli};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Wrong arguments end here, with exit code 2 and what would be right.
+    // Wrong arguments end the process here, with exit code 2 and a correction.
     let cli = Cli::parse();
     match cli::start_log(&cli).and_then(|()| cli::execute(cli)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,12 +1,12 @@
-//! Text from outside, in sentences and commands of this program.
+//! Quotes outside text in messages and commands of this program.
 
 pub use ecs_drain_state::text::{plain, steers};
 use serde::Serialize;
 use std::error::Error;
 use std::fmt::Write as _;
 
-/// The beginning of a text from outside, at most so many characters: on one line, and with nothing
-/// in it that steers a terminal or forges a line of a log.
+/// Returns the beginning of an outside text, at most `most` characters. It is one line, and
+/// contains nothing that controls a terminal or forges a line of the log.
 pub fn shown(text: &str, most: usize) -> String {
     let mut shown = String::new();
     for character in text.chars().take(most) {
@@ -22,8 +22,8 @@ pub fn shown(text: &str, most: usize) -> String {
     shown
 }
 
-/// Returns an error with its causes on one line, each said once: many errors repeat their cause in
-/// their own text. Errors of AWS come with the request's id.
+/// Returns an error with its causes on one line, without repetition: many errors include their
+/// cause in their own text. AWS's errors come with the request's id.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = format!("{error:#}");
     let mut cause = error.source();
@@ -38,17 +38,17 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Returns a value as JSON for people, in which nothing steers a terminal: what would is escaped,
-/// as JSON escapes.
+/// Returns a value as JSON for people, in which nothing controls a terminal: such characters are
+/// escaped, as JSON escapes.
 ///
 /// # Errors
-/// It cannot be written as JSON.
+/// Returns an error if it cannot be written as JSON.
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     serde_json::to_string_pretty(value).map(|text| escaped(&text))
 }
 
-/// Escapes what steers a terminal in a JSON text, whose own line breaks stay: it can stand in
-/// strings alone.
+/// Escapes characters that control a terminal in a JSON text. Its own line breaks stay. Such
+/// characters can occur only in strings.
 pub fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
@@ -63,8 +63,8 @@ pub fn escaped(json: &str) -> String {
     text
 }
 
-/// Returns a word for a POSIX shell, quoted where it must be: names of groups may have blanks and
-/// quotes in them.
+/// Returns a word for a POSIX shell, quoted if necessary: names of groups may contain blanks and
+/// quotes.
 pub fn word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_the_same_and_steers_nothing() {
+    fn escaped_json_has_the_same_value_and_controls_no_terminal() {
         let value = serde_json::json!({ "by": "a\u{1b}[2J\u{9b}\u{7f}\u{202e}\u{e0041}\nb" });
         let text = json(&value).unwrap();
         assert!(!text.chars().any(|c| c != '\n' && steers(c)), "{text:?}");

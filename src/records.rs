@@ -1,8 +1,8 @@
-//! Where records are kept: in the table, or, in a dry run, in a map that is gone with the process.
+//! Store of records: the table, or, in a dry run, a map that is gone with the process.
 //!
 //! A map was chosen over an embedded database behind the same store, because a dry run must not
-//! need more than a run: the map is a few lines in each method, and a dry run needs none of what it
-//! does not do (conditions between processes).
+//! need more than a run. The map takes a few lines in each method; a dry run does not need
+//! conditions between processes.
 
 use crate::store::{
     Answer, OpenWork, Pauses, Read, ReadRequest, Saved, Status, Store, StoreError, UnfinishedKey,
@@ -20,10 +20,10 @@ pub enum Records {
 }
 
 impl Records {
-    /// Whether the table is there and as it must be.
+    /// Checks that the table exists and has the right shape.
     ///
     /// # Errors
-    /// When it is not, with what to do about it.
+    /// Returns an error if it does not, with what to do about it.
     pub async fn check(&self) -> Result<(), StoreError> {
         match self {
             Records::Table(store) => store.check().await,
@@ -31,10 +31,10 @@ impl Records {
         }
     }
 
-    /// Writes what cannot be read. A dry run changes nothing.
+    /// Writes which reads fail. A dry run writes nothing.
     ///
     /// # Errors
-    /// When the table did not answer, or refused.
+    /// Returns an error if the table did not answer, or refused.
     pub async fn set_status(&self, status: &Status) -> Result<(), StoreError> {
         match self {
             Records::Table(store) => store.set_status(status).await,
@@ -45,7 +45,7 @@ impl Records {
     /// Creates a record unless there is one.
     ///
     /// # Errors
-    /// When the table did not answer, or refused.
+    /// Returns an error if the table did not answer, or refused.
     pub async fn create(&self, record: Record) -> Result<Saved, StoreError> {
         match self {
             Records::Table(store) => store.create(record).await,
@@ -62,7 +62,7 @@ impl Records {
     /// Writes a record over the version that it was read at.
     ///
     /// # Errors
-    /// When the table did not answer, or refused.
+    /// Returns an error if the table did not answer, or refused.
     pub async fn save(&self, record: Record) -> Result<Saved, StoreError> {
         match self {
             Records::Table(store) => store.save(record).await,
@@ -79,7 +79,7 @@ impl Records {
     /// Reads a record as it is now.
     ///
     /// # Errors
-    /// When the table did not answer, or refused.
+    /// Returns an error if the table did not answer, or refused.
     pub async fn get(&self, key: &str) -> Result<Option<Read>, StoreError> {
         match self {
             Records::Table(store) => store.get(key).await,
@@ -89,10 +89,10 @@ impl Records {
         }
     }
 
-    /// Reads many records as they are now; one that does not exist is left out.
+    /// Reads many records as they are now. Omits records that do not exist.
     ///
     /// # Errors
-    /// When the table did not answer, or refused.
+    /// Returns an error if the table did not answer, or refused.
     pub async fn get_many(&self, keys: &[String]) -> Result<Vec<(String, Read)>, StoreError> {
         match self {
             Records::Table(store) if !keys.is_empty() => store.get_many(keys).await,
@@ -106,11 +106,11 @@ impl Records {
         }
     }
 
-    /// This controller's unfinished records and unanswered requests; they may lag behind. A dry run
-    /// has no requests.
+    /// Returns this controller's unfinished records and unanswered requests; they may lag behind. A
+    /// dry run has no requests.
     ///
     /// # Errors
-    /// When the table did not answer, or refused.
+    /// Returns an error if the table did not answer, or refused.
     pub async fn open_work(&self) -> Result<OpenWork, StoreError> {
         match self {
             Records::Table(store) => store.open_work().await,
@@ -128,7 +128,7 @@ impl Records {
     /// Reads requests as they are now.
     ///
     /// # Errors
-    /// When the table did not answer, or refused.
+    /// Returns an error if the table did not answer, or refused.
     pub async fn requests(
         &self,
         keys: &[String],
@@ -142,7 +142,7 @@ impl Records {
     /// Answers a request.
     ///
     /// # Errors
-    /// When the table did not answer, or refused.
+    /// Returns an error if the table did not answer, or refused.
     pub async fn answer(&self, key: &str, answer: &Answer) -> Result<(), StoreError> {
         match self {
             Records::Table(store) => store.answer(key, answer).await,
@@ -150,10 +150,10 @@ impl Records {
         }
     }
 
-    /// What is paused as a whole.
+    /// Returns the pauses of everything, of accounts and regions, and of clusters.
     ///
     /// # Errors
-    /// When the table did not answer, or refused.
+    /// Returns an error if the table did not answer, or refused.
     pub async fn pauses(&self) -> Result<Pauses, StoreError> {
         match self {
             Records::Table(store) => store.pauses().await,

@@ -1,4 +1,4 @@
-//! What the controller keeps of one account and region while it runs. All of it can be lost.
+//! The controller's memory of one account and region. All of it can be lost.
 
 use crate::aws::{Beat, HookView, Session};
 use crate::beats::Beats;
@@ -18,54 +18,49 @@ use tokio::sync::Notify;
 
 /// One account and region.
 pub struct ScopeState {
-    /// What was configured.
     pub config: config::Scope,
-    /// How AWS is reached.
     pub session: Session,
-    /// The newest complete read of the groups.
+    /// Newest complete read of the groups.
     pub groups: RefCell<Option<Rc<GroupsView>>>,
-    /// Searches for container instances.
     pub searches: Searches,
     /// The unfinished drains.
     pub fleet: Fleet,
-    /// The last known phase of every instance that has a record, by EC2 instance id.
+    /// Last known phase of every instance that has a record, by EC2 instance id.
     pub phases: RefCell<BTreeMap<String, Known>>,
-    /// Who holds clusters, or everything. None until that was read: nothing is done before.
+    /// Pauses of clusters, or of everything. `None` until the first read; no drain is decided
+    /// before.
     pub paused: RefCell<Option<Pauses>>,
-    /// How many container instances each cluster has, and until when that is believed: budgets in
-    /// percent.
+    /// Number of container instances of each cluster, and the time until which it is used, for
+    /// budgets in percent.
     pub sizes: RefCell<BTreeMap<String, (Mono, u32)>>,
-    /// Clusters whose size is to be read.
+    /// Clusters whose size must be read.
     pub sizes_wanted: RefCell<BTreeSet<String>>,
-    /// Records that cannot be read, with what was said of them: their drains stand still.
+    /// Records that cannot be read, with the reason. Their drains stop.
     pub unreadable: RefCell<BTreeMap<String, Unread>>,
-    /// Since when instances have been seen waiting under a hook of ours without a drain.
+    /// Instances that wait under an ecs-drain hook without a drain, with the time since when.
     pub unopened: RefCell<BTreeMap<String, Mono>>,
-    /// Told what changed, one bell for each loop.
+    /// Notifications, one for each loop.
     pub bells: Bells,
-    /// Heartbeats.
     pub beats: Beats,
     /// The complete read of the groups before the newest.
     pub previous: RefCell<Option<Rc<GroupsView>>>,
-    /// The look at the groups that heartbeats know.
+    /// The read of the groups that the heartbeats' states were built from.
     pub beaten: RefCell<Option<Rc<GroupsView>>>,
-    /// Where things are counted.
     pub metrics: Metrics,
-    /// Where the loops say that they are alive.
     pub health: Health,
 }
 
 /// A record that this process does not act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
-    /// Why not.
+    /// Reason.
     pub what: String,
-    /// Whether a newer program wrote it, which goes on with it.
+    /// True if a newer program wrote it, which continues the drain.
     pub newer: bool,
 }
 
 impl Unread {
-    /// One of a newer schema.
+    /// Creates the entry for a record of a newer schema.
     pub fn newer(schema: u64) -> Unread {
         Unread {
             what: format!("its record has schema {schema}, which is newer than this program"),
@@ -74,28 +69,27 @@ impl Unread {
     }
 }
 
-/// What heartbeats and intake know of an instance's record.
+/// Facts of an instance's record that heartbeats and intake use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Its phase.
     pub phase: Phase,
-    /// Whether its completion has been refused for so long that its hook's own result is to end the
-    /// wait.
+    /// True if its completion has been denied for so long that heartbeats end, and the hook's
+    /// default result ends the wait.
     pub refused: bool,
-    /// Whether a lifecycle action is in the record.
+    /// True if the record has a lifecycle action.
     pub has_lifecycle: bool,
-    /// Which drain of the instance it is.
+    /// Number of the instance's drain.
     pub generation: u64,
-    /// How often the record was written.
+    /// Number of writes of the record.
     version: u64,
-    /// When that drain began.
+    /// Start of the drain.
     created_at: Timestamp,
-    /// When this was learnt.
+    /// Time at which this process learnt of it.
     at: Mono,
 }
 
 impl Known {
-    /// What is known of a record, learnt now.
+    /// Reads these facts from a record.
     pub fn of(record: &Record, now: Mono) -> Known {
         Known {
             phase: record.phase(),
@@ -108,8 +102,8 @@ impl Known {
         }
     }
 
-    /// What is known of a drain of another controller whose part is over: for this one it has
-    /// ended.
+    /// Creates the entry for another controller's drain whose part is over. For this controller it
+    /// has ended.
     pub fn over(record: &Record, now: Mono) -> Known {
         Known { phase: Phase::Done, ..Known::of(record, now) }
     }
@@ -119,15 +113,15 @@ impl Known {
         matches!(self.phase, Phase::Returning | Phase::Done)
     }
 
-    /// Returns whether this is an earlier state of the record than `other`, such as a read shows
-    /// that overlapped a write. A record that was deleted counts its generations and versions anew,
-    /// but began later.
+    /// Returns whether this is an earlier state of the record than `other`, for example from a read
+    /// that overlapped a write. A record that was deleted and created again restarts its
+    /// generations and versions, but has a later start.
     fn is_before(&self, other: &Known) -> bool {
         (self.generation, self.version) < (other.generation, other.version)
             && self.created_at <= other.created_at
     }
 
-    /// Returns whether heartbeats make the same of both. Most writes of a record change nothing for
+    /// Returns whether both mean the same to heartbeats. Most writes of a record change nothing for
     /// them.
     fn beats_as(&self, other: &Known) -> bool {
         (self.phase, self.refused, self.has_lifecycle)
@@ -135,27 +129,27 @@ impl Known {
     }
 }
 
-/// Bells that wake the loops of a scope: each has one listener, and one that is rung while its
-/// listener works is heard afterwards.
+/// Notifications that wake the loops of a scope. Each has one listener; one that is sent while the
+/// listener works is received afterwards.
 #[derive(Default)]
 pub struct Bells {
     /// The groups were read: heartbeats may be due.
     pub hold: Notify,
-    /// The instances whose drains have come to another phase since heartbeats last asked.
+    /// Instances whose drains changed their phase since heartbeats last checked.
     pub phases: RefCell<BTreeSet<String>>,
     /// The groups were read, or a search ended: a drain may begin.
     pub intake: Notify,
-    /// The groups should be read now: an event says that something waits.
+    /// The groups should be read now: an event reported a wait.
     pub groups: Notify,
-    /// A cluster's size is wanted.
+    /// A cluster's size is needed.
     pub sizes: Notify,
 }
 
-/// Our hooks on a group.
+/// The ecs-drain hooks of a group.
 pub enum OurHooks<'a> {
     /// Exactly one, as Auto Scaling describes it.
     One(&'a HookView),
-    /// Several: a mistake in the configuration. All are held, none is completed.
+    /// Several: a mistake in the configuration. All get heartbeats, none is completed.
     Several(Vec<&'a HookView>),
     /// The group was read and has none.
     None,
@@ -164,7 +158,7 @@ pub enum OurHooks<'a> {
 }
 
 impl ScopeState {
-    /// A scope in which nothing has been seen yet.
+    /// Creates a scope without facts.
     pub fn new(
         config: config::Scope,
         policies: config::Policies,
@@ -193,7 +187,7 @@ impl ScopeState {
         }
     }
 
-    /// Who holds the clusters of a drain, or everything.
+    /// Returns the operator and reason of a pause that covers the drain's clusters, or everything.
     pub fn paused_on(&self, record: &Record) -> Option<String> {
         let clusters: Vec<&str> =
             record.container_instances.iter().map(|c| c.cluster.as_str()).collect();
@@ -205,7 +199,7 @@ impl ScopeState {
         }
     }
 
-    /// The same for an instance whose drain is unfinished.
+    /// Returns whether a pause covers the unfinished drain of an instance.
     pub fn is_paused(&self, instance: &str) -> bool {
         let paused = self
             .fleet
@@ -213,7 +207,7 @@ impl ScopeState {
         paused.unwrap_or(false)
     }
 
-    /// What it looks like now.
+    /// Builds the gauges of this scope.
     pub fn picture(&self, now: Mono) -> Picture {
         let mut picture = Picture::default();
         self.note_unopened(now);
@@ -235,9 +229,9 @@ impl ScopeState {
         picture
     }
 
-    /// Notes which instances wait under a hook of ours and have no drain. Not those whose action is
-    /// over, which another hook holds; nor those whose record cannot be read, which is told of
-    /// itself.
+    /// Updates the list of instances that wait under an ecs-drain hook and have no drain. It omits
+    /// instances whose lifecycle action is over, which another hook holds, and instances with an
+    /// unreadable record, which is reported separately.
     fn note_unopened(&self, now: Mono) {
         let view = self.groups.borrow().clone();
         let has_drain = |instance: &str, hook: &str| match self.phases.borrow().get(instance) {
@@ -265,7 +259,7 @@ impl ScopeState {
             now_waiting.map(|(instance, _)| (instance.clone(), since(instance))).collect();
     }
 
-    /// How many instances wait in groups that have a hook of ours.
+    /// Returns the number of instances that wait in groups with an ecs-drain hook.
     fn held(&self, view: &GroupsView) -> usize {
         let ours = |member: &Member| {
             matches!(self.our_hooks(view, &member.group), OurHooks::One(_) | OurHooks::Several(_))
@@ -273,29 +267,30 @@ impl ScopeState {
         self.waiting(view).filter(|(_, member)| ours(member)).count()
     }
 
-    /// Account and region, as a person says them.
+    /// Returns account and region in words, for logs.
     pub fn place(&self) -> String {
         format!("account {}, region {}", self.session.account, self.session.region)
     }
 
-    /// Account and region, as they begin every key of this scope.
+    /// Returns account and region as the prefix of every key of this scope.
     pub fn prefix(&self) -> String {
         format!("{}/{}/", self.session.account, self.session.region)
     }
 
-    /// The key of the record of an instance.
+    /// Returns the key of an instance's record.
     pub fn key(&self, instance: &str) -> String {
         ecs_drain_state::record::key(&self.session.account, &self.session.region, instance)
     }
 
-    /// Forgets a drain whose record is gone, or no longer this controller's; whether it was known.
+    /// Forgets a drain whose record is gone or belongs to another controller. Returns whether it
+    /// was known.
     pub fn drop_drain(&self, key: &str) -> bool {
         self.phases.borrow_mut().remove(key.rsplit('/').next().unwrap_or(key));
         self.unreadable.borrow_mut().remove(key);
         self.fleet.forget(key)
     }
 
-    /// The instances of selected groups that wait under a terminating hook of any name.
+    /// Returns the instances of selected groups that wait under a terminating hook of any name.
     pub fn waiting<'v>(
         &'v self,
         view: &'v GroupsView,
@@ -309,7 +304,7 @@ impl ScopeState {
         })
     }
 
-    /// Which of a group's hooks are ours: terminating ones, by exact name.
+    /// Returns the ecs-drain hooks of a group: terminating ones whose exact name is configured.
     pub fn our_hooks<'a>(&self, view: &'a GroupsView, group: &str) -> OurHooks<'a> {
         let Some(info) = view.groups.get(group) else { return OurHooks::Unknown };
         let Some(hooks) = info.hooks.known() else { return OurHooks::Unknown };
@@ -325,9 +320,9 @@ impl ScopeState {
         }
     }
 
-    /// Takes over a record that the table showed to a read that began then. What was known before
-    /// that, and is newer, is forgotten: the record was restored, or deleted and opened anew, and
-    /// the table's word counts.
+    /// Takes over a record from a read that began at this time. If the process knew a newer version
+    /// before the read began, the record was restored, or deleted and opened again. The known
+    /// version is then forgotten, because the table counts.
     pub fn learn_read(&self, record: Record, began: Mono, now: Mono) {
         let key = record.key();
         let is_older = |known: Known| {
@@ -345,9 +340,9 @@ impl ScopeState {
         self.learn(record, now);
     }
 
-    /// Takes over a record that was read or written. One that is older than what is known changes
-    /// nothing, or an old Done would end the drain that came after it. Where the drain that is
-    /// known was forgotten, the table's word counts.
+    /// Takes over a record that was read or written. A record older than the known one changes
+    /// nothing; otherwise an old Done would end the next drain. If the known drain was forgotten,
+    /// the record in the table counts.
     pub fn learn(&self, record: Record, now: Mono) {
         let known = Known::of(&record, now);
         let before = self.phases.borrow().get(&record.instance_id).copied();
@@ -358,8 +353,8 @@ impl ScopeState {
         }
         self.phases.borrow_mut().insert(record.instance_id.clone(), known);
         if !known.is_over() {
-            // Heartbeats that were accepted before have opened this drain: after its end they count
-            // for nothing.
+            // Accepted heartbeats from before have opened this drain. After its end they must not
+            // open another.
             self.beats.of(&record.instance_id, |state| state.set_over(false));
         }
         if before.is_none_or(|before| !before.beats_as(&known)) {
@@ -375,7 +370,7 @@ impl ScopeState {
             record.container_instances.iter().map(|one| one.arn.clone()).collect();
         self.fleet.learn(record, now);
         for of in arns {
-            // Not what is older than what was read of it since.
+            // A search's sight may be older than one that was read for the drain since.
             let unread = self
                 .fleet
                 .with(&key, |slot| slot.drain.facts.of(&of).is_none_or(|one| one.sight.is_none()));
@@ -386,14 +381,14 @@ impl ScopeState {
         }
     }
 
-    /// Forgets what is only needed while a drain is unfinished.
+    /// Forgets data that only an unfinished drain needs.
     fn forget(&self, key: &str, record: &Record) {
         self.fleet.forget(key);
         self.searches.forget(&record.instance_id);
     }
 
-    /// Forgets phases of instances that no group shows any more, and sizes of clusters in which
-    /// nothing drains.
+    /// Forgets phases of instances that are in no group any more, and sizes of clusters without
+    /// drains.
     pub fn forget_departed(&self, view: &GroupsView) {
         let slots = self.fleet.slots();
         let records = || slots.values().map(|slot| &slot.drain.record);

@@ -1,5 +1,5 @@
-//! Searches for instances that have no drain yet: which are wanted, the newest answers, and what
-//! was seen on the way.
+//! Searches for instances that have no drain yet: the needed ones, the newest answers, and statuses
+//! that the searches showed.
 
 use ecs_drain_state::needs::Class;
 use ecs_drain_state::sight::id;
@@ -9,56 +9,55 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How long what was seen is kept for a drain that begins.
+/// Time for which a status from a search is kept for a drain that begins.
 const YOUNG: Duration = Duration::from_secs(300);
 
-/// What a search found of one instance.
+/// Result of a search for one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// When the search was made.
+    /// Time of the search.
     pub read: Read,
-    /// The clusters that could not be read.
+    /// Clusters that could not be read.
     pub unread: Vec<String>,
-    /// Every container instance of it, in the others.
+    /// Every container instance of it in the other clusters.
     pub found: Vec<ContainerInstance>,
 }
 
 impl Found {
-    /// Whether it tells where the instance is, for somebody who asks since that moment. Nowhere is
-    /// said only after complete reads, made since. Where it is, one that began before tells as
-    /// well: a search of hundreds of clusters takes longer than a message waits for it.
+    /// Returns whether this answers a search that was requested at `since`. Absence needs complete
+    /// reads that began since. Presence is also valid from an earlier search: a search of hundreds
+    /// of clusters takes longer than a message waits for it.
     pub fn tells_since(&self, since: Mono) -> bool {
         let is_there = !self.found.is_empty() && self.read.ended >= since;
         is_there || self.unread.is_empty() && self.read.began >= since
     }
 }
 
-/// How soon an instance that was found nowhere is searched for again, where a cluster could not be
-/// read.
+/// Delay before an instance that was not found is searched again, if a cluster could not be read.
 const UNREAD_AGAIN: Duration = Duration::from_secs(15);
 
 /// Searches for instances that have no drain yet, and the newest answers.
 #[derive(Default)]
 pub struct Searches {
-    /// From when on a search must begin, and by when it is due.
+    /// Earliest start of each search, and its due time.
     wanted: RefCell<BTreeMap<String, (Mono, Mono)>>,
     found: RefCell<BTreeMap<String, Found>>,
-    /// What was seen of container instances whose instance was not known: by the id in the ARN, and
-    /// only for as long as it is young.
+    /// Statuses of container instances from searches, by the id in the ARN, for a short time.
     sights: RefCell<BTreeMap<String, (Read, ContainerInstanceSight)>>,
-    /// Those that are being searched for.
+    /// Instances that are being searched for.
     under_way: RefCell<BTreeSet<String>>,
-    /// Why the last search of every cluster was not complete; none after one that was.
+    /// Reason why the last search of every cluster was incomplete, or `None` if it was complete.
     pub failed: RefCell<Option<String>>,
-    /// Rung when one is asked for.
+    /// Notified when a search is requested.
     pub bell: Notify,
-    /// Rung when a search has ended.
+    /// Notified when a search has ended.
     pub answered: Notify,
 }
 
 impl Searches {
-    /// Asks for a search that begins at `since` or later. An instance that Spot takes back ends in
-    /// two minutes: the search for it goes before everything, however long that has waited.
+    /// Requests a search that begins at `since` or later. A spot instance terminates two minutes
+    /// after its warning, so the search for it goes before everything, however long that has
+    /// waited.
     pub fn want(&self, instance_id: &str, since: Mono, class: Class) {
         let is_asked = self.wanted.borrow().contains_key(instance_id) || class == Class::Spot;
         let in_vain =
@@ -79,19 +78,19 @@ impl Searches {
         }
     }
 
-    /// Returns whether a search for an instance that has no drain is asked for, or under way.
+    /// Returns whether a search for this instance is requested or under way.
     pub fn is_wanted(&self, instance_id: &str) -> bool {
         self.wanted.borrow().contains_key(instance_id)
             || self.under_way.borrow().contains(instance_id)
     }
 
-    /// Returns whether nobody looks for an instance that has no drain.
+    /// Returns whether no search is requested or under way.
     pub fn is_idle(&self) -> bool {
         self.wanted.borrow().is_empty() && self.under_way.borrow().is_empty()
     }
 
-    /// Asks again, from `since` on, for what could not be searched, unless somebody does already.
-    /// It is as urgent as it was.
+    /// Requests a failed search again from `since` on, unless it is requested already. It keeps its
+    /// urgency.
     pub fn put_back(&self, instance_id: &str, since: Mono, due: Mono) {
         self.under_way.borrow_mut().remove(instance_id);
         let mut wanted = self.wanted.borrow_mut();
@@ -99,13 +98,13 @@ impl Searches {
         *known = due.min(*known);
     }
 
-    /// Takes over what was found.
+    /// Takes over the result of a search.
     pub fn answer(&self, instance_id: String, found: Found) {
         self.under_way.borrow_mut().remove(&instance_id);
         self.found.borrow_mut().insert(instance_id, found);
     }
 
-    /// Takes over what a search saw of container instances beside whose they are.
+    /// Takes over the statuses of container instances that a search showed.
     pub fn saw(
         &self,
         read: Read,
@@ -116,18 +115,18 @@ impl Searches {
         sights.extend(some.into_iter().map(|(arn, sight)| (id(&arn).to_owned(), (read, sight))));
     }
 
-    /// What was seen of a container instance, once: the first status of its drain, which need not
-    /// be read again.
+    /// Removes and returns the status of a container instance. It serves as the first status of its
+    /// drain, which saves a read.
     pub fn take_sight(&self, arn: &str, now: Mono) -> Option<(Read, ContainerInstanceSight)> {
         self.sights.borrow_mut().remove(id(arn)).filter(|(read, _)| now.since(read.ended) < YOUNG)
     }
 
-    /// The newest search for an instance.
+    /// Returns the newest result for an instance.
     pub fn get(&self, instance_id: &str) -> Option<Found> {
         self.found.borrow().get(instance_id).cloned()
     }
 
-    /// Forgets an instance whose drain is done, or that need not be known any more.
+    /// Forgets an instance whose drain is done, or whose result is no longer needed.
     pub fn forget(&self, instance_id: &str) {
         self.wanted.borrow_mut().remove(instance_id);
         self.found.borrow_mut().remove(instance_id);
@@ -138,7 +137,7 @@ impl Searches {
         self.found.borrow_mut().retain(|id, _| keep(id));
     }
 
-    /// Takes the instances that are to be searched for now, each with when that is due.
+    /// Takes the instances that must be searched for now, each with its due time.
     pub fn take_due(&self, now: Mono) -> Vec<(String, Mono)> {
         let mut wanted = self.wanted.borrow_mut();
         let taken: Vec<_> = wanted.extract_if(.., |_, (since, _)| *since <= now).collect();
@@ -152,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_search_saw_is_given_once_and_while_it_is_young() {
+    fn a_status_from_a_search_is_used_once_and_while_it_is_young() {
         let read = |second: u64| {
             let began = Mono::at(Duration::from_secs(second));
             Read { began, ended: began }
@@ -214,7 +213,7 @@ mod tests {
         searches.take_due(at(now))
     }
 
-    /// A read that can end a drain counts ten minutes more than it has waited.
+    /// A read that can end a drain counts as having waited ten minutes more.
     #[test]
     fn a_spot_search_goes_before_what_has_waited_for_ten_minutes() {
         let last = at(5000).before(Duration::from_secs(1200));
@@ -227,7 +226,7 @@ mod tests {
         assert!(taken.iter().any(|(_, due)| *due < last));
     }
 
-    /// A cluster that is denied would else be asked for with all others, one round after the other.
+    /// Otherwise a cluster that is denied would be read with all others, one round after the other.
     #[test]
     fn what_was_found_nowhere_while_a_cluster_could_not_be_read_is_searched_for_again_a_moment_later()
      {
@@ -258,7 +257,7 @@ mod tests {
         assert!(due(&searches, 5000).is_empty());
         assert!(searches.is_wanted("i-spot"));
         assert_eq!(due(&searches, 5006), [("i-spot".to_owned(), Mono::START)]);
-        // Who asked meanwhile can wait; that it was urgent before stays so.
+        // A later request can wait, but the earlier one's urgency stays.
         searches.want("i-spot", at(5007), Class::Begin);
         searches.put_back("i-spot", at(5013), Mono::START);
         assert_eq!(due(&searches, 5007), [("i-spot".to_owned(), Mono::START)]);

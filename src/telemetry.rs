@@ -1,5 +1,5 @@
-//! Logs: to standard error, readable on a terminal and JSON elsewhere. What is logged is said where
-//! it happens; no secret is ever part of it.
+//! Sets up the log: to standard error, readable on a terminal and JSON elsewhere. Each module logs
+//! its own events, and no secret is ever logged.
 
 use crate::quote::{escaped, plain, steers};
 use clap::ValueEnum;
@@ -18,27 +18,27 @@ pub enum Format {
     Json,
 }
 
-/// How much is logged where nothing is said.
+/// Default log level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verbosity {
-    /// A service: what it does, and warnings of the libraries that it uses.
+    /// Level of a service: its own actions, and warnings of the libraries that it uses.
     Service,
-    /// A command for a person, whose output is not the log.
+    /// Level of a command for a person, whose output is not the log.
     Command,
 }
 
-/// Why there can be no log.
+/// Error of the log's configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter is none.
+    /// The log filter does not parse.
     #[error(
         "the log filter (--log, ECS_DRAIN_LOG) is {given:?}: {why}; it is a level (error, warn, info, debug, trace) or a \
          list such as warn,ecs_drain=debug"
     )]
     Filter {
-        /// What was given.
+        /// Filter that was given.
         given: String,
-        /// What is wrong with it.
+        /// Parse error.
         why: String,
     },
 }
@@ -46,7 +46,7 @@ pub enum TelemetryError {
 /// Starts the log of this process. A second call changes nothing.
 ///
 /// # Errors
-/// The filter is none.
+/// Returns an error if the filter does not parse.
 pub fn init(
     given: Option<&str>,
     format: Format,
@@ -74,7 +74,7 @@ pub fn init(
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(move || Log { lines, to: io::stderr() });
-    // Where a log was started before, in a test for instance, it stays.
+    // A log that was started before, for example in a test, stays.
     let _ = if human {
         log.with_ansi(colour).with_target(false).try_init()
     } else {
@@ -83,7 +83,7 @@ pub fn init(
     Ok(())
 }
 
-/// What the lines of a log are made of.
+/// Form of the log's lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lines {
     Json,
@@ -91,15 +91,16 @@ enum Lines {
     Coloured,
 }
 
-/// The log: an event is a line, and nothing in it steers a terminal, whatever AWS, a record or a
-/// message says.
+/// Writer of the log. An event is one line, and no text in it can control a terminal, whatever AWS,
+/// a record or a message contains.
 struct Log<W> {
     lines: Lines,
     to: W,
 }
 
 impl<W: Write> Write for Log<W> {
-    /// Takes one event, which comes whole. (Source: `tracing_subscriber::fmt::Layer`, `on_event`.)
+    /// Writes one event, which arrives whole. (Source: `tracing_subscriber::fmt::Layer`,
+    /// `on_event`.)
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = text.strip_suffix('\n').unwrap_or(&text);
@@ -117,8 +118,8 @@ impl<W: Write> Write for Log<W> {
     }
 }
 
-/// A line in which colours are left: those of the log itself, since its formatter escapes those of
-/// its fields.
+/// Cleans a line but keeps its colours. They are the log's own, since its formatter escapes those
+/// of its fields.
 fn coloured(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut rest = line;
@@ -137,13 +138,13 @@ fn coloured(line: &str) -> String {
     text
 }
 
-/// The filter in the words of `tracing_subscriber`. A level alone is meant for this program: the
-/// AWS SDK at `debug` would bury it.
+/// Translates the filter into the words of `tracing_subscriber`. A level alone applies to ecs-drain
+/// only: the AWS SDK at `debug` would hide its lines.
 fn directives(given: Option<&str>, verbosity: Verbosity) -> String {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
     match given.map(str::trim) {
         Some(level) if LEVELS.contains(&level.to_lowercase().as_str()) => {
-            // `off` is off for everything.
+            // `off` switches everything off.
             let others = if level.eq_ignore_ascii_case("off") { "off" } else { "warn" };
             format!("{others},ecs_drain={level}")
         }
@@ -177,7 +178,7 @@ mod tests {
         }
     }
 
-    /// An event with hostile fields of every kind, in this form.
+    /// Logs an event with hostile fields of every kind, in this form.
     fn logged(lines: Lines) -> String {
         const HOSTILE: &str = "a\u{1b}[2J\u{1b}[31m\u{9b}3J\u{7}\u{202e}\r\n{\"level\":\"forged\"}";
         let kept: Arc<Mutex<Vec<u8>>> = Arc::default();
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_is_one_line_of_the_log_and_steers_nothing() {
+    fn outside_text_is_one_line_of_the_log_and_controls_no_terminal() {
         for lines in [Lines::Json, Lines::Plain, Lines::Coloured] {
             let text = logged(lines);
             assert!(text.contains("it says a"), "{text:?}");

@@ -1,4 +1,4 @@
-//! Auto Scaling: groups, their instances and hooks, and its three changes: heartbeat, completion,
+//! Auto Scaling: reads of groups, instances and hooks, and three changes: heartbeat, completion,
 //! termination.
 
 mod changes;
@@ -27,69 +27,66 @@ const PAGE_OF_INSTANCES: i32 = 50;
 /// most.)
 const PAGE_OF_GROUPS: i32 = 100;
 
-/// A hook's heartbeat timeout where the answer has none. (Source: Auto Scaling API reference,
-/// PutLifecycleHook.)
+/// Heartbeat timeout of a hook whose answer has none, in seconds. (Source: Auto Scaling API
+/// reference, PutLifecycleHook.)
 const DEFAULT_HEARTBEAT_TIMEOUT: u32 = 3600;
 
-/// The longest that heartbeats can hold an instance. (Source: Auto Scaling API reference,
-/// LifecycleHook: 48 hours, or 100 times the heartbeat timeout, whichever is smaller.)
+/// Longest time for which heartbeats can hold an instance, in seconds. (Source: Auto Scaling API
+/// reference, LifecycleHook: 48 hours, or 100 times the heartbeat timeout, whichever is smaller.)
 const LONGEST_WAIT: u32 = 172_800;
 
 /// A group. (Source: Auto Scaling API reference, AutoScalingGroup.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupView {
-    /// Its name.
     pub name: String,
-    /// Its tags.
     pub tags: BTreeMap<String, String>,
-    /// Its instances, without those of its warm pool; empty if they were not asked for.
+    /// Its instances, without those of its warm pool; empty if they were not requested.
     pub members: Vec<MemberView>,
-    /// How many instances it is to have.
+    /// Desired capacity.
     pub desired: u32,
     /// ARNs of target groups that are attached to the group itself, sorted.
     pub target_groups: Vec<String>,
     /// Names of classic load balancers that are attached to the group itself, sorted.
     pub classic: Vec<String>,
-    /// Whether it has a warm pool.
     pub has_warm_pool: bool,
-    /// Whether an abandoned termination keeps the instance (`TerminateHookAbandon: retain`).
+    /// True if the group retains an instance whose termination is abandoned (`TerminateHookAbandon:
+    /// retain`).
     pub retains_abandoned: bool,
-    /// Whether the group is being deleted.
+    /// True while the group is being deleted.
     pub deleting: bool,
 }
 
 /// An instance of a group or of its warm pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberView {
-    /// The EC2 instance's id.
+    /// Id of the EC2 instance.
     pub instance_id: String,
-    /// Auto Scaling's word.
+    /// Auto Scaling's lifecycle state.
     pub lifecycle_state: String,
-    /// Whether the group calls it healthy.
+    /// True if the group reports it as healthy.
     pub healthy: bool,
 }
 
 /// A lifecycle hook. (Source: Auto Scaling API reference, LifecycleHook.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookView {
-    /// Its name.
     pub name: String,
-    /// Whether it holds instances on their way out; otherwise, on their way in.
+    /// True for a termination hook, false for a launch hook.
     pub terminating: bool,
-    /// How long one heartbeat holds an instance.
+    /// Time for which one heartbeat holds an instance, in seconds.
     pub heartbeat_timeout_seconds: u32,
-    /// How long heartbeats can hold an instance.
+    /// Global timeout: the time for which heartbeats can hold an instance, in seconds.
     pub global_timeout_seconds: u32,
-    /// What happens when time runs out.
+    /// Result when a timeout ends the wait.
     pub default_result: ActionResult,
 }
 
-/// What Auto Scaling answered to a heartbeat.
+/// Auto Scaling's answer to a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beat {
-    /// The hook's timer began anew.
+    /// The hook's timeout was restarted.
     Accepted,
-    /// `No active Lifecycle Action found`: our action is over, or has not begun.
+    /// `No active Lifecycle Action found`: this hook's action is over, or has not begun.
     NoActiveAction,
 }
 
@@ -105,11 +102,12 @@ impl AutoScaling {
         AutoScaling { client, caller }
     }
 
-    /// These groups, or all; a name that does not exist is left out. Reading the instances is
-    /// dearer (source: Auto Scaling API reference, "Welcome").
+    /// Reads these groups, or all. Omits names that do not exist. Including the instances costs
+    /// more (source: Auto Scaling API reference, "Welcome").
     ///
     /// # Errors
-    /// When a page could not be read: a part of the list is never taken for the whole.
+    /// Returns an error if a page could not be read: a part of the list is never taken for the
+    /// whole.
     pub async fn groups(
         &self,
         names: Option<&[String]>,
@@ -156,10 +154,10 @@ impl AutoScaling {
         }
     }
 
-    /// The instances of a group's warm pool, which [`AutoScaling::groups`] does not show.
+    /// Reads the instances of a group's warm pool, which [`AutoScaling::groups`] does not return.
     ///
     /// # Errors
-    /// When a page could not be read. A group that does not exist has no pool.
+    /// Returns an error if a page could not be read. A group that does not exist has no pool.
     pub async fn warm_pool(&self, group: &str) -> Result<Vec<MemberView>, AwsError> {
         let on = of_group(group);
         let mut members = Vec::new();
@@ -179,11 +177,11 @@ impl AutoScaling {
         }
     }
 
-    /// These instances, each with the name of its group. One that is left out is in no group (any
-    /// more): Auto Scaling ignores ids that it does not know.
+    /// Reads these instances, each with the name of its group. An instance that is omitted is in no
+    /// group (any more): Auto Scaling ignores unknown ids.
     ///
     /// # Errors
-    /// When a page could not be read.
+    /// Returns an error if a page could not be read.
     pub async fn instances(&self, ids: &[String]) -> Result<Vec<(MemberView, String)>, AwsError> {
         let call = &DESCRIBE_AUTO_SCALING_INSTANCES;
         let mut found = Vec::new();
@@ -218,19 +216,19 @@ impl AutoScaling {
         Ok(found)
     }
 
-    /// The hooks of a group.
+    /// Reads the hooks of a group.
     ///
     /// # Errors
-    /// When they could not be read. A group that does not exist has no hook.
+    /// Returns an error if they could not be read. A group that does not exist has no hook.
     pub async fn hooks(&self, group: &str) -> Result<Vec<HookView>, AwsError> {
         let permit = self.caller.permit(&DESCRIBE_LIFECYCLE_HOOKS).await;
         self.hooks_in_turn(permit, group).await
     }
 
-    /// The same for who has waited for the call's turn himself.
+    /// Reads the hooks of a group, with a permit of the caller.
     ///
     /// # Errors
-    /// When they could not be read.
+    /// Returns an error if they could not be read.
     pub async fn hooks_in_turn(
         &self,
         permit: Permit,
@@ -253,10 +251,10 @@ impl AutoScaling {
         }
     }
 
-    /// Begins a hook's timer anew for an instance.
+    /// Restarts a hook's timeout for an instance.
     ///
     /// # Errors
-    /// When it is not known whether the heartbeat was taken.
+    /// Returns an error if it is unknown whether the heartbeat was applied.
     pub async fn heartbeat(
         &self,
         group: &str,
@@ -274,10 +272,11 @@ impl AutoScaling {
         }
     }
 
-    /// Ends a hook's wait for an instance. Never answers [`CompletionAnswer::Failed`].
+    /// Completes a hook's lifecycle action for an instance. Never returns
+    /// [`CompletionAnswer::Failed`].
     ///
     /// # Errors
-    /// When it is not known whether the completion was taken.
+    /// Returns an error if it is unknown whether the completion was applied.
     pub async fn complete(
         &self,
         group: &str,
@@ -300,15 +299,15 @@ impl AutoScaling {
 }
 
 impl AutoScaling {
-    /// Asks a group to terminate an instance of it; its hooks hold the instance as in any
-    /// termination. `shrink`: the group's desired capacity is lowered by one, otherwise it launches
-    /// another.
+    /// Asks a group to terminate one of its instances; its hooks hold the instance as in any
+    /// termination. With `shrink` the group's desired capacity is lowered by one, otherwise the
+    /// group launches another instance.
     ///
-    /// The call is made once: when its answer is lost, only a look at the group can tell whether it
-    /// was taken, and a second one could lower the desired capacity twice.
+    /// The call is made once. If its answer is lost, only a read of the group shows whether it was
+    /// applied, and a second call could lower the desired capacity twice.
     ///
     /// # Errors
-    /// When the request was refused; nothing was changed, or it is not known whether it was taken.
+    /// Returns an error if the call was refused, or it is unknown whether it was applied.
     pub async fn terminate(
         &self,
         group: &str,
@@ -328,26 +327,27 @@ impl AutoScaling {
     }
 }
 
-/// What a call on a group is about.
+/// Returns the subject of a call on a group, for errors.
 fn of_group(group: &str) -> String {
     format!("group {group}")
 }
 
-/// What a call on a lifecycle action is about.
+/// Returns the subject of a call on a lifecycle action, for errors.
 fn of_action(group: &str, hook: &str, instance: &str) -> String {
     format!("instance {instance} (group {group}, hook {hook})")
 }
 
-/// `ValidationError` means anything; only the words tell. `AutoScalingGroup name not found` is Auto
-/// Scaling's, whatever follows it.
+/// Checks whether the error says that the group is gone. `ValidationError` can mean anything, so
+/// the text decides. `AutoScalingGroup name not found` is Auto Scaling's own text, whatever follows
+/// it.
 fn group_is_gone(error: &AwsError) -> bool {
     error.code.as_deref() == Some("ValidationError")
         && error.message.to_ascii_lowercase().contains("autoscalinggroup name not found")
 }
 
-/// A health status other than `Unhealthy` is no reason to give an instance up. (Source: Auto
-/// Scaling API reference, Instance: `Healthy` or `Unhealthy`; AutoScalingInstanceDetails spells
-/// them in capitals.)
+/// Returns false only for `Unhealthy`; any other status is no reason to give up an instance.
+/// (Source: Auto Scaling API reference, Instance: `Healthy` or `Unhealthy`;
+/// AutoScalingInstanceDetails spells them in capitals.)
 fn is_healthy(status: Option<&str>) -> bool {
     !status.is_some_and(|status| status.eq_ignore_ascii_case("unhealthy"))
 }
@@ -371,7 +371,8 @@ fn group(from: AutoScalingGroup) -> Option<GroupView> {
     let tags = from.tags().iter().filter_map(|tag| {
         Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))
     });
-    // Balancers can be attached by their own calls or as traffic sources, which are shown apart.
+    // Balancers can be attached by their own calls or as traffic sources, which the answer lists
+    // separately.
     let sources = |kind: &'static str| {
         let sources =
             from.traffic_sources().iter().filter(move |source| source.r#type() == Some(kind));

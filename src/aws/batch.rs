@@ -1,15 +1,16 @@
-//! What an answer says of each thing that was asked for, and of nothing else.
+//! Answers to batches: sorts them by the ids that were requested.
 
 use std::collections::BTreeMap;
 
-/// What a `Describe…` call says of a list of ids: each of them is in exactly one of these lists.
+/// Answer of a `Describe…` call to a list of ids. Each id is in exactly one of these lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described<T> {
-    /// What exists, in the order asked.
+    /// Items that exist, in the order requested.
     pub found: Vec<T>,
-    /// What AWS says is unknown to it (`failures` with reason `MISSING`), as it was asked for.
+    /// Ids that AWS does not know (`failures` with reason `MISSING`), as requested.
     pub missing: Vec<String>,
-    /// What nothing is known of, as it was asked for, and why: another reason, or no answer at all.
+    /// Ids about which nothing is known, as requested, with the reason: another failure, or no
+    /// answer.
     pub failed: Vec<(String, String)>,
 }
 
@@ -20,7 +21,7 @@ impl<T> Default for Described<T> {
 }
 
 impl<T> Described<T> {
-    /// Nothing of this exists.
+    /// Creates the answer that none of these exists.
     pub(super) fn none_of(asked: &[String]) -> Described<T> {
         Described { missing: asked.to_vec(), ..Described::default() }
     }
@@ -35,8 +36,8 @@ impl<T> Described<T> {
     /// Sorts one batch's answer: `found` with the ARN or name of each, `failures` as ARN and
     /// reason.
     ///
-    /// Ids are compared by what follows their last `/`: a failure may spell an ARN in the older
-    /// form without the cluster's name, and a service may be asked for by name and answered by ARN.
+    /// Ids are compared by the part after their last `/`. A failure may spell an ARN in the older
+    /// form without the cluster's name, and a service may be requested by name and returned by ARN.
     pub(super) fn sort(
         asked: &[String],
         found: Vec<(String, T)>,
@@ -59,7 +60,7 @@ impl<T> Described<T> {
     }
 }
 
-/// What follows the last `/` of an ARN; a name is its own id.
+/// Returns the part of an ARN after the last `/`; a name is its own id.
 pub(super) fn id(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }

@@ -1,4 +1,4 @@
-//! How every call is made: in its turn, and with a failure that names the call.
+//! Makes every call: waits for its permit, and names the call in its errors.
 
 use super::calls::{ASSUME_ROLE, Call};
 use super::error::AwsError;
@@ -12,25 +12,23 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What all clients of one session share.
+/// State that all clients of one session share.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    /// The account's number; `*` until it is known.
+    /// Id of the account; `*` until it is known.
     pub account: Arc<str>,
-    /// The region.
     pub region: Arc<str>,
-    /// The role that is assumed, if one is.
+    /// ARN of the assumed role, if any.
     pub role: Option<Arc<str>>,
-    /// The request rates.
     pub limiter: Arc<Limiter>,
-    /// Where calls are counted.
     pub metrics: Metrics,
-    /// How long its calls may wait behind others of their rate, beside what their family allows.
+    /// Time for which its calls may wait behind others of their rate, in addition to their family's
+    /// patience.
     pub patience: Duration,
 }
 
 impl Caller {
-    /// Waits for the call's turn, makes it, and says what went wrong in our words.
+    /// Waits for the call's permit, makes the call, and converts its error.
     pub async fn make<T, E>(
         &self,
         call: &'static Call,
@@ -44,7 +42,7 @@ impl Caller {
         self.send(permit, call, on, request).await
     }
 
-    /// Waits for the call's turn.
+    /// Waits for the call's permit.
     pub async fn permit(&self, call: &'static Call) -> Permit {
         if self.patience.is_zero() {
             return self.limiter.permit(call).await;
@@ -52,8 +50,8 @@ impl Caller {
         self.limiter.permit_by(call, tokio::time::Instant::now() + self.patience).await
     }
 
-    /// Makes a call whose turn it is, and says what went wrong in our words. A permit for another
-    /// call is a mistake of this program, which would send more than the call's rate.
+    /// Makes a call with its permit, and converts its error. A permit for another call is a bug: it
+    /// would exceed the call's rate.
     pub async fn send<T, E>(
         &self,
         permit: Permit,
@@ -86,8 +84,7 @@ impl Caller {
         let Some(assuming) = assuming(error) else {
             return AwsError::of(call, on, &call.resource(&self.account, &self.region), error);
         };
-        // The call was never sent: the credentials that it needs come from another call, and that
-        // one failed.
+        // The call was never sent: the call for its credentials failed.
         match &self.role {
             Some(role) => AwsError::of(&ASSUME_ROLE, &format!("role {role}"), role, assuming),
             None => {
@@ -98,7 +95,7 @@ impl Caller {
     }
 }
 
-/// The failed `AssumeRole` behind a failed call, if that is what it was.
+/// Returns the failed `AssumeRole` behind a failed call, if there is one.
 fn assuming<'a>(
     error: &'a (dyn Error + 'static),
 ) -> Option<&'a SdkError<AssumeRoleError, HttpResponse>> {
@@ -112,7 +109,8 @@ fn assuming<'a>(
     None
 }
 
-/// The token of the next page. One that repeats itself would be followed for ever.
+/// Returns the token of the next page. Refuses a token that repeats, which would be followed for
+/// ever.
 pub(super) fn next_page(
     call: &'static Call,
     on: &str,

@@ -1,11 +1,11 @@
 //! Every AWS call that this program makes: the source of its IAM policy, of its request rates, and
 //! of the first words of its error messages. A call that is not in [`ALL`] is not made.
 
-/// The calls that draw from one bucket of requests.
+/// Calls that share one bucket of requests.
 ///
 /// (Source for ECS: ECS API reference, "Request throttling for the Amazon ECS API"; for load
-/// balancers: Elastic Load Balancing user guide, "Request throttling", where the two generations
-/// have buckets apart.)
+/// balancers: Elastic Load Balancing user guide, "Request throttling", where each of the two
+/// generations has its own bucket.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// ECS "cluster read".
@@ -31,16 +31,16 @@ pub enum Family {
     /// Completions: a bucket of their own here, so that ten thousand heartbeats after a restart do
     /// not delay one.
     AutoScalingCompletion,
-    /// Terminations that an operator ordered.
+    /// Terminations that an operator requested.
     AutoScalingTermination,
     /// Reads of application, network and gateway load balancers.
     Elbv2Read,
     /// Reads of classic load balancers.
     ElbRead,
-    /// SQS: no rate of calls is published for standard queues (source: SQS developer guide,
+    /// SQS: AWS publishes no rate of calls for standard queues (source: SQS developer guide,
     /// "Message quotas").
     Sqs,
-    /// STS: a call or two in a life.
+    /// STS: one or two calls in the life of a process.
     Sts,
     /// DynamoDB: limited by the table's capacity, not by a rate of calls.
     DynamoDb,
@@ -49,23 +49,23 @@ pub enum Family {
 /// One operation of one AWS service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The service as IAM's prefix spells it.
+    /// Service in the spelling of IAM's prefix.
     pub service: &'static str,
-    /// The operation, in the API's spelling.
+    /// Operation in the API's spelling.
     pub operation: &'static str,
-    /// The IAM action that allows it.
+    /// IAM action that allows it.
     pub iam_action: &'static str,
-    /// What the action is allowed on; `PARTITION`, `REGION` and `ACCOUNT` stand for themselves (see
-    /// [`Call::resource`]). (Source: Service Authorization Reference.)
+    /// Resource on which the action is allowed. `PARTITION`, `REGION` and `ACCOUNT` are
+    /// placeholders (see [`Call::resource`]). (Source: Service Authorization Reference.)
     pub iam_resource: &'static str,
-    /// Which bucket of requests it draws from.
+    /// Bucket of requests that it uses.
     pub family: Family,
-    /// What it is made for, in a few words.
+    /// Purpose in a few words.
     pub why: &'static str,
 }
 
 impl Call {
-    /// What the action must be allowed on, in this account and region.
+    /// Returns the resource on which the action must be allowed, in this account and region.
     pub fn resource(&self, account: &str, region: &str) -> String {
         self.iam_resource
             .replace("PARTITION", partition(region))
@@ -73,7 +73,7 @@ impl Call {
             .replace("ACCOUNT", account)
     }
 
-    /// The policy statement that allows this call on `resource`, as JSON on one line.
+    /// Returns the policy statement that allows this call on `resource`, as JSON on one line.
     pub fn statement(&self, resource: &str) -> String {
         format!(r#"{{"Effect":"Allow","Action":"{}","Resource":"{resource}"}}"#, self.iam_action)
     }
@@ -111,7 +111,7 @@ macro_rules! calls {
             };
         )*
 
-        /// All of them.
+        /// All calls.
         pub const ALL: &[&Call] = &[$(&$name),*];
     };
 }
@@ -135,24 +135,24 @@ calls! {
     LIST_CLUSTERS = "ecs" "ListClusters" on ANY, EcsClusterRead;
     /// The container instances of some EC2 instances in one cluster.
     LIST_CONTAINER_INSTANCES = "ecs" "ListContainerInstances" on CLUSTER, EcsClusterResourceRead;
-    /// What ECS says of container instances.
+    /// Status of container instances.
     DESCRIBE_CONTAINER_INSTANCES = "ecs" "DescribeContainerInstances" on CONTAINER_INSTANCE, EcsClusterResourceRead;
-    /// Tasks, by what ECS wants of them.
+    /// Tasks, by desired status.
     LIST_TASKS = "ecs" "ListTasks" on CONTAINER_INSTANCE, EcsClusterResourceRead;
-    /// What ECS says of tasks.
+    /// Status of tasks.
     DESCRIBE_TASKS = "ecs" "DescribeTasks" on TASK, EcsClusterResourceRead;
-    /// Where a service registers its tasks.
+    /// The registrations of a service's tasks.
     DESCRIBE_SERVICES = "ecs" "DescribeServices" on SERVICE, EcsServiceRead;
-    /// Where a service registered its tasks before its load balancers were changed, while tasks of
-    /// then are left.
+    /// The registrations of a service's tasks before its load balancers were changed, while such
+    /// tasks are left.
     DESCRIBE_SERVICE_REVISIONS = "ecs" "DescribeServiceRevisions" on SERVICE_REVISION, EcsServiceRevisionRead;
-    /// Whether a service's deployment is paused or bakes, for a drain that does not move.
+    /// A service's deployment, paused or baking, for a drain that does not move.
     DESCRIBE_SERVICE_DEPLOYMENTS = "ecs" "DescribeServiceDeployments" on SERVICE_DEPLOYMENT, EcsServiceDeploymentRead;
-    /// How many container instances a cluster has: budgets in percent.
+    /// The number of container instances of a cluster, for budgets in percent.
     DESCRIBE_CLUSTERS = "ecs" "DescribeClusters" on CLUSTER, EcsClusterRead;
-    /// Until when tasks are protected from scale-in, for a drain that does not move.
+    /// Protection of tasks from scale-in, for a drain that does not move.
     GET_TASK_PROTECTION = "ecs" "GetTaskProtection" on TASK, EcsTaskProtection;
-    /// What a task needs, for a drain that does not move.
+    /// The needs of a task, for a drain that does not move.
     DESCRIBE_TASK_DEFINITION = "ecs" "DescribeTaskDefinition" on TASK_DEFINITION, EcsTaskDefinitionRead;
     /// `DRAINING`, and back to `ACTIVE`.
     UPDATE_CONTAINER_INSTANCES_STATE = "ecs" "UpdateContainerInstancesState" on CONTAINER_INSTANCE, EcsClusterResourceModify;
@@ -174,24 +174,23 @@ calls! {
     COMPLETE_LIFECYCLE_ACTION = "autoscaling" "CompleteLifecycleAction" on GROUP, AutoScalingCompletion;
     /// An operator's drain that ends with the instance's termination.
     TERMINATE_INSTANCE_IN_AUTO_SCALING_GROUP = "autoscaling" "TerminateInstanceInAutoScalingGroup" on GROUP, AutoScalingTermination;
-    /// What protocol a target group speaks: network load balancers send new connections for a
-    /// while.
+    /// The protocol of a target group: network load balancers send new connections for a while.
     DESCRIBE_TARGET_GROUPS = "elasticloadbalancing" "DescribeTargetGroups" on ANY, Elbv2Read;
     /// Every target of a target group.
     DESCRIBE_TARGET_HEALTH = "elasticloadbalancing" "DescribeTargetHealth" on ANY, Elbv2Read;
-    /// How long a target group drains.
+    /// The deregistration delay of a target group.
     DESCRIBE_TARGET_GROUP_ATTRIBUTES = "elasticloadbalancing" "DescribeTargetGroupAttributes" on ANY, Elbv2Read;
     /// The instances of classic load balancers.
     DESCRIBE_LOAD_BALANCERS = "elasticloadbalancing" "DescribeLoadBalancers" on ANY, ElbRead;
-    /// How long a classic load balancer drains.
+    /// The deregistration delay of a classic load balancer.
     DESCRIBE_LOAD_BALANCER_ATTRIBUTES = "elasticloadbalancing" "DescribeLoadBalancerAttributes" on ANY, ElbRead;
-    /// What a classic load balancer says of its instances.
+    /// The state of instances at a classic load balancer.
     DESCRIBE_INSTANCE_HEALTH = "elasticloadbalancing" "DescribeInstanceHealth" on ANY, ElbRead;
     /// Events of a scope, if it has a queue.
     RECEIVE_MESSAGE = "sqs" "ReceiveMessage" on QUEUE, Sqs;
-    /// Events that were taken care of; ten a call.
+    /// Handled events; ten a call.
     DELETE_MESSAGE = "sqs" "DeleteMessage" on QUEUE, Sqs;
-    /// Whose credentials these are. Needs no permission.
+    /// The account of the credentials. Needs no permission.
     GET_CALLER_IDENTITY = "sts" "GetCallerIdentity" on ANY, Sts;
     /// Another account's scope.
     ASSUME_ROLE = "sts" "AssumeRole" on ROLE, Sts;
@@ -203,15 +202,15 @@ calls! {
     PUT_ITEM = "dynamodb" "PutItem" on TABLE, DynamoDb;
     /// A record's next version, or the lease's.
     UPDATE_ITEM = "dynamodb" "UpdateItem" on TABLE, DynamoDb;
-    /// The lease, on the way out.
+    /// Release of the lease at the shutdown.
     DELETE_ITEM = "dynamodb" "DeleteItem" on TABLE, DynamoDb;
-    /// All records, for a person who asks for them.
+    /// All records, for a person's command.
     SCAN = "dynamodb" "Scan" on TABLE, DynamoDb;
     /// Unfinished records; `table/*` stands for the table's indexes too.
     QUERY = "dynamodb" "Query" on TABLE, DynamoDb;
-    /// Whether the table is as it must be.
+    /// Check of the table's shape.
     DESCRIBE_TABLE = "dynamodb" "DescribeTable" on TABLE, DynamoDb;
-    /// Whether finished records expire.
+    /// Check that finished records expire.
     DESCRIBE_TIME_TO_LIVE = "dynamodb" "DescribeTimeToLive" on TABLE, DynamoDb;
     /// `ecs-drain init` only.
     CREATE_TABLE = "dynamodb" "CreateTable" on TABLE, DynamoDb;

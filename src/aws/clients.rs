@@ -1,4 +1,4 @@
-//! Where credentials, endpoints, timeouts and retries come from, and the clients made of them.
+//! Credentials, endpoints, timeouts and retries, and the clients made of them.
 
 use super::autoscaling::AutoScaling;
 use super::caller::Caller;
@@ -24,72 +24,72 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A connection inside AWS is made in milliseconds; one that takes longer is better tried again.
+/// Time limit for a connection. Inside AWS it is made in milliseconds, so a slower one is better
+/// retried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One attempt of a read. The SDK itself would wait for ever.
+/// Time limit for one attempt of a read. The SDK itself would wait for ever.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One attempt to read Auto Scaling groups: a service that is slow for everybody is waited for,
-/// since retries would pass by the request rate that heartbeats need.
+/// Time limit for one attempt to read Auto Scaling groups. It allows for a slow service, because
+/// retries bypass the request rate that heartbeats need.
 const GROUPS_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The same with its retries.
+/// Time limit for a read of groups with its retries.
 const GROUPS_OPERATION_TIMEOUT: Duration = Duration::from_secs(70);
 
-/// A read with its retries: three attempts and the SDK's backoff (at most 1 s, then 2 s) between
-/// them.
+/// Time limit for a read with its retries: three attempts and the SDK's backoff (at most 1 s, then
+/// 2 s) between them.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(40);
 
-/// One attempt of a heartbeat or completion. The shortest hook waits for 30 seconds and is beaten
-/// every 10 (source: Auto Scaling API reference, PutLifecycleHook): a socket that hangs must leave
-/// time for another attempt.
+/// Time limit for one attempt of a heartbeat or completion. The shortest hook has a timeout of 30
+/// seconds and gets a heartbeat every 10 (source: Auto Scaling API reference, PutLifecycleHook), so
+/// a socket that hangs must leave time for another attempt.
 const URGENT_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A heartbeat or completion with its retries.
+/// Time limit for a heartbeat or completion with its retries.
 const URGENT_OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// One attempt of a long poll, which a queue without messages answers after 20 seconds (source: SQS
-/// API reference, ReceiveMessage).
+/// Time limit for one attempt of a long poll, which a queue without messages answers after 20
+/// seconds (source: SQS API reference, ReceiveMessage).
 const LONG_POLL_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// A long poll with its retries.
+/// Time limit for a long poll with its retries.
 const LONG_POLL_OPERATION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The SDK's default, written down because our timeouts are made for it.
+/// Attempts of a call: the SDK's default, fixed because these timeouts depend on it.
 const ATTEMPTS: u32 = 3;
 
-/// What stands between this program and AWS. The default is the real world.
+/// Connections of this program to AWS. The default is the real world.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
-    /// What answers requests; None is the SDK's HTTPS client.
+    /// Client for requests; `None` is the SDK's HTTPS client.
     pub http_client: Option<SharedHttpClient>,
-    /// What the SDK signs with; None is the machine's clock.
+    /// Clock for signatures; `None` is the machine's clock.
     pub time_source: Option<SharedTimeSource>,
-    /// One endpoint for all services; None is each service's own, or what the AWS profile and
-    /// variables say.
+    /// One endpoint for all services; `None` is each service's own, or that of the AWS profile and
+    /// variables.
     pub endpoint_url: Option<String>,
-    /// Credentials; None is the SDK's default chain.
+    /// Credentials; `None` is the SDK's default chain.
     pub credentials: Option<SharedCredentialsProvider>,
-    /// Simulation: nothing is read from this machine's `AWS_*` variables, and credentials are made
-    /// up where none are given. (The jitter of the SDK's retries comes from `fastrand`, which a
-    /// simulation seeds.)
+    /// Simulation: ignores this machine's `AWS_*` variables, and uses made-up credentials if none
+    /// are given. (The jitter of the SDK's retries comes from `fastrand`, which a simulation
+    /// seeds.)
     pub isolated: bool,
-    /// The schema of the records that are written, and the newest that is read; None is this
-    /// program's own. A test sets a higher one, and so stands for a newer program beside this one.
+    /// Schema of the records that are written, and newest schema that is read; `None` is this
+    /// program's own. A test sets a higher one to simulate a newer program beside this one.
     pub record_schema: Option<u32>,
-    /// Where calls are counted.
     pub metrics: Metrics,
 }
 
 impl Environment {
-    /// The SDK's configuration for a region; None is the region of the environment.
+    /// Loads the SDK's configuration for a region; `None` is the region of the environment.
     pub async fn load(&self, region: Option<&str>) -> SdkConfig {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts(ATTEMPT_TIMEOUT, OPERATION_TIMEOUT))
-            // It measures wall time, also where tokio's clock is paused; attempts have a timeout
-            // instead.
+            // This protection measures wall time, even while tokio's clock is paused. Attempts have
+            // a timeout instead.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         if let Ok(name) = AppName::new("ecs-drain") {
             loader = loader.app_name(name);
@@ -129,16 +129,14 @@ fn timeouts(attempt: Duration, operation: Duration) -> TimeoutConfig {
 /// One account and region. Clones share their clients and their request rates.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// The account's number.
+    /// Id of the account.
     pub account: String,
-    /// The region.
     pub region: String,
-    /// ECS.
     pub ecs: Ecs,
-    /// Auto Scaling, for what is polled.
+    /// Auto Scaling client for reads.
     pub autoscaling: AutoScaling,
-    /// Auto Scaling, for what must not wait: heartbeats and completions. Its retries are its own,
-    /// so that polls that are throttled leave it all its attempts.
+    /// Auto Scaling client for heartbeats and completions, which must not wait. It has its own
+    /// retry quota, so that throttled reads do not use up its attempts.
     pub urgent: AutoScaling,
     /// Application, network and gateway load balancers.
     pub elbv2: Elbv2,
@@ -150,29 +148,29 @@ pub struct Session {
 }
 
 impl Session {
-    /// The same session, whose calls of ECS wait behind everything that a drain needs to go on.
+    /// Returns the same session, with ECS calls that wait behind everything that a drain needs.
     pub fn at_leisure(&self) -> Session {
         Session { ecs: self.ecs.at_leisure(), ..self.clone() }
     }
 
-    /// Waits until this call may begin, and gives its turn out: of the calls that share a rate,
-    /// that which is due first. One that gives up while it waits has taken no turn.
+    /// Waits until this call may begin, and returns its permit. Calls that share a rate go in the
+    /// order in which they are due. A caller that gives up while it waits has used no permit.
     pub async fn permit(&self, call: &'static Call) -> Permit {
         self.limiter.permit(call).await
     }
 
-    /// The same for a call that is due at this moment: it goes before those of its family that are
-    /// due later.
+    /// Waits for the permit of a call that is due at this time: it goes before calls of its family
+    /// that are due later.
     pub async fn permit_by(&self, call: &'static Call, due: Instant) -> Permit {
         self.limiter.permit_by(call, due).await
     }
 }
 
-/// Opens a session: assumes the role, if there is one, and asks whose credentials these are.
+/// Opens a session: assumes the role, if there is one, and reads the account of the credentials.
 ///
 /// # Errors
-/// When there are no credentials, AWS does not accept them, the role may not be assumed, or AWS
-/// cannot be reached.
+/// Returns an error if there are no credentials, AWS does not accept them, the role may not be
+/// assumed, or AWS cannot be reached.
 pub async fn connect(
     environment: &Environment,
     region: &str,
@@ -226,7 +224,7 @@ pub async fn connect(
     })
 }
 
-/// Stands for the account in resources of IAM until it is known.
+/// Account in IAM resources until the account is known.
 const ANY_ACCOUNT: &str = "*";
 
 async fn assume(sdk: &SdkConfig, region: &str, role: &Role) -> SdkConfig {
@@ -255,34 +253,34 @@ async fn account(sdk: &SdkConfig, caller: &Caller, life: u64) -> Result<String, 
     })
 }
 
-/// The ARN of the IAM identity whose credentials these are, if AWS says. Needs no permission.
+/// Returns the ARN of the IAM identity of the credentials, if AWS gives it. Needs no permission.
 /// (Source: STS API reference, GetCallerIdentity.)
 pub async fn caller_arn(sdk: &SdkConfig) -> Option<String> {
     let identity = aws_sdk_sts::Client::new(sdk).get_caller_identity().send().await;
     identity.ok().and_then(|identity| identity.arn)
 }
 
-/// A number for each life of a controller in this process.
+/// Returns a new number for each life of a controller in this process.
 fn life() -> u64 {
     static LIVES: AtomicU64 = AtomicU64::new(0);
     LIVES.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A retry quota for one client of one life. Without it the quota is one static per service and
-/// region for the whole process, shared by every client (source:
+/// Creates a retry quota for one client of one life. Without it the quota is one static per service
+/// and region for the whole process, shared by every client (source:
 /// `aws_smithy_runtime::client::retries::RetryPartition`).
 fn partition(client: &str, life: u64) -> RetryPartition {
     RetryPartition::custom(format!("ecs-drain-{life}-{client}")).build()
 }
 
-/// Tells the SDK's retries of throttling that they do not know.
+/// Classifier of throttling errors that the SDK's retries do not know.
 #[derive(Debug)]
 struct UnknownThrottles;
 
 impl ClassifyRetry for UnknownThrottles {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         let response = context.response().filter(|response| response.status().as_u16() == 400);
-        // The error's type is erased here; Auto Scaling and the load balancers answer in XML, with
+        // The error's type is erased here. Auto Scaling and the load balancers answer in XML, with
         // the code in `<Code>`.
         let body =
             response.and_then(|response| response.body().bytes()).map(String::from_utf8_lossy);

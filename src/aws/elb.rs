@@ -1,4 +1,4 @@
-//! Classic load balancers: reads only. They know instances, not ports.
+//! Reads of classic load balancers. They know instances, not ports.
 
 use super::caller::{Caller, next_page};
 use super::calls::{
@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 /// Names in one call: the second generation's limit. (The first one's is not documented.)
 const NAMES: usize = 20;
 
-/// How long connections drain where that is switched on and no time is given. (Source: classic load
-/// balancers' user guide, "Configure connection draining".)
+/// Deregistration delay if connection draining is enabled without a time, in seconds. (Source:
+/// classic load balancers' user guide, "Configure connection draining".)
 const DEFAULT_DRAINING: u32 = 300;
 
-/// The instances of each balancer that was asked for; None of one that does not exist.
+/// Instances of each requested balancer; `None` if it does not exist.
 pub type Members = BTreeMap<String, Option<Vec<String>>>;
 
 /// Classic load balancers in one account and region.
@@ -31,11 +31,11 @@ impl Elb {
         Elb { client, caller }
     }
 
-    /// The ids of the EC2 instances that each balancer lists; None of a balancer that does not
-    /// exist. Every name that was asked for is in the answer.
+    /// Lists the ids of the EC2 instances of each balancer; `None` if the balancer does not exist.
+    /// Every requested name is in the answer.
     ///
     /// # Errors
-    /// When a batch could not be read, or the answer leaves a balancer out.
+    /// Returns an error if a batch could not be read, or the answer omits a balancer.
     pub async fn members(&self, names: &[String]) -> Result<Members, AwsError> {
         let mut members = Members::new();
         for batch in names.chunks(NAMES) {
@@ -45,14 +45,14 @@ impl Elb {
         Ok(members)
     }
 
-    /// Lists the ids of the EC2 instances of each of at most 20 balancers; None of a balancer that
-    /// does not exist. Every name that was asked for is in the answer.
+    /// Lists the ids of the EC2 instances of each of at most 20 balancers; `None` if a balancer
+    /// does not exist. Every requested name is in the answer.
     ///
-    /// One unknown name makes AWS refuse the call: the batch is asked again in halves, each in a
-    /// turn of its own, until that name stands alone.
+    /// AWS refuses a call with an unknown name. The batch is then sent again in halves, each with
+    /// its own permit, until that name is alone.
     ///
     /// # Errors
-    /// When a part of the batch could not be read, or the answer leaves a balancer out.
+    /// Returns an error if a part of the batch could not be read, or the answer omits a balancer.
     pub async fn listed(&self, permit: Permit, names: &[String]) -> Result<Members, AwsError> {
         let mut members = Members::new();
         let mut permit = Some(permit);
@@ -114,20 +114,20 @@ impl Elb {
         }
     }
 
-    /// How many seconds an instance that is deregistered drains: 0 where connections are cut at
-    /// once; None if there is no such balancer, or it does not say.
+    /// Returns the deregistration delay, in seconds: 0 if connections are cut at once, `None` if
+    /// the balancer does not exist or does not give it.
     ///
     /// # Errors
-    /// When it could not be read.
+    /// Returns an error if it could not be read.
     pub async fn draining_timeout(&self, name: &str) -> Result<Option<u32>, AwsError> {
         let permit = self.caller.permit(&DESCRIBE_LOAD_BALANCER_ATTRIBUTES).await;
         self.timeout(permit, name).await
     }
 
-    /// The same, in the turn of this permit.
+    /// Returns the deregistration delay as [`Elb::draining_timeout`] does, with this permit.
     ///
     /// # Errors
-    /// When it could not be read.
+    /// Returns an error if it could not be read.
     pub async fn timeout(&self, permit: Permit, name: &str) -> Result<Option<u32>, AwsError> {
         let call = &DESCRIBE_LOAD_BALANCER_ATTRIBUTES;
         let request = self.client.describe_load_balancer_attributes().load_balancer_name(name);
@@ -148,17 +148,17 @@ impl Elb {
         }))
     }
 
-    /// Id, state and description of each instance. Only the description tells draining from in
-    /// service, and gone from unhealthy; terminated instances are left out. (Source: classic load
-    /// balancers' user guide, "Configure connection draining"; API reference 2012-06-01,
-    /// DescribeInstanceHealth.)
+    /// Reads id, state and description of each instance. Only the description distinguishes
+    /// draining from in service, and gone from unhealthy. Terminated instances are omitted.
+    /// (Source: classic load balancers' user guide, "Configure connection draining"; API reference
+    /// 2012-06-01, DescribeInstanceHealth.)
     ///
-    /// One instance that the balancer has never known makes AWS refuse the call: it is asked again
-    /// in halves until that one stands alone, which is left out. So are all of them where there is
-    /// no such balancer.
+    /// AWS refuses a call with an instance that the balancer has never known. The call is then sent
+    /// again in halves until that instance is alone, and it is omitted. If the balancer does not
+    /// exist, all are omitted.
     ///
     /// # Errors
-    /// When a part could not be read.
+    /// Returns an error if a part could not be read.
     pub async fn instance_health(
         &self,
         name: &str,
@@ -168,7 +168,7 @@ impl Elb {
         let mut batches = vec![ids];
         while let Some(batch) = batches.pop() {
             if batch.is_empty() {
-                // Asked for none, AWS answers with all.
+                // Without an id, AWS would return all instances.
                 continue;
             }
             let instances =

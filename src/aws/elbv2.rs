@@ -1,5 +1,5 @@
-//! Application, network and gateway load balancers: reads only. This program has no permission to
-//! change a target.
+//! Reads of application, network and gateway load balancers. ecs-drain has no permission to change
+//! a target.
 
 use super::caller::Caller;
 use super::calls::{
@@ -12,18 +12,18 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use std::collections::BTreeMap;
 
-/// A target as its group shows it. (Source: ELBv2 API reference, TargetHealthDescription.)
+/// A target as its target group shows it. (Source: ELBv2 API reference, TargetHealthDescription.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetHealthView {
     /// EC2 instance id, IP address, or the ARN of a load balancer.
     pub id: String,
-    /// The port that it is registered with.
+    /// Port that it is registered with.
     pub port: Option<u16>,
     /// `healthy`, `draining`, `unused`, …
     pub state: String,
-    /// Why, in a word; `unused` means four things, which only this tells apart.
+    /// Reason code. `unused` has four meanings, which only this code distinguishes.
     pub reason: Option<String>,
-    /// Why, in a sentence.
+    /// Reason in a sentence.
     pub description: Option<String>,
 }
 
@@ -39,13 +39,13 @@ impl Elbv2 {
         Elbv2 { client, caller }
     }
 
-    /// Every target of a group; None if there is no such group.
+    /// Reads every target of a target group; `None` if the group does not exist.
     ///
-    /// The list is not filtered: asked for by id, a terminated instance reads `draining` for ever,
+    /// The list is not filtered. In a read by id, a terminated instance stays `draining` for ever,
     /// and a target that was registered with another port is not found.
     ///
     /// # Errors
-    /// When it could not be read.
+    /// Returns an error if it could not be read.
     pub async fn target_health(
         &self,
         arn: &str,
@@ -54,21 +54,21 @@ impl Elbv2 {
         self.targets(permit, arn).await
     }
 
-    /// How many seconds a target that is deregistered drains; None if there is no such group, or it
-    /// does not say.
+    /// Returns the deregistration delay, in seconds; `None` if the target group does not exist, or
+    /// does not give it.
     ///
     /// # Errors
-    /// When it could not be read.
+    /// Returns an error if it could not be read.
     pub async fn deregistration_delay(&self, arn: &str) -> Result<Option<u32>, AwsError> {
         let permit = self.caller.permit(&DESCRIBE_TARGET_GROUP_ATTRIBUTES).await;
         self.delay(permit, arn).await
     }
 
-    /// Whether a group speaks a network load balancer's protocol; None if there is no such group,
-    /// or it does not say.
+    /// Returns whether a target group has a network load balancer's protocol; `None` if the group
+    /// does not exist, or names no protocol.
     ///
     /// # Errors
-    /// When it could not be read.
+    /// Returns an error if it could not be read.
     pub async fn is_network(&self, arn: &str) -> Result<Option<bool>, AwsError> {
         let request = self.client.describe_target_groups().target_group_arns(arn);
         let answer =
@@ -79,16 +79,16 @@ impl Elbv2 {
     }
 }
 
-/// Groups in one description. (Source: ELBv2 API reference, DescribeTargetGroups: 20 ARNs,
+/// Target groups in one call. (Source: ELBv2 API reference, DescribeTargetGroups: 20 ARNs,
 /// elsewhere 400 of a page.)
 const GROUPS: usize = 20;
 
-/// Single calls, by the permit of one turn.
+/// Single calls, with one permit each.
 impl Elbv2 {
-    /// Lists every target of a group, unfiltered; None if there is no such group.
+    /// Lists every target of a target group, unfiltered; `None` if the group does not exist.
     ///
     /// # Errors
-    /// When it could not be read.
+    /// Returns an error if it could not be read.
     pub async fn targets(
         &self,
         permit: Permit,
@@ -103,11 +103,11 @@ impl Elbv2 {
         ))
     }
 
-    /// Reads how many seconds a target that is deregistered drains; None if there is no such group,
-    /// or it does not say.
+    /// Returns the deregistration delay, in seconds; `None` if the target group does not exist, or
+    /// does not give it.
     ///
     /// # Errors
-    /// When it could not be read.
+    /// Returns an error if it could not be read.
     pub async fn delay(&self, permit: Permit, arn: &str) -> Result<Option<u32>, AwsError> {
         let call = &DESCRIBE_TARGET_GROUP_ATTRIBUTES;
         let request = self.client.describe_target_group_attributes().target_group_arn(arn);
@@ -120,14 +120,14 @@ impl Elbv2 {
         Ok(delay.and_then(|attribute| attribute.value()?.parse().ok()))
     }
 
-    /// Reads whether each of at most 20 groups speaks a network load balancer's protocol, by ARN. A
-    /// group that does not exist, or that names no protocol, is left out.
+    /// Reads whether each of at most 20 target groups has a network load balancer's protocol, by
+    /// ARN. Omits a group that does not exist, or that names no protocol.
     ///
-    /// One unknown group makes AWS refuse the call: the batch that it is in is asked again in
-    /// halves, each in a turn of its own, until it stands alone.
+    /// AWS refuses a call with an unknown group. The batch is then sent again in halves, each with
+    /// its own permit, until that group is alone.
     ///
     /// # Errors
-    /// When a part of the batch could not be read.
+    /// Returns an error if a part of the batch could not be read.
     pub async fn group_kinds(
         &self,
         permit: Permit,

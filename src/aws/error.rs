@@ -1,7 +1,7 @@
-//! What can go wrong with a call: a closed set of classes, each with one treatment.
+//! Errors of calls: a closed set of classes, each with one treatment.
 //!
-//! Services spell the same trouble in different ways, and name much of it with codes that no model
-//! lists; [`codes`] is the one table that reads them, DynamoDB's among them.
+//! Services name the same problem in different ways, often with codes that no model lists.
+//! [`codes`] is the one table that classifies them, including DynamoDB's.
 
 mod codes;
 
@@ -17,7 +17,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::error::Error;
 use std::fmt;
 
-/// What a failure means for whoever made the call.
+/// Meaning of a failure for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ErrorClass {
     /// Too many requests, even after the SDK's retries.
@@ -26,20 +26,21 @@ pub enum ErrorClass {
     Denied,
     /// There are no credentials, or AWS does not accept them.
     Credentials,
-    /// What the call was about does not exist.
+    /// The subject of the call does not exist.
     NotFound,
-    /// `No active Lifecycle Action found …`: over, not begun, or another hook's.
+    /// `No active Lifecycle Action found …`: the action is over, has not begun, or is another
+    /// hook's.
     NoActiveAction,
     /// AWS understood the request and refuses it.
     Invalid,
-    /// No answer, not a complete one, or one that says that the service is in trouble.
+    /// No answer, an incomplete one, or one that reports a problem of the service.
     Unavailable,
     /// Anything else.
     Other,
 }
 
 impl ErrorClass {
-    /// All of them.
+    /// All classes.
     pub const ALL: [ErrorClass; 8] = [
         ErrorClass::Throttled,
         ErrorClass::Denied,
@@ -51,7 +52,7 @@ impl ErrorClass {
         ErrorClass::Other,
     ];
 
-    /// Whether the same call can succeed later without anybody's doing.
+    /// Returns whether the same call can succeed later without a change.
     pub const fn is_transient(self) -> bool {
         match self {
             ErrorClass::Throttled | ErrorClass::Unavailable => true,
@@ -64,7 +65,7 @@ impl ErrorClass {
         }
     }
 
-    /// One of a closed set of labels, for logs and metrics.
+    /// Returns one of a closed set of labels, for logs and metrics.
     pub const fn name(self) -> &'static str {
         match self {
             ErrorClass::Throttled => crate::metrics::THROTTLED,
@@ -78,7 +79,7 @@ impl ErrorClass {
         }
     }
 
-    /// The class in a sentence's middle.
+    /// Returns the class in words, for the middle of a sentence.
     const fn words(self) -> &'static str {
         match self {
             ErrorClass::Throttled => "throttled by AWS",
@@ -93,28 +94,26 @@ impl ErrorClass {
     }
 }
 
-/// A call that did not do its work.
+/// A failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwsError {
-    /// Which call.
     pub call: &'static Call,
-    /// What it was about: `cluster web`, `group web-asg`, `target group arn:…`.
+    /// Subject of the call: `cluster web`, `group web-asg`, `target group arn:…`.
     pub on: String,
-    /// What it means.
     pub class: ErrorClass,
     /// AWS's error code, or a failure's reason, if there was an answer.
     pub code: Option<String>,
-    /// What AWS, or whatever stood in the way, says.
+    /// Message of AWS, or of the component that failed.
     pub message: String,
-    /// The policy statement that would allow the call; only of [`ErrorClass::Denied`].
+    /// Policy statement that would allow the call; only for [`ErrorClass::Denied`].
     pub allow: Option<Box<str>>,
-    /// The id that AWS gave the request, if there was an answer: what AWS's support asks for.
+    /// Request id, if there was an answer. AWS Support asks for it.
     pub request_id: Option<Box<str>>,
 }
 
 impl AwsError {
-    /// An answer that leaves out what was asked for, or says of a part of it that it could not be
-    /// read.
+    /// Creates the error for an answer that omits a requested item, or reports a part of it as
+    /// unreadable.
     pub fn incomplete(call: &'static Call, on: &str, reason: &str) -> AwsError {
         AwsError {
             call,
@@ -127,14 +126,14 @@ impl AwsError {
         }
     }
 
-    /// A call that failed in this program before it was sent, or because of its answer, and not by
-    /// AWS's doing.
+    /// Creates the error for a call that failed in this program, before it was sent or because of
+    /// its answer.
     pub(crate) fn own(call: &'static Call, on: &str, reason: &str) -> AwsError {
         AwsError { class: ErrorClass::Other, ..AwsError::incomplete(call, on, reason) }
     }
 
-    /// Returns whether a batch can have failed for one of its members, so that the rest of it may
-    /// succeed alone. (IAM can allow container instances one by one.)
+    /// Returns whether a batch may have failed because of one member, so that the rest may succeed
+    /// alone. (IAM can allow container instances one by one.)
     pub fn blames_a_member(&self) -> bool {
         match self.class {
             ErrorClass::Invalid | ErrorClass::Denied | ErrorClass::Other => true,
@@ -146,8 +145,8 @@ impl AwsError {
         }
     }
 
-    /// An entry of a `failures` list in an answer that is otherwise a success.
-    /// (Source: ECS developer guide, "API failure reasons".)
+    /// Creates the error for an entry of a `failures` list in a successful answer. (Source: ECS
+    /// developer guide, "API failure reasons".)
     pub(super) fn failure(
         call: &'static Call,
         on: &str,
@@ -160,7 +159,7 @@ impl AwsError {
         AwsError { call, on, class, code, message, allow: None, request_id: None }
     }
 
-    /// What the SDK says of a failed call, as ours. `resource` is what IAM must allow it on.
+    /// Converts the SDK's error of a failed call. `resource` is the one that IAM must allow it on.
     pub(crate) fn of<E>(
         call: &'static Call,
         on: &str,
@@ -172,8 +171,8 @@ impl AwsError {
     {
         let code = error.code();
         let status = error.raw_response().map(|response| response.status().as_u16());
-        // A failed connection has no message of its own; its causes do.
-        // It goes into records, logs and onto terminals, as one line.
+        // A failed connection has no message of its own, but its causes have. The text is made one
+        // line, because it is shown in records, logs and terminals.
         let message = plain(&error.message().map_or_else(|| chain(error), str::to_owned));
         let class = match error {
             SdkError::ServiceError(_) => classify(code, status, &message),
@@ -203,8 +202,8 @@ impl AwsError {
     }
 }
 
-/// `{}` is the same text for the same trouble, so that it can be stored and compared; `{:#}` adds
-/// the request's id, which is another each time.
+/// `{}` is the same text for the same problem, so that it can be stored and compared. `{:#}` adds
+/// the request's id, which always differs.
 impl fmt::Display for AwsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} on {}: {}", self.call.iam_action, self.on, self.class.words())?;
@@ -233,7 +232,7 @@ impl fmt::Display for AwsError {
 
 impl Error for AwsError {}
 
-/// The reason of a failure that means that the id is unknown.
+/// Reason of a failure for an unknown id.
 pub(super) const MISSING: &str = "MISSING";
 
 #[cfg(test)]
@@ -282,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_each_thing_once_and_what_to_do() {
+    fn an_error_has_each_cause_once_and_the_advice() {
         assert_eq!(
             read(&answer(400, Some("ThrottlingException"), "Rate exceeded")).to_string(),
             "ecs:ListTasks on cluster web: throttled by AWS (ThrottlingException: Rate exceeded)"
@@ -303,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requests_id_is_told_where_nothing_is_compared() {
+    fn only_the_long_form_of_an_error_has_the_request_id() {
         let metadata = ErrorMetadata::builder().code("ValidationError").message("no").build();
         let mut response = HttpResponse::new(400.try_into().unwrap(), SdkBody::empty());
         response.headers_mut().insert("x-amzn-requestid", "5f-1");

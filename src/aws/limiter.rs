@@ -1,6 +1,6 @@
-//! Stays inside half of the request rates that AWS publishes, so that the other half is left to
-//! other callers in the account. One limiter belongs to one account and region; it paces the first
-//! attempt of each call, while the SDK's own backoff paces its retries.
+//! Limits calls to half of the request rates that AWS publishes, and leaves the other half to other
+//! callers in the account. One limiter belongs to one account and region. It paces the first
+//! attempt of each call; the SDK's backoff paces the retries.
 
 use super::calls::{Call, Family};
 use std::collections::BTreeMap;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// All of Auto Scaling's calls together, but terminations. It publishes no rate (source: Auto
-/// Scaling API reference, "Welcome"): this is what the simulator assumes, with a smaller burst. Ten
-/// heartbeats a second hold 18,000 instances under hooks of an hour.
+/// Rate of all Auto Scaling calls together, except terminations. AWS publishes no rate (source:
+/// Auto Scaling API reference, "Welcome"): this is the simulator's assumption, with a smaller
+/// burst. Ten heartbeats a second hold 18,000 instances under hooks of an hour.
 pub(crate) const AUTO_SCALING: Rate = Rate { per_second: 10, burst: 19 };
 
-/// How often calls of one family may begin.
+/// Rate at which calls of one family may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
     /// Calls a second, in the long run.
@@ -24,7 +24,7 @@ pub(crate) struct Rate {
 }
 
 impl Family {
-    /// The families that are limited here.
+    /// Families that are limited here.
     const LIMITED: [Family; 14] = [
         Family::EcsClusterRead,
         Family::EcsClusterResourceRead,
@@ -42,8 +42,8 @@ impl Family {
         Family::ElbRead,
     ];
 
-    /// Half of AWS's rate. (Source for ECS: ECS API reference, "Request throttling for the Amazon
-    /// ECS API": 20/s with bursts of 50 (clusters, service revisions and deployments, task
+    /// Returns half of AWS's rate. (Source for ECS: ECS API reference, "Request throttling for the
+    /// Amazon ECS API": 20/s with bursts of 50 (clusters, service revisions and deployments, task
     /// definitions) and 100, changes 40/s with 100, task protection 80/s with 200. For load
     /// balancers: Elastic Load Balancing user guide, "Request throttling": 10/s with bursts of 40,
     /// for the whole account, each generation.) Auto Scaling publishes no numbers (source: Auto
@@ -63,15 +63,16 @@ impl Family {
             | Family::AutoScalingCompletion => {
                 return Some(AUTO_SCALING);
             }
-            // One after the other: whoever asks for many by mistake can still call it off.
+            // One a second, so that an operator who requested many by mistake can still cancel
+            // them.
             Family::AutoScalingTermination => (1, 5),
             Family::Sqs | Family::Sts | Family::DynamoDb => return None,
         };
         Some(Rate { per_second, burst })
     }
 
-    /// How long a call may wait behind others of its rate that are asked for later, where nobody
-    /// says otherwise: heartbeats and completions go before Auto Scaling's other calls.
+    /// Returns the time for which a call may wait behind later ones of its rate, by default.
+    /// Heartbeats and completions go before Auto Scaling's other calls.
     fn patience(self) -> Duration {
         match self {
             Family::AutoScalingRead | Family::AutoScalingTermination => Duration::from_secs(3),
@@ -94,7 +95,7 @@ impl Family {
     }
 }
 
-/// A token bucket. Who waits for a token is served in the order in which the calls are due.
+/// A token bucket. Callers get a token in the order in which their calls are due.
 #[derive(Debug)]
 struct Bucket {
     /// Time for one token.
@@ -106,10 +107,10 @@ struct Bucket {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The moment at which the bucket would be full again: one number holds both its tokens and the
-    /// time they were counted at.
+    /// Time at which the bucket would be full again. This one number holds both its tokens and the
+    /// time of their count.
     full_at: Option<Instant>,
-    /// Whoever waits, by when the call is due, then in the order of asking; each with a bell.
+    /// Waiting callers, by due time, then in the order of arrival, each with its notification.
     waiting: BTreeMap<(Instant, u64), Arc<Notify>>,
     asked: u64,
 }
@@ -122,7 +123,7 @@ impl State {
     }
 }
 
-/// A place among those that wait; it is left with a token, or by giving up.
+/// Place in the queue. It is left with a token, or when the caller gives up.
 struct Place<'a> {
     bucket: &'a Bucket,
     key: (Instant, u64),
@@ -159,7 +160,7 @@ impl Bucket {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a token and takes it; one that gives up has taken nothing.
+    /// Waits for a token and takes it. A caller that gives up has taken nothing.
     async fn take(&self, due: Instant) {
         let place = Place::take(self, due);
         loop {
@@ -181,7 +182,8 @@ impl Bucket {
             };
             let bell = place.bell.notified();
             match wait {
-                // One that comes and is due sooner takes this token; one that is given back rings.
+                // A caller whose call is due earlier takes this token; a token that is returned
+                // notifies.
                 Some(wait) => drop(tokio::time::timeout(wait, bell).await),
                 None => bell.await,
             }
@@ -189,11 +191,10 @@ impl Bucket {
     }
 }
 
-/// The turn of one call: its first request may be sent now. One that is dropped has used its turn
-/// all the same.
+/// Permit for one call: its first request may be sent now. A permit that is dropped is used up.
 ///
-/// It is given out before the request is built, so that whatever must hold right before a call is
-/// sent can be checked after the wait for its turn, and a batch can be filled with what is due by
+/// It is issued before the request is built. After the wait, the caller can check everything that
+/// must hold immediately before the call, and can fill the batch with all items that are due by
 /// then.
 #[derive(Debug)]
 #[must_use = "a permit that is not used takes the turn of a call that would have been"]
@@ -203,7 +204,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Gives the turn back: there is nothing to be sent after all.
+    /// Returns the permit unused.
     pub fn give_back(self) {
         if let Some(bucket) = self.bucket {
             let mut state = bucket.state();
@@ -212,7 +213,7 @@ impl Permit {
         }
     }
 
-    /// Returns the call whose turn it is.
+    /// Returns the call that the permit is for.
     pub fn call(&self) -> &'static Call {
         self.call
     }
@@ -225,9 +226,9 @@ pub struct Limiter {
 }
 
 impl Limiter {
-    /// Full buckets.
+    /// Creates full buckets.
     pub fn new() -> Limiter {
-        // Auto Scaling's calls but terminations share one rate, as far as anybody knows.
+        // Auto Scaling's calls, except terminations, are assumed to share one rate.
         let shared = Arc::new(Bucket::new(AUTO_SCALING));
         let bucket = |family: Family| {
             let rate = family.rate()?;
@@ -241,13 +242,13 @@ impl Limiter {
         Limiter { buckets: Family::LIMITED.into_iter().filter_map(bucket).collect() }
     }
 
-    /// Waits for this call's turn, and gives it out.
+    /// Waits for this call's permit.
     pub async fn permit(&self, call: &'static Call) -> Permit {
         self.permit_by(call, Instant::now() + call.family.patience()).await
     }
 
-    /// The same for a call that is due at this moment: of the calls that share a rate that goes
-    /// first which is due first.
+    /// Waits for the permit of a call that is due at this time. Calls that share a rate go in the
+    /// order in which they are due.
     pub async fn permit_by(&self, call: &'static Call, due: Instant) -> Permit {
         let bucket = self.buckets.get(&call.family);
         if let Some(bucket) = bucket {
@@ -297,7 +298,7 @@ mod tests {
         );
     }
 
-    /// A limiter that has just sent what one family may send at once.
+    /// Returns a limiter that has just sent a family's burst.
     async fn exhausted() -> Limiter {
         let limiter = Limiter::new();
         for _ in 0..20 {
@@ -319,7 +320,7 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_millis(200));
     }
 
-    /// They share a bucket: the next token is the completion's, although the polls have waited for
+    /// They share a bucket: the next token goes to the completion, although the polls have waited
     /// longer.
     #[tokio::test(start_paused = true)]
     async fn a_completion_goes_before_polls() {
@@ -355,7 +356,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_due_first_goes_first_whoever_asked_first() {
+    async fn a_call_that_is_due_first_goes_first() {
         let limiter = exhausted().await;
         let begun = Instant::now();
         let ask = async |after: u64| {

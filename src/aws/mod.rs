@@ -1,16 +1,15 @@
-//! AWS as this program sees it: the only place, with `store` for DynamoDB, that names `aws_sdk_*`.
+//! Wraps AWS: the only module, with `store` for DynamoDB, that names `aws_sdk_*`.
 //!
-//! This program's types go in and come out, small, and with what they mean; pages, batch limits,
-//! request rates and the many names of the same trouble stay in here. What is absent is *said* to
-//! be absent (`missing`, `None`), and only where AWS says so; what could not be read is an error,
-//! never an empty list.
+//! Its functions take and return this program's own small types. Pages, batch limits, request rates
+//! and the many names of the same problem stay inside. An absent item is *reported* as absent
+//! (`missing`, `None`), and only if AWS says so. A failed read is an error, never an empty list.
 //!
-//! | file | what |
+//! | file | contents |
 //! | --- | --- |
 //! | [`calls`] | every call that is made: IAM policy, request rate, error messages |
 //! | [`mod@error`] | classes of failures, each with one treatment |
 //! | [`clients`] | credentials, timeouts, retries; a [`Session`] is one account and region |
-//! | [`limiter`] | half of AWS's published request rates; a [`Permit`] is one call's turn |
+//! | [`limiter`] | half of AWS's published request rates; a [`Permit`] is for one call |
 //! | [`ecs`], [`autoscaling`], [`elbv2`], [`elb`], [`sqs`] | the services |
 
 pub mod autoscaling;

@@ -1,4 +1,4 @@
-//! SQS: the queue that brings a scope's events.
+//! SQS: the queue of a scope's events.
 
 use super::caller::Caller;
 use super::calls::{Call, DELETE_MESSAGE, Family, RECEIVE_MESSAGE};
@@ -12,12 +12,12 @@ use std::time::Duration;
 /// DeleteMessageBatch.)
 const MESSAGES: usize = 10;
 
-/// The longest that ReceiveMessage waits for a message, in seconds. (Source: SQS API reference,
+/// Longest wait of ReceiveMessage for a message, in seconds. (Source: SQS API reference,
 /// ReceiveMessage.)
 const LONGEST_WAIT: i32 = 20;
 
-/// What SQS does with a key of the customer's, in the name of whoever receives: this program never
-/// calls it. (Source: SQS developer guide, "Key management": a consumer needs `kms:Decrypt`.)
+/// Call that SQS makes with the customer's key on behalf of a consumer; ecs-drain never makes it.
+/// (Source: SQS developer guide, "Key management": a consumer needs `kms:Decrypt`.)
 const KMS_DECRYPT: Call = Call {
     service: "kms",
     operation: "Decrypt",
@@ -27,20 +27,18 @@ const KMS_DECRYPT: Call = Call {
     why: "What an encrypted queue needs of its key",
 };
 
-/// A message that was received, and that others do not see until the queue's visibility timeout is
-/// over.
+/// A received message, hidden from other consumers until the queue's visibility timeout is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Its id, the same each time that it is received.
+    /// Id of the message, the same each time that it is received.
     pub id: String,
-    /// What deletes it. Each time that it is received has another, and only the last one deletes
+    /// Receipt handle for its deletion. Each receive has another, and only the last one deletes
     /// (source: SQS API reference, DeleteMessage).
     pub receipt: String,
-    /// What it says.
     pub body: String,
-    /// How often it was received, this time included; about so.
+    /// Approximate number of receives, including this one.
     pub receive_count: u32,
-    /// When it came into the queue.
+    /// Time at which it came into the queue.
     pub sent_at: Option<Timestamp>,
 }
 
@@ -56,12 +54,12 @@ impl Sqs {
         Sqs { client, caller }
     }
 
-    /// Up to ten messages, as soon as there are any; none if none came within `wait` (whole
-    /// seconds, twenty at most).
+    /// Receives up to ten messages, as soon as there are any. Returns none if none came within
+    /// `wait` (whole seconds, at most 20).
     ///
     /// # Errors
-    /// When the queue could not be asked. Messages of an answer that was lost come again once they
-    /// are visible again.
+    /// Returns an error if the call failed. Messages of a lost answer return once they are visible
+    /// again.
     pub async fn receive(&self, queue_url: &str, wait: Duration) -> Result<Vec<Message>, AwsError> {
         let wait = i32::try_from(wait.as_secs()).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
         let request = self
@@ -77,11 +75,11 @@ impl Sqs {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(message).collect())
     }
 
-    /// Whether messages may be received: asks for one, which is visible again at once. It counts as
-    /// a receive of that message. True: there was one.
+    /// Checks that messages may be received: receives one, which is visible again at once. This
+    /// counts as a receive of that message. Returns true if there was one.
     ///
     /// # Errors
-    /// When the queue could not be asked.
+    /// Returns an error if the call failed.
     pub async fn may_receive(&self, queue_url: &str) -> Result<bool, AwsError> {
         let request = self.client.receive_message().queue_url(queue_url).max_number_of_messages(1);
         let request = request.visibility_timeout(0).wait_time_seconds(0);
@@ -90,17 +88,17 @@ impl Sqs {
         Ok(!answer.messages().is_empty())
     }
 
-    /// Whether messages may be deleted: names one that cannot exist.
+    /// Checks that messages may be deleted: names one that cannot exist.
     ///
     /// # Errors
-    /// When the queue could not be asked.
+    /// Returns an error if the call failed.
     pub async fn may_delete(&self, queue_url: &str) -> Result<(), AwsError> {
         let none = || "none".to_owned();
         let nothing =
             Message { id: none(), receipt: none(), body: none(), receive_count: 0, sent_at: None };
         match self.delete_batch(queue_url, &[&nothing]).await {
             Ok(_) => Ok(()),
-            // The handle is none, which only somebody who may delete is told.
+            // The handle is invalid. Only a caller that may delete gets this error.
             Err(error)
                 if error.class == ErrorClass::Invalid || error.class == ErrorClass::Other =>
             {
@@ -110,12 +108,12 @@ impl Sqs {
         }
     }
 
-    /// Deletes messages, ten a call; answers those that are still there, by id, with the reason. A
-    /// message that is gone already is deleted.
+    /// Deletes messages, ten a call. Returns those that are still there, by id, with the reason. A
+    /// message that is already gone counts as deleted.
     ///
     /// # Errors
-    /// When the queue could not be asked. Some may have been deleted; the others are received
-    /// again.
+    /// Returns an error if a call failed. Some messages may have been deleted; the others are
+    /// received again.
     pub async fn delete(
         &self,
         queue_url: &str,
@@ -135,7 +133,7 @@ impl Sqs {
     ) -> Result<Vec<(String, AwsError)>, AwsError> {
         let call = &DELETE_MESSAGE;
         let on = of_queue(queue_url);
-        // Numbers, since the ids of a batch must differ, and one message may be in it twice.
+        // Numbers, because the ids of a batch must differ, and one message may be in it twice.
         let entry = |(n, message): (usize, &&Message)| {
             DeleteMessageBatchRequestEntry::builder()
                 .id(n.to_string())
@@ -177,9 +175,9 @@ impl Sqs {
         Ok(batch.iter().enumerate().filter_map(left).collect())
     }
 
-    /// What SQS's own codes mean, and what to do. A code has two spellings:
+    /// Adds the meaning of SQS's own codes, and what to do. A code has two spellings:
     /// `AWS.SimpleQueueService.NonExistentQueue` and `KMS.AccessDeniedException` come in a header
-    /// for those who know the older protocol, and the SDK prefers them; the body has
+    /// for clients of the older protocol, and the SDK prefers them; the body has
     /// `QueueDoesNotExist` and `KmsAccessDenied`. (Source: `aws-sdk-sqs`,
     /// `aws_query_compatible_errors`.)
     fn explain(&self, queue_url: &str, mut error: AwsError) -> AwsError {
@@ -195,7 +193,7 @@ impl Sqs {
                 "check the queue's URL: it is a standard queue's, as GetQueueUrl answers it"
             }
             "OverLimit" => {
-                // A cap on messages and no rate; it too is over without anybody's doing.
+                // A limit on messages, not on a rate. It passes by itself too.
                 error.class = ErrorClass::Throttled;
                 "too many messages of the queue were received and not deleted; wait for its visibility timeout"
             }
@@ -227,7 +225,7 @@ impl Sqs {
         error
     }
 
-    /// The ARN of a queue, if its URL has the usual form: `https://…/ACCOUNT/NAME`.
+    /// Returns the ARN of a queue, if its URL has the usual form: `https://…/ACCOUNT/NAME`.
     fn arn(&self, call: &Call, queue_url: &str) -> Option<String> {
         let mut parts = queue_url.rsplit('/');
         let name = parts.next().filter(|name| !name.is_empty())?;
@@ -238,14 +236,14 @@ impl Sqs {
     }
 }
 
-/// What a call on a queue is about.
+/// Returns the subject of a call on a queue, for errors.
 fn of_queue(url: &str) -> String {
     format!("queue {url}")
 }
 
-/// SQS gives every message all of these. One without a receipt could not be deleted, and one
-/// without a body is none: they are left to the queue, which shows them again and then hands them
-/// to its dead-letter queue.
+/// Converts a message. SQS gives every message all of these fields. A message without a receipt
+/// cannot be deleted, and one without a body is invalid. Both are left to the queue, which returns
+/// them and then moves them to its dead-letter queue.
 fn message(message: aws_sdk_sqs::types::Message) -> Option<Message> {
     let attribute = |name| message.attributes.as_ref()?.get(&name)?.parse::<i64>().ok();
     let receive_count = attribute(MessageSystemAttributeName::ApproximateReceiveCount);
@@ -276,7 +274,7 @@ mod tests {
     const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account>\
         </GetCallerIdentityResult></GetCallerIdentityResponse>";
 
-    /// Status, the code in the header for the older protocol, body.
+    /// Status, code in the header for the older protocol, and body.
     type Answer = (u16, Option<&'static str>, Value);
 
     type Answers = dyn Fn(&str, &Value) -> Answer + Send + Sync;
@@ -284,7 +282,7 @@ mod tests {
     #[derive(Clone)]
     struct Line {
         answer: Arc<Answers>,
-        /// Operations, with what was asked.
+        /// Operations, with their requests.
         seen: Arc<Mutex<Vec<(String, Value)>>>,
     }
 
@@ -371,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn deletions_go_ten_a_call_and_each_failure_is_told() {
+    async fn messages_are_deleted_ten_a_call_and_failures_are_returned() {
         let (sqs, line) = sqs(|operation, asked| {
             assert_eq!(operation, "DeleteMessageBatch");
             let entries = asked["Entries"].as_array().unwrap();

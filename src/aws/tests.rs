@@ -1,4 +1,4 @@
-//! The SDK with another end of the line: what is really sent, and what is made of real answers.
+//! The SDK with a simulated server: real requests, and the results of real answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod permits;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 type Answer = (u16, String);
 
-/// Answers a request, of which it sees host, `x-amz-target` and body.
+/// Server of requests, which sees host, `x-amz-target` and body.
 struct Line {
     answer: Box<dyn Fn(&str) -> Answer + Send + Sync>,
     seen: Arc<Mutex<Vec<String>>>,
@@ -65,7 +65,8 @@ fn environment(
     (Environment { http_client: Some(client), isolated: true, ..Environment::default() }, seen)
 }
 
-/// A session whose calls, but the first, are answered by `answer`; with what was sent.
+/// Creates a session whose calls, except the first, are answered by `answer`. Returns it with the
+/// requests.
 pub(crate) async fn session(
     answer: impl Fn(&str) -> Answer + Send + Sync + 'static,
 ) -> (Session, Arc<Mutex<Vec<String>>>) {
@@ -169,7 +170,7 @@ async fn an_absent_cluster_is_empty_and_a_denied_one_is_an_error() {
     );
 }
 
-/// A proxy between us and AWS can lose a body and still say 200.
+/// A proxy before AWS can lose a body and still return 200.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_lost_its_body_is_no_empty_list() {
     for lost in ["", "{}"] {

@@ -1,8 +1,8 @@
-//! The environment variables that this program reads, and those that only look as if it did.
+//! The environment variables that this program reads, and misspelt ones.
 
 use crate::config::error::nearest;
 
-/// Every variable of ours, and what it is for.
+/// Every variable of ecs-drain, with its purpose.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("ECS_DRAIN_CONFIG", "The configuration file (`--config`)"),
     ("ECS_DRAIN_CONFIG_TOML", "The configuration's text, where there is no place for a file"),
@@ -23,9 +23,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("ECS_DRAIN_LOG_FORMAT", "`auto`, `human` or `json` (`--log-format`)"),
 ];
 
-/// What to say of variables that begin as ours do and that nobody reads: a misspelt one would
-/// otherwise go unnoticed. They are no mistake, since orchestrators make variables of service
-/// names.
+/// Returns a warning for each unknown variable that begins with `ECS_DRAIN_`: a misspelt one would
+/// otherwise have no effect without notice. They are no errors, since orchestrators create
+/// variables from service names.
 pub fn stray(names: impl Iterator<Item = String>) -> Vec<String> {
     let known = || VARIABLES.iter().map(|(name, _)| *name);
     let mut stray: Vec<String> = names

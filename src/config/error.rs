@@ -1,10 +1,10 @@
-//! Mistakes in a configuration, and how they are told: the file, the line, what was found, what is
-//! allowed.
+//! Mistakes in a configuration, and their messages: the file, the line, the value found, and the
+//! values allowed.
 
 use std::fmt;
 use std::ops::Range;
 
-/// Why a configuration was refused.
+/// Error of a configuration that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     origin: String,
@@ -14,20 +14,19 @@ pub struct ConfigError {
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// The line that it stands on, counted from 1; None where it stands on no line (a flag,
-    /// something that is missing).
+    /// Line of the mistake, counted from 1; `None` if it has no line (a flag, a missing key).
     pub line: Option<usize>,
-    /// What was found, and what is allowed.
+    /// Text with the value found and the values allowed.
     pub message: String,
 }
 
 impl ConfigError {
-    /// A refusal of the configuration that came from `origin`.
+    /// Creates the error for the configuration from `origin`.
     pub fn new(origin: impl Into<String>, problems: Vec<Problem>) -> ConfigError {
         ConfigError { origin: origin.into(), problems }
     }
 
-    /// The file could not be read.
+    /// Creates the error for a file that could not be read.
     pub fn unreadable(origin: String, error: &std::io::Error) -> ConfigError {
         ConfigError::new(
             origin,
@@ -35,14 +34,14 @@ impl ConfigError {
         )
     }
 
-    /// There is no configuration at all.
+    /// Creates the error for a missing configuration.
     pub fn absent() -> ConfigError {
         let message = "no configuration is given: name a file with --config (or ECS_DRAIN_CONFIG), or put its text \
                        into ECS_DRAIN_CONFIG_TOML; `ecs-drain config example` prints one to start from";
         ConfigError::new("", vec![Problem { line: None, message: message.to_owned() }])
     }
 
-    /// The mistakes, in the order of their lines.
+    /// Returns the mistakes, in the order of their lines.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
@@ -65,7 +64,7 @@ impl fmt::Display for ConfigError {
 }
 
 impl ConfigError {
-    /// `FILE:LINE: message`, the form that editors turn into a link.
+    /// Writes `FILE:LINE: message`, the form that editors turn into a link.
     fn line(&self, f: &mut fmt::Formatter<'_>, problem: &Problem) -> fmt::Result {
         match (self.origin.as_str(), problem.line) {
             ("", _) => f.write_str(&problem.message),
@@ -77,17 +76,17 @@ impl ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The mistakes found so far in one text.
+/// Mistakes found so far in one text.
 #[derive(Debug)]
 pub struct Problems {
     origin: String,
-    /// Where each line begins, in bytes.
+    /// Offset of each line, in bytes.
     lines: Vec<usize>,
     found: Vec<Problem>,
 }
 
 impl Problems {
-    /// None so far.
+    /// Creates an empty list for this text.
     pub fn new(text: &str, origin: &str) -> Problems {
         let lines =
             std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
@@ -105,7 +104,7 @@ impl Problems {
         self.found.push(Problem { line: None, message: message.into() });
     }
 
-    /// The refusal, if there is anything to refuse.
+    /// Returns the error, if there is any mistake.
     pub fn finish(mut self) -> Option<ConfigError> {
         self.found.sort();
         self.found.dedup();
@@ -113,9 +112,9 @@ impl Problems {
     }
 }
 
-/// The one of `known` that is most like `word`, if any is like it.
+/// Returns the word of `known` that is most similar to `word`, if any is similar.
 pub fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    // `At-Deadline` is `at_deadline`, and the names of variables are in capitals.
+    // `At-Deadline` matches `at_deadline`, and the names of variables are in capitals.
     let plain = |word: &str| word.to_lowercase().replace('-', "_");
     let word = plain(word);
     known

@@ -1,5 +1,5 @@
-//! The one list of keys. The reference page, the messages about unknown keys, and the allowed spans
-//! all come from it.
+//! The list of all keys: the source of the reference page, of the messages about unknown keys, and
+//! of the allowed spans.
 
 use crate::config::environment::VARIABLES;
 use crate::config::span::{Limits, words};
@@ -10,23 +10,21 @@ use std::time::Duration;
 /// One key of the configuration file.
 #[derive(Debug)]
 pub struct Key {
-    /// The table that it stands in, without brackets; empty for the top of the file.
+    /// Table of the key, without brackets; empty for the top of the file.
     pub section: &'static str,
-    /// Its name.
     pub name: &'static str,
-    /// What its value looks like.
+    /// Form of its value.
     pub kind: Kind,
-    /// Its value where none is given, as TOML; empty where there is none, `required` where it must
-    /// be given.
+    /// Default value, as TOML; empty if there is none, `required` if the key is required.
     pub default: &'static str,
-    /// What it means.
+    /// Description for the reference page.
     pub meaning: &'static str,
 }
 
-/// What a value looks like.
+/// Form of a value.
 #[derive(Debug)]
 pub enum Kind {
-    /// A string; what it names.
+    /// A string, with a name for it.
     Text(&'static str),
     /// `true` or `false`.
     Flag,
@@ -36,9 +34,9 @@ pub enum Kind {
     SpanOr(&'static Limits, &'static str),
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// An array of strings; what they name.
+    /// An array of strings, with a name for them.
     Names(&'static str),
-    /// A table with keys of its own; how it is written.
+    /// A table with keys of its own, with its notation.
     Table(&'static str),
 }
 
@@ -98,8 +96,8 @@ pub const KEEP_FINISHED: Limits = seconds(HOUR, 365 * DAY, "", "");
 
 const POLICY: &str = "policy";
 
-/// Every key, in the order in which a file gives them. A policy's keys stand in `[policy]` and in
-/// each `[[override]]`.
+/// Every key, in the order of a file. A policy's keys may be in `[policy]` and in each
+/// `[[override]]`.
 pub const KEYS: &[Key] = &[
     Key {
         section: "",
@@ -472,21 +470,21 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-/// The names of the keys that may stand in a section.
+/// Returns the names of the keys that a section may have.
 pub fn names(section: &str) -> impl Iterator<Item = &'static str> {
-    // An override may give every rule of a policy.
+    // An override may have every key of a policy.
     let inherits = section == "override";
     KEYS.iter()
         .filter(move |key| key.section == section || (inherits && key.section == POLICY))
         .map(|key| key.name)
 }
 
-/// The section in which a key of this name stands, if there is one.
+/// Returns the section of a key of this name, if there is one.
 pub fn section_of(name: &str) -> Option<&'static str> {
     KEYS.iter().find(|key| key.name == name).map(|key| key.section)
 }
 
-/// How the heading of a section is written.
+/// Returns the heading of a section.
 pub const fn heading(section: &str) -> &str {
     match section.as_bytes() {
         b"" => "the top of the file",
@@ -521,8 +519,8 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The reference of all keys, as a page: what `ecs-drain config reference` prints and
-/// `docs/configuration.md` holds.
+/// Writes the reference of all keys as a page: the output of `ecs-drain config reference`, and
+/// `docs/configuration.md`.
 pub fn reference() -> String {
     let mut page = String::from(include_str!("reference.md"));
     page.push_str("\n## Variables\n\n| variable | meaning |\n| --- | --- |\n");

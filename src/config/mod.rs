@@ -1,25 +1,24 @@
-//! Configuration: a TOML file, the environment and flags become one [`Config`] that cannot be
-//! wrong.
+//! Configuration: turns a TOML file, the environment and flags into one validated [`Config`].
 //!
-//! Two stages. The text is *parsed* into a tree that knows where each value stands; then every
-//! value is *validated* once, into the types below. The tree is read by hand and not by `serde`,
-//! because `serde` stops at the first mistake: here all mistakes of a file are reported together,
-//! each with its line, what was found and what is allowed.
+//! There are two stages. The text is *parsed* into a tree that knows the place of each value. Then
+//! every value is *validated* once, into the types below. The tree is read by hand and not by
+//! `serde`, because `serde` stops at the first mistake. Here all mistakes of a file are reported
+//! together, each with its line, the value found and the values allowed.
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! | --- | --- |
-//! | [`keys`] | the one list of keys: from it come the reference, the unknown-key messages and the allowed spans |
+//! | [`keys`] | the list of all keys: source of the reference, the unknown-key messages and the allowed spans |
 //! | [`environment`] | the variables that are read |
-//! | [`error`] | mistakes, and how they are told |
+//! | [`error`] | mistakes, and their messages |
 //! | [`reader`] | a tree of TOML with places, read value by value |
-//! | [`names`] | what things may be called |
+//! | [`names`] | allowed names |
 //! | [`pattern`] | names with `*` and `?` |
 //! | [`span`] | durations in words |
-//! | [`scope`] | where the controller works |
+//! | [`scope`] | accounts, regions, clusters, groups and hooks that the controller works in |
 //! | [`policies`] | the rules for a drain, by cluster and group |
 //!
-//! Nothing here reaches AWS: whether a table, a role or a hook exists is found out by those who use
-//! it.
+//! Nothing here reaches AWS. The users of a configuration find out whether a table, a role or a
+//! hook exists.
 
 pub mod environment;
 pub mod error;
@@ -44,72 +43,68 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// A complete commented configuration: what `ecs-drain config example` prints.
+/// A complete commented configuration: the output of `ecs-drain config example`.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
-/// Everything that an operator can choose, validated.
+/// Everything that an operator can configure, validated.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The name of this controller: which records of the table, and which lease, are its own.
+    /// Name of this controller. Records and the lease carry it.
     pub controller: String,
-    /// The DynamoDB table.
     pub table: Table,
-    /// Where to work; at least one.
+    /// Accounts and regions to work in; at least one.
     pub scopes: Vec<Scope>,
-    /// The rules for each drain.
+    /// Policies for drains.
     pub policies: Policies,
-    /// Whether to change nothing, in AWS and in the table, and to say what would be done.
+    /// True to change nothing, in AWS and in the table, and to log the actions instead.
     pub dry_run: bool,
-    /// How often to look for new work.
+    /// Intervals of the polls.
     pub poll: Polling,
-    /// How long work in hand may take to finish after SIGTERM.
+    /// Time that work in hand may take to finish after SIGTERM.
     pub shutdown: Duration,
-    /// Where health and metrics are served. None: nowhere.
+    /// Address of health and metrics; `None` if they are not served.
     pub listen: Option<SocketAddr>,
-    /// Whether metrics are written to standard output for CloudWatch.
+    /// True to write metrics for CloudWatch to standard output.
     pub cloudwatch_metrics: bool,
 }
 
 /// The DynamoDB table that holds the drain records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// Its name.
     pub name: String,
-    /// Its region. None: the region of the environment (`AWS_REGION`, the profile, or the
+    /// Its region; `None` for the region of the environment (`AWS_REGION`, the profile, or the
     /// instance's metadata).
     pub region: Option<String>,
 }
 
-/// How often to look for new work.
+/// Intervals of the polls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Polling {
-    /// How long between two looks at all Auto Scaling groups of a scope.
+    /// Time between two reads of all Auto Scaling groups of a scope.
     pub groups: Duration,
 }
 
-/// The table's name where none is given.
+/// Default name of the table.
 pub const DEFAULT_TABLE: &str = "ecs-drain";
-/// The controller's name where none is given.
+/// Default name of the controller.
 pub const DEFAULT_CONTROLLER: &str = "default";
-/// How long between two looks at the groups, where nothing is given. A heartbeat timeout can be as
-/// short as 30 seconds (source: Auto Scaling API reference, `PutLifecycleHook`), and the first
-/// heartbeat needs a look.
+/// Default time between two reads of the groups. A heartbeat timeout can be as short as 30 seconds
+/// (source: Auto Scaling API reference, `PutLifecycleHook`), and the first heartbeat needs a read.
 pub const DEFAULT_POLL_GROUPS: Duration = Duration::from_secs(15);
-/// How long work in hand may take after SIGTERM, where nothing is given: less than the 30 seconds
-/// that ECS waits before SIGKILL (source: ECS API reference, `StopTask`).
+/// Default time for work in hand after SIGTERM: less than the 30 seconds that ECS waits before
+/// SIGKILL (source: ECS API reference, `StopTask`).
 pub const DEFAULT_SHUTDOWN: Duration = Duration::from_secs(20);
 
-/// Where the text of the configuration comes from.
+/// Source of the configuration's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A file.
     File(PathBuf),
-    /// The text itself, from the variable `ECS_DRAIN_CONFIG_TOML`: a Fargate task has no file of
-    /// ours.
+    /// The text itself, from the variable `ECS_DRAIN_CONFIG_TOML`, for a Fargate task without a
+    /// configuration file.
     Inline(String),
 }
 
-/// Single values from flags or environment variables; each wins over the file.
+/// Single values from flags or environment variables, which override the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
     /// `--controller` or `ECS_DRAIN_CONTROLLER`.
@@ -130,7 +125,7 @@ impl Config {
     /// Reads and validates a configuration.
     ///
     /// # Errors
-    /// All mistakes that were found, or why the file could not be read.
+    /// Returns all mistakes, or the reason why the file could not be read.
     pub fn load(source: &Source, given: &Given) -> Result<Config, ConfigError> {
         match source {
             Source::File(path) => {
@@ -144,11 +139,11 @@ impl Config {
         }
     }
 
-    /// Validates the text of a configuration. `origin` is what mistakes call it: a path, or a
+    /// Validates the text of a configuration. `origin` is its name in messages: a path, or a
     /// variable's name.
     ///
     /// # Errors
-    /// All mistakes that were found.
+    /// Returns all mistakes.
     pub fn parse(text: &str, origin: &str, given: &Given) -> Result<Config, ConfigError> {
         let mut problems = Problems::new(text, origin);
         let config = reader::parse(text, &mut problems)
@@ -161,8 +156,8 @@ impl Config {
     }
 }
 
-/// Reads the whole file. A value that is wrong is reported and read as its default: the result
-/// counts only if nothing was reported.
+/// Reads the whole file. A wrong value is reported and read as its default, so the result counts
+/// only if nothing was reported.
 fn read(root: &Fields<'_>, given: &Given, problems: &mut Problems) -> Config {
     let controller =
         root.get("controller").and_then(|node| node.text(names::controller_name, problems));
@@ -217,7 +212,8 @@ fn read(root: &Fields<'_>, given: &Given, problems: &mut Problems) -> Config {
     }
 }
 
-/// A single value from a flag or its environment variable, validated as its key in the file is.
+/// Validates a single value from a flag or its environment variable, as its key in the file is
+/// validated.
 fn given_name(
     value: Option<&str>,
     flag: &str,
@@ -233,10 +229,11 @@ fn given_name(
     Some(value.to_owned())
 }
 
-/// What the commands that only read the table need of a configuration; they work without a file.
+/// Returns the controller's name and the table, for commands that only read the table. They work
+/// without a file.
 ///
 /// # Errors
-/// The mistakes of what was given.
+/// Returns the mistakes in the given values.
 pub fn table_only(given: &Given) -> Result<(String, Table), ConfigError> {
     let mut problems = Problems::new("", "flags and environment");
     let controller = given_name(

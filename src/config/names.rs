@@ -1,9 +1,9 @@
-//! What things may be called. Whether they exist is AWS's to say.
+//! Checks of names. Only AWS knows whether a name exists.
 
-/// What a controller may be called: its name is part of keys in the table.
+/// Checks a controller's name, which is part of keys in the table.
 ///
 /// # Errors
-/// What is allowed.
+/// Returns the allowed form.
 pub fn controller_name(name: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
@@ -14,10 +14,10 @@ pub fn controller_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// Where to listen.
+/// Checks an address to listen on.
 ///
 /// # Errors
-/// What is allowed.
+/// Returns the allowed form.
 pub fn address(text: &str) -> Result<(), String> {
     match text.parse::<std::net::SocketAddr>() {
         Ok(_) => Ok(()),
@@ -29,11 +29,11 @@ pub fn address(text: &str) -> Result<(), String> {
     }
 }
 
-/// What DynamoDB allows as a table's name. (Source: DynamoDB API reference, `CreateTable`,
+/// Checks a table's name against DynamoDB's rules. (Source: DynamoDB API reference, `CreateTable`,
 /// `TableName`.)
 ///
 /// # Errors
-/// What is allowed.
+/// Returns the allowed form.
 pub fn table_name(name: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if (3..=255).contains(&name.len()) && name.chars().all(allowed) {
@@ -43,11 +43,11 @@ pub fn table_name(name: &str) -> Result<(), String> {
     }
 }
 
-/// What a region looks like: words and a number between hyphens. Which regions exist is AWS's to
-/// say.
+/// Checks that a region has the right form: words and a number between hyphens. Only AWS knows
+/// which regions exist.
 ///
 /// # Errors
-/// What is allowed.
+/// Returns the allowed form.
 pub fn region(name: &str) -> Result<(), String> {
     let mut parts: Vec<&str> = name.split('-').collect();
     let number = parts.pop().unwrap_or_default();

@@ -1,39 +1,39 @@
-//! Names with wildcards: `*` stands for any number of characters, `?` for one. Everything else
-//! means itself, and case counts, as it does for names in AWS.
+//! Names with wildcards: `*` matches any number of characters, `?` matches one. Other characters
+//! match themselves, and case matters, as in AWS's names.
 
 use std::fmt;
 
-/// A list of names and patterns; a name is in it when any of them matches.
+/// A list of names and patterns. It matches a name if any of them matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patterns(Vec<String>);
 
 impl Patterns {
-    /// Every name.
+    /// Creates a list that matches every name.
     pub fn all() -> Patterns {
         Patterns(vec!["*".to_owned()])
     }
 
-    /// The names that any of `patterns` matches.
+    /// Creates a list of these patterns.
     pub fn new(patterns: Vec<String>) -> Patterns {
         Patterns(patterns)
     }
 
-    /// The names and patterns themselves.
+    /// Returns the names and patterns themselves.
     pub fn names(&self) -> &[String] {
         &self.0
     }
 
-    /// Whether any pattern matches the name.
+    /// Returns whether any pattern matches the name.
     pub fn matches(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| matches(pattern, name))
     }
 
-    /// Whether every name matches.
+    /// Returns whether every name matches.
     pub fn is_all(&self) -> bool {
         self.0.iter().any(|pattern| pattern == "*")
     }
 
-    /// The names, if all of them are exact: then they need not be looked for.
+    /// Returns the names, if none is a pattern: then they need not be searched for.
     pub fn exact(&self) -> Option<&[String]> {
         self.0.iter().all(|pattern| !has_wildcard(pattern)).then_some(self.0.as_slice())
     }
@@ -45,18 +45,19 @@ impl fmt::Display for Patterns {
     }
 }
 
-/// Whether a name is a pattern.
+/// Returns whether a name is a pattern.
 pub fn has_wildcard(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
-/// Whether a pattern matches a whole name. Linear in practice: only the last `*` is ever tried
-/// again.
+/// Checks whether a pattern matches a whole name. It is linear in practice: only the last `*` is
+/// tried again.
 fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut p, mut n) = (0, 0);
-    // Where the last star stood, and where in the name what follows it was tried last.
+    // Position of the last star, and the position in the name at which its continuation was tried
+    // last.
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
         match pattern.get(p) {

@@ -1,4 +1,4 @@
-//! The rules for a drain: a default, and overrides by cluster and group, in the order of the file.
+//! Policies: a default, and overrides by cluster and group, in the order of the file.
 
 use crate::config::error::Problems;
 use crate::config::keys;
@@ -11,24 +11,24 @@ use ecs_drain_state::{
 };
 use std::time::Duration;
 
-/// The rules for every drain.
+/// Policies for all drains.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Policies {
     default: Policy,
     overrides: Vec<Override>,
 }
 
-/// Other rules for some clusters or groups.
+/// Policy for some clusters or groups.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Override {
-    /// The clusters that it is for. None: all, and instances in no cluster.
+    /// Clusters that it applies to; `None` for all, and for instances in no cluster.
     pub clusters: Option<Patterns>,
-    /// The Auto Scaling groups that it is for. None: all.
+    /// Auto Scaling groups that it applies to; `None` for all.
     pub groups: Option<Patterns>,
     rules: Rules,
 }
 
-/// The rules that one section gives; what it does not give stays as it was.
+/// Keys that one section gives. The others keep the values of the sections before.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Rules {
     strategy: Option<Strategy>,
@@ -53,22 +53,22 @@ struct Rules {
 }
 
 impl Policies {
-    /// The same rules for every drain.
+    /// Creates policies with the same rules for every drain.
     pub fn uniform(policy: Policy) -> Policies {
         Policies { default: policy, overrides: Vec::new() }
     }
 
-    /// The rules that hold where no override does.
+    /// Returns the policy without overrides.
     pub fn default_policy(&self) -> &Policy {
         &self.default
     }
 
-    /// The overrides, in the order of the file.
+    /// Returns the overrides, in the order of the file.
     pub fn overrides(&self) -> &[Override] {
         &self.overrides
     }
 
-    /// Whether a rebalance recommendation can do anything anywhere.
+    /// Returns whether any policy acts on rebalance recommendations.
     pub fn act_on_rebalance(&self) -> bool {
         self.anywhere(
             self.default.rebalance,
@@ -77,7 +77,7 @@ impl Policies {
         )
     }
 
-    /// Whether a rebalance recommendation ends with a termination anywhere.
+    /// Returns whether any policy ends a rebalance recommendation with a termination.
     pub fn terminate(&self) -> bool {
         self.anywhere(
             self.default.rebalance,
@@ -86,7 +86,7 @@ impl Policies {
         )
     }
 
-    /// Whether container instances are deregistered anywhere.
+    /// Returns whether any policy deregisters container instances.
     pub fn deregister(&self) -> bool {
         self.anywhere(
             self.default.strategy,
@@ -95,7 +95,7 @@ impl Policies {
         )
     }
 
-    /// Whether standalone tasks are stopped anywhere.
+    /// Returns whether any policy stops standalone tasks.
     pub fn stop_standalone_tasks(&self) -> bool {
         let default = self.default.standalone_tasks;
         self.anywhere(
@@ -105,7 +105,7 @@ impl Policies {
         )
     }
 
-    /// Whether a rule is such by default, or in any override.
+    /// Returns whether a value holds in the default or in any override.
     fn anywhere<T>(
         &self,
         default: T,
@@ -119,8 +119,8 @@ impl Policies {
             .any(|rule| is_so(&rule))
     }
 
-    /// The rules for a drain of an instance in this cluster and this Auto Scaling group (None: in
-    /// none).
+    /// Returns the policy for a drain of an instance in this cluster and this Auto Scaling group
+    /// (`None`: in none).
     pub fn for_drain(&self, cluster: Option<&str>, group: Option<&str>) -> Policy {
         let mut policy = self.default.clone();
         for other in self.overrides.iter().filter(|other| other.is_for(cluster, group)) {
@@ -266,7 +266,7 @@ const REBALANCE: &[(&str, Rebalance)] = &[
     ("keep", Rebalance::Keep),
 ];
 
-/// `3`, or `"10%"`.
+/// Reads `3`, or `"10%"`.
 fn concurrency(node: &Node<'_>, problems: &mut Problems) -> Option<Concurrency> {
     let count = node.number().filter(|n| *n >= 1).map(Concurrency::Count);
     let percent = node.word().and_then(|text| text.strip_suffix('%')?.parse().ok());
@@ -300,15 +300,14 @@ fn deadline(node: &Node<'_>, problems: &mut Problems) -> Option<Option<Duration>
     }
 }
 
-/// `at_deadline` says nothing where no deadline can ever hold: whoever wrote it expects something
-/// that will not happen.
+/// Refuses `at_deadline` if no deadline can apply to it: it would have no effect.
 fn check_deadlines(sections: &[(Fields<'_>, Rules)], problems: &mut Problems) {
-    // An override may give one of the two and leave the other to another section.
+    // An override may give one of the two keys and leave the other to another section.
     let somewhere = sections.iter().any(|(_, rules)| matches!(rules.deadline, Some(Some(_))));
     for (fields, rules) in sections {
         let here = match rules.deadline {
             Some(given) => given.is_some(),
-            // A deadline that was given, and refused, is reported once.
+            // A deadline that was given and refused is reported only once.
             None => somewhere || fields.get("deadline").is_some(),
         };
         if let (Some(node), Some(_), false) = (fields.get("at_deadline"), rules.at_deadline, here) {

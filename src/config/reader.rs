@@ -1,5 +1,5 @@
-//! Reads a tree of TOML value by value. Each mistake is reported with its place, what was found and
-//! what is allowed, and reading goes on.
+//! Reads a tree of TOML value by value. Each mistake is reported with its place, the value found
+//! and the values allowed, and reading continues.
 
 use crate::config::error::{Problems, nearest};
 use crate::config::keys;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A file that is TOML; nothing else is known of it yet.
+/// A file that is valid TOML, not validated further.
 #[derive(Debug)]
 pub struct File<'t>(Spanned<DeTable<'t>>);
 
-/// Parses the text. All syntax errors are reported; where there is one, nothing else is.
+/// Parses the text. Reports all syntax errors; if there is one, nothing else is reported.
 pub fn parse<'t>(text: &'t str, problems: &mut Problems) -> Option<File<'t>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
@@ -24,23 +24,23 @@ pub fn parse<'t>(text: &'t str, problems: &mut Problems) -> Option<File<'t>> {
 }
 
 impl File<'_> {
-    /// The top of the file.
+    /// Returns the top of the file.
     pub fn root(&self, problems: &mut Problems) -> Fields<'_> {
         Fields::open(self.0.get_ref(), "", "", 0..0, problems)
     }
 }
 
-/// The keys of one table.
+/// Keys of one table.
 #[derive(Debug)]
 pub struct Fields<'t> {
     table: &'t DeTable<'t>,
-    /// How a person would say where this is, such as `policy` or `scope 2`.
+    /// Name of the table in messages, such as `policy` or `scope 2`.
     path: String,
     place: Range<usize>,
 }
 
 impl<'t> Fields<'t> {
-    /// Opens a table of the section; a key that does not belong there is reported.
+    /// Opens a table of the section. Reports a key that does not belong there.
     fn open(
         table: &'t DeTable<'t>,
         section: &'static str,
@@ -57,23 +57,23 @@ impl<'t> Fields<'t> {
         Fields { table, path: path.to_owned(), place }
     }
 
-    /// Where the table stands.
+    /// Returns the place of the table.
     pub fn place(&self) -> &Range<usize> {
         &self.place
     }
 
-    /// What the table is called in messages.
+    /// Returns the name of the table in messages.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The value of a key, if it is there.
+    /// Returns the value of a key, if it is there.
     pub fn get(&self, name: &str) -> Option<Node<'t>> {
         let (_, value) = self.table.iter().find(|(key, _)| key.get_ref() == name)?;
         Some(Node { value, path: self.join(name) })
     }
 
-    /// The value of a key that must be there.
+    /// Returns the value of a required key.
     pub fn require(&self, name: &str, problems: &mut Problems) -> Option<Node<'t>> {
         let node = self.get(name);
         if node.is_none() {
@@ -82,7 +82,7 @@ impl<'t> Fields<'t> {
         node
     }
 
-    /// The table of a key, if it is there.
+    /// Returns the table of a key, if it is there.
     pub fn table(
         &self,
         name: &str,
@@ -92,7 +92,7 @@ impl<'t> Fields<'t> {
         self.get(name)?.fields(section, problems)
     }
 
-    /// The tables of a key that is written `[[name]]`, numbered from 1 in messages.
+    /// Returns the tables of a key that is written `[[name]]`, numbered from 1 in messages.
     pub fn tables(
         &self,
         name: &str,
@@ -114,13 +114,13 @@ impl<'t> Fields<'t> {
         nodes.filter_map(|node| node.fields(section, problems)).collect()
     }
 
-    /// What a key of this table is called in messages.
+    /// Returns the name of a key of this table in messages.
     fn join(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 }
 
-/// What to say of a key that nobody knows.
+/// Returns the message for an unknown key.
 fn unknown(name: &str, section: &'static str) -> String {
     let heading = keys::heading(section);
     if let Some(like) = nearest(name, keys::names(section)) {
@@ -137,7 +137,7 @@ fn unknown(name: &str, section: &'static str) -> String {
     }
 }
 
-/// One value, and what it is called.
+/// One value and its name.
 #[derive(Debug)]
 pub struct Node<'t> {
     value: &'t Spanned<DeValue<'t>>,
@@ -145,7 +145,7 @@ pub struct Node<'t> {
 }
 
 impl<'t> Node<'t> {
-    /// Where the value stands.
+    /// Returns the place of the value.
     pub fn place(&self) -> Range<usize> {
         self.value.span()
     }
@@ -158,7 +158,7 @@ impl<'t> Node<'t> {
         );
     }
 
-    /// A string, whatever is in it.
+    /// Reads any string.
     pub fn string(&self, problems: &mut Problems) -> Option<&'t str> {
         let string = self.value.get_ref().as_str();
         if string.is_none() {
@@ -167,7 +167,7 @@ impl<'t> Node<'t> {
         string
     }
 
-    /// A string that `check` allows.
+    /// Reads a string that `check` allows.
     pub fn text(
         &self,
         check: fn(&str) -> Result<(), String>,
@@ -183,17 +183,17 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// The string, if it is one.
+    /// Returns the string, if it is one.
     pub fn word(&self) -> Option<&'t str> {
         self.value.get_ref().as_str()
     }
 
-    /// Whether it is this string.
+    /// Returns whether it is this string.
     pub fn is_word(&self, word: &str) -> bool {
         self.word() == Some(word)
     }
 
-    /// The number, if it is a whole one that is not negative.
+    /// Returns the number, if it is a whole one that is not negative.
     pub fn number(&self) -> Option<u32> {
         match self.value.get_ref() {
             DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
@@ -206,7 +206,7 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub fn flag(&self, problems: &mut Problems) -> Option<bool> {
         let flag = self.value.get_ref().as_bool();
         if flag.is_none() {
@@ -215,7 +215,7 @@ impl<'t> Node<'t> {
         flag
     }
 
-    /// A duration within its limits.
+    /// Reads a duration within its limits.
     pub fn span(&self, limits: &Limits, problems: &mut Problems) -> Option<Duration> {
         let Some(text) = self.value.get_ref().as_str() else {
             self.refuse(
@@ -234,7 +234,7 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// One of a few words.
+    /// Reads one of a few words.
     pub fn choice<T: Copy>(&self, choices: &[(&str, T)], problems: &mut Problems) -> Option<T> {
         let chosen = self
             .value
@@ -248,7 +248,7 @@ impl<'t> Node<'t> {
         chosen.map(|(_, value)| *value)
     }
 
-    /// An array of strings, each with its place. An empty one is refused with `empty`.
+    /// Reads an array of strings, each with its place. Refuses an empty one with `empty`.
     pub fn strings(&self, empty: &str, problems: &mut Problems) -> Option<Vec<Node<'t>>> {
         let Some(array) = self.value.get_ref().as_array() else {
             let example = self.value.get_ref().as_str().unwrap_or("name");
@@ -267,17 +267,17 @@ impl<'t> Node<'t> {
         )
     }
 
-    /// Whether the value is an array without entries.
+    /// Returns whether the value is an array without entries.
     pub fn is_empty_array(&self) -> bool {
         self.value.get_ref().as_array().is_some_and(|array| array.is_empty())
     }
 
-    /// Whether the value is a table.
+    /// Returns whether the value is a table.
     pub fn is_table(&self) -> bool {
         self.value.get_ref().is_table()
     }
 
-    /// A table with the keys of a section.
+    /// Reads a table with the keys of a section.
     pub fn fields(&self, section: &'static str, problems: &mut Problems) -> Option<Fields<'t>> {
         let table = self.value.get_ref().as_table();
         if table.is_none() {
@@ -286,7 +286,7 @@ impl<'t> Node<'t> {
         table.map(|table| Fields::open(table, section, &self.path, self.place(), problems))
     }
 
-    /// A table whose keys are the operator's own.
+    /// Reads a table whose keys are the operator's own.
     pub fn entries(&self, problems: &mut Problems) -> Vec<(String, Node<'t>)> {
         let Some(table) = self.value.get_ref().as_table() else {
             self.refuse("it must be a table, such as { team = \"web\" }", problems);
@@ -303,14 +303,14 @@ impl<'t> Node<'t> {
     }
 }
 
-/// A key as it is written: in quotes, where it must be.
+/// Writes a key, in quotes if it needs them.
 fn written(name: &str) -> String {
     let bare = !name.is_empty()
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     if bare { name.to_owned() } else { format!("{name:?}") }
 }
 
-/// The value as a person would say it.
+/// Describes the value in words.
 fn found(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("{text:?}"),
@@ -324,7 +324,7 @@ fn found(value: &DeValue<'_>) -> String {
     }
 }
 
-/// `a, b or c`.
+/// Writes `a, b or c`.
 fn either(words: &[String]) -> String {
     match words {
         [] => String::new(),

@@ -1,4 +1,5 @@
-//! Where the controller works: accounts and regions, and which clusters, groups and hooks in them.
+//! Scopes: accounts and regions, and the clusters, groups and hooks in them that the controller
+//! works with.
 
 use crate::config::error::Problems;
 use crate::config::names;
@@ -6,43 +7,43 @@ use crate::config::pattern::{Patterns, has_wildcard};
 use crate::config::reader::{Fields, Node};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The hook that ECS itself installs for managed instance draining. It is ECS's to complete.
-/// (Source: ECS developer guide, managed instance draining.)
+/// Hook that ECS itself installs for managed instance draining. Only ECS completes it. (Source: ECS
+/// developer guide, managed instance draining.)
 pub const ECS_HOOK: &str = "ecs-managed-draining-termination-hook";
 
-/// A role that gives the credentials for a scope, in this account or another.
+/// Role that gives the credentials for a scope, in this account or another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
-    /// Its ARN.
+    /// ARN of the role.
     pub arn: String,
-    /// The external id that its trust policy asks for, if it does.
+    /// External id that its trust policy requires, if any.
     pub external_id: Option<String>,
 }
 
-/// One AWS account and region, and what in it is ours.
+/// One AWS account and region, and the resources in it that ecs-drain works with.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// The region, such as `eu-west-1`.
+    /// Region, such as `eu-west-1`.
     pub region: String,
-    /// The role to assume. None: the credentials of the environment.
+    /// Role to assume; `None` for the credentials of the environment.
     pub role: Option<Role>,
-    /// The clusters to work in, by name.
+    /// Clusters to work in, by name.
     pub clusters: Patterns,
-    /// The Auto Scaling groups to look at.
+    /// Auto Scaling groups to read.
     pub groups: Groups,
-    /// The URL of the queue with this scope's events, if there is one.
+    /// URL of the queue with this scope's events, if any.
     pub queue: Option<String>,
-    /// The terminating lifecycle hooks that are ours, by exact name; at least one, never
-    /// [`ECS_HOOK`].
+    /// Exact names of the ecs-drain hooks, which are terminating lifecycle hooks; at least one,
+    /// never [`ECS_HOOK`].
     pub hooks: BTreeSet<String>,
 }
 
-/// Which Auto Scaling groups to look at: a group must match its names and all its tags.
+/// Selection of Auto Scaling groups. A group must match its names and all its tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Groups {
-    /// By name.
+    /// Names or patterns.
     pub names: Patterns,
-    /// By tag; None is any value.
+    /// Tags; `None` for any value.
     pub tags: BTreeMap<String, Option<String>>,
 }
 
@@ -53,7 +54,7 @@ impl Default for Groups {
 }
 
 impl Groups {
-    /// Whether a group with this name and these tags is to be looked at.
+    /// Returns whether a group with this name and these tags is selected.
     pub fn selects(&self, name: &str, tags: &BTreeMap<String, String>) -> bool {
         self.names.matches(name)
             && self.tags.iter().all(|(key, wanted)| {
@@ -90,7 +91,7 @@ pub(super) fn read_all(root: &Fields<'_>, problems: &mut Problems) -> Vec<Scope>
         } else {
             seen.push(place);
         }
-        // Whoever takes a message that is about another account or region deletes it.
+        // The scope that receives a message about another account or region deletes it.
         if let Some(queue) = scope
             .queue
             .clone()
@@ -138,7 +139,7 @@ fn read(fields: &Fields<'_>, problems: &mut Problems) -> Option<Scope> {
     })
 }
 
-/// `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`, or what a private endpoint makes of it.
+/// Checks for `https://sqs.REGION.amazonaws.com/ACCOUNT/NAME`, or the form of a private endpoint.
 /// (Source: SQS developer guide, "Queue and message identifiers".)
 fn queue_url(url: &str) -> Result<(), String> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
@@ -156,11 +157,11 @@ fn queue_url(url: &str) -> Result<(), String> {
     }
 }
 
-/// Names or patterns of clusters or groups.
+/// Reads names or patterns of clusters or groups.
 pub(super) fn patterns(node: &Node<'_>, problems: &mut Problems) -> Option<Patterns> {
     let nodes =
         node.strings("an empty list matches nothing; leave the key out for all", problems)?;
-    // Every name is looked at before one that is wrong ends it, so that all mistakes are reported.
+    // Every name is checked before a wrong one ends the reading, so that all mistakes are reported.
     let names: Vec<Option<String>> =
         nodes.iter().map(|node| node.text(name_or_pattern, problems)).collect();
     names.into_iter().collect::<Option<Vec<String>>>().map(Patterns::new)
@@ -206,7 +207,7 @@ fn groups(fields: &Fields<'_>, problems: &mut Problems) -> Option<Groups> {
     };
     let mut tags = BTreeMap::new();
     for (key, node) in fields.get("tags").map(|node| node.entries(problems)).unwrap_or_default() {
-        // One that is wrong is reported, and those after it are looked at all the same.
+        // A wrong one is reported, and those after it are still checked.
         if let Some(value) = node.text(tag_value, problems) {
             tags.insert(key, (value != "*").then_some(value));
         }
@@ -231,13 +232,14 @@ fn role(fields: &Fields<'_>, problems: &mut Problems) -> Option<Role> {
     Some(Role { arn: arn?, external_id })
 }
 
-/// What URLs, and paths and names of IAM, are made of. (Source: IAM API reference, `pathType`,
-/// `roleNameType`.)
+/// Checks for the characters of URLs, and of paths and names of IAM. (Source: IAM API reference,
+/// `pathType`, `roleNameType`.)
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`. (Source: IAM user guide, IAM identifiers.)
+/// Checks for `arn:PARTITION:iam::ACCOUNT:role/PATH/NAME`. (Source: IAM user guide, IAM
+/// identifiers.)
 fn role_arn(arn: &str) -> Result<(), String> {
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let well_formed = match parts.as_slice() {
@@ -259,7 +261,8 @@ fn role_arn(arn: &str) -> Result<(), String> {
     }
 }
 
-/// (Source: STS API reference, `AssumeRole`, `ExternalId`: 2 to 1224 characters.)
+/// Checks an external id. (Source: STS API reference, `AssumeRole`, `ExternalId`: 2 to 1224
+/// characters.)
 fn external_id(id: &str) -> Result<(), String> {
     if (2..=1224).contains(&id.len()) {
         Ok(())

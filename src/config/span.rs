@@ -2,24 +2,22 @@
 
 use std::time::Duration;
 
-/// Which durations a key allows.
+/// Limits of a key's durations.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The shortest.
     pub least: Duration,
-    /// The longest.
     pub most: Duration,
-    /// Why it may not be shorter; empty where that goes without saying.
+    /// Reason for the lower limit; empty if it is obvious.
     pub why_least: &'static str,
-    /// Why it may not be longer; empty where that goes without saying.
+    /// Reason for the upper limit; empty if it is obvious.
     pub why_most: &'static str,
 }
 
 impl Limits {
-    /// Whether `span` is allowed.
+    /// Checks that `span` is allowed.
     ///
     /// # Errors
-    /// What is allowed, and why.
+    /// Returns the limits, and the reason.
     pub fn check(&self, span: Duration) -> Result<(), String> {
         let because = |why: &str| if why.is_empty() { String::new() } else { format!(" ({why})") };
         if span < self.least {
@@ -32,10 +30,10 @@ impl Limits {
     }
 }
 
-/// Reads a duration.
+/// Parses a duration.
 ///
 /// # Errors
-/// What a duration looks like.
+/// Returns the allowed form.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || {
         "a duration is a number with a unit, s, m, h or d, such as \"90s\", \"10m\" or \"1h30m\""
@@ -67,8 +65,8 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Writes a duration as [`parse`] reads it, whole days only from two days on: `48h` is what AWS's
-/// documents say.
+/// Writes a duration as [`parse`] reads it. Days are used only above two days, because AWS's
+/// documents say `48h`.
 pub fn words(span: Duration) -> String {
     let total = span.as_secs();
     let days = if total > 48 * 3600 { total / 86400 } else { 0 };

@@ -1,4 +1,4 @@
-//! What is accepted, and how each mistake is told.
+//! Accepted configurations, and the message of each mistake.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
@@ -11,7 +11,7 @@ fn parse(text: &str) -> Config {
     Config::parse(text, "test.toml", &Given::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The refusal of a text, as an operator reads it.
+/// Returns the error of a text, as an operator reads it.
 fn refusal(text: &str) -> String {
     match Config::parse(text, "test.toml", &Given::default()) {
         Ok(config) => panic!("accepted: {config:?}"),
@@ -19,7 +19,7 @@ fn refusal(text: &str) -> String {
     }
 }
 
-/// The refusal of a policy; its first line is line 5.
+/// Returns the error of a policy; its first line is line 5.
 fn policy_refusal(rules: &str) -> String {
     refusal(&format!("{SCOPE}[policy]\n{rules}\n"))
 }
@@ -63,7 +63,7 @@ fn the_example_parses_and_its_defaults_are_the_defaults() {
 
 #[test]
 fn the_samples_of_the_example_parse() {
-    // "#   key = value" is a sample of something that is not the default.
+    // "#   key = value" is a sample of another value than the default.
     let sampled: String = EXAMPLE
         .lines()
         .map(|line| format!("{}\n", line.strip_prefix("#   ").unwrap_or(line)))
@@ -78,7 +78,7 @@ fn the_samples_of_the_example_parse() {
 
 #[test]
 fn the_reference_gives_the_true_defaults() {
-    // Each default of the list, written out, must change nothing.
+    // Each default of the list, written out, changes nothing.
     let mut text = String::new();
     for section in ["", "table", "poll", "scope", "policy"] {
         match section {
@@ -183,7 +183,7 @@ fn everything_can_be_said() {
         (web.deadline, web.at_deadline),
         (Some(Duration::from_secs(5400)), AtDeadline::Continue)
     );
-    // The later override wins, and what it does not give stays.
+    // The later override wins, and keys that it does not give stay.
     let spot = config.policies.for_drain(Some("web"), Some("web-spot"));
     assert_eq!((spot.deadline, spot.at_deadline), (None, AtDeadline::Continue));
     // An instance in no cluster matches no override that names clusters.
@@ -233,7 +233,7 @@ fn an_unknown_key_names_the_nearest() {
 }
 
 #[test]
-fn every_mistake_is_told_with_its_place() {
+fn every_mistake_has_its_place() {
     let text = "\
 controller = \"a b\"
 shutdown = 20
@@ -291,13 +291,13 @@ fn what_is_missing_is_said() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn contradictory_keys_are_refused() {
     assert_eq!(
         policy_refusal("at_deadline = \"continue\""),
         "test.toml:5: policy.at_deadline is \"continue\": it has no effect without a deadline; give one, such as \
          deadline = \"2h\""
     );
-    // The deadline may come from elsewhere, and a deadline alone is fine: it is reported.
+    // The deadline may come from another section, and a deadline alone is allowed.
     parse(&format!(
         "{SCOPE}[policy]\nat_deadline = \"abandon\"\n[[override]]\nclusters = [\"x\"]\ndeadline = \"1h\"\n"
     ));
@@ -393,7 +393,7 @@ fn an_empty_list_of_scopes_is_no_scope() {
 }
 
 #[test]
-fn every_mistake_is_told_on_one_line_whatever_it_quotes() {
+fn every_mistake_is_one_line_whatever_it_quotes() {
     let scope = |more: &str| refusal(&format!("{SCOPE}{more}\n"));
     assert_eq!(
         scope(r#"groups = { tags = { "a\nb\u001b[31m" = 1, "" = 2 } }"#),

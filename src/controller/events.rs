@@ -1,9 +1,10 @@
-//! Events: one long poll of the scope's queue after another, by the replica that leads.
+//! Events: the leader polls the scope's queue, one long poll after another.
 //!
-//! An event is a nudge: it makes a read come sooner, and is never believed. Only a spot
-//! interruption, or a rebalance recommendation where it is switched on, opens a drain, because
-//! nothing else shows it. A message is deleted once what it is about is in the table, or is seen
-//! not to be so; one that cannot be understood is left to the dead-letter queue.
+//! An event only makes a read happen sooner; ecs-drain never acts on its content. The exceptions
+//! are spot interruptions, and rebalance recommendations if they are enabled: they open a drain,
+//! because no read shows them. A message is deleted once its subject is in the table, or a read has
+//! disproved it. A message that cannot be parsed stays in the queue, and ends in the dead-letter
+//! queue.
 
 use super::{Shared, Stop, backoff};
 use crate::aws::Message;
@@ -20,35 +21,34 @@ use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 
-/// How long one poll waits for a message: the longest that SQS allows. (Source: SQS API reference,
-/// ReceiveMessage.)
+/// Wait of one poll: the longest that SQS allows. (Source: SQS API reference, ReceiveMessage.)
 const LONG_POLL: Duration = Duration::from_secs(20);
-/// How many batches of messages are worked on at once.
+/// Batches of messages that are handled at once.
 const AT_ONCE: usize = 64;
-/// How far apart two polls that find nothing are, at least, where a queue does not wait.
+/// Shortest time between two empty polls, for a queue that does not wait.
 const APART: Duration = Duration::from_secs(1);
-/// How long the records of lifecycle actions are waited for before their messages are left to come
-/// again: less than a queue hides them by default, 30 seconds.
+/// Time to wait for the records of lifecycle actions. Then their messages are left to return. It is
+/// shorter than a queue's default visibility timeout, 30 seconds.
 const RECORDS: Duration = Duration::from_secs(15);
-/// How old a message is that a look at the groups can prove wrong.
+/// Age from which a read of the groups can disprove a message.
 const LAG: SignedDuration = SignedDuration::from_secs(30);
-/// How far apart two looks at a drain are, at least, that events ask for: an instance with many
-/// tasks sends many.
+/// Shortest time between two reads of a drain that events request: an instance with many tasks
+/// sends many events.
 const NUDGES_APART: Duration = Duration::from_secs(2);
-/// How long the search for instances that are to be taken away is waited for before their messages
-/// are left to come again.
+/// Time to wait for the search for instances that warnings name. Then their messages are left to
+/// return.
 const SEARCHED: Duration = Duration::from_secs(90);
-/// How often it is looked meanwhile whether they are there.
+/// Interval at which the records and searches are checked meanwhile.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Takes events for ever, if the scope has a queue. A dry run takes none: a message that is taken
-/// is hidden from others.
+/// Takes events, if the scope has a queue; never returns. A dry run takes none, because a message
+/// that is taken is hidden from others.
 pub(super) async fn events(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let Some(queue) = scope.config.queue.as_deref().filter(|_| !shared.config.dry_run) else {
         return std::future::pending().await;
     };
-    // What one message waits for must not hold up those behind it. A message is received only once
-    // there is room for it.
+    // A message that waits must not block those behind it. A message is received only once there is
+    // room for it.
     let (send, received) = tokio::sync::mpsc::channel::<Vec<Message>>(1);
     let received =
         stream::unfold(received, |mut received| async { Some((received.recv().await?, received)) });
@@ -59,7 +59,7 @@ pub(super) async fn events(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     tokio::join!(poll(shared, scope, stop, queue, send), taking);
 }
 
-/// Receives for ever, as long as this replica leads.
+/// Receives messages while this replica leads; never returns.
 async fn poll(
     shared: &Shared,
     scope: &ScopeState,
@@ -70,7 +70,7 @@ async fn poll(
     let mut pauses = backoff();
     while let Ok(room) = send.reserve().await {
         if !shared.leadership.leads() || stop.is_now() {
-            // Another replica takes them.
+            // The leader takes them.
             scope.health.blind.sees(&scope.place(), What::Queue);
             tokio::time::sleep(APART).await;
             continue;
@@ -119,7 +119,7 @@ async fn delete(scope: &ScopeState, queue: &str, taken: &[&Message]) {
     }
 }
 
-/// A warning that opens a drain.
+/// Warning that opens a drain.
 struct Warning<'m> {
     message: &'m Message,
     instance_id: String,
@@ -127,7 +127,7 @@ struct Warning<'m> {
     at: Timestamp,
 }
 
-/// Takes messages; gives those that may be deleted.
+/// Handles messages. Returns those that may be deleted.
 async fn take<'m>(
     shared: &Shared,
     scope: &ScopeState,
@@ -161,7 +161,7 @@ async fn take<'m>(
                     at,
                 });
             }
-            // Where nothing can come of it, no cluster is searched for its instance.
+            // If no policy acts on them, no cluster is searched for the instance.
             Event::RebalanceRecommendation { .. } if !shared.config.policies.act_on_rebalance() => {
                 taken.push(message)
             }
@@ -187,7 +187,8 @@ async fn take<'m>(
     taken
 }
 
-/// Whether a lifecycle action can be ours; one of a group that has not been read yet can.
+/// Checks whether a lifecycle action can belong to ecs-drain. One of a group that was not read yet
+/// can.
 fn is_ours(scope: &ScopeState, group: &str, hook: &str) -> bool {
     let groups = scope.groups.borrow();
     let info = groups.as_ref().and_then(|view| view.groups.get(group));
@@ -195,7 +196,7 @@ fn is_ours(scope: &ScopeState, group: &str, hook: &str) -> bool {
         && info.is_none_or(|info| scope.config.groups.selects(group, &info.tags))
 }
 
-/// Makes the next look at what an event is about come at once, or soon after the last one.
+/// Makes the next read of the event's subject happen at once, or soon after the last one.
 fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
     let about = match event {
         Event::TaskChanged { container_instance: Some(arn), .. } => {
@@ -236,8 +237,8 @@ fn nudge(shared: &Shared, scope: &ScopeState, event: &Event) {
     }
 }
 
-/// Waits until each instance has a record, or is seen not to wait. Messages of others are left:
-/// they come again.
+/// Waits until each instance has a record, or a read shows that it does not wait. Returns the
+/// messages that may be deleted; the others return to the queue.
 async fn wait_for_records<'m>(
     shared: &Shared,
     scope: &ScopeState,
@@ -253,7 +254,7 @@ async fn wait_for_records<'m>(
                 false
             }
             Standing::NotWaiting => {
-                // A young message may only be ahead of what is read: it is left, and comes again.
+                // A young message may be ahead of the read. It is left, and returns.
                 if message
                     .sent_at
                     .is_some_and(|sent| shared.clock.now().duration_since(sent) >= LAG)
@@ -272,11 +273,11 @@ async fn wait_for_records<'m>(
     taken
 }
 
-/// What has become of a lifecycle action that a message tells of.
+/// State of the lifecycle action that a message reports.
 enum Standing {
     /// Its drain is in the table.
     Recorded,
-    /// A look at the groups that began after the message was taken does not show its instance
+    /// A read of the groups that began after the message was received does not show its instance
     /// waiting.
     NotWaiting,
     /// Neither, so far.
@@ -296,13 +297,13 @@ fn standing(scope: &ScopeState, instance: &str, received: Mono) -> Standing {
     {
         None => Standing::NotYet,
         Some(Some(member)) if crate::groups::is_waiting(&member.state) => Standing::NotYet,
-        // Its drain was quicker than the message.
+        // Its drain ended before the message arrived.
         Some(_) if known.is_some_and(|known| known.has_lifecycle) => Standing::Recorded,
         Some(_) => Standing::NotWaiting,
     }
 }
 
-/// Opens the drains that warnings ask for; gives the messages that are taken care of.
+/// Opens the drains that warnings request. Returns the messages that may be deleted.
 async fn open<'m>(
     shared: &Shared,
     scope: &ScopeState,
@@ -341,7 +342,7 @@ async fn open<'m>(
     taken
 }
 
-/// Opens the drain that a warning asks for; gives its message once it is taken care of.
+/// Opens the drain that one warning requests. Returns its message if it may be deleted.
 async fn one<'m>(
     shared: &Shared,
     scope: &ScopeState,

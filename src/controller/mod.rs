@@ -1,21 +1,21 @@
-//! The controller: loops that keep looking until the world is as it should be.
+//! The controller: loops that read the world and act until it is as it should be.
 //!
-//! | loop | how often | needs the lease |
+//! | loop | runs | needs the lease |
 //! | --- | --- | --- |
-//! | groups | every `poll.groups`: reads every Auto Scaling group, and tells the drains | no |
+//! | groups | every `poll.groups`: reads every Auto Scaling group, and passes the result to the drains | no |
 //! | heartbeats | when one is due | no |
 //! | lease | every 3 s | it is the lease |
-//! | table | every 10 s, and after a search while a request waits: which drains are unfinished, did another process write them | no |
-//! | pauses | every 3 s: who paused what | no |
-//! | requests | with the table: what operators asked for | yes |
-//! | events | where a scope has a queue: a long poll after another | yes |
+//! | table | every 10 s, and after a search while a request waits: reads unfinished drains, and writes of other processes | no |
+//! | pauses | every 3 s: reads the pauses that operators set | no |
+//! | requests | with the table: carries out operators' requests | yes |
+//! | events | one long poll after another, if a scope has a queue | yes |
 //! | intake | after each read of the groups, each search, and the first heartbeat of a wait: opens records | yes |
 //! | turns | when a drain has something new, or its time has come: decides and commits | yes |
 //! | reader, act | when a drain needs a read, or has an action to do | yes |
-//! | causes | every 5 s: why drains that stand still do not move | yes |
-//! | sizes, gauges | when a budget in percent asks for a cluster's size; every 5 s | no |
+//! | causes | every 5 s: finds out why drains without progress do not move | yes |
+//! | sizes, gauges | when a budget in percent needs a cluster's size; every 5 s | no |
 //!
-//! Everything runs in one future on one thread: dropping it is a crash, and nothing is cleaned up
+//! Everything runs in one future on one thread. Dropping that future is a crash: no code cleans up
 //! on drop.
 
 mod events;
@@ -53,65 +53,62 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How far apart two looks at the groups are, at least, however many events come.
+/// Shortest time between two reads of the groups, however many events arrive.
 const NUDGED: Duration = Duration::from_secs(2);
-/// How long the lease may take to be released.
+/// Time limit for releasing the lease.
 const RELEASE: Duration = Duration::from_secs(3);
 
-/// Why the controller could not run.
+/// Reason why the controller cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Nobody says in which region the table is.
+    /// No setting gives the region of the table.
     #[error("the table's region is not known: set `region` under [table], or AWS_REGION")]
     NoRegion,
-    /// The address cannot be had.
+    /// The `listen` address cannot be bound.
     #[error("cannot listen on {address} (`listen`): {source}")]
     Listen {
-        /// Which.
         address: std::net::SocketAddr,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// Two entries of the configuration are one place: each would fight over the other's drains.
+    /// Two entries of the configuration lead to one place. Each would act on the other's drains.
     #[error("two [[scope]] entries lead to account {account}, region {region}: leave one of them")]
     SameScope {
-        /// The account.
+        /// Id of the account.
         account: String,
-        /// The region.
         region: String,
     },
     /// No account and region could be reached, and waiting would not help.
     #[error("cannot work in region {region}")]
     Scope {
-        /// The region of the first scope that failed.
+        /// Region of the first scope that failed.
         region: String,
-        /// What was answered.
         #[source]
         source: Box<AwsError>,
     },
 }
 
-/// What all loops share.
+/// State that all loops share.
 struct Shared {
     config: Config,
     clock: Clock,
     records: Records,
-    /// Whether this replica may act.
     leadership: Leadership,
-    /// Whether the table was found, in its right shape. Until then nothing but holding is done.
+    /// True once the table was found in the right shape. Until then the controller only sends
+    /// heartbeats.
     table_is_fit: Cell<bool>,
     metrics: Metrics,
     health: Health,
 }
 
-/// Runs until `shutdown`: then no new pass begins, work in hand may finish within
+/// Runs until `shutdown`. Then no new turn starts, work in hand may finish within
 /// [`Config::shutdown`], and the lease is released.
 ///
 /// # Errors
-/// When it cannot begin: no scope can be reached and trying again would not help, or nobody says in
-/// which region the table is. A table that is missing, or has another shape, is waited for: what
-/// waits under our hooks is held meanwhile.
+/// Returns an error if the controller cannot start: no scope can be reached and a retry would not
+/// help, or no setting gives the table's region. If the table is missing or has another shape, the
+/// controller waits for it, and sends heartbeats for every instance under an ecs-drain hook
+/// meanwhile.
 pub async fn run(
     config: Config,
     environment: Environment,
@@ -120,10 +117,8 @@ pub async fn run(
     run_with_ids(config, environment, Ids::random(), shutdown).await
 }
 
-/// As [`run`], with the source of the ids that name writes: a simulation wants the same ones again.
-///
-/// # Errors
-/// As [`run`].
+/// Runs as [`run`] does, with a given source of the ids that name writes. A simulation uses it to
+/// get the same ids in each run.
 pub async fn run_with_ids(
     config: Config,
     environment: Environment,
@@ -139,7 +134,7 @@ pub async fn run_with_ids(
         Server::listen(address, health.clone(), environment.metrics.clone(), clock.clone()).await;
     let server = server.map_err(|source| RunError::Listen { address, source })?;
     tracing::info!(address = %server.address, "serving /healthz, /readyz and /metrics");
-    // It answers from the first second on, and while the work in hand is finished.
+    // It answers from the start, and until the work in hand is finished.
     let work = work(config, environment, ids, clock, health, shutdown);
     match select(pin!(work), pin!(server.serve())).await {
         Either::Left((ended, _)) => ended,
@@ -197,13 +192,13 @@ async fn work(
             for scope in missing {
                 all.push(Either::Right(reach::later(&shared, &environment, &places, scope, &stop)));
             }
-            // Each has its place on the heap, as in a scope.
+            // Boxed for the same reason as in `run_scope`.
             let others: [LocalBoxFuture<'_, ()>; 3] = [
                 Box::pin(lease_loop(&shared, lease.as_ref())),
                 Box::pin(watch::lines(&shared)),
                 Box::pin(watch::blind(&shared)),
             ];
-            // None of them ends before the shutdown.
+            // None of the loops ends before the shutdown.
             select(
                 pin!(async { while all.next().await.is_some() {} }),
                 futures_util::future::join_all(others),
@@ -222,7 +217,7 @@ async fn work(
         if tokio::time::timeout(shared.config.shutdown, loops).await.is_err() {
             tracing::warn!("work in hand did not finish in time; the next process goes on with it");
         }
-        // The loops are gone from here on: none of them can hold the lease while it is released.
+        // The loops are dropped here, so none of them can take the lease while it is released.
     }
     if let Some(lease) = lease {
         match tokio::time::timeout(RELEASE, lease.into_inner().release()).await {
@@ -239,7 +234,7 @@ async fn work(
     Ok(())
 }
 
-/// That the process is to end.
+/// Signal that the process must stop.
 #[derive(Default)]
 pub(crate) struct Stop {
     stopping: Cell<bool>,
@@ -256,7 +251,7 @@ impl Stop {
         self.stopping.get()
     }
 
-    /// Waits so long, or until the process is to end; gives whether it is.
+    /// Waits for this long, or until the process must stop. Returns true if it must stop.
     async fn or_after(&self, wait: Duration) -> bool {
         let rung = self.bell.notified();
         if self.is_now() {
@@ -267,7 +262,8 @@ impl Stop {
     }
 }
 
-/// Every loop of one scope, until the shutdown: turns end by themselves, the others with them.
+/// Runs every loop of one scope. At the shutdown the turns end by themselves, and the other loops
+/// are dropped with them.
 async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let (reports, incoming) = tokio::sync::mpsc::unbounded_channel();
     let paused = |record: &Record| scope.paused_on(record).is_some();
@@ -306,7 +302,7 @@ async fn run_scope(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let acting = async {
         if shared.config.dry_run { std::future::pending().await } else { actor.run().await }
     };
-    // Each has its place on the heap: together they would be more than a thread's stack holds.
+    // Boxed: together these futures would exceed a thread's stack.
     let others: [LocalBoxFuture<'_, ()>; 11] = [
         Box::pin(groups_loop(shared, scope, &caches)),
         Box::pin(beat(scope, &shared.clock, &shared.leadership, shared.config.dry_run)),
@@ -328,7 +324,8 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
     let mut cache = GroupsCache::default();
     let mut backoff = backoff();
     loop {
-        // The group of an unfinished drain is read whatever the configuration selects by now.
+        // The group of an unfinished drain is always read, even if the configuration no longer
+        // selects it.
         let draining: BTreeSet<String> = {
             let slots = scope.fleet.slots();
             slots.values().filter_map(|slot| slot.drain.record.group().map(str::to_owned)).collect()
@@ -362,7 +359,7 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
                 });
                 caches.prune(shared.clock.mono());
                 let before = scope.groups.borrow_mut().replace(view.clone());
-                // Before both of its parts was the last whole look.
+                // If `early` has run, it has already kept the view before this read.
                 if !is_early {
                     *scope.previous.borrow_mut() = before;
                 }
@@ -389,7 +386,7 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
                 backoff.next().unwrap_or(shared.config.poll.groups)
             }
         };
-        // An event can make the next look come sooner, but never at once after the last one.
+        // An event can bring the next read forward, down to `NUDGED` after the last one.
         tokio::time::sleep(wait.min(NUDGED)).await;
         tokio::select! {
             biased;
@@ -399,16 +396,16 @@ async fn groups_loop(shared: &Shared, scope: &ScopeState, caches: &Caches) {
     }
 }
 
-/// Tells every drain what the groups show of its instance. An instance is absent only if Auto
-/// Scaling says so when it is asked for by id too. `selects` says of which groups the warm pools
-/// were read.
+/// Passes to every drain what the groups show of its instance. An instance is absent only if Auto
+/// Scaling also finds nothing under its id. `selects` chooses the groups whose warm pools were
+/// read.
 async fn tell_drains(
     shared: &Shared,
     scope: &ScopeState,
     view: &GroupsView,
     selects: impl Fn(&str, &BTreeMap<String, String>) -> bool,
 ) {
-    // A drain that became known while the groups were read is told of its group by the next look.
+    // A drain that became known while the groups were read gets its group from the next read.
     let was_read = |record: &Record| {
         let group = record.group().and_then(|name| Some((name, view.groups.get(name)?)));
         group.is_none_or(|(name, info)| selects(name, &info.tags))
@@ -464,7 +461,7 @@ async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) 
                 shared.leadership.set(view.until.filter(|_| view.held));
                 shared.health.blind.sees(watch::WHOLE, What::Lease);
             }
-            // What was won lasts until its time is over.
+            // A lease that was won lasts until its time is over, even if a renewal fails.
             Err(error) => shared.health.blind.misses(watch::WHOLE, What::Lease, &error),
         }
         tokio::time::sleep(RENEW_EVERY).await;
@@ -473,7 +470,7 @@ async fn lease_loop(shared: &Shared, lease: Option<&tokio::sync::Mutex<Lease>>) 
 
 async fn intake_loop(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     let intake = Intake::default();
-    // Listening goes on during a pass: a search can be answered meanwhile.
+    // Created before the pass, so that a search that ends during the pass is not missed.
     let mut answered = pin!(scope.searches.answered.notified());
     loop {
         tokio::select! {
@@ -485,7 +482,7 @@ async fn intake_loop(shared: &Shared, scope: &ScopeState, stop: &Stop) {
         answered.as_mut().enable();
         if shared.leadership.leads() && !stop.is_now() {
             intake.pass(&shared.config, scope, &shared.records, &shared.clock).await;
-            // What has just begun need not wait for the next look at the groups.
+            // A new drain gets the last read of the groups at once.
             let view = scope.groups.borrow().clone();
             if let Some(view) = view {
                 tell_new_drains(shared, scope, &view);
@@ -494,7 +491,7 @@ async fn intake_loop(shared: &Shared, scope: &ScopeState, stop: &Stop) {
     }
 }
 
-/// Tells drains that have just begun what the groups showed last.
+/// Passes the last read of the groups to drains that have just begun.
 fn tell_new_drains(shared: &Shared, scope: &ScopeState, view: &GroupsView) {
     let new: Vec<Record> = {
         let slots = scope.fleet.slots();
@@ -516,8 +513,7 @@ fn tell_new_drains(shared: &Shared, scope: &ScopeState, view: &GroupsView) {
     }
 }
 
-/// How long to wait after one failure more: doubling from a second to a minute, with jitter, for
-/// ever.
+/// Returns the delays after failures in a row: doubling from 1 s to 60 s, with jitter, without end.
 fn backoff() -> impl Iterator<Item = Duration> {
     ExponentialBuilder::new()
         .with_min_delay(Duration::from_secs(1))

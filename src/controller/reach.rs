@@ -1,5 +1,4 @@
-//! How accounts and regions are reached: all at once at the start, and later those that could not
-//! be.
+//! Connects to accounts and regions: all of them at the start, and again later those that failed.
 
 use super::{RunError, Shared, Stop, run_scope};
 use crate::aws::{Environment, Session};
@@ -13,28 +12,29 @@ use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
-/// How long an account and region may take to answer at the start.
+/// Time limit for an account and region to answer at the start.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How soon an account and region that could not be reached is tried again.
+/// Delay before an account and region is tried again.
 const RECONNECT: Duration = Duration::from_secs(30);
 
-/// The accounts and regions that were reached: two scopes of one place would fight over its drains.
+/// Accounts and regions that were reached. Two scopes of one place would each act on the other's
+/// drains.
 #[derive(Default)]
 pub(super) struct Places(RefCell<BTreeSet<(String, String)>>);
 
 impl Places {
-    /// Whether nobody was here before.
+    /// Adds the session's place. Returns false if another scope has it already.
     fn take(&self, session: &Session) -> bool {
         self.0.borrow_mut().insert((session.account.clone(), session.region.clone()))
     }
 }
 
-/// Reaches every scope once, all at the same time. Those that fail are tried again later.
+/// Tries to reach every scope once, all at the same time. Those that fail are tried again later.
 ///
 /// # Errors
-/// When two scopes are the same place, or when every scope failed and none of the failures can pass
-/// by itself: then whoever starts the process should see it end. One that does not answer in time
-/// may answer later.
+/// Returns an error if two scopes are the same place, or if every scope failed and no failure can
+/// pass by itself. The process then exits, so that its supervisor notices. A scope that does not
+/// answer in time may answer later.
 pub(super) async fn at_start(
     config: &Config,
     environment: &Environment,
@@ -45,7 +45,7 @@ pub(super) async fn at_start(
         let scope = scope.clone();
         async move {
             let answer = crate::aws::connect(environment, &scope.region, scope.role.as_ref());
-            // One that hangs must not keep the others from sending heartbeats.
+            // A scope that hangs must not delay the heartbeats of the others.
             let answer = tokio::time::timeout(CONNECT, answer).await;
             (scope, answer)
         }
@@ -53,7 +53,7 @@ pub(super) async fn at_start(
     let answers = futures_util::future::join_all(config.scopes.iter().map(connect)).await;
     let mut reached: Vec<ScopeState> = Vec::new();
     let mut missing = Vec::new();
-    // The first failure that will not pass, and whether there was one that may.
+    // The first failure that will not pass, and whether another one may pass.
     let (mut lasting, mut may_pass) = (None, false);
     for (scope, answer) in answers {
         match answer {
@@ -93,8 +93,8 @@ pub(super) async fn at_start(
     }
 }
 
-/// An account and region that has not been reached, as a person says it: its account's number is
-/// not known.
+/// Names an account and region that was not reached, for the log. The account's number is not known
+/// yet.
 fn place(scope: &config::Scope) -> String {
     match &scope.role {
         Some(role) => format!("region {}, role {}", scope.region, role.arn),
@@ -102,8 +102,8 @@ fn place(scope: &config::Scope) -> String {
     }
 }
 
-/// A scope that could not be reached at the start must not keep the others from working, and must
-/// not be forgotten.
+/// Keeps trying a scope that could not be reached at the start, then runs it. The other scopes work
+/// meanwhile.
 pub(super) async fn later(
     shared: &Shared,
     environment: &Environment,

@@ -1,6 +1,6 @@
-//! What operators asked for: each request is read, carried out on its instance's record, and
-//! answered. A request that is read twice does nothing the second time; one that is older than 15
-//! minutes does nothing at all.
+//! Requests of operators: each is read, carried out on its instance's record, and answered. A
+//! request that is read twice has no effect the second time; a request older than 15 minutes is
+//! refused.
 
 use super::Shared;
 use crate::intake::{Asked, Opened, margin, open_asked};
@@ -11,14 +11,14 @@ use ecs_drain_state::request::{Applied, Circumstances, Request, What, apply, oth
 use ecs_drain_state::{Origin, Record};
 use std::time::Duration;
 
-/// How long a search of every cluster is believed, from its end, when a drain is opened.
+/// Time from the end of a search of every cluster for which its result may open a drain.
 const SEARCH_LASTS: Duration = Duration::from_secs(60);
 
-/// Carries out the requests of this scope; whether one has to wait for something. One that fails
-/// does not hold up those after it.
+/// Carries out the requests of this scope. Returns true if one must wait. A failed request does not
+/// block those after it.
 ///
 /// # Errors
-/// The first failure, once all were tried.
+/// Returns the first failure, once all requests were tried.
 pub(super) async fn carry_out(
     shared: &Shared,
     scope: &ScopeState,
@@ -26,8 +26,8 @@ pub(super) async fn carry_out(
 ) -> Result<bool, StoreError> {
     let (mut failed, mut waits) = (None, false);
     for (key, read) in shared.records.requests(keys).await? {
-        // Each failure can take seconds, and the lease runs out meanwhile: the rest is left to
-        // whoever leads then.
+        // Each failure can take seconds, and the lease may run out meanwhile. The next leader
+        // carries out the rest.
         if !shared.leadership.leads() {
             break;
         }
@@ -39,7 +39,7 @@ pub(super) async fn carry_out(
     failed.map_or(Ok(waits), Err)
 }
 
-/// Carries one request out, and answers it; false when it must wait.
+/// Carries out and answers one request. Returns false if it must wait.
 async fn carry_out_one(
     shared: &Shared,
     scope: &ScopeState,
@@ -65,10 +65,10 @@ async fn carry_out_one(
     Ok(true)
 }
 
-/// One request; None when it must wait for something and is tried again.
+/// Carries out one request. Returns `None` if it must wait and be tried again.
 ///
-/// It is carried out while no call of its drain is under way, and none begins meanwhile, so that
-/// the answer is true.
+/// It runs only while no call of the drain is under way, and blocks new ones meanwhile, so that the
+/// answer is true.
 async fn one(
     shared: &Shared,
     scope: &ScopeState,
@@ -81,7 +81,7 @@ async fn one(
         return Ok(None);
     }
     let answer = one_alone(shared, scope, &key, request).await;
-    // A drain that began meanwhile has writes of its own.
+    // A drain that began meanwhile manages its own flag.
     if busy == Some(false) {
         scope.fleet.with(&key, |slot| slot.committing = false);
         scope.fleet.freshen(&key);
@@ -110,8 +110,8 @@ async fn one_alone(
             return Ok(answer(format!("its record cannot be read: {why}"), true));
         }
     };
-    // The CLI refuses this too, but whoever may write the table can ask without it. A finished
-    // record is nobody's.
+    // The CLI refuses this too, but anyone with write access to the table can bypass the CLI. A
+    // finished record belongs to no controller.
     if let Some(theirs) =
         record.as_ref().filter(|r| !r.is_done() && r.controller != shared.config.controller)
     {
@@ -146,7 +146,7 @@ async fn one_alone(
     }
 }
 
-/// Opens the drain that was asked for, once every cluster was searched for its instance.
+/// Opens the requested drain, once every cluster was searched for its instance.
 async fn open(
     shared: &Shared,
     scope: &ScopeState,
@@ -159,7 +159,8 @@ async fn open(
         return Ok(None);
     }
     let now = shared.clock.mono();
-    // Measured from the end of the search: one of hundreds of clusters can take minutes.
+    // Measured from the end of the search, because a search of hundreds of clusters can take
+    // minutes.
     let lookup = scope
         .searches
         .get(&request.instance_id)
@@ -198,7 +199,8 @@ async fn open(
     }
 }
 
-/// Looks at a drain at once; `afresh` also forgets its back-off and what was seen of it.
+/// Makes the drain be decided and its group read at once. `afresh` also drops its back-off and its
+/// facts.
 fn look_now(shared: &Shared, scope: &ScopeState, key: &str, afresh: bool) {
     if afresh {
         scope.fleet.read_anew(key, shared.clock.mono());

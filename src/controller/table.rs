@@ -1,5 +1,5 @@
-//! The table, as this replica knows it: which drains are unfinished, did another process write
-//! them, who paused what.
+//! Keeps this replica's view of the table current: unfinished drains, writes of other processes,
+//! and pauses.
 
 use super::watch::WHOLE;
 use super::{Shared, requests};
@@ -10,14 +10,14 @@ use crate::store::{Read, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How often the table is asked which drains are unfinished.
+/// Interval between two reads of the unfinished drains.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// How often it is read what is paused.
+/// Interval between two reads of the pauses.
 const PAUSES: Duration = Duration::from_secs(3);
 
-/// Waits for a table in its right shape. A controller without one still holds what waits: it must
-/// not exit, because nobody else would.
+/// Waits for a table of the right shape. The controller must not exit without one, because its
+/// heartbeats are what holds the waiting instances.
 pub(super) async fn is_fit(shared: &Shared) {
     while !shared.table_is_fit.get() {
         match shared.records.check().await {
@@ -34,8 +34,8 @@ pub(super) async fn is_fit(shared: &Shared) {
     }
 }
 
-/// Keeps this replica's copy of the unfinished records in step with the table. A replica that does
-/// not lead does it too: heartbeats want to know which drains are done.
+/// Keeps this replica's copy of the unfinished records current. A replica that does not lead does
+/// so too: its heartbeats depend on which drains are done.
 pub(super) async fn keep_in_step(shared: &Shared, scope: &ScopeState) {
     loop {
         if !shared.table_is_fit.get() {
@@ -45,16 +45,16 @@ pub(super) async fn keep_in_step(shared: &Shared, scope: &ScopeState) {
         let waits = pass(shared, scope).await;
         tokio::select! {
             biased;
-            // Who asks for a drain waits until every cluster was searched.
+            // A request for a drain waits until every cluster was searched.
             () = scope.searches.answered.notified(), if waits => {}
             () = tokio::time::sleep(EVERY) => {}
         }
     }
 }
 
-/// Reads for ever who has paused what. It has a loop of its own, so that a pause works within
-/// seconds however much else is to be read. What cannot be read leaves what was known; nothing is
-/// done before it was read once.
+/// Reads the pauses; never returns. It has a loop of its own, so that a pause takes effect within
+/// seconds, however much else must be read. A failed read keeps the last result. Until the first
+/// read succeeds, no drain is decided.
 pub(super) async fn watch_pauses(shared: &Shared, scope: &ScopeState) {
     loop {
         if shared.table_is_fit.get() {
@@ -74,7 +74,8 @@ pub(super) async fn watch_pauses(shared: &Shared, scope: &ScopeState) {
     }
 }
 
-/// One look at the table; whether a request has to wait. What fails concerns only itself.
+/// Reads the table once. Returns true if a request must wait. A failed part does not affect the
+/// others.
 async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
     let work = match shared.records.open_work().await {
         Ok(work) => work,
@@ -101,11 +102,10 @@ async fn pass(shared: &Shared, scope: &ScopeState) -> bool {
             .map(|(key, _)| key.clone())
             .collect()
     };
-    // The index lags: what it does not show (any more) is read itself.
+    // The index lags, so a record that it does not list is read directly.
     changed.extend(scope.fleet.slots().keys().filter(|key| !listed.contains_key(*key)).cloned());
     changed
         .extend(scope.unreadable.borrow().keys().filter(|key| !listed.contains_key(*key)).cloned());
-    // What was written by this process a moment ago need not be read.
     changed.sort();
     changed.dedup();
     match reread(shared, scope, &changed).await {
@@ -132,7 +132,7 @@ pub(super) async fn reread(
     for (key, read) in shared.records.get_many(keys).await? {
         missing.remove(&key);
         match read {
-            // Its key was free, and another controller has opened a drain of its own there.
+            // The key was free, and another controller has opened its own drain under it.
             Read::Record(record) if record.controller != shared.config.controller => {
                 scope.drop_drain(&key);
             }
@@ -154,7 +154,8 @@ pub(super) async fn reread(
     Ok(())
 }
 
-/// A record that cannot be read stops that one drain, loudly, and loses nothing.
+/// Stops a drain whose record cannot be read, and logs it. The record and the instance's wait are
+/// kept.
 fn stand_still(scope: &ScopeState, key: &str, unread: Unread) {
     scope.fleet.forget(key);
     let instance = key.rsplit('/').next().unwrap_or(key);
@@ -162,9 +163,9 @@ fn stand_still(scope: &ScopeState, key: &str, unread: Unread) {
     let known = scope.unreadable.borrow_mut().insert(key.to_owned(), unread.clone());
     let Unread { what, newer } = &unread;
     if known.as_ref() == Some(&unread) {
-        // Said already.
+        // Logged already.
     } else if *newer {
-        // During an upgrade this is as it should be: the newer process goes on with it.
+        // Expected during an upgrade: the newer process continues the drain.
         tracing::warn!(
             key,
             what,

@@ -1,6 +1,6 @@
-//! Turns: a drain in which something is new, or whose time has come, is decided; its record is
-//! committed; what was decided is handed to `act`. What a decision or the answer to an action makes
-//! of a record is written in one place: [`write`].
+//! Turns: a drain is decided when it has new facts or its time has come. Its record is committed,
+//! and the decision's actions are passed to `act`. [`write`] is the only place that saves a record
+//! after a decision or after an action's answer.
 
 use super::{Shared, Stop, table};
 use crate::act::Report;
@@ -22,31 +22,30 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::Instrument;
 
-/// How many records are written at once.
+/// Records that are written at once.
 const WRITES: usize = 48;
-/// The longest time without a turn.
+/// Longest time without a turn.
 const MOST: Duration = Duration::from_secs(1);
-/// How many records wait to be written before no more drains are decided: each holds a copy.
+/// Records that may wait to be written before no more drains are decided: each holds a copy.
 const WAITING: usize = 4 * WRITES;
-/// How many drains are decided before others may do something.
+/// Drains that are decided before other loops get a chance to run.
 const AT_A_TIME: usize = 200;
-/// How long a drain has stood still before it is asked why.
+/// Time without progress after which a drain is diagnosed.
 const STANDS_STILL: Duration = Duration::from_secs(120);
-/// How far apart two such questions are for one drain.
+/// Shortest time between two diagnoses of one drain.
 const DIAGNOSE_EVERY: Duration = Duration::from_secs(120);
-/// How many drains are diagnosed at once: what is read serves all that share a cluster.
+/// Drains that are diagnosed together. Drains that share a cluster share its reads.
 const DIAGNOSED: usize = 100;
-/// How long a cluster's size is believed.
+/// Time for which a cluster's size is used.
 const SIZES_LAST: Duration = Duration::from_secs(60);
 
-/// How soon a size that could not be read is read again.
+/// Delay before a failed read of a cluster's size is retried.
 const SIZES_AGAIN: Duration = Duration::from_secs(30);
 
-/// One record to be written, and what follows.
+/// Future that writes one record, and takes over the result.
 type Write<'a> = LocalBoxFuture<'a, ()>;
 
-/// Takes turns until the shutdown: then no turn begins any more, and what is being written is
-/// waited for.
+/// Takes turns until the shutdown. Then no turn starts, and writes under way are finished.
 pub(super) async fn turns(
     shared: &Shared,
     scope: &ScopeState,
@@ -71,7 +70,7 @@ pub(super) async fn turns(
                 waiting.push_back(Box::pin(commit(shared, scope, key)));
             }
             if due.len() == AT_A_TIME {
-                // There can be more, after others have done something.
+                // More drains may be due; other loops run first.
                 scope.fleet.turn.notify_one();
                 tokio::task::yield_now().await;
             }
@@ -104,13 +103,13 @@ fn is_acting(scope: &ScopeState) -> bool {
     scope.fleet.slots().values().any(|slot| slot.acting)
 }
 
-/// A decision whose record must be written first.
+/// Decision whose record must be written first.
 struct Commit {
     key: String,
     decision: Decision,
 }
 
-/// Decides these drains; gives those whose record must be written.
+/// Decides these drains. Returns those whose record must be written.
 fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commit> {
     let mut budgets = None;
     let mut commits = Vec::new();
@@ -122,7 +121,7 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
             if let (true, Some(budgets), Some(before)) =
                 (began, &mut budgets, scope.fleet.record(key))
             {
-                // A turn that was granted counts at once.
+                // The budget counts this drain from now on.
                 budgets.grant(&before);
             }
             scope.fleet.with(key, |slot| slot.committing = true);
@@ -134,8 +133,8 @@ fn decide_all(shared: &Shared, scope: &ScopeState, keys: &[String]) -> Vec<Commi
     commits
 }
 
-/// Whether a drain's turn has come. All drains are counted once for all that are decided together,
-/// and only where one of them keeps to a budget.
+/// Returns a drain's place in the budget's queue. The budgets are counted once for all drains of a
+/// round, and only if a drain has a budget.
 fn turn(
     shared: &Shared,
     scope: &ScopeState,
@@ -150,7 +149,7 @@ fn turn(
     }
     let budgets = budgets.get_or_insert_with(|| {
         let mut budgets = Budgets::of(slots.values().map(|slot| &slot.drain.record));
-        // One that is being written has had its turn.
+        // A drain whose first step is being written has had its turn.
         let begin = slots
             .values()
             .filter(|other| other.committing && other.drain.record.phase() == Phase::Pending);
@@ -160,8 +159,8 @@ fn turn(
     Some(budgets.turn(record, &slot.policy, size_of(shared, scope, record, &slot.policy)))
 }
 
-/// How many container instances a drain's cluster has, if its turn depends on it. One that is not
-/// known counts as a small one, and is asked for.
+/// Returns the number of container instances in the drain's cluster, if its turn depends on it. An
+/// unknown size is requested, and counts as 0 meanwhile.
 fn size_of(shared: &Shared, scope: &ScopeState, record: &Record, policy: &Policy) -> u32 {
     let (true, Some(cluster)) = (Budgets::needs_size(record, policy), &record.cluster) else {
         return 0;
@@ -175,7 +174,7 @@ fn size_of(shared: &Shared, scope: &ScopeState, record: &Record, policy: &Policy
     known.map_or(0, |(_, size)| size)
 }
 
-/// Reads, for ever, how large clusters are whose budgets are in percent.
+/// Reads the sizes of clusters whose budgets are in percent; never returns.
 pub(super) async fn read_sizes(shared: &Shared, scope: &ScopeState) {
     loop {
         scope.bells.sizes.notified().await;
@@ -200,7 +199,7 @@ pub(super) async fn read_sizes(shared: &Shared, scope: &ScopeState) {
     }
 }
 
-/// The span of one drain: every line that is logged of it names the instance.
+/// Creates the log span of one drain, which adds the instance to every line.
 fn span(record: &Record) -> tracing::Span {
     tracing::info_span!("drain", instance = record.instance_id)
 }
@@ -212,7 +211,7 @@ fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Opt
         let paused = scope.paused_on(record);
         let _entered = span(record).entered();
         let progress = slot.drain.facts.progress.at;
-        // One that has moved since it was asked why it does not, is not held up by that.
+        // If the drain has moved since its diagnosis, the causes found then no longer apply.
         let moved = slot.diagnosed.is_none_or(|asked| progress.is_some_and(|progress| progress > asked));
         let causes = if moved { &[] } else { slot.causes.as_slice() };
         let standing = progress.map(|since| now.mono.since(since)).unwrap_or_default();
@@ -235,7 +234,7 @@ fn decide_one(shared: &Shared, scope: &ScopeState, key: &str, turn: Turn) -> Opt
     })
 }
 
-/// Takes over what a decision said whose record is as it is in the table.
+/// Takes over the needs and actions of a decision whose record is the one in the table.
 fn take_plan(shared: &Shared, scope: &ScopeState, key: &str, decision: Decision) {
     let now = shared.clock.mono();
     scope.fleet.plan(key, decision.needs, now + decision.again, now);
@@ -266,12 +265,11 @@ async fn commit(shared: &Shared, scope: &ScopeState, commit: Commit) {
     scope.fleet.freshen(&key);
 }
 
-/// Whether a decision differs from the one before.
 fn changes(before: &Record, why: &str, decision: &Decision) -> bool {
     before.phase() != decision.record.phase() || why != decision.why.name()
 }
 
-/// Logs a decision when it changes something.
+/// Logs a decision if the phase or the reason has changed.
 fn say(before: &Record, why: &str, decision: &Decision) {
     let now = &decision.record;
     if before.phase() != now.phase() {
@@ -290,9 +288,8 @@ fn say(before: &Record, why: &str, decision: &Decision) {
     }
 }
 
-/// Whether somebody should look at a drain that has stood still for so long. One that waits for its
-/// turn, that somebody paused, or whose instance its group keeps or uses again, stands still as it
-/// should.
+/// Checks whether a drain is stuck: without progress for the policy's `stuck_after`. A drain that
+/// waits for its turn, is paused, or whose instance its group retains or uses again is not stuck.
 fn is_stuck(record: &Record, standing_still: Duration, policy: &Policy) -> bool {
     let works = matches!(
         record.phase(),
@@ -304,7 +301,7 @@ fn is_stuck(record: &Record, standing_still: Duration, policy: &Policy) -> bool 
         && standing_still >= policy.stuck_after
 }
 
-/// Says, again and again, that a drain does not move.
+/// Warns that a drain is stuck.
 fn say_stuck(decision: &Decision, standing_still: Duration) {
     let record = &decision.record;
     tracing::warn!(
@@ -318,7 +315,8 @@ fn say_stuck(decision: &Decision, standing_still: Duration) {
     );
 }
 
-/// Writes one record; None when that failed, in which case it is read again or decided again soon.
+/// Writes one record. Returns `None` if that failed; the record is then read again, or decided
+/// again soon.
 async fn write(shared: &Shared, scope: &ScopeState, mut record: Record) -> Option<Record> {
     record.updated_at = shared.clock.now();
     let key = record.key();
@@ -379,7 +377,7 @@ fn would_do(decision: &Decision) {
     }
 }
 
-/// Takes over what came of an action.
+/// Takes over the result of an action.
 async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
     let Report { key, action, answer } = report;
     let failed = answer.is_err();
@@ -413,8 +411,8 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
                     next.last_error = Some(LastError { at: now, what });
                     next.attempts = record.attempts.saturating_add(1);
                 }
-                // Said already; a record is not written for every attempt, but for the one by which
-                // heartbeats end.
+                // A repeated error was logged and written before. It is written again only if the
+                // refusal of a completion begins or ends with it, or if heartbeats end after it.
                 let ends = Record { updated_at: now, ..next.clone() }.is_refused_for_good();
                 let refused = |record: &Record| {
                     matches!(record.stage, ecs_drain_state::Stage::Completing { refused_since: Some(_), .. })
@@ -425,7 +423,7 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
                 }
             }
         }
-        // Cleared with the next change.
+        // The next change clears it in the table.
         if next.attempts == 0 {
             next.attempts = record.attempts;
         }
@@ -452,7 +450,7 @@ async fn take_report(shared: &Shared, scope: &ScopeState, report: Report) {
     scope.fleet.end_action(&key, &action, shared.clock.mono(), failed);
 }
 
-/// Finds out, for ever, why drains that have stood still for a while do not move.
+/// Diagnoses drains without progress; never returns.
 pub(super) async fn find_causes(shared: &Shared, scope: &ScopeState, caches: &Caches) {
     loop {
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -474,8 +472,8 @@ pub(super) async fn find_causes(shared: &Shared, scope: &ScopeState, caches: &Ca
     }
 }
 
-/// The drains that are to be asked why they stand still, the one that was asked the longest ago
-/// first. One that moves, or that nobody waits for, forgets what was found out.
+/// Returns the drains to diagnose, the one with the oldest diagnosis first. Drops the causes of
+/// drains that have moved or no longer wait.
 fn standing_still(shared: &Shared, scope: &ScopeState, now: Mono) -> BTreeMap<String, Stuck> {
     let keys: Vec<String> = scope.fleet.slots().keys().cloned().collect();
     let mut due = Vec::new();
@@ -488,8 +486,7 @@ fn standing_still(shared: &Shared, scope: &ScopeState, now: Mono) -> BTreeMap<St
             if !waits || slot.diagnosed.is_some_and(|at| progress > at) {
                 (slot.causes, slot.diagnosed) = (Vec::new(), None);
             }
-            // One whose tasks' targets drain, as long as their balancers take for it, waits as it
-            // should.
+            // While its targets drain within their deregistration delay, a drain waits as expected.
             let drains = record.phase() == Phase::Waiting
                 && slot
                     .drain

@@ -1,5 +1,4 @@
-//! What others are told while the controller works: gauges, lines of metrics, and what cannot be
-//! read.
+//! Reports the controller's state: gauges, lines of metrics, and failing reads.
 
 use super::Shared;
 use crate::blind::{Spot, What};
@@ -10,25 +9,25 @@ use ecs_drain_state::Mono;
 use std::io::Write;
 use std::time::Duration;
 
-/// The place of what is of no account and region.
+/// Name of the place for reads that belong to no single account and region.
 pub(super) const WHOLE: &str = "this controller";
-/// How often gauges are taken.
+/// Interval between two updates of the gauges.
 const GAUGES: Duration = Duration::from_secs(5);
-/// How often a line of metrics is written for CloudWatch, whose metrics have a point a minute.
+/// Interval between two lines of metrics for CloudWatch, whose metrics have one point a minute.
 const LINE: Duration = Duration::from_secs(60);
-/// When the first line is written: after the lease is had, and before a service that has just
-/// started is stable. An alarm that is made then finds that somebody leads.
+/// Delay before the first line: after the lease can be taken, and before a newly started service is
+/// stable. An alarm that is created then finds that a replica leads.
 const FIRST_LINE: Duration = Duration::from_secs(15);
-/// From when on an instance that waits without a drain is told of.
+/// Time after which an instance that waits without a drain is reported.
 const UNOPENED: Duration = Duration::from_secs(900);
-/// From when on the table is told what cannot be read, and how often: what lasts for a moment is in
-/// the log.
+/// Time after which a failing read is written to the table, and the interval between two writes.
+/// Shorter failures are in the log.
 const STATUS: Duration = Duration::from_secs(60);
 
-/// Takes pictures of a scope, for gauges.
+/// Updates a scope's gauges; never returns.
 pub(super) async fn gauges(shared: &Shared, scope: &ScopeState) {
     loop {
-        // In a dry run nobody acts.
+        // In a dry run no replica acts, so none counts as leader.
         shared.metrics.leads(shared.leadership.leads() && !shared.config.dry_run);
         let now = shared.clock.mono();
         shared.metrics.picture(&scope.session.account, &scope.session.region, scope.picture(now));
@@ -37,11 +36,10 @@ pub(super) async fn gauges(shared: &Shared, scope: &ScopeState) {
     }
 }
 
-/// Says what the loops of a scope have left for others to see: a search that was not complete, an
-/// instance without a drain.
+/// Reports an incomplete search, and instances without a drain.
 fn watch(scope: &ScopeState, now: Mono) {
     let (blind, place) = (&scope.health.blind, scope.place());
-    // What failed while somebody looked for an instance is over when nobody does.
+    // A failed search matters only while an instance is searched or drained.
     let is_wanted = !scope.searches.is_idle() || !scope.fleet.slots().is_empty();
     match scope.searches.failed.borrow().as_ref().filter(|_| is_wanted) {
         Some(why) => blind.misses(&place, What::Search, why),
@@ -62,7 +60,7 @@ fn watch(scope: &ScopeState, now: Mono) {
     }
 }
 
-/// Tells metrics, and the table, what cannot be read.
+/// Passes failing reads to the metrics, and to the table; never returns.
 pub(super) async fn blind(shared: &Shared) {
     let mut written = None;
     loop {
@@ -83,7 +81,7 @@ pub(super) async fn blind(shared: &Shared) {
     }
 }
 
-/// Writes metrics for CloudWatch to standard output, where they are asked for.
+/// Writes metrics for CloudWatch to standard output, if the configuration enables them.
 pub(super) async fn lines(shared: &Shared) {
     if !shared.config.cloudwatch_metrics {
         return std::future::pending().await;
@@ -94,7 +92,7 @@ pub(super) async fn lines(shared: &Shared) {
         tokio::time::sleep(wait).await;
         wait = LINE;
         let line = lines.next(&shared.metrics, &shared.config.controller, shared.clock.now());
-        // Nobody reads it: that is no reason to stop draining.
+        // A closed standard output must not stop the drains.
         let _ = writeln!(std::io::stdout(), "{line}");
     }
 }

@@ -1,4 +1,4 @@
-//! One scope: credentials, permissions, clusters, groups, queue.
+//! Checks one scope: credentials, permissions, clusters, groups, queue.
 
 use super::{Finding, Section, hooks, permission};
 use crate::aws::ecs::State;
@@ -8,22 +8,22 @@ use ecs_drain_state::ActionResult;
 use ecs_drain_state::diagnosis::can_never_replace;
 use std::collections::BTreeSet;
 
-/// An instance that nobody has.
+/// Id of an instance that does not exist.
 const INSTANCE: &str = "i-00000000000000000";
 
-/// The id of a task, or of a container instance, that nobody has.
+/// Id of a task, or of a container instance, that does not exist.
 const ID: &str = "00000000000000000000000000000000";
 
-/// What a drain ends with that is to end with its instance.
+/// Action for drains that end with the instance's termination.
 const TERMINATE: &str = "autoscaling:TerminateInstanceInAutoScalingGroup";
 
-/// When what a dry run may lack is needed.
+/// Condition under which a permission that a dry run does not need is needed.
 const NOT_DRY: &str = "once the dry run ends";
 
-/// How many container instances of a cluster are looked at for the services on them.
+/// Container instances of a cluster whose services are checked, at most.
 const SAMPLE: usize = 20;
 
-/// Looks at one account and region.
+/// Checks one account and region.
 pub async fn examine(config: &Config, scope: &Scope, environment: &Environment) -> Section {
     let role = scope.role.as_ref().map_or_else(String::new, |role| format!(", role {}", role.arn));
     let session = match aws::connect(environment, &scope.region, scope.role.as_ref()).await {
@@ -51,7 +51,7 @@ struct Look<'a> {
     findings: Vec<Finding>,
 }
 
-/// A selected group, with the hook of ours that it has.
+/// A selected group, with its ecs-drain hook.
 struct Chosen {
     group: GroupView,
     hook: Option<String>,
@@ -62,7 +62,7 @@ impl Look<'_> {
         self.findings.push(finding);
     }
 
-    /// Says whether a call was allowed, and gives its answer.
+    /// Reports whether a call was allowed, and returns its answer.
     fn tried<T>(&mut self, action: &str, answer: Result<T, aws::AwsError>) -> Option<T> {
         match answer {
             Ok(answer) => {
@@ -76,7 +76,7 @@ impl Look<'_> {
         }
     }
 
-    /// The selected clusters, and whether what is read of them can be read.
+    /// Returns the selected clusters, and checks that they can be read.
     async fn clusters(&mut self) -> Vec<String> {
         let ecs = &self.session.ecs;
         let Some(arns) = self.tried("ecs:ListClusters", ecs.list_clusters().await) else {
@@ -101,8 +101,8 @@ impl Look<'_> {
                 arns.len()
             )));
         }
-        // What nobody has is asked for where there is no cluster: what is allowed shows all the
-        // same.
+        // Without a cluster, the calls name one that does not exist: the answer shows the
+        // permission all the same.
         let first = chosen.first().map_or("ecs-drain-doctor", String::as_str);
         self.tried("ecs:DescribeClusters", ecs.registered_container_instances(first).await);
         self.tried(
@@ -142,7 +142,7 @@ impl Look<'_> {
         chosen
     }
 
-    /// Services on the cluster's instances whose tasks can never be replaced.
+    /// Reports services on the cluster's instances whose tasks can never be replaced.
     async fn services(&mut self, cluster: &str) -> Result<(), aws::AwsError> {
         let ecs = &self.session.ecs;
         let (arns, more) = ecs.active_container_instances(cluster, SAMPLE).await?;
@@ -178,7 +178,7 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// The selected groups and their hooks.
+    /// Returns the selected groups, and checks their hooks.
     async fn groups(&mut self) -> Vec<Chosen> {
         let autoscaling = &self.session.autoscaling;
         self.tried(
@@ -277,8 +277,8 @@ impl Look<'_> {
         );
     }
 
-    /// Says whether a call was allowed that this configuration does not need, so that a denial is
-    /// no mistake.
+    /// Reports whether a call was allowed that this configuration does not need: a denial is no
+    /// mistake.
     fn unneeded<T>(&mut self, action: &str, when: &str, answer: Result<T, aws::AwsError>) {
         match answer {
             Err(error) if error.class == aws::ErrorClass::Denied => {
@@ -288,7 +288,7 @@ impl Look<'_> {
         }
     }
 
-    /// Says whether a call that changes something was allowed.
+    /// Reports whether a mutating call was allowed.
     fn changes_by<T>(&mut self, action: &str, answer: Result<T, aws::AwsError>) {
         if self.config.dry_run {
             self.unneeded(action, NOT_DRY, answer);
@@ -297,7 +297,7 @@ impl Look<'_> {
         }
     }
 
-    /// Whether what changes something is allowed: asked of things that do not exist.
+    /// Checks that mutating calls are allowed, on resources that do not exist.
     async fn changes(&mut self, clusters: &[String], groups: &[Chosen]) {
         let (ecs, urgent) = (&self.session.ecs, &self.session.urgent);
         match groups
@@ -357,7 +357,7 @@ impl Look<'_> {
         self.changes_by("sqs:DeleteMessage", sqs.may_delete(url).await);
     }
 
-    /// The ARN of something that nobody has.
+    /// Returns the ARN of a resource that does not exist.
     fn arn(&self, kind: &str, cluster: &str) -> String {
         let Session { account, region, .. } = self.session;
         format!(

@@ -1,5 +1,5 @@
-//! A group and its lifecycle hooks: whether the ecs-drain hook is there, right, and alone of its
-//! kind; and what puts it right.
+//! Checks a group's lifecycle hooks: the ecs-drain hook must be there, correct, and the only one of
+//! its kind. Each finding has advice.
 
 use super::Finding;
 use crate::aws::limiter::AUTO_SCALING;
@@ -10,17 +10,18 @@ use ecs_drain_state::ActionResult;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// What we advise. An hour reaches Auto Scaling's 48 hours (100 heartbeats) with ease, and an
-/// instance waits no longer than that where no controller runs.
+/// Recommended heartbeat timeout, in seconds. An hour easily reaches Auto Scaling's 48 hours (100
+/// heartbeats), and an instance waits no longer than that if no controller runs.
 pub const HEARTBEAT_TIMEOUT: u32 = 3600;
 
-/// With calls that fail for minutes, a shorter timeout (in seconds) can run out.
+/// Heartbeat timeout, in seconds, below which a few minutes of failing calls are enough for the
+/// hook to expire.
 const SHORT: u32 = 300;
 
-/// A wait that ends sooner than this is too short for many a drain.
+/// Global timeout, in seconds, below which it is too short for many drains.
 const SHORT_WAIT: u32 = 3600;
 
-/// What is to be said of a group's hooks.
+/// Returns the findings about a group's hooks.
 pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> Vec<Finding> {
     let name = &group.name;
     let mut findings = Vec::new();
@@ -70,20 +71,20 @@ pub fn judge(group: &GroupView, hooks: &[HookView], ours: &BTreeSet<String>) -> 
     findings
 }
 
-/// What can be wrong with a hook of ours.
+/// Fault of an ecs-drain hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is a hook for launches.
+    /// It is a launch hook.
     HoldsLaunches,
-    /// Auto Scaling ends every wait under it too soon for many a drain.
+    /// Auto Scaling ends every wait under it too soon for many drains.
     EndsSoon,
-    /// It runs out soon after the last heartbeat.
+    /// It expires soon after the last heartbeat.
     RunsOutSoon,
     /// Its default result is `ABANDON`.
     Abandons,
 }
 
-/// What is wrong with a hook that has a name of ours.
+/// Returns the faults of an ecs-drain hook.
 pub fn faults(hook: &HookView) -> Vec<Fault> {
     let ends_soon = hook.global_timeout_seconds < SHORT_WAIT;
     let faults = [
@@ -127,8 +128,8 @@ fn finding(group: &str, hook: &HookView, fault: Fault) -> Finding {
     }
 }
 
-/// What is to be said where a group is so large that its heartbeats take longer than its hook
-/// lasts, when all of it goes at once.
+/// Warns if a group is so large that its heartbeats take longer than the hook's timeout when all
+/// its instances terminate at once.
 fn crowd(group: &GroupView, hook: &HookView) -> Option<Finding> {
     let held = |timeout: u32| {
         let rhythm = rhythm(Duration::from_secs(timeout.into()), true);
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn one_hook_of_ours_is_as_it_should_be() {
+    fn one_correct_hook_is_fine() {
         assert_eq!(
             judged(&[hook("ecs-drain")]),
             [(

@@ -1,11 +1,11 @@
-//! Whether a configuration can work: each scope is tried as it would be used, and what would keep a
-//! drain from working, or from ending, is said with what to do about it. Nothing is changed.
+//! Checks that a configuration will work. Each scope is used as the controller would use it, and
+//! every problem is reported with what to do about it. Nothing is changed.
 //!
-//! Whether a call that changes something is allowed cannot be asked of AWS without a permission to
-//! ask. So it is made, on an id that nothing has: IAM's answer comes before that of the service,
-//! which then says that there is no such thing.
+//! AWS has no way to check a permission for a mutating call without a further permission. Therefore
+//! the call itself is made, on an id that does not exist. IAM answers before the service, which
+//! then returns that there is no such resource.
 //!
-//! | file | what it looks at |
+//! | file | contents |
 //! | --- | --- |
 //! | `account.rs` | one scope: credentials, permissions, clusters, groups, queue |
 //! | [`hooks`] | a group and its hooks |
@@ -20,72 +20,72 @@ use crate::store::{Store, StoreError};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// How much is shown of what the controller says in the table, where anybody may have written it.
+/// Length to which the controller's status in the table is cut: anyone with write access may have
+/// written it.
 const SAID: usize = 1000;
 
-/// How bad something is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// As it should be.
+    /// No problem.
     Fine,
-    /// Worth knowing.
+    /// Information.
     Note,
-    /// It works, and something will surprise.
+    /// It works, but may surprise you.
     Warning,
     /// It does not work.
     Failure,
 }
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How bad it is.
     pub verdict: Verdict,
-    /// What was seen.
+    /// Text of the finding.
     pub text: String,
-    /// What to do about it.
+    /// Text of the advice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }
 
 impl Finding {
-    /// As it should be.
+    /// Creates a finding without a problem.
     pub fn fine(text: impl Into<String>) -> Finding {
         Finding { verdict: Verdict::Fine, text: text.into(), advice: None }
     }
 
-    /// Worth knowing.
+    /// Creates a finding for information.
     pub fn note(text: impl Into<String>) -> Finding {
         Finding { verdict: Verdict::Note, text: text.into(), advice: None }
     }
 
-    /// Something will surprise.
+    /// Creates a warning.
     pub fn warning(text: impl Into<String>, advice: impl Into<String>) -> Finding {
         Finding { verdict: Verdict::Warning, text: text.into(), advice: Some(advice.into()) }
     }
 
-    /// It does not work.
+    /// Creates a failure.
     pub fn failure(text: impl Into<String>, advice: impl Into<String>) -> Finding {
         Finding { verdict: Verdict::Failure, text: text.into(), advice: Some(advice.into()) }
     }
 
-    /// It does not work, and the text says what to do.
+    /// Creates a failure whose text includes the advice.
     fn broken(text: impl Into<String>) -> Finding {
         Finding { verdict: Verdict::Failure, text: text.into(), advice: None }
     }
 }
 
-/// What was looked at in one place.
+/// Findings about one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Section {
-    /// The place: the table, or an account and region.
+    /// The table, or an account and region.
     pub place: String,
-    /// What was found there, in the order in which it was looked at.
+    /// Findings in the order of the checks.
     pub findings: Vec<Finding>,
 }
 
-/// Looks at everything.
+/// Checks everything.
 pub async fn examine(config: &Config, environment: &Environment) -> Vec<Section> {
     let table = table(config, environment).await;
     let mut sections = vec![if config.dry_run { not_needed(table) } else { table }];
@@ -95,8 +95,7 @@ pub async fn examine(config: &Config, environment: &Environment) -> Vec<Section>
     sections
 }
 
-/// The table in a dry run, whose records are in memory: what fails there keeps nothing from
-/// working.
+/// Turns the failures of the table into notes in a dry run, whose records are in memory.
 fn not_needed(mut table: Section) -> Section {
     for finding in table.findings.iter_mut().filter(|finding| finding.verdict == Verdict::Failure) {
         finding.verdict = Verdict::Note;
@@ -121,7 +120,7 @@ async fn table(config: &Config, environment: &Environment) -> Section {
         Ok(()) => findings.push(Finding::fine("it exists, with its indexes and its TTL")),
         Err(error) => {
             findings.push(Finding::broken(format!("{error:#}")));
-            // Without a table no other answer would mean anything.
+            // Without a table no other answer would be meaningful.
             if matches!(error, StoreError::Missing { .. })
                 || error.class() == Some(ErrorClass::Credentials)
             {
@@ -157,8 +156,8 @@ async fn table(config: &Config, environment: &Environment) -> Section {
     Section { place, findings }
 }
 
-/// What an answer says of a permission. An answer that there is no such thing is one that somebody
-/// was allowed to get.
+/// Interprets an answer as a permission. An answer that the resource does not exist proves that the
+/// call was allowed.
 fn permission<T>(action: &str, answer: Result<T, AwsError>) -> Finding {
     match answer {
         Ok(_) => Finding::fine(format!("allowed: {action}")),

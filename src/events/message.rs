@@ -1,106 +1,101 @@
-//! What a message of the queue says. Pure, and there is an answer to every body, in time and memory
-//! that grow with its size alone: anyone who may write to the queue can write anything.
+//! Parses a message of the queue. It is pure, and accepts any body, in time and memory proportional
+//! to its size: anyone with write access to the queue can send anything.
 
 use super::wire::{Detail, Envelope, Field, Object, detail_of_lines, lines};
 use jiff::Timestamp;
 use std::borrow::Cow;
 
-/// The largest message, in bytes. (Source: SQS API reference, SendMessage.)
+/// Size of the largest message, in bytes. (Source: SQS API reference, SendMessage.)
 const LARGEST_BODY: usize = 1_048_576;
 
-/// SNS notifications around a message: that of its own topic, and that of whoever forwards it.
+/// SNS notifications around a message, at most: one of its own topic, and one of a topic that
+/// forwards it.
 const ENVELOPES: usize = 2;
 
-/// The longest name of a group, hook or cluster. (Source: the API references of Auto Scaling and
-/// ECS.)
+/// Length of the longest name of a group, hook or cluster. (Source: the API references of Auto
+/// Scaling and ECS.)
 const LONGEST_NAME: usize = 255;
 
-/// The longest ARN. (Source: IAM API reference, `arnType`.)
+/// Length of the longest ARN. (Source: IAM API reference, `arnType`.)
 const LONGEST_ARN: usize = 2048;
 
-/// How much of a text from outside is shown in a sentence of ours.
+/// Length to which outside text is cut in a message of ecs-drain.
 const SHOWN: usize = 120;
 
-/// How Auto Scaling calls itself in its notifications.
+/// Name of Auto Scaling in its notifications.
 const AUTO_SCALING: &str = "AWS Auto Scaling";
 
-/// The transition of a termination hook. (Source: Auto Scaling API reference, PutLifecycleHook.)
+/// Transition of a termination hook. (Source: Auto Scaling API reference, PutLifecycleHook.)
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
 
-/// What Auto Scaling sends when a hook gets its target: as `Event`, and, by other readers'
-/// experience, as `LifecycleTransition`. (Source: Auto Scaling API reference, PutLifecycleHook.)
+/// Notification that Auto Scaling sends when a hook gets its target: as `Event`, and, as others
+/// have observed, as `LifecycleTransition`. (Source: Auto Scaling API reference, PutLifecycleHook.)
 const TEST: &str = "autoscaling:TEST_NOTIFICATION";
 
-/// What happened. Names and ids have the form of names and ids; whether they exist, and are ours,
-/// is for AWS to say.
+/// A parsed event. Names and ids have the right form; only AWS knows whether they exist and belong
+/// to this account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An instance waits under a termination hook, of ours or not.
+    /// An instance waits under a termination hook, of ecs-drain or another.
     LifecycleAction {
-        /// The EC2 instance.
         instance_id: String,
-        /// Its Auto Scaling group.
         group: String,
-        /// The hook.
         hook: String,
-        /// When the notification was sent, if it says so.
+        /// Time at which the notification was sent, if given.
         at: Option<Timestamp>,
-        /// Where the instance comes from, in Auto Scaling's word (`AutoScalingGroup`, `WarmPool`),
-        /// if it is said.
+        /// Place that the instance comes from, in Auto Scaling's word (`AutoScalingGroup`,
+        /// `WarmPool`), if given.
         origin: Option<String>,
-        /// Where it goes (`EC2`: it is terminated; `WarmPool`, `AutoScalingGroup`: it lives on), if
-        /// it is said.
+        /// Place that it goes to (`EC2`: it is terminated; `WarmPool`, `AutoScalingGroup`: it lives
+        /// on), if given.
         destination: Option<String>,
     },
-    /// Someone made a hook, or gave it another target.
+    /// A hook was created, or got another target.
     TestNotification {
-        /// The Auto Scaling group.
+        /// Name of the Auto Scaling group.
         group: String,
     },
-    /// EC2 takes a spot instance away: in two minutes, or at once if it hibernates.
+    /// EC2 interrupts a spot instance: in two minutes, or at once if it hibernates.
     SpotInterruption {
-        /// The EC2 instance.
         instance_id: String,
-        /// What will be done to it.
         action: InterruptionAction,
-        /// When EC2 sent the warning.
+        /// Time at which EC2 sent the warning.
         at: Timestamp,
     },
-    /// A spot instance is likely to be taken away.
+    /// A spot instance is likely to be interrupted.
     RebalanceRecommendation {
-        /// The EC2 instance.
         instance_id: String,
-        /// When EC2 sent the recommendation.
+        /// Time at which EC2 sent the recommendation.
         at: Timestamp,
     },
-    /// A task, or one of its containers, is not what it was.
+    /// A task or one of its containers has changed.
     TaskChanged {
         /// Name of its cluster.
         cluster: String,
-        /// ARN of the container instance; none before the task is placed, and on Fargate.
+        /// ARN of the container instance; `None` before the task is placed, and on Fargate.
         container_instance: Option<String>,
-        /// The task's ARN. (In accounts with the older form it is without the cluster's name, as is
+        /// ARN of the task. (In accounts with the older form it lacks the cluster's name, as does
         /// the one above.)
         task: String,
     },
-    /// A container instance is not what it was: status, agent, or room for tasks.
+    /// A container instance has changed: its status, agent, or room for tasks.
     ContainerInstanceChanged {
         /// Name of its cluster.
         cluster: String,
-        /// Its ARN.
+        /// ARN of the container instance.
         container_instance: String,
-        /// The EC2 instance; none if it is another kind of machine.
+        /// The EC2 instance; `None` for another kind of machine.
         instance_id: Option<String>,
     },
-    /// Well-formed, and nothing that we act on: another kind, account or region.
+    /// A well-formed event of another kind, account or region, which ecs-drain ignores.
     NotForUs {
-        /// What it is, for the log.
+        /// Its kind, for the log.
         what: String,
     },
 }
 
 impl Event {
-    /// One of a closed set of labels, for logs and metrics.
+    /// Returns one of a closed set of labels, for logs and metrics.
     pub const fn name(&self) -> &'static str {
         match self {
             Event::LifecycleAction { .. } => "lifecycle-action",
@@ -114,22 +109,20 @@ impl Event {
     }
 }
 
-/// What EC2 does to a spot instance that it takes away. (Source: EC2 user guide, "Spot Instance
+/// EC2's action on an interrupted spot instance. (Source: EC2 user guide, "Spot Instance
 /// interruption notices".)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InterruptionAction {
-    /// `terminate`.
     Terminate,
-    /// `stop`.
     Stop,
     /// `hibernate`, which begins at once.
     Hibernate,
-    /// A word that we do not know: it is taken away all the same.
+    /// An unknown word. The instance is interrupted all the same.
     Other,
 }
 
 impl InterruptionAction {
-    /// EC2's word, or `other`.
+    /// Returns EC2's word, or `other`.
     pub const fn as_str(self) -> &'static str {
         match self {
             InterruptionAction::Terminate => "terminate",
@@ -140,24 +133,26 @@ impl InterruptionAction {
     }
 }
 
-/// A message that cannot be understood. It is left to the dead-letter queue.
+/// A message that cannot be parsed. It is left to the dead-letter queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct Broken {
-    /// What is wrong with it, on one line.
+    /// The error, on one line.
     pub why: String,
 }
 
-/// How a message came to the queue, as far as it shows.
+/// Way by which a message came to the queue, as far as it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// Sent to it: by a rule of EventBridge, by Auto Scaling, or by a topic with raw delivery.
+    /// Sent to the queue by a rule of EventBridge, by Auto Scaling, or by a topic with raw
+    /// delivery.
     Queue,
-    /// Through a topic of SNS, whose notification is around it.
+    /// Sent through a topic of SNS, whose notification is around it.
     Topic,
 }
 
-/// What a message's body says to the controller of this account and region, and how it came.
+/// Parses a message's body for the controller of this account and region. Returns the event, and
+/// the way by which it came.
 ///
 /// The body is an event of EventBridge, a notification of Auto Scaling (JSON, or lines for people),
 /// or either of them in one or two notifications of SNS. Notifications of Auto Scaling name no
@@ -165,8 +160,8 @@ pub(super) enum Way {
 /// "Prepare to add a lifecycle hook").
 ///
 /// # Errors
-/// When it is none of these, or lacks what such a message always has. Fields that are not read may
-/// hold anything.
+/// Returns an error if the body is none of these, or lacks a required field. Fields that are not
+/// read may hold anything.
 pub(super) fn read(body: &str, account: &str, region: &str) -> Result<(Event, Way), Broken> {
     if body.len() > LARGEST_BODY {
         return Err(broken(format!("{} bytes: larger than any message", body.len())));
@@ -190,7 +185,7 @@ enum Layer {
     Core(Event),
 }
 
-/// The account and region that messages must be of.
+/// Account and region that messages must belong to.
 struct Ours<'a> {
     account: &'a str,
     region: &'a str,
@@ -236,7 +231,7 @@ impl Ours<'_> {
         self.auto_scaling(detail)
     }
 
-    /// A notification that Auto Scaling sent to SNS or SQS.
+    /// Parses a notification that Auto Scaling sent to SNS or SQS.
     fn auto_scaling(&self, detail: Detail) -> Result<Event, Broken> {
         let account = detail.account_id.clone().required("AccountId")?;
         if account != self.account {
@@ -250,8 +245,8 @@ impl Ours<'_> {
             return Ok(Event::TestNotification { group: group(detail.group)? });
         }
         if let Some(event) = event {
-            // What PutNotificationConfiguration asked for; it tells of terminations too, without
-            // any hook.
+            // A notification that PutNotificationConfiguration requested. It reports terminations
+            // too, without any hook.
             return Ok(not_for_us(format!("notification {}", shown(&event))));
         }
         let at = detail.time.as_str().and_then(|text| text.parse().ok());
@@ -275,7 +270,7 @@ impl Ours<'_> {
             || envelope.detail.map(|Object(detail)| detail).ok_or_else(|| broken("no detail"));
         match (source.as_str(), kind.as_str()) {
             ("aws.autoscaling", "EC2 Instance-terminate Lifecycle Action") => {
-                // Nothing is made of the time, so it need not be one.
+                // The time is not used, so it may be invalid.
                 lifecycle_action(
                     detail()?,
                     envelope.time.as_str().and_then(|text| text.parse().ok()),
@@ -325,7 +320,7 @@ impl Ours<'_> {
         Ok(Event::ContainerInstanceChanged {
             cluster: self.cluster(detail.cluster)?,
             container_instance: self.container_instance_arn(container_instance)?,
-            // Machines that are not of EC2 register as container instances too, with ids of another
+            // Machines outside of EC2 register as container instances too, with ids of another
             // form.
             instance_id: machine.filter(|id| is_instance_id(id)),
         })
@@ -335,7 +330,7 @@ impl Ours<'_> {
         self.ecs_arn("containerInstanceArn", arn, "container-instance/")
     }
 
-    /// Name of the cluster.
+    /// Returns the name of the cluster.
     fn cluster(&self, field: Field) -> Result<String, Broken> {
         let arn = self.ecs_arn("clusterArn", field.required("clusterArn")?, "cluster/")?;
         let name = arn.split_once('/').map(|(_, name)| name).unwrap_or_default();
@@ -345,7 +340,7 @@ impl Ours<'_> {
         Ok(name.to_owned())
     }
 
-    /// The ARN of something of ECS in this account and region.
+    /// Checks that an ARN names an ECS resource of this account and region.
     fn ecs_arn(&self, field: &str, arn: String, kind: &str) -> Result<String, Broken> {
         let parts: Vec<&str> = arn.splitn(6, ':').collect();
         let ours = |parts: &[&str]| match parts {
@@ -369,7 +364,7 @@ impl Ours<'_> {
     }
 }
 
-/// What a termination hook's notification says.
+/// Parses the notification of a termination hook.
 fn lifecycle_action(detail: Detail, at: Option<Timestamp>) -> Result<Event, Broken> {
     let transition = detail.transition.required("LifecycleTransition")?;
     if transition != TERMINATING {
@@ -409,7 +404,7 @@ impl Field {
     }
 }
 
-/// An EC2 instance's id.
+/// Checks the id of an EC2 instance.
 fn instance(field: &str, value: Field) -> Result<String, Broken> {
     let id = value.required(field)?;
     if is_instance_id(&id) {
@@ -419,7 +414,7 @@ fn instance(field: &str, value: Field) -> Result<String, Broken> {
     }
 }
 
-/// Eight or seventeen hexadecimal digits. (Source: EC2 user guide, "Resource IDs".)
+/// Checks for eight or seventeen hexadecimal digits. (Source: EC2 user guide, "Resource IDs".)
 fn is_instance_id(text: &str) -> bool {
     let digits = text.strip_prefix("i-").unwrap_or_default();
     matches!(digits.len(), 8 | 17)
@@ -431,7 +426,7 @@ fn group(value: Field) -> Result<String, Broken> {
     name(FIELD, value.required(FIELD)?)
 }
 
-/// What may be the name of something of Auto Scaling.
+/// Checks a name of Auto Scaling.
 fn name(field: &str, name: String) -> Result<String, Broken> {
     if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control)
     {
@@ -445,15 +440,15 @@ fn time(field: &str, value: Field) -> Result<Timestamp, Broken> {
     text.parse().map_err(|_| broken(format!("{field} is no time: {}", shown(&text))))
 }
 
-/// `aws`, `aws-us-gov`, `aws-cn` and their like. (Source: IAM user guide, "Amazon Resource Names
-/// (ARNs)".)
+/// Checks for `aws`, `aws-us-gov`, `aws-cn` and similar. (Source: IAM user guide, "Amazon Resource
+/// Names (ARNs)".)
 fn is_partition(text: &str) -> bool {
     text.starts_with("aws")
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// What ids and names of ECS are made of, and the slashes between them. (Source: ECS API reference,
-/// CreateCluster.)
+/// Checks for the characters of ids and names of ECS, and the slashes between them. (Source: ECS
+/// API reference, CreateCluster.)
 fn is_of_an_id(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/')
 }
@@ -470,7 +465,7 @@ fn broken(why: impl Into<String>) -> Broken {
     Broken { why: why.into() }
 }
 
-/// The beginning of a text from outside, fit for a line of a log.
+/// Cuts and escapes outside text for a line of the log.
 fn shown(text: &str) -> String {
     crate::quote::shown(text, SHOWN)
 }

@@ -1,29 +1,30 @@
-//! Events: what a scope's queue says happened, so that a read can come sooner than the next poll.
+//! Events: messages of a scope's queue, which make a read happen sooner than the next poll.
 //!
-//! An event is a nudge and no truth. Events come late, twice, out of order or never (Auto Scaling,
-//! EC2 and ECS all send them on a best-effort basis, and standard queues may deliver again what was
-//! deleted), and whoever may write to the queue can make them up. So:
+//! An event only triggers a read; its content is not trusted. Events come late, twice, out of order
+//! or never. (Auto Scaling, EC2 and ECS send them on a best-effort basis, and standard queues may
+//! deliver a deleted message again.) Anyone with write access to the queue can also forge them.
+//! Therefore:
 //!
-//! - **An event carries a key, never a fact that is acted on.** A lifecycle action, a changed task
-//!   or a changed container instance says where to look; what is there is read from AWS, as without
-//!   the event. A lost event costs time only.
-//! - **Only a spot interruption, or a rebalance recommendation if that is switched on, opens a
-//!   drain**: nothing else in AWS's APIs would show them. It opens one for an instance of a
-//!   configured cluster, [only while it is fresh](is_fresh).
-//! - **A message is deleted only after what it caused is in the table.** What causes no record may
-//!   be deleted once it has been taken as a nudge: polling shows the same.
-//! - **A topic of SNS brings lifecycle notifications and nothing else.** A queue's policy says who
-//!   may send to it, and that is all that stands behind a spot warning. A topic lets in whoever may
-//!   publish to it, so a warning or a state change that comes through one is [for
-//!   others](Event::NotForUs). With raw delivery a topic cannot be told from a rule.
-//! - **What is for others is deleted quietly** ([`Event::NotForUs`]): other kinds, other accounts,
-//!   other regions.
-//! - **What cannot be understood is left** ([`Broken`]): it is logged, comes again, and the queue's
-//!   redrive policy takes it to a dead-letter queue, where a person can read it.
+//! - **An event carries a key.** A lifecycle action, a changed task or a changed container instance
+//!   names the thing to read. Its state is then read from AWS, as without the event. A lost event
+//!   costs only time.
+//! - **Only a spot interruption opens a drain, or a rebalance recommendation if that is enabled**:
+//!   no AWS API shows either. It opens one for an instance of a configured cluster, [only while it
+//!   is fresh](is_fresh).
+//! - **A message is deleted only after its effect is in the table.** An event that causes no record
+//!   may be deleted once it has triggered its read: polling shows the same.
+//! - **An SNS topic may bring only lifecycle notifications.** A queue's policy decides who may send
+//!   to it, and nothing else protects a spot warning. A topic also admits everyone who may publish
+//!   to it, so a warning or a state change that comes through one is [ignored](Event::NotForUs).
+//!   With raw delivery a topic cannot be distinguished from a rule.
+//! - **Other events are deleted without a warning** ([`Event::NotForUs`]): other kinds, other
+//!   accounts, other regions.
+//! - **A message that cannot be parsed is left in the queue** ([`Broken`]): it is logged, returns,
+//!   and the queue's redrive policy moves it to a dead-letter queue, where you can read it.
 //!
-//! | file | what |
+//! | file | contents |
 //! | --- | --- |
-//! | `message.rs` | a message's body → [`Event`]; pure, and every body has an answer |
+//! | `message.rs` | a message's body → [`Event`]; pure, and accepts any body |
 //! | `wire.rs` | the JSON that services send, and the e-mail form of Auto Scaling |
 
 mod message;
@@ -37,14 +38,14 @@ use jiff::{SignedDuration, Timestamp};
 use message::Way;
 use std::sync::Once;
 
-/// Whether it was said that a topic brought what it may not bring. Once a process is enough: others
-/// can send any number.
+/// Guard that logs the first message that a topic must not bring. Once a process is enough: the
+/// number of such messages is up to the sender.
 static SAID: Once = Once::new();
 
-/// What a message's body says to the controller of this account and region.
+/// Parses a message's body for the controller of this account and region.
 ///
 /// # Errors
-/// It is no message of those that are known, or lacks what such a message always has.
+/// Returns an error if the message is of no known kind, or lacks a required field.
 pub fn read(body: &str, account: &str, region: &str) -> Result<Event, Broken> {
     let (event, way) = message::read(body, account, region)?;
     Ok(match way {
@@ -53,7 +54,7 @@ pub fn read(body: &str, account: &str, region: &str) -> Result<Event, Broken> {
     })
 }
 
-/// What is made of an event that came through a topic of SNS.
+/// Restricts an event that came through a topic of SNS.
 fn of_a_topic(event: Event) -> Event {
     match event {
         Event::LifecycleAction { .. } | Event::TestNotification { .. } | Event::NotForUs { .. } => {
@@ -76,13 +77,14 @@ fn of_a_topic(event: Event) -> Event {
     }
 }
 
-/// How far a warning's time may be from now. A spot interruption follows its warning by two minutes
-/// (source: EC2 user guide, "Spot Instance interruption notices"), so what is older describes an
-/// instance that is gone, or that was spared. It is also the margin for two clocks that differ.
+/// Largest distance of a warning's time from now. A spot interruption follows its warning by two
+/// minutes (source: EC2 user guide, "Spot Instance interruption notices"), so an older warning
+/// describes an instance that is gone or was spared. It also allows for a difference between two
+/// clocks.
 const FRESH: SignedDuration = SignedDuration::from_mins(10);
 
-/// Whether a warning sent at `at` may still open a drain. One that is stale, or from a future that
-/// no clock's error explains, is a nudge like any other event.
+/// Checks whether a warning sent at `at` may still open a drain. A stale one, or one from a future
+/// that no clock error explains, only triggers a read.
 pub fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
     now.duration_since(at).abs() <= FRESH
 }

@@ -1,4 +1,4 @@
-//! What AWS sends, in each of the ways that it arrives; and what nobody should send.
+//! Messages that AWS sends, in each of the ways that they arrive, and forged ones.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
@@ -11,7 +11,7 @@ const CONTAINER_INSTANCE: &str =
     "arn:aws:ecs:us-east-1:123456789012:container-instance/web/d1d84798400f49f3b21cb61610c1e000";
 const TASK: &str = "arn:aws:ecs:us-east-1:123456789012:task/web/c1ffa94f19a540ed8d9f7e1d2a5d3626";
 
-/// A message, and what it must be read as.
+/// A message and its expected event.
 struct Sample {
     file: &'static str,
     text: &'static str,
@@ -117,7 +117,7 @@ fn ours(body: &str) -> Result<Event, Broken> {
     read
 }
 
-/// An answer that can go into a log, and names nothing that does not have the form of a name.
+/// Checks that an answer can go into a log, and that its names have the form of names.
 fn assert_fit(read: &Result<Event, Broken>) {
     let text = format!("{read:?}");
     assert!(text.len() < 8_000, "{} bytes", text.len());
@@ -153,7 +153,7 @@ fn assert_fit(read: &Result<Event, Broken>) {
     assert!(ids.iter().all(|id| id.starts_with("i-") && matches!(id.len(), 10 | 19)), "{ids:?}");
 }
 
-/// The message as SNS delivers it without raw delivery.
+/// Wraps the message as SNS delivers it without raw delivery.
 fn in_sns(message: &str) -> String {
     json!({
         "Type": "Notification",
@@ -169,7 +169,7 @@ fn in_sns(message: &str) -> String {
     .to_string()
 }
 
-/// What it must be read as when it comes through a topic: lifecycle notifications alone may.
+/// Returns the event expected through a topic, which may bring only lifecycle notifications.
 fn through_a_topic(event: &Event) -> Event {
     match event.name() {
         "lifecycle-action" | "test-notification" | "not-for-us" => event.clone(),
@@ -212,7 +212,7 @@ fn every_file_is_read() {
 }
 
 #[test]
-fn another_account_or_region_is_not_ours() {
+fn events_of_another_account_or_region_are_ignored() {
     for sample in samples() {
         for text in [sample.text.to_owned(), in_sns(sample.text)] {
             let other = read(&text, "210987654321", REGION);
@@ -225,7 +225,7 @@ fn another_account_or_region_is_not_ours() {
             }
         }
     }
-    // Ours, about something of another account.
+    // An event of this account, about something of another one.
     let text = include_str!("../../tests/all/events/task.eventbridge.json");
     let text = text.replace("123456789012:task/", "210987654321:task/");
     assert!(
@@ -267,7 +267,7 @@ fn a_part_of_a_message_is_broken() {
     }
 }
 
-/// Every place in a value, as a JSON pointer.
+/// Collects every place in a value, as a JSON pointer.
 fn places(value: &Value, here: &str, found: &mut Vec<String>) {
     found.push(here.to_owned());
     match value {
@@ -324,7 +324,7 @@ fn anything_in_any_place_has_an_answer() {
     }
 }
 
-/// What must be there, of each kind; and what need not be there, but must be right if it is.
+/// Required fields of each kind, and optional ones that must be right if present.
 #[rustfmt::skip]
 const NEEDED: [(&str, &[&str], &[&str]); 8] = [
     (
@@ -354,7 +354,7 @@ const NEEDED: [(&str, &[&str], &[&str]); 8] = [
 const OF_EVENT_BRIDGE: [&str; 5] = ["/source", "/detail-type", "/account", "/region", "/detail"];
 
 #[test]
-fn what_is_needed_must_be_there_and_what_is_not_may_be_anything() {
+fn required_fields_must_be_right_and_others_may_be_anything() {
     for (file, needed, optional) in NEEDED {
         let sample = samples().into_iter().find(|sample| sample.file == file).unwrap();
         let mut all = Vec::new();
@@ -376,7 +376,7 @@ fn what_is_needed_must_be_there_and_what_is_not_may_be_anything() {
 }
 
 #[test]
-fn what_is_huge_or_deep_is_skipped_or_refused() {
+fn huge_or_deep_values_are_skipped_or_refused() {
     let long = "x".repeat(1_000_000);
     let in_every_place = [
         "terminating.sns.json",
@@ -433,13 +433,13 @@ fn envelopes_in_envelopes_end() {
 }
 
 #[test]
-fn what_is_ambiguous_or_nothing_that_we_know_is_broken() {
+fn ambiguous_or_unknown_messages_are_broken() {
     let spot = include_str!("../../tests/all/events/spot-interruption.eventbridge.json");
     let twice =
         spot.replace(r#""instance-id""#, r#""instance-id": "i-0123456789abcdef1", "instance-id""#);
     assert!(ours(&twice).unwrap_err().why.contains("duplicate field"));
     let lines = include_str!("../../tests/all/events/terminating.auto-scaling.txt");
-    // Metadata of a hook can hold line breaks.
+    // A hook's metadata can hold line breaks.
     let injected = format!("{}EC2InstanceId: i-0123456789abcdef1\n", lines);
     assert!(ours(&injected).unwrap_err().why.contains("duplicate field"));
     for text in [
@@ -457,7 +457,7 @@ fn what_is_ambiguous_or_nothing_that_we_know_is_broken() {
         "Service: AWS Auto Scaling",
         "{}{}",
         "{\"source\": \"aws.ec2\"}",
-        // Values in the order in which the fields are written down here.
+        // Values in the order in which the fields are declared.
         r#"["Notification", "{}", "aws.ec2", "x", "123456789012", "us-east-1", "", {}, "AWS Auto Scaling"]"#,
         "\u{feff}{}",
     ] {

@@ -1,5 +1,5 @@
-//! The JSON that services send, as far as it is needed: what has no name here is skipped without
-//! being kept, however much of it there is and however deeply it is nested.
+//! The JSON that services send, as far as it is needed. Fields without a name here are skipped and
+//! not kept, however large and however deeply nested.
 
 use serde::Deserialize;
 use serde::de::value::{Error as LineError, MapAccessDeserializer, MapDeserializer};
@@ -7,15 +7,14 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A value that should be a string. One that is not is an error only for whoever needs it.
+/// A value that should be a string. Another type is an error only if the field is needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Field {
-    /// There is none, or it is null.
+    /// Missing or null.
     #[default]
     Absent,
-    /// A string.
     Text(String),
-    /// Something else.
+    /// Another type.
     Other,
 }
 
@@ -73,7 +72,7 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 }
 
-/// An object, and nothing else: what serde derives would also take a list of the fields' values.
+/// Accepts only an object: serde's derived code would also accept a list of the fields' values.
 #[derive(Debug)]
 pub(super) struct Object<T>(pub T);
 
@@ -97,50 +96,48 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// What tells the kinds of messages apart.
+/// Fields that distinguish the kinds of messages.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Envelope {
-    /// SNS: which kind of message. (Source: SNS developer guide, "HTTP/HTTPS notification JSON
-    /// format".)
+    /// SNS: kind of message. (Source: SNS developer guide, "HTTP/HTTPS notification JSON format".)
     #[serde(rename = "Type")]
     pub sns_type: Field,
-    /// SNS: what was published.
+    /// SNS: published message.
     #[serde(rename = "Message")]
     pub sns_message: Field,
     /// EventBridge: the service. (Source: EventBridge events reference, "AWS service event
     /// metadata".)
     pub source: Field,
-    /// EventBridge: what happened.
+    /// EventBridge: kind of event.
     #[serde(rename = "detail-type")]
     pub detail_type: Field,
-    /// EventBridge: the account in which it happened.
+    /// EventBridge: account of the event.
     pub account: Field,
-    /// EventBridge: the region in which it happened.
+    /// EventBridge: region of the event.
     pub region: Field,
-    /// EventBridge: when the service sent it.
+    /// EventBridge: time at which the service sent it.
     pub time: Field,
-    /// EventBridge: what the service says of it.
+    /// EventBridge: the service's own fields.
     pub detail: Option<Object<Detail>>,
-    /// Auto Scaling, to SNS and SQS: itself.
+    /// Auto Scaling, to SNS and SQS: name of the service.
     #[serde(rename = "Service")]
     pub service: Field,
 }
 
-/// The fields of what happened, of all kinds that are read. Auto Scaling sends the same ones to
-/// EventBridge in `detail`, and to SNS and SQS as the whole message. (Source: EC2 Auto Scaling user
-/// guide, "Prepare to add a lifecycle hook".)
+/// Fields of all kinds of events that are read. Auto Scaling sends the same ones to EventBridge in
+/// `detail`, and to SNS and SQS as the whole message. (Source: EC2 Auto Scaling user guide,
+/// "Prepare to add a lifecycle hook".)
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Detail {
     /// Auto Scaling, to SNS and SQS: the account.
     #[serde(rename = "AccountId")]
     pub account_id: Field,
-    /// Auto Scaling, to SNS and SQS: which notification this is, if it is not of a lifecycle
-    /// action.
+    /// Auto Scaling, to SNS and SQS: kind of a notification that is not about a lifecycle action.
     #[serde(rename = "Event")]
     pub event: Field,
-    /// Auto Scaling, to SNS and SQS: when it was sent.
+    /// Auto Scaling, to SNS and SQS: time at which it was sent.
     #[serde(rename = "Time")]
     pub time: Field,
     /// Auto Scaling: the group.
@@ -152,19 +149,19 @@ pub(super) struct Detail {
     /// Auto Scaling: the instance.
     #[serde(rename = "EC2InstanceId")]
     pub instance: Field,
-    /// Auto Scaling: whether the instance comes or goes.
+    /// Auto Scaling: transition, a launch or a termination.
     #[serde(rename = "LifecycleTransition")]
     pub transition: Field,
-    /// Auto Scaling: where the instance comes from.
+    /// Auto Scaling: place that the instance comes from.
     #[serde(rename = "Origin")]
     pub origin: Field,
-    /// Auto Scaling: where the instance goes.
+    /// Auto Scaling: place that the instance goes to.
     #[serde(rename = "Destination")]
     pub destination: Field,
     /// EC2: the instance.
     #[serde(rename = "instance-id")]
     pub spot_instance: Field,
-    /// EC2: what will be done to it.
+    /// EC2: action on the instance.
     #[serde(rename = "instance-action")]
     pub spot_action: Field,
     /// ECS: the cluster's ARN.
@@ -181,16 +178,15 @@ pub(super) struct Detail {
     pub task: Field,
 }
 
-/// The lines `Name: value` of the form in which Auto Scaling writes to people, and which the API
-/// reference promises for SNS (source: PutLifecycleHook, "email key-value pair format"), where JSON
-/// is what comes today.
+/// Returns the lines `Name: value` of Auto Scaling's form for people. The API reference promises
+/// this form for SNS (source: PutLifecycleHook, "email key-value pair format"); today JSON arrives.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines()
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.trim(), value.trim()))
 }
 
-/// What these lines say; a name that comes twice is an error, as it is in JSON.
+/// Parses these lines. A name that occurs twice is an error, as in JSON.
 pub(super) fn detail_of_lines(text: &str) -> Result<Detail, LineError> {
     Detail::deserialize(MapDeserializer::new(lines(text)))
 }

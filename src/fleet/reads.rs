@@ -1,5 +1,5 @@
-//! The reads that drains want: how they go for each drain, and a queue for each kind, in the order
-//! in which they are due.
+//! The reads that drains need: their state for each drain, and a queue for each kind, ordered by
+//! due time.
 
 use super::{Choice, Slot, Slots, backoff};
 use ecs_drain_state::{Class, Kind, Mono, Need};
@@ -9,59 +9,58 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How many drains of a cluster share the call that reads their status, for it to cost next to
-/// nothing.
+/// Number of drains in a cluster from which a status call costs next to nothing for each.
 const MANY: u32 = 50;
 
-/// How far apart they are for each hundred drains of all, lest they take the whole rate; and at
-/// most, since a gap of 90 s costs more.
+/// Time between two such reads of one drain, for each hundred drains in all, so that they do not
+/// take the whole rate; and its upper limit, since a gap of 90 s costs more.
 const SPACING: Duration = Duration::from_millis(700);
 const SPACED_AT_MOST: Duration = Duration::from_secs(70);
 
-/// From one read of a drain's status to the next, at least.
+/// Shortest time between two reads of a drain's status.
 const REST: Duration = Duration::from_secs(1);
 
-/// How much sooner such a call is due than it is wanted, and so is one that can end a drain: before
-/// what has waited for long.
+/// Time by which such a read, or one that can end a drain, counts as due early. It goes before
+/// reads that have waited for long.
 const AHEAD: Duration = Duration::from_secs(600);
 
-/// From when a read is wanted, and when it is due.
+/// Start and due time of a needed read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) from: Mono,
     pub(super) due: Mono,
 }
 
-/// What a drain's reads depend on beside its needs.
+/// Facts besides its needs that a drain's reads depend on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Around {
-    /// How many drains there are in all.
+    /// Number of drains in all.
     pub(super) drains: usize,
-    /// In its cluster, where that is known.
+    /// Number of drains in its cluster, if the cluster is known.
     pub(super) in_cluster: Option<u32>,
-    /// When this process first knew of it: nothing has waited for longer.
+    /// Time at which this process learnt of the drain. No read has waited for longer.
     pub(super) known: Mono,
 }
 
-/// How reads of one kind go for one drain.
+/// State of one kind of read for one drain.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reads {
     pub(super) busy: bool,
     failures: u32,
     not_before: Mono,
     pub(super) wanted: Option<Wanted>,
-    /// By when the read under way was due.
+    /// Due time of the read under way.
     under_way: Option<Mono>,
-    /// When the last read ended.
+    /// End of the last read.
     ended: Mono,
 }
 
 impl Reads {
-    /// When a read that a drain needs is made.
+    /// Returns the time at which a needed read is made.
     ///
-    /// One call reads the status of a hundred drains of a cluster: the more there are, the less it
-    /// is for each. Where it is next to nothing, it goes before what others have waited for: a
-    /// status that is late costs each of them a list.
+    /// One call reads the status of a hundred drains of a cluster, so the cost for each falls with
+    /// their number. If it is next to nothing, the read goes before others that have waited: a late
+    /// status costs each drain a list.
     pub(super) fn when(&self, kind: Kind, need: Need, around: Around, now: Mono) -> Wanted {
         let patience = need.class.patience();
         let is_shared =
@@ -71,7 +70,7 @@ impl Reads {
             SPACING.saturating_mul(u32::try_from(around.drains / 100).unwrap_or(u32::MAX));
         let spaced =
             if is_shared && shows { self.ended + spacing.min(SPACED_AT_MOST) } else { Mono::START };
-        // One that showed a time before the last one says nothing, and the next can be as old.
+        // A read right after the last one may show the same old state.
         let rested = if kind == Kind::Status && self.ended > Mono::START {
             self.ended + REST
         } else {
@@ -82,17 +81,16 @@ impl Reads {
             (Class::Spot | Class::Last, _) => from.before(AHEAD),
             _ if is_shared => from.before(AHEAD),
             (Class::Show | Class::Later, Some(drains)) if shows => from + patience / drains.max(1),
-            // These count from when the drain began.
+            // Their due time counts from the drain's start.
             (Class::Begun | Class::Begin, _) => need.due.max(from),
             _ => need.due.max(around.known + patience).max(from),
         };
-        // What the last read did not give, others go before; but not where each read gives a part
-        // of what a drain lacks last.
+        // If the last read did not satisfy the need, others go first, except where each read gives
+        // one part of what a drain needs last.
         let again = self.ended > need.from && !is_shared && need.class != Class::Last;
         let due =
             if again { due.max(self.ended + patience.min(Class::Show.patience())) } else { due };
-        // What has been wanted for a while has waited for as long, although it is decided anew
-        // again and again.
+        // A need keeps its place while its drain is decided again and again.
         let waited = self.wanted.filter(|before| before.from <= now && from <= now);
         Wanted { from, due: waited.map_or(due, |before| before.due.min(due)) }
     }
@@ -102,7 +100,7 @@ impl Reads {
         self.under_way = self.wanted.map(|wanted| wanted.due);
     }
 
-    /// One that failed is made again later, the later the more often it failed.
+    /// Records the end of a read. A failed one is made again, later with each failure.
     pub(super) fn end(&mut self, now: Mono, failed: bool) {
         (self.busy, self.ended) = (false, now);
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
@@ -117,23 +115,23 @@ impl Reads {
         (self.failures, self.not_before) = (0, Mono::START);
     }
 
-    /// By when the read that is wanted, or under way, is due.
+    /// Returns the due time of the read that is needed or under way.
     pub(super) fn due(&self) -> Option<Mono> {
         self.wanted.map(|wanted| wanted.due).or(self.under_way)
     }
 }
 
-/// The reads of one kind that are wanted.
+/// Needed reads of one kind.
 #[derive(Debug, Default)]
 struct Queue {
-    /// By the moment from which they are wanted.
+    /// Reads that are needed later, by the time from which they are needed.
     later: BTreeSet<(Mono, Rc<str>)>,
-    /// Those that are wanted now, by when they are due.
+    /// Reads that are needed now, by due time.
     ready: BTreeSet<(Mono, Rc<str>)>,
 }
 
 impl Queue {
-    /// Moves what is wanted by now.
+    /// Moves reads that are needed by now to `ready`.
     fn ripen(&mut self, kind: Kind, now: Mono, slots: &Slots) {
         let later = self.later.split_off(&(now + Duration::from_nanos(1), Rc::default()));
         for (from, key) in std::mem::replace(&mut self.later, later) {
@@ -143,7 +141,7 @@ impl Queue {
     }
 }
 
-/// A queue for each kind of read, and a bell that is rung when one is wanted.
+/// A queue for each kind of read, and a notification that is sent when one is needed.
 #[derive(Default)]
 pub(super) struct Queues([(RefCell<Queue>, Notify); Kind::ALL.len()]);
 
@@ -169,7 +167,7 @@ impl Queues {
         }
     }
 
-    /// When the next is wanted; None while none is.
+    /// Returns the time from which the next read is needed, if any.
     pub(super) fn next(&self, kind: Kind) -> Option<Mono> {
         let queue = self.of(kind);
         if queue.ready.is_empty() {
@@ -179,15 +177,15 @@ impl Queues {
         }
     }
 
-    /// When the most urgent of those that are wanted now is due.
+    /// Returns the due time of the most urgent read that is needed now.
     pub(super) fn next_due(&self, kind: Kind, now: Mono, slots: &Slots) -> Option<Mono> {
         let mut queue = self.of(kind);
         queue.ripen(kind, now, slots);
         queue.ready.first().map(|(due, _)| *due)
     }
 
-    /// The drains that `choose` takes, of those that want this read now, the most urgent first, and
-    /// then of those that will, up to `soon` from now.
+    /// Returns the drains that `choose` takes: first those that need this read now, the most urgent
+    /// first, then those that will need it within `soon`.
     pub(super) fn pick(
         &self,
         kind: Kind,

@@ -1,4 +1,4 @@
-//! When reads of drains are due.
+//! Due times of drains' reads.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -9,7 +9,7 @@ fn at(second: u64) -> Mono {
     Mono::at(Duration::from_secs(second))
 }
 
-/// An operator's drain, as it was opened, of an instance with one container instance.
+/// Returns an operator's drain, as it was opened, of an instance with one container instance.
 pub(crate) fn opened(instance: &str, cluster: &str, arn: &str) -> Record {
     let container_instance = ContainerInstance {
         cluster: cluster.to_owned(),
@@ -41,7 +41,8 @@ fn record(instance: &str, cluster: &str) -> Record {
     opened(instance, cluster, &format!("arn:{instance}"))
 }
 
-/// A fleet with so many drains in a cluster, and one in another; the first one's key.
+/// Creates a fleet with this many drains in a cluster, and one in another. Returns it with the
+/// first one's key.
 fn fleet_of(drains: usize) -> (Fleet, String) {
     let fleet = Fleet::new(Policies::default());
     for n in 0..drains {
@@ -57,7 +58,7 @@ fn wants(kind: Kind, from: u64, class: Class) -> Needs {
     needs
 }
 
-/// One call serves a hundred drains of a cluster: a drain that is alone in its cluster waits for as
+/// One call serves a hundred drains of a cluster. A drain that is alone in its cluster waits for as
 /// long as it can.
 #[test]
 fn a_status_that_many_share_is_due_sooner() {
@@ -107,7 +108,7 @@ fn a_read_is_due_since_it_was_wanted() {
     assert_eq!(due(92), None);
 }
 
-/// A read that fails is tried again later, and later still each time.
+/// A failed read is tried again later, and later still each time.
 #[test]
 fn a_read_that_fails_is_wanted_later() {
     let (fleet, key) = fleet_of(1);
@@ -120,9 +121,9 @@ fn a_read_that_fails_is_wanted_later() {
     }
 }
 
-/// A look at one balancer is one of several that a drain lacks last: it is given all of them before
-/// another drain is. Else, where there are more balancers than can be asked in the time that a look
-/// lasts, none would ever have all.
+/// A drain may need several balancers' answers last. It gets all of them before the next drain
+/// does. Otherwise, with more balancers than can be read while an answer counts, no drain would
+/// ever have all.
 #[test]
 fn a_drain_is_given_all_that_it_lacks_last() {
     let (fleet, key) = fleet_of(1);

@@ -1,5 +1,5 @@
-//! What is to be done, by kind and by when it may be sent: who looks for the next does not look
-//! through all drains.
+//! Queue of actions, by kind and by the time from which they may be sent, so that a worker does not
+//! search all drains for the next one.
 
 use super::{Slot, backoff};
 use ecs_drain_state::facts::Facts;
@@ -9,32 +9,31 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How soon what was done is done again where nothing came of it.
+/// Time after which an action without effect may be sent again.
 const SENT: Duration = Duration::from_secs(10);
 
-/// The same for a container instance's state, where it is not read before: at hundreds of clusters
-/// that takes minutes.
+/// The same for a container instance's state, if it was not read before. With hundreds of clusters
+/// that read takes minutes.
 const CHANGED: Duration = Duration::from_secs(120);
 
-/// A kind of action. Each has workers of its own, so that many of one kind do not hold up the
+/// Kind of action. Each has its own workers, so that many actions of one kind do not delay the
 /// others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Work {
-    /// A container instance's state is set.
+    /// Set a container instance's state.
     States,
-    /// A task is stopped, or a container instance deregistered.
+    /// Stop a task, or deregister a container instance.
     Tasks,
-    /// A group is asked to terminate an instance.
+    /// Ask a group to terminate an instance.
     Terminations,
-    /// A lifecycle action is completed.
+    /// Complete a lifecycle action.
     Completions,
 }
 
 impl Work {
-    /// All of them.
     pub const ALL: [Work; 4] = [Work::States, Work::Tasks, Work::Terminations, Work::Completions];
 
-    /// The kind of this action.
+    /// Returns the kind of an action.
     pub const fn of(action: &Action) -> Work {
         match action {
             Action::SetDraining { .. } | Action::SetActive { .. } => Work::States,
@@ -45,28 +44,28 @@ impl Work {
     }
 }
 
-/// Drains in which something is to be done.
+/// Drains with actions to send.
 #[derive(Debug, Default)]
 pub(super) struct Todo(RefCell<BTreeSet<(Work, Mono, Rc<str>)>>);
 
-/// What one drain has to do, and what came of it.
+/// One drain's actions and their results.
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
-    /// Since when something is to be done.
+    /// Time since which it has actions.
     since: Option<Mono>,
-    /// How many actions failed in a row.
+    /// Number of failed actions in a row.
     failures: u32,
-    /// When an action may be sent again at the soonest.
+    /// Earliest time of the next send.
     not_before: Mono,
-    /// What was sent lately, and when: it is not sent again before there was time to see what came
-    /// of it.
+    /// Actions that were sent recently, with their times. They are not sent again until their
+    /// effect can be seen.
     sent: Vec<(Action, Mono)>,
-    /// Where it stands in the list.
+    /// Its entries in the list.
     listed: Vec<(Work, Mono)>,
 }
 
 impl Dispatch {
-    /// When an action may be sent.
+    /// Returns the time from which an action may be sent.
     fn from(&self, action: &Action) -> Mono {
         let lasts = if Work::of(action) == Work::States { CHANGED } else { SENT };
         let sent = self.sent.iter().find(|(sent, _)| sent == action).map(|(_, at)| *at + lasts);
@@ -77,8 +76,8 @@ impl Dispatch {
         (self.failures, self.not_before) = (0, Mono::START);
     }
 
-    /// Forgets what may be done again: its time is over, or a read that began late enough shows
-    /// that nothing came of it.
+    /// Forgets sent actions that may be sent again: their time is over, or a read that began late
+    /// enough shows that they had no effect.
     pub(super) fn forget_old(&mut self, facts: &Facts, now: Mono) {
         self.sent.retain(|(action, at)| match action {
             Action::SetDraining { container_instance, .. }
@@ -100,7 +99,7 @@ impl Dispatch {
         self.sent.push((action.clone(), now));
     }
 
-    /// What failed is tried again later, the later the more often it failed.
+    /// Records the end of an action. A failed one is tried again, later with each failure.
     pub(super) fn end(&mut self, action: &Action, now: Mono, failed: bool) {
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
         if failed {
@@ -112,7 +111,7 @@ impl Dispatch {
 }
 
 impl Todo {
-    /// Puts a slot where its actions and what was sent of them say.
+    /// Updates a slot's entries in the queue.
     pub(super) fn list(&self, slot: &mut Slot, now: Mono) {
         let mut todo = self.0.borrow_mut();
         for (work, at) in slot.dispatch.listed.drain(..) {
@@ -129,8 +128,8 @@ impl Todo {
         }
     }
 
-    /// The first drain that has such work now, and nothing under way, for which `choose` finds an
-    /// action.
+    /// Returns the first drain with an action of this kind, and no call under way, for which
+    /// `choose` returns a result.
     pub(super) fn first<'s, T>(
         &self,
         work: Work,

@@ -1,12 +1,13 @@
-//! What people may ask for, as the keys of the items that they may write.
+//! Requests that people may make, as the keys of the items that they may write.
 //!
 //! A request's key has the verb and the cluster
-//! (`request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`), a pause's the cluster alone
-//! (`pause/CONTROLLER/ACCOUNT/REGION/CLUSTER`): it is paused by writing the item, and resumed by
-//! deleting it. What a `drain` ends with is in no key.
+//! (`request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`), a pause's only the cluster
+//! (`pause/CONTROLLER/ACCOUNT/REGION/CLUSTER`). A cluster is paused by writing the item, and
+//! resumed by deleting it. No key contains the end of a
+//! `drain` (`--then`).
 //!
-//! IAM's `*` matches slashes too. That opens nothing: a request whose parts have slashes in them is
-//! refused, and a pause of such a cluster pauses nothing.
+//! IAM's `*` matches slashes too. That gives no further rights: a request whose parts contain
+//! slashes is refused, and a pause of such a cluster pauses nothing.
 
 use super::Need;
 use clap::ValueEnum;
@@ -32,7 +33,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Its name in keys.
+    /// Returns its name in keys.
     const fn name(self) -> &'static str {
         match self {
             Verb::Drain => "drain",
@@ -46,12 +47,12 @@ impl Verb {
     }
 }
 
-/// What people may ask for; by default everything.
+/// Requests that people may make; by default all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct May {
-    /// The verbs; empty: all of them.
+    /// Verbs; empty for all.
     pub verbs: BTreeSet<Verb>,
-    /// Names or patterns of the clusters; empty: all of them, and everything at once.
+    /// Names or patterns of the clusters; empty for all, and for everything at once.
     pub clusters: Vec<String>,
 }
 
@@ -60,7 +61,7 @@ impl May {
         self.verbs.is_empty() || self.verbs.contains(&verb)
     }
 
-    /// Returns what beside the table they need.
+    /// Returns the features besides the table that they need.
     pub(super) fn needs(&self) -> BTreeSet<Need> {
         let names = self.may(Verb::Drain) || self.may(Verb::Pause);
         let names = names.then_some([Need::Clusters, Need::Role]).into_iter().flatten();

@@ -1,14 +1,14 @@
-//! Every statement there is: what it allows, on what, and what needs it.
+//! Every possible statement: its calls, its resource, and the feature that needs it.
 
 use crate::aws::calls::{self, Call};
 
-/// What needs a statement. A policy leaves out those of what is not used.
+/// Feature that needs a statement. A policy omits the statements of unused features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// Every controller, in each of its accounts; it changes nothing, and is all that a dry run
-    /// needs.
+    /// Every controller, in each of its accounts. These calls change nothing, and a dry run needs
+    /// no others.
     Look,
-    /// Every controller that does more than look.
+    /// Every controller that is no dry run.
     Act,
     /// Every controller, in the account of its table.
     Table,
@@ -23,22 +23,22 @@ pub enum Need {
     Queue,
     /// A scope with a `role`.
     Role,
-    /// A person who looks: `get`, `describe`.
+    /// A person who reads: `get`, `describe`.
     Reader,
-    /// A person who asks for something: `drain`, `cancel`, `pause` and their kin. They look too.
+    /// A person who makes requests: `drain`, `cancel`, `pause` and others. They read too.
     Operator,
     /// A person who names clusters by name or pattern: `drain`, and `pause --cluster`.
     Clusters,
-    /// A person who asks for drains, and so for instances by their image or age: `drain`.
+    /// A person who requests drains, and so reads instances by their image or age: `drain`.
     Instances,
-    /// Whoever creates the table: `init`.
+    /// The person who creates the table: `init`.
     Init,
 }
 
-/// What a statement allows its calls on.
+/// Resource of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
-    /// `*`: these calls know no resource.
+    /// `*`: these calls have no resource.
     Anything,
     /// Every cluster.
     Clusters,
@@ -64,7 +64,7 @@ pub enum On {
     Table,
     /// The item of the controller's lease.
     Lease,
-    /// The items of what a person may ask for: requests and pauses.
+    /// The items that a person may write: requests and pauses.
     Asked,
     /// The items of the pauses that a person may end.
     Paused,
@@ -76,20 +76,20 @@ pub enum On {
     Roles,
 }
 
-/// A statement before it is known for whom it is.
+/// Statement without its subject.
 #[derive(Debug)]
 pub struct Shape {
-    /// Its name.
+    /// Name of the statement.
     pub sid: &'static str,
-    /// What needs it.
+    /// Feature that needs it.
     pub need: Need,
-    /// What it allows its calls on.
+    /// Resource of its calls.
     pub on: On,
-    /// What it allows.
+    /// Allowed calls.
     pub calls: &'static [&'static Call],
 }
 
-/// Every statement there is.
+/// Every statement.
 pub const SHAPES: &[Shape] = &[
     Shape {
         sid: "ReadWhatHasNoArnOfItsOwn",

@@ -1,4 +1,4 @@
-//! What each policy allows, and on what.
+//! The permissions of each policy.
 
 #![allow(clippy::unwrap_used)]
 use super::*;
@@ -12,7 +12,7 @@ fn of(text: &str, whom: Whom<'_>) -> Document {
     policy(&subject(&config(text), whom, "123456789012", "eu-west-1", false))
 }
 
-/// Each action of a policy with what it is allowed on.
+/// Returns the resources of each allowed action of a policy.
 fn allowed(document: &Document) -> BTreeMap<&'static str, BTreeSet<String>> {
     let mut allowed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for statement in &document.statement {
@@ -69,7 +69,7 @@ fn a_feature_that_is_off_needs_nothing() {
 }
 
 #[test]
-fn what_changes_something_is_limited_to_what_was_chosen() {
+fn mutating_calls_are_limited_to_the_chosen_resources() {
     let text = format!(
         "{SMALL}clusters = [\"web-*\", \"jobs\"]\ngroups = {{ names = [\"web-*\"], tags = {{ team = \"a\", drain = \"*\" }} }}\n"
     );
@@ -144,7 +144,7 @@ fn a_dry_run_can_change_nothing() {
     }
 }
 
-/// The keys of the items that somebody may write, and those of the items that they may delete.
+/// Returns the keys of the items that a person may write, and of those that they may delete.
 fn keys(document: &Document) -> [Vec<String>; 2] {
     ["dynamodb:PutItem", "dynamodb:DeleteItem"].map(|action| {
         let of = document.statement.iter().filter(|statement| statement.action.contains(&action));
@@ -199,7 +199,7 @@ fn people_may_ask_for_less() {
         ]
     );
     assert_eq!(resumed, ["pause/default/*/*/web-*", "pause/default/*/*/jobs"]);
-    // Nothing that a pause is made or ended with, where neither is allowed.
+    // Without pause and resume, no key of a pause.
     let cancel = may(&[Verb::Cancel], &[]);
     assert_eq!(keys(&cancel), [vec!["request/default/cancel/*"], vec![]]);
     let all = keys(&may(&[], &["web"]));
@@ -210,7 +210,7 @@ fn people_may_ask_for_less() {
             vec!["pause/default/*/*/web"]
         ]
     );
-    // Who only cancels looks for no instance, and for no cluster.
+    // A person who only cancels reads no instance, and no cluster.
     let reads = |document: &Document| {
         allowed(document).keys().filter(|action| action.starts_with("ecs:")).count()
     };

@@ -1,5 +1,5 @@
-//! Drains that no ecs-drain hook began: an operator's, a spot interruption's, a rebalance
-//! recommendation's.
+//! Drains without an ecs-drain hook: those of operators, spot interruptions and rebalance
+//! recommendations.
 
 use super::{deadline, margin};
 use crate::clock::Clock;
@@ -10,43 +10,42 @@ use crate::store::{Read, Saved, StoreError};
 use ecs_drain_state::record::Opening;
 use ecs_drain_state::{ContainerInstance, Order, Origin, Phase, Record, Then};
 
-/// What is asked for.
+/// A requested drain.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// EC2 instance id.
     pub instance_id: String,
-    /// Why.
+    /// Origin of the drain.
     pub origin: Origin,
-    /// What comes after it.
+    /// Action after the drain.
     pub then: Then,
-    /// Who asked, if it was a person.
+    /// The operator's order, if a person requested it.
     pub requested: Option<Order>,
-    /// The id of the request or event: it goes into the record, so that it is carried out once.
+    /// Id of the request or event. It is kept in the record, so that the request is carried out
+    /// once.
     pub request: Option<String>,
-    /// The container instances that a complete search found.
+    /// Container instances that a complete search found.
     pub container_instances: Vec<ContainerInstance>,
 }
 
-/// What became of it.
+/// Result of opening a drain.
 #[derive(Clone, Debug)]
 pub enum Opened {
     /// A drain begins.
     Begins(Box<Record>),
     /// A drain of this instance is under way already.
     UnderWay(Box<Record>),
-    /// This very thing was asked for before, and that drain is done.
+    /// The same request was carried out before, and its drain is done.
     Already(Box<Record>),
-    /// It cannot be drained, and why.
+    /// The instance cannot be drained; the reason.
     Refused(String),
-    /// Somebody else wrote its record meanwhile, or it cannot be read: try again later.
+    /// Another process wrote its record meanwhile, or it cannot be read: try again later.
     NotNow,
 }
 
-/// Opens a drain, unless one is under way. Only an instance of a configured cluster is ever
-/// touched.
+/// Opens a drain, unless one is under way. Refuses an instance outside of the configured clusters.
 ///
 /// # Errors
-/// When the table did not answer, or refused.
+/// Returns an error if the table did not answer, or refused.
 pub async fn open_asked(
     config: &Config,
     scope: &ScopeState,
@@ -73,7 +72,7 @@ pub async fn open_asked(
         .and_then(|view| Some(view.members.get(&instance)?.group.clone()));
     let needs_group = matches!(asked.then, Then::Terminate | Then::TerminateAndShrink);
     if needs_group && group.is_none() {
-        // It can be in a warm pool that could not be read.
+        // It may be in a warm pool that could not be read.
         if scope.groups.borrow().as_ref().is_some_and(|view| !view.unread.is_empty()) {
             return Ok(Opened::NotNow);
         }
@@ -118,11 +117,11 @@ pub async fn open_asked(
             if asked.origin != Origin::SpotInterruption || !ours || is_known(&old) {
                 return Ok(Opened::UnderWay(old));
             }
-            // Once it is undone, a drain of its own begins.
+            // Once that drain has undone its DRAINING, another one can begin.
             if old.phase() == Phase::Returning {
                 return Ok(Opened::NotNow);
             }
-            // It may wait for its turn yet, and its instance ends in two minutes.
+            // It may still wait for its turn, but the instance terminates in two minutes.
             let mut next = with_request(old.interrupted(now));
             next.updated_at = now;
             let Saved::Saved(record) = records.save(next).await? else { return Ok(Opened::NotNow) };

@@ -1,5 +1,5 @@
-//! Where drains come from: instances that wait under an ecs-drain hook, and those that an operator
-//! or an event asks to have drained, become records. Nothing is drained here.
+//! Opens drains: creates records for instances that wait under an ecs-drain hook, and for instances
+//! that an operator or an event requests. It does not drain them.
 
 use crate::aws::{Beat, HookView};
 use crate::clock::Clock;
@@ -25,29 +25,30 @@ mod asked;
 
 pub use asked::{Asked, Opened, open_asked};
 
-/// How many drains are opened at once.
+/// Drains that are opened at once.
 const AT_ONCE: usize = 32;
 
-/// How a note begins that says that our action is over and another hook's is not.
+/// Start of the history entry for an instance whose ecs-drain action is over while another hook
+/// holds it.
 const STILL_HELD: &str = "still held by the group's other hooks:";
 
-/// How soon an instance that is in a cluster which is not configured is searched for again:
-/// somebody may take it out.
+/// Delay before an instance in a cluster outside of the configuration is searched for again: it may
+/// be moved out of that cluster.
 const SEARCH_AGAIN: Duration = Duration::from_secs(300);
 
-/// What intake remembers, so that it says each thing once.
+/// Memory of logged messages, so that each is logged once.
 #[derive(Default)]
 pub struct Intake {
     said: RefCell<BTreeSet<Said>>,
 }
 
-/// What was said of which instance or group; of an instance, with the generation of its drain: it
-/// is said anew of the next.
+/// Message about an instance or a group. For an instance it has the generation of its drain, so
+/// that the next drain is logged again.
 type Said = (&'static str, String, u64);
 
 impl Intake {
-    /// Opens a record for every instance that waits under our hook and has none; a drain that is
-    /// under way without a lifecycle action adopts it.
+    /// Opens a record for every instance that waits under the ecs-drain hook and has none. A drain
+    /// under way without a lifecycle action adopts the wait.
     pub async fn pass(
         &self,
         config: &Config,
@@ -94,7 +95,7 @@ impl Intake {
                 }
                 continue;
             }
-            // The search goes on meanwhile.
+            // The search continues meanwhile.
             let generation = known.map_or(0, |known| known.generation);
             let found = self.find(scope, instance, generation, view.read.began);
             let Some(container_instances) = found.filter(|_| may_hold) else { continue };
@@ -114,8 +115,8 @@ impl Intake {
             .await;
     }
 
-    /// Our action is over, and the instance goes on waiting: another hook of its group holds it.
-    /// That is Done for us, and its record says so, once.
+    /// Writes into a finished record, once, that another hook of the group still holds the instance
+    /// after the ecs-drain action is over.
     #[allow(clippy::too_many_arguments)]
     async fn say_still_held(
         &self,
@@ -158,7 +159,7 @@ impl Intake {
         self.said.borrow_mut().insert(said);
     }
 
-    /// Our hook on the group, if there is exactly one.
+    /// Returns the group's ecs-drain hook, if there is exactly one.
     fn hook<'a>(
         &self,
         scope: &ScopeState,
@@ -185,8 +186,8 @@ impl Intake {
         }
     }
 
-    /// The container instances of an instance, once every cluster has been searched for it; None to
-    /// leave it alone.
+    /// Returns an instance's container instances, once every cluster was searched for it. Returns
+    /// `None` if it must be left alone.
     fn find(
         &self,
         scope: &ScopeState,
@@ -194,7 +195,7 @@ impl Intake {
         generation: u64,
         since: Mono,
     ) -> Option<Vec<ContainerInstance>> {
-        // Nowhere is said only after complete reads.
+        // Absence needs complete reads.
         let known = scope
             .searches
             .get(instance)
@@ -206,8 +207,8 @@ impl Intake {
             }
             return None;
         };
-        // One of several is enough: the drain would ask for DRAINING there too, which nobody has
-        // allowed.
+        // One of several clusters is enough: the drain would set DRAINING there too, which the
+        // configuration does not allow.
         if let Some(left_out) =
             lookup.found.iter().find(|c| !scope.config.clusters.matches(&c.cluster))
         {
@@ -227,7 +228,7 @@ impl Intake {
         Some(lookup.found)
     }
 
-    /// Forgets what was said of instances that do not wait any more, and of groups that are gone.
+    /// Forgets messages about instances that no longer wait, and about groups that are gone.
     fn forget(&self, view: &GroupsView, waiting: &[(&String, &Member)]) {
         if self.said.borrow().is_empty() {
             return;
@@ -244,12 +245,12 @@ impl Intake {
     }
 }
 
-/// Whether a record may be opened now.
+/// Checks whether a record may be opened now.
 ///
-/// A finished record is opened again only when two heartbeats have shown that our hook holds the
-/// instance once more. A state that a launching hook can show too needs one heartbeat that
-/// succeeded. An instance that waits since before its group got our hook is another hook's: a
-/// heartbeat for it finds no action of ours.
+/// A finished record is opened again only after two heartbeats have shown that the ecs-drain hook
+/// holds the instance again. A state that a launching hook can show too needs one accepted
+/// heartbeat. An instance that has waited since before its group got the ecs-drain hook is held by
+/// another hook: a heartbeat for it finds no action.
 fn may_open(
     scope: &ScopeState,
     instance: &str,
@@ -270,7 +271,7 @@ fn may_open(
     }
 }
 
-/// The lifecycle action that holds an instance under our hook.
+/// Describes the lifecycle action that holds an instance under the ecs-drain hook.
 fn lifecycle(view: &GroupsView, member: &Member, hook: &HookView, kind: WaitKind) -> Lifecycle {
     let info = view.groups.get(&member.group);
     let hooks = info.and_then(|info| info.hooks.known()).into_iter().flatten();
@@ -313,18 +314,18 @@ fn opening(
     }
 }
 
-/// How long a lifecycle action's drain may take.
+/// Returns the policy's time limit for the drain of a lifecycle action.
 pub(crate) fn deadline(policy: &Policy) -> Option<SignedDuration> {
     policy.deadline.and_then(|d| SignedDuration::try_from(d).ok())
 }
 
-/// How long before its hook's limit a deadline must be.
+/// Returns the time by which a deadline must come before the hook's own limit.
 pub(crate) fn margin(policy: &Policy) -> SignedDuration {
     SignedDuration::try_from(policy.blind_margin).unwrap_or(SignedDuration::ZERO)
 }
 
-/// A drain that began without a lifecycle action takes it over: hook, deadline and ending become
-/// the action's.
+/// Adds a lifecycle action to a drain that began without one. Hook, deadline and ending become
+/// those of the action.
 async fn adopt(
     config: &Config,
     scope: &ScopeState,
@@ -334,7 +335,7 @@ async fn adopt(
     lifecycle: Lifecycle,
 ) -> Result<(), StoreError> {
     let known = scope.fleet.record(key);
-    // A cancelled drain ends first; then the wait opens one of its own.
+    // A cancelled drain ends first. Then the wait opens a drain of its own.
     let Some(record) = known.filter(|r| r.lifecycle.is_none() && r.phase() != Phase::Returning)
     else {
         return Ok(());
@@ -342,7 +343,7 @@ async fn adopt(
     let policy = config.policies.for_drain(record.cluster.as_deref(), Some(&lifecycle.group));
     let mut next = record.adopt(lifecycle, deadline(&policy), margin(&policy), clock.now());
     next.updated_at = clock.now();
-    // After a lost race the record is read by the next look at the table.
+    // After a lost race the next read of the table shows the record.
     if let Saved::Saved(saved) = records.save(next).await? {
         tracing::info!(
             instance = saved.instance_id,
@@ -354,7 +355,7 @@ async fn adopt(
     Ok(())
 }
 
-/// A deadline that the hook cannot keep is a mistake of configuration that somebody should mend.
+/// Warns that the hook's limit cuts the deadline short, a mistake in the configuration.
 fn say_cut(record: &Record) {
     for event in record.history.iter().skip(1).filter(|event| event.at == record.created_at) {
         tracing::warn!(instance = record.instance_id, group = record.group(), "{}", event.what);
@@ -371,7 +372,7 @@ async fn open(
 ) -> Result<(), StoreError> {
     let key = scope.key(&opening.instance_id);
     let (now, controller) = (clock.now(), opening.controller.clone());
-    // Most have no record: it is written at once, and read only where there is one.
+    // Most instances have no record, so it is created at once, and read only if it exists.
     let is_known = scope.phases.borrow().contains_key(&opening.instance_id);
     let created = match is_known {
         true => Saved::LostRace,
@@ -404,8 +405,8 @@ async fn open(
         Some(Read::Record(old)) => {
             let known = scope.phases.borrow().get(&old.instance_id).copied();
             if known.is_none_or(|known| known.phase != Phase::Done) {
-                // Finished, as another process knew, or another controller's part of it: only
-                // heartbeats can tell whether the hook holds it (once more).
+                // Another process finished it, or it belongs to another controller. Only heartbeats
+                // show whether the hook holds the instance (again).
                 scope
                     .phases
                     .borrow_mut()
@@ -415,8 +416,8 @@ async fn open(
                 scope.bells.hold.notify_one();
                 return Ok(());
             }
-            // What the other controller's drain waits for is what our hook holds: each would wait
-            // for the other.
+            // The other controller's drain waits for the end of this hook's wait. Without this step
+            // each controller would wait for the other.
             let old = match (old.is_done(), &opening.lifecycle) {
                 (false, Some(lifecycle)) => {
                     tracing::info!(
@@ -469,7 +470,7 @@ async fn open(
             say_cut(&record);
             scope.learn(*record, clock.mono());
         }
-        // Another replica was faster; its record is read by the next look at the table.
+        // Another replica was faster. The next read of the table shows its record.
         Saved::LostRace => {}
     }
     Ok(())
@@ -483,7 +484,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn a_thing_is_said_once_of_each_drain_and_forgotten_with_its_wait() {
+    fn a_message_is_logged_once_a_drain_and_forgotten_with_its_wait() {
         let (intake, times) = (Intake::default(), Cell::new(0));
         let say = |generation: u64| {
             intake.once(("held", "i-1".to_owned(), generation), || times.set(times.get() + 1));

@@ -1,6 +1,6 @@
-//! The same for CloudWatch: one line of JSON a minute on standard output, in its embedded metric
-//! format. Where the container's log goes to CloudWatch Logs, the metrics are made of it, without
-//! an agent.
+//! Metrics for CloudWatch: one line of JSON a minute on standard output, in the embedded metric
+//! format. If the container's log goes to CloudWatch Logs, CloudWatch creates the metrics from it,
+//! without an agent.
 //!
 //! (Source: CloudWatch user guide, "Specification: Embedded metric format": the `_aws` member, 100
 //! metrics and 30 dimensions a line at most.)
@@ -10,17 +10,17 @@ use crate::blind::What;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// The namespace of every metric.
+/// Namespace of every metric.
 pub const NAMESPACE: &str = "ecs-drain";
 
-/// Writes one line after another: counters count from the line before.
+/// Writer of the lines. Counters count from the line before.
 #[derive(Debug, Default)]
 pub struct Lines {
     before: Counted,
 }
 
 impl Lines {
-    /// The next line.
+    /// Returns the next line.
     pub fn next(&mut self, metrics: &Metrics, controller: &str, now: Timestamp) -> String {
         let counted = metrics.counted();
         let before = std::mem::replace(&mut self.before, counted);
@@ -80,7 +80,7 @@ impl Lines {
 }
 
 impl Metrics {
-    /// Every scope in one picture.
+    /// Merges the gauges of every scope.
     fn all_pictures(&self) -> Picture {
         let mut all = Picture::default();
         for picture in self.pictures().values() {
@@ -127,7 +127,7 @@ mod tests {
             (&metrics["Namespace"], &metrics["Dimensions"]),
             (&json!("ecs-drain"), &json!([["Controller"]]))
         );
-        // Each metric that is announced has its value beside it, and the dimension has, too.
+        // Each announced metric has its value beside it, and so does the dimension.
         for metric in metrics["Metrics"].as_array().unwrap() {
             assert!(line[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }

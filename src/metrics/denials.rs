@@ -1,27 +1,27 @@
-//! Which operations of AWS are denied again and again.
+//! AWS operations that are denied repeatedly.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// An operation of AWS: service and name.
+/// Service and name of an AWS operation.
 pub(super) type Operation = (String, String);
 
-/// Since when each operation has been denied again and again, and when it was last. One that is
-/// denied for good can be asked for once a drain, and be allowed on something else in between.
+/// Times of the first and the last denial of each operation. An operation that is denied for good
+/// may be called only once a drain, and may be allowed on another resource in between.
 #[derive(Debug, Default)]
 pub(super) struct Denials(BTreeMap<Operation, (Instant, Instant)>);
 
 impl Denials {
-    /// Denials that are further apart have nothing to do with each other.
+    /// Time between two denials from which they are unrelated.
     const APART: Duration = Duration::from_secs(3600);
-    /// How far the first and the last are apart before that is told: a policy can take a moment to
-    /// work.
+    /// Time between the first and the last denial from which they are reported: a changed policy
+    /// can take a moment to work.
     const LASTS: Duration = Duration::from_secs(60);
-    /// For how long it is told after the last one.
+    /// Time for which they are reported after the last one.
     const TOLD: Duration = Duration::from_secs(900);
 
-    /// An operation was denied.
+    /// Records that an operation was denied.
     pub(super) fn note(&mut self, operation: Operation, now: Instant) {
         let (first, last) = self.0.entry(operation).or_insert((now, now));
         if now.duration_since(*last) >= Denials::APART {
@@ -30,7 +30,7 @@ impl Denials {
         *last = now;
     }
 
-    /// Those that are denied again and again.
+    /// Returns the operations that are denied repeatedly.
     pub(super) fn lasting(&self, now: Instant) -> Vec<Operation> {
         let lasts = |(first, last): &(Instant, Instant)| {
             last.duration_since(*first) >= Denials::LASTS
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operation_that_is_denied_again_and_again_is_told_until_it_has_not_been_for_a_while() {
+    fn a_repeatedly_denied_operation_is_reported_for_a_while() {
         let of = || ("ecs".to_owned(), "ListTasks".to_owned());
         let (begin, mut denials) = (Instant::now(), Denials::default());
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
@@ -59,7 +59,7 @@ mod tests {
             (1200, 1200, 1),
             (1200, 2099, 1),
             (1200, 2100, 0),
-            // An hour later it is another matter.
+            // An hour later it is unrelated.
             (4800, 4800, 0),
             (4860, 4860, 1),
         ] {

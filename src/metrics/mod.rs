@@ -1,9 +1,9 @@
-//! What a monitoring system is told: numbers, for Prometheus and for CloudWatch.
+//! Metrics of this process, for Prometheus and for CloudWatch.
 //!
-//! Counters are counted where things happen. Gauges are a picture of each scope, taken every few
-//! seconds ([`Picture`]), so that nothing has to be undone when a drain ends or a record is
-//! deleted. Labels are bounded: phases, outcomes, calls and classes of failures are closed sets,
-//! and beyond [`CLUSTERS`] clusters the rest is called [`OTHERS`].
+//! Counters are counted where the event happens. Gauges are a picture of each scope, taken every
+//! few seconds ([`Picture`]), so that nothing must be undone when a drain ends or a record is
+//! deleted. Labels are bounded: phases, outcomes, calls and error classes are closed sets, and
+//! clusters beyond [`CLUSTERS`] share the label [`OTHERS`].
 
 pub mod cloudwatch;
 mod denials;
@@ -23,32 +23,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How many clusters of a scope have a label of their own.
+/// Clusters of a scope that have a label of their own.
 pub const CLUSTERS: usize = 200;
 
-/// The label of all clusters beyond those.
+/// Label of all clusters beyond those.
 pub const OTHERS: &str = "(others)";
 
-/// The label of drains of instances in no cluster.
+/// Label of drains of instances in no cluster.
 pub const NO_CLUSTER: &str = "(none)";
 
-/// How long a phase or a drain takes: from seconds to the 48 hours after which Auto Scaling ends
+/// Durations of phases and drains, in seconds, up to the 48 hours after which Auto Scaling ends
 /// every wait. (Source: Auto Scaling API reference, `PutLifecycleHook`.)
 const SPANS: [f64; 12] = [
     10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 21_600.0, 86_400.0, 172_800.0,
 ];
 
-/// How long it takes to decide all drains that are due together.
+/// Durations of a round of turns, in seconds.
 const PASSES: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// What a heartbeat came to.
+/// Result of a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeartbeatResult {
-    /// Auto Scaling lengthened the wait.
+    /// Auto Scaling extended the wait.
     Accepted,
-    /// Our action does not hold the instance.
+    /// No action of the ecs-drain hook holds the instance.
     NoActiveAction,
-    /// It was not answered, or refused.
+    /// No answer, or a refusal.
     Failed,
 }
 
@@ -62,20 +62,20 @@ impl HeartbeatResult {
     }
 }
 
-/// What one scope looks like at a moment.
+/// Gauges of one scope at a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Picture {
-    /// How many unfinished drains there are, by cluster and phase.
+    /// Number of unfinished drains, by cluster and phase.
     pub drains: BTreeMap<(String, Phase), u32>,
-    /// How many of them are stuck, by cluster.
+    /// Number of stuck drains, by cluster.
     pub stuck: BTreeMap<String, u32>,
-    /// When the oldest of them was opened.
+    /// Time at which the oldest unfinished drain was opened.
     pub oldest: Option<Timestamp>,
-    /// How many records cannot be read.
+    /// Number of records that cannot be read.
     pub unreadable: u32,
-    /// How many instances wait under our hooks.
+    /// Number of instances that wait under ecs-drain hooks.
     pub waiting: u32,
-    /// How long one of them has been seen waiting without a drain, at most.
+    /// Longest time for which one of them has waited without a drain.
     pub unopened: Duration,
 }
 
@@ -91,7 +91,7 @@ impl Picture {
             Some(self.oldest.map_or(record.created_at, |oldest| oldest.min(record.created_at)));
     }
 
-    /// The name of each cluster as a label says it.
+    /// Returns each cluster's label.
     fn labels(&self) -> BTreeMap<&str, &str> {
         let clusters: BTreeSet<&str> =
             self.drains.keys().map(|(cluster, _)| cluster.as_str()).collect();
@@ -100,7 +100,7 @@ impl Picture {
     }
 }
 
-/// How many of each thing there have been so far, whatever their labels.
+/// Totals so far, over all labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counted {
     finished: u64,
@@ -114,8 +114,8 @@ struct Counted {
     passes: u64,
 }
 
-/// Whether a call failed in a way that somebody should look at: what is absent, or was over
-/// already, is an answer.
+/// Returns whether a call failed in a way that you should look into. *Not found* and *already over*
+/// are answers.
 fn is_error(result: &str) -> bool {
     !["ok", "conflict", "not-found", "no-active-action"].contains(&result)
 }
@@ -127,7 +127,7 @@ fn labels<const N: usize>(pairs: [(&'static str, &str); N]) -> Labels {
     pairs.into_iter().map(|(name, value)| (name, value.to_owned())).collect()
 }
 
-/// The numbers of one process. Clones share them.
+/// The metrics of one process. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics(Arc<Inner>);
 
@@ -151,13 +151,13 @@ struct Inner {
     unopened: Family<Labels, Gauge>,
     unread: Family<Labels, Gauge>,
     denied: Family<Labels, Gauge>,
-    /// What cannot be read, and for how long.
+    /// Failing reads, with their durations.
     blind: Mutex<Vec<(Spot, Duration)>>,
     denials: Mutex<Denials>,
     counted: Mutex<Counted>,
     /// Clusters that counters name.
     named: Mutex<BTreeSet<String>>,
-    /// By account and region.
+    /// Gauges by account and region.
     pictures: Mutex<BTreeMap<(String, String), Picture>>,
 }
 
@@ -255,15 +255,15 @@ impl Inner {
     }
 }
 
-/// The result of a call that was throttled.
+/// Result of a call that was throttled.
 pub const THROTTLED: &str = "throttled";
 
-/// The result of a call that IAM denied.
+/// Result of a call that IAM denied.
 const DENIED: &str = "denied";
 
 impl Metrics {
-    /// A call was made. `result` is `ok`, `conflict` for a condition of DynamoDB that did not hold,
-    /// or a class of failure.
+    /// Counts a call. `result` is `ok`, `conflict` for a condition of DynamoDB that did not hold,
+    /// or an error class.
     pub fn call(&self, service: &str, operation: &str, result: &str) {
         let of = labels([("service", service), ("operation", operation), ("result", result)]);
         self.0.calls.get_or_create(&of).inc();
@@ -278,12 +278,12 @@ impl Metrics {
         }
     }
 
-    /// The operations that have been denied for long.
+    /// Returns the operations that have been denied repeatedly.
     fn denied(&self) -> Vec<Operation> {
         self.0.denials.lock().unwrap_or_else(PoisonError::into_inner).lasting(Instant::now())
     }
 
-    /// What cannot be read now, and for how long.
+    /// Takes over the failing reads, with their durations.
     pub fn blind(&self, spots: Vec<(Spot, Duration)>) {
         *self.spots() = spots;
     }
@@ -292,7 +292,7 @@ impl Metrics {
         self.0.blind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A heartbeat was sent.
+    /// Counts a heartbeat.
     pub fn heartbeat(&self, result: HeartbeatResult) {
         self.0.heartbeats.get_or_create(&labels([("result", result.name())])).inc();
         self.count(|counted| {
@@ -301,23 +301,24 @@ impl Metrics {
         });
     }
 
-    /// A heartbeat is sent, so long after it was due.
+    /// Records the time from a heartbeat's due time to its sending.
     pub fn heartbeat_late(&self, late: Duration) {
         self.0.heartbeats_late.observe(late.as_secs_f64());
     }
 
-    /// A round of turns has ended.
+    /// Records the duration of a round of turns.
     pub fn pass(&self, took: Duration) {
         self.0.passes.observe(took.as_secs_f64());
         self.count(|counted| counted.passes += 1);
     }
 
-    /// Whether this process leads now.
+    /// Records whether this process leads now.
     pub fn leads(&self, leads: bool) {
         self.0.leads.set(i64::from(leads));
     }
 
-    /// A record was written: what it left behind, and how it ended, if it did.
+    /// Records that a record was written: the time in the phase that it left, and its outcome if it
+    /// ended.
     pub fn moved(&self, before: Option<(Phase, Timestamp)>, record: &Record) {
         if let Some((phase, since)) = before.filter(|(phase, _)| *phase != record.phase()) {
             let spent = seconds_between(since, record.phase_since);
@@ -362,9 +363,9 @@ impl Metrics {
         self.0.leads.get() == 1
     }
 
-    /// The label of a cluster in a counter, which outlives the cluster's drains.
+    /// Returns the label of a cluster in a counter, which outlives the cluster's drains.
     fn label_of(&self, cluster: &str) -> String {
-        // Counters cannot be taken back, so the first ones keep their names.
+        // Counters cannot be taken back, so the first clusters keep their labels.
         let mut named = self.0.named.lock().unwrap_or_else(PoisonError::into_inner);
         if named.len() < CLUSTERS {
             named.insert(cluster.to_owned());
@@ -372,23 +373,24 @@ impl Metrics {
         if named.contains(cluster) { cluster.to_owned() } else { OTHERS.to_owned() }
     }
 
-    /// What a scope looks like now.
+    /// Takes over the gauges of a scope.
     pub fn picture(&self, account: &str, region: &str, picture: Picture) {
         self.pictures().insert((account.to_owned(), region.to_owned()), picture);
     }
 
     fn pictures(&self) -> MutexGuard<'_, BTreeMap<(String, String), Picture>> {
-        // What another thread left half done is a picture all the same; the next one replaces it.
+        // A picture that a panicking thread left incomplete is acceptable; the next one replaces
+        // it.
         self.0.pictures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Everything as text, in the OpenMetrics format, which Prometheus reads. (Source: OpenMetrics
+    /// Writes everything in the OpenMetrics format, which Prometheus reads. (Source: OpenMetrics
     /// 1.0, "Text format".)
     ///
     /// # Errors
-    /// None that a string can cause.
+    /// Returns an error if formatting fails; writing to a string does not.
     pub fn text(&self, now: Timestamp) -> Result<String, std::fmt::Error> {
-        // Held to the end: two readers must not clear each other's gauges.
+        // Held to the end, so that two readers do not clear each other's gauges.
         let pictures = self.pictures();
         let gauges =
             [&self.0.drains, &self.0.stuck, &self.0.oldest, &self.0.unreadable, &self.0.waiting];
@@ -446,7 +448,7 @@ fn whole(span: Duration) -> i64 {
     i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// For how long one of these could not be read, at most.
+/// Returns the longest duration for which one of these has failed.
 fn longest(spots: &[(Spot, Duration)], what: &[What]) -> u64 {
     spots
         .iter()
@@ -469,7 +471,7 @@ mod tests {
         "2026-01-02T03:04:05Z".parse().unwrap()
     }
 
-    /// The lines of the samples, in order.
+    /// Returns the lines of the samples, in order.
     fn samples(metrics: &Metrics) -> Vec<String> {
         let text = metrics.text(now()).unwrap();
         assert!(text.ends_with("# EOF\n"));
@@ -499,7 +501,7 @@ mod tests {
         ] {
             assert!(told.contains(&line.to_owned()), "{line}\n{}", told.join("\n"));
         }
-        // What has ended is not shown any more, and not added to what comes.
+        // Drains that have ended are not shown, and not added to later ones.
         metrics.picture("1", "eu-west-1", Picture::default());
         let told = samples(&metrics);
         assert!(

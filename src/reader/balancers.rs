@@ -1,6 +1,6 @@
-//! What rarely changes of target groups and classic load balancers: how long they drain, and
-//! whether they are behind a network load balancer. Unknown is no harm: the default delay is
-//! assumed, and that it is a network load balancer.
+//! Attributes of target groups and classic load balancers that rarely change: the deregistration
+//! delay, and the kind of load balancer. An unknown attribute does no harm: the default delay and a
+//! network load balancer are assumed.
 
 use super::Reader;
 use crate::aws::calls::{
@@ -11,43 +11,43 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long they are believed. The delay is shown, and is a floor for strategy `deregister`; a kind
-/// never changes.
+/// Time for which attributes are used. The delay is shown, and is a floor for strategy
+/// `deregister`; a kind never changes.
 const LAST: Duration = Duration::from_secs(3600);
 
-/// How soon a balancer that did not say is asked again; it doubles with each time in a row, up to
+/// Delay before an incomplete answer is asked for again. It doubles with each one in a row, up to
 /// [`LAST`].
 const UNKNOWN_LASTS: Duration = Duration::from_secs(120);
 
-/// How often it is looked whether a balancer has become known to some drain and is not known here.
+/// Interval at which the drains are checked for balancers that are not known here.
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Target groups in one call. (Source: ELBv2 API reference, DescribeTargetGroups.)
 const IN_A_CALL: usize = 20;
 
-/// What rarely changes of a balancer; None where it is not known.
+/// Attributes of a balancer; `None` if unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Attributes {
     delay_seconds: Option<u32>,
     network: Option<bool>,
 }
 
-/// What was read of a balancer.
+/// Last answer about a balancer.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
     attributes: Attributes,
-    /// Until when that is believed.
+    /// Time until which the answer is used.
     until: Mono,
-    /// How often in a row it was asked, and something stayed unknown.
+    /// Number of incomplete answers in a row.
     failures: u32,
 }
 
-/// What was read of balancers.
+/// Last answers about balancers.
 #[derive(Default)]
 pub(super) struct BalancerCache(RefCell<BTreeMap<Balancer, Known>>);
 
 impl BalancerCache {
-    /// The registration with what is known of its balancer.
+    /// Adds the attributes of its balancer to a registration.
     pub(super) fn complete(&self, mut obligation: Obligation) -> Obligation {
         if let Some(Known { attributes, .. }) = self.0.borrow().get(&obligation.balancer) {
             (obligation.delay_seconds, obligation.network) =
@@ -64,7 +64,7 @@ impl BalancerCache {
         self.0.borrow().get(balancer).copied().unwrap_or_default()
     }
 
-    /// Takes over what was read. What was not stays as it was.
+    /// Takes over the attributes that were read. Those that were not keep their old values.
     fn learn(&self, balancer: &Balancer, delay: Option<u32>, network: Option<bool>) {
         let mut all = self.0.borrow_mut();
         let known = &mut all.entry(balancer.clone()).or_default().attributes;
@@ -72,8 +72,8 @@ impl BalancerCache {
         known.network = network.or(known.network);
     }
 
-    /// Everything was asked that a balancer can be asked: not again before some time is over, the
-    /// longer the more often that told too little.
+    /// Records that every read of a balancer was tried. The next one waits, longer with each
+    /// incomplete answer in a row.
     fn asked(&self, balancer: &Balancer, complete: bool, now: Mono) {
         let mut all = self.0.borrow_mut();
         let known = all.entry(balancer.clone()).or_default();
@@ -82,7 +82,7 @@ impl BalancerCache {
     }
 }
 
-/// How long an answer is believed after so many in a row that told too little.
+/// Returns the time for which an answer is used after this many incomplete answers in a row.
 fn lasts(failures: u32) -> Duration {
     match failures {
         0 => LAST,
@@ -90,11 +90,11 @@ fn lasts(failures: u32) -> Duration {
     }
 }
 
-/// Reads, for ever, what is not known of the balancers of unfinished drains, and tells these
-/// drains.
+/// Reads the unknown attributes of the balancers of unfinished drains, and passes them to these
+/// drains; never returns.
 ///
-/// Most of it is for show: it shares its rate with the looks that end drains, and may wait behind
-/// them for as long as other reads of drains that go on.
+/// Most attributes are for display only. These reads share their rate with the reads that end
+/// drains, and have the patience of [`Class::Begun`].
 pub(super) async fn fill(reader: &Reader<'_>) {
     let mut wanted: BTreeMap<Balancer, Mono> = BTreeMap::new();
     loop {
@@ -110,8 +110,8 @@ pub(super) async fn fill(reader: &Reader<'_>) {
     }
 }
 
-/// The balancers of unfinished drains of which something is not known, or not any more, each with
-/// the moment since when.
+/// Collects the balancers of unfinished drains with unknown or expired attributes, each with the
+/// time since when.
 fn want(reader: &Reader<'_>, wanted: &mut BTreeMap<Balancer, Mono>) {
     let now = reader.clock.mono();
     let slots = reader.fleet.slots();
@@ -125,7 +125,7 @@ fn want(reader: &Reader<'_>, wanted: &mut BTreeMap<Balancer, Mono>) {
     *wanted = unknown;
 }
 
-/// Reads of what kind target groups are, twenty a call.
+/// Reads the kinds of target groups, twenty a call.
 async fn kinds(reader: &Reader<'_>, wanted: &BTreeMap<Balancer, Mono>) {
     let unknown = wanted.iter().filter_map(|(balancer, since)| match balancer {
         Balancer::TargetGroup(arn)
@@ -154,7 +154,7 @@ async fn kinds(reader: &Reader<'_>, wanted: &BTreeMap<Balancer, Mono>) {
     }
 }
 
-/// Reads how long one balancer drains.
+/// Reads the deregistration delay of one balancer.
 async fn delay(reader: &Reader<'_>, balancer: &Balancer, due: Mono) {
     let (delay, network) = match balancer {
         Balancer::TargetGroup(arn) => {
@@ -172,13 +172,13 @@ async fn delay(reader: &Reader<'_>, balancer: &Balancer, due: Mono) {
     });
     let cache = &reader.caches.balancers;
     cache.learn(balancer, delay, network);
-    // A delay that was read before may have changed: what counts is whether it was read now.
+    // A delay that was read before may have changed, so only the one that was read now counts.
     let complete = delay.is_some() && cache.get(balancer).attributes.network.is_some();
     cache.asked(balancer, complete, reader.clock.mono());
     tell(reader, balancer);
 }
 
-/// Tells every drain that has a target there what is known of the balancer now.
+/// Passes a balancer's attributes to every drain that has a target there.
 fn tell(reader: &Reader<'_>, balancer: &Balancer) {
     let mut news = Vec::new();
     for (key, slot) in reader.fleet.slots().iter() {
@@ -199,9 +199,9 @@ fn tell(reader: &Reader<'_>, balancer: &Balancer) {
 mod tests {
     use super::*;
 
-    /// Two minutes, and twice as long each time, up to an hour.
+    /// Two minutes, doubled each time, up to an hour.
     #[test]
-    fn a_balancer_that_does_not_say_is_asked_ever_less_often() {
+    fn incomplete_answers_of_a_balancer_are_repeated_ever_later() {
         let cache = BalancerCache::default();
         let balancer = Balancer::TargetGroup("tg".to_owned());
         let asked = |complete: bool| {

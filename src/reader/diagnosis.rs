@@ -1,9 +1,9 @@
-//! Reads what can keep drains from moving, for all that stand still at once, and says of each what
-//! does.
+//! Reads possible causes for drains without progress, all of them together, and finds the causes of
+//! each.
 //!
-//! Diagnoses are rare, and only for drains that have stood still, so little is kept: task
-//! definitions, whose revisions never change. A call that is denied, throttled or fails is a cause
-//! of its own, and no other cause is concluded from what it would have said.
+//! Diagnoses are rare, and only for drains without progress, so little is cached: task definitions,
+//! whose revisions never change. A call that is denied, throttled or fails is a cause of its own;
+//! no other cause is concluded from the missing answer.
 
 #[cfg(test)]
 mod tests;
@@ -23,43 +23,39 @@ use jiff::Timestamp;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many other container instances of a cluster are looked at: ten calls.
+/// Other container instances of a cluster that are read, at most: ten calls.
 const OTHERS: usize = 500;
 
-/// How many task definitions are read at once.
+/// Task definitions that are read at once.
 const AT_ONCE: usize = 8;
 
-/// How many task definitions are kept: some hundred bytes each. Where there are more, all are read
-/// again in time.
+/// Task definitions in the cache, at most: some hundred bytes each. When it is full, it is emptied.
 const KEPT: usize = 4096;
 
-/// One drain that stands still.
+/// One drain without progress.
 pub struct Stuck {
-    /// Its record.
     pub record: Record,
-    /// Its rules.
     pub policy: Policy,
-    /// The tasks that were left when they were last read; None where they were never listed.
+    /// Tasks left at the last read; `None` if they were never listed.
     pub tasks: Option<Vec<StuckTask>>,
-    /// The targets that its balancers showed last.
+    /// Targets in the last answers of their balancers.
     pub targets: Vec<TargetFacts>,
-    /// Since when every agent of the instance is disconnected, if that is so.
+    /// Time since which every agent of the instance is disconnected, if so.
     pub agent_lost_since: Option<Timestamp>,
 }
 
-/// A task that was left.
+/// Task that was left.
 #[derive(Clone, Debug)]
 pub struct StuckTask {
-    /// Its ARN.
     pub arn: String,
     /// Name of its cluster.
     pub cluster: String,
-    /// What ECS said of it.
+    /// Last answer of ECS about it.
     pub sight: TaskSight,
 }
 
 impl Stuck {
-    /// What stands still, by what was read of it.
+    /// Collects a drain's facts for its diagnosis.
     pub fn of(
         record: &Record,
         policy: &Policy,
@@ -106,7 +102,7 @@ impl Stuck {
     }
 }
 
-/// What is kept between diagnoses. Losing it costs calls, nothing else.
+/// Cache between diagnoses. Losing it costs only calls.
 #[derive(Default)]
 pub struct DiagnosisCache {
     definitions: RefCell<BTreeMap<String, TaskDefinitionView>>,
@@ -118,7 +114,7 @@ impl DiagnosisCache {
     }
 }
 
-/// Why each of these drains does not move, by the record's key, the most decisive cause first.
+/// Returns the causes for each of these drains by the record's key, the most decisive cause first.
 pub async fn diagnose(
     session: &Session,
     clock: &Clock,
@@ -141,20 +137,20 @@ pub async fn diagnose(
         .collect()
 }
 
-/// What was read of one cluster.
+/// Answers about one cluster.
 #[derive(Default)]
 struct Reads {
     services: BTreeMap<String, ServiceFacts>,
     others: Option<Others>,
     protection: BTreeMap<String, Protection>,
-    /// Those that are being stopped.
+    /// Tasks that are being stopped.
     tasks: BTreeMap<String, TaskView>,
     throttled: BTreeSet<String>,
     unreadable: BTreeMap<String, String>,
 }
 
 impl Reads {
-    /// The answer, or a note of what came instead.
+    /// Returns the answer, or notes its error as a cause.
     fn keep<T>(&mut self, answer: Result<T, AwsError>) -> Option<T> {
         match answer {
             Ok(answer) => Some(answer),
@@ -169,7 +165,8 @@ impl Reads {
         }
     }
 
-    /// What was found; a note of what was not answered for. What is missing is gone, and no cause.
+    /// Returns the items that were found, and notes errors of the others as causes. A missing item
+    /// is gone, and no cause.
     fn keep_found<T>(
         &mut self,
         action: &str,
@@ -184,7 +181,7 @@ impl Reads {
     }
 }
 
-/// Reads one cluster, as far as these tasks make it needful.
+/// Reads one cluster, as far as these tasks require it.
 async fn read(
     session: &Session,
     cache: &DiagnosisCache,
@@ -227,7 +224,7 @@ async fn read(
     reads
 }
 
-/// Adds the deployments that are in progress to the services that they are of.
+/// Adds the deployments in progress to their services.
 async fn read_deployments(session: &Session, reads: &mut Reads, states: &mut [ServiceStateView]) {
     let wanted: Vec<String> = states.iter().filter_map(|state| state.deployment.clone()).collect();
     if wanted.is_empty() {
@@ -242,12 +239,12 @@ async fn read_deployments(session: &Session, reads: &mut Reads, states: &mut [Se
     }
 }
 
-/// The container instances that ECS can give tasks to.
+/// Reads the container instances on which ECS can place tasks.
 async fn others(session: &Session, cluster: &str, reads: &mut Reads) -> Option<Others> {
     let answer = session.ecs.active_container_instances(cluster, OTHERS).await;
     let (arns, more) = reads.keep(answer)?;
     let described = reads.keep(session.ecs.capacity(cluster, &arns).await)?;
-    // One that was not answered for may be the one with room.
+    // An instance without an answer may be the one with room.
     let more = more || !described.failed.is_empty();
     let active =
         |view: CapacityView| (view.status == ContainerInstanceStatus::Active).then_some(view.facts);
@@ -255,7 +252,7 @@ async fn others(session: &Session, cluster: &str, reads: &mut Reads) -> Option<O
     Some(Others { instances, more })
 }
 
-/// Reads the task definitions that are not known yet.
+/// Reads the task definitions that are not cached.
 async fn read_definitions(
     session: &Session,
     cache: &DiagnosisCache,
@@ -274,7 +271,7 @@ async fn read_definitions(
         let answers = join_all(some.iter().map(|arn| session.ecs.task_definition(arn))).await;
         let mut go_on = true;
         for (arn, answer) in some.iter().zip(answers) {
-            // What is denied for one is denied for all: IAM knows no single task definitions here.
+            // If one is denied, all are: IAM does not distinguish task definitions for this call.
             go_on &= !answer.as_ref().is_err_and(|error| error.class == ErrorClass::Denied);
             if let Some(view) = reads.keep(answer) {
                 cache.definitions.borrow_mut().insert(arn.clone(), view);
@@ -286,8 +283,8 @@ async fn read_definitions(
     }
 }
 
-/// What is known of a service: its own answer, what its new tasks need, and, where that matters,
-/// where its tasks are.
+/// Completes a service's state: its own answer, the needs of its new tasks, and, if it matters, the
+/// places of its tasks.
 async fn complete(
     session: &Session,
     cache: &DiagnosisCache,
@@ -303,7 +300,8 @@ async fn complete(
     facts
 }
 
-/// The container instances that hold tasks of a service; None as soon as one of them is not known.
+/// Returns the container instances that hold tasks of a service, or `None` if any of them is
+/// unknown.
 async fn placed_on(
     session: &Session,
     cluster: &str,
@@ -320,7 +318,7 @@ async fn placed_on(
         .then(|| running.filter_map(|task| task.container_instance).collect())
 }
 
-/// What was read for one drain.
+/// Selects the facts of one drain from the answers.
 fn cut(stuck: &Stuck, reads: &BTreeMap<&str, Reads>, cache: &DiagnosisCache) -> Facts {
     let mut facts = Facts {
         daemon_tasks: stuck.policy.daemon_tasks,

@@ -1,4 +1,4 @@
-//! What Auto Scaling says: every group and its members, read for all drains at once.
+//! Reads Auto Scaling groups and their members, for all drains at once.
 
 use crate::aws::calls::{DESCRIBE_LIFECYCLE_HOOKS, DESCRIBE_WARM_POOL};
 use crate::aws::{AwsError, Call, GroupView, HookView, MemberView, Session};
@@ -15,46 +15,47 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long the hooks of a group are believed.
+/// Time for which the hooks of a group are used.
 const HOOKS_LAST: Duration = Duration::from_secs(120);
 
-/// The same while none of its instances waits: they are known before one does.
+/// The same while none of its instances waits. They are then known before one does.
 const IDLE_HOOKS_LAST: Duration = Duration::from_secs(300);
 
 /// The same while they cannot be read.
 const HOOKS_BELIEVED: Duration = Duration::from_secs(600);
 
-/// How many groups' hooks are read again in one look, at most, those that were read the longest ago
-/// first: where many groups wait at once, heartbeats and completions need the rate.
+/// Groups whose hooks are read again in one pass, at most, the oldest first. While many groups wait
+/// at once, heartbeats and completions need the rate.
 const AGAIN_AT_ONCE: usize = 20;
 
-/// How many groups are asked for their warm pool, or their hooks, at once.
+/// Groups whose warm pool or hooks are read at once.
 const AT_ONCE: usize = 8;
 
-/// For how long a look goes on asking for warm pools and hooks: a wait that begins meanwhile is
-/// seen by the next look. Those that were not answered come first then.
+/// Time after which a pass stops reading warm pools and hooks, because the next pass must see waits
+/// that begin meanwhile. The groups without an answer come first in the next pass.
 const ASKED_FOR: Duration = Duration::from_secs(30);
 
-/// What is said of a group that could not be asked in time.
+/// Error of a group that was not read in time.
 const LATE: &str = "no answer within half a minute";
 
-/// What is kept of groups between two looks.
+/// Cache of groups between two passes.
 #[derive(Default)]
 pub struct GroupsCache {
-    /// Hooks that were read, by group, with when.
+    /// Hooks by group, with the time of the read.
     hooks: BTreeMap<String, (Mono, Seen<Vec<HookView>>)>,
-    /// The members of warm pools that were read, by group, with when they were asked for last.
+    /// Members of warm pools by group, with the time of the last request.
     pools: BTreeMap<String, (Mono, Vec<MemberView>)>,
 }
 
-/// Reads every group, the warm pools, and the hooks of selected groups: often where an instance
-/// waits. `ours` are the names of ecs-drain's hooks. Where there are warm pools or hooks to ask
-/// for, `early` gets what the groups themselves show, with what was read of those before: a wait
-/// that has begun needs its heartbeat, however long they take.
+/// Reads every group, the warm pools, and the hooks of selected groups, more often while an
+/// instance waits. `ours` are the names of the ecs-drain hooks.
+///
+/// If there are warm pools or hooks to read, `early` gets the groups first, with the cached warm
+/// pools and hooks. A wait that has begun needs its heartbeat, however long the other reads take.
 ///
 /// # Errors
-/// When the list of groups could not be read completely: then nothing is said of any instance. A
-/// warm pool that cannot be read concerns its group alone.
+/// Returns an error if the list of groups could not be read completely; no instance counts as read
+/// then. A warm pool that cannot be read affects only its own group.
 pub async fn read_groups(
     session: &Session,
     clock: &Clock,
@@ -70,7 +71,7 @@ pub async fn read_groups(
         selected.map(|group| group.name.as_str()).collect()
     };
     cache.hooks.retain(|name, _| listed.iter().any(|group| group.name == *name));
-    // DescribeAutoScalingGroups leaves the members of a warm pool out.
+    // DescribeAutoScalingGroups does not return the members of a warm pool.
     let has_pool =
         |group: &&GroupView| group.has_warm_pool && selected.contains(group.name.as_str());
     let mut pools: Vec<String> =
@@ -92,8 +93,8 @@ pub async fn read_groups(
         if !urgent.contains(name) {
             return session.autoscaling.hooks(name).await;
         }
-        // Before the heartbeats that fall due meanwhile: until it is known, its hook gets one every
-        // few seconds.
+        // Goes before the heartbeats that fall due meanwhile: until the hook's timeout is known, it
+        // gets a heartbeat every few seconds.
         let permit = session.permit_by(&DESCRIBE_LIFECYCLE_HOOKS, clock.instant(began)).await;
         session.autoscaling.hooks_in_turn(permit, name).await
     });
@@ -119,7 +120,7 @@ pub async fn read_groups(
             }
         }
     }
-    // Where there are thousands, some have to wait for the next look: that is no failure.
+    // With thousands of groups, some must wait for the next pass; that is no failure.
     let none_answered = hooks.iter().all(|(_, answer)| answer.is_err());
     let mut hooks_failed = None;
     for (group, answer) in hooks {
@@ -130,7 +131,7 @@ pub async fn read_groups(
         }
         let answer = match answer {
             Ok(all) => (began, Seen::Yes(all)),
-            // A hook of ours that was there is believed on for a while. That there was none is not.
+            // A known ecs-drain hook stays in use for a while. A known absence of one does not.
             Err(error) => {
                 let ours = |hook: &HookView| hook.terminating && ours.contains(&hook.name);
                 let holds = |(read, known): &(Mono, Seen<Vec<HookView>>)| {
@@ -148,7 +149,7 @@ pub async fn read_groups(
     Ok(Rc::new(GroupsView { pools_failed, hooks_failed, ..view }))
 }
 
-/// Why the hooks of some selected group could not be read when they were last asked for.
+/// Returns why the last read of some selected group's hooks failed.
 fn failed_before(cache: &GroupsCache, selected: &BTreeSet<&str>) -> Option<String> {
     let mut known = cache.hooks.iter().filter(|(group, _)| selected.contains(group.as_str()));
     known.find_map(|(group, (_, hooks))| match hooks {
@@ -157,7 +158,7 @@ fn failed_before(cache: &GroupsCache, selected: &BTreeSet<&str>) -> Option<Strin
     })
 }
 
-/// What the groups show, with their warm pools and hooks as they were last read.
+/// Builds the view from the groups, and from the last reads of their warm pools and hooks.
 fn view(
     listed: &[GroupView],
     cache: &GroupsCache,
@@ -177,7 +178,7 @@ fn view(
             true => (group.members.as_slice(), pool(group, cache)),
             false => (pool(group, cache), group.members.as_slice()),
         };
-        // An instance that has gone from one to the other may be in both.
+        // An instance that moved from the group to the pool or back may be in both.
         for member in older.iter().chain(newer) {
             let state = member.lifecycle_state.clone();
             let member_of = Member { group: group.name.clone(), state, healthy: member.healthy };
@@ -199,13 +200,13 @@ fn view(
     view
 }
 
-/// The members of a group's warm pool, as far as they were read.
+/// Returns the known members of a group's warm pool.
 fn pool<'a>(group: &GroupView, cache: &'a GroupsCache) -> &'a [MemberView] {
     cache.pools.get(&group.name).map_or(&[], |(_, members)| members)
 }
 
-/// Asks something of each group, of some at once, and of as many as there is time for. What is not
-/// answered by then has failed.
+/// Makes one read for each group, some of them at once, until the time is over. A read without an
+/// answer by then has failed.
 async fn each<T>(
     call: &'static Call,
     names: Vec<String>,
@@ -222,8 +223,8 @@ async fn each<T>(
     asked.buffer_unordered(AT_ONCE).collect().await
 }
 
-/// The selected groups whose hooks are to be read: those that are not known, where an instance
-/// waits; and others, first those that were never read, then those that were the longest ago.
+/// Returns the selected groups whose hooks must be read. First are the groups with a waiting
+/// instance and unknown hooks, then groups that were never read, then the oldest reads.
 fn unknown_hooks(
     listed: &[GroupView],
     selected: &BTreeSet<&str>,
@@ -241,7 +242,7 @@ fn unknown_hooks(
         let lasts = if waits { HOOKS_LAST } else { IDLE_HOOKS_LAST };
         match cache.hooks.get(&group.name) {
             None if waits => first.push((Mono::START, name)),
-            // What could not be read is asked again where it matters.
+            // A failed read is repeated where an instance waits.
             Some((read, Seen::Unknown(_))) if waits => first.push((*read, name)),
             None => then.push((Mono::START, name)),
             Some((read, _)) if now >= *read + lasts => again.push((*read, name)),
@@ -256,8 +257,8 @@ fn unknown_hooks(
     (names(first), names(then).into_iter().chain(names(again)).collect())
 }
 
-/// Asks `DescribeAutoScalingInstances` for instances that the groups do not show: only if that
-/// agrees is one absent. Gives every instance that was found, or why that is unknown.
+/// Reads instances that the groups do not show with `DescribeAutoScalingInstances`. An instance is
+/// absent only if both reads agree. Returns every instance that was found, or the error.
 pub async fn absent(session: &Session, ids: &[String]) -> Seen<BTreeMap<String, Member>> {
     if ids.is_empty() {
         return Seen::Yes(BTreeMap::new());
@@ -275,8 +276,8 @@ pub async fn absent(session: &Session, ids: &[String]) -> Seen<BTreeMap<String, 
     }
 }
 
-/// What Auto Scaling says of one drain's instance. `asked` is what [`absent`] answered for those
-/// that the groups do not show.
+/// Returns the group's facts of one drain's instance. `asked` is the answer of [`absent`] for
+/// instances that the groups do not show.
 pub fn sight(
     view: &GroupsView,
     asked: &Seen<BTreeMap<String, Member>>,
@@ -295,7 +296,7 @@ pub fn sight(
     match asked {
         Seen::Yes(found) => match found.get(&record.instance_id) {
             Some(member) => Seen::Yes(sight(member)),
-            // Whose group is known is in no other's warm pool.
+            // An instance of a known group is in no other group's warm pool.
             None if record
                 .group()
                 .map_or(view.unread.is_empty(), |group| !view.unread.contains(group)) =>
@@ -308,8 +309,8 @@ pub fn sight(
     }
 }
 
-/// What a group says, as far as a drain cares. The drain's hook is the one that its lifecycle
-/// action is held by, or any of the configured ones while there is none.
+/// Returns a group's facts of its member, as far as a drain needs them. The drain's hook is that of
+/// its lifecycle action, or any of the configured ones if it has no action.
 fn member_sight(
     member: &Member,
     info: Option<&GroupInfo>,
@@ -343,8 +344,8 @@ fn member_sight(
     }
 }
 
-/// The targets that a group's own attachments give an instance. (Auto Scaling deregisters it from
-/// them before the wait begins; that is looked at, not believed.)
+/// Returns the targets that an instance has through its group's own attachments. (Auto Scaling
+/// deregisters it from them before the wait begins; the drain checks that.)
 pub fn attachments(view: &GroupsView, record: &Record, now: Timestamp) -> Vec<Obligation> {
     let Some(info) = record.group().and_then(|group| view.groups.get(group)) else {
         return Vec::new();

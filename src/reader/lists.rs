@@ -1,5 +1,5 @@
-//! Lists of tasks: by container instance, which is evidence; or, where that is fewer calls, of a
-//! whole cluster, to discover what its instances run.
+//! Lists tasks: by container instance, which is evidence, or of a whole cluster if that takes fewer
+//! calls, to discover the tasks of its instances.
 
 use super::tasks::{IN_A_CALL, discover};
 use super::{Reader, workers};
@@ -13,34 +13,33 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How many calls of either list wait for their turn at once, at most.
+/// Calls of either list that wait for a permit at once, at most.
 const WORKERS: usize = 3;
 
-/// How long the number of a cluster's tasks is believed: it only decides which way of listing is
+/// Time for which a cluster's number of tasks is used. It only decides which way of listing takes
 /// fewer calls.
 const SIZES_LAST: Duration = Duration::from_secs(60);
 
-/// How much sooner than wanted a drain's tasks are discovered where the whole cluster is listed
-/// anyway.
+/// Time by which a drain's tasks are discovered early if the whole cluster is listed anyway.
 const SOON: Duration = Duration::from_secs(3);
 
-/// What is known of clusters.
+/// Cached facts about clusters.
 #[derive(Default)]
 pub(super) struct Clusters {
-    /// How many tasks each has, and when that was read.
+    /// Number of each cluster's tasks, with the time of the read.
     sizes: RefCell<BTreeMap<String, (Mono, usize)>>,
-    /// Those of which all tasks are being listed.
+    /// Clusters whose tasks are all being listed.
     listed: RefCell<BTreeSet<String>>,
 }
 
-/// One list that is wanted.
+/// One list that a drain needs.
 struct Wish {
     key: String,
     cluster: String,
     arn: String,
-    /// Whether nothing is known of its tasks yet.
+    /// True if nothing is known of its tasks yet.
     discovers: bool,
-    /// By when it is due.
+    /// Time by which it is due.
     due: Mono,
 }
 
@@ -96,7 +95,7 @@ async fn list(reader: &Reader<'_>, kind: Kind, (permit, began): (Permit, Mono), 
     }
 }
 
-/// The most urgent drain's container instance that was listed the longest ago.
+/// Returns the container instance of the most urgent drain with the oldest list.
 fn first(reader: &Reader<'_>, kind: Kind) -> Option<Wish> {
     let mut first = None;
     let listed = reader.caches.lists.listed.borrow();
@@ -105,8 +104,8 @@ fn first(reader: &Reader<'_>, kind: Kind) -> Option<Wish> {
             return Choice::Stop;
         }
         let wish = wish(kind, key, slot);
-        // A list of its whole cluster is under way: whoever still wants to discover afterwards
-        // shares the next one.
+        // A list of its whole cluster is under way. If the drain still needs to discover
+        // afterwards, it shares the next one.
         if wish.as_ref().is_some_and(|wish| wish.discovers && listed.contains(&wish.cluster)) {
             return Choice::Leave;
         }
@@ -124,7 +123,7 @@ fn first(reader: &Reader<'_>, kind: Kind) -> Option<Wish> {
 fn wish(kind: Kind, key: &str, slot: &Slot) -> Option<Wish> {
     let (facts, record) = (&slot.drain.facts, &slot.drain.record);
     let there = facts.instances.iter().filter(|one| !one.is_gone());
-    // Whichever is missing: each has its turn.
+    // The one with the oldest list, so that each has its turn.
     let read = |one: &InstanceFacts| {
         let list = if kind == Kind::Stopped { one.stopped } else { one.discovered };
         list.map_or(Mono::START, |read| read.began)
@@ -140,8 +139,8 @@ fn wish(kind: Kind, key: &str, slot: &Slot) -> Option<Wish> {
     })
 }
 
-/// The drains of a cluster that want to discover their tasks, or will in a moment; `take` takes
-/// them out of the queue.
+/// Returns the drains of a cluster that need to discover their tasks, now or soon. `take` removes
+/// them from the queue.
 fn discovering(reader: &Reader<'_>, cluster: &str, take: bool) -> Vec<Wish> {
     let mut wishes = Vec::new();
     reader.fleet.pick(Kind::Running, reader.clock.mono(), SOON, |key, slot| {
@@ -158,8 +157,8 @@ fn discovering(reader: &Reader<'_>, cluster: &str, take: bool) -> Vec<Wish> {
     wishes
 }
 
-/// Whether the whole cluster is listed and described with fewer calls than its drains' container
-/// instances one by one.
+/// Checks whether listing and describing the whole cluster takes fewer calls than listing its
+/// drains' container instances one by one.
 async fn is_cheaper(reader: &Reader<'_>, cluster: &str) -> bool {
     let drains = discovering(reader, cluster, false).len() + 1;
     if drains < 4 {
@@ -178,7 +177,7 @@ async fn is_cheaper(reader: &Reader<'_>, cluster: &str) -> bool {
             tasks
         }
     };
-    // One page more, for those that have begun since.
+    // One page is added for tasks that have started since.
     2 * (tasks / IN_A_CALL + 1) < drains
 }
 

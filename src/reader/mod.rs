@@ -1,23 +1,23 @@
-//! Makes the reads that drains want, and turns the answers into their facts.
+//! Makes the reads that drains need, and turns the answers into their facts.
 //!
-//! Each kind of read has workers of its own. They wait until a drain wants it, wait for their turn
-//! at the request rate, take the most urgent drains that fit into one call, and hand the answer to
-//! the drains that it concerns. (A balancer is chosen before that turn.) One call serves every
-//! drain that it can: 100 container instances, 100 tasks, one target group. Of the calls that share
-//! a rate those go first that are due first, whatever kind they are of; workers bound how many of a
-//! kind wait there.
+//! Each kind of read has its own workers. A worker waits until a drain needs the read, waits for a
+//! permit at the request rate, and takes the most urgent drains that fit into one call. It passes
+//! the answer to every drain that it concerns. (A balancer is chosen before the wait for a permit.)
+//! One call serves as many drains as it can: 100 container instances, 100 tasks, one target group.
+//! Calls that share a rate are made in the order in which they are due, whatever their kind; the
+//! number of workers limits how many of a kind wait there.
 //!
 //! | module | kind of read |
 //! | --- | --- |
-//! | `status` | what ECS says of container instances |
+//! | `status` | container instances |
 //! | `tasks` | tasks by name, with the targets that their services register |
-//! | `lists` | the tasks of a container instance, or of a cluster where that is fewer calls |
+//! | `lists` | the tasks of a container instance, or of a cluster if that takes fewer calls |
 //! | `targets` | target groups and classic load balancers |
-//! | `services`, `balancers` | what is kept of services, and of how balancers drain |
-//! | `round` | which clusters know an EC2 instance: all of them, one after the other |
-//! | [`search`] | which container instances an EC2 instance is, in its drain's clusters or in one of the round |
+//! | `services`, `balancers` | cached services, and attributes of balancers |
+//! | `round` | searches for EC2 instances in all clusters, one cluster after the other |
+//! | [`search`] | container instances of an EC2 instance, in its drain's clusters or in one of the round |
 //! | `groups` | Auto Scaling groups, for all drains at once |
-//! | `diagnosis` | why drains do not move |
+//! | `diagnosis` | causes for drains that do not move |
 
 mod balancers;
 mod diagnosis;
@@ -49,20 +49,20 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How often a worker looks whether there is work, although nobody rang.
+/// Interval at which a worker checks for work without being notified.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long a worker rests that found nothing to do after all.
+/// Pause of a worker that found nothing to do after all.
 const IDLE: Duration = Duration::from_millis(50);
 
-/// What one account and region keeps between reads. Losing it costs calls, nothing else.
+/// Caches of one account and region. Losing them costs only calls.
 #[derive(Default)]
 pub struct Caches {
     services: ServiceCache,
     balancers: BalancerCache,
     owners: targets::Owners,
     lists: lists::Clusters,
-    /// Which EC2 instance each container instance is, by the id in its ARN: that never changes.
+    /// EC2 instance of each container instance, by the id in its ARN. It never changes.
     ec2: RefCell<BTreeMap<String, String>>,
     round: round::Round,
     /// Task definitions.
@@ -70,7 +70,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Forgets what has not been used for long.
+    /// Drops entries that have not been used for long.
     pub fn prune(&self, now: Mono) {
         self.services.prune(now);
         self.balancers.prune(now);
@@ -78,26 +78,21 @@ impl Caches {
     }
 }
 
-/// What the sweeps of one account and region share.
+/// State that the workers of one account and region share.
 pub struct Reader<'a> {
-    /// How AWS is reached.
     pub session: &'a Session,
-    /// The clock.
     pub clock: &'a Clock,
-    /// The clusters that the configuration names.
+    /// Clusters that the configuration names.
     pub clusters: &'a Patterns,
-    /// The drains.
     pub fleet: &'a Fleet,
-    /// Searches for container instances.
     pub searches: &'a Searches,
-    /// What is kept between reads.
     pub caches: &'a Caches,
-    /// Only a replica that leads reads for drains.
+    /// Lease of this replica. It must lead to read for drains.
     pub leadership: &'a Leadership,
 }
 
 impl Reader<'_> {
-    /// Reads for ever.
+    /// Runs the workers; never returns.
     pub async fn run(&self) {
         let sweeps: [LocalBoxFuture<'_, ()>; 6] = [
             Box::pin(status::sweep(self)),
@@ -110,7 +105,7 @@ impl Reader<'_> {
         join_all(sweeps).await;
     }
 
-    /// Waits until a drain wants this kind of read, and this replica leads.
+    /// Waits until a drain needs this kind of read, and this replica leads.
     async fn wanted(&self, kind: Kind) {
         loop {
             let now = self.clock.mono();
@@ -128,16 +123,16 @@ impl Reader<'_> {
         }
     }
 
-    /// Waits for the turn of a call that is due at this moment; gives the moment from which its
-    /// answer counts.
+    /// Waits for the permit of a call that is due at this time. Returns it, and the time from which
+    /// the answer counts.
     async fn turn(&self, call: &'static Call, due: Mono) -> (crate::aws::Permit, Mono) {
         let permit = self.session.permit_by(call, self.clock.instant(due)).await;
         (permit, self.clock.mono())
     }
 
-    /// Waits until a drain wants this kind of read and it is this call's turn; gives the moment
-    /// from which its answer counts. What becomes more urgent meanwhile moves the call ahead. Which
-    /// drains are read is chosen afterwards.
+    /// Waits until a drain needs this kind of read, and for the call's permit. Returns the permit,
+    /// and the time from which the answer counts. A more urgent need moves the call ahead. The
+    /// drains are chosen afterwards.
     async fn turn_of(&self, kind: Kind, call: &'static Call) -> (crate::aws::Permit, Mono) {
         loop {
             self.wanted(kind).await;
@@ -150,8 +145,8 @@ impl Reader<'_> {
                 turn = self.turn(call, due.before(ahead(kind))) => turn,
                 () = self.more_urgent(kind, due) => continue,
             };
-            // The read that was so urgent may have been made with another call meanwhile: what is
-            // left waits for its own turn.
+            // The urgent read may have been made with another call meanwhile. If the rest is less
+            // urgent, it waits for its own turn.
             if self.fleet.next_due(kind, began).is_some_and(|next| next <= due) {
                 return (permit, began);
             }
@@ -159,7 +154,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Waits until a drain wants this kind of read more urgently.
+    /// Waits until a drain needs this kind of read more urgently.
     async fn more_urgent(&self, kind: Kind, due: Mono) {
         loop {
             drop(tokio::time::timeout(TICK, self.fleet.bell(kind).notified()).await);
@@ -169,12 +164,12 @@ impl Reader<'_> {
         }
     }
 
-    /// The read that began then and ends now.
+    /// Returns the read that began at this time and ends now.
     fn read(&self, began: Mono) -> Read {
         Read { began, ended: self.clock.mono() }
     }
 
-    /// A read failed for these drains.
+    /// Records a failed read for these drains.
     fn failed<'k>(
         &self,
         kind: Kind,
@@ -190,13 +185,13 @@ impl Reader<'_> {
         }
     }
 
-    /// A read has ended for these drains.
+    /// Records the end of a read for these drains.
     fn ended<'k>(&self, kind: Kind, keys: impl IntoIterator<Item = &'k String>) {
         self.end(kind, keys, &BTreeSet::new());
     }
 
-    /// The same; of some of them something was not said, and is asked for again later, as after a
-    /// failure.
+    /// Records the end of a read for these drains. Those in `failed` got an incomplete answer;
+    /// their next read waits as after a failure.
     fn end<'k>(
         &self,
         kind: Kind,
@@ -210,14 +205,14 @@ impl Reader<'_> {
     }
 }
 
-/// Runs so many workers of a sweep.
+/// Runs this many workers.
 async fn workers<F: Future<Output = ()>>(count: usize, worker: impl Fn() -> F) {
     join_all((0..count).map(|_| worker())).await;
 }
 
-/// By how much a read goes before others that are due in the same moment, as those of a wave are:
-/// what drains want last of these comes first, so that one drain after the other gets going, and
-/// not all of them at the end.
+/// Returns the time by which a read goes before others that are due at the same moment. In a wave
+/// of drains the read that a drain needs last comes first, so that drains start one after the other
+/// instead of all at the end.
 fn ahead(kind: Kind) -> Duration {
     Duration::from_millis(match kind {
         Kind::Sweep => 0,

@@ -1,6 +1,6 @@
-//! The round: one cluster after the other is asked, for all drains and searches that look for an
-//! instance. One that comes meanwhile and is due is asked for from the next cluster on, and stays
-//! until every cluster was asked; one that can wait comes when a round begins.
+//! The round: searches cluster after cluster for all instances that drains and requests look for.
+//! An instance that is due joins at the next cluster, and leaves when every cluster was searched.
+//! An instance that can wait joins when a round begins.
 
 use super::Reader;
 use super::search::one_cluster;
@@ -12,41 +12,40 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How many clusters are asked at once.
+/// Clusters that are searched at once.
 const AT_ONCE: usize = 4;
 
-/// How much longer than a round took none is begun for drains that can wait: one can serve many of
-/// them.
+/// Pause after a round, as a multiple of its duration, before a round begins for drains that can
+/// wait. One round can then serve many of them.
 const REST: u32 = 3;
 
-/// How soon clusters are listed again where that failed.
+/// Delay before clusters are listed again after a failure.
 const AGAIN: Duration = Duration::from_secs(6);
 
 /// Names of clusters in one call. (Source: ECS API reference, DescribeClusters.)
 const IN_A_CALL: usize = 100;
 
-/// Who looks for an instance.
+/// Origin of a search.
 #[derive(Debug)]
 enum Who {
     /// The drain with this key.
     Drain(String),
-    /// Somebody who asks for it before there is a drain.
+    /// A request or an event, before there is a drain.
     Search,
 }
 
-/// One who looks for an instance.
+/// One instance in the round.
 #[derive(Debug)]
 struct Rider {
-    /// How many came before: who comes while a call is under way is not part of it, even in the
-    /// same moment.
+    /// Serial number. A rider that joins during a call is not part of it, even in the same instant.
     number: u64,
     who: Who,
     instance: String,
     joined: Mono,
     due: Mono,
-    /// Whether the clusters were listed since.
+    /// True once the clusters were listed since it joined.
     counted: bool,
-    /// The clusters that were asked since, by their numbers.
+    /// Clusters that were searched since it joined, by their numbers.
     seen: Vec<bool>,
     found: Vec<ContainerInstance>,
     unread: Vec<String>,
@@ -67,41 +66,42 @@ impl Rider {
     }
 }
 
-/// Where the round is, and who is part of it.
+/// State of the round, and its riders.
 #[derive(Debug, Default)]
 pub(super) struct Round(RefCell<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Every cluster that was ever listed has a number.
+    /// Number of every cluster that was ever listed.
     numbers: BTreeMap<String, usize>,
-    /// The clusters of the newest list.
+    /// Clusters of the newest list.
     clusters: Vec<(String, usize)>,
-    /// How many container instances each has, where that is known: it decides how it is asked.
+    /// Number of container instances of each cluster, if known. It decides how the cluster is
+    /// searched.
     sizes: BTreeMap<String, u32>,
     riders: Vec<Rider>,
-    /// How many have come.
+    /// Number of riders so far.
     came: u64,
-    /// The clusters that are being asked.
+    /// Clusters that are being searched.
     asked: BTreeSet<usize>,
     lists: bool,
     began: Mono,
     rests_until: Mono,
 }
 
-/// What is done next.
+/// Next step of the round.
 enum Step {
-    /// The clusters are listed.
+    /// List the clusters.
     List,
-    /// A cluster is asked.
+    /// Search a cluster.
     Ask(String, usize),
-    /// Nothing, before something else has ended or somebody comes.
+    /// Wait until another step has ended, or a rider joins.
     Wait,
 }
 
 impl State {
     fn next(&mut self) -> Step {
-        // Those for whom the clusters have not been listed yet are asked for with the others.
+        // Riders that wait for the list of clusters are included in the searches below.
         let counted = self.riders.iter().filter(|rider| rider.counted);
         let needs = counted.flat_map(|rider| {
             let mut missing = self.clusters.iter().filter(|(_, number)| !rider.has_seen(*number));
@@ -122,25 +122,25 @@ impl State {
         Step::Wait
     }
 
-    /// By when a cluster is to be asked.
+    /// Returns the time by which a cluster's search is due.
     fn due(&self, number: usize) -> Mono {
         let needs = self.riders.iter().filter(|rider| !rider.has_seen(number));
         needs.map(|rider| rider.due).min().unwrap_or(Mono::NEVER)
     }
 
-    /// By when the clusters are to be listed: now, or sooner for somebody who is in a hurry.
+    /// Returns the time by which the list of clusters is due: now, or earlier for an urgent rider.
     fn list_due(&self, now: Mono) -> Mono {
         let uncounted = self.riders.iter().filter(|rider| !rider.counted);
         uncounted.map(|rider| rider.due).min().map_or(now, |due| due.min(now))
     }
 
-    /// The instances for which this cluster must be asked.
+    /// Returns the instances for which this cluster must be searched.
     fn asking(&self, number: usize) -> BTreeSet<String> {
         let asking = self.riders.iter().filter(|rider| !rider.has_seen(number));
         asking.map(|rider| rider.instance.clone()).collect()
     }
 
-    /// Takes those out for whom every cluster was asked.
+    /// Removes and returns the riders for which every cluster was searched.
     fn arrived(&mut self, now: Mono) -> Vec<Rider> {
         let clusters = &self.clusters;
         let done = |rider: &mut Rider| {
@@ -154,7 +154,7 @@ impl State {
     }
 }
 
-/// Goes round for ever.
+/// Runs the round; never returns.
 pub(super) async fn go(reader: &Reader<'_>) {
     super::workers(AT_ONCE, || async {
         loop {
@@ -172,15 +172,15 @@ pub(super) async fn go(reader: &Reader<'_>) {
                     continue;
                 }
             }
-            // Others can have waited for what has just ended.
+            // Others may have waited for the step that has just ended.
             reader.searches.bell.notify_waiters();
         }
     })
     .await;
 }
 
-/// Takes in who wants to know. Drains that can wait come when nobody is on the way, and not soon
-/// after the last round.
+/// Adds drains and searches to the round. Drains that can wait join only when the round is empty,
+/// and not soon after the last one.
 fn board(reader: &Reader<'_>) {
     if !reader.leadership.leads() {
         return;
@@ -230,8 +230,8 @@ fn board(reader: &Reader<'_>) {
     }
 }
 
-/// Lists the clusters for those who came since that was done last. An empty one need not be asked:
-/// many accounts have more clusters that run on Fargate alone.
+/// Lists the clusters for riders that joined since the last list. Empty clusters are skipped: many
+/// accounts have more clusters that run on Fargate only.
 async fn list(reader: &Reader<'_>) {
     let due = reader.caches.round.0.borrow().list_due(reader.clock.mono());
     let (permit, began) = reader.turn(&LIST_CLUSTERS, due).await;
@@ -292,11 +292,11 @@ async fn list(reader: &Reader<'_>) {
     tell(reader, arrived);
 }
 
-/// Asks one cluster for all who need it.
+/// Searches one cluster for every rider that needs it.
 async fn ask(reader: &Reader<'_>, cluster: &str, number: usize) {
     let (permit, due) = loop {
         let due = reader.caches.round.0.borrow().due(number);
-        // Who comes meanwhile is asked for too, and can be in a hurry.
+        // A rider that joins meanwhile is included, and may be urgent.
         let hurry = async {
             while reader.caches.round.0.borrow().due(number) >= due {
                 reader.searches.bell.notified().await;
@@ -350,7 +350,7 @@ async fn ask(reader: &Reader<'_>, cluster: &str, number: usize) {
     tell(reader, arrived);
 }
 
-/// Tells those for whom every cluster was asked what was found.
+/// Passes the results to the riders for which every cluster was searched.
 fn tell(reader: &Reader<'_>, arrived: Vec<Rider>) {
     if arrived.is_empty() {
         return;
@@ -364,7 +364,8 @@ fn tell(reader: &Reader<'_>, arrived: Vec<Rider>) {
         let read = Read { began: joined, ended: reader.clock.mono() };
         match who {
             Who::Drain(key) => {
-                // What its drain knows was allowed when it began, and is carried to its end.
+                // Clusters that the drain knows were selected when it began. It keeps them to its
+                // end, even if the configuration has changed.
                 let mine = reader
                     .fleet
                     .record(&key)

@@ -1,6 +1,6 @@
-//! Which container instances are one EC2 instance? No API says so directly: clusters are asked, for
-//! many instances at once. In a search of every cluster, one that cannot be read is named, and
-//! concerns only itself.
+//! Finds the container instances of EC2 instances. No API returns them directly: clusters are
+//! searched, for many instances at once. If a cluster cannot be read in a search of all clusters,
+//! the result names it, and the others count.
 
 use super::round;
 use super::status::sight;
@@ -13,13 +13,13 @@ use ecs_drain_state::{Answer, ContainerInstance, Kind, Mono, Phase};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How lately a drain's own clusters were searched for it not to ride along.
+/// Age of the last search of a drain's own clusters below which the drain does not ride along.
 const APART: Duration = Duration::from_secs(2);
 
-/// How many searches of drains' own clusters wait for their turn at once, at most.
+/// Searches of drains' own clusters that wait for a permit at once, at most.
 const OWN: usize = 3;
 
-/// How much sooner than wanted a drain's own clusters are searched where a call is made anyway.
+/// Time by which a drain's own clusters are searched early if a call is made anyway.
 const SOON: Duration = Duration::from_secs(10);
 
 /// EC2 instances in one filter: 50 of them are 1 KB; AWS documents no limit.
@@ -28,7 +28,7 @@ const IN_A_FILTER: usize = 50;
 /// Container instances in one call. (Source: ECS API reference, DescribeContainerInstances.)
 const IN_A_CALL: usize = 100;
 
-/// How many container instances' EC2 ids are kept; beyond that all are read again in time.
+/// Container instances whose EC2 ids are cached. When there are more, the cache is emptied.
 const KEPT: usize = 50_000;
 
 pub(super) async fn sweep(reader: &Reader<'_>) {
@@ -36,7 +36,7 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
 }
 
 /// Searches the clusters in which drains' container instances are registered, for all drains of a
-/// cluster that want it soon: fifty a call.
+/// cluster that need it soon: fifty a call.
 async fn own(reader: &Reader<'_>) {
     workers(OWN, || async {
         loop {
@@ -94,7 +94,7 @@ async fn own(reader: &Reader<'_>) {
     .await;
 }
 
-/// Fills the call with other drains that will want the same before long.
+/// Fills the call with drains that will need the same search soon.
 fn ride_along(
     reader: &Reader<'_>,
     clusters: &BTreeSet<String>,
@@ -123,11 +123,11 @@ fn ride_along(
     }
 }
 
-/// What was found, by EC2 instance id.
+/// Container instances that were found, by EC2 instance id.
 type ById = BTreeMap<String, Vec<ContainerInstance>>;
 
-/// Which of these EC2 instances are in a cluster: by filters, or by listing the whole cluster where
-/// that is fewer calls.
+/// Finds these EC2 instances in a cluster: with filters, or by listing the whole cluster if that
+/// takes fewer calls.
 pub(super) async fn one_cluster(
     reader: &Reader<'_>,
     permit: Permit,
@@ -150,7 +150,7 @@ pub(super) async fn one_cluster(
     Ok(found)
 }
 
-/// The container instances of at most fifty EC2 instances in a cluster.
+/// Returns the container instances of at most fifty EC2 instances in a cluster.
 async fn filtered(
     reader: &Reader<'_>,
     permit: Option<Permit>,
@@ -166,8 +166,8 @@ async fn filtered(
     matched(reader, due, cluster, arns.into_iter().collect(), ids).await
 }
 
-/// A filter narrows the answer, it does not prove it: which EC2 instance each container instance
-/// is, is matched here.
+/// Matches each container instance to its EC2 instance. A filter only narrows the answer; it is no
+/// proof.
 async fn matched(
     reader: &Reader<'_>,
     due: Mono,
@@ -215,10 +215,10 @@ fn container_instance(cluster: &str, arn: String) -> ContainerInstance {
     }
 }
 
-/// Searches every cluster once for these EC2 instances, for a person who asks.
+/// Searches every cluster once for these EC2 instances, for a command.
 ///
 /// # Errors
-/// As soon as one cluster could not be read completely: an instance is "nowhere" only after
+/// Returns an error if any cluster could not be read completely: an instance is nowhere only after
 /// complete reads.
 pub async fn search(session: &Session, ids: &[String]) -> Result<ById, AwsError> {
     let mut found: ById = ids.iter().map(|id| (id.clone(), Vec::new())).collect();

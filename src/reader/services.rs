@@ -1,4 +1,5 @@
-//! Services, as far as drains care: whether they are daemons, and where they register their tasks.
+//! Reads services as far as drains need them: whether they are daemons, and where they register
+//! their tasks.
 
 use super::Reader;
 use crate::aws::calls::DESCRIBE_SERVICES;
@@ -9,34 +10,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How long a service's description is believed. What a task is bound to does not change; what new
-/// tasks get does.
+/// Time for which a service's description is used. The registrations of existing tasks do not
+/// change; those of new tasks can.
 const LASTS: Duration = Duration::from_secs(300);
 
-/// How soon a service is described again for a task of a deployment that the answer did not name:
-/// reads lag, and tasks of a deployment that is over can run on.
+/// Time after which a service is described again for a task of a deployment that the answer did not
+/// name. Reads lag, and tasks can outlive their deployment.
 const UNNAMED_LASTS: Duration = Duration::from_secs(60);
 
-/// How long a description is kept that nobody asks for.
+/// Time for which an unused description is kept.
 const KEPT: Duration = Duration::from_secs(3600);
 
 /// Services in one call. (Source: ECS API reference, DescribeServices.)
 const IN_A_CALL: usize = 10;
 
-/// A service: its cluster's name and its own.
+/// Names of a service's cluster and of the service.
 type Key = (String, String);
 
 /// Services by cluster and name.
 #[derive(Default)]
 pub(super) struct ServiceCache(RefCell<BTreeMap<Key, Kept>>);
 
-/// What is known of one service.
+/// Description of one service.
 struct Kept {
-    /// When it was described.
+    /// Time of the read.
     read: Mono,
-    /// As what; None where it no longer exists.
+    /// The answer; `None` if the service no longer exists.
     view: Option<Rc<ServiceView>>,
-    /// The deployments of the tasks for which it was described, whether or not it still names them.
+    /// Deployments of the tasks for which it was described, even if the answer does not name them.
     asked: BTreeSet<String>,
 }
 
@@ -47,13 +48,13 @@ impl Kept {
             .is_some_and(|view| view.deployments.iter().any(|named| named == deployment))
     }
 
-    /// Returns whether it was described when these deployments had begun: where their tasks are
-    /// registered may be new.
+    /// Checks that it was described after these deployments had begun. A newer deployment may
+    /// register its tasks elsewhere.
     fn covers(&self, deployments: &BTreeSet<String>) -> bool {
         deployments.iter().all(|one| self.names(one) || self.asked.contains(one))
     }
 
-    /// Returns whether it is believed for tasks of these deployments.
+    /// Checks that the description may be used for tasks of these deployments.
     fn is_fresh(&self, deployments: &BTreeSet<String>, now: Mono) -> bool {
         let lasts =
             if deployments.iter().all(|one| self.names(one)) { LASTS } else { UNNAMED_LASTS };
@@ -62,7 +63,8 @@ impl Kept {
 }
 
 impl ServiceCache {
-    /// What is known of a service: None where it is not, `Some(None)` where there is none.
+    /// Returns a service's description: `None` if unknown, `Some(None)` if the service does not
+    /// exist.
     pub(super) fn get(&self, cluster: &str, name: &str) -> Option<Option<Rc<ServiceView>>> {
         self.0.borrow().get(&(cluster.to_owned(), name.to_owned())).map(|kept| kept.view.clone())
     }
@@ -72,12 +74,12 @@ impl ServiceCache {
     }
 }
 
-/// The service that a task says it belongs to.
+/// Returns the name of the service that a task's group gives.
 pub(super) fn service_name(task: &TaskView) -> Option<&str> {
     task.group.as_deref()?.strip_prefix("service:")
 }
 
-/// The services of these tasks by name, with the deployments that started these.
+/// Returns the services of these tasks by name, with the deployments that started the tasks.
 fn deployments(tasks: &[TaskView]) -> BTreeMap<&str, BTreeSet<String>> {
     let mut services: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for task in tasks {
@@ -88,7 +90,7 @@ fn deployments(tasks: &[TaskView]) -> BTreeMap<&str, BTreeSet<String>> {
     services
 }
 
-/// Reads the services of these tasks that are not known well enough; gives what could not be read,
+/// Reads those services of these tasks whose description is missing or too old. Returns the errors
 /// by name.
 pub(super) async fn know(
     reader: &Reader<'_>,
@@ -129,14 +131,14 @@ pub(super) async fn know(
             }
             let view = described.found.iter().find(|view| view.name == *name).cloned().map(Rc::new);
             let mut asked = wanted.get(name.as_str()).cloned().unwrap_or_default();
-            // Who asked a moment ago need not ask again.
+            // Deployments for which it was read a moment ago stay covered.
             let before = known.get(&key(name)).filter(|kept| began < kept.read + UNNAMED_LASTS);
             asked.extend(before.into_iter().flat_map(|kept| kept.asked.iter().cloned()));
             known.insert(key(name), Kept { read: began, view, asked });
         }
     }
-    // What was known before, and could not be read anew, is still better than nothing: but not for
-    // tasks of a deployment that began later.
+    // If the read failed, an old description is used, except for tasks of a deployment that began
+    // later.
     let known = reader.caches.services.0.borrow();
     let none = BTreeSet::new();
     unknown.retain(|name, _| {
@@ -158,8 +160,8 @@ mod tests {
         deployments.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// A service that is deployed again is described again, and one whose old tasks run on is not
-    /// described for each of them.
+    /// A newly deployed service is described again. A service whose old tasks continue to run is
+    /// not described for each of them.
     #[test]
     fn a_service_is_described_again_for_a_task_of_another_deployment() {
         let view = ServiceView {

@@ -1,4 +1,4 @@
-//! What ECS says of container instances: a hundred a call, of one cluster.
+//! Reads the status of container instances: a hundred a call, of one cluster.
 
 use super::{Reader, workers};
 use crate::aws::calls::DESCRIBE_CONTAINER_INSTANCES;
@@ -9,17 +9,17 @@ use ecs_drain_state::{Answer, ContainerInstanceSight, Kind, Mono, Phase, Read};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How many calls wait for their turn at once, at most.
+/// Calls that wait for a permit at once, at most.
 const WORKERS: usize = 4;
 
 /// Container instances in one call. (Source: ECS API reference, DescribeContainerInstances.)
 const IN_A_CALL: usize = 100;
 
-/// How much sooner than wanted a status is read where a call is made anyway: one for a hundred
-/// costs no more than one for one.
+/// Time by which a status is read early if a call is made anyway: a call for a hundred costs no
+/// more than a call for one.
 const SOON: Duration = Duration::from_secs(60);
 
-/// How old the status of a drain that is about to be completed is at least for it to be read along.
+/// Age from which the status of a drain that is about to be completed is read along.
 const RIDES_AFTER: Duration = Duration::from_secs(4);
 
 /// One container instance of one drain.
@@ -54,8 +54,7 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
     .await;
 }
 
-/// The most urgent drain, and the cluster of that of its container instances whose status is the
-/// oldest.
+/// Returns the most urgent drain, and the cluster of its container instance with the oldest status.
 fn first(reader: &Reader<'_>) -> Option<(String, Vec<Item>)> {
     let key = reader.fleet.pick_first(Kind::Status, reader.clock.mono())?;
     let mut batch = Vec::new();
@@ -79,7 +78,7 @@ fn first(reader: &Reader<'_>) -> Option<(String, Vec<Item>)> {
     }
 }
 
-/// Fills the call with other drains of the cluster that want it up to `soon` from now.
+/// Fills the call with drains of the cluster that need a status within `soon`.
 fn fill(
     reader: &Reader<'_>,
     cluster: &str,
@@ -105,7 +104,7 @@ fn fill(
     keys.extend(taken);
 }
 
-/// Fills what is left of the call with other drains of the cluster that are about to be completed.
+/// Fills the rest of the call with drains of the cluster that are about to be completed.
 fn ride_along(reader: &Reader<'_>, cluster: &str, keys: &BTreeSet<String>, batch: &mut Vec<Item>) {
     let now = reader.clock.mono();
     for (key, slot) in reader.fleet.slots().iter() {
@@ -136,7 +135,7 @@ fn items<'a>(key: &'a str, slot: &'a Slot, cluster: &'a str) -> impl Iterator<It
     mine.map(move |mine| Item { key: key.to_owned(), arn: mine.arn.clone() })
 }
 
-/// Gives the drains of which something could not be read.
+/// Passes the answers to the drains. Returns the drains with an incomplete answer.
 fn hand_out(
     reader: &Reader<'_>,
     read: Read,

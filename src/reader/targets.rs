@@ -1,5 +1,4 @@
-//! Who still sends traffic: one unfiltered look for each target group, however many drains share
-//! it.
+//! Reads targets: one unfiltered read of each target group, however many drains share it.
 
 use super::tasks::IN_A_CALL;
 use super::{Reader, workers};
@@ -16,34 +15,33 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// How many calls wait for their turn at once, at most.
+/// Calls that wait for a permit at once, at most.
 const WORKERS: usize = 4;
 
-/// How many drains a look at one balancer serves for each second that it waits after the last one,
-/// and how long it waits at most: what a wave of drains wants within a moment is read for all of
-/// them at once.
+/// Number of drains with a target at a balancer for which its next read waits one second, and the
+/// longest wait. A wave of drains is served by one read then.
 const DRAINS_A_SECOND: u32 = 40;
 const APART: Duration = Duration::from_secs(5);
 
-/// How long it is believed which tasks of a cluster own which addresses, and how soon that is read
-/// again where it failed.
+/// Time for which the owners of a cluster's addresses are used, and after which a failed read of
+/// them is repeated.
 const OWNERS_LAST: Duration = Duration::from_secs(30);
 
-/// Which container instance runs the task that owns an address, in one cluster.
+/// Container instance that runs the task with an address, in one cluster.
 type ByAddress = BTreeMap<String, String>;
 
-/// What the sweep of targets remembers.
+/// State of the target reads.
 #[derive(Default)]
 pub(super) struct Owners {
-    /// The owners of addresses by cluster, and until when that is believed; None where they could
-    /// not be read.
+    /// Owners of addresses by cluster, with the time until which they are used; `None` if they
+    /// could not be read.
     owners: RefCell<BTreeMap<String, (Mono, Option<ByAddress>)>>,
-    /// Held while the owners of a cluster's addresses are read: who needs them meanwhile waits for
-    /// that.
+    /// Held while the owners of a cluster's addresses are read. Others that need them wait for that
+    /// read.
     reading: RefCell<BTreeMap<String, Rc<Mutex<()>>>>,
-    /// The balancers that are being asked.
+    /// Balancers that are being read.
     asked: RefCell<BTreeSet<Balancer>>,
-    /// When each balancer may be asked again, at the soonest.
+    /// Earliest time of each balancer's next read.
     next: RefCell<BTreeMap<Balancer, Mono>>,
 }
 
@@ -55,10 +53,10 @@ impl Owners {
     }
 }
 
-/// What a balancer says: None where it does not exist.
+/// Answer of a balancer; `None` if it does not exist.
 enum Said {
     Targets(Option<Vec<TargetHealthView>>),
-    /// The instances that it lists, and its words for those of drains, listed or not.
+    /// Instances that it lists, and the health descriptions of drained instances, listed or not.
     Classic(Option<Vec<String>>, BTreeMap<String, String>),
 }
 
@@ -108,8 +106,7 @@ pub(super) async fn sweep(reader: &Reader<'_>) {
     .await;
 }
 
-/// The most urgent drain, and that of its balancers which was read the longest ago; else how long
-/// to wait.
+/// Returns the most urgent drain and its balancer with the oldest read, or the time to wait.
 fn first(reader: &Reader<'_>) -> Result<(String, Balancer), Duration> {
     let now = reader.clock.mono();
     let mut asked = reader.caches.owners.asked.borrow_mut();
@@ -126,7 +123,7 @@ fn first(reader: &Reader<'_>) -> Result<(String, Balancer), Duration> {
             slot.drain.facts.targets.iter().filter(|target| record.waits_for(&target.obligation));
         let oldest = mine.min_by_key(|target| target.read().map_or(Mono::START, |read| read.began));
         let oldest = oldest.map(|target| target.obligation.balancer.clone());
-        // What another worker asks is answered for all.
+        // Another worker reads it, and its answer serves this drain too.
         if oldest.as_ref().is_some_and(|oldest| asked.contains(oldest)) {
             return Choice::Leave;
         }
@@ -139,7 +136,7 @@ fn first(reader: &Reader<'_>) -> Result<(String, Balancer), Duration> {
         (balancer, done) = (oldest, true);
         Choice::Take
     });
-    // What another worker asks is answered soon.
+    // If another worker reads it, the answer comes soon.
     let key =
         taken.into_iter().next().ok_or(if wait == Duration::MAX { super::IDLE } else { wait })?;
     match balancer {
@@ -155,7 +152,7 @@ fn first(reader: &Reader<'_>) -> Result<(String, Balancer), Duration> {
     }
 }
 
-/// Every drain that has a target there.
+/// Returns every drain that has a target at this balancer.
 fn sharing(reader: &Reader<'_>, balancer: &Balancer) -> BTreeSet<String> {
     let has = |slot: &Slot| {
         slot.drain.facts.targets.iter().any(|target| target.obligation.balancer == *balancer)
@@ -186,9 +183,10 @@ async fn ask(
     }
 }
 
-/// What a classic load balancer says of drained instances. Of those that it lists that is for
-/// display alone, so a failure only leaves the words out. Whether it lists an instance whose
-/// connections drain, no document says: of one that it does not list these words alone tell.
+/// Reads the health descriptions of drained instances from a classic load balancer. For an instance
+/// that is listed they are for display only, so a failure only omits them. AWS does not document
+/// whether an instance is listed while its connections drain; if it is not, only these descriptions
+/// show that.
 async fn words(
     reader: &Reader<'_>,
     balancer: &Balancer,
@@ -256,8 +254,8 @@ async fn hand_out(
     }
 }
 
-/// What a target group says of each target, by its id: of several ports that which is not drained
-/// yet.
+/// Returns the health of each target by its id. If a target has several ports, the one that is not
+/// drained yet counts.
 fn worst(health: &[TargetHealthView]) -> BTreeMap<&str, &TargetHealthView> {
     let mut worst: BTreeMap<&str, &TargetHealthView> = BTreeMap::new();
     for target in health.iter().filter(|target| !is_not_registered(target)) {
@@ -272,7 +270,7 @@ fn worst(health: &[TargetHealthView]) -> BTreeMap<&str, &TargetHealthView> {
 fn sight(target: &Target, said: &Said, worst: &BTreeMap<&str, &TargetHealthView>) -> TargetSight {
     let (Target::Instance(id) | Target::Ip(id)) = target;
     match said {
-        // TargetGroupNotFound: nothing can be routed through a group that does not exist.
+        // TargetGroupNotFound: a target group that does not exist routes no traffic.
         Said::Targets(None) | Said::Classic(None, _) => TargetSight::Gone,
         // Every port counts: dynamic host ports make several targets of one instance.
         Said::Targets(Some(_)) => {
@@ -291,8 +289,8 @@ fn sight(target: &Target, said: &Said, worst: &BTreeMap<&str, &TargetHealthView>
     }
 }
 
-/// `unused` has four meanings; this is the only one that proves a deregistration.
-/// (Source: ELBv2 API reference, `TargetHealth.Reason`.)
+/// Checks for the reason that proves a deregistration. `unused` has four reasons, and only this one
+/// does. (Source: ELBv2 API reference, `TargetHealth.Reason`.)
 fn is_not_registered(target: &TargetHealthView) -> bool {
     target.state == "unused" && target.reason.as_deref() == Some("Target.NotRegistered")
 }
@@ -310,8 +308,9 @@ fn present(target: &TargetHealthView) -> TargetSight {
     }
 }
 
-/// Addresses are used again: one that a running task on another instance owns now is not the
-/// drain's any more. Asked only where nothing else is left, and of one list of the cluster for all.
+/// Checks whether a running task on another instance owns the address now: addresses are reused,
+/// and then it is no longer the drain's target. It is checked only if no other target is left, with
+/// one list of the cluster for all drains.
 async fn owned_elsewhere(reader: &Reader<'_>, key: &str, ip: &str) -> bool {
     let asked = reader.fleet.with(key, |slot| {
         let record = &slot.drain.record;
@@ -331,8 +330,8 @@ async fn owned_elsewhere(reader: &Reader<'_>, key: &str, ip: &str) -> bool {
     false
 }
 
-/// The container instance of the running task that owns an address in a cluster; None where nobody
-/// does, or that is not known.
+/// Returns the container instance of the running task that owns an address in a cluster, or `None`
+/// if no task does or it is unknown.
 pub(super) async fn owner(reader: &Reader<'_>, cluster: &str, ip: &str) -> Option<String> {
     let known = &reader.caches.owners.owners;
     let is_young =
@@ -342,8 +341,9 @@ pub(super) async fn owner(reader: &Reader<'_>, cluster: &str, ip: &str) -> Optio
     let _alone = reading.lock().await;
     if !is_young() {
         let read = match owners(reader, cluster).await {
-            // An instance that places nothing gets no address: one that was another's then is not
-            // the drain's since. The tasks of a large cluster take longer to read.
+            // A container instance that starts no tasks gets no address, so an address that
+            // belonged to another one at the read is not the drain's since. The tasks of a large
+            // cluster take longer to read.
             Ok((began, owners)) => {
                 let ended = reader.clock.mono();
                 (ended + ended.since(began).clamp(OWNERS_LAST, OWNERS_LAST * 2), Some(owners))
@@ -359,7 +359,7 @@ pub(super) async fn owner(reader: &Reader<'_>, cluster: &str, ip: &str) -> Optio
     known.get(cluster).and_then(|(_, owners)| owners.as_ref()?.get(ip).cloned())
 }
 
-/// Reads who owns the addresses of a cluster; with the moment from which that counts.
+/// Reads the owners of a cluster's addresses. Returns them with the time from which they count.
 async fn owners(reader: &Reader<'_>, cluster: &str) -> Result<(Mono, ByAddress), AwsError> {
     let (permit, began) = reader.turn(&LIST_TASKS, reader.clock.mono()).await;
     let arns = reader.session.ecs.tasks_of(permit, cluster, None, Desired::Running).await?;

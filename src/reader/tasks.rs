@@ -1,4 +1,4 @@
-//! Tasks by name, a hundred a call, with the targets that their services register for them.
+//! Reads tasks by name, a hundred a call, with the targets that their services register for them.
 
 use super::services::{know, service_name};
 use super::{Reader, workers};
@@ -14,16 +14,16 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// How many calls wait for their turn at once, at most.
+/// Calls that wait for a permit at once, at most.
 const WORKERS: usize = 4;
 
 /// Tasks in one call. (Source: ECS API reference, DescribeTasks.)
 pub(super) const IN_A_CALL: usize = 100;
 
-/// How much sooner than wanted tasks are read where a call is made anyway.
+/// Time by which tasks are read early if a call is made anyway.
 const SOON: Duration = Duration::from_secs(8);
 
-/// The tasks of one drain that are asked for.
+/// Tasks to read, by drain.
 type Asked = BTreeMap<String, Vec<String>>;
 
 pub(super) async fn sweep(reader: &Reader<'_>) {
@@ -64,7 +64,7 @@ fn first(reader: &Reader<'_>) -> Option<(String, Asked)> {
         reader.ended(Kind::Tasks, [&key]);
         return None;
     };
-    // Of more than a call can hold, those that were read the longest ago.
+    // If there are more than a call can hold, the oldest reads come first.
     let mine =
         all.into_iter().filter(|(.., of)| *of == cluster).take(IN_A_CALL).map(|(_, arn, _)| arn);
     let asked = Asked::from([(key, mine.collect())]);
@@ -95,8 +95,8 @@ fn fill(reader: &Reader<'_>, cluster: &str, asked: &mut Asked) {
     });
 }
 
-/// The tasks of a drain that have not been seen stopped, or whose targets are not known: when each
-/// was read last, its ARN, and its cluster.
+/// Returns a drain's tasks that were not seen stopped, or whose targets are unknown: the time of
+/// the last read, the ARN, and the cluster.
 fn unstopped(slot: &Slot) -> Vec<(Mono, String, String)> {
     let (facts, record) = (&slot.drain.facts, &slot.drain.record);
     let cluster = |on: usize| {
@@ -116,11 +116,11 @@ fn unstopped(slot: &Slot) -> Vec<(Mono, String, String)> {
         .collect()
 }
 
-/// What is told of each task, by the id in its ARN: ECS may spell the ARN itself in an old form and
-/// in a new one. The container instance that it is on, what it does, and its registrations.
+/// Answers by the id in the task's ARN, because ECS may write the ARN itself in an old form and in
+/// a new one: its container instance, its status, and its registrations.
 type Answers = BTreeMap<String, (Option<String>, TaskSight, Seen<Vec<(Balancer, Option<String>)>>)>;
 
-/// What each task that was found is, and what its service registers for it.
+/// Interprets each task that was found, with the registrations by its service.
 async fn answers(reader: &Reader<'_>, cluster: &str, described: &Described<TaskView>) -> Answers {
     let unknown = know(reader, cluster, &described.found).await;
     let mut answers = BTreeMap::new();
@@ -140,8 +140,8 @@ async fn answers(reader: &Reader<'_>, cluster: &str, described: &Described<TaskV
     answers
 }
 
-/// Hands a drain what was said of its tasks; false where something was not said, so that it is
-/// asked for after a pause.
+/// Passes the answers to a drain. Returns false if an answer was incomplete, so that it is read
+/// again after a pause.
 fn hand_out(
     reader: &Reader<'_>,
     read: Read,
@@ -167,7 +167,7 @@ fn hand_out(
         }
     }
     reader.fleet.answer(key, read, Answer::Tasks(tasks));
-    // A read that lags may not know a task that was listed a moment ago: it is as open as before.
+    // A read that lags may not know a task that was listed a moment ago. Such a task stays open.
     let missing = |arn: &&String| !answers.contains_key(id(arn));
     let is_open = |facts: &Facts, arn: &String| {
         facts.tasks.get(arn).is_some_and(|task| task.stopped.is_none())
@@ -203,8 +203,8 @@ fn obligations(
     }
 }
 
-/// Discovers tasks of a whole cluster: describes these; gives those of the drains' container
-/// instances, by the id in the ARN of each.
+/// Describes these tasks to discover those of the drains. Returns the tasks of the drains'
+/// container instances, by the id in the ARN of each.
 pub(super) async fn discover(
     reader: &Reader<'_>,
     cluster: &str,
@@ -212,7 +212,7 @@ pub(super) async fn discover(
     due: Mono,
 ) -> Result<BTreeMap<String, Vec<(String, TaskAnswer)>>, AwsError> {
     let mut by_instance: BTreeMap<String, Vec<(String, TaskAnswer)>> = BTreeMap::new();
-    // Whose EC2 instance that is, matters for the drains' own alone.
+    // Only the EC2 instances of the drains' own container instances matter.
     let ec2: BTreeMap<String, String> = {
         let slots = reader.fleet.slots();
         let all = slots.values().flat_map(|slot| {
@@ -239,9 +239,9 @@ pub(super) async fn discover(
     Ok(by_instance)
 }
 
-/// Describes a part of a cluster's tasks. On which container instance a task is that was not
-/// described, nobody knows: one part that failed would leave every drain of the cluster without an
-/// answer, so it is asked for again, in a turn of its own.
+/// Describes a part of a cluster's tasks. The container instance of a task without an answer is
+/// unknown, so one failed part would leave every drain of the cluster without an answer. It is
+/// therefore tried a second time, with a permit of its own.
 async fn describe(
     reader: &Reader<'_>,
     cluster: &str,
@@ -259,8 +259,8 @@ async fn describe(
     }
 }
 
-/// What a task's service has registered for it: its own address where it has one (awsvpc), else the
-/// instance.
+/// Returns the registrations that a task's service made for it: its own address if it has one
+/// (awsvpc), else the instance.
 ///
 /// Stopped tasks count too, as long as ECS remembers them: a registration can outlive its task.
 fn registers(task: &TaskView, service: &ServiceView) -> Vec<(Balancer, Option<String>)> {
@@ -275,8 +275,8 @@ fn registers(task: &TaskView, service: &ServiceView) -> Vec<(Balancer, Option<St
 }
 
 fn task_sight(task: &TaskView, service: Option<&ServiceView>) -> TaskSight {
-    // Whoever calls RunTask may set any group. Only a deployment's id in `startedBy` makes a task
-    // the service's own, and only then is it believed to be a daemon, which may be ignored.
+    // Any caller of RunTask may set any group. Only a deployment's id in `startedBy` proves that
+    // the task belongs to the service, and may therefore be ignored as a daemon's.
     let deployed = task.started_by.as_deref().is_some_and(|by| by.starts_with("ecs-svc/"));
     let kind = match (service_name(task), service) {
         (Some(name), Some(service)) if service.daemon && deployed => {

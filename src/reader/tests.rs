@@ -1,4 +1,4 @@
-//! What reads make of answers that the simulated world never gives.
+//! Answers to reads that the simulated world never gives.
 #![allow(clippy::unwrap_used)]
 
 use super::search::one_cluster;
@@ -13,14 +13,14 @@ use futures_util::future::join;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// One container instance and one task, as ECS spells their ARNs in the new form and in the old
+/// One container instance and one task, as ECS writes their ARNs in the new form and in the old
 /// one.
 const NEW: &str = "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c1";
 const OLD: &str = "arn:aws:ecs:eu-west-1:123456789012:container-instance/c1";
 const NEW_TASK: &str = "arn:aws:ecs:eu-west-1:123456789012:task/web/t1";
 const OLD_TASK: &str = "arn:aws:ecs:eu-west-1:123456789012:task/t1";
 
-/// An account whose AWS gives canned answers.
+/// Account whose AWS gives canned answers.
 struct World {
     session: Session,
     seen: Arc<Mutex<Vec<String>>>,
@@ -33,7 +33,7 @@ struct World {
 }
 
 impl World {
-    /// With one drain, of the container instance [`NEW`].
+    /// Creates a world with one drain, of the container instance [`NEW`].
     async fn new(answer: impl Fn(&str) -> (u16, String) + Send + Sync + 'static) -> World {
         let (session, seen) = session(answer).await;
         let clock = Clock::start(None);
@@ -57,7 +57,7 @@ impl World {
         }
     }
 
-    /// How often this call was made.
+    /// Returns the number of calls of this operation.
     fn count(&self, operation: &str) -> usize {
         self.seen.lock().unwrap().iter().filter(|request| request.contains(operation)).count()
     }
@@ -112,10 +112,10 @@ async fn arns_of_the_old_form_are_the_same_container_instances_and_tasks() {
     assert!(world.searches.take_sight(NEW, Mono::START).is_some());
 }
 
-/// A description that fails once is asked for again, so that the drains of the cluster get their
-/// answer; one that fails twice fails the whole read.
+/// A description that fails once is repeated, so that the drains of the cluster get their answer. A
+/// second failure fails the whole read.
 #[tokio::test(start_paused = true)]
-async fn a_part_of_a_clusters_tasks_is_asked_for_once_more() {
+async fn a_failed_part_of_a_clusters_tasks_is_read_once_more() {
     for (failures, calls) in [(1, 2), (2, 2)] {
         let asked = AtomicUsize::new(0);
         let world = World::new(move |_| {
@@ -127,9 +127,9 @@ async fn a_part_of_a_clusters_tasks_is_asked_for_once_more() {
     }
 }
 
-/// The owner of an address is read at most every half minute, whether or not the read succeeds.
+/// The owner of an address is read at most every half minute, even if the read fails.
 #[tokio::test(start_paused = true)]
-async fn owners_of_addresses_that_cannot_be_read_are_not_asked_for_at_each_look() {
+async fn a_failed_read_of_owners_is_not_repeated_at_once() {
     let world =
         World::new(|request| if request.contains("ListTasks") { listed() } else { denied() }).await;
     let reader = world.reader();
@@ -144,7 +144,7 @@ async fn owners_of_addresses_that_cannot_be_read_are_not_asked_for_at_each_look(
     let world =
         World::new(|request| if request.contains("ListTasks") { listed() } else { described() })
             .await;
-    // Of two at once, one waits for what the other reads.
+    // Of two at once, one waits for the other's read.
     let reader = world.reader();
     let both = join(owner(&reader, "web", "10.0.0.7"), owner(&reader, "web", "10.0.0.8"));
     assert_eq!(both.await, (Some(OLD.to_owned()), None));

@@ -1,4 +1,4 @@
-//! What a scope makes of records that are read late.
+//! How a scope takes over records that are read late.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -23,7 +23,7 @@ async fn scope() -> ScopeState {
     )
 }
 
-/// The first drain of an instance, as it was opened.
+/// Returns the first drain of an instance, as it was opened.
 fn first() -> Record {
     let arn = "arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c1";
     Record { version: 1, ..opened("i-1", "web", arn) }
@@ -34,7 +34,7 @@ fn done(record: &Record) -> Record {
     Record { stage, version: record.version + 1, ..record.clone() }
 }
 
-/// The next drain of the same instance, an hour later.
+/// Returns the next drain of the same instance, an hour later.
 fn next(record: &Record) -> Record {
     let created_at = record.created_at + SignedDuration::from_hours(1);
     let (generation, version) = (record.generation + 1, record.version + 1);
@@ -71,7 +71,7 @@ async fn a_drain_that_is_read_late_does_not_begin_again_after_its_end() {
     assert_eq!(known(&scope), (Phase::Done, 1));
 }
 
-/// The table's time-to-live deletes finished records: the next drain of the instance is generation
+/// The table's time-to-live deletes finished records. The next drain of the instance is generation
 /// 1 again.
 #[tokio::test(start_paused = true)]
 async fn a_record_that_is_opened_after_the_old_one_was_deleted_is_taken_over() {
@@ -84,7 +84,7 @@ async fn a_record_that_is_opened_after_the_old_one_was_deleted_is_taken_over() {
     assert_eq!(known(&scope), (Phase::Pending, 1));
 }
 
-/// The table was restored: what a read shows that began later is true, although it is older.
+/// The table was restored: a read that began later counts, although its record is older.
 #[tokio::test(start_paused = true)]
 async fn a_restored_record_of_a_drain_that_goes_on_or_has_ended_is_taken_over() {
     let at = |seconds| Mono::at(std::time::Duration::from_secs(seconds));
@@ -103,7 +103,7 @@ async fn a_restored_record_of_a_drain_that_goes_on_or_has_ended_is_taken_over() 
 
 /// Most writes change nothing for heartbeats.
 #[tokio::test(start_paused = true)]
-async fn heartbeats_are_told_of_another_phase_and_not_of_every_write() {
+async fn heartbeats_notice_phases_and_not_every_write() {
     let scope = scope().await;
     let first = first();
     scope.learn(first.clone(), Mono::START);
@@ -114,8 +114,8 @@ async fn heartbeats_are_told_of_another_phase_and_not_of_every_write() {
     assert!(!scope.bells.phases.borrow().is_empty());
 }
 
-/// A drain that ends before heartbeats have looked, as one does that is forced, is not opened again
-/// by those that opened it.
+/// A drain that ends before heartbeats have noticed it, for example a forced one, is not opened
+/// again by the heartbeats that opened it.
 #[tokio::test(start_paused = true)]
 async fn heartbeats_open_one_drain() {
     let scope = scope().await;

@@ -1,4 +1,4 @@
-//! Counts calls to DynamoDB, with all their attempts as one, by what came of them.
+//! Counts calls to DynamoDB by result. A call counts once, with all its attempts.
 
 use crate::aws::error::classify;
 use crate::metrics::Metrics;
@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
 
-/// Sits in a client.
+/// Interceptor in a client.
 #[derive(Debug)]
 pub(super) struct Counting(pub(super) Metrics);
 
@@ -30,7 +30,7 @@ impl Intercept for Counting {
     }
 }
 
-/// What kind of failure it was. The error's type is erased here; DynamoDB names it in the answer.
+/// Returns the kind of failure. The error's type is erased here; DynamoDB names it in the answer.
 /// (Source: DynamoDB developer guide, "Error handling with DynamoDB": `__type`, after a `#`.)
 fn failure(context: &FinalizerInterceptorContextRef<'_>) -> &'static str {
     let Some(response) = context.response() else { return classify(None, Some(500), "").name() };
@@ -40,7 +40,7 @@ fn failure(context: &FinalizerInterceptorContextRef<'_>) -> &'static str {
         .and_then(|body| serde_json::from_slice::<serde_json::Value>(body).ok());
     let kind = body.as_ref().and_then(|body| body["__type"].as_str());
     match kind.map(|kind| kind.rsplit('#').next().unwrap_or(kind)) {
-        // A condition of ours that did not hold: somebody else was faster.
+        // A condition of this program did not hold, because another process wrote first.
         Some("ConditionalCheckFailedException" | "TransactionCanceledException") => "conflict",
         code => classify(code, Some(response.status().as_u16()), "").name(),
     }

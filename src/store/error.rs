@@ -1,48 +1,45 @@
-//! What can go wrong with the table, and what to do about it.
+//! Errors of the table, and what to do about each.
 
 use crate::aws::calls::{self, Call};
 use crate::aws::{AwsError, ErrorClass};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 
-/// Where a call went.
+/// Table and region of a call.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
-    /// The table's name.
     pub table: String,
-    /// The region that the SDK was configured with.
+    /// Region that the SDK was configured with.
     pub region: String,
 }
 
-/// A call on the table that did not do its work, or a table that is not as it must be.
+/// A failed call on the table, or a table of the wrong shape.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// There is no such table.
+    /// The table does not exist.
     #[error(
         "table {table} does not exist in {region}; create it with `ecs-drain init`, or correct the table's name or region"
     )]
     Missing {
-        /// The table.
+        /// Name of the table.
         table: String,
-        /// The region.
         region: String,
     },
-    /// The table is there, but not as it must be.
+    /// The table exists, but has the wrong shape.
     #[error("table {table} is not as ecs-drain needs it: {}", problems.join("; "))]
     Shape {
-        /// The table.
         table: String,
-        /// What is wrong, and what to do about it.
+        /// Each problem, with what to do about it.
         problems: Vec<String>,
     },
-    /// A call failed, as any call on AWS can. After [`ErrorClass::Unavailable`] a write may have
-    /// happened all the same.
+    /// A call failed, as any AWS call can. After [`ErrorClass::Unavailable`] a write may have been
+    /// applied.
     #[error(transparent)]
     Call(#[from] AwsError),
 }
 
 impl StoreError {
-    /// Returns the class of a call's failure; None where the table is the trouble.
+    /// Returns the class of a call's failure, or `None` if the table is the problem.
     pub fn class(&self) -> Option<ErrorClass> {
         match self {
             StoreError::Missing { .. } | StoreError::Shape { .. } => None,
@@ -50,20 +47,20 @@ impl StoreError {
         }
     }
 
-    /// Returns whether the same call can succeed later without anybody's doing.
+    /// Returns whether the same call can succeed later without a change.
     pub fn is_transient(&self) -> bool {
         self.class().is_some_and(ErrorClass::is_transient)
     }
 }
 
 impl Place {
-    /// Reads what the SDK says of a failed call.
+    /// Converts the SDK's error of a failed call.
     pub(super) fn failed<E>(&self, call: &'static Call, error: &SdkError<E>) -> StoreError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
         let error = AwsError::of(call, &self.on(), &self.resource(call), error);
-        // With the request's id, as the calls of other services are logged.
+        // Includes the request's id, as in the log of other services' calls.
         tracing::debug!("{error:#}");
         let table = self.table.clone();
         match error.code.as_deref() {
@@ -81,12 +78,12 @@ impl Place {
         }
     }
 
-    /// Wraps an error of this program's own making at a call.
+    /// Creates an error for a call that failed in this program.
     pub(super) fn other(&self, call: &'static Call, why: impl Into<String>) -> StoreError {
         StoreError::Call(AwsError::own(call, &self.on(), &why.into()))
     }
 
-    /// Wraps a call that DynamoDB has put off too often.
+    /// Creates an error for a call that DynamoDB has throttled too often.
     pub(super) fn throttled(&self, call: &'static Call, why: &str) -> StoreError {
         StoreError::Call(AwsError {
             class: ErrorClass::Throttled,
@@ -98,10 +95,10 @@ impl Place {
         format!("table {}", self.table)
     }
 
-    /// Returns what IAM must allow a call on. The account is unknown here, and IAM takes `*` for
-    /// it.
+    /// Returns the resource on which IAM must allow a call. The account is unknown here, and IAM
+    /// accepts `*` for it.
     fn resource(&self, call: &Call) -> String {
-        // A query goes to an index, which is a resource of its own. (Source: Service Authorization
+        // A query uses an index, which is a separate resource. (Source: Service Authorization
         // Reference, DynamoDB.)
         let index = if *call == calls::QUERY { "/index/*" } else { "" };
         let (partition, region, table) =
@@ -110,8 +107,8 @@ impl Place {
     }
 }
 
-/// Returns whether a ValidationException complains about the table's keys or indexes rather than
-/// about the request.
+/// Returns whether a ValidationException is about the table's keys or indexes rather than the
+/// request.
 fn about_the_schema(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
     message.contains("does not match the schema")
@@ -176,7 +173,7 @@ unavailable true: dynamodb:Query on table drains: no complete answer (SomethingN
     }
 
     #[test]
-    fn what_allows_it_is_in_the_regions_partition() {
+    fn the_allowing_statement_has_the_regions_partition() {
         let denied = answer("AccessDeniedException", 400, "");
         let error = place("eusc-de-east-1").failed(&calls::GET_ITEM, &denied).to_string();
         assert!(error.contains("arn:aws-eusc:dynamodb:eusc-de-east-1:*:table/drains\""), "{error}");

@@ -1,13 +1,12 @@
-//! A record as the table's item, and back.
+//! Converts records to items of the table and back.
 //!
-//! An item is readable in the AWS console as it is: each field of the record is an attribute of the
-//! same name, with words instead of codes and ISO 8601 times. Three attributes are added: the key,
-//! and the two of the sparse index.
+//! You can read an item in the AWS console: each field of the record is an attribute of the same
+//! name, with words instead of codes and ISO 8601 times. Three attributes are added: the key, and
+//! the two of the sparse index.
 //!
-//! What comes back is not trusted: a person may have edited it. Whatever is in the item, reading
-//! ends with a [`Read`], in words that are fit for a log and a terminal.
-//!
-//! A record of a newer schema is left alone: [`Read::Newer`].
+//! Items are not trusted, because a person may have edited them. Reading any item returns a
+//! [`Read`], whose words are fit for a log and a terminal. A record of a newer schema is not
+//! interpreted: [`Read::Newer`].
 
 use super::Read;
 use super::schema::{EXPIRES_AT, KEY, UNFINISHED, UNFINISHED_OF};
@@ -19,13 +18,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value, json};
 use std::collections::{BTreeMap, HashMap};
 
-/// How much of a text from outside is shown in a sentence of ours.
+/// Length to which outside text is cut in a message of ecs-drain.
 const SHOWN: usize = 300;
 
-/// An item's attributes as we write them, in order.
+/// Attributes of an item as this program writes them, in order.
 pub type Attributes = BTreeMap<String, AttributeValue>;
 
-/// The attributes that a record may be without: a save removes those that it has not.
+/// Optional attributes of a record. A save removes those that the record does not have.
 pub(super) const OPTIONAL: [&str; 22] = [
     "cancel",
     "causes",
@@ -51,10 +50,10 @@ pub(super) const OPTIONAL: [&str; 22] = [
     UNFINISHED_OF,
 ];
 
-/// The item of a record.
+/// Converts a record to an item.
 ///
 /// # Errors
-/// Why the record has no item. No record of this program's making is like that.
+/// Returns the reason if the record has no item. This does not happen to records of this program.
 pub fn from_record(record: &Record) -> Result<Attributes, String> {
     let mut item = attributes(record)?;
     let key = record.key();
@@ -64,24 +63,24 @@ pub fn from_record(record: &Record) -> Result<Attributes, String> {
             UNFINISHED.to_owned(),
             AttributeValue::S(format!("{key}@{:012}", record.version)),
         );
-        // A TTL on an unfinished drain would let DynamoDB forget an instance.
+        // A TTL on an unfinished drain would make DynamoDB delete it.
         item.remove(EXPIRES_AT);
     }
     item.insert(KEY.to_owned(), AttributeValue::S(key));
     Ok(item)
 }
 
-/// The same, as a program of this schema writes it.
+/// Converts a record as a program of this schema does.
 pub(super) fn of_schema(record: &Record, schema: u32) -> Result<Attributes, String> {
     let mut item = from_record(record)?;
     item.insert("schema".to_owned(), AttributeValue::N(schema.to_string()));
     Ok(item)
 }
 
-/// The attributes of a value that is a map of fields.
+/// Converts a value with fields to attributes.
 ///
 /// # Errors
-/// It is none, or cannot be written.
+/// Returns the reason if the value is no map of fields, or cannot be written.
 pub(super) fn attributes(value: &impl Serialize) -> Result<Attributes, String> {
     let Value::Object(fields) = serde_json::to_value(value).map_err(|error| error.to_string())?
     else {
@@ -90,13 +89,13 @@ pub(super) fn attributes(value: &impl Serialize) -> Result<Attributes, String> {
     Ok(fields.into_iter().map(|(name, value)| (name, to_attribute(value))).collect())
 }
 
-/// The record of an item.
+/// Converts an item to a record.
 pub fn read(item: &HashMap<String, AttributeValue>) -> Read {
     read_of(item, SCHEMA)
 }
 
-/// The same, as a program of this schema reads it: up to its own, every schema has this one's
-/// shape.
+/// Converts an item as a program of this schema does. Every schema up to its own has the present
+/// one's shape.
 pub(super) fn read_of(item: &HashMap<String, AttributeValue>, newest: u32) -> Read {
     let known = match schema(item) {
         Some(schema) if schema > u64::from(newest) => return Read::Newer { schema },
@@ -113,38 +112,38 @@ pub(super) fn read_of(item: &HashMap<String, AttributeValue>, newest: u32) -> Re
     }
 }
 
-/// The schema that an item says it has.
+/// Returns the schema that an item gives.
 pub(super) fn schema(item: &HashMap<String, AttributeValue>) -> Option<u64> {
     item.get("schema").map(from_attribute).as_ref().and_then(Value::as_u64)
 }
 
-/// What stands in an item; attributes that are not of it do no harm.
+/// Parses an item; unknown attributes are ignored.
 ///
 /// # Errors
-/// Which attribute cannot be read, and why.
+/// Returns the attribute that cannot be parsed, and the reason.
 pub(super) fn parse<T: DeserializeOwned>(
     item: &HashMap<String, AttributeValue>,
 ) -> Result<T, String> {
     let fields: Map<String, Value> =
         item.iter().map(|(name, value)| (name.clone(), from_attribute(value))).collect();
-    // By way of text, one attribute a line: serde's errors carry a line, and so the attribute's
-    // name can be told.
+    // Parsed from text with one attribute a line: serde's errors give the line, which identifies
+    // the attribute.
     let text = serde_json::to_string_pretty(&fields).map_err(|error| error.to_string())?;
     serde_json::from_str(&text).map_err(|error| complain(&text, &error))
 }
 
-/// The key of an item, if it has one.
+/// Returns the key of an item, if it has one.
 pub(super) fn key(item: &HashMap<String, AttributeValue>) -> Option<&str> {
     string(item, KEY)
 }
 
-/// A string attribute of an item.
+/// Returns a string attribute of an item.
 pub(super) fn string<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> Option<&'a str> {
     item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str)
 }
 
-/// The version at the end of the sparse index's sort key. An entry that somebody edited has version
-/// 0, which no stored record has, so that the record is read.
+/// Returns the version at the end of the sparse index's sort key. An entry that was edited by hand
+/// gives version 0, which no stored record has, so that the record is read.
 pub(super) fn version_in(unfinished: &str) -> u64 {
     unfinished.rsplit_once('@').and_then(|(_, version)| version.parse().ok()).unwrap_or(0)
 }
@@ -162,13 +161,13 @@ fn record(item: &HashMap<String, AttributeValue>) -> Result<Record, String> {
     Ok(record)
 }
 
-/// Which attribute cannot be read, and why.
+/// Names the attribute that cannot be parsed, and the reason.
 fn complain(text: &str, error: &serde_json::Error) -> String {
     let position = format!(" at line {} column {}", error.line(), error.column());
     let what = error.to_string();
     let what = what.strip_suffix(&position).unwrap_or(&what);
-    // The last line that opens an attribute of the top level: two spaces and a quote, since text is
-    // never broken. An error on the closing brace is about the whole, and names its field itself.
+    // The last line that opens a top-level attribute: two spaces and a quote, since text is never
+    // broken. An error on the closing brace is about the whole item, and names its field itself.
     let upto: Vec<&str> = text.lines().take(error.line()).collect();
     let attribute = match upto.last() {
         Some(&"}") | None => None,
@@ -184,7 +183,7 @@ fn complain(text: &str, error: &serde_json::Error) -> String {
     }
 }
 
-/// The beginning of a text that may quote an item.
+/// Returns the beginning of a text that may quote an item.
 pub(super) fn shown(text: &str) -> String {
     crate::quote::shown(text, SHOWN)
 }
@@ -216,13 +215,13 @@ fn from_attribute(value: &AttributeValue) -> Value {
         AttributeValue::M(fields) => Value::Object(
             fields.iter().map(|(name, value)| (name.clone(), from_attribute(value))).collect(),
         ),
-        // No field of ours is binary, or of a kind that the SDK does not know: the wrong type for
-        // every one of them.
+        // No field of a record is binary, or of a kind that the SDK does not know. Such a value has
+        // the wrong type for every field.
         _ => json!({ "not text, number, list or map": true }),
     }
 }
 
-/// A number; text that is none stays text, the wrong type for every number of ours.
+/// Converts a number. Other text stays text, which is the wrong type for every number field.
 fn number(text: &str) -> Value {
     let whole = text
         .parse::<i64>()

@@ -1,23 +1,23 @@
-//! The lease: which replica of a controller acts.
+//! The lease: decides which replica of a controller acts.
 //!
-//! One item per controller, in the manner of a record-version number: each renewal writes a fresh
-//! `lease_version`, and an observer takes the lease over, by a conditional write, only after it has
-//! seen the same one for a full duration of its own monotonic clock. No wall clock is trusted, its
-//! own included; `acquired_at` is for people. (Source: the Amazon DynamoDB Lock Client's README and
-//! code.)
+//! There is one item per controller, in the manner of a record-version number. Each renewal writes
+//! a fresh `lease_version`. An observer takes the lease over, by a conditional write, only after it
+//! has seen the same version for a full duration of its own monotonic clock. No wall clock is
+//! trusted, not even its own; `acquired_at` is for people. (Source: the Amazon DynamoDB Lock
+//! Client's README and code.)
 //!
 //! # Guarantee
 //!
 //! A holder counts its time from the *start* of its last successful renewal, less a margin; an
-//! observer from the *end* of the read that showed it a new version. So the holder's time is over
-//! before the observer's is, by the margin at least, unless one of the two processes stands still
-//! between looking at its lease and acting. That overlap is harmless by design (records are saved
-//! on their version, acts are idempotent); the lease makes it rare.
+//! observer counts from the *end* of the read that showed it a new version. The holder's time
+//! therefore ends before the observer's, by the margin at least, unless one of the two processes is
+//! suspended between checking its lease and acting. That overlap is harmless by design (records are
+//! saved on their version, actions are idempotent); the lease makes it rare.
 //!
 //! # Rely
 //!
-//! The holder's name is different for every [`Lease`]; that is how a holder whose answer was lost
-//! knows its own write.
+//! The holder's name is different for every [`Lease`]. This is how a holder recognizes its own
+//! write after it lost the answer.
 
 use super::schema::KEY;
 use super::{Store, StoreError, item};
@@ -32,20 +32,20 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a lease lasts without a renewal.
+/// Time for which a lease lasts without a renewal.
 pub const DURATION: Duration = Duration::from_secs(10);
 
-/// How often the holder renews, and the others look.
+/// Interval at which the holder renews, and the others read.
 pub const RENEW_EVERY: Duration = Duration::from_secs(3);
 
-/// How long before its lease ends a holder stops acting: room for clocks that run at different
-/// speeds, and for a call that is on its way.
+/// Time before the end of its lease at which a holder stops acting. It allows for clocks that run
+/// at different speeds, and for a call under way.
 pub const MARGIN: Duration = Duration::from_secs(2);
 
-/// What the key of a lease begins with. No record's key does: those begin with 12 digits.
+/// Prefix of a lease's key. No record's key has it: those begin with 12 digits.
 pub(super) const KEY_PREFIX: &str = "lease/";
 
-/// The longest duration that is believed of a stored lease; a longer one was typed by somebody.
+/// Longest duration that is accepted from a stored lease; a longer one was entered by hand.
 const LONGEST: Duration = Duration::from_secs(300);
 
 const HOLDER: &str = "holder";
@@ -56,22 +56,22 @@ const ACQUIRED_AT: &str = "acquired_at";
 /// The lease as one replica sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseView {
-    /// This replica may act, until `until`.
+    /// True if this replica may act, until `until`.
     pub held: bool,
-    /// Until when this replica may act, if it holds the lease. A renewal moves it.
+    /// Time until which this replica may act, if it holds the lease. A renewal extends it.
     pub until: Option<Mono>,
-    /// Who holds the lease, or held it when it was last seen. None when nobody does.
+    /// Holder of the lease at the last read; `None` if it is free.
     pub holder: Option<String>,
 }
 
-/// One replica's part in the lease of a controller.
+/// Access of one replica to a controller's lease.
 #[derive(Debug)]
 pub struct Lease {
     store: Store,
     state: LeaseState,
 }
 
-/// A readable name of this process: host and process id.
+/// Returns a readable name of this process: host and process id.
 fn process_name() -> String {
     let host = std::env::var("HOSTNAME").ok().filter(|host| !host.is_empty());
     let host = host.or_else(|| {
@@ -81,24 +81,25 @@ fn process_name() -> String {
 }
 
 impl Lease {
-    /// This process's part in the lease of the store's controller. Makes no call.
+    /// Creates this process's access to the lease of the store's controller. Makes no call.
     pub fn new(store: &Store) -> Lease {
         Lease::named(store, &process_name())
     }
 
-    /// As [`Lease::new`], with a name that people will read; a random part is added to it.
+    /// Creates it as [`Lease::new`] does, with a name that people will read. A random part is added
+    /// to the name.
     pub fn named(store: &Store, name: &str) -> Lease {
         let holder = format!("{name}/{}", store.ids.next());
         Lease { store: store.clone(), state: LeaseState::new(holder) }
     }
 
-    /// Renews the lease if this replica holds it; else looks at it, and takes it if it is free or
-    /// has not been renewed for its duration. To be called every [`RENEW_EVERY`], and with the time
-    /// at which the call is made.
+    /// Renews the lease if this replica holds it. Otherwise reads it, and takes it if it is free or
+    /// was not renewed for its duration. Call this every [`RENEW_EVERY`], with the time of the
+    /// call.
     ///
     /// # Errors
-    /// As any call. The lease is then what it was: [`Lease::is_held`] goes on telling whether its
-    /// time is over.
+    /// Returns an error if the call fails. The lease is then unchanged; [`Lease::is_held`] still
+    /// returns whether its time is over.
     pub async fn renew_or_take(&mut self, now: Mono) -> Result<LeaseView, StoreError> {
         let begun = Instant::now();
         if self.state.is_ours() && self.renew(now).await? {
@@ -116,22 +117,22 @@ impl Lease {
         Ok(self.view(now + begun.elapsed()))
     }
 
-    /// Whether this replica may act at this time. To be asked right before each act.
+    /// Returns whether this replica may act at this time. Check it immediately before each action.
     pub fn is_held(&self, now: Mono) -> bool {
         self.state.is_held(now)
     }
 
-    /// The name under which this replica holds the lease.
+    /// Returns the name under which this replica holds the lease.
     pub fn holder(&self) -> &str {
         &self.state.me
     }
 
-    /// Gives the lease up, so that the next replica takes it at once. Does nothing when another
-    /// holds it.
+    /// Releases the lease, so that the next replica takes it at once. Does nothing if another
+    /// replica holds it.
     ///
     /// # Errors
-    /// As any call. The lease is not held any more in any case; the others wait for its duration
-    /// then.
+    /// Returns an error if the call fails. This replica no longer holds the lease even then, and
+    /// the others wait for its duration.
     pub async fn release(&mut self) -> Result<(), StoreError> {
         self.state.lost();
         let answer = self
@@ -154,8 +155,8 @@ impl Lease {
         }
     }
 
-    /// Renews what is ours by the holder's name; false when it is not ours any more. A repeated
-    /// renewal does no harm, so a lost response needs no care.
+    /// Renews the lease under this replica's name. Returns false if another replica has taken it. A
+    /// repeated renewal does no harm, so a lost answer needs no handling.
     async fn renew(&mut self, start: Mono) -> Result<bool, StoreError> {
         let answer = self
             .store
@@ -196,8 +197,8 @@ impl Lease {
         Ok(answer.item.as_ref().map(Seen::read))
     }
 
-    /// Takes the lease, if it is still as it was seen. A refused condition that shows us as the
-    /// holder is our own success, whose response was lost.
+    /// Takes the lease, if it is unchanged since it was read. If the condition is refused and the
+    /// stored holder is this replica, an earlier attempt succeeded and its answer was lost.
     async fn take(&mut self, over: Option<String>, start: Mono) -> Result<(), StoreError> {
         let time = Timestamp::try_from(self.store.time.now()).unwrap_or(Timestamp::UNIX_EPOCH);
         let mut request = self
@@ -218,7 +219,7 @@ impl Lease {
             Some(version) => request
                 .condition_expression("#version = :seen")
                 .expression_attribute_values(":seen", AttributeValue::S(version)),
-            // No item, or one in which nobody can ever see a version change.
+            // There is no item, or one whose version cannot change.
             None => request
                 .condition_expression(
                     "attribute_not_exists(#version) OR NOT attribute_type(#version, :text)",
@@ -231,7 +232,7 @@ impl Lease {
                 Some(PutItemError::ConditionalCheckFailedException(refusal)) => {
                     match refusal.item().map(Seen::read) {
                         Some(seen) if seen.holder == self.state.me => self.state.won(start),
-                        // Another was quicker: the next look sees who.
+                        // Another replica was faster. The next read shows which.
                         Some(_) | None => {}
                     }
                 }
@@ -260,7 +261,7 @@ fn duration_seconds() -> AttributeValue {
     AttributeValue::N(DURATION.as_secs().to_string())
 }
 
-/// A stored lease, whatever somebody may have written into it.
+/// A stored lease, which may have been edited by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     holder: String,
@@ -280,27 +281,27 @@ impl Seen {
     }
 }
 
-/// What to do about a lease that was looked at.
+/// Next step after a read of the lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
-    /// It is ours: an answer was lost.
+    /// Renew: this replica holds it, and an answer was lost.
     Renew,
-    /// It is free, or has not been renewed for its duration: write ours over this version.
+    /// Take it: it is free, or was not renewed for its duration. The write replaces this version.
     Take { over: Option<String> },
-    /// Somebody may be holding it.
+    /// Wait: another replica may hold it.
     Wait,
 }
 
-/// What one replica knows of the lease: pure, on its own monotonic clock.
+/// One replica's knowledge of the lease: pure, on its own monotonic clock.
 #[derive(Clone, Debug)]
 struct LeaseState {
-    /// The name under which we hold it.
+    /// Name under which this replica holds it.
     me: String,
-    /// We took it, and have not learnt that another has.
+    /// True if this replica took it, and has not learnt that another one has.
     ours: bool,
-    /// Until when we may act on it.
+    /// Time until which this replica may act on it.
     until: Option<Mono>,
-    /// Another's lease, and since when it has not changed.
+    /// Another replica's lease, and the time since which it has not changed.
     seen: Option<(Seen, Mono)>,
 }
 
@@ -321,20 +322,20 @@ impl LeaseState {
         self.seen.as_ref().map(|(seen, _)| seen.holder.clone())
     }
 
-    /// A write of ours succeeded that was begun at this time.
+    /// Records that a write of this replica succeeded, which began at this time.
     fn won(&mut self, start: Mono) {
         self.ours = true;
         self.until = Some(start + DURATION.saturating_sub(MARGIN));
         self.seen = None;
     }
 
-    /// It is not ours any more.
+    /// Records that this replica no longer holds it.
     fn lost(&mut self) {
         self.ours = false;
         self.until = None;
     }
 
-    /// Folds in a look that ended at this time.
+    /// Takes over a read that ended at this time. Returns the next step.
     fn observe(&mut self, now_seen: Option<Seen>, now: Mono) -> Step {
         let Some(now_seen) = now_seen else {
             self.seen = None;
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_lease_is_renewed_and_not_waited_for() {
+    fn a_lease_held_under_the_own_name_is_renewed() {
         let mut state = LeaseState::new("a".into());
         assert_eq!(state.observe(seen("a", "1"), at(0)), Step::Renew);
     }

@@ -1,29 +1,29 @@
-//! The table: drain records, what operators ask of them, and the lease, in DynamoDB.
+//! The DynamoDB table: drain records, requests of operators, pauses, and the lease.
 //!
-//! | file | what it holds |
+//! | file | contents |
 //! | --- | --- |
 //! | `records` | create, save, read and find drain records |
-//! | [`requests`] | what operators ask, and the answers |
-//! | [`pauses`] | what is paused as a whole: everything, an account and region, or a cluster |
-//! | [`lease`] | which replica acts |
-//! | [`status`] | what that one cannot read |
-//! | [`schema`] | the table's keys and indexes: create it, check it |
-//! | [`item`] | a record as the table's item, and back, distrusting what is read |
+//! | [`requests`] | requests of operators, and the answers |
+//! | [`pauses`] | pauses of everything, of an account and region, or of a cluster |
+//! | [`lease`] | decides which replica acts |
+//! | [`status`] | failing reads of the leader |
+//! | [`schema`] | the table's keys and indexes: create and check them |
+//! | [`item`] | conversion of records to items and back, which does not trust items |
 //! | `counting` | counts calls |
-//! | `probe` | is each kind of call allowed |
-//! | `error` | what can go wrong, and what to do about it |
+//! | `probe` | checks that each kind of call is allowed |
+//! | `error` | errors, and what to do about them |
 //!
 //! # Rely and guarantee
 //!
 //! - Every write of a record is conditional on the version *and* the write id that its writer read,
-//!   so a stale copy cannot be written. A refused condition whose stored write id is the one that
-//!   was just tried is a success: the SDK repeats a write whose response was lost.
-//! - A save sets the attributes that this program knows and leaves all others alone: people and
-//!   newer programs may add their own.
-//! - Reads of records are strongly consistent. The indexes are not, so they only ever say where to
-//!   look.
-//! - Nothing that stands in the table can make a read fail as a whole: what cannot be understood is
-//!   [`Read::Unreadable`], and names the attribute.
+//!   so a stale copy cannot be written. If the condition is refused and the stored write id is that
+//!   of this write, the write succeeded: the SDK repeats a write whose answer was lost.
+//! - A save sets the attributes that this program knows and keeps all others: people and newer
+//!   programs may add their own.
+//! - Reads of records are strongly consistent. Queries of the indexes are not, so they only show
+//!   which records to read.
+//! - No item can make a read of several fail. An item that cannot be parsed is
+//!   [`Read::Unreadable`], which names the attribute.
 //!
 //! This module interprets a record in one way only: whether it is done, which decides on the sparse
 //! index and the TTL.
@@ -59,66 +59,65 @@ use ecs_drain_state::record::SCHEMA;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a connection to DynamoDB may take to open.
+/// Time limit for opening a connection to DynamoDB.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long one attempt at a record's call may take. DynamoDB answers in milliseconds; what takes
+/// Time limit for one attempt at a record's call. DynamoDB answers in milliseconds; an answer after
 /// seconds is lost.
 const RECORD_ATTEMPT: Duration = Duration::from_secs(3);
 
-/// How long a record's call may take with all its attempts: a pass must not hang on the table.
+/// Time limit for a record's call with all its attempts: a loop must not hang on the table.
 const RECORD_OPERATION: Duration = Duration::from_secs(10);
 
-/// How long one attempt at the lease may take.
+/// Time limit for one attempt at the lease.
 const LEASE_ATTEMPT: Duration = Duration::from_secs(1);
 
-/// How long a call on the lease may take with all its attempts: less than the pause between two
+/// Time limit for a call on the lease with all its attempts, shorter than the interval between two
 /// renewals.
 const LEASE_OPERATION: Duration = Duration::from_millis(2_500);
 
 /// Drain records and the lease of one controller. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// For records.
+    /// Client for records.
     records: Client,
-    /// For the lease alone: throttled or hanging reads of records must not delay a renewal.
+    /// Client for the lease only: throttled or hanging reads of records must not delay a renewal.
     urgent: Client,
-    /// Where this is, for errors.
+    /// Table and region, for errors.
     place: error::Place,
-    /// The controller's name: whose unfinished records and whose lease.
+    /// Name of the controller that owns the unfinished records and the lease.
     controller: String,
-    /// Names writes and renewals.
+    /// Source of ids for writes and renewals.
     ids: Ids,
-    /// The schema of the records that it writes, and the newest that it reads.
+    /// Schema of the records that it writes, and newest schema that it reads.
     schema: u32,
-    /// For the times that people read on the lease.
+    /// Clock for the times that people read on the lease.
     time: SharedTimeSource,
 }
 
-/// A record as it was read.
+/// Result of reading a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Read {
-    /// It was understood.
     Record(Box<Record>),
-    /// A newer program wrote it, so this one leaves it alone.
+    /// A newer program wrote it, so this one does not act on it.
     Newer {
-        /// The schema that the record says it has.
+        /// Schema of the record.
         schema: u64,
     },
-    /// It is not a record as this program knows it: edited by hand, or not ours.
+    /// It is no record as this program knows it: edited by hand, or written by something else.
     Unreadable {
-        /// Which attribute, and what is wrong with it.
+        /// The attribute and its problem.
         why: String,
     },
 }
 
 impl Store {
-    /// A store in this table, for the controller of this name. Makes no call.
+    /// Creates a store in this table, for the controller of this name. Makes no call.
     pub fn connect(sdk: &SdkConfig, table: &str, controller: &str) -> Store {
         Store::counted(sdk, table, controller, &Metrics::default())
     }
 
-    /// The same, with its calls counted.
+    /// Creates a store whose calls are counted.
     pub fn counted(sdk: &SdkConfig, table: &str, controller: &str, metrics: &Metrics) -> Store {
         let client = |partition, attempts, attempt, operation| {
             client(sdk, metrics, partition, attempts, attempt, operation)
@@ -139,33 +138,33 @@ impl Store {
         }
     }
 
-    /// The same store with this source of ids, so that a run can be repeated exactly.
+    /// Returns the store with this source of ids, so that a run can be repeated exactly.
     #[must_use]
     pub fn with_ids(mut self, ids: Ids) -> Store {
         self.ids = ids;
         self
     }
 
-    /// The same store as one of a newer program, which writes records of this schema.
+    /// Returns the store of a newer program, which writes records of this schema.
     #[must_use]
     pub fn with_schema(mut self, schema: u32) -> Store {
         self.schema = schema;
         self
     }
 
-    /// The table's name.
+    /// Returns the table's name.
     pub fn table(&self) -> &str {
         &self.place.table
     }
 
-    /// The controller's name.
+    /// Returns the controller's name.
     pub fn controller(&self) -> &str {
         &self.controller
     }
 }
 
-/// A client of its own, with its own connect, attempt and operation timeouts (the SDK's default has
-/// no limit on a call) and its own retry quota (the SDK's default is one for the whole process).
+/// Creates a client with its own connect, attempt and operation timeouts (the SDK's default does
+/// not limit a call) and its own retry quota (the SDK's default is one for the whole process).
 fn client(
     sdk: &SdkConfig,
     metrics: &Metrics,
@@ -180,7 +179,7 @@ fn client(
         .operation_attempt_timeout(attempt)
         .operation_timeout(operation)
         .build();
-    // DynamoDB recovers in milliseconds; the SDK's first pause of up to a second would eat a
+    // DynamoDB recovers in milliseconds. The SDK's first pause of up to a second would use up a
     // renewal's time.
     let retries = sdk
         .retry_config()
@@ -193,33 +192,33 @@ fn client(
         .retry_config(retries)
         .retry_partition(RetryPartition::custom(partition).build())
         .interceptor(counting::Counting(metrics.clone()))
-        // Measures wall time, which stands still in a simulation; the attempt's timeout takes its
-        // place.
+        // This protection measures wall time, which does not pass in a simulation. The attempt's
+        // timeout replaces it.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .build();
     Client::from_conf(config)
 }
 
-/// A source of ids: 16 hexadecimal digits, different each time. Clones draw from the same source.
+/// Source of ids: 16 hexadecimal digits, different each time. Clones draw from the same source.
 #[derive(Clone, Debug)]
 pub struct Ids(Arc<Mutex<fastrand::Rng>>);
 
 impl Ids {
-    /// Seeded from the thread's generator: repeatable after `fastrand::seed`, unpredictable
-    /// otherwise.
+    /// Creates a source that is seeded from the thread's generator: repeatable after
+    /// `fastrand::seed`, unpredictable otherwise.
     pub fn random() -> Ids {
         Ids(Arc::new(Mutex::new(fastrand::Rng::new())))
     }
 
-    /// The same ids for the same seed. Two writers of one table must never share one, nor two lives
-    /// of one writer: they would take each other's writes for their own.
+    /// Creates a source with the same ids for the same seed. Two writers of one table must never
+    /// share a seed, nor two lives of one writer: each would take the other's writes for its own.
     pub fn seeded(seed: u64) -> Ids {
         Ids(Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))))
     }
 
-    /// The next id.
+    /// Returns the next id.
     pub fn next(&self) -> String {
-        // A generator that another thread left in mid-draw is still a generator.
+        // A generator that a panicking thread left is still usable.
         let mut rng = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         format!("{:016x}", rng.u64(..))
     }

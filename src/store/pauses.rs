@@ -1,13 +1,13 @@
-//! What an operator pauses as a whole: everything, an account and region, or a cluster. Each has an
-//! item of its own, so that IAM can grant one team's clusters (`dynamodb:LeadingKeys`).
+//! Pauses that operators set on everything, an account and region, or a cluster. Each has its own
+//! item, so that IAM can grant one team's clusters (`dynamodb:LeadingKeys`).
 //!
-//! It is for an incident, so it fails safe: the key alone says what is paused. An item whose
-//! attributes cannot be read pauses all the same, and one whose key is no place at all pauses
-//! everything. One whose key names an account, a region and a cluster pauses no more than these,
-//! whatever words they are, so that whoever may write keys of some clusters can pause those alone.
+//! Pauses are for incidents, so they fail safe: the key alone decides the paused place. An item
+//! whose attributes cannot be read still pauses, and one whose key is no place pauses everything. A
+//! key that names an account, a region and a cluster pauses no more than these, whatever the words
+//! are. A person who may write the keys of some clusters can therefore pause only those.
 //!
-//! The pause of everything is read strongly consistent, always; others are found by the index of
-//! what is unfinished, which shows them a moment after they were written.
+//! The pause of everything is always read with strong consistency. The others are found by the
+//! index of unfinished items, which shows them a moment after they were written.
 
 use super::schema::{KEY, UNFINISHED, UNFINISHED_INDEX, UNFINISHED_OF};
 use super::{Store, StoreError, item};
@@ -18,21 +18,22 @@ use ecs_drain_state::Order;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 
-/// What the key of a pause begins with. No record's key does: those begin with 12 digits.
+/// Prefix of a pause's key. No record's key has it: those begin with 12 digits.
 pub(super) const KEY_PREFIX: &str = "pause/";
 
-/// The place that stands for everything.
+/// Word that stands for everything.
 pub const EVERYTHING: &str = "*";
 
-/// What is paused as a whole.
+/// Pauses of one controller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pauses {
-    /// Who pauses each place: [`EVERYTHING`], `ACCOUNT/REGION/*`, or `ACCOUNT/REGION/CLUSTER`.
+    /// Operator of each pause, by place: [`EVERYTHING`], `ACCOUNT/REGION/*`, or
+    /// `ACCOUNT/REGION/CLUSTER`.
     pub places: BTreeMap<String, Order>,
 }
 
 impl Pauses {
-    /// Who pauses a drain of this account, region and clusters, if somebody does.
+    /// Returns the pause that covers a drain of this account, region and clusters, if any.
     pub fn on(&self, account: &str, region: &str, clusters: &[&str]) -> Option<&Order> {
         let everything = self
             .places
@@ -51,13 +52,13 @@ impl Pauses {
     }
 }
 
-/// The place that stands for a cluster, or, with `*`, for an account and region.
+/// Returns the place of a cluster, or, with `*`, of an account and region.
 pub fn place(account: &str, region: &str, cluster: &str) -> String {
     format!("{account}/{region}/{cluster}")
 }
 
-/// Whether a place that no command writes is this account, region, and one of these clusters: its
-/// words can be patterns, and those that are missing are any.
+/// Checks whether a place that no command writes covers this account, region, and one of these
+/// clusters. Its words can be patterns; missing words match everything.
 fn names(place: &str, account: &str, region: &str, clusters: &[&str]) -> bool {
     let mut words = place.splitn(3, '/').map(|word| {
         Patterns::new(vec![if word.is_empty() { EVERYTHING } else { word }.to_owned()])
@@ -68,7 +69,7 @@ fn names(place: &str, account: &str, region: &str, clusters: &[&str]) -> bool {
         && next(&|word| word.is_all() || clusters.iter().any(|cluster| word.matches(cluster)))
 }
 
-/// Whether a word is a place that can be paused.
+/// Checks that a word is a place that can be paused.
 pub fn is_place(word: &str) -> bool {
     let parts: Vec<&str> = word.split('/').collect();
     let name = |word: &str| !(word.is_empty() || word.contains(['*', '?']));
@@ -81,10 +82,10 @@ pub fn is_place(word: &str) -> bool {
 }
 
 impl Store {
-    /// What is paused as a whole.
+    /// Reads the pauses.
     ///
     /// # Errors
-    /// As any call: what was known holds then.
+    /// Returns an error if a call fails. Callers then keep the last result.
     pub async fn pauses(&self) -> Result<Pauses, StoreError> {
         let prefix = self.pause_key("");
         let mut pages = self
@@ -102,8 +103,8 @@ impl Store {
         let mut keys = vec![self.pause_key(EVERYTHING)];
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.place.failed(&QUERY, &error))?;
-            // What else is in the index anybody may have written there. IAM limits the key of an
-            // item and nothing else of it.
+            // Anyone with write access can put other entries into the index: IAM limits only an
+            // item's key.
             let items = page.items.unwrap_or_default();
             let ours = items.iter().filter_map(item::key).filter(|key| key.starts_with(&prefix));
             keys.extend(ours.map(str::to_owned));
@@ -118,12 +119,12 @@ impl Store {
         })
     }
 
-    /// Pauses a place, or lets it go on. Other places stay as they are, whoever changes them at the
-    /// same time.
+    /// Sets a pause on a place, or removes it. Other pauses are unchanged, even if they are written
+    /// at the same time.
     ///
     /// # Errors
-    /// As any call. After `Unavailable` it may have happened all the same; asking again does no
-    /// harm.
+    /// Returns an error if the call fails. After `Unavailable` it may have been applied; repeating
+    /// it does no harm.
     pub async fn set_pause(&self, place: &str, order: Option<&Order>) -> Result<(), StoreError> {
         let key = self.pause_key(place);
         let Some(order) = order else {
@@ -152,7 +153,7 @@ impl Store {
     }
 }
 
-/// Who pauses, as far as it can be read.
+/// Returns the operator of a pause, as far as it can be read.
 fn order(item: &HashMap<String, AttributeValue>) -> Order {
     item::parse(item).unwrap_or_else(|why| Order {
         by: format!("someone (its item cannot be read: {why})"),
@@ -190,11 +191,11 @@ mod tests {
             (&["1/eu/*"], "1", &[], "1/eu/*"),
             (&["1/eu/*"], "2", &["web"], ""),
             (&["*", "1/eu/web"], "2", &[], "*"),
-            // Nobody knows what these were to pause.
+            // The intended scope of these is unknown, so they pause everything.
             (&["web"], "2", &[], "web"),
             (&["1/eu"], "2", &[], "1/eu"),
             (&[""], "2", &[], ""),
-            // No more than what is named, however.
+            // These pause only the place that they name.
             (&["1/eu/web-*"], "1", &["web-a"], "1/eu/web-*"),
             (&["1/eu/web-*"], "1", &["jobs"], ""),
             (&["1/eu/web-*"], "2", &["web-a"], ""),

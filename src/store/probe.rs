@@ -1,5 +1,5 @@
-//! Whether each kind of call on the table is allowed, found out without changing anything: reads
-//! are made, and writes carry a condition that cannot hold.
+//! Checks that each kind of call on the table is allowed, and changes nothing: reads are made, and
+//! writes have a condition that cannot hold.
 
 use super::schema::KEY;
 use super::{Store, StoreError, lease};
@@ -9,14 +9,14 @@ use crate::aws::calls::{
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// A key that nobody has: no kind of item begins so.
+/// A key that does not exist: no kind of item has this prefix.
 const NOBODY: &str = "doctor/nobody";
 
 /// The condition that cannot hold for it.
 const EXISTS: &str = "attribute_exists(#key)";
 
 impl Store {
-    /// Makes each kind of call that a controller makes on a table that is as it must be, by IAM
+    /// Makes each kind of call that a controller makes on a table of the right shape, by IAM
     /// action.
     pub async fn probe(&self) -> Vec<(&'static str, Result<(), StoreError>)> {
         let key = || AttributeValue::S(NOBODY.to_owned());
@@ -29,7 +29,7 @@ impl Store {
             .expression_attribute_names("#key", KEY)
             .expression_attribute_names("#nothing", "nothing");
         let update = update.expression_attribute_values(":nothing", AttributeValue::Bool(true));
-        // Of the lease alone is a deletion allowed, and no renewal is named so.
+        // The policy allows deletion of the lease only, and no renewal has this name.
         let lease = AttributeValue::S(format!("{}{}", lease::KEY_PREFIX, self.controller));
         let delete = self.records.delete_item().table_name(self.table()).key(KEY, lease);
         let delete = delete
@@ -47,7 +47,7 @@ impl Store {
         ]
     }
 
-    /// What a write says that is refused for its condition.
+    /// Checks that a write was refused because of its condition.
     fn refused<T, E>(
         &self,
         call: &'static Call,

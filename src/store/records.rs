@@ -15,34 +15,34 @@ use ecs_drain_state::Record;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-/// How many records one BatchGetItem may ask for. (Source: DynamoDB API reference, BatchGetItem.)
+/// Records in one BatchGetItem, at most. (Source: DynamoDB API reference, BatchGetItem.)
 const BATCH: usize = 100;
 
-/// What became of a write.
+/// Result of a write.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Saved {
-    /// It is in the table: the record as it stands there, with its new version and write id.
+    /// The record as it is in the table, with its new version and write id.
     Saved(Box<Record>),
-    /// Somebody else wrote first, or the record is gone. Drop what you think, read again, decide
+    /// Another process wrote first, or the record is gone. Drop your copy, read again, and decide
     /// again.
     LostRace,
 }
 
-/// An unfinished record as the index shows it: late by moments, so only a hint where to look.
+/// An unfinished record as the index shows it. The index lags by moments, so this only shows which
+/// record to read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnfinishedKey {
-    /// The record's key.
+    /// Key of the record.
     pub key: String,
-    /// The version that the index shows; 0 where it cannot be read.
+    /// Version that the index shows; 0 if it cannot be read.
     pub version: u64,
 }
 
-/// What a controller has to do, as the index shows it: late by moments.
+/// A controller's open work, as the index shows it, which lags by moments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenWork {
-    /// The unfinished records.
     pub records: Vec<UnfinishedKey>,
-    /// The keys of requests that have no answer.
+    /// Keys of requests without an answer.
     pub requests: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ impl Store {
     /// Writes a record that is not in the table yet, as version 1.
     ///
     /// # Errors
-    /// As any call. After `Unavailable` the record may be there all the same: read it.
+    /// Returns an error if the call fails. After `Unavailable` the record may be there: read it.
     pub async fn create(&self, mut record: Record) -> Result<Saved, StoreError> {
         const CALL: &Call = &PUT_ITEM;
         record.version = 1;
@@ -79,10 +79,11 @@ impl Store {
     }
 
     /// Writes a record over the version that it was read with. Attributes that this program does
-    /// not know stay.
+    /// not know are kept.
     ///
     /// # Errors
-    /// As any call. After `Unavailable` the write may have happened all the same: read again.
+    /// Returns an error if the call fails. After `Unavailable` the write may have been applied:
+    /// read again.
     pub async fn save(&self, mut record: Record) -> Result<Saved, StoreError> {
         const CALL: &Call = &UPDATE_ITEM;
         let seen_version = AttributeValue::N(record.version.to_string());
@@ -101,7 +102,7 @@ impl Store {
             .update_expression(expression)
             .set_expression_attribute_names(Some(names))
             .set_expression_attribute_values(Some(values))
-            // Without attribute_exists an update would bring a deleted record back to life.
+            // Without attribute_exists an update would create a deleted record again.
             .condition_expression(
                 "attribute_exists(#key) AND #version = :seen_version AND #write = :seen_write",
             )
@@ -124,10 +125,10 @@ impl Store {
         }
     }
 
-    /// Reads a record, strongly consistent. None when there is none.
+    /// Reads a record, strongly consistent. Returns `None` if it does not exist.
     ///
     /// # Errors
-    /// As any call.
+    /// Returns an error if the call fails.
     pub async fn get(&self, key: &str) -> Result<Option<Read>, StoreError> {
         let answer = self
             .records
@@ -141,22 +142,22 @@ impl Store {
         Ok(answer.item.as_ref().map(|item| item::read_of(item, self.schema)))
     }
 
-    /// Reads many records, strongly consistent, in the order of their keys. Those that do not exist
-    /// are left out.
+    /// Reads many records, strongly consistent, in the order of their keys. Omits those that do not
+    /// exist.
     ///
     /// # Errors
-    /// As any call; `Throttled` when DynamoDB keeps leaving keys unprocessed.
+    /// Returns an error if a call fails; `Throttled` if DynamoDB keeps leaving keys unprocessed.
     pub async fn get_many(&self, keys: &[String]) -> Result<Vec<(String, Read)>, StoreError> {
         let items = self.get_items(keys).await?;
         Ok(items.into_iter().map(|(key, item)| (key, item::read_of(&item, self.schema))).collect())
     }
 
-    /// The items of these keys, in the order of their keys.
+    /// Returns the items of these keys, in the order of their keys.
     pub(super) async fn get_items(
         &self,
         keys: &[String],
     ) -> Result<BTreeMap<String, HashMap<String, AttributeValue>>, StoreError> {
-        // A batch may not name a key twice.
+        // A batch must not contain a key twice.
         let keys: Vec<&String> = keys.iter().collect::<BTreeSet<_>>().into_iter().collect();
         let mut found = BTreeMap::new();
         for batch in keys.chunks(BATCH) {
@@ -212,25 +213,25 @@ impl Store {
         }
     }
 
-    /// The controller's unfinished records, as the index shows them.
+    /// Returns the controller's unfinished records, as the index shows them.
     ///
     /// # Errors
-    /// As any call.
+    /// Returns an error if a call fails.
     pub async fn unfinished(&self) -> Result<Vec<UnfinishedKey>, StoreError> {
         Ok(self.open_work().await?.records)
     }
 
-    /// All that the controller has to do, in one query: unfinished records, and requests without an
-    /// answer.
+    /// Returns the controller's unfinished records and unanswered requests, in one query.
     ///
     /// # Errors
-    /// As any call.
+    /// Returns an error if a call fails.
     pub async fn open_work(&self) -> Result<OpenWork, StoreError> {
         let mut work = OpenWork::default();
         for item in self.query(UNFINISHED_INDEX, UNFINISHED_OF, &self.controller).await? {
             let Some(key) = item::key(&item).map(str::to_owned) else { continue };
             if let Some(asked) = key.strip_prefix(requests::KEY_PREFIX) {
-                // Whoever may ask another controller can put anything into the index.
+                // Anyone who may send requests to another controller can put any entry into the
+                // index.
                 if asked.split('/').next() == Some(self.controller.as_str()) {
                     work.requests.push(key);
                 }
@@ -242,10 +243,11 @@ impl Store {
         Ok(work)
     }
 
-    /// The keys of all records, finished ones too, whose instance is (or was) in this cluster.
+    /// Returns the keys of all records, finished ones too, whose instance is (or was) in this
+    /// cluster.
     ///
     /// # Errors
-    /// As any call.
+    /// Returns an error if a call fails.
     pub async fn by_cluster(&self, cluster: &str) -> Result<Vec<String>, StoreError> {
         let items = self.query(CLUSTER_INDEX, CLUSTER, cluster).await?;
         Ok(items.iter().filter_map(item::key).map(str::to_owned).collect())
@@ -275,11 +277,11 @@ impl Store {
         Ok(items)
     }
 
-    /// Every record of the table, other controllers' and finished ones too, in the order of their
-    /// keys. Reads the whole table: for people, not for a pass.
+    /// Returns every record of the table, in the order of their keys. Includes finished records and
+    /// those of other controllers. Reads the whole table, so it is for commands, not for a loop.
     ///
     /// # Errors
-    /// As any call.
+    /// Returns an error if a call fails.
     pub async fn all(&self) -> Result<Vec<(String, Read)>, StoreError> {
         let scan = self.records.scan().table_name(self.table()).consistent_read(true);
         let mut pages = scan.into_paginator().send();
@@ -297,15 +299,15 @@ impl Store {
     }
 }
 
-/// Whether a key is that of a record. What is not begins with a word; a record's begins with 12
-/// digits.
+/// Checks whether a key is that of a record. A record's key begins with 12 digits, other keys with
+/// a word.
 fn is_record(key: &str) -> bool {
     let others = [lease::KEY_PREFIX, requests::KEY_PREFIX, pauses::KEY_PREFIX, status::KEY_PREFIX];
     !others.iter().any(|prefix| key.starts_with(prefix))
 }
 
-/// What a refused condition means: our own success, if the stored write is the one that we just
-/// tried.
+/// Interprets a refused condition. If the stored write id is the one that was just tried, the write
+/// succeeded.
 fn refused(tried: Record, stored: Option<&HashMap<String, AttributeValue>>) -> Saved {
     let ours = stored
         .and_then(|item| item::string(item, "write_id"))
@@ -313,8 +315,7 @@ fn refused(tried: Record, stored: Option<&HashMap<String, AttributeValue>>) -> S
     if ours { Saved::Saved(Box::new(tried)) } else { Saved::LostRace }
 }
 
-/// The update that makes an item look like these attributes and leaves all others alone:
-/// expression, names, values.
+/// Builds the update that sets these attributes and keeps all others: expression, names, values.
 fn update(item: Attributes) -> (String, HashMap<String, String>, HashMap<String, AttributeValue>) {
     let (mut names, mut values) = (HashMap::new(), HashMap::new());
     let (mut set, mut remove) = (Vec::new(), Vec::new());

@@ -2,18 +2,18 @@
 //!
 //! The key of each begins with the verb and names the cluster, so that IAM can grant one verb, or
 //! one team's clusters (`dynamodb:LeadingKeys`):
-//! `request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`, with `-` for a cluster that is not known.
-//! The controller compares the cluster with the instance's own.
+//! `request/CONTROLLER/VERB/ACCOUNT/REGION/CLUSTER/ID`, with `-` for an unknown cluster. The
+//! controller compares the cluster with the instance's own.
 //!
-//! A request stands in the index of unfinished records until it is answered, so that the
-//! controller's one query finds both. Each is deleted by the table's TTL a day after it was written
-//! or answered.
+//! A request is in the index of unfinished records until it is answered, so that the controller's
+//! one query finds both. The table's TTL deletes each request a day after it was written or
+//! answered.
 //!
 //! # Guarantee
 //!
-//! An answer is written once: the first one stays. Whether a request was carried out is in the
-//! record that it changed (`requests`), so a controller that dies between the two finds that out,
-//! and answers.
+//! An answer is written once: the first one stays. A record lists the requests that were carried
+//! out on it (`requests`). If a controller dies between the change and the answer, the next one
+//! sees this, and answers.
 
 use super::item::Attributes;
 use super::schema::{EXPIRES_AT, KEY, UNFINISHED, UNFINISHED_OF};
@@ -28,59 +28,58 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
-/// What the key of a request begins with. No record's key does: those begin with 12 digits.
+/// Prefix of a request's key. No record's key has it: those begin with 12 digits.
 pub(super) const KEY_PREFIX: &str = "request/";
 
-/// How long a request stays, from when it was written or answered: long enough for whoever asks a
-/// colleague.
+/// Time for which a request is kept after it was written or answered: long enough to be discussed
+/// with a colleague.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 const ANSWER: &str = "answer";
 
-/// A request as it was read.
+/// Result of reading a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadRequest {
-    /// It was understood.
     Request(Box<Request>),
-    /// It cannot be understood: a newer program wrote it, or somebody by hand.
+    /// It cannot be parsed: a newer program wrote it, or a person edited it.
     Unreadable {
-        /// Which attribute, and what is wrong with it.
+        /// The attribute and its problem.
         why: String,
     },
 }
 
-/// What came of a request.
+/// Answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// What whoever asked is told.
+    /// Text for the operator.
     pub text: String,
-    /// Whether nothing was done.
+    /// True if nothing was done.
     pub refused: bool,
-    /// When it was answered.
+    /// Time of the answer.
     pub at: Timestamp,
 }
 
-/// Who holds a controller's lease, as it stands in the table. Whether that process is alive is told
-/// only by a renewal that changes.
+/// Holder of a controller's lease, as the table shows it. Only a renewal that changes shows that
+/// the process is alive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
-    /// Its name: host and process id.
+    /// Host, process id and a random part.
     pub holder: String,
-    /// Different after each renewal.
+    /// Value that differs after each renewal.
     pub renewal: String,
 }
 
-/// The key of a request in the table.
+/// Returns the key of a request in the table.
 pub fn key(request: &Request) -> String {
     let Request { controller, what, account, region, cluster, id, .. } = request;
     let cluster = cluster.as_deref().unwrap_or("-");
     format!("{KEY_PREFIX}{controller}/{}/{account}/{region}/{cluster}/{id}", what.name())
 }
 
-/// The item of a request.
+/// Converts a request to an item.
 ///
 /// # Errors
-/// Why the request has no item. No request of this program's making is like that.
+/// Returns the reason if the request has no item. This does not happen to requests of this program.
 pub fn item_of(request: &Request) -> Result<Attributes, String> {
     let key = key(request);
     let mut item = item::attributes(request)?;
@@ -91,7 +90,7 @@ pub fn item_of(request: &Request) -> Result<Attributes, String> {
     Ok(item)
 }
 
-/// The request of an item, for this controller.
+/// Converts an item to a request for this controller.
 pub fn read(item: &HashMap<String, AttributeValue>, controller: &str) -> ReadRequest {
     let unreadable = |why: String| ReadRequest::Unreadable { why };
     if let Some(schema) = item::schema(item).filter(|schema| *schema > u64::from(SCHEMA)) {
@@ -105,7 +104,8 @@ pub fn read(item: &HashMap<String, AttributeValue>, controller: &str) -> ReadReq
         return unreadable(format!("attribute schema: there is no schema {}", request.schema));
     }
     let (is, says) = (item::key(item).unwrap_or_default(), key(&request));
-    // With a slash in one of them, a key would be allowed to whoever may ask for other clusters.
+    // A slash in one of them would form a key of another cluster, for which the operator may have
+    // no permission.
     let parts =
         [&request.account, &request.region, &request.id].into_iter().chain(&request.cluster);
     let plain = parts.into_iter().all(|part| !part.is_empty() && !part.contains('/'));
@@ -123,11 +123,11 @@ pub fn read(item: &HashMap<String, AttributeValue>, controller: &str) -> ReadReq
 }
 
 impl Store {
-    /// Writes a request to the controller that it names. One of the same id that is there already
-    /// stays as it is.
+    /// Writes a request to the controller that it names. An existing one with the same id is
+    /// unchanged.
     ///
     /// # Errors
-    /// As any call. After `Unavailable` the request may be there all the same.
+    /// Returns an error if the call fails. After `Unavailable` the request may be there.
     pub async fn ask(&self, request: &Request) -> Result<(), StoreError> {
         const CALL: &Call = &PUT_ITEM;
         let item = item_of(request).map_err(|why| self.place.other(CALL, why))?;
@@ -143,7 +143,7 @@ impl Store {
         match answer {
             Ok(_) => Ok(()),
             Err(error) => match error.as_service_error() {
-                // Ids are not used twice: this is our own write, whose answer was lost.
+                // Ids are not used twice: this is the same write, whose answer was lost.
                 Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
                 _ => Err(self.place.failed(CALL, &error)),
             },
@@ -151,10 +151,10 @@ impl Store {
     }
 
     /// Reads requests, strongly consistent, in the order of their ids, which is that of their
-    /// times. Those that are answered or gone are left out: the index lags.
+    /// times. Omits those that are answered or gone, because the index lags.
     ///
     /// # Errors
-    /// As any call.
+    /// Returns an error if a call fails.
     pub async fn requests(
         &self,
         keys: &[String],
@@ -167,11 +167,10 @@ impl Store {
         Ok(open)
     }
 
-    /// Answers a request and takes it out of the index. One that is answered already, or gone,
-    /// stays as it is.
+    /// Answers a request and takes it out of the index. One that is answered or gone is unchanged.
     ///
     /// # Errors
-    /// As any call; the request is then found again.
+    /// Returns an error if the call fails; the request is then found again.
     pub async fn answer(&self, key: &str, answer: &Answer) -> Result<(), StoreError> {
         const CALL: &Call = &UPDATE_ITEM;
         let said = item::attributes(answer).map_err(|why| self.place.other(CALL, why))?;
@@ -181,7 +180,7 @@ impl Store {
             .table_name(self.table())
             .key(KEY, AttributeValue::S(key.to_owned()))
             .update_expression("SET #answer = :answer, #expires = :expires REMOVE #of, #unfinished")
-            // Without attribute_exists an update would bring a deleted request back to life.
+            // Without attribute_exists an update would create a deleted request again.
             .condition_expression("attribute_exists(#key) AND attribute_not_exists(#answer)")
             .expression_attribute_names("#key", KEY)
             .expression_attribute_names("#answer", ANSWER)
@@ -201,18 +200,18 @@ impl Store {
         }
     }
 
-    /// The answer to a request, strongly consistent. None while there is none.
+    /// Returns the answer to a request, strongly consistent, or `None` if there is none yet.
     ///
     /// # Errors
-    /// As any call.
+    /// Returns an error if the call fails.
     pub async fn answer_of(&self, key: &str) -> Result<Option<Answer>, StoreError> {
         Ok(self.answers_of(&[key.to_owned()]).await?.remove(key))
     }
 
-    /// The answers to requests, by their keys, as far as there are any.
+    /// Returns the existing answers to requests, by their keys.
     ///
     /// # Errors
-    /// As any call.
+    /// Returns an error if a call fails.
     pub async fn answers_of(
         &self,
         keys: &[String],
@@ -220,8 +219,7 @@ impl Store {
         let items = self.get_items(keys).await?;
         let answered = items.into_iter().filter_map(|(key, item)| {
             let said = item.get(ANSWER)?.as_m().ok().map(item::parse::<Answer>);
-            // An answer that cannot be read was edited: it says that there is one, and nothing
-            // more.
+            // An answer that cannot be read was edited. It only shows that there is one.
             let unread = || Answer {
                 text: "its answer cannot be read".to_owned(),
                 refused: true,
@@ -232,10 +230,10 @@ impl Store {
         Ok(answered.collect())
     }
 
-    /// Who holds this controller's lease. None when nobody does.
+    /// Returns the holder of this controller's lease, or `None` if it is free.
     ///
     /// # Errors
-    /// As any call.
+    /// Returns an error if the call fails.
     pub async fn leader(&self) -> Result<Option<Leader>, StoreError> {
         let key = format!("{}{}", lease::KEY_PREFIX, self.controller);
         let items = self.get_items(std::slice::from_ref(&key)).await?;
@@ -246,13 +244,13 @@ impl Store {
             .map(|holder| Leader { holder, renewal: word("lease_version").unwrap_or_default() }))
     }
 
-    /// An id for a request that is made now; it sorts after those of earlier moments.
+    /// Creates an id for a new request. It sorts after those of earlier moments.
     pub fn request_id(&self, now: Timestamp) -> String {
         format!("{}-{}", now.strftime("%Y%m%dT%H%M%S%3f"), self.ids.next())
     }
 }
 
-/// When a request that was written or answered then may be deleted.
+/// Returns the time at which a request that was written or answered then may be deleted.
 fn expiry(at: Timestamp) -> AttributeValue {
     let seconds = ecs_drain_state::record::later(at, KEPT).as_second();
     AttributeValue::N(seconds.to_string())

@@ -1,7 +1,6 @@
-//! The table: its key, its two indexes, its TTL. Creating it, and checking that one is as it must
-//! be.
+//! The table's key, its two indexes and its TTL: creates the table, and checks an existing one.
 //!
-//! | attribute | what it is |
+//! | attribute | meaning |
 //! | --- | --- |
 //! | `key` | partition key: `account/region/instance` of a record, `lease/controller` of a lease; requests and pauses in [`super::requests`] and [`super::pauses`] |
 //! | `unfinished_of`, `unfinished` | index `unfinished`: the controller's name, and the key with the record's version; only on unfinished records, requests without an answer, and pauses |
@@ -19,7 +18,7 @@ use aws_sdk_dynamodb::types::{
 };
 use std::time::Duration;
 
-/// The partition key.
+/// Partition key.
 pub const KEY: &str = "key";
 
 /// Hash key of the index of unfinished records and requests: the controller's name.
@@ -29,41 +28,41 @@ pub const UNFINISHED_OF: &str = "unfinished_of";
 /// digits.
 pub const UNFINISHED: &str = "unfinished";
 
-/// The attribute that DynamoDB's TTL looks at.
+/// Attribute of DynamoDB's TTL.
 pub const EXPIRES_AT: &str = "expires_at";
 
 /// Hash key of the index by cluster.
 pub const CLUSTER: &str = "cluster";
 
-/// The sparse index of unfinished records.
+/// Name of the sparse index of unfinished records.
 pub const UNFINISHED_INDEX: &str = "unfinished";
 
-/// The index by cluster.
+/// Name of the index by cluster.
 pub const CLUSTER_INDEX: &str = "by_cluster";
 
-/// Each index: its name, hash key and sort key.
+/// Name, hash key and sort key of each index.
 const INDEXES: [(&str, &str, &str); 2] =
     [(UNFINISHED_INDEX, UNFINISHED_OF, UNFINISHED), (CLUSTER_INDEX, CLUSTER, KEY)];
 
-/// How often a new table is looked at.
+/// Interval between two checks of a new table.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often at most: two minutes. DynamoDB creates an empty table in seconds.
+/// Checks of a new table, at most: two minutes in all. DynamoDB creates an empty table in seconds.
 const LOOKS: usize = 120;
 
-/// What an operator chooses about a new table.
+/// Operator's options for a new table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TableOptions {
-    /// Nobody can delete the table before this is turned off.
+    /// Protects the table from deletion until this is turned off.
     pub deletion_protection: bool,
 }
 
 impl Store {
-    /// Creates the table, waits until it is usable, and turns its TTL on. A table that exists
-    /// already is kept as it is, but for its TTL, and checked.
+    /// Creates the table, waits until it is usable, and turns its TTL on. An existing table is
+    /// checked, and only its TTL is changed.
     ///
     /// # Errors
-    /// As any call; `Shape` when an existing table is not as it must be.
+    /// Returns an error if a call fails; `Shape` if an existing table has the wrong shape.
     pub async fn create_table(&self, options: TableOptions) -> Result<(), StoreError> {
         const CALL: &Call = &CREATE_TABLE;
         let bad =
@@ -100,16 +99,17 @@ impl Store {
                 if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
             Err(error) => return Err(self.place.failed(CALL, &error)),
         }
-        // A table that is not ours gets no TTL from us: it would delete what others keep there.
+        // A table of the wrong shape belongs to something else, and gets no TTL: it would delete
+        // items there.
         self.fit(problems(&self.wait_until_active().await?))?;
         self.turn_ttl_on().await?;
         self.check().await
     }
 
-    /// Checks that the table exists and is as this program needs it.
+    /// Checks that the table exists and has the right shape.
     ///
     /// # Errors
-    /// `Missing` and `Shape` say what to do; else as any call.
+    /// Returns `Missing` or `Shape` with what to do, or another error if a call fails.
     pub async fn check(&self) -> Result<(), StoreError> {
         let description = self.describe().await?;
         let mut problems = problems(&description);
@@ -170,7 +170,7 @@ impl Store {
 
     async fn turn_ttl_on(&self) -> Result<(), StoreError> {
         const CALL: &Call = &UPDATE_TIME_TO_LIVE;
-        // Asking for what is already so is an error in DynamoDB.
+        // DynamoDB refuses a request for the present state.
         if let (Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling), _) =
             self.ttl().await?
         {
@@ -196,7 +196,7 @@ fn element(
     KeySchemaElement::builder().attribute_name(name).key_type(kind).build()
 }
 
-/// What is wrong with a table, and what to do about it.
+/// Returns the table's problems, with what to do about each.
 fn problems(table: &TableDescription) -> Vec<String> {
     let mut problems = Vec::new();
     let types = table.attribute_definitions();
@@ -223,7 +223,7 @@ fn problems(table: &TableDescription) -> Vec<String> {
             None => problems.push(format!(
                 "it has no index `{name}`: add it ({how}), or create another table with `ecs-drain init`"
             )),
-            // Every projection holds the keys, and nothing else is read from an index.
+            // Every projection holds the keys, and no other attribute is read from an index.
             Some(index) if !is(index.key_schema(), &[hash, range]) => {
                 problems.push(format!("its index `{name}` has other keys: delete it and add it again ({how})"));
             }

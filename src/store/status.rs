@@ -1,6 +1,6 @@
-//! What the controller that leads cannot read: an item beside its lease, so that `get` and `doctor`
-//! can say it. It is written again and again while there is something to say, and counts for a few
-//! minutes: a process that has died takes nothing back.
+//! Failing reads of the leader: an item beside its lease, from which `get` and `doctor` report
+//! them. It is written repeatedly while a read fails, and counts for a few minutes, because a
+//! process that has died cannot remove it.
 
 use super::schema::{EXPIRES_AT, KEY};
 use super::{Store, StoreError, item};
@@ -10,29 +10,29 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// What its key begins with. No record's key does: those begin with 12 digits.
+/// Prefix of its key. No record's key has it: those begin with 12 digits.
 pub(super) const KEY_PREFIX: &str = "status/";
 
-/// How long it counts after it was written.
+/// Time for which it counts after it was written.
 pub const COUNTS: SignedDuration = SignedDuration::from_mins(3);
 
-/// How long it stays in the table.
+/// Time for which it is kept in the table.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
 
-/// What a controller cannot read.
+/// Failing reads of a controller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// When it was written.
+    /// Time at which it was written.
     pub at: Timestamp,
-    /// What cannot be read.
+    /// The failing reads.
     pub blind: Vec<Spot>,
 }
 
 impl Store {
-    /// Writes what cannot be read.
+    /// Writes the failing reads.
     ///
     /// # Errors
-    /// As any call.
+    /// Returns an error if the call fails.
     pub async fn set_status(&self, status: &Status) -> Result<(), StoreError> {
         let mut item = item::attributes(status).map_err(|why| self.place.other(&PUT_ITEM, why))?;
         let expires = status.at.saturating_add(KEPT).unwrap_or(status.at).as_second();
@@ -46,10 +46,11 @@ impl Store {
         put.send().await.map(drop).map_err(|error| self.place.failed(&PUT_ITEM, &error))
     }
 
-    /// What this controller cannot read now, by its own word of the last minutes.
+    /// Reads this controller's failing reads of the last minutes.
     ///
     /// # Errors
-    /// As any call. What stands there and cannot be understood counts as nothing: it was edited.
+    /// Returns an error if the call fails. An item that cannot be parsed was edited, and counts as
+    /// empty.
     pub async fn blind(&self, now: Timestamp) -> Result<Vec<Spot>, StoreError> {
         let key = self.status_key();
         let items = self.get_items(std::slice::from_ref(&key)).await?;

@@ -1,5 +1,5 @@
-//! What is changed in Auto Scaling. Each call is sent once, by the permit of one turn: the SDK's
-//! retries would pass by the limiter, and by whatever was checked right before the first attempt.
+//! Mutating calls of Auto Scaling. Each is sent once, with one permit: the SDK's retries would
+//! bypass the limiter, and the checks right before the first attempt.
 
 use super::{AutoScaling, Beat, of_action};
 use crate::aws::calls::{
@@ -12,10 +12,10 @@ use aws_sdk_autoscaling::config::retry::RetryConfig;
 use ecs_drain_state::{ActionResult, CompletionAnswer};
 
 impl AutoScaling {
-    /// Begins a hook's timer anew for an instance.
+    /// Restarts a hook's timeout for an instance.
     ///
     /// # Errors
-    /// When the heartbeat was refused, or it is not known whether it was taken.
+    /// Returns an error if the heartbeat was refused, or it is unknown whether it was applied.
     pub async fn beat(
         &self,
         permit: Permit,
@@ -42,10 +42,11 @@ impl AutoScaling {
         }
     }
 
-    /// Ends a hook's wait for an instance. Never answers [`CompletionAnswer::Failed`].
+    /// Completes a hook's lifecycle action for an instance. Never returns
+    /// [`CompletionAnswer::Failed`].
     ///
     /// # Errors
-    /// When the completion was refused, or it is not known whether it was taken.
+    /// Returns an error if the completion was refused, or it is unknown whether it was applied.
     pub async fn complete_action(
         &self,
         permit: Permit,
@@ -68,15 +69,15 @@ impl AutoScaling {
         }
     }
 
-    /// Asks a group to terminate an instance of it; its hooks hold the instance as in any
-    /// termination. `shrink`: the group's desired capacity is lowered by one, otherwise it launches
-    /// another.
+    /// Asks a group to terminate one of its instances; its hooks hold the instance as in any
+    /// termination. With `shrink` the group's desired capacity is lowered by one, otherwise the
+    /// group launches another instance.
     ///
-    /// When the answer is lost, only a look at the group can tell whether the call was taken, and a
-    /// second one could lower the desired capacity twice.
+    /// If the answer is lost, only a read of the group shows whether the call was applied, and a
+    /// second call could lower the desired capacity twice.
     ///
     /// # Errors
-    /// When the request was refused; nothing was changed, or it is not known whether it was taken.
+    /// Returns an error if it was refused, or it is unknown whether it was applied.
     pub async fn terminate_one(
         &self,
         permit: Permit,
@@ -95,7 +96,7 @@ impl AutoScaling {
     }
 }
 
-/// One attempt, whatever comes of it.
+/// Configures one attempt, without retries.
 fn once() -> aws_sdk_autoscaling::config::Builder {
     aws_sdk_autoscaling::config::Builder::new().retry_config(RetryConfig::disabled())
 }

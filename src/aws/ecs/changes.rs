@@ -1,5 +1,4 @@
-//! What is changed in a cluster. Every change may be asked for twice, and what is already so, or
-//! gone, is a success.
+//! Mutating calls of ECS. Each is idempotent: *already done* and *not found* are successes.
 
 use super::{Ecs, failures, of_cluster};
 use crate::aws::batch::id;
@@ -14,33 +13,33 @@ use aws_sdk_ecs::operation::update_container_instances_state::builders::UpdateCo
 use aws_sdk_ecs::types::ContainerInstanceStatus;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Container instances in one change. More of them are refused as a whole. (Source: ECS API
+/// Container instances in one call. ECS refuses a larger batch as a whole. (Source: ECS API
 /// reference, UpdateContainerInstancesState.)
 const CHANGED: usize = 10;
 
-/// The longest reason that StopTask takes, in characters. (Source: ECS API reference, StopTask.)
+/// Length of the longest reason for StopTask, in characters. (Source: ECS API reference, StopTask.)
 const REASON: usize = 1024;
 
-/// What a container instance can be set to.
+/// State that a container instance can be set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// `DRAINING`: takes no new tasks; service tasks are moved away, standalone ones stay.
     Draining,
-    /// `ACTIVE`: takes tasks; those that moved away do not come back.
+    /// `ACTIVE`: takes tasks; those that moved away do not return.
     Active,
 }
 
-/// What came of one change, by ARN.
+/// Result for each container instance, by ARN.
 pub type Answers = Vec<(String, Result<(), AwsError>)>;
 
 impl Ecs {
-    /// Sets container instances of one cluster to a state, ten a call. One that ECS refuses does
-    /// not hold up the others: the batch that it is in is asked again in halves, until it stands
-    /// alone.
+    /// Sets container instances of one cluster to a state, ten a call. If ECS refuses a batch
+    /// because of a member, it is sent again in halves, until the refused one is alone and the
+    /// others have succeeded.
     ///
     /// # Errors
-    /// When ECS cannot be asked at all (throttled, unreachable, credentials, no such cluster). Some
-    /// may have been set.
+    /// Returns an error if ECS refuses the calls as such (throttled, unreachable, credentials, no
+    /// such cluster). Some container instances may have been set.
     pub async fn set_state(
         &self,
         cluster: &str,
@@ -94,11 +93,11 @@ impl Ecs {
         request.set_container_instances(Some(batch.to_vec()))
     }
 
-    /// Stops a task, which its service, if it has one, starts again elsewhere. Its end is seen
-    /// later.
+    /// Stops a task; its service, if it has one, starts another elsewhere. A later read shows when
+    /// it has stopped.
     ///
     /// # Errors
-    /// When it could not be asked for. A task that is stopped, or that ECS does not know, is a
+    /// Returns an error if the call failed. A task that is stopped, or that ECS does not know, is a
     /// success.
     pub async fn stop_task(&self, cluster: &str, task: &str, reason: &str) -> Result<(), AwsError> {
         let reason: String = reason.chars().take(REASON).collect();
@@ -107,12 +106,12 @@ impl Ecs {
         answer.map(|_| ()).or_else(unless_gone)
     }
 
-    /// Takes a container instance out of its cluster, with force: its tasks run on, and ECS forgets
+    /// Deregisters a container instance with force: its tasks continue to run, and ECS forgets
     /// them.
     ///
     /// # Errors
-    /// When it could not be asked for. A container instance that is inactive, or that ECS does not
-    /// know, is a success.
+    /// Returns an error if the call failed. A container instance that is inactive, or that ECS does
+    /// not know, is a success.
     pub async fn deregister(
         &self,
         cluster: &str,
@@ -126,15 +125,15 @@ impl Ecs {
     }
 }
 
-/// Calls that are sent once, by the permit of one turn: the SDK's retries would pass by the
-/// limiter, and by whatever was checked right before the first attempt.
+/// Calls that are sent once, with one permit: the SDK's retries would bypass the limiter, and the
+/// checks right before the first attempt.
 impl Ecs {
-    /// Sets at most ten container instances of one cluster to a state; the answer has each of them
-    /// once, in the order asked.
+    /// Sets at most ten container instances of one cluster to a state. The answer has each of them
+    /// once, in the order requested.
     ///
     /// # Errors
-    /// When the batch was refused as a whole, or it is not known whether it was taken. Where
-    /// [`AwsError::blames_a_member`], smaller batches may succeed.
+    /// Returns an error if the batch was refused as a whole, or it is unknown whether it was
+    /// applied. If [`AwsError::blames_a_member`], smaller batches may succeed.
     pub async fn set_state_of(
         &self,
         permit: Permit,
@@ -151,12 +150,12 @@ impl Ecs {
         Ok(by_member(arns, &answer))
     }
 
-    /// Stops a task, which its service, if it has one, starts again elsewhere. Its end is seen
-    /// later.
+    /// Stops a task; its service, if it has one, starts another elsewhere. A later read shows when
+    /// it has stopped.
     ///
     /// # Errors
-    /// When it is not known whether the call was taken, or the request was refused; nothing was changed. A task that is stopped,
-    /// or that ECS does not know, is a success.
+    /// Returns an error if it is unknown whether the call was applied, or it was refused. A task
+    /// that is stopped, or that ECS does not know, is a success.
     pub async fn stop(
         &self,
         permit: Permit,
@@ -172,12 +171,12 @@ impl Ecs {
         answer.map(|_| ()).or_else(unless_gone)
     }
 
-    /// Takes a container instance out of its cluster, with force: its tasks run on, and ECS forgets
+    /// Deregisters a container instance with force: its tasks continue to run, and ECS forgets
     /// them.
     ///
     /// # Errors
-    /// When it is not known whether the call was taken, or the request was refused; nothing was changed. A container instance
-    /// that is inactive, or that ECS does not know, is a success.
+    /// Returns an error if it is unknown whether the call was applied, or it was refused. A
+    /// container instance that is inactive, or that ECS does not know, is a success.
     pub async fn deregister_one(
         &self,
         permit: Permit,
@@ -194,12 +193,12 @@ impl Ecs {
     }
 }
 
-/// One attempt, whatever comes of it.
+/// Configures one attempt, without retries.
 fn once() -> aws_sdk_ecs::config::Builder {
     aws_sdk_ecs::config::Builder::new().retry_config(RetryConfig::disabled())
 }
 
-/// The answer to a change of several, by member.
+/// Sorts the answer to a batch by member.
 fn by_member(batch: &[String], answer: &UpdateContainerInstancesStateOutput) -> Answers {
     let call = &UPDATE_CONTAINER_INSTANCES_STATE;
     let failures = failures(answer.failures());
@@ -218,9 +217,9 @@ fn by_member(batch: &[String], answer: &UpdateContainerInstancesStateOutput) -> 
     batch.iter().map(|arn| (arn.clone(), one(arn))).collect()
 }
 
-/// What is gone already need not be ended. ECS has no code of its own for an unknown task or
-/// container instance: it says InvalidParameterException or ClientException, and "… not found", or
-/// that it is inactive or stopped, in words.
+/// Treats an item that is already gone as a success. ECS has no error code of its own for an
+/// unknown task or container instance: it returns InvalidParameterException or ClientException,
+/// with "… not found", or that it is inactive or stopped, in the text.
 fn unless_gone(error: AwsError) -> Result<(), AwsError> {
     let message = error.message.to_ascii_lowercase();
     let gone =
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_need_not_be_ended() {
+    fn a_change_of_a_missing_resource_succeeds() {
         assert!(unless_gone(error(ErrorClass::NotFound, "Cluster not found.")).is_ok());
         assert!(
             unless_gone(error(ErrorClass::Invalid, "The referenced task was not found.")).is_ok()

@@ -1,6 +1,6 @@
-//! What is read of a cluster for a drain that does not move: what its services allow, what their
-//! tasks need, what the other container instances have to offer, and which tasks are protected. All
-//! of it is asked for seldom.
+//! Reads of a cluster for a drain that does not move: the limits of its services, the needs of
+//! their tasks, the capacity of the other container instances, and protected tasks. They are made
+//! rarely.
 
 mod rollout;
 mod views;
@@ -20,23 +20,23 @@ use aws_sdk_ecs::types::{ContainerInstanceStatus, DesiredStatus};
 use ecs_drain_state::diagnosis::{DeploymentFacts, Protection};
 use std::collections::BTreeMap;
 
-/// Service deployments in one description. (Source: ECS API reference, DescribeServiceDeployments.)
+/// Service deployments in one call. (Source: ECS API reference, DescribeServiceDeployments.)
 const DEPLOYMENTS: usize = 20;
 
-/// Tasks in one question for their protection. (Source: ECS API reference, GetTaskProtection.)
+/// Tasks in one read of their protection. (Source: ECS API reference, GetTaskProtection.)
 const PROTECTED: usize = 100;
 
-/// What ECS says where a region has no task protection. (Source: ECS API reference,
+/// Error of ECS in a region without task protection. (Source: ECS API reference,
 /// GetTaskProtection.)
 const UNSUPPORTED: &str = "UnsupportedFeatureException";
 
 impl Ecs {
-    /// How many container instances are registered in a cluster, `ACTIVE` and `DRAINING` ones.
-    /// (Source: ECS API reference, Cluster.) A cluster that is inactive, or that does not exist,
-    /// has none.
+    /// Returns the number of container instances that are registered in a cluster, `ACTIVE` and
+    /// `DRAINING` ones. (Source: ECS API reference, Cluster.) A cluster that is inactive, or that
+    /// does not exist, has none.
     ///
     /// # Errors
-    /// When the cluster could not be read.
+    /// Returns an error if the cluster could not be read.
     pub async fn registered_container_instances(&self, cluster: &str) -> Result<u32, AwsError> {
         let on = of_cluster(cluster);
         let request = self.client.describe_clusters().clusters(cluster);
@@ -57,10 +57,10 @@ impl Ecs {
         }
     }
 
-    /// How many tasks a cluster runs, or is about to.
+    /// Returns the number of tasks that a cluster runs, or is about to run.
     ///
     /// # Errors
-    /// When it could not be read.
+    /// Returns an error if it could not be read.
     pub async fn running_tasks(&self, permit: Permit, cluster: &str) -> Result<usize, AwsError> {
         let on = of_cluster(cluster);
         let request = self.client.describe_clusters().clusters(cluster);
@@ -72,11 +72,12 @@ impl Ecs {
         Ok(usize::try_from(tasks).unwrap_or_default())
     }
 
-    /// The ARNs of the container instances of a cluster that are `ACTIVE`, `most` of them; and
+    /// Lists the ARNs of a cluster's `ACTIVE` container instances, `most` of them. Also returns
     /// whether there are more.
     ///
     /// # Errors
-    /// When a page could not be read. A cluster that does not exist is an empty list.
+    /// Returns an error if a page could not be read. A cluster that does not exist is an empty
+    /// list.
     pub async fn active_container_instances(
         &self,
         cluster: &str,
@@ -103,10 +104,11 @@ impl Ecs {
         }
     }
 
-    /// What container instances have to offer.
+    /// Reads the capacity of container instances.
     ///
     /// # Errors
-    /// When a batch could not be read. A cluster that does not exist misses them all.
+    /// Returns an error if a batch could not be read. In a cluster that does not exist all are
+    /// missing.
     pub async fn capacity(
         &self,
         cluster: &str,
@@ -116,10 +118,11 @@ impl Ecs {
         self.container_instances_as(cluster, arns, read).await
     }
 
-    /// How services stand, by name.
+    /// Reads the state of services, by name.
     ///
     /// # Errors
-    /// When a batch could not be read. A cluster that does not exist misses them all.
+    /// Returns an error if a batch could not be read. In a cluster that does not exist all are
+    /// missing.
     pub async fn service_states(
         &self,
         cluster: &str,
@@ -132,7 +135,7 @@ impl Ecs {
     /// Describes service deployments, of any cluster.
     ///
     /// # Errors
-    /// When a batch could not be read.
+    /// Returns an error if a batch could not be read.
     pub async fn service_deployments(
         &self,
         arns: &[String],
@@ -153,11 +156,11 @@ impl Ecs {
         Ok(described)
     }
 
-    /// The ARNs of the tasks of a service that ECS wants running.
+    /// Lists the ARNs of the tasks of a service whose desired status is `RUNNING`.
     ///
     /// # Errors
-    /// When a page could not be read. A cluster, or a service, that does not exist is an empty
-    /// list.
+    /// Returns an error if a page could not be read. A cluster, or a service, that does not exist
+    /// is an empty list.
     pub async fn list_tasks_of_service(
         &self,
         cluster: &str,
@@ -181,10 +184,10 @@ impl Ecs {
         }
     }
 
-    /// What a task definition asks for. A revision never changes.
+    /// Reads the needs of a task definition. A revision never changes.
     ///
     /// # Errors
-    /// When it could not be read; ECS says ClientException of one that does not exist.
+    /// Returns an error if it could not be read. ECS returns ClientException if it does not exist.
     pub async fn task_definition(&self, arn: &str) -> Result<TaskDefinitionView, AwsError> {
         let on = format!("task definition {arn}");
         let request = self.client.describe_task_definition().task_definition(arn);
@@ -200,12 +203,11 @@ impl Ecs {
         Ok(TaskDefinitionView::read(definition))
     }
 
-    /// Which of these tasks are protected from scale-in, by ARN. One that ECS does not answer for
-    /// is left out: so are all of them where the region has no task protection, or the cluster does
-    /// not exist.
+    /// Reads the protection of these tasks from scale-in, by ARN. Omits tasks without an answer:
+    /// all of them if the region has no task protection, or the cluster does not exist.
     ///
     /// # Errors
-    /// When a batch could not be read.
+    /// Returns an error if a batch could not be read.
     pub async fn task_protection(
         &self,
         cluster: &str,
@@ -222,7 +224,7 @@ impl Ecs {
                 }
                 answer => unless_absent(answer)?,
             };
-            // A failure, of a standalone task for instance, says nothing about protection.
+            // A failure, for example of a standalone task, is no evidence about protection.
             let Some(answer) = answer else { return Ok(BTreeMap::new()) };
             protection.extend(
                 answer

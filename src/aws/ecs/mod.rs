@@ -1,8 +1,8 @@
-//! ECS: what is read of a cluster, in the largest batches that the API takes.
+//! ECS: reads of a cluster, in the largest batches that the API accepts.
 //!
 //! A cluster that does not exist (or is `INACTIVE`) holds nothing: it can be deleted only once no
-//! container instance is registered in it (source: ECS API reference, DeleteCluster). So reads of
-//! it answer that all is missing, or empty lists.
+//! container instance is registered in it (source: ECS API reference, DeleteCluster). Its reads
+//! therefore return that all is missing, or empty lists.
 
 mod changes;
 mod diagnosis;
@@ -28,28 +28,27 @@ use std::time::Duration;
 /// Ids in one filter of ListContainerInstances: 50 of them are 1 KB; AWS documents no limit.
 const IDS_IN_A_FILTER: usize = 50;
 
-/// Items of one page, the most of all list calls used here.
+/// Items of one page, the maximum of all list calls used here.
 const PAGE: i32 = 100;
 
-/// Container instances, or tasks, in one description. (Source: ECS API reference,
+/// Container instances, or tasks, in one call. (Source: ECS API reference,
 /// DescribeContainerInstances and DescribeTasks.)
 const DESCRIBED: usize = 100;
 
-/// Services in one description. (Source: ECS API reference, DescribeServices.)
+/// Services in one call. (Source: ECS API reference, DescribeServices.)
 const SERVICES: usize = 10;
 
-/// What ECS wants of a task. A task that is being stopped is wanted `STOPPED` before its containers
-/// have ended.
+/// Desired status of a task. A task that is being stopped has the desired status `STOPPED` before
+/// its containers have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Desired {
-    /// `RUNNING`.
     Running,
-    /// `STOPPED`; tasks that have stopped are remembered for an hour at least.
+    /// `STOPPED`; ECS keeps stopped tasks for an hour at least.
     Stopped,
 }
 
-/// How long a call may wait that explains something, and decides nothing: as long as other reads
-/// for display.
+/// Time for which a call may wait whose answer explains something and decides nothing: as long as
+/// other reads for display.
 const LEISURE: Duration = Duration::from_secs(360);
 
 /// ECS in one account and region.
@@ -64,7 +63,7 @@ impl Ecs {
         Ecs { client, caller }
     }
 
-    /// The same clients, whose calls wait behind everything that a drain needs to go on.
+    /// Returns the same clients, with calls that wait behind everything that a drain needs.
     pub fn at_leisure(&self) -> Ecs {
         Ecs {
             client: self.client.clone(),
@@ -72,10 +71,11 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of all clusters.
+    /// Lists the ARNs of all clusters.
     ///
     /// # Errors
-    /// When a page could not be read: a part of the list is never taken for the whole.
+    /// Returns an error if a page could not be read: a part of the list is never taken for the
+    /// whole.
     pub async fn list_clusters(&self) -> Result<Vec<String>, AwsError> {
         let on = format!("region {}", self.caller.region);
         let mut arns = Vec::new();
@@ -92,12 +92,13 @@ impl Ecs {
         }
     }
 
-    /// The ARNs of container instances that may be these EC2 instances, whatever their status
-    /// (`INACTIVE` ones are never listed). The filter narrows the answer and proves nothing: match
-    /// `ec2_instance_id` of what is described then.
+    /// Lists the ARNs of container instances that may be these EC2 instances, whatever their status
+    /// (`INACTIVE` ones are never listed). The filter only narrows the answer: describe the
+    /// container instances, and compare `ec2_instance_id`.
     ///
     /// # Errors
-    /// When a page could not be read. A cluster that does not exist is an empty list.
+    /// Returns an error if a page could not be read. A cluster that does not exist is an empty
+    /// list.
     pub async fn list_container_instances(
         &self,
         cluster: &str,
@@ -111,10 +112,11 @@ impl Ecs {
         Ok(arns.into_iter().collect())
     }
 
-    /// What ECS says of container instances.
+    /// Describes container instances.
     ///
     /// # Errors
-    /// When a batch could not be read. A cluster that does not exist misses them all.
+    /// Returns an error if a batch could not be read. In a cluster that does not exist all are
+    /// missing.
     pub async fn describe_container_instances(
         &self,
         cluster: &str,
@@ -124,11 +126,12 @@ impl Ecs {
         self.container_instances_as(cluster, arns, read).await
     }
 
-    /// The ARNs of the tasks of a cluster, or of one container instance in it, of which ECS wants
-    /// this.
+    /// Lists the ARNs of the tasks of a cluster, or of one container instance in it, with this
+    /// desired status.
     ///
     /// # Errors
-    /// When a page could not be read. A cluster that does not exist is an empty list.
+    /// Returns an error if a page could not be read. A cluster that does not exist is an empty
+    /// list.
     pub async fn list_tasks(
         &self,
         cluster: &str,
@@ -139,11 +142,12 @@ impl Ecs {
         self.tasks_of(permit, cluster, container_instance, desired).await
     }
 
-    /// What ECS says of tasks. A task that was seen once and is missing now has stopped, an hour
-    /// ago or earlier.
+    /// Describes tasks. A task that was seen once and is missing now has stopped, an hour ago or
+    /// earlier.
     ///
     /// # Errors
-    /// When a batch could not be read. A cluster that does not exist misses them all.
+    /// Returns an error if a batch could not be read. In a cluster that does not exist all are
+    /// missing.
     pub async fn describe_tasks(
         &self,
         cluster: &str,
@@ -157,10 +161,11 @@ impl Ecs {
         Ok(described)
     }
 
-    /// What ECS says of services, by name.
+    /// Describes services, by name.
     ///
     /// # Errors
-    /// When a batch could not be read. A cluster that does not exist misses them all.
+    /// Returns an error if a batch could not be read. In a cluster that does not exist all are
+    /// missing.
     pub async fn describe_services(
         &self,
         cluster: &str,
@@ -174,7 +179,7 @@ impl Ecs {
         Ok(described)
     }
 
-    /// Container instances, as `read` sees them: each with its ARN.
+    /// Describes container instances, converted by `read`, each with its ARN.
     async fn container_instances_as<T>(
         &self,
         cluster: &str,
@@ -189,7 +194,7 @@ impl Ecs {
         Ok(described)
     }
 
-    /// One batch of container instances, as `read` sees them: each with its ARN.
+    /// Describes one batch of container instances, converted by `read`, each with its ARN.
     async fn container_instances_in<T>(
         &self,
         permit: Permit,
@@ -211,7 +216,7 @@ impl Ecs {
         Ok(Described::sort(arns, found.filter_map(read).collect(), &failures))
     }
 
-    /// Services, as `read` sees them: each with its name.
+    /// Describes services, converted by `read`, each with its name.
     async fn services_as<T>(
         &self,
         cluster: &str,
@@ -226,7 +231,7 @@ impl Ecs {
         Ok(described)
     }
 
-    /// One batch of services, as `read` sees them: each with its name.
+    /// Describes one batch of services, converted by `read`, each with its name.
     async fn services_in<T>(
         &self,
         permit: Permit,
@@ -250,13 +255,12 @@ impl Ecs {
     }
 }
 
-/// What a call on a cluster is about.
+/// Returns the subject of a call on a cluster, for errors.
 fn of_cluster(cluster: &str) -> String {
     format!("cluster {cluster}")
 }
 
-/// None for a cluster that does not exist: of these calls' errors, only that one says that
-/// something is not found.
+/// Returns `None` for a cluster that does not exist: *not found* means the cluster in these calls.
 fn unless_absent<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
@@ -265,14 +269,14 @@ fn unless_absent<T>(answer: Result<T, AwsError>) -> Result<Option<T>, AwsError> 
     }
 }
 
-/// A list that ECS always sends, `[]` where it is empty. (Source: convox/rack#1908, `listTasks
+/// Returns a list that ECS always sends, `[]` if it is empty. (Source: convox/rack#1908, `listTasks
 /// Data: { taskArns: [] }`; so does every client that indexes the answer by the list's name.) An
-/// answer without it was lost on its way: the SDK reads an empty body as `{}`.
+/// answer without it lost its body on the way: the SDK reads an empty body as `{}`.
 fn whole<T>(call: &'static Call, on: &str, list: Option<Vec<T>>) -> Result<Vec<T>, AwsError> {
     list.ok_or_else(|| AwsError::incomplete(call, on, "the answer leaves the list out"))
 }
 
-/// The ARN and the reason of each entry of `failures`.
+/// Returns the ARN and the reason of each entry of `failures`.
 fn failures(failures: &[Failure]) -> Vec<(String, String)> {
     let pair = |failure: &Failure| {
         let reason = failure.reason().unwrap_or("failed without a reason");

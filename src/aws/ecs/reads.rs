@@ -1,8 +1,8 @@
-//! Single reads: each sends one batch in the turn that its permit stands for, and fails for that
-//! batch alone. Further pages of a list wait for turns of their own.
+//! Single reads: each sends one batch with one permit, and fails for that batch only. Further pages
+//! of a list wait for permits of their own.
 //!
-//! A list that was read in pages is no snapshot: what moves between two pages can be in none of
-//! them, or in both.
+//! A list that was read in pages is no snapshot: an item that moves between two pages can be in
+//! none of them, or in both.
 
 use super::{
     ContainerInstanceView, Desired, Ecs, PAGE, RevisionView, ServiceView, TaskView, failures,
@@ -19,14 +19,15 @@ use crate::aws::limiter::Permit;
 use aws_sdk_ecs::types::DesiredStatus;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Revisions in one description. (Source: ECS API reference, DescribeServiceRevisions.)
+/// Revisions in one call. (Source: ECS API reference, DescribeServiceRevisions.)
 const REVISIONS: usize = 20;
 
 impl Ecs {
     /// Lists the names of all clusters that are not inactive.
     ///
     /// # Errors
-    /// When a page could not be read: a part of the list is never taken for the whole.
+    /// Returns an error if a page could not be read: a part of the list is never taken for the
+    /// whole.
     pub async fn clusters(&self, mut permit: Permit) -> Result<Vec<String>, AwsError> {
         let on = format!("region {}", self.caller.region);
         let mut names = Vec::new();
@@ -46,19 +47,19 @@ impl Ecs {
     }
 
     /// Counts the container instances that are registered in each of at most 100 clusters, `ACTIVE`
-    /// and `DRAINING` ones, by the name asked for. A cluster that is inactive, or that does not
-    /// exist, has none; one that ECS does not answer for is left out. (Source: ECS API reference,
+    /// and `DRAINING` ones, by the name requested. A cluster that is inactive, or that does not
+    /// exist, has none. Omits a cluster without an answer. (Source: ECS API reference,
     /// Cluster.registeredContainerInstancesCount.)
     ///
     /// # Errors
-    /// When the batch could not be read.
+    /// Returns an error if the batch could not be read.
     pub async fn cluster_sizes(
         &self,
         permit: Permit,
         names: &[String],
     ) -> Result<BTreeMap<String, u32>, AwsError> {
         if names.is_empty() {
-            // Asked for none, ECS answers for the cluster `default`.
+            // Without a name, ECS would return the cluster `default`.
             return Ok(BTreeMap::new());
         }
         let on = format!("clusters {}", names.join(", "));
@@ -86,12 +87,13 @@ impl Ecs {
     }
 
     /// Lists the ARNs of container instances that may be these EC2 instances, at most 50 of them,
-    /// whatever their status (`INACTIVE` ones are never listed); of all of the cluster if none are
-    /// named. The filter narrows the answer and proves nothing: match `ec2_instance_id` of what is
-    /// described then.
+    /// whatever their status (`INACTIVE` ones are never listed). Without names it lists all of the
+    /// cluster. The filter only narrows the answer: describe the container instances, and compare
+    /// `ec2_instance_id`.
     ///
     /// # Errors
-    /// When a page could not be read. A cluster that does not exist is an empty list.
+    /// Returns an error if a page could not be read. A cluster that does not exist is an empty
+    /// list.
     pub async fn registered(
         &self,
         mut permit: Permit,
@@ -122,7 +124,8 @@ impl Ecs {
     /// Describes at most 100 container instances of one cluster.
     ///
     /// # Errors
-    /// When the batch could not be read. A cluster that does not exist misses them all.
+    /// Returns an error if the batch could not be read. In a cluster that does not exist all are
+    /// missing.
     pub async fn container_instances(
         &self,
         permit: Permit,
@@ -137,7 +140,8 @@ impl Ecs {
     /// desired status.
     ///
     /// # Errors
-    /// When a page could not be read. A cluster that does not exist is an empty list.
+    /// Returns an error if a page could not be read. A cluster that does not exist is an empty
+    /// list.
     pub async fn tasks_of(
         &self,
         mut permit: Permit,
@@ -176,7 +180,8 @@ impl Ecs {
     /// stopped, an hour ago or earlier.
     ///
     /// # Errors
-    /// When the batch could not be read. A cluster that does not exist misses them all.
+    /// Returns an error if the batch could not be read. In a cluster that does not exist all are
+    /// missing.
     pub async fn tasks(
         &self,
         permit: Permit,
@@ -197,12 +202,13 @@ impl Ecs {
     }
 
     /// Describes at most ten services of one cluster, by name, with the registrations of the
-    /// revisions that their tasks may run; those are read in turns of their own. A service one of
-    /// whose revisions could not be read, or is unknown to ECS although it is current, has failed:
-    /// nobody knows where its tasks are registered.
+    /// revisions that their tasks may run; each read of revisions has its own permit. A service
+    /// fails if one of its revisions could not be read, or if ECS does not know a current one: the
+    /// registrations of its tasks are then unknown.
     ///
     /// # Errors
-    /// When the batch could not be read. A cluster that does not exist misses them all.
+    /// Returns an error if the batch could not be read. In a cluster that does not exist all are
+    /// missing.
     pub async fn services(
         &self,
         permit: Permit,
@@ -263,7 +269,7 @@ impl Ecs {
     /// DescribeServiceRevisions.)
     ///
     /// # Errors
-    /// When the batch could not be read.
+    /// Returns an error if the batch could not be read.
     pub async fn revisions(
         &self,
         permit: Permit,

@@ -1,4 +1,4 @@
-//! What this program keeps of ECS's answers.
+//! Facts from ECS's answers.
 
 use aws_sdk_ecs::primitives::DateTime;
 use aws_sdk_ecs::types::{
@@ -14,29 +14,26 @@ use std::ops::RangeInclusive;
 /// A container instance. (Source: ECS API reference, ContainerInstance.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerInstanceView {
-    /// Its ARN.
     pub arn: String,
-    /// The EC2 instance that it is. Several container instances can be one EC2 instance.
+    /// Id of its EC2 instance. Several container instances can be one EC2 instance.
     pub ec2_instance_id: Option<String>,
-    /// Its status.
     pub status: ContainerInstanceStatus,
-    /// Whether its agent is connected; where it is not, the states of its tasks are what they last
-    /// were.
+    /// True if its agent is connected. If not, the states of its tasks are the last known ones.
     pub agent_connected: bool,
-    /// Tasks that ECS wants running. Tasks that are being stopped are in neither count.
+    /// Tasks whose desired status is `RUNNING`. Tasks that are being stopped are in neither count.
     pub running: u32,
     /// Tasks in `PENDING`.
     pub pending: u32,
-    /// Its attributes that have a value, such as `ecs.ami-id`.
+    /// Attributes that have a value, such as `ecs.ami-id`.
     pub attributes: BTreeMap<String, String>,
-    /// When it registered.
+    /// Time of its registration.
     pub registered_at: Option<Timestamp>,
-    /// Rises with every change that ECS also tells as an event.
+    /// Version, which rises with every change that ECS also reports as an event.
     pub version: i64,
 }
 
 impl ContainerInstanceView {
-    /// None of an answer that does not say whom it is about.
+    /// Reads the answer. Returns `None` if it does not identify the container instance.
     pub(super) fn read(from: ContainerInstance) -> Option<ContainerInstanceView> {
         let attributes = from.attributes.unwrap_or_default().into_iter();
         Some(ContainerInstanceView {
@@ -68,20 +65,19 @@ pub(super) fn status(word: String) -> ContainerInstanceStatus {
 /// A task. (Source: ECS API reference, Task.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskView {
-    /// Its ARN.
     pub arn: String,
-    /// ARN of the container instance; none before it is placed.
+    /// ARN of the container instance; `None` before it is placed.
     pub container_instance: Option<String>,
     /// ARN of its task definition.
     pub task_definition: Option<String>,
-    /// ECS's word; empty where it says nothing. Only `STOPPED` means stopped.
+    /// Last status in ECS's word; empty if the answer has none. Only `STOPPED` means stopped.
     pub last_status: String,
     /// `RUNNING` or `STOPPED`.
     pub desired_status: String,
-    /// `service:<name>` for a service's task; whoever calls RunTask may set any other string, or
-    /// that one.
+    /// `service:<name>` for a service's task. Any caller of RunTask may set another string, or that
+    /// one.
     pub group: Option<String>,
-    /// A deployment's id for a service's task.
+    /// Id of the deployment for a service's task.
     pub started_by: Option<String>,
     /// Addresses of its own (network mode `awsvpc`), sorted.
     pub ips: Vec<String>,
@@ -89,16 +85,16 @@ pub struct TaskView {
     pub host_ports: Vec<u16>,
     /// `EC2`, `FARGATE`, …
     pub launch_type: Option<String>,
-    /// When it was told to stop.
+    /// Time at which ECS was asked to stop it.
     pub stopping_at: Option<Timestamp>,
-    /// When it became `STOPPED`.
+    /// Time at which it became `STOPPED`.
     pub stopped_at: Option<Timestamp>,
-    /// Rises with every change that ECS also tells as an event.
+    /// Version, which rises with every change that ECS also reports as an event.
     pub version: i64,
 }
 
 impl TaskView {
-    /// None of an answer that does not say whom it is about.
+    /// Reads the answer. Returns `None` if it does not identify the task.
     pub(super) fn read(from: Task) -> Option<TaskView> {
         let containers = from.containers.unwrap_or_default();
         Some(TaskView {
@@ -119,14 +115,14 @@ impl TaskView {
     }
 }
 
-/// None of a moment that no calendar has.
+/// Converts a time. Returns `None` if it is outside of the calendar.
 pub(super) fn timestamp(at: &DateTime) -> Option<Timestamp> {
     Timestamp::new(at.secs(), i32::try_from(at.subsec_nanos()).unwrap_or_default()).ok()
 }
 
-/// The addresses of a task's own network interface: details of its attachment
+/// Returns the addresses of a task's own network interface. They are details of its attachment
 /// (`privateIPv4Address`, …) and, spelled otherwise (`privateIpv4Address`, `ipv6Address`), of its
-/// containers. Nothing that is not an address is kept.
+/// containers. Text that is no address is dropped.
 fn ips(attachments: &[Attachment], containers: &[Container]) -> Vec<String> {
     let details = attachments.iter().flat_map(Attachment::details).filter_map(|detail| {
         let name = detail.name()?.to_ascii_lowercase();
@@ -158,7 +154,7 @@ fn host_ports(containers: &[Container]) -> Vec<u16> {
     ports.into_iter().collect()
 }
 
-/// Reads `32768-32770`.
+/// Parses `32768-32770`.
 fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-')?;
     Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
@@ -167,26 +163,24 @@ fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
 /// A service. (Source: ECS API reference, Service.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceView {
-    /// Its name.
     pub name: String,
-    /// Whether its scheduling strategy is `DAEMON`.
+    /// True if its scheduling strategy is `DAEMON`.
     pub daemon: bool,
-    /// ARNs of every target group that its tasks may be registered in, sorted: the alternate ones
-    /// of blue/green deployments, those of its task sets, and those of [`ServiceView::revisions`]
-    /// too.
+    /// ARNs of every target group that its tasks may be registered in, sorted. Includes the
+    /// alternate ones of blue/green deployments, those of its task sets, and those of
+    /// [`ServiceView::revisions`].
     pub target_groups: Vec<String>,
     /// Names of its classic load balancers, sorted.
     pub classic: Vec<String>,
-    /// ARNs of its current revisions, where tasks may run that are registered otherwise than the
-    /// service now says: there are several, or a deployment is in progress. Else empty.
+    /// ARNs of its current revisions, if tasks may run with registrations other than the service's
+    /// present ones: there are several revisions, or a deployment is in progress. Otherwise empty.
     pub revisions: Vec<String>,
-    /// Ids of its deployments and of its task sets, of which its tasks say that one started them
-    /// (`startedBy`), as it is now.
+    /// Ids of its present deployments and task sets, one of which is in `startedBy` of each task.
     pub deployments: Vec<String>,
 }
 
 impl ServiceView {
-    /// None of an answer that does not say whom it is about.
+    /// Reads the answer. Returns `None` if it does not identify the service.
     pub(super) fn read(from: Service) -> Option<ServiceView> {
         let sets = from.task_sets().iter().flat_map(|set| set.load_balancers());
         let (target_groups, classic) = registrations(from.load_balancers().iter().chain(sets));
@@ -225,20 +219,19 @@ impl ServiceView {
     }
 }
 
-/// A revision of a service: what its tasks were made of, and where they are registered as long as
-/// they run. It never changes. (Source: ECS API reference, ServiceRevision.)
+/// A revision of a service: the definition of its tasks, and their registrations as long as they
+/// run. It never changes. (Source: ECS API reference, ServiceRevision.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevisionView {
-    /// Its ARN.
     pub arn: String,
-    /// ARNs of its target groups, sorted, the alternate ones of blue/green deployments too.
+    /// ARNs of its target groups, sorted, including the alternate ones of blue/green deployments.
     pub target_groups: Vec<String>,
     /// Names of its classic load balancers, sorted.
     pub classic: Vec<String>,
 }
 
 impl RevisionView {
-    /// None of an answer that does not say whom it is about.
+    /// Reads the answer. Returns `None` if it does not identify the revision.
     pub(super) fn read(from: ServiceRevision) -> Option<RevisionView> {
         let (mut target_groups, classic) = registrations(from.load_balancers().iter());
         let resolved = from
@@ -255,7 +248,7 @@ impl RevisionView {
     }
 }
 
-/// The target groups, alternate ones included, and the classic load balancers that are configured.
+/// Returns the configured target groups, alternate ones included, and classic load balancers.
 fn registrations<'a>(
     balancers: impl Iterator<Item = &'a LoadBalancer>,
 ) -> (BTreeSet<String>, BTreeSet<String>) {
@@ -269,7 +262,7 @@ fn registrations<'a>(
     (groups, classic)
 }
 
-/// Counts are signed in the model and never negative.
+/// Converts a count. Counts are signed in the model and never negative.
 pub(super) fn count(number: i32) -> u32 {
     u32::try_from(number).unwrap_or_default()
 }
@@ -294,7 +287,7 @@ mod tests {
         for word in ["REGISTERING", "DEREGISTERING", "A_NEWER_ONE", ""] {
             assert!(!status(word.to_owned()).takes_no_work(), "{word}");
         }
-        // Not unknown: it never takes a task, and is there until it is deregistered.
+        // A known status: it never takes a task, and exists until it is deregistered.
         let failed = status("REGISTRATION_FAILED".to_owned());
         assert_eq!(failed, ContainerInstanceStatus::RegistrationFailed);
         assert!(failed.takes_no_work() && !failed.is_gone());

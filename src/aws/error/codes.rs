@@ -1,17 +1,17 @@
-//! Error codes as they are on the wire, and what each of them means. Most are in no model: services
-//! share them, and the SDK hands them through as text.
+//! Error codes as they are sent, and their classes. Most are in no model: services share them, and
+//! the SDK passes them on as text.
 
 use super::ErrorClass;
 
-/// Throttling that the SDK neither names so nor tries again. (Source: Auto Scaling API reference,
-/// "Welcome": `RateExceeded`; Elastic Load Balancing API reference 2012-06-01,
+/// Throttling errors that the SDK neither recognizes nor retries. (Source: Auto Scaling API
+/// reference, "Welcome": `RateExceeded`; Elastic Load Balancing API reference 2012-06-01,
 /// DescribeLoadBalancers: `DependencyThrottle`.)
 pub(in crate::aws) const UNKNOWN_THROTTLES: [&str; 2] = ["RateExceeded", "DependencyThrottle"];
 
-/// The one table. A code that is not in it is judged by the answer's status.
+/// Table of codes. A code that is not in it is classified by the answer's status.
 const CODES: &[(ErrorClass, &[&str])] = &[
-    // The SDK's own list: `aws_runtime::retries::classifiers::THROTTLING_ERRORS`, as far as these
-    // services can say it.
+    // The SDK's own list, `aws_runtime::retries::classifiers::THROTTLING_ERRORS`, as far as these
+    // services can send it.
     (
         ErrorClass::Throttled,
         &[
@@ -70,7 +70,7 @@ const CODES: &[(ErrorClass, &[&str])] = &[
             "InvalidInstance",
         ],
     ),
-    // Trouble on AWS's side, some of which comes with a status that does not say so. (Source for
+    // Problems on AWS's side, some of which have a status that does not show it. (Source for
     // DynamoDB, whose conflicts pass by themselves: DynamoDB developer guide, "Error handling with
     // DynamoDB".)
     (
@@ -114,16 +114,16 @@ pub(crate) fn classify(code: Option<&str>, status: Option<u16>, message: &str) -
         Some(500..) => ErrorClass::Unavailable,
         Some(_) | None => ErrorClass::Other,
     };
-    // An error without a code comes from something on the way: a proxy, a load balancer.
+    // An error without a code comes from a proxy or load balancer on the way.
     let Some(code) = code else { return by_status };
     let message = message.to_ascii_lowercase();
     match code {
-        // Auto Scaling has one code for everything; only the text tells this apart.
+        // Auto Scaling has one code for everything; only the text identifies this error.
         "ValidationError" if message.contains("no active lifecycle action found") => {
             ErrorClass::NoActiveAction
         }
         // A cluster is deleted only once no container instance is registered in it (source: ECS API
-        // reference, DeleteCluster); ECS remembers it for a while and then says
+        // reference, DeleteCluster). ECS remembers it for a while, and later returns
         // ClusterNotFoundException.
         "InvalidParameterException" if message.contains("cluster is inactive") => {
             ErrorClass::NotFound

@@ -12,7 +12,7 @@ use crate::aws::calls::{
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Uses up what a call may send at once.
+/// Uses up the burst of a call.
 async fn exhaust(session: &Session, call: &'static Call) {
     let begun = Instant::now();
     while begun.elapsed().is_zero() {
@@ -298,7 +298,7 @@ async fn a_target_group_that_is_gone_has_no_targets() {
 }
 
 /// Answers for two services: one with tasks of two revisions, and one with tasks of its present
-/// revision alone.
+/// revision only.
 fn rolling(request: &str, revisions: &str) -> Answer {
     let text = if request.contains("DescribeServiceRevisions") {
         revisions
@@ -331,7 +331,8 @@ async fn a_service_registers_where_its_revisions_do() {
     assert!(seen[1].contains(r#"["r/1","r/2"]"#), "{}", seen[1]);
 }
 
-/// Without one of its revisions a service's targets are not known; those of other services are.
+/// If one of its revisions is missing, a service's targets are unknown; those of other services are
+/// known.
 #[tokio::test(start_paused = true)]
 async fn a_revision_that_was_not_read_fails_its_service_alone() {
     let answers: [fn(&str) -> Answer; 3] = [

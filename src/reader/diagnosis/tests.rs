@@ -1,4 +1,4 @@
-//! What is really asked, and what is made of real answers: the SDK with another end of the line.
+//! Diagnoses against a simulated server: real requests, and the causes found in real answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 
-/// An operation's name and its request to an answer: a status and a body.
+/// Function from an operation's name and its request to an answer: a status and a body.
 type Answers = Box<dyn Fn(&str, &Value) -> (u16, Value) + Send + Sync>;
 
 struct Line {
@@ -51,7 +51,7 @@ impl HttpConnector for Line {
 const IDENTITY: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Account>123456789012</Account>\
     </GetCallerIdentityResult></GetCallerIdentityResponse>";
 
-/// A session whose ECS is `answers`; with the operations that were asked for.
+/// Creates a session whose ECS is `answers`. Returns it with the requested operations.
 async fn session(
     answers: impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
 ) -> (Session, Arc<Mutex<Vec<String>>>) {
@@ -68,7 +68,8 @@ fn error(code: &str) -> (u16, Value) {
     (400, json!({ "__type": code, "message": "no" }))
 }
 
-/// A cluster with one other instance, which is full, and a service of which one task is protected.
+/// Answers for a cluster with one other instance, which is full, and a service with one protected
+/// task.
 fn full_cluster(operation: &str, _: &Value) -> (u16, Value) {
     let resource =
         |name: &str, left: u32| json!({ "name": name, "type": "INTEGER", "integerValue": left });
@@ -89,7 +90,7 @@ fn full_cluster(operation: &str, _: &Value) -> (u16, Value) {
         "ListContainerInstances" => {
             json!({ "containerInstanceArns": ["arn:ci/web/0", "arn:ci/web/1"] })
         }
-        // The one that is drained shows itself as ACTIVE still: reads lag.
+        // The drained instance is still shown as ACTIVE, because reads lag.
         "DescribeContainerInstances" => {
             json!({ "containerInstances": [instance("0"), instance("1")] })
         }
@@ -136,7 +137,7 @@ fn shop() -> TaskKind {
     TaskKind::Replica("shop".to_owned())
 }
 
-/// The causes of drains that stand still with these tasks, one instance each.
+/// Returns the causes of stuck drains with these tasks, one instance each.
 async fn causes(
     session: &Session,
     caches: &DiagnosisCache,
@@ -164,7 +165,7 @@ async fn causes(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_cluster_is_said_to_be_full() {
+async fn a_full_cluster_is_a_cause() {
     let (session, seen) = session(full_cluster).await;
     let tasks =
         vec![sight("t1", shop(), false), sight("t2", shop(), false), sight("t3", shop(), true)];
@@ -181,7 +182,7 @@ async fn a_full_cluster_is_said_to_be_full() {
         said[2].contains("at 2001-09-09T01:46:40Z and is STOPPING")
             && said[2].contains("1 min 30 s (stopTimeout)")
     );
-    // Both task definitions are read once for all time.
+    // Both task definitions are already cached.
     seen.lock().unwrap().clear();
     causes(&session, &caches, vec![tasks]).await;
     assert!(!seen.lock().unwrap().iter().any(|operation| operation == "DescribeTaskDefinition"));
@@ -194,7 +195,7 @@ async fn drains_of_one_cluster_are_read_for_together() {
         vec![vec![sight("t1", shop(), false)], vec![sight("t4", shop(), false)], Vec::new()];
     let said = causes(&session, &DiagnosisCache::default(), tasks).await;
     assert_eq!(said.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1, 0], "{said:#?}");
-    // Each sees the others, and not itself: the first one holds the service's only other task.
+    // A drain's own instance is not compared: the first one holds the service's only other task.
     assert!(said[0][0].contains("the closest, i-1, has 128"), "{said:#?}");
     assert!(
         said[1][0].starts_with("ConstraintUnmet: ") && said[1][0].contains("distinctInstance"),
@@ -216,8 +217,8 @@ async fn drains_of_one_cluster_are_read_for_together() {
     );
 }
 
-/// A service whose deployment bakes, and one that waits at a hook; `DescribeServiceDeployments` is
-/// asked for those alone.
+/// A service whose deployment bakes, and one whose deployment waits at a hook. Only their
+/// deployments are read.
 #[tokio::test(start_paused = true)]
 async fn deployments_that_wait_are_causes() {
     let (session, seen) = session(|operation, request| {
@@ -280,9 +281,9 @@ async fn deployments_that_wait_are_causes() {
     );
 }
 
-/// A standalone task, and a daemon that is not waited for, need no call at all.
+/// A standalone task, and a daemon that is not waited for, need no call.
 #[tokio::test(start_paused = true)]
-async fn what_needs_no_reading_reads_nothing() {
+async fn standalone_tasks_and_daemons_need_no_call() {
     let (session, seen) = session(|operation, _| panic!("{operation} was asked for")).await;
     let tasks = vec![
         sight("t1", TaskKind::Standalone, false),
@@ -294,7 +295,7 @@ async fn what_needs_no_reading_reads_nothing() {
     assert!(seen.lock().unwrap().is_empty());
 }
 
-/// What is denied is said with what allows it, and stops nothing.
+/// The cause has the IAM statement that would allow the call, and the diagnosis continues.
 #[tokio::test(start_paused = true)]
 async fn denied_calls_are_causes() {
     let (session, _) = session(|operation, request| match operation {
@@ -336,9 +337,9 @@ async fn unknown_tasks_are_not_none() {
     assert_eq!(causes.get(&key), Some(&Vec::new()));
 }
 
-/// The first of very many, and it is said that there are more.
+/// Reads the first container instances, and reports whether there are more.
 #[tokio::test(start_paused = true)]
-async fn a_large_cluster_is_looked_at_in_part() {
+async fn a_large_cluster_is_read_in_part() {
     let (session, _) = session(|operation, request| {
         assert_eq!((operation, request["status"].as_str()), ("ListContainerInstances", Some("ACTIVE")));
         let page: u32 = request["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
@@ -392,7 +393,7 @@ async fn registered_container_instances() {
     );
 }
 
-/// The page that people read has every cause, in its order.
+/// The page has every cause, in the order of the code.
 #[test]
 fn the_page_has_every_cause() {
     let page =

@@ -1,4 +1,4 @@
-//! Records as items: back and forth, and edited by hand.
+//! Records as items: converted both ways, and edited by hand.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
@@ -27,7 +27,7 @@ fn minimal() -> Record {
     Record { version: 1, ..Record::open(opening, "2026-01-02T03:04:05Z".parse().unwrap()) }
 }
 
-/// Unfinished, and with every field that can be there.
+/// Returns an unfinished record with every optional field.
 fn full() -> Record {
     let mut record = minimal();
     let at: Timestamp = "2026-01-02T03:04:05.678Z".parse().unwrap();
@@ -126,7 +126,7 @@ fn a_done_record_expires_and_an_unfinished_one_never_does() {
     assert_eq!(read(&item), Read::Record(Box::new(record)));
 }
 
-/// A save removes what is listed as optional and absent, so the list must be complete.
+/// A save removes optional attributes that are absent, so the list must be complete.
 #[test]
 fn the_optional_attributes_are_all_listed() {
     let most = [stored(&full()), stored(&Record { stage: done(), ..full() })];
@@ -146,7 +146,7 @@ fn the_optional_attributes_are_all_listed() {
 }
 
 #[test]
-fn what_was_edited_by_hand_is_told_by_name() {
+fn an_attribute_edited_by_hand_is_named() {
     let s = |text: &str| AttributeValue::S(text.into());
     let n = |text: &str| AttributeValue::N(text.into());
     let mut without_phase = stored(&full());
@@ -210,9 +210,9 @@ fn the_index_says_key_and_version() {
     assert_eq!((version_in(""), version_in("a@b"), version_in("a@-1")), (0, 0, 0));
 }
 
-/// It quotes what stands in the table, and is printed on terminals.
+/// The message quotes the item, and is printed on terminals.
 #[test]
-fn what_is_said_of_an_item_is_short_and_steers_no_terminal() {
+fn an_error_about_an_item_is_short_and_controls_no_terminal() {
     let long = AttributeValue::S("x".repeat(300_000));
     let colours = AttributeValue::S("\u{1b}[31m\u{202e}\r\nWaiting\u{0}".into());
     for name in ["phase", "created_at", "account", "lifecycle", "obligations", "origin"] {
@@ -236,9 +236,9 @@ fn what_is_said_of_an_item_is_short_and_steers_no_terminal() {
     );
 }
 
-/// What no drain could ever be stops it, and nothing is guessed.
+/// An impossible record stops its drain; missing facts are not guessed.
 #[test]
-fn attributes_that_contradict_each_other_are_told() {
+fn contradictory_attributes_are_named() {
     let s = |text: &str| AttributeValue::S(text.into());
     let without = |name: &str| {
         let mut item = stored(&Record { stage: done(), ..full() });

@@ -1,4 +1,4 @@
-//! What is kept of a service's deployments.
+//! Facts of a service's deployments.
 
 use super::super::views::{count, timestamp};
 use aws_sdk_ecs::types::{
@@ -7,7 +7,7 @@ use aws_sdk_ecs::types::{
 };
 use ecs_drain_state::diagnosis::{DeploymentFacts, HookTimeout, PauseFacts, RolloutFacts};
 
-/// What the service itself says of them.
+/// Reads the facts in the service itself.
 pub(super) fn of_service(from: &Service) -> RolloutFacts {
     let configuration = from.deployment_configuration();
     let early = configuration
@@ -28,14 +28,14 @@ pub(super) fn of_service(from: &Service) -> RolloutFacts {
     }
 }
 
-/// Whether one is under way.
+/// Checks whether a deployment is in progress.
 pub(super) fn in_progress(from: &Service) -> bool {
     from.deployments()
         .iter()
         .any(|one| one.rollout_state() == Some(&DeploymentRolloutState::InProgress))
 }
 
-/// None of an answer that does not say whom it is about.
+/// Reads a deployment. Returns `None` if the answer does not identify it.
 pub(super) fn deployment(from: ServiceDeployment) -> Option<DeploymentFacts> {
     let mut hooks = from.lifecycle_hook_details().iter();
     let paused =

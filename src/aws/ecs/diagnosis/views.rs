@@ -1,4 +1,4 @@
-//! What is kept of ECS's answers for a drain that does not move.
+//! Facts from ECS's answers for a drain that does not move.
 
 use super::super::views::{count, status, timestamp};
 use super::rollout;
@@ -15,14 +15,13 @@ use std::collections::BTreeSet;
 /// A container instance that may take tasks. (Source: ECS API reference, ContainerInstance.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CapacityView {
-    /// Its status.
     pub status: ContainerInstanceStatus,
-    /// What it has to offer.
+    /// Its capacity.
     pub facts: InstanceFacts,
 }
 
 impl CapacityView {
-    /// None of an answer that does not say whom it is about.
+    /// Reads the answer. Returns `None` if it does not identify the container instance.
     pub(super) fn read(from: ContainerInstance) -> Option<CapacityView> {
         let remaining = from.remaining_resources.unwrap_or_default();
         let named = |name: &str| remaining.iter().find(|resource| resource.name() == Some(name));
@@ -43,7 +42,7 @@ impl CapacityView {
     }
 }
 
-/// The value that the resource's type names. (Source: ECS API reference, Resource.)
+/// Returns the value of the resource's type. (Source: ECS API reference, Resource.)
 fn number(resource: &Resource) -> Option<i64> {
     match resource.r#type() {
         Some("INTEGER") => Some(i64::from(resource.integer_value())),
@@ -52,27 +51,26 @@ fn number(resource: &Resource) -> Option<i64> {
     }
 }
 
-/// The remaining resources `PORTS` and `PORTS_UDP` list what is *reserved*. (Source: ECS API
-/// reference, ContainerInstance.)
+/// Returns the reserved ports. The remaining resources `PORTS` and `PORTS_UDP` list what is
+/// *reserved*. (Source: ECS API reference, ContainerInstance.)
 fn ports(resource: &Resource, of: fn(u16) -> Port) -> impl Iterator<Item = Port> {
     resource.string_set_value().iter().filter_map(|port| port.parse().ok()).map(of)
 }
 
-/// How a service stands. (Source: ECS API reference, Service.)
+/// State of a service. (Source: ECS API reference, Service.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceStateView {
-    /// Its name.
     pub name: String,
-    /// ARN of the task definition that new tasks get.
+    /// ARN of the task definition of new tasks.
     pub task_definition: Option<String>,
-    /// ARN of the service deployment that is in progress, if one is.
+    /// ARN of the service deployment in progress, if any.
     pub deployment: Option<String>,
-    /// What the answer itself says.
+    /// Facts in the answer itself.
     pub facts: ServiceFacts,
 }
 
 impl ServiceStateView {
-    /// None of an answer that does not say whom it is about.
+    /// Reads the answer. Returns `None` if it does not identify the service.
     pub(super) fn read(from: Service) -> Option<ServiceStateView> {
         let percents = from.deployment_configuration();
         let facts = ServiceFacts {
@@ -90,8 +88,8 @@ impl ServiceStateView {
             need: None,
             placed_on: None,
         };
-        // A service of another controller has its tasks in task sets; what is new comes from the
-        // primary one.
+        // A service of another deployment controller has its tasks in task sets; new tasks come
+        // from the primary one.
         let primary = from.task_sets().iter().find(|set| set.status() == Some("PRIMARY"));
         let definition = primary.and_then(|set| set.task_definition()).or(from.task_definition());
         Some(ServiceStateView {
@@ -130,12 +128,12 @@ fn event(from: &aws_sdk_ecs::types::ServiceEvent) -> Option<EventFacts> {
     Some(EventFacts { at: timestamp(from.created_at()?)?, text: from.message()?.to_owned() })
 }
 
-/// What a task definition asks for. (Source: ECS API reference, TaskDefinition.)
+/// Needs of a task definition. (Source: ECS API reference, TaskDefinition.)
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskDefinitionView {
-    /// What a task of it needs.
+    /// Needs of one of its tasks.
     pub need: Need,
-    /// The longest `stopTimeout` of its containers, seconds, if one is set.
+    /// Longest `stopTimeout` of its containers, in seconds, if any is set.
     pub stop_timeout_seconds: Option<u32>,
 }
 
@@ -161,8 +159,8 @@ impl TaskDefinitionView {
     }
 }
 
-/// The task's own size where it has one, else the sum over its containers. None for a word that is
-/// no number.
+/// Returns the task's own size if it has one, else the sum over its containers. Returns `None` for
+/// a word that is no number.
 fn size(
     own: Option<&str>,
     containers: &[ContainerDefinition],
@@ -176,15 +174,15 @@ fn size(
     }
 }
 
-/// Of a container that reserves memory, that is what is taken from the instance; else its limit.
+/// Returns the memory that a container takes from the instance: its reservation, or else its limit.
 /// (Source: ECS API reference, ContainerDefinition.)
 fn reserved_memory(container: &ContainerDefinition) -> i32 {
     container.memory_reservation().or(container.memory()).unwrap_or_default()
 }
 
-/// The ports of the instance that a task must have: in mode `host` those of its containers, in the
-/// default mode those that are given; with a network interface of its own, or none, no port of the
-/// instance at all. (Source: ECS API reference, PortMapping.)
+/// Returns the ports of the instance that a task must have. In mode `host` they are those of its
+/// containers, in the default mode those that are given. A task with its own network interface, or
+/// with none, needs no port of the instance. (Source: ECS API reference, PortMapping.)
 fn host_ports(mode: Option<&NetworkMode>, containers: &[ContainerDefinition]) -> BTreeSet<Port> {
     let fixed = |mapping: &&PortMapping| match mode.map(NetworkMode::as_str) {
         Some("awsvpc" | "none") => None,
@@ -200,7 +198,7 @@ fn host_ports(mode: Option<&NetworkMode>, containers: &[ContainerDefinition]) ->
     ports.collect()
 }
 
-/// None of an answer that does not say whom it is about.
+/// Reads the protection of a task. Returns `None` if the answer does not identify the task.
 pub(super) fn protection(from: ProtectedTask) -> Option<(String, Protection)> {
     let until = from.expiration_date.as_ref().and_then(timestamp);
     let protection =
@@ -251,9 +249,9 @@ mod tests {
         assert_eq!(view.facts.attributes, attributes.into());
     }
 
-    /// What AWS does not say is not known; it is not zero.
+    /// A value that AWS omits is unknown, not zero.
     #[test]
-    fn capacity_that_is_not_said_is_not_known() {
+    fn missing_capacity_is_unknown_and_not_zero() {
         let odd = Resource::builder().name("CPU").r#type("NEW").integer_value(0).build();
         let instance =
             ContainerInstance::builder().container_instance_arn("c1").ec2_instance_id("i-1");
@@ -367,7 +365,7 @@ mod tests {
         TaskDefinitionView::read(definition.build())
     }
 
-    /// A reservation is what is taken, where there is one.
+    /// A container with a reservation takes that much.
     #[test]
     fn a_task_needs_what_its_containers_need() {
         let view = definition(None);
