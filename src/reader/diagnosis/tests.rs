@@ -174,12 +174,12 @@ async fn a_full_cluster_is_a_cause() {
     let names: Vec<&str> = said.iter().map(|text| text.split(':').next().unwrap()).collect();
     assert_eq!(names, ["NoRoom", "ProtectedTask", "StoppingLong"], "{said:#?}");
     assert!(
-        said[0].contains("of 1 other container instance none has room")
+        said[0].contains("no other container instance has room")
             && said[0].contains("i-1, has 128 of the 256")
     );
     assert!(said[1].contains("task t1 of service shop is protected"), "{}", said[1]);
     assert!(
-        said[2].contains("at 2001-09-09T01:46:40Z and is STOPPING")
+        said[2].contains("since 2001-09-09T01:46:40Z and is STOPPING")
             && said[2].contains("1 min 30 s (stopTimeout)")
     );
     // Both task definitions are already cached.
@@ -266,7 +266,7 @@ async fn deployments_that_wait_are_causes() {
         "DeploymentPaused: the deployment of service cart is paused at POST_SCALE_UP by hook h-1 until 2096-10-02T07:06:40Z, \
          when ECS continues it; ",
         "DeploymentBaking: the deployment of service shop is baking (15 min): ",
-        "CleanupDeferred: tasks of 2 revisions of service mail run, ",
+        "CleanupDeferred: tasks of 2 revisions of service mail are running ",
     ];
     for (text, told) in said.iter().zip(told) {
         assert!(text.starts_with(told), "{text}");

@@ -217,23 +217,24 @@ impl Rule<'_> {
     fn words(&self) -> String {
         match self {
             Rule::Attribute(name, None) => {
-                format!("attribute {} is there (its task definition requires it)", cut(name))
+                format!("attribute {} exists (required by its task definition)", cut(name))
             }
             Rule::Attribute(name, Some(value)) => {
                 format!(
-                    "attribute {} is {} (its task definition requires it)",
+                    "attribute {} is {} (required by its task definition)",
                     cut(name),
                     cut(value)
                 )
             }
             Rule::Constraint(Constraint::DistinctInstance) => {
-                "no other task of it runs (placement constraint distinctInstance)".to_owned()
+                "no other task of the service runs (placement constraint distinctInstance)"
+                    .to_owned()
             }
             Rule::Constraint(Constraint::MemberOf(expression)) => {
-                format!("\"{}\" holds (placement constraint memberOf)", cut(expression))
+                format!("\"{}\" is true (placement constraint memberOf)", cut(expression))
             }
             Rule::Constraint(Constraint::Other(kind)) => {
-                format!("its placement constraint {} holds", cut(kind))
+                format!("placement constraint {} is met", cut(kind))
             }
         }
     }

@@ -14,8 +14,8 @@ impl fmt::Display for Cause {
         match self {
             Cause::AgentDisconnected { since } => write!(
                 f,
-                "its ECS agent has been disconnected since {since:.0}: ECS can neither stop its tasks nor see them end; \
-                 start the agent again (systemctl restart ecs), or terminate the instance if it is dead"
+                "its ECS agent has been disconnected since {since:.0}, so ECS cannot stop its tasks and their states \
+                 are frozen; start the agent (systemctl restart ecs), or terminate the instance if it is dead"
             ),
             Cause::ServiceCannotReplace { service, desired, minimum_percent, maximum_percent } => {
                 cannot_replace(f, service, *desired, *minimum_percent, *maximum_percent)
@@ -23,25 +23,25 @@ impl fmt::Display for Cause {
             Cause::NoOtherInstance { cluster, disconnected } => no_other(f, cluster, *disconnected),
             Cause::ConstraintUnmet { service, constraint, looked } => write!(
                 f,
-                "service {service} may be placed only where {constraint}, and of {looked} that is so on none; add such an \
-                 instance, or change the rule"
+                "no other container instance qualifies for service {service} ({looked}): its tasks may be placed only \
+                 where {constraint}; add such an instance, or relax the constraint"
             ),
             Cause::NoRoom { service, closest, lacks, looked } => write!(
                 f,
-                "of {looked} none has room for a task of service {service}: the closest, {closest}, {}; add instances, or \
-                 let the task need less",
+                "no other container instance has room for a task of service {service} ({looked}): the closest, \
+                 {closest}, {}; add instances, or lower the task's needs",
                 list(lacks)
             ),
             Cause::ReplacementFails { service, at, text } => {
                 write!(
                     f,
-                    "ECS said of service {service} at {at:.0}: \"{text}\"; see the service's events, and why its newest \
-                     tasks stopped"
+                    "ECS reported for service {service} at {at:.0}: \"{text}\"; check the service's events, and why \
+                     its newest tasks stopped"
                 )
             }
             Cause::ServiceThrottled { service, at } => write!(
                 f,
-                "ECS said at {at:.0} that operations of service {service} are throttled; it tries again by itself, and \
+                "ECS reported at {at:.0} that it throttles operations of service {service}; ECS retries by itself, and \
                  AWS Support can raise the limit"
             ),
             Cause::DeploymentPaused { service, deployment, hook, stage, until, then } => {
@@ -65,57 +65,59 @@ impl fmt::Display for Cause {
                 })?;
                 write!(
                     f,
-                    ": ECS keeps the tasks of the old revision until the bake time is over; wait, or end it with aws ecs \
-                     stop-service-deployment --service-deployment-arn {deployment}"
+                    ": ECS keeps the tasks of the old revision until the bake time is over; wait, or stop the \
+                     deployment with aws ecs stop-service-deployment --service-deployment-arn {deployment}"
                 )
             }
             Cause::CleanupDeferred { service, revisions } => write!(
                 f,
-                "tasks of {revisions} revisions of service {service} run, and its deployment is complete: with \
-                 sourceServiceRevisionCleanup DEFERRED, ECS may keep the old ones for two weeks; stop them with aws ecs \
-                 stop-task"
+                "tasks of {revisions} revisions of service {service} are running after its deployment was completed: \
+                 with sourceServiceRevisionCleanup DEFERRED, ECS may keep the old ones for two weeks; stop them with \
+                 aws ecs stop-task"
             ),
             Cause::ProtectedTask { tasks, until } => protected(f, tasks, *until),
             Cause::StandaloneTask { tasks, stop_after } => standalone(f, tasks, *stop_after),
             Cause::TargetStays { target, state } => write!(
                 f,
-                "{target} is {state} and nobody deregisters it, although no task is left: deregister it, if it was \
+                "{target} is {state} and stays registered, although no task is left; deregister it if it was \
                  registered by hand"
             ),
             Cause::StoppingLong { .. } => self.stopping(f),
             Cause::ReplacementNotReady { service, desired, running, pending } => write!(
                 f,
-                "ECS has started replacements of service {service} ({desired} wanted, {running} running, {pending} \
-                 pending) and stops the old tasks once they are healthy: look at what they wait for (image, network \
-                 interface, capacity) and at their health checks"
+                "ECS has started replacements of service {service} (desired count {desired}, {running} running, \
+                 {pending} pending) and stops the old tasks once they are healthy; check image, network interface, \
+                 capacity and health checks"
             ),
             Cause::TargetDelay { target, delay_seconds, since, overdue } => {
                 write!(f, "{target} has been draining")?;
                 since.map_or(Ok(()), |since| write!(f, " since {since:.0}"))?;
-                f.write_str(": its balancer gives it the deregistration delay")?;
-                delay_seconds.map_or(Ok(()), |seconds| write!(f, ", {}", span(seconds)))?;
-                f.write_str(if *overdue { "; that time is over: look at the balancer" } else { "" })
+                f.write_str(", for the deregistration delay")?;
+                delay_seconds.map_or(Ok(()), |seconds| write!(f, " of {}", span(seconds)))?;
+                f.write_str(if *overdue {
+                    "; this time has passed: check the load balancer"
+                } else {
+                    ""
+                })
             }
             Cause::DaemonTask { tasks } => write!(
                 f,
-                "{tasks} is a daemon's, and the policy waits for it (daemon_tasks = \"wait\"): ECS stops daemons last, \
-                 after the other services' tasks; daemon_tasks = \"ignore\" lets it run until the instance ends"
+                "{tasks} is a daemon task, and the policy waits for it (daemon_tasks = \"wait\"); ECS stops daemon \
+                 tasks last; to let them run until the instance ends, set daemon_tasks = \"ignore\""
             ),
             Cause::ConstraintNotJudged { service, constraint } => write!(
                 f,
-                "service {service} may be placed only where {constraint}, which cannot be judged from here: see \
-                 whether another instance meets it"
+                "ecs-drain cannot evaluate a placement rule of service {service}: its tasks may be placed only where \
+                 {constraint}; check that another instance meets it"
             ),
             Cause::Throttled { calls } => {
                 write!(
                     f,
-                    "AWS throttles {}: what is seen of this drain comes late; it is asked again",
+                    "AWS throttles {}: data of this drain can be out of date; the calls are repeated",
                     calls.join(", ")
                 )
             }
-            Cause::Unreadable { error, .. } => {
-                write!(f, "there may be another cause, not seen because of {error}")
-            }
+            Cause::Unreadable { error, .. } => write!(f, "a cause can be missing: {error}"),
         }
     }
 }
@@ -135,9 +137,12 @@ impl Cause {
         else {
             return Ok(());
         };
-        write!(f, "{tasks} was told to stop")?;
-        since.map_or(Ok(()), |since| write!(f, " at {since:.0}"))?;
-        write!(f, " and is {status}: ")?;
+        match since {
+            Some(since) => {
+                write!(f, "{tasks} has been stopping since {since:.0} and is {status}: ")?
+            }
+            None => write!(f, "{tasks} is stopping and is {status}: ")?,
+        }
         let timeout = match stop_timeout_seconds {
             Some(seconds) => format!("{} (stopTimeout)", span(*seconds)),
             None => "the agent's ECS_CONTAINER_STOP_TIMEOUT (30 s unless set)".to_owned(),
@@ -145,24 +150,25 @@ impl Cause {
         match (status.as_str(), delay_seconds.filter(|seconds| *seconds > 0)) {
             ("DEACTIVATING", Some(seconds)) => write!(
                 f,
-                "its balancer drains it first, for the deregistration delay of {}; then its containers get {timeout} \
-                 to end",
+                "its load balancer drains it first, for the deregistration delay of {}; then its containers have \
+                 {timeout} to end",
                 span(seconds)
             )?,
             ("DEACTIVATING", None) => write!(
                 f,
-                "its balancer drains it first, for the deregistration delay; then its containers get {timeout} to end"
+                "its load balancer drains it first, for the deregistration delay; then its containers have {timeout} \
+                 to end"
             )?,
             ("DEPROVISIONING", _) => {
-                f.write_str("its network interface is being detached and deleted")?
+                f.write_str("ECS detaches and deletes its network interface")?
             }
             _ => write!(
                 f,
-                "from the stop signal on, its containers get {timeout} until they are killed"
+                "its containers have {timeout} after the stop signal, and are then killed"
             )?,
         }
         if *overdue {
-            f.write_str("; that time is over: look at the agent and at Docker on the instance")?;
+            f.write_str("; this time has passed: check the agent and Docker on the instance")?;
         }
         Ok(())
     }
@@ -182,15 +188,15 @@ fn cannot_replace(
     let lower = desired64.saturating_sub(1) * 100 / desired64.max(1);
     write!(
         f,
-        "service {service} cannot replace a task: of {desired} wanted, minimumHealthyPercent {minimum} lets none stop \
-         first (rounded up), and maximumPercent {maximum} lets none start first (rounded down); set maximumPercent to \
-         {raise} or more, or minimumHealthyPercent to {lower} or less"
+        "service {service} cannot replace a task: with desired count {desired}, minimumHealthyPercent {minimum} \
+         (rounded up) allows none to stop first, and maximumPercent {maximum} (rounded down) allows none to start \
+         first; set maximumPercent to {raise} or more, or minimumHealthyPercent to {lower} or less"
     )
 }
 
 fn no_other(f: &mut fmt::Formatter<'_>, cluster: &str, disconnected: usize) -> fmt::Result {
     match disconnected {
-        0 => write!(f, "cluster {cluster} has no other container instance that is ACTIVE")?,
+        0 => write!(f, "cluster {cluster} has no other ACTIVE container instance")?,
         1 => write!(
             f,
             "the agent of the only other ACTIVE container instance of cluster {cluster} is disconnected"
@@ -200,17 +206,15 @@ fn no_other(f: &mut fmt::Formatter<'_>, cluster: &str, disconnected: usize) -> f
             "the agents of all {n} other ACTIVE container instances of cluster {cluster} are disconnected"
         )?,
     }
-    f.write_str(
-        ", so a replacement has nowhere to go: add instances, or see why they do not register",
-    )
+    f.write_str(", so ECS has no place for a replacement; add instances, or check why existing ones do not register")
 }
 
 fn protected(f: &mut fmt::Formatter<'_>, tasks: &Tasks, until: Option<Timestamp>) -> fmt::Result {
     write!(f, "{tasks} is protected from scale-in")?;
     until.map_or(Ok(()), |until| write!(f, " until {until:.0}"))?;
     f.write_str(
-        ", and AWS does not say that DRAINING ends that: wait, let the task end its protection, or end it with \
-         aws ecs update-task-protection --no-protection-enabled",
+        ", and AWS does not document that DRAINING ends the protection; wait, let the task end it, or end it with aws \
+         ecs update-task-protection --no-protection-enabled",
     )
 }
 
@@ -219,11 +223,11 @@ fn standalone(
     tasks: &Tasks,
     stop_after: Option<Duration>,
 ) -> fmt::Result {
-    write!(f, "{tasks} is standalone, so DRAINING does not touch it, and ")?;
+    write!(f, "{tasks} is standalone, so DRAINING does not stop it, and ")?;
     match stop_after {
-        Some(grace) => write!(f, "the policy stops it once it has been waited for {}", Span(grace)),
+        Some(grace) => write!(f, "ecs-drain stops it after {} (stop_after)", Span(grace)),
         None => f.write_str(
-            "the policy waits for it: stop it with aws ecs stop-task, or set standalone_tasks = { stop_after = \"30m\" }",
+            "the policy waits for it; stop it with aws ecs stop-task, or set standalone_tasks = { stop_after = \"30m\" }",
         ),
     }
 }
@@ -251,18 +255,15 @@ impl fmt::Display for Tasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "task {}", self.first)?;
         self.service.as_ref().map_or(Ok(()), |service| write!(f, " of service {service}"))?;
-        if self.more > 0 { write!(f, " (like {} more)", self.more) } else { Ok(()) }
+        if self.more > 0 { write!(f, " (and {} more)", self.more) } else { Ok(()) }
     }
 }
 
 impl fmt::Display for Looked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.count, self.more) {
-            (1, false) => f.write_str("1 other container instance"),
-            (n, false) => write!(f, "{n} other container instances"),
-            (n, true) => {
-                write!(f, "{n} other container instances (the cluster has more, not looked at)")
-            }
+            (n, false) => write!(f, "{n} checked"),
+            (n, true) => write!(f, "{n} checked, the cluster has more"),
         }
     }
 }

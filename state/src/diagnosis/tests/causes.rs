@@ -7,7 +7,7 @@ use super::{check, diagnose, now, read};
 fn a_lost_agent() {
     check(
         "agent-lost 10m",
-        "AgentDisconnected: its ECS agent has been disconnected since 2026-11-22T11:50:00Z: ECS can neither stop its tasks nor see them end; start the agent again (systemctl restart ecs), or terminate the instance if it is dead",
+        "AgentDisconnected: its ECS agent has been disconnected since 2026-11-22T11:50:00Z, so ECS cannot stop its tasks and their states are frozen; start the agent (systemctl restart ecs), or terminate the instance if it is dead",
     );
 }
 
@@ -22,11 +22,11 @@ fn protected_tasks() {
         task t3 shop RUNNING protected=0s
         task t4 shop RUNNING unprotected
         ",
-        "ProtectedTask: task t2 of service shop (like 1 more) is protected from scale-in until 2026-11-22T14:00:00Z, and AWS does not say that DRAINING ends that: wait, let the task end its protection, or end it with aws ecs update-task-protection --no-protection-enabled",
+        "ProtectedTask: task t2 of service shop (and 1 more) is protected from scale-in until 2026-11-22T14:00:00Z, and AWS does not document that DRAINING ends the protection; wait, let the task end it, or end it with aws ecs update-task-protection --no-protection-enabled",
     );
     check(
         "task t1 shop RUNNING protected=-",
-        "ProtectedTask: task t1 of service shop is protected from scale-in, and AWS does not say that DRAINING ends that: wait, let the task end its protection, or end it with aws ecs update-task-protection --no-protection-enabled",
+        "ProtectedTask: task t1 of service shop is protected from scale-in, and AWS does not document that DRAINING ends the protection; wait, let the task end it, or end it with aws ecs update-task-protection --no-protection-enabled",
     );
 }
 
@@ -38,11 +38,11 @@ fn standalone_tasks() {
         task t2 - RUNNING
         task t3 - RUNNING
         ",
-        "StandaloneTask: task t1 (like 2 more) is standalone, so DRAINING does not touch it, and the policy waits for it: stop it with aws ecs stop-task, or set standalone_tasks = { stop_after = \"30m\" }",
+        "StandaloneTask: task t1 (and 2 more) is standalone, so DRAINING does not stop it, and the policy waits for it; stop it with aws ecs stop-task, or set standalone_tasks = { stop_after = \"30m\" }",
     );
     check(
         "policy standalone=30m\ntask t1 - RUNNING",
-        "StandaloneTask: task t1 is standalone, so DRAINING does not touch it, and the policy stops it once it has been waited for 30 min",
+        "StandaloneTask: task t1 is standalone, so DRAINING does not stop it, and ecs-drain stops it after 30 min (stop_after)",
     );
 }
 
@@ -52,7 +52,7 @@ fn daemons() {
     check("task t1 daemon/log RUNNING\ntask t2 daemon/log STOPPING!", "");
     check(
         "policy daemons=wait\ntask t1 daemon/log RUNNING\ntask t2 shop RUNNING",
-        "DaemonTask: task t1 of service log is a daemon's, and the policy waits for it (daemon_tasks = \"wait\"): ECS stops daemons last, after the other services' tasks; daemon_tasks = \"ignore\" lets it run until the instance ends",
+        "DaemonTask: task t1 of service log is a daemon task, and the policy waits for it (daemon_tasks = \"wait\"); ECS stops daemon tasks last; to let them run until the instance ends, set daemon_tasks = \"ignore\"",
     );
 }
 
@@ -66,18 +66,18 @@ fn tasks_that_are_being_stopped() {
         task t1 shop STOPPING! since=2m
         task t2 shop STOPPING! since=210s timeout=90
         ",
-        "StoppingLong: task t2 of service shop (like 1 more) was told to stop at 2026-11-22T11:56:30Z and is STOPPING: from the stop signal on, its containers get 1 min 30 s (stopTimeout) until they are killed",
+        "StoppingLong: task t2 of service shop (and 1 more) has been stopping since 2026-11-22T11:56:30Z and is STOPPING: its containers have 1 min 30 s (stopTimeout) after the stop signal, and are then killed",
     );
     check(
         "
         delay 60
         task t2 shop STOPPING! since=211s timeout=90
         ",
-        "StoppingLong: task t2 of service shop was told to stop at 2026-11-22T11:56:29Z and is STOPPING: from the stop signal on, its containers get 1 min 30 s (stopTimeout) until they are killed; that time is over: look at the agent and at Docker on the instance",
+        "StoppingLong: task t2 of service shop has been stopping since 2026-11-22T11:56:29Z and is STOPPING: its containers have 1 min 30 s (stopTimeout) after the stop signal, and are then killed; this time has passed: check the agent and Docker on the instance",
     );
     check(
         "delay 0\ntask t1 - DEPROVISIONING! since=2m",
-        "StoppingLong: task t1 was told to stop at 2026-11-22T11:58:00Z and is DEPROVISIONING: its network interface is being detached and deleted; that time is over: look at the agent and at Docker on the instance",
+        "StoppingLong: task t1 has been stopping since 2026-11-22T11:58:00Z and is DEPROVISIONING: ECS detaches and deletes its network interface; this time has passed: check the agent and Docker on the instance",
     );
 }
 
@@ -85,19 +85,19 @@ fn tasks_that_are_being_stopped() {
 fn targets() {
     check(
         "target shop draining drains=360s delay=300",
-        "TargetDelay: i-0 in target group shop has been draining since 2026-11-22T11:54:00Z: its balancer gives it the deregistration delay, 5 min",
+        "TargetDelay: i-0 in target group shop has been draining since 2026-11-22T11:54:00Z, for the deregistration delay of 5 min",
     );
     check(
         "target shop draining drains=421s delay=360",
-        "TargetDelay: i-0 in target group shop has been draining since 2026-11-22T11:52:59Z: its balancer gives it the deregistration delay, 6 min; that time is over: look at the balancer",
+        "TargetDelay: i-0 in target group shop has been draining since 2026-11-22T11:52:59Z, for the deregistration delay of 6 min; this time has passed: check the load balancer",
     );
     check(
         "target shop draining",
-        "TargetDelay: i-0 in target group shop has been draining: its balancer gives it the deregistration delay",
+        "TargetDelay: i-0 in target group shop has been draining, for the deregistration delay",
     );
     check(
         "target shop healthy\ntask t1 daemon/log RUNNING",
-        "TargetStays: i-0 in target group shop is healthy and nobody deregisters it, although no task is left: deregister it, if it was registered by hand",
+        "TargetStays: i-0 in target group shop is healthy and stays registered, although no task is left; deregister it if it was registered by hand",
     );
     // ECS deregisters it with the task.
     check("target shop healthy\ntask t1 shop RUNNING", "");
@@ -134,10 +134,10 @@ fn the_order() {
     );
     check(
         "throttled ecs:DescribeTasks\nthrottled ecs:ListTasks",
-        "Throttled: AWS throttles ecs:DescribeTasks, ecs:ListTasks: what is seen of this drain comes late; it is asked again",
+        "Throttled: AWS throttles ecs:DescribeTasks, ecs:ListTasks: data of this drain can be out of date; the calls are repeated",
     );
     check(
         "unreadable ecs:DescribeServices ecs:DescribeServices on cluster web: denied by IAM",
-        "Unreadable: there may be another cause, not seen because of ecs:DescribeServices on cluster web: denied by IAM",
+        "Unreadable: a cause can be missing: ecs:DescribeServices on cluster web: denied by IAM",
     );
 }

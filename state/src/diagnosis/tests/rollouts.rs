@@ -37,7 +37,7 @@ fn a_paused_deployment_names_its_hook_and_what_ends_the_pause() {
 
 #[test]
 fn a_baking_deployment_says_for_how_long() {
-    let end = "ECS keeps the tasks of the old revision until the bake time is over; wait, or end it with aws ecs \
+    let end = "ECS keeps the tasks of the old revision until the bake time is over; wait, or stop the deployment with aws ecs \
                stop-service-deployment --service-deployment-arn arn:d";
     says(
         "progress stage=BAKE_TIME bake=90",
@@ -53,7 +53,7 @@ fn a_baking_deployment_says_for_how_long() {
 fn deferred_clean_up_is_a_cause_while_old_tasks_are_left() {
     says(
         "deferred revisions=2",
-        "CleanupDeferred: tasks of 2 revisions of service shop run, and its deployment is complete: with \
+        "CleanupDeferred: tasks of 2 revisions of service shop are running after its deployment was completed: with \
          sourceServiceRevisionCleanup DEFERRED, ECS may keep the old ones for two weeks; stop them with aws ecs stop-task",
     );
     says("deferred revisions=1", "");

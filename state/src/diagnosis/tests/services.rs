@@ -10,7 +10,7 @@ fn percentages_that_leave_no_step() {
         service shop desired=2 running=2 min=100 max=100
         task t1 shop RUNNING
         ",
-        "ServiceCannotReplace: service shop cannot replace a task: of 2 wanted, minimumHealthyPercent 100 lets none stop first (rounded up), and maximumPercent 100 lets none start first (rounded down); set maximumPercent to 150 or more, or minimumHealthyPercent to 50 or less",
+        "ServiceCannotReplace: service shop cannot replace a task: with desired count 2, minimumHealthyPercent 100 (rounded up) allows none to stop first, and maximumPercent 100 (rounded down) allows none to start first; set maximumPercent to 150 or more, or minimumHealthyPercent to 50 or less",
     );
 }
 
@@ -22,14 +22,14 @@ fn a_single_task_is_rounded_into_the_trap() {
         service shop desired=1 running=1 min=50 max=150
         task t1 shop RUNNING
         ",
-        "ServiceCannotReplace: service shop cannot replace a task: of 1 wanted, minimumHealthyPercent 50 lets none stop first (rounded up), and maximumPercent 150 lets none start first (rounded down); set maximumPercent to 200 or more, or minimumHealthyPercent to 0 or less",
+        "ServiceCannotReplace: service shop cannot replace a task: with desired count 1, minimumHealthyPercent 50 (rounded up) allows none to stop first, and maximumPercent 150 (rounded down) allows none to start first; set maximumPercent to 200 or more, or minimumHealthyPercent to 0 or less",
     );
     check(
         "
         service shop desired=3 running=3 min=67 max=133
         task t1 shop RUNNING
         ",
-        "ServiceCannotReplace: service shop cannot replace a task: of 3 wanted, minimumHealthyPercent 67 lets none stop first (rounded up), and maximumPercent 133 lets none start first (rounded down); set maximumPercent to 134 or more, or minimumHealthyPercent to 66 or less",
+        "ServiceCannotReplace: service shop cannot replace a task: with desired count 3, minimumHealthyPercent 67 (rounded up) allows none to stop first, and maximumPercent 133 (rounded down) allows none to start first; set maximumPercent to 134 or more, or minimumHealthyPercent to 66 or less",
     );
 }
 
@@ -58,14 +58,14 @@ fn other_controllers() {
 fn percentages_are_no_cause_while_something_moves() {
     check(
         "service shop desired=0 running=1 min=100 max=100\ntask t1 shop RUNNING!",
-        "StoppingLong: task t1 of service shop was told to stop and is RUNNING: from the stop signal on, its containers get the agent's ECS_CONTAINER_STOP_TIMEOUT (30 s unless set) until they are killed",
+        "StoppingLong: task t1 of service shop is stopping and is RUNNING: its containers have the agent's ECS_CONTAINER_STOP_TIMEOUT (30 s unless set) after the stop signal, and are then killed",
     );
     check(
         "
         service shop desired=2 running=3 min=100 max=100
         task t1 shop RUNNING
         ",
-        "ReplacementNotReady: ECS has started replacements of service shop (2 wanted, 3 running, 0 pending) and stops the old tasks once they are healthy: look at what they wait for (image, network interface, capacity) and at their health checks",
+        "ReplacementNotReady: ECS has started replacements of service shop (desired count 2, 3 running, 0 pending) and stops the old tasks once they are healthy; check image, network interface, capacity and health checks",
     );
 }
 
@@ -78,7 +78,7 @@ fn replacements_that_are_not_ready() {
         task t1 shop RUNNING
         others
         ",
-        "ReplacementNotReady: ECS has started replacements of service shop (2 wanted, 2 running, 1 pending) and stops the old tasks once they are healthy: look at what they wait for (image, network interface, capacity) and at their health checks",
+        "ReplacementNotReady: ECS has started replacements of service shop (desired count 2, 2 running, 1 pending) and stops the old tasks once they are healthy; check image, network interface, capacity and health checks",
     );
 }
 
@@ -87,15 +87,15 @@ fn no_other_instance() {
     let service = "service shop desired=1 running=1\ntask t1 shop RUNNING\n";
     check(
         &format!("{service} others"),
-        "NoOtherInstance: cluster web has no other container instance that is ACTIVE, so a replacement has nowhere to go: add instances, or see why they do not register",
+        "NoOtherInstance: cluster web has no other ACTIVE container instance, so ECS has no place for a replacement; add instances, or check why existing ones do not register",
     );
     check(
         &format!("{service} other i-1 away"),
-        "NoOtherInstance: the agent of the only other ACTIVE container instance of cluster web is disconnected, so a replacement has nowhere to go: add instances, or see why they do not register",
+        "NoOtherInstance: the agent of the only other ACTIVE container instance of cluster web is disconnected, so ECS has no place for a replacement; add instances, or check why existing ones do not register",
     );
     check(
         &format!("{service} other i-1 away\nother i-2 away"),
-        "NoOtherInstance: the agents of all 2 other ACTIVE container instances of cluster web are disconnected, so a replacement has nowhere to go: add instances, or see why they do not register",
+        "NoOtherInstance: the agents of all 2 other ACTIVE container instances of cluster web are disconnected, so ECS has no place for a replacement; add instances, or check why existing ones do not register",
     );
 }
 
@@ -112,7 +112,7 @@ fn no_room() {
         other i-3 cpu=1000 memory=512 taken=22,8080
         other i-4 cpu=9000 memory=9000 away
         ",
-        "NoRoom: of 3 other container instances none has room for a task of service shop: the closest, i-2, has 256 of the 512 CPU units; add instances, or let the task need less",
+        "NoRoom: no other container instance has room for a task of service shop (3 checked): the closest, i-2, has 256 of the 512 CPU units; add instances, or lower the task's needs",
     );
     check(
         "
@@ -122,7 +122,7 @@ fn no_room() {
         others more
         other i-3 cpu=1000 memory=512 taken=22,8080
         ",
-        "NoRoom: of 1 other container instances (the cluster has more, not looked at) none has room for a task of service shop: the closest, i-3, has 512 of the 1024 MiB of memory and has port 8080/tcp taken; add instances, or let the task need less",
+        "NoRoom: no other container instance has room for a task of service shop (1 checked, the cluster has more): the closest, i-3, has 512 of the 1024 MiB of memory and has port 8080/tcp taken; add instances, or lower the task's needs",
     );
 }
 
@@ -161,7 +161,7 @@ fn no_room_is_no_cause_where_a_task_may_stop_first() {
         task t1 shop RUNNING
         other i-1 cpu=128
         ",
-        "NoRoom: of 1 other container instance none has room for a task of service shop: the closest, i-1, has 128 of the 512 CPU units; add instances, or let the task need less",
+        "NoRoom: no other container instance has room for a task of service shop (1 checked): the closest, i-1, has 128 of the 512 CPU units; add instances, or lower the task's needs",
     );
 }
 
@@ -177,8 +177,8 @@ fn no_step_and_no_room() {
         other i-1 memory=128
         ",
         "
-        ServiceCannotReplace: service shop cannot replace a task: of 1 wanted, minimumHealthyPercent 100 lets none stop first (rounded up), and maximumPercent 100 lets none start first (rounded down); set maximumPercent to 200 or more, or minimumHealthyPercent to 0 or less
-        NoRoom: of 1 other container instance none has room for a task of service shop: the closest, i-1, has 128 of the 512 MiB of memory; add instances, or let the task need less
+        ServiceCannotReplace: service shop cannot replace a task: with desired count 1, minimumHealthyPercent 100 (rounded up) allows none to stop first, and maximumPercent 100 (rounded down) allows none to start first; set maximumPercent to 200 or more, or minimumHealthyPercent to 0 or less
+        NoRoom: no other container instance has room for a task of service shop (1 checked): the closest, i-1, has 128 of the 512 MiB of memory; add instances, or lower the task's needs
         ",
     );
 }
@@ -193,7 +193,7 @@ fn a_constraint_that_nothing_meets() {
         other i-1 attr=ecs.availability-zone:eu-west-1b
         other i-2 attr=ecs.availability-zone:eu-west-1c
         ",
-        "ConstraintUnmet: service shop may be placed only where \"attribute:ecs.availability-zone == eu-west-1a\" holds (placement constraint memberOf), and of 2 other container instances that is so on none; add such an instance, or change the rule",
+        "ConstraintUnmet: no other container instance qualifies for service shop (2 checked): its tasks may be placed only where \"attribute:ecs.availability-zone == eu-west-1a\" is true (placement constraint memberOf); add such an instance, or relax the constraint",
     );
     check(
         "
@@ -201,7 +201,7 @@ fn a_constraint_that_nothing_meets() {
         task t1 shop RUNNING
         other i-1
         ",
-        "ConstraintUnmet: service shop may be placed only where no other task of it runs (placement constraint distinctInstance), and of 1 other container instance that is so on none; add such an instance, or change the rule",
+        "ConstraintUnmet: no other container instance qualifies for service shop (1 checked): its tasks may be placed only where no other task of the service runs (placement constraint distinctInstance); add such an instance, or relax the constraint",
     );
     check(
         "
@@ -210,7 +210,7 @@ fn a_constraint_that_nothing_meets() {
         task t1 shop RUNNING
         other i-1 attr=ecs.os-type:linux
         ",
-        "ConstraintUnmet: service shop may be placed only where attribute com.amazonaws.ecs.capability.logging-driver.awslogs is there (its task definition requires it), and of 1 other container instance that is so on none; add such an instance, or change the rule",
+        "ConstraintUnmet: no other container instance qualifies for service shop (1 checked): its tasks may be placed only where attribute com.amazonaws.ecs.capability.logging-driver.awslogs exists (required by its task definition); add such an instance, or relax the constraint",
     );
 }
 
@@ -225,7 +225,7 @@ fn constraints_that_leave_nothing_together() {
         other i-1 attr=os:linux attr=disk:ssd
         other i-2 attr=os:linux attr=disk:hdd
         ",
-        "ConstraintUnmet: service shop may be placed only where attribute disk is ssd (its task definition requires it) and no other task of it runs (placement constraint distinctInstance) and \"attribute:disk == ssd\" holds (placement constraint memberOf), and of 2 other container instances that is so on none; add such an instance, or change the rule",
+        "ConstraintUnmet: no other container instance qualifies for service shop (2 checked): its tasks may be placed only where attribute disk is ssd (required by its task definition) and no other task of the service runs (placement constraint distinctInstance) and \"attribute:disk == ssd\" is true (placement constraint memberOf); add such an instance, or relax the constraint",
     );
 }
 
@@ -241,7 +241,7 @@ fn room_where_it_may_not_be() {
         other i-1 cpu=100 attr=disk:ssd
         other i-2 cpu=9000 attr=disk:hdd
         ",
-        "NoRoom: of 2 other container instances none has room for a task of service shop: the closest, i-1, has 100 of the 512 CPU units; add instances, or let the task need less",
+        "NoRoom: no other container instance has room for a task of service shop (2 checked): the closest, i-1, has 100 of the 512 CPU units; add instances, or lower the task's needs",
     );
 }
 
@@ -249,12 +249,12 @@ fn room_where_it_may_not_be() {
 #[test]
 fn an_expression_that_cannot_be_judged() {
     let service = "service shop desired=1 running=1\nwhere shop task:group == service:db\ntask t1 shop RUNNING\n";
-    let shown = "ConstraintNotJudged: service shop may be placed only where \"task:group == service:db\" holds (placement constraint memberOf), which cannot be judged from here: see whether another instance meets it";
+    let shown = "ConstraintNotJudged: ecs-drain cannot evaluate a placement rule of service shop: its tasks may be placed only where \"task:group == service:db\" is true (placement constraint memberOf); check that another instance meets it";
     check(&format!("{service} other i-1"), shown);
     check(
         &format!("{service} need shop cpu=512\nother i-1 cpu=1"),
         &format!(
-            "NoRoom: of 1 other container instance none has room for a task of service shop: the closest, i-1, has 1 of the 512 CPU units; add instances, or let the task need less\n{shown}"
+            "NoRoom: no other container instance has room for a task of service shop (1 checked): the closest, i-1, has 1 of the 512 CPU units; add instances, or lower the task's needs\n{shown}"
         ),
     );
 }
@@ -270,7 +270,7 @@ fn what_ecs_says() {
         event shop 4m (service shop) has started 1 tasks: (task 0a1b).
         task t1 shop RUNNING
         ",
-        "ReplacementFails: ECS said of service shop at 2026-11-22T11:55:00Z: \"(service shop) is unable to [31m consistently start tasks successfully.\"; see the service's events, and why its newest tasks stopped",
+        "ReplacementFails: ECS reported for service shop at 2026-11-22T11:55:00Z: \"(service shop) is unable to [31m consistently start tasks successfully.\"; check the service's events, and why its newest tasks stopped",
     );
     let long = "x".repeat(300);
     check(
@@ -278,7 +278,7 @@ fn what_ecs_says() {
             "service shop desired=1 running=1\nevent shop 5m failed {long}\ntask t1 shop RUNNING"
         ),
         &format!(
-            "ReplacementFails: ECS said of service shop at 2026-11-22T11:55:00Z: \"failed {}…\"; see the service's events, and why its newest tasks stopped",
+            "ReplacementFails: ECS reported for service shop at 2026-11-22T11:55:00Z: \"failed {}…\"; check the service's events, and why its newest tasks stopped",
             &long[..193]
         ),
     );
@@ -288,7 +288,7 @@ fn what_ecs_says() {
         event shop 5m (service shop) operations are being throttled. Will try again later.
         task t1 shop RUNNING
         ",
-        "ServiceThrottled: ECS said at 2026-11-22T11:55:00Z that operations of service shop are throttled; it tries again by itself, and AWS Support can raise the limit",
+        "ServiceThrottled: ECS reported at 2026-11-22T11:55:00Z that it throttles operations of service shop; ECS retries by itself, and AWS Support can raise the limit",
     );
 }
 
@@ -299,7 +299,7 @@ fn complaints_that_are_over() {
     let no_place = "(service shop) was unable to place a task because no container instance met all of its requirements.";
     let service = "service shop desired=1 running=1\ntask t1 shop RUNNING\n";
     let said = format!(
-        "ReplacementFails: ECS said of service shop at 2026-11-22T06:01:00Z: \"{no_place}\"; see the service's events, and why its newest tasks stopped"
+        "ReplacementFails: ECS reported for service shop at 2026-11-22T06:01:00Z: \"{no_place}\"; check the service's events, and why its newest tasks stopped"
     );
     check(&format!("{service} event shop 359m {no_place}"), &said);
     check(&format!("{service} event shop 361m {no_place}"), "");
@@ -328,7 +328,7 @@ fn a_place_that_was_looked_at_explains_the_event() {
         task t1 shop RUNNING
         other i-1 cpu=1
         ",
-        "NoRoom: of 1 other container instance none has room for a task of service shop: the closest, i-1, has 1 of the 512 CPU units; add instances, or let the task need less",
+        "NoRoom: no other container instance has room for a task of service shop (1 checked): the closest, i-1, has 1 of the 512 CPU units; add instances, or lower the task's needs",
     );
 }
 
@@ -344,6 +344,6 @@ fn services_of_stopping_tasks_are_no_cause() {
         delay 300
         others
         ",
-        "StoppingLong: task t1 of service shop was told to stop at 2026-11-22T11:59:00Z and is DEACTIVATING: its balancer drains it first, for the deregistration delay of 5 min; then its containers get the agent's ECS_CONTAINER_STOP_TIMEOUT (30 s unless set) to end",
+        "StoppingLong: task t1 of service shop has been stopping since 2026-11-22T11:59:00Z and is DEACTIVATING: its load balancer drains it first, for the deregistration delay of 5 min; then its containers have the agent's ECS_CONTAINER_STOP_TIMEOUT (30 s unless set) to end",
     );
 }

@@ -33,7 +33,7 @@ fn numbers() {
 fn distinct_instances() {
     check(
         "service shop desired=2 running=2 distinct\ntask t1 shop RUNNING\nother i-1",
-        "ConstraintNotJudged: service shop may be placed only where no other task of it runs (placement constraint distinctInstance), which cannot be judged from here: see whether another instance meets it",
+        "ConstraintNotJudged: ecs-drain cannot evaluate a placement rule of service shop: its tasks may be placed only where no other task of the service runs (placement constraint distinctInstance); check that another instance meets it",
     );
 }
 
@@ -42,6 +42,6 @@ fn distinct_instances() {
 fn delays() {
     check(
         "task t1 shop DEACTIVATING! since=5h",
-        "StoppingLong: task t1 of service shop was told to stop at 2026-11-22T07:00:00Z and is DEACTIVATING: its balancer drains it first, for the deregistration delay; then its containers get the agent's ECS_CONTAINER_STOP_TIMEOUT (30 s unless set) to end",
+        "StoppingLong: task t1 of service shop has been stopping since 2026-11-22T07:00:00Z and is DEACTIVATING: its load balancer drains it first, for the deregistration delay; then its containers have the agent's ECS_CONTAINER_STOP_TIMEOUT (30 s unless set) to end",
     );
 }
