@@ -403,7 +403,7 @@ fn expires(record: &Record, now: Timestamp) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use crate::cli::samples::{asked, done, now, stuck, unread, waiting};
+    use crate::cli::samples::{asked, compare, done, now, stuck, unread, waiting};
     use jiff::SignedDuration;
 
     fn records() -> Vec<(String, Read)> {
@@ -415,30 +415,13 @@ mod tests {
 
     #[test]
     fn a_line_for_each_drain_and_those_first_that_need_a_person() {
-        assert_eq!(table(&records(), false, now(), Screen::default()), "\
-INSTANCE    CLUSTER  PHASE           AGE     TASKS  TARGETS  EXPIRES  STATUS
-i-0bad      -        ?               -       ?      ?        -        cannot be read: phase is \"Wating\"
-i-0new      -        ?               -       ?      ?        -        written by a newer ecs-drain (schema 7), which alone may touch it
-i-0stuck    web      Waiting         22 min  1      0        in 47 h  STUCK for 17 min: task 91105849 of service shop is RUNNING; service shop finds no room: 512 CPU units are missing
-i-0waiting  web      Waiting         5 min   3      1        in 47 h  task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)
-i-0done     web      Done: TimedOut  90 min  0      0        -        released at its deadline
-");
+        compare("get", &table(&records(), false, now(), Screen::default()));
     }
 
     #[test]
     fn where_a_drain_has_another_origin_it_is_shown() {
         let screen = Screen { width: Some(120), colour: false, terminal: true };
-        assert_eq!(
-            table(&[asked(), waiting()], false, now(), screen),
-            "\
-INSTANCE    CLUSTER  PHASE    AGE     TASKS  TARGETS  EXPIRES  ORIGIN
-i-0asked    web      Waiting  20 min  1      0        -        operator, terminate
-    paused by bob@desk (incident): heartbeats continue, all else waits until it is resumed; service shop finds no room:
-    512 CPU units are missing (1 more cause: see describe)
-i-0waiting  web      Waiting  5 min   3      1        in 47 h  lifecycle-hook
-    task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)
-"
-        );
+        compare("get-origin-120", &table(&[asked(), waiting()], false, now(), screen));
     }
 
     #[test]
@@ -474,48 +457,19 @@ paused: cluster 123456789012/eu-west-1/web, by Ada (incident), 0 s ago
 
     #[test]
     fn more_columns() {
-        assert_eq!(table(&records(), true, now(), Screen::default()), "\
-INSTANCE    CLUSTER  PHASE           AGE     TASKS  TARGETS  EXPIRES  ORIGIN          ACCOUNT       REGION     GROUP    HOOK       CONTROLLER  STATUS
-i-0bad      -        ?               -       ?      ?        -        -               123456789012  eu-west-1  -        -          -           cannot be read: phase is \"Wating\"
-i-0new      -        ?               -       ?      ?        -        -               123456789012  eu-west-1  -        -          -           written by a newer ecs-drain (schema 7), which alone may touch it
-i-0stuck    web      Waiting         22 min  1      0        in 47 h  lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  default     STUCK for 17 min: task 91105849 of service shop is RUNNING; service shop finds no room: 512 CPU units are missing
-i-0waiting  web      Waiting         5 min   3      1        in 47 h  lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  default     task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on cluster web: throttled)
-i-0done     web      Done: TimedOut  90 min  0      0        -        lifecycle-hook  123456789012  eu-west-1  web-asg  ecs-drain  default     released at its deadline
-");
+        compare("get-wide", &table(&records(), true, now(), Screen::default()));
     }
 
     #[test]
     fn on_a_narrow_terminal_the_status_is_below_and_a_heading_is_set_off() {
         let screen = Screen { width: Some(80), colour: true, terminal: true };
-        assert_eq!(
-            table(&records(), false, now(), screen),
-            "\
-\u{1b}[1mINSTANCE    CLUSTER  PHASE           AGE     TASKS  TARGETS  EXPIRES\u{1b}[0m
-i-0bad      -        ?               -       ?      ?        -
-    cannot be read: phase is \"Wating\"
-i-0new      -        ?               -       ?      ?        -
-    written by a newer ecs-drain (schema 7), which alone may touch it
-i-0stuck    web      Waiting         22 min  1      0        in 47 h
-    STUCK for 17 min: task 91105849 of service shop is RUNNING; service shop
-    finds no room: 512 CPU units are missing
-i-0waiting  web      Waiting         5 min   3      1        in 47 h
-    task 0a1b of service shop and 2 more (failed 2 times: ecs:ListTasks on
-    cluster web: throttled)
-i-0done     web      Done: TimedOut  90 min  0      0        -
-    released at its deadline
-"
-        );
+        compare("get-80-colour", &table(&records(), false, now(), screen));
     }
 
     #[test]
-    fn the_pages_show_what_it_prints() {
+    fn on_a_terminal_of_80_columns() {
         let screen = Screen { width: Some(80), colour: false, terminal: true };
-        let shown = table(&[stuck(), waiting()], false, now(), screen);
-        for page in ["README.md", "docs/use.md"] {
-            let text =
-                std::fs::read_to_string(format!("{}/{page}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-            assert!(text.contains(&shown), "{page} has another table than:\n{shown}");
-        }
+        compare("get-80", &table(&[stuck(), waiting()], false, now(), screen));
     }
 
     #[test]

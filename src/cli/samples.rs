@@ -8,7 +8,21 @@ use ecs_drain_state::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-/// The moment at which the samples are looked at.
+/// Compares a text with a file of `samples/`, or writes that where `ECS_DRAIN_WRITE` is set. Pages
+/// show these files.
+///
+/// # Panics
+/// If it is another text.
+#[allow(clippy::panic)]
+pub fn compare(name: &str, shown: &str) {
+    let path = format!("{}/src/cli/samples/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("ECS_DRAIN_WRITE").is_some() {
+        std::fs::write(&path, shown).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+    assert_eq!(shown, std::fs::read_to_string(&path).unwrap_or_default(), "{path}");
+}
+
+/// The moment at which the samples are shown.
 pub fn now() -> Timestamp {
     Timestamp::from_second(1_700_000_000).unwrap_or(Timestamp::MIN)
 }
@@ -68,11 +82,15 @@ pub fn waiting() -> (String, Read) {
     record.version = 4;
     record.updated_at = ago(1);
     record.shown.why = "TasksLeft".to_owned();
-    record.shown.message = "task 0a1b of service shop and 2 more".to_owned();
-    record.shown.tasks_left =
-        vec!["task 0a1b of service shop".to_owned(), "task 2c3d of service shop".to_owned()];
+    record.shown.message =
+        "3 tasks left: task 0a1b of service shop is RUNNING and 2 more".to_owned();
+    record.shown.tasks_left = vec![
+        "task 0a1b of service shop is RUNNING".to_owned(),
+        "task 2c3d of service shop is RUNNING".to_owned(),
+    ];
     record.shown.tasks_left_count = 3;
-    record.shown.targets_left = vec!["i-0waiting in target group shop".to_owned()];
+    record.shown.targets_left =
+        vec!["i-0waiting in target group shop is draining, at most 2 min 20 s left".to_owned()];
     record.shown.targets_left_count = 1;
     record.obligations = vec![Obligation {
         balancer: Balancer::TargetGroup(
@@ -107,7 +125,7 @@ pub fn stuck() -> (String, Read) {
     record.shown.causes = vec![Note { name: "NoRoom".to_owned(), text: "no room".to_owned() }];
     record.shown.message =
         "task 91105849128e2fca87298cac4bb31e7a of service shop is RUNNING; service shop finds no room: \
-                            512 CPU units are missing"
+                            it needs 512 CPU units, and the closest instance has 256"
             .to_owned();
     record.shown.tasks_left_count = 1;
     (record.key(), Read::Record(Box::new(record)))
@@ -144,7 +162,7 @@ pub fn asked() -> (String, Read) {
     record.shown.causes = vec![
         Note {
             name: "NoRoom".to_owned(),
-            text: "service shop finds no room: 512 CPU units are missing".to_owned(),
+            text: "service shop finds no room: it needs 512 CPU units, and the closest instance has 256".to_owned(),
         },
         Note {
             name: "ProtectedTask".to_owned(),
@@ -153,10 +171,10 @@ pub fn asked() -> (String, Read) {
     ];
     record.shown.why = "Paused".to_owned();
     record.shown.message =
-        "paused by bob@desk (incident): heartbeats continue, all else waits until it is resumed; \
-                      service shop finds no room: 512 CPU units are missing"
+        "paused by bob@desk (incident); heartbeats continue; \
+                      service shop finds no room: it needs 512 CPU units, and the closest instance has 256"
             .to_owned();
-    record.shown.tasks_left = vec!["task 0a1b of service shop".to_owned()];
+    record.shown.tasks_left = vec!["task 0a1b of service shop is RUNNING".to_owned()];
     record.shown.tasks_left_count = 1;
     record.history.truncate(1);
     record.history[0].what =
@@ -182,7 +200,7 @@ pub fn retained() -> (String, Read) {
     record.retained_at = Some(ago(39));
     record.shown.why = "Retained".to_owned();
     record.shown.message =
-        "abandoned at its deadline; its group keeps it (Terminating:Retained) until it is terminated".to_owned();
+        "abandoned at its deadline; its group retains it (Terminating:Retained) until you terminate it".to_owned();
     (record.key(), Read::Record(Box::new(record)))
 }
 

@@ -376,7 +376,7 @@ mod tests {
     #![allow(clippy::panic)]
     use super::*;
     use crate::cli::options::{Flags, options};
-    use crate::cli::samples::{asked, done, forced, now, retained, unread, waiting};
+    use crate::cli::samples::{asked, compare, done, forced, now, retained, unread, waiting};
     use crate::store::pauses::Pauses;
 
     fn page((key, read): &(String, Read), screen: Screen) -> String {
@@ -387,25 +387,16 @@ mod tests {
         sheet(read, &Around { now: now(), screen, choices, key })
     }
 
-    /// Compares with a file of `samples/`, or writes it where `ECS_DRAIN_WRITE` is set.
-    fn compare(name: &str, shown: &str) {
-        let path = format!("{}/src/cli/samples/{name}.txt", env!("CARGO_MANIFEST_DIR"));
-        if std::env::var_os("ECS_DRAIN_WRITE").is_some() {
-            std::fs::write(&path, shown).unwrap_or_else(|error| panic!("{path}: {error}"));
-        }
-        assert_eq!(shown, std::fs::read_to_string(&path).unwrap_or_default(), "{path}");
-    }
-
     #[test]
     fn an_unfinished_drain() {
-        compare("waiting", &page(&waiting(), Screen::default()));
+        compare("describe", &page(&waiting(), Screen::default()));
     }
 
     #[test]
     fn on_a_narrow_terminal_no_line_but_a_command_is_longer() {
         let screen = Screen { width: Some(80), colour: false, terminal: true };
         let shown = page(&asked(), screen);
-        compare("asked-80", &shown);
+        compare("describe-asked-80", &shown);
         let long: Vec<&str> = shown
             .lines()
             .filter(|line| line.chars().count() > 80 && !line.starts_with("  ecs-drain "))
@@ -416,29 +407,29 @@ mod tests {
 
     #[test]
     fn a_finished_drain() {
-        compare("done", &page(&done(), Screen::default()));
+        compare("describe-done", &page(&done(), Screen::default()));
     }
 
     #[test]
     fn a_paused_drain_that_an_operator_requested() {
-        compare("asked", &page(&asked(), Screen::default()));
+        compare("describe-asked", &page(&asked(), Screen::default()));
     }
 
     #[test]
     fn an_instance_that_its_group_retains() {
-        compare("retained", &page(&retained(), Screen::default()));
+        compare("describe-retained", &page(&retained(), Screen::default()));
     }
 
     #[test]
     fn targets_that_were_never_checked_are_not_0() {
         let shown = page(&forced(), Screen::default());
         assert!(shown.contains("load balancer targets: not checked yet (1 known)"), "{shown}");
-        compare("forced", &shown);
+        compare("describe-forced", &shown);
     }
 
     #[test]
     fn a_record_that_cannot_be_read_says_so() {
         let texts: String = unread().iter().map(|one| page(one, Screen::default())).collect();
-        compare("unread", &texts);
+        compare("describe-unread", &texts);
     }
 }

@@ -501,6 +501,6 @@ mod tests {
         assert_eq!(say(2), 2, "it waits on");
         intake.forget(&view, &[]);
         assert!(intake.said.borrow().is_empty());
-        assert_eq!(say(2), 3, "it waits once more");
+        assert_eq!(say(2), 3, "it waits under the hook again");
     }
 }

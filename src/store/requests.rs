@@ -101,7 +101,7 @@ pub fn read(item: &HashMap<String, AttributeValue>, controller: &str) -> ReadReq
         Err(why) => return unreadable(why),
     };
     if request.schema != SCHEMA {
-        return unreadable(format!("attribute schema: there is no schema {}", request.schema));
+        return unreadable(format!("attribute schema: {} is unknown", request.schema));
     }
     let (is, says) = (item::key(item).unwrap_or_default(), key(&request));
     // A slash in one of them would form a key of another cluster, for which the operator may have

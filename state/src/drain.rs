@@ -109,9 +109,12 @@ impl Drain {
             Action::Terminate { .. } => {
                 ensure(
                     self.record.termination_asked_at.is_some(),
-                    "the order to terminate is not in the record",
+                    "the termination request is not in the record",
                 )?;
-                ensure(self.record.lifecycle.is_none(), "a lifecycle hook holds it by now")?;
+                ensure(
+                    self.record.lifecycle.is_none(),
+                    "a lifecycle hook keeps it waiting by now",
+                )?;
                 // The effect of the call is read for a limited time after the decision, so a call
                 // that is sent late could be sent twice.
                 let asked = self
@@ -119,7 +122,7 @@ impl Drain {
                     .group
                     .termination_asked
                     .is_some_and(|(_, at)| now.mono.since(at) <= SENT_WITHIN);
-                ensure(asked, "the order to terminate was given too long ago")?;
+                ensure(asked, "the termination request is too old")?;
                 let intent =
                     self.record.intent().ok_or(Refusal("there is no intent in the record"))?;
                 self.may_end(intent, policy, now)
@@ -137,23 +140,26 @@ impl Drain {
         match intent.outcome {
             Outcome::Drained => {
                 let verdict = proof::judge(&self.record, &self.facts, policy, now);
-                ensure(verdict == Verdict::Proved, "the proof does not hold any more")
+                ensure(verdict == Verdict::Proved, "the checks are out of date")
             }
             Outcome::TimedOut | Outcome::Abandoned => {
                 let passed = self.record.deadline.is_some_and(|deadline| deadline <= now.wall);
                 ensure(passed, "its deadline has not passed")
             }
             Outcome::NotInCluster => {
-                ensure(self.record.container_instances.is_empty(), "it is in a cluster after all")?;
+                ensure(
+                    self.record.container_instances.is_empty(),
+                    "it registered with a cluster after all",
+                )?;
                 // Measured from its end: a search of hundreds of clusters takes minutes.
                 let young = |run: Run| now.mono.since(run.last.ended) <= policy.read_lag * 2;
                 ensure(
                     self.facts.search.nowhere.is_some_and(young),
-                    "no search has found nothing lately",
+                    "no recent search found it in no cluster",
                 )
             }
             Outcome::Forced => {
-                ensure(self.record.orders.force.is_some(), "its completion is no longer asked for")
+                ensure(self.record.orders.force.is_some(), "the order to force it was withdrawn")
             }
             Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => {
                 Err(Refusal("no call ends a drain so"))
@@ -176,7 +182,7 @@ impl Drain {
         let (_, sight) = known.sight.as_ref().ok_or(Refusal("the task has stopped"))?;
         ensure(
             sight.kind == TaskKind::Standalone && !sight.stopping,
-            "the task is not one to be stopped",
+            "the task is not to be stopped",
         )
     }
 

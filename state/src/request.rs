@@ -165,11 +165,11 @@ pub struct Circumstances<'a> {
 pub fn apply(request: &Request, record: Option<&Record>, around: &Circumstances<'_>) -> Applied {
     let now = around.now;
     if let Some(record) = record.filter(|record| record.orders.requests.contains(&request.id)) {
-        return already(format!("it was carried out already; {}", standing(record)));
+        return already(format!("this request was carried out before; {}", standing(record)));
     }
     if request.expired(now) {
         return refused(format!(
-            "it was asked for at {:.0}, more than {} minutes from now: ask again, and see that no clock is wrong",
+            "the request of {:.0} is more than {} minutes old, or a clock is wrong; run the command again",
             request.at,
             EXPIRES_AFTER.as_mins()
         ));
@@ -178,7 +178,9 @@ pub fn apply(request: &Request, record: Option<&Record>, around: &Circumstances<
         return drain(request, then, record);
     }
     let Some(record) = record else {
-        return refused("it is not being drained".to_owned());
+        return refused(
+            "it is not draining; `ecs-drain get --all` shows finished drains".to_owned(),
+        );
     };
     if let Some(answer) = other_generation(request, record) {
         return refused(answer);
@@ -220,7 +222,9 @@ pub fn other_cluster(request: &Request, registered: &[ContainerInstance]) -> Opt
     } else {
         format!("cluster {}", clusters.join(" and "))
     };
-    Some(format!("it was asked for as one of cluster {named}, and it is in {is}"))
+    Some(format!(
+        "the request is for cluster {named}, and the instance is in {is}; run the command again"
+    ))
 }
 
 /// Notes in a record that a request was carried out on it, so that it does nothing when it is read
@@ -240,10 +244,10 @@ fn refused(answer: String) -> Applied {
 /// Describes the state of a drain, in a clause.
 fn standing(record: &Record) -> String {
     match record.outcome() {
-        Some(outcome) if record.is_done() => format!("its drain is done ({outcome})"),
+        Some(outcome) if record.is_done() => format!("its drain has ended ({outcome})"),
         Some(_) | None => {
             format!(
-                "its drain is {} since {:.0}: {}",
+                "its drain has been {} since {:.0}: {}",
                 record.phase(),
                 record.phase_since,
                 record.shown.message
@@ -255,11 +259,11 @@ fn standing(record: &Record) -> String {
 fn other_generation(request: &Request, record: &Record) -> Option<String> {
     (request.generation != record.generation).then(|| match request.generation {
         0 => format!(
-            "there was no drain of it when this was asked for, and now there is one: {}",
+            "a drain of it has started since; run the command again: {}",
             standing(record)
         ),
         meant => format!(
-            "generation {meant} of its drain was meant, and this is generation {}: {}",
+            "a new drain of it has started since (generation {}, not {meant}); run the command again: {}",
             record.generation,
             standing(record)
         ),
@@ -273,7 +277,7 @@ fn drain(request: &Request, then: Then, record: Option<&Record>) -> Applied {
     }
     if record.orders.cancel.is_some() || record.phase() == Phase::Returning {
         return refused(format!(
-            "its last drain is not over; ask again when it is: {}",
+            "its last drain has not ended; run the command again when it has: {}",
             standing(record)
         ));
     }
@@ -284,21 +288,19 @@ fn drain(request: &Request, then: Then, record: Option<&Record>) -> Applied {
         (None, None) => false,
     };
     match (same, &record.lifecycle, record.then) {
-        (true, ..) => already(format!("it is being drained already; {}", standing(record))),
+        (true, ..) => already(format!("it is draining already; {}", standing(record))),
         (false, Some(lifecycle), _) => refused(format!(
             "its group {} is terminating it; {}",
             lifecycle.group,
             standing(record)
         )),
         (false, None, Some(now)) => refused(format!(
-            "it is being drained to {}, not to {}: cancel that first; {}",
+            "it is draining to {}, not to {}; cancel that drain first: {}",
             now.name(),
             then.name(),
             standing(record)
         )),
-        (false, None, None) => {
-            refused(format!("it is being drained already; {}", standing(record)))
-        }
+        (false, None, None) => refused(format!("it is draining already; {}", standing(record))),
     }
 }
 
@@ -316,11 +318,11 @@ fn is_done(record: &Record, what: What) -> String {
         .collect();
     if what == What::Cancel && kept && !commands.is_empty() {
         format!(
-            "{done}, and it stays as it is. To place tasks on it again: {}",
+            "{done}, and it stays in DRAINING. To place tasks on it again: {}",
             commands.join("; ")
         )
     } else {
-        format!("{done}; there is nothing to {}", what.name())
+        format!("{done}; nothing to {}", what.name())
     }
 }
 
@@ -336,9 +338,9 @@ fn make_active(record: &Record, one: &ContainerInstance) -> String {
 /// is not paused.
 fn once_resumed(record: &Record, paused: Option<&str>) -> String {
     match (&record.orders.pause, paused) {
-        (Some(by), _) => format!(", once it is resumed: it is paused by {by}"),
+        (Some(by), _) => format!(", once it is resumed; it is paused by {by}"),
         (None, Some(by)) => {
-            format!(", once its cluster, or everything, is resumed: that is paused by {by}")
+            format!(", once its cluster, or everything, is resumed; that is paused by {by}")
         }
         (None, None) => String::new(),
     }
@@ -346,7 +348,7 @@ fn once_resumed(record: &Record, paused: Option<&str>) -> String {
 
 fn cancel(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result<String, Applied> {
     if next.lifecycle.is_some() {
-        let why = "its group is terminating it, and no API calls that off: pause it, extend its deadline, or force it";
+        let why = "its group is terminating it, which no API can stop; pause it, extend its deadline, or force it";
         return Err(refused(why.to_owned()));
     }
     if next.container_instances.iter().any(|one| one.deregistered_at.is_some()) {
@@ -355,12 +357,12 @@ fn cancel(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result
         ));
     }
     if let Some(by) = &next.orders.cancel {
-        return Err(already(format!("it is being cancelled already, by {by}")));
+        return Err(already(format!("it is already cancelled, by {by}")));
     }
     if next.phase() == Phase::Returning {
-        return Err(already(format!("it is returning already; {}", standing(next))));
+        return Err(already(format!("it is already returning; {}", standing(next))));
     }
-    next.note(around.now, format!("its cancellation is asked for by {order}"));
+    next.note(around.now, format!("cancellation requested by {order}"));
     next.orders.cancel = Some(order);
     let unless = if next.termination_asked_at.is_some() {
         ", unless its group is terminating it by now"
@@ -368,27 +370,27 @@ fn cancel(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result
         ""
     };
     Ok(format!(
-        "its drain is cancelled, and the DRAINING that ecs-drain set is undone{unless}{}",
+        "cancelled; the container instance becomes ACTIVE again if ecs-drain set its DRAINING{unless}{}",
         once_resumed(next, around.paused)
     ))
 }
 
 fn pause(next: &mut Record, order: Order, now: Timestamp) -> Result<String, Applied> {
     if let Some(by) = &next.orders.pause {
-        return Err(already(format!("it is paused already, by {by}, since {:.0}", by.at)));
+        return Err(already(format!("it is already paused, by {by}, since {:.0}", by.at)));
     }
     next.note(now, format!("paused by {order}"));
     next.orders.pause = Some(order);
     let late = match &next.intent() {
         Some(_) if next.phase() == Phase::Completing && next.retained_at.is_none() => {
-            " (it was about to be released: a completion that Auto Scaling has is not called back)"
+            " (it was about to be released; a completion that Auto Scaling accepted stays)"
         }
         Some(_) | None => "",
     };
     let limit = next
         .global_limit
-        .map_or_else(String::new, |at| format!("; its hook's limit stays {at:.0}"));
-    Ok(format!("paused: heartbeats continue, all else waits until it is resumed{late}{limit}"))
+        .map_or_else(String::new, |at| format!("; the hook still expires at {at:.0}"));
+    Ok(format!("paused; heartbeats continue{late}{limit}"))
 }
 
 fn resume(next: &mut Record, order: &Order, around: &Circumstances<'_>) -> Result<String, Applied> {
@@ -397,7 +399,7 @@ fn resume(next: &mut Record, order: &Order, around: &Circumstances<'_>) -> Resul
         Some(by) => {
             next.note(
                 around.now,
-                format!("resumed by {order}; it was paused by {by} since {:.0}", by.at),
+                format!("resumed by {order}; it had been paused by {by} since {:.0}", by.at),
             );
             let still = once_resumed(next, around.paused);
             Ok(format!("resumed; it was paused by {by}{still}"))
@@ -414,8 +416,8 @@ fn extend(
 ) -> Result<String, Applied> {
     let Some(before) = next.deadline else {
         let limit = next.global_limit.map_or_else(
-            || "it waits as long as it needs".to_owned(),
-            |at| format!("its hook's own limit, {at:.0}, cannot be moved"),
+            || "it takes as long as it needs".to_owned(),
+            |at| format!("its hook expires at {at:.0}, which cannot be moved"),
         );
         return Err(refused(format!("it has no deadline: {limit}")));
     };
@@ -423,22 +425,22 @@ fn extend(
         return Err(refused(format!("{until:.0} is in the past")));
     }
     if until == before {
-        return Err(already(format!("its deadline is {before:.0} already")));
+        return Err(already(format!("its deadline is already {before:.0}")));
     }
     if until < before {
         return Err(refused(format!(
-            "its deadline is {before:.0}, and it is only ever moved to a later moment"
+            "its deadline is {before:.0} and can only be moved to a later time"
         )));
     }
     let told = told(next)?;
-    next.note(now, format!("its deadline is moved from {before:.0} to {until:.0} by {order}"));
+    next.note(now, format!("deadline moved from {before:.0} to {until:.0} by {order}"));
     next.set_deadline(until, margin, now);
     match (next.deadline, next.global_limit) {
         (Some(after), Some(limit)) if after < until && after <= before => Err(refused(format!(
-            "its deadline is {before:.0}, and its hook ends the wait at {limit:.0}: no later one is left"
+            "its deadline is {before:.0}, the latest that its hook allows (it expires at {limit:.0})"
         ))),
         (Some(after), Some(limit)) if after < until => Ok(format!(
-            "its deadline is now {after:.0}, and not {until:.0}: its hook itself ends the wait at {limit:.0}{told}"
+            "its deadline is now {after:.0} instead of {until:.0}, because its hook expires at {limit:.0}{told}"
         )),
         (Some(_) | None, _) => {
             Ok(format!("its deadline is now {until:.0}; it was {before:.0}{told}"))
@@ -450,27 +452,26 @@ fn extend(
 /// dropped when the deadline is moved; any other is not. Returns the end of the answer.
 fn told(record: &Record) -> Result<&'static str, Applied> {
     if record.phase() == Phase::Returning {
-        return Err(refused(format!("its wait is over; {}", standing(record))));
+        return Err(refused(format!("too late: its wait has ended; {}", standing(record))));
     }
     if record.retained_at.is_some() {
         return Err(refused(
-            "it was abandoned at its deadline, and its group keeps it for a look".to_owned(),
+            "too late: it was abandoned at its deadline, and its group retains it".to_owned(),
         ));
     }
     match &record.intent() {
         Some(intent) if record.phase() == Phase::Completing => match intent.outcome {
-            Outcome::TimedOut | Outcome::Abandoned => Ok(
-                "; its old one had passed, and what Auto Scaling was told before now is not called back",
-            ),
+            Outcome::TimedOut | Outcome::Abandoned => {
+                Ok("; the old one had passed, and a completion that Auto Scaling accepted stays")
+            }
             Outcome::Drained
             | Outcome::Forced
             | Outcome::NotInCluster
             | Outcome::Cancelled
             | Outcome::InstanceGone
-            | Outcome::WaitLost => Err(refused(format!(
-                "it is being let go ({}), and no deadline has a say any more",
-                intent.outcome
-            ))),
+            | Outcome::WaitLost => {
+                Err(refused(format!("too late: it is already being released ({})", intent.outcome)))
+            }
         },
         Some(_) | None => Ok(""),
     }
@@ -479,34 +480,32 @@ fn told(record: &Record) -> Result<&'static str, Applied> {
 fn retry(next: &mut Record, order: &Order, around: &Circumstances<'_>) -> Result<String, Applied> {
     let failed = next.last_error.take().filter(|_| next.attempts > 0);
     next.attempts = 0;
-    next.note(around.now, format!("tried again at once, by order of {order}"));
+    next.note(around.now, format!("retry requested by {order}"));
     let before = failed.map_or_else(String::new, |error| format!("; before: {}", error.what));
-    Ok(format!("it is looked at now{}{before}", once_resumed(next, around.paused)))
+    Ok(format!("it is retried now{}{before}", once_resumed(next, around.paused)))
 }
 
 fn force(next: &mut Record, order: Order, around: &Circumstances<'_>) -> Result<String, Applied> {
     if order.reason.is_none() {
-        return Err(refused("a reason is required: it stands in the record".to_owned()));
+        return Err(refused(
+            "a reason is required; pass --reason, which is saved in the record".to_owned(),
+        ));
     }
     if let Some(by) = &next.orders.force {
-        return Err(already(format!("its wait is ended by force already, by {by}")));
+        return Err(already(format!("it is already forced, by {by}")));
     }
     if next.phase() == Phase::Returning {
-        return Err(refused(format!("its wait is over already; {}", standing(next))));
+        return Err(refused(format!("too late: its wait has already ended; {}", standing(next))));
     }
-    next.note(around.now, format!("its wait ends by force, whatever is left, ordered by {order}"));
+    next.note(around.now, format!("forced by {order}"));
     next.orders.force = Some(order);
     let left = match (next.shown.tasks_left_count, next.shown.targets_left_count) {
         (0, 0) => String::new(),
         (tasks, targets) => {
-            format!(
-                "; when it was last looked at, {} and {} were left",
-                of(tasks, "task"),
-                of(targets, "registration")
-            )
+            format!("; last seen: {} and {} left", of(tasks, "task"), of(targets, "target"))
         }
     };
-    Ok(format!("it is let go now{}{left}", once_resumed(next, around.paused)))
+    Ok(format!("it is released now{}{left}", once_resumed(next, around.paused)))
 }
 
 /// Formats a count: `1 task`, `3 tasks`.

@@ -276,7 +276,7 @@ pub enum TargetSight {
         /// The balancer's words, such as `draining (Target.DeregistrationInProgress) on port
         /// 32768`.
         state: String,
-        /// True if it is being drained already.
+        /// True if it is draining already.
         draining: bool,
         /// True if the balancer reports that the instance itself is not running
         /// (`Target.InvalidState`).

@@ -169,37 +169,37 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::Seen => f.write_str("seen; nothing was done to it yet"),
+            Why::Seen => f.write_str("detected, not started"),
             Why::WaitsForTurn { running, limit, ahead } => {
-                write!(f, "waits for its turn: {running} of at most {limit} drains of its cluster run")?;
+                write!(f, "queued: {running} of {limit} allowed drains of its cluster are running")?;
                 match ahead {
-                    0 => f.write_str("; it is the next"),
-                    n => write!(f, "; {n} before it"),
+                    0 => f.write_str("; next in line"),
+                    n => write!(f, "; {n} ahead of it"),
                 }
             }
             Why::Paused(by) => {
-                write!(f, "paused by {by}: heartbeats continue, all else waits until it is resumed")
+                write!(f, "paused by {by}; heartbeats continue")
             }
             Why::NotInCluster { left } => {
                 write!(f, "in no cluster; released in {} unless it registers", Span(*left))
             }
             Why::HeldNotInCluster => f.write_str("in no cluster; held by policy (not_in_cluster)"),
-            Why::AskedToDrain => f.write_str("asked ECS for DRAINING; waiting until ECS shows it"),
-            Why::BeforeDeregistration { tasks } => write!(f, "before it is deregistered: {tasks}"),
+            Why::AskedToDrain => f.write_str("set to DRAINING; waiting for ECS to confirm"),
+            Why::BeforeDeregistration { tasks } => write!(f, "before deregistration: {tasks}"),
             Why::ListsOnceMore { left } if left.is_zero() => {
-                f.write_str("its tasks are listed again before it is deregistered")
+                f.write_str("its tasks are listed again before deregistration")
             }
             Why::ListsOnceMore { left } => {
-                write!(f, "its tasks are listed again in {}, before it is deregistered", Span(*left))
+                write!(f, "its tasks are listed again in {}, before deregistration", Span(*left))
             }
-            Why::AskedToDeregister => f.write_str("asked ECS to deregister it; waiting for it to be gone"),
-            Why::TasksLeft(left) => write!(f, "{left}"),
+            Why::AskedToDeregister => f.write_str("deregistered; waiting for ECS to confirm"),
+            Why::TasksLeft(left) => counted(f, left, "tasks"),
             Why::LongestDelay { left } => write!(
                 f,
                 "ECS reports its tasks as stopped, but containers may still run; waiting another {}",
                 Span(*left)
             ),
-            Why::TargetsLeft(left) => write!(f, "{left}"),
+            Why::TargetsLeft(left) => counted(f, left, "targets"),
             Why::NetworkSettling { left } => {
                 write!(
                     f,
@@ -217,30 +217,30 @@ impl fmt::Display for Why {
                 f.write_str("no task or target left; every cluster is searched for a second registration")
             }
             Why::Completing(outcome) => write!(f, "completing the lifecycle action ({outcome})"),
-            Why::TerminationAsked => f.write_str("drained; its group was asked to terminate it"),
+            Why::TerminationAsked => f.write_str("drained; termination requested from its group"),
             Why::Terminating => f.write_str("drained; its group terminates it"),
             Why::WaitsForItsEnd => {
-                f.write_str("drained; waiting for the interruption that was announced, or for its group to take it")
+                f.write_str("drained; waiting for the announced interruption, or for its group to terminate it")
             }
             Why::Retained => f.write_str(
-                "abandoned at its deadline; its group keeps it (Terminating:Retained) until it is terminated",
+                "abandoned at its deadline; its group retains it (Terminating:Retained) until you terminate it",
             ),
-            Why::Unknown(what) => write!(f, "cannot tell: {what}"),
+            Why::Unknown(what) => write!(f, "not known: {what}"),
             Why::ActiveAgain => f.write_str("the container instance became ACTIVE again; draining it again"),
-            Why::HeldPastDeadline(why) => write!(f, "past its deadline, held by policy: {why}"),
+            Why::HeldPastDeadline(why) => write!(f, "past its deadline, held by policy (at_deadline): {why}"),
             Why::WaitingForReturn(state) => {
-                write!(f, "the instance is kept ({state}); waiting until it is in service again")
+                write!(f, "the instance stays ({state}); waiting until it is in service again")
             }
             Why::AskedToReturn => f.write_str("asked ECS to make it ACTIVE again"),
             Why::Done(outcome) => write!(
                 f,
                 "{}",
                 match outcome {
-                    Outcome::Drained => "drained: every task and target was seen gone",
+                    Outcome::Drained => "drained: all tasks and targets are gone",
                     Outcome::TimedOut => "released at its deadline",
                     Outcome::Abandoned => "abandoned at its deadline",
-                    Outcome::Forced => "released by an operator, whatever was left",
-                    Outcome::NotInCluster => "released: it is in no cluster",
+                    Outcome::Forced => "forced by an operator",
+                    Outcome::NotInCluster => "released: in no cluster",
                     Outcome::Cancelled =>
                         "cancelled: the DRAINING that ecs-drain set is undone where the instance is kept",
                     Outcome::InstanceGone => "the instance no longer exists",
@@ -249,6 +249,14 @@ impl fmt::Display for Why {
                 }
             ),
         }
+    }
+}
+
+/// Writes the number, then the first of them; the first alone where it is the only one.
+fn counted(f: &mut fmt::Formatter<'_>, left: &Left, things: &str) -> fmt::Result {
+    match left.count {
+        0 | 1 => f.write_str(&left.first),
+        n => write!(f, "{n} {things} left: {left}"),
     }
 }
 

@@ -227,7 +227,7 @@ fn an_instance_whose_drain_was_cancelled_a_moment_before_its_group_terminates_it
     let note = cancelled.history.last().map(|event| event.what.as_str());
     assert_eq!(
         (cancelled.outcome(), note),
-        (Some(Outcome::Cancelled), Some("its group terminates it meanwhile"))
+        (Some(Outcome::Cancelled), Some("its group is terminating it"))
     );
     assert_eq!((drained.outcome(), drained.lifecycle.is_some()), (Some(Outcome::Drained), true));
     assert_eq!(simulator.peek(|cloud| our_completions(cloud, A).len()), 1);
@@ -495,7 +495,7 @@ fn requests_that_must_not_be_carried_out_are_refused() {
         let of_no_instance = Request { instance_id: "*".to_owned(), ..another };
         for (request, why) in [
             (old, "more than 15 minutes from now"),
-            (of_no_drain, "it is not being drained"),
+            (of_no_drain, "it is not draining; `ecs-drain get --all` shows finished drains"),
             (of_no_cluster, "is in no cluster of"),
             (of_no_instance, ""),
         ] {
@@ -665,7 +665,10 @@ fn a_request_that_fails_does_not_hold_up_those_after_it() {
         tokio::time::sleep(seconds(2)).await;
         let second =
             tokio::time::timeout(seconds(60), ask(&simulator, &store, B, What::Pause)).await;
-        assert!(second.expect("it is answered").refused, "it is not being drained");
+        assert!(
+            second.expect("it is answered").refused,
+            "it is not draining; `ecs-drain get --all` shows finished drains"
+        );
         assert!(
             record(&store, A).await.unwrap().orders.pause.is_none(),
             "the first is not carried out yet"

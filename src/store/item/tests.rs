@@ -250,15 +250,12 @@ fn contradictory_attributes_are_named() {
     for (what, why) in [
         (
             edited("phase", s("Waiting")),
-            "attribute refused_since: it is there although phase is not Completing",
+            "attribute refused_since: present, but phase is not Completing",
         ),
-        (
-            edited("outcome", s("Drained")),
-            "attribute outcome: it is there although phase is not Done",
-        ),
-        (read(&intended), "attribute intent: it is missing although phase is Completing"),
-        (without("outcome"), "attribute outcome: it is missing although phase is Done"),
-        (without("expires_at"), "attribute expires_at: it is missing although phase is Done"),
+        (edited("outcome", s("Drained")), "attribute outcome: present, but phase is not Done"),
+        (read(&intended), "attribute intent: missing, but phase is Completing"),
+        (without("outcome"), "attribute outcome: missing, but phase is Done"),
+        (without("expires_at"), "attribute expires_at: missing, but phase is Done"),
     ] {
         assert_eq!(what, Read::Unreadable { why: why.to_owned() });
     }
@@ -266,6 +263,6 @@ fn contradictory_attributes_are_named() {
 
 #[test]
 fn there_is_no_older_schema() {
-    let why = "attribute schema: there is no schema 0".to_owned();
+    let why = "attribute schema: 0 is unknown".to_owned();
     assert_eq!(edited("schema", AttributeValue::N("0".into())), Read::Unreadable { why });
 }

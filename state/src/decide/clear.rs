@@ -14,7 +14,7 @@ use std::time::Duration;
 const STALE: Duration = Duration::from_secs(90);
 
 /// End of the reason for something that was found and not read yet.
-pub(crate) const NOT_YET: &str = "has not been looked at yet";
+pub(crate) const NOT_YET: &str = "has not been read yet";
 
 /// Reason why the drain is not clear.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,11 +79,11 @@ pub(crate) fn container_instances(
 pub(crate) fn left_out(facts: &Facts) -> Option<String> {
     let cluster = facts.search.left_out.first()?;
     Some(format!(
-        "it is also in cluster {cluster}, which the configuration leaves out: held until it is not"
+        "it is also in cluster {cluster}, which the configuration leaves out; held until it is deregistered there"
     ))
 }
 
-/// Checks that no task that matters is left, or that the instance is dead.
+/// Checks that no task is left, or that the instance is dead.
 pub(crate) fn tasks(facts: &Facts, policy: &Policy, now: Mono) -> Result<(), Remains> {
     if facts.is_dead(policy, now) {
         return Ok(());

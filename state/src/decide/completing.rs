@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     let Stage::Completing { intent, .. } = draft.stage.clone() else {
-        return unknown("it is not being completed");
+        return unknown("the drain is not Completing");
     };
     match intent.outcome {
         Outcome::Drained => drained(draft, intent, view),
@@ -34,7 +34,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         Outcome::TimedOut => timed_out(draft, intent, view),
         Outcome::Forced if draft.orders.force.is_some() => carry_out(draft, intent, view),
         Outcome::Forced => {
-            Step::Enter(Stage::Waiting, "its completion is no longer asked for".to_owned())
+            Step::Enter(Stage::Waiting, "the order to force it was withdrawn".to_owned())
         }
         Outcome::Cancelled | Outcome::InstanceGone | Outcome::WaitLost => {
             Step::Enter(Stage::Waiting, format!("an intent cannot be {}", intent.outcome))
@@ -74,7 +74,7 @@ fn retained(draft: &mut Record, view: &View<'_>) -> Option<Step> {
         (Some(LifecycleState::Waiting(_)), Some(_)) if view.facts.group.is_present(view.policy) => {
             Some(Step::Enter(
                 Stage::Waiting,
-                "someone terminates it; this time it ends with CONTINUE".to_owned(),
+                "the retained instance is being terminated; its lifecycle action ends with CONTINUE".to_owned(),
             ))
         }
         (_, Some(_)) => Some(Step::Wait(Why::Retained, AGAIN)),
@@ -91,14 +91,17 @@ fn drained(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
             Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string())
         }
         Verdict::Remains(Remains::Tasks(left) | Remains::Targets(left)) => {
-            Step::Enter(Stage::Waiting, format!("it is not gone: {left}"))
+            Step::Enter(Stage::Waiting, format!("something is left after all: {left}"))
         }
     }
 }
 
 fn not_in_cluster(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
     if !draft.container_instances.is_empty() {
-        return Step::Enter(Stage::Deregistering, "it is in a cluster after all".to_owned());
+        return Step::Enter(
+            Stage::Deregistering,
+            "it registered with a cluster after all".to_owned(),
+        );
     }
     // While the completion fails, the instance may still register with a cluster, so an old search
     // is no evidence.
@@ -129,11 +132,11 @@ fn carry_out(draft: &mut Record, intent: Intent, view: &View<'_>) -> Step {
         Seen::Yes(GroupSight::Absent) if intent.outcome == Outcome::Forced => {
             return Step::End(
                 Outcome::Forced,
-                "it is in no Auto Scaling group, and stays as it is".to_owned(),
+                "it is in no Auto Scaling group; it stays as it is".to_owned(),
             );
         }
         Seen::Yes(GroupSight::Absent) => {
-            let what = "it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it";
+            let what = "it is in no Auto Scaling group that could terminate it; cancel the drain, or force it";
             return unknown(what);
         }
         Seen::Yes(GroupSight::Member { group, state, hook, .. }) => (group, state, hook),

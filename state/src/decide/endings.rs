@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// Reason once the wait has ended, but not by ecs-drain.
 pub(super) const PAST_THE_WAIT: &str =
-    "the group shows it past the wait, and ecs-drain did not complete it";
+    "the group shows it past the wait, and ecs-drain did not release it";
 
 /// Number of complete reads of the groups that must agree.
 const READS: u32 = 2;
@@ -50,7 +50,7 @@ pub(super) fn check(draft: &Record, view: &View<'_>) -> Option<Step> {
             Some(wait_lost(draft))
         }
         None if is_in_service(draft, view) => {
-            let why = "the group shows it InService: its wait may be over, or that was read late";
+            let why = "the group shows it InService; its wait may have ended, or the read is old";
             Some(unknown(why))
         }
         _ => None,

@@ -254,7 +254,10 @@ fn walk(draft: &mut Record, view: &View<'_>) -> Walked {
                 return Walked::wait(Why::Unknown(endings::PAST_THE_WAIT.to_owned()), AT_LATEST);
             }
             Step::Intend(intent) => {
-                let note = format!("will tell Auto Scaling {}: {}", intent.result, intent.reason);
+                let note = format!(
+                    "about to complete the lifecycle action with {}: {}",
+                    intent.result, intent.reason
+                );
                 enter(draft, Stage::Completing { intent, refused_since: None }, note, view.now.wall)
             }
             Step::End(outcome, note) => {

@@ -29,10 +29,7 @@ pub(super) fn check(draft: &mut Record, view: &View<'_>) -> Option<Step> {
             None => return cancel(draft, &order),
             Some(why) => {
                 draft.orders.cancel = None;
-                draft.note(
-                    view.now.wall,
-                    format!("not cancelled, although {order} asked for it: {why}"),
-                );
+                draft.note(view.now.wall, format!("cancellation by {order} refused: {why}"));
             }
         }
     }
@@ -43,14 +40,14 @@ pub(super) fn check(draft: &mut Record, view: &View<'_>) -> Option<Step> {
 fn cannot_cancel(draft: &Record, view: &View<'_>) -> Option<&'static str> {
     if draft.lifecycle.is_some() {
         return Some(
-            "its group is terminating it, and nothing can call that off; pause, extend or force it",
+            "its group is terminating it, which no API can stop; pause, extend or force it",
         );
     }
     if draft.container_instances.iter().any(|c| c.deregistered_at.is_some()) {
         return Some("it was deregistered from its cluster, which cannot be undone");
     }
     if draft.termination_asked_at.is_some() && !view.facts.group.shows_termination(view.policy) {
-        return Some("its group was just asked to terminate it");
+        return Some("its termination was just requested");
     }
     match view.facts.group.state() {
         Some(
@@ -98,7 +95,7 @@ fn force(draft: &mut Record, order: &Order, view: &View<'_>) -> Option<Step> {
             })
         }
         Phase::Completing if draft.intent().is_none_or(|i| i.outcome != Outcome::Forced) => {
-            draft.note(view.now.wall, format!("will end now: {}", intent.reason));
+            draft.note(view.now.wall, format!("about to end: {}", intent.reason));
             draft.stage = Stage::Completing { intent, refused_since: None };
             None
         }

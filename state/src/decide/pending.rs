@@ -44,9 +44,9 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         return unknown(&why);
     }
     let note = match draft.obligations.len() {
-        0 => "no load balancer sends it traffic".to_owned(),
-        1 => "one load-balancer registration to see gone".to_owned(),
-        n => format!("{n} load-balancer registrations to see gone"),
+        0 => "no load balancer targets".to_owned(),
+        1 => "1 load balancer target must be gone".to_owned(),
+        n => format!("{n} load balancer targets must be gone"),
     };
     Step::Enter(Stage::Deregistering, note)
 }
@@ -89,7 +89,7 @@ pub(super) fn in_no_cluster(draft: &Record, view: &View<'_>) -> Step {
         return Step::Intend(Intent {
             result: ActionResult::Continue,
             outcome: Outcome::NotInCluster,
-            reason: "complete searches have found it in no cluster for long enough".to_owned(),
+            reason: "all searches found it in no cluster for long enough".to_owned(),
             at: view.now.wall,
         });
     }

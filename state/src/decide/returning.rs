@@ -28,7 +28,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         {
             return Step::End(
                 outcome,
-                "it does not come back: it waits to be terminated".to_owned(),
+                "it does not return; it waits for its termination".to_owned(),
             );
         }
         // A wait of the same kind can be the old one, if another hook of the group still holds it.
@@ -37,7 +37,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
         Seen::Yes(GroupSight::Member { state: LifecycleState::Waiting(_), .. })
             if view.facts.group.held_again =>
         {
-            return Step::End(outcome, "it waits once more".to_owned());
+            return Step::End(outcome, "it waits under the hook again".to_owned());
         }
         Seen::Yes(GroupSight::Member { state, .. }) => {
             return Step::Wait(Why::WaitingForReturn(state.to_string()), POLL);
@@ -81,7 +81,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
 fn cancelled(draft: &mut Record, view: &View<'_>) -> Step {
     if let Some(LifecycleState::Waiting(_) | LifecycleState::Terminating) = view.facts.group.state()
     {
-        return Step::End(Outcome::Cancelled, "its group terminates it meanwhile".to_owned());
+        return Step::End(Outcome::Cancelled, "its group is terminating it".to_owned());
     }
     let settled = is_settled(draft, view, view.policy.read_lag);
     let Some(ours) = ours(draft, view) else { return unknown(UNREAD) };
@@ -89,7 +89,7 @@ fn cancelled(draft: &mut Record, view: &View<'_>) -> Step {
     if ours.is_empty() {
         return Step::End(
             Outcome::Cancelled,
-            "its DRAINING was set by someone else, and stays".to_owned(),
+            "its DRAINING was set by someone else and stays".to_owned(),
         );
     }
     if settled && !ours.iter().any(|(_, status)| draining(status)) {
@@ -115,7 +115,7 @@ fn is_settled(draft: &Record, view: &View<'_>, late: Duration) -> bool {
 }
 
 /// Reason while this process has not read the status of a container instance.
-const UNREAD: &str = "its container instances have not been looked at yet";
+const UNREAD: &str = "its container instances have not been read yet";
 
 /// Returns the container instances whose `DRAINING` must be undone, with their status, or `None`
 /// until every status was read.

@@ -38,7 +38,7 @@ pub fn leave_to(
     let mut next = record.clone();
     let outcome = record.intent().map_or(Outcome::WaitLost, |intent| intent.outcome);
     let note = format!(
-        "hook {} of group {} holds it for another controller",
+        "hook {} of group {} belongs to another controller",
         lifecycle.hook, lifecycle.group
     );
     end(&mut next, outcome, note, keep, now)?;

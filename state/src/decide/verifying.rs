@@ -1,4 +1,4 @@
-//! Verifying: no task that matters is left; the proof that everything is gone is completed.
+//! Verifying: no task is left; the proof that everything is gone is completed.
 
 use super::clear::Remains;
 use super::waiting::came_back;
@@ -32,7 +32,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
             Step::Enter(Stage::Deregistering, Why::ActiveAgain.to_string())
         }
         Verdict::Remains(Remains::Tasks(left)) => {
-            Step::Enter(Stage::Waiting, format!("a task came back: {left}"))
+            Step::Enter(Stage::Waiting, format!("a task is running again: {left}"))
         }
         Verdict::Remains(Remains::Targets(left))
             if view.facts.targets.iter().any(TargetFacts::is_in_service) =>
@@ -58,14 +58,14 @@ fn proved(draft: &Record, view: &View<'_>) -> Step {
         return Step::Wait(Why::WaitsForItsEnd, AT_LATEST);
     }
     let registrations = match draft.obligations.len() {
-        0 => "it had no load-balancer registration".to_owned(),
-        1 => "its load-balancer registration was seen gone".to_owned(),
-        n => format!("its {n} load-balancer registrations were seen gone"),
+        0 => "it had no load balancer targets".to_owned(),
+        1 => "its load balancer target was gone".to_owned(),
+        n => format!("its {n} load balancer targets were gone"),
     };
     Step::Intend(Intent {
         result: ActionResult::Continue,
         outcome: Outcome::Drained,
-        reason: format!("no task that matters is left, and {registrations}, in two looks"),
+        reason: format!("no task was left, and {registrations}, in two checks"),
         at: view.now.wall,
     })
 }

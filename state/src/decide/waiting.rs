@@ -41,7 +41,7 @@ pub(super) fn step(draft: &mut Record, view: &View<'_>) -> Step {
     if !left.is_zero() {
         return Step::Wait(Why::LongestDelay { left }, soon(left, AT_LATEST));
     }
-    Step::Enter(Stage::Verifying, "no task that matters is left".to_owned())
+    Step::Enter(Stage::Verifying, "no task is left".to_owned())
 }
 
 /// Returns a description of the target that was leaving, and was in service again at its last read.
@@ -93,7 +93,7 @@ pub(super) fn stop_standalone(
         .filter(|id| !draft.stopped_tasks.iter().any(|known| known == id))
         .collect();
     if !new.is_empty() {
-        let note = format!("stopping standalone tasks whose grace is over: {}", new.join(" "));
+        let note = format!("stopping standalone tasks after stop_after: {}", new.join(" "));
         let new: Vec<String> = new.into_iter().map(str::to_owned).collect();
         draft.note(view.now.wall, note);
         draft.stopped_tasks.extend(new);

@@ -106,14 +106,14 @@ fn stop_a_task() {
     assert_eq!(refused(&drain, &stop("t1"), 62), "");
     assert_eq!(refused(&drain, &stop("t1"), 122), "its status was not read lately");
     assert_eq!(refused(&paused(&drain), &stop("t1"), 62), "the drain is paused");
-    assert_eq!(refused(&drain, &stop("t2"), 62), "the task is not one to be stopped");
+    assert_eq!(refused(&drain, &stop("t2"), 62), "the task is not to be stopped");
     assert_eq!(refused(&drain, &stop("t9"), 62), "the task is not known any more");
     let lines = ["0s DRAINING tasks=standalone:RUNNING", "61s tasks=none"];
     assert_eq!(refused(&after("standalone=60s", &lines), &stop("t1"), 62), "the task has stopped");
     let lines = ["0s DRAINING tasks=standalone:RUNNING", "61s tasks=standalone:RUNNING!"];
     assert_eq!(
         refused(&after("standalone=60s", &lines), &stop("t1"), 62),
-        "the task is not one to be stopped"
+        "the task is not to be stopped"
     );
     let active = after("standalone=60s", &["0s DRAINING tasks=standalone:RUNNING", "61s ACTIVE"]);
     assert_eq!(refused(&active, &stop("t1"), 62), "its container instance takes tasks");
@@ -146,7 +146,7 @@ fn completing() -> (Drain, Action) {
 
 #[test]
 fn complete_only_while_the_proof_holds() {
-    let changed = "the proof does not hold any more";
+    let changed = "the checks are out of date";
     let (drain, action) = completing();
     assert_eq!(refused(&drain, &action, 132), "");
     assert_eq!(refused(&drain, &action, 133), changed, "its status is too old");
@@ -174,7 +174,7 @@ fn complete_only_while_the_proof_holds() {
 /// A list (b) lasts a minute, or five while the version is the one of a lag before the list began.
 #[test]
 fn an_unchanged_version_vouches_for_a_list() {
-    let changed = "the proof does not hold any more";
+    let changed = "the checks are out of date";
     let (mut drain, action) = completing();
     status(&mut drain, 182, |_| {});
     assert_eq!(refused(&drain, &action, 183), changed, "its clusters were searched too long ago");
@@ -239,18 +239,18 @@ fn complete_only_what_is_in_the_record() {
     assert_eq!(refused(&late, &action, 122), "its deadline has not passed");
     assert_eq!(refused(&late, &action, 123), "");
     let (mut ordered, action) = with(Outcome::Forced);
-    assert_eq!(refused(&ordered, &action, 123), "its completion is no longer asked for");
+    assert_eq!(refused(&ordered, &action, 123), "the order to force it was withdrawn");
     ordered.record.orders.force = Some(ada());
     assert_eq!(refused(&ordered, &action, 999), "");
     let (mut nowhere, action) = with(Outcome::NotInCluster);
-    assert_eq!(refused(&nowhere, &action, 123), "it is in a cluster after all");
+    assert_eq!(refused(&nowhere, &action, 123), "it registered with a cluster after all");
     nowhere.record.container_instances.clear();
-    assert_eq!(refused(&nowhere, &action, 123), "no search has found nothing lately");
+    assert_eq!(refused(&nowhere, &action, 123), "no recent search found it in no cluster");
     let search =
         |began: u64, ended: u64| crate::Read { began: now(began).mono, ended: now(ended).mono };
     nowhere.facts.search.nowhere = Some(crate::Run { first: search(2, 3), last: search(10, 100) });
     assert_eq!(refused(&nowhere, &action, 123), "");
-    assert_eq!(refused(&nowhere, &action, 221), "no search has found nothing lately");
+    assert_eq!(refused(&nowhere, &action, 221), "no recent search found it in no cluster");
     for outcome in [Outcome::Cancelled, Outcome::InstanceGone, Outcome::WaitLost] {
         let (drain, action) = with(outcome);
         assert_eq!(refused(&drain, &action, 123), "no call ends a drain so");
@@ -263,7 +263,7 @@ fn terminate() {
     let drain = after("then=terminate", &["0s DRAINING group=InService", "61s", "122s"]);
     assert_eq!(drain.record.then, Some(Then::Terminate));
     assert_eq!(refused(&drain, &action, 123), "");
-    assert_eq!(refused(&drain, &action, 133), "the proof does not hold any more");
+    assert_eq!(refused(&drain, &action, 133), "the checks are out of date");
     assert_eq!(refused(&paused(&drain), &action, 123), "the drain is paused");
     let mut late = drain.clone();
     late.facts.group.termination_asked = late
@@ -271,13 +271,13 @@ fn terminate() {
         .group
         .termination_asked
         .map(|(since, at)| (since, at.before(Duration::from_secs(31))));
-    assert_eq!(refused(&late, &action, 123), "the order to terminate was given too long ago");
+    assert_eq!(refused(&late, &action, 123), "the termination request is too old");
     let mut adopted = drain.clone();
     adopted.record.lifecycle = after("", &["0s ACTIVE"]).record.lifecycle;
-    assert_eq!(refused(&adopted, &action, 123), "a lifecycle hook holds it by now");
+    assert_eq!(refused(&adopted, &action, 123), "a lifecycle hook keeps it waiting by now");
     let mut unsaved = drain.clone();
     unsaved.record.termination_asked_at = None;
-    assert_eq!(refused(&unsaved, &action, 123), "the order to terminate is not in the record");
+    assert_eq!(refused(&unsaved, &action, 123), "the termination request is not in the record");
     let mut unmeant = drain;
     unmeant.record.stage = Stage::Verifying;
     assert_eq!(refused(&unmeant, &action, 123), "there is no intent in the record");

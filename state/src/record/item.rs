@@ -161,33 +161,28 @@ impl From<Record> for Item {
 fn stage(item: &Item) -> Result<Stage, &'static str> {
     let intent = item.intent.clone();
     if item.outcome.is_some() && item.phase != Phase::Done {
-        return Err("attribute outcome: it is there although phase is not Done");
+        return Err("attribute outcome: present, but phase is not Done");
     }
     if item.refused_since.is_some() && item.phase != Phase::Completing {
-        return Err("attribute refused_since: it is there although phase is not Completing");
+        return Err("attribute refused_since: present, but phase is not Completing");
     }
     Ok(match item.phase {
         Phase::Completing => {
-            let intent =
-                intent.ok_or("attribute intent: it is missing although phase is Completing")?;
+            let intent = intent.ok_or("attribute intent: missing, but phase is Completing")?;
             Stage::Completing { intent, refused_since: item.refused_since }
         }
         Phase::Returning => Stage::Returning { intent },
         Phase::Done => Stage::Done {
-            outcome: item
-                .outcome
-                .ok_or("attribute outcome: it is missing although phase is Done")?,
+            outcome: item.outcome.ok_or("attribute outcome: missing, but phase is Done")?,
             intent,
             expires_at: item
                 .expires_at
-                .ok_or("attribute expires_at: it is missing although phase is Done")?,
+                .ok_or("attribute expires_at: missing, but phase is Done")?,
         },
         Phase::Pending | Phase::Deregistering | Phase::Waiting | Phase::Verifying
             if intent.is_some() =>
         {
-            return Err(
-                "attribute intent: it is there although phase says that nothing was intended",
-            );
+            return Err("attribute intent: present, but the phase has none");
         }
         Phase::Pending => Stage::Pending,
         Phase::Deregistering => Stage::Deregistering,
@@ -201,7 +196,7 @@ impl TryFrom<Item> for Record {
 
     fn try_from(item: Item) -> Result<Record, String> {
         if item.schema != SCHEMA {
-            return Err(format!("attribute schema: there is no schema {}", item.schema));
+            return Err(format!("attribute schema: {} is unknown", item.schema));
         }
         let stage = stage(&item)?;
         Ok(Record {

@@ -97,7 +97,7 @@ impl Record {
         next.note(
             now,
             format!(
-                "group {} terminates it; hook {} holds it for this drain",
+                "group {} terminates it; hook {} keeps it waiting for this drain",
                 lifecycle.group, lifecycle.hook
             ),
         );
@@ -105,17 +105,14 @@ impl Record {
         next
     }
 
-    /// Returns the record once a spot interruption was announced for the instance of an unfinished
+    /// Returns the record once Spot interruption announced for the instance of an unfinished
     /// drain. From then on it is a drain of a spot interruption: it does not wait in the queue, and
     /// is as urgent as one that begins with the interruption.
     pub fn interrupted(&self, now: Timestamp) -> Record {
         let mut next = self.clone();
         next.note(
             now,
-            format!(
-                "a spot interruption was announced; it was a drain of origin {}",
-                self.origin.name()
-            ),
+            format!("Spot interruption announced; the drain's origin was {}", self.origin.name()),
         );
         next.origin = Origin::SpotInterruption;
         next
@@ -185,19 +182,19 @@ fn why_opened(opening: &Opening) -> String {
     };
     match (&opening.lifecycle, opening.origin) {
         (Some(lifecycle), _) => {
-            format!("seen waiting under hook {} of group {}", lifecycle.hook, lifecycle.group)
+            format!("waiting under hook {} of group {}", lifecycle.hook, lifecycle.group)
         }
-        (None, Origin::Operator) => format!("asked for{}", asked(&opening.requested)),
-        (None, Origin::SpotInterruption) => "a spot interruption was announced".to_owned(),
-        (None, Origin::Rebalance) => "a rebalance was recommended".to_owned(),
+        (None, Origin::Operator) => format!("requested{}", asked(&opening.requested)),
+        (None, Origin::SpotInterruption) => "Spot interruption announced".to_owned(),
+        (None, Origin::Rebalance) => "rebalance recommended".to_owned(),
         (None, Origin::LifecycleHook) => "seen waiting".to_owned(),
     }
 }
 
 fn where_registered(container_instances: &[ContainerInstance]) -> String {
     match container_instances {
-        [] => "in no cluster so far".to_owned(),
+        [] => "in no cluster yet".to_owned(),
         [one] => format!("container instance of cluster {}", one.cluster),
-        many => format!("registered {} times", many.len()),
+        many => format!("{} container instances", many.len()),
     }
 }

@@ -154,19 +154,19 @@ fn its_history_begins_with_why_and_where() {
     let cases = [
         (
             began(opening(true, Origin::LifecycleHook, 0)),
-            "seen waiting under hook drain of group workers; in no cluster so far",
+            "waiting under hook drain of group workers; in no cluster yet",
         ),
         (
             began(opening(false, Origin::Operator, 1)),
-            "asked for by Ada; container instance of cluster prod",
+            "requested by Ada; container instance of cluster prod",
         ),
         (
             began(opening(false, Origin::SpotInterruption, 2)),
-            "a spot interruption was announced; registered 2 times",
+            "Spot interruption announced; 2 container instances",
         ),
         (
             began(opening(false, Origin::Rebalance, 1)),
-            "a rebalance was recommended; container instance of cluster prod",
+            "rebalance recommended; container instance of cluster prod",
         ),
     ];
     for (is, should) in cases {

@@ -132,7 +132,7 @@ fn check(table: &[(Option<Record>, What, &str)]) {
 }
 
 const STANDS: &str =
-    "its drain is Waiting since 2026-01-05T09:00:00Z: task a of service shop is RUNNING";
+    "its drain has been Waiting since 2026-01-05T09:00:00Z: task a of service shop is RUNNING";
 
 #[test]
 fn a_drain() {
@@ -146,24 +146,24 @@ fn a_drain() {
         (
             Some(again),
             drain(Then::Keep),
-            "refused: generation 1 of its drain was meant, and this is generation 2: its drain is done (WaitLost)",
+            "refused: a new drain of it has started since (generation 2, not 1); run the command again: its drain has ended (WaitLost)",
         ),
         (
             Some(asked(Then::Keep)),
             drain(Then::Keep),
-            &format!("already: it is being drained already; {STANDS}"),
+            &format!("already: it is draining already; {STANDS}"),
         ),
         (
             Some(asked(Then::Keep)),
             drain(Then::Terminate),
             &format!(
-                "refused: it is being drained to keep, not to terminate: cancel that first; {STANDS}"
+                "refused: it is draining to keep, not to terminate; cancel that drain first: {STANDS}"
             ),
         ),
         (
             Some(hooked()),
             drain(Then::Terminate),
-            &format!("already: it is being drained already; {STANDS}"),
+            &format!("already: it is draining already; {STANDS}"),
         ),
         (
             Some(hooked()),
@@ -178,7 +178,7 @@ fn a_drain() {
         (
             Some(cancelled),
             drain(Then::Keep),
-            &format!("refused: its last drain is not over; ask again when it is: {STANDS}"),
+            &format!("refused: its last drain has not ended; run the command again when it has: {STANDS}"),
         ),
     ]);
 }
@@ -197,26 +197,30 @@ fn a_cancellation() {
         orders.pause = Some(Order { by: "Bob".into(), reason: None, at: now() })
     });
     check(&[
-        (None, What::Cancel, "refused: it is not being drained"),
+        (
+            None,
+            What::Cancel,
+            "refused: it is not draining; `ecs-drain get --all` shows finished drains",
+        ),
         (
             Some(asked(Then::Keep)),
             What::Cancel,
-            "changed: its drain is cancelled, and the DRAINING that ecs-drain set is undone",
+            "changed: cancelled; the container instance becomes ACTIVE again if ecs-drain set its DRAINING",
         ),
         (
             Some(held),
             What::Cancel,
-            "changed: its drain is cancelled, and the DRAINING that ecs-drain set is undone, once it is resumed: it is paused by Bob",
+            "changed: cancelled; the container instance becomes ACTIVE again if ecs-drain set its DRAINING, once it is resumed; it is paused by Bob",
         ),
         (
             Some(told),
             What::Cancel,
-            "changed: its drain is cancelled, and the DRAINING that ecs-drain set is undone, unless its group is terminating it by now",
+            "changed: cancelled; the container instance becomes ACTIVE again if ecs-drain set its DRAINING, unless its group is terminating it by now",
         ),
         (
             Some(hooked()),
             What::Cancel,
-            "refused: its group is terminating it, and no API calls that off: pause it, extend its deadline, or force it",
+            "refused: its group is terminating it, which no API can stop; pause it, extend its deadline, or force it",
         ),
         (
             Some(deregistered(asked(Then::Keep))),
@@ -226,17 +230,17 @@ fn a_cancellation() {
         (
             Some(done(hooked(), Outcome::Drained)),
             What::Cancel,
-            "refused: its drain is done (Drained); there is nothing to cancel",
+            "refused: its drain has ended (Drained); nothing to cancel",
         ),
         (
             Some(done(asked(Then::Keep), Outcome::Drained)),
             What::Cancel,
-            "refused: its drain is done (Drained), and it stays as it is. To place tasks on it again: aws ecs update-container-instances-state --region eu-west-1 --cluster web --container-instances arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c1 --status ACTIVE",
+            "refused: its drain has ended (Drained), and it stays in DRAINING. To place tasks on it again: aws ecs update-container-instances-state --region eu-west-1 --cluster web --container-instances arn:aws:ecs:eu-west-1:123456789012:container-instance/web/c1 --status ACTIVE",
         ),
         (
             Some(done(asked(Then::Keep), Outcome::Cancelled)),
             What::Cancel,
-            "refused: its drain is done (Cancelled); there is nothing to cancel",
+            "refused: its drain has ended (Cancelled); nothing to cancel",
         ),
     ]);
 }
@@ -248,7 +252,8 @@ fn pausing_and_resuming() {
     });
     let returning = Record { stage: stage(Phase::Returning, Outcome::Drained), ..hooked() };
     let retained = Record { retained_at: Some(now()), ..intending(hooked(), Outcome::Abandoned) };
-    let only_held = "changed: paused: heartbeats continue, all else waits until it is resumed; its hook's limit stays 2026-01-05T11:00:00Z";
+    let only_held =
+        "changed: paused; heartbeats continue; the hook still expires at 2026-01-05T11:00:00Z";
     check(&[
         // Neither of them is about to be released.
         (Some(returning), What::Pause, only_held),
@@ -257,19 +262,19 @@ fn pausing_and_resuming() {
         (
             Some(intending(asked(Then::Terminate), Outcome::Drained)),
             What::Pause,
-            "changed: paused: heartbeats continue, all else waits until it is resumed (it was about to be released: a completion that Auto Scaling has is not called back)",
+            "changed: paused; heartbeats continue (it was about to be released; a completion that Auto Scaling accepted stays)",
         ),
         (
             Some(held.clone()),
             What::Pause,
-            "already: it is paused already, by Bob, since 2026-01-05T09:00:00Z",
+            "already: it is already paused, by Bob, since 2026-01-05T09:00:00Z",
         ),
         (Some(held), What::Resume, "changed: resumed; it was paused by Bob"),
         (Some(hooked()), What::Resume, "already: it is not paused"),
         (
             Some(done(hooked(), Outcome::Drained)),
             What::Pause,
-            "refused: its drain is done (Drained); there is nothing to pause",
+            "refused: its drain has ended (Drained); nothing to pause",
         ),
     ]);
 }
@@ -288,44 +293,44 @@ fn extending() {
         (
             Some(hooked()),
             to(600),
-            "changed: its deadline is now 2026-01-05T10:55:00Z, and not 2026-01-05T19:00:00Z: its hook itself ends the wait at 2026-01-05T11:00:00Z",
+            "changed: its deadline is now 2026-01-05T10:55:00Z instead of 2026-01-05T19:00:00Z, because its hook expires at 2026-01-05T11:00:00Z",
         ),
         (
             Some(at_the_limit),
             to(600),
-            "refused: its deadline is 2026-01-05T10:55:00Z, and its hook ends the wait at 2026-01-05T11:00:00Z: no later one is left",
+            "refused: its deadline is 2026-01-05T10:55:00Z, the latest that its hook allows (it expires at 2026-01-05T11:00:00Z)",
         ),
-        (Some(hooked()), to(60), "already: its deadline is 2026-01-05T10:00:00Z already"),
+        (Some(hooked()), to(60), "already: its deadline is already 2026-01-05T10:00:00Z"),
         (
             Some(hooked()),
             to(30),
-            "refused: its deadline is 2026-01-05T10:00:00Z, and it is only ever moved to a later moment",
+            "refused: its deadline is 2026-01-05T10:00:00Z and can only be moved to a later time",
         ),
         (Some(hooked()), to(-1), "refused: 2026-01-05T08:59:00Z is in the past"),
         (
             Some(Record { deadline: None, ..hooked() }),
             to(90),
-            "refused: it has no deadline: its hook's own limit, 2026-01-05T11:00:00Z, cannot be moved",
+            "refused: it has no deadline: its hook expires at 2026-01-05T11:00:00Z, which cannot be moved",
         ),
         (
             Some(asked(Then::Keep)),
             to(90),
-            "refused: it has no deadline: it waits as long as it needs",
+            "refused: it has no deadline: it takes as long as it needs",
         ),
         (
             Some(intending(hooked(), Outcome::TimedOut)),
             to(90),
-            "changed: its deadline is now 2026-01-05T10:30:00Z; it was 2026-01-05T10:00:00Z; its old one had passed, and what Auto Scaling was told before now is not called back",
+            "changed: its deadline is now 2026-01-05T10:30:00Z; it was 2026-01-05T10:00:00Z; the old one had passed, and a completion that Auto Scaling accepted stays",
         ),
         (
             Some(intending(hooked(), Outcome::Drained)),
             to(90),
-            "refused: it is being let go (Drained), and no deadline has a say any more",
+            "refused: too late: it is already being released (Drained)",
         ),
         (
             Some(retained),
             to(90),
-            "refused: it was abandoned at its deadline, and its group keeps it for a look",
+            "refused: too late: it was abandoned at its deadline, and its group retains it",
         ),
     ]);
 }
@@ -342,13 +347,13 @@ fn trying_again_and_forcing() {
     });
     let returning = Record { stage: Stage::Returning { intent: None }, ..hooked() };
     check(&[
-        (Some(failing.clone()), What::Retry, "changed: it is looked at now; before: denied"),
-        (Some(hooked()), What::Retry, "changed: it is looked at now"),
+        (Some(failing.clone()), What::Retry, "changed: it is retried now; before: denied"),
+        (Some(hooked()), What::Retry, "changed: it is retried now"),
         // A failure that was followed by a success is not mentioned.
         (
             Some(Record { attempts: 0, ..failing.clone() }),
             What::Retry,
-            "changed: it is looked at now",
+            "changed: it is retried now",
         ),
         (
             Some(Record {
@@ -356,13 +361,13 @@ fn trying_again_and_forcing() {
                 ..hooked()
             }),
             What::Force,
-            "changed: it is let go now; when it was last looked at, 1 task and 2 registrations were left",
+            "changed: it is released now; last seen: 1 task and 2 targets left",
         ),
-        (Some(ordered), What::Force, "already: its wait is ended by force already, by Bob"),
+        (Some(ordered), What::Force, "already: it is already forced, by Bob"),
         (
             Some(returning),
             What::Force,
-            "refused: its wait is over already; its drain is Returning since 2026-01-05T09:00:00Z: task a of service shop is RUNNING",
+            "refused: too late: its wait has already ended; its drain has been Returning since 2026-01-05T09:00:00Z: task a of service shop is RUNNING",
         ),
     ]);
     let Applied::Changed { record, .. } =
@@ -374,7 +379,10 @@ fn trying_again_and_forcing() {
     for reason in [None, Some(" \n ".to_owned())] {
         let unreasoned = Request { reason, ..request(What::Force) };
         let told = tell(&apply(&unreasoned, Some(&hooked()), &around(None)));
-        assert_eq!(told, "refused: a reason is required: it stands in the record");
+        assert_eq!(
+            told,
+            "refused: a reason is required; pass --reason, which is saved in the record"
+        );
     }
 }
 
@@ -382,23 +390,23 @@ fn trying_again_and_forcing() {
 fn while_paused_an_answer_says_what_it_waits_for() {
     let say =
         |what, record: Record| tell(&apply(&request(what), Some(&record), &around(Some("Bob"))));
-    let waits = "once its cluster, or everything, is resumed: that is paused by Bob";
+    let waits = "once its cluster, or everything, is resumed; that is paused by Bob";
     let held = || Some(Order { by: "Ada".into(), reason: None, at: now() });
     assert_eq!(
         say(What::Cancel, asked(Then::Keep)),
         format!(
-            "changed: its drain is cancelled, and the DRAINING that ecs-drain set is undone, {waits}"
+            "changed: cancelled; the container instance becomes ACTIVE again if ecs-drain set its DRAINING, {waits}"
         )
     );
-    assert_eq!(say(What::Force, hooked()), format!("changed: it is let go now, {waits}"));
-    assert_eq!(say(What::Retry, hooked()), format!("changed: it is looked at now, {waits}"));
+    assert_eq!(say(What::Force, hooked()), format!("changed: it is released now, {waits}"));
+    assert_eq!(say(What::Retry, hooked()), format!("changed: it is retried now, {waits}"));
     assert_eq!(
         say(What::Resume, ordered(&hooked(), |orders| orders.pause = held())),
         format!("changed: resumed; it was paused by Ada, {waits}")
     );
     assert_eq!(
         say(What::Retry, ordered(&hooked(), |orders| orders.pause = held())),
-        "changed: it is looked at now, once it is resumed: it is paused by Ada"
+        "changed: it is retried now, once it is resumed; it is paused by Ada"
     );
 }
 
@@ -409,14 +417,12 @@ fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
     let unborn = Request { generation: 0, ..request(What::Pause) };
     assert_eq!(
         say(&unborn, Some(&hooked())),
-        format!(
-            "refused: there was no drain of it when this was asked for, and now there is one: {STANDS}"
-        )
+        format!("refused: a drain of it has started since; run the command again: {STANDS}")
     );
     let older = Request { generation: 4, ..request(What::Pause) };
     assert_eq!(
         say(&older, Some(&hooked())),
-        format!("refused: generation 4 of its drain was meant, and this is generation 1: {STANDS}")
+        format!("refused: a new drain of it has started since (generation 1, not 4); run the command again: {STANDS}")
     );
     for (age, expired) in [(-16, true), (-15, false), (0, false), (15, false), (16, true)] {
         let request = Request { at: minutes(age), ..request(What::Drain { then: Then::Keep }) };
@@ -426,13 +432,13 @@ fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
     let late = Request { at: minutes(-16), ..request(What::Pause) };
     assert_eq!(
         say(&late, Some(&hooked())),
-        "refused: it was asked for at 2026-01-05T08:44:00Z, more than 15 minutes from now: ask again, and see that no clock is wrong"
+        "refused: the request of 2026-01-05T08:44:00Z is more than 15 minutes old, or a clock is wrong; run the command again"
     );
     // A request that was carried out is answered so, however late it is read.
     let carried = ordered(&hooked(), |orders| orders.requests = vec![late.id.clone()]);
     assert_eq!(
         say(&late, Some(&carried)),
-        format!("already: it was carried out already; {STANDS}")
+        format!("already: this request was carried out before; {STANDS}")
     );
 }
 
@@ -451,12 +457,12 @@ fn a_request_for_another_cluster_is_refused() {
         (
             Some("jobs"),
             hooked(),
-            "refused: it was asked for as one of cluster jobs, and it is in cluster web",
+            "refused: the request is for cluster jobs, and the instance is in cluster web",
         ),
         (
             Some("web"),
             nowhere.clone(),
-            "refused: it was asked for as one of cluster web, and it is in no cluster",
+            "refused: the request is for cluster web, and the instance is in no cluster",
         ),
         (None, nowhere, "changed: paused"),
     ] {

@@ -188,7 +188,7 @@ fn past_the_wait_at_the_moment_of_the_proof() {
         0s   DRAINING                  => Verifying saved search≥1m1s 30s Settling(1m)
         61s                            => Verifying 30s SecondLook(1m)
         111s                           => Verifying 10s SecondLook(10s)
-        122s group=Terminating:Proceed => Verifying 30s Unknown(the group shows it past the wait, and ecs-drain did not complete it)
+        122s group=Terminating:Proceed => Verifying 30s Unknown(the group shows it past the wait, and ecs-drain did not release it)
         126s                           => Done(WaitLost) saved
         3 writes
         ",
@@ -202,7 +202,7 @@ fn past_the_wait_at_the_deadline() {
         "
         policy deadline=10m at-deadline=abandon
         0s   DRAINING tasks=web:RUNNING => Waiting saved search≥1m1s 30s TasksLeft(1)
-        600s group=Terminating:Proceed  => Waiting saved 30s Unknown(the group shows it past the wait, and ecs-drain did not complete it)
+        600s group=Terminating:Proceed  => Waiting saved 30s Unknown(the group shows it past the wait, and ecs-drain did not release it)
         605s                            => Done(WaitLost) saved
         4 writes
         ",

@@ -161,10 +161,10 @@ fn also_in_a_cluster_that_is_left_out() {
         "
         0s   ACTIVE unread=dev        => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                 => Verifying saved search≥1m6s 30s Settling(1m)
-        67s  left-out=dev unread=none => Verifying search≥2m8s 30s Unknown(it is also in cluster dev, which the configuration leaves out: held until it is not)
-        100s ACTIVE                   => Verifying search≥2m8s 30s Unknown(it is also in cluster dev, which the configuration leaves out: held until it is not)
-        130s unread=dev left-out=none => Verifying search≥3m11s 30s Unknown(it is also in cluster dev, which the configuration leaves out: held until it is not)
-        190s unread=none              => Verifying search≥3m11s 30s Unknown(it is also in cluster dev, which the configuration leaves out: held until it is not)
+        67s  left-out=dev unread=none => Verifying search≥2m8s 30s Unknown(it is also in cluster dev, which the configuration leaves out; held until it is deregistered there)
+        100s ACTIVE                   => Verifying search≥2m8s 30s Unknown(it is also in cluster dev, which the configuration leaves out; held until it is deregistered there)
+        130s unread=dev left-out=none => Verifying search≥3m11s 30s Unknown(it is also in cluster dev, which the configuration leaves out; held until it is deregistered there)
+        190s unread=none              => Verifying search≥3m11s 30s Unknown(it is also in cluster dev, which the configuration leaves out; held until it is deregistered there)
         200s                          => Deregistering saved SetDraining(c1) 5s AskedToDrain
         4 writes
         ",
@@ -172,9 +172,9 @@ fn also_in_a_cluster_that_is_left_out() {
     check(
         "
         0s   ci=none left-out=dev => Pending search≥1s 30s NotInCluster(10m)
-        5s                        => Pending search≥1m6s 30s Unknown(it is also in cluster dev, which the configuration leaves out: held until it is not)
-        20m                       => Pending saved search≥21m1s 30s Unknown(it is also in cluster dev, which the configuration leaves out: held until it is not)
-        21m  left-out=none        => Pending search≥21m1s 30s Unknown(it is also in cluster dev, which the configuration leaves out: held until it is not)
+        5s                        => Pending search≥1m6s 30s Unknown(it is also in cluster dev, which the configuration leaves out; held until it is deregistered there)
+        20m                       => Pending saved search≥21m1s 30s Unknown(it is also in cluster dev, which the configuration leaves out; held until it is deregistered there)
+        21m  left-out=none        => Pending search≥21m1s 30s Unknown(it is also in cluster dev, which the configuration leaves out; held until it is deregistered there)
         2 writes
         ",
     );

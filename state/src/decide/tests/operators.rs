@@ -208,7 +208,7 @@ fn no_group_any_more() {
         5s   DRAINING               => Verifying saved search≥1m6s 30s Settling(1m)
         66s  group=absent           => Verifying 30s SecondLook(1m)
         116s                        => Verifying 10s SecondLook(10s)
-        127s                        => Completing saved 30s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
+        127s                        => Completing saved 30s Unknown(it is in no Auto Scaling group that could terminate it; cancel the drain, or force it)
         136s cancel                 => Returning saved SetActive(c1) 10s AskedToReturn
         200s ACTIVE                 => Done(Cancelled) saved
         6 writes
@@ -341,8 +341,8 @@ fn forced_where_no_group_has_it() {
         5s   DRAINING               => Verifying saved search≥1m6s 30s Settling(1m)
         66s                         => Verifying 30s SecondLook(1m)
         116s                        => Verifying 10s SecondLook(10s)
-        127s group=absent           => Completing saved 30s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
-        140s                        => Completing 30s Unknown(it is in no Auto Scaling group, so none can terminate it: cancel the drain, or complete it)
+        127s group=absent           => Completing saved 30s Unknown(it is in no Auto Scaling group that could terminate it; cancel the drain, or force it)
+        140s                        => Completing 30s Unknown(it is in no Auto Scaling group that could terminate it; cancel the drain, or force it)
         150s force                  => Done(Forced) saved
         5 writes
         ",

@@ -184,9 +184,9 @@ fn the_wait_was_lost_and_it_serves_again() {
         policy kind=replaces-root-volume
         0s   ACTIVE tasks=web:RUNNING group=ReplacingRootVolume:Wait => Deregistering saved SetDraining(c1) 5s AskedToDrain
         5s   DRAINING                                                => Waiting saved search≥1m6s 30s TasksLeft(1)
-        10s  group=InService                                         => Waiting search≥1m6s 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        25s                                                          => Waiting search≥1m6s 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        75s                                                          => Waiting 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        10s  group=InService                                         => Waiting search≥1m6s 30s Unknown(the group shows it InService; its wait may have ended, or the read is old)
+        25s                                                          => Waiting search≥1m6s 30s Unknown(the group shows it InService; its wait may have ended, or the read is old)
+        75s                                                          => Waiting 30s Unknown(the group shows it InService; its wait may have ended, or the read is old)
         80s                                                          => Returning saved SetActive(c1) 5s AskedToReturn
         86s  ACTIVE                                                  => Returning SetActive(c1) 5s AskedToReturn
         145s                                                         => Done(WaitLost) saved
@@ -218,12 +218,12 @@ fn in_service_is_not_touched() {
     check(
         "
         policy kind=replaces-root-volume
-        0s   ACTIVE tasks=web:RUNNING group=InService => Pending 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        0s   ACTIVE tasks=web:RUNNING group=InService => Pending 30s Unknown(the group shows it InService; its wait may have ended, or the read is old)
         30s  group=ReplacingRootVolume:Wait           => Deregistering saved SetDraining(c1) 5s AskedToDrain
-        35s  group=InService                          => Deregistering 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        70s  group=?                                  => Deregistering 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        100s                                          => Deregistering 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
-        105s group=InService                          => Deregistering 30s Unknown(the group shows it InService: its wait may be over, or that was read late)
+        35s  group=InService                          => Deregistering 30s Unknown(the group shows it InService; its wait may have ended, or the read is old)
+        70s  group=?                                  => Deregistering 30s Unknown(the group shows it InService; its wait may have ended, or the read is old)
+        100s                                          => Deregistering 30s Unknown(the group shows it InService; its wait may have ended, or the read is old)
+        105s group=InService                          => Deregistering 30s Unknown(the group shows it InService; its wait may have ended, or the read is old)
         110s                                          => Returning saved SetActive(c1) 5s AskedToReturn
         115s ACTIVE                                   => Returning SetActive(c1) 5s AskedToReturn
         175s                                          => Done(WaitLost) saved

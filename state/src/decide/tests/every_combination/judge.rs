@@ -208,7 +208,7 @@ fn all_is_gone(case: &Case, look: &Look, after: &Record) -> Result<(), &'static 
     let harmless = ["?", "", "daemon/log:RUNNING"];
     let counts = look.task == "daemon/log:RUNNING" && case.policy.daemon_tasks == DaemonTasks::Wait;
     if (!harmless.contains(&look.task) || counts) && !is_dead(case, look) {
-        return Err("no task that matters is left");
+        return Err("no task is left");
     }
     if look.target == "draining" || look.found == "late/60" {
         return Err("every target was seen gone");
