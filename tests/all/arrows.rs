@@ -1,13 +1,13 @@
-//! Which module of the program imports which: the arrows of docs/architecture.md, read from the
+//! The imports between the program's modules: the arrows of docs/architecture.md, read from the
 //! `crate::` paths of every file under `src/`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every module, with the modules that it imports. A row imports only modules of later rows, so
-/// that no cycle can come. The table is what the code has today: an arrow that is new, or that
-/// nothing needs any more, is changed here too.
+/// Every module, with the modules that it imports. A row imports only modules of later rows, so no
+/// cycle is possible. The table is the code of today: an arrow that is new, or no longer needed, is
+/// changed here too.
 const ARROWS: &[(&str, &str)] = &[
     ("cli", "aws blind config controller doctor iam quote reader store telemetry"),
     (
@@ -39,7 +39,7 @@ const ARROWS: &[(&str, &str)] = &[
     ("quote", ""),
 ];
 
-/// Modules that are beside each other: none of them imports another.
+/// Modules on the same level: none of them imports another.
 const BESIDE: &[&[&str]] = &[
     &["controller", "doctor", "iam"],
     &["act", "events", "heartbeat", "http", "intake", "reader"],
@@ -54,7 +54,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every Rust file in a folder, and in those below it.
+/// Finds every Rust file in a folder and below it.
 pub fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -66,8 +66,8 @@ pub fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The files under `src/`, each with its module and its text without comments. Files of tests may
-/// import what they like; a module of tests inside another file counts with that file.
+/// Returns the files under `src/`, each with its module and its text without comments. Files of
+/// tests may import anything; a module of tests inside another file counts with that file.
 fn sources() -> Vec<(String, String)> {
     let source = root().join("src");
     let mut found = Vec::new();
@@ -83,7 +83,7 @@ fn sources() -> Vec<(String, String)> {
     sources.collect()
 }
 
-/// The modules that a text names after `crate::`, in groups too.
+/// Returns the modules that a text names after `crate::`, in groups too.
 fn named(text: &str) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     for rest in text.split("crate::").skip(1) {
@@ -99,7 +99,7 @@ fn word(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
-/// The first word of each entry of a group, up to its closing brace.
+/// Returns the first word of each entry of a group, up to its closing brace.
 fn heads(group: &str) -> Vec<String> {
     let (mut heads, mut depth, mut begins) = (Vec::new(), 0, true);
     for (at, c) in group.char_indices() {
@@ -163,7 +163,7 @@ fn every_import_is_an_arrow_and_every_arrow_an_import() {
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "modules");
 }
 
-/// So there is no cycle.
+/// Later rows only, so there is no cycle.
 #[test]
 fn arrows_point_one_way() {
     let place = |module: &str| {

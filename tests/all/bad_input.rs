@@ -1,5 +1,5 @@
-//! What the world and its people do to a drain: hooks and groups that vanish, instances that die,
-//! records that were edited by hand, configurations that name too much. Each gets a clear end, and
+//! Bad input from AWS and from people: hooks and groups that vanish, instances that die, records
+//! that were edited by hand, configurations that name too much. Each drain gets a clear end, and
 //! nothing is lost.
 
 use crate::harness::{
@@ -76,7 +76,8 @@ fn an_instance_that_dies_in_mid_drain_is_not_waited_for_for_ever() {
     no_violation(&simulator);
 }
 
-/// Its agent was connected, so ECS has deregistered it by itself: it waits, and is in no cluster.
+/// Its agent was connected, so ECS has deregistered it: it waits under the hook, and is in no
+/// cluster.
 #[test]
 fn an_instance_that_died_before_its_group_noticed_is_let_go() {
     let scenario = Scenario {
@@ -187,8 +188,8 @@ fn a_record_that_is_deleted_in_mid_drain_is_opened_again() {
     no_violation(&simulator);
 }
 
-/// The table is restored from a backup that was made while a drain was unfinished that has ended
-/// since. The process that ended it takes the table's word.
+/// The table is restored from a backup that has a drain unfinished, which has ended since. The
+/// process that ended it believes the table.
 #[test]
 fn a_drain_that_a_restored_table_shows_unfinished_ends_once_more() {
     let scenario = Scenario {
@@ -203,7 +204,7 @@ fn a_drain_that_a_restored_table_shows_unfinished_ends_once_more() {
         until_phase(&simulator, &store, Phase::Verifying).await;
         let backup = simulator.now();
         let first = until_phase(&simulator, &store, Phase::Done).await;
-        // It is known by now that nothing is unfinished.
+        // By now the process knows that no drain is unfinished.
         tokio::time::sleep(seconds(60)).await;
         simulator.with(|cloud| cloud.restore_tables(backup)).unwrap();
         let restored = record(&store, A).await.unwrap();
@@ -215,8 +216,8 @@ fn a_drain_that_a_restored_table_shows_unfinished_ends_once_more() {
     no_violation(&simulator);
 }
 
-/// Another controller has opened a drain where ours was deleted: the record is its own, and the
-/// instance is held.
+/// Another controller has opened a drain where this controller's record was deleted: the record
+/// belongs to that controller, and the instance is held.
 #[test]
 fn a_record_that_is_another_controllers_by_now_is_left_alone() {
     let ((), simulator) = while_running(&BUSY, async |simulator: Simulator, store| {
@@ -421,7 +422,7 @@ fn a_clock_that_jumps_lets_nothing_go_early() {
     }
 }
 
-/// Each kind of read is denied for ten minutes in turn: the drain waits, and ends as it should.
+/// Each kind of read is denied for ten minutes in turn: the drain waits, and ends correctly.
 #[test]
 fn reads_that_are_denied_for_a_while_cost_time_alone() {
     let reads = [
@@ -536,7 +537,8 @@ fn a_record_of_another_controller_is_left_alone_and_its_instance_held() {
 }
 
 /// Two controllers, each with its own hook on one group, and an instance that lives on: the drain
-/// of the first waits until it is in service again, and until then the hook of the second holds it.
+/// of the first waits until the instance is in service again, and until then the hook of the second
+/// holds it.
 #[test]
 fn a_drain_whose_part_is_over_makes_way_for_another_controllers() {
     virtual_time(1, || async {
@@ -662,7 +664,7 @@ fn while_hooks_cannot_be_read_a_drain_beats_its_own_hook_alone() {
         };
         let (own, second) = (beats(HOOK), beats("second"));
         assert!((8..=20).contains(&own), "{own}: one each 100 s");
-        // Until the table has been read once, both can get one.
+        // Until the table has been read once, both can get a heartbeat.
         assert!(second <= 2, "{second}");
         assert!(held(&simulator));
         no_violation(&simulator);
@@ -701,7 +703,7 @@ fn a_hook_that_does_not_hold_its_drains_instance_any_more_is_said_once() {
     assert!([A, "web-group", HOOK].iter().all(|name| lines[0].contains(name)), "{lines:?}");
 }
 
-/// The instance rests in its warm pool, and meanwhile the configuration stops naming its group.
+/// The instance rests in its warm pool, and meanwhile its group is removed from the configuration.
 /// Only `DescribeWarmPool` shows the members of a pool here.
 #[test]
 fn a_drain_that_rests_in_a_warm_pool_ends_well_although_its_group_is_not_selected_any_more() {
@@ -740,8 +742,8 @@ fn a_drain_that_rests_in_a_warm_pool_ends_well_although_its_group_is_not_selecte
     });
 }
 
-/// The cluster that is left out cannot be searched when the drain begins: it is found there later,
-/// and left alone.
+/// The cluster that is left out cannot be searched when the drain begins: the registration there is
+/// found later, and left alone.
 #[test]
 fn an_instance_that_is_found_late_in_a_cluster_that_is_not_configured_is_held_until_it_is_not() {
     let scenario = Scenario {
@@ -786,7 +788,7 @@ fn an_instance_that_is_found_late_in_a_cluster_that_is_not_configured_is_held_un
     });
 }
 
-/// What one service registers cannot be read for ten minutes: its tasks are asked for now and then
+/// The registrations of one service cannot be read for ten minutes: its tasks are read now and then
 /// meanwhile.
 #[test]
 fn a_service_that_cannot_be_described_is_not_asked_for_without_a_pause() {
@@ -804,8 +806,8 @@ fn a_service_that_cannot_be_described_is_not_asked_for_without_a_pause() {
     no_violation(&simulator);
 }
 
-/// No call for a warm pool is answered: an instance of another group begins to wait under a hook of
-/// a minute, at any moment of a look at the groups, and is held.
+/// No call for a warm pool is answered. An instance of another group begins to wait under a hook of
+/// a minute, at any moment of a read of the groups, and is held.
 #[test]
 fn a_warm_pool_that_is_not_answered_holds_up_no_heartbeat() {
     let scenario = Scenario {
@@ -831,10 +833,10 @@ fn a_warm_pool_that_is_not_answered_holds_up_no_heartbeat() {
     }
 }
 
-/// The drain's cluster is taken out of the configuration in mid-drain: what has begun is carried to
+/// The drain's cluster is removed from the configuration during the drain: the drain still runs to
 /// its end.
 #[test]
-fn a_drain_whose_cluster_is_not_configured_any_more_goes_on() {
+fn a_drain_continues_after_its_cluster_was_removed_from_the_configuration() {
     virtual_time(1, || async {
         let (simulator, store) = set_up(&BUSY, 1).await;
         simulator.with(BUSY.begin);

@@ -1,6 +1,6 @@
-//! The list of deliberate bugs stays true: each changes text that is there, and names checkers that
-//! exist. That they are caught is shown by `tests/simulation/bugs/run`, which builds the program
-//! with all of them.
+//! The list of deliberate bugs stays correct: each changes text that exists, and names checkers
+//! that exist. `tests/simulation/bugs/run` builds the program with all of them and shows that they
+//! are caught.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// Where checkers have their names. A checker is named in them by a text of its own.
+/// The files with names of checkers. A checker is named there by a text of its own.
 const CHECKERS: [&str; 5] = [
     "tests/simulator/src/checker.rs",
     "tests/simulator/src/checker",
@@ -17,7 +17,7 @@ const CHECKERS: [&str; 5] = [
     "tests/simulation/src/many.rs",
 ];
 
-/// How many of the bugs are real: those that may do no harm do not count.
+/// The smallest number of real bugs: those that may do no harm do not count.
 const AT_LEAST: usize = 60;
 
 fn root() -> &'static Path {
@@ -37,13 +37,13 @@ fn text<'t>(table: &'t Table, key: &str) -> &'t str {
     table.get(key).and_then(Value::as_str).unwrap_or_else(|| panic!("no {key} in {table}"))
 }
 
-/// The places that a bug changes.
+/// Returns the places that a bug changes.
 fn edits(bug: &Table) -> Vec<&Table> {
     let also = bug.get("also").and_then(Value::as_array).into_iter().flatten();
     std::iter::once(bug).chain(also.map(|edit| edit.as_table().unwrap())).collect()
 }
 
-/// The file itself, or those in the folder.
+/// Returns the file itself, or those in the folder.
 fn files(path: &Path) -> Vec<PathBuf> {
     if path.is_dir() {
         fs::read_dir(path)

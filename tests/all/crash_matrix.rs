@@ -1,14 +1,18 @@
 //! The crash matrix: every scenario again, with the process dying, or a fault striking, at every
 //! single call.
 //!
-//! What cannot differ is tried once. A read that only repeats an earlier one, with no record and
-//! nothing of AWS written since, is the same point in the life of a drain, and every renewal of the
-//! lease is the same: of each such row the last is tried with nothing but what depends on when it
-//! strikes, death and an old truth. A read changes nothing, so that it is the same whether it was
-//! lost before or after it was applied; and what it does not survive is tried again alike, so that
-//! reads meet those kinds of fault in turn. Only a read of AWS can be answered with an old truth,
-//! and only a list with a part of it. With `ECS_DRAIN_MATRIX=every` each call is tried with each
-//! kind of fault that can strike it.
+//! Points that cannot differ are tried once:
+//!
+//! - A read that only repeats an earlier one, without a write to a record or to AWS since, is the
+//!   same point in the life of a drain; so is every renewal of the lease. Of each such row, the
+//!   first call is tried with all faults. The last one is tried only with those that depend on
+//!   their moment: death, and an old answer.
+//! - A read changes nothing, so it is the same if it is lost before or after it was applied. The
+//!   program repeats a failed read in the same way whatever the fault, so reads meet those kinds of
+//!   fault in turn.
+//! - Only a read of AWS can have an old answer, and only a list a partial one.
+//!
+//! With `ECS_DRAIN_MATRIX=every` each call is tried with each kind of fault that can strike it.
 
 use crate::harness::{Ended, Run, Scenario, run};
 use crate::night::NIGHTLY;
@@ -23,8 +27,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// instead.
 const MOST_CALLS: u64 = 400;
 
-/// The scenario with slower looks: fewer calls that repeat one another, and so fewer points that
-/// say the same.
+/// Returns the scenario with a longer poll interval: fewer repeated calls, and so fewer equal
+/// points.
 fn slower(scenario: &Scenario) -> Scenario {
     let config = match scenario.config.split_once("[policy]\n") {
         Some((before, rules)) if !rules.contains("poll = ") => {
@@ -36,7 +40,7 @@ fn slower(scenario: &Scenario) -> Scenario {
     Scenario { config: config.leak(), ..scenario.clone() }
 }
 
-/// One scenario, every call, every kind of fault; on all cores.
+/// Plays one scenario with every kind of fault at every call, on all cores.
 fn matrix(scenario: &Scenario) {
     let scenario = &slower(scenario);
     let plain = run(scenario, &Run::default(), |_| {});
@@ -87,7 +91,7 @@ fn matrix(scenario: &Scenario) {
     }
 }
 
-/// Every call with every fault, but for those that cannot differ from another.
+/// Returns every call with every fault, except those that cannot differ from another.
 fn points(plain: &Ended) -> Vec<(u64, Fault)> {
     plain.simulator.peek(|cloud| {
         let every = std::env::var("ECS_DRAIN_MATRIX").is_ok_and(|which| which == "every");
@@ -110,15 +114,16 @@ fn points(plain: &Ended) -> Vec<(u64, Fault)> {
     })
 }
 
-/// Whether a fault at this call, by its number, can differ from every other kind that is tried at
-/// it.
+/// Returns true if a fault at this call, by its number, can differ from every other kind that is
+/// tried at it.
 fn differs(fault: Fault, call: &Entry, number: u64) -> bool {
     // A message that is received is hidden from then on.
     let is_read = !changes(call) && call.operation != "ReceiveMessage";
     let (turn, other_turn) = (number % 3, number % 2);
     match fault {
         Fault::FailAfter | Fault::LateApply(_) | Fault::HangAfter | Fault::CrashAfter => !is_read,
-        // Only reads of AWS lag; only what is listed can be on a page of its own, or fail alone.
+        // Only reads of AWS lag; only entries of a list can be on a page of their own, or fail
+        // alone.
         Fault::Stale(_) => fault.applies_to(call),
         Fault::PartialPage => fault.applies_to(call) && other_turn == 0,
         Fault::Failures => fault.applies_to(call) && (turn == 1 || !is_read),
@@ -132,13 +137,13 @@ fn differs(fault: Fault, call: &Entry, number: u64) -> bool {
     }
 }
 
-/// Whether the harm of a fault at the last call of a row may be another than at its first.
+/// Returns true if the harm of a fault at the last call of a row may differ from that at its first.
 fn depends_on_when(fault: Fault) -> bool {
     matches!(fault, Fault::CrashBefore | Fault::CrashAfter | Fault::Stale(_))
 }
 
-/// The numbers of the controller's calls, but for those in the middle of a row of the same; and
-/// whether each only repeats an earlier one.
+/// Returns the numbers of the controller's calls, without those in the middle of a row of equal
+/// ones; with true for each that only repeats an earlier one.
 fn without_repeats(log: &[Entry]) -> BTreeMap<u64, bool> {
     let mut tried = BTreeMap::new();
     let ends = |(first, last)| [(last, true), (first, false)];
@@ -162,8 +167,8 @@ fn without_repeats(log: &[Entry]) -> BTreeMap<u64, bool> {
     tried
 }
 
-/// Whether a call changes a record, or anything of AWS but how long an instance is held or a
-/// message hidden.
+/// Returns true if a call changes a record, or anything of AWS except the time that an instance is
+/// held or a message hidden.
 fn writes(call: &Entry) -> bool {
     let renews = call.operation == "UpdateItem" && call.summary.contains("lease/");
     let holds =
@@ -171,20 +176,20 @@ fn writes(call: &Entry) -> bool {
     changes(call) && !renews && !holds
 }
 
-/// Whether a call changes anything.
+/// Returns true if a call changes anything.
 fn changes(call: &Entry) -> bool {
     let reads = ["Describe", "List", "Get", "BatchGet", "Query"];
     !reads.iter().any(|read| call.operation.starts_with(read))
 }
 
-/// Leaves the summary where `tests/run` finds it: test runners hide what passing tests print.
+/// Writes the summary where `tests/run` finds it: test runners hide the output of passing tests.
 fn tell(name: &str, summary: &str) {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("crash-matrix");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join(name), format!("{summary}\n")).unwrap();
 }
 
-/// A test for each scenario of a list, and the names of those that have one.
+/// Creates a test for each scenario of a list, and a list of the names that have one.
 macro_rules! matrices {
     ($list:ident, $tested:ident: $($(#[$attribute:meta])* $name:ident),* $(,)?) => {
         $(
@@ -219,7 +224,7 @@ matrices!(MATRIX, BY_DAY:
     forced,
 );
 
-// Too long for every run: these are for the night.
+// Too long for every run: these run at night.
 matrices!(NIGHTLY, BY_NIGHT:
     #[ignore = "nightly"]
     root_volume,

@@ -1,4 +1,4 @@
-//! What shows only where hundreds of instances wait for their turn at AWS's request rates.
+//! Faults that show only where hundreds of instances wait for their turn at AWS's request rates.
 
 use crate::harness::{group, our_completions, our_hook, seconds, virtual_time};
 use crate::story::{no_violation, only_replica, until};
@@ -14,13 +14,13 @@ use futures_util::future::{Either, select};
 use std::pin::pin;
 use std::time::Duration;
 
-/// The world of the bench's scenario of this name.
+/// Returns the world of the bench's scenario of this name.
 fn scenario(name: &str) -> Scenario {
     scenarios().into_iter().find(|scenario| scenario.name == name).expect("a scenario of this name")
 }
 
-/// Polls the controller until `story` has come to its end: in between it stands still, like a
-/// process that was stopped.
+/// Polls the controller until `story` has ended: in between it is frozen, like a process that was
+/// stopped.
 async fn meanwhile<T>(
     life: &mut (impl Future<Output: std::fmt::Debug> + Unpin),
     story: impl Future<Output = T>,
@@ -31,14 +31,14 @@ async fn meanwhile<T>(
     }
 }
 
-/// Those of which no lifecycle action of our hook has ended.
+/// Returns the instances without an ended lifecycle action of the ecs-drain hook.
 fn held(simulator: &Simulator, ids: &[String]) -> Vec<String> {
     let holds = |id: &&String| simulator.peek(|cloud| our_completions(cloud, id).is_empty());
     ids.iter().filter(holds).cloned().collect()
 }
 
-/// Completions queue for Auto Scaling's rate, each decided on evidence that held then. The process
-/// stands still while they do; meanwhile the instances are `ACTIVE` and get work.
+/// Completions queue for Auto Scaling's rate, each decided on evidence that was true then. The
+/// process is frozen meanwhile; the instances become `ACTIVE` and get work.
 #[test]
 fn a_completion_that_waits_for_its_turn_is_not_sent_on_what_was_true_before() {
     virtual_time(1, || async {
@@ -69,7 +69,7 @@ fn a_completion_that_waits_for_its_turn_is_not_sent_on_what_was_true_before() {
         each(&|cloud, id| {
             assert_eq!(cloud.set_container_instance_state(id, InstanceStatus::Active), 1)
         });
-        // A look that lags by a minute, and the checkers' patience with a person's ACTIVE, are over
+        // A read that lags by a minute, and the checkers' tolerance for a person's ACTIVE, are over
         // by then.
         tokio::time::sleep(seconds(140)).await;
         each(&|cloud, id| {
@@ -86,9 +86,9 @@ fn a_completion_that_waits_for_its_turn_is_not_sent_on_what_was_true_before() {
     });
 }
 
-/// 700 instances under hooks of five minutes want their heartbeat at the same moment, which is more
-/// than a minute of Auto Scaling's rate. Ten under a hook of a minute, whose names come last, want
-/// theirs in the midst of it.
+/// 700 instances under hooks of five minutes need their heartbeat at the same moment, which is more
+/// than a minute of Auto Scaling's rate. Ten under a hook of a minute, whose names come last, need
+/// theirs in the middle of it.
 #[test]
 fn an_instance_whose_time_runs_out_first_is_held_before_a_crowd_that_has_time() {
     virtual_time(1, || async {

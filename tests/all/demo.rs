@@ -56,12 +56,13 @@ fn a_life_longer_than_the_story_is_no_kill() {
     let (ending, text) = tell(5, Some(seconds(7200)));
     assert_eq!(
         ending.failures(),
-        ["the controller was to be killed, and everything had ended before"],
+        ["the controller was not killed: all drains had ended before"],
         "{text}"
     );
 }
 
-/// The moment of the picture in README.md: some are done, and the controller was killed once.
+/// The moment of the picture in README.md: some drains are done, and the controller was killed
+/// once.
 const PICTURED: Duration = seconds(260);
 
 #[test]
@@ -83,7 +84,7 @@ fn the_picture_of_the_readme_is_what_the_demo_shows() {
     );
 }
 
-/// Whoever pastes them must not start the demo once more.
+/// A reader who pastes them must not start the demo again.
 #[test]
 fn the_commands_for_another_terminal_are_those_of_ecs_drain() {
     let text = commands("http://127.0.0.1:1", Some("i-0123456789abcdef0"));

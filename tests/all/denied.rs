@@ -28,14 +28,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-/// When an operation begins to be denied.
+/// The moment from which an operation is denied.
 const DENIED: Duration = seconds(60);
-/// How often another instance begins to wait.
+/// The interval at which another instance begins to wait.
 const NEXT: Duration = seconds(1200);
-/// How long it is looked at what comes of it.
+/// The time for which the consequences are watched.
 const WATCHED: Duration = seconds(4200);
 
-/// An alarm of the CloudFormation template, as far as it matters here.
+/// An alarm of the CloudFormation template, with the fields that matter here.
 #[derive(Debug)]
 pub struct Alarm {
     name: String,
@@ -47,7 +47,7 @@ pub struct Alarm {
     missing_is_breaching: bool,
 }
 
-/// The alarms of the program's own metrics in the stack.
+/// Returns the alarms of the program's own metrics in the stack.
 pub fn alarms() -> Vec<Alarm> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/cloudformation/ecs-drain.yaml");
     let text = std::fs::read_to_string(path).unwrap();
@@ -86,7 +86,7 @@ pub fn alarms() -> Vec<Alarm> {
 }
 
 impl Alarm {
-    /// After which minute it fires. A minute without a line is one in which no process lived.
+    /// Returns the minute after which it fires. In a minute without a line no process lived.
     pub fn fires(&self, minutes: &[Option<Value>]) -> Option<usize> {
         let breaches =
             |line: &Option<Value>| match line.as_ref().and_then(|line| line[&self.metric].as_f64())
@@ -102,7 +102,7 @@ impl Alarm {
     }
 }
 
-/// A world, and what of it begins when.
+/// A world, and its events.
 struct Story {
     scenario: Scenario,
     first: Begin,
@@ -114,14 +114,14 @@ fn terminate_first<'a>(simulator: &'a Simulator, _: &'a Store) -> LocalBoxFuture
     Box::pin(async { simulator.with(|cloud| cloud.terminate(A, false).unwrap()) })
 }
 
-/// The group replaces it.
+/// Terminates the next instance, which the group replaces.
 fn terminate_next(cloud: &mut Cloud) {
     let ids = cloud.instance_ids("web-group");
     let next = ids.into_iter().find(|id| cloud.lifecycle_state(id).as_deref() == Some("InService"));
     cloud.terminate(&next.expect("an instance in service"), false).unwrap();
 }
 
-/// What a controller calls in none of the stories, and why that does not matter here.
+/// Calls of a controller that are in none of the stories, each with the reason.
 const LEFT_OUT: [(&str, &str, &str); 8] = [
     ("dynamodb", "CreateTable", "`init` alone"),
     ("dynamodb", "UpdateTimeToLive", "`init` alone"),
@@ -145,8 +145,8 @@ const LEFT_OUT: [(&str, &str, &str); 8] = [
     ),
 ];
 
-/// A task that has nowhere to go, in one of two clusters: why its drain stands still is looked
-/// into.
+/// A task that has no other place, in one of two clusters: its drain is stuck, and the cause is
+/// searched for.
 const STANDS_STILL: Scenario = Scenario {
     name: "stands-still",
     config: "[policy]\nstuck_after = \"3h\"\n",
@@ -160,7 +160,7 @@ const STANDS_STILL: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Between them they make every call that a controller makes, but for what is left out.
+/// Returns stories that together make every call of a controller, except those left out.
 fn stories() -> Vec<Story> {
     let of = |scenario: Scenario| Story { scenario, first: terminate_first };
     vec![
@@ -195,13 +195,13 @@ fn with_queue(cloud: &mut Cloud) {
     add_bus(cloud);
 }
 
-/// How often each operation was called, by its service and name.
+/// The number of calls of each operation, by its service and name.
 type Calls = BTreeMap<(String, String), f64>;
 
-/// What came of it.
+/// The result of a story.
 struct Told {
     minutes: Vec<Option<Value>>,
-    /// In the first minute.
+    /// The calls in the first minute.
     at_start: Calls,
     calls: Calls,
     denials: f64,
@@ -267,7 +267,7 @@ fn play(story: &Story, denied: Option<(&str, Duration)>) -> Told {
     })
 }
 
-/// The value of a sample.
+/// Returns the value of a sample.
 fn count(line: &str) -> f64 {
     line.rsplit(' ').next().unwrap().parse().unwrap()
 }
@@ -303,7 +303,7 @@ fn whatever_is_denied_for_good_an_alarm_fires_and_no_instance_is_lost_within_an_
                 if operation == "DeleteMessage" { "DeleteMessageBatch" } else { operation };
             let later = plain.at_start.get(&call) != Some(&count);
             let denied = |from| play(&story, Some((operation, from)));
-            // What was read once may be known by then.
+            // A read at the start may be cached by then.
             let told = Some(denied(DENIED)).filter(|told| later && told.denials > 0.0);
             let told = told.unwrap_or_else(|| denied(Duration::ZERO));
             let fired = alarms
@@ -336,7 +336,7 @@ fn whatever_is_denied_for_good_an_alarm_fires_and_no_instance_is_lost_within_an_
 
 /// The groups cannot be listed for ten minutes.
 #[test]
-fn what_cannot_be_read_is_in_the_table_while_that_lasts() {
+fn failed_reads_are_in_the_table_while_they_last() {
     let ((during, afterwards), simulator) =
         while_running(&BUSY, async |simulator: Simulator, store| {
             tokio::time::sleep(seconds(60)).await;
@@ -356,7 +356,7 @@ fn what_cannot_be_read_is_in_the_table_while_that_lasts() {
     no_violation(&simulator);
 }
 
-/// It has never seen the group: it knows from the record what waits, under a hook of a minute.
+/// It has never read the group: the record names the waiting instance, under a hook of a minute.
 #[test]
 fn a_process_that_starts_while_the_groups_cannot_be_listed_holds_what_has_a_record() {
     virtual_time(1, || async {

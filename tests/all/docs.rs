@@ -1,5 +1,5 @@
-//! The pages that people read say what the program does: attributes, modules, phases, commands, configurations, links,
-//! and the edits of a record that docs/table-edits.md describes.
+//! The pages that people read say what the program does: attributes, modules, phases, commands,
+//! configurations, links, and the edits of a record that docs/table-edits.md describes.
 
 use crate::harness::{Scenario, config, environment, record, seconds, set_up, virtual_time};
 use crate::scenarios::{A, B, PLAIN, cluster};
@@ -32,7 +32,7 @@ fn page(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The part of a page under a heading, up to the next one of the same level or above.
+/// Returns the part of a page under a heading, up to the next one of the same level or above.
 fn section<'p>(page: &'p str, heading: &str) -> &'p str {
     let begin =
         page.find(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}"));
@@ -42,7 +42,7 @@ fn section<'p>(page: &'p str, heading: &str) -> &'p str {
     ends.min().map_or(rest, |end| &rest[..end])
 }
 
-/// Every page, with its path from the root.
+/// Returns the path of every page, from the root.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
     for folder in [".", "docs", "docs/decisions"] {
@@ -56,7 +56,7 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The text outside of code blocks, and the code blocks by language.
+/// Returns the text outside of code blocks, and the code blocks by language.
 fn split(page: &str) -> (String, Vec<(String, String)>) {
     let (mut text, mut blocks, mut inside) = (String::new(), Vec::<(String, String)>::new(), false);
     for line in page.lines() {
@@ -73,8 +73,8 @@ fn split(page: &str) -> (String, Vec<(String, String)>) {
     (text, blocks)
 }
 
-/// A heading as the end of a link: lower case, hyphens for spaces, nothing else that is no letter
-/// or digit.
+/// Returns a heading as the anchor of a link: lower case, hyphens for spaces, without any other
+/// character that is no letter or digit.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim_start_matches('#').trim().to_lowercase();
     kept.chars()
@@ -120,7 +120,7 @@ const OTHER_PAGES: [&str; 8] = [
     "deploy/terraform/modules/queue/README.md",
 ];
 
-/// Words that name no actor, or that a reader at three in the morning has to think about.
+/// Words that name no actor, or that are hard to understand at three in the morning.
 const NOT_WRITTEN: [&str; 19] = [
     "our",
     "ours",
@@ -162,7 +162,7 @@ fn the_pages_name_who_does_what() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// What decides comes first, and all of it is read.
+/// The facts for a decision come first, and all of it is read.
 #[test]
 fn the_readme_is_short() {
     let readme = page("README.md");
@@ -192,7 +192,7 @@ fn every_decision_is_listed() {
     }
 }
 
-/// Who filters a log by them must not wait for a line that is never written.
+/// An operator who filters a log by them must not wait for a line that is never written.
 #[test]
 fn the_words_of_the_log_that_the_page_quotes_are_written() {
     let page = fs::read_to_string(root().join("docs/operations.md")).unwrap();
@@ -203,7 +203,7 @@ fn the_words_of_the_log_that_the_page_quotes_are_written() {
         crate::arrows::files(&root().join(folder), &mut sources);
     }
     let text: String = sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-    // A text that goes on in the next line is one text.
+    // A text that continues in the next line is one text.
     let text = text.replace("\\\n", "").split_whitespace().collect::<Vec<_>>().join(" ");
     let mut quoted = 0;
     for row in table
@@ -253,7 +253,7 @@ fn the_concepts_have_every_phase_and_outcome() {
     assert_eq!(rows, expected);
 }
 
-/// The reasons have no list in the code; the one match that names them is read.
+/// The code has no list of the reasons; this reads the one match that names them.
 #[test]
 fn the_tables_page_has_every_reason() {
     let code = fs::read_to_string(root().join("state/src/why.rs")).unwrap();
@@ -268,7 +268,7 @@ fn the_tables_page_has_every_reason() {
     assert_eq!(rows.collect::<Vec<_>>(), names);
 }
 
-/// The rows of every table of a part of a page, as their cells, without heads and rules.
+/// Returns the rows of every table of a part of a page, as their cells, without headings and rules.
 fn rows(part: &str) -> Vec<Vec<String>> {
     let lines: Vec<&str> = part.lines().collect();
     let is_rule = |line: &&str| line.starts_with("| ---");
@@ -282,7 +282,7 @@ fn rows(part: &str) -> Vec<Vec<String>> {
     rows.map(|(row, _)| cells(row)).collect()
 }
 
-/// The file of a test that is named `module::function` on a page, and the function.
+/// Returns the file of a test that is named `module::function` on a page, and the function.
 fn place_of(test: &str) -> (PathBuf, &str) {
     let (module, function) =
         test.rsplit_once("::").unwrap_or_else(|| panic!("{test} names no module"));
@@ -308,7 +308,7 @@ fn place_of(test: &str) -> (PathBuf, &str) {
     (if file.exists() { file } else { base.join("mod.rs") }, function)
 }
 
-/// The tests that a page names: words in code that are paths.
+/// Returns the tests that a page names: words in code that are paths.
 fn tests_named(page: &str) -> BTreeSet<&str> {
     let words = page.split('`').skip(1).step_by(2);
     words
@@ -318,7 +318,7 @@ fn tests_named(page: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Whether a file has this function, as a test.
+/// Returns true if a file has this function, as a test.
 fn has_test(file: &Path, function: &str) -> bool {
     let code = fs::read_to_string(file).unwrap_or_default();
     let lines: Vec<&str> = code.lines().map(str::trim).collect();
@@ -349,8 +349,8 @@ fn parts(page: &str) -> Vec<(&str, &str)> {
     page.split("\n## ").skip(1).map(|part| part.split_once('\n').unwrap_or((part, ""))).collect()
 }
 
-/// Each row of the behaviour page is a row of the traceability page, under the same heading and in the same order, with
-/// at least one test.
+/// Each row of the behaviour page is a row of the traceability page, under the same heading and in
+/// the same order, with at least one test.
 #[test]
 fn every_behaviour_on_the_page_has_a_test() {
     let (behaviour, traceability) = (page("docs/behaviour.md"), page("docs/traceability.md"));
@@ -436,7 +436,7 @@ fn every_path_of_where_to_change_it_exists() {
     assert!(missing.is_empty(), "docs/architecture.md names paths that are not there: {missing:?}");
 }
 
-/// Every command line of ours in a code block is one that the program takes.
+/// Every `ecs-drain` command line in a code block is one that the program takes.
 #[test]
 fn every_command_is_one_that_the_program_takes() {
     let mut tried = 0;
@@ -462,7 +462,7 @@ fn every_command_is_one_that_the_program_takes() {
     assert!(tried > 8, "only {tried} commands were found");
 }
 
-/// The words of a command line, those in single quotes as one.
+/// Returns the words of a command line, those in single quotes as one.
 fn shell_words(line: &str) -> Vec<String> {
     let parts: Vec<&str> = line.split('\'').collect();
     let plain = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -482,7 +482,7 @@ fn every_configuration_is_valid() {
     }
 }
 
-/// A DynamoDB client of a person's, neither counted nor struck by faults.
+/// Creates a DynamoDB client for a person, neither counted nor struck by faults.
 async fn person(simulator: &Simulator) -> Client {
     let environment = Environment {
         http_client: Some(simulator.other_http_client("person")),
@@ -493,7 +493,7 @@ async fn person(simulator: &Simulator) -> Client {
     Client::new(&environment.load(Some("us-east-1")).await)
 }
 
-/// A record with everything that one can hold.
+/// Returns the record with a value in every field.
 fn full(mut record: Record) -> Record {
     let at = record.created_at;
     record.deadline = Some(at);
@@ -560,8 +560,8 @@ fn nested(value: &AttributeValue, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Every name that stands in the table, fields of maps too: of a record that is unfinished, of one
-/// that is done, of a lease, of a request with its answer, and of a pause.
+/// Every name in the table is on the page, fields of maps too: of an unfinished record, of a done
+/// one, of a lease, of a request with its answer, and of a pause.
 #[test]
 fn every_attribute_is_on_the_tables_page() {
     let found = virtual_time(1, || async {
@@ -667,7 +667,8 @@ const LONG: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Edits the record of a drain that waits, as the page about edits says, and returns the record a minute later.
+/// Edits the record of a drain that waits, as the page about edits says, and returns the record a
+/// minute later.
 fn edited(
     scenario: &Scenario,
     expression: &str,

@@ -1,5 +1,5 @@
-//! `ecs-drain doctor`: what it says of a world that works, and of each that does not. It is watched
-//! by the same checkers as a controller: it changes nothing.
+//! `ecs-drain doctor`: its findings in a world that works, and in each that does not. The checkers
+//! of a controller watch it: it changes nothing.
 
 use crate::harness::{
     CONFIG, QUEUE, Scenario, add_queue, environment, group, seconds, set_up, store, virtual_time,
@@ -13,7 +13,7 @@ use ecs_drain::iam::{Whom, policy, subject};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-/// Every feature that needs a permission of its own, but a role.
+/// Every feature that needs a permission of its own, except a role.
 const EVERYTHING: &str = "queue = \"https://sqs.us-east-1.amazonaws.com/123456789012/ecs-drain\"\n[policy]\n\
                           strategy = \"deregister\"\nstandalone_tasks = { stop_after = \"1h\" }\nrebalance = \"terminate\"\n";
 
@@ -43,7 +43,7 @@ fn findings(sections: &[Section]) -> Vec<&Finding> {
     sections.iter().flat_map(|section| &section.findings).collect()
 }
 
-/// What is worse than a note.
+/// Returns the findings that are worse than a note.
 fn wrong(sections: &[Section]) -> Vec<String> {
     let wrong =
         findings(sections).into_iter().filter(|finding| finding.verdict >= Verdict::Warning);
@@ -59,10 +59,10 @@ fn says(sections: &[Section], verdict: Verdict, words: &str) -> Finding {
 }
 
 #[test]
-fn what_works_has_nothing_to_put_right_and_nothing_is_changed() {
+fn a_working_world_has_no_findings_and_is_not_changed() {
     virtual_time(1, || async {
         let (simulator, before) = set_up(&Scenario { world: works, ..PLAIN }, 1).await;
-        // What it asks for to see whether it may, of an instance that nobody has.
+        // It tries this call to check a permission, with an instance id that does not exist.
         simulator.with(|cloud| cloud.checkers.allow_terminate("i-00000000000000000"));
         let sections = look(&simulator, EVERYTHING).await;
         assert_eq!(wrong(&sections), [""; 0]);
@@ -72,7 +72,7 @@ fn what_works_has_nothing_to_put_right_and_nothing_is_changed() {
         simulator.with(|cloud| {
             assert_eq!(cloud.violations(), []);
             assert_eq!(cloud.lifecycle_state(A).as_deref(), Some("InService"));
-            // Seen, and still there for whoever it is for.
+            // Seen, and still there for its receiver.
             assert_eq!(cloud.messages(QUEUE).len(), 1);
         });
         let session =
@@ -110,7 +110,7 @@ fn each_permission_that_is_missing_is_named() {
 }
 
 #[test]
-fn what_is_off_is_not_asked_for() {
+fn features_that_are_off_need_no_permission() {
     let sections = examined(works, "");
     assert_eq!(wrong(&sections), [""; 0]);
     for action in ["ecs:StopTask", "ecs:DeregisterContainerInstance", "sqs:ReceiveMessage"] {
@@ -121,7 +121,7 @@ fn what_is_off_is_not_asked_for() {
     }
 }
 
-/// What is said where these calls are denied.
+/// Returns the findings where these calls are denied.
 fn denied(operations: &[&str], more: &str) -> Vec<Section> {
     virtual_time(1, || async {
         let (simulator, _) = set_up(&Scenario { world: works, ..PLAIN }, 1).await;
@@ -151,7 +151,7 @@ fn a_termination_that_is_denied_is_no_failure_where_nothing_terminates() {
 }
 
 #[test]
-fn what_a_dry_run_does_not_do_need_not_be_allowed() {
+fn a_dry_run_needs_no_permission_for_changes() {
     const CHANGES: [&str; 10] = [
         "UpdateContainerInstancesState",
         "StopTask",
@@ -193,7 +193,7 @@ fn a_service_whose_tasks_can_never_move_is_named() {
 }
 
 #[test]
-fn groups_without_our_hook_are_named_and_fail_when_there_is_no_other() {
+fn groups_without_the_hook_are_named_and_fail_when_there_is_no_other() {
     fn without(cloud: &mut Cloud) {
         cloud.add_cluster(&ClusterSpec::new("web"));
         let mut bare = group("bare", "web", &[A]);
@@ -219,21 +219,21 @@ fn groups_without_our_hook_are_named_and_fail_when_there_is_no_other() {
 }
 
 #[test]
-fn clusters_and_groups_that_do_not_exist_are_said() {
+fn clusters_and_groups_that_do_not_exist_are_reported() {
     let sections = examined(works, "clusters = [\"wbe\"]\ngroups = { names = [\"none-*\"] }\n");
     says(&sections, Verdict::Failure, "none of the 1 clusters here is selected by wbe");
     says(&sections, Verdict::Failure, "none of the 1 Auto Scaling groups here is selected");
 }
 
 #[test]
-fn a_missing_table_is_said_once() {
+fn a_missing_table_is_reported_once() {
     virtual_time(1, || async {
         let simulator = Simulator::new(aws_simulator::SimulatorConfig::default()).unwrap();
         simulator.set_up(works);
         let sections = look(&simulator, "").await;
         assert_eq!(sections[0].findings.len(), 1, "{:#?}", sections[0]);
         says(&sections, Verdict::Failure, "create it with `ecs-drain init`");
-        // The rest is looked at all the same.
+        // The other checks run all the same.
         says(&sections, Verdict::Fine, "group web-group: hook ecs-drain");
         let _ = store(&simulator, "drains", "test").await;
     });

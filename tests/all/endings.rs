@@ -1,4 +1,4 @@
-//! Endings that act on AWS, as scenarios of the crash matrix.
+//! Ends with an effect on AWS, as scenarios of the crash matrix.
 
 use crate::harness::{Scenario, group, seconds, somebody};
 use crate::operators::order_once;
@@ -22,7 +22,7 @@ pub const STANDALONE_STOPPED: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Abandoned at its deadline, kept by its group for a look, and terminated by someone afterwards.
+/// Abandoned at its deadline, retained by its group, and terminated by someone afterwards.
 pub const ABANDONED_AND_RETAINED: Scenario = Scenario {
     name: "abandoned-and-retained",
     config: "[policy]\ndeadline = \"1m\"\nat_deadline = \"abandon\"\n",
@@ -51,7 +51,7 @@ pub async fn until_state(simulator: &Simulator, state: &str) {
     }
 }
 
-/// Back to its warm pool, and used again: what ecs-drain set to `DRAINING` is `ACTIVE` in the end.
+/// Back to its warm pool, and used again: the `DRAINING` that ecs-drain set is undone in the end.
 pub const BACK_FROM_THE_WARM_POOL: Scenario = Scenario {
     name: "back-from-the-warm-pool",
     world: |cloud| {
@@ -69,7 +69,7 @@ async fn use_again(simulator: &Simulator) {
     assert!(simulator.with(|cloud| cloud.return_from_warm_pool(A)));
 }
 
-/// Forced by an operator, whatever runs there.
+/// Forced by an operator, with tasks running.
 pub const FORCED: Scenario = Scenario {
     name: "forced",
     world: |cloud| {
@@ -89,8 +89,8 @@ async fn order_the_end(simulator: &Simulator, store: &Store) {
     order_once(simulator, store, What::Force).await;
 }
 
-/// An operator deregisters it with force while a task runs: ECS calls the task stopped, and its
-/// container runs on for minutes.
+/// An operator deregisters it with force while a task runs: ECS reports the task as stopped, and
+/// its container runs on for minutes.
 #[test]
 fn somebodys_forced_deregistration_leaves_the_containers_their_time() {
     let scenario = Scenario { world: |cloud| busy(cloud, seconds(250)), ..PLAIN };

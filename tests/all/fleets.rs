@@ -1,7 +1,7 @@
 //! Whole fleets from a seed, as many as fit into an ordinary run; `cargo run --bin simulation`
 //! plays more.
 
-// Most questions here are about one kind of happening or fault out of many.
+// Most questions here are about one kind of event or fault out of many.
 #![allow(clippy::wildcard_enum_match_arm)]
 
 use aws_simulator::Fault;
@@ -12,7 +12,7 @@ use ecs_drain_simulation::shrink::{shrink, size};
 use ecs_drain_simulation::situations::dried_up;
 use ecs_drain_simulation::story::story;
 
-/// How many fleets every run of the tests plays.
+/// The number of fleets that every run of the tests plays.
 const SOME: u64 = 200;
 
 #[test]
@@ -35,7 +35,7 @@ fn some_fleets() {
         "no longer fail, and must leave expected-failures.txt: {:?}",
         many.mended
     );
-    // Something was really drained, and really went wrong.
+    // Some drains have ended so, and some calls were struck.
     for outcome in ["Drained", "Cancelled", "Forced"] {
         assert!(many.tally.outcomes.contains_key(outcome), "no drain ended as {outcome}");
     }
@@ -51,7 +51,7 @@ fn some_fleets() {
     );
 }
 
-/// Every call, in order, with its time, its answer, and digests of what was said.
+/// Returns every call, in order, with its time, its answer, and digests of its contents.
 fn log(seed: u64) -> String {
     play_logged(&plan(seed), true).simulator.peek(|cloud| cloud.log.to_string())
 }
@@ -74,7 +74,8 @@ fn first_difference(one: &str, other: &str) -> String {
         .map_or("one is longer".to_owned(), |(n, one, other)| format!("line {n}:\n{one}\n{other}"))
 }
 
-/// Each kind of fault is somewhere in the plans: a generator that forgets one would go unnoticed.
+/// Each kind of fault is in one of the plans: without this test, a generator that forgets one would
+/// go unnoticed.
 #[test]
 fn plans_hold_every_kind_of_fault_and_of_happening() {
     let plans: Vec<Plan> = (1..=200).map(plan).collect();
@@ -104,7 +105,7 @@ fn plans_hold_every_kind_of_fault_and_of_happening() {
 }
 
 #[test]
-fn what_does_not_matter_is_left_out_of_a_story() {
+fn parts_that_do_not_matter_are_left_out_of_a_story() {
     let full = plan(3);
     let kept = full.groups[0].instances[0].clone();
     let has = |plan: &Plan| plan.groups.iter().any(|group| group.instances.contains(&kept));

@@ -15,36 +15,36 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-/// What happens, and what must come of it.
+/// A world, its events, and the ends that must follow.
 #[derive(Clone)]
 pub struct Scenario {
     pub name: &'static str,
-    /// Added to [`CONFIG`].
+    /// The configuration in addition to [`CONFIG`].
     pub config: &'static str,
-    /// Describes the world and what happens in it at its first moment; answers the instances that
-    /// must be drained.
+    /// Describes the world and its events at the first moment; returns the instances that must be
+    /// drained.
     pub world: fn(&mut Cloud),
     pub begin: fn(&mut Cloud),
-    /// Each instance that must end, and how.
+    /// Each instance that must end, with its outcome.
     pub ends: &'static [(&'static str, Outcome)],
-    /// How they may end as well, where the fault that strikes decides it.
+    /// A second allowed outcome, where the fault that strikes decides it.
     pub or: Option<Outcome>,
-    /// How long it may take, in virtual time.
+    /// The longest time to the end, in virtual time.
     pub within: Duration,
-    /// What people do meanwhile.
+    /// The actions of people meanwhile.
     pub meanwhile: for<'a> fn(&'a Simulator, &'a Store) -> LocalBoxFuture<'a, ()>,
 }
 
-/// Nobody does anything.
+/// Does nothing meanwhile.
 pub fn nothing<'a>(_: &'a Simulator, _: &'a Store) -> LocalBoxFuture<'a, ()> {
     Box::pin(std::future::ready(()))
 }
 
-/// How a scenario is run.
+/// The settings of a run.
 pub struct Run {
     pub replicas: usize,
     pub seed: u64,
-    /// How long a killed replica stays dead.
+    /// The time between a replica's death and its next start.
     pub restart: Duration,
 }
 
@@ -54,18 +54,18 @@ impl Default for Run {
     }
 }
 
-/// How it ended.
+/// The end of a run.
 pub struct Ended {
     pub simulator: Simulator,
     pub store: Store,
     pub calls: u64,
     pub lives: usize,
     pub took: Duration,
-    /// Why the goal was not reached, if it was not.
+    /// The reason why the goal was not reached, if it was not.
     pub late: Option<String>,
 }
 
-/// The world of a scenario, with its table, before the controller runs.
+/// Creates the world of a scenario, with its table, before the controller runs.
 pub async fn set_up(scenario: &Scenario, seed: u64) -> (Simulator, Store) {
     let simulator = Simulator::new(SimulatorConfig { seed, ..SimulatorConfig::default() })
         .expect("a simulator");
@@ -83,7 +83,7 @@ pub fn config(scenario: &Scenario) -> Config {
     Config::parse(&text, scenario.name, &Given::default()).expect("a valid configuration")
 }
 
-/// Runs a scenario to its end, or to the end of its time. `plan` says what goes wrong.
+/// Runs a scenario to its end, or to the end of its time. `plan` adds the faults.
 pub fn run(scenario: &Scenario, how: &Run, plan: impl FnOnce(&mut Cloud)) -> Ended {
     virtual_time(how.seed, || async {
         let (simulator, store) = set_up(scenario, how.seed).await;
@@ -110,7 +110,7 @@ pub fn run(scenario: &Scenario, how: &Run, plan: impl FnOnce(&mut Cloud)) -> End
     })
 }
 
-/// One replica, started again whenever it dies.
+/// Runs one replica, which starts again whenever it dies.
 async fn replica(
     scenario: &Scenario,
     how: &Run,
@@ -137,8 +137,8 @@ async fn replica(
             biased;
             () = crash.notified() => {}
             ended = life => {
-                // A start can fail (the very first calls were struck): the service manager starts
-                // it again.
+                // A start can fail (its first calls were struck): the service manager starts it
+                // again.
                 if let Err(error) = ended {
                     tracing::info!(%error, "the controller did not start");
                 }
@@ -150,10 +150,10 @@ async fn replica(
     }
 }
 
-/// Waits until every instance of the scenario has ended as it must; says what is missing when time
-/// is over.
+/// Waits until every instance of the scenario has ended as it must; returns what is missing when
+/// time is over.
 ///
-/// The world is asked first, and the table seldom: reading it is what costs a test its time.
+/// It reads the world first, and the table seldom: reading the table is what costs a test its time.
 async fn goal(scenario: &Scenario, simulator: &Simulator, store: &Store) -> Option<String> {
     let mut read = None;
     loop {
@@ -173,7 +173,7 @@ async fn goal(scenario: &Scenario, simulator: &Simulator, store: &Store) -> Opti
     }
 }
 
-/// Whether an instance waits, and our hook has held it to this moment.
+/// Returns true if an instance waits, and the ecs-drain hook has held it until now.
 fn is_held(cloud: &Cloud, instance: &str) -> bool {
     let waits = cloud.lifecycle_state(instance).is_some_and(|state| state.ends_with(":Wait"));
     waits && our_completions(cloud, instance).is_empty()
@@ -204,13 +204,14 @@ async fn missing(scenario: &Scenario, store: &Store) -> Option<String> {
 }
 
 impl Ended {
-    /// Everything that must be true at the end of any scenario; the text says what is not.
+    /// Checks everything that must be true at the end of any scenario; returns the text of the
+    /// first failure.
     pub fn complaint(&self) -> Option<String> {
         let mut complaints: Vec<String> =
             self.late.iter().map(|l| format!("after {:?}: {l}", self.took)).collect();
         self.simulator.peek(|cloud| {
             complaints.extend(cloud.violations_at_end().iter().map(ToString::to_string));
-            // What was let go by order, or by a deadline that was configured, may lose something.
+            // A drain that ended by order, or by a configured deadline, may lose something.
             let losses = cloud
                 .losses()
                 .iter()
@@ -220,7 +221,7 @@ impl Ended {
         if complaints.is_empty() { None } else { Some(complaints.join("\n")) }
     }
 
-    /// Fails with the log of calls unless everything is as it must be.
+    /// Fails with the log of calls unless all of that is true.
     #[track_caller]
     pub fn expect_good(&self) {
         if let Some(complaint) = self.complaint() {
@@ -228,7 +229,7 @@ impl Ended {
         }
     }
 
-    /// The controller's calls, without those that only keep the lease and look for work.
+    /// Returns the controller's calls, without those that only keep the lease and look for work.
     pub fn calls(&self) -> String {
         let dull = ["lease/", "IndexName=unfinished", "DescribeAutoScalingGroups"];
         self.simulator.peek(|cloud| {
@@ -242,7 +243,7 @@ impl Ended {
         })
     }
 
-    /// How often the controller made this call.
+    /// Returns the number of this call by the controller.
     pub fn count(&self, operation: &str) -> usize {
         self.simulator.peek(|cloud| cloud.log.count(operation))
     }

@@ -1,6 +1,6 @@
-//! Hostile input: what is promised of everything that others can write (queue messages, the table's
-//! items, the configuration, names), over seeds and thousands of changed seeds. The same promises
-//! are fuzzed: see `tests/fuzz`.
+//! Hostile input: the promises for everything that others can write (queue messages, the table's
+//! items, the configuration, names), checked with seeds and thousands of changed seeds. The same
+//! promises are fuzzed: see `tests/fuzz`.
 
 #[path = "../fuzz/src/lib.rs"]
 mod promises;
@@ -8,13 +8,13 @@ mod promises;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-/// How many changed seeds of a kind the ordinary run tries. `ECS_DRAIN_INPUTS` says how many
-/// [`many_inputs`] tries.
+/// The number of changed seeds of a kind in an ordinary run. `ECS_DRAIN_INPUTS` is the number for
+/// [`many_inputs`].
 const INPUTS: usize = 2_000;
 
 type Promise = fn(&[u8]) -> bool;
 
-/// Every kind of input: its name, its seeds, and what is promised.
+/// Every kind of input: its name, its seeds, and its promise.
 const KINDS: [(&str, &str, Promise); 5] = [
     ("message", "tests/all/events", promises::message),
     ("record", "tests/fuzz/seeds/record", promises::record),
@@ -35,7 +35,7 @@ fn seeds(folder: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Tries seeds and changed seeds; says how many were accepted, of how many.
+/// Tries seeds and changed seeds; returns the number of accepted ones, and of all.
 fn try_all((kind, folder, promise): (&str, &str, Promise), inputs: usize) -> (usize, usize) {
     let seeds = seeds(folder);
     let mut rng = fastrand::Rng::with_seed(7);
@@ -52,7 +52,7 @@ fn try_all((kind, folder, promise): (&str, &str, Promise), inputs: usize) -> (us
     seeds.iter().for_each(|seed| check(seed));
     let mut input = Vec::new();
     for n in 0..inputs {
-        // Now and then what was changed already is changed once more.
+        // Now and then an input that was changed already is changed again.
         if input.is_empty() || input.len() > 20_000 || rng.u8(..4) != 0 {
             input.clone_from(&seeds[n % seeds.len()]);
         }

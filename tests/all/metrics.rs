@@ -1,4 +1,4 @@
-//! The numbers that a run leaves behind are those of what happened.
+//! The metrics of a run agree with its events.
 
 use crate::harness::{Scenario, config, environment, record, seconds, set_up, virtual_time, wall};
 use crate::queue::queued;
@@ -13,7 +13,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-/// Runs one replica until `is_over`, then for twenty seconds more; its numbers.
+/// Runs one replica until `is_over`, then for twenty seconds more; returns its metrics.
 fn numbers(
     scenario: &Scenario,
     plan: impl FnOnce(&mut aws_simulator::Cloud),
@@ -50,7 +50,7 @@ async fn is_done(_: &Simulator, store: &ecs_drain::store::Store) -> bool {
     record(store, A).await.is_some_and(|record| record.is_done())
 }
 
-/// The value of the sample that begins so.
+/// Returns the value of the sample that begins so.
 #[track_caller]
 fn value(text: &str, sample: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(sample));
@@ -76,14 +76,14 @@ fn a_drain_is_counted_from_its_beginning_to_its_end() {
     assert_eq!(value(&text, "ecs_drain_leads"), 1.0);
     assert!(value(&text, "ecs_drain_pass_duration_seconds_count") > 3.0);
     assert!(!text.contains("ecs_drain_drains{"), "none is unfinished:\n{text}");
-    // Every call that the cloud has seen is counted, by whichever client it was made.
+    // Every call that the cloud has received is counted, whichever client made it.
     let counted: f64 = text
         .lines()
         .filter(|line| line.starts_with("ecs_drain_aws_calls_total{"))
         .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
         .sum();
     let made = simulator.peek(|cloud| cloud.controller_calls());
-    // One or two can be under way at the end.
+    // One or two can be in progress at the end.
     assert!((made as f64 - counted).abs() <= 3.0, "{made} made, {counted} counted");
     let line = Lines::default().next(&metrics, "test", wall(&simulator));
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -91,7 +91,7 @@ fn a_drain_is_counted_from_its_beginning_to_its_end() {
 }
 
 #[test]
-fn what_does_not_move_shows_as_stuck_and_old() {
+fn a_drain_without_progress_is_counted_as_stuck_and_old() {
     let scenario = Scenario {
         config: "[policy]\nstuck_after = \"3m\"\n",
         world: |cloud| {

@@ -1,4 +1,4 @@
-//! Further scenarios for the crash matrix: an ordinary run tells each of them once, a nightly one
+//! Further scenarios for the crash matrix: an ordinary run plays each of them once, a nightly one
 //! at every call with every fault (`cargo test --test all crash_matrix -- --include-ignored`).
 
 use crate::harness::{Run, Scenario, group, hook, our_hook, run, seconds, somebody};
@@ -17,7 +17,7 @@ use ecs_drain::store::Store;
 use ecs_drain_state::request::What;
 use ecs_drain_state::{Outcome, Phase, Record, Then};
 
-/// A replica service whose tasks come and go in seconds.
+/// Creates a replica service whose tasks start and stop in seconds.
 fn api(desired: u32) -> ServiceSpec {
     ServiceSpec::replica("web", "api", desired).times(seconds(5), seconds(5))
 }
@@ -34,7 +34,8 @@ const ROOT_VOLUME: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Its agent is silent and the instance ends, so that ECS calls its task `RUNNING` for ever.
+/// Its agent is disconnected and the instance ends, so that ECS reports its task as `RUNNING` for
+/// ever.
 const DEAD_INSTANCE: Scenario = Scenario {
     name: "dead-instance",
     world: |cloud| {
@@ -50,7 +51,7 @@ const DEAD_INSTANCE: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Recommended to be replaced, drained for that, and terminated through its group.
+/// A rebalance is recommended for it: it is drained for that, and terminated through its group.
 const REBALANCED: Scenario = Scenario {
     name: "rebalanced",
     config: queued!("[policy]\nrebalance = \"terminate\"\n"),
@@ -62,7 +63,7 @@ const REBALANCED: Scenario = Scenario {
     ..PLAIN
 };
 
-/// A network load balancer goes on sending connections for a while.
+/// A Network Load Balancer still sends connections for a while.
 const NETWORK_SETTLES: Scenario = Scenario {
     name: "network-settles",
     world: |cloud| {
@@ -77,7 +78,7 @@ const NETWORK_SETTLES: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Its registrations stand in a task set alone.
+/// Its registrations are in a task set alone.
 const TASK_SET: Scenario = Scenario {
     name: "task-set",
     world: |cloud| {
@@ -106,7 +107,7 @@ const GROUPS_BALANCER: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Its tasks may not be scaled in for a while.
+/// Its tasks are protected from scale-in for a while.
 const PROTECTED: Scenario = Scenario {
     name: "protected",
     world: |cloud| {
@@ -144,7 +145,7 @@ const TWO_CLUSTERS: Scenario = Scenario {
     ..PLAIN
 };
 
-/// One at a time.
+/// A budget of one.
 const BUDGET: Scenario = Scenario {
     name: "budget",
     config: "[policy]\nmax_concurrent_lifecycle = 1\n",
@@ -160,7 +161,7 @@ const BUDGET: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Let go at its deadline.
+/// Released at its deadline.
 const DEADLINE: Scenario = Scenario {
     name: "deadline",
     config: "[policy]\ndeadline = \"2m\"\nat_deadline = \"continue\"\n",
@@ -173,7 +174,7 @@ const DEADLINE: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Paused by an operator in mid-drain, and resumed.
+/// Paused by an operator during the drain, and resumed.
 const PAUSED: Scenario = Scenario {
     name: "paused",
     world: |cloud| {
@@ -203,11 +204,12 @@ const HOOK_DELETED: Scenario = Scenario {
     world: |cloud| {
         cluster_under(cloud, vec![our_hook(seconds(600)), hook("backup", seconds(600))]);
         cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
-        // ecs-drain does not answer for what is lost then.
+        // ecs-drain does not answer for losses after that.
         cloud.checkers.may_be_premature(A);
     },
     ends: &[(A, Outcome::WaitLost)],
-    // It can be gone before two looks have shown it past its wait: then that is what is known.
+    // The instance can be gone before two reads have shown the end of its wait: then that is the
+    // outcome.
     or: Some(Outcome::InstanceGone),
     meanwhile: |simulator, store| Box::pin(delete_the_hooks(simulator, store)),
     ..PLAIN
@@ -236,7 +238,7 @@ async fn make_active(simulator: &Simulator, store: &Store) {
     request.status(ContainerInstanceStatus::Active).send().await.unwrap();
 }
 
-/// Drained by order, and sent to the warm pool by its group in the middle of that.
+/// Drained by order, and sent to the warm pool by its group during the drain.
 const POOLED_IN_MID_DRAIN: Scenario = Scenario {
     name: "pooled-in-mid-drain",
     world: |cloud| {
@@ -262,7 +264,7 @@ async fn drain_and_pool(simulator: &Simulator, store: &Store) {
     simulator.with(|cloud| assert!(cloud.return_from_warm_pool(A)));
 }
 
-/// Every story that only a nightly matrix tells at every call.
+/// Every story that only the nightly matrix plays at every call.
 pub const NIGHTLY: &[&Scenario] = &[
     &ROOT_VOLUME,
     &DEAD_INSTANCE,

@@ -1,5 +1,5 @@
-//! What operators ask for, as whole stories: drains that end in a termination or keep the instance,
-//! budgets, and orders that change a drain on its way.
+//! Requests of operators, as whole stories: drains that end in a termination or keep the instance,
+//! budgets, and requests that change a drain in progress.
 
 use crate::harness::{
     CONFIG, Run, Scenario, config, our_completions, our_hook, record, request, run, seconds,
@@ -24,8 +24,8 @@ use std::time::Duration;
 
 const D: &str = "i-0000000000000000d";
 
-/// Three instances and a service that can move; nothing waits under a hook. Every instance may be
-/// drained by order.
+/// Adds three instances and a service that can move, without a waiting instance. Every instance may
+/// be drained by order.
 fn three(cloud: &mut Cloud) {
     cluster(cloud, &[A, B, C]);
     cloud.add_service(&ServiceSpec::replica("web", "api", 3).times(seconds(5), seconds(5)));
@@ -55,7 +55,7 @@ pub fn drain(then: Then) -> What {
     What::Drain { then }
 }
 
-/// Drained by order, and it stays.
+/// Drained by order; the instance stays.
 pub const KEEP: Scenario = Scenario {
     name: "operator-keep",
     config: "[policy]\npoll = \"15s\"\n",
@@ -97,7 +97,7 @@ fn terminate_a_by_order<'a>(simulator: &'a Simulator, store: &'a Store) -> Local
     Box::pin(order_once(simulator, store, drain(Then::TerminateAndShrink)))
 }
 
-/// Asked for, and cancelled once ecs-drain has set `DRAINING`.
+/// Requested, and cancelled once ecs-drain has set `DRAINING`.
 pub const CANCEL: Scenario = Scenario {
     name: "operator-cancel",
     config: "[policy]\npoll = \"15s\"\n",
@@ -128,7 +128,7 @@ fn draining(simulator: &Simulator, instance: &str) -> bool {
     })
 }
 
-/// A finished record says nothing of the next wait: that is probed at once, not when the next
+/// A finished record says nothing about the next wait: that is probed at once, not when the next
 /// heartbeat would be due.
 #[test]
 fn an_instance_that_stayed_drained_and_is_terminated_later_is_drained_anew_at_once() {
@@ -197,7 +197,7 @@ fn a_cancelled_drain_leaves_the_instance_active() {
     assert!(!draining(&ended.simulator, A));
 }
 
-/// The cancelled drain cannot be undone any more; the instance is held meanwhile, and let go once
+/// The cancelled drain can no longer be undone; the instance is held meanwhile, and released once
 /// it is drained.
 #[test]
 fn an_instance_whose_drain_was_cancelled_a_moment_before_its_group_terminates_it_is_drained_under_the_hook()
@@ -260,7 +260,7 @@ fn operators_drains_keep_to_the_budget_and_say_so() {
                 }
             }
             most = most.max(now.saturating_sub(done));
-            // The tasks of the last one have nowhere to go.
+            // The tasks of the last one have no other place.
             done == 2
         })
         .await;
@@ -389,7 +389,7 @@ fn another_clusters_pause_pauses_nothing_here() {
     });
 }
 
-/// Fails safe: what it was to pause is unknown.
+/// Fails safe: its target is unknown.
 #[test]
 fn a_pause_of_no_place_pauses_everything() {
     let ((), simulator) = while_running(&BRIEF, |simulator, store| async move {
@@ -454,7 +454,7 @@ fn a_drain_is_forced_whatever_is_left() {
     simulator.peek(|cloud| assert_eq!(our_completions(cloud, A).len(), 1));
 }
 
-/// A drain that has failed again and again, and waits out its back-off, is tried again at once.
+/// A drain that has failed again and again, and waits for its next attempt, is retried at once.
 #[test]
 fn retry_forgets_what_failed() {
     while_running(&PLAIN, |simulator, store| async move {
@@ -481,8 +481,8 @@ fn retry_forgets_what_failed() {
     });
 }
 
-/// A request that is older than fifteen minutes, is about a drain that there is not, or names no
-/// instance of a cluster.
+/// A request that is older than fifteen minutes, is about an unknown drain, or names no instance of
+/// a cluster.
 #[test]
 fn requests_that_must_not_be_carried_out_are_refused() {
     let ((), simulator) = while_running(&KEEP, |simulator, store| async move {
@@ -514,7 +514,7 @@ fn requests_that_must_not_be_carried_out_are_refused() {
 }
 
 /// Its termination puts it under the ecs-drain hook: it is held from the first moment, also while
-/// the table is away.
+/// the table is unavailable.
 #[test]
 fn an_instance_that_is_terminated_by_order_is_held_although_the_table_is_away() {
     let scenario = Scenario {
@@ -539,7 +539,7 @@ async fn terminate_and_lose_the_table(simulator: &Simulator, store: &Store) {
 }
 
 /// A request's author and reason are cut, and lose their control characters: anyone with write
-/// access to the table can put anything there.
+/// access to the table can put any text there.
 #[test]
 fn what_a_request_says_of_itself_is_plain_in_the_record() {
     while_running(&KEEP, |simulator, store| async move {
@@ -579,8 +579,8 @@ fn a_cluster_that_is_not_configured_is_not_touched() {
     simulator.peek(|cloud| assert_eq!(cloud.log.count("UpdateContainerInstancesState"), 0));
 }
 
-/// A group that comes for the instance in the middle of an operator's drain: one drain, ended as a
-/// lifecycle action's.
+/// A group that terminates the instance during an operator's drain: one drain, ended as a lifecycle
+/// action's.
 #[test]
 fn a_scale_in_in_the_middle_of_an_operators_drain_is_taken_over() {
     let scenario = Scenario {
@@ -604,7 +604,7 @@ fn a_scale_in_in_the_middle_of_an_operators_drain_is_taken_over() {
     no_violation(&simulator);
 }
 
-/// Drained and kept, and then its group takes it: the next generation finds it drained.
+/// Drained and kept, and then its group terminates it: the next generation finds it drained.
 #[test]
 fn a_kept_instance_is_let_go_by_the_next_lifecycle_action() {
     let (done, simulator) = while_running(&KEEP, |simulator, store| async move {
@@ -650,7 +650,7 @@ fn a_request_for_another_controllers_drain_is_refused_and_its_record_stays() {
     });
 }
 
-/// The record of the first cannot be written for a while.
+/// The record of the first one cannot be written for a while.
 #[test]
 fn a_request_that_fails_does_not_hold_up_those_after_it() {
     use aws_simulator::{Fault, Matcher, Rule};

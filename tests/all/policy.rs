@@ -1,10 +1,10 @@
-//! What nobody is ever allowed, whatever the configuration: the templates hold no more than
-//! [`SHAPES`], as `templates` sees to.
+//! Permissions that no configuration grants: the templates hold no more than [`SHAPES`], as the
+//! module `templates` checks.
 
 use ecs_drain::iam::SHAPES;
 
-/// Safety by what is not there: no load balancer is written, no group or hook is changed, and
-/// nothing is terminated but by an operator's order.
+/// Safety by absence: no call writes to a load balancer, changes a group or hook, or terminates an
+/// instance except by an operator's request.
 #[test]
 fn nothing_else_can_be_touched() {
     for action in SHAPES.iter().flat_map(|shape| shape.calls).map(|call| call.iam_action) {

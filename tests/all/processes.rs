@@ -1,19 +1,19 @@
 //! The real binary as a real process, in real time, against the simulated cloud on a socket:
 //! killed, stopped, doubled, and started wrongly.
 //!
-//! | file | what it holds |
+//! | file | contents |
 //! | --- | --- |
 //! | `rig` | the cloud on its socket |
 //! | `process` | processes that do not outlive their test |
 //! | `stories` | drains whose processes are killed and stopped |
-//! | `phases` | drains in every phase, whose process stands still or is asked to stop |
-//! | `network` | drains over connections that break, garble and lie |
-//! | `foreign` | text from outside, in what is printed and logged |
-//! | `denied` | what is denied for good, with the alarms of the stack |
-//! | `health` | what it answers to those who watch over it |
+//! | `phases` | drains in every phase, whose process freezes or is asked to stop |
+//! | `network` | drains over connections that break, garble and answer wrongly |
+//! | `foreign` | text from outside, in the output and the log |
+//! | `denied` | permissions that are denied for good, with the alarms of the stack |
+//! | `health` | the answers to health checks and scrapers |
 //! | `full_disk` | a table whose disk is full |
-//! | `soak` | hours of it, with an eye on memory |
-//! | `starts` | what a user is told when something is missing, and the commands that read the table |
+//! | `soak` | hours under load, with limits on memory |
+//! | `starts` | the errors at a start when something is missing, and the commands that read the table |
 
 mod denied;
 mod foreign;
@@ -31,9 +31,9 @@ mod stories;
 
 use std::thread;
 
-/// Every story at once: they mostly sleep, and the test runner gives a test that sleeps one of as
-/// many places as there are processors. `ECS_DRAIN_TEST_STORY` leaves only those with this text in
-/// their names.
+/// Every story at once: they mostly sleep, and the test runner gives a sleeping test one of as many
+/// places as there are processors. `ECS_DRAIN_TEST_STORY` leaves only those with this text in their
+/// names.
 #[test]
 fn processes_are_killed_and_stopped_and_every_drain_goes_on() {
     let only = std::env::var("ECS_DRAIN_TEST_STORY").unwrap_or_default();

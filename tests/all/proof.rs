@@ -1,5 +1,5 @@
-//! What the proof that everything is gone must survive: registrations that outlive their tasks, a
-//! proof that breaks, a process that stood still.
+//! Attacks on the proof that everything is gone: targets that outlive their tasks, a proof that
+//! breaks, a process that was frozen.
 
 use crate::harness::{Scenario, our_completions, record, seconds, set_up, somebody, virtual_time};
 use crate::scenarios::{A, B, INSTANCE_TARGETS, IP_AND_CLASSIC, PLAIN, cluster};
@@ -14,9 +14,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A registration that outlives its task: someone registered the instance by hand, or a task died
-/// before ECS could deregister it. Nothing runs on the instance any more, and it still gets
-/// traffic.
+/// A target that outlives its task: someone registered the instance by hand, or a task died before
+/// ECS could deregister it. Nothing runs on the instance any more, and it still gets traffic.
 #[test]
 fn a_registration_that_outlives_its_task_is_waited_for() {
     let stray = || aws_simulator::elb::Target { id: A.to_owned(), port: 9999 };
@@ -49,7 +48,7 @@ fn a_registration_that_outlives_its_task_is_waited_for() {
     no_violation(&simulator);
 }
 
-/// The same on a classic load balancer, where `OutOfService` is not the same as gone.
+/// The same on a classic load balancer, where `OutOfService` does not mean gone.
 #[test]
 fn a_classic_load_balancer_is_waited_for_until_it_does_not_list_the_instance() {
     let (done, simulator) = while_running(&IP_AND_CLASSIC, async |simulator: Simulator, store| {
@@ -75,9 +74,10 @@ fn a_classic_load_balancer_is_waited_for_until_it_does_not_list_the_instance() {
     no_violation(&simulator);
 }
 
-/// Runs a controller until its drain is Verifying and it has just called `operation`, lets it stand
-/// still while `meanwhile` happens to the world, and lets it go on until the drain is done. Not
-/// polled: it stands still (SIGSTOP, a starved machine), and wakes up believing that it leads.
+/// Runs a controller until its drain is Verifying and it has just called `operation`, freezes it
+/// while `meanwhile` happens to the world, and lets it continue until the drain is done. A frozen
+/// process is not polled, as after SIGSTOP or on a starved machine; it wakes up believing that it
+/// leads.
 async fn stands_still(
     operation: &str,
     meanwhile: impl AsyncFnOnce(&Simulator),
@@ -114,7 +114,7 @@ async fn stands_still(
     (record, simulator.clone(), woken)
 }
 
-/// What a process saw before it stood still is no proof of what happened meanwhile.
+/// The reads before a freeze prove nothing about the time after it.
 #[test]
 fn a_process_that_stood_still_looks_again_before_it_lets_go() {
     virtual_time(1, || async {
@@ -127,8 +127,8 @@ fn a_process_that_stood_still_looks_again_before_it_lets_go() {
     });
 }
 
-/// The same in the middle of a look: what it read before and after does not belong together.
-/// Meanwhile the instance was `ACTIVE` for some minutes, and no list shows yet what was placed on
+/// A freeze in the middle of a pass: its earlier and later reads do not belong together. Meanwhile
+/// the instance was `ACTIVE` for some minutes, and no list shows yet the task that was placed on
 /// it.
 #[test]
 fn a_process_that_stood_still_in_the_middle_of_a_look_looks_again() {
@@ -163,7 +163,7 @@ fn a_registration_during_a_broken_proof_is_found() {
     let (record, simulator) =
         while_running(&INSTANCE_TARGETS, async |simulator: Simulator, store| {
             until_phase(&simulator, &store, Phase::Verifying).await;
-            // The search has run, and the second look has not.
+            // The search has run, and the second check has not.
             tokio::time::sleep(seconds(8)).await;
             simulator.with(|cloud| {
                 let (now, arn) = (cloud.now(), cloud.world.elb.arn_of("web").unwrap());
@@ -185,8 +185,8 @@ fn a_registration_during_a_broken_proof_is_found() {
     assert_eq!(record.container_instances.len(), 2, "{record:#?}");
 }
 
-/// While Auto Scaling cannot be told, an agent that lost its state registers the instance once
-/// more, and it works again.
+/// While calls to Auto Scaling fail, an agent that lost its state registers the instance again, and
+/// it works again.
 #[test]
 fn a_registration_while_auto_scaling_cannot_be_told_is_found() {
     let (record, simulator) =
@@ -215,23 +215,23 @@ fn a_registration_while_auto_scaling_cannot_be_told_is_found() {
     );
 }
 
-/// A standalone task that takes four minutes to stop.
+/// Adds a standalone task that takes four minutes to stop; returns its ARN.
 fn slow_job(cloud: &mut Cloud) -> String {
     let mut job = StandaloneSpec::new("web", "job").on(A);
     job.task.stop_time = seconds(240);
     cloud.run_task(&job).unwrap()
 }
 
-/// Every list of those tasks that ECS wants in this state is answered with the truth of a minute
-/// ago.
+/// Returns a rule: every list of tasks with this desired status is answered from the world of a
+/// minute ago.
 fn listed_late(desired: &'static str) -> Rule {
     let of_desired =
         move |call: &CallInfo| call.operation == "ListTasks" && call.summary.contains(desired);
     Rule::new(Matcher::Predicate(Arc::new(of_desired)), Fault::Stale(seconds(60)))
 }
 
-/// A task that is told to stop has left the list of those that run, and comes late to the list of
-/// those that stop: it was known before, and is followed by name.
+/// A stopping task has left the list of running ones, and appears late in the list of stopping
+/// ones: it was known before, and is described by its ARN.
 #[test]
 fn a_known_task_that_two_late_lists_overlook_is_waited_for() {
     let scenario = Scenario {
@@ -251,7 +251,7 @@ fn a_known_task_that_two_late_lists_overlook_is_waited_for() {
     assert_eq!(record.outcome(), Some(Outcome::Drained));
 }
 
-/// The same for one that no list has shown before it was told to stop.
+/// The same for a task that no list has shown before it was stopped.
 #[test]
 fn a_task_that_two_late_lists_overlook_is_waited_for() {
     let idle = Scenario { world: |cloud| cluster(cloud, &[A, B]), ..PLAIN };

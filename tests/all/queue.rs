@@ -1,5 +1,5 @@
-//! Events through a queue, end to end: they make things happen sooner, and whatever is wrong with
-//! them does no harm.
+//! Events through a queue, end to end: they make drains start sooner, and no broken event does
+//! harm.
 
 mod foreign;
 mod warnings;
@@ -22,7 +22,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Without events the groups are looked at as rarely as can be configured; the rest of a
+/// A configuration without events that reads the groups as rarely as allowed; the rest of a
 /// configuration follows.
 macro_rules! polled {
     ($($more:literal)?) => {
@@ -30,7 +30,8 @@ macro_rules! polled {
     };
 }
 
-/// The same with a queue. What comes first in a scenario's configuration belongs to the scope.
+/// That configuration with a queue. The first lines of a scenario's configuration belong to the
+/// scope.
 macro_rules! queued {
     ($($more:literal)?) => {
         concat!(
@@ -57,12 +58,12 @@ fn send(simulator: &Simulator, bodies: &[String]) {
     });
 }
 
-/// What is left in the queue, hidden messages included.
+/// Returns the messages in the queue, hidden ones included.
 fn left(simulator: &Simulator) -> Vec<String> {
     simulator.with(|cloud| cloud.messages(QUEUE).into_iter().map(|message| message.body).collect())
 }
 
-/// How long after the scenario's begin a drain began.
+/// Returns the time between the scenario's beginning and a drain's.
 fn begun(simulator: &Simulator, drain: &Record) -> Duration {
     let begin = simulator.peek(|cloud| cloud.start() + BEGIN);
     drain.created_at.duration_since(begin).unsigned_abs()
@@ -86,7 +87,7 @@ fn a_lifecycle_notification_makes_the_drain_begin_at_once_however_it_comes() {
 fn a_message_stays_in_the_queue_until_its_drain_is_in_the_table() {
     let scenario = Scenario { begin: |cloud| add_queue(cloud, Feed::Sns { raw: true }), ..QUEUED };
     let ((), simulator) = while_running(&scenario, async |simulator: Simulator, store| {
-        // By now it leads, and listens.
+        // By now it leads, and receives messages.
         tokio::time::sleep(seconds(10)).await;
         simulator.with(|cloud| {
             cloud.take_table_away(seconds(60), Outage::Error);
@@ -110,7 +111,7 @@ fn a_message_stays_in_the_queue_until_its_drain_is_in_the_table() {
 fn events_that_are_lost_doubled_late_or_out_of_order_change_no_drains_end() {
     let scenario = Scenario {
         config: queued!(),
-        // Until what is late has come too.
+        // Until late events have arrived too.
         meanwhile: |_, _| Box::pin(tokio::time::sleep(seconds(900))),
         ..TWO_AT_ONCE
     };
@@ -134,7 +135,7 @@ fn events_that_are_lost_doubled_late_or_out_of_order_change_no_drains_end() {
     }
 }
 
-/// How long after the last container's end the drain goes on.
+/// Returns the time between the last container's end and the drain's next step.
 fn noticed(scenario: &Scenario) -> Duration {
     let (late, simulator) = while_running(scenario, async |simulator: Simulator, store| {
         until_phase(&simulator, &store, Phase::Waiting).await;
@@ -170,7 +171,7 @@ fn the_end_of_a_task_is_noticed_within_seconds_although_drains_are_polled_once_a
     assert!(queued < polled && polled < seconds(15), "without after {polled:?}");
 }
 
-/// What this thread logs from now on, as text.
+/// The log of this thread from now on, as text.
 pub struct Said {
     text: Arc<Mutex<Vec<u8>>>,
     _until_dropped: tracing::subscriber::DefaultGuard,
@@ -238,7 +239,7 @@ fn a_queue_that_is_denied_is_said_with_the_statement_that_would_allow_it_and_pol
     });
 }
 
-/// Every message comes again and again, and is taken again and again.
+/// Every message becomes visible again and again, and is received again and again.
 #[test]
 fn messages_that_may_not_be_deleted_do_no_harm() {
     let said = Said::from_now_on();
@@ -278,8 +279,7 @@ fn a_dry_run_takes_no_messages() {
     });
 }
 
-/// Each of the tasks that leave sends several events; a look for every one would be a burst of
-/// calls.
+/// Each of the leaving tasks causes several events; a read for every one would be a burst of calls.
 #[test]
 fn an_instance_with_many_tasks_is_not_looked_at_for_each_of_their_events() {
     let scenario = Scenario {

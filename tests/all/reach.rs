@@ -1,6 +1,6 @@
-//! The bench's quick scenarios: how far the controller reaches at AWS's published request rates, by
-//! calls, throttled calls, hooks and virtual times. `cargo run --profile bench-run --bin bench`
-//! plays all of them, and measures memory.
+//! The bench's quick scenarios: the controller's reach at AWS's published request rates, by calls,
+//! throttled calls, hooks and virtual times. `cargo run --profile bench-run --bin bench` plays all
+//! of them, and measures memory.
 
 use ecs_drain_bench::play::play;
 use ecs_drain_bench::report::report;
@@ -9,19 +9,19 @@ use ecs_drain_bench::table::scenarios;
 use std::collections::BTreeSet;
 
 /// Plays a scenario and compares the bounds that it misses with those that it is expected to miss:
-/// one that is reached must leave the list.
+/// a bound that is met must leave the list.
 fn misses_as_expected(scenario: &Scenario) {
     let figures = play(scenario, None, &|_, _| {}, |_| {});
     println!("{}", report(scenario, &figures));
     let missed: BTreeSet<&str> =
         figures.misses(scenario).into_iter().map(|(name, _)| name).collect();
-    // Memory is measured by the program alone.
+    // Only the program measures memory.
     let expected: BTreeSet<&str> =
         scenario.expected_misses.iter().copied().filter(|name| *name != "memory").collect();
     assert_eq!(missed, expected, "missed, and expected to be missed: {}", scenario.name);
 }
 
-/// One test for each quick scenario, so that they run beside each other.
+/// One test for each quick scenario, so that they run in parallel.
 macro_rules! quick {
     ($($test:ident: $name:literal,)*) => {
         $(#[test]

@@ -1,4 +1,4 @@
-//! What a drain meets, each as a whole story on the simulated cloud.
+//! Situations of a drain, each as a whole story on the simulated cloud.
 
 use crate::endings::{ABANDONED_AND_RETAINED, BACK_FROM_THE_WARM_POOL, FORCED, STANDALONE_STOPPED};
 use crate::harness::{HOOK, Run, Scenario, group, hook, nothing, our_hook, run, seconds};
@@ -18,26 +18,26 @@ pub const A: &str = "i-0000000000000000a";
 pub const B: &str = "i-0000000000000000b";
 pub const C: &str = "i-0000000000000000c";
 
-/// Cluster `web` with the instances of one group, which has our hook.
+/// Creates cluster `web` with the instances of one group, which has the ecs-drain hook.
 pub fn cluster(cloud: &mut Cloud, ids: &[&str]) {
     cloud.add_cluster(&ClusterSpec::new("web"));
     cloud.add_group(group("web-group", "web", ids));
 }
 
-/// The same with A and B, whose group has these hooks and no others.
+/// Creates cluster `web` with A and B, whose group has these hooks and no others.
 pub fn cluster_under(cloud: &mut Cloud, hooks: Vec<HookSpec>) {
     cloud.add_cluster(&ClusterSpec::new("web"));
     cloud.add_group(GroupSpec { hooks, ..group("web-group", "web", &[A, B]) });
 }
 
-/// The same with A and B, whose group takes them back into its warm pool when it scales in.
+/// Creates cluster `web` with A and B, whose group returns them to its warm pool when it scales in.
 pub fn cluster_with_warm_pool(cloud: &mut Cloud) {
     cloud.add_cluster(&ClusterSpec::new("web"));
     let warm_pool = Some(WarmPoolSpec { reuse_on_scale_in: true, min_size: 0 });
     cloud.add_group(GroupSpec { warm_pool, ..group("web-group", "web", &[A, B]) });
 }
 
-/// A target group that its load balancer sends traffic to.
+/// Creates a target group that its load balancer sends traffic to.
 pub fn target_group(
     name: &str,
     kind: TargetGroupKind,
@@ -75,7 +75,8 @@ pub const PLAIN: Scenario = Scenario {
     meanwhile: nothing,
 };
 
-/// Behind an application load balancer: instance targets on dynamic ports, several an instance.
+/// Behind an Application Load Balancer: instance targets on dynamic ports, several on each
+/// instance.
 pub const INSTANCE_TARGETS: Scenario = Scenario {
     name: "instance-targets",
     config: "",
@@ -100,7 +101,7 @@ pub const INSTANCE_TARGETS: Scenario = Scenario {
     meanwhile: nothing,
 };
 
-/// awsvpc tasks behind a network load balancer, and a classic load balancer beside it.
+/// awsvpc tasks behind a Network Load Balancer, and a classic load balancer with them.
 pub const IP_AND_CLASSIC: Scenario = Scenario {
     name: "ip-and-classic",
     config: "",
@@ -148,7 +149,7 @@ pub const DAEMON_AND_STANDALONE: Scenario = Scenario {
     meanwhile: nothing,
 };
 
-/// Another hook holds the instance too, and longer than ours.
+/// Another hook holds the instance too, and longer than the ecs-drain hook.
 pub const ANOTHER_HOOK: Scenario = Scenario {
     name: "another-hook",
     config: "",
@@ -211,8 +212,8 @@ pub const NOT_IN_CLUSTER: Scenario = Scenario {
     meanwhile: nothing,
 };
 
-/// The older way: deregistered with force, which ECS answers by calling the tasks stopped while
-/// they run.
+/// The strategy `deregister`: a forced deregistration, after which ECS reports the tasks as stopped
+/// while they run.
 pub const DEREGISTER: Scenario = Scenario {
     name: "deregister",
     config: "[policy]\nstrategy = \"deregister\"\n",
@@ -238,7 +239,7 @@ pub const DEREGISTER: Scenario = Scenario {
     meanwhile: nothing,
 };
 
-/// Every story that the crash matrix tells again.
+/// Every story that the crash matrix plays again.
 pub const MATRIX: &[&Scenario] = &[
     &PLAIN,
     &INSTANCE_TARGETS,
@@ -283,7 +284,7 @@ fn every_port_of_an_instance_is_seen_gone() {
 #[test]
 fn ip_targets_and_classic_load_balancers_are_seen_gone() {
     let ended = good(&IP_AND_CLASSIC);
-    // Nothing is read over and over while the tasks' lists are still to come.
+    // No target is read again and again while the tasks still run.
     assert!(ended.count("DescribeTargetHealth") < 30, "{}", ended.calls());
 }
 
@@ -319,8 +320,8 @@ fn strategy_deregister_waits_for_the_longest_delay_because_ecs_calls_running_tas
     assert!(told.duration_since(deregistered).as_secs() >= 60, "{deregistered} to {told}");
 }
 
-/// ECS's counters leave such a task out, and so does the default listing; peers let its instance
-/// go.
+/// ECS's counters leave such a task out, and so does the default listing; other tools release its
+/// instance.
 #[test]
 fn a_task_that_takes_long_to_stop_is_waited_for_to_its_end() {
     let scenario = Scenario {

@@ -1,4 +1,4 @@
-//! Several accounts and regions under one process: one that does not answer takes nothing from the
+//! Several accounts and regions in one process: one that does not answer takes nothing from the
 //! others.
 
 use crate::harness::{
@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// A second scope, in a region that does not answer.
 const SILENT: &str = "[[scope]]\nregion = \"eu-west-1\"\nhooks = [\"ecs-drain\"]\n";
 
-/// Lets every call to that region hang.
+/// Returns a rule that lets every call to that region hang.
 fn silence() -> Rule {
     Rule::new(Matcher::Predicate(Arc::new(|call| call.region == "eu-west-1")), Fault::Hang)
 }
@@ -40,8 +40,8 @@ fn a_region_that_does_not_answer_slows_no_other() {
     assert!(beside <= alone + seconds(10), "{beside:?} and not {alone:?}");
 }
 
-/// What has the same names in another region, from its cluster to the instance itself, is something
-/// else: it serves on while its namesake is drained, and is drained by itself.
+/// A second region has the same names, from its cluster to the instance itself: its instance serves
+/// on while the first one is drained, and is drained by itself.
 #[test]
 fn namesakes_in_two_regions_are_drained_each_by_itself() {
     virtual_time(1, || async {
@@ -83,7 +83,7 @@ fn namesakes_in_two_regions_are_drained_each_by_itself() {
     });
 }
 
-/// Told to stop while a call hangs that changes something, beside a region that does not answer,
+/// Asked to stop while a call hangs that changes something, and another region does not answer,
 /// ecs-drain waits for `shutdown` and no longer, and releases its lease.
 #[test]
 fn it_stops_in_time_whatever_hangs() {
@@ -140,7 +140,7 @@ fn ends(text: &str, plan: impl FnOnce(&mut Cloud)) -> Option<Result<(), RunError
     })
 }
 
-/// Denies every scope its identity.
+/// Returns a rule that denies every scope its identity.
 fn no_identity() -> Rule {
     Rule::on("GetCallerIdentity", Fault::AccessDenied)
 }

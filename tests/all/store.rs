@@ -1,5 +1,5 @@
 //! The store against a DynamoDB: the simulator's (an embedded one), and any other that
-//! `ECS_DRAIN_TEST_DYNAMODB_URL` names. [`suite`] asks nothing of the endpoint but the API.
+//! `ECS_DRAIN_TEST_DYNAMODB_URL` names. [`suite`] needs nothing but the API.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -27,7 +27,8 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-/// Everything that holds on every DynamoDB. Makes tables named after `run`, and deletes them.
+/// Checks everything that holds on every DynamoDB. Creates tables named after `run`, and deletes
+/// them.
 pub async fn suite(sdk: &SdkConfig, run: &str) {
     let store = Store::connect(sdk, &format!("{run}-drains"), "main");
     missing_and_misshapen_tables_are_told(sdk, run).await;
@@ -62,7 +63,8 @@ struct Table {
     store: Store,
 }
 
-/// A record of an instance of its own, with everything that an unfinished one can hold.
+/// Returns a record of an instance of its own, with a value in every field that an unfinished one
+/// can have.
 fn record(instance: &str) -> Record {
     let now: Timestamp = "2026-01-05T09:00:00.25Z".parse().unwrap();
     let mut record = Record::open(
@@ -198,7 +200,7 @@ impl Table {
         edit.expression_attribute_values(":value", value).send().await.unwrap();
     }
 
-    /// An index shows a write in the end, not at once.
+    /// Waits until the index shows a write, which it does in the end, not at once.
     async fn unfinished_becomes(&self, key: &str, version: Option<u64>) {
         let mut shown = None;
         for _ in 0..50 {
@@ -238,11 +240,11 @@ impl Table {
         let first = saved(self.store.create(record("i-stale")).await.unwrap());
         let second = saved(self.store.save(first.clone()).await.unwrap());
         assert_eq!(self.store.save(first).await.unwrap(), Saved::LostRace);
-        // The same version by another write: somebody deleted the record, and it was made anew.
+        // The same version by another write: someone deleted the record, and it was created again.
         let other = Record { write_id: "another".into(), ..second.clone() };
         assert_eq!(self.store.save(other).await.unwrap(), Saved::LostRace);
         assert_eq!(readable(self.store.get(&second.key()).await.unwrap()), second);
-        // A deleted record is not brought back to life.
+        // A deleted record is not created again.
         let key = ("key", text(&second.key()));
         self.raw
             .delete_item()
@@ -256,7 +258,7 @@ impl Table {
         assert_eq!(self.store.get(&gone).await.unwrap(), None);
     }
 
-    /// Two stores that draw the same ids write as one whose request was sent twice.
+    /// Two stores that draw the same ids write like one whose request was sent twice.
     async fn our_own_lost_response_is_known(&self) {
         let again =
             || Store::connect(&self.sdk, self.store.table(), "main").with_ids(Ids::seeded(11));
@@ -383,7 +385,7 @@ impl Table {
         assert!(a.is_held(at(10)) && !a.is_held(at(11)), "less the margin");
         assert!(!b.renew_or_take(at(1009)).await.unwrap().held);
         assert!(!b.renew_or_take(at(1018)).await.unwrap().held);
-        // Silent for a full duration of b's clock.
+        // No renewal for a full duration on b's clock.
         assert!(b.renew_or_take(at(1021)).await.unwrap().held);
         let view = a.renew_or_take(at(6)).await.unwrap();
         assert_eq!(
@@ -423,7 +425,7 @@ impl Table {
 const DONE: Stage =
     Stage::Done { outcome: Outcome::Drained, intent: None, expires_at: 1_800_000_000 };
 
-/// An item as the console shows it: name, type, value.
+/// Returns an item as the console shows it: name, type, value.
 fn show(item: &BTreeMap<String, AttributeValue>) -> String {
     item.iter().map(|(name, value)| format!("{name}: {}\n", show_value(value))).collect()
 }
@@ -449,7 +451,7 @@ fn show_value(value: &AttributeValue) -> String {
     }
 }
 
-/// What people see.
+/// The items as people see them in the console.
 const READABLE: &str = r#"account: "123456789012"
 attempts: 0
 causes: [{name: "NoRoom", text: "there is no room"}]
@@ -491,7 +493,7 @@ why: "Seen"
 write_id: "c5fc598e707e7291"
 "#;
 
-/// A configuration that obeys nothing of this machine's environment.
+/// Returns a configuration without any of this machine's environment.
 async fn simulated(simulator: &Simulator) -> SdkConfig {
     let loader = aws_config::defaults(BehaviorVersion::latest())
         .empty_test_environment()
@@ -523,7 +525,7 @@ async fn on_the_dynamodb_that_the_environment_names() {
     suite(&loader.load().await, &format!("ecs-drain-test-{:08x}", fastrand::u32(..))).await;
 }
 
-/// A simulator with a table, and a rule for the calls that follow.
+/// Creates a simulator with a table, and a rule for the calls that follow.
 async fn struck(rule: Rule) -> (Simulator, Store) {
     let simulator = simulator();
     let store = Store::connect(&simulated(&simulator).await, "drains", "main");
@@ -533,7 +535,7 @@ async fn struck(rule: Rule) -> (Simulator, Store) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_answer_was_lost_is_known_as_our_own() {
+async fn a_write_whose_answer_was_lost_is_recognised() {
     let (simulator, store) = struck(Rule::on("PutItem", Fault::FailAfter).times(1)).await;
     simulator.with(|cloud| cloud.faults.add(Rule::on("UpdateItem", Fault::HangAfter).times(1)));
     let first = saved(store.create(record("i-lost")).await.unwrap());
@@ -565,7 +567,7 @@ async fn a_table_that_hangs_is_given_up_in_time() {
     assert!(error.class() == Some(ErrorClass::Unavailable) && error.is_transient(), "{error}");
     assert!(begun.elapsed() <= Duration::from_secs(10), "{:?}", begun.elapsed());
 
-    // The lease gives up before its next renewal is due, and its time runs out by itself.
+    // The lease stops before its next renewal is due, and expires by itself.
     let mut lease = Lease::named(&store, "a");
     simulator.with(|cloud| cloud.faults.clear());
     assert!(lease.renew_or_take(Mono::START).await.unwrap().held);
@@ -582,12 +584,13 @@ async fn a_table_that_hangs_is_given_up_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_was_taken_with_a_lost_answer_is_ours() {
+async fn a_lease_that_was_taken_with_a_lost_answer_is_recognised() {
     let (_simulator, store) = struck(Rule::on("PutItem", Fault::FailAfter).times(1)).await;
     let mut lease = Lease::named(&store, "a");
     assert!(lease.renew_or_take(Mono::START).await.unwrap().held);
 
-    // All attempts lost: the next look finds ourselves, and renews without waiting.
+    // All attempts lost: the next read finds this process as the holder, and renews without
+    // waiting.
     let (simulator, store) = struck(Rule::on("PutItem", Fault::FailAfter)).await;
     let mut lease = Lease::named(&store, "a");
     simulator.with(|cloud| cloud.faults.add(Rule::on("PutItem", Fault::HangAfter)));

@@ -1,4 +1,4 @@
-//! Stories: one replica runs while things happen to it, to its instance, or to its record.
+//! Stories: one replica runs during events of its own, of its instance, or of its record.
 
 use crate::harness::{
     Scenario, environment, our_completions, record, seconds, set_up, somebody, virtual_time,
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-/// A standalone task keeps the instance busy for so long that a test can do things meanwhile.
+/// Adds a standalone task that keeps the instance busy for so long that a test can act meanwhile.
 pub fn busy(cloud: &mut Cloud, busy_for: Duration) {
     cluster(cloud, &[A, B]);
     cloud.run_task(&StandaloneSpec::new("web", "job").on(A).duration(busy_for)).unwrap();
@@ -31,7 +31,7 @@ pub const BUSY: Scenario = Scenario {
     ..PLAIN
 };
 
-/// Runs one replica while `story` happens to it; the story's end is the end.
+/// Runs one replica until `story` has ended.
 pub fn while_running<F: Future>(
     scenario: &Scenario,
     story: impl FnOnce(Simulator, Store) -> F,
@@ -46,7 +46,7 @@ pub fn while_running<F: Future>(
     })
 }
 
-/// Runs one replica with this configuration beside a story; the story's end is the end.
+/// Runs one replica with this configuration until a story has ended.
 pub async fn beside<T>(simulator: &Simulator, config: Config, story: impl Future<Output = T>) -> T {
     let life =
         run_with_ids(config, only_replica(simulator), Ids::seeded(7), std::future::pending());
@@ -61,7 +61,7 @@ pub async fn run_for(simulator: &Simulator, config: Config, span: Duration) {
     beside(simulator, config, tokio::time::sleep(span)).await;
 }
 
-/// The environment of a story's only replica, whose clock is right.
+/// Returns the environment of a story's only replica, whose clock is right.
 pub fn only_replica(simulator: &Simulator) -> Environment {
     environment(simulator, "replica-0", &Arc::new(AtomicI64::new(0)))
 }
@@ -96,7 +96,7 @@ pub fn held(simulator: &Simulator) -> bool {
     })
 }
 
-/// The table, as a person reaches it.
+/// Returns a person's client of the table.
 async fn dynamodb(simulator: &Simulator) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::new(&somebody(simulator).load(Some("us-east-1")).await)
 }

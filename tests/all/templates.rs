@@ -1,9 +1,9 @@
 //! The policies of the templates under `deploy/` are written from the program's own list of calls:
-//! a call that is new there and not in a template fails a test, and so does a permission that
-//! nobody needs any more. The pages of the Terraform modules are written from the modules in the
-//! same way.
+//! a call that is in the program and not in a template fails a test, and so does a permission that
+//! is no longer needed. The pages of the Terraform modules are written from the modules in the same
+//! way.
 //!
-//! `ECS_DRAIN_WRITE=1 cargo test --test all templates` writes them anew.
+//! `ECS_DRAIN_WRITE=1 cargo test --test all templates` writes them again.
 
 use ecs_drain::config::environment::VARIABLES;
 use ecs_drain::config::{Config, Given};
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// What a controller needs, in the account of its table.
+/// The needs of a controller, in the account of its table.
 const CONTROLLER: &[Need] = &[
     Need::Look,
     Need::Act,
@@ -24,7 +24,7 @@ const CONTROLLER: &[Need] = &[
     Need::Table,
 ];
 
-/// What the role of a member account needs.
+/// The needs of the role of a member account.
 const MEMBER: &[Need] =
     &[Need::Look, Need::Act, Need::Termination, Need::StopAfter, Need::Deregister, Need::Queue];
 
@@ -32,7 +32,7 @@ fn shapes(needs: &[Need]) -> impl Iterator<Item = &'static Shape> {
     SHAPES.iter().filter(|shape| needs.contains(&shape.need))
 }
 
-/// Its calls in the order of their actions, with what they are made for.
+/// Returns its calls in the order of their actions, each with its purpose.
 fn actions(shape: &Shape) -> Vec<(&'static str, &'static str)> {
     let mut actions: Vec<_> =
         shape.calls.iter().map(|call| (call.iam_action, call.why.trim())).collect();
@@ -40,14 +40,15 @@ fn actions(shape: &Shape) -> Vec<(&'static str, &'static str)> {
     actions
 }
 
-/// Whether the statements say what each action is for. A template may have 51,200 bytes.
+/// The choice if the statements contain the purpose of each action. A template may have 51,200
+/// bytes.
 #[derive(Clone, Copy, PartialEq)]
 enum Why {
     Said,
     LeftOut,
 }
 
-/// The statements as a CloudFormation template has them, 14 blanks in.
+/// Returns the statements as a CloudFormation template has them, 14 blanks in.
 fn cloudformation(needs: &[Need], reasons: Why) -> String {
     let mut text = String::new();
     for shape in shapes(needs) {
@@ -120,7 +121,8 @@ fn cloudformation_resource(on: On) -> Vec<String> {
     }
 }
 
-/// The statements as the Terraform module has them: those that allow nothing are left out there.
+/// Returns the statements as the Terraform module has them: those that allow nothing are left out
+/// there.
 fn terraform() -> String {
     let mut text = String::from("  statements = [\n");
     for shape in shapes(CONTROLLER) {
@@ -173,7 +175,8 @@ fn terraform_resources(on: On) -> &'static str {
     }
 }
 
-/// Everything that anybody can need, with the words that `README.md` has replaced.
+/// Returns all permissions that any configuration needs, with the words that `README.md` has
+/// replaced.
 fn whole() -> String {
     let place = Place {
         partition: "aws".to_owned(),
@@ -199,7 +202,7 @@ fn at(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy").join(path)
 }
 
-/// Compares what stands between two marks, or writes it.
+/// Compares the text between two marks, or writes it.
 fn compare(path: &str, between: Option<(&str, &str)>, wanted: &str) {
     let file = at(path);
     let text = std::fs::read_to_string(&file).unwrap();
@@ -246,8 +249,8 @@ fn the_policy_to_read_is_all_that_a_controller_can_need() {
     compare("iam/policy.json", None, &whole());
 }
 
-/// A block of Terraform's language, as far as these modules write it: its name, and the attributes
-/// that stand in it on one line or as a heredoc.
+/// Returns the blocks of Terraform's language, as far as these modules write it: the name, and the
+/// attributes that are on one line or a heredoc.
 fn blocks(text: &str, kind: &str) -> Vec<(String, BTreeMap<String, String>)> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
@@ -283,7 +286,7 @@ fn blocks(text: &str, kind: &str) -> Vec<(String, BTreeMap<String, String>)> {
     blocks
 }
 
-/// The inputs and outputs of a module, as its README has them.
+/// Returns the inputs and outputs of a module in the form of its README.
 fn inputs_and_outputs(module: &str) -> String {
     let read = |file: &str| std::fs::read_to_string(at(module).join(file)).unwrap();
     let sentence =
@@ -324,10 +327,10 @@ fn the_pages_of_the_modules_have_their_inputs_and_outputs() {
     }
 }
 
-/// What IAM can limit, as the Service Authorization Reference has it (tables "Actions, resources,
-/// and condition keys" of ECS, EC2 Auto Scaling, Elastic Load Balancing, SQS, STS, DynamoDB): by
-/// action, the resource type's ARN without its name. What is not here knows no resource, and must
-/// be allowed on `*`.
+/// The limits that IAM supports, as in the Service Authorization Reference (tables "Actions,
+/// resources, and condition keys" of ECS, EC2 Auto Scaling, Elastic Load Balancing, SQS, STS,
+/// DynamoDB): by action, the resource type's ARN without its name. An action that is not here has
+/// no resource, and must be allowed on `*`.
 const LIMITED: &[(&str, &str)] = &[
     ("ecs:DescribeClusters", "ecs:cluster/"),
     ("ecs:ListContainerInstances", "ecs:cluster/"),
@@ -410,12 +413,12 @@ fn each_action_is_allowed_on_what_iam_can_limit_it_to() {
             }
         }
     }
-    // Each of the table was looked at: none stands there for nothing.
+    // Each row of the table was used: none is superfluous.
     let unused: Vec<_> = limited.keys().filter(|action| !seen.contains(*action)).collect();
     assert!(unused.is_empty(), "{unused:?}");
 }
 
-/// Every file of the templates and the image.
+/// Finds every file of the templates and the image.
 fn files(folder: &std::path::Path, into: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -430,7 +433,7 @@ fn files(folder: &std::path::Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every word of a text that begins so.
+/// Returns every word of a text with this prefix.
 fn words<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     text.match_indices(prefix).map(|(at, _)| {
         let rest = &text[at..];
@@ -440,14 +443,14 @@ fn words<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
 }
 
 #[test]
-fn the_templates_set_no_variable_that_nobody_reads() {
+fn the_templates_set_no_variable_that_is_never_read() {
     let known: BTreeSet<&str> = VARIABLES.iter().map(|(name, _)| *name).collect();
     let mut all = Vec::new();
     files(&at(""), &mut all);
     assert!(all.len() > 30, "{all:?}");
     for path in all {
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        // What the tests of this repository read is not the program's.
+        // Variables that only the tests of this repository read are not the program's.
         for name in words(&text, "ECS_DRAIN_").filter(|name| *name != "ECS_DRAIN_WRITE") {
             assert!(known.contains(name), "{}: {name}", path.display());
         }
@@ -455,7 +458,7 @@ fn the_templates_set_no_variable_that_nobody_reads() {
 }
 
 #[test]
-fn every_alarm_is_of_a_number_that_is_written() {
+fn every_alarm_is_on_a_metric_that_is_written() {
     let metrics = ecs_drain::metrics::Metrics::default();
     let line = ecs_drain::metrics::cloudwatch::Lines::default().next(
         &metrics,
@@ -494,8 +497,8 @@ fn the_templates_are_small_enough_to_be_sent_without_a_bucket() {
     }
 }
 
-/// What `!Sub` makes of the configuration in the stack's template, with the parameters' defaults or
-/// these.
+/// Returns the configuration that `!Sub` makes in the stack's template, with the parameters'
+/// defaults or these.
 fn configuration_of_the_stack(given: &[(&str, &str)]) -> String {
     let template = std::fs::read_to_string(at("cloudformation/ecs-drain.yaml")).unwrap();
     let from = template.find("  [[scope]]\n").unwrap();

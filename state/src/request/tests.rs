@@ -178,7 +178,9 @@ fn a_drain() {
         (
             Some(cancelled),
             drain(Then::Keep),
-            &format!("refused: its last drain has not ended; run the command again when it has: {STANDS}"),
+            &format!(
+                "refused: its last drain has not ended; run the command again when it has: {STANDS}"
+            ),
         ),
     ]);
 }
@@ -422,7 +424,9 @@ fn a_request_means_one_generation_and_a_quarter_of_an_hour() {
     let older = Request { generation: 4, ..request(What::Pause) };
     assert_eq!(
         say(&older, Some(&hooked())),
-        format!("refused: a new drain of it has started since (generation 1, not 4); run the command again: {STANDS}")
+        format!(
+            "refused: a new drain of it has started since (generation 1, not 4); run the command again: {STANDS}"
+        )
     );
     for (age, expired) in [(-16, true), (-15, false), (0, false), (15, false), (16, true)] {
         let request = Request { at: minutes(age), ..request(What::Drain { then: Then::Keep }) };

@@ -1,4 +1,4 @@
-//! Load balancers: every registration is seen gone, whoever made it and however it is named.
+//! Load balancers: every target is seen gone, however it was registered and named.
 
 use super::{
     api, cluster, elapsed, good, stray, target_group, terminate, told, two_with, until_cause,
@@ -84,7 +84,7 @@ fn tasks_of_an_earlier_revision_stay_registered_where_that_revision_says() {
 }
 
 /// ecs-drain has described the service for B's drain, when it named the old group alone. A minute
-/// later the service was deployed anew, and A runs a task of the new deployment, which is
+/// later the service was deployed again, and A runs a task of the new deployment, which is
 /// registered in the new group.
 #[test]
 fn a_task_of_a_deployment_that_began_since_the_service_was_read_has_its_own_registrations() {
@@ -157,7 +157,7 @@ fn the_address_of_an_awsvpc_task_is_seen_gone() {
     assert!(ended.at(A).unwrap() >= BEGIN + seconds(100));
 }
 
-/// ECS has deregistered the instance; someone registers it again, and the balancer calls it
+/// ECS has deregistered the instance; someone registers it again, and the balancer reports it as
 /// `OutOfService`.
 #[test]
 fn an_instance_that_a_classic_load_balancer_lists_as_out_of_service_is_not_gone() {
@@ -185,7 +185,7 @@ fn an_instance_that_a_classic_load_balancer_lists_as_out_of_service_is_not_gone(
     });
 }
 
-/// No document says whether a classic load balancer still lists an instance whose connections
+/// AWS does not document if a classic load balancer still lists an instance whose connections
 /// drain: here it does not.
 #[test]
 fn an_instance_that_drains_from_a_classic_load_balancer_is_waited_for_although_it_is_not_listed() {
@@ -219,7 +219,7 @@ fn an_instance_that_drains_from_a_classic_load_balancer_is_waited_for_although_i
     });
 }
 
-/// Auto Scaling waits for it before the ecs-drain hook begins to wait.
+/// Auto Scaling waits for the balancer before the ecs-drain hook starts.
 #[test]
 fn a_classic_load_balancer_of_the_group_that_does_not_list_what_drains_cuts_nothing_off() {
     good(&world(|cloud| {
@@ -236,7 +236,7 @@ fn a_classic_load_balancer_of_the_group_that_does_not_list_what_drains_cuts_noth
     }));
 }
 
-/// A balancer that knows the instance through its Auto Scaling group, and no service.
+/// Adds a balancer that knows the instance through its Auto Scaling group, without a service.
 fn balancer_of_the_group(cloud: &mut Cloud) {
     let arn = cloud.add_target_group(target_group("edge", seconds(300)));
     cloud.add_cluster(&ClusterSpec::new("web"));
@@ -246,8 +246,7 @@ fn balancer_of_the_group(cloud: &mut Cloud) {
     cloud.add_service(&api(2));
 }
 
-/// Auto Scaling deregisters the instance before its hooks hear of it: that is looked at, and not
-/// believed.
+/// Auto Scaling deregisters the instance before its hooks start: ecs-drain verifies that.
 #[test]
 fn a_balancer_attached_to_the_group_itself_is_looked_at_and_seen_gone() {
     let ended = good(&world(balancer_of_the_group));
@@ -257,7 +256,7 @@ fn a_balancer_attached_to_the_group_itself_is_looked_at_and_seen_gone() {
     assert!(ended.count("DescribeTargetHealth") >= 2, "in each look of the proof");
 }
 
-/// Drained by order in a group with a balancer of its own.
+/// Drains A by order in a group with a balancer of its own.
 fn ordered(then: Then) -> (Record, Simulator) {
     let scenario = Scenario {
         world: |cloud| {
@@ -275,7 +274,7 @@ fn ordered(then: Then) -> (Record, Simulator) {
     })
 }
 
-/// The group deregisters the instance when it terminates it, and nothing deregisters it before.
+/// The group deregisters the instance when it terminates it, and no other deregisters it before.
 #[test]
 fn an_order_to_terminate_does_not_wait_for_the_groups_own_balancer() {
     let (record, simulator) = ordered(Then::TerminateAndShrink);
@@ -299,7 +298,7 @@ fn a_kept_instance_is_held_while_the_groups_own_balancer_lists_it() {
     simulator.peek(|cloud| assert_eq!(cloud.violations_at_end(), []));
 }
 
-/// Someone registers the instance by hand, and takes that back at once: five minutes of draining
+/// Someone registers the instance by hand and deregisters it at once: five minutes of draining
 /// begin.
 #[test]
 fn the_deregistration_delay_is_shown_with_what_is_left_of_it() {
@@ -332,7 +331,7 @@ fn the_deregistration_delay_is_shown_with_what_is_left_of_it() {
     });
 }
 
-/// Does something with a target group.
+/// Applies a change to a target group.
 fn change(simulator: &Simulator, name: &str, what: impl FnOnce(&mut Cloud, &str)) {
     simulator.with(|cloud| {
         let arn = cloud.world.elb.arn_of(name).unwrap();
@@ -340,7 +339,7 @@ fn change(simulator: &Simulator, name: &str, what: impl FnOnce(&mut Cloud, &str)
     });
 }
 
-/// A network load balancer that sends new connections for so long after a deregistration.
+/// Adds a Network Load Balancer that sends new connections for this long after a deregistration.
 fn network(cloud: &mut Cloud, settle_time: Option<Duration>) {
     let kind = TargetGroupKind::Network;
     cloud.add_target_group(TargetGroupSpec {
@@ -351,7 +350,7 @@ fn network(cloud: &mut Cloud, settle_time: Option<Duration>) {
     two_with(cloud, &api(2).target_group("tcp"));
 }
 
-/// How long after its target was first seen to leave the instance was let go.
+/// Returns the time between the first read without the target and the release of the instance.
 fn settled(config: &'static str, world: fn(&mut Cloud)) -> SignedDuration {
     let ended = good(&Scenario { config, world, ..PLAIN });
     let record = ended.record(A).unwrap();
@@ -359,7 +358,7 @@ fn settled(config: &'static str, world: fn(&mut Cloud)) -> SignedDuration {
     record.intent().unwrap().at.duration_since(record.obligations[0].draining_since.unwrap())
 }
 
-/// The checkers report every connection that is cut off, also one that comes while the target reads
+/// The checkers report every connection that is cut off, even one that comes while the target is
 /// `unused`.
 #[test]
 fn a_network_load_balancer_is_given_two_minutes_after_its_target_left() {
@@ -370,7 +369,7 @@ fn a_network_load_balancer_is_given_two_minutes_after_its_target_left() {
     assert!(at_once < two_minutes, "the policy can give it none: {at_once}");
 }
 
-/// Registers or deregisters A as anyone can.
+/// Registers or deregisters A as a person does.
 async fn hand(simulator: &Simulator, register: bool) {
     let elb = aws_sdk_elasticloadbalancingv2::Client::new(
         &somebody(simulator).load(Some("us-east-1")).await,
@@ -421,7 +420,7 @@ fn a_target_group_deleted_in_mid_drain_is_gone() {
     });
 }
 
-/// How often a target group was looked at that four instances share, of which these go.
+/// Returns the number of reads of a target group that four instances share, of which these leave.
 fn looks(begin: fn(&mut Cloud), ends: &'static [(&'static str, Outcome)]) -> usize {
     let scenario = Scenario {
         world: |cloud| {

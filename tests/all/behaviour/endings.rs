@@ -1,5 +1,5 @@
-//! Endings other than the plain one: deadlines, instances that cannot report, other hooks,
-//! instances that live on.
+//! Ends other than the plain one: deadlines, instances that cannot report, other hooks, instances
+//! that live on.
 
 use super::{
     api, cluster, elapsed, stray, target_group, terminate, told, two_with, until_ended,
@@ -16,7 +16,7 @@ use aws_simulator::spec::StandaloneSpec;
 use aws_simulator::{BEGIN, Cloud, Simulator};
 use ecs_drain_state::{Outcome, Phase, Record};
 
-/// A standalone task that never ends keeps A.
+/// Adds a standalone task on A that never ends.
 fn endless(cloud: &mut Cloud) {
     cluster(cloud, &[A, B]);
     cloud.run_task(&StandaloneSpec::new("web", "endless").on(A)).unwrap();
@@ -65,7 +65,7 @@ fn a_group_can_have_a_deadline_of_its_own() {
         .peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
 }
 
-/// The configuration lets it go early: ecs-drain does not answer for what the instance loses.
+/// The configuration releases it early: ecs-drain does not answer for the instance's losses.
 const ABANDONED: Scenario = Scenario {
     config: "[policy]\ndeadline = \"10m\"\nat_deadline = \"abandon\"\n",
     world: crate::endings::ABANDONED_AND_RETAINED.world,
@@ -120,7 +120,7 @@ fn a_deadline_beyond_the_hooks_own_limit_is_cut_and_said_so() {
         .peek(|cloud| assert!(cloud.violations().is_empty(), "{:?}", cloud.violations()));
 }
 
-/// The agent is silent, and its instance ends: ECS goes on calling the task `RUNNING`.
+/// Disconnects the agent and ends the instance: ECS still reports the task as `RUNNING`.
 fn silent_and_gone(cloud: &mut Cloud) {
     cloud.set_agent_connected(A, false);
     terminate(cloud, &[A]);
@@ -163,7 +163,7 @@ fn an_instance_that_may_be_alive_is_waited_for_while_its_agent_is_disconnected()
     });
 }
 
-/// The containers may be running: that is what the policy takes upon itself.
+/// The containers may be running: the policy accepts that.
 #[test]
 fn an_instance_with_a_disconnected_agent_is_let_go_where_the_policy_excuses_it() {
     let scenario = Scenario {
@@ -182,7 +182,7 @@ fn an_instance_with_a_disconnected_agent_is_let_go_where_the_policy_excuses_it()
     no_violation(&simulator);
 }
 
-/// The instance is stopped by hand: its target group says so, and its tasks are frozen.
+/// The instance is stopped by hand: its target group reports that, and its tasks are frozen.
 #[test]
 fn a_stopped_instance_is_not_waited_for_although_ecs_calls_its_task_running() {
     let scenario = world(|cloud| {
@@ -194,8 +194,8 @@ fn a_stopped_instance_is_not_waited_for_although_ecs_calls_its_task_running() {
         let arn = simulator.peek(|cloud| cloud.world.elb.arn_of("web").unwrap());
         simulator.with(|cloud| {
             let now = cloud.now();
-            // ECS takes the unhealthy task's target out at once: another one says for long enough
-            // that A is stopped.
+            // ECS deregisters the unhealthy task's target at once: another target reports for long
+            // enough that A is stopped.
             cloud.world.elb.register_target(now, &arn, stray(9999));
             cloud.world.elb.instance_stopped(now, A, &[]);
             cloud.world.ecs.ec2_stopped(A);
@@ -207,7 +207,7 @@ fn a_stopped_instance_is_not_waited_for_although_ecs_calls_its_task_running() {
     });
 }
 
-/// Dead or not: what a balancer still lists is waited for.
+/// Dead or not: the drain waits for each target that a balancer still lists.
 #[test]
 fn a_dead_instance_is_held_while_a_balancer_lists_it() {
     let scenario = Scenario {
@@ -270,7 +270,7 @@ fn an_instance_that_waits_since_before_its_group_had_our_hook_is_left_alone() {
         assert_eq!(record(&store, A).await, None);
         let status = simulator.with(|cloud| cloud.container_instance_status(A));
         assert_eq!(status, [("web".to_owned(), "ACTIVE")]);
-        // The next one waits under it.
+        // The next instance waits under it.
         simulator.with(|cloud| cloud.terminate(B, true).unwrap());
         until(&simulator, "B is drained", async || {
             record(&store, B).await.is_some_and(|b| b.is_done())
@@ -279,7 +279,7 @@ fn an_instance_that_waits_since_before_its_group_had_our_hook_is_left_alone() {
     });
 }
 
-/// A lives on: what ecs-drain set to `DRAINING` must be `ACTIVE` in the end.
+/// Requires that a `DRAINING` set by ecs-drain is undone at the end: A lives on.
 fn lives_on(cloud: &mut Cloud) {
     cluster_with_warm_pool(cloud);
     cloud.add_service(&api(2));
@@ -307,7 +307,8 @@ fn an_instance_that_goes_back_to_its_warm_pool_is_active_when_it_is_used_again()
     });
 }
 
-/// Ours is over, and another hook holds the old wait on for minutes: that is no new wait.
+/// The ecs-drain action has ended, and another hook still holds the old wait for minutes: that is
+/// not a new wait.
 #[test]
 fn an_instance_that_another_hook_holds_on_its_way_to_the_warm_pool_is_active_when_it_is_used_again()
 {
@@ -325,8 +326,8 @@ fn an_instance_that_another_hook_holds_on_its_way_to_the_warm_pool_is_active_whe
     });
 }
 
-/// The group terminates it out of the wait that another hook holds on, before anybody looks: the
-/// next wait is no part of the old one, although every look shows the instance waiting.
+/// The group terminates it out of a wait that another hook still holds, before any read: the next
+/// wait is a new one, although every read shows the instance waiting.
 #[test]
 fn an_instance_that_is_terminated_while_another_hook_holds_its_new_root_volume_is_drained_anew() {
     let begin: fn(&mut Cloud) = |cloud| {
@@ -337,7 +338,7 @@ fn an_instance_that_is_terminated_while_another_hook_holds_its_new_root_volume_i
     let (begins_after, simulator) =
         while_running(&scenario, async |simulator: Simulator, store| {
             until_phase(&simulator, &store, Phase::Returning).await;
-            // Heartbeats that nothing accepts come ever less often.
+            // Heartbeats that no action accepts are sent ever less often.
             tokio::time::sleep(seconds(3000)).await;
             simulator.with(|cloud| cloud.terminate(A, true).unwrap());
             let terminated = tokio::time::Instant::now();
@@ -365,8 +366,8 @@ fn an_instance_that_gets_a_new_root_volume_is_active_when_it_is_back() {
     });
 }
 
-/// It gets its volume and serves again, because its hook is deleted in mid-wait: its drain ends,
-/// and nothing is left behind.
+/// It gets its volume and serves again, because its hook is deleted during the wait: its drain
+/// ends, and no `DRAINING` is left behind.
 #[test]
 fn an_instance_that_lives_on_is_let_be_when_its_wait_is_lost() {
     let scenario =

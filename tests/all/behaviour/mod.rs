@@ -1,4 +1,4 @@
-//! What a drain meets, one story for each row of `docs/behaviour.md`.
+//! Situations of a drain: one story for each row of `docs/behaviour.md`.
 
 mod balancers;
 mod endings;
@@ -15,28 +15,28 @@ use ecs_drain::store::Store;
 use ecs_drain_state::{Outcome, Record};
 use std::time::Duration;
 
-/// A replica service whose tasks come and go in seconds.
+/// Creates a replica service whose tasks start and stop in seconds.
 fn api(desired: u32) -> ServiceSpec {
     ServiceSpec::replica("web", "api", desired).times(seconds(5), seconds(5))
 }
 
-/// Two instances and this service.
+/// Adds two instances and this service.
 fn two_with(cloud: &mut Cloud, service: &ServiceSpec) {
     cluster(cloud, &[A, B]);
     cloud.add_service(service);
 }
 
-/// A target group of an Application Load Balancer, with instance targets.
+/// Creates a target group of an Application Load Balancer, with instance targets.
 fn target_group(name: &str, delay: Duration) -> TargetGroupSpec {
     scenarios::target_group(name, TargetGroupKind::Application, TargetType::Instance, delay)
 }
 
-/// A registration of A that no task accounts for.
+/// Returns a target of A that belongs to no task.
 fn stray(port: u16) -> Target {
     Target { id: A.to_owned(), port }
 }
 
-/// The group terminates these instances, all at this moment.
+/// Lets the group terminate these instances, all at this moment.
 fn terminate(cloud: &mut Cloud, ids: &[&str]) {
     for id in ids {
         cloud.terminate(id, true).unwrap();
@@ -51,8 +51,8 @@ fn good(scenario: &Scenario) -> Ended {
     ended
 }
 
-/// Tells a story while one replica runs; no promise may be broken in it, and nothing lost or left
-/// behind by it.
+/// Plays a story while one replica runs; in it no promise may be broken, and nothing lost or left
+/// behind.
 #[track_caller]
 fn told<F: Future>(scenario: &Scenario, story: impl FnOnce(Simulator, Store) -> F) -> F::Output {
     let (output, simulator) = while_running(scenario, story);
@@ -63,7 +63,7 @@ fn told<F: Future>(scenario: &Scenario, story: impl FnOnce(Simulator, Store) -> 
     output
 }
 
-/// A's record, as soon as it is so.
+/// Waits until A's record meets a condition, and returns it.
 async fn until_record(
     simulator: &Simulator,
     store: &Store,
@@ -82,7 +82,7 @@ async fn until_record(
     found.unwrap()
 }
 
-/// A's record, as soon as it names this cause; with the cause's text.
+/// Waits until A's record names this cause; returns the record and the cause's text.
 async fn until_cause(simulator: &Simulator, store: &Store, name: &str) -> (Record, String) {
     let named = |record: &Record| {
         record.shown.causes.iter().find(|cause| cause.name == name).map(|cause| cause.text.clone())
@@ -92,19 +92,19 @@ async fn until_cause(simulator: &Simulator, store: &Store, name: &str) -> (Recor
     (record, text)
 }
 
-/// A's record, once its drain has ended; it must have ended so.
+/// Waits until A's drain has ended with this outcome; returns its record.
 async fn until_ended(simulator: &Simulator, store: &Store, outcome: Outcome) -> Record {
     let ended = until_record(simulator, store, outcome.name(), Record::is_done).await;
     assert_eq!(ended.outcome(), Some(outcome), "{}", ended.shown.message);
     ended
 }
 
-/// How long the scenario has gone on.
+/// Returns the time since the scenario's beginning.
 fn elapsed(simulator: &Simulator) -> SimTime {
     simulator.now() - aws_simulator::BEGIN
 }
 
-/// A plain scenario with another world.
+/// Returns a plain scenario with another world.
 const fn world(world: fn(&mut Cloud)) -> Scenario {
     Scenario { world, ..PLAIN }
 }

@@ -1,5 +1,5 @@
-//! Why a drain does not move: each cause is found, named with what ends it, and gone when the drain
-//! moves again.
+//! Causes of a stuck drain: each is found, named with its remedy, and gone when the drain makes
+//! progress again.
 
 use super::{
     api, cluster, elapsed, good, target_group, terminate, told, two_with, until_cause, until_ended,
@@ -27,7 +27,7 @@ fn cause_of(scenario: &Scenario, name: &str) -> String {
     })
 }
 
-/// A service whose percentages let nothing move.
+/// Adds a service whose percentages allow no move.
 fn immovable(cloud: &mut Cloud) {
     two_with(cloud, &api(2).percents(100, 100));
 }
@@ -61,8 +61,7 @@ fn what_the_closest_instance_lacks_is_named() {
     assert!(text.starts_with(&lacks), "{text}");
 }
 
-/// Its four tasks leave one by one: the cause is gone with the first, and not only at the drain's
-/// end.
+/// Its four tasks leave one by one: the cause is gone with the first, not only at the drain's end.
 #[test]
 fn causes_vanish_once_the_drain_moves_again() {
     let world: fn(&mut Cloud) = |cloud| two_with(cloud, &api(8).size(256, 128).percents(100, 113));
@@ -77,8 +76,8 @@ fn causes_vanish_once_the_drain_moves_again() {
     });
 }
 
-/// What `DRAINING` does to the tasks of a service whose deployment waits is not documented; here
-/// they stay.
+/// AWS does not document the effect of `DRAINING` on the tasks of a service whose deployment waits;
+/// here they stay.
 #[test]
 fn a_paused_deployment_is_named_with_what_continues_it() {
     let scenario = Scenario {
@@ -195,7 +194,7 @@ fn a_standalone_task_is_named_with_the_policy_that_would_stop_it() {
     assert!(text.contains("standalone_tasks = { stop_after"), "{text}");
 }
 
-/// From now on this call is answered with this fault.
+/// Answers this call with this fault from now on.
 fn struck(simulator: &Simulator, call: &str, fault: Fault) {
     simulator.with(|cloud| cloud.faults.add(Rule::on(call, fault)));
 }
@@ -228,7 +227,7 @@ fn a_read_that_is_denied_is_named_and_stops_nothing() {
     });
 }
 
-/// Five tasks leave one after the other, and that takes longer than any drain may stand still.
+/// Adds five tasks that leave one after the other, which takes longer than `stuck_after`.
 fn one_by_one(cloud: &mut Cloud) {
     two_with(cloud, &api(10).percents(100, 110).times(seconds(30), seconds(5)));
 }

@@ -1,4 +1,4 @@
-//! Tasks: which of them matter, and what becomes of those that `DRAINING` does not move.
+//! Tasks: which of them matter, and the fate of those that `DRAINING` does not move.
 
 use super::{
     api, cluster, elapsed, good, target_group, terminate, told, two_with, until_cause, until_ended,
@@ -13,7 +13,7 @@ use aws_simulator::{BEGIN, Cloud, Fault, Rule, Simulator};
 use ecs_drain_state::{Outcome, Phase};
 use std::collections::BTreeSet;
 
-/// A daemon that takes ten minutes to end, beside a service.
+/// Adds a daemon that takes ten minutes to end, and a service.
 fn slow_daemon(cloud: &mut Cloud) {
     two_with(cloud, &api(2));
     cloud.add_service(&ServiceSpec::daemon("web", "logs").times(seconds(5), seconds(600)));
@@ -88,7 +88,7 @@ fn a_protected_task_is_waited_for_and_named_with_the_end_of_its_protection() {
     });
 }
 
-/// A service whose balancer stands in its task set alone.
+/// Adds a service whose balancer is in its task set alone.
 fn deployed_by(cloud: &mut Cloud, controller: DeploymentController) {
     cloud.add_target_group(target_group("web", seconds(90)));
     two_with(cloud, &api(2).target_group("web").controller(controller));
@@ -107,7 +107,7 @@ fn a_registration_that_stands_only_in_a_task_set_is_found_and_seen_gone() {
     }
 }
 
-/// Sets A to this status as anyone can.
+/// Sets A to this status as a person does.
 async fn set_status(simulator: &Simulator, status: ContainerInstanceStatus) {
     let ecs = aws_sdk_ecs::Client::new(&somebody(simulator).load(Some("us-east-1")).await);
     let id = simulator
@@ -120,8 +120,7 @@ async fn set_status(simulator: &Simulator, status: ContainerInstanceStatus) {
     request.send().await.unwrap();
 }
 
-/// A goes back to its warm pool, which it leaves again, so that what was `DRAINING` could be
-/// undone.
+/// A returns to its warm pool and leaves it again, so that its `DRAINING` could be undone.
 #[test]
 fn an_instance_found_draining_is_waited_for_and_not_made_active_again() {
     let scenario = Scenario {
@@ -170,8 +169,8 @@ fn an_instance_whose_tasks_all_wait_for_their_image_is_drained() {
     good(&scenario);
 }
 
-/// The record has its registrations, ECS does not take the `DRAINING` yet, and meanwhile places a
-/// task of a service that the instance did not have.
+/// The record has the registrations, and ECS does not accept the `DRAINING` yet. Meanwhile it
+/// places a task of a service that the instance did not have.
 #[test]
 fn a_task_placed_in_the_moment_before_draining_took_hold_is_found() {
     let scenario = Scenario {

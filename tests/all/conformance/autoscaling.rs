@@ -1,4 +1,4 @@
-//! Auto Scaling: what is read of groups and instances, and lifecycle actions.
+//! Auto Scaling: reads of groups and instances, and lifecycle actions.
 
 use super::told::{Told, ensure, refused, same};
 use super::world::{Fleet, HOOK, Wanted, World};
@@ -17,7 +17,7 @@ async fn group(w: &World, name: &str) -> Told<AutoScalingGroup> {
     Ok(found.unwrap())
 }
 
-/// The lifecycle state of an instance as its group shows it.
+/// Returns the lifecycle state of an instance as its group shows it.
 async fn state_in_group(w: &World, fleet: &Fleet, instance: &str) -> Told<Option<String>> {
     let group = group(w, &fleet.group).await?;
     let found = group.instances().iter().find(|found| found.instance_id() == Some(instance));
@@ -57,7 +57,7 @@ async fn none_active(w: &World, fleet: &Fleet, hook: &str, instance: &str) -> To
     refusal.says(&format!("{NO_ACTION} with instance ID {instance}"))
 }
 
-/// Not documented; unknown names are just absent.
+/// Not documented; unknown names are left out without an error.
 pub async fn unknown_groups_are_left_out(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let describe =
@@ -81,7 +81,7 @@ pub async fn unknown_instances_are_left_out(w: &World) -> Told {
     same("instances", shown.collect::<Vec<_>>(), [wanted])
 }
 
-/// The program goes by the words, since the code is everybody's. (Source:
+/// The program recognises the error by its words, since its code has many meanings. (Source:
 /// kubernetes-retired/kube-deploy#99, for both.)
 pub async fn hooks_of_an_unknown_group_cannot_be_read(w: &World) -> Told {
     let answer = w
@@ -95,7 +95,7 @@ pub async fn hooks_of_an_unknown_group_cannot_be_read(w: &World) -> Told {
     refusal.says("AutoScalingGroup name not found")
 }
 
-/// As for its hooks.
+/// The same error as for its hooks.
 pub async fn the_warm_pool_of_an_unknown_group_cannot_be_read(w: &World) -> Told {
     let answer =
         w.autoscaling.describe_warm_pool().auto_scaling_group_name("no-such-group").send().await;
@@ -276,14 +276,14 @@ pub async fn no_action_is_active_for_an_instance_in_service(w: &World) -> Told {
     none_active(w, &fleet, HOOK, &fleet.members[0].ec2).await
 }
 
-/// One that the group never had is told so in the same words.
+/// An instance that the group never had is refused in the same words.
 pub async fn no_action_is_active_for_an_unknown_instance(w: &World) -> Told {
     let fleet = w.fleet().await?;
     none_active(w, &fleet, HOOK, NO_INSTANCE).await
 }
 
-/// A call that names a group that is not there is refused as invalid. (Source: Auto Scaling API
-/// reference: both calls have no error of their own for it.)
+/// A call that names an unknown group is refused as invalid. (Source: Auto Scaling API reference:
+/// both calls have no error of their own for it.)
 pub async fn an_action_of_an_unknown_group_is_invalid(w: &World) -> Told {
     let beat =
         w.autoscaling.record_lifecycle_action_heartbeat().auto_scaling_group_name("no-such-group");
@@ -298,7 +298,7 @@ pub async fn an_action_of_an_unknown_group_is_invalid(w: &World) -> Told {
     refused("a completion", complete.send().await)?.is(400, "ValidationError")
 }
 
-/// A hook that is not the group's own is refused as invalid, and the wait goes on.
+/// A hook that is not the group's own is refused as invalid, and the wait continues.
 pub async fn another_hook_s_name_ends_nothing(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let instance = &fleet.members[0].ec2;
@@ -324,7 +324,7 @@ pub async fn a_wrong_token_ends_nothing(w: &World) -> Told {
     beat(w, &fleet, HOOK, instance).await
 }
 
-/// A terminating hook holds it, and both reads say so. (Source: EC2 Auto Scaling user guide,
+/// A terminating hook holds it, and both reads report that. (Source: EC2 Auto Scaling user guide,
 /// "Lifecycle hooks".)
 pub async fn a_terminated_instance_waits_under_its_hook(w: &World) -> Told {
     let fleet = w.fleet().await?;
@@ -412,7 +412,7 @@ pub async fn a_completion_lets_go_and_is_taken_once(w: &World) -> Told {
     .await
 }
 
-/// Terminating, both results let the instance go. (Source: Auto Scaling API reference,
+/// On termination, both results release the instance. (Source: Auto Scaling API reference,
 /// CompleteLifecycleAction.)
 pub async fn an_abandoned_action_lets_go_too(w: &World) -> Told {
     let fleet = w.fleet().await?;
@@ -422,7 +422,7 @@ pub async fn an_abandoned_action_lets_go_too(w: &World) -> Told {
     w.let_go(instance).await
 }
 
-/// Where the group retains what is abandoned, it does not let go, and does not count it any more.
+/// Where the group retains abandoned instances, it keeps the instance and no longer counts it.
 /// (Source: Auto Scaling API reference, RetentionTriggers; EC2 Auto Scaling user guide, "Instance
 /// lifecycle policy".)
 pub async fn an_abandoned_instance_is_retained_where_the_group_says_so(w: &World) -> Told {
@@ -438,8 +438,8 @@ pub async fn an_abandoned_instance_is_retained_where_the_group_says_so(w: &World
     none_active(w, &fleet, HOOK, instance).await
 }
 
-/// The group deregisters the instance from its own balancers, and waits until they have let go,
-/// before any hook hears of it. (Source: EC2 Auto Scaling user guide, "Lifecycle hooks overview".)
+/// The group deregisters the instance from its own balancers, and waits until they have drained it,
+/// before any hook starts. (Source: EC2 Auto Scaling user guide, "Lifecycle hooks overview".)
 pub async fn a_group_s_own_targets_are_gone_before_its_hook_holds(w: &World) -> Told {
     let arn = w.target_group("own", true).await?;
     let fleet = w.fleet_of(Wanted { target_group: Some(&arn), ..Wanted::default() }).await?;

@@ -1,8 +1,9 @@
-//! AWS itself, asked by the kit in `tests/aws`: it makes the network and the launch template, names
-//! the checks, and reads what is printed here. Without it nothing reaches AWS.
+//! AWS itself, called by the kit in `tests/aws`: the kit creates the network and the launch
+//! template, names the checks, and reads the output of this module. Without the kit, no call
+//! reaches AWS.
 //!
-//! A line that begins with `kit: ` is JSON: what a check needs, an answer that it got, or what came
-//! of it.
+//! A line that begins with `kit: ` is JSON: the needs of a check, an answer that it got, or its
+//! result.
 
 use super::clouds::{Cloud, within};
 use super::report::Verdict;
@@ -22,23 +23,23 @@ use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How many times longer than elsewhere something may take on AWS before it is given up: instances
-/// boot there, and balancers are built.
+/// The factor by which waits are longer on AWS than elsewhere: instances boot there, and balancers
+/// are built.
 pub const PATIENCE: u32 = 8;
 
-/// How long a check may take.
+/// The longest duration of a check.
 const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// How many checks are under way at once that need no instances.
+/// The number of checks at once that need no instances.
 const AT_ONCE: usize = 4;
 
 /// The beginning of the lines that the kit reads.
 const LINE: &str = "kit: ";
 
-/// How much of a body is printed.
+/// The printed length of a body.
 const BODY: usize = 6000;
 
-/// What the kit has made, and what is to be asked.
+/// The kit's resources, and the checks to run.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Ground {
     /// An emulator in the place of AWS.
@@ -57,18 +58,18 @@ pub struct Ground {
     pub launch_template: String,
     /// The image of every container.
     pub image: String,
-    /// On everything that is made: key and value.
+    /// The tag of everything that is created: key and value.
     pub tag: (String, String),
-    /// When groups lose their instances by themselves, in seconds since 1970.
+    /// The moment at which groups terminate their instances by themselves, in seconds since 1970.
     pub ends_at: i64,
-    /// The checks, each with the name that all it makes begins with.
+    /// The checks, each with the prefix of the names of all that it creates.
     pub checks: Vec<(String, String)>,
 }
 
 /// The tag of an instance with its cluster's name.
 pub const CLUSTER_TAG: &str = "ecs-drain-cluster";
 
-/// How many things of each kind a check makes.
+/// The number of things of each kind that a check creates.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Needs {
     pub clusters: u32,
@@ -82,7 +83,7 @@ pub struct Needs {
     pub queues: u32,
 }
 
-/// What a check says of itself, for the plan.
+/// A check's entry in the plan.
 #[derive(Serialize)]
 struct Planned<'a> {
     service: &'a str,
@@ -90,19 +91,19 @@ struct Planned<'a> {
     needs: Needs,
 }
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Serialize)]
 struct Came<'a> {
     check: &'a str,
-    /// None: as it states, or as is listed.
+    /// `None`: as it states, or as is listed.
     complaint: Option<String>,
-    /// What AWS does instead, where that is listed.
+    /// AWS's listed difference.
     listed: Option<&'static str>,
-    /// What it is about could not be made: nothing is said of the statement.
+    /// True if its subject could not be created, which proves nothing about the statement.
     unmade: bool,
 }
 
-/// Prints what each check makes, as it makes it on the simulator.
+/// Prints the resources that each check creates on the simulator.
 pub fn plan() {
     println!();
     for (check, mut needs) in super::clouds::needs(CHECKS) {
@@ -112,8 +113,8 @@ pub fn plan() {
     }
 }
 
-/// Makes the chosen checks, and prints each answer and what came of each. It ends with the kit,
-/// which holds its standard input: nothing is made any more once the kit is killed.
+/// Runs the chosen checks, and prints each answer and result. It ends with the kit, which holds its
+/// standard input: a killed kit creates nothing any more.
 pub fn run(ground: Ground) {
     println!();
     std::thread::spawn(|| {
@@ -210,7 +211,7 @@ impl Intercept for Recorder {
     }
 }
 
-/// The configuration of a service's client, whose answers are recorded if they are to be.
+/// The configuration of a service's client, with the recorder if answers are recorded.
 macro_rules! recorded {
     ($service:ident, $sdk:expr, $recorder:expr) => {{
         let config = $service::config::Builder::from($sdk);
@@ -222,7 +223,7 @@ macro_rules! recorded {
 }
 pub(super) use recorded;
 
-/// The same, where a call that is throttled, or that fails on AWS's side, is sent again.
+/// Returns a configuration that repeats calls that are throttled, or that fail on AWS's side.
 pub fn patiently(sdk: &SdkConfig) -> SdkConfig {
     let retries = aws_config::retry::RetryConfig::standard().with_max_attempts(6);
     sdk.to_builder().retry_config(retries).build()

@@ -1,4 +1,4 @@
-//! Classic load balancers: what they list, and what they say of an instance.
+//! Classic load balancers: their lists, and their reports on instances.
 
 use super::told::{Told, ensure, refused, same};
 use super::world::World;
@@ -6,7 +6,7 @@ use aws_sdk_elasticloadbalancing::types::Instance;
 
 const NO_BALANCER: &str = "no-such-balancer";
 
-/// Id, state and description of an instance, or of all that are registered.
+/// Returns id, state and description of an instance, or of all that are registered.
 async fn states(w: &World, name: &str, id: Option<&str>) -> Told<Vec<(String, String, String)>> {
     let instances = id.map(|id| vec![Instance::builder().instance_id(id).build()]);
     let describe =
@@ -20,7 +20,7 @@ async fn states(w: &World, name: &str, id: Option<&str>) -> Told<Vec<(String, St
     Ok(shown.collect())
 }
 
-/// The instances that a balancer lists.
+/// Returns the instances that a balancer lists.
 async fn listed(w: &World, name: &str) -> Told<Vec<String>> {
     let answer = w.elb.describe_load_balancers().load_balancer_names(name).send().await?;
     let instances =
@@ -28,7 +28,7 @@ async fn listed(w: &World, name: &str) -> Told<Vec<String>> {
     Ok(instances.filter_map(|instance| instance.instance_id.clone()).collect())
 }
 
-/// Two instances in service: the balancer, and their ids.
+/// Creates a balancer with two instances in service; returns its name and their ids.
 async fn in_service(w: &World) -> Told<(String, String, String)> {
     let fleet = w.fleet().await?;
     let (a, b) = (fleet.members[0].ec2.clone(), fleet.members[1].ec2.clone());
@@ -43,7 +43,7 @@ async fn in_service(w: &World) -> Told<(String, String, String)> {
     Ok((name, a, b))
 }
 
-/// The instances that remain, as the answer to a deregistration says.
+/// Deregisters an instance. Returns those that remain, as in the answer.
 async fn deregister(w: &World, name: &str, id: &str) -> Told<Vec<String>> {
     let instance = Instance::builder().instance_id(id).build();
     let deregister = w
@@ -55,8 +55,7 @@ async fn deregister(w: &World, name: &str, id: &str) -> Told<Vec<String>> {
     Ok(left.into_iter().filter_map(|instance| instance.instance_id).collect())
 }
 
-/// On the wire it is another word than in the model. (Source: ELB API reference 2012-06-01,
-/// errors.)
+/// The word on the wire differs from the model's. (Source: ELB API reference 2012-06-01, errors.)
 pub async fn an_unknown_balancer_is_not_found(w: &World) -> Told {
     let answer = w.elb.describe_load_balancers().load_balancer_names(NO_BALANCER).send().await;
     refused("DescribeLoadBalancers", answer)?.is(400, "LoadBalancerNotFound")?;
@@ -71,7 +70,8 @@ pub async fn an_unknown_balancer_has_no_attributes(w: &World) -> Told {
     refused("DescribeLoadBalancerAttributes", answer)?.is(400, "LoadBalancerNotFound")
 }
 
-/// The program asks again in halves. (Source: ELB API reference 2012-06-01, DescribeLoadBalancers.)
+/// The program repeats the call in halves. (Source: ELB API reference 2012-06-01,
+/// DescribeLoadBalancers.)
 pub async fn one_unknown_name_fails_the_call(w: &World) -> Told {
     let name = w.classic("balancer").await?;
     let answer = w
@@ -146,7 +146,7 @@ pub async fn an_instance_that_was_never_registered_is_invalid(w: &World) -> Told
     refused("DescribeInstanceHealth", answer)?.is(400, "InvalidInstance")
 }
 
-/// While connections drain it is still `InService`: only the description tells. (Source: Classic
+/// While connections drain it is still `InService`: only the description shows it. (Source: Classic
 /// Load Balancer guide, "Configure connection draining".)
 pub async fn a_deregistered_instance_drains_in_service(w: &World) -> Told {
     let (name, a, _) = in_service(w).await?;
@@ -159,8 +159,8 @@ pub async fn a_deregistered_instance_drains_in_service(w: &World) -> Told {
     )
 }
 
-/// Then it is in no list, and its description says so. (Source: Classic Load Balancer guide,
-/// "Configure connection draining"; ELB API reference 2012-06-01,
+/// Afterwards it is in no list, and its description shows that. (Source: Classic Load Balancer
+/// guide, "Configure connection draining"; ELB API reference 2012-06-01,
 /// DeregisterInstancesFromLoadBalancer.)
 pub async fn a_drained_instance_is_out_of_service_and_listed_no_more(w: &World) -> Told {
     let (name, a, b) = in_service(w).await?;

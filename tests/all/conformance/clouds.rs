@@ -1,4 +1,4 @@
-//! The clouds, and how all checks are run on one.
+//! The clouds, and the run of all checks on each.
 
 use super::Check;
 use super::aws::Needs;
@@ -15,25 +15,25 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
-/// What checks are run on.
+/// A cloud on which checks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cloud {
-    /// Ours, behind the SDK's connector, in virtual time.
+    /// The simulator, behind the SDK's connector, in virtual time.
     Simulator,
-    /// Ours, on a socket, some times faster than real time.
+    /// The simulator, on a socket, some times faster than real time.
     Socket,
     /// moto, with the plug-in of tests/external.
     Moto,
     /// ministack.
     Ministack,
-    /// AWS itself, which the kit alone asks: [`super::aws`].
+    /// AWS itself, called by the kit alone: [`super::aws`].
     #[serde(skip)]
     Aws,
 }
 
 impl Cloud {
-    /// Its name in the table.
+    /// Returns its name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Cloud::Simulator => "simulator",
@@ -45,7 +45,7 @@ impl Cloud {
     }
 }
 
-/// A cloud that somebody else has started.
+/// A cloud that runs outside of this process.
 #[derive(Deserialize)]
 pub struct Elsewhere {
     cloud: Cloud,
@@ -54,29 +54,30 @@ pub struct Elsewhere {
     subnet: String,
 }
 
-/// What came of each check, in their order; None where the cloud has no such service.
+/// The result of each check, in their order; `None` where the cloud has no such service.
 pub type Results = Vec<Option<Told>>;
 
-/// How much faster than the clock here the simulator behind a socket runs.
+/// The factor by which the simulator behind a socket is faster than the clock here.
 const PACE: u32 = 20;
 
-/// How many checks are under way at once on a cloud that has a socket: most of a check is waiting.
+/// The number of checks at once on a cloud with a socket: most of a check is waiting.
 const AT_ONCE: usize = 24;
 
-/// How long a check may take, by the clock of its cloud.
+/// The longest duration of a check, by the clock of its cloud.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// Every check on a simulator of its own, in virtual time.
+/// Runs every check on a simulator of its own, in virtual time.
 pub fn simulator(checks: &[Check]) -> Results {
     checks.iter().map(|check| Some(simulated(check).0)).collect()
 }
 
-/// What each check makes.
+/// Returns the resources that each check creates.
 pub fn needs(checks: &'static [Check]) -> Vec<(&'static Check, Needs)> {
     checks.iter().map(|check| (check, simulated(check).1)).collect()
 }
 
-/// What came of a check on a simulator of its own, in virtual time, and what it made.
+/// Runs a check on a simulator of its own, in virtual time; returns its result and the resources
+/// that it created.
 fn simulated(check: &Check) -> (Told, Needs) {
     fastrand::seed(1);
     let runtime =
@@ -96,7 +97,7 @@ fn simulated(check: &Check) -> (Told, Needs) {
     })
 }
 
-/// Every check on a simulator of its own, behind a socket of its own.
+/// Runs every check on a simulator of its own, behind a socket of its own.
 fn socket(checks: &[Check]) -> Results {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let run = async |check: &Check| {
@@ -125,7 +126,7 @@ fn socket(checks: &[Check]) -> Results {
     })
 }
 
-/// Every check on a cloud that is elsewhere, in names of its own.
+/// Runs every check on a cloud outside of this process, under names of its own.
 fn elsewhere(checks: &[Check], there: &Elsewhere) -> Results {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let run = async |n: usize, check: &Check| {
@@ -141,7 +142,7 @@ fn elsewhere(checks: &[Check], there: &Elsewhere) -> Results {
     runtime.block_on(in_order(all.buffer_unordered(AT_ONCE)))
 }
 
-/// Every check on every cloud.
+/// Runs every check on every cloud.
 pub fn all(checks: &[Check], others: &[Elsewhere]) -> Vec<(Cloud, Results)> {
     let mut all = vec![(Cloud::Simulator, simulator(checks)), (Cloud::Socket, socket(checks))];
     all.extend(others.iter().map(|there| (there.cloud, elsewhere(checks, there))));
@@ -158,7 +159,7 @@ fn at(url: &str) -> Environment {
     Environment { endpoint_url: Some(url.to_owned()), isolated: true, ..Environment::default() }
 }
 
-/// Makes a check; complains when it takes longer than this.
+/// Runs a check; complains if it takes longer than this.
 pub async fn within(limit: Duration, check: &Check, world: &World) -> Told {
     let told = tokio::time::timeout(limit, (check.run)(world)).await;
     told.unwrap_or_else(|_| Err(Complaint(format!("no end after {limit:?}"))))

@@ -1,12 +1,13 @@
-//! Where clouds that others wrote are known to differ from AWS: moto 5.2.1 with our plug-in,
-//! ministack 1.5.33. Who is right stands at the check itself; what they do instead was seen.
+//! Known differences between AWS and other clouds: moto 5.2.1 with the plug-in of tests/external,
+//! ministack 1.5.33. The check itself has the source for AWS; the behaviour of the others was
+//! observed.
 
 use super::clouds::Cloud;
 
-/// A difference: the check, words of its complaint, and what the cloud does instead.
+/// A difference: the check, words of its complaint, and the cloud's behaviour.
 pub type Difference = (&'static str, &'static str, &'static str);
 
-/// Why a cloud is not asked for a service at all.
+/// Returns the reason why a cloud is not checked for a service at all.
 pub fn lacks(cloud: Cloud, service: &str) -> Option<&'static str> {
     match (cloud, service) {
         (Cloud::Ministack, "ECS") => Some("it has no container instances"),
@@ -21,12 +22,12 @@ pub fn lacks(cloud: Cloud, service: &str) -> Option<&'static str> {
     }
 }
 
-/// The known difference of a cloud in what a check states, if there is one.
+/// Returns the known difference of a cloud from a check's statement, if there is one.
 pub fn differs(cloud: Cloud, check: &str) -> Option<&'static Difference> {
     of(cloud).iter().find(|(known, _, _)| *known == check)
 }
 
-/// All known differences of a cloud. The simulator may have none.
+/// Returns all known differences of a cloud. The simulator may have none.
 pub fn of(cloud: Cloud) -> &'static [Difference] {
     match cloud {
         Cloud::Simulator | Cloud::Socket => &[],
@@ -36,8 +37,8 @@ pub fn of(cloud: Cloud) -> &'static [Difference] {
     }
 }
 
-/// What AWS was seen to do, and a person has read, until the statement and the simulator say so
-/// too. It was never asked.
+/// Differences that were observed on AWS and read by a person, until the statement and the
+/// simulator follow them. No check has run on AWS so far.
 const AWS: &[Difference] = &[];
 
 const MOTO: &[Difference] = &[

@@ -1,4 +1,4 @@
-//! DynamoDB: what the store relies on.
+//! DynamoDB: the behaviour that the store relies on.
 
 use super::told::{Told, ensure, refused, same};
 use super::world::World;
@@ -37,7 +37,7 @@ async fn get(w: &World, table: &str, key: &str) -> Told<Option<Item>> {
     Ok(get.send().await?.item)
 }
 
-/// The items that the index shows of `main`, in its order.
+/// Returns the items of `main` in the index, in its order.
 async fn indexed(w: &World, table: &str) -> Told<Vec<Item>> {
     let query = w.dynamodb.query().table_name(table).index_name("unfinished");
     let query = query
@@ -101,8 +101,8 @@ pub async fn a_table_describes_its_keys_and_its_index(w: &World) -> Told {
     same("its projection", projection.map(|projection| projection.as_str()), Some("KEYS_ONLY"))
 }
 
-/// Asked for, the item that is there comes with the refusal. (Source: DynamoDB API reference,
-/// PutItem: `ReturnValuesOnConditionCheckFailure`.)
+/// On request, the present item comes with the refusal. (Source: DynamoDB API reference, PutItem:
+/// `ReturnValuesOnConditionCheckFailure`.)
 pub async fn a_refused_put_shows_what_is_there(w: &World) -> Told {
     let table = w.table().await?;
     put(w, &table, &[("key", text("a")), ("write_id", text("first"))]).await?;
@@ -181,7 +181,7 @@ pub async fn an_update_makes_an_item_that_is_not_there(w: &World) -> Told {
     )
 }
 
-/// SET and REMOVE go together, and what is not there is removed with success. (Source: DynamoDB
+/// SET and REMOVE work together, and an absent attribute is removed with success. (Source: DynamoDB
 /// developer guide, "Update expressions".)
 pub async fn an_update_sets_and_removes(w: &World) -> Told {
     let table = w.table().await?;
@@ -250,7 +250,7 @@ pub async fn an_item_is_deleted_on_condition_and_twice(w: &World) -> Told {
     Ok(())
 }
 
-/// Of ten who write at once on the same condition, one does. (Source: DynamoDB developer guide,
+/// Of ten writers at once on the same condition, one succeeds. (Source: DynamoDB developer guide,
 /// "Conditional writes".)
 pub async fn of_ten_writers_one_wins(w: &World) -> Told {
     let table = w.table().await?;
@@ -275,8 +275,8 @@ pub async fn of_ten_writers_one_wins(w: &World) -> Told {
     same("writers that won", won, 1)
 }
 
-/// A consistent read shows the last write; of an item that is not there the answer has none.
-/// (Source: DynamoDB API reference, GetItem.)
+/// A consistent read shows the last write; for an unknown item the answer has none. (Source:
+/// DynamoDB API reference, GetItem.)
 pub async fn a_consistent_read_shows_the_last_write(w: &World) -> Told {
     let table = w.table().await?;
     same("an item", get(w, &table, "a").await?, None)?;
@@ -291,9 +291,9 @@ pub async fn a_consistent_read_shows_the_last_write(w: &World) -> Told {
     Ok(())
 }
 
-/// Only items with both keys are in it, with their keys alone; an item that loses one leaves it. It
-/// is late by moments. (Source: DynamoDB developer guide, "Global secondary indexes" and "Sparse
-/// indexes".)
+/// The index has only items with both of its keys, and only their keys; an item that loses one
+/// leaves it. It lags by moments. (Source: DynamoDB developer guide, "Global secondary indexes" and
+/// "Sparse indexes".)
 pub async fn an_index_is_sparse_and_of_keys_only(w: &World) -> Told {
     let table = w.table().await?;
     let fields = |key: &str, order: &str| {
@@ -335,8 +335,8 @@ pub async fn an_index_has_no_consistent_reads(w: &World) -> Told {
     refused("Query", query.send().await)?.is(400, "ValidationException")
 }
 
-/// The program tells a person by these words that the table is another. (Source: messages of
-/// DynamoDB that its users quote; the API reference has ValidationException alone.)
+/// By these words the program reports to a person that the table has another layout. (Source:
+/// messages of DynamoDB that its users quote; the API reference has ValidationException alone.)
 pub async fn an_unknown_index_is_said_in_known_words(w: &World) -> Told {
     let table = w.table().await?;
     let query = w
@@ -351,7 +351,7 @@ pub async fn an_unknown_index_is_said_in_known_words(w: &World) -> Told {
     refusal.says("does not have the specified index")
 }
 
-/// As above.
+/// The same source as above.
 pub async fn a_key_that_does_not_fit_is_said_in_known_words(w: &World) -> Told {
     let table = w.table().await?;
     let get = w.dynamodb.get_item().table_name(&table).key("id", text("a")).send().await;
@@ -373,8 +373,8 @@ pub async fn a_key_that_does_not_fit_is_said_in_known_words(w: &World) -> Told {
     refusal.says("type mismatch for index key")
 }
 
-/// A page ends with a key to go on from. (Source: DynamoDB API reference, Query: `Limit` and
-/// `LastEvaluatedKey`.)
+/// A page ends with a key from which the next one starts. (Source: DynamoDB API reference, Query:
+/// `Limit` and `LastEvaluatedKey`.)
 pub async fn a_query_comes_in_pages(w: &World) -> Told {
     let table = w.table().await?;
     for n in 0..5 {
@@ -443,7 +443,7 @@ pub async fn an_item_is_400_kilobytes_at_most(w: &World) -> Told {
     refused("PutItem", put)?.is(400, "ValidationException")
 }
 
-/// What is not there is left out; a hundred keys at most, none of them twice. (Source: DynamoDB API
+/// Unknown keys are left out; a hundred keys at most, none of them twice. (Source: DynamoDB API
 /// reference, BatchGetItem.)
 pub async fn a_batch_is_of_a_hundred_different_keys(w: &World) -> Told {
     let table = w.table().await?;
@@ -474,7 +474,7 @@ pub async fn a_batch_is_of_a_hundred_different_keys(w: &World) -> Told {
     refused("BatchGetItem of the same", twice)?.is(400, "ValidationException")
 }
 
-/// Above 16 MB a batch is answered in part, with the keys that are left. (Source: DynamoDB API
+/// Above 16 MB a batch is answered in part, with the remaining keys. (Source: DynamoDB API
 /// reference, BatchGetItem.)
 pub async fn a_batch_of_more_than_16_megabytes_is_answered_in_part(w: &World) -> Told {
     let table = w.table().await?;
@@ -495,8 +495,8 @@ pub async fn a_batch_of_more_than_16_megabytes_is_answered_in_part(w: &World) ->
     Ok(())
 }
 
-/// It says on what it looks, and cannot be turned on twice. (Source: DynamoDB API reference,
-/// UpdateTimeToLive and DescribeTimeToLive; the refusal is quoted in
+/// Its description names the attribute, and it cannot be turned on twice. (Source: DynamoDB API
+/// reference, UpdateTimeToLive and DescribeTimeToLive; the refusal is quoted in
 /// cloudposse/terraform-aws-dynamodb#94.)
 pub async fn time_to_live_is_turned_on_once(w: &World) -> Told {
     let table = w.table().await?;

@@ -1,4 +1,4 @@
-//! What reads of ECS say, and how container instances change.
+//! ECS: its reads, and changes of container instances.
 
 use super::told::{Complaint, Told, ensure, refused, same};
 use super::world::{Fleet, World};
@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 const NO_CLUSTER: &str = "no-such-cluster";
 
-/// An ARN of something that is not there.
+/// Returns an ARN of something that does not exist.
 fn unknown(w: &World, kind: &str, cluster: &str, n: usize) -> String {
     w.ecs_arn(&format!("{kind}/{cluster}/{n:032x}"))
 }
 
-/// The id, which ends the ARN, and the reason of each failure.
+/// Returns the id, which is the end of the ARN, and the reason of each failure.
 fn reasons(failures: &[Failure]) -> Vec<(&str, &str)> {
     let pairs =
         failures.iter().map(|failure| (failure.arn(), failure.reason().unwrap_or_default()));
@@ -56,8 +56,8 @@ async fn status_is(w: &World, fleet: &Fleet, n: usize, wanted: &str) -> Told {
     same("status", found.and_then(|found| found.status).as_deref(), Some(wanted))
 }
 
-/// A cluster that is not there is an exception. (Source: ECS API reference, errors of
-/// ListContainerInstances and ListTasks.)
+/// An unknown cluster is an exception. (Source: ECS API reference, errors of ListContainerInstances
+/// and ListTasks.)
 pub async fn lists_refuse_an_unknown_cluster(w: &World) -> Told {
     let answer = w.ecs.list_container_instances().cluster(NO_CLUSTER).send().await;
     refused("ListContainerInstances", answer)?.is(400, "ClusterNotFoundException")?;
@@ -105,7 +105,8 @@ pub async fn changes_refuse_an_unknown_cluster(w: &World) -> Told {
     refused("StopTask", answer)?.is(400, "ClusterNotFoundException")
 }
 
-/// DescribeClusters alone calls it a failure. (Source: ECS developer guide, "API failure reasons".)
+/// Only DescribeClusters reports it as a failure. (Source: ECS developer guide, "API failure
+/// reasons".)
 pub async fn an_unknown_cluster_is_missing_in_describe_clusters(w: &World) -> Told {
     let known = w.cluster("known").await?;
     let answer = w.ecs.describe_clusters().clusters(&known).clusters(NO_CLUSTER).send().await?;
@@ -133,8 +134,8 @@ pub async fn a_cluster_counts_its_container_instances(w: &World) -> Told {
     same("registeredContainerInstancesCount", counts, [3])
 }
 
-/// What is not there is an entry of `failures`, beside what is. (Source: ECS developer guide, "API
-/// failure reasons".)
+/// An unknown one is an entry of `failures`, in the same answer as the known ones. (Source: ECS
+/// developer guide, "API failure reasons".)
 pub async fn unknown_container_instances_are_missing_beside_known_ones(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let gone = unknown(w, "container-instance", &fleet.cluster, 1);
@@ -231,7 +232,7 @@ pub async fn a_filter_finds_ec2_instances(w: &World) -> Told {
     same("an instance of no cluster", none, BTreeSet::new())
 }
 
-/// Without a status everything but `INACTIVE` is listed. (Source: ECS API reference,
+/// Without a status, all but `INACTIVE` ones are listed. (Source: ECS API reference,
 /// ListContainerInstances.)
 pub async fn a_list_without_a_status_has_draining_ones_too(w: &World) -> Told {
     let fleet = w.fleet().await?;
@@ -310,7 +311,7 @@ pub async fn clusters_come_in_pages(w: &World) -> Told {
     Ok(())
 }
 
-/// What is read of a container instance. (Source: ECS API reference, ContainerInstance.)
+/// The fields that the program reads. (Source: ECS API reference, ContainerInstance.)
 pub async fn a_container_instance_names_its_ec2_instance(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let member = &fleet.members[0];
@@ -346,7 +347,7 @@ pub async fn draining_may_be_set_twice(w: &World) -> Told {
     Ok(())
 }
 
-/// Each change that is told as an event raises the version. (Source: ECS API reference,
+/// Each change that causes an event increases the version. (Source: ECS API reference,
 /// ContainerInstance.)
 pub async fn a_change_of_status_raises_the_version(w: &World) -> Told {
     let fleet = w.fleet().await?;
@@ -358,7 +359,7 @@ pub async fn a_change_of_status_raises_the_version(w: &World) -> Told {
     Ok(())
 }
 
-/// One that is not there does not hold up the others. (Source: ECS API reference,
+/// An unknown one does not delay the others. (Source: ECS API reference,
 /// UpdateContainerInstancesState: `failures`.)
 pub async fn a_change_fails_for_the_unknown_alone(w: &World) -> Told {
     let fleet = w.fleet().await?;
@@ -373,8 +374,8 @@ pub async fn a_change_fails_for_the_unknown_alone(w: &World) -> Told {
     status_is(w, &fleet, 0, "DRAINING").await
 }
 
-/// ECS has no code of its own for it: the program goes by the words. (Source: ECS API reference,
-/// DeregisterContainerInstance, whose errors have none that is nearer.)
+/// ECS has no code of its own for it: the program recognises the error by its words. (Source: ECS
+/// API reference, DeregisterContainerInstance, whose errors have none that is nearer.)
 pub async fn an_unknown_container_instance_cannot_be_deregistered(w: &World) -> Told {
     let cluster = w.cluster("cluster").await?;
     let gone = unknown(w, "container-instance", &cluster, 1);
@@ -421,7 +422,7 @@ pub async fn a_deregistered_container_instance_is_listed_no_more(w: &World) -> T
     let again =
         w.ecs.update_container_instances_state().cluster(&fleet.cluster).container_instances(arn);
     let again = again.status(ContainerInstanceStatus::Draining).send().await;
-    // Exception or failure is not documented; a success it must not be.
+    // AWS does not document if it is an exception or a failure; it must not be a success.
     ensure!(
         again.is_err() || again.is_ok_and(|answer| answer.container_instances().is_empty()),
         "it drains"
@@ -440,7 +441,7 @@ pub async fn a_deregistered_container_instance_is_inactive_for_a_while(w: &World
     status_is(w, &fleet, 0, "INACTIVE").await
 }
 
-/// Whatever its containers do. (Source: aws/amazon-ecs-agent#125.)
+/// ECS reports them as stopped whatever their containers do. (Source: aws/amazon-ecs-agent#125.)
 pub async fn after_a_forced_deregistration_tasks_are_called_stopped(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let member = &fleet.members[0];
@@ -457,9 +458,8 @@ pub async fn after_a_forced_deregistration_tasks_are_called_stopped(w: &World) -
     .await
 }
 
-/// With its agent connected it is deregistered, and nothing is left of its tasks. (Source: ECS API
-/// reference, DeregisterContainerInstance: a terminated instance with a connected agent is
-/// deregistered.)
+/// With its agent connected it is deregistered, and its tasks are gone. (Source: ECS API reference,
+/// DeregisterContainerInstance: a terminated instance with a connected agent is deregistered.)
 pub async fn a_terminated_instance_leaves_its_cluster(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let member = &fleet.members[0];

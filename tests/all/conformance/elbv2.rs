@@ -1,14 +1,14 @@
-//! Application and network load balancers: what a target group says of its targets.
+//! Application and Network Load Balancers: a target group's reports on its targets.
 
 use super::told::{Told, ensure, refused, same};
 use super::world::World;
 use aws_sdk_elasticloadbalancingv2::types::TargetDescription;
 use std::collections::BTreeSet;
 
-/// Another than the target group's own.
+/// A port other than the target group's own.
 const PORT: i32 = 8080;
 
-/// State and reason of a target that is asked for by id and port.
+/// Returns state and reason of a target that is named by id and port.
 async fn asked(w: &World, arn: &str, id: &str, port: i32) -> Told<Vec<(String, String)>> {
     let target = TargetDescription::builder().id(id).port(port).build();
     let answer =
@@ -24,8 +24,8 @@ async fn asked(w: &World, arn: &str, id: &str, port: i32) -> Told<Vec<(String, S
     Ok(states.collect())
 }
 
-/// An instance of a group of its own, healthy behind a target group on [`PORT`]: the target group
-/// and the instance's id.
+/// Creates an instance of a group of its own, healthy behind a target group on [`PORT`]; returns
+/// the target group and the instance's id.
 async fn healthy(w: &World) -> Told<(String, String)> {
     let fleet = w.fleet().await?;
     let (arn, id) = (w.target_group("targets", true).await?, fleet.members[0].ec2.clone());
@@ -130,7 +130,7 @@ pub async fn two_ports_of_an_instance_are_two_targets(w: &World) -> Told {
     same("ports", ports, BTreeSet::from([PORT, PORT + 1]))
 }
 
-/// Still registered all the same. (Source: ELBv2 API reference, TargetHealth: `Target.NotInUse`.)
+/// It is still registered. (Source: ELBv2 API reference, TargetHealth: `Target.NotInUse`.)
 pub async fn a_target_of_a_group_that_no_listener_uses_is_unused(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let (arn, id) = (w.target_group("targets", false).await?, &fleet.members[0].ec2);
@@ -139,7 +139,8 @@ pub async fn a_target_of_a_group_that_no_listener_uses_is_unused(w: &World) -> T
     same("the list", w.targets(&arn).await?, [wanted])
 }
 
-/// Not one page, but all. (Source: ELBv2 API reference, DescribeTargetHealth, which has no marker.)
+/// All at once, without pages. (Source: ELBv2 API reference, DescribeTargetHealth, which has no
+/// marker.)
 pub async fn all_targets_come_in_one_answer(w: &World) -> Told {
     let arn = w.target_group_of_addresses("addresses").await?;
     let targets = (0..500).map(|n| format!("10.0.{}.{}", n / 250, n % 250 + 4));
@@ -153,7 +154,7 @@ pub async fn all_targets_come_in_one_answer(w: &World) -> Told {
     same("listed", w.targets(&arn).await?.len(), 500)
 }
 
-/// It drains for the delay, even when nothing is in flight. (Source: Application Load Balancer
+/// It drains for the delay, even without requests in progress. (Source: Application Load Balancer
 /// guide, "Edit target group attributes".)
 pub async fn a_deregistered_target_drains(w: &World) -> Told {
     let (arn, id) = healthy(w).await?;
@@ -167,8 +168,8 @@ pub async fn a_deregistered_target_drains(w: &World) -> Told {
     same("by id", asked(w, &arn, &id, PORT).await?, [state])
 }
 
-/// Then it is in no list, and asked for by id it is unused. (Source: moto's test_register_targets,
-/// whose assertions were run against AWS.)
+/// Afterwards it is in no list, and a query by id answers `unused`. (Source: moto's
+/// test_register_targets, whose assertions were run against AWS.)
 pub async fn a_drained_target_is_gone_from_the_list(w: &World) -> Told {
     let (arn, id) = healthy(w).await?;
     deregister(w, &arn, &id, Some(PORT)).await?;
@@ -185,7 +186,7 @@ pub async fn an_unknown_target_is_deregistered_with_success(w: &World) -> Told {
     deregister(w, &arn, &fleet.members[0].ec2, Some(PORT)).await
 }
 
-/// A success that does nothing. (Source: ELBv2 API reference, DeregisterTargets;
+/// The call succeeds and does nothing. (Source: ELBv2 API reference, DeregisterTargets;
 /// chaostoolkit/chaostoolkit-aws#60.)
 pub async fn without_its_port_a_target_is_not_deregistered(w: &World) -> Told {
     let (arn, id) = healthy(w).await?;
@@ -195,8 +196,8 @@ pub async fn without_its_port_a_target_is_not_deregistered(w: &World) -> Told {
     same("the list", listed, [(id, PORT, "healthy".to_owned(), String::new())])
 }
 
-/// It leaves the list, and asked for by id it drains for ever: so the program never asks by id.
-/// (Source: moto's test_register_targets, whose assertions were run against AWS.)
+/// It leaves the list, while a query by id shows it as draining for ever: so the program never
+/// queries by id. (Source: moto's test_register_targets, whose assertions were run against AWS.)
 pub async fn a_terminated_instance_leaves_the_list_and_never_stops_draining(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let (arn, id) = (w.target_group("targets", true).await?, &fleet.members[0].ec2);

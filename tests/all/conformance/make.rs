@@ -1,5 +1,5 @@
-//! How things are made: the simulator is told, other clouds are asked. What AWS is asked for
-//! carries the kit's tag.
+//! Creation of the resources of checks: directly in the simulator, through the API on other clouds.
+//! On AWS they carry the kit's tag.
 
 use super::aws::{CLUSTER_TAG, Ground};
 use super::told::{Complaint, Told, ensure};
@@ -33,15 +33,15 @@ use aws_simulator::spec::{
 };
 use std::time::Duration;
 
-/// Any image will do where nothing boots.
+/// Any image is enough where nothing boots.
 const IMAGE: &str = "ami-0a1b2c3d4e5f60718";
 
 const TERMINATING: &str = "autoscaling:EC2_INSTANCE_TERMINATING";
 
-/// What a container runs on AWS: a page for the health checks of balancers.
+/// The command of a container on AWS: a page for the health checks of balancers.
 const SERVES: &str = "echo well > /tmp/index.html; exec httpd -f -p 80 -h /tmp";
 
-/// Where balancers stand.
+/// The network of balancers.
 struct Place<'a> {
     vpc: &'a str,
     subnets: Vec<String>,
@@ -49,7 +49,7 @@ struct Place<'a> {
     scheme: Option<LoadBalancerSchemeEnum>,
 }
 
-/// The kit's tag as a service's own type; None where nothing is tagged.
+/// The kit's tag as a service's own type; `None` where nothing is tagged.
 macro_rules! tags {
     ($world:expr, $tag:path) => {
         $world.ground().map(|ground| {
@@ -60,7 +60,7 @@ macro_rules! tags {
 }
 
 impl World {
-    /// What the kit has made, on AWS.
+    /// Returns the kit's resources, on AWS.
     fn ground(&self) -> Option<&Ground> {
         match &self.made {
             Made::Told(_) | Made::Asked(_) => None,
@@ -68,7 +68,7 @@ impl World {
         }
     }
 
-    /// A cluster without instances.
+    /// Creates a cluster without instances.
     pub async fn cluster(&self, name: &str) -> Told<String> {
         let name = format!("{}-{name}", self.name);
         self.needs.borrow_mut().clusters += 1;
@@ -85,12 +85,12 @@ impl World {
         Ok(name)
     }
 
-    /// A group of three under our hook, and their cluster.
+    /// Creates a group of three under the ecs-drain hook, and their cluster.
     pub async fn fleet(&self) -> Told<Fleet> {
         self.fleet_of(Wanted::default()).await
     }
 
-    /// A group of three, and their cluster.
+    /// Creates a group of three, and their cluster.
     pub async fn fleet_of(&self, wanted: Wanted<'_>) -> Told<Fleet> {
         self.fleet_at_rest(wanted).await.map_err(Complaint::of_making)
     }
@@ -140,7 +140,7 @@ impl World {
         Ok(Fleet { cluster, group, members })
     }
 
-    /// Another group, without instances.
+    /// Creates another group, without instances.
     pub async fn other_group(&self, name: &str) -> Told {
         if let Made::Told(simulator) = &self.made {
             let spec = GroupSpec { name: name.to_owned(), ..GroupSpec::default() };
@@ -151,8 +151,8 @@ impl World {
         self.create_group(name, 0, 0, None, |create| create).await.map_err(Complaint::of_making)
     }
 
-    /// CreateAutoScalingGroup of a launch configuration that starts nothing, or on AWS of the kit's
-    /// launch template.
+    /// Calls CreateAutoScalingGroup with a launch configuration that starts nothing, or on AWS with
+    /// the kit's launch template.
     async fn create_group(
         &self,
         name: &str,
@@ -183,7 +183,7 @@ impl World {
             create = create.tags(tag.key(key).value(value).propagate_at_launch(true).build());
         }
         more(create).send().await?;
-        // Where the kit is killed, AWS itself ends the instances.
+        // If the kit is killed, AWS itself terminates the instances.
         let end =
             self.autoscaling.put_scheduled_update_group_action().auto_scaling_group_name(name);
         let end = end
@@ -228,7 +228,7 @@ impl World {
         Ok(())
     }
 
-    /// What the agents of a group's instances do when they start.
+    /// Registers a group's instances, as their agents do when they start.
     async fn register_all(&self, cluster: &str, group: &str) -> Told {
         let groups = self
             .autoscaling
@@ -295,13 +295,13 @@ impl World {
         .await
     }
 
-    /// A target group for instances on port 80, whose targets drain for [`DRAINS`]; `attached`: a
-    /// listener forwards to it.
+    /// Creates a target group for instances on port 80, whose targets drain for [`DRAINS`];
+    /// `attached`: a listener forwards to it.
     pub async fn target_group(&self, name: &str, attached: bool) -> Told<String> {
         self.target_group_of(name, attached, TargetType::Instance).await
     }
 
-    /// The same for addresses, without a listener.
+    /// Creates a target group for addresses, without a listener.
     pub async fn target_group_of_addresses(&self, name: &str) -> Told<String> {
         self.target_group_of(name, false, TargetType::Ip).await
     }
@@ -362,7 +362,7 @@ impl World {
         Ok(arn)
     }
 
-    /// Where balancers stand; nobody outside of the network reaches those on AWS.
+    /// Returns the network of balancers; those on AWS are internal.
     fn place(&self) -> Place<'_> {
         match &self.made {
             Made::Told(_) => unreachable!("the simulator is told"),
@@ -417,7 +417,7 @@ impl World {
         Ok(())
     }
 
-    /// A classic load balancer whose instances drain for [`DRAINS`].
+    /// Creates a classic load balancer whose instances drain for [`DRAINS`].
     pub async fn classic(&self, name: &str) -> Told<String> {
         let name = format!("{}-{name}", self.name);
         self.needs.borrow_mut().classic += 1;
@@ -447,7 +447,7 @@ impl World {
                     .key(&ground.tag.0)
                     .value(&ground.tag.1);
                 create.tags(tag.build().unwrap()).send().await?;
-                // AWS's own takes five minutes.
+                // AWS's default takes five minutes.
                 let check = HealthCheck::builder().target("TCP:80").interval(5).timeout(4);
                 let check = check.healthy_threshold(2).unhealthy_threshold(2).build().unwrap();
                 self.elb
@@ -475,7 +475,7 @@ impl World {
         Ok(())
     }
 
-    /// Starts a task on a container instance; its ARN.
+    /// Starts a task on a container instance; returns its ARN.
     pub(super) async fn start(
         &self,
         fleet: &Fleet,
@@ -501,7 +501,7 @@ impl World {
             .ok_or_else(no_task)
     }
 
-    /// Runs a task with a network interface of its own somewhere in the cluster; its ARN.
+    /// Runs a task with a network interface of its own somewhere in the cluster; returns its ARN.
     pub(super) async fn run_with_address(&self, fleet: &Fleet) -> Told<String> {
         let no_task = || Complaint("no task was started".to_owned());
         let family = self.family("own-address");
@@ -579,7 +579,7 @@ impl World {
         let create = create.set_tags(tags!(self, aws_sdk_ecs::types::Tag));
         create.desired_count(1).launch_type(LaunchType::Ec2).send().await?;
         let Made::Asked(_) = self.made else { return Ok(()) };
-        // The emulators' services start nothing, and register nothing.
+        // The emulators' services start no tasks, and register no targets.
         let first =
             fleet.members.first().ok_or_else(|| Complaint("no container instance".to_owned()))?;
         self.start(fleet, first, &family, "service:web", "ecs-svc/1").await?;
@@ -590,8 +590,8 @@ impl World {
         Ok(())
     }
 
-    /// A table like the program's own, ready: the key `key`, and an index `unfinished` of keys
-    /// only.
+    /// Creates a table like the program's own, and waits until it is ready: the key `key`, and an
+    /// index `unfinished` of keys only.
     pub async fn table(&self) -> Told<String> {
         self.needs.borrow_mut().tables += 1;
         let table = format!("{}-table", self.name);
@@ -630,13 +630,13 @@ impl World {
         Ok(table)
     }
 
-    /// A queue whose messages are hidden for so many seconds; its URL.
+    /// Creates a queue whose messages are hidden for this many seconds; returns its URL.
     pub async fn queue(&self, name: &str, hidden: u64) -> Told<String> {
         self.queue_with(name, hidden, None).await
     }
 
-    /// The same; a message that was received `most` times goes to another queue, which is there
-    /// already.
+    /// Creates a queue whose messages move to another, existing queue after `most` receives;
+    /// returns its URL.
     pub async fn queue_with(
         &self,
         name: &str,

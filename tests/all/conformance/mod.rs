@@ -1,11 +1,11 @@
-//! How AWS behaves where the program relies on it, as plain calls of the SDK, made on every cloud
-//! that there is.
+//! AWS's behaviour that the program relies on, as plain calls of the SDK, made on every available
+//! cloud.
 //!
-//! A check states one thing that AWS's documents, or people who looked, say of AWS; its comment
-//! names them. The same checks run against the simulator in process, the simulator behind its
-//! socket, and clouds that others wrote. Where one of them is known to differ, [`differs`] says
-//! how, and who is right; a difference that is listed and does not show is a failure too. The
-//! simulator has no difference.
+//! A check states one thing about AWS from AWS's documents, or from people who observed it; its
+//! comment names them. The same checks run against the simulator in process, the simulator behind
+//! its socket, and other projects' emulators. [`differs`] lists each known difference and its
+//! source; a listed difference that does not show is a failure too. The simulator has no
+//! difference.
 //!
 //! The simulator's DynamoDB is the crate dynoxide, in process and behind the simulator's socket.
 //!
@@ -14,8 +14,8 @@
 //! .tools/moto/bin/python tests/external/run.py conformance
 //! ```
 //!
-//! The second starts every cloud, and prints a table of checks and clouds. `tests/aws` asks AWS
-//! itself.
+//! The second starts every cloud, and prints a table of checks and clouds. `tests/aws` runs them on
+//! AWS itself.
 
 mod autoscaling;
 mod aws;
@@ -38,11 +38,10 @@ use report::{Report, Verdict};
 use told::Told;
 use world::World;
 
-/// The variable with the clouds of others: `[{"cloud": "moto", "url": …, "vpc": …, "subnet": …},
-/// …]`.
+/// The variable with the other clouds: `[{"cloud": "moto", "url": …, "vpc": …, "subnet": …}, …]`.
 const CLOUDS: &str = "ECS_DRAIN_CONFORMANCE_CLOUDS";
 
-/// One thing that is said of AWS.
+/// One statement about AWS.
 struct Check {
     service: &'static str,
     name: &'static str,
@@ -208,7 +207,7 @@ fn the_simulator_does_as_aws_does() {
     assert!(report.is_good(), "{report}");
 }
 
-/// Everything else, in real time: started by tests/external/run.py, which starts the clouds.
+/// All other clouds, in real time: started by tests/external/run.py, which starts the clouds.
 #[test]
 #[ignore = "needs the clouds of others: tests/external/run.py conformance"]
 fn every_cloud_does_as_aws_does_or_differs_as_listed() {
@@ -226,7 +225,7 @@ fn what_each_check_makes() {
     aws::plan();
 }
 
-/// For the run of `tests/aws`, which names the checks and judges what is printed.
+/// For the run of `tests/aws`, which names the checks and judges the output.
 #[test]
 #[ignore = "needs an account: tests/aws/run.py"]
 fn aws_is_asked() {
@@ -235,7 +234,8 @@ fn aws_is_asked() {
     grounds.into_iter().for_each(aws::run);
 }
 
-/// The list stays true: what is not there any more is found, and so is what differs in another way.
+/// The list stays correct: an entry that no longer applies is found, and so is one that differs in
+/// another way.
 #[test]
 fn only_the_difference_that_is_listed_is_excused() {
     let verdict = |cloud, told: Result<(), &str>| {

@@ -1,32 +1,32 @@
-//! What came of all checks on all clouds, as a table.
+//! The results of all checks on all clouds, as a table.
 
 use super::clouds::{Cloud, Results};
 use super::told::Told;
 use super::{CHECKS, differs};
 use std::fmt;
 
-/// What came of one check on one cloud.
+/// The verdict on one check on one cloud.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As AWS does.
+    /// The cloud behaves as AWS does.
     Same,
-    /// Otherwise, as is listed.
+    /// It differs, as is listed.
     Differs(&'static str),
-    /// Otherwise, and not as is listed.
+    /// It differs, and not as is listed.
     Wrong(String),
-    /// Listed, and yet as AWS does.
+    /// A difference is listed, and the cloud behaves as AWS does.
     Stale,
     /// The cloud has no such service.
     Absent,
 }
 
 impl Verdict {
-    /// What a result means.
+    /// Returns the verdict on a result.
     pub fn of(cloud: Cloud, check: &str, told: Told) -> Verdict {
         match (told, differs::differs(cloud, check)) {
             (Ok(()), None) => Verdict::Same,
             (Ok(()), Some(_)) => Verdict::Stale,
-            // What it complains of must be what is listed.
+            // The complaint must be the listed one.
             (Err(complaint), Some((_, words, instead))) if complaint.0.contains(words) => {
                 Verdict::Differs(instead)
             }
@@ -51,7 +51,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// What results mean.
+    /// Returns the report on results.
     pub fn of(results: Vec<(Cloud, Results)>) -> Report {
         let verdicts = |cloud: Cloud, results: Results| {
             let verdict = |(check, told): (&super::Check, Option<Told>)| {
@@ -67,14 +67,15 @@ impl Report {
         }
     }
 
-    /// Whether every cloud does as AWS does, or differs as is listed.
+    /// Returns true if every cloud behaves as AWS does, or differs as is listed.
     pub fn is_good(&self) -> bool {
         let mut all = self.columns.iter().flat_map(|(_, verdicts)| verdicts);
         all.all(|verdict| !matches!(verdict, Verdict::Wrong(_) | Verdict::Stale))
     }
 }
 
-/// A row a check and a column a cloud, how many there are of each, and what each difference is.
+/// Writes a row for each check and a column for each cloud, the number of verdicts, and each
+/// difference.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\n{:<82}", "")?;

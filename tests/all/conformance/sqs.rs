@@ -1,4 +1,4 @@
-//! SQS: what the reader of events relies on.
+//! SQS: the behaviour that the reader of events relies on.
 
 use super::told::{Told, ensure, refused, same};
 use super::world::World;
@@ -18,7 +18,7 @@ async fn receive(w: &World, url: &str, wait: i32) -> Told<Vec<Message>> {
     Ok(receive.send().await?.messages.unwrap_or_default())
 }
 
-/// The one message that comes within ten seconds.
+/// Receives the one message that arrives within ten seconds.
 async fn one(w: &World, url: &str) -> Told<Message> {
     let mut messages = receive(w, url, 10).await?;
     ensure!(messages.len() == 1, "{} messages instead of one", messages.len());
@@ -92,7 +92,7 @@ pub async fn an_empty_queue_answers_nothing(w: &World) -> Told {
     same("messages", receive(w, &url, 0).await?.len(), 0)
 }
 
-/// A receive that waits has a message that comes meanwhile. (Source: SQS developer guide, "Long
+/// A waiting receive gets a message that arrives meanwhile. (Source: SQS developer guide, "Long
 /// polling".)
 pub async fn a_long_poll_waits_for_a_message(w: &World) -> Told {
     let url = w.queue("events", 30).await?;
@@ -105,8 +105,8 @@ pub async fn a_long_poll_waits_for_a_message(w: &World) -> Told {
     same("body", received?.body(), Some("late"))
 }
 
-/// Hidden for the visibility timeout, it then comes again, under another handle. (Source: SQS
-/// developer guide, "Visibility timeout".)
+/// It is hidden for the visibility timeout, and then visible again, under another handle. (Source:
+/// SQS developer guide, "Visibility timeout".)
 pub async fn a_message_that_is_not_deleted_comes_again(w: &World) -> Told {
     let url = w.queue("events", 5).await?;
     send(w, &url, "one").await?;
@@ -132,7 +132,7 @@ pub async fn a_deleted_message_does_not_come_again(w: &World) -> Told {
     same("messages", receive(w, &url, 0).await?.len(), 0)
 }
 
-/// An older handle answers with success, and deletes nothing. (Source: SQS API reference,
+/// An older handle is answered with success, and deletes nothing. (Source: SQS API reference,
 /// DeleteMessage: use the handle of the most recent receive.)
 pub async fn only_the_last_handle_deletes(w: &World) -> Told {
     let url = w.queue("events", 3).await?;

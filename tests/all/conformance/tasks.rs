@@ -1,12 +1,11 @@
-//! ECS: tasks, and what becomes of them while their instance drains.
+//! ECS: tasks, and their fate while their instance drains.
 
 use super::told::{Complaint, Told, ensure, refused, same};
 use super::world::{Fleet, Member, World};
 use aws_sdk_ecs::types::{ContainerInstanceStatus, DesiredStatus, Task};
 use std::collections::BTreeSet;
 
-/// The states of a task on its way out, in their order. (Source: ECS developer guide, "Task
-/// lifecycle".)
+/// The states of a stopping task, in their order. (Source: ECS developer guide, "Task lifecycle".)
 const WAY_OUT: [&str; 5] = ["RUNNING", "DEACTIVATING", "STOPPING", "DEPROVISIONING", "STOPPED"];
 
 async fn listed(
@@ -43,7 +42,7 @@ async fn known(w: &World, fleet: &Fleet, arn: &str) -> Told<Task> {
     w.task(&fleet.cluster, arn).await?.ok_or_else(|| Complaint(format!("{arn} is not described")))
 }
 
-/// `runningTasksCount` and `pendingTasksCount` of a container instance.
+/// Returns `runningTasksCount` and `pendingTasksCount` of a container instance.
 async fn counted(w: &World, fleet: &Fleet, member: &Member) -> Told<(i32, i32)> {
     let describe = w
         .ecs
@@ -191,7 +190,7 @@ pub async fn a_task_that_is_being_stopped_leaves_the_usual_list_at_once(w: &Worl
     same("desired STOPPED", stopped, BTreeSet::from([task]))
 }
 
-/// ECS never wants a task `PENDING`. (Source: ECS API reference, ListTasks.)
+/// ECS never desires a task `PENDING`. (Source: ECS API reference, ListTasks.)
 pub async fn no_task_is_wanted_pending(w: &World) -> Told {
     let fleet = w.fleet().await?;
     w.standalone(&fleet, &fleet.members[0]).await?;
@@ -225,8 +224,7 @@ pub async fn a_stopped_task_goes_through_its_states_and_says_why(w: &World) -> T
     same("stoppedReason", task.stopped_reason(), Some("a check"))
 }
 
-/// Waits until a task is stopped; complains of a state that is none of its way out, or of a step
-/// back.
+/// Waits until a task is stopped; complains about an unknown state, or a step back.
 async fn leaves(w: &World, fleet: &Fleet, task: &str) -> Told {
     let (mut furthest, seconds) = (0, 90 * w.patience());
     for _ in 0..seconds {
@@ -243,7 +241,7 @@ async fn leaves(w: &World, fleet: &Fleet, task: &str) -> Told {
     Err(Complaint(format!("still {} after {seconds} s", WAY_OUT[furthest])))
 }
 
-/// The program goes by the words, since the code is everybody's. (Source:
+/// The program recognises the error by its words, since its code has many meanings. (Source:
 /// griptape-ai/griptape-nodes-engine#1454, for both.)
 pub async fn an_unknown_task_cannot_be_stopped(w: &World) -> Told {
     let cluster = w.cluster("cluster").await?;
@@ -297,7 +295,7 @@ pub async fn draining_leaves_tasks_of_no_service_alone(w: &World) -> Told {
     same("states", (task.last_status(), task.desired_status()), (Some("RUNNING"), Some("RUNNING")))
 }
 
-/// The service's task leaves through its states, and is in no count from the first of them on.
+/// The service's task passes through its states, and is in no count from the first of them on.
 /// (Source: ECS developer guide, "Container instance draining" and "Task lifecycle"; ECS API
 /// reference, Task: `stopCode`.)
 pub async fn draining_moves_a_service_s_task_away(w: &World) -> Told {
@@ -316,8 +314,8 @@ pub async fn draining_moves_a_service_s_task_away(w: &World) -> Told {
     same("stopCode", code.as_ref().map(|code| code.as_str()), Some("ServiceSchedulerInitiated"))
 }
 
-/// ECS waits until the load balancer has let go before it lets a task's containers stop. (Source:
-/// ECS developer guide, "Load balancer connection draining".)
+/// ECS waits until the load balancer has drained the target before it stops a task's containers.
+/// (Source: ECS developer guide, "Load balancer connection draining".)
 pub async fn a_service_s_targets_are_gone_before_its_task_is_stopped(w: &World) -> Told {
     let fleet = w.fleet().await?;
     let service = w.service(&fleet).await?;
@@ -327,7 +325,8 @@ pub async fn a_service_s_targets_are_gone_before_its_task_is_stopped(w: &World) 
         let targets = w.targets(&service.target_group).await?;
         let ours: Vec<_> = targets.iter().filter(|target| target.0 == service.member.ec2).collect();
         drained |= ours.iter().any(|target| target.2 == "draining");
-        // Read after the targets, which only go: what is stopped now was not stopped then.
+        // The targets are read again after the status: a target never comes back, so one that is
+        // listed then was still registered when the task was `STOPPED`.
         if w.last_status(&fleet.cluster, &service.task).await? == "STOPPED" {
             let ours = w
                 .targets(&service.target_group)

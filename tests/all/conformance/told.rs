@@ -1,29 +1,29 @@
-//! What a check says of a cloud: nothing, or a complaint in words.
+//! The result of a check on a cloud: success, or a complaint in words.
 
 use aws_sdk_ecs::error::{ProvideErrorMetadata, SdkError};
 use std::error::Error;
 use std::fmt::{self, Debug};
 
-/// How a cloud differs from what a check states.
+/// The difference between a cloud and a check's statement.
 #[derive(Debug)]
 pub struct Complaint(pub String);
 
-/// What a complaint begins with when it is not of the statement.
+/// The prefix of a complaint that is not about the statement.
 const UNMADE: &str = "what the check is about could not be made: ";
 
 impl Complaint {
-    /// The same, of something that had to be made before anything could be asked.
+    /// Marks the complaint as one about the creation of the check's subject.
     pub fn of_making(self) -> Complaint {
         if self.is_of_making() { self } else { Complaint(format!("{UNMADE}{}", self.0)) }
     }
 
-    /// Whether it is of that.
+    /// Returns true if it is about that.
     pub fn is_of_making(&self) -> bool {
         self.0.starts_with(UNMADE)
     }
 }
 
-/// What came of a check.
+/// The result of a check.
 pub type Told<T = ()> = Result<T, Complaint>;
 
 impl fmt::Display for Complaint {
@@ -32,14 +32,14 @@ impl fmt::Display for Complaint {
     }
 }
 
-/// A call that must succeed and does not.
+/// Turns a call that must succeed and does not into a complaint.
 impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E>> for Complaint {
     fn from(error: SdkError<E>) -> Complaint {
         Complaint(format!("a call that must succeed failed: {}", Refusal::of(&error)))
     }
 }
 
-/// Complains unless a condition holds.
+/// Complains unless a condition is true.
 macro_rules! ensure {
     ($holds:expr, $($words:tt)+) => {
         if !$holds {
@@ -49,7 +49,7 @@ macro_rules! ensure {
 }
 pub(super) use ensure;
 
-/// Complains unless both are the same.
+/// Complains unless both values are the same.
 pub fn same<T: PartialEq<U> + Debug, U: Debug>(what: &str, got: T, wanted: U) -> Told {
     if got == wanted {
         Ok(())
@@ -101,7 +101,7 @@ impl Refusal {
         Ok(())
     }
 
-    /// Complains unless the message has these words, in small or in capital letters.
+    /// Complains unless the message has these words, in any case.
     pub fn says(&self, words: &str) -> Told {
         let has = self.message.to_ascii_lowercase().contains(&words.to_ascii_lowercase());
         ensure!(has, "refused with {self}, which does not say {words:?}");
@@ -115,7 +115,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The error answer of a call that must be refused.
+/// Returns the error answer of a call that must be refused.
 pub fn refused<T: Debug, E>(call: &str, answer: Result<T, SdkError<E>>) -> Told<Refusal>
 where
     E: ProvideErrorMetadata + Error + 'static,

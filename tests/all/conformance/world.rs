@@ -1,6 +1,5 @@
-//! What checks are made on. How it comes into being is the only thing here that depends on the
-//! cloud: the simulator is told, every other cloud is asked through its API, and on AWS instances
-//! start.
+//! The subjects of checks. Only their creation depends on the cloud: it is direct in the simulator,
+//! through the API on every other cloud, and on AWS instances start.
 
 use super::aws::{self, Ground, Needs, Recorder};
 use super::told::{Complaint, Told, ensure};
@@ -13,13 +12,13 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The hook under which every group is, unless a check wants others.
+/// The hook of every group, unless a check asks for others.
 pub const HOOK: &str = "ecs-drain";
 
-/// How long a target, or an instance of a classic load balancer, drains.
+/// The time for which a target, or an instance of a classic load balancer, drains.
 pub const DRAINS: Duration = Duration::from_secs(5);
 
-/// A cloud, and names of this world's own in it.
+/// A cloud, and the names of this world in it.
 pub struct World {
     pub ecs: aws_sdk_ecs::Client,
     pub autoscaling: aws_sdk_autoscaling::Client,
@@ -27,29 +26,29 @@ pub struct World {
     pub elb: aws_sdk_elasticloadbalancing::Client,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub sqs: aws_sdk_sqs::Client,
-    /// What the names of everything in it begin with: letters, digits and hyphens, at most 20.
+    /// The prefix of all names in it: letters, digits and hyphens, at most 20.
     pub name: String,
     pub region: String,
     pub account: String,
     pub(super) made: Made,
-    /// How much faster than the clock here its time runs.
+    /// The factor by which its time is faster than the clock here.
     pub(super) pace: u32,
-    /// What was made so far.
+    /// The resources that were created so far.
     pub(super) needs: RefCell<Needs>,
 }
 
-/// How things are made.
+/// The way in which resources are created.
 pub(super) enum Made {
-    /// The simulator is told.
+    /// Directly in the simulator.
     Told(Simulator),
-    /// The API is asked; targets and balancers are in this network, and instances register because
-    /// they are told to.
+    /// Through the API; targets and balancers are in this network, and instances register by a
+    /// call.
     Asked(Network),
-    /// The API is asked, and instances start: AWS.
+    /// Through the API, and instances start: AWS.
     Launched(Arc<Ground>),
 }
 
-/// Where balancers stand; nothing of the program, and no SDK of it, can find that out.
+/// The network of balancers; neither the program nor its SDKs can find it.
 #[derive(Clone, Debug)]
 pub struct Network {
     pub vpc: String,
@@ -72,16 +71,16 @@ pub struct Fleet {
     pub members: Vec<Member>,
 }
 
-/// What a fleet is to be like.
+/// The properties of a fleet.
 pub struct Wanted<'a> {
-    /// The group's smallest size.
+    /// The group's minimum size.
     pub min: i32,
     pub hooks: &'a [Hook],
     /// A target group that is attached to the group itself.
     pub target_group: Option<&'a str>,
-    /// One instance that rests in a warm pool.
+    /// True for one instance that rests in a warm pool.
     pub warm_pool: bool,
-    /// An abandoned termination keeps the instance.
+    /// True if an abandoned termination keeps the instance.
     pub retains: bool,
 }
 
@@ -105,11 +104,11 @@ pub struct Service {
     pub name: String,
     /// The task's ARN.
     pub task: String,
-    /// Where it runs.
+    /// Its container instance.
     pub member: Member,
     /// The target group's ARN.
     pub target_group: String,
-    /// The classic load balancer's name; None on AWS, where it would need a port that is fixed.
+    /// The classic load balancer's name; `None` on AWS, where it would need a fixed port.
     pub classic: Option<String>,
 }
 
@@ -118,7 +117,7 @@ impl World {
         World::recorded(environment, name, made, pace, None).await
     }
 
-    /// The same; `recorder` sees every answer.
+    /// Creates a world whose answers all go to `recorder`.
     pub(super) async fn recorded(
         environment: Environment,
         name: &str,
@@ -132,7 +131,7 @@ impl World {
         };
         let sdk = environment.load(Some(&region)).await;
         let sdk: SdkConfig = match &made {
-            // One attempt a call: what a cloud answers is to be seen.
+            // One attempt for each call: the checks must see the cloud's first answer.
             Made::Told(_) | Made::Asked(_) => {
                 sdk.to_builder().retry_config(RetryConfig::disabled()).build()
             }
@@ -167,7 +166,7 @@ impl World {
         }
     }
 
-    /// How many times longer than elsewhere something may take here before it is given up.
+    /// Returns the factor by which waits are longer here than elsewhere.
     pub fn patience(&self) -> u64 {
         match &self.made {
             Made::Launched(ground) if ground.url.is_none() => u64::from(aws::PATIENCE),
@@ -175,23 +174,23 @@ impl World {
         }
     }
 
-    /// An ARN of something of ECS in this account and region.
+    /// Returns an ARN of ECS in this account and region.
     pub fn ecs_arn(&self, rest: &str) -> String {
         format!("arn:aws:ecs:{}:{}:{rest}", self.region, self.account)
     }
 
-    /// The name of a task definition's family.
+    /// Returns the name of a task definition's family.
     pub fn family(&self, family: &str) -> String {
         format!("{}-{family}", self.name)
     }
 
-    /// Lets so many seconds pass there.
+    /// Lets this many seconds pass there.
     pub async fn pass(&self, seconds: u64) {
         tokio::time::sleep(Duration::from_secs(seconds) / self.pace).await;
     }
 
-    /// Asks until there is an answer; complains after so many seconds there, or a few times as many
-    /// on AWS.
+    /// Repeats a read until it has an answer; complains after this many seconds there, or a few
+    /// times as many on AWS.
     pub async fn until<T>(
         &self,
         what: &str,
@@ -208,19 +207,19 @@ impl World {
         Err(Complaint(format!("{what}: not within {seconds} s")))
     }
 
-    /// An ECS task; None of one that ECS does not know.
+    /// Returns an ECS task; `None` if ECS does not know it.
     pub async fn task(&self, cluster: &str, arn: &str) -> Told<Option<Task>> {
         let answer = self.ecs.describe_tasks().cluster(cluster).tasks(arn).send().await?;
         Ok(answer.tasks.unwrap_or_default().pop())
     }
 
-    /// The `lastStatus` of a task.
+    /// Returns the `lastStatus` of a task.
     pub async fn last_status(&self, cluster: &str, arn: &str) -> Told<String> {
         let task = self.task(cluster, arn).await?;
         Ok(task.and_then(|task| task.last_status).unwrap_or_default())
     }
 
-    /// The lifecycle state of an instance; None of one that is in no group.
+    /// Returns the lifecycle state of an instance; `None` if it is in no group.
     pub async fn lifecycle_state(&self, instance: &str) -> Told<Option<String>> {
         let answer = self
             .autoscaling
@@ -247,8 +246,8 @@ impl World {
         .await
     }
 
-    /// Terminates an instance through its group, under our hook alone, and waits until the group
-    /// has it no more.
+    /// Terminates an instance through its group, under the ecs-drain hook alone, and waits until
+    /// the group no longer has it.
     pub async fn end(&self, fleet: &Fleet, instance: &str) -> Told {
         self.held(instance).await?;
         let complete =
@@ -264,7 +263,7 @@ impl World {
         .await
     }
 
-    /// Waits until nothing holds an instance any more.
+    /// Waits until no hook holds an instance any more.
     pub async fn let_go(&self, instance: &str) -> Told {
         self.until("past Terminating:Wait", 90, async || {
             let state = self.lifecycle_state(instance).await?;
@@ -273,7 +272,7 @@ impl World {
         .await
     }
 
-    /// The states of a target group's targets, unfiltered: id, port, state and reason.
+    /// Returns the states of a target group's targets, unfiltered: id, port, state and reason.
     pub async fn targets(&self, arn: &str) -> Told<Vec<(String, i32, String, String)>> {
         let answer = self.elbv2.describe_target_health().target_group_arn(arn).send().await?;
         let states = answer.target_health_descriptions().iter().map(|described| {
@@ -296,7 +295,7 @@ impl World {
         Ok(states.collect())
     }
 
-    /// A standalone task on a container instance, running; its ARN.
+    /// Starts a standalone task on a container instance and waits until it runs; returns its ARN.
     pub async fn standalone(&self, fleet: &Fleet, member: &Member) -> Told<String> {
         let family = self.family("batch");
         let task =
@@ -306,7 +305,8 @@ impl World {
         Ok(task)
     }
 
-    /// A standalone task that has a network interface of its own, running; its ARN.
+    /// Starts a standalone task with a network interface of its own and waits until it runs;
+    /// returns its ARN.
     pub async fn standalone_with_address(&self, fleet: &Fleet) -> Told<String> {
         let task = self.run_with_address(fleet).await.map_err(Complaint::of_making)?;
         self.running(&fleet.cluster, &task).await.map_err(Complaint::of_making)?;
@@ -320,7 +320,7 @@ impl World {
         .await
     }
 
-    /// The container instances of a cluster, in the order of their ARNs.
+    /// Returns the container instances of a cluster, in the order of their ARNs.
     pub(super) async fn members(&self, cluster: &str) -> Told<Vec<Member>> {
         let arns = self
             .ecs
@@ -345,8 +345,8 @@ impl World {
         Ok(members)
     }
 
-    /// A service with one task, behind both kinds of balancers (on AWS a target group alone), at
-    /// rest.
+    /// Creates a service with one task, behind both kinds of balancers (on AWS a target group
+    /// alone), and waits until it is steady.
     pub async fn service(&self, fleet: &Fleet) -> Told<Service> {
         self.service_at_rest(fleet).await.map_err(Complaint::of_making)
     }

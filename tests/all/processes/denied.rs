@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// The longest that an alarm may take. What is not read for five minutes is in alarm.
+/// The longest time until an alarm. Reads that fail for five minutes are in alarm.
 const IN_VAIN: Duration = Duration::from_secs(900);
 
 #[test]
@@ -55,8 +55,8 @@ fn deny(rig: &Rig, operation: &'static str) {
     rig.strike(Rule::on(operation, Fault::AccessDenied));
 }
 
-/// Its drain goes on from the record; what begins to wait meanwhile is not seen, and is drained
-/// afterwards.
+/// Its drain continues from the record; an instance that begins to wait meanwhile is not seen, and
+/// is drained afterwards.
 fn groups() {
     let rig = Rig::with_table("groups-denied", "", |cloud| {
         world(cloud);
@@ -81,7 +81,7 @@ fn groups() {
     rig.expect_drained(B);
 }
 
-/// The clusters cannot be searched: what is seen waiting is held, by heartbeats, beyond the time of
+/// The clusters cannot be searched: a waiting instance is held by heartbeats, beyond the timeout of
 /// its hook.
 fn search() {
     let rig = Rig::with_table("search-denied", "", world);
@@ -102,8 +102,8 @@ fn search() {
     rig.expect_drained(A);
 }
 
-/// The role of a scope cannot be assumed: nothing of that scope is held, and all of it is drained
-/// once it can.
+/// The role of a scope cannot be assumed: no instance of that scope is held, and all of them are
+/// drained once it can.
 fn role() {
     let rig = Rig::with_table("role-denied", "", |cloud| {
         world(cloud);

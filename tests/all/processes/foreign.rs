@@ -1,5 +1,5 @@
-//! Text from outside, in every place where others can put it: nothing that the program prints or
-//! logs steers a terminal, or makes a line of its own.
+//! Text from outside, in every place where others can put it: it can neither control a terminal nor
+//! forge a line in the program's output and log.
 
 use super::process::Said;
 use super::rig::{CONTROLLER, Rig, TABLE};
@@ -17,11 +17,11 @@ use ecs_drain_state::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-/// Clears the screen, names the window, rings, does it all once more in one byte, turns the
-/// direction of writing, hides a character, and begins a line.
+/// Clears the screen, names the window, rings the bell, does it all again with one-byte sequences,
+/// turns the direction of writing, hides a character, and begins a line.
 const HOSTILE: &str = "x\u{1b}[2J\u{1b}]0;x\u{7}\u{9b}3J\u{202e}\u{200b}\r\nforged line";
 
-/// Asserts that a text has lines of this program's own alone.
+/// Checks that a text has only lines of the program.
 #[track_caller]
 fn assert_plain(what: &str, text: &str) {
     assert!(!text.contains(|c| c != '\n' && steers(c)), "{what}: {text:?}");
@@ -36,7 +36,7 @@ fn order() -> Order {
     Order { by: hostile(), reason: Some(hostile()), at: Timestamp::now() }
 }
 
-/// A record that is hostile wherever it can be.
+/// Returns a record with hostile text wherever possible.
 fn record(region: &str, instance: &str) -> Record {
     let opening = Opening {
         account: "123456789012".to_owned(),
@@ -103,7 +103,7 @@ fn world(cloud: &mut Cloud) {
 /// An instance that the table has in two regions.
 const TWICE: &str = "i-0000000000000002e";
 
-/// A table in which everything is hostile.
+/// Creates a table in which everything is hostile.
 fn hostile_table(name: &str) -> Rig {
     let rig = Rig::with_table(name, "", world);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -123,7 +123,7 @@ fn hostile_table(name: &str) -> Rig {
         &rig,
         &json!({ "key": { "S": format!("lease/{CONTROLLER}") }, "holder": { "S": HOSTILE } }),
     );
-    // One that cannot be read.
+    // A record that cannot be read.
     let key = "123456789012/us-east-1/i-0000000000000003e";
     put(
         &rig,
@@ -152,7 +152,7 @@ fn no_command_prints_what_steers_a_terminal() {
         assert_plain(&format!("{arguments:?}, errors"), &said.err);
         said
     };
-    // Each says something from outside, or would be no test.
+    // Each shows some text from outside; otherwise it would be no test.
     for arguments in [
         &["get"][..],
         &["get", "-o", "wide"],
@@ -185,7 +185,7 @@ fn no_command_prints_what_steers_a_terminal() {
     {
         say(arguments);
     }
-    // What JSON says is what stands in the table.
+    // JSON has the text exactly as it is in the table.
     let described: serde_json::Value =
         serde_json::from_str(&say(&["describe", A, "-o", "json"]).out).unwrap();
     assert_eq!(described["message"], HOSTILE, "{described}");
@@ -198,7 +198,7 @@ fn no_line_of_the_log_steers_a_terminal() {
         let mut command = rig.command(&["run"]);
         command.env("ECS_DRAIN_LOG", "trace").env("ECS_DRAIN_LOG_FORMAT", format);
         let process = rig.spawn(command).counted();
-        // The lease of nobody runs out, and the hostile records are read.
+        // The lease of an unknown holder expires, and the hostile records are read.
         rig.until("the lease", || rig.leader().filter(|holder| process.is_holder(holder)));
         rig.until("the hostile table is spoken of", || {
             process.log().contains("forged line").then_some(())

@@ -1,6 +1,6 @@
-//! A table whose disk is full: it can be read, and takes no write. The limit is on the size of
-//! files, of the process that serves the table, since mounting a small disk needs rights that a
-//! test has not.
+//! A table whose disk is full: it can be read, and accepts no write. The test limits the file size
+//! of the process that serves the table, since mounting a small disk needs rights that a test does
+//! not have.
 
 use super::process::Process;
 use super::rig::Rig;
@@ -19,12 +19,12 @@ use std::process::Command;
 /// Names the file of the table that [`serves_a_table`] serves.
 const FILE: &str = "ECS_DRAIN_TEST_TABLE_FILE";
 
-/// A DynamoDB on a file, in a process of its own.
+/// Starts a DynamoDB on a file, in a process of its own.
 fn table<'r>(rig: &'r Rig) -> Process<'r> {
     let (file, url) = (rig.file("other.db"), rig.file("other.db.url"));
     let mut command = Command::new("sh");
-    // A write beyond the limit is to fail, as on a full disk, and not to end the process; what the
-    // test harness says of tests that take long is not to fail.
+    // A write beyond the limit must fail, as on a full disk, and must not end the process; the test
+    // harness's messages about slow tests must not fail.
     command
         .args(["-c", "trap '' XFSZ; exec \"$@\" >/dev/null 2>&1", "sh"])
         .arg(std::env::current_exe().unwrap());
@@ -56,7 +56,7 @@ fn serves_a_table() {
     });
 }
 
-/// Sets the size that files of a process may have.
+/// Sets the file size limit of a process.
 fn limit(server: &Process<'_>, size: &str) {
     let mut prlimit = Command::new("prlimit");
     let status = prlimit
@@ -66,8 +66,8 @@ fn limit(server: &Process<'_>, size: &str) {
     assert!(status.success());
 }
 
-/// For much longer than the hook waits, nothing can be written. The instance is held all the same,
-/// and drained once there is room.
+/// No write succeeds for much longer than the hook waits. The instance is held all the same, and
+/// drained once there is room.
 pub fn a_full_disk() {
     let rig = Rig::new("full-disk", "", |cloud| {
         world(cloud);

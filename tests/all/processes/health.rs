@@ -1,4 +1,4 @@
-//! What the real binary answers to those who watch over it: engines, load balancers, Prometheus,
+//! The real binary's answers to those who watch it: container engines, load balancers, Prometheus,
 //! CloudWatch.
 
 use super::rig::Rig;
@@ -10,15 +10,15 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-/// A port of this machine that nobody has at this moment.
+/// Returns a port of this machine that is free at this moment.
 fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[test]
-fn a_controller_says_whether_it_lives_and_whether_it_is_ready() {
+fn a_controller_reports_that_it_is_alive_and_that_it_is_ready() {
     let listen = format!("127.0.0.1:{}", port());
-    // Without its table: it lives, and is not ready.
+    // Without its table: it is alive, and not ready.
     let rig = Rig::new("health", &format!("listen = \"{listen}\"\n"), |cloud| cluster(cloud, &[A]));
     let nobody = rig.say(&["healthcheck"]);
     assert_eq!(nobody.code, Some(1), "{}", nobody.err);
@@ -34,10 +34,10 @@ fn a_controller_says_whether_it_lives_and_whether_it_is_ready() {
     });
 }
 
-/// How many file descriptors a process may have.
+/// The largest number of file descriptors of a process.
 const DESCRIPTORS: usize = 100;
 
-/// `ecs-drain run` with [`DESCRIPTORS`].
+/// Returns the command `ecs-drain run` with [`DESCRIPTORS`].
 fn with_few_descriptors(rig: &Rig) -> Command {
     let inner = rig.command(&["run"]);
     let mut command = Command::new("/bin/sh");
@@ -47,14 +47,14 @@ fn with_few_descriptors(rig: &Rig) -> Command {
     command
 }
 
-/// Whoever can reach the address can open connections and say nothing. Without an end to that they
-/// take the descriptors that heartbeats need.
+/// Anyone who can reach the address can open connections and send nothing. Without a limit they
+/// would take the descriptors that heartbeats need.
 #[test]
 fn connections_that_say_nothing_keep_no_heartbeat_from_being_sent() {
     let listen = format!("127.0.0.1:{}", port());
     let rig = Rig::with_table("idle", &format!("listen = \"{listen}\"\n"), |cloud| {
         cloud.add_cluster(&ClusterSpec::new("web"));
-        // It is due for a heartbeat every 20 seconds, and its task takes longer.
+        // A heartbeat is due every 20 seconds, and the task takes longer.
         let mut spec = group("web-group", "web", &[A]);
         spec.hooks = vec![our_hook(seconds(60))];
         cloud.add_group(spec);
@@ -62,7 +62,7 @@ fn connections_that_say_nothing_keep_no_heartbeat_from_being_sent() {
     });
     let process = rig.spawn(with_few_descriptors(&rig)).counted();
     rig.until_leads(&process);
-    // As many as the kernel takes: those that wait to be accepted have a limit of their own.
+    // As many as the kernel takes: connections that wait for `accept` have a limit of their own.
     let address = listen.parse().unwrap();
     let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok();
     let silent: Vec<TcpStream> = (0..150).map_while(|_| connect()).collect();
@@ -74,7 +74,7 @@ fn connections_that_say_nothing_keep_no_heartbeat_from_being_sent() {
 }
 
 #[test]
-fn an_address_that_cannot_be_had_is_told_at_the_start() {
+fn an_address_that_is_in_use_is_reported_at_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let rig = Rig::with_table("taken", &format!("listen = \"{address}\"\n"), |_| {});
@@ -84,7 +84,7 @@ fn an_address_that_cannot_be_had_is_told_at_the_start() {
 }
 
 #[test]
-fn without_an_address_nothing_listens_and_the_check_says_so() {
+fn without_an_address_nothing_listens_and_the_check_reports_it() {
     let rig = Rig::with_table("silent", "", |_| {});
     let said = rig.say(&["healthcheck"]);
     assert_eq!(said.code, Some(2), "{}", said.err);

@@ -1,5 +1,5 @@
-//! Drains over a network that delays, cuts, garbles, and answers in AWS's place. What does not
-//! reach the controller whole is a failure, and never means that something is gone.
+//! Drains over a network that delays, cuts, garbles, and answers in AWS's place. An incomplete
+//! answer is a failure, and never means that something is gone.
 
 use super::rig::{Rig, elapsed};
 use super::stories::{is_done, terminate, world};
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use std::thread;
 use std::time::Duration;
 
-/// Of a thousand requests, so many meet each mishap: a quarter meets one.
+/// The share of each mishap, in thousandths of all requests: a quarter of all requests meets one.
 pub const SHARES: [(Mishap, u32); 12] = [
     (Mishap::Delayed, 50),
     (Mishap::RequestCut, 20),
@@ -28,14 +28,15 @@ pub const SHARES: [(Mishap, u32); 12] = [
     (Mishap::Unanswered, 10),
 ];
 
-/// The seed of this run: another one each time, or the one that `ECS_DRAIN_TEST_SEED` repeats.
+/// Returns the seed of this run: a new one each time, or the one that `ECS_DRAIN_TEST_SEED`
+/// repeats.
 pub fn seed() -> u64 {
     let given = std::env::var("ECS_DRAIN_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     given.unwrap_or_else(|| Timestamp::now().as_second().unsigned_abs())
 }
 
-/// Three drains of two processes, with the bad network between them and AWS, and one of them killed
-/// every few seconds. Then the network is calm, and everything ends.
+/// Three drains of two processes, with the bad network between them and AWS, and one of the
+/// processes killed every few seconds. Then the network is calm, and everything ends.
 pub fn through_a_bad_network() {
     let seed = seed();
     println!("the bad network's seed is {seed}");
@@ -51,8 +52,8 @@ pub fn through_a_bad_network() {
             terminate(&rig, instance);
         }
         thread::sleep(Duration::from_millis(random.u64(6_000..12_000)));
-        // One that could not begin has ended; the service manager starts it again, as it does one
-        // that was killed.
+        // A process that could not start has ended; the service manager starts it again, as it does
+        // after a kill.
         let which = random.usize(..2);
         replicas[which].replace();
     }
@@ -73,8 +74,8 @@ pub fn through_a_bad_network() {
     assert!(struck.len() > Mishap::ALL.len() / 2, "hardly anything went wrong: {struck:?}");
 }
 
-/// While a task runs for two minutes, every list of tasks is answered with `200 OK` and nothing
-/// else. That is not the same as no tasks.
+/// While a task runs for two minutes, every list of tasks is answered with `200 OK` and no body.
+/// That is not the same as no tasks.
 pub fn answers_lose_their_bodies() {
     let mut rig = Rig::with_table("lost-bodies", "", |cloud| {
         cloud.add_cluster(&ClusterSpec::new("web"));
@@ -89,7 +90,7 @@ pub fn answers_lose_their_bodies() {
     terminate(&rig, A);
     rig.until_phase(A, Phase::Waiting);
     proxy.strike_only("ListTasks", &[(Mishap::BodyGone, 1000)]);
-    // The list that was read before is built upon for a minute; after it, only lost ones are left.
+    // The list that was read before is valid for a minute; after it, there are only lost ones.
     rig.until("two minutes", || (elapsed(&rig) > Duration::from_secs(120)).then_some(()));
     assert!(proxy.struck().contains_key(&Mishap::BodyGone));
     rig.expect_kept();

@@ -1,5 +1,5 @@
-//! Six drains, each in another phase, when the process that leads stands still or is asked to stop.
-//! Another one is there.
+//! Six drains, each in another phase, when the leading process freezes or is asked to stop. A
+//! second process is there.
 
 use super::process::Process;
 use super::rig::Rig;
@@ -10,7 +10,7 @@ use aws_simulator::{Cloud, Fault, Matcher, Rule};
 use ecs_drain_state::Phase;
 use std::sync::Arc;
 
-/// A cluster for each phase, with the instance that is drained and one that stays. Clusters do not
+/// A cluster for each phase, with one instance that is drained and one that stays. Clusters do not
 /// wait for each other.
 struct Place {
     cluster: &'static str,
@@ -55,13 +55,13 @@ fn world(cloud: &mut Cloud) {
         cloud.add_group(spec);
         cloud.add_service(&ServiceSpec::replica(cluster, "api", 2).times(seconds(3), seconds(5)));
     }
-    // Still at work when all others are where they are to be.
+    // Still running when all other drains have reached their phases.
     let job = StandaloneSpec::new("waiting", "job").on(WAITING).duration(seconds(150));
     cloud.run_task(&job).unwrap();
     cloud.checkers.must_be_active(RETURNING);
 }
 
-/// What keeps a drain in its phase: this fault of every call of an operation on it.
+/// Keeps a drain in its phase, by this fault of every call of an operation on it.
 fn keep(cloud: &mut Cloud, operation: &'static str, on: &'static str, fault: Fault) {
     let these = move |call: &aws_simulator::fault::CallInfo| {
         call.operation == operation && call.summary.contains(on)
@@ -69,8 +69,8 @@ fn keep(cloud: &mut Cloud, operation: &'static str, on: &'static str, fault: Fau
     cloud.faults.add(Rule::new(Matcher::Predicate(Arc::new(these)), fault));
 }
 
-/// Two processes, the first of which leads, and a drain in each phase, three of them kept there by
-/// faults.
+/// Starts two processes, the first of which leads, and a drain in each phase, three of them kept
+/// there by faults.
 fn in_every_phase<'r>(rig: &'r Rig, fault: Fault) -> (Process<'r>, Process<'r>) {
     rig.simulator.with(|cloud| {
         keep(cloud, "ListTasks", "cluster=pending", fault);
@@ -84,7 +84,7 @@ fn in_every_phase<'r>(rig: &'r Rig, fault: Fault) -> (Process<'r>, Process<'r>) 
         terminate(rig, instance);
     }
     assert!(rig.simulator.with(|cloud| cloud.return_to_warm_pool(RETURNING)));
-    // The proof takes two minutes. The other one begins its own in the course of it.
+    // The proof takes two minutes. The other drain begins its own meanwhile.
     rig.until_phase(COMPLETING, Phase::Verifying);
     let begun = rig.simulator.now();
     rig.until("a part of the proof", || (rig.simulator.now() > begun + seconds(35)).then_some(()));
@@ -98,7 +98,7 @@ fn in_every_phase<'r>(rig: &'r Rig, fault: Fault) -> (Process<'r>, Process<'r>) 
     (first, second)
 }
 
-/// All of them end well, the one in the warm pool once it is used again.
+/// Lets all drains end well, the one in the warm pool once its instance is used again.
 fn finish(rig: &Rig) {
     let pooled = || {
         rig.simulator.with(|cloud| cloud.lifecycle_state(RETURNING)).as_deref()
@@ -114,8 +114,8 @@ fn finish(rig: &Rig) {
     }
 }
 
-/// SIGSTOP for longer than the lease, in the middle of calls that nobody answers, and SIGCONT once
-/// another one has taken its drains further: it goes on with what it believed, which is no longer
+/// SIGSTOP for longer than the lease, in the middle of calls without an answer, and SIGCONT after
+/// another process has moved its drains further: it continues with knowledge that is no longer
 /// true.
 pub fn stands_still_in_every_phase() {
     let rig = Rig::with_table("stands-still", "", world);
@@ -139,7 +139,7 @@ pub fn stands_still_in_every_phase() {
     );
 }
 
-/// SIGTERM: it ends with 0 and leaves its lease to the other one.
+/// SIGTERM: it exits with 0 and leaves its lease to the other process.
 pub fn asked_to_stop_in_every_phase() {
     let rig = Rig::with_table("asked-in-every-phase", "", world);
     let (mut first, mut second) = in_every_phase(&rig, Fault::Http500);

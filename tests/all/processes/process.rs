@@ -1,4 +1,5 @@
-//! A process of the program: started by a rig, told to stop, killed at the latest with its test.
+//! A process of the program: started by a rig, signalled by the test, killed at the latest with its
+//! test.
 
 use super::rig::{LONG, Rig};
 use std::fs;
@@ -8,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What a command said, and its exit code; none if a signal ended it.
+/// The output of a command, and its exit code; `None` if a signal ended it.
 #[derive(Debug)]
 pub struct Said {
     pub code: Option<i32>,
@@ -16,11 +17,11 @@ pub struct Said {
     pub err: String,
 }
 
-/// What a process uses.
+/// The resources that a process uses.
 #[cfg(target_os = "linux")]
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// Bytes of it that are in memory.
+    /// Its resident memory, in bytes.
     pub memory: u64,
     /// Open files and sockets.
     pub files: u64,
@@ -38,46 +39,46 @@ pub struct Process<'r> {
 }
 
 impl<'r> Process<'r> {
-    /// One that was started; what it says is in these files.
+    /// Wraps a process that was started, with its output in these files.
     pub fn new(rig: &'r Rig, child: Child, out: PathBuf, err: PathBuf) -> Process<'r> {
         Process { rig, child, counts: false, out, err }
     }
 
-    /// It is a controller, and counts as one that is up.
+    /// Counts it as a controller that is up.
     pub fn counted(mut self) -> Process<'r> {
         self.counts = true;
         self.rig.count_up(|up| up + 1);
         self
     }
 
-    /// Whether this holder of the lease is that process.
+    /// Returns true if this holder of the lease is that process.
     pub fn is_holder(&self, holder: &str) -> bool {
         holder.split('/').nth(1) == Some(&self.id().to_string())
     }
 
-    /// Its id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// SIGKILL: it has no chance to do anything. Back once it is gone.
+    /// Sends SIGKILL, which leaves it no time to act, and waits until it is gone.
     pub fn kill(self) {
         drop(self);
     }
 
-    /// SIGKILL, and another one in its place.
+    /// Sends SIGKILL and starts another process in its place.
     pub fn replace(&mut self) {
         self.replace_with_log("debug");
     }
 
-    /// The same, with a log of this level.
+    /// Sends SIGKILL and starts another process, with a log of this level.
     pub fn replace_with_log(&mut self, level: &str) {
         let _ = self.child.kill();
         let _ = self.child.wait();
         *self = self.rig.start_with_log(level);
     }
 
-    /// What it uses of this machine.
+    /// Returns the resources that it uses.
     #[cfg(target_os = "linux")]
     pub fn usage(&self) -> Usage {
         let of = format!("/proc/{}", self.id());
@@ -93,17 +94,17 @@ impl<'r> Process<'r> {
         }
     }
 
-    /// SIGTERM: it is asked to end.
+    /// Sends SIGTERM: it is asked to end.
     pub fn terminate(&self) {
         self.signal("TERM");
     }
 
-    /// SIGSTOP: it stands still, and does not know.
+    /// Sends SIGSTOP: it freezes without notice.
     pub fn stand_still(&self) {
         self.signal("STOP");
     }
 
-    /// SIGCONT: it goes on where it stood still.
+    /// Sends SIGCONT: it continues where it was frozen.
     pub fn go_on(&self) {
         self.signal("CONT");
     }
@@ -113,7 +114,7 @@ impl<'r> Process<'r> {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// Whether it still runs.
+    /// Returns true if it still runs.
     pub fn runs(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
@@ -131,12 +132,12 @@ impl<'r> Process<'r> {
         }
     }
 
-    /// What it wrote to standard output so far.
+    /// Returns its standard output so far.
     pub fn out(&self) -> String {
         fs::read_to_string(&self.out).unwrap()
     }
 
-    /// What it wrote to standard error so far.
+    /// Returns its standard error so far.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.err).unwrap()
     }

@@ -1,4 +1,4 @@
-//! What a test with real processes needs: the simulated cloud on a socket of this machine, in real
+//! The rig of tests with real processes: the simulated cloud on a socket of this machine, in real
 //! time, its table in a file, and processes that do not outlive the test.
 
 use super::process::{Process, Said};
@@ -29,20 +29,19 @@ use tokio::time::Instant;
 pub const TABLE: &str = "drains";
 pub const CONTROLLER: &str = "test";
 
-/// Comes after [`CONFIG`]: a test in real time should not wait longer than it must.
+/// Added after [`CONFIG`]: short intervals, because the test runs in real time.
 const QUICK: &str = "[poll]\ngroups = \"2s\"\n[policy]\npoll = \"1s\"\n";
 
-/// The most that anything may take. No test means to measure: the machine may be busy with other
-/// tests.
+/// The longest wait for anything. No test measures time: the machine may be busy with other tests.
 pub const LONG: Duration = Duration::from_secs(300);
 
 /// A simulated cloud on a socket, and a folder for the processes that use it.
 pub struct Rig {
     pub simulator: Simulator,
     address: SocketAddr,
-    /// Where controllers find the cloud, if that is not its own address.
+    /// The cloud's address for controllers, if a proxy is between.
     between: Option<SocketAddr>,
-    /// Where the table is, if it is not in that cloud.
+    /// The address of the table, if it is in another cloud.
     table_url: RefCell<Option<String>>,
     folder: PathBuf,
     runtime: Runtime,
@@ -53,11 +52,12 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// A cloud with this world, without a table. `top` goes to the top of the configuration file.
+    /// Creates a cloud with this world, without a table. `top` comes first in the configuration
+    /// file.
     pub fn new(name: &str, top: &str, world: impl FnOnce(&mut Cloud)) -> Rig {
         let folder =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        // Of an earlier process with the same id, perhaps.
+        // Perhaps of an earlier process with the same id.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("ecs-drain.toml"), format!("{top}{CONFIG}{QUICK}")).unwrap();
@@ -90,7 +90,7 @@ impl Rig {
         }
     }
 
-    /// The same, with its table.
+    /// Creates a cloud with this world and its table.
     pub fn with_table(name: &str, top: &str, world: impl FnOnce(&mut Cloud)) -> Rig {
         let rig = Rig::new(name, top, world);
         let said = rig.say(&["init"]);
@@ -108,7 +108,7 @@ impl Rig {
         proxy
     }
 
-    /// Takes the table from this other DynamoDB.
+    /// Uses the table of this other DynamoDB.
     pub fn use_table_of(&self, url: &str) {
         let there = Environment {
             endpoint_url: Some(url.to_owned()),
@@ -120,18 +120,18 @@ impl Rig {
         self.table_url.replace(Some(url.to_owned()));
     }
 
-    /// A file in the folder of this rig.
+    /// Returns the path of a file in the folder of this rig.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// The configuration file.
+    /// Returns the path of the configuration file.
     pub fn config(&self) -> PathBuf {
         self.file("ecs-drain.toml")
     }
 
-    /// The program, or the one that `ECS_DRAIN_BIN` names, pointed at the simulated cloud; nothing
-    /// of this machine's own AWS set-up gets in.
+    /// Returns a command for the program, or for the one that `ECS_DRAIN_BIN` names, pointed at the
+    /// simulated cloud, without any of this machine's own AWS settings.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let binary = std::env::var_os("ECS_DRAIN_BIN")
             .unwrap_or_else(|| env!("CARGO_BIN_EXE_ecs-drain").into());
@@ -188,7 +188,7 @@ impl Rig {
         Said { code: status.code(), out: process.out(), err: process.log() }
     }
 
-    /// Says how many controllers are up.
+    /// Gives the number of running controllers to the checkers.
     pub fn count_up(&self, change: impl Fn(usize) -> usize) {
         let up = self
             .up
@@ -197,7 +197,7 @@ impl Rig {
         self.simulator.with(|cloud| cloud.set_replicas_up(change(up)));
     }
 
-    /// Looks until there is something to see.
+    /// Repeats a read until it returns something.
     #[track_caller]
     pub fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         let began = Instant::now();
@@ -210,7 +210,7 @@ impl Rig {
         }
     }
 
-    /// The record of an instance, as it is in the table.
+    /// Returns the record of an instance, as it is in the table.
     pub fn record(&self, instance: &str) -> Option<Record> {
         self.runtime.block_on(record(&self.store.borrow(), instance))
     }
@@ -223,7 +223,7 @@ impl Rig {
         });
     }
 
-    /// Adds a rule; the answer knows when it has struck.
+    /// Adds a rule; the result shows if it has struck.
     pub fn strike(&self, rule: Rule) -> Struck {
         let fault = rule.fault.to_string();
         let from = self.simulator.with(|cloud| {
@@ -233,7 +233,7 @@ impl Rig {
         Struck { fault, from }
     }
 
-    /// Nothing goes wrong any more.
+    /// Removes all faults.
     pub fn mend(&self) {
         self.simulator.with(|cloud| cloud.faults.clear());
     }
@@ -244,7 +244,7 @@ impl Rig {
         self.until("the lease", || self.leader().filter(|holder| process.is_holder(holder)));
     }
 
-    /// Who holds the lease, as `host/process/random`.
+    /// Returns the holder of the lease, as `host/process/random`.
     pub fn leader(&self) -> Option<String> {
         let body = format!(
             r#"{{"TableName":"{TABLE}","Key":{{"key":{{"S":"lease/{CONTROLLER}"}}}},"ConsistentRead":true}}"#
@@ -257,7 +257,7 @@ impl Rig {
         answer["Item"]["holder"]["S"].as_str().map(str::to_owned)
     }
 
-    /// How often the program has made this call.
+    /// Returns the number of this call by the program.
     pub fn count(&self, operation: &str) -> usize {
         self.simulator.peek(|cloud| {
             let ours = cloud.log.entries().iter().filter(|e| e.number.is_some());
@@ -265,7 +265,8 @@ impl Rig {
         })
     }
 
-    /// How often Auto Scaling was told the end of an instance's wait, whatever it answered.
+    /// Returns the number of completions of an instance's wait that were sent to Auto Scaling,
+    /// whatever it answered.
     pub fn told(&self, instance: &str) -> usize {
         self.simulator.peek(|cloud| {
             let entries = cloud.log.entries().iter();
@@ -277,8 +278,8 @@ impl Rig {
         })
     }
 
-    /// Everything that must be true of a drain that went well, whatever happened to the processes
-    /// meanwhile.
+    /// Checks everything that must be true of a successful drain, whatever happened to the
+    /// processes meanwhile.
     #[track_caller]
     pub fn expect_drained(&self, instance: &str) {
         let record = self.record(instance).unwrap();
@@ -296,7 +297,7 @@ impl Rig {
         self.expect_kept();
     }
 
-    /// No promise was broken, and no process has panicked.
+    /// Checks that no promise was broken, and that no process has panicked.
     #[track_caller]
     pub fn expect_kept(&self) {
         self.simulator.with(|cloud| {
@@ -320,7 +321,7 @@ pub struct Struck {
 }
 
 impl Struck {
-    /// Waits until it has happened: the call is under way, and nobody answers it.
+    /// Waits until it has struck: the call is in progress, without an answer.
     #[track_caller]
     pub fn happened(&self, rig: &Rig) {
         rig.until(&format!("a call that {}", self.fault), || {
@@ -334,7 +335,7 @@ impl Struck {
 
 type Server = (oneshot::Sender<()>, thread::JoinHandle<std::io::Result<()>>);
 
-/// Serves something on a free port of this machine, from a thread of its own, with its own runtime.
+/// Serves on a free port of this machine, from a thread of its own, with its own runtime.
 fn serve<F>(serve: impl FnOnce(TcpListener, Stopped) -> F + Send + 'static) -> (SocketAddr, Server)
 where
     F: Future<Output = std::io::Result<()>>,
@@ -355,7 +356,7 @@ where
     (address, (stop, server))
 }
 
-/// Ready when a server is to end.
+/// A future that is ready when a server must end.
 type Stopped = Pin<Box<dyn Future<Output = ()>>>;
 
 impl Drop for Rig {
@@ -375,7 +376,7 @@ impl Drop for Rig {
     }
 }
 
-/// Since the scenario began.
+/// Returns the time since the scenario began.
 pub fn elapsed(rig: &Rig) -> Duration {
     rig.simulator.now() - BEGIN
 }

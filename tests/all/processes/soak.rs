@@ -1,6 +1,6 @@
-//! Hours of everything: an endless fleet that scales, operators who drain and change their minds, a
-//! network that is bad every few minutes, a neighbour that is killed, and one process that must not
-//! grow.
+//! Hours under load: an endless fleet that scales, operators who drain and change their minds, a
+//! network that is bad every few minutes, a second process that is killed, and one process that
+//! must not grow.
 //!
 //! ```sh
 //! ECS_DRAIN_SOAK=4h cargo test --release --test all processes::soak -- --ignored --nocapture
@@ -18,17 +18,17 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
-/// How often the process is looked at.
+/// The interval at which the process's resources are read.
 const SAMPLE: Duration = Duration::from_secs(10);
 
-/// Of five minutes the network is bad for so long.
+/// The time in each five minutes during which the network is bad.
 const BAD: Duration = Duration::from_secs(90);
 const ROUND: Duration = Duration::from_secs(300);
 
-/// How long a drain may take, the bad network included.
+/// The longest duration of a drain, the bad network included.
 const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 
-/// The group's bounds, and how many drains are under way at most.
+/// The group's bounds, and the largest number of drains at once.
 const FEWEST: u32 = 6;
 const MOST: u32 = 12;
 const AT_ONCE: usize = 5;
@@ -47,7 +47,7 @@ fn world(cloud: &mut Cloud) {
     cloud.add_cluster(&ClusterSpec::new("web"));
     let mut spec = group("web-group", "web", &[]);
     (spec.desired, spec.max) = (8, MOST);
-    // What a bad network does in a minute must not cost an instance.
+    // A minute of bad network must not cost an instance.
     spec.hooks = vec![our_hook(seconds(300))];
     cloud.add_group(spec);
     cloud.add_service(
@@ -56,14 +56,14 @@ fn world(cloud: &mut Cloud) {
     cloud.add_service(&ServiceSpec::daemon("web", "logs"));
 }
 
-/// The fleet, and what is done to it.
+/// The fleet, and its events.
 struct Fleet<'r> {
     rig: &'r Rig,
     random: fastrand::Rng,
     desired: u32,
-    /// The drains that are not known to have ended, and when they began.
+    /// Drains that are not known to have ended, with their beginnings.
     under_way: BTreeMap<String, SimTime>,
-    /// Those of them that are to be cancelled, and when.
+    /// Those of them that will be cancelled, with the moments.
     to_cancel: BTreeMap<String, SimTime>,
     ended: BTreeMap<String, usize>,
 }
@@ -73,7 +73,7 @@ impl Fleet<'_> {
         self.rig.simulator.now()
     }
 
-    /// An instance that serves and that nobody drains.
+    /// Returns an instance in service without a drain.
     fn any(&mut self) -> Option<String> {
         let mut free = self.rig.simulator.with(|cloud| {
             let serves = |id: &String| {
@@ -89,7 +89,7 @@ impl Fleet<'_> {
         self.random.choice(free)
     }
 
-    /// Something that happens to a fleet.
+    /// Makes something happen to the fleet.
     fn happen(&mut self) {
         let enough = self.under_way.len() >= AT_ONCE;
         match self.random.u32(0..10) {
@@ -120,7 +120,7 @@ impl Fleet<'_> {
         self.under_way.insert(instance, self.now());
     }
 
-    /// An operator drains; one of three changes their mind.
+    /// Requests a drain as an operator, who changes their mind in one of three cases.
     fn drain_by_order(&mut self) {
         let Some(instance) = self.any() else { return };
         self.rig.simulator.with(|cloud| {
@@ -140,12 +140,12 @@ impl Fleet<'_> {
         let due: Vec<String> =
             self.to_cancel.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.clone()).collect();
         for instance in due {
-            // The order may not have been carried out yet.
+            // The request may not have been carried out yet.
             if self.rig.record(&instance).is_none() {
                 continue;
             }
             self.to_cancel.remove(&instance);
-            // It may be too late for that; the command says so, and ends with 1.
+            // It may be too late for that; the command reports it, and exits with 1.
             let said = self.rig.say(&["cancel", &instance, "--wait", "0"]);
             assert!(matches!(said.code, Some(0 | 1)), "{}", said.err);
         }
@@ -156,7 +156,7 @@ impl Fleet<'_> {
         assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.err);
     }
 
-    /// Takes note of drains that have ended; none may take for ever.
+    /// Notes drains that have ended, and fails if one takes too long.
     fn look(&mut self) {
         let (now, rig) = (self.now(), self.rig);
         let mut over = Vec::new();
@@ -180,7 +180,7 @@ impl Fleet<'_> {
     }
 }
 
-/// A line a minute.
+/// Prints a line a minute.
 fn print(fleet: &Fleet<'_>, proxy: &Proxy, watched: &Process<'_>, lives: usize) {
     let used = watched.usage();
     let leads = fleet.rig.leader().is_some_and(|holder| watched.is_holder(&holder));
@@ -203,7 +203,7 @@ fn print(fleet: &Fleet<'_>, proxy: &Proxy, watched: &Process<'_>, lives: usize) 
     );
 }
 
-/// The middle one of a quarter of the samples.
+/// Returns the median of a quarter of the samples.
 fn median(samples: &[Usage], quarter: usize, what: fn(&Usage) -> u64) -> u64 {
     let size = samples.len() / 4;
     let mut values: Vec<u64> =
@@ -212,8 +212,8 @@ fn median(samples: &[Usage], quarter: usize, what: fn(&Usage) -> u64) -> u64 {
     values[values.len() / 2]
 }
 
-/// Fails if what is used keeps growing: the last quarter beside the second. The first is for
-/// warming up.
+/// Fails if the use of resources keeps growing: it compares the last quarter with the second. The
+/// first is for warming up.
 fn expect_level(samples: &[Usage]) {
     let grown = |what: fn(&Usage) -> u64, slack: u64| {
         let (before, after) = (median(samples, 2, what), median(samples, 4, what));
@@ -225,7 +225,7 @@ fn expect_level(samples: &[Usage]) {
     assert!(!grown(|used| used.threads, 2), "it starts more and more threads");
 }
 
-/// `90s`, `15m` or `4h`.
+/// Parses `90s`, `15m` or `4h`.
 fn span(text: &str) -> Duration {
     let (number, unit) = text.split_at(text.len() - 1);
     let seconds = match unit {
@@ -280,14 +280,14 @@ fn soak() {
         if elapsed(&rig).as_secs() / 60 > minute {
             minute = elapsed(&rig).as_secs() / 60;
             print(&fleet, &proxy, &watched, lives);
-            // Nobody reads it any more, and it would be the one thing here that grows.
+            // No test reads it any more, and it would be the one thing here that grows.
             rig.simulator.peek(|cloud| cloud.log.clear());
         }
     }
     end(&mut fleet, &proxy, &watched, &samples, lives);
 }
 
-/// The network is calm, nothing new happens, and everything ends.
+/// Calms the network, starts nothing new, and waits until everything has ended.
 fn end(
     fleet: &mut Fleet<'_>,
     proxy: &Proxy,

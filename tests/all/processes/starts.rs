@@ -1,5 +1,5 @@
-//! What a user is told, word by word and with which exit code, when the program cannot begin; and
-//! the commands that create and read the table.
+//! The program's errors when it cannot start, word by word and with their exit codes; and the
+//! commands that create and read the table.
 
 use super::process::Said;
 use super::rig::{Rig, TABLE};
@@ -10,12 +10,12 @@ use aws_simulator::{Cloud, Fault, Rule};
 use ecs_drain_state::Phase;
 use std::fs;
 
-/// A cloud without a table, in which nothing waits.
+/// Creates a cloud without a table, in which nothing waits.
 fn empty(name: &str) -> Rig {
     Rig::new(name, "", |_| {})
 }
 
-/// What stands after `error: ` on standard error. Lines of the log can stand before it.
+/// Returns the text after `error: ` on standard error. Lines of the log can come before it.
 #[track_caller]
 fn error(said: &Said, code: i32) -> &str {
     assert_eq!(said.code, Some(code), "{}", said.err);
@@ -26,7 +26,7 @@ fn error(said: &Said, code: i32) -> &str {
 const MISSING: &str = "table drains does not exist in us-east-1; create it with `ecs-drain init`, or correct the \
                        table's name or region";
 
-/// What waits must be held whether or not there is a table: nobody else would.
+/// A waiting instance must be held with or without a table: no other process would.
 #[test]
 fn a_process_without_its_table_names_init_and_holds_what_waits() {
     let rig = Rig::new("no-table", "", slow);
@@ -70,7 +70,7 @@ fn a_table_of_another_shape_is_refused_and_left_alone() {
     assert_eq!(rig.count("PutItem") + rig.count("UpdateItem"), 0, "nothing was written into it");
 }
 
-/// A configuration that is refused is refused by every command, before anything is called.
+/// Checks that every command refuses a configuration, before it makes any call.
 #[track_caller]
 fn refused(name: &str, lines: &str, expected: &str) {
     let rig = empty(name);
@@ -89,7 +89,7 @@ fn refused(name: &str, lines: &str, expected: &str) {
 }
 
 #[test]
-fn an_unknown_key_is_told_with_its_line_and_the_nearest_key() {
+fn an_unknown_key_is_reported_with_its_line_and_the_nearest_key() {
     refused(
         "unknown-key",
         "[policy]\nat_deadlin = \"hold\"\n",
@@ -98,7 +98,7 @@ fn an_unknown_key_is_told_with_its_line_and_the_nearest_key() {
 }
 
 #[test]
-fn an_impossible_value_is_told_with_its_line_and_what_is_allowed() {
+fn an_impossible_value_is_reported_with_its_line_and_the_allowed_ones() {
     refused(
         "impossible-value",
         "[policy]\nread_lag = \"5s\"\n",
@@ -119,7 +119,7 @@ fn without_credentials_the_places_to_look_are_named() {
     }
 }
 
-/// A cloud with its table, where this call is denied.
+/// Creates a cloud with its table, where this call is denied.
 fn denied(name: &str, operation: &str) -> Rig {
     let rig = Rig::with_table(name, "", |_| {});
     rig.simulator.with(|cloud| cloud.faults.add(Rule::on(operation, Fault::AccessDenied)));
@@ -127,14 +127,14 @@ fn denied(name: &str, operation: &str) -> Rig {
 }
 
 #[test]
-fn a_denied_table_is_told_with_the_policy_line_that_allows_it() {
+fn a_denied_table_is_reported_with_the_policy_line_that_allows_it() {
     let rig = denied("denied-table", "DescribeTable");
     let told = "dynamodb:DescribeTable on table drains: denied by IAM (AccessDeniedException: ";
     let allowed = "; allow it with {\"Effect\":\"Allow\",\"Action\":\"dynamodb:DescribeTable\",\
                    \"Resource\":\"arn:aws:dynamodb:us-east-1:*:table/drains\"}";
     let said = rig.say(&["init", "--check"]);
     assert!(error(&said, 1).starts_with(told) && said.err.contains(allowed), "{}", said.err);
-    // The process waits until it is allowed, and then begins.
+    // The process waits until it has the permission, and then starts.
     let process = rig.start();
     rig.until("the denial is told", || process.log().contains(told).then_some(()));
     rig.mend();
@@ -142,7 +142,7 @@ fn a_denied_table_is_told_with_the_policy_line_that_allows_it() {
 }
 
 #[test]
-fn a_denied_identity_is_told_with_the_policy_line_that_allows_it() {
+fn a_denied_identity_is_reported_with_the_policy_line_that_allows_it() {
     let rig = denied("denied-identity", "GetCallerIdentity");
     let said = rig.say(&["run"]);
     let text = error(&said, 1);
@@ -154,7 +154,7 @@ fn a_denied_identity_is_told_with_the_policy_line_that_allows_it() {
     assert!(text.contains(line), "{text}");
 }
 
-/// Two instances, and tasks that take their time.
+/// Adds two instances, and tasks that stop slowly.
 fn slow(cloud: &mut Cloud) {
     cloud.add_cluster(&ClusterSpec::new("web"));
     cloud.add_group(group("web-group", "web", &[A, B]));
@@ -220,8 +220,8 @@ fn the_commands_create_and_read_the_table() {
         sheet.lines().next()
     );
 
-    // One that no index shows any more is found by its key: no id makes a command read the whole
-    // table.
+    // An item that is no longer in an index is found by its key: no id makes a command read the
+    // whole table.
     rig.simulator.with(|cloud| {
         let update = format!(
             r#"{{"TableName":"{TABLE}","Key":{{"key":{{"S":"123456789012/us-east-1/{A}"}}}},

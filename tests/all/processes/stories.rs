@@ -1,6 +1,6 @@
 //! Drains whose processes are killed and stopped, in real time. Nothing here measures time: a drain
-//! takes the two minutes that its proof takes, a dead process's lease 10 s more, and a busy machine
-//! whatever it needs.
+//! takes the two minutes of its proof, a dead process's lease 10 s more, and a busy machine as long
+//! as it needs.
 
 #[cfg(target_os = "linux")]
 use super::full_disk;
@@ -32,11 +32,11 @@ pub const ALL: &[(&str, fn())] = &[
 
 const COMPLETE: &str = "CompleteLifecycleAction";
 
-/// The instance that stays, where the tasks of the others go.
+/// The instance that stays and takes the tasks of the others.
 const STAYS: &str = "i-0000000000000000d";
 
-/// Four instances behind an application load balancer. A task leaves in about twenty seconds: its
-/// replacement starts and becomes healthy, its target drains, its container stops.
+/// Creates four instances behind an Application Load Balancer. A task leaves in about twenty
+/// seconds: its replacement starts and becomes healthy, its target drains, its container stops.
 pub fn world(cloud: &mut Cloud) {
     cloud.add_target_group(TargetGroupSpec {
         name: "web".to_owned(),
@@ -50,7 +50,7 @@ pub fn world(cloud: &mut Cloud) {
     });
     cloud.add_cluster(&ClusterSpec::new("web"));
     let mut spec = group("web-group", "web", &[A, B, C, STAYS]);
-    // Any process that lives for a few seconds must have sent a heartbeat.
+    // Each process that lives for a few seconds must have sent a heartbeat.
     spec.hooks = vec![our_hook(seconds(60))];
     cloud.add_group(spec);
     cloud.add_service(
@@ -66,8 +66,8 @@ pub fn is_done(rig: &Rig, instance: &str) -> bool {
     rig.record(instance).is_some_and(|r| r.is_done())
 }
 
-/// One drain, whose process is killed in each phase in turn: while a call hangs that has no effect,
-/// while one hangs that has had its effect, or just so.
+/// One drain, whose process is killed in each phase in turn: while a call without an effect hangs,
+/// while a call that was applied hangs, or without a call.
 fn killed_in_every_phase() {
     let rig = Rig::with_table("killed-in-every-phase", "", world);
     terminate(&rig, A);
@@ -136,8 +136,8 @@ fn killed_at_random() {
         });
         waiting.is_empty()
     };
-    // Two of them: a process that lives for less than the lease of a dead one never leads, and all
-    // would stand still.
+    // Two of them: a process that lives for less than the lease of a dead one never leads, and no
+    // drain would make progress.
     let mut replicas = [rig.start(), rig.start()];
     let mut kill = |random: &mut fastrand::Rng| {
         let which = random.usize(..2);
@@ -159,7 +159,7 @@ fn killed_at_random() {
     }
 }
 
-/// SIGTERM in mid-drain: while nothing is in hand, while a call hangs, and twice.
+/// SIGTERM during a drain: without a call in progress, while a call hangs, and twice.
 fn asked_to_stop() {
     let rig = Rig::with_table("asked-to-stop", "shutdown = \"5s\"\n", world);
     terminate(&rig, A);
@@ -171,8 +171,8 @@ fn asked_to_stop() {
     assert_eq!(rig.leader(), None, "the lease is free");
     assert!(!is_done(&rig, A));
 
-    // The next one acts at once: the lease is its own from the first look on.
-    // What is only read is let go of at once: a change hangs.
+    // The next process acts at once: the lease is its own from the first read on. A mere read is
+    // dropped at once: so a change hangs here.
     terminate(&rig, B);
     let hang = rig.strike(Rule::on("UpdateContainerInstancesState", Fault::Hang));
     let mut second = rig.start();
@@ -204,7 +204,7 @@ fn asked_to_stop() {
     rig.expect_drained(A);
 }
 
-/// Two processes at once, as in a deployment. The one that leads is killed, and a third comes up.
+/// Two processes at once, as in a deployment. The leader is killed, and a third one starts.
 fn two_at_once() {
     let rig = Rig::with_table("two-at-once", "", world);
     terminate(&rig, A);
@@ -216,7 +216,7 @@ fn two_at_once() {
     assert!(leader.is_holder(&holder), "{holder} is one of them");
     terminate(&rig, B);
     leader.kill();
-    // The third comes afterwards: a lease that is free belongs to whoever looks first.
+    // The third starts afterwards: a free lease goes to the first process that tries.
     rig.until_leads(&follower);
     let mut third = rig.start();
     for instance in [A, B] {

@@ -1,5 +1,5 @@
-//! Messages that are broken, forged, or meant for someone else: whoever may write to the queue can
-//! write anything.
+//! Messages that are broken, forged, or meant for someone else: anyone with write access to the
+//! queue can write anything.
 
 use super::{left, queued, send};
 use crate::harness::wall;
@@ -16,7 +16,8 @@ const ACCOUNT: &str = "123456789012";
 const REGION: &str = "us-east-1";
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 
-/// In a cluster that the configuration leaves out, in none, and of nobody.
+/// An instance in a cluster that the configuration leaves out; others are in no cluster, or
+/// unknown.
 const LEFT_OUT: &str = "i-000000000000000e1";
 const IN_NO_CLUSTER: &str = "i-000000000000000e2";
 const NOBODYS: &str = "i-000000000000000e3";
@@ -34,7 +35,7 @@ const QUIET: Scenario = Scenario {
     ..PLAIN
 };
 
-/// An event as EventBridge sends it.
+/// Returns an event as EventBridge sends it.
 pub fn event(
     source: &str,
     kind: &str,
@@ -57,7 +58,7 @@ pub fn event(
     .to_string()
 }
 
-/// A warning that the instance will be taken away, sent at this moment.
+/// Returns Spot's warning for an instance, sent at this moment.
 pub fn spot(instance: &str, at: &str) -> String {
     let detail = json!({ "instance-id": instance, "instance-action": "terminate" });
     event("aws.ec2", "EC2 Spot Instance Interruption Warning", ACCOUNT, REGION, at, &detail)
@@ -78,7 +79,8 @@ fn waits(instance: &str, group: &str, hook: &str) -> Value {
     })
 }
 
-/// That an instance waits under a hook, as EventBridge would say it of this account and region.
+/// Returns the event that an instance waits under a hook, as EventBridge sends it for this account
+/// and region.
 fn lifecycle(account: &str, region: &str, detail: &Value) -> String {
     event(
         "aws.autoscaling",
@@ -90,12 +92,12 @@ fn lifecycle(account: &str, region: &str, detail: &Value) -> String {
     )
 }
 
-/// That an instance of our group waits under our hook.
+/// Returns the event that an instance of the configured group waits under the ecs-drain hook.
 pub fn waiting(instance: &str) -> String {
     lifecycle(ACCOUNT, REGION, &waits(instance, "web-group", HOOK))
 }
 
-/// The same as the hook's topic would say it.
+/// Returns the same message as the hook's topic sends it.
 fn notification(account: &str, mut fields: Value, more: &[(&str, &str)]) -> String {
     fields["Service"] = json!("AWS Auto Scaling");
     fields["AccountId"] = json!(account);
@@ -105,12 +107,12 @@ fn notification(account: &str, mut fields: Value, more: &[(&str, &str)]) -> Stri
     fields.to_string()
 }
 
-/// A message as a topic delivers it.
+/// Returns a message as a topic delivers it.
 fn in_sns(message: &str) -> String {
     json!({ "Type": "Notification", "Message": message }).to_string()
 }
 
-/// Bodies that nobody can understand.
+/// Returns bodies that cannot be understood.
 fn broken() -> Vec<String> {
     let deep = |open: &str, close: &str, n: usize| format!("{}{}", open.repeat(n), close.repeat(n));
     let nested = deep("{\"a\":", "}", 20_000).replace(":}", ":1}");
@@ -139,7 +141,7 @@ fn broken() -> Vec<String> {
     ]
 }
 
-/// Well-formed messages of other kinds, accounts and regions.
+/// Returns well-formed messages of other kinds, accounts and regions.
 fn others(now: &str) -> Vec<String> {
     let ours = waits(A, "web-group", HOOK);
     let warning = json!({ "instance-id": A, "instance-action": "terminate" });
@@ -165,14 +167,14 @@ fn others(now: &str) -> Vec<String> {
         event("aws.ec2", "EC2 Instance State-change Notification", ACCOUNT, REGION, now, &stops),
         json!({ "Type": "SubscriptionConfirmation", "Message": "You have chosen to subscribe" })
             .to_string(),
-        // Whoever may publish to a topic can say this.
+        // Anyone who may publish to a topic can send this.
         in_sns(&spot(A, now)),
         in_sns(&rebalance(A, now)),
         in_sns(&in_sns(&spot(A, now))),
     ]
 }
 
-/// Every instance is as it was, and no drain was ever begun.
+/// Checks that every instance is as it was, and that no drain was ever begun.
 async fn expect_untouched(simulator: &Simulator, store: &Store, instances: &[&str]) {
     assert!(store.all().await.unwrap().is_empty(), "no record");
     simulator.with(|cloud| {
@@ -203,7 +205,7 @@ fn messages_that_nobody_can_read_end_in_the_dead_letter_queue_and_begin_no_drain
     assert!(dead == sent, "{} of {} are there", dead.len(), sent.len());
 }
 
-/// They come again every half minute, and hold nothing up.
+/// They become visible again every half minute, and delay nothing.
 #[test]
 fn messages_that_nobody_can_read_do_not_hold_up_those_that_matter() {
     let (late, simulator) = while_running(&QUIET, async |simulator: Simulator, store| {
@@ -231,7 +233,7 @@ fn messages_for_others_are_deleted_and_begin_no_drain() {
     assert_eq!(simulator.with(|cloud| cloud.messages(DEAD).len()), 0);
 }
 
-/// Instances that an event can name and that are none of ours.
+/// Adds instances that an event can name and that ecs-drain must not touch.
 fn strangers(cloud: &mut Cloud) {
     (QUIET.world)(cloud);
     cloud.add_cluster(&ClusterSpec::new("payments"));

@@ -1,5 +1,5 @@
-//! Warnings that an instance will be taken away: spot interruptions, which always open a drain, and
-//! rebalance recommendations, which do where the policy says so.
+//! Warnings that an instance will be taken away: Spot interruptions, which always open a drain, and
+//! rebalance recommendations, which do so if the policy asks for it.
 
 use super::foreign::{spot, waiting};
 use super::{add_bus, begun, left, queued, send};
@@ -13,8 +13,8 @@ use ecs_drain_state::request::What;
 use ecs_drain_state::{Origin, Outcome, Phase, Then};
 use jiff::SignedDuration;
 
-/// Three instances under these hooks, and a service that can move. A warning allows ecs-drain to
-/// touch A and B.
+/// Adds three instances under these hooks, and a service that can move. A warning allows ecs-drain
+/// to touch A and B.
 fn three(cloud: &mut Cloud, hooks: Option<Vec<HookSpec>>) {
     add_bus(cloud);
     cloud.add_cluster(&ClusterSpec::new("web"));
@@ -27,7 +27,7 @@ fn three(cloud: &mut Cloud, hooks: Option<Vec<HookSpec>>) {
     }
 }
 
-/// The world of a warned instance.
+/// Describes the world of a warned instance.
 pub fn warned(cloud: &mut Cloud) {
     three(cloud, None);
 }
@@ -44,7 +44,7 @@ const TAKEN: Scenario = Scenario {
     meanwhile: nothing,
 };
 
-/// The same, and the group terminates the instance as soon as it is warned.
+/// The group terminates the instance as soon as it is warned.
 pub const SPOT: Scenario = Scenario {
     name: "spot-interruption",
     config: queued!("[policy]\npoll = \"15s\"\n"),
@@ -55,7 +55,7 @@ pub const SPOT: Scenario = Scenario {
     ..TAKEN
 };
 
-/// The same world, in which nothing happens until the test does something.
+/// The same world, in which nothing happens until the test acts.
 const CALM: Scenario = Scenario { name: "spot-calm", config: queued!(), begin: |_| {}, ..TAKEN };
 
 /// Sends a message, and waits until it is deleted and a minute more.
@@ -182,8 +182,8 @@ fn a_spot_interruption_ends_the_wait_for_a_turn() {
     expect_no_harm(&simulator);
 }
 
-/// Its drain was cancelled a moment before: that is undone first, and then one of Spot's own
-/// begins.
+/// Its drain was cancelled a moment before: that is undone first, and then a new drain for Spot's
+/// reason begins.
 #[test]
 fn a_spot_interruption_while_a_drain_is_undone_opens_one_of_its_own() {
     let scenario = Scenario {
@@ -334,13 +334,13 @@ fn a_rebalance_recommendation_that_terminates_has_the_group_replace_the_instance
     });
 }
 
-/// Three hundred messages name instances that no group shows as waiting yet: they are left in the
-/// queue for later.
+/// Three hundred messages name instances that no group shows as waiting yet: they stay in the queue
+/// for later.
 #[test]
 fn a_warning_does_not_wait_behind_messages_that_wait() {
     let drains_after = |others: usize| {
         let (after, simulator) = while_running(&CALM, async |simulator: Simulator, _| {
-            // By now it leads, and listens.
+            // By now it leads, and receives messages.
             tokio::time::sleep(seconds(20)).await;
             let bodies: Vec<String> =
                 (0..others).map(|n| waiting(&format!("i-{:017x}", 0xfff + n))).collect();

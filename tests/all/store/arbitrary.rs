@@ -1,5 +1,5 @@
-//! Arbitrary records, requests and pauses, as far as the types allow: what no drain would ever be,
-//! too.
+//! Arbitrary records, requests and pauses, as far as the types allow: also such as no drain would
+//! ever have.
 
 use ecs_drain::store::pauses::place;
 use ecs_drain_state::{
@@ -13,7 +13,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// Text, with everything in it that JSON, a terminal or a table could stumble over.
+/// Returns texts with everything that JSON, a terminal or a table could fail on.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => made_of("abcxyz0189-"),
@@ -23,7 +23,7 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// What a key is made of, or an index's: never empty.
+/// Returns parts of a key, or of an index's: never empty.
 fn name() -> impl Strategy<Value = String> {
     made_of("abcxyzABCXYZ0189._-")
 }
@@ -33,7 +33,7 @@ fn made_of(characters: &str) -> impl Strategy<Value = String> + use<> {
         .prop_map(String::from_iter)
 }
 
-/// Any moment that can be written, to the nanosecond.
+/// Returns any moment that can be written, to the nanosecond.
 fn moment() -> impl Strategy<Value = Timestamp> {
     let range = Timestamp::MIN.as_nanosecond()..=Timestamp::MAX.as_nanosecond();
     prop_oneof![
@@ -160,7 +160,7 @@ fn origin() -> impl Strategy<Value = Origin> {
     prop_oneof![Just(LifecycleHook), Just(Operator), Just(SpotInterruption), Just(Rebalance)]
 }
 
-/// Whose it is, and how it came about.
+/// Returns records with an instance, an origin and a cause.
 fn identity() -> impl Strategy<Value = Record> {
     let how = prop_oneof![Just(How::Drain), Just(How::Deregister)];
     let counts = (any::<u64>(), any::<u64>());
@@ -210,7 +210,7 @@ fn stage() -> impl Strategy<Value = Stage> {
     ]
 }
 
-/// A record of this schema.
+/// Returns a record of this schema.
 pub fn record() -> impl Strategy<Value = Record> {
     let stands =
         (moment(), moment(), moment(), of(moment()), of(moment()), of(moment()), of(moment()));
@@ -264,7 +264,7 @@ pub fn record() -> impl Strategy<Value = Record> {
     )
 }
 
-/// What an operator can ask.
+/// Returns requests of operators.
 pub fn request() -> impl Strategy<Value = Request> {
     let what = prop_oneof![
         then().prop_map(|then| What::Drain { then }),
@@ -304,7 +304,7 @@ pub fn request() -> impl Strategy<Value = Request> {
     )
 }
 
-/// What can be paused as a whole.
+/// Returns pauses of whole places.
 pub fn paused() -> impl Strategy<Value = BTreeMap<String, Order>> {
     let cluster = (name(), name(), name())
         .prop_map(|(account, region, cluster)| place(&account, &region, &cluster));

@@ -1,4 +1,4 @@
-//! What operators ask, in the table: requests with their answers, and pauses.
+//! Requests of operators in the table, with their answers, and pauses.
 
 use super::{Table, order, record, saved, show, text};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -8,7 +8,7 @@ use ecs_drain_state::{Record, Request, Then, What};
 use jiff::SignedDuration;
 use std::time::Duration;
 
-/// What an operator asks of controller `main`.
+/// Returns a request by an operator to controller `main`.
 fn request(id: &str) -> Request {
     Request {
         id: id.into(),
@@ -32,7 +32,7 @@ impl Table {
         let key = request_key(&asked);
         self.store.ask(&asked).await.unwrap();
         assert_eq!(show(&self.item(&key).await), REQUEST);
-        // The same once more, as after an answer that was lost.
+        // The same request again, as after a lost answer.
         self.store.ask(&asked).await.unwrap();
         let read = |key: &String, request: &Request| {
             (key.clone(), ReadRequest::Request(Box::new(request.clone())))
@@ -58,7 +58,7 @@ impl Table {
             item.get("expires_at"),
             Some(&AttributeValue::N((at.as_second() + 86_400).to_string()))
         );
-        // One that is gone is not brought back to life, and those of later moments come later.
+        // A deleted request is not created again, and those of later moments come later.
         self.store
             .answer("request/main/gone", &Answer { text: "x".into(), refused: true, at })
             .await
@@ -84,7 +84,7 @@ impl Table {
         self.edit(&keys[0], "what", text("explode")).await;
         self.edit(&keys[1], "schema", AttributeValue::N("7".into())).await;
         self.edit(&keys[2], "controller", text("another")).await;
-        // Who may ask for one thing does not get another.
+        // Permission for one request gives none for another.
         self.edit(&keys[4], "what", text("pause")).await;
         keys.push("request/main/unknown".into());
         let why = |read: ReadRequest| match read {
@@ -146,7 +146,7 @@ its key is request/main/drain/123456789012/us-east-1/web/20260105T090005000-1, b
         ada.set_pause("*", None).await.unwrap();
         ada.set_pause(web, Some(&order("Ada"))).await.unwrap();
         bob.set_pause("*", Some(&order("Bob"))).await.unwrap();
-        // Read without the index, which shows a cluster's a moment later.
+        // Read without the index, which shows a cluster's pause a moment later.
         assert_eq!(bob.pauses().await.unwrap().on("1", "eu", &[]), Some(&order("Bob")));
         assert_eq!(show(&self.item("pause/paused/*").await), PAUSE);
         self.until_paused(&ada, &["*", web]).await;
@@ -178,7 +178,7 @@ its key is request/main/drain/123456789012/us-east-1/web/20260105T090005000-1, b
         );
     }
 
-    /// IAM limits the key of an item, and not what else stands in it.
+    /// IAM limits the key of an item, and not its other attributes.
     pub(super) async fn who_may_write_one_key_speaks_for_no_other(&self) {
         let store = Store::connect(&self.sdk, self.store.table(), "spoken-for");
         for (key, unfinished) in [

@@ -1,5 +1,5 @@
 //! Items that others wrote: older and newer programs, people who edit, and records larger than a
-//! table takes.
+//! table accepts.
 
 use super::arbitrary;
 use super::{readable, saved, simulated, simulator, text};
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 type Item = HashMap<String, AttributeValue>;
 
-/// A runner that tries the same cases in every run, and writes no file.
+/// Returns a runner that tries the same cases in every run, and writes no file.
 fn runner(cases: u32) -> TestRunner {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
@@ -53,7 +53,7 @@ fn every_request_is_the_same_after_the_table() {
     run.unwrap();
 }
 
-/// A store in the simulator's DynamoDB, and a client that goes past it.
+/// Returns a store in the simulator's DynamoDB, and a client that goes past it.
 async fn table() -> (Store, Client) {
     let sdk = simulated(&simulator()).await;
     let store = Store::connect(&sdk, "drains", "main");
@@ -77,7 +77,7 @@ async fn every_record_and_pause_is_the_same_after_dynamodb() {
         let record = Record { instance_id: format!("i-{n}"), ..record };
         let first = saved(store.create(record).await.unwrap());
         assert_eq!(readable(store.get(&first.key()).await.unwrap()), first);
-        // Saved over with everything else in it: nothing of what was there before stays.
+        // Saved over with other values in every field: no earlier value remains.
         let other = arbitrary::record().new_tree(&mut runner).unwrap().current();
         let Record { account, region, instance_id, version, write_id, .. } = first;
         let next = saved(
@@ -128,10 +128,10 @@ async fn a_record_of_a_newer_schema_is_never_written_over() {
     assert_eq!(there, newer);
 }
 
-/// Foreign attributes stay; what is foreign inside of an attribute of ours goes with the next save
-/// of that attribute.
+/// Foreign attributes stay; a foreign value inside an attribute of the record is lost with the next
+/// save of that attribute.
 #[tokio::test(start_paused = true)]
-async fn what_others_add_to_a_record_stays_and_what_they_add_inside_of_it_goes() {
+async fn foreign_attributes_stay_and_foreign_values_inside_of_one_are_lost() {
     let (store, raw) = table().await;
     let mut there = item(&Record { version: 1, ..super::record("i-noted") });
     there.insert("note".into(), AttributeValue::Ss(vec!["ask Ada".into()]));
@@ -155,8 +155,8 @@ async fn what_others_add_to_a_record_stays_and_what_they_add_inside_of_it_goes()
     assert!(!there["lifecycle"].as_m().unwrap().contains_key("note"));
 }
 
-/// Without these a record is another record; all others must be there. (`attempts` is 0 where it is
-/// not there.)
+/// Fields that a record can lack; without any other it is refused. (`attempts` is 0 if it is
+/// absent.)
 const OPTIONAL: [&str; 17] = [
     "attempts",
     "cancel",
@@ -177,7 +177,7 @@ const OPTIONAL: [&str; 17] = [
     "then",
 ];
 
-/// Done, and with everything that a record can have.
+/// Returns a done record with a value in every field.
 fn full() -> Record {
     let at: Timestamp = "2026-01-05T09:00:00Z".parse().unwrap();
     let order = Some(Order { by: "Ada".into(), reason: None, at });
@@ -197,7 +197,7 @@ fn full() -> Record {
 }
 
 #[test]
-fn a_record_without_one_of_its_attributes_is_told_by_its_name() {
+fn a_record_without_one_of_its_attributes_is_refused_with_its_name() {
     let whole: BTreeMap<String, AttributeValue> = item(&full()).into_iter().collect();
     let optional: BTreeSet<&str> = OPTIONAL.into_iter().collect();
     let mut missed = 0;
@@ -232,7 +232,7 @@ fn a_record_without_one_of_its_attributes_is_told_by_its_name() {
     assert_eq!(missed, whole.len() - OPTIONAL.len(), "of {} attributes", whole.len());
 }
 
-/// Values of every kind that DynamoDB has, and of sizes that nobody expects.
+/// Returns values of every kind that DynamoDB has, and of unexpected sizes.
 fn hostile_values() -> Vec<AttributeValue> {
     let deep = (0..30).fold(AttributeValue::L(Vec::new()), |inside, n| match n % 2 {
         0 => AttributeValue::L(vec![inside]),
@@ -260,7 +260,7 @@ fn hostile_values() -> Vec<AttributeValue> {
 }
 
 #[test]
-fn a_record_with_one_hostile_attribute_is_read_or_told_by_its_name() {
+fn a_record_with_one_hostile_attribute_is_read_or_refused_with_its_name() {
     let whole: BTreeMap<String, AttributeValue> = item(&full()).into_iter().collect();
     let (mut read_so, mut told) = (0, 0);
     for name in whole.keys() {
@@ -268,7 +268,7 @@ fn a_record_with_one_hostile_attribute_is_read_or_told_by_its_name() {
             let mut there: Item = whole.clone().into_iter().collect();
             there.insert(name.clone(), value.clone());
             match read(&there) {
-                // What is read is what stands there: null is absent, a set is a list, and all else
+                // The record has what the item has: null is absent, a set is a list, and all else
                 // is itself.
                 Read::Record(record) => {
                     let again = item(&record).remove(name);
@@ -296,7 +296,7 @@ fn a_record_with_one_hostile_attribute_is_read_or_told_by_its_name() {
     assert!(read_so > 30 && told > 600, "{read_so} read, {told} told");
 }
 
-/// A record with this many obligations, their texts as long as names can be.
+/// Returns a record with this many obligations, their texts as long as names can be.
 fn with_obligations(n: usize) -> Record {
     let at: Timestamp = "2026-01-05T09:00:00.123456789Z".parse().unwrap();
     let obligation = |n: usize| {
@@ -319,9 +319,10 @@ fn with_obligations(n: usize) -> Record {
 /// 120 tasks with an interface of their own (the most that an instance takes; source: ECS developer
 /// guide, "Increasing Amazon ECS Linux container instance network interfaces"), each in five target
 /// groups (the most that a service takes; source: ECS developer guide, "Registering multiple target
-/// groups with a service"), each task with a cause of its own, and every text as long as it gets.
+/// groups with a service"), each task with a cause of its own, and every text of its largest
+/// length.
 #[tokio::test(start_paused = true)]
-async fn the_largest_record_that_can_come_about_fits_into_the_table() {
+async fn the_largest_possible_record_fits_into_the_table() {
     let (store, _) = table().await;
     let mut record = with_obligations(600);
     let at = record.created_at;
@@ -352,8 +353,8 @@ async fn the_largest_record_that_can_come_about_fits_into_the_table() {
     assert_eq!(readable(store.get(&next.key()).await.unwrap()), next);
 }
 
-/// DynamoDB takes items of 400 KB. What is larger is refused as a whole, by name; what stood there
-/// stays.
+/// DynamoDB accepts items of up to 400 KB. A larger record is refused as a whole, by name; the
+/// stored one stays.
 #[tokio::test(start_paused = true)]
 async fn a_record_that_is_too_large_for_the_table_is_refused_and_never_cut() {
     let (store, _) = table().await;

@@ -1,6 +1,5 @@
-//! The system's allocator, and how much of it the controller holds: each block says who allocated
-//! it, so that one who frees what another has allocated (an answer, for example) does not change
-//! the account.
+//! The system's allocator, and the memory that the controller holds. Each block notes its owner, so
+//! that a block that another owner frees (an answer, for example) does not change the account.
 
 #![allow(unsafe_code)]
 
@@ -8,26 +7,26 @@ use ecs_drain_bench::owner::is_controller;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Bytes that the controller holds, and the most that it has held since [`Counting::begin`].
+/// Bytes that the controller holds, and the largest number since [`Counting::begin`].
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts what the controller allocates.
+/// The allocator that counts the controller's memory.
 pub struct Counting;
 
 impl Counting {
-    /// Forgets the most.
+    /// Resets the largest number.
     pub fn begin() {
         MOST.store(HELD.load(Relaxed), Relaxed);
     }
 
-    /// The most that the controller has held at once, in bytes.
+    /// Returns the largest number of bytes that the controller has held at once.
     pub fn most() -> usize {
         MOST.load(Relaxed)
     }
 }
 
-/// What stands before each block; its last byte names the owner.
+/// Returns the size of the prefix of each block; its last byte names the owner.
 fn prefix(layout: Layout) -> usize {
     layout.align().max(16)
 }
@@ -40,9 +39,9 @@ fn grow(size: usize) {
     MOST.fetch_max(HELD.fetch_add(size, Relaxed) + size, Relaxed);
 }
 
-// SAFETY: every block is one of the system's with `prefix` bytes before it, which its layout tells
-// again. The prefix is a multiple of the alignment, so the block is aligned as asked; it is at
-// least 16 bytes, so the byte before the block is ours.
+// SAFETY: every block is one of the system's with `prefix` bytes before it, and its layout gives
+// that number again. The prefix is a multiple of the alignment, so the block is aligned as
+// requested; it is at least 16 bytes, so the byte before the block belongs to the prefix.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(block) = whole(layout, layout.size()) else { return std::ptr::null_mut() };

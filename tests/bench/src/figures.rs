@@ -1,4 +1,4 @@
-//! What came of a scenario, and which bounds it misses.
+//! The figures of a scenario, and the bounds that it misses.
 
 use crate::scenario::{Bounds, Scenario};
 use crate::tally::Tally;
@@ -7,18 +7,18 @@ use aws_simulator::{Cloud, SimTime};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// One drain, as the simulated world saw it.
+/// One drain, as the simulated world recorded it.
 #[derive(Clone, Debug)]
 pub struct Drain {
-    /// When its wait began, or Spot announced its end.
+    /// The moment at which its wait began, or Spot announced its end.
     pub began: Option<SimTime>,
-    /// When its container instance was set to `DRAINING`.
+    /// The moment at which its container instance was set to `DRAINING`.
     pub draining: Option<SimTime>,
-    /// When its last task stopped; ECS stops a task only once its targets are gone.
+    /// The moment at which its last task stopped; ECS stops a task only once its targets are gone.
     pub idle: Option<SimTime>,
-    /// How its lifecycle action ended.
+    /// The end of its lifecycle action.
     pub end: Option<Completion>,
-    /// Before this moment nobody could have completed it.
+    /// The first moment at which it could have been completed.
     pub floor: SimTime,
 }
 
@@ -27,7 +27,8 @@ impl Drain {
         self.end.as_ref().filter(|end| end.how == how)
     }
 
-    /// From the moment at which nothing was left to wait for to the completion.
+    /// Returns the seconds between the moment at which nothing was left to wait for and the
+    /// completion.
     fn lag(&self) -> Option<f64> {
         let end = self.ended(How::Called)?;
         let idle = self.idle.unwrap_or_default().max(end.began_at).max(self.floor);
@@ -42,7 +43,7 @@ impl Drain {
 /// The median, the 99th percentile and the largest of many numbers, all zero for none.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Spread {
-    /// How many there are.
+    /// The number of values.
     pub count: usize,
     /// The median.
     pub p50: f64,
@@ -53,7 +54,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// The spread of these.
+    /// Returns the spread of these values.
     pub fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
@@ -65,16 +66,16 @@ impl Spread {
     }
 }
 
-/// What the playing itself took, in seconds of real time.
+/// The cost of the playing itself, in seconds of real time.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Spent {
-    /// From beginning to end.
+    /// The whole time.
     pub wall: f64,
-    /// While the controller's code ran.
+    /// The time of the controller's code.
     pub controller: f64,
 }
 
-/// What the controller did in a minute of trouble, on average.
+/// The controller's activity in a minute of trouble, on average.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct During {
     /// Calls, all of them.
@@ -83,18 +84,18 @@ pub struct During {
     pub lines: f64,
 }
 
-/// What came of a scenario.
+/// All figures of a scenario.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figures {
     /// Its name.
     pub scenario: &'static str,
-    /// Whether it was given up before its end.
+    /// True if it was ended before its end.
     pub gave_up: bool,
-    /// Drains that were to be.
+    /// The planned drains.
     pub drains: usize,
     /// Lifecycle actions that the controller completed.
     pub completed: usize,
-    /// Those that ran out of time.
+    /// Lifecycle actions that timed out.
     pub ran_out: usize,
     /// Drains that were never set to `DRAINING`.
     pub undrained: usize,
@@ -114,24 +115,24 @@ pub struct Figures {
     pub throttled: u64,
     /// The highest use of each rate family in any minute, in percent of AWS's rate.
     pub busiest: BTreeMap<&'static str, f64>,
-    /// From the last task stopped and the last target gone to the completion, in seconds.
+    /// The time from the last stopped task and the last gone target to the completion, in seconds.
     pub lag: Spread,
-    /// From the wait's beginning to `DRAINING`, in seconds.
+    /// The time from the wait's beginning to `DRAINING`, in seconds.
     pub to_draining: Spread,
-    /// From the first event to the last completion, in seconds.
+    /// The time from the first event to the last completion, in seconds.
     pub whole: f64,
-    /// From the first event to the end of the playing, in seconds.
+    /// The time from the first event to the end of the playing, in seconds.
     pub virtual_seconds: f64,
-    /// The most that the controller had allocated at once, in MiB, where that was measured.
+    /// The largest memory of the controller, in MiB, if it was measured.
     pub memory: Option<f64>,
-    /// What was done during the trouble, where the plot makes some.
+    /// The activity during the trouble, if the plot has one.
     pub during: Option<During>,
     /// Real time.
     pub spent: Spent,
 }
 
 impl Figures {
-    /// What the simulated world and its log say.
+    /// Reads the figures from the simulated world and its log.
     pub fn of(
         scenario: &Scenario,
         drains: &[Drain],
@@ -173,7 +174,7 @@ impl Figures {
         }
     }
 
-    /// The bounds that are missed, by name, each with what was measured.
+    /// Returns the bounds that are missed, by name, each with the measured value.
     pub fn misses(&self, scenario: &Scenario) -> Vec<(&'static str, String)> {
         let Bounds {
             throttled,
@@ -187,12 +188,12 @@ impl Figures {
             whole,
             memory,
         } = scenario.bounds;
-        // What AWS does not publish cannot be halved.
+        // A rate that AWS does not publish cannot be halved.
         let published = self.busiest.iter().filter(|(family, _)| **family != "autoscaling");
         let highest = published.map(|(_, use_of)| *use_of).fold(0.0, f64::max);
         let unfinished =
             if scenario.plot.ends() { self.drains - self.completed - self.ran_out } else { 0 };
-        // One that was never set to DRAINING took longer than any bound.
+        // A drain that was never set to DRAINING took longer than any bound.
         let to_draining = if self.undrained > 0 { f64::INFINITY } else { self.to_draining.max };
         let none = Some(0.0);
         let measured = [

@@ -1,30 +1,30 @@
-//! How far the controller reaches: scenarios on the simulated AWS, in virtual time, with AWS's
-//! published request rates on and the checkers on. Each ends in figures, and figures are held
-//! against the bounds of [`table`].
+//! The controller's reach: scenarios on the simulated AWS, in virtual time, with AWS's published
+//! request rates and the checkers on. Each ends in figures, which are compared with the bounds of
+//! [`table`].
 //!
 //! ```sh
 //! cargo run --profile bench-run --bin bench -- --quick
 //! cargo run --profile bench-run --bin bench -- --scenario wave-1000
 //! ```
 //!
-//! | module | what it is |
+//! | module | contents |
 //! | --- | --- |
-//! | [`scenario`] | what a scenario is: a layout, a plot and bounds; a plain value |
+//! | [`scenario`] | a scenario: a layout, a plot and bounds; a plain value |
 //! | [`table`] | all scenarios |
 //! | [`world`] | the clouds of a scenario and the controller's configuration |
 //! | [`play`] | plays a scenario with the real controller in virtual time |
-//! | [`tally`] | what the call log says: calls, throttled ones, the use of each rate family |
-//! | [`figures`] | what came of a scenario, and which bounds it misses |
+//! | [`tally`] | figures from the call log: calls, throttled ones, the use of each rate family |
+//! | [`figures`] | the figures of a scenario, and the bounds that it misses |
 //! | [`report`] | figures as text |
-//! | [`peers`] | what other tools' polling would have cost |
-//! | [`lines`] | how much the controller says |
-//! | [`owner`] | whose code runs, so that memory and CPU time can be told apart |
+//! | [`peers`] | the cost of other tools' polling |
+//! | [`lines`] | the number of log lines |
+//! | [`owner`] | the owner of the running code, for memory and CPU time |
 //!
-//! Everything but memory and CPU time follows from the simulated world and its call log alone: of
-//! the controller only `run_with_ids`, `Config::parse` and the store's way to ask for a drain are
-//! used.
+//! Everything but memory and CPU time follows from the simulated world and its call log alone. The
+//! bench uses three parts of the program: `run_with_ids`, `Config::parse`, and the store's way to
+//! request a drain.
 
-// A tool for tests: what it cannot set up must stop it.
+// A tool for tests: a set-up that fails must stop it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod figures;

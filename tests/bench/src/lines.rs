@@ -1,4 +1,4 @@
-//! How much the controller says: lines of its log are counted, and go nowhere.
+//! The volume of the controller's log: its lines are counted and dropped.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::span::{Attributes, Id, Record};
@@ -6,12 +6,12 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 static SAID: AtomicU64 = AtomicU64::new(0);
 
-/// How many lines were said by now, at the level `info` and above; none where nobody listens.
+/// Returns the number of lines so far, at the level `info` and above; zero without a listener.
 pub fn said() -> u64 {
     SAID.load(Ordering::Relaxed)
 }
 
-/// Counts lines.
+/// The subscriber that counts lines.
 pub struct Listener;
 
 impl Subscriber for Listener {

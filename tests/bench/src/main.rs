@@ -1,4 +1,4 @@
-//! Plays scenarios at AWS's published request rates and holds the controller against the table of
+//! Plays scenarios at AWS's published request rates and compares the controller with the table of
 //! its reach.
 
 mod allocator;
@@ -69,7 +69,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // The only one that listens.
+    // The only subscriber of this process.
     let _ = tracing::subscriber::set_global_default(Listener);
     let mut played = Vec::new();
     let mut as_expected = true;
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
         };
         let each = |entry: &Entry| {
             if let Some(file) = calls.as_mut() {
-                // Whoever wants them sees that they are not whole.
+                // A reader of the file sees that it is incomplete.
                 let _ = writeln!(file, "{entry}");
             }
         };

@@ -1,6 +1,6 @@
-//! Whose code runs: the controller's, or anyone else's (the simulated AWS, the scenario). The
-//! program's allocator asks, and the controller's CPU time is what passes while the answer is "the
-//! controller".
+//! The owner of the running code: the controller, or another one (the simulated AWS, the scenario).
+//! The program's allocator reads it, and the controller's CPU time is the time during which the
+//! owner is the controller.
 
 // CPU time is real time.
 #![allow(clippy::disallowed_methods)]
@@ -21,17 +21,17 @@ thread_local! {
     static SPENT: Cell<Duration> = const { Cell::new(Duration::ZERO) };
 }
 
-/// Whether the controller's code runs on this thread now.
+/// Returns true if the controller's code runs on this thread now.
 pub fn is_controller() -> bool {
     CONTROLLER.try_with(Cell::get).unwrap_or(false)
 }
 
-/// How long the controller's code has run on this thread, in real time.
+/// Returns the time for which the controller's code has run on this thread, in real time.
 pub fn spent() -> Duration {
     SPENT.get()
 }
 
-/// Runs something as the controller, or as somebody else.
+/// Runs code as the controller's, or as another owner's.
 fn as_controller<R>(is: bool, run: impl FnOnce() -> R) -> R {
     let was = switch(is);
     let result = run();
@@ -51,13 +51,13 @@ fn switch(to: bool) -> bool {
     was
 }
 
-/// The controller's life: it runs whenever this is polled.
+/// Wraps the controller's future: its code runs whenever this is polled.
 pub async fn controller<F: Future>(life: F) -> F::Output {
     let mut life = pin!(life);
     poll_fn(|context| as_controller(true, || life.as_mut().poll(context))).await
 }
 
-/// The way to the simulated AWS: behind it the controller's code does not run.
+/// Wraps the client of the simulated AWS: behind it, the running code is not the controller's.
 pub fn beyond(client: SharedHttpClient) -> SharedHttpClient {
     http_client_fn(move |settings, components| {
         SharedHttpConnector::new(Beyond(client.http_connector(settings, components)))

@@ -1,10 +1,10 @@
-//! What other tools' polling would have cost, by formulas read from their sources: calls for one
-//! drained instance.
+//! The cost of other tools' polling, by formulas read from their sources: calls for one drained
+//! instance.
 
-/// What the formulas depend on.
+/// The parameters of the formulas.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// How long a drain takes, in seconds.
+    /// The duration of a drain, in seconds.
     pub drain: f64,
     /// Container instances in a cluster.
     pub instances: usize,
@@ -16,7 +16,7 @@ pub struct Setting {
     pub heartbeat_timeout: f64,
 }
 
-/// Each tool's name and its calls for one drain.
+/// Returns each tool's name and its calls for one drain.
 pub fn calls(setting: &Setting) -> [(&'static str, f64); 6] {
     let Setting { drain, heartbeat_timeout, .. } = *setting;
     let pages = setting.instances.div_ceil(100).max(1) as f64;

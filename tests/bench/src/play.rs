@@ -1,6 +1,6 @@
 //! Plays a scenario with the real controller, in virtual time.
 
-// How long the playing takes is real time.
+// The duration of the playing is real time.
 #![allow(clippy::disallowed_methods)]
 
 use crate::figures::During;
@@ -28,18 +28,19 @@ use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant as Wall};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-/// How often the scenario looks whether it is over.
+/// The interval at which the scenario checks if it has ended.
 const LOOK: Duration = seconds(20);
 
-/// So long after the first event the controller has seen who waits, and calls may become slow.
+/// The time after the first event by which the controller has seen the waiting instances, and calls
+/// may become slow.
 const SEEN: Duration = seconds(40);
 
-/// What is told while a scenario is played: virtual seconds since the first event, and how many
-/// drains have ended.
+/// A callback during the playing: virtual seconds since the first event, and the number of drains
+/// that have ended.
 pub type Progress<'p> = &'p dyn Fn(u64, usize);
 
-/// Plays it to its end; the same scenario has the same end, unless it is given up after `patience`
-/// of real time. `each` is shown every call of the controller.
+/// Plays a scenario to its end; the same scenario has the same end, unless it is stopped after
+/// `patience` of real time. `each` is called with every call of the controller.
 pub fn play(
     scenario: &Scenario,
     patience: Option<Duration>,
@@ -100,16 +101,16 @@ struct Stage<'s> {
     scenario: &'s Scenario,
     simulator: Simulator,
     store: Store,
-    /// When the first event is.
+    /// The moment of the first event.
     began: Instant,
-    /// When the playing began.
+    /// The real time at which the playing began.
     wall: Wall,
     patience: Option<Duration>,
     progress: Progress<'s>,
 }
 
 impl Stage<'_> {
-    /// What happens, until it is over; the answer is what came of it.
+    /// Plays all events until the scenario has ended; returns the figures.
     async fn story(&self, each: &mut dyn FnMut(&Entry)) -> Figures {
         let before = self.before().await;
         // Calls count from here on.
@@ -165,8 +166,8 @@ impl Stage<'_> {
         })
     }
 
-    /// What must have happened before the first event; the answer is how many lifecycle actions
-    /// have ended by then.
+    /// Plays the events that must be over before the first event; returns the number of lifecycle
+    /// actions that have ended by then.
     async fn before(&self) -> usize {
         sleep_until(self.began).await;
         if self.scenario.plot != Plot::Resting {
@@ -182,12 +183,12 @@ impl Stage<'_> {
         while Instant::now() < until && !self.simulator.with(rests) {
             sleep(LOOK).await;
         }
-        // What the last of them still needs.
+        // Time for the last of them to end.
         sleep(seconds(600)).await;
         self.simulator.with(|cloud| cloud.world.autoscaling.completions().len())
     }
 
-    /// Makes everything happen. Answers when instances were announced whose wait has not begun.
+    /// Plays the events. Returns the moments of announced ends whose wait has not begun.
     async fn happens(
         &self,
         began: Instant,
@@ -254,7 +255,7 @@ impl Stage<'_> {
         (noticed, during)
     }
 
-    /// The groups scale in.
+    /// Scales the groups in.
     fn terminate(&self, drains: &[String]) {
         self.simulator.with(|cloud| {
             drains.iter().for_each(|id| cloud.terminate(id, true).expect("a member"))
@@ -262,7 +263,7 @@ impl Stage<'_> {
     }
 }
 
-/// Makes trouble for a while; who is killed is killed elsewhere.
+/// Makes trouble for a while; kills of the process are made elsewhere.
 fn make(trouble: Trouble, span: Duration, cloud: &mut Cloud) {
     let (now, from_now) = (cloud.now(), |rule: Rule, now: SimTime| rule.between(now, now + span));
     let of = |strikes: fn(&CallInfo) -> bool| Matcher::Predicate(Arc::new(strikes));
@@ -280,7 +281,7 @@ fn make(trouble: Trouble, span: Duration, cloud: &mut Cloud) {
     }
 }
 
-/// Lifecycle actions of the hook that have ended, each instance's last one.
+/// Ended lifecycle actions of the hook, each instance's last one.
 struct Ended {
     seen: usize,
     of: BTreeMap<String, Completion>,

@@ -6,32 +6,32 @@ use crate::scenario::Scenario;
 use serde::Serialize;
 use std::fmt::Write;
 
-/// How a drain's length enters the peers' formulas, in seconds.
+/// The duration of a drain in the peers' formulas, in seconds.
 const DRAIN: f64 = 300.0;
 
-/// One scenario in the JSON file: what it is, what came of it, and which of its bounds it misses.
+/// One scenario in the JSON file: its description, its figures, and the bounds that it misses.
 #[derive(Debug, Serialize)]
 pub struct Entry<'a> {
-    /// What happens in it, in one line.
+    /// Its events, in one line.
     pub about: &'static str,
-    /// How many clusters there are.
+    /// The number of clusters.
     pub clusters: usize,
-    /// What came of it.
+    /// Its figures.
     #[serde(flatten)]
     pub figures: &'a Figures,
-    /// The bounds that are missed, each with what was measured.
+    /// The bounds that are missed, each with the measured value.
     pub missed: Vec<String>,
 }
 
 impl<'a> Entry<'a> {
-    /// The entry of a scenario.
+    /// Returns the entry of a scenario.
     pub fn of(scenario: &Scenario, figures: &'a Figures) -> Self {
         let missed = figures.misses(scenario).into_iter().map(|(_, text)| text).collect();
         Self { about: scenario.about, clusters: scenario.layout.clusters, figures, missed }
     }
 }
 
-/// One scenario's figures, and whether they keep to its bounds.
+/// Returns one scenario's figures as text, with the verdict on its bounds.
 pub fn report(scenario: &Scenario, figures: &Figures) -> String {
     let mut text = format!("{}: {}\n", scenario.name, scenario.about);
     let Figures { drains, completed, ran_out, undrained, lag, to_draining, spent, .. } = figures;
@@ -95,7 +95,7 @@ pub fn report(scenario: &Scenario, figures: &Figures) -> String {
     text
 }
 
-/// Whether the figures keep to the bounds, and what does not.
+/// Returns the verdict: the figures are within the bounds, or the bounds that they miss.
 pub fn verdict(scenario: &Scenario, figures: &Figures) -> String {
     let misses = figures.misses(scenario);
     if misses.is_empty() {

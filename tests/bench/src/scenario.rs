@@ -1,130 +1,132 @@
-//! What a scenario is: a plain value.
+//! A scenario: a plain value.
 
-/// A scenario and what it is held to.
+/// A scenario and its bounds.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// Its name, for `--scenario`.
     pub name: &'static str,
-    /// What happens in it, in one line.
+    /// Its events, in one line.
     pub about: &'static str,
-    /// Whether it belongs to the minute's choice that every test run plays.
+    /// True if it belongs to the short selection that every test run plays.
     pub quick: bool,
-    /// The world before anything happens.
+    /// The world before the first event.
     pub layout: Layout,
-    /// What happens.
+    /// The events.
     pub plot: Plot,
-    /// How long it is played at most, from the first event on: virtual seconds.
+    /// The longest time that is played, from the first event: virtual seconds.
     pub limit: u64,
-    /// What its figures must keep to.
+    /// The bounds of its figures.
     pub bounds: Bounds,
-    /// The bounds that the controller is known to miss. This list is there to be emptied: a bound
-    /// that is reached must leave it.
+    /// The bounds that the controller is known to miss. This list should become empty: a bound that
+    /// is met must leave it.
     pub expected_misses: &'static [&'static str],
 }
 
 /// The world: clusters that are alike, each with one group of instances under the hook.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    /// How many clusters.
+    /// The number of clusters.
     pub clusters: usize,
-    /// How many instances under the hook, over all clusters.
+    /// The number of instances under the hook, over all clusters.
     pub instances: usize,
-    /// How many of them drain; the first ones of each cluster.
+    /// The number of those that drain: the first ones of each cluster.
     pub drains: usize,
     /// Instances under the hook that have never joined a cluster; all of them drain.
     pub strangers: usize,
     /// Tasks on each instance, a job included.
     pub tasks: usize,
-    /// How many target groups, over all clusters. A service stands behind each one.
+    /// The number of target groups, over all clusters. A service is behind each one.
     pub target_groups: usize,
-    /// What stands before the services.
+    /// The balancer in front of the services.
     pub balancing: Balancing,
     /// `HeartbeatTimeout` of the hook, in seconds.
     pub heartbeat_timeout: u64,
-    /// Whether another hook goes on holding each instance, for two hours.
+    /// True if another hook holds each instance, for two hours.
     pub another_hook: bool,
-    /// Which standalone task each instance has, beside those of services.
+    /// The standalone task of each instance, in addition to the tasks of services.
     pub job: Job,
-    /// Whether lifecycle notifications and Spot warnings come through a queue.
+    /// True if lifecycle notifications and Spot warnings come through a queue.
     pub queue: bool,
-    /// How long every call takes once the controller has seen who waits, in milliseconds; for
-    /// [`Plot::Held`].
+    /// The latency of every call once the controller has seen the waiting instances, in
+    /// milliseconds; for [`Plot::Held`].
     pub latency: u64,
 }
 
-/// What stands before services.
+/// The balancer in front of services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balancing {
-    /// Application load balancers, dynamic host ports.
+    /// Application Load Balancers, dynamic host ports.
     Application,
-    /// Network load balancers, tasks with addresses of their own. They go on sending connections
-    /// for 120 s after a target was deregistered.
+    /// Network Load Balancers, tasks with addresses of their own. They still send connections for
+    /// 120 s after a target was deregistered.
     Network,
 }
 
 /// A standalone task, which `DRAINING` leaves alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Job {
-    /// There is none.
+    /// No task.
     None,
-    /// It ends by itself; the ends of all are spread evenly over so many seconds, from five minutes
-    /// after the beginning on.
+    /// It ends by itself; the ends of all are spread evenly over this many seconds, starting five
+    /// minutes after the beginning.
     Ends(u64),
     /// It never ends.
     Endless,
 }
 
-/// What happens. Seconds count from the beginning, two minutes after the controller has started.
+/// The events of a scenario. Seconds count from the beginning, two minutes after the controller has
+/// started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plot {
     /// All drains begin at once: their groups scale in.
     Wave,
-    /// The same, and the process is killed after so many seconds, and another begins at once.
+    /// All drains begin at once, the process is killed after this many seconds, and another starts
+    /// at once.
     Killed {
-        /// When it is killed.
+        /// The second of the kill.
         at: u64,
     },
-    /// The same, and one call in a hundred fails, applied or not.
+    /// All drains begin at once, and one call in a hundred fails, applied or not.
     FailingCalls,
-    /// The same, and from `from` on there is trouble for `span` seconds. What ended meanwhile
-    /// counts from its end.
+    /// All drains begin at once, and there is trouble for `span` seconds, starting at `from`. A
+    /// drain that could end during the trouble is measured from its end.
     Troubled {
-        /// What the trouble is.
+        /// The kind of trouble.
         trouble: Trouble,
-        /// When it begins.
+        /// The second of its beginning.
         from: u64,
-        /// For how long it lasts.
+        /// Its duration in seconds.
         span: u64,
     },
-    /// An operator orders all drains at once, and one may go on at a time in each cluster.
+    /// An operator requests all drains at once, and each cluster's budget is one.
     Rollout,
     /// All instances that do not drain return to their group's warm pool before, and rest there.
     Resting,
-    /// Spot takes all instances that drain back, evenly spread over so many seconds, two minutes
-    /// after its notice.
+    /// Spot takes back all instances that drain, evenly spread over this many seconds, two minutes
+    /// after each notice.
     Spot {
-        /// From the first notice to the last.
+        /// The seconds from the first notice to the last.
         over: u64,
     },
     /// All drains begin at once, and none can end.
     Held,
 }
 
-/// What lasts for a while, and after which everything has to come back to normal by itself.
+/// A failure that lasts for a while, and from which everything must recover by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// The table answers every call with an error.
     TableAway,
-    /// Every call of ECS, the balancers and Auto Scaling that reads is throttled.
+    /// Every read of ECS, the balancers and Auto Scaling is throttled.
     ReadsThrottled,
-    /// No call of Auto Scaling gets an answer, heartbeats and completions neither.
+    /// No call of Auto Scaling gets an answer: heartbeats and completions included.
     AutoScalingHangs,
-    /// The process is killed every minute, and another begins at once.
+    /// The process is killed every minute, and another starts at once.
     Kills,
 }
 
 impl Plot {
-    /// Whether it is over only when every drain has ended.
+    /// Returns true if it ends only after every drain has ended.
     pub fn ends(self) -> bool {
         match self {
             Self::Wave
@@ -137,8 +139,8 @@ impl Plot {
     }
 }
 
-/// Upper bounds; `None`: not judged. Always judged: no hook runs out, no checker complains, and
-/// every drain ends where the plot lets it.
+/// Upper bounds; `None`: not judged. Always judged: no hook expires, no checker complains, and
+/// every drain ends if the plot lets it.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Calls that AWS throttled.
@@ -151,15 +153,15 @@ pub struct Bounds {
     pub per_minute: Option<f64>,
     /// The use of the busiest rate family in any minute, in percent of AWS's rate.
     pub busiest: Option<f64>,
-    /// From the last task stopped and the last target gone to the completion, 99th percentile, in
-    /// seconds.
+    /// The time from the last stopped task and the last gone target to the completion, 99th
+    /// percentile, in seconds.
     pub lag: Option<f64>,
-    /// The same, of the slowest drain.
+    /// The same time of the slowest drain.
     pub slowest: Option<f64>,
-    /// From the wait's beginning, or Spot's notice, to `DRAINING`, of the slowest drain, in
-    /// seconds.
+    /// The time from the wait's beginning, or Spot's notice, to `DRAINING`, of the slowest drain,
+    /// in seconds.
     pub draining: Option<f64>,
-    /// From the first wait's beginning to the last completion, in seconds.
+    /// The time from the first wait's beginning to the last completion, in seconds.
     pub whole: Option<f64>,
     /// The controller's memory, in MiB. Only the program measures it.
     pub memory: Option<f64>,

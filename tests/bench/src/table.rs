@@ -1,12 +1,12 @@
-//! All scenarios. Bounds are those of the design's table "Reach" where it names one.
+//! All scenarios. Their bounds are those of the design's table "Reach" where it has one.
 
 use crate::scenario::{Balancing, Bounds, Job, Layout, Plot, Scenario, Trouble};
 
-/// How long a drain alone takes from the wait's beginning to its completion, in seconds: 300 s for
-/// the targets, and what ECS and the proof add.
+/// The duration of a drain alone, from the wait's beginning to its completion, in seconds: 300 s
+/// for the targets, and the time that ECS and the proof add.
 const ALONE: f64 = 345.0;
 
-/// A wave of a thousand may take so much longer than a drain alone.
+/// The bound for a wave of a thousand: the time of a drain alone, and 180 s.
 const WAVE: f64 = ALONE + 180.0;
 
 const fn layout(clusters: usize, drains: usize) -> Layout {
@@ -26,7 +26,7 @@ const fn layout(clusters: usize, drains: usize) -> Layout {
     }
 }
 
-/// What holds everywhere: no call is throttled, and half of AWS's rates are left to others.
+/// The bounds of every scenario: no call is throttled, and half of AWS's rates are left to others.
 const ANYWHERE: Bounds = Bounds {
     throttled: Some(0),
     calls: None,
@@ -40,7 +40,7 @@ const ANYWHERE: Bounds = Bounds {
     memory: None,
 };
 
-/// One application load balancer's drain: at most eight writes.
+/// Returns the bounds of a drain behind one Application Load Balancer: at most eight writes.
 const fn lag(seconds: f64) -> Bounds {
     Bounds { lag: Some(seconds), writes: Some(8.0), ..ANYWHERE }
 }
@@ -58,7 +58,7 @@ const fn wave(name: &'static str, about: &'static str, layout: Layout, bounds: B
     }
 }
 
-/// All scenarios, the small ones first.
+/// Returns all scenarios, the small ones first.
 pub fn scenarios() -> Vec<Scenario> {
     let mut all = waves();
     all.extend(spread());
@@ -143,8 +143,8 @@ fn spread() -> Vec<Scenario> {
             "groups-2000",
             "one drain in each of 200 clusters, ten target groups each",
             Layout { target_groups: 2000, ..layout(200, 200) },
-            // They last a quarter of an hour, and what is left is written each five minutes for
-            // people.
+            // They last a quarter of an hour, and the remaining tasks are written every five
+            // minutes, for people.
             Bounds { writes: Some(9.0), ..lag(1200.0) },
         ),
         Scenario {
@@ -193,8 +193,7 @@ fn others() -> Vec<Scenario> {
                     heartbeat_timeout: 300,
                     ..layout(700, 700)
                 },
-                // What the process that was killed has left of AWS's burst, the next one does not
-                // know.
+                // The next process does not know how much of AWS's burst the killed one has left.
                 Bounds { slowest: Some(900.0), busiest: None, throttled: None, ..ANYWHERE },
             )
         },
@@ -250,14 +249,14 @@ fn others() -> Vec<Scenario> {
     ]
 }
 
-/// What lasts for a while and must leave nothing behind: everything is back to normal a quarter of
-/// an hour after it, and AWS's rates are never passed.
+/// Returns scenarios with a failure that lasts for a while and must leave no trace: a quarter of an
+/// hour later everything is normal again, and AWS's rates are never exceeded.
 fn troubles() -> Vec<Scenario> {
     let row = |trouble, name, about, drains, clusters| {
         let layout =
             Layout { job: Job::Ends(7200), target_groups: clusters, ..layout(clusters, drains) };
         let span = if trouble == Trouble::AutoScalingHangs { 600 } else { 3600 };
-        // Who begins anew does not know what is left of AWS's bursts, and what is throttled is so
+        // A new process does not know how much of AWS's bursts is left, and throttled calls are so
         // by the plot.
         let bounds = match trouble {
             Trouble::TableAway | Trouble::AutoScalingHangs => ANYWHERE,
@@ -430,7 +429,7 @@ fn heartbeats() -> Vec<Scenario> {
     ]
 }
 
-/// What today's controller is known to miss.
+/// Returns the bounds that today's controller is known to miss.
 fn expected_misses(name: &str) -> &'static [&'static str] {
     match name {
         "events-100" => &["lag"],

@@ -1,29 +1,29 @@
-//! What the call log says.
+//! Figures from the call log.
 
 use aws_simulator::log::Entry;
 use aws_simulator::wire::Service;
 use aws_simulator::{BEGIN, Cloud, limits};
 use std::collections::BTreeMap;
 
-/// Calls of the controller, counted as they leave the log.
+/// The controller's calls, counted as they leave the log.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// By service and operation.
+    /// All calls, by service and operation.
     pub calls: BTreeMap<String, u64>,
-    /// Those of DynamoDB that read.
+    /// DynamoDB's reads.
     pub reads: u64,
-    /// Those of DynamoDB that write something else than the lease.
+    /// DynamoDB's writes, without those of the lease.
     pub writes: u64,
-    /// Those of other services, without SQS.
+    /// Calls of other services, without SQS.
     pub others: u64,
-    /// Those that AWS throttled.
+    /// Calls that AWS throttled.
     pub throttled: u64,
-    /// By rate family, and by minute.
+    /// Calls by rate family, and by minute.
     minutes: BTreeMap<&'static str, (limits::Rate, BTreeMap<u64, u64>)>,
 }
 
 impl Tally {
-    /// Counts what is in the log, shows each call to `each`, and empties it.
+    /// Counts the calls in the log, calls `each` with each of them, and empties the log.
     pub fn take(&mut self, cloud: &mut Cloud, each: &mut dyn FnMut(&Entry)) {
         for entry in cloud.log.entries().iter().filter(|entry| entry.number.is_some()) {
             self.count(entry);
@@ -32,7 +32,7 @@ impl Tally {
         cloud.log.clear();
     }
 
-    /// All calls, by now.
+    /// Returns the number of all calls so far.
     pub fn all(&self) -> u64 {
         self.calls.values().sum()
     }
@@ -65,8 +65,8 @@ impl Tally {
         }
     }
 
-    /// The highest use of each rate family in any minute, in percent of what AWS lets through in
-    /// one: a full bucket, and what flows into it meanwhile.
+    /// Returns the highest use of each rate family in any minute, in percent of AWS's limit for a
+    /// minute: a full bucket, and the tokens that are added meanwhile.
     pub fn busiest(&self) -> BTreeMap<&'static str, f64> {
         let highest = |(rate, minutes): &(limits::Rate, BTreeMap<u64, u64>)| {
             let most = minutes.values().max().copied().unwrap_or_default();

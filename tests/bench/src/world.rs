@@ -18,16 +18,16 @@ use std::time::Duration;
 /// CPU units and MiB of a task.
 const SIZE: u32 = 256;
 
-/// Tasks that one instance outside the hook has room for.
+/// The number of tasks that one instance outside the hook has room for.
 const ROOM: usize = 100;
 
-/// From the controller's start to the first event.
+/// The time from the controller's start to the first event.
 pub const LEAD: Duration = seconds(120);
 
-/// The first jobs end so long after the first event.
+/// The time from the first event to the end of the first jobs, in seconds.
 const FIRST_END: u64 = 300;
 
-/// The cloud of a scenario with its table, before the controller runs.
+/// Creates the cloud of a scenario with its table, before the controller runs.
 pub async fn set_up(scenario: &Scenario) -> (Simulator, Store) {
     let simulator = Simulator::new(SimulatorConfig::default()).expect("a simulator");
     simulator.set_up(|cloud| describe(scenario, cloud));
@@ -36,7 +36,7 @@ pub async fn set_up(scenario: &Scenario) -> (Simulator, Store) {
     (simulator, store)
 }
 
-/// The configuration: the defaults, and what the scenario is about.
+/// Returns the configuration: the defaults, and the settings of the scenario.
 pub fn config(scenario: &Scenario) -> Config {
     let mut text = CONFIG.to_owned();
     if scenario.layout.queue {
@@ -48,19 +48,19 @@ pub fn config(scenario: &Scenario) -> Config {
     Config::parse(&text, scenario.name, &Given::default()).expect("a valid configuration")
 }
 
-/// The instances that drain, over all clusters.
+/// Returns the instances that drain, over all clusters.
 pub fn drains(layout: &Layout) -> Vec<String> {
     let first =
         |cluster| (0..share(layout.drains, layout.clusters, cluster)).map(move |n| id(cluster, n));
     (0..layout.clusters).flat_map(first).chain(strangers(layout)).collect()
 }
 
-/// The instances under the hook that are in no cluster.
+/// Returns the instances under the hook that are in no cluster.
 fn strangers(layout: &Layout) -> impl Iterator<Item = String> {
     (0..layout.strangers).map(|n| format!("i-ffffffff{n:09x}"))
 }
 
-/// The instances under the hook that do not drain.
+/// Returns the instances under the hook that do not drain.
 pub fn others(layout: &Layout) -> Vec<String> {
     let rest = |cluster| {
         let from = share(layout.drains, layout.clusters, cluster);
@@ -69,12 +69,12 @@ pub fn others(layout: &Layout) -> Vec<String> {
     (0..layout.clusters).flat_map(rest).collect()
 }
 
-/// The number-th instance of a cluster.
+/// Returns the id of a cluster's instance, by its number.
 fn id(cluster: usize, number: usize) -> String {
     format!("i-{cluster:08x}{number:09x}")
 }
 
-/// A part of a whole that is spread evenly.
+/// Returns the size of one part of a whole that is divided evenly.
 fn share(whole: usize, parts: usize, part: usize) -> usize {
     whole / parts + usize::from(part < whole % parts)
 }
@@ -104,7 +104,7 @@ fn describe(scenario: &Scenario, cloud: &mut Cloud) {
         add_jobs(layout, cloud, cluster);
         add_services(layout, cloud, cluster);
     }
-    // Everything runs where it is to be drained, before there is room elsewhere.
+    // All tasks run on the instances that will drain, before there is room elsewhere.
     cloud.advance(BEGIN - seconds(1800));
     if layout.target_groups > 0 {
         (0..layout.clusters).for_each(|cluster| add_room(layout, cloud, cluster));
@@ -149,7 +149,7 @@ fn add_cluster(scenario: &Scenario, cloud: &mut Cloud, cluster: usize) {
     });
 }
 
-/// One job on each instance.
+/// Adds one job on each instance.
 fn add_jobs(layout: &Layout, cloud: &mut Cloud, cluster: usize) {
     let duration = |number: usize| match layout.job {
         Job::Ends(over) => {
@@ -172,7 +172,7 @@ fn add_jobs(layout: &Layout, cloud: &mut Cloud, cluster: usize) {
     }
 }
 
-/// A service behind each target group; together they fill the instances.
+/// Adds a service behind each target group; together they fill the instances.
 fn add_services(layout: &Layout, cloud: &mut Cloud, cluster: usize) {
     let groups = share(layout.target_groups, layout.clusters, cluster);
     let instances = share(layout.instances, layout.clusters, cluster);
@@ -181,7 +181,7 @@ fn add_services(layout: &Layout, cloud: &mut Cloud, cluster: usize) {
         let name = format!("{}-{number}", name(cluster));
         let desired = u32::try_from(instances * share(tasks, groups, number)).unwrap();
         let targets = TargetGroupSpec { name: name.clone(), ..TargetGroupSpec::default() };
-        // A drain may stop all tasks at once: it takes as long as its targets.
+        // A drain may stop all tasks at once: its duration is that of its targets.
         let spec = ServiceSpec::replica(self::name(cluster), &name, desired)
             .percents(0, 100)
             .size(SIZE, SIZE);
@@ -205,7 +205,7 @@ fn add_services(layout: &Layout, cloud: &mut Cloud, cluster: usize) {
     }
 }
 
-/// Instances outside the hook, with room for all that is drained.
+/// Adds instances outside the hook, with room for all tasks of the drains.
 fn add_room(layout: &Layout, cloud: &mut Cloud, cluster: usize) {
     let tasks = layout.tasks * share(layout.instances, layout.clusters, cluster);
     let name = name(cluster);

@@ -1,4 +1,4 @@
-//! The summary, and whether all went well.
+//! The summary, and the verdict on the demo.
 
 use super::fleet::Leaving;
 use super::view::clock;
@@ -7,30 +7,29 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The phases that every drain of a termination goes through, in order: those that the summary has
-/// columns for.
+/// The phases that every drain of a termination goes through, in order: the columns of the summary.
 const PHASES: [Phase; 5] =
     [Phase::Pending, Phase::Deregistering, Phase::Waiting, Phase::Verifying, Phase::Completing];
 
-/// How the story ended.
+/// The end of the story.
 #[derive(Clone, Debug)]
 pub struct Ending {
-    /// The instances that left, with their records, if there is one that can be read.
+    /// The instances that left, each with its record, if it can be read.
     pub(super) records: Vec<(Leaving, Option<Record>)>,
     /// An instance that is still in service.
     pub(super) stays: Option<String>,
     /// Simulated time from the scale-in to the last ending.
     pub took: Duration,
-    /// How often the controller was killed; None: nobody asked for it.
+    /// The number of kills of the controller; `None`: the options ask for none.
     pub kills: Option<u32>,
     /// The controller's calls, by service and operation.
     pub calls: BTreeMap<(&'static str, String), u32>,
-    /// What the simulation's checkers found: each is a broken promise.
+    /// The findings of the simulation's checkers: each is a broken promise.
     pub complaints: Vec<String>,
 }
 
 impl Ending {
-    /// How many instances were drained to their end.
+    /// Returns the number of instances whose drains have ended.
     pub fn finished(&self) -> usize {
         self.records
             .iter()
@@ -38,7 +37,7 @@ impl Ending {
             .count()
     }
 
-    /// How each instance ended, as far as it did.
+    /// Returns the outcome of each instance whose drain has ended.
     pub fn outcomes(&self) -> Vec<Option<Outcome>> {
         self.records
             .iter()
@@ -46,7 +45,7 @@ impl Ending {
             .collect()
     }
 
-    /// What went wrong; empty when all went well.
+    /// Returns the reasons why the demo failed; empty if it succeeded.
     pub fn failures(&self) -> Vec<String> {
         let mut failures = self.complaints.clone();
         for (leaving, record) in &self.records {
@@ -66,14 +65,12 @@ impl Ending {
             }
         }
         if self.kills == Some(0) {
-            failures.push(
-                "the controller was to be killed, and everything had ended before".to_owned(),
-            );
+            failures.push("the controller was not killed: all drains had ended before".to_owned());
         }
         failures
     }
 
-    /// All of it in words.
+    /// Returns the summary as text.
     pub fn summary(&self) -> String {
         let mut text = self.times();
         text += "\n";
@@ -90,20 +87,21 @@ impl Ending {
         match self.kills {
             None => {}
             Some(1) => {
-                text += "The controller was killed once; the next one went on from the table.\n"
+                text += "The controller was killed once; the next one continued from the table.\n"
             }
             Some(kills) => {
                 let _ = writeln!(
                     text,
-                    "The controller was killed {kills} times; each next one went on from the table."
+                    "The controller was killed {kills} times; each next one continued from the table."
                 );
             }
         }
         text += &match self.complaints.len() {
-            0 => "The checkers, which judge by the simulated containers and connections after every call, found nothing: \
-                  no\nearly completion, no foreign instance or hook touched, no hook that ran out of time.\n"
+            0 => "The checkers, which judge by the simulated containers and connections after\n\
+                  every call, found no early completion, no foreign instance or hook touched, and\n\
+                  no expired hook.\n"
                 .to_owned(),
-            n => format!("The checkers found {n} broken promises:\n"),
+            n => format!("Broken promises that the checkers found: {n}\n"),
         };
         for failure in self.failures() {
             let _ = writeln!(text, "  {failure}");
@@ -111,7 +109,7 @@ impl Ending {
         text
     }
 
-    /// Each instance's time in each phase, from its record's history.
+    /// Returns each instance's time in each phase, from its record's history.
     fn times(&self) -> String {
         let heading = ["INSTANCE", "CLUSTER"].map(str::to_owned).into_iter();
         let heading = heading.chain(PHASES.iter().map(|phase| phase.name().to_uppercase()));
@@ -135,14 +133,14 @@ impl Ending {
         columns(&rows, &[false, false, true, true, true, true, true, true, false])
     }
 
-    /// The calls, by operation, and how many that is for each instance.
+    /// Returns the calls, by operation, in total and for each instance.
     fn usage(&self) -> String {
         let instances = u32::try_from(self.records.len()).unwrap_or(u32::MAX).max(1);
         let each = |n: u32| format!("{:.1}", f64::from(n) / f64::from(instances));
         let mut rows = vec![["AWS CALLS", "TOTAL", "PER INSTANCE"].map(str::to_owned).to_vec()];
         let (table, aws): (Vec<_>, Vec<_>) =
             self.calls.iter().partition(|((service, _), _)| *service == "dynamodb");
-        for (what, calls) in [("all but the table", aws), ("the table", table)] {
+        for (what, calls) in [("all but DynamoDB", aws), ("DynamoDB", table)] {
             for ((service, operation), n) in &calls {
                 rows.push(vec![format!("{service}:{operation}"), n.to_string(), each(**n)]);
             }
@@ -153,7 +151,7 @@ impl Ending {
     }
 }
 
-/// How long the drain was in each phase: from each event of its history to the next one.
+/// Returns the time of the drain in each phase: from each event of its history to the next one.
 fn time_in_phases(record: &Record) -> BTreeMap<Phase, Duration> {
     let mut spent = BTreeMap::new();
     for (event, next) in record.history.iter().zip(record.history.iter().skip(1)) {
@@ -163,7 +161,7 @@ fn time_in_phases(record: &Record) -> BTreeMap<Phase, Duration> {
     spent
 }
 
-/// Lines of columns; `right` says which of them are numbers.
+/// Returns lines of columns; `right` marks those with numbers.
 fn columns(rows: &[Vec<String>], right: &[bool]) -> String {
     let width = |n: usize| {
         rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0)

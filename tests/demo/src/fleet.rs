@@ -1,4 +1,4 @@
-//! The simulated clusters, who leaves, and the controller's configuration.
+//! The simulated clusters, the instances that leave, and the controller's configuration.
 
 use aws_simulator::autoscaling::{LifecycleResult, Transition};
 use aws_simulator::elb::{TargetGroupKind, TargetType};
@@ -26,10 +26,10 @@ deadline = "10m"
 at_deadline = "continue"
 "#;
 
-/// Our hook in every group.
+/// The ecs-drain hook of every group.
 pub const HOOK: &str = "ecs-drain";
 
-/// How the instances are spread: group, its cluster, how many there are, and how many leave.
+/// The instances: group, its cluster, its size, and the number that leaves.
 const GROUPS: [(&str, &str, usize, usize); 4] = [
     ("shop", "shop", 8, 5),
     ("media", "media", 6, 4),
@@ -37,27 +37,27 @@ const GROUPS: [(&str, &str, usize, usize); 4] = [
     ("batch", "office", 2, 1),
 ];
 
-/// An instance that the scale-in takes away.
+/// An instance that the scale-in terminates.
 #[derive(Clone, Debug)]
 pub struct Leaving {
     /// The EC2 instance id.
     pub instance: String,
     /// Its cluster.
     pub cluster: &'static str,
-    /// What is special about it, if anything is.
+    /// Its special feature, for the opening.
     pub special: Option<&'static str>,
-    /// Whether its group has a deadline, so that it may be let go with work on it.
+    /// True if its group has a deadline, so that it may be released with work on it.
     pub has_deadline: bool,
 }
 
 impl Leaving {
-    /// The key of its record.
+    /// Returns the key of its record.
     pub fn key(&self) -> String {
         record::key(ACCOUNT, REGION, &self.instance)
     }
 }
 
-/// Describes the world, before it comes to rest.
+/// Describes the world, before it settles.
 pub fn describe(cloud: &mut Cloud, seed: u64) {
     cloud.checkers.our_hook(HOOK);
     balancers(cloud);
@@ -130,7 +130,8 @@ fn services(cloud: &mut Cloud) {
     }
 }
 
-/// Who leaves, once the world has come to rest: what tasks went where is the scheduler's choice.
+/// Chooses the instances that leave, after the world has settled: the placement of tasks is the
+/// scheduler's choice.
 pub fn choose(cloud: &Cloud, seed: u64) -> Vec<Leaving> {
     let mut leaving = Vec::new();
     for (group, cluster, size, leave) in GROUPS {
@@ -138,7 +139,7 @@ pub fn choose(cloud: &Cloud, seed: u64) -> Vec<Leaving> {
             cloud.containers_running(instance).iter().any(|c| c.service.as_deref() == Some(service))
         };
         let mut members = ids(group, size, seed);
-        // The interesting ones leave in any case; the order of the others stays.
+        // The interesting ones leave in any case; the order of the others is unchanged.
         members.sort_by_key(|instance| !(runs(instance, "live") || runs(instance, "intranet")));
         if let Some(first) = members.iter().position(|instance| *instance == id(group, 0, seed)) {
             let first = members.remove(first);
@@ -161,12 +162,12 @@ pub fn choose(cloud: &Cloud, seed: u64) -> Vec<Leaving> {
     leaving
 }
 
-/// How many instances there are.
+/// Returns the number of instances.
 pub fn size() -> usize {
     GROUPS.iter().map(|(_, _, size, _)| size).sum()
 }
 
-/// An instance that is still in service.
+/// Returns an instance that is still in service.
 pub fn stays(cloud: &Cloud) -> Option<String> {
     let [(group, ..), ..] = GROUPS;
     cloud
@@ -175,11 +176,11 @@ pub fn stays(cloud: &Cloud) -> Option<String> {
         .find(|id| cloud.lifecycle_state(id).as_deref() == Some("InService"))
 }
 
-/// The scale-in.
+/// Scales the groups in.
 pub fn scale_in(cloud: &mut Cloud, leaving: &[Leaving]) -> Result<(), String> {
     for instance in leaving {
         if instance.has_deadline {
-            // The policy that the group was given lets it go with its task.
+            // The deadline of the group's policy releases it with its task.
             cloud.checkers.may_be_premature(&instance.instance);
         }
         cloud.terminate(&instance.instance, true).map_err(|error| format!("{error:?}"))?;
@@ -191,7 +192,7 @@ fn ids(group: &str, size: usize, seed: u64) -> Vec<String> {
     (0..size).map(|n| id(group, n, seed)).collect()
 }
 
-/// An instance id as EC2 makes them: `i-0` and 16 hexadecimal digits.
+/// Returns an instance id as EC2 writes them: `i-0` and 16 hexadecimal digits.
 fn id(group: &str, n: usize, seed: u64) -> String {
     let salt = group
         .bytes()

@@ -1,18 +1,18 @@
 //! The demo: the real controller against a simulated AWS, in this process and in accelerated time.
 //!
-//! | file | what it is |
+//! | file | contents |
 //! | --- | --- |
-//! | `fleet` | the simulated clusters, who leaves, and the controller's configuration |
-//! | `pace` | how the clock of the simulation is kept from running away |
-//! | `play` | the story itself: the controller's lives, and what is seen of it |
-//! | `view` | what is shown while it runs: plain lines, or a live table |
+//! | `fleet` | the simulated clusters, the instances that leave, and the controller's configuration |
+//! | `pace` | the limit on the speed of the simulation's clock |
+//! | `play` | the story itself: the controller's lives, and the reads of the table and the world |
+//! | `view` | the output while it runs: plain lines, or a live table |
 //! | `screen` | the live table on a terminal |
 //! | `picture` | one frame of it, for the README |
-//! | `ending` | the summary, and whether all went well |
+//! | `ending` | the summary, and the verdict |
 //! | `serve` | the same simulated AWS on a port, for other processes |
 //!
-//! A crate of its own: the program that is published knows no simulator. The controller in it is
-//! the one that runs in production; only who answers its requests, and its clock, differ.
+//! A crate of its own, so that the published program contains no simulator. The controller is the
+//! one that runs in production; only the server of its requests, and its clock, differ.
 
 mod ending;
 mod fleet;
@@ -35,30 +35,31 @@ use ecs_drain::store::StoreError;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// How the story is told.
+/// The options of the story.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Decides everything that is left to chance: the same seed is the same story.
+    /// The seed of all randomness: the same seed gives the same story.
     pub seed: u64,
-    /// How many simulated seconds pass in a second, at most. None: as many as this machine manages.
+    /// The largest number of simulated seconds in a second. `None`: as many as this machine can
+    /// play.
     pub speed: Option<u32>,
-    /// How much simulated time each life of the controller has before it is killed.
+    /// The simulated time of each life of the controller before it is killed.
     pub kill_every: Option<Duration>,
-    /// Whether the simulated AWS is on a port too, and stays there after the end until it is
+    /// True if the simulated AWS is on a port too, and stays there after the end until it is
     /// interrupted.
     pub serve: bool,
-    /// What the clocks of the simulated world show at the beginning.
+    /// The simulated clocks' time at the beginning.
     pub start: Timestamp,
 }
 
-/// Why the story could not be told to its end.
+/// The reason why the story could not be played to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// The simulated AWS could not be made.
-    #[error("cannot make the simulated AWS: {0}")]
+    /// The simulated AWS could not be created.
+    #[error("cannot create the simulated AWS: {0}")]
     Simulator(String),
-    /// The controller's configuration is refused, which is a mistake of this module.
-    #[error("the configuration of the demonstration is refused: {0}")]
+    /// The controller's configuration is refused, which is a mistake in this crate.
+    #[error("the configuration of the demo is refused: {0}")]
     Config(#[from] ecs_drain::config::ConfigError),
     /// The table cannot be read.
     #[error(transparent)]
@@ -66,7 +67,7 @@ pub enum DemoError {
     /// The controller ended by itself.
     #[error("the controller ended by itself: {0}")]
     Controller(Box<RunError>),
-    /// Nothing can be shown, or no port can be had.
+    /// No output is possible, or no port is free.
     #[error(transparent)]
     Io(#[from] std::io::Error),
     /// Someone pressed Ctrl-C before the end.

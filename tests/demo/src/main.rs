@@ -1,4 +1,4 @@
-//! Runs the demo: arguments, the log, and how it ended.
+//! Runs the demo: arguments, the log, and the exit status.
 
 use clap::Parser;
 use ecs_drain::cli::Failure;
@@ -25,12 +25,12 @@ The controller's log is off, unless --log (or ECS_DRAIN_LOG) asks for it.
 Exit codes: 0 all went well; 1 a promise was broken, an instance was not finished, or it was
 interrupted.";
 
-/// What the simulated clocks show at the beginning, 2026-01-05T09:00:00Z: some messages name a
-/// time, and the same seed tells the same story.
+/// The simulated clocks' time at the beginning, 2026-01-05T09:00:00Z: some messages contain a time,
+/// and the same seed must give the same story.
 const SOME_MONDAY: Timestamp = Timestamp::constant(1_767_603_600, 0);
 
-/// Where the table can be looked at while it fills: a full minute, so long before now that no time
-/// in it is still to come.
+/// Returns a start for a story whose table can be read while it fills: a full minute, so long
+/// before now that no time in it is in the future.
 fn a_while_ago() -> Timestamp {
     let now = Timestamp::now().as_second();
     Timestamp::from_second(now - now.rem_euclid(60) - 30 * 60).unwrap_or(SOME_MONDAY)
@@ -75,15 +75,14 @@ fn speed(text: &str) -> Result<Speed, String> {
 fn kill_every(text: &str) -> Result<Duration, String> {
     let span = span::parse(text)?;
     if span < LEAST {
-        Err("it must be at least 3m (a shorter life proves nothing)".to_owned())
+        Err("it must be at least 3m: a shorter life finishes no drain".to_owned())
     } else {
         Ok(span)
     }
 }
 
-/// A life that is shorter never comes to an end with anything: a new controller waits for the dead
-/// one's lease, and the last look of Verifying begins two minutes after it has seen for itself that
-/// an instance is draining.
+/// The shortest life with progress: a new controller waits for the dead one's lease, and the last
+/// check of Verifying begins two minutes after it has read for itself that an instance is draining.
 const LEAST: Duration = Duration::from_secs(180);
 
 fn main() -> ExitCode {
@@ -93,7 +92,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the demonstration.
+/// Runs the demo.
 fn run(args: &Arguments) -> Result<(), Failure> {
     telemetry::init(args.log.as_deref(), Format::Auto, Verbosity::Command)
         .map_err(|error| Failure::usage(error.to_string()))?;
@@ -122,10 +121,8 @@ fn judge(told: Result<Ending, DemoError>) -> Result<(), Failure> {
     match told {
         Ok(ending) => match ending.failures().len() {
             0 => Ok(()),
-            1 => Err(Failure::failed("the demonstration failed; the line above says how")),
-            n => Err(Failure::failed(format!(
-                "the demonstration failed; the {n} lines above say how"
-            ))),
+            1 => Err(Failure::failed("the demo failed; see the line above")),
+            n => Err(Failure::failed(format!("the demo failed; see the {n} lines above"))),
         },
         Err(DemoError::Io(error)) => Err(error.into()),
         Err(error) => Err(Failure::because(&error)),

@@ -1,8 +1,8 @@
-//! How the clock of the simulation is kept from running away.
+//! The limit on the speed of the simulation's clock.
 //!
 //! The runtime's clock is paused: it jumps to the next timer whenever there is nothing else to do.
-//! A blocking call keeps it from jumping, so every half simulated second one waits until the wall
-//! clock has caught up.
+//! A blocking call keeps it from jumping, so a call every half simulated second waits until the
+//! wall clock has caught up.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-/// How much simulated time passes between two looks at the wall clock.
+/// The simulated time between two reads of the wall clock.
 const STEP: Duration = Duration::from_millis(500);
 
-/// Keeps to at most so many simulated seconds a second, for ever. None is no limit. It is a
-/// ceiling: where the machine is slower, time that was lost is not made up for.
+/// Limits the speed to this many simulated seconds a second, for ever; `None`: no limit. Where the
+/// machine is slower, lost time is not caught up.
 pub async fn keep(speed: &Cell<Option<u32>>) -> Infallible {
     let mut due = Wall::now();
     loop {
@@ -32,14 +32,14 @@ pub async fn keep(speed: &Cell<Option<u32>>) -> Infallible {
     }
 }
 
-/// The wall clock, the only one here that the simulation does not move.
+/// The wall clock: the only clock here that the simulation does not move.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wall(std::time::Instant);
 
 impl Wall {
-    /// The present moment.
+    /// Returns the present moment.
     pub fn now() -> Wall {
-        // Tokio's clock is the one that is to be kept from running away.
+        // Tokio's clock is the one that this limits.
         #[allow(clippy::disallowed_methods)]
         let now = std::time::Instant::now();
         Wall(now)

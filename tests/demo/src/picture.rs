@@ -10,13 +10,13 @@ use std::time::Duration;
 /// The size of the terminal in the picture.
 const COLUMNS: usize = 112;
 const LINES: usize = 40;
-/// The size of a character, and what is around the text, in the picture's units.
+/// The size of a character, and the margins around the text, in the picture's units.
 const WIDTH: f64 = 8.4;
 const HEIGHT: f64 = 19.0;
 const MARGIN: f64 = 20.0;
 const TOP: f64 = 62.0;
 
-/// Keeps the frame of one moment.
+/// A view that keeps the frame of one moment.
 #[derive(Debug)]
 pub struct Picture {
     at: Duration,
@@ -25,12 +25,13 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A picture of this moment of the story.
+    /// Creates a picture of this moment of the story.
     pub fn new(at: Duration) -> Picture {
         Picture { at, screen: Live::new(io::sink(), true), frame: None }
     }
 
-    /// Returns it, under the command that shows it. None: the story ended before that moment.
+    /// Returns the picture, under the command that shows it. `None`: the story ended before that
+    /// moment.
     pub fn svg(self, command: &str) -> Option<String> {
         let prompt = vec![
             Part { text: "$ ".to_owned(), colour: "2" },
@@ -94,7 +95,7 @@ fn svg(lines: &[Vec<Part>]) -> String {
     svg + "</g>\n</svg>\n"
 }
 
-/// The texts between two blanks and more, each with where it begins: so columns stay columns in
+/// Returns the texts between two or more blanks, each with its offset: so columns stay columns in
 /// every font.
 fn columns(text: &str) -> Vec<(usize, &str)> {
     let mut columns = Vec::new();

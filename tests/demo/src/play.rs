@@ -1,4 +1,4 @@
-//! The story itself: the controller's lives, and what is seen of it.
+//! The story itself: the controller's lives, and the reads of the table and the world.
 
 use super::ending::Ending;
 use super::fleet::{self, CONFIG, Leaving};
@@ -20,22 +20,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
-/// How often the table is read.
+/// The interval of the table's reads.
 const TICK: Duration = Duration::from_secs(5);
-/// When the scale-in happens: the controller has begun to run.
+/// The moment of the scale-in: the controller has begun to run.
 const SCALE_IN: Duration = Duration::from_secs(10);
-/// How long a killed controller stays dead.
+/// The time between a kill of the controller and its next start.
 const RESTART: Duration = Duration::from_secs(5);
-/// When a story that does not end is given up: long after the last deadline.
+/// The time after which a story without an end is stopped: long after the last deadline.
 const PATIENCE: Duration = Duration::from_secs(7200);
-/// The controller among the callers of the simulated AWS.
+/// The controller's name among the callers of the simulated AWS.
 const CONTROLLER: &str = "controller";
 
-/// Tells the story, and shows it in `view`; answers how it ended. With [`Options::serve`] it goes
-/// on after the end until it is interrupted.
+/// Plays the story, and shows it in `view`; returns its end. With [`Options::serve`] it continues
+/// after the end until it is interrupted.
 ///
 /// # Errors
-/// When the story could not be told to its end. That it ended badly is in the [`Ending`].
+/// Returns an error if the story could not be played to its end. Its failures are in the
+/// [`Ending`].
 pub fn run(options: &Options, view: &mut dyn View) -> Result<Ending, DemoError> {
     // The jitter of the SDK's retries and of the controller.
     fastrand::seed(options.seed);
@@ -50,7 +51,7 @@ async fn story(options: &Options, view: &mut dyn View) -> Result<Ending, DemoErr
     let stage = Stage::set(options).await?;
     let server = if options.serve { Some(Server::start(&stage.simulator)?) } else { None };
     let speed = Cell::new(options.speed);
-    // Ctrl-C after the end is how serving ends.
+    // Ctrl-C after the end is the normal end of serving.
     let ended = RefCell::new(None);
     let performance = async {
         let ending = stage.perform(view, server.as_ref()).await?;
@@ -73,16 +74,16 @@ async fn story(options: &Options, view: &mut dyn View) -> Result<Ending, DemoErr
     }
 }
 
-/// The world, and who looks at it.
+/// The world and its observers.
 struct Stage<'a> {
     options: &'a Options,
     simulator: Simulator,
-    /// The demonstration's own way to the table: its reads are not the controller's.
+    /// The demo's own client of the table: its reads are not the controller's.
     store: Store,
     leaving: Vec<Leaving>,
     kills: Cell<u32>,
     up: Cell<bool>,
-    /// What happened to the controller since the last look.
+    /// Events of the controller since the last read.
     happened: RefCell<Vec<Happening>>,
 }
 
@@ -112,7 +113,7 @@ impl<'a> Stage<'a> {
         Ok(Stage { options, simulator, store, leaving, kills, up, happened })
     }
 
-    /// The controller's lives, one after the other.
+    /// Runs the controller's lives, one after the other.
     async fn lives(&self) -> Result<Infallible, DemoError> {
         loop {
             self.set_up(true);
@@ -122,15 +123,14 @@ impl<'a> Stage<'a> {
                 isolated: true,
                 ..Environment::default()
             };
-            // No two lives may share their ids, nor may one share them with the demonstration
-            // itself.
+            // No two lives may share their ids, nor may one share them with the demo itself.
             let ids = Ids::seeded(self.options.seed ^ (u64::from(self.kills.get()) + 1) << 32);
             let life = run_with_ids(configuration()?, environment, ids, std::future::pending());
             match self.options.kill_every {
                 None => life.await?,
                 Some(every) => match timeout(every, life).await {
                     Ok(ended) => ended?,
-                    // Its future was dropped in the midst of whatever it did: that is the kill.
+                    // The kill: its future was dropped in the middle of its work.
                     Err(_elapsed) => self.kills.set(self.kills.get() + 1),
                 },
             }
@@ -151,12 +151,12 @@ impl<'a> Stage<'a> {
         self.happened.borrow_mut().push(Happening { at, row: None, what: what.to_owned() });
     }
 
-    /// Time since the story began.
+    /// Returns the time since the story began.
     fn now(&self) -> Duration {
         self.simulator.now().saturating_sub(BEGIN)
     }
 
-    /// From the scale-in until every instance has been let go, or patience is over.
+    /// Plays from the scale-in until every instance has been released, or patience ends.
     async fn perform(
         &self,
         view: &mut dyn View,
@@ -202,7 +202,7 @@ impl<'a> Stage<'a> {
         Ok(self.store.get_many(&keys).await?.into_iter().collect())
     }
 
-    /// What a look shows; `told` is the last event of each record that was told of.
+    /// Reads the table and the world; `told` is the last event of each record that was shown.
     fn look(
         &self,
         records: &BTreeMap<String, Read>,
@@ -240,7 +240,7 @@ impl<'a> Stage<'a> {
         Snapshot { now: self.now(), rows, kills, up, calls, happened }
     }
 
-    /// The changes of phase that a record's history has more than it had at the last look.
+    /// Returns the changes of phase in a record's history since the last read.
     fn news(&self, n: usize, record: &Record, told: &mut BTreeMap<usize, usize>) -> Vec<Happening> {
         let known = told.insert(n, record.history.len()).unwrap_or(0);
         let mut before =
@@ -296,15 +296,14 @@ impl<'a> Stage<'a> {
         ending
     }
 
-    /// Time goes on, and the controller with it, for whoever looks at the port: it catches up with
-    /// the wall clock, and then passes as it does outside, so that whoever reads the table sees how
-    /// long ago things were.
+    /// Lets time continue, with the controller, for clients of the port: it catches up with the
+    /// wall clock, and then passes at the same rate, so that the table shows correct ages.
     async fn go_on(&self, speed: &Cell<Option<u32>>) -> Result<Ending, DemoError> {
         loop {
             let behind = self.options.start + self.now() < Timestamp::now();
             speed.set(if behind { None } else { Some(1) });
             sleep(TICK).await;
-            // Nobody counts any more: the log of calls must not grow for ever.
+            // The counts are complete: the log of calls must not grow for ever.
             self.simulator.peek(|cloud| cloud.log.clear());
             self.happened.take();
         }
@@ -315,7 +314,7 @@ fn configuration() -> Result<Config, DemoError> {
     Ok(Config::parse(CONFIG, "demo", &Given::default())?)
 }
 
-/// How long after the beginning of the story that was.
+/// Returns the time between the beginning of the story and `at`.
 pub(super) fn since(start: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(start)).unwrap_or_default()
 }

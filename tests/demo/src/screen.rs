@@ -1,5 +1,5 @@
-//! The live table on a terminal: redrawn in place, in one write a frame, with nothing but the
-//! oldest ANSI sequences.
+//! The live table on a terminal: redrawn in place, with one write for each frame, and with the
+//! oldest ANSI sequences only.
 
 use super::ending::Ending;
 use super::view::{Opening, Row, Snapshot, View, clock, serving};
@@ -13,13 +13,13 @@ const CLEAR_LINE: &str = "\u{1b}[K";
 const CLEAR_BELOW: &str = "\u{1b}[J";
 const HOME: &str = "\u{1b}[H";
 
-/// What a terminal is taken for that does not say its size.
+/// The size of a terminal that does not report its own.
 const USUAL: Size = Size { columns: 80, lines: 24 };
 
-/// Below this many columns the counts give way to what is waited for.
+/// Below this many columns the counts are left out for the last column.
 const NARROW: usize = 100;
 
-/// How large the terminal is.
+/// The size of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Size {
     columns: usize,
@@ -33,14 +33,14 @@ pub struct Live<W: Write> {
     colour: bool,
     resized: Resized,
     size: Size,
-    /// How many lines of the last frame are above the cursor.
+    /// The number of lines of the last frame above the cursor.
     drawn: usize,
-    /// The last thing that happened to the controller.
+    /// The last event of the controller.
     news: String,
 }
 
 impl<W: Write> Live<W> {
-    /// Draws there; with colours, if they are wanted.
+    /// Creates a live table on this output, with or without colours.
     pub fn new(out: W, colour: bool) -> Live<W> {
         Live {
             out,
@@ -52,7 +52,7 @@ impl<W: Write> Live<W> {
         }
     }
 
-    /// What a terminal of this size shows.
+    /// Returns the lines for a terminal of this size.
     pub(super) fn lines(
         &mut self,
         snapshot: &Snapshot,
@@ -63,7 +63,7 @@ impl<W: Write> Live<W> {
         self.frame(snapshot).iter().map(|line| line.parts(columns)).collect()
     }
 
-    /// Takes in what has happened to the controller.
+    /// Notes the last event of the controller.
     pub(super) fn hear(&mut self, snapshot: &Snapshot) {
         if let Some(last) = snapshot.happened.iter().rev().find(|happening| happening.row.is_none())
         {
@@ -95,7 +95,7 @@ impl<W: Write> Live<W> {
             "INSTANCE", "CLUSTER", "PHASE", "SINCE"
         );
         lines.push(Line::new(heading, BOLD));
-        // Where there is no room for all, what has ended goes first.
+        // Where there is no room for all, ended drains are left out first.
         let all = snapshot.rows.len() + lines.len() < self.size.lines;
         let shown = snapshot.rows.iter().filter(|row| all || !row.is_done());
         lines.extend(shown.map(|row| line(row, snapshot, wide)));
@@ -108,13 +108,13 @@ impl<W: Write> Live<W> {
         lines
     }
 
-    /// Draws over the last frame: what does not fit is left out, since a terminal that scrolls
+    /// Draws over the last frame. Lines that do not fit are left out, since a terminal that scrolls
     /// cannot be drawn over.
     fn draw(&mut self, mut lines: Vec<Line>) -> io::Result<()> {
         let mut text = String::from(HIDE_CURSOR);
         if let Some(size) = self.resized.look() {
             if self.drawn > 0 && size != self.size {
-                // Where the old frame is now is anybody's guess.
+                // The position of the old frame is unknown now.
                 text += HOME;
                 text += CLEAR_BELOW;
                 self.drawn = 0;
@@ -158,7 +158,7 @@ impl<W: Write> View for Live<W> {
 
 impl<W: Write> Drop for Live<W> {
     fn drop(&mut self) {
-        // Whatever ended it: the terminal is left as it was. There may be none any more.
+        // Whatever ended it, the terminal is restored. There may be none any more.
         let _ = self.out.write_all(SHOW_CURSOR.as_bytes()).and_then(|()| self.out.flush());
     }
 }
@@ -173,7 +173,7 @@ const RED: &str = "1;31";
 struct Line {
     text: String,
     colour: &'static str,
-    /// Columns that alone are coloured; None: all.
+    /// The coloured columns; `None`: all.
     only: Option<(usize, usize)>,
 }
 
@@ -182,7 +182,7 @@ impl Line {
         Line { text, colour, only: None }
     }
 
-    /// So many columns of it, in parts of one colour each.
+    /// Returns its first columns, in parts of one colour each.
     fn parts(&self, columns: usize) -> Vec<Part> {
         let mut chars: Vec<char> = self.text.chars().collect();
         if chars.len() > columns {
@@ -204,7 +204,7 @@ impl Line {
             .collect()
     }
 
-    /// So many columns of it.
+    /// Returns its first columns as text.
     fn cut(&self, columns: usize, coloured: bool) -> String {
         let shown = |part: Part| match part.colour {
             colour if coloured && !colour.is_empty() => {
@@ -216,7 +216,7 @@ impl Line {
     }
 }
 
-/// A text in one colour: the parameters of the ANSI sequence that sets it, none for the usual one.
+/// A text in one colour: the parameters of the ANSI sequence that sets it; empty for the usual one.
 #[derive(Debug)]
 pub(super) struct Part {
     pub text: String,
@@ -238,7 +238,7 @@ fn line(row: &Row, snapshot: &Snapshot, wide: bool) -> Line {
         row.cluster,
         short(&row.waiting_for)
     );
-    // The phase stands after the instance and the cluster.
+    // The phase comes after the instance and the cluster.
     let only = if row.is_done() { None } else { Some((30, 30 + word.chars().count())) };
     Line { text, colour: colour(row), only }
 }
@@ -260,14 +260,14 @@ fn colour(row: &Row) -> &'static str {
     }
 }
 
-/// Asks the terminal for its size, at first and whenever it may have changed.
+/// Reads the terminal's size, at first and whenever it may have changed.
 #[derive(Debug, Default)]
 struct Resized {
     signals: Option<tokio::signal::unix::Signal>,
 }
 
 impl Resized {
-    /// The terminal's size, if it may be another one than at the last look.
+    /// Returns the terminal's size, if it may have changed since the last read.
     fn look(&mut self) -> Option<Size> {
         use futures_util::FutureExt;
         use tokio::signal::unix::{SignalKind, signal};
@@ -281,10 +281,10 @@ impl Resized {
     }
 }
 
-/// How large the terminal is.
+/// Returns the size of the terminal.
 fn size() -> Size {
     match terminal_size::terminal_size() {
-        // A serial line says 0 0.
+        // A serial line reports 0 0.
         Some((columns, lines)) if columns.0 > 0 && lines.0 > 0 => {
             Size { columns: usize::from(columns.0), lines: usize::from(lines.0) }
         }

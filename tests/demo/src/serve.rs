@@ -1,8 +1,8 @@
 //! The same simulated AWS on a loopback port, for other processes: the `aws` command line, or
 //! `ecs-drain get`.
 //!
-//! The port lives in a thread with a runtime in real time, since the simulation's clock stands
-//! still while it waits for the wall. Requests arrive at the moment that the simulation has
+//! The port has a thread of its own with a runtime in real time, since the simulation's clock stops
+//! while it waits for the wall clock. Requests arrive at the moment that the simulation has
 //! reached.
 
 use aws_simulator::Simulator;
@@ -23,7 +23,7 @@ impl Server {
     /// Listens on a free port of this machine alone.
     ///
     /// # Errors
-    /// No port, or no thread, can be had.
+    /// Returns an error if no port is free, or no thread can be started.
     pub fn start(simulator: &Simulator) -> io::Result<Server> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
@@ -48,7 +48,7 @@ impl Server {
         Ok(Server { address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where it is.
+    /// Returns its URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -63,14 +63,14 @@ impl Drop for Server {
     }
 }
 
-/// How `ecs-drain` is called: what was built beside the demo, or else by cargo.
+/// Returns the command for `ecs-drain`: the program built beside the demo, or else cargo.
 fn program() -> String {
     let beside = std::env::current_exe().ok().map(|demo| demo.with_file_name("ecs-drain"));
     let built = beside.filter(|program| program.exists());
     built.map_or_else(|| "cargo run --quiet --".to_owned(), |program| program.display().to_string())
 }
 
-/// Commands that reach it; `stays` is an instance that is still in service.
+/// Returns commands that reach the simulated AWS; `stays` is an instance that is still in service.
 pub fn commands(url: &str, stays: Option<&str>) -> String {
     let program = program();
     let aws = format!("aws --endpoint-url {url}");
@@ -92,7 +92,7 @@ export AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
     if let Some(instance) = stays {
         text += &format!(
             "
-# One more, to follow; it takes a few minutes:
+# Terminate one more instance and watch its drain, which takes a few minutes:
 {aws} autoscaling terminate-instance-in-auto-scaling-group \\
     --no-should-decrement-desired-capacity --instance-id {instance}
 {program} get --watch

@@ -1,4 +1,4 @@
-//! What is shown while the story runs. Plain lines are here, the live table is in `screen`.
+//! The output while the story runs: plain lines here, the live table in `screen`.
 
 use super::ending::Ending;
 use super::play::since;
@@ -8,60 +8,60 @@ use jiff::Timestamp;
 use std::io::{self, Write};
 use std::time::Duration;
 
-/// Where the story is shown.
+/// The output of the story.
 pub trait View {
-    /// Before it begins.
+    /// Shows the opening, before the story begins.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Returns an error if it cannot be written.
     fn begin(&mut self, opening: &Opening) -> io::Result<()>;
 
-    /// What a look at the table and the world shows.
+    /// Shows the result of a read of the table and the world.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Returns an error if it cannot be written.
     fn show(&mut self, snapshot: &Snapshot) -> io::Result<()>;
 
-    /// After it has ended; `url`: where the simulated AWS still is.
+    /// Shows the ending; `url`: the address of the simulated AWS, if it is still served.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Returns an error if it cannot be written.
     fn end(&mut self, ending: &Ending, url: Option<&str>) -> io::Result<()>;
 }
 
-/// What is known before the story begins.
+/// The facts before the story begins.
 #[derive(Clone, Debug)]
 pub struct Opening {
-    /// What everything that is left to chance follows from.
+    /// The seed of all randomness.
     pub seed: u64,
     /// Simulated seconds a second, at most.
     pub speed: Option<u32>,
-    /// How long each life of the controller is.
+    /// The simulated time of each life of the controller.
     pub kill_every: Option<Duration>,
-    /// How many instances there are.
+    /// The number of instances.
     pub instances: usize,
-    /// How many of them leave.
+    /// The number of instances that leave.
     pub leaving: usize,
-    /// Those that are worth watching, and why.
+    /// The instances that are worth watching, with the reasons.
     pub specials: Vec<(String, &'static str)>,
-    /// Where the simulated AWS can be reached.
+    /// The URL of the simulated AWS.
     pub url: Option<String>,
 }
 
 impl Opening {
-    /// It in a few lines.
+    /// Returns it as text, in a few lines.
     pub fn text(&self) -> String {
         let speed = match self.speed {
             Some(speed) => format!("at most {speed} simulated seconds a second"),
-            None => "as fast as it goes".to_owned(),
+            None => "as fast as this machine allows".to_owned(),
         };
         // Lines of at most 80 columns.
         let mut text = format!(
             "ecs-drain demo: the real controller and a simulated AWS, in this process.\n\
              Seed {}, {speed}.\n\
-             A scale-in takes {} of {} instances away, in three clusters: shop (its services\n\
-             are behind an application load balancer), media (a network load balancer) and\n\
-             office (a classic load balancer). Worth watching:\n",
+             A scale-in terminates {} of {} instances, in three clusters: shop (its services\n\
+             are behind an Application Load Balancer), media (a Network Load Balancer) and\n\
+             office (a Classic Load Balancer). Worth watching:\n",
             self.seed, self.leaving, self.instances
         );
         for (instance, why) in &self.specials {
@@ -78,35 +78,35 @@ impl Opening {
     }
 }
 
-/// What one look shows.
+/// The result of one read of the table and the world.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Time since the story began.
     pub now: Duration,
     /// The instances that leave.
     pub rows: Vec<Row>,
-    /// How often the controller was killed.
+    /// The number of kills of the controller.
     pub kills: u32,
-    /// Whether it runs.
+    /// True while the controller runs.
     pub up: bool,
-    /// How many calls it has made.
+    /// The number of its calls.
     pub calls: u64,
-    /// What has happened since the last look, in order.
+    /// The events since the last read, in order.
     pub happened: Vec<Happening>,
 }
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Happening {
-    /// When, since the story began.
+    /// The time since the story began.
     pub at: Duration,
-    /// To which of the instances; None: to all, or to the controller.
+    /// The instance; `None`: all, or the controller.
     pub row: Option<usize>,
-    /// What.
+    /// The event in words.
     pub what: String,
 }
 
-/// An instance.
+/// The row of an instance.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// Its id.
@@ -115,20 +115,20 @@ pub struct Row {
     pub cluster: &'static str,
     /// Its phase, once it has a record.
     pub phase: Option<Phase>,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Option<Outcome>,
-    /// When it entered that phase, since the story began.
+    /// The time at which it entered that phase, since the story began.
     pub since: Option<Duration>,
-    /// What the record says it waits for.
+    /// The record's message.
     pub waiting_for: String,
-    /// How many containers of services that are no daemons, and of no service, truly run there.
+    /// The number of containers that truly run there, without those of daemon services.
     pub tasks: usize,
-    /// How many registrations traffic truly flows to.
+    /// The number of targets to which traffic truly flows.
     pub targets: usize,
 }
 
 impl Row {
-    /// An instance without a record.
+    /// Creates the row of an instance without a record.
     pub fn new(instance: &str, cluster: &'static str) -> Row {
         Row {
             instance: instance.to_owned(),
@@ -142,7 +142,7 @@ impl Row {
         }
     }
 
-    /// Takes over what the record says.
+    /// Copies phase, outcome and message from the record.
     pub fn tell(&mut self, record: &Record, start: Timestamp) {
         self.phase = Some(record.phase());
         self.outcome = record.outcome();
@@ -150,12 +150,12 @@ impl Row {
         self.waiting_for.clone_from(&record.shown.message);
     }
 
-    /// Whether its drain has ended.
+    /// Returns true if its drain has ended.
     pub fn is_done(&self) -> bool {
         self.phase == Some(Phase::Done)
     }
 
-    /// Its phase in a word; once it is done, how it ended.
+    /// Returns its phase in a word; once it is done, its outcome.
     pub fn word(&self) -> String {
         match (self.phase, self.outcome) {
             (Some(Phase::Done), Some(outcome)) => format!("Done: {outcome}"),
@@ -165,7 +165,7 @@ impl Row {
     }
 }
 
-/// A time as a clock shows it: `2:05`, `1:02:05`.
+/// Returns a time in a clock's form: `2:05`, `1:02:05`.
 pub fn clock(span: Duration) -> String {
     let seconds = span.as_secs();
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -181,12 +181,12 @@ pub struct Lines<W> {
 }
 
 impl<W: Write> Lines<W> {
-    /// Writes there.
+    /// Creates a view on this output.
     pub fn new(out: W) -> Lines<W> {
         Lines { out }
     }
 
-    /// What was written to.
+    /// Returns the output.
     pub fn into_inner(self) -> W {
         self.out
     }
@@ -222,10 +222,11 @@ impl<W: Write> View for Lines<W> {
     }
 }
 
-/// What is said while the simulated AWS is served after the end.
+/// Returns the text while the simulated AWS is served after the end.
 pub fn serving(url: &str, ending: &Ending) -> String {
     format!(
-        "The simulated AWS, the table and the controller go on until Ctrl-C, now in real time. In another terminal:\n\n{}",
+        "The simulated AWS, the table and the controller run until you press Ctrl-C,\n\
+         now in real time. In another terminal:\n\n{}",
         commands(url, ending.stays.as_deref())
     )
 }

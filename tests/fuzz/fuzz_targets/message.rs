@@ -8,7 +8,7 @@ fuzz_target!(|data: &[u8]| {
     ecs_drain_fuzz::message(data);
 });
 
-// Bytes that are changed at random are seldom JSON: every second change is one of a value in its
+// Bytes that are changed at random are seldom JSON: every second change replaces a value in its
 // place.
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
     if seed.is_multiple_of(2) {

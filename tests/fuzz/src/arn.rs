@@ -8,8 +8,8 @@ use ecs_drain_state::{Balancer, Obligation, Target};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// Whatever is accepted is used as the very text that was given; whatever is shown, is shown whole
-/// or shortened to a part of it.
+/// Checks that an accepted text is used exactly as it was given, and is shown whole or shortened to
+/// a part of it. Returns true if it is accepted.
 pub fn arn(data: &[u8]) -> bool {
     let text = String::from_utf8_lossy(data);
     // One call each, although one would do: no part may be skipped.
@@ -60,8 +60,8 @@ fn in_messages(text: &str) -> bool {
 }
 
 fn in_the_configuration(text: &str) -> bool {
-    // A JSON string is a string of TOML too, but for an escaped slash and for DEL, which is written
-    // as it is.
+    // A JSON string is a string of TOML too, except for an escaped slash and for DEL, which is
+    // written as it is.
     let quoted = Value::from(text).to_string().replace('\u{7f}', "\\u007f");
     let scope = |key: &str, value: &str| {
         let region =
@@ -93,7 +93,7 @@ fn in_the_configuration(text: &str) -> bool {
     [role, queue, region, hook, cluster].iter().any(Option::is_some)
 }
 
-/// What a key of the table is made of can be told apart again.
+/// Checks that the parts of a table key can be read from it again.
 fn in_keys(text: &str) -> bool {
     let fit = [names::controller_name(text), names::table_name(text), names::region(text)]
         .map(|name| name.is_ok());

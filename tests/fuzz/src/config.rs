@@ -4,8 +4,9 @@ use super::assert_plain;
 use ecs_drain::config::scope::ECS_HOOK;
 use ecs_drain::config::{Config, ConfigError, Given, Scope, keys, names};
 
-/// Every text is a configuration that cannot be wrong, or is refused: with a place in that text, or
-/// none where something is missing, and each mistake on a line of its own.
+/// Checks that a text is a valid configuration, or is refused: with a place in that text, or none
+/// where something is missing, and each mistake on a line of its own. Returns true if it is
+/// accepted.
 pub fn config(data: &[u8]) -> bool {
     let text = String::from_utf8_lossy(data);
     match Config::parse(&text, "fuzz.toml", &Given::default()) {
@@ -70,7 +71,7 @@ fn assert_told(error: &ConfigError, text: &str) {
             "{problem:?} of {lines}"
         );
         assert!(!problem.message.is_empty());
-        // As long as what it quotes.
+        // As long as the text that it quotes.
         problem
             .message
             .as_bytes()

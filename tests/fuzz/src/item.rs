@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
-/// The item that is written there, if one is. `{"Item": …}` around it does no harm.
+/// Returns the item in a text, if there is one. `{"Item": …}` around it is allowed.
 pub fn parse(data: &[u8]) -> Option<HashMap<String, AttributeValue>> {
     let value: Value = serde_json::from_slice(data).ok()?;
     let fields = value.get("Item").unwrap_or(&value).as_object()?;

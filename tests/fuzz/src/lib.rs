@@ -1,8 +1,8 @@
-//! What must hold of every input that others can write: one function for each kind, which breaks
-//! (panics) where a promise does not hold, and else says whether the input was accepted.
+//! The promises for every input that others can write: one function for each kind. It panics where
+//! a promise does not hold, and otherwise returns true if the input was accepted.
 //!
-//! The fuzz targets call these functions with what libFuzzer makes, and `tests/all/hostile.rs` with
-//! a few thousand changed seeds in every ordinary test run.
+//! The fuzz targets call these functions with libFuzzer's inputs, and `tests/all/hostile.rs` with a
+//! few thousand changed seeds in every ordinary test run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -19,13 +19,14 @@ pub use message::message;
 pub use mutate::mutate;
 pub use record::{record, request};
 
-/// The account that is ours.
+/// The account of the controller.
 pub const ACCOUNT: &str = "123456789012";
 
-/// The region that is ours.
+/// The region of the controller.
 pub const REGION: &str = "us-east-1";
 
-/// A sentence of ours that quotes an input: one short line that steers no terminal.
+/// Checks that a message of ecs-drain that quotes an input is one short line without control
+/// characters.
 pub fn assert_plain(text: &str) {
     let steers = |c: char| {
         c.is_control()

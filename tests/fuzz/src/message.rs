@@ -1,11 +1,11 @@
-//! A queue message's body, as anybody may write it who may write to the queue.
+//! The body of a queue message, as anyone with write access to the queue can write it.
 
 use super::{ACCOUNT, REGION, assert_plain};
 use ecs_drain::events::{Broken, Event, read};
 
-/// Every body has an answer. What is accepted has the form of what it claims to be, is of our
-/// account, and says the same in a notification of SNS if it is of a lifecycle hook, and else
-/// nothing; what is refused is told on one line.
+/// Checks that every body has an answer. An accepted body has the form of its kind and is of the
+/// controller's account. Inside a notification of SNS, a body of a lifecycle hook has the same
+/// content, and any other has no effect. A refusal is one line. Returns true if it is accepted.
 pub fn message(data: &[u8]) -> bool {
     let body = String::from_utf8_lossy(data);
     let event = read(&body, ACCOUNT, REGION);
@@ -33,7 +33,7 @@ pub fn message(data: &[u8]) -> bool {
     event.is_ok()
 }
 
-/// Whether a topic may bring it.
+/// Returns true if it can arrive through a topic.
 fn is_of_a_hook(event: &Event) -> bool {
     matches!(event, Event::LifecycleAction { .. } | Event::TestNotification { .. })
 }
@@ -81,7 +81,7 @@ fn assert_instance(id: &str) {
     assert!(matches!(digits.len(), 8 | 17) && hexadecimal, "no id of an instance: {id:?}");
 }
 
-/// Of Auto Scaling.
+/// Checks a name of Auto Scaling.
 fn assert_name(name: &str) {
     assert!(
         (1..=255).contains(&name.chars().count()) && !name.contains(char::is_control),
@@ -89,7 +89,7 @@ fn assert_name(name: &str) {
     );
 }
 
-/// Of a cluster.
+/// Checks the name of a cluster.
 fn assert_ecs_name(name: &str) {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     assert!((1..=255).contains(&name.len()) && name.bytes().all(allowed), "no name: {name:?}");

@@ -1,9 +1,9 @@
-//! Changes an input a little: where it is JSON, a value in its place; else its bytes.
+//! Changes an input a little: in JSON, one value in its place; otherwise, its bytes.
 
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 
-/// Words that mean something to one of the readers.
+/// Words with a meaning for one of the readers.
 const WORDS: &[&str] = &[
     "\"",
     "\\",
@@ -54,7 +54,7 @@ const WORDS: &[&str] = &[
     "Notification",
 ];
 
-/// The input, changed in a few places.
+/// Returns the input, changed in a few places.
 pub fn mutate(data: &[u8], rng: &mut Rng) -> Vec<u8> {
     let json = serde_json::from_slice::<Value>(data).ok().filter(|value| value.is_object());
     match json {
@@ -101,7 +101,7 @@ fn change_bytes(data: &mut Vec<u8>, rng: &mut Rng) {
     }
 }
 
-/// Where every value stands, as JSON pointers.
+/// Finds the place of every value, as JSON pointers.
 fn places(value: &Value, here: &str, found: &mut Vec<String>) {
     found.push(here.to_owned());
     match value {
@@ -160,7 +160,7 @@ fn remove_one(fields: &mut Map<String, Value>, rng: &mut Rng) {
     name.map(|name| fields.remove(&name));
 }
 
-/// A value that nobody expects; also as attributes of DynamoDB.
+/// Returns an unexpected value; also as attributes of DynamoDB.
 fn hostile(rng: &mut Rng) -> Value {
     let deep = |open: &str, close: &str| {
         let text = format!("{}0{}", open.repeat(40), close.repeat(40));

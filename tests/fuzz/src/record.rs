@@ -1,5 +1,4 @@
-//! Items of the table, as anybody may write or edit them who may write to the table: records,
-//! requests.
+//! Items of the table, as anyone with write access to it can write or edit them: records, requests.
 
 use super::{assert_plain, item};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -19,9 +18,9 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// Every item is a record, is newer, or is refused with the reason. What is read as a record is of
-/// this schema, is written and read back the same, can be decided on and shown, and keeps to the
-/// table of legal moves.
+/// Checks that every item is a record, is newer, or is refused with the reason. A record is of this
+/// schema, is the same after a write and a read, can be decided on and shown, and keeps to the
+/// table of legal moves. Returns true if it is accepted.
 pub fn record(data: &[u8]) -> bool {
     let Some(item) = item::parse(data) else { return false };
     let read = ecs_drain::store::item::read(&item);
@@ -44,7 +43,7 @@ pub fn record(data: &[u8]) -> bool {
     }
 }
 
-/// What is written is the record, and reading it back changes nothing.
+/// Checks that the written item is the record: reading it back changes nothing.
 pub fn survives(record: &Record) {
     let written =
         ecs_drain::store::item::from_record(record).expect("what was read can be written");
@@ -82,8 +81,8 @@ fn show(read: &Read) {
     }
 }
 
-/// Nothing known; everything gone, and the instance held; the instance gone; the instance back in
-/// service: what each read of such a world answers.
+/// Returns the answers of all reads in four worlds: nothing known; everything gone, and the
+/// instance held; the instance gone; the instance back in service.
 fn worlds(record: &Record) -> [Vec<Answer>; 4] {
     let unknown = || "not read".to_owned();
     let blind = Kind::ALL.into_iter().map(|kind| Answer::Failed(kind, unknown())).collect();
@@ -131,7 +130,7 @@ fn worlds(record: &Record) -> [Vec<Answer>; 4] {
     [blind, clear, gone, back]
 }
 
-/// Several looks in a row at a world that stays as it is.
+/// Decides several times in a row on a world that does not change.
 fn decide_on(record: &Record) {
     let policy = Policy::default();
     for answers in worlds(record) {
@@ -160,7 +159,7 @@ fn decide_on(record: &Record) {
     }
 }
 
-/// What people may ask of it.
+/// Applies the requests that an operator can make.
 fn order(record: &Record) {
     let until = now() + SignedDuration::from_hours(1);
     let drain = What::Drain { then: Then::Keep };
@@ -205,8 +204,9 @@ fn carry_out(request: &Request, record: Option<&Record>) {
     }
 }
 
-/// Every item is a request, or is refused with the reason; what is read is written and read back
-/// the same, and what it says of itself gets into a record as one plain line.
+/// Checks that every item is a request, or is refused with the reason. A request is the same after
+/// a write and a read, and its texts enter a record as one plain line. Returns true if it is
+/// accepted.
 pub fn request(data: &[u8]) -> bool {
     let Some(item) = item::parse(data) else { return false };
     let says =

@@ -1,5 +1,5 @@
-//! What every simulated run needs: its configuration, its clocks, ways to reach the simulated AWS,
-//! and its table.
+//! Shared parts of simulated runs: the configuration, the clocks, clients of the simulated AWS, and
+//! the table.
 
 use aws_simulator::autoscaling::{Completion, LifecycleResult, Transition};
 use aws_simulator::spec::{GroupSpec, HookSpec, QueueSpec};
@@ -16,18 +16,18 @@ use std::time::Duration;
 /// The hook of every run.
 pub const HOOK: &str = "ecs-drain";
 
-/// Those of a fleet's groups; each group has one of them.
+/// The hooks of a fleet's groups; each group has one of them.
 pub const HOOKS: [&str; 2] = [HOOK, "ecs-drain-2"];
 
 /// The region of every run, and a second one.
 pub const NEAR: &str = "us-east-1";
 pub const FAR: &str = "eu-west-1";
 
-/// The controller of every run, and one beside it.
+/// The controller of every run, and a second one.
 pub const CONTROLLER: &str = "test";
 pub const OTHER_CONTROLLER: &str = "other";
 
-/// A configuration that any scenario can begin with.
+/// A configuration that suits every scenario.
 pub const CONFIG: &str = r#"
 controller = "test"
 [table]
@@ -38,16 +38,16 @@ region = "us-east-1"
 hooks = ["ecs-drain"]
 "#;
 
-/// The queue of those runs that have one.
+/// The queue of the runs that have one.
 pub const QUEUE: &str = "ecs-drain";
-/// Where its messages go that nobody can read.
+/// Its dead-letter queue, for messages that cannot be read.
 pub const DEAD: &str = "ecs-drain-dead";
 
 pub const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-/// A group of instances with these ids, in this cluster, under our hook.
+/// Creates a group of instances with these ids, in this cluster, under the ecs-drain hook.
 pub fn group(name: &str, cluster: &str, ids: &[&str]) -> GroupSpec {
     GroupSpec {
         name: name.to_owned(),
@@ -73,7 +73,7 @@ pub fn hook(name: &str, heartbeat_timeout: Duration) -> HookSpec {
     }
 }
 
-/// Runs a future in virtual time, the same one for the same seed.
+/// Runs a future in virtual time; the same seed gives the same run.
 pub fn virtual_time<F: Future>(seed: u64, future: impl FnOnce() -> F) -> F::Output {
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,12 +84,13 @@ pub fn virtual_time<F: Future>(seed: u64, future: impl FnOnce() -> F) -> F::Outp
     runtime.block_on(async { future().await })
 }
 
-/// A store of the test's own (with ids of its own), which is neither counted nor struck by faults.
+/// Creates a store of the test's own (with its own ids), whose calls are neither counted nor struck
+/// by faults.
 pub async fn store(simulator: &Simulator, table: &str, controller: &str) -> Store {
     Store::connect(&somebody(simulator).load(Some("us-east-1")).await, table, controller)
 }
 
-/// How anyone else reaches the simulated AWS: the test itself, a person, another tool.
+/// Returns the environment of all others: the test itself, a person, another tool.
 pub fn somebody(simulator: &Simulator) -> Environment {
     Environment {
         http_client: Some(simulator.other_http_client("somebody")),
@@ -99,7 +100,7 @@ pub fn somebody(simulator: &Simulator) -> Environment {
     }
 }
 
-/// How a replica reaches the simulated AWS.
+/// Returns the environment of a replica.
 pub fn environment(simulator: &Simulator, name: &str, skew: &Arc<AtomicI64>) -> Environment {
     Environment {
         http_client: Some(simulator.http_client(name)),
@@ -109,12 +110,12 @@ pub fn environment(simulator: &Simulator, name: &str, skew: &Arc<AtomicI64>) -> 
     }
 }
 
-/// Under which key an instance's record stands in the table.
+/// Returns the key of an instance's record.
 pub fn key(instance: &str) -> String {
     format!("123456789012/us-east-1/{instance}")
 }
 
-/// An instance's record as it is in the table.
+/// Returns an instance's record as it is in the table.
 pub async fn record(store: &Store, instance: &str) -> Option<Record> {
     match store.get(&key(instance)).await {
         Ok(Some(Read::Record(record))) => Some(*record),
@@ -124,17 +125,17 @@ pub async fn record(store: &Store, instance: &str) -> Option<Record> {
     }
 }
 
-/// How the actions of our hooks ended for an instance.
+/// Returns the ends of an instance's actions under the ecs-drain hooks.
 pub fn our_completions(cloud: &Cloud, instance: &str) -> Vec<Completion> {
     cloud.completed(instance).into_iter().filter(|c| HOOKS.contains(&c.hook.as_str())).collect()
 }
 
-/// The wall clock.
+/// Returns the wall clock.
 pub fn wall(simulator: &Simulator) -> Timestamp {
     simulator.with(|cloud| cloud.start() + cloud.now())
 }
 
-/// Asked for by Ada at this moment, meaning the drain as it is now.
+/// Creates a request by Ada, now, for the drain as it is now.
 pub async fn request(simulator: &Simulator, store: &Store, instance: &str, what: What) -> Request {
     let known = record(store, instance).await;
     let now = wall(simulator);
@@ -154,13 +155,13 @@ pub async fn request(simulator: &Simulator, store: &Store, instance: &str, what:
     }
 }
 
-/// The queue, and where messages go that nobody can read.
+/// Adds the queue and its dead-letter queue.
 pub fn add_queue(cloud: &mut Cloud, feed: Feed) {
     cloud.add_queue(QueueSpec::new(DEAD));
     cloud.add_queue(QueueSpec::new(QUEUE).feed(feed).redrive(3, DEAD));
 }
 
-/// The queue fed by EventBridge, as most will have it.
+/// Adds the queue, fed by EventBridge, as most installations have it.
 pub fn add_bus(cloud: &mut Cloud) {
     add_queue(cloud, Feed::EventBridge);
 }

@@ -1,4 +1,4 @@
-//! What is wrong at the end of a fleet: broken promises, losses, and what has not ended.
+//! The verdict at the end of a fleet: broken promises, losses, and drains that have not ended.
 
 use crate::harness::{FAR, HOOKS, our_completions, seconds};
 use crate::plan::{Asked, Happening, On, Plan, Strike};
@@ -11,49 +11,49 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// How far any single read may lag, in any fleet.
+/// The longest lag of any single read, in any fleet.
 const LAG: Duration = Duration::from_secs(60);
 
-/// How long a pass takes, at most, from its first look at the container instance to the completion.
+/// The longest duration of a pass, from its first read of the container instance to the completion.
 const PASS: Duration = Duration::from_secs(15);
 
-/// How old the search may be that shows no further registration of an instance, when its completion
-/// is sent: in its own cluster, and in others.
+/// The greatest age, at a completion, of the search that shows no further registration of the
+/// instance: in its own cluster, and in others.
 const SEARCHED: Duration = Duration::from_secs(60);
 const SEARCHED_ELSEWHERE: Duration = Duration::from_secs(300);
 
-/// How old the list of the tasks that stop may be then.
+/// The greatest age of the list of stopping tasks then.
 const LISTED: Duration = Duration::from_secs(60);
 
-/// For how long a record that was written or read may be believed when a call is sent.
+/// The time for which a record that was written or read is valid for a call.
 const RECORDED: Duration = Duration::from_secs(10);
 
-/// For how long the hooks of a group in which nothing waits are believed, seconds.
+/// The time in seconds for which the hooks of a group without waiting instances are cached.
 const HOOKS_LAST: u64 = 300;
 
-/// Something that must not be.
+/// A finding of the verdict.
 #[derive(Clone, Debug)]
 pub struct Complaint {
-    /// Which promise: what stays the same while a plan is made smaller.
+    /// The broken promise: it stays the same while a plan is made smaller.
     pub kind: String,
-    /// Whose, where it is one instance's.
+    /// The instance, if the complaint is about one.
     pub instance: String,
     pub text: String,
 }
 
 impl Complaint {
-    /// About no instance in particular.
+    /// Creates a complaint about no instance in particular.
     pub fn new(kind: &str, text: String) -> Complaint {
         Complaint { kind: kind.to_owned(), instance: String::new(), text }
     }
 
-    /// About one instance.
+    /// Creates a complaint about one instance.
     pub fn of(kind: &str, instance: &str, text: String) -> Complaint {
         Complaint { instance: instance.to_owned(), ..Complaint::new(kind, text) }
     }
 
-    /// What has not ended in a wide fleet was too slow at AWS's rates, whatever else may be wrong
-    /// with it.
+    /// Renames a drain that has not ended in a wide fleet: it was too slow at AWS's rates, whatever
+    /// else may be wrong with it.
     pub fn in_a_fleet(self, plan: &Plan) -> Complaint {
         if plan.is_wide() { Complaint { kind: "too slow".to_owned(), ..self } } else { self }
     }
@@ -75,7 +75,7 @@ impl fmt::Display for Complaint {
     }
 }
 
-/// Instances that wait while an action of our hook holds them.
+/// Returns a complaint for each instance that waits while an action of an ecs-drain hook holds it.
 pub fn waiting_under_our_hook(cloud: &Cloud) -> Vec<Complaint> {
     let (now, groups) = (cloud.now(), &cloud.world.autoscaling);
     let mut waiting = Vec::new();
@@ -91,7 +91,7 @@ pub fn waiting_under_our_hook(cloud: &Cloud) -> Vec<Complaint> {
     waiting
 }
 
-/// Every record, as it is in the table.
+/// Returns every record, as it is in the table.
 async fn records(store: &Store) -> Vec<Record> {
     let all = store.all().await.expect("the table can be read");
     let read = all.into_iter().map(|(key, read)| match read {
@@ -101,16 +101,16 @@ async fn records(store: &Store) -> Vec<Record> {
     read.collect()
 }
 
-/// The drains that have not ended.
+/// Returns the drains that have not ended.
 pub async fn unfinished(store: &Store) -> Vec<Record> {
     records(store).await.into_iter().filter(|record| !record.is_done()).collect()
 }
 
-/// Everything that is wrong.
+/// Returns everything that is wrong at the end of a fleet.
 pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Complaint> {
     let records = records(&fleet.store).await;
     if let Some(far) = &fleet.far {
-        // Nobody interferes there, so nothing is excused.
+        // Nothing interferes there, so nothing is excused.
         far.with(|cloud| {
             let broken = cloud.violations_at_end().into_iter();
             let broken =
@@ -138,7 +138,7 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
                     works_again_while_told_late(fleet.plan, &broken.instance, broken.at)
                         || was_left_out(fleet.plan, cloud, &broken.instance, broken.at)
                 }
-                // What was saved before it was restored is sent a moment later.
+                // A call that was saved before the restore is sent a moment after it.
                 "unsaved completion" | "unsaved act" => was_just_restored(fleet.plan, broken.at),
                 checker if checker.starts_with("premature") => {
                     may_lose(fleet.plan, cloud, &broken.instance, broken.at)
@@ -173,7 +173,8 @@ pub async fn judge(fleet: &Fleet<'_>, mut complaints: Vec<Complaint>) -> Vec<Com
     complaints
 }
 
-/// What was let go by order, or by a deadline that was configured, may lose something.
+/// Returns true if a drain may end early there, by an order or a configured deadline, and lose
+/// something.
 fn may_lose(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
     let ordered = plan.script.iter().any(|(at, what)| match what {
         Happening::Order { instance, what: Asked::Complete } => {
@@ -184,9 +185,9 @@ fn may_lose(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
     ordered || (plan.policies().any(|rules| rules.deadline.is_some()) && was_late(cloud, of, when))
 }
 
-/// Whether a deadline had decided by then to end a drain of the instance. Its last one need not say
-/// so: another's hook, or its group, can have kept the instance for a next one, under another
-/// policy.
+/// Returns true if a deadline had decided by then to end a drain of the instance. The record of its
+/// last drain may not show it: another hook, or the group, can have kept the instance for a next
+/// drain, under another policy.
 fn was_late(cloud: &Cloud, of: &str, when: SimTime) -> bool {
     let late = [Outcome::TimedOut, Outcome::Abandoned].map(Outcome::name);
     let decided = |written: &Written| {
@@ -201,9 +202,9 @@ fn was_late(cloud: &Cloud, of: &str, when: SimTime) -> bool {
     of_it.into_iter().any(decided)
 }
 
-/// Whether an instance can wait under another's hook alone, in a group that has ours again, while
-/// heartbeats fail: only their answer tells whose wait it is, and until there is one it is taken
-/// for ours.
+/// Returns true if an instance can wait under another hook alone, in a group that has the ecs-drain
+/// hook again, while heartbeats fail: only the answer to a heartbeat shows under which hook it
+/// waits, and without it the ecs-drain hook is assumed.
 fn nobody_says_whose(plan: &Plan, of: &str) -> bool {
     let member = |name: &String| {
         plan.groups.iter().any(|g| g.name == *name && g.instances.iter().any(|i| i == of))
@@ -215,9 +216,9 @@ fn nobody_says_whose(plan: &Plan, of: &str) -> bool {
     plan.faults.iter().any(fails) && plan.script.iter().any(|(_, what)| without(what))
 }
 
-/// Whether its group was without our hook for so short a time that no read of its hooks need have
-/// shown that: a wait that began meanwhile is taken for ours, because our hook was there before it
-/// and after it.
+/// Returns true if its group was without the ecs-drain hook for so short a time that no read of its
+/// hooks need have shown that. A wait that began meanwhile is taken for one under the ecs-drain
+/// hook, because that hook was there before it and after it.
 fn was_without_unseen(plan: &Plan, of: &str) -> bool {
     let member = |name: &String| {
         plan.groups.iter().any(|g| g.name == *name && g.instances.iter().any(|i| i == of))
@@ -234,10 +235,10 @@ fn was_without_unseen(plan: &Plan, of: &str) -> bool {
     deleted.into_iter().any(|(from, _)| plan.script.iter().any(|(to, what)| put(*from, *to, what)))
 }
 
-/// Whether no replica had the instance's hook or group in its configuration for a moment of the
-/// time that its hook waits, and no drain of it was under way, which would hold it all the same.
+/// Returns true if for a moment of its wait no replica had the instance's hook or group in its
+/// configuration, and no drain of it was in progress, which would have held it all the same.
 fn was_left_out(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
-    // One that its group has launched is in no plan: its group is known from the action that ended.
+    // An instance that its group launched later is in no plan: the ended action names its group.
     let launched = || plan.group(&our_completions(cloud, of).last()?.group);
     let planned = plan.groups.iter().find(|group| group.instances.iter().any(|id| id == of));
     let Some(group) = planned.or_else(launched) else { return false };
@@ -261,14 +262,14 @@ fn was_left_out(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
     !held && moments.into_iter().any(left_out)
 }
 
-/// Whether an instance was let go because someone deleted its group's hook.
+/// Returns true if an instance was released because someone deleted its group's hook.
 fn hook_was_deleted(plan: &Plan, cloud: &Cloud, instance: &str) -> bool {
     plan.script.iter().any(|(_, what)| matches!(what, Happening::HookDeleted { .. }))
         && our_completions(cloud, instance).last().is_none_or(|last| last.how != How::Called)
 }
 
-/// Whether someone made the instance `ACTIVE` when we had let it go, and another's hook held it on;
-/// or so shortly before that we could not see it.
+/// Returns true if someone made the instance `ACTIVE` after ecs-drain had released it, while
+/// another hook held it; or so shortly before the release that ecs-drain could not see it.
 fn came_after_us(plan: &Plan, cloud: &Cloud, of: &str) -> bool {
     let completions = our_completions(cloud, of);
     let Some((let_go, how)) = completions.last().map(|last| (last.at, last.how)) else {
@@ -282,9 +283,9 @@ fn came_after_us(plan: &Plan, cloud: &Cloud, of: &str) -> bool {
     made_active || ran_out || cannot_be_seen(plan, cloud, of, let_go)
 }
 
-/// Whether the instance was made `ACTIVE` again, or registered again, less than a hook's time
-/// before. While its drain was Completing nobody sent heartbeats, so that little time may be left;
-/// and heartbeats may fail just then.
+/// Returns true if the instance was made `ACTIVE` again, or registered again, less than a hook's
+/// time before. No heartbeats were sent while its drain was Completing, so that little time may be
+/// left; and heartbeats may fail just then.
 fn works_again_while_told_late(plan: &Plan, of: &str, when: SimTime) -> bool {
     let group = plan.groups.iter().find(|group| group.instances.iter().any(|id| id == of));
     let timeout = group.map_or(Duration::ZERO, |group| seconds(group.heartbeat_timeout));
@@ -297,8 +298,9 @@ fn works_again_while_told_late(plan: &Plan, of: &str, when: SimTime) -> bool {
         })
 }
 
-/// Whether something may run on the instance that no read can show at that moment, or could when it
-/// was deregistered: its containers run on after that, and ECS says nothing more of them.
+/// Returns true if something may run on the instance that no read can show at that moment, or could
+/// show when it was deregistered: its containers run on after that, and ECS reports nothing more of
+/// them.
 fn cannot_be_seen(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
     let deregistered = cloud.world.ecs.truth(of).deregistered_at;
     was_just_made_active(plan, of, when, LAG + LISTED)
@@ -306,20 +308,21 @@ fn cannot_be_seen(plan: &Plan, cloud: &Cloud, of: &str, when: SimTime) -> bool {
         || deregistered.is_some_and(|at| was_just_made_active(plan, of, at, LAG + LISTED))
 }
 
-/// Whether someone had just made the instance `ACTIVE`: what lands on it then can be there before
+/// Returns true if someone had just made the instance `ACTIVE`: a task can be placed there before
 /// any read shows it.
 fn was_just_made_active(plan: &Plan, of: &str, when: SimTime, span: Duration) -> bool {
     let by_hand = |what: &Happening| matches!(what, Happening::ByHand { instance, active: true } if instance == of);
     happened_within(plan, when, span, by_hand)
 }
 
-/// Whether the table was restored so shortly before that what the record said until then counts.
+/// Returns true if the table was restored so shortly before that the record's content before the
+/// restore counts.
 fn was_just_restored(plan: &Plan, when: SimTime) -> bool {
     happened_within(plan, when, RECORDED, |what| matches!(what, Happening::TableRestored { .. }))
 }
 
-/// Whether someone made the instance `ACTIVE` and then `DRAINING` again: where nobody looked in
-/// between, the grace of what was begun there counts from the `DRAINING` before.
+/// Returns true if someone made the instance `ACTIVE` and then `DRAINING` again. If no read was in
+/// between, the grace of the tasks that began there counts from the first `DRAINING`.
 fn was_active_in_between(plan: &Plan, of: &str, when: SimTime) -> bool {
     let by_hand = |to: bool| {
         let mut times = plan.script.iter().filter_map(move |(at, what)| match what {
@@ -333,9 +336,9 @@ fn was_active_in_between(plan: &Plan, of: &str, when: SimTime) -> bool {
     by_hand(true).zip(by_hand(false)).is_some_and(|(active, draining)| active < draining)
 }
 
-/// Whether the instance had just been registered a second time: no search can show that yet, nor
-/// what lands there. One that was in no cluster before is searched for in another way, and is
-/// found.
+/// Returns true if the instance had just been registered a second time: no search can show that
+/// registration or its tasks yet. An instance that was in no cluster before is searched for in
+/// another way, and is found.
 fn was_just_registered_again(plan: &Plan, of: &str, when: SimTime) -> bool {
     let Some(home) = plan.groups.iter().find(|group| group.instances.iter().any(|id| id == of))
     else {
@@ -349,7 +352,7 @@ fn was_just_registered_again(plan: &Plan, of: &str, when: SimTime) -> bool {
             _ => false,
         })
     };
-    // While its first registration keeps its agent, no other cluster is searched once more.
+    // While its first registration keeps its agent, the other clusters are not searched again.
     let keeps_its_agent = || {
         let lost = |what: &Happening| matches!(what, Happening::Agent { instance, connected: false } if instance == of);
         !happened_within(plan, when, Duration::MAX, lost)
@@ -361,7 +364,7 @@ fn was_just_registered_again(plan: &Plan, of: &str, when: SimTime) -> bool {
     home.cluster.is_some() && (registered(true, SEARCHED) || elsewhere())
 }
 
-/// Whether something happened at most so long before.
+/// Returns true if something happened within this span before.
 fn happened_within(
     plan: &Plan,
     when: SimTime,
@@ -374,7 +377,7 @@ fn happened_within(
     })
 }
 
-/// How the drains of a fleet have ended.
+/// Counts the outcomes of a fleet's drains.
 pub async fn outcomes(store: &Store) -> BTreeMap<&'static str, usize> {
     let mut outcomes = BTreeMap::new();
     for outcome in records(store).await.iter().filter_map(|record| record.outcome()) {
@@ -383,9 +386,9 @@ pub async fn outcomes(store: &Store) -> BTreeMap<&'static str, usize> {
     outcomes
 }
 
-/// Whether no `DRAINING` of ours may be left behind: the instance lives on because its drain was
-/// cancelled, it was in a warm pool, or it has a new root volume. A drain that found it `DRAINING`,
-/// as an earlier one was to leave it, leaves it so as well.
+/// Returns true if no `DRAINING` set by ecs-drain may be left: the instance lives on because its
+/// drain was cancelled, it was in a warm pool, or it has a new root volume. A drain that found it
+/// `DRAINING`, as an earlier one was to leave it, leaves it so as well.
 fn must_be_undone(plan: &Plan, cloud: &Cloud, record: &Record) -> bool {
     let lives_on = record.outcome() == Some(Outcome::Cancelled) || record.lives_on();
     let kept = record.generation > 1 && may_be_kept(plan, &record.instance_id);
@@ -395,7 +398,7 @@ fn must_be_undone(plan: &Plan, cloud: &Cloud, record: &Record) -> bool {
         && cloud.lifecycle_state(&record.instance_id).as_deref() == Some("InService")
 }
 
-/// Whether a drain that was asked for leaves its instance `DRAINING`.
+/// Returns true if a requested drain leaves its instance `DRAINING`.
 fn may_be_kept(plan: &Plan, of: &str) -> bool {
     plan.script.iter().any(|(_, what)| match what {
         Happening::Order { instance, what: Asked::Drain(Then::Keep) } => instance == of,
@@ -406,7 +409,7 @@ fn may_be_kept(plan: &Plan, of: &str) -> bool {
     })
 }
 
-/// Nothing but a deadline, where the policy says so, ends with `ABANDON`.
+/// Returns a complaint for each `ABANDON` that no deadline with that policy has sent.
 fn abandoned(plan: &Plan, cloud: &Cloud) -> Vec<Complaint> {
     let may_be =
         plan.policies().filter_map(|rules| rules.deadline).any(|(_, then)| then == "abandon");

@@ -1,6 +1,6 @@
 //! Plays fleets by seed. Exit status 1: a promise was broken.
 
-// What is printed is what this program is for; its rate is counted in real time.
+// This program is for its output; its rate is counted in real time.
 #![allow(clippy::disallowed_methods)]
 
 use clap::Parser;

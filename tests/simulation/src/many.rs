@@ -1,4 +1,4 @@
-//! Many seeds on all cores, and what was played in figures.
+//! Many seeds on all cores, and their figures.
 
 // Fleets per second are counted in real time.
 #![allow(clippy::disallowed_methods)]
@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// How the log says what struck a call; where one is part of another, the longer comes first.
+/// The log's names of faults; where one is part of another, the longer comes first.
 pub const KINDS: [&str; 16] = [
     "connection lost, not applied",
     "applied, answer lost",
@@ -33,34 +33,34 @@ pub const KINDS: [&str; 16] = [
     "ProvisionedThroughputExceeded",
 ];
 
-/// What was played, in figures.
+/// The figures of the played fleets.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// How many fleets.
+    /// The number of fleets.
     pub fleets: u64,
-    /// In real time.
+    /// The duration in real time.
     pub wall: Duration,
-    /// In virtual time, all fleets one after the other.
+    /// The duration in virtual time, summed over all fleets.
     pub took: Duration,
     /// Calls of controllers.
     pub calls: u64,
-    /// How often a controller was started.
+    /// The number of starts of controllers.
     pub lives: usize,
-    /// How drains ended.
+    /// The number of drains by outcome.
     pub outcomes: BTreeMap<&'static str, usize>,
-    /// Calls that something struck, by what it was.
+    /// Calls that a fault struck, by fault.
     pub faults: BTreeMap<&'static str, usize>,
-    /// How many fleets came into each situation.
+    /// The number of fleets that met each situation.
     pub situations: BTreeMap<Situation, u64>,
-    /// How many fleets chance made alone, without steering.
+    /// The number of fleets by chance alone, without steering.
     pub by_chance: u64,
-    /// How many of those came into each situation.
+    /// The number of those that met each situation.
     pub situations_by_chance: BTreeMap<Situation, u64>,
-    /// Some of the fleets that came into each, by seed.
+    /// Some of the fleets that met each situation, by seed.
     pub examples: BTreeMap<Situation, BTreeSet<u64>>,
 }
 
-/// How many fleets are kept as examples of a situation.
+/// The number of fleets that are kept as examples of a situation.
 const EXAMPLES: usize = 4;
 
 impl Tally {
@@ -112,16 +112,16 @@ impl fmt::Display for Tally {
     }
 }
 
-/// What came of many seeds.
+/// The results of many seeds.
 #[derive(Debug, Default)]
 pub struct Many {
-    /// Those that failed, in order, but for those that are expected to.
+    /// Unexpected failures, in order.
     pub failed: BTreeMap<u64, Vec<Complaint>>,
-    /// Those that failed as expected.
+    /// Expected failures.
     pub expected: BTreeSet<u64>,
-    /// Those that are expected to fail, and have not: they must leave the list.
+    /// Seeds that are expected to fail, and have not: they must leave the list.
     pub mended: BTreeSet<u64>,
-    /// All of them, in figures.
+    /// The figures of all of them.
     pub tally: Tally,
 }
 
@@ -136,15 +136,15 @@ impl Many {
     }
 }
 
-/// The seeds that today's controller is known to fail. The list is there to be emptied.
+/// Returns the seeds that today's controller is known to fail. The list should become empty.
 pub fn expected_failures() -> BTreeSet<u64> {
     let lines = include_str!("../expected-failures.txt").lines().map(str::trim);
     let seeds = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     seeds.map(|seed| seed.parse().expect("a seed on each line of expected-failures.txt")).collect()
 }
 
-/// Plays these seeds on all cores, all of them or until one fails. `tell` hears of each seed that
-/// was played.
+/// Plays these seeds on all cores, all of them or until one fails. `tell` is called with each seed
+/// that was played.
 pub fn play_all(
     seeds: impl Iterator<Item = u64> + Send,
     stop_early: bool,

@@ -1,4 +1,4 @@
-//! Plays a plan in virtual time, and judges what came of it.
+//! Plays a plan in virtual time, and judges the result.
 
 use crate::harness::{
     FAR, environment, hook, key, our_completions, request, seconds, virtual_time, wall,
@@ -27,20 +27,20 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-/// Every drain is Done, and nothing waits under our hook, at the latest so long after faults have
-/// stopped.
+/// The longest time after the end of faults until every drain is Done, and no instance waits under
+/// an ecs-drain hook.
 pub const WITHIN: Duration = Duration::from_secs(3600);
 
-/// The least time that is played after that: what was still on its way arrives.
+/// The shortest time that is played after that: late calls and messages arrive.
 const AFTER: Duration = Duration::from_secs(150);
 
-/// What came of a plan.
+/// The result of a plan.
 pub struct Played {
     pub complaints: Vec<Complaint>,
     pub took: Duration,
     pub calls: u64,
     pub lives: usize,
-    /// How drains ended, each instance's last one.
+    /// The outcome of each instance's last drain.
     pub outcomes: BTreeMap<&'static str, usize>,
     pub simulator: Simulator,
     /// The second region.
@@ -55,42 +55,42 @@ pub struct Fleet<'p> {
     pub far: Option<Simulator>,
     pub store: Store,
     begun: Instant,
-    /// When the table had been made.
+    /// The moment at which the table had been created.
     made: SimTime,
     seats: Vec<Seat>,
     lives: Cell<usize>,
 }
 
-/// Where a replica runs, one life after another.
+/// The place of a replica, for one process after another.
 struct Seat {
     name: String,
     skew: Arc<AtomicI64>,
     lives: Cell<bool>,
-    /// What its next life runs with.
+    /// The revision of its next process.
     revision: RefCell<Revision>,
-    /// Rung when that is another one than before.
+    /// Notified when that differs from the one before.
     deployed: Notify,
-    /// It stands still until then.
+    /// The end of its freeze.
     stopped: Cell<Instant>,
 }
 
 impl Seat {
-    /// The process that runs here is asked to shut down; the next one runs with this.
+    /// Asks the process that runs here to shut down; the next one runs with this revision.
     fn deploy(&self, revision: Revision) {
         self.revision.replace(revision);
-        // Where none runs, nobody need be told.
+        // Without a process there is no one to notify.
         if self.lives.get() {
             self.deployed.notify_one();
         }
     }
 }
 
-/// Plays it to its end; the same plan has the same end.
+/// Plays a plan to its end; the same plan has the same end.
 pub fn play(plan: &Plan) -> Played {
     play_logged(plan, false)
 }
 
-/// The same; with digests of what is said in each call in the log, or without.
+/// Plays a plan to its end, with or without digests of each call's contents in the log.
 pub fn play_logged(plan: &Plan, contents: bool) -> Played {
     virtual_time(plan.seed, || async {
         let (simulator, far, store) = set_up(plan).await;
@@ -139,7 +139,7 @@ pub fn play_logged(plan: &Plan, contents: bool) -> Played {
 }
 
 impl Fleet<'_> {
-    /// One replica, started again whenever it dies, until it retires.
+    /// Runs one replica, which starts again whenever it dies, until it retires.
     async fn replica(&self, replica: &Replica, seat: &Seat) {
         let retires = replica.retires.map(|at| self.begun + seconds(at));
         let crash = self.simulator.crash_notify(&seat.name);
@@ -173,7 +173,7 @@ impl Fleet<'_> {
                 _ = unless_stopped(&seat.stopped, life) => {}
             }
             self.is_up(seat, false);
-            // What is deployed starts at once.
+            // A deployed process starts at once.
             sleep(if deployed.get() { seconds(1) } else { seconds(replica.restart) }).await;
         }
     }
@@ -182,12 +182,12 @@ impl Fleet<'_> {
         [&self.simulator].into_iter().chain(&self.far)
     }
 
-    /// Where a record's instance is.
+    /// Returns the region of a record's instance.
     fn region_of(&self, record: &Record) -> &Simulator {
         self.far.as_ref().filter(|_| record.region == FAR).unwrap_or(&self.simulator)
     }
 
-    /// Says who is up: a replica that stands still is not.
+    /// Gives the number of running replicas to the checkers: a frozen one does not count.
     fn is_up(&self, seat: &Seat, up: bool) {
         seat.lives.set(up);
         let now = Instant::now();
@@ -196,7 +196,7 @@ impl Fleet<'_> {
         self.regions().for_each(|region| region.with(|cloud| cloud.set_replicas_up(up)));
     }
 
-    /// Everything that happens, then calm, then the end; the answer is what has not ended.
+    /// Plays all events, then the calm, then the end; returns the drains that have not ended.
     async fn story(&self) -> Vec<Complaint> {
         let script = self.plan.script.iter().map(|(at, what)| async {
             sleep_until(self.begun + seconds(*at)).await;
@@ -249,7 +249,7 @@ impl Fleet<'_> {
             Happening::RecordWritten { instance } => self.write_record(instance).await,
             Happening::TableRestored { back } => self.restore_table(*back),
             Happening::LeavesFar { instance, shrink } => {
-                // Refused for one that has left.
+                // Refused for an instance that has left.
                 let _ = self
                     .far
                     .as_ref()
@@ -259,7 +259,7 @@ impl Fleet<'_> {
         }
     }
 
-    /// Waits until a replica has just asked for container instances of a cluster; for a minute at
+    /// Waits until a replica has just listed the container instances of a cluster; for a minute at
     /// most.
     async fn looks(&self, seat: &Seat, cluster: &str) {
         let from = self.simulator.peek(|cloud| cloud.log.entries().len());
@@ -277,12 +277,12 @@ impl Fleet<'_> {
         }
     }
 
-    /// An operator's order; one who cannot write it now tries again.
+    /// Writes an operator's request; repeats it if it cannot be written now.
     pub async fn order(&self, instance: &str, asked: Asked) {
         self.order_of(self.store.controller(), instance, asked).await;
     }
 
-    /// The same of the controller of this name.
+    /// Writes an operator's request to the controller of this name.
     async fn order_of(&self, controller: &str, instance: &str, asked: Asked) {
         let (what, leave) = match asked {
             Asked::Drain(then) => (What::Drain { then }, true),
@@ -315,10 +315,10 @@ impl Fleet<'_> {
         }
     }
 
-    /// Somebody else writes a record as it is: from then on it has another version. Nobody insists
-    /// on it.
+    /// Writes a record back as it is, as someone else: it has another version from then on. A
+    /// failure is not repeated.
     async fn write_record(&self, instance: &str) {
-        // What this writes is of the newest schema: older versions would not have written it.
+        // This writes the newest schema: older versions would not have written it.
         if self.plan.has(Feature::Versions) {
             return;
         }
@@ -327,7 +327,7 @@ impl Fleet<'_> {
         }
     }
 
-    /// A backup of before the table was made is an empty table.
+    /// Restores the table. A backup from before its creation is an empty table.
     fn restore_table(&self, back: u64) {
         self.simulator.with(|cloud| {
             let then = cloud.now().saturating_sub(seconds(back)).max(self.made);
@@ -349,15 +349,15 @@ impl Fleet<'_> {
         }
     }
 
-    /// Waits until the table is there.
+    /// Waits until the table answers.
     async fn table(&self) {
         while self.simulator.with(|cloud| cloud.dynamodb.outage(cloud.now()).is_some()) {
             sleep(seconds(5)).await;
         }
     }
 
-    /// Waits until everything has ended, and resumes what is still held; says what has not ended in
-    /// time.
+    /// Waits until everything has ended, and resumes drains that are still paused; returns
+    /// complaints about those that have not ended in time.
     async fn end(&self) -> Vec<Complaint> {
         let calm = Instant::now();
         loop {
@@ -382,7 +382,7 @@ impl Fleet<'_> {
     }
 }
 
-/// Someone uses again what rests in a warm pool, and ends what is kept for a look.
+/// Takes an instance from its warm pool into service again, and ends a retained one.
 fn move_on(cloud: &mut Cloud, instance: &str) {
     match cloud.lifecycle_state(instance).as_deref() {
         Some("Warmed:Stopped") => {
@@ -395,8 +395,8 @@ fn move_on(cloud: &mut Cloud, instance: &str) {
     }
 }
 
-/// Polls a life only while it is not stopped: it stands still, as after SIGSTOP, and goes on as if
-/// nothing had been.
+/// Polls a process only while it is not frozen: it stops as after SIGSTOP, and continues as if no
+/// time had passed.
 async fn unless_stopped<F: Future>(stopped: &Cell<Instant>, life: F) -> F::Output {
     let mut life = pin!(life);
     let mut wake: Option<Pin<Box<Sleep>>> = None;
@@ -414,7 +414,7 @@ async fn unless_stopped<F: Future>(stopped: &Cell<Instant>, life: F) -> F::Outpu
     .await
 }
 
-/// Faults stop, and whatever was broken is mended.
+/// Stops faults and repairs the world.
 fn calm(plan: &Plan, cloud: &mut Cloud) {
     cloud.faults.clear();
     cloud.events.plan = EventPlan::default();
@@ -435,7 +435,7 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
     let is_there = |cloud: &Cloud, instance: &str| cloud.lifecycle_state(instance).is_some();
     match what {
         Happening::Terminate { instance, shrink } => {
-            // Refused for one that has left.
+            // Refused for an instance that has left.
             let _ = cloud.terminate(instance, *shrink);
         }
         Happening::Capacity { group, desired } => {
@@ -506,7 +506,8 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
         Happening::Protect { cluster, service, instance, span } => {
             cloud.protect_service_on(cluster, service, instance, seconds(*span));
         }
-        // Once our action is over, what another's hook still holds is not ours to look after.
+        // Once the action of the ecs-drain hook has ended, an instance under another hook is not
+        // ecs-drain's to drain.
         Happening::RegistersAgain { cluster, instance }
             if our_completions(cloud, instance).is_empty()
                 && is_there(cloud, instance)
@@ -515,7 +516,7 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
             let now = cloud.now();
             cloud.world.ecs.register_instance(now, cluster, instance, 2048, 4096);
         }
-        // Nothing is placed on an instance that drains.
+        // No task is placed on an instance that drains.
         Happening::RunTask(task) if is_active(cloud, task) => run_task(cloud, task),
         Happening::StopTasks { instance } => cloud.stop_standalone_tasks(instance),
         Happening::TableAway { span, hangs } => {
@@ -539,8 +540,8 @@ fn happens_in_aws(cloud: &mut Cloud, plan: &Plan, what: &Happening) {
     }
 }
 
-/// Whether a service of a cluster needs one port of its instances: none of them can run two of its
-/// tasks then, also not one that is registered twice.
+/// Returns true if a service of a cluster needs one port of its instances: none of them can run two
+/// of its tasks then, even if it is registered twice.
 fn has_fixed_ports(plan: &Plan, cluster: &str) -> bool {
     plan.services
         .iter()

@@ -1,11 +1,11 @@
-//! Makes a plan that fails smaller, as long as the same kind of complaint stays.
+//! Makes a failing plan smaller, as long as the same kind of complaint remains.
 
 use crate::plan::{Happening, Plan};
 
-/// How often a smaller plan is tried at most.
+/// The largest number of smaller plans that are tried.
 const TRIES: usize = 150;
 
-/// The smallest plan found for which `fails` stays true.
+/// Returns the smallest plan found for which `fails` stays true.
 pub fn shrink(plan: Plan, mut fails: impl FnMut(&Plan) -> bool) -> Plan {
     let mut smallest = plan;
     let mut tries = 0;
@@ -37,7 +37,7 @@ pub fn shrink(plan: Plan, mut fails: impl FnMut(&Plan) -> bool) -> Plan {
     }
 }
 
-/// A list that items can be left out of.
+/// A list from which items can be left out.
 #[derive(Clone, Copy)]
 enum Part {
     Faults,
@@ -61,7 +61,7 @@ const PARTS: [Part; 8] = [
     Part::Lags,
 ];
 
-/// How many things a plan has.
+/// Returns the number of things in a plan.
 pub fn size(plan: &Plan) -> usize {
     PARTS.iter().map(|part| part.len(plan)).sum()
 }
@@ -76,7 +76,7 @@ impl Part {
         match self {
             Part::Faults => plan.faults.len(),
             Part::Script => plan.script.len(),
-            // The first one never retires: somebody must be there.
+            // The first one never retires: one controller must remain.
             Part::Replicas => plan.replicas.len() - 1,
             Part::Tasks => plan.tasks.len(),
             Part::Services => plan.services.len(),
@@ -128,7 +128,7 @@ impl Part {
     }
 }
 
-/// Leaves one revision of the controller; whether there were others.
+/// Leaves one revision of the controller; returns false if there were no others.
 fn one_revision(plan: &mut Plan) -> bool {
     plan.script.retain(|(_, what)| !matches!(what, Happening::Deployed { .. }));
     plan.replicas.iter_mut().for_each(|replica| replica.revision = 0);

@@ -1,7 +1,7 @@
-//! Which situations a fleet came into: what phase met what reason, what fault, what happened to the
-//! world just then. Fleets that never meet a situation say nothing of it, however many are played.
+//! The situations that a fleet met: which phase met which reason, fault or event. A fleet that
+//! never meets a situation proves nothing about it, however many are played.
 //!
-//! All of it follows from the plan, the records that were written, and the log of calls.
+//! They follow from the plan, the records that were written, and the log of calls.
 
 use crate::many::KINDS;
 use crate::plan::{Asked, Feature, Happening, Plan};
@@ -12,21 +12,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-/// What kinds of situation there are.
+/// The kinds of situations.
 const KINDS_OF_SITUATIONS: [&str; 9] =
     ["reason", "move", "end", "fault", "struck", "happens", "size", "rate", "fleet"];
 
-/// One situation: what kind it is of, and which.
+/// A situation: its kind and its content.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Situation {
     /// One of these kinds.
     pub kind: &'static str,
-    /// Which, in words.
+    /// The content, in words.
     pub which: String,
 }
 
-/// Each situation that fleets must come into, and how many of 10,000 do at the least:
-/// `situations.txt`.
+/// Returns each situation that fleets must meet, with the lowest number of 10,000 fleets that meet
+/// it: `situations.txt`.
 pub fn list() -> BTreeMap<Situation, u64> {
     let lines = include_str!("../situations.txt").lines().filter(|line| !line.starts_with('#'));
     lines
@@ -41,8 +41,8 @@ fn parse(line: &str) -> Option<(Situation, u64)> {
     Some((Situation { kind, which: which.trim_start().to_owned() }, least.parse().ok()?))
 }
 
-/// The situations of the list that were not met, although so many fleets come into them five times
-/// at the least.
+/// Returns the situations of the list that were not met, although this many fleets meet them five
+/// times at least.
 pub fn dried_up(met: &BTreeMap<Situation, u64>, fleets: u64) -> Vec<Situation> {
     let due = |least: u64| least * fleets >= 5 * 10_000;
     list()
@@ -58,14 +58,14 @@ impl fmt::Display for Situation {
     }
 }
 
-/// What is new at one moment.
+/// A change at one moment.
 enum Event<'f> {
     Written(&'f Written),
     Struck { kind: &'static str, service: &'static str },
     Happens(&'f Happening),
 }
 
-/// Every situation that this fleet came into.
+/// Returns every situation that this fleet met.
 pub fn situations(plan: &Plan, played: &Played) -> BTreeSet<Situation> {
     played.simulator.peek(|cloud| {
         let mut met = Met::default();
@@ -92,7 +92,7 @@ pub fn situations(plan: &Plan, played: &Played) -> BTreeSet<Situation> {
     })
 }
 
-/// Everything that happened, by when.
+/// Returns all events, in the order of time.
 fn events<'f>(plan: &'f Plan, cloud: &'f Cloud) -> Vec<(SimTime, Event<'f>)> {
     let written =
         cloud.checkers.writes().iter().map(|written| (written.at, Event::Written(written)));
@@ -110,13 +110,13 @@ fn events<'f>(plan: &'f Plan, cloud: &'f Cloud) -> Vec<(SimTime, Event<'f>)> {
     all
 }
 
-/// What was met until now.
+/// The situations until now.
 #[derive(Default)]
 struct Met {
     situations: BTreeSet<Situation>,
     /// Each drain's phase, by its record's key.
     phases: BTreeMap<String, String>,
-    /// What has struck calls since a drain began, by its record's key.
+    /// The faults that have struck calls since a drain began, by its record's key.
     strikes: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -170,7 +170,7 @@ impl Met {
         }
     }
 
-    /// The phases in which drains are that have not ended.
+    /// Returns the phases of drains that have not ended.
     fn unfinished(&self) -> BTreeSet<String> {
         self.phases.values().filter(|phase| *phase != "Done").cloned().collect()
     }
@@ -184,8 +184,8 @@ fn clusters(plan: &Plan) -> &'static str {
     }
 }
 
-/// The rates that the controllers used up for some time: in a span of so many seconds, nine tenths
-/// of the half of AWS's rate that a controller allows itself.
+/// Returns the rates that the controllers used up for some time: in a span of this many seconds,
+/// nine tenths of the half of AWS's rate that a controller allows itself.
 fn at_their_limits(cloud: &Cloud) -> BTreeSet<&'static str> {
     const SPAN: u64 = 15;
     let mut calls: BTreeMap<(&str, u64), (f64, f64)> = BTreeMap::new();
@@ -202,13 +202,13 @@ fn at_their_limits(cloud: &Cloud) -> BTreeSet<&'static str> {
         .collect()
 }
 
-/// How many clusters there are, and whether AWS's rates hold.
+/// Returns the number of clusters, and the word for AWS's rates or none.
 fn size(plan: &Plan) -> String {
     let clusters = clusters(plan);
     format!("{clusters}, {}", if plan.limits { "AWS's rates" } else { "no rates" })
 }
 
-/// What happens, in a word or two.
+/// Returns an event's name, in a word or two.
 fn name(what: &Happening) -> String {
     match what {
         Happening::ByHand { active: true, .. } => "made ACTIVE by hand".to_owned(),

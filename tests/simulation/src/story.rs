@@ -9,11 +9,11 @@ use aws_simulator::Simulator;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// How many calls before the end a story tells.
+/// The number of calls before the end that a story shows.
 const LAST: usize = 150;
 
-/// The smallest plan that fails in the same way as this complaint, what was broken, and the calls
-/// before that.
+/// Returns the smallest plan that fails in the same way as this complaint, its complaints, and the
+/// calls before that.
 pub fn story(seed: u64, first: &Complaint) -> String {
     let same =
         |plan: &Plan| complaints(plan, |_| {}).iter().any(|complaint| complaint.kind == first.kind);
@@ -38,8 +38,8 @@ pub fn story(seed: u64, first: &Complaint) -> String {
     text
 }
 
-/// The last calls of each region, without those that only keep the lease and look for work; where
-/// one instance is named, without those that are about others alone.
+/// Returns the last calls of each region, without those that only keep the lease and look for work.
+/// If an instance is named, without calls that are about others alone.
 fn calls(played: &Played, instance: &str) -> String {
     let near = calls_in(&played.simulator, instance);
     let far = played

@@ -1,4 +1,4 @@
-//! A plan's world: its configuration, its clouds, and what goes wrong with calls.
+//! A plan's world: its configuration, its clouds, and the faults on its calls.
 
 use crate::harness::{
     CONFIG, CONTROLLER, FAR, HOOK, HOOKS, QUEUE, add_bus, group, hook, seconds, store,
@@ -26,7 +26,8 @@ use std::time::Duration;
 /// The table of every fleet.
 const TABLE: &str = "drains";
 
-/// The cloud of a plan, with its table, and that of its second region, before any controller runs.
+/// Creates the cloud of a plan, with its table, and that of its second region, before any
+/// controller runs.
 pub async fn set_up(plan: &Plan) -> (Simulator, Option<Simulator>, Store) {
     let config = SimulatorConfig { seed: plan.seed, ..SimulatorConfig::default() };
     let simulator = Simulator::new(config).expect("a simulator");
@@ -69,7 +70,8 @@ fn config_text(plan: &Plan, revision: &Revision) -> String {
     let mut text = CONFIG.replace(&format!("{:?}", [HOOK]), &format!("{:?}", revision.hooks));
     let text_of = |controller: &str| format!("controller = {controller:?}");
     text = text.replace(&text_of(CONTROLLER), &text_of(revision.controller));
-    // Whoever takes a message deletes it: each controller needs a queue of its own.
+    // A message is deleted by the controller that takes it: each controller needs a queue of its
+    // own.
     if plan.queue.is_some() && revision.controller == CONTROLLER {
         let _ =
             writeln!(text, "queue = \"https://sqs.us-east-1.amazonaws.com/123456789012/{QUEUE}\"");
@@ -103,7 +105,8 @@ fn config_text(plan: &Plan, revision: &Revision) -> String {
     text
 }
 
-/// What is judged by the table, which is in one region; and what else is only there.
+/// Adds the judgement of the table, which is in one region, and of the rules that only that region
+/// has.
 fn judge_table(plan: &Plan, cloud: &mut Cloud) {
     cloud.checkers.records(record_rules().with_budget(budget(plan)));
     cloud.checkers.keep_writes();
@@ -122,7 +125,7 @@ fn describe(plan: &Plan, cloud: &mut Cloud) {
     for hook in HOOKS {
         cloud.checkers.our_hook(hook);
     }
-    // Whether our hook is on a group is read every two minutes, and the answer may lag.
+    // ecs-drain reads the group's hooks every two minutes, and the answer may lag.
     cloud.checkers.ends_unnoticed_for = seconds(180);
     cloud.limits.enabled = plan.limits;
     if let Some(after) = plan.policies().filter_map(|rules| rules.stop_after).min() {
@@ -130,7 +133,7 @@ fn describe(plan: &Plan, cloud: &mut Cloud) {
     }
     for (number, cluster) in plan.clusters.iter().enumerate() {
         cloud.add_cluster(&ClusterSpec::new(cluster));
-        // Room for everything, on an instance that nobody touches.
+        // Room for all tasks, on an instance that no event touches.
         let mut rest =
             group(&format!("{cluster}-rest"), cluster, &[&format!("i-{:017x}", 0xf00 + number)]);
         rest.hooks.clear();
@@ -146,7 +149,7 @@ fn describe(plan: &Plan, cloud: &mut Cloud) {
     }
 }
 
-/// What must be true of every write of a record.
+/// Returns the rules for every write of a record.
 fn record_rules() -> RecordRules {
     let from = Phase::ALL.into_iter().filter(|phase| *phase != Phase::Done);
     let moves = from.flat_map(|from| {
@@ -174,16 +177,16 @@ fn record_rules() -> RecordRules {
     }
 }
 
-/// How many drains of a cluster may go on at once. A share of the cluster is not judged: how large
-/// that is, is known late.
+/// Returns the budgets of drains in a cluster. A share of the cluster is not judged: its size
+/// becomes known late.
 fn budget(plan: &Plan) -> Budget {
-    // In the last part of its time a lifecycle action's drain begins whatever the budget says.
+    // In the last part of its time, the drain of a lifecycle action begins whatever the budget is.
     let extended =
         |what: &Happening| matches!(what, Happening::Order { what: Asked::Extend(_), .. });
-    // An older version cannot count what a newer one has begun.
+    // An older version cannot count the drains that a newer one has begun.
     let blind = plan.has(Feature::Versions);
     let hurry = plan.policies().any(|rules| rules.deadline.is_some()) || plan.happens(extended);
-    // While two of them are in force the larger one counts; a share is as good as none.
+    // While two policies are in force the larger one counts; a share counts as no limit.
     let largest = |of: fn(&Rules) -> &'static str| {
         let all = plan.policies().map(|rules| of(rules).parse().ok());
         all.reduce(|one: Option<usize>, other| Some(one?.max(other?))).flatten()
@@ -269,7 +272,7 @@ fn add_service(cloud: &mut Cloud, service: &Service, number: u16) {
     cloud.add_service(&spec);
 }
 
-/// Where the instance is there and has room.
+/// Runs a task, if the instance is there and has room.
 pub fn run_task(cloud: &mut Cloud, task: &Task) {
     let mut spec = StandaloneSpec::new(&task.cluster, "job").on(&task.instance);
     spec.task.duration = task.works.map(seconds);
@@ -309,7 +312,7 @@ fn rule(strike: &Strike) -> Rule {
     }
 }
 
-/// A number below a hundred that looks like chance, the same one for the same call.
+/// Returns a number below a hundred that looks like chance, always the same for the same call.
 fn falls(number: u64) -> u64 {
     fastrand::Rng::with_seed(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).u64(..100)
 }

@@ -1,32 +1,34 @@
-//! Did the program under test keep its promises? Judged by the true world: containers and
-//! connections, never by what the APIs say.
+//! Checkers: they judge whether the program under test kept its promises, by the true world
+//! (containers and connections), never by the answers of the APIs.
+//!
+//! "Its hook" is a hook that a test named with [`Checkers::our_hook`].
 //!
 //! | checker | a violation is |
 //! | --- | --- |
 //! | premature completion | its `CompleteLifecycleAction` ended an action while a container that matters ran on the instance, or a balancer still sent or drained traffic there |
-//! | foreign hook touched | it completed, or sent a heartbeat to, a hook that is not ours |
-//! | foreign instance touched | it drained or deregistered an instance, or stopped a task there, that waits under no hook of ours and that no operator named |
-//! | task stopped | it stopped a service's task, or a standalone one that it was not allowed to stop, or too early |
-//! | foreign termination | it terminated an instance through its group without having been allowed to |
-//! | terminated twice | it asked a group to terminate an instance, and to want one less, while the group did so at its request |
-//! | premature termination | it did so while a container that matters ran there, or a balancer still sent or drained traffic there |
-//! | DRAINING left behind | at the end, an instance that must be `ACTIVE` is not, or one whose `DRAINING` must be undone is not |
+//! | foreign hook touched | it completed, or sent a heartbeat to, a hook that is not its own |
+//! | foreign instance touched | it drained or deregistered an instance, or stopped a task there, that waits under none of its hooks and that no operator named |
+//! | task stopped | it stopped a service's task, or a standalone task without permission, or too early |
+//! | foreign termination | it terminated an instance through its group without permission |
+//! | terminated twice | it asked a group to terminate an instance with a decrement of the desired capacity, while the group terminated that instance at its request |
+//! | premature termination | it asked for a termination while a container that matters ran there, or a balancer still sent or drained traffic there |
+//! | DRAINING left behind | at the end, an instance that must be `ACTIVE` is not, or an instance whose `DRAINING` must be undone is still `DRAINING` |
 //! | foreign DRAINING undone | it set an instance to `ACTIVE` that someone else had set to `DRAINING` |
-//! | hook expired | an action of our hook ran out of time although a replica was up for a whole heartbeat timeout |
+//! | hook expired | an action of its hook reached a timeout although a replica was up for a whole heartbeat timeout |
 //!
-//! And, where [`Checkers::records`] says what its records look like, by what stands in its table:
+//! Where [`Checkers::records`] describes its records, these judge by the items in its table too:
 //!
 //! | checker | a violation is |
 //! | --- | --- |
-//! | illegal phase move | a write moved a record to a phase that may not follow the one it had |
-//! | version going back | a write did not count the version up by one; a generation went back, was left out, or began before the last one had ended |
+//! | illegal phase move | a write moved a record to a phase that may not follow the one before |
+//! | version going back | a write did not increase the version by one; a generation decreased, was skipped, or began before the last one had ended |
 //! | record deleted | it deleted a record |
-//! | unsaved completion | it sent `CompleteLifecycleAction` while the record did not say that it was about to |
-//! | wrong result sent | the record said so, with another result |
-//! | unsaved act | it sent another call that its record must have noted first, and had not |
+//! | unsaved completion | it sent `CompleteLifecycleAction` although the record had no saved intent to do so |
+//! | wrong result sent | it sent another result than the saved intent has |
+//! | unsaved act | it sent another call that its record must note first, and did not |
 //! | paused, and touched | it changed something of an instance whose drain had been paused for more than two minutes |
-//! | more than the budget | a drain began while as many of its kind went on in its cluster as may |
-//! | opened again | a drain was opened again for a lifecycle action, and no action of our hook held the instance |
+//! | more than the budget | a drain began while its cluster's budget for drains of its kind was full |
+//! | opened again | a drain was opened again for a lifecycle action, although no action of its hook held the instance |
 
 mod draining;
 mod drains;
@@ -53,13 +55,13 @@ pub use records::{RecordRules, Written};
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// When.
+    /// The moment.
     pub at: SimTime,
-    /// Which promise.
+    /// The name of the checker.
     pub checker: &'static str,
-    /// The EC2 instance, or what is known of it.
+    /// The EC2 instance, or the part of its name that is known.
     pub instance: String,
-    /// What happened.
+    /// The event, in words.
     pub text: String,
 }
 
@@ -69,15 +71,14 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The checkers and what they were told.
+/// The checkers and the facts that tests gave them.
 #[derive(Clone, Debug)]
 pub struct Checkers {
-    /// What the keys of records begin with whose instances are here, not in another account or
-    /// region.
+    /// The prefix of the keys of records whose instances are in this account and region.
     place: String,
     /// The hooks that the program under test may complete.
     pub our_hooks: BTreeSet<String>,
-    /// Whether daemon tasks may still run at a completion.
+    /// True if daemon tasks may still run at a completion.
     pub ignore_daemons: bool,
     premature_allowed: BTreeSet<String>,
     operators: BTreeSet<String>,
@@ -86,26 +87,27 @@ pub struct Checkers {
     must_be_undone: BTreeSet<String>,
     draining: draining::Draining,
     drains: drains::Drains,
-    /// Standalone tasks may be stopped once their instance has been `DRAINING` for so long; `None`:
-    /// never.
+    /// The time that an instance must have been `DRAINING` before its standalone tasks may be
+    /// stopped; `None`: never.
     stops_allowed_after: Option<Duration>,
     expiry_allowed: BTreeSet<String>,
     replicas: usize,
     up_since: Option<SimTime>,
-    /// How long the program under test may go on believing that an action of our hook holds an
-    /// instance after the hook was deleted, or the action ran out of time: nobody is told of
-    /// either. An instance that leaves, that another's hook holds on in its termination, or that is
-    /// made `ACTIVE` again, may be touched at any time. None unless said.
+    /// The time for which the program under test may still believe that an action of its hook holds
+    /// an instance after the hook was deleted, or the action timed out: AWS reports neither. An
+    /// instance that leaves, that another hook holds in its termination, or that is made `ACTIVE`
+    /// again, may be touched at any time. Zero by default.
     pub ends_unnoticed_for: Duration,
-    /// Instances whose action under one of our hooks has ended; and when it did, if the program
-    /// under test was not told: without a completion of its own, or with one whose answer was lost.
+    /// Instances whose action under one of the program's hooks has ended, with the moment if the
+    /// program could not know: it ended without a completion of its own, or the answer to the
+    /// completion was lost.
     ended: BTreeMap<String, Option<SimTime>>,
-    /// Whether the answer to the call that is carried out is lost.
+    /// True while the answer to the call in progress will be lost.
     pub(crate) answer_is_lost: bool,
     completions_seen: usize,
     heartbeat_timeouts: BTreeMap<(String, String), Duration>,
     record_rules: Option<RecordRules>,
-    /// Every write of a record that was applied, where they are kept.
+    /// Every write of a record that was applied, if writes are kept.
     writes: Option<Vec<Written>>,
     violations: Vec<Violation>,
 }
@@ -140,53 +142,54 @@ impl Default for Checkers {
 }
 
 impl Checkers {
-    /// Those of one region.
+    /// Creates the checkers of one region.
     pub(crate) fn of(region: &str) -> Self {
         Self { place: format!("{}/{region}/", crate::ACCOUNT), ..Self::default() }
     }
 
-    /// Names a hook as ours.
+    /// Names a hook of the program under test.
     pub fn our_hook(&mut self, hook: impl Into<String>) {
         self.our_hooks.insert(hook.into());
     }
 
-    /// An operator ordered or configured an ending that need not wait for this instance.
+    /// Permits an end of this instance's drain that does not wait: an operator ordered or
+    /// configured it.
     pub fn may_be_premature(&mut self, instance_id: impl Into<String>) {
         self.premature_allowed.insert(instance_id.into());
     }
 
-    /// Whether it was said of this instance that its ending need not wait.
+    /// Returns true if a drain of this instance may end without waiting.
     pub fn is_premature_allowed(&self, instance_id: &str) -> bool {
         self.premature_allowed.contains(instance_id)
     }
 
-    /// An operator named this instance.
+    /// Records that an operator named this instance.
     pub fn allow_operator(&mut self, instance_id: impl Into<String>) {
         self.operators.insert(instance_id.into());
     }
 
-    /// An operator ordered that this instance be terminated through its group.
+    /// Records that an operator ordered this instance's termination through its group.
     pub fn allow_terminate(&mut self, instance_id: impl Into<String>) {
         self.terminations_allowed.insert(instance_id.into());
     }
 
-    /// Standalone tasks may be stopped once their instance has been `DRAINING` for so long. Tasks
+    /// Permits stops of standalone tasks once their instance has been `DRAINING` for `after`. Tasks
     /// of services are ECS's to stop, always.
     pub fn allow_stop_tasks(&mut self, after: Duration) {
         self.stops_allowed_after = Some(after);
     }
 
-    /// At the end this instance must be `ACTIVE` wherever it is registered.
+    /// Requires that this instance is `ACTIVE` wherever it is registered at the end.
     pub fn must_be_active(&mut self, instance_id: impl Into<String>) {
         self.must_be_active.insert(instance_id.into());
     }
 
-    /// This instance is left to its hook's timeout on purpose.
+    /// Permits the hook timeout of this instance.
     pub fn may_expire(&mut self, instance_id: impl Into<String>) {
         self.expiry_allowed.insert(instance_id.into());
     }
 
-    /// Says how many replicas of the program under test are up from now on.
+    /// Sets the number of replicas of the program under test that are up from now on.
     pub fn set_replicas_up(&mut self, now: SimTime, replicas: usize) {
         match (self.replicas, replicas) {
             (0, 1..) => self.up_since = Some(now),
@@ -196,7 +199,7 @@ impl Checkers {
         self.replicas = replicas;
     }
 
-    /// What was broken so far.
+    /// Returns the violations so far.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
     }
@@ -209,7 +212,7 @@ impl Checkers {
         self.violations.push(Violation { at, checker, instance: instance.to_owned(), text });
     }
 
-    /// Judges what a call is about to touch.
+    /// Judges a call by the state before it.
     pub(crate) fn before(&mut self, now: SimTime, call: &Call, world: &World) {
         match (call.service, call.operation.as_str()) {
             (
@@ -269,8 +272,8 @@ impl Checkers {
             .is_none_or(|state| state.ends_with(":Proceed") || state.ends_with("Terminated"));
         let unnoticed =
             |at: &Option<SimTime>| at.is_some_and(|at| now < at + self.ends_unnoticed_for);
-        // Our wait ended by itself, and another's hook holds the instance on. No API calls a
-        // termination back: a drain that has begun may go on to its end.
+        // The wait under the program's hook ended by itself, and another hook still holds the
+        // instance. No API cancels a termination: a drain that has begun may continue to its end.
         let held_on = |at: &Option<SimTime>| {
             at.is_some()
                 && world.autoscaling.lifecycle_state(instance).as_deref()
@@ -290,8 +293,8 @@ impl Checkers {
         }
     }
 
-    /// A termination through the group is an operator's to order. One that is under way already, or
-    /// a retained instance's end, is asked for again without harm.
+    /// Judges a termination through the group, which only an operator can order. A repeated request
+    /// for a termination in progress, or for a retained instance, is harmless.
     fn terminates(&mut self, now: SimTime, call: &Call, world: &World, instance: &str) {
         let state = world.autoscaling.lifecycle_state(instance);
         if !self.terminations_allowed.contains(instance) {
@@ -307,9 +310,9 @@ impl Checkers {
             call.form().and_then(|form| form.get("ShouldDecrementDesiredCapacity")) == Some("true");
         self.shrinks_once(now, instance, begins, under_way && shrinks);
         if begins && !self.premature_allowed.contains(instance) {
-            // The group leaves its own balancers and waits until they have drained the instance,
-            // before it goes on. (Source: Auto Scaling user guide, "How Elastic Load Balancing
-            // works with Auto Scaling".)
+            // The group deregisters the instance from its own balancers and waits until they have
+            // drained it, before hooks start. (Source: Auto Scaling user guide, "How Elastic Load
+            // Balancing works with Auto Scaling".)
             let own =
                 world.autoscaling.group_of(instance).map(|group| world.balancers_of_group(group));
             let own = own.unwrap_or_default();
@@ -322,7 +325,7 @@ impl Checkers {
     fn stops(&mut self, now: SimTime, body: &Value, world: &World) {
         let cluster = last(text(body, "cluster").unwrap_or("default"));
         let task = text(body, "task").unwrap_or_default();
-        // One that is unknown, or stops already, is stopped again without harm.
+        // A stop of a task that is unknown, or is stopping already, is harmless.
         let Some(service) = world.ecs.service_of_task(cluster, task) else { return };
         let drained_for =
             world.ecs.draining_since(cluster, task).map(|since| now.saturating_sub(since));
@@ -341,7 +344,7 @@ impl Checkers {
         self.violated(now, "task stopped", &instance, format!("{}: {why}", last(task)));
     }
 
-    /// What only the end shows.
+    /// Returns the violations that only the end shows.
     pub(crate) fn left_behind(&self, now: SimTime, world: &World) -> Vec<Violation> {
         let mut left = self.not_undone(now, world);
         for instance in &self.must_be_active {
@@ -367,8 +370,7 @@ impl Checkers {
         left
     }
 
-    /// Takes note of lifecycle actions that ended; `by_us`: through a call of the program under
-    /// test.
+    /// Notes lifecycle actions that ended; `by_us`: through a call of the program under test.
     pub(crate) fn completed(&mut self, now: SimTime, world: &World, by_us: bool) {
         let completions = world.autoscaling.completions();
         let new = completions.iter().skip(self.completions_seen);
@@ -388,8 +390,8 @@ impl Checkers {
         }
     }
 
-    /// A completion is answered with `No active Lifecycle Action`: now the program under test knows
-    /// that it is over.
+    /// Notes that a completion was answered with `No active Lifecycle Action`: from now on the
+    /// program under test knows that the action has ended.
     pub(crate) fn told_it_is_over(&mut self, call: &Call) {
         let instance = call.form().and_then(|form| form.get("InstanceId")).unwrap_or_default();
         if let Some(at) = self.ended.get_mut(instance).filter(|_| !self.answer_is_lost) {
@@ -397,10 +399,11 @@ impl Checkers {
         }
     }
 
-    /// Why the instance must not go: what truly runs there, and what is truly sent there.
+    /// Returns the reasons to keep the instance: the containers that truly run there, and the
+    /// connections that truly lead there.
     ///
-    /// Orphaned containers of services do not count by themselves: a forced deregistration leaves
-    /// them running for ever, and what matters is the traffic that they still get.
+    /// Orphaned containers of services do not count by themselves: after a forced deregistration
+    /// they run for ever, and only the traffic that they still get matters.
     pub(crate) fn reasons_to_wait(
         &self,
         now: SimTime,
@@ -410,7 +413,7 @@ impl Checkers {
         self.reasons(now, world, instance, |_| true)
     }
 
-    /// The same, for the balancers that count.
+    /// Returns the reasons to keep the instance, for the balancers that count.
     fn reasons(
         &self,
         now: SimTime,
@@ -435,15 +438,15 @@ impl Checkers {
             })
             .collect();
         let connections = world.elb.connections(now, instance, &world.ecs.addresses(instance));
-        // Traffic to a daemon that may be ignored is a connection all the same: the promise knows
-        // no exception there.
+        // Traffic to a daemon that may be ignored is still a connection: the promise has no
+        // exception for it.
         let connections = connections.iter().filter(|c| counts(&c.balancer));
         reasons.extend(connections.map(|c| format!("{} still serves {}", c.balancer, c.target)));
         reasons
     }
 
-    /// An action ran out of time. One that is being completed may: nothing is left then that it
-    /// should hold the instance for.
+    /// Judges an action that timed out. An action that is being completed may time out: nothing is
+    /// left to hold the instance for.
     pub(crate) fn timed_out(&mut self, now: SimTime, group: &str, hook: &str, instance: &str) {
         let timeout = self.heartbeat_timeouts.get(&(group.to_owned(), hook.to_owned())).copied();
         let timeout = timeout.unwrap_or(Duration::from_secs(3600));
@@ -458,12 +461,12 @@ impl Checkers {
     }
 }
 
-/// The last part of an ARN, or the id or name itself.
+/// Returns the last part of an ARN, or the id or name itself.
 fn last(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// The EC2 instances that an ECS call changes.
+/// Returns the EC2 instances that an ECS call changes.
 pub(crate) fn instances_named(body: &Value, world: &World) -> BTreeSet<String> {
     let cluster = last(text(body, "cluster").unwrap_or("default"));
     let mut container_instances = texts(body, "containerInstances");

@@ -1,9 +1,18 @@
 //! The world of one account and region, as a synchronous state machine: [`Cloud::handle`] takes a
-//! request at a moment and says how it goes back.
+//! request at a moment and returns the delivery of its answer.
 //!
-//! Time is [`SimTime`]. It begins at zero so that a world can come into being: instances launch,
-//! tasks start, targets become healthy. The scenario itself begins at [`BEGIN`], an hour later, and
-//! logs count from there.
+//! A request takes these steps:
+//!
+//! 1. Time advances to `now`: all changes that are due by then are applied.
+//! 2. The fault plan decides, for a call of the program under test, if the call fails and how.
+//! 3. AWS's rate limits decide if it is throttled.
+//! 4. A read is answered from the present world, or from an earlier one if the fault plan lets
+//!    reads lag. A change is judged by the checkers, and applied.
+//! 5. The call enters the log, with its result.
+//!
+//! Time is [`SimTime`]. The hour between zero and [`BEGIN`] is for the world to settle: instances
+//! launch, tasks start, targets become healthy. The scenario begins at [`BEGIN`], and logs count
+//! from there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -37,21 +46,21 @@ use queues::LongPoll;
 use reply::describe;
 pub use world::{Loss, World};
 
-/// When the scenario begins.
+/// The moment at which the scenario begins.
 pub const BEGIN: SimTime = SimTime::from_secs(3600);
 
-/// How an answer goes back to its caller.
+/// The delivery of an answer to its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// An answer.
+    /// The answer arrives.
     Answer(Reply),
     /// The connection breaks.
     Lost,
-    /// No answer ever comes.
+    /// No answer ever arrives.
     Never,
     /// A long poll: the answer comes later, to [`Cloud::collect`] with this number.
     Waits(u64),
-    /// The caller dies here.
+    /// The caller's process ends at this call.
     CallerDies,
 }
 
@@ -60,33 +69,33 @@ pub enum Delivery {
 pub struct Cloud {
     /// ECS, load balancing and Auto Scaling. To act on them directly, pass [`Cloud::now`].
     pub world: World,
-    /// The table's service.
+    /// The tables.
     pub dynamodb: DynamoDb,
     /// Queues.
     pub sqs: Sqs,
-    /// What AWS tells the world, and what becomes of it on its way into queues.
+    /// Events, and their losses and delays on the way to queues.
     pub events: Events,
-    /// What goes wrong.
+    /// The faults that strike calls of the program under test.
     pub faults: FaultPlan,
-    /// AWS's request rates; off unless enabled.
+    /// AWS's request rates; off by default.
     pub limits: Limits,
-    /// Every call.
+    /// The record of every call.
     pub log: Log,
-    /// Whether promises are kept.
+    /// The checkers of the program's promises.
     pub checkers: Checkers,
     region: String,
     start: Timestamp,
     now: SimTime,
     rng: fastrand::Rng,
-    /// Worlds of other accounts and regions: empty, and they stay so.
+    /// Worlds of other accounts and regions, which stay empty.
     elsewhere: BTreeMap<(String, String), World>,
     /// Requests that reach their service later.
     late: VecDeque<(SimTime, Call)>,
-    /// Receives that wait, in the order of their calls.
+    /// Receives that wait for a message, in the order of their calls.
     polls: Vec<LongPoll>,
-    /// Answers of such receives, by number, until their callers come for them.
+    /// Answers of such receives, by number, until their callers collect them.
     answered: BTreeMap<u64, (SimTime, Reply)>,
-    /// Instances that Spot has announced to take back.
+    /// The moment at which Spot takes back each announced instance.
     reclaims: Vec<(SimTime, String)>,
     past: Past,
     losses: Vec<Loss>,
@@ -96,19 +105,18 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// An empty cloud. `start` is the wall time at which the scenario begins ([`BEGIN`]);
-    /// everything that looks like chance follows from the seed.
+    /// Creates an empty cloud. `start` is the wall time at which the scenario begins ([`BEGIN`]);
+    /// all randomness follows from the seed.
     pub fn new(seed: u64, start: Timestamp) -> Result<Self, CloudError> {
         Self::in_region(REGION, seed, start)
     }
 
-    /// The same in another region. Queues, and what is told by events, are those of [`REGION`]
-    /// only.
+    /// Creates an empty cloud in another region. Queues and events exist in [`REGION`] only.
     pub fn in_region(region: &str, seed: u64, start: Timestamp) -> Result<Self, CloudError> {
         Self::with_dynamodb(region, seed, start, DynamoDb::memory()?)
     }
 
-    /// The same, with a table that survives in a file.
+    /// Creates an empty cloud whose tables are stored in a file.
     pub fn with_file(seed: u64, start: Timestamp, path: &Path) -> Result<Self, CloudError> {
         Self::with_dynamodb(REGION, seed, start, DynamoDb::file(path)?)
     }
@@ -146,24 +154,24 @@ impl Cloud {
         })
     }
 
-    /// The wall time at [`SimTime`] zero, an hour before the scenario begins.
+    /// Returns the wall time at [`SimTime`] zero, an hour before the scenario begins.
     pub fn start(&self) -> Timestamp {
         self.start
     }
 
-    /// The moment that the world has reached.
+    /// Returns the moment that the world has reached.
     pub fn now(&self) -> SimTime {
         self.now
     }
 
-    /// When something happens next by itself.
+    /// Returns the moment of the next change that happens by itself.
     pub fn next_event(&self) -> Option<SimTime> {
         let late = self.late.iter().map(|(at, _)| *at).min();
         [self.world.next_event(self.now), late, self.next_message()].into_iter().flatten().min()
     }
 
-    /// Lets everything happen that happens by itself until then. Time never goes back: an earlier
-    /// moment than [`Cloud::now`] does nothing.
+    /// Applies all changes that are due by `until`. Time never goes back: a moment before
+    /// [`Cloud::now`] changes nothing.
     pub fn advance(&mut self, until: SimTime) {
         while let Some(at) = self.next_event().filter(|at| *at <= until) {
             let at = at.max(self.now);
@@ -181,14 +189,14 @@ impl Cloud {
         self.now = self.now.max(until);
     }
 
-    /// Brings a freshly described world to rest: everything has launched, started and become
-    /// healthy, and the scenario begins.
+    /// Advances a new world to the beginning of the scenario: everything has launched, started and
+    /// become healthy.
     pub fn settle(&mut self) {
         self.advance(BEGIN);
     }
 
-    /// Takes a request at a moment. Whatever it changes has been changed when this returns, whether
-    /// or not anyone waits for the answer.
+    /// Takes a request at a moment. Its changes are complete when this returns, even if no caller
+    /// receives the answer.
     pub fn handle(&mut self, now: SimTime, request: &Request) -> Delivery {
         self.advance(now);
         let call = Call::parse(request);
@@ -208,8 +216,7 @@ impl Cloud {
         delivery
     }
 
-    /// Writes a call into the log; `answer` is what its service made of it, whether or not that
-    /// arrives.
+    /// Writes a call into the log; `answer` is its service's answer, even if that does not arrive.
     fn enter(
         &mut self,
         number: Option<u64>,
@@ -233,7 +240,7 @@ impl Cloud {
         });
     }
 
-    /// Counts a call of the program under test, and finds out what strikes it.
+    /// Counts a call of the program under test, and returns the fault that strikes it.
     fn strike(&mut self, call: &Call, summary: &str) -> (Option<u64>, Option<Fault>) {
         if !call.controller {
             return (None, None);
@@ -256,7 +263,7 @@ impl Cloud {
         (Some(self.controller_calls), fault)
     }
 
-    /// How a call goes back, an answer that was made and got lost, and what the log says.
+    /// Returns the delivery, an answer that was made and lost, and the outcome for the log.
     fn deliver(&mut self, call: &Call, fault: Option<Fault>) -> (Delivery, Option<Reply>, String) {
         self.checkers.asks_for_draining(self.now, call);
         if let Some(refusal) = fault.and_then(|fault| fault.refusal(call)) {
@@ -296,7 +303,7 @@ impl Cloud {
         }
     }
 
-    /// An answer that arrives, whatever is wrong with what it says.
+    /// Delivers an answer, which a fault may have changed.
     fn deliver_answer(
         &mut self,
         call: &Call,
@@ -332,7 +339,7 @@ impl Cloud {
         Duration::from_millis(self.rng.u64(0..=u64::try_from(most.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// The service's answer, with limits, checkers and the past.
+    /// Returns the service's answer, after limits, checkers and lag.
     fn answer(&mut self, call: &Call, lag: Option<Duration>) -> Reply {
         let scope = format!("{}/{}", call.account, call.region);
         if !self.limits.admit(self.now, &scope, call.service, &call.operation) {
@@ -407,7 +414,7 @@ impl Cloud {
         }
     }
 
-    /// Carries a call out whose answer nobody will get.
+    /// Carries a call out whose answer is lost.
     fn answer_in_vain(&mut self, call: &Call) -> Reply {
         self.checkers.answer_is_lost = true;
         let reply = self.answer(call, None);
@@ -434,7 +441,7 @@ impl Cloud {
     }
 }
 
-/// Why a cloud could not be made.
+/// The reason why a cloud could not be created.
 #[derive(Debug)]
 pub struct CloudError(String);
 

@@ -1,7 +1,7 @@
 //! The shell for tests: a simulated cloud behind the AWS SDK's HTTP connector, on tokio's clock.
 //!
-//! Under a paused clock everything runs in virtual time. A request is applied the moment it is
-//! sent: dropping its future loses the answer, never the effect. Only the answer takes time.
+//! Under a paused clock everything runs in virtual time. A request is applied at the moment it is
+//! sent, and only the answer takes time: a dropped future loses the answer, never the effect.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,16 +27,16 @@ use crate::SimTime;
 use crate::cloud::{BEGIN, Cloud, CloudError, Delivery, Reply, Request};
 use crate::wire::{Call, Service};
 
-/// How a simulator begins.
+/// The settings of a new simulator.
 #[derive(Clone, Debug)]
 pub struct SimulatorConfig {
-    /// Decides everything that looks like chance.
+    /// The seed of all randomness.
     pub seed: u64,
     /// The wall time at which the scenario begins.
     pub start: Timestamp,
-    /// How long an answer takes.
+    /// The time that an answer takes.
     pub latency: Duration,
-    /// A file for the table; without one it lives in memory.
+    /// The file of the tables; without one they are in memory.
     pub dynamodb_file: Option<PathBuf>,
 }
 
@@ -57,13 +57,13 @@ pub struct Simulator {
 struct Inner {
     cloud: Mutex<Cloud>,
     crashes: Arc<Mutex<BTreeMap<String, Arc<Notify>>>>,
-    /// Other regions that have a world of their own.
+    /// Other regions with a world of their own.
     regions: Mutex<BTreeMap<String, Simulator>>,
     created: Instant,
     start: Timestamp,
-    /// How long an answer takes, in milliseconds.
+    /// The time that an answer takes, in milliseconds.
     latency: AtomicU64,
-    /// Wakes calls that wait inside the cloud, whenever something was done to it.
+    /// Wakes calls that wait inside the cloud, after each action on it.
     acted: Notify,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Debug for Simulator {
 }
 
 impl Simulator {
-    /// An empty cloud whose scenario begins now, on tokio's clock.
+    /// Creates an empty cloud whose scenario begins now, on tokio's clock.
     pub fn new(config: SimulatorConfig) -> Result<Self, CloudError> {
         let cloud = match &config.dynamodb_file {
             None => Cloud::new(config.seed, config.start)?,
@@ -94,9 +94,8 @@ impl Simulator {
         Ok(simulator)
     }
 
-    /// A world of its own for another region, on the same clock: whatever is signed for it goes
-    /// there from now on, but for the table, which is here. Until then, and everywhere else,
-    /// regions are empty.
+    /// Creates a world for another region, on the same clock. From now on requests signed for that
+    /// region reach it, except those to DynamoDB, whose tables are here. Other regions stay empty.
     pub fn add_region(&self, region: &str, seed: u64) -> Result<Self, CloudError> {
         let inner = Inner {
             cloud: Mutex::new(Cloud::in_region(region, seed, self.inner.start)?),
@@ -116,7 +115,7 @@ impl Simulator {
         self.inner.regions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Which region answers a request.
+    /// Returns the region that answers a request.
     fn of(&self, request: &Request) -> Self {
         let regions = self.regions();
         if regions.is_empty() {
@@ -127,7 +126,7 @@ impl Simulator {
         other.unwrap_or(self).clone()
     }
 
-    /// From now on an answer takes so long, to the millisecond.
+    /// Sets the time that an answer takes, in whole milliseconds.
     pub fn set_latency(&self, latency: Duration) {
         let milliseconds = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
         self.inner.latency.store(milliseconds, Ordering::Relaxed);
@@ -137,12 +136,12 @@ impl Simulator {
         Duration::from_millis(self.inner.latency.load(Ordering::Relaxed))
     }
 
-    /// The present moment: [`BEGIN`] and what tokio's clock has counted since.
+    /// Returns the present moment: [`BEGIN`] and the time that tokio's clock has counted since.
     pub fn now(&self) -> SimTime {
         BEGIN + self.inner.created.elapsed()
     }
 
-    /// Describes a world and brings it to rest, before the scenario's first moment.
+    /// Describes a world and settles it, before the scenario's first moment.
     pub fn set_up<R>(&self, describe: impl FnOnce(&mut Cloud) -> R) -> R {
         self.act(|cloud| {
             let result = describe(cloud);
@@ -151,7 +150,7 @@ impl Simulator {
         })
     }
 
-    /// Acts on the cloud, or looks at it, as it is now.
+    /// Acts on the cloud, or reads it, at the present moment.
     pub fn with<R>(&self, act: impl FnOnce(&mut Cloud) -> R) -> R {
         let now = self.now();
         self.act(|cloud| {
@@ -160,31 +159,32 @@ impl Simulator {
         })
     }
 
-    /// Acts on the cloud as it was left, without letting time pass in it: for describing a world
-    /// before [`Cloud::settle`], and for threads that have another clock.
+    /// Acts on the cloud at the moment it has reached, without advancing time: for describing a
+    /// world before [`Cloud::settle`], and for threads that have another clock.
     pub fn peek<R>(&self, act: impl FnOnce(&mut Cloud) -> R) -> R {
         self.act(act)
     }
 
-    /// The moment that the world has reached.
+    /// Returns the moment that the world has reached.
     pub(crate) fn reached(&self) -> SimTime {
         self.lock().now()
     }
 
-    /// Acts on the cloud, and lets those who wait in it look again.
+    /// Acts on the cloud, and wakes the calls that wait in it.
     fn act<R>(&self, act: impl FnOnce(&mut Cloud) -> R) -> R {
         let result = act(&mut self.lock());
         self.inner.acted.notify_waiters();
         result
     }
 
-    /// A client for the program under test: its calls are counted, struck by faults, and judged.
+    /// Creates a client for the program under test: its calls are counted, struck by faults, and
+    /// judged.
     pub fn http_client(&self, caller: &str) -> SharedHttpClient {
         self.client(caller, true)
     }
 
-    /// A client for anyone else, an operator's CLI for example: logged, but neither counted nor
-    /// struck nor judged.
+    /// Creates a client for all others, an operator's CLI for example: its calls are logged, but
+    /// not counted, struck by faults or judged.
     pub fn other_http_client(&self, caller: &str) -> SharedHttpClient {
         self.client(caller, false)
     }
@@ -196,19 +196,20 @@ impl Simulator {
         http_client_fn(move |_settings, _components| connector.clone())
     }
 
-    /// The clock of the simulated world, for the SDK's configuration, off by so many milliseconds.
+    /// Returns the clock of the simulated world for the SDK's configuration, shifted by `skew`
+    /// milliseconds.
     pub fn time_source(&self, skew: i64) -> SharedTimeSource {
         self.time_source_with(Arc::new(AtomicI64::new(skew)))
     }
 
-    /// The same, with a skew in milliseconds that can be changed: a clock that jumps.
+    /// Returns such a clock with a skew in milliseconds that can change: a clock that jumps.
     pub fn time_source_with(&self, skew: Arc<AtomicI64>) -> SharedTimeSource {
         SharedTimeSource::new(Clock { simulator: self.clone(), skew })
     }
 
-    /// Is notified when this caller dies of [`Fault::CrashBefore`](crate::Fault) or `CrashAfter`:
-    /// whoever runs it must drop it then, and not poll it any more. The call that killed it is
-    /// never answered.
+    /// Returns the notification of this caller's death by [`Fault::CrashBefore`](crate::Fault) or
+    /// `CrashAfter`. Its owner must drop it then, and never poll it again. The call that killed it
+    /// is never answered.
     pub fn crash_notify(&self, caller: &str) -> Arc<Notify> {
         let mut crashes = self.inner.crashes.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(crashes.entry(caller.to_owned()).or_default())
@@ -222,9 +223,8 @@ impl Simulator {
         delivery
     }
 
-    /// The answer to a call that waits inside the cloud. `now` says the time, and `pause` how long
-    /// to sleep at most between two moments; whatever is done to the cloud meanwhile ends the
-    /// sleep.
+    /// Returns the answer to a call that waits inside the cloud. `now` gives the time, and `pause`
+    /// the longest sleep between two moments; any action on the cloud ends the sleep.
     pub(crate) async fn collect(
         &self,
         number: u64,
@@ -232,7 +232,7 @@ impl Simulator {
         pause: impl Fn(SimTime, SimTime) -> Duration,
     ) -> Delivery {
         loop {
-            // Made before the question, so that nothing done after it is missed.
+            // Created before the question, so that no later action is missed.
             let acted = self.inner.acted.notified();
             let asked_at = now();
             let answer = self.lock().collect(asked_at, number);
@@ -351,7 +351,7 @@ mod tests {
         (simulator, url)
     }
 
-    /// What the SDK would send, and what it would read.
+    /// Receives messages as the SDK does, and returns their bodies.
     async fn receive(simulator: &Simulator, url: &str, wait: u64) -> Vec<String> {
         let connector =
             Connector { simulator: simulator.clone(), caller: "a".to_owned(), controller: true };
@@ -386,14 +386,14 @@ mod tests {
         });
         assert_eq!(received, ["one"]);
         assert_eq!(elapsed(&simulator), Duration::from_millis(7_020));
-        // Hidden until the visibility timeout is over, and no longer.
+        // Hidden until the visibility timeout ends, and no longer.
         tokio::time::sleep(Duration::from_secs(12)).await;
         assert_eq!(receive(&simulator, &url, 20).await, ["one"]);
         assert_eq!(elapsed(&simulator), Duration::from_millis(37_020));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_two_who_wait_each_message_has_one() {
+    async fn each_message_goes_to_one_of_two_waiting_receives() {
         let (simulator, url) = simulator();
         let (first, second, ()) =
             tokio::join!(receive(&simulator, &url, 20), receive(&simulator, &url, 20), async {
@@ -404,8 +404,8 @@ mod tests {
         assert_eq!(elapsed(&simulator), Duration::from_millis(20_020));
     }
 
-    /// The request is on the server when its sender dies: the message is received by nobody, and
-    /// comes again.
+    /// The request is on the server when its sender dies: the message is received by a dead caller,
+    /// and becomes visible again.
     #[tokio::test(start_paused = true)]
     async fn a_poll_whose_caller_is_gone_still_takes_the_message() {
         let (simulator, url) = simulator();

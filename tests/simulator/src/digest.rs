@@ -1,14 +1,14 @@
-//! Short digests of what was asked and answered, so that two logs can be compared by contents.
+//! Short digests of requests and answers, so that two logs can be compared by contents.
 //!
-//! Left out is what does not follow from the seed: wall-clock times and random ids that the
-//! embedded database makes of itself, and the tokens by which the SDK makes a request idempotent.
-//! Fields count in the order of their names, since clients write them in any order.
+//! Values that do not follow from the seed are left out: wall-clock times and random ids that the
+//! embedded database creates by itself, and the tokens by which the SDK makes a request idempotent.
+//! Fields count in the order of their names, because clients write them in any order.
 
 use serde_json::Value;
 
 use crate::wire::{Body, Call};
 
-/// Fields that do not follow from the seed, wherever they stand.
+/// Fields that do not follow from the seed, at any depth.
 const LEFT_OUT: [&str; 7] = [
     "ClientRequestToken",
     "CreationDateTime",
@@ -19,7 +19,7 @@ const LEFT_OUT: [&str; 7] = [
     "clientToken",
 ];
 
-/// What a request says.
+/// Returns the digest of a request.
 pub(crate) fn of_request(call: &Call) -> u32 {
     let mut digest = Digest::new();
     digest.text(&call.operation);
@@ -36,7 +36,7 @@ pub(crate) fn of_request(call: &Call) -> u32 {
     digest.0
 }
 
-/// What an answer says.
+/// Returns the digest of an answer.
 pub(crate) fn of_answer(body: &str) -> u32 {
     let mut digest = Digest::new();
     digest.body(body);
@@ -57,13 +57,13 @@ impl Digest {
         }
     }
 
-    /// A text and its end, so that two texts do not run into one.
+    /// Adds a text and its end, so that two texts do not run into one.
     fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
         self.bytes(&[0xff]);
     }
 
-    /// JSON by its values, anything else by its letters.
+    /// Adds JSON by its values, and anything else by its bytes.
     fn body(&mut self, body: &str) {
         match serde_json::from_str::<Value>(body) {
             Ok(value) => self.value(&value),

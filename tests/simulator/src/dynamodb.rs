@@ -1,4 +1,4 @@
-//! DynamoDB: the embedded database dynoxide, and what the real service adds to it: indexes that
+//! DynamoDB: the embedded database dynoxide, and three properties of the real service: indexes that
 //! lag, outages, and backups.
 
 mod part;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::SimTime;
 
-/// A refused call: the HTTP status and the JSON body that says why.
+/// A refused call: the HTTP status and the JSON body with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
@@ -25,28 +25,28 @@ pub struct Refusal {
     pub body: String,
 }
 
-/// What a table that is away answers.
+/// The behaviour of an unavailable table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
     /// HTTP 500 `InternalServerError`, at once.
     Error,
-    /// Nothing at all.
+    /// No answer.
     Hang,
 }
 
-/// The database.
+/// The database of one account and region.
 pub struct DynamoDb {
     database: Database,
     index: Option<LaggingIndex>,
     outage: Option<(SimTime, Outage)>,
-    /// Every write that succeeded, where they are kept: what a backup is made of.
+    /// Every successful write, if backups are made.
     journal: Option<Vec<Write>>,
 }
 
-/// A write that succeeded: when, its operation, and its body.
+/// A successful write: its moment, its operation, and its body.
 type Write = (SimTime, String, String);
 
-/// A second database that receives the same writes later, and answers what is asked of indexes.
+/// A second database that receives the same writes later, and answers the queries of indexes.
 struct LaggingIndex {
     database: Database,
     lag: Duration,
@@ -60,12 +60,12 @@ impl std::fmt::Debug for DynamoDb {
 }
 
 impl DynamoDb {
-    /// An empty database in memory.
+    /// Creates an empty database in memory.
     pub fn memory() -> Result<Self, DynoxideError> {
         Ok(Self { database: Database::memory()?, index: None, outage: None, journal: None })
     }
 
-    /// A database in a file, which survives the process.
+    /// Creates a database in a file, which survives the process.
     pub fn file(path: &Path) -> Result<Self, DynoxideError> {
         Ok(Self {
             database: Database::new(&path.to_string_lossy())?,
@@ -75,9 +75,10 @@ impl DynamoDb {
         })
     }
 
-    /// Lets queries of indexes see the table as it was this long ago (source: DynamoDB developer
-    /// guide, global secondary indexes: eventually consistent, usually below a second, longer under
-    /// failure). To be called before the first table is made; later writes only are carried over.
+    /// Makes queries of indexes read the table of this long ago (source: DynamoDB developer guide,
+    /// global secondary indexes: eventually consistent, usually below a second, longer under
+    /// failure). Must be called before the first table is created; only later writes are carried
+    /// over.
     pub fn set_index_lag(&mut self, lag: Duration) -> Result<(), DynoxideError> {
         match &mut self.index {
             Some(index) => index.lag = lag,
@@ -92,13 +93,13 @@ impl DynamoDb {
         Ok(())
     }
 
-    /// From now on, backups are made. To be called before the first table is made.
+    /// Starts backups. Must be called before the first table is created.
     pub fn back_up(&mut self) {
         self.journal.get_or_insert_default();
     }
 
-    /// Every table is again as it was then, under its own name, and so are its indexes (source:
-    /// DynamoDB developer guide, point-in-time recovery). Does nothing where no backups are made.
+    /// Restores every table to that moment, under its own name, with its indexes (source: DynamoDB
+    /// developer guide, point-in-time recovery). Does nothing where no backups are made.
     pub fn restore(&mut self, then: SimTime) -> Result<(), DynoxideError> {
         let Some(mut journal) = self.journal.take() else { return Ok(()) };
         journal.retain(|(at, ..)| *at <= then);
@@ -119,7 +120,7 @@ impl DynamoDb {
         Ok(())
     }
 
-    /// Every item of a table at this moment, in DynamoDB's JSON.
+    /// Returns every item of a table at this moment, in DynamoDB's JSON.
     pub fn items(&self, table: &str) -> Vec<Value> {
         let request = json!({ "TableName": table, "ConsistentRead": true }).to_string();
         let answer = dispatch(&self.database, "Scan", &request).ok();
@@ -128,17 +129,17 @@ impl DynamoDb {
         items.and_then(|items| items.as_array().cloned()).unwrap_or_default()
     }
 
-    /// Takes the service away until then.
+    /// Makes the service unavailable until that moment.
     pub fn set_outage(&mut self, until: SimTime, outage: Outage) {
         self.outage = Some((until, outage));
     }
 
-    /// What a call meets now.
+    /// Returns the outage that a call meets now.
     pub fn outage(&self, now: SimTime) -> Option<Outage> {
         self.outage.and_then(|(until, outage)| (now < until).then_some(outage))
     }
 
-    /// An item as it is at this moment, in DynamoDB's JSON. `None`: there is no such item, or no
+    /// Returns an item at this moment, in DynamoDB's JSON. `None`: there is no such item, or no
     /// such table.
     pub fn item(&self, table: &str, key: &str, value: &str) -> Option<Value> {
         let request =
@@ -164,8 +165,8 @@ impl DynamoDb {
         };
         while index.waiting.front().is_some_and(|(at, ..)| at.saturating_add(index.lag) <= now) {
             if let Some((_, operation, body)) = index.waiting.pop_front() {
-                // The same write on the same state has the same result: only those that succeeded
-                // are carried over.
+                // The same write on the same state has the same result, so only successful ones are
+                // carried over.
                 let _ = dispatch(&index.database, &operation, &body);
             }
         }
@@ -194,7 +195,7 @@ impl DynamoDb {
     }
 }
 
-/// Whether an operation writes items.
+/// Returns true if an operation writes items.
 fn is_write(operation: &str) -> bool {
     ["PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems"]
         .contains(&operation)
@@ -237,8 +238,9 @@ fn dispatch(database: &Database, operation: &str, body: &str) -> Result<String, 
     }
 }
 
-/// DynamoDB refuses what is already so, which the database takes (source: the messages that
-/// cloudposse/terraform-aws-dynamodb#94 and go-to-k/cdkd#932 quote).
+/// Updates a time to live. DynamoDB refuses a setting that is already in force, while the database
+/// takes it (source: the messages that cloudposse/terraform-aws-dynamodb#94 and go-to-k/cdkd#932
+/// quote).
 fn update_time_to_live(database: &Database, body: &str) -> Result<String, Refusal> {
     let asked: Value = parse(body)?;
     let on =
@@ -259,8 +261,7 @@ fn update_time_to_live(database: &Database, body: &str) -> Result<String, Refusa
     Err(refusal(&DynoxideError::ValidationException(message.to_owned())))
 }
 
-/// Reads a request. The database marks what DynamoDB itself calls a validation error in the
-/// parser's message.
+/// Reads a request. The database marks DynamoDB's own validation errors in the parser's message.
 fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Refusal> {
     serde_json::from_str(body).map_err(|error| {
         let message = error.to_string();

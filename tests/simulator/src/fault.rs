@@ -1,4 +1,4 @@
-//! What goes wrong: a plan of rules that strike calls of the program under test.
+//! Faults: a plan of rules that strike calls of the program under test.
 
 pub(crate) mod part;
 #[cfg(test)]
@@ -12,12 +12,12 @@ use crate::SimTime;
 use crate::log::Entry;
 use crate::wire::{ApiError, Call, Service, is_read};
 
-/// What happens to a call that a rule strikes.
+/// The fault of a call that a rule strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Connection error; the request was not applied.
     FailBefore,
-    /// Connection error; the request was applied: its answer was lost.
+    /// Connection error; the request was applied, and its answer was lost.
     FailAfter,
     /// Connection error now; the request is applied this much later.
     LateApply(Duration),
@@ -31,31 +31,31 @@ pub enum Fault {
     HangAfter,
     /// Access denied in the service's own words; not applied.
     AccessDenied,
-    /// A read is answered with the truth of this long ago, at most two minutes, and not before a
+    /// A read is answered from the world of this long ago: at most two minutes, and not before a
     /// rule of this kind was in the plan. Changes, and DynamoDB, are answered as usual.
     Stale(Duration),
-    /// A listing is answered in part, with a token for the rest: its first page is empty, a further
-    /// one holds one item. BatchGetItem processes one key and leaves the others unprocessed. AWS
-    /// says of every listing that a page may be short, or empty, with more to come (sources: ECS
-    /// API reference, `nextToken`; DynamoDB API reference, Query and BatchGetItem).
+    /// A listing is answered in part, with a token for the rest: its first page is empty, each
+    /// later one holds one item. BatchGetItem processes one key and leaves the others unprocessed.
+    /// AWS documents for every listing that a page may be short, or empty, with more to come
+    /// (sources: ECS API reference, `nextToken`; DynamoDB API reference, Query and BatchGetItem).
     PartialPage,
-    /// One of the things that a description names is an entry in `failures` instead, for another
-    /// reason than `MISSING`; one container instance of a change of state is refused so, and stays
-    /// as it is. AWS names no other reason for these calls, and does not say that there is none
-    /// (source: ECS developer guide, API failure reasons): `INTERNAL` is the simulator's.
+    /// One of the things in a description is an entry in `failures` instead, for another reason
+    /// than `MISSING`. In a change of state, one container instance is refused so and stays as it
+    /// is. AWS names no other reason for these calls, and does not say that there is none (source:
+    /// ECS developer guide, API failure reasons): `INTERNAL` is the simulator's.
     Failures,
-    /// A description leaves one of the things that it was asked for out, and has no entry in
-    /// `failures` for it either. No document of AWS rules that out.
+    /// A description leaves out one of the requested things, without an entry in `failures`. No
+    /// document of AWS rules that out.
     LeavesOut,
-    /// The caller dies at this call, which is not applied.
+    /// The caller's process ends at this call, which is not applied.
     CrashBefore,
-    /// The caller dies at this call, which is applied.
+    /// The caller's process ends at this call, which is applied.
     CrashAfter,
 }
 
 impl Fault {
-    /// Every kind once, with 30 seconds where one takes a time: for matrices of scenario, call and
-    /// fault.
+    /// Every kind once, with 30 seconds where one has a duration: for matrices of scenario, call
+    /// and fault.
     pub const ALL: [Self; 14] = [
         Self::FailBefore,
         Self::FailAfter,
@@ -73,16 +73,16 @@ impl Fault {
         Self::CrashAfter,
     ];
 
-    /// Whether it would have changed anything about this call: a listing can only be answered in
-    /// part where there was something to list. Every call can get lost.
+    /// Returns true if the fault would have changed anything about this call: a listing can only be
+    /// answered in part if it has entries. Every call can be lost.
     pub fn applies_to(self, call: &Entry) -> bool {
         self.strikes(call.service, &call.operation)
             && (call.listed
                 || !matches!(self, Self::PartialPage | Self::Failures | Self::LeavesOut))
     }
 
-    /// Whether it can strike calls of this operation at all. A rule passes over those that it
-    /// cannot.
+    /// Returns true if the fault can strike calls of this operation at all. A rule ignores all
+    /// others.
     pub fn strikes(self, service: Service, operation: &str) -> bool {
         match self {
             Self::Stale(_) => is_read(operation) && service != Service::DynamoDb,
@@ -102,7 +102,7 @@ impl Fault {
         }
     }
 
-    /// The error that the service answers, for the kinds that are answers.
+    /// Returns the service's error, for the faults that are errors.
     pub(crate) fn refusal(self, call: &Call) -> Option<ApiError> {
         match self {
             Self::Http500 => Some(internal_error(call.service)),
@@ -144,9 +144,9 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The code with which each service throttles, HTTP 400 (sources: ECS developer guide, request
-/// throttling; keikoproj/upgrade-manager#142; aws-load-balancer-controller#1871; DynamoDB developer
-/// guide, error handling; SQS 403 as in botocore's retry table).
+/// Returns the code with which each service throttles, HTTP 400 (sources: ECS developer guide,
+/// request throttling; keikoproj/upgrade-manager#142; aws-load-balancer-controller#1871; DynamoDB
+/// developer guide, error handling; SQS 403 as in botocore's retry table).
 pub fn throttled(service: Service) -> ApiError {
     match service {
         Service::AutoScaling | Service::ElbClassic | Service::ElbV2 | Service::Sts => {
@@ -163,7 +163,7 @@ pub fn throttled(service: Service) -> ApiError {
     }
 }
 
-/// The code with which each service reports a fault of its own, HTTP 500.
+/// Returns the code with which each service reports a fault of its own, HTTP 500.
 pub fn internal_error(service: Service) -> ApiError {
     match service {
         Service::Ecs => {
@@ -182,8 +182,8 @@ pub fn internal_error(service: Service) -> ApiError {
     }
 }
 
-/// `AccessDeniedException` (400) from JSON services, `AccessDenied` (403) from Query services; the
-/// message names the action.
+/// Returns `AccessDeniedException` (400) for JSON services, `AccessDenied` (403) for Query
+/// services; the message names the action.
 pub fn access_denied(call: &Call) -> ApiError {
     let message = format!(
         "User: arn:aws:sts::{}:assumed-role/simulated/session is not authorized to perform: {}:{} because no \
@@ -208,9 +208,9 @@ pub struct CallInfo {
     pub number: u64,
     /// Its number among those of the same operation, from 1.
     pub of_operation: u64,
-    /// When.
+    /// The moment.
     pub at: SimTime,
-    /// Who.
+    /// The caller's name.
     pub caller: String,
     /// The service.
     pub service: Service,
@@ -222,7 +222,7 @@ pub struct CallInfo {
     pub summary: String,
 }
 
-/// Which calls a rule strikes.
+/// The calls that a rule strikes.
 #[derive(Clone)]
 pub enum Matcher {
     /// Every call.
@@ -237,7 +237,7 @@ pub enum Matcher {
     Service(Service),
     /// Every call of this caller.
     Caller(String),
-    /// Whatever this says.
+    /// Every call for which this returns true.
     Predicate(Arc<dyn Fn(&CallInfo) -> bool + Send + Sync>),
 }
 
@@ -272,46 +272,46 @@ impl fmt::Debug for Matcher {
 /// One rule of a plan.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// Which calls.
+    /// The calls that it strikes.
     pub matcher: Matcher,
-    /// Only in this span: from, until.
+    /// The span in which it strikes: from, until.
     pub between: Option<(SimTime, SimTime)>,
-    /// How often it still strikes; `None`: always.
+    /// The number of strikes left; `None`: no limit.
     pub remaining: Option<u32>,
-    /// With what.
+    /// The fault.
     pub fault: Fault,
 }
 
 impl Rule {
-    /// Strikes always.
+    /// Creates a rule that strikes always.
     pub fn new(matcher: Matcher, fault: Fault) -> Self {
         Self { matcher, between: None, remaining: None, fault }
     }
 
-    /// Strikes the call with this number.
+    /// Creates a rule that strikes the call with this number.
     pub fn at_call(number: u64, fault: Fault) -> Self {
         Self::new(Matcher::Number(number), fault)
     }
 
-    /// Strikes every call of this operation.
+    /// Creates a rule that strikes every call of this operation.
     pub fn on(operation: impl Into<String>, fault: Fault) -> Self {
         Self::new(Matcher::Operation(operation.into()), fault)
     }
 
-    /// Strikes at most this often.
+    /// Limits the rule to this number of strikes.
     pub fn times(mut self, times: u32) -> Self {
         self.remaining = Some(times);
         self
     }
 
-    /// Strikes only in this span.
+    /// Limits the rule to this span.
     pub fn between(mut self, from: SimTime, until: SimTime) -> Self {
         self.between = Some((from, until));
         self
     }
 }
 
-/// All that goes wrong. The first rule that matches a call strikes it.
+/// All rules. The first rule that matches a call strikes it.
 #[derive(Clone, Debug, Default)]
 pub struct FaultPlan {
     rules: Vec<Rule>,
@@ -325,23 +325,23 @@ impl FaultPlan {
         self.rules.push(rule);
     }
 
-    /// Removes every rule and the lag of reads; the counts go on.
+    /// Removes every rule and the lag of reads; the counts remain.
     pub fn clear(&mut self) {
         self.rules.clear();
         self.read_lag = None;
     }
 
-    /// Lets every read (not DynamoDB's) lag by an amount of its own, at most this.
+    /// Lets every read (except DynamoDB's) lag by a random time up to `at_most`.
     pub fn set_read_lag(&mut self, at_most: Option<Duration>) {
         self.read_lag = at_most;
     }
 
-    /// The most that any read may lag.
+    /// Returns the longest lag of a read.
     pub fn read_lag(&self) -> Option<Duration> {
         self.read_lag
     }
 
-    /// Whether answers from the past may be asked for.
+    /// Returns true if a read may be answered from the past.
     pub(crate) fn needs_past(&self) -> bool {
         self.read_lag.is_some()
             || self.rules.iter().any(|rule| matches!(rule.fault, Fault::Stale(_)))

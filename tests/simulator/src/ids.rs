@@ -1,11 +1,11 @@
 //! Identifiers that look real, drawn from the world's seed.
 
-/// An EC2 instance id: `i-0` and 16 hexadecimal digits.
+/// Returns an EC2 instance id: `i-0` and 16 hexadecimal digits.
 pub(crate) fn instance_id(rng: &mut fastrand::Rng) -> String {
     format!("i-0{:016x}", rng.u64(..))
 }
 
-/// A random UUID (version 4), as lifecycle action tokens and activity ids are.
+/// Returns a random UUID (version 4), as lifecycle action tokens and activity ids are.
 pub(crate) fn uuid(rng: &mut fastrand::Rng) -> String {
     let bits = rng.u128(..);
     format!(

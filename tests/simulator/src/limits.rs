@@ -1,8 +1,8 @@
 //! AWS's token buckets: one for each category of actions, per account and region.
 //!
 //! ECS's rates are published (source: ECS API reference, request throttling), and Elastic Load
-//! Balancing's, where the two generations have buckets of their own and every call also draws from
-//! an account-wide one (source: Elastic Load Balancing user guide, API throttling). Auto Scaling's
+//! Balancing's: its two generations have buckets of their own, and every call also draws from an
+//! account-wide one (source: Elastic Load Balancing user guide, API throttling). Auto Scaling's
 //! bucket is not published: 20 at once and 10 a second are an assumption of this simulator.
 //! DynamoDB, SQS and STS are not limited here: standard queues take a nearly unlimited number of
 //! calls (source: SQS developer guide, quotas).
@@ -17,9 +17,9 @@ use crate::wire::Service;
 pub struct Rate {
     /// Its name.
     pub family: &'static str,
-    /// Calls at once, after a pause.
+    /// The number of calls at once, after a pause.
     pub burst: f64,
-    /// Calls a second, in the long run.
+    /// The number of calls a second, in the long run.
     pub per_second: f64,
 }
 
@@ -28,23 +28,24 @@ impl Rate {
         Rate { family, burst, per_second }
     }
 
-    /// How many calls get through in a minute that begins with a full bucket.
+    /// Returns the number of calls that pass in a minute that begins with a full bucket.
     pub fn in_a_minute(self) -> f64 {
         self.burst + 60.0 * self.per_second
     }
 }
 
-/// The buckets and what is left in them.
+/// The buckets and the tokens left in them.
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
-    /// Whether calls are limited at all.
+    /// True if calls are limited at all.
     pub enabled: bool,
     buckets: BTreeMap<(String, &'static str), (SimTime, f64)>,
     throttled: u64,
 }
 
 impl Limits {
-    /// Takes a token from every bucket that an operation draws from; `false`: throttled.
+    /// Takes a token from every bucket that an operation draws from; returns false if the call is
+    /// throttled.
     pub(crate) fn admit(
         &mut self,
         now: SimTime,
@@ -68,7 +69,7 @@ impl Limits {
         admitted
     }
 
-    /// How many calls have been throttled.
+    /// Returns the number of throttled calls.
     pub fn throttled(&self) -> u64 {
         self.throttled
     }
@@ -83,7 +84,7 @@ impl Limits {
     }
 }
 
-/// The buckets that a call of an operation draws from.
+/// Returns the buckets that a call of an operation draws from.
 pub fn families(service: Service, operation: &str) -> &'static [Rate] {
     match service {
         Service::Ecs => match operation {

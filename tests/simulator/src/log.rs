@@ -1,4 +1,4 @@
-//! Every call, in order: what tests read when something went wrong, and what they count.
+//! The log of every call, in order: tests count its lines, and read them after a failure.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use crate::{SimTime, digest};
 pub struct Entry {
     /// Its number among all calls, from 1.
     pub n: u64,
-    /// Its number among the calls of the program under test, which fault rules count by; `None`:
-    /// someone else's.
+    /// Its number among the calls of the program under test, which fault rules count by; `None` for
+    /// other callers.
     pub number: Option<u64>,
-    /// When.
+    /// The moment.
     pub at: SimTime,
-    /// Who.
+    /// The caller's name.
     pub caller: String,
     /// The service.
     pub service: Service,
@@ -25,14 +25,14 @@ pub struct Entry {
     pub operation: String,
     /// The ids that it names.
     pub summary: String,
-    /// What became of it: `200`, `400 ThrottlingException`, `applied, answer lost`.
+    /// Its result: `200`, `400 ThrottlingException`, `applied, answer lost`.
     pub outcome: String,
-    /// Whether its answer lists anything that could be on a page of its own, or fail alone: what
-    /// [`Fault::PartialPage`](crate::Fault::PartialPage) and
+    /// True if its answer has entries that could be on a page of their own, or fail alone: those
+    /// that [`Fault::PartialPage`](crate::Fault::PartialPage) and
     /// [`Fault::Failures`](crate::Fault::Failures) take away.
     pub listed: bool,
-    /// Digests of what was asked and answered, where [`Log::contents`] wants them; no answer was
-    /// made: zero.
+    /// Digests of request and answer, if [`Log::contents`] is set; zero for an answer that was
+    /// never made.
     pub contents: Option<(u32, u32)>,
 }
 
@@ -56,7 +56,7 @@ impl fmt::Display for Entry {
     }
 }
 
-/// A moment as seconds since the scenario began, to the millisecond.
+/// Returns a moment as seconds since the scenario began, to the millisecond.
 pub fn clock(at: SimTime) -> String {
     format!("{:>9.3}s", at.saturating_sub(BEGIN).as_secs_f64())
 }
@@ -64,34 +64,34 @@ pub fn clock(at: SimTime) -> String {
 /// All calls so far.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
-    /// Whether a line ends with digests of request and answer, so that the same log means the same
-    /// contents. Off unless enabled: it costs.
+    /// True if each line ends with digests of request and answer, so that equal logs mean equal
+    /// contents. Off by default, because it is slow.
     pub contents: bool,
     entries: Vec<Entry>,
 }
 
 impl Log {
-    /// The calls in order.
+    /// Returns the calls in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// How many calls of an operation there were, whoever made them.
+    /// Returns the number of calls of an operation, by any caller.
     pub fn count(&self, operation: &str) -> usize {
         self.entries.iter().filter(|entry| entry.operation == operation).count()
     }
 
-    /// How many calls were throttled.
+    /// Returns the number of throttled calls.
     pub fn throttled(&self) -> usize {
         self.entries.iter().filter(|entry| entry.outcome.contains("Throttl")).count()
     }
 
-    /// Forgets what was logged.
+    /// Forgets all entries.
     pub fn clear(&mut self) {
         self.entries.clear();
     }
 
-    /// Says what became of an earlier call after all.
+    /// Corrects the result of an earlier call that was answered later.
     pub(crate) fn amend(&mut self, n: u64, outcome: String, answer: &str) {
         if let Some(entry) = self.entries.iter_mut().rev().find(|entry| entry.n == n) {
             entry.outcome = outcome;
@@ -101,8 +101,8 @@ impl Log {
         }
     }
 
-    /// What an entry says of contents: whether its answer lists anything, and the digests, where
-    /// they are wanted. `answer` is what the service made of the call, whether or not that arrived.
+    /// Returns two facts about contents: true if the answer has entries, and the digests if they
+    /// are wanted. `answer` is the service's answer, even if it did not arrive.
     pub(crate) fn look(&self, call: &Call, answer: Option<&Reply>) -> (bool, Option<(u32, u32)>) {
         let listed =
             answer.is_some_and(|reply| reply.error.is_none() && part::lists(call, &reply.body));

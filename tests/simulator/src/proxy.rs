@@ -1,8 +1,8 @@
-//! A proxy between a real process and the simulator's socket, which does to requests and answers
-//! what networks and the boxes in them do: it delays, cuts, garbles, and answers in AWS's place.
+//! A proxy between a real process and the simulator's socket, with the failures of networks and of
+//! the boxes in them: it delays, cuts, garbles, and answers in AWS's place.
 //!
-//! It speaks as much HTTP/1.1 as the SDK and [`crate::server`] do: messages with a
-//! `Content-Length`, one after another. Each request is struck by at most one mishap, by its share.
+//! It speaks the part of HTTP/1.1 that the SDK and [`crate::server`] need: messages with a
+//! `Content-Length`, one after another. Each request meets at most one mishap, drawn by its share.
 //! The draws follow from a seed, in the order in which requests arrive.
 
 use std::collections::BTreeMap;
@@ -19,30 +19,31 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// What can happen to a request and its answer.
+/// A mishap of a request or its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mishap {
-    /// Both take up to six seconds on their way. The request arrives also when nobody waits for its
-    /// answer any more.
+    /// Both take up to six seconds on their way. The request arrives even if its caller no longer
+    /// waits for the answer.
     Delayed,
     /// The connection breaks in the middle of the request.
     RequestCut,
     /// The connection breaks in the middle of the answer.
     AnswerCut,
-    /// The answer's body ends early and in order, although its `Content-Length` says more.
+    /// The answer's body ends early, on a connection that closes in order, although its
+    /// `Content-Length` is larger.
     BodyShort,
-    /// The answer has no body, and its `Content-Length` says so; all else is as it was, `200 OK`
+    /// The answer has no body, with a `Content-Length` of zero; all else is unchanged, `200 OK`
     /// too.
     BodyGone,
-    /// Instead of an answer, its direction of the connection is closed.
+    /// The answer does not arrive: its direction of the connection is closed.
     HalfClosed,
-    /// Some bytes of the answer's status line and headers are others.
+    /// Some bytes of the answer's status line and headers are changed.
     HeadGarbled,
-    /// Some bytes of the answer's body are others.
+    /// Some bytes of the answer's body are changed.
     BodyGarbled,
-    /// A gateway answers 502 or 503, with a page for people, and does not pass the request on.
+    /// A gateway answers 502 or 503, with a page for people, and does not forward the request.
     GatewayError,
-    /// A gateway answers 504, with a page for people, to a request that it passed on.
+    /// A gateway answers 504, with a page for people, to a request that it forwarded.
     GatewayTimeout,
     /// The request does not arrive, and the connection stays open.
     Swallowed,
@@ -67,16 +68,16 @@ impl Mishap {
         Self::Unanswered,
     ];
 
-    /// Whether the request reaches its service.
+    /// Returns true if the request reaches its service.
     fn passes_on(self) -> bool {
         !matches!(self, Self::RequestCut | Self::GatewayError | Self::Swallowed)
     }
 }
 
-/// The longest that a delayed request, and a delayed answer, takes on its way.
+/// The longest delay of a request, and of an answer.
 const LONGEST_DELAY: Duration = Duration::from_secs(6);
 
-/// A proxy. Clones share what it does and counts.
+/// A proxy. Clones share its settings and counts.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     server: SocketAddr,
@@ -93,7 +94,7 @@ struct State {
 }
 
 impl Proxy {
-    /// A proxy before this server. It is calm.
+    /// Creates a proxy before this server, without mishaps.
     pub fn new(server: SocketAddr, seed: u64) -> Self {
         let state = State {
             random: fastrand::Rng::with_seed(seed),
@@ -105,35 +106,36 @@ impl Proxy {
         Self { server, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// From now on each kind strikes this many of a thousand requests.
+    /// Sets the share of each mishap, in thousandths of all requests.
     pub fn strike(&self, shares: &[(Mishap, u32)]) {
         let mut state = self.state();
         state.shares = shares.to_vec();
         state.only = None;
     }
 
-    /// The same, but only requests in which this text stands, such as an operation's name.
+    /// Sets the shares of mishaps for the requests that contain this text, such as an operation's
+    /// name; others pass.
     pub fn strike_only(&self, text: &str, shares: &[(Mishap, u32)]) {
         self.strike(shares);
         self.state().only = Some(text.to_owned());
     }
 
-    /// Passes everything on unharmed from now on. What was swallowed stays so.
+    /// Stops all mishaps. Requests that were swallowed are not answered later.
     pub fn calm(&self) {
         self.strike(&[]);
     }
 
-    /// How often each kind has struck.
+    /// Returns the number of strikes of each mishap.
     pub fn struck(&self) -> BTreeMap<Mishap, u64> {
         self.state().struck.clone()
     }
 
-    /// How many requests came.
+    /// Returns the number of requests.
     pub fn requests(&self) -> u64 {
         self.state().requests
     }
 
-    /// Serves until `shutdown` is ready. Connections are cut then.
+    /// Serves until `shutdown` is ready, and cuts its connections then.
     pub async fn serve_until(
         self,
         listener: TcpListener,
@@ -160,7 +162,7 @@ impl Proxy {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What strikes this request, and the chance that it brings.
+    /// Draws the mishap of this request, and its own random source.
     fn draw(&self, request: &Message) -> (Option<Mishap>, fastrand::Rng) {
         let mut state = self.state();
         state.requests += 1;
@@ -215,7 +217,7 @@ impl Proxy {
     }
 }
 
-/// A request that does not reach its service.
+/// Handles a request that does not reach its service.
 async fn keep_back(
     mishap: Mishap,
     request: &Message,
@@ -236,7 +238,7 @@ async fn keep_back(
     Ok(())
 }
 
-/// An answer that does not reach its caller as it was. Whether the connection can go on.
+/// Delivers a changed answer to its caller. Returns true if the connection can be used again.
 async fn give_back(
     mishap: Mishap,
     mut answer: Message,
@@ -289,7 +291,7 @@ fn garble(bytes: &mut [u8], part: Range<usize>, random: &mut fastrand::Rng) {
     }
 }
 
-/// What a gateway says when it does not get through. The connection ends with it.
+/// Returns a gateway's page for people. The connection ends with it.
 fn page(status: &str) -> Vec<u8> {
     let body = format!(
         "<html>\r\n<head><title>{status}</title></head>\r\n<body><h1>{status}</h1></body>\r\n</html>\r\n"
@@ -302,7 +304,7 @@ fn page(status: &str) -> Vec<u8> {
 #[derive(Debug)]
 struct Message {
     bytes: Vec<u8>,
-    /// Where the body begins.
+    /// The offset of the body.
     head: usize,
 }
 
@@ -320,7 +322,7 @@ impl Message {
 /// One side of the proxy.
 struct Wire {
     stream: TcpStream,
-    /// What was read of the next message.
+    /// The bytes of the next message that were read already.
     ahead: Vec<u8>,
 }
 
@@ -331,7 +333,7 @@ impl Wire {
         Self { stream, ahead: Vec::new() }
     }
 
-    /// The next whole message; `None` where the other side closes instead.
+    /// Reads the next whole message; returns `None` where the other side closes instead.
     async fn message(&mut self) -> io::Result<Option<Message>> {
         let head = loop {
             if let Some(at) = find(&self.ahead, b"\r\n\r\n") {
@@ -351,7 +353,7 @@ impl Wire {
         Ok(Some(Message { bytes: std::mem::replace(&mut self.ahead, next), head }))
     }
 
-    /// Waits until the other side has closed; it has nothing to say before its answer.
+    /// Waits until the other side has closed; it sends nothing before its answer.
     async fn gone(&mut self) {
         while self.stream.read_buf(&mut self.ahead).await.is_ok_and(|read| read > 0) {}
     }
@@ -366,7 +368,7 @@ fn content_length(head: &[u8]) -> io::Result<usize> {
     length.map_or(Ok(0), |length| length.parse().map_err(io::Error::other))
 }
 
-/// A header's value, if the line has that header.
+/// Returns a header's value, if the line is that header.
 fn header<'l>(line: &'l str, name: &str) -> Option<&'l str> {
     let (found, value) = line.split_once(':')?;
     found.eq_ignore_ascii_case(name).then(|| value.trim())

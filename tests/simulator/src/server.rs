@@ -1,8 +1,8 @@
 //! The shell for other processes: the same cloud on a socket, for the `aws` command line, a real
 //! binary, or a demo.
 //!
-//! Whatever names the application `ecs-drain` in its user agent is the program under test; everyone
-//! else is logged as `other`, and neither counted, nor struck by faults, nor judged.
+//! A caller that names the application `ecs-drain` in its user agent is the program under test. All
+//! others are logged as `other`; their calls are not counted, struck by faults or judged.
 
 use std::fmt;
 use std::future::Future;
@@ -24,16 +24,17 @@ use crate::SimTime;
 use crate::cloud::{BEGIN, Delivery, Reply, Request};
 use crate::connector::Simulator;
 
-/// What moves the world's time while it is served.
+/// The source of the world's time while it is served.
 #[derive(Clone)]
 pub enum TimeScale {
-    /// Tokio's clock, counted since the simulator was made.
+    /// Tokio's clock, counted from the simulator's creation.
     Real,
-    /// Tokio's clock, so many times faster, counted from the moment that serving begins.
+    /// Tokio's clock, this many times faster, counted from the moment that serving begins.
     Accelerated(u32),
-    /// Nothing here: requests arrive at the moment that someone else has brought the world to.
+    /// The world's own time: requests arrive at the moment that another clock has advanced the
+    /// world to.
     Follow,
-    /// Whatever this says: the time since the scenario began.
+    /// The result of this function: the time since the scenario began.
     Custom(Arc<dyn Fn() -> Duration + Send + Sync>),
 }
 
@@ -48,20 +49,19 @@ impl fmt::Debug for TimeScale {
     }
 }
 
-/// Where someone else moves the world's time: how often a call that waits looks whether it has come
-/// far enough.
+/// The interval at which a waiting call checks the world's time, where another clock advances it.
 const TICK: Duration = Duration::from_millis(20);
 
 /// The world's time as a request sees it.
 #[derive(Clone)]
 struct Clock {
     now: Arc<dyn Fn() -> SimTime + Send + Sync>,
-    /// How much faster than this one's own clock it runs; `None`: nobody here knows.
+    /// The world's speed against this clock; `None` if another clock advances the world.
     factor: Option<u32>,
 }
 
 impl Clock {
-    /// How long to sleep here until it is that late there.
+    /// Returns the time to sleep here until the world reaches `at`.
     fn until(&self, now: SimTime, at: SimTime) -> Duration {
         let factor = self.factor.filter(|factor| *factor > 0);
         factor
@@ -69,7 +69,7 @@ impl Clock {
     }
 }
 
-/// Serves until `shutdown` is ready. Connections are cut then.
+/// Serves until `shutdown` is ready, and cuts its connections then.
 pub async fn serve_until(
     simulator: Simulator,
     listener: TcpListener,

@@ -1,4 +1,4 @@
-//! How scenarios describe a world: clusters, services and standalone tasks.
+//! Descriptions of a scenario's clusters, services and standalone tasks.
 //!
 //! Groups, hooks, load balancers and queues are described by the types of their own modules,
 //! re-exported here.
@@ -18,7 +18,7 @@ pub struct ClusterSpec {
 }
 
 impl ClusterSpec {
-    /// A cluster of this name.
+    /// Creates a cluster of this name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into() }
     }
@@ -31,7 +31,7 @@ pub enum Network {
     Bridge {
         /// The port inside the container.
         container_port: u16,
-        /// The port of the instance; 0 asks for a free one from 32768 up.
+        /// The port of the instance; 0 chooses a free one from 32768 up.
         host_port: u16,
     },
     /// `awsvpc`: each task has a network interface with an address of its own.
@@ -47,7 +47,7 @@ pub enum Network {
 }
 
 impl Network {
-    /// The port that the container listens on.
+    /// Returns the port that the container listens on.
     pub fn container_port(self) -> u16 {
         match self {
             Self::Bridge { container_port, .. }
@@ -56,7 +56,7 @@ impl Network {
         }
     }
 
-    /// The API's word for it.
+    /// Returns the API's word for it.
     pub fn mode(self) -> &'static str {
         match self {
             Self::Bridge { .. } => "bridge",
@@ -66,16 +66,16 @@ impl Network {
     }
 }
 
-/// What registers a service's tasks, by name.
+/// A load balancer that registers a service's tasks, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Balancer {
     /// A target group of an application or network load balancer.
     TargetGroup(String),
-    /// A classic load balancer: it knows instances, not ports.
+    /// A classic load balancer: its entries are instances, without ports.
     Classic(String),
 }
 
-/// What a task needs and how long it takes to come and go.
+/// A task's needs, and the times of its start and stop.
 #[derive(Clone, Debug)]
 pub struct TaskSpec {
     /// CPU units (1024 = one vCPU).
@@ -84,12 +84,12 @@ pub struct TaskSpec {
     pub memory: u32,
     /// Network mode and port.
     pub network: Network,
-    /// From `ACTIVATING` to `RUNNING`: image pull and container start.
+    /// The time from `ACTIVATING` to `RUNNING`: image pull and container start.
     pub start_time: Duration,
-    /// From the stop signal to the end of the containers.
+    /// The time from the stop signal to the end of the containers.
     pub stop_time: Duration,
-    /// Standalone tasks: how long the container works before it exits by itself; counted from the
-    /// later of its start and the scenario's begin. `None`: until it is stopped.
+    /// Standalone tasks: the time for which the container works before it exits by itself, counted
+    /// from the later of its start and the scenario's beginning. `None`: until it is stopped.
     pub duration: Option<Duration>,
 }
 
@@ -106,7 +106,7 @@ impl Default for TaskSpec {
     }
 }
 
-/// `deploymentController.type`: who decides which of a service's tasks run.
+/// `deploymentController.type`: the owner of a service's deployments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeploymentController {
     /// ECS itself, by rolling updates.
@@ -114,12 +114,12 @@ pub enum DeploymentController {
     Ecs,
     /// AWS CodeDeploy, blue and green, by task sets.
     CodeDeploy,
-    /// Someone else, by task sets.
+    /// A third party, by task sets.
     External,
 }
 
 impl DeploymentController {
-    /// The API's word.
+    /// Returns the API's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ecs => "ECS",
@@ -129,7 +129,7 @@ impl DeploymentController {
     }
 }
 
-/// Where a service's tasks may run.
+/// A constraint on the instances of a service's tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlacementConstraint {
     /// `distinctInstance`: no two of them on one instance.
@@ -149,27 +149,27 @@ pub struct ServiceSpec {
     pub name: String,
     /// Desired count; ignored for daemons, which run once on every active instance.
     pub desired: u32,
-    /// Scheduling strategy `DAEMON` rather than `REPLICA`.
+    /// True for the scheduling strategy `DAEMON` rather than `REPLICA`.
     pub daemon: bool,
     /// `minimumHealthyPercent`; of the desired count, rounded up.
     pub minimum_healthy_percent: u32,
     /// `maximumPercent`; of the desired count, rounded down.
     pub maximum_percent: u32,
-    /// What each task is.
+    /// The description of each task.
     pub task: TaskSpec,
-    /// Where its tasks are registered.
+    /// The load balancers that its tasks are registered in.
     pub load_balancers: Vec<Balancer>,
-    /// Who deploys it. With another controller than ECS, the balancers stand in its task set only,
-    /// and a drain goes by the default percentages, whatever is set here (source: ECS API
+    /// The deployment controller. With another one than ECS, the balancers are in its task set
+    /// only, and a drain uses the default percentages, whatever is set here (source: ECS API
     /// reference, DeploymentConfiguration).
     pub controller: DeploymentController,
-    /// Where its tasks may run.
+    /// The constraints on its tasks' instances.
     pub placement_constraints: Vec<PlacementConstraint>,
 }
 
 impl ServiceSpec {
-    /// A replica service with ECS's defaults, 100 % minimum healthy and 200 % maximum (source: ECS
-    /// API reference, DeploymentConfiguration).
+    /// Creates a replica service with ECS's defaults, 100 % minimum healthy and 200 % maximum
+    /// (source: ECS API reference, DeploymentConfiguration).
     pub fn replica(cluster: impl Into<String>, name: impl Into<String>, desired: u32) -> Self {
         Self {
             cluster: cluster.into(),
@@ -185,7 +185,7 @@ impl ServiceSpec {
         }
     }
 
-    /// A daemon service with the API's defaults, 0 % minimum healthy and 100 % maximum.
+    /// Creates a daemon service with the API's defaults, 0 % minimum healthy and 100 % maximum.
     pub fn daemon(cluster: impl Into<String>, name: impl Into<String>) -> Self {
         let mut spec = Self::replica(cluster, name, 0);
         spec.daemon = true;
@@ -196,58 +196,58 @@ impl ServiceSpec {
         spec
     }
 
-    /// With other deployment percentages.
+    /// Sets the deployment percentages.
     pub fn percents(mut self, minimum_healthy: u32, maximum: u32) -> Self {
         self.minimum_healthy_percent = minimum_healthy;
         self.maximum_percent = maximum;
         self
     }
 
-    /// Registered in this target group.
+    /// Registers its tasks in this target group.
     pub fn target_group(mut self, name: impl Into<String>) -> Self {
         self.load_balancers.push(Balancer::TargetGroup(name.into()));
         self
     }
 
-    /// Registered in this classic load balancer.
+    /// Registers its tasks in this classic load balancer.
     pub fn classic(mut self, name: impl Into<String>) -> Self {
         self.load_balancers.push(Balancer::Classic(name.into()));
         self
     }
 
-    /// Deployed by someone else, in one task set.
+    /// Sets another deployment controller, with one task set.
     pub fn controller(mut self, controller: DeploymentController) -> Self {
         self.controller = controller;
         self
     }
 
-    /// At most one task an instance.
+    /// Limits it to one task an instance.
     pub fn distinct_instance(mut self) -> Self {
         self.placement_constraints.push(PlacementConstraint::DistinctInstance);
         self
     }
 
-    /// Only on instances that the expression admits, for example `attribute:ecs.instance-type ==
-    /// m5.xlarge`.
+    /// Limits it to instances that the expression admits, for example `attribute:ecs.instance-type
+    /// == m5.xlarge`.
     pub fn member_of(mut self, expression: impl Into<String>) -> Self {
         self.placement_constraints.push(PlacementConstraint::MemberOf(expression.into()));
         self
     }
 
-    /// With this network mode.
+    /// Sets the network mode.
     pub fn network(mut self, network: Network) -> Self {
         self.task.network = network;
         self
     }
 
-    /// With tasks of this size: CPU units and MiB.
+    /// Sets the size of its tasks: CPU units and MiB.
     pub fn size(mut self, cpu: u32, memory: u32) -> Self {
         self.task.cpu = cpu;
         self.task.memory = memory;
         self
     }
 
-    /// With tasks that take this long to start and to stop.
+    /// Sets the times that its tasks take to start and to stop.
     pub fn times(mut self, start: Duration, stop: Duration) -> Self {
         self.task.start_time = start;
         self.task.stop_time = stop;
@@ -255,7 +255,7 @@ impl ServiceSpec {
     }
 }
 
-/// A task started with `RunTask`, which no service looks after.
+/// A task started with `RunTask`, which belongs to no service.
 #[derive(Clone, Debug)]
 pub struct StandaloneSpec {
     /// The cluster's name.
@@ -267,12 +267,12 @@ pub struct StandaloneSpec {
     /// `group`; `None` gives ECS's default, `family:<family>`. Callers may set any string, even
     /// `service:<name>` (source: ECS API reference, RunTask).
     pub group: Option<String>,
-    /// What the task is.
+    /// The description of the task.
     pub task: TaskSpec,
 }
 
 impl StandaloneSpec {
-    /// A task of this family that runs until it is stopped.
+    /// Creates a task of this family that runs until it is stopped.
     pub fn new(cluster: impl Into<String>, family: impl Into<String>) -> Self {
         Self {
             cluster: cluster.into(),
@@ -283,13 +283,13 @@ impl StandaloneSpec {
         }
     }
 
-    /// On this EC2 instance.
+    /// Places it on this EC2 instance.
     pub fn on(mut self, instance_id: impl Into<String>) -> Self {
         self.instance_id = Some(instance_id.into());
         self
     }
 
-    /// Ending by itself after this long.
+    /// Limits its working time: it exits by itself after it.
     pub fn duration(mut self, duration: Duration) -> Self {
         self.task.duration = Some(duration);
         self

@@ -1,4 +1,4 @@
-//! Security Token Service: who is asking, and for which account.
+//! Security Token Service: the caller's identity and account.
 
 use jiff::Timestamp;
 
@@ -6,14 +6,14 @@ use crate::wire::query::{Params, Xml, timestamp};
 use crate::wire::{ApiError, Call};
 use crate::{ACCOUNT, SimTime};
 
-/// The account that an access key made by [`handle`] belongs to. Any other key is the simulated
-/// account's own.
+/// Returns the account of an access key that [`handle`] created. Any other key is of the simulated
+/// account.
 pub fn account_of(access_key: &str) -> Option<&str> {
     let account = access_key.strip_prefix("ASIA")?.get(..12)?;
     account.bytes().all(|byte| byte.is_ascii_digit()).then_some(account)
 }
 
-/// Answers one call with the XML inside its result.
+/// Answers one call with the XML inside its result element.
 pub fn handle(start: Timestamp, now: SimTime, call: &Call) -> Result<String, ApiError> {
     let params = call.form().ok_or_else(|| ApiError::unknown_action(&call.operation))?;
     match call.operation.as_str() {
@@ -31,8 +31,8 @@ fn caller_identity(account: &str) -> String {
     xml.finish()
 }
 
-/// The credentials belong to the role's account and last an hour unless asked otherwise (source:
-/// STS API reference, AssumeRole).
+/// Assumes a role. The credentials belong to the role's account and last an hour by default
+/// (source: STS API reference, AssumeRole).
 fn assume_role(start: Timestamp, now: SimTime, params: &Params) -> Result<String, ApiError> {
     let role = params.require("RoleArn")?;
     let session = params.require("RoleSessionName")?;

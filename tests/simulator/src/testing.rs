@@ -1,4 +1,4 @@
-//! A small cloud for this crate's own tests, and its API without the SDK.
+//! A small cloud for this crate's own tests, and calls of its API without the SDK.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bytes::Bytes;
@@ -13,8 +13,8 @@ pub(crate) const CLUSTER: &str = "web";
 pub(crate) const GROUP: &str = "web-group";
 pub(crate) const HOOK: &str = "drain";
 
-/// Three instances `i-1` to `i-3` of one group under one hook, in one cluster; a service with three
-/// tasks, and a task of no service on each instance.
+/// Creates three instances `i-1` to `i-3` of one group under one hook, in one cluster; a service
+/// with three tasks, and a standalone task on each instance.
 pub(crate) fn cloud() -> Cloud {
     let mut cloud = Cloud::new(1, "2026-01-05T09:00:00Z".parse().unwrap()).unwrap();
     cloud.checkers.our_hook(HOOK);
@@ -34,7 +34,7 @@ pub(crate) fn cloud() -> Cloud {
     cloud
 }
 
-/// A call of the program under test, now.
+/// Sends a call of the program under test, now.
 pub(crate) fn send(cloud: &mut Cloud, target: &str, body: &Value) -> Delivery {
     let target = match target.split_once('.') {
         Some(_) => target.to_owned(),
@@ -48,7 +48,7 @@ pub(crate) fn send(cloud: &mut Cloud, target: &str, body: &Value) -> Delivery {
     )
 }
 
-/// The same, and the answer's JSON.
+/// Sends a call of the program under test, and returns the answer's JSON.
 pub(crate) fn ask(cloud: &mut Cloud, target: &str, body: &Value) -> Value {
     match send(cloud, target, body) {
         Delivery::Answer(reply) => serde_json::from_str(&reply.body).unwrap(),
@@ -58,12 +58,12 @@ pub(crate) fn ask(cloud: &mut Cloud, target: &str, body: &Value) -> Value {
     }
 }
 
-/// A call of ECS.
+/// Sends a call of ECS.
 pub(crate) fn ecs(cloud: &mut Cloud, operation: &str, body: &Value) -> Value {
     ask(cloud, &format!("AmazonEC2ContainerServiceV20141113.{operation}"), body)
 }
 
-/// A call of Auto Scaling: what the log says became of it, and the answer's XML.
+/// Sends a call of Auto Scaling. Returns its result in the log, and the answer's XML.
 pub(crate) fn autoscaling(cloud: &mut Cloud, action: &str, fields: &[(&str, &str)]) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("Action", action).append_pair("Version", "2011-01-01").extend_pairs(fields);
@@ -77,7 +77,7 @@ pub(crate) fn autoscaling(cloud: &mut Cloud, action: &str, fields: &[(&str, &str
     }
 }
 
-/// A table with a key `key` and, as DynamoDB's JSON, these items.
+/// Creates a table with a key `key` and these items in DynamoDB's JSON.
 pub(crate) fn table(cloud: &mut Cloud, items: &[Value]) {
     let table = json!({
         "TableName": "drains",
@@ -91,12 +91,12 @@ pub(crate) fn table(cloud: &mut Cloud, items: &[Value]) {
     }
 }
 
-/// The last line of the log without what a call names.
+/// Returns the result in the last line of the log.
 pub(crate) fn outcome(cloud: &Cloud) -> &str {
     &cloud.log.entries().last().unwrap().outcome
 }
 
-/// The list of texts in an answer.
+/// Returns a list in an answer.
 pub(crate) fn list<'a>(answer: &'a Value, name: &str) -> Vec<&'a Value> {
     answer.get(name).and_then(Value::as_array).into_iter().flatten().collect()
 }

@@ -21,7 +21,7 @@ const CLUSTER: &str = "shop";
 const GROUP: &str = "shop-asg";
 const HOOK: &str = "ecs-drain";
 
-/// Three instances in one group, one hook.
+/// Creates one group of three instances under one hook.
 fn group(cloud: &mut Cloud) {
     cloud.add_group(GroupSpec {
         name: GROUP.to_owned(),
@@ -156,7 +156,7 @@ async fn a_drain_replaces_first_and_waits_for_the_deregistration_delay() {
     );
 
     wait(50).await;
-    // The default listing has gone empty, the counters too, and the task still answers requests.
+    // The task has left the default listing and the counters, and it still answers requests.
     assert!(tasks(&ecs, &arn, DesiredStatus::Running).await.is_empty());
     let stopping = tasks(&ecs, &arn, DesiredStatus::Stopped).await;
     let described =
@@ -188,7 +188,7 @@ async fn minimum_and_maximum_of_a_hundred_never_drain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_room_elsewhere_the_service_says_so() {
+async fn without_room_elsewhere_a_service_event_reports_it() {
     let simulator = simulator(|cloud| {
         cloud.add_service(&ServiceSpec::replica(CLUSTER, "web", 3).size(3000, 256));
     });
@@ -300,7 +300,7 @@ async fn a_forced_deregistration_calls_tasks_stopped_that_run_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_agent_freezes_what_ecs_says() {
+async fn a_disconnected_agent_freezes_the_task_states_in_ecs() {
     let simulator = simulator(|cloud| cloud.add_service(&ServiceSpec::replica(CLUSTER, "web", 3)));
     let ecs = ecs(&simulator).await;
     simulator.with(|cloud| cloud.set_agent_connected(&instance(1), false));
@@ -354,7 +354,7 @@ async fn listings_are_paged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_read_tells_the_truth_of_then() {
+async fn a_stale_read_shows_the_world_of_an_earlier_moment() {
     let simulator = simulator(|_| {});
     let ecs = ecs(&simulator).await;
     simulator.with(|cloud| cloud.faults.set_read_lag(Some(Duration::ZERO)));
@@ -377,7 +377,7 @@ async fn a_stale_read_tells_the_truth_of_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_fault_is_what_it_says() {
+async fn each_fault_does_what_its_name_says() {
     let applied = [
         (Fault::FailBefore, false),
         (Fault::FailAfter, true),
@@ -567,7 +567,7 @@ async fn an_index_lags_behind_its_table_and_a_table_can_be_away() {
     query.send().await.unwrap();
 }
 
-/// One seed, one history: the log of a busy hour is the same, letter for letter.
+/// One seed gives one history: the log of a busy hour is the same, byte for byte.
 #[tokio::test(start_paused = true)]
 async fn one_seed_gives_one_history() {
     let mut histories = Vec::new();
@@ -605,7 +605,7 @@ async fn one_seed_gives_one_history() {
     assert_eq!(histories[0], histories[1]);
 }
 
-/// A warm pool: the instance leaves service under the hook, is stopped, comes back and is the same
+/// An instance of a warm pool leaves service under the hook, is stopped, comes back and is the same
 /// container instance.
 #[tokio::test(start_paused = true)]
 async fn an_instance_of_a_warm_pool_comes_back_as_it_was() {

@@ -1,4 +1,4 @@
-//! Queues and what feeds them, on the wire and without an SDK.
+//! Queues and their feeds, on the wire and without an SDK.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn group() -> GroupSpec {
     }
 }
 
-/// A settled cloud with one queue, fed by this.
+/// Creates a settled cloud with one queue and these feeds.
 fn cloud(feed: &[Feed]) -> Cloud {
     let mut cloud = Cloud::new(7, "2026-01-05T09:00:00Z".parse().unwrap()).unwrap();
     cloud.add_queue(QueueSpec::new("dead"));
@@ -61,7 +61,7 @@ fn call(cloud: &mut Cloud, operation: &str, body: Value) -> Value {
     serde_json::from_str(&reply.body).unwrap()
 }
 
-/// Code in the body and code in the header.
+/// Returns the code in the body and the code in the header.
 fn refused(cloud: &mut Cloud, operation: &str, body: Value) -> (String, String) {
     let reply = ask(cloud, operation, body);
     let body: Value = serde_json::from_str(&reply.body).unwrap();
@@ -191,7 +191,7 @@ fn errors_are_named_twice() {
 }
 
 #[test]
-fn a_hook_tells_topic_and_event_bus_the_same() {
+fn a_hook_sends_the_same_to_topic_and_event_bus() {
     let mut cloud = cloud(&[Feed::Sns { raw: true }, Feed::Sns { raw: false }, Feed::EventBridge]);
     assert!(cloud.messages(QUEUE).is_empty(), "queues are empty when the scenario begins");
     cloud.terminate(&instance(1), false).unwrap();
@@ -322,7 +322,7 @@ fn a_plan_loses_doubles_delays_and_reorders() {
 }
 
 #[test]
-fn an_instance_on_its_way_to_the_warm_pool_says_so() {
+fn the_event_of_an_instance_names_the_warm_pool_as_its_destination() {
     let mut cloud = cloud(&[]);
     cloud.add_queue(QueueSpec::new("bus").feed(Feed::EventBridge));
     cloud.add_group(GroupSpec {

@@ -1,5 +1,5 @@
-//! Why a drain does not move, how an instance ends, and what nobody may do: the world that
-//! scenarios can ask for.
+//! The reasons why a drain makes no progress, the ends of an instance, and forbidden calls: the
+//! situations that scenarios can create.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
@@ -185,7 +185,7 @@ fn constraints_leave_a_task_without_a_place() {
 }
 
 #[test]
-fn tasks_that_cannot_start_say_so_ever_more_slowly() {
+fn tasks_that_cannot_start_are_retried_ever_more_slowly() {
     let mut cloud = cloud(|cloud| cloud.add_service(&ServiceSpec::replica(CLUSTER, "web", 3)));
     cloud.checkers.allow_operator(instance(1));
     cloud.fail_new_tasks(CLUSTER, "web", "CannotPullContainerError: no such image");

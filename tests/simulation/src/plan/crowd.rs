@@ -1,25 +1,25 @@
-//! Crowds: AWS's rates hold, and hundreds of instances leave together: of one cluster or of many,
-//! all at once or in waves, under hooks of different timeouts and with budgets. What is decided of
-//! one drain is decided of hundreds, and each read is shared by many.
+//! Crowds: hundreds of instances leave together under AWS's rates: of one cluster or of many, all
+//! at once or in waves, under hooks of different timeouts and with budgets. Each decision is made
+//! for hundreds of drains, and each read is shared by many.
 
 use super::dice::Dice;
 use super::{Asked, Balancing, Group, Happening, Plan, Service};
 use crate::harness::HOOKS;
 use ecs_drain_state::Then;
 
-/// What the names of a crowd's clusters begin with.
+/// The prefix of the names of a crowd's clusters.
 pub(super) const CLUSTER: &str = "crowd";
 
-/// How a crowd leaves.
+/// The ways in which a crowd leaves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// Each instance by a scale-in of its own.
     ScaledIn,
     /// Each instance, and a new one takes its place.
     Replaced,
-    /// Their groups want fewer, and choose.
+    /// Their groups decrease the desired capacity and choose the instances.
     Chosen,
-    /// Operators ask for it.
+    /// Operators request the drains.
     Ordered,
 }
 
@@ -27,13 +27,14 @@ impl Dice {
     /// Adds clusters to a plan whose instances leave together.
     pub(super) fn crowd(&mut self, plan: &mut Plan) {
         plan.limits = true;
-        // Many may go on at once: the drains of one after the other would take hours.
+        // Many drains may run at once: one after the other they would take hours.
         plan.rules.max_concurrent_lifecycle = self.one(&["\"none\"", "\"none\"", "50", "\"50%\""]);
         plan.rules.max_concurrent = self.one(&["50", "100", "\"50%\""]);
         let room = 40_u64.saturating_sub(plan.clusters.len() as u64);
         let clusters = self.one(&[1, 1, 2, 3, 10, 25, 37]).min(room.max(1));
         let each = (self.among(100, 300) / clusters).max(2);
-        // A budget of half a cluster grows smaller with it; one that is replaced stays as large.
+        // A budget of half a cluster shrinks with the cluster; a cluster whose instances are
+        // replaced keeps its size.
         let ways = [Way::ScaledIn, Way::ScaledIn, Way::Replaced, Way::Chosen, Way::Ordered];
         let (waves, apart, spread) =
             (self.one(&[1, 1, 3]), self.among(60, 180), self.one(&[0, 30, 120]));
@@ -86,7 +87,7 @@ impl Dice {
         }
     }
 
-    /// A service with a task or less for each instance.
+    /// Creates a service with at most one task for each instance.
     fn service_of_many(&mut self, cluster: &str, number: u64, instances: u64) -> Service {
         Service {
             cluster: cluster.to_owned(),

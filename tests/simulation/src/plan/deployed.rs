@@ -1,6 +1,6 @@
-//! Deployments in mid-drain: every replica starts again, one after the other, with another
-//! configuration. For a while both are in force, and a drain goes on under rules that it did not
-//! begin under.
+//! Deployments during drains: every replica starts again, one after the other, with another
+//! configuration. For a while both are in force, and a drain continues under other rules than it
+//! began with.
 
 use super::dice::Dice;
 use super::{Happening, Plan, Revision, Rules};
@@ -23,7 +23,7 @@ impl Dice {
         finish(plan);
     }
 
-    /// A moment in which something is likely to be drained.
+    /// Returns a moment at which a drain is probably in progress.
     pub(super) fn in_mid_drain(&mut self, plan: &Plan) -> u64 {
         let begins = |what: &Happening| {
             matches!(what, Happening::Terminate { .. } | Happening::Order { .. })
@@ -36,8 +36,7 @@ impl Dice {
         }
     }
 
-    /// Deploys a revision to every replica, one after the other; returns when the last of them got
-    /// it.
+    /// Deploys a revision to every replica, one after the other; returns the moment of the last.
     pub(super) fn roll_out(&mut self, plan: &mut Plan, revision: usize, from: u64) -> u64 {
         let (mut at, apart) = (from, self.one(&[1, 30, 90]));
         // The newest first, or the oldest.
@@ -52,7 +51,7 @@ impl Dice {
         at
     }
 
-    /// The configuration with something changed in it: its policy, its hooks, its groups, its
+    /// Returns the configuration with one change in its policy, its hooks, its groups or its
     /// clusters.
     fn other(&mut self, plan: &Plan) -> Revision {
         let mut other =
@@ -76,13 +75,14 @@ impl Dice {
         other
     }
 
-    /// Another policy than these rules, for the same instances.
+    /// Returns another policy than these rules, for the same instances.
     pub(super) fn other_rules(&mut self, plan: &Plan, before: &Rules) -> Rules {
         let rules = self.rules();
-        // What nothing else ends is stopped: tasks that work for ever are there only where they
-        // are.
+        // Tasks that end by no other means are stopped: tasks that work for ever exist only where a
+        // policy stops them.
         let stop_after = rules.stop_after.or(before.stop_after);
-        // Nobody takes an instance that is kept from a balancer of its group.
+        // With `keep`, an instance remains a target of its group's own balancer, and its drain
+        // never ends by itself.
         let keeps =
             rules.rebalance == "keep" && plan.groups.iter().any(|group| group.attached.is_some());
         let rebalance = if keeps { before.rebalance } else { rules.rebalance };
@@ -90,13 +90,13 @@ impl Dice {
     }
 }
 
-/// All of these names but one; where there is no other, one that nothing has.
+/// Returns all of these names but one; if that leaves none, a name that does not exist.
 fn names<'n>(all: impl Iterator<Item = &'n String>, left_out: &str) -> Vec<String> {
     let rest: Vec<String> = all.filter(|name| *name != left_out).cloned().collect();
     if rest.is_empty() { vec!["nothing".to_owned()] } else { rest }
 }
 
-/// The last deployment is over before faults stop.
+/// Ends the last deployment before faults stop.
 pub(super) fn finish(plan: &mut Plan) {
     plan.script.sort_by_key(|(at, _)| *at);
     let last = plan.script.last().map_or(0, |(at, _)| *at);

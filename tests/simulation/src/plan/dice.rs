@@ -1,4 +1,4 @@
-//! The fleet of a seed.
+//! The fleet of a seed, drawn by chance.
 
 use super::{
     Balancing, Delivery, Group, Happening, On, Plan, Replica, Rules, Service, Strike, Task,
@@ -37,9 +37,9 @@ const OPERATIONS: [&str; 25] = [
     "UpdateItem",
 ];
 
-/// What shows whether anything is left on an instance: it can fail for longer than both looks of a
-/// drain take. Heartbeats, and what shows that they are needed, cannot fail for longer than a hook
-/// waits.
+/// Reads that show if anything is left on an instance: they can fail for longer than both checks of
+/// a drain take. Heartbeats, and the reads that show the need for them, cannot fail for longer than
+/// a hook waits.
 pub(super) const LOOKS: [&str; 10] = [
     "DescribeContainerInstances",
     "DescribeInstanceHealth",
@@ -53,42 +53,43 @@ pub(super) const LOOKS: [&str; 10] = [
     "UpdateContainerInstancesState",
 ];
 
-/// Whether such a service can be moved at all: it may stop a task first, or start one first.
+/// Returns true if such a service can be moved at all: it may stop a task first, or start one
+/// first.
 pub fn can_move(desired: u32, (minimum, maximum): (u32, u32)) -> bool {
     desired == 0 || (desired * minimum).div_ceil(100) < desired || desired * maximum / 100 > desired
 }
 
-/// How many fleets in a thousand are wide: each takes as long as many others.
+/// The number of wide fleets in a thousand: each takes as long as many others.
 const WIDE_IN_THOUSAND: u64 = 25;
 
-/// How many in a thousand are crowds: each takes as long as a hundred others.
+/// The number of crowds in a thousand: each takes as long as a hundred others.
 const CROWDS_IN_THOUSAND: u64 = 4;
 
-/// In how many of a thousand the table is restored from a backup.
+/// The number in a thousand whose table is restored from a backup.
 const RESTORED_IN_THOUSAND: u64 = 50;
 
-/// In how many of a thousand the configuration changes.
+/// The number in a thousand whose configuration changes.
 const DEPLOYED_IN_THOUSAND: u64 = 50;
 
-/// In how many of a thousand two controllers share the table.
+/// The number in a thousand in which two controllers share the table.
 const SHARED_IN_THOUSAND: u64 = 40;
 
-/// In how many of a thousand the program is upgraded.
+/// The number in a thousand in which the program is upgraded.
 const UPGRADED_IN_THOUSAND: u64 = 40;
 
-/// How many in a thousand have two scopes.
+/// The number in a thousand that have two scopes.
 const SCOPES_IN_THOUSAND: u64 = 40;
 
-/// How many in a thousand are variations of one that came into something rare.
+/// The number in a thousand that are variations of a fleet with a rare situation.
 const STEERED_IN_THOUSAND: u64 = 300;
 
-/// The fleet of a seed. What it leaves out on purpose is written down in docs/evidence.md.
+/// Returns the fleet of a seed. docs/evidence.md lists its deliberate gaps.
 pub fn plan(seed: u64) -> Plan {
     let mut steer = steer(seed);
     if steer.among(1, 1000) <= STEERED_IN_THOUSAND { steer.steered(seed) } else { fresh(seed) }
 }
 
-/// Whether the fleet of a seed is a variation of one that came into something rare.
+/// Returns true if the fleet of a seed is a variation of one with a rare situation.
 pub fn is_variation(seed: u64) -> bool {
     steer(seed).among(1, 1000) <= STEERED_IN_THOUSAND
 }
@@ -97,7 +98,7 @@ fn steer(seed: u64) -> Dice {
     Dice(fastrand::Rng::with_seed(seed ^ 0x0057_ee20))
 }
 
-/// A fleet that is no other's variation.
+/// Returns a fleet that is no variation of another.
 pub(super) fn fresh(seed: u64) -> Plan {
     let mut dice = Dice(fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     let calm_at = 60 * dice.among(4, 10);
@@ -130,7 +131,7 @@ pub(super) fn fresh(seed: u64) -> Plan {
         25..65 => dice.stage(&mut plan),
         _ => {}
     }
-    // Dice of their own: all other fleets stay what they are.
+    // Dice of their own, so that all other fleets stay the same.
     let mut wide = Dice(fastrand::Rng::with_seed(seed ^ 0x0077_1de0));
     if wide.among(1, 1000) <= WIDE_IN_THOUSAND {
         wide.widen(&mut plan);
@@ -162,7 +163,7 @@ pub(super) fn fresh(seed: u64) -> Plan {
     plan
 }
 
-/// Chance, all of it from the seed.
+/// The source of chance, seeded with the plan's seed.
 pub(super) struct Dice(pub(super) fastrand::Rng);
 
 impl Dice {
@@ -170,7 +171,7 @@ impl Dice {
         self.0.u64(least..=most)
     }
 
-    /// So many times in a hundred.
+    /// Returns true in this many of a hundred cases.
     pub(super) fn often(&mut self, percent: u64) -> bool {
         self.among(1, 100) <= percent
     }
@@ -300,9 +301,9 @@ impl Dice {
         let fault = match self.one(&Fault::ALL) {
             Fault::Stale(_) => Fault::Stale(Duration::from_secs(self.among(1, 60))),
             Fault::LateApply(_) => Fault::LateApply(Duration::from_secs(self.among(1, 45))),
-            // A policy that someone changes, and changes back.
+            // A permission that someone removes, and gives back.
             Fault::AccessDenied => return self.spell(plan, Fault::AccessDenied),
-            // Nobody dies for minutes on end.
+            // A process that dies at each call for minutes would prove nothing.
             fault @ (Fault::CrashBefore | Fault::CrashAfter) => fault,
             fault if self.often(30) => return self.spell(plan, fault),
             fault => fault,
@@ -315,7 +316,7 @@ impl Dice {
         Strike { on, fault }
     }
 
-    /// Some time on end, often while something is being drained.
+    /// Draws a fault that lasts for some time, often while a drain is in progress.
     fn spell(&mut self, plan: &Plan, fault: Fault) -> Strike {
         let begins = |what: &Happening| {
             matches!(what, Happening::Terminate { .. } | Happening::Order { .. })

@@ -1,5 +1,5 @@
-//! What a fleet is and what happens to it: a plain value that follows from its seed, can be
-//! printed, and can be made smaller.
+//! A fleet and its events: a plain value that follows from its seed, can be printed, and can be
+//! made smaller.
 
 mod crowd;
 mod deployed;
@@ -22,34 +22,34 @@ use ecs_drain_state::Then;
 use ecs_drain_state::record::SCHEMA;
 use std::fmt;
 
-/// Everything about one run. Times are seconds since the scenario began.
+/// All about one run. Times are seconds since the scenario began.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
     /// The policy that every replica begins with, unless it has another revision.
     pub rules: Rules,
-    /// What replicas are deployed with later; the first one is number 1, and 0 is what the rest of
-    /// the plan says.
+    /// The revisions that replicas are deployed with later; the first one is number 1, and 0 is the
+    /// plan's own.
     pub revisions: Vec<Revision>,
     pub clusters: Vec<String>,
     pub services: Vec<Service>,
     pub tasks: Vec<Task>,
     pub groups: Vec<Group>,
     pub replicas: Vec<Replica>,
-    /// What happens, and when.
+    /// The events, with their seconds.
     pub script: Vec<(u64, Happening)>,
     pub faults: Vec<Strike>,
-    /// The most that a read may lag while faults last.
+    /// The longest lag of a read while faults last.
     pub read_lag: Option<u64>,
-    /// How far the table's index is behind, to the end.
+    /// The lag of the table's index, to the end.
     pub index_lag: u64,
-    /// Events through a queue, and what becomes of them while faults last.
+    /// The queue for events, and their losses and delays while faults last.
     pub queue: Option<Delivery>,
-    /// There is a second scope.
+    /// True if there is a second scope.
     pub far: bool,
-    /// AWS's published request rates hold.
+    /// True if AWS's published request rates apply.
     pub limits: bool,
-    /// When faults stop, and nothing more happens.
+    /// The moment at which faults and events stop.
     pub calm_at: u64,
 }
 
@@ -57,9 +57,9 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub struct Rules {
     pub deregister: bool,
-    /// Standalone tasks are stopped after so long; `None`: waited for.
+    /// The time after which standalone tasks are stopped; `None`: the drain waits for them.
     pub stop_after: Option<u64>,
-    /// What is done so long after a drain began.
+    /// The deadline, in seconds after a drain's beginning, and its `at_deadline`.
     pub deadline: Option<(u64, &'static str)>,
     pub max_concurrent: &'static str,
     pub max_concurrent_lifecycle: &'static str,
@@ -67,7 +67,7 @@ pub struct Rules {
     pub poll: u64,
 }
 
-/// What a replica runs with.
+/// The configuration and version of a replica.
 #[derive(Clone, Debug)]
 pub struct Revision {
     /// The name of its controller.
@@ -78,14 +78,14 @@ pub struct Revision {
     /// The configured groups and clusters; `None`: all.
     pub groups: Option<Vec<String>>,
     pub clusters: Option<Vec<String>>,
-    /// Whether it leaves something out that others of this controller have.
+    /// True if it leaves something out that other replicas of this controller have.
     pub partial: bool,
-    /// The schema of the records that the program writes: how new it is.
+    /// The schema of the records that this version writes.
     pub schema: u32,
 }
 
 impl Revision {
-    /// Every hook, group and cluster.
+    /// Returns a revision with every hook, group and cluster.
     pub fn first(rules: &Rules) -> Revision {
         let (rules, hooks) = (rules.clone(), HOOKS.to_vec());
         Revision {
@@ -99,7 +99,7 @@ impl Revision {
         }
     }
 
-    /// Whether it has this group and its hook.
+    /// Returns true if it includes this group and its hook.
     pub fn selects(&self, group: &Group) -> bool {
         let mut hooks = std::iter::once(&group.hook).chain(&group.second_hook);
         hooks.any(|hook| self.hooks.contains(&hook.as_str()))
@@ -107,14 +107,14 @@ impl Revision {
     }
 }
 
-/// Where a service's tasks are registered.
+/// The balancer of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Balancing {
     None,
-    /// Instance targets on dynamic ports behind an application load balancer.
+    /// Instance targets on dynamic ports behind an Application Load Balancer.
     Application,
-    /// Targets by address behind a network load balancer, which may send connections for so long
-    /// afterwards.
+    /// Targets by address behind a Network Load Balancer, which may send connections for this long
+    /// after a deregistration.
     Network {
         settle: u64,
     },
@@ -133,9 +133,9 @@ pub struct Service {
     pub start: u64,
     pub stop: u64,
     pub balancing: Balancing,
-    /// How long its balancer drains a target.
+    /// The time for which its balancer drains a target.
     pub delay: u64,
-    /// Deployed by an external controller: its registrations stand in a task set.
+    /// True if an external controller deploys it: its registrations are in a task set.
     pub external: bool,
 }
 
@@ -144,7 +144,7 @@ pub struct Service {
 pub struct Task {
     pub cluster: String,
     pub instance: String,
-    /// How long it works; `None`: until it is stopped.
+    /// The time that it works; `None`: until it is stopped.
     pub works: Option<u64>,
     pub stop: u64,
 }
@@ -152,26 +152,26 @@ pub struct Task {
 #[derive(Clone, Debug)]
 pub struct Group {
     pub name: String,
-    /// `None`: its instances join no cluster.
+    /// Its cluster; `None`: its instances join no cluster.
     pub cluster: Option<String>,
     pub instances: Vec<String>,
-    /// Which of our hooks it has.
+    /// Its ecs-drain hook.
     pub hook: String,
     pub heartbeat_timeout: u64,
-    /// That of another controller, which holds its instances too.
+    /// The hook of a second controller, which holds its instances too.
     pub second_hook: Option<String>,
-    /// Another's hook holds its instances for so long.
+    /// The time for which a hook of another tool holds its instances.
     pub other_hook: Option<u64>,
     pub warm_pool: Option<WarmPool>,
-    /// What is abandoned is kept for a look.
+    /// True if the group retains abandoned instances.
     pub retains: bool,
-    /// A balancer sends traffic to the instances themselves, and drains a target for so long.
+    /// The time for which the group's own balancer drains a target; `None`: it has no balancer.
     pub attached: Option<u64>,
 }
 
 impl Group {
-    /// A group with one of our hooks and nothing else, whose instances are in the cluster of its
-    /// name.
+    /// Creates a group with one ecs-drain hook and nothing else, whose instances are in the cluster
+    /// of its name.
     fn plain(name: &str, instances: Vec<String>, hook: &str, heartbeat_timeout: u64) -> Group {
         Group {
             name: name.to_owned(),
@@ -191,27 +191,27 @@ impl Group {
 /// Stopped instances that a group can start quickly.
 #[derive(Clone, Debug)]
 pub struct WarmPool {
-    /// Those that rest there in the beginning.
+    /// The instances in it at the beginning.
     pub rest: Vec<String>,
-    /// Scale-ins send instances back there.
+    /// True if scale-ins return instances to it.
     pub reuse: bool,
 }
 
-/// A controller. The first one never retires.
+/// A controller process. The first one never retires.
 #[derive(Clone, Debug)]
 pub struct Replica {
     pub starts: u64,
-    /// When it is asked to shut down, as by a deployment.
+    /// The moment at which it is asked to shut down, as by a deployment.
     pub retires: Option<u64>,
-    /// How far its clock is off, in milliseconds.
+    /// The error of its clock, in milliseconds.
     pub skew: i64,
-    /// How long it stays dead.
+    /// The time between its death and its next start.
     pub restart: u64,
-    /// What it begins with.
+    /// Its first revision.
     pub revision: usize,
 }
 
-/// What becomes of events on their way to the queue.
+/// Losses and delays of events on their way to the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery {
     pub lose: f64,
@@ -219,20 +219,20 @@ pub struct Delivery {
     pub late: u64,
 }
 
-/// What happens at one moment. What names an instance that is not there (any more) does nothing.
+/// An event at one moment. An event of an instance that does not exist (any more) does nothing.
 #[derive(Clone, Debug)]
 pub enum Happening {
-    /// A scale-in of this very instance.
+    /// A scale-in of this instance.
     Terminate {
         instance: String,
         shrink: bool,
     },
-    /// The same of its namesake in the other region.
+    /// A scale-in of the instance with the same name in the other region.
     LeavesFar {
         instance: String,
         shrink: bool,
     },
-    /// The group chooses.
+    /// A change of the desired capacity: the group chooses the instances.
     Capacity {
         group: String,
         desired: u32,
@@ -241,7 +241,7 @@ pub enum Happening {
         instance: String,
         connected: bool,
     },
-    /// Sent back to the warm pool, whatever the group's own rules say.
+    /// A return to the warm pool, whatever the group's own rules are.
     ToPool {
         instance: String,
     },
@@ -251,18 +251,18 @@ pub enum Happening {
     RootVolume {
         instance: String,
     },
-    /// EC2 loses the instance: everything on it is gone at once.
+    /// A failure of the EC2 instance: everything on it ends at once.
     Dies {
         instance: String,
     },
-    /// Someone deletes the group's hook, which lets go of what it holds, and puts it back later.
+    /// Someone deletes the group's hook, which ends its open actions, and creates it again later.
     HookDeleted {
         group: String,
     },
     HookPut {
         group: String,
     },
-    /// All instances of the group are replaced, so many percent of them healthy at any time.
+    /// All instances of the group are replaced, with this percentage healthy at any time.
     Refresh {
         group: String,
         healthy: u32,
@@ -271,7 +271,7 @@ pub enum Happening {
     RefreshCancelled {
         group: String,
     },
-    /// EC2 has no more instances for the group.
+    /// EC2 has no capacity for the group.
     CapacityOut {
         group: String,
     },
@@ -283,7 +283,7 @@ pub enum Happening {
         instance: String,
         active: bool,
     },
-    /// Spot warns, and takes the instance two minutes later.
+    /// Spot's warning: the instance ends two minutes later.
     Spot {
         instance: String,
     },
@@ -308,14 +308,14 @@ pub enum Happening {
         cluster: String,
         service: String,
     },
-    /// Its tasks there are protected from scale-in for so long.
+    /// The service's tasks there are protected from scale-in for this long.
     Protect {
         cluster: String,
         service: String,
         instance: String,
         span: u64,
     },
-    /// The agent lost its state, and registers the instance once more.
+    /// The agent lost its state, and registers the instance again.
     RegistersAgain {
         cluster: String,
         instance: String,
@@ -325,7 +325,7 @@ pub enum Happening {
     StopTasks {
         instance: String,
     },
-    /// The controller dies.
+    /// The controller's process dies.
     Kill {
         replica: usize,
     },
@@ -334,11 +334,11 @@ pub enum Happening {
         replica: usize,
         revision: usize,
     },
-    /// The controller stands still for so long, and goes on believing what it did.
+    /// The controller's process freezes for this long, and continues with its old knowledge.
     Stop {
         replica: usize,
         span: u64,
-        /// Not at once, but in the middle of its next look at this cluster.
+        /// `Some`: not at once, but in the middle of its next read of this cluster.
         amid: Option<&'static str>,
     },
     ClockJumps {
@@ -349,22 +349,23 @@ pub enum Happening {
         span: u64,
         hangs: bool,
     },
-    /// The table is again as it was so long ago, or empty where it had not been made yet.
+    /// The table is restored to its state of this long ago, or to an empty one if that is before
+    /// its creation.
     TableRestored {
         back: u64,
     },
-    /// Someone else writes the instance's record, without changing what it says.
+    /// Someone else writes the instance's record without changing its content.
     RecordWritten {
         instance: String,
     },
-    /// Everything is held.
+    /// All drains are paused.
     Pause {
         on: bool,
     },
 }
 
 impl Happening {
-    /// The instance that it befalls, if it is one.
+    /// Returns the instance of the event, if it is about one.
     pub fn instance(&self) -> Option<&str> {
         match self {
             Self::Terminate { instance, .. }
@@ -404,44 +405,44 @@ impl Happening {
     }
 }
 
-/// What an operator asks for.
+/// A request by an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     Drain(Then),
     Cancel,
     Hold,
     Resume,
-    /// So many seconds from then on.
+    /// To this many seconds from then.
     Extend(u64),
     Retry,
     Complete,
 }
 
-/// One thing that goes wrong with calls.
+/// A fault on some calls.
 #[derive(Clone, Debug)]
 pub struct Strike {
     pub on: On,
     pub fault: Fault,
 }
 
-/// Which calls it strikes.
+/// The calls that it strikes.
 #[derive(Clone, Debug)]
 pub enum On {
-    /// The n-th of all.
+    /// The n-th call of all.
     Call(u64),
-    /// The n-th of an operation.
+    /// The n-th call of an operation.
     Nth(&'static str, u64),
-    /// Every one of an operation in this span.
+    /// Every call of an operation in this span.
     Every(&'static str, u64, u64),
-    /// Every one to AWS in this region but the table's, in this span.
+    /// Every call to this region in this span, except those to DynamoDB.
     Region(&'static str, u64, u64),
-    /// So many in a hundred of an operation, in this span.
+    /// This percentage of an operation's calls, in this span.
     Share(&'static str, u64, u64, u64),
-    /// Every listing of tasks that ECS wants in this state, in this span.
+    /// Every listing of tasks with this desired status, in this span.
     Listing(&'static str, u64, u64),
 }
 
-/// What some fleets have, and most have not.
+/// A feature that only some fleets have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
     /// Drains in many clusters at once, at AWS's rates.
@@ -471,7 +472,7 @@ impl Feature {
         Feature::Scopes,
     ];
 
-    /// Its name, in one word.
+    /// Returns its name, in one word.
     pub const fn name(self) -> &'static str {
         match self {
             Feature::Wide => "wide",
@@ -486,7 +487,7 @@ impl Feature {
 }
 
 impl Plan {
-    /// Whether so much happens at once that AWS's rates are what decides how long it takes.
+    /// Returns true if so much happens at once that AWS's rates decide its duration.
     pub fn is_wide(&self) -> bool {
         self.limits && (self.clusters.len() >= wide::WIDE || self.is_crowd())
     }
@@ -495,7 +496,7 @@ impl Plan {
         self.clusters.iter().any(|cluster| cluster.starts_with(crowd::CLUSTER))
     }
 
-    /// Whether it has something that most fleets have not.
+    /// Returns true if it has a feature.
     pub fn has(&self, feature: Feature) -> bool {
         match feature {
             Feature::Wide => self.limits && self.clusters.len() >= wide::WIDE,
@@ -512,13 +513,13 @@ impl Plan {
         }
     }
 
-    /// What a replica runs with that is deployed with this number.
+    /// Returns the revision with this number.
     pub fn revision(&self, number: usize) -> Revision {
         let other = number.checked_sub(1).and_then(|number| self.revisions.get(number));
         other.cloned().unwrap_or_else(|| Revision::first(&self.rules))
     }
 
-    /// What a replica runs with at that second, or begins to.
+    /// Returns the revision that a replica runs at that second, or starts then.
     pub fn revision_at(&self, replica: usize, at: u64) -> Revision {
         let mut deployed = self.script.iter().filter_map(|(then, what)| match what {
             Happening::Deployed { replica: of, revision } if *of == replica && *then <= at => {
@@ -531,29 +532,30 @@ impl Plan {
         if at < self.calm_at { revision } else { self.at_last(&revision) }
     }
 
-    /// What a replica runs with at last: its policy, with nothing left out, and the newest version.
+    /// Returns the last revision of a replica: its policy, with nothing left out, and the newest
+    /// version.
     pub fn at_last(&self, revision: &Revision) -> Revision {
         let whole =
             if revision.partial { Revision::first(&revision.rules) } else { revision.clone() };
         Revision { schema: self.newest(), ..whole }
     }
 
-    /// The schema of the newest version.
+    /// Returns the schema of the newest version.
     pub fn newest(&self) -> u32 {
         self.revisions.iter().map(|revision| revision.schema).max().unwrap_or(SCHEMA)
     }
 
-    /// Every policy that is in force at some time.
+    /// Returns every policy that is in force at some time.
     pub fn policies(&self) -> impl Iterator<Item = &Rules> {
         std::iter::once(&self.rules).chain(self.revisions.iter().map(|revision| &revision.rules))
     }
 
-    /// Whether something like that happens.
+    /// Returns true if such an event happens.
     pub fn happens(&self, what: impl Fn(&Happening) -> bool) -> bool {
         self.script.iter().any(|(_, happening)| what(happening))
     }
 
-    /// A group by its name.
+    /// Returns a group by its name.
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == name)
     }

@@ -1,11 +1,11 @@
-//! Plots: what chance seldom brings together. One instance leaves, busy, and what its drain depends
-//! on goes wrong for as long as the drain takes.
+//! Plots: combinations that chance seldom makes. One busy instance leaves, and a call that its
+//! drain depends on fails for as long as the drain takes.
 
 use super::dice::{Dice, LOOKS};
 use super::{Happening, On, Plan, Strike, Task};
 use aws_simulator::Fault;
 
-/// Ways in which a look can fail for long.
+/// Faults that can make a read fail for long.
 const BLIND: [Fault; 6] = [
     Fault::AccessDenied,
     Fault::FailBefore,
@@ -15,7 +15,7 @@ const BLIND: [Fault; 6] = [
     Fault::Throttle,
 ];
 
-/// The instance that a plot is about, and when it leaves.
+/// The instance of a plot, and the moment at which it leaves.
 struct Leaving {
     cluster: String,
     instance: String,
@@ -23,7 +23,7 @@ struct Leaving {
 }
 
 impl Leaving {
-    /// A standalone task that runs there.
+    /// Returns a standalone task that runs there.
     fn task(&self, works: u64) -> Task {
         Task {
             cluster: self.cluster.clone(),
@@ -54,8 +54,8 @@ impl Dice {
         plan.script.sort_by_key(|(at, _)| *at);
     }
 
-    /// One of the looks at what is left fails from the beginning until long after a drain could
-    /// have ended.
+    /// Makes one of the reads fail that show what is left, from the beginning until long after a
+    /// drain could have ended.
     fn blind(&mut self, plan: &mut Plan, leaving: &Leaving) {
         plan.tasks.push(leaving.task(self.among(300, 400)));
         let from = leaving.at + self.among(0, 70);
@@ -65,7 +65,7 @@ impl Dice {
         plan.faults.push(Strike { on, fault: self.one(&BLIND) });
     }
 
-    /// Auto Scaling cannot be told for some time, and meanwhile the instance is made `ACTIVE`, and
+    /// Makes calls to Auto Scaling fail for some time; meanwhile the instance is made `ACTIVE`, and
     /// works.
     fn told_late(&mut self, plan: &mut Plan, leaving: &Leaving) {
         plan.calm_at = plan.calm_at.max(leaving.at + 480);
@@ -83,14 +83,15 @@ impl Dice {
         }
     }
 
-    /// A task is placed at about the moment from which on nothing more is, and every read lags.
+    /// Places a task at about the last possible moment, while every read lags.
     fn just_before(&mut self, plan: &mut Plan, leaving: &Leaving) {
         plan.read_lag = Some(60);
         let task = Happening::RunTask(leaving.task(self.among(200, 400)));
         plan.script.push((leaving.at + self.among(5, 70), task));
     }
 
-    /// The controller begins anew just before, and has no table for longer than the hook waits.
+    /// Restarts the controller just before the instance leaves, without a table for longer than the
+    /// hook waits.
     fn without_the_table(&mut self, plan: &mut Plan, leaving: &Leaving) {
         let before = leaving.at.saturating_sub(4);
         plan.script.push((

@@ -1,12 +1,12 @@
-//! A table restored from a backup while controllers run: records go back to what they were, with
-//! leases, requests and pauses; new ones vanish.
+//! A table restored from a backup while controllers run: records return to their earlier content,
+//! with leases, requests and pauses; new records vanish.
 
 use super::dice::Dice;
 use super::{Happening, Plan};
 
 impl Dice {
-    /// Adds a restored table to a plan, mostly while something is being drained. It is away while
-    /// it is restored, or was exchanged in a moment.
+    /// Adds a restored table to a plan, mostly during a drain. The table is unavailable during the
+    /// restore, or is exchanged in a moment.
     pub(super) fn restore(&mut self, plan: &mut Plan) {
         let begins = |what: &Happening| {
             matches!(what, Happening::Terminate { .. } | Happening::Order { .. })
@@ -22,7 +22,7 @@ impl Dice {
             if span > 0 {
                 plan.script.push((from, Happening::TableAway { span, hangs: self.often(40) }));
             }
-            // A backup of before the beginning is an empty table.
+            // A backup from before the beginning is an empty table.
             let back = self.one(&[5, 15, 60, 120, 300, 3600]);
             let back = span + self.among(back / 2, back);
             plan.script.push((from + span, Happening::TableRestored { back }));

@@ -1,31 +1,32 @@
-//! What happens to a fleet, and when.
+//! The events of a fleet, and their moments.
 
 use super::dice::Dice;
 use super::{Asked, Balancing, Group, Happening, Plan, Service, can_move};
 use ecs_drain_state::Then;
 
-/// What happens, and at which second.
+/// Events, each with its second.
 type Script = Vec<(u64, Happening)>;
 
-/// Where and when something happens.
+/// The place and moment of an event.
 struct Scene<'p> {
     plan: &'p Plan,
     group: Group,
     instance: String,
     at: u64,
-    /// When what belongs to it happens.
+    /// The moment of the events that follow it.
     later: u64,
 }
 
 impl Scene<'_> {
-    /// Where the group has no cluster nothing of ECS can happen to its instances.
+    /// Returns the group's cluster. Without a cluster, nothing of ECS can happen to the group's
+    /// instances.
     fn cluster(&self) -> String {
         self.group.cluster.clone().unwrap_or_else(|| self.plan.clusters[0].clone())
     }
 }
 
-/// Whether this instance can go although ECS does not hear its agent: Spot takes it, EC2 loses it,
-/// an operator lets it go whatever is on it, or its group has no hook for a while.
+/// Returns true if this instance can go while ECS does not hear its agent: Spot takes it, EC2 loses
+/// it, an operator forces its end, or its group has no hook for a while.
 fn is_taken(plan: &Plan, script: &Script, of: &str) -> bool {
     let member = |name: &String| {
         plan.groups.iter().any(|g| g.name == *name && g.instances.iter().any(|i| i == of))
@@ -38,13 +39,14 @@ fn is_taken(plan: &Plan, script: &Script, of: &str) -> bool {
     })
 }
 
-/// A dead instance whose agent ECS did not hear is a registration for ever, with tasks and targets.
+/// Leaves out lost agents of instances that die: such an instance stays registered for ever, with
+/// tasks and targets.
 fn heard(plan: &Plan, script: Script) -> Script {
     let unheard = |what: &Happening| matches!(what, Happening::Agent { instance, .. } if is_taken(plan, &script, instance));
     script.iter().filter(|(_, what)| !unheard(what)).cloned().collect()
 }
 
-/// What happens in a plan that was varied, without what no plan has.
+/// Returns the events of a varied plan, without those that no plan has.
 pub(super) fn without_the_unheard(plan: &Plan) -> Script {
     heard(plan, plan.script.clone())
 }
@@ -64,7 +66,7 @@ impl Dice {
         script
     }
 
-    /// One thing that happens, with what belongs to it.
+    /// Draws one event, with the events that follow it.
     fn happening(&mut self, scene: &Scene<'_>) -> Script {
         match self.among(0, 99) {
             0..26 => self.leaves(scene),
@@ -81,13 +83,13 @@ impl Dice {
         }
     }
 
-    /// An instance leaves its group, or service.
+    /// Draws the end of an instance in its group, or in service.
     fn leaves(&mut self, scene: &Scene<'_>) -> Script {
         let Scene { at, later, .. } = *scene;
         let instance = scene.instance.clone();
         let terminate = Happening::Terminate { instance: instance.clone(), shrink: self.often(60) };
         match self.among(0, 25) {
-            // Whether a group takes such an instance from its own balancers is not documented.
+            // AWS does not document if a group deregisters such an instance from its own balancers.
             0..2 if scene.group.attached.is_none() => {
                 vec![(at, Happening::RootVolume { instance })]
             }
@@ -145,8 +147,8 @@ impl Dice {
         }
     }
 
-    /// Nobody takes an instance that is kept from a balancer of its group, so that no such drain
-    /// ends by itself.
+    /// Draws a Spot warning or a rebalance recommendation. With `keep`, an instance remains a
+    /// target of its group's own balancer: such a drain never ends by itself and is not drawn.
     fn warned(&mut self, scene: &Scene<'_>) -> Script {
         let instance = scene.instance.clone();
         let ends = scene.group.attached.is_none() || scene.plan.rules.rebalance != "keep";
@@ -186,7 +188,8 @@ impl Dice {
         }
     }
 
-    /// Controllers die and stand still, clocks jump, the table is away, everything is held.
+    /// Draws events of controllers: deaths, freezes, jumps of the clock, a table that is
+    /// unavailable, a pause of all drains.
     fn of_controllers(&mut self, scene: &Scene<'_>) -> Script {
         let Scene { at, later, .. } = *scene;
         let replica = self.0.usize(..scene.plan.replicas.len());
@@ -205,7 +208,7 @@ impl Dice {
         }
     }
 
-    /// Operators order something, and may change their minds.
+    /// Draws requests of operators, who may change their minds.
     fn orders(&mut self, scene: &Scene<'_>) -> Script {
         let Scene { at, later, .. } = *scene;
         let order = |at: u64, what: Asked| {
@@ -213,7 +216,8 @@ impl Dice {
         };
         let thens = match scene.group.attached {
             None => vec![Then::Keep, Then::Keep, Then::Terminate, Then::TerminateAndShrink],
-            // Nobody takes an instance that is kept from a balancer of its group.
+            // With `Keep`, an instance remains a target of its group's own balancer, and its drain
+            // never ends by itself.
             Some(_) => vec![Then::Terminate, Then::TerminateAndShrink],
         };
         let drain = Asked::Drain(self.one(&thens));
@@ -223,7 +227,7 @@ impl Dice {
                 let between = self.among(at, later);
                 let mut script = vec![order(at, drain), order(between, Asked::Cancel)];
                 if self.often(30) {
-                    // Set by someone else long enough before: that is not ours to undo.
+                    // Set by someone else long enough before: ecs-drain must not undo it.
                     let by_hand =
                         Happening::ByHand { instance: scene.instance.clone(), active: false };
                     script.push((at.saturating_sub(130), by_hand));

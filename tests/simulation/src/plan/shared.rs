@@ -1,6 +1,6 @@
 //! Two controllers on one table: their hooks meet on a group, each with its own, or, by mistake,
-//! both are configured with the same ones. Who opens the drain of an instance ends it; the other
-//! one holds, and comes after.
+//! both are configured with the same ones. The controller that opens an instance's drain ends it;
+//! the other one only holds the instance, and drains it afterwards.
 
 use super::dice::Dice;
 use super::{Plan, Replica, Revision};
@@ -10,7 +10,7 @@ use crate::harness::{CONTROLLER, HOOK, HOOKS, OTHER_CONTROLLER};
 const OTHER_HOOK: &str = HOOKS[1];
 
 impl Dice {
-    /// Adds another controller to a plan, with a replica or two.
+    /// Adds another controller to a plan, with one or two replicas.
     pub(super) fn share(&mut self, plan: &mut Plan) {
         if !plan.revisions.is_empty() {
             return;

@@ -1,6 +1,6 @@
-//! Stages: a cluster of its own with one instance that nothing else happens to, and one drama on
-//! it. Each is the situation in which one mistake does harm, and which chance would bring about
-//! once in many thousand fleets.
+//! Stages: a cluster of its own with one instance that is in no other event, and one drama on it.
+//! Each drama is the situation in which one particular mistake does harm, and which chance would
+//! make once in many thousand fleets.
 
 use super::dice::{Dice, LOOKS};
 use super::{Asked, Balancing, Group, Happening, On, Plan, Service, Strike, Task};
@@ -9,12 +9,12 @@ use aws_simulator::Fault;
 use std::time::Duration;
 
 const CLUSTER: &str = "stage";
-/// Another one, which is empty at first.
+/// A second cluster, which is empty at first.
 const WINGS: &str = "wings";
 const INSTANCE: &str = "i-00000000000000e01";
 const SERVICE: &str = "s0";
 
-/// Ways in which a look can fail for long, or say too little.
+/// Faults that can make a read fail for long, or answer too little.
 const BLIND: [Fault; 7] = [
     Fault::AccessDenied,
     Fault::FailBefore,
@@ -25,14 +25,14 @@ const BLIND: [Fault; 7] = [
     Fault::Throttle,
 ];
 
-/// Ways in which a call can get no answer for long.
+/// Faults that can leave a call without an answer for long.
 const UNANSWERED: [Fault; 4] =
     [Fault::AccessDenied, Fault::FailBefore, Fault::Http500, Fault::Throttle];
 
-/// A read is answered with the truth of a minute ago.
+/// The fault of a read that is answered from the world of a minute ago.
 const LATE: Fault = Fault::Stale(Duration::from_secs(60));
 
-/// A standalone task on the stage, which works for so long.
+/// Returns a standalone task on the stage, which works for this long.
 fn job(works: u64) -> Happening {
     Happening::RunTask(Task {
         cluster: CLUSTER.to_owned(),
@@ -87,7 +87,7 @@ impl Dice {
         plan.calm_at = plan.calm_at.max(last + 60);
     }
 
-    /// A service behind an application load balancer, whose targets drain for long.
+    /// Creates a service behind an Application Load Balancer, whose targets drain for long.
     fn on_stage(&mut self, desired: u32) -> Service {
         Service {
             cluster: CLUSTER.to_owned(),
@@ -105,13 +105,12 @@ impl Dice {
         }
     }
 
-    /// All reads of this kind are answered with the truth of a minute ago.
+    /// Answers all reads of this kind from the world of a minute ago.
     fn late(&mut self, plan: &mut Plan, operation: &'static str, from: u64, until: u64) {
         self.fails(plan, On::Every(operation, from, until), &[LATE]);
     }
 
-    /// A task of a service lands in the moment before the drain, and no listing shows it for a
-    /// minute.
+    /// Places a service's task in the moment before the drain; no listing shows it for a minute.
     fn placed_unseen(&mut self, plan: &mut Plan, at: u64) {
         plan.rules.deregister = self.often(50);
         let service = self.on_stage(0);
@@ -122,8 +121,8 @@ impl Dice {
         self.late(plan, "ListTasks", at - 30, at + 300);
     }
 
-    /// The controller stands still, once it has listed tasks late enough for its proof: between two
-    /// looks, or in the middle of one. Meanwhile the instance is made `ACTIVE`, gets work, and is
+    /// Freezes the controller once it has listed tasks late enough for its proof: between two
+    /// reads, or in the middle of one. Meanwhile the instance is made `ACTIVE`, gets work, and is
     /// `DRAINING` again.
     fn changed_during_a_standstill(&mut self, plan: &mut Plan, at: u64) {
         nothing_else_befalls_the_controller(plan);
@@ -139,7 +138,7 @@ impl Dice {
         self.late(plan, "ListTasks", at, at + 440);
     }
 
-    /// The container instance cannot be looked at; meanwhile it is made `ACTIVE` and gets work,
+    /// Makes reads of the container instance fail; meanwhile it is made `ACTIVE` and gets work,
     /// which no listing shows for a minute.
     fn made_active_while_blind(&mut self, plan: &mut Plan, at: u64) {
         plan.script.push((at - 20, job(120)));
@@ -149,7 +148,7 @@ impl Dice {
         self.late(plan, "ListTasks", at, at + 400);
     }
 
-    /// The instance joins its cluster just before it leaves, so that a search can miss it.
+    /// Lets the instance join its cluster just before it leaves, so that a search can miss it.
     fn joins_its_cluster_late(&mut self, plan: &mut Plan, at: u64) {
         if let Some(group) = plan.groups.last_mut() {
             group.cluster = None;
@@ -160,9 +159,9 @@ impl Dice {
         self.late(plan, "ListContainerInstances", at - 20, at + 300);
     }
 
-    /// No task that matters is left, and the balancer that drains a daemon's target cannot be
-    /// asked. (ECS stops a task only once its targets have drained: nothing but a daemon, which is
-    /// not waited for, shows a mistake here.)
+    /// Makes reads of the balancer fail that drains a daemon's target, when no task that matters is
+    /// left. (ECS stops a task only once its targets have drained: only a daemon, for which the
+    /// drain does not wait, shows a mistake here.)
     fn a_balancer_cannot_be_looked_at(&mut self, plan: &mut Plan, at: u64) {
         let (balancing, operation) = self.one(&[
             (Balancing::Application, "DescribeTargetHealth"),
@@ -172,7 +171,7 @@ impl Dice {
         self.fails(plan, On::Every(operation, at, at + 320), &UNANSWERED);
     }
 
-    /// A network load balancer loses its target late in the drain, and goes on sending connections
+    /// Lets a Network Load Balancer lose its target late in the drain, and still send connections
     /// for a while.
     fn a_network_balancer_settles_late(&mut self, plan: &mut Plan) {
         let service = self.on_stage(2);
@@ -188,12 +187,12 @@ impl Dice {
         });
     }
 
-    /// The container instance, which is busy, cannot be described most of the time.
+    /// Makes most descriptions of the busy container instance fail.
     fn its_description_fails_now_and_then(&mut self, plan: &mut Plan, at: u64) {
         plan.script.push((at - 20, job(400)));
         if self.often(60) {
-            // Once the drain goes on, so that several looks in a row can fail; now and then a
-            // search gets through.
+            // From a moment in the drain on, so that several reads in a row can fail; now and then
+            // a search succeeds.
             let on = On::Share("DescribeContainerInstances", at + 40, at + 360, 75);
             return self.fails(plan, on, &[Fault::AccessDenied]);
         }
@@ -205,7 +204,8 @@ impl Dice {
         );
     }
 
-    /// One of the looks fails, always or now and then, until long after the drain could have ended.
+    /// Makes one of the reads fail, always or now and then, until long after the drain could have
+    /// ended.
     fn a_look_fails(&mut self, plan: &mut Plan, at: u64) {
         plan.script.push((at - 20, job(400)));
         let from = at + self.among(0, 40);
@@ -217,7 +217,7 @@ impl Dice {
         self.fails(plan, on, &BLIND);
     }
 
-    /// Calls fail in one of these ways; before whatever else is planned for them.
+    /// Makes calls fail in one of these ways; the rule comes before all others for them.
     fn fails(&mut self, plan: &mut Plan, on: On, ways: &[Fault]) {
         if let On::Every(_, _, until) | On::Share(_, _, until, _) | On::Listing(_, _, until) = on {
             plan.calm_at = plan.calm_at.max(until);
@@ -225,10 +225,10 @@ impl Dice {
         plan.faults.insert(0, Strike { on, fault: self.one(ways) });
     }
 
-    /// Auto Scaling cannot be told for some time, and meanwhile the agent registers the instance
-    /// once more, and it works: in its cluster, or in another, where only a search of every cluster
-    /// finds it, and where its first registration loses its agent; or has lost it long before, and
-    /// the search that this asks for has found nothing.
+    /// Makes calls to Auto Scaling fail for some time. Meanwhile the agent registers the instance
+    /// again, and it works: in its cluster, or in another, where only a search of every cluster
+    /// finds it. In the second case its first registration loses its agent now; or lost it long
+    /// before, and the search for that reason has found nothing.
     fn registers_while_told_late(&mut self, plan: &mut Plan, at: u64) {
         let (until, cluster) = if self.often(40) { (at + 480, CLUSTER) } else { (at + 700, WINGS) };
         let again = at + self.among(200, 300);
@@ -251,8 +251,8 @@ impl Dice {
         plan.script.push((again + 3, Happening::RunTask(job)));
     }
 
-    /// The agent registers the instance once more while its targets drain, and the service that
-    /// they belong to grows: what is in service then may be the new registration's.
+    /// Lets the agent register the instance again while its targets drain, and the service that
+    /// they belong to grows: a target in service then may be of the new registration.
     fn registers_while_it_drains(&mut self, plan: &mut Plan, at: u64) {
         let service = self.on_stage(2);
         plan.services.push(service);
@@ -262,9 +262,9 @@ impl Dice {
         plan.script.push((again + 5, Happening::Desired { cluster, service, desired: 6 }));
     }
 
-    /// Auto Scaling cannot be told for some time. Meanwhile the instance is `ACTIVE` for a moment,
-    /// mostly between two looks at it. A task that is placed then is told to stop at once, and
-    /// takes long to: no counter names it.
+    /// Makes calls to Auto Scaling fail for some time. Meanwhile the instance is `ACTIVE` for a
+    /// moment, mostly between two reads of it. A task that is placed then is stopped at once, and
+    /// takes long: no counter includes it.
     fn placed_and_stopped_while_told_late(&mut self, plan: &mut Plan, at: u64) {
         self.fails(plan, On::Every("CompleteLifecycleAction", at, at + 400), &UNANSWERED);
         let task = Task {
@@ -280,9 +280,9 @@ impl Dice {
         plan.script.push((opened + 5, by_hand(false)));
     }
 
-    /// A task takes long to stop, and two lists that lag overlook it meanwhile: the one of the
-    /// tasks that run no longer has it, the one of those that stop has it a minute late. Nothing
-    /// has shown it before; or its drain has known it.
+    /// Lets a task take long to stop, while two lagging lists miss it: the list of running tasks no
+    /// longer has it, and the list of stopping ones has it a minute late. No read has shown it
+    /// before; or its drain has known it.
     fn stops_unseen(&mut self, plan: &mut Plan, at: u64) {
         let task = Task {
             cluster: CLUSTER.to_owned(),
@@ -302,14 +302,14 @@ impl Dice {
         self.fails(plan, On::Listing("desiredStatus=STOPPED", at, at + 400), &[LATE]);
     }
 
-    /// All that the instance does ends while its drain is held.
+    /// Ends all work of the instance while its drain is paused.
     fn ends_while_paused(&mut self, plan: &mut Plan, at: u64) {
         plan.script.push((at - 10, job(180)));
         plan.script.push((at + 25, order(Asked::Hold)));
         plan.script.push((at + 330, order(Asked::Resume)));
     }
 
-    /// Somebody else writes the record again and again while the drain is about to end.
+    /// Lets someone else write the record again and again while the drain is about to end.
     fn record_written_by_others(&mut self, plan: &mut Plan, at: u64) {
         let from = at + self.among(60, 75);
         for n in 0..30 {
@@ -319,7 +319,7 @@ impl Dice {
     }
 }
 
-/// ECS does not hear the agent of an instance that is busy and well.
+/// Disconnects the agent of an instance that is busy and healthy.
 fn is_not_heard_for_long(plan: &mut Plan, at: u64) {
     let agent = |connected| Happening::Agent { instance: INSTANCE.to_owned(), connected };
     plan.script.push((at - 20, job(400)));
@@ -327,8 +327,8 @@ fn is_not_heard_for_long(plan: &mut Plan, at: u64) {
     plan.script.push((at + 330, agent(true)));
 }
 
-/// One controller, up from the beginning, whose calls do not fail: for a drama that needs each look
-/// at its moment.
+/// Leaves one controller, up from the beginning, whose calls do not fail: for a drama that needs
+/// each read at its moment.
 fn nothing_else_befalls_the_controller(plan: &mut Plan) {
     plan.replicas.truncate(1);
     for replica in &mut plan.replicas {

@@ -1,6 +1,6 @@
-//! Steering: some fleets begin as one that came into something rare, and are varied: what happens
-//! is moved, left out or repeated, calls fail in other ways and at other times. What is beside
-//! something rare is rare too.
+//! Steering: some fleets begin as a fleet that met a rare situation, and are varied: events are
+//! moved, left out or repeated, calls fail in other ways and at other times. The neighbours of a
+//! rare situation are rare too.
 
 use super::dice::{Dice, fresh};
 use super::script::without_the_unheard;
@@ -8,7 +8,7 @@ use super::{On, Plan};
 use aws_simulator::Fault;
 use std::sync::LazyLock;
 
-/// The seeds of fleets that came into something rare.
+/// The seeds of fleets that met a rare situation.
 static CORPUS: LazyLock<Vec<u64>> = LazyLock::new(|| {
     let lines = include_str!("../../corpus.txt").lines().filter(|line| !line.starts_with('#'));
     lines
@@ -19,7 +19,7 @@ static CORPUS: LazyLock<Vec<u64>> = LazyLock::new(|| {
 });
 
 impl Dice {
-    /// A variation of one of the corpus, for this seed.
+    /// Returns a variation of a fleet of the corpus, for this seed.
     pub(super) fn steered(&mut self, seed: u64) -> Plan {
         let mut plan = Plan { seed, ..fresh(self.one(&CORPUS)) };
         for _ in 0..self.among(1, 6) {
@@ -52,7 +52,7 @@ impl Dice {
                 let n = self.0.usize(..plan.faults.len());
                 let lasts = !matches!(plan.faults[n].on, On::Call(_) | On::Nth(..));
                 let fault = self.one(&Fault::ALL);
-                // Nobody dies for minutes on end.
+                // A process that dies at each call for minutes would prove nothing.
                 if !(lasts && matches!(fault, Fault::CrashBefore | Fault::CrashAfter)) {
                     plan.faults[n].fault = fault;
                 }
@@ -63,7 +63,7 @@ impl Dice {
             }
             8 => plan.read_lag = self.often(50).then(|| self.among(5, 60)),
             _ => {
-                // A hook that waits for less than it did could run out while calls fail.
+                // A hook with a shorter timeout than before could expire while calls fail.
                 for group in &mut plan.groups {
                     group.heartbeat_timeout =
                         group.heartbeat_timeout.max(self.one(&[300, 600, 3600]));
@@ -72,12 +72,12 @@ impl Dice {
         }
     }
 
-    /// A moment within half a minute of another.
+    /// Returns a moment within half a minute of another.
     fn near(&mut self, at: u64) -> u64 {
         (at + self.among(0, 60)).saturating_sub(30)
     }
 
-    /// The same calls a little sooner or later.
+    /// Returns the same calls a little sooner or later.
     fn moved(&mut self, on: &On, calm_at: u64) -> On {
         let by = self.among(0, 60);
         let moved = |at: u64| (at + by).saturating_sub(30).min(calm_at);

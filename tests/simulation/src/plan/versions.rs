@@ -1,6 +1,6 @@
-//! Two versions of the program at once: it is upgraded in mid-drain, and the newer one writes
-//! records that the older one leaves alone. Often it goes back, and the records that the newer one
-//! left wait for it to come again.
+//! Two versions of the program at once: it is upgraded during drains, and the newer one writes
+//! records that the older one leaves alone. Often it is rolled back, and the records of the newer
+//! one wait for its return.
 
 use super::deployed::finish;
 use super::dice::Dice;
@@ -8,7 +8,8 @@ use super::{Plan, Revision};
 use ecs_drain_state::record::SCHEMA;
 
 impl Dice {
-    /// Adds an upgrade to a plan, and often the way back. At the end all run the newer version.
+    /// Adds an upgrade to a plan, and often a rollback. At the end all replicas run the newer
+    /// version.
     pub(super) fn upgrade(&mut self, plan: &mut Plan) {
         if !plan.revisions.is_empty() {
             return;

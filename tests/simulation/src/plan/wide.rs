@@ -1,15 +1,15 @@
-//! Wide fleets: AWS's rates hold, and in each of many clusters an instance or two drain at about
-//! the same time. All reads together need more than AWS gives at once; every drain must end all the
-//! same.
+//! Wide fleets: AWS's rates apply, and in each of many clusters one or two instances drain at about
+//! the same time. All reads together need more than AWS allows at once; every drain must end all
+//! the same.
 
 use super::dice::Dice;
 use super::{Balancing, Group, Happening, Plan, Service};
 use crate::harness::HOOKS;
 
-/// From so many clusters on a fleet is wide.
+/// The smallest number of clusters of a wide fleet.
 pub(super) const WIDE: usize = 10;
 
-/// The most clusters of a fleet.
+/// The largest number of clusters of a fleet.
 const MOST: u64 = 40;
 
 impl Dice {

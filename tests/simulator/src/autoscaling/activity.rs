@@ -1,4 +1,4 @@
-//! Scaling activities: what a group did, and why, in words.
+//! Scaling activities: a group's actions and their causes, in AWS's words.
 
 use super::AutoScaling;
 use crate::SimTime;
@@ -12,11 +12,11 @@ pub(super) struct Activity {
     pub(super) started_at: SimTime,
     pub(super) ended_at: Option<SimTime>,
     pub(super) status: Status,
-    /// `StatusMessage`: why it failed.
+    /// `StatusMessage`: the reason of a failure.
     pub(super) message: Option<String>,
 }
 
-/// How far an activity is. Source: Auto Scaling API reference, Activity.
+/// The status of an activity. Source: Auto Scaling API reference, Activity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     InProgress,
@@ -28,7 +28,7 @@ pub(super) enum Status {
 }
 
 impl Status {
-    /// `StatusCode`.
+    /// Returns `StatusCode`.
     pub(super) fn code(self) -> &'static str {
         match self {
             Self::InProgress => "InProgress",
@@ -40,8 +40,8 @@ impl Status {
         }
     }
 
-    /// `Progress`, in percent. A capture of a waiting terminating hook showed 60; the others are
-    /// the simulator's.
+    /// Returns `Progress`, in percent. A capture of a waiting terminating hook showed 60; the other
+    /// values are the simulator's.
     pub(super) fn progress(self) -> u32 {
         match self {
             Self::InProgress => 30,
@@ -57,7 +57,8 @@ impl Status {
 }
 
 impl AutoScaling {
-    /// Opens an activity that moves this instance; one that is still open ends as cancelled.
+    /// Opens an activity that moves this instance. An activity that is still open ends as
+    /// cancelled.
     pub(super) fn open_activity(
         &mut self,
         now: SimTime,
@@ -83,8 +84,8 @@ impl AutoScaling {
         });
     }
 
-    /// A launch for which EC2 had no capacity. The words are EC2's (source: EC2 Auto Scaling guide,
-    /// "Troubleshoot instance launch failures").
+    /// Records a launch for which EC2 had no capacity, in EC2's words (source: EC2 Auto Scaling
+    /// guide, "Troubleshoot instance launch failures").
     pub(super) fn fail_launch(&mut self, now: SimTime, name: &str) {
         let id = crate::ids::uuid(&mut self.rng);
         let at = crate::wire::query::timestamp(self.start, now);
@@ -107,7 +108,7 @@ impl AutoScaling {
         });
     }
 
-    /// Says how far the activity that moves this instance is.
+    /// Sets the status of the activity that moves this instance.
     pub(super) fn report(&mut self, now: SimTime, instance_id: &str, status: Status) {
         let Some(member) = self.members.get_mut(instance_id) else { return };
         let Some(index) = member.activity else { return };

@@ -1,4 +1,5 @@
-//! How many instances a group has, and which it gives up.
+//! Capacity: the number of instances of a group, and the choice of those that a scale-in
+//! terminates.
 
 use super::member::Member;
 use super::refresh::Refresh;
@@ -9,13 +10,13 @@ use crate::{SimTime, ids};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long after a launch that failed the next one is tried. AWS tries again by itself and
-/// publishes no interval (source: EC2 Auto Scaling guide, "Troubleshoot instance launch failures"):
-/// the simulator's choice.
+/// The wait between a failed launch and the next attempt. AWS repeats launches and publishes no
+/// interval (source: EC2 Auto Scaling guide, "Troubleshoot instance launch failures"): 60 s are the
+/// simulator's choice.
 const RETRY: Duration = Duration::from_secs(60);
 
 impl AutoScaling {
-    /// Makes a member, at once on this journey and stage. Returns its id.
+    /// Creates a member that is on this journey, at this stage. Returns its id.
     pub(super) fn new_member(
         &mut self,
         now: SimTime,
@@ -55,8 +56,8 @@ impl AutoScaling {
         id
     }
 
-    /// Launches or gives up instances until as many serve, or are about to, as are desired; then
-    /// fills the warm pool.
+    /// Launches or terminates instances until the number of those in service, or on the way there,
+    /// is the desired capacity. Then fills the warm pool.
     pub(super) fn reconcile(&mut self, now: SimTime, name: &str) {
         let Some(group) = self.groups.get(name) else { return };
         let surplus = group.refresh.as_ref().map_or(0, Refresh::surplus);
@@ -83,7 +84,7 @@ impl AutoScaling {
         }
     }
 
-    /// Starts instances of the warm pool, and launches the rest.
+    /// Starts instances of the warm pool first, and launches the rest.
     fn scale_out(&mut self, now: SimTime, name: &str, count: usize) {
         let pooled: Vec<String> = self
             .members_of(name)
@@ -104,8 +105,8 @@ impl AutoScaling {
         self.launch(now, name, Journey::IntoService, launches);
     }
 
-    /// Takes one instance out of the warm pool into service, as a scale-out by one that chooses it
-    /// does. Answers whether it rested there.
+    /// Moves one instance from the warm pool into service, as a scale-out that chose it does.
+    /// Returns false if it was not at rest in the pool.
     pub(super) fn start_pooled(&mut self, now: SimTime, id: &str) -> bool {
         let Some(member) = self.members.get(id).filter(|member| member.pooled()) else {
             return false;
@@ -123,8 +124,8 @@ impl AutoScaling {
         true
     }
 
-    /// Sends one instance in service back to the warm pool, as a scale-in by one that chooses it
-    /// does. Answers whether it was in service and its group reuses instances.
+    /// Moves one instance in service back to the warm pool, as a scale-in that chose it does.
+    /// Returns false if it was not in service, or its group does not reuse instances.
     pub(super) fn pool(&mut self, now: SimTime, id: &str) -> bool {
         let Some(member) =
             self.members.get(id).filter(|member| member.in_service() && !member.dead)
@@ -146,8 +147,8 @@ impl AutoScaling {
         true
     }
 
-    /// Launches so many instances; where EC2 has no capacity for them, one failed activity says so,
-    /// and it is tried again later.
+    /// Launches `count` instances. Where EC2 has no capacity, records one failed activity and sets
+    /// the time of the next attempt.
     fn launch(&mut self, now: SimTime, name: &str, journey: Journey, count: usize) {
         if count > 0 && self.groups.get(name).is_some_and(|group| group.out_of_capacity) {
             self.fail_launch(now, name);
@@ -161,9 +162,10 @@ impl AutoScaling {
         }
     }
 
-    /// EC2 has no capacity for what this group launches (`InsufficientInstanceCapacity`), or has it
-    /// again. Meanwhile the group stays below what is desired; instances that its warm pool has can
-    /// still be started. What is under way goes on. Answers whether there is such a group.
+    /// Takes away EC2's capacity for this group's launches (`InsufficientInstanceCapacity`), or
+    /// restores it. Without capacity the group stays below its desired capacity; instances of its
+    /// warm pool can still be started, and launches in progress continue. Returns false if there is
+    /// no such group.
     pub fn set_out_of_capacity(&mut self, now: SimTime, name: &str, out: bool) -> bool {
         self.run_until(now);
         let Some(group) = self.groups.get_mut(name) else { return false };
@@ -171,15 +173,15 @@ impl AutoScaling {
         true
     }
 
-    /// Gives up instances: from the zone that has most, the oldest first, and none that is
-    /// protected. If all are protected, none. Source: EC2 Auto Scaling guide, "Default termination
-    /// policy" and "Instance scale-in protection".
+    /// Terminates `count` instances: from the zone that has most, the oldest first, never a
+    /// protected one. If all are protected, none is terminated. Source: EC2 Auto Scaling guide,
+    /// "Default termination policy" and "Instance scale-in protection".
     fn scale_in(&mut self, now: SimTime, name: &str, count: usize, reuse: bool) {
         let mut candidates: Vec<&Member> = self
             .members_of(name)
             .filter(|member| member.journey.counts() && !member.protected)
             .collect();
-        // The last is given up first: in service before pending, then the oldest.
+        // The last one is terminated first: in service before pending, then the oldest.
         candidates.sort_by_key(|member| {
             (member.in_service(), std::cmp::Reverse((member.launched_at, &member.id)))
         });
@@ -229,11 +231,12 @@ impl AutoScaling {
         Ok(())
     }
 
-    /// TerminateInstanceInAutoScalingGroup: asynchronous, held by hooks, not for a warm pool.
+    /// Terminates an instance as TerminateInstanceInAutoScalingGroup does: asynchronously, under
+    /// the group's hooks, and not for an instance of a warm pool.
     ///
     /// A retained instance ends only this way, with a new activity and new tokens, and never with a
-    /// decrement, since it does not count any more. Source: EC2 Auto Scaling guide, "Manage
-    /// retained instances", and published captures.
+    /// decrement, because it no longer counts. Source: EC2 Auto Scaling guide, "Manage retained
+    /// instances", and published captures.
     pub(super) fn begin_termination(
         &mut self,
         now: SimTime,

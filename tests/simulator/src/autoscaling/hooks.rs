@@ -1,9 +1,9 @@
-//! Lifecycle actions: what holds an instance in a wait state, and how each ends.
+//! Lifecycle actions: each is the wait of one instance under one hook.
 //!
-//! Each hook of a group opens an action of its own, with its own token and timers, and they run in
-//! parallel: the wait is over when all are. CONTINUE lets the others finish; ABANDON ends them at
-//! once. Source: Amazon ECS guide, "Managed instance draining"; EC2 Auto Scaling guide, "Lifecycle
-//! hooks".
+//! Each hook of a group opens an action of its own, with its own token and timers. The actions run
+//! in parallel; the wait is over when all have ended. CONTINUE leaves the others open; ABANDON ends
+//! them at once. Source: Amazon ECS guide, "Managed instance draining"; EC2 Auto Scaling guide,
+//! "Lifecycle hooks".
 
 use super::member::Member;
 use super::state::Stage;
@@ -11,7 +11,7 @@ use super::{AutoScaling, Effect, HookSpec, notices};
 use crate::SimTime;
 use crate::wire::ApiError;
 
-/// What a hook holds up.
+/// The transition at which a hook makes an instance wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transition {
     /// `autoscaling:EC2_INSTANCE_LAUNCHING`.
@@ -21,7 +21,7 @@ pub enum Transition {
 }
 
 impl Transition {
-    /// `LifecycleTransition` as the API writes it.
+    /// Returns `LifecycleTransition` as the API writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Launching => "autoscaling:EC2_INSTANCE_LAUNCHING",
@@ -46,7 +46,7 @@ pub enum LifecycleResult {
 }
 
 impl LifecycleResult {
-    /// The result as the API writes it.
+    /// Returns the result as the API writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Continue => "CONTINUE",
@@ -59,28 +59,29 @@ impl LifecycleResult {
     }
 }
 
-/// How a lifecycle action came to its end.
+/// The cause of a lifecycle action's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// By CompleteLifecycleAction.
+    /// A call of CompleteLifecycleAction.
     Called,
-    /// It went without a heartbeat for too long, or reached its global timeout.
+    /// The heartbeat timeout or the global timeout passed.
     TimedOut,
-    /// Its hook was deleted.
+    /// The hook was deleted.
     HookDeleted,
     /// Another hook of the same instance ended with ABANDON.
     OtherAbandoned,
-    /// Its instance was sent elsewhere in mid-wait: terminated while it waited for a new root
-    /// volume. That the action ends then, and without its hook's result, is the simulator's choice.
+    /// The instance started another journey during the wait: it was terminated while it waited for
+    /// a new root volume. That the action ends then, without its hook's result, is the simulator's
+    /// choice.
     Overtaken,
 }
 
 /// The end of a lifecycle action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// When the action had begun.
+    /// The moment at which the action had begun.
     pub began_at: SimTime,
-    /// When.
+    /// The moment of its end.
     pub at: SimTime,
     /// The group.
     pub group: String,
@@ -88,9 +89,9 @@ pub struct Completion {
     pub hook: String,
     /// The instance.
     pub instance_id: String,
-    /// With which result.
+    /// Its result.
     pub result: LifecycleResult,
-    /// By whom or what.
+    /// Its cause.
     pub how: How,
 }
 
@@ -101,13 +102,13 @@ pub struct PendingAction {
     pub hook: String,
     /// The token of this action, a UUID.
     pub token: String,
-    /// What the hook holds up.
+    /// The transition at which the instance waits.
     pub transition: Transition,
-    /// When it began.
+    /// The moment at which it began.
     pub started_at: SimTime,
-    /// When it ends without another heartbeat.
+    /// The moment at which it ends unless a heartbeat comes first.
     pub expires_at: SimTime,
-    /// When it ends whatever its heartbeats.
+    /// The moment of the global timeout: no heartbeat moves it.
     pub global_expires_at: SimTime,
 }
 
@@ -127,14 +128,14 @@ impl Action {
     }
 }
 
-/// How a request names an action.
+/// The two ways in which a request can name an action: by instance id or by token.
 pub(super) enum Name<'a> {
     Token(&'a str),
     Instance(&'a str),
 }
 
 impl AutoScaling {
-    /// Whether this hook's action holds this instance at this moment.
+    /// Returns true if this hook's action holds this instance at this moment.
     pub fn active_action(&self, now: SimTime, group: &str, hook: &str, instance_id: &str) -> bool {
         self.members.get(instance_id).is_some_and(|member| {
             member.group == group
@@ -144,7 +145,7 @@ impl AutoScaling {
         })
     }
 
-    /// The actions that hold an instance.
+    /// Returns the actions that hold an instance.
     pub fn pending_actions(&self, instance_id: &str) -> Vec<PendingAction> {
         let Some(member) = self.members.get(instance_id) else { return Vec::new() };
         member
@@ -160,15 +161,15 @@ impl AutoScaling {
             .collect()
     }
 
-    /// The instance that the action with this token holds.
+    /// Returns the instance that the action with this token holds.
     pub(crate) fn held_by_token(&self, token: &str) -> Option<&str> {
         let held = |member: &&Member| member.open_actions().any(|action| action.token == token);
         self.members.values().find(held).map(|member| member.id.as_str())
     }
 
-    /// Deletes a hook. Its outstanding actions end at once: those of a terminating hook with
-    /// CONTINUE, those of a launching hook with ABANDON. Source: Auto Scaling API reference,
-    /// DeleteLifecycleHook. Returns whether the hook was there.
+    /// Deletes a hook. Its open actions end at once: those of a terminating hook with CONTINUE,
+    /// those of a launching hook with ABANDON. Source: Auto Scaling API reference,
+    /// DeleteLifecycleHook. Returns false if there was no such hook.
     pub fn delete_hook(&mut self, now: SimTime, group: &str, hook: &str) -> bool {
         self.run_until(now);
         let Some(removed) = self.groups.get_mut(group).and_then(|group| group.hooks.remove(hook))
@@ -190,7 +191,7 @@ impl AutoScaling {
         true
     }
 
-    /// Opens an action for every hook that applies. Returns whether there was one.
+    /// Opens an action for every hook that applies. Returns false if none does.
     pub(super) fn open_actions(&mut self, now: SimTime, instance_id: &str) -> bool {
         let Some(member) = self.members.get_mut(instance_id) else { return false };
         let Some(group) = self.groups.get(&member.group) else { return false };
@@ -210,7 +211,7 @@ impl AutoScaling {
         !member.actions.is_empty()
     }
 
-    /// Ends an action as its caller asked, or says that there is none.
+    /// Ends an action with its caller's result, or refuses if there is no such action.
     pub(super) fn complete(
         &mut self,
         now: SimTime,
@@ -224,8 +225,8 @@ impl AutoScaling {
         Ok(())
     }
 
-    /// Restarts an action's timer at the hook's heartbeat timeout, never past its global timeout.
-    /// Source: EC2 Auto Scaling guide, "Complete a lifecycle action"; Auto Scaling API reference,
+    /// Restarts an action's heartbeat timeout; the global timeout remains the limit. Source: EC2
+    /// Auto Scaling guide, "Complete a lifecycle action"; Auto Scaling API reference,
     /// LifecycleHook.
     pub(super) fn heartbeat(
         &mut self,
@@ -243,7 +244,7 @@ impl AutoScaling {
         Ok(())
     }
 
-    /// Applies the default result of every action of this instance that ran out of time.
+    /// Applies the default result of each action of this instance whose timeout has passed.
     pub(super) fn expire_actions(&mut self, now: SimTime, instance_id: &str) {
         loop {
             let expired = self.members.get(instance_id).and_then(|member| {
@@ -261,7 +262,7 @@ impl AutoScaling {
         }
     }
 
-    /// Ends the open actions of an instance that sets out elsewhere.
+    /// Ends the open actions of an instance that starts another journey.
     pub(super) fn overtake_actions(&mut self, now: SimTime, instance_id: &str) {
         let Some(member) = self.members.get_mut(instance_id) else { return };
         for action in
@@ -279,7 +280,7 @@ impl AutoScaling {
         }
     }
 
-    /// Ends an open action; with ABANDON, also the others of this instance. When none is left, the
+    /// Ends an open action and, with ABANDON, the others of this instance. When none is left, the
     /// wait is over.
     fn finish(
         &mut self,
@@ -315,9 +316,9 @@ impl AutoScaling {
         self.reschedule(instance_id);
     }
 
-    /// The instance that the named action holds. There are many reasons why there is none
-    /// (completed, timed out, abandoned by another hook, not yet waiting, a wrong hook's name), and
-    /// AWS says the same for all of them. Source: messages quoted in
+    /// Returns the instance that the named action holds. AWS answers the same error for all reasons
+    /// why there is no such action: completed, timed out, abandoned by another hook, not yet
+    /// waiting, a wrong hook's name. Source: messages quoted in
     /// spacelift-io/terraform-aws-spacelift-workerpool-on-ec2#197 and convox/rack#2432.
     fn holder(&self, group: &str, hook: &str, name: &Name<'_>) -> Result<String, ApiError> {
         self.require_group(group)?;

@@ -1,4 +1,4 @@
-//! The machine that moves instances along their journeys.
+//! The state machine that moves instances along their journeys.
 
 use super::activity::Status;
 use super::state::{Journey, Stage};
@@ -7,11 +7,11 @@ use crate::SimTime;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long an instance stays `RootVolumeReplaced` before it boots. The simulator's choice.
+/// The time that an instance stays `RootVolumeReplaced` before it boots. The simulator's choice.
 const ROOT_VOLUME_REPLACED: Duration = Duration::from_secs(5);
 
 impl AutoScaling {
-    /// Lets everything happen that is due, in the order of time, each thing at its own time.
+    /// Applies everything that is due by `now`, in the order of time, each change at its own time.
     pub(super) fn run_until(&mut self, now: SimTime) {
         loop {
             let due = |set: &BTreeSet<(SimTime, String)>| {
@@ -40,7 +40,7 @@ impl AutoScaling {
         }
     }
 
-    /// Has a group looked at again then, or earlier.
+    /// Sets the time of the next check of a group to `at`, unless an earlier one is set.
     pub(super) fn wake_at(&mut self, name: &str, at: SimTime) {
         let Some(group) = self.groups.get_mut(name) else { return };
         if let Some(earlier) = group.wake {
@@ -53,8 +53,8 @@ impl AutoScaling {
         self.wakes.insert((at, name.to_owned()));
     }
 
-    /// Enters the moment of a member's next change in the agenda. To be called after every change
-    /// to one.
+    /// Writes the time of a member's next change into the agenda. Must be called after every change
+    /// to a member.
     pub(super) fn reschedule(&mut self, id: &str) {
         let Some(member) = self.members.get_mut(id) else { return };
         let due = member.due();
@@ -70,7 +70,7 @@ impl AutoScaling {
         }
     }
 
-    /// One member's change that is due.
+    /// Applies one member's change that is due.
     fn step(&mut self, now: SimTime, id: &str) {
         let Some(member) = self.members.get_mut(id) else { return };
         if member.death_noticed_at.is_some_and(|at| at <= now) {
@@ -84,7 +84,7 @@ impl AutoScaling {
         }
     }
 
-    /// Starts a journey. `cause` says what it responds to, in the words of a scaling activity.
+    /// Starts a journey. `cause` is its reason, in the words of a scaling activity.
     pub(super) fn begin(&mut self, now: SimTime, id: &str, journey: Journey, cause: &str) {
         self.overtake_actions(now, id);
         let Some(member) = self.members.get_mut(id) else { return };
@@ -127,7 +127,7 @@ impl AutoScaling {
         }
     }
 
-    /// The balancers attached to the group have let go.
+    /// Continues a journey after the group's own balancers have drained the instance.
     pub(super) fn left_balancers(&mut self, now: SimTime, id: &str) {
         let Some(member) = self.members.get_mut(id) else { return };
         if !std::mem::take(&mut member.leaving_balancers) {
@@ -142,11 +142,12 @@ impl AutoScaling {
     fn end_stage(&mut self, now: SimTime, id: &str) {
         let Some(member) = self.members.get_mut(id) else { return };
         match member.stage {
-            // Hooks hear of an instance only after the group's own balancers let go of it.
+            // Hooks start only after the group's own balancers have drained the instance.
             Stage::Begun if member.leaving_balancers => {}
             Stage::Begun => self.end_beginning(now, id),
             Stage::Proceed | Stage::Unheld => self.arrive(now, id),
-            // The only arrival that goes on by itself: a new root volume boots.
+            // The only arrival that continues by itself: the instance boots from its new root
+            // volume.
             Stage::Arrived => {
                 self.begin(now, id, Journey::IntoService, "a root volume replacement")
             }
@@ -170,13 +171,13 @@ impl AutoScaling {
         }
     }
 
-    /// All actions are over; `abandoned` if one of them ended with ABANDON.
+    /// Ends a wait after all its actions have ended; `abandoned`: one of them ended with ABANDON.
     ///
-    /// A terminating instance is terminated either way, unless its group retains abandoned ones; a
-    /// launching one that is abandoned is terminated and replaced. Source: Auto Scaling API
-    /// reference, CompleteLifecycleAction and RetentionTriggers. That only instances of the group
-    /// itself are retained, that an abandoned return to the warm pool ends in termination, and that
-    /// an abandoned root volume replacement goes on, are the simulator's choices.
+    /// A terminating instance is terminated either way, unless its group retains abandoned ones. A
+    /// launching instance that is abandoned is terminated and replaced. Source: Auto Scaling API
+    /// reference, CompleteLifecycleAction and RetentionTriggers. Three rules are the simulator's
+    /// choices: only instances of the group itself are retained; an abandoned return to the warm
+    /// pool ends in termination; an abandoned root volume replacement continues.
     pub(super) fn end_wait(&mut self, now: SimTime, id: &str, abandoned: bool) {
         let Some(member) = self.members.get_mut(id) else { return };
         let retains = self
@@ -235,7 +236,7 @@ impl AutoScaling {
         }
     }
 
-    /// Registers an instance in service with the balancers attached to its group, if there are any.
+    /// Registers an instance in service with the balancers attached to its group.
     pub(super) fn join_balancers(&mut self, id: &str) {
         let Some(member) = self.members.get_mut(id) else { return };
         let Some(group) = self.groups.get(&member.group) else { return };
@@ -250,8 +251,8 @@ impl AutoScaling {
         }
     }
 
-    /// A health check finds the EC2 instance gone: it is unhealthy, and replaced. One that is
-    /// leaving already goes on.
+    /// Applies a health check that finds the EC2 instance gone: the instance is unhealthy and is
+    /// replaced. An instance that is already leaving continues its journey.
     fn notice_death(&mut self, now: SimTime, id: &str) {
         let Some(member) = self.members.get_mut(id) else { return };
         member.healthy = false;

@@ -12,31 +12,32 @@ pub(super) struct Member {
     pub(super) zone: String,
     pub(super) journey: Journey,
     pub(super) stage: Stage,
-    /// Where it comes from: a lifecycle event's `Origin`.
+    /// Its origin: a lifecycle event's `Origin`.
     pub(super) origin: &'static str,
     pub(super) launched_at: SimTime,
-    /// When it last arrived where it was going.
+    /// The moment at which its last journey ended.
     pub(super) arrived_at: SimTime,
-    /// When the present stage ends by itself. A wait ends with its actions.
+    /// The moment at which the present stage ends by itself. `None` during a wait: a wait ends with
+    /// its actions.
     pub(super) stage_ends: Option<SimTime>,
     pub(super) actions: Vec<Action>,
-    /// Registered with the balancers attached to the group.
+    /// True while it is registered with the balancers attached to the group.
     pub(super) joined_balancers: bool,
-    /// Those balancers are still to let go of it.
+    /// True while those balancers drain it.
     pub(super) leaving_balancers: bool,
     pub(super) healthy: bool,
     pub(super) protected: bool,
-    /// The EC2 instance is terminated.
+    /// True once the EC2 instance is terminated.
     pub(super) dead: bool,
     pub(super) death_noticed_at: Option<SimTime>,
     /// The scaling activity that moves it, as an index into its group's.
     pub(super) activity: Option<usize>,
-    /// Where it stands in the agenda.
+    /// The time of its entry in the agenda.
     pub(super) scheduled: Option<SimTime>,
 }
 
 impl Member {
-    /// AWS's name of its lifecycle state.
+    /// Returns AWS's name of its lifecycle state.
     pub(super) fn state_name(&self) -> &'static str {
         state::name(self.journey, self.stage)
     }
@@ -45,14 +46,14 @@ impl Member {
         self.journey == Journey::IntoService && self.stage == Stage::Arrived
     }
 
-    /// Whether it rests in the warm pool, ready to be started.
+    /// Returns true if it rests in the warm pool, ready to be started.
     pub(super) fn pooled(&self) -> bool {
         matches!(self.journey, Journey::IntoPool | Journey::BackToPool)
             && self.stage == Stage::Arrived
             && !self.dead
     }
 
-    /// When it next changes by itself.
+    /// Returns the moment of its next change by itself.
     pub(super) fn due(&self) -> Option<SimTime> {
         let expiry = self.open_actions().map(|action| action.expires_at).min();
         [self.stage_ends, self.death_noticed_at, expiry].into_iter().flatten().min()

@@ -2,12 +2,11 @@
 //!
 //! An instance is always on one *journey* (into service, out, back to the warm pool, …), and each
 //! journey has the same stages: it begins, waits for its hooks, proceeds, and arrives. AWS's
-//! lifecycle states are the names of these pairs; see [`state`]. The machine itself is in
-//! `lifecycle`, what a wait consists of in `hooks`, and how many instances a group wants in
-//! `capacity`; `notices` holds what it tells the world.
+//! lifecycle states are the names of these pairs; see [`state`]. The state machine is in
+//! `lifecycle`, the lifecycle actions of a wait in `hooks`, the desired capacity in `capacity`, and
+//! the notifications in `notices`.
 //!
-//! What a journey does to the rest of the world comes out of [`AutoScaling::advance`] as
-//! [`Effect`]s.
+//! [`AutoScaling::advance`] returns the consequences for the rest of the world as [`Effect`]s.
 
 mod activity;
 mod capacity;
@@ -39,11 +38,11 @@ pub use hooks::{Completion, How, LifecycleResult, PendingAction, Transition};
 pub use refresh::{RefreshSpec, RefreshStatus};
 pub use spec::{GroupSpec, HookSpec, WarmPoolSpec};
 
-/// Something that Auto Scaling did, or wants done, to the rest of the world.
+/// A consequence of Auto Scaling's work for the rest of the world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// An instance runs: it was launched, came out of the warm pool, or came back with a new root
-    /// volume. The same instance can be launched again in this sense.
+    /// An instance runs: it was launched, left the warm pool, or has a new root volume. The same
+    /// instance can be launched in this sense more than once.
     Launched {
         /// The group.
         group: String,
@@ -64,16 +63,15 @@ pub enum Effect {
         /// The instance.
         instance_id: String,
     },
-    /// An instance lost its root volume and boots from a new one; everything that ran on it is
-    /// gone.
+    /// An instance lost its root volume and boots from a new one; everything that ran on it has
+    /// ended.
     RootVolumeReplaced {
         /// The group.
         group: String,
         /// The instance.
         instance_id: String,
     },
-    /// An instance came into service: the group registers it with the balancers that are attached
-    /// to the group itself.
+    /// An instance came into service: the group registers it with the group's own balancers.
     JoinBalancers {
         /// The group.
         group: String,
@@ -84,9 +82,9 @@ pub enum Effect {
         /// The group's classic load balancers.
         classic_names: Vec<String>,
     },
-    /// An instance is leaving: the group deregisters it from the balancers attached to the group,
-    /// and waits for [`AutoScaling::balancers_left`] before any hook hears of it. Source: EC2 Auto
-    /// Scaling guide, "Lifecycle hooks overview".
+    /// An instance is leaving: the group deregisters it from the group's own balancers and waits
+    /// for [`AutoScaling::balancers_left`] before any hook starts. Source: EC2 Auto Scaling guide,
+    /// "Lifecycle hooks overview".
     LeaveBalancers {
         /// The group.
         group: String,
@@ -97,7 +95,7 @@ pub enum Effect {
         /// The group's classic load balancers.
         classic_names: Vec<String>,
     },
-    /// A lifecycle action ran out of time; its hook's default result was applied.
+    /// A lifecycle action reached a timeout; its hook's default result was applied.
     HookTimedOut {
         /// The group.
         group: String,
@@ -110,7 +108,7 @@ pub enum Effect {
     },
 }
 
-/// An instance of a group, as a test sees it.
+/// An instance of a group, as a test reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupInstance {
     /// The EC2 instance id.
@@ -119,13 +117,12 @@ pub struct GroupInstance {
     pub availability_zone: String,
     /// AWS's name of the lifecycle state.
     pub lifecycle_state: String,
-    /// Whether Auto Scaling calls it healthy.
+    /// Auto Scaling's opinion of its health.
     pub healthy: bool,
-    /// Whether it belongs to the warm pool, where DescribeAutoScalingGroups does not show it.
+    /// True if it belongs to the warm pool, where DescribeAutoScalingGroups does not show it.
     pub in_warm_pool: bool,
 }
 
-/// A group.
 #[derive(Clone, Debug)]
 struct Group {
     spec: GroupSpec,
@@ -134,19 +131,19 @@ struct Group {
     members: BTreeSet<String>,
     activities: Vec<Activity>,
     launches: usize,
-    /// EC2 has no capacity for its launches.
+    /// True while EC2 has no capacity for its launches.
     out_of_capacity: bool,
     refresh: Option<Refresh>,
-    /// Where it stands among `wakes`.
+    /// The time of its entry in `wakes`.
     wake: Option<SimTime>,
 }
 
 /// All Auto Scaling groups of one account and region.
 #[derive(Clone, Debug)]
 pub struct AutoScaling {
-    /// The most items that one page of a paged answer holds, below AWS's own limits of 50 and 100.
+    /// The largest page of a paged answer; AWS's own limits are 50 and 100.
     pub page_size: usize,
-    /// Whether DescribeAutoScalingInstances lists members of warm pools. AWS's documents do not
+    /// True if DescribeAutoScalingInstances lists members of warm pools. AWS's documents do not
     /// say.
     pub instances_list_warm_pool: bool,
     region: String,
@@ -154,19 +151,19 @@ pub struct AutoScaling {
     rng: fastrand::Rng,
     groups: BTreeMap<String, Group>,
     members: BTreeMap<String, Member>,
-    /// When which member next changes by itself; each member stands here at most once.
+    /// The time of each member's next change by itself; at most one entry for each.
     agenda: BTreeSet<(SimTime, String)>,
-    /// When which group is looked at again by itself; each group stands here at most once.
+    /// The time of each group's next check; at most one entry for each.
     wakes: BTreeSet<(SimTime, String)>,
     effects: Vec<Effect>,
-    /// What it has to tell and has not told yet.
+    /// Notices that no one has taken yet.
     notices: Vec<Notice>,
     completions: Vec<Completion>,
 }
 
 impl AutoScaling {
-    /// A region without groups. `start` is the wall time of the world's beginning; all ids and
-    /// tokens follow from the seed.
+    /// Creates a region without groups. `start` is the wall time of the world's beginning; all ids
+    /// and tokens follow from the seed.
     pub fn new(region: &str, start: Timestamp, seed: u64) -> Self {
         Self {
             page_size: 100,
@@ -184,7 +181,8 @@ impl AutoScaling {
         }
     }
 
-    /// Makes a group whose desired instances are in service already, and whose warm pool is filled.
+    /// Creates a group whose desired instances are in service already, and whose warm pool is
+    /// filled.
     ///
     /// The next [`advance`](Self::advance) reports them as [`Effect::Launched`].
     pub fn add_group(&mut self, mut spec: GroupSpec) {
@@ -231,8 +229,8 @@ impl AutoScaling {
         }
     }
 
-    /// Adds a lifecycle hook to a group, or changes it. Actions under way keep the times that they
-    /// began with: what AWS does with those is not documented. An unknown group is passed over.
+    /// Adds a lifecycle hook to a group, or changes it. Open actions keep the times that they began
+    /// with: AWS does not document this case. An unknown group is ignored.
     pub fn put_hook(&mut self, group: &str, hook: HookSpec) {
         if let Some(group) = self.groups.get_mut(group) {
             group.hooks.insert(hook.name.clone(), hook);
@@ -240,19 +238,19 @@ impl AutoScaling {
         }
     }
 
-    /// What it tells the world, in order; each thing once.
+    /// Takes the notices since the last call, in order.
     pub(crate) fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
 
-    /// Lets everything happen that is due, each thing at its own time, and returns what came of it.
+    /// Applies everything that is due, each change at its own time, and returns the consequences.
     pub fn advance(&mut self, now: SimTime) -> Vec<Effect> {
         self.run_until(now);
         std::mem::take(&mut self.effects)
     }
 
-    /// The next moment at which something happens by itself: `now` while effects wait to be
-    /// fetched.
+    /// Returns the next moment at which something changes by itself: `now` while effects have not
+    /// been taken.
     pub fn next_event(&self, now: SimTime) -> Option<SimTime> {
         if !self.effects.is_empty() {
             return Some(now);
@@ -265,7 +263,7 @@ impl AutoScaling {
         next.map(|at| at.max(now))
     }
 
-    /// The instances of a group and its warm pool, by id.
+    /// Returns the instances of a group and its warm pool, by id.
     pub fn instances(&self, group: &str) -> Vec<GroupInstance> {
         self.members_of(group)
             .map(|member| GroupInstance {
@@ -278,32 +276,32 @@ impl AutoScaling {
             .collect()
     }
 
-    /// The group that an instance belongs to.
+    /// Returns the group that an instance belongs to.
     pub fn group_of(&self, instance_id: &str) -> Option<&str> {
         self.members.get(instance_id).map(|member| member.group.as_str())
     }
 
-    /// A group as it was described, with its present sizes.
+    /// Returns a group as it was described, with its present sizes.
     pub fn group(&self, name: &str) -> Option<&GroupSpec> {
         self.groups.get(name).map(|group| &group.spec)
     }
 
-    /// The names of all groups.
+    /// Returns the names of all groups.
     pub fn groups(&self) -> impl Iterator<Item = &str> {
         self.groups.keys().map(String::as_str)
     }
 
-    /// An instance's availability zone.
+    /// Returns an instance's availability zone.
     pub fn zone_of(&self, instance_id: &str) -> Option<&str> {
         self.members.get(instance_id).map(|member| member.zone.as_str())
     }
 
-    /// An instance's lifecycle state in AWS's words; nothing once it left its group.
+    /// Returns an instance's lifecycle state in AWS's words; `None` once it has left its group.
     pub fn lifecycle_state(&self, instance_id: &str) -> Option<String> {
         self.members.get(instance_id).map(|member| member.state_name().to_owned())
     }
 
-    /// Protects an instance from scale-in. It is no protection against
+    /// Protects an instance from scale-in. The protection does not apply to
     /// TerminateInstanceInAutoScalingGroup or health replacement. Source: EC2 Auto Scaling guide,
     /// "Instance scale-in protection".
     pub fn protect(&mut self, instance_id: &str, protected: bool) {
@@ -312,8 +310,8 @@ impl AutoScaling {
         }
     }
 
-    /// Terminates an instance through its group, as TerminateInstanceInAutoScalingGroup does: hooks
-    /// hold it, and unless the desired capacity is decremented, it is replaced.
+    /// Terminates an instance through its group, as TerminateInstanceInAutoScalingGroup does: it
+    /// waits under the group's hooks and is replaced, unless the desired capacity is decremented.
     pub fn terminate(
         &mut self,
         now: SimTime,
@@ -330,9 +328,9 @@ impl AutoScaling {
         self.change_desired(now, group, desired)
     }
 
-    /// The instance was terminated behind Auto Scaling's back: by EC2, by Spot, by its own
-    /// shutdown. The group notices after one to two minutes, calls it unhealthy, and then runs its
-    /// terminating hooks on the dead instance. Source: EC2 Auto Scaling guide, "Gracefully handle
+    /// Records that the EC2 instance was terminated without Auto Scaling: by EC2, by Spot, by its
+    /// own shutdown. After one to two minutes the group marks it unhealthy, and then runs its
+    /// terminating hooks for the dead instance. Source: EC2 Auto Scaling guide, "Gracefully handle
     /// instance termination"; getsocial-rnd/ecs-drain-lambda#6.
     pub fn ec2_terminated(&mut self, now: SimTime, instance_id: &str) {
         self.run_until(now);
@@ -346,16 +344,16 @@ impl AutoScaling {
         self.reschedule(instance_id);
     }
 
-    /// The balancers attached to the group itself have let go of a leaving instance: now its hooks
-    /// may hear of it.
+    /// Records that the group's own balancers have drained a leaving instance: its hooks start now.
     pub fn balancers_left(&mut self, now: SimTime, instance_id: &str) {
         self.run_until(now);
         self.left_balancers(now, instance_id);
     }
 
-    /// Sends an instance in service to have its root volume replaced, as an instance refresh with
-    /// the strategy `ReplaceRootVolume` does: it keeps its id and comes back through the launching
-    /// hooks. Returns whether it began. Source: EC2 Auto Scaling guide, "Replace root volume".
+    /// Starts a replacement of the root volume of an instance in service, as an instance refresh
+    /// with the strategy `ReplaceRootVolume` does: it keeps its id and comes back through the
+    /// launching hooks. Returns false if it did not start. Source: EC2 Auto Scaling guide, "Replace
+    /// root volume".
     pub fn replace_root_volume(&mut self, now: SimTime, instance_id: &str) -> bool {
         self.run_until(now);
         let in_service = self.members.get(instance_id).is_some_and(Member::in_service);
@@ -366,22 +364,22 @@ impl AutoScaling {
         in_service
     }
 
-    /// Starts an instance that rests in the warm pool: desired capacity grows by one, and it comes
-    /// into service through the launching hooks. Returns whether it began.
+    /// Starts an instance that rests in the warm pool: the desired capacity grows by one, and the
+    /// instance comes into service through the launching hooks. Returns false if it did not start.
     pub fn start_from_pool(&mut self, now: SimTime, instance_id: &str) -> bool {
         self.run_until(now);
         self.start_pooled(now, instance_id)
     }
 
-    /// Sends an instance in service back to the warm pool, as a scale-in by one does in a group
-    /// that reuses instances: it leaves through the *terminating* hooks, as `Warmed:Pending:Wait`.
-    /// Returns whether it began. Source: EC2 Auto Scaling guide, "Warm pool instance lifecycle".
+    /// Sends an instance in service back to the warm pool, as a scale-in does in a group that reuses
+    /// instances: it leaves through the *terminating* hooks, as `Warmed:Pending:Wait`. Returns
+    /// false if it did not start. Source: EC2 Auto Scaling guide, "Warm pool instance lifecycle".
     pub fn return_to_pool(&mut self, now: SimTime, instance_id: &str) -> bool {
         self.run_until(now);
         self.pool(now, instance_id)
     }
 
-    /// Deletes a group by force: its instances are terminated, and no hook holds them. AWS's
+    /// Deletes a group by force: its instances are terminated without a wait under any hook. AWS's
     /// documents say that hooks do not apply; one published capture saw them apply.
     pub fn delete_group(&mut self, now: SimTime, name: &str) {
         self.run_until(now);
@@ -399,7 +397,7 @@ impl AutoScaling {
         }
     }
 
-    /// Everything that ended a lifecycle action so far, in order.
+    /// Returns all ends of lifecycle actions so far, in order.
     pub fn completions(&self) -> &[Completion] {
         &self.completions
     }

@@ -1,4 +1,4 @@
-//! What Auto Scaling tells about lifecycle hooks: to EventBridge, and to the hooks' topic.
+//! Notifications about lifecycle hooks: to EventBridge, and to the hooks' topic.
 
 use serde_json::json;
 
@@ -9,10 +9,10 @@ use super::state::Journey;
 use crate::ACCOUNT;
 use crate::events::Notice;
 
-/// A lifecycle action begins: one event and one message, with the same fields. An event goes out
-/// whether or not the hook notifies a topic. Source: EC2 Auto Scaling guide, "Event reference",
-/// "Prepare to add a lifecycle hook" and "Instance refresh events"; the messages' text as published
-/// captures show it, `Origin` and `Destination` included.
+/// Writes the notices of a lifecycle action's beginning: one event and one message, with the same
+/// fields. AWS sends the event for every hook, even for one that notifies no topic. Source: EC2
+/// Auto Scaling guide, "Event reference", "Prepare to add a lifecycle hook" and "Instance refresh
+/// events"; the messages' text as published captures show it, `Origin` and `Destination` included.
 pub(super) fn action_begun(
     group_arn: &str,
     member: &Member,
@@ -49,8 +49,8 @@ pub(super) fn action_begun(
     ]
 }
 
-/// A hook was put: its topic gets a message without token, instance and hook. Source: Auto Scaling
-/// API reference, PutLifecycleHook; published captures.
+/// Writes the message that the topic gets when a hook was put: it has no token, instance and hook.
+/// Source: Auto Scaling API reference, PutLifecycleHook; published captures.
 pub(super) fn test_notification(group: &str, group_arn: &str) -> Notice {
     Notice::Topic {
         subject: format!("Auto Scaling: test notification for group \"{group}\""),

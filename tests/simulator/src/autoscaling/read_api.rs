@@ -7,12 +7,12 @@ use crate::SimTime;
 use crate::wire::ApiError;
 use crate::wire::query::{Page, Params, Xml, timestamp};
 
-/// What EC2 calls the simulated instances.
+/// The instance type of all simulated instances.
 pub(crate) const INSTANCE_TYPE: &str = "m5.xlarge";
 
 impl AutoScaling {
-    /// Groups by name and by tags; an unknown name is just absent. Members of warm pools are not
-    /// shown. Source: Auto Scaling API reference, DescribeAutoScalingGroups.
+    /// Describes groups by name and by tags. An unknown name is left out without an error; members
+    /// of warm pools are not shown. Source: Auto Scaling API reference, DescribeAutoScalingGroups.
     pub(super) fn describe_groups(&self, params: &Params) -> Result<String, ApiError> {
         let names = params.list("AutoScalingGroupNames");
         let size = page_size(params, 50, 100)?;
@@ -87,8 +87,8 @@ impl AutoScaling {
         });
     }
 
-    /// At most 50 ids; unknown ones are left out without an error. Source: Auto Scaling API
-    /// reference, DescribeAutoScalingInstances.
+    /// Describes at most 50 instances; unknown ids are left out without an error. Source: Auto
+    /// Scaling API reference, DescribeAutoScalingInstances.
     pub(super) fn describe_instances(&self, params: &Params) -> Result<String, ApiError> {
         let mut ids = params.list("InstanceIds");
         let size = page_size(params, 50, 50)?;
@@ -124,7 +124,7 @@ impl AutoScaling {
         Ok(xml.finish())
     }
 
-    /// One group, all its hooks, not paged. No operation lists actions under way. Source: Auto
+    /// Describes all hooks of one group, not paged. No operation lists open actions. Source: Auto
     /// Scaling API reference, DescribeLifecycleHooks.
     pub(super) fn describe_hooks(&self, params: &Params) -> Result<String, ApiError> {
         let group = self.require_group(params.require("AutoScalingGroupName")?)?;
@@ -157,8 +157,8 @@ impl AutoScaling {
         Ok(xml.finish())
     }
 
-    /// Those in progress first, then the newest. Source: Auto Scaling API reference,
-    /// DescribeScalingActivities.
+    /// Lists activities: those in progress first, then the newest. Source: Auto Scaling API
+    /// reference, DescribeScalingActivities.
     pub(super) fn describe_activities(&self, params: &Params) -> Result<String, ApiError> {
         let name = params.get("AutoScalingGroupName");
         if let Some(name) = name {
@@ -271,7 +271,7 @@ fn write_warm_pool(xml: &mut Xml, group: &Group) {
     }
 }
 
-/// The page size that a request asks for.
+/// Returns the page size of a request.
 fn page_size(params: &Params, default: u32, max: u32) -> Result<usize, ApiError> {
     let asked = params.number("MaxRecords")?.unwrap_or(default);
     if asked == 0 || asked > max {

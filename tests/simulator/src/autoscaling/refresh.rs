@@ -1,18 +1,18 @@
-//! Instance refreshes: all instances of a group replaced, some at a time, through the same journeys
-//! and hooks as any.
+//! Instance refreshes: all instances of a group are replaced, a few at a time, through the same
+//! journeys and hooks as any.
 //!
-//! | minimum healthy percentage | how one is replaced |
+//! | minimum healthy percentage | order of a replacement |
 //! | --- | --- |
 //! | below 100 | terminate and launch: as many leave at once as may be missing, at least one, and others are launched meanwhile |
 //! | 100 | launch before terminating: as many are launched as the maximum allows above the desired capacity, at least one; an old one leaves once a new one is in service and warm |
 //!
-//! One that could not go on for an hour fails. A cancelled one begins nothing new, finishes what is
-//! in hand and undoes nothing. Source: EC2 Auto Scaling guide, "How an instance refresh works",
-//! "Understand the default values" and "Cancel an instance refresh"; API reference,
+//! A refresh without progress for an hour fails. A cancelled one starts no further replacement,
+//! finishes those in progress and undoes nothing. Source: EC2 Auto Scaling guide, "How an instance
+//! refresh works", "Understand the default values" and "Cancel an instance refresh"; API reference,
 //! RefreshPreferences.
 //!
-//! That an instance which leaves counts until its hooks have let go of it, that it is looked every
-//! ten seconds, and that a warm pool is left alone, are the simulator's choices. Checkpoints, skip
+//! Three rules are the simulator's choices: an instance that leaves counts until its hooks have
+//! released it; progress is checked every ten seconds; a warm pool is left alone. Checkpoints, skip
 //! matching and rollbacks are not simulated; a refresh by root volumes is
 //! [`AutoScaling::replace_root_volume`].
 
@@ -22,11 +22,11 @@ use crate::SimTime;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How often a refresh looks how far it is.
+/// The interval of a refresh's checks.
 const LOOKS_EVERY: Duration = Duration::from_secs(10);
 
-/// How long a refresh may stand still before it fails. Source: EC2 Auto Scaling guide, "Start an
-/// instance refresh".
+/// The longest time without progress before a refresh fails. Source: EC2 Auto Scaling guide, "Start
+/// an instance refresh".
 const GIVES_UP_AFTER: Duration = Duration::from_secs(3600);
 
 /// The preferences of an instance refresh.
@@ -36,12 +36,14 @@ pub struct RefreshSpec {
     pub min_healthy_percentage: u32,
     /// `MaxHealthyPercentage`, of the desired capacity; it counts where the minimum is 100.
     pub max_healthy_percentage: u32,
-    /// `InstanceWarmup`: how long after it came into service a new instance counts as healthy.
+    /// `InstanceWarmup`: the time between an instance's arrival in service and the moment at which
+    /// it counts as healthy.
     pub instance_warmup: Duration,
 }
 
 impl Default for RefreshSpec {
-    /// 90 and 100 percent, and a warm-up of 300 s, a group's default grace for health checks.
+    /// Returns 90 and 100 percent, and a warm-up of 300 s, a group's default grace for health
+    /// checks.
     fn default() -> Self {
         Self {
             min_healthy_percentage: 90,
@@ -51,18 +53,18 @@ impl Default for RefreshSpec {
     }
 }
 
-/// How far an instance refresh is: `Status` in the API.
+/// `Status` of an instance refresh in the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefreshStatus {
     /// Instances are being replaced.
     InProgress,
-    /// No other instance will be replaced; what is in hand is finished.
+    /// No further replacement starts; those in progress are finished.
     Cancelling,
-    /// All are replaced.
+    /// All instances are replaced.
     Successful,
     /// It was cancelled.
     Cancelled,
-    /// It could not go on for an hour.
+    /// It made no progress for an hour.
     Failed,
 }
 
@@ -71,13 +73,13 @@ pub enum RefreshStatus {
 pub(super) struct Refresh {
     spec: RefreshSpec,
     pub(super) status: RefreshStatus,
-    /// Those that are still to be replaced.
+    /// Instances that are still to be replaced.
     old: BTreeSet<String>,
-    /// Those that are on their way out.
+    /// Instances that are leaving.
     leaving: BTreeSet<String>,
-    /// How many instances it has launched above the desired capacity.
+    /// The number of instances that it has launched above the desired capacity.
     extra: usize,
-    /// What it looked like when it last moved, and when that was.
+    /// The counts at its last progress, which was at `moved_at`.
     looked: (usize, usize, usize, usize),
     moved_at: SimTime,
 }
@@ -87,13 +89,14 @@ impl Refresh {
         matches!(self.status, RefreshStatus::InProgress | RefreshStatus::Cancelling)
     }
 
-    /// How many instances the group has above its desired capacity because of it.
+    /// Returns the number of instances that the group has above its desired capacity because of the
+    /// refresh.
     pub(super) fn surplus(&self) -> usize {
         if self.is_under_way() { self.extra } else { 0 }
     }
 
-    /// How many more may be launched above the desired capacity, and how many old ones may leave,
-    /// when so many are healthy.
+    /// Returns two numbers: the launches that are allowed above the desired capacity, and the old
+    /// instances that may leave, while `healthy` are healthy.
     fn may(&self, desired: usize, healthy: usize) -> (usize, usize) {
         let percent = |of: u32| desired * of as usize;
         let goes_on = self.status == RefreshStatus::InProgress;
@@ -114,8 +117,8 @@ impl Refresh {
 }
 
 impl AutoScaling {
-    /// Begins to replace every instance of a group. Answers whether it began: not in a group that
-    /// is being refreshed.
+    /// Starts to replace every instance of a group. Returns false if it did not start: the group is
+    /// being refreshed already.
     pub fn start_instance_refresh(&mut self, now: SimTime, group: &str, spec: RefreshSpec) -> bool {
         self.run_until(now);
         let counts = self.members_of(group).filter(|member| member.journey.counts());
@@ -138,7 +141,7 @@ impl AutoScaling {
         true
     }
 
-    /// Cancels a group's instance refresh. Answers whether there was one to cancel.
+    /// Cancels a group's instance refresh. Returns false if there was none to cancel.
     pub fn cancel_instance_refresh(&mut self, now: SimTime, group: &str) -> bool {
         self.run_until(now);
         let refresh = self.groups.get_mut(group).and_then(|group| group.refresh.as_mut());
@@ -150,12 +153,12 @@ impl AutoScaling {
         true
     }
 
-    /// How far a group's last instance refresh is.
+    /// Returns the status of a group's last instance refresh.
     pub fn instance_refresh(&self, group: &str) -> Option<RefreshStatus> {
         self.groups.get(group)?.refresh.as_ref().map(|refresh| refresh.status)
     }
 
-    /// Looks how far a refresh is, and goes on.
+    /// Checks the progress of a refresh and continues it.
     pub(super) fn go_on_refreshing(&mut self, now: SimTime, name: &str) {
         let Some(group) = self.groups.get_mut(name) else { return };
         let Some(mut refresh) = group.refresh.take_if(|refresh| refresh.is_under_way()) else {
@@ -188,7 +191,7 @@ impl AutoScaling {
         }
     }
 
-    /// How many instances are healthy: new ones once they are warm.
+    /// Counts healthy instances; a new one is healthy once it is warm.
     fn healthy(&self, now: SimTime, name: &str, refresh: &Refresh) -> usize {
         let warm_since = |arrived: SimTime| arrived + refresh.spec.instance_warmup;
         let serving = self.members_of(name).filter(|member| member.in_service() && !member.dead);
@@ -208,10 +211,10 @@ impl AutoScaling {
 mod tests;
 
 impl Refresh {
-    /// Whether it has ended, one way or another.
+    /// Ends the refresh if it is successful, cancelled or has failed.
     fn judge(&mut self, now: SimTime, desired: usize, healthy: usize) {
         let looks = (self.old.len(), self.leaving.len(), self.extra, healthy);
-        // One that its hooks hold is on its way, however long they do.
+        // An instance that waits under its hooks counts as progress, however long the wait is.
         if self.looked != looks || !self.leaving.is_empty() {
             (self.looked, self.moved_at) = (looks, now);
         }

@@ -1,4 +1,4 @@
-//! How groups and hooks are described.
+//! Descriptions of groups and hooks.
 
 use super::hooks::{LifecycleResult, Transition};
 use std::collections::BTreeMap;
@@ -11,9 +11,9 @@ pub struct GroupSpec {
     pub name: String,
     /// The ECS cluster that its instances join, if any.
     pub cluster: Option<String>,
-    /// The fewest instances.
+    /// The minimum size.
     pub min: u32,
-    /// The most instances.
+    /// The maximum size.
     pub max: u32,
     /// The desired capacity.
     pub desired: u32,
@@ -33,13 +33,13 @@ pub struct GroupSpec {
     pub instance_cpu: u32,
     /// Memory of one instance in MiB.
     pub instance_memory: u32,
-    /// The image of its instances, which ECS shows as the attribute `ecs.ami-id`.
+    /// The AMI of its instances, which ECS shows as the attribute `ecs.ami-id`.
     pub ami_id: String,
     /// The ECS capacity provider that the group belongs to.
     pub capacity_provider: Option<String>,
     /// Custom attributes that its instances' agents register with.
     pub attributes: BTreeMap<String, String>,
-    /// How long a new instance needs until it runs.
+    /// The time between a launch and the running instance.
     pub launch_time: Duration,
     /// The warm pool, if the group has one.
     pub warm_pool: Option<WarmPoolSpec>,
@@ -74,7 +74,7 @@ impl Default for GroupSpec {
 }
 
 impl GroupSpec {
-    /// Whether balancers are attached to the group itself.
+    /// Returns true if balancers are attached to the group itself.
     pub(super) fn has_balancers(&self) -> bool {
         !self.target_group_arns.is_empty() || !self.classic_names.is_empty()
     }
@@ -83,10 +83,9 @@ impl GroupSpec {
 /// A warm pool of stopped instances.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WarmPoolSpec {
-    /// Whether instances that a scale-in takes out of service go back to the pool instead of being
-    /// terminated.
+    /// True if a scale-in returns instances to the pool instead of terminating them.
     pub reuse_on_scale_in: bool,
-    /// The fewest instances in the pool; it starts with as many.
+    /// The minimum size of the pool, and its size at the start.
     pub min_size: u32,
 }
 
@@ -95,12 +94,12 @@ pub struct WarmPoolSpec {
 pub struct HookSpec {
     /// The hook's name.
     pub name: String,
-    /// What it holds up.
+    /// The transition at which an instance waits.
     pub transition: Transition,
-    /// How long an action may go without a heartbeat: 30 to 7200 s, by default 3600 s. Source: Auto
-    /// Scaling API reference, PutLifecycleHook.
+    /// The heartbeat timeout: 30 to 7200 s, by default 3600 s. Source: Auto Scaling API reference,
+    /// PutLifecycleHook.
     pub heartbeat_timeout: Duration,
-    /// The result of an action that ran out of time; AWS's default is ABANDON.
+    /// The default result, which a timeout applies; AWS's default is ABANDON.
     pub default_result: LifecycleResult,
 }
 
@@ -116,7 +115,7 @@ impl Default for HookSpec {
 }
 
 impl HookSpec {
-    /// How long an action may last, whatever its heartbeats: the smaller of 48 hours and 100
+    /// Returns the global timeout, which no heartbeat moves: the smaller of 48 hours and 100
     /// heartbeat timeouts. Source: Auto Scaling API reference, LifecycleHook.
     pub fn global_timeout(&self) -> Duration {
         Duration::from_secs(172_800).min(self.heartbeat_timeout * 100)

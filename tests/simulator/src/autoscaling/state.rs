@@ -1,4 +1,4 @@
-//! Lifecycle states: where an instance is going, and how far it has come.
+//! Lifecycle states: each is a journey and a stage on it.
 //!
 //! | journey | begins | waits for hooks | proceeds | arrives |
 //! | --- | --- | --- | --- | --- |
@@ -9,14 +9,14 @@
 //! | out of the warm pool | `Warmed:Terminating` | `Warmed:Terminating:Wait` | `Warmed:Terminating:Proceed` | terminated |
 //! | new root volume | `ReplacingRootVolume` | `ReplacingRootVolume:Wait` | `ReplacingRootVolume:Proceed` | `RootVolumeReplaced` |
 //!
-//! So a terminating hook does not always mean a termination. Source: Auto Scaling API reference,
-//! LifecycleState; EC2 Auto Scaling guide, "Warm pool instance lifecycle" and "Replace root
-//! volume".
+//! So an instance under a terminating hook is not always terminated afterwards. Source: Auto
+//! Scaling API reference, LifecycleState; EC2 Auto Scaling guide, "Warm pool instance lifecycle"
+//! and "Replace root volume".
 
 use super::hooks::Transition;
 use std::time::Duration;
 
-/// Where an instance is going.
+/// The destination of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Journey {
     /// Into service: a launch, or a start from the warm pool.
@@ -25,7 +25,7 @@ pub enum Journey {
     Out,
     /// Into the warm pool, newly launched.
     IntoPool,
-    /// Out of service and back to the warm pool, since the group reuses on scale-in.
+    /// Out of service and back to the warm pool, in a group that reuses instances on scale-in.
     BackToPool,
     /// Out of the warm pool, to be terminated.
     OutOfPool,
@@ -33,7 +33,7 @@ pub enum Journey {
     RootVolume,
 }
 
-/// How far it has come.
+/// The progress on a journey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// It launches, or leaves the balancers attached to its group.
@@ -42,7 +42,7 @@ pub enum Stage {
     Wait,
     /// All actions are over.
     Proceed,
-    /// No hook applied: it goes on under the name of its beginning.
+    /// No hook applied: it continues under the state name of its beginning.
     Unheld,
     /// An action ended with ABANDON, and the group retains such instances.
     Retained,
@@ -51,7 +51,7 @@ pub enum Stage {
 }
 
 impl Journey {
-    /// Which hooks hold an instance on this journey.
+    /// Returns the transition whose hooks apply on this journey.
     pub fn transition(self) -> Transition {
         match self {
             Self::IntoService | Self::IntoPool => Transition::Launching,
@@ -61,8 +61,8 @@ impl Journey {
         }
     }
 
-    /// Whether its instances belong to the warm pool, where DescribeAutoScalingGroups does not show
-    /// them. Source: Auto Scaling API reference, DescribeAutoScalingGroups.
+    /// Returns true if its instances belong to the warm pool, where DescribeAutoScalingGroups does
+    /// not show them. Source: Auto Scaling API reference, DescribeAutoScalingGroups.
     pub fn in_warm_pool(self) -> bool {
         match self {
             Self::IntoPool | Self::BackToPool | Self::OutOfPool => true,
@@ -70,14 +70,14 @@ impl Journey {
         }
     }
 
-    /// Whether its instances count towards the desired capacity.
+    /// Returns true if its instances count towards the desired capacity.
     pub fn counts(self) -> bool {
         matches!(self, Self::IntoService | Self::RootVolume)
     }
 
-    /// `Origin` of a journey that follows this one: `EC2`, `AutoScalingGroup` or `WarmPool`.
-    /// Source: EC2 Auto Scaling guide, "Warm pool event types and patterns" and "Replace root
-    /// volume".
+    /// Returns `Origin` of a journey that follows this one: `EC2`, `AutoScalingGroup` or
+    /// `WarmPool`. Source: EC2 Auto Scaling guide, "Warm pool event types and patterns" and
+    /// "Replace root volume".
     pub(super) fn origin_of(self, next: Self) -> &'static str {
         match (self, next) {
             (_, Self::BackToPool | Self::RootVolume) | (Self::RootVolume, _) => "AutoScalingGroup",
@@ -88,7 +88,7 @@ impl Journey {
         }
     }
 
-    /// `Destination`, in the same words.
+    /// Returns `Destination`, in the same words.
     pub(super) fn destination(self) -> &'static str {
         match self {
             Self::IntoService | Self::RootVolume => "AutoScalingGroup",
@@ -97,7 +97,7 @@ impl Journey {
         }
     }
 
-    /// How long it takes from the beginning to the wait. Times are the simulator's own; AWS
+    /// Returns the time from the beginning to the wait. All times here are the simulator's own; AWS
     /// publishes none.
     pub(super) fn time_to_begin(self, launch_time: Duration) -> Duration {
         match self {
@@ -108,7 +108,7 @@ impl Journey {
         }
     }
 
-    /// How long it takes from the end of the wait to the arrival.
+    /// Returns the time from the end of the wait to the arrival.
     pub(super) fn time_to_proceed(self) -> Duration {
         match self {
             Self::IntoService | Self::IntoPool => Duration::from_secs(2),
@@ -118,7 +118,7 @@ impl Journey {
         }
     }
 
-    /// The same where no hook applied.
+    /// Returns the time from the beginning to the arrival where no hook applied.
     pub(super) fn time_unheld(self) -> Duration {
         match self {
             Self::IntoService | Self::IntoPool => Duration::ZERO,
@@ -129,7 +129,7 @@ impl Journey {
     }
 }
 
-/// AWS's name of a lifecycle state.
+/// Returns AWS's name of a lifecycle state.
 pub fn name(journey: Journey, stage: Stage) -> &'static str {
     let [begun, wait, proceed, retained, arrived] = match journey {
         Journey::IntoService => {

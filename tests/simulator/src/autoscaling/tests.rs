@@ -1,4 +1,4 @@
-//! How groups, hooks and warm pools behave, told by the machine alone.
+//! Behaviour of groups, hooks and warm pools, tested on the state machine alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
@@ -18,8 +18,8 @@ fn hook(name: &str, heartbeat_timeout: u64, default_result: LifecycleResult) -> 
     }
 }
 
-/// A group `g` of `i-1` and `i-2` with a terminating hook `drain` of 600 s; its launches are
-/// already reported.
+/// Creates a group `g` of `i-1` and `i-2` with a terminating hook `drain` of 600 s; its launches
+/// are already reported.
 fn world(spec: GroupSpec) -> AutoScaling {
     let mut asg = AutoScaling::new(crate::REGION, "2026-01-01T00:00:00Z".parse().unwrap(), 7);
     asg.add_group(GroupSpec {
@@ -188,7 +188,7 @@ fn without_a_heartbeat_the_default_result_is_applied() {
 }
 
 #[test]
-fn hooks_hold_in_parallel_and_the_last_one_lets_go() {
+fn hooks_hold_in_parallel_and_the_last_one_releases() {
     let mut asg = world(with_hook());
     asg.put_hook("g", hook("ecs", 600, LifecycleResult::Continue));
     asg.terminate(at(10), "i-1", false).unwrap();
@@ -263,7 +263,7 @@ fn an_action_is_over_when_its_instance_is_sent_elsewhere() {
 }
 
 #[test]
-fn attached_balancers_are_left_before_the_hook_hears_of_it() {
+fn attached_balancers_drain_before_the_hook_starts() {
     let mut asg = world(GroupSpec { target_group_arns: vec!["arn:tg".to_owned()], ..with_hook() });
     asg.terminate(at(10), "i-1", false).unwrap();
     let effects = asg.advance(at(300));
@@ -285,7 +285,7 @@ fn attached_balancers_are_left_before_the_hook_hears_of_it() {
 }
 
 #[test]
-fn balancers_that_let_go_early_do_not_shorten_the_beginning() {
+fn balancers_that_drain_early_do_not_shorten_the_beginning() {
     let mut asg = world(GroupSpec { classic_names: vec!["old".to_owned()], ..with_hook() });
     asg.terminate(at(10), "i-1", false).unwrap();
     asg.balancers_left(at(11), "i-1");
@@ -295,7 +295,7 @@ fn balancers_that_let_go_early_do_not_shorten_the_beginning() {
 }
 
 #[test]
-fn the_group_runs_its_hook_on_an_instance_that_died_behind_its_back() {
+fn the_group_runs_its_hook_for_an_instance_that_ec2_terminated() {
     let mut asg = world(with_hook());
     asg.ec2_terminated(at(10), "i-1");
     assert_eq!(state(&asg, "i-1"), "InService");

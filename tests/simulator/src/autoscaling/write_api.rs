@@ -7,15 +7,15 @@ use crate::wire::ApiError;
 use crate::wire::query::{Params, Xml};
 use std::time::Duration;
 
-/// The most hooks of one group. Source: Auto Scaling API reference, PutLifecycleHook.
+/// The largest number of hooks of one group. Source: Auto Scaling API reference, PutLifecycleHook.
 const MAX_HOOKS: usize = 50;
 /// The bounds of a hook's heartbeat timeout in seconds. Source: Auto Scaling API reference,
 /// PutLifecycleHook.
 const HEARTBEAT_TIMEOUT_SECONDS: std::ops::RangeInclusive<u32> = 30..=7200;
 
 impl AutoScaling {
-    /// Answers an operation of the API 2011-01-01 with what goes into its result element. What is
-    /// due by `now` happens first.
+    /// Answers an operation of the API 2011-01-01 with the content of its result element. Changes
+    /// that are due by `now` are applied first.
     pub fn handle(
         &mut self,
         now: SimTime,
@@ -84,7 +84,7 @@ impl AutoScaling {
         Ok(String::new())
     }
 
-    /// Makes a hook, or changes what the request names of an existing one.
+    /// Creates a hook, or changes the fields of an existing one that the request names.
     fn put_lifecycle_hook(&mut self, params: &Params) -> Result<String, ApiError> {
         let group = params.require("AutoScalingGroupName")?;
         let name = params.require("LifecycleHookName")?;
@@ -136,7 +136,8 @@ impl AutoScaling {
     }
 }
 
-/// The group, the hook and the action that a request names. A token, where it is given, decides.
+/// Returns the group, the hook and the action that a request names. If it has a token, the token
+/// decides.
 fn named_action(params: &Params) -> Result<(&str, &str, Name<'_>), ApiError> {
     let group = params.require("AutoScalingGroupName")?;
     let hook = params.require("LifecycleHookName")?;

@@ -1,5 +1,5 @@
-//! Whose `DRAINING` is it? Followed call by call, and never taken from what the program under test
-//! writes down.
+//! The owner of each `DRAINING`: followed call by call, never read from the records of the program
+//! under test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,36 +13,37 @@ use crate::ecs::InstanceStatus;
 use crate::wire::Call;
 use crate::wire::json::{text, texts};
 
-/// Who finds `DRAINING` so soon after someone else has set it may have read `ACTIVE` before: a read
-/// can lag by a minute, and what follows from it takes its time. Nothing that ECS answers tells
-/// whose it is then. The same is true of one that was set so soon after the program under test has
-/// undone its own, or has asked for it: whatever the answer was, it may have been done all the
-/// same.
+/// The time during which the owner of a `DRAINING` is uncertain. A program that finds `DRAINING` so
+/// soon after someone else has set it may have read `ACTIVE` before: a read can lag by a minute,
+/// and its consequences take time. No answer of ECS names the owner then. The same is true of a
+/// `DRAINING` that was set so soon after the program under test has undone its own, or has
+/// requested it: the request may have been applied whatever its answer was.
 const AT_ONCE: Duration = Duration::from_secs(120);
 
-/// Container instances, by id, and who set them to `DRAINING`.
+/// Container instances, by id, and the owner of their `DRAINING`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Draining {
-    /// The program under test did.
+    /// Set by the program under test.
     ours: BTreeSet<String>,
-    /// Someone made them `ACTIVE` while they were: what the program makes of that is a matter of
-    /// when it looks.
+    /// Made `ACTIVE` by someone while they were `DRAINING`: the program's reaction depends on the
+    /// time of its reads.
     meddled: BTreeSet<String>,
-    /// When someone else last set them to `DRAINING`.
+    /// The moment at which someone else last set them to `DRAINING`.
     by_hand: BTreeMap<String, SimTime>,
-    /// When the program under test last undid it.
+    /// The moment at which the program under test last undid it.
     undone: BTreeMap<String, SimTime>,
-    /// When the program under test last asked for it.
+    /// The moment at which the program under test last requested it.
     asked: BTreeMap<String, SimTime>,
 }
 
 impl Draining {
-    /// Whether someone else has set it so a moment ago.
+    /// Returns true if someone else has set it within [`AT_ONCE`].
     fn was_just_set(&self, now: SimTime, id: &str) -> bool {
         self.by_hand.get(id).is_some_and(|set| now.saturating_sub(*set) < AT_ONCE)
     }
 
-    /// Whether the program under test has undone its own a moment ago, or has asked for it.
+    /// Returns true if the program under test has undone its own, or has requested it, within
+    /// [`AT_ONCE`].
     fn may_be_taken_for_ours(&self, now: SimTime, id: &str) -> bool {
         let of = [self.undone.get(id), self.asked.get(id)];
         of.into_iter().flatten().any(|at| now.saturating_sub(*at) < AT_ONCE)
@@ -50,7 +51,7 @@ impl Draining {
 }
 
 impl Checkers {
-    /// The program sets states of container instances.
+    /// Notes and judges a call in which the program sets states of container instances.
     pub(super) fn sets_states(&mut self, now: SimTime, body: &Value, world: &World) {
         let cluster = last(text(body, "cluster").unwrap_or("default"));
         for id in texts(body, "containerInstances").into_iter().map(last) {
@@ -83,7 +84,7 @@ impl Checkers {
         }
     }
 
-    /// Notes when the program asks for it, whatever comes of that.
+    /// Notes a request of the program for `DRAINING`, whatever its result.
     pub(crate) fn asks_for_draining(&mut self, now: SimTime, call: &Call) {
         if !call.controller || call.operation != "UpdateContainerInstancesState" {
             return;
@@ -94,7 +95,7 @@ impl Checkers {
         }
     }
 
-    /// Someone else sets the state of all container instances of an instance.
+    /// Notes that someone else sets the state of all container instances of an instance.
     pub(crate) fn set_by_hand(
         &mut self,
         now: SimTime,
@@ -114,12 +115,13 @@ impl Checkers {
         }
     }
 
-    /// At the end nothing that the program set to `DRAINING` may be left so on this instance.
+    /// Requires that at the end no container instance of this instance is still `DRAINING` because
+    /// of the program.
     pub fn must_be_undone(&mut self, instance_id: impl Into<String>) {
         self.must_be_undone.insert(instance_id.into());
     }
 
-    /// What was left behind.
+    /// Returns the violations of that.
     pub(super) fn not_undone(&self, now: SimTime, world: &World) -> Vec<Violation> {
         let mut left = Vec::new();
         for instance in &self.must_be_undone {
@@ -154,8 +156,8 @@ mod tests {
         send(cloud, "AmazonEC2ContainerServiceV20141113.UpdateContainerInstancesState", &body);
     }
 
-    /// What is said when the program asks for `DRAINING`, someone sets it by hand so much later,
-    /// and the program undoes it.
+    /// Returns the violations when the program requests `DRAINING`, someone sets it by hand
+    /// `seconds` later, and the program undoes it.
     fn said_after(fault: Fault, seconds: u64) -> Vec<&'static str> {
         let mut cloud = cloud();
         cloud.faults.add(Rule::on("UpdateContainerInstancesState", fault).times(1));

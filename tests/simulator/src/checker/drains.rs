@@ -1,5 +1,5 @@
-//! What no single write shows: how many drains go on at once, whether one that is paused is left
-//! alone, whether one is opened again without need.
+//! Rules about more than one write: the number of drains in progress, the peace of paused ones, and
+//! drains that are opened again without need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,42 +11,43 @@ use super::{Checkers, last};
 use crate::SimTime;
 use crate::cloud::World;
 
-/// For how long a replica may go on without knowing that a drain is paused: it reads the table
+/// The time for which a replica may act without knowing that a drain is paused: it reads the table
 /// every minute.
 const NOTICED: Duration = Duration::from_secs(120);
 
-/// How many drains of a cluster may go on at once: those of lifecycle actions, and all others.
+/// The number of drains of a cluster that may be in progress at once: those of lifecycle actions,
+/// and all others.
 #[derive(Clone, Debug)]
 pub struct Budget {
     /// The attribute that names the cluster.
     pub cluster: &'static str,
-    /// The attribute with the name of the controller: each keeps a budget of its own.
+    /// The attribute with the name of the controller: each has a budget of its own.
     pub controller: &'static str,
     /// The attribute that only drains have whose instance a lifecycle action holds.
     pub lifecycle: &'static str,
-    /// The attribute that says why a drain exists, and the word for those that wait for no turn.
+    /// The attribute with the cause of a drain, and the value for drains that need no turn.
     pub exempt: (&'static str, &'static str),
-    /// How many of lifecycle actions; `None`: any number.
+    /// The limit for drains of lifecycle actions; `None`: no limit.
     pub of_lifecycle: Option<usize>,
-    /// How many others; `None`: any number.
+    /// The limit for the others; `None`: no limit.
     pub of_others: Option<usize>,
 }
 
-/// What is known of the records so far.
+/// The state of all records so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Drains {
-    /// The drains that go on, by key, and which budget each counts towards.
+    /// The drains in progress, by key, each with the budget that it counts towards.
     going: BTreeMap<String, Kind>,
-    /// Those whose action is about to be completed, by key.
+    /// Drains whose action is about to be completed, by key.
     completing: BTreeSet<String>,
-    /// Since when drains are paused, by key.
+    /// The moment since which a drain is paused, by key.
     paused: BTreeMap<String, SimTime>,
     /// Instances that the program under test has asked a group to terminate, and that the group
     /// then began to terminate.
     terminated: BTreeSet<String>,
 }
 
-/// Drains of one kind in one cluster share a budget.
+/// The drains of one kind in one cluster share a budget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Kind {
     /// Account and region.
@@ -58,8 +59,7 @@ struct Kind {
 }
 
 impl Drains {
-    /// A record stands in the table as this item: its drain goes on or not, is about to end, or is
-    /// paused.
+    /// Notes an item in the table: its drain is in progress or not, is about to end, or is paused.
     fn stands(&mut self, now: SimTime, rules: &RecordRules, key: &str, item: &Value) {
         let Some(budget) = &rules.budget else { return };
         let (is, kind) = (rules.read(item), budget.kind(key, item));
@@ -107,7 +107,7 @@ impl Budget {
 }
 
 impl Checkers {
-    /// A record was written: what that means among all of them.
+    /// Judges a write of a record against the other records.
     pub(super) fn among_drains(
         &mut self,
         now: SimTime,
@@ -151,8 +151,8 @@ impl Checkers {
         }
     }
 
-    /// The table was restored, and these items stand in it: drains go on, or are paused, as these
-    /// say.
+    /// Notes that the table was restored to these items: they decide which drains are in progress,
+    /// and which are paused.
     pub(crate) fn restored(&mut self, now: SimTime, items: &[Value]) {
         let Some(rules) = &self.record_rules else { return };
         let terminated = std::mem::take(&mut self.drains.terminated);
@@ -164,8 +164,8 @@ impl Checkers {
         }
     }
 
-    /// Whether one of our hooks holds the instance, or did so a moment ago, as far as anybody can
-    /// know.
+    /// Returns true if one of the program's hooks holds the instance, or did so until a moment ago,
+    /// as far as the program can know.
     fn may_be_held(&self, now: SimTime, world: &World, instance: &str) -> bool {
         let group = world.autoscaling.group_of(instance);
         let ours = |group| {
@@ -178,12 +178,13 @@ impl Checkers {
         group.is_some_and(ours) || self.ended.get(instance).is_some_and(unnoticed)
     }
 
-    /// Whether the program under test tries to complete the action that holds this instance.
+    /// Returns true if the program under test tries to complete the action that holds this
+    /// instance.
     pub(super) fn is_being_completed(&self, instance: &str) -> bool {
         self.drains.completing.contains(&format!("{}{instance}", self.place))
     }
 
-    /// A call is sent that changes something of this instance.
+    /// Judges a call that changes something of this instance.
     pub(super) fn acts_on(&mut self, now: SimTime, operation: &str, instance: &str, key: &str) {
         let since = self.drains.paused.get(key).copied();
         if let Some(since) = since.filter(|since| now.saturating_sub(*since) > NOTICED) {
@@ -195,8 +196,8 @@ impl Checkers {
         }
     }
 
-    /// The group is told to terminate an instance. `again`: and to want one less, while it
-    /// terminates the instance already.
+    /// Judges a request to a group to terminate an instance. `again`: it decrements the desired
+    /// capacity while the group terminates the instance already.
     pub(super) fn shrinks_once(&mut self, now: SimTime, instance: &str, begins: bool, again: bool) {
         if again && self.drains.terminated.contains(instance) {
             let text = "asked once more, while the first request is being carried out".to_owned();
@@ -209,7 +210,7 @@ impl Checkers {
 }
 
 impl RecordRules {
-    /// Judges budgets too.
+    /// Adds the judgement of budgets.
     pub fn with_budget(self, budget: Budget) -> RecordRules {
         RecordRules { budget: Some(budget), ..self }
     }

@@ -1,9 +1,9 @@
-//! Is what the program under test writes into its own table in order? Judged at every write that
-//! DynamoDB applies, by the item before and after it, and at every call that the program must have
-//! noted in its record first.
+//! Rules for the items that the program under test writes into its own table. They judge every
+//! write that DynamoDB applies, by the item before and after it, and every call that the program
+//! must note in its record first.
 //!
-//! The simulator knows nothing of that program: a [`RecordRules`] says what its records look like,
-//! and which moves are legal.
+//! The simulator knows nothing of that program: a [`RecordRules`] describes its records and the
+//! legal moves.
 
 use std::collections::BTreeSet;
 
@@ -15,25 +15,24 @@ use crate::SimTime;
 use crate::cloud::World;
 use crate::wire::json::text;
 
-/// What the program under test keeps in its table. A record is about one instance, and its key is
-/// the account, the region and the instance's id, joined by `/`.
+/// The layout of the program's table. A record is about one instance, and its key is the account,
+/// the region and the instance's id, joined by `/`.
 #[derive(Clone, Debug)]
 pub struct RecordRules {
     /// The table's name.
     pub table: &'static str,
     /// Its partition key, a text.
     pub key: &'static str,
-    /// What the keys of items begin with that are no records.
+    /// The key prefixes of items that are no records.
     pub others: &'static [&'static str],
     /// The attribute with the phase.
     pub phase: &'static str,
     /// The attribute that counts writes, one at a time, from 1.
     pub version: &'static str,
-    /// The attribute that counts the drains of an instance, one at a time; another one begins where
-    /// the last has ended.
+    /// The attribute that counts the drains of an instance, one at a time; a generation begins
+    /// after the one before has ended.
     pub generation: &'static str,
-    /// The attribute that holds what is about to be told to Auto Scaling, and the field in it with
-    /// the result.
+    /// The attribute with the saved intent towards Auto Scaling, and its field with the result.
     pub intent: (&'static str, &'static str),
     /// The phase in which a generation begins.
     pub first: &'static str,
@@ -41,20 +40,18 @@ pub struct RecordRules {
     pub last: &'static str,
     /// The phase in which a lifecycle action may be completed.
     pub completing: &'static str,
-    /// The phase in which an instance rests whose lifecycle action is over: it takes no place in a
-    /// budget.
+    /// The phase of an instance whose lifecycle action has ended: it takes no place in a budget.
     pub returning: &'static str,
-    /// Which phase may follow which within a generation. Every phase may follow itself.
+    /// The legal moves between phases within a generation. Every phase may follow itself.
     pub moves: BTreeSet<(&'static str, &'static str)>,
-    /// The phases that one write may pass through on its way to another: what is seen at once is
-    /// written once.
+    /// The phases that one write may skip: facts that are seen together are written once.
     pub through: &'static [&'static str],
     /// Operations of Auto Scaling that name an instance, each with the attribute that its record
     /// must have first.
     pub noted_before: &'static [(&'static str, &'static str)],
     /// The attribute that a record has while its drain is paused by an operator.
     pub paused: &'static str,
-    /// How many drains may go on at once, if that is judged.
+    /// The budget, if it is judged.
     pub budget: Option<Budget>,
     /// The list of an instance's registrations with ECS, the field of each with its ARN, and the
     /// field that it must have before it is deregistered.
@@ -64,7 +61,7 @@ pub struct RecordRules {
 /// A write of a record that was applied.
 #[derive(Clone, Debug)]
 pub struct Written {
-    /// When.
+    /// The moment.
     pub at: SimTime,
     /// The record's key.
     pub key: String,
@@ -72,7 +69,7 @@ pub struct Written {
     pub item: Value,
 }
 
-/// A record, as far as it is judged.
+/// The judged parts of a record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stored<'a> {
     pub(super) phase: &'a str,
@@ -82,7 +79,7 @@ pub(super) struct Stored<'a> {
 }
 
 impl RecordRules {
-    /// The key of an instance's record.
+    /// Returns the key of an instance's record.
     fn key_of(account: &str, region: &str, instance: &str) -> String {
         format!("{account}/{region}/{instance}")
     }
@@ -97,7 +94,7 @@ impl RecordRules {
         Stored { phase, version: number(self.version), generation: number(self.generation), result }
     }
 
-    /// The keys of the records that a write of DynamoDB names.
+    /// Returns the keys of the records that a write of DynamoDB names.
     fn named(&self, operation: &str, body: &str) -> Vec<String> {
         let wanted =
             ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"];
@@ -132,18 +129,18 @@ impl RecordRules {
         writes.iter().filter_map(key).collect()
     }
 
-    /// The key of an item, if it is a record.
+    /// Returns the key of an item, if it is a record.
     pub(super) fn record_key<'i>(&self, item: &'i Value) -> Option<&'i str> {
         let key = item.get(self.key)?.get("S")?.as_str()?;
         (!self.others.iter().any(|other| key.starts_with(other))).then_some(key)
     }
 
-    /// A table is named by its name or its ARN.
+    /// Returns true if a write names the table, by its name or its ARN.
     fn is_of_table(&self, write: &Value) -> bool {
         text(write, "TableName").map(last) == Some(self.table)
     }
 
-    /// What is wrong with a write that was applied: which promise it breaks, and how.
+    /// Returns the violations of an applied write: checker and text.
     fn wrong(&self, before: Option<&Value>, after: Option<&Value>) -> Vec<(&'static str, String)> {
         let (before, after) = match (before, after) {
             (None, None) => return Vec::new(),
@@ -181,7 +178,7 @@ impl RecordRules {
         wrong
     }
 
-    /// Whether a record can go from one phase to the other in one write.
+    /// Returns true if a record can move from one phase to the other in one write.
     fn may_become(&self, from: &str, to: &str) -> bool {
         let (mut met, mut next) = (BTreeSet::new(), vec![from]);
         while let Some(phase) = next.pop() {
@@ -198,8 +195,8 @@ impl RecordRules {
         false
     }
 
-    /// What is wrong with a call for this instance, given its record at the moment in which the
-    /// call is sent.
+    /// Returns the violation of a call for this instance, given its record at the moment of the
+    /// call.
     fn unnoted(&self, sent: &Sent<'_>, record: Option<&Value>) -> Option<(&'static str, String)> {
         let Sent { operation, what: result, .. } = *sent;
         let stored = record.map(|item| self.read(item));
@@ -207,7 +204,7 @@ impl RecordRules {
         if operation == "CompleteLifecycleAction" {
             let sent = result.unwrap_or("no result");
             let saved = stored.as_ref().and_then(|stored| stored.result);
-            // Another replica that has not read what the first one wrote may send the same once
+            // Another replica that has not read the first one's write may send the same call once
             // more.
             let is_saved = [self.completing, self.last].contains(&phase);
             return match saved {
@@ -234,7 +231,7 @@ impl RecordRules {
 }
 
 impl RecordRules {
-    /// Whether a record says that this container instance is to be deregistered.
+    /// Returns true if a record notes that this container instance is to be deregistered.
     fn notes_deregistration(&self, item: &Value, container_instance: &str) -> bool {
         let (list, arn, noted) = self.deregistered;
         let registrations =
@@ -255,23 +252,23 @@ fn shown(number: Option<u64>) -> String {
 }
 
 impl Checkers {
-    /// From now on, what is written into the table is judged too.
+    /// Starts to judge the writes into the table.
     pub fn records(&mut self, rules: RecordRules) {
         self.record_rules = Some(rules);
     }
 
-    /// From now on, every write of a record is kept.
+    /// Starts to keep every write of a record.
     pub fn keep_writes(&mut self) {
         self.writes.get_or_insert_default();
     }
 
-    /// The writes of records that were kept, in order.
+    /// Returns the writes of records that were kept, in order.
     pub fn writes(&self) -> &[Written] {
         self.writes.as_deref().unwrap_or_default()
     }
 
-    /// The keys of the records that a call is about to write, and the table and key attribute to
-    /// read them with.
+    /// Returns the keys of the records that a call is about to write, and the table and key
+    /// attribute to read them with.
     pub(crate) fn records_named(&self, operation: &str, body: &str) -> Vec<RecordKey> {
         let rules = self.record_rules.iter();
         let keys = rules
@@ -279,12 +276,12 @@ impl Checkers {
         keys.collect()
     }
 
-    /// The table whose records are judged.
+    /// Returns the table whose records are judged.
     pub(crate) fn judged_table(&self) -> Option<&'static str> {
         self.record_rules.as_ref().map(|rules| rules.table)
     }
 
-    /// Where the record of an instance is, if records are judged.
+    /// Returns the place of an instance's record, if records are judged.
     pub(crate) fn record_of(
         &self,
         account: &str,
@@ -295,7 +292,7 @@ impl Checkers {
         self.record_rules.as_ref().map(|rules| rules.place(key))
     }
 
-    /// A write was applied.
+    /// Judges an applied write.
     pub(crate) fn written(
         &mut self,
         now: SimTime,
@@ -316,7 +313,8 @@ impl Checkers {
         }
     }
 
-    /// Whether a call is judged by the record of its instance, as it is when the call is sent.
+    /// Returns true if a call is judged by the record of its instance, as it is when the call is
+    /// sent.
     pub(crate) fn judges_sent(&self, operation: &str) -> bool {
         let noted =
             |rules: &RecordRules| rules.noted_before.iter().any(|(noted, _)| *noted == operation);
@@ -329,7 +327,7 @@ impl Checkers {
         always.contains(&operation) || self.record_rules.as_ref().is_some_and(noted)
     }
 
-    /// A call that is judged by the record of its instance is sent.
+    /// Judges a call by the record of its instance.
     pub(crate) fn sends(
         &mut self,
         now: SimTime,
@@ -351,7 +349,7 @@ impl RecordRules {
     }
 }
 
-/// Where a record is.
+/// The place of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecordKey {
     pub(crate) table: &'static str,

@@ -1,4 +1,4 @@
-//! Answers that hold a part of what was asked for, where a fault says so.
+//! Partial answers, where a fault asks for them.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::wire::json::text;
 use crate::wire::{Body, Call, Reply};
 
 impl Cloud {
-    /// One page with less on it than there is: an empty first one, or one item of those that
-    /// follow.
+    /// Returns one page with less on it than there is: an empty first one, or one item of each
+    /// later page.
     pub(super) fn partial_page(&mut self, call: &Call, lag: Option<Duration>) -> Reply {
         let further = match &call.body {
             Body::Json(body) => text(body, "nextToken").is_some(),
             Body::Form(params) => params.get("NextToken").or(params.get("Marker")).is_some(),
-            // DynamoDB's answers are cut by what stands before the database.
+            // DynamoDB's answers are cut before they leave the database.
             Body::Text(_) => false,
         };
         let call = Call { page_size: Some(usize::from(further)), ..call.clone() };
         self.answer(&call, lag)
     }
 
-    /// An answer of which one entry failed.
+    /// Returns an answer of which one entry failed.
     pub(super) fn with_failure(&mut self, call: &Call, lag: Option<Duration>) -> Reply {
         let number = self.calls;
         if call.operation == "UpdateContainerInstancesState" {
@@ -32,13 +32,13 @@ impl Cloud {
         self.changed(call, lag, |body| fail_one(&call.operation, body, number))
     }
 
-    /// An answer that says nothing of one of the things that were asked for.
+    /// Returns an answer without an entry for one of the requested things.
     pub(super) fn with_one_left_out(&mut self, call: &Call, lag: Option<Duration>) -> Reply {
         let number = self.calls;
         self.changed(call, lag, |body| leave_one_out(&call.operation, body, number))
     }
 
-    /// The answer as it is changed on the way, unless it is an error.
+    /// Returns the answer after `change`, or an error as it is.
     fn changed(
         &mut self,
         call: &Call,
@@ -54,7 +54,8 @@ impl Cloud {
         reply
     }
 
-    /// A change of state of all container instances but one.
+    /// Carries out a change of state for all container instances but one, and reports that one as
+    /// failed.
     fn refuse_state(&mut self, call: &Call, number: u64) -> Reply {
         let mut rest = call.clone();
         let (refused, others) = match &mut rest.body {

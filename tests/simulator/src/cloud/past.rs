@@ -1,4 +1,4 @@
-//! What the world was: the memory from which reads that lag are answered.
+//! Earlier states of the world, from which lagging reads are answered.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::World;
 use crate::SimTime;
 
-/// No two states closer than this are kept.
+/// The shortest time between two kept states.
 const GRAIN: Duration = Duration::from_secs(1);
 
-/// How far back anyone may look.
+/// The longest lag of a read.
 const REACH: Duration = Duration::from_secs(120);
 
-/// Earlier states of the world, oldest first, each with the moment from which on it was so.
+/// Earlier states of the world, oldest first, each with the moment since which it was so.
 #[derive(Debug, Default)]
 pub(super) struct Past {
     states: VecDeque<(SimTime, World)>,
@@ -20,30 +20,32 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// The world changes at this moment.
+    /// Notes that the world changes at this moment.
     pub(super) fn changed(&mut self, at: SimTime) {
         self.changed = at;
     }
 
-    /// Before the world changes, or time passes: keeps the present state, if it is new.
+    /// Keeps the present state, if it is new. Must be called before the world changes and before
+    /// time passes.
     pub(super) fn remember(&mut self, now: SimTime, world: &World) {
         let newest = self.states.back().map(|(at, _)| *at);
         let new = newest.is_none_or(|at| self.changed > at && now >= at + GRAIN);
         if new {
             self.states.push_back((self.changed, world.clone()));
         }
-        // The last state before the reach is what the world was at its far end.
+        // The last state before the reach is the state of the world at its far end.
         while self.states.get(1).is_some_and(|(at, _)| *at + REACH < now) {
             self.states.pop_front();
         }
     }
 
-    /// Nobody looks back any more; memory begins anew when somebody does.
+    /// Forgets all states: no fault needs them now.
     pub(super) fn forget(&mut self) {
         self.states.clear();
     }
 
-    /// The world as it was then, or at the beginning of memory; `None` if that is how it still is.
+    /// Returns the world at that moment, or the oldest known one; `None` if the world has not
+    /// changed since.
     pub(super) fn at(&mut self, then: SimTime) -> Option<&mut World> {
         if self.changed <= then {
             return None;

@@ -1,8 +1,9 @@
 //! Messages on their way into queues, and receives that wait for them.
 //!
-//! A long poll is a call that is taken now and answered later: by the message that comes, or by its
-//! own deadline. It waits *here*, so that a caller who has gone away meanwhile still takes the
-//! message along, as it does in AWS: hidden until its visibility timeout, and then there again.
+//! A long poll is a call that is taken now and answered later: when a message arrives, or at its
+//! own deadline. It waits *here*, so that a caller who has disconnected meanwhile still takes the
+//! message, as in AWS: the message is hidden until its visibility timeout ends, and is then visible
+//! again.
 
 use std::time::Duration;
 
@@ -15,14 +16,14 @@ use crate::sqs::{Message, QueueSpec};
 use crate::wire::{Call, Service};
 use crate::{ACCOUNT, BEGIN, SimTime};
 
-/// How long an answer is kept for a caller that does not come for it.
+/// The time that an answer is kept for a caller that does not collect it.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// Spot's notice: an instance is gone this long after its warning (source: EC2 user guide, Spot
+/// The time between Spot's warning and the end of the instance (source: EC2 user guide, Spot
 /// Instance interruption notices).
 const SPOT_NOTICE: Duration = Duration::from_secs(120);
 
-/// A receive that waits.
+/// A receive that waits for a message.
 #[derive(Clone, Debug)]
 pub(super) struct LongPoll {
     number: u64,
@@ -31,7 +32,8 @@ pub(super) struct LongPoll {
 }
 
 impl Cloud {
-    /// Makes a queue with its feeds and answers its URL. A dead-letter queue must be there already.
+    /// Creates a queue with its feeds and returns its URL. Its dead-letter queue must exist
+    /// already.
     pub fn add_queue(&mut self, spec: QueueSpec) -> String {
         self.events.feed(&spec.name, &spec.feeds);
         if spec.feeds.contains(&crate::events::Feed::EventBridge) {
@@ -40,39 +42,40 @@ impl Cloud {
         self.sqs.add_queue(self.now, spec)
     }
 
-    /// Puts a message into a queue, whatever it says: forged, broken, or meant for someone else.
-    /// Answers its id, `None` if there is no such queue.
+    /// Puts a message with any body into a queue: forged, broken, or meant for someone else.
+    /// Returns its id; `None` if there is no such queue.
     pub fn send_message(&mut self, queue: &str, body: impl Into<String>) -> Option<String> {
         let id = self.sqs.send(self.now, queue, body);
         self.answer_polls();
         id
     }
 
-    /// What is left in a queue, hidden messages included.
+    /// Returns the messages in a queue, hidden ones included.
     pub fn messages(&self, queue: &str) -> Vec<Message> {
         self.sqs.messages(queue)
     }
 
-    /// What has gone to a queue's dead-letter queue.
+    /// Returns the messages that moved to a queue's dead-letter queue.
     pub fn dead_letters(&self, queue: &str) -> Vec<Message> {
         self.sqs.dead_letter_of(queue).map(|name| self.sqs.messages(name)).unwrap_or_default()
     }
 
-    /// Spot warns that it takes an instance back, and does so two minutes later: the EC2 instance
-    /// is gone behind its group's back, whatever runs there.
+    /// Sends Spot's warning for an instance and ends it two minutes later, without its group,
+    /// whatever runs there.
     pub fn interrupt_spot(&mut self, instance_id: &str) {
         let zone = self.world.autoscaling.zone_of(instance_id).unwrap_or("us-east-1a").to_owned();
         self.events.publish(self.now, &Notice::spot_interruption(&zone, instance_id));
         self.reclaims.push((self.now + SPOT_NOTICE, instance_id.to_owned()));
     }
 
-    /// EC2 says that an instance is at a raised risk of interruption. Nothing else happens to it.
+    /// Sends EC2's message that an instance is at a raised risk of interruption. The instance is
+    /// unchanged.
     pub fn recommend_rebalance(&mut self, instance_id: &str) {
         self.events.publish(self.now, &Notice::rebalance_recommendation(instance_id));
     }
 
-    /// The answer to a call that [`Delivery::Waits`], if it has come by now; otherwise when to ask
-    /// again. It may come earlier, whenever anything is done to the cloud.
+    /// Returns the answer to a call that [`Delivery::Waits`], or the moment of the next attempt.
+    /// The answer may be ready earlier, after any change to the cloud.
     pub fn collect(&mut self, now: SimTime, number: u64) -> Result<Delivery, SimTime> {
         self.advance(now);
         match self.answered.remove(&number) {
@@ -81,12 +84,12 @@ impl Cloud {
                 let next = self.next_event().unwrap_or(self.now + KEPT);
                 Err(next.max(now + Duration::from_millis(1)))
             }
-            // Nobody came for it in time.
+            // The caller did not collect it in time.
             None => Ok(Delivery::Lost),
         }
     }
 
-    /// When something happens next to messages and those who wait for them.
+    /// Returns the moment of the next change to messages and waiting receives.
     pub(super) fn next_message(&self) -> Option<SimTime> {
         let visible =
             self.polls.iter().filter_map(|poll| self.sqs.next_visible(self.now, poll.call.json()?));
@@ -95,11 +98,11 @@ impl Cloud {
         visible.chain(deadlines).chain(reclaims).chain(self.events.next_event()).min()
     }
 
-    /// What has come about now, and who gets it: notices go on their way, messages that are due
-    /// arrive, and whoever waited for one is answered.
+    /// Publishes the notices of the last change, delivers messages that are due, and answers
+    /// receives that waited for them.
     pub(super) fn tell(&mut self) {
         let notices = self.world.take_notices(self.now);
-        // A world that is being described tells nobody: queues are empty when the scenario begins.
+        // No events before the scenario begins: its queues are empty then.
         if self.now >= BEGIN {
             notices.iter().for_each(|notice| self.events.publish(self.now, notice));
         }
@@ -109,7 +112,7 @@ impl Cloud {
         self.answer_polls();
     }
 
-    /// Takes back the instances whose two minutes are over.
+    /// Ends the instances whose two minutes are over.
     pub(super) fn reclaim(&mut self) {
         while let Some(due) = self.reclaims.iter().position(|(at, _)| *at <= self.now) {
             let (_, instance) = self.reclaims.remove(due);
@@ -117,12 +120,12 @@ impl Cloud {
         }
     }
 
-    /// Whether a call is for the simulated account and region; all others have no queues.
+    /// Returns true if a call is for the simulated account and region; no other has queues.
     pub(super) fn is_here(&self, call: &Call) -> bool {
         (call.account.as_str(), call.region.as_str()) == (ACCOUNT, self.region.as_str())
     }
 
-    /// Lets a call wait that would have to. A call that a fault strikes waits for nothing.
+    /// Lets a receive wait if nothing is there for it. A call that a fault strikes never waits.
     pub(super) fn begin_poll(&mut self, call: &Call) -> Option<Delivery> {
         if call.service != Service::Sqs || !self.is_here(call) {
             return None;
@@ -144,7 +147,7 @@ impl Cloud {
             });
         self.polls = still;
         for poll in ready {
-            // Another receive, answered just now, may have taken what there was.
+            // Another receive, answered a moment ago, may have taken all messages.
             let body = poll.call.json().unwrap_or(&Value::Null);
             if now < poll.deadline
                 && self.sqs.waits_until(now, &poll.call.operation, body).is_some()

@@ -1,4 +1,4 @@
-//! What the checkers of records are shown: the table before and after a write, and at the moment of
+//! The bridge to the checkers of records: the table before and after a write, and at the moment of
 //! a call.
 
 use std::collections::BTreeSet;
@@ -10,14 +10,14 @@ use crate::checker::{RecordKey, Sent, instances_named};
 use crate::wire::json::text;
 use crate::wire::{Body, Call, Service};
 
-/// A record that is about to be written, and how it is.
+/// A record that is about to be written, with its present item.
 pub(super) struct Written {
     key: RecordKey,
     before: Option<Value>,
 }
 
 impl Cloud {
-    /// The records that a call of the program under test is about to write.
+    /// Returns the records that a call of the program under test is about to write.
     pub(super) fn about_to_write(&self, call: &Call, body: &str) -> Vec<Written> {
         if !call.controller {
             return Vec::new();
@@ -26,7 +26,7 @@ impl Cloud {
         keys.map(|key| Written { before: self.record(&key), key }).collect()
     }
 
-    /// They were written.
+    /// Gives the written records to the checkers.
     pub(super) fn has_written(&mut self, written: Vec<Written>) {
         for Written { key, before } in written {
             let after = self.record(&key);
@@ -34,14 +34,15 @@ impl Cloud {
         }
     }
 
-    /// The table was restored: what the checkers know of records is what stands there now.
+    /// Gives the restored table to the checkers: from now on they know records from its items
+    /// alone.
     pub(super) fn restored(&mut self) {
         let Some(table) = self.checkers.judged_table() else { return };
         let items = self.dynamodb.items(table);
         self.checkers.restored(self.now, &items);
     }
 
-    /// The program under test sends a call, whether or not it arrives.
+    /// Gives a call of the program under test to the checkers, even if it does not arrive.
     pub(super) fn sent(&mut self, call: &Call) {
         if !call.controller || !self.checkers.judges_sent(&call.operation) {
             return;

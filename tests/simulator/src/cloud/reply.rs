@@ -1,4 +1,4 @@
-//! How answers and errors are written, each in the protocol of its service.
+//! The form of answers and errors, in the protocol of each service.
 
 use super::Cloud;
 use crate::sqs;
@@ -7,12 +7,12 @@ use crate::wire::query::{xml_error, xml_response};
 use crate::wire::{ApiError, Body, Call, Reply, Service};
 
 impl Cloud {
-    /// An error in the words of the call's service.
+    /// Writes an error in the protocol of the call's service.
     pub(super) fn refuse(&self, call: &Call, error: &ApiError) -> Reply {
         self.reply(call, Err(error.clone()))
     }
 
-    /// An answer as its service writes it.
+    /// Writes an answer in the protocol of the call's service.
     pub(super) fn reply(&self, call: &Call, result: Result<String, ApiError>) -> Reply {
         let request_id = self.request_id();
         let json = matches!(call.body, Body::Json(_) | Body::Text(_));
@@ -54,7 +54,7 @@ impl Cloud {
     }
 }
 
-/// What the log says of an answer.
+/// Returns an answer's text for the log.
 pub(super) fn describe(reply: &Reply) -> String {
     match &reply.error {
         None => reply.status.to_string(),

@@ -1,4 +1,5 @@
-//! What scenarios do to the world, at the moment it has reached, and what tests ask of its truth.
+//! The actions of scenarios on the world, at the moment it has reached, and the questions of tests
+//! about its truth.
 
 use std::time::Duration;
 
@@ -13,12 +14,12 @@ use crate::spec::{Balancer, ClusterSpec, ServiceSpec, StandaloneSpec};
 use crate::wire::ApiError;
 
 impl Cloud {
-    /// Makes a cluster.
+    /// Creates a cluster.
     pub fn add_cluster(&mut self, spec: &ClusterSpec) {
         self.world.ecs.add_cluster(&spec.name);
     }
 
-    /// Makes an Auto Scaling group with its hooks; its instances join the cluster that it names.
+    /// Creates an Auto Scaling group with its hooks; its instances join the cluster that it names.
     pub fn add_group(&mut self, spec: GroupSpec) {
         for hook in &spec.hooks {
             self.checkers.know_hook(&spec.name, &hook.name, hook.heartbeat_timeout);
@@ -34,32 +35,32 @@ impl Cloud {
         self.change();
     }
 
-    /// Makes a target group and answers its ARN.
+    /// Creates a target group and returns its ARN.
     pub fn add_target_group(&mut self, spec: TargetGroupSpec) -> String {
         self.world.add_target_group(spec)
     }
 
-    /// Makes a classic load balancer.
+    /// Creates a classic load balancer.
     pub fn add_classic(&mut self, spec: ClassicSpec) {
         self.world.elb.add_classic(spec);
     }
 
-    /// Makes a service. Its target groups must be there already.
+    /// Creates a service. Its target groups must exist already.
     pub fn add_service(&mut self, spec: &ServiceSpec) {
         self.world.ecs.add_service(self.now, &self.world.elb, spec);
         self.change();
     }
 
-    /// Starts a standalone task and answers its ARN; `None` if no instance takes it.
+    /// Starts a standalone task and returns its ARN; `None` if no instance has room for it.
     pub fn run_task(&mut self, spec: &StandaloneSpec) -> Option<String> {
-        // Instances of a group described just now have not registered yet.
+        // Instances of a group that was just described have not registered yet.
         self.advance(self.now);
         let task = self.world.ecs.run_standalone(self.now, spec);
         self.change();
         task
     }
 
-    /// Someone stops every standalone task on an instance, as with StopTask.
+    /// Stops every standalone task on an instance, as a person does with StopTask.
     pub fn stop_standalone_tasks(&mut self, instance_id: &str) {
         let running = self.world.ecs.containers_running(instance_id);
         for container in running.iter().filter(|container| container.service.is_none()) {
@@ -75,18 +76,18 @@ impl Cloud {
     }
 
     /// Lets new tasks of a service fail to start with this `stoppedReason`, for example
-    /// `CannotPullContainerError: …`; what runs is left alone.
+    /// `CannotPullContainerError: …`. Running tasks are unchanged.
     pub fn fail_new_tasks(&mut self, cluster: &str, service: &str, reason: &str) {
         self.trouble(cluster, service, Some(Trouble::NeverStart(reason.to_owned())));
     }
 
-    /// Lets the targets of a service's new tasks fail their health checks: they run, and ECS stops
-    /// them again.
+    /// Lets the targets of a service's new tasks fail their health checks: the tasks run, and ECS
+    /// stops them again.
     pub fn fail_health_checks(&mut self, cluster: &str, service: &str) {
         self.trouble(cluster, service, Some(Trouble::FailHealthChecks));
     }
 
-    /// Lets new tasks of a service come up again.
+    /// Lets new tasks of a service start again.
     pub fn heal(&mut self, cluster: &str, service: &str) {
         self.trouble(cluster, service, None);
     }
@@ -96,8 +97,8 @@ impl Cloud {
         self.change();
     }
 
-    /// Takes all CPU that is left on a cluster's `ACTIVE` instances, but for these, with standalone
-    /// tasks.
+    /// Takes all free CPU of a cluster's `ACTIVE` instances, except on these instances, with
+    /// standalone tasks.
     pub fn fill_cluster(&mut self, cluster: &str, except: &[&str]) {
         self.advance(self.now);
         self.world.ecs.fill(self.now, cluster, except);
@@ -111,8 +112,8 @@ impl Cloud {
         self.change();
     }
 
-    /// Changes the load balancers of a service; tasks that run stay registered where they are,
-    /// until something stops them. Answers whether there is such a service.
+    /// Changes the load balancers of a service. Running tasks keep their registrations until they
+    /// stop. Returns false if there is no such service.
     pub fn change_balancers(
         &mut self,
         cluster: &str,
@@ -125,8 +126,8 @@ impl Cloud {
         changed
     }
 
-    /// A deployment of a service waits at a pause hook for so long, or goes on (`None`). Its tasks
-    /// stay where they are meanwhile. Answers whether there is such a service.
+    /// Pauses a deployment of a service at a pause hook for this long, or continues it (`None`).
+    /// Its tasks stay in place meanwhile. Returns false if there is no such service.
     pub fn pause_deployment(
         &mut self,
         cluster: &str,
@@ -139,15 +140,15 @@ impl Cloud {
         paused
     }
 
-    /// Protects a service's task, given by id or ARN, from scale-in for so long. Answers whether it
-    /// can be protected.
+    /// Protects a service's task, given by id or ARN, from scale-in for this long. Returns false if
+    /// it cannot be protected.
     pub fn protect_task(&mut self, cluster: &str, task: &str, span: Duration) -> bool {
         let protected = self.world.ecs.protect_task(cluster, task, self.now + span);
         self.change();
         protected
     }
 
-    /// Protects every task of a service on an instance, and answers how many those are.
+    /// Protects every task of a service on an instance, and returns their number.
     pub fn protect_service_on(
         &mut self,
         cluster: &str,
@@ -162,23 +163,23 @@ impl Cloud {
         here.filter(|container| self.protect_task(cluster, &container.task, span)).count()
     }
 
-    /// Sends an instance in service back to its group's warm pool, as a scale-in by one does where
-    /// the group reuses instances: it waits as `Warmed:Pending:Wait` under the terminating hooks.
+    /// Sends an instance in service back to its group's warm pool, as a scale-in does where the group
+    /// reuses instances: it waits as `Warmed:Pending:Wait` under the terminating hooks.
     pub fn return_to_warm_pool(&mut self, instance_id: &str) -> bool {
         let began = self.world.autoscaling.return_to_pool(self.now, instance_id);
         self.change();
         began
     }
 
-    /// Takes an instance that rests in the warm pool back into service: desired capacity grows by
-    /// one, the instance starts, and its agent connects again.
+    /// Moves an instance from the warm pool into service: the desired capacity grows by one, the
+    /// instance starts, and its agent connects again.
     pub fn return_from_warm_pool(&mut self, instance_id: &str) -> bool {
         let began = self.world.autoscaling.start_from_pool(self.now, instance_id);
         self.change();
         began
     }
 
-    /// Sends an instance to have its root volume replaced, as an instance refresh does: it waits as
+    /// Replaces the root volume of an instance, as an instance refresh does: it waits as
     /// `ReplacingRootVolume:Wait`, and comes back under its own id as a new container instance.
     pub fn replace_root_volume(&mut self, instance_id: &str) -> bool {
         let began = self.world.autoscaling.replace_root_volume(self.now, instance_id);
@@ -200,13 +201,13 @@ impl Cloud {
         result
     }
 
-    /// EC2 has no capacity for what a group launches: it stays below its desired capacity and tries
-    /// again every minute.
+    /// Takes away EC2's capacity for a group's launches: the group stays below its desired capacity
+    /// and tries again every minute.
     pub fn capacity_runs_out(&mut self, group: &str) -> bool {
         self.set_capacity(group, true)
     }
 
-    /// EC2 has capacity for the group again; its next try succeeds.
+    /// Restores EC2's capacity for the group; its next attempt succeeds.
     pub fn capacity_comes_back(&mut self, group: &str) -> bool {
         self.set_capacity(group, false)
     }
@@ -217,28 +218,29 @@ impl Cloud {
         known
     }
 
-    /// Begins to replace all instances of a group, some at a time. Answers whether it began.
+    /// Starts to replace all instances of a group, a few at a time. Returns false if it did not
+    /// start.
     pub fn start_instance_refresh(&mut self, group: &str, spec: RefreshSpec) -> bool {
         let began = self.world.autoscaling.start_instance_refresh(self.now, group, spec);
         self.change();
         began
     }
 
-    /// Cancels a group's instance refresh: no other instance is replaced. Answers whether there was
-    /// one.
+    /// Cancels a group's instance refresh: no further replacement starts. Returns false if there
+    /// was none.
     pub fn cancel_instance_refresh(&mut self, group: &str) -> bool {
         let cancelled = self.world.autoscaling.cancel_instance_refresh(self.now, group);
         self.change();
         cancelled
     }
 
-    /// How far a group's last instance refresh is.
+    /// Returns the status of a group's last instance refresh.
     pub fn instance_refresh(&self, group: &str) -> Option<RefreshStatus> {
         self.world.autoscaling.instance_refresh(group)
     }
 
-    /// Someone sets an instance `ACTIVE` or `DRAINING` by hand, wherever it is registered. Answers
-    /// in how many places.
+    /// Sets an instance `ACTIVE` or `DRAINING` by hand, wherever it is registered. Returns the
+    /// number of its container instances.
     pub fn set_container_instance_state(
         &mut self,
         instance_id: &str,
@@ -250,8 +252,8 @@ impl Cloud {
         registered
     }
 
-    /// The instance dies behind everyone's back: EC2, Spot, a power cut. Its group and ECS notice
-    /// later.
+    /// Ends the EC2 instance without Auto Scaling and ECS: by EC2, Spot, or a power cut. Its group
+    /// and ECS notice later.
     pub fn kill_instance(&mut self, instance_id: &str) {
         self.world.kill(self.now, instance_id);
         self.change();
@@ -263,7 +265,7 @@ impl Cloud {
         self.change();
     }
 
-    /// Deletes a hook; actions that it holds end with `CONTINUE`.
+    /// Deletes a hook; actions that it holds open end with `CONTINUE`.
     pub fn delete_hook(&mut self, group: &str, hook: &str) {
         self.world.autoscaling.delete_hook(self.now, group, hook);
         self.change();
@@ -275,61 +277,63 @@ impl Cloud {
         self.change();
     }
 
-    /// Takes DynamoDB away for this long.
+    /// Makes DynamoDB unavailable for this long.
     pub fn take_table_away(&mut self, span: Duration, outage: Outage) {
         self.dynamodb.set_outage(self.now + span, outage);
     }
 
-    /// DynamoDB's tables are again as they were then, if
-    /// [`DynamoDb::back_up`](crate::dynamodb::DynamoDb::back_up) was called before.
+    /// Restores DynamoDB's tables to that moment.
+    /// [`DynamoDb::back_up`](crate::dynamodb::DynamoDb::back_up) must have been called before.
     pub fn restore_tables(&mut self, then: SimTime) -> Result<(), CloudError> {
         self.dynamodb.restore(then)?;
         self.restored();
         Ok(())
     }
 
-    /// Says how many replicas of the program under test are up from now on.
+    /// Sets the number of replicas of the program under test that are up from now on.
     pub fn set_replicas_up(&mut self, replicas: usize) {
         self.checkers.set_replicas_up(self.now, replicas);
     }
 
-    /// Something was done to the world.
+    /// Applies the consequences of a scenario's action.
     pub(super) fn change(&mut self) {
-        // Not at the next call: what that one touches is judged before it is carried out.
+        // Not at the next call: the checkers judge the objects of that one before it is carried
+        // out.
         self.checkers.completed(self.now, &self.world, false);
         self.remember(self.now);
         self.past.changed(self.now);
         self.tell();
     }
 
-    /// The promises broken so far.
+    /// Returns the violations so far.
     pub fn violations(&self) -> &[Violation] {
         self.checkers.violations()
     }
 
-    /// The promises broken so far, and those that only the end shows: a `DRAINING` that was left
+    /// Returns the violations so far, and those that only the end shows: a `DRAINING` that was left
     /// behind.
     pub fn violations_at_end(&self) -> Vec<Violation> {
         let left = self.checkers.left_behind(self.now, &self.world);
         self.violations().iter().cloned().chain(left).collect()
     }
 
-    /// The truth: containers that run on an instance.
+    /// Returns the containers that truly run on an instance.
     pub fn containers_running(&self, instance_id: &str) -> Vec<RunningContainer> {
         self.world.ecs.containers_running(instance_id)
     }
 
-    /// The truth: why the instance must not go yet, in words; empty when nothing is left there.
+    /// Returns the true reasons why the instance must not be terminated yet, in words; empty when
+    /// nothing is left there.
     pub fn reasons_to_wait(&self, instance_id: &str) -> Vec<String> {
         self.checkers.reasons_to_wait(self.now, &self.world, instance_id)
     }
 
-    /// The instance's lifecycle state; `None` once it left its group.
+    /// Returns the instance's lifecycle state; `None` once it has left its group.
     pub fn lifecycle_state(&self, instance_id: &str) -> Option<String> {
         self.world.autoscaling.lifecycle_state(instance_id)
     }
 
-    /// The instance's status in each cluster that knows it.
+    /// Returns the instance's status in each cluster that knows it.
     pub fn container_instance_status(&self, instance_id: &str) -> Vec<(String, &'static str)> {
         let instances = self.world.ecs.instances_of(instance_id);
         instances
@@ -337,7 +341,7 @@ impl Cloud {
             .collect()
     }
 
-    /// The ids of a group's instances, its warm pool included.
+    /// Returns the ids of a group's instances, its warm pool included.
     pub fn instance_ids(&self, group: &str) -> Vec<String> {
         self.world
             .autoscaling
@@ -347,24 +351,24 @@ impl Cloud {
             .collect()
     }
 
-    /// When the instance was terminated.
+    /// Returns the moment at which the instance was terminated.
     pub fn terminated_at(&self, instance_id: &str) -> Option<SimTime> {
         self.terminated.get(instance_id).copied()
     }
 
-    /// How the instance's lifecycle actions ended.
+    /// Returns the ends of the instance's lifecycle actions.
     pub fn completed(&self, instance_id: &str) -> Vec<Completion> {
         let completions = self.world.autoscaling.completions().iter();
         completions.filter(|completion| completion.instance_id == instance_id).cloned().collect()
     }
 
-    /// Instances that were terminated while something that matters ran there or was sent there,
-    /// whoever is to blame.
+    /// Returns the instances that were terminated while something that matters ran there or was
+    /// sent there, whatever the cause.
     pub fn losses(&self) -> &[Loss] {
         &self.losses
     }
 
-    /// How many calls the program under test has made.
+    /// Returns the number of calls of the program under test.
     pub fn controller_calls(&self) -> u64 {
         self.controller_calls
     }

@@ -65,7 +65,7 @@ fn an_instance_refresh_brings_new_instances_into_the_cluster() {
     ));
     later(&mut cloud, 120);
     assert_eq!(cloud.world.ecs.cluster(CLUSTER).unwrap().instances.len(), 4);
-    // Nobody completes the hook: each termination waits for its hour.
+    // No caller completes the hook's actions: each termination waits for an hour.
     later(&mut cloud, 4 * 3600);
     assert_eq!(cloud.instance_refresh(GROUP), Some(RefreshStatus::Successful));
     assert!(

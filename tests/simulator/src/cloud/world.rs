@@ -1,4 +1,4 @@
-//! ECS, load balancing and Auto Scaling together, and what each does to the others.
+//! ECS, load balancing and Auto Scaling together, and their effects on each other.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +22,9 @@ pub struct World {
     pub elb: LoadBalancing,
     /// EC2 Auto Scaling.
     pub autoscaling: AutoScaling,
-    /// The default ports of target groups, by ARN: what a group's own instances are registered
-    /// with.
+    /// The default ports of target groups, by ARN: a group's own instances are registered on them.
     ports: BTreeMap<String, u16>,
-    /// Instances that leave the balancers attached to their group.
+    /// Instances that the balancers attached to their group are draining.
     leaving: Vec<Leaving>,
 }
 
@@ -39,15 +38,15 @@ struct Leaving {
 /// An instance that was terminated while something that matters ran there or was sent there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// When.
+    /// The moment.
     pub at: SimTime,
     /// The EC2 instance.
     pub instance: String,
-    /// What was lost.
+    /// The containers and connections that were lost.
     pub text: String,
 }
 
-/// What a step did that others keep account of.
+/// The events of a step that the cloud counts.
 #[derive(Debug, Default)]
 pub(super) struct Happened {
     pub(super) losses: Vec<Loss>,
@@ -55,7 +54,7 @@ pub(super) struct Happened {
 }
 
 impl World {
-    /// An empty one; `start` is the wall time at [`SimTime`] zero.
+    /// Creates an empty world; `start` is the wall time at [`SimTime`] zero.
     pub fn new(account: &str, region: &str, start: Timestamp, seed: u64) -> Self {
         Self {
             ecs: Ecs::new(account, region, start, BEGIN, seed.wrapping_add(1)),
@@ -79,10 +78,10 @@ impl World {
         events.into_iter().flatten().min()
     }
 
-    /// Everything that is due at this moment.
+    /// Applies all changes that are due at this moment.
     pub(super) fn step(&mut self, now: SimTime, checkers: &mut Checkers) -> Happened {
         let mut happened = Happened::default();
-        // What an effect does can bring the next one about at the same moment.
+        // An effect can cause the next one at the same moment.
         loop {
             let effects = self.autoscaling.advance(now);
             if effects.is_empty() {
@@ -99,7 +98,7 @@ impl World {
         happened
     }
 
-    /// What the services tell, in order; each thing once.
+    /// Takes the notices of all services since the last call, in order.
     pub(super) fn take_notices(&mut self, now: SimTime) -> Vec<Notice> {
         let mut notices = self.autoscaling.take_notices();
         notices.extend(self.ecs.take_notices(now));
@@ -163,7 +162,8 @@ impl World {
         }
     }
 
-    /// A launched instance's agent registers; one that was only stopped connects again.
+    /// Registers the agent of a launched instance; the agent of an instance that was only stopped
+    /// connects again.
     fn launched(&mut self, now: SimTime, group: &str, instance_id: &str) {
         self.elb.instance_started(now, instance_id, &self.ecs.addresses(instance_id));
         let Some(spec) = self.autoscaling.group(group) else { return };
@@ -191,7 +191,7 @@ impl World {
         }
     }
 
-    /// Tells Auto Scaling about instances whose own balancers have let go of them.
+    /// Reports to Auto Scaling the instances that their group's own balancers have drained.
     fn let_go(&mut self, now: SimTime) {
         let Self { elb, autoscaling, leaving, .. } = self;
         leaving.retain(|left| {
@@ -204,7 +204,7 @@ impl World {
         });
     }
 
-    /// The names of the balancers that are attached to a group itself.
+    /// Returns the names of the balancers that are attached to a group itself.
     pub(crate) fn balancers_of_group(&self, group: &str) -> Vec<String> {
         let Some(spec) = self.autoscaling.group(group) else { return Vec::new() };
         let target_groups = spec.target_group_arns.iter().filter_map(|arn| self.elb.name_of(arn));
@@ -219,14 +219,14 @@ impl World {
         arns.iter().map(target).collect()
     }
 
-    /// The instance dies without anyone having asked.
+    /// Ends an instance that no one asked to terminate.
     pub(super) fn kill(&mut self, now: SimTime, instance_id: &str) {
         self.elb.instance_gone(now, instance_id, &self.ecs.addresses(instance_id));
         self.ecs.ec2_gone(now, instance_id);
         self.autoscaling.ec2_terminated(now, instance_id);
     }
 
-    /// One call's answer: JSON, or the XML inside the result.
+    /// Returns one call's answer: JSON, or the XML inside the result element.
     pub(super) fn answer(&mut self, now: SimTime, call: &Call) -> Result<String, ApiError> {
         let Some(size) = call.page_size else { return self.dispatch(now, call) };
         let usual = self.swap_page_sizes([size; 3]);
@@ -235,7 +235,7 @@ impl World {
         answer
     }
 
-    /// Sets the page sizes of all services and answers what they were.
+    /// Sets the page sizes of all services and returns the earlier ones.
     fn swap_page_sizes(&mut self, sizes: [usize; 3]) -> [usize; 3] {
         let [ecs, elb, autoscaling] = sizes;
         [

@@ -1,4 +1,4 @@
-//! Answers that hold a part of what was asked for.
+//! Partial answers.
 //!
 //! Source: DynamoDB API reference, Query and Scan (a page can be empty and have a
 //! `LastEvaluatedKey`), BatchGetItem (`UnprocessedKeys`).
@@ -8,13 +8,13 @@ use serde_json::{Map, Value, json};
 use super::{DynamoDb, Refusal};
 use crate::SimTime;
 
-/// Where an empty first page says that reading is to go on: at the beginning. Callers send it back
+/// The `LastEvaluatedKey` of an empty first page, which means the beginning. Callers send it back
 /// as it is.
 const BEGINNING: &str = "simulated-beginning";
 
 impl DynamoDb {
-    /// Answers as [`DynamoDb::handle`], but a Query's or Scan's first page is empty, a further one
-    /// holds one item, and of a batch one key is processed.
+    /// Answers as [`DynamoDb::handle`] does, with three differences: a Query's or Scan's first page
+    /// is empty, a later page holds one item, and one key of a batch is processed.
     pub fn handle_in_part(
         &mut self,
         now: SimTime,
@@ -41,7 +41,7 @@ impl DynamoDb {
     }
 }
 
-/// A request that goes on where an empty first page ended, as one for the first page.
+/// Turns a request that continues after an empty first page into one for the first page.
 pub(super) fn from_the_beginning(body: &str) -> Option<String> {
     if !body.contains(BEGINNING) {
         return None;
@@ -53,7 +53,7 @@ pub(super) fn from_the_beginning(body: &str) -> Option<String> {
     Some(request.to_string())
 }
 
-/// The page before the one that was read.
+/// Returns an empty page before the one that was read.
 fn empty_page(answer: String) -> String {
     let read: Value = serde_json::from_str(&answer).unwrap_or_default();
     let nothing = read.get("Count").and_then(Value::as_u64) == Some(0);
@@ -69,8 +69,8 @@ fn empty_page(answer: String) -> String {
     page.to_string()
 }
 
-/// Leaves the first key of a batch, and answers what is left over: as much of a request as its
-/// answer may hold. `None`: there is one key only.
+/// Reduces a batch to its first key, and returns the rest, which the answer reports as unprocessed.
+/// `None`: there is only one key.
 fn one_key(request: &mut Value) -> Option<Map<String, Value>> {
     let tables = request.get_mut("RequestItems")?.as_object_mut()?;
     let mut left = Map::new();

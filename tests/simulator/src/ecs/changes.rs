@@ -1,7 +1,8 @@
-//! State change events: which tasks and container instances changed, and how an event shows them.
+//! State change events of tasks and container instances.
 //!
-//! Every change that makes `version` grow is told. Changes at the same moment are told once, as AWS
-//! may do; the version says what was left out (source: ECS developer guide, ECS events).
+//! Every change that increases `version` causes an event. Several changes at the same moment cause
+//! one event, as AWS may do; the version shows how many there were (source: ECS developer guide,
+//! ECS events).
 
 use std::collections::BTreeSet;
 
@@ -11,24 +12,24 @@ use super::Ecs;
 use crate::SimTime;
 use crate::events::{Notice, iso_times, millisecond_time};
 
-/// What changed and was not told yet: cluster name and id.
+/// Changes that have no event yet: cluster name and id.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Changes {
-    /// Whether anyone wants to know.
+    /// True if a queue takes these events.
     wanted: bool,
     tasks: BTreeSet<(String, String)>,
     instances: BTreeSet<(String, String)>,
 }
 
 impl Changes {
-    /// A task has changed.
+    /// Notes a change of a task.
     pub(super) fn task(&mut self, cluster: &str, id: &str) {
         if self.wanted {
             self.tasks.insert((cluster.to_owned(), id.to_owned()));
         }
     }
 
-    /// A container instance has changed.
+    /// Notes a change of a container instance.
     pub(super) fn instance(&mut self, cluster: &str, id: &str) {
         if self.wanted {
             self.instances.insert((cluster.to_owned(), id.to_owned()));
@@ -37,12 +38,12 @@ impl Changes {
 }
 
 impl Ecs {
-    /// From now on changes are told.
+    /// Starts to note changes.
     pub(crate) fn tell_changes(&mut self) {
         self.changes.wanted = true;
     }
 
-    /// What changed since the last time, as events.
+    /// Takes the events of all changes since the last call.
     pub(crate) fn take_notices(&mut self, now: SimTime) -> Vec<Notice> {
         let tasks = std::mem::take(&mut self.changes.tasks);
         let instances = std::mem::take(&mut self.changes.instances);
@@ -52,8 +53,8 @@ impl Ecs {
         tasks.chain(instances).collect()
     }
 
-    /// The API's task with texts for times and a type of its own for network interfaces (source:
-    /// ECS developer guide, task state change events).
+    /// Returns an event with the API's task, in which times are texts and network interfaces have
+    /// another type name (source: ECS developer guide, task state change events).
     fn task_event(&self, now: SimTime, cluster: &str, id: &str) -> Option<Notice> {
         let cluster = self.clusters.get(cluster)?;
         let mut detail = self.show_task(cluster, cluster.tasks.get(id)?);
@@ -74,8 +75,8 @@ impl Ecs {
         })
     }
 
-    /// The API's container instance without its counters, with its cluster (source: ECS developer
-    /// guide, container instance state change events).
+    /// Returns an event with the API's container instance and its cluster, without its counters
+    /// (source: ECS developer guide, container instance state change events).
     fn instance_event(&self, now: SimTime, cluster: &str, id: &str) -> Option<Notice> {
         let cluster = self.clusters.get(cluster)?;
         let mut detail = self.show_instance(cluster, cluster.instances.get(id)?, false);
@@ -112,7 +113,7 @@ impl Ecs {
     }
 }
 
-/// An event's resource has the value of its own type only.
+/// Reduces an event's resource to the value of its own type.
 fn only_its_own_value(resource: &mut Value) {
     let Some(fields) = resource.as_object_mut() else { return };
     fields.remove("doubleValue");

@@ -1,4 +1,4 @@
-//! How the API shows clusters, container instances, tasks and task definitions.
+//! The API's descriptions of clusters, container instances, tasks and task definitions.
 
 use serde_json::{Map, Value, json};
 
@@ -56,8 +56,9 @@ impl Ecs {
         })
     }
 
-    /// The counters lie as ECS's do: a task that deactivates, stops or deprovisions is in neither
-    /// (source: ECS API reference, ContainerInstance; ecs-cid-sample#29).
+    /// Describes a container instance. Its counters are wrong as ECS's are: a task that
+    /// deactivates, stops or deprovisions is in neither (source: ECS API reference,
+    /// ContainerInstance; ecs-cid-sample#29).
     pub(super) fn show_instance(
         &self,
         cluster: &Cluster,
@@ -204,7 +205,7 @@ impl Ecs {
     }
 }
 
-/// `runningTasksCount` and `pendingTasksCount`.
+/// Returns `runningTasksCount` and `pendingTasksCount`.
 pub(super) fn counts<'a>(tasks: impl Iterator<Item = &'a Task>) -> (usize, usize) {
     tasks.filter(|task| !task.stop_wanted).fold((0, 0), |(running, pending), task| {
         let is = |status| usize::from(task.status == status);
@@ -212,7 +213,8 @@ pub(super) fn counts<'a>(tasks: impl Iterator<Item = &'a Task>) -> (usize, usize
     })
 }
 
-/// A container knows three states only (source: ECS API reference, Container.lastStatus).
+/// Returns a container's status, which has three values only (source: ECS API reference,
+/// Container.lastStatus).
 fn container_status(status: TaskStatus) -> &'static str {
     match status {
         TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating => "PENDING",
@@ -221,9 +223,9 @@ fn container_status(status: TaskStatus) -> &'static str {
     }
 }
 
-/// In the API the type is `ElasticNetworkInterface` and the address `privateIPv4Address` (source:
-/// ECS API reference, Attachment). It is not documented whether the details outlive the task; here
-/// they do.
+/// Describes a task's network interface. In the API the type is `ElasticNetworkInterface` and the
+/// address `privateIPv4Address` (source: ECS API reference, Attachment). AWS does not document if
+/// the details outlive the task; here they do.
 fn show_attachments(task: &Task) -> Value {
     let Some(eni) = &task.eni else { return json!([]) };
     let status = match task.status {
@@ -248,8 +250,8 @@ fn show_attachments(task: &Task) -> Value {
     }])
 }
 
-/// CPU and memory shrink while tasks hold them; `PORTS` lists reserved ports (source: ECS API
-/// reference, Resource).
+/// Describes an instance's resources. CPU and memory shrink while tasks hold them; `PORTS` lists
+/// reserved ports (source: ECS API reference, Resource).
 fn resources(instance: &ContainerInstance, remaining: bool) -> Value {
     let (cpu, memory) = if remaining {
         (

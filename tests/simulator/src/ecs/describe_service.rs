@@ -1,5 +1,4 @@
-//! How the API shows a service: its counts, its balancers, what it may not do, and what it says
-//! about it.
+//! The API's description of a service: its counts, its balancers, its limits, and its events.
 
 use serde_json::{Value, json};
 
@@ -10,7 +9,7 @@ use super::{Ecs, Revision};
 use crate::spec::{DeploymentController, PlacementConstraint};
 use crate::wire::ApiError;
 
-/// How many of a service's tasks there are, and should be.
+/// The present and desired numbers of a service's tasks.
 struct Counts {
     desired: usize,
     running: usize,
@@ -18,9 +17,9 @@ struct Counts {
 }
 
 impl Ecs {
-    /// With ECS's own controller, deployments and balancers stand in the service. With another one
-    /// they stand in its task set, and the service has neither (source: ECS API reference, Service
-    /// and TaskSet).
+    /// Describes a service. With ECS's own controller, its deployments and balancers are in the
+    /// service. With another one they are in its task set, and the service has neither (source: ECS
+    /// API reference, Service and TaskSet).
     pub(super) fn show_service(&self, cluster: &Cluster, service: &Service) -> Value {
         let (running, pending) =
             counts(service.tasks.iter().filter_map(|id| cluster.tasks.get(id)));
@@ -81,7 +80,7 @@ impl Ecs {
         })
     }
 
-    /// The revisions that have tasks, and the newest (source: ECS API reference,
+    /// Describes the revisions that have tasks, and the newest (source: ECS API reference,
     /// ServiceCurrentRevisionSummary). Services of other controllers than ECS have none.
     fn show_current_revisions(&self, cluster: &Cluster, service: &Service) -> Value {
         if service.controller != DeploymentController::Ecs {
@@ -102,7 +101,7 @@ impl Ecs {
         Value::Array(shown.collect())
     }
 
-    /// One for each service: that of the revision which it has now.
+    /// Describes one deployment for each service: that of its present revision.
     pub(super) fn describe_service_deployments(&self, body: &Value) -> Result<Value, ApiError> {
         let arns = limited(body, "serviceDeploymentArns", 20)?;
         if arns.is_empty() {
@@ -182,8 +181,8 @@ impl Ecs {
         })
     }
 
-    /// `STEADY_STATE` needs, among others, that no task is on a `DRAINING` instance (source: ECS
-    /// API reference, TaskSet).
+    /// Describes a task set. `STEADY_STATE` needs, among others, that no task is on a `DRAINING`
+    /// instance (source: ECS API reference, TaskSet).
     fn show_task_set(&self, cluster: &Cluster, service: &Service, counted: &Counts) -> Value {
         let mut tasks = service.tasks.iter().filter_map(|id| cluster.tasks.get(id));
         let draining = tasks.any(|task| {
@@ -211,7 +210,7 @@ impl Ecs {
             "stabilityStatus": if steady { "STEADY_STATE" } else { "STABILIZING" },
             "tags": [],
         });
-        // An external controller leaves this field alone (source: ECS API reference, TaskSet).
+        // An external controller leaves this field empty (source: ECS API reference, TaskSet).
         if let Some(fields) =
             shown.as_object_mut().filter(|_| service.controller == DeploymentController::CodeDeploy)
         {

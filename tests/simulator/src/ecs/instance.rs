@@ -1,5 +1,5 @@
-//! Container instances: registration, draining, deregistration, and what becomes of them when the
-//! EC2 instance ends.
+//! Container instances: registration, draining, deregistration, and their fate when the EC2
+//! instance ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::SimTime;
 use crate::elb::LoadBalancing;
 use crate::wire::ApiError;
 
-/// A container that truly runs, whatever ECS says of its task.
+/// A container that truly runs, whatever ECS reports of its task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningContainer {
     /// The cluster's name.
@@ -19,17 +19,17 @@ pub struct RunningContainer {
     pub task: String,
     /// Its service; `None` for a standalone task.
     pub service: Option<String>,
-    /// Whether that is a daemon service.
+    /// True for a task of a daemon service.
     pub daemon: bool,
-    /// Whether a forced deregistration cut it off from ECS.
+    /// True if a forced deregistration cut it off from ECS.
     pub orphaned: bool,
-    /// What ECS says: `lastStatus`.
+    /// `lastStatus` in ECS.
     pub last_status: &'static str,
 }
 
 impl Ecs {
-    /// An agent registers its EC2 instance; answers the container instance's ARN. Called again for
-    /// the same instance, it makes a second container instance, as a wiped agent does.
+    /// Registers an EC2 instance as its agent does; returns the container instance's ARN. A second
+    /// call for the same instance creates a second container instance, as a wiped agent does.
     pub fn register_instance(
         &mut self,
         now: SimTime,
@@ -73,7 +73,7 @@ impl Ecs {
             cluster.by_ec2.entry(ec2.to_owned()).or_default().insert(id.clone());
             changes.instance(cluster_name, &id);
             cluster.instances.insert(id, instance);
-            // Room for services that wait for it.
+            // New room for services that wait for it.
             for service in cluster.services.values_mut() {
                 scheduler::wake(schedule, cluster_name, service, now);
             }
@@ -81,7 +81,7 @@ impl Ecs {
         arn
     }
 
-    /// Sets an instance `ACTIVE` or `DRAINING` and has the services on it looked at.
+    /// Sets an instance `ACTIVE` or `DRAINING` and wakes the scheduler for the services on it.
     pub(super) fn set_status(
         &mut self,
         now: SimTime,
@@ -120,10 +120,10 @@ impl Ecs {
         }
     }
 
-    /// `DeregisterContainerInstance`. Without `force` it is refused while tasks run. With it, ECS
-    /// calls the tasks stopped, deregisters their targets and deletes their network interfaces,
-    /// while their containers run on (sources: ECS API reference, DeregisterContainerInstance;
-    /// amazon-ecs-agent#125).
+    /// Deregisters a container instance. Without `force` it is refused while tasks run. With
+    /// `force`, ECS reports the tasks as stopped, deregisters their targets and deletes their
+    /// network interfaces, while their containers run on (sources: ECS API reference,
+    /// DeregisterContainerInstance; amazon-ecs-agent#125).
     pub(super) fn deregister(
         &mut self,
         now: SimTime,
@@ -187,8 +187,8 @@ impl Ecs {
         }
     }
 
-    /// The EC2 instance has ended: its containers are gone at once. ECS notices a little later, and
-    /// only if it heard the agent; otherwise the registration stays as a ghost (source: ECS API
+    /// Ends the EC2 instance: its containers end at once. ECS notices a little later, and only if
+    /// its agent was connected; otherwise the registration stays for ever (source: ECS API
     /// reference, DeregisterContainerInstance).
     pub fn ec2_gone(&mut self, now: SimTime, ec2: &str) {
         let noticed = now + self.timing.instance_gone;
@@ -223,7 +223,7 @@ impl Ecs {
         }
     }
 
-    /// The EC2 instance was stopped (a warm pool): its containers end, its agent goes silent.
+    /// Stops the EC2 instance (a warm pool): its containers end, its agent disconnects.
     pub fn ec2_stopped(&mut self, ec2: &str) {
         let Self { clusters, changes, .. } = self;
         for cluster in clusters.values_mut() {
@@ -243,7 +243,7 @@ impl Ecs {
         }
     }
 
-    /// The EC2 instance runs again: its agent connects and reports what was running as stopped.
+    /// Starts the EC2 instance again: its agent connects and reports earlier tasks as stopped.
     pub fn ec2_started(&mut self, now: SimTime, elb: &mut LoadBalancing, ec2: &str) {
         let mut lost = Vec::new();
         let Self { clusters, changes, .. } = self;
@@ -298,7 +298,7 @@ impl Ecs {
         let Some(cluster) = self.clusters.get_mut(cluster_name) else { return };
         let Some(instance) = cluster.instances.get(id) else { return };
         if !instance.tasks.is_empty() {
-            // Hidden from the API by its age, but still the truth about containers.
+            // Too old for the API, but still needed for the truth about containers.
             let timer =
                 Timer::ForgetInstance { cluster: cluster_name.to_owned(), instance: id.to_owned() };
             self.schedule.push(now + self.timing.memory, timer);
@@ -314,7 +314,8 @@ impl Ecs {
         cluster.instances.remove(id);
     }
 
-    /// The container instances of an EC2 instance, over all clusters, with their cluster's name.
+    /// Returns the container instances of an EC2 instance, over all clusters, with their cluster's
+    /// name.
     pub fn instances_of<'a>(
         &'a self,
         ec2: &'a str,
@@ -325,18 +326,18 @@ impl Ecs {
         })
     }
 
-    /// The EC2 instance of a container instance, given by id or ARN.
+    /// Returns the EC2 instance of a container instance, given by id or ARN.
     pub fn ec2_of_instance(&self, cluster: &str, instance: &str) -> Option<&str> {
         let instance = self.clusters.get(cluster)?.instances.get(super::ops::last(instance))?;
         Some(&instance.ec2_instance_id)
     }
 
-    /// The EC2 instance that a task runs on; the task is given by id or ARN.
+    /// Returns the EC2 instance that a task runs on; the task is given by id or ARN.
     pub fn ec2_of_task(&self, cluster: &str, task: &str) -> Option<&str> {
         Some(&self.clusters.get(cluster)?.tasks.get(super::ops::last(task))?.ec2_instance_id)
     }
 
-    /// The truth: containers that run on an EC2 instance.
+    /// Returns the containers that truly run on an EC2 instance.
     pub fn containers_running(&self, ec2: &str) -> Vec<RunningContainer> {
         let mut running = Vec::new();
         for (cluster_name, instance) in self.instances_of(ec2) {
@@ -358,8 +359,8 @@ impl Ecs {
         running
     }
 
-    /// The addresses of `awsvpc` tasks on an EC2 instance, those of stopped tasks included: a
-    /// target may outlive its task.
+    /// Returns the addresses of `awsvpc` tasks on an EC2 instance, those of stopped tasks included:
+    /// a target may outlive its task.
     pub fn addresses(&self, ec2: &str) -> Vec<String> {
         let instances = self.instances_of(ec2);
         let tasks = instances.flat_map(|(cluster, instance)| {

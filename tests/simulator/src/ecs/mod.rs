@@ -1,18 +1,18 @@
-//! Amazon ECS on EC2: what its API says, and what truly runs.
+//! Amazon ECS on EC2: the answers of its API, and the containers that truly run.
 //!
-//! | file | what it holds |
+//! | file | contents |
 //! | --- | --- |
 //! | `model` | the nouns and their states |
 //! | `task` | the life of a task, from `PROVISIONING` to `STOPPED` |
 //! | `scheduler` | services: placement, draining, minimum and maximum healthy percent |
 //! | `instance` | container instances: registration, draining, deregistration, death |
-//! | `revision` | what a service was before its load balancers were changed |
-//! | `scenario` | what scenarios do to services, tasks and instances |
+//! | `revision` | earlier states of a service whose load balancers were changed |
+//! | `scenario` | the actions of scenarios on services, tasks and instances |
 //! | `changes` | state change events |
-//! | `ops`, `describe`, `describe_service` | the API's operations, and how they show the nouns |
+//! | `ops`, `describe`, `describe_service` | the API's operations and descriptions |
 //!
-//! The state machine moves by timers only: [`Ecs::next_event`] says when, [`Ecs::advance`] moves it
-//! there.
+//! The state machine moves by timers only: [`Ecs::next_event`] returns the moment of the next one,
+//! and [`Ecs::advance`] applies it.
 
 mod changes;
 mod describe;
@@ -46,27 +46,28 @@ use crate::spec::{Balancer, ServiceSpec, StandaloneSpec, TaskSpec};
 pub struct Ecs {
     clusters: BTreeMap<String, Cluster>,
     definitions: BTreeMap<String, Definition>,
-    /// How many definitions each family has.
+    /// The number of definitions of each family.
     revisions: BTreeMap<String, u32>,
     schedule: Schedule,
     names: Names,
     start: Timestamp,
-    /// When the scenario begins; working times of standalone tasks count from here at the earliest.
+    /// The begin of the scenario; working times of standalone tasks count from here at the
+    /// earliest.
     begin: SimTime,
     changes: Changes,
-    /// By EC2 instance; never forgotten.
+    /// True moments by EC2 instance, never forgotten.
     truths: BTreeMap<String, Truth>,
-    /// How long ECS's own steps take.
+    /// The durations of ECS's own steps.
     pub timing: Timing,
-    /// The largest page of any listing. AWS's is 100; smaller ones make paging visible.
+    /// The largest page of any listing. AWS's is 100; smaller pages exercise paging.
     pub page_size: usize,
-    /// What `UpdateContainerInstancesState` answers for an `INACTIVE` instance is not documented:
-    /// an entry in `failures` (`false`), or an `InvalidParameterException` for the whole batch
-    /// (`true`).
+    /// The answer of `UpdateContainerInstancesState` for an `INACTIVE` instance, which AWS does not
+    /// document: an entry in `failures` (`false`), or an `InvalidParameterException` for the whole
+    /// batch (`true`).
     pub refuse_inactive_updates: bool,
 }
 
-/// The timers, in order of time and then of making.
+/// The timers, in order of time and then of creation.
 #[derive(Clone, Debug, Default)]
 struct Schedule {
     timers: BTreeMap<(SimTime, u64), Timer>,
@@ -80,7 +81,7 @@ impl Schedule {
     }
 }
 
-/// Makes ids, addresses and ARNs.
+/// The source of ids, addresses and ARNs.
 #[derive(Clone, Debug)]
 struct Names {
     rng: fastrand::Rng,
@@ -98,7 +99,7 @@ impl Names {
         self.rng.u64(1_000_000_000_000_000_000..10_000_000_000_000_000_000)
     }
 
-    /// An address that no other task ever had: 10.0.0.0/8, in order.
+    /// Returns an address that no other task ever had: 10.0.0.0/8, in order.
     fn address(&mut self) -> String {
         self.addresses += 1;
         let [_, b, c, d] = (self.addresses + 255).to_be_bytes();
@@ -110,7 +111,7 @@ impl Names {
     }
 }
 
-/// ARNs of target groups, and names of classic load balancers.
+/// Returns ARNs of target groups, and names of classic load balancers.
 fn named(elb: &LoadBalancing, balancers: &[Balancer]) -> (Vec<String>, Vec<String>) {
     let (mut target_groups, mut classics) = (Vec::new(), Vec::new());
     for balancer in balancers {
@@ -123,8 +124,8 @@ fn named(elb: &LoadBalancing, balancers: &[Balancer]) -> (Vec<String>, Vec<Strin
 }
 
 impl Ecs {
-    /// An empty ECS. `start` is the wall time at [`SimTime`] zero, `begin` the moment at which the
-    /// scenario begins.
+    /// Creates an empty ECS. `start` is the wall time at [`SimTime`] zero, `begin` the moment at
+    /// which the scenario begins.
     pub fn new(account: &str, region: &str, start: Timestamp, begin: SimTime, seed: u64) -> Self {
         Self {
             clusters: BTreeMap::new(),
@@ -147,30 +148,30 @@ impl Ecs {
         }
     }
 
-    /// A cluster by name.
+    /// Returns a cluster by name.
     pub fn cluster(&self, name: &str) -> Option<&Cluster> {
         self.clusters.get(name)
     }
 
-    /// All clusters.
+    /// Returns all clusters.
     pub fn clusters(&self) -> impl Iterator<Item = &Cluster> {
         self.clusters.values()
     }
 
-    /// What truly became of an EC2 instance so far, over all its registrations, forgotten ones
-    /// included.
+    /// Returns the true moments of an EC2 instance so far, over all its registrations, forgotten
+    /// ones included.
     pub fn truth(&self, ec2: &str) -> Truth {
         self.truths.get(ec2).copied().unwrap_or_default()
     }
 
-    /// Makes a cluster.
+    /// Creates a cluster.
     pub fn add_cluster(&mut self, name: &str) {
         let cluster = Cluster { name: name.to_owned(), ..Cluster::default() };
         self.clusters.entry(name.to_owned()).or_insert(cluster);
     }
 
-    /// Makes a service; its tasks start as soon as there is room for them. A cluster that does not
-    /// exist is made. Target groups are given by name.
+    /// Creates a service; its tasks start as soon as there is room for them. A cluster that does
+    /// not exist is created. Target groups are given by name.
     pub fn add_service(&mut self, now: SimTime, elb: &LoadBalancing, spec: &ServiceSpec) {
         self.add_cluster(&spec.cluster);
         let definition = self.define(&spec.name, &spec.task);
@@ -218,7 +219,7 @@ impl Ecs {
         }
     }
 
-    /// Starts a standalone task and answers its ARN; `None` if no instance has room for it.
+    /// Starts a standalone task and returns its ARN; `None` if no instance has room for it.
     pub fn run_standalone(&mut self, now: SimTime, spec: &StandaloneSpec) -> Option<String> {
         let definition = self.define(&spec.family, &spec.task);
         let cluster = self.clusters.get(&spec.cluster)?;
@@ -243,7 +244,7 @@ impl Ecs {
         Some(self.names.arn("task", &format!("{}/{id}", spec.cluster)))
     }
 
-    /// Registers a task definition and answers `family:revision`.
+    /// Registers a task definition and returns `family:revision`.
     fn define(&mut self, family: &str, task: &TaskSpec) -> String {
         let revision = self.revisions.entry(family.to_owned()).or_default();
         *revision += 1;
@@ -254,12 +255,12 @@ impl Ecs {
         key
     }
 
-    /// When something happens next by itself.
+    /// Returns the moment of the next change that happens by itself.
     pub fn next_event(&self) -> Option<SimTime> {
         self.schedule.timers.keys().next().map(|(at, _)| *at)
     }
 
-    /// Lets everything happen that is due by now; answers whether something did.
+    /// Applies all changes that are due by now; returns false if there were none.
     pub fn advance(&mut self, now: SimTime, elb: &mut LoadBalancing) -> bool {
         let mut moved = false;
         while let Some(entry) = self.schedule.timers.first_entry() {

@@ -1,4 +1,4 @@
-//! The nouns of ECS: cluster, container instance, service, task, and the states each can be in.
+//! The nouns of ECS: cluster, container instance, service, task, and the states of each.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub struct Cluster {
     pub name: String,
     /// Its container instances by id.
     pub instances: BTreeMap<String, ContainerInstance>,
-    /// EC2 instance id to container instance ids. More than one when an agent registered again
+    /// Container instance ids by EC2 instance id: more than one after an agent registered again
     /// (source: amazon-ecs-agent#125).
     pub by_ec2: BTreeMap<String, BTreeSet<String>>,
     /// Its services by name.
@@ -27,14 +27,14 @@ pub struct Cluster {
 pub enum InstanceStatus {
     /// Takes new tasks.
     Active,
-    /// Takes no new tasks; service tasks are moved away.
+    /// Takes no new tasks; ECS moves service tasks elsewhere.
     Draining,
-    /// Deregistered. Never listed, described for about an hour more (source: ECS developer guide).
+    /// Deregistered. Never listed; described for about an hour more (source: ECS developer guide).
     Inactive,
 }
 
 impl InstanceStatus {
-    /// The API's word.
+    /// Returns the API's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "ACTIVE",
@@ -53,20 +53,20 @@ pub struct ContainerInstance {
     pub ec2_instance_id: String,
     /// Its status.
     pub status: InstanceStatus,
-    /// Since when it has that status.
+    /// The moment since which it has that status.
     pub status_since: SimTime,
     /// `capacityProviderName`.
     pub capacity_provider: Option<String>,
-    /// Whether ECS hears the agent. Without it task states freeze: what is `RUNNING` stays so, and
-    /// the service does not replace it (source: containers-roadmap#2040).
+    /// True while the agent is connected to ECS. Without it task states freeze: a `RUNNING` task
+    /// stays `RUNNING`, and its service does not replace it (source: containers-roadmap#2040).
     pub agent_connected: bool,
-    /// Whether the EC2 instance itself is alive: the truth behind `agent_connected`.
+    /// True while the EC2 instance runs: the truth behind `agent_connected`.
     pub ec2_alive: bool,
-    /// The EC2 instance was stopped and may be started again (a warm pool).
+    /// True while the EC2 instance is stopped and may be started again (a warm pool).
     pub stopped: bool,
-    /// When the agent registered.
+    /// The moment at which the agent registered.
     pub registered_at: SimTime,
-    /// When it became `INACTIVE`.
+    /// The moment at which it became `INACTIVE`.
     pub deregistered_at: Option<SimTime>,
     /// Registered CPU units.
     pub cpu: u32,
@@ -80,7 +80,7 @@ pub struct ContainerInstance {
     pub used_ports: BTreeSet<u16>,
     /// Ids of its tasks, stopped ones included.
     pub tasks: BTreeSet<String>,
-    /// Grows with every change that ECS would send an event about.
+    /// A number that grows with every change for which ECS sends an event.
     pub version: u64,
     /// Tags, as `include: [TAGS]` shows them.
     pub tags: BTreeMap<String, String>,
@@ -89,7 +89,7 @@ pub struct ContainerInstance {
 }
 
 impl ContainerInstance {
-    /// Whether ECS may place a task of this size here now, and where not, why: ECS's words in a
+    /// Returns the reason why ECS cannot place a task of this size here now, in the words of a
     /// service event (source: ECS developer guide, service event messages). An instance that is not
     /// `ACTIVE` is no candidate at all.
     pub fn refuses(&self, spec: &TaskSpec) -> Option<&'static str> {
@@ -118,26 +118,26 @@ impl ContainerInstance {
 /// `Task.lastStatus`, in the order of a task's life (source: ECS developer guide, task lifecycle).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TaskStatus {
-    /// Before the agent: a network interface is made.
+    /// Before the agent: ECS creates a network interface.
     Provisioning,
     /// Waits for the agent.
     Pending,
     /// The agent starts containers; targets are registered.
     Activating,
-    /// Runs.
+    /// The containers run.
     Running,
     /// Targets are deregistered; the containers still run and still answer.
     Deactivating,
     /// The agent has sent the stop signal.
     Stopping,
-    /// The network interface is taken down.
+    /// ECS deletes the network interface.
     Deprovisioning,
-    /// Over.
+    /// The task has ended.
     Stopped,
 }
 
 impl TaskStatus {
-    /// The API's word.
+    /// Returns the API's word.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Provisioning => "PROVISIONING",
@@ -152,7 +152,7 @@ impl TaskStatus {
     }
 }
 
-/// Where a task's traffic comes from.
+/// A source of a task's traffic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registration {
     /// A target of a target group.
@@ -174,11 +174,11 @@ pub enum Registration {
 /// Moments in the life of an EC2 instance that ECS itself soon forgets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Truth {
-    /// When a container instance of it was first set to `DRAINING`.
+    /// The moment at which a container instance of it was first set to `DRAINING`.
     pub draining_at: Option<SimTime>,
-    /// When a task on it last became `STOPPED`.
+    /// The moment at which a task on it last became `STOPPED`.
     pub last_stop: Option<SimTime>,
-    /// When a container instance of it was last deregistered.
+    /// The moment at which a container instance of it was last deregistered.
     pub deregistered_at: Option<SimTime>,
 }
 
@@ -195,20 +195,21 @@ pub struct Task {
     pub definition: String,
     /// Its service; `None` for a standalone task.
     pub service: Option<String>,
-    /// Whether that service is a daemon.
+    /// True if that service is a daemon.
     pub daemon: bool,
     /// `group`.
     pub group: String,
-    /// `startedBy`: the deployment id of a service task. It says which revision of the service the
-    /// task is of.
+    /// `startedBy`: the deployment id of a service task. It names the revision of the service that
+    /// the task runs.
     pub started_by: Option<String>,
-    /// `lastStatus`: what ECS says.
+    /// `lastStatus`: ECS's view.
     pub status: TaskStatus,
-    /// `desiredStatus` is `STOPPED` rather than `RUNNING`.
+    /// True if `desiredStatus` is `STOPPED` rather than `RUNNING`.
     pub stop_wanted: bool,
-    /// The truth: its containers run on the instance.
+    /// True while its containers run on the instance: the truth.
     pub containers_running: bool,
-    /// A forced deregistration cut it off from ECS: called `STOPPED` while its containers run on.
+    /// True if a forced deregistration cut it off from ECS: reported as `STOPPED` while its
+    /// containers run on.
     pub orphaned: bool,
     /// `stopCode`.
     pub stop_code: Option<&'static str>,
@@ -220,7 +221,7 @@ pub struct Task {
     pub started_at: Option<SimTime>,
     /// `stoppingAt`.
     pub stopping_at: Option<SimTime>,
-    /// `executionStoppedAt`: the containers have ended.
+    /// `executionStoppedAt`: the end of the containers.
     pub execution_stopped_at: Option<SimTime>,
     /// `stoppedAt`.
     pub stopped_at: Option<SimTime>,
@@ -228,13 +229,13 @@ pub struct Task {
     pub host_port: Option<u16>,
     /// Its address and network interface, for `awsvpc`.
     pub eni: Option<Eni>,
-    /// Where it is, or was, registered.
+    /// Its present or former registrations.
     pub registrations: Vec<Registration>,
-    /// Whether those have been deregistered.
+    /// True once those have been deregistered.
     pub deregistered: bool,
-    /// Scale-in protection, until then.
+    /// The end of its scale-in protection.
     pub protected_until: Option<SimTime>,
-    /// When its next step is due; timers that come earlier are stale.
+    /// The moment of its next step; timers with an earlier moment are stale.
     pub due: SimTime,
     /// `version`.
     pub version: u64,
@@ -249,16 +250,16 @@ pub struct Eni {
     pub attachment: String,
     /// The private IPv4 address.
     pub address: String,
-    /// The interface was deleted.
+    /// True once the interface was deleted.
     pub deleted: bool,
 }
 
-/// A service event: what ECS tells people about its scheduling.
+/// A service event: ECS's message to people about its scheduling.
 #[derive(Clone, Debug)]
 pub struct ServiceEvent {
     /// Its id.
     pub id: String,
-    /// When.
+    /// The moment.
     pub at: SimTime,
     /// The text.
     pub message: String,
@@ -273,19 +274,19 @@ pub struct Service {
     pub definition: String,
     /// The id of its deployment, or of its task set: `ecs-svc/<digits>`.
     pub deployment: String,
-    /// Who deploys it.
+    /// Its deployment controller.
     pub controller: DeploymentController,
-    /// Where its tasks may run.
+    /// The constraints on its instances.
     pub placement_constraints: Vec<PlacementConstraint>,
-    /// Why new tasks of it do not come up, if they do not.
+    /// The reason why its new tasks do not start, if there is one.
     pub trouble: Option<Trouble>,
-    /// How many tasks in a row failed to start.
+    /// The number of tasks in a row that failed to start.
     pub failures: u32,
-    /// After failures to start, no task is started before then.
+    /// The moment before which no task is started, after failures to start.
     pub throttled_until: Option<SimTime>,
-    /// It said that it is unable to consistently start tasks.
+    /// True once it has reported that it is unable to consistently start tasks.
     pub impaired: bool,
-    /// It said that it has reached a steady state, and nothing has moved since.
+    /// True once it has reported a steady state, and no task has changed since.
     pub steady: bool,
     /// Desired count (replicas).
     pub desired: u32,
@@ -295,34 +296,33 @@ pub struct Service {
     pub minimum_healthy_percent: u32,
     /// `maximumPercent`.
     pub maximum_percent: u32,
-    /// What its tasks are.
+    /// The description of its tasks.
     pub task: TaskSpec,
     /// Target group ARNs.
     pub target_groups: Vec<String>,
     /// Classic load balancer names.
     pub classics: Vec<String>,
-    /// A deployment in progress waits for someone, until then; ECS then rolls it back.
+    /// The moment at which ECS rolls back a deployment in progress that waits at a pause hook.
     pub paused_until: Option<SimTime>,
-    /// What it was before its load balancers were changed, the oldest first. What it is now is not
-    /// among them.
+    /// Its revisions before its load balancers were changed, oldest first, without the present one.
     pub earlier: Vec<super::Revision>,
     /// Ids of its tasks that are not `STOPPED`.
     pub tasks: BTreeSet<String>,
     /// The last 100 events, newest first.
     pub events: VecDeque<ServiceEvent>,
-    /// When it was created.
+    /// The moment of its creation.
     pub created_at: SimTime,
-    /// When its present deployment began.
+    /// The moment at which its present deployment began.
     pub deployed_at: SimTime,
-    /// When the scheduler looks at it next; `None` while it is settled.
+    /// The moment of the scheduler's next check; `None` while it is settled.
     pub wake: Option<SimTime>,
-    /// When it last said that it could not place a task.
+    /// The moment at which it last reported that it could not place a task.
     pub complained_at: Option<SimTime>,
 }
 
 impl Service {
-    /// Minimum and maximum healthy percent as a drain applies them: services of other deployment
-    /// controllers than ECS go by the defaults (source: ECS API reference,
+    /// Returns minimum and maximum healthy percent as a drain applies them: services of other
+    /// deployment controllers than ECS use the defaults (source: ECS API reference,
     /// DeploymentConfiguration).
     pub fn percents(&self) -> (u32, u32) {
         match (self.controller, self.daemon) {
@@ -335,7 +335,7 @@ impl Service {
     }
 }
 
-/// Why new tasks of a service do not come up.
+/// The reason why new tasks of a service do not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// They stop before they run, with this `stoppedReason`.
@@ -351,11 +351,11 @@ pub struct Definition {
     pub family: String,
     /// `revision`.
     pub revision: u32,
-    /// What it asks for.
+    /// The description of its tasks.
     pub task: TaskSpec,
 }
 
-/// Something the future holds.
+/// A timer: a change at a later moment.
 #[derive(Clone, Debug)]
 pub enum Timer {
     /// A task's next step.
@@ -365,7 +365,7 @@ pub enum Timer {
         /// Task id.
         task: String,
     },
-    /// The scheduler looks at a service.
+    /// The scheduler checks a service.
     Service {
         /// Cluster name.
         cluster: String,
@@ -388,26 +388,28 @@ pub enum Timer {
     },
 }
 
-/// How long ECS's own steps take. Estimates from daily experience, not from any document.
+/// The durations of ECS's own steps: estimates from daily experience, without a source.
 #[derive(Clone, Debug)]
 pub struct Timing {
-    /// Creating or deleting a network interface.
+    /// Creation or deletion of a network interface.
     pub eni: Duration,
-    /// `PENDING`: until the agent takes a task up.
+    /// `PENDING`: the time before the agent takes a task.
     pub pending: Duration,
-    /// From `DEACTIVATING` until targets are really deregistered: in that state targets were seen
-    /// still `healthy` (source: aws-cdk#13506).
+    /// The time from `DEACTIVATING` to the true deregistration of targets: in that state targets
+    /// were seen still `healthy` (source: aws-cdk#13506).
     pub deregister: Duration,
-    /// How long a running task's targets may fail their health checks before ECS stops it.
+    /// The time for which a running task's targets may fail their health checks before ECS stops
+    /// it.
     pub health_checks: Duration,
-    /// How often ECS looks whether a target has drained, and the scheduler at an unsettled service.
+    /// The interval of ECS's checks of draining targets, and of the scheduler's checks of an
+    /// unsettled service.
     pub poll: Duration,
-    /// How soon the scheduler reacts to a change.
+    /// The delay of the scheduler's reaction to a change.
     pub react: Duration,
-    /// From the end of a connected EC2 instance to its deregistration.
+    /// The time from the end of a connected EC2 instance to its deregistration.
     pub instance_gone: Duration,
-    /// How long stopped tasks and inactive instances can be described (source: ECS API reference,
-    /// DescribeTasks: at least one hour).
+    /// The time for which stopped tasks and inactive instances can be described (source: ECS API
+    /// reference, DescribeTasks: at least one hour).
     pub memory: Duration,
 }
 

@@ -1,8 +1,8 @@
-//! The operations of the ECS API: batch limits, paging, failures, and which errors are exceptions.
+//! The operations of the ECS API: batch limits, paging, failures, and the errors that are
+//! exceptions.
 //!
-//! Whatever is asked for by id and not there is an entry `{arn, reason: MISSING}` in `failures` of
-//! a successful answer; an unknown cluster is an exception (source: ECS developer guide, API
-//! failure reasons).
+//! An unknown id is an entry `{arn, reason: MISSING}` in `failures` of a successful answer; an
+//! unknown cluster is an exception (source: ECS developer guide, API failure reasons).
 
 use std::ops::Bound::{Excluded, Unbounded};
 
@@ -16,12 +16,12 @@ use crate::spec::StandaloneSpec;
 use crate::wire::ApiError;
 use crate::wire::json::{epoch_seconds, required, text, texts};
 
-/// Whether an operation only reads.
+/// Returns true if an operation only reads.
 pub fn is_read(operation: &str) -> bool {
     ["Describe", "List", "Get"].iter().any(|prefix| operation.starts_with(prefix))
 }
 
-/// The last part of an ARN, or the id or name itself.
+/// Returns the last part of an ARN, or the id or name itself.
 pub(super) fn last(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
@@ -60,7 +60,7 @@ impl Ecs {
         }
     }
 
-    /// The cluster that a request names; none named means the one called `default` (source: ECS API
+    /// Returns the cluster that a request names, or the one called `default` (source: ECS API
     /// reference).
     fn named_cluster(&self, body: &Value) -> Result<&Cluster, ApiError> {
         let name = last(text(body, "cluster").unwrap_or("default"));
@@ -92,7 +92,7 @@ impl Ecs {
         let page = self.page(body, 100)?;
         let status = text(body, "status");
         let filter = text(body, "filter").map(Filter::parse).transpose()?;
-        // Without a status: everything but INACTIVE, so DRAINING instances too.
+        // Without a status: all but INACTIVE, so DRAINING instances too.
         let listed = |instance: &&ContainerInstance| {
             instance.status != InstanceStatus::Inactive
                 && status.is_none_or(|status| instance.status.as_str() == status)
@@ -187,9 +187,9 @@ impl Ecs {
         Ok(json!({ "containerInstance": shown }))
     }
 
-    /// `desiredStatus` is `RUNNING` unless given: a task on its way out has already left that list.
-    /// ECS never wants a task `PENDING`, so asking for that finds nothing (source: ECS API
-    /// reference, ListTasks).
+    /// Lists tasks. `desiredStatus` is `RUNNING` by default, so a task on its way out has already
+    /// left that list. ECS never desires a task `PENDING`: that filter finds nothing (source: ECS
+    /// API reference, ListTasks).
     fn list_tasks(&self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
         let cluster = self.named_cluster(body)?;
         let page = self.page(body, 100)?;
@@ -223,8 +223,8 @@ impl Ecs {
                 arn,
             ));
         };
-        // The code for an instance that ECS does not know is not documented; this one is what
-        // others report.
+        // The code for an instance that ECS does not know is not documented; this one is from
+        // reports.
         let instance = cluster
             .instances
             .get(instance)
@@ -267,7 +267,7 @@ impl Ecs {
         Ok(json!({ "task": cluster.tasks.get(id).map(|task| self.show_task(cluster, task)) }))
     }
 
-    /// The simple part of `RunTask`: a known family, ECS chooses the instances.
+    /// Runs a task of a known family on an instance that ECS chooses: the simple part of `RunTask`.
     fn run_task(&mut self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
         let cluster = self.named_cluster(body)?.name.clone();
         let wanted = last(required(body, "taskDefinition")?);
@@ -351,7 +351,7 @@ impl Ecs {
     fn update_task_protection(&mut self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
         let cluster_name = self.named_cluster(body)?.name.clone();
         let ids = limited(body, "tasks", 10)?;
-        // 2 hours unless given (source: ECS API reference, UpdateTaskProtection).
+        // 2 hours by default (source: ECS API reference, UpdateTaskProtection).
         let minutes = body.get("expiresInMinutes").and_then(Value::as_u64).unwrap_or(120);
         let on = body.get("protectionEnabled").and_then(Value::as_bool).unwrap_or(false);
         let until = on.then(|| now + SimTime::from_secs(60 * minutes));
@@ -384,7 +384,7 @@ impl Ecs {
         json!({ "protectedTasks": protected, "failures": failures })
     }
 
-    /// Whether ECS still describes what ended then.
+    /// Returns true if ECS still describes an object that ended then.
     fn remembers(&self, now: SimTime, ended: Option<SimTime>) -> bool {
         ended.is_none_or(|ended| now < ended + self.timing.memory)
     }
@@ -414,7 +414,8 @@ impl Ecs {
 
 const TOKEN: &str = "after/";
 
-/// One page of a listing that is ordered by id, so that it survives changes between its pages.
+/// One page of a listing. The order by id keeps pages consistent when the listing changes between
+/// them.
 struct Page {
     size: usize,
     after: Option<String>,
@@ -469,8 +470,8 @@ pub(super) fn found_and_missing(
     json!({ name: found, "failures": failures })
 }
 
-/// The part of the cluster query language that finds instances by EC2 id or agent
-/// (source: ECS developer guide, cluster query language).
+/// The part of the cluster query language that finds instances by EC2 id or agent (source: ECS
+/// developer guide, cluster query language).
 enum Filter {
     Ec2(Vec<String>),
     AgentConnected(bool),

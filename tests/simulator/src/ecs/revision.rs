@@ -1,14 +1,14 @@
-//! What a service was before its load balancers were changed: its tasks of then are registered as
-//! they were.
+//! Revisions of a service whose load balancers were changed: tasks of an earlier one keep its
+//! registrations.
 
 use super::model::{Service, Task};
 use crate::SimTime;
 
-/// A revision of a service: where its tasks are registered. (Source: ECS API reference,
+/// A revision of a service: the registrations of its tasks. (Source: ECS API reference,
 /// ServiceRevision.)
 #[derive(Clone, Debug)]
 pub struct Revision {
-    /// The id of the deployment that made it, and of its tasks: `ecs-svc/<digits>`.
+    /// The id of the deployment that created it, and its tasks' `startedBy`: `ecs-svc/<digits>`.
     pub deployment: String,
     /// Its task definition, `family:revision`.
     pub definition: String,
@@ -16,12 +16,12 @@ pub struct Revision {
     pub target_groups: Vec<String>,
     /// Classic load balancer names.
     pub classics: Vec<String>,
-    /// When it was made.
+    /// The moment of its creation.
     pub created_at: SimTime,
 }
 
 impl Service {
-    /// What it is now.
+    /// Returns the present revision.
     pub fn revision(&self) -> Revision {
         Revision {
             deployment: self.deployment.clone(),
@@ -32,7 +32,7 @@ impl Service {
         }
     }
 
-    /// The revision that a task of it runs.
+    /// Returns the revision that a task of the service runs.
     pub fn revision_of(&self, task: &Task) -> Revision {
         let earlier = self
             .earlier

@@ -1,4 +1,4 @@
-//! What scenarios do to services, tasks and instances, and AWS would not.
+//! The actions of scenarios on services, tasks and instances, which AWS does not offer as calls.
 
 use super::model::{ContainerInstance, InstanceStatus, Trouble};
 use super::ops::last;
@@ -8,8 +8,8 @@ use crate::elb::LoadBalancing;
 use crate::spec::{Balancer, StandaloneSpec};
 
 impl Ecs {
-    /// Lets new tasks of a service fail, or come up again (`None`). What runs is left alone.
-    /// Answers whether there is such a service.
+    /// Lets new tasks of a service fail, or start again (`None`). Running tasks are unchanged.
+    /// Returns false if there is no such service.
     pub fn set_trouble(
         &mut self,
         now: SimTime,
@@ -29,10 +29,10 @@ impl Ecs {
         true
     }
 
-    /// Registers the tasks that a service starts from now on in these balancers, by a rolling
-    /// deployment that is complete before the old tasks are gone: those stay as they are,
-    /// registered where they were, until something stops them (source: ECS API reference,
-    /// DeploymentEarlySuccessCriteria, `DEFERRED`). Answers whether there is such a service.
+    /// Registers tasks that a service starts from now on in these balancers, by a rolling
+    /// deployment that completes before the old tasks end: those keep their registrations until
+    /// they stop (source: ECS API reference, DeploymentEarlySuccessCriteria, `DEFERRED`). Returns
+    /// false if there is no such service.
     pub fn change_balancers(
         &mut self,
         now: SimTime,
@@ -46,7 +46,7 @@ impl Ecs {
             return false;
         };
         let before = found.revision();
-        // Derived from the one before, so that no other id of the scenario changes.
+        // Derived from the earlier id, so that no other id of the scenario changes.
         found.deployment = format!("{}{}", before.deployment, found.earlier.len() + 1);
         found.earlier.push(before);
         (found.target_groups, found.classics) = named(elb, balancers);
@@ -55,11 +55,11 @@ impl Ecs {
         true
     }
 
-    /// A deployment of a service waits at a pause hook until then (source: ECS developer guide,
-    /// pause hooks), or goes on (`None`). Answers whether there is such a service.
+    /// Pauses a deployment of a service at a pause hook until then (source: ECS developer guide,
+    /// pause hooks), or continues it (`None`). Returns false if there is no such service.
     ///
-    /// No document says what `DRAINING` does to tasks of a service whose deployment is paused. Here
-    /// they stay.
+    /// AWS does not document the effect of `DRAINING` on tasks of a service whose deployment is
+    /// paused. Here they stay.
     pub fn pause_deployment(
         &mut self,
         now: SimTime,
@@ -76,8 +76,8 @@ impl Ecs {
         true
     }
 
-    /// Protects a service's task, given by id or ARN, from scale-in until then. Answers whether it
-    /// is one that can be protected.
+    /// Protects a service's task, given by id or ARN, from scale-in until then. Returns false if it
+    /// cannot be protected.
     pub fn protect_task(&mut self, cluster: &str, task: &str, until: SimTime) -> bool {
         let task = self.clusters.get_mut(cluster).and_then(|c| c.tasks.get_mut(last(task)));
         let Some(task) = task.filter(|task| task.service.is_some() && task.stopped_at.is_none())
@@ -88,14 +88,14 @@ impl Ecs {
         true
     }
 
-    /// Someone stops a task, given by id or ARN, as with StopTask.
+    /// Stops a task, given by id or ARN, as a person does with StopTask.
     pub fn stop_by_hand(&mut self, now: SimTime, cluster: &str, task: &str) {
         self.stop_task(now, cluster, last(task), "UserInitiated", "Task stopped by user");
     }
 
     /// Sets an EC2 instance `ACTIVE` or `DRAINING` wherever it is registered, as a person or
-    /// another tool does. Answers how many container instances those are: none for `INACTIVE`,
-    /// which nobody can ask for.
+    /// another tool does. Returns the number of its container instances: zero for `INACTIVE`, which
+    /// no call can request.
     pub fn set_instance_state(&mut self, now: SimTime, ec2: &str, status: InstanceStatus) -> usize {
         if status == InstanceStatus::Inactive {
             return 0;
@@ -119,7 +119,7 @@ impl Ecs {
         });
     }
 
-    /// Says which capacity provider an EC2 instance's container instances belong to.
+    /// Sets the capacity provider of an EC2 instance's container instances.
     pub fn set_capacity_provider(&mut self, ec2: &str, name: &str) {
         self.each_registration(ec2, |instance| instance.capacity_provider = Some(name.to_owned()));
     }
@@ -134,8 +134,8 @@ impl Ecs {
         }
     }
 
-    /// Fills every `ACTIVE` instance of a cluster, but for these EC2 instances, with one standalone
-    /// task that takes all CPU that is left.
+    /// Fills every `ACTIVE` instance of a cluster, except these EC2 instances, with one standalone
+    /// task that takes all free CPU.
     pub fn fill(&mut self, now: SimTime, cluster: &str, except: &[&str]) {
         let Some(found) = self.clusters.get(cluster) else { return };
         let instances = found.instances.values().filter(|instance| {
@@ -152,14 +152,15 @@ impl Ecs {
         }
     }
 
-    /// Since when an EC2 instance has been `DRAINING` in the cluster of a task, given by id or ARN.
+    /// Returns the moment since which an EC2 instance has been `DRAINING` in the cluster of a task,
+    /// given by id or ARN.
     pub(crate) fn draining_since(&self, cluster: &str, task: &str) -> Option<SimTime> {
         let cluster = self.clusters.get(cluster)?;
         let instance = cluster.instances.get(&cluster.tasks.get(last(task))?.instance)?;
         (instance.status == InstanceStatus::Draining).then_some(instance.status_since)
     }
 
-    /// A task that has not been told to stop, given by id or ARN: its service, `None` inside for a
+    /// Returns the service of a task that still should run, given by id or ARN: `Some(None)` for a
     /// standalone one.
     pub(crate) fn service_of_task(&self, cluster: &str, task: &str) -> Option<Option<&str>> {
         let task = self.clusters.get(cluster)?.tasks.get(last(task))?;

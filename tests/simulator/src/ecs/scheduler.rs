@@ -1,14 +1,15 @@
-//! The service scheduler: how many tasks, where, and what `DRAINING` does to them.
+//! The service scheduler: the number of tasks, their placement, and the effect of `DRAINING` on
+//! them.
 //!
-//! On a `DRAINING` instance, tasks of services that do not run yet are stopped at once; running
-//! ones are replaced under the deployment's percentages: never fewer healthy tasks than the minimum
-//! (of the desired count, rounded up), never more tasks than the maximum (rounded down). With
-//! 100/100 nothing can ever move. Standalone tasks are left alone. Daemons go last, once no replica
-//! is left (sources: ECS API reference, UpdateContainerInstancesState and DeploymentConfiguration;
-//! ECS developer guide, container instance draining).
+//! On a `DRAINING` instance, service tasks that do not run yet are stopped at once. Running ones
+//! are replaced under the deployment's percentages: never fewer healthy tasks than the minimum (of
+//! the desired count, rounded up), never more tasks than the maximum (rounded down). With 100/100
+//! no task can ever move. Standalone tasks are left alone. Daemons stop last, once no replica is
+//! left (sources: ECS API reference, UpdateContainerInstancesState and DeploymentConfiguration; ECS
+//! developer guide, container instance draining).
 //!
-//! Scale-in protection: no document says what draining does to a protected task. Here the scheduler
-//! leaves it alone until the protection ends.
+//! Scale-in protection: AWS does not document the effect of draining on a protected task. Here the
+//! scheduler leaves it alone until the protection ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -22,26 +23,26 @@ use crate::SimTime;
 use crate::elb::LoadBalancing;
 use crate::spec::{PlacementConstraint, TaskSpec};
 
-/// How many service events are kept (source: ECS API reference, Service: the last 100).
+/// The number of service events that are kept (source: ECS API reference, Service: the last 100).
 const EVENTS: usize = 100;
 
-/// How often a service repeats that it cannot place a task. An assumption.
+/// The interval at which a service repeats that it cannot place a task. An assumption.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// After so many failures in a row ECS says that it is unable to start tasks, and waits longer
-/// between attempts. The number is an assumption.
+/// The number of failures in a row after which ECS reports that it is unable to start tasks, and
+/// waits longer between attempts. An assumption.
 const FAILURES: u32 = 3;
 
 /// The longest wait between attempts (source: ECS developer guide, service throttle logic).
 const LONGEST_THROTTLE: Duration = Duration::from_secs(27 * 60);
 
-/// How a message about trouble ends.
+/// The end of a message about trouble.
 const SEE_GUIDE: &str =
     "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.";
 
 const DRAINING_REASON: &str = "Task stopped because its container instance is DRAINING";
 
-/// Has the scheduler look at a service at that time, or earlier if it was going to.
+/// Sets the time of the scheduler's next check of a service, unless an earlier one is set.
 pub(super) fn wake(schedule: &mut Schedule, cluster: &str, service: &mut Service, at: SimTime) {
     if service.wake.is_none_or(|wake| wake > at) {
         service.wake = Some(at);
@@ -52,7 +53,7 @@ pub(super) fn wake(schedule: &mut Schedule, cluster: &str, service: &mut Service
     }
 }
 
-/// The instance for a new standalone task: one with room, fewest tasks first.
+/// Returns the instance for a new standalone task: one with room, fewest tasks first.
 pub(super) fn place(cluster: &Cluster, spec: &TaskSpec) -> Option<String> {
     let candidates = cluster
         .instances
@@ -63,11 +64,11 @@ pub(super) fn place(cluster: &Cluster, spec: &TaskSpec) -> Option<String> {
         .map(|instance| instance.id.clone())
 }
 
-/// Where new tasks of a service go: instances with room, fewest tasks of the same service first,
-/// then fewest tasks.
+/// The instances with room for new tasks of a service: fewest tasks of the same service first, then
+/// fewest tasks.
 struct Places(BTreeSet<Place>);
 
-/// Tasks of the service there, if any; all tasks there; and the instance.
+/// The tasks of the service there, if any; all tasks there; and the instance.
 type Place = (Option<usize>, usize, String);
 
 impl Places {
@@ -91,7 +92,7 @@ impl Places {
         self.0.pop_first()
     }
 
-    /// A task was started in a place that was taken: it changes no other one.
+    /// Updates the place in which a task was started; no other place changes.
     fn filled(&mut self, cluster: &Cluster, service: &Service, (of_service, _, id): Place) {
         let Some(instance) = cluster.instances.get(&id) else { return };
         if refusal(cluster, instance, &service.task, Some(service)).is_none() {
@@ -100,7 +101,8 @@ impl Places {
     }
 }
 
-/// Why a task cannot be placed on an instance: its resources, or the service's constraints.
+/// Returns the reason why a task cannot be placed on an instance: its resources, or the service's
+/// constraints.
 fn refusal(
     cluster: &Cluster,
     instance: &ContainerInstance,
@@ -109,7 +111,7 @@ fn refusal(
 ) -> Option<&'static str> {
     let unsatisfied = |service: &Service| {
         service.placement_constraints.iter().find_map(|constraint| match constraint {
-            // ECS's own words for this one are not published: they follow those of the other.
+            // ECS's words for this one are not published: they follow those of the other.
             PlacementConstraint::DistinctInstance => {
                 let mut here = service.tasks.iter().filter_map(|id| cluster.tasks.get(id));
                 let taken = here.any(|task| task.instance == instance.id);
@@ -126,8 +128,8 @@ fn refusal(
     instance.refuses(spec).or_else(|| service.and_then(unsatisfied))
 }
 
-/// The part of the cluster query language that compares one attribute (source: ECS developer guide,
-/// cluster query language).
+/// Returns true if an expression admits these attributes. It reads the part of the cluster query
+/// language that compares one attribute (source: ECS developer guide, cluster query language).
 fn admits(expression: &str, attributes: &BTreeMap<String, String>) -> bool {
     let Some(rest) = expression.trim().strip_prefix("attribute:") else { return false };
     let value = |name: &str| attributes.get(name.trim()).map(String::as_str);
@@ -140,7 +142,7 @@ fn admits(expression: &str, attributes: &BTreeMap<String, String>) -> bool {
     }
 }
 
-/// A task of a service came up, or failed to.
+/// Counts a start of a task, or a failure to start.
 pub(super) fn count_start(
     service: &mut Service,
     now: SimTime,
@@ -168,13 +170,13 @@ struct Seen {
     healthy: bool,
     draining: bool,
     protected: bool,
-    /// It has failed its health checks for too long: in this target group, at this port.
+    /// The target group and port in which it has failed its health checks for too long.
     sick: Option<(String, u16)>,
     ec2_instance_id: String,
 }
 
 impl Ecs {
-    /// The scheduler looks at one service and does what it may.
+    /// Checks one service and starts or stops tasks within its limits.
     pub(super) fn reconcile(
         &mut self,
         now: SimTime,
@@ -242,7 +244,7 @@ impl Ecs {
             !stop && task.sick.is_none()
         });
         let kept = tasks.iter().filter(|t| !t.draining).count();
-        // Unhealthy and young tasks are the first to go when there are too many.
+        // Unhealthy and young tasks are stopped first when there are too many.
         let mut surplus: Vec<&Seen> =
             tasks.iter().filter(|t| !t.draining && !t.protected).collect();
         surplus
@@ -349,7 +351,7 @@ impl Ecs {
         Some((cluster, cluster.services.get(service)?))
     }
 
-    /// Says in the service's events that a task found no place, in ECS's words.
+    /// Adds a service event: a task found no place, in ECS's words.
     fn complain(&mut self, now: SimTime, cluster_name: &str, name: &str) {
         let Some((cluster, service)) = self.look(cluster_name, name) else { return };
         if service.complained_at.is_some_and(|at| now < at + COMPLAINT_INTERVAL) {
@@ -358,7 +360,7 @@ impl Ecs {
         let active = cluster.instances.values().filter(|i| i.status == InstanceStatus::Active);
         let refused =
             active.filter_map(|i| Some((i, refusal(cluster, i, &service.task, Some(service))?)));
-        // The one with most room is the closest.
+        // The instance with most room is the closest.
         let closest = refused.min_by_key(|(instance, _)| (instance.used_cpu, &instance.id));
         let reason = closest.map_or_else(
             || "Reason: No Container Instances were found in your cluster.".to_owned(),
@@ -396,7 +398,7 @@ impl Ecs {
         }
     }
 
-    /// Once for each time that the service comes to rest.
+    /// Reports a steady state, once for each time that the service reaches it.
     fn report_steady(&mut self, now: SimTime, cluster: &str, name: &str, steady: bool) {
         let service = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(name));
         let news = service
@@ -406,7 +408,7 @@ impl Ecs {
         }
     }
 
-    /// Once, when too many tasks in a row failed to start.
+    /// Reports, once, that too many tasks in a row failed to start.
     fn report_impaired(&mut self, now: SimTime, cluster: &str, name: &str) {
         let service = self.clusters.get_mut(cluster).and_then(|c| c.services.get_mut(name));
         let news = service
@@ -419,7 +421,7 @@ impl Ecs {
         }
     }
 
-    /// Stops tasks whose targets fail their health checks, and says so (source: ECS developer
+    /// Stops tasks whose targets fail their health checks, and reports it (source: ECS developer
     /// guide, service event messages and stopped tasks errors).
     fn stop_sick(&mut self, now: SimTime, cluster: &str, name: &str, tasks: &[Seen]) {
         for task in tasks {
@@ -445,7 +447,7 @@ impl Ecs {
     }
 }
 
-/// A service's tasks that it still wants, oldest first.
+/// Returns a service's tasks that should run, oldest first.
 fn seen(
     now: SimTime,
     elb: &LoadBalancing,

@@ -2,9 +2,9 @@
 //!
 //! `PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING → DEPROVISIONING →
 //! STOPPED` (source: ECS developer guide, task lifecycle). Targets are registered in `ACTIVATING`.
-//! In `DEACTIVATING` they are deregistered, and ECS waits until the load balancer calls them unused
-//! before it sends the stop signal, while the containers go on answering. Steps of the agent wait
-//! for the agent: without it a task's state freezes.
+//! In `DEACTIVATING` they are deregistered, and ECS waits until the load balancer reports them
+//! unused before it sends the stop signal; the containers answer requests meanwhile. Steps of the
+//! agent wait for the agent: without it a task's state freezes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,13 +22,13 @@ use crate::spec::{Network, TaskSpec};
 /// 32768).
 const FIRST_DYNAMIC_PORT: u16 = 32768;
 
-/// Steps of ECS that are too quick to matter.
+/// The duration of ECS's quick steps.
 const MOMENT: Duration = Duration::from_secs(1);
 
 /// `stopCode` of a task whose containers never ran (source: ECS API reference, Task).
 const NEVER_STARTED: &str = "TaskFailedToStart";
 
-/// What to start, and where.
+/// The task to start, and its instance.
 pub(super) struct Plan {
     pub(super) instance: String,
     pub(super) definition: String,
@@ -39,7 +39,7 @@ pub(super) struct Plan {
 }
 
 impl Ecs {
-    /// Starts a task on an instance and answers its id. Resources are held from now until
+    /// Starts a task on an instance and returns its id. It holds its resources from now until
     /// `STOPPED`.
     pub(super) fn start_task(
         &mut self,
@@ -101,8 +101,8 @@ impl Ecs {
         Some(id)
     }
 
-    /// The host ports in use on the EC2 instance of a container instance: all registrations of it
-    /// share them.
+    /// Returns the host ports in use on the EC2 instance of a container instance: all registrations
+    /// of it share them.
     fn ports_taken(&self, cluster: &str, instance: &str) -> BTreeSet<u16> {
         let instance =
             self.clusters.get(cluster).and_then(|cluster| cluster.instances.get(instance));
@@ -111,7 +111,8 @@ impl Ecs {
         registered.flat_map(|(_, one)| &one.used_ports).copied().collect()
     }
 
-    /// Asks for a task's end: `desiredStatus` becomes `STOPPED` at once, the rest takes its time.
+    /// Requests a task's end: `desiredStatus` becomes `STOPPED` at once; the other steps take their
+    /// time.
     pub(super) fn stop_task(
         &mut self,
         now: SimTime,
@@ -143,7 +144,7 @@ impl Ecs {
             .push(task.due, Timer::Task { cluster: cluster_name.to_owned(), task: id.to_owned() });
     }
 
-    /// Takes a task's next step.
+    /// Applies a task's next step.
     pub(super) fn step_task(
         &mut self,
         now: SimTime,
@@ -213,8 +214,8 @@ impl Ecs {
         }
     }
 
-    /// Ends a task on the spot, as ECS's records show it: the instance is gone or was deregistered
-    /// by force. Whether its containers still run is for the caller to say.
+    /// Ends a task at once in ECS's records: the instance is gone or was deregistered by force. The
+    /// caller decides about its containers.
     pub(super) fn end_task(
         &mut self,
         now: SimTime,
@@ -269,7 +270,7 @@ impl Ecs {
     }
 }
 
-/// What one step of a task's life needs to know.
+/// The context of one step of a task's life.
 struct Step<'a> {
     now: SimTime,
     begin: SimTime,
@@ -280,8 +281,8 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Moves the task to its next state and answers how long that lasts; `None`: until something
-    /// happens.
+    /// Moves the task to its next state and returns the duration of that; `None`: until something
+    /// else changes.
     fn take(&self, task: &mut Task, elb: &mut LoadBalancing) -> Option<Duration> {
         let down = if task.eni.is_some() { self.timing.eni } else { MOMENT };
         match task.status {
@@ -348,8 +349,8 @@ impl Step<'_> {
         }
     }
 
-    /// The agent cannot start the containers, for want of their image for example: nothing ran,
-    /// nothing is registered.
+    /// Ends a task whose containers the agent cannot start, for want of their image for example:
+    /// nothing ran, nothing is registered.
     fn never_start(&self, task: &mut Task, reason: &str, down: Duration) -> Option<Duration> {
         task.registrations.clear();
         task.stop_wanted = true;
@@ -360,7 +361,7 @@ impl Step<'_> {
         Some(down)
     }
 
-    /// The container exits by itself; ECS learns of it once it hears the agent.
+    /// Exits the container by itself; ECS learns of it once the agent is connected.
     fn exit(&self, task: &mut Task, down: Duration) -> Option<Duration> {
         task.containers_running = false;
         task.execution_stopped_at.get_or_insert(self.now);
@@ -376,19 +377,19 @@ impl Step<'_> {
     }
 }
 
-/// When a task with a limited working time exits by itself.
+/// Returns the moment at which a task with a limited working time exits by itself.
 fn working_end(task: &Task, spec: &TaskSpec, begin: SimTime) -> Option<SimTime> {
     Some(task.started_at?.max(begin) + spec.duration?)
 }
 
-/// Takes CPU, memory and the host port; answers the port. `taken`: the ports of its EC2 instance
+/// Takes CPU, memory and the host port; returns the port. `taken`: the ports of its EC2 instance
 /// that are in use.
 fn hold(instance: &mut ContainerInstance, spec: &TaskSpec, taken: &BTreeSet<u16>) -> Option<u16> {
     instance.used_cpu += spec.cpu;
     instance.used_memory += spec.memory;
     let port = match spec.network {
         Network::Awsvpc { .. } => return None,
-        // The lowest free one: a port is used again soon after its task has gone (source:
+        // The lowest free one: a port is used again soon after its task has stopped (source:
         // amazon-ecs-agent#500).
         Network::Bridge { host_port: 0, .. } => {
             (FIRST_DYNAMIC_PORT..=u16::MAX).find(|port| !taken.contains(port))?
@@ -409,7 +410,7 @@ fn release(instance: &mut ContainerInstance, spec: &TaskSpec, port: Option<u16>)
     instance.version += 1;
 }
 
-/// Where a service's task is to be registered: `ip` targets by the task's address, `instance`
+/// Returns the registrations of a service's task: `ip` targets by the task's address, `instance`
 /// targets by host port, classic load balancers by instance.
 fn registrations(task: &Task, revision: &super::Revision, spec: &TaskSpec) -> Vec<Registration> {
     let (id, port) = match (&task.eni, task.host_port) {
@@ -446,8 +447,8 @@ fn fail_health_checks(elb: &mut LoadBalancing, registration: &Registration) {
     }
 }
 
-/// The target group that calls a task's target unhealthy because it fails its health checks, and
-/// the target's port.
+/// Returns the target group in which a task's target fails its health checks, and the target's
+/// port.
 pub(super) fn failing_group(
     now: SimTime,
     elb: &LoadBalancing,
@@ -486,9 +487,8 @@ fn is_gone(now: SimTime, elb: &LoadBalancing, registration: &Registration, ec2: 
     }
 }
 
-/// Whether a running task counts as healthy for its service: every target group calls its target
-/// healthy. Classic load balancers are taken at their word that a registered instance is in
-/// service.
+/// Returns true if a running task counts as healthy for its service: every target group reports its
+/// target healthy. In a classic load balancer, each registered instance counts as in service.
 pub(super) fn is_healthy(now: SimTime, elb: &LoadBalancing, task: &Task) -> bool {
     task.registrations.iter().all(|registration| match registration {
         Registration::Target { group, id, port } => {

@@ -5,8 +5,8 @@ use crate::SimTime;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long a new instance is `OutOfService` before its health checks pass. The simulator's choice:
-/// the API's defaults would allow minutes, the guide names no time.
+/// The time that a new instance is `OutOfService` before its health checks pass. The simulator's
+/// choice: the API's defaults would allow minutes, the guide names no time.
 const REGISTRATION_TIME: Duration = Duration::from_secs(10);
 
 /// A classic load balancer.
@@ -14,7 +14,7 @@ const REGISTRATION_TIME: Duration = Duration::from_secs(10);
 pub(super) struct Classic {
     pub(super) spec: ClassicSpec,
     /// Every instance that was ever registered: the API answers differently for those and for
-    /// strangers.
+    /// unknown ones.
     instances: BTreeMap<String, Registration>,
 }
 
@@ -25,12 +25,12 @@ struct Registration {
     fate: Fate,
 }
 
-/// What DescribeInstanceHealth says of an instance. Source: ELB API reference 2012-06-01,
+/// The state of an instance in DescribeInstanceHealth. Source: ELB API reference 2012-06-01,
 /// InstanceState; Classic Load Balancer guide, "Configure connection draining".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InstanceState {
     InService,
-    /// Still `InService`: the description alone tells that it drains.
+    /// Still `InService`: only the description shows that it drains.
     DeregistrationInProgress,
     RegistrationInProgress,
     Stopped,
@@ -69,8 +69,8 @@ impl Classic {
         Self { spec, instances: BTreeMap::new() }
     }
 
-    /// Registers an instance. Returns when it comes into service, or nothing if it is registered
-    /// already.
+    /// Registers an instance. Returns the moment at which it comes into service; `None` if it is
+    /// registered already.
     pub(super) fn register(&mut self, now: SimTime, instance: &str, fate: Fate) -> Option<SimTime> {
         if self
             .instances
@@ -84,8 +84,8 @@ impl Classic {
         Some(now + REGISTRATION_TIME)
     }
 
-    /// Deregisters an instance. Returns when its connections are over, or nothing if it was not
-    /// registered.
+    /// Deregisters an instance. Returns the moment at which its connections end; `None` if it was
+    /// not registered.
     pub(super) fn deregister(&mut self, now: SimTime, instance: &str) -> Option<SimTime> {
         let over = now + self.spec.connection_draining.unwrap_or_default();
         let registration = self.instances.get_mut(instance)?;
@@ -96,8 +96,8 @@ impl Classic {
         Some(over)
     }
 
-    /// What an explicit query says: nothing for a stranger (the API calls it invalid), and nothing
-    /// for a terminated instance, whose state is not returned.
+    /// Returns the answer to an explicit query: `None` for an unknown instance (the API calls it
+    /// invalid), and for a terminated one, whose state is not returned.
     pub(super) fn state(&self, now: SimTime, instance: &str) -> Option<InstanceState> {
         let registration = self.instances.get(instance)?;
         Some(match registration.deregistered_at {
@@ -111,12 +111,12 @@ impl Classic {
         })
     }
 
-    /// Whether the instance was ever registered here.
+    /// Returns true if the instance was ever registered here.
     pub(super) fn knows(&self, instance: &str) -> bool {
         self.instances.contains_key(instance)
     }
 
-    /// Whether the instance is terminated: then its state is not returned. Source: ELB API
+    /// Returns true if the instance is terminated: then its state is not returned. Source: ELB API
     /// reference, DescribeInstanceHealth.
     pub(super) fn is_terminated(&self, instance: &str) -> bool {
         self.instances
@@ -124,7 +124,7 @@ impl Classic {
             .is_some_and(|registration| registration.fate == Fate::Terminated)
     }
 
-    /// The instances that are registered and, if asked for, those that drain.
+    /// Returns the instances that are registered and, if asked for, those that drain.
     pub(super) fn registered(
         &self,
         now: SimTime,
@@ -140,14 +140,14 @@ impl Classic {
             .map(|(instance, _)| instance)
     }
 
-    /// Whether the instance is registered or drains.
+    /// Returns true if the instance is registered or drains.
     pub(super) fn holds(&self, now: SimTime, instance: &str) -> bool {
         self.instances.get(instance).is_some_and(|registration| {
             registration.fate != Fate::Terminated && !self.over(now, registration)
         })
     }
 
-    /// Whether traffic truly flows to the instance.
+    /// Returns true if traffic truly flows to the instance.
     pub(super) fn carries(&self, now: SimTime, instance: &str) -> bool {
         self.instances.get(instance).is_some_and(|registration| {
             registration.fate == Fate::Running && !self.over(now, registration)

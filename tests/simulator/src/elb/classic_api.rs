@@ -7,7 +7,7 @@ use crate::wire::ApiError;
 use crate::wire::query::{Params, Xml, timestamp};
 
 impl LoadBalancing {
-    /// Answers an operation of the API 2012-06-01 with what goes into its result element.
+    /// Answers an operation of the API 2012-06-01 with the content of its result element.
     pub fn handle_classic(
         &mut self,
         now: SimTime,
@@ -24,7 +24,7 @@ impl LoadBalancing {
         }
     }
 
-    /// One unknown name fails the whole call.
+    /// Describes load balancers. One unknown name fails the whole call.
     fn describe_classics(&self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let names = params.list("LoadBalancerNames");
         if let Some(unknown) = names.iter().find(|name| !self.classics.contains_key(*name)) {
@@ -83,9 +83,10 @@ impl LoadBalancing {
         Ok(xml.finish())
     }
 
-    /// Without instances: all that are registered. With them: their state even after they left, an
-    /// error for one that was never here, and nothing for a terminated one. Source: ELB API
-    /// reference, DescribeInstanceHealth; getmoto/moto#1751.
+    /// Describes the health of instances. Without a list in the request: all that are registered.
+    /// With a list: the state of each, even after it left; an error for one that was never here;
+    /// and no entry for a terminated one. Source: ELB API reference, DescribeInstanceHealth;
+    /// getmoto/moto#1751.
     fn describe_instance_health(&self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let classic = self.required_classic(params)?;
         let named = instances_of(params);
@@ -112,7 +113,7 @@ impl LoadBalancing {
         Ok(xml.finish())
     }
 
-    /// Returns all instances that are registered now.
+    /// Registers instances. The answer lists all that are registered now.
     fn register_instances(&mut self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let name = self.required_classic(params)?.spec.name.clone();
         for instance in instances_of(params) {
@@ -121,8 +122,8 @@ impl LoadBalancing {
         self.remaining(now, params)
     }
 
-    /// Returns the instances that remain registered; those that drain are not among them. Source:
-    /// ELB API reference, DeregisterInstancesFromLoadBalancer.
+    /// Deregisters instances. The answer lists those that remain registered; those that drain are
+    /// not among them. Source: ELB API reference, DeregisterInstancesFromLoadBalancer.
     fn deregister_instances(&mut self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let name = self.required_classic(params)?.spec.name.clone();
         for instance in instances_of(params) {

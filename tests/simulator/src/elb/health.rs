@@ -2,11 +2,11 @@
 
 /// A target's health.
 ///
-/// Only [`Health::NotRegistered`] proves that a target is gone: `unused` has other reasons under
+/// Only [`Health::NotRegistered`] proves that a target is gone: `unused` has other reasons, under
 /// which the target is still registered. Source: ELBv2 API reference, TargetHealth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// `initial`: the load balancer is taking the target in.
+    /// `initial`: the load balancer is adding the target.
     RegistrationInProgress,
     /// `initial`: the first health checks run.
     InitialHealthChecking,
@@ -14,9 +14,9 @@ pub enum Health {
     Healthy,
     /// `unhealthy`: health checks fail. It may get traffic all the same, since groups fail open.
     FailedHealthChecks,
-    /// `unhealthy`: nothing answers at the address.
+    /// `unhealthy`: the address does not answer.
     Timeout,
-    /// `draining`: no new requests; those under way may finish.
+    /// `draining`: no new requests; those in progress may finish.
     DeregistrationInProgress,
     /// `unused`: the target is not registered.
     NotRegistered,
@@ -27,7 +27,7 @@ pub enum Health {
 }
 
 impl Health {
-    /// `State`.
+    /// Returns `State`.
     pub fn state(self) -> &'static str {
         match self {
             Self::RegistrationInProgress | Self::InitialHealthChecking => "initial",
@@ -38,7 +38,7 @@ impl Health {
         }
     }
 
-    /// `Reason`; a healthy target has none.
+    /// Returns `Reason`; a healthy target has none.
     pub fn reason(self) -> Option<&'static str> {
         match self {
             Self::RegistrationInProgress => Some("Elb.RegistrationInProgress"),
@@ -53,7 +53,7 @@ impl Health {
         }
     }
 
-    /// `Description`; a healthy target has none.
+    /// Returns `Description`; a healthy target has none.
     pub fn description(self) -> Option<&'static str> {
         match self {
             Self::RegistrationInProgress => Some("Target registration is in progress"),

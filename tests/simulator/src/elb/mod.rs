@@ -1,13 +1,12 @@
 //! Elastic Load Balancing, both generations: target groups (ALB, NLB) and classic load balancers.
 //!
-//! A registration's state is never stored: it follows from when it was made, when it was taken
-//! back, and what became of the instance behind it. So `advance` only tidies up, and every question
-//! names its moment.
+//! The state of a target is never stored: it follows from the moments at which it was registered
+//! and deregistered, and from the fate of its instance. So `advance` only removes old entries, and
+//! every question names its moment.
 //!
-//! Two things are kept apart. What the APIs say ([`LoadBalancing::handle_v2`],
-//! [`LoadBalancing::handle_classic`]) and the truth, [`LoadBalancing::connections`]: a network load
-//! balancer, for example, still delivers connections for a while to a target that its API no longer
-//! lists.
+//! The answers of the APIs ([`LoadBalancing::handle_v2`], [`LoadBalancing::handle_classic`]) and
+//! the truth ([`LoadBalancing::connections`]) are kept apart: a Network Load Balancer, for example,
+//! still delivers connections for a while to a target that its API no longer lists.
 
 mod classic;
 mod classic_api;
@@ -26,7 +25,7 @@ use target_group::TargetGroup;
 
 pub use health::Health;
 
-/// Which kind of load balancer a target group belongs to.
+/// The kind of the load balancer in front of a target group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TargetGroupKind {
     /// An Application Load Balancer: HTTP.
@@ -36,7 +35,7 @@ pub enum TargetGroupKind {
     Network,
 }
 
-/// How a target group names its targets.
+/// The kind of identifier that a target group has for its targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TargetType {
     /// By EC2 instance id.
@@ -46,28 +45,29 @@ pub enum TargetType {
     Ip,
 }
 
-/// A target group to be made, together with the load balancer in front of it.
+/// A target group to create, together with the load balancer in front of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetGroupSpec {
     /// The target group's name.
     pub name: String,
     /// The kind of its load balancer.
     pub kind: TargetGroupKind,
-    /// How it names its targets.
+    /// The kind of identifier of its targets.
     pub target_type: TargetType,
     /// The port of targets that are registered without one.
     pub port: u16,
     /// `deregistration_delay.timeout_seconds`: 0 to 3600 s, by default 300 s. Source: ELBv2 API
     /// reference, TargetGroupAttribute.
     pub deregistration_delay: Duration,
-    /// How long a new target is `initial` before its health checks call it `healthy`.
+    /// The time that a new target is `initial` before its health checks report `healthy`.
     pub initial_time: Duration,
-    /// Whether a listener forwards to the group. A group without one answers `unused`,
-    /// `Target.NotInUse` for targets that are registered all the same.
+    /// True if a listener forwards to the group. A group without one answers `unused`,
+    /// `Target.NotInUse` for targets that are still registered.
     pub attached: bool,
-    /// For a network load balancer: how long after deregistration connections may still arrive,
-    /// whatever the delay and the displayed state. AWS advises 120 s or more. Source: Network Load
-    /// Balancer guide, "Edit target group attributes"; field reports in aws/containers-roadmap#470.
+    /// For a Network Load Balancer: the time after a deregistration during which connections may
+    /// still arrive, whatever the delay and the displayed state. AWS advises 120 s or more. Source:
+    /// Network Load Balancer guide, "Edit target group attributes"; field reports in
+    /// aws/containers-roadmap#470.
     pub settle_time: Option<Duration>,
 }
 
@@ -86,17 +86,17 @@ impl Default for TargetGroupSpec {
     }
 }
 
-/// A classic load balancer to be made.
+/// A classic load balancer to create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassicSpec {
     /// The load balancer's name.
     pub name: String,
-    /// `ConnectionDraining`: its timeout (1 to 3600 s) where it is enabled. Without it connections
-    /// are cut at once. Source: Classic Load Balancer guide, "Configure connection draining".
+    /// `ConnectionDraining`: its timeout (1 to 3600 s) if it is enabled. Without it connections are
+    /// cut at once. Source: Classic Load Balancer guide, "Configure connection draining".
     pub connection_draining: Option<Duration>,
 }
 
-/// One target of a target group: what it is, and the port on it.
+/// One target of a target group: an instance or address, and its port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
     /// An EC2 instance id or an IP address, as the group's target type says.
@@ -105,7 +105,7 @@ pub struct Target {
     pub port: u16,
 }
 
-/// A balancer that sends traffic to a target, or lets earlier traffic finish there.
+/// A balancer that sends traffic to a target, or lets earlier connections finish there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Connection {
     /// The name of the target group or classic load balancer.
@@ -114,7 +114,7 @@ pub struct Connection {
     pub target: String,
 }
 
-/// What became of an EC2 instance, as far as load balancers notice.
+/// The fate of an EC2 instance, as load balancers notice it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Fate {
     #[default]
@@ -123,18 +123,17 @@ enum Fate {
     Terminated,
 }
 
-/// A target to look at again when its time comes; without one, only a moment at which some state
-/// changes.
+/// A target to check again at a moment; without one, only a moment at which some state changes.
 type Appointment = Option<(String, Target)>;
 
 /// All load balancers of one account and region.
 #[derive(Clone, Debug)]
 pub struct LoadBalancing {
-    /// The most items that one page of a paged answer holds; AWS's own limit is 400.
+    /// The largest page of a paged answer; AWS's own limit is 400.
     pub page_size: usize,
-    /// Whether DescribeLoadBalancers of the classic API still lists an instance whose connections
-    /// drain. AWS's guide tells people to verify a deregistration by its absence there, but does
-    /// not say when that begins.
+    /// True if DescribeLoadBalancers of the classic API still lists an instance whose connections
+    /// drain. AWS's guide advises to verify a deregistration by its absence there, but does not say
+    /// when that begins.
     pub classic_lists_draining: bool,
     region: String,
     start: Timestamp,
@@ -145,7 +144,7 @@ pub struct LoadBalancing {
 }
 
 impl LoadBalancing {
-    /// A region without load balancers. `start` is the wall time of the world's beginning.
+    /// Creates a region without load balancers. `start` is the wall time of the world's beginning.
     pub fn new(region: &str, start: Timestamp) -> Self {
         Self {
             page_size: 400,
@@ -159,7 +158,7 @@ impl LoadBalancing {
         }
     }
 
-    /// Makes a target group, with a load balancer of its own where it is attached. Returns the
+    /// Creates a target group, with a load balancer of its own where it is attached. Returns the
     /// group's ARN.
     pub fn add_target_group(&mut self, spec: TargetGroupSpec) -> String {
         let group = TargetGroup::new(&self.region, spec);
@@ -168,25 +167,24 @@ impl LoadBalancing {
         arn
     }
 
-    /// Makes a classic load balancer.
+    /// Creates a classic load balancer.
     pub fn add_classic(&mut self, spec: ClassicSpec) {
         self.classics.insert(spec.name.clone(), Classic::new(spec));
     }
 
-    /// The ARN of the target group with this name.
+    /// Returns the ARN of the target group with this name.
     pub fn arn_of(&self, name: &str) -> Option<String> {
         self.groups.values().find(|group| group.spec.name == name).map(|group| group.arn.clone())
     }
 
-    /// The name of the target group with this ARN.
+    /// Returns the name of the target group with this ARN.
     pub fn name_of(&self, arn: &str) -> Option<&str> {
         self.groups.get(arn).map(|group| group.spec.name.as_str())
     }
 
-    /// Registers a target. One that is registered stays as it is; one that drains is registered
-    /// anew.
+    /// Registers a target. A registered target stays as it is; a draining one is registered anew.
     ///
-    /// An unknown group is passed over, as ECS passes over a group that was deleted under it.
+    /// An unknown group is ignored, as ECS ignores a group that was deleted under it.
     pub fn register_target(&mut self, now: SimTime, tg_arn: &str, target: Target) {
         let fate = self.fates.get(&target.id).copied().unwrap_or_default();
         let Some(group) = self.groups.get_mut(tg_arn) else { return };
@@ -205,18 +203,18 @@ impl LoadBalancing {
         }
     }
 
-    /// Whether a target is neither registered nor draining, as an unfiltered DescribeTargetHealth
-    /// would show. Nothing is registered in a deleted group.
+    /// Returns true if a target is neither registered nor draining, as an unfiltered
+    /// DescribeTargetHealth would show. A deleted group has no targets.
     pub fn is_gone(&self, now: SimTime, tg_arn: &str, target: &Target) -> bool {
         self.groups.get(tg_arn).is_none_or(|group| !group.lists(now, target))
     }
 
-    /// Whether a target is `healthy`.
+    /// Returns true if a target is `healthy`.
     pub fn is_healthy(&self, now: SimTime, tg_arn: &str, target: &Target) -> bool {
         self.groups.get(tg_arn).is_some_and(|group| group.health(now, target) == Health::Healthy)
     }
 
-    /// Whether a registered target fails its health checks.
+    /// Returns true if a registered target fails its health checks.
     pub fn fails_health_checks(&self, now: SimTime, tg_arn: &str, target: &Target) -> bool {
         self.groups
             .get(tg_arn)
@@ -230,17 +228,17 @@ impl LoadBalancing {
         }
     }
 
-    /// Deletes a target group, whatever is registered in it. Returns whether it was there.
+    /// Deletes a target group with its targets. Returns false if there was no such group.
     pub fn delete_target_group(&mut self, tg_arn: &str) -> bool {
         self.groups.remove(tg_arn).is_some()
     }
 
-    /// Deletes a classic load balancer. Returns whether it was there.
+    /// Deletes a classic load balancer. Returns false if there was none.
     pub fn delete_classic(&mut self, name: &str) -> bool {
         self.classics.remove(name).is_some()
     }
 
-    /// Registers an instance with a classic load balancer. An unknown one is passed over.
+    /// Registers an instance with a classic load balancer. An unknown one is ignored.
     pub fn register_classic(&mut self, now: SimTime, name: &str, instance: &str) {
         let fate = self.fates.get(instance).copied().unwrap_or_default();
         let Some(classic) = self.classics.get_mut(name) else { return };
@@ -249,8 +247,8 @@ impl LoadBalancing {
         }
     }
 
-    /// Deregisters an instance from a classic load balancer; its connections drain where draining
-    /// is enabled.
+    /// Deregisters an instance from a classic load balancer; its connections drain if draining is
+    /// enabled.
     pub fn deregister_classic(&mut self, now: SimTime, name: &str, instance: &str) {
         let Some(classic) = self.classics.get_mut(name) else { return };
         if let Some(at) = classic.deregister(now, instance) {
@@ -258,12 +256,13 @@ impl LoadBalancing {
         }
     }
 
-    /// Whether a classic load balancer neither has nor drains an instance.
+    /// Returns true if a classic load balancer neither has nor drains an instance.
     pub fn classic_is_gone(&self, now: SimTime, name: &str, instance: &str) -> bool {
         self.classics.get(name).is_none_or(|classic| !classic.holds(now, instance))
     }
 
-    /// Forgets what is over. States follow from the time alone, so nothing else happens here.
+    /// Forgets entries that have ended. States follow from the time alone, so nothing else happens
+    /// here.
     pub fn advance(&mut self, now: SimTime) {
         while let Some(entry) = self.agenda.first_entry()
             && *entry.key() <= now
@@ -278,17 +277,18 @@ impl LoadBalancing {
         }
     }
 
-    /// The next moment after `now` at which some state changes by itself.
+    /// Returns the next moment after `now` at which some state changes by itself.
     pub fn next_event(&self, now: SimTime) -> Option<SimTime> {
         use std::ops::Bound::{Excluded, Unbounded};
         self.agenda.range((Excluded(now), Unbounded)).next().map(|(at, _)| *at)
     }
 
-    /// The truth: every balancer that still sends traffic to this instance or one of these
-    /// addresses, or lets traffic drain there.
+    /// Returns every balancer that truly still sends traffic to this instance or one of these
+    /// addresses, or lets connections finish there.
     ///
     /// A registered target counts whatever its health: groups fail open when too few targets are
-    /// healthy. A group that no listener uses, and a stopped or terminated instance, carry nothing.
+    /// healthy. A group that no listener uses, and a stopped or terminated instance, get no
+    /// traffic.
     pub fn connections(&self, now: SimTime, instance_id: &str, ips: &[String]) -> Vec<Connection> {
         let mut connections = Vec::new();
         for group in self.groups.values() {
@@ -308,17 +308,17 @@ impl LoadBalancing {
         connections
     }
 
-    /// The instance was stopped; what is registered stays registered.
+    /// Notes that the instance was stopped; its targets stay registered.
     pub fn instance_stopped(&mut self, now: SimTime, instance_id: &str, ips: &[String]) {
         self.set_fate(now, instance_id, ips, Fate::Stopped);
     }
 
-    /// The instance was terminated, and its network interfaces went with it.
+    /// Notes that the instance was terminated, with its network interfaces.
     pub fn instance_gone(&mut self, now: SimTime, instance_id: &str, ips: &[String]) {
         self.set_fate(now, instance_id, ips, Fate::Terminated);
     }
 
-    /// The instance runs again after a stop, as one that leaves a warm pool does.
+    /// Notes that the instance runs again after a stop, as one that leaves a warm pool does.
     pub fn instance_started(&mut self, now: SimTime, instance_id: &str, ips: &[String]) {
         self.set_fate(now, instance_id, ips, Fate::Running);
     }

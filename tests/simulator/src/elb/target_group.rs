@@ -13,7 +13,7 @@ pub(super) struct TargetGroup {
     targets: BTreeMap<Target, Registration>,
 }
 
-/// A target's time in the group. What it shows at a moment follows from this.
+/// A target's time in the group, from which its state at any moment follows.
 #[derive(Clone, Debug)]
 struct Registration {
     registered_at: SimTime,
@@ -42,12 +42,12 @@ impl TargetGroup {
         }
     }
 
-    /// The name of the load balancer in front of the group.
+    /// Returns the name of the load balancer in front of the group.
     pub(super) fn load_balancer_name(&self) -> String {
         format!("{}-lb", self.spec.name)
     }
 
-    /// Registers a target; false if it is registered already.
+    /// Registers a target; returns false if it is registered already.
     pub(super) fn register(&mut self, now: SimTime, target: &Target, fate: Fate) -> bool {
         let fate = match self.spec.target_type {
             TargetType::Instance => fate,
@@ -71,7 +71,7 @@ impl TargetGroup {
         true
     }
 
-    /// Deregisters a target. Returns the moments at which something will change because of it.
+    /// Deregisters a target. Returns the moments of the changes that follow.
     pub(super) fn deregister(&mut self, now: SimTime, target: &Target) -> Vec<SimTime> {
         let delay = self.spec.deregistration_delay;
         let settle = self.settle_time();
@@ -84,17 +84,17 @@ impl TargetGroup {
         }
     }
 
-    /// What an explicit query for one target answers. A target that was never registered is
-    /// `NotRegistered`, which is not an error. Source: reports of real answers in getmoto/moto#7692
-    /// and aws/aws-sdk-js#1593.
+    /// Returns the answer to an explicit query for one target. A target that was never registered
+    /// is `NotRegistered`, which is not an error. Source: reports of real answers in
+    /// getmoto/moto#7692 and aws/aws-sdk-js#1593.
     pub(super) fn health(&self, now: SimTime, target: &Target) -> Health {
         self.targets
             .get(target)
             .map_or(Health::NotRegistered, |registration| self.health_of(now, registration))
     }
 
-    /// What an unfiltered query lists: what is registered or drains, without targets on terminated
-    /// instances.
+    /// Returns the entries of an unfiltered query: targets that are registered or drain, except
+    /// those on terminated instances.
     pub(super) fn listed(&self, now: SimTime) -> impl Iterator<Item = (&Target, Health)> {
         self.targets
             .iter()
@@ -103,7 +103,7 @@ impl TargetGroup {
             .filter(|(_, health)| *health != Health::NotRegistered)
     }
 
-    /// Whether an unfiltered query lists this target.
+    /// Returns true if an unfiltered query lists this target.
     pub(super) fn lists(&self, now: SimTime, target: &Target) -> bool {
         self.targets.get(target).is_some_and(|registration| {
             registration.fate != Fate::Terminated
@@ -111,7 +111,7 @@ impl TargetGroup {
         })
     }
 
-    /// The targets with this id to which traffic truly flows.
+    /// Returns the targets with this id to which traffic truly flows.
     pub(super) fn carrying(&self, now: SimTime, id: &str) -> impl Iterator<Item = &Target> {
         let settle = self.settle_time();
         self.with_id(id)
@@ -142,7 +142,7 @@ impl TargetGroup {
                 && fate == Fate::Running
                 && registration.deregistered_at.is_none()
             {
-                // It has to pass its health checks again.
+                // It must pass its health checks again.
                 registration.registered_at = now;
             }
             registration.fate = fate;
@@ -157,8 +157,8 @@ impl TargetGroup {
         }
     }
 
-    /// Forgets a registration that is over. One on a terminated instance is kept: an explicit query
-    /// goes on calling it `draining`.
+    /// Forgets a registration that has ended. One on a terminated instance is kept: an explicit
+    /// query still reports it as `draining`.
     pub(super) fn tidy(&mut self, now: SimTime, target: &Target) {
         let longest = self.settle_time().max(self.spec.deregistration_delay);
         let over = self.targets.get(target).is_some_and(|registration| {
@@ -170,14 +170,14 @@ impl TargetGroup {
         }
     }
 
-    /// A target's health at a moment.
+    /// Returns a target's health at a moment.
     ///
-    /// A target on a *terminated* instance leaves the unfiltered list, but an explicit query calls
-    /// it `draining` for ten minutes and more. Source: moto's test `test_register_targets`,
-    /// verified against AWS.
+    /// A target on a *terminated* instance leaves the unfiltered list, but an explicit query
+    /// reports it as `draining` for ten minutes and more. Source: moto's test
+    /// `test_register_targets`, verified against AWS.
     ///
-    /// An Application Load Balancer shows `draining` until the delay is over, even when nothing is
-    /// in flight. Source: Application Load Balancer guide, "Edit target group attributes".
+    /// An Application Load Balancer shows `draining` until the delay is over, even without requests
+    /// in progress. Source: Application Load Balancer guide, "Edit target group attributes".
     fn health_of(&self, now: SimTime, registration: &Registration) -> Health {
         if registration.fate == Fate::Terminated {
             return Health::DeregistrationInProgress;
@@ -220,12 +220,12 @@ impl TargetGroup {
     }
 }
 
-/// All targets with this id.
+/// Returns the range of all targets with this id.
 fn ports_of(id: &str) -> std::ops::RangeInclusive<Target> {
     Target { id: id.to_owned(), port: 0 }..=Target { id: id.to_owned(), port: u16::MAX }
 }
 
-/// The hexadecimal end of an ARN, always the same for one name (FNV-1a).
+/// Returns the hexadecimal end of an ARN, always the same for one name (FNV-1a).
 fn fingerprint(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -1,4 +1,4 @@
-//! How load balancers behave, told by the machine alone.
+//! Behaviour of load balancers, tested on the state machine alone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::*;
@@ -15,7 +15,7 @@ fn target(id: &str, port: u16) -> Target {
     Target { id: id.to_owned(), port }
 }
 
-/// One group with a delay of 300 s; `i-1:8080` is registered in it at second 0.
+/// Creates one group with a delay of 300 s; `i-1:8080` is registered in it at second 0.
 fn world(spec: TargetGroupSpec) -> (LoadBalancing, String) {
     let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
     let arn = elb.add_target_group(TargetGroupSpec { name: "web".to_owned(), ..spec });
@@ -23,7 +23,7 @@ fn world(spec: TargetGroupSpec) -> (LoadBalancing, String) {
     (elb, arn)
 }
 
-/// `state reason` of every target that DescribeTargetHealth shows, for the whole group or for the
+/// Returns `state reason` of every target in DescribeTargetHealth, for the whole group or for the
 /// named ones.
 fn health(elb: &mut LoadBalancing, now: SimTime, arn: &str, named: &[(&str, &str)]) -> Vec<String> {
     let mut pairs = vec![("TargetGroupArn", arn)];
@@ -43,7 +43,7 @@ fn health(elb: &mut LoadBalancing, now: SimTime, arn: &str, named: &[(&str, &str
         .collect()
 }
 
-/// The text of every element with this name.
+/// Returns the text of every element with this name.
 fn contents(xml: &str, name: &str) -> Vec<String> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     xml.split(&open)
@@ -144,7 +144,7 @@ fn an_unhealthy_target_still_counts_as_connected() {
 }
 
 #[test]
-fn the_addresses_of_a_dead_instance_stay_registered_and_serve_nobody() {
+fn the_addresses_of_a_dead_instance_stay_registered_and_get_no_traffic() {
     let mut elb = LoadBalancing::new(REGION, START.parse().unwrap());
     let arn = elb.add_target_group(TargetGroupSpec {
         target_type: TargetType::Ip,
@@ -243,7 +243,7 @@ fn target_groups_and_load_balancers_are_paged_and_limited() {
     assert_eq!(error.code, "LoadBalancerNotFound");
 }
 
-/// `state: description` of the instances that DescribeInstanceHealth shows.
+/// Returns `state: description` of the instances in DescribeInstanceHealth.
 fn classic_health(
     elb: &mut LoadBalancing,
     now: SimTime,

@@ -7,13 +7,13 @@ use crate::wire::ApiError;
 use crate::wire::query::{Page, Params, Xml, timestamp};
 use std::time::Duration;
 
-/// The most ARNs that DescribeLoadBalancers takes. Source: ELBv2 API reference.
+/// The largest number of ARNs in DescribeLoadBalancers. Source: ELBv2 API reference.
 const MAX_LOAD_BALANCER_ARNS: usize = 20;
 /// The largest page. Source: ELBv2 API reference, PageSize 1 to 400.
 const MAX_PAGE_SIZE: u32 = 400;
 
 impl LoadBalancing {
-    /// Answers an operation of the API 2015-12-01 with what goes into its result element.
+    /// Answers an operation of the API 2015-12-01 with the content of its result element.
     pub fn handle_v2(
         &mut self,
         now: SimTime,
@@ -31,8 +31,8 @@ impl LoadBalancing {
         }
     }
 
-    /// Not paged: the whole group in one answer. Named targets are answered whether they are
-    /// registered or not.
+    /// Describes targets: the whole group in one answer, without pages. Named targets have an entry
+    /// even if they are not registered.
     fn describe_target_health(&self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let group = self.required_group(params)?;
         let named = targets_of(group, params)?;
@@ -62,7 +62,7 @@ impl LoadBalancing {
         Ok(xml.finish())
     }
 
-    /// One unknown ARN or name fails the whole call.
+    /// Describes target groups. One unknown ARN or name fails the whole call.
     fn describe_target_groups(&self, params: &Params) -> Result<String, ApiError> {
         let arns = params.list("TargetGroupArns");
         let names = params.list("Names");
@@ -103,7 +103,7 @@ impl LoadBalancing {
         Ok(xml.finish())
     }
 
-    /// Takes at most 20 ARNs; one unknown ARN or name fails the whole call.
+    /// Describes load balancers, by at most 20 ARNs; one unknown ARN or name fails the whole call.
     fn describe_load_balancers(&self, params: &Params) -> Result<String, ApiError> {
         let arns = params.list("LoadBalancerArns");
         let names = params.list("Names");
@@ -155,8 +155,8 @@ impl LoadBalancing {
             .element("IpAddressType", "ipv4");
     }
 
-    /// A target without a port is registered on the group's port. A stopped instance is refused.
-    /// Source: moto's test `test_register_targets`, verified against AWS.
+    /// Registers targets. A target without a port is registered on the group's port. A stopped
+    /// instance is refused. Source: moto's test `test_register_targets`, verified against AWS.
     fn register_targets(&mut self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let group = self.required_group(params)?;
         let arn = group.arn.clone();
@@ -184,8 +184,8 @@ impl LoadBalancing {
         Ok(String::new())
     }
 
-    /// An unknown target is a success. One that was registered on a port of its own is only found
-    /// with that port; without it the answer is 200, and nothing happens. Source: ELBv2 API
+    /// Deregisters targets. An unknown target is a success. A target on a port of its own is only
+    /// found with that port; without it the answer is 200, and nothing changes. Source: ELBv2 API
     /// reference, DeregisterTargets; chaostoolkit/chaostoolkit-aws#60.
     fn deregister_targets(&mut self, now: SimTime, params: &Params) -> Result<String, ApiError> {
         let group = self.required_group(params)?;
@@ -257,9 +257,9 @@ fn write_target_group(xml: &mut Xml, group: &TargetGroup) {
         .element("IpAddressType", "ipv4");
 }
 
-/// The targets that a request names; without a port, the group's own is meant. For a query that is
-/// the simulator's choice where the target is registered on another port: AWS does not say what it
-/// matches then.
+/// Returns the targets that a request names; without a port, the group's own is meant. For a query
+/// this is the simulator's choice where the target is registered on another port: AWS does not
+/// document that case.
 fn targets_of(group: &TargetGroup, params: &Params) -> Result<Vec<Target>, ApiError> {
     params
         .structs("Targets")

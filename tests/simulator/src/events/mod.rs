@@ -1,10 +1,10 @@
-//! What AWS tells the world, and how it gets into queues.
+//! AWS's events, and their way into queues.
 //!
-//! Two ways lead from a service to a queue. Lifecycle hooks notify an SNS *topic*, to which the
-//! queue is subscribed; and *EventBridge* sends whatever a rule matches. Both are slower than the
-//! APIs, neither keeps an order, and EventBridge's events of Auto Scaling are sent on a best-effort
-//! basis (source: EC2 Auto Scaling guide, event reference): what the [`EventPlan`] loses, doubles
-//! and delays is nothing that could not happen.
+//! There are two ways from a service to a queue: lifecycle hooks notify an SNS *topic*, to which
+//! the queue is subscribed; and *EventBridge* sends the events that match a rule. Both are slower
+//! than the APIs, neither keeps an order, and Auto Scaling sends its events to EventBridge on a
+//! best-effort basis (source: EC2 Auto Scaling guide, event reference). So every loss, copy and
+//! delay of an [`EventPlan`] can happen on AWS.
 //!
 //! | event | from | `detail-type` |
 //! | --- | --- | --- |
@@ -27,7 +27,7 @@ pub(crate) use notice::{iso_times, millisecond_time};
 
 use crate::{ACCOUNT, REGION, SimTime};
 
-/// What feeds a queue.
+/// A source of messages for a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feed {
     /// The SNS topic that every lifecycle hook notifies. An SQS queue as the hook's own target gets
@@ -50,15 +50,16 @@ impl Feed {
     }
 }
 
-/// What becomes of events on their way. Drawn for each queue and event from the cloud's seed.
+/// Losses, copies and delays of events on their way. Drawn for each queue and event from the
+/// cloud's seed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventPlan {
     /// The share of events that never arrive, 0 to 1.
     pub lose: f64,
-    /// The share of events that arrive twice, 0 to 1. The second copy takes a time of its own.
+    /// The share of events that arrive twice, 0 to 1. The second copy has a delay of its own.
     pub duplicate: f64,
-    /// The least and the most time that an event takes. Events overtake each other wherever the
-    /// span between the two is longer than the time between them.
+    /// The shortest and the longest delay of an event. Events can overtake each other if they are
+    /// closer together than the difference of the two.
     pub delay: (Duration, Duration),
 }
 
@@ -73,10 +74,10 @@ impl Default for EventPlan {
     }
 }
 
-/// The topic, the rules, and what is on its way.
+/// The topic, the rules, and the events on their way.
 #[derive(Clone, Debug)]
 pub struct Events {
-    /// What becomes of events from now on.
+    /// The plan for events from now on.
     pub plan: EventPlan,
     feeds: Vec<(String, Feed)>,
     in_transit: BTreeMap<(SimTime, u64), (String, String)>,
@@ -97,7 +98,7 @@ impl Events {
         }
     }
 
-    /// Lets a queue be fed.
+    /// Adds feeds to a queue.
     pub(crate) fn feed(&mut self, queue: &str, feeds: &[Feed]) {
         self.feeds.extend(feeds.iter().map(|feed| (queue.to_owned(), *feed)));
     }
@@ -109,7 +110,7 @@ impl Events {
         let mut parcels = Vec::new();
         let mut body = None;
         for (queue, feed) in takers {
-            // One event has one id, whoever gets it.
+            // One event has one id for all its receivers.
             let body = body.get_or_insert_with(|| Bodies::write(*start, now, notice, rng));
             let text =
                 if matches!(feed, Feed::Sns { raw: false }) { &body.wrapped } else { &body.plain };
@@ -134,7 +135,7 @@ impl Events {
         }
     }
 
-    /// What has arrived by now: the queue, and the body for it.
+    /// Takes the bodies that have arrived by now, each with its queue.
     pub(crate) fn arrived(&mut self, now: SimTime) -> Vec<(String, String)> {
         let mut arrived = Vec::new();
         while let Some(entry) = self.in_transit.first_entry()
@@ -145,13 +146,13 @@ impl Events {
         arrived
     }
 
-    /// When something arrives next.
+    /// Returns the moment of the next arrival.
     pub(crate) fn next_event(&self) -> Option<SimTime> {
         self.in_transit.keys().next().map(|(at, _)| *at)
     }
 }
 
-/// A notice as text: as it is, and inside SNS's envelope.
+/// The text of a notice: without and with SNS's envelope.
 struct Bodies {
     plain: Value,
     wrapped: Value,
@@ -192,8 +193,8 @@ impl Bodies {
     }
 }
 
-/// SNS's envelope around a message to a queue (source: SNS developer guide, message formats). The
-/// signature is no real one.
+/// Writes SNS's envelope around a message to a queue (source: SNS developer guide, message
+/// formats). The signature is not a real one.
 fn envelope(
     start: Timestamp,
     now: SimTime,

@@ -1,11 +1,11 @@
-//! What services tell, before it is written as a message.
+//! Notices of services, before they are written as messages.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::{ACCOUNT, REGION, SimTime};
 
-/// Something that a service tells.
+/// A notice of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// An EventBridge event.
@@ -23,14 +23,14 @@ pub enum Notice {
     Topic {
         /// The subject, which only SNS's envelope shows.
         subject: String,
-        /// The message without `Time` and `RequestId`, which every one carries.
+        /// The message without `Time` and `RequestId`, which every message has.
         message: Value,
     },
 }
 
 impl Notice {
-    /// The two-minute warning of Spot. The ARN names the zone where others name region and account
-    /// (source: EC2 user guide, Spot Instance interruption notices).
+    /// Creates the two-minute warning of Spot. The ARN names the zone where others name region and
+    /// account (source: EC2 user guide, Spot Instance interruption notices).
     pub(crate) fn spot_interruption(zone: &str, instance_id: &str) -> Self {
         Self::Event {
             detail_type: "EC2 Spot Instance Interruption Warning",
@@ -40,8 +40,8 @@ impl Notice {
         }
     }
 
-    /// A raised risk of interruption (source: EC2 user guide, EC2 instance rebalance
-    /// recommendations).
+    /// Creates the notice of a raised risk of interruption (source: EC2 user guide, EC2 instance
+    /// rebalance recommendations).
     pub(crate) fn rebalance_recommendation(instance_id: &str) -> Self {
         Self::Event {
             detail_type: "EC2 Instance Rebalance Recommendation",
@@ -52,7 +52,7 @@ impl Notice {
     }
 }
 
-/// A moment as messages write it, to the millisecond: `2021-01-19T00:36:26.533Z`.
+/// Returns a moment as messages write it, to the millisecond: `2021-01-19T00:36:26.533Z`.
 pub(crate) fn millisecond_time(start: Timestamp, at: SimTime) -> String {
     written(start.checked_add(at).unwrap_or(start))
 }
@@ -61,8 +61,8 @@ fn written(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// Turns the API's times, seconds since the epoch, into the texts that events write (source: ECS
-/// developer guide, task state change events).
+/// Turns the API's times, seconds since the epoch, into the texts of events (source: ECS developer
+/// guide, task state change events).
 pub(crate) fn iso_times(detail: &mut Value) {
     let Some(fields) = detail.as_object_mut() else { return };
     for (name, value) in fields.iter_mut().filter(|(name, _)| name.ends_with("At")) {

@@ -1,17 +1,16 @@
-//! Answers that hold a part of what was asked for: which operations can give them, and what they
-//! look like.
+//! Partial answers: the operations that can give them, and their form.
 
 use serde_json::{Value, json};
 
 use crate::wire::json::text;
 use crate::wire::{Body, Call};
 
-/// Why an entry failed. AWS's own list of reasons for these calls has `MISSING` only, which means
-/// something else.
+/// The reason of a failed entry. AWS's own list of reasons for these calls has `MISSING` only,
+/// which means something else.
 const REASON: &str = "INTERNAL";
 
-/// What the answer of a listing holds when it lists nothing; `None` for what is no listing. (Both
-/// generations of load balancing have a DescribeLoadBalancers.)
+/// Returns the texts that an answer of a listing holds when it lists nothing; `None` for an
+/// operation that is no listing. (Both generations of load balancing have a DescribeLoadBalancers.)
 pub(crate) fn paged(operation: &str) -> Option<&'static [&'static str]> {
     match operation {
         "ListClusters" => Some(&["\"clusterArns\":[]"]),
@@ -33,8 +32,8 @@ pub(crate) fn paged(operation: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// The list of an answer whose entries can be `failures` instead, and the field with an entry's
-/// ARN.
+/// Returns the list of an answer whose entries can be `failures` instead, and the field with an
+/// entry's ARN.
 pub(crate) fn failing(operation: &str) -> Option<(&'static str, &'static str)> {
     match operation {
         "DescribeClusters" => Some(("clusters", "clusterArn")),
@@ -50,7 +49,7 @@ pub(crate) fn failing(operation: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Whether an answer lists something that a part of it would lack.
+/// Returns true if an answer has entries of which a part could be missing.
 pub(crate) fn lists(call: &Call, answer: &str) -> bool {
     match (call.operation.as_str(), failing(&call.operation), paged(&call.operation)) {
         ("BatchGetItem", ..) => match &call.body {
@@ -67,25 +66,25 @@ pub(crate) fn lists(call: &Call, answer: &str) -> bool {
     }
 }
 
-/// How many keys a BatchGetItem names.
+/// Counts the keys in a BatchGetItem.
 fn keys(request: &Value) -> usize {
     let tables = request.get("RequestItems").and_then(Value::as_object).into_iter().flatten();
     tables.filter_map(|(_, table)| table.get("Keys").and_then(Value::as_array)).map(Vec::len).sum()
 }
 
-/// Makes one entry of a description, chosen by this number, a failure.
+/// Moves one entry of a description, chosen by `number`, to `failures`.
 pub(crate) fn fail_one(operation: &str, answer: &str, number: u64) -> Option<String> {
     let (mut answer, arn) = without_one(operation, answer, number)?;
     add_failure(&mut answer, &arn);
     Some(answer.to_string())
 }
 
-/// Leaves one entry of a description out, chosen by this number.
+/// Removes one entry of a description, chosen by `number`.
 pub(crate) fn leave_one_out(operation: &str, answer: &str, number: u64) -> Option<String> {
     without_one(operation, answer, number).map(|(answer, _)| answer.to_string())
 }
 
-/// A description without one of its entries, and the ARN of that.
+/// Returns a description without one of its entries, and the ARN of that entry.
 fn without_one(operation: &str, answer: &str, number: u64) -> Option<(Value, String)> {
     let (list, arn) = failing(operation)?;
     let mut answer: Value = serde_json::from_str(answer).ok()?;
@@ -95,8 +94,7 @@ fn without_one(operation: &str, answer: &str, number: u64) -> Option<(Value, Str
     Some((answer, text(&chosen, arn).unwrap_or_default().to_owned()))
 }
 
-/// Takes one container instance, chosen by this number, out of a change of state, and answers its
-/// ARN.
+/// Takes one container instance, chosen by `number`, out of a change of state, and returns its ARN.
 pub(crate) fn refuse_one(body: &mut Value, number: u64) -> Option<String> {
     let asked = body
         .get_mut("containerInstances")

@@ -12,7 +12,7 @@ fn with(fault: Fault) -> Cloud {
     cloud
 }
 
-/// Reads every page; the number of items on each, and all items.
+/// Reads every page. Returns the number of items on each, and all items.
 fn pages(
     first: Value,
     name: &str,
@@ -48,7 +48,7 @@ fn a_listing_of_ecs_in_part_has_an_empty_page_first_and_lacks_nothing() {
 }
 
 #[test]
-fn a_listing_of_auto_scaling_in_part_goes_on_by_its_token() {
+fn a_listing_of_auto_scaling_in_part_continues_by_its_token() {
     let mut cloud = with(Fault::PartialPage);
     let first = autoscaling(&mut cloud, "DescribeAutoScalingInstances", &[]);
     assert!(first.contains("<AutoScalingInstances></AutoScalingInstances>"), "{first}");
@@ -80,8 +80,8 @@ fn a_scan_in_part_has_an_empty_page_first_and_a_batch_leaves_keys_over() {
         )
     };
     let (sizes, items) = pages(first, "Items", next);
-    // One that starts where an empty page ended is a first page to the database, and read as a
-    // whole.
+    // A request that continues after an empty page is a first page for the database, which reads it
+    // as a whole.
     assert_eq!((sizes[0], items.len()), (0, 3), "{sizes:?}");
 
     let batch = json!({ "RequestItems": { "drains": { "Keys": [key(1), key(2), key(3)], "ConsistentRead": true } } });

@@ -1,4 +1,4 @@
-//! What a client sees of each mishap, and what reached the service.
+//! The client's view of each mishap, and the calls that reached the service.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,7 +13,7 @@ use crate::connector::{Simulator, SimulatorConfig};
 use crate::server::{TimeScale, serve_until};
 use crate::spec::ClusterSpec;
 
-/// A simulator with one cluster behind a proxy, both until the runtime ends.
+/// Starts a simulator with one cluster behind a proxy, both until the runtime ends.
 async fn served() -> (Simulator, Proxy, TcpListener) {
     let simulator = Simulator::new(SimulatorConfig::default()).unwrap();
     simulator.set_up(|cloud| cloud.add_cluster(&ClusterSpec::new("web")));
@@ -32,7 +32,7 @@ async fn served() -> (Simulator, Proxy, TcpListener) {
 const REQUEST: &str = "POST / HTTP/1.1\r\nhost: localhost\r\nuser-agent: app/ecs-drain\r\n\
     x-amz-target: AmazonEC2ContainerServiceV20141113.ListClusters\r\ncontent-length: 2\r\n\r\n{}";
 
-/// Sends one request and reads until the connection ends, or nothing comes any more.
+/// Sends one request and reads until the connection ends, or no more bytes arrive.
 async fn ask(stream: &mut TcpStream) -> (String, bool) {
     stream.write_all(REQUEST.as_bytes()).await.unwrap();
     let mut bytes = Vec::new();
@@ -46,8 +46,8 @@ async fn ask(stream: &mut TcpStream) -> (String, bool) {
     (String::from_utf8_lossy(&bytes).into_owned(), ended)
 }
 
-/// What a request meets that is struck by this: the answer, whether the connection ended, and how
-/// many calls arrived.
+/// Returns the result of a request that this mishap strikes: the answer, true if the connection
+/// ended, and the number of calls that arrived.
 async fn struck(mishap: Option<Mishap>) -> (String, bool, usize) {
     let local = tokio::task::LocalSet::new();
     local
@@ -68,7 +68,7 @@ async fn struck(mishap: Option<Mishap>) -> (String, bool, usize) {
         .await
 }
 
-/// The answer without what differs from time to time.
+/// The answer without the parts that vary with time.
 const WHOLE: &str = r#"{"clusterArns":["arn:aws:ecs:us-east-1:123456789012:cluster/web"]}"#;
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +79,7 @@ async fn what_is_not_struck_passes_unharmed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_mishap_does_what_it_says() {
+async fn each_mishap_does_what_its_name_says() {
     for mishap in Mishap::ALL {
         let (answer, ended, calls) = struck(Some(mishap)).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));

@@ -1,8 +1,8 @@
 //! The operations of the SQS API, in its JSON 1.0 protocol.
 //!
-//! SQS once spoke the Query protocol, and its clients still know errors by the codes of that time:
-//! an answer names the new shape in its body and the old code in the header `x-amzn-query-error`
-//! (source: the SQS service model, trait `awsQueryCompatible`).
+//! SQS had the Query protocol before, and its clients still know errors by the codes of that time:
+//! an answer has the new shape's name in its body and the old code in the header
+//! `x-amzn-query-error` (source: the SQS service model, trait `awsQueryCompatible`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::{ACCOUNT, SimTime};
 /// The longest long poll in seconds (source: SQS API reference, ReceiveMessage).
 const LONGEST_WAIT: u64 = 20;
 
-/// The old code of an error, where it is not the shape's own name.
+/// Returns the old code of an error, where it is not the shape's own name.
 pub fn query_code(code: &str) -> &str {
     match code {
         "QueueDoesNotExist" => "AWS.SimpleQueueService.NonExistentQueue",
@@ -33,7 +33,7 @@ pub fn query_code(code: &str) -> &str {
 }
 
 impl Sqs {
-    /// Answers one call. A receive answers at once, with what there is.
+    /// Answers one call. A receive is answered at once, with the messages that are visible.
     pub fn handle(
         &mut self,
         now: SimTime,
@@ -52,8 +52,8 @@ impl Sqs {
         }
     }
 
-    /// Until when a call may wait for a message, if it has to: a receive with `WaitTimeSeconds`
-    /// that would come back with nothing now.
+    /// Returns the moment until which a call may wait for a message: a receive with
+    /// `WaitTimeSeconds` that finds nothing now.
     pub(crate) fn waits_until(
         &self,
         now: SimTime,
@@ -68,14 +68,14 @@ impl Sqs {
         (!self.has_visible(now, &queue)).then_some(now + Duration::from_secs(wait?))
     }
 
-    /// When a waiting receive would find something without anything being sent: a hidden message
-    /// shows again.
+    /// Returns the moment at which a waiting receive would find a hidden message that becomes
+    /// visible.
     pub(crate) fn next_visible(&self, now: SimTime, body: &Value) -> Option<SimTime> {
         let queue = self.queues.get(name_of(text(body, "QueueUrl")?)?)?;
         queue.messages.values().map(|message| message.visible_at).filter(|at| *at > now).min()
     }
 
-    /// The queue that a well-formed receive asks; a call that will be refused waits for nothing.
+    /// Returns the queue of a well-formed receive; a call that will be refused never waits.
     fn polled(&self, operation: &str, body: &Value) -> Option<String> {
         let asked = (operation == "ReceiveMessage").then(|| Receive::read(body).ok()).flatten();
         asked.and_then(|_| self.named(body).ok()).map(|queue| queue.spec.name.clone())
@@ -93,7 +93,8 @@ impl Sqs {
         Ok(json!({ "QueueUrl": url_of(&queue.spec.name) }))
     }
 
-    /// Every attribute is a text. The numbers of messages are approximate in AWS, and exact here.
+    /// Answers the attributes of a queue. Every attribute is a text. The numbers of messages are
+    /// approximate in AWS, and exact here.
     fn get_queue_attributes(&self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
         let queue = self.named(body)?;
         let visible = queue.visible(now).count();
@@ -126,10 +127,10 @@ impl Sqs {
         Ok(if shown.is_empty() { json!({}) } else { json!({ "Attributes": shown }) })
     }
 
-    /// Without a message the answer holds no list at all (source: SQS API reference,
-    /// ReceiveMessage).
+    /// Receives messages. Without a message the answer holds no list at all (source: SQS API
+    /// reference, ReceiveMessage).
     ///
-    /// `MD5OfBody` is left out: the SDK for Rust does not look at it.
+    /// `MD5OfBody` is left out: the SDK for Rust does not check it.
     fn receive_message(&mut self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
         let receive = Receive::read(body)?;
         let name = self.named(body)?.spec.name.clone();
@@ -154,8 +155,8 @@ impl Sqs {
         Ok(if shown.is_empty() { json!({}) } else { json!({ "Messages": shown }) })
     }
 
-    /// Times in these attributes are milliseconds since the epoch (source: SQS API reference,
-    /// ReceiveMessage).
+    /// Returns the requested attributes of a message. Their times are milliseconds since the epoch
+    /// (source: SQS API reference, ReceiveMessage).
     fn attributes(&self, message: &Message, asked: &[&str]) -> Map<String, Value> {
         let mut attributes = vec![
             ("ApproximateReceiveCount", message.receive_count.to_string()),
@@ -179,7 +180,8 @@ impl Sqs {
         Ok(json!({}))
     }
 
-    /// Each entry succeeds or fails for itself (source: SQS API reference, DeleteMessageBatch).
+    /// Deletes messages. Each entry succeeds or fails by itself (source: SQS API reference,
+    /// DeleteMessageBatch).
     fn delete_message_batch(&mut self, body: &Value) -> Result<Value, ApiError> {
         let name = self.named(body)?.spec.name.clone();
         let entries =
@@ -217,8 +219,8 @@ impl Sqs {
         Ok(json!({ "Successful": successful, "Failed": failed }))
     }
 
-    /// A handle of an earlier receive, or of a message that is gone, succeeds and deletes nothing
-    /// (source: SQS API reference, DeleteMessage).
+    /// Deletes a message. A handle of an earlier receive, or of a message that is gone, succeeds
+    /// and deletes nothing (source: SQS API reference, DeleteMessage).
     fn delete(&mut self, name: &str, handle: &str) -> Result<(), ApiError> {
         let (key, receive) = read_handle(name, handle).ok_or_else(|| invalid_handle(handle))?;
         if let Some(queue) = self.queues.get_mut(name)
@@ -229,8 +231,9 @@ impl Sqs {
         Ok(())
     }
 
-    /// The new timeout counts from now, and all of one receive's together end 12 hours after it
-    /// (source: SQS API reference, ChangeMessageVisibility).
+    /// Sets a message's visibility timeout. The new timeout counts from now, and all of one
+    /// receive's together end 12 hours after it (source: SQS API reference,
+    /// ChangeMessageVisibility).
     fn change_message_visibility(&mut self, now: SimTime, body: &Value) -> Result<Value, ApiError> {
         let name = self.named(body)?.spec.name.clone();
         let handle = text(body, "ReceiptHandle").ok_or_else(|| missing("ReceiptHandle"))?;
@@ -279,7 +282,7 @@ impl Sqs {
     }
 }
 
-/// What a receive asks for.
+/// The parameters of a receive.
 struct Receive {
     most: usize,
     hidden: Option<Duration>,
@@ -304,7 +307,8 @@ impl Receive {
     }
 }
 
-/// The name in a queue's URL, if it is a queue of ours: the host may be any endpoint's.
+/// Returns the name in a queue's URL, if it is a queue of the simulated account: the host may be
+/// any endpoint's.
 fn name_of(url: &str) -> Option<&str> {
     let (rest, name) = url.rsplit_once('/')?;
     (rest.rsplit('/').next() == Some(ACCOUNT)).then_some(name)

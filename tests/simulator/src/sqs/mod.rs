@@ -1,13 +1,13 @@
 //! Amazon SQS: standard queues.
 //!
-//! A received message is hidden for the visibility timeout and then shown again, under a new
+//! A received message is hidden for the visibility timeout and then visible again, under a new
 //! receipt handle; only the newest handle deletes it. A message that was received as often as its
-//! queue's redrive policy allows moves to the dead-letter queue at the receive that would be one
-//! too many (sources: SQS API reference, ReceiveMessage and DeleteMessage; SQS developer guide,
-//! visibility timeout and dead-letter queues).
+//! queue's redrive policy allows moves to the dead-letter queue at the next receive (sources: SQS
+//! API reference, ReceiveMessage and DeleteMessage; SQS developer guide, visibility timeout and
+//! dead-letter queues).
 //!
-//! What waits inside a long poll is the cloud's business ([`Cloud::handle`](crate::Cloud::handle)):
-//! a queue only says whether something can be received now, and when that changes by itself.
+//! Long polls wait in the cloud ([`Cloud::handle`](crate::Cloud::handle)), not here: a queue only
+//! reports if a message can be received now, and when that changes by itself.
 
 mod api;
 
@@ -21,30 +21,30 @@ use crate::{ACCOUNT, REGION, SimTime};
 
 pub use api::query_code;
 
-/// The longest that a message may stay hidden after one receive (source: SQS API reference,
+/// The longest time that a message may stay hidden after one receive (source: SQS API reference,
 /// ChangeMessageVisibility).
 const LONGEST_HIDDEN: Duration = Duration::from_secs(12 * 3600);
 
-/// A queue to be made.
+/// A queue to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueSpec {
     /// The queue's name.
     pub name: String,
-    /// `VisibilityTimeout`: how long a received message is hidden; 0 to 12 hours, by default 30 s
-    /// (source: SQS API reference, CreateQueue).
+    /// `VisibilityTimeout`: the time that a received message is hidden; 0 to 12 hours, by default
+    /// 30 s (source: SQS API reference, CreateQueue).
     pub visibility_timeout: Duration,
-    /// `RedrivePolicy.maxReceiveCount`: how often a message is received before it moves to the
+    /// `RedrivePolicy.maxReceiveCount`: the number of receives after which a message moves to the
     /// dead-letter queue.
     pub max_receive_count: Option<u32>,
-    /// `RedrivePolicy.deadLetterTargetArn`, by the name of a queue that is there already. Without
-    /// it nothing moves.
+    /// `RedrivePolicy.deadLetterTargetArn`, by the name of a queue that exists already. Without it
+    /// no message moves.
     pub dead_letter: Option<String>,
-    /// What sends messages here.
+    /// The sources of its messages.
     pub feeds: Vec<Feed>,
 }
 
 impl QueueSpec {
-    /// A queue of this name that nothing feeds, with AWS's defaults.
+    /// Creates a queue of this name without feeds, with AWS's defaults.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -55,13 +55,13 @@ impl QueueSpec {
         }
     }
 
-    /// Fed by this.
+    /// Adds a feed.
     pub fn feed(mut self, feed: Feed) -> Self {
         self.feeds.push(feed);
         self
     }
 
-    /// With a redrive policy.
+    /// Sets a redrive policy.
     pub fn redrive(mut self, max_receive_count: u32, dead_letter: impl Into<String>) -> Self {
         self.max_receive_count = Some(max_receive_count);
         self.dead_letter = Some(dead_letter.into());
@@ -76,22 +76,22 @@ pub struct Message {
     pub message_id: String,
     /// `Body`.
     pub body: String,
-    /// `SentTimestamp`. It stays what it was when a message moves to a dead-letter queue (source:
-    /// SQS developer guide, dead-letter queues).
+    /// `SentTimestamp`. It is unchanged when a message moves to a dead-letter queue (source: SQS
+    /// developer guide, dead-letter queues).
     pub sent_at: SimTime,
-    /// Hidden until then.
+    /// The end of its hiding.
     pub visible_at: SimTime,
     /// `ApproximateFirstReceiveTimestamp`.
     pub first_received_at: Option<SimTime>,
     /// `ApproximateReceiveCount`.
     pub receive_count: u32,
-    /// `DeadLetterQueueSourceArn`: the queue that it came from.
+    /// `DeadLetterQueueSourceArn`: its queue before the dead-letter queue.
     pub source: Option<String>,
-    /// When it was last received: nothing may hide it for longer than 12 hours from then.
+    /// The moment of its last receive: it can be hidden for at most 12 hours from then.
     received_at: SimTime,
 }
 
-/// A queue and what is in it, in the order of arrival.
+/// A queue and its messages, in the order of arrival.
 #[derive(Clone, Debug)]
 struct Queue {
     spec: QueueSpec,
@@ -100,7 +100,7 @@ struct Queue {
 }
 
 impl Queue {
-    /// Where a message that was received too often goes, and how often that is.
+    /// Returns the dead-letter queue, and the number of receives that a message is allowed.
     fn redrive(&self) -> Option<(u32, &str)> {
         Some((self.spec.max_receive_count?, self.spec.dead_letter.as_deref()?))
     }
@@ -120,12 +120,12 @@ pub struct Sqs {
 }
 
 impl Sqs {
-    /// A region without queues. `start` is the wall time at [`SimTime`] zero.
+    /// Creates a region without queues. `start` is the wall time at [`SimTime`] zero.
     pub fn new(start: Timestamp, seed: u64) -> Self {
         Self { queues: BTreeMap::new(), start, rng: fastrand::Rng::with_seed(seed), arrivals: 0 }
     }
 
-    /// Makes a queue and answers its URL.
+    /// Creates a queue and returns its URL.
     pub fn add_queue(&mut self, now: SimTime, spec: QueueSpec) -> String {
         let url = url_of(&spec.name);
         self.queues
@@ -133,12 +133,12 @@ impl Sqs {
         url
     }
 
-    /// Deletes a queue with everything in it. Answers whether it was there.
+    /// Deletes a queue with its messages. Returns false if there was no such queue.
     pub fn delete_queue(&mut self, name: &str) -> bool {
         self.queues.remove(name).is_some()
     }
 
-    /// Puts a message into a queue and answers its id; `None` if there is no such queue.
+    /// Puts a message into a queue and returns its id; `None` if there is no such queue.
     pub fn send(&mut self, now: SimTime, queue: &str, body: impl Into<String>) -> Option<String> {
         let message_id = crate::ids::uuid(&mut self.rng);
         let message = Message {
@@ -154,7 +154,7 @@ impl Sqs {
         self.put(queue, message).then_some(message_id)
     }
 
-    /// What is in a queue, hidden messages included, in the order of arrival.
+    /// Returns the messages in a queue, hidden ones included, in the order of arrival.
     pub fn messages(&self, queue: &str) -> Vec<Message> {
         self.queues
             .get(queue)
@@ -162,12 +162,12 @@ impl Sqs {
             .unwrap_or_default()
     }
 
-    /// The name of a queue's dead-letter queue.
+    /// Returns the name of a queue's dead-letter queue.
     pub fn dead_letter_of(&self, queue: &str) -> Option<&str> {
         self.queues.get(queue)?.spec.dead_letter.as_deref()
     }
 
-    /// Whether a receive would find something now.
+    /// Returns true if a receive would find a message now.
     fn has_visible(&self, now: SimTime, queue: &str) -> bool {
         self.queues.get(queue).is_some_and(|queue| {
             let limit = queue.redrive().map_or(u32::MAX, |(limit, _)| limit);
@@ -175,7 +175,8 @@ impl Sqs {
         })
     }
 
-    /// Takes what a receive gets: visible messages, oldest first, each hidden for `hidden`.
+    /// Takes the messages of a receive: visible ones, oldest first, each hidden for `hidden` from
+    /// now.
     fn take(
         &mut self,
         now: SimTime,
@@ -200,7 +201,7 @@ impl Sqs {
         received
     }
 
-    /// Moves what was received as often as allowed and is visible again.
+    /// Moves messages that were received as often as allowed and are visible again.
     fn move_dead_letters(&mut self, now: SimTime, name: &str) {
         let Some(queue) = self.queues.get_mut(name) else { return };
         let Some((limit, dead_letter)) = queue.redrive().map(|(limit, to)| (limit, to.to_owned()))
@@ -231,22 +232,23 @@ impl Sqs {
     }
 }
 
-/// A queue's URL.
+/// Returns a queue's URL.
 pub fn url_of(name: &str) -> String {
     format!("https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{name}")
 }
 
-/// A queue's ARN.
+/// Returns a queue's ARN.
 pub fn arn_of(name: &str) -> String {
     format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}")
 }
 
-/// A receipt handle: it names the queue, the message and the receive that it was given for.
+/// Returns a receipt handle: it names the queue, the message and the receive that it was given for.
 fn handle_of(queue: &str, message: u64, receive: u32) -> String {
     format!("AQEB/{queue}/{message:x}/{receive:x}")
 }
 
-/// The message and the receive that a handle was given for; `None` if this queue never gave it.
+/// Returns the message and the receive that a handle was given for; `None` if this queue never gave
+/// it.
 fn read_handle(queue: &str, handle: &str) -> Option<(u64, u32)> {
     let (message, receive) =
         handle.strip_prefix("AQEB/")?.strip_prefix(queue)?.strip_prefix('/')?.split_once('/')?;

@@ -1,4 +1,4 @@
-//! The JSON protocols: reading fields of a request, writing errors and times.
+//! The JSON protocols: fields of a request, errors and times.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::ApiError;
 use crate::SimTime;
 
-/// A wall time as JSON 1.1 writes it: seconds since the epoch, with milliseconds as a fraction.
+/// Returns a wall time in JSON 1.1: seconds since the epoch, with milliseconds as a fraction.
 pub fn epoch_seconds(start: Timestamp, at: SimTime) -> Value {
     let millis =
         start.as_millisecond().saturating_add(i64::try_from(at.as_millis()).unwrap_or(i64::MAX));
@@ -16,22 +16,23 @@ pub fn epoch_seconds(start: Timestamp, at: SimTime) -> Value {
     json!(seconds)
 }
 
-/// An error's body. Some services name the namespace of their shapes in it, with a `#` at its end.
+/// Returns an error's body. Some services put the namespace of their shapes before the code, with a
+/// `#` at its end.
 pub fn error_body(namespace: &str, error: &ApiError) -> String {
     json!({ "__type": format!("{namespace}{}", error.code), "message": error.message }).to_string()
 }
 
-/// A text field; absent and empty are the same.
+/// Returns a text field; absent and empty are the same.
 pub fn text<'a>(body: &'a Value, name: &str) -> Option<&'a str> {
     body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
-/// A text field that must be there.
+/// Returns a text field that must be there.
 pub fn required<'a>(body: &'a Value, name: &str) -> Result<&'a str, ApiError> {
     text(body, name).ok_or_else(|| ApiError::invalid_parameter(format!("{name} can not be blank.")))
 }
 
-/// A list of texts; absent is empty.
+/// Returns a list of texts; absent is empty.
 pub fn texts<'a>(body: &'a Value, name: &str) -> Vec<&'a str> {
     body.get(name)
         .and_then(Value::as_array)

@@ -1,9 +1,8 @@
-//! What crosses the wire: which service and operation a request names, and how answers and errors
-//! are written.
+//! The protocols: a request's service and operation, and the form of answers and errors.
 //!
-//! Two protocols matter. *JSON 1.1/1.0* (ECS, SQS, DynamoDB) names the operation in the header
+//! There are two. *JSON 1.1/1.0* (ECS, SQS, DynamoDB) names the operation in the header
 //! `x-amz-target`; *Query* (Auto Scaling, both load-balancing APIs, STS) in the form field
-//! `Action`, and the field `Version` says whose API it is.
+//! `Action`, and its field `Version` names the API.
 
 pub mod json;
 pub mod query;
@@ -13,7 +12,7 @@ use std::fmt;
 
 pub use request::{Body, Call, Reply, Request, Service, is_read};
 
-/// An error as AWS answers it: the code is what callers branch on, the message is for people.
+/// An error in AWS's form: callers branch on the code, and the message is for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     /// The HTTP status.
@@ -25,33 +24,33 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// An error with an HTTP status of its own.
+    /// Creates an error with an HTTP status of its own.
     pub fn new(status: u16, code: impl Into<String>, message: impl Into<String>) -> Self {
         Self { status, code: code.into(), message: message.into() }
     }
 
-    /// HTTP 400 with this code.
+    /// Creates an error with HTTP 400 and this code.
     pub fn bad_request(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(400, code, message)
     }
 
-    /// Auto Scaling's and classic Query services' catch-all: 400 `ValidationError`.
+    /// Creates the catch-all of Auto Scaling and classic Query services: 400 `ValidationError`.
     pub fn validation_error(message: impl Into<String>) -> Self {
         Self::bad_request("ValidationError", message)
     }
 
-    /// ECS's catch-all: 400 `InvalidParameterException`.
+    /// Creates ECS's catch-all: 400 `InvalidParameterException`.
     pub fn invalid_parameter(message: impl Into<String>) -> Self {
         Self::bad_request("InvalidParameterException", message)
     }
 
-    /// The operation is not one that this simulator knows. 400 `InvalidAction`, as Query services
-    /// answer.
+    /// Creates the error for an operation that this simulator does not know: 400 `InvalidAction`,
+    /// as Query services answer.
     pub fn unknown_action(action: &str) -> Self {
         Self::bad_request("InvalidAction", format!("Could not find operation {action}"))
     }
 
-    /// HTTP 500 with this code.
+    /// Creates an error with HTTP 500 and this code.
     pub fn internal(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(500, code, message)
     }

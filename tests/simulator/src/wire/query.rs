@@ -36,7 +36,7 @@ impl Params {
         Self { fields: form_urlencoded::parse(body).into_owned().collect() }
     }
 
-    /// Makes a request of field names and values, as a test or another service of the simulator
+    /// Creates a request of field names and values, as a test or another service of the simulator
     /// writes it.
     pub fn from_pairs(pairs: &[(&str, &str)]) -> Self {
         Self {
@@ -47,27 +47,28 @@ impl Params {
         }
     }
 
-    /// All fields in the order of their names.
+    /// Returns all fields in the order of their names.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The value of a field; an empty value counts as absent.
+    /// Returns the value of a field; an empty value counts as absent.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The operation that the request names, or nothing.
+    /// Returns the operation that the request names; empty if there is none.
     pub fn action(&self) -> &str {
         self.get("Action").unwrap_or_default()
     }
 
-    /// The API version that the request names, which says whose operation it is.
+    /// Returns the API version that the request names: it decides to which service the operation
+    /// belongs.
     pub fn version(&self) -> &str {
         self.get("Version").unwrap_or_default()
     }
 
-    /// The value of a field that must be there.
+    /// Returns the value of a field that must be there.
     pub fn require(&self, name: &str) -> Result<&str, ApiError> {
         self.get(name).ok_or_else(|| {
             ApiError::validation_error(format!(
@@ -77,14 +78,14 @@ impl Params {
         })
     }
 
-    /// A whole number, if the field is there.
+    /// Returns a whole number, if the field is there.
     pub fn number(&self, name: &str) -> Result<Option<u32>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         let number = text.parse().map_err(|_| malformed(name, text))?;
         Ok(Some(number))
     }
 
-    /// A truth value, if the field is there.
+    /// Returns a boolean, if the field is there.
     pub fn flag(&self, name: &str) -> Result<Option<bool>, ApiError> {
         match self.get(name) {
             None => Ok(None),
@@ -94,8 +95,8 @@ impl Params {
         }
     }
 
-    /// The list in the fields `name.member.1`, `name.member.2` and so on, in the order of their
-    /// numbers.
+    /// Returns the list in the fields `name.member.1`, `name.member.2` and so on, in the order of
+    /// their numbers.
     pub fn list(&self, name: &str) -> Vec<String> {
         let numbered: BTreeMap<u32, &String> = self
             .members(name)
@@ -105,7 +106,7 @@ impl Params {
         numbered.into_values().cloned().collect()
     }
 
-    /// The list of structures in the fields `name.member.1.Field`. What a structure nests keeps its
+    /// Returns the list of structures in the fields `name.member.1.Field`. Nested values keep their
     /// dotted name: the second value of a filter is `Values.member.2`.
     pub fn structs(&self, name: &str) -> Vec<BTreeMap<String, String>> {
         let mut numbered: BTreeMap<u32, BTreeMap<String, String>> = BTreeMap::new();
@@ -119,7 +120,7 @@ impl Params {
         numbered.into_values().collect()
     }
 
-    /// The fields below `name.member.`, without that prefix.
+    /// Returns the fields below `name.member.`, without that prefix.
     fn members(&self, name: &str) -> impl Iterator<Item = (&str, &String)> {
         let prefix = format!("{name}.member.");
         let skip = prefix.len();
@@ -130,10 +131,10 @@ impl Params {
     }
 }
 
-/// The answer to a Query request.
+/// Returns the answer to a Query request.
 ///
-/// `namespace` is one of this module's constants. Operations without a result still get an empty
-/// result element, which readers skip, while those that have one fail without it.
+/// `namespace` is one of this module's constants. An operation without a result still gets an empty
+/// result element: readers skip it, while those of an operation with a result fail without it.
 pub fn xml_response(action: &str, namespace: &str, result_body: &str, request_id: &str) -> String {
     format!(
         "<{action}Response xmlns=\"{namespace}\"><{action}Result>{result_body}</{action}Result>\
@@ -141,7 +142,7 @@ pub fn xml_response(action: &str, namespace: &str, result_body: &str, request_id
     )
 }
 
-/// The body of an error answer; its HTTP status goes beside it.
+/// Returns the body of an error answer, without its HTTP status.
 pub fn xml_error(code: &str, message: &str, request_id: &str) -> String {
     let fault = match code {
         "HealthUnavailable" | "InternalError" | "InternalFailure" | "ResourceContention"
@@ -158,7 +159,7 @@ pub fn xml_error(code: &str, message: &str, request_id: &str) -> String {
     xml.finish()
 }
 
-/// A moment of the simulated world as XML writes it, for example `2026-01-01T00:00:30Z`.
+/// Returns a moment of the simulated world in XML's form, for example `2026-01-01T00:00:30Z`.
 pub fn timestamp(start: Timestamp, at: SimTime) -> String {
     start.checked_add(at).unwrap_or(start).to_string()
 }
@@ -170,19 +171,19 @@ pub struct Xml {
 }
 
 impl Xml {
-    /// An empty document.
+    /// Creates an empty document.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// `<name>value</name>`.
+    /// Writes `<name>value</name>`.
     pub fn element(&mut self, name: &str, value: impl Display) -> &mut Self {
         self.open(name);
         self.escape(&value.to_string());
         self.close(name)
     }
 
-    /// `<name>value</name>`, or nothing.
+    /// Writes `<name>value</name>`, or nothing for `None`.
     pub fn optional(&mut self, name: &str, value: Option<impl Display>) -> &mut Self {
         match value {
             Some(value) => self.element(name, value),
@@ -190,15 +191,15 @@ impl Xml {
         }
     }
 
-    /// `<name>…</name>` around what `content` writes.
+    /// Writes `<name>…</name>` around the output of `content`.
     pub fn nested(&mut self, name: &str, content: impl FnOnce(&mut Self)) -> &mut Self {
         self.open(name);
         content(self);
         self.close(name)
     }
 
-    /// `<name><member>…</member>…</name>`, one member for each item. An empty list is an empty
-    /// element.
+    /// Writes `<name><member>…</member>…</name>`, one member for each item. An empty list is an
+    /// empty element.
     pub fn list<T>(
         &mut self,
         name: &str,
@@ -214,7 +215,7 @@ impl Xml {
         self.close(name)
     }
 
-    /// A list of plain values.
+    /// Writes a list of plain values.
     pub fn values<T: Display>(
         &mut self,
         name: &str,
@@ -223,7 +224,7 @@ impl Xml {
         self.list(name, items, |xml, item| xml.escape(&item.to_string()))
     }
 
-    /// What was written.
+    /// Returns the written XML.
     pub fn finish(self) -> String {
         self.text
     }
@@ -255,22 +256,22 @@ impl Xml {
     }
 }
 
-/// One page of an answer, and the token that asks for the next one.
+/// One page of an answer, and the token of the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is on the page.
+    /// The items of the page.
     pub items: Vec<T>,
     /// The token of the next page, if there is one.
     pub next: Option<String>,
 }
 
 impl<T> Page<T> {
-    /// Cuts a page out of items that stand in the order of their keys.
+    /// Cuts a page out of items in the order of their keys.
     ///
-    /// The token names the last key of the page, so that what comes or goes between two pages
-    /// neither repeats nor hides another item. A token that this simulator did not write is the
-    /// caller's error: `None` comes back. A page of no size is empty, with a token where something
-    /// would be on it.
+    /// The token names the last key of the page, so an item that is added or removed between two
+    /// pages neither repeats nor hides another one. `None` for a token that this simulator did not
+    /// write: the caller's error. A page of size zero is empty, with a token if items would be on
+    /// it.
     pub fn cut(
         items: impl IntoIterator<Item = (String, T)>,
         size: usize,
@@ -297,7 +298,8 @@ impl<T> Page<T> {
     }
 }
 
-/// A key as an opaque token: its bytes in hexadecimal, after a letter, so that no token is empty.
+/// Returns a key as an opaque token: its bytes in hexadecimal, after a letter, so that no token is
+/// empty.
 fn write_token(key: &str) -> String {
     key.bytes().fold("t".to_owned(), |mut token, byte| {
         // Writing to a String cannot fail.
@@ -322,7 +324,7 @@ fn malformed(name: &str, value: &str) -> ApiError {
     ApiError::bad_request("MalformedInput", format!("The value '{value}' of {name} cannot be read"))
 }
 
-/// A field's name as validation messages spell it: `AutoScalingGroupName` is
+/// Returns a field's name as in validation messages: `AutoScalingGroupName` is
 /// `autoScalingGroupName`.
 fn lower_camel(name: &str) -> String {
     let mut letters = name.chars();

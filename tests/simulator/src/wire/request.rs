@@ -1,4 +1,4 @@
-//! A request on its way in: who asks which service of which account and region for what.
+//! An incoming request: its caller, service, account, region and operation.
 
 use std::fmt::Write;
 
@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::query::Params;
 use crate::{ACCOUNT, REGION, sts};
 
-/// What a shell has read off the wire.
+/// A request as a shell read it.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// Who sent it: a name for the log.
+    /// The caller: a name for the log.
     pub caller: String,
-    /// Whether that is the program under test: its calls are counted, struck by faults and judged
-    /// by checkers.
+    /// True for the program under test: its calls are counted, struck by faults and judged by
+    /// checkers.
     pub controller: bool,
     /// The header `x-amz-target`.
     pub target: Option<String>,
@@ -24,7 +24,7 @@ pub struct Request {
     pub body: Bytes,
 }
 
-/// What goes back over the wire.
+/// The answer for the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// The HTTP status.
@@ -33,7 +33,7 @@ pub struct Reply {
     pub content_type: &'static str,
     /// The request's id, for the header `x-amzn-requestid`.
     pub request_id: String,
-    /// The error's code, where it is one: for the log.
+    /// The error's code, if it is one: for the log.
     pub error: Option<String>,
     /// For an error of SQS, the header `x-amzn-query-error`: `<code>;Sender`.
     pub query_error: Option<String>,
@@ -63,8 +63,8 @@ pub enum Service {
 }
 
 impl Service {
-    /// The prefix of its IAM actions. Both generations of load balancing share one (source: Service
-    /// Authorization Reference).
+    /// Returns the prefix of its IAM actions. Both generations of load balancing share one (source:
+    /// Service Authorization Reference).
     pub fn iam_prefix(self) -> &'static str {
         match self {
             Self::Ecs => "ecs",
@@ -77,7 +77,7 @@ impl Service {
         }
     }
 
-    /// Its name in the log.
+    /// Returns its name in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ElbClassic => "elb",
@@ -91,7 +91,7 @@ impl Service {
         }
     }
 
-    /// The XML namespace of a Query service's answers.
+    /// Returns the XML namespace of a Query service's answers.
     pub fn namespace(self) -> &'static str {
         match self {
             Self::AutoScaling => "http://autoscaling.amazonaws.com/doc/2011-01-01/",
@@ -102,7 +102,7 @@ impl Service {
         }
     }
 
-    /// Whether it speaks one of the JSON protocols rather than Query.
+    /// Returns true if it speaks one of the JSON protocols rather than Query.
     pub fn is_json(self) -> bool {
         matches!(self, Self::Ecs | Self::DynamoDb | Self::Sqs)
     }
@@ -122,9 +122,9 @@ pub enum Body {
 /// A classified request.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// Who sent it.
+    /// The caller: a name for the log.
     pub caller: String,
-    /// Whether that is the program under test.
+    /// True for the program under test.
     pub controller: bool,
     /// The service.
     pub service: Service,
@@ -136,12 +136,12 @@ pub struct Call {
     pub region: String,
     /// The parsed body.
     pub body: Body,
-    /// The most items that a page of its answer holds, where a fault says so; 0: an empty page.
+    /// The page size that a fault asks for; 0: an empty page.
     pub(crate) page_size: Option<usize>,
 }
 
 impl Call {
-    /// Classifies a request. One that names nothing known becomes a call of [`Service::Unknown`].
+    /// Classifies a request. An unknown one becomes a call of [`Service::Unknown`].
     pub fn parse(request: &Request) -> Self {
         let (access_key, region) = scope(request.authorization.as_deref().unwrap_or_default());
         let (service, operation, body) =
@@ -182,12 +182,12 @@ impl Call {
         }
     }
 
-    /// Whether the operation only reads.
+    /// Returns true if the operation only reads.
     pub fn is_read(&self) -> bool {
         is_read(&self.operation)
     }
 
-    /// A Query call's form.
+    /// Returns a Query call's form.
     pub fn form(&self) -> Option<&Params> {
         match &self.body {
             Body::Form(params) => Some(params),
@@ -195,7 +195,7 @@ impl Call {
         }
     }
 
-    /// An ECS or SQS call's JSON.
+    /// Returns an ECS or SQS call's JSON.
     pub fn json(&self) -> Option<&Value> {
         match &self.body {
             Body::Json(value) => Some(value),
@@ -203,7 +203,7 @@ impl Call {
         }
     }
 
-    /// What it is about, for the log: the ids that it names.
+    /// Returns the ids that it names, for the log.
     pub fn summary(&self) -> String {
         let mut summary = String::new();
         let mut add = |name: &str, values: &[&str]| {
@@ -263,7 +263,7 @@ impl Call {
     }
 }
 
-/// Whether an operation only reads, of whichever service.
+/// Returns true if an operation of any service only reads.
 pub fn is_read(operation: &str) -> bool {
     let reads = ["Describe", "List", "Get", "Query", "Scan", "BatchGet", "TransactGet"];
     reads.iter().any(|prefix| operation.starts_with(prefix))
@@ -301,7 +301,7 @@ const FORM_FIELDS: [&str; 8] = [
 const FORM_LISTS: [&str; 4] =
     ["AutoScalingGroupNames", "InstanceIds", "TargetGroupArns", "LoadBalancerNames"];
 
-/// Access key and region of `AWS4-HMAC-SHA256
+/// Returns access key and region of `AWS4-HMAC-SHA256
 /// Credential=<key>/<date>/<region>/<service>/aws4_request, …`.
 fn scope(authorization: &str) -> (&str, Option<&str>) {
     let scope =
@@ -310,13 +310,13 @@ fn scope(authorization: &str) -> (&str, Option<&str>) {
     (parts.next().unwrap_or_default(), parts.nth(1).filter(|region| !region.is_empty()))
 }
 
-/// The first field of this name with a text value, found without parsing the whole.
+/// Returns the first field of this name with a text value, found without parsing the whole.
 fn string_field<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     let after = json.split_once(&format!("\"{name}\":"))?.1.trim_start().strip_prefix('"')?;
     after.split('"').next()
 }
 
-/// The first field of this name with an object value, shortened.
+/// Returns the first field of this name with an object value, shortened.
 fn object_field<'a>(json: &'a str, name: &str) -> Option<&'a str> {
     let after = json.split_once(&format!("\"{name}\":"))?.1.trim_start();
     let mut depth = 0_usize;

@@ -7,8 +7,8 @@ fn at(seconds: u64) -> SimTime {
     SimTime::from_secs(seconds)
 }
 
-/// A group `g` of so many instances, whose launches take a minute, with a terminating hook of ten
-/// minutes.
+/// Creates a group `g` of `desired` instances, whose launches take a minute, with a terminating
+/// hook of ten minutes.
 fn group(desired: u32) -> AutoScaling {
     let mut asg = AutoScaling::new(crate::REGION, "2026-01-01T00:00:00Z".parse().unwrap(), 7);
     let hook = HookSpec { heartbeat_timeout: Duration::from_secs(600), ..HookSpec::default() };
@@ -34,8 +34,8 @@ fn spec(min: u32, max: u32) -> RefreshSpec {
     }
 }
 
-/// Steps through an hour or so; the fewest that were in service, and the most that the group had
-/// without those on their way out.
+/// Plays an hour or so in steps. Returns the lowest number in service, and the highest number of
+/// instances without those that leave.
 fn play(asg: &mut AutoScaling, from: u64, until: u64) -> (usize, usize) {
     let (mut fewest, mut most) = (usize::MAX, 0);
     for second in from..until {
@@ -60,7 +60,7 @@ fn below_a_hundred_percent_instances_leave_first_one_at_a_time_in_a_small_group(
     assert!(!asg.start_instance_refresh(at(11), "g", RefreshSpec::default()), "one at a time");
     asg.advance(at(20));
     assert_eq!((states(&asg, "Terminating:Wait"), states(&asg, "Pending")), (1, 1));
-    // The replacement is warm long before the hook lets go.
+    // The replacement is warm long before the hook releases the instance.
     asg.advance(at(500));
     assert_eq!((states(&asg, "Terminating:Wait"), states(&asg, "InService")), (1, 3));
     assert_eq!(asg.instance_refresh("g"), Some(RefreshStatus::InProgress));
@@ -149,7 +149,7 @@ fn a_group_without_capacity_stays_below_and_tries_again() {
 }
 
 #[test]
-fn a_refresh_that_cannot_go_on_for_an_hour_fails() {
+fn a_refresh_without_progress_for_an_hour_fails() {
     let mut asg = group(3);
     asg.set_out_of_capacity(at(5), "g", true);
     asg.start_instance_refresh(at(10), "g", spec(100, 110));

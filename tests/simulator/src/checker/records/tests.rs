@@ -36,7 +36,7 @@ fn rules() -> RecordRules {
     }
 }
 
-/// A cloud with this record in its table, which is judged from then on.
+/// Creates a cloud with this record in its table, which is judged from then on.
 fn with(record: Option<&Value>) -> Cloud {
     let mut cloud = cloud();
     table(&mut cloud, record.map(std::slice::from_ref).unwrap_or_default());
@@ -71,7 +71,7 @@ fn broken(cloud: &Cloud) -> Vec<String> {
         .collect()
 }
 
-/// What is said of one record that becomes another.
+/// Returns the violations when one record becomes another.
 fn becomes(before: Option<&Value>, after: &Value) -> Vec<String> {
     let mut cloud = with(before);
     ask(&mut cloud, "PutItem", &put(after));
@@ -96,7 +96,7 @@ fn a_phase_moves_as_the_rules_say_and_no_other_way() {
         becomes(Some(&waiting), &record("Pending", 3, 1)),
         ["illegal phase move: i-1 Waiting → Pending"]
     );
-    // By way of Waiting and Verifying, but never through Completing without having stood there.
+    // By way of Waiting and Verifying, but never through Completing without a write in that phase.
     assert!(becomes(Some(&record("Pending", 2, 1)), &record("Completing", 3, 1)).is_empty());
     assert_eq!(
         becomes(Some(&record("Pending", 2, 1)), &record("Done", 3, 1)),
@@ -189,7 +189,7 @@ fn every_way_to_write_is_judged_once_it_is_applied_and_only_then() {
     assert_eq!(broken(&cloud), both, "applied late");
 }
 
-/// What is said of a completion, given the record.
+/// Returns the violations of a completion, given the record.
 fn completes(record: Option<&Value>, result: &str) -> Vec<String> {
     let mut cloud = with(record);
     cloud.checkers.may_be_premature("i-1");
@@ -274,7 +274,8 @@ fn a_deregistration_is_noted_before_it_is_sent() {
     assert_eq!(deregisters("deregistered_at", true), ["unsaved act"]);
 }
 
-/// A cloud whose budgets are judged: one drain at once, of those that no lifecycle action holds.
+/// Creates a cloud whose budgets are judged: one drain at once, of those without a lifecycle
+/// action.
 fn with_budget(of_lifecycle: Option<usize>) -> Cloud {
     let mut cloud = with(None);
     let budget = Budget {
@@ -289,7 +290,7 @@ fn with_budget(of_lifecycle: Option<usize>) -> Cloud {
     cloud
 }
 
-/// A record of an instance of this cluster, with one more attribute.
+/// Returns a record of an instance of this cluster, with one more attribute.
 fn drain_of(instance: &str, cluster: &str, phase: &str, version: u64, more: (&str, &str)) -> Value {
     let mut record = record(phase, version, 1);
     record["key"] = json!({ "S": format!("123456789012/us-east-1/{instance}") });
